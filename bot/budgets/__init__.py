@@ -1,0 +1,1 @@
+"""Budgets, periods, spend, pace, and the pure decision what should be told."""

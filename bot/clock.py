@@ -1,0 +1,25 @@
+"""The clock that everything else is given; nothing else in the product reads the time."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+Clock = Callable[[], datetime]
+"""Returns the present moment as an aware UTC datetime."""
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def system_clock() -> datetime:
+    """The machine's clock, UTC."""
+    return datetime.now(UTC)
+
+
+def floor_hour(moment: datetime) -> datetime:
+    """The start of the UTC hour that contains `moment`."""
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def floor_day(moment: datetime) -> datetime:
+    """The start of the UTC day that contains `moment`."""
+    return floor_hour(moment).replace(hour=0)

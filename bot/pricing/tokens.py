@@ -1,0 +1,54 @@
+"""Token counts and the terms under which they are billed: what is stored, and from which dollars are derived."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """Counts of one response or of any sum of responses, under the names of Anthropic's usage report.
+
+    `uncached_input_tokens` excludes cached tokens; the whole prompt is `prompt_tokens`.
+    """
+
+    uncached_input_tokens: int = 0
+    cache_creation_5m_input_tokens: int = 0
+    cache_creation_1h_input_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    output_tokens: int = 0
+    web_search_requests: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All input: uncached, written to a cache, read from a cache."""
+        return (
+            self.uncached_input_tokens
+            + self.cache_creation_5m_input_tokens
+            + self.cache_creation_1h_input_tokens
+            + self.cache_read_input_tokens
+        )
+
+    def __add__(self, other: "TokenCounts") -> "TokenCounts":
+        return TokenCounts(
+            self.uncached_input_tokens + other.uncached_input_tokens,
+            self.cache_creation_5m_input_tokens + other.cache_creation_5m_input_tokens,
+            self.cache_creation_1h_input_tokens + other.cache_creation_1h_input_tokens,
+            self.cache_read_input_tokens + other.cache_read_input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.web_search_requests + other.web_search_requests,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What changes the price of the same tokens. None means: not reported, billed as standard.
+
+    `service_tier`: `standard`, `batch`, `priority`, `flex` … · `inference_geo`: `global`, `us`, `not_available` ·
+    `speed`: `standard`, `fast`. All three are open sets: an unknown value is billed as standard.
+    """
+
+    service_tier: str | None = None
+    inference_geo: str | None = None
+    speed: str | None = None
+
+
+STANDARD = Terms()

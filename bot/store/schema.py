@@ -1,0 +1,189 @@
+"""Tables. Times are aware UTC datetimes, dollars are exact decimals; migrations bring a database to this shape."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware datetime, stored as UTC. A naive one is refused: it would be off by the writer's zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Usd(TypeDecorator[Decimal]):
+    """Dollars as their decimal text: SQLite has no exact numbers, and no query adds money up."""
+
+    impl = String(64)
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
+        return None if value is None else format(value, "f")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Which source owns an hour, at which bucket width, and when it was last read. A row without usage is an hour of no traffic.
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    Column("hour", UTCDateTime, primary_key=True),
+    Column("source", String(16), nullable=False),
+    Column("width", String(2), nullable=False),
+    Column("read_at", UTCDateTime, nullable=False),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("hour", UTCDateTime, ForeignKey("usage_hours.hour", ondelete="CASCADE"), nullable=False, index=True),
+    Column("starts_at", UTCDateTime, nullable=False),
+    Column("model", String(128), nullable=False),
+    Column("workspace_id", String(128), nullable=False),
+    Column("api_key_id", String(128)),
+    Column("service_tier", String(64)),
+    Column("inference_geo", String(64)),
+    Column("speed", String(64)),
+    Column("uncached_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
+    Column("cache_read_input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("web_search_requests", BigInteger, nullable=False),
+)
+
+# Anthropic's cost report, replaced day by day.
+billed = Table(
+    "billed",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("day", Date, nullable=False, index=True),
+    Column("workspace_id", String(128), nullable=False),
+    Column("cost_type", String(64), nullable=False),
+    Column("usd", Usd, nullable=False),
+    Column("list_usd", Usd),
+)
+
+# Names of workspaces and keys as Anthropic last told them. kind: workspace | key
+names = Table(
+    "names",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("id", String(128), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("workspace_id", String(128)),
+    Column("seen_at", UTCDateTime, nullable=False),
+)
+
+# One row per thing that the bot remembers about itself: the state of the last poll, the source in use.
+state = Table(
+    "state",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+
+# One incident. Its identity is (budget, period, level, limit): the same limit is never told twice in a period.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("budget", String(128), nullable=False),
+    Column("period", String(64), nullable=False),
+    Column("level", String(8), nullable=False),
+    Column("limit_usd", Usd, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("opened_at", UTCDateTime, nullable=False),
+    Column("changed_at", UTCDateTime, nullable=False),
+    Column("superseded_by", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("alerts.id")),
+    Column("channel", String(64)),
+    Column("ts", String(64)),
+    UniqueConstraint("budget", "period", "level", "limit_usd"),
+)
+
+# The outbox: one delivery of something to say. facts: what is to be rendered, as it was when it was decided.
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("alert_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("alerts.id")),
+    Column("mode_change_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("mode_changes.id")),
+    Column("action", String(16), nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("attempted_at", UTCDateTime),
+    Column("next_attempt_at", UTCDateTime, nullable=False),
+    Column("sent_at", UTCDateTime),
+    Column("error", Text),
+    Index(None, "status", "next_attempt_at"),
+)
+
+# Every change of the fallback mode; the newest row is the mode that is wanted. written_at: when the target held it.
+mode_changes = Table(
+    "mode_changes",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("mode", String(64), nullable=False),
+    Column("variables", JSON, nullable=False),
+    Column("changed_at", UTCDateTime, nullable=False),
+    Column("changed_by", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("written_at", UTCDateTime),
+    Column("write_error", Text),
+)
+
+# Who did or tried what. outcome: done | refused | failed
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+)

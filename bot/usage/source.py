@@ -1,0 +1,83 @@
+"""The one protocol behind which both of Anthropic's usage APIs stand, its values and its errors."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal, Protocol
+
+from bot.pricing.tokens import Terms, TokenCounts
+
+Width = Literal["1m", "1h"]
+SourceName = Literal["analytics", "admin"]
+
+DEFAULT_WORKSPACE = "default"
+"""The organisation's default workspace, whatever a source calls it (null or a `wrkspc_…` id)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """Tokens of one bucket with equal dimensions. `starts_at` is the bucket's start, aware UTC."""
+
+    starts_at: datetime
+    model: str
+    workspace_id: str
+    api_key_id: str | None
+    terms: Terms
+    counts: TokenCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A stretch of whole UTC hours to be read at one bucket width; `ends_at` is exclusive."""
+
+    width: Width
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReading:
+    """The complete answer to one `Read`. `refreshed_at`: what the source says its data is as of, or None."""
+
+    read: Read
+    rows: tuple[UsageRow, ...]
+    refreshed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BilledRow:
+    """Dollars of Anthropic's cost report for one UTC day. `list_usd`: before discounts, where the source tells."""
+
+    day: date
+    workspace_id: str
+    cost_type: str
+    usd: Decimal
+    list_usd: Decimal | None
+
+
+class UsageSource(Protocol):
+    """Raises `SourceError` and nothing else; an answer is complete (every page) or it is an error."""
+
+    name: SourceName
+
+    async def usage(self, read: Read) -> UsageReading: ...
+
+    async def billed(self, first: date, last: date) -> tuple[BilledRow, ...]:
+        """Cost report of the UTC days `first` to `last`, both included, at most 31 of them."""
+        ...
+
+
+class SourceError(Exception):
+    """A read failed; the text is one sentence with the remedy, fit for chat and free of secrets."""
+
+
+class RefusedError(SourceError):
+    """401 or 403: the key is wrong or may not read this. Asking again does not help."""
+
+
+class UnavailableError(SourceError):
+    """Not reachable, overloaded or limited, also after retries. Asking again later may help."""
+
+
+class MalformedError(SourceError):
+    """An answer that does not have the documented shape. Never to be read as zero usage."""

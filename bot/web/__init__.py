@@ -1,0 +1,1 @@
+"""The HTTP side: Slack's requests in HTTP mode, and health."""

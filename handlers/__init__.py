@@ -1,0 +1,1 @@
+"""Slack listeners: parse, call a service, render, reply."""

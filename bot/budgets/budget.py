@@ -1,0 +1,74 @@
+"""A budget: whose spend, over which period, against which limits."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from bot.budgets.period import PeriodKind
+
+
+class ScopeKind(StrEnum):
+    """Whose spend a budget counts."""
+
+    ORGANIZATION = "organization"
+    WORKSPACE = "workspace"
+    KEY = "key"
+    MODEL = "model"
+
+
+class Level(StrEnum):
+    """Which of a budget's two limits."""
+
+    SOFT = "soft"
+    HARD = "hard"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """`value` is the workspace id, the key id, or a model id or family; None for the organisation."""
+
+    kind: ScopeKind
+    value: str | None = None
+
+    def __str__(self) -> str:
+        return self.kind.value if self.value is None else f"{self.kind.value}:{self.value}"
+
+
+ORGANIZATION = Scope(ScopeKind.ORGANIZATION)
+
+
+def parse_scope(text: str) -> Scope:
+    """`organization`, `workspace:ID`, `key:ID` or `model:ID-or-family`. Raises ValueError with one clause."""
+    kind_text, colon, value = text.strip().partition(":")
+    try:
+        kind = ScopeKind(kind_text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no scope: use organization, workspace:ID, key:ID or model:ID") from None
+    if kind is ScopeKind.ORGANIZATION:
+        if colon:
+            raise ValueError("organization takes no id")
+        return ORGANIZATION
+    if not value.strip():
+        raise ValueError(f"{kind} needs an id after a colon, as in {kind}:ID")
+    return Scope(kind, value.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits are USD above zero without trailing zeros; at least one is set, and soft is below hard.
+
+    `origin` says where the budget is written down, for the answer to somebody who wants to change it.
+    """
+
+    name: str
+    scope: Scope
+    period: PeriodKind
+    zone: ZoneInfo
+    soft_usd: Decimal | None
+    hard_usd: Decimal | None
+    origin: str
+
+    def limit(self, level: Level) -> Decimal | None:
+        """The limit of a level in USD, or None where the budget has none."""
+        return self.soft_usd if level is Level.SOFT else self.hard_usd

@@ -1,0 +1,52 @@
+"""Periods of a budget: which stretch of time a moment belongs to, in the budget's zone."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+
+class PeriodKind(StrEnum):
+    """How often a budget starts afresh. Weeks begin on Monday."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """One stretch, aware UTC, `ends_at` exclusive. `key` names it for people and for the store: `2026-11`."""
+
+    key: str
+    starts_at: datetime
+    ends_at: datetime
+
+    def left(self, now: datetime) -> timedelta:
+        """What is left of the period at `now`; zero once it is over."""
+        return max(self.ends_at - now, timedelta())
+
+
+def period_at(kind: PeriodKind, zone: ZoneInfo, now: datetime) -> Period:
+    """The period that contains `now` (aware). Boundaries are midnights of the zone's wall clock.
+
+    Usage is counted in UTC hours, so in a zone that is half an hour off, the hour around midnight counts
+    for the period in which it starts.
+    """
+    today = now.astimezone(zone).date()
+    if kind is PeriodKind.DAY:
+        first, following, key = today, today + timedelta(days=1), today.isoformat()
+    elif kind is PeriodKind.WEEK:
+        first = today - timedelta(days=today.weekday())
+        following = first + timedelta(days=7)
+        year, week, _ = first.isocalendar()
+        key = f"{year}-W{week:02d}"
+    else:
+        first = today.replace(day=1)
+        following = (first + timedelta(days=31)).replace(day=1)
+        key = f"{first:%Y-%m}"
+    return Period(key, _midnight(first, zone), _midnight(following, zone))
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)

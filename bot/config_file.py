@@ -1,0 +1,134 @@
+"""The TOML file: more budgets and the variables of modes."""
+
+import re
+import tomllib
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from bot.budgets.budget import ORGANIZATION, Budget, Scope, parse_scope
+from bot.budgets.period import PeriodKind
+from bot.fallback.modes import NORMAL
+
+
+def _usd(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError('write the amount as a string, such as "99.50"')
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f'{value!r} is no amount; write it as in "99.50"') from None
+    if not amount.is_finite() or amount <= 0:
+        raise ValueError("a limit is above zero")
+    return amount.normalize()
+
+
+Usd = Annotated[Decimal, BeforeValidator(_usd)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class BudgetTable(_Table):
+    """One `[[budget]]`."""
+
+    name: str = Field(min_length=1, max_length=60, pattern=r"^[\w.-]+$")
+    scope: Annotated[Scope, BeforeValidator(lambda value: parse_scope(str(value)))] = ORGANIZATION
+    period: PeriodKind = PeriodKind.MONTH
+    zone: str = "UTC"
+    soft_usd: Usd | None = None
+    hard_usd: Usd | None = None
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{value!r} is no IANA time zone; write it as in Europe/Berlin") from None
+        return value
+
+    @model_validator(mode="after")
+    def _limits(self) -> "BudgetTable":
+        if self.soft_usd is None and self.hard_usd is None:
+            raise ValueError("set soft_usd, hard_usd or both")
+        if self.soft_usd is not None and self.hard_usd is not None and self.soft_usd >= self.hard_usd:
+            raise ValueError("soft_usd must be below hard_usd")
+        return self
+
+
+class FallbackTable(_Table):
+    """`[fallback]`. Stepping down by itself and second approvals are not offered by this version."""
+
+    auto: bool = False
+    approvals: int = 0
+
+    @model_validator(mode="after")
+    def _offered(self) -> "FallbackTable":
+        if self.auto or self.approvals:
+            raise ValueError("this version switches only when an admin says so: remove auto and approvals")
+        return self
+
+
+class _File(_Table):
+    budget: tuple[BudgetTable, ...] = ()
+    fallback: FallbackTable = FallbackTable()
+    mode: dict[str, dict[str, str]] = Field(default_factory=dict)
+
+    @field_validator("mode")
+    @classmethod
+    def _shell_safe(cls, modes: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for name, variables in modes.items():
+            if name == NORMAL:
+                raise ValueError("normal has no variables: services use their own default there")
+            if not re.fullmatch(r"[a-z][a-z0-9_-]{0,59}", name):
+                raise ValueError(f"{name!r} is no mode name; use small letters, digits, - and _")
+            for variable, value in variables.items():
+                if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+                    raise ValueError(f"{variable!r} is no name of an environment variable")
+                if not value.isprintable():
+                    raise ValueError(f"the value of {variable} has a line break or a control character")
+        return modes
+
+
+class ConfigFile(BaseModel):
+    """What the file says, as the product's own values."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    budgets: tuple[Budget, ...] = ()
+    mode: dict[str, dict[str, str]] = Field(default_factory=dict)
+
+
+def read_config_file(path: Path) -> ConfigFile:
+    """The file's budgets and modes. Raises ValueError with one sentence that names the place and the remedy."""
+    try:
+        file = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}): correct the path or its rights.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}.") from None
+    except ValidationError as error:
+        raise ValueError(f"{path}: {_first_sentence(error)}") from None
+    names = [table.name for table in file.budget]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{path}: two budgets are named {name}: rename one.")
+    return ConfigFile(budgets=tuple(_budget(table, path) for table in file.budget), mode=file.mode)
+
+
+def _budget(table: BudgetTable, path: Path) -> Budget:
+    return Budget(
+        table.name, table.scope, table.period, ZoneInfo(table.zone), table.soft_usd, table.hard_usd, str(path)
+    )
+
+
+def _first_sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    text = "this version does not know this key; remove it" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"{place or 'the file'}: {text.removeprefix('Value error, ')}."

@@ -1,0 +1,303 @@
+"""Settings: environment and TOML, parsed once into one frozen value. Every mistake is one sentence with its remedy."""
+
+import difflib
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import Flag, auto
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import SecretStr
+
+from bot.budgets.budget import ORGANIZATION, Budget
+from bot.budgets.period import PeriodKind
+from bot.config_file import ConfigFile, read_config_file
+
+log = logging.getLogger(__name__)
+
+UsageChoice = Literal["auto", "analytics", "admin"]
+
+
+class SettingsError(Exception):
+    """A wrong or missing setting; the text names the variable and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: the row that README shows and `load_settings` reads."""
+
+    name: str
+    meaning: str
+    default: str = ""
+    secret: bool = False
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable("SLACK_BOT_TOKEN", "bot token of the Slack app, `xoxb-…`", secret=True),
+    Variable("SLACK_APP_TOKEN", "app-level token, `xapp-…`; when it is set the bot uses Socket Mode", secret=True),
+    Variable("SLACK_SIGNING_SECRET", "without an app token: HTTP mode at `/slack/events`", secret=True),
+    Variable("SLACK_API_URL", "address of Slack's Web API", "https://slack.com/api/"),
+    Variable("ANTHROPIC_ADMIN_KEY", "an Admin key, or a key with the scope `read:analytics`", secret=True),
+    Variable("ANTHROPIC_BASE_URL", "address of Anthropic's API", "https://api.anthropic.com"),
+    Variable("CLAUDE_COST_CHANNEL", "id of the channel for alerts and announcements, such as `C0123456789`"),
+    Variable("CLAUDE_COST_SOFT_USD", "soft limit of the organisation's calendar month, in USD"),
+    Variable("CLAUDE_COST_HARD_USD", "hard limit of the same month, in USD; one of the two limits suffices"),
+    Variable("CLAUDE_COST_POLL_SECONDS", "seconds between two polls, 1 to 3600", "60"),
+    Variable("CLAUDE_COST_USAGE_API", "`auto`, `analytics` or `admin`", "auto"),
+    Variable("CLAUDE_COST_DATABASE_URL", "where the bot keeps its memory", "sqlite:///claude-cost.db"),
+    Variable("CLAUDE_COST_CONFIG", "a TOML file with more budgets and modes"),
+    Variable(
+        "CLAUDE_COST_FALLBACK_CHAIN",
+        "models in falling order of price",
+        "claude-opus-5-5,claude-sonnet-5-5,claude-haiku-5-5",
+    ),
+    Variable("CLAUDE_COST_FALLBACK_FILE", "the env file that the bot manages for your services", "claude-cost.env"),
+    Variable("CLAUDE_COST_ADMINS", "Slack user (`U…`) or user-group (`S…`) ids that may change the fallback mode"),
+    Variable("CLAUDE_COST_HTTP_HOST", "address that the HTTP port listens on", "127.0.0.1"),
+    Variable("CLAUDE_COST_HTTP_PORT", "HTTP port; opens in HTTP mode (then 8080) or when it is set"),
+)
+
+DEFAULT_HTTP_PORT = 8080
+
+
+class Need(Flag):
+    """What a command cannot do without."""
+
+    SLACK_BOT = auto()
+    SLACK_TRANSPORT = auto()
+    ANTHROPIC = auto()
+    CHANNEL = auto()
+    LIMIT = auto()
+
+    RUN = SLACK_BOT | SLACK_TRANSPORT | ANTHROPIC | CHANNEL | LIMIT
+    RUN_ONCE = SLACK_BOT | ANTHROPIC | CHANNEL | LIMIT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be configured. Paths are absolute; secrets print as asterisks."""
+
+    slack_bot_token: SecretStr | None
+    slack_app_token: SecretStr | None
+    slack_signing_secret: SecretStr | None
+    slack_api_url: str
+    anthropic_admin_key: SecretStr | None
+    anthropic_base_url: str
+    channel: str
+    budgets: tuple[Budget, ...]
+    poll_seconds: int
+    usage_api: UsageChoice
+    database_url: str
+    fallback_chain: tuple[str, ...]
+    fallback_file: Path
+    modes: Mapping[str, Mapping[str, str]]
+    admins: frozenset[str]
+    http_host: str
+    http_port: int | None
+
+
+def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
+    """Settings from `environ` and the TOML file it names. Raises `SettingsError` for the first mistake."""
+    _warn_of_misspelled(environ)
+    values = {variable.name: _value(environ, variable) for variable in VARIABLES}
+    _require(values, need)
+    config = _config_file(values["CLAUDE_COST_CONFIG"])
+    budgets = _budgets(values, config)
+    if Need.LIMIT in need and not budgets:
+        raise SettingsError(
+            "CLAUDE_COST_SOFT_USD and CLAUDE_COST_HARD_USD are both missing: set at least one monthly limit in USD, "
+            "or a [[budget]] in the file that CLAUDE_COST_CONFIG names."
+        )
+    return Settings(
+        slack_bot_token=_token(values, "SLACK_BOT_TOKEN", "xoxb-"),
+        slack_app_token=_token(values, "SLACK_APP_TOKEN", "xapp-"),
+        slack_signing_secret=_secret(values["SLACK_SIGNING_SECRET"]),
+        slack_api_url=_url(values, "SLACK_API_URL").rstrip("/") + "/",
+        anthropic_admin_key=_secret(values["ANTHROPIC_ADMIN_KEY"]),
+        anthropic_base_url=_url(values, "ANTHROPIC_BASE_URL").rstrip("/"),
+        channel=_channel(values["CLAUDE_COST_CHANNEL"]),
+        budgets=budgets,
+        poll_seconds=_integer(values, "CLAUDE_COST_POLL_SECONDS", 1, 3600),
+        usage_api=_usage_api(values["CLAUDE_COST_USAGE_API"]),
+        database_url=_database_url(values["CLAUDE_COST_DATABASE_URL"]),
+        fallback_chain=_chain(values["CLAUDE_COST_FALLBACK_CHAIN"]),
+        fallback_file=Path(values["CLAUDE_COST_FALLBACK_FILE"]).expanduser().absolute(),
+        modes=config.mode,
+        admins=_admins(values["CLAUDE_COST_ADMINS"]),
+        http_host=values["CLAUDE_COST_HTTP_HOST"],
+        http_port=_http_port(values),
+    )
+
+
+def _value(environ: Mapping[str, str], variable: Variable) -> str:
+    value = environ.get(variable.name, "").strip()
+    if not variable.secret:
+        return value or variable.default
+    file_name = environ.get(f"{variable.name}_FILE", "").strip()
+    if value and file_name:
+        raise SettingsError(f"{variable.name} and {variable.name}_FILE are both set: keep one of them.")
+    if not file_name:
+        return value
+    try:
+        return Path(file_name).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SettingsError(
+            f"{variable.name}_FILE names {file_name}, which cannot be read ({reason}): correct the path or its rights."
+        ) from None
+
+
+def _require(values: Mapping[str, str], need: Need) -> None:
+    if Need.SLACK_BOT in need and not values["SLACK_BOT_TOKEN"]:
+        raise SettingsError(
+            "SLACK_BOT_TOKEN is missing: copy the Bot User OAuth Token (xoxb-…) from your Slack app's "
+            "OAuth & Permissions page."
+        )
+    if Need.SLACK_TRANSPORT in need and not (values["SLACK_APP_TOKEN"] or values["SLACK_SIGNING_SECRET"]):
+        raise SettingsError(
+            "SLACK_APP_TOKEN is missing: create an app-level token (xapp-…) with the scope connections:write for "
+            "Socket Mode, or set SLACK_SIGNING_SECRET for HTTP mode."
+        )
+    if Need.ANTHROPIC in need and not values["ANTHROPIC_ADMIN_KEY"]:
+        raise SettingsError(
+            "ANTHROPIC_ADMIN_KEY is missing: create an Admin key, or a key with the scope read:analytics, "
+            "in Anthropic's Console."
+        )
+    if Need.CHANNEL in need and not values["CLAUDE_COST_CHANNEL"]:
+        raise SettingsError(
+            "CLAUDE_COST_CHANNEL is missing: set it to the id of the alert channel, such as C0123456789."
+        )
+
+
+def _warn_of_misspelled(environ: Mapping[str, str]) -> None:
+    known = {variable.name for variable in VARIABLES} | {f"{v.name}_FILE" for v in VARIABLES if v.secret}
+    for name in sorted(environ):
+        if name.startswith("CLAUDE_COST_") and name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            log.warning("%s is no setting of this version and is not used%s", name, hint)
+
+
+def _config_file(path: str) -> ConfigFile:
+    if not path:
+        return ConfigFile()
+    try:
+        return read_config_file(Path(path).expanduser().absolute())
+    except ValueError as error:
+        raise SettingsError(f"CLAUDE_COST_CONFIG: {error}") from None
+
+
+def _budgets(values: Mapping[str, str], config: ConfigFile) -> tuple[Budget, ...]:
+    soft = _usd(values, "CLAUDE_COST_SOFT_USD")
+    hard = _usd(values, "CLAUDE_COST_HARD_USD")
+    budgets = list(config.budgets)
+    if soft is not None and hard is not None and soft >= hard:
+        raise SettingsError(
+            f"CLAUDE_COST_SOFT_USD ({soft}) must be below CLAUDE_COST_HARD_USD ({hard}): lower one or raise the other."
+        )
+    if soft is not None or hard is not None:
+        if any(budget.name == "default" for budget in budgets):
+            raise SettingsError(
+                "CLAUDE_COST_SOFT_USD and CLAUDE_COST_HARD_USD make the budget named default, and the file of "
+                "CLAUDE_COST_CONFIG has one of that name too: rename it there."
+            )
+        origin = "CLAUDE_COST_SOFT_USD and CLAUDE_COST_HARD_USD"
+        budgets.insert(0, Budget("default", ORGANIZATION, PeriodKind.MONTH, ZoneInfo("UTC"), soft, hard, origin))
+    return tuple(budgets)
+
+
+def _usd(values: Mapping[str, str], name: str) -> Decimal | None:
+    text = values[name]
+    if not text:
+        return None
+    try:
+        amount = Decimal(text.removeprefix("$").replace(",", "").replace("_", ""))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount <= 0 or amount >= Decimal("1e12"):
+        raise SettingsError(f"{name} is {text!r}: it must be an amount of USD above zero, such as 500 or 499.50.")
+    return amount.normalize()
+
+
+def _secret(value: str) -> SecretStr | None:
+    return SecretStr(value) if value else None
+
+
+def _token(values: Mapping[str, str], name: str, prefix: str) -> SecretStr | None:
+    value = values[name]
+    if value and not value.startswith(prefix):
+        raise SettingsError(f"{name} does not begin with {prefix}: copy the right token from your Slack app's pages.")
+    return _secret(value)
+
+
+def _url(values: Mapping[str, str], name: str) -> str:
+    parts = urlsplit(values[name])
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise SettingsError(f"{name} is {values[name]!r}: it must be an address that begins with https:// or http://.")
+    return values[name]
+
+
+def _channel(value: str) -> str:
+    if value and not re.fullmatch(r"[A-Z][A-Za-z0-9_-]*", value):
+        raise SettingsError(
+            f"CLAUDE_COST_CHANNEL is {value!r}: it must be a channel id such as C0123456789, not a name "
+            "(in Slack: open the channel, its name, About, Channel ID)."
+        )
+    return value
+
+
+def _integer(values: Mapping[str, str], name: str, least: int, most: int) -> int:
+    text = values[name]
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+        raise SettingsError(f"{name} is {text!r}: it must be a whole number from {least} to {most}.")
+    return int(text)
+
+
+def _usage_api(value: str) -> UsageChoice:
+    choices: dict[str, UsageChoice] = {"auto": "auto", "analytics": "analytics", "admin": "admin"}
+    if value not in choices:
+        raise SettingsError(f"CLAUDE_COST_USAGE_API is {value!r}: it must be auto, analytics or admin.")
+    return choices[value]
+
+
+def _database_url(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    if scheme in ("postgresql", "postgresql+psycopg") and separator:
+        return f"postgresql+psycopg://{rest}"
+    if scheme == "sqlite" and rest.startswith("/") and rest.strip("/") and ":memory:" not in rest:
+        return f"sqlite:///{Path(rest[1:]).expanduser().absolute()}"
+    raise SettingsError(
+        "CLAUDE_COST_DATABASE_URL must be sqlite:///FILE or postgresql://USER@HOST/NAME; a memory that is lost with "
+        "the process would repeat alerts."
+    )
+
+
+def _chain(value: str) -> tuple[str, ...]:
+    chain = tuple(model.strip() for model in value.split(",") if model.strip())
+    if len(chain) < 2 or len(set(chain)) < len(chain):
+        raise SettingsError(
+            f"CLAUDE_COST_FALLBACK_CHAIN is {value!r}: it must name at least two different models, the dearest first, "
+            "with commas between them."
+        )
+    return chain
+
+
+def _admins(value: str) -> frozenset[str]:
+    ids = [word for word in re.split(r"[\s,]+", value) if word]
+    for word in ids:
+        if not re.fullmatch(r"[UWS][A-Z0-9_-]*", word):
+            raise SettingsError(
+                f"CLAUDE_COST_ADMINS has {word!r}: use Slack user ids (U…) or user-group ids (S…), with commas between."
+            )
+    return frozenset(ids)
+
+
+def _http_port(values: Mapping[str, str]) -> int | None:
+    if values["CLAUDE_COST_HTTP_PORT"]:
+        return _integer(values, "CLAUDE_COST_HTTP_PORT", 0, 65535)
+    return None if values["SLACK_APP_TOKEN"] else DEFAULT_HTTP_PORT

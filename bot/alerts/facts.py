@@ -1,0 +1,93 @@
+"""What a notice says: the figures of the moment of decision, kept in the outbox until they are delivered."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from bot.budgets.budget import Level
+from bot.budgets.decide import Reason, Status
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class MoverFacts(_Facts):
+    """One of the largest callers of the last 24 hours; names are those that people know."""
+
+    model: str
+    workspace: str
+    key: str | None
+    usd: Decimal
+    before_usd: Decimal | None
+
+
+class SavingFacts(_Facts):
+    """What a mode saves until the end of the period; below zero where it would cost more."""
+
+    mode: str
+    model: str
+    usd: Decimal
+
+
+class SpendFacts(_Facts):
+    """A budget's spend and outlook at one moment: what alerts and `status` are both rendered from.
+
+    `pace_usd` is None with less than six hours of data. `as_of`: the age of all of it.
+    """
+
+    budget: str
+    scope: str
+    soft_usd: Decimal | None
+    hard_usd: Decimal | None
+    period: str
+    ends_at: datetime
+    spent_usd: Decimal
+    billed_usd: Decimal
+    billed_days: int
+    computed_usd: Decimal
+    report_only_usd: Decimal
+    at_least: bool
+    assumed: tuple[str, ...]
+    pace_usd: Decimal | None
+    movers: tuple[MoverFacts, ...]
+    savings: tuple[SavingFacts, ...]
+    as_of: datetime
+
+
+class AlertFacts(_Facts):
+    """An incident at one step of its life."""
+
+    kind: Literal["alert"] = "alert"
+    level: Level
+    limit_usd: Decimal
+    status: Status
+    reason: Reason
+    decided_at: datetime
+    mode: str
+    spend: SpendFacts
+
+    @property
+    def incident(self) -> str:
+        """The visible id of the incident: whoever sees it twice knows that it is one and the same."""
+        return f"{self.spend.budget}/{self.spend.period}/{self.level}/{self.limit_usd:f}"
+
+
+class ModeFacts(_Facts):
+    """A change of the fallback mode. `written`: the notice that a target, which had failed at first, follows now."""
+
+    kind: Literal["mode"] = "mode"
+    mode: str
+    previous: str
+    by: str
+    reason: str
+    changed_at: datetime
+    savings: tuple[SavingFacts, ...]
+    as_of: datetime | None
+    written: bool = False
+
+
+Facts = Annotated[AlertFacts | ModeFacts, Field(discriminator="kind")]
+FACTS: TypeAdapter[AlertFacts | ModeFacts] = TypeAdapter(Facts)

@@ -1,0 +1,112 @@
+"""The decision: given a budget, what it has spent and what was told before, what should happen now, and why.
+
+Pure. It reads no clock, no database and no network. A limit counts as crossed when spend is at or above it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from bot.budgets.budget import Budget, Level
+
+
+class Status(StrEnum):
+    """Where an incident stands."""
+
+    OPEN = "open"
+    SUPERSEDED = "superseded"
+    RESOLVED = "resolved"
+    WITHDRAWN = "withdrawn"
+
+
+class Reason(StrEnum):
+    """Why something is done, or nothing."""
+
+    CROSSED = "crossed"
+    CROSSED_WITH_SOFT = "crossed together with the soft limit"
+    PASSED_BY_HARD = "the hard limit is crossed too"
+    CROSSED_AGAIN = "crossed again"
+    FELL_BELOW = "fell back below the limit"
+    FELL_BELOW_HARD = "fell back below the hard limit, still at or above the soft one"
+    LIMIT_CHANGED = "the limit is not in force any more"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What is known of one (budget, period, level, limit)."""
+
+    level: Level
+    limit_usd: Decimal
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One incident changes to `status`: a message is posted, or the one it has, if any, is edited."""
+
+    level: Level
+    limit_usd: Decimal
+    status: Status
+    reason: Reason
+    post: bool = False
+
+
+def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) -> tuple[Step, ...]:
+    """The steps to take, in the order in which they are to be told; empty when nothing has changed.
+
+    `incidents`: all of this budget in the present period, also those of limits that were edited since. The same
+    limit is posted at most once: whoever crosses it again finds the first message reopened.
+    """
+    known = {(incident.level, incident.limit_usd): incident for incident in incidents}
+    hard = _crossed(budget.hard_usd, spent_usd)
+    soft = _crossed(budget.soft_usd, spent_usd)
+    steps = [_withdraw(incident) for incident in incidents if budget.limit(incident.level) != incident.limit_usd]
+    if budget.hard_usd is not None:
+        soft_known = budget.soft_usd is not None and (Level.SOFT, budget.soft_usd) in known
+        steps.append(_hard_step(budget.hard_usd, soft, hard, soft_known, known.get((Level.HARD, budget.hard_usd))))
+    if budget.soft_usd is not None:
+        steps.append(_soft_step(budget.soft_usd, soft, hard, known.get((Level.SOFT, budget.soft_usd))))
+    return tuple(step for step in steps if step is not None)
+
+
+def _crossed(limit_usd: Decimal | None, spent_usd: Decimal) -> bool:
+    return limit_usd is not None and spent_usd >= limit_usd
+
+
+def _withdraw(incident: Incident) -> Step | None:
+    if incident.status in (Status.WITHDRAWN, Status.RESOLVED):
+        return None
+    return Step(incident.level, incident.limit_usd, Status.WITHDRAWN, Reason.LIMIT_CHANGED)
+
+
+def _soft_step(limit_usd: Decimal, soft: bool, hard: bool, incident: Incident | None) -> Step | None:
+    if hard:
+        if incident is not None and incident.status is Status.SUPERSEDED:
+            return None
+        return Step(Level.SOFT, limit_usd, Status.SUPERSEDED, Reason.PASSED_BY_HARD)
+    if soft:
+        if incident is None:
+            return Step(Level.SOFT, limit_usd, Status.OPEN, Reason.CROSSED, post=True)
+        if incident.status is not Status.OPEN:
+            reason = Reason.FELL_BELOW_HARD if incident.status is Status.SUPERSEDED else Reason.CROSSED_AGAIN
+            return Step(Level.SOFT, limit_usd, Status.OPEN, reason)
+        return None
+    if incident is None or incident.status in (Status.RESOLVED, Status.WITHDRAWN):
+        return None
+    return Step(Level.SOFT, limit_usd, Status.RESOLVED, Reason.FELL_BELOW)
+
+
+def _hard_step(limit_usd: Decimal, soft: bool, hard: bool, soft_known: bool, incident: Incident | None) -> Step | None:
+    if hard:
+        if incident is None:
+            together = soft and not soft_known
+            reason = Reason.CROSSED_WITH_SOFT if together else Reason.CROSSED
+            return Step(Level.HARD, limit_usd, Status.OPEN, reason, post=True)
+        if incident.status is not Status.OPEN:
+            return Step(Level.HARD, limit_usd, Status.OPEN, Reason.CROSSED_AGAIN)
+        return None
+    if incident is None or incident.status is not Status.OPEN:
+        return None
+    reason = Reason.FELL_BELOW_HARD if soft else Reason.FELL_BELOW
+    return Step(Level.HARD, limit_usd, Status.RESOLVED, reason)

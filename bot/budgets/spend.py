@@ -1,0 +1,128 @@
+"""Spend of a period: billed where Anthropic's report has settled, otherwise computed from usage and the rate card."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+from bot.budgets.budget import Scope, ScopeKind
+from bot.budgets.period import Period
+from bot.clock import DAY
+from bot.pricing.card import RateCard
+from bot.pricing.cost import Cost, cost_of
+from bot.usage.source import BilledRow, DayUsage
+
+ZERO = Decimal(0)
+
+SETTLED_AFTER = DAY
+"""A day's bill is final this long after the day has ended."""
+
+COMPUTED_COST_TYPES = frozenset({"tokens", "web_search"})
+"""Cost types that usage explains too; what is left (code execution, session usage) only the cost report knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PricedUsage:
+    """One row of usage with what it costs."""
+
+    usage: DayUsage
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Dollars of a scope in a period. `total_usd` is the sum of its three parts.
+
+    `report_only_usd`: cost types that only the cost report knows, of days not yet settled. `at_least`: a price
+    step per request cannot be seen in sums, so the true figure may be higher. `assumed`: models that are not in
+    the rate card and were priced by assumption.
+    """
+
+    billed_usd: Decimal
+    billed_days: int
+    computed_usd: Decimal
+    report_only_usd: Decimal
+    at_least: bool
+    assumed: tuple[str, ...]
+
+    @property
+    def total_usd(self) -> Decimal:
+        return self.billed_usd + self.computed_usd + self.report_only_usd
+
+
+def price_usage(usage: Iterable[DayUsage], card: RateCard) -> list[PricedUsage]:
+    """Each row priced at the rates of its day, as a sum of requests."""
+    return [
+        PricedUsage(row, cost_of(card, row.model, row.counts, row.terms, row.day, prompt_tokens=None)) for row in usage
+    ]
+
+
+def in_scope(scope: Scope, row: DayUsage, card: RateCard) -> bool:
+    """Whether a row of usage counts for a budget of this scope. A model scope is an id in any spelling, or a family."""
+    if scope.kind is ScopeKind.ORGANIZATION:
+        return True
+    if scope.kind is ScopeKind.WORKSPACE:
+        return row.workspace_id == scope.value
+    if scope.kind is ScopeKind.KEY:
+        return row.api_key_id == scope.value
+    return row.model == scope.value or _same_model(scope.value or "", row, card)
+
+
+def _same_model(wanted: str, row: DayUsage, card: RateCard) -> bool:
+    if wanted in card.families():
+        return card.resolve(row.model, row.day).model.family == wanted
+    model = card.find(row.model)
+    return model is not None and model == card.find(wanted)
+
+
+def spend_of(
+    scope: Scope,
+    period: Period,
+    priced: Sequence[PricedUsage],
+    billed: Sequence[BilledRow],
+    card: RateCard,
+    now: datetime,
+) -> Spend:
+    """The scope's spend in `period` as known at `now`.
+
+    `priced`: all usage of the period. `billed`: the cost report of its days. Days that lie in the period only
+    in part (a zone other than UTC) are computed, since the report knows whole UTC days.
+    """
+    mine = [row for row in priced if in_scope(scope, row.usage, card)]
+    bills = _bills_by_day(scope, period, billed)
+    settled = {day for day, rows in bills.items() if _settled(day, now) and rows}
+    computed = [row for row in mine if row.usage.day not in settled]
+    return Spend(
+        billed_usd=sum((row.usd for day in settled for row in bills[day]), ZERO),
+        billed_days=len(settled),
+        computed_usd=sum((row.cost.usd for row in computed), ZERO),
+        report_only_usd=sum(
+            (
+                row.usd
+                for day, rows in bills.items()
+                if day not in settled
+                for row in rows
+                if row.cost_type not in COMPUTED_COST_TYPES
+            ),
+            ZERO,
+        ),
+        at_least=any(row.cost.at_least for row in computed),
+        assumed=tuple(sorted({row.usage.model for row in mine if row.cost.assumed is not None})),
+    )
+
+
+def _bills_by_day(scope: Scope, period: Period, billed: Iterable[BilledRow]) -> dict[date, list[BilledRow]]:
+    if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL):
+        return {}
+    bills: dict[date, list[BilledRow]] = {}
+    for row in billed:
+        starts_at = datetime.combine(row.day, time(), UTC)
+        if starts_at < period.starts_at or starts_at + DAY > period.ends_at:
+            continue
+        if scope.kind is ScopeKind.ORGANIZATION or row.workspace_id == scope.value:
+            bills.setdefault(row.day, []).append(row)
+    return bills
+
+
+def _settled(day: date, now: datetime) -> bool:
+    return datetime.combine(day, time(), UTC) + DAY + SETTLED_AFTER <= now

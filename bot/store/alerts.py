@@ -1,0 +1,255 @@
+"""Incidents and the outbox: a change of an incident and the notices that tell it are one transaction."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, insert, select, update
+
+from bot.alerts.facts import FACTS, AlertFacts, ModeFacts
+from bot.budgets.budget import Level
+from bot.budgets.decide import Incident, Status, Step
+from bot.store.schema import alerts, mode_changes, notices
+
+Action = Literal["post", "update"]
+
+
+class NoticeStatus(StrEnum):
+    """`sending` is written before the call to Slack: found later, its outcome is unknown."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    OBSOLETE = "obsolete"
+
+
+UNDELIVERED = (NoticeStatus.PENDING, NoticeStatus.SENDING)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a message stands in Slack."""
+
+    channel: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One delivery. `address`: the message to edit. `related`: the message of the other level, to link to.
+
+    `written_at` and `write_error`: how far the target of a mode change has followed by now.
+    """
+
+    id: int
+    action: Action
+    facts: AlertFacts | ModeFacts
+    attempts: int
+    outcome_unknown: bool
+    created_at: datetime
+    address: Address | None
+    related: Address | None
+    written_at: datetime | None
+    write_error: str | None
+
+
+class AlertStore:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def incidents(self, budget: str, period: str) -> list[Incident]:
+        """All incidents of a budget in a period."""
+        query = select(alerts).where(alerts.c.budget == budget, alerts.c.period == period).order_by(alerts.c.id)
+        with self._engine.connect() as connection:
+            return [Incident(Level(row.level), row.limit_usd, Status(row.status)) for row in connection.execute(query)]
+
+    def record(
+        self, budget: str, period: str, steps: Sequence[Step], facts_of: Callable[[Step], AlertFacts], now: datetime
+    ) -> None:
+        """Take all steps and enqueue what tells them, in one transaction.
+
+        A step whose incident has no message of its own and that does not post one changes only the incident.
+        """
+        with self._engine.begin() as connection:
+            for step in steps:
+                alert_id = _change(connection, budget, period, step, now)
+                if step.post:
+                    enqueue(connection, "post", facts_of(step), now, alert_id=alert_id)
+                elif _is_told(connection, alert_id):
+                    _drop_obsolete_updates(connection, alert_id)
+                    enqueue(connection, "update", facts_of(step), now, alert_id=alert_id)
+
+    def due(self, now: datetime) -> Notice | None:
+        """The oldest undelivered notice, if it may be tried at `now`. Strictly in order: nothing overtakes it."""
+        query = select(notices).where(notices.c.status.in_(UNDELIVERED)).order_by(notices.c.id).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None or row.next_attempt_at > now:
+                return None
+            return _notice(connection, row)
+
+    def undelivered(self) -> int:
+        """How many notices wait for delivery, due or not."""
+        query = select(notices.c.id).where(notices.c.status.in_(UNDELIVERED))
+        with self._engine.connect() as connection:
+            return len(connection.execute(query).all())
+
+    def start_attempt(self, notice_id: int, now: datetime) -> None:
+        """Write down that Slack is about to be called."""
+        self._set(notice_id, status=NoticeStatus.SENDING, attempts=notices.c.attempts + 1, attempted_at=now)
+
+    def finish(self, notice_id: int, now: datetime, address: Address | None) -> None:
+        """Delivered; a posted message's address is kept with its incident."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(notices)
+                .where(notices.c.id == notice_id)
+                .values(status=NoticeStatus.SENT, sent_at=now, error=None)
+            )
+            if address is not None:
+                alert_id = select(notices.c.alert_id).where(notices.c.id == notice_id).scalar_subquery()
+                connection.execute(
+                    update(alerts).where(alerts.c.id == alert_id).values(channel=address.channel, ts=address.ts)
+                )
+
+    def retry(self, notice_id: int, next_attempt_at: datetime, error: str, *, outcome_unknown: bool) -> None:
+        """Not delivered, or not known to be: to be tried again."""
+        status = NoticeStatus.SENDING if outcome_unknown else NoticeStatus.PENDING
+        self._set(notice_id, status=status, next_attempt_at=next_attempt_at, error=error)
+
+    def give_up(self, notice_id: int, error: str) -> None:
+        """An edit that can never be made, because its message is gone."""
+        self._set(notice_id, status=NoticeStatus.OBSOLETE, error=error)
+
+    def last_error(self) -> str | None:
+        """Why the oldest waiting notice is still waiting; None when nothing waits or nothing was tried yet."""
+        query = (
+            select(notices.c.error)
+            .where(notices.c.status.in_(UNDELIVERED), notices.c.error.is_not(None))
+            .order_by(notices.c.id)
+            .limit(1)
+        )
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def _set(self, notice_id: int, **values: object) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(update(notices).where(notices.c.id == notice_id).values(**values))
+
+
+def enqueue(
+    connection: Connection,
+    action: Action,
+    facts: AlertFacts | ModeFacts,
+    now: datetime,
+    *,
+    alert_id: int | None = None,
+    mode_change_id: int | None = None,
+) -> None:
+    """Put a notice into the outbox, within the transaction of the change that it tells."""
+    connection.execute(
+        insert(notices).values(
+            alert_id=alert_id,
+            mode_change_id=mode_change_id,
+            action=action,
+            facts=facts.model_dump(mode="json"),
+            status=NoticeStatus.PENDING,
+            created_at=now,
+            attempts=0,
+            next_attempt_at=now,
+        )
+    )
+
+
+def _change(connection: Connection, budget: str, period: str, step: Step, now: datetime) -> int:
+    identity = _identity(budget, period, step.level, step.limit_usd)
+    alert_id = connection.execute(select(alerts.c.id).where(identity)).scalar_one_or_none()
+    if alert_id is not None:
+        connection.execute(update(alerts).where(identity).values(status=step.status, changed_at=now))
+        return int(alert_id)
+    inserted = connection.execute(
+        insert(alerts)
+        .values(
+            budget=budget,
+            period=period,
+            level=step.level,
+            limit_usd=step.limit_usd,
+            status=step.status,
+            opened_at=now,
+            changed_at=now,
+        )
+        .returning(alerts.c.id)
+    )
+    return int(inserted.scalar_one())
+
+
+def _identity(budget: str, period: str, level: Level, limit_usd: Decimal) -> ColumnElement[bool]:
+    return and_(
+        alerts.c.budget == budget,
+        alerts.c.period == period,
+        alerts.c.level == level,
+        alerts.c.limit_usd == limit_usd,
+    )
+
+
+def _is_told(connection: Connection, alert_id: int) -> bool:
+    query = select(notices.c.id).where(notices.c.alert_id == alert_id, notices.c.action == "post").limit(1)
+    return connection.execute(query).scalar_one_or_none() is not None
+
+
+def _drop_obsolete_updates(connection: Connection, alert_id: int) -> None:
+    connection.execute(
+        update(notices)
+        .where(
+            notices.c.alert_id == alert_id,
+            notices.c.action == "update",
+            notices.c.status == NoticeStatus.PENDING,
+        )
+        .values(status=NoticeStatus.OBSOLETE)
+    )
+
+
+def _notice(connection: Connection, row: Row[tuple[object, ...]]) -> Notice:
+    values = row._mapping
+    own = related = None
+    if values["alert_id"] is not None:
+        alert = connection.execute(select(alerts).where(alerts.c.id == values["alert_id"])).one()
+        own = _address(alert.channel, alert.ts)
+        other = connection.execute(
+            select(alerts.c.channel, alerts.c.ts)
+            .where(
+                alerts.c.budget == alert.budget,
+                alerts.c.period == alert.period,
+                alerts.c.level != alert.level,
+                alerts.c.ts.is_not(None),
+            )
+            .order_by(alerts.c.id.desc())
+            .limit(1)
+        ).one_or_none()
+        related = None if other is None else _address(other.channel, other.ts)
+    change = connection.execute(
+        select(mode_changes.c.written_at, mode_changes.c.write_error).where(
+            mode_changes.c.id == values["mode_change_id"]
+        )
+    ).one_or_none()
+    return Notice(
+        id=values["id"],
+        action=values["action"],
+        facts=FACTS.validate_python(values["facts"]),
+        attempts=values["attempts"],
+        outcome_unknown=values["status"] == NoticeStatus.SENDING,
+        created_at=values["created_at"],
+        address=own,
+        related=related,
+        written_at=None if change is None else change.written_at,
+        write_error=None if change is None else change.write_error,
+    )
+
+
+def _address(channel: str | None, ts: str | None) -> Address | None:
+    return None if channel is None or ts is None else Address(channel, ts)

@@ -1,0 +1,64 @@
+"""Who may change the fallback mode. Asked at the click, not when the button is drawn."""
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """`refusal`: one sentence that says why not and what would help; None when it is allowed."""
+
+    refusal: str | None
+
+    @property
+    def allowed(self) -> bool:
+        return self.refusal is None
+
+
+class Admins:
+    """User ids decide at once; members of user groups are asked of Slack (optional scope `usergroups:read`)."""
+
+    def __init__(self, ids: AbstractSet[str], client: AsyncWebClient) -> None:
+        self._users = frozenset(word for word in ids if not word.startswith("S"))
+        self._groups = frozenset(ids) - self._users
+        self._client = client
+
+    async def may_switch(self, user: str) -> Permission:
+        """Whether this user may change the fallback mode."""
+        if not self._users and not self._groups:
+            return Permission(
+                "Nothing was changed: nobody may change the fallback mode yet. Put the Slack ids of those who may "
+                "into CLAUDE_COST_ADMINS and restart the bot."
+            )
+        if user in self._users:
+            return Permission(None)
+        unread: list[str] = []
+        for group in sorted(self._groups):
+            members = await self._members(group)
+            if members is None:
+                unread.append(group)
+            elif user in members:
+                return Permission(None)
+        return Permission(_refusal(self._users, unread))
+
+    async def _members(self, group: str) -> frozenset[str] | None:
+        try:
+            answer = await self._client.usergroups_users_list(usergroup=group)
+        except (TimeoutError, SlackApiError, SlackClientError, aiohttp.ClientError, OSError):
+            return None
+        return frozenset(answer.get("users") or [])
+
+
+def _refusal(users: AbstractSet[str], unread: list[str]) -> str:
+    sentence = "Nothing was changed: only the people named in CLAUDE_COST_ADMINS may change the fallback mode"
+    if users:
+        sentence += " (" + ", ".join(f"<@{user}>" for user in sorted(users)) + ")"
+    if unread:
+        sentence += (
+            f". The members of {', '.join(unread)} could not be read: that needs the optional scope usergroups:read"
+        )
+    return sentence + "."

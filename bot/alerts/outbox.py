@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.alerts.facts import AlertFacts
-from bot.alerts.slack import Delivered, Message, NotEditable, Outcome, SlackDestination
+from bot.alerts.slack import Delivered, NotEditable, Outcome, SlackDestination
 from bot.clock import Clock
+from bot.message import Message
 from bot.store.alerts import AlertStore, Notice
 
 log = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.alerts.refusals import remedy
+from bot.message import Block, Message
 from bot.store.alerts import Address
 
 METADATA_EVENT = "claude_cost_notice"
@@ -24,14 +25,6 @@ MESSAGE_REFUSED = frozenset(
 """Slack refuses how the message is drawn: the plain text alone still gets through."""
 
 NOT_EDITABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A rendered message: `text` is complete without `blocks`, since phones and screen readers get only it."""
-
-    text: str
-    blocks: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +64,7 @@ class SlackDestination:
         """Post; `identity` goes along as metadata, by which `find` recognises the message."""
         metadata = {"event_type": METADATA_EVENT, "event_payload": dict(identity)}
 
-        async def call(blocks: list[dict[str, Any]] | None) -> Any:
+        async def call(blocks: list[Block] | None) -> Any:
             return await self._client.chat_postMessage(
                 channel=self._channel,
                 text=message.text,
@@ -86,7 +79,7 @@ class SlackDestination:
     async def update(self, address: Address, message: Message) -> Outcome:
         """Edit a message of our own."""
 
-        async def call(blocks: list[dict[str, Any]] | None) -> Any:
+        async def call(blocks: list[Block] | None) -> Any:
             return await self._client.chat_update(
                 channel=address.channel, ts=address.ts, text=message.text, blocks=blocks or []
             )
@@ -110,9 +103,7 @@ class SlackDestination:
                 return Address(self._channel, str(message["ts"]))
         return None
 
-    async def _attempt(
-        self, call: Callable[[list[dict[str, Any]] | None], Awaitable[Any]], message: Message
-    ) -> Outcome:
+    async def _attempt(self, call: Callable[[list[Block] | None], Awaitable[Any]], message: Message) -> Outcome:
         outcome = await self._once(call, message.blocks)
         if isinstance(outcome, _Undrawable):
             outcome = await self._once(call, None)
@@ -121,7 +112,7 @@ class SlackDestination:
         return outcome
 
     async def _once(
-        self, call: Callable[[list[dict[str, Any]] | None], Awaitable[Any]], blocks: list[dict[str, Any]] | None
+        self, call: Callable[[list[Block] | None], Awaitable[Any]], blocks: list[Block] | None
     ) -> "Outcome | _Undrawable":
         try:
             answer = await call(blocks)

@@ -71,7 +71,7 @@ class EnvFile:
             return b""
         except OSError as error:
             raise EnvFileError(
-                f"{self.path} cannot be read ({error.strerror}): correct CLAUDE_COST_FALLBACK_FILE or the file's rights."
+                f"{self.path} cannot be read ({error.strerror}): correct CLAUDE_COST_FALLBACK_FILE or its rights."
             ) from error
 
 

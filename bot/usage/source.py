@@ -27,6 +27,18 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DayUsage:
+    """Usage as the store sums it up: the rows of one UTC day with equal dimensions."""
+
+    day: date
+    model: str
+    workspace_id: str
+    api_key_id: str | None
+    terms: Terms
+    counts: TokenCounts
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     """A stretch of whole UTC hours to be read at one bucket width; `ends_at` is exclusive."""
 

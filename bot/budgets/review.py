@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.alerts.facts import AlertFacts, MoverFacts, SavingFacts, SpendFacts
-from bot.budgets.budget import Budget
+from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.decide import Step, decide
 from bot.budgets.outlook import Recent, covered_hours, movers, pace, recent_window, saving
 from bot.budgets.period import Period, period_at
@@ -58,6 +58,14 @@ class BudgetReview:
         if outlook is None:
             return []
         return [self._spend(budget, self._period(budget, now), outlook, now) for budget in self.budgets]
+
+    def savings(self, now: datetime) -> tuple[tuple[SavingFacts, ...], datetime | None]:
+        """What each mode would save for the whole organisation, or else for the first budget, and the data's age."""
+        spends = self.spend(now)
+        if not spends:
+            return (), None
+        widest = next((spend for spend in spends if spend.scope == str(ORGANIZATION)), spends[0])
+        return widest.savings, widest.as_of
 
     def decide(self, now: datetime, mode: str) -> int:
         """Take and record the steps of every budget; returns how many. `mode`: the fallback mode in force."""

@@ -64,7 +64,7 @@ metadata = MetaData(
     }
 )
 
-# Which source owns an hour, at which bucket width, and when it was last read. A row without usage is an hour of no traffic.
+# Which source owns an hour, at which bucket width, when last read. A row without usage is an hour of no traffic.
 usage_hours = Table(
     "usage_hours",
     metadata,

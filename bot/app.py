@@ -1,0 +1,134 @@
+"""Composition root and life cycle: builds everything from settings, and closes it in reverse."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import aiohttp
+import httpx
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.alerts.outbox import Delivery, Outbox
+from bot.alerts.slack import SlackDestination
+from bot.budgets.review import BudgetReview
+from bot.clock import Clock
+from bot.fallback.admins import Admins
+from bot.fallback.env_file import EnvFile
+from bot.fallback.modes import modes_from_chain
+from bot.fallback.service import FallbackService
+from bot.in_flight import InFlight
+from bot.pricing.card import load_rate_card
+from bot.services import Services
+from bot.settings import Settings
+from bot.slack_connection import Workspace
+from bot.store.alerts import AlertStore
+from bot.store.engine import open_database
+from bot.store.lease import Lease, lease_for
+from bot.store.modes import ModeStore
+from bot.store.usage import UsageStore
+from bot.usage.poll import Poller, PollOutcome, build_poller
+
+import handlers  # isort: skip  # the one place where bot/ knows of the user interface
+from handlers.deliveries import renderer  # isort: skip
+
+log = logging.getLogger(__name__)
+
+SLACK_TIMEOUT_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """One poll, decision and delivery. `poll` is None where another copy holds the lease."""
+
+    poll: PollOutcome | None
+    delivery: Delivery | None
+
+
+@dataclass(slots=True)
+class Bot:
+    """The running parts. Built by `bot_from`, which also closes them."""
+
+    settings: Settings
+    services: Services
+    poller: Poller
+    outbox: Outbox
+    lease: Lease
+    slack: AsyncApp
+    in_flight: InFlight
+    workspace: Workspace
+    _warned_of_other_copy: bool = False
+
+    def leads(self) -> bool:
+        """Whether this copy polls and delivers. Said once when another one does."""
+        if self.lease.acquire():
+            self._warned_of_other_copy = False
+            return True
+        if not self._warned_of_other_copy:
+            log.warning("another copy of the bot is alive on this database: this one answers, but does not poll")
+            self._warned_of_other_copy = True
+        return False
+
+    async def cycle(self) -> Cycle:
+        """Poll, decide, deliver; the fallback target is brought to the wanted mode on the way."""
+        if not await asyncio.to_thread(self.leads):
+            return Cycle(None, None)
+        now = self.services.clock()
+        await asyncio.to_thread(self.services.fallback.reconcile)
+        poll = await self.poller.poll(self.services.review.needed_since(now))
+        await asyncio.to_thread(self._decide)
+        return Cycle(poll, await self.outbox.deliver())
+
+    async def deliver(self) -> Delivery | None:
+        """Deliver what is due, if this copy leads."""
+        return await self.outbox.deliver() if await asyncio.to_thread(self.leads) else None
+
+    def _decide(self) -> None:
+        mode = self.services.fallback.state().mode.name
+        self.services.review.decide(self.services.clock(), mode)
+
+
+@asynccontextmanager
+async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta | None = None) -> AsyncIterator[Bot]:
+    """Everything, built and closed again. `most_waiting`: the most that one poll may wait for Anthropic in all."""
+    async with AsyncExitStack() as stack:
+        engine = await asyncio.to_thread(open_database, settings.database_url)
+        stack.callback(engine.dispose)
+        lease = lease_for(engine)
+        stack.callback(lease.release)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        client = AsyncWebClient(
+            token=settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else None,
+            base_url=settings.slack_api_url,
+            timeout=SLACK_TIMEOUT_SECONDS,
+            session=session,
+            retry_handlers=[],
+        )
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
+        card = load_rate_card()
+        modes = modes_from_chain(settings.fallback_chain, settings.modes)
+        usage, alerts, mode_store = UsageStore(engine), AlertStore(engine), ModeStore(engine)
+        services = Services(
+            usage=usage,
+            alerts=alerts,
+            review=BudgetReview(usage, alerts, settings.budgets, modes, card),
+            fallback=FallbackService(mode_store, EnvFile(settings.fallback_file), modes, clock),
+            admins=Admins(settings.admins, client),
+            card=card,
+            clock=clock,
+            poll_seconds=settings.poll_seconds,
+        )
+        in_flight = InFlight()
+        slack = AsyncApp(
+            client=client,
+            signing_secret=settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else None,
+        )
+        handlers.register(slack, services, in_flight)
+        workspace = Workspace()
+        render = renderer(str(settings.fallback_file), workspace)
+        outbox = Outbox(alerts, SlackDestination(client, settings.channel), render, clock)
+        poller = build_poller(settings, http, usage, clock, most_waiting=most_waiting)
+        yield Bot(settings, services, poller, outbox, lease, slack, in_flight, workspace)

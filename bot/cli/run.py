@@ -1,0 +1,94 @@
+"""`claude-cost run`: the bot, or one cycle of it for cron."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from datetime import timedelta
+
+from bot.app import Bot, Cycle, bot_from
+from bot.clock import system_clock
+from bot.lifecycle import CredentialsRefusedError, Lifecycle
+from bot.settings import Need, Settings, SettingsError, load_settings
+from bot.slack_connection import SlackRefusedError, SlackUnreachableError, check_bot_token
+from bot.store.engine import DatabaseError
+
+log = logging.getLogger(__name__)
+
+ONCE_WAITS_AT_MOST = timedelta(seconds=10)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words of `run`."""
+    parser.add_argument("--once", action="store_true", help="poll, decide and deliver once, then exit (for cron)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 0 after a clean end, 1 where `--once` left something undone, 2 for wrong configuration."""
+    once = bool(arguments.once)
+    _log_to_stderr(logging.CRITICAL if once else logging.INFO)
+    try:
+        settings = load_settings(os.environ, Need.RUN_ONCE if once else Need.RUN)
+        if once:
+            return asyncio.run(_once(settings))
+        return asyncio.run(_for_ever(settings))
+    except (SettingsError, DatabaseError, CredentialsRefusedError, SlackRefusedError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+async def _for_ever(settings: Settings) -> int:
+    log.info("fallback file %s, database %s", settings.fallback_file, _without_password(settings.database_url))
+    async with bot_from(settings, system_clock) as bot:
+        lifecycle = Lifecycle(bot, timedelta(seconds=settings.poll_seconds))
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, lifecycle.stop)
+        await lifecycle.run()
+    return 0
+
+
+async def _once(settings: Settings) -> int:
+    deadline = time.monotonic() + ONCE_WAITS_AT_MOST.total_seconds()
+    async with bot_from(settings, system_clock, most_waiting=ONCE_WAITS_AT_MOST) as bot:
+        try:
+            bot.workspace.url = (await check_bot_token(bot.slack.client, settings.channel)).url
+        except (SlackRefusedError, SlackUnreachableError):
+            # Only links need the answer; whether alerts get through is what delivery finds out.
+            bot.workspace.url = ""
+        cycle = await bot.cycle()
+        while cycle.delivery is not None and cycle.delivery.retry_in is not None:
+            wait = cycle.delivery.retry_in.total_seconds()
+            if time.monotonic() + wait > deadline:
+                break
+            await asyncio.sleep(wait)
+            cycle = Cycle(cycle.poll, await bot.deliver())
+        problem = _undone(bot, cycle)
+    if problem is not None:
+        print(problem, file=sys.stderr)
+    return 0 if problem is None else 1
+
+
+def _undone(bot: Bot, cycle: Cycle) -> str | None:
+    if cycle.poll is None or cycle.delivery is None:
+        return "Another copy of the bot is alive on this database: nothing was polled. Stop one of the two."
+    problems = [] if cycle.poll.ok else [cycle.poll.error or "No data was read."]
+    if cycle.delivery.waiting:
+        reason = cycle.delivery.error or "Slack has not been asked yet."
+        problems.append(f"{cycle.delivery.waiting} message(s) wait for delivery: {reason}")
+    return " ".join(problems) or None
+
+
+def _log_to_stderr(level: int) -> None:
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for name in ("slack_bolt", "slack_sdk", "httpx", "httpcore", "apscheduler", "alembic", "aiohttp"):
+        # Below this level these libraries log whole bodies and addresses.
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else url

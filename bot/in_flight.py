@@ -1,0 +1,34 @@
+"""Counts listeners that are still working, because nothing in Bolt waits for them when the process ends."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class InFlight:
+    """`async with in_flight.work():` around each listener; `drain` at the end."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @asynccontextmanager
+    async def work(self) -> AsyncIterator[None]:
+        """Count what happens inside as one piece of work."""
+        self._count += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if self._count == 0:
+                self._idle.set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until nothing is in flight, at most this long; returns whether that was reached."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True

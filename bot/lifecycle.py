@@ -1,0 +1,154 @@
+"""The life of the running bot: connect, keep the schedule, stop cleanly."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from aiohttp import web
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from bot.app import Bot
+from bot.slack_connection import (
+    SlackUnreachableError,
+    SocketMode,
+    check_app_token,
+    check_bot_token,
+)
+from bot.usage.age import is_stale
+from bot.web.server import web_app
+
+log = logging.getLogger(__name__)
+
+DELIVERY_SECONDS = 2
+DRAIN_SECONDS = 10
+LONGEST_CONNECT_WAIT_SECONDS = 60
+
+
+class CredentialsRefusedError(Exception):
+    """Anthropic refused the key before it ever answered; the text is one sentence with the remedy."""
+
+
+class Lifecycle:
+    """Runs one bot until `stop` is called. `tick`: real time between two polls."""
+
+    def __init__(self, bot: Bot, tick: timedelta) -> None:
+        self._bot = bot
+        self._tick = tick
+        self._stopping = asyncio.Event()
+        self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._socket: SocketMode | None = None
+        self._slack_problem: str | None = "Slack is not connected yet."
+        self._polled = False
+
+    def stop(self) -> None:
+        """Ask for the end; `run` then drains and returns."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Until `stop`. Raises `CredentialsRefusedError` or `SlackRefusedError` where a start is hopeless."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._http())
+            stack.push_async_callback(self._bot.in_flight.drain, DRAIN_SECONDS)
+            stack.push_async_callback(self._disconnect)
+            await stack.enter_async_context(self._schedule())
+            stopped = asyncio.ensure_future(self._stopping.wait())
+            connected = asyncio.ensure_future(self._connect())
+            waiting: set[asyncio.Future[object]] = {stopped, connected, self._refused}  # type: ignore[arg-type]
+            try:
+                while not stopped.done():
+                    done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    for finished in done:
+                        finished.result()
+            finally:
+                for task in (stopped, connected):
+                    task.cancel()
+            log.info("stopping: what has begun is finished first")
+
+    def problems(self) -> list[str]:
+        """What keeps the bot from its work, for the readiness check."""
+        services = self._bot.services
+        data = services.usage.data_state()
+        found = [self._slack_problem] if self._slack_problem else []
+        if data.as_of is None:
+            found.append("There is no usage data yet.")
+        elif is_stale(data.as_of, services.clock(), services.poll_seconds):
+            found.append(f"The usage data is stale, as of {data.as_of.isoformat()}.")
+        if data.error:
+            found.append(data.error)
+        waiting = services.alerts.last_error()
+        return [*found, waiting] if waiting else found
+
+    async def _connect(self) -> None:
+        settings = self._bot.settings
+        client = self._bot.slack.client
+        wait = 1
+        while True:
+            try:
+                self._bot.workspace.url = (await check_bot_token(client, settings.channel)).url
+                if settings.slack_app_token is not None:
+                    app_token = settings.slack_app_token.get_secret_value()
+                    await check_app_token(client, app_token, settings.channel)
+                    self._socket = SocketMode(self._bot.slack, app_token)
+                    await self._socket.connect_async()
+            except SlackUnreachableError as error:
+                self._slack_problem = str(error)
+                log.error("%s Trying again in %d s.", error, wait)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, LONGEST_CONNECT_WAIT_SECONDS)
+            else:
+                self._slack_problem = None
+                log.info("connected to Slack (%s)", "Socket Mode" if self._socket else "HTTP mode")
+                return
+
+    async def _disconnect(self) -> None:
+        if self._socket is not None:
+            await self._socket.close_async()
+
+    @asynccontextmanager
+    async def _http(self) -> AsyncIterator[None]:
+        settings = self._bot.settings
+        if settings.http_port is None:
+            yield
+            return
+        slack = self._bot.slack if settings.slack_app_token is None else None
+        runner = web.AppRunner(web_app(slack, self.problems), access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+            log.info("HTTP on %s", runner.addresses)
+            yield
+        finally:
+            await runner.cleanup()
+
+    @asynccontextmanager
+    async def _schedule(self) -> AsyncIterator[None]:
+        # A late run is better than none, however late: every run reads whatever is missing.
+        defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+        scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
+        seconds = self._tick.total_seconds()
+        scheduler.add_job(self._poll, "interval", seconds=seconds, id="poll", next_run_time=datetime.now(UTC))
+        scheduler.add_job(self._deliver, "interval", seconds=min(DELIVERY_SECONDS, seconds), id="deliver")
+        scheduler.start()
+        try:
+            yield
+        finally:
+            scheduler.pause()
+            # The scheduler cancels what still runs when it is shut down, so that is waited for before.
+            await self._bot.in_flight.drain(DRAIN_SECONDS)
+            scheduler.shutdown()
+
+    async def _poll(self) -> None:
+        async with self._bot.in_flight.work():
+            cycle = await self._bot.cycle()
+        if cycle.poll is None:
+            return
+        if cycle.poll.ok:
+            self._polled = True
+        elif cycle.poll.refused and not self._polled and not self._refused.done():
+            self._refused.set_exception(CredentialsRefusedError(cycle.poll.error))
+
+    async def _deliver(self) -> None:
+        async with self._bot.in_flight.work():
+            await self._bot.deliver()

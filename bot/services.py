@@ -1,0 +1,25 @@
+"""What handlers may call: the services that the composition root has built."""
+
+from dataclasses import dataclass
+
+from bot.budgets.review import BudgetReview
+from bot.clock import Clock
+from bot.fallback.admins import Admins
+from bot.fallback.service import FallbackService
+from bot.pricing.card import RateCard
+from bot.store.alerts import AlertStore
+from bot.store.usage import UsageStore
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One record, built once."""
+
+    usage: UsageStore
+    alerts: AlertStore
+    review: BudgetReview
+    fallback: FallbackService
+    admins: Admins
+    card: RateCard
+    clock: Clock
+    poll_seconds: int

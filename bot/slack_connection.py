@@ -1,0 +1,95 @@
+"""Reaching Slack: credentials are checked before anything else, since Bolt itself checks nothing at start."""
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import aiohttp
+from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.alerts.refusals import CREDENTIALS, remedy
+from bot.store.alerts import Address
+
+log = logging.getLogger(__name__)
+
+REMEMBERED_ENVELOPES = 1000
+
+
+class SlackRefusedError(Exception):
+    """Slack refuses a token; the text is one sentence with the remedy."""
+
+
+class SlackUnreachableError(Exception):
+    """Slack does not answer, or answers with a fault of its own."""
+
+
+@dataclass(slots=True)
+class Workspace:
+    """What `auth.test` told of the Slack workspace; `url` is empty until then."""
+
+    url: str = ""
+
+    def permalink(self, address: Address) -> str | None:
+        """The address of a message in the form that Slack's own links have; None where it cannot be known."""
+        if not self.url:
+            return None
+        return f"{self.url.rstrip('/')}/archives/{address.channel}/p{address.ts.replace('.', '')}"
+
+
+async def check_bot_token(client: AsyncWebClient, channel: str) -> Workspace:
+    """`auth.test`, with what it tells. Raises `SlackRefusedError` or `SlackUnreachableError`."""
+    try:
+        answer = await client.auth_test()
+    except SlackApiError as error:
+        raise _refused(error, channel, "SLACK_BOT_TOKEN") from None
+    except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError) as error:
+        raise SlackUnreachableError(f"Slack cannot be reached ({type(error).__name__}).") from None
+    return Workspace(str(answer.get("url") or ""))
+
+
+async def check_app_token(client: AsyncWebClient, app_token: str, channel: str) -> None:
+    """`apps.connections.open`, which the Socket Mode client would try for ever. Raises like `check_bot_token`."""
+    try:
+        await client.apps_connections_open(app_token=app_token)
+    except SlackApiError as error:
+        raise _refused(error, channel, "SLACK_APP_TOKEN") from None
+    except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError) as error:
+        raise SlackUnreachableError(f"Slack cannot be reached ({type(error).__name__}).") from None
+
+
+def _refused(error: SlackApiError, channel: str, variable: str) -> Exception:
+    data = error.response.data if isinstance(getattr(error.response, "data", None), dict) else {}
+    code = str(data.get("error") or "")
+    sentence = remedy(code, channel=channel, needed=str(data.get("needed") or ""))
+    if code in CREDENTIALS or code == "missing_scope":
+        if variable == "SLACK_APP_TOKEN":
+            sentence = (
+                f"Slack refuses SLACK_APP_TOKEN ({code}): create an app-level token (xapp-…) with the scope "
+                "connections:write on the app's Basic Information page."
+            )
+        return SlackRefusedError(sentence)
+    return SlackUnreachableError(f"Slack answers {code or 'with something that is not JSON'}.")
+
+
+class SocketMode(AsyncSocketModeHandler):
+    """Bolt's handler, except that an envelope which Slack delivers twice is acknowledged twice and served once."""
+
+    def __init__(self, app: AsyncApp, app_token: str) -> None:
+        super().__init__(app, app_token)
+        self._seen: OrderedDict[str, None] = OrderedDict()
+
+    async def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # Bolt narrows it the same way
+        if req.envelope_id in self._seen:
+            log.info("envelope %s came again and was served before", req.envelope_id)
+            await client.send_socket_mode_response(SocketModeResponse(envelope_id=req.envelope_id))
+            return
+        self._seen[req.envelope_id] = None
+        if len(self._seen) > REMEMBERED_ENVELOPES:
+            self._seen.popitem(last=False)
+        await super().handle(client, req)

@@ -1,0 +1,85 @@
+"""Which of several copies on one database polls and delivers: the one that holds the lease.
+
+Both kinds end with the process that holds them, however it ends.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
+
+ADVISORY_KEY = 0x636C_636F_7374
+"""The advisory lock's number in PostgreSQL; any constant does as long as it stays the same."""
+
+
+class Lease(Protocol):
+    """Never waits."""
+
+    def acquire(self) -> bool:
+        """Whether this copy holds the lease now."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class FileLease:
+    """For SQLite: a lock on a file beside the database."""
+
+    def __init__(self, database: Path) -> None:
+        self._lock = FileLock(f"{database}.lock", thread_local=False)
+
+    def acquire(self) -> bool:
+        if self._lock.is_locked:
+            return True
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+class AdvisoryLease:
+    """For PostgreSQL: an advisory lock, held by a connection that is kept open for it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+
+    def acquire(self) -> bool:
+        if self._connection is not None:
+            if self._alive(self._connection):
+                return True
+            self.release()
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        if connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_KEY}).scalar_one():
+            self._connection = connection
+            return True
+        connection.close()
+        return False
+
+    def release(self) -> None:
+        if self._connection is not None:
+            # Closing the session frees the lock; giving it back to the pool would not.
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+    @staticmethod
+    def _alive(connection: Connection) -> bool:
+        try:
+            connection.execute(text("SELECT 1"))
+        except OperationalError:
+            return False
+        return True
+
+
+def lease_for(engine: Engine) -> Lease:
+    """The kind of lease that fits the database."""
+    if engine.dialect.name == "sqlite":
+        return FileLease(Path(str(engine.url.database)))
+    return AdvisoryLease(engine)

@@ -1,0 +1,34 @@
+"""What holds for every test: a clean environment, and no call that leaves this machine through requests."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import responses
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting and no proxy of the machine reaches a test, and relative paths fall into its own directory."""
+    for name in list(os.environ):
+        if name.startswith(("SLACK_", "ANTHROPIC_", "CLAUDE_COST_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def no_call_through_requests() -> Iterator[None]:
+    """A library that reached out through requests would fail here instead of reaching the internet."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False):
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real data; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder with real usage data is not beside this checkout")
+    return SHARED

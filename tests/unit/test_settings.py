@@ -1,0 +1,193 @@
+"""Settings: what is read, what is assumed, and one sentence for every mistake."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from bot.budgets.budget import Scope, ScopeKind
+from bot.budgets.period import PeriodKind
+from bot.settings import VARIABLES, Need, Settings, SettingsError, load_settings
+
+COMPLETE = {
+    "SLACK_BOT_TOKEN": "xoxb-secret-bot",
+    "SLACK_APP_TOKEN": "xapp-secret-app",
+    "ANTHROPIC_ADMIN_KEY": "sk-ant-admin01-secret",
+    "CLAUDE_COST_CHANNEL": "C0123456789",
+    "CLAUDE_COST_SOFT_USD": "400",
+    "CLAUDE_COST_HARD_USD": "600.50",
+}
+
+
+def load(need: Need = Need.RUN, **changes: str | None) -> Settings:
+    environ = {name: value for name, value in {**COMPLETE, **changes}.items() if value is not None}
+    return load_settings(environ, need)
+
+
+def test_the_shortest_configuration_makes_the_monthly_budget_named_default() -> None:
+    settings = load()
+    (budget,) = settings.budgets
+    assert (budget.name, budget.period, str(budget.scope)) == ("default", PeriodKind.MONTH, "organization")
+    assert (budget.soft_usd, budget.hard_usd) == (Decimal(400), Decimal("600.5"))
+    assert settings.poll_seconds == 60
+    assert settings.usage_api == "auto"
+    assert settings.slack_api_url == "https://slack.com/api/"
+    assert settings.http_port is None
+
+
+def test_relative_paths_become_absolute(tmp_path: Path) -> None:
+    settings = load()
+    assert settings.fallback_file == tmp_path / "claude-cost.env"
+    assert settings.database_url == f"sqlite:///{tmp_path}/claude-cost.db"
+
+
+def test_http_mode_opens_port_8080_and_socket_mode_none() -> None:
+    assert load(SLACK_APP_TOKEN=None, SLACK_SIGNING_SECRET="s").http_port == 8080
+    assert load(CLAUDE_COST_HTTP_PORT="9000").http_port == 9000
+
+
+def test_once_needs_no_way_for_slack_to_reach_the_bot() -> None:
+    assert load(Need.RUN_ONCE, SLACK_APP_TOKEN=None).slack_app_token is None
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-ant-from-file\n")
+    settings = load(ANTHROPIC_ADMIN_KEY=None, ANTHROPIC_ADMIN_KEY_FILE=str(tmp_path / "key"))
+    assert settings.anthropic_admin_key is not None
+    assert settings.anthropic_admin_key.get_secret_value() == "sk-ant-from-file"
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert load(CLAUDE_COST_POLL_SECONDS="").poll_seconds == 60
+
+
+MISTAKES: list[tuple[dict[str, str | None], str]] = [
+    ({"SLACK_BOT_TOKEN": None}, "SLACK_BOT_TOKEN"),
+    ({"SLACK_BOT_TOKEN": "xapp-swapped"}, "SLACK_BOT_TOKEN"),
+    ({"SLACK_APP_TOKEN": "xoxb-swapped"}, "SLACK_APP_TOKEN"),
+    ({"SLACK_APP_TOKEN": None}, "SLACK_SIGNING_SECRET"),
+    ({"ANTHROPIC_ADMIN_KEY": None}, "ANTHROPIC_ADMIN_KEY"),
+    ({"ANTHROPIC_ADMIN_KEY_FILE": "/nowhere"}, "ANTHROPIC_ADMIN_KEY_FILE"),  # both forms at once
+    ({"ANTHROPIC_ADMIN_KEY": None, "ANTHROPIC_ADMIN_KEY_FILE": "/nowhere"}, "ANTHROPIC_ADMIN_KEY_FILE"),
+    ({"CLAUDE_COST_CHANNEL": None}, "CLAUDE_COST_CHANNEL"),
+    ({"CLAUDE_COST_CHANNEL": "#alerts"}, "CLAUDE_COST_CHANNEL"),
+    ({"CLAUDE_COST_CHANNEL": "alerts"}, "CLAUDE_COST_CHANNEL"),
+    ({"CLAUDE_COST_SOFT_USD": None, "CLAUDE_COST_HARD_USD": None}, "CLAUDE_COST_HARD_USD"),
+    ({"CLAUDE_COST_SOFT_USD": "600.50"}, "CLAUDE_COST_SOFT_USD"),  # not below hard
+    ({"CLAUDE_COST_SOFT_USD": "much"}, "CLAUDE_COST_SOFT_USD"),
+    ({"CLAUDE_COST_SOFT_USD": "0"}, "CLAUDE_COST_SOFT_USD"),
+    ({"CLAUDE_COST_SOFT_USD": "-5"}, "CLAUDE_COST_SOFT_USD"),
+    ({"CLAUDE_COST_HARD_USD": "NaN"}, "CLAUDE_COST_HARD_USD"),
+    ({"CLAUDE_COST_POLL_SECONDS": "0"}, "CLAUDE_COST_POLL_SECONDS"),
+    ({"CLAUDE_COST_POLL_SECONDS": "3601"}, "CLAUDE_COST_POLL_SECONDS"),
+    ({"CLAUDE_COST_POLL_SECONDS": "1.5"}, "CLAUDE_COST_POLL_SECONDS"),
+    ({"CLAUDE_COST_USAGE_API": "both"}, "CLAUDE_COST_USAGE_API"),
+    ({"CLAUDE_COST_DATABASE_URL": "mysql://x/y"}, "CLAUDE_COST_DATABASE_URL"),
+    ({"CLAUDE_COST_DATABASE_URL": "sqlite:///:memory:"}, "CLAUDE_COST_DATABASE_URL"),
+    ({"CLAUDE_COST_FALLBACK_CHAIN": "claude-opus-5-5"}, "CLAUDE_COST_FALLBACK_CHAIN"),
+    ({"CLAUDE_COST_ADMINS": "anna"}, "CLAUDE_COST_ADMINS"),
+    ({"CLAUDE_COST_HTTP_PORT": "70000"}, "CLAUDE_COST_HTTP_PORT"),
+    ({"SLACK_API_URL": "slack.com"}, "SLACK_API_URL"),
+    ({"ANTHROPIC_BASE_URL": "ftp://x"}, "ANTHROPIC_BASE_URL"),
+    ({"CLAUDE_COST_CONFIG": "/nowhere.toml"}, "CLAUDE_COST_CONFIG"),
+]
+
+
+@pytest.mark.parametrize(("changes", "named"), MISTAKES, ids=lambda value: str(value)[:60])
+def test_a_mistake_is_one_sentence_that_names_the_variable(changes: dict[str, str | None], named: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(**changes)
+    sentence = str(raised.value)
+    assert named in sentence
+    assert "\n" not in sentence
+    assert sentence.endswith((".", ")"))
+
+
+@pytest.mark.parametrize("changes", [changes for changes, _ in MISTAKES], ids=lambda value: str(value)[:60])
+def test_no_mistake_prints_a_secret(changes: dict[str, str | None]) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(**changes)
+    for variable in VARIABLES:
+        secret = {**COMPLETE, **changes}.get(variable.name)
+        assert not (variable.secret and secret and secret in str(raised.value))
+
+
+def test_settings_print_without_their_secrets() -> None:
+    printed = repr(load())
+    for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "ANTHROPIC_ADMIN_KEY"):
+        assert COMPLETE[name] not in printed
+
+
+def test_a_misspelled_variable_is_warned_of_with_the_nearest_name(caplog: pytest.LogCaptureFixture) -> None:
+    load(CLAUDE_COST_ADMIN="U1")
+    assert "CLAUDE_COST_ADMIN is no setting" in caplog.text
+    assert "did you mean CLAUDE_COST_ADMINS?" in caplog.text
+
+
+def config(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "bot.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_toml_file_adds_budgets_and_modes(tmp_path: Path) -> None:
+    path = config(
+        tmp_path,
+        """
+        [[budget]]
+        name = "search"
+        scope = "workspace:wrkspc_01"
+        period = "week"
+        zone = "Europe/Berlin"
+        soft_usd = "50"
+        hard_usd = "100.00"
+
+        [fallback]
+        auto = false
+        approvals = 0
+
+        [mode.degraded]
+        CLAUDE_MODEL = "claude-sonnet-5-5"
+        ANTHROPIC_MODEL = "claude-sonnet-5-5"
+        """,
+    )
+    settings = load(CLAUDE_COST_CONFIG=path)
+    default, search = settings.budgets
+    assert default.name == "default"
+    assert search.scope == Scope(ScopeKind.WORKSPACE, "wrkspc_01")
+    assert (search.period, str(search.zone), search.hard_usd) == (PeriodKind.WEEK, "Europe/Berlin", Decimal(100))
+    assert search.origin == path
+    assert settings.modes["degraded"]["ANTHROPIC_MODEL"] == "claude-sonnet-5-5"
+
+
+def test_a_budget_in_the_file_makes_the_two_variables_unnecessary(tmp_path: Path) -> None:
+    path = config(tmp_path, '[[budget]]\nname = "all"\nhard_usd = "10"\n')
+    settings = load(CLAUDE_COST_CONFIG=path, CLAUDE_COST_SOFT_USD=None, CLAUDE_COST_HARD_USD=None)
+    assert [budget.name for budget in settings.budgets] == ["all"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[[budget]]\nname = "a"\nscope = "team:x"\nhard_usd = "1"', "budget.0.scope"),
+        ('[[budget]]\nname = "a"\nscope = "workspace:"\nhard_usd = "1"', "needs an id"),
+        ('[[budget]]\nname = "a"\nhard_usd = 1.5', "as a string"),
+        ('[[budget]]\nname = "a"\nsoft_usd = "2"\nhard_usd = "1"', "below"),
+        ('[[budget]]\nname = "a"', "soft_usd, hard_usd or both"),
+        ('[[budget]]\nname = "a"\nhard_usd = "1"\nzone = "Mars/Olympus"', "IANA"),
+        ('[[budget]]\nname = "a"\nhard_usd = "1"\nperiod = "year"', "period"),
+        ('[[budget]]\nname = "a"\nhard_usd = "1"\n[[budget]]\nname = "a"\nhard_usd = "2"', "two budgets"),
+        ('[[budget]]\nname = "default"\nhard_usd = "1"', "default"),
+        ("[fallback]\nauto = true", "admin"),
+        ('[mode.normal]\nCLAUDE_MODEL = "x"', "normal"),
+        ('[mode.a]\n"A B" = "x"', "environment variable"),
+        ('[mode.a]\nA = "x\\ny"', "line break"),
+        ("[budgets]", "does not know"),
+        ("not toml", "TOML"),
+    ],
+)
+def test_a_mistake_in_the_file_names_the_place(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(CLAUDE_COST_CONFIG=config(tmp_path, text))
+    assert named in str(raised.value)
+    assert "CLAUDE_COST_CONFIG" in str(raised.value)

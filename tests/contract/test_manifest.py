@@ -1,0 +1,87 @@
+"""The manifest: valid for Slack, and saying exactly what the code does."""
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from handlers.commands import COMMAND, SUBCOMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SCOPES_OF_METHODS = {
+    "chat_postMessage": "chat:write",
+    "chat_update": "chat:write",
+    "auth_test": None,
+    "apps_connections_open": None,  # the app-level token's own scope
+    "conversations_history": "channels:history",
+    "usergroups_users_list": "usergroups:read",
+}
+"""Every Web API method that the product calls, with the bot scope that it needs (docs.slack.dev, method pages)."""
+
+OPTIONAL_SCOPES = {"channels:history", "usergroups:read"}
+"""The product does without these; README says what each is for."""
+
+
+@pytest.fixture(scope="module")
+def manifest() -> dict[str, Any]:
+    loaded = yaml.safe_load((ROOT / "manifest.yml").read_text(encoding="utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def called_methods() -> set[str]:
+    """Names of all methods that are called on a client outside the sandbox, where they are Web API methods."""
+    called = set()
+    for folder in ("bot", "handlers"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if "sandbox" in path.parts:
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Attribute) and re.fullmatch(
+                    r"(admin|apps|auth|bookmarks|bots|chat|conversations|files|pins|team|usergroups|users|views)_\w+",
+                    node.attr,
+                ):
+                    called.add(node.attr)
+    return called
+
+
+def test_slacks_own_schema_accepts_it(manifest: dict[str, Any], shared: Path) -> None:
+    schema = json.loads((shared / "data" / "slack" / "manifest.schema.1.0.0.json").read_text(encoding="utf-8"))
+    jsonschema.validate(manifest, schema)
+
+
+def test_the_colour_is_one(manifest: dict[str, Any]) -> None:
+    assert re.fullmatch(r"#[0-9a-f]{6}", manifest["display_information"]["background_color"])
+
+
+def test_it_declares_the_command_that_the_code_listens_to(manifest: dict[str, Any]) -> None:
+    assert [command["command"] for command in manifest["features"]["slash_commands"]] == [COMMAND]
+
+
+def test_the_hint_names_every_subcommand(manifest: dict[str, Any]) -> None:
+    hint = manifest["features"]["slash_commands"][0]["usage_hint"]
+    assert set(re.findall(r"[a-z]+", hint)) == {row.name for row in SUBCOMMANDS}
+
+
+def test_every_method_that_the_code_calls_has_a_known_scope() -> None:
+    assert called_methods() == set(SCOPES_OF_METHODS)
+
+
+def test_it_asks_for_exactly_the_scopes_that_are_needed(manifest: dict[str, Any]) -> None:
+    needed = {scope for scope in SCOPES_OF_METHODS.values() if scope} - OPTIONAL_SCOPES
+    assert set(manifest["oauth_config"]["scopes"]["bot"]) == needed | {"commands"}
+
+
+def test_buttons_need_interactivity(manifest: dict[str, Any]) -> None:
+    assert manifest["settings"]["interactivity"]["is_enabled"] is True
+
+
+def test_readme_explains_every_optional_scope() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{scope}`" in readme for scope in OPTIONAL_SCOPES)

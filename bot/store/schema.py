@@ -137,7 +137,6 @@ alerts = Table(
     Column("status", String(16), nullable=False),
     Column("opened_at", UTCDateTime, nullable=False),
     Column("changed_at", UTCDateTime, nullable=False),
-    Column("superseded_by", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("alerts.id")),
     Column("channel", String(64)),
     Column("ts", String(64)),
     UniqueConstraint("budget", "period", "level", "limit_usd"),

@@ -1,0 +1,198 @@
+"""Usage by the hour, the bill by the day, names, and what is known of the last poll."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Engine, delete, func, insert, select
+
+from bot.clock import HOUR, floor_hour
+from bot.pricing.tokens import Terms, TokenCounts
+from bot.store.schema import billed, names, state, usage, usage_hours
+from bot.usage.age import DataState
+from bot.usage.plan import HourState
+from bot.usage.source import BilledRow, DayUsage, SourceName, UsageReading
+
+DATA_STATE_KEY = "data"
+DATA_STATE = TypeAdapter(DataState)
+
+COUNTS = (
+    usage.c.uncached_input_tokens,
+    usage.c.cache_creation_5m_input_tokens,
+    usage.c.cache_creation_1h_input_tokens,
+    usage.c.cache_read_input_tokens,
+    usage.c.output_tokens,
+    usage.c.web_search_requests,
+)
+TERMS = (usage.c.service_tier, usage.c.inference_geo, usage.c.speed)
+
+NameKind = Literal["workspace", "key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What Anthropic calls a workspace or a key; `workspace_id` is a key's workspace."""
+
+    kind: NameKind
+    id: str
+    name: str
+    workspace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names by id, and when they were read; None where they never were."""
+
+    workspaces: dict[str, str]
+    keys: dict[str, str]
+    workspace_of_key: dict[str, str]
+    read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """The cost report of the UTC days `first` to `last`, both included."""
+
+    first: date
+    last: date
+    rows: Sequence[BilledRow]
+
+
+class UsageStore:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def hours(self, since: datetime) -> dict[datetime, HourState]:
+        """Who owns each hour from `since` on."""
+        query = select(usage_hours).where(usage_hours.c.hour >= since).order_by(usage_hours.c.hour)
+        with self._engine.connect() as connection:
+            return {row.hour: HourState(row.source, row.width, row.read_at) for row in connection.execute(query).all()}
+
+    def save(
+        self, readings: Iterable[UsageReading], source: SourceName, now: datetime, data: DataState, bill: Bill | None
+    ) -> None:
+        """Everything that one poll has read, in one transaction: each hour is emptied, then filled by its new owner."""
+        with self._engine.begin() as connection:
+            for reading in readings:
+                _replace_hours(connection, reading, source, now)
+            if bill is not None:
+                _replace_days(connection, bill)
+            _put(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
+
+    def save_state(self, data: DataState) -> None:
+        """Only what is known of the last poll, where it failed."""
+        with self._engine.begin() as connection:
+            _put(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
+
+    def data_state(self) -> DataState:
+        """What is known of the data; all None before the first poll."""
+        query = select(state.c.value).where(state.c.key == DATA_STATE_KEY)
+        with self._engine.connect() as connection:
+            value = connection.execute(query).scalar_one_or_none()
+        return DataState() if value is None else DATA_STATE.validate_python(value)
+
+    def usage_by_day(self, starts_at: datetime, ends_at: datetime) -> list[DayUsage]:
+        """Usage of the buckets that begin in [`starts_at`, `ends_at`), summed up by UTC day and dimensions."""
+        day = func.date(func.timezone("UTC", usage.c.hour)) if self._postgres else func.date(usage.c.hour)
+        dimensions = (usage.c.model, usage.c.workspace_id, usage.c.api_key_id, *TERMS)
+        query = (
+            select(day.label("day"), *dimensions, *(func.sum(column).label(column.name) for column in COUNTS))
+            .where(usage.c.starts_at >= starts_at, usage.c.starts_at < ends_at)
+            .where(usage.c.hour >= floor_hour(starts_at), usage.c.hour < ends_at)
+            .group_by(day, *dimensions)
+        )
+        with self._engine.connect() as connection:
+            return [_day_usage(row._mapping) for row in connection.execute(query)]
+
+    def billed_between(self, first: date, last: date) -> list[BilledRow]:
+        """The cost report's rows of the UTC days `first` to `last`, both included."""
+        query = select(billed).where(billed.c.day >= first, billed.c.day <= last).order_by(billed.c.day, billed.c.id)
+        with self._engine.connect() as connection:
+            return [
+                BilledRow(row.day, row.workspace_id, row.cost_type, row.usd, row.list_usd)
+                for row in connection.execute(query)
+            ]
+
+    def save_names(self, known: Iterable[Name], now: datetime) -> None:
+        """Replace all names by these."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(names))
+            rows = [{**asdict(name), "seen_at": now} for name in known]
+            if rows:
+                connection.execute(insert(names), rows)
+            _put(connection, "names_read_at", now.isoformat())
+
+    def names(self) -> Names:
+        """The names as last read."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(names)).all()
+            read_at = connection.execute(select(state.c.value).where(state.c.key == "names_read_at")).scalar()
+        return Names(
+            workspaces={row.id: row.name for row in rows if row.kind == "workspace"},
+            keys={row.id: row.name for row in rows if row.kind == "key"},
+            workspace_of_key={row.id: row.workspace_id for row in rows if row.kind == "key" and row.workspace_id},
+            read_at=None if read_at is None else datetime.fromisoformat(read_at).astimezone(UTC),
+        )
+
+    @property
+    def _postgres(self) -> bool:
+        return self._engine.dialect.name == "postgresql"
+
+
+def _replace_hours(connection: Connection, reading: UsageReading, source: SourceName, now: datetime) -> None:
+    read = reading.read
+    last = min(read.ends_at, floor_hour(now) + HOUR)
+    connection.execute(delete(usage).where(usage.c.hour >= read.starts_at, usage.c.hour < read.ends_at))
+    connection.execute(
+        delete(usage_hours).where(usage_hours.c.hour >= read.starts_at, usage_hours.c.hour < read.ends_at)
+    )
+    count = (last - read.starts_at) // HOUR
+    hours = [read.starts_at + index * HOUR for index in range(count)]
+    if hours:
+        connection.execute(
+            insert(usage_hours),
+            [{"hour": hour, "source": source, "width": read.width, "read_at": now} for hour in hours],
+        )
+    rows = [
+        {
+            "hour": floor_hour(row.starts_at),
+            "starts_at": row.starts_at,
+            "model": row.model,
+            "workspace_id": row.workspace_id,
+            "api_key_id": row.api_key_id,
+            **asdict(row.terms),
+            **asdict(row.counts),
+        }
+        for row in reading.rows
+        if read.starts_at <= row.starts_at < last
+    ]
+    if rows:
+        connection.execute(insert(usage), rows)
+
+
+def _replace_days(connection: Connection, bill: Bill) -> None:
+    connection.execute(delete(billed).where(billed.c.day >= bill.first, billed.c.day <= bill.last))
+    rows = [asdict(row) for row in bill.rows if bill.first <= row.day <= bill.last]
+    if rows:
+        connection.execute(insert(billed), rows)
+
+
+def _put(connection: Connection, key: str, value: Any) -> None:
+    connection.execute(delete(state).where(state.c.key == key))
+    connection.execute(insert(state).values(key=key, value=value))
+
+
+def _day_usage(row: Any) -> DayUsage:
+    day = row["day"]
+    return DayUsage(
+        day=day if isinstance(day, date) else date.fromisoformat(day),
+        model=row["model"],
+        workspace_id=row["workspace_id"],
+        api_key_id=row["api_key_id"],
+        terms=Terms(*(row[column.name] for column in TERMS)),
+        counts=TokenCounts(*(int(row[column.name]) for column in COUNTS)),
+    )

@@ -1,0 +1,96 @@
+"""The usage that the local Anthropic has counted: events, and their sums as the two report APIs show them."""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from bot.pricing.card import load_rate_card
+from bot.pricing.cost import cost_of
+from bot.pricing.tokens import STANDARD, Terms, TokenCounts
+
+DEFAULT_WORKSPACE_ID = "wrkspc_default0000000000"
+"""What analytics calls the default workspace; the admin report says null."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class UsageEvent:
+    """Tokens used at one moment. `visible_at`: when the reports first show it, where that is later than usual."""
+
+    at: datetime
+    model: str = field(compare=False)
+    counts: TokenCounts = field(compare=False)
+    workspace_id: str | None = field(default=None, compare=False)
+    api_key_id: str | None = field(default=None, compare=False)
+    terms: Terms = field(default=STANDARD, compare=False)
+    visible_at: datetime | None = field(default=None, compare=False)
+    hidden_from: datetime | None = field(default=None, compare=False)
+    """From when on a correction has taken it away."""
+
+
+class UsageBook:
+    """All events in order of time, and what of them a report may show at a moment."""
+
+    def __init__(self, events: Iterable[UsageEvent] = ()) -> None:
+        self._events = sorted(events)
+
+    def add(self, event: UsageEvent) -> None:
+        insort(self._events, event)
+
+    def correct(self, event: UsageEvent, at: datetime) -> None:
+        """From `at` on the reports do not show this event any more."""
+        index = self._events.index(event)
+        values = {name: getattr(event, name) for name in UsageEvent.__slots__}
+        self._events[index] = UsageEvent(**{**values, "hidden_from": at})
+
+    def shown(self, starts_at: datetime, ends_at: datetime, now: datetime, delay: timedelta) -> list[UsageEvent]:
+        """Events of [`starts_at`, `ends_at`) that a report shows at `now`."""
+        first = bisect_left(self._events, starts_at, key=lambda event: event.at)
+        last = bisect_left(self._events, ends_at, key=lambda event: event.at)
+        return [
+            event
+            for event in self._events[first:last]
+            if (event.visible_at or event.at + delay) <= now and (event.hidden_from is None or event.hidden_from > now)
+        ]
+
+
+Group = tuple[str | None, ...]
+Dimension = Callable[[UsageEvent], str | None]
+
+DIMENSIONS: Mapping[str, Dimension] = {
+    "model": lambda event: event.model,
+    "workspace_id": lambda event: event.workspace_id,
+    "api_key_id": lambda event: event.api_key_id,
+    "service_tier": lambda event: event.terms.service_tier or "standard",
+    "inference_geo": lambda event: event.terms.inference_geo or "global",
+    "speed": lambda event: event.terms.speed or "standard",
+    "context_window": lambda event: "0-200k" if event.counts.prompt_tokens <= 200_000 else "200k-1M",
+}
+
+
+def floor_to(moment: datetime, width: timedelta) -> datetime:
+    """The start of the bucket that contains `moment`."""
+    start = datetime(1970, 1, 1, tzinfo=UTC)
+    return start + (moment - start) // width * width
+
+
+def sums(
+    events: Iterable[UsageEvent], width: timedelta, groups: Sequence[str]
+) -> dict[datetime, dict[Group, TokenCounts]]:
+    """Counts by bucket start, then by the values of the groups."""
+    buckets: dict[datetime, dict[Group, TokenCounts]] = {}
+    for event in events:
+        bucket = buckets.setdefault(floor_to(event.at, width), {})
+        group = tuple(DIMENSIONS[name](event) for name in groups)
+        bucket[group] = bucket.get(group, TokenCounts()) + event.counts
+    return buckets
+
+
+def cents(event: UsageEvent) -> Decimal:
+    """What an event costs at list prices, in cents."""
+    prompt = event.counts.prompt_tokens
+    cost = cost_of(
+        load_rate_card(), event.model, event.counts, event.terms, event.at.date(), prompt_tokens=min(prompt, 100_000)
+    )
+    return cost.usd * 100

@@ -1,0 +1,63 @@
+"""A script of faults for the local servers: the next calls of one name fail in the ways that real ones do."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from aiohttp import web
+
+FaultKind = Literal["status", "drop", "drop_after", "html", "not_json", "slow", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`status`: this HTTP status. `drop`: no answer, nothing done. `drop_after`: done, but no answer.
+
+    `html`: a proxy's error page. `not_json`: 200 with rubbish. `slow`: the answer comes `seconds` late.
+    `error`: the service's own error word in a well-formed answer. `after_doing`: the call takes effect all the same.
+    """
+
+    kind: FaultKind
+    status: int = 500
+    retry_after: str | None = None
+    seconds: float = 0
+    error: str = ""
+    after_doing: bool = False
+
+
+class Faults:
+    """Scripted by the name of the call, used up in order."""
+
+    def __init__(self) -> None:
+        self._script: dict[str, deque[Fault]] = {}
+
+    def add(self, name: str, fault: Fault, times: int = 1) -> None:
+        """The next `times` calls of `name` end in this fault."""
+        self._script.setdefault(name, deque()).extend([fault] * times)
+
+    def next(self, name: str) -> Fault | None:
+        """What is to happen to this call, if anything."""
+        script = self._script.get(name)
+        return script.popleft() if script else None
+
+
+async def apply(fault: Fault, request: web.Request) -> web.StreamResponse | None:
+    """The answer of a fault that any HTTP server may have; None where the real answer follows."""
+    if fault.kind == "slow":
+        await asyncio.sleep(fault.seconds)
+        return None
+    if fault.kind in ("drop", "drop_after"):
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the sandbox dropped this connection as scripted")
+    if fault.kind == "html":
+        return web.Response(status=fault.status, text="<html>Bad gateway</html>", content_type="text/html")
+    if fault.kind == "not_json":
+        return web.Response(text="{", content_type="application/json")
+    if fault.kind == "status":
+        headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
+        return web.json_response(
+            {"type": "error", "error": {"type": "api_error"}}, status=fault.status, headers=headers
+        )
+    return None

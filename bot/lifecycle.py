@@ -91,7 +91,7 @@ class Lifecycle:
                     app_token = settings.slack_app_token.get_secret_value()
                     await check_app_token(client, app_token, settings.channel)
                     self._socket = SocketMode(self._bot.slack, app_token)
-                    await self._socket.connect_async()
+                    await self._socket.connect_async()  # type: ignore[no-untyped-call]
             except SlackUnreachableError as error:
                 self._slack_problem = str(error)
                 log.error("%s Trying again in %d s.", error, wait)
@@ -104,7 +104,7 @@ class Lifecycle:
 
     async def _disconnect(self) -> None:
         if self._socket is not None:
-            await self._socket.close_async()
+            await self._socket.close_async()  # type: ignore[no-untyped-call]
 
     @asynccontextmanager
     async def _http(self) -> AsyncIterator[None]:

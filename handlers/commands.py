@@ -5,14 +5,14 @@ import difflib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bot.pricing.estimate import estimate
-from bot.pricing.words import WordsError, parse_workload
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
 from bot.in_flight import InFlight
 from bot.message import Message
+from bot.pricing.estimate import estimate
+from bot.pricing.words import WordsError, parse_workload
 from bot.services import Services
-from handlers.blocks.elements import section
+from handlers.blocks.elements import escape, section
 from handlers.blocks.estimate import estimate_message
 from handlers.blocks.help import help_message
 from handlers.blocks.status import status_message
@@ -62,9 +62,9 @@ def _status_now(services: Services) -> Message:
 
 async def _estimate(services: Services, request: Request) -> Message:
     try:
-        workload = parse_workload(request.words, services.card, services.clock().date())
+        workload = parse_workload(request.words, services.card)
     except WordsError as error:
-        return plain(str(error))
+        return plain(escape(str(error)))
     return estimate_message(estimate(workload, services.card, services.clock().date()))
 
 

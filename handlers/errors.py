@@ -4,7 +4,8 @@ import logging
 import secrets
 from typing import Any
 
-from slack_bolt.async_app import AsyncApp, AsyncRespond, BoltResponse
+from slack_bolt.async_app import AsyncApp, AsyncRespond
+from slack_bolt.response import BoltResponse
 
 from bot.message import Message
 from handlers.replies import reply

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from bot.budgets.budget import Scope
 from bot.budgets.period import Period
@@ -11,14 +11,11 @@ from bot.budgets.spend import ZERO, PricedUsage, in_scope
 from bot.clock import DAY, HOUR, floor_hour
 from bot.pricing.card import RateCard
 from bot.pricing.cost import cost_of
-from bot.pricing.tokens import TokenCounts
+from bot.pricing.tokens import TokenCounts, same_text
 from bot.usage.source import DayUsage
 
 LEAST_FOR_PACE = timedelta(hours=6)
 MOST_MOVERS = 3
-
-TOKENIZER_FACTOR = Decimal("1.3")
-"""Models from Opus 4.7 on make about 30 % more tokens of the same text (platform.claude.com, 2026)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +122,9 @@ def _rank(card: RateCard, model_id: str, on: date) -> tuple[Decimal, Decimal]:
 def _retokenized(usage: DayUsage, ceiling: str, card: RateCard) -> TokenCounts:
     now = card.resolve(usage.model, usage.day).model.tokenizer
     then = card.resolve(ceiling, usage.day).model.tokenizer
-    if now == then:
-        return usage.counts
-    factor = TOKENIZER_FACTOR if then > now else 1 / TOKENIZER_FACTOR
 
     def scaled(tokens: int) -> int:
-        return int((tokens * factor).to_integral_value(ROUND_HALF_UP))
+        return same_text(tokens, now, then)
 
     counts = usage.counts
     return replace(

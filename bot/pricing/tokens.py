@@ -1,6 +1,10 @@
 """Token counts and the terms under which they are billed: what is stored, and from which dollars are derived."""
 
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+TOKENIZER_FACTOR = Decimal("1.3")
+"""Models from Opus 4.7 on make about 30 % more tokens of the same text (platform.claude.com, 2026)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +56,11 @@ class Terms:
 
 
 STANDARD = Terms()
+
+
+def same_text(tokens: int, counted_with: int, read_with: int) -> int:
+    """About how many tokens the text of `tokens` is in another tokenizer generation (1 or 2, see the rate card)."""
+    if counted_with == read_with:
+        return tokens
+    factor = TOKENIZER_FACTOR if read_with > counted_with else 1 / TOKENIZER_FACTOR
+    return int((tokens * factor).to_integral_value(ROUND_HALF_UP))

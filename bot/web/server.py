@@ -1,6 +1,6 @@
 """The HTTP port: Slack's requests in HTTP mode, and two health checks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
@@ -28,7 +28,7 @@ def web_app(slack: AsyncApp | None, problems: Problems) -> web.Application:
     return app
 
 
-def _slack_events(slack: AsyncApp) -> Callable[[web.Request], "web.Awaitable[web.Response]"]:
+def _slack_events(slack: AsyncApp) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def events(request: web.Request) -> web.Response:
         return await to_aiohttp_response(await slack.async_dispatch(await to_bolt_request(request)))
 

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from bot.store.usage import DataState
-from bot.usage.age import is_stale
-
 from bot.alerts.facts import SpendFacts
 from bot.fallback.service import ModeState
 from bot.message import Block, Message
 from bot.money import percent, usd
+from bot.usage.age import DataState, is_stale
 from handlers.blocks.elements import context, escape, moment, section
 from handlers.blocks.fallback import mode_line
 from handlers.blocks.spend import amount, assumed_line, at_least_line, mover_line, pace_line, parts_line

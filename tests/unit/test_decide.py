@@ -90,11 +90,12 @@ def test_a_limit_that_was_told_before_is_not_posted_again_when_it_comes_back() -
     assert Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED_AGAIN) in steps
 
 
-@pytest.mark.parametrize("missing", ["soft_usd", "hard_usd"])
-def test_a_budget_with_one_limit_tells_only_that_one(missing: str) -> None:
-    budget = replace(BUDGET, **{missing: None})
+@pytest.mark.parametrize(
+    ("budget", "level"), [(replace(BUDGET, soft_usd=None), Level.HARD), (replace(BUDGET, hard_usd=None), Level.SOFT)]
+)
+def test_a_budget_with_one_limit_tells_only_that_one(budget: Budget, level: Level) -> None:
     posts, _ = play(budget, [Decimal(450), Decimal(650)])
-    assert [post.level for post in posts] == [Level.HARD if missing == "soft_usd" else Level.SOFT]
+    assert [post.level for post in posts] == [level]
 
 
 amounts = st.decimals(min_value=0, max_value=1000, places=2)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bot.budgets.period import PeriodKind, period_at
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Asia/Kolkata", "Australia/Lord_Howe"]
-moments = st.datetimes(datetime(2024, 1, 1), datetime(2028, 12, 31), timezones=st.just(UTC))
+moments = st.datetimes(datetime(2024, 1, 1), datetime(2028, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001  # the strategy adds the zone
 
 
 @given(moments, st.sampled_from(PeriodKind), st.sampled_from(ZONES))

@@ -19,7 +19,7 @@ COMPLETE = {
 }
 
 
-def load(need: Need = Need.RUN, **changes: str | None) -> Settings:
+def load(need: Need = Need.RUN, /, **changes: str | None) -> Settings:
     environ = {name: value for name, value in {**COMPLETE, **changes}.items() if value is not None}
     return load_settings(environ, need)
 

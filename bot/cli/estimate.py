@@ -1,0 +1,36 @@
+"""`claude-cost estimate WORDS…`: what `/claude-cost estimate` says, on the terminal."""
+
+import argparse
+import json
+import sys
+
+from bot.clock import system_clock
+from bot.pricing.card import load_rate_card
+from bot.pricing.estimate import estimate
+from bot.pricing.estimate_text import estimate_json, estimate_text
+from bot.pricing.words import EXAMPLE, WordsError, parse_workload
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words of `estimate`; `--json` may stand anywhere among them."""
+    parser.usage = "claude-cost estimate [--json] MODEL requests=N in=TOKENS out=TOKENS [WORD…]"
+    parser.epilog = f"Example: claude-cost estimate {EXAMPLE} cached=1500 hit=95%"
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="the workload, in any order")
+    parser.set_defaults(print_help=parser.print_help)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 2 for words that make no workload."""
+    words: list[str] = arguments.words
+    if "-h" in words or "--help" in words:
+        arguments.print_help()
+        return 0
+    card = load_rate_card()
+    try:
+        workload = parse_workload(" ".join(word for word in words if word != "--json"), card)
+    except WordsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    result = estimate(workload, card, system_clock().date())
+    print(json.dumps(estimate_json(result), indent=2) if "--json" in words else estimate_text(result))
+    return 0

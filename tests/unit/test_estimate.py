@@ -1,0 +1,168 @@
+"""The estimate of a workload: reference figures, the arithmetic of caching and batch, what is said beside them."""
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.pricing.card import load_rate_card
+from bot.pricing.estimate import Estimate, estimate
+from bot.pricing.estimate_text import estimate_json, estimate_text
+from bot.pricing.words import parse_workload
+
+TODAY = date(2026, 11, 23)
+CARD = load_rate_card()
+CHATBOT = "sonnet-4.6 requests=100k in=2000 out=500"
+
+
+def estimated(words: str, on: date = TODAY) -> Estimate:
+    return estimate(parse_workload(words, CARD), CARD, on)
+
+
+def monthly(words: str) -> str:
+    return str(estimate_json(estimated(words))["monthly_usd"])
+
+
+@pytest.mark.parametrize(
+    ("words", "usd"),
+    [
+        (CHATBOT, "1350.00"),
+        ("opus-4.7 requests=100k in=2000 out=500", "2250.00"),
+        ("haiku-4.5 requests=10k in=12000 out=500", "145.00"),
+        ("haiku-4.5 requests=10k in=12000 out=500 batch", "72.50"),
+        ("opus-4.7 requests=1000 in=50000 out=8000", "450.00"),
+        (f"{CHATBOT} cached=1500", "945.00"),
+        (f"{CHATBOT} cached=1500 batch", "472.50"),
+        ("sonnet-5.5 requests=100k in=2000 out=500", "900.00"),
+        ("opus-5.5 requests=100k in=2000 out=500", "1800.00"),
+        ("haiku-5.5 requests=100k in=2000 out=500", "45.00"),
+        ("fable-5.2 requests=100k in=2000 out=500", "3600.00"),
+        ("haiku-5.5 requests=10k in=12000 out=500", "14.50"),
+        ("haiku-5.5 requests=10k in=12000 out=500 batch", "7.25"),
+        ("opus-5.5 requests=1000 in=50000 out=8000", "360.00"),
+        ("fable requests=1000 in=50000 out=8000", "720.00"),
+    ],
+)
+def test_the_reference_workloads_cost_what_the_price_pages_say(words: str, usd: str) -> None:
+    assert monthly(words) == usd
+
+
+@pytest.mark.parametrize(
+    ("rate", "usd"),
+    [
+        ("100%", "945.00"),
+        ("95%", "970.88"),
+        ("90%", "996.75"),
+        ("80%", "1048.50"),
+        ("50%", "1203.75"),
+        ("20%", "1359.00"),
+        ("0%", "1462.50"),
+    ],
+)
+def test_a_miss_is_billed_as_a_write(rate: str, usd: str) -> None:
+    assert monthly(f"{CHATBOT} cached=1500 hit={rate}") == usd
+
+
+def test_a_one_hour_write_costs_twice_the_input() -> None:
+    lines = {line.kind: line for line in estimated(f"{CHATBOT} cached=1500 hit=0 ttl=1h").lines}
+    assert lines["cache_write_1h"].usd_per_mtok == 6
+    assert "cache_write_5m" not in lines
+
+
+def test_a_day_and_a_week_become_a_month_of_thirty_days() -> None:
+    assert monthly("sonnet-4.6 requests=100/day in=2000 out=500") == monthly("sonnet-4.6 requests=3000 in=2000 out=500")
+    week = estimated("sonnet-4.6 requests=7/week in=1000000 out=0")
+    assert week.lines[0].tokens == 30_000_000
+    assert any("30 days" in note for note in week.notes)
+
+
+def test_a_prompt_below_the_minimum_is_not_cached_and_that_is_said() -> None:
+    opus = estimated("opus-4.7 requests=100k in=2000 out=500 cached=1500")
+    assert {line.kind for line in opus.lines} == {"input", "output"}
+    assert any("Nothing is cached" in note and "2,048" in note for note in opus.notes)
+
+
+def test_haiku_above_one_hundred_thousand_prompt_tokens_costs_the_step_for_the_whole_request() -> None:
+    assert monthly("haiku-5.5 requests=1000 in=100000 out=1000") == "10.50"
+    above = estimated("haiku-5.5 requests=1000 in=100001 out=1000")
+    assert str(estimate_json(above)["monthly_usd"]) == "52.50"
+    assert any("100,000" in note for note in above.notes)
+
+
+def test_alternatives_name_the_newest_model_of_each_family_cheapest_first() -> None:
+    found = estimated(CHATBOT).alternatives
+    prices = [other.monthly_usd for other in found]
+    assert prices == sorted(prices)
+    models = {other.model for other in found}
+    assert {"claude-fable-5-2", "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"} <= models
+
+
+def test_an_alternative_says_what_the_same_text_costs_with_its_tokenizer() -> None:
+    sonnet = next(other for other in estimated(CHATBOT).alternatives if other.model == "claude-sonnet-5-5")
+    assert (sonnet.monthly_usd, sonnet.same_text_usd) == (Decimal(900), Decimal(1170))
+    same = next(other for other in estimated(CHATBOT).alternatives if other.label == "Sonnet 4.6, batch")
+    assert same.same_text_usd is None
+
+
+def test_a_model_with_the_new_tokenizer_says_what_text_counted_for_an_older_one_costs() -> None:
+    notes = estimated("opus-4.7 requests=100k in=2000 out=500").notes
+    assert any("about $2,925.00" in note for note in notes)
+
+
+def test_an_alternative_that_cannot_cache_says_so() -> None:
+    on = estimated("sonnet-4.6 requests=100k in=2000 out=500 cached=1500")
+    assert any(other.label == "Sonnet 4.6, no caching" for other in on.alternatives)
+
+
+def test_a_retiring_model_is_named() -> None:
+    assert any("retires on 2026-11-30" in note for note in estimated("sonnet-4.5 requests=1 in=1 out=1").notes)
+    after = estimated("sonnet-4.5 requests=1 in=1 out=1", date(2026, 12, 1))
+    assert any("was retired" in note for note in after.notes)
+
+
+def test_the_text_begins_with_the_number_and_ends_with_the_age_of_the_prices() -> None:
+    text = estimate_text(estimated(CHATBOT))
+    assert text.startswith("$1,350.00 a month: Sonnet 4.6")
+    assert f"checked on {CARD.checked_on.isoformat()}" in text.splitlines()[-1]
+
+
+MODELS = st.sampled_from(sorted(CARD.models))
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> str:
+    tokens_in = draw(st.integers(0, 300_000))
+    words = [
+        draw(MODELS),
+        f"requests={draw(st.integers(1, 10_000_000))}{draw(st.sampled_from(['', '/day', '/week', '/month']))}",
+        f"in={tokens_in}",
+        f"out={draw(st.integers(0, 50_000))}",
+    ]
+    if draw(st.booleans()):
+        words.append(f"cached={draw(st.integers(0, tokens_in))}")
+        words.append(f"hit={draw(st.integers(0, 100))}%")
+        words.append(f"ttl={draw(st.sampled_from(['5m', '1h']))}")
+    return " ".join(draw(st.permutations(words)))
+
+
+@given(workloads())
+def test_the_total_is_the_sum_of_its_lines(words: str) -> None:
+    result = estimated(words)
+    assert result.monthly_usd == sum((line.usd for line in result.lines), Decimal(0))
+    assert all(line.usd == line.tokens * line.usd_per_mtok / 1_000_000 for line in result.lines)
+
+
+@given(workloads())
+def test_batch_halves_the_total(words: str) -> None:
+    assert estimated(f"{words} batch").monthly_usd * 2 == estimated(words).monthly_usd
+
+
+@given(workloads())
+def test_the_tokens_of_all_lines_are_those_of_the_month(words: str) -> None:
+    result = estimated(words)
+    work = result.workload
+    tokens = sum(line.tokens for line in result.lines if line.kind != "output")
+    # Each of two parts is rounded to whole tokens by itself.
+    assert abs(tokens - work.monthly_requests * work.input_tokens) <= 1

@@ -1,0 +1,157 @@
+"""The words of an estimate: what people type, and the one sentence that answers a mistake."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.pricing.card import load_rate_card
+from bot.pricing.words import WordsError, parse_workload, words_of
+from bot.pricing.workload import Workload
+
+CARD = load_rate_card()
+
+
+def mistake(words: str) -> str:
+    with pytest.raises(WordsError) as caught:
+        parse_workload(words, CARD)
+    return str(caught.value)
+
+
+def workload_or_sentence(words: str) -> Workload | str:
+    try:
+        return parse_workload(words, CARD)
+    except WordsError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sonnet-4.6 requests=100k in=2000 out=500",
+        "out=500 in=2000 requests=100_000 sonnet-4.6",
+        "requests=100,000/month Sonnet 4.6 in=2k out=500",
+        "Claude Sonnet 4.6 requests = 0.1m in=２０００ out=500",
+        "claude-sonnet-4-6, requests=“100k”, in=‘2000’, out=500",
+        "SONNET-4-6 REQUESTS=100K IN=2000 OUT=500",
+        "anthropic.claude-sonnet-4-6 requests=100k in=2000 out=500",
+    ],
+)
+def test_many_spellings_mean_the_same_workload(words: str) -> None:
+    assert parse_workload(words, CARD) == parse_workload("sonnet-4.6 requests=100000 in=2000 out=500", CARD)
+
+
+@pytest.mark.parametrize(
+    ("word", "model_id"),
+    [
+        ("opus", "claude-opus-5-5"),
+        ("sonnet", "claude-sonnet-5-5"),
+        ("haiku", "claude-haiku-5-5"),
+        ("fable", "claude-fable-5-2"),
+        ("opus-5", "claude-opus-5"),
+        ("claude-opus-5", "claude-opus-5"),
+        ("opus4.7", "claude-opus-4-7"),
+        ("claude-haiku-4-5-20251001", "claude-haiku-4-5"),
+    ],
+)
+def test_a_bare_family_is_its_newest_model_and_a_version_is_that_version(word: str, model_id: str) -> None:
+    assert parse_workload(f"{word} requests=1 in=1 out=1", CARD).model.id == model_id
+
+
+def test_a_hit_rate_is_a_share_or_a_percentage() -> None:
+    for word in ("hit=95%", "hit=0.95", "hit=.95"):
+        work = parse_workload(f"sonnet requests=1 in=2000 out=1 cached=1500 {word}", CARD)
+        assert work.hit_rate == Decimal("0.95")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("", "No model is named"),
+        ("requests=1 in=1 out=1", "No model is named"),
+        ("sonet-4.6 requests=1 in=1 out=1", "sonet-4.6: did you mean sonnet-4.6?"),
+        ("gpt-4 requests=1 in=1 out=1", "No price is known for the model gpt-4"),
+        ("sonnet resquests=1 in=1 out=1", "resquests= is not known here: did you mean requests=?"),
+        ("sonnet requests=1 in=1 out=1 colour=red", "colour= is not known here: use requests=, in=, out="),
+        ("sonnet requests=1 in=1 out=1 batsh", "batsh is not known here: did you mean batch?"),
+        ("sonnet requests=1 in=1 out=1 opus", "opus is one word too many: sonnet is the model already"),
+        ("sonnet in=1 out=1", "requests= is missing"),
+        ("sonnet requests=1 out=1", "in= is missing"),
+        ("sonnet requests=1 in=1", "out= is missing"),
+        ("sonnet requests=1 in=1 out=", "out= has no value"),
+        ("sonnet requests=0 in=1 out=1", "requests=0 costs nothing"),
+        ("sonnet requests=1.5 in=1 out=1", "requests=1.5 is not a whole number"),
+        ("sonnet requests=-5 in=1 out=1", "requests=-5 is not a number"),
+        ("sonnet requests=many in=1 out=1", "requests=many is not a number"),
+        ("sonnet requests=1/year in=1 out=1", "write /day, /week or /month"),
+        ("sonnet requests=99999999999999999999 in=1 out=1", "is too large"),
+        ("sonnet requests=1 in=1 in=2 out=1", "in= is given twice"),
+        ("sonnet requests=1 in=1 out=1 batch=yes", "batch takes no value"),
+        ("sonnet requests=1 in=1 out=1 cached=2", "cached=2 is more than in=1"),
+        ("sonnet requests=1 in=1 out=1 hit=90%", "add cached=TOKENS"),
+        ("sonnet requests=1 in=1 out=1 cached=1 hit=95", "hit=95 is no share"),
+        ("sonnet requests=1 in=1 out=1 cached=1 hit=101%", "hit=101% is no share"),
+        ("sonnet requests=1 in=1 out=1 cached=1 ttl=2h", "write ttl=5m or ttl=1h"),
+    ],
+)
+def test_a_mistake_is_answered_by_one_sentence_with_the_remedy(words: str, sentence: str) -> None:
+    answer = mistake(words)
+    assert sentence in answer
+    assert "\n" not in answer
+
+
+@given(st.text(max_size=200))
+def test_no_text_raises_anything_but_the_sentence(text: str) -> None:
+    assert workload_or_sentence(text)
+
+
+WORDS = st.sampled_from(
+    [
+        "sonnet",
+        "opus-4.7",
+        "requests=",
+        "requests=1k",
+        "in=",
+        "in=2000",
+        "out=500",
+        "cached=10",
+        "hit=50%",
+        "hit=x",
+        "ttl=1h",
+        "batch",
+        "=",
+        "/",
+        "%",
+        ",",
+        "1e5",
+        "∞",
+        "½",
+    ]
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(WORDS, max_size=10))
+def test_no_mixture_of_words_raises_anything_but_the_sentence(words: list[str]) -> None:
+    assert workload_or_sentence(" ".join(words))
+
+
+@given(
+    st.sampled_from(sorted(CARD.models)),
+    st.integers(1, 10**12),
+    st.sampled_from(["", "/day", "/week"]),
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+    st.one_of(st.none(), st.decimals(0, 1, places=4)),
+    st.sampled_from(["5m", "1h"]),
+    st.booleans(),
+)
+def test_a_workload_printed_as_words_is_read_back_the_same(
+    model: str, requests: int, per: str, tokens_in: int, out: int, hit: Decimal | None, ttl: str, batch: bool
+) -> None:
+    words = f"{model} requests={requests}{per} in={tokens_in} out={out}"
+    if tokens_in:
+        words += f" cached={tokens_in} ttl={ttl}" + ("" if hit is None else f" hit={hit}")
+    work = parse_workload(words + (" batch" if batch else ""), CARD)
+    assert parse_workload(words_of(work), CARD) == work

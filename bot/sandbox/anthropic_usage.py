@@ -2,9 +2,10 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
@@ -14,40 +15,45 @@ DEFAULT_WORKSPACE_ID = "wrkspc_default0000000000"
 """What analytics calls the default workspace; the admin report says null."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """Tokens used at one moment. `visible_at`: when the reports first show it, where that is later than usual."""
+    """Tokens used at one moment. `visible_at`: when the reports first show it, where that is later than usual.
+
+    `hidden_from`: from when on a correction has taken it away.
+    """
 
     at: datetime
-    model: str = field(compare=False)
-    counts: TokenCounts = field(compare=False)
-    workspace_id: str | None = field(default=None, compare=False)
-    api_key_id: str | None = field(default=None, compare=False)
-    terms: Terms = field(default=STANDARD, compare=False)
-    visible_at: datetime | None = field(default=None, compare=False)
-    hidden_from: datetime | None = field(default=None, compare=False)
-    """From when on a correction has taken it away."""
+    model: str
+    counts: TokenCounts
+    workspace_id: str | None = None
+    api_key_id: str | None = None
+    terms: Terms = STANDARD
+    visible_at: datetime | None = None
+    hidden_from: datetime | None = None
+
+
+def _moment(event: UsageEvent) -> datetime:
+    return event.at
 
 
 class UsageBook:
     """All events in order of time, and what of them a report may show at a moment."""
 
     def __init__(self, events: Iterable[UsageEvent] = ()) -> None:
-        self._events = sorted(events)
+        self._events = sorted(events, key=_moment)
 
     def add(self, event: UsageEvent) -> None:
-        insort(self._events, event)
+        insort(self._events, event, key=_moment)
 
     def correct(self, event: UsageEvent, at: datetime) -> None:
         """From `at` on the reports do not show this event any more."""
         index = self._events.index(event)
-        values = {name: getattr(event, name) for name in UsageEvent.__slots__}
-        self._events[index] = UsageEvent(**{**values, "hidden_from": at})
+        self._events[index] = replace(event, hidden_from=at)
 
     def shown(self, starts_at: datetime, ends_at: datetime, now: datetime, delay: timedelta) -> list[UsageEvent]:
         """Events of [`starts_at`, `ends_at`) that a report shows at `now`."""
-        first = bisect_left(self._events, starts_at, key=lambda event: event.at)
-        last = bisect_left(self._events, ends_at, key=lambda event: event.at)
+        first = bisect_left(self._events, starts_at, key=_moment)
+        last = bisect_left(self._events, ends_at, key=_moment)
         return [
             event
             for event in self._events[first:last]
@@ -87,6 +93,7 @@ def sums(
     return buckets
 
 
+@lru_cache(maxsize=100_000)
 def cents(event: UsageEvent) -> Decimal:
     """What an event costs at list prices, in cents."""
     prompt = event.counts.prompt_tokens

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from aiohttp import web
 
 FaultKind = Literal["status", "drop", "drop_after", "html", "not_json", "slow", "error"]
+
+ANTHROPIC_FAULT = {"type": "error", "error": {"type": "api_error"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,13 @@ class Faults:
         return script.popleft() if script else None
 
 
-async def apply(fault: Fault, request: web.Request) -> web.StreamResponse | None:
-    """The answer of a fault that any HTTP server may have; None where the real answer follows."""
+async def apply(
+    fault: Fault, request: web.Request, *, body: Mapping[str, Any] = ANTHROPIC_FAULT
+) -> web.StreamResponse | None:
+    """The answer of a fault that any HTTP server may have; None where the real answer follows.
+
+    `body`: what the service says along with an error status.
+    """
     if fault.kind == "slow":
         await asyncio.sleep(fault.seconds)
         return None
@@ -57,7 +65,5 @@ async def apply(fault: Fault, request: web.Request) -> web.StreamResponse | None
         return web.Response(text="{", content_type="application/json")
     if fault.kind == "status":
         headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
-        return web.json_response(
-            {"type": "error", "error": {"type": "api_error"}}, status=fault.status, headers=headers
-        )
+        return web.json_response(dict(body), status=fault.status, headers=headers)
     return None

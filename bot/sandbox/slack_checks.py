@@ -1,0 +1,140 @@
+"""Checks of JSON values, put together from small ones; what is wrong is said as Slack says it, with where it is."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+Problems = list[str]
+Check = Callable[[Any, str, Problems], None]
+
+PLAIN = ("plain_text",)
+PLAIN_OR_MRKDWN = ("plain_text", "mrkdwn")
+
+
+def say(problems: Problems, pointer: str, reason: str) -> None:
+    """`pointer`: a JSON pointer to the value."""
+    problems.append(f"[ERROR] {reason} [json-pointer:{pointer}]")
+
+
+def string(most: int | None = None, *, least: int = 1) -> Check:
+    """Text from `least` to `most` characters long."""
+
+    def check(value: Any, pointer: str, problems: Problems) -> None:
+        if not isinstance(value, str):
+            say(problems, pointer, "must be a string")
+        elif len(value) < least:
+            say(problems, pointer, f"must be more than {least - 1} characters")
+        elif most is not None and len(value) > most:
+            say(problems, pointer, f"must be less than {most + 1} characters")
+
+    return check
+
+
+def number(low: float | None = None, high: float | None = None, *, above: float | None = None) -> Check:
+    """A number from `low` to `high`, or greater than `above`."""
+
+    def check(value: Any, pointer: str, problems: Problems) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            say(problems, pointer, "must be a number")
+        elif low is not None and value < low:
+            say(problems, pointer, f"must be at least {low}")
+        elif high is not None and value > high:
+            say(problems, pointer, f"must be at most {high}")
+        elif above is not None and value <= above:
+            say(problems, pointer, f"must be greater than {above}")
+
+    return check
+
+
+def flag(value: Any, pointer: str, problems: Problems) -> None:
+    """True or false."""
+    if not isinstance(value, bool):
+        say(problems, pointer, "must be true or false")
+
+
+def anything(value: Any, pointer: str, problems: Problems) -> None:
+    """No rule is known."""
+
+
+def word(*allowed: str) -> Check:
+    """One of these words."""
+
+    def check(value: Any, pointer: str, problems: Problems) -> None:
+        if value not in allowed:
+            say(problems, pointer, f"must be one of {', '.join(allowed)}")
+
+    return check
+
+
+def each(check_item: Check, most: int | None = None, *, least: int = 1) -> Check:
+    """A list of `least` to `most` items."""
+
+    def check(value: Any, pointer: str, problems: Problems) -> None:
+        if not isinstance(value, list):
+            say(problems, pointer, "must be a list")
+            return
+        if len(value) < least:
+            say(problems, pointer, f"no less than {least} items needed")
+        if most is not None and len(value) > most:
+            say(problems, pointer, f"no more than {most} items allowed")
+        for index, item in enumerate(value):
+            check_item(item, f"{pointer}/{index}", problems)
+
+    return check
+
+
+def fields(
+    required: Mapping[str, Check] | None = None,
+    optional: Mapping[str, Check] | None = None,
+    *,
+    one_of: Collection[str] = (),
+) -> Check:
+    """An object with these fields and no others, `type` apart. `one_of`: at least one of them is there."""
+    needed, known = required or {}, {**(required or {}), **(optional or {})}
+
+    def check(value: Any, pointer: str, problems: Problems) -> None:
+        if not isinstance(value, dict):
+            say(problems, pointer, "must be an object")
+            return
+        for name in needed:
+            if name not in value:
+                say(problems, pointer, f"missing required field: {name}")
+        if one_of and not any(name in value for name in one_of):
+            say(problems, pointer, f"missing one of: {', '.join(one_of)}")
+        for name, item in value.items():
+            if name in known:
+                known[name](item, f"{pointer}/{name}", problems)
+            elif name != "type":
+                say(problems, pointer, f"invalid additional property: {name}")
+
+    return check
+
+
+def typed(checks: Mapping[str, Check]) -> Check:
+    """An object whose `type` says which check it has to pass."""
+
+    def check(value: Any, pointer: str, problems: Problems) -> None:
+        kind = value.get("type") if isinstance(value, dict) else None
+        found = checks.get(kind) if isinstance(kind, str) else None
+        if found is None:
+            say(problems, f"{pointer}/type", f"unsupported type: {kind}")
+        else:
+            found(value, pointer, problems)
+
+    return check
+
+
+def also(*checks: Check) -> Check:
+    """All of these, one after the other."""
+
+    def check(value: Any, pointer: str, problems: Problems) -> None:
+        for one in checks:
+            one(value, pointer, problems)
+
+    return check
+
+
+def text_object(most: int, kinds: Collection[str] = PLAIN_OR_MRKDWN) -> Check:
+    """A text object; only `plain_text` has `emoji`, only `mrkdwn` has `verbatim`."""
+    plain = fields({"text": string(most)}, {"emoji": flag})
+    mrkdwn = fields({"text": string(most)}, {"verbatim": flag})
+    return typed({kind: plain if kind == "plain_text" else mrkdwn for kind in kinds})

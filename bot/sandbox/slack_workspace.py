@@ -1,0 +1,199 @@
+"""What the local Slack holds: people, channels, and messages with all their versions."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from bot.clock import Clock
+from bot.message import Block
+from bot.sandbox.slack_errors import ApiError
+from bot.sandbox.slack_signal import Signal
+
+TEAM_ID = "T0SANDBOX"
+APP_ID = "A0SANDBOX"
+BOT_ID = "B0BOT"
+BOT_USER = "U0BOT"
+ADMIN = "U0ADMIN"
+DEVELOPER = "U0DEV"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A message as it stood until it was edited."""
+
+    text: str
+    blocks: list[Block]
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """One message. `ephemeral_to`: the only person who sees it. `earlier`: its versions before the present one."""
+
+    channel: str
+    ts: str
+    posted_at: datetime
+    user: str
+    text: str
+    blocks: list[Block]
+    thread_ts: str | None = None
+    broadcast: bool = False
+    metadata: dict[str, Any] | None = None
+    ephemeral_to: str | None = None
+    edited_at: datetime | None = None
+    earlier: list[Version] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        """Every text that it ever had, the present one last."""
+        return [*(version.text for version in self.earlier), self.text]
+
+    def as_slack(self, *, metadata: bool = False) -> dict[str, Any]:
+        """The message object of API answers and payloads; Slack gives every block an id."""
+        shown: dict[str, Any] = {
+            "type": "message",
+            "user": self.user,
+            "ts": self.ts,
+            "text": self.text,
+            "team": TEAM_ID,
+            "blocks": with_block_ids(self.blocks),
+        }
+        if self.user == BOT_USER:
+            shown |= {"bot_id": BOT_ID, "app_id": APP_ID}
+        if self.thread_ts is not None:
+            shown["thread_ts"] = self.thread_ts
+        if self.edited_at is not None:
+            shown["edited"] = {"user": self.user, "ts": f"{self.edited_at.timestamp():.6f}"}
+        if metadata and self.metadata is not None:
+            shown["metadata"] = self.metadata
+        return shown
+
+
+@dataclass(slots=True)
+class Channel:
+    """`has_bot`: whether the bot is a member. A private channel does not exist for those outside."""
+
+    id: str
+    name: str
+    has_bot: bool = True
+    is_private: bool = False
+    is_archived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that people see has changed: a message, or a person's view (Home tab or modal)."""
+
+    kind: Literal["posted", "edited", "deleted", "view"]
+    message: Message | None = None
+    user: str | None = None
+
+
+class SlackWorkspace:
+    """`scopes`: what the app was granted. `usergroups`: members by the id of the group.
+
+    `revision` counts changes; `signal` is fired after each one and after each call of the app.
+    """
+
+    def __init__(self, clock: Clock, channels: Iterable[str]) -> None:
+        self.clock = clock
+        self.users = {ADMIN: "Ada (admin)", DEVELOPER: "Dev", BOT_USER: "claude-cost"}
+        self.usergroups: dict[str, list[str]] = {}
+        self.scopes = {"chat:write", "commands"}
+        self.channels = {id_: Channel(id_, id_.removeprefix("C0").lower()) for id_ in channels}
+        self.messages: list[Message] = []
+        self.revision = 0
+        self._last_ts = 0
+        self._numbers = itertools.count(1)
+        self.signal = Signal()
+        self._subscribers: set[asyncio.Queue[Change]] = set()
+
+    def new_id(self, prefix: str) -> str:
+        """An id that was not given before."""
+        return f"{prefix}{next(self._numbers):06d}"
+
+    def new_ts(self) -> str:
+        """The time of the clock in microseconds, always later than the last one given."""
+        at = self.clock() - datetime(1970, 1, 1, tzinfo=UTC)
+        micros = (at.days * 86_400 + at.seconds) * 1_000_000 + at.microseconds
+        self._last_ts = max(micros, self._last_ts + 1)
+        return f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}"
+
+    def direct_channel(self, user: str) -> Channel:
+        """The direct messages between the bot and a person."""
+        id_ = f"D{user[1:]}"
+        return self.channels.setdefault(id_, Channel(id_, self.users[user], is_private=True))
+
+    def post(
+        self,
+        channel: str,
+        user: str,
+        text: str,
+        blocks: list[Block],
+        *,
+        thread_ts: str | None = None,
+        broadcast: bool = False,
+        metadata: dict[str, Any] | None = None,
+        ephemeral_to: str | None = None,
+    ) -> Message:
+        """A new message."""
+        message = Message(
+            channel, self.new_ts(), self.clock(), user, text, blocks, thread_ts, broadcast, metadata, ephemeral_to
+        )
+        self.messages.append(message)
+        self.tell(Change("posted", message))
+        return message
+
+    def edit(self, message: Message, text: str, blocks: list[Block]) -> None:
+        """A new version of a message."""
+        message.earlier.append(Version(message.text, message.blocks))
+        message.text, message.blocks, message.edited_at = text, blocks, self.clock()
+        self.tell(Change("edited", message))
+
+    def delete(self, message: Message) -> None:
+        self.messages.remove(message)
+        self.tell(Change("deleted", message))
+
+    def find(self, ts: str, channel: str | None = None) -> Message:
+        """The message with this `ts`. Raises `ApiError` (`message_not_found`)."""
+        for message in self.messages:
+            if message.ts == ts and channel in (None, message.channel):
+                return message
+        raise ApiError("message_not_found")
+
+    def visible_to(self, user: str, channel: str | None = None) -> list[Message]:
+        """What a person sees, in order of time."""
+        return [
+            message
+            for message in self.messages
+            if message.ephemeral_to in (None, user) and channel in (None, message.channel)
+        ]
+
+    def tell(self, change: Change) -> None:
+        """Wake everyone who waits for changes."""
+        self.revision += 1
+        for queue in self._subscribers:
+            queue.put_nowait(change)
+        self.signal.fire()
+
+    @contextmanager
+    def subscribe(self) -> Iterator[asyncio.Queue[Change]]:
+        """A queue that gets every change from now on."""
+        queue: asyncio.Queue[Change] = asyncio.Queue()
+        self._subscribers.add(queue)
+        try:
+            yield queue
+        finally:
+            self._subscribers.discard(queue)
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 5) -> None:
+        """Return once `condition`, a question about this state, holds. Raises `TimeoutError`."""
+        await self.signal.until(condition, seconds)
+
+
+def with_block_ids(blocks: list[Block]) -> list[Block]:
+    """Blocks with the ids that Slack gives to those that have none."""
+    return [{**block, "block_id": block.get("block_id") or f"b{index}"} for index, block in enumerate(blocks)]

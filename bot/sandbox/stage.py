@@ -1,0 +1,65 @@
+"""The stage of the demo: the real bot between a local Slack and a local Anthropic, with a team that spends."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.app import Bot, bot_from
+from bot.clock import Clock, system_clock
+from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
+from bot.sandbox.anthropic_usage import UsageBook
+from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
+from bot.sandbox.slack_workspace import ADMIN
+from bot.sandbox.team import KEYS, WORKSPACES, Team
+from bot.settings import Need, load_settings
+
+MONTH_STARTS = datetime(2026, 11, 1, tzinfo=UTC)
+CURTAIN = datetime(2026, 11, 10, 12, tzinfo=UTC)
+"""When the story begins: nine days are spent, and the runaway job appears the day after."""
+
+SOFT_USD, HARD_USD = "500", "700"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that plays. `team.work_until` lets time leave its mark."""
+
+    clock: Clock
+    slack: SlackSandbox
+    anthropic: AnthropicSandbox
+    team: Team
+    bot: Bot
+
+
+@asynccontextmanager
+async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncIterator[Stage]:
+    """`clock`: simulated time from `CURTAIN` on. `folder`: for the database and the fallback file.
+
+    `poll_seconds`: simulated seconds between two polls, from which the age of data is judged.
+    """
+    async with AsyncExitStack() as stack:
+        book = UsageBook()
+        # Triggers and response URLs run out in the time of the people who click.
+        slack = await stack.enter_async_context(SlackSandbox(clock, lifetime_clock=system_clock))
+        anthropic = await stack.enter_async_context(AnthropicSandbox(clock, book, workspaces=WORKSPACES, keys=KEYS))
+        fallback_file = folder / "claude-cost.env"
+        team = Team(book, fallback_file, MONTH_STARTS)
+        team.work_until(clock())
+        environ = {
+            "SLACK_BOT_TOKEN": BOT_TOKEN,
+            "SLACK_APP_TOKEN": APP_TOKEN,
+            "SLACK_API_URL": slack.api_url,
+            "ANTHROPIC_ADMIN_KEY": ADMIN_KEY,
+            "ANTHROPIC_BASE_URL": anthropic.origin,
+            "CLAUDE_COST_CHANNEL": ALERTS,
+            "CLAUDE_COST_SOFT_USD": SOFT_USD,
+            "CLAUDE_COST_HARD_USD": HARD_USD,
+            "CLAUDE_COST_POLL_SECONDS": str(poll_seconds),
+            "CLAUDE_COST_DATABASE_URL": f"sqlite:///{folder / 'claude-cost.db'}",
+            "CLAUDE_COST_FALLBACK_FILE": str(fallback_file),
+            "CLAUDE_COST_ADMINS": ADMIN,
+        }
+        bot = await stack.enter_async_context(bot_from(load_settings(environ, Need.RUN), clock))
+        yield Stage(clock, slack, anthropic, team, bot)

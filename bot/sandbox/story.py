@@ -1,0 +1,111 @@
+"""The demo's story for the terminal: a month that crosses both limits, and what people do about it."""
+
+import textwrap
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from bot.clock import HOUR
+from bot.sandbox.clock import HandClock
+from bot.sandbox.page_server import buttons
+from bot.sandbox.slack_server import ALERTS, APP_TOKEN
+from bot.sandbox.slack_workspace import ADMIN, BOT_USER, DEVELOPER, Message
+from bot.sandbox.stage import CURTAIN, HARD_USD, SOFT_USD, Stage, set_stage
+from bot.slack_connection import SocketMode, check_bot_token
+
+Say = Callable[[str], object]
+
+POLL_EVERY = HOUR
+PATIENCE = timedelta(days=15)
+ESTIMATE = "estimate sonnet-4.6 requests=100k in=2000 out=500 cached=1500 hit=90%"
+
+
+class StoryError(Exception):
+    """Something that belongs to the story did not happen."""
+
+
+async def tell(folder: Path, say: Say) -> None:
+    """Play the story with the real bot; every line goes to `say`. Raises `StoryError`."""
+    clock = HandClock(CURTAIN)
+    async with set_stage(clock, folder, poll_seconds=int(POLL_EVERY.total_seconds())) as stage:
+        stage.bot.workspace.url = (await check_bot_token(stage.bot.slack.client, ALERTS)).url
+        socket = SocketMode(stage.bot.slack, APP_TOKEN)
+        await socket.connect_async()  # type: ignore[no-untyped-call]
+        try:
+            await _Story(stage, clock, say).play()
+        finally:
+            await socket.close_async()  # type: ignore[no-untyped-call]
+
+
+class _Story:
+    def __init__(self, stage: Stage, clock: HandClock, say: Say) -> None:
+        self._stage = stage
+        self._clock = clock
+        self._say = say
+        self._told: dict[str, str] = {}
+
+    async def play(self) -> None:
+        file = self._stage.bot.settings.fallback_file
+        self._say(f"A team with a monthly budget: soft limit ${SOFT_USD}, hard limit ${HARD_USD}. Time is simulated.")
+        await self._poll_until("soft limit")
+        await self._type(DEVELOPER, "status")
+        await self._type(DEVELOPER, ESTIMATE)
+        await self._type(DEVELOPER, "fallback on")
+        alert = await self._poll_until("hard limit")
+        await self._click(alert, "degraded")
+        await self._poll()
+        self._say(f"\n  {file.name} now says:")
+        self._say(textwrap.indent(file.read_text(encoding="utf-8").rstrip(), "    | "))
+        for _ in range(24):
+            await self._poll()
+        await self._type(ADMIN, "status")
+        await self._type(ADMIN, "fallback off")
+        await self._poll()
+        self._say("\nThat was the demo. Without --once it runs on a web page.")
+
+    async def _poll(self) -> None:
+        self._clock.advance(POLL_EVERY)
+        self._stage.team.work_until(self._clock())
+        await self._stage.bot.cycle()
+        for message in self._stage.slack.messages:
+            if message.user == BOT_USER and self._told.get(message.ts) != message.text and not message.ephemeral_to:
+                verb = "edits" if message.ts in self._told else "posts"
+                self._told[message.ts] = message.text
+                self._quote(f"claude-cost {verb} in #{self._channel()}", message.text)
+
+    async def _poll_until(self, word: str) -> Message:
+        end = self._clock() + PATIENCE
+        while self._clock() < end:
+            await self._poll()
+            for message in self._stage.slack.messages:
+                if word in message.text.partition("\n")[0]:
+                    return message
+        raise StoryError(f"The demo broke off: no alert about the {word} came.")
+
+    async def _type(self, user: str, words: str) -> None:
+        interaction = await self._stage.slack.command(words, user)
+        reply = await interaction.first_reply()
+        self._quote(f"{self._name(user)} types /claude-cost {words}", reply.text)
+
+    async def _click(self, message: Message, mode: str) -> None:
+        button = next((button for button in buttons(message.blocks) if button["value"] == mode), None)
+        if button is None:
+            raise StoryError(f"The demo broke off: the alert has no button for the mode {mode}.")
+        interaction = await self._stage.slack.click(message, button["action_id"], ADMIN)
+        dialog = button["confirm"]["text"]["text"]
+        reply = await interaction.first_reply()
+        label = button["text"]["text"]
+        self._quote(f"{self._name(ADMIN)} clicks “{label}” and agrees to: {dialog}", reply.text)
+
+    def _quote(self, what: str, text: str) -> None:
+        for id_, name in self._stage.slack.workspace.users.items():
+            text = text.replace(f"<@{id_}>", f"@{name}")
+        text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        self._say(f"\n{self._clock():%d %b %H:%M} · {what}")
+        self._say(textwrap.indent(text, "    "))
+
+    def _channel(self) -> str:
+        return self._stage.slack.workspace.channels[ALERTS].name
+
+    def _name(self, user: str) -> str:
+        return self._stage.slack.workspace.users[user]

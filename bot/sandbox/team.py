@@ -1,0 +1,139 @@
+"""A pretended team whose services use Claude: a quiet start of the month, then a runaway job.
+
+The services read the fallback file as real ones would, when they restart, so that a switch shows in the usage.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from bot.clock import DAY, HOUR
+from bot.fallback.modes import MODEL_VARIABLE
+from bot.pricing.card import load_rate_card
+from bot.pricing.tokens import TokenCounts
+from bot.sandbox.anthropic_usage import UsageBook, UsageEvent
+
+WORKSPACES: Mapping[str, str] = {"wrkspc_01Search": "Search", "wrkspc_01Support": "Support"}
+
+KEYS: Mapping[str, tuple[str, str | None]] = {
+    "apikey_01Ingest": ("ingest-2", "wrkspc_01Search"),
+    "apikey_01Answers": ("answers", "wrkspc_01Support"),
+    "apikey_01Review": ("code-review", None),
+}
+
+STEP = timedelta(minutes=10)
+RESTARTS_EVERY = HOUR
+SEED = 20261101
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One caller. `shape`: tokens of one request. `requests_an_hour`: on a working day at noon."""
+
+    api_key_id: str | None
+    model: str
+    shape: TokenCounts
+    requests_an_hour: int
+    around_the_clock: bool = False
+    begins: timedelta = timedelta(0)
+    """How long after the start of the simulated month it appears."""
+
+
+SERVICES = (
+    Service(
+        "apikey_01Answers",
+        "claude-sonnet-5-5",
+        TokenCounts(uncached_input_tokens=900, cache_read_input_tokens=6000, output_tokens=420),
+        550,
+    ),
+    Service(
+        "apikey_01Review",
+        "claude-opus-4-8",
+        TokenCounts(
+            uncached_input_tokens=3000,
+            cache_creation_1h_input_tokens=4000,
+            cache_read_input_tokens=42000,
+            output_tokens=1900,
+        ),
+        14,
+    ),
+    Service(None, "claude-haiku-4-5", TokenCounts(uncached_input_tokens=1200, output_tokens=300), 60),
+    Service(
+        "apikey_01Ingest",
+        "claude-opus-5-5",
+        TokenCounts(uncached_input_tokens=7000, output_tokens=1100),
+        80,
+        around_the_clock=True,
+        begins=10 * DAY,
+    ),
+)
+
+
+class Team:
+    """Writes what the team uses into the book of the local Anthropic. `fallback_file`: what its services obey."""
+
+    def __init__(self, book: UsageBook, fallback_file: Path, starts_at: datetime) -> None:
+        self._book = book
+        self._fallback_file = fallback_file
+        self._starts_at = starts_at
+        self._until = starts_at
+        self._restarted_at = starts_at
+        self._ceiling: str | None = None
+        self._random = random.Random(SEED)  # a story that is told the same way each time
+
+    def work_until(self, now: datetime) -> None:
+        """Everything that is used up to `now`."""
+        while self._until + STEP <= now:
+            if self._until - self._restarted_at >= RESTARTS_EVERY:
+                self._restarted_at = self._until
+                self._ceiling = model_in(self._fallback_file)
+            for service in SERVICES:
+                self._serve(service, self._until)
+            self._until += STEP
+
+    def _serve(self, service: Service, at: datetime) -> None:
+        if at < self._starts_at + service.begins:
+            return
+        busy = 1.0 if service.around_the_clock else _working_hours(at)
+        requests = round(service.requests_an_hour * (STEP / HOUR) * busy * self._random.uniform(0.8, 1.2))
+        if requests == 0:
+            return
+        shape = service.shape
+        counts = TokenCounts(
+            *(
+                requests * tokens
+                for tokens in (
+                    shape.uncached_input_tokens,
+                    shape.cache_creation_5m_input_tokens,
+                    shape.cache_creation_1h_input_tokens,
+                    shape.cache_read_input_tokens,
+                    shape.output_tokens,
+                )
+            )
+        )
+        workspace = None if service.api_key_id is None else KEYS[service.api_key_id][1]
+        model = _cheaper(service.model, self._ceiling, at)
+        self._book.add(UsageEvent(at, model, counts, workspace, service.api_key_id))
+
+
+def model_in(path: Path) -> str | None:
+    """The ceiling that an env file sets; None where it sets none or is not there."""
+    if not path.exists():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    values = [line.partition("=")[2] for line in lines if line.startswith(f"{MODEL_VARIABLE}=")]
+    return values[-1] if values else None
+
+
+def _cheaper(model: str, ceiling: str | None, at: datetime) -> str:
+    if ceiling is None:
+        return model
+    card = load_rate_card()
+    return min((model, ceiling), key=lambda name: card.resolve(name, at.date()).rates.output)
+
+
+def _working_hours(at: datetime) -> float:
+    day = 0.15 if at.weekday() >= 5 else 1.0
+    return day * (1.0 if 8 <= at.hour < 18 else 0.08)

@@ -1,0 +1,99 @@
+"""README and the example settings say what the code does."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bot.__main__ import COMMANDS
+from bot.config_file import read_config_file
+from bot.fallback.env_file import EnvFile
+from bot.fallback.modes import modes_from_chain
+from bot.sandbox.stage import HARD_USD, SOFT_USD
+from bot.settings import VARIABLES, Need, SettingsError, load_settings
+from handlers.commands import COMMAND, SUBCOMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def rows(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_try_it_has_two_commands_of_one_line_each() -> None:
+    commands = blocks(section("Try it"), "sh")
+    assert len(commands) == 2
+    assert all(command.count("\n") == 1 for command in commands)
+    demo, tests = commands
+    assert demo.rstrip().endswith("claude-cost demo")
+    assert tests.rstrip().endswith("pytest")
+
+
+def test_the_files_that_readme_names_are_there() -> None:
+    for name in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_settings_table_is_the_codes_own() -> None:
+    written = [row for row in rows(section("Settings")) if row[0].startswith("`")]
+    assert written == [[f"`{v.name}`", v.meaning, f"`{v.default}`" if v.default else ""] for v in VARIABLES]
+
+
+def test_the_number_of_secrets_is_right() -> None:
+    words = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    assert f"the {words[sum(v.secret for v in VARIABLES)]} secrets" in section("Settings")
+
+
+def test_the_table_of_slack_commands_is_the_codes_own() -> None:
+    written = [row for row in rows(section("Commands in Slack")) if row[0].startswith("`")]
+    assert written == [[f"`{COMMAND} {c.name} {c.usage}".rstrip() + "`", c.meaning] for c in SUBCOMMANDS]
+
+
+def test_the_table_of_terminal_commands_is_the_codes_own() -> None:
+    written = [row for row in rows(section("Commands on the terminal")) if row[0].startswith("`")]
+    assert written == [[f"`claude-cost {name}`", meaning] for name, meaning in COMMANDS.items()]
+
+
+def test_the_toml_example_is_accepted(tmp_path: Path) -> None:
+    (example,) = blocks(section("Settings"), "toml")
+    assert tomllib.loads(example)
+    path = tmp_path / "claude-cost.toml"
+    path.write_text(example, encoding="utf-8")
+    read = read_config_file(path)
+    assert [budget.name for budget in read.budgets] == ["search"]
+    assert "degraded" in read.mode
+
+
+def test_the_managed_block_is_shown_as_it_is_written(tmp_path: Path) -> None:
+    default = next(v.default for v in VARIABLES if v.name == "CLAUDE_COST_FALLBACK_CHAIN")
+    target = EnvFile(tmp_path / "claude-cost.env")
+    target.write(modes_from_chain(default.split(","), {})["degraded"].variables)
+    assert target.path.read_text(encoding="utf-8") in README
+
+
+def test_the_example_settings_are_those_that_a_start_needs() -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert set(given) <= {variable.name for variable in VARIABLES}
+    with pytest.raises(SettingsError, match="SLACK_BOT_TOKEN is missing"):
+        load_settings(given, Need.RUN)
+    filled = {
+        **given,
+        "SLACK_BOT_TOKEN": "xoxb-1",
+        "SLACK_APP_TOKEN": "xapp-1",
+        "ANTHROPIC_ADMIN_KEY": "key",
+        "CLAUDE_COST_CHANNEL": "C1",
+    }
+    assert load_settings(filled, Need.RUN).budgets
+    assert (given["CLAUDE_COST_SOFT_USD"], given["CLAUDE_COST_HARD_USD"]) == (SOFT_USD, HARD_USD)

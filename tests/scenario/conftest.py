@@ -1,0 +1,166 @@
+"""The world around the bot: a local Slack, a local Anthropic, and the settings that point at both."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from bot.app import Bot, bot_from
+from bot.clock import Clock, system_clock
+from bot.pricing.tokens import TokenCounts
+from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
+from bot.sandbox.anthropic_usage import UsageBook, UsageEvent
+from bot.sandbox.clock import HandClock
+from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackSandbox
+from bot.sandbox.slack_workspace import ADMIN, BOT_USER, Message
+from bot.settings import Need, load_settings
+
+SOFT, HARD = Decimal(100), Decimal(200)
+OPUS = "claude-opus-4-8"
+TOKENS_FOR_ONE_USD = 200_000
+"""Uncached input tokens of `OPUS`, at $5 per million."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A command of the command line that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(slots=True)
+class World:
+    """What a scenario plays in. `environ` is what the bot is started with."""
+
+    clock: Clock
+    slack: SlackSandbox
+    anthropic: AnthropicSandbox
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def spend(
+        self,
+        usd: Decimal | int | str,
+        at: datetime | None = None,
+        model: str = OPUS,
+        key: str | None = "apikey_1",
+        workspace: str | None = "wrkspc_1",
+    ) -> UsageEvent:
+        """Use as many tokens as cost this much on `OPUS`, now or at a moment of this month."""
+        counts = TokenCounts(uncached_input_tokens=int(Decimal(usd) * TOKENS_FOR_ONE_USD))
+        event = UsageEvent(at or self.clock(), model, counts, workspace, key)
+        self.anthropic.book.add(event)
+        return event
+
+    @property
+    def fallback_file(self) -> Path:
+        return self.folder / "fallback.env"
+
+    def posts(self) -> list[Message]:
+        """What the bot has posted for everyone in the alert channel."""
+        return [m for m in self.slack.messages if m.user == BOT_USER and m.ephemeral_to is None and m.channel == ALERTS]
+
+    def alerts(self, level: str) -> list[Message]:
+        """The posts whose first version told this level's limit."""
+        return [post for post in self.posts() if f"{level} limit" in post.texts[0].partition("\n")[0]]
+
+    async def once(self, **changes: str) -> Finished:
+        """`claude-cost run --once`, as a process of its own."""
+        return await self.command("run", "--once", **changes)
+
+    async def command(self, *words: str, **changes: str) -> Finished:
+        """A command of the command line, run to its end."""
+        process = await self._start(*words, **changes)
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        return Finished(process.returncode or 0, out.decode(), err.decode())
+
+    @asynccontextmanager
+    async def running(self, **changes: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """`claude-cost run`, killed at the end if it is still there."""
+        process = await self._start("run", **changes)
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
+
+    async def _start(self, *words: str, **changes: str) -> asyncio.subprocess.Process:
+        environ = {"PATH": os.environ["PATH"], **self.environ, **changes}
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "bot", *words),
+            env={name: value for name, value in environ.items() if value},
+            cwd=self.folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    @asynccontextmanager
+    async def bot(self, **changes: str) -> AsyncIterator[Bot]:
+        """The bot in this process, with the world's clock; nothing runs until the test says so."""
+        environ = {name: value for name, value in {**self.environ, **changes}.items() if value}
+        async with bot_from(load_settings(environ, Need.RUN), self.clock) as bot:
+            yield bot
+
+
+@asynccontextmanager
+async def world_at(clock: Clock, folder: Path) -> AsyncIterator[World]:
+    """A world whose Anthropic shows usage at once; `clock` is Anthropic's, Slack has the machine's."""
+    book = UsageBook()
+    keys: dict[str, tuple[str, str | None]] = {"apikey_1": ("ingest", "wrkspc_1"), "apikey_2": ("answers", None)}
+    async with (
+        SlackSandbox(system_clock) as slack,
+        AnthropicSandbox(clock, book, workspaces={"wrkspc_1": "Search"}, keys=keys) as anthropic,
+    ):
+        anthropic.delay = timedelta(0)
+        anthropic.analytics_behind = timedelta(0)
+        world = World(clock, slack, anthropic, folder)
+        world.environ = {
+            "SLACK_BOT_TOKEN": BOT_TOKEN,
+            "SLACK_APP_TOKEN": APP_TOKEN,
+            "SLACK_API_URL": slack.api_url,
+            "ANTHROPIC_ADMIN_KEY": ADMIN_KEY,
+            "ANTHROPIC_BASE_URL": anthropic.origin,
+            "CLAUDE_COST_CHANNEL": ALERTS,
+            "CLAUDE_COST_SOFT_USD": str(SOFT),
+            "CLAUDE_COST_HARD_USD": str(HARD),
+            "CLAUDE_COST_POLL_SECONDS": "1",
+            "CLAUDE_COST_DATABASE_URL": f"sqlite:///{folder / 'claude-cost.db'}",
+            "CLAUDE_COST_FALLBACK_FILE": str(folder / "fallback.env"),
+            "CLAUDE_COST_ADMINS": ADMIN,
+        }
+        yield world
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """The world of today, for the bot as a process of its own."""
+    async with world_at(system_clock, tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    """Simulated time, on a Monday morning in the middle of a month."""
+    return HandClock(datetime.fromisoformat("2026-11-16T09:00:00+00:00"))
+
+
+@pytest.fixture
+async def simulated(clock: HandClock, tmp_path: Path) -> AsyncIterator[World]:
+    """A world in simulated time, for the bot in this process."""
+    async with world_at(clock, tmp_path) as world:
+        yield world
+
+
+__all__ = ["ADMIN", "ALERTS", "HARD", "SIGNING_SECRET", "SOFT", "Finished", "World"]

@@ -17,24 +17,9 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Step(_Entry):
-    """Prices of a single request whose whole prompt is longer than `above_prompt_tokens`, for all of its tokens."""
+class Prices(_Entry):
+    """USD per million tokens. In fast mode the cache prices rise with the input price."""
 
-    above_prompt_tokens: int
-    input: Decimal
-    cache_write_5m: Decimal
-    cache_write_1h: Decimal
-    cache_read: Decimal
-    output: Decimal
-
-
-class Rates(_Entry):
-    """USD per million tokens from `valid_from` (UTC day) on. `source` says where the figures were read.
-
-    `fast_until` is the last day of fast mode; without fast prices, its price is in no source.
-    """
-
-    valid_from: date
     input: Decimal
     cache_write_5m: Decimal
     cache_write_1h: Decimal
@@ -42,11 +27,26 @@ class Rates(_Entry):
     output: Decimal
     fast_input: Decimal | None = None
     fast_output: Decimal | None = None
+
+
+class Step(Prices):
+    """Prices of a single request whose whole prompt is longer than `above_prompt_tokens`, for all of its tokens."""
+
+    above_prompt_tokens: int
+
+
+class Rates(Prices):
+    """Prices from `valid_from` (UTC day) on. `source` says where the figures were read.
+
+    `fast_until` is the last day of fast mode; later requests run at standard speed and price.
+    """
+
+    valid_from: date
     fast_until: date | None = None
     step: Step | None = None
     source: str
 
-    def at(self, prompt_tokens: int | None) -> "Rates | Step":
+    def at(self, prompt_tokens: int | None) -> Prices:
         """The prices for one request with this prompt; the base step for a sum of requests (None)."""
         if self.step is not None and prompt_tokens is not None and prompt_tokens > self.step.above_prompt_tokens:
             return self.step
@@ -144,8 +144,10 @@ class RateCard:
         return None, spelling.regional
 
 
-def _dearness(rates: Rates) -> tuple[Decimal, Decimal]:
-    return rates.output, rates.input
+def _dearness(rates: Rates) -> tuple[Decimal, ...]:
+    """Fable 5 and 5.1 differ in the cache price alone, Sonnet 4.5 and 4.6 for a time in the step alone."""
+    long = rates.step or rates
+    return rates.output, rates.input, rates.cache_read, long.output
 
 
 @cache

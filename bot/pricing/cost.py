@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from bot.pricing.card import RateCard, Rates, Resolved, Step
+from bot.pricing.card import Prices, RateCard, Rates, Resolved
 from bot.pricing.tokens import Terms, TokenCounts
 
 MTOK = Decimal(1_000_000)
@@ -39,15 +39,14 @@ def cost_of(
     """What `counts` cost in USD at the rates of the UTC day `on`.
 
     `prompt_tokens`: the whole prompt of this one request. None means a sum of requests: it is priced at the
-    base step, and marked `at_least` where the model has a dearer step above it.
+    base step, and marked `at_least` where the model has a dearer step above it. So is fast mode without a fast
+    price in the card.
     """
     resolved = card.resolve(model_id, on)
-    rates = resolved.rates.at(prompt_tokens)
+    prices = resolved.rates.at(prompt_tokens)
+    fast = _runs_fast(resolved.rates, terms, on)
     factor = _factor(card, resolved, terms)
-    per_mtok = {
-        kind: price * factor * speed
-        for kind, price, speed in _prices(rates, *_speed(resolved.rates, terms, on, isinstance(rates, Step)))
-    }
+    per_mtok = {kind: price * factor for kind, price in _by_kind(prices, fast).items()}
     tokens = {
         "input": counts.uncached_input_tokens,
         "cache_write_5m": counts.cache_creation_5m_input_tokens,
@@ -56,6 +55,9 @@ def cost_of(
         "output": counts.output_tokens,
     }
     lines = [CostLine(kind, n, per_mtok[kind], n * per_mtok[kind] / MTOK) for kind, n in tokens.items() if n]
+    hidden_step = prompt_tokens is None and resolved.rates.step is not None
+    unknown_speed = fast and prices.fast_input is None
+    at_least = bool(lines) and (hidden_step or unknown_speed)
     if counts.web_search_requests:
         searches, price = counts.web_search_requests, card.web_search_usd
         lines.append(CostLine("web_search", searches, price * MTOK, searches * price))
@@ -63,47 +65,40 @@ def cost_of(
         usd=sum((line.usd for line in lines), Decimal(0)),
         lines=tuple(lines),
         assumed=resolved.assumed,
-        at_least=bool(lines) and (_hidden_step(resolved, prompt_tokens) or _unknown_speed(resolved.rates, terms, on)),
+        at_least=at_least,
     )
 
 
+def _runs_fast(rates: Rates, terms: Terms, on: date) -> bool:
+    """Batches never run fast, and nothing does after the last day of fast mode."""
+    return (
+        terms.speed == "fast" and terms.service_tier != "batch" and (rates.fast_until is None or on <= rates.fast_until)
+    )
+
+
+def _by_kind(prices: Prices, fast: bool) -> dict[str, Decimal]:
+    """The five token prices; where the card has no fast price, the standard one is the least that fast costs."""
+    inputs = {
+        "input": prices.input,
+        "cache_write_5m": prices.cache_write_5m,
+        "cache_write_1h": prices.cache_write_1h,
+        "cache_read": prices.cache_read,
+    }
+    if not fast or prices.fast_input is None or prices.fast_output is None:
+        return {**inputs, "output": prices.output}
+    # Multiplied before it is divided: the ratio alone may have no end as a decimal.
+    faster = {kind: price * prices.fast_input / prices.input for kind, price in inputs.items()}
+    return {**faster, "output": prices.fast_output}
+
+
 def _factor(card: RateCard, resolved: Resolved, terms: Terms) -> Decimal:
+    # An unknown id is most likely a new model, and new models carry every surcharge.
+    unknown = resolved.assumed is not None
     factor = Decimal(1)
     if terms.service_tier == "batch":
         factor *= card.batch_factor
-    if terms.inference_geo == "us" and resolved.model.us_inference:
+    if terms.inference_geo == "us" and (unknown or resolved.model.us_inference):
         factor *= card.us_factor
-    if resolved.regional and resolved.model.regional_premium:
+    if resolved.regional and (unknown or resolved.model.regional_premium):
         factor *= card.regional_factor
     return factor
-
-
-def _speed(rates: Rates, terms: Terms, on: date, above_step: bool) -> tuple[Decimal, Decimal]:
-    """How much dearer fast mode makes input (with the cache prices, which are multiples of it) and output."""
-    one = Decimal(1)
-    offered = rates.fast_until is None or on <= rates.fast_until
-    # Fast mode and batch exclude each other, and a step's own prices are whole.
-    if terms.speed != "fast" or terms.service_tier == "batch" or above_step or not offered:
-        return one, one
-    if rates.fast_input is None or rates.fast_output is None:
-        return one, one
-    return rates.fast_input / rates.input, rates.fast_output / rates.output
-
-
-def _prices(rates: Rates | Step, input_speed: Decimal, output_speed: Decimal) -> list[tuple[str, Decimal, Decimal]]:
-    return [
-        ("input", rates.input, input_speed),
-        ("cache_write_5m", rates.cache_write_5m, input_speed),
-        ("cache_write_1h", rates.cache_write_1h, input_speed),
-        ("cache_read", rates.cache_read, input_speed),
-        ("output", rates.output, output_speed),
-    ]
-
-
-def _hidden_step(resolved: Resolved, prompt_tokens: int | None) -> bool:
-    return prompt_tokens is None and resolved.rates.step is not None
-
-
-def _unknown_speed(rates: Rates, terms: Terms, on: date) -> bool:
-    unpriced = rates.fast_input is None and rates.fast_until is not None
-    return terms.speed == "fast" and unpriced and rates.fast_until is not None and on <= rates.fast_until

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 
 FAMILIES = ("fable", "mythos", "opus", "sonnet", "haiku")
 
+_BEDROCK_ARN = re.compile(r"arn:aws[\w-]*:bedrock:[\w-]*:[^:/]*:(?:foundation-model|inference-profile)/")
 _BEDROCK_REGION = re.compile(r"(us-gov|us|eu|apac|jp|au|ca|sa|global)\.(?=anthropic\.)")
-_BEDROCK_ARN = re.compile(r"arn:aws[\w-]*:bedrock:[^/]*(?:foundation-model|inference-profile)/")
 _BEDROCK_VERSION = re.compile(r"-v\d+(?::\d+)?(?::\d+k)?$")
+_VERTEX_PATH = re.compile(
+    r"(?:(?:(?:https:)?//[\w.-]+/(?:v\d\w*/)?)?projects/[^/]+/locations/([\w-]+)/)?publishers/anthropic/models/"
+)
 _VERTEX_DATE = re.compile(r"@(\d{8}|latest|default)$")
-_VERTEX_PATH = re.compile(r".*publishers/anthropic/models/")
+_CLAUDE_CODE_CONTEXT = "[1m]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +28,34 @@ class Spelling:
 
 
 def spelled(model_id: str) -> Spelling:
-    """What is left of an id without the decorations of the place where it was written."""
-    text = model_id.strip()
-    text = _BEDROCK_ARN.sub("", text)
-    text = _VERTEX_PATH.sub("", text)
-    region = _BEDROCK_REGION.match(text)
-    if region is not None:
-        text = text[region.end() :]
-    if text.startswith("anthropic."):
-        text = _BEDROCK_VERSION.sub("", text.removeprefix("anthropic."))
-    elif text.startswith("anthropic/"):
-        text = text.removeprefix("anthropic/")
-    regional = region is not None and region[1] != "global"
+    """What is left of an id without the decorations of the place where it was written; case does not matter."""
+    text = model_id.strip().lower().removesuffix(_CLAUDE_CODE_CONTEXT)
+    text, region = _without_place(text)
+    regional = region is not None and region != "global"
     vertex = _VERTEX_DATE.search(text)
     if vertex is not None:
         base = text[: vertex.start()]
         dated = f"{base}-{vertex[1]}"
         return Spelling((dated,) if vertex[1].isdigit() else (base, dated), regional)
     return Spelling((text, text.removesuffix("-latest")), regional)
+
+
+def _without_place(text: str) -> tuple[str, str | None]:
+    """The id, and the region where the text names one."""
+    path = _VERTEX_PATH.match(text)
+    if path is not None:
+        return text[path.end() :], path[1]
+    arn = _BEDROCK_ARN.match(text)
+    if arn is not None:
+        text = text[arn.end() :]
+    region = _BEDROCK_REGION.match(text)
+    if region is not None:
+        text = text[region.end() :]
+    if text.startswith("anthropic."):
+        text = _BEDROCK_VERSION.sub("", text.removeprefix("anthropic."))
+    else:
+        text = text.removeprefix("anthropic/")
+    return text, region[1] if region is not None else None
 
 
 def family_in(model_id: str) -> str | None:

@@ -1,227 +1,225 @@
-"""The words of an estimate, as people type them in chat and on the command line, made into a workload.
+"""The words of an estimate, as people type them in chat, on the command line and into the form, made into a workload.
 
 Nothing is guessed silently: each mistake is one sentence that names the word and what to write instead.
 """
 
-import difflib
 import re
-import unicodedata
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from fractions import Fraction
 from typing import get_args
 
-from bot.pricing.card import RateCard
+from bot.pricing.card import Model, RateCard
 from bot.pricing.model_words import UnknownModelError, model_named, short_name
-from bot.pricing.workload import Per, Ttl, Workload
+from bot.pricing.text_tokens import Lang, Text
+from bot.pricing.word_split import FLAGS, KEYS, Split, nearest_word, split_words
+from bot.pricing.word_values import WordsError, choice, number, rate, whole_number
+from bot.pricing.workload import Goal, Per, Route, Ttl, Workload, all_on
 
-FLAGS = ("batch",)
-KEYS = ("requests", "in", "out", "cached", "hit", "ttl")
 EXAMPLE = "sonnet-4.6 requests=100k in=2000 out=500"
 
-MOST = 10**12
-"""Above every workload there is; a typing mistake otherwise fills the channel with digits."""
+COUNTS = "2000, 100k or 1.5m"
+MOST_TURNS = 1000
+MOST_PEAK = 10_000
 
-LONGEST_WORD = 80
-
-_QUOTES = str.maketrans("", "", "\"'`“”„‘’‚«»")
-_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
-_COUNT = re.compile(r"(\d{1,3}(?:[,_]\d{3})+|\d+)(\.\d+)?([kmb]?)")
-_VERSION = re.compile(r"\d+(\.\d+)?")
-
-
-class WordsError(Exception):
-    """Words that make no workload; the text is one sentence with the remedy."""
+_NAME = re.compile(r"[\w-]{1,40}")
 
 
 def parse_workload(words: str, card: RateCard) -> Workload:
     """The workload that `words` describe, in any order. Raises `WordsError`."""
-    values, flags, model_word = _sorted_out(_split(words, card), card)
-    if model_word is None:
-        raise WordsError(f"No model is named: begin with one, as in {EXAMPLE}.")
-    try:
-        model = model_named(model_word, card)
-    except UnknownModelError as error:
-        raise WordsError(_unknown_model(error, card)) from None
-    input_tokens = _count(values, "in")
-    cached_tokens = _count(values, "cached", default=0)
-    if cached_tokens > input_tokens:
-        raise WordsError(
-            f"cached={cached_tokens} is more than in={input_tokens}: cached tokens are part of in, so raise in or "
-            "lower cached."
-        )
-    for key in ("hit", "ttl"):
-        if key in values and "cached" not in values:
-            raise WordsError(f"{key}= says something about cached tokens only: add cached=TOKENS or leave {key} out.")
+    split = split_words(words, card)
+    values = split.values
+    routes, compared_with = _routes(split, card)
     requests, per = _requests(values)
-    return Workload(
-        model=model,
+    text = _text(values)
+    workload = Workload(
+        routes=routes,
         requests=requests,
         per=per,
-        input_tokens=input_tokens,
+        input_tokens=0 if text is not None else _count(values, "in"),
+        text=text,
         output_tokens=_count(values, "out"),
-        cached_tokens=cached_tokens,
-        hit_rate=_rate(values["hit"]) if "hit" in values else None,
+        cached_tokens=_count(values, "cached", default=0),
+        hit_rate=rate("hit", values["hit"]) if "hit" in values else None,
         ttl=_ttl(values.get("ttl", "5m")),
-        batch="batch" in flags,
+        batch="batch" in split.flags,
+        turns=_turns(values),
+        compared_with=compared_with,
+        goal=_goal(values, routes, card),
+        peak=_peak(values),
+        name=_name(values),
     )
+    _check_cache(workload, values)
+    return workload
 
 
 def words_of(workload: Workload) -> str:
     """The words that parse to this workload."""
-    per = "" if workload.per == "month" else f"/{workload.per}"
-    words = [
-        short_name(workload.model),
-        f"requests={workload.requests}{per}",
-        f"in={workload.input_tokens}",
-        f"out={workload.output_tokens}",
-    ]
+    words = []
+    if workload.model is not None:
+        words.append(short_name(workload.model))
+    else:
+        words += [] if workload.compared_with is None else [short_name(workload.compared_with)]
+        parts = (f"{short_name(route.model)}:{_percentage(route.share)}" for route in workload.routes)
+        words.append(f"mix={','.join(parts)}")
+    words.append(f"requests={workload.requests}" + ("" if workload.per == "month" else f"/{workload.per}"))
+    if workload.text is None:
+        words.append(f"in={workload.input_tokens}")
+    else:
+        words += [f"chars={workload.text.chars}", f"lang={workload.text.lang}"]
+    words.append(f"out={workload.output_tokens}")
     if workload.cached_tokens:
         words.append(f"cached={workload.cached_tokens}")
-        if workload.hit_rate is not None:
-            words.append(f"hit={workload.hit_rate}")
-        if workload.ttl != "5m":
-            words.append(f"ttl={workload.ttl}")
-    if workload.batch:
-        words.append("batch")
+        words += [] if workload.hit_rate is None else [f"hit={workload.hit_rate:f}"]
+        words += [] if workload.ttl == "5m" else [f"ttl={workload.ttl}"]
+    words += [] if workload.turns == 1 else [f"turns={workload.turns}"]
+    words += [] if workload.goal is None else [f"target={workload.goal.usd:f}", f"to={short_name(workload.goal.to)}"]
+    words += [] if workload.peak is None else [f"peak={workload.peak:f}x"]
+    words += ["batch"] if workload.batch else []
+    words += [] if workload.name is None else [f"as={workload.name}"]
     return " ".join(words)
 
 
-def _split(words: str, card: RateCard) -> list[str]:
-    """Single words. `Sonnet 4.6` is one word, `in = 2000` too, and full-width digits are digits."""
-    text = unicodedata.normalize("NFKC", words).translate(_QUOTES)
-    text = re.sub(r"\s*=\s*", "=", text.replace("\u200b", ""))
-    single: list[str] = []
-    for word in (word.strip(",;")[:LONGEST_WORD] for word in text.split()):
-        before = single[-1].lower().removeprefix("claude-") if single else ""
-        version = _VERSION.fullmatch(word) is not None and before in card.families()
-        if version or (before == "claude" and "=" not in word):
-            single[-1] += f"-{word}"
-        elif word:
-            single.append(word)
-    return single
+def _routes(split: Split, card: RateCard) -> tuple[tuple[Route, ...], Model | None]:
+    named = None if split.model_word is None else _model(split.model_word, card)
+    if "mix" in split.values:
+        return _mix(split.values["mix"], card), named
+    if named is None:
+        raise WordsError(f"No model is named: begin with one, as in {EXAMPLE}.", "model")
+    return all_on(named), None
 
 
-def _sorted_out(words: list[str], card: RateCard) -> tuple[Mapping[str, str], set[str], str | None]:
-    values: dict[str, str] = {}
-    flags: set[str] = set()
-    models: list[str] = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        name = key.lower()
-        if equals:
-            _accept_key(name, values)
-            if not value:
-                raise WordsError(f"{name}= has no value: write it without a space, as in {EXAMPLE}.")
-            values[name] = value.lower()
-        elif name in FLAGS:
-            flags.add(name)
-        else:
-            models.append(word)
-    if len(models) > 1:
-        # The first one that is a model is the model, so another word is the mistake.
-        chosen = next((i for i, word in enumerate(models) if _is_model(word, card)), None)
-        if chosen is None:
-            return values, flags, models[0]
-        wrong = models[1] if chosen == 0 else models[0]
-        raise WordsError(_unknown_word(wrong, models[chosen], card))
-    return values, flags, models[0] if models else None
+def _mix(text: str, card: RateCard) -> tuple[Route, ...]:
+    routes: list[Route] = []
+    for part in text.split(","):
+        word, colon, share = part.rpartition(":")
+        if not colon:
+            raise WordsError(f"mix={text} lacks a share: write it as mix=sonnet-4.6:50,haiku-4.5:50.", "mix")
+        model = _model(word, card, "mix")
+        if any(route.model.id == model.id for route in routes):
+            raise WordsError(f"mix= names {short_name(model)} twice: give each model one share.", "mix")
+        percentage = number("mix", share.removesuffix("%"), "mix=sonnet-4.6:50,haiku-4.5:50")
+        if percentage:
+            routes.append(Route(model, Fraction(percentage) / 100))
+    total = sum((route.share for route in routes), Fraction(0))
+    if total != 1:
+        raise WordsError(f"The shares of mix= sum to {_percentage(total)}: they must sum to 100.", "mix")
+    return tuple(routes)
 
 
-def _accept_key(name: str, values: Mapping[str, str]) -> None:
-    if name in FLAGS:
-        raise WordsError(f"{name} takes no value: write just {name}.")
-    if name not in KEYS:
-        raise WordsError(f"{name}= is not known here: {_known_keys(name)}")
-    if name in values:
-        raise WordsError(f"{name}= is given twice: keep one of them.")
-
-
-def _is_model(word: str, card: RateCard) -> bool:
+def _model(word: str, card: RateCard, key: str = "model") -> Model:
     try:
-        model_named(word, card)
-    except UnknownModelError:
-        return False
-    return True
-
-
-def _unknown_word(word: str, model: str, card: RateCard) -> str:
-    near = _nearest_flag_or_key(word)
-    if near is not None and not _is_model(word, card):
-        return f"{word} is not known here: did you mean {near}?"
-    return f"{word} is one word too many: {model} is the model already, and other words look like in=2000."
-
-
-def _nearest_flag_or_key(word: str) -> str | None:
-    near = difflib.get_close_matches(word.lower(), [*FLAGS, *KEYS], n=1, cutoff=0.65)
-    if not near:
-        return None
-    return near[0] if near[0] in FLAGS else f"{near[0]}="
-
-
-def _unknown_model(error: UnknownModelError, card: RateCard) -> str:
-    near = _nearest_flag_or_key(error.word)
-    if near is not None and error.nearest is None:
-        return f"{error.word} is not known here: did you mean {near}?"
-    families = ", ".join(card.families())
-    meant = f"did you mean {error.nearest}?" if error.nearest else f"name a family ({families}) or an API id."
-    return f"No price is known for the model {error.word}: {meant}"
-
-
-def _known_keys(word: str) -> str:
-    near = difflib.get_close_matches(word, KEYS, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {near[0]}=?"
-    return "use " + ", ".join(f"{name}=" for name in KEYS) + " or the flag batch."
+        return model_named(word, card)
+    except UnknownModelError as error:
+        near = nearest_word(word, cutoff=0.65)
+        if near is not None and error.nearest is None and key == "model":
+            raise WordsError(f"{word} is not known here: did you mean {near}?", near.rstrip("=")) from None
+        families = ", ".join(card.families())
+        meant = f"did you mean {error.nearest}?" if error.nearest else f"name a family ({families}) or an API id."
+        raise WordsError(f"No price is known for the model {word}: {meant}", key) from None
 
 
 def _count(values: Mapping[str, str], key: str, default: int | None = None) -> int:
-    if key not in values:
-        if default is None:
-            raise WordsError(f"{key}= is missing: say how many tokens a request has, as in {EXAMPLE}.")
-        return default
-    return _whole_number(key, values[key], "2000, 100k or 1.5m")
+    if key in values:
+        return whole_number(key, values[key], COUNTS)
+    if default is None:
+        other = " (or chars=8000 lang=en)" if key == "in" else ""
+        raise WordsError(f"{key}= is missing: say how many tokens a request has, as in {EXAMPLE}{other}.", key)
+    return default
+
+
+def _text(values: Mapping[str, str]) -> Text | None:
+    if "chars" not in values:
+        if "lang" in values:
+            raise WordsError("lang= says something about chars= only: add chars=8000 or leave lang out.", "lang")
+        return None
+    if "in" in values:
+        raise WordsError("in= and chars= both say how long the input is: keep one of them.", "chars")
+    if "lang" not in values:
+        raise WordsError("lang= is missing: say which language the characters are, lang=en or lang=ja.", "lang")
+    languages: Mapping[str, Lang] = {name: name for name in get_args(Lang)}
+    lang = choice("lang", values["lang"], languages, "write lang=en or lang=ja, or count tokens and write in=")
+    return Text(whole_number("chars", values["chars"], "8000 or 10k"), lang)
 
 
 def _requests(values: Mapping[str, str]) -> tuple[int, Per]:
     if "requests" not in values:
-        raise WordsError(f"requests= is missing: say how many there are, as in {EXAMPLE} (or requests=500/day).")
-    number, slash, per = values["requests"].partition("/")
+        raise WordsError(
+            f"requests= is missing: say how many there are, as in {EXAMPLE} (or requests=500/day).", "requests"
+        )
+    amount, slash, per = values["requests"].partition("/")
     periods: Mapping[str, Per] = {name: name for name in get_args(Per)}
     if slash and per not in periods:
-        raise WordsError(f"requests={values['requests']} has an unknown period: write /day, /week or /month.")
-    requests = _whole_number("requests", number, "100k, 1.5m or 500/day")
+        raise WordsError(
+            f"requests={values['requests']} has an unknown period: write /day, /week or /month.", "requests"
+        )
+    requests = whole_number("requests", amount, "100k, 1.5m or 500/day")
     if requests == 0:
-        raise WordsError("requests=0 costs nothing: give the number of requests, such as requests=100k.")
+        raise WordsError("requests=0 costs nothing: give the number of requests, such as requests=100k.", "requests")
     return requests, periods[per] if slash else "month"
-
-
-def _whole_number(key: str, text: str, examples: str) -> int:
-    match = _COUNT.fullmatch(text)
-    if match is None:
-        raise WordsError(f"{key}={text} is not a number: write it like {examples}.")
-    digits = match[1].replace(",", "").replace("_", "")
-    amount = Decimal(digits + (match[2] or "")) * _UNITS[match[3]] if len(digits) <= 13 else Decimal(MOST + 1)
-    if amount > MOST:
-        raise WordsError(f"{key}={text[:40]} is too large: the most is {MOST:,}.")
-    if amount != amount.to_integral_value():
-        raise WordsError(f"{key}={text} is not a whole number: write it like {examples}.")
-    return int(amount)
-
-
-def _rate(text: str) -> Decimal:
-    number, per_cent = (text[:-1], True) if text.endswith("%") else (text, False)
-    try:
-        rate = Decimal(number) if re.fullmatch(r"\d{1,3}(\.\d{1,9})?|\.\d{1,9}", number) else Decimal("NaN")
-    except InvalidOperation:
-        rate = Decimal("NaN")
-    rate = rate / 100 if per_cent else rate
-    if not rate.is_finite() or not 0 <= rate <= 1:
-        raise WordsError(f"hit={text} is no share: write a hit rate from 0% to 100%, such as hit=95% or hit=0.95.")
-    return rate.normalize() + 0
 
 
 def _ttl(text: str) -> Ttl:
     choices: Mapping[str, Ttl] = {name: name for name in get_args(Ttl)}
-    if text not in choices:
-        raise WordsError(f"ttl={text} is not offered: caches live 5 minutes or 1 hour, so write ttl=5m or ttl=1h.")
-    return choices[text]
+    return choice("ttl", text, choices, "caches live 5 minutes or 1 hour, so write ttl=5m or ttl=1h")
+
+
+def _turns(values: Mapping[str, str]) -> int:
+    turns = whole_number("turns", values.get("turns", "1"), "turns=20")
+    if not 1 <= turns <= MOST_TURNS:
+        raise WordsError(f"turns={values['turns']} is no conversation: write 1 to {MOST_TURNS}.", "turns")
+    return turns
+
+
+def _goal(values: Mapping[str, str], routes: tuple[Route, ...], card: RateCard) -> Goal | None:
+    if "target" not in values and "to" not in values:
+        return None
+    for key, other in (("target", "to=haiku-4.5"), ("to", "target=700")):
+        if key in values and other.partition("=")[0] not in values:
+            raise WordsError(f"{key}= needs its other half: add {other}.", other.partition("=")[0])
+    if len(routes) > 1:
+        raise WordsError("target= works from one model: leave mix= out and name that model.", "target")
+    to = _model(values["to"], card, "to")
+    if to.id == routes[0].model.id:
+        raise WordsError(f"to={values['to']} is the model itself: name a cheaper one.", "to")
+    usd = number("target", values["target"].removeprefix("$"), "target=700")
+    return Goal(usd, to)
+
+
+def _peak(values: Mapping[str, str]) -> Decimal | None:
+    if "peak" not in values:
+        return None
+    peak = number("peak", values["peak"].removesuffix("x"), "peak=10x")
+    if not 1 <= peak <= MOST_PEAK:
+        raise WordsError(f"peak={values['peak']} is no peak: write how many times the mean it is, from 1x on.", "peak")
+    return peak
+
+
+def _name(values: Mapping[str, str]) -> str | None:
+    if "as" in values and not _NAME.fullmatch(values["as"]):
+        raise WordsError(f"as={values['as']} is no name: use up to 40 letters, digits, - and _.", "as")
+    return values.get("as")
+
+
+def _check_cache(workload: Workload, values: Mapping[str, str]) -> None:
+    for key in ("hit", "ttl"):
+        if key in values and "cached" not in values:
+            raise WordsError(
+                f"{key}= says something about cached tokens only: add cached=TOKENS or leave {key} out.", key
+            )
+    shortest = min(workload.input_for(route.model) for route in workload.routes)
+    if workload.cached_tokens > shortest:
+        given = f"in={shortest}" if workload.text is None else f"the {shortest} tokens of the text"
+        raise WordsError(
+            f"cached={workload.cached_tokens} is more than {given}: cached tokens are part of the input, so lower "
+            "cached or lengthen the input.",
+            "cached",
+        )
+
+
+def _percentage(share: Fraction) -> str:
+    exact = share * 100
+    return f"{Decimal(exact.numerator) / Decimal(exact.denominator):f}"
+
+
+__all__ = ["EXAMPLE", "FLAGS", "KEYS", "WordsError", "parse_workload", "words_of"]

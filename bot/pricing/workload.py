@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Literal
 
 from bot.pricing.card import Model
+from bot.pricing.text_tokens import Text, tokens_of
 
 Ttl = Literal["5m", "1h"]
 Per = Literal["day", "week", "month"]
@@ -14,24 +15,64 @@ DAYS_IN = {"day": 1, "week": 7, "month": 30}
 """A month of an estimate has 30 days."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """Requests of one shape on one model. Tokens are per request; `cached_tokens` are part of `input_tokens`.
-
-    `hit_rate`: share of requests that find the cached part in the cache, 0 to 1; None where nothing was said.
-    """
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The part of the requests that goes to one model; the shares of a workload sum to 1."""
 
     model: Model
+    share: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A sum that the month shall not pass, reached by moving requests to a cheaper model."""
+
+    usd: Decimal
+    to: Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Requests of one shape. Tokens are per request, or per turn of a conversation.
+
+    `requests`: of single requests, or of conversations where `turns` is above 1. `input_tokens` are the counts of
+    whichever model reads them, unless `text` says what the input is. `cached_tokens` are part of the input.
+    `hit_rate`: share of requests that find the cached part in the cache, 0 to 1; None where nothing was said.
+    `compared_with`: the one model that a mix is held against. `peak`: how many times the mean the busiest minute is.
+    `name`: under which the estimate is kept.
+    """
+
+    routes: tuple[Route, ...]
     requests: int
     per: Per = "month"
-    input_tokens: int
+    input_tokens: int = 0
+    text: Text | None = None
     output_tokens: int
     cached_tokens: int = 0
     hit_rate: Decimal | None = None
     ttl: Ttl = "5m"
     batch: bool = False
+    turns: int = 1
+    compared_with: Model | None = None
+    goal: Goal | None = None
+    peak: Decimal | None = None
+    name: str | None = None
 
     @property
     def monthly_requests(self) -> Fraction:
-        """Requests in 30 days, exactly."""
+        """Requests, or conversations, in 30 days, exactly."""
         return Fraction(self.requests * DAYS_IN["month"], DAYS_IN[self.per])
+
+    @property
+    def model(self) -> Model | None:
+        """The only model; None for a mix."""
+        return self.routes[0].model if len(self.routes) == 1 else None
+
+    def input_for(self, model: Model) -> int:
+        """Input tokens of one request, or turn, as this model counts them."""
+        return self.input_tokens if self.text is None else tokens_of(self.text, model.tokenizer)
+
+
+def all_on(model: Model) -> tuple[Route, ...]:
+    """Every request on one model."""
+    return (Route(model, Fraction(1)),)

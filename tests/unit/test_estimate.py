@@ -2,11 +2,13 @@
 
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.pricing.caching import break_even
 from bot.pricing.card import load_rate_card
 from bot.pricing.estimate import Estimate, estimate
 from bot.pricing.estimate_text import estimate_json, estimate_text
@@ -95,12 +97,12 @@ def test_alternatives_name_the_newest_model_of_each_family_cheapest_first() -> N
     found = estimated(CHATBOT).alternatives
     prices = [other.monthly_usd for other in found]
     assert prices == sorted(prices)
-    models = {other.model for other in found}
+    models = {model for other in found for model in other.models}
     assert {"claude-fable-5-2", "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"} <= models
 
 
 def test_an_alternative_says_what_the_same_text_costs_with_its_tokenizer() -> None:
-    sonnet = next(other for other in estimated(CHATBOT).alternatives if other.model == "claude-sonnet-5-5")
+    sonnet = next(other for other in estimated(CHATBOT).alternatives if other.label == "Sonnet 5.5")
     assert (sonnet.monthly_usd, sonnet.same_text_usd) == (Decimal(900), Decimal(1170))
     same = next(other for other in estimated(CHATBOT).alternatives if other.label == "Sonnet 4.6, batch")
     assert same.same_text_usd is None
@@ -144,6 +146,8 @@ def workloads(draw: st.DrawFn) -> str:
         words.append(f"cached={draw(st.integers(0, tokens_in))}")
         words.append(f"hit={draw(st.integers(0, 100))}%")
         words.append(f"ttl={draw(st.sampled_from(['5m', '1h']))}")
+    if draw(st.booleans()):
+        words.append(f"turns={draw(st.integers(1, 30))}")
     return " ".join(draw(st.permutations(words)))
 
 
@@ -163,6 +167,122 @@ def test_batch_halves_the_total(words: str) -> None:
 def test_the_tokens_of_all_lines_are_those_of_the_month(words: str) -> None:
     result = estimated(words)
     work = result.workload
-    tokens = sum(line.tokens for line in result.lines if line.kind != "output")
-    # Each of two parts is rounded to whole tokens by itself.
-    assert abs(tokens - work.monthly_requests * work.input_tokens) <= 1
+    tokens = sum(line.tokens for line in result.lines if line.kind != "output" and not line.resent)
+    # Each part is rounded to whole tokens by itself.
+    assert abs(tokens - work.monthly_requests * work.turns * work.input_tokens) <= 2
+
+
+def test_half_of_the_requests_on_another_model_is_a_mix() -> None:
+    half = estimated("mix=sonnet-4.6:50,haiku-4.5:50 requests=100k in=2000 out=500")
+    assert half.monthly_usd == 900
+    assert {line.model.id: line.usd for line in half.lines if line.kind == "input"} == {
+        "claude-sonnet-4-6": 300,
+        "claude-haiku-4-5": 100,
+    }
+    assert {"Sonnet 4.6", "Haiku 4.5"} <= {other.label for other in half.alternatives}
+
+
+def test_a_model_named_beside_a_mix_is_what_it_is_compared_with() -> None:
+    mixed = estimated("opus-4.7 mix=sonnet-4.6:50,haiku-4.5:50 requests=100k in=2000 out=500")
+    assert mixed.monthly_usd == 900
+    assert next(o.monthly_usd for o in mixed.alternatives if o.label == "Opus 4.7") == 2250
+
+
+def test_a_goal_says_which_share_has_to_move() -> None:
+    found = estimated(f"{CHATBOT} target=700 to=haiku-4.5")
+    assert "72.2% of the requests must move to Haiku 4.5" in estimate_text(found)
+    out_of_reach = estimated(f"{CHATBOT} target=400 to=haiku-4.5")
+    assert "out of reach" in estimate_text(out_of_reach)
+    assert "Nothing has to move" in estimate_text(estimated(f"{CHATBOT} target=2000 to=haiku-4.5"))
+
+
+def test_japanese_characters_become_tokens_with_their_range() -> None:
+    summaries = estimated("haiku-4.5 requests=10k chars=8000 lang=ja out=500")
+    assert summaries.lines[0].tokens == 120_000_000
+    assert str(estimate_json(summaries)["monthly_usd"]) == "145.00"
+    assert any("(8,000 to 16,000 by content)" in note for note in summaries.notes)
+    assert any("between $105.00 and $185.00" in note for note in summaries.notes)
+
+
+def test_english_characters_are_four_to_a_token_and_more_on_the_newer_tokenizer() -> None:
+    assert estimated("haiku-4.5 requests=10k chars=8000 lang=en out=500").lines[0].tokens == 20_000_000
+    assert estimated("haiku-5.5 requests=10k chars=8000 lang=en out=500").lines[0].tokens == 26_000_000
+
+
+def test_models_are_compared_for_the_same_text_where_a_text_is_given() -> None:
+    found = estimated("haiku-4.5 requests=10k chars=8000 lang=ja out=500")
+    newest = next(other for other in found.alternatives if other.label == "Haiku 5.5")
+    # 15,600 tokens in and 650 out on the newer tokenizer.
+    assert newest.monthly_usd == Decimal("18.85")
+    assert newest.same_text_usd is None
+
+
+def test_each_turn_of_a_conversation_sends_the_turns_before_it_again() -> None:
+    talk = estimated("sonnet-4.6 requests=1000 in=300 out=200 turns=3")
+    tokens = {(line.kind, line.resent): line.tokens for line in talk.lines}
+    assert tokens == {("input", False): 900_000, ("output", False): 600_000, ("input", True): 1_500_000}
+    assert any("a prompt of 1,300 tokens" in note for note in talk.notes)
+
+
+def test_caching_the_resent_turns_is_an_alternative() -> None:
+    talk = estimated("sonnet-4.6 requests=1000 in=3000 out=1000 turns=20")
+    cached = next(other for other in talk.alternatives if other.label.endswith("resent turns cached"))
+    # Turn n reads what turn n - 1 already sent again, and writes the 4,000 tokens that are new in it.
+    reads, writes = 4000 * sum(range(19)), 4000 * 19
+    resent = Decimal(reads) * Decimal("0.3") + Decimal(writes) * Decimal("3.75")
+    own = Decimal(20 * 3000) * 3 + Decimal(20 * 1000) * 15
+    assert cached.monthly_usd == (resent + own) * 1000 / 1_000_000
+
+
+def test_late_turns_above_the_step_cost_the_higher_price() -> None:
+    talk = estimated("haiku-5.5 requests=1 in=60000 out=1000 turns=2")
+    prices = {line.usd_per_mtok for line in talk.lines if line.kind == "input"}
+    assert prices == {Decimal("0.10"), Decimal("0.50")}
+
+
+@pytest.mark.parametrize(
+    ("model", "ttl", "rate"),
+    [
+        ("sonnet-4.6", "5m", "21.7%"),
+        ("sonnet-4.6", "1h", "52.6%"),
+        ("sonnet-5.5", "5m", "20.8%"),
+        ("sonnet-5.5", "1h", "51.3%"),
+        ("fable-5.2", "5m", "20.4%"),
+        ("fable-5.2", "1h", "50.6%"),
+    ],
+)
+def test_the_break_even_hit_rate_is_named(model: str, ttl: str, rate: str) -> None:
+    notes = estimated(f"{model} requests=100k in=2000 out=500 cached=1500 ttl={ttl}").notes
+    assert any(f"from a hit rate of {rate} on" in note for note in notes)
+
+
+def test_it_is_said_whether_the_requests_keep_the_cache_warm() -> None:
+    warm = estimated(f"{CHATBOT} cached=1500").notes
+    assert any("every 25.9 s, which keeps a 5-minute cache warm" in note for note in warm)
+    cold = estimated("sonnet-4.6 requests=20/day in=2000 out=500 cached=1500").notes
+    assert any("only every 72 min" in note and "expect misses" in note for note in cold)
+
+
+def test_a_batch_says_how_many_batches_it_needs() -> None:
+    notes = estimated("haiku-4.5 requests=250k in=100 out=10 batch").notes
+    assert any("needs about 3 batches" in note for note in notes)
+
+
+@given(
+    st.sampled_from(sorted(m.id for m in CARD.models.values() if m.min_cacheable_tokens)),
+    st.sampled_from(["5m", "1h"]),
+    st.integers(0, 1000),
+)
+def test_caching_costs_no_more_than_none_exactly_from_the_break_even_rate_on(model: str, ttl: str, mille: int) -> None:
+    words = f"{model} requests=1000 in=10000 out=100"
+    cached = estimated(f"{words} cached=8000 ttl={ttl} hit={Decimal(mille) / 1000}")
+    rate = break_even(CARD.models[model], ttl, TODAY, 10000)
+    assert (cached.monthly_usd <= estimated(words).monthly_usd) == (Fraction(mille, 1000) >= rate)
+
+
+def test_a_dear_prototype_is_told_to_begin_on_haiku() -> None:
+    assert estimated(CHATBOT).recommendation.startswith("Build the first version on Haiku 5.5: $45.00")
+
+
+def test_a_cache_that_costs_more_than_none_is_advised_against() -> None:
+    assert estimated(f"{CHATBOT} cached=1500 hit=10%").recommendation.startswith("Leave caching out")

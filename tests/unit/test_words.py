@@ -93,6 +93,20 @@ def test_a_hit_rate_is_a_share_or_a_percentage() -> None:
         ("sonnet requests=1 in=1 out=1 cached=1 hit=95", "hit=95 is no share"),
         ("sonnet requests=1 in=1 out=1 cached=1 hit=101%", "hit=101% is no share"),
         ("sonnet requests=1 in=1 out=1 cached=1 ttl=2h", "write ttl=5m or ttl=1h"),
+        ("sonnet requests=1 in=1 chars=8000 lang=ja out=1", "in= and chars= both say how long the input is"),
+        ("sonnet requests=1 chars=8000 out=1", "lang= is missing"),
+        ("sonnet requests=1 chars=8000 lang=fr out=1", "write lang=en or lang=ja"),
+        ("sonnet requests=1 in=1 lang=en out=1", "add chars=8000 or leave lang out"),
+        ("sonnet requests=1 in=1 out=1 turns=0", "turns=0 is no conversation"),
+        ("requests=1 in=1 out=1 mix=sonnet:50,haiku:40", "sum to 90: they must sum to 100"),
+        ("requests=1 in=1 out=1 mix=sonnet,haiku", "lacks a share"),
+        ("requests=1 in=1 out=1 mix=sonnet:50,sonnet-5.5:50", "names sonnet-5.5 twice"),
+        ("requests=1 in=1 out=1 mix=sonet:100", "did you mean sonnet?"),
+        ("sonnet requests=1 in=1 out=1 target=700", "add to=haiku-4.5"),
+        ("sonnet requests=1 in=1 out=1 to=haiku-4.5", "add target=700"),
+        ("sonnet requests=1 in=1 out=1 target=1 to=sonnet", "to=sonnet is the model itself"),
+        ("sonnet requests=1 in=1 out=1 peak=0.5x", "from 1x on"),
+        ("sonnet requests=1 in=1 out=1 as=a/b", "as=a/b is no name"),
     ],
 )
 def test_a_mistake_is_answered_by_one_sentence_with_the_remedy(words: str, sentence: str) -> None:
@@ -120,6 +134,14 @@ WORDS = st.sampled_from(
         "hit=x",
         "ttl=1h",
         "batch",
+        "chars=800",
+        "lang=ja",
+        "turns=5",
+        "mix=sonnet:50,haiku:50",
+        "target=5",
+        "to=haiku",
+        "peak=3x",
+        "as=x",
         "=",
         "/",
         "%",
@@ -154,4 +176,17 @@ def test_a_workload_printed_as_words_is_read_back_the_same(
     if tokens_in:
         words += f" cached={tokens_in} ttl={ttl}" + ("" if hit is None else f" hit={hit}")
     work = parse_workload(words + (" batch" if batch else ""), CARD)
+    assert parse_workload(words_of(work), CARD) == work
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "mix=sonnet-4.6:33.3,haiku-4.5:66.7 requests=5/week chars=8000 lang=ja out=3 turns=4 peak=2.5x as=support-bot",
+        "opus mix=sonnet-4.6:50%, haiku-4.5:50% requests=1 in=2 out=3 batch",
+        "sonnet-4.6 requests=1 in=2 out=3 target=$700.50 to=haiku-4.5",
+    ],
+)
+def test_the_rarer_words_are_read_back_the_same_too(words: str) -> None:
+    work = parse_workload(words, CARD)
     assert parse_workload(words_of(work), CARD) == work

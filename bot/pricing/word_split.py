@@ -1,0 +1,126 @@
+"""From a line of text to its words: which are keys with values, which are flags, and which one is the model."""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.pricing.card import RateCard
+from bot.pricing.model_words import UnknownModelError, model_named
+from bot.pricing.word_values import WordsError
+
+FLAGS = ("batch",)
+KEYS = (
+    "requests",
+    "in",
+    "out",
+    "chars",
+    "lang",
+    "cached",
+    "hit",
+    "ttl",
+    "turns",
+    "mix",
+    "target",
+    "to",
+    "peak",
+    "as",
+)
+"""`in` and `chars`, and the pairs that belong together, in the order in which help names them."""
+
+LONGEST_WORD = 200
+
+_QUOTES = str.maketrans("", "", "\"'`“”„‘’‚«»\u200b")
+_VERSION = re.compile(r"\d+(\.\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The words by their kind. Values are in lower case."""
+
+    values: Mapping[str, str]
+    flags: frozenset[str]
+    model_word: str | None
+
+
+def split_words(text: str, card: RateCard) -> Split:
+    """Raises `WordsError` for words that are nothing, or too many."""
+    values: dict[str, str] = {}
+    flags: set[str] = set()
+    models: list[str] = []
+    for word in _single_words(text, card):
+        key, equals, value = word.partition("=")
+        name = key.lower()
+        if equals:
+            _check_key(name, values)
+            if not value:
+                raise WordsError(f"{name}= has no value: write one, or leave {name} out.", name)
+            values[name] = value.lower()
+        elif name in FLAGS:
+            flags.add(name)
+        else:
+            models.append(word)
+    return Split(values, frozenset(flags), _only_model(models, card))
+
+
+def nearest_word(word: str, cutoff: float) -> str | None:
+    """The flag or key (with its `=`) that was likely meant."""
+    near = difflib.get_close_matches(word.lower(), [*FLAGS, *KEYS], n=1, cutoff=cutoff)
+    if not near:
+        return None
+    return near[0] if near[0] in FLAGS else f"{near[0]}="
+
+
+def _single_words(text: str, card: RateCard) -> list[str]:
+    """`Sonnet 4.6` is one word, `in = 2000` and `a:50, b:50` too, and full-width digits are digits."""
+    text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
+    text = re.sub(r"\s*([=:])\s*", r"\1", text)
+    text = re.sub(r"(:\d[\d.]*%?),\s+", r"\1,", text)
+    single: list[str] = []
+    for word in (word.strip(",;")[:LONGEST_WORD] for word in text.split()):
+        before = single[-1].lower().removeprefix("claude-") if single else ""
+        version = _VERSION.fullmatch(word) is not None and before in card.families()
+        if version or (before == "claude" and "=" not in word):
+            single[-1] += f"-{word}"
+        elif word:
+            single.append(word)
+    return single
+
+
+def _check_key(name: str, values: Mapping[str, str]) -> None:
+    if name in FLAGS:
+        raise WordsError(f"{name} takes no value: write just {name}.", name)
+    if name not in KEYS:
+        near = difflib.get_close_matches(name, KEYS, n=1, cutoff=0.5)
+        known = ", ".join(f"{key}=" for key in KEYS)
+        meant = f"did you mean {near[0]}=?" if near else f"use {known} or the flag batch."
+        raise WordsError(f"{name}= is not known here: {meant}", near[0] if near else None)
+    if name in values:
+        raise WordsError(f"{name}= is given twice: keep one of them.", name)
+
+
+def _only_model(words: list[str], card: RateCard) -> str | None:
+    if len(words) < 2:
+        return words[0] if words else None
+    chosen = next((i for i, word in enumerate(words) if _is_model(word, card)), None)
+    if chosen is None:
+        return words[0]
+    # The first word that is a model is the model, so another one is the mistake.
+    wrong = words[1] if chosen == 0 else words[0]
+    near = nearest_word(wrong, cutoff=0.65)
+    if near is not None and not _is_model(wrong, card):
+        raise WordsError(f"{wrong} is not known here: did you mean {near}?", near.rstrip("="))
+    raise WordsError(
+        f"{wrong} is one word too many: {words[chosen]} is the model already, and other words look like in=2000. "
+        "Several models are written as mix=sonnet-4.6:50,haiku-4.5:50.",
+        "model",
+    )
+
+
+def _is_model(word: str, card: RateCard) -> bool:
+    try:
+        model_named(word, card)
+    except UnknownModelError:
+        return False
+    return True

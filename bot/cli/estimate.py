@@ -31,6 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
     except WordsError as error:
         print(error, file=sys.stderr)
         return 2
+    if workload.name is not None:
+        print("as= keeps an estimate in Slack: type it there, or leave as out.", file=sys.stderr)
+        return 2
     result = estimate(workload, card, system_clock().date())
     print(json.dumps(estimate_json(result), indent=2) if "--json" in words else estimate_text(result))
     return 0

@@ -100,8 +100,8 @@ def _way(
     text = other
     if counted_with is not None and len(other.routes) == 1:
         text = same_text_as(other, counted_with)
-    elif asked.text is not None and len(other.routes) == 1 and asked.model is not None:
-        # The characters are counted anew for each model; the answers are as long as the asked model's.
+    elif len(other.routes) == 1 and asked.model is not None:
+        # The input is counted anew for each model; the answers are the same text as the asked model's.
         other = replace(other, output_tokens=_answer(asked.output_tokens, asked.model, other.routes[0].model))
         text = other
     model = other.routes[0].model
@@ -123,7 +123,8 @@ def _usd(workload: Workload, card: RateCard, on: date, resent_cached: bool) -> D
 def _counted_with(workload: Workload) -> int | None:
     """The tokenizer that counted the tokens, where all the models share one and no text was given."""
     generations = {route.model.tokenizer for route in workload.routes}
-    return generations.pop() if len(generations) == 1 and workload.text is None else None
+    given = workload.text is None and not workload.counted
+    return generations.pop() if len(generations) == 1 and given else None
 
 
 def _answer(tokens: int, asked: Model, other: Model) -> int:

@@ -30,6 +30,10 @@ def notes_on(workload: Workload, card: RateCard, today: date) -> Iterator[str]:
         yield from _retirement(route.model, today)
     if workload.text is not None:
         yield from _text_notes(workload, card, today)
+    if workload.counted:
+        counts = dict(workload.counted)
+        listed = " and ".join(f"{counts[r.model.id]:,} for {r.model.name}" for r in workload.routes)
+        yield f"Anthropic's token count of the prompt: {listed}; the other models' figures are for the same prompt."
     if workload.turns > 1:
         yield from _turn_notes(workload)
     for route in workload.routes:
@@ -147,7 +151,7 @@ def _batch_note(workload: Workload) -> str:
 
 
 def _tokenizer_notes(workload: Workload, card: RateCard, today: date) -> Iterator[str]:
-    if workload.text is not None:
+    if workload.text is not None or workload.counted:
         return
     newer = [route.model for route in workload.routes if route.model.tokenizer != OLD_TOKENIZER]
     if not newer:

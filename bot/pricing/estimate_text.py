@@ -11,6 +11,7 @@ from bot.pricing.estimate import Estimate
 from bot.pricing.model_words import short_name
 from bot.pricing.monthly_cost import Line, caches
 from bot.pricing.text_tokens import RULES
+from bot.pricing.throughput_text import fit_lines
 from bot.pricing.workload import Workload
 
 KIND_NAMES = {
@@ -90,6 +91,7 @@ def estimate_text(estimate: Estimate) -> str:
         [headline(estimate), *([] if routing is None else [routing]), estimate.recommendation],
         _table(rows),
         ["Otherwise:", *(f"  {alternative_words(other, estimate)}" for other in shown_alternatives(estimate))],
+        fit_lines(estimate.fit),
         [f"- {note}" for note in estimate.notes],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
@@ -127,6 +129,7 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
             "share": None if routing.share is None else f"{routing.share:.6f}",
         },
         "recommendation": estimate.recommendation,
+        "throughput": fit_lines(estimate.fit),
         "notes": list(estimate.notes),
         "rates_checked": estimate.rates_checked.isoformat(),
     }

@@ -60,7 +60,7 @@ def caches(workload: Workload, model: Model) -> bool:
     return workload.cached_tokens > 0 and _long_enough(workload.cached_tokens, model)
 
 
-def monthly_counts(workload: Workload, model: Model, lines: tuple[Line, ...]) -> TokenCounts:
+def monthly_counts(model: Model, lines: tuple[Line, ...]) -> TokenCounts:
     """The month's tokens of one model, as the lines have them."""
     counts = dict.fromkeys(("input", "cache_write_5m", "cache_write_1h", "cache_read", "output"), 0)
     for line in lines:

@@ -39,6 +39,7 @@ class Workload:
     whichever model reads them, unless `text` says what the input is. `cached_tokens` are part of the input.
     `hit_rate`: share of requests that find the cached part in the cache, 0 to 1; None where nothing was said.
     `compared_with`: the one model that a mix is held against. `peak`: how many times the mean the busiest minute is.
+    `counted`: what Anthropic counted for a prompt, by model id; it goes before `input_tokens`.
     `name`: under which the estimate is kept.
     """
 
@@ -56,6 +57,7 @@ class Workload:
     compared_with: Model | None = None
     goal: Goal | None = None
     peak: Decimal | None = None
+    counted: tuple[tuple[str, int], ...] = ()
     name: str | None = None
 
     @property
@@ -70,7 +72,9 @@ class Workload:
 
     def input_for(self, model: Model) -> int:
         """Input tokens of one request, or turn, as this model counts them."""
-        return self.input_tokens if self.text is None else tokens_of(self.text, model.tokenizer)
+        if self.text is not None:
+            return tokens_of(self.text, model.tokenizer)
+        return dict(self.counted).get(model.id, self.input_tokens)
 
 
 def all_on(model: Model) -> tuple[Route, ...]:

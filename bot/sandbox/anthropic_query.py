@@ -40,12 +40,13 @@ def required_moment(query: MultiMapping[str], name: str) -> datetime:
     return found
 
 
-def groups(query: MultiMapping[str], allowed: Collection[str], most: int) -> list[str]:
+def groups(query: MultiMapping[str], allowed: Collection[str], most: int, free: Collection[str] = ()) -> list[str]:
+    """The values of `group_by[]`, of which those in `free` do not count towards `most`."""
     named = query.getall("group_by[]", [])
     for name in named:
         if name not in allowed:
             raise QueryError(f"group_by[] does not know {name!r}")
-    if len(set(named)) != len(named) or len(named) > most:
+    if len(set(named)) != len(named) or len(set(named) - set(free)) > most:
         raise QueryError("group_by[] has repeats or too many values")
     return list(named)
 

@@ -14,7 +14,18 @@ from aiohttp import web
 from bot.clock import DAY, Clock
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox import anthropic_query as q
-from bot.sandbox.anthropic_usage import DEFAULT_WORKSPACE_ID, DIMENSIONS, UsageBook, UsageEvent, cents, sums
+from bot.sandbox.anthropic_usage import (
+    DEFAULT_WORKSPACE_ID,
+    DIMENSIONS,
+    UsageBook,
+    UsageEvent,
+    analytics_counters,
+    cents,
+    counters,
+    flat_rows,
+    rfc3339,
+    sums,
+)
 from bot.sandbox.faults import Faults, apply
 from bot.sandbox.server import LocalServer
 
@@ -60,6 +71,8 @@ class AnthropicSandbox(LocalServer):
         self.book = book
         self.workspaces = dict(workspaces or {})
         self.keys = dict(keys or {})
+        self.archived: set[str] = set()
+        """Ids of workspaces and keys that are archived: the workspaces are left out unless they are asked for."""
         self.faults = Faults()
         self.requests: list[tuple[str, list[tuple[str, str]]]] = []
         self.extras: list[Extra] = []
@@ -110,7 +123,7 @@ class AnthropicSandbox(LocalServer):
         def results(bucket: Sequence[UsageEvent]) -> list[dict[str, Any]]:
             found = next(iter(sums(bucket, DAY * 365, names).values()), {})
             return [
-                dict.fromkeys(DIMENSIONS) | dict(zip(names, group, strict=True)) | _counts(counts)
+                dict.fromkeys(DIMENSIONS) | dict(zip(names, group, strict=True)) | counters(counts)
                 for group, counts in found.items()
             ]
 
@@ -175,8 +188,8 @@ class AnthropicSandbox(LocalServer):
             bucket = self.book.shown(begins, begins + width, now, self.delay)
             data.append(
                 {
-                    "starting_at": _text(begins),
-                    "ending_at": _text(begins + width),
+                    "starting_at": rfc3339(begins),
+                    "ending_at": rfc3339(begins + width),
                     "results": [*results(bucket), *more(begins, begins + width)],
                 }
             )
@@ -185,7 +198,7 @@ class AnthropicSandbox(LocalServer):
         return web.json_response({"data": data, "has_more": has_more, "next_page": next_page})
 
     async def _analytics_usage(self, request: web.Request) -> web.Response:
-        return self._flat(request, "usage", lambda counts, money: _counts(counts) | {"requests": None})
+        return self._flat(request, "usage", lambda counts, money: analytics_counters(counts))
 
     async def _analytics_cost(self, request: web.Request) -> web.Response:
         return self._flat(
@@ -207,19 +220,23 @@ class AnthropicSandbox(LocalServer):
         q.known_only(query, allowed | {"order", "api_key_ids[]", "beta"})
         width = q.WIDTHS[q.one_of(query, "time_bucket_width", q.WIDTHS, "1d")]
         starts_at, ends_at = self._analytics_range(request, width)
+        by_size = "total_tokens" if kind == "usage" else "amount"
         free = {"cost_type"} if kind == "cost" else set()
-        names = q.groups(query, {*DIMENSIONS, *free}, most=6 if free else 5)
-        by = q.one_of(query, "order_by", {"time", "total_tokens" if kind == "usage" else "amount"}, "time")
+        names = q.groups(query, {*DIMENSIONS, *free}, most=5, free=free)
+        by = q.one_of(query, "order_by", {"time", by_size}, by_size)
+        order = q.one_of(query, "order", {"asc", "desc"}, "desc")
         now = self.clock()
         events = self.book.shown(starts_at, ends_at, now, min(self.delay, self.analytics_behind))
         events = [event for event in events if event.at <= now - self.analytics_behind]
         if query.getall("api_key_ids[]", []) == [""]:
             events = [event for event in events if event.api_key_id is None]
-        rows = _flat_rows(events, width, [name for name in names if name != "cost_type"], kind, value)
+        rows = flat_rows(events, width, names, kind, value)
         if kind == "cost":
-            rows += self._extra_rows(starts_at, ends_at)
+            rows += self._extra_rows(starts_at, ends_at, names)
         if by == "time":
-            rows.sort(key=lambda row: str(row["starting_at"]))
+            rows.sort(key=lambda row: str(row["starting_at"]), reverse=True)
+        if order == "asc":
+            rows.reverse()
         limit = q.whole_number(query, "limit", 20, 1000)
         first = q.offset(query)
         has_more = first + limit < len(rows)
@@ -228,7 +245,7 @@ class AnthropicSandbox(LocalServer):
                 "data": rows[first : first + limit],
                 "has_more": has_more,
                 "next_page": q.page_token(query, first + limit) if has_more else None,
-                "data_refreshed_at": _text(now - self.analytics_behind),
+                "data_refreshed_at": rfc3339(now - self.analytics_behind),
             }
         )
 
@@ -236,64 +253,59 @@ class AnthropicSandbox(LocalServer):
         starts_at = q.required_moment(request.query, "starting_at")
         ends_at = q.required_moment(request.query, "ending_at")
         longest = DAY if width == q.WIDTHS["1m"] else 31 * DAY
+        if ends_at <= starts_at:
+            raise q.QueryError("ending_at must be after starting_at")
         if ends_at - starts_at > longest:
             raise q.QueryError("the range is too long for this bucket width")
         if starts_at < NOT_BEFORE or starts_at < self.clock() - 365 * DAY:
             raise q.QueryError("starting_at is too far back")
         return starts_at, ends_at
 
-    def _extra_rows(self, starts_at: datetime, ends_at: datetime) -> list[dict[str, Any]]:
+    def _extra_rows(self, starts_at: datetime, ends_at: datetime, names: Sequence[str]) -> list[dict[str, Any]]:
         return [
             {
-                "starting_at": _text(q.floor_to(extra.at, DAY)),
-                "ending_at": _text(q.floor_to(extra.at, DAY) + DAY),
-                "group": {"workspace_id": DEFAULT_WORKSPACE_ID, "cost_type": extra.cost_type},
-                "cost": {"amount": str(extra.cents), "list_amount": str(extra.cents), "currency": "USD"},
+                "starting_at": rfc3339(q.floor_to(extra.at, DAY)),
+                "ending_at": rfc3339(q.floor_to(extra.at, DAY) + DAY),
+                "group": dict.fromkeys((*DIMENSIONS, "cost_type"))
+                | ({"workspace_id": DEFAULT_WORKSPACE_ID} if "workspace_id" in names else {})
+                | ({"cost_type": extra.cost_type} if "cost_type" in names else {}),
+                "cost": {
+                    "amount": str(extra.cents),
+                    "list_amount": str(extra.cents),
+                    "currency": "USD",
+                    "requests": None,
+                },
             }
             for extra in self.extras
             if starts_at <= extra.at < ends_at and extra.at <= self.clock()
         ]
 
     async def _workspaces(self, request: web.Request) -> web.Response:
-        rows = [{"id": id_, "name": name, "type": "workspace"} for id_, name in self.workspaces.items()]
+        archived = q.one_of(request.query, "include_archived", {"true", "false"}, "false") == "true"
+        rows = [
+            {
+                "id": id_,
+                "name": name,
+                "type": "workspace",
+                "archived_at": rfc3339(NOT_BEFORE) if id_ in self.archived else None,
+            }
+            for id_, name in self.workspaces.items()
+            if archived or id_ not in self.archived
+        ]
         return _listed(request, rows)
 
     async def _api_keys(self, request: web.Request) -> web.Response:
         rows = [
-            {"id": id_, "name": name, "workspace_id": workspace, "status": "active", "type": "api_key"}
+            {
+                "id": id_,
+                "name": name,
+                "workspace_id": workspace,
+                "status": "archived" if id_ in self.archived else "active",
+                "type": "api_key",
+            }
             for id_, (name, workspace) in self.keys.items()
         ]
         return _listed(request, rows)
-
-
-def _flat_rows(
-    events: Sequence[UsageEvent],
-    width: timedelta,
-    names: Sequence[str],
-    kind: str,
-    value: Callable[[TokenCounts, Decimal], dict[str, Any]],
-) -> list[dict[str, Any]]:
-    groups: dict[tuple[datetime, tuple[str | None, ...]], tuple[TokenCounts, Decimal]] = {}
-    for event in events:
-        place = q.floor_to(event.at, width), tuple(DIMENSIONS[name](event) for name in names)
-        counts, money = groups.get(place, (TokenCounts(), Decimal(0)))
-        groups[place] = counts + event.counts, money + (cents(event) if kind == "cost" else 0)
-    rows = []
-    for (begins, group), (counts, money) in sorted(groups.items(), key=lambda item: -item[1][0].prompt_tokens):
-        dimensions = dict.fromkeys(DIMENSIONS) | dict(zip(names, group, strict=True))
-        if "workspace_id" in names and dimensions["workspace_id"] is None:
-            dimensions["workspace_id"] = DEFAULT_WORKSPACE_ID
-        if kind == "cost":
-            dimensions["cost_type"] = "tokens"
-        rows.append(
-            {
-                "starting_at": _text(begins),
-                "ending_at": _text(begins + width),
-                "group": dimensions,
-                kind: value(counts, money),
-            }
-        )
-    return rows
 
 
 def _listed(request: web.Request, rows: list[dict[str, Any]]) -> web.Response:
@@ -313,25 +325,8 @@ def _listed(request: web.Request, rows: list[dict[str, Any]]) -> web.Response:
     )
 
 
-def _counts(counts: TokenCounts) -> dict[str, Any]:
-    return {
-        "uncached_input_tokens": counts.uncached_input_tokens,
-        "cache_read_input_tokens": counts.cache_read_input_tokens,
-        "cache_creation": {
-            "ephemeral_5m_input_tokens": counts.cache_creation_5m_input_tokens,
-            "ephemeral_1h_input_tokens": counts.cache_creation_1h_input_tokens,
-        },
-        "output_tokens": counts.output_tokens,
-        "server_tool_use": {"web_search_requests": counts.web_search_requests},
-    }
-
-
 def _betas(request: web.Request) -> list[str]:
     return [beta.strip() for beta in request.headers.get("anthropic-beta", "").split(",")]
-
-
-def _text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _error(status: int, kind: str, message: str) -> web.Response:

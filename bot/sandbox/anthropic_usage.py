@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
@@ -101,3 +102,63 @@ def cents(event: UsageEvent) -> Decimal:
         load_rate_card(), event.model, event.counts, event.terms, event.at.date(), prompt_tokens=min(prompt, 100_000)
     )
     return cost.usd * 100
+
+
+def flat_rows(
+    events: Sequence[UsageEvent],
+    width: timedelta,
+    names: Sequence[str],
+    kind: str,
+    value: Callable[[TokenCounts, Decimal], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Rows of the analytics reports, the largest first. `value`: what a row says of its counts and its cents."""
+    dimensional = [name for name in names if name in DIMENSIONS]
+    groups: dict[tuple[datetime, tuple[str | None, ...]], tuple[TokenCounts, Decimal]] = {}
+    for event in events:
+        place = floor_to(event.at, width), tuple(DIMENSIONS[name](event) for name in dimensional)
+        counts, money = groups.get(place, (TokenCounts(), Decimal(0)))
+        groups[place] = counts + event.counts, money + (cents(event) if kind == "cost" else 0)
+
+    def size(counts: TokenCounts, money: Decimal) -> Decimal | int:
+        return money if kind == "cost" else counts.prompt_tokens + counts.output_tokens
+
+    rows = []
+    for (begins, group), (counts, money) in sorted(groups.items(), key=lambda item: size(*item[1]), reverse=True):
+        dimensions = dict.fromkeys(DIMENSIONS) | dict(zip(dimensional, group, strict=True))
+        if "workspace_id" in names and dimensions["workspace_id"] is None:
+            dimensions["workspace_id"] = DEFAULT_WORKSPACE_ID
+        if kind == "cost":
+            dimensions["cost_type"] = "tokens" if "cost_type" in names else None
+        rows.append(
+            {
+                "starting_at": rfc3339(begins),
+                "ending_at": rfc3339(begins + width),
+                "group": dimensions,
+                kind: value(counts, money),
+            }
+        )
+    return rows
+
+
+def counters(counts: TokenCounts) -> dict[str, Any]:
+    """Counts under the names that both generations of the API share."""
+    return {
+        "uncached_input_tokens": counts.uncached_input_tokens,
+        "cache_read_input_tokens": counts.cache_read_input_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": counts.cache_creation_5m_input_tokens,
+            "ephemeral_1h_input_tokens": counts.cache_creation_1h_input_tokens,
+        },
+        "output_tokens": counts.output_tokens,
+        "server_tool_use": {"web_search_requests": counts.web_search_requests},
+    }
+
+
+def analytics_counters(counts: TokenCounts) -> dict[str, Any]:
+    """Counts as analytics tells them."""
+    return counters(counts) | {"total_tokens": counts.prompt_tokens + counts.output_tokens, "requests": None}
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment as Anthropic writes it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,24 +2,91 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bot.clock import Clock
 from bot.message import Block
 from bot.sandbox.server import LocalServer
-from bot.sandbox.slack_errors import NotDispatchedError
+from bot.sandbox.slack_errors import ApiError, NotDispatchedError
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
-from bot.sandbox.slack_workspace import BOT_USER, Message
+from bot.sandbox.slack_views import View
+from bot.sandbox.slack_workspace import BOT_USER, Message, with_block_ids
 
-ASSETS: Mapping[str, str] = {"index.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+ASSETS: Mapping[str, str] = {
+    "index.html": "text/html",
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "modal.js": "text/javascript",
+    "blocks.js": "text/javascript",
+    "chart.js": "text/javascript",
+    "elements.js": "text/javascript",
+    "markdown.js": "text/javascript",
+    "text.js": "text/javascript",
+    "wire.js": "text/javascript",
+}
 TICK_SECONDS = 0.25
+"""How often the time is sent again; every change of the workspace is sent at once."""
+
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
+
+
+class Act(BaseModel):
+    """What the page posts: who does something, and what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    user: str
+
+
+class Command(Act):
+    """`text`: the words after `/claude-cost`, or a whole line that begins with a slash."""
+
+    text: str
+
+
+Entries = dict[str, dict[str, str | list[str]]]
+"""What inputs hold, by block id and action id: a text, the value of an option, or the values of all ticked ones."""
+
+
+class Click(Act):
+    """`ts` of a message or `view_id` of the topmost modal. `values`: what the modal's inputs hold by then."""
+
+    ts: str | None = None
+    view_id: str | None = None
+    block_id: str
+    action_id: str
+    chosen: str | list[str] | None = None
+    values: Entries = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _in_one_place(self) -> "Click":
+        if (self.ts is None) == (self.view_id is None):
+            raise ValueError("either ts or view_id must be given")
+        return self
+
+
+class Submission(Act):
+    """Someone submits the topmost modal; what `values` leaves out stays as it began."""
+
+    view_id: str
+    values: Entries
+
+
+class Closing(Act):
+    """Someone closes the topmost modal."""
+
+    view_id: str
+
+
+A = TypeVar("A", bound=Act)
 
 
 class PageServer(LocalServer):
@@ -37,6 +104,10 @@ class PageServer(LocalServer):
         self.app.router.add_get("/events", self._events)
         self.app.router.add_post("/command", self._command)
         self.app.router.add_post("/click", self._click)
+        self.app.router.add_post("/submit", self._submit)
+        self.app.router.add_post("/close", self._close)
+
+    # What it shows
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.path.removeprefix("/") or "index.html"
@@ -49,64 +120,159 @@ class PageServer(LocalServer):
         return web.json_response(people)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        user = request.query.get("user", "")
+        self._check_person(user)
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await stream.prepare(request)
-        user = request.query.get("user", "")
-        try:
-            while True:
-                state = await asyncio.to_thread(self._state, user)
-                await stream.write(f"data: {json.dumps(state)}\n\n".encode())
-                await asyncio.sleep(TICK_SECONDS)
-        except ConnectionResetError:
-            return stream
+        with self._slack.subscribe() as changes:
+            try:
+                while True:
+                    file = await asyncio.to_thread(_text_of, self._fallback_file)
+                    await stream.write(f"data: {json.dumps(self._state(user, file))}\n\n".encode())
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(TICK_SECONDS):
+                            await changes.get()
+                    while not changes.empty():
+                        changes.get_nowait()
+            except ConnectionResetError:
+                return stream
 
-    def _state(self, user: str) -> dict[str, Any]:
-        path = self._fallback_file
+    def _state(self, user: str, file: str | None) -> dict[str, Any]:
         return {
             "now": _shown(self._clock()),
             "speed": self._speed,
             "users": self._slack.workspace.users,
             "channel": self._slack.workspace.channels[ALERTS].name,
-            "messages": [self._message(message) for message in self._slack.visible_to(user, ALERTS)],
-            "path": str(path),
-            "file": path.read_text(encoding="utf-8") if path.exists() else None,
+            "messages": [_message(message) for message in self._slack.visible_to(user, ALERTS)],
+            "modals": [_modal(view) for view in self._slack.views.modals.get(user, [])],
+            "path": str(self._fallback_file),
+            "file": file,
         }
 
-    def _message(self, message: Message) -> dict[str, Any]:
-        return {
-            "ts": message.ts,
-            "user": message.user,
-            "by_bot": message.user == BOT_USER,
-            "text": message.text,
-            "blocks": message.blocks,
-            "thread": message.thread_ts,
-            "broadcast": message.broadcast,
-            "ephemeral": message.ephemeral_to is not None,
-            "posted": _shown(message.posted_at),
-            "edited": None if message.edited_at is None else _shown(message.edited_at),
-        }
+    # What people do
 
     async def _command(self, request: web.Request) -> web.Response:
-        body = await request.json()
-        try:
-            await self._slack.command(str(body["text"]), str(body["user"]), ALERTS)
-        except NotDispatchedError as error:
-            return web.Response(status=502, text=str(error))
+        command = await self._act(request, Command)
+        with _refusals():
+            await self._slack.command(command.text, command.user, ALERTS)
         return web.Response(status=204)
 
     async def _click(self, request: web.Request) -> web.Response:
-        body = await request.json()
-        try:
-            await self._slack.click(str(body["ts"]), str(body["action_id"]), str(body["user"]))
-        except (NotDispatchedError, ValueError) as error:
-            return web.Response(status=502, text=str(error))
+        click = await self._act(request, Click)
+        where: Message | View
+        if click.view_id is not None:
+            where = self._topmost(click.user, click.view_id)
+        else:
+            where = self._seen(click.user, click.ts)
+        with _refusals():
+            await self._slack.click(
+                where,
+                click.action_id,
+                click.user,
+                block_id=click.block_id,
+                chosen=click.chosen,
+                values=click.values,
+            )
         return web.Response(status=204)
+
+    async def _submit(self, request: web.Request) -> web.Response:
+        submission = await self._act(request, Submission)
+        self._topmost(submission.user, submission.view_id)
+        with _refusals():
+            interaction = await self._slack.submit_view(submission.values, submission.user)
+        said = (interaction.ack and interaction.ack.payload) or {}
+        return web.json_response({"response_action": said.get("response_action"), "errors": said.get("errors") or {}})
+
+    async def _close(self, request: web.Request) -> web.Response:
+        closing = await self._act(request, Closing)
+        self._topmost(closing.user, closing.view_id)
+        with _refusals():
+            await self._slack.close_view(closing.user)
+        return web.Response(status=204)
+
+    async def _act(self, request: web.Request, shape: type[A]) -> A:
+        if request.content_type != "application/json":
+            raise web.HTTPBadRequest(text="The body must be JSON and say so in its Content-Type.")
+        try:
+            act = shape.model_validate_json(await request.read())
+        except ValidationError as error:
+            raise web.HTTPBadRequest(text=_first_sentence(error)) from None
+        self._check_person(act.user)
+        return act
+
+    def _check_person(self, user: str) -> None:
+        if user == BOT_USER or user not in self._slack.workspace.users:
+            raise web.HTTPBadRequest(text="user: nobody here has this id; GET /people lists everyone.")
+
+    def _seen(self, user: str, ts: str | None) -> Message:
+        for message in self._slack.visible_to(user, ALERTS):
+            if message.ts == ts:
+                return message
+        raise web.HTTPNotFound(text="This message is not there, or not any more.")
+
+    def _topmost(self, user: str, view_id: str) -> View:
+        stack = self._slack.views.modals.get(user, [])
+        if not stack or stack[-1].id != view_id:
+            raise web.HTTPNotFound(text="This form is not open, or not any more.")
+        return stack[-1]
 
 
 def buttons(blocks: list[Block]) -> list[Block]:
     """Every button of a message."""
     elements = [element for block in blocks if block["type"] == "actions" for element in block["elements"]]
     return [element for element in elements if element["type"] == "button"]
+
+
+def _message(message: Message) -> dict[str, Any]:
+    return {
+        "ts": message.ts,
+        "user": message.user,
+        "by_bot": message.user == BOT_USER,
+        "text": message.text,
+        "blocks": with_block_ids(message.blocks),
+        "thread": message.thread_ts,
+        "broadcast": message.broadcast,
+        "ephemeral": message.ephemeral_to is not None,
+        "posted": _shown(message.posted_at),
+        "edited": None if message.edited_at is None else _shown(message.edited_at),
+    }
+
+
+def _modal(view: View) -> dict[str, Any]:
+    """`hash` changes with the content. `submit` and `close`: the words on the buttons, None where the app gave none."""
+    shown = view.as_slack()
+    words = {name: shown[name]["text"] if name in shown else None for name in ("title", "submit", "close")}
+    disabled = bool(shown.get("submit_disabled"))
+    return {"id": view.id, "hash": view.hash, **words, "submit_disabled": disabled, "blocks": shown["blocks"]}
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What did not go through, as an answer: 502 where the app failed, 400 where nobody could have done this."""
+    try:
+        yield
+    except NotDispatchedError as error:
+        raise web.HTTPBadGateway(text=f"The app did not take it: {error}.") from None
+    except ApiError as error:
+        problems = error.details.get("response_metadata", {}).get("messages", [])
+        raise web.HTTPBadGateway(
+            text=f"Slack refuses the app's answer: {'; '.join([error.code, *problems])}."
+        ) from None
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"Nobody could do this in Slack: {error}.") from None
+
+
+def _first_sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place or 'the body'}: {first['msg'].removeprefix('Value error, ')}."
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
 
 
 def _shown(at: datetime) -> str:

@@ -1,6 +1,6 @@
 """The payloads that Slack sends an app when people do something (docs.slack.dev, commands and interactivity)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bot.sandbox.slack_views import View
@@ -8,8 +8,23 @@ from bot.sandbox.slack_workspace import APP_ID, TEAM_ID, Channel, Message, Slack
 
 Payload = dict[str, Any]
 
+Entered = str | Sequence[str]
+"""What a person typed or chose: a text, the value of an option, or the values of all options that are ticked."""
+
+Values = Mapping[str, Entered | Mapping[str, Entered]]
+"""Of a whole form: by action id, by block id where several inputs share one, or by both as Slack nests them."""
+
 TEAM = {"id": TEAM_ID, "domain": "sandbox"}
-OPTION_ELEMENTS = ("static_select", "radio_buttons", "overflow")
+ONE_OPTION = ("static_select", "radio_buttons", "overflow")
+SEVERAL_OPTIONS = ("checkboxes", "multi_static_select")
+PICKERS = {
+    "datepicker": "date",
+    "timepicker": "time",
+    "users_select": "user",
+    "channels_select": "channel",
+    "conversations_select": "conversation",
+}
+WITHOUT_STATE = ("button", "overflow")
 
 
 def slash_command(
@@ -52,9 +67,18 @@ def message_click(message: Message, channel: Channel, response_url: str) -> Payl
     return payload
 
 
-def view_click(view: View) -> Payload:
-    """What a click in a modal or Home tab adds to `block_actions`; such a click has no response URL."""
-    return {"container": {"type": "view", "view_id": view.id}, "view": view.as_slack()}
+def view_click(view: View, values: Values) -> Payload:
+    """What a click in a modal or Home tab adds to `block_actions`; such a click has no response URL.
+
+    `values`: what the view's inputs hold. Raises `ValueError`.
+    """
+    shown = view.as_slack() | {"state": _state(view, values)}
+    return {"container": {"type": "view", "view_id": view.id}, "view": shown}
+
+
+def view_closed(workspace: SlackWorkspace, user: str, view: View, *, is_cleared: bool) -> Payload:
+    """`is_cleared`: whether the whole stack was closed with this view."""
+    return {**_from(workspace, user, "view_closed"), "view": view.as_slack(), "is_cleared": is_cleared}
 
 
 def block_actions(
@@ -69,18 +93,25 @@ def block_actions(
     }
 
 
-def action_of(blocks: list[dict[str, Any]], action_id: str, chosen: str | None) -> Payload:
-    """The action of a click on one element. `chosen`: an option's value. Raises `ValueError`."""
-    for block_id, element in elements_of(blocks):
-        if element.get("action_id") != action_id:
+def action_of(
+    blocks: list[dict[str, Any]], action_id: str, chosen: Entered | None, block_id: str | None = None
+) -> Payload:
+    """The action of a click on one element, the first with this id. `chosen`: what was typed or chosen there.
+
+    `block_id`: of the element's block, where several have elements with one id. Raises `ValueError`.
+    """
+    for found_in, element in elements_of(blocks):
+        if element["action_id"] != action_id or block_id not in (None, found_in):
             continue
         action: Payload = {
             name: element[name] for name in ("type", "action_id", "text", "value", "style") if name in element
         }
-        action["block_id"] = block_id
-        if element["type"] in OPTION_ELEMENTS:
-            action["selected_option"] = _option(element, chosen)
-        return action
+        action["block_id"] = found_in
+        if element["type"] == "button":
+            return action
+        if chosen is None:
+            raise ValueError(f"{action_id!r} needs what was chosen")
+        return action | _entered(element, chosen)
     offered = ", ".join(str(element.get("action_id")) for _, element in elements_of(blocks)) or "none"
     raise ValueError(f"there is nothing to click with the action id {action_id!r}; there are: {offered}")
 
@@ -94,21 +125,16 @@ def elements_of(blocks: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, A
                 yield block["block_id"], element
 
 
-def view_submission(
-    workspace: SlackWorkspace, user: str, view: View, values: Mapping[str, str], trigger_id: str
-) -> Payload:
-    """`values`: what was typed or chosen, by action id. Raises `ValueError` where a required input is empty."""
-    state: dict[str, dict[str, Any]] = {}
-    unknown = set(values) - {str(element["action_id"]) for _, element in elements_of(view.content["blocks"])}
-    if unknown:
-        raise ValueError(f"the form has no input {sorted(unknown)[0]!r}")
+def view_submission(workspace: SlackWorkspace, user: str, view: View, values: Values, trigger_id: str) -> Payload:
+    """`values`: what was typed or chosen. Raises `ValueError` where a required input is empty."""
+    state = _state(view, values)
     for block in with_block_ids(view.content["blocks"]):
-        for block_id, element in elements_of([block]):
-            entered = _entered(element, values.get(element["action_id"]))
-            if block["type"] == "input" and not block.get("optional") and not any(list(entered.values())[1:]):
-                raise ValueError(f"the input {element['action_id']!r} is required")
-            state.setdefault(block_id, {})[element["action_id"]] = entered
-    shown = view.as_slack() | {"state": {"values": state}}
+        if block["type"] == "input" and not block.get("optional"):
+            for action_id, entered in state["values"].get(block["block_id"], {}).items():
+                _, held = entered.values()
+                if not held:
+                    raise ValueError(f"in the block {block['block_id']!r} the input {action_id!r} is required")
+    shown = view.as_slack() | {"state": state}
     return {**_from(workspace, user, "view_submission"), "trigger_id": trigger_id, "view": shown, "response_urls": []}
 
 
@@ -148,12 +174,53 @@ def _from(workspace: SlackWorkspace, user: str, kind: str) -> Payload:
     }
 
 
-def _entered(element: Mapping[str, Any], value: str | None) -> dict[str, Any]:
+def _state(view: View, values: Values) -> Payload:
+    """What the elements of a view hold, as Slack tells it: by block id and action id. Raises `ValueError`."""
+    elements = {
+        (block_id, str(element["action_id"])): element
+        for block_id, element in elements_of(view.content["blocks"])
+        if element["type"] not in WITHOUT_STATE
+    }
+    given: dict[tuple[str, str], Entered] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            given |= {(name, action_id): entered for action_id, entered in value.items()}
+        else:
+            given[_place_of(name, elements)] = value
+    for block_id, action_id in given.keys() - elements.keys():
+        raise ValueError(f"the form has no input {action_id!r} in {block_id!r}")
+    state: dict[str, dict[str, Any]] = {}
+    for (block_id, action_id), element in elements.items():
+        state.setdefault(block_id, {})[action_id] = _entered(element, given.get((block_id, action_id)))
+    return {"values": state}
+
+
+def _place_of(name: str, places: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """The one input with this action id, or else in the block with this id."""
+    for index in (1, 0):
+        found = [place for place in places if place[index] == name]
+        if len(found) == 1:
+            return found[0]
+    raise ValueError(f"the form has no input {name!r}, or several of that name")
+
+
+def _entered(element: Mapping[str, Any], value: Entered | None) -> dict[str, Any]:
+    """What an element holds. `value` None: what it began with; empty: nothing."""
     kind = element["type"]
-    if kind in OPTION_ELEMENTS:
-        chosen = element.get("initial_option") if value is None else _option(element, value)
+    if kind in SEVERAL_OPTIONS:
+        if value is None:
+            return {"type": kind, "selected_options": element.get("initial_options", [])}
+        ticked = filter(None, [value] if isinstance(value, str) else value)
+        return {"type": kind, "selected_options": [_option(element, one) for one in ticked]}
+    if not isinstance(value, str | None):
+        raise ValueError(f"{element['action_id']!r} takes one value")
+    if kind in ONE_OPTION:
+        chosen = element.get("initial_option") if value is None else _option(element, value) if value else None
         return {"type": kind, "selected_option": chosen}
-    return {"type": kind, "value": element.get("initial_value") if value is None else value or None}
+    begun_with, held_as = "initial_value", "value"
+    if kind in PICKERS:
+        begun_with, held_as = f"initial_{PICKERS[kind]}", f"selected_{PICKERS[kind]}"
+    return {"type": kind, held_as: element.get(begun_with) if value is None else value or None}
 
 
 def _option(element: Mapping[str, Any], value: str | None) -> Any:

@@ -20,6 +20,7 @@ from bot.sandbox.slack_arguments import arguments_of
 from bot.sandbox.slack_errors import ApiError
 from bot.sandbox.slack_interactions import Interaction, ResponseUrls
 from bot.sandbox.slack_methods import METHODS, Slack, call
+from bot.sandbox.slack_payloads import Entered, Values
 from bot.sandbox.slack_signed import dispatch, post_signed
 from bot.sandbox.slack_socket import Ack, SocketConnections
 from bot.sandbox.slack_views import SlackViews, View
@@ -133,40 +134,61 @@ class SlackSandbox(LocalServer):
         return await self._dispatch(interaction, "slash_commands", payload)
 
     async def click(
-        self, where: Message | View | str, action_id: str, user: str = ADMIN, *, chosen: str | None = None
+        self,
+        where: Message | View | str,
+        action_id: str,
+        user: str = ADMIN,
+        *,
+        block_id: str | None = None,
+        chosen: Entered | None = None,
+        values: Values | None = None,
     ) -> Interaction:
         """Someone clicks a button of a message (or its `ts`) or a view, and agrees if a dialog asks.
 
-        `chosen`: the value of the option, for menus. Raises `NotDispatchedError`; `ValueError` where there is nothing
-        to click, or nothing that this person sees.
+        `block_id`: where several blocks have elements with this id. `chosen`: the value of the option, for menus.
+        `values`: what a view's inputs hold by then. Raises `NotDispatchedError`; `ValueError` where there is nothing to
+        click, or nothing that this person sees.
         """
         place = self.workspace.find(where) if isinstance(where, str) else where
         trigger = self.views.new_trigger(user)
         if isinstance(place, View):
             interaction = self._response_urls.new(user, "")
-            action = payloads.action_of(place.content["blocks"], action_id, chosen)
-            added = payloads.view_click(place)
+            action = payloads.action_of(place.content["blocks"], action_id, chosen, block_id)
+            added = payloads.view_click(place, values or {})
         else:
             if place not in self.visible_to(user):
                 raise ValueError(f"{user} does not see that message")
             interaction = self._response_urls.new(user, place.channel, place)
-            action = payloads.action_of(place.blocks, action_id, chosen)
+            action = payloads.action_of(place.blocks, action_id, chosen, block_id)
             channel = self.workspace.channels[place.channel]
             added = payloads.message_click(place, channel, self._response_url(interaction))
         payload = payloads.block_actions(self.workspace, user, action, trigger, added)
         return await self._dispatch(interaction, "interactive", payload)
 
-    async def submit_view(self, values: Mapping[str, str], user: str = ADMIN) -> Interaction:
-        """Someone fills the topmost modal, by action id, and submits it. Raises as `click` does."""
-        stack = self.views.modals.get(user)
-        if not stack:
-            raise ValueError(f"{user} has no modal open")
-        view = stack[-1]
+    async def submit_view(self, values: Values, user: str = ADMIN) -> Interaction:
+        """Someone fills the topmost modal and submits it; what `values` leaves out stays as it began.
+
+        Raises as `click` does; `ApiError` where the app answers with a view that Slack refuses.
+        """
+        view = self._topmost(user)
         trigger = self.views.new_trigger(user)
         payload = payloads.view_submission(self.workspace, user, view, values, trigger)
         interaction = await self._dispatch(self._response_urls.new(user, ""), "interactive", payload)
         self._after_submission(view, (interaction.ack and interaction.ack.payload) or {})
         return interaction
+
+    async def close_view(self, user: str = ADMIN) -> Interaction | None:
+        """Someone closes the topmost modal; None where the view does not want the app to hear of it.
+
+        It is gone whatever the app says to that. Raises as `click` does.
+        """
+        view = self._topmost(user)
+        cleared = bool(view.content.get("clear_on_close"))
+        self.views.close(view, all_of_them=cleared)
+        if not view.content.get("notify_on_close"):
+            return None
+        payload = payloads.view_closed(self.workspace, user, view, is_cleared=cleared)
+        return await self._dispatch(self._response_urls.new(user, ""), "interactive", payload)
 
     async def open_home(self, user: str = ADMIN) -> Interaction:
         """Someone opens the app's Home tab."""
@@ -227,9 +249,15 @@ class SlackSandbox(LocalServer):
             case "clear":
                 self.views.close(view, all_of_them=True)
             case "update":
-                self.views.update(view, said["view"])
+                self.views.update(view, said.get("view") or {})
             case "push":
-                self.views.put_on_top(view.user, said["view"])
+                self.views.put_on_top(view.user, said.get("view") or {})
+
+    def _topmost(self, user: str) -> View:
+        stack = self.views.modals.get(user)
+        if not stack:
+            raise ValueError(f"{user} has no modal open")
+        return stack[-1]
 
     def _response_url(self, interaction: Interaction) -> str:
         return f"{self.origin}/response/{interaction.id}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bot.app import Bot, bot_from
 from bot.clock import Clock, system_clock
+from bot.sandbox.anthropic_messages import API_KEY, add_token_count
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
@@ -43,7 +44,9 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
         book = UsageBook()
         # Triggers and response URLs run out in the time of the people who click.
         slack = await stack.enter_async_context(SlackSandbox(clock, lifetime_clock=system_clock))
-        anthropic = await stack.enter_async_context(AnthropicSandbox(clock, book, workspaces=WORKSPACES, keys=KEYS))
+        anthropic = AnthropicSandbox(clock, book, workspaces=WORKSPACES, keys=KEYS)
+        add_token_count(anthropic.app)
+        await stack.enter_async_context(anthropic)
         fallback_file = folder / "claude-cost.env"
         team = Team(book, fallback_file, MONTH_STARTS)
         team.work_until(clock())
@@ -52,6 +55,7 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
             "SLACK_APP_TOKEN": APP_TOKEN,
             "SLACK_API_URL": slack.api_url,
             "ANTHROPIC_ADMIN_KEY": ADMIN_KEY,
+            "ANTHROPIC_API_KEY": API_KEY,
             "ANTHROPIC_BASE_URL": anthropic.origin,
             "CLAUDE_COST_CHANNEL": ALERTS,
             "CLAUDE_COST_SOFT_USD": SOFT_USD,

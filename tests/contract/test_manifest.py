@@ -19,6 +19,8 @@ SCOPES_OF_METHODS = {
     "chat_update": "chat:write",
     "auth_test": None,
     "apps_connections_open": None,  # the app-level token's own scope
+    "views_open": None,
+    "views_update": None,
     "conversations_history": "channels:history",
     "usergroups_users_list": "usergroups:read",
 }

@@ -10,6 +10,7 @@ from bot.__main__ import COMMANDS
 from bot.config_file import read_config_file
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import modes_from_chain
+from bot.pricing.words import FLAGS, KEYS
 from bot.sandbox.stage import HARD_USD, SOFT_USD
 from bot.settings import VARIABLES, Need, SettingsError, load_settings
 from handlers.commands import COMMAND, SUBCOMMANDS
@@ -56,8 +57,16 @@ def test_the_number_of_secrets_is_right() -> None:
 
 
 def test_the_table_of_slack_commands_is_the_codes_own() -> None:
-    written = [row for row in rows(section("Commands in Slack")) if row[0].startswith("`")]
+    commands = section("Commands in Slack").partition("**Estimates.**")[0]
+    written = [row for row in rows(commands) if row[0].startswith("`")]
     assert written == [[f"`{COMMAND} {c.name} {c.usage}".rstrip() + "`", c.meaning] for c in SUBCOMMANDS]
+
+
+def test_the_table_of_an_estimates_words_has_every_word() -> None:
+    table = rows(section("Commands in Slack").partition("**Estimates.**")[2])
+    first_cells = " ".join(row[0] for row in table)
+    named = set(re.findall(r"`(\w+)=", first_cells)) | (set(FLAGS) & set(re.findall(r"`(\w+)`", first_cells)))
+    assert named == {*KEYS, *FLAGS}
 
 
 def test_the_table_of_terminal_commands_is_the_codes_own() -> None:

@@ -1,0 +1,109 @@
+"""The Rate Limits API of the local Anthropic, in every shape that it has been documented in.
+
+Shapes and rules: platform.claude.com, Rate Limits API (August and October 2026), and the types of the SDK 2.12.0.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aiohttp import web
+
+from bot.sandbox import anthropic_query as q
+from bot.sandbox.anthropic_server import ADMIN_KEY, ANALYTICS_KEY, AnthropicSandbox
+from bot.sandbox.faults import apply
+
+RATE_LIMITS = "/v1/organizations/rate_limits"
+
+GROUP_TYPES = ("model_group", "batch", "token_count", "files", "skills", "web_search")
+
+Shape = Literal["group_type", "both", "group"]
+"""`group_type`: August 2026. `both`: October 2026, version 2023-06-01. `group`: version 2026-10-21."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitGroup:
+    """One group of limits. `models` and `display_name` are those of a `model_group`, and of no other type."""
+
+    group_type: str
+    limits: Mapping[str, int]
+    models: tuple[str, ...] | None = None
+    display_name: str | None = None
+
+
+@dataclass(slots=True)
+class LimitBook:
+    """What the endpoint answers with. `most_per_page`: the server's own bound on a page; None: all on one page."""
+
+    groups: list[LimitGroup] = field(default_factory=list)
+    shape: Shape = "both"
+    most_per_page: int | None = None
+
+
+def serve_rate_limits(server: AnthropicSandbox, book: LimitBook) -> None:
+    """Let `server`, which has not been started, answer for its organisation's rate limits too."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        server.requests.append((RATE_LIMITS, list(request.query.items())))
+        fault = server.faults.next(RATE_LIMITS)
+        if fault is not None and (failed := await apply(fault, request)) is not None:
+            return failed
+        if "anthropic-version" not in request.headers:
+            return _error(400, "invalid_request_error", "anthropic-version is required")
+        key = request.headers.get("x-api-key")
+        if key == ANALYTICS_KEY:
+            return _error(403, "permission_error", "this key may only read analytics")
+        if key != ADMIN_KEY:
+            return _error(401, "authentication_error", "invalid x-api-key")
+        try:
+            return _page(request, book)
+        except q.QueryError as error:
+            return _error(400, "invalid_request_error", str(error))
+
+    server.app.router.add_get(RATE_LIMITS, answer)
+
+
+def _page(request: web.Request, book: LimitBook) -> web.Response:
+    query = request.query
+    q.known_only(query, {"group_type", "model", "limit", "page"})
+    if "group_type" in query:
+        q.one_of(query, "group_type", GROUP_TYPES, "model_group")
+    asked_type, asked_model = query.get("group_type"), query.get("model")
+    entries = [
+        _entry(number, group, book.shape)
+        for number, group in enumerate(book.groups)
+        if asked_type in (None, group.group_type) and (asked_model is None or asked_model in (group.models or ()))
+    ]
+    if asked_model is not None and not entries:
+        return _error(404, "not_found_error", f"no rate limits for {asked_model}")
+    first, most = q.offset(query), _page_size(request, book, entries)
+    has_more = first + most < len(entries)
+    next_page = q.page_token(query, first + most) if has_more else None
+    return web.json_response({"data": entries[first : first + most], "next_page": next_page})
+
+
+def _page_size(request: web.Request, book: LimitBook, entries: Sequence[object]) -> int:
+    default = book.most_per_page or max(1, len(entries))
+    return q.whole_number(request.query, "limit", default, 1000)
+
+
+def _entry(number: int, group: LimitGroup, shape: Shape) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "type": "rate_limit",
+        "models": None if group.models is None else list(group.models),
+        "limits": [{"type": kind, "value": value} for kind, value in group.limits.items()],
+    }
+    if shape != "group":
+        entry["group_type"] = group.group_type
+    if shape != "group_type":
+        entry["group"] = {"type": group.group_type, "id": f"rlg_{number:02}"}
+        if group.display_name is not None:
+            entry["group"]["display_name"] = group.display_name
+    if shape == "group":
+        entry["id"] = f"rlg_{number:02}"
+    return entry
+
+
+def _error(status: int, kind: str, message: str) -> web.Response:
+    body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_sandbox"}
+    return web.json_response(body, status=status)

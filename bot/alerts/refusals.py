@@ -26,6 +26,7 @@ _REMEDIES = {
     "no_permission": "The workspace does not let this app post in {channel}: ask its admins for that right.",
     "message_not_found": "The message was deleted in Slack.",
     "cant_update_message": "Slack does not let the bot edit that message.",
+    "is_inactive": "The channel of that message is archived: unarchive it to see the message edited.",
     "edit_window_closed": "Slack does not let messages of that age be edited in this workspace.",
 }
 

@@ -1,7 +1,10 @@
 """One call to Slack and what became of it: delivered, to be tried again, of unknown outcome, or impossible."""
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,18 +16,44 @@ from bot.alerts.refusals import remedy
 from bot.message import Block, Message
 from bot.store.alerts import Address
 
+log = logging.getLogger(__name__)
+
 METADATA_EVENT = "claude_cost_notice"
 
 EXECUTED_IN_PART = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 """Answers after which Slack may have posted all the same (docs.slack.dev, chat.postMessage)."""
 
 MESSAGE_REFUSED = frozenset(
-    {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "metadata_too_large"}
-    | {"too_many_attachments", "invalid_attachments", "only_one_table_allowed", "invalid_metadata_format"}
+    {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "invalid_arguments"}
+    | {"too_many_attachments", "invalid_attachments", "only_one_table_allowed"}
 )
 """Slack refuses how the message is drawn: the plain text alone still gets through."""
 
+METADATA_REFUSED = frozenset(
+    {"metadata_too_large", "invalid_metadata_format", "invalid_metadata_schema", "metadata_must_be_sent_from_app"}
+)
+"""Slack refuses what the message is recognised by: the message still gets through without."""
+
 NOT_EDITABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
+NOT_ANSWERABLE = frozenset(
+    {"message_not_found", "thread_not_found", "cannot_reply_to_message", "restricted_action_thread_locked"}
+)
+CHANNEL_REFUSED = frozenset({"channel_not_found", "not_in_channel", "is_archived"})
+
+LONGEST_TEXT = 4000
+"""Characters of `text` that `chat.update` takes (docs.slack.dev, chat.update); `chat.postMessage` cuts later."""
+
+HISTORY_PAGE = 200
+HISTORY_PAGES = 5
+
+UNREACHABLE = (
+    TimeoutError,
+    SlackClientError,
+    aiohttp.ClientError,
+    OSError,
+    ValueError,  # an answer that is not even text
+    AttributeError,  # slack_sdk on an answer with status 200 that is no object, such as a proxy's page
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +74,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NotEditable:
-    """The message to edit is gone or closed."""
+    """The message cannot be edited or answered, now or later. `gone`: nobody sees it in the channel either."""
 
     sentence: str
+    gone: bool = True
 
 
 Outcome = Delivered | Failed | NotEditable
@@ -60,95 +90,152 @@ class SlackDestination:
         self._client = client
         self._channel = channel
 
-    async def post(self, message: Message, identity: Mapping[str, str]) -> Outcome:
-        """Post; `identity` goes along as metadata, by which `find` recognises the message."""
-        metadata = {"event_type": METADATA_EVENT, "event_payload": dict(identity)}
+    async def post(self, message: Message, identity: Mapping[str, str], thread: Address | None = None) -> Outcome:
+        """Post; `identity` goes along as metadata, by which `find` recognises the message.
 
-        async def call(blocks: list[Block] | None) -> Any:
+        `thread`: the message to answer instead. Only an answer can come out as `NotEditable`.
+        """
+        channel = self._channel if thread is None else thread.channel
+
+        async def call(draft: _Draft) -> Any:
             return await self._client.chat_postMessage(
-                channel=self._channel,
-                text=message.text,
-                blocks=blocks,
-                metadata=metadata,
+                channel=channel,
+                text=draft.text,
+                blocks=draft.blocks,
+                metadata=draft.metadata,
+                thread_ts=None if thread is None else thread.ts,
                 unfurl_links=False,
                 unfurl_media=False,
             )
 
-        return await self._attempt(call, message)
+        metadata = {"event_type": METADATA_EVENT, "event_payload": dict(identity)}
+        draft = _Draft(message.text, message.blocks, metadata)
+        return await self._attempt(call, draft, channel, frozenset() if thread is None else NOT_ANSWERABLE)
 
     async def update(self, address: Address, message: Message) -> Outcome:
         """Edit a message of our own."""
 
-        async def call(blocks: list[Block] | None) -> Any:
+        async def call(draft: _Draft) -> Any:
             return await self._client.chat_update(
-                channel=address.channel, ts=address.ts, text=message.text, blocks=blocks or []
+                channel=address.channel, ts=address.ts, text=draft.text, blocks=draft.blocks or []
             )
 
-        return await self._attempt(call, message)
+        draft = _Draft(message.text, message.blocks, None)
+        return await self._attempt(call, draft, address.channel, NOT_EDITABLE)
 
     async def find(self, identity: Mapping[str, str], since: datetime) -> Address | None:
         """The message posted with `identity`, where the optional history scope lets the bot read; otherwise None."""
-        try:
-            answer = await self._client.conversations_history(
-                channel=self._channel,
-                oldest=str((since - timedelta(hours=1)).timestamp()),
-                include_all_metadata=True,
-                limit=200,
-            )
-        except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError):
-            return None
-        for message in answer.get("messages") or []:
-            metadata = message.get("metadata") or {}
-            if metadata.get("event_type") == METADATA_EVENT and metadata.get("event_payload") == dict(identity):
-                return Address(self._channel, str(message["ts"]))
+        cursor = ""
+        for _ in range(HISTORY_PAGES):
+            try:
+                async with asyncio.timeout(self._client.timeout):
+                    answer = await self._client.conversations_history(
+                        channel=self._channel,
+                        # Slack's clock and ours may differ.
+                        oldest=str((since - timedelta(hours=1)).timestamp()),
+                        include_all_metadata=True,
+                        limit=HISTORY_PAGE,
+                        cursor=cursor or None,
+                    )
+            except UNREACHABLE:
+                return None
+            for message in answer.get("messages") or []:
+                metadata = message.get("metadata") or {}
+                if metadata.get("event_type") == METADATA_EVENT and metadata.get("event_payload") == dict(identity):
+                    return Address(self._channel, str(message["ts"]))
+            cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
+            if not cursor:
+                break
         return None
 
-    async def _attempt(self, call: Callable[[list[Block] | None], Awaitable[Any]], message: Message) -> Outcome:
-        outcome = await self._once(call, message.blocks)
-        if isinstance(outcome, _Undrawable):
-            outcome = await self._once(call, None)
-        if isinstance(outcome, _Undrawable):
-            return Failed(outcome.sentence)
-        return outcome
+    async def _attempt(
+        self, call: "_Call", draft: "_Draft", channel: str, impossible: AbstractSet[str] = frozenset()
+    ) -> Outcome:
+        outcome = await self._once(call, draft, channel)
+        while isinstance(outcome, _Refused) and (plainer := draft.plainer(outcome)) is not None:
+            draft = plainer
+            outcome = await self._once(call, draft, channel)
+        if not isinstance(outcome, _Refused):
+            return outcome
+        elsewhere = channel != self._channel
+        if impossible and (outcome.code in impossible or (elsewhere and outcome.code in CHANNEL_REFUSED)):
+            return NotEditable(outcome.sentence, gone=elsewhere or outcome.code == "message_not_found")
+        return Failed(outcome.sentence)
 
-    async def _once(
-        self, call: Callable[[list[Block] | None], Awaitable[Any]], blocks: list[Block] | None
-    ) -> "Outcome | _Undrawable":
+    async def _once(self, call: "_Call", draft: "_Draft", channel: str) -> "Outcome | _Refused":
         try:
-            answer = await call(blocks)
+            # The client's own timeout does not hold for a session that it was given.
+            async with asyncio.timeout(self._client.timeout):
+                answer = await call(draft)
         except SlackApiError as error:
-            return _classified(error, self._channel)
-        except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError) as error:
+            return _classified(error, channel)
+        except UNREACHABLE as error:
             not_sent = isinstance(error, aiohttp.ClientConnectorError)
             return Failed(f"Slack cannot be reached ({type(error).__name__}).", outcome_unknown=not not_sent)
-        return Delivered(Address(str(answer.get("channel") or self._channel), str(answer["ts"])))
+        if not answer.get("ts"):
+            return Failed("Slack answers without saying where the message stands.", outcome_unknown=True)
+        return Delivered(Address(str(answer.get("channel") or channel), str(answer["ts"])))
 
 
 @dataclass(frozen=True, slots=True)
-class _Undrawable:
+class _Refused:
+    """Slack has understood, and has done nothing. `detail`: what it said about the message."""
+
+    code: str
     sentence: str
+    detail: str
 
 
-def _classified(error: SlackApiError, channel: str) -> "Outcome | _Undrawable":
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """The message in the form in which it is tried."""
+
+    text: str
+    blocks: list[Block] | None
+    metadata: dict[str, Any] | None
+
+    def plainer(self, refused: _Refused) -> "_Draft | None":
+        """What to try instead; None where the form of the message is not what was refused, or cannot be plainer."""
+        if refused.code in METADATA_REFUSED:
+            plain = replace(self, metadata=None)
+        elif refused.code in MESSAGE_REFUSED:
+            plain = replace(self, text=_shortened(self.text), blocks=None)
+        else:
+            return None
+        log.warning(
+            "Slack refuses a message as it is drawn (%s), so it is sent plainer: %s", refused.code, refused.detail
+        )
+        return None if plain == self else plain
+
+
+_Call = Callable[[_Draft], Awaitable[Any]]
+
+
+def _shortened(text: str) -> str:
+    """At most `LONGEST_TEXT` characters: the first lines say what happened, the last two which incident it is."""
+    if len(text) <= LONGEST_TEXT:
+        return text
+    ending = "\n".join(["", *text.split("\n")[1:][-2:]])[: LONGEST_TEXT // 2]
+    return text[: LONGEST_TEXT - len(ending) - 2].rstrip() + "\n…" + ending
+
+
+def _classified(error: SlackApiError, channel: str) -> Failed | _Refused:
     response = error.response
-    status = int(getattr(response, "status_code", 0) or 0)
+    # The response is aiohttp's own where the body was no JSON.
+    status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)
     answer = response.data if isinstance(getattr(response, "data", None), dict) else {}
     code = str(answer.get("error") or "")
     if status == 429 or code in ("ratelimited", "rate_limited"):
         return Failed("Slack asks to wait.", retry_after=_retry_after(response.headers))
     if status >= 500 or code in EXECUTED_IN_PART or not code:
         return Failed(f"Slack has a fault of its own ({code or f'HTTP {status}'}).", outcome_unknown=True)
-    sentence = remedy(code, channel=channel, needed=str(answer.get("needed") or ""))
-    if code in MESSAGE_REFUSED:
-        return _Undrawable(sentence)
-    if code in NOT_EDITABLE:
-        return NotEditable(sentence)
-    return Failed(sentence)
+    detail = "; ".join(str(line) for line in (answer.get("response_metadata") or {}).get("messages") or [])
+    return _Refused(code, remedy(code, channel=channel, needed=str(answer.get("needed") or "")), detail)
 
 
 def _retry_after(headers: Mapping[str, Any]) -> timedelta | None:
     for name, value in headers.items():
         text = str(value[0] if isinstance(value, list) and value else value)
-        if name.lower() == "retry-after" and text.isdigit():
+        if name.lower() == "retry-after" and text.isdecimal():
             return timedelta(seconds=min(int(text), 86_400))
     return None

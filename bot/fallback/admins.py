@@ -20,7 +20,10 @@ class Permission:
 
 
 class Admins:
-    """User ids decide at once; members of user groups are asked of Slack (optional scope `usergroups:read`)."""
+    """User ids decide at once; members of user groups are asked of Slack (optional scope `usergroups:read`).
+
+    Nothing is remembered between two clicks: whoever has left the group has lost the right.
+    """
 
     def __init__(self, ids: AbstractSet[str], client: AsyncWebClient) -> None:
         self._users = frozenset(word for word in ids if not word.startswith("S"))
@@ -38,27 +41,40 @@ class Admins:
             return Permission(None)
         unread: list[str] = []
         for group in sorted(self._groups):
-            members = await self._members(group)
-            if members is None:
-                unread.append(group)
-            elif user in members:
-                return Permission(None)
+            try:
+                if user in await self._members(group):
+                    return Permission(None)
+            except _UnreadError as error:
+                unread.append(str(error))
         return Permission(_refusal(self._users, unread))
 
-    async def _members(self, group: str) -> frozenset[str] | None:
+    async def _members(self, group: str) -> frozenset[str]:
         try:
             answer = await self._client.usergroups_users_list(usergroup=group)
-        except (TimeoutError, SlackApiError, SlackClientError, aiohttp.ClientError, OSError):
-            return None
+        except SlackApiError as error:
+            data = error.response.data if isinstance(getattr(error.response, "data", None), dict) else {}
+            raise _UnreadError(_why(group, str(data.get("error") or ""))) from None
+        except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError):
+            raise _UnreadError(_why(group, "")) from None
         return frozenset(answer.get("users") or [])
+
+
+class _UnreadError(Exception):
+    """The members of a group are not known; the text is one clause with the remedy."""
+
+
+def _why(group: str, code: str) -> str:
+    if code == "missing_scope":
+        return f"the members of {group} could not be read: that needs the optional scope usergroups:read"
+    if code == "no_such_subteam":
+        return f"Slack knows no user group {group}: correct CLAUDE_COST_ADMINS"
+    if code:
+        return f"the members of {group} could not be read: Slack refuses ({code})"
+    return f"the members of {group} could not be read: Slack does not answer, so try again in a minute"
 
 
 def _refusal(users: AbstractSet[str], unread: list[str]) -> str:
     sentence = "Nothing was changed: only the people named in CLAUDE_COST_ADMINS may change the fallback mode"
     if users:
         sentence += " (" + ", ".join(f"<@{user}>" for user in sorted(users)) + ")"
-    if unread:
-        sentence += (
-            f". The members of {', '.join(unread)} could not be read: that needs the optional scope usergroups:read"
-        )
-    return sentence + "."
+    return "; ".join([sentence, *unread]) + "."

@@ -1,6 +1,7 @@
 """Switching the fallback mode: recorded and announced first, written to the target then, repaired at start."""
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,7 @@ class FallbackService:
         self.target = target
         self.modes = modes
         self._clock = clock
+        self._one_writer = threading.Lock()
 
     def state(self) -> ModeState:
         """What is wanted, and what is known of the target."""
@@ -59,25 +61,33 @@ class FallbackService:
         self, mode: Mode, by: str, reason: str, savings: Sequence[SavingFacts], as_of: datetime | None
     ) -> ModeState:
         """Make `mode` the wanted one. `by`: a Slack user id. To switch to the mode in force changes nothing."""
-        previous = self._wanted(self._store.current())
-        if previous.name != mode.name:
+        while (previous := self._wanted(self._store.current()).name) != mode.name:
             facts = ModeFacts(
                 mode=mode.name,
-                previous=previous.name,
+                previous=previous,
                 by=by,
                 reason=reason,
                 changed_at=self._clock(),
                 savings=tuple(savings),
                 as_of=as_of,
             )
-            self._store.change(mode.variables, facts)
-            log.info("fallback mode %s -> %s by %s", previous.name, mode.name, by)
-            self.reconcile()
+            if self._store.change(mode.variables, facts) is not None:
+                log.info("fallback mode %s -> %s by %s", previous, mode.name, by)
+                self.reconcile()
+                break
         return self.state()
 
     def reconcile(self) -> None:
         """Bring the target to the wanted mode where it differs. A failure is kept and shown, and tried again."""
-        change = self._store.current()
+        with self._one_writer:
+            change = self._store.current()
+            self._follow(change)
+            # Another copy may have switched while this one was writing an older mode.
+            while (newest := self._store.current()) is not None and (change is None or newest.id != change.id):
+                change = newest
+                self._follow(change)
+
+    def _follow(self, change: ModeChange | None) -> None:
         mode = self._wanted(change)
         try:
             if not self.target.holds(mode.variables):

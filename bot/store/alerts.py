@@ -7,7 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.alerts.facts import FACTS, AlertFacts, ModeFacts
 from bot.budgets.budget import Level
@@ -73,16 +74,17 @@ class AlertStore:
     ) -> None:
         """Take all steps and enqueue what tells them, in one transaction.
 
-        A step whose incident has no message of its own and that does not post one changes only the incident.
+        A step whose incident has no message of its own and that does not post one changes only the incident. An
+        incident is posted once, whatever is repeated and by whom: a step that would post it again edits its message.
         """
         with self._engine.begin() as connection:
             for step in steps:
                 alert_id = _change(connection, budget, period, step, now)
-                if step.post:
-                    enqueue(connection, "post", facts_of(step), now, alert_id=alert_id)
-                elif _is_told(connection, alert_id):
+                if _is_told(connection, alert_id):
                     _drop_obsolete_updates(connection, alert_id)
                     enqueue(connection, "update", facts_of(step), now, alert_id=alert_id)
+                elif step.post:
+                    enqueue(connection, "post", facts_of(step), now, alert_id=alert_id)
 
     def due(self, now: datetime) -> Notice | None:
         """The oldest undelivered notice, if it may be tried at `now`. Strictly in order: nothing overtakes it."""
@@ -95,16 +97,26 @@ class AlertStore:
 
     def undelivered(self) -> int:
         """How many notices wait for delivery, due or not."""
-        query = select(notices.c.id).where(notices.c.status.in_(UNDELIVERED))
+        query = select(func.count()).where(notices.c.status.in_(UNDELIVERED))
         with self._engine.connect() as connection:
-            return len(connection.execute(query).all())
+            return connection.execute(query).scalar_one()
 
-    def start_attempt(self, notice_id: int, now: datetime) -> None:
-        """Write down that Slack is about to be called."""
-        self._set(notice_id, status=NoticeStatus.SENDING, attempts=notices.c.attempts + 1, attempted_at=now)
+    def start_attempt(self, notice: Notice, now: datetime) -> bool:
+        """Write down that Slack is about to be called. False where another copy has taken the notice since."""
+        with self._engine.begin() as connection:
+            taken = connection.execute(
+                update(notices)
+                .where(
+                    notices.c.id == notice.id,
+                    notices.c.status.in_(UNDELIVERED),
+                    notices.c.attempts == notice.attempts,
+                )
+                .values(status=NoticeStatus.SENDING, attempts=notice.attempts + 1, attempted_at=now)
+            )
+            return taken.rowcount == 1
 
     def finish(self, notice_id: int, now: datetime, address: Address | None) -> None:
-        """Delivered; a posted message's address is kept with its incident."""
+        """Delivered; the address of the incident's message is kept with it. None leaves the one that is known."""
         with self._engine.begin() as connection:
             connection.execute(
                 update(notices)
@@ -168,12 +180,10 @@ def enqueue(
 
 def _change(connection: Connection, budget: str, period: str, step: Step, now: datetime) -> int:
     identity = _identity(budget, period, step.level, step.limit_usd)
-    alert_id = connection.execute(select(alerts.c.id).where(identity)).scalar_one_or_none()
-    if alert_id is not None:
-        connection.execute(update(alerts).where(identity).values(status=step.status, changed_at=now))
-        return int(alert_id)
-    inserted = connection.execute(
-        insert(alerts)
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(
+        # Of two copies that open the same incident at once, the second waits here and finds the first one's.
+        dialect.insert(alerts)
         .values(
             budget=budget,
             period=period,
@@ -183,9 +193,10 @@ def _change(connection: Connection, budget: str, period: str, step: Step, now: d
             opened_at=now,
             changed_at=now,
         )
-        .returning(alerts.c.id)
+        .on_conflict_do_nothing()
     )
-    return int(inserted.scalar_one())
+    changed = update(alerts).where(identity).values(status=step.status, changed_at=now).returning(alerts.c.id)
+    return int(connection.execute(changed).scalar_one())
 
 
 def _identity(budget: str, period: str, level: Level, limit_usd: Decimal) -> ColumnElement[bool]:
@@ -216,22 +227,12 @@ def _drop_obsolete_updates(connection: Connection, alert_id: int) -> None:
 
 def _notice(connection: Connection, row: Row[tuple[object, ...]]) -> Notice:
     values = row._mapping
+    facts = FACTS.validate_python(values["facts"])
     own = related = None
-    if values["alert_id"] is not None:
+    if isinstance(facts, AlertFacts):
         alert = connection.execute(select(alerts).where(alerts.c.id == values["alert_id"])).one()
         own = _address(alert.channel, alert.ts)
-        other = connection.execute(
-            select(alerts.c.channel, alerts.c.ts)
-            .where(
-                alerts.c.budget == alert.budget,
-                alerts.c.period == alert.period,
-                alerts.c.level != alert.level,
-                alerts.c.ts.is_not(None),
-            )
-            .order_by(alerts.c.id.desc())
-            .limit(1)
-        ).one_or_none()
-        related = None if other is None else _address(other.channel, other.ts)
+        related = _related(connection, alert.budget, alert.period, facts)
     change = connection.execute(
         select(mode_changes.c.written_at, mode_changes.c.write_error).where(
             mode_changes.c.id == values["mode_change_id"]
@@ -240,7 +241,7 @@ def _notice(connection: Connection, row: Row[tuple[object, ...]]) -> Notice:
     return Notice(
         id=values["id"],
         action=values["action"],
-        facts=FACTS.validate_python(values["facts"]),
+        facts=facts,
         attempts=values["attempts"],
         outcome_unknown=values["status"] == NoticeStatus.SENDING,
         created_at=values["created_at"],
@@ -249,6 +250,17 @@ def _notice(connection: Connection, row: Row[tuple[object, ...]]) -> Notice:
         written_at=None if change is None else change.written_at,
         write_error=None if change is None else change.write_error,
     )
+
+
+def _related(connection: Connection, budget: str, period: str, facts: AlertFacts) -> Address | None:
+    """The message of the budget's other limit as it was at the decision; never that of a limit edited since."""
+    soft = facts.level is Level.SOFT
+    level, limit_usd = (Level.HARD, facts.spend.hard_usd) if soft else (Level.SOFT, facts.spend.soft_usd)
+    if limit_usd is None:
+        return None
+    query = select(alerts.c.channel, alerts.c.ts).where(_identity(budget, period, level, limit_usd))
+    other = connection.execute(query).one_or_none()
+    return None if other is None else _address(other.channel, other.ts)
 
 
 def _address(channel: str | None, ts: str | None) -> Address | None:

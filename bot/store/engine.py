@@ -6,9 +6,11 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 BUSY_SECONDS = 15
 
@@ -19,26 +21,36 @@ class DatabaseError(Exception):
 
 def open_database(url: str) -> Engine:
     """An engine on a database that has the present schema. Raises `DatabaseError`."""
+    engine = None
     try:
         engine = connect(url)
         migrate(engine)
-    except ModuleNotFoundError as error:
-        raise DatabaseError(
-            f"CLAUDE_COST_DATABASE_URL needs the Python package {error.name}: "
-            "install claude-cost-bot with its extra postgres."
-        ) from None
-    except (SQLAlchemyError, CommandError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise DatabaseError(
-            f"CLAUDE_COST_DATABASE_URL names a database that cannot be used ({reason}): correct it, or its rights."
-        ) from None
+    except (ModuleNotFoundError, SQLAlchemyError, CommandError, OSError) as error:
+        if engine is not None:
+            engine.dispose()
+        raise DatabaseError(_sentence(error)) from None
     return engine
 
 
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"CLAUDE_COST_DATABASE_URL needs the Python package {error.name}: "
+            "install claude-cost-bot with its extra postgres."
+        )
+    if isinstance(error.__cause__, ResolutionError):
+        return (
+            "CLAUDE_COST_DATABASE_URL names a database that a newer version of the bot has written "
+            f"(revision {error.__cause__.argument}): update the bot, or name another database."
+        )
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    return f"CLAUDE_COST_DATABASE_URL names a database that cannot be used ({reason}): correct it, or its rights."
+
+
 def connect(url: str) -> Engine:
-    """An engine, before migrations."""
+    """An engine, before migrations. Raises `DatabaseError` for what is no address."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(_parsed(url), pool_pre_ping=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)
@@ -46,19 +58,43 @@ def connect(url: str) -> Engine:
 
 
 def migrate(engine: Engine) -> None:
-    """Run the migrations that are missing; several copies may start at once."""
-    with as_file(files("bot.store.migrations")) as directory, engine.connect() as connection:
+    """Run the migrations that are missing, all in one transaction; several copies may start at once."""
+    with as_file(files("bot.store.migrations")) as directory, engine.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", str(directory))
+        config.set_main_option("script_location", str(directory).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _parsed(url: str) -> URL:
+    try:
+        if url.partition("?")[0].count("@") > 1:
+            raise ValueError("one @ stands before the host")
+        return make_url(url)
+    except ValueError:
+        # The reason is not quoted: it would be a part of the password.
+        raise DatabaseError(
+            "CLAUDE_COST_DATABASE_URL is no address of a database: the port is a number, and special characters of "
+            "the password are written as in %40 for @ and %2F for /."
+        ) from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
     # SQLAlchemy's own events begin transactions; sqlite3 would commit behind its back around DDL.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "foreign_keys = ON", "synchronous = FULL"):
+    _write_ahead(connection)
+    for pragma in ("foreign_keys = ON", "synchronous = FULL"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+# SQLite's own time-out does not hold for this statement while another copy makes the same change to a new file.
+@retry(retry=retry_if_exception(_busy), wait=wait_fixed(0.05), stop=stop_after_delay(BUSY_SECONDS), reraise=True)
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _begin_immediate(connection: Any) -> None:

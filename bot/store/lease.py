@@ -28,7 +28,8 @@ class FileLease:
     """For SQLite: a lock on a file beside the database."""
 
     def __init__(self, database: Path) -> None:
-        self._lock = FileLock(f"{database}.lock", thread_local=False)
+        # Two ways to write one path are one database.
+        self._lock = FileLock(f"{database.resolve()}.lock", thread_local=False)
 
     def acquire(self) -> bool:
         if self._lock.is_locked:
@@ -56,10 +57,13 @@ class AdvisoryLease:
                 return True
             self.release()
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        if connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_KEY}).scalar_one():
-            self._connection = connection
-            return True
-        connection.close()
+        try:
+            if connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_KEY}).scalar_one():
+                self._connection = connection
+                return True
+        finally:
+            if self._connection is None:
+                connection.close()
         return False
 
     def release(self) -> None:

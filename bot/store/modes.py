@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, text, update
 
 from bot.alerts.facts import ModeFacts
+from bot.fallback.modes import NORMAL
 from bot.store.alerts import enqueue
 from bot.store.schema import audit, mode_changes
 
@@ -38,9 +39,14 @@ class ModeStore:
             row = connection.execute(query).one_or_none()
         return None if row is None else ModeChange(**row._mapping)
 
-    def change(self, variables: Mapping[str, str], facts: ModeFacts) -> int:
-        """Record the change, its audit entry and its announcement in one transaction; returns the change's id."""
+    def change(self, variables: Mapping[str, str], facts: ModeFacts) -> int | None:
+        """Record the change, its audit entry and its announcement in one transaction; returns the change's id.
+
+        None, and nothing recorded, where somebody else was quicker: the mode in force is not `facts.previous` any more.
+        """
         with self._engine.begin() as connection:
+            if _mode_in_force(connection) != facts.previous:
+                return None
             change_id = int(
                 connection.execute(
                     insert(mode_changes)
@@ -62,10 +68,12 @@ class ModeStore:
     def written(self, change_id: int, now: datetime, late: ModeFacts | None = None) -> None:
         """The target holds the mode. `late`: what to announce, where the failure was announced before."""
         with self._engine.begin() as connection:
-            connection.execute(
-                update(mode_changes).where(mode_changes.c.id == change_id).values(written_at=now, write_error=None)
+            marked = connection.execute(
+                update(mode_changes)
+                .where(mode_changes.c.id == change_id, mode_changes.c.written_at.is_(None))
+                .values(written_at=now, write_error=None)
             )
-            if late is not None:
+            if late is not None and marked.rowcount:
                 enqueue(connection, "post", late, now, mode_change_id=change_id)
 
     def not_written(self, change_id: int, error: str) -> None:
@@ -79,6 +87,14 @@ class ModeStore:
         """Keep that somebody was refused."""
         with self._engine.begin() as connection:
             connection.execute(insert(audit).values(_entry(now, actor, action, "refused", detail)))
+
+
+def _mode_in_force(connection: Connection) -> str:
+    if connection.dialect.name == "postgresql":
+        # SQLite's writers wait for each other anyway; here two that read the same mode could both change it.
+        connection.execute(text("LOCK TABLE mode_changes IN SHARE ROW EXCLUSIVE MODE"))
+    newest = select(mode_changes.c.mode).order_by(mode_changes.c.id.desc()).limit(1)
+    return connection.execute(newest).scalar_one_or_none() or NORMAL
 
 
 def _entry(at: datetime, actor: str, action: str, outcome: str, detail: str) -> dict[str, object]:

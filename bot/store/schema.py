@@ -43,13 +43,19 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class Usd(TypeDecorator[Decimal]):
-    """Dollars as their decimal text: SQLite has no exact numbers, and no query adds money up."""
+    """Dollars as their decimal text: SQLite has no exact numbers, and no query adds money up.
+
+    Equal amounts have equal texts (400, 400.00 and 4E+2 are all `400`): a limit is part of an incident's identity.
+    """
 
     impl = String(64)
     cache_ok = True
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
-        return None if value is None else format(value, "f")
+        if value is None:
+            return None
+        text = format(value, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(value)
@@ -185,4 +191,22 @@ audit = Table(
     Column("action", String(64), nullable=False),
     Column("outcome", String(16), nullable=False),
     Column("detail", Text, nullable=False),
+)
+
+estimates = Table(
+    "estimates",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("words", Text, nullable=False),
+    Column("monthly_usd", Usd, nullable=False),
+    Column("rates_checked", Date, nullable=False),
+    Column("kept_by", String(64), nullable=False),
+    Column("kept_at", UTCDateTime, nullable=False),
+)
+
+last_estimates = Table(
+    "last_estimates",
+    metadata,
+    Column("slack_user", String(64), primary_key=True),
+    Column("words", Text, nullable=False),
 )

@@ -1,0 +1,122 @@
+"""Databases for the tests, each test with one of its own, and what the tests put into them.
+
+PostgreSQL takes part where the environment variable CLAUDE_COST_TEST_POSTGRES names a server on which databases may
+be made, such as postgresql://bot@127.0.0.1:54329/postgres.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from bot.alerts.facts import AlertFacts, ModeFacts, SpendFacts
+from bot.budgets.budget import Level
+from bot.budgets.decide import Reason, Status, Step
+from bot.store.engine import open_database
+
+# Read here, since every test begins by clearing the environment.
+POSTGRES = os.environ.get("CLAUDE_COST_TEST_POSTGRES", "")
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SOFT, HARD = Decimal(400), Decimal(600)
+BUDGET, PERIOD = "default", "2026-11"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database, once of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'claude-cost.db'}"
+        return
+    with postgres_database() as url:
+        yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """A database with the present schema."""
+    engine = open_database(database_url)
+    yield engine
+    engine.dispose()
+
+
+@contextmanager
+def postgres_database() -> Iterator[str]:
+    """The address of a new PostgreSQL database that goes again; skips the test where there is no server."""
+    if not POSTGRES:
+        pytest.skip("no PostgreSQL: CLAUDE_COST_TEST_POSTGRES is not set")
+    name = f"claude_cost_{secrets.token_hex(6)}"
+    url = make_url(POSTGRES).set(drivername="postgresql+psycopg")
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with server.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        yield url.set(database=name).render_as_string(hide_password=False)
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        server.dispose()
+
+
+def spend_facts(soft_usd: Decimal | None = SOFT, hard_usd: Decimal | None = HARD) -> SpendFacts:
+    """Spend of a month, with these limits in force."""
+    return SpendFacts(
+        budget=BUDGET,
+        scope="organization",
+        soft_usd=soft_usd,
+        hard_usd=hard_usd,
+        period=PERIOD,
+        ends_at=datetime(2026, 12, 1, tzinfo=UTC),
+        spent_usd=Decimal("612.345678901234567890"),
+        billed_usd=Decimal(500),
+        billed_days=17,
+        computed_usd=Decimal("112.345678901234567890"),
+        report_only_usd=Decimal(0),
+        at_least=False,
+        assumed=(),
+        pace_usd=Decimal(900),
+        movers=(),
+        savings=(),
+        as_of=NOW - timedelta(minutes=5),
+    )
+
+
+def facts_of(spend: SpendFacts | None = None) -> Callable[[Step], AlertFacts]:
+    """What a step's notice says."""
+
+    def facts(step: Step) -> AlertFacts:
+        return AlertFacts(
+            level=step.level,
+            limit_usd=step.limit_usd,
+            status=step.status,
+            reason=step.reason,
+            decided_at=NOW,
+            mode="normal",
+            spend=spend or spend_facts(),
+        )
+
+    return facts
+
+
+def mode_facts(mode: str = "degraded", previous: str = "normal") -> ModeFacts:
+    """A change of the fallback mode."""
+    return ModeFacts(
+        mode=mode, previous=previous, by="U1", reason="too dear", changed_at=NOW, savings=(), as_of=NOW, written=False
+    )
+
+
+def crossed(level: Level, limit_usd: Decimal | None = None) -> Step:
+    """The step that posts a limit's message."""
+    return Step(level, limit_usd or (SOFT if level is Level.SOFT else HARD), Status.OPEN, Reason.CROSSED, post=True)
+
+
+SOFT_SUPERSEDED = Step(Level.SOFT, SOFT, Status.SUPERSEDED, Reason.PASSED_BY_HARD)
+SOFT_RESOLVED = Step(Level.SOFT, SOFT, Status.RESOLVED, Reason.FELL_BELOW)
+SOFT_AGAIN = Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED_AGAIN)
+SOFT_WITHDRAWN = Step(Level.SOFT, SOFT, Status.WITHDRAWN, Reason.LIMIT_CHANGED)

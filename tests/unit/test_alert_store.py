@@ -1,0 +1,281 @@
+"""Incidents and the outbox: what is decided and what tells it are one, and a limit is told once."""
+
+import threading
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, delete, select
+
+from bot.alerts.facts import AlertFacts
+from bot.budgets.budget import Level
+from bot.budgets.decide import Incident, Reason, Status, Step
+from bot.store.alerts import Address, AlertStore, Notice, NoticeStatus
+from bot.store.modes import ModeStore
+from bot.store.schema import alerts, notices
+from tests.databases import (
+    BUDGET,
+    HARD,
+    NOW,
+    PERIOD,
+    SOFT,
+    SOFT_AGAIN,
+    SOFT_RESOLVED,
+    SOFT_SUPERSEDED,
+    SOFT_WITHDRAWN,
+    crossed,
+    facts_of,
+    mode_facts,
+    spend_facts,
+)
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def store(engine: Engine) -> AlertStore:
+    return AlertStore(engine)
+
+
+def record(store: AlertStore, *steps: Step) -> None:
+    store.record(BUDGET, PERIOD, steps, facts_of(), NOW)
+
+
+def due(store: AlertStore) -> Notice:
+    notice = store.due(NOW)
+    assert notice is not None
+    return notice
+
+
+def send(store: AlertStore, ts: str | None = None) -> Notice:
+    """Deliver the oldest notice."""
+    notice = due(store)
+    assert store.start_attempt(notice, NOW)
+    store.finish(notice.id, NOW, None if ts is None else Address("C1", ts))
+    return notice
+
+
+def told(engine: Engine) -> list[tuple[str, str]]:
+    """Action and status of every notice, oldest first."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(notices.c.action, notices.c.status).order_by(notices.c.id)).all()
+    return [(row.action, row.status) for row in rows]
+
+
+def test_an_incident_and_its_notice_are_recorded_together(store: AlertStore) -> None:
+    record(store, crossed(Level.SOFT))
+    assert store.incidents(BUDGET, PERIOD) == [Incident(Level.SOFT, SOFT, Status.OPEN)]
+    notice = due(store)
+    assert notice.action == "post"
+    assert notice.facts == facts_of()(crossed(Level.SOFT))
+    assert (notice.attempts, notice.outcome_unknown, notice.created_at) == (0, False, NOW)
+
+
+def test_a_failure_between_the_incident_and_its_notice_leaves_neither(store: AlertStore, engine: Engine) -> None:
+    def fails(step: Step) -> AlertFacts:
+        if step.level is Level.SOFT:
+            raise RuntimeError("the machine stops here")
+        return facts_of()(step)
+
+    with pytest.raises(RuntimeError):
+        store.record(BUDGET, PERIOD, [crossed(Level.HARD), SOFT_SUPERSEDED, crossed(Level.SOFT)], fails, NOW)
+    assert store.incidents(BUDGET, PERIOD) == []
+    assert told(engine) == []
+
+
+def test_the_same_limit_is_posted_once_however_often_it_is_recorded(store: AlertStore, engine: Engine) -> None:
+    record(store, crossed(Level.SOFT))
+    send(store, "1.0")
+    record(store, crossed(Level.SOFT))
+    record(store, crossed(Level.SOFT))
+    assert [action for action, _ in told(engine)].count("post") == 1
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([crossed(Level.SOFT), crossed(Level.HARD), SOFT_SUPERSEDED, SOFT_RESOLVED, SOFT_AGAIN]),
+            st.just("send"),
+            st.just("fail"),
+        ),
+        max_size=12,
+    )
+)
+def test_whatever_happens_no_limit_is_posted_twice(engine: Engine, course: list[Step | str]) -> None:
+    with engine.begin() as connection:
+        connection.execute(delete(notices))
+        connection.execute(delete(alerts))
+    store = AlertStore(engine)
+    for event in course:
+        if isinstance(event, Step):
+            record(store, event)
+        elif event == "send" and store.due(NOW) is not None:
+            send(store, "1.0")
+        elif (notice := store.due(NOW)) is not None:
+            store.start_attempt(notice, NOW)
+            store.retry(notice.id, NOW, "Slack cannot be reached.", outcome_unknown=True)
+    with engine.connect() as connection:
+        posted = connection.execute(select(notices.c.alert_id).where(notices.c.action == "post")).scalars().all()
+    assert len(posted) == len(set(posted))
+
+
+@pytest.mark.parametrize("written", ["400.00", "4E+2", "400"])
+def test_a_limit_written_differently_is_the_same_limit(store: AlertStore, engine: Engine, written: str) -> None:
+    record(store, crossed(Level.SOFT, Decimal("400")))
+    record(store, crossed(Level.SOFT, Decimal(written)))
+    assert store.incidents(BUDGET, PERIOD) == [Incident(Level.SOFT, SOFT, Status.OPEN)]
+    assert [action for action, _ in told(engine)].count("post") == 1
+
+
+def test_another_limit_and_another_period_are_other_incidents(store: AlertStore, engine: Engine) -> None:
+    record(store, crossed(Level.SOFT))
+    record(store, crossed(Level.SOFT, Decimal("400.01")))
+    store.record(BUDGET, "2026-12", [crossed(Level.SOFT)], facts_of(), NOW)
+    assert [action for action, _ in told(engine)] == ["post", "post", "post"]
+    assert len(store.incidents(BUDGET, PERIOD)) == 2
+
+
+def test_two_copies_that_see_the_same_crossing_at_once_post_it_once(engine: Engine) -> None:
+    start = threading.Barrier(4)
+
+    def copy() -> None:
+        start.wait()
+        record(AlertStore(engine), crossed(Level.HARD))
+
+    copies = [threading.Thread(target=copy) for _ in range(4)]
+    for thread in copies:
+        thread.start()
+    for thread in copies:
+        thread.join()
+    assert [action for action, _ in told(engine)].count("post") == 1
+    assert AlertStore(engine).incidents(BUDGET, PERIOD) == [Incident(Level.HARD, HARD, Status.OPEN)]
+
+
+def test_notices_come_in_the_order_in_which_they_were_recorded(store: AlertStore) -> None:
+    record(store, crossed(Level.SOFT))
+    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    order = [send(store, f"{number}.0") for number in range(3)]
+    assert [(notice.action, notice.facts.level) for notice in order if isinstance(notice.facts, AlertFacts)] == [
+        ("post", Level.SOFT),
+        ("post", Level.HARD),
+        ("update", Level.SOFT),
+    ]
+    assert store.due(NOW) is None
+
+
+def test_nothing_overtakes_a_notice_that_waits(store: AlertStore) -> None:
+    record(store, crossed(Level.SOFT))
+    first = due(store)
+    record(store, crossed(Level.HARD))
+    store.start_attempt(first, NOW)
+    store.retry(first.id, NOW + SECOND, "Slack asks to wait.", outcome_unknown=False)
+    assert store.due(NOW) is None
+    waiting = store.due(NOW + SECOND)
+    assert waiting is not None
+    assert waiting.id == first.id
+    assert (store.undelivered(), store.last_error()) == (2, "Slack asks to wait.")
+
+
+def test_an_update_knows_the_message_to_edit_and_the_one_to_link_to(store: AlertStore) -> None:
+    record(store, crossed(Level.SOFT))
+    send(store, "1.0")
+    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    hard = send(store, "2.0")
+    assert (hard.address, hard.related) == (None, Address("C1", "1.0"))
+    superseded = due(store)
+    assert (superseded.address, superseded.related) == (Address("C1", "1.0"), Address("C1", "2.0"))
+
+
+def test_a_message_never_links_to_the_one_of_a_limit_that_was_edited_since(store: AlertStore) -> None:
+    record(store, crossed(Level.SOFT))
+    send(store, "1.0")
+    record(store, SOFT_WITHDRAWN)
+    send(store)
+    raised = facts_of(spend_facts(soft_usd=Decimal(500)))
+    store.record(BUDGET, PERIOD, [crossed(Level.HARD)], raised, NOW)
+    assert due(store).related is None
+
+
+def test_a_withdrawn_limit_edits_its_message_and_can_come_back_to_it(store: AlertStore) -> None:
+    record(store, crossed(Level.SOFT))
+    send(store, "1.0")
+    record(store, SOFT_WITHDRAWN)
+    assert store.incidents(BUDGET, PERIOD) == [Incident(Level.SOFT, SOFT, Status.WITHDRAWN)]
+    assert send(store).address == Address("C1", "1.0")
+    record(store, Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED_AGAIN))
+    again = due(store)
+    assert (again.action, again.address) == ("update", Address("C1", "1.0"))
+
+
+def test_an_incident_that_nobody_was_told_of_changes_silently(store: AlertStore, engine: Engine) -> None:
+    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    assert told(engine) == [("post", "pending")]
+    assert Incident(Level.SOFT, SOFT, Status.SUPERSEDED) in store.incidents(BUDGET, PERIOD)
+
+
+def test_an_edit_that_waits_gives_way_to_a_newer_one(store: AlertStore, engine: Engine) -> None:
+    record(store, crossed(Level.SOFT))
+    record(store, SOFT_RESOLVED)
+    record(store, SOFT_AGAIN)
+    assert told(engine) == [("post", "pending"), ("update", "obsolete"), ("update", "pending")]
+
+
+def test_an_edit_that_is_under_way_is_never_taken_back(store: AlertStore, engine: Engine) -> None:
+    record(store, crossed(Level.SOFT))
+    send(store, "1.0")
+    record(store, SOFT_RESOLVED)
+    store.start_attempt(due(store), NOW)
+    record(store, SOFT_AGAIN)
+    assert told(engine) == [("post", "sent"), ("update", "sending"), ("update", "pending")]
+
+
+def test_a_crash_between_sending_and_recording_leaves_a_notice_of_unknown_outcome(store: AlertStore) -> None:
+    record(store, crossed(Level.SOFT))
+    assert store.start_attempt(due(store), NOW)
+    left = due(store)
+    assert (left.outcome_unknown, left.attempts) == (True, 1)
+
+
+def test_of_two_copies_that_hold_the_same_notice_one_may_send_it(store: AlertStore) -> None:
+    record(store, crossed(Level.SOFT))
+    mine, theirs = due(store), due(store)
+    assert store.start_attempt(mine, NOW)
+    assert not store.start_attempt(theirs, NOW)
+    store.finish(mine.id, NOW, Address("C1", "1.0"))
+    assert not store.start_attempt(theirs, NOW)
+
+
+def test_a_delivered_notice_carries_no_error_any_more(store: AlertStore, engine: Engine) -> None:
+    record(store, crossed(Level.SOFT))
+    notice = due(store)
+    store.start_attempt(notice, NOW)
+    store.retry(notice.id, NOW, "Slack cannot be reached.", outcome_unknown=True)
+    send(store, "1.0")
+    assert (store.undelivered(), store.last_error()) == (0, None)
+    with engine.connect() as connection:
+        row = connection.execute(select(notices)).one()
+    assert (row.status, row.attempts, row.sent_at, row.error) == (NoticeStatus.SENT, 2, NOW, None)
+
+
+def test_an_answer_below_a_message_leaves_the_incidents_message_where_it_is(store: AlertStore) -> None:
+    record(store, crossed(Level.SOFT))
+    send(store, "1.0")
+    record(store, SOFT_RESOLVED)
+    send(store, None)
+    record(store, SOFT_AGAIN)
+    assert due(store).address == Address("C1", "1.0")
+
+
+def test_an_announcement_tells_how_far_the_target_has_followed_by_now(store: AlertStore, engine: Engine) -> None:
+    modes = ModeStore(engine)
+    change = modes.change({"CLAUDE_FALLBACK_MODE": "degraded"}, mode_facts())
+    assert change is not None
+    modes.not_written(change, "the file cannot be written")
+    assert due(store).write_error == "the file cannot be written"
+    modes.written(change, NOW + SECOND)
+    announcement = due(store)
+    assert (announcement.written_at, announcement.write_error) == (NOW + SECOND, None)
+    assert announcement.facts == mode_facts()

@@ -1,0 +1,303 @@
+"""Switching the fallback mode: recorded and announced first, written then, and repaired whatever happens between."""
+
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+
+from bot.alerts.facts import ModeFacts, SavingFacts
+from bot.fallback.env_file import EnvFile
+from bot.fallback.modes import Mode, modes_from_chain
+from bot.fallback.service import FallbackService, ModeState
+from bot.sandbox.clock import HandClock
+from bot.store.alerts import AlertStore
+from bot.store.modes import ModeStore
+from bot.store.schema import audit, mode_changes, notices
+from tests.databases import NOW
+
+CHAIN = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5")
+MODES = modes_from_chain(CHAIN, {})
+NORMAL, DEGRADED, MINIMAL = MODES["normal"], MODES["degraded"], MODES["minimal"]
+SAVING = SavingFacts(mode="degraded", model="claude-sonnet-5-5", usd=Decimal("120.50"))
+MINUTE = timedelta(minutes=1)
+
+
+class CountingFile(EnvFile):
+    """An env file that knows how often it was written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.writes = 0
+
+    def write(self, variables: Mapping[str, str]) -> None:
+        super().write(variables)
+        self.writes += 1
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock(NOW)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> CountingFile:
+    return CountingFile(tmp_path / "services.env")
+
+
+@pytest.fixture
+def store(engine: Engine) -> ModeStore:
+    return ModeStore(engine)
+
+
+@pytest.fixture
+def service(store: ModeStore, target: CountingFile, clock: HandClock) -> FallbackService:
+    return FallbackService(store, target, MODES, clock)
+
+
+def switch(service: FallbackService, mode: Mode, by: str = "U1") -> ModeState:
+    return service.switch(mode, by, "too dear", (SAVING,), NOW)
+
+
+def announcements(engine: Engine) -> list[ModeFacts]:
+    with engine.connect() as connection:
+        rows = connection.execute(select(notices.c.facts).order_by(notices.c.id)).scalars().all()
+    return [ModeFacts.model_validate(row) for row in rows]
+
+
+def test_a_switch_is_recorded_written_and_announced(
+    service: FallbackService, target: CountingFile, engine: Engine
+) -> None:
+    state = switch(service, DEGRADED)
+    assert state == ModeState(DEGRADED, NOW, "U1", "too dear", NOW, None, ())
+    assert target.holds(DEGRADED.variables)
+    assert announcements(engine) == [
+        ModeFacts(
+            mode="degraded", previous="normal", by="U1", reason="too dear", changed_at=NOW, savings=(SAVING,), as_of=NOW
+        )
+    ]
+
+
+def test_before_anybody_switched_the_mode_is_normal_since_ever(service: FallbackService) -> None:
+    assert service.state() == ModeState(NORMAL, None, None, None, None, None, ())
+
+
+def test_to_switch_to_the_mode_in_force_changes_nothing(
+    service: FallbackService, target: CountingFile, engine: Engine, clock: HandClock
+) -> None:
+    switch(service, NORMAL)
+    assert (target.writes, announcements(engine)) == (0, [])
+    switch(service, DEGRADED)
+    clock.advance(MINUTE)
+    state = switch(service, DEGRADED, by="U2")
+    assert (state.changed_at, state.changed_by) == (NOW, "U1")
+    assert (target.writes, len(announcements(engine))) == (1, 1)
+
+
+def test_back_to_normal_leaves_no_model_behind(service: FallbackService, target: CountingFile, engine: Engine) -> None:
+    switch(service, DEGRADED)
+    switch(service, NORMAL)
+    assert "CLAUDE_MODEL" not in target.path.read_text()
+    assert [(facts.previous, facts.mode) for facts in announcements(engine)] == [
+        ("normal", "degraded"),
+        ("degraded", "normal"),
+    ]
+
+
+def test_at_start_the_file_is_written_where_it_differs(service: FallbackService, target: CountingFile) -> None:
+    service.reconcile()
+    assert target.holds(NORMAL.variables)
+    assert target.writes == 1
+
+
+def test_at_start_a_file_that_holds_the_mode_is_not_touched(
+    service: FallbackService, store: ModeStore, target: CountingFile, clock: HandClock
+) -> None:
+    switch(service, DEGRADED)
+    before = target.path.stat()
+    again = FallbackService(store, target, MODES, clock)
+    again.reconcile()
+    again.reconcile()
+    after = target.path.stat()
+    assert target.writes == 1
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_crash_between_the_record_and_the_file_is_healed_at_the_next_start(
+    store: ModeStore, target: CountingFile, clock: HandClock, engine: Engine
+) -> None:
+    class Crash(BaseException):
+        """The process ends here."""
+
+    class Crashing(FallbackService):
+        def reconcile(self) -> None:
+            raise Crash
+
+    with pytest.raises(Crash):
+        switch(Crashing(store, target, MODES, clock), DEGRADED)
+    assert not target.path.exists()
+    clock.advance(MINUTE)
+    service = FallbackService(store, target, MODES, clock)
+    service.reconcile()
+    state = service.state()
+    assert target.holds(DEGRADED.variables)
+    assert (state.changed_at, state.written_at, state.write_error) == (NOW, NOW + MINUTE, None)
+    assert len(announcements(engine)) == 1
+
+
+def test_a_change_by_hand_within_the_block_is_put_right(service: FallbackService, target: CountingFile) -> None:
+    switch(service, DEGRADED)
+    target.path.write_text(target.path.read_text().replace("sonnet", "opus"))
+    service.reconcile()
+    assert target.holds(DEGRADED.variables)
+
+
+def test_a_file_that_cannot_be_written_is_shown_tried_again_and_announced_when_it_follows(
+    store: ModeStore, tmp_path: Path, clock: HandClock, engine: Engine
+) -> None:
+    target = EnvFile(tmp_path / "mounted" / "services.env")
+    service = FallbackService(store, target, MODES, clock)
+    state = switch(service, DEGRADED)
+    assert state.mode == DEGRADED
+    assert state.written_at is None
+    assert state.write_error is not None
+    assert "CLAUDE_COST_FALLBACK_FILE" in state.write_error
+    service.reconcile()
+    announced = AlertStore(engine).due(NOW)
+    assert announced is not None
+    assert announced.write_error == state.write_error
+
+    target.path.parent.mkdir()
+    clock.advance(MINUTE)
+    service.reconcile()
+    service.reconcile()
+    state = service.state()
+    assert (state.written_at, state.write_error) == (NOW + MINUTE, None)
+    assert target.holds(DEGRADED.variables)
+    assert [(facts.mode, facts.written) for facts in announcements(engine)] == [("degraded", False), ("degraded", True)]
+
+
+def test_a_write_error_before_the_first_switch_is_shown_too(store: ModeStore, tmp_path: Path, clock: HandClock) -> None:
+    path = tmp_path / "services.env"
+    path.mkdir()
+    service = FallbackService(store, EnvFile(path), MODES, clock)
+    service.reconcile()
+    error = service.state().write_error
+    assert error is not None
+    assert "cannot be read" in error
+
+
+def test_managed_names_that_other_lines_set_are_reported(service: FallbackService, target: CountingFile) -> None:
+    target.path.write_text("CLAUDE_MODEL=claude-opus-5-5\n")
+    assert switch(service, DEGRADED).overridden == ("CLAUDE_MODEL",)
+
+
+def test_a_mode_that_has_left_the_configuration_keeps_its_variables(
+    store: ModeStore, target: CountingFile, clock: HandClock, engine: Engine
+) -> None:
+    modes = modes_from_chain(CHAIN, {"night": {"CLAUDE_MODEL": "claude-haiku-5-5", "BATCH": "1"}})
+    switch(FallbackService(store, target, modes, clock), modes["night"])
+    service = FallbackService(store, target, MODES, clock)
+    service.reconcile()
+    assert service.state().mode.variables == modes["night"].variables
+    assert target.holds(modes["night"].variables)
+    switch(service, NORMAL)
+    assert announcements(engine)[-1].previous == "night"
+
+
+def test_a_chain_that_was_configured_anew_reaches_the_file_at_the_next_start(
+    service: FallbackService, store: ModeStore, target: CountingFile, clock: HandClock
+) -> None:
+    switch(service, MINIMAL)
+    modes = modes_from_chain(("claude-sonnet-5-5", "claude-haiku-4-5"), {})
+    FallbackService(store, target, modes, clock).reconcile()
+    assert "CLAUDE_MODEL=claude-haiku-4-5\n" in target.path.read_text()
+
+
+def test_who_was_refused_stands_in_the_audit_trail(
+    service: FallbackService, target: CountingFile, engine: Engine
+) -> None:
+    service.refused("U9", "mode", "degraded: not an admin")
+    with engine.connect() as connection:
+        entry = connection.execute(select(audit)).one()
+    assert (entry.at, entry.actor, entry.action, entry.outcome, entry.detail) == (
+        NOW,
+        "U9",
+        "mode",
+        "refused",
+        "degraded: not an admin",
+    )
+    assert not target.path.exists()
+
+
+@pytest.mark.parametrize("copies", [1, 4], ids=["in one process", "in four copies on one file"])
+def test_switches_at_the_same_time_end_in_one_consistent_state(
+    engine: Engine, target: CountingFile, clock: HandClock, copies: int
+) -> None:
+    services = [FallbackService(ModeStore(engine), target, MODES, clock) for _ in range(copies)]
+    wanted = [DEGRADED, MINIMAL, NORMAL, DEGRADED, MINIMAL, DEGRADED, NORMAL, MINIMAL]
+    start = threading.Barrier(len(wanted))
+    failures: list[BaseException] = []
+
+    def click(index: int) -> None:
+        start.wait()
+        try:
+            switch(services[index % copies], wanted[index], by=f"U{index}")
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    clicks = [threading.Thread(target=click, args=(index,)) for index in range(len(wanted))]
+    for thread in clicks:
+        thread.start()
+    for thread in clicks:
+        thread.join()
+    assert failures == []
+    state = services[0].state()
+    assert target.holds(state.mode.variables)
+    assert (state.written_at, state.write_error) == (NOW, None)
+    told = announcements(engine)
+    assert [facts.previous for facts in told] == ["normal", *(facts.mode for facts in told[:-1])]
+    assert all(facts.previous != facts.mode for facts in told)
+    with engine.connect() as connection:
+        recorded = connection.execute(select(mode_changes.c.mode).order_by(mode_changes.c.id)).scalars().all()
+    assert list(recorded) == [facts.mode for facts in told]
+    assert recorded[-1] == state.mode.name
+
+
+def test_a_double_click_switches_and_announces_once(service: FallbackService, engine: Engine) -> None:
+    start = threading.Barrier(2)
+
+    def click() -> None:
+        start.wait()
+        switch(service, DEGRADED)
+
+    clicks = [threading.Thread(target=click) for _ in range(2)]
+    for thread in clicks:
+        thread.start()
+    for thread in clicks:
+        thread.join()
+    assert len(announcements(engine)) == 1
+
+
+def test_a_copy_that_wrote_an_older_mode_meanwhile_writes_the_newer_one(
+    engine: Engine, target: CountingFile, clock: HandClock
+) -> None:
+    other = FallbackService(ModeStore(engine), target, MODES, clock)
+
+    class Overtaken(EnvFile):
+        """While this copy writes, another one switches."""
+
+        overtaken = False
+
+        def write(self, variables: Mapping[str, str]) -> None:
+            if not self.overtaken:
+                self.overtaken = True
+                switch(other, MINIMAL, by="U2")
+            super().write(variables)
+
+    switch(FallbackService(ModeStore(engine), Overtaken(target.path), MODES, clock), DEGRADED)
+    assert target.holds(MINIMAL.variables)

@@ -1,0 +1,114 @@
+"""Migrations: from nothing to the present schema, once, also when several copies start together."""
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from bot.budgets.budget import Level
+from bot.store.alerts import AlertStore
+from bot.store.engine import DatabaseError, connect, migrate, open_database
+from bot.store.schema import metadata
+from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of
+
+OPEN = "import sys; from bot.store.engine import open_database; open_database(sys.argv[1]).dispose()"
+
+
+def tables(url: str) -> set[str]:
+    engine = connect(url)
+    try:
+        return set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+
+
+def execute(url: str, statement: str) -> None:
+    engine = connect(url)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def test_an_empty_database_gets_every_table(database_url: str) -> None:
+    open_database(database_url).dispose()
+    assert tables(database_url) == {*metadata.tables, "alembic_version"}
+
+
+def test_the_migrations_and_the_tables_in_the_code_are_the_same_schema(database_url: str) -> None:
+    engine = open_database(database_url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_opening_again_changes_nothing_and_keeps_what_is_there(database_url: str) -> None:
+    engine = open_database(database_url)
+    AlertStore(engine).record(BUDGET, PERIOD, [crossed(Level.SOFT)], facts_of(), NOW)
+    engine.dispose()
+    engine = open_database(database_url)
+    migrate(engine)
+    assert AlertStore(engine).undelivered() == 1
+    engine.dispose()
+
+
+def test_several_processes_may_open_an_empty_database_at_once(database_url: str) -> None:
+    command = [sys.executable, "-c", OPEN, database_url]
+    copies = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(5)]
+    errors = [copy.communicate()[1] for copy in copies]
+    assert [(copy.returncode, error) for copy, error in zip(copies, errors, strict=True)] == [(0, "")] * 5
+    assert "alerts" in tables(database_url)
+
+
+def test_a_migration_that_fails_halfway_leaves_nothing_behind(database_url: str) -> None:
+    execute(database_url, 'CREATE TABLE "usage" (id INTEGER)')
+    with pytest.raises(DatabaseError, match="CLAUDE_COST_DATABASE_URL"):
+        open_database(database_url)
+    assert tables(database_url) <= {"usage", "alembic_version"}
+    execute(database_url, 'DROP TABLE "usage"')
+    open_database(database_url).dispose()
+    assert tables(database_url) == {*metadata.tables, "alembic_version"}
+
+
+def test_a_database_of_a_newer_version_is_refused_in_one_sentence(database_url: str) -> None:
+    open_database(database_url).dispose()
+    execute(database_url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(DatabaseError) as refusal:
+        open_database(database_url)
+    assert str(refusal.value) == (
+        "CLAUDE_COST_DATABASE_URL names a database that a newer version of the bot has written (revision 9999): "
+        "update the bot, or name another database."
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite:////dev/null/claude-cost.db", "unable to open database file"),
+        ("postgresql+psycopg://bot:hunter2@127.0.0.1:1/claude", "connection"),
+        ("postgresql+psycopg://bot:hunter2@127.0.0.1:port/claude", "no address"),
+        ("postgresql+psycopg://bot:p@hunter2@127.0.0.1/claude", "no address"),
+        ("nosuchsql://bot:hunter2@127.0.0.1/claude", "nosuchsql"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_sentence_without_the_password(url: str, reason: str) -> None:
+    with pytest.raises(DatabaseError) as refusal:
+        open_database(url)
+    sentence = str(refusal.value)
+    assert "CLAUDE_COST_DATABASE_URL" in sentence
+    assert reason in sentence
+    assert "hunter2" not in sentence
+    assert "\n" not in sentence
+
+
+def test_a_file_that_is_no_database_is_named_as_such_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("shopping list " * 100)
+    with pytest.raises(DatabaseError, match="not a database"):
+        open_database(f"sqlite:///{path}")
+    assert path.read_text() == "shopping list " * 100
+    assert stat.S_ISREG(path.stat().st_mode)

@@ -1,0 +1,137 @@
+"""The fallback mode in the store: who, why, when; announced in the same transaction; one change at a time."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, select
+
+from bot.alerts.facts import ModeFacts
+from bot.store.alerts import AlertStore
+from bot.store.modes import ModeStore
+from bot.store.schema import audit, mode_changes, notices
+from tests.databases import NOW, mode_facts
+
+VARIABLES = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5", "A_LAST": "1"}
+LATER = NOW + timedelta(minutes=1)
+LATE = mode_facts().model_copy(update={"written": True})
+
+
+@pytest.fixture
+def store(engine: Engine) -> ModeStore:
+    return ModeStore(engine)
+
+
+def announcements(engine: Engine) -> list[ModeFacts]:
+    with engine.connect() as connection:
+        rows = connection.execute(select(notices.c.facts).order_by(notices.c.id)).scalars().all()
+    return [ModeFacts.model_validate(row) for row in rows]
+
+
+def test_before_the_first_change_there_is_none(store: ModeStore) -> None:
+    assert store.current() is None
+
+
+def test_a_change_keeps_who_why_when_and_the_variables_in_order(store: ModeStore, engine: Engine) -> None:
+    change_id = store.change(VARIABLES, mode_facts())
+    current = store.current()
+    assert current is not None
+    assert (current.id, current.mode, current.changed_by, current.reason, current.changed_at) == (
+        change_id,
+        "degraded",
+        "U1",
+        "too dear",
+        NOW,
+    )
+    assert list(current.variables.items()) == list(VARIABLES.items())
+    assert (current.written_at, current.write_error) == (None, None)
+    with engine.connect() as connection:
+        entry = connection.execute(select(audit)).one()
+    assert (entry.at, entry.actor, entry.action, entry.outcome) == (NOW, "U1", "mode", "done")
+    assert entry.detail == "normal -> degraded: too dear"
+
+
+def test_a_change_and_its_announcement_are_one(store: ModeStore, engine: Engine) -> None:
+    change_id = store.change(VARIABLES, mode_facts())
+    notice = AlertStore(engine).due(NOW)
+    assert notice is not None
+    assert (notice.action, notice.facts) == ("post", mode_facts())
+    with engine.connect() as connection:
+        assert connection.execute(select(notices.c.mode_change_id)).scalar_one() == change_id
+
+
+def test_a_change_that_cannot_be_announced_is_not_made(
+    store: ModeStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("the machine stops here")
+
+    monkeypatch.setattr("bot.store.modes.enqueue", fails)
+    with pytest.raises(RuntimeError):
+        store.change(VARIABLES, mode_facts())
+    with engine.connect() as connection:
+        for table in (mode_changes, notices, audit):
+            assert connection.execute(select(table)).all() == []
+
+
+def test_a_change_from_a_mode_that_is_not_in_force_any_more_is_not_made(store: ModeStore, engine: Engine) -> None:
+    assert store.change(VARIABLES, mode_facts("degraded")) is not None
+    assert store.change({}, mode_facts("minimal", previous="normal")) is None
+    assert store.change({}, mode_facts("minimal", previous="degraded")) is not None
+    assert [(facts.previous, facts.mode) for facts in announcements(engine)] == [
+        ("normal", "degraded"),
+        ("degraded", "minimal"),
+    ]
+
+
+def test_of_several_copies_that_change_the_mode_at_once_one_does(engine: Engine) -> None:
+    start = threading.Barrier(4)
+    made: list[int | None] = []
+
+    def copy(mode: str) -> None:
+        start.wait()
+        made.append(ModeStore(engine).change({}, mode_facts(mode)))
+
+    copies = [threading.Thread(target=copy, args=(mode,)) for mode in ("degraded", "minimal", "degraded", "minimal")]
+    for thread in copies:
+        thread.start()
+    for thread in copies:
+        thread.join()
+    assert len([change for change in made if change is not None]) == 1
+    assert len(announcements(engine)) == 1
+
+
+def test_a_write_error_is_kept_until_the_target_holds_the_mode(store: ModeStore) -> None:
+    change_id = store.change(VARIABLES, mode_facts())
+    assert change_id is not None
+    store.not_written(change_id, "no right to write")
+    current = store.current()
+    assert current is not None
+    assert (current.written_at, current.write_error) == (None, "no right to write")
+    store.written(change_id, LATER)
+    current = store.current()
+    assert current is not None
+    assert (current.written_at, current.write_error) == (LATER, None)
+
+
+def test_that_the_target_follows_late_is_announced_once(store: ModeStore, engine: Engine) -> None:
+    change_id = store.change(VARIABLES, mode_facts())
+    assert change_id is not None
+    store.not_written(change_id, "no right to write")
+    store.written(change_id, LATER, LATE)
+    store.written(change_id, LATER, LATE)
+    assert announcements(engine) == [mode_facts(), LATE]
+
+
+def test_who_was_refused_is_kept(store: ModeStore, engine: Engine) -> None:
+    store.refused(NOW, "U2", "mode", "minimal: not an admin")
+    with engine.connect() as connection:
+        entry = connection.execute(select(audit)).one()
+    assert (entry.at, entry.actor, entry.action, entry.outcome, entry.detail) == (
+        NOW,
+        "U2",
+        "mode",
+        "refused",
+        "minimal: not an admin",
+    )
+    assert store.current() is None

@@ -1,0 +1,411 @@
+"""The outbox: in order, until Slack says ok; nothing is lost, and what may have been sent is looked for first."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, select
+
+from bot.alerts.facts import AlertFacts
+from bot.alerts.outbox import LONGEST_WAIT, Delivery, Outbox
+from bot.alerts.slack import Delivered, Failed, NotEditable, Outcome, SlackDestination
+from bot.budgets.budget import Level
+from bot.budgets.decide import Step
+from bot.message import Message
+from bot.sandbox.clock import HandClock
+from bot.store.alerts import Address, AlertStore, Notice
+from bot.store.engine import open_database
+from bot.store.modes import ModeStore
+from bot.store.schema import alerts, notices
+from tests.databases import (
+    BUDGET,
+    NOW,
+    PERIOD,
+    SOFT_AGAIN,
+    SOFT_RESOLVED,
+    SOFT_SUPERSEDED,
+    crossed,
+    facts_of,
+    mode_facts,
+)
+
+SECOND = timedelta(seconds=1)
+UNKNOWN = Failed("Slack cannot be reached (TimeoutError).", outcome_unknown=True)
+REFUSED = Failed("The bot is not in C1: type /invite @claude-cost there.")
+
+
+class Channel(SlackDestination):
+    """A channel that answers from a script, and well once the script is over. `sent`: what it was asked, in order."""
+
+    def __init__(self, *script: Outcome, readable: bool = False) -> None:
+        self._script = list(script)
+        self._readable = readable
+        self._stands: dict[str, Address] = {}
+        self.sent: list[tuple[str, str]] = []
+        self.searches = 0
+
+    async def post(self, message: Message, identity: Mapping[str, str], thread: Address | None = None) -> Outcome:
+        self.sent.append(("post" if thread is None else f"below {thread.ts}", message.text))
+        await asyncio.sleep(0)
+        outcome = self._next()
+        address = Address("C1", f"{len(self.sent)}.0")
+        if not isinstance(outcome, Failed) or outcome.outcome_unknown:
+            self._stands[str(identity)] = address
+        return Delivered(address) if outcome is None else outcome
+
+    async def update(self, address: Address, message: Message) -> Outcome:
+        self.sent.append((f"edit {address.ts}", message.text))
+        await asyncio.sleep(0)
+        return self._next() or Delivered(address)
+
+    async def find(self, identity: Mapping[str, str], since: datetime) -> Address | None:
+        self.searches += 1
+        return self._stands.get(str(identity)) if self._readable else None
+
+    def _next(self) -> Outcome | None:
+        return self._script.pop(0) if self._script else None
+
+    @property
+    def actions(self) -> list[str]:
+        return [action for action, _ in self.sent]
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock(NOW)
+
+
+@pytest.fixture
+def store(engine: Engine) -> AlertStore:
+    return AlertStore(engine)
+
+
+def render(notice: Notice) -> Message:
+    """The incident's visible id and how it stands."""
+    if isinstance(notice.facts, AlertFacts):
+        return Message(f"{notice.facts.incident} {notice.facts.status}")
+    return Message(f"fallback mode {notice.facts.mode}")
+
+
+def outbox(store: AlertStore, channel: Channel, clock: HandClock) -> Outbox:
+    return Outbox(store, channel, render, clock)
+
+
+def record(store: AlertStore, *steps: Step) -> None:
+    store.record(BUDGET, PERIOD, steps, facts_of(), NOW)
+
+
+def soft_address(engine: Engine) -> tuple[str, str]:
+    with engine.connect() as connection:
+        row = connection.execute(select(alerts.c.channel, alerts.c.ts).where(alerts.c.level == Level.SOFT)).one()
+    return row.channel, row.ts
+
+
+async def test_an_empty_outbox_asks_slack_nothing(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel()
+    assert await outbox(store, channel, clock).deliver() == Delivery(0, 0, None, None)
+    assert channel.sent == []
+
+
+async def test_posts_and_edits_arrive_in_the_order_of_their_decisions(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel()
+    record(store, crossed(Level.SOFT))
+    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    assert await outbox(store, channel, clock).deliver() == Delivery(3, 0, None, None)
+    assert channel.sent == [
+        ("post", "default/2026-11/soft/400 open"),
+        ("post", "default/2026-11/hard/600 open"),
+        ("edit 1.0", "default/2026-11/soft/400 superseded"),
+    ]
+
+
+async def test_alerts_and_announcements_share_one_queue(store: AlertStore, engine: Engine, clock: HandClock) -> None:
+    channel = Channel()
+    record(store, crossed(Level.HARD))
+    ModeStore(engine).change({}, mode_facts())
+    record(store, crossed(Level.SOFT))
+    await outbox(store, channel, clock).deliver()
+    assert [text.split()[0] for _, text in channel.sent] == [
+        "default/2026-11/hard/600",
+        "fallback",
+        "default/2026-11/soft/400",
+    ]
+
+
+async def test_a_refusal_keeps_everything_waiting_in_order_and_says_why(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel(REFUSED)
+    record(store, crossed(Level.SOFT))
+    record(store, crossed(Level.HARD))
+    delivery = await outbox(store, channel, clock).deliver()
+    assert delivery == Delivery(0, 2, REFUSED.sentence, SECOND)
+    clock.advance(SECOND)
+    assert await outbox(store, channel, clock).deliver() == Delivery(2, 0, None, None)
+    assert channel.sent == [
+        ("post", "default/2026-11/soft/400 open"),
+        ("post", "default/2026-11/soft/400 open"),
+        ("post", "default/2026-11/hard/600 open"),
+    ]
+
+
+async def test_nothing_is_sent_before_its_time_and_the_reason_is_still_told(
+    store: AlertStore, clock: HandClock
+) -> None:
+    channel = Channel(REFUSED)
+    record(store, crossed(Level.SOFT))
+    sender = outbox(store, channel, clock)
+    await sender.deliver()
+    assert await sender.deliver() == Delivery(0, 1, REFUSED.sentence, None)
+    assert len(channel.sent) == 1
+
+
+async def test_a_start_tries_again_at_once_since_it_often_follows_the_remedy(
+    store: AlertStore, clock: HandClock
+) -> None:
+    channel = Channel(*[REFUSED] * 5)
+    record(store, crossed(Level.SOFT))
+    sender = outbox(store, channel, clock)
+    for _ in range(5):
+        delivery = await sender.deliver()
+        clock.advance(delivery.retry_in or timedelta())
+    assert (await outbox(store, channel, clock).deliver()).delivered == 1
+
+
+async def test_a_start_does_not_shorten_what_slack_asked_for(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel(Failed("Slack asks to wait.", retry_after=30 * SECOND))
+    record(store, crossed(Level.SOFT))
+    await outbox(store, channel, clock).deliver()
+    assert await outbox(store, channel, clock).deliver() == Delivery(0, 1, "Slack asks to wait.", None)
+    clock.advance(30 * SECOND)
+    assert (await outbox(store, channel, clock).deliver()).delivered == 1
+
+
+async def test_a_refused_alert_waits_for_days_and_is_never_dropped(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel(*[REFUSED] * 1000)
+    record(store, crossed(Level.SOFT))
+    sender = outbox(store, channel, clock)
+    waits = []
+    for _ in range(1000):
+        delivery = await sender.deliver()
+        assert delivery.waiting == 1
+        assert delivery.retry_in is not None
+        waits.append(delivery.retry_in)
+        clock.advance(delivery.retry_in)
+    assert (await sender.deliver()).delivered == 1
+    assert waits[:4] == [SECOND, 2 * SECOND, 4 * SECOND, 8 * SECOND]
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_WAIT
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [
+        (timedelta(seconds=7), timedelta(seconds=7)),
+        (timedelta(seconds=300), timedelta(seconds=300)),
+        (timedelta(hours=6), LONGEST_WAIT),
+        (None, SECOND),
+    ],
+)
+async def test_slack_is_left_alone_as_long_as_it_asks_within_a_bound(
+    store: AlertStore, clock: HandClock, asked: timedelta | None, waits: timedelta
+) -> None:
+    channel = Channel(Failed("Slack asks to wait.", retry_after=asked))
+    record(store, crossed(Level.SOFT))
+    sender = outbox(store, channel, clock)
+    assert (await sender.deliver()).retry_in == waits
+    clock.advance(waits - timedelta(milliseconds=1))
+    assert (await sender.deliver()).delivered == 0
+    clock.advance(timedelta(milliseconds=1))
+    assert (await sender.deliver()).delivered == 1
+
+
+async def test_what_may_stand_in_the_channel_is_found_there_instead_of_being_sent_again(
+    store: AlertStore, engine: Engine, clock: HandClock
+) -> None:
+    channel = Channel(UNKNOWN, readable=True)
+    record(store, crossed(Level.SOFT))
+    await outbox(store, channel, clock).deliver()
+    clock.advance(SECOND)
+    assert (await outbox(store, channel, clock).deliver()).delivered == 1
+    assert channel.actions == ["post"]
+    assert soft_address(engine) == ("C1", "1.0")
+
+
+async def test_without_the_right_to_read_it_is_sent_again_with_the_same_incident_id(
+    store: AlertStore, clock: HandClock
+) -> None:
+    channel = Channel(UNKNOWN)
+    record(store, crossed(Level.SOFT))
+    await outbox(store, channel, clock).deliver()
+    clock.advance(SECOND)
+    assert (await outbox(store, channel, clock).deliver()).delivered == 1
+    assert channel.sent == [("post", "default/2026-11/soft/400 open")] * 2
+
+
+async def test_an_unknown_outcome_stays_unknown_until_it_is_settled(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel(UNKNOWN, Failed("Slack asks to wait.", retry_after=SECOND))
+    record(store, crossed(Level.SOFT))
+    for _ in range(3):
+        await outbox(store, channel, clock).deliver()
+        clock.advance(SECOND)
+    assert channel.searches == 2
+
+
+async def test_what_was_surely_not_sent_is_not_looked_for(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel(REFUSED, REFUSED)
+    record(store, crossed(Level.SOFT))
+    for _ in range(3):
+        await outbox(store, channel, clock).deliver()
+        clock.advance(2 * SECOND)
+    assert channel.searches == 0
+    assert channel.actions == ["post"] * 3
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_after_a_crash_between_sending_and_recording_the_alert_gets_out(
+    store: AlertStore, clock: HandClock, readable: bool
+) -> None:
+    class Crash(BaseException):
+        """The process ends here."""
+
+    class Crashing(AlertStore):
+        def finish(self, notice_id: int, now: datetime, address: Address | None) -> None:
+            raise Crash
+
+    channel = Channel(readable=readable)
+    record(store, crossed(Level.SOFT))
+    with pytest.raises(Crash):
+        await outbox(Crashing(store._engine), channel, clock).deliver()
+    assert await outbox(store, channel, clock).deliver() == Delivery(1, 0, None, None)
+    assert channel.actions == ["post"] if readable else ["post", "post"]
+    assert len({text for _, text in channel.sent}) == 1
+
+
+async def test_an_edit_whose_outcome_is_unknown_is_made_again(store: AlertStore, clock: HandClock) -> None:
+    record(store, crossed(Level.SOFT))
+    await outbox(store, Channel(), clock).deliver()
+    record(store, SOFT_RESOLVED)
+    channel = Channel(UNKNOWN)
+    await outbox(store, channel, clock).deliver()
+    clock.advance(SECOND)
+    assert (await outbox(store, channel, clock).deliver()).waiting == 0
+    assert channel.actions == ["edit 1.0", "edit 1.0"]
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_limit_crossed_again_is_posted_anew_where_its_message_cannot_be_edited(
+    store: AlertStore, engine: Engine, clock: HandClock, gone: bool
+) -> None:
+    record(store, crossed(Level.SOFT))
+    await outbox(store, Channel(), clock).deliver()
+    record(store, SOFT_AGAIN)
+    channel = Channel(NotEditable("It cannot be edited.", gone=gone))
+    assert await outbox(store, channel, clock).deliver() == Delivery(1, 0, None, None)
+    assert channel.actions == ["edit 1.0", "post"]
+    assert soft_address(engine) == ("C1", "2.0")
+
+
+async def test_that_a_limit_is_settled_is_told_below_the_message_that_cannot_be_edited(
+    store: AlertStore, engine: Engine, clock: HandClock
+) -> None:
+    record(store, crossed(Level.SOFT))
+    await outbox(store, Channel(), clock).deliver()
+    record(store, SOFT_RESOLVED)
+    channel = Channel(NotEditable("Slack does not let messages of that age be edited.", gone=False))
+    assert await outbox(store, channel, clock).deliver() == Delivery(1, 0, None, None)
+    assert channel.actions == ["edit 1.0", "below 1.0"]
+    assert soft_address(engine) == ("C1", "1.0")
+
+
+async def test_nobody_is_told_that_a_deleted_message_is_settled(
+    store: AlertStore, engine: Engine, clock: HandClock
+) -> None:
+    record(store, crossed(Level.SOFT))
+    await outbox(store, Channel(), clock).deliver()
+    record(store, SOFT_RESOLVED)
+    record(store, crossed(Level.HARD))
+    channel = Channel(NotEditable("The message was deleted in Slack."))
+    assert (await outbox(store, channel, clock).deliver()).waiting == 0
+    assert channel.actions == ["edit 1.0", "post"]
+    with engine.connect() as connection:
+        row = connection.execute(select(notices.c.status, notices.c.error).where(notices.c.action == "update")).one()
+    assert (row.status, row.error) == ("obsolete", "The message was deleted in Slack.")
+
+
+async def test_two_runs_at_once_send_everything_once(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel()
+    record(store, crossed(Level.SOFT), crossed(Level.HARD), SOFT_SUPERSEDED)
+    sender = outbox(store, channel, clock)
+    deliveries = await asyncio.gather(*(sender.deliver() for _ in range(5)))
+    assert sum(delivery.delivered for delivery in deliveries) == 3
+    assert channel.actions == ["post", "post", "edit 1.0"]
+
+
+async def test_two_copies_that_take_the_same_notice_at_once_send_it_once(engine: Engine, clock: HandClock) -> None:
+    both_hold_it = threading.Barrier(2)
+
+    class Copy(AlertStore):
+        met = False
+
+        def due(self, now: datetime) -> Notice | None:
+            notice = super().due(now)
+            if not self.met:
+                self.met = True
+                both_hold_it.wait()
+            return notice
+
+    channel = Channel()
+    record(AlertStore(engine), crossed(Level.SOFT))
+    copies = [outbox(Copy(engine), channel, clock) for _ in range(2)]
+    deliveries = await asyncio.gather(*(copy.deliver() for copy in copies))
+    assert channel.actions == ["post"]
+    assert sorted(delivery.delivered for delivery in deliveries) == [0, 1]
+
+
+async def test_what_cannot_be_rendered_was_not_tried(store: AlertStore, clock: HandClock) -> None:
+    def broken(notice: Notice) -> Message:
+        raise LookupError(notice.id)
+
+    channel = Channel()
+    record(store, crossed(Level.SOFT))
+    with pytest.raises(LookupError):
+        await Outbox(store, channel, broken, clock).deliver()
+    assert await outbox(store, channel, clock).deliver() == Delivery(1, 0, None, None)
+    assert channel.searches == 0
+
+
+@pytest.fixture
+def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(f"sqlite:///{tmp_path / 'property.db'}")
+    yield engine
+    engine.dispose()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([UNKNOWN, REFUSED, Failed("Slack asks to wait.", retry_after=SECOND)]), max_size=8))
+def test_whatever_slack_answers_every_alert_arrives_once_and_in_order(
+    sqlite_engine: Engine, script: list[Outcome]
+) -> None:
+    with sqlite_engine.begin() as connection:
+        connection.execute(notices.delete())
+        connection.execute(alerts.delete())
+    store, clock = AlertStore(sqlite_engine), HandClock(NOW)
+    record(store, crossed(Level.SOFT), crossed(Level.HARD))
+    channel = Channel(*script, readable=True)
+    arrived: list[str] = []
+
+    async def deliver() -> None:
+        sender = outbox(store, channel, clock)
+        while (delivery := await sender.deliver()).waiting:
+            clock.advance(delivery.retry_in or LONGEST_WAIT)
+
+    asyncio.run(deliver())
+    for _, text in channel.sent:
+        if text not in arrived:
+            arrived.append(text)
+    assert arrived == ["default/2026-11/soft/400 open", "default/2026-11/hard/600 open"]
+    assert len(channel._stands) == 2

@@ -1,0 +1,244 @@
+"""Usage in the store: every hour has one owner, corrections replace, and sums are exact."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, delete
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.clock import DAY, HOUR
+from bot.pricing.tokens import STANDARD, Terms, TokenCounts
+from bot.store.schema import usage, usage_hours
+from bot.store.usage import Bill, Name, UsageStore
+from bot.usage.age import DataState
+from bot.usage.plan import HourState
+from bot.usage.source import BilledRow, DayUsage, Read, SourceName, UsageReading, UsageRow, Width
+
+MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
+NOW = MIDNIGHT + timedelta(hours=12, minutes=30)
+MINUTE = timedelta(minutes=1)
+OPUS = "claude-opus-5-5"
+STATE = DataState(as_of=NOW, source="admin", polled_at=NOW)
+
+
+@pytest.fixture
+def store(engine: Engine) -> UsageStore:
+    return UsageStore(engine)
+
+
+def row(starts_at: datetime, output: int, model: str = OPUS, key: str | None = "k1") -> UsageRow:
+    return UsageRow(starts_at, model, "default", key, STANDARD, TokenCounts(output_tokens=output))
+
+
+def reading(width: Width, starts_at: datetime, hours: int, *rows: UsageRow) -> UsageReading:
+    return UsageReading(Read(width, starts_at, starts_at + hours * HOUR), rows, None)
+
+
+def save(
+    store: UsageStore,
+    *readings: UsageReading,
+    source: SourceName = "admin",
+    now: datetime = NOW,
+    bill: Bill | None = None,
+) -> None:
+    store.save(readings, source, now, STATE, bill)
+
+
+def output_of(store: UsageStore, starts_at: datetime = MIDNIGHT, ends_at: datetime = MIDNIGHT + DAY) -> int:
+    return sum(found.counts.output_tokens for found in store.usage_by_day(starts_at, ends_at))
+
+
+def billed(day: date, usd: str, cost_type: str = "tokens", list_usd: str | None = None) -> BilledRow:
+    return BilledRow(day, "default", cost_type, Decimal(usd), None if list_usd is None else Decimal(list_usd))
+
+
+def by_day(rows: Iterable[DayUsage]) -> Counter[date]:
+    sums: Counter[date] = Counter()
+    for found in rows:
+        sums[found.day] += found.counts.output_tokens
+    return sums
+
+
+def test_before_the_first_poll_nothing_is_known(store: UsageStore) -> None:
+    assert store.data_state() == DataState()
+    assert store.hours(MIDNIGHT) == {}
+    assert store.usage_by_day(MIDNIGHT, MIDNIGHT + DAY) == []
+    assert store.names().read_at is None
+
+
+def test_a_late_correction_replaces_the_hour(store: UsageStore) -> None:
+    save(store, reading("1h", MIDNIGHT, 2, row(MIDNIGHT, 100), row(MIDNIGHT + HOUR, 7)))
+    save(store, reading("1h", MIDNIGHT, 1, row(MIDNIGHT, 130)))
+    assert output_of(store) == 137
+
+
+def test_a_correction_may_take_usage_away_altogether(store: UsageStore) -> None:
+    save(store, reading("1h", MIDNIGHT, 1, row(MIDNIGHT, 100)))
+    save(store, reading("1h", MIDNIGHT, 1))
+    assert output_of(store) == 0
+    assert list(store.hours(MIDNIGHT)) == [MIDNIGHT]
+
+
+def test_a_settled_hour_takes_the_place_of_its_minutes(store: UsageStore) -> None:
+    minutes = [row(MIDNIGHT + index * MINUTE, 2) for index in range(60)]
+    save(store, reading("1m", MIDNIGHT, 1, *minutes), now=MIDNIGHT + HOUR)
+    assert output_of(store) == 120
+    save(store, reading("1h", MIDNIGHT, 1, row(MIDNIGHT, 121)))
+    assert output_of(store) == 121
+    assert store.hours(MIDNIGHT) == {MIDNIGHT: HourState("admin", "1h", NOW)}
+
+
+def test_a_change_of_source_leaves_no_row_of_the_one_before(store: UsageStore) -> None:
+    hours = [row(MIDNIGHT + index * HOUR, 10) for index in range(12)]
+    save(store, reading("1h", MIDNIGHT, 12, *hours), source="analytics")
+    save(store, reading("1h", MIDNIGHT, 12, *(replace(each, api_key_id="k2") for each in hours)), source="admin")
+    assert output_of(store) == 120
+    assert {found.api_key_id for found in store.usage_by_day(MIDNIGHT, MIDNIGHT + DAY)} == {"k2"}
+    assert {state.source for state in store.hours(MIDNIGHT).values()} == {"admin"}
+
+
+def test_an_hour_of_no_traffic_is_known_and_an_hour_to_come_is_not(store: UsageStore) -> None:
+    save(store, reading("1m", MIDNIGHT + 11 * HOUR, 3))
+    assert list(store.hours(MIDNIGHT)) == [MIDNIGHT + 11 * HOUR, MIDNIGHT + 12 * HOUR]
+
+
+def test_rows_outside_of_what_was_asked_for_are_not_kept(store: UsageStore) -> None:
+    rows = [row(MIDNIGHT, 1), row(MIDNIGHT + HOUR, 2), row(MIDNIGHT + 2 * HOUR, 4)]
+    save(store, reading("1h", MIDNIGHT + HOUR, 1, *rows))
+    assert output_of(store) == 2
+
+
+def test_a_poll_that_cannot_be_stored_whole_changes_nothing(store: UsageStore) -> None:
+    day = date(2026, 11, 20)
+    bill = Bill(day, day, [billed(day, "5")])
+    save(store, reading("1h", MIDNIGHT, 1, row(MIDNIGHT, 100)), bill=bill)
+    nameless = replace(row(MIDNIGHT + HOUR, 1), model=None)  # type: ignore[arg-type]  # what the database refuses
+    with pytest.raises(SQLAlchemyError):
+        store.save(
+            [reading("1h", MIDNIGHT, 1, row(MIDNIGHT, 999)), reading("1h", MIDNIGHT + HOUR, 1, nameless)],
+            "analytics",
+            NOW + HOUR,
+            replace(STATE, source="analytics"),
+            Bill(bill.first, bill.last, []),
+        )
+    assert output_of(store) == 100
+    assert store.hours(MIDNIGHT) == {MIDNIGHT: HourState("admin", "1h", NOW)}
+    assert store.data_state() == STATE
+    assert store.billed_between(bill.first, bill.last) == list(bill.rows)
+
+
+def test_usage_is_summed_up_by_utc_day_and_by_everything_that_changes_the_price(store: UsageStore) -> None:
+    batch = Terms("batch", "us", "fast")
+    readings = reading(
+        "1h",
+        MIDNIGHT - HOUR,
+        2,
+        row(MIDNIGHT - HOUR, 1),
+        row(MIDNIGHT, 2),
+        row(MIDNIGHT, 4),
+        row(MIDNIGHT, 8, key=None),
+        replace(row(MIDNIGHT, 16), terms=batch),
+        replace(row(MIDNIGHT, 32), workspace_id="wrkspc_1"),
+    )
+    save(store, readings)
+    found = store.usage_by_day(MIDNIGHT - DAY, MIDNIGHT + DAY)
+    day = MIDNIGHT.date()
+    assert {
+        (each.day, each.workspace_id, each.api_key_id, each.terms): each.counts.output_tokens for each in found
+    } == {
+        (day - DAY, "default", "k1", STANDARD): 1,
+        (day, "default", "k1", STANDARD): 6,
+        (day, "default", None, STANDARD): 8,
+        (day, "default", "k1", batch): 16,
+        (day, "wrkspc_1", "k1", STANDARD): 32,
+    }
+
+
+def test_a_stretch_that_begins_within_an_hour_counts_its_minutes_from_there(store: UsageStore) -> None:
+    minutes = [row(MIDNIGHT + index * MINUTE, 1) for index in range(60)]
+    save(store, reading("1m", MIDNIGHT, 1, *minutes), now=MIDNIGHT + HOUR)
+    assert output_of(store, MIDNIGHT + 20 * MINUTE, MIDNIGHT + 50 * MINUTE) == 30
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 71), st.lists(st.integers(0, 2**53), min_size=6, max_size=6)), min_size=1, max_size=20
+    )
+)
+def test_sums_are_exact_whatever_the_numbers(engine: Engine, traffic: list[tuple[int, list[int]]]) -> None:
+    with engine.begin() as connection:
+        connection.execute(delete(usage))
+        connection.execute(delete(usage_hours))
+    store = UsageStore(engine)
+    rows = [replace(row(MIDNIGHT + hour * HOUR, 0), counts=TokenCounts(*counts)) for hour, counts in traffic]
+    save(store, reading("1h", MIDNIGHT, 72, *rows), now=MIDNIGHT + 72 * HOUR)
+    expected: dict[date, TokenCounts] = {}
+    for each in rows:
+        day = each.starts_at.date()
+        expected[day] = expected.get(day, TokenCounts()) + each.counts
+    found = store.usage_by_day(MIDNIGHT, MIDNIGHT + 3 * DAY)
+    assert {each.day: each.counts for each in found} == expected
+
+
+def test_days_are_utc_days_whatever_zone_the_database_session_has(store: UsageStore, engine: Engine) -> None:
+    if engine.dialect.name == "postgresql":
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET timezone TO 'Asia/Tokyo'")
+        engine.dispose()
+    save(store, reading("1h", MIDNIGHT - HOUR, 2, row(MIDNIGHT - HOUR, 1), row(MIDNIGHT, 2)))
+    found = by_day(store.usage_by_day(MIDNIGHT - DAY, MIDNIGHT + DAY))
+    assert found == {MIDNIGHT.date() - DAY: 1, MIDNIGHT.date(): 2}
+    assert list(store.hours(MIDNIGHT - HOUR)) == [MIDNIGHT - HOUR, MIDNIGHT]
+
+
+def test_a_failed_poll_stores_its_sentence_and_leaves_every_number(store: UsageStore) -> None:
+    save(store, reading("1h", MIDNIGHT, 1, row(MIDNIGHT, 100)))
+    store.save_state(replace(STATE, error="Anthropic cannot be reached.", error_since=NOW + HOUR))
+    assert output_of(store) == 100
+    state = store.data_state()
+    assert (state.as_of, state.error, state.error_since) == (NOW, "Anthropic cannot be reached.", NOW + HOUR)
+
+
+def test_the_bill_is_replaced_day_by_day_and_to_the_last_digit(store: UsageStore) -> None:
+    first, second = date(2026, 11, 18), date(2026, 11, 19)
+    exact = "123.456789012345678901234567890123"
+    old = [billed(first, exact, list_usd="130.10"), billed(second, "1")]
+    save(store, bill=Bill(first, second, old))
+    new = [billed(second, "2.5"), billed(second, "0", "code_execution")]
+    save(store, bill=Bill(second, second, new))
+    assert store.billed_between(first, second) == [old[0], *new]
+    assert store.billed_between(first, first)[0].usd == Decimal(exact)
+
+
+def test_a_bill_never_brings_rows_of_days_that_were_not_asked_for(store: UsageStore) -> None:
+    day = date(2026, 11, 18)
+    save(store, bill=Bill(day, day, [billed(day + DAY, "9")]))
+    assert store.billed_between(day, day + DAY) == []
+
+
+def test_names_are_replaced_as_a_whole_and_remember_when_they_were_read(store: UsageStore) -> None:
+    key = Name("key", "k1", "ci", "w1")
+    store.save_names([Name("workspace", "w1", "Search"), key, Name("key", "k2", "old")], NOW)
+    store.save_names([Name("workspace", "w1", "Find"), key, Name("key", "w1", "odd")], NOW + HOUR)
+    names = store.names()
+    assert names.workspaces == {"w1": "Find"}
+    assert names.keys == {"k1": "ci", "w1": "odd"}
+    assert names.workspace_of_key == {"k1": "w1"}
+    assert names.read_at == NOW + HOUR
+
+
+def test_lists_without_any_name_count_as_read(store: UsageStore) -> None:
+    store.save_names([], NOW)
+    assert store.names().read_at == NOW
+
+
+def test_a_time_without_a_zone_is_refused(store: UsageStore) -> None:
+    with pytest.raises(SQLAlchemyError, match="without a zone"):
+        store.hours(datetime(2026, 11, 20))  # noqa: DTZ001  # the very mistake

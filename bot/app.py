@@ -27,10 +27,14 @@ from bot.settings import Settings
 from bot.slack_connection import Workspace
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
+from bot.store.estimates import EstimateStore
 from bot.store.lease import Lease, lease_for
 from bot.store.modes import ModeStore
 from bot.store.usage import UsageStore
 from bot.usage.poll import Poller, PollOutcome, build_poller
+from bot.usage.remembered_limits import RememberedLimits
+from bot.usage.token_count import TokenCounter
+from bot.usage.transport import Transport
 
 import handlers  # isort: skip  # the one place where bot/ knows of the user interface
 from handlers.deliveries import renderer  # isort: skip
@@ -38,6 +42,8 @@ from handlers.deliveries import renderer  # isort: skip
 log = logging.getLogger(__name__)
 
 SLACK_TIMEOUT_SECONDS = 15
+LIMITS_WAIT = timedelta(seconds=30)
+"""For the rate limits, which only an estimate asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,8 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
             retry_handlers=[],
         )
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
+        limits = RememberedLimits(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)
+        stack.push_async_callback(limits.close)
         card = load_rate_card()
         modes = modes_from_chain(settings.fallback_chain, settings.modes)
         usage, alerts, mode_store = UsageStore(engine), AlertStore(engine), ModeStore(engine)
@@ -117,6 +125,9 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
             review=BudgetReview(usage, alerts, settings.budgets, modes, card),
             fallback=FallbackService(mode_store, EnvFile(settings.fallback_file), modes, clock),
             admins=Admins(settings.admins, client),
+            estimates=EstimateStore(engine),
+            counter=TokenCounter(http, settings.anthropic_api_key),
+            rate_limits=limits,
             card=card,
             clock=clock,
             poll_seconds=settings.poll_seconds,

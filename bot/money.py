@@ -1,19 +1,22 @@
 """Dollars and shares for people. Rounding happens here and nowhere before."""
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import MAX_PREC, ROUND_HALF_UP, Context, Decimal
+from fractions import Fraction
+from math import floor
 
 CENT = Decimal("0.01")
 
 
 def usd(amount: Decimal) -> str:
     """`$1,350.00`, half-up; an amount that rounds to nothing but is not nothing is `under $0.01`."""
-    rounded = abs(amount).quantize(CENT, ROUND_HALF_UP)
-    if rounded == 0 and amount > 0:
+    # The usual precision of 28 digits would refuse what is longer than that with its cents.
+    rounded = amount.copy_abs().quantize(CENT, ROUND_HALF_UP, Context(prec=MAX_PREC))
+    if rounded == 0 and amount != 0:
         return "under $0.01"
-    sign = "-" if amount < 0 and rounded else ""
+    sign = "-" if amount < 0 else ""
     return f"{sign}${rounded:,}"
 
 
 def percent(part: Decimal, whole: Decimal) -> str:
     """`82%` of a whole above zero, rounded down: 99.9 % of a limit is not yet all of it."""
-    return f"{int(part * 100 / whole)}%"
+    return f"{floor(Fraction(part) * 100 / Fraction(whole))}%"

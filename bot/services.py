@@ -8,7 +8,10 @@ from bot.fallback.admins import Admins
 from bot.fallback.service import FallbackService
 from bot.pricing.card import RateCard
 from bot.store.alerts import AlertStore
+from bot.store.estimates import EstimateStore
 from bot.store.usage import UsageStore
+from bot.usage.remembered_limits import RememberedLimits
+from bot.usage.token_count import TokenCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,9 @@ class Services:
     review: BudgetReview
     fallback: FallbackService
     admins: Admins
+    estimates: EstimateStore
+    counter: TokenCounter
+    rate_limits: RememberedLimits
     card: RateCard
     clock: Clock
     poll_seconds: int

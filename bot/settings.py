@@ -43,6 +43,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("SLACK_SIGNING_SECRET", "without an app token: HTTP mode at `/slack/events`", secret=True),
     Variable("SLACK_API_URL", "address of Slack's Web API", "https://slack.com/api/"),
     Variable("ANTHROPIC_ADMIN_KEY", "an Admin key, or a key with the scope `read:analytics`", secret=True),
+    Variable(
+        "ANTHROPIC_API_KEY", "optional, an ordinary key: only to count the tokens of a prompt, for free", secret=True
+    ),
     Variable("ANTHROPIC_BASE_URL", "address of Anthropic's API", "https://api.anthropic.com"),
     Variable("CLAUDE_COST_CHANNEL", "id of the channel for alerts and announcements, such as `C0123456789`"),
     Variable("CLAUDE_COST_SOFT_USD", "soft limit of the organisation's calendar month, in USD"),
@@ -87,6 +90,7 @@ class Settings:
     slack_signing_secret: SecretStr | None
     slack_api_url: str
     anthropic_admin_key: SecretStr | None
+    anthropic_api_key: SecretStr | None
     anthropic_base_url: str
     channel: str
     budgets: tuple[Budget, ...]
@@ -119,6 +123,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         slack_signing_secret=_secret(values["SLACK_SIGNING_SECRET"]),
         slack_api_url=_url(values, "SLACK_API_URL").rstrip("/") + "/",
         anthropic_admin_key=_secret(values["ANTHROPIC_ADMIN_KEY"]),
+        anthropic_api_key=_secret(values["ANTHROPIC_API_KEY"]),
         anthropic_base_url=_url(values, "ANTHROPIC_BASE_URL").rstrip("/"),
         channel=_channel(values["CLAUDE_COST_CHANNEL"]),
         budgets=budgets,

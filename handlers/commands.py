@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.in_flight import InFlight
 from bot.message import Message
-from bot.pricing.estimate import estimate
-from bot.pricing.words import WordsError, parse_workload
 from bot.services import Services
-from handlers.blocks.elements import escape, section
-from handlers.blocks.estimate import estimate_message
+from handlers.blocks.age import with_age
 from handlers.blocks.help import help_message
 from handlers.blocks.status import status_message
-from handlers.fallback import fallback
+from handlers.estimate import estimate_command, open_form
+from handlers.fallback import age_of_data, fallback
+from handlers.plan import plan_command
 from handlers.replies import reply
 
 COMMAND = "/claude-cost"
@@ -41,7 +41,13 @@ class Subcommand:
 
 
 async def _help(services: Services, request: Request) -> Message:
-    return help_message(COMMAND, _rows())
+    return await _help_about(services, None)
+
+
+async def _help_about(services: Services, unknown: str | None) -> Message:
+    nearest = [] if unknown is None else difflib.get_close_matches(unknown.lower(), _names(), n=1, cutoff=0.5)
+    message = help_message(COMMAND, _rows(), unknown, nearest[0] if nearest else None)
+    return with_age(message, await age_of_data(services))
 
 
 async def _status(services: Services, request: Request) -> Message:
@@ -61,11 +67,11 @@ def _status_now(services: Services) -> Message:
 
 
 async def _estimate(services: Services, request: Request) -> Message:
-    try:
-        workload = parse_workload(request.words, services.card)
-    except WordsError as error:
-        return plain(escape(str(error)))
-    return estimate_message(estimate(workload, services.card, services.clock().date()))
+    return await estimate_command(services, request.user, request.words)
+
+
+async def _plan(services: Services, request: Request) -> Message:
+    return await plan_command(services, request.words)
 
 
 async def _fallback(services: Services, request: Request) -> Message:
@@ -77,10 +83,11 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand("status", "", "spend against every budget, pace, fallback mode, and how old the data is", _status),
     Subcommand(
         "estimate",
-        "MODEL requests=N in=TOKENS out=TOKENS [cached=TOKENS] [hit=95%] [ttl=5m|1h] [batch]",
-        "what a workload would cost a month, and what would make it cheaper",
+        "[MODEL requests=N in=TOKENS out=TOKENS [WORD…] | list | show NAME | drop NAME]",
+        "what a workload would cost a month, and what would make it cheaper; without words, a form",
         _estimate,
     ),
+    Subcommand("plan", "MODEL requests=N in=TOKENS out=TOKENS [seats=N]", "a subscription against the API", _plan),
     Subcommand(
         "fallback",
         "[status | on [MODE] [because …] | off]",
@@ -93,17 +100,15 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
 async def answer(services: Services, user: str, text: str) -> Message:
     """The answer to `/claude-cost TEXT`. Slack escapes three characters of what people type."""
     typed = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    name, _, words = typed.strip().partition(" ")
+    name, words = [*typed.split(maxsplit=1), "", ""][:2]
     for subcommand in SUBCOMMANDS:
         if subcommand.name == (name.lower() or "help"):
             return await subcommand.run(services, Request(user, words.strip()))
-    nearest = difflib.get_close_matches(name.lower(), [row.name for row in SUBCOMMANDS], n=1, cutoff=0.5)
-    return help_message(COMMAND, _rows(), unknown=name, nearest=nearest[0] if nearest else None)
+    return await _help_about(services, name)
 
 
-def plain(sentence: str) -> Message:
-    """One sentence as a message."""
-    return Message(sentence, [section(sentence)])
+def _names() -> list[str]:
+    return [row.name for row in SUBCOMMANDS]
 
 
 def _rows() -> list[tuple[str, str]]:
@@ -113,9 +118,13 @@ def _rows() -> list[tuple[str, str]]:
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the slash command."""
 
-    async def on_command(ack: AsyncAck, command: dict[str, str], respond: AsyncRespond) -> None:
+    async def on_command(ack: AsyncAck, command: dict[str, str], respond: AsyncRespond, client: AsyncWebClient) -> None:
         await ack()
         async with in_flight.work():
+            if (command.get("text") or "").strip().lower() == "estimate":
+                carried = (command["user_id"], command["trigger_id"], command["response_url"])
+                await open_form(services, *carried, client, respond)
+                return
             await reply(respond, await answer(services, command["user_id"], command.get("text") or ""))
 
     app.command(COMMAND)(on_command)

@@ -3,9 +3,7 @@
 import logging
 
 from slack_bolt.context.respond.async_respond import AsyncRespond
-from slack_sdk.errors import SlackApiError
 
-from bot.alerts.refusals import remedy
 from bot.message import Message
 
 log = logging.getLogger(__name__)
@@ -13,19 +11,22 @@ log = logging.getLogger(__name__)
 
 async def reply(respond: AsyncRespond, message: Message) -> None:
     """Answer only the person who asked. A response URL that has run out answers with a status and does not raise."""
+    await _send(respond, message, "ephemeral")
+
+
+async def say_to_channel(respond: AsyncRespond, message: Message) -> None:
+    """Answer everybody in the channel, also where the bot is no member of it."""
+    await _send(respond, message, "in_channel")
+
+
+async def _send(respond: AsyncRespond, message: Message, response_type: str) -> None:
     answer = await respond(
         text=message.text,
         blocks=message.blocks or None,
-        response_type="ephemeral",
+        response_type=response_type,
         replace_original=False,
         unfurl_links=False,
         unfurl_media=False,
     )
     if answer.status_code != 200:
         log.error("an answer was not delivered: Slack's response URL said %s", answer.status_code)
-
-
-def refusal_sentence(error: SlackApiError, channel: str) -> str:
-    """Slack's refusal as one sentence with the remedy."""
-    data = error.response.data if isinstance(getattr(error.response, "data", None), dict) else {}
-    return remedy(str(data.get("error") or "no answer"), channel=channel, needed=str(data.get("needed") or ""))

@@ -4,7 +4,7 @@ Pure. It reads no clock, no database and no network. A limit counts as crossed w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -12,8 +12,9 @@ from bot.budgets.budget import Budget, Level
 
 
 class Status(StrEnum):
-    """Where an incident stands."""
+    """Where an incident stands. `watched`: the limit is in force and was not seen crossed yet."""
 
+    WATCHED = "watched"
     OPEN = "open"
     SUPERSEDED = "superseded"
     RESOLVED = "resolved"
@@ -23,6 +24,7 @@ class Status(StrEnum):
 class Reason(StrEnum):
     """Why something is done, or nothing."""
 
+    IN_FORCE = "the limit is in force"
     CROSSED = "crossed"
     CROSSED_WITH_SOFT = "crossed together with the soft limit"
     PASSED_BY_HARD = "the hard limit is crossed too"
@@ -58,6 +60,7 @@ def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) ->
     `incidents`: all of this budget in the present period, also those of limits that were edited since. The same
     limit is posted at most once: whoever crosses it again finds the first message reopened.
     """
+    incidents = [incident for incident in incidents if incident.status is not Status.WATCHED]
     known = {(incident.level, incident.limit_usd): incident for incident in incidents}
     hard = _crossed(budget.hard_usd, spent_usd)
     soft = _crossed(budget.soft_usd, spent_usd)
@@ -68,6 +71,37 @@ def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) ->
     if budget.soft_usd is not None:
         steps.append(_soft_step(budget.soft_usd, soft, hard, known.get((Level.SOFT, budget.soft_usd))))
     return tuple(step for step in steps if step is not None)
+
+
+def watch(budget: Budget, incidents: Sequence[Incident]) -> tuple[Step, ...]:
+    """Steps that note which limits are in force, silently, so that a period that is over can be held to its own."""
+    known = {(incident.level, incident.limit_usd) for incident in incidents}
+    limits = [(level, budget.limit(level)) for level in Level]
+    return tuple(
+        Step(level, limit_usd, Status.WATCHED, Reason.IN_FORCE)
+        for level, limit_usd in limits
+        if limit_usd is not None and (level, limit_usd) not in known
+    )
+
+
+def as_watched(budget: Budget, incidents: Sequence[Incident]) -> Budget | None:
+    """The budget with the limits that were in force in the period of these incidents; None where none was.
+
+    A period that is over is not held to limits that came later, nor freed from one that was lifted since.
+    """
+    soft_usd, hard_usd = (_watched(level, budget.limit(level), incidents) for level in Level)
+    if soft_usd is None and hard_usd is None:
+        return None
+    return replace(budget, soft_usd=soft_usd, hard_usd=hard_usd)
+
+
+def _watched(level: Level, limit_usd: Decimal | None, incidents: Sequence[Incident]) -> Decimal | None:
+    limits = [
+        incident.limit_usd
+        for incident in incidents
+        if incident.level is level and incident.status is not Status.WITHDRAWN
+    ]
+    return limit_usd if limit_usd in limits else (limits[-1] if limits else None)
 
 
 def _crossed(limit_usd: Decimal | None, spent_usd: Decimal) -> bool:

@@ -1,6 +1,6 @@
 """What the last 24 hours say: the pace to the end of the period, who moved, what a mode would save."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -16,24 +16,59 @@ from bot.usage.source import DayUsage
 
 LEAST_FOR_PACE = timedelta(hours=6)
 MOST_MOVERS = 3
+WHOLE = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Recent:
-    """The usage of the last day and of the day before, and how much time the first of them really covers."""
+class Stretch:
+    """Usage from `starts_at` to `ends_at` and the share of it that counts.
 
-    last: Sequence[PricedUsage]
-    before: Sequence[PricedUsage]
-    covered: timedelta
+    Older usage is kept by the hour, and the last 24 hours seldom begin with one: of the hour in which they do, the
+    share that lies in them counts, as if its usage were spread evenly.
+    """
+
+    starts_at: datetime
+    ends_at: datetime
+    share: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class RecentWindow:
-    """Where `Recent` begins and ends: [`before_from`, `last_from`) and [`last_from`, `until`)."""
+    """The last 24 hours and the 24 hours before, each as the stretches that it is put together from."""
 
-    before_from: datetime
-    last_from: datetime
-    until: datetime
+    last: tuple[Stretch, ...]
+    before: tuple[Stretch, ...]
+
+    @property
+    def known_from(self) -> datetime:
+        """The first hour that belongs to the last 24 hours, at least in part."""
+        return self.last[0].starts_at
+
+    def covered(self, hours: Iterable[datetime]) -> timedelta:
+        """How much of the last 24 hours lies in these hours: all of it, or less on a young database."""
+        until = self.last[-1].ends_at
+        return sum((_common(hour, until - DAY, until) for hour in set(hours)), timedelta())
+
+
+@dataclass(frozen=True, slots=True)
+class RecentUsage:
+    """A row of recent usage and what it counts with, in USD."""
+
+    priced: PricedUsage
+    share: Decimal
+
+    @property
+    def usd(self) -> Decimal:
+        return self.priced.cost.usd * self.share
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """The usage of the last 24 hours and of the 24 hours before, and how much of the first is known at all."""
+
+    last: Sequence[RecentUsage]
+    before: Sequence[RecentUsage]
+    covered: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +92,17 @@ class Saving:
 
 
 def recent_window(as_of: datetime) -> RecentWindow:
-    """The last 24 hours up to `as_of`, begun at a full hour because older usage is kept by the hour."""
-    last_from = floor_hour(as_of - DAY)
-    return RecentWindow(last_from - DAY, last_from, as_of)
+    """The 24 hours up to `as_of`, and the 24 hours before those."""
+    border = floor_hour(as_of - DAY)
+    inside = _seconds(border + HOUR - (as_of - DAY)) / _seconds(HOUR)
+    return RecentWindow(
+        last=(Stretch(border, border + HOUR, inside), Stretch(border + HOUR, as_of, WHOLE)),
+        before=(
+            Stretch(border - DAY, border - DAY + HOUR, inside),
+            Stretch(border - DAY + HOUR, border, WHOLE),
+            Stretch(border, border + HOUR, WHOLE - inside),
+        ),
+    )
 
 
 def pace(
@@ -68,7 +111,7 @@ def pace(
     """Spend at the end of the period if the last 24 hours go on, USD; None with less than 6 hours of data."""
     if recent.covered < LEAST_FOR_PACE:
         return None
-    usd = sum((row.cost.usd for row in recent.last if in_scope(scope, row.usage, card)), ZERO)
+    usd = sum((row.usd for row in _in_scope(recent.last, scope, card)), ZERO)
     return spent_usd + _carried(usd, recent.covered, period.left(as_of))
 
 
@@ -77,7 +120,7 @@ def movers(recent: Recent, scope: Scope, card: RateCard) -> tuple[Mover, ...]:
     last = _by_caller(recent.last, scope, card)
     before = _by_caller(recent.before, scope, card)
     largest = sorted(last.items(), key=lambda item: (-item[1], str(item[0])))[:MOST_MOVERS]
-    return tuple(Mover(*caller, usd, before.get(caller)) for caller, usd in largest if usd > 0)
+    return tuple(Mover(*caller, usd, before.get(caller) or None) for caller, usd in largest if usd > 0)
 
 
 def saving(
@@ -87,22 +130,34 @@ def saving(
     if recent.covered < LEAST_FOR_PACE:
         return None
     saved = ZERO
-    for row in recent.last:
-        if in_scope(scope, row.usage, card):
-            saved += row.cost.usd - _cost_under(ceiling, row, card)
+    for row in _in_scope(recent.last, scope, card):
+        saved += row.usd - _cost_under(ceiling, row.priced, card) * row.share
     return Saving(mode, ceiling, _carried(saved, recent.covered, period.left(as_of)))
 
 
 def _carried(usd: Decimal, covered: timedelta, left: timedelta) -> Decimal:
-    return usd / Decimal(covered // timedelta(seconds=1)) * Decimal(left // timedelta(seconds=1))
+    # Multiplied before it is divided: the mean alone may have no end as a decimal.
+    return usd * _seconds(left) / _seconds(covered)
 
 
-def _by_caller(rows: Sequence[PricedUsage], scope: Scope, card: RateCard) -> dict[tuple[str, str, str | None], Decimal]:
+def _seconds(span: timedelta) -> Decimal:
+    return Decimal(span // timedelta.resolution) / 1_000_000
+
+
+def _common(hour: datetime, starts_at: datetime, ends_at: datetime) -> timedelta:
+    return max(min(hour + HOUR, ends_at) - max(hour, starts_at), timedelta())
+
+
+def _in_scope(rows: Iterable[RecentUsage], scope: Scope, card: RateCard) -> Iterator[RecentUsage]:
+    return (row for row in rows if in_scope(scope, row.priced.usage, card))
+
+
+def _by_caller(rows: Iterable[RecentUsage], scope: Scope, card: RateCard) -> dict[tuple[str, str, str | None], Decimal]:
     totals: dict[tuple[str, str, str | None], Decimal] = {}
-    for row in rows:
-        if in_scope(scope, row.usage, card):
-            caller = (row.usage.model, row.usage.workspace_id, row.usage.api_key_id)
-            totals[caller] = totals.get(caller, ZERO) + row.cost.usd
+    for row in _in_scope(rows, scope, card):
+        usage = row.priced.usage
+        caller = (usage.model, usage.workspace_id, usage.api_key_id)
+        totals[caller] = totals.get(caller, ZERO) + row.usd
     return totals
 
 
@@ -135,8 +190,3 @@ def _retokenized(usage: DayUsage, ceiling: str, card: RateCard) -> TokenCounts:
         cache_read_input_tokens=scaled(counts.cache_read_input_tokens),
         output_tokens=scaled(counts.output_tokens),
     )
-
-
-def covered_hours(window: RecentWindow, hours_with_data: int) -> timedelta:
-    """How much of the last 24 hours has been read: the whole window, or less on a young database."""
-    return min(window.until - window.last_from, hours_with_data * HOUR)

@@ -23,8 +23,12 @@ class Period:
     ends_at: datetime
 
     def left(self, now: datetime) -> timedelta:
-        """What is left of the period at `now`; zero once it is over."""
-        return max(self.ends_at - now, timedelta())
+        """What is left of the period at `now`: all of it before it has begun, zero once it is over."""
+        return max(self.ends_at - max(now, self.starts_at), timedelta())
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether the period has ended by `now`."""
+        return self.ends_at <= now
 
 
 def period_at(kind: PeriodKind, zone: ZoneInfo, now: datetime) -> Period:
@@ -46,6 +50,19 @@ def period_at(kind: PeriodKind, zone: ZoneInfo, now: datetime) -> Period:
         following = (first + timedelta(days=31)).replace(day=1)
         key = f"{first:%Y-%m}"
     return Period(key, _midnight(first, zone), _midnight(following, zone))
+
+
+def period_before(kind: PeriodKind, zone: ZoneInfo, period: Period) -> Period:
+    """The period that ends where `period` begins."""
+    return period_at(kind, zone, period.starts_at - timedelta.resolution)
+
+
+def periods_since(kind: PeriodKind, zone: ZoneInfo, since: datetime, now: datetime) -> list[Period]:
+    """The periods that ended after `since`, and the one that contains `now`; the oldest first."""
+    periods = [period_at(kind, zone, now)]
+    while periods[0].starts_at > since:
+        periods.insert(0, period_before(kind, zone, periods[0]))
+    return periods
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -2,29 +2,37 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time
 
 from bot.alerts.facts import AlertFacts, MoverFacts, SavingFacts, SpendFacts
-from bot.budgets.budget import ORGANIZATION, Budget
-from bot.budgets.decide import Step, decide
-from bot.budgets.outlook import Recent, covered_hours, movers, pace, recent_window, saving
-from bot.budgets.period import Period, period_at
+from bot.budgets.budget import Budget, ScopeKind
+from bot.budgets.decide import Step, as_watched, decide, watch
+from bot.budgets.outlook import Recent, RecentUsage, Stretch, movers, pace, recent_window, saving
+from bot.budgets.period import Period, period_at, period_before, periods_since
 from bot.budgets.spend import price_usage, spend_of
-from bot.clock import DAY, floor_hour
+from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import Mode
 from bot.pricing.card import RateCard
 from bot.store.alerts import AlertStore
 from bot.store.usage import UsageStore
+from bot.usage.age import DataState
+from bot.usage.source import BilledRow
 
-LOOK_BACK = 2 * DAY
-"""Movers are compared with the day before, so two days are always kept read."""
+LOOK_BACK = 2 * DAY + 2 * HOUR
+"""Movers are compared with the day before, as of a moment that may lie some minutes back."""
+
+STILL_REVIEWED = 2 * DAY
+"""Usage of a period's last minutes becomes visible after its end, and is read again for about this long."""
+
+REPORT_REACHES_BACK = 31 * DAY
 
 
 @dataclass(frozen=True, slots=True)
 class _Outlook:
-    """What all budgets share at one moment."""
+    """What all budgets share at one moment. `report_read_at`: how new the cost report is."""
 
     as_of: datetime
+    report_read_at: datetime | None
     recent: Recent
     workspaces: Mapping[str, str]
     keys: Mapping[str, str]
@@ -48,73 +56,99 @@ class BudgetReview:
         self._card = card
 
     def needed_since(self, now: datetime) -> datetime:
-        """From when on usage has to be known: every open period, and two days for what moved."""
-        starts = [period_at(budget.period, budget.zone, now).starts_at for budget in self.budgets]
+        """From when on usage has to be known: every period that is reviewed, and two days for what moved."""
+        starts = [period.starts_at for budget in self.budgets for period in _reviewed(budget, now)]
         return floor_hour(min([*starts, now - LOOK_BACK]))
 
     def spend(self, now: datetime) -> list[SpendFacts]:
-        """Every budget's spend and outlook; empty before the first poll."""
-        outlook = self._outlook()
+        """Every budget's spend and outlook; empty before the first poll.
+
+        A period of which nothing is known yet, because it began after the data ends, would look like no spend at
+        all: instead of it stands the one before.
+        """
+        outlook = self._outlook(now)
         if outlook is None:
             return []
-        return [self._spend(budget, self._period(budget, now), outlook, now) for budget in self.budgets]
+        return [self._spend(budget, _known(budget, outlook.as_of, now), outlook, now) for budget in self.budgets]
 
     def savings(self, now: datetime) -> tuple[tuple[SavingFacts, ...], datetime | None]:
         """What each mode would save for the whole organisation, or else for the first budget, and the data's age."""
-        spends = self.spend(now)
-        if not spends:
+        outlook = self._outlook(now)
+        if outlook is None:
             return (), None
-        widest = next((spend for spend in spends if spend.scope == str(ORGANIZATION)), spends[0])
-        return widest.savings, widest.as_of
+        if not self.budgets:
+            return (), outlook.as_of
+        widest = min(self.budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
+        return self._savings(widest, _present(widest, now), outlook), outlook.as_of
 
     def decide(self, now: datetime, mode: str) -> int:
-        """Take and record the steps of every budget; returns how many. `mode`: the fallback mode in force."""
-        outlook = self._outlook()
+        """Take and record the steps of every budget; returns how many. `mode`: the fallback mode in force.
+
+        A period that ended a short while ago is reviewed too, with the limits that were in force in it.
+        """
+        outlook = self._outlook(now)
         if outlook is None:
             return 0
-        taken = 0
-        for budget in self.budgets:
-            period = self._period(budget, now)
-            spend = self._spend(budget, period, outlook, now)
-            steps = decide(budget, spend.spent_usd, self._alerts.incidents(budget.name, period.key))
-            if steps:
-                self._alerts.record(budget.name, period.key, steps, _facts_of(spend, mode, now), now)
-            taken += len(steps)
-        return taken
+        return sum(
+            self._decide(budget, period, outlook, mode, now)
+            for budget in self.budgets
+            for period in _reviewed(budget, now)
+        )
 
-    @staticmethod
-    def _period(budget: Budget, now: datetime) -> Period:
-        return period_at(budget.period, budget.zone, now)
+    def _decide(self, budget: Budget, period: Period, outlook: _Outlook, mode: str, now: datetime) -> int:
+        incidents = self._alerts.incidents(budget.name, period.key)
+        if period.is_over(now):
+            # The bot may have been away for as long as the period lasted.
+            before = period_before(budget.period, budget.zone, period)
+            watched = as_watched(budget, incidents or self._alerts.incidents(budget.name, before.key))
+            if watched is None:
+                return 0
+            budget = watched
+        spend = self._spend(budget, period, outlook, now)
+        steps = decide(budget, spend.spent_usd, incidents)
+        noted = watch(budget, incidents)
+        if noted or steps:
+            self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(spend, mode, now), now)
+        return len(steps)
 
-    def _outlook(self) -> _Outlook | None:
+    def _outlook(self, now: datetime) -> _Outlook | None:
         state = self._usage.data_state()
         if state.as_of is None:
             return None
         window = recent_window(state.as_of)
-        hours = [hour for hour in self._usage.hours(window.last_from) if hour < window.until]
         names = self._usage.names()
         return _Outlook(
             as_of=state.as_of,
+            report_read_at=self._report_read_at(state, now),
             recent=Recent(
-                last=price_usage(self._usage.usage_by_day(window.last_from, window.until), self._card),
-                before=price_usage(self._usage.usage_by_day(window.before_from, window.last_from), self._card),
-                covered=covered_hours(window, len(hours)),
+                last=self._recent_usage(window.last),
+                before=self._recent_usage(window.before),
+                covered=window.covered(self._usage.hours(window.known_from)),
             ),
             workspaces=names.workspaces,
             keys=names.keys,
         )
 
+    def _recent_usage(self, stretches: Sequence[Stretch]) -> list[RecentUsage]:
+        return [
+            RecentUsage(priced, stretch.share)
+            for stretch in stretches
+            for priced in price_usage(self._usage.usage_by_day(stretch.starts_at, stretch.ends_at), self._card)
+        ]
+
+    def _report_read_at(self, state: DataState, now: datetime) -> datetime | None:
+        if state.billed_error is None:
+            return state.billed_at or state.as_of
+        # When it was last read is not known any more, only that it was not before the newest day that it has.
+        rows: Sequence[BilledRow] = self._usage.billed_between((now - REPORT_REACHES_BACK).date(), now.date())
+        return max((datetime.combine(row.day, time(), UTC) for row in rows), default=None)
+
     def _spend(self, budget: Budget, period: Period, outlook: _Outlook, now: datetime) -> SpendFacts:
+        scope, recent, as_of = budget.scope, outlook.recent, outlook.as_of
         priced = price_usage(self._usage.usage_by_day(period.starts_at, period.ends_at), self._card)
         billed = self._usage.billed_between(period.starts_at.date(), period.ends_at.date())
-        spend = spend_of(budget.scope, period, priced, billed, self._card, now)
-        scope, recent, as_of = budget.scope, outlook.recent, outlook.as_of
-        largest = movers(recent, scope, self._card)
-        savings = [
-            saving(mode.name, mode.ceiling, recent, scope, period, as_of, self._card)
-            for mode in self._modes.values()
-            if mode.ceiling is not None
-        ]
+        spend = spend_of(scope, period, priced, billed, self._card, outlook.report_read_at)
+        over = period.is_over(now)
         return SpendFacts(
             budget=budget.name,
             scope=str(scope),
@@ -129,20 +163,45 @@ class BudgetReview:
             report_only_usd=spend.report_only_usd,
             at_least=spend.at_least,
             assumed=spend.assumed,
-            pace_usd=pace(spend.total_usd, recent, scope, period, as_of, self._card),
-            movers=tuple(
-                MoverFacts(
-                    model=mover.model,
-                    workspace=outlook.workspaces.get(mover.workspace_id, mover.workspace_id),
-                    key=None if mover.api_key_id is None else outlook.keys.get(mover.api_key_id, mover.api_key_id),
-                    usd=mover.usd,
-                    before_usd=mover.before_usd,
-                )
-                for mover in largest
-            ),
-            savings=tuple(SavingFacts(mode=s.mode, model=s.model, usd=s.usd) for s in savings if s is not None),
+            pace_usd=None if over else pace(spend.total_usd, recent, scope, period, as_of, self._card),
+            movers=() if over else self._movers(budget, outlook),
+            savings=() if over else self._savings(budget, period, outlook),
             as_of=as_of,
         )
+
+    def _movers(self, budget: Budget, outlook: _Outlook) -> tuple[MoverFacts, ...]:
+        return tuple(
+            MoverFacts(
+                model=mover.model,
+                workspace=outlook.workspaces.get(mover.workspace_id, mover.workspace_id),
+                key=None if mover.api_key_id is None else outlook.keys.get(mover.api_key_id, mover.api_key_id),
+                usd=mover.usd,
+                before_usd=mover.before_usd,
+            )
+            for mover in movers(outlook.recent, budget.scope, self._card)
+        )
+
+    def _savings(self, budget: Budget, period: Period, outlook: _Outlook) -> tuple[SavingFacts, ...]:
+        savings = [
+            saving(mode.name, mode.ceiling, outlook.recent, budget.scope, period, outlook.as_of, self._card)
+            for mode in self._modes.values()
+            if mode.ceiling is not None
+        ]
+        return tuple(SavingFacts(mode=s.mode, model=s.model, usd=s.usd) for s in savings if s is not None)
+
+
+def _present(budget: Budget, now: datetime) -> Period:
+    return period_at(budget.period, budget.zone, now)
+
+
+def _reviewed(budget: Budget, now: datetime) -> list[Period]:
+    return periods_since(budget.period, budget.zone, now - STILL_REVIEWED, now)
+
+
+def _known(budget: Budget, as_of: datetime, now: datetime) -> Period:
+    """The present period, or the last one of which the data tells anything."""
+    present = _present(budget, now)
+    return present if present.starts_at < as_of else period_at(budget.period, budget.zone, as_of - as_of.resolution)
 
 
 def _facts_of(spend: SpendFacts, mode: str, now: datetime) -> Callable[[Step], AlertFacts]:

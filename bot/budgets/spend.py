@@ -4,12 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 
 from bot.budgets.budget import Scope, ScopeKind
 from bot.budgets.period import Period
 from bot.clock import DAY
-from bot.pricing.card import RateCard
+from bot.pricing.card import Model, RateCard
 from bot.pricing.cost import Cost, cost_of
+from bot.pricing.model_ids import family_in
+from bot.pricing.model_words import UnknownModelError, model_named
 from bot.usage.source import BilledRow, DayUsage
 
 ZERO = Decimal(0)
@@ -33,7 +36,7 @@ class PricedUsage:
 class Spend:
     """Dollars of a scope in a period. `total_usd` is the sum of its three parts.
 
-    `report_only_usd`: cost types that only the cost report knows, of days not yet settled. `at_least`: a price
+    `report_only_usd`: cost types that only the cost report knows, of days that are not billed. `at_least`: a price
     step per request cannot be seen in sums, so the true figure may be higher. `assumed`: models that are not in
     the rate card and were priced by assumption.
     """
@@ -65,14 +68,25 @@ def in_scope(scope: Scope, row: DayUsage, card: RateCard) -> bool:
         return row.workspace_id == scope.value
     if scope.kind is ScopeKind.KEY:
         return row.api_key_id == scope.value
-    return row.model == scope.value or _same_model(scope.value or "", row, card)
+    return row.model == scope.value or same_model(scope.value or "", row.model, card)
 
 
-def _same_model(wanted: str, row: DayUsage, card: RateCard) -> bool:
-    if wanted in card.families():
-        return card.resolve(row.model, row.day).model.family == wanted
-    model = card.find(row.model)
-    return model is not None and model == card.find(wanted)
+def same_model(wanted: str, model_id: str, card: RateCard) -> bool:
+    """Whether a model id is the one wanted, in any spelling, or of the family wanted."""
+    model = card.find(model_id)
+    family = wanted.lower()
+    if family in card.families():
+        # An unknown id is priced as some model, but belongs to a family only by its own name.
+        return (family_in(model_id) if model is None else model.family) == family
+    return model is not None and model is _model_named(wanted, card)
+
+
+@lru_cache(maxsize=64)
+def _model_named(wanted: str, card: RateCard) -> Model | None:
+    try:
+        return model_named(wanted, card)
+    except UnknownModelError:
+        return None
 
 
 def spend_of(
@@ -81,16 +95,18 @@ def spend_of(
     priced: Sequence[PricedUsage],
     billed: Sequence[BilledRow],
     card: RateCard,
-    now: datetime,
+    report_read_at: datetime | None,
 ) -> Spend:
-    """The scope's spend in `period` as known at `now`.
+    """The scope's spend in `period`.
 
-    `priced`: all usage of the period. `billed`: the cost report of its days. Days that lie in the period only
-    in part (a zone other than UTC) are computed, since the report knows whole UTC days.
+    `priced`: all usage of the period. `billed`: the cost report of its days as it was at `report_read_at`; a day
+    counts as billed where it was settled by then and the report has rows of the scope. The report knows whole UTC days:
+    one that lies in the period only in part (a zone other than UTC) is computed, and what only the report knows of it
+    counts for the period in which it begins.
     """
     mine = [row for row in priced if in_scope(scope, row.usage, card)]
     bills = _bills_by_day(scope, period, billed)
-    settled = {day for day, rows in bills.items() if _settled(day, now) and rows}
+    settled = {day for day in bills if _starts_at(day) + DAY <= period.ends_at and _settled(day, report_read_at)}
     computed = [row for row in mine if row.usage.day not in settled]
     return Spend(
         billed_usd=sum((row.usd for day in settled for row in bills[day]), ZERO),
@@ -112,17 +128,20 @@ def spend_of(
 
 
 def _bills_by_day(scope: Scope, period: Period, billed: Iterable[BilledRow]) -> dict[date, list[BilledRow]]:
+    """The rows of the scope by the days that begin in the period."""
     if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL):
         return {}
     bills: dict[date, list[BilledRow]] = {}
     for row in billed:
-        starts_at = datetime.combine(row.day, time(), UTC)
-        if starts_at < period.starts_at or starts_at + DAY > period.ends_at:
-            continue
-        if scope.kind is ScopeKind.ORGANIZATION or row.workspace_id == scope.value:
+        mine = scope.kind is ScopeKind.ORGANIZATION or row.workspace_id == scope.value
+        if mine and period.starts_at <= _starts_at(row.day) < period.ends_at:
             bills.setdefault(row.day, []).append(row)
     return bills
 
 
-def _settled(day: date, now: datetime) -> bool:
-    return datetime.combine(day, time(), UTC) + DAY + SETTLED_AFTER <= now
+def _settled(day: date, report_read_at: datetime | None) -> bool:
+    return report_read_at is not None and _starts_at(day) + DAY + SETTLED_AFTER <= report_read_at
+
+
+def _starts_at(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

@@ -4,14 +4,18 @@ Source: platform.claude.com, Usage and Cost API (August and September 2026). Buc
 default workspace is null; money is a decimal string in cents.
 """
 
+import logging
 from datetime import UTC, date, datetime, time
 
 from bot.clock import DAY
 from bot.pricing.tokens import Terms
-from bot.usage.answers import CostBucket, UsageBucket, UsageResult, parsed, usd_from_cents
+from bot.usage.answers import CostBucket, Page, UsageBucket, UsageResult, belongs, parsed, usd_from_cents
+from bot.usage.names import Directory
 from bot.usage.paging import all_pages
 from bot.usage.source import DEFAULT_WORKSPACE, BilledRow, Read, SourceName, UsageReading, UsageRow, Width
-from bot.usage.transport import BadRequestError, Transport
+from bot.usage.transport import BadRequestError, Query, Transport
+
+log = logging.getLogger(__name__)
 
 USAGE_PATH = "/v1/organizations/usage_report/messages"
 COST_PATH = "/v1/organizations/cost_report"
@@ -33,8 +37,9 @@ class AdminSource:
 
     name: SourceName = "admin"
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, directory: Directory) -> None:
         self._transport = transport
+        self._directory = directory
         self._groups_by_speed = True
 
     async def usage(self, read: Read) -> UsageReading:
@@ -46,21 +51,16 @@ class AdminSource:
             ("limit", str(BUCKETS_PER_PAGE[read.width])),
             *(("group_by[]", group) for group in GROUPS),
         ]
-        if self._groups_by_speed:
-            try:
-                pages = await all_pages(self._transport, USAGE_PATH, [*query, ("group_by[]", "speed")], [SPEED_BETA])
-            except BadRequestError:
-                # The beta is not open to every organisation; without it fast mode is priced as standard.
-                self._groups_by_speed = False
-        if not self._groups_by_speed:
-            pages = await all_pages(self._transport, USAGE_PATH, query)
+        pages = await self._pages(query)
         buckets = [parsed(UsageBucket, value, USAGE_PATH) for page in pages for value in page.data]
         rows = [
             _row(bucket.starting_at, result)
             for bucket in buckets
-            if read.starts_at <= bucket.starting_at < read.ends_at
+            if belongs(bucket, read, USAGE_PATH)
             for result in bucket.results
         ]
+        keys = {row.api_key_id for row in rows if row.api_key_id is not None}
+        await self._directory.know(keys, {row.workspace_id for row in rows} - {DEFAULT_WORKSPACE})
         return UsageReading(read, tuple(rows), None)
 
     async def billed(self, first: date, last: date) -> tuple[BilledRow, ...]:
@@ -86,6 +86,18 @@ class AdminSource:
             for bucket in buckets
             for result in bucket.results
         )
+
+    async def _pages(self, query: Query) -> list[Page]:
+        if not self._groups_by_speed:
+            return await all_pages(self._transport, USAGE_PATH, query)
+        try:
+            return await all_pages(self._transport, USAGE_PATH, [*query, ("group_by[]", "speed")], [SPEED_BETA])
+        except BadRequestError:
+            pages = await all_pages(self._transport, USAGE_PATH, query)
+        # The beta is not open to every organisation; had the query been wrong, this would have been refused as well.
+        self._groups_by_speed = False
+        log.warning("the usage report does not tell fast mode apart: its tokens are priced as standard ones")
+        return pages
 
 
 def rfc3339(moment: datetime) -> str:

@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, time
 from bot.clock import DAY
 from bot.pricing.tokens import Terms
 from bot.usage.admin import UNKNOWN_MODEL, rfc3339
-from bot.usage.answers import AnalyticsCostRow, AnalyticsUsageRow, Page, parsed, usd_from_cents
-from bot.usage.names import Directory
+from bot.usage.answers import AnalyticsCostRow, AnalyticsUsageRow, Page, belongs, parsed, usd_from_cents
+from bot.usage.names import UNKNOWN_WORKSPACE, Directory
 from bot.usage.paging import all_pages
 from bot.usage.source import BilledRow, Read, SourceName, UsageReading, UsageRow
 from bot.usage.transport import Query, Transport
@@ -28,9 +28,6 @@ ROWS_PER_PAGE = 1000
 GROUPS = ("model", "api_key_id", "service_tier", "inference_geo", "speed")
 KEYLESS_GROUPS = ("model", "workspace_id", "service_tier", "inference_geo", "speed")
 """Five groups at most: the workspace comes from the key, and traffic without a key is asked for apart."""
-
-UNKNOWN_WORKSPACE = "unknown"
-"""Where traffic without a key belongs as long as the separate answer does not agree with the whole."""
 
 
 class AnalyticsSource:
@@ -53,8 +50,7 @@ class AnalyticsSource:
             more = await self._usage_pages(read, apart)
             pages = [*pages, *more]
             answered = _rows(more, read)
-            # A server that ignored the filter would answer with all traffic, and so double the bill.
-            if _tokens_by_bucket(answered) == _tokens_by_bucket(keyless):
+            if _is_without_key(answered, keyless, with_key):
                 keyless = answered
         keys = {row.group.api_key_id for row in with_key if row.group.api_key_id is not None}
         workspaces = {row.group.workspace_id for row in keyless if row.group.workspace_id is not None}
@@ -124,7 +120,19 @@ class AnalyticsSource:
 
 def _rows(pages: Iterable[Page], read: Read) -> list[AnalyticsUsageRow]:
     rows = [parsed(AnalyticsUsageRow, value, USAGE_PATH) for page in pages for value in page.data]
-    return [row for row in rows if read.starts_at <= row.starting_at < read.ends_at]
+    return [row for row in rows if belongs(row, read, USAGE_PATH)]
+
+
+def _is_without_key(
+    answered: Iterable[AnalyticsUsageRow], keyless: Iterable[AnalyticsUsageRow], with_key: Iterable[AnalyticsUsageRow]
+) -> bool:
+    """Whether the separate answer holds the traffic without a key; some may have come in between the two answers.
+
+    A server that ignored the filter would answer with all traffic, and so double the bill; one that took it for the
+    name of a key would answer with none, and so lose it.
+    """
+    answer, least, rest = _tokens_by_bucket(answered), _tokens_by_bucket(keyless), _tokens_by_bucket(with_key)
+    return least <= answer and (not rest or not least + rest <= answer)
 
 
 def _tokens_by_bucket(rows: Iterable[AnalyticsUsageRow]) -> Counter[tuple[datetime, str | None]]:

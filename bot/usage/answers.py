@@ -1,26 +1,44 @@
 """The documented shapes of Anthropic's answers: open to new fields and new enum values, strict about numbers."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
 
+from bot.clock import HOUR
 from bot.pricing.tokens import TokenCounts
-from bot.usage.source import MalformedError
+from bot.usage.source import MalformedError, Read, Width
+
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, str) or "T" not in value.upper():
+        raise ValueError("not an RFC 3339 time")
+    return value
 
 
 def _aware(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time beyond the calendar") from None
 
 
-Moment = Annotated[datetime, AfterValidator(_aware)]
-Count = Annotated[int, Field(strict=True, ge=0)]
-Cents = Annotated[Decimal, Field(allow_inf_nan=False)]
+MOST = 2**53
+"""Up to here every reader of JSON agrees on a whole number, and sums of it stay within what a database adds up."""
+
+Moment = Annotated[datetime, BeforeValidator(_text), AfterValidator(_aware)]
+Count = Annotated[int, Field(strict=True, ge=0, le=MOST)]
+Cents = Annotated[Decimal, Field(allow_inf_nan=False, max_digits=28)]
+"""Not more digits than `Decimal` divides exactly."""
+
+Currency = Annotated[str, Field(min_length=3, max_length=3)]
 
 HUNDRED = Decimal(100)
+
+WIDTHS: dict[Width, timedelta] = {"1m": timedelta(minutes=1), "1h": HOUR}
 
 
 class Answer(BaseModel):
@@ -35,7 +53,7 @@ class CacheCreation(Answer):
 
 
 class ServerToolUse(Answer):
-    web_search_requests: Count = 0
+    web_search_requests: Count
 
 
 class Counts(Answer):
@@ -45,7 +63,7 @@ class Counts(Answer):
     cache_read_input_tokens: Count
     cache_creation: CacheCreation
     output_tokens: Count
-    server_tool_use: ServerToolUse | None = None
+    server_tool_use: ServerToolUse
 
     def tokens(self) -> TokenCounts:
         return TokenCounts(
@@ -54,7 +72,7 @@ class Counts(Answer):
             cache_creation_1h_input_tokens=self.cache_creation.ephemeral_1h_input_tokens,
             cache_read_input_tokens=self.cache_read_input_tokens,
             output_tokens=self.output_tokens,
-            web_search_requests=0 if self.server_tool_use is None else self.server_tool_use.web_search_requests,
+            web_search_requests=self.server_tool_use.web_search_requests,
         )
 
 
@@ -69,13 +87,18 @@ class Dimensions(Answer):
     speed: str | None = None
 
 
+class Bucket(Answer):
+    """A stretch of time: `ending_at` is exclusive."""
+
+    starting_at: Moment
+    ending_at: Moment
+
+
 class UsageResult(Counts, Dimensions):
     """A row of the admin usage report."""
 
 
-class UsageBucket(Answer):
-    starting_at: Moment
-    ending_at: Moment
+class UsageBucket(Bucket):
     results: list[UsageResult]
 
 
@@ -83,20 +106,16 @@ class CostResult(Answer):
     """A row of the admin cost report; `amount` is a decimal string in cents."""
 
     amount: Cents
-    currency: str = "USD"
+    currency: Currency
     workspace_id: str | None = None
     cost_type: str | None = None
 
 
-class CostBucket(Answer):
-    starting_at: Moment
-    ending_at: Moment
+class CostBucket(Bucket):
     results: list[CostResult]
 
 
-class AnalyticsUsageRow(Answer):
-    starting_at: Moment
-    ending_at: Moment
+class AnalyticsUsageRow(Bucket):
     group: Dimensions
     usage: Counts
 
@@ -111,12 +130,10 @@ class AnalyticsCost(Answer):
 
     amount: Cents
     list_amount: Cents | None = None
-    currency: str = "USD"
+    currency: Currency
 
 
-class AnalyticsCostRow(Answer):
-    starting_at: Moment
-    ending_at: Moment
+class AnalyticsCostRow(Bucket):
     group: AnalyticsCostGroup
     cost: AnalyticsCost
 
@@ -125,7 +142,7 @@ class Page(Answer):
     """What every page has; `data` is read by the shape of the endpoint."""
 
     data: list[Any]
-    has_more: bool = False
+    has_more: StrictBool
     next_page: str | None = None
     data_refreshed_at: Moment | None = None
 
@@ -145,7 +162,7 @@ class ListPage(Answer):
     """A page of the look-up endpoints."""
 
     data: list[Any]
-    has_more: bool = False
+    has_more: StrictBool
     last_id: str | None = None
 
 
@@ -163,6 +180,17 @@ def parsed(shape: type[Shape], value: Any, path: str) -> Shape:
             f"Anthropic's answer from {path} does not have the documented shape ({place}: {first['msg']}); "
             "nothing was counted."
         ) from None
+
+
+def belongs(bucket: Bucket, read: Read, path: str) -> bool:
+    """Whether a bucket is one of those that were asked for; later ones may come along.
+
+    Raises `MalformedError` for one that begins before the read or is longer than a bucket of it: such an answer is to
+    another question, and what it says about the read is not known.
+    """
+    if bucket.starting_at < read.starts_at or bucket.ending_at - bucket.starting_at > WIDTHS[read.width]:
+        raise MalformedError(f"Anthropic's answer from {path} has other buckets than asked for; nothing was counted.")
+    return bucket.starting_at < read.ends_at
 
 
 def usd_from_cents(cents: Decimal, currency: str, path: str) -> Decimal:

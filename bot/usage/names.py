@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
-from bot.clock import DAY, Clock
+from bot.clock import DAY, HOUR, Clock
 from bot.store.usage import Name, Names, UsageStore
 from bot.usage.answers import ApiKey, ListPage, Shape, Workspace, parsed
-from bot.usage.source import DEFAULT_WORKSPACE, MalformedError, SourceError
-from bot.usage.transport import Query, Transport
+from bot.usage.source import DEFAULT_WORKSPACE, MalformedError, RefusedError, SourceError
+from bot.usage.transport import NotServedError, Query, Transport
 
 log = logging.getLogger(__name__)
 
@@ -19,19 +20,23 @@ KEYS_PATH = "/v1/organizations/api_keys"
 PER_PAGE = 1000
 MOST_PAGES = 100
 AGAIN = DAY
-AGAIN_FOR_UNKNOWN = timedelta(hours=1)
-"""An id that no list has (a deleted key) must not make every poll read the lists again."""
+AGAIN_AFTER_FAULT = timedelta(minutes=5)
+AGAIN_AFTER_REFUSAL = HOUR
+
+UNKNOWN_WORKSPACE = "unknown"
+"""Where usage belongs whose workspace cannot be found out."""
 
 
 class Directory:
-    """Tells workspaces and keys apart, and the default workspace from the rest."""
+    """Tells workspaces and keys apart, and the default workspace from the rest. A name once read is kept."""
 
     def __init__(self, transport: Transport, store: UsageStore, clock: Clock) -> None:
         self._transport = transport
         self._store = store
         self._clock = clock
         self._names = Names({}, {}, {}, None)
-        self._tried_at: datetime | None = None
+        self._not_before: datetime | None = None
+        self._in_no_list: set[str] = set()
 
     async def know(self, keys: AbstractSet[str], workspaces: AbstractSet[str]) -> None:
         """Read the lists again where they are a day old, or where one of these ids is new."""
@@ -39,21 +44,24 @@ class Directory:
             self._names = await asyncio.to_thread(self._store.names)
         now = self._clock()
         unknown = (keys - self._names.keys.keys()) | (workspaces - self._names.workspaces.keys())
-        read_at = self._names.read_at
-        due = read_at is None or now - read_at >= AGAIN or bool(unknown)
-        if not due or (self._tried_at is not None and now - self._tried_at < AGAIN_FOR_UNKNOWN):
+        if not self._due(unknown, now):
             return
-        self._tried_at = now
         try:
-            names = [*await self._workspaces(), *await self._keys()]
+            read = [*await self._workspaces(), *await self._keys()]
         except SourceError as error:
-            log.warning("workspaces and keys are shown by their ids: %s", error)
+            refused = isinstance(error, RefusedError | NotServedError)
+            self._not_before = now + (AGAIN_AFTER_REFUSAL if refused else AGAIN_AFTER_FAULT)
+            log.warning("new workspaces and keys are shown by their ids: %s", error)
             return
-        await asyncio.to_thread(self._store.save_names, names, now)
+        await asyncio.to_thread(self._store.save_names, _merged(self._names, read), now)
         self._names = await asyncio.to_thread(self._store.names)
+        # The default workspace is in no list: without this, every poll would read the lists again.
+        self._in_no_list = unknown - self._names.keys.keys() - self._names.workspaces.keys()
 
     def workspace_of_key(self, key: str) -> str:
-        """A key's workspace; keys without one belong to the default workspace."""
+        """A key's workspace; keys that have none belong to the default workspace, unknown ones nobody knows where."""
+        if key not in self._names.keys:
+            return UNKNOWN_WORKSPACE
         return self._names.workspace_of_key.get(key, DEFAULT_WORKSPACE)
 
     def canonical(self, workspace_id: str) -> str:
@@ -61,6 +69,12 @@ class Directory:
         if self._names.read_at is None or workspace_id in self._names.workspaces:
             return workspace_id
         return DEFAULT_WORKSPACE
+
+    def _due(self, unknown: AbstractSet[str], now: datetime) -> bool:
+        if self._not_before is not None and now < self._not_before:
+            return False
+        read_at = self._names.read_at
+        return read_at is None or now - read_at >= AGAIN or not unknown <= self._in_no_list
 
     async def _workspaces(self) -> list[Name]:
         rows = await self._all(WORKSPACES_PATH, [("include_archived", "true")], Workspace)
@@ -77,7 +91,16 @@ class Directory:
             answer = await self._transport.get(path, [*query, ("limit", str(PER_PAGE)), *after])
             page = parsed(ListPage, answer, path)
             rows += [parsed(shape, value, path) for value in page.data]
-            if not page.has_more or page.last_id is None:
+            if not page.has_more:
                 return rows
+            if not page.last_id or after == [("after_id", page.last_id)]:
+                break
             after = [("after_id", page.last_id)]
         raise MalformedError(f"Anthropic's pages from {path} do not come to an end.")
+
+
+def _merged(known: Names, read: Iterable[Name]) -> list[Name]:
+    """What was read over what was known: usage outlives the key that made it."""
+    workspaces = [Name("workspace", id_, name) for id_, name in known.workspaces.items()]
+    keys = [Name("key", id_, name, known.workspace_of_key.get(id_)) for id_, name in known.keys.items()]
+    return list({(name.kind, name.id): name for name in [*workspaces, *keys, *read]}.values())

@@ -28,7 +28,7 @@ async def _pages(transport: Transport, path: str, query: Query, betas: Sequence[
         if not page.has_more:
             return pages
         token = page.next_page
-        if token is None or token in seen:
+        if not token or token in seen:
             raise MalformedError(f"Anthropic's pages from {path} do not come to an end; nothing was counted.")
         seen.add(token)
     raise MalformedError(f"Anthropic's answer from {path} has more than {MOST_PAGES} pages; nothing was counted.")

@@ -16,8 +16,16 @@ from bot.usage.age import ADMIN_DELAY, DataState
 from bot.usage.analytics import AnalyticsSource
 from bot.usage.names import Directory
 from bot.usage.plan import plan_reads
-from bot.usage.source import RefusedError, SourceError, SourceName, UnavailableError, UsageReading, UsageSource
-from bot.usage.transport import Transport
+from bot.usage.source import (
+    Read,
+    RefusedError,
+    SourceError,
+    SourceName,
+    UnavailableError,
+    UsageReading,
+    UsageSource,
+)
+from bot.usage.transport import NotServedError, Transport
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +55,16 @@ class _Reading:
 
     source: SourceName
     readings: tuple[UsageReading, ...]
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A poll of which the minutes are read: they tell the age of the data, `rest` is still to be read."""
+
+    source: SourceName
+    minutes: UsageReading
+    rest: tuple[Read, ...]
     as_of: datetime
 
 
@@ -81,46 +99,47 @@ class Poller:
 
     async def _read(self, now: datetime, since: datetime, before: DataState) -> _Reading:
         if self._choice != "auto":
-            return await self._from(self._choice, now, since)
+            return await self._from(self._choice, now, since, before)
+        admin_error: SourceError | None = None
         if before.source == "admin" and not self._analytics_due(now):
-            return await self._from_admin_or_analytics(now, since)
+            try:
+                return await self._from("admin", now, since, before)
+            except SourceError as error:
+                admin_error = error
         self._analytics_tried_at = now
+        behind: _Begun | None = None
         try:
-            reading = await self._from("analytics", now, since)
-        except SourceError as analytics_error:
-            try:
-                return await self._from("admin", now, since)
-            except SourceError as admin_error:
-                raise _both(analytics_error, admin_error) from None
-        if now - reading.as_of <= FRESH:
-            return reading
-        try:
-            return await self._from("admin", now, since)
+            begun = await self._begin("analytics", now, since, before)
+            if now - begun.as_of <= FRESH:
+                return await self._finish(begun)
+            behind, analytics_error = begun, _behind(begun.as_of)
         except SourceError as error:
-            log.info("analytics is behind, and admin cannot stand in: %s", error)
-            return reading
-
-    async def _from_admin_or_analytics(self, now: datetime, since: datetime) -> _Reading:
-        try:
-            return await self._from("admin", now, since)
-        except SourceError as admin_error:
-            self._analytics_tried_at = now
+            analytics_error = error
+        if admin_error is None:
             try:
-                return await self._from("analytics", now, since)
-            except SourceError as analytics_error:
-                raise _both(analytics_error, admin_error) from None
+                return await self._from("admin", now, since, before)
+            except SourceError as error:
+                admin_error = error
+        if behind is not None and _no_step_back(behind, before):
+            log.info("analytics is behind, and admin cannot stand in: %s", admin_error)
+            return await self._finish(behind)
+        raise _both(analytics_error, admin_error)
 
     def _analytics_due(self, now: datetime) -> bool:
         return self._analytics_tried_at is None or now - self._analytics_tried_at >= ANALYTICS_AGAIN
 
-    async def _from(self, name: SourceName, now: datetime, since: datetime) -> _Reading:
+    async def _from(self, name: SourceName, now: datetime, since: datetime, before: DataState) -> _Reading:
+        return await self._finish(await self._begin(name, now, since, before))
+
+    async def _begin(self, name: SourceName, now: datetime, since: datetime, before: DataState) -> _Begun:
         hours = await asyncio.to_thread(self._store.hours, since)
-        source = self._sources[name]
-        readings = [await source.usage(read) for read in plan_reads(now, since, hours, name)]
-        if name == "admin":
-            return _Reading(name, tuple(readings), now - ADMIN_DELAY)
-        # The minutes are read first, and their age is the age of the whole: older hours have long been complete.
-        return _Reading(name, tuple(readings), min(readings[0].refreshed_at or _newest(readings, since), now))
+        first, *rest = plan_reads(now, since, hours, name)
+        minutes = await self._sources[name].usage(first)
+        return _Begun(name, minutes, tuple(rest), _as_of(minutes, name, before, now, since))
+
+    async def _finish(self, begun: _Begun) -> _Reading:
+        rest = [await self._sources[begun.source].usage(read) for read in begun.rest]
+        return _Reading(begun.source, (begun.minutes, *rest), begun.as_of)
 
     async def _with_bill(
         self, reading: _Reading, after: DataState, since: datetime, now: datetime
@@ -137,24 +156,38 @@ class Poller:
         return replace(after, billed_error=None, billed_at=now), Bill(first, last, rows)
 
 
+def _as_of(minutes: UsageReading, name: SourceName, before: DataState, now: datetime, since: datetime) -> datetime:
+    """How old the data of a poll is, by its minutes: hours before them have long been complete."""
+    if name == "admin":
+        return now - ADMIN_DELAY
+    if minutes.refreshed_at is not None:
+        return min(minutes.refreshed_at, now)
+    # A source that does not say how old its data is has at least what it has told, now or before.
+    told = before.as_of if before.source == name else None
+    return max([row.starts_at for row in minutes.rows] + [told or since])
+
+
 def _after(before: DataState, reading: _Reading, now: datetime) -> DataState:
-    after = replace(before, source=reading.source, polled_at=now, error=None, error_since=None)
-    # A source that says it is further behind than the one before does not make what is known older than it was.
-    after = replace(after, as_of=reading.as_of if before.as_of is None else max(before.as_of, reading.as_of))
-    if before.source is not None and before.source != reading.source:
-        log.warning("usage is read from %s now, from %s before", reading.source, before.source)
-        after = replace(after, as_of=reading.as_of, changed_from=before.source, changed_at=now, billed_at=None)
-    return after
+    after = replace(before, as_of=reading.as_of, source=reading.source, polled_at=now, error=None, error_since=None)
+    if before.source is None or before.source == reading.source:
+        return after
+    log.warning("usage is read from %s now, from %s before", reading.source, before.source)
+    return replace(after, changed_from=before.source, changed_at=now, billed_at=None)
 
 
-def _newest(readings: list[UsageReading], since: datetime) -> datetime:
-    """A source that does not say how old its data is has at least what it has told."""
-    return max((row.starts_at for reading in readings for row in reading.rows), default=since)
+def _behind(as_of: datetime) -> SourceError:
+    return UnavailableError(f"The data is as of {as_of:%Y-%m-%d %H:%M} UTC, which is too old.")
+
+
+def _no_step_back(behind: _Begun, before: DataState) -> bool:
+    """Whether data that is behind is better than what is stored; a change to older data would lower numbers."""
+    return before.as_of is None or before.source == behind.source or behind.as_of > before.as_of
 
 
 def _both(analytics_error: SourceError, admin_error: SourceError) -> SourceError:
-    refusals = [error for error in (admin_error, analytics_error) if isinstance(error, RefusedError)]
-    if refusals and not any(isinstance(error, UnavailableError) for error in (admin_error, analytics_error)):
+    errors = (admin_error, analytics_error)
+    refusals = [error for error in errors if isinstance(error, RefusedError)]
+    if refusals and all(isinstance(error, RefusedError | NotServedError) for error in errors):
         return refusals[0]
     return SourceError(f"Neither usage API can be read. Analytics: {analytics_error} Admin: {admin_error}")
 
@@ -167,6 +200,6 @@ def build_poller(
     directory = Directory(transport, store, clock)
     sources: dict[SourceName, UsageSource] = {
         "analytics": AnalyticsSource(transport, directory),
-        "admin": AdminSource(transport),
+        "admin": AdminSource(transport, directory),
     }
     return Poller(store, sources, settings.usage_api, clock)

@@ -1,8 +1,11 @@
 """One GET to Anthropic: retries, waits and refusals, with every failure a `SourceError` whose text is fit for chat."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -23,9 +26,13 @@ TIMEOUT = httpx.Timeout(30, connect=10)
 API_VERSION = "2023-06-01"
 """The version that the report endpoints are documented with; the SDK's newer default is not documented for them."""
 
+SPEND_LIMIT_CODES = ("enforced_spend_limit_reached", "contract_spend_limit_reached")
+SPEND_LIMIT_SENTENCE = "You have reached your specified"
+"""How the message of a 400 begins that only an own spend limit has caused; it carries no code."""
+
 
 class NotServedError(SourceError):
-    """404: this address does not serve that endpoint."""
+    """404, or a redirect: this address does not serve that endpoint."""
 
 
 class BadRequestError(SourceError):
@@ -85,8 +92,8 @@ class Transport:
     async def _once(self, path: str, query: Query, betas: Sequence[str]) -> dict[str, Any]:
         headers = {
             "anthropic-version": API_VERSION,
-            "x-api-key": self._key.get_secret_value() if self._key is not None else "",
-            "user-agent": f"claude-cost-bot/{version('claude-cost-bot')}",
+            "x-api-key": self._key_text(),
+            "user-agent": _user_agent(),
         }
         if betas:
             headers["anthropic-beta"] = ",".join(betas)
@@ -94,38 +101,83 @@ class Transport:
             answer = await self._http.get(path, params=httpx.QueryParams(list(query)), headers=headers, timeout=TIMEOUT)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise _RetryLaterError(f"Anthropic cannot be reached ({type(error).__name__}).") from None
+        except httpx.DecodingError:
+            raise MalformedError(f"Anthropic's answer from {path} cannot be unpacked; nothing was counted.") from None
         if answer.status_code != 200:
             raise _failure(answer, path)
         return _json_object(answer, path)
 
+    def _key_text(self) -> str:
+        text = self._key.get_secret_value() if self._key is not None else ""
+        if not (text.isascii() and text.isprintable()):
+            raise RefusedError("ANTHROPIC_ADMIN_KEY has characters that no key has: copy it anew.")
+        return text
+
+
+@cache
+def _user_agent() -> str:
+    return f"claude-cost-bot/{version('claude-cost-bot')}"
+
 
 def _failure(answer: httpx.Response, path: str) -> SourceError:
     status = answer.status_code
+    if _names_a_spend_limit(answer):
+        return UnavailableError(
+            f"Anthropic's own spend limit is reached, so that it refuses {path} as well (HTTP {status}): "
+            "raise the limit or add credit in the Console."
+        )
     if status in (401, 403):
         return RefusedError(
             f"Anthropic refuses ANTHROPIC_ADMIN_KEY for {path} (HTTP {status}): use an Admin key, or a key with the "
             "scope read:analytics. Individual accounts have no such keys: set up an organisation in the Console."
         )
-    if status == 404:
-        return NotServedError(f"{path} is not served at ANTHROPIC_BASE_URL (HTTP 404): correct that address.")
+    if status == 404 or answer.has_redirect_location:
+        return NotServedError(f"{path} is not served at ANTHROPIC_BASE_URL (HTTP {status}): correct that address.")
     if status == 410:
         return ExpiredCursorError(f"Anthropic's page token for {path} has expired; the next poll begins anew.")
     if status == 429:
         return _RetryLaterError(f"Anthropic asks to wait with {path} (HTTP 429).", _retry_after(answer.headers))
-    if status >= 500 or status == 408:
-        return _RetryLaterError(f"Anthropic has a fault of its own at {path} (HTTP {status}).")
+    if status >= 500 or status in (408, 409):
+        sentence = f"Anthropic has a fault of its own at {path} (HTTP {status})."
+        return _RetryLaterError(sentence, _retry_after(answer.headers))
     return BadRequestError(f"Anthropic does not accept the request to {path} (HTTP {status}): update this bot.")
 
 
+def _names_a_spend_limit(answer: httpx.Response) -> bool:
+    """Money, not haste: asking again does not help before someone acts (platform.claude.com, Rate limits, 2026)."""
+    if answer.status_code == 402:
+        return True
+    if answer.status_code not in (400, 429):
+        return False
+    try:
+        error = answer.json()["error"]
+        code = (error.get("details") or {}).get("error_code")
+        return code in SPEND_LIMIT_CODES or str(error.get("message")).startswith(SPEND_LIMIT_SENTENCE)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return False
+
+
 def _retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """Seconds, or a date against the server's own `Date`, at most `LONGEST_RETRY_AFTER`; None where it says neither."""
     text = headers.get("retry-after", "").strip()
-    return timedelta(seconds=min(int(text), 86_400)) if text.isdigit() and len(text) < 10 else None
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        return timedelta(seconds=min(float(text), LONGEST_RETRY_AFTER.total_seconds()))
+    try:
+        wait = _http_date(text) - _http_date(headers.get("date", ""))
+    except (ValueError, OverflowError):
+        return None
+    return min(max(wait, timedelta()), LONGEST_RETRY_AFTER)
+
+
+def _http_date(text: str) -> datetime:
+    parsed = parsedate_to_datetime(text)
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 
 def _json_object(answer: httpx.Response, path: str) -> dict[str, Any]:
     try:
         body = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise MalformedError(f"Anthropic's answer from {path} is not JSON; nothing was counted.") from None
     if not isinstance(body, dict):
         raise MalformedError(f"Anthropic's answer from {path} is not an object; nothing was counted.")

@@ -1,10 +1,11 @@
-"""The few Block Kit elements that this bot uses, as plain dicts, and the escaping of outside values."""
+"""The few Block Kit elements that this bot uses, as plain dicts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from bot.message import Block
+from handlers.blocks.outside import cut, plain
 
 SECTION_LIMIT = 3000
 """Characters of a section's text (docs.slack.dev, section block)."""
@@ -15,15 +16,9 @@ CONFIRM_LIMIT = 300
 HEADER_LIMIT = 150
 """Characters of a header (docs.slack.dev, header block)."""
 
-
-def escape(value: str) -> str:
-    """An outside value made harmless in mrkdwn: exactly these three characters (docs.slack.dev, formatting text)."""
-    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def cut(text: str, limit: int) -> str:
-    """`text`, or as much of it as the limit lets stand, with an ellipsis."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+ACTION_ID_LIMIT = 255
+VALUE_LIMIT = 2000
+"""Characters of a button's ids (docs.slack.dev, button element)."""
 
 
 def moment(at: datetime) -> str:
@@ -38,11 +33,22 @@ def local_moment(at: datetime) -> str:
 
 
 def header(text: str) -> Block:
-    return {"type": "header", "text": {"type": "plain_text", "text": cut(text, HEADER_LIMIT)}}
+    return {"type": "header", "text": {"type": "plain_text", "text": plain(text, HEADER_LIMIT)}}
 
 
 def section(text: str) -> Block:
     return {"type": "section", "text": {"type": "mrkdwn", "text": cut(text, SECTION_LIMIT), "verbatim": True}}
+
+
+def sections(lines: Iterable[str]) -> list[Block]:
+    """The lines in as few sections as they fit in, none cut in two."""
+    texts: list[str] = []
+    for line in lines:
+        if texts and len(texts[-1]) + 1 + len(line) <= SECTION_LIMIT:
+            texts[-1] += f"\n{line}"
+        else:
+            texts.append(line)
+    return [section(text) for text in texts]
 
 
 def context(*texts: str) -> Block:
@@ -57,11 +63,12 @@ def actions(buttons: Sequence[Block]) -> Block:
 def button(
     label: str, action_id: str, value: str, *, confirm: dict[str, Any] | None = None, style: str | None = None
 ) -> Block:
+    """`value`: what the click says; `action_id` differs from that of every other button of the row."""
     element: Block = {
         "type": "button",
-        "text": {"type": "plain_text", "text": cut(label, 75)},
-        "action_id": action_id,
-        "value": value,
+        "text": {"type": "plain_text", "text": plain(label, 75)},
+        "action_id": cut(action_id, ACTION_ID_LIMIT),
+        "value": cut(value, VALUE_LIMIT),
     }
     if confirm is not None:
         element["confirm"] = confirm
@@ -71,10 +78,11 @@ def button(
 
 
 def confirmation(title: str, text: str, confirm: str, *, danger: bool = False) -> dict[str, Any]:
+    """A dialog before a button acts. What must not be cut stands at the beginning of `text`."""
     dialog: dict[str, Any] = {
-        "title": {"type": "plain_text", "text": cut(title, 100)},
-        "text": {"type": "plain_text", "text": cut(text, CONFIRM_LIMIT)},
-        "confirm": {"type": "plain_text", "text": cut(confirm, 30)},
+        "title": {"type": "plain_text", "text": plain(title, 100)},
+        "text": {"type": "plain_text", "text": plain(text, CONFIRM_LIMIT)},
+        "confirm": {"type": "plain_text", "text": plain(confirm, 30)},
         "deny": {"type": "plain_text", "text": "Cancel"},
     }
     if danger:

@@ -1,23 +1,51 @@
-"""An estimate as a message: the number first, the lines, what would be cheaper, and the notes."""
+"""An estimate as a message: the number first, the lines, what would be cheaper, whether it fits, and the notes."""
 
+from collections.abc import Sequence
+
+from bot.budgets.planned import Planned
 from bot.message import Block, Message
-from bot.money import usd
+from bot.money import percent, usd
 from bot.pricing.estimate import Estimate
-from bot.pricing.estimate_text import alternative_words, estimate_text, line_words, workload_line
+from bot.pricing.estimate_text import (
+    alternative_words,
+    estimate_text,
+    line_words,
+    routing_words,
+    shown_alternatives,
+    workload_line,
+)
+from bot.pricing.throughput_text import fit_lines
 from handlers.blocks.elements import context, section
+from handlers.blocks.outside import escape, shown
 
 
-def estimate_message(estimate: Estimate) -> Message:
-    """Blocks with the terminal's text as their twin."""
+def estimate_message(estimate: Estimate, more: Sequence[str]) -> Message:
+    """Blocks with the terminal's text as their twin. `more`: lines (mrkdwn) about budgets and what was kept."""
+    routing = routing_words(estimate)
+    lead = [f"*{usd(estimate.monthly_usd)} a month*", escape(workload_line(estimate.workload))]
+    lead += [] if routing is None else [escape(routing)]
+    lead.append(escape(estimate.recommendation))
     lines = []
     for line in estimate.lines:
-        kind, tokens, price, dollars = line_words(line)
+        kind, tokens, price, dollars = line_words(line, estimate)
         lines.append(f"• {kind}: {tokens} tokens × {price} per million = {dollars}")
-    others = [f"• {alternative_words(other, estimate)}" for other in estimate.alternatives]
+    others = [f"• {alternative_words(other, estimate)}" for other in shown_alternatives(estimate)]
     blocks: list[Block] = [
-        section(f"*{usd(estimate.monthly_usd)} a month*\n{workload_line(estimate)}"),
-        section("\n".join(lines)),
-        section("*Otherwise*\n" + "\n".join(others)),
-        context("\n".join(estimate.notes)),
+        section("\n".join(lead)),
+        section(escape("\n".join(lines)) or "Without tokens there is nothing to pay for."),
+        section(escape("\n".join(["*Otherwise*", *others]))),
+        *([section("\n".join(["*Budgets with it*", *more]))] if more else []),
+        context(escape("\n".join(fit_lines(estimate.fit)))),
+        context(escape("\n".join(estimate.notes))),
     ]
-    return Message(estimate_text(estimate), blocks)
+    return Message("\n\n".join([escape(estimate_text(estimate)), *(["\n".join(more)] if more else [])]), blocks)
+
+
+def planned_line(plan: Planned) -> str:
+    """`search: pace $80.00 + $35.00 = $115.00, 115% of $100.00`."""
+    name, limit = shown(plan.budget), usd(plan.limit_usd)
+    added = f"{usd(plan.added_usd)} ({percent(plan.added_usd, plan.limit_usd)} of {limit})"
+    if plan.total_usd is None or plan.pace_usd is None:
+        return f"Budget {name}: {added} more; its pace is not known yet."
+    share = percent(plan.total_usd, plan.limit_usd)
+    return f"Budget {name}: {added} more; pace {usd(plan.pace_usd)} → {usd(plan.total_usd)}, {share} of {limit}."

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from bot.message import Message
-from handlers.blocks.elements import escape, section
+from handlers.blocks.elements import sections
+from handlers.blocks.outside import code, escape
 
 
 def help_message(
@@ -13,6 +14,6 @@ def help_message(
     lines = []
     if unknown is not None:
         hint = f": did you mean `{command} {nearest}`?" if nearest else "."
-        lines.append(f"`{escape(unknown)}` is not a command of mine{hint}")
+        lines.append(f"{code(unknown)} is not a command of mine{hint}")
     lines += [f"`{command} {escape(usage)}`: {escape(meaning)}" for usage, meaning in rows]
-    return Message("\n".join(lines), [section("\n".join(lines))])
+    return Message("\n".join(lines), sections(lines))

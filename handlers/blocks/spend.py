@@ -1,13 +1,18 @@
 """Lines about spend that alerts, status and announcements have in common. Each line serves text and blocks alike."""
 
-from decimal import Decimal
+from collections.abc import Sequence
+from datetime import datetime
 
 from bot.alerts.facts import MoverFacts, SavingFacts, SpendFacts
 from bot.message import Block
 from bot.money import usd
-from handlers.blocks.elements import button, confirmation, escape, moment
+from handlers.blocks.elements import button, confirmation, moment
+from handlers.blocks.outside import NAME_LIMIT, names, plain, shown
 
 SWITCH_ACTION = "fallback_switch"
+
+MOST_WAYS_OUT = 6
+"""Modes that a message names; the chain alone has two."""
 
 
 def amount(spend: SpendFacts) -> str:
@@ -15,8 +20,14 @@ def amount(spend: SpendFacts) -> str:
     return f"at least {usd(spend.spent_usd)}" if spend.at_least else usd(spend.spent_usd)
 
 
-def period_end(spend: SpendFacts) -> str:
-    return moment(spend.ends_at)
+def is_over(spend: SpendFacts, at: datetime) -> bool:
+    """Whether the period had ended at this moment."""
+    return spend.ends_at <= at
+
+
+def over_line(spend: SpendFacts) -> str:
+    """Instead of the pace, once there is nothing left to come."""
+    return f"The period {shown(spend.period)} is over: it ended {moment(spend.ends_at)}."
 
 
 def parts_line(spend: SpendFacts) -> str:
@@ -33,15 +44,16 @@ def parts_line(spend: SpendFacts) -> str:
 
 def pace_line(spend: SpendFacts) -> str:
     """Where the last 24 hours lead."""
+    end = moment(spend.ends_at)
     if spend.pace_usd is None:
-        return f"Pace: not known yet, since there are less than 6 hours of data. The period ends {period_end(spend)}."
-    return f"Pace: {usd(spend.pace_usd)} by {period_end(spend)} if the last 24 hours go on."
+        return f"Pace: not known yet, since there are less than 6 hours of data. The period ends {end}."
+    return f"Pace: {usd(spend.pace_usd)} by {end} if the last 24 hours go on."
 
 
 def mover_line(mover: MoverFacts) -> str:
-    """`claude-opus-4-8 · search · key ingest-2: $41.00 in 24 h, before $9.00`."""
-    who = f"{escape(mover.model)} · {escape(mover.workspace)}"
-    who += f" · key {escape(mover.key)}" if mover.key else " · no key"
+    """`claude-opus-4-8 · search · key ingest-2: $41.00 in 24 h, the 24 h before $9.00`."""
+    who = f"{shown(mover.model)} · {shown(mover.workspace)}"
+    who += " · no key" if mover.key is None else f" · key {shown(mover.key)}"
     before = "new" if mover.before_usd is None else f"the 24 h before {usd(mover.before_usd)}"
     return f"{who}: {usd(mover.usd)} in 24 h, {before}"
 
@@ -56,28 +68,37 @@ def saving_clause(saving: SavingFacts) -> str:
 
 
 def saving_line(saving: SavingFacts) -> str:
-    return f"{saving.mode} (at most {escape(saving.model)}) {saving_clause(saving)}"
+    """`degraded (at most claude-sonnet-5-5) saves about $120.00 by the end of the period`."""
+    return f"{shown(saving.mode)} (at most {shown(saving.model)}) {saving_clause(saving)}"
 
 
-def assumed_line(spend: SpendFacts) -> str | None:
-    """The loud word about models that no price is known for."""
-    if not spend.assumed:
-        return None
-    models = ", ".join(escape(model) for model in spend.assumed)
-    return f"Unknown price: {models} is not in the rate card and is counted at the dearest rate known for its family."
+def ways_out(savings: Sequence[SavingFacts], mode: str) -> list[SavingFacts]:
+    """The modes to choose from while `mode` is in force."""
+    return [saving for saving in savings if saving.mode != mode][:MOST_WAYS_OUT]
 
 
-def at_least_line(spend: SpendFacts) -> str | None:
-    if not spend.at_least:
-        return None
-    return "At least: Haiku 5.5 costs five times as much for prompts over 100,000 tokens, which sums do not show."
+def warning_lines(spend: SpendFacts) -> list[str]:
+    """What makes the sum less exact than it looks, loudly."""
+    lines = []
+    if spend.assumed:
+        verb = "is" if len(spend.assumed) == 1 else "are"
+        lines.append(
+            f"Unknown price: {names(spend.assumed)} {verb} not in the rate card and {verb} counted at the dearest rate "
+            "known for the family, or of all models where the family is unknown."
+        )
+    if spend.at_least:
+        lines.append(
+            "At least: Haiku 5.5 costs five times as much for prompts over 100,000 tokens, and a fast mode may have a "
+            "price of its own, which sums do not show."
+        )
+    return lines
 
 
 def switch_button(saving: SavingFacts) -> Block:
     """A button that switches to a mode, behind a dialog that states the saving."""
     dialog = confirmation(
-        f"Switch to fallback mode {saving.mode}?",
-        f"Services may then use at most {saving.model}. This {saving_clause(saving)}. "
+        f"Switch to fallback mode {plain(saving.mode, NAME_LIMIT)}?",
+        f"This {saving_clause(saving)}. Services may then use at most {plain(saving.model, NAME_LIMIT)}. "
         "Running processes follow when they restart or reload their environment.",
         f"Switch to {saving.mode}",
         danger=True,
@@ -87,6 +108,6 @@ def switch_button(saving: SavingFacts) -> Block:
     )
 
 
-def worthwhile(savings: tuple[SavingFacts, ...]) -> list[SavingFacts]:
+def worthwhile(savings: Sequence[SavingFacts]) -> list[SavingFacts]:
     """The modes that would save something."""
-    return [saving for saving in savings if saving.usd > Decimal(0)]
+    return [saving for saving in savings if saving.usd > 0]

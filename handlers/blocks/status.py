@@ -1,18 +1,24 @@
 """`/claude-cost status`: every budget, the mode, and how old it all is."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
+from decimal import Decimal
 
 from bot.alerts.facts import SpendFacts
 from bot.fallback.service import ModeState
 from bot.message import Block, Message
 from bot.money import percent, usd
-from bot.usage.age import DataState, is_stale
-from handlers.blocks.elements import context, escape, moment, section
+from bot.usage.age import DataState
+from handlers.blocks.age import age_line
+from handlers.blocks.elements import SECTION_LIMIT, context, moment, section
 from handlers.blocks.fallback import mode_line
-from handlers.blocks.spend import amount, assumed_line, at_least_line, mover_line, pace_line, parts_line
+from handlers.blocks.outside import sentence, shown
+from handlers.blocks.spend import amount, is_over, mover_line, over_line, pace_line, parts_line, warning_lines
 
 BAR_CELLS = 20
+
+FULL_ROOM = 7500
+"""Characters for budgets told in full; Slack was seen to refuse messages of some 13,200 in all."""
 
 
 def status_message(
@@ -23,59 +29,85 @@ def status_message(
     now: datetime,
     poll_seconds: int,
 ) -> Message:
-    """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are."""
-    age = _age_lines(data, now, poll_seconds)
-    lines = []
-    blocks: list[Block] = []
-    for spend in spends:
-        part = _budget_lines(spend)
-        lines += part
-        blocks.append(section("\n".join([f"*{part[0]}*", *part[1:]])))
+    """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
+
+    Where the budgets are too many for one message, the later ones have one line each, the nearest to its limit first.
+    """
+    age = age_line(data, now, poll_seconds)
+    closing = [mode_line(mode), *_problems(data, mode, delivery_error)]
     if not spends:
-        blocks.append(section(f"*{age[0]}*"))
-    closing = [mode_line(mode), *(age if spends else age[1:])]
-    if mode.write_error is not None:
-        closing.append(escape(mode.write_error))
-    if delivery_error is not None:
-        closing.append(f"Alerts are waiting: {escape(delivery_error)}")
+        return Message("\n".join([age, *closing]), [section(f"*{age}*"), context("\n".join(closing))])
+    in_full, in_short = _divided([_budget_lines(spend, now) for spend in spends], spends)
+    blocks: list[Block] = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in in_full]
+    if in_short:
+        blocks.append(section("\n".join(in_short)))
+    closing.insert(1, age)
     blocks.append(context("\n".join(closing)))
-    return Message("\n".join([*lines, *([] if spends else age[:1]), *closing]), blocks)
+    return Message("\n".join([line for lines in in_full for line in lines] + in_short + closing), blocks)
 
 
-def _budget_lines(spend: SpendFacts) -> list[str]:
-    limits = [
+def _divided(parts: list[list[str]], spends: Sequence[SpendFacts]) -> tuple[list[list[str]], list[str]]:
+    room, fit = FULL_ROOM, 0
+    for lines in parts:
+        room -= sum(len(line) + 1 for line in lines)
+        if room < 0:
+            break
+        fit += 1
+    short: list[str] = []
+    room = SECTION_LIMIT - 50
+    rest = sorted(spends[fit:], key=_share, reverse=True)
+    for spend in rest:
+        line = f"• {_headline(spend)} {_limits(spend)}"
+        room -= len(line) + 1
+        if room < 0:
+            short.append(f"and {len(rest) - len(short)} more budgets, further from their limits.")
+            break
+        short.append(line)
+    return parts[:fit], short
+
+
+def _share(spend: SpendFacts) -> Decimal:
+    limit = spend.hard_usd or spend.soft_usd
+    return Decimal(0) if limit is None else spend.spent_usd / limit
+
+
+def _headline(spend: SpendFacts) -> str:
+    return f"{amount(spend)} in {shown(spend.period)}: budget {shown(spend.budget)}, {shown(spend.scope)}"
+
+
+def _limits(spend: SpendFacts) -> str:
+    limits = (("soft", spend.soft_usd), ("hard", spend.hard_usd))
+    return ", ".join(
         f"{level} limit {usd(limit)} ({percent(spend.spent_usd, limit)})"
-        for level, limit in (("soft", spend.soft_usd), ("hard", spend.hard_usd))
+        for level, limit in limits
         if limit is not None
-    ]
+    )
+
+
+def _budget_lines(spend: SpendFacts, now: datetime) -> list[str]:
+    lines = [_headline(spend)]
     highest = spend.hard_usd or spend.soft_usd
-    lines = [f"{amount(spend)} in {spend.period}: budget {escape(spend.budget)}, {escape(spend.scope)}"]
     if highest is not None:
-        full = min(BAR_CELLS, int(spend.spent_usd * BAR_CELLS / highest))
-        lines.append(f"`{'█' * full}{'░' * (BAR_CELLS - full)}` " + ", ".join(limits))
-    lines += [f"{parts_line(spend)}.", pace_line(spend)]
-    lines += [f"• {mover_line(mover)}" for mover in spend.movers]
-    return lines + [line for line in (assumed_line(spend), at_least_line(spend)) if line is not None]
-
-
-def _age_lines(data: DataState, now: datetime, poll_seconds: int) -> list[str]:
-    lines = []
-    if data.as_of is None:
-        lines.append("No data yet: the first poll has not succeeded.")
+        full = min(BAR_CELLS, max(0, int(spend.spent_usd * BAR_CELLS / highest)))
+        lines.append(f"`{'█' * full}{'░' * (BAR_CELLS - full)}` {_limits(spend)}")
+    lines.append(f"{parts_line(spend)}.")
+    if is_over(spend, now):
+        lines.append(f"{over_line(spend)} Of the new one nothing is known yet.")
     else:
-        age = f"Data as of {moment(data.as_of)} ({_ago(now - data.as_of)} old), from Anthropic's {data.source} API"
-        stale = is_stale(data.as_of, now, poll_seconds)
-        lines.append(f"STALE. {age}." if stale else f"{age}.")
+        lines.append(pace_line(spend))
+    lines += [f"• {mover_line(mover)}" for mover in spend.movers]
+    return lines + warning_lines(spend)
+
+
+def _problems(data: DataState, mode: ModeState, delivery_error: str | None) -> list[str]:
+    lines = []
     if data.error is not None:
         since = "" if data.error_since is None else f" since {moment(data.error_since)}"
-        lines.append(f"Polling fails{since}: {escape(data.error)}")
+        lines.append(f"Polling fails{since}: {sentence(data.error)}")
     if data.billed_error is not None:
-        lines.append(f"No cost report, so all days are computed: {escape(data.billed_error)}")
+        lines.append(f"The cost report cannot be read, so newer days are computed: {sentence(data.billed_error)}")
+    if mode.write_error is not None:
+        lines.append(sentence(mode.write_error))
+    if delivery_error is not None:
+        lines.append(f"Alerts are waiting: {sentence(delivery_error)}")
     return lines
-
-
-def _ago(age: timedelta) -> str:
-    minutes = max(0, int(age.total_seconds() // 60))
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"

@@ -15,12 +15,15 @@ import pytest
 from bot.app import Bot, bot_from
 from bot.clock import Clock, system_clock
 from bot.pricing.tokens import TokenCounts
+from bot.sandbox.anthropic_limits import LimitBook, serve_rate_limits
+from bot.sandbox.anthropic_messages import add_token_count
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook, UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, Message
 from bot.settings import Need, load_settings
+from bot.slack_connection import SocketMode
 
 SOFT, HARD = Decimal(100), Decimal(200)
 OPUS = "claude-opus-4-8"
@@ -44,6 +47,7 @@ class World:
     clock: Clock
     slack: SlackSandbox
     anthropic: AnthropicSandbox
+    limits: LimitBook
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
 
@@ -113,19 +117,32 @@ class World:
         async with bot_from(load_settings(environ, Need.RUN), self.clock) as bot:
             yield bot
 
+    @asynccontextmanager
+    async def connected_bot(self, **changes: str) -> AsyncIterator[Bot]:
+        """The bot in this process, connected to Slack; it polls when the test says so."""
+        async with self.bot(**changes) as bot:
+            socket = SocketMode(bot.slack, APP_TOKEN)
+            await socket.connect_async()  # type: ignore[no-untyped-call]
+            try:
+                await self.slack.wait_connected()
+                yield bot
+            finally:
+                await socket.close_async()  # type: ignore[no-untyped-call]
+
 
 @asynccontextmanager
 async def world_at(clock: Clock, folder: Path) -> AsyncIterator[World]:
     """A world whose Anthropic shows usage at once; `clock` is Anthropic's, Slack has the machine's."""
     book = UsageBook()
     keys: dict[str, tuple[str, str | None]] = {"apikey_1": ("ingest", "wrkspc_1"), "apikey_2": ("answers", None)}
-    async with (
-        SlackSandbox(system_clock) as slack,
-        AnthropicSandbox(clock, book, workspaces={"wrkspc_1": "Search"}, keys=keys) as anthropic,
-    ):
+    anthropic = AnthropicSandbox(clock, book, workspaces={"wrkspc_1": "Search"}, keys=keys)
+    limits = LimitBook()
+    add_token_count(anthropic.app)
+    serve_rate_limits(anthropic, limits)
+    async with SlackSandbox(system_clock) as slack, anthropic:
         anthropic.delay = timedelta(0)
         anthropic.analytics_behind = timedelta(0)
-        world = World(clock, slack, anthropic, folder)
+        world = World(clock, slack, anthropic, limits, folder)
         world.environ = {
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_APP_TOKEN": APP_TOKEN,

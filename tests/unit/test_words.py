@@ -56,7 +56,9 @@ def test_many_spellings_mean_the_same_workload(words: str) -> None:
     ],
 )
 def test_a_bare_family_is_its_newest_model_and_a_version_is_that_version(word: str, model_id: str) -> None:
-    assert parse_workload(f"{word} requests=1 in=1 out=1", CARD).model.id == model_id
+    model = parse_workload(f"{word} requests=1 in=1 out=1", CARD).model
+    assert model is not None
+    assert model.id == model_id
 
 
 def test_a_hit_rate_is_a_share_or_a_percentage() -> None:

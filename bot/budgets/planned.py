@@ -1,0 +1,55 @@
+"""What a planned workload would do to the budgets: where each would end with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from bot.alerts.facts import SpendFacts
+from bot.budgets.budget import Budget, ScopeKind
+from bot.budgets.period import PeriodKind
+from bot.budgets.spend import same_model
+from bot.pricing.card import RateCard
+
+DAYS_OF = {PeriodKind.DAY: 1, PeriodKind.WEEK: 7, PeriodKind.MONTH: 30}
+"""An estimate's month has 30 days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One budget with the workload added, for a whole period, in USD. `pace_usd` is None where none is known yet."""
+
+    budget: str
+    added_usd: Decimal
+    pace_usd: Decimal | None
+    limit_usd: Decimal
+
+    @property
+    def total_usd(self) -> Decimal | None:
+        """Pace and workload together."""
+        return None if self.pace_usd is None else self.pace_usd + self.added_usd
+
+
+def planned(
+    budgets: Sequence[Budget], spends: Sequence[SpendFacts], monthly_usd: Mapping[str, Decimal], card: RateCard
+) -> tuple[Planned, ...]:
+    """The budgets that a workload would touch. `monthly_usd`: what it costs on each model id.
+
+    Which workspace and key it will use is not known yet, so budgets of those are left out.
+    """
+    by_name = {spend.budget: spend for spend in spends}
+    found = []
+    for budget in budgets:
+        monthly = sum((usd for model, usd in monthly_usd.items() if _touches(budget, model, card)), Decimal(0))
+        limit = budget.hard_usd or budget.soft_usd
+        spend = by_name.get(budget.name)
+        if monthly and limit is not None and spend is not None:
+            added = monthly * DAYS_OF[budget.period] / DAYS_OF[PeriodKind.MONTH]
+            found.append(Planned(budget.name, added, spend.pace_usd, limit))
+    return tuple(found)
+
+
+def _touches(budget: Budget, model_id: str, card: RateCard) -> bool:
+    scope = budget.scope
+    if scope.kind is ScopeKind.MODEL:
+        return same_model(scope.value or "", model_id, card)
+    return scope.kind is ScopeKind.ORGANIZATION

@@ -1,0 +1,199 @@
+"""`/claude-cost estimate`: typed words, the form, what was kept, and sharing a result with the channel."""
+
+import asyncio
+import difflib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.budgets.planned import planned
+from bot.in_flight import InFlight
+from bot.message import Message
+from bot.pricing.estimate import Estimate, estimate
+from bot.pricing.text_tokens import Text, language_of
+from bot.pricing.words import EXAMPLE, WordsError, parse_workload, words_of
+from bot.pricing.workload import Workload
+from bot.services import Services
+from bot.store.estimates import KeptEstimate
+from handlers.blocks.age import with_age
+from handlers.blocks.elements import actions, section
+from handlers.blocks.estimate import estimate_message, planned_line
+from handlers.blocks.estimate_form import (
+    FORM,
+    PROMPT,
+    SHARE_ACTION,
+    Context,
+    counting_view,
+    field_of,
+    filled,
+    form,
+    result_view,
+    share_button,
+    unpacked,
+    words_from,
+)
+from handlers.blocks.kept_estimates import dropped, kept_line, kept_list, kept_message
+from handlers.blocks.outside import code, mention, sentence
+from handlers.replies import reply, say_to_channel
+
+log = logging.getLogger(__name__)
+
+KEPT_ACTIONS = ("list", "show", "drop")
+
+
+async def estimate_command(services: Services, user: str, words: str) -> Message:
+    """`estimate WORDS…`, `estimate list`, `estimate show NAME`, `estimate drop NAME`."""
+    first, *rest = words.lower().split()
+    if first in KEPT_ACTIONS and (first == "list") == (not rest) and len(rest) < 2:
+        return await asyncio.to_thread(_kept, services, first, *rest)
+    try:
+        workload = parse_workload(words, services.card)
+    except WordsError as error:
+        return _priced(services, sentence(str(error)))
+    result = await _estimated(services, workload)
+    lines = await asyncio.to_thread(_after, services, user, result)
+    message = estimate_message(result, lines)
+    return Message(message.text, [*message.blocks, actions([share_button(words_of(replace(workload, name=None)))])])
+
+
+def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
+    """Listen to the form and to the button that shares."""
+
+    async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        async with in_flight.work():
+            await _submitted(services, ack, body["view"], body["user"]["id"], client)
+
+    async def on_share(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
+        await ack()
+        async with in_flight.work():
+            if (view := body.get("view")) is not None:
+                respond = AsyncRespond(response_url=unpacked(view["private_metadata"]).response_url)
+            await _share(services, body["user"]["id"], action["value"], respond)
+
+    app.view(FORM)(on_submit)
+    app.action(SHARE_ACTION)(on_share)
+
+
+async def open_form(
+    services: Services, user: str, trigger_id: str, response_url: str, client: AsyncWebClient, respond: AsyncRespond
+) -> None:
+    """Open the form, filled in with the person's last estimate."""
+    last = await asyncio.to_thread(_last, services, user)
+    try:
+        await client.views_open(trigger_id=trigger_id, view=form(services.card, last, Context(response_url)))
+    except SlackApiError as error:
+        log.warning("the form was not opened: %s", error.response.get("error"))
+        text = f"The form could not be opened. Type the workload, as in `estimate {EXAMPLE}`."
+        await reply(respond, _priced(services, text))
+
+
+async def _submitted(
+    services: Services, ack: AsyncAck, view: dict[str, Any], user: str, client: AsyncWebClient
+) -> None:
+    carried, values = unpacked(view["private_metadata"]), filled(view["state"])
+    prompt = values.pop(PROMPT, None)
+    if prompt is not None and "in" in values:
+        await ack(response_action="errors", errors={PROMPT: "Give input tokens or a prompt, not both."})
+        return
+    stand_in = {} if prompt is None else {"in": str(len(prompt))}
+    try:
+        workload = parse_workload(words_from(values | stand_in), services.card)
+    except WordsError as error:
+        await ack(response_action="errors", errors={field_of(error.key): str(error)[:300]})
+        return
+    if prompt is None:
+        result = await _estimated(services, workload)
+        lines = await asyncio.to_thread(_after, services, user, result)
+        await ack(response_action="update", view=result_view(result, lines, words_of(workload), carried))
+        return
+    # Counting takes longer than Slack waits for an answer.
+    await ack(response_action="update", view=counting_view(carried))
+    result = await _estimated(services, await _with_prompt(services, workload, prompt))
+    lines = await asyncio.to_thread(_after, services, user, result)
+    await client.views_update(view_id=view["id"], view=result_view(result, lines, words_of(result.workload), carried))
+
+
+async def _with_prompt(services: Services, workload: Workload, prompt: str) -> Workload:
+    models = [route.model for route in workload.routes]
+    models += [services.card.newest(family) for family in services.card.families()]
+    counts = await services.counter.count(prompt, dict.fromkeys(model.id for model in models))
+    if all(route.model.id in counts for route in workload.routes):
+        return replace(workload, input_tokens=counts[models[0].id], counted=tuple(counts.items()))
+    return replace(workload, input_tokens=0, text=Text(len(prompt), language_of(prompt)))
+
+
+async def _estimated(services: Services, workload: Workload) -> Estimate:
+    measured = await services.rate_limits.measured()
+    return await asyncio.to_thread(estimate, workload, services.card, _today(services), measured)
+
+
+async def _share(services: Services, user: str, words: str, respond: AsyncRespond) -> None:
+    try:
+        workload = parse_workload(words, services.card)
+    except WordsError as error:
+        await reply(respond, _priced(services, sentence(str(error))))
+        return
+    result = await _estimated(services, workload)
+    message = estimate_message(result, ())
+    who = f"{mention(user)} estimated {code(words, 400)}"
+    await say_to_channel(respond, Message(f"{who}\n{message.text}", [section(who), *message.blocks]))
+
+
+def _after(services: Services, user: str, result: Estimate) -> tuple[str, ...]:
+    """What else there is to say about an estimate, once it is remembered and, if it has a name, kept."""
+    workload = result.workload
+    services.estimates.remember(user, words_of(replace(workload, name=None)))
+    monthly = {route.model.id: result.usd_on(route.model) for route in workload.routes}
+    review = services.review
+    lines = [planned_line(p) for p in planned(review.budgets, review.spend(services.clock()), monthly, services.card)]
+    if workload.name is not None:
+        kept = KeptEstimate(
+            name=workload.name,
+            words=words_of(replace(workload, name=None)),
+            monthly_usd=result.monthly_usd,
+            rates_checked=result.rates_checked,
+            kept_by=user,
+            kept_at=services.clock(),
+        )
+        lines.append(kept_line(kept, services.estimates.keep(kept)))
+    return tuple(lines)
+
+
+def _kept(services: Services, action: str, name: str = "") -> Message:
+    store = services.estimates
+    if action == "list":
+        return _priced(services, kept_list(store.all()))
+    kept = store.find(name)
+    if kept is None:
+        near = difflib.get_close_matches(name, [other.name for other in store.all()], n=1)
+        hint = f": did you mean {code(near[0])}?" if near else "; `estimate list` shows what is."
+        return _priced(services, f"No estimate is kept as {code(name)}{hint}")
+    if action == "drop":
+        store.drop(name)
+        return _priced(services, dropped(kept))
+    return kept_message(kept, estimate(parse_workload(kept.words, services.card), services.card, _today(services)))
+
+
+def _last(services: Services, user: str) -> Workload | None:
+    words = services.estimates.last_words(user)
+    try:
+        return None if words is None else parse_workload(words, services.card)
+    except WordsError:
+        # Words of an older version may not be understood any more; the form is then empty.
+        return None
+
+
+def _priced(services: Services, text: str | Sequence[str]) -> Message:
+    lines = text if isinstance(text, str) else "\n".join(text)
+    checked = f"List prices checked on {services.card.checked_on.isoformat()}."
+    return with_age(Message(lines, [section(lines)]), checked)
+
+
+def _today(services: Services) -> date:
+    return services.clock().date()

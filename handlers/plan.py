@@ -1,0 +1,42 @@
+"""`/claude-cost plan`: a subscription against the API for a given use."""
+
+import asyncio
+import re
+
+from bot.message import Message
+from bot.pricing.estimate import estimate
+from bot.pricing.estimate_text import workload_line
+from bot.pricing.plans import compare_plans, plan_lines
+from bot.pricing.word_values import WordsError, whole_number
+from bot.pricing.words import parse_workload
+from bot.services import Services
+from handlers.blocks.age import with_age
+from handlers.blocks.elements import section
+from handlers.blocks.outside import escape, sentence
+
+MOST_SEATS = 10_000
+
+_SEATS = re.compile(r"(?i)\bseats\s*=\s*(\S+)")
+
+
+async def plan_command(services: Services, words: str) -> Message:
+    """`plan WORDS… [seats=N]`: the words of an estimate, and how many people would have a seat (1 when left out)."""
+    try:
+        text = await asyncio.to_thread(_compared, services, words)
+    except WordsError as error:
+        text = sentence(str(error))
+    checked = f"List prices checked on {services.card.checked_on.isoformat()}."
+    return with_age(Message(text, [section(text)]), checked)
+
+
+def _compared(services: Services, words: str) -> str:
+    seats = 1
+    if (given := _SEATS.search(words)) is not None:
+        seats = whole_number("seats", given[1].lower(), "seats=5")
+        if not 1 <= seats <= MOST_SEATS:
+            raise WordsError(f"seats={given[1]} is no team: write 1 to {MOST_SEATS}.", "seats")
+    workload = parse_workload(_SEATS.sub(" ", words), services.card)
+    today = services.clock().date()
+    result = estimate(workload, services.card, today)
+    comparison = compare_plans(result.monthly_usd, seats, workload.routes[0].model, services.card, today)
+    return escape("\n".join([f"{workload_line(workload)}:", *plan_lines(comparison)]))

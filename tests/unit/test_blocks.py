@@ -1,0 +1,738 @@
+"""What people read: every message fits into Slack, says all of it in words too, and lets nothing in from outside."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.alerts.facts import AlertFacts, ModeFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.budgets.budget import Level
+from bot.budgets.decide import Reason, Status
+from bot.fallback.modes import Mode
+from bot.fallback.service import ModeState
+from bot.message import Block, Message
+from bot.money import percent, usd
+from bot.pricing.card import load_rate_card
+from bot.pricing.estimate import estimate
+from bot.pricing.words import parse_workload
+from bot.sandbox.block_limits import problems, text_length
+from bot.usage.age import DataState
+from handlers.blocks.age import NO_DATA, age_line, with_age
+from handlers.blocks.alert import NOTHING_STOPPED, alert_message
+from handlers.blocks.elements import sections
+from handlers.blocks.estimate import estimate_message
+from handlers.blocks.fallback import already, announcement, mode_status, switched
+from handlers.blocks.help import help_message
+from handlers.blocks.outside import code, cut, escape, mention, names, plain, sentence, shown
+from handlers.blocks.spend import SWITCH_ACTION, switch_button
+from handlers.blocks.status import status_message
+
+CARD = load_rate_card()
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+AS_OF = NOW - timedelta(minutes=5)
+LINK = "https://team.slack.com/archives/C0ALERTS/p1794398400000000"
+
+LONGEST_EDIT = 4_000
+"""Characters of `text` that an edit may have (docs.slack.dev, chat.update)."""
+
+MOST_TEXT = 13_200
+"""Characters of all blocks together at which Slack was seen to refuse a message."""
+
+HOSTILE = [
+    "<!channel>",
+    "<@U0ADMIN> <#C0ALERTS> <!here|here>",
+    "<https://example.com|click>",
+    "&lt;!channel&gt;",
+    "`code` *bold* _italic_ ~struck~",
+    "line one\nline two\r\n\tline three",
+    "right\u202eto\u202cleft\x00\x07",
+    "👩\u200d💻🎉" * 40,
+    "x" * 2_000,
+    "<" * 2_000,
+    "&" * 2_000,
+    "<!channel>" * 200,
+    "\u200b \n",
+    "",
+]
+hostile = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=200))
+modes = hostile.filter(bool)
+"""Settings let no mode be without a name."""
+
+
+def mover(model: str = "claude-opus-4-8", workspace: str = "Search", key: str | None = "ingest") -> MoverFacts:
+    return MoverFacts(model=model, workspace=workspace, key=key, usd=Decimal("41.27"), before_usd=Decimal("9.13"))
+
+
+def saving(mode: str = "degraded", model: str = "claude-sonnet-5-5", amount: str = "128.45") -> SavingFacts:
+    return SavingFacts(mode=mode, model=model, usd=Decimal(amount))
+
+
+SPEND = SpendFacts(
+    budget="default",
+    scope="organization",
+    soft_usd=Decimal(400),
+    hard_usd=Decimal(600),
+    period="2026-11",
+    ends_at=datetime(2026, 12, 1, tzinfo=UTC),
+    spent_usd=Decimal("412.50"),
+    billed_usd=Decimal("300.25"),
+    billed_days=17,
+    computed_usd=Decimal("111.75"),
+    report_only_usd=Decimal("0.50"),
+    at_least=False,
+    assumed=(),
+    pace_usd=Decimal("700.11"),
+    movers=(mover(), mover("claude-haiku-5-5", "default", None)),
+    savings=(saving(), saving("minimal", "claude-haiku-5-5", "201.02")),
+    as_of=AS_OF,
+)
+
+
+def with_spend(**changes: Any) -> SpendFacts:
+    return SPEND.model_copy(update=changes)
+
+
+def alert(
+    level: Level = Level.SOFT,
+    status: Status = Status.OPEN,
+    reason: Reason = Reason.CROSSED,
+    spend: SpendFacts = SPEND,
+    mode: str = "normal",
+    decided_at: datetime = NOW,
+) -> AlertFacts:
+    limit = spend.soft_usd if level is Level.SOFT else spend.hard_usd
+    return AlertFacts(
+        level=level,
+        limit_usd=limit or Decimal(1),
+        status=status,
+        reason=reason,
+        decided_at=decided_at,
+        mode=mode,
+        spend=spend,
+    )
+
+
+def state(mode: str = "degraded", **changes: Any) -> ModeState:
+    variables = {"CLAUDE_FALLBACK_MODE": mode, "CLAUDE_MODEL": "claude-sonnet-5-5"}
+    known = ModeState(Mode(mode, variables), NOW, "U0ADMIN", "too dear", NOW, None, ())
+    return replace(known, **changes)
+
+
+def mode_facts(**changes: Any) -> ModeFacts:
+    facts = ModeFacts(
+        mode="degraded",
+        previous="normal",
+        by="U0ADMIN",
+        reason="too dear",
+        changed_at=NOW,
+        savings=SPEND.savings,
+        as_of=AS_OF,
+    )
+    return facts.model_copy(update=changes)
+
+
+def texts(value: Any, kind: str) -> Iterator[str]:
+    """Every text of this kind, dialogs included."""
+    if isinstance(value, list):
+        for item in value:
+            yield from texts(item, kind)
+    elif isinstance(value, dict):
+        if value.get("type") == kind and isinstance(value.get("text"), str):
+            yield value["text"]
+        for item in value.values():
+            yield from texts(item, kind)
+
+
+def buttons(message: Message) -> list[Block]:
+    return [element for block in message.blocks if block["type"] == "actions" for element in block["elements"]]
+
+
+DATE = re.compile(r"<!date\^\d+\^\{date_short\} \{time\}\|([^<>|]+)>")
+OURS = re.compile(rf"<@U0ADMIN>|<{re.escape(LINK)}\|its message>")
+ESCAPED = re.compile(r"&(amp|lt|gt);")
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
+
+
+def numbers(text: str) -> set[str]:
+    """Every figure; where Slack shows a date in the reader's zone, that of UTC."""
+    return set(NUMBER.findall(DATE.sub(r"\1", text)))
+
+
+def check(message: Message, *, most_text: int = LONGEST_EDIT) -> None:
+    """What holds for every message."""
+    assert problems(message.blocks, "message") == []
+    assert text_length(message.blocks) < MOST_TEXT
+    assert 0 < len(message.text) <= most_text
+    for text in [message.text, *texts(message.blocks, "mrkdwn")]:
+        rest = OURS.sub("", DATE.sub("", text))
+        assert "<" not in rest, rest
+        assert ">" not in rest, rest
+        assert "&" not in ESCAPED.sub("", rest), rest
+    for text in texts(message.blocks, "plain_text"):
+        assert not {"<", ">", "\n"} & set(text), text
+    for block in message.blocks:
+        assert all(text.get("verbatim") for text in _mrkdwn(block))
+
+
+def _mrkdwn(block: Block) -> list[dict[str, Any]]:
+    found = [block["text"]] if "text" in block else block.get("elements", [])
+    return [text for text in found if text["type"] == "mrkdwn"]
+
+
+def check_twin(message: Message) -> None:
+    """Whoever sees only the text sees every figure of the blocks, their buttons and dialogs."""
+    shown_texts = [*texts(message.blocks, "mrkdwn"), *texts(message.blocks, "plain_text")]
+    assert set().union(*(numbers(text) for text in shown_texts)) <= numbers(message.text)
+
+
+# ---- values from outside
+
+
+@given(hostile, st.integers(10, 100))
+def test_a_value_from_outside_is_one_short_harmless_line(value: str, limit: int) -> None:
+    for line in (shown(value, limit), code(value, limit)):
+        assert "\n" not in line
+        assert not {"<", ">"} & set(line)
+        assert "&" not in ESCAPED.sub("", line)
+    assert 0 < len(shown(value, limit)) <= limit
+    assert code(value).count("`") == 2
+    assert 0 < len(plain(value, limit)) <= limit
+    assert not {"<", ">", "\n"} & set(plain(value, limit))
+
+
+@given(st.text(alphabet="abc &<>`*_-.é日🎉", min_size=1, max_size=8))
+def test_a_short_name_is_shown_as_it_is_but_for_the_escapes(value: str) -> None:
+    name = " ".join(value.split()) or "(no name)"
+    assert shown(value) == name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def test_an_escape_is_kept_whole_where_a_value_is_cut() -> None:
+    assert shown("ab&&&&", 12) == "ab&amp;…"
+    assert cut("ab&amp;cd", 6) == "ab…"
+    assert cut("ab&amp;cd", 9) == "ab&amp;cd"
+    assert escape("a & b < c > d") == "a &amp; b &lt; c &gt; d"
+
+
+def test_emoji_made_of_several_stay_in_one_piece() -> None:
+    assert shown("👩\u200d💻 team") == "👩\u200d💻 team"
+
+
+def test_only_an_id_becomes_a_mention() -> None:
+    assert mention("U0ADMIN") == "<@U0ADMIN>"
+    assert mention("U1> <!channel") == "U1&gt; &lt;!channel"
+    assert mention("auto") == "auto"
+
+
+def test_of_many_names_the_first_are_shown_and_the_rest_are_counted() -> None:
+    assert names(["a", "b"]) == "a, b"
+    assert names([str(index) for index in range(9)]) == "0, 1, 2, 3, 4 and 4 more"
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=1500), min_size=1, max_size=20))
+def test_lines_are_packed_into_sections_without_cutting_any(lines: list[str]) -> None:
+    blocks = sections(lines)
+    assert "\n".join(block["text"]["text"] for block in blocks) == "\n".join(lines)
+    assert problems(blocks, "message") == []
+
+
+# ---- alerts
+
+LEVELS_AND_STATUSES = [(level, status) for level in Level for status in Status if status is not Status.WATCHED]
+named_spends = st.builds(
+    with_spend,
+    spent_usd=st.decimals(-100, 10**9, places=2),
+    billed_days=st.integers(0, 31),
+    report_only_usd=st.sampled_from([Decimal(0), Decimal("0.003"), Decimal(7)]),
+    at_least=st.booleans(),
+    pace_usd=st.one_of(st.none(), st.decimals(0, 10**9, places=2)),
+    movers=st.lists(st.builds(mover, hostile, hostile, st.one_of(st.none(), hostile)), max_size=3).map(tuple),
+    savings=st.lists(
+        st.builds(saving, modes, hostile, st.sampled_from(["0", "12.34", "-5.5", "1234567.8", "0.001"])),
+        max_size=9,
+        unique_by=lambda saving: saving.mode,
+    ).map(tuple),
+    assumed=st.lists(hostile, max_size=8).map(tuple),
+    soft_usd=st.sampled_from([Decimal(400), Decimal("0.01")]),
+    hard_usd=st.sampled_from([None, Decimal(600), Decimal("99999999.99")]),
+)
+hostile_spends = st.builds(
+    lambda spend, budget, scope, period: spend.model_copy(update={"budget": budget, "scope": scope, "period": period}),
+    named_spends,
+    hostile,
+    hostile,
+    hostile,
+)
+alerts = st.builds(
+    lambda which, reason, spend, mode, over: alert(
+        which[0], which[1], reason, spend, mode, spend.ends_at + timedelta(hours=1) if over else NOW
+    ),
+    st.sampled_from(LEVELS_AND_STATUSES),
+    st.sampled_from(Reason),
+    hostile_spends,
+    st.one_of(st.just("normal"), hostile),
+    st.booleans(),
+)
+links = st.sampled_from([None, LINK])
+
+
+@settings(deadline=None)
+@given(alerts, links)
+def test_every_alert_fits_into_slack_and_lets_nothing_in_whatever_the_names(
+    facts: AlertFacts, link: str | None
+) -> None:
+    message = alert_message(facts, link)
+    check(message)
+    first = message.text.partition("\n")[0]
+    assert f"{facts.level.value} limit" in first
+    for figure in (
+        usd(facts.spend.spent_usd),
+        usd(facts.limit_usd),
+        percent(facts.spend.spent_usd, facts.limit_usd),
+    ):
+        assert figure in first
+
+
+plain_names = st.sampled_from(["claude-opus-4-8", "search", "ingest-2", "Team A"])
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(LEVELS_AND_STATUSES),
+    st.sampled_from(Reason),
+    named_spends,
+    st.lists(plain_names, max_size=3).map(tuple),
+    links,
+    st.booleans(),
+)
+def test_the_text_of_an_alert_has_every_figure_of_its_blocks(
+    level_status: tuple[Level, Status],
+    reason: Reason,
+    spend: SpendFacts,
+    assumed: tuple[str, ...],
+    link: str | None,
+    over: bool,
+) -> None:
+    spend = spend.model_copy(
+        update={
+            "assumed": assumed,
+            "movers": tuple(mover("claude-opus-4-8", "Search", None) for _ in spend.movers),
+            "savings": tuple(saving(f"mode-{index}", amount=str(s.usd)) for index, s in enumerate(spend.savings)),
+        }
+    )
+    decided_at = spend.ends_at if over else NOW
+    message = alert_message(alert(*level_status, reason, spend, "mode-1", decided_at), link)
+    check(message)
+    check_twin(message)
+
+
+@pytest.mark.parametrize(("level", "status"), LEVELS_AND_STATUSES)
+@pytest.mark.parametrize("reason", Reason)
+def test_a_soft_alert_never_says_hard_and_a_hard_one_ends_with_what_stops_requests(
+    level: Level, status: Status, reason: Reason
+) -> None:
+    for spend in (SPEND, with_spend(hard_usd=None), with_spend(at_least=True, assumed=("x-1",), pace_usd=None)):
+        message = alert_message(alert(level, status, reason, spend), LINK)
+        every = "\n".join([message.text, *texts(message.blocks, "mrkdwn"), *texts(message.blocks, "plain_text")])
+        if level is Level.SOFT:
+            assert "hard" not in every.lower()
+            assert NOTHING_STOPPED not in every
+        else:
+            assert message.text.endswith(NOTHING_STOPPED)
+            assert NOTHING_STOPPED in message.blocks[-1]["elements"][-1]["text"]
+        assert "data as of 20 Nov 11:55 UTC" in message.text
+
+
+@pytest.mark.parametrize(
+    ("facts", "first"),
+    [
+        (alert(), "$412.50 of $400.00 (103%): soft limit crossed, budget default"),
+        (alert(Level.HARD), "$412.50 of $600.00 (68%): hard limit crossed, budget default"),
+        (
+            alert(status=Status.SUPERSEDED),
+            "$412.50 of $400.00 (103%): soft limit crossed, superseded, budget default",
+        ),
+        (
+            alert(status=Status.RESOLVED),
+            "$412.50 of $400.00 (103%): soft limit resolved, spend is below it again, budget default",
+        ),
+        (
+            alert(status=Status.WITHDRAWN),
+            "$412.50 of $400.00 (103%): soft limit changed, this one is not in force any more, budget default",
+        ),
+        (
+            alert(reason=Reason.CROSSED_AGAIN),
+            "$412.50 of $400.00 (103%): soft limit crossed again, budget default",
+        ),
+        (
+            alert(spend=with_spend(at_least=True)),
+            "at least $412.50 of $400.00 (103%): soft limit crossed, budget default",
+        ),
+        (
+            alert(decided_at=SPEND.ends_at),
+            "$412.50 of $400.00 (103%): soft limit crossed, budget default (2026-11, which is over)",
+        ),
+    ],
+)
+def test_the_first_line_of_an_alert_says_it_all(facts: AlertFacts, first: str) -> None:
+    assert alert_message(facts, None).text.splitlines()[0] == first
+
+
+def test_an_open_alert_says_how_it_is_made_up_where_it_leads_and_what_the_ways_out_are() -> None:
+    message = alert_message(alert(Level.HARD), LINK)
+    assert message.text.splitlines()[1:-2] == [
+        "Period 2026-11, organization: $300.25 billed for 17 settled days + $111.75 computed from tokens and list "
+        "prices + $0.50 that only the cost report knows.",
+        f"The soft limit of $400.00 is passed too: <{LINK}|its message>.",
+        "Pace: $700.11 by 1 Dec 00:00 UTC if the last 24 hours go on.",
+        "• claude-opus-4-8 · Search · key ingest: $41.27 in 24 h, the 24 h before $9.13",
+        "• claude-haiku-5-5 · default · no key: $41.27 in 24 h, the 24 h before $9.13",
+        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $128.45 by the end of the period.",
+        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.02 by the end of the period.",
+    ]
+    assert [button["text"]["text"] for button in buttons(message)] == ["Switch to degraded", "Switch to minimal"]
+
+
+def test_the_mode_in_force_is_named_and_no_way_out_any_more() -> None:
+    message = alert_message(alert(mode="degraded"), None)
+    assert "Fallback mode degraded is on." in message.text
+    assert "degraded (at most" not in message.text
+    assert [button["value"] for button in buttons(message)] == ["minimal"]
+
+
+def test_a_mode_that_would_cost_more_says_so_and_has_no_button() -> None:
+    spend = with_spend(savings=(saving(amount="-3"), saving("minimal", amount="0")))
+    message = alert_message(alert(spend=spend), None)
+    assert "degraded (at most claude-sonnet-5-5) costs about $3.00 more by the end of the period" in message.text
+    assert "minimal (at most claude-sonnet-5-5) saves nothing at the present mix" in message.text
+    assert buttons(message) == []
+
+
+def test_an_alert_of_a_period_that_is_over_says_so_at_once_and_offers_nothing() -> None:
+    message = alert_message(alert(decided_at=SPEND.ends_at), None)
+    assert "which is over" in message.text.splitlines()[0]
+    assert "which is over" in message.blocks[1]["text"]["text"].splitlines()[0]
+    assert "Pace" not in message.text
+    assert buttons(message) == []
+
+
+def test_unknown_is_said_in_words_and_never_as_zero() -> None:
+    spend = with_spend(pace_usd=None, savings=(), movers=(mover().model_copy(update={"before_usd": None}),))
+    message = alert_message(alert(spend=spend), None)
+    assert "Pace: not known yet, since there are less than 6 hours of data. The period ends 1 Dec" in message.text
+    assert "$41.27 in 24 h, new" in message.text
+    every = [message.text, *texts(message.blocks, "mrkdwn")]
+    assert not any("$0.00" in text for text in every)
+
+
+def test_models_without_a_price_are_named_loudly() -> None:
+    message = alert_message(alert(spend=with_spend(assumed=("claude-opus-9", "x-1"))), None)
+    line = next(line for line in message.text.splitlines() if line.startswith("Unknown price"))
+    assert "claude-opus-9, x-1 are not in the rate card" in line
+    assert any(f"*{line}*" in text for text in texts(message.blocks, "mrkdwn"))
+
+
+# ---- dialogs
+
+
+@given(modes, hostile, st.sampled_from(["0.001", "128.45", "99999999999.99"]))
+def test_the_dialog_of_a_switch_has_room_for_the_saving_whatever_the_names(mode: str, model: str, amount: str) -> None:
+    button = switch_button(saving(mode, model, amount))
+    assert problems([{"type": "actions", "elements": [button]}], "message") == []
+    text = button["confirm"]["text"]["text"]
+    assert len(text) <= 300
+    assert f"saves about {usd(Decimal(amount))} by the end of the period" in text
+    assert "restart or reload" in text
+
+
+def test_a_switch_button_says_the_mode_it_switches_to() -> None:
+    button = switch_button(saving())
+    assert (button["action_id"], button["value"]) == (f"{SWITCH_ACTION}:degraded", "degraded")
+    assert button["confirm"]["title"]["text"] == "Switch to fallback mode degraded?"
+
+
+# ---- fallback mode
+
+
+@pytest.mark.parametrize("previous", ["normal", "degraded", "a-mode-of-our-own"])
+def test_the_answer_to_a_switch_offers_to_undo_it(previous: str) -> None:
+    (button,) = buttons(switched(state("minimal"), previous, SPEND.savings, AS_OF))
+    assert button["text"]["text"] == f"Undo: back to {previous}"
+    assert (button["action_id"], button["value"]) == (f"{SWITCH_ACTION}:{previous}", previous)
+    assert previous in button["confirm"]["text"]["text"]
+    (button,) = buttons(announcement(mode_facts(mode="minimal", previous=previous), "/srv/a.env", NOW, None))
+    assert button["text"]["text"] == f"Undo: back to {previous}"
+
+
+def test_the_answer_to_a_switch_says_the_saving_and_what_did_not_work() -> None:
+    message = switched(state(write_error="/srv/a.env cannot be written."), "normal", SPEND.savings, AS_OF)
+    check(message)
+    check_twin(message)
+    assert "Fallback mode normal → degraded." in message.text
+    assert "saves about $128.45 by the end of the period (usage as of 20 Nov 11:55 UTC)" in message.text
+    assert "NOT written yet, the bot keeps trying: /srv/a.env cannot be written." in message.text
+
+
+@pytest.mark.parametrize(
+    ("savings", "as_of", "words"),
+    [
+        ((), None, "what it saves is not known yet, since there are less than 6 hours of data"),
+        ((saving("minimal"),), AS_OF, "what it saves is not known, since it names no model"),
+    ],
+)
+def test_a_saving_that_is_not_known_is_no_zero(
+    savings: Sequence[SavingFacts], as_of: datetime | None, words: str
+) -> None:
+    message = switched(state(), "normal", savings, as_of)
+    assert words in message.text
+    assert "$" not in message.text
+
+
+def test_an_announcement_says_who_why_what_it_saves_and_when_services_follow() -> None:
+    message = announcement(mode_facts(), "/srv/services.env", NOW, None)
+    check(message)
+    check_twin(message)
+    assert message.text.splitlines()[0] == "Fallback mode normal → degraded, by <@U0ADMIN>: too dear"
+    assert "Written to `/srv/services.env` at 20 Nov 12:00 UTC." in message.text
+    assert "each service follows when it restarts or reloads" in message.text
+    failed = announcement(mode_facts(), "/srv/services.env", None, "No space is left.")
+    assert "NOT written yet, the bot keeps trying: No space is left." in failed.text
+    assert "each service follows" not in failed.text
+    assert "Target: `/srv/services.env`." in announcement(mode_facts(reason=""), "/srv/services.env", None, None).text
+
+
+def test_a_target_that_follows_late_is_announced_without_a_button() -> None:
+    message = announcement(mode_facts(written=True), "/srv/services.env", NOW, None)
+    check(message)
+    assert "could not be written before; now it is" in message.text
+    assert buttons(message) == []
+
+
+@settings(deadline=None)
+@given(
+    mode=modes,
+    previous=modes,
+    by=st.one_of(st.just("U0ADMIN"), hostile),
+    reason=hostile,
+    path=hostile,
+    error=st.one_of(st.none(), hostile),
+    model=hostile,
+    written=st.booleans(),
+)
+def test_every_announcement_fits_into_slack_and_lets_nothing_in(
+    mode: str, previous: str, by: str, reason: str, path: str, error: str | None, model: str, written: bool
+) -> None:
+    facts = mode_facts(
+        mode=mode, previous=previous, by=by, reason=reason, savings=(saving(mode, model),), written=written
+    )
+    for written_at in (NOW, None):
+        check(announcement(facts, path, written_at, error))
+
+
+@settings(deadline=None)
+@given(
+    mode=modes,
+    variables=st.dictionaries(hostile, hostile, max_size=14),
+    overridden=st.lists(hostile, max_size=9).map(tuple),
+    savings=st.lists(st.builds(saving, modes, hostile), max_size=9, unique_by=lambda saving: saving.mode),
+    path=hostile,
+    error=st.one_of(st.none(), hostile),
+    who=st.one_of(st.none(), hostile),
+)
+def test_every_answer_about_the_mode_fits_into_slack_and_lets_nothing_in(
+    mode: str,
+    variables: dict[str, str],
+    overridden: tuple[str, ...],
+    savings: list[SavingFacts],
+    path: str,
+    error: str | None,
+    who: str | None,
+) -> None:
+    many = {**variables, **{f"VARIABLE_{index}": "x" * 300 for index in range(20)}}
+    for held in (variables, many):
+        known = ModeState(Mode(mode, held), NOW if who else None, who, who, None, error, overridden)
+        age = age_line(DataState(as_of=AS_OF, source="admin"), NOW, 60)
+        for message in (
+            mode_status(known, path, savings, AS_OF),
+            switched(known, mode, savings, None),
+            already(known, path),
+        ):
+            check(with_age(message, age), most_text=MOST_TEXT)
+
+
+def test_the_status_of_the_mode_says_where_it_is_written_and_what_the_others_would_save() -> None:
+    message = mode_status(state(overridden=("CLAUDE_MODEL",)), "/srv/services.env", SPEND.savings, AS_OF)
+    check(message)
+    check_twin(message)
+    assert message.text.splitlines() == [
+        "Fallback mode: degraded.",
+        "Since 20 Nov 12:00 UTC, by <@U0ADMIN>: too dear",
+        "Written to `/srv/services.env` at 20 Nov 12:00 UTC.",
+        "`CLAUDE_FALLBACK_MODE=degraded`",
+        "`CLAUDE_MODEL=claude-sonnet-5-5`",
+        "Careful: other lines of the file set CLAUDE_MODEL too, and services may read those instead.",
+        "minimal: at most claude-haiku-5-5; saves about $201.02 by the end of the period "
+        "(usage as of 20 Nov 11:55 UTC).",
+    ]
+    assert [button["text"]["text"] for button in buttons(message)] == ["Back to normal"]
+
+
+# ---- status
+
+
+def status(
+    spends: Sequence[SpendFacts],
+    data: DataState | None = None,
+    mode: ModeState | None = None,
+    error: str | None = None,
+    now: datetime = NOW,
+) -> Message:
+    known = data or DataState(as_of=AS_OF, source="admin", polled_at=NOW)
+    return status_message(spends, known, mode or state("normal"), error, now, 60)
+
+
+def test_a_status_has_every_budget_the_mode_and_the_age() -> None:
+    message = status([SPEND, with_spend(budget="search", scope="workspace:wrkspc_1", soft_usd=None)])
+    check(message)
+    check_twin(message)
+    assert message.text.splitlines()[:4] == [
+        "$412.50 in 2026-11: budget default, organization",
+        "`█████████████░░░░░░░` soft limit $400.00 (103%), hard limit $600.00 (68%)",
+        "$300.25 billed for 17 settled days + $111.75 computed from tokens and list prices + $0.50 that only the cost "
+        "report knows.",
+        "Pace: $700.11 by 1 Dec 00:00 UTC if the last 24 hours go on.",
+    ]
+    assert message.text.splitlines()[-2:] == [
+        "Fallback mode: normal since 20 Nov 12:00 UTC by <@U0ADMIN>, written",
+        "Data as of 20 Nov 11:55 UTC (5 min old), from Anthropic's admin API.",
+    ]
+
+
+def test_before_the_first_poll_a_status_shows_no_number_at_all() -> None:
+    message = status([], DataState(error="Anthropic cannot be reached.", error_since=NOW), state(changed_at=None))
+    check(message)
+    assert message.text.splitlines() == [
+        NO_DATA,
+        "Fallback mode: degraded, never changed",
+        "Polling fails since 20 Nov 12:00 UTC: Anthropic cannot be reached.",
+    ]
+    assert "$" not in message.text
+
+
+def test_what_is_wrong_is_said_below_the_numbers() -> None:
+    data = DataState(
+        as_of=NOW - timedelta(hours=3),
+        source="analytics",
+        error="Anthropic cannot be reached.",
+        error_since=NOW - timedelta(hours=2),
+        billed_error="The key may not read the cost report.",
+    )
+    message = status([SPEND], data, state(write_error="No space is left.", written_at=None), "The bot was removed.")
+    check(message)
+    assert message.text.splitlines()[-6:] == [
+        "Fallback mode: degraded since 20 Nov 12:00 UTC by <@U0ADMIN>, NOT written",
+        "STALE. Data as of 20 Nov 09:00 UTC (3 h old), from Anthropic's analytics API.",
+        "Polling fails since 20 Nov 10:00 UTC: Anthropic cannot be reached.",
+        "The cost report cannot be read, so newer days are computed: The key may not read the cost report.",
+        "No space is left.",
+        "Alerts are waiting: The bot was removed.",
+    ]
+
+
+def test_a_mode_that_the_target_does_not_hold_yet_is_not_called_written() -> None:
+    assert ", NOT written" in status([SPEND], mode=state(written_at=None)).text
+
+
+def test_a_period_that_is_over_says_that_nothing_is_known_of_the_new_one() -> None:
+    message = status([with_spend(pace_usd=None, movers=(), savings=())], now=SPEND.ends_at + timedelta(minutes=3))
+    check_twin(message)
+    over = "The period 2026-11 is over: it ended 1 Dec 00:00 UTC. Of the new one nothing is known yet."
+    assert over in message.text.splitlines()
+    assert "Pace" not in message.text
+
+
+@pytest.mark.parametrize(("spent", "full"), [("-12.50", 0), ("0", 0), ("29", 0), ("30", 1), ("599", 19), ("9999", 20)])
+def test_the_bar_has_as_many_cells_as_always_whatever_was_spent(spent: str, full: int) -> None:
+    message = status([with_spend(spent_usd=Decimal(spent))])
+    assert f"`{'█' * full}{'░' * (20 - full)}`" in message.text
+
+
+@settings(deadline=None)
+@given(
+    st.lists(hostile_spends, max_size=60),
+    hostile,
+    st.one_of(st.none(), hostile),
+    st.sampled_from([NOW, SPEND.ends_at]),
+)
+def test_every_status_fits_into_slack_however_many_budgets_there_are(
+    spends: list[SpendFacts], words: str, error: str | None, now: datetime
+) -> None:
+    data = DataState(as_of=AS_OF, source="admin", error=words, error_since=NOW, billed_error=words)
+    message = status(spends, data, state(words, changed_by=words, reason=words, write_error=error), error, now)
+    check(message, most_text=MOST_TEXT)
+    assert "ata as of 20 Nov 11:55 UTC" in message.text
+
+
+def test_of_very_many_budgets_those_nearest_to_their_limits_are_shown() -> None:
+    spends = [with_spend(budget=f"team-{index}", spent_usd=Decimal(index)) for index in range(200)]
+    message = status(spends)
+    check(message, most_text=MOST_TEXT)
+    check_twin(message)
+    assert "budget team-0," in message.text
+    assert "• $199.00 in 2026-11: budget team-199, organization soft limit $400.00 (49%)" in message.text
+    assert re.search(r"and \d+ more budgets, further from their limits\.", message.text)
+
+
+# ---- help, estimate, age
+
+
+@given(st.one_of(st.none(), hostile))
+def test_help_fits_into_slack_whatever_was_typed(unknown: str | None) -> None:
+    message = help_message("/claude-cost", [("status <now>", "spend & pace")], unknown, "status")
+    check(message)
+    check_twin(message)
+    assert "`/claude-cost status &lt;now&gt;`: spend &amp; pace" in message.text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sonnet-4.6 requests=100k in=2000 out=500 cached=1500 hit=90%",
+        "haiku requests=1/day in=150000 out=1",
+        "opus requests=1.5m in=100 out=0 batch",
+        "opus requests=1 in=0 out=0",
+        "fable requests=1000b in=1000b out=1000b",
+    ],
+)
+def test_an_estimate_fits_into_slack_and_its_text_has_every_figure(words: str) -> None:
+    message = estimate_message(estimate(parse_workload(words, CARD), CARD, NOW.date()), ())
+    check(message, most_text=MOST_TEXT)
+    check_twin(message)
+    assert "checked on" in message.text
+    headline = message.blocks[0]["text"]["text"].splitlines()[0].strip("*")
+    assert message.text.startswith(headline)
+
+
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [
+        (timedelta(minutes=5), "Data as of 20 Nov 11:55 UTC (5 min old), from Anthropic's admin API."),
+        (timedelta(minutes=15), "Data as of 20 Nov 11:45 UTC (15 min old), from Anthropic's admin API."),
+        (timedelta(minutes=16), "STALE. Data as of 20 Nov 11:44 UTC (16 min old), from Anthropic's admin API."),
+        (timedelta(hours=47), "STALE. Data as of 18 Nov 13:00 UTC (47 h old), from Anthropic's admin API."),
+        (timedelta(days=5), "STALE. Data as of 15 Nov 12:00 UTC (5 days old), from Anthropic's admin API."),
+        (timedelta(minutes=-1), "Data as of 20 Nov 12:01 UTC (0 min old), from Anthropic's admin API."),
+    ],
+)
+def test_the_age_of_the_data_is_said_in_the_unit_that_fits(age: timedelta, words: str) -> None:
+    assert age_line(DataState(as_of=NOW - age, source="admin"), NOW, 60) == words
+
+
+def test_without_data_the_age_says_so() -> None:
+    assert age_line(DataState(), NOW, 60) == "No data yet: the first poll has not succeeded."
+    assert sentence("x" * 500).endswith("…")

@@ -1,0 +1,325 @@
+"""What the last 24 hours say: the pace, who moved, and what a cheaper mode would save."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.budgets.budget import ORGANIZATION, Scope, parse_scope
+from bot.budgets.outlook import (
+    Mover,
+    Recent,
+    RecentUsage,
+    Stretch,
+    movers,
+    pace,
+    recent_window,
+    saving,
+)
+from bot.budgets.period import Period, PeriodKind, period_at
+from bot.budgets.spend import price_usage
+from bot.clock import DAY, HOUR, floor_hour
+from bot.pricing.card import load_rate_card
+from bot.pricing.tokens import STANDARD, Terms, TokenCounts
+from bot.usage.source import DayUsage
+
+CARD = load_rate_card()
+TODAY = date(2026, 11, 20)
+AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
+NOVEMBER = period_at(PeriodKind.MONTH, ZoneInfo("UTC"), AS_OF)
+MILLION = 1_000_000
+OPUS, SONNET, HAIKU = "claude-opus-4-8", "claude-sonnet-5-5", "claude-haiku-5-5"
+
+
+def tokens(
+    counts: TokenCounts,
+    model: str = OPUS,
+    workspace: str = "wrkspc_search",
+    key: str | None = "apikey_1",
+    terms: Terms = STANDARD,
+) -> DayUsage:
+    return DayUsage(TODAY, model, workspace, key, terms, counts)
+
+
+def used(usd: Decimal | int | str, workspace: str = "wrkspc_search", key: str | None = "apikey_1") -> DayUsage:
+    """Uncached input that costs this much on Opus 4.8, at $5 per million tokens."""
+    return tokens(TokenCounts(uncached_input_tokens=int(Decimal(usd) * 200_000)), workspace=workspace, key=key)
+
+
+def recent(last: Sequence[DayUsage], before: Sequence[DayUsage] = (), covered: timedelta = DAY) -> Recent:
+    def whole(rows: Sequence[DayUsage]) -> list[RecentUsage]:
+        return [RecentUsage(priced, Decimal(1)) for priced in price_usage(rows, CARD)]
+
+    return Recent(whole(last), whole(before), covered)
+
+
+def pace_of(
+    spent_usd: Decimal | int,
+    known: Recent,
+    as_of: datetime = AS_OF,
+    scope: Scope = ORGANIZATION,
+    period: Period = NOVEMBER,
+) -> Decimal | None:
+    return pace(Decimal(spent_usd), known, scope, period, as_of, CARD)
+
+
+def saved(ceiling: str, row: DayUsage, as_of: datetime = NOVEMBER.ends_at - DAY) -> Decimal:
+    """What the ceiling saves of this row in the one day that is left."""
+    found = saving("a-mode", ceiling, recent([row]), ORGANIZATION, NOVEMBER, as_of, CARD)
+    assert found is not None
+    assert (found.mode, found.model) == ("a-mode", ceiling)
+    return found.usd
+
+
+def test_the_pace_is_spend_and_the_mean_of_the_last_24_hours_for_every_hour_left() -> None:
+    assert pace_of(100, recent([used(24)])) == 100 + 24 * Decimal("10.5")
+
+
+def test_a_mean_without_an_end_as_a_decimal_makes_no_crooked_pace() -> None:
+    assert pace_of(0, recent([used(7)]), NOVEMBER.ends_at - DAY) == 7
+
+
+def test_there_is_no_pace_with_less_than_six_hours_of_data_and_one_from_then_on() -> None:
+    known = recent([used(6)], covered=6 * HOUR - timedelta(microseconds=1))
+    assert pace_of(100, known) is None
+    assert saving("degraded", SONNET, known, ORGANIZATION, NOVEMBER, AS_OF, CARD) is None
+    assert pace_of(100, recent([used(6)], covered=6 * HOUR)) == 100 + 252
+    assert pace_of(100, recent([], covered=timedelta())) is None
+
+
+def test_without_usage_the_pace_is_what_is_spent() -> None:
+    assert pace_of(100, recent([])) == 100
+
+
+def test_in_the_first_hours_of_a_period_the_last_24_hours_before_it_count() -> None:
+    assert pace_of(1, recent([used(24)]), NOVEMBER.starts_at + HOUR) == 1 + 30 * 24 - 1
+
+
+def test_data_that_ends_before_the_period_begins_leads_to_a_whole_period_and_no_more() -> None:
+    assert pace_of(0, recent([used(24)]), NOVEMBER.starts_at - 5 * DAY) == 30 * 24
+
+
+def test_at_the_end_and_after_it_the_pace_is_what_is_spent() -> None:
+    for as_of in (NOVEMBER.ends_at, NOVEMBER.ends_at + DAY):
+        assert pace_of(100, recent([used(24)]), as_of) == 100
+
+
+def test_the_pace_of_a_scope_is_made_of_its_own_usage() -> None:
+    known = recent([used(24), used(48, workspace="default")])
+    assert pace_of(0, known, NOVEMBER.ends_at - DAY, parse_scope("workspace:default")) == 48
+
+
+cents = st.integers(0, 100_000).map(lambda amount: Decimal(amount) / 100)
+minutes = st.integers(0, 60 * 24 * 40).map(lambda count: timedelta(minutes=count))
+
+
+@given(st.lists(cents, max_size=5), cents, minutes, st.integers(360, 1440).map(lambda count: timedelta(minutes=count)))
+def test_the_pace_is_exactly_the_formula_and_never_below_what_is_spent(
+    usds: list[Decimal], spent: Decimal, after_start: timedelta, covered: timedelta
+) -> None:
+    as_of = NOVEMBER.starts_at + after_start
+    known = recent([used(usd) for usd in usds], covered=covered)
+    found = pace_of(spent, known, as_of)
+    left = max(NOVEMBER.ends_at - as_of, timedelta())
+    last = sum((row.usd for row in known.last), Decimal(0))
+    wanted = Fraction(spent) + Fraction(last) * Fraction(left // timedelta(minutes=1), covered // timedelta(minutes=1))
+    assert found is not None
+    assert abs(Fraction(found) - wanted) < Fraction(1, 10**15)
+    assert found >= spent
+
+
+def in_hours(span: timedelta) -> Fraction:
+    return Fraction(span // timedelta.resolution, HOUR // timedelta.resolution)
+
+
+def weights(stretches: Sequence[Stretch]) -> dict[datetime, Fraction]:
+    """How much of each hour's usage counts, if an hour's usage is spread evenly."""
+    hours: dict[datetime, Fraction] = {}
+    for stretch in stretches:
+        hour = stretch.starts_at
+        while hour < stretch.ends_at:
+            inside = in_hours(min(hour + HOUR, stretch.ends_at) - hour)
+            hours[hour] = hours.get(hour, Fraction(0)) + inside * Fraction(stretch.share)
+            hour += HOUR
+    return hours
+
+
+moments = st.datetimes(datetime(2026, 11, 1), datetime(2026, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001  # the strategy adds the zone
+
+
+@given(moments)
+def test_each_hour_counts_with_what_of_it_lies_in_the_last_24_hours_or_in_those_before(as_of: datetime) -> None:
+    window = recent_window(as_of)
+    for stretches, until in ((window.last, as_of), (window.before, as_of - DAY)):
+        hours = weights(stretches)
+        # So a constant stream is as large on both days, at every minute of the hour.
+        assert abs(sum(hours.values(), Fraction(0)) - 24) < Fraction(1, 10**20)
+        for hour, weight in hours.items():
+            overlap = min(hour + HOUR, until) - max(hour, until - DAY)
+            assert abs(weight - in_hours(max(overlap, timedelta()))) < Fraction(1, 10**20)
+
+
+@given(moments, st.sets(st.integers(-30, 2), max_size=33))
+def test_what_is_covered_is_the_part_of_the_last_24_hours_that_was_read(as_of: datetime, which: set[int]) -> None:
+    hours = [floor_hour(as_of) + index * HOUR for index in which]
+    covered = recent_window(as_of).covered(hours)
+    assert timedelta() <= covered <= DAY
+    assert covered <= len(hours) * HOUR
+    everything = [floor_hour(as_of) + index * HOUR for index in range(-24, 1)]
+    assert recent_window(as_of).covered(everything) == DAY
+    assert recent_window(as_of).covered([*hours, *hours]) == covered
+
+
+def test_stretches_follow_each_other_without_a_gap() -> None:
+    window = recent_window(AS_OF + timedelta(minutes=17, seconds=3))
+    assert all(first.ends_at == second.starts_at for first, second in pairwise(window.last))
+    assert all(first.ends_at == second.starts_at for first, second in pairwise(window.before))
+    assert window.last[-1].ends_at == AS_OF + timedelta(minutes=17, seconds=3)
+    assert window.known_from == floor_hour(AS_OF) - DAY
+
+
+def test_movers_are_the_three_largest_each_against_the_24_hours_before() -> None:
+    last = [
+        used(3, key="apikey_3"),
+        used(10, key="apikey_1"),
+        used(2, key="apikey_4"),
+        used(5, key="apikey_2"),
+        used(1, key="apikey_1"),
+    ]
+    before = [used(4, key="apikey_1"), used(99, key="apikey_4"), used(50, key="apikey_5")]
+    assert movers(recent(last, before), ORGANIZATION, CARD) == (
+        Mover(OPUS, "wrkspc_search", "apikey_1", Decimal(11), Decimal(4)),
+        Mover(OPUS, "wrkspc_search", "apikey_2", Decimal(5), None),
+        Mover(OPUS, "wrkspc_search", "apikey_3", Decimal(3), None),
+    )
+
+
+def test_a_model_a_workspace_and_a_key_make_a_caller_together() -> None:
+    last = [
+        used(4),
+        used(3, workspace="default"),
+        used(2, key=None),
+        tokens(TokenCounts(uncached_input_tokens=MILLION // 2), SONNET),
+    ]
+    assert movers(recent(last), ORGANIZATION, CARD) == (
+        Mover(OPUS, "wrkspc_search", "apikey_1", Decimal(4), None),
+        Mover(OPUS, "default", "apikey_1", Decimal(3), None),
+        Mover(OPUS, "wrkspc_search", None, Decimal(2), None),
+    )
+
+
+def test_who_spent_nothing_the_day_before_is_new_and_who_spends_nothing_is_no_mover() -> None:
+    found = movers(recent([used(1), used(0, key="apikey_2")], [used(0)]), ORGANIZATION, CARD)
+    assert [(mover.api_key_id, mover.before_usd) for mover in found] == [("apikey_1", None)]
+
+
+def test_movers_of_a_scope_are_its_own_callers() -> None:
+    found = movers(recent([used(9), used(1, workspace="default")]), parse_scope("workspace:default"), CARD)
+    assert [mover.workspace_id for mover in found] == ["default"]
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), cents), max_size=12))
+def test_no_caller_left_out_is_larger_than_a_mover(usage: list[tuple[int, Decimal]]) -> None:
+    totals: dict[str, Decimal] = {}
+    for number, usd in usage:
+        totals[f"apikey_{number}"] = totals.get(f"apikey_{number}", Decimal(0)) + usd
+    found = movers(recent([used(usd, key=f"apikey_{number}") for number, usd in usage]), ORGANIZATION, CARD)
+    wanted = sorted((usd for usd in totals.values() if usd > 0), reverse=True)[:3]
+    assert [mover.usd for mover in found] == wanted
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "model", "counts", "usd"),
+    [
+        # $5 and $25 against $2 and $10, both of the newer tokenizer
+        (SONNET, OPUS, TokenCounts(uncached_input_tokens=MILLION, output_tokens=MILLION), "18"),
+        (SONNET, OPUS, TokenCounts(cache_read_input_tokens=MILLION), "0.40"),
+        (SONNET, OPUS, TokenCounts(cache_creation_5m_input_tokens=MILLION), "3.75"),
+        (SONNET, OPUS, TokenCounts(cache_creation_1h_input_tokens=MILLION), "6"),
+        # a cheaper model stays, and so does one of the same price
+        (SONNET, HAIKU, TokenCounts(uncached_input_tokens=MILLION), "0"),
+        (SONNET, "claude-sonnet-5", TokenCounts(cache_read_input_tokens=MILLION), "0"),
+        (OPUS, "claude-opus-5", TokenCounts(uncached_input_tokens=MILLION), "0"),
+        # 1.3 times the tokens where the tokenizer becomes the newer one, and the reverse
+        (SONNET, "claude-opus-4-6", TokenCounts(uncached_input_tokens=MILLION), "2.4"),
+        ("claude-haiku-4-5", OPUS, TokenCounts(uncached_input_tokens=1_300_000), "5.5"),
+        # $0.20 for a cache read of Opus 5.5 is less than the $0.30 of Sonnet 4.6, its fewer tokens counted in
+        ("claude-sonnet-4-6", "claude-opus-5-5", TokenCounts(cache_read_input_tokens=1_300_000), "-0.04"),
+        # searches cost the same everywhere
+        (SONNET, OPUS, TokenCounts(web_search_requests=1000), "0"),
+        # an unknown model is taken for the dearest of its family
+        (SONNET, "claude-opus-9", TokenCounts(output_tokens=1_000_000), "62"),
+    ],
+)
+def test_a_ceiling_saves_the_difference_for_what_is_dearer_than_itself(
+    ceiling: str, model: str, counts: TokenCounts, usd: str
+) -> None:
+    assert saved(ceiling, tokens(counts, model)) == Decimal(usd)
+
+
+def test_terms_stay_as_they_are_under_a_ceiling() -> None:
+    counts = TokenCounts(uncached_input_tokens=MILLION)
+    assert saved(SONNET, tokens(counts, terms=Terms(service_tier="batch"))) == Decimal("1.5")
+    assert saved(SONNET, tokens(counts, terms=Terms(inference_geo="us"))) == Decimal("3.3")
+    # Sonnet has no fast mode, so what was fast costs the standard price there.
+    assert saved(SONNET, tokens(counts, terms=Terms(speed="fast"))) == 8
+
+
+def test_a_saving_is_carried_to_the_end_of_the_period_and_there_is_none_to_come_after_it() -> None:
+    row = tokens(TokenCounts(uncached_input_tokens=MILLION))
+    assert saved(SONNET, row, AS_OF) == 3 * Decimal("10.5")
+    assert saved(SONNET, row, NOVEMBER.ends_at) == 0
+    assert saved(SONNET, row, NOVEMBER.ends_at + DAY) == 0
+
+
+def test_the_saving_of_a_scope_is_that_of_its_own_usage() -> None:
+    known = recent([used(5), used(10, workspace="default")])
+    found = saving("degraded", SONNET, known, parse_scope("workspace:default"), NOVEMBER, NOVEMBER.ends_at - DAY, CARD)
+    assert found is not None
+    assert found.usd == 6
+
+
+def test_of_an_hour_that_lies_in_the_last_24_hours_in_part_everything_counts_with_that_part() -> None:
+    (half,) = [RecentUsage(priced, Decimal("0.5")) for priced in price_usage([used(10)], CARD)]
+    known = Recent([half], [half], DAY)
+    a_day_before = NOVEMBER.ends_at - DAY
+    found = saving("degraded", SONNET, known, ORGANIZATION, NOVEMBER, a_day_before, CARD)
+    assert found is not None
+    assert found.usd == 3
+    assert pace_of(0, known, a_day_before) == 5
+    assert movers(known, ORGANIZATION, CARD) == (Mover(OPUS, "wrkspc_search", "apikey_1", Decimal(5), Decimal(5)),)
+
+
+counts = st.builds(TokenCounts, *(st.integers(0, 10**9) for _ in range(5)))
+models = st.sampled_from(sorted(CARD.models))
+
+
+@given(models, counts)
+def test_a_model_saves_nothing_under_its_own_ceiling(model: str, used_tokens: TokenCounts) -> None:
+    assert saved(model, tokens(used_tokens, model)) == 0
+
+
+@given(models, models, counts)
+def test_a_mode_never_saves_more_than_was_spent(ceiling: str, model: str, used_tokens: TokenCounts) -> None:
+    row = tokens(used_tokens, model)
+    assert saved(ceiling, row) <= recent([row]).last[0].usd
+
+
+@given(models, models, counts)
+def test_of_two_models_at_most_one_is_a_ceiling_for_the_other(one: str, other: str, used_tokens: TokenCounts) -> None:
+    assert 0 in (saved(one, tokens(used_tokens, other)), saved(other, tokens(used_tokens, one)))
+
+
+@given(models, st.lists(st.tuples(models, counts), max_size=4))
+def test_the_saving_of_a_mix_is_the_sum_of_its_parts(ceiling: str, rows: list[tuple[str, TokenCounts]]) -> None:
+    usage = [tokens(used_tokens, model) for model, used_tokens in rows]
+    whole = saving("m", ceiling, recent(usage), ORGANIZATION, NOVEMBER, AS_OF, CARD)
+    parts = [saving("m", ceiling, recent([row]), ORGANIZATION, NOVEMBER, AS_OF, CARD) for row in usage]
+    assert whole is not None
+    assert abs(whole.usd - sum((part.usd for part in parts if part is not None), Decimal(0))) < Decimal("1e-9")

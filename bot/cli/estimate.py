@@ -8,13 +8,16 @@ from bot.clock import system_clock
 from bot.pricing.card import load_rate_card
 from bot.pricing.estimate import estimate
 from bot.pricing.estimate_text import estimate_json, estimate_text
-from bot.pricing.words import EXAMPLE, WordsError, parse_workload
+from bot.pricing.word_help import EXAMPLES, MEANINGS
+from bot.pricing.words import WordsError, parse_workload
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of `estimate`; `--json` may stand anywhere among them."""
     parser.usage = "claude-cost estimate [--json] MODEL requests=N in=TOKENS out=TOKENS [WORD…]"
-    parser.epilog = f"Example: claude-cost estimate {EXAMPLE} cached=1500 hit=95%"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n".join(help_lines())
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="the workload, in any order")
     parser.set_defaults(print_help=parser.print_help)
 
@@ -22,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 2 for words that make no workload."""
     words: list[str] = arguments.words
-    if "-h" in words or "--help" in words:
+    if {"-h", "--help"} & set(words) or [word.lower() for word in words] in (["help"], ["?"], []):
         arguments.print_help()
         return 0
     card = load_rate_card()
@@ -35,5 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
         print("as= keeps an estimate in Slack: type it there, or leave as out.", file=sys.stderr)
         return 2
     result = estimate(workload, card, system_clock().date())
-    print(json.dumps(estimate_json(result), indent=2) if "--json" in words else estimate_text(result))
+    print(json.dumps(estimate_json(result), indent=2) if arguments.json or "--json" in words else estimate_text(result))
     return 0
+
+
+def help_lines() -> list[str]:
+    """Every word with its meaning, and examples."""
+    width = max(len(word) for word, _ in MEANINGS)
+    lines = [f"  {word.ljust(width)}  {meaning.replace('`', '')}" for word, meaning in MEANINGS]
+    return ["words, in any order:", *lines, "", "examples:", *(f"  claude-cost estimate {text}" for text in EXAMPLES)]

@@ -49,7 +49,7 @@ def alternatives_to(workload: Workload, card: RateCard, on: date) -> tuple[Alter
             continue
         other = replace(workload, routes=routes)
         _add(found, _way(other, workload, card, on, _name(other)))
-    if not workload.batch:
+    if not workload.batch and workload.turns == 1:
         _add(found, _way(replace(workload, batch=True), workload, card, on, f"{_name(workload)}, batch"))
     if any(caches(workload, route.model) for route in workload.routes):
         bare = replace(workload, cached_tokens=0, hit_rate=None)
@@ -105,13 +105,14 @@ def _way(
         other = replace(other, output_tokens=_answer(asked.output_tokens, asked.model, other.routes[0].model))
         text = other
     model = other.routes[0].model
-    if len(other.routes) == 1 and other.cached_tokens and not caches(other, model):
+    if not resent_cached and len(other.routes) == 1 and other.cached_tokens and not caches(other, model):
         label += ", too short to be cached there"
     return Alternative(
         label=label,
         models=tuple(route.model.id for route in other.routes),
         monthly_usd=_usd(other, card, on, resent_cached),
-        batch_usd=None if other.batch else _usd(replace(other, batch=True), card, on, resent_cached),
+        # A turn needs the answer to the one before it, so a conversation is no batch.
+        batch_usd=None if other.batch or other.turns > 1 else _usd(replace(other, batch=True), card, on, resent_cached),
         same_text_usd=None if text is other else _usd(text, card, on, resent_cached),
     )
 

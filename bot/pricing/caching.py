@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 
 from bot.pricing.card import Model
-from bot.pricing.workload import DAYS_IN, Workload
+from bot.pricing.workload import DAYS_IN_MONTH, Workload
 
 LIFE = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1)}
 """How long an entry lives after each use (platform.claude.com, Prompt caching)."""
@@ -31,7 +31,7 @@ def break_even(model: Model, ttl: str, on: date, prompt_tokens: int | None = Non
 
 def warmth(workload: Workload, share: Fraction = Fraction(1)) -> Warmth:
     """At an even rate over 30 days, for the share of the requests that use one model's cache."""
-    month = timedelta(days=DAYS_IN["month"])
+    month = timedelta(days=DAYS_IN_MONTH)
     requests = workload.monthly_requests * workload.turns * share
     gap = month * requests.denominator / requests.numerator
     return Warmth(gap, gap <= LIFE[workload.ttl])

@@ -14,6 +14,9 @@ from bot.pricing.monthly_cost import caches, monthly_lines, total, turn_prompts
 from bot.pricing.text_tokens import OLD_TOKENIZER, RULES, token_range
 from bot.pricing.workload import Route, Workload
 
+LONGEST_PROMPT = 1_000_000
+"""The largest context window of any model (platform.claude.com, 2026)."""
+
 BATCH_REQUESTS = 100_000
 BATCH_BYTES = 256_000_000
 """Limits of one message batch (platform.claude.com, Batch processing)."""
@@ -36,6 +39,8 @@ def notes_on(workload: Workload, card: RateCard, today: date) -> Iterator[str]:
         yield f"Anthropic's token count of the prompt: {listed}; the other models' figures are for the same prompt."
     if workload.turns > 1:
         yield from _turn_notes(workload)
+    if max(max(turn_prompts(workload, route.model)) for route in workload.routes) > LONGEST_PROMPT:
+        yield f"No model reads a prompt of more than {LONGEST_PROMPT:,} tokens: such requests fail."
     for route in workload.routes:
         yield from _cache_notes(workload, route, today)
         yield from _step_notes(workload, route.model, today)
@@ -59,7 +64,7 @@ def recommendation(workload: Workload, here: Decimal, alternatives: Sequence[Alt
     if bare is not None and bare.monthly_usd < here:
         return f"Leave caching out at this hit rate: that saves {usd(here - bare.monthly_usd)} a month."
     haiku = card.newest("haiku")
-    small = next((way for way in alternatives if way.models == (haiku.id,)), None)
+    small = None if workload.model is haiku else next((way for way in alternatives if way.models == (haiku.id,)), None)
     if small is not None and small.monthly_usd <= here * (1 - WORTH_A_PROTOTYPE):
         return (
             f"Build the first version on {haiku.name}: {usd(small.monthly_usd)} a month instead of {usd(here)}; move "
@@ -68,7 +73,7 @@ def recommendation(workload: Workload, here: Decimal, alternatives: Sequence[Alt
     resent = next((way for way in alternatives if way.label.endswith("resent turns cached")), None)
     if resent is not None and resent.monthly_usd < here:
         return f"Cache the resent turns: that saves {usd(here - resent.monthly_usd)} a month."
-    if not workload.batch:
+    if not workload.batch and workload.turns == 1:
         return "If nobody waits for the answers, send them in batches, which halves the price."
     return "This is near the cheapest way there is; shorter answers save the most from here."
 
@@ -100,8 +105,8 @@ def _turn_notes(workload: Workload) -> Iterator[str]:
     model = workload.routes[0].model
     last = max(turn_prompts(workload, model))
     yield (
-        f"in and out are for one turn; each turn sends the turns before it again, so that the last of {workload.turns} "
-        f"has a prompt of {last:,} tokens."
+        "in and out are what each turn adds; each turn sends the turns before it again, so that the last of "
+        f"{workload.turns} has a prompt of {last:,} tokens."
     )
 
 
@@ -143,10 +148,12 @@ def _batch_note(workload: Workload) -> str:
     requests = workload.monthly_requests * workload.turns
     longest = max(workload.input_for(route.model) for route in workload.routes)
     batches = max(ceil(requests / BATCH_REQUESTS), ceil(requests * longest * BYTES_A_TOKEN / BATCH_BYTES))
+    batches = max(batches, workload.turns)
     needs = "needs 1 batch a month" if batches == 1 else f"needs about {batches:,} batches a month"
     return (
         f"Batch halves every token price and {needs} (at most {BATCH_REQUESTS:,} requests or 256 MB each); what is "
         "not finished within 24 hours expires unbilled."
+        + (" Each turn waits for the answer to the one before it." if workload.turns > 1 else "")
     )
 
 

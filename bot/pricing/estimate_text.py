@@ -1,7 +1,7 @@
 """An estimate in words, the number first: the same lines for the terminal and for Slack's text."""
 
 from collections.abc import Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -12,6 +12,7 @@ from bot.pricing.model_words import short_name
 from bot.pricing.monthly_cost import Line, caches
 from bot.pricing.text_tokens import RULES
 from bot.pricing.throughput_text import fit_lines
+from bot.pricing.words import words_of
 from bot.pricing.workload import Workload
 
 KIND_NAMES = {
@@ -33,11 +34,14 @@ def headline(estimate: Estimate) -> str:
 def workload_line(work: Workload) -> str:
     """The workload in one line, for a reader who did not type it."""
     what = "requests" if work.turns == 1 else f"conversations of {work.turns} turns"
-    line = f"{_models(work)}, {work.requests:,} {what} a {work.per} of {_input(work)} in"
+    line = (
+        f"{_models(work)}, {work.requests:,} {what} {'an' if work.per == 'hour' else 'a'} {work.per}, {_input(work)} in"
+    )
     if any(caches(work, route.model) for route in work.routes):
         rate = Decimal(1) if work.hit_rate is None else work.hit_rate
         kept = "1 hour" if work.ttl == "1h" else "5 minutes"
-        line += f" ({work.cached_tokens:,} cached for {kept}, hit rate {f'{(rate * 100).normalize():f}'}%)"
+        line += f" ({work.cached_tokens:,} cached for {kept}, hit rate {f'{(rate * 100).normalize():f}'}%"
+        line += " assumed)" if work.hit_rate is None else ")"
     line += f" and {work.output_tokens:,} out"
     if work.turns > 1:
         line += " for each turn"
@@ -55,7 +59,7 @@ def line_words(line: Line, estimate: Estimate) -> tuple[str, str, str, str]:
 
 
 def alternative_words(alternative: Alternative, estimate: Estimate) -> str:
-    """`Haiku 5.5: $45.00 (-97%), in batches $22.50; the same text about $58.50`."""
+    """`Haiku 5.5: $45.00 (-97%), in batches $22.50; about $58.50 for the same text`."""
     words = f"{alternative.label}: {usd(alternative.monthly_usd)}"
     if estimate.monthly_usd:
         share = (alternative.monthly_usd / estimate.monthly_usd - 1) * 100
@@ -63,7 +67,7 @@ def alternative_words(alternative: Alternative, estimate: Estimate) -> str:
     if alternative.batch_usd is not None:
         words += f", in batches {usd(alternative.batch_usd)}"
     if alternative.same_text_usd is not None:
-        words += f"; the same text about {usd(alternative.same_text_usd)}"
+        words += f"; about {usd(alternative.same_text_usd)} for the same text"
     return words
 
 
@@ -80,7 +84,9 @@ def routing_words(estimate: Estimate) -> str | None:
         )
     if routing.share == 0:
         return f"Nothing has to move: {usd(estimate.monthly_usd)} is within {goal} a month."
-    return f"{_percent(routing.share)} of the requests must move to {routing.to.name} for {goal} a month."
+    # Rounded up, so that the goal is met.
+    share = (routing.share * 100).quantize(CENT, ROUND_CEILING)
+    return f"{share}% of the requests must move to {routing.to.name} for {goal} a month."
 
 
 def estimate_text(estimate: Estimate) -> str:
@@ -92,7 +98,7 @@ def estimate_text(estimate: Estimate) -> str:
         _table(rows),
         ["Otherwise:", *(f"  {alternative_words(other, estimate)}" for other in shown_alternatives(estimate))],
         fit_lines(estimate.fit),
-        [f"- {note}" for note in estimate.notes],
+        [f"- {note}" for note in (*estimate.notes, f"In words: {words_of(estimate.workload)}")],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
 

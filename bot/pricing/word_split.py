@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bot.pricing.card import RateCard
 from bot.pricing.model_words import UnknownModelError, model_named
+from bot.pricing.plain_words import from_plain_words
 from bot.pricing.word_values import WordsError
 
 FLAGS = ("batch",)
@@ -29,10 +30,24 @@ KEYS = (
 )
 """`in` and `chars`, and the pairs that belong together, in the order in which help names them."""
 
+SYNONYMS = {
+    **dict.fromkeys(("request", "calls", "messages", "documents", "docs", "conversations", "sessions"), "requests"),
+    **dict.fromkeys(("input", "input_tokens"), "in"),
+    **dict.fromkeys(("output", "output_tokens"), "out"),
+    **dict.fromkeys(("characters", "char"), "chars"),
+    **dict.fromkeys(("language",), "lang"),
+    **dict.fromkeys(("cache", "cached_tokens"), "cached"),
+    **dict.fromkeys(("hits", "hitrate", "hit_rate", "hit-rate"), "hit"),
+    **dict.fromkeys(("turn",), "turns"),
+    **dict.fromkeys(("budget", "goal"), "target"),
+    **dict.fromkeys(("name",), "as"),
+}
+"""Other names that can mean only one thing."""
+
 LONGEST_WORD = 200
 
 _QUOTES = str.maketrans("", "", "\"'`“”„‘’‚«»\u200b")
-_VERSION = re.compile(r"\d+(\.\d+)?")
+_VERSION = re.compile(r"\d(\.\d{1,2})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +66,10 @@ def split_words(text: str, card: RateCard) -> Split:
     models: list[str] = []
     for word in _single_words(text, card):
         key, equals, value = word.partition("=")
-        name = key.lower()
-        if equals:
+        name = SYNONYMS.get(key.lower(), key.lower())
+        if equals and name == "model" and value:
+            models.append(value)
+        elif equals:
             _check_key(name, values)
             if not value:
                 raise WordsError(f"{name}= has no value: write one, or leave {name} out.", name)
@@ -75,11 +92,11 @@ def nearest_word(word: str, cutoff: float) -> str | None:
 def _single_words(text: str, card: RateCard) -> list[str]:
     """`Sonnet 4.6` is one word, `in = 2000` and `a:50, b:50` too, and full-width digits are digits."""
     text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
-    text = re.sub(r"\s*([=:])\s*", r"\1", text)
+    text = from_plain_words(re.sub(r"\s*([=:])\s*", r"\1", text).lower())
     text = re.sub(r"(:\d[\d.]*%?),\s+", r"\1,", text)
     single: list[str] = []
     for word in (word.strip(",;")[:LONGEST_WORD] for word in text.split()):
-        before = single[-1].lower().removeprefix("claude-") if single else ""
+        before = re.sub(r"^(?:to=|model=)?(?:claude-)?", "", single[-1].lower()) if single else ""
         version = _VERSION.fullmatch(word) is not None and before in card.families()
         if version or (before == "claude" and "=" not in word):
             single[-1] += f"-{word}"
@@ -92,7 +109,7 @@ def _check_key(name: str, values: Mapping[str, str]) -> None:
     if name in FLAGS:
         raise WordsError(f"{name} takes no value: write just {name}.", name)
     if name not in KEYS:
-        near = difflib.get_close_matches(name, KEYS, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name, KEYS, n=1, cutoff=0.7)
         known = ", ".join(f"{key}=" for key in KEYS)
         meant = f"did you mean {near[0]}=?" if near else f"use {known} or the flag batch."
         raise WordsError(f"{name}= is not known here: {meant}", near[0] if near else None)
@@ -108,12 +125,19 @@ def _only_model(words: list[str], card: RateCard) -> str | None:
         return words[0]
     # The first word that is a model is the model, so another one is the mistake.
     wrong = words[1] if chosen == 0 else words[0]
-    near = nearest_word(wrong, cutoff=0.65)
+    near = nearest_word(wrong, cutoff=0.7)
+    if wrong.endswith("%"):
+        raise WordsError(f"{wrong} stands alone: if it is the cache hit rate, write hit={wrong}.", "hit")
+    if wrong[:1].isdigit():
+        raise WordsError(
+            f"{wrong} stands alone: say what it counts, as in requests={wrong}, in={wrong} or out={wrong}."
+        )
     if near is not None and not _is_model(wrong, card):
         raise WordsError(f"{wrong} is not known here: did you mean {near}?", near.rstrip("="))
+    several = " Several models are written as mix=sonnet-4.6:50,haiku-4.5:50." if _is_model(wrong, card) else ""
     raise WordsError(
-        f"{wrong} is one word too many: {words[chosen]} is the model already, and other words look like in=2000. "
-        "Several models are written as mix=sonnet-4.6:50,haiku-4.5:50.",
+        f"{wrong} is one word too many: {words[chosen]} is the model already, and other words look like in=2000."
+        + several,
         "model",
     )
 

@@ -9,6 +9,9 @@ MOST = 10**12
 """Above every workload there is; a typing mistake otherwise fills the channel with digits."""
 
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+_DOTTED = re.compile(r"\d{1,3}(?:\.\d{3})+")
+"""Thousands to some, a fraction to others."""
+
 _NUMBER = re.compile(r"(\d{1,3}(?:[,_]\d{3})+|\d{1,40})(\.\d{1,9})?([kmb]?)")
 
 Choice = TypeVar("Choice", bound=str)
@@ -24,6 +27,9 @@ class WordsError(Exception):
 
 def number(key: str, text: str, examples: str) -> Decimal:
     """`100k`, `1.5m`, `100_000`, `100,000`. Raises `WordsError`."""
+    if _DOTTED.fullmatch(text):
+        plain = text.replace(".", "")
+        raise WordsError(f"{key}={text} could be read in two ways: write {plain} or {int(plain):,}.", key)
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise WordsError(f"{key}={text} is not a number: write it like {examples}.", key)
@@ -47,9 +53,8 @@ def rate(key: str, text: str) -> Decimal:
     value = Decimal(digits) if re.fullmatch(r"\d{1,3}(\.\d{1,9})?|\.\d{1,9}", digits) else Decimal("NaN")
     value = value / 100 if per_cent else value
     if not value.is_finite() or not 0 <= value <= 1:
-        raise WordsError(
-            f"{key}={text} is no share: write a hit rate from 0% to 100%, such as hit=95% or hit=0.95.", key
-        )
+        meant = f"{key}={text}%" if re.fullmatch(r"\d{1,2}|100", text) else "hit=95% or hit=0.95"
+        raise WordsError(f"{key}={text} is no share: write a hit rate from 0% to 100%, such as {meant}.", key)
     return value.normalize() + 0
 
 

@@ -115,6 +115,8 @@ def _model(word: str, card: RateCard, key: str = "model") -> Model:
         if near is not None and error.nearest is None and key == "model":
             raise WordsError(f"{word} is not known here: did you mean {near}?", near.rstrip("=")) from None
         families = ", ".join(card.families())
+        if word.startswith(("gpt", "gemini", "o1", "o3", "llama", "mistral")):
+            raise WordsError(f"{word} is not priced here: only Claude models are ({families}).", key) from None
         meant = f"did you mean {error.nearest}?" if error.nearest else f"name a family ({families}) or an API id."
         raise WordsError(f"No price is known for the model {word}: {meant}", key) from None
 
@@ -137,8 +139,8 @@ def _text(values: Mapping[str, str]) -> Text | None:
         raise WordsError("in= and chars= both say how long the input is: keep one of them.", "chars")
     if "lang" not in values:
         raise WordsError("lang= is missing: say which language the characters are, lang=en or lang=ja.", "lang")
-    languages: Mapping[str, Lang] = {name: name for name in get_args(Lang)}
-    lang = choice("lang", values["lang"], languages, "write lang=en or lang=ja, or count tokens and write in=")
+    languages: Mapping[str, Lang] = {"en": "en", "english": "en", "ja": "ja", "jp": "ja", "japanese": "ja"}
+    lang = choice("lang", values["lang"], languages, "write lang=en or lang=ja, or count the tokens and write in=")
     return Text(whole_number("chars", values["chars"], "8000 or 10k"), lang)
 
 
@@ -148,7 +150,7 @@ def _requests(values: Mapping[str, str]) -> tuple[int, Per]:
             f"requests= is missing: say how many there are, as in {EXAMPLE} (or requests=500/day).", "requests"
         )
     amount, slash, per = values["requests"].partition("/")
-    periods: Mapping[str, Per] = {name: name for name in get_args(Per)}
+    periods: Mapping[str, Per] = {**{name: name for name in get_args(Per)}, "mo": "month", "min": "minute"}
     if slash and per not in periods:
         raise WordsError(
             f"requests={values['requests']} has an unknown period: write /day, /week or /month.", "requests"

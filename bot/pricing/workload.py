@@ -9,10 +9,18 @@ from bot.pricing.card import Model
 from bot.pricing.text_tokens import Text, tokens_of
 
 Ttl = Literal["5m", "1h"]
-Per = Literal["day", "week", "month"]
+Per = Literal["minute", "hour", "day", "week", "month"]
 
-DAYS_IN = {"day": 1, "week": 7, "month": 30}
+DAYS_IN_MONTH = 30
 """A month of an estimate has 30 days."""
+
+TIMES_A_MONTH: dict[Per, Fraction] = {
+    "minute": Fraction(DAYS_IN_MONTH * 24 * 60),
+    "hour": Fraction(DAYS_IN_MONTH * 24),
+    "day": Fraction(DAYS_IN_MONTH),
+    "week": Fraction(DAYS_IN_MONTH, 7),
+    "month": Fraction(1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Workload:
     @property
     def monthly_requests(self) -> Fraction:
         """Requests, or conversations, in 30 days, exactly."""
-        return Fraction(self.requests * DAYS_IN["month"], DAYS_IN[self.per])
+        return self.requests * TIMES_A_MONTH[self.per]
 
     @property
     def model(self) -> Model | None:

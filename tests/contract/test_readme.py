@@ -10,7 +10,9 @@ from bot.__main__ import COMMANDS
 from bot.config_file import read_config_file
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import modes_from_chain
-from bot.pricing.words import FLAGS, KEYS
+from bot.pricing.card import load_rate_card
+from bot.pricing.word_help import EXAMPLES, MEANINGS
+from bot.pricing.words import FLAGS, KEYS, parse_workload
 from bot.sandbox.stage import HARD_USD, SOFT_USD
 from bot.settings import VARIABLES, Need, SettingsError, load_settings
 from handlers.commands import COMMAND, SUBCOMMANDS
@@ -62,11 +64,19 @@ def test_the_table_of_slack_commands_is_the_codes_own() -> None:
     assert written == [[f"`{COMMAND} {c.name} {c.usage}".rstrip() + "`", c.meaning] for c in SUBCOMMANDS]
 
 
-def test_the_table_of_an_estimates_words_has_every_word() -> None:
+def test_the_table_of_an_estimates_words_is_the_codes_own() -> None:
     table = rows(section("Commands in Slack").partition("**Estimates.**")[2])
-    first_cells = " ".join(row[0] for row in table)
-    named = set(re.findall(r"`(\w+)=", first_cells)) | (set(FLAGS) & set(re.findall(r"`(\w+)`", first_cells)))
-    assert named == {*KEYS, *FLAGS}
+    assert table[2:] == [[f"`{word}`", meaning] for word, meaning in MEANINGS]
+
+
+def test_every_word_of_an_estimate_is_explained() -> None:
+    named = {word.partition("=")[0] for word, _ in MEANINGS}
+    assert named == {"sonnet-4.6", *KEYS, *FLAGS}
+
+
+@pytest.mark.parametrize("words", EXAMPLES)
+def test_every_example_of_an_estimate_works(words: str) -> None:
+    assert parse_workload(words, load_rate_card())
 
 
 def test_the_table_of_terminal_commands_is_the_codes_own() -> None:

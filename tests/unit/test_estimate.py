@@ -127,7 +127,8 @@ def test_a_retiring_model_is_named() -> None:
 def test_the_text_begins_with_the_number_and_ends_with_the_age_of_the_prices() -> None:
     text = estimate_text(estimated(CHATBOT))
     assert text.startswith("$1,350.00 a month: Sonnet 4.6")
-    assert f"checked on {CARD.checked_on.isoformat()}" in text.splitlines()[-1]
+    assert f"checked on {CARD.checked_on.isoformat()}" in text.splitlines()[-2]
+    assert text.splitlines()[-1] == "- In words: sonnet-4.6 requests=100000 in=2000 out=500"
 
 
 MODELS = st.sampled_from(sorted(CARD.models))
@@ -190,7 +191,7 @@ def test_a_model_named_beside_a_mix_is_what_it_is_compared_with() -> None:
 
 def test_a_goal_says_which_share_has_to_move() -> None:
     found = estimated(f"{CHATBOT} target=700 to=haiku-4.5")
-    assert "72.2% of the requests must move to Haiku 4.5" in estimate_text(found)
+    assert "72.23% of the requests must move to Haiku 4.5" in estimate_text(found)
     out_of_reach = estimated(f"{CHATBOT} target=400 to=haiku-4.5")
     assert "out of reach" in estimate_text(out_of_reach)
     assert "Nothing has to move" in estimate_text(estimated(f"{CHATBOT} target=2000 to=haiku-4.5"))
@@ -222,6 +223,22 @@ def test_each_turn_of_a_conversation_sends_the_turns_before_it_again() -> None:
     tokens = {(line.kind, line.resent): line.tokens for line in talk.lines}
     assert tokens == {("input", False): 900_000, ("output", False): 600_000, ("input", True): 1_500_000}
     assert any("a prompt of 1,300 tokens" in note for note in talk.notes)
+
+
+def test_the_share_that_moves_is_rounded_so_that_the_goal_is_met() -> None:
+    left = estimated("mix=sonnet-4.6:27.77,haiku-4.5:72.23 requests=100k in=2000 out=500")
+    assert left.monthly_usd <= 700
+
+
+def test_a_conversation_is_not_offered_as_a_batch() -> None:
+    talk = estimated("sonnet-4.6 requests=1000 in=300 out=200 turns=3")
+    assert all(other.batch_usd is None and "batch" not in other.label for other in talk.alternatives)
+    asked = estimated("sonnet-4.6 requests=1000 in=300 out=200 turns=3 batch").notes
+    assert any("needs about 3 batches" in note and "Each turn waits" in note for note in asked)
+
+
+def test_a_prompt_that_no_model_reads_is_named() -> None:
+    assert any("such requests fail" in note for note in estimated("sonnet requests=1 in=2m out=1").notes)
 
 
 def test_caching_the_resent_turns_is_an_alternative() -> None:

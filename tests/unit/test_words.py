@@ -36,10 +36,35 @@ def workload_or_sentence(words: str) -> Workload | str:
         "claude-sonnet-4-6, requests=“100k”, in=‘2000’, out=500",
         "SONNET-4-6 REQUESTS=100K IN=2000 OUT=500",
         "anthropic.claude-sonnet-4-6 requests=100k in=2000 out=500",
+        "sonnet 4.6, 100,000 requests per month, 2,000 tokens in, 500 out",
+        "Sonnet 4.6 with 100k calls a month of 2k input tokens and 500 output tokens",
+        "model=sonnet-4.6 calls=100k input=2000 output=500",
     ],
 )
 def test_many_spellings_mean_the_same_workload(words: str) -> None:
     assert parse_workload(words, CARD) == parse_workload("sonnet-4.6 requests=100000 in=2000 out=500", CARD)
+
+
+@pytest.mark.parametrize(
+    ("plain", "words"),
+    [
+        (
+            "haiku 4.5, 10,000 documents, 8,000 japanese characters, out=500, in batches",
+            "haiku-4.5 requests=10000 chars=8000 lang=ja out=500 batch",
+        ),
+        ("opus 1,000 conversations 10 turns 3,000 tokens in 800 tokens out", "opus requests=1k turns=10 in=3k out=800"),
+        (
+            "sonnet 500 requests/day 2000 in 10 out 1500 cached 80% cache hits",
+            "sonnet requests=500/day in=2000 out=10 cached=1500 hit=80%",
+        ),
+        (
+            "sonnet 20 requests per hour 1 in 1 out to=haiku 4.5 budget=1",
+            "sonnet requests=20/hour in=1 out=1 to=haiku-4.5 target=1",
+        ),
+    ],
+)
+def test_plain_english_means_the_same_as_the_words(plain: str, words: str) -> None:
+    assert parse_workload(plain, CARD) == parse_workload(words, CARD)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +98,11 @@ def test_a_hit_rate_is_a_share_or_a_percentage() -> None:
         ("", "No model is named"),
         ("requests=1 in=1 out=1", "No model is named"),
         ("sonet-4.6 requests=1 in=1 out=1", "sonet-4.6: did you mean sonnet-4.6?"),
-        ("gpt-4 requests=1 in=1 out=1", "No price is known for the model gpt-4"),
+        ("gpt-4 requests=1 in=1 out=1", "gpt-4 is not priced here: only Claude models are"),
+        ("sonnet requests=100.000 in=1 out=1", "could be read in two ways: write 100000 or 100,000"),
+        ("sonnet requests=1 in=1 out=1 cached=1 80%", "write hit=80%"),
+        ("sonnet 500 in=1 out=1", "500 stands alone: say what it counts"),
+        ("sonnet requests=1 in=1 out=1 cached=1 hit=80", "such as hit=80%"),
         ("sonnet resquests=1 in=1 out=1", "resquests= is not known here: did you mean requests=?"),
         ("sonnet requests=1 in=1 out=1 colour=red", "colour= is not known here: use requests=, in=, out="),
         ("sonnet requests=1 in=1 out=1 batsh", "batsh is not known here: did you mean batch?"),

@@ -66,7 +66,7 @@ def test_the_table_of_slack_commands_is_the_codes_own() -> None:
 
 def test_the_table_of_an_estimates_words_is_the_codes_own() -> None:
     table = rows(section("Commands in Slack").partition("**Estimates.**")[2])
-    assert table[2:] == [[f"`{word}`", meaning] for word, meaning in MEANINGS]
+    assert table[1:] == [[f"`{word}`", meaning] for word, meaning in MEANINGS]
 
 
 def test_every_word_of_an_estimate_is_explained() -> None:

@@ -37,6 +37,7 @@ from tests.anthropic_reports import (
 )
 
 DATE = "Fri, 20 Nov 2026 12:30:00 GMT"
+YEAR_TOO_FAR = "Fri, 20 Nov 99999999999999999999 12:30:00 GMT"
 TEN_SECONDS_LATER = "Fri, 20 Nov 2026 12:30:10 GMT"
 
 
@@ -184,7 +185,9 @@ async def test_anthropic_says_how_long_to_wait_and_is_obeyed_up_to_a_minute(
     assert line.slept == [wait]
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-5", "1e3", "²", "٣", "0x10", "Fri, 99 Nov 2026 12:30:10 GMT"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-5", "1e3", "²", "٣", "0x10", "Fri, 99 Nov 2026 12:30:10 GMT", YEAR_TOO_FAR]
+)
 async def test_a_wait_that_cannot_be_read_falls_back_on_our_own(line: Line, text: str) -> None:
     answer = httpx.Response(429, headers=[(b"retry-after", text.encode()), (b"date", DATE.encode())])
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda request: answer)) as http:

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from bot.alerts.facts import SpendFacts
+from bot.clock import DAY
 from bot.fallback.service import ModeState
 from bot.message import Block, Message
 from bot.money import percent, usd
@@ -16,6 +17,9 @@ from handlers.blocks.outside import sentence, shown
 from handlers.blocks.spend import amount, is_over, mover_line, over_line, pace_line, parts_line, warning_lines
 
 BAR_CELLS = 20
+
+TOLD_FOR = 7 * DAY
+"""How long a change of source is told; after that nobody asks any more why the numbers moved."""
 
 FULL_ROOM = 7500
 """Characters for budgets told in full; Slack was seen to refuse messages of some 13,200 in all."""
@@ -34,7 +38,7 @@ def status_message(
     Where the budgets are too many for one message, the later ones have one line each, the nearest to its limit first.
     """
     age = age_line(data, now, poll_seconds)
-    closing = [mode_line(mode), *_problems(data, mode, delivery_error)]
+    closing = [mode_line(mode), *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
     if not spends:
         return Message("\n".join([age, *closing]), [section(f"*{age}*"), context("\n".join(closing))])
     in_full, in_short = _divided([_budget_lines(spend, now) for spend in spends], spends)
@@ -97,6 +101,14 @@ def _budget_lines(spend: SpendFacts, now: datetime) -> list[str]:
         lines.append(pace_line(spend))
     lines += [f"• {mover_line(mover)}" for mover in spend.movers]
     return lines + warning_lines(spend)
+
+
+def _change_of_source(data: DataState, now: datetime) -> list[str]:
+    if data.changed_at is None or data.changed_from is None or now - data.changed_at > TOLD_FOR:
+        return []
+    return [
+        f"Read from the {data.changed_from} API until {moment(data.changed_at)}, since then from the {data.source} API."
+    ]
 
 
 def _problems(data: DataState, mode: ModeState, delivery_error: str | None) -> list[str]:

@@ -121,3 +121,13 @@ async def test_spend_that_falls_back_resolves_the_message_and_reopens_it_without
         await bot.cycle()
         assert "crossed again" in first_line(soft)
     assert simulated.posts() == [soft]
+
+
+async def test_status_tells_a_change_of_source(simulated: World, clock: HandClock) -> None:
+    async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
+        await bot.cycle()
+    clock.advance(HOUR)
+    async with simulated.connected_bot(CLAUDE_COST_USAGE_API="analytics") as bot:
+        await bot.cycle()
+        reply = await (await simulated.slack.command("status")).first_reply()
+    assert "Read from the admin API until 16 Nov 10:00 UTC, since then from the analytics API." in reply.text

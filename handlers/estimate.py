@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 
 KEPT_ACTIONS = ("list", "show", "drop")
 
+SETTLES_SECONDS = 0.5
+"""Slack has put an acknowledgement's view in place by then."""
+
 
 async def estimate_command(services: Services, user: str, words: str) -> Message:
     """`estimate WORDS…`, `estimate list`, `estimate show NAME`, `estimate drop NAME`."""
@@ -107,24 +110,37 @@ async def _submitted(
     except WordsError as error:
         await ack(response_action="errors", errors={field_of(error.key): str(error)[:300]})
         return
-    if prompt is None:
+    if prompt is None or not services.counter.counts:
+        if prompt is not None:
+            workload = _sized(workload, prompt)
         result = await _estimated(services, workload)
         lines = await asyncio.to_thread(_after, services, user, result)
         await ack(response_action="update", view=result_view(result, lines, words_of(workload), carried))
         return
-    # Counting takes longer than Slack waits for an answer.
+    # Counting takes longer than Slack waits for an answer, and what is shown then must not be overtaken by the answer.
     await ack(response_action="update", view=counting_view(carried))
-    result = await _estimated(services, await _with_prompt(services, workload, prompt))
+    workload, _ = await asyncio.gather(_counted(services, workload, prompt), asyncio.sleep(SETTLES_SECONDS))
+    result = await _estimated(services, workload)
     lines = await asyncio.to_thread(_after, services, user, result)
-    await client.views_update(view_id=view["id"], view=result_view(result, lines, words_of(result.workload), carried))
+    view_after = result_view(result, lines, words_of(workload), carried)
+    try:
+        await client.views_update(view_id=view["id"], view=view_after)
+    except SlackApiError as error:
+        # The person has closed the form meanwhile.
+        log.info("the result of a count was not shown: %s", error.response.get("error"))
 
 
-async def _with_prompt(services: Services, workload: Workload, prompt: str) -> Workload:
+async def _counted(services: Services, workload: Workload, prompt: str) -> Workload:
     models = [route.model for route in workload.routes]
     models += [services.card.newest(family) for family in services.card.families()]
     counts = await services.counter.count(prompt, dict.fromkeys(model.id for model in models))
     if all(route.model.id in counts for route in workload.routes):
         return replace(workload, input_tokens=counts[models[0].id], counted=tuple(counts.items()))
+    return _sized(workload, prompt)
+
+
+def _sized(workload: Workload, prompt: str) -> Workload:
+    """The workload with the prompt's characters, from which its tokens are estimated."""
     return replace(workload, input_tokens=0, text=Text(len(prompt), language_of(prompt)))
 
 

@@ -28,6 +28,11 @@ class TokenCounter:
         self._http = http
         self._key = key
 
+    @property
+    def counts(self) -> bool:
+        """Whether there is a key to count with."""
+        return self._key is not None
+
     async def count(self, prompt: str, model_ids: Iterable[str]) -> Mapping[str, int]:
         """Tokens of `prompt` by model id; models that Anthropic does not count for are left out."""
         if self._key is None:

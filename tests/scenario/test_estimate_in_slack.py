@@ -88,7 +88,7 @@ async def test_more_words_and_a_mistake_in_them_are_taken_from_their_own_field(s
         await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(DEVELOPER)))
         assert "turns=" in (await fill(simulated, **FIELDS, more="trns=2"))["more"]
         assert await fill(simulated, **FIELDS, more="target=700 to=haiku-4.5") == {}
-        assert "72.2% of the requests must move" in shown(modal(simulated))
+        assert "72.23% of the requests must move" in shown(modal(simulated))
 
 
 async def test_a_pasted_prompt_is_counted_by_anthropic_where_a_key_is_there(simulated: World) -> None:

@@ -300,6 +300,7 @@ def test_a_limit_edited_within_the_period_holds_with_its_last_value(team: Watche
     team.started(budget(300))
     team.polls("11-20 13:00")
     team.spends(200, "11-30 23:58")
+    team.started(budget(50))
     assert team.polls("12-01 00:05") == 0
     team.spends(100, "11-30 23:59")
     assert team.polls("12-01 00:06") == 1

@@ -405,6 +405,14 @@ def test_the_mode_in_force_is_named_and_no_way_out_any_more() -> None:
     assert [button["value"] for button in buttons(message)] == ["minimal"]
 
 
+def test_of_very_many_modes_an_alert_offers_the_first_ones() -> None:
+    savings = tuple(saving(f"mode-{index}", "m" * 60) for index in range(40))
+    message = alert_message(alert(spend=with_spend(savings=savings)), None)
+    check(message)
+    check_twin(message)
+    assert [button["value"] for button in buttons(message)] == [f"mode-{index}" for index in range(6)]
+
+
 def test_a_mode_that_would_cost_more_says_so_and_has_no_button() -> None:
     spend = with_spend(savings=(saving(amount="-3"), saving("minimal", amount="0")))
     message = alert_message(alert(spend=spend), None)
@@ -553,7 +561,7 @@ def test_every_answer_about_the_mode_fits_into_slack_and_lets_nothing_in(
     error: str | None,
     who: str | None,
 ) -> None:
-    many = {**variables, **{f"VARIABLE_{index}": "x" * 300 for index in range(20)}}
+    many = {**variables, **{f"VARIABLE_{index}": "x" * 300 for index in range(100)}}
     for held in (variables, many):
         known = ModeState(Mode(mode, held), NOW if who else None, who, who, None, error, overridden)
         age = age_line(DataState(as_of=AS_OF, source="admin"), NOW, 60)

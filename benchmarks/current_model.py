@@ -1,0 +1,42 @@
+"""What `current_model` costs beside a bare `os.environ.get`, both measured in this run.
+
+    python benchmarks/current_model.py
+
+The fallback mode is on and its file is being followed, as in a service. Prints nanoseconds per call and the ratio of
+the two; the fastest of several rounds counts, since everything slower is the machine's other work.
+"""
+
+import os
+import sys
+import tempfile
+import timeit
+from pathlib import Path
+
+CALLS, ROUNDS = 200_000, 15
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "claude-cost.env"
+        path.write_text("CLAUDE_FALLBACK_MODE=degraded\nCLAUDE_MODEL=claude-sonnet-5-5\n", encoding="utf-8")
+        os.environ["CLAUDE_COST_FALLBACK_FILE"] = str(path)
+        os.environ["CLAUDE_MODEL"] = "claude-sonnet-5-5"
+
+        from bot.client import current_model
+
+        if current_model("claude-opus-5-5") != "claude-sonnet-5-5":
+            raise SystemExit("the mode is not followed, so there is nothing to measure")
+        bare = fastest("os.environ.get('CLAUDE_MODEL')", {"os": os})
+        ours = fastest("current_model('claude-opus-5-5')", {"current_model": current_model})
+    sys.stdout.write(
+        f"os.environ.get  {bare:6.0f} ns\ncurrent_model   {ours:6.0f} ns\nratio           {ours / bare:6.2f}\n"
+    )
+
+
+def fastest(statement: str, names: dict[str, object]) -> float:
+    """Nanoseconds of one call in the fastest round."""
+    return min(timeit.repeat(statement, globals=names, number=CALLS, repeat=ROUNDS)) / CALLS * 1e9
+
+
+if __name__ == "__main__":
+    main()

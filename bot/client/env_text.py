@@ -1,0 +1,22 @@
+"""The text of an env file → its variables, as systemd, Docker and a shell would agree on them. Pure."""
+
+import re
+
+_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
+
+
+def variables_in(text: str) -> dict[str, str]:
+    """Variables by name; the last line that sets a name counts. Lines that set nothing are passed over."""
+    found = {}
+    for line in text.splitlines():
+        if match := _LINE.fullmatch(line):
+            found[match[1]] = _unquoted(match[2])
+    return found
+
+
+def _unquoted(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        return re.sub(r'\\(["\\$`])', r"\1", value[1:-1])
+    if len(value) >= 2 and value[0] == value[-1] == "'":
+        return value[1:-1]
+    return value

@@ -1,0 +1,104 @@
+"""Follows the team's fallback mode in a daemon thread, so that asking for it costs a look into a dictionary."""
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+
+from bot.client.ceiling import MODE_VARIABLE, NORMAL, WHOLE_CHAIN_VARIABLE, Ceiling, ceiling_from
+from bot.client.source import EnvFileSource, HttpSource, Source
+
+log = logging.getLogger("claude_cost.client")
+
+URL_VARIABLE = "CLAUDE_COST_FALLBACK_URL"
+FILE_VARIABLE = "CLAUDE_COST_FALLBACK_FILE"
+TOKEN_VARIABLE = "CLAUDE_COST_READ_TOKEN"
+DEFAULT_FILE = "claude-cost.env"
+
+MOST_ANSWERS = 1000
+"""More models than there are; bounds the memory of an application that passes on whatever it is asked for."""
+
+
+class Follower:
+    """What is known of the mode now. Nothing is read and no thread runs before the first question.
+
+    `answers`: preferred model → model to use, of the mode that is known now; replaced as a whole with the mode.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        self._watches_forks = False
+        self._reset()
+
+    def _reset(self) -> None:
+        """As before the first question; also in a child process, which has none of its parent's threads."""
+        self.answers: dict[str, str] = {}
+        self._known: tuple[Ceiling, dict[str, str]] | None = None
+        self._stopped = threading.Event()
+        self._starting = threading.Lock()
+
+    def answer(self, preferred: str) -> str:
+        """The model to use now, worked out from the ceiling and kept in `answers`."""
+        ceiling, answers = self._known or self._start()
+        model = ceiling.applied_to(preferred)
+        if len(answers) < MOST_ANSWERS:
+            # Into the dictionary that belongs to this ceiling: a newer mode has another one.
+            answers[preferred] = model
+        return model
+
+    def ceiling(self) -> Ceiling:
+        """The ceiling that is known now."""
+        return (self._known or self._start())[0]
+
+    def close(self) -> None:
+        """End the thread; the last known mode stays."""
+        self._stopped.set()
+
+    def _start(self) -> tuple[Ceiling, dict[str, str]]:
+        with self._starting:
+            if self._known is not None:
+                return self._known
+            source = self._source()
+            # A file is there at once; the answer of a server is not waited for.
+            variables = source.at_once()
+            known = self._learn(self._environ if variables is None else variables)
+            if known is None:
+                known = self._learn(self._environ) or self._learn({MODE_VARIABLE: NORMAL})
+            assert known is not None
+            if not self._watches_forks and hasattr(os, "register_at_fork"):
+                os.register_at_fork(after_in_child=self._reset)
+                self._watches_forks = True
+            thread = threading.Thread(
+                target=source.follow, args=(self._learn, self._stopped), name="claude-cost-fallback", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError as error:
+                log.warning("no thread can be started (%s); the fallback mode stays as it is now", error)
+            return known
+
+    def _source(self) -> Source:
+        url = self._environ.get(URL_VARIABLE)
+        if url:
+            return HttpSource(url, self._token)
+        path = self._environ.get(FILE_VARIABLE)
+        return EnvFileSource(path or DEFAULT_FILE, expected=bool(path))
+
+    def _token(self) -> str | None:
+        path = self._environ.get(TOKEN_VARIABLE + "_FILE")
+        if path:
+            with open(path, encoding="utf-8") as file:
+                return file.read().strip()
+        return self._environ.get(TOKEN_VARIABLE)
+
+    def _learn(self, variables: Mapping[str, str]) -> tuple[Ceiling, dict[str, str]] | None:
+        """Take over a mode's variables; None, and nothing changes, where they are none."""
+        ceiling = ceiling_from(variables, self._environ.get(WHOLE_CHAIN_VARIABLE))
+        if ceiling is None:
+            return None
+        if self._known is None or self._known[0] != ceiling:
+            if self._known is not None:
+                log.info("fallback mode %s: at most %s", variables[MODE_VARIABLE], ceiling.model or "any model")
+            self._known = ceiling, {}
+            self.answers = self._known[1]
+        return self._known

@@ -1,0 +1,86 @@
+"""What a failed request means for the next attempt: another model, a pause, or the end. Pure.
+
+The cases are those of platform.claude.com on errors and rate limits. A spent budget is told from an ordinary rate limit
+by its error code, and by the missing `retry-after`: it ends on the first of a month or when somebody raises it, so that
+another attempt, with whatever model, is refused too.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+UNAVAILABLE = frozenset({408, 500, 502, 503, 504, 529})
+UNAVAILABLE_IN_A_STREAM = frozenset({"overloaded_error", "api_error", "timeout_error"})
+RATE_LIMITED = 429
+SPENT = frozenset(
+    {"enforced_spend_limit_reached", "contract_spend_limit_reached", "linked_organization_spend_limit_reached"}
+)
+
+JITTER = 0.25
+"""A pause is up to this share longer than asked for, so that many waiting services do not come back together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """`final`: the application is told. `retry_after`: seconds that the API asks to wait before the same model."""
+
+    reason: str
+    final: bool = False
+    retry_after: float | None = None
+
+
+def refusal_of(status: int, headers: Mapping[str, str], error_code: str | None, now: datetime) -> Refusal:
+    """What a status of 400 or more means. `headers`: by lower-case name. `now`: aware, for a date in `retry-after`."""
+    if status in UNAVAILABLE:
+        return Refusal(f"HTTP {status}")
+    if status == RATE_LIMITED and error_code not in SPENT and (asked := headers.get("retry-after")) is not None:
+        return Refusal("a rate limit", retry_after=_seconds(asked, now))
+    return Refusal(f"HTTP {status}", final=True)
+
+
+def refusal_in_stream(error_type: str) -> Refusal:
+    """What an `error` event means that comes before the first token."""
+    return Refusal(error_type, final=error_type not in UNAVAILABLE_IN_A_STREAM)
+
+
+def _seconds(retry_after: str, now: datetime) -> float | None:
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(retry_after) - now).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+class Attempts:
+    """Which model a request asks now, and after each refusal whom next. Every model is asked once, after a rate
+    limit's pause once more."""
+
+    def __init__(self, models: Sequence[str], longest_wait: float) -> None:
+        self._models = models
+        self._longest_wait = longest_wait
+        self._position = 0
+        self._paused = False
+
+    @property
+    def model(self) -> str:
+        """The model to ask now."""
+        return self._models[self._position]
+
+    def after(self, refusal: Refusal, chance: float) -> float | None:
+        """Seconds to wait before `model` is asked; None when the refusal is the application's. `chance`: 0 to 1."""
+        if refusal.final:
+            return None
+        asked = refusal.retry_after
+        if asked is not None and not self._paused and asked <= self._longest_wait:
+            self._paused = True
+            return asked * (1 + JITTER * chance)
+        if self._position + 1 == len(self._models):
+            return None
+        self._position += 1
+        self._paused = False
+        return 0.0

@@ -1,0 +1,90 @@
+"""The usage log: one line of JSON for each response, in the form that `claude-cost price` reads."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+log = logging.getLogger("claude_cost.client")
+
+VARIABLE = "CLAUDE_COST_USAGE_LOG"
+
+NEW_FILE_MODE = 0o640
+"""Lines name users, so a new file is not for everybody."""
+
+
+def record_of(
+    message: Mapping[str, Any],
+    at: datetime,
+    *,
+    request_id: str | None,
+    feature: str | None,
+    user_id: str | None,
+    preferred: str,
+    complete: bool = True,
+) -> dict[str, Any] | None:
+    """The record of one Messages response; None without usage. `at`: aware UTC.
+
+    `preferred` is the model that the application asked for, written where another one answered. `complete` is False
+    for a stream that broke off or was left: its output tokens are those that were told until then.
+    """
+    usage = message.get("usage")
+    if not isinstance(usage, dict) or not usage:
+        return None
+    model = message.get("model")
+    record = {
+        "timestamp": at.isoformat(),
+        "feature": feature,
+        "user_id": user_id,
+        "model": model,
+        "preferred_model": preferred if preferred != model else None,
+        "message_id": message.get("id"),
+        "request_id": request_id,
+        "complete": None if complete else False,
+        "usage": usage,
+    }
+    return {name: value for name, value in record.items() if value is not None}
+
+
+class UsageLog:
+    """Appends to the file that `CLAUDE_COST_USAGE_LOG` names; off where it names none. Never raises.
+
+    Each line is one write to a file opened for appending, so that lines of several processes do not mix, and a file
+    that was moved away is begun anew.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        self._complained = False
+        self._torn = False
+
+    @property
+    def path(self) -> str | None:
+        """The file of now."""
+        return self._environ.get(VARIABLE) or None
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one line. A failure is told in the log once, until a line succeeds again."""
+        path = self.path
+        if path is None:
+            return
+        try:
+            line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+            if self._torn:
+                line = b"\n" + line
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, NEW_FILE_MODE)
+            try:
+                self._torn = os.write(descriptor, line) < len(line)
+            finally:
+                os.close(descriptor)
+            if self._torn:
+                raise OSError(0, "only a part of the line was written")
+        except (OSError, ValueError) as error:
+            if not self._complained:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                log.warning("%s cannot be written (%s): usage is not logged; correct %s", path, reason, VARIABLE)
+            self._complained = True
+        else:
+            self._complained = False

@@ -1,0 +1,111 @@
+"""`/claude-cost forecast`: where each budget's period will end, and when its limits are reached."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from bot.alerts.facts import SpendFacts
+from bot.budgets.budget import Budget
+from bot.budgets.forecast import DAYS_BACK, Crossing, Forecast
+from bot.budgets.period import Period, PeriodKind
+from bot.message import Message
+from bot.money import percent, usd
+from handlers.blocks.elements import context, moment, section
+from handlers.blocks.outside import shown
+from handlers.blocks.spend import amount, warning_lines
+
+ROOM = 9000
+"""Characters for all budgets; Slack was seen to refuse messages of some 13,200 in all."""
+
+MOST_BUDGETS = 40
+
+HOW = (
+    f"How: every hour that is left counts as the mean of what such days cost in the last {DAYS_BACK} days and of the "
+    "same adjusted to the last 24 hours; such days are the same weekday, or working days and weekends while few are "
+    "known. The range spans both, widened by how much days differ. Days to come are computed at list prices."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """One budget, its present period, the spend that is known and the forecast, None with too little data.
+
+    Of a period that began after the data ends nothing is known yet; `spend` is then that of an earlier one.
+    """
+
+    budget: Budget
+    period: Period
+    spend: SpendFacts
+    forecast: Forecast | None
+
+
+def forecast_message(outlooks: Sequence[Outlook]) -> Message:
+    """A section for each budget, as many as fit."""
+    parts: list[list[str]] = []
+    room = ROOM
+    for outlook in outlooks:
+        lines = _lines(outlook)
+        room -= sum(len(line) + 1 for line in lines)
+        if room < 0 or len(parts) == MOST_BUDGETS:
+            break
+        parts.append(lines)
+    closing = [HOW] if any(outlook.forecast is not None for outlook in outlooks) else []
+    if len(parts) < len(outlooks):
+        closing.insert(0, f"and {len(outlooks) - len(parts)} more budgets, which do not fit into one message.")
+    blocks = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in parts]
+    if closing:
+        blocks.append(context("\n".join(closing)))
+    return Message("\n".join([*(line for lines in parts for line in lines), *closing]), blocks)
+
+
+def _lines(outlook: Outlook) -> list[str]:
+    spend, found = outlook.spend, outlook.forecast
+    name = f"budget {shown(spend.budget)}, {shown(spend.scope)}"
+    period, end = shown(outlook.period.key), moment(outlook.period.ends_at)
+    if spend.period != outlook.period.key:
+        return [f"Not known yet: {name}", f"The data ends before {period} began."]
+    so_far = f"spent so far {amount(spend)}"
+    if found is None:
+        return [
+            f"Not known yet: {name}",
+            f"Less than 6 of the last 24 hours are known. In {period}, which ends {end}, {so_far}.",
+            *warning_lines(spend),
+        ]
+    return [
+        f"{usd(found.expected_usd)} expected by {end}: {name}",
+        f"Between {usd(found.low_usd)} and {usd(found.high_usd)} in {period}; {so_far}.",
+        *(_crossing_line(crossing, found, outlook.budget) for crossing in found.crossings),
+        _basis(found),
+        *warning_lines(spend),
+    ]
+
+
+def _crossing_line(crossing: Crossing, found: Forecast, budget: Budget) -> str:
+    limit = f"{crossing.level.capitalize()} limit {usd(crossing.limit_usd)}"
+    if crossing.passed:
+        return f"{limit}: reached already."
+    share = f"{percent(found.expected_usd, crossing.limit_usd)} of it expected"
+    worst = None if crossing.earliest is None else _when(crossing.earliest, budget)
+    if crossing.expected is None:
+        if worst is None:
+            return f"{limit}: not reached in this period ({share})."
+        return f"{limit}: not reached as expected ({share}), at the high end {worst}."
+    best = "not at all" if crossing.latest is None else _when(crossing.latest, budget)
+    expected = _when(crossing.expected, budget)
+    return f"{limit}: reached {expected} ({share}); at the high end {worst}, at the low end {best}."
+
+
+def _when(at: datetime, budget: Budget) -> str:
+    """`Fri 27 Nov`, in the budget's zone; with the hour where the budget is one of a day."""
+    local = at.astimezone(budget.zone)
+    day = f"{local:%a} {local.day} {local:%b}"
+    return f"{day} {local:%H:%M}" if budget.period is PeriodKind.DAY else day
+
+
+def _basis(found: Forecast) -> str:
+    days = "1 past day" if found.days == 1 else f"{found.days} past days"
+    built = f"Built on {days} and the last 24 hours" if found.days else "Built on the last 24 hours alone"
+    if found.spread is None:
+        return f"{built}; too few days to know how much they differ, so half up and down is assumed."
+    return f"{built}; days differ from what is usual by {percent(found.spread, Decimal(1))} in the mean."

@@ -1,0 +1,30 @@
+"""`/claude-cost rates`: what tokens cost, from the dated rate card."""
+
+from bot.message import Message
+from bot.pricing.model_ids import family_in
+from bot.pricing.model_words import UnknownModelError, model_named
+from bot.services import Services
+from handlers.blocks.age import with_age
+from handlers.blocks.elements import section
+from handlers.blocks.outside import code
+from handlers.blocks.rates import model_rates, overview
+
+
+async def rates_command(services: Services, words: str) -> Message:
+    """`rates [MODEL]`: a family, `sonnet-4.6`, `Sonnet 4.6` or an API id in any spelling."""
+    card, today = services.card, services.clock().date()
+    try:
+        message = model_rates(model_named(words, card), card, today) if words else overview(card, today)
+    except UnknownModelError as error:
+        text = _unknown(services, error)
+        message = Message(text, [section(text)])
+    return with_age(message, f"List prices in USD without tax, checked on {card.checked_on.isoformat()}.")
+
+
+def _unknown(services: Services, error: UnknownModelError) -> str:
+    hint = f" Did you mean {code(error.nearest)}?" if error.nearest else ""
+    if family_in(error.word) is None:
+        hint = hint or " Type `rates` for the newest models."
+        return f"The rate card has no model {code(error.word)}.{hint}"
+    assumed = services.card.resolve(error.word, services.clock().date()).assumed
+    return f"The rate card has no model {code(error.word)}; its usage is {assumed}.{hint}"

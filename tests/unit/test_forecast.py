@@ -1,0 +1,369 @@
+"""The forecast: exact where every day is alike, shaped like the week where it is not, and never worse for a gap."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bot.budgets.budget import ORGANIZATION, Budget, Level
+from bot.budgets.forecast import DAYS_BACK, Forecast, History, KnownPart, forecast, past_parts, recent_since
+from bot.budgets.period import Period, PeriodKind, period_at
+from bot.clock import DAY, HOUR, floor_hour
+
+UTC_ZONE = ZoneInfo("UTC")
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Santiago"]
+SOFT, HARD = Decimal(400), Decimal(600)
+TINY = Decimal("1e-12")
+
+Dollars = Callable[[datetime], Decimal]
+"""What the hour that begins at this moment cost."""
+
+moments = st.datetimes(datetime(2024, 1, 1), datetime(2028, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001  # the strategy adds the zone
+zones = st.sampled_from(ZONES)
+kinds = st.sampled_from(PeriodKind)
+amounts = st.decimals(0, 1000, places=4)
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def budget(
+    kind: PeriodKind = PeriodKind.MONTH,
+    zone: str = "UTC",
+    soft_usd: Decimal | None = SOFT,
+    hard_usd: Decimal | None = HARD,
+) -> Budget:
+    return Budget("default", ORGANIZATION, kind, ZoneInfo(zone), soft_usd, hard_usd, "test")
+
+
+def history(
+    dollars: Dollars, as_of: datetime, zone: str = "UTC", known: Callable[[datetime], bool] = lambda hour: True
+) -> History:
+    """What a store knows that has these dollars in these hours."""
+    since = recent_since(as_of)
+    count = -((since - as_of) // HOUR)
+    recent = [hour for hour in (since + index * HOUR for index in range(count)) if known(hour)]
+    return History(
+        zone=ZoneInfo(zone),
+        as_of=as_of,
+        parts=[
+            KnownPart(part, sum((dollars(hour) for hour in part.hours()), Decimal(0)))
+            for part in past_parts(ZoneInfo(zone), as_of)
+            if all(known(hour) for hour in part.hours())
+        ],
+        recent_usd=sum((dollars(hour) * _share(hour, as_of) for hour in recent), Decimal(0)),
+        recent_hours=recent,
+    )
+
+
+def _share(hour: datetime, as_of: datetime) -> Decimal:
+    return min(Decimal(1), Decimal((as_of - hour) // timedelta.resolution) / (HOUR // timedelta.resolution))
+
+
+def end_of(
+    dollars: Dollars,
+    as_of: datetime,
+    kind: PeriodKind = PeriodKind.MONTH,
+    zone: str = "UTC",
+    spent_usd: Decimal | int = 0,
+    known: Callable[[datetime], bool] = lambda hour: True,
+) -> Forecast:
+    mine = budget(kind, zone)
+    found = forecast(mine, period_at(kind, mine.zone, as_of), Decimal(spent_usd), history(dollars, as_of, zone, known))
+    assert found is not None
+    return found
+
+
+def steady(hour: datetime) -> Decimal:
+    """$24 a day, whatever the hour."""
+    return Decimal(1)
+
+
+def working_days(hour: datetime) -> Decimal:
+    """$24 on every working day, nothing on Saturdays and Sundays."""
+    return Decimal(0 if hour.weekday() >= 5 else 1)
+
+
+def office_hours(hour: datetime) -> Decimal:
+    """$100 on every working day, all of it between 8:00 and 18:00 UTC, and $10 on other days in the same hours."""
+    if not 8 <= hour.hour < 18:
+        return Decimal(0)
+    return Decimal(1 if hour.weekday() >= 5 else 10)
+
+
+def sums(found: Forecast) -> tuple[float, float, float]:
+    """Low, expected and high, where they are round."""
+    return float(found.low_usd), float(found.expected_usd), float(found.high_usd)
+
+
+def hours_left(period: Period, as_of: datetime) -> Decimal:
+    return Decimal(period.left(as_of) // timedelta(microseconds=1)) / 3_600_000_000
+
+
+# ---- a team that spends evenly
+
+
+@given(moments, kinds, zones)
+@example(at("2026-11-01T00:00"), PeriodKind.MONTH, "UTC")  # the first moment of a month
+@example(at("2026-11-30T23:59"), PeriodKind.MONTH, "UTC")  # its last minute
+@example(at("2028-02-10T12:00"), PeriodKind.MONTH, "UTC")  # a leap day is still to come
+@example(at("2028-02-29T12:00"), PeriodKind.DAY, "UTC")  # and is today
+@example(at("2026-03-29T00:30"), PeriodKind.DAY, "Europe/Berlin")  # an hour will be left out tonight
+@example(at("2026-03-30T00:30"), PeriodKind.WEEK, "Europe/Berlin")  # it was left out in the last 24 hours
+@example(at("2026-10-25T00:30"), PeriodKind.MONTH, "Europe/Berlin")  # an hour will come twice
+@example(at("2026-10-26T01:30"), PeriodKind.MONTH, "Europe/Berlin")  # it has come twice
+@example(at("2026-11-01T05:30"), PeriodKind.MONTH, "America/New_York")  # the first of the two
+@example(at("2026-11-01T06:30"), PeriodKind.MONTH, "America/New_York")  # the second
+@example(at("2026-09-06T04:30"), PeriodKind.DAY, "America/Santiago")  # a day that has no midnight
+@settings(deadline=None)
+def test_an_even_team_goes_on_as_it_did_in_every_zone_and_at_every_moment(
+    as_of: datetime, kind: PeriodKind, zone: str
+) -> None:
+    found = end_of(steady, as_of, kind, zone, spent_usd=100)
+    expected = 100 + hours_left(period_at(kind, ZoneInfo(zone), as_of), as_of)
+    assert abs(found.expected_usd - expected) < TINY
+    assert abs(found.low_usd - expected) < TINY
+    assert abs(found.high_usd - expected) < TINY
+    assert found.spread is not None
+    assert abs(found.spread) < TINY
+
+
+@given(moments, kinds, zones, st.sets(st.integers(0, 29 * 24), max_size=100))
+@settings(deadline=None, max_examples=50)
+def test_a_gap_in_the_data_is_not_no_usage(as_of: datetime, kind: PeriodKind, zone: str, missing: set[int]) -> None:
+    gap = {floor_hour(as_of) - index * HOUR for index in missing}
+    mine = budget(kind, zone)
+    period = period_at(kind, mine.zone, as_of)
+    found = forecast(mine, period, Decimal(100), history(steady, as_of, zone, lambda hour: hour not in gap))
+    if found is not None:
+        assert abs(found.expected_usd - 100 - hours_left(period, as_of)) < TINY
+
+
+@given(moments, zones)
+@settings(deadline=None)
+def test_the_parts_of_past_days_follow_each_other_and_reach_to_the_last_24_hours(as_of: datetime, zone: str) -> None:
+    parts = past_parts(ZoneInfo(zone), as_of)
+    hours = [hour for part in parts for hour in part.hours()]
+    assert hours == sorted(set(hours))
+    assert recent_since(as_of) - DAYS_BACK * DAY <= hours[0]
+    # Where clocks were put forward, one part reaches into the last 24 hours and is left out.
+    assert len(hours) >= (DAYS_BACK - 2) * 24
+    assert hours[-1] < recent_since(as_of)
+
+
+# ---- the shape of the week and of the day
+
+
+def test_weekends_count_as_weekends() -> None:
+    # Tuesday noon, 17 November: nine and a half working days are left, with $24 each.
+    found = end_of(working_days, at("2026-11-17T12:00"))
+    assert found.expected_usd == found.low_usd == found.high_usd == Decimal("9.5") * 24
+
+
+@pytest.mark.parametrize("as_of", ["2026-11-20T20:00", "2026-11-21T20:00", "2026-11-22T20:00", "2026-11-23T07:00"])
+def test_a_quiet_weekend_behind_lowers_nothing_and_a_busy_friday_behind_raises_nothing(as_of: str) -> None:
+    # After this weekend, of which two days are left at most, come six working days and another weekend.
+    days_off = 2 + (at(as_of) < at("2026-11-21T18:00")) + (at(as_of) < at("2026-11-22T18:00"))
+    found = end_of(office_hours, at(as_of))
+    assert found.expected_usd == found.low_usd == found.high_usd == 6 * 100 + days_off * 10
+
+
+def test_in_the_evening_no_second_working_day_is_expected_of_today() -> None:
+    found = end_of(office_hours, at("2026-11-17T18:00"), PeriodKind.DAY, spent_usd=100)
+    assert found.expected_usd == found.high_usd == 100
+
+
+def test_in_the_morning_the_whole_working_day_is_still_to_come() -> None:
+    found = end_of(office_hours, at("2026-11-17T08:00"), PeriodKind.DAY)
+    assert found.expected_usd == 100
+
+
+def test_mondays_count_as_mondays_once_two_are_known() -> None:
+    def mondays(hour: datetime) -> Decimal:
+        return Decimal(3 if hour.weekday() == 0 else 1)
+
+    # The rest of the month has two Mondays and nine other days.
+    found = end_of(mondays, at("2026-11-20T00:00"))
+    assert found.expected_usd == 24 * (9 + 2 * 3)
+
+
+# ---- when the last day was not like the others
+
+
+def test_half_of_a_change_is_carried_on_and_the_range_spans_both_views() -> None:
+    as_of = at("2026-11-20T00:00")
+
+    def doubled(hour: datetime) -> Decimal:
+        return Decimal(2 if hour >= as_of - DAY else 1)
+
+    found = end_of(doubled, as_of, spent_usd=500)
+    assert sums(found) == (500 + 264, 500 + 396, 500 + 528)
+
+
+def test_a_new_job_on_a_quiet_day_adds_no_more_to_a_busy_day_than_to_this_one() -> None:
+    sunday_evening = at("2026-11-22T20:00")
+
+    def with_new_job(hour: datetime) -> Decimal:
+        return office_hours(hour) + (1 if hour >= sunday_evening - DAY else 0)
+
+    before, found = end_of(office_hours, sunday_evening), end_of(with_new_job, sunday_evening)
+    left = hours_left(period_at(PeriodKind.MONTH, UTC_ZONE, sunday_evening), sunday_evening)
+    assert before.expected_usd < found.expected_usd <= before.expected_usd + left / 2
+
+
+def test_usage_that_begins_after_weeks_of_none_is_a_new_job_and_no_division_by_zero() -> None:
+    as_of = at("2026-11-20T00:00")
+    found = end_of(lambda hour: Decimal(hour >= as_of - DAY), as_of)
+    assert found.low_usd == 0
+    assert found.expected_usd == 11 * 24 / Decimal(2)
+    # Days without usage do not tell how much days differ.
+    assert found.spread is None
+    assert found.high_usd == 11 * 24 * Decimal("1.5")
+
+
+def test_without_any_usage_nothing_is_added() -> None:
+    found = end_of(lambda hour: Decimal(0), at("2026-11-20T07:45"), spent_usd=5)
+    assert sums(found) == (5, 5, 5)
+
+
+# ---- young databases
+
+
+@pytest.mark.parametrize("hours", [0, 1, 5])
+def test_nothing_is_forecast_from_less_than_six_hours(hours: int) -> None:
+    as_of = at("2026-11-20T12:00")
+    young = history(steady, as_of, known=lambda hour: hour >= as_of - hours * HOUR)
+    assert forecast(budget(), period_at(PeriodKind.MONTH, UTC_ZONE, as_of), Decimal(100), young) is None
+
+
+def test_six_hours_are_enough_and_are_carried_on_with_a_wide_range() -> None:
+    as_of = at("2026-11-20T12:00")
+    found = end_of(steady, as_of, spent_usd=100, known=lambda hour: hour >= as_of - 6 * HOUR)
+    assert (found.days, found.spread) == (0, None)
+    assert sums(found) == (100 + 126, 100 + 252, 100 + 378)
+
+
+def test_it_says_on_how_many_days_it_is_built() -> None:
+    as_of = at("2026-11-20T12:00")
+    assert end_of(steady, as_of).days == DAYS_BACK
+    assert end_of(steady, as_of, known=lambda hour: hour >= as_of - 6 * DAY).days == 5
+
+
+def test_the_spread_is_the_mean_share_by_which_days_differ() -> None:
+    as_of = at("2026-11-20T00:00")
+
+    def up_and_down(hour: datetime) -> Decimal:
+        return Decimal("1.2") if hour.isocalendar().week % 2 else Decimal("0.8")
+
+    found = end_of(up_and_down, as_of)
+    assert found.spread is not None
+    assert abs(found.spread - Decimal("0.2")) < TINY
+
+
+def test_a_day_that_is_the_only_one_of_its_kind_says_nothing_about_how_days_differ() -> None:
+    as_of = at("2026-11-20T00:00")
+    # Sunday to Wednesday are known: three of these days compare.
+    assert end_of(steady, as_of, known=lambda hour: hour >= at("2026-11-15T00:00")).spread is None
+    assert end_of(steady, as_of, known=lambda hour: hour >= at("2026-11-14T00:00")).spread == 0
+
+
+# ---- whatever the numbers
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[Budget, Period, Decimal, History]:
+    """A moment, a zone, a budget, and dollars without any order; some hours are not known."""
+    as_of, kind, zone = draw(moments), draw(kinds), draw(zones)
+    weekly = draw(st.lists(amounts, min_size=7 * 24, max_size=7 * 24))
+    odd = draw(st.dictionaries(st.integers(0, 29 * 24), amounts, max_size=20))
+    missing = draw(st.sets(st.integers(7, 29 * 24), max_size=20))
+    gap = {floor_hour(as_of) - index * HOUR for index in missing}
+
+    def dollars(hour: datetime) -> Decimal:
+        back = (floor_hour(as_of) - hour) // HOUR
+        return odd.get(back, weekly[hour.weekday() * 24 + hour.hour])
+
+    soft = draw(st.decimals(1, 100_000, places=2))
+    mine = budget(kind, zone, soft_usd=soft, hard_usd=soft + draw(st.decimals(1, 1_000_000, places=2)))
+    spent = draw(st.decimals(0, 200_000, places=4))
+    return mine, period_at(kind, mine.zone, as_of), spent, history(dollars, as_of, zone, lambda hour: hour not in gap)
+
+
+@given(stories())
+@settings(deadline=None, max_examples=60)
+def test_the_range_holds_what_is_expected_and_none_of_it_is_below_what_is_spent(
+    story: tuple[Budget, Period, Decimal, History],
+) -> None:
+    _, _, spent, _ = story
+    found = forecast(*story)
+    assert found is not None
+    assert spent <= found.low_usd <= found.expected_usd <= found.high_usd
+
+
+@given(stories(), st.decimals(0, 10_000, places=4), st.decimals(0, 10_000, places=4))
+@settings(deadline=None, max_examples=60)
+def test_more_spend_never_lowers_a_forecast(
+    story: tuple[Budget, Period, Decimal, History], more: Decimal, lately: Decimal
+) -> None:
+    mine, period, spent, known = story
+    less = forecast(mine, period, spent, known)
+    found = forecast(mine, period, spent + more, replace(known, recent_usd=known.recent_usd + lately))
+    assert less is not None
+    assert found is not None
+    assert found.low_usd >= less.low_usd
+    assert found.expected_usd >= less.expected_usd + more - TINY
+    assert found.high_usd >= less.high_usd
+    for earlier, later in zip(found.crossings, less.crossings, strict=True):
+        assert earlier.passed or later.expected is None or (earlier.expected or period.ends_at) <= later.expected
+
+
+@given(stories())
+@settings(deadline=None, max_examples=60)
+def test_a_limit_is_reached_within_the_period_exactly_where_the_sum_reaches_it(
+    story: tuple[Budget, Period, Decimal, History],
+) -> None:
+    mine, period, spent, known = story
+    found = forecast(*story)
+    assert found is not None
+    assert [crossing.level for crossing in found.crossings] == [Level.SOFT, Level.HARD]
+    for crossing in found.crossings:
+        limit = mine.limit(crossing.level)
+        assert limit == crossing.limit_usd
+        assert crossing.passed == (spent >= limit)
+        ways = (
+            (crossing.earliest, found.high_usd),
+            (crossing.expected, found.expected_usd),
+            (crossing.latest, found.low_usd),
+        )
+        for reached, total in ways:
+            assert (reached is not None) == (not crossing.passed and total >= limit)
+            assert reached is None or known.as_of <= reached < period.ends_at
+        in_order = [reached for reached, _ in ways if reached is not None]
+        assert in_order == sorted(in_order)
+
+
+def test_a_limit_is_reached_in_the_hour_in_which_the_path_comes_to_it() -> None:
+    found = end_of(steady, at("2026-11-20T12:00"), spent_usd=380)
+    soft, hard = found.crossings
+    assert soft.earliest == soft.expected == soft.latest == at("2026-11-21T07:00")
+    assert (hard.passed, hard.expected) == (False, at("2026-11-29T15:00"))
+
+
+def test_a_limit_that_is_reached_already_has_no_day_to_come() -> None:
+    soft, hard = end_of(steady, at("2026-11-20T12:00"), spent_usd=400).crossings
+    assert (soft.passed, soft.earliest, soft.expected, soft.latest) == (True, None, None, None)
+    assert not hard.passed
+
+
+def test_a_period_that_is_over_stays_at_what_was_spent() -> None:
+    as_of = at("2026-12-01T00:00")
+    november = period_at(PeriodKind.MONTH, UTC_ZONE, as_of - HOUR)
+    found = forecast(budget(), november, Decimal(300), history(steady, as_of))
+    assert found is not None
+    assert sums(found) == (300, 300, 300)

@@ -8,6 +8,7 @@ from importlib import import_module
 COMMANDS = {
     "run": "run the bot",
     "demo": "run the bot against a local Slack and a local Anthropic, and show the channel on a web page",
+    "doctor": "check settings, keys, scopes, the age of the data, the channel, the fallback file and the clock",
     "estimate": "say what a workload would cost",
     "price": "price recorded usage in files and folders",
 }

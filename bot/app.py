@@ -2,25 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import aiohttp
 import httpx
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.alerts.addressee import Addressee
 from bot.alerts.outbox import Delivery, Outbox
+from bot.alerts.outside import Destination, OutsideOutbox
 from bot.alerts.slack import SlackDestination
 from bot.budgets.review import BudgetReview
 from bot.clock import Clock
+from bot.doctor.check import Check
+from bot.doctor.examination import examine
+from bot.doctor.sample import sample_facts
 from bot.fallback.admins import Admins
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import modes_from_chain
 from bot.fallback.service import FallbackService
 from bot.in_flight import InFlight
+from bot.message import Message
 from bot.pricing.card import load_rate_card
 from bot.services import Services
 from bot.settings import Settings
@@ -37,7 +43,9 @@ from bot.usage.token_count import TokenCounter
 from bot.usage.transport import Transport
 
 import handlers  # isort: skip  # the one place where bot/ knows of the user interface
+from handlers.blocks.alert import alert_message  # isort: skip
 from handlers.deliveries import renderer  # isort: skip
+from handlers.letters import letter  # isort: skip
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +70,7 @@ class Bot:
     services: Services
     poller: Poller
     outbox: Outbox
+    outside: OutsideOutbox
     lease: Lease
     slack: AsyncApp
     in_flight: InFlight
@@ -86,15 +95,35 @@ class Bot:
         await asyncio.to_thread(self.services.fallback.reconcile)
         poll = await self.poller.poll(self.services.review.needed_since(now))
         await asyncio.to_thread(self._decide)
+        self.outside.begin()
         return Cycle(poll, await self.outbox.deliver())
 
     async def deliver(self) -> Delivery | None:
-        """Deliver what is due, if this copy leads."""
-        return await self.outbox.deliver() if await asyncio.to_thread(self.leads) else None
+        """Deliver what is due, if this copy leads: to Slack, while the other destinations are only begun with."""
+        if not await asyncio.to_thread(self.leads):
+            return None
+        self.outside.begin()
+        return await self.outbox.deliver()
 
     def _decide(self) -> None:
         mode = self.services.fallback.state().mode.name
         self.services.review.decide(self.services.clock(), mode)
+
+
+def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWebClient:
+    """Slack's Web API for the bot token, without retries of its own."""
+    return AsyncWebClient(
+        token=settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else None,
+        base_url=settings.slack_api_url,
+        timeout=SLACK_TIMEOUT_SECONDS,
+        session=session,
+        retry_handlers=[],
+    )
+
+
+def sample_alert(now: datetime) -> Message:
+    """An alert as this version draws it, for Slack to check."""
+    return alert_message(sample_facts(now), None)
 
 
 @asynccontextmanager
@@ -106,19 +135,20 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         lease = lease_for(engine)
         stack.callback(lease.release)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        client = AsyncWebClient(
-            token=settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else None,
-            base_url=settings.slack_api_url,
-            timeout=SLACK_TIMEOUT_SECONDS,
-            session=session,
-            retry_handlers=[],
-        )
+        client = slack_client(settings, session)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
         limits = RememberedLimits(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)
         stack.push_async_callback(limits.close)
         card = load_rate_card()
         modes = modes_from_chain(settings.fallback_chain, settings.modes)
-        usage, alerts, mode_store = UsageStore(engine), AlertStore(engine), ModeStore(engine)
+        wanted = {addressee.name: addressee.levels for addressee in settings.destinations}
+        usage, alerts, mode_store = UsageStore(engine), AlertStore(engine, wanted), ModeStore(engine)
+        for name, count in (await asyncio.to_thread(alerts.outside.stranded)).items():
+            log.warning("%d alert(s) wait for a destination named %s, which is not configured any more", count, name)
+
+        async def examined() -> tuple[Check, ...]:
+            return await examine(settings, client, sample_alert(clock()), card, clock)
+
         services = Services(
             usage=usage,
             alerts=alerts,
@@ -129,6 +159,7 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
             counter=TokenCounter(http, settings.anthropic_api_key),
             rate_limits=limits,
             card=card,
+            examine=examined,
             clock=clock,
             poll_seconds=settings.poll_seconds,
         )
@@ -141,5 +172,16 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         workspace = Workspace()
         render = renderer(str(settings.fallback_file), workspace)
         outbox = Outbox(alerts, SlackDestination(client, settings.channel), render, clock)
+        outside = OutsideOutbox(alerts.outside, _destinations(settings.destinations), letter, clock, in_flight)
+        stack.push_async_callback(outside.close)
         poller = build_poller(settings, http, usage, clock, most_waiting=most_waiting)
-        yield Bot(settings, services, poller, outbox, lease, slack, in_flight, workspace)
+        yield Bot(settings, services, poller, outbox, outside, lease, slack, in_flight, workspace)
+
+
+def _destinations(addressees: Sequence[Addressee]) -> list[Destination]:
+    if not addressees:
+        return []
+    # Importing Apprise and its services takes most of a second, which only those wait for who use them.
+    from bot.alerts.destinations import AppriseDestination
+
+    return [AppriseDestination(addressee) for addressee in addressees]

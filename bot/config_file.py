@@ -1,4 +1,4 @@
-"""The TOML file: more budgets and the variables of modes."""
+"""The TOML file: more budgets, further destinations, and the variables of modes."""
 
 import re
 import tomllib
@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from bot.budgets.budget import ORGANIZATION, Budget, Scope, parse_scope
+from bot.alerts.addressee import Addressee
+from bot.budgets.budget import ORGANIZATION, Budget, Level, Scope, parse_scope
 from bot.budgets.period import PeriodKind
 from bot.fallback.modes import NORMAL
 
@@ -74,8 +84,31 @@ class FallbackTable(_Table):
         return self
 
 
+class DestinationTable(_Table):
+    """One `[[destination]]`. The address may hold a secret, so it may also come from a file."""
+
+    url: SecretStr | None = None
+    url_file: str | None = None
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = tuple(Level)
+    name: str | None = Field(default=None, min_length=1, max_length=60)
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, value: str | None) -> str | None:
+        if value is not None and not (value.isprintable() and value.strip()):
+            raise ValueError("a name is shown to people; use letters they can read")
+        return value
+
+    @model_validator(mode="after")
+    def _one_address(self) -> "DestinationTable":
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError("set url or url_file, one of them")
+        return self
+
+
 class _File(_Table):
     budget: tuple[BudgetTable, ...] = ()
+    destination: tuple[DestinationTable, ...] = ()
     fallback: FallbackTable = FallbackTable()
     mode: dict[str, dict[str, str]] = Field(default_factory=dict)
 
@@ -101,11 +134,12 @@ class ConfigFile(BaseModel):
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     budgets: tuple[Budget, ...] = ()
+    destinations: tuple[Addressee, ...] = ()
     mode: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 def read_config_file(path: Path) -> ConfigFile:
-    """The file's budgets and modes. Raises ValueError with one sentence that names the place and the remedy."""
+    """What the file says. Raises ValueError with one sentence that names the place and the remedy."""
     try:
         file = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
@@ -114,17 +148,48 @@ def read_config_file(path: Path) -> ConfigFile:
         raise ValueError(f"{path} is not valid TOML: {error}.") from None
     except ValidationError as error:
         raise ValueError(f"{path}: {_first_sentence(error)}") from None
-    names = [table.name for table in file.budget]
+    _refuse_doubled(path, "budgets", [table.name for table in file.budget])
+    destinations = tuple(_addressee(table, number, path) for number, table in enumerate(file.destination))
+    _refuse_doubled(path, "destinations", [addressee.name for addressee in destinations])
+    budgets = tuple(_budget(table, path) for table in file.budget)
+    return ConfigFile(budgets=budgets, destinations=destinations, mode=file.mode)
+
+
+def _refuse_doubled(path: Path, kind: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"{path}: two budgets are named {name}: rename one.")
-    return ConfigFile(budgets=tuple(_budget(table, path) for table in file.budget), mode=file.mode)
+            raise ValueError(f"{path}: two {kind} are named {name}: give one of them another name.")
 
 
 def _budget(table: BudgetTable, path: Path) -> Budget:
     return Budget(
         table.name, table.scope, table.period, ZoneInfo(table.zone), table.soft_usd, table.hard_usd, str(path)
     )
+
+
+def _addressee(table: DestinationTable, number: int, path: Path) -> Addressee:
+    # Importing Apprise and its services takes most of a second, which only those wait for who use them.
+    from bot.alerts.destinations import default_name, service_of
+
+    url = _address(table, f"{path}: destination.{number}.url_file")
+    try:
+        service = service_of(url)
+    except ValueError as error:
+        raise ValueError(f"{path}: destination.{number}: {error}") from None
+    return Addressee(table.name or default_name(service), SecretStr(url), frozenset(table.levels))
+
+
+def _address(table: DestinationTable, place: str) -> str:
+    if table.url is not None:
+        return table.url.get_secret_value().strip()
+    file = Path(table.url_file or "").expanduser().absolute()
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ValueError(
+            f"{place} names {file}, which cannot be read ({reason}): correct the path or its rights."
+        ) from None
 
 
 def _first_sentence(error: ValidationError) -> str:

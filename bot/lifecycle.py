@@ -10,6 +10,7 @@ from aiohttp import web
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.app import Bot
+from bot.settings import SettingsError
 from bot.slack_connection import (
     SlackUnreachableError,
     SocketMode,
@@ -47,7 +48,10 @@ class Lifecycle:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Until `stop`. Raises `CredentialsRefusedError` or `SlackRefusedError` where a start is hopeless."""
+        """Until `stop`.
+
+        Raises `CredentialsRefusedError`, `SlackRefusedError` or `SettingsError` where a start is hopeless.
+        """
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._http())
             stack.push_async_callback(self._bot.in_flight.drain, DRAIN_SECONDS)
@@ -78,7 +82,14 @@ class Lifecycle:
         if data.error:
             found.append(data.error)
         waiting = services.alerts.last_error()
-        return [*found, waiting] if waiting else found
+        if waiting:
+            found.append(waiting)
+        for outside in services.alerts.outside.waiting():
+            since = outside.since.isoformat()
+            found.append(
+                f"{outside.destination}: {outside.count} alert(s) waiting since {since}, because {outside.error}."
+            )
+        return found
 
     async def _connect(self) -> None:
         settings = self._bot.settings
@@ -113,10 +124,11 @@ class Lifecycle:
             yield
             return
         slack = self._bot.slack if settings.slack_app_token is None else None
-        runner = web.AppRunner(web_app(slack, self.problems), access_log=None)
+        app = web_app(slack, self.problems, self._bot.services, settings.read_token)
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:
-            await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+            await _listen(runner, settings.http_host, settings.http_port)
             log.info("HTTP on %s", runner.addresses)
             yield
         finally:
@@ -152,3 +164,13 @@ class Lifecycle:
     async def _deliver(self) -> None:
         async with self._bot.in_flight.work():
             await self._bot.deliver()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise SettingsError(
+            f"CLAUDE_COST_HTTP_PORT cannot be opened ({error}): choose another port, correct CLAUDE_COST_HTTP_HOST, or "
+            "stop what listens there."
+        ) from None

@@ -1,9 +1,11 @@
 """What handlers may call: the services that the composition root has built."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bot.budgets.review import BudgetReview
 from bot.clock import Clock
+from bot.doctor.check import Check
 from bot.fallback.admins import Admins
 from bot.fallback.service import FallbackService
 from bot.pricing.card import RateCard
@@ -27,5 +29,6 @@ class Services:
     counter: TokenCounter
     rate_limits: RememberedLimits
     card: RateCard
+    examine: Callable[[], Awaitable[tuple[Check, ...]]]
     clock: Clock
     poll_seconds: int

@@ -1,6 +1,7 @@
 """Settings: environment and TOML, parsed once into one frozen value. Every mistake is one sentence with its remedy."""
 
 import difflib
+import ipaddress
 import logging
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
+from bot.alerts.addressee import Addressee
 from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.period import PeriodKind
 from bot.config_file import ConfigFile, read_config_file
@@ -53,7 +55,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CLAUDE_COST_POLL_SECONDS", "seconds between two polls, 1 to 3600", "60"),
     Variable("CLAUDE_COST_USAGE_API", "`auto`, `analytics` or `admin`", "auto"),
     Variable("CLAUDE_COST_DATABASE_URL", "where the bot keeps its memory", "sqlite:///claude-cost.db"),
-    Variable("CLAUDE_COST_CONFIG", "a TOML file with more budgets and modes"),
+    Variable("CLAUDE_COST_CONFIG", "a TOML file with more budgets, modes and destinations of alerts"),
     Variable(
         "CLAUDE_COST_FALLBACK_CHAIN",
         "models in falling order of price",
@@ -63,9 +65,17 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CLAUDE_COST_ADMINS", "Slack user (`U…`) or user-group (`S…`) ids that may change the fallback mode"),
     Variable("CLAUDE_COST_HTTP_HOST", "address that the HTTP port listens on", "127.0.0.1"),
     Variable("CLAUDE_COST_HTTP_PORT", "HTTP port; opens in HTTP mode (then 8080) or when it is set"),
+    Variable(
+        "CLAUDE_COST_READ_TOKEN",
+        "bearer token for reading the fallback mode over HTTP; required where the address is not the loopback",
+        secret=True,
+    ),
 )
 
 DEFAULT_HTTP_PORT = 8080
+
+OF_THE_APPLICATION = ("CLAUDE_COST_FALLBACK_URL", "CLAUDE_COST_USAGE_LOG")
+"""Read by `bot.client` in the team's services, which may share an environment with the bot."""
 
 
 class Need(Flag):
@@ -94,6 +104,7 @@ class Settings:
     anthropic_base_url: str
     channel: str
     budgets: tuple[Budget, ...]
+    destinations: tuple[Addressee, ...]
     poll_seconds: int
     usage_api: UsageChoice
     database_url: str
@@ -103,11 +114,13 @@ class Settings:
     admins: frozenset[str]
     http_host: str
     http_port: int | None
+    read_token: SecretStr | None
 
 
 def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
     """Settings from `environ` and the TOML file it names. Raises `SettingsError` for the first mistake."""
-    _warn_of_misspelled(environ)
+    for sentence in misspelled(environ):
+        log.warning("%s", sentence)
     values = {variable.name: _value(environ, variable) for variable in VARIABLES}
     _require(values, need)
     config = _config_file(values["CLAUDE_COST_CONFIG"])
@@ -127,6 +140,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         anthropic_base_url=_url(values, "ANTHROPIC_BASE_URL").rstrip("/"),
         channel=_channel(values["CLAUDE_COST_CHANNEL"]),
         budgets=budgets,
+        destinations=config.destinations,
         poll_seconds=_integer(values, "CLAUDE_COST_POLL_SECONDS", 1, 3600),
         usage_api=_usage_api(values["CLAUDE_COST_USAGE_API"]),
         database_url=_database_url(values["CLAUDE_COST_DATABASE_URL"]),
@@ -136,6 +150,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         admins=_admins(values["CLAUDE_COST_ADMINS"]),
         http_host=values["CLAUDE_COST_HTTP_HOST"],
         http_port=_http_port(values),
+        read_token=_read_token(values, need),
     )
 
 
@@ -179,13 +194,18 @@ def _require(values: Mapping[str, str], need: Need) -> None:
         )
 
 
-def _warn_of_misspelled(environ: Mapping[str, str]) -> None:
-    known = {variable.name for variable in VARIABLES} | {f"{v.name}_FILE" for v in VARIABLES if v.secret}
+def misspelled(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none."""
+    known = {*OF_THE_APPLICATION, *(variable.name for variable in VARIABLES)} | {
+        f"{v.name}_FILE" for v in VARIABLES if v.secret
+    }
+    sentences = []
     for name in sorted(environ):
         if name.startswith("CLAUDE_COST_") and name not in known:
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
-            log.warning("%s is no setting of this version and is not used%s", name, hint)
+            sentences.append(f"{name} is no setting of this version and is not used{hint}")
+    return sentences
 
 
 def _config_file(path: str) -> ConfigFile:
@@ -203,7 +223,8 @@ def _budgets(values: Mapping[str, str], config: ConfigFile) -> tuple[Budget, ...
     budgets = list(config.budgets)
     if soft is not None and hard is not None and soft >= hard:
         raise SettingsError(
-            f"CLAUDE_COST_SOFT_USD ({soft}) must be below CLAUDE_COST_HARD_USD ({hard}): lower one or raise the other."
+            f"CLAUDE_COST_SOFT_USD ({soft:f}) must be below CLAUDE_COST_HARD_USD ({hard:f}): "
+            "lower one or raise the other."
         )
     if soft is not None or hard is not None:
         if any(budget.name == "default" for budget in budgets):
@@ -306,3 +327,30 @@ def _http_port(values: Mapping[str, str]) -> int | None:
     if values["CLAUDE_COST_HTTP_PORT"]:
         return _integer(values, "CLAUDE_COST_HTTP_PORT", 0, 65535)
     return None if values["SLACK_APP_TOKEN"] else DEFAULT_HTTP_PORT
+
+
+def _read_token(values: Mapping[str, str], need: Need) -> SecretStr | None:
+    token, host = values["CLAUDE_COST_READ_TOKEN"], values["CLAUDE_COST_HTTP_HOST"]
+    if token and not re.fullmatch(r"[!-~]+", token):
+        raise SettingsError(
+            "CLAUDE_COST_READ_TOKEN has a character that no HTTP header can carry: use letters, digits and punctuation "
+            "without spaces, such as the output of openssl rand -hex 32."
+        )
+    # Only a bot that Slack reaches opens the port.
+    opens = Need.SLACK_TRANSPORT in need and _http_port(values) is not None
+    if opens and not token and not _is_loopback(host):
+        raise SettingsError(
+            f"CLAUDE_COST_READ_TOKEN is missing, and CLAUDE_COST_HTTP_HOST is {host}, where other machines "
+            "could read the fallback mode: set a token, such as the output of openssl rand -hex 32, or "
+            "CLAUDE_COST_HTTP_HOST=127.0.0.1."
+        )
+    return _secret(token)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

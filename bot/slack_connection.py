@@ -47,7 +47,7 @@ async def check_bot_token(client: AsyncWebClient, channel: str) -> Workspace:
     try:
         answer = await client.auth_test()
     except SlackApiError as error:
-        raise _refused(error, channel, "SLACK_BOT_TOKEN") from None
+        raise refusal_of(error, channel, "SLACK_BOT_TOKEN") from None
     except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError) as error:
         raise SlackUnreachableError(f"Slack cannot be reached ({type(error).__name__}).") from None
     return Workspace(str(answer.get("url") or ""))
@@ -58,12 +58,13 @@ async def check_app_token(client: AsyncWebClient, app_token: str, channel: str) 
     try:
         await client.apps_connections_open(app_token=app_token)
     except SlackApiError as error:
-        raise _refused(error, channel, "SLACK_APP_TOKEN") from None
+        raise refusal_of(error, channel, "SLACK_APP_TOKEN") from None
     except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError) as error:
         raise SlackUnreachableError(f"Slack cannot be reached ({type(error).__name__}).") from None
 
 
-def _refused(error: SlackApiError, channel: str, variable: str) -> Exception:
+def refusal_of(error: SlackApiError, channel: str, variable: str) -> Exception:
+    """What to raise where Slack refuses the token in `variable`: `SlackRefusedError` or `SlackUnreachableError`."""
     data = error.response.data if isinstance(getattr(error.response, "data", None), dict) else {}
     code = str(data.get("error") or "")
     sentence = remedy(code, channel=channel, needed=str(data.get("needed") or ""))

@@ -14,10 +14,16 @@ from bot.services import Services
 from handlers.blocks.age import with_age
 from handlers.blocks.help import help_message
 from handlers.blocks.status import status_message
+from handlers.doctor import doctor_command
 from handlers.estimate import estimate_command, open_form
 from handlers.fallback import age_of_data, fallback
+from handlers.forecast import forecast_command
+from handlers.limits import limits_command
 from handlers.plan import plan_command
+from handlers.rates import rates_command
 from handlers.replies import reply
+from handlers.report import report_command
+from handlers.test_alert import send_test_alert
 
 COMMAND = "/claude-cost"
 
@@ -63,11 +69,28 @@ def _status_now(services: Services) -> Message:
         services.alerts.last_error(),
         now,
         services.poll_seconds,
+        services.alerts.outside.waiting(),
     )
 
 
 async def _estimate(services: Services, request: Request) -> Message:
     return await estimate_command(services, request.user, request.words)
+
+
+async def _report(services: Services, request: Request) -> Message:
+    return await report_command(services, request.words)
+
+
+async def _forecast(services: Services, request: Request) -> Message:
+    return await forecast_command(services)
+
+
+async def _rates(services: Services, request: Request) -> Message:
+    return await rates_command(services, request.words)
+
+
+async def _limits(services: Services, request: Request) -> Message:
+    return await limits_command(services)
 
 
 async def _plan(services: Services, request: Request) -> Message:
@@ -76,6 +99,14 @@ async def _plan(services: Services, request: Request) -> Message:
 
 async def _fallback(services: Services, request: Request) -> Message:
     return await fallback(services, request.user, request.words)
+
+
+async def _doctor(services: Services, request: Request) -> Message:
+    return await doctor_command(services)
+
+
+async def _test_alert(services: Services, request: Request) -> Message:
+    return await send_test_alert(services, request.user)
 
 
 SUBCOMMANDS: tuple[Subcommand, ...] = (
@@ -87,6 +118,13 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         "what a workload would cost a month, and what would make it cheaper; without words, a form",
         _estimate,
     ),
+    Subcommand(
+        "report",
+        "[today | week | month] [by model | workspace | key]",
+        "what was spent and on what, against the same stretch before; the month by model when left out",
+        _report,
+    ),
+    Subcommand("forecast", "", "where every budget will end, as a range, and when its limits are reached", _forecast),
     Subcommand("plan", "MODEL requests=N in=TOKENS out=TOKENS [seats=N]", "a subscription against the API", _plan),
     Subcommand(
         "fallback",
@@ -94,6 +132,10 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         "show or change the fallback mode; changes are for admins",
         _fallback,
     ),
+    Subcommand("rates", "[MODEL]", "what tokens cost: the newest models, or one in full", _rates),
+    Subcommand("limits", "", "every budget and where it is set, and Anthropic's rate limits", _limits),
+    Subcommand("doctor", "", "what keeps the bot from its work, and what to do about it", _doctor),
+    Subcommand("test-alert", "", "a test alert into the alert channel; for admins", _test_alert),
 )
 
 

@@ -89,5 +89,19 @@ class ModeFacts(_Facts):
     written: bool = False
 
 
-Facts = Annotated[AlertFacts | ModeFacts, Field(discriminator="kind")]
-FACTS: TypeAdapter[AlertFacts | ModeFacts] = TypeAdapter(Facts)
+class TestFacts(_Facts):
+    """A test alert that an admin has asked for. `by`: a Slack user id."""
+
+    kind: Literal["test"] = "test"
+    by: str
+    requested_at: datetime
+
+    @property
+    def incident(self) -> str:
+        """The visible id, by which a repeat is told from a second test."""
+        return f"test/{self.requested_at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+NoticeFacts = AlertFacts | ModeFacts | TestFacts
+Facts = Annotated[NoticeFacts, Field(discriminator="kind")]
+FACTS: TypeAdapter[NoticeFacts] = TypeAdapter(Facts)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.alerts.facts import AlertFacts
+from bot.alerts.facts import AlertFacts, TestFacts
 from bot.alerts.slack import Delivered, NotEditable, Outcome, SlackDestination
 from bot.budgets.decide import Status
 from bot.clock import Clock
@@ -144,5 +144,6 @@ class _Answered:
 
 
 def _identity(notice: Notice) -> dict[str, str]:
-    what = notice.facts.incident if isinstance(notice.facts, AlertFacts) else f"mode/{notice.facts.mode}"
+    facts = notice.facts
+    what = facts.incident if isinstance(facts, AlertFacts | TestFacts) else f"mode/{facts.mode}"
     return {"what": what, "notice": str(notice.id), "created_at": notice.created_at.isoformat()}

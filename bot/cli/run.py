@@ -60,16 +60,33 @@ async def _once(settings: Settings) -> int:
             # Only links need the answer; whether alerts get through is what delivery finds out.
             bot.workspace.url = ""
         cycle = await bot.cycle()
+        outside = asyncio.create_task(_deliver_outside(bot, deadline))
         while cycle.delivery is not None and cycle.delivery.retry_in is not None:
             wait = cycle.delivery.retry_in.total_seconds()
             if time.monotonic() + wait > deadline:
                 break
             await asyncio.sleep(wait)
             cycle = Cycle(cycle.poll, await bot.deliver())
+        await outside
         problem = _undone(bot, cycle)
     if problem is not None:
         print(problem, file=sys.stderr)
     return 0 if problem is None else 1
+
+
+async def _deliver_outside(bot: Bot, deadline: float) -> None:
+    """Until nothing is left that may be tried before the deadline."""
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            await bot.outside.settled()
+            while (wait := bot.outside.retry_in()) is not None:
+                if time.monotonic() + wait.total_seconds() > deadline:
+                    break
+                await asyncio.sleep(wait.total_seconds())
+                bot.outside.begin()
+                await bot.outside.settled()
+    except TimeoutError:
+        return
 
 
 def _undone(bot: Bot, cycle: Cycle) -> str | None:
@@ -79,12 +96,16 @@ def _undone(bot: Bot, cycle: Cycle) -> str | None:
     if cycle.delivery.waiting:
         reason = cycle.delivery.error or "Slack has not been asked yet."
         problems.append(f"{cycle.delivery.waiting} message(s) wait for delivery: {reason}")
+    tried = {waiting.destination: waiting.error for waiting in bot.services.alerts.outside.waiting()}
+    for name, count in bot.services.alerts.outside.undelivered().items():
+        reason = tried.get(name, "it has not answered yet")
+        problems.append(f"{count} message(s) wait for {name}, because {reason}.")
     return " ".join(problems) or None
 
 
 def _log_to_stderr(level: int) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for name in ("slack_bolt", "slack_sdk", "httpx", "httpcore", "apscheduler", "alembic", "aiohttp"):
+    for name in ("slack_bolt", "slack_sdk", "httpx", "httpcore", "apscheduler", "alembic", "aiohttp", "urllib3"):
         # Below this level these libraries log whole bodies and addresses.
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 

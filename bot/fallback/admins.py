@@ -30,11 +30,11 @@ class Admins:
         self._groups = frozenset(ids) - self._users
         self._client = client
 
-    async def may_switch(self, user: str) -> Permission:
-        """Whether this user may change the fallback mode."""
+    async def may_switch(self, user: str, what: str = "change the fallback mode") -> Permission:
+        """Whether this user may do what only admins may."""
         if not self._users and not self._groups:
             return Permission(
-                "Nothing was changed: nobody may change the fallback mode yet. Put the Slack ids of those who may "
+                f"Nothing was changed: nobody may {what} yet. Put the Slack ids of those who may "
                 "into CLAUDE_COST_ADMINS and restart the bot."
             )
         if user in self._users:
@@ -46,7 +46,17 @@ class Admins:
                     return Permission(None)
             except _UnreadError as error:
                 unread.append(str(error))
-        return Permission(_refusal(self._users, unread))
+        return Permission(_refusal(self._users, unread, what))
+
+    async def unread_groups(self) -> list[str]:
+        """For each group whose members cannot be read, one clause with the remedy."""
+        unread: list[str] = []
+        for group in sorted(self._groups):
+            try:
+                await self._members(group)
+            except _UnreadError as error:
+                unread.append(str(error))
+        return unread
 
     async def _members(self, group: str) -> frozenset[str]:
         try:
@@ -73,8 +83,8 @@ def _why(group: str, code: str) -> str:
     return f"the members of {group} could not be read: Slack does not answer, so try again in a minute"
 
 
-def _refusal(users: AbstractSet[str], unread: list[str]) -> str:
-    sentence = "Nothing was changed: only the people named in CLAUDE_COST_ADMINS may change the fallback mode"
+def _refusal(users: AbstractSet[str], unread: list[str], what: str) -> str:
+    sentence = f"Nothing was changed: only the people named in CLAUDE_COST_ADMINS may {what}"
     if users:
         sentence += " (" + ", ".join(f"<@{user}>" for user in sorted(users)) + ")"
     return "; ".join([sentence, *unread]) + "."

@@ -66,7 +66,7 @@ class AnthropicSandbox(LocalServer):
         keys: Mapping[str, tuple[str, str | None]] | None = None,
         port: int = 0,
     ) -> None:
-        super().__init__(port)
+        super().__init__(port, clock)
         self.clock = clock
         self.book = book
         self.workspaces = dict(workspaces or {})

@@ -1,16 +1,26 @@
 """What both local servers share: an aiohttp application on a free loopback port, started and stopped as a context."""
 
+from collections.abc import Awaitable, Callable
+from datetime import UTC
+from email.utils import format_datetime
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
+from bot.clock import Clock
+
 
 class LocalServer:
-    """Serves `self.app` between `start` and `stop`. `port` 0 takes a free one."""
+    """Serves `self.app` between `start` and `stop`. `port` 0 takes a free one.
 
-    def __init__(self, port: int = 0) -> None:
+    `dated_by`: the clock by which answers are dated, instead of the machine's.
+    """
+
+    def __init__(self, port: int = 0, dated_by: Clock | None = None) -> None:
         self.app = web.Application()
+        if dated_by is not None:
+            self.app.on_response_prepare.append(_dated(dated_by))
         self.port = port
         self._runner: web.AppRunner | None = None
 
@@ -37,3 +47,10 @@ class LocalServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+
+def _dated(clock: Clock) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    async def date(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = format_datetime(clock().astimezone(UTC), usegmt=True)
+
+    return date

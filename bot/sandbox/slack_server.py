@@ -64,7 +64,7 @@ class SlackSandbox(LocalServer):
         ack_seconds: float = 3,
         lifetime_clock: Clock | None = None,
     ) -> None:
-        super().__init__(port)
+        super().__init__(port, clock)
         self.bot_token = bot_token
         self.app_token = app_token
         self.signing_secret = signing_secret

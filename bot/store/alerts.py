@@ -1,6 +1,7 @@
 """Incidents and the outbox: a change of an incident and the notices that tell it are one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,10 +11,11 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.alerts.facts import FACTS, AlertFacts, ModeFacts
+from bot.alerts.facts import FACTS, AlertFacts, NoticeFacts, TestFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Status, Step
-from bot.store.schema import alerts, mode_changes, notices
+from bot.store.outside import OutsideStore
+from bot.store.schema import alerts, audit, mode_changes, notices
 
 Action = Literal["post", "update"]
 
@@ -47,7 +49,7 @@ class Notice:
 
     id: int
     action: Action
-    facts: AlertFacts | ModeFacts
+    facts: NoticeFacts
     attempts: int
     outcome_unknown: bool
     created_at: datetime
@@ -58,10 +60,11 @@ class Notice:
 
 
 class AlertStore:
-    """Synchronous; asynchronous callers use a thread."""
+    """Synchronous; asynchronous callers use a thread. `outside`: the levels that each further destination is told."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, outside: Mapping[str, AbstractSet[Level]] | None = None) -> None:
         self._engine = engine
+        self.outside = OutsideStore(engine, outside or {})
 
     def incidents(self, budget: str, period: str) -> list[Incident]:
         """All incidents of a budget in a period."""
@@ -85,6 +88,15 @@ class AlertStore:
                     enqueue(connection, "update", facts_of(step), now, alert_id=alert_id)
                 elif step.post:
                     enqueue(connection, "post", facts_of(step), now, alert_id=alert_id)
+                self.outside.enqueue(connection, alert_id, step, facts_of(step), now)
+
+    def enqueue_test(self, facts: TestFacts) -> None:
+        """A test alert and its audit entry, in one transaction. It belongs to no incident."""
+        at = facts.requested_at
+        entry = {"at": at, "actor": facts.by, "action": "test-alert", "outcome": "done", "detail": facts.incident}
+        with self._engine.begin() as connection:
+            connection.execute(insert(audit).values(entry))
+            enqueue(connection, "post", facts, at)
 
     def due(self, now: datetime) -> Notice | None:
         """The oldest undelivered notice, if it may be tried at `now`. Strictly in order: nothing overtakes it."""
@@ -157,7 +169,7 @@ class AlertStore:
 def enqueue(
     connection: Connection,
     action: Action,
-    facts: AlertFacts | ModeFacts,
+    facts: NoticeFacts,
     now: datetime,
     *,
     alert_id: int | None = None,

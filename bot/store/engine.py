@@ -1,11 +1,14 @@
 """Opening the database: SQLite or PostgreSQL, brought to the present schema by migrations."""
 
 import sqlite3
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import URL, Engine, create_engine, event, make_url
@@ -30,6 +33,48 @@ def open_database(url: str) -> Engine:
             engine.dispose()
         raise DatabaseError(_sentence(error)) from None
     return engine
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """`present`: the database's revision, None where it has no tables of the bot. `newest`: this version's."""
+
+    present: str | None
+    newest: str
+
+
+def look_into(url: str, seconds: int) -> tuple[Engine, SchemaState]:
+    """An engine on a database as it is: nothing is migrated, and no server is waited for longer than `seconds`.
+
+    Raises `DatabaseError`. An SQLite file that is not there is made, without tables.
+    """
+    engine = None
+    try:
+        engine = connect(url if url.startswith("sqlite") else _impatient(url, seconds))
+        return engine, _schema_state(engine)
+    except (ModuleNotFoundError, SQLAlchemyError, CommandError, OSError) as error:
+        if engine is not None:
+            engine.dispose()
+        raise DatabaseError(_sentence(error)) from None
+
+
+def _impatient(url: str, seconds: int) -> str:
+    parsed = _parsed(url)
+    if "connect_timeout" in parsed.query:
+        return url
+    return parsed.update_query_dict({"connect_timeout": str(seconds)}).render_as_string(hide_password=False)
+
+
+def _schema_state(engine: Engine) -> SchemaState:
+    with as_file(files("bot.store.migrations")) as directory, engine.connect() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(directory).replace("%", "%%"))
+        script = ScriptDirectory.from_config(config)
+        present = MigrationContext.configure(connection).get_current_revision()
+        if present is not None:
+            # Raises for a revision that only a newer version knows.
+            script.get_revision(present)
+        return SchemaState(present, str(script.get_current_head()))
 
 
 def _sentence(error: Exception) -> str:

@@ -167,6 +167,25 @@ notices = Table(
     Index(None, "status", "next_attempt_at"),
 )
 
+# What further destinations than Slack are told of an incident, once each. step: open | resolved. reached: marks of the
+# destination's recipients that have it already.
+outside_notices = Table(
+    "outside_notices",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("destination", String(128), nullable=False),
+    Column("alert_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("alerts.id"), nullable=False),
+    Column("step", String(16), nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("attempted_at", UTCDateTime),
+    Column("reached", JSON, nullable=False),
+    Column("sent_at", UTCDateTime),
+    Column("error", Text),
+    UniqueConstraint("destination", "alert_id", "step"),
+)
+
 # Every change of the fallback mode; the newest row is the mode that is wanted. written_at: when the target held it.
 mode_changes = Table(
     "mode_changes",

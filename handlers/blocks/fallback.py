@@ -12,7 +12,8 @@ from handlers.blocks.outside import NAME_LIMIT, code, mention, names, plain, sen
 from handlers.blocks.spend import SWITCH_ACTION, saving_clause, switch_button, ways_out, worthwhile
 
 FOLLOWS = (
-    "A file switches nothing by itself: each service follows when it restarts or reloads its environment. "
+    "A file switches nothing by itself: a service that reads it follows when it restarts or reloads its environment; "
+    "one that asks over HTTP, or through the client, follows at once. "
     "Until usage shows it, the mode is written, not switched."
 )
 

@@ -9,6 +9,7 @@ from bot.clock import DAY
 from bot.fallback.service import ModeState
 from bot.message import Block, Message
 from bot.money import percent, usd
+from bot.store.outside import Waiting
 from bot.usage.age import DataState
 from handlers.blocks.age import age_line
 from handlers.blocks.elements import SECTION_LIMIT, context, moment, section
@@ -32,13 +33,17 @@ def status_message(
     delivery_error: str | None,
     now: datetime,
     poll_seconds: int,
+    outside: Sequence[Waiting] = (),
 ) -> Message:
     """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
+
+    `outside`: the further destinations at which alerts are waiting.
 
     Where the budgets are too many for one message, the later ones have one line each, the nearest to its limit first.
     """
     age = age_line(data, now, poll_seconds)
     closing = [mode_line(mode), *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
+    closing += _waiting_lines(outside)
     if not spends:
         return Message("\n".join([age, *closing]), [section(f"*{age}*"), context("\n".join(closing))])
     in_full, in_short = _divided([_budget_lines(spend, now) for spend in spends], spends)
@@ -123,3 +128,11 @@ def _problems(data: DataState, mode: ModeState, delivery_error: str | None) -> l
     if delivery_error is not None:
         lines.append(f"Alerts are waiting: {sentence(delivery_error)}")
     return lines
+
+
+def _waiting_lines(outside: Sequence[Waiting]) -> list[str]:
+    return [
+        f"{shown(waiting.destination)}: {waiting.count} alert(s) waiting since {moment(waiting.since)}, "
+        f"because {sentence(waiting.error)}."
+        for waiting in outside
+    ]

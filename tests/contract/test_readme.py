@@ -94,6 +94,15 @@ def test_the_toml_example_is_accepted(tmp_path: Path) -> None:
     assert "degraded" in read.mode
 
 
+def test_the_example_of_destinations_is_accepted(tmp_path: Path) -> None:
+    (example,) = blocks(section("Alerts elsewhere"), "toml")
+    (tmp_path / "chatwork").write_text("chatwork://TOKEN@4711", encoding="utf-8")
+    path = tmp_path / "claude-cost.toml"
+    path.write_text(example.replace("/run/secrets", str(tmp_path)), encoding="utf-8")
+    named = {addressee.name: sorted(addressee.levels) for addressee in read_config_file(path).destinations}
+    assert named == {"mail": ["hard", "soft"], "chatwork://4711": ["hard"]}
+
+
 def test_the_managed_block_is_shown_as_it_is_written(tmp_path: Path) -> None:
     default = next(v.default for v in VARIABLES if v.name == "CLAUDE_COST_FALLBACK_CHAIN")
     target = EnvFile(tmp_path / "claude-cost.env")

@@ -18,6 +18,7 @@ from bot.pricing.tokens import TokenCounts
 from bot.sandbox.anthropic_limits import LimitBook, serve_rate_limits
 from bot.sandbox.anthropic_messages import add_token_count
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
+from bot.sandbox.anthropic_spend_limits import SpendLimitBook, serve_spend_limits
 from bot.sandbox.anthropic_usage import UsageBook, UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackSandbox
@@ -48,6 +49,7 @@ class World:
     slack: SlackSandbox
     anthropic: AnthropicSandbox
     limits: LimitBook
+    console: SpendLimitBook
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
 
@@ -136,13 +138,14 @@ async def world_at(clock: Clock, folder: Path) -> AsyncIterator[World]:
     book = UsageBook()
     keys: dict[str, tuple[str, str | None]] = {"apikey_1": ("ingest", "wrkspc_1"), "apikey_2": ("answers", None)}
     anthropic = AnthropicSandbox(clock, book, workspaces={"wrkspc_1": "Search"}, keys=keys)
-    limits = LimitBook()
+    limits, console = LimitBook(), SpendLimitBook()
     add_token_count(anthropic.app)
     serve_rate_limits(anthropic, limits)
+    serve_spend_limits(anthropic, console)
     async with SlackSandbox(system_clock) as slack, anthropic:
         anthropic.delay = timedelta(0)
         anthropic.analytics_behind = timedelta(0)
-        world = World(clock, slack, anthropic, limits, folder)
+        world = World(clock, slack, anthropic, limits, console, folder)
         world.environ = {
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_APP_TOKEN": APP_TOKEN,

@@ -507,7 +507,7 @@ def test_an_announcement_says_who_why_what_it_saves_and_when_services_follow() -
     check_twin(message)
     assert message.text.splitlines()[0] == "Fallback mode normal → degraded, by <@U0ADMIN>: too dear"
     assert "Written to `/srv/services.env` at 20 Nov 12:00 UTC." in message.text
-    assert "each service follows when it restarts or reloads" in message.text
+    assert "a service that reads it follows when it restarts or reloads" in message.text
     failed = announcement(mode_facts(), "/srv/services.env", None, "No space is left.")
     assert "NOT written yet, the bot keeps trying: No space is left." in failed.text
     assert "each service follows" not in failed.text

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import AlertFacts
+from bot.alerts.facts import AlertFacts, ModeFacts
 from bot.alerts.outbox import LONGEST_WAIT, Delivery, Outbox
 from bot.alerts.slack import Delivered, Failed, NotEditable, Outcome, SlackDestination
 from bot.budgets.budget import Level
@@ -89,6 +89,7 @@ def render(notice: Notice) -> Message:
     """The incident's visible id and how it stands."""
     if isinstance(notice.facts, AlertFacts):
         return Message(f"{notice.facts.incident} {notice.facts.status}")
+    assert isinstance(notice.facts, ModeFacts)
     return Message(f"fallback mode {notice.facts.mode}")
 
 

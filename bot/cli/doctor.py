@@ -1,0 +1,49 @@
+"""`claude-cost doctor`: what keeps the bot from its work, link by link."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+
+import aiohttp
+
+from bot.app import sample_alert, slack_client
+from bot.clock import Clock, system_clock
+from bot.doctor.check import Check
+from bot.doctor.configuration import Configuration, read_configuration, secrets_in
+from bot.doctor.examination import examine, judge_rate_card
+from bot.doctor.report import all_well, doctor_json, doctor_text, without_secrets
+from bot.pricing.card import load_rate_card
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words of `doctor`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 0 where nothing has failed, otherwise 1; warnings and what cannot be known are no failure."""
+    # What libraries have to say is found again in the checks; bodies and addresses of theirs do not belong here.
+    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
+    checks = asyncio.run(checks_of(os.environ, system_clock))
+    print(json.dumps(doctor_json(checks), indent=2) if arguments.json else doctor_text(checks))
+    return 0 if all_well(checks) else 1
+
+
+async def checks_of(environ: Mapping[str, str], clock: Clock) -> tuple[Check, ...]:
+    """The findings about the settings, then those about what they name, as far as they can be read."""
+    read = read_configuration(environ)
+    secrets = secrets_in(environ, read.settings)
+    return without_secrets([*read.checks, *await _examined(read, clock)], secrets)
+
+
+async def _examined(read: Configuration, clock: Clock) -> tuple[Check, ...]:
+    card = load_rate_card()
+    if read.settings is None:
+        return (judge_rate_card(card, clock),)
+    async with aiohttp.ClientSession() as session:
+        client = slack_client(read.settings, session)
+        return await examine(read.settings, client, sample_alert(clock()), card, clock, wrong=read.wrong)

@@ -1,0 +1,202 @@
+"""What the key may read at Anthropic, one tiny read each, and whether the Console has a limit that stops requests."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import httpx
+from pydantic import SecretStr
+
+from bot.budgets.budget import ORGANIZATION, Budget
+from bot.budgets.period import PeriodKind
+from bot.clock import DAY, HOUR, Clock, floor_day, floor_hour
+from bot.doctor.check import Check, State
+from bot.money import usd
+from bot.settings import Settings, UsageChoice
+from bot.usage import admin, analytics
+from bot.usage.admin import rfc3339
+from bot.usage.answers import Page, parsed
+from bot.usage.poll import FRESH
+from bot.usage.source import RefusedError, SourceError, SourceName
+from bot.usage.spend_limits import ConsoleLimits, read_console_limits
+from bot.usage.transport import BadRequestError, NotServedError, Query, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What became of the reads from one of the two APIs; the errors are None where it answered.
+
+    `refreshed_at`: what the API says its data is as of, where it says so.
+    """
+
+    source: SourceName
+    error: SourceError | None
+    bill_error: SourceError | None
+    refreshed_at: datetime | None
+
+    def too_old(self, now: datetime) -> bool:
+        """Older than `auto` accepts."""
+        return self.refreshed_at is not None and now - self.refreshed_at > FRESH
+
+
+async def check_usage_apis(http: httpx.AsyncClient, settings: Settings, clock: Clock) -> list[Check]:
+    """Both APIs, and the cost report of the one that the bot reads."""
+    transport = _transport(http, settings.anthropic_admin_key)
+    if transport is None:
+        names = ("anthropic_analytics", "anthropic_admin", "cost_report")
+        return [
+            Check(name, State.SKIPPED, "Not checked, since ANTHROPIC_ADMIN_KEY is missing or wrong.") for name in names
+        ]
+    now = clock()
+    accesses = await asyncio.gather(_analytics(transport, now), _admin(transport, now))
+    return judge_usage_apis(settings.usage_api, accesses[0], accesses[1], now)
+
+
+async def check_console_limit(http: httpx.AsyncClient, key: SecretStr | None, budgets: Sequence[Budget]) -> list[Check]:
+    """The Console's monthly limit against the organisation's hard limit."""
+    transport = _transport(http, key)
+    if transport is None:
+        return [Check("console_limit", State.SKIPPED, "Not checked, since ANTHROPIC_ADMIN_KEY is missing or wrong.")]
+    hard_usd = _hard_usd(budgets)
+    try:
+        limits = await read_console_limits(transport)
+    except (RefusedError, NotServedError, BadRequestError):
+        text = "Whether Anthropic's Console has a spend limit cannot be read with this key or for this organisation."
+        return [Check("console_limit", State.SKIPPED, text, _aim(hard_usd))]
+    except SourceError as error:
+        text = f"The Console's spend limit is not known: {error}"
+        return [Check("console_limit", State.SKIPPED, text, _aim(hard_usd))]
+    return [judge_console_limit(limits, hard_usd)]
+
+
+def judge_usage_apis(choice: UsageChoice, analytics: Access, admin: Access, now: datetime) -> list[Check]:
+    """`auto` needs one of the two; a chosen one has to answer."""
+    used = _used(choice, analytics, admin, now)
+    checks = [
+        _api(access, needed=access.source == choice or used is None or used is access, used=used, now=now)
+        for access in (analytics, admin)
+        if choice in ("auto", access.source)
+    ]
+    checks += [
+        Check(f"anthropic_{access.source}", State.SKIPPED, f"Not needed: CLAUDE_COST_USAGE_API is {choice}.")
+        for access in (analytics, admin)
+        if choice not in ("auto", access.source)
+    ]
+    return [*checks, _bill(used)]
+
+
+def judge_console_limit(limits: ConsoleLimits, hard_usd: Decimal | None) -> Check:
+    """A limit that is absent, or above our hard one, lets spend go on after the hard alert."""
+    own_usd = limits.own_usd
+    aim = _aim(hard_usd)
+    if own_usd is None:
+        cap = "" if limits.tier_usd is None else f", short of Anthropic's own cap of {usd(limits.tier_usd)} a month"
+        text = f"No monthly spend limit is set in Anthropic's Console: nothing stops requests{cap}."
+        return Check("console_limit", State.WARN, text, aim)
+    text = f"Anthropic's Console stops requests at {usd(own_usd)} a month"
+    if hard_usd is None:
+        return Check("console_limit", State.OK, f"{text}; there is no hard limit of the month to compare it with.")
+    if own_usd > hard_usd:
+        return Check("console_limit", State.WARN, f"{text}, which is above the hard limit of {usd(hard_usd)}.", aim)
+    return Check("console_limit", State.OK, f"{text}; the hard limit is {usd(hard_usd)}.")
+
+
+def _aim(hard_usd: Decimal | None) -> str:
+    most = "" if hard_usd is None else f" of at most {usd(hard_usd)}"
+    return f"Set a monthly limit{most} in Anthropic's Console (Settings, Billing): it alone stops requests."
+
+
+def _hard_usd(budgets: Sequence[Budget]) -> Decimal | None:
+    hard = [
+        budget.hard_usd
+        for budget in budgets
+        if budget.scope == ORGANIZATION and budget.period is PeriodKind.MONTH and budget.hard_usd is not None
+    ]
+    return max(hard, default=None)
+
+
+def _transport(http: httpx.AsyncClient, key: SecretStr | None) -> Transport | None:
+    # What fails now is the finding: nothing is tried again.
+    return None if key is None else Transport(http, key, most_waiting=timedelta(0))
+
+
+def _used(choice: UsageChoice, analytics: Access, admin: Access, now: datetime) -> Access | None:
+    """The one that a poll would read from at this moment."""
+    order = [analytics, admin]
+    if choice != "auto":
+        order = [access for access in order if access.source == choice]
+    elif analytics.too_old(now):
+        order = [admin, analytics]
+    return next((access for access in order if access.error is None), None)
+
+
+def _api(access: Access, *, needed: bool, used: Access | None, now: datetime) -> Check:
+    name = f"anthropic_{access.source}"
+    if access.error is None:
+        text = f"The key may read usage from the {access.source} API"
+        if access.refreshed_at is None:
+            return Check(name, State.OK, f"{text}.")
+        text += f", whose data is as of {access.refreshed_at:%Y-%m-%d %H:%M} UTC"
+        if not access.too_old(now):
+            return Check(name, State.OK, f"{text}.")
+        if used is not access:
+            return Check(name, State.OK, f"{text}; that is too old, so that the bot reads the admin API.")
+        return Check(name, State.WARN, f"{text}: that is older than {FRESH.seconds // 60} min.")
+    if needed:
+        return Check(name, State.FAIL, str(access.error))
+    other = "" if used is None else f", and need not: the bot reads the {used.source} API"
+    if isinstance(access.error, RefusedError | NotServedError):
+        return Check(name, State.SKIPPED, f"The key may not read the {access.source} API here{other}.")
+    return Check(name, State.WARN, str(access.error))
+
+
+def _bill(used: Access | None) -> Check:
+    name = "cost_report"
+    if used is None:
+        return Check(name, State.SKIPPED, "Not checked, since no usage API can be read.")
+    if used.bill_error is None:
+        return Check(name, State.OK, f"The cost report can be read from the {used.source} API.")
+    text = f"Every day stays computed from list prices, since the cost report cannot be read. {used.bill_error}"
+    return Check(name, State.WARN, text)
+
+
+async def _analytics(transport: Transport, now: datetime) -> Access:
+    hour, day = floor_hour(now), floor_day(now)
+    usage, bill = await asyncio.gather(
+        _page(transport, analytics.USAGE_PATH, _range(hour - HOUR, hour, "time_bucket_width", "1h"), [analytics.BETA]),
+        _page(transport, analytics.COST_PATH, _range(day - DAY, day, "time_bucket_width", "1d"), [analytics.BETA]),
+    )
+    if isinstance(usage, SourceError):
+        return Access("analytics", usage, _error(bill), None)
+    return Access("analytics", None, _error(bill), usage.data_refreshed_at)
+
+
+async def _admin(transport: Transport, now: datetime) -> Access:
+    hour, day = floor_hour(now), floor_day(now)
+    usage, bill = await asyncio.gather(
+        _page(transport, admin.USAGE_PATH, _range(hour - HOUR, hour, "bucket_width", "1h"), []),
+        _page(transport, admin.COST_PATH, _range(day - DAY, day, "bucket_width", "1d"), []),
+    )
+    return Access("admin", _error(usage), _error(bill), None)
+
+
+def _range(starts_at: datetime, ends_at: datetime, width_name: str, width: str) -> Query:
+    return [
+        ("starting_at", rfc3339(starts_at)),
+        ("ending_at", rfc3339(ends_at)),
+        (width_name, width),
+        ("limit", "1"),
+    ]
+
+
+async def _page(transport: Transport, path: str, query: Query, betas: Sequence[str]) -> Page | SourceError:
+    try:
+        return parsed(Page, await transport.get(path, query, betas), path)
+    except SourceError as error:
+        return error
+
+
+def _error(answer: Page | SourceError) -> SourceError | None:
+    return answer if isinstance(answer, SourceError) else None

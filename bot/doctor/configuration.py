@@ -1,0 +1,70 @@
+"""The settings as far as they can be read: every mistake as its sentence, not only the first one."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from pydantic import SecretStr
+
+from bot.doctor.check import Check, State
+from bot.settings import VARIABLES, Need, Settings, SettingsError, load_settings, misspelled
+
+_NAME = re.compile(r"\b(" + "|".join(sorted((v.name for v in VARIABLES), key=len, reverse=True)) + r")(?:_FILE)?\b")
+
+NEEDED = Need.RUN
+MISSED_BY_SOME = Need.SLACK_TRANSPORT
+"""`run --once` does without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """`settings` has the default in the place of every variable in `wrong`; None where even that is no settings."""
+
+    settings: Settings | None
+    wrong: frozenset[str]
+    checks: tuple[Check, ...]
+
+
+def read_configuration(environ: Mapping[str, str]) -> Configuration:
+    """Everything that is wrong with or missing from `environ` and the TOML file that it names."""
+    usable = dict(environ)
+    wrong: set[str] = set()
+    checks: list[Check] = []
+    settings = None
+    while settings is None:
+        try:
+            settings = load_settings(usable, Need(0))
+        except SettingsError as error:
+            checks.append(Check("settings", State.FAIL, str(error)))
+            named = set(_NAME.findall(str(error)))
+            kept = {name: text for name, text in usable.items() if name.removesuffix("_FILE") not in named}
+            if len(kept) == len(usable):
+                return Configuration(None, frozenset(wrong), tuple(checks))
+            usable = kept
+            wrong |= named
+    for need in NEEDED:
+        try:
+            load_settings(usable, need)
+        except SettingsError as error:
+            if not wrong & set(_NAME.findall(str(error))):
+                state = State.WARN if need in MISSED_BY_SOME else State.FAIL
+                checks.append(Check("settings", state, str(error)))
+    checks += [Check("settings", State.WARN, text) for text in misspelled(environ)]
+    if not checks:
+        checks = [Check("settings", State.OK, "Every setting can be read, and none is missing.")]
+    return Configuration(settings, frozenset(wrong), tuple(checks))
+
+
+def secrets_in(environ: Mapping[str, str], settings: Settings | None) -> list[str]:
+    """The values that no output may show, those that stand in files included."""
+    found = [environ.get(variable.name, "").strip() for variable in VARIABLES if variable.secret]
+    return [*found, *(secrets_of(settings) if settings is not None else [])]
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """The secrets among the settings, those in addresses included."""
+    values = [getattr(settings, field.name) for field in fields(settings)]
+    values += [destination.url for destination in settings.destinations]
+    logins = re.findall(r"://([^/?#]*)@", " ".join(value for value in values if isinstance(value, str)))
+    kept = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    return [*kept, *(login.partition(":")[2] for login in logins)]

@@ -1,0 +1,102 @@
+"""The whole examination: everything that is asked of Slack, Anthropic, the database and the machine."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from datetime import timedelta
+
+import httpx
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.clock import Clock
+from bot.doctor.anthropic import check_console_limit, check_usage_apis
+from bot.doctor.check import Check, State, run_checks
+from bot.doctor.clock_offset import ClockOffsets, judge_clock
+from bot.doctor.configuration import secrets_of
+from bot.doctor.memory import check_memory, shown_database
+from bot.doctor.report import without_secrets
+from bot.doctor.slack import Met, check_admins, check_channel, check_connection, check_sample, meet
+from bot.message import Message
+from bot.pricing.card import RateCard
+from bot.settings import Settings
+
+SECONDS = 8
+"""For each check; two rounds of them follow one another."""
+
+OLD_CARD = timedelta(days=90)
+
+ORDER = (
+    "paths",
+    *("slack_token", "slack_scopes", "slack_connection", "channel", "sample_alert", "admins"),
+    *("anthropic", "anthropic_analytics", "anthropic_admin", "cost_report", "console_limit"),
+    *("database", "lease", "freshness", "outbox", "destinations", "fallback_file"),
+    *("clock", "rate_card"),
+)
+"""Every name that a finding may have, in the order in which they are shown; scripts go by them."""
+
+DATABASE_VARIABLE = "CLAUDE_COST_DATABASE_URL"
+
+
+async def examine(
+    settings: Settings,
+    client: AsyncWebClient,
+    sample: Message,
+    card: RateCard,
+    clock: Clock,
+    *,
+    wrong: frozenset[str] = frozenset(),
+    seconds: float = SECONDS,
+) -> tuple[Check, ...]:
+    """Every finding, free of secrets. Posts nothing, and changes nothing that the bot remembers.
+
+    `wrong`: variables that could not be read, so that what they name is not looked for at a default place. `sample`: an
+    alert as this version draws it.
+    """
+    offsets = ClockOffsets(clock)
+    met: list[Met] = []
+
+    async def slack() -> Sequence[Check]:
+        met.append(await meet(client, offsets))
+        return met[0].checks
+
+    async def memory() -> Sequence[Check]:
+        return await asyncio.to_thread(check_memory, settings, clock, int(seconds))
+
+    async def note(answer: httpx.Response) -> None:
+        offsets.note("Anthropic", answer.headers)
+
+    async with httpx.AsyncClient(base_url=settings.anthropic_base_url, event_hooks={"response": [note]}) as http:
+        first: dict[str, Awaitable[Sequence[Check]]] = {}
+        if "SLACK_API_URL" not in wrong:
+            first["slack_token"] = slack()
+        if "ANTHROPIC_BASE_URL" not in wrong:
+            first["anthropic"] = check_usage_apis(http, settings, clock)
+            first["console_limit"] = check_console_limit(http, settings.anthropic_admin_key, settings.budgets)
+        if DATABASE_VARIABLE not in wrong:
+            first["database"] = memory()
+        found = await run_checks(first, seconds)
+    who = met[0] if met else Met(False, None, ())
+    second: dict[str, Awaitable[Sequence[Check]]] = {}
+    if "CLAUDE_COST_ADMINS" not in wrong:
+        second["admins"] = check_admins(client, settings, who)
+    if "SLACK_API_URL" not in wrong:
+        second["slack_connection"] = check_connection(client, settings)
+        second["channel"] = check_channel(client, settings.channel, who)
+        second["sample_alert"] = check_sample(client, sample, who)
+    found += await run_checks(second, seconds)
+    found += [_paths(settings, wrong), judge_clock(offsets.found), judge_rate_card(card, clock)]
+    found.sort(key=lambda check: ORDER.index(check.name))
+    return without_secrets(found, secrets_of(settings))
+
+
+def judge_rate_card(card: RateCard, clock: Clock) -> Check:
+    """How long ago the packaged prices were checked."""
+    days = (clock().date() - card.checked_on).days
+    text = f"List prices were checked on {card.checked_on.isoformat()}, {max(days, 0)} day(s) ago."
+    if days > OLD_CARD.days:
+        return Check("rate_card", State.WARN, text, "Update the bot: prices may have changed since.")
+    return Check("rate_card", State.OK, text)
+
+
+def _paths(settings: Settings, wrong: frozenset[str]) -> Check:
+    database = "" if DATABASE_VARIABLE in wrong else f"database {shown_database(settings.database_url)}, "
+    return Check("paths", State.OK, f"Absolute paths: {database}fallback file {settings.fallback_file}.")

@@ -1,0 +1,204 @@
+"""What the bot remembers: the database, which copy is at work, how old the data is, what waits, the fallback file."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.clock import Clock
+from bot.doctor.check import Check, State
+from bot.fallback.env_file import EnvFile, EnvFileError
+from bot.fallback.modes import modes_from_chain
+from bot.fallback.service import FallbackService, ModeState
+from bot.settings import Settings
+from bot.store.alerts import AlertStore
+from bot.store.engine import DatabaseError, look_into
+from bot.store.lease import lease_for
+from bot.store.modes import ModeStore
+from bot.store.outside import Waiting
+from bot.store.usage import UsageStore
+from bot.usage.age import DataState, is_stale
+
+NOT_READ = "Not checked: see database."
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the database says. `alive`: whether a copy of the bot polls, None where that cannot be known."""
+
+    data: DataState
+    alive: bool | None
+    waiting: int
+    waits_because: str | None
+    outside: tuple[Waiting, ...]
+    mode: ModeState
+
+
+def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
+    """Everything that a look into the database and at the fallback file tells; neither is changed.
+
+    Synchronous. `seconds`: the longest wait for a database server.
+    """
+    missing = _missing_file(settings.database_url)
+    if missing is not None:
+        return [missing, *_without_database(settings)]
+    try:
+        engine, schema = look_into(settings.database_url, seconds)
+    except DatabaseError as error:
+        return [Check("database", State.FAIL, str(error)), *_without_database(settings)]
+    try:
+        if schema.present != schema.newest:
+            return [_old_schema(schema.present, schema.newest), *_without_database(settings)]
+        remembered = _read(engine, settings, clock)
+    except SQLAlchemyError as error:
+        text = f"The database cannot be read ({type(error).__name__})."
+        return [Check("database", State.FAIL, text), *_without_database(settings)]
+    finally:
+        engine.dispose()
+    text = f"The database opens and has this version's schema ({schema.newest})."
+    return [
+        Check("database", State.OK, text),
+        _lease(remembered.alive),
+        judge_freshness(remembered, clock(), settings.poll_seconds),
+        _outbox(remembered),
+        *_destinations(settings, remembered),
+        _fallback_file(settings, remembered.mode),
+    ]
+
+
+def shown_database(url: str) -> str:
+    """The address without password and options."""
+    return make_url(url).set(query={}).render_as_string(hide_password=True)
+
+
+def _missing_file(url: str) -> Check | None:
+    """A look must not make the file: the bot's own rights may be others than those of whoever looks."""
+    if not url.startswith("sqlite"):
+        return None
+    path = Path(str(make_url(url).database))
+    if path.exists():
+        return None
+    if not path.parent.is_dir():
+        text = f"CLAUDE_COST_DATABASE_URL names {path}, and there is no directory {path.parent}."
+        return Check("database", State.FAIL, text, "Make it, or name another.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        text = f"CLAUDE_COST_DATABASE_URL names {path}, and {path.parent} cannot be written."
+        return Check("database", State.FAIL, text, "Correct the path, or the rights of the directory.")
+    return Check("database", State.OK, f"{path} is not there yet: the first start makes it.")
+
+
+def _old_schema(present: str | None, newest: str) -> Check:
+    if present is None:
+        return Check("database", State.OK, "The database opens and is empty: the first start makes its tables.")
+    text = f"The database opens, with the schema {present} of an older version: the next start brings it to {newest}."
+    return Check("database", State.WARN, text, "Restart the bot.")
+
+
+def _without_database(settings: Settings) -> list[Check]:
+    skipped = [Check(name, State.SKIPPED, NOT_READ) for name in ("lease", "freshness", "outbox")]
+    return [*skipped, _fallback_file(settings, None)]
+
+
+def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
+    alerts = AlertStore(engine, {addressee.name: addressee.levels for addressee in settings.destinations})
+    modes = modes_from_chain(settings.fallback_chain, settings.modes)
+    return Remembered(
+        data=UsageStore(engine).data_state(),
+        alive=_another_copy(engine),
+        waiting=alerts.undelivered(),
+        waits_because=alerts.last_error(),
+        outside=tuple(alerts.outside.waiting()),
+        mode=FallbackService(ModeStore(engine), EnvFile(settings.fallback_file), modes, clock).state(),
+    )
+
+
+def _another_copy(engine: Engine) -> bool | None:
+    lease = lease_for(engine)
+    try:
+        return not lease.acquire()
+    except OSError:
+        return None
+    finally:
+        lease.release()
+
+
+def _lease(alive: bool | None) -> Check:
+    if alive is None:
+        text = "The lock beside the database cannot be taken, so no copy of the bot could poll."
+        return Check("lease", State.FAIL, text, "Correct the rights of the database's directory.")
+    if alive:
+        return Check("lease", State.OK, "A copy of the bot is alive on this database: it polls and delivers.")
+    return Check("lease", State.OK, "No copy of the bot is alive on this database: the next one to start polls.")
+
+
+def judge_freshness(remembered: Remembered, now: datetime, poll_seconds: int) -> Check:
+    """How old the stored data is. Old data is no fault while no copy of the bot is alive to read newer."""
+    data = remembered.data
+    if data.as_of is None:
+        if data.error is not None:
+            return Check("freshness", State.FAIL, f"No poll has succeeded yet: {data.error}")
+        state = State.FAIL if remembered.alive else State.SKIPPED
+        return Check("freshness", state, "There is no usage data yet: no poll has succeeded.")
+    minutes = max(0, int((now - data.as_of).total_seconds() // 60))
+    text = f"The usage data is as of {data.as_of:%Y-%m-%d %H:%M} UTC, {minutes} min old, from the {data.source} API."
+    if data.error is not None:
+        return Check("freshness", State.FAIL, f"{text} The last poll failed: {data.error}")
+    if not is_stale(data.as_of, now, poll_seconds):
+        return Check("freshness", State.OK, text)
+    if remembered.alive:
+        return Check("freshness", State.FAIL, f"{text} That is stale.", "Read the bot's log.")
+    return Check("freshness", State.WARN, f"{text} That is stale.", "Start the bot.")
+
+
+def _outbox(remembered: Remembered) -> Check:
+    count = remembered.waiting
+    if remembered.waits_because is not None:
+        text = f"{count} message(s) wait for delivery to Slack: {remembered.waits_because}"
+        return Check("outbox", State.FAIL, text)
+    if count and not remembered.alive:
+        return Check("outbox", State.WARN, f"{count} message(s) wait for delivery to Slack.", "Start the bot.")
+    text = f"{count} message(s) are on their way to Slack." if count else "No message waits for delivery to Slack."
+    return Check("outbox", State.OK, text)
+
+
+def _destinations(settings: Settings, remembered: Remembered) -> list[Check]:
+    if not settings.destinations:
+        return []
+    if not remembered.outside:
+        names = ", ".join(addressee.name for addressee in settings.destinations)
+        return [Check("destinations", State.OK, f"No alert waits for the further destinations ({names}).")]
+    return [
+        Check("destinations", State.FAIL, f"{one.count} alert(s) wait for {one.destination}, because {one.error}.")
+        for one in remembered.outside
+    ]
+
+
+def _fallback_file(settings: Settings, mode: ModeState | None) -> Check:
+    path = settings.fallback_file
+    name = "fallback_file"
+    if not path.parent.is_dir():
+        text = f"CLAUDE_COST_FALLBACK_FILE names {path}, and there is no directory {path.parent}."
+        return Check(name, State.FAIL, text, "Make it, or correct CLAUDE_COST_FALLBACK_FILE.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        text = f"{path.parent} cannot be written, so no fallback mode could be either."
+        return Check(name, State.FAIL, text, "Correct CLAUDE_COST_FALLBACK_FILE, or the rights of its directory.")
+    target = EnvFile(path)
+    try:
+        block = target.read({}).block
+        follows = mode is not None and target.holds(mode.mode.variables)
+    except EnvFileError as error:
+        return Check(name, State.FAIL, str(error))
+    if mode is None or (block is None and mode.changed_at is None):
+        return Check(name, State.OK, f"{path} can be written; its block is made when the bot starts.")
+    if mode.write_error is not None:
+        return Check(name, State.FAIL, f"The mode {mode.mode.name} is not written: {mode.write_error}")
+    if not follows:
+        text = f"{path} does not hold the mode {mode.mode.name}, which is the wanted one."
+        return Check(name, State.WARN, text, "A bot that is alive corrects it at its next poll.")
+    if mode.overridden:
+        text = f"{path} holds the mode {mode.mode.name}, but other lines of it set {', '.join(mode.overridden)} too."
+        return Check(name, State.WARN, text, "Remove those lines: services may read them instead.")
+    return Check(name, State.OK, f"{path} can be written and holds the mode {mode.mode.name}.")

@@ -1,0 +1,44 @@
+"""An alert with everything that alerts can show, to be checked by Slack and never to be sent."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from bot.alerts.facts import AlertFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.budgets.budget import Level
+from bot.budgets.decide import Reason, Status
+from bot.clock import DAY
+from bot.fallback.modes import DEGRADED, NORMAL
+
+
+def sample_facts(now: datetime) -> AlertFacts:
+    """A hard limit crossed, with movers, a way out and every warning."""
+    spend = SpendFacts(
+        budget="sample",
+        scope="organization",
+        soft_usd=Decimal(50),
+        hard_usd=Decimal(100),
+        period=f"{now:%Y-%m}",
+        ends_at=now + DAY,
+        spent_usd=Decimal(120),
+        billed_usd=Decimal(80),
+        billed_days=2,
+        computed_usd=Decimal(39),
+        report_only_usd=Decimal(1),
+        at_least=True,
+        assumed=("claude-sample-1",),
+        pace_usd=Decimal(150),
+        movers=(
+            MoverFacts(model="claude-sample-1", workspace="Search", key="ingest", usd=Decimal(9), before_usd=None),
+        ),
+        savings=(SavingFacts(mode=DEGRADED, model="claude-sample-0", usd=Decimal(12)),),
+        as_of=now,
+    )
+    return AlertFacts(
+        level=Level.HARD,
+        limit_usd=Decimal(100),
+        status=Status.OPEN,
+        reason=Reason.CROSSED,
+        decided_at=now,
+        mode=NORMAL,
+        spend=spend,
+    )

@@ -1,0 +1,171 @@
+"""What Slack lets the bot do: its tokens, its scopes, the channel, and whether an alert is drawn as Slack wants it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.alerts.refusals import remedy
+from bot.alerts.slack import UNREACHABLE
+from bot.doctor.check import Check, State
+from bot.doctor.clock_offset import ClockOffsets
+from bot.fallback.admins import Admins
+from bot.message import Message
+from bot.settings import DEFAULT_HTTP_PORT, Settings
+from bot.slack_connection import SlackRefusedError, SlackUnreachableError, check_app_token, refusal_of
+
+NEEDED_SCOPES = ("chat:write", "commands")
+OPTIONAL_SCOPES = {
+    "channels:history": "after a broken connection it cannot look whether a message has arrived, and posts it again",
+    "channels:read": "only a test alert shows whether it may post in the channel",
+    "usergroups:read": "members of user groups in CLAUDE_COST_ADMINS are refused",
+}
+"""What the bot does without each of them."""
+
+SEE_TOKEN = "Not checked: see slack_token."
+TEST_ALERT = "Only a test alert proves it: type /claude-cost test-alert in Slack."
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What `auth.test` has told. `scopes` is None where Slack did not say; `known` is false where it refused."""
+
+    known: bool
+    scopes: frozenset[str] | None
+    checks: tuple[Check, ...]
+
+
+async def meet(client: AsyncWebClient, offsets: ClockOffsets) -> Met:
+    """Who the bot token is, which scopes it has, and what time Slack has."""
+    if not client.token:
+        return _unknown(Check("slack_token", State.SKIPPED, "Not checked, since SLACK_BOT_TOKEN is missing or wrong."))
+    try:
+        answer = await client.auth_test()
+    except SlackApiError as error:
+        offsets.note("Slack", getattr(error.response, "headers", None) or {})
+        return _unknown(Check("slack_token", State.FAIL, str(refusal_of(error, "", "SLACK_BOT_TOKEN"))))
+    except UNREACHABLE as error:
+        return _unknown(Check("slack_token", State.FAIL, f"Slack cannot be reached ({type(error).__name__})."))
+    offsets.note("Slack", answer.headers)
+    text = f"Slack knows the token as {answer.get('user')} in the workspace {answer.get('team')}."
+    scopes = _scopes(answer.headers)
+    return Met(True, scopes, (Check("slack_token", State.OK, text), judge_scopes(scopes)))
+
+
+def _unknown(check: Check) -> Met:
+    skipped = Check("slack_scopes", State.SKIPPED, SEE_TOKEN)
+    return Met(False, None, (check, skipped))
+
+
+def _scopes(headers: Mapping[str, Any]) -> frozenset[str] | None:
+    """The header `X-OAuth-Scopes`, which Slack sends with every answer to a token."""
+    for name, value in headers.items():
+        if name.lower() == "x-oauth-scopes":
+            return frozenset(word.strip() for word in str(value).split(",") if word.strip())
+    return None
+
+
+def judge_scopes(scopes: frozenset[str] | None) -> Check:
+    """Needed scopes that are missing are a failure; of the optional ones it is said what the bot does without them."""
+    if scopes is None:
+        text = f"Slack did not say which scopes the token has; needed are {' and '.join(NEEDED_SCOPES)}."
+        return Check("slack_scopes", State.SKIPPED, text)
+    missing = [scope for scope in NEEDED_SCOPES if scope not in scopes]
+    if missing:
+        text = f"The Slack app lacks the scope {' and '.join(missing)}."
+        return Check("slack_scopes", State.FAIL, text, "Add it on OAuth & Permissions and reinstall the app.")
+    without = [f"without {scope}, {effect}" for scope, effect in OPTIONAL_SCOPES.items() if scope not in scopes]
+    text = f"The bot has {' and '.join(NEEDED_SCOPES)}"
+    if not without:
+        return Check("slack_scopes", State.OK, f"{text}, and all of the optional scopes.")
+    return Check("slack_scopes", State.OK, f"{text}. Optional: {'; '.join(without)}.")
+
+
+async def check_connection(client: AsyncWebClient, settings: Settings) -> list[Check]:
+    """How Slack reaches the bot: the app-level token opens a connection, or HTTP mode is on."""
+    name = "slack_connection"
+    if settings.slack_app_token is None:
+        if settings.slack_signing_secret is None:
+            return [Check(name, State.SKIPPED, "Not checked, since SLACK_APP_TOKEN is missing or wrong.")]
+        place = f"{settings.http_host}:{settings.http_port or DEFAULT_HTTP_PORT}"
+        text = f"HTTP mode: Slack has to reach /slack/events on {place} through your proxy."
+        return [Check(name, State.OK, text, "Whether it does, and the signing secret is right, any command shows.")]
+    try:
+        await check_app_token(client, settings.slack_app_token.get_secret_value(), settings.channel)
+    except (SlackRefusedError, SlackUnreachableError) as error:
+        return [Check(name, State.FAIL, str(error))]
+    return [Check(name, State.OK, "Socket Mode: Slack opens a connection for the app-level token.")]
+
+
+async def check_channel(client: AsyncWebClient, channel: str, met: Met) -> list[Check]:
+    """Whether the bot is in the channel, where a scope lets it look. Nothing is posted."""
+    name = "channel"
+    if not channel:
+        return [Check(name, State.SKIPPED, "Not checked, since CLAUDE_COST_CHANNEL is missing or wrong.")]
+    if not met.known:
+        return [Check(name, State.SKIPPED, SEE_TOKEN)]
+    scopes = met.scopes or frozenset()
+    if not scopes & {"channels:read", "groups:read"}:
+        text = f"Whether the bot may post in {channel} is not known without the optional scope channels:read."
+        return [Check(name, State.SKIPPED, text, TEST_ALERT)]
+    try:
+        answer = await client.conversations_info(channel=channel)
+    except SlackApiError as error:
+        data = error.response.data if isinstance(getattr(error.response, "data", None), dict) else {}
+        code, needed = str(data.get("error") or ""), str(data.get("needed") or "")
+        if code == "missing_scope":
+            text = f"Whether the bot may post in {channel} is not known without the optional scope {needed}."
+            return [Check(name, State.SKIPPED, text, TEST_ALERT)]
+        return [Check(name, State.FAIL, remedy(code, channel=channel, needed=needed))]
+    except UNREACHABLE as error:
+        return [Check(name, State.FAIL, f"Slack cannot be reached ({type(error).__name__}).")]
+    return [_judge_channel(answer.get("channel") or {}, channel, scopes)]
+
+
+def _judge_channel(told: Mapping[str, Any], channel: str, scopes: frozenset[str]) -> Check:
+    if told.get("is_archived"):
+        return Check("channel", State.FAIL, remedy("is_archived", channel=channel))
+    may_from_outside = "chat:write.public" in scopes and not told.get("is_private")
+    if not told.get("is_member") and not may_from_outside:
+        return Check("channel", State.FAIL, remedy("not_in_channel", channel=channel))
+    member = "is a member of" if told.get("is_member") else "may post from outside in"
+    return Check("channel", State.OK, f"The bot {member} #{told.get('name')} ({channel}).")
+
+
+async def check_sample(client: AsyncWebClient, sample: Message, met: Met) -> list[Check]:
+    """Whether Slack accepts an alert as this version draws it (`blocks.validate`, which needs no scope)."""
+    name = "sample_alert"
+    if not met.known:
+        return [Check(name, State.SKIPPED, SEE_TOKEN)]
+    try:
+        # In the body: an alert is longer than the addresses that servers accept.
+        await client.api_call("blocks.validate", data={"blocks": json.dumps(sample.blocks)})
+    except SlackApiError as error:
+        data = error.response.data if isinstance(getattr(error.response, "data", None), dict) else {}
+        code = str(data.get("error") or "")
+        if not code.startswith("invalid_blocks"):
+            return [Check(name, State.SKIPPED, f"Slack does not check blocks here ({code or 'no reason given'}).")]
+        why = "; ".join(str(one.get("message")) for one in data.get("errors") or [] if isinstance(one, dict))
+        text = f"Slack refuses an alert as it is drawn ({why or code}): alerts arrive as plain text."
+        return [Check(name, State.WARN, text, "Update the bot.")]
+    except UNREACHABLE as error:
+        return [Check(name, State.SKIPPED, f"Slack cannot be reached ({type(error).__name__}).")]
+    return [Check(name, State.OK, "Slack accepts a sample alert as it is drawn.")]
+
+
+async def check_admins(client: AsyncWebClient, settings: Settings, met: Met) -> list[Check]:
+    """Whether anybody may change the mode, and whether the members of named groups can be read."""
+    name = "admins"
+    if not settings.admins:
+        text = "Nobody may change the fallback mode: CLAUDE_COST_ADMINS is empty."
+        return [Check(name, State.WARN, text, "Put the Slack ids of those who may into it.")]
+    count = f"Ids in CLAUDE_COST_ADMINS: {len(settings.admins)}"
+    if not met.known:
+        return [Check(name, State.OK, f"{count}.")]
+    unread = await Admins(settings.admins, client).unread_groups()
+    if unread:
+        return [Check(name, State.WARN, f"Members of some groups are refused: {'; '.join(unread)}.")]
+    return [Check(name, State.OK, f"{count}; the members of those that are groups can be read.")]

@@ -1,0 +1,129 @@
+"""`GET /metrics`: what the bot knows in numbers, in Prometheus' text format 0.0.4.
+
+What is not known is left out, so that no graph shows a zero for it.
+Source: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from aiohttp import hdrs, web
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.services import Services
+from bot.web.access import BearerAccess
+from bot.web.fallback import RETRY_SECONDS
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Sample = tuple[Mapping[str, str], Decimal | int]
+"""Labels and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """One metric. `name` ends with its unit."""
+
+    name: str
+    meaning: str
+    samples: Sequence[Sample]
+
+
+def measured(services: Services) -> list[Gauge]:
+    """Spend, limits, age of the data, mode and waiting notices. Synchronous; asynchronous callers use a thread."""
+    spends = services.review.spend(services.clock())
+    as_of = services.usage.data_state().as_of
+    mode = services.fallback.state().mode.name
+    waiting = {"slack": services.alerts.undelivered(), **services.alerts.outside.undelivered()}
+    return [
+        Gauge(
+            "claude_cost_spend_usd",
+            "Spend of the budget's period so far, billed and computed.",
+            [
+                ({"budget": spend.budget, "scope": spend.scope, "period": spend.period}, spend.spent_usd)
+                for spend in spends
+            ],
+        ),
+        Gauge(
+            "claude_cost_pace_usd",
+            "Spend at the end of the period if the last 24 hours go on; needs 6 hours of data.",
+            [({"budget": spend.budget}, spend.pace_usd) for spend in spends if spend.pace_usd is not None],
+        ),
+        Gauge(
+            "claude_cost_assumed_models",
+            "Models whose price is not known, priced at the dearest rate of their family.",
+            [({"budget": spend.budget}, len(spend.assumed)) for spend in spends],
+        ),
+        Gauge(
+            "claude_cost_limit_usd",
+            "Limits of the budget.",
+            [
+                ({"budget": budget.name, "level": level}, limit)
+                for budget in services.review.budgets
+                for level, limit in (("soft", budget.soft_usd), ("hard", budget.hard_usd))
+                if limit is not None
+            ],
+        ),
+        Gauge(
+            "claude_cost_data_as_of_timestamp_seconds",
+            "The moment up to which usage is known; time() minus this is the age of the data.",
+            [] if as_of is None else [({}, Decimal(str(as_of.timestamp())))],
+        ),
+        Gauge(
+            "claude_cost_fallback_mode",
+            "1 for the fallback mode that is wanted, 0 for the others.",
+            [({"mode": name}, int(name == mode)) for name in dict.fromkeys([*services.fallback.modes, mode])],
+        ),
+        Gauge(
+            "claude_cost_notices_waiting",
+            "Notices that wait for delivery.",
+            [({"destination": name}, count) for name, count in waiting.items()],
+        ),
+    ]
+
+
+def exposition(gauges: Iterable[Gauge]) -> str:
+    """The text that Prometheus reads. Gauges without a sample are left out."""
+    lines = []
+    for gauge in gauges:
+        if gauge.samples:
+            lines += [f"# HELP {gauge.name} {gauge.meaning}", f"# TYPE {gauge.name} gauge"]
+            lines += [f"{gauge.name}{_labels(labels)} {_number(value)}" for labels, value in gauge.samples]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def metrics_route(measure: Callable[[], Sequence[Gauge]], access: BearerAccess) -> web.RouteDef:
+    """`GET /metrics`, behind `access`. `measure` is called in a thread, one call at a time."""
+    one_at_a_time = asyncio.Lock()
+
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        try:
+            async with one_at_a_time:
+                text = exposition(await asyncio.to_thread(measure))
+        except SQLAlchemyError as error:
+            log.error("no metrics: the database does not answer (%s)", type(error).__name__)
+            text = "The database does not answer at this moment: ask again.\n"
+            return web.Response(text=text, status=503, headers={hdrs.RETRY_AFTER: str(RETRY_SECONDS)})
+        return web.Response(body=text.encode(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
+
+    return web.get("/metrics", access.guard(metrics))
+
+
+def _number(value: Decimal | int) -> str:
+    # An exponent would be allowed too; a plain number is easier to read.
+    return str(value) if isinstance(value, int) else f"{value:f}"
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

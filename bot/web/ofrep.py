@@ -1,0 +1,74 @@
+"""The fallback mode as flags of OpenFeature's Remote Evaluation Protocol (OFREP 0.2).
+
+The flags are the names of the mode's variables. A variable that the mode does not set is an unknown flag, so that the
+caller's own default holds: in the mode normal that is the model.
+Source: https://github.com/open-feature/protocol/blob/main/service/openapi.yaml
+"""
+
+import json
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bot.web.access import BearerAccess
+from bot.web.fallback import CurrentMode, ModeUnreadableError, ServedMode, tagged, unavailable
+
+
+class EvaluationRequest(BaseModel):
+    """The body of both requests. The mode is one for everybody, so that the context changes nothing."""
+
+    model_config = ConfigDict(strict=True)
+
+    context: dict[str, object] | None = None
+
+
+def ofrep_routes(current: CurrentMode, access: BearerAccess) -> list[web.RouteDef]:
+    """`POST /ofrep/v1/evaluate/flags` and `POST /ofrep/v1/evaluate/flags/{key}`, behind `access`."""
+
+    async def evaluate_all(request: web.Request) -> web.StreamResponse:
+        problem = await _problem(request)
+        if problem is not None:
+            return web.json_response(problem, status=400)
+        try:
+            mode = await current.now()
+        except ModeUnreadableError as error:
+            return unavailable({"errorDetails": str(error)})
+        return tagged(request, json.dumps({"flags": [_evaluation(mode, name) for name in mode.variables]}).encode())
+
+    async def evaluate_one(request: web.Request) -> web.StreamResponse:
+        key = request.match_info["key"]
+        problem = await _problem(request)
+        if problem is not None:
+            return web.json_response({"key": key, **problem}, status=400)
+        try:
+            mode = await current.now()
+        except ModeUnreadableError as error:
+            return unavailable({"errorDetails": str(error)})
+        if key not in mode.variables:
+            details = f"The mode {mode.name} does not set {key}: use your own default."
+            return web.json_response({"key": key, "errorCode": "FLAG_NOT_FOUND", "errorDetails": details}, status=404)
+        return web.json_response(_evaluation(mode, key))
+
+    return [
+        web.post("/ofrep/v1/evaluate/flags", access.guard(evaluate_all)),
+        web.post("/ofrep/v1/evaluate/flags/{key:.+}", access.guard(evaluate_one)),
+    ]
+
+
+def _evaluation(mode: ServedMode, name: str) -> dict[str, object]:
+    # STATIC: the same for every context.
+    return {"key": name, "value": mode.variables[name], "reason": "STATIC", "variant": mode.name}
+
+
+async def _problem(request: web.Request) -> dict[str, object] | None:
+    body = await request.read()
+    if not body:
+        return None
+    try:
+        EvaluationRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        if first["loc"][:1] == ("context",):
+            return {"errorCode": "INVALID_CONTEXT", "errorDetails": "context is no JSON object."}
+        return {"errorCode": "PARSE_ERROR", "errorDetails": f"The body is no JSON object: {first['msg']}."}
+    return None

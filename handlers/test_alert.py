@@ -1,0 +1,36 @@
+"""`/claude-cost test-alert`: a message that goes the way of every alert, and tells nothing but that it arrived."""
+
+import asyncio
+
+from bot.alerts.facts import TestFacts
+from bot.message import Message
+from bot.services import Services
+from handlers.blocks.age import with_age
+from handlers.blocks.elements import section
+from handlers.blocks.outside import code, sentence
+from handlers.fallback import age_of_data
+
+ACTION = "test-alert"
+
+
+async def send_test_alert(services: Services, user: str) -> Message:
+    """One test alert into the outbox, where the user may; otherwise why not."""
+    permission = await services.admins.may_switch(user, "send a test alert")
+    if permission.refusal is not None:
+        await asyncio.to_thread(services.fallback.refused, user, ACTION, permission.refusal)
+        text = permission.refusal
+    else:
+        text = await asyncio.to_thread(_enqueued, services, user)
+    return with_age(Message(text, [section(text)]), await age_of_data(services))
+
+
+def _enqueued(services: Services, user: str) -> str:
+    before = services.alerts.undelivered()
+    facts = TestFacts(by=user, requested_at=services.clock())
+    services.alerts.enqueue_test(facts)
+    text = f"Test alert {code(facts.incident)} is on its way to the alert channel: it is there within seconds."
+    if not before:
+        return text
+    error = services.alerts.last_error()
+    why = "" if error is None else f" The first of them waits, because: {sentence(error)}"
+    return f"{text[:-1]}, once the {before} message(s) before it are delivered.{why}"

@@ -1,0 +1,654 @@
+"""The fallback chain around the real `anthropic` client, against a local Messages API that refuses and breaks."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import anthropic
+import httpx2
+import pytest
+from aiohttp import web
+from anthropic import Anthropic, AsyncAnthropic
+from anthropic.types import MessageParam
+
+import bot.client as client
+from bot.__main__ import main
+from bot.client import current_model, with_fallback
+from bot.client.follower import Follower
+from bot.clock import system_clock
+from bot.fallback.env_file import EnvFile
+from bot.fallback.modes import modes_from_chain
+from bot.pricing.card import load_rate_card
+from bot.pricing.cost import cost_of
+from bot.pricing.tokens import STANDARD, TokenCounts
+from tests.scenario.conftest import ADMIN, World
+from tests.scenario.http_port import served
+
+CHAIN = OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
+README = Path(__file__).resolve().parents[2] / "README.md"
+HELLO: list[MessageParam] = [{"role": "user", "content": "Hello"}]
+PLAIN: dict[str, Any] = {"model": OPUS, "max_tokens": 100, "messages": HELLO}
+
+Answer = Callable[[web.Request, dict[str, Any]], Any]
+
+
+def usage(number: int) -> dict[str, Any]:
+    return {
+        "input_tokens": 1000 + number,
+        "output_tokens": 300 + number,
+        "cache_creation_input_tokens": 70,
+        "cache_read_input_tokens": 5000,
+        "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 50},
+        "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 0},
+        "service_tier": "standard",
+    }
+
+
+class MessagesApi:
+    """`troubles`: model → what its next requests get, in order; with none left they are answered."""
+
+    def __init__(self) -> None:
+        self.troubles: dict[str, list[Answer]] = {}
+        self.asked: list[str] = []
+        self.paths: list[str] = []
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.url = ""
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.asked.append(body["model"])
+        self.paths.append(request.path_qs)
+        waiting = self.troubles.get(body["model"])
+        answer = waiting.pop(0) if waiting else self.ok
+        response = await answer(request, body)
+        assert isinstance(response, web.StreamResponse)
+        return response
+
+    def message(self, body: dict[str, Any]) -> dict[str, Any]:
+        number = len(self.told) + 1
+        self.told.append((body["model"], usage(number)))
+        return {
+            "id": f"msg_{number:02}",
+            "type": "message",
+            "role": "assistant",
+            "model": body["model"],
+            "content": [{"type": "text", "text": f"I am {body['model']}"}],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "usage": usage(number),
+        }
+
+    async def ok(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        message = self.message(body)
+        headers = {"request-id": f"req_{message['id']}"}
+        if not body.get("stream"):
+            return web.json_response(message, headers=headers)
+        return await self.stream(request, message, headers, "")
+
+    async def stream(
+        self, request: web.Request, message: dict[str, Any], headers: dict[str, str], breaks: str
+    ) -> web.StreamResponse:
+        """`breaks`: the event before which the stream ends: with an error event, or by a dropped connection."""
+        response = web.StreamResponse(headers={"content-type": "text/event-stream", **headers})
+        compressor = zlib.compressobj(wbits=31) if "x-zipped" in request.headers else None
+        if compressor is not None:
+            response.headers["content-encoding"] = "gzip"
+        await response.prepare(request)
+        where, _, how = breaks.partition(":")
+        for name, event in events(message):
+            if name == where:
+                if how == "drop":
+                    assert request.transport is not None
+                    await asyncio.sleep(0.05)
+                    request.transport.abort()
+                    return response
+                name, event = "error", {"type": "error", "error": {"type": how, "message": "broken"}}
+            data = f"event: {name}\ndata: {json.dumps(event)}\n\n".encode()
+            if compressor is not None:
+                data = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+            await response.write(data)
+            if name == "error":
+                break
+        await response.write_eof()
+        return response
+
+    def breaking(self, breaks: str) -> Answer:
+        async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+            return await self.stream(request, self.message(body), {"request-id": "req_broken"}, breaks)
+
+        return answer
+
+
+def events(message: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    text, final = message["content"][0]["text"], message["usage"]
+    first = {**message, "content": [], "stop_reason": None, "usage": {**final, "output_tokens": 1}}
+    first["usage"]["server_tool_use"] = None
+    last = {name: final[name] for name in ("output_tokens", "server_tool_use")} | {"cache_read_input_tokens": None}
+    found: list[dict[str, Any]] = [
+        {"type": "message_start", "message": first},
+        {"type": "ping"},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text[:4]}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text[4:]}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": last},
+        {"type": "message_stop"},
+    ]
+    return [(event["type"], event) for event in found]
+
+
+def error(
+    status: int, kind: str, message: str = "no", code: str | None = None, headers: dict[str, str] | None = None
+) -> Answer:
+    details = {"error_code": code} if code else None
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.Response:
+        document = {"type": "error", "error": {"type": kind, "message": message, "details": details}}
+        return web.json_response(document, status=status, headers=headers)
+
+    return answer
+
+
+async def dropped(request: web.Request, body: dict[str, Any]) -> web.Response:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+async def silent(request: web.Request, body: dict[str, Any]) -> web.Response:
+    await asyncio.sleep(2)
+    return web.Response()
+
+
+async def empty_stream(request: web.Request, body: dict[str, Any]) -> web.Response:
+    return web.Response(content_type="text/event-stream")
+
+
+OVERLOADED = error(529, "overloaded_error")
+LIMITED = error(429, "rate_limit_error", headers={"retry-after": "0"})
+LIMITED_FOR_LONG = error(429, "rate_limit_error", headers={"retry-after": "3600"})
+
+UNAVAILABLE = {
+    "overloaded": OVERLOADED,
+    "internal error": error(500, "api_error"),
+    "bad gateway": error(502, "api_error"),
+    "unavailable": error(503, "api_error"),
+    "gateway timeout": error(504, "timeout_error"),
+    "dropped connection": dropped,
+}
+
+SPENT = {
+    "tier cap": error(429, "rate_limit_error", "You have reached your monthly limit", "enforced_spend_limit_reached"),
+    "contract cap": error(
+        429, "rate_limit_error", "Contract", "contract_spend_limit_reached", headers={"retry-after": "1"}
+    ),
+    "without retry-after": error(429, "rate_limit_error"),
+    "own limit": error(400, "invalid_request_error", "You have reached your specified API usage limits."),
+    "workspace limit": error(400, "invalid_request_error", "You have reached your workspace API usage limits."),
+    "no credit": error(402, "billing_error", "Limit", "linked_organization_spend_limit_reached"),
+}
+
+BROKEN_EARLY = {
+    "error before anything": "message_start:overloaded_error",
+    "error before the first token": "content_block_delta:overloaded_error",
+    "drop before the first token": "content_block_delta:drop",
+}
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[MessagesApi]:
+    api = MessagesApi()
+    app = web.Application()
+    app.router.add_post("/v1/messages", api.serve)
+    app.router.add_post("/v1/messages/count_tokens", api.serve)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield api
+    await runner.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EnvFile]:
+    """The team's env file, in a mode of its own for each test."""
+    target = EnvFile(tmp_path / "claude-cost.env")
+    follower = Follower({"CLAUDE_COST_FALLBACK_FILE": str(target.path)})
+    monkeypatch.setattr(client, "_follower", follower)
+    yield target
+    follower.close()
+
+
+@pytest.fixture
+def usage_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "usage.jsonl"
+    monkeypatch.setenv("CLAUDE_COST_USAGE_LOG", str(path))
+    return path
+
+
+class Team:
+    """One application in all its manners of asking; each returns the text and the model that answered."""
+
+    def __init__(self, api: MessagesApi, **options: Any) -> None:
+        self.raw = Anthropic(api_key="key", base_url=api.url, timeout=1)
+        self.raw_async = AsyncAnthropic(api_key="key", base_url=api.url, timeout=1)
+        self.sync = with_fallback(self.raw, **options)
+        self.asynchronous = with_fallback(self.raw_async, **options)
+
+    async def ask(self, manner: str, model: str = OPUS, **more: Any) -> tuple[str, str]:
+        request = {**PLAIN, "model": model, **more}
+        if manner.startswith("async"):
+            answered: tuple[str, str] = await getattr(self, manner)(request)
+            return answered
+        return await asyncio.to_thread(getattr(self, manner), request)
+
+    def create(self, request: dict[str, Any]) -> tuple[str, str]:
+        message = self.sync.messages.create(**request)
+        return message.content[0].text, message.model
+
+    def create_streaming(self, request: dict[str, Any]) -> tuple[str, str]:
+        text, model = "", ""
+        for event in self.sync.messages.create(**request, stream=True):
+            if event.type == "message_start":
+                model = event.message.model
+            if event.type == "content_block_delta":
+                text += event.delta.text
+        return text, model
+
+    def stream(self, request: dict[str, Any]) -> tuple[str, str]:
+        with self.sync.messages.stream(**request) as stream:
+            return "".join(stream.text_stream), stream.get_final_message().model
+
+    def raw_response(self, request: dict[str, Any]) -> tuple[str, str]:
+        response = self.sync.messages.with_raw_response.create(**request)
+        message = response.parse()
+        return message.content[0].text, message.model
+
+    def streaming_response(self, request: dict[str, Any]) -> tuple[str, str]:
+        with self.sync.messages.with_streaming_response.create(**request) as response:
+            found = json.loads(b"".join(response.iter_bytes()))
+        return found["content"][0]["text"], found["model"]
+
+    def beta(self, request: dict[str, Any]) -> tuple[str, str]:
+        message = self.sync.beta.messages.create(**request)
+        return message.content[0].text, str(message.model)
+
+    async def async_create(self, request: dict[str, Any]) -> tuple[str, str]:
+        message = await self.asynchronous.messages.create(**request)
+        return message.content[0].text, message.model
+
+    async def async_create_streaming(self, request: dict[str, Any]) -> tuple[str, str]:
+        text, model = "", ""
+        async for event in await self.asynchronous.messages.create(**request, stream=True):
+            if event.type == "message_start":
+                model = event.message.model
+            if event.type == "content_block_delta":
+                text += event.delta.text
+        return text, model
+
+    async def async_stream(self, request: dict[str, Any]) -> tuple[str, str]:
+        async with self.asynchronous.messages.stream(**request) as stream:
+            text = "".join([part async for part in stream.text_stream])
+            return text, (await stream.get_final_message()).model
+
+    async def close(self) -> None:
+        self.raw.close()
+        await self.raw_async.close()
+
+
+STREAMING = ("create_streaming", "stream", "async_create_streaming", "async_stream")
+WHOLE = ("create", "raw_response", "streaming_response", "beta", "async_create")
+MANNERS = (*WHOLE, *STREAMING)
+
+
+@pytest.fixture
+async def team(api: MessagesApi) -> AsyncIterator[Team]:
+    team = Team(api)
+    yield team
+    await team.close()
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+async def test_without_trouble_the_preferred_model_answers(api: MessagesApi, team: Team, manner: str) -> None:
+    assert await team.ask(manner) == (f"I am {OPUS}", OPUS)
+    assert api.asked == [OPUS]
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+async def test_every_request_obeys_the_teams_mode(api: MessagesApi, team: Team, target: EnvFile, manner: str) -> None:
+    target.write(modes_from_chain(CHAIN, {})["degraded"].variables)
+    assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
+    assert await team.ask(manner, HAIKU) == (f"I am {HAIKU}", HAIKU)
+    assert api.asked == [SONNET, HAIKU]
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("trouble", UNAVAILABLE)
+async def test_an_unavailable_model_is_followed_by_the_next_of_the_chain(
+    api: MessagesApi, team: Team, manner: str, trouble: str
+) -> None:
+    api.troubles = {OPUS: [UNAVAILABLE[trouble]], SONNET: [UNAVAILABLE[trouble]]}
+    assert await team.ask(manner) == (f"I am {HAIKU}", HAIKU)
+    assert api.asked == [OPUS, SONNET, HAIKU]
+
+
+@pytest.mark.parametrize("manner", ["create", "stream", "async_create", "async_stream"])
+async def test_a_model_that_does_not_answer_in_time_is_followed_by_the_next(
+    api: MessagesApi, team: Team, manner: str
+) -> None:
+    api.troubles = {OPUS: [silent]}
+    assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+async def test_when_every_model_is_overloaded_each_was_asked_once_and_the_last_ones_error_is_raised(
+    api: MessagesApi, team: Team, manner: str
+) -> None:
+    api.troubles = {model: [OVERLOADED] * 9 for model in CHAIN}
+    with pytest.raises(anthropic.OverloadedError):
+        await team.ask(manner)
+    assert api.asked == list(CHAIN)
+
+
+@pytest.mark.parametrize("manner", ["create", "async_stream"])
+async def test_when_no_connection_is_left_its_error_is_raised(api: MessagesApi, team: Team, manner: str) -> None:
+    api.troubles = {model: [dropped] for model in CHAIN}
+    with pytest.raises(anthropic.APIConnectionError):
+        await team.ask(manner)
+    assert api.asked == list(CHAIN)
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("trouble", SPENT)
+async def test_a_spent_budget_is_raised_as_it_is_and_nothing_is_asked_again(
+    api: MessagesApi, team: Team, manner: str, trouble: str
+) -> None:
+    api.troubles = {model: [SPENT[trouble]] * 9 for model in CHAIN}
+    with pytest.raises(anthropic.APIStatusError) as raised:
+        await team.ask(manner)
+    assert api.asked == [OPUS]
+    with pytest.raises(anthropic.APIStatusError) as plain:
+        # The same trouble without the chain around the client.
+        await asyncio.to_thread(lambda: team.raw.with_options(max_retries=0).messages.create(**PLAIN))
+    assert type(raised.value) is type(plain.value)
+    assert (raised.value.status_code, raised.value.body) == (plain.value.status_code, plain.value.body)
+
+
+@pytest.mark.parametrize("manner", ["create", "stream", "async_create", "async_stream"])
+async def test_a_rate_limit_is_waited_for_and_the_same_model_asked_once_more(
+    api: MessagesApi, team: Team, manner: str
+) -> None:
+    api.troubles = {OPUS: [LIMITED]}
+    assert await team.ask(manner) == (f"I am {OPUS}", OPUS)
+    assert api.asked == [OPUS, OPUS]
+    api.troubles = {OPUS: [LIMITED, LIMITED]}
+    assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
+    assert api.asked[2:] == [OPUS, OPUS, SONNET]
+
+
+@pytest.mark.parametrize("manner", ["create", "async_stream"])
+async def test_the_pause_is_as_long_as_asked_for_and_at_most_a_quarter_longer(
+    api: MessagesApi, team: Team, monkeypatch: pytest.MonkeyPatch, manner: str
+) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("bot.client.middleware.time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr("bot.client.middleware.anyio", SimpleNamespace(sleep=sleep))
+    api.troubles = {OPUS: [error(429, "rate_limit_error", headers={"retry-after": "8"}), OVERLOADED]}
+    assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
+    waited, at_once = pauses
+    assert 8 <= waited <= 10
+    assert at_once == 0
+
+
+@pytest.mark.parametrize("manner", ["create", "async_stream"])
+async def test_a_rate_limit_of_an_hour_is_not_waited_for(api: MessagesApi, team: Team, manner: str) -> None:
+    api.troubles = {OPUS: [LIMITED_FOR_LONG], SONNET: [LIMITED_FOR_LONG], HAIKU: [LIMITED_FOR_LONG]}
+    with pytest.raises(anthropic.RateLimitError) as raised:
+        await team.ask(manner)
+    assert api.asked == list(CHAIN)
+    assert raised.value.response.headers["retry-after"] == "3600"
+
+
+@pytest.mark.parametrize("manner", STREAMING)
+@pytest.mark.parametrize("break_", BROKEN_EARLY)
+async def test_a_stream_that_breaks_before_its_first_token_is_begun_anew_by_the_next_model(
+    api: MessagesApi, team: Team, manner: str, break_: str
+) -> None:
+    api.troubles = {OPUS: [api.breaking(BROKEN_EARLY[break_])]}
+    assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
+    assert api.asked == [OPUS, SONNET]
+
+
+@pytest.mark.parametrize("manner", STREAMING)
+async def test_a_stream_without_any_event_is_begun_anew_by_the_next_model(
+    api: MessagesApi, team: Team, manner: str
+) -> None:
+    api.troubles = {OPUS: [empty_stream]}
+    assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
+
+
+@pytest.mark.parametrize("manner", STREAMING)
+async def test_when_every_stream_breaks_early_the_application_sees_the_last_one_break(
+    api: MessagesApi, team: Team, manner: str
+) -> None:
+    api.troubles = {model: [api.breaking("content_block_delta:overloaded_error")] for model in CHAIN}
+    with pytest.raises(anthropic.APIStatusError) as raised:
+        await team.ask(manner)
+    assert raised.value.type == "overloaded_error"
+    api.troubles = {model: [api.breaking("content_block_delta:drop")] for model in CHAIN}
+    with pytest.raises(httpx2.TransportError):
+        await team.ask(manner)
+    assert api.asked == [*CHAIN, *CHAIN]
+
+
+@pytest.mark.parametrize("manner", STREAMING)
+async def test_an_error_in_a_stream_that_is_the_requests_own_is_raised_as_it_is(
+    api: MessagesApi, team: Team, manner: str
+) -> None:
+    api.troubles = {OPUS: [api.breaking("content_block_delta:invalid_request_error")]}
+    with pytest.raises(anthropic.APIStatusError) as raised:
+        await team.ask(manner)
+    assert raised.value.type == "invalid_request_error"
+    assert api.asked == [OPUS]
+
+
+@pytest.mark.parametrize("manner", STREAMING)
+async def test_after_the_first_token_a_broken_stream_is_raised_and_no_other_model_is_asked(
+    api: MessagesApi, team: Team, manner: str
+) -> None:
+    api.troubles = {OPUS: [api.breaking("content_block_stop:overloaded_error"), api.breaking("message_delta:drop")]}
+    with pytest.raises(anthropic.APIStatusError) as raised:
+        await team.ask(manner)
+    assert raised.value.type == "overloaded_error"
+    with pytest.raises(httpx2.TransportError):
+        await team.ask(manner)
+    assert api.asked == [OPUS, OPUS]
+
+
+@pytest.mark.parametrize("manner", STREAMING)
+async def test_a_compressed_stream_is_read_too(api: MessagesApi, team: Team, manner: str) -> None:
+    assert await team.ask(manner, extra_headers={"x-zipped": "1"}) == (f"I am {OPUS}", OPUS)
+
+
+async def test_a_stream_is_passed_on_token_by_token(api: MessagesApi, team: Team) -> None:
+    go_on = asyncio.Event()
+
+    async def hesitating(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for name, event in events(api.message(body)):
+            await response.write(f"event: {name}\ndata: {json.dumps(event)}\n\n".encode())
+            if name == "content_block_delta":
+                await go_on.wait()
+        return response
+
+    api.troubles = {OPUS: [hesitating]}
+    async with team.asynchronous.messages.stream(model=OPUS, max_tokens=9, messages=HELLO) as stream:
+        parts = aiter(stream.text_stream)
+        assert await anext(parts) == "I am"
+        go_on.set()
+        assert await anext(parts) == f" {OPUS}"
+
+
+async def test_a_chain_of_ones_own_stays_below_the_teams_ceiling(api: MessagesApi, target: EnvFile) -> None:
+    target.write(modes_from_chain(CHAIN, {})["degraded"].variables)
+    team = Team(api, chain=[OPUS, "claude-opus-4-8", "claude-haiku-4-5"])
+    api.troubles = {SONNET: [OVERLOADED]}
+    assert await team.ask("create") == ("I am claude-haiku-4-5", "claude-haiku-4-5")
+    await team.close()
+
+
+async def test_what_is_no_message_passes_untouched(api: MessagesApi, team: Team, target: EnvFile) -> None:
+    target.write(modes_from_chain(CHAIN, {})["degraded"].variables)
+    api.troubles = {OPUS: [OVERLOADED]}
+    with pytest.raises(anthropic.OverloadedError):
+        await asyncio.to_thread(team.sync.messages.count_tokens, model=OPUS, messages=HELLO)
+    assert api.asked == [OPUS]
+
+
+async def test_the_clients_own_middleware_and_settings_stay(api: MessagesApi) -> None:
+    seen: list[str] = []
+
+    def watch(request: anthropic.APIRequest, call_next: anthropic.CallNext) -> anthropic.APIResponse[Any]:
+        assert isinstance(request.json, dict)
+        seen.append(str(request.json["model"]))
+        return call_next(request)
+
+    raw = Anthropic(api_key="key", base_url=api.url, middleware=[watch], max_retries=5)
+    wrapped = with_fallback(raw)
+    api.troubles = {OPUS: [OVERLOADED]}
+    message = await asyncio.to_thread(lambda: wrapped.messages.create(**PLAIN))
+    assert isinstance(wrapped, Anthropic)
+    assert (message.model, seen, api.asked) == (SONNET, [OPUS], [OPUS, SONNET])
+    assert (raw.max_retries, wrapped.max_retries) == (5, 0)
+    raw.close()
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+async def test_what_is_logged_is_priced_as_what_was_used(
+    api: MessagesApi, usage_log: Path, capsys: pytest.CaptureFixture[str], manner: str
+) -> None:
+    team = Team(api, feature="search")
+    api.troubles = {OPUS: [OVERLOADED]}
+    for user in ("ann", "ben"):
+        await team.ask(manner, metadata={"user_id": user})
+    await team.ask(manner, HAIKU)
+    await team.close()
+    lines = lines_of(usage_log)
+    assert [line["model"] for line in lines] == [SONNET, OPUS, HAIKU]
+    assert [line.get("preferred_model") for line in lines] == [OPUS, None, None]
+    assert [line["request_id"] for line in lines] == ["req_msg_01", "req_msg_02", "req_msg_03"]
+    assert [line["usage"] for line in lines] == [usage(1), usage(2), usage(3)]
+    assert not any("complete" in line for line in lines)
+
+    assert main(["price", str(usage_log), "--json"]) == 0
+    priced = json.loads(capsys.readouterr().out)
+    assert priced["total_usd"] == str(used(api).quantize(Decimal("0.000001")))
+    assert (priced["calls"], priced["duplicates"], priced["skipped"]) == (3, 0, {})
+    assert {name: part["calls"] for name, part in priced["by_feature"].items()} == {"search": 3}
+    assert {name: part["calls"] for name, part in priced["by_user"].items()} == {"ann": 1, "ben": 1, "unknown": 1}
+    assert "unknown" not in priced["by_day"]
+
+
+def used(api: MessagesApi) -> Decimal:
+    """What the API told, priced one by one, web searches included."""
+    card, total = load_rate_card(), Decimal(0)
+    for model, block in api.told:
+        counts = TokenCounts(
+            block["input_tokens"],
+            block["cache_creation"]["ephemeral_5m_input_tokens"],
+            block["cache_creation"]["ephemeral_1h_input_tokens"],
+            block["cache_read_input_tokens"],
+            block["output_tokens"],
+            block["server_tool_use"]["web_search_requests"],
+        )
+        today = system_clock().date()
+        total += cost_of(card, model, counts, STANDARD, today, prompt_tokens=counts.prompt_tokens).usd
+    return total
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("manner", STREAMING)
+async def test_a_broken_stream_leaves_a_line_with_what_it_told(
+    api: MessagesApi, team: Team, usage_log: Path, manner: str
+) -> None:
+    api.troubles = {OPUS: [api.breaking("message_delta:drop")]}
+    with pytest.raises(httpx2.TransportError):
+        await team.ask(manner)
+    (line,) = lines_of(usage_log)
+    assert (line["model"], line["message_id"], line["complete"]) == (OPUS, "msg_01", False)
+    assert (line["usage"]["input_tokens"], line["usage"]["output_tokens"]) == (1001, 1)
+
+
+async def test_a_stream_that_the_application_leaves_is_logged_once(
+    api: MessagesApi, team: Team, usage_log: Path
+) -> None:
+    def leave() -> None:
+        with team.sync.messages.stream(**PLAIN) as stream:
+            next(stream.text_stream)
+
+    async with team.asynchronous.messages.stream(**PLAIN) as stream:
+        await anext(aiter(stream.text_stream))
+    await asyncio.to_thread(leave)
+    left = [(line["message_id"], line["usage"]["input_tokens"]) for line in lines_of(usage_log)]
+    assert left == [("msg_01", 1001), ("msg_02", 1002)]
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+async def test_a_usage_log_that_cannot_be_written_breaks_no_request(
+    api: MessagesApi, team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, manner: str
+) -> None:
+    monkeypatch.setenv("CLAUDE_COST_USAGE_LOG", str(tmp_path))
+    assert await team.ask(manner) == (f"I am {OPUS}", OPUS)
+
+
+async def test_the_bots_own_port_is_followed_at_once(
+    api: MessagesApi, simulated: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with simulated.bot() as bot, served(bot, "s3cret") as port:
+        follower = Follower({"CLAUDE_COST_FALLBACK_URL": str(port.base_url), "CLAUDE_COST_READ_TOKEN": "s3cret"})
+        monkeypatch.setattr(client, "_follower", follower)
+        fallback = bot.services.fallback
+        for mode, model in (("degraded", SONNET), ("minimal", HAIKU), ("normal", OPUS)):
+            await asyncio.to_thread(fallback.switch, fallback.modes[mode], ADMIN, "a test", (), None)
+            await asyncio.to_thread(wait_for, model)
+        follower.close()
+    assert current_model(OPUS) == OPUS
+
+
+def wait_for(model: str) -> None:
+    deadline = time.monotonic() + 60
+    while current_model(OPUS) != model:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+async def test_readmes_example_runs_as_it_is(api: MessagesApi, target: EnvFile, tmp_path: Path) -> None:
+    target.write(modes_from_chain(CHAIN, {})["degraded"].variables)
+    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    api.troubles = {SONNET: [OVERLOADED]}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", example),
+        cwd=tmp_path,
+        env={**os.environ, "ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "key"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert out.decode().split() == [HAIKU, SONNET]

@@ -94,6 +94,9 @@ async def open_form(
         log.warning("the form was not opened: %s", error.response.get("error"))
         text = f"The form could not be opened. Type the workload, as in `estimate {EXAMPLE}`."
         await reply(respond, _priced(services, text))
+        return
+    # Known by the time the form is filled in.
+    await services.rate_limits.measured()
 
 
 async def _submitted(
@@ -113,7 +116,9 @@ async def _submitted(
     if prompt is None or not services.counter.counts:
         if prompt is not None:
             workload = _sized(workload, prompt)
-        result = await _estimated(services, workload)
+        # Slack waits three seconds here: nothing is asked of anybody that may take as long.
+        measured = services.rate_limits.known
+        result = await asyncio.to_thread(estimate, workload, services.card, _today(services), measured)
         lines = await asyncio.to_thread(_after, services, user, result)
         await ack(response_action="update", view=result_view(result, lines, words_of(workload), carried))
         return

@@ -83,7 +83,7 @@ def routing_to_goal(workload: Workload, card: RateCard, on: date) -> Routing | N
         return None
     goal = workload.goal
     here = total(monthly_lines(workload, card, on))
-    there = total(monthly_lines(replace(workload, routes=all_on(goal.to)), card, on))
+    there = total(monthly_lines(_same_work(replace(workload, routes=all_on(goal.to)), workload), card, on))
     if here <= goal.usd:
         share: Decimal | None = Decimal(0)
     elif there > goal.usd:
@@ -96,14 +96,10 @@ def routing_to_goal(workload: Workload, card: RateCard, on: date) -> Routing | N
 def _way(
     other: Workload, asked: Workload, card: RateCard, on: date, label: str, *, resent_cached: bool = False
 ) -> Alternative:
-    counted_with = _counted_with(asked)
-    text = other
-    if counted_with is not None and len(other.routes) == 1:
-        text = same_text_as(other, counted_with)
-    elif len(other.routes) == 1 and asked.model is not None:
-        # The input is counted anew for each model; the answers are the same text as the asked model's.
-        other = replace(other, output_tokens=_answer(asked.output_tokens, asked.model, other.routes[0].model))
-        text = other
+    text = _same_work(other, asked)
+    if _counted_with(asked) is None:
+        # The input is counted anew for each model, so there is no second figure.
+        other = text
     model = other.routes[0].model
     if not resent_cached and len(other.routes) == 1 and other.cached_tokens and not caches(other, model):
         label += ", too short to be cached there"
@@ -111,10 +107,24 @@ def _way(
         label=label,
         models=tuple(route.model.id for route in other.routes),
         monthly_usd=_usd(other, card, on, resent_cached),
-        # A turn needs the answer to the one before it, so a conversation is no batch.
+        # Each turn would wait up to a day for the answer to the one before it: nobody is offered that.
         batch_usd=None if other.batch or other.turns > 1 else _usd(replace(other, batch=True), card, on, resent_cached),
         same_text_usd=None if text is other else _usd(text, card, on, resent_cached),
     )
+
+
+def _same_work(other: Workload, asked: Workload) -> Workload:
+    """`other`, a workload on other models, with the tokens that they make of the same text."""
+    if len(other.routes) != 1:
+        return other
+    counted_with = _counted_with(asked)
+    if counted_with is not None:
+        return same_text_as(other, counted_with)
+    if asked.model is None:
+        return other
+    # The answers are the same text as the asked model's.
+    answer = same_text(asked.output_tokens, asked.model.tokenizer, other.routes[0].model.tokenizer)
+    return replace(other, output_tokens=answer)
 
 
 def _usd(workload: Workload, card: RateCard, on: date, resent_cached: bool) -> Decimal:
@@ -126,10 +136,6 @@ def _counted_with(workload: Workload) -> int | None:
     generations = {route.model.tokenizer for route in workload.routes}
     given = workload.text is None and not workload.counted
     return generations.pop() if len(generations) == 1 and given else None
-
-
-def _answer(tokens: int, asked: Model, other: Model) -> int:
-    return same_text(tokens, asked.tokenizer, other.tokenizer)
 
 
 def _name(workload: Workload) -> str:

@@ -65,11 +65,16 @@ def recommendation(workload: Workload, here: Decimal, alternatives: Sequence[Alt
         return f"Leave caching out at this hit rate: that saves {usd(here - bare.monthly_usd)} a month."
     haiku = card.newest("haiku")
     small = None if workload.model is haiku else next((way for way in alternatives if way.models == (haiku.id,)), None)
-    if small is not None and small.monthly_usd <= here * (1 - WORTH_A_PROTOTYPE):
-        return (
-            f"Build the first version on {haiku.name}: {usd(small.monthly_usd)} a month instead of {usd(here)}; move "
-            "up where its answers are not good enough."
-        )
+    if here == 0:
+        return "There is nothing to pay for."
+    if small is not None:
+        there = small.monthly_usd if small.same_text_usd is None else small.same_text_usd
+        about = "" if small.same_text_usd is None else "about "
+        if there <= here * (1 - WORTH_A_PROTOTYPE):
+            return (
+                f"Build the first version on {haiku.name}: {about}{usd(there)} a month instead of {usd(here)}; move up "
+                "where its answers are not good enough."
+            )
     resent = next((way for way in alternatives if way.label.endswith("resent turns cached")), None)
     if resent is not None and resent.monthly_usd < here:
         return f"Cache the resent turns: that saves {usd(here - resent.monthly_usd)} a month."
@@ -153,6 +158,7 @@ def _batch_note(workload: Workload) -> str:
     return (
         f"Batch halves every token price and {needs} (at most {BATCH_REQUESTS:,} requests or 256 MB each); what is "
         "not finished within 24 hours expires unbilled."
+        + (" Cache hits are best effort there." if workload.cached_tokens else "")
         + (" Each turn waits for the answer to the one before it." if workload.turns > 1 else "")
     )
 

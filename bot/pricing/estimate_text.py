@@ -33,7 +33,8 @@ def headline(estimate: Estimate) -> str:
 
 def workload_line(work: Workload) -> str:
     """The workload in one line, for a reader who did not type it."""
-    what = "requests" if work.turns == 1 else f"conversations of {work.turns} turns"
+    one = work.requests == 1
+    what = ("request" if one else "requests") if work.turns == 1 else f"conversations of {work.turns} turns"
     line = (
         f"{_models(work)}, {work.requests:,} {what} {'an' if work.per == 'hour' else 'a'} {work.per}, {_input(work)} in"
     )
@@ -77,6 +78,11 @@ def routing_words(estimate: Estimate) -> str | None:
     if routing is None:
         return None
     goal = usd(routing.target_usd)
+    if routing.usd_if_all_move >= estimate.monthly_usd > routing.target_usd:
+        return (
+            f"{routing.to.name} costs no less for this workload ({usd(routing.usd_if_all_move)}): name a cheaper model "
+            f"to come down to {goal} a month."
+        )
     if routing.share is None:
         return (
             f"{goal} a month is out of reach this way: with every request on {routing.to.name} it is still "
@@ -104,8 +110,11 @@ def estimate_text(estimate: Estimate) -> str:
 
 
 def shown_alternatives(estimate: Estimate) -> tuple[Alternative, ...]:
-    """The cheapest ones; the JSON object has all."""
-    return estimate.alternatives[:MOST_ALTERNATIVES]
+    """The cheapest ones, and those on the models that were named; the JSON object has all."""
+    work = estimate.workload
+    named = {route.model.id for route in work.routes} | ({work.compared_with.id} if work.compared_with else set())
+    ways = estimate.alternatives
+    return tuple(way for i, way in enumerate(ways) if i < MOST_ALTERNATIVES or named.issuperset(way.models))
 
 
 def estimate_json(estimate: Estimate) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def words_of(workload: Workload) -> str:
     if workload.cached_tokens:
         words.append(f"cached={workload.cached_tokens}")
         words += [] if workload.hit_rate is None else [f"hit={workload.hit_rate:f}"]
-        words += [] if workload.ttl == "5m" else [f"ttl={workload.ttl}"]
+    words += [] if workload.ttl == "5m" else [f"ttl={workload.ttl}"]
     words += [] if workload.turns == 1 else [f"turns={workload.turns}"]
     words += [] if workload.goal is None else [f"target={workload.goal.usd:f}", f"to={short_name(workload.goal.to)}"]
     words += [] if workload.peak is None else [f"peak={workload.peak:f}x"]
@@ -204,8 +204,14 @@ def _name(values: Mapping[str, str]) -> str | None:
 
 
 def _check_cache(workload: Workload, values: Mapping[str, str]) -> None:
+    if workload.cached_tokens and workload.turns > 1:
+        raise WordsError(
+            "cached= and turns= do not go together: leave cached out, and the answer says what caching the turns that "
+            "are sent again would save.",
+            "cached",
+        )
     for key in ("hit", "ttl"):
-        if key in values and "cached" not in values:
+        if key in values and "cached" not in values and not (key == "ttl" and workload.turns > 1):
             raise WordsError(
                 f"{key}= says something about cached tokens only: add cached=TOKENS or leave {key} out.", key
             )

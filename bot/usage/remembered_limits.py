@@ -25,6 +25,11 @@ class RememberedLimits:
         self._asked_at: datetime | None = None
         self._asking: asyncio.Task[None] | None = None
 
+    @property
+    def known(self) -> Mapping[Pool, Limits] | None:
+        """What is known already, without waiting."""
+        return self._known
+
     async def measured(self) -> Mapping[Pool, Limits] | None:
         """The limits as they were within the last hour; None where they are not known."""
         now = self._clock()

@@ -63,7 +63,7 @@ async def test_the_bare_command_opens_a_form_that_leads_from_a_mistake_to_a_shar
 
 async def test_the_form_is_filled_in_with_the_persons_last_estimate(simulated: World) -> None:
     async with simulated.connected_bot():
-        words = "haiku-4.5 requests=9k/week in=5000 out=10 cached=4096 hit=90% ttl=1h batch turns=3"
+        words = "haiku-4.5 requests=9k/week in=5000 out=10 cached=4096 hit=90% ttl=1h batch peak=3x"
         await (await simulated.slack.command(f"estimate {words}", DEVELOPER)).first_reply()
         await simulated.slack.command("estimate", DEVELOPER)
         await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(DEVELOPER)))
@@ -78,7 +78,7 @@ async def test_the_form_is_filled_in_with_the_persons_last_estimate(simulated: W
         "hit": "0.9",
         "ttl": "1h",
         "batch": "yes",
-        "more": "turns=3",
+        "more": "peak=3x",
     }
 
 

@@ -128,6 +128,7 @@ def test_a_hit_rate_is_a_share_or_a_percentage() -> None:
         ("sonnet requests=1 chars=8000 out=1", "lang= is missing"),
         ("sonnet requests=1 chars=8000 lang=fr out=1", "write lang=en or lang=ja"),
         ("sonnet requests=1 in=1 lang=en out=1", "add chars=8000 or leave lang out"),
+        ("sonnet requests=1 in=5 out=1 turns=2 cached=3", "cached= and turns= do not go together"),
         ("sonnet requests=1 in=1 out=1 turns=0", "turns=0 is no conversation"),
         ("requests=1 in=1 out=1 mix=sonnet:50,haiku:40", "sum to 90: they must sum to 100"),
         ("requests=1 in=1 out=1 mix=sonnet,haiku", "lacks a share"),

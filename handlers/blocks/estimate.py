@@ -17,6 +17,9 @@ from bot.pricing.estimate_text import (
 from bot.pricing.throughput_text import fit_lines
 from handlers.blocks.elements import context, section
 from handlers.blocks.outside import escape, shown
+from handlers.blocks.table import table
+
+HEADINGS = ("Tokens", "a month", "USD per million", "USD")
 
 
 def estimate_message(estimate: Estimate, more: Sequence[str]) -> Message:
@@ -25,20 +28,24 @@ def estimate_message(estimate: Estimate, more: Sequence[str]) -> Message:
     lead = [f"*{usd(estimate.monthly_usd)} a month*", escape(workload_line(estimate.workload))]
     lead += [] if routing is None else [escape(routing)]
     lead.append(escape(estimate.recommendation))
-    lines = []
-    for line in estimate.lines:
-        kind, tokens, price, dollars = line_words(line, estimate)
-        lines.append(f"• {kind}: {tokens} tokens × {price} per million = {dollars}")
+    rows = [line_words(line, estimate) for line in estimate.lines]
     others = [f"• {alternative_words(other, estimate)}" for other in shown_alternatives(estimate)]
     blocks: list[Block] = [
         section("\n".join(lead)),
-        section(escape("\n".join(lines)) or "Without tokens there is nothing to pay for."),
+        *([table(HEADINGS, rows)] if rows else []),
         section(escape("\n".join(["*Otherwise*", *others]))),
         *([section("\n".join(["*Budgets with it*", *more]))] if more else []),
         context(escape("\n".join(fit_lines(estimate.fit)))),
         context(escape("\n".join(estimate.notes))),
     ]
     return Message("\n\n".join([escape(estimate_text(estimate)), *(["\n".join(more)] if more else [])]), blocks)
+
+
+def lines_section(estimate: Estimate) -> Block:
+    """The lines for a modal, where Slack shows no table."""
+    rows = [line_words(line, estimate) for line in estimate.lines]
+    lines = [f"• {kind}: {tokens} tokens × {price} per million = {dollars}" for kind, tokens, price, dollars in rows]
+    return section(escape("\n".join(lines)) or "Without tokens there is nothing to pay for.")
 
 
 def planned_line(plan: Planned) -> str:

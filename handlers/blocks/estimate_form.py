@@ -11,7 +11,7 @@ from bot.pricing.estimate import Estimate
 from bot.pricing.model_words import short_name
 from bot.pricing.workload import Workload
 from handlers.blocks.elements import button, section
-from handlers.blocks.estimate import estimate_message
+from handlers.blocks.estimate import estimate_message, lines_section
 from handlers.blocks.outside import cut
 
 FORM = "estimate_form"
@@ -77,8 +77,10 @@ def form(card: RateCard, last: Workload | None, carried: Context) -> Block:
 
 def result_view(estimate: Estimate, lines: tuple[str, ...], words: str, carried: Context) -> Block:
     """The result in place of the form, with a button that shares it."""
-    blocks = estimate_message(estimate, lines).blocks
-    blocks = [block for block in blocks if block["type"] != "actions"]
+    blocks = [
+        lines_section(estimate) if block["type"] == "table" else block
+        for block in estimate_message(estimate, lines).blocks
+    ]
     return _view([*blocks, {"type": "actions", "elements": [share_button(words)]}], carried)
 
 

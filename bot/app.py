@@ -88,11 +88,12 @@ class Bot:
         return False
 
     async def cycle(self) -> Cycle:
-        """Poll, decide, deliver; the fallback target is brought to the wanted mode on the way."""
-        if not await asyncio.to_thread(self.leads):
+        """Poll, decide, deliver. Every copy brings its own fallback target to the wanted mode, whichever leads."""
+        leads = await asyncio.to_thread(self.leads)
+        await asyncio.to_thread(self.services.fallback.reconcile, records=leads)
+        if not leads:
             return Cycle(None, None)
         now = self.services.clock()
-        await asyncio.to_thread(self.services.fallback.reconcile)
         poll = await self.poller.poll(self.services.review.needed_since(now))
         await asyncio.to_thread(self._decide)
         self.outside.begin()

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,18 +22,13 @@ from bot.alerts.addressee import Addressee
 from bot.budgets.budget import ORGANIZATION, Budget, Level, Scope, parse_scope
 from bot.budgets.period import PeriodKind
 from bot.fallback.modes import NORMAL
+from bot.setting_values import usd_amount
 
 
 def _usd(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError('write the amount as a string, such as "99.50"')
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        raise ValueError(f'{value!r} is no amount; write it as in "99.50"') from None
-    if not amount.is_finite() or amount <= 0:
-        raise ValueError("a limit is above zero")
-    return amount.normalize()
+    return usd_amount(str(value))
 
 
 Usd = Annotated[Decimal, BeforeValidator(_usd)]

@@ -70,11 +70,17 @@ class Lifecycle:
                     task.cancel()
             log.info("stopping: what has begun is finished first")
 
-    def problems(self) -> list[str]:
+    async def problems(self) -> list[str]:
         """What keeps the bot from its work, for the readiness check."""
+        slack = self._slack_problem
+        if slack is None and self._socket is not None and not await self._socket.client.is_connected():
+            slack = "The connection to Slack is lost and being made again."
+        return [*([slack] if slack else []), *await asyncio.to_thread(self._stored_problems)]
+
+    def _stored_problems(self) -> list[str]:
         services = self._bot.services
         data = services.usage.data_state()
-        found = [self._slack_problem] if self._slack_problem else []
+        found: list[str] = []
         if data.as_of is None:
             found.append("There is no usage data yet.")
         elif is_stale(data.as_of, services.clock(), services.poll_seconds):

@@ -5,8 +5,8 @@ import ipaddress
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Flag, auto
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,8 @@ from bot.alerts.addressee import Addressee
 from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.period import PeriodKind
 from bot.config_file import ConfigFile, read_config_file
+from bot.pricing.card import load_rate_card
+from bot.setting_values import rise_in, unknown_models, usd_amount
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CLAUDE_COST_HARD_USD", "hard limit of the same month, in USD; one of the two limits suffices"),
     Variable("CLAUDE_COST_POLL_SECONDS", "seconds between two polls, 1 to 3600", "60"),
     Variable("CLAUDE_COST_USAGE_API", "`auto`, `analytics` or `admin`", "auto"),
-    Variable("CLAUDE_COST_DATABASE_URL", "where the bot keeps its memory", "sqlite:///claude-cost.db"),
+    Variable("CLAUDE_COST_DATABASE_URL", "where the bot keeps its memory", "sqlite:///claude-cost.db", secret=True),
     Variable("CLAUDE_COST_CONFIG", "a TOML file with more budgets, modes and destinations of alerts"),
     Variable(
         "CLAUDE_COST_FALLBACK_CHAIN",
@@ -93,7 +95,7 @@ class Need(Flag):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that can be configured. Paths are absolute; secrets print as asterisks."""
+    """Everything that can be configured. Paths are absolute; secrets print as asterisks or not at all."""
 
     slack_bot_token: SecretStr | None
     slack_app_token: SecretStr | None
@@ -107,7 +109,7 @@ class Settings:
     destinations: tuple[Addressee, ...]
     poll_seconds: int
     usage_api: UsageChoice
-    database_url: str
+    database_url: str = field(repr=False)
     fallback_chain: tuple[str, ...]
     fallback_file: Path
     modes: Mapping[str, Mapping[str, str]]
@@ -130,7 +132,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
             "CLAUDE_COST_SOFT_USD and CLAUDE_COST_HARD_USD are both missing: set at least one monthly limit in USD, "
             "or a [[budget]] in the file that CLAUDE_COST_CONFIG names."
         )
-    return Settings(
+    settings = Settings(
         slack_bot_token=_token(values, "SLACK_BOT_TOKEN", "xoxb-"),
         slack_app_token=_token(values, "SLACK_APP_TOKEN", "xapp-"),
         slack_signing_secret=_secret(values["SLACK_SIGNING_SECRET"]),
@@ -152,6 +154,9 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         http_port=_http_port(values),
         read_token=_read_token(values, need),
     )
+    for sentence in doubtful(settings):
+        log.warning("%s", sentence)
+    return settings
 
 
 def _value(environ: Mapping[str, str], variable: Variable) -> str:
@@ -162,9 +167,9 @@ def _value(environ: Mapping[str, str], variable: Variable) -> str:
     if value and file_name:
         raise SettingsError(f"{variable.name} and {variable.name}_FILE are both set: keep one of them.")
     if not file_name:
-        return value
+        return value or variable.default
     try:
-        return Path(file_name).read_text(encoding="utf-8").strip()
+        return Path(file_name).read_text(encoding="utf-8").strip() or variable.default
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SettingsError(
@@ -208,6 +213,14 @@ def misspelled(environ: Mapping[str, str]) -> list[str]:
     return sentences
 
 
+def doubtful(settings: Settings) -> list[str]:
+    """A sentence for each value that can be used and looks like a mistake."""
+    return [
+        f"CLAUDE_COST_FALLBACK_CHAIN names {clause}"
+        for clause in unknown_models(settings.fallback_chain, load_rate_card())
+    ]
+
+
 def _config_file(path: str) -> ConfigFile:
     if not path:
         return ConfigFile()
@@ -242,12 +255,9 @@ def _usd(values: Mapping[str, str], name: str) -> Decimal | None:
     if not text:
         return None
     try:
-        amount = Decimal(text.removeprefix("$").replace(",", "").replace("_", ""))
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount <= 0 or amount >= Decimal("1e12"):
-        raise SettingsError(f"{name} is {text!r}: it must be an amount of USD above zero, such as 500 or 499.50.")
-    return amount.normalize()
+        return usd_amount(text)
+    except ValueError as error:
+        raise SettingsError(f"{name} is {text!r}: {error}.") from None
 
 
 def _secret(value: str) -> SecretStr | None:
@@ -310,6 +320,9 @@ def _chain(value: str) -> tuple[str, ...]:
             f"CLAUDE_COST_FALLBACK_CHAIN is {value!r}: it must name at least two different models, the dearest first, "
             "with commas between them."
         )
+    risen = rise_in(chain, load_rate_card())
+    if risen is not None:
+        raise SettingsError(f"CLAUDE_COST_FALLBACK_CHAIN must fall in price: {risen}.")
     return chain
 
 

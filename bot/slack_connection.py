@@ -1,5 +1,6 @@
 """Reaching Slack: credentials are checked before anything else, since Bolt itself checks nothing at start."""
 
+import asyncio
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from bot.store.alerts import Address
 log = logging.getLogger(__name__)
 
 REMEMBERED_ENVELOPES = 1000
+
+ANSWER_SECONDS = 10
+"""How long Slack may take to answer; a client's own time-out does not hold for a session that it was given."""
 
 
 class SlackRefusedError(Exception):
@@ -45,7 +49,8 @@ class Workspace:
 async def check_bot_token(client: AsyncWebClient, channel: str) -> Workspace:
     """`auth.test`, with what it tells. Raises `SlackRefusedError` or `SlackUnreachableError`."""
     try:
-        answer = await client.auth_test()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            answer = await client.auth_test()
     except SlackApiError as error:
         raise refusal_of(error, channel, "SLACK_BOT_TOKEN") from None
     except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError) as error:
@@ -56,7 +61,8 @@ async def check_bot_token(client: AsyncWebClient, channel: str) -> Workspace:
 async def check_app_token(client: AsyncWebClient, app_token: str, channel: str) -> None:
     """`apps.connections.open`, which the Socket Mode client would try for ever. Raises like `check_bot_token`."""
     try:
-        await client.apps_connections_open(app_token=app_token)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await client.apps_connections_open(app_token=app_token)
     except SlackApiError as error:
         raise refusal_of(error, channel, "SLACK_APP_TOKEN") from None
     except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError) as error:

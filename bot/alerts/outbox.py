@@ -1,4 +1,4 @@
-"""Delivers the outbox in order, until Slack says ok. What cannot be delivered now waits; nothing is dropped."""
+"""Delivers the outbox, each incident in order, until Slack says ok. What cannot be delivered waits; nothing is lost."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from bot.alerts.slack import Delivered, NotEditable, Outcome, SlackDestination
 from bot.budgets.decide import Status
 from bot.clock import Clock
 from bot.message import Message
-from bot.store.alerts import AlertStore, Notice
+from bot.store.alerts import AlertStore, Notice, UnreadableNoticeError
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ LONGEST_WAIT = timedelta(minutes=5)
 class Delivery:
     """How one run over the outbox ended. `delivered`: how many notices are done with, `waiting`: how many are left.
 
-    `error`: why the oldest one waits. `retry_in`: how long, where this run has just failed to deliver it.
+    `error`: why the oldest one waits. `retry_in`: how long until the next try, where this run has failed.
     """
 
     delivered: int
@@ -44,6 +44,10 @@ class Outbox:
     An edit of a message that is gone or closed is told anew: as a new post where the limit stands crossed again, so
     that somebody sees it; otherwise as an answer below the closed message, or not at all where nobody sees that either.
 
+    What fails because of Slack or its channel ends the run, since nothing else would get through. A notice that is
+    refused by itself, or cannot be read or drawn by this version, holds up only what is told of the same incident
+    later.
+
     Only what Slack asks for is waited for across a restart. Our own back-off ends with the process, since a start often
     is what follows the remedy.
     """
@@ -54,30 +58,50 @@ class Outbox:
         self._render = render
         self._clock = clock
         self._one_run = asyncio.Lock()
-        self._not_before: datetime | None = None
+        self._all_wait_until: datetime | None = None
+        self._not_before: dict[int, datetime] = {}
 
     async def deliver(self) -> Delivery:
-        """Send everything due, oldest first, until the first failure."""
+        """Send everything due, oldest first, until a failure that concerns all."""
         delivered = 0
+        waits: list[timedelta] = []
         async with self._one_run:
-            while (notice := await self._due()) is not None:
+            while (notice := await self._due(waits)) is not None:
                 try:
                     wait = await self._send(notice)
                 except _TakenError:
                     log.warning("another copy of the bot delivers notice %d", notice.id)
                     break
-                if wait is not None:
-                    waiting, error = await asyncio.to_thread(self._what_waits)
-                    return Delivery(delivered, waiting, error, wait)
-                delivered += 1
+                if wait is None:
+                    self._not_before.pop(notice.id, None)
+                    delivered += 1
+                else:
+                    waits.append(wait)
             waiting, error = await asyncio.to_thread(self._what_waits)
-        return Delivery(delivered, waiting, error, None)
+        if self._all_wait_until is not None and waits:
+            return Delivery(delivered, waiting, error, waits[-1])
+        return Delivery(delivered, waiting, error, min(waits, default=None))
 
-    async def _due(self) -> Notice | None:
+    async def _due(self, waits: list[timedelta]) -> Notice | None:
+        while True:
+            now = self._clock()
+            if self._all_wait_until is not None:
+                if now < self._all_wait_until:
+                    return None
+                self._all_wait_until = None
+            held = {notice_id for notice_id, until in self._not_before.items() if now < until}
+            try:
+                return await asyncio.to_thread(self._store.due, now, held)
+            except UnreadableNoticeError as error:
+                waits.append(await self._hold(error.notice_id, str(error), outcome_unknown=error.outcome_unknown))
+
+    async def _hold(self, notice_id: int, why: str, *, outcome_unknown: bool) -> timedelta:
+        """Let a notice wait that was not tried, because of a fault that is not Slack's."""
+        log.error("notice %d waits %d s: %s", notice_id, LONGEST_WAIT.total_seconds(), why)
         now = self._clock()
-        if self._not_before is not None and now < self._not_before:
-            return None
-        return await asyncio.to_thread(self._store.due, now)
+        self._not_before[notice_id] = now + LONGEST_WAIT
+        await asyncio.to_thread(self._store.retry, notice_id, now, why, outcome_unknown=outcome_unknown)
+        return LONGEST_WAIT
 
     def _what_waits(self) -> tuple[int, str | None]:
         return self._store.undelivered(), self._store.last_error()
@@ -87,7 +111,11 @@ class Outbox:
         if notice.action == "update" and notice.address is None:
             await asyncio.to_thread(self._store.give_up, notice.id, "there is no message to edit")
             return None
-        message = self._render(notice)
+        try:
+            message = self._render(notice)
+        except Exception as error:  # noqa: BLE001  # whatever a fault in drawing one raises, the others get out
+            why = f"it cannot be drawn by this version of the bot ({type(error).__name__})"
+            return await self._hold(notice.id, why, outcome_unknown=notice.outcome_unknown)
         if not await asyncio.to_thread(self._store.start_attempt, notice, self._clock()):
             raise _TakenError
         outcome = await self._call(notice, message)
@@ -104,7 +132,10 @@ class Outbox:
         wait = min(outcome.retry_after or FIRST_WAIT * 2 ** min(notice.attempts, 20), LONGEST_WAIT)
         log.error("notice %d waits %d s: %s", notice.id, wait.total_seconds(), outcome.sentence)
         now = self._clock()
-        self._not_before = now + wait
+        if outcome.alone:
+            self._not_before[notice.id] = now + wait
+        else:
+            self._all_wait_until = now + wait
         await asyncio.to_thread(
             self._store.retry,
             notice.id,

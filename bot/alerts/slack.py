@@ -12,7 +12,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.refusals import remedy
+from bot.alerts.refusals import CREDENTIALS, remedy
 from bot.message import Block, Message
 from bot.store.alerts import Address
 
@@ -65,11 +65,15 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`retry_after`: what Slack asked for. `outcome_unknown`: the message may stand in the channel all the same."""
+    """`retry_after`: what Slack asked for. `outcome_unknown`: the message may stand in the channel all the same.
+
+    `alone`: Slack refuses this one message and may take others; otherwise none would get through now.
+    """
 
     sentence: str
     retry_after: timedelta | None = None
     outcome_unknown: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,7 @@ class SlackDestination:
         elsewhere = channel != self._channel
         if impossible and (outcome.code in impossible or (elsewhere and outcome.code in CHANNEL_REFUSED)):
             return NotEditable(outcome.sentence, gone=elsewhere or outcome.code == "message_not_found")
-        return Failed(outcome.sentence)
+        return Failed(outcome.sentence, alone=not _concerns_all(outcome.code, elsewhere))
 
     async def _once(self, call: "_Call", draft: "_Draft", channel: str) -> "Outcome | _Refused":
         try:
@@ -209,6 +213,13 @@ class _Draft:
 
 
 _Call = Callable[[_Draft], Awaitable[Any]]
+
+
+def _concerns_all(code: str, elsewhere: bool) -> bool:
+    """Whether a refusal is of the bot or its channel. `elsewhere`: it was the channel of an older message."""
+    if code in CREDENTIALS or code == "missing_scope":
+        return True
+    return not elsewhere and (code in CHANNEL_REFUSED or code.startswith(("restricted_action", "no_permission")))
 
 
 def _shortened(text: str) -> str:

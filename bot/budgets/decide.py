@@ -45,7 +45,10 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One incident changes to `status`: a message is posted, or the one it has, if any, is edited."""
+    """One incident changes to `status`, and the message that it has, if any, is edited.
+
+    `post`: it is to stand in the channel, so one that has no message yet gets it; never a second one.
+    """
 
     level: Level
     limit_usd: Decimal
@@ -58,7 +61,8 @@ def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) ->
     """The steps to take, in the order in which they are to be told; empty when nothing has changed.
 
     `incidents`: all of this budget in the present period, also those of limits that were edited since. The same
-    limit is posted at most once: whoever crosses it again finds the first message reopened.
+    limit is posted at most once: whoever crosses it again finds the first message reopened. A soft limit that was only
+    told within a hard alert gets a message of its own as soon as that alert does not stand for it any more.
     """
     incidents = [incident for incident in incidents if incident.status is not Status.WATCHED]
     known = {(incident.level, incident.limit_usd): incident for incident in incidents}
@@ -71,6 +75,11 @@ def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) ->
     if budget.soft_usd is not None:
         steps.append(_soft_step(budget.soft_usd, soft, hard, known.get((Level.SOFT, budget.soft_usd))))
     return tuple(step for step in steps if step is not None)
+
+
+def withdrawn(incident: Incident) -> Step:
+    """The end of an incident whose limit is not in force any more."""
+    return Step(incident.level, incident.limit_usd, Status.WITHDRAWN, Reason.LIMIT_CHANGED)
 
 
 def watch(budget: Budget, incidents: Sequence[Incident]) -> tuple[Step, ...]:
@@ -111,7 +120,7 @@ def _crossed(limit_usd: Decimal | None, spent_usd: Decimal) -> bool:
 def _withdraw(incident: Incident) -> Step | None:
     if incident.status in (Status.WITHDRAWN, Status.RESOLVED):
         return None
-    return Step(incident.level, incident.limit_usd, Status.WITHDRAWN, Reason.LIMIT_CHANGED)
+    return withdrawn(incident)
 
 
 def _soft_step(limit_usd: Decimal, soft: bool, hard: bool, incident: Incident | None) -> Step | None:
@@ -124,7 +133,7 @@ def _soft_step(limit_usd: Decimal, soft: bool, hard: bool, incident: Incident | 
             return Step(Level.SOFT, limit_usd, Status.OPEN, Reason.CROSSED, post=True)
         if incident.status is not Status.OPEN:
             reason = Reason.FELL_BELOW_HARD if incident.status is Status.SUPERSEDED else Reason.CROSSED_AGAIN
-            return Step(Level.SOFT, limit_usd, Status.OPEN, reason)
+            return Step(Level.SOFT, limit_usd, Status.OPEN, reason, post=True)
         return None
     if incident is None or incident.status in (Status.RESOLVED, Status.WITHDRAWN):
         return None

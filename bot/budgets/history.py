@@ -1,7 +1,7 @@
 """Dollars of the past, read from the store and priced: what forecasts and reports are built on."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -11,14 +11,11 @@ from bot.budgets.outlook import WHOLE, RecentUsage, Stretch
 from bot.budgets.period import Period, PeriodKind, period_at, period_before
 from bot.budgets.report import GroupBy, Known, Report, report_of
 from bot.budgets.spend import ZERO, PricedUsage, in_scope, price_usage, spend_of
-from bot.clock import DAY, HOUR, floor_hour
+from bot.clock import HOUR, floor_hour
 from bot.pricing.card import RateCard
 from bot.store.usage import UsageStore
-from bot.usage.age import DataState
 
 REPORTS_IN = ZoneInfo("UTC")
-
-REPORT_REACHES_BACK = 31 * DAY
 
 SECOND = timedelta(seconds=1)
 SECONDS_IN_HOUR = HOUR // SECOND
@@ -46,7 +43,7 @@ class SpendHistory:
         known = self._known(period.starts_at, as_of)
         priced = self._priced(period.starts_at, period.ends_at)
         billed = self._usage.billed_between(period.starts_at.date(), period.ends_at.date())
-        spend = spend_of(ORGANIZATION, period, priced, billed, self._card, self._report_read_at(state, now))
+        spend = spend_of(ORGANIZATION, period, priced, billed, self._card, state.billed_read_at)
         before = self._before(kind, period, as_of) if known.complete else None
         return report_of(period, by, as_of, known, spend, priced, before)
 
@@ -70,13 +67,6 @@ class SpendHistory:
 
     def _priced(self, starts_at: datetime, ends_at: datetime) -> list[PricedUsage]:
         return price_usage(self._usage.usage_by_day(starts_at, ends_at), self._card)
-
-    def _report_read_at(self, state: DataState, now: datetime) -> datetime | None:
-        if state.billed_error is None:
-            return state.billed_at or state.as_of
-        # When it was last read is not known any more, only that it was not before the newest day that it has.
-        rows = self._usage.billed_between((now - REPORT_REACHES_BACK).date(), now.date())
-        return max((datetime.combine(row.day, time(), UTC) for row in rows), default=None)
 
 
 class _OfZone:

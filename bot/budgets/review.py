@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import datetime
 
 from bot.alerts.facts import AlertFacts, MoverFacts, SavingFacts, SpendFacts
 from bot.budgets.budget import Budget, ScopeKind
-from bot.budgets.decide import Step, as_watched, decide, watch
+from bot.budgets.decide import Incident, Step, as_watched, decide, watch, withdrawn
 from bot.budgets.outlook import Recent, RecentUsage, Stretch, movers, pace, recent_window, saving
 from bot.budgets.period import Period, period_at, period_before, periods_since
 from bot.budgets.spend import price_usage, spend_of
@@ -15,16 +15,12 @@ from bot.fallback.modes import Mode
 from bot.pricing.card import RateCard
 from bot.store.alerts import AlertStore
 from bot.store.usage import UsageStore
-from bot.usage.age import DataState
-from bot.usage.source import BilledRow
 
 LOOK_BACK = 2 * DAY + 2 * HOUR
 """Movers are compared with the day before, as of a moment that may lie some minutes back."""
 
 STILL_REVIEWED = 2 * DAY
 """Usage of a period's last minutes becomes visible after its end, and is read again for about this long."""
-
-REPORT_REACHES_BACK = 31 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +80,28 @@ class BudgetReview:
     def decide(self, now: datetime, mode: str) -> int:
         """Take and record the steps of every budget; returns how many. `mode`: the fallback mode in force.
 
-        A period that ended a short while ago is reviewed too, with the limits that were in force in it.
+        A period that ended a short while ago is reviewed too, with the limits that were in force in it. For as long,
+        incidents of budgets that are not configured any more are withdrawn.
         """
         outlook = self._outlook(now)
         if outlook is None:
             return 0
-        return sum(
+        decided = sum(
             self._decide(budget, period, outlook, mode, now)
             for budget in self.budgets
             for period in _reviewed(budget, now)
         )
+        return decided + self._withdraw_removed(mode, now)
+
+    def _withdraw_removed(self, mode: str, now: datetime) -> int:
+        """The message keeps the figures that it has, with their age: whose spend it told of is not configured now."""
+        told = self._alerts.told_without([budget.name for budget in self.budgets])
+        removed = [facts for facts in told if facts.spend.ends_at + STILL_REVIEWED > now]
+        for facts in removed:
+            step = withdrawn(Incident(facts.level, facts.limit_usd, facts.status))
+            spend = facts.spend
+            self._alerts.record(spend.budget, spend.period, [step], _facts_of(spend, mode, now), now)
+        return len(removed)
 
     def _decide(self, budget: Budget, period: Period, outlook: _Outlook, mode: str, now: datetime) -> int:
         incidents = self._alerts.incidents(budget.name, period.key)
@@ -119,7 +127,7 @@ class BudgetReview:
         names = self._usage.names()
         return _Outlook(
             as_of=state.as_of,
-            report_read_at=self._report_read_at(state, now),
+            report_read_at=state.billed_read_at,
             recent=Recent(
                 last=self._recent_usage(window.last),
                 before=self._recent_usage(window.before),
@@ -135,13 +143,6 @@ class BudgetReview:
             for stretch in stretches
             for priced in price_usage(self._usage.usage_by_day(stretch.starts_at, stretch.ends_at), self._card)
         ]
-
-    def _report_read_at(self, state: DataState, now: datetime) -> datetime | None:
-        if state.billed_error is None:
-            return state.billed_at or state.as_of
-        # When it was last read is not known any more, only that it was not before the newest day that it has.
-        rows: Sequence[BilledRow] = self._usage.billed_between((now - REPORT_REACHES_BACK).date(), now.date())
-        return max((datetime.combine(row.day, time(), UTC) for row in rows), default=None)
 
     def _spend(self, budget: Budget, period: Period, outlook: _Outlook, now: datetime) -> SpendFacts:
         scope, recent, as_of = budget.scope, outlook.recent, outlook.as_of

@@ -11,8 +11,9 @@ from datetime import timedelta
 
 from bot.app import Bot, Cycle, bot_from
 from bot.clock import system_clock
+from bot.doctor.memory import shown_database
 from bot.lifecycle import CredentialsRefusedError, Lifecycle
-from bot.settings import Need, Settings, SettingsError, load_settings
+from bot.settings import Need, Settings, SettingsError, doubtful, load_settings, misspelled
 from bot.slack_connection import SlackRefusedError, SlackUnreachableError, check_bot_token
 from bot.store.engine import DatabaseError
 
@@ -36,13 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
             return asyncio.run(_once(settings))
         return asyncio.run(_for_ever(settings))
     except (SettingsError, DatabaseError, CredentialsRefusedError, SlackRefusedError) as error:
-        print(error, file=sys.stderr)
+        print(" ".join([str(error), *(_sentences(misspelled(os.environ)) if once else [])]), file=sys.stderr)
         return 2
 
 
 async def _for_ever(settings: Settings) -> int:
-    log.info("fallback file %s, database %s", settings.fallback_file, _without_password(settings.database_url))
     async with bot_from(settings, system_clock) as bot:
+        log.info("fallback file %s, database %s", settings.fallback_file, shown_database(settings.database_url))
         lifecycle = Lifecycle(bot, timedelta(seconds=settings.poll_seconds))
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -69,8 +70,10 @@ async def _once(settings: Settings) -> int:
             cycle = Cycle(cycle.poll, await bot.deliver())
         await outside
         problem = _undone(bot, cycle)
-    if problem is not None:
-        print(problem, file=sys.stderr)
+    # One line, whatever there is to say: cron sends it by mail.
+    said = [*([] if problem is None else [problem]), *_sentences([*misspelled(os.environ), *doubtful(settings)])]
+    if said:
+        print(" ".join(said), file=sys.stderr)
     return 0 if problem is None else 1
 
 
@@ -103,13 +106,12 @@ def _undone(bot: Bot, cycle: Cycle) -> str | None:
     return " ".join(problems) or None
 
 
+def _sentences(warnings: list[str]) -> list[str]:
+    return [warning if warning.endswith("?") else f"{warning}." for warning in warnings]
+
+
 def _log_to_stderr(level: int) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for name in ("slack_bolt", "slack_sdk", "httpx", "httpcore", "apscheduler", "alembic", "aiohttp", "urllib3"):
         # Below this level these libraries log whole bodies and addresses.
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else url

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pydantic import SecretStr
 
 from bot.doctor.check import Check, State
-from bot.settings import VARIABLES, Need, Settings, SettingsError, load_settings, misspelled
+from bot.settings import VARIABLES, Need, Settings, SettingsError, doubtful, load_settings, misspelled
 
 _NAME = re.compile(r"\b(" + "|".join(sorted((v.name for v in VARIABLES), key=len, reverse=True)) + r")(?:_FILE)?\b")
 
@@ -49,15 +49,16 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
             if not wrong & set(_NAME.findall(str(error))):
                 state = State.WARN if need in MISSED_BY_SOME else State.FAIL
                 checks.append(Check("settings", state, str(error)))
-    checks += [Check("settings", State.WARN, text) for text in misspelled(environ)]
+    checks += [Check("settings", State.WARN, text) for text in [*misspelled(environ), *doubtful(settings)]]
     if not checks:
         checks = [Check("settings", State.OK, "Every setting can be read, and none is missing.")]
     return Configuration(settings, frozenset(wrong), tuple(checks))
 
 
 def secrets_in(environ: Mapping[str, str], settings: Settings | None) -> list[str]:
-    """The values that no output may show, those that stand in files included."""
+    """The values that no output may show, those that stand in files included. Of addresses only their passwords."""
     found = [environ.get(variable.name, "").strip() for variable in VARIABLES if variable.secret]
+    found = [password for value in found for password in (_passwords(value) if "://" in value else [value])]
     return [*found, *(secrets_of(settings) if settings is not None else [])]
 
 
@@ -65,6 +66,11 @@ def secrets_of(settings: Settings) -> list[str]:
     """The secrets among the settings, those in addresses included."""
     values = [getattr(settings, field.name) for field in fields(settings)]
     values += [destination.url for destination in settings.destinations]
-    logins = re.findall(r"://([^/?#]*)@", " ".join(value for value in values if isinstance(value, str)))
     kept = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-    return [*kept, *(login.partition(":")[2] for login in logins)]
+    return [*kept, *(password for value in values if isinstance(value, str) for password in _passwords(value))]
+
+
+def _passwords(address: str) -> list[str]:
+    logins = re.findall(r"://([^/?#]*)@", address)
+    options = re.findall(r"[?&]\w*(?:password|secret)\w*=([^&#]+)", address, re.IGNORECASE)
+    return [*(login.partition(":")[2] for login in logins), *options]

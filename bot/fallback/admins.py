@@ -1,11 +1,14 @@
 """Who may change the fallback mode. Asked at the click, not when the button is drawn."""
 
+import asyncio
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.slack_connection import ANSWER_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ class Admins:
 
     async def _members(self, group: str) -> frozenset[str]:
         try:
-            answer = await self._client.usergroups_users_list(usergroup=group)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await self._client.usergroups_users_list(usergroup=group)
         except SlackApiError as error:
             data = error.response.data if isinstance(getattr(error.response, "data", None), dict) else {}
             raise _UnreadError(_why(group, str(data.get("error") or ""))) from None

@@ -40,6 +40,7 @@ class FallbackService:
         self.modes = modes
         self._clock = clock
         self._one_writer = threading.Lock()
+        self._failure: str | None = None
 
     def state(self) -> ModeState:
         """What is wanted, and what is known of the target."""
@@ -77,29 +78,36 @@ class FallbackService:
                 break
         return self.state()
 
-    def reconcile(self) -> None:
-        """Bring the target to the wanted mode where it differs. A failure is kept and shown, and tried again."""
+    def reconcile(self, *, records: bool = True) -> None:
+        """Bring the target to the wanted mode where it differs. A failure is kept and shown, and tried again.
+
+        Each of several copies may have a target of its own. What became of a change is recorded by the copy that
+        switched and by the one that leads; the others only write (`records` is False), so that two whose targets fare
+        differently do not contradict and announce each other for ever.
+        """
         with self._one_writer:
             change = self._store.current()
-            self._follow(change)
+            self._follow(change, records)
             # Another copy may have switched while this one was writing an older mode.
             while (newest := self._store.current()) is not None and (change is None or newest.id != change.id):
                 change = newest
-                self._follow(change)
+                self._follow(change, records)
 
-    def _follow(self, change: ModeChange | None) -> None:
+    def _follow(self, change: ModeChange | None, records: bool) -> None:
         mode = self._wanted(change)
         try:
             if not self.target.holds(mode.variables):
                 self.target.write(mode.variables)
                 log.info("fallback mode %s written to %s", mode.name, self.target.path)
         except EnvFileError as error:
-            if change is None or change.write_error != str(error):
+            if self._failure != str(error):
                 log.error("fallback mode %s is not written: %s", mode.name, error)
-            if change is not None:
+                self._failure = str(error)
+            if change is not None and records:
                 self._store.not_written(change.id, str(error))
             return
-        if change is not None and change.written_at is None:
+        self._failure = None
+        if change is not None and records and change.written_at is None:
             self._store.written(change.id, self._clock(), _late(change))
 
     def refused(self, actor: str, action: str, detail: str) -> None:

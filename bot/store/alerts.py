@@ -1,15 +1,18 @@
 """Incidents and the outbox: a change of an incident and the notices that tell it are one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import NoResultFound
 
 from bot.alerts.facts import FACTS, AlertFacts, NoticeFacts, TestFacts
 from bot.budgets.budget import Level
@@ -30,6 +33,19 @@ class NoticeStatus(StrEnum):
 
 
 UNDELIVERED = (NoticeStatus.PENDING, NoticeStatus.SENDING)
+
+
+PATIENCE = 8
+"""Failures, about eight minutes of them, after which what fails with Slack as a whole may be due to one notice."""
+
+
+class UnreadableNoticeError(Exception):
+    """A stored notice that this version cannot read."""
+
+    def __init__(self, notice_id: int, outcome_unknown: bool) -> None:
+        super().__init__("what was stored of it cannot be read by this version of the bot")
+        self.notice_id = notice_id
+        self.outcome_unknown = outcome_unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,30 @@ class AlertStore:
         with self._engine.connect() as connection:
             return [Incident(Level(row.level), row.limit_usd, Status(row.status)) for row in connection.execute(query)]
 
+    def told_without(self, budgets: Collection[str]) -> list[AlertFacts]:
+        """What was decided last of each incident that stands open or superseded and whose budget is none of these.
+
+        One without a message is left out, and so is one whose figures this version cannot read.
+        """
+        newest = select(func.max(notices.c.id)).group_by(notices.c.alert_id)
+        query = (
+            select(notices.c.facts)
+            .join(alerts, alerts.c.id == notices.c.alert_id)
+            .where(
+                notices.c.id.in_(newest),
+                alerts.c.status.in_((Status.OPEN, Status.SUPERSEDED)),
+                alerts.c.budget.not_in(budgets),
+            )
+            .order_by(alerts.c.id)
+        )
+        with self._engine.connect() as connection:
+            kept = connection.execute(query).scalars().all()
+        found = []
+        for facts in kept:
+            with suppress(ValidationError):
+                found.append(AlertFacts.model_validate(facts))
+        return found
+
     def record(
         self, budget: str, period: str, steps: Sequence[Step], facts_of: Callable[[Step], AlertFacts], now: datetime
     ) -> None:
@@ -98,14 +138,29 @@ class AlertStore:
             connection.execute(insert(audit).values(entry))
             enqueue(connection, "post", facts, at)
 
-    def due(self, now: datetime) -> Notice | None:
-        """The oldest undelivered notice, if it may be tried at `now`. Strictly in order: nothing overtakes it."""
-        query = select(notices).where(notices.c.status.in_(UNDELIVERED)).order_by(notices.c.id).limit(1)
+    def due(self, now: datetime, held: AbstractSet[int] = frozenset()) -> Notice | None:
+        """The oldest undelivered notice that may be tried at `now`; None while Slack has asked to wait.
+
+        In order within one incident, and within the announcements of modes: nothing there overtakes what waits, such as
+        the notices `held`. One that has failed more often than `PATIENCE` lets the others go first. Raises
+        `UnreadableNoticeError`.
+        """
+        query = select(notices).where(notices.c.status.in_(UNDELIVERED)).order_by(notices.c.id)
         with self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
-            if row is None or row.next_attempt_at > now:
+            rows = connection.execute(query).all()
+            if any(row.attempts and row.next_attempt_at > now for row in rows):
                 return None
-            return _notice(connection, row)
+            firsts: dict[tuple[str, int], Row[Any]] = {}
+            for row in rows:
+                firsts.setdefault(_chain(row), row)
+            free = [row for row in firsts.values() if row.id not in held]
+            if not free:
+                return None
+            row = min(free, key=lambda row: (row.attempts > PATIENCE, row.id))
+            try:
+                return _notice(connection, row)
+            except (ValidationError, NoResultFound) as error:
+                raise UnreadableNoticeError(row.id, row.status == NoticeStatus.SENDING) from error
 
     def undelivered(self) -> int:
         """How many notices wait for delivery, due or not."""
@@ -235,6 +290,12 @@ def _drop_obsolete_updates(connection: Connection, alert_id: int) -> None:
         )
         .values(status=NoticeStatus.OBSOLETE)
     )
+
+
+def _chain(row: Row[Any]) -> tuple[str, int]:
+    if row.alert_id is not None:
+        return "alert", row.alert_id
+    return ("mode", 0) if row.mode_change_id is not None else ("notice", row.id)
 
 
 def _notice(connection: Connection, row: Row[tuple[object, ...]]) -> Notice:

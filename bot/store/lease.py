@@ -3,6 +3,7 @@
 Both kinds end with the process that holds them, however it ends.
 """
 
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ ADVISORY_KEY = 0x636C_636F_7374
 
 
 class Lease(Protocol):
-    """Never waits."""
+    """Never waits for another copy. Several threads may ask at once."""
 
     def acquire(self) -> bool:
         """Whether this copy holds the lease now."""
@@ -30,18 +31,21 @@ class FileLease:
     def __init__(self, database: Path) -> None:
         # Two ways to write one path are one database.
         self._lock = FileLock(f"{database.resolve()}.lock", thread_local=False)
+        self._one_thread = threading.Lock()
 
     def acquire(self) -> bool:
-        if self._lock.is_locked:
+        with self._one_thread:
+            if self._lock.is_locked:
+                return True
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                return False
             return True
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            return False
-        return True
 
     def release(self) -> None:
-        self._lock.release()
+        with self._one_thread:
+            self._lock.release()
 
 
 class AdvisoryLease:
@@ -50,23 +54,29 @@ class AdvisoryLease:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Connection | None = None
+        self._one_thread = threading.Lock()
 
     def acquire(self) -> bool:
-        if self._connection is not None:
-            if self._alive(self._connection):
-                return True
-            self.release()
-        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        try:
-            if connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_KEY}).scalar_one():
-                self._connection = connection
-                return True
-        finally:
-            if self._connection is None:
-                connection.close()
-        return False
+        with self._one_thread:
+            if self._connection is not None:
+                if self._alive(self._connection):
+                    return True
+                self._drop()
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                if connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_KEY}).scalar_one():
+                    self._connection = connection
+                    return True
+            finally:
+                if self._connection is None:
+                    connection.close()
+            return False
 
     def release(self) -> None:
+        with self._one_thread:
+            self._drop()
+
+    def _drop(self) -> None:
         if self._connection is not None:
             # Closing the session frees the lock; giving it back to the pool would not.
             self._connection.invalidate()

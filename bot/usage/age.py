@@ -16,8 +16,8 @@ class DataState:
     """What is known of the data: its age, where it came from, and what went wrong.
 
     `as_of` is None before the first complete poll. `error` is the sentence of a failing poll, `error_since` when
-    it began to fail. `billed_error`: why there is no cost report. `changed_from` and `changed_at` tell the last change
-    of source.
+    it began to fail. `billed_error`: why the last attempt at the cost report, at `billed_at`, failed; `billed_read_at`:
+    when the stored report was read. `changed_from` and `changed_at` tell the last change of source.
     """
 
     as_of: datetime | None = None
@@ -27,6 +27,7 @@ class DataState:
     error_since: datetime | None = None
     billed_error: str | None = None
     billed_at: datetime | None = None
+    billed_read_at: datetime | None = None
     changed_from: SourceName | None = None
     changed_at: datetime | None = None
 

@@ -153,7 +153,7 @@ class Poller:
         except SourceError as error:
             log.warning("no cost report: %s", error)
             return replace(after, billed_error=str(error), billed_at=now), None
-        return replace(after, billed_error=None, billed_at=now), Bill(first, last, rows)
+        return replace(after, billed_error=None, billed_at=now, billed_read_at=now), Bill(first, last, rows)
 
 
 def _as_of(minutes: UsageReading, name: SourceName, before: DataState, now: datetime, since: datetime) -> datetime:

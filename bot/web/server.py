@@ -1,6 +1,5 @@
 """The HTTP port: Slack's requests in HTTP mode, the fallback mode for services, metrics, and two health checks."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
@@ -14,14 +13,14 @@ from bot.web.fallback import CurrentMode, Streams, fallback_routes
 from bot.web.metrics import measured, metrics_route
 from bot.web.ofrep import ofrep_routes
 
-Problems = Callable[[], Sequence[str]]
+Problems = Callable[[], Awaitable[Sequence[str]]]
 """What keeps the bot from doing its work at this moment, one sentence each; empty when it is ready."""
 
 
 def web_app(
     slack: AsyncApp | None, problems: Problems, services: Services, read_token: SecretStr | None
 ) -> web.Application:
-    """`slack` is None in Socket Mode, where Slack sends nothing over HTTP. `problems` is called in a thread.
+    """`slack` is None in Socket Mode, where Slack sends nothing over HTTP.
 
     `read_token`: what reading takes; None only where the port is on the loopback. Health is open to everybody.
     """
@@ -30,7 +29,7 @@ def web_app(
         return web.json_response({"status": "ok"})
 
     async def readyz(request: web.Request) -> web.Response:
-        found = list(await asyncio.to_thread(problems))
+        found = list(await problems())
         status = {"status": "not ready" if found else "ready", "problems": found}
         return web.json_response(status, status=503 if found else 200)
 

@@ -23,10 +23,15 @@ Event = dict[str, str]
 """The fields of one server-sent event; comments stand under the empty name."""
 
 
+async def nothing_wrong() -> list[str]:
+    """A bot that is ready."""
+    return []
+
+
 @asynccontextmanager
 async def served(bot: Bot, token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the port that this bot would open in Socket Mode."""
-    app = web_app(None, list, bot.services, SecretStr(token) if token else None)
+    app = web_app(None, nothing_wrong, bot.services, SecretStr(token) if token else None)
     async with client_of(app) as client:
         yield client
 

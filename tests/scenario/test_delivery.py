@@ -191,6 +191,19 @@ async def test_a_bot_that_is_not_invited_keeps_every_alert_until_it_is(
     assert len(slack.messages) == 2
 
 
+@pytest.mark.parametrize(
+    ("code", "calls"),
+    [("token_revoked", 1), ("not_in_channel", 1), ("missing_scope", 1), ("message_limit_exceeded", 2)],
+)
+async def test_what_concerns_every_message_is_asked_once_and_what_concerns_one_stops_only_that(
+    slack: SlackSandbox, store: AlertStore, outbox: Outbox, code: str, calls: int
+) -> None:
+    slack.faults.add(POST, Fault("error", error=code))
+    record(store, crossed(Level.SOFT), crossed(Level.HARD))
+    delivery = await outbox.deliver()
+    assert (delivery.delivered, len(slack.calls)) == (calls - 1, calls)
+
+
 async def test_slacks_wish_to_wait_is_granted_up_to_a_bound(
     slack: SlackSandbox, store: AlertStore, outbox: Outbox, clock: HandClock
 ) -> None:

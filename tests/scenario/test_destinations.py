@@ -237,7 +237,7 @@ async def test_what_fails_is_kept_over_a_restart_and_says_so_without_its_address
     async with simulated.bot() as bot:
         await cycle(bot)
         reason = "because it answers with HTTP status 503"
-        (problem,) = [line for line in Lifecycle(bot, MINUTE).problems() if "hook" in line]
+        (problem,) = [line for line in await Lifecycle(bot, MINUTE).problems() if "hook" in line]
         assert problem == f"hook: 1 alert(s) waiting since 2026-11-16T09:00:00+00:00, {reason}."
         status = await answer(bot.services, ADMIN, "status")
         assert f"hook: 1 alert(s) waiting since 16 Nov 09:00 UTC, {reason}." in status.text
@@ -254,7 +254,7 @@ async def test_what_fails_is_kept_over_a_restart_and_says_so_without_its_address
         await bot.deliver()
         await bot.outside.settled()
         assert bot.services.alerts.outside.waiting() == []
-        assert all("hook" not in line for line in Lifecycle(bot, MINUTE).problems())
+        assert all("hook" not in line for line in await Lifecycle(bot, MINUTE).problems())
     told = json.loads(body(said(web, WEBHOOK)[-1]))
     assert told["message"].startswith("Late by 30 minutes: this is how it stood at 16 Nov 09:00 UTC.")
     assert "hook: letter 1 waits 1 s, because it answers with HTTP status 503" in caplog.text

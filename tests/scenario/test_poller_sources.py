@@ -216,11 +216,13 @@ async def test_a_bill_that_cannot_be_read_is_named_keeps_the_one_before_and_fail
     data = reports.store.data_state()
     assert COST in str(data.billed_error)
     assert data.error is None
+    assert (data.billed_at, data.billed_read_at) == (NOW + HOUR, NOW)
     assert reports.output() == 1_000_005
     assert reports.store.billed_between(date(2026, 11, 1), date(2026, 11, 30)) == before
     reports.clock.advance(HOUR)
     await poll(reports, poller)
-    assert reports.store.data_state().billed_error is None
+    data = reports.store.data_state()
+    assert (data.billed_error, data.billed_read_at) == (None, NOW + 2 * HOUR)
 
 
 async def test_the_bill_of_a_period_of_31_days_fits_into_one_answer(reports: Reports) -> None:

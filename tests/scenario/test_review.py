@@ -15,7 +15,9 @@ from sqlalchemy import Engine, select
 from bot.alerts.facts import FACTS, AlertFacts
 from bot.budgets.budget import Budget, Level, parse_scope
 from bot.budgets.decide import Reason, Status
+from bot.budgets.history import SpendHistory
 from bot.budgets.period import PeriodKind
+from bot.budgets.report import GroupBy
 from bot.budgets.review import BudgetReview
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import modes_from_chain
@@ -92,12 +94,18 @@ class Watched:
         visible = [use for use in self.uses if use.at + ADMIN_DELAY <= now]
         reads = (Read("1h", since, border), Read("1m", border, end))
         readings = [UsageReading(read, _rows(visible, read), None) for read in reads]
-        bill = None
+        bill, read_at = None, self.usage.data_state().billed_read_at
         if billed_error is None:
+            read_at = now
             first, last = (now - 30 * DAY).date(), now.date()
             bill = Bill(first, last, [row for row in self.bill if first <= row.day <= last])
         data = DataState(
-            as_of=now - ADMIN_DELAY, source="admin", polled_at=now, billed_error=billed_error, billed_at=now
+            as_of=now - ADMIN_DELAY,
+            source="admin",
+            polled_at=now,
+            billed_error=billed_error,
+            billed_at=now,
+            billed_read_at=read_at,
         )
         self.usage.save(readings, "admin", now, data, bill)
         return self.review.decide(now, "normal") if decides else 0
@@ -473,6 +481,23 @@ def test_a_report_that_cannot_be_read_any_more_does_not_settle_the_day_that_it_h
     team.polls("11-20 13:00")
     (facts,) = team.review.spend(at("11-20 13:00"))
     assert (facts.spent_usd, facts.billed_days) == (Decimal(37), 2)
+
+
+def test_a_failing_report_leaves_every_number_and_every_open_alert_as_it_was(team: Watched) -> None:
+    team.spends(90, "11-10 06:00")
+    team.bill = [BilledRow(date(2026, 11, 10), "wrkspc_1", "tokens", Decimal(105), None)]
+    team.polls("11-10 12:00")
+    assert team.polls("11-12 00:30") == 1
+    (before,) = team.review.spend(at("11-12 00:30"))
+    for when in ("11-12 01:30", "11-12 02:30", "11-15 12:00"):
+        assert team.polls(when, billed_error="The cost report cannot be read.") == 0
+        (facts,) = team.review.spend(at(when))
+        assert (facts.spent_usd, facts.billed_usd, facts.billed_days) == (before.spent_usd, Decimal(105), 1)
+    report = SpendHistory(team.usage, CARD).report(PeriodKind.MONTH, GroupBy.MODEL, at("11-15 12:00"))
+    assert report is not None
+    assert report.spend.billed_usd == 105
+    assert team.posts() == ["default/2026-11/soft/100"]
+    assert len(team.told()) == 1
 
 
 def test_a_failed_poll_after_days_away_lowers_no_number(team: Watched) -> None:

@@ -217,6 +217,38 @@ async def test_once_with_a_refused_key_is_one_line_and_one(world: World) -> None
     assert "sk-ant-refused" not in finished.err
 
 
+async def test_once_says_in_the_same_line_that_a_variable_is_misspelled(world: World) -> None:
+    quiet = await world.once()
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+    finished = await world.once(CLAUDE_COST_ADMIN="U1")
+    assert (finished.code, finished.out, finished.err.count("\n")) == (0, "", 1)
+    assert "CLAUDE_COST_ADMIN is no setting" in finished.err
+    assert "did you mean CLAUDE_COST_ADMINS?" in finished.err
+    refused = await world.once(CLAUDE_COST_ADMIN="U1", ANTHROPIC_ADMIN_KEY="sk-ant-refused")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert refused.err.startswith("Anthropic")
+    assert "did you mean CLAUDE_COST_ADMINS?" in refused.err
+    missing = await world.once(CLAUDE_COST_CHANEL="C1", CLAUDE_COST_CHANNEL="")
+    assert (missing.code, missing.err.count("\n")) == (2, 1)
+    assert missing.err.startswith("CLAUDE_COST_CHANNEL is missing")
+    assert "did you mean CLAUDE_COST_CHANNEL?" in missing.err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+async def test_a_port_that_cannot_be_opened_ends_the_start_with_one_sentence(world: World, host: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        changes = {"CLAUDE_COST_HTTP_HOST": host, "CLAUDE_COST_HTTP_PORT": port, "CLAUDE_COST_READ_TOKEN": "token"}
+        async with world.running(**changes) as process:
+            code, err = await ended(process)
+    assert code == 2
+    assert "CLAUDE_COST_HTTP_PORT cannot be opened" in err.splitlines()[-1]
+    assert "CLAUDE_COST_HTTP_HOST" in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
 async def test_a_second_copy_on_the_same_database_answers_but_does_not_poll(world: World) -> None:
     async with world.running():
         await connected(world)

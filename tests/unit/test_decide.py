@@ -26,13 +26,20 @@ def after(steps: tuple[Step, ...], incidents: list[Incident]) -> list[Incident]:
 
 def play(budget: Budget, spends: list[Decimal]) -> tuple[list[Step], list[Incident]]:
     """All posts of a course of spends, and the incidents at its end."""
+    return play_edited([(budget, spent) for spent in spends])
+
+
+def play_edited(course: list[tuple[Budget, Decimal]]) -> tuple[list[Step], list[Incident]]:
+    """The same where limits are edited on the way. Like the store, it posts nothing that has its message already."""
     incidents: list[Incident] = []
-    posts: list[Step] = []
-    for spent in spends:
+    posts: dict[tuple[Level, Decimal], Step] = {}
+    for budget, spent in course:
         steps = decide(budget, spent, incidents)
-        posts += [step for step in steps if step.post]
+        for step in steps:
+            if step.post:
+                posts.setdefault((step.level, step.limit_usd), step)
         incidents = after(steps, incidents)
-    return posts, incidents
+    return list(posts.values()), incidents
 
 
 def test_below_both_limits_nothing_happens() -> None:
@@ -61,17 +68,38 @@ def test_both_first_seen_together_are_one_hard_post_that_knows_of_the_soft_limit
     assert Incident(Level.SOFT, SOFT, Status.SUPERSEDED) in incidents
 
 
-def test_the_soft_limit_told_with_the_hard_one_is_not_told_again_when_spend_falls_between_them() -> None:
-    posts, incidents = play(BUDGET, [Decimal(650), Decimal(500), Decimal(650)])
-    assert [post.level for post in posts] == [Level.HARD]
-    assert Incident(Level.HARD, HARD, Status.OPEN) in incidents
+def test_a_soft_limit_told_with_the_hard_one_is_told_once_when_spend_falls_between_them() -> None:
+    posts, incidents = play(BUDGET, [Decimal(650), Decimal(500), Decimal(650), Decimal(500)])
+    assert [(post.level, post.reason) for post in posts] == [
+        (Level.HARD, Reason.CROSSED_WITH_SOFT),
+        (Level.SOFT, Reason.FELL_BELOW_HARD),
+    ]
+    assert Incident(Level.SOFT, SOFT, Status.OPEN) in incidents
 
 
-def test_spend_that_falls_back_resolves_and_crossing_again_reopens_without_a_post() -> None:
+def test_a_soft_limit_told_with_the_hard_one_is_told_when_the_hard_one_is_raised() -> None:
+    raised = replace(BUDGET, hard_usd=Decimal(900))
+    posts, incidents = play_edited([(BUDGET, Decimal(650)), (raised, Decimal(650)), (raised, Decimal(650))])
+    assert [post.level for post in posts] == [Level.HARD, Level.SOFT]
+    assert incidents == [Incident(Level.HARD, HARD, Status.WITHDRAWN), Incident(Level.SOFT, SOFT, Status.OPEN)]
+
+
+def test_a_soft_limit_told_with_the_hard_one_is_told_when_it_alone_is_crossed_again() -> None:
+    posts, incidents = play(BUDGET, [Decimal(650), Decimal(50), Decimal(450)])
+    assert [(post.level, post.reason) for post in posts] == [
+        (Level.HARD, Reason.CROSSED_WITH_SOFT),
+        (Level.SOFT, Reason.CROSSED_AGAIN),
+    ]
+    assert incidents == [Incident(Level.HARD, HARD, Status.RESOLVED), Incident(Level.SOFT, SOFT, Status.OPEN)]
+
+
+def test_spend_that_falls_back_resolves_and_crossing_again_reopens_the_same_incident() -> None:
     fell = decide(BUDGET, Decimal(399), [Incident(Level.SOFT, SOFT, Status.OPEN)])
     assert fell == (Step(Level.SOFT, SOFT, Status.RESOLVED, Reason.FELL_BELOW),)
     again = decide(BUDGET, Decimal(401), [Incident(Level.SOFT, SOFT, Status.RESOLVED)])
-    assert again == (Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED_AGAIN),)
+    assert again == (Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED_AGAIN, post=True),)
+    posts, _ = play(BUDGET, [Decimal(450), Decimal(399), Decimal(401)])
+    assert [post.reason for post in posts] == [Reason.CROSSED]
 
 
 def test_an_edited_limit_is_a_new_incident_and_the_old_one_is_withdrawn() -> None:
@@ -84,10 +112,11 @@ def test_an_edited_limit_is_a_new_incident_and_the_old_one_is_withdrawn() -> Non
 
 
 def test_a_limit_that_was_told_before_is_not_posted_again_when_it_comes_back() -> None:
-    incidents = [Incident(Level.SOFT, SOFT, Status.WITHDRAWN), Incident(Level.SOFT, Decimal(500), Status.OPEN)]
-    steps = decide(BUDGET, Decimal(550), incidents)
-    assert not any(step.post for step in steps)
-    assert Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED_AGAIN) in steps
+    edited = replace(BUDGET, soft_usd=Decimal(500))
+    spent = Decimal(550)
+    posts, incidents = play_edited([(BUDGET, spent), (edited, spent), (BUDGET, spent)])
+    assert [post.limit_usd for post in posts] == [SOFT, Decimal(500)]
+    assert Incident(Level.SOFT, SOFT, Status.OPEN) in incidents
 
 
 @pytest.mark.parametrize(
@@ -99,6 +128,29 @@ def test_a_budget_with_one_limit_tells_only_that_one(budget: Budget, level: Leve
 
 
 amounts = st.decimals(min_value=0, max_value=1000, places=2)
+limits = st.sampled_from([(100, 200), (100, 500), (300, 500), (None, 200), (100, None), (300, None)])
+budgets = limits.map(lambda pair: replace(BUDGET, soft_usd=_usd(pair[0]), hard_usd=_usd(pair[1])))
+
+
+def _usd(amount: int | None) -> Decimal | None:
+    return None if amount is None else Decimal(amount)
+
+
+@given(st.lists(st.tuples(budgets, amounts), min_size=1, max_size=30))
+def test_while_a_limit_is_crossed_an_alert_that_was_posted_stands_open_and_else_none(
+    course: list[tuple[Budget, Decimal]],
+) -> None:
+    posts, incidents = play_edited(course)
+    budget, spent = course[-1]
+    crossed = [level for level in Level if _is_crossed(budget.limit(level), spent)]
+    posted = {(post.level, post.limit_usd) for post in posts}
+    standing = [incident for incident in incidents if incident.status is Status.OPEN]
+    assert [incident.level for incident in standing] == crossed[-1:]
+    assert all((incident.level, incident.limit_usd) in posted for incident in standing)
+
+
+def _is_crossed(limit_usd: Decimal | None, spent_usd: Decimal) -> bool:
+    return limit_usd is not None and spent_usd >= limit_usd
 
 
 @given(st.lists(amounts, max_size=30))

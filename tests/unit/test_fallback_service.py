@@ -133,7 +133,7 @@ def test_a_crash_between_the_record_and_the_file_is_healed_at_the_next_start(
         """The process ends here."""
 
     class Crashing(FallbackService):
-        def reconcile(self) -> None:
+        def reconcile(self, *, records: bool = True) -> None:
             raise Crash
 
     with pytest.raises(Crash):
@@ -301,3 +301,21 @@ def test_a_copy_that_wrote_an_older_mode_meanwhile_writes_the_newer_one(
 
     switch(FallbackService(ModeStore(engine), Overtaken(target.path), MODES, clock), DEGRADED)
     assert target.holds(MINIMAL.variables)
+
+
+def test_a_copy_that_does_not_lead_writes_its_own_file_and_leaves_the_record_to_the_others(
+    service: FallbackService, store: ModeStore, clock: HandClock, engine: Engine, tmp_path: Path
+) -> None:
+    switch(service, DEGRADED)
+    broken = tmp_path / "broken.env"
+    broken.mkdir()
+    follower = FallbackService(store, EnvFile(broken), MODES, clock)
+    for _ in range(3):
+        clock.advance(MINUTE)
+        follower.reconcile(records=False)
+        service.reconcile()
+    broken.rmdir()
+    follower.reconcile(records=False)
+    assert EnvFile(broken).holds(DEGRADED.variables)
+    assert (service.state().written_at, service.state().write_error) == (NOW, None)
+    assert len(announcements(engine)) == 1

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -99,6 +101,25 @@ def test_a_copy_that_was_refused_holds_no_connection_back(engine: Engine, lease:
             assert not lease.acquire()
         with engine.connect() as connection:
             assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_threads_that_ask_at_once_all_hold_it_and_one_release_gives_it_back(
+    engine: Engine, lease: Lease, database_url: str
+) -> None:
+    for _ in range(20):
+        start = threading.Barrier(8)
+
+        def ask(start: threading.Barrier = start) -> bool:
+            start.wait()
+            return lease.acquire()
+
+        with ThreadPoolExecutor(8) as threads:
+            asked = [threads.submit(ask) for _ in range(8)]
+        assert all(answer.result() for answer in asked)
+        lease.release()
+        other = lease_for(engine)
+        assert other.acquire()
+        other.release()
 
 
 def test_two_ways_to_write_the_path_are_one_database(tmp_path: Path) -> None:

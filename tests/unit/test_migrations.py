@@ -3,17 +3,23 @@
 import stat
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, text, update
 
 from bot.budgets.budget import Level
 from bot.store.alerts import AlertStore
 from bot.store.engine import DatabaseError, connect, migrate, open_database
-from bot.store.schema import metadata
+from bot.store.schema import metadata, state
+from bot.store.usage import DATA_STATE, DATA_STATE_KEY, Bill, UsageStore
+from bot.usage.age import DataState
+from bot.usage.source import BilledRow
 from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of
 
 OPEN = "import sys; from bot.store.engine import open_database; open_database(sys.argv[1]).dispose()"
@@ -53,6 +59,30 @@ def test_opening_again_changes_nothing_and_keeps_what_is_there(database_url: str
     engine = open_database(database_url)
     migrate(engine)
     assert AlertStore(engine).undelivered() == 1
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("error", "read_at"),
+    [(None, NOW - timedelta(hours=1)), ("HTTP 500", datetime(2026, 11, 17, tzinfo=UTC))],
+    ids=["read at the last attempt", "read before the last attempt"],
+)
+def test_an_older_database_learns_when_its_cost_report_was_read(
+    database_url: str, error: str | None, read_at: datetime
+) -> None:
+    engine = open_database(database_url)
+    tried_at = NOW - timedelta(hours=1)
+    data = DataState(as_of=NOW, source="admin", polled_at=NOW, billed_error=error, billed_at=tried_at)
+    day = date(2026, 11, 17)
+    rows = [BilledRow(day, "wrkspc_1", "tokens", Decimal(20), None)]
+    UsageStore(engine).save([], "admin", NOW, data, Bill(day, day, rows))
+    as_before = DATA_STATE.dump_python(data, mode="json")
+    del as_before["billed_read_at"]
+    with engine.begin() as connection:
+        connection.execute(update(state).where(state.c.key == DATA_STATE_KEY).values(value=as_before))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+    migrate(engine)
+    assert UsageStore(engine).data_state() == replace(data, billed_read_at=read_at)
     engine.dispose()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from bot.budgets.budget import Level
 from bot.budgets.decide import Step
 from bot.message import Message
 from bot.sandbox.clock import HandClock
-from bot.store.alerts import Address, AlertStore, Notice
+from bot.store.alerts import PATIENCE, Address, AlertStore, Notice
 from bot.store.engine import open_database
 from bot.store.modes import ModeStore
 from bot.store.schema import alerts, notices
@@ -352,8 +353,8 @@ async def test_two_copies_that_take_the_same_notice_at_once_send_it_once(engine:
     class Copy(AlertStore):
         met = False
 
-        def due(self, now: datetime) -> Notice | None:
-            notice = super().due(now)
+        def due(self, now: datetime, held: AbstractSet[int] = frozenset()) -> Notice | None:
+            notice = super().due(now, held)
             if not self.met:
                 self.met = True
                 both_hold_it.wait()
@@ -367,16 +368,77 @@ async def test_two_copies_that_take_the_same_notice_at_once_send_it_once(engine:
     assert sorted(delivery.delivered for delivery in deliveries) == [0, 1]
 
 
-async def test_what_cannot_be_rendered_was_not_tried(store: AlertStore, clock: HandClock) -> None:
+async def test_what_cannot_be_drawn_was_not_tried_and_holds_up_only_its_own_incident(
+    store: AlertStore, clock: HandClock
+) -> None:
     def broken(notice: Notice) -> Message:
-        raise LookupError(notice.id)
+        if isinstance(notice.facts, AlertFacts) and notice.facts.level is Level.SOFT:
+            raise LookupError(notice.id)
+        return render(notice)
 
     channel = Channel()
     record(store, crossed(Level.SOFT))
-    with pytest.raises(LookupError):
-        await Outbox(store, channel, broken, clock).deliver()
-    assert await outbox(store, channel, clock).deliver() == Delivery(1, 0, None, None)
+    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    sender = Outbox(store, channel, broken, clock)
+    why = "it cannot be drawn by this version of the bot (LookupError)"
+    assert await sender.deliver() == Delivery(1, 2, why, LONGEST_WAIT)
+    assert await sender.deliver() == Delivery(0, 2, why, None)
+    assert channel.sent == [("post", "default/2026-11/hard/600 open")]
+    assert await outbox(store, channel, clock).deliver() == Delivery(2, 0, None, None)
     assert channel.searches == 0
+
+
+async def test_what_an_older_version_stored_in_another_form_does_not_stop_the_others(
+    store: AlertStore, engine: Engine, clock: HandClock
+) -> None:
+    channel = Channel()
+    record(store, crossed(Level.SOFT))
+    with engine.begin() as connection:
+        connection.execute(notices.update().values(facts={"kind": "alert", "level": "soft"}))
+    record(store, crossed(Level.HARD))
+    delivery = await outbox(store, channel, clock).deliver()
+    assert (delivery.delivered, delivery.waiting, delivery.retry_in) == (1, 1, LONGEST_WAIT)
+    assert "cannot be read" in str(delivery.error)
+    assert channel.sent == [("post", "default/2026-11/hard/600 open")]
+
+
+async def test_a_notice_that_slack_keeps_refusing_holds_up_only_its_own_incident(
+    store: AlertStore, engine: Engine, clock: HandClock
+) -> None:
+    refused = Failed("Slack refuses (invalid_metadata).", alone=True)
+    channel = Channel(refused)
+    record(store, crossed(Level.SOFT))
+    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    ModeStore(engine).change({}, mode_facts())
+    sender = outbox(store, channel, clock)
+    assert await sender.deliver() == Delivery(2, 2, refused.sentence, SECOND)
+    clock.advance(SECOND)
+    assert await sender.deliver() == Delivery(2, 0, None, None)
+    assert [text for _, text in channel.sent] == [
+        "default/2026-11/soft/400 open",
+        "default/2026-11/hard/600 open",
+        "fallback mode degraded",
+        "default/2026-11/soft/400 open",
+        "default/2026-11/soft/400 superseded",
+    ]
+
+
+async def test_what_fails_like_slack_as_a_whole_is_tried_last_once_it_has_failed_for_minutes(
+    store: AlertStore, clock: HandClock
+) -> None:
+    channel = Channel(*[UNKNOWN] * (PATIENCE + 1))
+    record(store, crossed(Level.SOFT))
+    record(store, crossed(Level.HARD))
+    sender = outbox(store, channel, clock)
+    for _ in range(PATIENCE + 1):
+        delivery = await sender.deliver()
+        assert delivery.waiting == 2
+        clock.advance(delivery.retry_in or timedelta())
+    assert (await sender.deliver()).delivered == 2
+    assert [text.split()[0] for _, text in channel.sent[-2:]] == [
+        "default/2026-11/hard/600",
+        "default/2026-11/soft/400",
+    ]
 
 
 @pytest.fixture

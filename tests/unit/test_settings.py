@@ -4,9 +4,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.budgets.budget import Scope, ScopeKind
 from bot.budgets.period import PeriodKind
+from bot.doctor.check import State
+from bot.doctor.configuration import read_configuration, secrets_in
+from bot.doctor.memory import shown_database
+from bot.setting_values import usd_amount
 from bot.settings import VARIABLES, Need, Settings, SettingsError, load_settings
 
 COMPLETE = {
@@ -85,6 +91,9 @@ MISTAKES: list[tuple[dict[str, str | None], str]] = [
     ({"CLAUDE_COST_DATABASE_URL": "mysql://x/y"}, "CLAUDE_COST_DATABASE_URL"),
     ({"CLAUDE_COST_DATABASE_URL": "sqlite:///:memory:"}, "CLAUDE_COST_DATABASE_URL"),
     ({"CLAUDE_COST_FALLBACK_CHAIN": "claude-opus-5-5"}, "CLAUDE_COST_FALLBACK_CHAIN"),
+    ({"CLAUDE_COST_FALLBACK_CHAIN": "claude-haiku-5-5,claude-sonnet-5-5"}, "CLAUDE_COST_FALLBACK_CHAIN"),
+    ({"CLAUDE_COST_SOFT_USD": "499,50"}, "CLAUDE_COST_SOFT_USD"),
+    ({"CLAUDE_COST_DATABASE_URL": None, "CLAUDE_COST_DATABASE_URL_FILE": "/nowhere"}, "CLAUDE_COST_DATABASE_URL_FILE"),
     ({"CLAUDE_COST_ADMINS": "anna"}, "CLAUDE_COST_ADMINS"),
     ({"CLAUDE_COST_HTTP_PORT": "70000"}, "CLAUDE_COST_HTTP_PORT"),
     ({"SLACK_API_URL": "slack.com"}, "SLACK_API_URL"),
@@ -122,6 +131,95 @@ def test_a_misspelled_variable_is_warned_of_with_the_nearest_name(caplog: pytest
     load(CLAUDE_COST_ADMIN="U1")
     assert "CLAUDE_COST_ADMIN is no setting" in caplog.text
     assert "did you mean CLAUDE_COST_ADMINS?" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("written", "usd"),
+    [
+        ("500", "500"),
+        ("499.50", "499.5"),
+        ("$500", "500"),
+        ("1,000", "1000"),
+        ("1_000", "1000"),
+        ("$1,234,567.89", "1234567.89"),
+        ("0.500", "0.5"),
+    ],
+)
+def test_an_amount_is_read_as_people_write_it(written: str, usd: str) -> None:
+    assert usd_amount(written) == Decimal(usd)
+
+
+@pytest.mark.parametrize(
+    ("written", "remedy"),
+    [
+        ("499,50", "write 499.50, with a point"),
+        ("0,5", "write 0.5, with a point"),
+        ("1.000", "write 1000 or 1,000"),
+        ("$12.500", "write 12500 or 12,500"),
+        ("1.000.000", "write 1000000 or 1,000,000"),
+    ],
+)
+def test_an_amount_that_could_be_read_in_two_ways_is_refused(written: str, remedy: str) -> None:
+    with pytest.raises(ValueError, match="two ways") as raised:
+        usd_amount(written)
+    assert remedy in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "written", ["1.000,50", "1,00,000", "1,000_000", ",5", "5.", "1e3", "0", "0.00", "-1", "٥٠٠", "9" * 13, "1 000"]
+)
+def test_what_is_no_amount_is_refused_with_an_example(written: str) -> None:
+    with pytest.raises(ValueError, match="such as 500"):
+        usd_amount(written)
+
+
+@given(st.decimals(min_value="0.01", max_value="999999999.99", places=2))
+def test_every_amount_with_two_decimals_is_read_exactly(amount: Decimal) -> None:
+    for written in (f"{amount:f}", f"${amount:,f}", f"{amount:,f}".replace(",", "_")):
+        assert usd_amount(written) == amount
+
+
+def test_a_model_that_is_in_no_price_table_may_stand_in_the_chain_and_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = load(CLAUDE_COST_FALLBACK_CHAIN="claude-opus-5-5,claude-sonet-5-5,claude-haiku-5-5")
+    assert settings.fallback_chain[1] == "claude-sonet-5-5"
+    assert "CLAUDE_COST_FALLBACK_CHAIN names claude-sonet-5-5, which is in no price table" in caplog.text
+    assert "did you mean claude-sonnet-5-5?" in caplog.text
+
+
+def test_the_default_chain_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    load()
+    assert caplog.text == ""
+
+
+def test_a_chain_whose_price_rises_is_refused_even_past_an_unknown_model() -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(CLAUDE_COST_FALLBACK_CHAIN="claude-haiku-5-5,claude-brand-new,claude-sonnet-5-5")
+    assert str(raised.value) == (
+        "CLAUDE_COST_FALLBACK_CHAIN must fall in price: claude-sonnet-5-5 costs more than claude-haiku-5-5."
+    )
+
+
+def test_the_address_of_the_database_may_come_from_a_file_and_is_not_printed(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://bot:hunter2@db/bot?password=hunter2\n")
+    settings = load(CLAUDE_COST_DATABASE_URL_FILE=str(tmp_path / "url"))
+    assert settings.database_url == "postgresql+psycopg://bot:hunter2@db/bot?password=hunter2"
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in shown_database(settings.database_url)
+
+
+def test_the_doctor_warns_of_an_unknown_model_and_knows_the_passwords_of_the_database() -> None:
+    address = "postgresql://bot:hunter2@db/bot?sslpassword=hunter3"
+    environ = {**COMPLETE, "CLAUDE_COST_DATABASE_URL": address, "CLAUDE_COST_FALLBACK_CHAIN": "claude-opus-5-5,new"}
+    read = read_configuration(environ)
+    assert [(check.state, check.sentence.partition(",")[0]) for check in read.checks] == [
+        (State.WARN, "CLAUDE_COST_FALLBACK_CHAIN names new")
+    ]
+    for settings in (None, read.settings):
+        secrets = secrets_in(environ, settings)
+        assert {"hunter2", "hunter3"} <= set(secrets)
+        assert address not in secrets, "the address without its passwords is shown"
 
 
 def config(tmp_path: Path, text: str) -> str:
@@ -172,6 +270,8 @@ def test_a_budget_in_the_file_makes_the_two_variables_unnecessary(tmp_path: Path
         ('[[budget]]\nname = "a"\nscope = "team:x"\nhard_usd = "1"', "budget.0.scope"),
         ('[[budget]]\nname = "a"\nscope = "workspace:"\nhard_usd = "1"', "needs an id"),
         ('[[budget]]\nname = "a"\nhard_usd = 1.5', "as a string"),
+        ('[[budget]]\nname = "a"\nhard_usd = "499,50"', "write 499.50"),
+        ('[[budget]]\nname = "a"\nhard_usd = "1.000"', "write 1000 or 1,000"),
         ('[[budget]]\nname = "a"\nsoft_usd = "2"\nhard_usd = "1"', "below"),
         ('[[budget]]\nname = "a"', "soft_usd, hard_usd or both"),
         ('[[budget]]\nname = "a"\nhard_usd = "1"\nzone = "Mars/Olympus"', "IANA"),

@@ -23,7 +23,7 @@ from handlers.plan import plan_command
 from handlers.rates import rates_command
 from handlers.replies import reply
 from handlers.report import report_command
-from handlers.test_alert import send_test_alert
+from handlers.synthetic_alert import send_test_alert
 
 COMMAND = "/claude-cost"
 

@@ -8,7 +8,7 @@ from bot.slack_connection import Workspace
 from bot.store.alerts import Notice
 from handlers.blocks.alert import alert_message
 from handlers.blocks.fallback import announcement
-from handlers.blocks.test_alert import message_of_test
+from handlers.blocks.synthetic_alert import message_of_test
 
 
 def renderer(path: str, workspace: Workspace) -> Callable[[Notice], Message]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ from handlers.letters import letter  # isort: skip
 log = logging.getLogger(__name__)
 
 SLACK_TIMEOUT_SECONDS = 15
+BOLTS_OWN = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET")
 LIMITS_WAIT = timedelta(seconds=30)
 """For the rate limits, which only an estimate asks for."""
 
@@ -122,6 +124,16 @@ def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWeb
     )
 
 
+def _slack_app(settings: Settings, client: AsyncWebClient) -> AsyncApp:
+    secret = settings.slack_signing_secret
+    # With both of these in the environment, Bolt would ignore our token and take us for an app of many workspaces.
+    of_bolt = {name: os.environ.pop(name) for name in BOLTS_OWN if name in os.environ}
+    try:
+        return AsyncApp(client=client, signing_secret=None if secret is None else secret.get_secret_value())
+    finally:
+        os.environ.update(of_bolt)
+
+
 def sample_alert(now: datetime) -> Message:
     """An alert as this version draws it, for Slack to check."""
     return alert_message(sample_facts(now), None)
@@ -165,10 +177,7 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
             poll_seconds=settings.poll_seconds,
         )
         in_flight = InFlight()
-        slack = AsyncApp(
-            client=client,
-            signing_secret=settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else None,
-        )
+        slack = _slack_app(settings, client)
         handlers.register(slack, services, in_flight)
         workspace = Workspace()
         render = renderer(str(settings.fallback_file), workspace)

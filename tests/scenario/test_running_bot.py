@@ -141,6 +141,12 @@ async def test_every_command_is_answered_and_an_unknown_word_gets_the_nearest_ma
         assert "Data as of" in status
 
 
+async def test_variables_of_an_app_for_many_workspaces_change_nothing(world: World) -> None:
+    async with world.running(SLACK_CLIENT_ID="1.2", SLACK_CLIENT_SECRET="other"):
+        await connected(world)
+        assert "`/claude-cost" in await ask(world, "help")
+
+
 async def test_http_mode_serves_the_same_commands(world: World) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

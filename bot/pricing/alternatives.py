@@ -49,7 +49,9 @@ def alternatives_to(workload: Workload, card: RateCard, on: date) -> tuple[Alter
             continue
         other = replace(workload, routes=routes)
         _add(found, _way(other, workload, card, on, _name(other)))
-    if not workload.batch and workload.turns == 1:
+    if workload.batch:
+        _add(found, _way(replace(workload, batch=False), workload, card, on, f"{_name(workload)}, at once"))
+    elif workload.turns == 1:
         _add(found, _way(replace(workload, batch=True), workload, card, on, f"{_name(workload)}, batch"))
     if any(caches(workload, route.model) for route in workload.routes):
         bare = replace(workload, cached_tokens=0, hit_rate=None)
@@ -100,15 +102,18 @@ def _way(
     if _counted_with(asked) is None:
         # The input is counted anew for each model, so there is no second figure.
         other = text
+    if other.batch and asked.batch:
+        label += ", batch"
     model = other.routes[0].model
     if not resent_cached and len(other.routes) == 1 and other.cached_tokens and not caches(other, model):
         label += ", too short to be cached there"
+    # Each turn would wait up to a day for the answer to the one before it: nobody is offered that.
+    offered = not (other.batch or asked.batch or other.turns > 1)
     return Alternative(
         label=label,
         models=tuple(route.model.id for route in other.routes),
         monthly_usd=_usd(other, card, on, resent_cached),
-        # Each turn would wait up to a day for the answer to the one before it: nobody is offered that.
-        batch_usd=None if other.batch or other.turns > 1 else _usd(replace(other, batch=True), card, on, resent_cached),
+        batch_usd=_usd(replace(other, batch=True), card, on, resent_cached) if offered else None,
         same_text_usd=None if text is other else _usd(text, card, on, resent_cached),
     )
 

@@ -60,7 +60,7 @@ def notes_on(workload: Workload, card: RateCard, today: date) -> Iterator[str]:
 
 def recommendation(workload: Workload, here: Decimal, alternatives: Sequence[Alternative], card: RateCard) -> str:
     """One sentence of advice."""
-    bare = next((way for way in alternatives if way.label.endswith(", no caching")), None)
+    bare = next((way for way in alternatives if ", no caching" in way.label), None)
     if bare is not None and bare.monthly_usd < here:
         return f"Leave caching out at this hit rate: that saves {usd(here - bare.monthly_usd)} a month."
     haiku = card.newest("haiku")
@@ -75,7 +75,7 @@ def recommendation(workload: Workload, here: Decimal, alternatives: Sequence[Alt
                 f"Build the first version on {haiku.name}: {about}{usd(there)} a month instead of {usd(here)}; move up "
                 "where its answers are not good enough."
             )
-    resent = next((way for way in alternatives if way.label.endswith("resent turns cached")), None)
+    resent = next((way for way in alternatives if "resent turns cached" in way.label), None)
     if resent is not None and resent.monthly_usd < here:
         return f"Cache the resent turns: that saves {usd(here - resent.monthly_usd)} a month."
     if not workload.batch and workload.turns == 1:

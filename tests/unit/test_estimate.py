@@ -249,6 +249,13 @@ def test_the_share_that_moves_is_rounded_so_that_the_goal_is_met() -> None:
     assert left.monthly_usd <= 700
 
 
+def test_a_batch_is_held_against_other_batches_and_against_no_batch() -> None:
+    found = {o.label: o.monthly_usd for o in estimated("haiku-4.5 requests=10k in=12000 out=500 batch").alternatives}
+    assert found["Haiku 4.5, at once"] == 145
+    assert found["Haiku 5.5, batch"] == Decimal("7.25")
+    assert all(label.endswith((", batch", ", at once")) for label in found)
+
+
 def test_a_conversation_is_not_offered_as_a_batch() -> None:
     talk = estimated("sonnet-4.6 requests=1000 in=300 out=200 turns=3")
     assert all(other.batch_usd is None and "batch" not in other.label for other in talk.alternatives)
@@ -320,5 +327,6 @@ def test_a_dear_prototype_is_told_to_begin_on_haiku() -> None:
     assert estimated(CHATBOT).recommendation.startswith("Build the first version on Haiku 5.5: about $58.50")
 
 
-def test_a_cache_that_costs_more_than_none_is_advised_against() -> None:
-    assert estimated(f"{CHATBOT} cached=1500 hit=10%").recommendation.startswith("Leave caching out")
+@pytest.mark.parametrize("how", ["", " batch"])
+def test_a_cache_that_costs_more_than_none_is_advised_against(how: str) -> None:
+    assert estimated(f"{CHATBOT} cached=1500 hit=10%{how}").recommendation.startswith("Leave caching out")

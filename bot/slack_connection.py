@@ -14,7 +14,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.refusals import CREDENTIALS, remedy
+from bot.alerts.refusals import CREDENTIALS, answer_of, remedy
 from bot.store.alerts import Address
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ async def check_app_token(client: AsyncWebClient, app_token: str, channel: str) 
 
 def refusal_of(error: SlackApiError, channel: str, variable: str) -> Exception:
     """What to raise where Slack refuses the token in `variable`: `SlackRefusedError` or `SlackUnreachableError`."""
-    data = error.response.data if isinstance(getattr(error.response, "data", None), dict) else {}
+    data = answer_of(error)
     code = str(data.get("error") or "")
     sentence = remedy(code, channel=channel, needed=str(data.get("needed") or ""))
     if code in CREDENTIALS or code == "missing_scope":

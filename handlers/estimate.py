@@ -12,6 +12,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.alerts.refusals import answer_of
 from bot.budgets.planned import planned
 from bot.in_flight import InFlight
 from bot.message import Message
@@ -91,7 +92,7 @@ async def open_form(
     try:
         await client.views_open(trigger_id=trigger_id, view=form(services.card, last, Context(response_url)))
     except SlackApiError as error:
-        log.warning("the form was not opened: %s", error.response.get("error"))
+        log.warning("the form was not opened: %s", answer_of(error).get("error"))
         text = f"The form could not be opened. Type the workload, as in `estimate {EXAMPLE}`."
         await reply(respond, _priced(services, text))
         return
@@ -132,7 +133,7 @@ async def _submitted(
         await client.views_update(view_id=view["id"], view=view_after)
     except SlackApiError as error:
         # The person has closed the form meanwhile.
-        log.info("the result of a count was not shown: %s", error.response.get("error"))
+        log.info("the result of a count was not shown: %s", answer_of(error).get("error"))
 
 
 async def _counted(services: Services, workload: Workload, prompt: str) -> Workload:

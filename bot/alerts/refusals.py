@@ -1,5 +1,9 @@
 """Slack's refusals, each with the remedy (codes: docs.slack.dev, error lists of the methods used here)."""
 
+from typing import Any
+
+from slack_sdk.errors import SlackApiError
+
 CREDENTIALS = frozenset(
     {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "not_allowed_token_type"}
     | {"team_added_to_org", "two_factor_setup_required", "org_login_required", "ekm_access_denied"}
@@ -39,3 +43,9 @@ def remedy(code: str, *, channel: str, needed: str = "") -> str:
     if sentence is None:
         return f"Slack refuses ({code}): look the code up in Slack's method pages, or run the set-up again."
     return sentence.format(channel=channel, needed=needed or "that Slack names")
+
+
+def answer_of(error: SlackApiError) -> dict[str, Any]:
+    """What Slack answered; empty where that was no JSON object, such as a proxy's error page."""
+    data = getattr(error.response, "data", None)
+    return data if isinstance(data, dict) else {}

@@ -12,7 +12,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.refusals import CREDENTIALS, remedy
+from bot.alerts.refusals import CREDENTIALS, answer_of, remedy
 from bot.message import Block, Message
 from bot.store.alerts import Address
 
@@ -234,7 +234,7 @@ def _classified(error: SlackApiError, channel: str) -> Failed | _Refused:
     response = error.response
     # The response is aiohttp's own where the body was no JSON.
     status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)
-    answer = response.data if isinstance(getattr(response, "data", None), dict) else {}
+    answer = answer_of(error)
     code = str(answer.get("error") or "")
     if status == 429 or code in ("ratelimited", "rate_limited"):
         return Failed("Slack asks to wait.", retry_after=_retry_after(response.headers))

@@ -8,7 +8,7 @@ from typing import Any
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.refusals import remedy
+from bot.alerts.refusals import answer_of, remedy
 from bot.alerts.slack import UNREACHABLE
 from bot.doctor.check import Check, State
 from bot.doctor.clock_offset import ClockOffsets
@@ -114,7 +114,7 @@ async def check_channel(client: AsyncWebClient, channel: str, met: Met) -> list[
     try:
         answer = await client.conversations_info(channel=channel)
     except SlackApiError as error:
-        data = error.response.data if isinstance(getattr(error.response, "data", None), dict) else {}
+        data = answer_of(error)
         code, needed = str(data.get("error") or ""), str(data.get("needed") or "")
         if code == "missing_scope":
             text = f"Whether the bot may post in {channel} is not known without the optional scope {needed}."
@@ -144,7 +144,7 @@ async def check_sample(client: AsyncWebClient, sample: Message, met: Met) -> lis
         # In the body: an alert is longer than the addresses that servers accept.
         await client.api_call("blocks.validate", data={"blocks": json.dumps(sample.blocks)})
     except SlackApiError as error:
-        data = error.response.data if isinstance(getattr(error.response, "data", None), dict) else {}
+        data = answer_of(error)
         code = str(data.get("error") or "")
         if not code.startswith("invalid_blocks"):
             return [Check(name, State.SKIPPED, f"Slack does not check blocks here ({code or 'no reason given'}).")]

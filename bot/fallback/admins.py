@@ -8,6 +8,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.alerts.refusals import answer_of
 from bot.slack_connection import ANSWER_SECONDS
 
 
@@ -66,7 +67,7 @@ class Admins:
             async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await self._client.usergroups_users_list(usergroup=group)
         except SlackApiError as error:
-            data = error.response.data if isinstance(getattr(error.response, "data", None), dict) else {}
+            data = answer_of(error)
             raise _UnreadError(_why(group, str(data.get("error") or ""))) from None
         except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError):
             raise _UnreadError(_why(group, "")) from None

@@ -6,6 +6,7 @@ from typing import Any
 from bot.sandbox.anthropic_limits import LimitGroup
 from bot.sandbox.anthropic_messages import API_KEY
 from bot.sandbox.clock import HandClock
+from bot.sandbox.faults import Fault
 from bot.sandbox.slack_views import View
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from tests.scenario.conftest import World
@@ -59,6 +60,13 @@ async def test_the_bare_command_opens_a_form_that_leads_from_a_mistake_to_a_shar
         shared = await typed.first_reply()
     assert shared.ephemeral_to is None
     assert shared.text.startswith(f"<@{DEVELOPER}> estimated `{CHATBOT.replace('100k', '100000')}`\n$1,350.00 a month")
+
+
+async def test_a_form_that_a_broken_proxy_keeps_from_opening_is_answered_in_words(simulated: World) -> None:
+    async with simulated.connected_bot():
+        simulated.slack.faults.add("views.open", Fault("html", status=502))
+        reply = await (await simulated.slack.command("estimate", DEVELOPER)).first_reply()
+    assert reply.text.startswith("The form could not be opened. Type the workload")
 
 
 async def test_the_form_is_filled_in_with_the_persons_last_estimate(simulated: World) -> None:

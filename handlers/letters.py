@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from bot.alerts.facts import AlertFacts
+from bot.budgets.budget import Level
 from bot.budgets.decide import Status
 from bot.message import Letter
 from handlers.blocks.alert import alert_message
@@ -25,4 +26,4 @@ def letter(facts: AlertFacts, now: datetime) -> Letter:
     if delay > LATE:
         late = f"Late by {delay // timedelta(minutes=1)} minutes: this is how it stood at {moment(facts.decided_at)}."
         lines.insert(0, late)
-    return Letter(title, "\n".join(lines), "resolved" if resolved else facts.level.value)
+    return Letter(title, "\n".join(lines), "resolved" if resolved else "hard" if facts.level is Level.HARD else "soft")

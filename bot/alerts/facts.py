@@ -1,5 +1,6 @@
 """What a notice says: the figures of the moment of decision, kept in the outbox until they are delivered."""
 
+from abc import ABC, abstractmethod
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -57,22 +58,47 @@ class SpendFacts(_Facts):
     as_of: datetime
 
 
-class AlertFacts(_Facts):
-    """An incident at one step of its life."""
+class IncidentFacts(_Facts, ABC):
+    """An incident at one step of its life, whatever it is about. `mode`: the fallback mode in force.
 
-    kind: Literal["alert"] = "alert"
+    `subject` and `period` are the store's identity of it, together with level and limit: for a budget's alerts its name
+    and the period's key.
+    """
+
     level: Level
     limit_usd: Decimal
     status: Status
     reason: Reason
     decided_at: datetime
     mode: str
-    spend: SpendFacts
+
+    @property
+    @abstractmethod
+    def subject(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def period(self) -> str: ...
 
     @property
     def incident(self) -> str:
         """The visible id of the incident: whoever sees it twice knows that it is one and the same."""
-        return f"{self.spend.budget}/{self.spend.period}/{self.level}/{self.limit_usd:f}"
+        return f"{self.subject}/{self.period}/{self.level}/{self.limit_usd:f}"
+
+
+class AlertFacts(IncidentFacts):
+    """A limit of a budget, or a threshold on the way to it."""
+
+    kind: Literal["alert"] = "alert"
+    spend: SpendFacts
+
+    @property
+    def subject(self) -> str:
+        return self.spend.budget
+
+    @property
+    def period(self) -> str:
+        return self.spend.period
 
 
 class ModeFacts(_Facts):

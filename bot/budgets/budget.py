@@ -18,10 +18,26 @@ class ScopeKind(StrEnum):
 
 
 class Level(StrEnum):
-    """Which of a budget's two limits."""
+    """What an alert is about: one of a budget's limits, or something that is noticed besides them.
+
+    `threshold`: a share of the limit that is told on the way to it. `forecast`: the period will end above a limit.
+    `spike`: dollars an hour far above what is usual. `stale`: no data. `drift`: computed and billed differ. `delivery`:
+    a destination takes nothing any more. `period`: a period has begun.
+    """
 
     SOFT = "soft"
     HARD = "hard"
+    THRESHOLD = "threshold"
+    FORECAST = "forecast"
+    SPIKE = "spike"
+    STALE = "stale"
+    DRIFT = "drift"
+    DELIVERY = "delivery"
+    PERIOD = "period"
+
+
+LIMITS = (Level.SOFT, Level.HARD)
+"""A budget's two limits, the lower one first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
-from bot.budgets.budget import Budget, Level
+from bot.budgets.budget import LIMITS, Budget, Level
 
 
 class Status(StrEnum):
@@ -85,7 +85,7 @@ def withdrawn(incident: Incident) -> Step:
 def watch(budget: Budget, incidents: Sequence[Incident]) -> tuple[Step, ...]:
     """Steps that note which limits are in force, silently, so that a period that is over can be held to its own."""
     known = {(incident.level, incident.limit_usd) for incident in incidents}
-    limits = [(level, budget.limit(level)) for level in Level]
+    limits = [(level, budget.limit(level)) for level in LIMITS]
     return tuple(
         Step(level, limit_usd, Status.WATCHED, Reason.IN_FORCE)
         for level, limit_usd in limits
@@ -98,7 +98,7 @@ def as_watched(budget: Budget, incidents: Sequence[Incident]) -> Budget | None:
 
     A period that is over is not held to limits that came later, nor freed from one that was lifted since.
     """
-    soft_usd, hard_usd = (_watched(level, budget.limit(level), incidents) for level in Level)
+    soft_usd, hard_usd = (_watched(level, budget.limit(level), incidents) for level in LIMITS)
     if soft_usd is None and hard_usd is None:
         return None
     return replace(budget, soft_usd=soft_usd, hard_usd=hard_usd)

@@ -16,7 +16,7 @@ from fractions import Fraction
 from math import ceil
 from zoneinfo import ZoneInfo
 
-from bot.budgets.budget import Budget, Level
+from bot.budgets.budget import LIMITS, Budget, Level
 from bot.budgets.outlook import LEAST_FOR_PACE
 from bot.budgets.period import Period
 from bot.clock import DAY, HOUR, floor_hour
@@ -152,7 +152,7 @@ def forecast(budget: Budget, period: Period, spent_usd: Decimal, history: Histor
         expected_usd=_decimal(Fraction(spent_usd) + _total(mean)),
         high_usd=_decimal(Fraction(spent_usd) + _total(high)),
         crossings=tuple(
-            _crossing(level, limit, spent_usd, paths) for level in Level if (limit := budget.limit(level)) is not None
+            _crossing(level, limit, spent_usd, paths) for level in LIMITS if (limit := budget.limit(level)) is not None
         ),
         days=usual.days,
         spread=None if spread is None else _decimal(spread),

@@ -102,13 +102,13 @@ def connect(url: str) -> Engine:
     return engine
 
 
-def migrate(engine: Engine) -> None:
-    """Run the migrations that are missing, all in one transaction; several copies may start at once."""
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Run the migrations up to `revision` that are missing, in one transaction; several copies may start at once."""
     with as_file(files("bot.store.migrations")) as directory, engine.begin() as connection:
         config = Config()
         config.set_main_option("script_location", str(directory).replace("%", "%%"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def _parsed(url: str) -> URL:

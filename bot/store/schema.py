@@ -131,24 +131,31 @@ state = Table(
     Column("value", JSON, nullable=False),
 )
 
-# One incident. Its identity is (budget, period, level, limit): the same limit is never told twice in a period.
+# One incident. Its identity is (budget, period, level, limit): the same limit is never told twice in a period. What
+# people and time do to it beside its status is kept until it is opened again.
 alerts = Table(
     "alerts",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("budget", String(128), nullable=False),
     Column("period", String(64), nullable=False),
-    Column("level", String(8), nullable=False),
+    Column("level", String(16), nullable=False),
     Column("limit_usd", Usd, nullable=False),
     Column("status", String(16), nullable=False),
     Column("opened_at", UTCDateTime, nullable=False),
     Column("changed_at", UTCDateTime, nullable=False),
     Column("channel", String(64)),
     Column("ts", String(64)),
+    Column("acknowledged_by", String(64)),
+    Column("acknowledged_at", UTCDateTime),
+    Column("snoozed_by", String(64)),
+    Column("snoozed_until", UTCDateTime),
+    Column("escalated_at", UTCDateTime),
     UniqueConstraint("budget", "period", "level", "limit_usd"),
 )
 
 # The outbox: one delivery of something to say. facts: what is to be rendered, as it was when it was decided.
+# action: post | update | reply (in the thread of the message) | broadcast (a reply that the channel shows too)
 notices = Table(
     "notices",
     metadata,
@@ -167,14 +174,14 @@ notices = Table(
     Index(None, "status", "next_attempt_at"),
 )
 
-# What further destinations than Slack are told of an incident, once each. step: open | resolved. reached: marks of the
-# destination's recipients that have it already.
+# What further destinations than Slack are told of an incident, once each; without an incident it is a test alert.
+# step: open | resolved | test. reached: marks of the destination's recipients that have it already.
 outside_notices = Table(
     "outside_notices",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("destination", String(128), nullable=False),
-    Column("alert_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("alerts.id"), nullable=False),
+    Column("alert_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("alerts.id")),
     Column("step", String(16), nullable=False),
     Column("facts", JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
@@ -198,6 +205,24 @@ mode_changes = Table(
     Column("reason", Text, nullable=False),
     Column("written_at", UTCDateTime),
     Column("write_error", Text),
+    Column("channel", String(64)),
+    Column("ts", String(64)),
+)
+
+# Budgets that were set from chat; those of the environment and the TOML file are not here. thresholds: per cents.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("scope", String(200), nullable=False),
+    Column("period", String(8), nullable=False),
+    Column("zone", String(64), nullable=False),
+    Column("week_starts", String(16), nullable=False),
+    Column("soft_usd", Usd),
+    Column("hard_usd", Usd),
+    Column("thresholds", JSON, nullable=False),
+    Column("set_by", String(64), nullable=False),
+    Column("set_at", UTCDateTime, nullable=False),
 )
 
 # Who did or tried what. outcome: done | refused | failed

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bot.budgets.budget import Budget, Level
+from bot.budgets.budget import LIMITS, Budget
 from bot.message import Message
 from bot.money import usd
 from bot.pricing.throughput import Limits, Pool, RateLimitTable
@@ -32,7 +32,7 @@ def limits_message(budgets: Sequence[Budget], measured: Mapping[Pool, Limits] | 
 
 
 def _budget_line(budget: Budget) -> str:
-    limits = [f"{level} {usd(limit)}" for level in Level if (limit := budget.limit(level)) is not None]
+    limits = [f"{level} {usd(limit)}" for level in LIMITS if (limit := budget.limit(level)) is not None]
     return (
         f"• {shown(budget.name)}: {shown(str(budget.scope))}, each {budget.period} ({shown(budget.zone.key)}), "
         f"{' and '.join(limits)}. {_where(budget)}"

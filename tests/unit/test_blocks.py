@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.alerts.facts import AlertFacts, ModeFacts, MoverFacts, SavingFacts, SpendFacts
-from bot.budgets.budget import Level
+from bot.budgets.budget import LIMITS, Level
 from bot.budgets.decide import Reason, Status
 from bot.fallback.modes import Mode
 from bot.fallback.service import ModeState
@@ -243,7 +243,7 @@ def test_lines_are_packed_into_sections_without_cutting_any(lines: list[str]) ->
 
 # ---- alerts
 
-LEVELS_AND_STATUSES = [(level, status) for level in Level for status in Status if status is not Status.WATCHED]
+LEVELS_AND_STATUSES = [(level, status) for level in LIMITS for status in Status if status is not Status.WATCHED]
 named_spends = st.builds(
     with_spend,
     spent_usd=st.decimals(-100, 10**9, places=2),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import ORGANIZATION, Budget, Level
+from bot.budgets.budget import LIMITS, ORGANIZATION, Budget, Level
 from bot.budgets.decide import Incident, Reason, Status, Step, decide
 from bot.budgets.period import PeriodKind
 
@@ -142,7 +142,7 @@ def test_while_a_limit_is_crossed_an_alert_that_was_posted_stands_open_and_else_
 ) -> None:
     posts, incidents = play_edited(course)
     budget, spent = course[-1]
-    crossed = [level for level in Level if _is_crossed(budget.limit(level), spent)]
+    crossed = [level for level in LIMITS if _is_crossed(budget.limit(level), spent)]
     posted = {(post.level, post.limit_usd) for post in posts}
     standing = [incident for incident in incidents if incident.status is Status.OPEN]
     assert [incident.level for incident in standing] == crossed[-1:]

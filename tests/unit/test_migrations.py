@@ -70,7 +70,8 @@ def test_opening_again_changes_nothing_and_keeps_what_is_there(database_url: str
 def test_an_older_database_learns_when_its_cost_report_was_read(
     database_url: str, error: str | None, read_at: datetime
 ) -> None:
-    engine = open_database(database_url)
+    engine = connect(database_url)
+    migrate(engine, "0003")
     tried_at = NOW - timedelta(hours=1)
     data = DataState(as_of=NOW, source="admin", polled_at=NOW, billed_error=error, billed_at=tried_at)
     day = date(2026, 11, 17)
@@ -80,7 +81,6 @@ def test_an_older_database_learns_when_its_cost_report_was_read(
     del as_before["billed_read_at"]
     with engine.begin() as connection:
         connection.execute(update(state).where(state.c.key == DATA_STATE_KEY).values(value=as_before))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
     migrate(engine)
     assert UsageStore(engine).data_state() == replace(data, billed_read_at=read_at)
     engine.dispose()

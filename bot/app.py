@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import aiohttp
 import httpx
@@ -14,10 +15,15 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.alerts.addressee import Addressee
+from bot.alerts.delivery_watch import DeliveryWatch
+from bot.alerts.life_watch import LifeWatch
 from bot.alerts.outbox import Delivery, Outbox
 from bot.alerts.outside import Destination, OutsideOutbox
+from bot.alerts.rules import AlertRules
 from bot.alerts.slack import SlackDestination
+from bot.budgets.forecast_watch import ForecastWatch
 from bot.budgets.review import BudgetReview
+from bot.budgets.rules import ForecastRules
 from bot.clock import Clock
 from bot.doctor.check import Check
 from bot.doctor.examination import examine
@@ -32,11 +38,12 @@ from bot.pricing.card import load_rate_card
 from bot.services import Services
 from bot.settings import Settings
 from bot.slack_connection import Workspace
-from bot.store.alerts import AlertStore
+from bot.store.alerts import SLACK, AlertStore
 from bot.store.engine import open_database
 from bot.store.estimates import EstimateStore
 from bot.store.lease import Lease, lease_for
 from bot.store.modes import ModeStore
+from bot.store.remembered import RememberedStore
 from bot.store.usage import UsageStore
 from bot.usage.poll import Poller, PollOutcome, build_poller
 from bot.usage.remembered_limits import RememberedLimits
@@ -64,6 +71,13 @@ class Cycle:
     delivery: Delivery | None
 
 
+class Watch(Protocol):
+    """Looks for something beside crossed limits that people are to hear of, after every poll."""
+
+    def look(self, now: datetime, mode: str) -> None:
+        """Record what is to be told. `mode`: the fallback mode in force."""
+
+
 @dataclass(slots=True)
 class Bot:
     """The running parts. Built by `bot_from`, which also closes them."""
@@ -77,6 +91,9 @@ class Bot:
     slack: AsyncApp
     in_flight: InFlight
     workspace: Workspace
+    watches: Sequence[Watch]
+    life: LifeWatch
+    delivery_watch: DeliveryWatch
     _warned_of_other_copy: bool = False
 
     def leads(self) -> bool:
@@ -98,19 +115,28 @@ class Bot:
         now = self.services.clock()
         poll = await self.poller.poll(self.services.review.needed_since(now))
         await asyncio.to_thread(self._decide)
-        self.outside.begin()
-        return Cycle(poll, await self.outbox.deliver())
+        return Cycle(poll, await self._deliver())
 
     async def deliver(self) -> Delivery | None:
         """Deliver what is due, if this copy leads: to Slack, while the other destinations are only begun with."""
         if not await asyncio.to_thread(self.leads):
             return None
+        return await self._deliver()
+
+    async def _deliver(self) -> Delivery:
+        await asyncio.to_thread(self.life.look)
         self.outside.begin()
-        return await self.outbox.deliver()
+        delivery = await self.outbox.deliver()
+        await asyncio.to_thread(self.delivery_watch.look)
+        self.outside.begin()
+        return delivery
 
     def _decide(self) -> None:
         mode = self.services.fallback.state().mode.name
-        self.services.review.decide(self.services.clock(), mode)
+        now = self.services.clock()
+        self.services.review.decide(now, mode)
+        for watch in self.watches:
+            watch.look(now, mode)
 
 
 def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWebClient:
@@ -155,7 +181,12 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         card = load_rate_card()
         modes = modes_from_chain(settings.fallback_chain, settings.modes)
         wanted = {addressee.name: addressee.levels for addressee in settings.destinations}
-        usage, alerts, mode_store = UsageStore(engine), AlertStore(engine, wanted), ModeStore(engine)
+        rules = AlertRules()
+        usage, alerts, mode_store = (
+            UsageStore(engine),
+            AlertStore(engine, wanted, rules.channel_levels),
+            ModeStore(engine),
+        )
         for name, count in (await asyncio.to_thread(alerts.outside.stranded)).items():
             log.warning("%d alert(s) wait for a destination named %s, which is not configured any more", count, name)
 
@@ -181,11 +212,33 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         handlers.register(slack, services, in_flight)
         workspace = Workspace()
         render = renderer(str(settings.fallback_file), workspace)
-        outbox = Outbox(alerts, SlackDestination(client, settings.channel), render, clock)
+        outbox = Outbox(alerts.notices, SlackDestination(client, settings.channel), render, clock)
         outside = OutsideOutbox(alerts.outside, _destinations(settings.destinations), letter, clock, in_flight)
         stack.push_async_callback(outside.close)
         poller = build_poller(settings, http, usage, clock, most_waiting=most_waiting)
-        yield Bot(settings, services, poller, outbox, outside, lease, slack, in_flight, workspace)
+
+        def refusing() -> frozenset[str]:
+            return frozenset({*outside.refusing, *([] if outbox.refused is None else [SLACK])})
+
+        life = LifeWatch(alerts.life, rules, clock)
+        delivery_watch = DeliveryWatch(alerts, refusing, lambda: services.fallback.state().mode.name, clock)
+        watches: list[Watch] = [
+            ForecastWatch(services.review, usage, alerts, RememberedStore(engine), card, ForecastRules()),
+        ]
+        yield Bot(
+            settings=settings,
+            services=services,
+            poller=poller,
+            outbox=outbox,
+            outside=outside,
+            lease=lease,
+            slack=slack,
+            in_flight=in_flight,
+            workspace=workspace,
+            watches=watches,
+            life=life,
+            delivery_watch=delivery_watch,
+        )
 
 
 def _destinations(addressees: Sequence[Addressee]) -> list[Destination]:

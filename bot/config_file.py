@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from bot.alerts.addressee import Addressee
+from bot.alerts.addressee import ALL_BUT_ROUTINE, Addressee
 from bot.budgets.budget import ORGANIZATION, Budget, Level, Scope, parse_scope
 from bot.budgets.period import PeriodKind
 from bot.fallback.modes import NORMAL
@@ -84,7 +84,7 @@ class DestinationTable(_Table):
 
     url: SecretStr | None = None
     url_file: str | None = None
-    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = tuple(Level)
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = tuple(ALL_BUT_ROUTINE)
     name: str | None = Field(default=None, min_length=1, max_length=60)
 
     @field_validator("name")

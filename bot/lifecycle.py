@@ -87,7 +87,7 @@ class Lifecycle:
             found.append(f"The usage data is stale, as of {data.as_of.isoformat()}.")
         if data.error:
             found.append(data.error)
-        waiting = services.alerts.last_error()
+        waiting = services.alerts.notices.last_error()
         if waiting:
             found.append(waiting)
         for outside in services.alerts.outside.waiting():

@@ -15,7 +15,7 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.alerts.refusals import CREDENTIALS, answer_of, remedy
-from bot.store.alerts import Address
+from bot.store.notices import Address
 
 log = logging.getLogger(__name__)
 

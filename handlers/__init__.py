@@ -4,12 +4,13 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.in_flight import InFlight
 from bot.services import Services
-from handlers import actions, commands, errors, estimate
+from handlers import actions, alerts, commands, errors, estimate
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Add every listener to the app; what they do is counted by `in_flight`."""
     commands.register(app, services, in_flight)
     actions.register(app, services, in_flight)
+    alerts.register(app, services, in_flight)
     estimate.register(app, services, in_flight)
     errors.register(app)

@@ -66,7 +66,7 @@ def _status_now(services: Services) -> Message:
         services.review.spend(now),
         services.usage.data_state(),
         services.fallback.state(),
-        services.alerts.last_error(),
+        services.alerts.notices.last_error(),
         now,
         services.poll_seconds,
         services.alerts.outside.waiting(),

@@ -1,25 +1,73 @@
-"""From a notice in the outbox to the message that is sent: which renderer it is, and the link to the other level."""
+"""From a notice in the outbox to the message that is sent: which renderer it is, and what only delivery knows."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
-from bot.alerts.facts import AlertFacts, TestFacts
+from bot.alerts.facts import AlertFacts, DeliveryFacts, ForecastFacts, IncidentFacts, LifeFacts, TestFacts
+from bot.clock import MINUTE
 from bot.message import Message
 from bot.slack_connection import Workspace
-from bot.store.alerts import Notice
+from bot.store.notices import Notice
 from handlers.blocks.alert import alert_message
+from handlers.blocks.delivery import delivery_message
+from handlers.blocks.elements import context, moment, section
 from handlers.blocks.fallback import announcement
+from handlers.blocks.forecast_alert import forecast_alert_message
+from handlers.blocks.life import life_message, step_message, with_life
 from handlers.blocks.synthetic_alert import message_of_test
 
+LATE = timedelta(minutes=10)
 
-def renderer(path: str, workspace: Workspace) -> Callable[[Notice], Message]:
+
+def renderer(path: str, workspace: Workspace) -> Callable[[Notice, datetime], Message]:
     """`path`: the env file of the fallback mode."""
 
-    def render(notice: Notice) -> Message:
-        if isinstance(notice.facts, AlertFacts):
+    def render(notice: Notice, now: datetime) -> Message:
+        facts = notice.facts
+        if isinstance(facts, IncidentFacts):
             link = None if notice.related is None else workspace.permalink(notice.related)
-            return alert_message(notice.facts, link)
-        if isinstance(notice.facts, TestFacts):
-            return message_of_test(notice.facts)
-        return announcement(notice.facts, path, notice.written_at, notice.write_error)
+            message = _of_incident(notice, facts, link)
+        elif isinstance(facts, LifeFacts):
+            message = life_message(facts, headline(facts.about))
+        elif isinstance(facts, TestFacts):
+            message = message_of_test(facts)
+        else:
+            message = announcement(facts, path, notice.written_at, notice.write_error)
+        late = None if notice.action == "update" else late_line(notice.created_at, now)
+        return message if late is None else Message(f"{message.text}\n{late}", [*message.blocks, context(late)])
 
     return render
+
+
+def incident_message(facts: IncidentFacts, link: str | None = None) -> Message:
+    """An incident at one step, without its life. `link`: the message of the budget's other limit."""
+    if isinstance(facts, AlertFacts):
+        return alert_message(facts, link)
+    if isinstance(facts, ForecastFacts):
+        return forecast_alert_message(facts)
+    if isinstance(facts, DeliveryFacts):
+        return delivery_message(facts)
+    raise TypeError(f"nothing draws {type(facts).__name__}")
+
+
+def headline(facts: IncidentFacts) -> str:
+    """What the incident's message says first."""
+    return incident_message(facts).text.partition("\n")[0]
+
+
+def late_line(decided_at: datetime, now: datetime) -> str | None:
+    """What arrives more than ten minutes after it was decided says so."""
+    delay = now - decided_at
+    if delay <= LATE:
+        return None
+    return f"Late by {delay // MINUTE} minutes: this is how it stood at {moment(decided_at)}."
+
+
+def _of_incident(notice: Notice, facts: IncidentFacts, link: str | None) -> Message:
+    if notice.action == "reply":
+        if isinstance(facts, AlertFacts):
+            return step_message(facts)
+        text = headline(facts)
+        return Message(text, [section(text)])
+    message = incident_message(facts, link)
+    return message if notice.alert_id is None else with_life(message, notice.alert_id, facts.status, notice.life)

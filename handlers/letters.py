@@ -1,29 +1,36 @@
-"""An incident as a letter: the alert's text without Slack's markup, its first line the title."""
+"""An incident as a letter: the message's text without Slack's markup, its first line the title."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from bot.alerts.facts import AlertFacts
+from bot.alerts.facts import AlertFacts, IncidentFacts, TestFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
-from bot.message import Letter
-from handlers.blocks.alert import alert_message
-from handlers.blocks.elements import moment
+from bot.message import Letter, Tone
 from handlers.blocks.plain_text import plain_text
-
-LATE = timedelta(minutes=10)
+from handlers.blocks.synthetic_alert import message_of_test
+from handlers.deliveries import incident_message, late_line
 
 TOLD_ONCE = "If this limit is crossed again in the same period, only Slack shows it."
 
+ALARMING = frozenset({Level.HARD, Level.SPIKE, Level.STALE, Level.DELIVERY})
 
-def letter(facts: AlertFacts, now: datetime) -> Letter:
+
+def letter(facts: IncidentFacts | TestFacts, decided_at: datetime, now: datetime) -> Letter:
     """The letter as it is sent at `now`; one that was decided more than ten minutes before says so."""
-    title, _, body = plain_text(alert_message(facts, None).text).partition("\n")
+    message = message_of_test(facts) if isinstance(facts, TestFacts) else incident_message(facts)
+    title, _, body = plain_text(message.text).partition("\n")
     lines = [body]
-    resolved = facts.status is Status.RESOLVED
-    if resolved:
+    if isinstance(facts, AlertFacts) and facts.status is Status.RESOLVED:
         lines.append(TOLD_ONCE)
-    delay = now - facts.decided_at
-    if delay > LATE:
-        late = f"Late by {delay // timedelta(minutes=1)} minutes: this is how it stood at {moment(facts.decided_at)}."
+    late = late_line(decided_at, now)
+    if late is not None:
         lines.insert(0, late)
-    return Letter(title, "\n".join(lines), "resolved" if resolved else "hard" if facts.level is Level.HARD else "soft")
+    return Letter(title, "\n".join(lines), _tone(facts))
+
+
+def _tone(facts: IncidentFacts | TestFacts) -> Tone:
+    if isinstance(facts, TestFacts):
+        return "soft"
+    if facts.status is Status.RESOLVED:
+        return "resolved"
+    return "hard" if facts.level in ALARMING else "soft"

@@ -25,12 +25,12 @@ async def send_test_alert(services: Services, user: str) -> Message:
 
 
 def _enqueued(services: Services, user: str) -> str:
-    before = services.alerts.undelivered()
+    before = services.alerts.notices.undelivered()
     facts = TestFacts(by=user, requested_at=services.clock())
     services.alerts.enqueue_test(facts)
     text = f"Test alert {code(facts.incident)} is on its way to the alert channel: it is there within seconds."
     if not before:
         return text
-    error = services.alerts.last_error()
+    error = services.alerts.notices.last_error()
     why = "" if error is None else f" The first of them waits, because: {sentence(error)}"
     return f"{text[:-1]}, once the {before} message(s) before it are delivered.{why}"

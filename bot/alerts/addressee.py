@@ -6,6 +6,9 @@ from pydantic import SecretStr
 
 from bot.budgets.budget import Level
 
+ALL_BUT_ROUTINE = frozenset(Level) - {Level.PERIOD}
+"""What a destination is told where nothing else is configured: that a period has begun alarms nobody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Addressee:
@@ -13,4 +16,4 @@ class Addressee:
 
     name: str
     url: SecretStr
-    levels: frozenset[Level] = frozenset(Level)
+    levels: frozenset[Level] = ALL_BUT_ROUTINE

@@ -37,6 +37,9 @@ _TYPES: dict[Tone, NotifyType] = {
     "resolved": NotifyType.SUCCESS,
 }
 
+FOR_GOOD = (401, 403, 404, 410)
+"""HTTP answers that do not change by themselves: a token that was revoked, a webhook that is gone."""
+
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 _NO_CONNECTION = re.compile(r"connection error", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9]{1,19})://", re.IGNORECASE)
@@ -89,8 +92,9 @@ class AppriseDestination:
             title=letter.title, body=letter.body, notify_type=_TYPES[letter.tone], body_format=NotifyFormat.TEXT
         )
         error = None if result.status is AppriseResultStatus.SUCCESS else _reason(result, some=marks != reached)
+        for_good = error is not None and any(f"status {status}" in error for status in FOR_GOOD)
         result.close()
-        return Told(error, frozenset(marks))
+        return Told(error, frozenset(marks), for_good)
 
 
 def _in_thread(work: Callable[[], Told]) -> Future[Told]:

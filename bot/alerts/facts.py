@@ -1,14 +1,17 @@
 """What a notice says: the figures of the moment of decision, kept in the outbox until they are delivered."""
 
 from abc import ABC, abstractmethod
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from bot.alerts.life_steps import LifeStep
 from bot.budgets.budget import Level
-from bot.budgets.decide import Reason, Status
+from bot.budgets.decide import Reason, Status, Step
+
+MINUTE_KEY = "%Y-%m-%dT%H:%MZ"
 
 
 class _Facts(BaseModel):
@@ -81,9 +84,22 @@ class IncidentFacts(_Facts, ABC):
     def period(self) -> str: ...
 
     @property
+    def ends_at(self) -> datetime | None:
+        """When the budget's period ends that it belongs to; None where it is about no budget."""
+        return None
+
+    @property
     def incident(self) -> str:
         """The visible id of the incident: whoever sees it twice knows that it is one and the same."""
         return f"{self.subject}/{self.period}/{self.level}/{self.limit_usd:f}"
+
+
+Told = TypeVar("Told", bound=IncidentFacts)
+
+
+def restated(facts: Told, step: Step, *, mode: str, now: datetime) -> Told:
+    """The same figures at a further step."""
+    return facts.model_copy(update={"status": step.status, "reason": step.reason, "mode": mode, "decided_at": now})
 
 
 class AlertFacts(IncidentFacts):
@@ -99,6 +115,79 @@ class AlertFacts(IncidentFacts):
     @property
     def period(self) -> str:
         return self.spend.period
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.spend.ends_at
+
+
+class ForecastFacts(IncidentFacts):
+    """A period that is expected to end above a limit, USD. `crossed_at`: when the limit is reached, as expected."""
+
+    kind: Literal["forecast"] = "forecast"
+    spend: SpendFacts
+    low_usd: Decimal
+    expected_usd: Decimal
+    high_usd: Decimal
+    crossed_at: datetime | None
+    crossed_earliest_at: datetime | None
+
+    @property
+    def subject(self) -> str:
+        return self.spend.budget
+
+    @property
+    def period(self) -> str:
+        return self.spend.period
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.spend.ends_at
+
+
+class DeliveryFacts(IncidentFacts):
+    """A destination that takes nothing. `since`: when the oldest was decided that waits; `error`: one sentence.
+
+    `count` waits at the decision. Once it takes alerts again, that is 0 and there is no error.
+    """
+
+    kind: Literal["delivery"] = "delivery"
+    destination: str
+    since: datetime
+    error: str
+    count: int
+
+    @property
+    def subject(self) -> str:
+        return self.destination
+
+    @property
+    def period(self) -> str:
+        return self.since.astimezone(UTC).strftime(MINUTE_KEY)
+
+
+def since_of(period: str) -> datetime:
+    """The moment that a period names which is none of a budget's."""
+    return datetime.strptime(period, MINUTE_KEY).replace(tzinfo=UTC)
+
+
+Incident = AlertFacts | DeliveryFacts | ForecastFacts
+"""Every kind of incident: what is stored is read back as one of these."""
+
+
+class LifeFacts(_Facts):
+    """A step that a person or time has caused. `about`: what the alert's message says. `since`: when it was opened.
+
+    `by`: a Slack user id, or the bot. `until`: the end of a snooze.
+    """
+
+    kind: Literal["life"] = "life"
+    step: LifeStep
+    by: str
+    at: datetime
+    until: datetime | None
+    since: datetime
+    about: Annotated[Incident, Field(discriminator="kind")]
 
 
 class ModeFacts(_Facts):
@@ -128,6 +217,7 @@ class TestFacts(_Facts):
         return f"test/{self.requested_at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-NoticeFacts = AlertFacts | ModeFacts | TestFacts
-Facts = Annotated[NoticeFacts, Field(discriminator="kind")]
-FACTS: TypeAdapter[NoticeFacts] = TypeAdapter(Facts)
+NoticeFacts = IncidentFacts | LifeFacts | ModeFacts | TestFacts
+FACTS: TypeAdapter[NoticeFacts] = TypeAdapter(
+    Annotated[Incident | LifeFacts | ModeFacts | TestFacts, Field(discriminator="kind")]
+)

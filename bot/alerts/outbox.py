@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.alerts.facts import AlertFacts, TestFacts
+from bot.alerts.facts import IncidentFacts, LifeFacts, TestFacts
 from bot.alerts.slack import Delivered, NotEditable, Outcome, SlackDestination
 from bot.budgets.decide import Status
 from bot.clock import Clock
 from bot.message import Message
-from bot.store.alerts import AlertStore, Notice, UnreadableNoticeError
+from bot.store.notices import Notice, NoticeStore, UnreadableNoticeError
 
 log = logging.getLogger(__name__)
 
-Render = Callable[[Notice], Message]
+Render = Callable[[Notice, datetime], Message]
+"""The message of a notice as it is sent at this moment."""
 
 FIRST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(minutes=5)
@@ -41,8 +42,8 @@ class _TakenError(Exception):
 class Outbox:
     """Only one run at a time, so that no notice is sent by two of them.
 
-    An edit of a message that is gone or closed is told anew: as a new post where the limit stands crossed again, so
-    that somebody sees it; otherwise as an answer below the closed message, or not at all where nobody sees that either.
+    An edit of a message that is gone or closed becomes a new post where the incident stands open, so that somebody sees
+    it. Otherwise the reply in its thread tells enough, or nobody sees that either.
 
     What fails because of Slack or its channel ends the run, since nothing else would get through. A notice that is
     refused by itself, or cannot be read or drawn by this version, holds up only what is told of the same incident
@@ -52,7 +53,7 @@ class Outbox:
     is what follows the remedy.
     """
 
-    def __init__(self, store: AlertStore, destination: SlackDestination, render: Render, clock: Clock) -> None:
+    def __init__(self, store: NoticeStore, destination: SlackDestination, render: Render, clock: Clock) -> None:
         self._store = store
         self._destination = destination
         self._render = render
@@ -60,6 +61,8 @@ class Outbox:
         self._one_run = asyncio.Lock()
         self._all_wait_until: datetime | None = None
         self._not_before: dict[int, datetime] = {}
+        self.refused: str | None = None
+        """Why Slack takes nothing until somebody does something about it; None where it may take the next notice."""
 
     async def deliver(self) -> Delivery:
         """Send everything due, oldest first, until a failure that concerns all."""
@@ -108,17 +111,19 @@ class Outbox:
 
     async def _send(self, notice: Notice) -> timedelta | None:
         """None when the notice is done with, otherwise how long to wait."""
-        if notice.action == "update" and notice.address is None:
-            await asyncio.to_thread(self._store.give_up, notice.id, "there is no message to edit")
+        if notice.action != "post" and notice.address is None:
+            await asyncio.to_thread(self._store.give_up, notice.id, "there is no message to edit or to answer")
             return None
         try:
-            message = self._render(notice)
+            message = self._render(notice, self._clock())
         except Exception as error:  # noqa: BLE001  # whatever a fault in drawing one raises, the others get out
             why = f"it cannot be drawn by this version of the bot ({type(error).__name__})"
             return await self._hold(notice.id, why, outcome_unknown=notice.outcome_unknown)
         if not await asyncio.to_thread(self._store.start_attempt, notice, self._clock()):
             raise _TakenError
         outcome = await self._call(notice, message)
+        if isinstance(outcome, Delivered | _Answered):
+            self.refused = None
         if isinstance(outcome, _Answered):
             await asyncio.to_thread(self._store.finish, notice.id, self._clock(), None)
             return None
@@ -129,6 +134,8 @@ class Outbox:
             log.warning("notice %d is not told: %s", notice.id, outcome.sentence)
             await asyncio.to_thread(self._store.give_up, notice.id, outcome.sentence)
             return None
+        if outcome.for_good:
+            self.refused = outcome.sentence
         wait = min(outcome.retry_after or FIRST_WAIT * 2 ** min(notice.attempts, 20), LONGEST_WAIT)
         log.error("notice %d waits %d s: %s", notice.id, wait.total_seconds(), outcome.sentence)
         now = self._clock()
@@ -149,16 +156,15 @@ class Outbox:
     async def _call(self, notice: Notice, message: Message) -> "Outcome | _Answered":
         if notice.action == "post" or notice.address is None:
             return await self._post(notice, message)
+        if notice.action != "update":
+            return await self._answer(notice, message)
         outcome = await self._destination.update(notice.address, message)
         if not isinstance(outcome, NotEditable):
             return outcome
-        if isinstance(notice.facts, AlertFacts) and notice.facts.status is Status.OPEN:
+        if isinstance(notice.facts, IncidentFacts) and notice.facts.status is Status.OPEN:
             log.warning("notice %d is posted anew: %s", notice.id, outcome.sentence)
             return await self._post(notice, message)
-        if outcome.gone:
-            return outcome
-        answered = await self._destination.post(message, _identity(notice), thread=notice.address)
-        return _Answered() if isinstance(answered, Delivered) else answered
+        return outcome
 
     async def _post(self, notice: Notice, message: Message) -> Outcome:
         identity = _identity(notice)
@@ -168,6 +174,19 @@ class Outbox:
                 return Delivered(found)
         return await self._destination.post(message, identity)
 
+    async def _answer(self, notice: Notice, message: Message) -> "Outcome | _Answered":
+        """Below the message, which stays what the notice tells of."""
+        identity, thread = _identity(notice), notice.address
+        found = None
+        if notice.outcome_unknown:
+            found = await self._destination.find(identity, notice.created_at, thread)
+        if found is None:
+            broadcast = notice.action == "broadcast"
+            answered = await self._destination.post(message, identity, thread=thread, broadcast=broadcast)
+            if not isinstance(answered, Delivered):
+                return answered
+        return _Answered()
+
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
@@ -176,5 +195,8 @@ class _Answered:
 
 def _identity(notice: Notice) -> dict[str, str]:
     facts = notice.facts
-    what = facts.incident if isinstance(facts, AlertFacts | TestFacts) else f"mode/{facts.mode}"
+    if isinstance(facts, LifeFacts):
+        what = facts.about.incident
+    else:
+        what = facts.incident if isinstance(facts, IncidentFacts | TestFacts) else f"mode/{facts.mode}"
     return {"what": what, "notice": str(notice.id), "created_at": notice.created_at.isoformat()}

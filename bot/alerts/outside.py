@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.alerts.facts import AlertFacts
+from bot.alerts.facts import IncidentFacts, TestFacts
 from bot.alerts.outbox import FIRST_WAIT, LONGEST_WAIT
 from bot.clock import Clock
 from bot.in_flight import InFlight
@@ -18,16 +18,20 @@ from bot.store.outside import OutsideNotice, OutsideStore
 
 log = logging.getLogger(__name__)
 
-RenderLetter = Callable[[AlertFacts, datetime], Letter]
-"""The letter about an incident, as it is sent at this moment."""
+RenderLetter = Callable[[IncidentFacts | TestFacts, datetime, datetime], Letter]
+"""The letter about an incident, decided at the first moment, as it is sent at the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What became of a letter. `error`: a clause on why not everybody has it. `reached`: marks of those who have."""
+    """What became of a letter. `error`: a clause on why not everybody has it. `reached`: marks of those who have.
+
+    `for_good`: nothing will be taken until somebody does something about it.
+    """
 
     error: str | None
     reached: frozenset[str] = frozenset()
+    for_good: bool = False
 
 
 class Destination(Protocol):
@@ -61,6 +65,8 @@ class OutsideOutbox:
         self._in_flight = in_flight
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._not_before: dict[int, datetime] = {}
+        self.refusing: set[str] = set()
+        """The destinations that take nothing until somebody does something about it."""
 
     def begin(self) -> None:
         """Start what is due, and return at once. A destination that is still at work goes on with that."""
@@ -96,20 +102,23 @@ class OutsideOutbox:
                 log.error("%s: the database fails (%s)", destination.name, type(error).__name__)
 
     async def _deliver(self, destination: Destination) -> None:
-        held: set[int] = set()
+        held: set[int | None] = set()
         for notice in await asyncio.to_thread(self._store.pending, destination.name):
             not_before = self._not_before.get(notice.id)
             early = not_before is not None and self._clock() < not_before
             if notice.alert_id in held or early or not await self._tell(destination, notice):
-                held.add(notice.alert_id)
+                held.update({notice.alert_id} - {None})
 
     async def _tell(self, destination: Destination, notice: OutsideNotice) -> bool:
         now = self._clock()
         if not await asyncio.to_thread(self._store.start_attempt, notice, now):
             log.warning("%s: another copy of the bot delivers letter %d", destination.name, notice.id)
             return False
-        told = await destination.tell(self._render(notice.facts, now), notice.reached)
+        told = await destination.tell(self._render(notice.facts, notice.created_at, now), notice.reached)
+        if told.for_good:
+            self.refusing.add(destination.name)
         if told.error is None:
+            self.refusing.discard(destination.name)
             await asyncio.to_thread(self._store.finish, notice.id, self._clock())
             self._not_before.pop(notice.id, None)
             return True

@@ -14,7 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.alerts.refusals import CREDENTIALS, answer_of, remedy
 from bot.message import Block, Message
-from bot.store.alerts import Address
+from bot.store.notices import Address
 
 log = logging.getLogger(__name__)
 
@@ -58,30 +58,32 @@ UNREACHABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Slack has the message."""
+    """Slack has the message. `in_thread`: below another one."""
 
     address: Address
+    in_thread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     """`retry_after`: what Slack asked for. `outcome_unknown`: the message may stand in the channel all the same.
 
-    `alone`: Slack refuses this one message and may take others; otherwise none would get through now.
+    `alone`: Slack refuses this one message and may take others; otherwise none would get through now. `for_good`:
+    nothing will, until somebody does something about it.
     """
 
     sentence: str
     retry_after: timedelta | None = None
     outcome_unknown: bool = False
     alone: bool = False
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NotEditable:
-    """The message cannot be edited or answered, now or later. `gone`: nobody sees it in the channel either."""
+    """The message cannot be edited or answered, now or later."""
 
     sentence: str
-    gone: bool = True
 
 
 Outcome = Delivered | Failed | NotEditable
@@ -94,10 +96,18 @@ class SlackDestination:
         self._client = client
         self._channel = channel
 
-    async def post(self, message: Message, identity: Mapping[str, str], thread: Address | None = None) -> Outcome:
+    async def post(
+        self,
+        message: Message,
+        identity: Mapping[str, str],
+        thread: Address | None = None,
+        *,
+        broadcast: bool = False,
+    ) -> Outcome:
         """Post; `identity` goes along as metadata, by which `find` recognises the message.
 
-        `thread`: the message to answer instead. Only an answer can come out as `NotEditable`.
+        `thread`: the message to answer instead; `broadcast`: the channel shows the answer too. Only an answer can come
+        out as `NotEditable`.
         """
         channel = self._channel if thread is None else thread.channel
 
@@ -108,13 +118,18 @@ class SlackDestination:
                 blocks=draft.blocks,
                 metadata=draft.metadata,
                 thread_ts=None if thread is None else thread.ts,
+                reply_broadcast=True if broadcast else None,
                 unfurl_links=False,
                 unfurl_media=False,
             )
 
         metadata = {"event_type": METADATA_EVENT, "event_payload": dict(identity)}
         draft = _Draft(message.text, message.blocks, metadata)
-        return await self._attempt(call, draft, channel, frozenset() if thread is None else NOT_ANSWERABLE)
+        outcome = await self._attempt(call, draft, channel, frozenset() if thread is None else NOT_ANSWERABLE)
+        if thread is not None and isinstance(outcome, Delivered) and not outcome.in_thread:
+            await self._take_back(outcome.address)
+            return NotEditable("The message was deleted in Slack.")
+        return outcome
 
     async def update(self, address: Address, message: Message) -> Outcome:
         """Edit a message of our own."""
@@ -127,30 +142,48 @@ class SlackDestination:
         draft = _Draft(message.text, message.blocks, None)
         return await self._attempt(call, draft, address.channel, NOT_EDITABLE)
 
-    async def find(self, identity: Mapping[str, str], since: datetime) -> Address | None:
-        """The message posted with `identity`, where the optional history scope lets the bot read; otherwise None."""
+    async def find(self, identity: Mapping[str, str], since: datetime, thread: Address | None = None) -> Address | None:
+        """The message posted with `identity`, where the optional history scope lets the bot read; otherwise None.
+
+        `thread`: the message below which it was posted.
+        """
+        channel = self._channel if thread is None else thread.channel
+        wanted = {"event_type": METADATA_EVENT, "event_payload": dict(identity)}
         cursor = ""
         for _ in range(HISTORY_PAGES):
             try:
                 async with asyncio.timeout(self._client.timeout):
-                    answer = await self._client.conversations_history(
-                        channel=self._channel,
-                        # Slack's clock and ours may differ.
-                        oldest=str((since - timedelta(hours=1)).timestamp()),
-                        include_all_metadata=True,
-                        limit=HISTORY_PAGE,
-                        cursor=cursor or None,
-                    )
+                    answer = await self._page(channel, thread, since, cursor)
             except UNREACHABLE:
                 return None
             for message in answer.get("messages") or []:
-                metadata = message.get("metadata") or {}
-                if metadata.get("event_type") == METADATA_EVENT and metadata.get("event_payload") == dict(identity):
-                    return Address(self._channel, str(message["ts"]))
+                if (message.get("metadata") or {}).items() >= wanted.items():
+                    return Address(channel, str(message["ts"]))
             cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
             if not cursor:
                 break
         return None
+
+    async def _page(self, channel: str, thread: Address | None, since: datetime, cursor: str) -> Any:
+        # Slack's clock and ours may differ.
+        oldest = str((since - timedelta(hours=1)).timestamp())
+        asked: dict[str, Any] = {
+            "oldest": oldest,
+            "include_all_metadata": True,
+            "limit": HISTORY_PAGE,
+            "cursor": cursor or None,
+        }
+        if thread is None:
+            return await self._client.conversations_history(channel=channel, **asked)
+        return await self._client.conversations_replies(channel=channel, ts=thread.ts, **asked)
+
+    async def _take_back(self, address: Address) -> None:
+        """Slack puts the answer to a deleted message into the channel itself, where nobody knows what it is about."""
+        try:
+            async with asyncio.timeout(self._client.timeout):
+                await self._client.chat_delete(channel=address.channel, ts=address.ts)
+        except UNREACHABLE as error:
+            log.warning("an answer to a deleted message stands in the channel: %s", type(error).__name__)
 
     async def _attempt(
         self, call: "_Call", draft: "_Draft", channel: str, impossible: AbstractSet[str] = frozenset()
@@ -163,8 +196,9 @@ class SlackDestination:
             return outcome
         elsewhere = channel != self._channel
         if impossible and (outcome.code in impossible or (elsewhere and outcome.code in CHANNEL_REFUSED)):
-            return NotEditable(outcome.sentence, gone=elsewhere or outcome.code == "message_not_found")
-        return Failed(outcome.sentence, alone=not _concerns_all(outcome.code, elsewhere))
+            return NotEditable(outcome.sentence)
+        concerns_all = _concerns_all(outcome.code, elsewhere)
+        return Failed(outcome.sentence, alone=not concerns_all, for_good=concerns_all)
 
     async def _once(self, call: "_Call", draft: "_Draft", channel: str) -> "Outcome | _Refused":
         try:
@@ -178,7 +212,8 @@ class SlackDestination:
             return Failed(f"Slack cannot be reached ({type(error).__name__}).", outcome_unknown=not not_sent)
         if not answer.get("ts"):
             return Failed("Slack answers without saying where the message stands.", outcome_unknown=True)
-        return Delivered(Address(str(answer.get("channel") or channel), str(answer["ts"])))
+        in_thread = bool((answer.get("message") or {}).get("thread_ts"))
+        return Delivered(Address(str(answer.get("channel") or channel), str(answer["ts"])), in_thread)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,8 @@ def parse_scope(text: str) -> Scope:
 class Budget:
     """Limits are USD above zero without trailing zeros; at least one is set, and soft is below hard.
 
-    `origin` says where the budget is written down, for the answer to somebody who wants to change it.
+    `origin` says where the budget is written down, for the answer to somebody who wants to change it. `thresholds`: per
+    cents of its upper limit that are told on the way there, rising, below 100.
     """
 
     name: str
@@ -84,7 +85,16 @@ class Budget:
     soft_usd: Decimal | None
     hard_usd: Decimal | None
     origin: str
+    thresholds: tuple[int, ...] = ()
 
     def limit(self, level: Level) -> Decimal | None:
         """The limit of a level in USD, or None where the budget has none."""
         return self.soft_usd if level is Level.SOFT else self.hard_usd
+
+    def marks(self) -> dict[Decimal, int]:
+        """The thresholds in USD, rising, with their per cents; none that is a limit as well."""
+        upper = self.soft_usd if self.hard_usd is None else self.hard_usd
+        if upper is None:
+            return {}
+        marks = {(upper * percent / 100).normalize(): percent for percent in self.thresholds}
+        return {usd: percent for usd, percent in marks.items() if usd != self.soft_usd}

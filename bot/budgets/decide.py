@@ -10,6 +10,9 @@ from enum import StrEnum
 
 from bot.budgets.budget import LIMITS, Budget, Level
 
+OF_A_BUDGET = frozenset({Level.SOFT, Level.HARD, Level.THRESHOLD})
+"""What spend alone decides."""
+
 
 class Status(StrEnum):
     """Where an incident stands. `watched`: the limit is in force and was not seen crossed yet."""
@@ -19,6 +22,7 @@ class Status(StrEnum):
     SUPERSEDED = "superseded"
     RESOLVED = "resolved"
     WITHDRAWN = "withdrawn"
+    CLOSED = "closed"
 
 
 class Reason(StrEnum):
@@ -28,10 +32,18 @@ class Reason(StrEnum):
     CROSSED = "crossed"
     CROSSED_WITH_SOFT = "crossed together with the soft limit"
     PASSED_BY_HARD = "the hard limit is crossed too"
+    PASSED_BY_HIGHER = "more than the next mark is spent"
     CROSSED_AGAIN = "crossed again"
     FELL_BELOW = "fell back below the limit"
     FELL_BELOW_HARD = "fell back below the hard limit, still at or above the soft one"
     LIMIT_CHANGED = "the limit is not in force any more"
+    PERIOD_CLOSED = "the period is over and its figures are final"
+    EXPECTED = "the period is expected to end above the limit"
+    EXPECTED_AGAIN = "the period is expected to end above the limit again"
+    EXPECTED_HIGHER = "the period is expected to end above the next limit too"
+    EXPECTED_BELOW = "the period is expected to end below the limit"
+    REFUSES = "a destination takes nothing"
+    TAKES_AGAIN = "the destination takes alerts again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +76,31 @@ def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) ->
     limit is posted at most once: whoever crosses it again finds the first message reopened. A soft limit that was only
     told within a hard alert gets a message of its own as soon as that alert does not stand for it any more.
     """
-    incidents = [incident for incident in incidents if incident.status is not Status.WATCHED]
+    incidents = [i for i in incidents if i.level in OF_A_BUDGET and i.status is not Status.WATCHED]
     known = {(incident.level, incident.limit_usd): incident for incident in incidents}
     hard = _crossed(budget.hard_usd, spent_usd)
     soft = _crossed(budget.soft_usd, spent_usd)
-    steps = [_withdraw(incident) for incident in incidents if budget.limit(incident.level) != incident.limit_usd]
+    marks = budget.marks()
+    steps = [_withdraw(incident) for incident in incidents if not _in_force(budget, incident)]
     if budget.hard_usd is not None:
         soft_known = budget.soft_usd is not None and (Level.SOFT, budget.soft_usd) in known
         steps.append(_hard_step(budget.hard_usd, soft, hard, soft_known, known.get((Level.HARD, budget.hard_usd))))
     if budget.soft_usd is not None:
         steps.append(_soft_step(budget.soft_usd, soft, hard, known.get((Level.SOFT, budget.soft_usd))))
+    limits = [usd for usd in (budget.soft_usd, budget.hard_usd) if usd is not None]
+    highest = max((usd for usd in (*marks, *limits) if spent_usd >= usd), default=None)
+    steps += [_mark_step(mark, highest, known.get((Level.THRESHOLD, mark))) for mark in marks]
     return tuple(step for step in steps if step is not None)
 
 
 def withdrawn(incident: Incident) -> Step:
     """The end of an incident whose limit is not in force any more."""
     return Step(incident.level, incident.limit_usd, Status.WITHDRAWN, Reason.LIMIT_CHANGED)
+
+
+def closed(incident: Incident) -> Step:
+    """The end of an incident whose period is over and is reviewed no more."""
+    return Step(incident.level, incident.limit_usd, Status.CLOSED, Reason.PERIOD_CLOSED)
 
 
 def watch(budget: Budget, incidents: Sequence[Incident]) -> tuple[Step, ...]:
@@ -117,8 +138,30 @@ def _crossed(limit_usd: Decimal | None, spent_usd: Decimal) -> bool:
     return limit_usd is not None and spent_usd >= limit_usd
 
 
+def _in_force(budget: Budget, incident: Incident) -> bool:
+    if incident.level is Level.THRESHOLD:
+        return incident.limit_usd in budget.marks()
+    return budget.limit(incident.level) == incident.limit_usd
+
+
+def _mark_step(mark_usd: Decimal, highest: Decimal | None, incident: Incident | None) -> Step | None:
+    """`highest`: of everything that is crossed. Only that is told: what lies below it is passed on the way."""
+    status = None if incident is None else incident.status
+    if highest is not None and highest > mark_usd:
+        passed = Step(Level.THRESHOLD, mark_usd, Status.SUPERSEDED, Reason.PASSED_BY_HIGHER)
+        return None if status is Status.SUPERSEDED else passed
+    if highest == mark_usd:
+        if status is None:
+            return Step(Level.THRESHOLD, mark_usd, Status.OPEN, Reason.CROSSED, post=True)
+        # Spend that falls back to it tells nothing that was not told by the higher one.
+        return None if status is Status.OPEN else Step(Level.THRESHOLD, mark_usd, Status.OPEN, Reason.CROSSED_AGAIN)
+    if status is None or status in (Status.RESOLVED, Status.WITHDRAWN):
+        return None
+    return Step(Level.THRESHOLD, mark_usd, Status.RESOLVED, Reason.FELL_BELOW)
+
+
 def _withdraw(incident: Incident) -> Step | None:
-    if incident.status in (Status.WITHDRAWN, Status.RESOLVED):
+    if incident.status in (Status.WITHDRAWN, Status.RESOLVED, Status.CLOSED):
         return None
     return withdrawn(incident)
 

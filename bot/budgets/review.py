@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
-from bot.alerts.facts import AlertFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.alerts.facts import AlertFacts, MoverFacts, SavingFacts, SpendFacts, restated
 from bot.budgets.budget import Budget, ScopeKind
-from bot.budgets.decide import Incident, Step, as_watched, decide, watch, withdrawn
+from bot.budgets.decide import Incident, Step, as_watched, closed, decide, watch, withdrawn
 from bot.budgets.outlook import Recent, RecentUsage, Stretch, movers, pace, recent_window, saving
 from bot.budgets.period import Period, period_at, period_before, periods_since
 from bot.budgets.spend import price_usage, spend_of
@@ -80,8 +81,8 @@ class BudgetReview:
     def decide(self, now: datetime, mode: str) -> int:
         """Take and record the steps of every budget; returns how many. `mode`: the fallback mode in force.
 
-        A period that ended a short while ago is reviewed too, with the limits that were in force in it. For as long,
-        incidents of budgets that are not configured any more are withdrawn.
+        A period that ended a short while ago is reviewed too, with the limits that were in force in it. After that its
+        alerts are closed. Those of budgets that are not configured any more are withdrawn.
         """
         outlook = self._outlook(now)
         if outlook is None:
@@ -91,17 +92,28 @@ class BudgetReview:
             for budget in self.budgets
             for period in _reviewed(budget, now)
         )
-        return decided + self._withdraw_removed(mode, now)
+        return decided + self._end(mode, now)
 
-    def _withdraw_removed(self, mode: str, now: datetime) -> int:
-        """The message keeps the figures that it has, with their age: whose spend it told of is not configured now."""
-        told = self._alerts.told_without([budget.name for budget in self.budgets])
-        removed = [facts for facts in told if facts.spend.ends_at + STILL_REVIEWED > now]
-        for facts in removed:
-            step = withdrawn(Incident(facts.level, facts.limit_usd, facts.status))
-            spend = facts.spend
-            self._alerts.record(spend.budget, spend.period, [step], _facts_of(spend, mode, now), now)
-        return len(removed)
+    def _end(self, mode: str, now: datetime) -> int:
+        """Withdraw alerts of budgets that are not configured any more, and close those of periods that are over.
+
+        The message keeps the figures that it has, with their age.
+        """
+        budgets = {budget.name for budget in self.budgets}
+        ended = 0
+        for facts in self._alerts.standing():
+            if facts.ends_at is None:
+                continue
+            incident = Incident(facts.level, facts.limit_usd, facts.status)
+            if facts.ends_at + STILL_REVIEWED <= now:
+                step = closed(incident)
+            elif facts.subject not in budgets:
+                step = withdrawn(incident)
+            else:
+                continue
+            self._alerts.record(facts.subject, facts.period, [step], partial(restated, facts, mode=mode, now=now), now)
+            ended += 1
+        return ended
 
     def _decide(self, budget: Budget, period: Period, outlook: _Outlook, mode: str, now: datetime) -> int:
         incidents = self._alerts.incidents(budget.name, period.key)

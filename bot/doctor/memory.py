@@ -108,8 +108,8 @@ def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
     return Remembered(
         data=UsageStore(engine).data_state(),
         alive=_another_copy(engine),
-        waiting=alerts.undelivered(),
-        waits_because=alerts.last_error(),
+        waiting=alerts.notices.undelivered(),
+        waits_because=alerts.notices.last_error(),
         outside=tuple(alerts.outside.waiting()),
         mode=FallbackService(ModeStore(engine), EnvFile(settings.fallback_file), modes, clock).state(),
     )

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, insert, select, text, update
 
 from bot.alerts.facts import ModeFacts
 from bot.fallback.modes import NORMAL
-from bot.store.alerts import enqueue
+from bot.store.notices import enqueue
 from bot.store.schema import audit, mode_changes
 
 
@@ -37,7 +37,18 @@ class ModeStore:
         query = select(mode_changes).order_by(mode_changes.c.id.desc()).limit(1)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else ModeChange(**row._mapping)
+        if row is None:
+            return None
+        return ModeChange(
+            id=row.id,
+            mode=row.mode,
+            variables=row.variables,
+            changed_at=row.changed_at,
+            changed_by=row.changed_by,
+            reason=row.reason,
+            written_at=row.written_at,
+            write_error=row.write_error,
+        )
 
     def change(self, variables: Mapping[str, str], facts: ModeFacts) -> int | None:
         """Record the change, its audit entry and its announcement in one transaction; returns the change's id.

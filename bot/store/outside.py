@@ -8,19 +8,25 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.alerts.facts import AlertFacts
+from bot.alerts.facts import FACTS, DeliveryFacts, IncidentFacts, TestFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status, Step
 from bot.store.schema import outside_notices
 
+TEST = "test"
+
 
 @dataclass(frozen=True, slots=True)
 class OutsideNotice:
-    """One letter to one destination. `reached`: marks of its recipients that have it already."""
+    """One letter to one destination. `reached`: marks of its recipients that have it already.
+
+    A test alert has no `alert_id`.
+    """
 
     id: int
-    alert_id: int
-    facts: AlertFacts
+    alert_id: int | None
+    facts: IncidentFacts | TestFacts
+    created_at: datetime
     attempts: int
     reached: frozenset[str]
 
@@ -42,17 +48,22 @@ class OutsideStore:
         self._engine = engine
         self._wanted = wanted
 
-    def enqueue(self, connection: Connection, alert_id: int, step: Step, facts: AlertFacts, now: datetime) -> None:
+    def enqueue(self, connection: Connection, alert_id: int, step: Step, facts: IncidentFacts, now: datetime) -> None:
         """Note what is to be told of this step, once for each destination.
 
         An incident is told when it opens, and once when it is resolved, to those who were told that it opened. Nothing
         is told of what can only be shown by an edit, such as that a higher limit supersedes it.
         """
         for name, levels in self._wanted.items():
-            if step.level not in levels:
+            if step.level not in levels or (isinstance(facts, DeliveryFacts) and facts.destination == name):
                 continue
             if step.post or (step.status is Status.RESOLVED and _is_told(connection, name, alert_id)):
                 _insert(connection, name, alert_id, step.status, facts, now)
+
+    def enqueue_test(self, connection: Connection, facts: TestFacts) -> None:
+        """A test alert for every destination, whatever levels it is told."""
+        for name in self._wanted:
+            _insert(connection, name, None, TEST, facts, facts.requested_at)
 
     def pending(self, destination: str) -> list[OutsideNotice]:
         """What this destination has not taken yet, oldest first."""
@@ -66,7 +77,8 @@ class OutsideStore:
                 OutsideNotice(
                     id=row.id,
                     alert_id=row.alert_id,
-                    facts=AlertFacts.model_validate(row.facts),
+                    facts=_letter_facts(row.facts),
+                    created_at=row.created_at,
                     attempts=row.attempts,
                     reached=frozenset(row.reached),
                 )
@@ -136,7 +148,12 @@ class OutsideStore:
 
 
 def _insert(
-    connection: Connection, destination: str, alert_id: int, status: Status, facts: AlertFacts, now: datetime
+    connection: Connection,
+    destination: str,
+    alert_id: int | None,
+    step: str,
+    facts: IncidentFacts | TestFacts,
+    now: datetime,
 ) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(
@@ -144,7 +161,7 @@ def _insert(
         .values(
             destination=destination,
             alert_id=alert_id,
-            step=status,
+            step=step,
             facts=facts.model_dump(mode="json"),
             created_at=now,
             attempts=0,
@@ -152,6 +169,13 @@ def _insert(
         )
         .on_conflict_do_nothing()
     )
+
+
+def _letter_facts(stored: object) -> IncidentFacts | TestFacts:
+    facts = FACTS.validate_python(stored)
+    if not isinstance(facts, IncidentFacts | TestFacts):
+        raise TypeError(f"{type(facts).__name__} is told in Slack alone")
+    return facts
 
 
 def _is_told(connection: Connection, destination: str, alert_id: int) -> bool:

@@ -39,7 +39,7 @@ def measured(services: Services) -> list[Gauge]:
     spends = services.review.spend(services.clock())
     as_of = services.usage.data_state().as_of
     mode = services.fallback.state().mode.name
-    waiting = {"slack": services.alerts.undelivered(), **services.alerts.outside.undelivered()}
+    waiting = {"slack": services.alerts.notices.undelivered(), **services.alerts.outside.undelivered()}
     return [
         Gauge(
             "claude_cost_spend_usd",

@@ -1,5 +1,7 @@
 """An incident as a message: the number first, then what it means, then what to do."""
 
+from decimal import Decimal
+
 from bot.alerts.facts import AlertFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
@@ -106,6 +108,10 @@ def _over(facts: AlertFacts) -> bool:
 
 def _what_happened(facts: AlertFacts) -> str:
     limit = f"{facts.level} limit"
+    if facts.level is Level.THRESHOLD:
+        limit = f"threshold {_mark(facts)}"
+    if facts.status is Status.CLOSED:
+        return f"{limit} crossed, period closed"
     if facts.status is Status.SUPERSEDED:
         return f"{limit} crossed, superseded"
     if facts.status is Status.WITHDRAWN:
@@ -113,6 +119,12 @@ def _what_happened(facts: AlertFacts) -> str:
     if facts.status is Status.RESOLVED:
         return f"{limit} resolved, spend is below it again"
     return f"{limit} crossed again" if facts.reason is Reason.CROSSED_AGAIN else f"{limit} crossed"
+
+
+def _mark(facts: AlertFacts) -> str:
+    """A threshold as the share that it is of the upper limit."""
+    upper = facts.spend.hard_usd or facts.spend.soft_usd
+    return usd(facts.limit_usd) if upper is None else f"{percent(facts.limit_usd, upper)} of {usd(upper)}"
 
 
 def _figures(facts: AlertFacts) -> str:
@@ -123,6 +135,9 @@ def _standing(facts: AlertFacts, related_link: str | None) -> list[str]:
     """How the other limit stands."""
     soft_usd, hard_usd = facts.spend.soft_usd, facts.spend.hard_usd
     link = f": <{related_link}|its message>" if related_link else ""
+    if facts.level is Level.THRESHOLD:
+        following = _next(facts)
+        return [] if following is None else [f"The next limit is {usd(following)}."]
     if facts.status is Status.SUPERSEDED:
         return [f"The next limit{'' if hard_usd is None else f', {usd(hard_usd)},'} is crossed too{link}."]
     if facts.level is Level.SOFT:
@@ -134,3 +149,8 @@ def _standing(facts: AlertFacts, related_link: str | None) -> list[str]:
     if facts.reason is Reason.FELL_BELOW_HARD:
         return [f"Spend is still at or above the soft limit of {usd(soft_usd)}."]
     return []
+
+
+def _next(facts: AlertFacts) -> Decimal | None:
+    limits = (facts.spend.soft_usd, facts.spend.hard_usd)
+    return min((limit for limit in limits if limit is not None and limit > facts.limit_usd), default=None)

@@ -1,14 +1,13 @@
 """`/claude-cost forecast`: where each budget's period will end, and when its limits are reached."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from bot.alerts.facts import SpendFacts
 from bot.budgets.budget import Budget
 from bot.budgets.forecast import DAYS_BACK, Crossing, Forecast
-from bot.budgets.period import Period, PeriodKind
+from bot.budgets.period import PeriodKind
+from bot.budgets.prospects import Prospect
 from bot.message import Message
 from bot.money import percent, usd
 from handlers.blocks.elements import context, moment, section
@@ -27,20 +26,7 @@ HOW = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """One budget, its present period, the spend that is known and the forecast, None with too little data.
-
-    Of a period that began after the data ends nothing is known yet; `spend` is then that of an earlier one.
-    """
-
-    budget: Budget
-    period: Period
-    spend: SpendFacts
-    forecast: Forecast | None
-
-
-def forecast_message(outlooks: Sequence[Outlook]) -> Message:
+def forecast_message(outlooks: Sequence[Prospect]) -> Message:
     """A section for each budget, as many as fit."""
     parts: list[list[str]] = []
     room = ROOM
@@ -59,7 +45,7 @@ def forecast_message(outlooks: Sequence[Outlook]) -> Message:
     return Message("\n".join([*(line for lines in parts for line in lines), *closing]), blocks)
 
 
-def _lines(outlook: Outlook) -> list[str]:
+def _lines(outlook: Prospect) -> list[str]:
     spend, found = outlook.spend, outlook.forecast
     name = f"budget {shown(spend.budget)}, {shown(spend.scope)}"
     period, end = shown(outlook.period.key), moment(outlook.period.ends_at)

@@ -72,7 +72,14 @@ class World:
         return self.folder / "fallback.env"
 
     def posts(self) -> list[Message]:
-        """What the bot has posted for everyone in the alert channel."""
+        """What the bot has posted for everyone in the alert channel, without what stands in threads."""
+        return [m for m in self._of_the_bot() if m.thread_ts is None]
+
+    def replies(self, to: Message) -> list[Message]:
+        """What the bot has answered in the thread of a message."""
+        return [m for m in self._of_the_bot() if m.thread_ts == to.ts]
+
+    def _of_the_bot(self) -> list[Message]:
         return [m for m in self.slack.messages if m.user == BOT_USER and m.ephemeral_to is None and m.channel == ALERTS]
 
     def alerts(self, level: str) -> list[Message]:

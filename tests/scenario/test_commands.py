@@ -194,9 +194,11 @@ async def test_status_tells_spend_pace_movers_mode_and_age(polled: Services) -> 
 
 async def test_status_says_that_an_alert_waits_and_why(polled: Services) -> None:
     polled.fallback.switch(polled.fallback.modes["degraded"], ADMIN, "", (), None)
-    notice = polled.alerts.due(NOW)
+    notice = polled.alerts.notices.due(NOW)
     assert notice is not None
-    polled.alerts.retry(notice.id, NOW, "The bot is not in C1: type /invite <@claude> there.", outcome_unknown=False)
+    polled.alerts.notices.retry(
+        notice.id, NOW, "The bot is not in C1: type /invite <@claude> there.", outcome_unknown=False
+    )
     text = (await ask(polled, "status")).text
     assert "Alerts are waiting: The bot is not in C1: type /invite &lt;@claude&gt; there." in text
     assert "Fallback mode: degraded since 20 Nov 12:00 UTC by <@U0ADMIN>, written" in text

@@ -1,7 +1,7 @@
 """The outbox over a Slack that refuses, limits, breaks off and loses answers: no alert is lost."""
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from bot.sandbox.slack_workspace import Message as Posted
-from bot.store.alerts import AlertStore, Notice
+from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
+from bot.store.notices import Notice
 from bot.store.schema import notices
 from tests.databases import (
     BUDGET,
@@ -75,10 +76,10 @@ def store(engine: Engine) -> AlertStore:
 
 @pytest.fixture
 def outbox(store: AlertStore, destination: SlackDestination, clock: HandClock) -> Outbox:
-    return Outbox(store, destination, render, clock)
+    return Outbox(store.notices, destination, render, clock)
 
 
-def render(notice: Notice) -> Message:
+def render(notice: Notice, now: datetime) -> Message:
     """The incident's visible id, how it stands, and a link to the other level's message."""
     assert isinstance(notice.facts, AlertFacts)
     link = "" if notice.related is None else f", see {notice.related.ts}"
@@ -109,8 +110,9 @@ async def test_the_course_of_a_month_is_two_messages_that_link_to_each_other(
     record(store, crossed(Level.SOFT))
     await outbox.deliver()
     record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
-    assert await outbox.deliver() == Delivery(2, 0, None, None)
-    soft, hard = slack.messages
+    assert await outbox.deliver() == Delivery(3, 0, None, None)
+    soft, hard, step = slack.messages
+    assert (step.thread_ts, step.broadcast) == (soft.ts, False)
     assert hard.texts == [f"default/2026-11/hard/600 open, see {soft.ts}"]
     assert soft.texts == ["default/2026-11/soft/400 open", f"default/2026-11/soft/400 superseded, see {hard.ts}"]
 
@@ -162,15 +164,15 @@ async def test_a_bot_that_dies_between_sending_and_recording_leaves_no_alert_unt
     if readable:
         slack.workspace.scopes.add("channels:history")
     record(store, crossed(Level.SOFT))
-    notice = store.due(clock())
+    notice = store.notices.due(clock())
     assert notice is not None
-    assert store.start_attempt(notice, clock())
+    assert store.notices.start_attempt(notice, clock())
     identity = {
         "what": "default/2026-11/soft/400",
         "notice": str(notice.id),
         "created_at": notice.created_at.isoformat(),
     }
-    await destination.post(render(notice), identity)
+    await destination.post(render(notice, NOW), identity)
     assert await outbox.deliver() == Delivery(1, 0, None, None)
     assert texts(slack) == ["default/2026-11/soft/400 open"] * (1 if readable else 2)
 
@@ -184,7 +186,7 @@ async def test_a_bot_that_is_not_invited_keeps_every_alert_until_it_is(
         delivery = await outbox.deliver()
         assert (delivery.delivered, delivery.waiting) == (0, 2)
         assert delivery.error == f"The bot is not in {ALERTS}: type /invite @claude-cost there."
-        assert store.last_error() == delivery.error
+        assert store.notices.last_error() == delivery.error
         clock.advance(LONGEST_WAIT)
     slack.workspace.channels[ALERTS].has_bot = True
     assert await outbox.deliver() == Delivery(2, 0, None, None)
@@ -232,7 +234,7 @@ async def test_an_alert_deleted_by_hand_is_posted_anew_when_the_limit_is_crossed
     await outbox.deliver()
     record(store, SOFT_RESOLVED)
     await outbox.deliver()
-    assert [message.texts for message in slack.messages] == [
+    assert [message.texts for message in slack.messages if message.thread_ts is None] == [
         ["default/2026-11/soft/400 open", "default/2026-11/soft/400 resolved"]
     ]
 
@@ -244,7 +246,7 @@ async def test_where_edits_are_closed_the_thread_tells_that_the_limit_is_settled
     await outbox.deliver()
     slack.faults.add(EDIT, Fault("error", error="edit_window_closed"))
     record(store, SOFT_RESOLVED)
-    assert await outbox.deliver() == Delivery(1, 0, None, None)
+    assert await outbox.deliver() == Delivery(2, 0, None, None)
     alert, below = slack.messages
     assert (below.text, below.thread_ts) == ("default/2026-11/soft/400 resolved", alert.ts)
     record(store, SOFT_AGAIN)
@@ -258,7 +260,7 @@ async def test_a_new_channel_is_not_held_up_by_messages_in_the_old_one(
     record(store, crossed(Level.SOFT))
     await outbox.deliver()
     slack.workspace.channels[ALERTS].is_archived = True
-    moved = Outbox(store, SlackDestination(client, OTHER), render, clock)
+    moved = Outbox(store.notices, SlackDestination(client, OTHER), render, clock)
     record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
     assert (await moved.deliver()).waiting == 0
     assert [(message.channel, message.text.split(",")[0]) for message in slack.messages] == [
@@ -289,6 +291,7 @@ async def test_a_storm_of_faults_ends_with_every_alert_in_the_channel_in_order(
     assert [message.texts[0].split(",")[0] for message in first] == [
         "default/2026-11/soft/400 open",
         "default/2026-11/hard/600 open",
+        "default/2026-11/soft/400 superseded",
     ]
     assert first[0].text.startswith("default/2026-11/soft/400 superseded")
     with engine.connect() as connection:

@@ -50,13 +50,28 @@ def test_both_alerts_of_a_removed_budget_are_withdrawn(engine: Engine) -> None:
     }
 
 
-@pytest.mark.parametrize(("when", "withdrawn"), [("12-02 23:00", 1), ("12-03 00:00", 0)])
-def test_a_period_that_ended_long_ago_keeps_its_alerts(engine: Engine, when: str, withdrawn: int) -> None:
+@pytest.mark.parametrize(("when", "ends"), [("12-02 23:00", Status.WITHDRAWN), ("12-03 00:00", Status.CLOSED)])
+def test_what_a_removed_budget_leaves_open_is_withdrawn_or_closed_with_its_period(
+    engine: Engine, when: str, ends: Status
+) -> None:
     team = Watched(engine, budget(name="gone"))
     team.spends(150, "11-20 08:00")
     team.polls("11-20 12:00")
     team.started(budget(1000, name="stays"))
-    assert team.polls(when) == withdrawn
+    assert team.polls(when) == 1
+    assert [facts.status for _, facts in team.told()] == [Status.OPEN, ends]
+
+
+def test_an_alert_is_closed_once_when_its_period_is_reviewed_no_more(engine: Engine) -> None:
+    team = Watched(engine, budget(100, 200))
+    team.spends(250, "11-20 08:00")
+    team.polls("11-20 12:00")
+    assert team.polls("12-02 23:59") == 0
+    assert team.polls("12-03 00:00") == 1
+    assert team.polls("12-03 00:01") == 0
+    hard = [facts for _, facts in team.told()][-1]
+    assert (hard.incident, hard.status) == ("default/2026-11/hard/200", Status.CLOSED)
+    assert "period closed" in alert_message(hard, None).text.splitlines()[0]
 
 
 def test_a_budget_that_comes_back_opens_its_first_message_again(engine: Engine) -> None:

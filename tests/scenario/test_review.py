@@ -23,8 +23,9 @@ from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import modes_from_chain
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.store.alerts import Address, AlertStore
+from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
+from bot.store.notices import Address
 from bot.store.schema import alerts, notices
 from bot.store.usage import Bill, Name, UsageStore
 from bot.usage.age import ADMIN_DELAY, DataState
@@ -111,11 +112,11 @@ class Watched:
         return self.review.decide(now, "normal") if decides else 0
 
     def told(self) -> list[tuple[str, AlertFacts]]:
-        """Everything that was put into the outbox, in order."""
+        """Every post and every edit that was put into the outbox, in order; the replies in threads are left out."""
         with self.engine.connect() as connection:
             rows = connection.execute(select(notices.c.action, notices.c.facts).order_by(notices.c.id)).all()
         found = [(row.action, FACTS.validate_python(row.facts)) for row in rows]
-        return [(action, facts) for action, facts in found if isinstance(facts, AlertFacts)]
+        return [(action, facts) for action, facts in found if isinstance(facts, AlertFacts) and action != "reply"]
 
     def posts(self) -> list[str]:
         """The incidents that have a message of their own."""
@@ -124,9 +125,11 @@ class Watched:
     def delivers(self) -> None:
         """Everything in the outbox reaches Slack."""
         far = datetime(2030, 1, 1, tzinfo=UTC)
-        while (notice := self.alerts.due(far)) is not None:
-            assert self.alerts.start_attempt(notice, far)
-            self.alerts.finish(notice.id, far, Address("C1", f"{notice.id}.0") if notice.action == "post" else None)
+        while (notice := self.alerts.notices.due(far)) is not None:
+            assert self.alerts.notices.start_attempt(notice, far)
+            self.alerts.notices.finish(
+                notice.id, far, Address("C1", f"{notice.id}.0") if notice.action == "post" else None
+            )
 
 
 def _rows(uses: Sequence[Use], read: Read) -> tuple[UsageRow, ...]:

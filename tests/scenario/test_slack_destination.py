@@ -16,7 +16,7 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.server import LocalServer
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
-from bot.store.alerts import Address
+from bot.store.notices import Address
 from tests.databases import (
     NOW,
 )
@@ -268,22 +268,13 @@ async def test_what_is_refused_even_as_text_waits(slack: SlackSandbox, destinati
     assert len(slack.calls) == 2
 
 
-@pytest.mark.parametrize(
-    ("code", "gone"),
-    [
-        ("message_not_found", True),
-        ("edit_window_closed", False),
-        ("cant_update_message", False),
-        ("is_inactive", False),
-    ],
-)
+@pytest.mark.parametrize("code", ["message_not_found", "edit_window_closed", "cant_update_message", "is_inactive"])
 async def test_a_message_that_cannot_be_edited_is_told_apart_from_one_to_try_again(
-    slack: SlackSandbox, destination: SlackDestination, code: str, gone: bool
+    slack: SlackSandbox, destination: SlackDestination, code: str
 ) -> None:
     slack.faults.add(EDIT, Fault("error", error=code))
     outcome = await destination.update(Address(ALERTS, "1.000000"), MESSAGE)
     assert isinstance(outcome, NotEditable)
-    assert outcome.gone is gone
     slack.faults.add(EDIT, Fault("error", error="not_in_channel"))
     fail(await destination.update(Address(ALERTS, "1.000000"), MESSAGE))
 
@@ -294,7 +285,6 @@ async def test_a_message_in_a_channel_of_before_that_is_closed_counts_as_gone(
     assert slack.workspace.channels.pop(OTHER)
     outcome = await destination.update(Address(OTHER, "1.000000"), MESSAGE)
     assert isinstance(outcome, NotEditable)
-    assert outcome.gone
     assert OTHER in outcome.sentence
 
 

@@ -116,7 +116,7 @@ async def test_after_a_broken_connection_it_is_found_and_not_posted_again(simula
         await bot.deliver()
         clock.advance(timedelta(minutes=1))
         await bot.deliver()
-        assert bot.services.alerts.undelivered() == 0
+        assert bot.services.alerts.notices.undelivered() == 0
     assert len(delivered_tests(simulated)) == 1
 
 

@@ -12,8 +12,9 @@ from sqlalchemy import Engine, delete, select
 from bot.alerts.facts import AlertFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Reason, Status, Step
-from bot.store.alerts import Address, AlertStore, Notice, NoticeStatus
+from bot.store.alerts import AlertStore
 from bot.store.modes import ModeStore
+from bot.store.notices import Address, Notice, NoticeStatus
 from bot.store.schema import alerts, notices
 from tests.databases import (
     BUDGET,
@@ -44,7 +45,7 @@ def record(store: AlertStore, *steps: Step) -> None:
 
 
 def due(store: AlertStore) -> Notice:
-    notice = store.due(NOW)
+    notice = store.notices.due(NOW)
     assert notice is not None
     return notice
 
@@ -52,8 +53,8 @@ def due(store: AlertStore) -> Notice:
 def send(store: AlertStore, ts: str | None = None) -> Notice:
     """Deliver the oldest notice."""
     notice = due(store)
-    assert store.start_attempt(notice, NOW)
-    store.finish(notice.id, NOW, None if ts is None else Address("C1", ts))
+    assert store.notices.start_attempt(notice, NOW)
+    store.notices.finish(notice.id, NOW, None if ts is None else Address("C1", ts))
     return notice
 
 
@@ -112,11 +113,11 @@ def test_whatever_happens_no_limit_is_posted_twice(engine: Engine, course: list[
     for event in course:
         if isinstance(event, Step):
             record(store, event)
-        elif event == "send" and store.due(NOW) is not None:
+        elif event == "send" and store.notices.due(NOW) is not None:
             send(store, "1.0")
-        elif (notice := store.due(NOW)) is not None:
-            store.start_attempt(notice, NOW)
-            store.retry(notice.id, NOW, "Slack cannot be reached.", outcome_unknown=True)
+        elif (notice := store.notices.due(NOW)) is not None:
+            store.notices.start_attempt(notice, NOW)
+            store.notices.retry(notice.id, NOW, "Slack cannot be reached.", outcome_unknown=True)
     with engine.connect() as connection:
         posted = connection.execute(select(notices.c.alert_id).where(notices.c.action == "post")).scalars().all()
     assert len(posted) == len(set(posted))
@@ -157,26 +158,27 @@ def test_two_copies_that_see_the_same_crossing_at_once_post_it_once(engine: Engi
 def test_notices_come_in_the_order_in_which_they_were_recorded(store: AlertStore) -> None:
     record(store, crossed(Level.SOFT))
     record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
-    order = [send(store, f"{number}.0") for number in range(3)]
+    order = [send(store, f"{number}.0") for number in range(4)]
     assert [(notice.action, notice.facts.level) for notice in order if isinstance(notice.facts, AlertFacts)] == [
         ("post", Level.SOFT),
         ("post", Level.HARD),
         ("update", Level.SOFT),
+        ("reply", Level.SOFT),
     ]
-    assert store.due(NOW) is None
+    assert store.notices.due(NOW) is None
 
 
 def test_nothing_overtakes_a_notice_that_waits(store: AlertStore) -> None:
     record(store, crossed(Level.SOFT))
     first = due(store)
     record(store, crossed(Level.HARD))
-    store.start_attempt(first, NOW)
-    store.retry(first.id, NOW + SECOND, "Slack asks to wait.", outcome_unknown=False)
-    assert store.due(NOW) is None
-    waiting = store.due(NOW + SECOND)
+    store.notices.start_attempt(first, NOW)
+    store.notices.retry(first.id, NOW + SECOND, "Slack asks to wait.", outcome_unknown=False)
+    assert store.notices.due(NOW) is None
+    waiting = store.notices.due(NOW + SECOND)
     assert waiting is not None
     assert waiting.id == first.id
-    assert (store.undelivered(), store.last_error()) == (2, "Slack asks to wait.")
+    assert (store.notices.undelivered(), store.notices.last_error()) == (2, "Slack asks to wait.")
 
 
 def test_an_update_knows_the_message_to_edit_and_the_one_to_link_to(store: AlertStore) -> None:
@@ -194,6 +196,7 @@ def test_a_message_never_links_to_the_one_of_a_limit_that_was_edited_since(store
     send(store, "1.0")
     record(store, SOFT_WITHDRAWN)
     send(store)
+    send(store)
     raised = facts_of(spend_facts(soft_usd=Decimal(500)))
     store.record(BUDGET, PERIOD, [crossed(Level.HARD)], raised, NOW)
     assert due(store).related is None
@@ -205,6 +208,7 @@ def test_a_withdrawn_limit_edits_its_message_and_can_come_back_to_it(store: Aler
     record(store, SOFT_WITHDRAWN)
     assert store.incidents(BUDGET, PERIOD) == [Incident(Level.SOFT, SOFT, Status.WITHDRAWN)]
     assert send(store).address == Address("C1", "1.0")
+    assert send(store).action == "reply"
     record(store, Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED_AGAIN))
     again = due(store)
     assert (again.action, again.address) == ("update", Address("C1", "1.0"))
@@ -220,21 +224,33 @@ def test_an_edit_that_waits_gives_way_to_a_newer_one(store: AlertStore, engine: 
     record(store, crossed(Level.SOFT))
     record(store, SOFT_RESOLVED)
     record(store, SOFT_AGAIN)
-    assert told(engine) == [("post", "pending"), ("update", "obsolete"), ("update", "pending")]
+    assert told(engine) == [
+        ("post", "pending"),
+        ("update", "obsolete"),
+        ("reply", "pending"),
+        ("update", "pending"),
+        ("reply", "pending"),
+    ]
 
 
 def test_an_edit_that_is_under_way_is_never_taken_back(store: AlertStore, engine: Engine) -> None:
     record(store, crossed(Level.SOFT))
     send(store, "1.0")
     record(store, SOFT_RESOLVED)
-    store.start_attempt(due(store), NOW)
+    store.notices.start_attempt(due(store), NOW)
     record(store, SOFT_AGAIN)
-    assert told(engine) == [("post", "sent"), ("update", "sending"), ("update", "pending")]
+    assert told(engine) == [
+        ("post", "sent"),
+        ("update", "sending"),
+        ("reply", "pending"),
+        ("update", "pending"),
+        ("reply", "pending"),
+    ]
 
 
 def test_a_crash_between_sending_and_recording_leaves_a_notice_of_unknown_outcome(store: AlertStore) -> None:
     record(store, crossed(Level.SOFT))
-    assert store.start_attempt(due(store), NOW)
+    assert store.notices.start_attempt(due(store), NOW)
     left = due(store)
     assert (left.outcome_unknown, left.attempts) == (True, 1)
 
@@ -242,19 +258,19 @@ def test_a_crash_between_sending_and_recording_leaves_a_notice_of_unknown_outcom
 def test_of_two_copies_that_hold_the_same_notice_one_may_send_it(store: AlertStore) -> None:
     record(store, crossed(Level.SOFT))
     mine, theirs = due(store), due(store)
-    assert store.start_attempt(mine, NOW)
-    assert not store.start_attempt(theirs, NOW)
-    store.finish(mine.id, NOW, Address("C1", "1.0"))
-    assert not store.start_attempt(theirs, NOW)
+    assert store.notices.start_attempt(mine, NOW)
+    assert not store.notices.start_attempt(theirs, NOW)
+    store.notices.finish(mine.id, NOW, Address("C1", "1.0"))
+    assert not store.notices.start_attempt(theirs, NOW)
 
 
 def test_a_delivered_notice_carries_no_error_any_more(store: AlertStore, engine: Engine) -> None:
     record(store, crossed(Level.SOFT))
     notice = due(store)
-    store.start_attempt(notice, NOW)
-    store.retry(notice.id, NOW, "Slack cannot be reached.", outcome_unknown=True)
+    store.notices.start_attempt(notice, NOW)
+    store.notices.retry(notice.id, NOW, "Slack cannot be reached.", outcome_unknown=True)
     send(store, "1.0")
-    assert (store.undelivered(), store.last_error()) == (0, None)
+    assert (store.notices.undelivered(), store.notices.last_error()) == (0, None)
     with engine.connect() as connection:
         row = connection.execute(select(notices)).one()
     assert (row.status, row.attempts, row.sent_at, row.error) == (NoticeStatus.SENT, 2, NOW, None)
@@ -264,6 +280,7 @@ def test_an_answer_below_a_message_leaves_the_incidents_message_where_it_is(stor
     record(store, crossed(Level.SOFT))
     send(store, "1.0")
     record(store, SOFT_RESOLVED)
+    send(store, None)
     send(store, None)
     record(store, SOFT_AGAIN)
     assert due(store).address == Address("C1", "1.0")

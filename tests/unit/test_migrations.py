@@ -58,7 +58,7 @@ def test_opening_again_changes_nothing_and_keeps_what_is_there(database_url: str
     engine.dispose()
     engine = open_database(database_url)
     migrate(engine)
-    assert AlertStore(engine).undelivered() == 1
+    assert AlertStore(engine).notices.undelivered() == 1
     engine.dispose()
 
 

@@ -19,9 +19,10 @@ from bot.budgets.budget import Level
 from bot.budgets.decide import Step
 from bot.message import Message
 from bot.sandbox.clock import HandClock
-from bot.store.alerts import PATIENCE, Address, AlertStore, Notice
+from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
 from bot.store.modes import ModeStore
+from bot.store.notices import PATIENCE, Address, Notice, NoticeStore
 from bot.store.schema import alerts, notices
 from tests.databases import (
     BUDGET,
@@ -50,7 +51,9 @@ class Channel(SlackDestination):
         self.sent: list[tuple[str, str]] = []
         self.searches = 0
 
-    async def post(self, message: Message, identity: Mapping[str, str], thread: Address | None = None) -> Outcome:
+    async def post(
+        self, message: Message, identity: Mapping[str, str], thread: Address | None = None, *, broadcast: bool = False
+    ) -> Outcome:
         self.sent.append(("post" if thread is None else f"below {thread.ts}", message.text))
         await asyncio.sleep(0)
         outcome = self._next()
@@ -64,7 +67,7 @@ class Channel(SlackDestination):
         await asyncio.sleep(0)
         return self._next() or Delivered(address)
 
-    async def find(self, identity: Mapping[str, str], since: datetime) -> Address | None:
+    async def find(self, identity: Mapping[str, str], since: datetime, thread: Address | None = None) -> Address | None:
         self.searches += 1
         return self._stands.get(str(identity)) if self._readable else None
 
@@ -86,7 +89,7 @@ def store(engine: Engine) -> AlertStore:
     return AlertStore(engine)
 
 
-def render(notice: Notice) -> Message:
+def render(notice: Notice, now: datetime) -> Message:
     """The incident's visible id and how it stands."""
     if isinstance(notice.facts, AlertFacts):
         return Message(f"{notice.facts.incident} {notice.facts.status}")
@@ -95,7 +98,7 @@ def render(notice: Notice) -> Message:
 
 
 def outbox(store: AlertStore, channel: Channel, clock: HandClock) -> Outbox:
-    return Outbox(store, channel, render, clock)
+    return Outbox(store.notices, channel, render, clock)
 
 
 def record(store: AlertStore, *steps: Step) -> None:
@@ -118,11 +121,12 @@ async def test_posts_and_edits_arrive_in_the_order_of_their_decisions(store: Ale
     channel = Channel()
     record(store, crossed(Level.SOFT))
     record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
-    assert await outbox(store, channel, clock).deliver() == Delivery(3, 0, None, None)
+    assert await outbox(store, channel, clock).deliver() == Delivery(4, 0, None, None)
     assert channel.sent == [
         ("post", "default/2026-11/soft/400 open"),
         ("post", "default/2026-11/hard/600 open"),
         ("edit 1.0", "default/2026-11/soft/400 superseded"),
+        ("below 1.0", "default/2026-11/soft/400 superseded"),
     ]
 
 
@@ -269,19 +273,19 @@ async def test_what_was_surely_not_sent_is_not_looked_for(store: AlertStore, clo
 
 @pytest.mark.parametrize("readable", [True, False])
 async def test_after_a_crash_between_sending_and_recording_the_alert_gets_out(
-    store: AlertStore, clock: HandClock, readable: bool
+    store: AlertStore, engine: Engine, clock: HandClock, readable: bool
 ) -> None:
     class Crash(BaseException):
         """The process ends here."""
 
-    class Crashing(AlertStore):
+    class Crashing(NoticeStore):
         def finish(self, notice_id: int, now: datetime, address: Address | None) -> None:
             raise Crash
 
     channel = Channel(readable=readable)
     record(store, crossed(Level.SOFT))
     with pytest.raises(Crash):
-        await outbox(Crashing(store._engine), channel, clock).deliver()
+        await Outbox(Crashing(engine), channel, render, clock).deliver()
     assert await outbox(store, channel, clock).deliver() == Delivery(1, 0, None, None)
     assert channel.actions == ["post"] if readable else ["post", "post"]
     assert len({text for _, text in channel.sent}) == 1
@@ -295,19 +299,32 @@ async def test_an_edit_whose_outcome_is_unknown_is_made_again(store: AlertStore,
     await outbox(store, channel, clock).deliver()
     clock.advance(SECOND)
     assert (await outbox(store, channel, clock).deliver()).waiting == 0
-    assert channel.actions == ["edit 1.0", "edit 1.0"]
+    assert channel.actions == ["edit 1.0", "edit 1.0", "below 1.0"]
 
 
-@pytest.mark.parametrize("gone", [True, False])
+async def test_a_reply_whose_outcome_is_unknown_is_looked_for_below_its_message(
+    store: AlertStore, clock: HandClock
+) -> None:
+    record(store, crossed(Level.SOFT))
+    await outbox(store, Channel(), clock).deliver()
+    record(store, SOFT_RESOLVED)
+    channel = Channel(Delivered(Address("C1", "1.0")), UNKNOWN, readable=True)
+    await outbox(store, channel, clock).deliver()
+    clock.advance(SECOND)
+    assert (await outbox(store, channel, clock).deliver()).waiting == 0
+    assert channel.actions == ["edit 1.0", "below 1.0"]
+    assert channel.searches == 1
+
+
 async def test_a_limit_crossed_again_is_posted_anew_where_its_message_cannot_be_edited(
-    store: AlertStore, engine: Engine, clock: HandClock, gone: bool
+    store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
     record(store, crossed(Level.SOFT))
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_AGAIN)
-    channel = Channel(NotEditable("It cannot be edited.", gone=gone))
-    assert await outbox(store, channel, clock).deliver() == Delivery(1, 0, None, None)
-    assert channel.actions == ["edit 1.0", "post"]
+    channel = Channel(NotEditable("It cannot be edited."))
+    assert await outbox(store, channel, clock).deliver() == Delivery(2, 0, None, None)
+    assert channel.actions == ["edit 1.0", "post", "below 2.0"]
     assert soft_address(engine) == ("C1", "2.0")
 
 
@@ -317,8 +334,8 @@ async def test_that_a_limit_is_settled_is_told_below_the_message_that_cannot_be_
     record(store, crossed(Level.SOFT))
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_RESOLVED)
-    channel = Channel(NotEditable("Slack does not let messages of that age be edited.", gone=False))
-    assert await outbox(store, channel, clock).deliver() == Delivery(1, 0, None, None)
+    channel = Channel(NotEditable("Slack does not let messages of that age be edited."))
+    assert await outbox(store, channel, clock).deliver() == Delivery(2, 0, None, None)
     assert channel.actions == ["edit 1.0", "below 1.0"]
     assert soft_address(engine) == ("C1", "1.0")
 
@@ -330,12 +347,14 @@ async def test_nobody_is_told_that_a_deleted_message_is_settled(
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_RESOLVED)
     record(store, crossed(Level.HARD))
-    channel = Channel(NotEditable("The message was deleted in Slack."))
+    deleted = NotEditable("The message was deleted in Slack.")
+    channel = Channel(deleted, deleted)
     assert (await outbox(store, channel, clock).deliver()).waiting == 0
-    assert channel.actions == ["edit 1.0", "post"]
+    assert channel.actions == ["edit 1.0", "below 1.0", "post"]
+    query = select(notices.c.status, notices.c.error).where(notices.c.action.in_(("update", "reply")))
     with engine.connect() as connection:
-        row = connection.execute(select(notices.c.status, notices.c.error).where(notices.c.action == "update")).one()
-    assert (row.status, row.error) == ("obsolete", "The message was deleted in Slack.")
+        rows = connection.execute(query).all()
+    assert [tuple(row) for row in rows] == [("obsolete", "The message was deleted in Slack.")] * 2
 
 
 async def test_two_runs_at_once_send_everything_once(store: AlertStore, clock: HandClock) -> None:
@@ -343,14 +362,14 @@ async def test_two_runs_at_once_send_everything_once(store: AlertStore, clock: H
     record(store, crossed(Level.SOFT), crossed(Level.HARD), SOFT_SUPERSEDED)
     sender = outbox(store, channel, clock)
     deliveries = await asyncio.gather(*(sender.deliver() for _ in range(5)))
-    assert sum(delivery.delivered for delivery in deliveries) == 3
-    assert channel.actions == ["post", "post", "edit 1.0"]
+    assert sum(delivery.delivered for delivery in deliveries) == 4
+    assert channel.actions == ["post", "post", "edit 1.0", "below 1.0"]
 
 
 async def test_two_copies_that_take_the_same_notice_at_once_send_it_once(engine: Engine, clock: HandClock) -> None:
     both_hold_it = threading.Barrier(2)
 
-    class Copy(AlertStore):
+    class Copy(NoticeStore):
         met = False
 
         def due(self, now: datetime, held: AbstractSet[int] = frozenset()) -> Notice | None:
@@ -362,7 +381,7 @@ async def test_two_copies_that_take_the_same_notice_at_once_send_it_once(engine:
 
     channel = Channel()
     record(AlertStore(engine), crossed(Level.SOFT))
-    copies = [outbox(Copy(engine), channel, clock) for _ in range(2)]
+    copies = [Outbox(Copy(engine), channel, render, clock) for _ in range(2)]
     deliveries = await asyncio.gather(*(copy.deliver() for copy in copies))
     assert channel.actions == ["post"]
     assert sorted(delivery.delivered for delivery in deliveries) == [0, 1]
@@ -371,20 +390,20 @@ async def test_two_copies_that_take_the_same_notice_at_once_send_it_once(engine:
 async def test_what_cannot_be_drawn_was_not_tried_and_holds_up_only_its_own_incident(
     store: AlertStore, clock: HandClock
 ) -> None:
-    def broken(notice: Notice) -> Message:
+    def broken(notice: Notice, now: datetime) -> Message:
         if isinstance(notice.facts, AlertFacts) and notice.facts.level is Level.SOFT:
             raise LookupError(notice.id)
-        return render(notice)
+        return render(notice, now)
 
     channel = Channel()
     record(store, crossed(Level.SOFT))
     record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
-    sender = Outbox(store, channel, broken, clock)
+    sender = Outbox(store.notices, channel, broken, clock)
     why = "it cannot be drawn by this version of the bot (LookupError)"
-    assert await sender.deliver() == Delivery(1, 2, why, LONGEST_WAIT)
-    assert await sender.deliver() == Delivery(0, 2, why, None)
+    assert await sender.deliver() == Delivery(1, 3, why, LONGEST_WAIT)
+    assert await sender.deliver() == Delivery(0, 3, why, None)
     assert channel.sent == [("post", "default/2026-11/hard/600 open")]
-    assert await outbox(store, channel, clock).deliver() == Delivery(2, 0, None, None)
+    assert await outbox(store, channel, clock).deliver() == Delivery(3, 0, None, None)
     assert channel.searches == 0
 
 
@@ -411,15 +430,15 @@ async def test_a_notice_that_slack_keeps_refusing_holds_up_only_its_own_incident
     record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
     ModeStore(engine).change({}, mode_facts())
     sender = outbox(store, channel, clock)
-    assert await sender.deliver() == Delivery(2, 2, refused.sentence, SECOND)
+    assert await sender.deliver() == Delivery(2, 3, refused.sentence, SECOND)
     clock.advance(SECOND)
-    assert await sender.deliver() == Delivery(2, 0, None, None)
+    assert await sender.deliver() == Delivery(3, 0, None, None)
     assert [text for _, text in channel.sent] == [
         "default/2026-11/soft/400 open",
         "default/2026-11/hard/600 open",
         "fallback mode degraded",
         "default/2026-11/soft/400 open",
-        "default/2026-11/soft/400 superseded",
+        *["default/2026-11/soft/400 superseded"] * 2,
     ]
 
 

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import Engine
 
+from bot.alerts.facts import IncidentFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Step
 from bot.store.alerts import AlertStore
@@ -31,7 +32,8 @@ def record(store: AlertStore, *steps: Step) -> None:
 
 
 def told(store: AlertStore, name: str) -> list[str]:
-    return [f"{notice.facts.level} {notice.facts.status}" for notice in store.outside.pending(name)]
+    facts = [notice.facts for notice in store.outside.pending(name)]
+    return [f"{fact.level} {fact.status}" if isinstance(fact, IncidentFacts) else "test" for fact in facts]
 
 
 def test_every_destination_is_told_the_levels_that_it_wants(store: AlertStore) -> None:

@@ -1,0 +1,75 @@
+"""Reports a destination that takes nothing at the others, and that it takes alerts again."""
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+from decimal import Decimal
+
+from bot.alerts.facts import DeliveryFacts, since_of
+from bot.alerts.trouble import Failing, Reported, newly_failing, recovered
+from bot.budgets.budget import Level
+from bot.budgets.decide import Reason, Status, Step
+from bot.clock import Clock
+from bot.store.alerts import SLACK, AlertStore
+
+NO_LIMIT = Decimal(0)
+
+
+class DeliveryWatch:
+    """Synchronous; asynchronous callers use a thread. `refusing`: the destinations that refuse for good."""
+
+    def __init__(
+        self, alerts: AlertStore, refusing: Callable[[], Collection[str]], mode: Callable[[], str], clock: Clock
+    ) -> None:
+        self._alerts = alerts
+        self._refusing = refusing
+        self._mode = mode
+        self._clock = clock
+
+    def look(self) -> None:
+        """Tell what is new, and what is over."""
+        now = self._clock()
+        failing = self._failing()
+        reported = [
+            Reported(subject, since_of(period)) for subject, period in self._alerts.open_incidents(Level.DELIVERY)
+        ]
+        for found in failing:
+            if newly_failing(found, reported, now):
+                self._record(self._facts(found.destination, found.since, _OPENS, now, found), _OPENS, now)
+        for report in reported:
+            if recovered(report, failing):
+                self._record(self._facts(report.destination, report.since, _ENDS, now), _ENDS, now)
+
+    def _failing(self) -> list[Failing]:
+        refusing = self._refusing()
+        found = []
+        slack = self._alerts.notices.failing()
+        if slack is not None:
+            since, error = slack
+            found.append(Failing(SLACK, since, error, self._alerts.notices.undelivered(), SLACK in refusing))
+        for waiting in self._alerts.outside.waiting():
+            name = waiting.destination
+            found.append(Failing(name, waiting.since, f"{waiting.error}.", waiting.count, name in refusing))
+        return found
+
+    def _facts(
+        self, destination: str, since: datetime, step: Step, now: datetime, failing: Failing | None = None
+    ) -> DeliveryFacts:
+        return DeliveryFacts(
+            level=step.level,
+            limit_usd=step.limit_usd,
+            status=step.status,
+            reason=step.reason,
+            decided_at=now,
+            mode=self._mode(),
+            destination=destination,
+            since=since,
+            error="" if failing is None else failing.error,
+            count=0 if failing is None else failing.count,
+        )
+
+    def _record(self, facts: DeliveryFacts, step: Step, now: datetime) -> None:
+        self._alerts.record(facts.subject, facts.period, [step], lambda _: facts, now)
+
+
+_OPENS = Step(Level.DELIVERY, NO_LIMIT, Status.OPEN, Reason.REFUSES, post=True)
+_ENDS = Step(Level.DELIVERY, NO_LIMIT, Status.RESOLVED, Reason.TAKES_AGAIN)

@@ -1,0 +1,30 @@
+"""What time does to an open alert: a snooze ends, and what nobody acknowledges is escalated. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.alerts.life_steps import Life, LifeStep
+from bot.alerts.rules import AlertRules
+from bot.budgets.budget import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """An open alert that people can see. `seen_since`: when it was opened last, or when its message came if later."""
+
+    alert_id: int
+    level: Level
+    seen_since: datetime
+    life: Life
+
+
+def due_step(alert: Living, rules: AlertRules, now: datetime) -> LifeStep | None:
+    """What is due at `now`. A snooze that ends is told in the channel, so that nothing is escalated besides."""
+    life = alert.life
+    if life.snoozed_until is not None:
+        return LifeStep.SNOOZE_OVER if now >= life.snoozed_until else None
+    if life.acknowledged_at is not None or life.escalated_at is not None:
+        return None
+    if rules.escalate_after is None or alert.level not in rules.escalate_levels:
+        return None
+    return LifeStep.ESCALATED if now - alert.seen_since >= rules.escalate_after else None

@@ -1,0 +1,140 @@
+"""What people and time do to alerts: a change of the row, the edit of its message and the reply are one transaction."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+
+from bot.alerts.facts import FACTS, IncidentFacts, LifeFacts
+from bot.alerts.life import Living
+from bot.alerts.life_steps import Life, LifeStep
+from bot.budgets.budget import Level
+from bot.budgets.decide import Status
+from bot.store.notices import Action, NoticeStatus, edit, enqueue, life_of
+from bot.store.schema import alerts, audit, notices
+
+BOT = "claude-cost"
+"""Who acts where no person does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of a click. `already`: it was so before. `over`: the alert is not open. `unknown`: there is none."""
+
+    outcome: Literal["done", "already", "over", "unknown"]
+    life: Life = field(default_factory=Life)
+
+
+class LifeStore:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def living(self) -> list[Living]:
+        """The open alerts whose message has reached the channel."""
+        query = (
+            select(alerts, notices.c.sent_at)
+            .join(notices, notices.c.alert_id == alerts.c.id)
+            .where(
+                alerts.c.status == Status.OPEN,
+                notices.c.action == "post",
+                notices.c.status == NoticeStatus.SENT,
+            )
+            .order_by(alerts.c.id)
+        )
+        with self._engine.connect() as connection:
+            return [
+                Living(row.id, Level(row.level), max(row.changed_at, row.sent_at), life_of(row))
+                for row in connection.execute(query)
+            ]
+
+    def acknowledge(self, alert_id: int, by: str, now: datetime) -> Handled:
+        """`by` has seen it: nothing is escalated any more, and a snooze ends."""
+
+        def change(life: Life) -> dict[str, object] | None:
+            if life.acknowledged_at is not None and life.snoozed_until is None:
+                return None
+            return {"acknowledged_by": by, "acknowledged_at": now, "snoozed_by": None, "snoozed_until": None}
+
+        return self._act(alert_id, LifeStep.ACKNOWLEDGED, by, now, change)
+
+    def snooze(self, alert_id: int, by: str, until: datetime, now: datetime) -> Handled:
+        """Nothing is heard of it before `until`."""
+
+        def change(life: Life) -> dict[str, object] | None:
+            return {"snoozed_by": by, "snoozed_until": until}
+
+        return self._act(alert_id, LifeStep.SNOOZED, by, now, change)
+
+    def advance(self, alert_id: int, step: LifeStep, now: datetime) -> Handled:
+        """Take a step that time has brought, if it has not been taken since: a broadcast tells the channel."""
+
+        def change(life: Life) -> dict[str, object] | None:
+            if step is LifeStep.SNOOZE_OVER:
+                if life.snoozed_until is None or life.snoozed_until > now:
+                    return None
+                cleared = ("snoozed_by", "snoozed_until", "acknowledged_by", "acknowledged_at")
+                return {**dict.fromkeys(cleared), "escalated_at": now}
+            if life.escalated_at is not None or life.acknowledged_at is not None:
+                return None
+            return {"escalated_at": now}
+
+        return self._act(alert_id, step, BOT, now, change, action="broadcast")
+
+    def _act(
+        self,
+        alert_id: int,
+        step: LifeStep,
+        by: str,
+        now: datetime,
+        change: Callable[[Life], dict[str, object] | None],
+        action: Action = "reply",
+    ) -> Handled:
+        with self._engine.begin() as connection:
+            row = connection.execute(select(alerts).where(alerts.c.id == alert_id).with_for_update()).one_or_none()
+            about = None if row is None else _newest_facts(connection, alert_id)
+            if row is None or about is None:
+                return Handled("unknown")
+            if row.status != Status.OPEN:
+                return Handled("over", life_of(row))
+            values = change(life_of(row))
+            if values is None:
+                return Handled("already", life_of(row))
+            changed = connection.execute(update(alerts).where(alerts.c.id == alert_id).values(values).returning(alerts))
+            life = life_of(changed.one())
+            _tell(connection, row, about, step, by, now, life, action)
+        return Handled("done", life)
+
+
+def _tell(
+    connection: Connection,
+    row: Row[tuple[object, ...]],
+    about: IncidentFacts,
+    step: LifeStep,
+    by: str,
+    now: datetime,
+    life: Life,
+    action: Action,
+) -> None:
+    alert_id = int(row._mapping["id"])
+    facts = LifeFacts(step=step, by=by, at=now, until=life.snoozed_until, since=row._mapping["changed_at"], about=about)
+    edit(connection, alert_id, about, now)
+    enqueue(connection, action, facts, now, alert_id=alert_id)
+    entry = {"at": now, "actor": by, "action": f"alert {step}", "outcome": "done", "detail": about.incident}
+    connection.execute(insert(audit).values(entry))
+
+
+def _newest_facts(connection: Connection, alert_id: int) -> IncidentFacts | None:
+    """What its message says now, or is about to say."""
+    query = (
+        select(notices.c.facts)
+        .where(notices.c.alert_id == alert_id, notices.c.action.in_(("post", "update")))
+        .order_by(notices.c.id.desc())
+        .limit(1)
+    )
+    stored = connection.execute(query).scalar_one_or_none()
+    facts = None if stored is None else FACTS.validate_python(stored)
+    return facts if isinstance(facts, IncidentFacts) else None

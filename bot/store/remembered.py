@@ -1,0 +1,25 @@
+"""Single values that the bot remembers about itself, in the table `state`."""
+
+from typing import Any
+
+from sqlalchemy import Engine, delete, insert, select
+
+from bot.store.schema import state
+
+
+class RememberedStore:
+    """Synchronous; asynchronous callers use a thread. Values are JSON."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, key: str) -> Any:
+        """The value; None where there is none."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(state.c.value).where(state.c.key == key)).scalar_one_or_none()
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep the value instead of the one before."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(state).where(state.c.key == key))
+            connection.execute(insert(state).values(key=key, value=value))

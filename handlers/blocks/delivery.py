@@ -1,0 +1,26 @@
+"""A destination that takes no alerts, told at the others."""
+
+from bot.alerts.facts import DeliveryFacts
+from bot.budgets.decide import Status
+from bot.message import Message
+from handlers.blocks.elements import context, header, local_moment, moment, section
+from handlers.blocks.outside import code, sentence, shown
+
+
+def delivery_message(facts: DeliveryFacts) -> Message:
+    """What does not arrive where, since when and why; or that it does again."""
+    name = shown(facts.destination)
+    if facts.status is Status.OPEN:
+        title = f"No alerts reach {facts.destination}"
+        first = f"No alerts reach {name}: {facts.count} waiting since {moment(facts.since)}."
+        second = f"The reason: {sentence(facts.error)} They are kept, and sent as soon as it takes them."
+    else:
+        title = f"Alerts reach {facts.destination} again"
+        first = f"Alerts reach {name} again, since {moment(facts.decided_at)}."
+        second = f"None had since {moment(facts.since)}. What waited is sent, and says that it is late."
+    blocks = [
+        header(title),
+        section(f"{first}\n{second}"),
+        context(f"Incident {code(facts.incident)} · {local_moment(facts.decided_at)}"),
+    ]
+    return Message("\n".join([first, second, f"Incident {shown(facts.incident)} · {moment(facts.decided_at)}"]), blocks)

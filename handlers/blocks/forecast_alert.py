@@ -1,0 +1,77 @@
+"""An alert about a period that is expected to end above a limit."""
+
+from bot.alerts.facts import ForecastFacts
+from bot.budgets.decide import Status
+from bot.message import Block, Message
+from bot.money import percent, usd
+from handlers.blocks.elements import actions, context, header, local_moment, moment, section
+from handlers.blocks.outside import code, shown
+from handlers.blocks.spend import (
+    amount,
+    mover_line,
+    parts_line,
+    saving_line,
+    switch_button,
+    warning_lines,
+    ways_out,
+    worthwhile,
+)
+
+
+def forecast_alert_message(facts: ForecastFacts) -> Message:
+    """The expected sum and its share of the limit first, then the range, the date, who spends, and the ways out."""
+    spend = facts.spend
+    first = f"{_sum(facts)}, budget {shown(spend.budget)}"
+    lines = [_range(facts), *_date(facts), f"Spent so far: {amount(spend)}, {parts_line(spend)}."]
+    details = []
+    if facts.status is Status.OPEN:
+        details = [f"• {mover_line(mover)}" for mover in spend.movers]
+        details += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend.savings, facts.mode)]
+    closing = f"Incident {shown(facts.incident)} · data as of {moment(spend.as_of)}"
+    text = "\n".join([first, *lines, *details, *warning_lines(spend), closing])
+    blocks: list[Block] = [header(f"{_title(facts)}: {spend.budget}"), section("\n".join([f"*{_sum(facts)}*", *lines]))]
+    if details:
+        blocks.append(section("\n".join(details)))
+    warnings = warning_lines(spend)
+    if warnings:
+        blocks.append(section("\n".join(f"*{line}*" for line in warnings)))
+    if facts.status is Status.OPEN:
+        buttons = [switch_button(saving) for saving in worthwhile(ways_out(spend.savings, facts.mode))]
+        if buttons:
+            blocks.append(actions(buttons))
+    blocks.append(context(f"Incident {code(facts.incident)} · data as of {local_moment(spend.as_of)}"))
+    return Message(text, blocks)
+
+
+def _title(facts: ForecastFacts) -> str:
+    if facts.status is Status.RESOLVED:
+        return "Forecast below the limit again"
+    if facts.status is Status.OPEN:
+        return "Forecast above the limit"
+    return "Forecast superseded" if facts.status is Status.SUPERSEDED else "Forecast ended"
+
+
+def _sum(facts: ForecastFacts) -> str:
+    share = percent(facts.expected_usd, facts.limit_usd)
+    ends = moment(facts.spend.ends_at)
+    if facts.status is Status.RESOLVED:
+        return f"Forecast {usd(facts.expected_usd)} by {ends}, below {usd(facts.limit_usd)} again ({share})"
+    if facts.status is Status.SUPERSEDED and facts.spend.spent_usd >= facts.limit_usd:
+        return f"Forecast came true: {amount(facts.spend)} of {usd(facts.limit_usd)} is spent"
+    if facts.status is Status.SUPERSEDED:
+        return f"Forecast {usd(facts.expected_usd)} by {ends}, above the limit after {usd(facts.limit_usd)} too"
+    if facts.status is Status.OPEN:
+        return f"Forecast {usd(facts.expected_usd)} by {ends}, above {usd(facts.limit_usd)} ({share})"
+    return f"Forecast of {usd(facts.limit_usd)} is over: the limit or the period is not in force any more"
+
+
+def _range(facts: ForecastFacts) -> str:
+    return f"Range: {usd(facts.low_usd)} to {usd(facts.high_usd)} at the end of {shown(facts.spend.period)}."
+
+
+def _date(facts: ForecastFacts) -> list[str]:
+    if facts.status is not Status.OPEN or facts.crossed_at is None:
+        return []
+    early = facts.crossed_earliest_at
+    earliest = "" if early is None or early == facts.crossed_at else f", at the earliest {moment(early)}"
+    return [f"The limit of {usd(facts.limit_usd)} is reached about {moment(facts.crossed_at)}{earliest}."]

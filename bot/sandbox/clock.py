@@ -1,19 +1,37 @@
 """Clocks of simulated time."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 
 class RunningClock:
-    """Simulated time that passes `speed` times as fast as real time, beginning at `start`."""
+    """Simulated time that passes `speed` times as fast as real time, beginning at `start`.
 
-    def __init__(self, start: datetime, speed: float) -> None:
-        self._start = start
+    `real_seconds`: of real time, counted from whenever.
+    """
+
+    def __init__(self, start: datetime, speed: float, real_seconds: Callable[[], float] = time.monotonic) -> None:
+        self._real_seconds = real_seconds
+        self._since = start
+        self._real_since = real_seconds()
         self._speed = speed
-        self._real_start = time.monotonic()
 
     def __call__(self) -> datetime:
-        return self._start + timedelta(seconds=(time.monotonic() - self._real_start) * self._speed)
+        return self._since + timedelta(seconds=(self._real_seconds() - self._real_since) * self._speed)
+
+    @property
+    def speed(self) -> float:
+        """How many times as fast as real time; 0 while it stands still."""
+        return self._speed
+
+    def run(self, speed: float) -> None:
+        """Go on from now at another speed, or stand still at 0. Raises `ValueError` where time would run back."""
+        if speed < 0:
+            raise ValueError("time does not run backwards")
+        real_now = self._real_seconds()
+        self._since += timedelta(seconds=(real_now - self._real_since) * self._speed)
+        self._real_since, self._speed = real_now, speed
 
 
 class HandClock:

@@ -30,10 +30,11 @@ class Fault:
 
 
 class Faults:
-    """Scripted by the name of the call, used up in order."""
+    """Scripted by the name of the call, used up in order. `outage`: in which every other call ends, while it lasts."""
 
     def __init__(self) -> None:
         self._script: dict[str, deque[Fault]] = {}
+        self.outage: Fault | None = None
 
     def add(self, name: str, fault: Fault, times: int = 1) -> None:
         """The next `times` calls of `name` end in this fault."""
@@ -42,7 +43,7 @@ class Faults:
     def next(self, name: str) -> Fault | None:
         """What is to happen to this call, if anything."""
         script = self._script.get(name)
-        return script.popleft() if script else None
+        return script.popleft() if script else self.outage
 
 
 async def apply(

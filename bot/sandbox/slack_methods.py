@@ -80,7 +80,7 @@ def _post_message(slack: Slack, arguments: Arguments) -> Answer:
         text,
         blocks,
         thread_ts=thread_ts,
-        broadcast=thread_ts is not None and args.truth(arguments, "reply_broadcast"),
+        broadcast=args.truth(arguments, "reply_broadcast"),
         metadata=args.metadata(arguments) or None,
     )
     return {"channel": channel.id, "ts": message.ts, "message": message.as_slack(metadata=True)}
@@ -101,6 +101,15 @@ def _update(slack: Slack, arguments: Arguments) -> Answer:
         message.metadata = metadata or None
     slack.workspace.edit(message, text, blocks)
     return {"channel": channel.id, "ts": message.ts, "text": text, "message": message.as_slack(metadata=True)}
+
+
+def _delete(slack: Slack, arguments: Arguments) -> Answer:
+    channel = _channel(slack, arguments)
+    message = _stored(slack, channel, str(arguments.get("ts") or ""))
+    if message.user != BOT_USER:
+        raise ApiError("cant_delete_message")
+    slack.workspace.delete(message)
+    return {"channel": channel.id, "ts": message.ts}
 
 
 def _post_ephemeral(slack: Slack, arguments: Arguments) -> Answer:
@@ -254,13 +263,11 @@ def _stored(slack: Slack, channel: Channel, ts: str) -> Message:
 
 def _parent(slack: Slack, channel: Channel, arguments: Arguments) -> str | None:
     """The thread to post in. Slack says to name the parent and never a reply, so the sandbox insists."""
-    ts = arguments.get("thread_ts")
-    if not ts:
-        return None
-    parent = next((message for message in _lasting(slack, channel) if message.ts == ts), None)
-    if parent is None or parent.thread_ts not in (None, parent.ts):
+    ts = str(arguments.get("thread_ts") or "")
+    named = slack.workspace.at(ts, channel.id)
+    if named is not None and (named.thread_ts is not None or named.ephemeral_to is not None):
         raise ApiError("cannot_reply_to_message")
-    return str(ts)
+    return ts or None
 
 
 METHODS: Mapping[str, Method] = {
@@ -268,6 +275,7 @@ METHODS: Mapping[str, Method] = {
     "apps.connections.open": Method(_connections_open, token="app"),
     "auth.test": Method(_auth_test),
     "blocks.validate": Method(_blocks_validate),
+    "chat.delete": Method(_delete, "chat:write"),
     "chat.getPermalink": Method(_permalink),
     "chat.postEphemeral": Method(_post_ephemeral, "chat:write"),
     "chat.postMessage": Method(_post_message, "chat:write"),

@@ -52,13 +52,11 @@ def slash_command(
 def message_click(message: Message, channel: Channel, response_url: str) -> Payload:
     """What a click on a message adds to `block_actions`. Slack does not send along an ephemeral message."""
     ephemeral = message.ephemeral_to is not None
+    container = {"type": "message", "message_ts": message.ts, "channel_id": channel.id, "is_ephemeral": ephemeral}
+    if message.thread is not None:
+        container["thread_ts"] = message.thread
     payload: Payload = {
-        "container": {
-            "type": "message",
-            "message_ts": message.ts,
-            "channel_id": channel.id,
-            "is_ephemeral": ephemeral,
-        },
+        "container": container,
         "channel": {"id": channel.id, "name": channel.name},
         "response_url": response_url,
     }

@@ -199,6 +199,12 @@ class SlackSandbox(LocalServer):
         """Someone writes an ordinary message."""
         return self.workspace.post(channel, user, text, [])
 
+    def delete(self, message: Message, user: str = ADMIN) -> None:
+        """Someone deletes a message. Raises `ValueError` where Slack does not let this person."""
+        if not self.workspace.may_delete(user, message):
+            raise ValueError(f"{user} may not delete that message")
+        self.workspace.delete(message)
+
     # How the app hears of it
 
     async def send_envelope(

@@ -19,6 +19,9 @@ BOT_ID = "B0BOT"
 BOT_USER = "U0BOT"
 ADMIN = "U0ADMIN"
 DEVELOPER = "U0DEV"
+SLACKBOT = "USLACKBOT"
+TOMBSTONE = "This message was deleted."
+"""What Slack leaves, in Slackbot's name, of a deleted message whose thread has replies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,10 @@ class Version:
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """One message. `ephemeral_to`: the only person who sees it. `earlier`: its versions before the present one."""
+    """One message. `ephemeral_to`: the only person who sees it. `earlier`: its versions before the present one.
+
+    `replies`: what stands in its thread. A message that was deleted from above its replies is a tombstone from then on.
+    """
 
     channel: str
     ts: str
@@ -45,6 +51,17 @@ class Message:
     ephemeral_to: str | None = None
     edited_at: datetime | None = None
     earlier: list[Version] = field(default_factory=list)
+    replies: list["Message"] = field(default_factory=list)
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether only its thread is left of it."""
+        return self.user == SLACKBOT
+
+    @property
+    def thread(self) -> str | None:
+        """The `ts` of the thread that it is in; a message with replies is the first of its own."""
+        return self.thread_ts or (self.ts if self.replies else None)
 
     @property
     def texts(self) -> list[str]:
@@ -63,8 +80,16 @@ class Message:
         }
         if self.user == BOT_USER:
             shown |= {"bot_id": BOT_ID, "app_id": APP_ID}
-        if self.thread_ts is not None:
-            shown["thread_ts"] = self.thread_ts
+        if self.is_tombstone:
+            shown |= {"subtype": "tombstone", "hidden": True}
+        elif self.broadcast:
+            shown["subtype"] = "thread_broadcast"
+        if self.thread is not None:
+            shown["thread_ts"] = self.thread
+        if self.replies:
+            users = list(dict.fromkeys(reply.user for reply in self.replies))
+            shown |= {"reply_count": len(self.replies), "reply_users": users, "reply_users_count": len(users)}
+            shown["latest_reply"] = self.replies[-1].ts
         if self.edited_at is not None:
             shown["edited"] = {"user": self.user, "ts": f"{self.edited_at.timestamp():.6f}"}
         if metadata and self.metadata is not None:
@@ -93,7 +118,7 @@ class Change:
 
 
 class SlackWorkspace:
-    """`scopes`: what the app was granted. `usergroups`: members by the id of the group.
+    """`scopes`: what the app was granted. `usergroups`: members by the id of the group. `admins`: of the workspace.
 
     `revision` counts changes; `signal` is fired after each one and after each call of the app.
     """
@@ -101,6 +126,7 @@ class SlackWorkspace:
     def __init__(self, clock: Clock, channels: Iterable[str]) -> None:
         self.clock = clock
         self.users = {ADMIN: "Ada (admin)", DEVELOPER: "Dev", BOT_USER: "claude-cost"}
+        self.admins = {ADMIN}
         self.usergroups: dict[str, list[str]] = {}
         self.scopes = {"chat:write", "commands"}
         self.channels = {id_: Channel(id_, id_.removeprefix("C0").lower()) for id_ in channels}
@@ -139,11 +165,20 @@ class SlackWorkspace:
         metadata: dict[str, Any] | None = None,
         ephemeral_to: str | None = None,
     ) -> Message:
-        """A new message."""
+        """A new message.
+
+        Without the message that `thread_ts` names, Slack puts the reply into the channel and does not say so, except
+        that the answer has no `thread_ts` (github.com/slack-go/slack/issues/1571).
+        """
+        parent = None if thread_ts is None else self.at(thread_ts, channel)
+        if parent is None:
+            thread_ts, broadcast = None, False
         message = Message(
             channel, self.new_ts(), self.clock(), user, text, blocks, thread_ts, broadcast, metadata, ephemeral_to
         )
         self.messages.append(message)
+        if parent is not None and ephemeral_to is None:
+            parent.replies.append(message)
         self.tell(Change("posted", message))
         return message
 
@@ -154,15 +189,37 @@ class SlackWorkspace:
         self.tell(Change("edited", message))
 
     def delete(self, message: Message) -> None:
-        self.messages.remove(message)
+        """Take a message away; above replies a tombstone stays, until the last of them is deleted too."""
+        if message.replies:
+            message.user, message.text, message.blocks = SLACKBOT, TOMBSTONE, []
+            message.metadata = message.edited_at = None
+        else:
+            self.messages.remove(message)
+        parent = None if message.thread_ts is None else self.at(message.thread_ts, message.channel)
+        if parent is not None and message in parent.replies:
+            parent.replies.remove(message)
+            if parent.is_tombstone and not parent.replies:
+                self.messages.remove(parent)
         self.tell(Change("deleted", message))
+
+    def may_delete(self, user: str, message: Message) -> bool:
+        """People may delete what they wrote, admins of the workspace whatever everyone sees."""
+        lasting = message.ephemeral_to is None and not message.is_tombstone
+        return lasting and (user == message.user or user in self.admins)
 
     def find(self, ts: str, channel: str | None = None) -> Message:
         """The message with this `ts`. Raises `ApiError` (`message_not_found`)."""
+        message = self.at(ts, channel)
+        if message is None or message.is_tombstone:
+            raise ApiError("message_not_found")
+        return message
+
+    def at(self, ts: str, channel: str | None = None) -> Message | None:
+        """What stands at this `ts`, which may be a tombstone."""
         for message in self.messages:
             if message.ts == ts and channel in (None, message.channel):
                 return message
-        raise ApiError("message_not_found")
+        return None
 
     def visible_to(self, user: str, channel: str | None = None) -> list[Message]:
         """What a person sees, in order of time."""

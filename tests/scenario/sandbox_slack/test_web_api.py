@@ -10,7 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.faults import Fault, FaultKind
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, DEVELOPER
 from tests.scenario.sandbox_slack.real_app import START, WITH_BUTTON, refusal
@@ -250,10 +250,38 @@ async def test_a_message_may_stand_although_the_answer_was_a_server_error(
     assert len(slack.messages) == 1
 
 
-async def test_a_message_may_stand_although_the_connection_broke(client: AsyncWebClient, slack: SlackSandbox) -> None:
-    slack.faults.add("chat.postMessage", Fault("drop_after"))
+@pytest.mark.parametrize(("kind", "texts"), [("drop", ["a"]), ("drop_after", ["b", "news"])])
+async def test_a_connection_breaks_before_a_call_is_done_or_after_it(
+    client: AsyncWebClient, slack: SlackSandbox, kind: FaultKind, texts: list[str]
+) -> None:
+    ts = (await client.chat_postMessage(channel=ALERTS, text="a"))["ts"]
+    slack.faults.add("chat.update", Fault(kind))
+    slack.faults.add("chat.postMessage", Fault(kind))
     with pytest.raises(aiohttp.ClientError):
-        await client.chat_postMessage(channel=ALERTS, text="x")
+        await client.chat_update(channel=ALERTS, ts=ts, text="b")
+    with pytest.raises(aiohttp.ClientError):
+        await client.chat_postMessage(channel=ALERTS, text="news")
+    assert [message.text for message in slack.messages] == texts
+
+
+async def test_an_edit_may_stand_although_the_answer_was_a_server_error_or_late(
+    client: AsyncWebClient, slack: SlackSandbox
+) -> None:
+    ts = (await client.chat_postMessage(channel=ALERTS, text="a"))["ts"]
+    slack.faults.add("chat.update", Fault("status", status=500, after_doing=True))
+    slack.faults.add("chat.update", Fault("slow", seconds=0.01))
+    assert await refusal(client.chat_update(channel=ALERTS, ts=ts, text="b")) == "internal_error"
+    await client.chat_update(channel=ALERTS, ts=ts, text="c")
+    assert slack.messages[0].texts == ["a", "b", "c"]
+
+
+async def test_in_an_outage_every_call_fails_until_it_is_over(client: AsyncWebClient, slack: SlackSandbox) -> None:
+    slack.faults.outage = Fault("status", status=503)
+    for _ in range(2):
+        assert await refusal(client.chat_postMessage(channel=ALERTS, text="x")) == "internal_error"
+        assert await refusal(client.auth_test()) == "internal_error"
+    slack.faults.outage = None
+    await client.chat_postMessage(channel=ALERTS, text="x")
     assert len(slack.messages) == 1
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from bot.lifecycle import Lifecycle
 from bot.sandbox.clock import RunningClock
+from bot.sandbox.directions import FASTEST, Directions
 from bot.sandbox.page_server import PageServer
 from bot.sandbox.stage import CURTAIN, Stage, set_stage
 from bot.sandbox.story import StoryError, tell
 
 DEFAULT_PORT = 8765
 HOURS_A_SECOND = 1.5
-FASTEST = 6.0
-TICK_SECONDS = 0.5
+TICK_SECONDS = 1 / FASTEST
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,14 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _serve(folder: Path, speed: float, port: int | None) -> None:
     clock = RunningClock(CURTAIN, speed * 3600)
-    tick = min(TICK_SECONDS, 1 / speed)
-    async with set_stage(clock, folder, poll_seconds=round(tick * speed * 3600)) as stage:
+    async with set_stage(clock, folder, poll_seconds=round(TICK_SECONDS * FASTEST * 3600)) as stage:
         fallback_file = stage.bot.settings.fallback_file
-        words = f"{speed:g} hours a second"
-        page = PageServer(stage.slack, clock, words, fallback_file, _default_port() if port is None else port)
+        directions = Directions(clock, stage.slack, stage.anthropic, stage.team, speed)
+        page = PageServer(directions, fallback_file, _default_port() if port is None else port)
         async with page:
             print(f"The demo runs at {page.origin}/ until Ctrl-C.", flush=True)
-            lifecycle = Lifecycle(stage.bot, timedelta(seconds=tick))
+            lifecycle = Lifecycle(stage.bot, timedelta(seconds=TICK_SECONDS))
             loop = asyncio.get_running_loop()
             for name in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(name, lifecycle.stop)
@@ -81,7 +80,7 @@ async def _serve(folder: Path, speed: float, port: int | None) -> None:
 async def _work(stage: Stage) -> None:
     while True:
         stage.team.work_until(stage.clock())
-        await asyncio.sleep(TICK_SECONDS / 5)
+        await asyncio.sleep(TICK_SECONDS / 2)
 
 
 def _default_port() -> int:

@@ -48,7 +48,7 @@ class UsageBook:
 
     def correct(self, event: UsageEvent, at: datetime) -> None:
         """From `at` on the reports do not show this event any more."""
-        index = self._events.index(event)
+        index = self._events.index(event, bisect_left(self._events, event.at, key=_moment))
         self._events[index] = replace(event, hidden_from=at)
 
     def shown(self, starts_at: datetime, ends_at: datetime, now: datetime, delay: timedelta) -> list[UsageEvent]:

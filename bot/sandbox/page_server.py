@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bot.clock import Clock
 from bot.message import Block
+from bot.sandbox.directions import Directions
+from bot.sandbox.page_requests import Act, Click, Closing, Command, Deletion, Direction, Submission, read
 from bot.sandbox.server import LocalServer
 from bot.sandbox.slack_errors import ApiError, NotDispatchedError
-from bot.sandbox.slack_server import ALERTS, SlackSandbox
+from bot.sandbox.slack_server import ALERTS
 from bot.sandbox.slack_views import View
 from bot.sandbox.slack_workspace import BOT_USER, Message, with_block_ids
 
@@ -24,6 +24,8 @@ ASSETS: Mapping[str, str] = {
     "index.html": "text/html",
     "page.css": "text/css",
     "page.js": "text/javascript",
+    "messages.js": "text/javascript",
+    "directions.js": "text/javascript",
     "modal.js": "text/javascript",
     "blocks.js": "text/javascript",
     "chart.js": "text/javascript",
@@ -37,66 +39,16 @@ TICK_SECONDS = 0.25
 
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
 
-
-class Act(BaseModel):
-    """What the page posts: who does something, and what."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    user: str
-
-
-class Command(Act):
-    """`text`: the words after `/claude-cost`, or a whole line that begins with a slash."""
-
-    text: str
-
-
-Entries = dict[str, dict[str, str | list[str]]]
-"""What inputs hold, by block id and action id: a text, the value of an option, or the values of all ticked ones."""
-
-
-class Click(Act):
-    """`ts` of a message or `view_id` of the topmost modal. `values`: what the modal's inputs hold by then."""
-
-    ts: str | None = None
-    view_id: str | None = None
-    block_id: str
-    action_id: str
-    chosen: str | list[str] | None = None
-    values: Entries = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _in_one_place(self) -> "Click":
-        if (self.ts is None) == (self.view_id is None):
-            raise ValueError("either ts or view_id must be given")
-        return self
-
-
-class Submission(Act):
-    """Someone submits the topmost modal; what `values` leaves out stays as it began."""
-
-    view_id: str
-    values: Entries
-
-
-class Closing(Act):
-    """Someone closes the topmost modal."""
-
-    view_id: str
-
-
 A = TypeVar("A", bound=Act)
 
 
 class PageServer(LocalServer):
-    """`clock`: the simulated time that messages are stamped with. `speed`: how it passes, in words."""
+    """`directions`: for its Slack, its time and whatever else may happen to them."""
 
-    def __init__(self, slack: SlackSandbox, clock: Clock, speed: str, fallback_file: Path, port: int) -> None:
+    def __init__(self, directions: Directions, fallback_file: Path, port: int) -> None:
         super().__init__(port)
-        self._slack = slack
-        self._clock = clock
-        self._speed = speed
+        self._slack = directions.slack
+        self._directions = directions
         self._fallback_file = fallback_file
         for name in ASSETS:
             self.app.router.add_get("/" if name == "index.html" else f"/{name}", self._asset)
@@ -104,6 +56,8 @@ class PageServer(LocalServer):
         self.app.router.add_get("/events", self._events)
         self.app.router.add_post("/command", self._command)
         self.app.router.add_post("/click", self._click)
+        self.app.router.add_post("/delete", self._delete)
+        self.app.router.add_post("/direct", self._direct)
         self.app.router.add_post("/submit", self._submit)
         self.app.router.add_post("/close", self._close)
 
@@ -139,14 +93,30 @@ class PageServer(LocalServer):
 
     def _state(self, user: str, file: str | None) -> dict[str, Any]:
         return {
-            "now": _shown(self._clock()),
-            "speed": self._speed,
+            "now": _shown(self._directions.clock()),
+            "stage": self._directions.state(),
             "users": self._slack.workspace.users,
             "channel": self._slack.workspace.channels[ALERTS].name,
-            "messages": [_message(message) for message in self._slack.visible_to(user, ALERTS)],
+            "messages": [self._message(message, user) for message in self._slack.visible_to(user, ALERTS)],
             "modals": [_modal(view) for view in self._slack.views.modals.get(user, [])],
             "path": str(self._fallback_file),
             "file": file,
+        }
+
+    def _message(self, message: Message, user: str) -> dict[str, Any]:
+        return {
+            "ts": message.ts,
+            "user": message.user,
+            "by_bot": message.user == BOT_USER,
+            "text": message.text,
+            "blocks": with_block_ids(message.blocks),
+            "thread": message.thread_ts,
+            "broadcast": message.broadcast,
+            "tombstone": message.is_tombstone,
+            "ephemeral": message.ephemeral_to is not None,
+            "posted": _shown(message.posted_at),
+            "edited": None if message.edited_at is None else _shown(message.edited_at),
+            "deletable": self._slack.workspace.may_delete(user, message),
         }
 
     # What people do
@@ -175,6 +145,12 @@ class PageServer(LocalServer):
             )
         return web.Response(status=204)
 
+    async def _delete(self, request: web.Request) -> web.Response:
+        deletion = await self._act(request, Deletion)
+        with _refusals():
+            self._slack.delete(self._seen(deletion.user, deletion.ts), deletion.user)
+        return web.Response(status=204)
+
     async def _submit(self, request: web.Request) -> web.Response:
         submission = await self._act(request, Submission)
         self._topmost(submission.user, submission.view_id)
@@ -190,13 +166,20 @@ class PageServer(LocalServer):
             await self._slack.close_view(closing.user)
         return web.Response(status=204)
 
-    async def _act(self, request: web.Request, shape: type[A]) -> A:
-        if request.content_type != "application/json":
-            raise web.HTTPBadRequest(text="The body must be JSON and say so in its Content-Type.")
+    # What happens on the stage
+
+    async def _direct(self, request: web.Request) -> web.Response:
+        direction = await read(request, Direction)
         try:
-            act = shape.model_validate_json(await request.read())
-        except ValidationError as error:
-            raise web.HTTPBadRequest(text=_first_sentence(error)) from None
+            self._directions.follow(direction.cue)
+        except ValueError as error:
+            raise web.HTTPConflict(text=f"This cannot happen now: {error}.") from None
+        return web.Response(status=204)
+
+    # How it is read
+
+    async def _act(self, request: web.Request, shape: type[A]) -> A:
+        act = await read(request, shape)
         self._check_person(act.user)
         return act
 
@@ -223,21 +206,6 @@ def buttons(blocks: list[Block]) -> list[Block]:
     return [element for element in elements if element["type"] == "button"]
 
 
-def _message(message: Message) -> dict[str, Any]:
-    return {
-        "ts": message.ts,
-        "user": message.user,
-        "by_bot": message.user == BOT_USER,
-        "text": message.text,
-        "blocks": with_block_ids(message.blocks),
-        "thread": message.thread_ts,
-        "broadcast": message.broadcast,
-        "ephemeral": message.ephemeral_to is not None,
-        "posted": _shown(message.posted_at),
-        "edited": None if message.edited_at is None else _shown(message.edited_at),
-    }
-
-
 def _modal(view: View) -> dict[str, Any]:
     """`hash` changes with the content. `submit` and `close`: the words on the buttons, None where the app gave none."""
     shown = view.as_slack()
@@ -260,12 +228,6 @@ def _refusals() -> Iterator[None]:
         ) from None
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"Nobody could do this in Slack: {error}.") from None
-
-
-def _first_sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place or 'the body'}: {first['msg'].removeprefix('Value error, ')}."
 
 
 def _text_of(path: Path) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from bot.clock import DAY, HOUR
 from bot.fallback.modes import MODEL_VARIABLE
@@ -39,6 +40,8 @@ class Service:
     around_the_clock: bool = False
     begins: timedelta = timedelta(0)
     """How long after the start of the simulated month it appears."""
+    runs_away: bool = False
+    """Whether nobody meant it to use that much: Anthropic may correct it."""
 
 
 SERVICES = (
@@ -67,6 +70,7 @@ SERVICES = (
         80,
         around_the_clock=True,
         begins=10 * DAY,
+        runs_away=True,
     ),
 )
 
@@ -81,6 +85,8 @@ class Team:
         self._until = starts_at
         self._restarted_at = starts_at
         self._ceiling: str | None = None
+        self._ran_away: list[UsageEvent] = []
+        self._corrected = False
         self._random = random.Random(SEED)  # a story that is told the same way each time
 
     def work_until(self, now: datetime) -> None:
@@ -93,8 +99,26 @@ class Team:
                 self._serve(service, self._until)
             self._until += STEP
 
+    @property
+    def runaway(self) -> Literal["before", "running", "corrected"]:
+        """How far the job has come that nobody meant to use that much."""
+        if self._corrected:
+            return "corrected"
+        return "running" if self._ran_away else "before"
+
+    def correct_runaway(self, now: datetime) -> None:
+        """The runaway job ends, and from `now` on the reports do not show what it used.
+
+        Raises `ValueError` where it does not run.
+        """
+        if self.runaway != "running":
+            raise ValueError("the runaway job has not begun, or is corrected already")
+        for event in self._ran_away:
+            self._book.correct(event, now)
+        self._corrected = True
+
     def _serve(self, service: Service, at: datetime) -> None:
-        if at < self._starts_at + service.begins:
+        if at < self._starts_at + service.begins or (service.runs_away and self._corrected):
             return
         busy = 1.0 if service.around_the_clock else _working_hours(at)
         requests = round(service.requests_an_hour * (STEP / HOUR) * busy * self._random.uniform(0.8, 1.2))
@@ -115,7 +139,10 @@ class Team:
         )
         workspace = None if service.api_key_id is None else KEYS[service.api_key_id][1]
         model = _cheaper(service.model, self._ceiling, at)
-        self._book.add(UsageEvent(at, model, counts, workspace, service.api_key_id))
+        event = UsageEvent(at, model, counts, workspace, service.api_key_id)
+        self._book.add(event)
+        if service.runs_away:
+            self._ran_away.append(event)
 
 
 def model_in(path: Path) -> str | None:

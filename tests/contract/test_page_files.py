@@ -2,11 +2,15 @@
 
 import re
 from importlib.resources import files
+from typing import get_args
 
 import pytest
 
+from bot.sandbox.directions import Cue
+
 MARKUP_FROM_TEXT = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|\beval\("
 INLINE = r"\sstyle=|\son\w+=|<style|<script(?! type=\"module\" src=)"
+WAYS = ("down", "up")
 IMPORT = re.compile(r'^import \{ (.+) \} from "\./(.+)";$', re.MULTILINE)
 
 
@@ -32,6 +36,13 @@ def test_the_scripts_ask_only_for_elements_that_are_there(page: dict[str, str]) 
     }
     assert asked
     assert asked <= ids
+
+
+def test_the_stage_directions_that_the_page_gives_are_those_that_the_server_knows(page: dict[str, str]) -> None:
+    text = page["index.html"] + page["directions.js"]
+    services = re.findall(r'toggled\(\$\("cue-\w+"\), "(\w+)"', text)
+    given = {*re.findall(r'id="cue-\w+" value="(\w+)"', text), *(f"{name}_{way}" for name in services for way in WAYS)}
+    assert given == set(get_args(Cue))
 
 
 def test_the_scripts_import_only_what_is_exported(page: dict[str, str]) -> None:

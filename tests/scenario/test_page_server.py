@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,13 +13,18 @@ import pytest
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.sandbox.clock import HandClock
+from bot.sandbox.anthropic_server import AnthropicSandbox
+from bot.sandbox.anthropic_usage import UsageBook
+from bot.sandbox.clock import HandClock, RunningClock
+from bot.sandbox.directions import Directions
 from bot.sandbox.page_server import ASSETS, PageServer
 from bot.sandbox.slack_server import ALERTS, BOT_TOKEN, SIGNING_SECRET, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, DEVELOPER
+from bot.sandbox.team import Team
 from tests.scenario.form_app import FORM, Browser, FormApp, Json, field_of, filled, option, plain
 from tests.scenario.sandbox_slack.real_app import START, WITH_BUTTON, socket_mode
 
+MONTH_STARTS = datetime(2026, 11, 1, tzinfo=UTC)
 FILE = "CLAUDE_FALLBACK_MODE=normal\n"
 
 
@@ -36,9 +42,16 @@ def fallback_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def browser(slack: SlackSandbox, fallback_file: Path) -> AsyncIterator[Browser]:
+def directions(slack: SlackSandbox, fallback_file: Path) -> Directions:
+    """Time stands still until it is told to play."""
+    clock, book = RunningClock(START, 0), UsageBook()
+    return Directions(clock, slack, AnthropicSandbox(clock, book), Team(book, fallback_file, MONTH_STARTS), 2)
+
+
+@pytest.fixture
+async def browser(directions: Directions, fallback_file: Path) -> AsyncIterator[Browser]:
     async with (
-        PageServer(slack, HandClock(START), "2 hours a second", fallback_file, 0) as page,
+        PageServer(directions, fallback_file, 0) as page,
         aiohttp.ClientSession(page.origin) as session,
     ):
         yield Browser(session)
@@ -61,7 +74,7 @@ async def test_the_first_event_has_the_channel_the_time_and_the_file(slack: Slac
     slack.say("for everyone", DEVELOPER)
     slack.workspace.post(ALERTS, BOT_USER, "for Ada", WITH_BUTTON, ephemeral_to=ADMIN)
     state = await browser.state(ADMIN)
-    assert (state["now"], state["speed"]) == ("Mon 23 Nov 2026, 14:00 UTC", "2 hours a second")
+    assert (state["now"], state["stage"]["speed"]) == ("Mon 23 Nov 2026, 14:00 UTC", "time stands still")
     assert (state["channel"], state["file"], state["modals"]) == ("alerts", FILE, [])
     assert [(message["text"], message["by_bot"], message["ephemeral"]) for message in state["messages"]] == [
         ("for everyone", False, False),
@@ -124,6 +137,118 @@ async def test_every_file_of_the_page_is_served_under_a_strict_policy(browser: B
             assert await answer.text() == folder.joinpath(name).read_text(encoding="utf-8")
             policy = answer.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'")
+
+
+async def test_replies_name_their_thread_and_what_is_deleted_above_them_leaves_a_tombstone(
+    slack: SlackSandbox, browser: Browser
+) -> None:
+    alert = slack.workspace.post(ALERTS, BOT_USER, "soft limit", WITH_BUTTON)
+    slack.workspace.post(ALERTS, BOT_USER, "acknowledged", [], thread_ts=alert.ts)
+    slack.workspace.post(ALERTS, BOT_USER, "escalated", [], thread_ts=alert.ts, broadcast=True)
+    messages = (await browser.state())["messages"]
+    assert [(message["thread"], message["broadcast"]) for message in messages] == [
+        (None, False),
+        (alert.ts, False),
+        (alert.ts, True),
+    ]
+    assert await browser.post("/delete", user=ADMIN, ts=alert.ts) == (204, "")
+    [stone, *replies] = (await browser.state())["messages"]
+    assert (stone["tombstone"], stone["blocks"], stone["deletable"]) == (True, [], False)
+    assert [reply["tombstone"] for reply in replies] == [False, False]
+    for reply in replies:
+        await browser.post("/delete", user=ADMIN, ts=reply["ts"])
+    assert (await browser.state())["messages"] == []
+
+
+# What people do in the channel
+
+
+async def test_an_admin_of_the_workspace_deletes_the_bots_message_and_others_only_their_own(
+    slack: SlackSandbox, browser: Browser
+) -> None:
+    alert, word = slack.workspace.post(ALERTS, BOT_USER, "soft limit", []), slack.say("on it", DEVELOPER)
+    slack.workspace.post(ALERTS, BOT_USER, "for Ada", [], ephemeral_to=ADMIN)
+    of_admin, of_developer = (await browser.state(ADMIN))["messages"], (await browser.state(DEVELOPER))["messages"]
+    assert [message["deletable"] for message in of_admin] == [True, True, False]
+    assert [message["deletable"] for message in of_developer] == [False, True]
+    refused = (400, "Nobody could do this in Slack: U0DEV may not delete that message.")
+    assert await browser.post("/delete", user=DEVELOPER, ts=alert.ts) == refused
+    assert await browser.post("/delete", user=DEVELOPER, ts=word.ts) == (204, "")
+    assert await browser.post("/delete", user=ADMIN, ts=alert.ts) == (204, "")
+    gone = (404, "This message is not there, or not any more.")
+    assert await browser.post("/delete", user=ADMIN, ts=alert.ts) == gone
+    assert [message["text"] for message in (await browser.state(ADMIN))["messages"]] == ["for Ada"]
+
+
+async def test_a_button_in_a_thread_is_clicked_where_it_stands(
+    slack: SlackSandbox, browser: Browser, app: FormApp
+) -> None:
+    heard: list[Json] = []
+
+    async def on_switch(ack: AsyncAck, body: Json) -> None:
+        heard.append(body["container"])
+        await ack()
+
+    app.app.action("switch")(on_switch)
+    alert = slack.workspace.post(ALERTS, BOT_USER, "soft limit", [])
+    reply = slack.workspace.post(ALERTS, BOT_USER, "escalated", WITH_BUTTON, thread_ts=alert.ts)
+    place = {"block_id": "choices", "action_id": "switch"}
+    assert await browser.post("/click", user=ADMIN, ts=reply.ts, **place) == (204, "")
+    assert [(container["message_ts"], container["thread_ts"]) for container in heard] == [(reply.ts, alert.ts)]
+
+
+# What may happen on the stage
+
+
+async def test_time_is_paused_played_and_hurried_without_a_jump(directions: Directions, browser: Browser) -> None:
+    for cue, hours, words in (
+        ("play", 2, "2 hours a second"),
+        ("faster", 6, "6 hours a second"),
+        ("pause", 0, "time stands still"),
+    ):
+        assert await browser.post("/direct", cue=cue) == (204, "")
+        stage = (await browser.state())["stage"]
+        assert (stage["pace"], stage["speed"], directions.clock.speed) == (cue, words, hours * 3600)
+    assert directions.clock() > START
+
+
+@pytest.mark.parametrize("service", ["anthropic", "slack"])
+async def test_a_service_goes_down_and_comes_back(directions: Directions, browser: Browser, service: str) -> None:
+    faults = {"anthropic": directions.anthropic.faults, "slack": directions.slack.faults}[service]
+    for way in ("down", "up"):
+        assert await browser.post("/direct", cue=f"{service}_{way}") == (204, "")
+        assert (await browser.state())["stage"][f"{service}_down"] is (way == "down")
+        assert (faults.next("any call") is not None) is (way == "down")
+
+
+async def test_the_runaway_jobs_usage_is_corrected_once_and_the_job_ends(
+    directions: Directions, browser: Browser
+) -> None:
+    async def runaway() -> str:
+        return str((await browser.state())["stage"]["runaway"])
+
+    def used(now: datetime) -> set[str | None]:
+        events = directions.anthropic.book.shown(MONTH_STARTS, now, now, timedelta())
+        return {event.api_key_id for event in events}
+
+    refused = (409, "This cannot happen now: the runaway job has not begun, or is corrected already.")
+    assert await browser.post("/direct", cue="correct") == refused
+    assert await runaway() == "before"
+    directions.team.work_until(START)
+    assert await runaway() == "running"
+    assert "apikey_01Ingest" in used(START)
+    assert await browser.post("/direct", cue="correct") == (204, "")
+    later = START + timedelta(days=1)
+    directions.team.work_until(later)
+    assert await runaway() == "corrected"
+    assert used(later) == {"apikey_01Answers", "apikey_01Review", None}
+    assert await browser.post("/direct", cue="correct") == refused
+
+
+async def test_a_direction_that_the_stage_does_not_know_is_refused(browser: Browser) -> None:
+    status, text = await browser.post("/direct", cue="applause")
+    assert (status, text.partition(":")[0]) == (400, "cue")
+    assert await browser.post("/direct") == (400, "cue: Field required.")
 
 
 # What people do with forms
@@ -260,7 +385,7 @@ async def test_a_menu_in_a_message_sends_what_was_chosen(slack: SlackSandbox, br
 # What it refuses
 
 
-@pytest.mark.parametrize("path", ["/command", "/click", "/submit", "/close"])
+@pytest.mark.parametrize("path", ["/command", "/click", "/delete", "/submit", "/close"])
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -296,6 +421,7 @@ async def test_a_body_that_is_no_act_is_refused_in_one_sentence(
         ("/submit", {"view_id": "V1"}, "values: Field required."),
         ("/submit", {"view_id": "V1", "values": {"in": "5"}}, "values.in: Input should be an object."),
         ("/close", {}, "view_id: Field required."),
+        ("/delete", {}, "ts: Field required."),
     ],
 )
 async def test_a_missing_or_wrong_field_is_named(browser: Browser, path: str, body: Json, said: str) -> None:

@@ -1,7 +1,8 @@
-// Draws the state that the server streams: every message with its blocks, as Slack's client would.
-import { draw } from "./blocks.js";
+// Draws the state that the server streams, and sends what the person types.
+import { showStage } from "./directions.js";
+import { showMessages, showTo } from "./messages.js";
 import { showModals } from "./modal.js";
-import { $, mrkdwn, names, node } from "./text.js";
+import { $, names, node } from "./text.js";
 import { send } from "./wire.js";
 
 const SUGGESTIONS = [
@@ -13,79 +14,18 @@ const SUGGESTIONS = [
   "fallback off",
   "help",
 ];
-const NEAR_END = 80; // pixels
 let user = "";
 let stream = null;
-let items = new Map(); // list items by ts, with what they were drawn from
-
-// --- messages
-function content(message) {
-  if (!message.blocks.length) return [node("div", "block", ...mrkdwn(message.text))];
-  const act = async (used) => notice(await send("click", { user, ts: message.ts, ...used }));
-  const place = { prefix: message.ts, kept: new Map(), controls: [], act };
-  return message.blocks.map((block) => draw(block, place));
-}
-
-function item(message, replies) {
-  const person = !message.by_bot;
-  const name = names[message.user] ?? message.user;
-  const body = node("div", "body", node("span", "name", name));
-  if (!person) body.append(" ", node("span", "app", "APP"));
-  body.append(node("span", "time", message.posted));
-  if (message.ephemeral) body.append(node("span", "only", "Only visible to you"));
-  body.append(...content(message));
-  if (message.edited) body.append(node("span", "edited", `(edited ${message.edited})`));
-  if (replies.length) {
-    const thread = node("div", "thread");
-    for (const reply of replies) {
-      thread.append(node("div", "reply", node("span", "time", reply.posted), ...content(reply)));
-    }
-    body.append(thread);
-  }
-  const face = node("div", person ? "face person" : "face", person ? name[0] : "$");
-  const listed = node("li", message.ephemeral ? "ephemeral" : "", face, body);
-  listed.id = message.ts;
-  return listed;
-}
-
-// Redraws only what has changed: the focus, a selection and an open menu elsewhere stay.
-function showMessages(messages) {
-  const list = $("messages");
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END;
-  const next = new Map();
-  let changed = items.size === 0;
-  for (const root of messages.filter((message) => !message.thread || message.broadcast)) {
-    const replies = messages.filter((reply) => reply.thread === root.ts && reply !== root);
-    const from = JSON.stringify([root, replies]);
-    const drawn = items.get(root.ts);
-    if (drawn?.from === from) {
-      next.set(root.ts, drawn);
-      continue;
-    }
-    changed = true;
-    const fresh = item(root, replies);
-    drawn?.listed.replaceWith(fresh);
-    next.set(root.ts, { from, listed: fresh });
-  }
-  for (const [ts, { listed }] of items) if (!next.has(ts)) listed.remove();
-  items = next;
-  let before = list.firstChild;
-  for (const { listed } of next.values()) {
-    if (listed === before) before = before.nextSibling;
-    else list.insertBefore(listed, before);
-  }
-  // At once: while a smooth movement lasts, the next message would find the reader away from the end.
-  if (changed && atEnd) list.scrollTo({ top: list.scrollHeight, behavior: "instant" });
-}
 
 function show(state) {
   Object.assign(names, state.users);
   $("now").textContent = state.now;
-  $("speed").textContent = state.speed;
+  $("speed").textContent = state.stage.speed;
   $("channel").textContent = state.channel;
   $("path").textContent = state.path;
   $("file").textContent = state.file ?? "not written yet";
   $("quiet").hidden = state.messages.length > 0;
+  showStage(state.stage);
   showMessages(state.messages);
   showModals(state.modals, user);
 }
@@ -109,8 +49,7 @@ function follow() {
 
 function become(id) {
   user = id;
-  items = new Map();
-  $("messages").replaceChildren();
+  showTo(user, notice);
   for (const choice of $("people").children) choice.setAttribute("aria-pressed", String(choice.value === id));
   follow();
 }

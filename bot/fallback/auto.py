@@ -1,0 +1,212 @@
+"""The chain that steps down by itself: which change the automatism makes now, and why.
+
+Pure. It reads no clock, no database and no network. It cannot flap, whatever the incidents do: an incident is answered
+once in its period, between two automatic changes lies `DWELL`, and what a person has switched since an incident was
+first opened holds against it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from bot.budgets.budget import Level
+from bot.fallback.modes import NORMAL
+from bot.fallback.rules import FallbackRules
+from bot.money import usd
+
+AUTOMATIC = "claude-cost"
+"""Who has changed the mode where no person has. No id of a Slack user looks like it."""
+
+DWELL = timedelta(minutes=30)
+"""Least time between two automatic changes: services that follow at a restart would not keep up with a quicker one."""
+
+SETTLING = timedelta(minutes=60)
+"""A mode is given this long before the next one down: the data is minutes behind, consumers follow one by one, and a
+rate over less than an hour follows the clock of the team's own jobs."""
+
+HOLD = timedelta(minutes=30)
+"""How long no incident may count before the mode goes back. A correction of the data can close one for one poll."""
+
+STILL_GOES_ON = Decimal("0.5")
+"""Below this share of the rate before the step, the step has done its work."""
+
+MATTERS = Decimal("0.01")
+"""What would be spent until the end of the period, as a share of the limit; less is not worth a second step."""
+
+_WHY = {
+    Level.SOFT: "the soft limit of {limit} of budget {budget} is crossed",
+    Level.HARD: "the hard limit of {limit} of budget {budget} is crossed",
+    Level.FORECAST: "budget {budget} is going to end above its limit of {limit}",
+    Level.SPIKE: "budget {budget} spends far more an hour than is usual",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the fallback mode. `by`: a Slack user id, or `AUTOMATIC`."""
+
+    mode: str
+    at: datetime
+    by: str
+
+    @property
+    def automatic(self) -> bool:
+        return self.by == AUTOMATIC
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """An incident that may step the chain down. `opened_at`: first in its period; a reopening does not move it.
+
+    `closed_at`: since when it is not open, None while it is. `ends_at`: the end of its period, from which on it counts
+    no more.
+    """
+
+    budget: str
+    level: Level
+    limit_usd: Decimal
+    opened_at: datetime
+    closed_at: datetime | None
+    ends_at: datetime
+
+    def counts(self, now: datetime) -> bool:
+        """Whether it is open in a period that is not over."""
+        return self.closed_at is None and now < self.ends_at
+
+    def is_quiet(self, now: datetime) -> bool:
+        """Whether it has not counted for long enough. The end of a period is no accident, so nothing waits for it."""
+        return self.ends_at <= now or (self.closed_at is not None and self.closed_at + HOLD <= now)
+
+
+@dataclass(frozen=True, slots=True)
+class SpendRates:
+    """USD an hour in the hours before the mode in force was switched on, and since, over `SETTLING` at least."""
+
+    before: Decimal
+    since: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class AutoStep:
+    """The change to make, by `AUTOMATIC`. `reason`: one clause. `cause`: what it answers; None on the way back."""
+
+    mode: str
+    previous: str
+    reason: str
+    cause: Cause | None
+
+
+def auto_step(
+    rules: FallbackRules,
+    auto: bool,
+    modes: Sequence[str],
+    changes: Sequence[Change],
+    causes: Sequence[Cause],
+    rates: SpendRates | None,
+    savings: Mapping[str, Decimal],
+    now: datetime,
+) -> AutoStep | None:
+    """What the automatism does at `now`; None where it leaves the mode alone, as it always does while it is off.
+
+    `auto`: whether it is on. `modes`: in falling order of price, `normal` first; a mode in force that is none of them
+    is left alone. `changes`: the oldest first, back to the first opening of the oldest cause and to the mode before the
+    automatic ones at the end. `causes`: also those that are not open any more. `rates`: None while they are not known.
+    `savings`: USD by mode; one that saves nothing is skipped, one that is missing is unknown and trusted to the order.
+
+    Downwards one mode at a time: the first at the crossing, a further one where spend goes on all the same. Back in one
+    go to the mode that was in force before, once no incident counts any more.
+    """
+    in_force = changes[-1].mode if changes else NORMAL
+    if not auto or in_force not in modes or _dwells(changes, now):
+        return None
+    own = _own_steps(changes, modes)
+    taken_back_at = _taken_back_at(changes, modes)
+    answered = [
+        cause
+        for cause in causes
+        if cause.level in rules.auto_levels and (taken_back_at is None or taken_back_at < cause.opened_at <= now)
+    ]
+    counting = [cause for cause in answered if cause.counts(now)]
+    if counting:
+        return _down(in_force, modes, changes, own, counting, rates, savings, now)
+    if own and all(cause.is_quiet(now) for cause in answered):
+        return AutoStep(_mode_before(changes, own), in_force, _why_back(answered, now), None)
+    return None
+
+
+def _down(
+    in_force: str,
+    modes: Sequence[str],
+    changes: Sequence[Change],
+    own: int,
+    counting: Sequence[Cause],
+    rates: SpendRates | None,
+    savings: Mapping[str, Decimal],
+    now: datetime,
+) -> AutoStep | None:
+    if in_force != NORMAL and now - changes[-1].at < SETTLING:
+        return None
+    cheaper = modes[modes.index(in_force) + 1 :]
+    mode = next((mode for mode in cheaper if mode not in savings or savings[mode] > 0), None)
+    if mode is None:
+        return None
+    first = min(counting, key=lambda cause: cause.opened_at)
+    reason = _WHY.get(first.level, "an alert ({level}) of budget {budget} is open").format(
+        limit=usd(first.limit_usd), budget=first.budget, level=first.level
+    )
+    if own:
+        if rates is None or not any(_goes_on(rates, cause, now) for cause in counting):
+            return None
+        reason += f", and spend goes on at {usd(rates.since)} an hour ({usd(rates.before)} before {in_force})"
+    return AutoStep(mode, in_force, reason, first)
+
+
+def _goes_on(rates: SpendRates, cause: Cause, now: datetime) -> bool:
+    hours_left = Decimal((cause.ends_at - now) // timedelta.resolution) / (timedelta(hours=1) // timedelta.resolution)
+    to_come = rates.since * hours_left
+    return to_come > 0 and rates.since >= rates.before * STILL_GOES_ON and to_come >= cause.limit_usd * MATTERS
+
+
+def _why_back(answered: Sequence[Cause], now: datetime) -> str:
+    if answered and all(cause.ends_at <= now for cause in answered):
+        return "the period is over"
+    return f"no alert that counts has been open for {HOLD // timedelta(minutes=1)} minutes"
+
+
+def _dwells(changes: Sequence[Change], now: datetime) -> bool:
+    return any(change.automatic and now - change.at < DWELL for change in changes)
+
+
+def _own_steps(changes: Sequence[Change], modes: Sequence[str]) -> int:
+    """How many of the last changes are automatic steps down: what there is to take back."""
+    count = 0
+    while count < len(changes) and _is_own_step(changes, len(changes) - 1 - count, modes):
+        count += 1
+    return count
+
+
+def _taken_back_at(changes: Sequence[Change], modes: Sequence[str]) -> datetime | None:
+    """When a person changed the mode last, or the automatism took its own steps back: older incidents had their turn.
+
+    The end of the time that a person has given a mode is neither, though nobody clicks then.
+    """
+    for index in range(len(changes) - 1, -1, -1):
+        change = changes[index]
+        returned = index > 0 and changes[index - 1].automatic and not _is_own_step(changes, index, modes)
+        if not change.automatic or returned:
+            return change.at
+    return None
+
+
+def _is_own_step(changes: Sequence[Change], index: int, modes: Sequence[str]) -> bool:
+    change = changes[index]
+    before = _mode_before(changes, len(changes) - index)
+    known = change.mode in modes and before in modes
+    return change.automatic and known and modes.index(change.mode) > modes.index(before)
+
+
+def _mode_before(changes: Sequence[Change], count: int) -> str:
+    """The mode before the last `count` changes."""
+    index = len(changes) - 1 - count
+    return changes[index].mode if index >= 0 else NORMAL

@@ -13,7 +13,7 @@ from bot.pricing.tokens import Terms, TokenCounts
 from bot.store.schema import billed, names, state, usage, usage_hours
 from bot.usage.age import DataState
 from bot.usage.plan import HourState
-from bot.usage.source import BilledRow, DayUsage, SourceName, UsageReading
+from bot.usage.source import BilledRow, DayUsage, SourceName, UsageReading, UsageRow
 
 DATA_STATE_KEY = "data"
 DATA_STATE = TypeAdapter(DataState)
@@ -108,6 +108,22 @@ class UsageStore:
         with self._engine.connect() as connection:
             return [_day_usage(row._mapping) for row in connection.execute(query)]
 
+    def buckets(self, starts_at: datetime, ends_at: datetime) -> list[UsageRow]:
+        """Usage of the buckets that begin in [`starts_at`, `ends_at`), as fine as it is kept, the oldest first.
+
+        How wide the buckets of an hour are, and whether anything is known of it, `hours` says.
+        """
+        dimensions = (usage.c.starts_at, usage.c.model, usage.c.workspace_id, usage.c.api_key_id, *TERMS)
+        query = (
+            select(*dimensions, *(func.sum(column).label(column.name) for column in COUNTS))
+            .where(usage.c.hour >= floor_hour(starts_at), usage.c.hour < ends_at)
+            .where(usage.c.starts_at >= starts_at, usage.c.starts_at < ends_at)
+            .group_by(*dimensions)
+            .order_by(usage.c.starts_at)
+        )
+        with self._engine.connect() as connection:
+            return [_usage_row(row._mapping) for row in connection.execute(query)]
+
     def billed_between(self, first: date, last: date) -> list[BilledRow]:
         """The cost report's rows of the UTC days `first` to `last`, both included."""
         query = select(billed).where(billed.c.day >= first, billed.c.day <= last).order_by(billed.c.day, billed.c.id)
@@ -190,6 +206,17 @@ def _day_usage(row: Any) -> DayUsage:
     day = row["day"]
     return DayUsage(
         day=day if isinstance(day, date) else date.fromisoformat(day),
+        model=row["model"],
+        workspace_id=row["workspace_id"],
+        api_key_id=row["api_key_id"],
+        terms=Terms(*(row[column.name] for column in TERMS)),
+        counts=TokenCounts(*(int(row[column.name]) for column in COUNTS)),
+    )
+
+
+def _usage_row(row: Any) -> UsageRow:
+    return UsageRow(
+        starts_at=row["starts_at"],
         model=row["model"],
         workspace_id=row["workspace_id"],
         api_key_id=row["api_key_id"],

@@ -166,6 +166,28 @@ def test_a_stretch_that_begins_within_an_hour_counts_its_minutes_from_there(stor
     assert output_of(store, MIDNIGHT + 20 * MINUTE, MIDNIGHT + 50 * MINUTE) == 30
 
 
+def test_buckets_are_as_fine_as_they_are_kept_and_in_order_of_time(store: UsageStore) -> None:
+    batch = Terms("batch", "us", "fast")
+    minutes = [row(MIDNIGHT + HOUR + index * MINUTE, 1) for index in (40, 2, 2)]
+    unlike = [
+        replace(minutes[0], terms=batch),
+        replace(minutes[0], workspace_id="wrkspc_1"),
+        row(minutes[0].starts_at, 8, key=None),
+    ]
+    save(store, reading("1h", MIDNIGHT, 1, row(MIDNIGHT, 100)), reading("1m", MIDNIGHT + HOUR, 1, *minutes, *unlike))
+    found = store.buckets(MIDNIGHT, MIDNIGHT + 2 * HOUR)
+    assert [each.starts_at for each in found[:2]] == [MIDNIGHT, MIDNIGHT + HOUR + 2 * MINUTE]
+    assert [each.counts.output_tokens for each in found[:2]] == [100, 2]
+    assert sorted(map(repr, found[2:])) == sorted(map(repr, [minutes[0], *unlike]))
+
+
+def test_buckets_that_begin_before_or_after_the_stretch_are_left_out(store: UsageStore) -> None:
+    minutes = [row(MIDNIGHT + index * MINUTE, 1) for index in range(60)]
+    save(store, reading("1m", MIDNIGHT, 1, *minutes), now=MIDNIGHT + HOUR)
+    found = store.buckets(MIDNIGHT + 20 * MINUTE, MIDNIGHT + 23 * MINUTE)
+    assert found == minutes[20:23]
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from bot.alerts.facts import AlertFacts, DeliveryFacts, ForecastFacts, IncidentFacts, LifeFacts, TestFacts
+from bot.alerts.facts import AlertFacts, DeliveryFacts, ForecastFacts, IncidentFacts, LifeFacts, ProofFacts, TestFacts
 from bot.clock import MINUTE
 from bot.message import Message
 from bot.slack_connection import Workspace
@@ -14,6 +14,7 @@ from handlers.blocks.elements import context, moment, section
 from handlers.blocks.fallback import announcement
 from handlers.blocks.forecast_alert import forecast_alert_message
 from handlers.blocks.life import life_message, step_message, with_life
+from handlers.blocks.proof import proof_message
 from handlers.blocks.synthetic_alert import message_of_test
 
 LATE = timedelta(minutes=10)
@@ -31,6 +32,8 @@ def renderer(path: str, workspace: Workspace) -> Callable[[Notice, datetime], Me
             message = life_message(facts, headline(facts.about))
         elif isinstance(facts, TestFacts):
             message = message_of_test(facts)
+        elif isinstance(facts, ProofFacts):
+            message = proof_message(facts)
         else:
             message = announcement(facts, path, notice.written_at, notice.write_error)
         late = None if notice.action == "update" else late_line(notice.created_at, now)

@@ -1,7 +1,7 @@
 """What a notice says: the figures of the moment of decision, kept in the outbox until they are delivered."""
 
 from abc import ABC, abstractmethod
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal, TypeVar
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from bot.alerts.life_steps import LifeStep
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status, Step
+from bot.fallback.proof import ProofState
 
 MINUTE_KEY = "%Y-%m-%dT%H:%MZ"
 
@@ -204,6 +205,47 @@ class ModeFacts(_Facts):
     written: bool = False
 
 
+class CallingFacts(_Facts):
+    """A caller of a model above a mode's ceiling. Names are those that people know; ids tell equal names apart."""
+
+    model: str
+    workspace_id: str
+    workspace: str
+    api_key_id: str | None
+    key: str | None
+    usd_per_hour: Decimal
+
+
+class MixFacts(_Facts):
+    """USD an hour: of all usage, and of models above the ceiling."""
+
+    usd_per_hour: Decimal
+    above_usd_per_hour: Decimal
+
+
+class ProofFacts(_Facts):
+    """What usage shows of a change of the mode, told in the announcement's thread. Fields as in `Proof`.
+
+    `callers`: the largest; `more_callers`: how many there are beside them. `last`: the change is not watched any more.
+    """
+
+    kind: Literal["proof"] = "proof"
+    change_id: int
+    mode: str
+    ceiling: str
+    since: datetime
+    state: ProofState
+    above: tuple[str, ...]
+    before: MixFacts | None
+    after: MixFacts | None
+    took: timedelta | None
+    callers: tuple[CallingFacts, ...]
+    more_callers: int
+    last: bool
+    as_of: datetime
+    decided_at: datetime
+
+
 class TestFacts(_Facts):
     """A test alert that an admin has asked for. `by`: a Slack user id."""
 
@@ -217,7 +259,7 @@ class TestFacts(_Facts):
         return f"test/{self.requested_at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-NoticeFacts = IncidentFacts | LifeFacts | ModeFacts | TestFacts
+NoticeFacts = IncidentFacts | LifeFacts | ModeFacts | ProofFacts | TestFacts
 FACTS: TypeAdapter[NoticeFacts] = TypeAdapter(
-    Annotated[Incident | LifeFacts | ModeFacts | TestFacts, Field(discriminator="kind")]
+    Annotated[Incident | LifeFacts | ModeFacts | ProofFacts | TestFacts, Field(discriminator="kind")]
 )

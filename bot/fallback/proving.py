@@ -1,0 +1,72 @@
+"""Looks at the stored usage for the proof of a mode change, and puts what it shows into the facts of a notice."""
+
+from bot.alerts.facts import CallingFacts, MixFacts, ProofFacts
+from bot.fallback.proof import MOST_CALLERS, Caller, Mix, Proof, Told, Watch, needed_since, proof_of
+from bot.pricing.card import RateCard
+from bot.store.usage import Names, UsageStore
+
+
+class Proving:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, usage: UsageStore, card: RateCard) -> None:
+        self._usage = usage
+        self._card = card
+
+    def look(self, watch: Watch) -> Proof | None:
+        """What usage shows by now; None before the first poll, and for a mode without a ceiling."""
+        as_of = self._usage.data_state().as_of
+        if as_of is None:
+            return None
+        since = needed_since(watch)
+        return proof_of(watch, self._usage.buckets(since, as_of), self._usage.hours(since), as_of, self._card)
+
+
+def proof_facts(proof: Proof, report: Told, watch: Watch, change_id: int, names: Names) -> ProofFacts:
+    """What a report says. `change_id`: the change of the mode in whose thread it stands."""
+    named = proof.callers[:MOST_CALLERS]
+    return ProofFacts(
+        change_id=change_id,
+        mode=watch.mode,
+        ceiling=watch.ceiling.model or "",
+        since=watch.since,
+        state=proof.state,
+        above=proof.above,
+        before=_mix(proof.before),
+        after=_mix(proof.after),
+        took=proof.took,
+        callers=tuple(
+            CallingFacts(
+                model=calling.caller.model,
+                workspace_id=calling.caller.workspace_id,
+                workspace=names.workspaces.get(calling.caller.workspace_id, calling.caller.workspace_id),
+                api_key_id=calling.caller.api_key_id,
+                key=_key(calling.caller.api_key_id, names),
+                usd_per_hour=calling.usd_per_hour,
+            )
+            for calling in named
+        ),
+        more_callers=len(proof.callers) - len(named),
+        last=report.last,
+        as_of=proof.as_of,
+        decided_at=report.at,
+    )
+
+
+def told_by(facts: ProofFacts) -> Told:
+    """The report that these facts were, for the decision on the next one."""
+    return Told(facts.state, frozenset(_caller(calling) for calling in facts.callers), facts.decided_at, facts.last)
+
+
+def _mix(mix: Mix | None) -> MixFacts | None:
+    if mix is None:
+        return None
+    return MixFacts(usd_per_hour=mix.usd_per_hour, above_usd_per_hour=mix.above_usd_per_hour)
+
+
+def _key(api_key_id: str | None, names: Names) -> str | None:
+    return None if api_key_id is None else names.keys.get(api_key_id, api_key_id)
+
+
+def _caller(calling: CallingFacts) -> Caller:
+    return Caller(calling.model, calling.workspace_id, calling.api_key_id)

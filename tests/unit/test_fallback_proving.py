@@ -1,0 +1,67 @@
+"""The proof of a mode change, from usage in a database to what its notice says."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine
+
+from bot.client.ceiling import Ceiling
+from bot.clock import HOUR, floor_hour
+from bot.fallback.proof import ProofState, Watch, report_due
+from bot.fallback.proving import Proving, proof_facts, told_by
+from bot.pricing.card import load_rate_card
+from bot.pricing.tokens import STANDARD, TokenCounts
+from bot.store.usage import Name, UsageStore
+from bot.usage.age import DataState
+from bot.usage.source import Read, UsageReading, UsageRow
+
+MINUTE = timedelta(minutes=1)
+SINCE = datetime(2026, 11, 20, 12, 20, tzinfo=UTC)
+OPUS, SONNET = "claude-opus-4-8", "claude-sonnet-5-5"
+WATCH = Watch("degraded", Ceiling(SONNET, (SONNET,), ("claude-opus-5-5", SONNET)), SINCE)
+
+
+def calls(first: datetime, count: int, model: str, workspace: str = "w1", key: str | None = "k1") -> list[UsageRow]:
+    counts = TokenCounts(output_tokens=20_000)
+    return [UsageRow(first + index * MINUTE, model, workspace, key, STANDARD, counts) for index in range(count)]
+
+
+def store_with(engine: Engine, as_of: datetime, rows: list[UsageRow]) -> UsageStore:
+    store = UsageStore(engine)
+    first = floor_hour(SINCE) - HOUR
+    read = Read("1m", first, floor_hour(as_of) + HOUR)
+    state = DataState(as_of=as_of, source="admin", polled_at=as_of)
+    store.save([UsageReading(read, tuple(rows), None)], "admin", as_of, state, None)
+    return store
+
+
+def test_before_the_first_poll_nothing_is_known(engine: Engine) -> None:
+    assert Proving(UsageStore(engine), load_rate_card()).look(WATCH) is None
+
+
+def test_a_change_that_is_followed_is_confirmed_from_what_the_polls_have_stored(engine: Engine) -> None:
+    rows = [*calls(SINCE - 60 * MINUTE, 64, OPUS), *calls(SINCE + 4 * MINUTE, 16, SONNET)]
+    found = Proving(store_with(engine, SINCE + 20 * MINUTE, rows), load_rate_card()).look(WATCH)
+    assert found is not None
+    assert (found.state, found.took) == (ProofState.CONFIRMED, 4 * MINUTE)
+
+
+def test_who_still_calls_is_told_by_name_and_remembered_by_id(engine: Engine) -> None:
+    rows = [
+        *calls(SINCE - 60 * MINUTE, 95, OPUS),
+        *(row for number in range(4) for row in calls(SINCE, 35, OPUS, f"w2{number}", None)),
+    ]
+    store = store_with(engine, SINCE + 35 * MINUTE, rows)
+    store.save_names([Name("workspace", "w1", "billing-prod"), Name("key", "k1", "ingest-2", "w1")], SINCE)
+    found = Proving(store, load_rate_card()).look(WATCH)
+    assert found is not None
+    report = report_due(found, WATCH, [], dismissed=False, now=SINCE + 40 * MINUTE)
+    assert report is not None
+    facts = proof_facts(found, report, WATCH, 7, store.names())
+    assert facts.state is ProofState.NO_EFFECT
+    assert [(each.workspace, each.key) for each in facts.callers] == [
+        ("billing-prod", "ingest-2"),
+        ("w20", None),
+        ("w21", None),
+    ]
+    assert facts.more_callers == 2
+    assert told_by(facts) == report

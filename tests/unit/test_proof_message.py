@@ -1,0 +1,171 @@
+"""What people read of the proof that a change of the mode took effect."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.alerts.facts import FACTS, CallingFacts, MixFacts, ProofFacts
+from bot.fallback.proof import ProofState
+from handlers.blocks.proof import PROOF_DISMISS, proof_message
+from tests.unit.test_blocks import AS_OF, MOST_TEXT, NOW, buttons, check, check_twin, hostile
+
+MINUTE = timedelta(minutes=1)
+
+
+def mix(usd: str, above: str) -> MixFacts:
+    return MixFacts(usd_per_hour=Decimal(usd), above_usd_per_hour=Decimal(above))
+
+
+def calling(
+    model: str = "claude-opus-4-8", workspace: str = "billing-prod", key: str | None = "ingest-2", usd: str = "12.10"
+) -> CallingFacts:
+    return CallingFacts(
+        model=model,
+        workspace_id=workspace,
+        workspace=workspace,
+        api_key_id=key,
+        key=key,
+        usd_per_hour=Decimal(usd),
+    )
+
+
+def facts(state: ProofState = ProofState.CONFIRMED, **changes: Any) -> ProofFacts:
+    wrong = state in (ProofState.PARTIAL, ProofState.NO_EFFECT)
+    return ProofFacts(
+        change_id=7,
+        mode="degraded",
+        ceiling="claude-sonnet-5-5",
+        since=NOW - 40 * MINUTE,
+        state=state,
+        above=("Opus",),
+        before=mix("41", "29.11"),
+        after=mix("40.5", "28.76") if wrong else mix("9", "0.27"),
+        took=None if wrong else 6 * MINUTE,
+        callers=(calling(),) if wrong else (),
+        more_callers=0,
+        last=not wrong,
+        as_of=AS_OF,
+        decided_at=NOW,
+    ).model_copy(update=changes)
+
+
+def test_a_change_that_took_effect_is_said_with_the_figures_first() -> None:
+    message = proof_message(facts())
+    assert message.text.startswith("Opus share 71% → 3% in 6 min, $41.00 → $9.00 an hour.\n")
+    assert "degraded has taken effect: services use at most `claude-sonnet-5-5`." in message.text
+    assert buttons(message) == []
+
+
+def test_no_effect_names_who_calls_what_with_which_key_and_for_how_much() -> None:
+    message = proof_message(facts(ProofState.NO_EFFECT))
+    assert message.text.startswith(
+        "No effect: workspace billing-prod still calls claude-opus-4-8 with key ingest-2 ($12.10 an hour)\n"
+    )
+    assert "Opus share 71% → 71%, $41.00 → $40.50 an hour." in message.text
+    (button,) = buttons(message)
+    assert (button["action_id"], button["value"]) == (PROOF_DISMISS, "7")
+
+
+def test_in_part_names_the_largest_and_counts_the_rest() -> None:
+    callers = (calling(), calling(key=None, usd="3"))
+    message = proof_message(facts(ProofState.PARTIAL, callers=callers, more_callers=4))
+    assert message.text.startswith("In part: workspace billing-prod still calls claude-opus-4-8 with key ingest-2")
+    assert "• claude-opus-4-8 · billing-prod · no key: $3.00 an hour\nand 4 more." in message.text
+    assert (
+        "without a key ($1.00 an hour)"
+        in proof_message(facts(ProofState.PARTIAL, callers=(calling(key=None, usd="1"),))).text
+    )
+
+
+def test_a_small_share_is_not_called_none_and_an_unknown_one_not_zero() -> None:
+    assert "Opus share 71% → under 1% in 6 min" in proof_message(facts(after=mix("9", "0.01"))).text
+    assert "Opus share 71% → 0%" in proof_message(facts(after=mix("9", "0"))).text
+    assert "Opus share unknown → 3% in 6 min, unknown → $9.00 an hour" in proof_message(facts(before=None)).text
+    assert "Opus share no usage → 3%" in proof_message(facts(before=mix("0", "0"))).text
+
+
+def test_how_long_it_took_is_left_out_where_it_is_not_known() -> None:
+    assert "3%, $41.00 → $9.00 an hour" in proof_message(facts(took=None)).text
+    assert "in less than 1 min" in proof_message(facts(took=timedelta())).text
+    assert "in 2 min" in proof_message(facts(took=timedelta(seconds=61))).text
+
+
+@pytest.mark.parametrize(
+    ("above", "words"),
+    [
+        ((), "Share above `claude-sonnet-5-5` 71%"),
+        (("Opus", "Fable"), "Opus and Fable share 71%"),
+        (("Opus", "Fable", "Sonnet 4.6", "x", "y"), "Opus, Fable, Sonnet 4.6 and 2 more share 71%"),
+    ],
+)
+def test_the_share_says_of_what(above: tuple[str, ...], words: str) -> None:
+    assert proof_message(facts(above=above)).text.startswith(words)
+
+
+def test_the_last_line_says_that_it_is_the_last() -> None:
+    for state in (ProofState.PARTIAL, ProofState.NO_EFFECT, ProofState.IDLE, ProofState.WAITING):
+        message = proof_message(facts(state, last=True))
+        assert "It is 24 h since the change, which is not watched any more." in message.text
+        assert buttons(message) == []
+    assert proof_message(facts(ProofState.IDLE)).text.startswith("No usage since the switch to fallback mode degraded")
+
+
+def test_whoever_dismisses_it_is_named_and_the_button_goes() -> None:
+    message = proof_message(facts(ProofState.NO_EFFECT), dismissed_by="U0ADMIN")
+    assert "Dismissed by <@U0ADMIN>" in message.text
+    assert buttons(message) == []
+
+
+def test_it_is_read_back_from_the_outbox_as_it_was_put_there() -> None:
+    for state in ProofState:
+        assert FACTS.validate_python(facts(state).model_dump(mode="json")) == facts(state)
+
+
+amounts = st.decimals(0, 10**7, places=4)
+mixes = st.one_of(
+    st.none(), st.builds(lambda one, other: mix(str(max(one, other)), str(min(one, other))), amounts, amounts)
+)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(ProofState),
+    st.lists(hostile, max_size=5).map(tuple),
+    st.lists(st.builds(calling, hostile, hostile, st.one_of(st.none(), hostile)), max_size=3).map(tuple),
+    st.tuples(hostile.filter(bool), hostile),
+    st.tuples(mixes, mixes),
+    st.booleans(),
+    st.sampled_from([None, "U0ADMIN"]),
+)
+def test_every_proof_fits_into_slack_and_lets_nothing_in_whatever_the_names(
+    state: ProofState,
+    above: tuple[str, ...],
+    callers: tuple[CallingFacts, ...],
+    mode: tuple[str, str],
+    figures: tuple[MixFacts | None, MixFacts | None],
+    last: bool,
+    dismissed_by: str | None,
+) -> None:
+    found = facts(
+        state,
+        above=above,
+        callers=callers,
+        mode=mode[0],
+        ceiling=mode[1],
+        before=figures[0],
+        after=figures[1],
+        last=last,
+    )
+    check(proof_message(found, dismissed_by), most_text=MOST_TEXT)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(ProofState), st.tuples(mixes, mixes), st.booleans())
+def test_the_text_of_a_proof_has_every_figure_of_its_blocks(
+    state: ProofState, figures: tuple[MixFacts | None, MixFacts | None], last: bool
+) -> None:
+    check_twin(proof_message(facts(state, before=figures[0], after=figures[1], last=last)))

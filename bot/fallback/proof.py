@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import accumulate
 
 from bot.client.ceiling import Ceiling
-from bot.clock import DAY, HOUR, floor_hour
+from bot.clock import HOUR, floor_hour
 from bot.pricing.card import RateCard
 from bot.pricing.cost import cost_of
 from bot.pricing.model_ids import family_in
@@ -40,17 +40,6 @@ HARDLY = Decimal("0.8")
 
 STRETCHES = (HOLDS, 30, 60)
 """Minutes back from the end of the data in which the callers are looked for; the next where one holds no usage."""
-
-AGAIN = HOUR
-"""Least time between two reports of what is still wrong."""
-
-WATCHED_FOR = DAY
-"""Who has not followed by then will not by being named once more."""
-
-MOST_TOLD = 5
-"""Reports about one change, the last one included."""
-
-MOST_CALLERS = 3
 
 
 class ProofState(StrEnum):
@@ -130,16 +119,6 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One report. `callers`: those that it named. `last`: nothing is watched after it."""
-
-    state: ProofState
-    callers: frozenset[Caller]
-    at: datetime
-    last: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Priced:
     row: UsageRow
     usd: Decimal
@@ -199,26 +178,6 @@ def proof_of(
     hardly = (after.share or ZERO) >= HARDLY * (Decimal(1) if share_before is None else share_before)
     state = ProofState.NO_EFFECT if hardly else ProofState.PARTIAL
     return proof(state, back, callers=_callers(minutes[known - back :]))
-
-
-def report_due(proof: Proof, watch: Watch, told: Sequence[Told], dismissed: bool, now: datetime) -> Told | None:
-    """The report to make now, None for none. `told`: what was reported of this change, the oldest first.
-
-    The first one as soon as there is something to say; while it is not right at most one an hour, and only of something
-    new; one when it is right or when it is not watched any more, and nothing after that.
-    """
-    if dismissed or (told and told[-1].last):
-        return None
-    named = frozenset(calling.caller for calling in proof.callers[:MOST_CALLERS])
-    if proof.state is ProofState.CONFIRMED or now - watch.since >= WATCHED_FOR:
-        return Told(proof.state, named, now, last=True)
-    if proof.state in (ProofState.WAITING, ProofState.IDLE):
-        return None
-    if told:
-        nothing_new = (told[-1].state, told[-1].callers) == (proof.state, named)
-        if nothing_new or now - told[-1].at < AGAIN or len(told) >= MOST_TOLD - 1:
-            return None
-    return Told(proof.state, named, now, last=False)
 
 
 _Minute = list[_Priced]

@@ -1,7 +1,8 @@
 """Looks at the stored usage for the proof of a mode change, and puts what it shows into the facts of a notice."""
 
 from bot.alerts.facts import CallingFacts, MixFacts, ProofFacts
-from bot.fallback.proof import MOST_CALLERS, Caller, Mix, Proof, Told, Watch, needed_since, proof_of
+from bot.fallback.proof import Caller, Mix, Proof, Watch, needed_since, proof_of
+from bot.fallback.proof_reports import MOST_CALLERS, Told
 from bot.pricing.card import RateCard
 from bot.store.usage import Names, UsageStore
 

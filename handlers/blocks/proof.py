@@ -4,7 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 from bot.alerts.facts import CallingFacts, MixFacts, ProofFacts
-from bot.fallback.proof import WATCHED_FOR, ProofState
+from bot.fallback.proof import ProofState
+from bot.fallback.proof_reports import WATCHED_FOR
 from bot.message import Block, Message
 from bot.money import percent, usd
 from handlers.blocks.elements import actions, button, context, local_moment, moment, section

@@ -12,23 +12,19 @@ from hypothesis import strategies as st
 from bot.client.ceiling import Ceiling
 from bot.clock import HOUR, floor_hour
 from bot.fallback.proof import (
-    AGAIN,
     DEADLINE,
     HOLDS,
-    MOST_TOLD,
     RIGHT,
-    WATCHED_FOR,
     Caller,
     Calling,
     Mix,
     Proof,
     ProofState,
-    Told,
     Watch,
     needed_since,
     proof_of,
-    report_due,
 )
+from bot.fallback.proof_reports import AGAIN, MOST_TOLD, WATCHED_FOR, Told, report_due
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.usage.plan import HourState

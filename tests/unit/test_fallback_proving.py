@@ -6,7 +6,8 @@ from sqlalchemy import Engine
 
 from bot.client.ceiling import Ceiling
 from bot.clock import HOUR, floor_hour
-from bot.fallback.proof import ProofState, Watch, report_due
+from bot.fallback.proof import ProofState, Watch
+from bot.fallback.proof_reports import report_due
 from bot.fallback.proving import Proving, proof_facts, told_by
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts

@@ -1,11 +1,12 @@
 """A budget: whose spend, over which period, against which limits."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from bot.budgets.period import PeriodKind
+from bot.budgets.period import Period, PeriodKind, Weekday, period_at, period_before, periods_since
 
 
 class ScopeKind(StrEnum):
@@ -75,7 +76,7 @@ class Budget:
     """Limits are USD above zero without trailing zeros; at least one is set, and soft is below hard.
 
     `origin` says where the budget is written down, for the answer to somebody who wants to change it. `thresholds`: per
-    cents of its upper limit that are told on the way there, rising, below 100.
+    cents (1 to 99, rising) of the hard limit, or of the soft one where there is no hard one.
     """
 
     name: str
@@ -85,7 +86,25 @@ class Budget:
     soft_usd: Decimal | None
     hard_usd: Decimal | None
     origin: str
+    week_starts: Weekday = Weekday.MONDAY
     thresholds: tuple[int, ...] = ()
+
+    @property
+    def highest_usd(self) -> Decimal | None:
+        """The limit that shares are told of: the hard one, or else the soft one."""
+        return self.hard_usd or self.soft_usd
+
+    def period_at(self, now: datetime) -> Period:
+        """The budget's period that contains `now`."""
+        return period_at(self.period, self.zone, now, self.week_starts)
+
+    def period_before(self, period: Period) -> Period:
+        """The budget's period that ends where `period` begins."""
+        return period_before(self.period, self.zone, period, self.week_starts)
+
+    def periods_since(self, since: datetime, now: datetime) -> list[Period]:
+        """The budget's periods that ended after `since`, and the one that contains `now`; the oldest first."""
+        return periods_since(self.period, self.zone, since, now, self.week_starts)
 
     def limit(self, level: Level) -> Decimal | None:
         """The limit of a level in USD, or None where the budget has none."""
@@ -93,8 +112,7 @@ class Budget:
 
     def marks(self) -> dict[Decimal, int]:
         """The thresholds in USD, rising, with their per cents; none that is a limit as well."""
-        upper = self.soft_usd if self.hard_usd is None else self.hard_usd
-        if upper is None:
+        if self.highest_usd is None:
             return {}
-        marks = {(upper * percent / 100).normalize(): percent for percent in self.thresholds}
+        marks = {(self.highest_usd * percent / 100).normalize(): percent for percent in self.thresholds}
         return {usd: percent for usd, percent in marks.items() if usd != self.soft_usd}

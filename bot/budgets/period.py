@@ -7,16 +7,32 @@ from zoneinfo import ZoneInfo
 
 
 class PeriodKind(StrEnum):
-    """How often a budget starts afresh. Weeks begin on Monday."""
+    """How often a budget starts afresh."""
 
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
 
 
+class Weekday(StrEnum):
+    """The days of a week in ISO 8601's order."""
+
+    MONDAY = "monday"
+    TUESDAY = "tuesday"
+    WEDNESDAY = "wednesday"
+    THURSDAY = "thursday"
+    FRIDAY = "friday"
+    SATURDAY = "saturday"
+    SUNDAY = "sunday"
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
-    """One stretch, aware UTC, `ends_at` exclusive. `key` names it for people and for the store: `2026-11`."""
+    """One stretch, aware UTC, `ends_at` exclusive. `key` names it for people and for the store: `2026-11`.
+
+    A week that begins on Monday has its ISO number, `2026-W47`; any other has its first day, `week-2026-11-15`, so that
+    the two are never taken for each other.
+    """
 
     key: str
     starts_at: datetime
@@ -31,7 +47,7 @@ class Period:
         return self.ends_at <= now
 
 
-def period_at(kind: PeriodKind, zone: ZoneInfo, now: datetime) -> Period:
+def period_at(kind: PeriodKind, zone: ZoneInfo, now: datetime, week_starts: Weekday = Weekday.MONDAY) -> Period:
     """The period that contains `now` (aware). Boundaries are midnights of the zone's wall clock.
 
     Usage is counted in UTC hours, so in a zone that is half an hour off, the hour around midnight counts
@@ -41,10 +57,8 @@ def period_at(kind: PeriodKind, zone: ZoneInfo, now: datetime) -> Period:
     if kind is PeriodKind.DAY:
         first, following, key = today, today + timedelta(days=1), today.isoformat()
     elif kind is PeriodKind.WEEK:
-        first = today - timedelta(days=today.weekday())
-        following = first + timedelta(days=7)
-        year, week, _ = first.isocalendar()
-        key = f"{year}-W{week:02d}"
+        first = today - timedelta(days=(today.weekday() - list(Weekday).index(week_starts)) % 7)
+        following, key = first + timedelta(days=7), _week_key(first)
     else:
         first = today.replace(day=1)
         following = (first + timedelta(days=31)).replace(day=1)
@@ -52,17 +66,24 @@ def period_at(kind: PeriodKind, zone: ZoneInfo, now: datetime) -> Period:
     return Period(key, _midnight(first, zone), _midnight(following, zone))
 
 
-def period_before(kind: PeriodKind, zone: ZoneInfo, period: Period) -> Period:
+def period_before(kind: PeriodKind, zone: ZoneInfo, period: Period, week_starts: Weekday = Weekday.MONDAY) -> Period:
     """The period that ends where `period` begins."""
-    return period_at(kind, zone, period.starts_at - timedelta.resolution)
+    return period_at(kind, zone, period.starts_at - timedelta.resolution, week_starts)
 
 
-def periods_since(kind: PeriodKind, zone: ZoneInfo, since: datetime, now: datetime) -> list[Period]:
+def periods_since(
+    kind: PeriodKind, zone: ZoneInfo, since: datetime, now: datetime, week_starts: Weekday = Weekday.MONDAY
+) -> list[Period]:
     """The periods that ended after `since`, and the one that contains `now`; the oldest first."""
-    periods = [period_at(kind, zone, now)]
+    periods = [period_at(kind, zone, now, week_starts)]
     while periods[0].starts_at > since:
-        periods.insert(0, period_before(kind, zone, periods[0]))
+        periods.insert(0, period_before(kind, zone, periods[0], week_starts))
     return periods
+
+
+def _week_key(first: date) -> str:
+    year, week, day = first.isocalendar()
+    return f"{year}-W{week:02d}" if day == 1 else f"week-{first.isoformat()}"
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

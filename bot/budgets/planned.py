@@ -40,7 +40,7 @@ def planned(
     found = []
     for budget in budgets:
         monthly = sum((usd for model, usd in monthly_usd.items() if _touches(budget, model, card)), Decimal(0))
-        limit = budget.hard_usd or budget.soft_usd
+        limit = budget.highest_usd
         spend = by_name.get(budget.name)
         if monthly and limit is not None and spend is not None:
             added = monthly * DAYS_OF[budget.period] / DAYS_OF[PeriodKind.MONTH]

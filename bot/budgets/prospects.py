@@ -7,7 +7,7 @@ from bot.alerts.facts import SpendFacts
 from bot.budgets.budget import Budget
 from bot.budgets.forecast import Forecast, forecast
 from bot.budgets.history import SpendHistory
-from bot.budgets.period import Period, period_at
+from bot.budgets.period import Period
 from bot.budgets.review import BudgetReview
 from bot.pricing.card import RateCard
 from bot.store.usage import UsageStore
@@ -35,7 +35,7 @@ def prospects(review: BudgetReview, usage: UsageStore, card: RateCard, now: date
     as_of = min(spend.as_of for spend in spends.values())
     found = []
     for budget, history in zip(budgets, SpendHistory(usage, card).of_budgets(budgets, as_of), strict=True):
-        period, spend = period_at(budget.period, budget.zone, now), spends[budget.name]
+        period, spend = budget.period_at(now), spends[budget.name]
         known = spend.period == period.key
         expected = forecast(budget, period, spend.spent_usd, history) if known else None
         found.append(Prospect(budget, period, spend, expected))

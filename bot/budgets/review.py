@@ -9,7 +9,7 @@ from bot.alerts.facts import AlertFacts, MoverFacts, SavingFacts, SpendFacts, re
 from bot.budgets.budget import Budget, ScopeKind
 from bot.budgets.decide import Incident, Step, as_watched, closed, decide, watch, withdrawn
 from bot.budgets.outlook import Recent, RecentUsage, Stretch, movers, pace, recent_window, saving
-from bot.budgets.period import Period, period_at, period_before, periods_since
+from bot.budgets.period import Period
 from bot.budgets.spend import price_usage, spend_of
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import Mode
@@ -76,7 +76,7 @@ class BudgetReview:
         if not self.budgets:
             return (), outlook.as_of
         widest = min(self.budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
-        return self._savings(widest, _present(widest, now), outlook), outlook.as_of
+        return self._savings(widest, widest.period_at(now), outlook), outlook.as_of
 
     def decide(self, now: datetime, mode: str) -> int:
         """Take and record the steps of every budget; returns how many. `mode`: the fallback mode in force.
@@ -119,7 +119,7 @@ class BudgetReview:
         incidents = self._alerts.incidents(budget.name, period.key)
         if period.is_over(now):
             # The bot may have been away for as long as the period lasted.
-            before = period_before(budget.period, budget.zone, period)
+            before = budget.period_before(period)
             watched = as_watched(budget, incidents or self._alerts.incidents(budget.name, before.key))
             if watched is None:
                 return 0
@@ -203,18 +203,14 @@ class BudgetReview:
         return tuple(SavingFacts(mode=s.mode, model=s.model, usd=s.usd) for s in savings if s is not None)
 
 
-def _present(budget: Budget, now: datetime) -> Period:
-    return period_at(budget.period, budget.zone, now)
-
-
 def _reviewed(budget: Budget, now: datetime) -> list[Period]:
-    return periods_since(budget.period, budget.zone, now - STILL_REVIEWED, now)
+    return budget.periods_since(now - STILL_REVIEWED, now)
 
 
 def _known(budget: Budget, as_of: datetime, now: datetime) -> Period:
     """The present period, or the last one of which the data tells anything."""
-    present = _present(budget, now)
-    return present if present.starts_at < as_of else period_at(budget.period, budget.zone, as_of - as_of.resolution)
+    present = budget.period_at(now)
+    return present if present.starts_at < as_of else budget.period_at(as_of - as_of.resolution)
 
 
 def _facts_of(spend: SpendFacts, mode: str, now: datetime) -> Callable[[Step], AlertFacts]:

@@ -1,109 +1,41 @@
-"""The TOML file: more budgets, further destinations, and the variables of modes."""
+"""The TOML file: more budgets, further destinations, the variables of modes, and rules that differ from the usual."""
 
 import re
 import tomllib
-from decimal import Decimal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+
+from bot.alerts.addressee import Addressee
+from bot.alerts.rules import AlertRules
+from bot.budgets.budget import LIMITS, Budget
+from bot.budgets.rules import DriftRules, ForecastRules, SpikeRules
+from bot.budgets.written import WrittenBudget
+from bot.config_tables import (
+    AlertsTable,
+    DestinationTable,
+    DisplayTable,
+    DriftTable,
+    FallbackTable,
+    ForecastTable,
+    SpikeTable,
 )
-
-from bot.alerts.addressee import ALL_BUT_ROUTINE, Addressee
-from bot.budgets.budget import ORGANIZATION, Budget, Level, Scope, parse_scope
-from bot.budgets.period import PeriodKind
+from bot.display import USD, Display
 from bot.fallback.modes import NORMAL
-from bot.setting_values import usd_amount
+from bot.fallback.rules import FallbackRules
+from bot.setting_fields import Table, first_mistake
 
 
-def _usd(value: object) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError('write the amount as a string, such as "99.50"')
-    return usd_amount(str(value))
-
-
-Usd = Annotated[Decimal, BeforeValidator(_usd)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class BudgetTable(_Table):
-    """One `[[budget]]`."""
-
-    name: str = Field(min_length=1, max_length=60, pattern=r"^[\w.-]+$")
-    scope: Annotated[Scope, BeforeValidator(lambda value: parse_scope(str(value)))] = ORGANIZATION
-    period: PeriodKind = PeriodKind.MONTH
-    zone: str = "UTC"
-    soft_usd: Usd | None = None
-    hard_usd: Usd | None = None
-
-    @field_validator("zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{value!r} is no IANA time zone; write it as in Europe/Berlin") from None
-        return value
-
-    @model_validator(mode="after")
-    def _limits(self) -> "BudgetTable":
-        if self.soft_usd is None and self.hard_usd is None:
-            raise ValueError("set soft_usd, hard_usd or both")
-        if self.soft_usd is not None and self.hard_usd is not None and self.soft_usd >= self.hard_usd:
-            raise ValueError("soft_usd must be below hard_usd")
-        return self
-
-
-class FallbackTable(_Table):
-    """`[fallback]`. Stepping down by itself and second approvals are not offered by this version."""
-
-    auto: bool = False
-    approvals: int = 0
-
-    @model_validator(mode="after")
-    def _offered(self) -> "FallbackTable":
-        if self.auto or self.approvals:
-            raise ValueError("this version switches only when an admin says so: remove auto and approvals")
-        return self
-
-
-class DestinationTable(_Table):
-    """One `[[destination]]`. The address may hold a secret, so it may also come from a file."""
-
-    url: SecretStr | None = None
-    url_file: str | None = None
-    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = tuple(ALL_BUT_ROUTINE)
-    name: str | None = Field(default=None, min_length=1, max_length=60)
-
-    @field_validator("name")
-    @classmethod
-    def _printable(cls, value: str | None) -> str | None:
-        if value is not None and not (value.isprintable() and value.strip()):
-            raise ValueError("a name is shown to people; use letters they can read")
-        return value
-
-    @model_validator(mode="after")
-    def _one_address(self) -> "DestinationTable":
-        if (self.url is None) == (self.url_file is None):
-            raise ValueError("set url or url_file, one of them")
-        return self
-
-
-class _File(_Table):
-    budget: tuple[BudgetTable, ...] = ()
+class _File(Table):
+    budget: tuple[WrittenBudget, ...] = ()
     destination: tuple[DestinationTable, ...] = ()
+    alerts: AlertsTable = AlertsTable()
+    forecast: ForecastTable = ForecastTable()
+    spike: SpikeTable = SpikeTable()
+    drift: DriftTable = DriftTable()
+    display: DisplayTable = DisplayTable()
     fallback: FallbackTable = FallbackTable()
     mode: dict[str, dict[str, str]] = Field(default_factory=dict)
 
@@ -122,15 +54,31 @@ class _File(_Table):
                     raise ValueError(f"the value of {variable} has a line break or a control character")
         return modes
 
+    @model_validator(mode="after")
+    def _somebody_is_told(self) -> "_File":
+        for level in LIMITS:
+            told = [self.alerts.channel_levels, *(destination.levels for destination in self.destination)]
+            if not any(level in levels for levels in told):
+                raise ValueError(
+                    f'nobody would be told of a {level} limit: add "{level}" to channel_levels of [alerts], or to '
+                    "levels of a [[destination]]"
+                )
+        return self
 
-class ConfigFile(BaseModel):
-    """What the file says, as the product's own values."""
 
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigFile:
+    """What the file says, as the product's own values; without a file, what is usual."""
 
     budgets: tuple[Budget, ...] = ()
     destinations: tuple[Addressee, ...] = ()
-    mode: dict[str, dict[str, str]] = Field(default_factory=dict)
+    mode: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    alert_rules: AlertRules = field(default_factory=AlertRules)
+    forecast_rules: ForecastRules = field(default_factory=ForecastRules)
+    spike_rules: SpikeRules = field(default_factory=SpikeRules)
+    drift_rules: DriftRules = field(default_factory=DriftRules)
+    fallback_rules: FallbackRules = field(default_factory=FallbackRules)
+    display: Display = USD
 
 
 def read_config_file(path: Path) -> ConfigFile:
@@ -142,24 +90,28 @@ def read_config_file(path: Path) -> ConfigFile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}.") from None
     except ValidationError as error:
-        raise ValueError(f"{path}: {_first_sentence(error)}") from None
+        place, clause = first_mistake(error)
+        raise ValueError(f"{path}: {place or 'the file'}: {clause}.") from None
     _refuse_doubled(path, "budgets", [table.name for table in file.budget])
     destinations = tuple(_addressee(table, number, path) for number, table in enumerate(file.destination))
     _refuse_doubled(path, "destinations", [addressee.name for addressee in destinations])
-    budgets = tuple(_budget(table, path) for table in file.budget)
-    return ConfigFile(budgets=budgets, destinations=destinations, mode=file.mode)
+    return ConfigFile(
+        budgets=tuple(table.budget(str(path)) for table in file.budget),
+        destinations=destinations,
+        mode=file.mode,
+        alert_rules=file.alerts.rules(),
+        forecast_rules=file.forecast.rules(),
+        spike_rules=file.spike.rules(),
+        drift_rules=file.drift.rules(),
+        fallback_rules=file.fallback.rules(),
+        display=file.display.display(),
+    )
 
 
 def _refuse_doubled(path: Path, kind: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{path}: two {kind} are named {name}: give one of them another name.")
-
-
-def _budget(table: BudgetTable, path: Path) -> Budget:
-    return Budget(
-        table.name, table.scope, table.period, ZoneInfo(table.zone), table.soft_usd, table.hard_usd, str(path)
-    )
 
 
 def _addressee(table: DestinationTable, number: int, path: Path) -> Addressee:
@@ -171,7 +123,7 @@ def _addressee(table: DestinationTable, number: int, path: Path) -> Addressee:
         service = service_of(url)
     except ValueError as error:
         raise ValueError(f"{path}: destination.{number}: {error}") from None
-    return Addressee(table.name or default_name(service), SecretStr(url), frozenset(table.levels))
+    return Addressee(table.name or default_name(service), SecretStr(url), table.levels)
 
 
 def _address(table: DestinationTable, place: str) -> str:
@@ -185,10 +137,3 @@ def _address(table: DestinationTable, place: str) -> str:
         raise ValueError(
             f"{place} names {file}, which cannot be read ({reason}): correct the path or its rights."
         ) from None
-
-
-def _first_sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    text = "this version does not know this key; remove it" if first["type"] == "extra_forbidden" else first["msg"]
-    return f"{place or 'the file'}: {text.removeprefix('Value error, ')}."

@@ -1,7 +1,22 @@
 """In what money people want to read sums. Prices and limits are USD without tax; this only ever stands beside them."""
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import MAX_PREC, Context, Decimal
+
+from bot.money import in_currency
+
+_CODES = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+MINOR_UNITS = {code: places for places, codes in _CODES.items() for code in codes.split()}
+"""Decimal places of the currencies that have not two (ISO 4217, list one, six-group.com)."""
+
+SIGNS = {"USD": "$", "JPY": "¥", "EUR": "€", "GBP": "£", "KRW": "₩", "INR": "₹"}
+"""Signs that mean one currency to most readers; the others are told by their code."""
+
+_EXACT = Context(prec=MAX_PREC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +26,31 @@ class Display:
     currency: str = "USD"
     rate: Decimal = Decimal(1)
     tax_percent: Decimal | None = None
+
+    def of(self, usd: Decimal) -> str | None:
+        """An amount in USD as people want to read it beside that; None where there is nothing to add.
+
+        `¥66,120 without tax, ¥72,732 with 10% tax (at 150 JPY for 1 USD)`: each rounded half-up by itself, to the
+        places that the currency has.
+        """
+        if self.currency == "USD" and self.tax_percent is None:
+            return None
+        amount = _EXACT.multiply(usd, self.rate)
+        text = self._written(amount)
+        if self.tax_percent is not None:
+            taxed = _EXACT.multiply(amount, 1 + self.tax_percent / 100)
+            text = f"{text} without tax, {self._written(taxed)} with {_plain(self.tax_percent)}% tax"
+        return text if self.currency == "USD" else f"{text} (at {_plain(self.rate)} {self.currency} for 1 USD)"
+
+    def _written(self, amount: Decimal) -> str:
+        sign = SIGNS.get(self.currency, f"{self.currency} ")
+        return in_currency(amount, sign, MINOR_UNITS.get(self.currency, 2))
+
+
+USD = Display()
+"""Nothing beside the sums."""
+
+
+def _plain(number: Decimal) -> str:
+    """`10`, `151.2`: without trailing zeros and without an exponent."""
+    return f"{number.normalize():f}"

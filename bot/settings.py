@@ -1,6 +1,5 @@
 """Settings: environment and TOML, parsed once into one frozen value. Every mistake is one sentence with its remedy."""
 
-import difflib
 import ipaddress
 import logging
 import re
@@ -16,11 +15,16 @@ from zoneinfo import ZoneInfo
 from pydantic import SecretStr
 
 from bot.alerts.addressee import Addressee
+from bot.alerts.rules import AlertRules
 from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.period import PeriodKind
+from bot.budgets.rules import DriftRules, ForecastRules, SpikeRules
 from bot.config_file import ConfigFile, read_config_file
+from bot.display import Display
+from bot.fallback.rules import FallbackRules
 from bot.pricing.card import load_rate_card
 from bot.setting_values import rise_in, unknown_models, usd_amount
+from bot.setting_variables import DEFAULT_HTTP_PORT, VARIABLES, Variable, misspelled
 
 log = logging.getLogger(__name__)
 
@@ -29,55 +33,6 @@ UsageChoice = Literal["auto", "analytics", "admin"]
 
 class SettingsError(Exception):
     """A wrong or missing setting; the text names the variable and the remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """One environment variable: the row that README shows and `load_settings` reads."""
-
-    name: str
-    meaning: str
-    default: str = ""
-    secret: bool = False
-
-
-VARIABLES: tuple[Variable, ...] = (
-    Variable("SLACK_BOT_TOKEN", "bot token of the Slack app, `xoxb-…`", secret=True),
-    Variable("SLACK_APP_TOKEN", "app-level token, `xapp-…`; when it is set the bot uses Socket Mode", secret=True),
-    Variable("SLACK_SIGNING_SECRET", "without an app token: HTTP mode at `/slack/events`", secret=True),
-    Variable("SLACK_API_URL", "address of Slack's Web API", "https://slack.com/api/"),
-    Variable("ANTHROPIC_ADMIN_KEY", "an Admin key, or a key with the scope `read:analytics`", secret=True),
-    Variable(
-        "ANTHROPIC_API_KEY", "optional, an ordinary key: only to count the tokens of a prompt, for free", secret=True
-    ),
-    Variable("ANTHROPIC_BASE_URL", "address of Anthropic's API", "https://api.anthropic.com"),
-    Variable("CLAUDE_COST_CHANNEL", "id of the channel for alerts and announcements, such as `C0123456789`"),
-    Variable("CLAUDE_COST_SOFT_USD", "soft limit of the organisation's calendar month, in USD"),
-    Variable("CLAUDE_COST_HARD_USD", "hard limit of the same month, in USD; one of the two limits suffices"),
-    Variable("CLAUDE_COST_POLL_SECONDS", "seconds between two polls, 1 to 3600", "60"),
-    Variable("CLAUDE_COST_USAGE_API", "`auto`, `analytics` or `admin`", "auto"),
-    Variable("CLAUDE_COST_DATABASE_URL", "where the bot keeps its memory", "sqlite:///claude-cost.db", secret=True),
-    Variable("CLAUDE_COST_CONFIG", "a TOML file with more budgets, modes and destinations of alerts"),
-    Variable(
-        "CLAUDE_COST_FALLBACK_CHAIN",
-        "models in falling order of price",
-        "claude-opus-5-5,claude-sonnet-5-5,claude-haiku-5-5",
-    ),
-    Variable("CLAUDE_COST_FALLBACK_FILE", "the env file that the bot manages for your services", "claude-cost.env"),
-    Variable("CLAUDE_COST_ADMINS", "Slack user (`U…`) or user-group (`S…`) ids that may change the fallback mode"),
-    Variable("CLAUDE_COST_HTTP_HOST", "address that the HTTP port listens on", "127.0.0.1"),
-    Variable("CLAUDE_COST_HTTP_PORT", "HTTP port; opens in HTTP mode (then 8080) or when it is set"),
-    Variable(
-        "CLAUDE_COST_READ_TOKEN",
-        "bearer token for reading the fallback mode over HTTP; required where the address is not the loopback",
-        secret=True,
-    ),
-)
-
-DEFAULT_HTTP_PORT = 8080
-
-OF_THE_APPLICATION = ("CLAUDE_COST_FALLBACK_URL", "CLAUDE_COST_USAGE_LOG")
-"""Read by `bot.client` in the team's services, which may share an environment with the bot."""
 
 
 class Need(Flag):
@@ -117,6 +72,12 @@ class Settings:
     http_host: str
     http_port: int | None
     read_token: SecretStr | None
+    alert_rules: AlertRules
+    forecast_rules: ForecastRules
+    spike_rules: SpikeRules
+    drift_rules: DriftRules
+    fallback_rules: FallbackRules
+    display: Display
 
 
 def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
@@ -153,6 +114,12 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         http_host=values["CLAUDE_COST_HTTP_HOST"],
         http_port=_http_port(values),
         read_token=_read_token(values, need),
+        alert_rules=config.alert_rules,
+        forecast_rules=config.forecast_rules,
+        spike_rules=config.spike_rules,
+        drift_rules=config.drift_rules,
+        fallback_rules=config.fallback_rules,
+        display=config.display,
     )
     for sentence in doubtful(settings):
         log.warning("%s", sentence)
@@ -199,26 +166,20 @@ def _require(values: Mapping[str, str], need: Need) -> None:
         )
 
 
-def misspelled(environ: Mapping[str, str]) -> list[str]:
-    """A sentence for each variable that looks like a setting and is none."""
-    known = {*OF_THE_APPLICATION, *(variable.name for variable in VARIABLES)} | {
-        f"{v.name}_FILE" for v in VARIABLES if v.secret
-    }
-    sentences = []
-    for name in sorted(environ):
-        if name.startswith("CLAUDE_COST_") and name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else ""
-            sentences.append(f"{name} is no setting of this version and is not used{hint}")
-    return sentences
-
-
 def doubtful(settings: Settings) -> list[str]:
     """A sentence for each value that can be used and looks like a mistake."""
-    return [
+    sentences = [
         f"CLAUDE_COST_FALLBACK_CHAIN names {clause}"
         for clause in unknown_models(settings.fallback_chain, load_rate_card())
     ]
+    others, approvals = len(settings.admins) - 1, settings.fallback_rules.approvals
+    # How many members a user group has, only Slack knows.
+    if 0 <= others < approvals and not any(admin.startswith("S") for admin in settings.admins):
+        sentences.append(
+            f"[fallback] approvals is {approvals}, and CLAUDE_COST_ADMINS names {others} beside the one who asks, so "
+            "nobody could ever switch: lower one or add to the other."
+        )
+    return sentences
 
 
 def _config_file(path: str) -> ConfigFile:

@@ -13,7 +13,8 @@ from bot.app import Bot, Cycle, bot_from
 from bot.clock import system_clock
 from bot.doctor.memory import shown_database
 from bot.lifecycle import CredentialsRefusedError, Lifecycle
-from bot.settings import Need, Settings, SettingsError, doubtful, load_settings, misspelled
+from bot.setting_variables import misspelled
+from bot.settings import Need, Settings, SettingsError, doubtful, load_settings
 from bot.slack_connection import SlackRefusedError, SlackUnreachableError, check_bot_token
 from bot.store.engine import DatabaseError
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from pydantic import SecretStr
 
 from bot.doctor.check import Check, State
-from bot.settings import VARIABLES, Need, Settings, SettingsError, doubtful, load_settings, misspelled
+from bot.setting_variables import VARIABLES, misspelled
+from bot.settings import Need, Settings, SettingsError, doubtful, load_settings
 
 _NAME = re.compile(r"\b(" + "|".join(sorted((v.name for v in VARIABLES), key=len, reverse=True)) + r")(?:_FILE)?\b")
 

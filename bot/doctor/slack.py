@@ -14,7 +14,8 @@ from bot.doctor.check import Check, State
 from bot.doctor.clock_offset import ClockOffsets
 from bot.fallback.admins import Admins
 from bot.message import Message
-from bot.settings import DEFAULT_HTTP_PORT, Settings
+from bot.setting_variables import DEFAULT_HTTP_PORT
+from bot.settings import Settings
 from bot.slack_connection import SlackRefusedError, SlackUnreachableError, check_app_token, refusal_of
 
 NEEDED_SCOPES = ("chat:write", "commands")

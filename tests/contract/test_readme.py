@@ -14,7 +14,8 @@ from bot.pricing.card import load_rate_card
 from bot.pricing.word_help import EXAMPLES, MEANINGS
 from bot.pricing.words import FLAGS, KEYS, parse_workload
 from bot.sandbox.stage import HARD_USD, SOFT_USD
-from bot.settings import VARIABLES, Need, SettingsError, load_settings
+from bot.setting_variables import VARIABLES
+from bot.settings import Need, SettingsError, load_settings
 from handlers.commands import COMMAND, SUBCOMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -29,7 +29,7 @@ from bot.client.usage_log import UsageLog, record_of
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import modes_from_chain
 from bot.pricing.card import load_rate_card
-from bot.settings import VARIABLES
+from bot.setting_variables import VARIABLES
 
 OPUS, SONNET, HAIKU = CHAIN = tuple(DEFAULT_CHAIN.split(","))
 MODES = modes_from_chain(CHAIN, {})

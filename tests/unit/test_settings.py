@@ -1,5 +1,6 @@
 """Settings: what is read, what is assumed, and one sentence for every mistake."""
 
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,13 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import Scope, ScopeKind
-from bot.budgets.period import PeriodKind
+from bot.alerts.rules import AlertRules
+from bot.budgets.budget import Level, Scope, ScopeKind
+from bot.budgets.period import PeriodKind, Weekday
+from bot.budgets.rules import DriftRules, ForecastRules, SpikeRules
+from bot.display import Display
 from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration, secrets_in
 from bot.doctor.memory import shown_database
+from bot.fallback.rules import FallbackRules
 from bot.setting_values import usd_amount
-from bot.settings import VARIABLES, Need, Settings, SettingsError, load_settings
+from bot.setting_variables import VARIABLES
+from bot.settings import Need, Settings, SettingsError, load_settings
 
 COMPLETE = {
     "SLACK_BOT_TOKEN": "xoxb-secret-bot",
@@ -264,6 +270,89 @@ def test_a_budget_in_the_file_makes_the_two_variables_unnecessary(tmp_path: Path
     assert [budget.name for budget in settings.budgets] == ["all"]
 
 
+def test_without_the_tables_the_usual_rules_hold() -> None:
+    settings = load()
+    assert (settings.alert_rules, settings.forecast_rules) == (AlertRules(), ForecastRules())
+    assert (settings.spike_rules, settings.drift_rules) == (SpikeRules(), DriftRules())
+    assert (settings.fallback_rules, settings.display) == (FallbackRules(), Display())
+
+
+def test_every_table_of_the_file_is_read(tmp_path: Path) -> None:
+    path = config(
+        tmp_path,
+        """
+        [[budget]]
+        name = "search"
+        period = "week"
+        week_starts = "sunday"
+        thresholds = [50, 75, 90]
+        soft_usd = "50"
+        [alerts]
+        escalate_minutes = 5
+        escalate_levels = ["hard", "soft"]
+        channel_levels = ["hard", "spike"]
+        [forecast]
+        enabled = false
+        holds_minutes = 0
+        clear_percent = "87.5"
+        [spike]
+        factor = "2.5"
+        floor_usd_per_hour = "3"
+        clear_percent = 40
+        [drift]
+        enabled = false
+        limit_percent = 5
+        floor_usd = "0.50"
+        [display]
+        currency = "JPY"
+        rate = "151.20"
+        tax_percent = "10"
+        [fallback]
+        auto = true
+        auto_levels = ["hard", "forecast"]
+        approvals = 1
+        approval_minutes = 15
+        [[destination]]
+        url = "json://localhost"
+        """,
+    )
+    settings = load(CLAUDE_COST_CONFIG=path)
+    search = settings.budgets[1]
+    assert (search.week_starts, search.thresholds) == (Weekday.SUNDAY, (50, 75, 90))
+    assert settings.alert_rules == AlertRules(
+        timedelta(minutes=5), frozenset({Level.HARD, Level.SOFT}), frozenset({Level.HARD, Level.SPIKE})
+    )
+    assert settings.forecast_rules == ForecastRules(False, timedelta(0), Decimal("87.5"))
+    assert settings.spike_rules == SpikeRules(True, Decimal("2.5"), Decimal(3), Decimal(40))
+    assert settings.drift_rules == DriftRules(False, Decimal(5), Decimal("0.5"))
+    assert settings.display == Display("JPY", Decimal("151.20"), Decimal(10))
+    assert settings.fallback_rules == FallbackRules(
+        True, frozenset({Level.HARD, Level.FORECAST}), 1, timedelta(minutes=15)
+    )
+    (destination,) = settings.destinations
+    assert destination.levels == set(Level) - {Level.PERIOD}
+
+
+def test_zero_minutes_mean_that_nothing_is_escalated(tmp_path: Path) -> None:
+    path = config(tmp_path, "[alerts]\nescalate_minutes = 0\n")
+    assert load(CLAUDE_COST_CONFIG=path).alert_rules.escalate_after is None
+
+
+def test_the_channel_may_leave_a_limit_to_a_destination(tmp_path: Path) -> None:
+    path = config(tmp_path, '[alerts]\nchannel_levels = []\n[[destination]]\nurl = "json://localhost"\n')
+    assert load(CLAUDE_COST_CONFIG=path).alert_rules.channel_levels == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("admins", "warned"), [("U1,U2", True), ("U1", True), ("U1,U2,U3", False), ("U1,S1", False), ("", False)]
+)
+def test_more_approvals_than_there_are_other_admins_are_warned_of(
+    tmp_path: Path, admins: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    load(CLAUDE_COST_CONFIG=config(tmp_path, "[fallback]\napprovals = 2\n"), CLAUDE_COST_ADMINS=admins)
+    assert ("nobody could ever switch" in caplog.text) is warned
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -278,7 +367,42 @@ def test_a_budget_in_the_file_makes_the_two_variables_unnecessary(tmp_path: Path
         ('[[budget]]\nname = "a"\nhard_usd = "1"\nperiod = "year"', "period"),
         ('[[budget]]\nname = "a"\nhard_usd = "1"\n[[budget]]\nname = "a"\nhard_usd = "2"', "two budgets"),
         ('[[budget]]\nname = "default"\nhard_usd = "1"', "default"),
-        ("[fallback]\nauto = true", "admin"),
+        ('[[budget]]\nname = "two words"\nhard_usd = "1"', "budget.0.name: a name is one word"),
+        ('[[budget]]\nname = "a"\nhard_usd = "1"\nscope = "key:' + "x" * 200 + '"', "at most 200 characters"),
+        ('[[budget]]\nname = "a"\nhard_usd = "1"\nweek_starts = "Sunday"', "budget.0.week_starts"),
+        ('[[budget]]\nname = "a"\nhard_usd = "1"\nthresholds = [50, 100]', "from 1 to 99"),
+        ('[[budget]]\nname = "a"\nhard_usd = "1"\nthresholds = [0]', "from 1 to 99"),
+        ('[[budget]]\nname = "a"\nhard_usd = "1"\nthresholds = [75, 50]', "thresholds rise"),
+        ('[[budget]]\nname = "a"\nhard_usd = "1"\nthresholds = [50, 50]', "each is there once"),
+        ('[[budget]]\nname = "a"\nhard_usd = "1"\nthresholds = ["50"]', "budget.0.thresholds.0"),
+        ("[alerts]\nescalate_minutes = -1", "alerts.escalate_minutes"),
+        ("[alerts]\nescalate_minutes = 1000000", "alerts.escalate_minutes"),
+        ('[alerts]\nescalate_minutes = "30"', "alerts.escalate_minutes"),
+        ("[alerts]\nescalate_levels = []", "alerts.escalate_levels"),
+        ('[alerts]\nescalate_levels = ["loud"]', "alerts.escalate_levels"),
+        ('[alerts]\nchannel_levels = ["soft"]', "nobody would be told of a hard limit"),
+        ('[alerts]\nchannel_levels = ["hard"]\n[[destination]]\nurl = "json://h"\nlevels = ["hard"]', "a soft limit"),
+        ("[forecast]\nholds_minutes = 1.5", "forecast.holds_minutes"),
+        ("[forecast]\nclear_percent = 101", "forecast.clear_percent: write a per cent"),
+        ("[forecast]\nclear_percent = 0", "no number above zero"),
+        ('[forecast]\nenabled = "perhaps"', "forecast.enabled"),
+        ("[spike]\nfactor = 1", "a factor above 1"),
+        ("[spike]\nfactor = 2.5", 'spike.factor: write it as a string, such as "2.5"'),
+        ('[spike]\nfloor_usd_per_hour = "0"', "spike.floor_usd_per_hour: it must be an amount of USD above zero"),
+        ('[spike]\nclear_percent = "1e2"', "no number above zero"),
+        ('[drift]\nfloor_usd = "1,5"', "write 1.5"),
+        ('[drift]\nlimit_percent = "none"', "drift.limit_percent"),
+        ('[display]\ncurrency = "yen"', "three capitals"),
+        ('[display]\ncurrency = "JPY"', "set rate to the units of JPY for 1 USD"),
+        ('[display]\ncurrency = "JPY"\nrate = 151.2', "display.rate: write it as a string"),
+        ('[display]\ncurrency = "JPY"\nrate = "0"', "display.rate"),
+        ('[display]\nrate = "2"', "remove rate"),
+        ('[display]\ntax_percent = "101"', "display.tax_percent"),
+        ('[fallback]\nauto = "at night"', "fallback.auto"),
+        ('[fallback]\nauto_levels = ["soft"]', "soft switches nothing: use hard, forecast, spike"),
+        ("[fallback]\nauto_levels = []", "fallback.auto_levels"),
+        ("[fallback]\napprovals = 6", "fallback.approvals"),
+        ("[fallback]\napproval_minutes = 0", "fallback.approval_minutes"),
         ('[mode.normal]\nCLAUDE_MODEL = "x"', "normal"),
         ('[mode.a]\n"A B" = "x"', "environment variable"),
         ('[mode.a]\nA = "x\\ny"', "line break"),

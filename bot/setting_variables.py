@@ -1,0 +1,68 @@
+"""The environment variables: one table, from which reading, README and the doctor go."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: the row that README shows and `load_settings` reads."""
+
+    name: str
+    meaning: str
+    default: str = ""
+    secret: bool = False
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable("SLACK_BOT_TOKEN", "bot token of the Slack app, `xoxb-…`", secret=True),
+    Variable("SLACK_APP_TOKEN", "app-level token, `xapp-…`; when it is set the bot uses Socket Mode", secret=True),
+    Variable("SLACK_SIGNING_SECRET", "without an app token: HTTP mode at `/slack/events`", secret=True),
+    Variable("SLACK_API_URL", "address of Slack's Web API", "https://slack.com/api/"),
+    Variable("ANTHROPIC_ADMIN_KEY", "an Admin key, or a key with the scope `read:analytics`", secret=True),
+    Variable(
+        "ANTHROPIC_API_KEY", "optional, an ordinary key: only to count the tokens of a prompt, for free", secret=True
+    ),
+    Variable("ANTHROPIC_BASE_URL", "address of Anthropic's API", "https://api.anthropic.com"),
+    Variable("CLAUDE_COST_CHANNEL", "id of the channel for alerts and announcements, such as `C0123456789`"),
+    Variable("CLAUDE_COST_SOFT_USD", "soft limit of the organisation's calendar month, in USD"),
+    Variable("CLAUDE_COST_HARD_USD", "hard limit of the same month, in USD; one of the two limits suffices"),
+    Variable("CLAUDE_COST_POLL_SECONDS", "seconds between two polls, 1 to 3600", "60"),
+    Variable("CLAUDE_COST_USAGE_API", "`auto`, `analytics` or `admin`", "auto"),
+    Variable("CLAUDE_COST_DATABASE_URL", "where the bot keeps its memory", "sqlite:///claude-cost.db", secret=True),
+    Variable("CLAUDE_COST_CONFIG", "a TOML file with more budgets, modes and destinations of alerts"),
+    Variable(
+        "CLAUDE_COST_FALLBACK_CHAIN",
+        "models in falling order of price",
+        "claude-opus-5-5,claude-sonnet-5-5,claude-haiku-5-5",
+    ),
+    Variable("CLAUDE_COST_FALLBACK_FILE", "the env file that the bot manages for your services", "claude-cost.env"),
+    Variable("CLAUDE_COST_ADMINS", "Slack user (`U…`) or user-group (`S…`) ids that may change the fallback mode"),
+    Variable("CLAUDE_COST_HTTP_HOST", "address that the HTTP port listens on", "127.0.0.1"),
+    Variable("CLAUDE_COST_HTTP_PORT", "HTTP port; opens in HTTP mode (then 8080) or when it is set"),
+    Variable(
+        "CLAUDE_COST_READ_TOKEN",
+        "bearer token for reading the fallback mode over HTTP; required where the address is not the loopback",
+        secret=True,
+    ),
+)
+
+DEFAULT_HTTP_PORT = 8080
+
+OF_THE_APPLICATION = ("CLAUDE_COST_FALLBACK_URL", "CLAUDE_COST_USAGE_LOG")
+"""Read by `bot.client` in the team's services, which may share an environment with the bot."""
+
+
+def misspelled(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none."""
+    known = {*OF_THE_APPLICATION, *(variable.name for variable in VARIABLES)} | {
+        f"{v.name}_FILE" for v in VARIABLES if v.secret
+    }
+    sentences = []
+    for name in sorted(environ):
+        if name.startswith("CLAUDE_COST_") and name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            sentences.append(f"{name} is no setting of this version and is not used{hint}")
+    return sentences

@@ -19,11 +19,10 @@ from bot.alerts.delivery_watch import DeliveryWatch
 from bot.alerts.life_watch import LifeWatch
 from bot.alerts.outbox import Delivery, Outbox
 from bot.alerts.outside import Destination, OutsideOutbox
-from bot.alerts.rules import AlertRules
 from bot.alerts.slack import SlackDestination
+from bot.budgets.book import BudgetBook
 from bot.budgets.forecast_watch import ForecastWatch
 from bot.budgets.review import BudgetReview
-from bot.budgets.rules import ForecastRules
 from bot.clock import Clock
 from bot.doctor.check import Check
 from bot.doctor.examination import examine
@@ -39,6 +38,7 @@ from bot.services import Services
 from bot.settings import Settings
 from bot.slack_connection import Workspace
 from bot.store.alerts import SLACK, AlertStore
+from bot.store.budgets import BudgetStore
 from bot.store.engine import open_database
 from bot.store.estimates import EstimateStore
 from bot.store.lease import Lease, lease_for
@@ -181,12 +181,10 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         card = load_rate_card()
         modes = modes_from_chain(settings.fallback_chain, settings.modes)
         wanted = {addressee.name: addressee.levels for addressee in settings.destinations}
-        rules = AlertRules()
-        usage, alerts, mode_store = (
-            UsageStore(engine),
-            AlertStore(engine, wanted, rules.channel_levels),
-            ModeStore(engine),
-        )
+        rules = settings.alert_rules
+        usage, mode_store = UsageStore(engine), ModeStore(engine)
+        alerts = AlertStore(engine, wanted, rules.channel_levels)
+        book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
         for name, count in (await asyncio.to_thread(alerts.outside.stranded)).items():
             log.warning("%d alert(s) wait for a destination named %s, which is not configured any more", count, name)
 
@@ -196,7 +194,8 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         services = Services(
             usage=usage,
             alerts=alerts,
-            review=BudgetReview(usage, alerts, settings.budgets, modes, card),
+            budgets=book,
+            review=BudgetReview(usage, alerts, book.in_force, modes, card),
             fallback=FallbackService(mode_store, EnvFile(settings.fallback_file), modes, clock),
             admins=Admins(settings.admins, client),
             estimates=EstimateStore(engine),
@@ -206,6 +205,7 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
             examine=examined,
             clock=clock,
             poll_seconds=settings.poll_seconds,
+            display=settings.display,
         )
         in_flight = InFlight()
         slack = _slack_app(settings, client)
@@ -223,7 +223,7 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         life = LifeWatch(alerts.life, rules, clock)
         delivery_watch = DeliveryWatch(alerts, refusing, lambda: services.fallback.state().mode.name, clock)
         watches: list[Watch] = [
-            ForecastWatch(services.review, usage, alerts, RememberedStore(engine), card, ForecastRules()),
+            ForecastWatch(services.review, usage, alerts, RememberedStore(engine), card, settings.forecast_rules),
         ]
         yield Bot(
             settings=settings,

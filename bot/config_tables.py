@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from bot.alerts.addressee import ALL_BUT_ROUTINE
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.budgets.rules import DriftRules, ForecastRules, SpikeRules
@@ -140,7 +141,7 @@ class DestinationTable(Table):
 
     url: SecretStr | None = None
     url_file: str | None = None
-    levels: Annotated[frozenset[Level], Field(min_length=1)] = frozenset(Level) - {Level.PERIOD}
+    levels: Annotated[frozenset[Level], Field(min_length=1)] = ALL_BUT_ROUTINE
     name: str | None = Field(default=None, min_length=1, max_length=60)
 
     @field_validator("name")

@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bot.budgets.book import BudgetBook
 from bot.budgets.review import BudgetReview
 from bot.clock import Clock
+from bot.display import Display
 from bot.doctor.check import Check
 from bot.fallback.admins import Admins
 from bot.fallback.service import FallbackService
@@ -22,6 +24,7 @@ class Services:
 
     usage: UsageStore
     alerts: AlertStore
+    budgets: BudgetBook
     review: BudgetReview
     fallback: FallbackService
     admins: Admins
@@ -32,3 +35,4 @@ class Services:
     examine: Callable[[], Awaitable[tuple[Check, ...]]]
     clock: Clock
     poll_seconds: int
+    display: Display

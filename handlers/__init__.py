@@ -4,7 +4,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.in_flight import InFlight
 from bot.services import Services
-from handlers import actions, alerts, commands, errors, estimate
+from handlers import actions, alerts, budget, commands, errors, estimate
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
@@ -13,4 +13,5 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     actions.register(app, services, in_flight)
     alerts.register(app, services, in_flight)
     estimate.register(app, services, in_flight)
+    budget.register(app, services, in_flight)
     errors.register(app)

@@ -14,6 +14,7 @@ from bot.services import Services
 from handlers.blocks.age import with_age
 from handlers.blocks.help import help_message
 from handlers.blocks.status import status_message
+from handlers.budget import budget_command
 from handlers.doctor import doctor_command
 from handlers.estimate import estimate_command, open_form
 from handlers.fallback import age_of_data, fallback
@@ -70,6 +71,7 @@ def _status_now(services: Services) -> Message:
         now,
         services.poll_seconds,
         services.alerts.outside.waiting(),
+        services.display,
     )
 
 
@@ -87,6 +89,10 @@ async def _forecast(services: Services, request: Request) -> Message:
 
 async def _rates(services: Services, request: Request) -> Message:
     return await rates_command(services, request.words)
+
+
+async def _budget(services: Services, request: Request) -> Message:
+    return await budget_command(services, request.words)
 
 
 async def _limits(services: Services, request: Request) -> Message:
@@ -133,6 +139,12 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         _fallback,
     ),
     Subcommand("rates", "[MODEL]", "what tokens cost: the newest models, or one in full", _rates),
+    Subcommand(
+        "budget",
+        "[list | set NAME KEY=VALUE… | remove NAME]",
+        "every budget with what it has spent; set, change or remove one, which is for admins",
+        _budget,
+    ),
     Subcommand("limits", "", "every budget and where it is set, and Anthropic's rate limits", _limits),
     Subcommand("doctor", "", "what keeps the bot from its work, and what to do about it", _doctor),
     Subcommand("test-alert", "", "a test alert into the alert channel; for admins", _test_alert),

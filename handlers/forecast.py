@@ -21,4 +21,4 @@ def _forecast(services: Services) -> Message:
     if not found:
         text = "Nothing can be forecast yet."
         return Message(text, [section(text)])
-    return forecast_message(found)
+    return forecast_message(found, services.display)

@@ -37,7 +37,7 @@ def _report(services: Services, word: str, by: GroupBy) -> Message:
     history = SpendHistory(services.usage, services.card)
     report = history.report(PERIODS[word], by, services.clock())
     if report is not None:
-        return report_message(report, services.usage.names())
+        return report_message(report, services.usage.names(), services.display)
     text = "Nothing is known of today yet: the data ends before it began."
     if word != "today":
         text = f"Nothing is known of this {word} yet: the data ends before it began."

@@ -54,6 +54,9 @@ class Scope:
 
 ORGANIZATION = Scope(ScopeKind.ORGANIZATION)
 
+CHAT = "chat"
+"""The origin of budgets that were set there."""
+
 
 def parse_scope(text: str) -> Scope:
     """`organization`, `workspace:ID`, `key:ID` or `model:ID-or-family`. Raises ValueError with one clause."""

@@ -40,7 +40,7 @@ class SpendHistory:
         if state.as_of is None or state.as_of <= period.starts_at:
             return None
         as_of = state.as_of
-        known = self._known(period.starts_at, as_of)
+        known = self.known(period.starts_at, as_of)
         priced = self._priced(period.starts_at, period.ends_at)
         billed = self._usage.billed_between(period.starts_at.date(), period.ends_at.date())
         spend = spend_of(ORGANIZATION, period, priced, billed, self._card, state.billed_read_at)
@@ -50,7 +50,7 @@ class SpendHistory:
     def _before(self, kind: PeriodKind, period: Period, as_of: datetime) -> tuple[str, list[RecentUsage]] | None:
         before = period_before(kind, REPORTS_IN, period)
         until = min(before.starts_at + (as_of - period.starts_at), before.ends_at)
-        if not self._known(before.starts_at, until).complete:
+        if not self.known(before.starts_at, until).complete:
             return None
         rows = [
             RecentUsage(priced, stretch.share)
@@ -59,7 +59,8 @@ class SpendHistory:
         ]
         return before.key, rows
 
-    def _known(self, starts_at: datetime, ends_at: datetime) -> Known:
+    def known(self, starts_at: datetime, ends_at: datetime) -> Known:
+        """Of how many hours of this stretch the usage is known."""
         hours = self._usage.hours(floor_hour(starts_at))
         return Known(
             hours=sum(1 for hour in hours if starts_at <= hour < ends_at), of_hours=-((starts_at - ends_at) // HOUR)

@@ -36,21 +36,26 @@ class _Outlook:
 
 
 class BudgetReview:
-    """Synchronous; asynchronous callers use a thread."""
+    """Synchronous; asynchronous callers use a thread. `book`: asked for the budgets in force at every question."""
 
     def __init__(
         self,
         usage: UsageStore,
         alerts: AlertStore,
-        budgets: Sequence[Budget],
+        book: Callable[[], Sequence[Budget]],
         modes: Mapping[str, Mode],
         card: RateCard,
     ) -> None:
         self._usage = usage
         self._alerts = alerts
-        self.budgets = tuple(budgets)
+        self._book = book
         self._modes = modes
         self._card = card
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """The budgets in force now."""
+        return tuple(self._book())
 
     def needed_since(self, now: datetime) -> datetime:
         """From when on usage has to be known: every period that is reviewed, and two days for what moved."""
@@ -68,14 +73,20 @@ class BudgetReview:
             return []
         return [self._spend(budget, _known(budget, outlook.as_of, now), outlook, now) for budget in self.budgets]
 
+    def spend_against(self, budget: Budget, now: datetime) -> SpendFacts | None:
+        """The same for a budget that is not in force, or not yet; None before the first poll."""
+        outlook = self._outlook(now)
+        return None if outlook is None else self._spend(budget, _known(budget, outlook.as_of, now), outlook, now)
+
     def savings(self, now: datetime) -> tuple[tuple[SavingFacts, ...], datetime | None]:
         """What each mode would save for the whole organisation, or else for the first budget, and the data's age."""
         outlook = self._outlook(now)
         if outlook is None:
             return (), None
-        if not self.budgets:
+        budgets = self.budgets
+        if not budgets:
             return (), outlook.as_of
-        widest = min(self.budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
+        widest = min(budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
         return self._savings(widest, widest.period_at(now), outlook), outlook.as_of
 
     def decide(self, now: datetime, mode: str) -> int:
@@ -87,19 +98,18 @@ class BudgetReview:
         outlook = self._outlook(now)
         if outlook is None:
             return 0
+        budgets = self.budgets
         decided = sum(
-            self._decide(budget, period, outlook, mode, now)
-            for budget in self.budgets
-            for period in _reviewed(budget, now)
+            self._decide(budget, period, outlook, mode, now) for budget in budgets for period in _reviewed(budget, now)
         )
-        return decided + self._end(mode, now)
+        return decided + self._end(budgets, mode, now)
 
-    def _end(self, mode: str, now: datetime) -> int:
+    def _end(self, budgets: Sequence[Budget], mode: str, now: datetime) -> int:
         """Withdraw alerts of budgets that are not configured any more, and close those of periods that are over.
 
         The message keeps the figures that it has, with their age.
         """
-        budgets = {budget.name for budget in self.budgets}
+        names = {budget.name for budget in budgets}
         ended = 0
         for facts in self._alerts.standing():
             if facts.ends_at is None:
@@ -107,7 +117,7 @@ class BudgetReview:
             incident = Incident(facts.level, facts.limit_usd, facts.status)
             if facts.ends_at + STILL_REVIEWED <= now:
                 step = closed(incident)
-            elif facts.subject not in budgets:
+            elif facts.subject not in names:
                 step = withdrawn(incident)
             else:
                 continue

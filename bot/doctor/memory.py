@@ -1,6 +1,7 @@
 """What the bot remembers: the database, which copy is at work, how old the data is, what waits, the fallback file."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.budgets.budget import Budget
 from bot.clock import Clock
 from bot.doctor.check import Check, State
 from bot.fallback.env_file import EnvFile, EnvFileError
@@ -15,6 +17,7 @@ from bot.fallback.modes import modes_from_chain
 from bot.fallback.service import FallbackService, ModeState
 from bot.settings import Settings
 from bot.store.alerts import AlertStore
+from bot.store.budgets import BudgetStore, KeptBudget
 from bot.store.engine import DatabaseError, look_into
 from bot.store.lease import lease_for
 from bot.store.modes import ModeStore
@@ -35,6 +38,7 @@ class Remembered:
     waits_because: str | None
     outside: tuple[Waiting, ...]
     mode: ModeState
+    kept_budgets: tuple[KeptBudget, ...]
 
 
 def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
@@ -65,6 +69,7 @@ def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
         judge_freshness(remembered, clock(), settings.poll_seconds),
         _outbox(remembered),
         *_destinations(settings, remembered),
+        judge_budgets(remembered.kept_budgets, settings.budgets),
         _fallback_file(settings, remembered.mode),
     ]
 
@@ -111,6 +116,7 @@ def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
         waiting=alerts.notices.undelivered(),
         waits_because=alerts.notices.last_error(),
         outside=tuple(alerts.outside.waiting()),
+        kept_budgets=tuple(BudgetStore(engine).all()),
         mode=FallbackService(ModeStore(engine), EnvFile(settings.fallback_file), modes, clock).state(),
     )
 
@@ -174,6 +180,19 @@ def _destinations(settings: Settings, remembered: Remembered) -> list[Check]:
         Check("destinations", State.FAIL, f"{one.count} alert(s) wait for {one.destination}, because {one.error}.")
         for one in remembered.outside
     ]
+
+
+def judge_budgets(kept: Sequence[KeptBudget], configured: Sequence[Budget]) -> Check:
+    """How many budgets are in force; one that was set in chat does not count where a configured one has its name."""
+    origins = {budget.name: budget.origin for budget in configured}
+    idle = [one.budget.name for one in kept if one.budget.name in origins]
+    if idle:
+        text = (
+            f"The budget {idle[0]} that was set in chat does not count, since {origins[idle[0]]} sets one of that name."
+        )
+        return Check("budgets", State.WARN, text, f"Rename it there, or type /claude-cost budget remove {idle[0]}.")
+    text = f"{len(configured) + len(kept)} budget(s) are in force, {len(kept)} of them set in chat."
+    return Check("budgets", State.OK, text)
 
 
 def _fallback_file(settings: Settings, mode: ModeState | None) -> Check:

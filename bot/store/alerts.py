@@ -12,10 +12,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bot.alerts.facts import FACTS, DeliveryFacts, IncidentFacts, TestFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Status, Step
+from bot.store.audit import keep
 from bot.store.life import LifeStore
 from bot.store.notices import NoticeStore, edit, enqueue, incident_is, is_told
 from bot.store.outside import OutsideStore
-from bot.store.schema import alerts, audit, notices
+from bot.store.schema import alerts, notices
 
 SLACK = "Slack"
 """What the alert channel is called among the destinations."""
@@ -105,11 +106,9 @@ class AlertStore:
 
     def enqueue_test(self, facts: TestFacts) -> None:
         """A test alert for every destination and its audit entry, in one transaction. It belongs to no incident."""
-        at = facts.requested_at
-        entry = {"at": at, "actor": facts.by, "action": "test-alert", "outcome": "done", "detail": facts.incident}
         with self._engine.begin() as connection:
-            connection.execute(insert(audit).values(entry))
-            enqueue(connection, "post", facts, at)
+            keep(connection, facts.requested_at, facts.by, "test-alert", "done", facts.incident)
+            enqueue(connection, "post", facts, facts.requested_at)
             self.outside.enqueue_test(connection, facts)
 
 

@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
@@ -109,6 +109,13 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         config.set_main_option("script_location", str(directory).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+
+
+def lock_for_writers(connection: Connection, table: Table) -> None:
+    """Until the transaction ends nobody else changes the table: what is read now still holds when it is written."""
+    if connection.dialect.name == "postgresql":
+        # SQLite's writers wait for each other anyway.
+        connection.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _parsed(url: str) -> URL:

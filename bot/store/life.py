@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, select, update
 
 from bot.alerts.facts import FACTS, IncidentFacts, LifeFacts
 from bot.alerts.life import Living
 from bot.alerts.life_steps import Life, LifeStep
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
+from bot.store.audit import keep
 from bot.store.notices import Action, NoticeStatus, edit, enqueue, life_of
-from bot.store.schema import alerts, audit, notices
+from bot.store.schema import alerts, notices
 
 BOT = "claude-cost"
 """Who acts where no person does."""
@@ -123,8 +124,7 @@ def _tell(
     facts = LifeFacts(step=step, by=by, at=now, until=life.snoozed_until, since=row._mapping["changed_at"], about=about)
     edit(connection, alert_id, about, now)
     enqueue(connection, action, facts, now, alert_id=alert_id)
-    entry = {"at": now, "actor": by, "action": f"alert {step}", "outcome": "done", "detail": about.incident}
-    connection.execute(insert(audit).values(entry))
+    keep(connection, now, by, f"alert {step}", "done", about.incident)
 
 
 def _newest_facts(connection: Connection, alert_id: int) -> IncidentFacts | None:

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, insert, select, text, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from bot.alerts.facts import ModeFacts
 from bot.fallback.modes import NORMAL
+from bot.store.audit import keep
+from bot.store.engine import lock_for_writers
 from bot.store.notices import enqueue
-from bot.store.schema import audit, mode_changes
+from bot.store.schema import mode_changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class ModeStore:
                 ).scalar_one()
             )
             detail = f"{facts.previous} -> {facts.mode}: {facts.reason}"
-            connection.execute(insert(audit).values(_entry(facts.changed_at, facts.by, "mode", "done", detail)))
+            keep(connection, facts.changed_at, facts.by, "mode", "done", detail)
             enqueue(connection, "post", facts, facts.changed_at, mode_change_id=change_id)
         return change_id
 
@@ -97,16 +99,10 @@ class ModeStore:
     def refused(self, now: datetime, actor: str, action: str, detail: str) -> None:
         """Keep that somebody was refused."""
         with self._engine.begin() as connection:
-            connection.execute(insert(audit).values(_entry(now, actor, action, "refused", detail)))
+            keep(connection, now, actor, action, "refused", detail)
 
 
 def _mode_in_force(connection: Connection) -> str:
-    if connection.dialect.name == "postgresql":
-        # SQLite's writers wait for each other anyway; here two that read the same mode could both change it.
-        connection.execute(text("LOCK TABLE mode_changes IN SHARE ROW EXCLUSIVE MODE"))
+    lock_for_writers(connection, mode_changes)
     newest = select(mode_changes.c.mode).order_by(mode_changes.c.id.desc()).limit(1)
     return connection.execute(newest).scalar_one_or_none() or NORMAL
-
-
-def _entry(at: datetime, actor: str, action: str, outcome: str, detail: str) -> dict[str, object]:
-    return {"at": at, "actor": actor, "action": action, "outcome": outcome, "detail": detail}

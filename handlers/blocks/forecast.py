@@ -8,11 +8,12 @@ from bot.budgets.budget import Budget
 from bot.budgets.forecast import DAYS_BACK, Crossing, Forecast
 from bot.budgets.period import PeriodKind
 from bot.budgets.prospects import Prospect
+from bot.display import USD, Display
 from bot.message import Message
 from bot.money import percent, usd
 from handlers.blocks.elements import context, moment, section
 from handlers.blocks.outside import shown
-from handlers.blocks.spend import amount, warning_lines
+from handlers.blocks.spend import amount, display_lines, warning_lines
 
 ROOM = 9000
 """Characters for all budgets; Slack was seen to refuse messages of some 13,200 in all."""
@@ -26,12 +27,12 @@ HOW = (
 )
 
 
-def forecast_message(outlooks: Sequence[Prospect]) -> Message:
+def forecast_message(outlooks: Sequence[Prospect], display: Display = USD) -> Message:
     """A section for each budget, as many as fit."""
     parts: list[list[str]] = []
     room = ROOM
     for outlook in outlooks:
-        lines = _lines(outlook)
+        lines = _lines(outlook, display)
         room -= sum(len(line) + 1 for line in lines)
         if room < 0 or len(parts) == MOST_BUDGETS:
             break
@@ -45,7 +46,7 @@ def forecast_message(outlooks: Sequence[Prospect]) -> Message:
     return Message("\n".join([*(line for lines in parts for line in lines), *closing]), blocks)
 
 
-def _lines(outlook: Prospect) -> list[str]:
+def _lines(outlook: Prospect, display: Display) -> list[str]:
     spend, found = outlook.spend, outlook.forecast
     name = f"budget {shown(spend.budget)}, {shown(spend.scope)}"
     period, end = shown(outlook.period.key), moment(outlook.period.ends_at)
@@ -60,6 +61,7 @@ def _lines(outlook: Prospect) -> list[str]:
         ]
     return [
         f"{usd(found.expected_usd)} expected by {end}: {name}",
+        *display_lines(found.expected_usd, display),
         f"Between {usd(found.low_usd)} and {usd(found.high_usd)} in {period}; {so_far}.",
         *(_crossing_line(crossing, found, outlook.budget) for crossing in found.crossings),
         _basis(found),

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from bot.budgets.budget import LIMITS, Budget
+from bot.budgets.budget import Budget
 from bot.message import Message
 from bot.money import usd
 from bot.pricing.throughput import Limits, Pool, RateLimitTable
 from bot.pricing.throughput_text import UNITS
+from handlers.blocks.budget import described, where
 from handlers.blocks.elements import context, sections
-from handlers.blocks.outside import sentence, shown
+from handlers.blocks.outside import shown
 
 MOST_POOLS = 30
 MOST_BUDGETS = 30
@@ -32,15 +33,7 @@ def limits_message(budgets: Sequence[Budget], measured: Mapping[Pool, Limits] | 
 
 
 def _budget_line(budget: Budget) -> str:
-    limits = [f"{level} {usd(limit)}" for level in LIMITS if (limit := budget.limit(level)) is not None]
-    return (
-        f"• {shown(budget.name)}: {shown(str(budget.scope))}, each {budget.period} ({shown(budget.zone.key)}), "
-        f"{' and '.join(limits)}. {_where(budget)}"
-    )
-
-
-def _where(budget: Budget) -> str:
-    return f"It is set in {sentence(budget.origin)}: change it there and restart the bot."
+    return f"• {shown(budget.name)}: {described(budget)}. {where(budget)}"
 
 
 def _own(measured: Mapping[Pool, Limits]) -> tuple[str, list[str], str]:

@@ -4,12 +4,14 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from bot.budgets.report import Group, GroupBy, Report
 from bot.budgets.spend import ZERO
+from bot.display import USD, Display
 from bot.message import Message
 from bot.money import percent, usd
 from bot.store.usage import Names
 from bot.usage.source import DEFAULT_WORKSPACE
 from handlers.blocks.elements import moment, sections
 from handlers.blocks.outside import names, shown
+from handlers.blocks.spend import display_lines
 from handlers.blocks.table import table
 
 MOST_ROWS = 15
@@ -19,9 +21,10 @@ PLURALS = {GroupBy.MODEL: "models", GroupBy.WORKSPACE: "workspaces", GroupBy.KEY
 NONE = "–"
 
 
-def report_message(report: Report, known: Names) -> Message:
+def report_message(report: Report, known: Names, display: Display = USD) -> Message:
     """The sum first, then how sure it is, then the rows; `known`: the names of workspaces and keys."""
     first, *lead = _lead(report)
+    lead = [*display_lines(report.spend.total_usd, display), *lead]
     rows, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
     closing = []
     if rest:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from bot.alerts.facts import MoverFacts, SavingFacts, SpendFacts
+from bot.display import Display
 from bot.message import Block
-from bot.money import usd
+from bot.money import percent, usd
 from handlers.blocks.elements import button, confirmation, moment
 from handlers.blocks.outside import NAME_LIMIT, names, plain, shown
 
@@ -18,6 +20,28 @@ MOST_WAYS_OUT = 6
 def amount(spend: SpendFacts) -> str:
     """What was spent; with `at least` where a price step per request cannot be seen."""
     return f"at least {usd(spend.spent_usd)}" if spend.at_least else usd(spend.spent_usd)
+
+
+def limits_line(spend: SpendFacts) -> str:
+    """`soft limit $400.00 (82%), hard limit $600.00 (55%)`."""
+    limits = (("soft", spend.soft_usd), ("hard", spend.hard_usd))
+    return ", ".join(
+        f"{level} limit {usd(limit)} ({percent(spend.spent_usd, limit)})"
+        for level, limit in limits
+        if limit is not None
+    )
+
+
+def display_line(amount_usd: Decimal, display: Display) -> str | None:
+    """The sum above it in the money that people want to read it in; None where that is dollars without tax."""
+    text = display.of(amount_usd)
+    return None if text is None else f"That is {text}."
+
+
+def display_lines(amount_usd: Decimal, display: Display) -> list[str]:
+    """The same as a list, to stand among other lines."""
+    line = display_line(amount_usd, display)
+    return [] if line is None else [line]
 
 
 def is_over(spend: SpendFacts, at: datetime) -> bool:

@@ -6,16 +6,26 @@ from decimal import Decimal
 
 from bot.alerts.facts import SpendFacts
 from bot.clock import DAY
+from bot.display import USD, Display
 from bot.fallback.service import ModeState
 from bot.message import Block, Message
-from bot.money import percent, usd
 from bot.store.outside import Waiting
 from bot.usage.age import DataState
 from handlers.blocks.age import age_line
 from handlers.blocks.elements import SECTION_LIMIT, context, moment, section
 from handlers.blocks.fallback import mode_line
 from handlers.blocks.outside import sentence, shown
-from handlers.blocks.spend import amount, is_over, mover_line, over_line, pace_line, parts_line, warning_lines
+from handlers.blocks.spend import (
+    amount,
+    display_lines,
+    is_over,
+    limits_line,
+    mover_line,
+    over_line,
+    pace_line,
+    parts_line,
+    warning_lines,
+)
 
 BAR_CELLS = 20
 
@@ -34,6 +44,7 @@ def status_message(
     now: datetime,
     poll_seconds: int,
     outside: Sequence[Waiting] = (),
+    display: Display = USD,
 ) -> Message:
     """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
 
@@ -46,7 +57,7 @@ def status_message(
     closing += _waiting_lines(outside)
     if not spends:
         return Message("\n".join([age, *closing]), [section(f"*{age}*"), context("\n".join(closing))])
-    in_full, in_short = _divided([_budget_lines(spend, now) for spend in spends], spends)
+    in_full, in_short = _divided([_budget_lines(spend, now, display) for spend in spends], spends)
     blocks: list[Block] = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in in_full]
     if in_short:
         blocks.append(section("\n".join(in_short)))
@@ -66,7 +77,7 @@ def _divided(parts: list[list[str]], spends: Sequence[SpendFacts]) -> tuple[list
     room = SECTION_LIMIT - 50
     rest = sorted(spends[fit:], key=_share, reverse=True)
     for spend in rest:
-        line = f"• {_headline(spend)} {_limits(spend)}"
+        line = f"• {_headline(spend)} {limits_line(spend)}"
         room -= len(line) + 1
         if room < 0:
             short.append(f"and {len(rest) - len(short)} more budgets, further from their limits.")
@@ -84,21 +95,12 @@ def _headline(spend: SpendFacts) -> str:
     return f"{amount(spend)} in {shown(spend.period)}: budget {shown(spend.budget)}, {shown(spend.scope)}"
 
 
-def _limits(spend: SpendFacts) -> str:
-    limits = (("soft", spend.soft_usd), ("hard", spend.hard_usd))
-    return ", ".join(
-        f"{level} limit {usd(limit)} ({percent(spend.spent_usd, limit)})"
-        for level, limit in limits
-        if limit is not None
-    )
-
-
-def _budget_lines(spend: SpendFacts, now: datetime) -> list[str]:
-    lines = [_headline(spend)]
+def _budget_lines(spend: SpendFacts, now: datetime, display: Display) -> list[str]:
+    lines = [_headline(spend), *display_lines(spend.spent_usd, display)]
     highest = spend.hard_usd or spend.soft_usd
     if highest is not None:
         full = min(BAR_CELLS, max(0, int(spend.spent_usd * BAR_CELLS / highest)))
-        lines.append(f"`{'█' * full}{'░' * (BAR_CELLS - full)}` {_limits(spend)}")
+        lines.append(f"`{'█' * full}{'░' * (BAR_CELLS - full)}` {limits_line(spend)}")
     lines.append(f"{parts_line(spend)}.")
     if is_over(spend, now):
         lines.append(f"{over_line(spend)} Of the new one nothing is known yet.")

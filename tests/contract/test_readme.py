@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import COMMANDS
+from bot.budgets.budget import Level
+from bot.budgets.words import budget_of, split_budget_words
+from bot.budgets.written import WrittenBudget
 from bot.config_file import read_config_file
+from bot.config_tables import AlertsTable, DisplayTable, DriftTable, FallbackTable, ForecastTable, SpikeTable
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import modes_from_chain
 from bot.pricing.card import load_rate_card
@@ -91,8 +95,28 @@ def test_the_toml_example_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "claude-cost.toml"
     path.write_text(example, encoding="utf-8")
     read = read_config_file(path)
-    assert [budget.name for budget in read.budgets] == ["search"]
+    assert [(budget.name, budget.thresholds) for budget in read.budgets] == [("search", (50, 75, 90))]
+    assert read.display.currency == "JPY"
     assert "degraded" in read.mode
+
+
+def test_every_key_of_the_file_and_every_level_is_explained() -> None:
+    settings = section("Settings")
+    tables = (AlertsTable, ForecastTable, SpikeTable, DriftTable, DisplayTable, FallbackTable)
+    explained = {name for row in rows(settings) for name in re.findall(r"`(?:\[\w+\] )?(\w+)`", row[0])}
+    assert {key for table in tables for key in table.model_fields} <= explained
+    assert all(f"{key} = " in settings for key in WrittenBudget.model_fields)
+    assert all(f"`{level}`" in settings for level in Level)
+
+
+def test_every_budget_that_is_set_in_chat_is_one() -> None:
+    (example,) = (block for block in blocks(section("Commands in Slack"), "") if "budget set" in block)
+    budget = None
+    for line in example.splitlines():
+        action, words = line.removeprefix(f"{COMMAND} budget ").split(maxsplit=1)
+        name, values = split_budget_words(words)
+        budget = budget_of(name, values, budget) if action == "set" else None
+    assert budget is None
 
 
 def test_the_example_of_destinations_is_accepted(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Watched:
 
     def started(self, *budgets: Budget) -> BudgetReview:
         """The review of a process that begins now, with these budgets."""
-        self.review = BudgetReview(self.usage, self.alerts, budgets, MODES, CARD)
+        self.review = BudgetReview(self.usage, self.alerts, lambda: budgets, MODES, CARD)
         return self.review
 
     def spends(

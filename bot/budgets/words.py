@@ -1,0 +1,102 @@
+"""A budget in chat: `search scope=workspace:ID period=week soft=50 hard=100`, read and written in the same words."""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from bot.budgets.budget import CHAT, Budget
+from bot.budgets.written import WrittenBudget
+from bot.setting_fields import first_mistake
+
+KEYS = ("scope", "period", "soft", "hard", "zone", "week_starts", "thresholds")
+NONE = "none"
+"""Takes a limit or the thresholds away again."""
+
+MAY_BE_NONE = ("soft", "hard", "thresholds")
+EXAMPLE = "search scope=workspace:ID period=month soft=50 hard=100"
+
+_LIMITS = {"soft_usd": "soft", "hard_usd": "hard"}
+_FIELDS = {key: field for field, key in _LIMITS.items()}
+_AS_TYPED = ("scope", "zone")
+_QUOTES = str.maketrans("", "", "\"'`“”„‘’‚«»\u200b")
+
+
+class BudgetWordsError(Exception):
+    """Words that make no budget; the text is one sentence with the remedy."""
+
+
+def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
+    """The name, which comes first, and the value of each key. Raises `BudgetWordsError`."""
+    text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
+    name, *words = re.sub(r",\s+", ",", re.sub(r"\s*=\s*", "=", text)).split() or [""]
+    if not name or "=" in name:
+        raise BudgetWordsError(f"The name of the budget comes first, as in budget set {EXAMPLE}.")
+    values: dict[str, str] = {}
+    for word in words:
+        typed, equals, value = word.partition("=")
+        key = _LIMITS.get(typed.lower(), typed.lower())
+        if key not in KEYS:
+            raise BudgetWordsError(_unknown(typed, equals))
+        if not value:
+            raise BudgetWordsError(f"{key}= has no value: write one, or leave {key} out.")
+        if key in values:
+            raise BudgetWordsError(f"{key}= is given twice: keep one of them.")
+        values[key] = value if key in _AS_TYPED else value.lower()
+    return name, values
+
+
+def budget_of(name: str, values: Mapping[str, str], before: Budget | None = None) -> Budget:
+    """The budget that these words make, or that they make of `before`. Raises `BudgetWordsError`."""
+    written = {} if before is None else _values(before)
+    fields: dict[str, object] = {"name": name}
+    for key, value in (written | dict(values)).items():
+        if value == NONE and key in MAY_BE_NONE:
+            continue
+        fields[_FIELDS.get(key, key)] = _per_cents(value) if key == "thresholds" else value
+    try:
+        return WrittenBudget.model_validate(fields).budget(CHAT)
+    except ValidationError as error:
+        place, clause = first_mistake(error)
+        key = place.partition(".")[0]
+        key = _LIMITS.get(key, key)
+        clause = re.sub(r"\b(soft|hard)_usd\b", r"\1", clause)
+        if not key:
+            raise BudgetWordsError(f"{clause[0].upper()}{clause[1:]}, as in budget set {EXAMPLE}.") from None
+        given = name if key == "name" else values.get(key, "")
+        raise BudgetWordsError(f"{key}={given} cannot be used: {clause}.") from None
+
+
+def budget_words(budget: Budget) -> str:
+    """The words that make this budget, every one of them."""
+    return " ".join([budget.name, *(f"{key}={value}" for key, value in _values(budget).items())])
+
+
+def _values(budget: Budget) -> dict[str, str]:
+    return {
+        "scope": str(budget.scope),
+        "period": budget.period.value,
+        "soft": NONE if budget.soft_usd is None else f"{budget.soft_usd:f}",
+        "hard": NONE if budget.hard_usd is None else f"{budget.hard_usd:f}",
+        "zone": budget.zone.key,
+        "week_starts": budget.week_starts.value,
+        "thresholds": ",".join(str(percent) for percent in budget.thresholds) or NONE,
+    }
+
+
+def _per_cents(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(re.fullmatch(r"[0-9]{1,3}%?", part) for part in parts):
+        raise BudgetWordsError(
+            f"thresholds={text} cannot be used: write per cents with commas between, as in 50,75,90."
+        )
+    return [int(part.rstrip("%")) for part in parts]
+
+
+def _unknown(typed: str, equals: str) -> str:
+    near = difflib.get_close_matches(typed.lower(), KEYS, n=1, cutoff=0.6)
+    known = ", ".join(f"{key}=" for key in KEYS)
+    meant = f"did you mean {near[0]}=?" if near else f"use {known}."
+    return f"{typed}{equals} is not known here: {meant}"

@@ -1,0 +1,201 @@
+"""`/claude-cost budget`: every budget, and setting or removing one. Nothing is changed before a click confirms it."""
+
+import asyncio
+import difflib
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+
+from bot.budgets.book import mark_of
+from bot.budgets.budget import Budget, ScopeKind
+from bot.budgets.history import SpendHistory
+from bot.budgets.words import BudgetWordsError, budget_of, budget_words, split_budget_words
+from bot.in_flight import InFlight
+from bot.message import Message
+from bot.pricing.model_words import UnknownModelError, model_named
+from bot.services import Services
+from bot.store.budgets import ACTION
+from bot.usage.source import DEFAULT_WORKSPACE
+from handlers.blocks.age import with_age
+from handlers.blocks.budget import (
+    REMOVE_ACTION,
+    SET_ACTION,
+    Standing,
+    budget_list,
+    configured_refusal,
+    proposed,
+    proposed_removal,
+    stale,
+    unchanged,
+    unknown_budget,
+    was_removed,
+    was_set,
+)
+from handlers.blocks.elements import section
+from handlers.blocks.outside import code, sentence, shown
+from handlers.fallback import age_of_data
+from handlers.replies import reply
+
+ACTIONS = ("list", "set", "remove")
+USE = "use `budget list`, `budget set NAME hard=USD` or `budget remove NAME`"
+
+
+async def budget_command(services: Services, words: str) -> Message:
+    """`budget [list | set NAME KEY=VALUE… | remove NAME]`."""
+    action, rest = [*words.split(maxsplit=1), "", ""][:2]
+    action = action.lower() or "list"
+    try:
+        message = await asyncio.to_thread(_answer, services, action, rest)
+    except BudgetWordsError as error:
+        message = _said(sentence(str(error)))
+    return with_age(message, await age_of_data(services))
+
+
+def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
+    """Listen to the buttons that confirm."""
+
+    async def on_confirm(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
+        await ack()
+        async with in_flight.work():
+            removes = action["action_id"] == REMOVE_ACTION
+            await reply(respond, await _confirmed(services, body["user"]["id"], action["value"], removes=removes))
+
+    app.action(SET_ACTION)(on_confirm)
+    app.action(REMOVE_ACTION)(on_confirm)
+
+
+async def _confirmed(services: Services, user: str, value: str, *, removes: bool) -> Message:
+    permission = await services.admins.may_switch(user, "change budgets")
+    if permission.refusal is not None:
+        _, _, words = value.partition(" ")
+        detail = f"{'remove' if removes else 'set'} {words}: {permission.refusal}"
+        await asyncio.to_thread(services.fallback.refused, user, ACTION, detail)
+        message = _said(permission.refusal)
+    else:
+        try:
+            text = await asyncio.to_thread(_removed if removes else _set, services, user, value)
+        except BudgetWordsError as error:
+            # The button is of another version, or somebody made it up.
+            text = sentence(f"Nothing was changed: {error}")
+        message = _said(text)
+    return with_age(message, await age_of_data(services))
+
+
+def _set(services: Services, user: str, value: str) -> str:
+    seen, _, words = value.partition(" ")
+    budget = budget_of(*split_budget_words(words))
+    if services.budgets.set(budget, seen, user):
+        return was_set(budget, user)
+    return _not_changed(services, budget)
+
+
+def _removed(services: Services, user: str, value: str) -> str:
+    seen, _, name = value.partition(" ")
+    if services.budgets.remove(name, seen, user):
+        return was_removed(name, user)
+    return stale(name, services.budgets.find(name))
+
+
+def _not_changed(services: Services, budget: Budget) -> str:
+    configured = services.budgets.configured(budget.name)
+    if configured is not None:
+        return configured_refusal(configured)
+    present = services.budgets.find(budget.name)
+    return unchanged(budget) if present == budget else stale(budget.name, present)
+
+
+def _answer(services: Services, action: str, rest: str) -> Message:
+    if action == "list" and not rest:
+        return _list(services)
+    if action == "set":
+        return _proposed(services, rest)
+    if action == "remove" and len(rest.split()) == 1:
+        return _removal(services, rest.strip())
+    if action in ACTIONS:
+        return _said(f"`budget {action}` takes {'one name' if action == 'remove' else 'no words'}: {USE}.")
+    nearest = difflib.get_close_matches(action, ACTIONS, n=1)
+    hint = f" Did you mean `budget {nearest[0]}`?" if nearest else ""
+    return _said(f"{code(action)} is not known here: {USE}.{hint}")
+
+
+def _list(services: Services) -> Message:
+    now = services.clock()
+    budgets = services.budgets.in_force()
+    spends = {spend.budget: spend for spend in services.review.spend(now)}
+    standings = {budget.name: Standing(budget.period_at(now).key, spends.get(budget.name)) for budget in budgets}
+    return budget_list(budgets, standings, services.budgets.kept(), services.display)
+
+
+def _proposed(services: Services, words: str) -> Message:
+    name, values = split_budget_words(words)
+    configured = services.budgets.configured(name)
+    if configured is not None:
+        return _said(configured_refusal(configured))
+    before = services.budgets.find(name)
+    after = budget_of(name, values, before)
+    if after == before:
+        return _said(unchanged(after))
+    value = f"{mark_of(before)} {budget_words(after)}"
+    return proposed(before, after, _standing(services, after), _doubts(services, after), value, services.display)
+
+
+def _removal(services: Services, name: str) -> Message:
+    before = services.budgets.find(name)
+    if before is not None:
+        value = f"{mark_of(before)} {name}"
+        return proposed_removal(before, _standing(services, before), value, services.display)
+    configured = services.budgets.configured(name)
+    if configured is not None:
+        return _said(configured_refusal(configured))
+    known = [budget.name for budget in services.budgets.in_force()]
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return _said(unknown_budget(name, nearest[0] if nearest else None))
+
+
+def _standing(services: Services, budget: Budget) -> Standing:
+    now = services.clock()
+    return Standing(budget.period_at(now).key, services.review.spend_against(budget, now))
+
+
+def _doubts(services: Services, budget: Budget) -> list[str]:
+    """What looks wrong in a budget that could be set."""
+    doubt = _doubtful_scope(services, budget)
+    doubts = [] if doubt is None else [doubt]
+    as_of = services.usage.data_state().as_of
+    starts_at = budget.period_at(services.clock()).starts_at
+    if as_of is not None and starts_at < as_of:
+        known = SpendHistory(services.usage, services.card).known(starts_at, as_of)
+        if not known.complete:
+            doubts.append(
+                f"INCOMPLETE: of {known.of_hours - known.hours:,} of {known.of_hours:,} hours of this period no usage "
+                "is known here yet, so the true sum may be higher; the next poll reads them."
+            )
+    return doubts
+
+
+def _doubtful_scope(services: Services, budget: Budget) -> str | None:
+    scope = budget.scope
+    value = scope.value or ""
+    if scope.kind is ScopeKind.ORGANIZATION:
+        return None
+    if scope.kind is ScopeKind.MODEL:
+        try:
+            model_named(value, services.card)
+        except UnknownModelError as error:
+            hint = "" if error.nearest is None else f" Did you mean model:{shown(error.nearest)}?"
+            return f"CHECK THE SCOPE: the rate card has no model {code(value)}.{hint}"
+        return None
+    names = services.usage.names()
+    known = names.workspaces if scope.kind is ScopeKind.WORKSPACE else names.keys
+    if value in known or (scope.kind is ScopeKind.WORKSPACE and value == DEFAULT_WORKSPACE):
+        return None
+    if names.read_at is None:
+        return f"CHECK THE SCOPE: the names of workspaces and keys are not read yet, so {code(value)} may not exist."
+    same = [id_ for id_, name in known.items() if name.lower() == value.lower()]
+    near = same or difflib.get_close_matches(value, known, n=1)
+    hint = f" Did you mean {scope.kind}:{shown(near[0])} ({shown(known[near[0]])})?" if near else ""
+    return f"CHECK THE SCOPE: no {scope.kind} with the id {code(value)} is known here.{hint}"
+
+
+def _said(text: str) -> Message:
+    return Message(text, [section(text)])

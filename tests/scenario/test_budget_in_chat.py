@@ -1,0 +1,236 @@
+"""Budgets from chat: shown first, changed by an admin's click, and watched from the next cycle on."""
+
+from decimal import Decimal
+from pathlib import Path
+
+from bot.app import Bot
+from bot.budgets.budget import Budget
+from bot.sandbox.block_limits import problems
+from bot.sandbox.clock import HandClock
+from bot.sandbox.slack_workspace import DEVELOPER, Message
+from bot.store.engine import connect
+from handlers.blocks.budget import REMOVE_ACTION, SET_ACTION
+from tests.scenario.conftest import ADMIN, World
+
+SEARCH = "budget set search scope=workspace:wrkspc_1 soft=50 hard=80"
+
+
+async def asked(world: World, words: str, user: str = ADMIN) -> Message:
+    """The answer to a command, which Slack takes as it is."""
+    message = await (await world.slack.command(words, user)).first_reply()
+    assert problems(message.blocks, "message") == []
+    return message
+
+
+async def clicked(world: World, message: Message, action: str = SET_ACTION, user: str = ADMIN) -> str:
+    return (await (await world.slack.click(message, action, user)).first_reply()).text
+
+
+def buttons(message: Message) -> list[str]:
+    rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
+    return [element["action_id"] for row in rows for element in row]
+
+
+def kept(bot: Bot) -> list[Budget]:
+    return [one.budget for one in bot.services.budgets.kept()]
+
+
+def audited(world: World) -> list[tuple[str, str, str]]:
+    engine = connect(world.environ["CLAUDE_COST_DATABASE_URL"])
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT actor, outcome, detail FROM audit WHERE action = 'budget'").all()
+    engine.dispose()
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def test_an_admin_sets_a_budget_and_its_alert_comes_with_the_next_cycle(simulated: World) -> None:
+    simulated.spend(60)
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        shown = await asked(simulated, SEARCH)
+        assert shown.text.startswith(
+            "Budget search would be set: workspace:wrkspc_1, each month (UTC), soft $50.00 and hard $80.00."
+        )
+        assert "Spent in 2026-11: $60.00, soft limit $50.00 (120%), hard limit $80.00 (75%)." in shown.text
+        assert "The soft limit is reached already" in shown.text
+        assert "CHECK THE SCOPE" not in shown.text
+        assert kept(bot) == []
+        assert "is set by <@U0ADMIN>: workspace:wrkspc_1, each month (UTC)" in await clicked(simulated, shown)
+        assert [budget.name for budget in kept(bot)] == ["search"]
+        assert simulated.alerts("soft") == []
+        await bot.cycle()
+    (alert,) = simulated.alerts("soft")
+    assert "budget search" in alert.text
+    assert [(actor, outcome) for actor, outcome, _ in audited(simulated)] == [(ADMIN, "done")]
+
+
+async def test_before_the_first_poll_what_was_spent_is_not_shown_as_zero(simulated: World) -> None:
+    async with simulated.connected_bot():
+        shown = await asked(simulated, SEARCH)
+    assert "What it has spent is not known yet: there is no data." in shown.text
+    assert "$0.00" not in shown.text
+
+
+async def test_nobody_else_may_confirm_and_the_refusal_is_kept(simulated: World) -> None:
+    async with simulated.connected_bot() as bot:
+        shown = await asked(simulated, SEARCH, DEVELOPER)
+        answer = await clicked(simulated, shown, user=DEVELOPER)
+        assert answer.startswith("Nothing was changed: only the people named in CLAUDE_COST_ADMINS may change budgets")
+        assert kept(bot) == []
+    ((actor, outcome, detail),) = audited(simulated)
+    assert (actor, outcome) == (DEVELOPER, "refused")
+    assert detail.startswith("set search scope=workspace:wrkspc_1 period=month soft=50 hard=80 ")
+
+
+async def test_a_configured_budget_is_not_changed_and_the_answer_says_where_it_lives(
+    simulated: World, tmp_path: Path
+) -> None:
+    config = tmp_path / "claude-cost.toml"
+    config.write_text('[[budget]]\nname = "search"\nhard_usd = "10"\n')
+    async with simulated.connected_bot(CLAUDE_COST_CONFIG=str(config)) as bot:
+        for words in (SEARCH, "budget remove search"):
+            answer = await asked(simulated, words)
+            assert answer.text.startswith("Nothing was changed: budget search cannot be changed from chat.")
+            assert f"It is set in {config}: change it there and restart the bot." in answer.text
+            assert buttons(answer) == []
+        default = await asked(simulated, "budget set default hard=1")
+        assert "CLAUDE_COST_SOFT_USD and CLAUDE_COST_HARD_USD: change it there" in default.text
+        assert kept(bot) == []
+
+
+async def test_a_change_names_what_differs_and_keeps_the_rest(simulated: World) -> None:
+    async with simulated.connected_bot() as bot:
+        await clicked(simulated, await asked(simulated, SEARCH))
+        shown = await asked(simulated, "budget set search hard=120 thresholds=50,75")
+        assert "• hard limit: $80.00 → $120.00" in shown.text
+        assert "• thresholds: no share before → 50% and 75%" in shown.text
+        assert "• soft limit" not in shown.text
+        await clicked(simulated, shown)
+        (budget,) = kept(bot)
+        assert (budget.soft_usd, budget.hard_usd, budget.thresholds) == (Decimal(50), Decimal(120), (50, 75))
+        assert str(budget.scope) == "workspace:wrkspc_1"
+        again = await asked(simulated, "budget set search hard=120")
+        assert again.text.startswith("Nothing was changed: budget search is so already")
+        assert buttons(again) == []
+
+
+async def test_an_edited_limit_withdraws_the_alert_of_the_old_one(simulated: World) -> None:
+    simulated.spend(60)
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        await clicked(simulated, await asked(simulated, SEARCH))
+        await bot.cycle()
+        await clicked(simulated, await asked(simulated, "budget set search soft=70"))
+        await bot.cycle()
+    (alert,) = simulated.alerts("soft")
+    assert "not in force any more" in alert.text
+
+
+async def test_a_removed_budget_is_watched_no_more_and_its_alert_is_withdrawn(simulated: World) -> None:
+    simulated.spend(60)
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        await clicked(simulated, await asked(simulated, SEARCH))
+        await bot.cycle()
+        shown = await asked(simulated, "budget remove search")
+        assert shown.text.startswith("Budget search would be removed: workspace:wrkspc_1")
+        assert [budget.name for budget in kept(bot)] == ["search"]
+        answer = await clicked(simulated, shown, REMOVE_ACTION)
+        assert answer.startswith("Budget search is removed by <@U0ADMIN>.")
+        assert kept(bot) == []
+        await bot.cycle()
+        (alert,) = simulated.alerts("soft")
+        assert "not in force any more" in alert.text
+        assert "there is none of that name now" in await clicked(simulated, shown, REMOVE_ACTION)
+        gone = await asked(simulated, "budget remove serach")
+        assert "there is no budget `serach`" in gone.text
+
+
+async def test_a_button_that_shows_an_older_budget_changes_nothing(simulated: World) -> None:
+    async with simulated.connected_bot() as bot:
+        first = await asked(simulated, SEARCH)
+        await clicked(simulated, await asked(simulated, "budget set search hard=10"))
+        answer = await clicked(simulated, first)
+        assert answer.startswith("Nothing was changed: budget search was changed since this was shown; it is now ")
+        assert "hard $10.00" in answer
+        (budget,) = kept(bot)
+        assert budget.hard_usd == Decimal(10)
+    assert len(audited(simulated)) == 1
+
+
+async def test_a_second_click_finds_it_done_already(simulated: World) -> None:
+    async with simulated.connected_bot():
+        shown = await asked(simulated, SEARCH)
+        await clicked(simulated, shown)
+        assert "is so already" in await clicked(simulated, shown)
+    assert len(audited(simulated)) == 1
+
+
+async def test_a_budget_that_is_configured_meanwhile_wins_and_the_list_says_so(
+    simulated: World, tmp_path: Path
+) -> None:
+    async with simulated.connected_bot():
+        shown = await asked(simulated, SEARCH)
+        await clicked(simulated, shown)
+    config = tmp_path / "claude-cost.toml"
+    config.write_text('[[budget]]\nname = "search"\nhard_usd = "10"\n')
+    async with simulated.connected_bot(CLAUDE_COST_CONFIG=str(config)) as bot:
+        listed = await asked(simulated, "budget list")
+        assert f"Another budget search was set in chat and does not count, since {config} sets one" in listed.text
+        assert "cannot be changed from chat" in await clicked(simulated, shown)
+        await clicked(simulated, await asked(simulated, "budget remove search"), REMOVE_ACTION)
+        assert kept(bot) == []
+        assert "does not count" not in (await asked(simulated, "budget")).text
+
+
+async def test_the_list_says_of_each_budget_what_it_is_what_it_has_spent_and_where_it_is_set(
+    simulated: World, tmp_path: Path, clock: HandClock
+) -> None:
+    simulated.spend(60)
+    config = tmp_path / "claude-cost.toml"
+    config.write_text('[display]\ncurrency = "JPY"\nrate = "150"\ntax_percent = "10"\n')
+    words = "scope=workspace:wrkspc_1 period=week week_starts=sunday zone=Asia/Tokyo hard=240 thresholds=50,75,90"
+    async with simulated.connected_bot(CLAUDE_COST_CONFIG=str(config)) as bot:
+        await bot.cycle()
+        await clicked(simulated, await asked(simulated, f"budget set search {words}"))
+        listed = (await asked(simulated, "budget")).text
+        yen = "That is ¥9,000 without tax, ¥9,900 with 10% tax (at 150 JPY for 1 USD)."
+        for words in ("status", "report", "budget list"):
+            assert yen in (await asked(simulated, words)).text
+        assert "That is ¥" in (await asked(simulated, "forecast")).text
+    assert "• default: organization, each month (UTC), soft $100.00 and hard $200.00." in listed
+    assert "Spent in 2026-11: $60.00, soft limit $100.00 (60%), hard limit $200.00 (30%)." in listed
+    assert "It is set in CLAUDE_COST_SOFT_USD and CLAUDE_COST_HARD_USD" in listed
+    described = "workspace:wrkspc_1, each week from Sunday (Asia/Tokyo), hard $240.00, told at 50%, 75% and 90%"
+    assert f"• search: {described}." in listed
+    assert "Spent in week-2026-11-15: $60.00, hard limit $240.00 (25%)." in listed
+    assert f"Set by <@U0ADMIN>, {clock():%-d %b %H:%M} UTC." in listed
+
+
+async def test_a_scope_that_is_not_known_is_doubted_before_anybody_confirms(simulated: World) -> None:
+    simulated.spend(1)
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        for scope, doubt in (
+            ("workspace:search", "no workspace with the id `search` is known here. Did you mean workspace:wrkspc_1"),
+            ("key:apikey_7", "no key with the id `apikey_7` is known here. Did you mean key:apikey_"),
+            ("model:opsu", "the rate card has no model `opsu`. Did you mean model:opus?"),
+        ):
+            shown = await asked(simulated, f"budget set team scope={scope} hard=5")
+            assert f"CHECK THE SCOPE: {doubt}" in shown.text
+            assert buttons(shown) == [SET_ACTION]
+
+
+async def test_a_mistake_is_one_sentence_and_offers_no_button(simulated: World) -> None:
+    async with simulated.connected_bot():
+        for words, sentence in (
+            ("budget set search hrad=5", "hrad= is not known here: did you mean hard=?"),
+            ("budget set search hard=<!channel>", "cannot be used"),
+            ("budget sett search hard=5", "Did you mean `budget set`?"),
+            ("budget list all", "`budget list` takes no words"),
+            ("budget remove", "`budget remove` takes one name"),
+        ):
+            answer = await asked(simulated, words)
+            assert sentence in answer.text
+            assert "<!channel>" not in answer.text
+            assert buttons(answer) == []

@@ -1,0 +1,140 @@
+"""A budget in chat: words in any order, one sentence for each mistake, and only what is given changes."""
+
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.budgets.budget import CHAT, ORGANIZATION, Budget, Scope, ScopeKind
+from bot.budgets.period import PeriodKind, Weekday
+from bot.budgets.words import BudgetWordsError, budget_of, budget_words, split_budget_words
+
+SEARCH = Budget(
+    name="search",
+    scope=Scope(ScopeKind.WORKSPACE, "wrkspc_01ABC"),
+    period=PeriodKind.WEEK,
+    zone=ZoneInfo("Europe/Berlin"),
+    soft_usd=Decimal(50),
+    hard_usd=Decimal(1000),
+    origin=CHAT,
+    week_starts=Weekday.SUNDAY,
+    thresholds=(50, 75),
+)
+WORDS = (
+    "search scope=workspace:wrkspc_01ABC period=week soft=50 hard=1000 zone=Europe/Berlin week_starts=sunday "
+    "thresholds=50,75"
+)
+
+
+def parsed(text: str, before: Budget | None = None) -> Budget:
+    return budget_of(*split_budget_words(text), before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WORDS,
+        "search hard=$1,000 soft = 50.00 week_starts=Sunday thresholds=50%, 75% period=WEEK zone=Europe/Berlin "
+        "scope=workspace:wrkspc_01ABC",
+        "search soft_usd=50 hard_usd=1_000 scope=“workspace:wrkspc_01ABC” period=week zone=Europe/Berlin "
+        "week_starts=sunday thresholds=50,75",
+    ],
+)
+def test_the_words_come_in_any_order_and_as_people_write_them(text: str) -> None:
+    assert parsed(text) == SEARCH
+
+
+def test_what_is_left_out_of_a_new_budget_is_as_in_the_file() -> None:
+    budget = parsed("all hard=10")
+    assert (budget.scope, budget.period, budget.zone.key) == (ORGANIZATION, PeriodKind.MONTH, "UTC")
+    assert (budget.soft_usd, budget.hard_usd, budget.thresholds) == (None, Decimal(10), ())
+
+
+def test_only_the_words_that_are_given_change_a_budget() -> None:
+    changed = parsed("search hard=none thresholds=90", SEARCH)
+    assert (changed.hard_usd, changed.thresholds) == (None, (90,))
+    assert (changed.scope, changed.soft_usd, changed.zone) == (SEARCH.scope, SEARCH.soft_usd, SEARCH.zone)
+    assert parsed("search", SEARCH) == SEARCH
+
+
+def test_a_budget_is_written_in_the_words_that_make_it() -> None:
+    assert budget_words(SEARCH) == WORDS
+
+
+amounts = st.integers(1, 10**13).map(lambda cents: (Decimal(cents) / 100).normalize())
+budgets = st.builds(
+    lambda name, scope, period, zone, pair, week_starts, thresholds: Budget(
+        name, scope, period, ZoneInfo(zone), pair[0], pair[1], CHAT, week_starts, tuple(sorted(thresholds))
+    ),
+    st.from_regex(r"[A-Za-z0-9_.-]{1,60}", fullmatch=True),
+    st.sampled_from([ORGANIZATION, Scope(ScopeKind.KEY, "apikey_1"), Scope(ScopeKind.MODEL, "opus")]),
+    st.sampled_from(PeriodKind),
+    st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"]),
+    st.one_of(
+        st.tuples(amounts, st.none()),
+        st.tuples(st.none(), amounts),
+        st.tuples(amounts, amounts).filter(lambda pair: pair[0] < pair[1]),
+    ),
+    st.sampled_from(Weekday),
+    st.sets(st.integers(1, 99), max_size=10),
+)
+
+
+@given(budgets)
+def test_every_budget_is_read_back_from_its_words(budget: Budget) -> None:
+    assert parsed(budget_words(budget)) == budget
+
+
+@given(budgets, budgets)
+def test_all_words_of_one_budget_turn_any_other_into_it(budget: Budget, before: Budget) -> None:
+    assert parsed(budget_words(budget), before) == budget
+
+
+@given(st.text(max_size=80))
+def test_whatever_is_typed_is_a_budget_or_one_sentence(text: str) -> None:
+    sentence = "It is a budget."
+    try:
+        budget = parsed(text)
+    except BudgetWordsError as error:
+        sentence = str(error)
+    else:
+        assert parsed(budget_words(budget)) == budget
+    assert sentence[-1] in ".?"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "The name of the budget comes first"),
+        ("hard=10", "The name of the budget comes first"),
+        ("a", "Set soft, hard or both, as in budget set "),
+        ("a hard", "hard= has no value: write one, or leave hard out."),
+        ("a month hard=1", "month is not known here: use scope=, period="),
+        ("a hrad=10", "hrad= is not known here: did you mean hard=?"),
+        ("a colour=red", "colour= is not known here: use scope=, period=, soft=,"),
+        ("a hard=", "hard= has no value: write one, or leave hard out."),
+        ("a hard=1 hard=2", "hard= is given twice: keep one of them."),
+        ("a soft=2 hard=1", "Soft must be below hard"),
+        ("a hard=0", "hard=0 cannot be used: it must be an amount of USD above zero"),
+        ("a hard=1.000", "write 1000 or 1,000"),
+        ("a hard=499,50", "write 499.50"),
+        ("a hard=1 scope=team:x", "scope=team:x cannot be used: 'team:x' is no scope: use organization, workspace:ID"),
+        ("a hard=1 scope=key:", "scope=key: cannot be used: key needs an id"),
+        ("a hard=1 scope=none", "is no scope"),
+        ("a hard=1 period=year", "period=year cannot be used: Input should be 'day', 'week' or 'month'"),
+        ("a hard=1 zone=Mars/Olympus", "is no IANA time zone"),
+        ("a hard=1 week_starts=funday", "week_starts=funday cannot be used"),
+        ("a hard=1 thresholds=half", "write per cents with commas between"),
+        ("a hard=1 thresholds=75,50", "thresholds rise"),
+        ("a hard=1 thresholds=100", "from 1 to 99"),
+        ("a hard=1 thresholds=", "has no value"),
+        ("two/words hard=1", "name=two/words cannot be used: a name is one word"),
+    ],
+)
+def test_every_mistake_is_one_sentence_with_the_remedy(text: str, sentence: str) -> None:
+    with pytest.raises(BudgetWordsError) as raised:
+        parsed(text)
+    assert sentence in str(raised.value)
+    assert str(raised.value)[-1] in ".?"

@@ -38,7 +38,9 @@ VARIABLES: tuple[Variable, ...] = (
         "claude-opus-5-5,claude-sonnet-5-5,claude-haiku-5-5",
     ),
     Variable("CLAUDE_COST_FALLBACK_FILE", "the env file that the bot manages for your services", "claude-cost.env"),
-    Variable("CLAUDE_COST_ADMINS", "Slack user (`U…`) or user-group (`S…`) ids that may change the fallback mode"),
+    Variable(
+        "CLAUDE_COST_ADMINS", "Slack user (`U…`) or user-group (`S…`) ids that may change the fallback mode and budgets"
+    ),
     Variable("CLAUDE_COST_HTTP_HOST", "address that the HTTP port listens on", "127.0.0.1"),
     Variable("CLAUDE_COST_HTTP_PORT", "HTTP port; opens in HTTP mode (then 8080) or when it is set"),
     Variable(

@@ -54,7 +54,8 @@ def test_the_files_that_readme_names_are_there() -> None:
 
 
 def test_the_settings_table_is_the_codes_own() -> None:
-    written = [row for row in rows(section("Settings")) if row[0].startswith("`")]
+    variables = section("Settings").partition("More budgets and modes")[0]
+    written = [row for row in rows(variables) if row[0].startswith("`")]
     assert written == [[f"`{v.name}`", v.meaning, f"`{v.default}`" if v.default else ""] for v in VARIABLES]
 
 

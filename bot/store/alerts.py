@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.alerts.facts import FACTS, DeliveryFacts, IncidentFacts, TestFacts

@@ -1,10 +1,12 @@
 """Budgets from chat: shown first, changed by an admin's click, and watched from the next cycle on."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
 from bot.app import Bot
 from bot.budgets.budget import Budget
+from bot.clock import DAY
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER, Message
@@ -69,6 +71,26 @@ async def test_before_the_first_poll_what_was_spent_is_not_shown_as_zero(simulat
         shown = await asked(simulated, SEARCH)
     assert "What it has spent is not known yet: there is no data." in shown.text
     assert "$0.00" not in shown.text
+
+
+async def test_usage_that_was_never_read_makes_the_sum_incomplete_until_the_next_poll_has_read_it(
+    simulated: World, tmp_path: Path, clock: HandClock
+) -> None:
+    simulated.spend(30, clock() - 10 * DAY)
+    simulated.spend(5)
+    config = tmp_path / "claude-cost.toml"
+    config.write_text('[[budget]]\nname = "today"\nperiod = "day"\nhard_usd = "100"\n')
+    only = {"CLAUDE_COST_CONFIG": str(config), "CLAUDE_COST_SOFT_USD": "", "CLAUDE_COST_HARD_USD": ""}
+    async with simulated.connected_bot(**only) as bot:
+        await bot.cycle()
+        shown = await asked(simulated, "budget set all hard=100")
+        assert "Spent in 2026-11: $5.00" in shown.text
+        assert re.search(r"INCOMPLETE: of \d+ of \d+ hours of this period no usage is known here yet", shown.text)
+        await clicked(simulated, shown)
+        await bot.cycle()
+        again = await asked(simulated, "budget set all hard=90")
+        assert "Spent in 2026-11: $35.00" in again.text
+        assert "INCOMPLETE" not in again.text
 
 
 async def test_nobody_else_may_confirm_and_the_refusal_is_kept(simulated: World) -> None:

@@ -1,12 +1,12 @@
 """Usage by the hour, the bill by the day, names, and what is known of the last poll."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, delete, func, insert, select
 
 from bot.clock import HOUR, floor_hour
 from bot.pricing.tokens import Terms, TokenCounts
@@ -106,7 +106,43 @@ class UsageStore:
             .group_by(day, *dimensions)
         )
         with self._engine.connect() as connection:
-            return [_day_usage(row._mapping) for row in connection.execute(query)]
+            return [_day_usage(row._mapping, _date(row.day)) for row in connection.execute(query)]
+
+    def usage_by_hour(self, starts_at: datetime, ends_at: datetime) -> dict[datetime, list[DayUsage]]:
+        """Usage of every known hour of [`starts_at`, `ends_at`), whole hours, summed up by dimensions.
+
+        A known hour without usage is there and empty; one that is not known is not there.
+        """
+        known = select(usage_hours.c.hour).where(usage_hours.c.hour >= starts_at, usage_hours.c.hour < ends_at)
+        within = (usage.c.hour >= starts_at, usage.c.hour < ends_at)
+        with self._engine.connect() as connection:
+            hours = connection.execute(known.order_by(usage_hours.c.hour)).scalars()
+            return _summed(connection, usage.c.hour, within, {hour: [] for hour in hours})
+
+    def usage_by_minute(self, starts_at: datetime, ends_at: datetime) -> dict[datetime, list[DayUsage]] | None:
+        """Usage of the minutes of [`starts_at`, `ends_at`) that have any; None where an hour is not kept by the minute.
+
+        Both are full minutes.
+        """
+        first = floor_hour(starts_at)
+        by_minute = (
+            select(func.count())
+            .select_from(usage_hours)
+            .where(usage_hours.c.hour >= first, usage_hours.c.hour < ends_at, usage_hours.c.width == "1m")
+        )
+        within = (usage.c.hour >= first, usage.c.starts_at >= starts_at, usage.c.starts_at < ends_at)
+        with self._engine.connect() as connection:
+            if connection.execute(by_minute).scalar_one() < -((first - ends_at) // HOUR):
+                return None
+            return _summed(connection, usage.c.starts_at, within, {})
+
+    def first_used_since(self, since: datetime, models: Collection[str]) -> frozenset[str]:
+        """Those of these models of which there is no usage in any hour before `since`."""
+        if not models:
+            return frozenset()
+        query = select(usage.c.model).distinct().where(usage.c.hour < since, usage.c.model.in_(models))
+        with self._engine.connect() as connection:
+            return frozenset(models) - frozenset(connection.execute(query).scalars())
 
     def buckets(self, starts_at: datetime, ends_at: datetime) -> list[UsageRow]:
         """Usage of the buckets that begin in [`starts_at`, `ends_at`), as fine as it is kept, the oldest first.
@@ -202,10 +238,32 @@ def _put(connection: Connection, key: str, value: Any) -> None:
     connection.execute(insert(state).values(key=key, value=value))
 
 
-def _day_usage(row: Any) -> DayUsage:
-    day = row["day"]
+def _summed(
+    connection: Connection,
+    bucket: Column[datetime],
+    within: Sequence[ColumnElement[bool]],
+    found: dict[datetime, list[DayUsage]],
+) -> dict[datetime, list[DayUsage]]:
+    """`found` and in it the usage that is `within`, by bucket and dimensions."""
+    dimensions = (usage.c.model, usage.c.workspace_id, usage.c.api_key_id, *TERMS)
+    query = (
+        select(bucket.label("bucket"), *dimensions, *(func.sum(column).label(column.name) for column in COUNTS))
+        .where(*within)
+        .group_by(bucket, *dimensions)
+        .order_by(bucket)
+    )
+    for row in connection.execute(query):
+        found.setdefault(row.bucket, []).append(_day_usage(row._mapping, row.bucket.date()))
+    return found
+
+
+def _date(day: date | str) -> date:
+    return day if isinstance(day, date) else date.fromisoformat(day)
+
+
+def _day_usage(row: Any, day: date) -> DayUsage:
     return DayUsage(
-        day=day if isinstance(day, date) else date.fromisoformat(day),
+        day=day,
         model=row["model"],
         workspace_id=row["workspace_id"],
         api_key_id=row["api_key_id"],

@@ -264,3 +264,50 @@ def test_lists_without_any_name_count_as_read(store: UsageStore) -> None:
 def test_a_time_without_a_zone_is_refused(store: UsageStore) -> None:
     with pytest.raises(SQLAlchemyError, match="without a zone"):
         store.hours(datetime(2026, 11, 20))  # noqa: DTZ001  # the very mistake
+
+
+def test_an_hour_without_usage_is_there_and_an_unknown_one_is_not(store: UsageStore) -> None:
+    save(store, reading("1h", MIDNIGHT, 2, row(MIDNIGHT, 100), row(MIDNIGHT, 20, key="k2")))
+    save(store, reading("1h", MIDNIGHT + 3 * HOUR, 1, row(MIDNIGHT + 3 * HOUR, 7)))
+    found = store.usage_by_hour(MIDNIGHT, MIDNIGHT + 4 * HOUR)
+    assert {hour: sum(usage.counts.output_tokens for usage in rows) for hour, rows in found.items()} == {
+        MIDNIGHT: 120,
+        MIDNIGHT + HOUR: 0,
+        MIDNIGHT + 3 * HOUR: 7,
+    }
+    assert {usage.api_key_id for usage in found[MIDNIGHT]} == {"k1", "k2"}
+    assert {usage.day for rows in found.values() for usage in rows} == {MIDNIGHT.date()}
+    assert store.usage_by_hour(MIDNIGHT + HOUR, MIDNIGHT + 2 * HOUR) == {MIDNIGHT + HOUR: []}
+
+
+def test_the_minutes_of_an_hour_add_up_to_it(store: UsageStore) -> None:
+    rows = [row(MIDNIGHT + index * MINUTE, index) for index in range(60)]
+    save(store, reading("1m", MIDNIGHT, 1, *rows))
+    (hour,) = store.usage_by_hour(MIDNIGHT, MIDNIGHT + HOUR)[MIDNIGHT]
+    minutes = store.usage_by_minute(MIDNIGHT, MIDNIGHT + HOUR)
+    assert minutes is not None
+    assert list(minutes) == [MIDNIGHT + index * MINUTE for index in range(60)]
+    assert hour.counts.output_tokens == sum(found.counts.output_tokens for (found,) in minutes.values())
+
+
+def test_minutes_are_cut_at_the_window_and_those_without_usage_are_not_there(store: UsageStore) -> None:
+    last = MIDNIGHT + HOUR
+    save(store, reading("1m", MIDNIGHT, 2, row(last - MINUTE, 1), row(last, 2), row(last + MINUTE, 3)))
+    found = store.usage_by_minute(last - HOUR + MINUTE, last + MINUTE)
+    assert found is not None
+    assert list(found) == [last - MINUTE, last]
+
+
+def test_where_an_hour_is_kept_whole_or_is_not_known_its_minutes_are_not_known(store: UsageStore) -> None:
+    save(store, reading("1h", MIDNIGHT, 1, row(MIDNIGHT, 100)))
+    save(store, reading("1m", MIDNIGHT + HOUR, 1))
+    assert store.usage_by_minute(MIDNIGHT + HOUR, MIDNIGHT + 2 * HOUR) == {}
+    assert store.usage_by_minute(MIDNIGHT + HOUR - MINUTE, MIDNIGHT + 2 * HOUR - MINUTE) is None
+    assert store.usage_by_minute(MIDNIGHT + HOUR + MINUTE, MIDNIGHT + 2 * HOUR + MINUTE) is None
+
+
+def test_models_without_usage_before_a_moment_are_told_from_those_with(store: UsageStore) -> None:
+    save(store, reading("1h", MIDNIGHT, 3, row(MIDNIGHT, 1), row(MIDNIGHT + 2 * HOUR, 1, model="new")))
+    assert store.first_used_since(MIDNIGHT + 2 * HOUR, {OPUS, "new"}) == {"new"}
+    assert store.first_used_since(MIDNIGHT + 3 * HOUR, {OPUS, "new"}) == frozenset()
+    assert store.first_used_since(MIDNIGHT, set()) == frozenset()

@@ -23,6 +23,7 @@ from bot.alerts.slack import SlackDestination
 from bot.budgets.book import BudgetBook
 from bot.budgets.forecast_watch import ForecastWatch
 from bot.budgets.review import BudgetReview
+from bot.budgets.spike_watch import SpikeWatch
 from bot.clock import Clock
 from bot.doctor.check import Check
 from bot.doctor.examination import examine
@@ -44,6 +45,7 @@ from bot.store.estimates import EstimateStore
 from bot.store.lease import Lease, lease_for
 from bot.store.modes import ModeStore
 from bot.store.remembered import RememberedStore
+from bot.store.spikes import SpikeStore
 from bot.store.usage import UsageStore
 from bot.usage.poll import Poller, PollOutcome, build_poller
 from bot.usage.remembered_limits import RememberedLimits
@@ -224,6 +226,7 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         delivery_watch = DeliveryWatch(alerts, refusing, lambda: services.fallback.state().mode.name, clock)
         watches: list[Watch] = [
             ForecastWatch(services.review, usage, alerts, RememberedStore(engine), card, settings.forecast_rules),
+            SpikeWatch(usage, alerts, SpikeStore(engine), services.review, card, settings.spike_rules),
         ]
         yield Bot(
             settings=settings,

@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from bot.alerts.facts import AlertFacts, DeliveryFacts, ForecastFacts, IncidentFacts, LifeFacts, ProofFacts, TestFacts
+from bot.alerts.facts import (
+    AlertFacts,
+    DeliveryFacts,
+    ForecastFacts,
+    IncidentFacts,
+    LifeFacts,
+    ProofFacts,
+    SpikeFacts,
+    TestFacts,
+)
 from bot.clock import MINUTE
 from bot.message import Message
 from bot.slack_connection import Workspace
@@ -15,6 +24,7 @@ from handlers.blocks.fallback import announcement
 from handlers.blocks.forecast_alert import forecast_alert_message
 from handlers.blocks.life import life_message, step_message, with_life
 from handlers.blocks.proof import proof_message
+from handlers.blocks.spike import spike_message
 from handlers.blocks.synthetic_alert import message_of_test
 
 LATE = timedelta(minutes=10)
@@ -48,6 +58,8 @@ def incident_message(facts: IncidentFacts, link: str | None = None) -> Message:
         return alert_message(facts, link)
     if isinstance(facts, ForecastFacts):
         return forecast_alert_message(facts)
+    if isinstance(facts, SpikeFacts):
+        return spike_message(facts)
     if isinstance(facts, DeliveryFacts):
         return delivery_message(facts)
     raise TypeError(f"nothing draws {type(facts).__name__}")

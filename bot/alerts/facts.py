@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from bot.alerts.life_steps import LifeStep
 from bot.budgets.budget import Level
+from bot.budgets.causes import CauseKind
 from bot.budgets.decide import Reason, Status, Step
 from bot.fallback.proof import ProofState
 
@@ -27,6 +28,21 @@ class MoverFacts(_Facts):
     key: str | None
     usd: Decimal
     before_usd: Decimal | None
+
+
+class CauseFacts(_Facts):
+    """What changed in a caller's usage and about how many dollars that explains; names are those that people know.
+
+    What `before` and `after` count is the kind's to say.
+    """
+
+    kind: CauseKind
+    model: str
+    workspace: str
+    key: str | None
+    usd: Decimal
+    before: Decimal
+    after: Decimal
 
 
 class SavingFacts(_Facts):
@@ -58,6 +74,7 @@ class SpendFacts(_Facts):
     assumed: tuple[str, ...]
     pace_usd: Decimal | None
     movers: tuple[MoverFacts, ...]
+    causes: tuple[CauseFacts, ...] = ()
     savings: tuple[SavingFacts, ...]
     as_of: datetime
 
@@ -146,6 +163,37 @@ class ForecastFacts(IncidentFacts):
         return self.spend.ends_at
 
 
+class SpikeFacts(IncidentFacts):
+    """Dollars an hour far above what is usual. `limit_usd`: the rate in USD an hour from which on it was a spike.
+
+    `key`: the hour in which it was seen, the incident's period. `usual_usd_per_hour` is None where it is not known.
+    The movers and the causes hold the last hour against the mean hour of the two weeks before.
+    """
+
+    kind: Literal["spike"] = "spike"
+    key: str
+    spend: SpendFacts
+    long_usd_per_hour: Decimal
+    short_usd_per_hour: Decimal
+    usual_usd_per_hour: Decimal | None
+    since: datetime
+    movers: tuple[MoverFacts, ...]
+    causes: tuple[CauseFacts, ...]
+
+    @property
+    def subject(self) -> str:
+        return self.spend.budget
+
+    @property
+    def period(self) -> str:
+        return self.key
+
+    @property
+    def ends_at(self) -> datetime:
+        """With the budget's period ends what is told of its spikes."""
+        return self.spend.ends_at
+
+
 class DeliveryFacts(IncidentFacts):
     """A destination that takes nothing. `since`: when the oldest was decided that waits; `error`: one sentence.
 
@@ -172,7 +220,7 @@ def since_of(period: str) -> datetime:
     return datetime.strptime(period, MINUTE_KEY).replace(tzinfo=UTC)
 
 
-Incident = AlertFacts | DeliveryFacts | ForecastFacts
+Incident = AlertFacts | DeliveryFacts | ForecastFacts | SpikeFacts
 """Every kind of incident: what is stored is read back as one of these."""
 
 

@@ -123,6 +123,15 @@ def movers(recent: Recent, scope: Scope, card: RateCard) -> tuple[Mover, ...]:
     return tuple(Mover(*caller, usd, before.get(caller) or None) for caller, usd in largest if usd > 0)
 
 
+def risen(recent: Recent, scope: Scope, card: RateCard) -> tuple[Mover, ...]:
+    """The three that rose most against the stretch before, both counted with their shares; the largest rise first."""
+    last = _by_caller(recent.last, scope, card)
+    before = _by_caller(recent.before, scope, card)
+    rises = {caller: usd - before.get(caller, ZERO) for caller, usd in last.items()}
+    largest = sorted(rises.items(), key=lambda item: (-item[1], str(item[0])))[:MOST_MOVERS]
+    return tuple(Mover(*caller, last[caller], before.get(caller) or None) for caller, rise in largest if rise > 0)
+
+
 def saving(
     mode: str, ceiling: str, recent: Recent, scope: Scope, period: Period, as_of: datetime, card: RateCard
 ) -> Saving | None:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from bot.alerts.facts import AlertFacts, MoverFacts, SavingFacts, SpendFacts, restated
+from bot.alerts.facts import AlertFacts, CauseFacts, MoverFacts, SavingFacts, SpendFacts, restated
 from bot.budgets.budget import Budget, ScopeKind
+from bot.budgets.causes import causes, unseen_before
 from bot.budgets.decide import Incident, Step, as_watched, closed, decide, watch, withdrawn
+from bot.budgets.named import cause_facts, mover_facts
 from bot.budgets.outlook import Recent, RecentUsage, Stretch, movers, pace, recent_window, saving
 from bot.budgets.period import Period
 from bot.budgets.spend import price_usage, spend_of
@@ -31,6 +33,7 @@ class _Outlook:
     as_of: datetime
     report_read_at: datetime | None
     recent: Recent
+    new_models: frozenset[str]
     workspaces: Mapping[str, str]
     keys: Mapping[str, str]
 
@@ -147,14 +150,16 @@ class BudgetReview:
             return None
         window = recent_window(state.as_of)
         names = self._usage.names()
+        recent = Recent(
+            last=self._recent_usage(window.last),
+            before=self._recent_usage(window.before),
+            covered=window.covered(self._usage.hours(window.known_from)),
+        )
         return _Outlook(
             as_of=state.as_of,
             report_read_at=state.billed_read_at,
-            recent=Recent(
-                last=self._recent_usage(window.last),
-                before=self._recent_usage(window.before),
-                covered=window.covered(self._usage.hours(window.known_from)),
-            ),
+            recent=recent,
+            new_models=self._usage.first_used_since(window.known_from, unseen_before(recent)),
             workspaces=names.workspaces,
             keys=names.keys,
         )
@@ -188,21 +193,18 @@ class BudgetReview:
             assumed=spend.assumed,
             pace_usd=None if over else pace(spend.total_usd, recent, scope, period, as_of, self._card),
             movers=() if over else self._movers(budget, outlook),
+            causes=() if over else self._causes(budget, outlook),
             savings=() if over else self._savings(budget, period, outlook),
             as_of=as_of,
         )
 
     def _movers(self, budget: Budget, outlook: _Outlook) -> tuple[MoverFacts, ...]:
-        return tuple(
-            MoverFacts(
-                model=mover.model,
-                workspace=outlook.workspaces.get(mover.workspace_id, mover.workspace_id),
-                key=None if mover.api_key_id is None else outlook.keys.get(mover.api_key_id, mover.api_key_id),
-                usd=mover.usd,
-                before_usd=mover.before_usd,
-            )
-            for mover in movers(outlook.recent, budget.scope, self._card)
-        )
+        found = movers(outlook.recent, budget.scope, self._card)
+        return tuple(mover_facts(mover, outlook.workspaces, outlook.keys) for mover in found)
+
+    def _causes(self, budget: Budget, outlook: _Outlook) -> tuple[CauseFacts, ...]:
+        found = causes(outlook.recent, budget.scope, self._card, outlook.new_models)
+        return tuple(cause_facts(cause, outlook.workspaces, outlook.keys) for cause in found)
 
     def _savings(self, budget: Budget, period: Period, outlook: _Outlook) -> tuple[SavingFacts, ...]:
         savings = [

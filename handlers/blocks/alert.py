@@ -12,6 +12,7 @@ from handlers.blocks.elements import actions, context, header, local_moment, mom
 from handlers.blocks.outside import code, shown
 from handlers.blocks.spend import (
     amount,
+    cause_line,
     is_over,
     mover_line,
     over_line,
@@ -50,6 +51,7 @@ def _lines(facts: AlertFacts, standing: list[str]) -> list[str]:
     elif facts.status is Status.OPEN:
         lines.append(pace_line(spend))
         lines += [f"• {mover_line(mover)}" for mover in spend.movers]
+        lines += [f"• Why: {cause_line(cause)}" for cause in spend.causes]
         lines += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend.savings, facts.mode)]
     if facts.mode != NORMAL:
         lines.append(f"Fallback mode {shown(facts.mode)} is on.")
@@ -84,6 +86,8 @@ def _outlook(facts: AlertFacts) -> list[Block]:
     blocks = [section(pace_line(spend))]
     if spend.movers:
         blocks.append(section(_bullets("*Largest in the last 24 hours*", [mover_line(m) for m in spend.movers])))
+    if spend.causes:
+        blocks.append(section(_bullets("*What changed*", [cause_line(cause) for cause in spend.causes])))
     savings = ways_out(spend.savings, facts.mode)
     if savings:
         blocks.append(section(_bullets("*Ways out*", [f"Fallback mode {saving_line(s)}" for s in savings])))

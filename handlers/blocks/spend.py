@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from bot.alerts.facts import MoverFacts, SavingFacts, SpendFacts
+from bot.alerts.facts import CauseFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.budgets.causes import CauseKind
 from bot.display import Display
 from bot.message import Block
 from bot.money import percent, usd
@@ -12,6 +13,11 @@ from handlers.blocks.elements import button, confirmation, moment
 from handlers.blocks.outside import NAME_LIMIT, names, plain, shown
 
 SWITCH_ACTION = "fallback_switch"
+
+WHOLE = Decimal(1)
+
+BRIEF = 32
+"""Characters of a name in a cause: the callers above it have their names in full, and an edit has little room."""
 
 MOST_WAYS_OUT = 6
 """Modes that a message names; the chain alone has two."""
@@ -76,10 +82,55 @@ def pace_line(spend: SpendFacts) -> str:
 
 def mover_line(mover: MoverFacts) -> str:
     """`claude-opus-4-8 · search · key ingest-2: $41.00 in 24 h, the 24 h before $9.00`."""
-    who = f"{shown(mover.model)} · {shown(mover.workspace)}"
-    who += " · no key" if mover.key is None else f" · key {shown(mover.key)}"
     before = "new" if mover.before_usd is None else f"the 24 h before {usd(mover.before_usd)}"
-    return f"{who}: {usd(mover.usd)} in 24 h, {before}"
+    return f"{caller(mover)}: {usd(mover.usd)} in 24 h, {before}"
+
+
+def caller(mover: MoverFacts) -> str:
+    """`claude-opus-4-8 · search · key ingest-2`."""
+    who = f"{shown(mover.model)} · {shown(mover.workspace)}"
+    return who + (" · no key" if mover.key is None else f" · key {shown(mover.key)}")
+
+
+def cause_line(cause: CauseFacts) -> str:
+    """`claude-opus-4-8 · key ingest-2: cache-read share fell from 92% to 31%, about $12.30`."""
+    workspace_or_key = (
+        f"{shown(cause.workspace, BRIEF)}, no key" if cause.key is None else f"key {shown(cause.key, BRIEF)}"
+    )
+    explained = "" if cause.kind is CauseKind.NEW_MODEL else f", about {usd(cause.usd)}"
+    return f"{shown(cause.model, BRIEF)} · {workspace_or_key}: {_what_changed(cause)}{explained}"
+
+
+def _what_changed(cause: CauseFacts) -> str:
+    before, after = cause.before, cause.after
+    match cause.kind:
+        case CauseKind.NEW_MODEL:
+            return f"model first seen, {usd(after)}"
+        case CauseKind.CACHE_READ_FELL:
+            return f"cache-read share fell from {percent(before, WHOLE)} to {percent(after, WHOLE)}"
+        case CauseKind.BATCH_FELL:
+            return f"share in batches fell from {percent(before, WHOLE)} to {percent(after, WHOLE)}"
+        case CauseKind.CACHE_WRITES_1H_ROSE:
+            return f"1-hour cache writes {_rose(before, after)}, {usd(before)} → {usd(after)}"
+        case CauseKind.OUTPUT_ROSE:
+            return f"output {_rose(before, after)}, {usd(before)} → {usd(after)}"
+        case CauseKind.TOKENS_ROSE:
+            return f"tokens {_rose(before, after)}, {_count(before)} → {_count(after)}"
+        case CauseKind.FAST_MODE:
+            return "fast mode on"
+        case CauseKind.US_ONLY:
+            return "US-only inference on"
+
+
+def _rose(before: Decimal, after: Decimal) -> str:
+    return "doubled" if 2 * before <= after < 3 * before else "rose"
+
+
+def _count(tokens: Decimal) -> str:
+    for size, unit in ((1_000_000_000, " billion"), (1_000_000, " million"), (1_000, " thousand")):
+        if tokens >= size:
+            return f"{tokens / size:.1f}{unit}"
+    return f"{tokens:.0f}"
 
 
 def saving_clause(saving: SavingFacts) -> str:

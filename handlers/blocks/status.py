@@ -17,6 +17,7 @@ from handlers.blocks.fallback import mode_line
 from handlers.blocks.outside import sentence, shown
 from handlers.blocks.spend import (
     amount,
+    cause_line,
     display_lines,
     is_over,
     limits_line,
@@ -107,6 +108,7 @@ def _budget_lines(spend: SpendFacts, now: datetime, display: Display) -> list[st
     else:
         lines.append(pace_line(spend))
     lines += [f"• {mover_line(mover)}" for mover in spend.movers]
+    lines += [f"• Why: {cause_line(cause)}" for cause in spend.causes]
     return lines + warning_lines(spend)
 
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.facts import AlertFacts, ModeFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.alerts.facts import AlertFacts, CauseFacts, ModeFacts, MoverFacts, SavingFacts, SpendFacts
 from bot.budgets.budget import LIMITS, Level
+from bot.budgets.causes import CauseKind
 from bot.budgets.decide import Reason, Status
 from bot.fallback.modes import Mode
 from bot.fallback.service import ModeState
@@ -67,6 +68,23 @@ modes = hostile.filter(bool)
 
 def mover(model: str = "claude-opus-4-8", workspace: str = "Search", key: str | None = "ingest") -> MoverFacts:
     return MoverFacts(model=model, workspace=workspace, key=key, usd=Decimal("41.27"), before_usd=Decimal("9.13"))
+
+
+def cause(
+    kind: CauseKind = CauseKind.CACHE_READ_FELL,
+    model: str = "claude-opus-4-8",
+    workspace: str = "Search",
+    key: str | None = "ingest",
+) -> CauseFacts:
+    return CauseFacts(
+        kind=kind,
+        model=model,
+        workspace=workspace,
+        key=key,
+        usd=Decimal("1312.77"),
+        before=Decimal("0.92"),
+        after=Decimal("0.31"),
+    )
 
 
 def saving(mode: str = "degraded", model: str = "claude-sonnet-5-5", amount: str = "128.45") -> SavingFacts:
@@ -252,6 +270,9 @@ named_spends = st.builds(
     at_least=st.booleans(),
     pace_usd=st.one_of(st.none(), st.decimals(0, 10**9, places=2)),
     movers=st.lists(st.builds(mover, hostile, hostile, st.one_of(st.none(), hostile)), max_size=3).map(tuple),
+    causes=st.lists(
+        st.builds(cause, st.sampled_from(CauseKind), hostile, hostile, st.one_of(st.none(), hostile)), max_size=3
+    ).map(tuple),
     savings=st.lists(
         st.builds(saving, modes, hostile, st.sampled_from(["0", "12.34", "-5.5", "1234567.8", "0.001"])),
         max_size=9,
@@ -322,6 +343,7 @@ def test_the_text_of_an_alert_has_every_figure_of_its_blocks(
         update={
             "assumed": assumed,
             "movers": tuple(mover("claude-opus-4-8", "Search", None) for _ in spend.movers),
+            "causes": tuple(cause(found.kind) for found in spend.causes),
             "savings": tuple(saving(f"mode-{index}", amount=str(s.usd)) for index, s in enumerate(spend.savings)),
         }
     )

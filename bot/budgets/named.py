@@ -1,0 +1,35 @@
+"""Callers under the names that people know, for facts: ids of workspaces and keys that have no known name stay ids."""
+
+from collections.abc import Mapping
+
+from bot.alerts.facts import CauseFacts, MoverFacts
+from bot.budgets.causes import Cause
+from bot.budgets.outlook import Mover
+
+
+def mover_facts(mover: Mover, workspaces: Mapping[str, str], keys: Mapping[str, str]) -> MoverFacts:
+    """`workspaces` and `keys`: names by id."""
+    return MoverFacts(
+        model=mover.model,
+        workspace=workspaces.get(mover.workspace_id, mover.workspace_id),
+        key=_key(mover.api_key_id, keys),
+        usd=mover.usd,
+        before_usd=mover.before_usd,
+    )
+
+
+def cause_facts(cause: Cause, workspaces: Mapping[str, str], keys: Mapping[str, str]) -> CauseFacts:
+    """`workspaces` and `keys`: names by id."""
+    return CauseFacts(
+        kind=cause.kind,
+        model=cause.model,
+        workspace=workspaces.get(cause.workspace_id, cause.workspace_id),
+        key=_key(cause.api_key_id, keys),
+        usd=cause.usd,
+        before=cause.before,
+        after=cause.after,
+    )
+
+
+def _key(api_key_id: str | None, keys: Mapping[str, str]) -> str | None:
+    return None if api_key_id is None else keys.get(api_key_id, api_key_id)

@@ -1,0 +1,117 @@
+"""What people read about a spike: the rate first, then whose it is, why, and the ways out."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.alerts.facts import FACTS, CauseFacts, MoverFacts, SpendFacts, SpikeFacts
+from bot.budgets.budget import Level
+from bot.budgets.decide import Reason, Status
+from bot.message import Message
+from handlers.blocks.alert import NOTHING_STOPPED
+from handlers.blocks.spike import spike_message
+from tests.unit.test_blocks import NOW, SPEND, buttons, cause, check, check_twin, hostile_spends, mover, named_spends
+
+STEPS = [
+    (Status.OPEN, Reason.SPIKE_BEGAN),
+    (Status.OPEN, Reason.SPIKE_AGAIN),
+    (Status.RESOLVED, Reason.SPIKE_ENDED),
+    (Status.WITHDRAWN, Reason.LIMIT_CHANGED),
+]
+
+
+def spike(
+    status: Status = Status.OPEN,
+    reason: Reason = Reason.SPIKE_BEGAN,
+    spend: SpendFacts = SPEND,
+    movers: tuple[MoverFacts, ...] = (),
+    causes: tuple[CauseFacts, ...] = (),
+    usual: Decimal | None = Decimal("1.10"),
+    mode: str = "normal",
+) -> SpikeFacts:
+    return SpikeFacts(
+        level=Level.SPIKE,
+        limit_usd=Decimal("10.5"),
+        status=status,
+        reason=reason,
+        decided_at=NOW,
+        mode=mode,
+        key="2026-11-20T12:00Z",
+        spend=spend,
+        long_usd_per_hour=Decimal("62.40"),
+        short_usd_per_hour=Decimal("71.20"),
+        usual_usd_per_hour=usual,
+        since=NOW - timedelta(minutes=20),
+        movers=movers,
+        causes=causes,
+    )
+
+
+def first_line(message: Message) -> str:
+    return message.text.partition("\n")[0]
+
+
+def test_the_first_line_has_the_rate_and_what_is_usual() -> None:
+    shown = {
+        (status, reason): first_line(spike_message(spike(status, reason))).partition(": ")[0]
+        for status, reason in STEPS
+    }
+    assert list(shown.values()) == ["Spike", "Spike again", "Spike resolved", "Spike not watched any more"]
+    assert first_line(spike_message(spike())) == ("Spike: $62.40 an hour, usually $1.10 (budget default, organization)")
+    assert "what is usual is not known" in first_line(spike_message(spike(usual=None)))
+
+
+def test_an_open_spike_says_whose_it_is_why_and_what_helps() -> None:
+    message = spike_message(spike(movers=(mover(),), causes=(cause(),)))
+    assert message.text.splitlines()[1:] == [
+        "The last ten minutes ran at $71.20 an hour. It is a spike from $10.50 an hour on. "
+        "First seen 20 Nov 11:40 UTC.",
+        "Spent in 2026-11: $412.50 of $600.00 (68%).",
+        "• claude-opus-4-8 · Search · key ingest: $41.27 in the last hour, on average $9.13 an hour",
+        "• Why: claude-opus-4-8 · key ingest: cache-read share fell from 92% to 31%, about $1,312.77",
+        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $128.45 by the end of the period.",
+        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.02 by the end of the period.",
+        "Incident default/2026-11-20T12:00Z/spike/10.5 · data as of 20 Nov 11:55 UTC",
+        NOTHING_STOPPED,
+    ]
+    assert [button["value"] for button in buttons(message)] == ["degraded", "minimal"]
+
+
+def test_a_spike_that_is_over_offers_nothing() -> None:
+    message = spike_message(spike(Status.RESOLVED, Reason.SPIKE_ENDED, movers=(mover(),)))
+    assert buttons(message) == []
+    assert "Why" not in message.text
+    assert NOTHING_STOPPED not in message.text
+
+
+@settings(deadline=None)
+@given(st.sampled_from(STEPS), hostile_spends, st.booleans())
+def test_every_spike_fits_into_slack_and_lets_nothing_in_whatever_the_names(
+    step: tuple[Status, Reason], spend: SpendFacts, known: bool
+) -> None:
+    usual = Decimal(1) if known else None
+    message = spike_message(spike(*step, spend, spend.movers, spend.causes, usual, spend.budget))
+    check(message)
+    assert "limit" not in first_line(message).replace(spend.budget, "").replace(spend.scope, "")
+
+
+@settings(deadline=None)
+@given(st.sampled_from(STEPS), named_spends)
+def test_the_text_of_a_spike_has_every_figure_of_its_blocks(step: tuple[Status, Reason], spend: SpendFacts) -> None:
+    plain = spend.model_copy(update={"assumed": (), "savings": SPEND.savings})
+    message = spike_message(spike(*step, plain, tuple(mover() for _ in spend.movers), (cause(),)))
+    check(message)
+    check_twin(message)
+
+
+def test_what_a_spike_says_is_read_back_from_the_outbox_as_it_was() -> None:
+    facts = spike(movers=(mover(),), causes=(cause(),))
+    assert FACTS.validate_python(facts.model_dump(mode="json")) == facts
+
+
+def test_an_alert_from_before_there_were_causes_is_read_back_without_any() -> None:
+    stored = SPEND.model_dump(mode="json")
+    del stored["causes"]
+    assert SpendFacts.model_validate(stored) == SPEND

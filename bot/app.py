@@ -21,9 +21,13 @@ from bot.alerts.outbox import Delivery, Outbox
 from bot.alerts.outside import Destination, OutsideOutbox
 from bot.alerts.slack import SlackDestination
 from bot.budgets.book import BudgetBook
+from bot.budgets.drift_watch import DriftWatch
 from bot.budgets.forecast_watch import ForecastWatch
+from bot.budgets.period_watch import PeriodWatch
 from bot.budgets.review import BudgetReview
+from bot.budgets.settled_days import SettledDays
 from bot.budgets.spike_watch import SpikeWatch
+from bot.budgets.stale_watch import StaleWatch
 from bot.clock import Clock
 from bot.doctor.check import Check
 from bot.doctor.examination import examine
@@ -42,6 +46,7 @@ from bot.store.alerts import SLACK, AlertStore
 from bot.store.budgets import BudgetStore
 from bot.store.engine import open_database
 from bot.store.estimates import EstimateStore
+from bot.store.incidents import IncidentStore
 from bot.store.lease import Lease, lease_for
 from bot.store.modes import ModeStore
 from bot.store.remembered import RememberedStore
@@ -193,11 +198,20 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         async def examined() -> tuple[Check, ...]:
             return await examine(settings, client, sample_alert(clock()), card, clock)
 
+        review = BudgetReview(usage, alerts, book.in_force, modes, card)
+        incidents = IncidentStore(engine)
+        watches: tuple[Watch, ...] = (
+            StaleWatch(usage, alerts, incidents, review, settings.poll_seconds),
+            PeriodWatch(usage, alerts, review),
+            ForecastWatch(review, usage, alerts, RememberedStore(engine), card, settings.forecast_rules),
+            SpikeWatch(usage, alerts, SpikeStore(engine), review, card, settings.spike_rules),
+            DriftWatch(usage, alerts, incidents, SettledDays(usage, card), settings.drift_rules),
+        )
         services = Services(
             usage=usage,
             alerts=alerts,
             budgets=book,
-            review=BudgetReview(usage, alerts, book.in_force, modes, card),
+            review=review,
             fallback=FallbackService(mode_store, EnvFile(settings.fallback_file), modes, clock),
             admins=Admins(settings.admins, client),
             estimates=EstimateStore(engine),
@@ -224,10 +238,6 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
 
         life = LifeWatch(alerts.life, rules, clock)
         delivery_watch = DeliveryWatch(alerts, refusing, lambda: services.fallback.state().mode.name, clock)
-        watches: list[Watch] = [
-            ForecastWatch(services.review, usage, alerts, RememberedStore(engine), card, settings.forecast_rules),
-            SpikeWatch(usage, alerts, SpikeStore(engine), services.review, card, settings.spike_rules),
-        ]
         yield Bot(
             settings=settings,
             services=services,

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.budgets.settled_days import SettledDays
+from bot.clock import DAY
 from bot.in_flight import InFlight
 from bot.message import Message
 from bot.services import Services
 from handlers.blocks.age import with_age
+from handlers.blocks.drift import truth_lines
 from handlers.blocks.help import help_message
 from handlers.blocks.status import status_message
 from handlers.budget import budget_command
@@ -27,6 +30,9 @@ from handlers.report import report_command
 from handlers.synthetic_alert import send_test_alert
 
 COMMAND = "/claude-cost"
+
+TRUTH_DAYS = 7
+"""How many settled days `status` holds computed against billed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ async def _status(services: Services, request: Request) -> Message:
 
 def _status_now(services: Services) -> Message:
     now = services.clock()
+    today = now.date()
+    settled = SettledDays(services.usage, services.card).between(today - 2 * TRUTH_DAYS * DAY, today)
     return status_message(
         services.review.spend(now),
         services.usage.data_state(),
@@ -72,6 +80,7 @@ def _status_now(services: Services) -> Message:
         services.poll_seconds,
         services.alerts.outside.waiting(),
         services.display,
+        truth_lines(settled[-TRUTH_DAYS:], services.usage.data_state().billed_read_at),
     )
 
 

@@ -3,28 +3,16 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from bot.alerts.facts import (
-    AlertFacts,
-    DeliveryFacts,
-    ForecastFacts,
-    IncidentFacts,
-    LifeFacts,
-    ProofFacts,
-    SpikeFacts,
-    TestFacts,
-)
+from bot.alerts.facts import AlertFacts, IncidentFacts, LifeFacts, PeriodFacts, ProofFacts, TestFacts
 from bot.clock import MINUTE
 from bot.message import Message
 from bot.slack_connection import Workspace
 from bot.store.notices import Notice
-from handlers.blocks.alert import alert_message
-from handlers.blocks.delivery import delivery_message
 from handlers.blocks.elements import context, moment, section
 from handlers.blocks.fallback import announcement
-from handlers.blocks.forecast_alert import forecast_alert_message
+from handlers.blocks.incident import headline, incident_message
 from handlers.blocks.life import life_message, step_message, with_life
 from handlers.blocks.proof import proof_message
-from handlers.blocks.spike import spike_message
 from handlers.blocks.synthetic_alert import message_of_test
 
 LATE = timedelta(minutes=10)
@@ -52,24 +40,6 @@ def renderer(path: str, workspace: Workspace) -> Callable[[Notice, datetime], Me
     return render
 
 
-def incident_message(facts: IncidentFacts, link: str | None = None) -> Message:
-    """An incident at one step, without its life. `link`: the message of the budget's other limit."""
-    if isinstance(facts, AlertFacts):
-        return alert_message(facts, link)
-    if isinstance(facts, ForecastFacts):
-        return forecast_alert_message(facts)
-    if isinstance(facts, SpikeFacts):
-        return spike_message(facts)
-    if isinstance(facts, DeliveryFacts):
-        return delivery_message(facts)
-    raise TypeError(f"nothing draws {type(facts).__name__}")
-
-
-def headline(facts: IncidentFacts) -> str:
-    """What the incident's message says first."""
-    return incident_message(facts).text.partition("\n")[0]
-
-
 def late_line(decided_at: datetime, now: datetime) -> str | None:
     """What arrives more than ten minutes after it was decided says so."""
     delay = now - decided_at
@@ -85,4 +55,6 @@ def _of_incident(notice: Notice, facts: IncidentFacts, link: str | None) -> Mess
         text = headline(facts)
         return Message(text, [section(text)])
     message = incident_message(facts, link)
-    return message if notice.alert_id is None else with_life(message, notice.alert_id, facts.status, notice.life)
+    if notice.alert_id is None or isinstance(facts, PeriodFacts):
+        return message
+    return with_life(message, notice.alert_id, facts.status, notice.life)

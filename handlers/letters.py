@@ -6,9 +6,10 @@ from bot.alerts.facts import AlertFacts, IncidentFacts, TestFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
 from bot.message import Letter, Tone
+from handlers.blocks.incident import incident_message
 from handlers.blocks.plain_text import plain_text
 from handlers.blocks.synthetic_alert import message_of_test
-from handlers.deliveries import incident_message, late_line
+from handlers.deliveries import late_line
 
 TOLD_ONCE = "If this limit is crossed again in the same period, only Slack shows it."
 

@@ -5,10 +5,13 @@ import difflib
 
 from bot.budgets.history import SpendHistory
 from bot.budgets.period import PeriodKind
-from bot.budgets.report import GroupBy
+from bot.budgets.report import GroupBy, Report
+from bot.budgets.settled_days import SettledDays
+from bot.clock import DAY
 from bot.message import Message
 from bot.services import Services
 from handlers.blocks.age import with_age
+from handlers.blocks.drift import truth_lines
 from handlers.blocks.elements import section
 from handlers.blocks.outside import code
 from handlers.blocks.report import report_message
@@ -37,11 +40,20 @@ def _report(services: Services, word: str, by: GroupBy) -> Message:
     history = SpendHistory(services.usage, services.card)
     report = history.report(PERIODS[word], by, services.clock())
     if report is not None:
-        return report_message(report, services.usage.names(), services.display)
+        return report_message(report, services.usage.names(), services.display, _truth(services, report))
     text = "Nothing is known of today yet: the data ends before it began."
     if word != "today":
         text = f"Nothing is known of this {word} yet: the data ends before it began."
     return Message(text, [section(text)])
+
+
+def _truth(services: Services, report: Report) -> list[str]:
+    first, after = report.period.starts_at.date(), report.period.ends_at.date()
+    if after - first <= DAY:
+        # Today has not settled.
+        return []
+    days = SettledDays(services.usage, services.card).between(first, after - DAY)
+    return truth_lines(days, services.usage.data_state().billed_read_at)
 
 
 def _parsed(words: str) -> tuple[str, GroupBy]:

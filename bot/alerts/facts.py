@@ -1,7 +1,7 @@
 """What a notice says: the figures of the moment of decision, kept in the outbox until they are delivered."""
 
 from abc import ABC, abstractmethod
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal, TypeVar
 
@@ -11,9 +11,18 @@ from bot.alerts.life_steps import LifeStep
 from bot.budgets.budget import Level
 from bot.budgets.causes import CauseKind
 from bot.budgets.decide import Reason, Status, Step
+from bot.budgets.drift import Cause
 from bot.fallback.proof import ProofState
 
 MINUTE_KEY = "%Y-%m-%dT%H:%MZ"
+
+DATA, BILL = "data", "bill"
+"""Subjects of incidents that belong to no budget."""
+
+
+def minute_key(moment: datetime) -> str:
+    """`2026-11-26T14:03Z`: how an incident that belongs to no period is known by the moment at which it began."""
+    return moment.astimezone(UTC).strftime(MINUTE_KEY)
 
 
 class _Facts(BaseModel):
@@ -194,6 +203,115 @@ class SpikeFacts(IncidentFacts):
         return self.spend.ends_at
 
 
+class KnownSumFacts(_Facts):
+    """What a budget's period comes to as far as it is known. `limit_usd`: the higher of its limits."""
+
+    budget: str
+    period: str
+    spent_usd: Decimal
+    limit_usd: Decimal | None
+
+
+class StaleFacts(IncidentFacts):
+    """A silence: no data has come since `since`. `because`: one sentence on why.
+
+    `began_at`: when the first of several silences in a row began, which is what the incident is known by. `as_of`: the
+    age of the data, None before the first of all. `missing_hours`: hours of usage that are not in the store once data
+    has come again.
+    """
+
+    kind: Literal["stale"] = "stale"
+    began_at: datetime
+    since: datetime
+    because: str
+    as_of: datetime | None
+    sums: tuple[KnownSumFacts, ...]
+    missing_hours: int = 0
+
+    @property
+    def subject(self) -> str:
+        return DATA
+
+    @property
+    def period(self) -> str:
+        return minute_key(self.began_at)
+
+
+class DriftCauseFacts(_Facts):
+    """A known cause of a difference and what it makes in USD: above zero where the bill is higher for it."""
+
+    cause: Cause
+    usd: Decimal
+
+
+class ModelDriftFacts(_Facts):
+    """One model's part of a day. `model` is None for what the bill tells of no model."""
+
+    model: str | None
+    computed_usd: Decimal
+    billed_usd: Decimal
+    unexplained_usd: Decimal
+
+
+class DriftFacts(IncidentFacts):
+    """A settled day on which computed and billed differ by more than known causes explain.
+
+    Differences are above zero where the bill is higher. `models` is empty where the bill does not tell them apart.
+    `list_usd`: the bill before discounts, None where it does not say. `as_of`: the age of the usage, `report_read_at`
+    that of the bill.
+    """
+
+    kind: Literal["drift"] = "drift"
+    day: date
+    computed_usd: Decimal
+    billed_usd: Decimal
+    list_usd: Decimal | None
+    difference_usd: Decimal
+    unexplained_usd: Decimal
+    causes: tuple[DriftCauseFacts, ...]
+    models: tuple[ModelDriftFacts, ...]
+    report_read_at: datetime
+    as_of: datetime
+
+    @property
+    def subject(self) -> str:
+        return BILL
+
+    @property
+    def period(self) -> str:
+        return self.day.isoformat()
+
+
+class PeriodFacts(IncidentFacts):
+    """A budget's period has begun. `last`: the period before, with the limits that were in force in it.
+
+    `unbilled_days`: how many of its days the cost report has not settled. `missing_hours`: of how many of its hours
+    no usage is known. `before`: what the period before that one came to, None where it is not known as a whole.
+    """
+
+    kind: Literal["period"] = "period"
+    budget: str
+    scope: str
+    period_kind: Literal["week", "month"]
+    key: str
+    new_ends_at: datetime
+    soft_usd: Decimal | None
+    hard_usd: Decimal | None
+    last: SpendFacts
+    unbilled_days: int
+    missing_hours: int
+    before: KnownSumFacts | None
+    as_of: datetime
+
+    @property
+    def subject(self) -> str:
+        return self.budget
+
+    @property
+    def period(self) -> str:
+        return self.key
+
+
 class DeliveryFacts(IncidentFacts):
     """A destination that takes nothing. `since`: when the oldest was decided that waits; `error`: one sentence.
 
@@ -212,7 +330,7 @@ class DeliveryFacts(IncidentFacts):
 
     @property
     def period(self) -> str:
-        return self.since.astimezone(UTC).strftime(MINUTE_KEY)
+        return minute_key(self.since)
 
 
 def since_of(period: str) -> datetime:
@@ -220,7 +338,7 @@ def since_of(period: str) -> datetime:
     return datetime.strptime(period, MINUTE_KEY).replace(tzinfo=UTC)
 
 
-Incident = AlertFacts | DeliveryFacts | ForecastFacts | SpikeFacts
+Incident = AlertFacts | DeliveryFacts | DriftFacts | ForecastFacts | PeriodFacts | SpikeFacts | StaleFacts
 """Every kind of incident: what is stored is read back as one of these."""
 
 

@@ -13,6 +13,9 @@ from bot.budgets.budget import LIMITS, Budget, Level
 OF_A_BUDGET = frozenset({Level.SOFT, Level.HARD, Level.THRESHOLD})
 """What spend alone decides."""
 
+NO_LIMIT = Decimal(0)
+"""The limit of an incident that is about none: it is part of every incident's identity."""
+
 
 class Status(StrEnum):
     """Where an incident stands. `watched`: the limit is in force and was not seen crossed yet."""
@@ -47,6 +50,13 @@ class Reason(StrEnum):
     SPIKE_BEGAN = "dollars an hour far above what is usual"
     SPIKE_AGAIN = "dollars an hour far above what is usual again"
     SPIKE_ENDED = "dollars an hour are no longer far above what is usual"
+    SILENT = "no data has come"
+    SILENT_AGAIN = "no data has come again"
+    DATA_AGAIN = "data has come again"
+    DRIFTED = "computed and billed differ"
+    DRIFTED_AGAIN = "computed and billed differ again"
+    DRIFT_GONE = "computed and billed agree now"
+    BEGUN = "the period has begun"
 
 
 @dataclass(frozen=True, slots=True)

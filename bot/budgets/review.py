@@ -81,6 +81,11 @@ class BudgetReview:
         outlook = self._outlook(now)
         return None if outlook is None else self._spend(budget, _known(budget, outlook.as_of, now), outlook, now)
 
+    def spend_in(self, budget: Budget, period: Period, now: datetime) -> SpendFacts | None:
+        """A budget's spend in any period, as far as usage of it is known; None before the first poll."""
+        outlook = self._outlook(now)
+        return None if outlook is None else self._spend(budget, period, outlook, now)
+
     def savings(self, now: datetime) -> tuple[tuple[SavingFacts, ...], datetime | None]:
         """What each mode would save for the whole organisation, or else for the first budget, and the data's age."""
         outlook = self._outlook(now)

@@ -106,7 +106,7 @@ def spend_of(
     """
     mine = [row for row in priced if in_scope(scope, row.usage, card)]
     bills = _bills_by_day(scope, period, billed)
-    settled = {day for day in bills if _starts_at(day) + DAY <= period.ends_at and _settled(day, report_read_at)}
+    settled = {day for day in bills if _starts_at(day) + DAY <= period.ends_at and is_settled(day, report_read_at)}
     computed = [row for row in mine if row.usage.day not in settled]
     return Spend(
         billed_usd=sum((row.usd for day in settled for row in bills[day]), ZERO),
@@ -139,7 +139,8 @@ def _bills_by_day(scope: Scope, period: Period, billed: Iterable[BilledRow]) -> 
     return bills
 
 
-def _settled(day: date, report_read_at: datetime | None) -> bool:
+def is_settled(day: date, report_read_at: datetime | None) -> bool:
+    """Whether the bill of a UTC day was final when the cost report was read."""
     return report_read_at is not None and _starts_at(day) + DAY + SETTLED_AFTER <= report_read_at
 
 

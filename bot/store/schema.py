@@ -110,6 +110,7 @@ billed = Table(
     Column("cost_type", String(64), nullable=False),
     Column("usd", Usd, nullable=False),
     Column("list_usd", Usd),
+    Column("model", String(128)),
 )
 
 # Names of workspaces and keys as Anthropic last told them. kind: workspace | key

@@ -165,7 +165,7 @@ class UsageStore:
         query = select(billed).where(billed.c.day >= first, billed.c.day <= last).order_by(billed.c.day, billed.c.id)
         with self._engine.connect() as connection:
             return [
-                BilledRow(row.day, row.workspace_id, row.cost_type, row.usd, row.list_usd)
+                BilledRow(row.day, row.workspace_id, row.cost_type, row.usd, row.list_usd, row.model)
                 for row in connection.execute(query)
             ]
 

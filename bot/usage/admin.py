@@ -82,6 +82,7 @@ class AdminSource:
                 cost_type=result.cost_type or "tokens",
                 usd=usd_from_cents(result.amount, result.currency, COST_PATH),
                 list_usd=None,
+                model=result.model,
             )
             for bucket in buckets
             for result in bucket.results

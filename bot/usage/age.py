@@ -34,4 +34,9 @@ class DataState:
 
 def is_stale(as_of: datetime, now: datetime, poll_seconds: int) -> bool:
     """Older than three polls, and older than 15 minutes."""
-    return now - as_of > max(timedelta(seconds=3 * poll_seconds), LEAST_STALE)
+    return now - as_of > stale_after(poll_seconds)
+
+
+def stale_after(poll_seconds: int) -> timedelta:
+    """The age up to which data is not stale."""
+    return max(timedelta(seconds=3 * poll_seconds), LEAST_STALE)

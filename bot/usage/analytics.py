@@ -73,6 +73,7 @@ class AnalyticsSource:
             ("order_by", "time"),
             ("limit", str(ROWS_PER_PAGE)),
             ("group_by[]", "workspace_id"),
+            ("group_by[]", "model"),
             ("group_by[]", "cost_type"),
         ]
         pages = await all_pages(self._transport, COST_PATH, query, [BETA])
@@ -87,6 +88,7 @@ class AnalyticsSource:
                 list_usd=None
                 if row.cost.list_amount is None
                 else usd_from_cents(row.cost.list_amount, row.cost.currency, COST_PATH),
+                model=row.group.model,
             )
             for row in rows
         )

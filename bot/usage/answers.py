@@ -109,6 +109,7 @@ class CostResult(Answer):
     currency: Currency
     workspace_id: str | None = None
     cost_type: str | None = None
+    model: str | None = None
 
 
 class CostBucket(Bucket):
@@ -122,6 +123,7 @@ class AnalyticsUsageRow(Bucket):
 
 class AnalyticsCostGroup(Answer):
     workspace_id: str | None = None
+    model: str | None = None
     cost_type: str | None = None
 
 

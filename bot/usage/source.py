@@ -58,13 +58,17 @@ class UsageReading:
 
 @dataclass(frozen=True, slots=True)
 class BilledRow:
-    """Dollars of Anthropic's cost report for one UTC day. `list_usd`: before discounts, where the source tells."""
+    """Dollars of Anthropic's cost report for one UTC day.
+
+    `list_usd`: before discounts, where the source tells. `model`: an API id, None for what is billed for no model.
+    """
 
     day: date
     workspace_id: str
     cost_type: str
     usd: Decimal
     list_usd: Decimal | None
+    model: str | None = None
 
 
 class UsageSource(Protocol):

@@ -13,7 +13,7 @@ def age_line(data: DataState, now: datetime, poll_seconds: int) -> str:
     """As of when the usage is, which API it came from, and a loud word where it is stale."""
     if data.as_of is None:
         return NO_DATA
-    age = f"Data as of {moment(data.as_of)} ({_ago(now - data.as_of)} old), from Anthropic's {data.source} API."
+    age = f"Data as of {moment(data.as_of)} ({ago(now - data.as_of)} old), from Anthropic's {data.source} API."
     return f"STALE. {age}" if is_stale(data.as_of, now, poll_seconds) else age
 
 
@@ -22,7 +22,8 @@ def with_age(message: Message, line: str) -> Message:
     return Message(f"{message.text}\n{line}", [*message.blocks, context(line)])
 
 
-def _ago(age: timedelta) -> str:
+def ago(age: timedelta) -> str:
+    """`32 min`, `5 h`, `3 days`; rounded down."""
     minutes = max(0, int(age.total_seconds() // 60))
     if minutes < 120:
         return f"{minutes} min"

@@ -1,5 +1,6 @@
 """`/claude-cost report`: a period's spend in rows, beside the same stretch before."""
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from bot.budgets.report import Group, GroupBy, Report
@@ -21,8 +22,11 @@ PLURALS = {GroupBy.MODEL: "models", GroupBy.WORKSPACE: "workspaces", GroupBy.KEY
 NONE = "–"
 
 
-def report_message(report: Report, known: Names, display: Display = USD) -> Message:
-    """The sum first, then how sure it is, then the rows; `known`: the names of workspaces and keys."""
+def report_message(report: Report, known: Names, display: Display = USD, truth: Sequence[str] = ()) -> Message:
+    """The sum first, then how sure it is, then the rows.
+
+    `known`: the names of workspaces and keys. `truth`: lines on computed against billed.
+    """
     first, *lead = _lead(report)
     lead = [*display_lines(report.spend.total_usd, display), *lead]
     rows, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
@@ -30,7 +34,7 @@ def report_message(report: Report, known: Names, display: Display = USD) -> Mess
     if rest:
         # What was used before and is not now is no part of this period's sum.
         closing.append(f"and {len(rest)} more, {usd(sum((group.usd for group in rest), ZERO))}")
-    closing += _warnings(report)
+    closing += [*_warnings(report), *truth]
     labels = [_label(group, report.by, known) for group in rows]
     twin = [_line(group, label, report) for group, label in zip(rows, labels, strict=True)]
     blocks = sections([f"*{first}*", *lead, *closing])

@@ -46,15 +46,16 @@ def status_message(
     poll_seconds: int,
     outside: Sequence[Waiting] = (),
     display: Display = USD,
+    truth: Sequence[str] = (),
 ) -> Message:
     """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
 
-    `outside`: the further destinations at which alerts are waiting.
+    `outside`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
 
     Where the budgets are too many for one message, the later ones have one line each, the nearest to its limit first.
     """
     age = age_line(data, now, poll_seconds)
-    closing = [mode_line(mode), *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
+    closing = [mode_line(mode), *truth, *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
     closing += _waiting_lines(outside)
     if not spends:
         return Message("\n".join([age, *closing]), [section(f"*{age}*"), context("\n".join(closing))])

@@ -1,0 +1,84 @@
+"""Tells when no data comes any more, and when it comes again."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from bot.alerts.facts import DATA, KnownSumFacts, SpendFacts, StaleFacts, minute_key
+from bot.budgets.budget import Level
+from bot.budgets.decide import Status, Step
+from bot.budgets.review import BudgetReview
+from bot.clock import HOUR, floor_hour
+from bot.store.alerts import AlertStore
+from bot.store.incidents import IncidentStore
+from bot.store.usage import UsageStore
+from bot.usage.age import DataState
+from bot.usage.silence import Silence, SilenceStep, decide_silence
+
+NOT_REFRESHED = "Anthropic answers, but its data is not refreshed."
+
+
+class StaleWatch:
+    """Synchronous; asynchronous callers use a thread. To be asked after a poll was tried, whatever became of it."""
+
+    def __init__(
+        self,
+        usage: UsageStore,
+        alerts: AlertStore,
+        incidents: IncidentStore,
+        review: BudgetReview,
+        poll_seconds: int,
+    ) -> None:
+        self._usage = usage
+        self._alerts = alerts
+        self._incidents = incidents
+        self._review = review
+        self._poll_seconds = poll_seconds
+
+    def look(self, now: datetime, mode: str) -> None:
+        """Take and record the step that is due, if any."""
+        data = self._usage.data_state()
+        told = decide_silence(data, now, self._poll_seconds, self._last())
+        if told is not None:
+            facts_of = self._facts_of(told, data, now, mode)
+            self._alerts.record(DATA, minute_key(told.began_at), [told.step], facts_of, now)
+
+    def _last(self) -> Silence | None:
+        newest = self._incidents.newest(DATA, Level.STALE)
+        if newest is None:
+            return None
+        return Silence(datetime.fromisoformat(newest.period), newest.status, newest.changed_at)
+
+    def _facts_of(self, told: SilenceStep, data: DataState, now: datetime, mode: str) -> Callable[[Step], StaleFacts]:
+        sums = tuple(_sum(spend) for spend in self._review.spend(now))
+        missing = self._missing_hours(told.since, data) if told.step.status is Status.RESOLVED else 0
+
+        def facts(step: Step) -> StaleFacts:
+            return StaleFacts(
+                level=step.level,
+                limit_usd=step.limit_usd,
+                status=step.status,
+                reason=step.reason,
+                decided_at=now,
+                mode=mode,
+                began_at=told.began_at,
+                since=told.since,
+                because=data.error or NOT_REFRESHED,
+                as_of=data.as_of,
+                sums=sums,
+                missing_hours=missing,
+            )
+
+        return facts
+
+    def _missing_hours(self, since: datetime, data: DataState) -> int:
+        if data.as_of is None:
+            return 0
+        first = floor_hour(since)
+        known = self._usage.hours(first)
+        count = -((first - data.as_of) // HOUR)
+        return sum(1 for index in range(count) if first + index * HOUR not in known)
+
+
+def _sum(spend: SpendFacts) -> KnownSumFacts:
+    limit_usd = spend.soft_usd if spend.hard_usd is None else spend.hard_usd
+    return KnownSumFacts(budget=spend.budget, period=spend.period, spent_usd=spend.spent_usd, limit_usd=limit_usd)

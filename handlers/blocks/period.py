@@ -1,0 +1,75 @@
+"""The post that opens a period: what the last one came to, then what the new one allows."""
+
+from decimal import ROUND_HALF_UP, Decimal
+
+from bot.alerts.facts import PeriodFacts
+from bot.fallback.modes import NORMAL
+from bot.message import Message
+from bot.money import percent, usd
+from handlers.blocks.elements import context, header, local_moment, moment, section
+from handlers.blocks.outside import code, shown
+from handlers.blocks.spend import amount, parts_line, warning_lines
+
+INCIDENT_LIMIT = 200
+
+
+def period_message(facts: PeriodFacts) -> Message:
+    """A new week or month of a budget."""
+    first = (
+        f"New {facts.period_kind} {shown(facts.key)} for budget {shown(facts.budget)}: "
+        f"{shown(facts.last.period)} ended at {amount(facts.last)}"
+    )
+    last, new = _last(facts), _new(facts)
+    blocks = [
+        header(f"New {facts.period_kind}: {facts.budget}"),
+        section("\n".join([f"*{first}*", *last])),
+        section("\n".join(new)),
+        context(f"Incident {code(facts.incident, INCIDENT_LIMIT)} · data as of {local_moment(facts.as_of)}"),
+    ]
+    closing = f"Incident {shown(facts.incident, INCIDENT_LIMIT)} · data as of {moment(facts.as_of)}"
+    return Message("\n".join([first, *last, *new, closing]), blocks)
+
+
+def _last(facts: PeriodFacts) -> list[str]:
+    last = facts.last
+    lines = [f"{shown(last.period)}, {shown(last.scope)}: {parts_line(last)}{_so_far(facts)}."]
+    shares = [
+        f"{percent(last.spent_usd, limit)} of its {level} limit, {usd(limit)}"
+        for level, limit in (("soft", last.soft_usd), ("hard", last.hard_usd))
+        if limit is not None
+    ]
+    if shares:
+        lines.append(f"That is {' and '.join(shares)}.")
+    if facts.missing_hours:
+        hours = "1 hour" if facts.missing_hours == 1 else f"{facts.missing_hours:,} hours"
+        lines.append(f"INCOMPLETE: of {hours} of it no usage is known here, so the true sum may be higher.")
+    if facts.before is not None:
+        change = _change(last.spent_usd, facts.before.spent_usd)
+        lines.append(f"The {facts.period_kind} before, {shown(facts.before.period)}: {change}.")
+    return lines + warning_lines(last)
+
+
+def _so_far(facts: PeriodFacts) -> str:
+    if not facts.unbilled_days:
+        return ""
+    days = "1 day is" if facts.unbilled_days == 1 else f"{facts.unbilled_days} days are"
+    return f", so far: {days} not yet billed"
+
+
+def _new(facts: PeriodFacts) -> list[str]:
+    limits = [
+        f"{level} limit {usd(limit)}"
+        for level, limit in (("soft", facts.soft_usd), ("hard", facts.hard_usd))
+        if limit is not None
+    ]
+    lines = [f"{shown(facts.key)}, until {moment(facts.new_ends_at)}: {', '.join(limits)}."]
+    mode = shown(facts.mode)
+    lines.append(f"Fallback mode: {mode}." if facts.mode == NORMAL else f"Fallback mode {mode} is on, and stays on.")
+    return lines
+
+
+def _change(now: Decimal, before: Decimal) -> str:
+    if not before:
+        return f"{usd(before)}"
+    share = ((now / before - 1) * 100).quantize(Decimal(1), ROUND_HALF_UP)
+    return f"{usd(before)}, so this is {f'{share:+,}%' if share else 'about the same'}"

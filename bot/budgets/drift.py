@@ -199,7 +199,8 @@ def _is_priority(usage: DayUsage) -> bool:
 
 
 def _largest_first(drift: ModelDrift) -> tuple[Decimal, Decimal, str]:
-    return -abs(drift.unexplained_usd), -drift.billed_usd, drift.model or ""
+    # Fractions of a cent are no reason to stand before a model that costs more.
+    return -round(abs(drift.unexplained_usd), 2), -drift.billed_usd, drift.model or ""
 
 
 def total_of(days: Sequence[DayDrift]) -> tuple[Decimal, Decimal, Decimal]:

@@ -14,6 +14,7 @@ from aiohttp import web
 from bot.clock import DAY, Clock
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox import anthropic_query as q
+from bot.sandbox.anthropic_bill import BilledLine, admin_results, analytics_rows
 from bot.sandbox.anthropic_usage import (
     DEFAULT_WORKSPACE_ID,
     DIMENSIONS,
@@ -79,6 +80,8 @@ class AnthropicSandbox(LocalServer):
         self.delay = timedelta(minutes=4)
         self.analytics_behind = timedelta(minutes=5)
         self.billed_share = Decimal(1)
+        self.bills: list[BilledLine] = []
+        """A day that has lines here is billed by them, and not by what its usage costs."""
         for path, handler in {
             USAGE: self._usage,
             COST: self._cost,
@@ -137,7 +140,7 @@ class AnthropicSandbox(LocalServer):
 
         def results(bucket: Sequence[UsageEvent]) -> list[dict[str, Any]]:
             totals: dict[tuple[str | None, str | None], Decimal] = {}
-            for event in bucket:
+            for event in self._billed_by_usage(bucket):
                 workspace = event.workspace_id if "workspace_id" in names else None
                 model = event.model if "description" in names else None
                 totals[workspace, model] = totals.get((workspace, model), Decimal(0)) + cents(event)
@@ -153,7 +156,19 @@ class AnthropicSandbox(LocalServer):
                 for (workspace, model), amount in totals.items()
             ]
 
-        return self._buckets(request, "1d", results, self._extra_results)
+        def more(starts_at: datetime, ends_at: datetime) -> list[dict[str, Any]]:
+            lines = self._bill_lines(starts_at, ends_at)
+            return [*admin_results(lines, names), *self._extra_results(starts_at, ends_at)]
+
+        return self._buckets(request, "1d", results, more)
+
+    def _billed_by_usage(self, events: Sequence[UsageEvent]) -> list[UsageEvent]:
+        apart = {line.day for line in self.bills}
+        return [event for event in events if event.at.date() not in apart]
+
+    def _bill_lines(self, starts_at: datetime, ends_at: datetime) -> list[BilledLine]:
+        until = min(ends_at, self.clock())
+        return [line for line in self.bills if starts_at <= line.starts_at < until]
 
     def _extra_results(self, starts_at: datetime, ends_at: datetime) -> list[dict[str, Any]]:
         return [
@@ -230,8 +245,11 @@ class AnthropicSandbox(LocalServer):
         events = [event for event in events if event.at <= now - self.analytics_behind]
         if query.getall("api_key_ids[]", []) == [""]:
             events = [event for event in events if event.api_key_id is None]
+        if kind == "cost":
+            events = self._billed_by_usage(events)
         rows = flat_rows(events, width, names, kind, value)
         if kind == "cost":
+            rows += analytics_rows(self._bill_lines(starts_at, ends_at), names)
             rows += self._extra_rows(starts_at, ends_at, names)
         if by == "time":
             rows.sort(key=lambda row: str(row["starting_at"]), reverse=True)

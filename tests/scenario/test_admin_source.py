@@ -280,8 +280,8 @@ async def test_the_bill_is_in_dollars_by_day_workspace_and_kind_of_cost(reports:
     reports.server.extras.append(Extra(NOW - DAY, "code_execution", Decimal("10.5")))
     rows = await reports.admin().billed(date(2026, 11, 1), date(2026, 11, 20))
     assert rows == (
-        BilledRow(date(2026, 11, 18), SEARCH, "tokens", Decimal("0.00246"), None),
-        BilledRow(date(2026, 11, 19), "default", "tokens", Decimal(20), None),
+        BilledRow(date(2026, 11, 18), SEARCH, "tokens", Decimal("0.00246"), None, OPUS),
+        BilledRow(date(2026, 11, 19), "default", "tokens", Decimal(20), None, OPUS),
         BilledRow(date(2026, 11, 19), "default", "code_execution", Decimal("0.105"), None),
     )
 
@@ -349,7 +349,9 @@ async def test_the_documented_bill_is_understood_and_is_in_cents(shared: Path, r
     (result,) = body["data"][0]["results"]
     reports.wire.script(COST, says(body), says({"data": [], "has_more": False, "next_page": None}))
     (row,) = await reports.admin().billed(date(2025, 8, 1), date(2025, 8, 1))
-    assert row == BilledRow(date(2025, 8, 1), result["workspace_id"], "tokens", Decimal("1.2378912"), None)
+    assert row == BilledRow(
+        date(2025, 8, 1), result["workspace_id"], "tokens", Decimal("1.2378912"), None, result["model"]
+    )
     assert row.usd * 100 == Decimal(result["amount"])
 
 

@@ -272,14 +272,14 @@ async def test_the_bill_is_in_dollars_before_and_after_discounts(reports: Report
     reports.server.billed_share = Decimal("0.9")
     rows = await reports.analytics().billed(date(2026, 11, 1), date(2026, 11, 20))
     assert set(rows) == {
-        BilledRow(date(2026, 11, 18), SEARCH, "tokens", Decimal("0.002214"), Decimal("0.00246")),
-        BilledRow(date(2026, 11, 19), "default", "tokens", Decimal(18), Decimal(20)),
+        BilledRow(date(2026, 11, 18), SEARCH, "tokens", Decimal("0.002214"), Decimal("0.00246"), OPUS),
+        BilledRow(date(2026, 11, 19), "default", "tokens", Decimal(18), Decimal(20), OPUS),
         BilledRow(date(2026, 11, 19), "default", "code_execution", Decimal("0.105"), Decimal("0.105")),
     }
     (call,) = reports.wire.to(ANALYTICS_COST)
     assert call.query == (
         "starting_at=2026-11-01T00%3A00%3A00Z&ending_at=2026-11-21T00%3A00%3A00Z&time_bucket_width=1d&order_by=time"
-        "&limit=1000&group_by%5B%5D=workspace_id&group_by%5B%5D=cost_type"
+        "&limit=1000&group_by%5B%5D=workspace_id&group_by%5B%5D=model&group_by%5B%5D=cost_type"
     )
 
 

@@ -19,6 +19,7 @@ from tests.anthropic_reports import (
     MINUTE,
     MONTH,
     NOW,
+    OPUS,
     REVIEW,
     SEARCH,
     SUPPORT,
@@ -198,7 +199,7 @@ async def test_the_bill_is_read_once_an_hour_for_the_whole_period(reports: Repor
     assert [index for index, count in enumerate(read) if count] == [0, 60]
     assert sum(read) == 2
     assert reports.store.billed_between(date(2026, 11, 1), date(2026, 11, 30)) == [
-        BilledRow(date(2026, 11, 17), SEARCH, "tokens", Decimal(20), None),
+        BilledRow(date(2026, 11, 17), SEARCH, "tokens", Decimal(20), None, OPUS),
         BilledRow(date(2026, 11, 18), "default", "code_execution", Decimal("0.125"), None),
     ]
 

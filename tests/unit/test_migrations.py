@@ -5,7 +5,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,8 @@ from bot.budgets.budget import Level
 from bot.store.alerts import AlertStore
 from bot.store.engine import DatabaseError, connect, migrate, open_database
 from bot.store.schema import metadata, state
-from bot.store.usage import DATA_STATE, DATA_STATE_KEY, Bill, UsageStore
+from bot.store.usage import DATA_STATE, DATA_STATE_KEY, UsageStore
 from bot.usage.age import DataState
-from bot.usage.source import BilledRow
 from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of
 
 OPEN = "import sys; from bot.store.engine import open_database; open_database(sys.argv[1]).dispose()"
@@ -75,11 +73,13 @@ def test_an_older_database_learns_when_its_cost_report_was_read(
     tried_at = NOW - timedelta(hours=1)
     data = DataState(as_of=NOW, source="admin", polled_at=NOW, billed_error=error, billed_at=tried_at)
     day = date(2026, 11, 17)
-    rows = [BilledRow(day, "wrkspc_1", "tokens", Decimal(20), None)]
-    UsageStore(engine).save([], "admin", NOW, data, Bill(day, day, rows))
+    UsageStore(engine).save_state(data)
     as_before = DATA_STATE.dump_python(data, mode="json")
     del as_before["billed_read_at"]
     with engine.begin() as connection:
+        connection.execute(
+            text(f"INSERT INTO billed (day, workspace_id, cost_type, usd) VALUES ('{day}', 'wrkspc_1', 'tokens', '20')")
+        )
         connection.execute(update(state).where(state.c.key == DATA_STATE_KEY).values(value=as_before))
     migrate(engine)
     assert UsageStore(engine).data_state() == replace(data, billed_read_at=read_at)

@@ -1,0 +1,152 @@
+"""Computed against billed, told of a real day, and what of it status and report say."""
+
+import csv
+import json
+from collections.abc import AsyncIterator
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from bot.clock import DAY, HOUR
+from bot.pricing.card import load_rate_card
+from bot.pricing.model_words import model_named
+from bot.pricing.tally import Call
+from bot.pricing.tokens import TokenCounts
+from bot.sandbox.anthropic_bill import BilledLine
+from bot.sandbox.anthropic_server import Extra
+from bot.sandbox.anthropic_usage import UsageEvent
+from bot.sandbox.clock import HandClock
+from bot.sandbox.slack_workspace import Message
+from bot.usage.records import call_in
+from tests.scenario.conftest import World, world_at
+
+THE_DAY = date(2026, 6, 28)
+BILLED_MORE = "calls that the usage read here does not know, or a price above the rate card's"
+
+
+def first_line(message: Message) -> str:
+    return message.text.partition("\n")[0]
+
+
+@pytest.fixture
+async def june(tmp_path: Path) -> AsyncIterator[World]:
+    """A world at noon of the day after."""
+    async with world_at(HandClock(datetime.fromisoformat("2026-06-29T12:00:00+00:00")), tmp_path) as world:
+        yield world
+
+
+def play(world: World, shared: Path) -> None:
+    """The usage of the day from the application's log, and the bill of the day from the Console's export."""
+    for run in sorted((shared / "data" / "app-usage-log" / "tokenomics").glob("run-20260628*.jsonl")):
+        for line in run.read_text().splitlines():
+            call = call_in(json.loads(line))
+            assert isinstance(call, Call)
+            assert call.at is not None
+            world.anthropic.book.add(UsageEvent(call.at, call.model, call.counts, None, None, call.terms))
+    (export,) = (shared / "data" / "console-export").glob("*.csv")
+    with export.open(newline="") as rows:
+        for row in csv.DictReader(rows):
+            if row["usage_date_utc"] == THE_DAY.isoformat():
+                model = model_named(row["model"], load_rate_card()).id
+                cents, listed = Decimal(row["cost_usd"]) * 100, Decimal(row["list_price_usd"]) * 100
+                world.anthropic.bills.append(BilledLine(THE_DAY, cents, model, list_cents=listed))
+
+
+@pytest.mark.parametrize("api", ["admin", "analytics"])
+async def test_the_drift_of_a_real_day_is_the_one_that_its_sources_tell(june: World, shared: Path, api: str) -> None:
+    clock = june.clock
+    assert isinstance(clock, HandClock)
+    play(june, shared)
+    async with june.connected_bot(CLAUDE_COST_USAGE_API=api) as bot:
+        for _ in range(14):
+            assert june.posts() == []
+            clock.advance(HOUR)
+            await bot.cycle()
+            if clock() >= datetime.fromisoformat("2026-06-30T00:00:00+00:00"):
+                break
+        (told,) = june.posts()
+        await bot.cycle()
+        clock.advance(2 * HOUR)
+        await bot.cycle()
+        status = await (await june.slack.command("status")).first_reply()
+        report = await (await june.slack.command("report month")).first_reply()
+    assert june.posts() == [told]
+    assert len(told.texts) == 1
+    lines = told.text.splitlines()
+    assert lines[0] == "Drift on 2026-06-28: $10.01 billed, $3.08 computed, $6.93 unexplained (69% of the bill)"
+    assert lines[1:4] == [
+        f"• claude-opus-4-8: $1.97 computed of $8.90 billed, $6.93 unexplained: {BILLED_MORE}",
+        "• claude-sonnet-4-6: $0.89 computed of $0.89 billed, equal to the cent",
+        "• claude-haiku-4-5-20251001: $0.22 computed of $0.22 billed, equal to the cent",
+    ]
+    assert "bill/2026-06-28/drift/0" in lines[-1]
+    assert "cost report read 30 Jun 00:00 UTC" in lines[-1]
+    truth = (
+        "Computed against billed, 1 settled day to 2026-06-28: $3.08 computed, $10.01 billed, $6.93 unexplained "
+        "(69% of the bill); cost report read 30 Jun 02:00 UTC."
+    )
+    assert truth in status.text
+    assert truth in report.text
+
+
+async def test_a_bill_that_is_corrected_resolves_the_same_message(simulated: World, clock: HandClock) -> None:
+    day = clock.now.date()
+    simulated.spend(20)
+    async with simulated.bot() as bot:
+        await bot.cycle()
+        simulated.anthropic.bills.append(BilledLine(day, Decimal(3500), "claude-opus-4-8", "wrkspc_1"))
+        clock.advance(2 * DAY)
+        await bot.cycle()
+        (told,) = simulated.posts()
+        assert first_line(told).startswith("Drift on 2026-11-16: $35.00 billed, $20.00 computed, $15.00 unexplained")
+        simulated.anthropic.bills[:] = [BilledLine(day, Decimal(2000), "claude-opus-4-8", "wrkspc_1")]
+        clock.advance(HOUR)
+        await bot.cycle()
+        assert first_line(told) == ("Drift of 2026-11-16 resolved: $20.00 billed, $20.00 computed, nothing unexplained")
+    assert simulated.posts() == [told]
+
+
+async def test_code_execution_and_a_discount_are_named_and_not_told(simulated: World, clock: HandClock) -> None:
+    simulated.spend(20)
+    simulated.anthropic.extras.append(Extra(clock.now, "code_execution", Decimal(1000)))
+    simulated.anthropic.billed_share = Decimal("0.5")
+    async with simulated.connected_bot(CLAUDE_COST_USAGE_API="analytics") as bot:
+        await bot.cycle()
+        clock.advance(2 * DAY)
+        await bot.cycle()
+        status = await (await simulated.slack.command("status")).first_reply()
+    assert simulated.posts() == []
+    assert "$20.00 computed, $20.00 billed, nothing unexplained" in status.text
+    assert "• $10.00 for code execution and session runtime, which only the bill knows" in status.text
+    assert "• -$10.00 for discounts" in status.text
+
+
+async def test_a_new_bot_tells_only_of_the_day_that_settled_last(simulated: World, clock: HandClock) -> None:
+    for days in range(2, 8):
+        at = clock.now - days * DAY
+        simulated.spend(10, at=at)
+        simulated.anthropic.bills.append(BilledLine(at.date(), Decimal(5000), "claude-opus-4-8", "wrkspc_1"))
+    async with simulated.bot(CLAUDE_COST_SOFT_USD="", CLAUDE_COST_HARD_USD="1000") as bot:
+        await bot.cycle()
+        (told,) = simulated.posts()
+        assert first_line(told).startswith("Drift on 2026-11-14: $50.00 billed")
+        clock.advance(timedelta(hours=15))
+        await bot.cycle()
+    assert simulated.posts() == [told]
+
+
+async def test_priority_tier_is_named(simulated: World, clock: HandClock) -> None:
+    event = simulated.spend(20)
+    counts = TokenCounts(uncached_input_tokens=2_000_000)
+    priority = UsageEvent(clock.now, event.model, counts, "wrkspc_1", "apikey_1", type(event.terms)("priority"))
+    simulated.anthropic.book.add(priority)
+    simulated.anthropic.bills.append(BilledLine(clock.now.date(), Decimal(2000), event.model, "wrkspc_1"))
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        clock.advance(2 * DAY)
+        await bot.cycle()
+        status = await (await simulated.slack.command("status")).first_reply()
+    assert simulated.posts() == []
+    assert "• -$10.00 for Priority Tier, which is in the usage and not in the bill" in status.text

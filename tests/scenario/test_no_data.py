@@ -1,0 +1,112 @@
+"""No data is a state of its own: told with its reason, never shown as no spend, and its end is told too."""
+
+from datetime import timedelta
+
+from bot.app import Bot
+from bot.clock import HOUR
+from bot.sandbox.clock import HandClock
+from bot.sandbox.faults import Fault
+from bot.sandbox.slack_workspace import Message
+from tests.scenario.conftest import World
+
+MINUTE = timedelta(minutes=1)
+USAGE = "/v1/organizations/usage_report/messages"
+
+
+def first_line(message: Message) -> str:
+    return message.text.partition("\n")[0]
+
+
+async def polls(world: World, bot: Bot, clock: HandClock, minutes: int, *, failing: bool) -> None:
+    """One poll a minute."""
+    for _ in range(minutes):
+        clock.advance(MINUTE)
+        if failing:
+            world.anthropic.faults.add(USAGE, Fault("status", status=403))
+        await bot.cycle()
+
+
+async def test_a_silence_is_told_with_its_reason_and_its_end_in_the_same_message(
+    simulated: World, clock: HandClock
+) -> None:
+    simulated.spend(60)
+    clock.advance(10 * MINUTE)
+    async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
+        await bot.cycle()
+        await polls(simulated, bot, clock, 10, failing=True)
+        assert simulated.posts() == []
+        await polls(simulated, bot, clock, 50, failing=True)
+        (told,) = simulated.posts()
+        assert len(told.texts) == 1
+        assert first_line(told).startswith("No data since 16 Nov 09:05 UTC (16 min): ")
+        assert "ANTHROPIC_ADMIN_KEY" in first_line(told)
+        assert "Last known: $60.00 of $200.00 (30%) in 2026-11, budget default." in told.text
+        assert "data/2026-11-16T09:05Z/stale/0" in told.text
+        assert "$0.00" not in told.text
+        simulated.spend(10)
+        await polls(simulated, bot, clock, 5, failing=False)
+        assert len(told.texts) == 2
+        assert first_line(told) == (
+            "Data again since 16 Nov 10:11 UTC: it was missing from 16 Nov 09:05 UTC on (66 min)"
+        )
+        assert "Nothing known is missing: the usage of every hour since then has been read." in told.text
+        assert "Spend is now: $70.00 of $200.00 (35%) in 2026-11, budget default." in told.text
+    assert simulated.posts() == [told]
+
+
+async def test_a_silence_that_returns_soon_reopens_the_message_and_a_later_one_has_its_own(
+    simulated: World, clock: HandClock
+) -> None:
+    simulated.spend(60)
+    async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
+        await bot.cycle()
+        for _ in range(3):
+            await polls(simulated, bot, clock, 20, failing=True)
+            await polls(simulated, bot, clock, 10, failing=False)
+        (first,) = simulated.posts()
+        assert len(first.texts) == 6
+        await polls(simulated, bot, clock, 40, failing=False)
+        await polls(simulated, bot, clock, 20, failing=True)
+        assert simulated.posts()[0] is first
+        assert len(simulated.posts()) == 2
+
+
+async def test_data_that_anthropic_does_not_refresh_is_missed_though_every_poll_succeeds(
+    simulated: World, clock: HandClock
+) -> None:
+    simulated.spend(60)
+    clock.advance(10 * MINUTE)
+    async with simulated.bot(CLAUDE_COST_USAGE_API="analytics") as bot:
+        await bot.cycle()
+        for minutes in range(1, 31):
+            clock.advance(MINUTE)
+            simulated.anthropic.analytics_behind = minutes * MINUTE
+            await bot.cycle()
+        (told,) = simulated.posts()
+        assert first_line(told) == (
+            "No data since 16 Nov 09:10 UTC (16 min): Anthropic answers, but its data is not refreshed."
+        )
+
+
+async def test_before_the_first_poll_that_succeeds_there_is_no_data_yet(simulated: World, clock: HandClock) -> None:
+    async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
+        await polls(simulated, bot, clock, 30, failing=True)
+        (told,) = simulated.posts()
+        assert first_line(told).startswith("No data yet, since 16 Nov 09:01 UTC (16 min): ")
+        assert "Last known" not in told.text
+        simulated.spend(120)
+        await polls(simulated, bot, clock, 2, failing=False)
+        assert first_line(told).startswith("Data again since 16 Nov 09:31 UTC")
+        assert len(simulated.alerts("soft")) == 1
+
+
+async def test_a_bot_that_was_off_for_hours_asks_first_and_has_nothing_to_tell(
+    simulated: World, clock: HandClock
+) -> None:
+    simulated.spend(60)
+    async with simulated.bot() as bot:
+        await bot.cycle()
+    clock.advance(7 * HOUR)
+    async with simulated.bot() as bot:
+        await bot.cycle()
+    assert simulated.posts() == []

@@ -1,0 +1,193 @@
+"""Computed against billed for one day: what explains a difference, what does not, and when that is told."""
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.budgets.budget import Level
+from bot.budgets.decide import NO_LIMIT, Incident, Reason, Status
+from bot.budgets.drift import Cause, DayDrift, decide_drift, drift_of, exceeds
+from bot.budgets.rules import DriftRules
+from bot.budgets.spend import PricedUsage, price_usage
+from bot.pricing.card import load_rate_card
+from bot.pricing.tokens import STANDARD, Terms, TokenCounts
+from bot.usage.source import BilledRow, DayUsage
+
+CARD = load_rate_card()
+DAY = date(2026, 11, 17)
+OPUS, HAIKU = "claude-opus-4-8", "claude-haiku-4-5"
+RULES = DriftRules()
+TOKENS_FOR_ONE_USD = {OPUS: 200_000, HAIKU: 1_000_000}
+"""Uncached input tokens."""
+
+
+def used(usd: Decimal | int | str, model: str = OPUS, terms: Terms = STANDARD, day: date = DAY) -> list[PricedUsage]:
+    counts = TokenCounts(uncached_input_tokens=int(Decimal(usd) * TOKENS_FOR_ONE_USD.get(model, 200_000)))
+    return price_usage([DayUsage(day, model, "default", None, terms, counts)], CARD)
+
+
+def bill(
+    usd: Decimal | int | str,
+    model: str | None = OPUS,
+    cost_type: str = "tokens",
+    list_usd: Decimal | int | None = None,
+    day: date = DAY,
+) -> BilledRow:
+    return BilledRow(day, "default", cost_type, Decimal(usd), None if list_usd is None else Decimal(list_usd), model)
+
+
+def drift(priced: list[PricedUsage], *billed: BilledRow) -> DayDrift:
+    return drift_of(DAY, priced, billed, CARD)
+
+
+def test_a_day_on_which_both_agree_has_no_drift() -> None:
+    found = drift(used(20), bill(20))
+    assert (found.difference_usd, found.unexplained_usd, found.causes) == (0, 0, {})
+    assert not exceeds(found, RULES)
+
+
+def test_only_what_is_of_the_day_counts() -> None:
+    other = date(2026, 11, 18)
+    found = drift([*used(20), *used(5, day=other)], bill(20), bill(9, day=other))
+    assert (found.computed_usd, found.billed_usd) == (20, 20)
+
+
+def test_calls_that_usage_does_not_know_are_unexplained_and_stand_by_their_model() -> None:
+    found = drift([*used("1.97"), *used("0.22", HAIKU)], bill("8.90"), bill("0.22", "claude-haiku-4-5-20251001"))
+    assert [(m.model, m.computed_usd, m.billed_usd, m.unexplained_usd) for m in found.models] == [
+        (OPUS, Decimal("1.97"), Decimal("8.90"), Decimal("6.93")),
+        (HAIKU, Decimal("0.22"), Decimal("0.22"), 0),
+    ]
+    assert found.unexplained_usd == Decimal("6.93")
+
+
+def test_a_model_that_only_one_of_the_two_knows_is_there() -> None:
+    found = drift(used(3), bill(2, HAIKU))
+    assert {m.model: (m.computed_usd, m.billed_usd) for m in found.models} == {OPUS: (3, 0), HAIKU: (0, 2)}
+    assert found.unexplained_usd == -1
+
+
+@pytest.mark.parametrize(
+    ("priced", "billed", "cause", "usd"),
+    [
+        ([*used(20), *used(30, terms=Terms("priority"))], [bill(20)], Cause.PRIORITY_TIER, -30),
+        (used(20), [bill(20), bill(7, None, "code_execution")], Cause.REPORT_ONLY, 7),
+        (used(20), [bill(20), bill(7, None, "session_usage")], Cause.REPORT_ONLY, 7),
+        (used(20), [bill(15, list_usd=20)], Cause.DISCOUNT, -5),
+        (used(20, "claude-opus-9"), [bill(33, "claude-opus-9")], Cause.ASSUMED, None),
+        (used(20, "claude-opus-9"), [bill(1, "claude-opus-9")], Cause.ASSUMED, None),
+    ],
+    ids=["priority tier", "code execution", "sessions", "discount", "price too low", "price too high"],
+)
+def test_a_known_cause_is_named_with_its_dollars_and_leaves_nothing_unexplained(
+    priced: list[PricedUsage], billed: list[BilledRow], cause: Cause, usd: int | None
+) -> None:
+    found = drift(priced, *billed)
+    assert found.causes == {cause: found.difference_usd if usd is None else usd}
+    assert found.unexplained_usd == 0
+    assert not exceeds(found, RULES)
+
+
+def test_long_prompts_explain_no_more_than_their_step_can_make() -> None:
+    counts = TokenCounts(uncached_input_tokens=1_000_000)
+    haiku = price_usage([DayUsage(DAY, "claude-haiku-5-5", "default", None, STANDARD, counts)], CARD)
+    computed = haiku[0].cost.usd
+    most = CARD.resolve("claude-haiku-5-5", DAY).rates.step
+    assert most is not None
+    within = drift(haiku, bill(computed * 2, "claude-haiku-5-5"))
+    assert (within.causes, within.unexplained_usd) == ({Cause.LONG_PROMPTS: computed}, 0)
+    beyond = drift(haiku, bill(most.input + 4, "claude-haiku-5-5"))
+    assert beyond.unexplained_usd == 4
+    assert drift(haiku, bill(computed / 2, "claude-haiku-5-5")).unexplained_usd == -computed / 2
+
+
+def test_a_bill_that_does_not_tell_models_apart_is_compared_as_a_whole() -> None:
+    found = drift([*used(20), *used(3, HAIKU)], bill(23, None))
+    assert (found.by_model, found.difference_usd, found.unexplained_usd) == (False, 0, 0)
+    assert [m.model for m in found.models] == [None]
+
+
+def test_beside_known_prices_an_assumed_one_explains_only_what_it_may_have_been_too_high() -> None:
+    priced = [*used(20), *used(5, "claude-opus-9")]
+    too_high = sum(row.cost.usd for row in priced if row.cost.assumed is not None)
+    assert drift(priced, bill(20, None)).unexplained_usd == 0
+    assert drift(priced, bill(10, None)).causes == {Cause.ASSUMED: -too_high}
+    assert drift(priced, bill(90, None)).causes == {}
+
+
+def test_web_searches_are_compared_apart_where_the_bill_has_them_apart() -> None:
+    counts = TokenCounts(uncached_input_tokens=200_000, web_search_requests=100)
+    priced = price_usage([DayUsage(DAY, OPUS, "default", None, STANDARD, counts)], CARD)
+    apart = drift(priced, bill(1), bill(1, None, "web_search"))
+    assert {m.model: m.unexplained_usd for m in apart.models} == {OPUS: 0, None: 0}
+    together = drift(priced, bill(2))
+    assert {m.model: m.unexplained_usd for m in together.models} == {OPUS: 0}
+
+
+def test_discounts_are_only_known_where_the_report_tells_them() -> None:
+    assert drift(used(20), bill(15)).list_usd is None
+    assert drift(used(20), bill(15, list_usd=20), bill(2, None, "code_execution")).list_usd == 22
+
+
+@pytest.mark.parametrize(
+    ("billed", "computed", "told"),
+    [
+        ("10", "9.01", False),
+        ("9", "8", True),
+        ("100", "91", False),
+        ("100", "90", True),
+        ("0", "1", True),
+        ("1", "0.5", False),
+    ],
+)
+def test_what_is_unexplained_is_told_from_both_bounds_on(billed: str, computed: str, told: bool) -> None:
+    found = drift(used(computed), bill(billed))
+    assert exceeds(found, RULES) is told
+
+
+def test_a_day_is_told_once_resolved_when_it_is_right_and_told_again_in_the_same_message() -> None:
+    wrong, right = drift(used(10), bill(20)), drift(used(20), bill(20))
+    told = decide_drift(wrong, RULES, None)
+    assert told is not None
+    assert (told.level, told.limit_usd, told.status, told.post) == (Level.DRIFT, NO_LIMIT, Status.OPEN, True)
+    open_ = Incident(Level.DRIFT, NO_LIMIT, Status.OPEN)
+    assert decide_drift(wrong, RULES, open_) is None
+    resolved = decide_drift(right, RULES, open_)
+    assert resolved is not None
+    assert (resolved.status, resolved.reason, resolved.post) == (Status.RESOLVED, Reason.DRIFT_GONE, False)
+    again = decide_drift(wrong, RULES, replace(open_, status=Status.RESOLVED))
+    assert again is not None
+    assert (again.status, again.reason) == (Status.OPEN, Reason.DRIFTED_AGAIN)
+    assert decide_drift(right, RULES, None) is None
+
+
+AMOUNTS = st.decimals("0", "500", places=2)
+MODELS = st.sampled_from([OPUS, HAIKU, "claude-opus-9", "claude-haiku-5-5"])
+TERMS = st.builds(Terms, st.sampled_from([None, "standard", "priority", "batch"]))
+
+
+@given(
+    st.lists(st.tuples(AMOUNTS, MODELS, TERMS), max_size=6),
+    st.lists(
+        st.tuples(
+            AMOUNTS,
+            st.one_of(st.none(), MODELS),
+            st.sampled_from(["tokens", "web_search", "code_execution"]),
+            st.one_of(st.none(), st.integers(0, 500)),
+        ),
+        max_size=6,
+    ),
+)
+def test_causes_and_what_is_left_always_add_up_to_the_difference(
+    usage: list[tuple[Decimal, str, Terms]], rows: list[tuple[Decimal, str | None, str, int | None]]
+) -> None:
+    priced = [row for usd, model, terms in usage for row in used(usd, model, terms)]
+    found = drift(priced, *(bill(usd, model, cost_type, listed) for usd, model, cost_type, listed in rows))
+    assert sum(found.causes.values()) + found.unexplained_usd == found.difference_usd
+    assert found.computed_usd == sum(model.computed_usd for model in found.models)
+    assert found.billed_usd == sum(model.billed_usd for model in found.models)
+    assert found.difference_usd == found.billed_usd - found.computed_usd

@@ -1,0 +1,108 @@
+"""When no data is told, and when its return is."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.budgets.decide import Reason, Status
+from bot.usage.age import DataState, is_stale
+from bot.usage.silence import RETURNS_WITHIN, Silence, SilenceStep, decide_silence, silent_since
+
+START = datetime(2026, 11, 26, 14, 3, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+POLL_SECONDS = 60
+
+
+@dataclass
+class Told:
+    """What was told so far, and what the store would know of it."""
+
+    last: Silence | None = None
+    steps: list[tuple[datetime, SilenceStep]] = field(default_factory=list)
+
+    def hear(self, data: DataState, now: datetime) -> SilenceStep | None:
+        found = decide_silence(data, now, POLL_SECONDS, self.last)
+        if found is not None:
+            self.last = Silence(found.began_at, found.step.status, now)
+            self.steps.append((now, found))
+        return found
+
+
+def failing(as_of: datetime | None, since: datetime) -> DataState:
+    return DataState(as_of=as_of, source=None if as_of is None else "admin", error="HTTP 500.", error_since=since)
+
+
+def test_data_is_missed_from_the_moment_it_is_of_and_told_once() -> None:
+    told = Told()
+    data = failing(START, START + MINUTE)
+    assert told.hear(data, START + 15 * MINUTE) is None
+    found = told.hear(data, START + 16 * MINUTE)
+    assert found is not None
+    assert (found.since, found.began_at, found.step.reason, found.step.post) == (START, START, Reason.SILENT, True)
+    assert told.hear(data, START + 500 * MINUTE) is None
+
+
+def test_its_return_is_told_in_the_same_incident() -> None:
+    told = Told()
+    told.hear(failing(START, START), START + 16 * MINUTE)
+    now = START + 67 * MINUTE
+    found = told.hear(DataState(as_of=now - 5 * MINUTE, source="admin"), now)
+    assert found is not None
+    assert (found.step.status, found.step.reason, found.began_at) == (Status.RESOLVED, Reason.DATA_AGAIN, START)
+    assert told.hear(DataState(as_of=now - 4 * MINUTE, source="admin"), now + MINUTE) is None
+
+
+def test_a_silence_soon_after_another_is_the_same_incident_and_a_later_one_is_not() -> None:
+    for since_recovery, same in ((timedelta(0), True), (RETURNS_WITHIN, True), (RETURNS_WITHIN + MINUTE, False)):
+        told = Told(Silence(START - 60 * MINUTE, Status.RESOLVED, START))
+        as_of = START + since_recovery
+        found = told.hear(failing(as_of, as_of), as_of + 16 * MINUTE)
+        assert found is not None
+        assert found.since == as_of
+        assert (found.began_at == START - 60 * MINUTE) is same
+        assert found.step.reason is (Reason.SILENT_AGAIN if same else Reason.SILENT)
+
+
+def test_before_any_data_the_first_failure_counts() -> None:
+    told = Told()
+    assert told.hear(DataState(), START + 900 * MINUTE) is None
+    data = failing(None, START)
+    assert told.hear(data, START + 15 * MINUTE) is None
+    found = told.hear(data, START + 16 * MINUTE)
+    assert found is not None
+    assert found.since == START
+
+
+def test_data_that_is_old_already_when_it_comes_ends_no_silence() -> None:
+    told = Told()
+    told.hear(failing(None, START), START + 16 * MINUTE)
+    now = START + 20 * MINUTE
+    assert told.hear(DataState(as_of=now - 12 * MINUTE, source="analytics"), now) is None
+    assert told.hear(DataState(as_of=now - 9 * MINUTE, source="analytics"), now) is not None
+
+
+AGES = st.lists(st.integers(0, 40), min_size=1, max_size=400)
+
+
+@given(AGES)
+def test_an_age_about_the_bound_tells_at_most_one_post_in_half_an_hour(ages: list[int]) -> None:
+    told = Told()
+    for index, age in enumerate(ages):
+        now = START + index * MINUTE
+        data = DataState(as_of=now - age * MINUTE, source="analytics")
+        step = told.hear(data, now)
+        # Whoever reads the message is never told that data is there while it is stale, nor the other way round.
+        open_ = told.last is not None and told.last.status is Status.OPEN
+        assert open_ or not is_stale(data.as_of or now, now, POLL_SECONDS)
+        if step is not None and step.step.status is Status.OPEN:
+            assert step.since == silent_since(data, now, POLL_SECONDS)
+    statuses = [step.step.status for _, step in told.steps]
+    assert statuses == [(Status.OPEN, Status.RESOLVED)[index % 2] for index in range(len(statuses))]
+    recovered = None
+    for now, step in told.steps:
+        if step.step.status is Status.RESOLVED:
+            recovered = now
+        elif step.step.reason is Reason.SILENT and recovered is not None:
+            assert step.since - recovered > RETURNS_WITHIN

@@ -1,0 +1,176 @@
+"""The messages of silence, drift and new periods: they fit into Slack, say all of it in words, and let nothing in."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from bot.alerts.facts import (
+    FACTS,
+    INCIDENT_FACTS,
+    CauseFacts,
+    DriftFacts,
+    IncidentFacts,
+    KnownSumFacts,
+    ModelDriftFacts,
+    PeriodFacts,
+    StaleFacts,
+)
+from bot.budgets.budget import Level
+from bot.budgets.decide import NO_LIMIT, Reason, Status
+from bot.budgets.drift import Cause
+from handlers.blocks.drift import truth_lines
+from handlers.blocks.incident import incident_message
+from handlers.letters import TOLD_ONCE, letter
+from tests.unit.test_blocks import AS_OF, NOW, SPEND, check, check_twin, hostile, with_spend
+
+SINCE = NOW - timedelta(minutes=32)
+
+
+def incident(level: Level, status: Status = Status.OPEN, mode: str = "normal") -> dict[str, Any]:
+    return {
+        "level": level,
+        "limit_usd": NO_LIMIT,
+        "status": status,
+        "reason": Reason.SILENT,
+        "decided_at": NOW,
+        "mode": mode,
+    }
+
+
+def stale(status: Status = Status.OPEN, name: str = "default", **changes: Any) -> StaleFacts:
+    known = KnownSumFacts(budget=name, period="2026-11", spent_usd=Decimal("412.50"), limit_usd=Decimal(600))
+    values = {"began_at": SINCE, "since": SINCE, "because": "HTTP 500.", "as_of": SINCE, "sums": (known,) * 7}
+    return StaleFacts(**incident(Level.STALE, status), **(values | changes))
+
+
+def drift(status: Status = Status.OPEN, name: str = "claude-opus-4-8", **changes: Any) -> DriftFacts:
+    model = ModelDriftFacts(
+        model=name, computed_usd=Decimal("1.97"), billed_usd=Decimal("8.90"), unexplained_usd=Decimal("6.93")
+    )
+    values = {
+        "day": date(2026, 11, 17),
+        "computed_usd": Decimal("3.08"),
+        "billed_usd": Decimal("10.01"),
+        "list_usd": None,
+        "difference_usd": Decimal("6.93"),
+        "unexplained_usd": Decimal("6.93"),
+        "causes": tuple(CauseFacts(cause=cause, usd=Decimal(-1)) for cause in Cause),
+        "models": (model,) * 12,
+        "report_read_at": NOW,
+        "as_of": AS_OF,
+    }
+    return DriftFacts(**incident(Level.DRIFT, status), **(values | changes))
+
+
+def period(name: str = "default", mode: str = "normal", **changes: Any) -> PeriodFacts:
+    values = {
+        "budget": name,
+        "scope": name,
+        "period_kind": "month",
+        "key": "2026-12",
+        "ends_at": datetime.fromisoformat("2027-01-01T00:00:00+00:00"),
+        "soft_usd": None,
+        "hard_usd": Decimal(600),
+        "last": with_spend(budget=name, scope=name, pace_usd=None, movers=(), savings=()),
+        "unbilled_days": 2,
+        "missing_hours": 3,
+        "before": KnownSumFacts(budget=name, period="2026-10", spent_usd=Decimal(375), limit_usd=None),
+        "as_of": AS_OF,
+    }
+    return PeriodFacts(**incident(Level.PERIOD, mode=mode), **(values | changes))
+
+
+def every(name: str) -> list[IncidentFacts]:
+    return [
+        stale(name=name, because=name),
+        stale(Status.RESOLVED, name, missing_hours=2),
+        drift(name=name),
+        drift(Status.RESOLVED, name),
+        period(name),
+        period(name, mode=name or "degraded"),
+    ]
+
+
+@given(hostile)
+def test_they_fit_into_slack_and_let_nothing_in_from_outside(name: str) -> None:
+    for facts in every(name):
+        check(incident_message(facts, None))
+
+
+def test_whoever_sees_only_the_text_misses_nothing() -> None:
+    for facts in every("default"):
+        check_twin(incident_message(facts, None))
+
+
+@given(hostile)
+def test_what_is_kept_in_the_outbox_is_read_back_as_it_was(name: str) -> None:
+    for facts in every(name):
+        kept = facts.model_dump(mode="json")
+        assert FACTS.validate_python(kept) == facts
+        assert INCIDENT_FACTS.validate_python(kept) == facts
+
+
+def first_line(facts: IncidentFacts) -> str:
+    return incident_message(facts, None).text.partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("facts", "line", "incident_id"),
+    [
+        (stale(), "No data since 20 Nov 11:28 UTC (32 min): HTTP 500.", "data/2026-11-20T11:28Z/stale/0"),
+        (
+            stale(as_of=None),
+            "No data yet, since 20 Nov 11:28 UTC (32 min): HTTP 500.",
+            "data/2026-11-20T11:28Z/stale/0",
+        ),
+        (
+            drift(),
+            "Drift on 2026-11-17: $10.01 billed, $3.08 computed, $6.93 unexplained (69% of the bill)",
+            "bill/2026-11-17/drift/0",
+        ),
+        (
+            period(),
+            "New month 2026-12 for budget default: 2026-11 ended at $412.50",
+            "default/2026-12/period/0",
+        ),
+    ],
+)
+def test_the_first_line_says_what_it_is_and_the_last_which(facts: IncidentFacts, line: str, incident_id: str) -> None:
+    message = incident_message(facts, None)
+    assert message.text.splitlines()[0] == line
+    assert incident_id == facts.incident
+    assert incident_id in message.text.splitlines()[-1]
+
+
+def test_a_day_that_is_not_billed_at_all_has_no_share() -> None:
+    facts = drift(billed_usd=Decimal(0), unexplained_usd=Decimal("-3.08"))
+    assert first_line(facts).endswith("$0.00 billed, $3.08 computed, -$3.08 unexplained")
+    assert "does not tell list prices" in incident_message(facts, None).text
+
+
+def test_a_new_period_says_how_sure_the_last_total_is_and_how_it_compares() -> None:
+    text = incident_message(period(), None).text
+    assert "so far: 2 days are not yet billed." in text
+    assert "INCOMPLETE: of 3 hours of it no usage is known here" in text
+    assert "The month before, 2026-10: $375.00, so this is +10%." in text
+    assert "Fallback mode: normal." in text
+    whole = period(unbilled_days=0, missing_hours=0, before=None, last=SPEND)
+    assert "so far" not in incident_message(whole, None).text
+
+
+def test_a_letter_of_what_is_no_limit_does_not_speak_of_one() -> None:
+    written = letter(stale(Status.RESOLVED), NOW)
+    assert written.tone == "resolved"
+    assert TOLD_ONCE not in written.body
+    assert written.title.startswith("Data again since")
+
+
+def test_without_a_settled_day_status_says_so_and_when_the_bill_was_read() -> None:
+    assert truth_lines([], None) == [
+        "Computed against billed: no settled day to compare yet; cost report not read yet."
+    ]
+    (line,) = truth_lines([], NOW)
+    assert line.endswith("cost report read 20 Nov 12:00 UTC.")

@@ -33,12 +33,15 @@ def expect(
     incidents: Sequence[Incident],
     since: Since,
     rules: ForecastRules,
-    now: datetime,
+    as_of: datetime,
 ) -> Expected:
-    """`incidents`: all of the budget in the present period. `since`: what was remembered at the look before."""
+    """`incidents`: all of the budget in the present period. `since`: what was remembered at the look before.
+
+    `as_of`: the age of the data, by whose time it is measured how long something holds.
+    """
     limits = [limit for level in LIMITS if (limit := budget.limit(level)) is not None]
-    passed = {limit: since.get(limit, now) for limit in limits if spent_usd < limit <= expected_usd}
-    told = max((limit for limit, begun in passed.items() if now - begun >= rules.holds), default=None)
+    passed = {limit: since.get(limit, as_of) for limit in limits if spent_usd < limit <= expected_usd}
+    told = max((limit for limit, begun in passed.items() if as_of - begun >= rules.holds), default=None)
     known = {i.limit_usd: i for i in incidents if i.level is Level.FORECAST}
     steps = [_step(limit, spent_usd, expected_usd, told, known.get(limit), rules) for limit in limits]
     steps += [_withdraw(incident) for limit, incident in known.items() if limit not in limits]

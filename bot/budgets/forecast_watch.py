@@ -63,7 +63,9 @@ class ForecastWatch:
         budget, period = prospect.budget, prospect.period
         incidents = self._alerts.incidents(budget.name, period.key)
         spent_usd = prospect.spend.spent_usd
-        expected = expect(budget, spent_usd, forecast.expected_usd, incidents, since, self._rules, now)
+        # Data that does not come confirms nothing.
+        as_of = prospect.spend.as_of
+        expected = expect(budget, spent_usd, forecast.expected_usd, incidents, since, self._rules, as_of)
         if expected.steps:
             facts_of = _facts_of(prospect, forecast, mode, now)
             self._alerts.record(budget.name, period.key, expected.steps, facts_of, now)

@@ -9,8 +9,7 @@ from hypothesis import given
 
 from bot.alerts.facts import (
     FACTS,
-    INCIDENT_FACTS,
-    CauseFacts,
+    DriftCauseFacts,
     DriftFacts,
     IncidentFacts,
     KnownSumFacts,
@@ -57,7 +56,7 @@ def drift(status: Status = Status.OPEN, name: str = "claude-opus-4-8", **changes
         "list_usd": None,
         "difference_usd": Decimal("6.93"),
         "unexplained_usd": Decimal("6.93"),
-        "causes": tuple(CauseFacts(cause=cause, usd=Decimal(-1)) for cause in Cause),
+        "causes": tuple(DriftCauseFacts(cause=cause, usd=Decimal(-1)) for cause in Cause),
         "models": (model,) * 12,
         "report_read_at": NOW,
         "as_of": AS_OF,
@@ -71,7 +70,7 @@ def period(name: str = "default", mode: str = "normal", **changes: Any) -> Perio
         "scope": name,
         "period_kind": "month",
         "key": "2026-12",
-        "ends_at": datetime.fromisoformat("2027-01-01T00:00:00+00:00"),
+        "new_ends_at": datetime.fromisoformat("2027-01-01T00:00:00+00:00"),
         "soft_usd": None,
         "hard_usd": Decimal(600),
         "last": with_spend(budget=name, scope=name, pace_usd=None, movers=(), savings=()),
@@ -110,7 +109,7 @@ def test_what_is_kept_in_the_outbox_is_read_back_as_it_was(name: str) -> None:
     for facts in every(name):
         kept = facts.model_dump(mode="json")
         assert FACTS.validate_python(kept) == facts
-        assert INCIDENT_FACTS.validate_python(kept) == facts
+        assert FACTS.validate_python(kept) == facts
 
 
 def first_line(facts: IncidentFacts) -> str:
@@ -162,7 +161,7 @@ def test_a_new_period_says_how_sure_the_last_total_is_and_how_it_compares() -> N
 
 
 def test_a_letter_of_what_is_no_limit_does_not_speak_of_one() -> None:
-    written = letter(stale(Status.RESOLVED), NOW)
+    written = letter(stale(Status.RESOLVED), NOW, NOW)
     assert written.tone == "resolved"
     assert TOLD_ONCE not in written.body
     assert written.title.startswith("Data again since")

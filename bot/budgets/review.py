@@ -1,6 +1,6 @@
 """Reads what the store knows of a budget, prices it, lets the pure parts decide, and records what they say."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,8 @@ from bot.budgets.decide import Incident, Step, as_watched, closed, decide, watch
 from bot.budgets.named import cause_facts, mover_facts
 from bot.budgets.outlook import Recent, RecentUsage, Stretch, movers, pace, recent_window, saving
 from bot.budgets.period import Period
-from bot.budgets.spend import price_usage, spend_of
+from bot.budgets.period_usage import PeriodUsage
+from bot.budgets.spend import Spend, price_usage
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import Mode
 from bot.pricing.card import RateCard
@@ -71,15 +72,11 @@ class BudgetReview:
         A period of which nothing is known yet, because it began after the data ends, would look like no spend at
         all: instead of it stands the one before.
         """
-        outlook = self._outlook(now)
-        if outlook is None:
-            return []
-        return [self._spend(budget, _known(budget, outlook.as_of, now), outlook, now) for budget in self.budgets]
+        return self._spend_of(self.budgets, now)
 
     def spend_against(self, budget: Budget, now: datetime) -> SpendFacts | None:
         """The same for a budget that is not in force, or not yet; None before the first poll."""
-        outlook = self._outlook(now)
-        return None if outlook is None else self._spend(budget, _known(budget, outlook.as_of, now), outlook, now)
+        return next(iter(self._spend_of([budget], now)), None)
 
     def spend_in(self, budget: Budget, period: Period, now: datetime) -> SpendFacts | None:
         """A budget's spend in any period, as far as usage of it is known; None before the first poll."""
@@ -88,7 +85,7 @@ class BudgetReview:
 
     def savings(self, now: datetime) -> tuple[tuple[SavingFacts, ...], datetime | None]:
         """What each mode would save for the whole organisation, or else for the first budget, and the data's age."""
-        outlook = self._outlook(now)
+        outlook = self._outlook()
         if outlook is None:
             return (), None
         budgets = self.budgets
@@ -103,13 +100,13 @@ class BudgetReview:
         A period that ended a short while ago is reviewed too, with the limits that were in force in it. After that its
         alerts are closed. Those of budgets that are not configured any more are withdrawn.
         """
-        outlook = self._outlook(now)
+        outlook = self._outlook()
         if outlook is None:
             return 0
         budgets = self.budgets
-        decided = sum(
-            self._decide(budget, period, outlook, mode, now) for budget in budgets for period in _reviewed(budget, now)
-        )
+        reviewed = [(budget, period) for budget in budgets for period in _reviewed(budget, now)]
+        usage = self._usage_of([period for _, period in reviewed], outlook)
+        decided = sum(self._decide(budget, period, usage, outlook, mode, now) for budget, period in reviewed)
         return decided + self._end(budgets, mode, now)
 
     def _end(self, budgets: Sequence[Budget], mode: str, now: datetime) -> int:
@@ -133,7 +130,9 @@ class BudgetReview:
             ended += 1
         return ended
 
-    def _decide(self, budget: Budget, period: Period, outlook: _Outlook, mode: str, now: datetime) -> int:
+    def _decide(
+        self, budget: Budget, period: Period, usage: PeriodUsage, outlook: _Outlook, mode: str, now: datetime
+    ) -> int:
         incidents = self._alerts.incidents(budget.name, period.key)
         if period.is_over(now):
             # The bot may have been away for as long as the period lasted.
@@ -142,14 +141,15 @@ class BudgetReview:
             if watched is None:
                 return 0
             budget = watched
-        spend = self._spend(budget, period, outlook, now)
-        steps = decide(budget, spend.spent_usd, incidents)
+        spend = usage.spend(budget.scope, period)
+        steps = decide(budget, spend.total_usd, incidents)
         noted = watch(budget, incidents)
         if noted or steps:
-            self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(spend, mode, now), now)
+            facts = self._spend_facts(budget, period, spend, outlook, now)
+            self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(facts, mode, now), now)
         return len(steps)
 
-    def _outlook(self, now: datetime) -> _Outlook | None:
+    def _outlook(self) -> _Outlook | None:
         state = self._usage.data_state()
         if state.as_of is None:
             return None
@@ -176,11 +176,24 @@ class BudgetReview:
             for priced in price_usage(self._usage.usage_by_day(stretch.starts_at, stretch.ends_at), self._card)
         ]
 
-    def _spend(self, budget: Budget, period: Period, outlook: _Outlook, now: datetime) -> SpendFacts:
+    def _usage_of(self, periods: Iterable[Period], outlook: _Outlook) -> PeriodUsage:
+        return PeriodUsage(self._usage, self._card, periods, outlook.report_read_at)
+
+    def _spend_of(self, budgets: Sequence[Budget], now: datetime) -> list[SpendFacts]:
+        outlook = self._outlook()
+        if outlook is None:
+            return []
+        known = [(budget, _known(budget, outlook.as_of, now)) for budget in budgets]
+        usage = self._usage_of([period for _, period in known], outlook)
+        return [
+            self._spend_facts(budget, period, usage.spend(budget.scope, period), outlook, now)
+            for budget, period in known
+        ]
+
+    def _spend_facts(
+        self, budget: Budget, period: Period, spend: Spend, outlook: _Outlook, now: datetime
+    ) -> SpendFacts:
         scope, recent, as_of = budget.scope, outlook.recent, outlook.as_of
-        priced = price_usage(self._usage.usage_by_day(period.starts_at, period.ends_at), self._card)
-        billed = self._usage.billed_between(period.starts_at.date(), period.ends_at.date())
-        spend = spend_of(scope, period, priced, billed, self._card, outlook.report_read_at)
         over = period.is_over(now)
         return SpendFacts(
             budget=budget.name,

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import Column, ColumnElement, Connection, Engine, delete, func, insert, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, case, delete, func, insert, literal, select
 
 from bot.clock import HOUR, floor_hour
 from bot.pricing.tokens import Terms, TokenCounts
@@ -97,16 +97,31 @@ class UsageStore:
 
     def usage_by_day(self, starts_at: datetime, ends_at: datetime) -> list[DayUsage]:
         """Usage of the buckets that begin in [`starts_at`, `ends_at`), summed up by UTC day and dimensions."""
+        (found,) = self.usage_between([starts_at, ends_at])
+        return found
+
+    def usage_between(self, borders: Sequence[datetime]) -> list[list[DayUsage]]:
+        """What `usage_by_day` tells of each stretch between two of these moments, which rise; all read at once."""
+        if len(borders) < 2:
+            return []
+        starts_at, ends_at = borders[0], borders[-1]
         day = func.date(func.timezone("UTC", usage.c.hour)) if self._postgres else func.date(usage.c.hour)
+        later = [(usage.c.starts_at < border, index) for index, border in enumerate(borders[1:-1])]
+        stretch: ColumnElement[int] = case(*later, else_=len(later)) if later else literal(0)
         dimensions = (usage.c.model, usage.c.workspace_id, usage.c.api_key_id, *TERMS)
-        query = (
-            select(day.label("day"), *dimensions, *(func.sum(column).label(column.name) for column in COUNTS))
+        rows = (
+            select(stretch.label("stretch"), day.label("day"), *dimensions, *COUNTS)
             .where(usage.c.starts_at >= starts_at, usage.c.starts_at < ends_at)
             .where(usage.c.hour >= floor_hour(starts_at), usage.c.hour < ends_at)
-            .group_by(day, *dimensions)
+            .subquery()
         )
+        groups = (rows.c.stretch, rows.c.day, *(rows.c[column.name] for column in dimensions))
+        sums = (func.sum(rows.c[column.name]).label(column.name) for column in COUNTS)
+        found: list[list[DayUsage]] = [[] for _ in borders[1:]]
         with self._engine.connect() as connection:
-            return [_day_usage(row._mapping, _date(row.day)) for row in connection.execute(query)]
+            for row in connection.execute(select(*groups, *sums).group_by(*groups)):
+                found[row.stretch].append(_day_usage(row._mapping, _date(row.day)))
+        return found
 
     def usage_by_hour(self, starts_at: datetime, ends_at: datetime) -> dict[datetime, list[DayUsage]]:
         """Usage of every known hour of [`starts_at`, `ends_at`), whole hours, summed up by dimensions.

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -207,6 +208,17 @@ def test_sums_are_exact_whatever_the_numbers(engine: Engine, traffic: list[tuple
         expected[day] = expected.get(day, TokenCounts()) + each.counts
     found = store.usage_by_day(MIDNIGHT, MIDNIGHT + 3 * DAY)
     assert {each.day: each.counts for each in found} == expected
+
+
+def test_several_stretches_read_at_once_are_what_each_of_them_is_alone(store: UsageStore) -> None:
+    minutes = [row(MIDNIGHT + minute * MINUTE, minute) for minute in range(0, 36 * 60, 7)]
+    save(store, reading("1m", MIDNIGHT, 36, *minutes), now=MIDNIGHT + 2 * DAY)
+    borders = [MIDNIGHT + timedelta(minutes=minutes) for minutes in (-90, 0, 330, 331, 24 * 60, 24 * 60 + 15, 9999)]
+    found = store.usage_between(borders)
+    alone = [store.usage_by_day(*stretch) for stretch in pairwise(borders)]
+    assert [sorted(rows, key=str) for rows in found] == [sorted(rows, key=str) for rows in alone]
+    assert [len(rows) for rows in found] == [0, 1, 0, 1, 1, 1]
+    assert (store.usage_between([]), store.usage_between([MIDNIGHT])) == ([], [])
 
 
 def test_days_are_utc_days_whatever_zone_the_database_session_has(store: UsageStore, engine: Engine) -> None:

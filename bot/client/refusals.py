@@ -7,6 +7,7 @@ another attempt, with whatever model, is refused too.
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -14,6 +15,7 @@ from email.utils import parsedate_to_datetime
 UNAVAILABLE = frozenset({408, 500, 502, 503, 504, 529})
 UNAVAILABLE_IN_A_STREAM = frozenset({"overloaded_error", "api_error", "timeout_error"})
 RATE_LIMITED = 429
+RETRY_AFTER = ("retry-after", "retry-after-ms")
 SPENT = frozenset(
     {"enforced_spend_limit_reached", "contract_spend_limit_reached", "linked_organization_spend_limit_reached"}
 )
@@ -35,14 +37,21 @@ def refusal_of(status: int, headers: Mapping[str, str], error_code: str | None, 
     """What a status of 400 or more means. `headers`: by lower-case name. `now`: aware, for a date in `retry-after`."""
     if status in UNAVAILABLE:
         return Refusal(f"HTTP {status}")
-    if status == RATE_LIMITED and error_code not in SPENT and (asked := headers.get("retry-after")) is not None:
-        return Refusal("a rate limit", retry_after=_seconds(asked, now))
+    if status == RATE_LIMITED and error_code not in SPENT and not headers.keys().isdisjoint(RETRY_AFTER):
+        return Refusal("a rate limit", retry_after=_asked(headers, now))
     return Refusal(f"HTTP {status}", final=True)
 
 
 def refusal_in_stream(error_type: str) -> Refusal:
     """What an `error` event means that comes before the first token."""
     return Refusal(error_type, final=error_type not in UNAVAILABLE_IN_A_STREAM)
+
+
+def _asked(headers: Mapping[str, str], now: datetime) -> float | None:
+    with suppress(ValueError):
+        # In milliseconds it is finer, so that the official client prefers it too.
+        return _bounded(float(headers.get("retry-after-ms", "")) / 1000)
+    return _seconds(headers.get("retry-after", ""), now)
 
 
 def _seconds(retry_after: str, now: datetime) -> float | None:
@@ -53,6 +62,10 @@ def _seconds(retry_after: str, now: datetime) -> float | None:
             seconds = (parsedate_to_datetime(retry_after) - now).total_seconds()
         except (ValueError, TypeError):
             return None
+    return _bounded(seconds)
+
+
+def _bounded(seconds: float) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 

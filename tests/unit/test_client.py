@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -54,6 +55,18 @@ except ImportError as error:
     print(error)
 """
 
+WITH_NOTHING_ELSE = """
+import sys
+from bot.client import current_model, with_fallback
+print(current_model("claude-opus-5-5"))
+top = {name.partition(".")[0] for name, module in sys.modules.items() if module is not None}
+print(sorted(top - sys.stdlib_module_names - {"__main__"}))
+try:
+    with_fallback(object())
+except ImportError as error:
+    print(error)
+"""
+
 
 def ceiling(mode: str, whole_chain: str | None = None) -> Ceiling:
     found = ceiling_from(MODES[mode].variables, whole_chain)
@@ -92,6 +105,26 @@ def test_it_is_imported_with_the_standard_library_alone_and_without_the_rest_of_
         "['bot']",
         "with_fallback needs the official client: pip install 'anthropic>=2.12'",
     ]
+
+
+def test_it_serves_in_an_environment_where_nothing_else_is_installed(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    where = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    site_packages = Path(subprocess.run(where, check=True, capture_output=True, text=True).stdout.strip())
+    # What `pip install --no-deps` would bring.
+    (site_packages / "bot").symlink_to(Path(client.__file__).parents[1])
+    (tmp_path / "claude-cost.env").write_text(
+        "".join(f"{name}={value}\n" for name, value in MODES["degraded"].variables.items()), encoding="utf-8"
+    )
+    program = [python, "-I", "-c", WITH_NOTHING_ELSE]
+    finished = subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert finished.stdout.splitlines() == [
+        SONNET,
+        "['bot']",
+        "with_fallback needs the official client: pip install 'anthropic>=2.12'",
+    ]
+    assert finished.stderr == ""
 
 
 def test_its_default_chain_is_the_bots() -> None:
@@ -294,6 +327,7 @@ class ModeServer:
         self.token = token
         self.requests: list[tuple[str, str | None, int]] = []
         self.open_streams = 0
+        self.silent = False
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -345,7 +379,7 @@ class ModeServer:
         told = None
         try:
             while not self._stopped.wait(0.01) and self.streams:
-                if told != self.mode:
+                if told != self.mode and not self.silent:
                     told = self.mode
                     handler.wfile.write(b": heartbeat\n\nevent: fallback\ndata: " + self.body() + b"\n\n")
         except OSError:
@@ -433,6 +467,35 @@ def test_an_address_that_is_not_http_is_named(caplog: pytest.LogCaptureFixture) 
         eventually(lambda: "correct CLAUDE_COST_FALLBACK_URL" in caplog.text)
 
 
+@pytest.mark.parametrize("hangs_behind", [b"", b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"])
+def test_a_bot_that_takes_the_question_and_never_answers_holds_no_request_up(hangs_behind: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with following(CLAUDE_COST_FALLBACK_URL=url, **MODES["degraded"].variables) as follower:
+            assert follower.answer(OPUS) == SONNET
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(9999).startswith(b"GET /v1/fallback ")
+                connection.sendall(hangs_behind)
+                for number in range(2 * MOST_ANSWERS):
+                    assert follower.answer(f"claude-opus-{number}") == SONNET
+                # The question is still open: had any answer waited for it, it would have been given up before.
+                connection.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    connection.recv(1)
+
+
+def test_a_stream_that_falls_silent_leaves_the_last_known_mode(server: ModeServer) -> None:
+    with following(CLAUDE_COST_FALLBACK_URL=server.url) as follower:
+        eventually(lambda: follower.answer(OPUS) == SONNET and server.open_streams == 1)
+        server.silent = True
+        server.mode = "minimal"
+        assert [follower.answer(model) for model in CHAIN] == [SONNET, SONNET, HAIKU]
+        assert server.open_streams == 1
+        server.silent = False
+        eventually(lambda: follower.answer(OPUS) == HAIKU)
+
+
 @pytest.mark.parametrize("from_file", [False, True])
 def test_the_token_is_sent_and_follows_no_redirect(
     from_file: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -493,6 +556,18 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(retry_after: str, seconds: 
     assert refusal_of(429, {"retry-after": retry_after}, "ramp_limit_exceeded", NOW) == Refusal(
         "a rate limit", retry_after=seconds
     )
+
+
+def test_milliseconds_count_more_than_seconds_if_they_can_be_read() -> None:
+    for headers, seconds in (
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "1"}, 1),
+        ({"retry-after-ms": "soon"}, None),
+        ({"retry-after-ms": "nan", "retry-after": "1"}, None),
+    ):
+        assert refusal_of(429, headers, None, NOW) == Refusal("a rate limit", retry_after=seconds)
+    assert refusal_of(429, {"retry-after-ms": "250"}, "enforced_spend_limit_reached", NOW).final
 
 
 def test_in_a_stream_only_trouble_of_the_model_leads_to_another() -> None:

@@ -157,6 +157,104 @@ def test_the_parts_of_past_days_follow_each_other_and_reach_to_the_last_24_hours
     assert hours[-1] < recent_since(as_of)
 
 
+# ---- where the calendar is odd
+
+CALENDAR = [
+    "2026-11-01T00:00",  # the first moment of a month
+    "2026-11-01T00:00:00.000001",
+    "2026-11-01T09:30",  # its first day
+    "2026-11-30T00:00",  # its last day, which is the first of a week
+    "2026-11-30T23:00",  # its last hour
+    "2026-11-30T23:59:59.999999",
+    "2026-12-31T23:30",  # the last hour of a year, within a week
+    "2027-02-28T23:30",  # no leap day follows
+    "2028-02-28T23:30",  # a leap day follows
+    "2028-02-29T00:00",
+    "2028-02-29T23:30",
+    "2028-03-01T00:30",
+]
+"""By the wall clock."""
+
+CHANGING = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]
+AROUND = [
+    -25 * HOUR,
+    -HOUR,
+    -HOUR / 2,
+    -timedelta.resolution,
+    timedelta(),
+    HOUR / 2,
+    HOUR,
+    23 * HOUR,
+    25 * HOUR,
+    7 * DAY,
+]
+
+
+def changes_of_the_clock(zone: str, year: int) -> list[datetime]:
+    """The moments of a year at which the wall clock jumps, in either direction."""
+    hours = [datetime(year, 1, 1, tzinfo=UTC) + index * HOUR for index in range(365 * 24)]
+    offsets = [hour.astimezone(ZoneInfo(zone)).utcoffset() for hour in hours]
+    return [hour for hour, before, after in zip(hours[1:], offsets, offsets[1:], strict=False) if before != after]
+
+
+def odd_moments(zone: str) -> list[datetime]:
+    by_the_wall = [datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) for text in CALENDAR]
+    return [*by_the_wall, *(change + around for change in changes_of_the_clock(zone, 2027) for around in AROUND)]
+
+
+@pytest.mark.parametrize("zone", CHANGING)
+def test_there_are_two_changes_of_the_clock_a_year(zone: str) -> None:
+    changes = changes_of_the_clock(zone, 2027)
+    lengths = [period_at(PeriodKind.DAY, ZoneInfo(zone), change) for change in changes]
+    jump = 30 if zone == "Australia/Lord_Howe" else 60
+    minutes = sorted((period.ends_at - period.starts_at) // timedelta(minutes=1) - 24 * 60 for period in lengths)
+    assert minutes == [-jump, jump]
+
+
+@pytest.mark.parametrize("zone", [*CHANGING, "UTC", "Asia/Kolkata", "America/Santiago"])
+@pytest.mark.parametrize("kind", PeriodKind)
+def test_at_every_odd_moment_an_even_team_goes_on_through_all_that_is_left(zone: str, kind: PeriodKind) -> None:
+    for as_of in odd_moments(zone):
+        left = hours_left(period_at(kind, ZoneInfo(zone), as_of), as_of)
+        found = end_of(steady, as_of, kind, zone, spent_usd=7)
+        assert abs(found.expected_usd - 7 - left) < TINY, as_of
+        assert found.high_usd - found.low_usd < TINY, as_of
+
+
+def young(as_of: datetime) -> Callable[[datetime], bool]:
+    """A database that knows six hours and what has begun of the seventh."""
+    return lambda hour: hour >= floor_hour(as_of) - 6 * HOUR
+
+
+def new_job(as_of: datetime) -> Dollars:
+    """No usage in weeks, then a dollar an hour."""
+    return lambda hour: Decimal(hour >= recent_since(as_of))
+
+
+def ended_job(as_of: datetime) -> Dollars:
+    """A dollar an hour for weeks, then no usage."""
+    return lambda hour: Decimal(hour < recent_since(as_of))
+
+
+@pytest.mark.parametrize("zone", CHANGING)
+def test_at_every_odd_moment_nothing_is_divided_by_no_usage_and_no_day(zone: str) -> None:
+    for index, as_of in enumerate(odd_moments(zone)):
+        kind = list(PeriodKind)[index % 3]
+        period = period_at(kind, ZoneInfo(zone), as_of)
+        for found in (
+            end_of(new_job(as_of), as_of, kind, zone, spent_usd=7),
+            end_of(ended_job(as_of), as_of, kind, zone, spent_usd=7),
+            end_of(steady, as_of, kind, zone, spent_usd=7, known=young(as_of)),
+            end_of(lambda hour: Decimal(0), as_of, kind, zone, spent_usd=7, known=young(as_of)),
+        ):
+            assert 7 <= found.low_usd <= found.expected_usd <= found.high_usd, as_of
+            # No hour cost more than a dollar, and half more is the widest range.
+            assert found.high_usd <= 7 + hours_left(period, as_of) * Decimal("1.5"), as_of
+            for crossing in found.crossings:
+                for reached in (crossing.earliest, crossing.expected, crossing.latest):
+                    assert reached is None or as_of <= reached < period.ends_at
+
+
 # ---- the shape of the week and of the day
 
 

@@ -109,7 +109,7 @@ def test_it_is_imported_with_the_standard_library_alone_and_without_the_rest_of_
 
 def test_it_serves_in_an_environment_where_nothing_else_is_installed(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
-    python = tmp_path / "venv" / "bin" / "python"
+    python = str(tmp_path / "venv" / "bin" / "python")
     where = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     site_packages = Path(subprocess.run(where, check=True, capture_output=True, text=True).stdout.strip())
     # What `pip install --no-deps` would bring.

@@ -170,10 +170,12 @@ class BudgetReview:
         )
 
     def _recent_usage(self, stretches: Sequence[Stretch]) -> list[RecentUsage]:
+        # Each begins where the one before it ends.
+        borders = [stretches[0].starts_at, *(stretch.ends_at for stretch in stretches)]
         return [
             RecentUsage(priced, stretch.share)
-            for stretch in stretches
-            for priced in price_usage(self._usage.usage_by_day(stretch.starts_at, stretch.ends_at), self._card)
+            for stretch, rows in zip(stretches, self._usage.usage_between(borders), strict=True)
+            for priced in price_usage(rows, self._card)
         ]
 
     def _usage_of(self, periods: Iterable[Period], outlook: _Outlook) -> PeriodUsage:

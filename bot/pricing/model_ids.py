@@ -6,6 +6,7 @@ is the beginning of `claude-opus-5-5` and another model.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 FAMILIES = ("fable", "mythos", "opus", "sonnet", "haiku")
 
@@ -27,6 +28,7 @@ class Spelling:
     regional: bool
 
 
+@lru_cache(maxsize=1024)
 def spelled(model_id: str) -> Spelling:
     """What is left of an id without the decorations of the place where it was written; case does not matter."""
     text = model_id.strip().lower().removesuffix(_CLAUDE_CODE_CONTEXT)

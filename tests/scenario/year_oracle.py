@@ -65,7 +65,10 @@ class BillRow:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """A budget. `scope`: `organization`, or `workspace`, `key`, `model`, `family` with a `value`. Limits in dollars."""
+    """A budget. `scope`: `organization`, or `workspace`, `key`, `model`, `family` with a `value`. Limits in dollars.
+
+    `week_starts`: 0 for Monday.
+    """
 
     name: str
     scope: str
@@ -74,6 +77,7 @@ class Watch:
     zone: str
     soft: int | None
     hard: int | None
+    week_starts: int = 0
 
     def counts(self, row: Row) -> bool:
         if self.scope == "family":
@@ -90,6 +94,10 @@ class Watch:
         today = moment.astimezone(_ZONES.setdefault(self.zone, ZoneInfo(self.zone))).date()
         if self.period == "day":
             return str(today)
+        if self.period == "week" and self.week_starts:
+            while today.weekday() != self.week_starts:
+                today -= DAY
+            return f"week-{today}"
         return today.strftime("%G-W%V" if self.period == "week" else "%Y-%m")
 
     def before(self, label: str, moment: datetime) -> str:

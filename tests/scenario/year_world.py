@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select
 
 from bot.alerts.facts import FACTS, AlertFacts
 from bot.budgets.budget import LIMITS, Budget, parse_scope
-from bot.budgets.period import PeriodKind
+from bot.budgets.period import PeriodKind, Weekday
 from bot.budgets.review import BudgetReview
 from bot.fallback.modes import modes_from_chain
 from bot.pricing.card import load_rate_card
@@ -57,7 +57,7 @@ WATCHES = (
     Watch("agents-week", "key", "apikey_agents", "week", "America/St_Johns", 110, 160),
     Watch("answers-month", "key", "apikey_answers", "month", "Asia/Kathmandu", 560, 650),
     Watch("opus-day", "family", "opus", "day", "UTC", 110, 180),
-    Watch("opus-week", "family", "opus", "week", "America/Santiago", 700, None),
+    Watch("opus-week", "family", "opus", "week", "America/Santiago", 700, None, week_starts=6),
     Watch("sonnet-week", "model", "claude-sonnet-5-5", "week", "Australia/Lord_Howe", 165, 200),
     Watch("haiku-day", "model", "claude-haiku-4-5", "day", "America/New_York", 11, 18),
     Watch("haiku-month", "family", "haiku", "month", "Europe/Berlin", 270, 330),
@@ -283,7 +283,7 @@ class Year:
     def _started(self) -> tuple[Report, Poller, BudgetReview]:
         report = Report(self.history, self._clock)
         budgets = [_budget(watch) for watch in self._watches.values()]
-        review = BudgetReview(self._usage, self._alerts, budgets, MODES, load_rate_card())
+        review = BudgetReview(self._usage, self._alerts, lambda: budgets, MODES, load_rate_card())
         return report, Poller(self._usage, {"admin": report}, "admin", self._clock), review
 
     def _edit(self) -> None:
@@ -300,4 +300,6 @@ def _budget(watch: Watch) -> Budget:
     kind = "model" if watch.scope == "family" else watch.scope
     scope = parse_scope(f"{kind}:{watch.value}" if watch.value else kind)
     soft, hard = (None if limit is None else Decimal(limit) for limit in (watch.soft, watch.hard))
-    return Budget(watch.name, scope, PeriodKind(watch.period), ZoneInfo(watch.zone), soft, hard, "test")
+    week_starts = list(Weekday)[watch.week_starts]
+    zone = ZoneInfo(watch.zone)
+    return Budget(watch.name, scope, PeriodKind(watch.period), zone, soft, hard, "test", week_starts)

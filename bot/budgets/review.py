@@ -72,16 +72,15 @@ class BudgetReview:
         A period of which nothing is known yet, because it began after the data ends, would look like no spend at
         all: instead of it stands the one before.
         """
-        return self._spend_of(self.budgets, now)
+        return self._spend_of([(budget, None) for budget in self.budgets], now)
 
     def spend_against(self, budget: Budget, now: datetime) -> SpendFacts | None:
         """The same for a budget that is not in force, or not yet; None before the first poll."""
-        return next(iter(self._spend_of([budget], now)), None)
+        return next(iter(self._spend_of([(budget, None)], now)), None)
 
     def spend_in(self, budget: Budget, period: Period, now: datetime) -> SpendFacts | None:
         """A budget's spend in any period, as far as usage of it is known; None before the first poll."""
-        outlook = self._outlook(now)
-        return None if outlook is None else self._spend(budget, period, outlook, now)
+        return next(iter(self._spend_of([(budget, period)], now)), None)
 
     def savings(self, now: datetime) -> tuple[tuple[SavingFacts, ...], datetime | None]:
         """What each mode would save for the whole organisation, or else for the first budget, and the data's age."""
@@ -181,11 +180,12 @@ class BudgetReview:
     def _usage_of(self, periods: Iterable[Period], outlook: _Outlook) -> PeriodUsage:
         return PeriodUsage(self._usage, self._card, periods, outlook.report_read_at)
 
-    def _spend_of(self, budgets: Sequence[Budget], now: datetime) -> list[SpendFacts]:
+    def _spend_of(self, asked: Sequence[tuple[Budget, Period | None]], now: datetime) -> list[SpendFacts]:
+        """Of the periods asked for, or else of those of which something is known."""
         outlook = self._outlook()
         if outlook is None:
             return []
-        known = [(budget, _known(budget, outlook.as_of, now)) for budget in budgets]
+        known = [(budget, period or _known(budget, outlook.as_of, now)) for budget, period in asked]
         usage = self._usage_of([period for _, period in known], outlook)
         return [
             self._spend_facts(budget, period, usage.spend(budget.scope, period), outlook, now)

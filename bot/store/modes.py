@@ -36,8 +36,7 @@ class ModeStore:
 
     def current(self) -> ModeChange | None:
         """The newest change, which is the mode that is wanted; None before the first."""
-        columns = [mode_changes.c[name] for name in ModeChange.__dataclass_fields__]
-        query = select(*columns).order_by(mode_changes.c.id.desc()).limit(1)
+        query = select(mode_changes).order_by(mode_changes.c.id.desc()).limit(1)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:

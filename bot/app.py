@@ -33,9 +33,13 @@ from bot.doctor.check import Check
 from bot.doctor.examination import examine
 from bot.doctor.sample import sample_facts
 from bot.fallback.admins import Admins
-from bot.fallback.env_file import EnvFile
+from bot.fallback.approvals import Approvals
+from bot.fallback.expiry import period_end
 from bot.fallback.modes import modes_from_chain
+from bot.fallback.prospects import Prospects
+from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService
+from bot.fallback.targets import targets_from
 from bot.in_flight import InFlight
 from bot.message import Message
 from bot.pricing.card import load_rate_card
@@ -49,8 +53,10 @@ from bot.store.estimates import EstimateStore
 from bot.store.incidents import IncidentStore
 from bot.store.lease import Lease, lease_for
 from bot.store.modes import ModeStore
+from bot.store.proposals import ProposalStore
 from bot.store.remembered import RememberedStore
 from bot.store.spikes import SpikeStore
+from bot.store.targets import TargetStore
 from bot.store.usage import UsageStore
 from bot.usage.poll import Poller, PollOutcome, build_poller
 from bot.usage.remembered_limits import RememberedLimits
@@ -116,6 +122,8 @@ class Bot:
     async def cycle(self) -> Cycle:
         """Poll, decide, deliver. Every copy brings its own fallback target to the wanted mode, whichever leads."""
         leads = await asyncio.to_thread(self.leads)
+        if leads:
+            await asyncio.to_thread(self._expire)
         await asyncio.to_thread(self.services.fallback.reconcile, records=leads)
         if not leads:
             return Cycle(None, None)
@@ -137,6 +145,10 @@ class Bot:
         await asyncio.to_thread(self.delivery_watch.look)
         self.outside.begin()
         return delivery
+
+    def _expire(self) -> None:
+        self.services.fallback.expire()
+        self.services.approvals.expire()
 
     def _decide(self) -> None:
         mode = self.services.fallback.state().mode.name
@@ -207,12 +219,24 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
             SpikeWatch(usage, alerts, SpikeStore(engine), review, card, settings.spike_rules),
             DriftWatch(usage, alerts, incidents, SettledDays(usage, card), settings.drift_rules),
         )
+        targets = targets_from(settings)
+        fallback = FallbackService(
+            mode_store,
+            Reconciler(TargetStore(engine), targets, clock),
+            modes,
+            clock,
+            rules=settings.fallback_rules,
+            period_end=lambda moment: period_end(review.budgets, moment),
+            served=settings.http_port is not None,
+        )
         services = Services(
             usage=usage,
             alerts=alerts,
             budgets=book,
             review=review,
-            fallback=FallbackService(mode_store, EnvFile(settings.fallback_file), modes, clock),
+            fallback=fallback,
+            prospects=Prospects(review, fallback, card, clock),
+            approvals=Approvals(ProposalStore(engine), fallback, clock),
             admins=Admins(settings.admins, client),
             estimates=EstimateStore(engine),
             counter=TokenCounter(http, settings.anthropic_api_key),
@@ -227,7 +251,7 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         slack = _slack_app(settings, client)
         handlers.register(slack, services, in_flight)
         workspace = Workspace()
-        render = renderer(str(settings.fallback_file), workspace)
+        render = renderer(targets, workspace)
         outbox = Outbox(alerts.notices, SlackDestination(client, settings.channel), render, clock)
         outside = OutsideOutbox(alerts.outside, _destinations(settings.destinations), letter, clock, in_flight)
         stack.push_async_callback(outside.close)

@@ -9,6 +9,8 @@ from bot.clock import Clock
 from bot.display import Display
 from bot.doctor.check import Check
 from bot.fallback.admins import Admins
+from bot.fallback.approvals import Approvals
+from bot.fallback.prospects import Prospects
 from bot.fallback.service import FallbackService
 from bot.pricing.card import RateCard
 from bot.store.alerts import AlertStore
@@ -27,6 +29,8 @@ class Services:
     budgets: BudgetBook
     review: BudgetReview
     fallback: FallbackService
+    prospects: Prospects
+    approvals: Approvals
     admins: Admins
     estimates: EstimateStore
     counter: TokenCounter

@@ -4,7 +4,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.in_flight import InFlight
 from bot.services import Services
-from handlers import actions, alerts, budget, commands, errors, estimate
+from handlers import actions, alerts, budget, commands, errors, estimate, fallback_form
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
@@ -14,4 +14,5 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     alerts.register(app, services, in_flight)
     estimate.register(app, services, in_flight)
     budget.register(app, services, in_flight)
+    fallback_form.register(app, services, in_flight)
     errors.register(app)

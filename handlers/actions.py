@@ -1,24 +1,63 @@
 """Buttons. They never expire in old messages, so each click looks up the present state and checks rights again."""
 
+import asyncio
 import re
+from collections.abc import Callable
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
+from bot.alerts.facts import ProposalFacts
+from bot.fallback.approvals import NotApprovedError
 from bot.in_flight import InFlight
+from bot.message import Message
 from bot.services import Services
+from handlers.blocks.age import with_age
+from handlers.blocks.elements import section
+from handlers.blocks.fallback import mode_and_until
+from handlers.blocks.outside import sentence
+from handlers.blocks.proposal import APPROVE_ACTION, REJECT_ACTION, closed_message
 from handlers.blocks.spend import SWITCH_ACTION
-from handlers.fallback import switch_to
+from handlers.fallback import age_of_data, switch_to
 from handlers.replies import reply
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
-    """Listen to the buttons that switch the mode."""
+    """Listen to the buttons that switch the mode, and to those that approve or reject a change."""
 
     async def on_switch(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
         await ack()
         async with in_flight.work():
-            answer = await switch_to(services, body["user"]["id"], action["value"], "button in the channel")
+            mode, until = mode_and_until(action["value"])
+            answer = await switch_to(services, body["user"]["id"], mode, "button in the channel", until=until)
             await reply(respond, answer)
 
+    async def on_approve(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
+        await ack()
+        async with in_flight.work():
+            await reply(respond, await _decided(services, body["user"]["id"], action, services.approvals.approve))
+
+    async def on_reject(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
+        await ack()
+        async with in_flight.work():
+            await reply(respond, await _decided(services, body["user"]["id"], action, services.approvals.reject))
+
     app.action(re.compile(f"^{SWITCH_ACTION}:"))(on_switch)
+    app.action(APPROVE_ACTION)(on_approve)
+    app.action(REJECT_ACTION)(on_reject)
+
+
+async def _decided(
+    services: Services, user: str, action: dict[str, Any], decide: Callable[[int, str], ProposalFacts]
+) -> Message:
+    permission = await services.admins.may_switch(user)
+    if permission.refusal is not None:
+        await asyncio.to_thread(services.fallback.refused, user, "proposal", permission.refusal)
+        answer = Message(permission.refusal, [section(permission.refusal)])
+    else:
+        try:
+            answer = closed_message(await asyncio.to_thread(decide, int(action["value"]), user))
+        except NotApprovedError as error:
+            text = sentence(str(error))
+            answer = Message(text, [section(text)])
+    return with_age(answer, await age_of_data(services))

@@ -143,7 +143,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand("plan", "MODEL requests=N in=TOKENS out=TOKENS [seats=N]", "a subscription against the API", _plan),
     Subcommand(
         "fallback",
-        "[status | on [MODE] [because …] | off]",
+        "[status | on [MODE] [for TIME] [because …] | off [because …] | auto on|off | history]",
         "show or change the fallback mode; changes are for admins",
         _fallback,
     ),

@@ -1,25 +1,36 @@
 """From a notice in the outbox to the message that is sent: which renderer it is, and what only delivery knows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from bot.alerts.facts import AlertFacts, IncidentFacts, LifeFacts, PeriodFacts, ProofFacts, TestFacts
+from bot.alerts.facts import (
+    AlertFacts,
+    IncidentFacts,
+    LifeFacts,
+    ModeEndFacts,
+    PeriodFacts,
+    ProofFacts,
+    ProposalFacts,
+    TestFacts,
+)
 from bot.clock import MINUTE
+from bot.fallback.target import Target
 from bot.message import Message
 from bot.slack_connection import Workspace
 from bot.store.notices import Notice
 from handlers.blocks.elements import context, moment, section
-from handlers.blocks.fallback import announcement
+from handlers.blocks.fallback import announcement, end_warning
 from handlers.blocks.incident import headline, incident_message
 from handlers.blocks.life import life_message, step_message, with_life
 from handlers.blocks.proof import proof_message
+from handlers.blocks.proposal import proposal_message
 from handlers.blocks.synthetic_alert import message_of_test
 
 LATE = timedelta(minutes=10)
 
 
-def renderer(path: str, workspace: Workspace) -> Callable[[Notice, datetime], Message]:
-    """`path`: the env file of the fallback mode."""
+def renderer(targets: Sequence[Target], workspace: Workspace) -> Callable[[Notice, datetime], Message]:
+    """`targets`: where the fallback mode is written."""
 
     def render(notice: Notice, now: datetime) -> Message:
         facts = notice.facts
@@ -32,8 +43,12 @@ def renderer(path: str, workspace: Workspace) -> Callable[[Notice, datetime], Me
             message = message_of_test(facts)
         elif isinstance(facts, ProofFacts):
             message = proof_message(facts)
+        elif isinstance(facts, ModeEndFacts):
+            message = end_warning(facts)
+        elif isinstance(facts, ProposalFacts):
+            message = proposal_message(facts)
         else:
-            message = announcement(facts, path, notice.written_at, notice.write_error)
+            message = announcement(facts, targets, notice.written_at, notice.write_error)
         late = None if notice.action == "update" else late_line(notice.created_at, now)
         return message if late is None else Message(f"{message.text}\n{late}", [*message.blocks, context(late)])
 

@@ -2,40 +2,63 @@
 
 import asyncio
 import difflib
+from datetime import datetime, timedelta
 
 from bot.fallback.modes import DEGRADED, NORMAL, Mode
-from bot.fallback.service import ModeState
+from bot.fallback.words import DurationError, switch_words
 from bot.message import Message
 from bot.services import Services
 from handlers.blocks.age import age_line, with_age
 from handlers.blocks.elements import section
-from handlers.blocks.fallback import already, mode_status, switched
-from handlers.blocks.outside import code, names
+from handlers.blocks.fallback import already, mode_status, not_cheaper, switched
+from handlers.blocks.fallback_history import history_message
+from handlers.blocks.outside import code, names, sentence
+from handlers.blocks.proposal import asked_message
 
-ACTIONS = ("status", "on", "off")
+ACTIONS = ("status", "on", "off", "auto", "history")
+MOST_HISTORY = 15
 
 
 async def fallback(services: Services, user: str, words: str) -> Message:
-    """`fallback [status | on [MODE] [because …] | off]`."""
+    """`fallback [status | on [MODE] [for TIME] [because …] | off [because …] | auto on|off | history]`."""
     action, rest = [*words.split(maxsplit=1), "", ""][:2]
     action = action.lower() or "status"
     if action == "status":
         return await _dated(services, await asyncio.to_thread(_status, services))
+    if action == "history":
+        return await _dated(services, await asyncio.to_thread(_history, services))
+    if action == "auto":
+        return await _auto(services, user, rest)
     if action not in ACTIONS:
-        known = f"{code(action)} is not known here: use fallback status, on or off."
+        known = f"{code(action)} is not known here: use fallback status, on, off, auto or history."
         return await _sentence(services, known + _hint(services, action))
-    asked, reason = _mode_and_reason(rest)
-    if action == "off":
-        if asked:
-            return await _sentence(
-                services, f"`fallback off` takes no mode: remove {code(asked)}, or give a reason after because."
-            )
-        asked = NORMAL
-    return await switch_to(services, user, asked or DEGRADED, reason)
+    try:
+        asked = switch_words(rest)
+    except DurationError as error:
+        return await _sentence(services, f"Nothing was changed: {sentence(str(error))}")
+    if action == "on":
+        return await switch_to(services, user, asked.mode or DEGRADED, asked.reason, lasts=asked.lasts)
+    if asked.mode or asked.lasts is not None:
+        extra = code(asked.mode) if asked.mode else "the time"
+        return await _sentence(
+            services, f"`fallback off` takes no mode and no time: remove {extra}, or give a reason after because."
+        )
+    return await switch_to(services, user, NORMAL, asked.reason)
 
 
-async def switch_to(services: Services, user: str, name: str, reason: str) -> Message:
-    """Switch, if this user may and there is such a mode; otherwise say why nothing was changed."""
+async def switch_to(
+    services: Services,
+    user: str,
+    name: str,
+    reason: str,
+    *,
+    lasts: timedelta | None = None,
+    until: datetime | None = None,
+) -> Message:
+    """Switch, if this user may and there is such a mode; otherwise say why nothing was changed.
+
+    `lasts`: for how long. `until`: instead of it, for the way back to a mode that had an end; one that is past is none.
+    """
     mode = services.fallback.modes.get(name.lower())
     if mode is None:
         modes = names(list(services.fallback.modes))
@@ -44,7 +67,9 @@ async def switch_to(services: Services, user: str, name: str, reason: str) -> Me
     if permission.refusal is not None:
         await asyncio.to_thread(services.fallback.refused, user, "mode", f"{mode.name}: {permission.refusal}")
         return await _sentence(services, permission.refusal)
-    return await _dated(services, await asyncio.to_thread(_switch, services, user, mode, reason))
+    if mode.name == NORMAL and lasts is not None:
+        return await _sentence(services, "Nothing was changed: normal takes no time, since it is not left by itself.")
+    return await _dated(services, await asyncio.to_thread(_switch, services, user, mode, reason, lasts, until))
 
 
 async def age_of_data(services: Services) -> str:
@@ -62,28 +87,52 @@ def _hint(services: Services, action: str) -> str:
     return f" Did you mean `fallback {meant}`?" if meant else ""
 
 
-def _switch(services: Services, user: str, mode: Mode, reason: str) -> Message:
-    before = services.fallback.state()
-    path = str(services.fallback.target.path)
-    if before.mode.name == mode.name:
-        return already(before, path)
-    savings, as_of = services.review.savings(services.clock())
-    after: ModeState = services.fallback.switch(mode, user, reason, savings, as_of)
-    return switched(after, before.mode.name, savings, as_of)
+def _switch(
+    services: Services, user: str, mode: Mode, reason: str, lasts: timedelta | None, until: datetime | None
+) -> Message:
+    fallback, now = services.fallback, services.clock()
+    before = fallback.state()
+    ends = now + lasts if lasts is not None else until
+    if ends is not None and ends <= now:
+        ends = None
+    if before.mode.name == mode.name and ends in (None, before.until):
+        return already(before)
+    prospect = services.prospects.of(mode)
+    if prospect.not_cheaper is not None:
+        text = not_cheaper(mode.name, prospect.not_cheaper, prospect.as_of)
+        fallback.refused(user, "mode", f"{mode.name}: {text}")
+        return Message(text, [section(text)])
+    if services.approvals.are_needed(mode):
+        left = None if ends is None else ends - now
+        return asked_message(services.approvals.ask(mode, user, reason, left, prospect))
+    after = fallback.switch(mode, user, reason, prospect.savings, prospect.as_of, costs=prospect.costs, until=ends)
+    return switched(after, before.mode.name, before.until, prospect)
 
 
 def _status(services: Services) -> Message:
-    savings, as_of = services.review.savings(services.clock())
-    return mode_status(services.fallback.state(), str(services.fallback.target.path), savings, as_of)
+    fallback = services.fallback
+    return mode_status(fallback.state(), fallback.auto(), services.prospects.overview())
 
 
-def _mode_and_reason(rest: str) -> tuple[str, str]:
-    words = rest.split()
-    lowered = [word.lower() for word in words]
-    if "because" in lowered:
-        at = lowered.index("because")
-        return " ".join(words[:at]), " ".join(words[at + 1 :])
-    return " ".join(words), ""
+def _history(services: Services) -> Message:
+    return history_message(services.fallback.history(MOST_HISTORY))
+
+
+async def _auto(services: Services, user: str, words: str) -> Message:
+    word = words.strip().lower()
+    if word not in ("on", "off"):
+        return await _sentence(services, "Nothing was changed: use `fallback auto on` or `fallback auto off`.")
+    permission = await services.admins.may_switch(user, "say whether the chain steps down by itself")
+    if permission.refusal is not None:
+        await asyncio.to_thread(services.fallback.refused, user, "auto", f"{word}: {permission.refusal}")
+        return await _sentence(services, permission.refusal)
+    await asyncio.to_thread(services.fallback.set_auto, user, on=word == "on")
+    levels = names(sorted(services.fallback.rules.auto_levels))
+    said = {
+        "on": f"From now on the chain steps down by itself at an alert of these levels: {levels}.",
+        "off": "From now on the mode changes only when an admin says so.",
+    }
+    return await _sentence(services, said[word])
 
 
 async def _dated(services: Services, message: Message) -> Message:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -12,6 +13,7 @@ from bot.budgets.budget import Level
 from bot.budgets.causes import CauseKind
 from bot.budgets.decide import Reason, Status, Step
 from bot.budgets.drift import Cause
+from bot.fallback.consequences import Consequences
 from bot.fallback.proof import ProofState
 
 MINUTE_KEY = "%Y-%m-%dT%H:%MZ"
@@ -23,6 +25,16 @@ DATA, BILL = "data", "bill"
 def minute_key(moment: datetime) -> str:
     """`2026-11-26T14:03Z`: how an incident that belongs to no period is known by the moment at which it began."""
     return moment.astimezone(UTC).strftime(MINUTE_KEY)
+
+
+class ProposalStatus(StrEnum):
+    """`void`: what it was bound to has changed since."""
+
+    OPEN = "open"
+    DONE = "done"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    VOID = "void"
 
 
 class _Facts(BaseModel):
@@ -358,7 +370,11 @@ class LifeFacts(_Facts):
 
 
 class ModeFacts(_Facts):
-    """A change of the fallback mode. `written`: the notice that a target, which had failed at first, follows now."""
+    """A change of the fallback mode. `written`: the notice that a target, which had failed at first, follows now.
+
+    `until`: when it ends, where somebody has said so; `returns_at`: when it ends because its period does. `costs`: None
+    where that is not known. `approved_by`: the further people who had to agree. `previous_until`: for the way back.
+    """
 
     kind: Literal["mode"] = "mode"
     mode: str
@@ -369,6 +385,49 @@ class ModeFacts(_Facts):
     savings: tuple[SavingFacts, ...]
     as_of: datetime | None
     written: bool = False
+    until: datetime | None = None
+    returns_at: datetime | None = None
+    costs: Consequences | None = None
+    approved_by: tuple[str, ...] = ()
+    previous_until: datetime | None = None
+
+
+class ModeEndFacts(_Facts):
+    """A fallback mode will return to normal by itself soon. `because`: a clause."""
+
+    kind: Literal["mode_end"] = "mode_end"
+    mode: str
+    ends_at: datetime
+    because: str
+
+
+class ProposalFacts(_Facts):
+    """A change of the fallback mode that waits for further admins, at one step of its life.
+
+    `lasts`: how long the mode is to be on; None until somebody says otherwise. `closed_by`: who rejected it, or whose
+    approval was the last; None where time or another change did it. `why`: one clause about a void one.
+    """
+
+    kind: Literal["proposal"] = "proposal"
+    proposal_id: int
+    mode: str
+    previous: str
+    variables: dict[str, str]
+    lasts: timedelta | None
+    reason: str
+    asked_by: str
+    asked_at: datetime
+    expires_at: datetime
+    needed: int
+    approved_by: tuple[str, ...] = ()
+    status: ProposalStatus = ProposalStatus.OPEN
+    closed_by: str | None = None
+    closed_at: datetime | None = None
+    why: str | None = None
+    savings: tuple[SavingFacts, ...]
+    as_of: datetime | None
+    costs: Consequences | None = None
+    returns_at: datetime | None = None
 
 
 class CallingFacts(_Facts):
@@ -425,7 +484,10 @@ class TestFacts(_Facts):
         return f"test/{self.requested_at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-NoticeFacts = IncidentFacts | LifeFacts | ModeFacts | ProofFacts | TestFacts
+NoticeFacts = IncidentFacts | LifeFacts | ModeEndFacts | ModeFacts | ProofFacts | ProposalFacts | TestFacts
 FACTS: TypeAdapter[NoticeFacts] = TypeAdapter(
-    Annotated[Incident | LifeFacts | ModeFacts | ProofFacts | TestFacts, Field(discriminator="kind")]
+    Annotated[
+        Incident | LifeFacts | ModeEndFacts | ModeFacts | ProofFacts | ProposalFacts | TestFacts,
+        Field(discriminator="kind"),
+    ]
 )

@@ -170,9 +170,14 @@ def _by_caller(rows: Iterable[RecentUsage], scope: Scope, card: RateCard) -> dic
     return totals
 
 
+def is_dearer(model_id: str, than: str, on: date, card: RateCard) -> bool:
+    """Whether a service on this model moves, where the other one is the ceiling."""
+    return _rank(card, model_id, on) > _rank(card, than, on)
+
+
 def _cost_under(ceiling: str, row: PricedUsage, card: RateCard) -> Decimal:
     usage = row.usage
-    if _rank(card, usage.model, usage.day) <= _rank(card, ceiling, usage.day):
+    if not is_dearer(usage.model, ceiling, usage.day, card):
         return row.cost.usd
     counts = _retokenized(usage, ceiling, card)
     return cost_of(card, ceiling, counts, usage.terms, usage.day, prompt_tokens=None).usd

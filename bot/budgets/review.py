@@ -82,9 +82,14 @@ class BudgetReview:
         """A budget's spend in any period, as far as usage of it is known; None before the first poll."""
         return next(iter(self._spend_of([(budget, period)], now)), None)
 
-    def savings(self, now: datetime) -> tuple[tuple[SavingFacts, ...], datetime | None]:
-        """What each mode would save for the whole organisation, or else for the first budget, and the data's age."""
-        outlook = self._outlook()
+    def savings(
+        self, now: datetime, mix_until: datetime | None = None
+    ) -> tuple[tuple[SavingFacts, ...], datetime | None]:
+        """What each mode would save for the whole organisation, or else for the first budget, and the data's age.
+
+        `mix_until`: the end of the 24 hours that are carried to the end of the period; None for the newest.
+        """
+        outlook = self._outlook(mix_until)
         if outlook is None:
             return (), None
         budgets = self.budgets
@@ -92,6 +97,11 @@ class BudgetReview:
             return (), outlook.as_of
         widest = min(budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
         return self._savings(widest, widest.period_at(now), outlook), outlook.as_of
+
+    def recent(self, now: datetime, mix_until: datetime | None = None) -> Recent | None:
+        """The usage of the last 24 hours, or of those that end at `mix_until`; None before the first poll."""
+        outlook = self._outlook(mix_until)
+        return None if outlook is None else outlook.recent
 
     def decide(self, now: datetime, mode: str) -> int:
         """Take and record the steps of every budget; returns how many. `mode`: the fallback mode in force.
@@ -148,11 +158,11 @@ class BudgetReview:
             self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(facts, mode, now), now)
         return len(steps)
 
-    def _outlook(self) -> _Outlook | None:
+    def _outlook(self, mix_until: datetime | None = None) -> _Outlook | None:
         state = self._usage.data_state()
         if state.as_of is None:
             return None
-        window = recent_window(state.as_of)
+        window = recent_window(state.as_of if mix_until is None else min(mix_until, state.as_of))
         names = self._usage.names()
         recent = Recent(
             last=self._recent_usage(window.last),

@@ -14,7 +14,10 @@ from bot.clock import Clock
 from bot.doctor.check import Check, State
 from bot.fallback.env_file import EnvFile, EnvFileError
 from bot.fallback.modes import modes_from_chain
+from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService, ModeState
+from bot.fallback.target import TargetView
+from bot.fallback.targets import targets_from
 from bot.settings import Settings
 from bot.store.alerts import AlertStore
 from bot.store.budgets import BudgetStore, KeptBudget
@@ -22,6 +25,7 @@ from bot.store.engine import DatabaseError, look_into
 from bot.store.lease import lease_for
 from bot.store.modes import ModeStore
 from bot.store.outside import Waiting
+from bot.store.targets import TargetStore
 from bot.store.usage import UsageStore
 from bot.usage.age import DataState, is_stale
 
@@ -71,6 +75,7 @@ def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
         *_destinations(settings, remembered),
         judge_budgets(remembered.kept_budgets, settings.budgets),
         _fallback_file(settings, remembered.mode),
+        *_targets(settings, remembered.mode),
     ]
 
 
@@ -117,7 +122,13 @@ def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
         waits_because=alerts.notices.last_error(),
         outside=tuple(alerts.outside.waiting()),
         kept_budgets=tuple(BudgetStore(engine).all()),
-        mode=FallbackService(ModeStore(engine), EnvFile(settings.fallback_file), modes, clock).state(),
+        mode=FallbackService(
+            ModeStore(engine),
+            Reconciler(TargetStore(engine), targets_from(settings), clock),
+            modes,
+            clock,
+            served=settings.http_port is not None,
+        ).state(),
     )
 
 
@@ -217,7 +228,36 @@ def _fallback_file(settings: Settings, mode: ModeState | None) -> Check:
     if not follows:
         text = f"{path} does not hold the mode {mode.mode.name}, which is the wanted one."
         return Check(name, State.WARN, text, "A bot that is alive corrects it at its next poll.")
-    if mode.overridden:
-        text = f"{path} holds the mode {mode.mode.name}, but other lines of it set {', '.join(mode.overridden)} too."
+    known = next((view for view in mode.targets if view.name == target.name), None)
+    outside = target.read(mode.mode.variables).outside
+    if outside:
+        text = f"{path} holds the mode {mode.mode.name}, but other lines of it set {', '.join(outside)} too."
         return Check(name, State.WARN, text, "Remove those lines: services may read them instead.")
-    return Check(name, State.OK, f"{path} can be written and holds the mode {mode.mode.name}.")
+    return Check(name, State.OK, f"{path} can be written and holds the mode {mode.mode.name}.{_repaired(known)}")
+
+
+def _targets(settings: Settings, mode: ModeState) -> list[Check]:
+    """The targets beside the fallback file, and what needs none because it is served from the database."""
+    others = [view for view in mode.targets if view.name != str(settings.fallback_file)]
+    found = [_target(view, mode.mode.name) for view in others]
+    if mode.served:
+        text = "Over HTTP, its stream and OFREP the mode is served from the database, so that it cannot drift."
+        found.append(Check("targets", State.OK, text))
+    return found
+
+
+def _target(view: TargetView, mode: str) -> Check:
+    if view.error is not None:
+        return Check("targets", State.FAIL, f"The mode {mode} is not written to {view.name}: {view.error}")
+    if view.doubts:
+        return Check("targets", State.WARN, f"{view.name} holds the mode {mode}. {' '.join(view.doubts)}")
+    if view.written_at is None:
+        text = f"{view.name} has not been written yet."
+        return Check("targets", State.WARN, text, "A bot that is alive writes it at its next poll.")
+    return Check("targets", State.OK, f"{view.name} holds the mode {mode}.{_repaired(view)}")
+
+
+def _repaired(view: TargetView | None) -> str:
+    if view is None or view.repaired_at is None:
+        return ""
+    return f" Others had changed it; the bot put it right at {view.repaired_at:%Y-%m-%d %H:%M} UTC."

@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.fallback.target import TargetError
+
 BEGIN = b"# >>> claude-cost: managed by the bot, do not edit >>>"
 END = b"# <<< claude-cost <<<"
 
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_./:@,+%=-]*")
 
 
-class EnvFileError(Exception):
+class EnvFileError(TargetError):
     """The file cannot be read or written; the text is one sentence with the remedy."""
 
 
@@ -32,8 +34,18 @@ class EnvFileState:
 class EnvFile:
     """One env file. A symlink is followed, so that what it points to is replaced and the link stays."""
 
+    follows = (
+        "A file switches nothing by itself: a service that reads it follows when it restarts or reloads its "
+        "environment."
+    )
+
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def name(self) -> str:
+        """The path, which is absolute in settings."""
+        return str(self.path)
 
     def holds(self, variables: Mapping[str, str]) -> bool:
         """Whether the file's block already says exactly this. Raises `EnvFileError`."""
@@ -45,6 +57,14 @@ class EnvFile:
         before, block, after = _split(content, self.path)
         outside = [name for name in variables if _sets(before, name) or _sets(after, name)]
         return EnvFileState(block, tuple(outside))
+
+    def doubts(self, variables: Mapping[str, str]) -> tuple[str, ...]:
+        """One sentence where other lines set managed names too. Raises `EnvFileError`."""
+        outside = self.read(variables).outside
+        if not outside:
+            return ()
+        listed = ", ".join(outside)
+        return (f"Careful: other lines of the file set {listed} too, and services may read those instead.",)
 
     def write(self, variables: Mapping[str, str]) -> None:
         """Replace the block, or add one at the end. A reader sees the old file or the new one, never a part.

@@ -1,25 +1,36 @@
-"""Switching the fallback mode: recorded and announced first, written to the target then, repaired at start."""
+"""Switching the fallback mode: recorded and announced first, written to the targets then, repaired at every look."""
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.alerts.facts import ModeFacts, SavingFacts
+from bot.alerts.facts import ModeEndFacts, ModeFacts, SavingFacts
 from bot.clock import Clock
-from bot.fallback.env_file import EnvFile, EnvFileError
+from bot.fallback.consequences import Consequences
+from bot.fallback.expiry import Cause, Due, End, due, end_of
 from bot.fallback.modes import NORMAL, Mode
-from bot.store.modes import ModeChange, ModeStore
+from bot.fallback.reconciler import Reconciler
+from bot.fallback.rules import FallbackRules
+from bot.fallback.target import TargetState, TargetView
+from bot.store.modes import AuditEntry, AutoSwitch, ModeChange, ModeStore
 
 log = logging.getLogger(__name__)
+
+ITSELF = "claude-cost"
+"""Who has changed the mode where nobody did."""
+
+BECAUSE = {Cause.TIME: "its time is over", Cause.PERIOD: "a new period has begun"}
+WILL_END = {Cause.TIME: "its time is over then", Cause.PERIOD: "a new period begins then"}
 
 
 @dataclass(frozen=True, slots=True)
 class ModeState:
-    """The mode that is wanted and how far the target follows. `changed_at` is None as long as nobody ever switched.
+    """The mode that is wanted and how far the targets follow. `changed_at` is None as long as nobody ever switched.
 
-    `overridden`: managed names that lines outside the block set too, so that services may read those instead.
+    `write_error`: what keeps a target from following, in sentences. `until`: when somebody wants the mode to end;
+    `ends`: when it ends in any case. `served`: whether it is served over HTTP too.
     """
 
     mode: Mode
@@ -28,97 +39,186 @@ class ModeState:
     reason: str | None
     written_at: datetime | None
     write_error: str | None
-    overridden: tuple[str, ...]
+    targets: tuple[TargetView, ...]
+    until: datetime | None = None
+    ends: End | None = None
+    served: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """Whether the chain steps down by itself. `said`: who said so in chat, None where the settings do."""
+
+    on: bool
+    said: AutoSwitch | None
+
+
+def _no_period(moment: datetime) -> datetime | None:
+    return None
 
 
 class FallbackService:
-    """Synchronous; asynchronous callers use a thread."""
+    """Synchronous; asynchronous callers use a thread.
 
-    def __init__(self, store: ModeStore, target: EnvFile, modes: Mapping[str, Mode], clock: Clock) -> None:
-        self._store = store
-        self.target = target
+    `period_end`: the end of the budgets' period around a moment. `served`: whether the HTTP port is open.
+    """
+
+    def __init__(
+        self,
+        store: ModeStore,
+        reconciler: Reconciler,
+        modes: Mapping[str, Mode],
+        clock: Clock,
+        *,
+        rules: FallbackRules | None = None,
+        period_end: Callable[[datetime], datetime | None] = _no_period,
+        served: bool = False,
+    ) -> None:
+        self.store = store
+        self._reconciler = reconciler
         self.modes = modes
         self._clock = clock
+        self.rules = rules or FallbackRules()
+        self.period_end = period_end
+        self._served = served
         self._one_writer = threading.Lock()
-        self._failure: str | None = None
 
     def state(self) -> ModeState:
-        """What is wanted, and what is known of the target."""
-        change = self._store.current()
-        mode = self._wanted(change)
-        overridden: tuple[str, ...] = ()
-        error = None if change is None else change.write_error
-        try:
-            overridden = self.target.read(mode.variables).outside
-        except EnvFileError as failure:
-            error = str(failure)
+        """What is wanted, and what is known of the targets."""
+        change = self.store.current()
+        mode = self.wanted(change)
+        targets = self._reconciler.view(mode, None if change is None else change.id)
+        errors = " ".join(target.error for target in targets if target.error is not None)
         if change is None:
-            return ModeState(mode, None, None, None, None, error, overridden)
+            return ModeState(mode, None, None, None, None, errors or None, targets, served=self._served)
         return ModeState(
-            mode, change.changed_at, change.changed_by, change.reason, change.written_at, error, overridden
+            mode,
+            change.changed_at,
+            change.changed_by,
+            change.reason,
+            change.written_at,
+            errors or change.write_error,
+            targets,
+            change.until,
+            self.end(change),
+            self._served,
         )
 
     def switch(
-        self, mode: Mode, by: str, reason: str, savings: Sequence[SavingFacts], as_of: datetime | None
+        self,
+        mode: Mode,
+        by: str,
+        reason: str,
+        savings: Sequence[SavingFacts],
+        as_of: datetime | None,
+        *,
+        costs: Consequences | None = None,
+        until: datetime | None = None,
+        after: int | None = None,
     ) -> ModeState:
-        """Make `mode` the wanted one. `by`: a Slack user id. To switch to the mode in force changes nothing."""
-        while (previous := self._wanted(self._store.current()).name) != mode.name:
+        """Make `mode` the wanted one. `by`: a Slack user id, or `ITSELF`.
+
+        To switch to the mode in force changes nothing, unless that is to end at another time. `after`: the change that
+        has to be the newest; where it is not, nothing is changed either.
+        """
+        while True:
+            present = self.store.current()
+            previous = self.wanted(present).name
+            known_until = None if present is None else present.until
+            if previous == mode.name and until in (None, known_until):
+                break
+            if after is not None and (present is None or present.id != after):
+                break
+            now = self._clock()
             facts = ModeFacts(
                 mode=mode.name,
                 previous=previous,
                 by=by,
                 reason=reason,
-                changed_at=self._clock(),
+                changed_at=now,
                 savings=tuple(savings),
                 as_of=as_of,
+                until=until,
+                returns_at=self.period_end(now) if until is None and mode.name != NORMAL else None,
+                costs=costs,
+                previous_until=known_until,
             )
-            if self._store.change(mode.variables, facts) is not None:
+            if self.store.change(mode.variables, facts, after) is not None:
                 log.info("fallback mode %s -> %s by %s", previous, mode.name, by)
                 self.reconcile()
                 break
         return self.state()
 
-    def reconcile(self, *, records: bool = True) -> None:
-        """Bring the target to the wanted mode where it differs. A failure is kept and shown, and tried again.
+    def expire(self) -> None:
+        """Return to normal where the mode's time is over or a new period has begun; announce it a while before."""
+        change = self.store.current()
+        end = None if change is None else self.end(change)
+        if change is None or end is None:
+            return
+        now = self._clock()
+        what = due(end, change.changed_at, now, warned=change.warned_at is not None)
+        if what is Due.RETURN:
+            self.switch(self.modes[NORMAL], ITSELF, BECAUSE[end.cause], (), None, after=change.id)
+        elif what is Due.WARN:
+            facts = ModeEndFacts(mode=change.mode, ends_at=end.at, because=WILL_END[end.cause])
+            self.store.warn(change.id, facts, now)
 
-        Each of several copies may have a target of its own. What became of a change is recorded by the copy that
+    def end(self, change: ModeChange) -> End | None:
+        """When this change's mode returns to normal by itself."""
+        return end_of(change.mode, change.until, self.period_end(change.changed_at))
+
+    def reconcile(self, *, records: bool = True) -> None:
+        """Bring the targets to the wanted mode where they differ. A failure is kept and shown, and tried again.
+
+        Each of several copies may have targets of its own. What became of a change is recorded by the copy that
         switched and by the one that leads; the others only write (`records` is False), so that two whose targets fare
-        differently do not contradict and announce each other for ever.
+        differently do not take turns with each other's record.
         """
         with self._one_writer:
-            change = self._store.current()
+            change = self.store.current()
             self._follow(change, records)
             # Another copy may have switched while this one was writing an older mode.
-            while (newest := self._store.current()) is not None and (change is None or newest.id != change.id):
+            while (newest := self.store.current()) is not None and (change is None or newest.id != change.id):
                 change = newest
                 self._follow(change, records)
 
-    def _follow(self, change: ModeChange | None, records: bool) -> None:
-        mode = self._wanted(change)
-        try:
-            if not self.target.holds(mode.variables):
-                self.target.write(mode.variables)
-                log.info("fallback mode %s written to %s", mode.name, self.target.path)
-        except EnvFileError as error:
-            if self._failure != str(error):
-                log.error("fallback mode %s is not written: %s", mode.name, error)
-                self._failure = str(error)
-            if change is not None and records:
-                self._store.not_written(change.id, str(error))
-            return
-        self._failure = None
-        if change is not None and records and change.written_at is None:
-            self._store.written(change.id, self._clock(), _late(change))
+    def auto(self) -> Auto:
+        """Whether the chain steps down by itself: as was said in chat, or else as the settings say."""
+        said = self.store.auto()
+        return Auto(self.rules.auto if said is None else said.on, said)
+
+    def set_auto(self, by: str, *, on: bool) -> None:
+        """Say in chat whether the chain steps down by itself; that holds until it is said again."""
+        self.store.set_auto(AutoSwitch(on, by, self._clock()))
+
+    def history(self, most: int) -> list[AuditEntry]:
+        """The newest changes and refusals, the newest first."""
+        return self.store.history(most)
 
     def refused(self, actor: str, action: str, detail: str) -> None:
         """Keep in the audit trail that somebody was refused."""
-        self._store.refused(self._clock(), actor, action, detail)
+        self.store.refused(self._clock(), actor, action, detail)
 
-    def _wanted(self, change: ModeChange | None) -> Mode:
+    def wanted(self, change: ModeChange | None) -> Mode:
+        """The mode of a change; normal before the first."""
         if change is None:
             return self.modes[NORMAL]
         # A mode that has left the configuration keeps the variables that it had when it was switched on.
         return self.modes.get(change.mode) or Mode(change.mode, change.variables)
+
+    def _follow(self, change: ModeChange | None, records: bool) -> None:
+        states = self._reconciler.bring(self.wanted(change), None if change is None else change.id, records=records)
+        if change is None or not records:
+            return
+        error = _errors(states)
+        if error is None and change.written_at is None:
+            self.store.written(change.id, self._clock(), _late(change))
+        elif error is not None and (change.written_at is not None or change.write_error != error):
+            self.store.not_written(change.id, error)
+
+
+def _errors(states: Sequence[TargetState]) -> str | None:
+    return " ".join(state.error for state in states if state.error is not None) or None
 
 
 def _late(change: ModeChange) -> ModeFacts | None:

@@ -1,22 +1,26 @@
 """The fallback mode and the audit trail."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from bot.alerts.facts import ModeFacts
+from bot.alerts.facts import ModeEndFacts, ModeFacts
 from bot.fallback.modes import NORMAL
 from bot.store.audit import keep
 from bot.store.engine import lock_for_writers
 from bot.store.notices import enqueue
-from bot.store.schema import mode_changes
+from bot.store.schema import audit, mode_changes, state
 
 
 @dataclass(frozen=True, slots=True)
 class ModeChange:
-    """One change. `written_at`: when the target held it; `write_error`: why it does not, as one sentence."""
+    """One change. `written_at`: when every target held it; `write_error`: why one does not, in sentences.
+
+    `until`: when somebody wants it to end; `warned_at`: when its end was announced.
+    """
 
     id: int
     mode: str
@@ -26,6 +30,35 @@ class ModeChange:
     reason: str
     written_at: datetime | None
     write_error: str | None
+    until: datetime | None = None
+    warned_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AutoSwitch:
+    """Whether the chain steps down by itself, as somebody has said in chat."""
+
+    on: bool
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did or tried what. `outcome`: done | refused | failed."""
+
+    at: datetime
+    actor: str
+    action: str
+    outcome: str
+    detail: str
+
+
+AUTO_KEY = "fallback_auto"
+AUTO_SWITCH = TypeAdapter(AutoSwitch)
+
+HISTORY = ("mode", "proposal", "auto")
+"""Actions in the audit trail that are about the fallback mode."""
 
 
 class ModeStore:
@@ -36,50 +69,43 @@ class ModeStore:
 
     def current(self) -> ModeChange | None:
         """The newest change, which is the mode that is wanted; None before the first."""
-        query = select(mode_changes).order_by(mode_changes.c.id.desc()).limit(1)
         with self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return ModeChange(
-            id=row.id,
-            mode=row.mode,
-            variables=row.variables,
-            changed_at=row.changed_at,
-            changed_by=row.changed_by,
-            reason=row.reason,
-            written_at=row.written_at,
-            write_error=row.write_error,
-        )
+            return newest_change(connection)
 
-    def change(self, variables: Mapping[str, str], facts: ModeFacts) -> int | None:
+    def changes(self, most: int) -> list[ModeChange]:
+        """The newest changes, at most so many of them, the oldest first."""
+        query = _CHANGES.order_by(mode_changes.c.id.desc()).limit(most)
+        with self._engine.connect() as connection:
+            return [ModeChange(**row._mapping) for row in reversed(connection.execute(query).all())]
+
+    def change(self, variables: Mapping[str, str], facts: ModeFacts, after: int | None = None) -> int | None:
         """Record the change, its audit entry and its announcement in one transaction; returns the change's id.
 
-        None, and nothing recorded, where somebody else was quicker: the mode in force is not `facts.previous` any more.
+        None, and nothing recorded, where somebody else was quicker: the mode in force is not `facts.previous` any more,
+        or the newest change not the one `after` which this one has to come.
         """
         with self._engine.begin() as connection:
-            if _mode_in_force(connection) != facts.previous:
+            lock_for_writers(connection, mode_changes)
+            newest = newest_change(connection)
+            if facts.previous != (NORMAL if newest is None else newest.mode):
                 return None
-            change_id = int(
-                connection.execute(
-                    insert(mode_changes)
-                    .values(
-                        mode=facts.mode,
-                        variables=dict(variables),
-                        changed_at=facts.changed_at,
-                        changed_by=facts.by,
-                        reason=facts.reason,
-                    )
-                    .returning(mode_changes.c.id)
-                ).scalar_one()
+            if after is not None and (newest is None or newest.id != after):
+                return None
+            return record_change(connection, variables, facts)
+
+    def warn(self, change_id: int, facts: ModeEndFacts, now: datetime) -> None:
+        """Announce the end of a mode below its announcement, once, in one transaction with the note of it."""
+        with self._engine.begin() as connection:
+            noted = connection.execute(
+                update(mode_changes)
+                .where(mode_changes.c.id == change_id, mode_changes.c.warned_at.is_(None))
+                .values(warned_at=now)
             )
-            detail = f"{facts.previous} -> {facts.mode}: {facts.reason}"
-            keep(connection, facts.changed_at, facts.by, "mode", "done", detail)
-            enqueue(connection, "post", facts, facts.changed_at, mode_change_id=change_id)
-        return change_id
+            if noted.rowcount:
+                enqueue(connection, "reply", facts, now, mode_change_id=change_id)
 
     def written(self, change_id: int, now: datetime, late: ModeFacts | None = None) -> None:
-        """The target holds the mode. `late`: what to announce, where the failure was announced before."""
+        """Every target holds the mode. `late`: what to announce, where the failure was announced before."""
         with self._engine.begin() as connection:
             marked = connection.execute(
                 update(mode_changes)
@@ -90,7 +116,7 @@ class ModeStore:
                 enqueue(connection, "post", late, now, mode_change_id=change_id)
 
     def not_written(self, change_id: int, error: str) -> None:
-        """The target does not hold the mode, for this reason."""
+        """A target does not hold the mode, for this reason."""
         with self._engine.begin() as connection:
             connection.execute(
                 update(mode_changes).where(mode_changes.c.id == change_id).values(written_at=None, write_error=error)
@@ -101,8 +127,56 @@ class ModeStore:
         with self._engine.begin() as connection:
             keep(connection, now, actor, action, "refused", detail)
 
+    def auto(self) -> AutoSwitch | None:
+        """What was said in chat about switching by itself; None where nobody ever did."""
+        with self._engine.connect() as connection:
+            value = connection.execute(select(state.c.value).where(state.c.key == AUTO_KEY)).scalar_one_or_none()
+        return None if value is None else AUTO_SWITCH.validate_python(value)
 
-def _mode_in_force(connection: Connection) -> str:
-    lock_for_writers(connection, mode_changes)
-    newest = select(mode_changes.c.mode).order_by(mode_changes.c.id.desc()).limit(1)
-    return connection.execute(newest).scalar_one_or_none() or NORMAL
+    def set_auto(self, said: AutoSwitch) -> None:
+        """Keep it, with its audit entry."""
+        value = AUTO_SWITCH.dump_python(said, mode="json")
+        with self._engine.begin() as connection:
+            connection.execute(delete(state).where(state.c.key == AUTO_KEY))
+            connection.execute(insert(state).values(key=AUTO_KEY, value=value))
+            keep(connection, said.at, said.by, "auto", "done", "on" if said.on else "off")
+
+    def history(self, most: int) -> list[AuditEntry]:
+        """The newest changes and refusals, the newest first."""
+        query = select(audit).where(audit.c.action.in_(HISTORY)).order_by(audit.c.id.desc()).limit(most)
+        with self._engine.connect() as connection:
+            return [
+                AuditEntry(row.at, row.actor, row.action, row.outcome, row.detail) for row in connection.execute(query)
+            ]
+
+
+_CHANGES = select(*(mode_changes.c[field.name] for field in fields(ModeChange)))
+
+
+def newest_change(connection: Connection) -> ModeChange | None:
+    """The change that is in force; None before the first."""
+    row = connection.execute(_CHANGES.order_by(mode_changes.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else ModeChange(**row._mapping)
+
+
+def record_change(connection: Connection, variables: Mapping[str, str], facts: ModeFacts) -> int:
+    """The change, its audit entry and its announcement, within a transaction that has looked at the mode in force."""
+    change_id = int(
+        connection.execute(
+            insert(mode_changes)
+            .values(
+                mode=facts.mode,
+                variables=dict(variables),
+                changed_at=facts.changed_at,
+                changed_by=facts.by,
+                reason=facts.reason,
+                until=facts.until,
+            )
+            .returning(mode_changes.c.id)
+        ).scalar_one()
+    )
+    ends = "" if facts.until is None else f" until {facts.until:%Y-%m-%d %H:%M} UTC"
+    detail = f"{facts.previous} -> {facts.mode}{ends}: {facts.reason}"
+    keep(connection, facts.changed_at, facts.by, "mode", "done", detail)
+    enqueue(connection, "post", facts, facts.changed_at, mode_change_id=change_id)
+    return change_id

@@ -14,7 +14,7 @@ from sqlalchemy.exc import NoResultFound
 from bot.alerts.facts import FACTS, AlertFacts, NoticeFacts
 from bot.alerts.life_steps import Life
 from bot.budgets.budget import Level
-from bot.store.schema import alerts, mode_changes, notices
+from bot.store.schema import alerts, mode_changes, notices, proposals
 
 Action = Literal["post", "update", "reply", "broadcast"]
 """A reply stands in the thread of the message; a broadcast is a reply that the channel shows too."""
@@ -175,12 +175,14 @@ def enqueue(
     *,
     alert_id: int | None = None,
     mode_change_id: int | None = None,
+    proposal_id: int | None = None,
 ) -> None:
     """Put a notice into the outbox, within the transaction of the change that it tells."""
     connection.execute(
         insert(notices).values(
             alert_id=alert_id,
             mode_change_id=mode_change_id,
+            proposal_id=proposal_id,
             action=action,
             facts=facts.model_dump(mode="json"),
             status=NoticeStatus.PENDING,
@@ -221,13 +223,19 @@ def incident_is(budget: str, period: str, level: Level, limit_usd: Decimal) -> C
     )
 
 
-_OWNERS: tuple[tuple[str, Table], ...] = (("alert_id", alerts), ("mode_change_id", mode_changes))
+_OWNERS: tuple[tuple[str, Table], ...] = (
+    ("alert_id", alerts),
+    ("mode_change_id", mode_changes),
+    ("proposal_id", proposals),
+)
 """What a notice may tell of, by the column that names it: each keeps where its message stands."""
 
 
 def _chain(row: Row[Any]) -> tuple[str, int]:
     if row.alert_id is not None:
         return "alert", row.alert_id
+    if row.proposal_id is not None:
+        return "proposal", row.proposal_id
     return ("mode", 0) if row.mode_change_id is not None else ("notice", row.id)
 
 
@@ -250,6 +258,8 @@ def _notice(connection: Connection, row: Row[tuple[object, ...]]) -> Notice:
     change = connection.execute(select(mode_changes).where(mode_changes.c.id == values["mode_change_id"])).one_or_none()
     if change is not None:
         address = _address(change)
+    if values["proposal_id"] is not None:
+        address = _address(connection.execute(select(proposals).where(proposals.c.id == values["proposal_id"])).one())
     return Notice(
         id=values["id"],
         action=values["action"],

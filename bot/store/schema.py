@@ -163,6 +163,7 @@ notices = Table(
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("alert_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("alerts.id")),
     Column("mode_change_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("mode_changes.id")),
+    Column("proposal_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("proposals.id")),
     Column("action", String(16), nullable=False),
     Column("facts", JSON, nullable=False),
     Column("status", String(16), nullable=False),
@@ -194,7 +195,8 @@ outside_notices = Table(
     UniqueConstraint("destination", "alert_id", "step"),
 )
 
-# Every change of the fallback mode; the newest row is the mode that is wanted. written_at: when the target held it.
+# Every change of the fallback mode; the newest row is the mode that is wanted. written_at: when every target held it.
+# until: when it ends by itself, if somebody has said so. warned_at: when its end was announced.
 mode_changes = Table(
     "mode_changes",
     metadata,
@@ -208,6 +210,49 @@ mode_changes = Table(
     Column("write_error", Text),
     Column("channel", String(64)),
     Column("ts", String(64)),
+    Column("until", UTCDateTime),
+    Column("warned_at", UTCDateTime),
+)
+
+# What became of each target of the mode. change_id: the change that it was brought to last, none before the first.
+target_states = Table(
+    "target_states",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("change_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("mode_changes.id")),
+    Column("variables", JSON(none_as_null=True)),
+    Column("written_at", UTCDateTime),
+    Column("error", Text),
+    Column("repaired_at", UTCDateTime),
+)
+
+# A change that waits for further admins. status: open | done | rejected | expired | void. change_id: the change of the
+# mode that was in force when it was asked for. facts: what its message says.
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("mode", String(64), nullable=False),
+    Column("variables", JSON, nullable=False),
+    Column("minutes", Integer),
+    Column("reason", Text, nullable=False),
+    Column("change_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("mode_changes.id")),
+    Column("needed", Integer, nullable=False),
+    Column("asked_by", String(64), nullable=False),
+    Column("asked_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("channel", String(64)),
+    Column("ts", String(64)),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("proposal_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("proposals.id"), primary_key=True),
+    Column("approved_by", String(64), primary_key=True),
+    Column("approved_at", UTCDateTime, nullable=False),
 )
 
 # Budgets that were set from chat; those of the environment and the TOML file are not here. thresholds: per cents.

@@ -47,7 +47,7 @@ def served(state: ModeState) -> ServedMode:
             "mode": state.mode.name,
             "variables": dict(state.mode.variables),
             "since": _moment(state.changed_at),
-            "until": None,
+            "until": _moment(state.until),
             "by": state.changed_by,
             "reason": state.reason,
         }

@@ -1,77 +1,111 @@
 """The fallback mode: its announcement, its state, and the answers to who switches it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
-from bot.alerts.facts import ModeFacts, SavingFacts
+from bot.alerts.facts import ModeEndFacts, ModeFacts, SavingFacts
+from bot.fallback.expiry import Cause, End
 from bot.fallback.modes import NORMAL
-from bot.fallback.service import ModeState
+from bot.fallback.prospects import Overview, Prospect
+from bot.fallback.service import Auto, ModeState
+from bot.fallback.target import Target, TargetView
 from bot.message import Block, Message
 from handlers.blocks.elements import actions, button, confirmation, context, local_moment, moment, section, sections
-from handlers.blocks.outside import NAME_LIMIT, code, mention, names, plain, sentence, shown
+from handlers.blocks.fallback_costs import cost_lines
+from handlers.blocks.outside import NAME_LIMIT, code, mention, plain, sentence, shown
 from handlers.blocks.spend import SWITCH_ACTION, saving_clause, switch_button, ways_out, worthwhile
 
+FORM_ACTION = "fallback_form"
+
 FOLLOWS = (
-    "A file switches nothing by itself: a service that reads it follows when it restarts or reloads its environment; "
-    "one that asks over HTTP, or through the client, follows at once. "
+    "One that asks over HTTP, or through the client, follows at once. "
     "Until usage shows it, the mode is written, not switched."
 )
+SERVED = "HTTP, its stream and OFREP: served from the database, so that they cannot drift."
 
 PATH_LIMIT = 400
 VARIABLE_LIMIT = 200
 MOST_VARIABLES = 15
+MOST_TARGETS = 5
+
+UNTIL = " until="
 
 
-def announcement(facts: ModeFacts, path: str, written_at: datetime | None, write_error: str | None) -> Message:
-    """A change of the mode, for the alert channel. `path`: the env file."""
+def announcement(
+    facts: ModeFacts, targets: Sequence[Target], written_at: datetime | None, write_error: str | None
+) -> Message:
+    """A change of the mode, for the alert channel, in which every target's name stands."""
+    places = _places([target.name for target in targets])
     if facts.written:
-        path_code = code(path, PATH_LIMIT)
-        lines = [f"Fallback mode {shown(facts.mode)}: {path_code} could not be written before; now it is."]
+        lines = [f"Fallback mode {shown(facts.mode)}: {places} could not be written before; now it is."]
     else:
-        lines = [
-            f"Fallback mode {shown(facts.previous)} → {shown(facts.mode)}, by {_who(facts.by)}: {_why(facts.reason)}",
-            *_saving_lines(facts.mode, facts.savings, facts.as_of),
-        ]
-    lines.append(_target_line(path, written_at, write_error))
+        lines = [_headline(facts), *_saving_lines(facts.mode, facts.savings, facts.as_of)]
+        lines += [*cost_lines(facts.costs), *_end_lines(_end(facts))]
+    lines.append(_written_line(places, written_at, write_error))
     if write_error is None:
-        lines.append(FOLLOWS)
+        lines += [*dict.fromkeys(target.follows for target in targets), FOLLOWS]
     blocks: list[Block] = [section(f"*{lines[0]}*"), section("\n".join(lines[1:]))]
     if not facts.written:
-        blocks.append(actions([_undo(facts.previous)]))
+        blocks.append(actions([_way_back(facts.mode, facts.previous, facts.previous_until)]))
     blocks.append(context(f"Changed {local_moment(facts.changed_at)}"))
     return Message("\n".join([*lines, f"Changed {moment(facts.changed_at)}"]), blocks)
 
 
-def switched(state: ModeState, previous: str, savings: Sequence[SavingFacts], as_of: datetime | None) -> Message:
+def end_warning(facts: ModeEndFacts) -> Message:
+    """Below the announcement of a mode that will end soon."""
+    line = (
+        f"Fallback mode {shown(facts.mode)} ends {moment(facts.ends_at)}, because {shown(facts.because)}: services may "
+        "then use their own default model again."
+    )
+    advice = f"To keep it, an admin types `/claude-cost fallback on {shown(facts.mode)} for 2h`."
+    return Message(f"{line}\n{advice}", [section(f"*{line}*\n{advice}")])
+
+
+def switched(state: ModeState, previous: str, previous_until: datetime | None, prospect: Prospect) -> Message:
     """The answer to whoever switched, with a way back."""
     mode = state.mode.name
-    lines = [
-        f"Fallback mode {shown(previous)} → {shown(mode)}.",
-        *_saving_lines(mode, savings, as_of),
+    lines = [f"Fallback mode {shown(previous)} → {shown(mode)}."]
+    if mode == previous:
+        lines = [f"Fallback mode {shown(mode)} stays on."]
+    lines += [
+        *_saving_lines(mode, prospect.savings, prospect.as_of),
+        *cost_lines(prospect.costs),
+        *_end_lines(state.ends),
         "It is announced in the alert channel.",
     ]
     if state.write_error is not None:
         lines.append(f"NOT written yet, the bot keeps trying: {sentence(state.write_error)}")
-    return Message("\n".join(lines), [section("\n".join(lines)), actions([_undo(previous)])])
+    back = _way_back(mode, previous, previous_until)
+    return Message("\n".join(lines), [section("\n".join(lines)), actions([back])])
 
 
-def already(state: ModeState, path: str) -> Message:
+def already(state: ModeState) -> Message:
     """The answer when the mode asked for is the one in force."""
-    lines = [f"Nothing was changed: fallback mode {shown(state.mode.name)} is already on.", *_state(state, path)]
+    lines = [f"Nothing was changed: fallback mode {shown(state.mode.name)} is already on.", *_state(state)]
     return Message("\n".join(lines), sections(lines))
 
 
-def mode_status(state: ModeState, path: str, savings: Sequence[SavingFacts], as_of: datetime | None) -> Message:
+def not_cheaper(mode: str, saving: SavingFacts, as_of: datetime | None) -> str:
+    """Why a mode is refused that would save nothing."""
+    age = "" if as_of is None else f" (usage as of {moment(as_of)})"
+    return (
+        f"Nothing was changed: {shown(mode)} would not be cheaper for what the team uses now. With at most "
+        f"{shown(saving.model)}, it {saving_clause(saving)}{age}."
+    )
+
+
+def mode_status(state: ModeState, auto: Auto, overview: Overview) -> Message:
     """The answer to `fallback status`."""
-    lines = [f"Fallback mode: {shown(state.mode.name)}.", *_state(state, path)]
-    others = ways_out(savings, state.mode.name)
-    lines += [line for saving in others for line in _saving_lines(saving.mode, [saving], as_of)]
+    lines = [f"Fallback mode: {shown(state.mode.name)}.", *_state(state), _auto_line(auto)]
+    others = ways_out(overview.savings, state.mode.name)
+    for saving in others:
+        lines += _saving_lines(saving.mode, [saving], overview.as_of)
+        lines += [f"• {line}" for line in cost_lines(overview.costs.get(saving.mode))]
     blocks = sections([f"*{lines[0]}*", *lines[1:]])
     buttons = [switch_button(saving) for saving in worthwhile(others)]
     if state.mode.name != NORMAL:
-        buttons = [_back("Back to normal", NORMAL)]
-    if buttons:
-        blocks.append(actions(buttons))
+        buttons = [_back("Back to normal", NORMAL, None)]
+    blocks.append(actions([*buttons, button("Change…", FORM_ACTION, "open")]))
     return Message("\n".join(lines), blocks)
 
 
@@ -81,31 +115,79 @@ def mode_line(state: ModeState) -> str:
     if state.changed_at is None:
         return f"Fallback mode: {name}, never changed"
     follows = "NOT written" if state.write_error is not None or state.written_at is None else "written"
-    return f"Fallback mode: {name} since {moment(state.changed_at)} by {_who(state.changed_by or '')}, {follows}"
+    line = f"Fallback mode: {name} since {moment(state.changed_at)} by {_who(state.changed_by or '')}, {follows}"
+    return line if state.ends is None else f"{line}, ends {moment(state.ends.at)}"
 
 
-def _state(state: ModeState, path: str) -> list[str]:
+def mode_and_until(value: str) -> tuple[str, datetime | None]:
+    """What a button that switches says: the mode, and when it ends where that is known."""
+    mode, _, until = value.partition(UNTIL)
+    return mode, datetime.fromisoformat(until) if until else None
+
+
+def _headline(facts: ModeFacts) -> str:
+    who = f"{_who(facts.by)}: {_why(facts.reason)}"
+    if facts.approved_by:
+        approved = ", ".join(_who(user) for user in facts.approved_by)
+        who = f"{_who(facts.by)}, approved by {approved}: {_why(facts.reason)}"
+    if facts.mode == facts.previous:
+        return f"Fallback mode {shown(facts.mode)} stays on, by {who}"
+    return f"Fallback mode {shown(facts.previous)} → {shown(facts.mode)}, by {who}"
+
+
+def _end(facts: ModeFacts) -> End | None:
+    if facts.until is not None:
+        return End(facts.until, Cause.TIME)
+    return None if facts.returns_at is None else End(facts.returns_at, Cause.PERIOD)
+
+
+def _end_lines(end: End | None) -> list[str]:
+    if end is None:
+        return []
+    if end.cause is Cause.TIME:
+        return [f"Ends {moment(end.at)}, then normal again."]
+    return [f"Returns to normal at the start of the next period, {moment(end.at)}."]
+
+
+def _state(state: ModeState) -> list[str]:
     lines = []
     if state.changed_at is not None:
         who = _who(state.changed_by or "")
         lines.append(f"Since {moment(state.changed_at)}, by {who}: {_why(state.reason or '')}")
-    lines.append(_target_line(path, state.written_at, state.write_error))
+    lines += _end_lines(state.ends)
+    lines += [_target_line(target) for target in state.targets[:MOST_TARGETS]]
+    if state.served:
+        lines.append(SERVED)
     variables = [code(f"{name}={value}", VARIABLE_LIMIT) for name, value in state.mode.variables.items()]
     lines += variables[:MOST_VARIABLES]
     if len(variables) > MOST_VARIABLES:
         lines.append(f"and {len(variables) - MOST_VARIABLES} more variables.")
-    if state.overridden:
-        outside = names(state.overridden)
-        lines.append(f"Careful: other lines of the file set {outside} too, and services may read those instead.")
+    lines += [sentence(doubt) for target in state.targets[:MOST_TARGETS] for doubt in target.doubts]
     return lines
 
 
-def _target_line(path: str, written_at: datetime | None, write_error: str | None) -> str:
+def _target_line(target: TargetView) -> str:
+    line = _written_line(code(target.name, PATH_LIMIT), target.written_at, target.error)
+    if target.repaired_at is None:
+        return line
+    return f"{line} Others had changed it; it was put right at {moment(target.repaired_at)}."
+
+
+def _written_line(places: str, written_at: datetime | None, write_error: str | None) -> str:
     if write_error is not None:
         return f"NOT written yet, the bot keeps trying: {sentence(write_error)}"
-    if written_at is None:
-        return f"Target: {code(path, PATH_LIMIT)}."
-    return f"Written to {code(path, PATH_LIMIT)} at {moment(written_at)}."
+    return f"Target: {places}." if written_at is None else f"Written to {places} at {moment(written_at)}."
+
+
+def _places(listed: Sequence[str]) -> str:
+    return ", ".join(code(name, PATH_LIMIT) for name in listed[:MOST_TARGETS])
+
+
+def _auto_line(auto: Auto) -> str:
+    word = "on" if auto.on else "off"
+    if auto.said is None:
+        return f"Stepping down by itself: {word}, as in the settings."
+    return f"Stepping down by itself: {word}, said by {_who(auto.said.by)} {moment(auto.said.at)}."
 
 
 def _saving_lines(mode: str, savings: Sequence[SavingFacts], as_of: datetime | None) -> list[str]:
@@ -121,18 +203,22 @@ def _saving_lines(mode: str, savings: Sequence[SavingFacts], as_of: datetime | N
     return [f"{name}: what it saves is not known yet, since there are less than 6 hours of data."]
 
 
-def _undo(previous: str) -> Block:
-    return _back(f"Undo: back to {previous}", previous)
+def _way_back(mode: str, previous: str, until: datetime | None) -> Block:
+    if mode == previous:
+        return _back("Back to normal", NORMAL, None)
+    return _back(f"Undo: back to {previous}", previous, until)
 
 
-def _back(label: str, mode: str) -> Block:
+def _back(label: str, mode: str, until: datetime | None) -> Block:
     name = plain(mode, NAME_LIMIT)
+    ends = "" if until is None else f" It ends {moment(until)}, as before."
     dialog = confirmation(
         f"Fallback mode back to {name}?",
-        f"The fallback mode becomes {name}. Services follow when they restart or reload their environment.",
+        f"The fallback mode becomes {name}.{ends} Services follow when they restart or reload their environment.",
         f"Back to {name}",
     )
-    return button(label, f"{SWITCH_ACTION}:{mode}", mode, confirm=dialog)
+    value = mode if until is None else f"{mode}{UNTIL}{until.astimezone(UTC).isoformat()}"
+    return button(label, f"{SWITCH_ACTION}:{mode}", value, confirm=dialog)
 
 
 def _who(user: str) -> str:

@@ -90,6 +90,11 @@ def polled(services: Services) -> Services:
     return services
 
 
+def fallback_file(services: Services) -> Path:
+    (target,) = services.fallback.state().targets
+    return Path(target.name)
+
+
 async def ask(services: Services, words: str, user: str = ADMIN) -> Message:
     """The answer, which Slack takes as it is."""
     message = await answer(services, user, words)
@@ -99,6 +104,10 @@ async def ask(services: Services, words: str, user: str = ADMIN) -> Message:
 
 def buttons(message: Message) -> list[Block]:
     return [element for block in message.blocks if block["type"] == "actions" for element in block["elements"]]
+
+
+def labels(message: Message) -> list[str]:
+    return [button["text"]["text"] for button in buttons(message)]
 
 
 def announced(engine: Engine) -> list[ModeFacts]:
@@ -131,7 +140,7 @@ async def test_before_the_first_poll_every_answer_says_that_there_is_no_data(ser
     message = await ask(services, words)
     assert "No data yet: the first poll has not succeeded." in message.text
     assert "$" not in message.text
-    assert " 0" not in message.text
+    assert " 0" not in message.text.replace("1 Dec 00:00 UTC", "")
 
 
 async def test_old_data_is_called_stale_in_every_answer(polled: Services, clock: HandClock) -> None:
@@ -239,12 +248,17 @@ async def test_a_typed_fallback_on_acts_at_once_and_answers_with_the_saving_and_
     lines = message.text.splitlines()
     assert lines[0] == "Fallback mode normal → degraded."
     assert lines[1].startswith("degraded: at most claude-sonnet-5-5; saves about $1,5")
-    assert lines[2:] == ["It is announced in the alert channel.", AGE]
+    assert lines[2:] == [
+        "Options for thinking and tool_choice are others on Sonnet 5.5 than on Opus 4.8: try a request.",
+        "Returns to normal at the start of the next period, 1 Dec 00:00 UTC.",
+        "It is announced in the alert channel.",
+        AGE,
+    ]
     (button,) = buttons(message)
     assert (button["text"]["text"], button["value"]) == ("Undo: back to normal", "normal")
     assert button["confirm"]["text"]["text"].startswith("The fallback mode becomes normal.")
     assert polled.fallback.state().mode.name == "degraded"
-    assert "CLAUDE_MODEL=claude-sonnet-5-5" in polled.fallback.target.path.read_text()
+    assert "CLAUDE_MODEL=claude-sonnet-5-5" in fallback_file(polled).read_text()
     (facts,) = announced(engine)
     assert (facts.previous, facts.mode, facts.by, facts.reason) == ("normal", "degraded", ADMIN, "too <dear> & slow")
 
@@ -282,7 +296,7 @@ async def test_the_mode_in_force_is_not_switched_again(polled: Services, engine:
 
 
 async def test_a_target_that_cannot_be_written_is_said_in_the_answer(polled: Services) -> None:
-    polled.fallback.target.path.mkdir()
+    fallback_file(polled).mkdir()
     message = await ask(polled, "fallback on")
     assert "NOT written yet, the bot keeps trying: " in message.text
     assert "NOT written" in (await ask(polled, "status")).text
@@ -294,25 +308,32 @@ async def test_fallback_status_shows_the_mode_its_target_and_what_others_would_s
     assert lines[0] == "Fallback mode: normal."
     assert lines[1].startswith("Target: `")
     assert lines[2] == "`CLAUDE_FALLBACK_MODE=normal`"
-    assert [line.split(":")[0] for line in lines[3:5]] == ["degraded", "minimal"]
-    assert [button["text"]["text"] for button in buttons(message)] == ["Switch to degraded", "Switch to minimal"]
+    assert lines[3] == "Stepping down by itself: off, as in the settings."
+    costs = "• Options for thinking and tool_choice are others on"
+    assert [line.split(":")[0] for line in (lines[4], lines[6])] == ["degraded", "minimal"]
+    assert [line.startswith(costs) for line in (lines[5], lines[7])] == [True, True]
+    assert labels(message) == ["Switch to degraded", "Switch to minimal", "Change…"]
     await ask(polled, "fallback on")
-    assert [button["text"]["text"] for button in buttons(await ask(polled, "fallback status"))] == ["Back to normal"]
+    assert labels(await ask(polled, "fallback status")) == ["Back to normal", "Change…"]
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("fallback of", "`of` is not known here: use fallback status, on or off. Did you mean `fallback off`?"),
+        (
+            "fallback of",
+            "`of` is not known here: use fallback status, on, off, auto or history. Did you mean `fallback off`?",
+        ),
         (
             "fallback Minimal",
-            "`minimal` is not known here: use fallback status, on or off. Did you mean `fallback on minimal`?",
+            "`minimal` is not known here: use fallback status, on, off, auto or history. "
+            "Did you mean `fallback on minimal`?",
         ),
         (
             "fallback normal",
-            "`normal` is not known here: use fallback status, on or off. Did you mean `fallback off`?",
+            "`normal` is not known here: use fallback status, on, off, auto or history. Did you mean `fallback off`?",
         ),
-        ("fallback xyzzy", "`xyzzy` is not known here: use fallback status, on or off."),
+        ("fallback xyzzy", "`xyzzy` is not known here: use fallback status, on, off, auto or history."),
         (
             "fallback on tiny",
             "Nothing was changed: there is no mode `tiny`; the modes are normal, degraded, minimal, quiet.",
@@ -324,7 +345,7 @@ async def test_fallback_status_shows_the_mode_its_target_and_what_others_would_s
         ),
         (
             "fallback off degraded",
-            "`fallback off` takes no mode: remove `degraded`, or give a reason after because.",
+            "`fallback off` takes no mode and no time: remove `degraded`, or give a reason after because.",
         ),
     ],
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,11 @@ from bot.alerts.facts import AlertFacts, CauseFacts, ModeFacts, MoverFacts, Savi
 from bot.budgets.budget import LIMITS, Level
 from bot.budgets.causes import CauseKind
 from bot.budgets.decide import Reason, Status
+from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import Mode
-from bot.fallback.service import ModeState
+from bot.fallback.prospects import Overview, Prospect
+from bot.fallback.service import Auto, ModeState
+from bot.fallback.target import TargetView
 from bot.message import Block, Message
 from bot.money import percent, usd
 from bot.pricing.card import load_rate_card
@@ -134,6 +138,10 @@ def alert(
         mode=mode,
         spend=spend,
     )
+
+
+TARGETS = [EnvFile(Path("/srv/services.env"))]
+PROSPECT = Prospect(SPEND.savings, AS_OF, None, None)
 
 
 def state(mode: str = "degraded", **changes: Any) -> ModeState:
@@ -491,16 +499,18 @@ def test_a_switch_button_says_the_mode_it_switches_to() -> None:
 
 @pytest.mark.parametrize("previous", ["normal", "degraded", "a-mode-of-our-own"])
 def test_the_answer_to_a_switch_offers_to_undo_it(previous: str) -> None:
-    (button,) = buttons(switched(state("minimal"), previous, SPEND.savings, AS_OF))
+    (button,) = buttons(switched(state("minimal"), previous, None, PROSPECT))
     assert button["text"]["text"] == f"Undo: back to {previous}"
     assert (button["action_id"], button["value"]) == (f"{SWITCH_ACTION}:{previous}", previous)
     assert previous in button["confirm"]["text"]["text"]
-    (button,) = buttons(announcement(mode_facts(mode="minimal", previous=previous), "/srv/a.env", NOW, None))
+    (button,) = buttons(
+        announcement(mode_facts(mode="minimal", previous=previous), [EnvFile(Path("/srv/a.env"))], NOW, None)
+    )
     assert button["text"]["text"] == f"Undo: back to {previous}"
 
 
 def test_the_answer_to_a_switch_says_the_saving_and_what_did_not_work() -> None:
-    message = switched(state(write_error="/srv/a.env cannot be written."), "normal", SPEND.savings, AS_OF)
+    message = switched(state(write_error="/srv/a.env cannot be written."), "normal", None, PROSPECT)
     check(message)
     check_twin(message)
     assert "Fallback mode normal → degraded." in message.text
@@ -518,26 +528,26 @@ def test_the_answer_to_a_switch_says_the_saving_and_what_did_not_work() -> None:
 def test_a_saving_that_is_not_known_is_no_zero(
     savings: Sequence[SavingFacts], as_of: datetime | None, words: str
 ) -> None:
-    message = switched(state(), "normal", savings, as_of)
+    message = switched(state(), "normal", None, Prospect(tuple(savings), as_of, None, None))
     assert words in message.text
     assert "$" not in message.text
 
 
 def test_an_announcement_says_who_why_what_it_saves_and_when_services_follow() -> None:
-    message = announcement(mode_facts(), "/srv/services.env", NOW, None)
+    message = announcement(mode_facts(), TARGETS, NOW, None)
     check(message)
     check_twin(message)
     assert message.text.splitlines()[0] == "Fallback mode normal → degraded, by <@U0ADMIN>: too dear"
     assert "Written to `/srv/services.env` at 20 Nov 12:00 UTC." in message.text
     assert "a service that reads it follows when it restarts or reloads" in message.text
-    failed = announcement(mode_facts(), "/srv/services.env", None, "No space is left.")
+    failed = announcement(mode_facts(), TARGETS, None, "No space is left.")
     assert "NOT written yet, the bot keeps trying: No space is left." in failed.text
     assert "each service follows" not in failed.text
-    assert "Target: `/srv/services.env`." in announcement(mode_facts(reason=""), "/srv/services.env", None, None).text
+    assert "Target: `/srv/services.env`." in announcement(mode_facts(reason=""), TARGETS, None, None).text
 
 
 def test_a_target_that_follows_late_is_announced_without_a_button() -> None:
-    message = announcement(mode_facts(written=True), "/srv/services.env", NOW, None)
+    message = announcement(mode_facts(written=True), TARGETS, NOW, None)
     check(message)
     assert "could not be written before; now it is" in message.text
     assert buttons(message) == []
@@ -561,7 +571,7 @@ def test_every_announcement_fits_into_slack_and_lets_nothing_in(
         mode=mode, previous=previous, by=by, reason=reason, savings=(saving(mode, model),), written=written
     )
     for written_at in (NOW, None):
-        check(announcement(facts, path, written_at, error))
+        check(announcement(facts, [EnvFile(Path(path))], written_at, error))
 
 
 @settings(deadline=None)
@@ -585,18 +595,24 @@ def test_every_answer_about_the_mode_fits_into_slack_and_lets_nothing_in(
 ) -> None:
     many = {**variables, **{f"VARIABLE_{index}": "x" * 300 for index in range(100)}}
     for held in (variables, many):
-        known = ModeState(Mode(mode, held), NOW if who else None, who, who, None, error, overridden)
+        view = TargetView(path, path, None, error, NOW, overridden)
+        known = ModeState(Mode(mode, held), NOW if who else None, who, who, None, error, (view, view))
+        prospect = Prospect(tuple(savings), None, None, None)
         age = age_line(DataState(as_of=AS_OF, source="admin"), NOW, 60)
         for message in (
-            mode_status(known, path, savings, AS_OF),
-            switched(known, mode, savings, None),
-            already(known, path),
+            mode_status(known, Auto(False, None), Overview(tuple(savings), {}, AS_OF)),
+            switched(known, mode, None, prospect),
+            already(known),
         ):
             check(with_age(message, age), most_text=MOST_TEXT)
 
 
 def test_the_status_of_the_mode_says_where_it_is_written_and_what_the_others_would_save() -> None:
-    message = mode_status(state(overridden=("CLAUDE_MODEL",)), "/srv/services.env", SPEND.savings, AS_OF)
+    message = mode_status(
+        state(targets=(TargetView("/srv/services.env", "", NOW, None, None, ("Careful: two lines.",)),)),
+        Auto(False, None),
+        Overview(SPEND.savings, {}, AS_OF),
+    )
     check(message)
     check_twin(message)
     assert message.text.splitlines() == [
@@ -605,11 +621,12 @@ def test_the_status_of_the_mode_says_where_it_is_written_and_what_the_others_wou
         "Written to `/srv/services.env` at 20 Nov 12:00 UTC.",
         "`CLAUDE_FALLBACK_MODE=degraded`",
         "`CLAUDE_MODEL=claude-sonnet-5-5`",
-        "Careful: other lines of the file set CLAUDE_MODEL too, and services may read those instead.",
+        "Careful: two lines.",
+        "Stepping down by itself: off, as in the settings.",
         "minimal: at most claude-haiku-5-5; saves about $201.02 by the end of the period "
         "(usage as of 20 Nov 11:55 UTC).",
     ]
-    assert [button["text"]["text"] for button in buttons(message)] == ["Back to normal"]
+    assert [button["text"]["text"] for button in buttons(message)] == ["Back to normal", "Change…"]
 
 
 # ---- status

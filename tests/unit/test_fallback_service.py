@@ -12,11 +12,14 @@ from sqlalchemy import Engine, select
 from bot.alerts.facts import ModeFacts, SavingFacts
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import Mode, modes_from_chain
+from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService, ModeState
+from bot.fallback.target import Target, TargetView
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.modes import ModeStore
 from bot.store.schema import audit, mode_changes, notices
+from bot.store.targets import TargetStore
 from tests.databases import NOW
 
 CHAIN = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5")
@@ -54,8 +57,15 @@ def store(engine: Engine) -> ModeStore:
 
 
 @pytest.fixture
-def service(store: ModeStore, target: CountingFile, clock: HandClock) -> FallbackService:
-    return FallbackService(store, target, MODES, clock)
+def service(engine: Engine, target: CountingFile, clock: HandClock) -> FallbackService:
+    return service_on(engine, clock, target)
+
+
+def service_on(
+    engine: Engine, clock: HandClock, *targets: Target, modes: Mapping[str, Mode] = MODES
+) -> FallbackService:
+    """A copy of the bot with these targets."""
+    return FallbackService(ModeStore(engine), Reconciler(TargetStore(engine), targets, clock), modes, clock)
 
 
 def switch(service: FallbackService, mode: Mode, by: str = "U1") -> ModeState:
@@ -72,7 +82,8 @@ def test_a_switch_is_recorded_written_and_announced(
     service: FallbackService, target: CountingFile, engine: Engine
 ) -> None:
     state = switch(service, DEGRADED)
-    assert state == ModeState(DEGRADED, NOW, "U1", "too dear", NOW, None, ())
+    written = TargetView(str(target.path), EnvFile.follows, NOW)
+    assert state == ModeState(DEGRADED, NOW, "U1", "too dear", NOW, None, (written,))
     assert target.holds(DEGRADED.variables)
     assert announcements(engine) == [
         ModeFacts(
@@ -81,8 +92,9 @@ def test_a_switch_is_recorded_written_and_announced(
     ]
 
 
-def test_before_anybody_switched_the_mode_is_normal_since_ever(service: FallbackService) -> None:
-    assert service.state() == ModeState(NORMAL, None, None, None, None, None, ())
+def test_before_anybody_switched_the_mode_is_normal_since_ever(service: FallbackService, target: CountingFile) -> None:
+    unknown = TargetView(str(target.path), EnvFile.follows)
+    assert service.state() == ModeState(NORMAL, None, None, None, None, None, (unknown,))
 
 
 def test_to_switch_to_the_mode_in_force_changes_nothing(
@@ -114,11 +126,11 @@ def test_at_start_the_file_is_written_where_it_differs(service: FallbackService,
 
 
 def test_at_start_a_file_that_holds_the_mode_is_not_touched(
-    service: FallbackService, store: ModeStore, target: CountingFile, clock: HandClock
+    service: FallbackService, engine: Engine, target: CountingFile, clock: HandClock
 ) -> None:
     switch(service, DEGRADED)
     before = target.path.stat()
-    again = FallbackService(store, target, MODES, clock)
+    again = service_on(engine, clock, target)
     again.reconcile()
     again.reconcile()
     after = target.path.stat()
@@ -137,10 +149,10 @@ def test_a_crash_between_the_record_and_the_file_is_healed_at_the_next_start(
             raise Crash
 
     with pytest.raises(Crash):
-        switch(Crashing(store, target, MODES, clock), DEGRADED)
+        switch(Crashing(store, Reconciler(TargetStore(engine), [target], clock), MODES, clock), DEGRADED)
     assert not target.path.exists()
     clock.advance(MINUTE)
-    service = FallbackService(store, target, MODES, clock)
+    service = service_on(engine, clock, target)
     service.reconcile()
     state = service.state()
     assert target.holds(DEGRADED.variables)
@@ -156,10 +168,10 @@ def test_a_change_by_hand_within_the_block_is_put_right(service: FallbackService
 
 
 def test_a_file_that_cannot_be_written_is_shown_tried_again_and_announced_when_it_follows(
-    store: ModeStore, tmp_path: Path, clock: HandClock, engine: Engine
+    tmp_path: Path, clock: HandClock, engine: Engine
 ) -> None:
     target = EnvFile(tmp_path / "mounted" / "services.env")
-    service = FallbackService(store, target, MODES, clock)
+    service = service_on(engine, clock, target)
     state = switch(service, DEGRADED)
     assert state.mode == DEGRADED
     assert state.written_at is None
@@ -180,10 +192,10 @@ def test_a_file_that_cannot_be_written_is_shown_tried_again_and_announced_when_i
     assert [(facts.mode, facts.written) for facts in announcements(engine)] == [("degraded", False), ("degraded", True)]
 
 
-def test_a_write_error_before_the_first_switch_is_shown_too(store: ModeStore, tmp_path: Path, clock: HandClock) -> None:
+def test_a_write_error_before_the_first_switch_is_shown_too(engine: Engine, tmp_path: Path, clock: HandClock) -> None:
     path = tmp_path / "services.env"
     path.mkdir()
-    service = FallbackService(store, EnvFile(path), MODES, clock)
+    service = service_on(engine, clock, EnvFile(path))
     service.reconcile()
     error = service.state().write_error
     assert error is not None
@@ -192,15 +204,18 @@ def test_a_write_error_before_the_first_switch_is_shown_too(store: ModeStore, tm
 
 def test_managed_names_that_other_lines_set_are_reported(service: FallbackService, target: CountingFile) -> None:
     target.path.write_text("CLAUDE_MODEL=claude-opus-5-5\n")
-    assert switch(service, DEGRADED).overridden == ("CLAUDE_MODEL",)
+    (view,) = switch(service, DEGRADED).targets
+    assert view.doubts == (
+        "Careful: other lines of the file set CLAUDE_MODEL too, and services may read those instead.",
+    )
 
 
 def test_a_mode_that_has_left_the_configuration_keeps_its_variables(
-    store: ModeStore, target: CountingFile, clock: HandClock, engine: Engine
+    target: CountingFile, clock: HandClock, engine: Engine
 ) -> None:
     modes = modes_from_chain(CHAIN, {"night": {"CLAUDE_MODEL": "claude-haiku-5-5", "BATCH": "1"}})
-    switch(FallbackService(store, target, modes, clock), modes["night"])
-    service = FallbackService(store, target, MODES, clock)
+    switch(service_on(engine, clock, target, modes=modes), modes["night"])
+    service = service_on(engine, clock, target)
     service.reconcile()
     assert service.state().mode.variables == modes["night"].variables
     assert target.holds(modes["night"].variables)
@@ -209,11 +224,11 @@ def test_a_mode_that_has_left_the_configuration_keeps_its_variables(
 
 
 def test_a_chain_that_was_configured_anew_reaches_the_file_at_the_next_start(
-    service: FallbackService, store: ModeStore, target: CountingFile, clock: HandClock
+    service: FallbackService, engine: Engine, target: CountingFile, clock: HandClock
 ) -> None:
     switch(service, MINIMAL)
     modes = modes_from_chain(("claude-sonnet-5-5", "claude-haiku-4-5"), {})
-    FallbackService(store, target, modes, clock).reconcile()
+    service_on(engine, clock, target, modes=modes).reconcile()
     assert "CLAUDE_MODEL=claude-haiku-4-5\n" in target.path.read_text()
 
 
@@ -237,7 +252,7 @@ def test_who_was_refused_stands_in_the_audit_trail(
 def test_switches_at_the_same_time_end_in_one_consistent_state(
     engine: Engine, target: CountingFile, clock: HandClock, copies: int
 ) -> None:
-    services = [FallbackService(ModeStore(engine), target, MODES, clock) for _ in range(copies)]
+    services = [service_on(engine, clock, target) for _ in range(copies)]
     wanted = [DEGRADED, MINIMAL, NORMAL, DEGRADED, MINIMAL, DEGRADED, NORMAL, MINIMAL]
     start = threading.Barrier(len(wanted))
     failures: list[BaseException] = []
@@ -286,7 +301,7 @@ def test_a_double_click_switches_and_announces_once(service: FallbackService, en
 def test_a_copy_that_wrote_an_older_mode_meanwhile_writes_the_newer_one(
     engine: Engine, target: CountingFile, clock: HandClock
 ) -> None:
-    other = FallbackService(ModeStore(engine), target, MODES, clock)
+    other = service_on(engine, clock, target)
 
     class Overtaken(EnvFile):
         """While this copy writes, another one switches."""
@@ -299,22 +314,23 @@ def test_a_copy_that_wrote_an_older_mode_meanwhile_writes_the_newer_one(
                 switch(other, MINIMAL, by="U2")
             super().write(variables)
 
-    switch(FallbackService(ModeStore(engine), Overtaken(target.path), MODES, clock), DEGRADED)
+    switch(service_on(engine, clock, Overtaken(target.path)), DEGRADED)
     assert target.holds(MINIMAL.variables)
 
 
 def test_a_copy_that_does_not_lead_writes_its_own_file_and_leaves_the_record_to_the_others(
-    service: FallbackService, store: ModeStore, clock: HandClock, engine: Engine, tmp_path: Path
+    service: FallbackService, clock: HandClock, engine: Engine, tmp_path: Path
 ) -> None:
     switch(service, DEGRADED)
     broken = tmp_path / "broken.env"
     broken.mkdir()
-    follower = FallbackService(store, EnvFile(broken), MODES, clock)
+    follower = service_on(engine, clock, EnvFile(broken))
     for _ in range(3):
         clock.advance(MINUTE)
         follower.reconcile(records=False)
         service.reconcile()
     broken.rmdir()
+    clock.advance(MINUTE)
     follower.reconcile(records=False)
     assert EnvFile(broken).holds(DEGRADED.variables)
     assert (service.state().written_at, service.state().write_error) == (NOW, None)

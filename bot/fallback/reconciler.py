@@ -1,0 +1,115 @@
+"""Brings every target to the wanted mode, repairs what others have changed, and tries again where one fails."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bot.clock import Clock
+from bot.fallback.modes import Mode
+from bot.fallback.target import Target, TargetError, TargetState, TargetView
+from bot.store.targets import TargetStore
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT = timedelta(seconds=1)
+LONGEST_WAIT = timedelta(minutes=5)
+
+
+@dataclass(slots=True)
+class _Failures:
+    """Of one target in a row, all about one change of the mode."""
+
+    change_id: int | None
+    count: int = 0
+    not_before: datetime | None = None
+
+
+class Reconciler:
+    """One for all targets of this copy. Not for several threads at once.
+
+    A target that fails is tried again after a wait that doubles up to five minutes, and at once where the mode changes;
+    the others do not wait for it.
+    """
+
+    def __init__(self, store: TargetStore, targets: Sequence[Target], clock: Clock) -> None:
+        self._store = store
+        self.targets = tuple(targets)
+        self._clock = clock
+        self._seen: dict[str, TargetState] = {}
+        self._failures: dict[str, _Failures] = {}
+
+    def bring(self, mode: Mode, change_id: int | None, *, records: bool) -> list[TargetState]:
+        """Every target to this mode; returns what became of each. `records`: whether the store keeps it."""
+        return [self._bring(target, mode, change_id, records) for target in self.targets]
+
+    def view(self, mode: Mode, change_id: int | None) -> tuple[TargetView, ...]:
+        """What is known of every target under this mode."""
+        stored = self._store.all()
+        return tuple(self._view(target, mode, change_id, stored.get(target.name)) for target in self.targets)
+
+    def _bring(self, target: Target, mode: Mode, change_id: int | None, records: bool) -> TargetState:
+        now = self._clock()
+        before = self._before(target.name, change_id)
+        failures = self._failures.get(target.name)
+        if failures is not None and failures.change_id != change_id:
+            failures = None
+        if failures is not None and failures.not_before is not None and now < failures.not_before:
+            return before
+        try:
+            after = self._written(target, mode, before, now)
+        except TargetError as error:
+            after = replace(before, written_at=None, error=str(error))
+            failures = failures or _Failures(change_id)
+            failures.not_before = now + min(FIRST_WAIT * 2 ** min(failures.count, 20), LONGEST_WAIT)
+            failures.count += 1
+            self._failures[target.name] = failures
+            if before.error != after.error:
+                log.error("fallback mode %s is not written to %s: %s", mode.name, target.name, error)
+        else:
+            self._failures.pop(target.name, None)
+        if records and after != self._store.all().get(target.name):
+            self._store.save(after)
+        self._seen[target.name] = after
+        return after
+
+    def _written(self, target: Target, mode: Mode, before: TargetState, now: datetime) -> TargetState:
+        if not target.holds(mode.variables):
+            target.write(mode.variables)
+            if _drifted(before, mode.variables):
+                log.warning("%s did not hold fallback mode %s any more and was put right", target.name, mode.name)
+                return replace(before, written_at=now, error=None, repaired_at=now)
+            log.info("fallback mode %s written to %s", mode.name, target.name)
+            return replace(before, variables=dict(mode.variables), written_at=now, error=None)
+        return replace(before, variables=dict(mode.variables), written_at=before.written_at or now, error=None)
+
+    def _before(self, name: str, change_id: int | None) -> TargetState:
+        """What this copy knows of the target under this change; what others know only at the start.
+
+        Copies on several machines may have targets of the same name, and one that another has written has not drifted.
+        """
+        seen = self._seen.get(name) or self._store.all().get(name)
+        if seen is None:
+            return TargetState(name, change_id)
+        if seen.change_id != change_id:
+            return TargetState(name, change_id, repaired_at=seen.repaired_at)
+        return seen
+
+    def _view(self, target: Target, mode: Mode, change_id: int | None, stored: TargetState | None) -> TargetView:
+        state = self._seen.get(target.name)
+        if state is None or state.change_id != change_id:
+            state = stored
+        if state is None or state.change_id != change_id:
+            state = TargetState(target.name, change_id)
+        doubts: tuple[str, ...] = ()
+        error = state.error
+        try:
+            doubts = target.doubts(mode.variables)
+        except TargetError as failure:
+            error = str(failure)
+        return TargetView(target.name, target.follows, state.written_at, error, state.repaired_at, doubts)
+
+
+def _drifted(before: TargetState, variables: Mapping[str, str]) -> bool:
+    """Whether it held exactly this before; otherwise the mode itself, or its variables, are new."""
+    return before.written_at is not None and before.variables == variables

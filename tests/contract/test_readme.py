@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import COMMANDS
-from bot.budgets.budget import Level
-from bot.budgets.words import budget_of, split_budget_words
-from bot.budgets.written import WrittenBudget
-from bot.config_file import read_config_file
-from bot.config_tables import AlertsTable, DisplayTable, DriftTable, FallbackTable, ForecastTable, SpikeTable
 from bot.fallback.env_file import EnvFile
-from bot.fallback.modes import modes_from_chain
+from bot.fallback.modes import CHAIN_VARIABLE, MODEL_VARIABLE, modes_from_chain
 from bot.pricing.card import load_rate_card
 from bot.pricing.word_help import EXAMPLES, MEANINGS
 from bot.pricing.words import FLAGS, KEYS, parse_workload
@@ -24,6 +19,14 @@ from handlers.commands import COMMAND, SUBCOMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+OF_CLAUDE_CODE = {
+    "ANTHROPIC_MODEL",
+    "ANTHROPIC_DEFAULT_OPUS_MODEL",
+    "ANTHROPIC_DEFAULT_SONNET_MODEL",
+    "ANTHROPIC_DEFAULT_HAIKU_MODEL",
+    "ANTHROPIC_SMALL_FAST_MODEL",
+}
 
 
 def section(title: str) -> str:
@@ -127,6 +130,21 @@ def test_the_example_of_destinations_is_accepted(tmp_path: Path) -> None:
     path.write_text(example.replace("/run/secrets", str(tmp_path)), encoding="utf-8")
     named = {addressee.name: sorted(addressee.levels) for addressee in read_config_file(path).destinations}
     assert named == {"mail": ["hard", "soft"], "chatwork://4711": ["hard"]}
+
+
+def test_the_example_file_is_accepted_and_shows_every_table(tmp_path: Path) -> None:
+    example = (ROOT / "docs" / "claude-cost.example.toml").read_text(encoding="utf-8")
+    assert {*tomllib.loads(example)} == {*_File.model_fields}
+    (tmp_path / "chatwork").write_text("chatwork://TOKEN@4711", encoding="utf-8")
+    path = tmp_path / "claude-cost.toml"
+    path.write_text(example.replace("/run/secrets", str(tmp_path)), encoding="utf-8")
+    read = read_config_file(path)
+    assert [budget.name for budget in read.budgets] == ["search", "opus"]
+    card = load_rate_card()
+    for mode in ("degraded", "minimal"):
+        variables = read.mode[mode]
+        assert {*variables} == {MODEL_VARIABLE, CHAIN_VARIABLE, *OF_CLAUDE_CODE}
+        assert all(card.find(model) for value in variables.values() for model in value.split(","))
 
 
 def test_the_managed_block_is_shown_as_it_is_written(tmp_path: Path) -> None:

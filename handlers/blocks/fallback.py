@@ -57,7 +57,8 @@ def end_warning(facts: ModeEndFacts) -> Message:
         f"Fallback mode {shown(facts.mode)} ends {moment(facts.ends_at)}, because {shown(facts.because)}: services may "
         "then use their own default model again."
     )
-    advice = f"To keep it, an admin types `/claude-cost fallback on {shown(facts.mode)} for 2h`."
+    command = code(f"/claude-cost fallback on {facts.mode} for 2h", PATH_LIMIT)
+    advice = f"To keep it, an admin types {command}."
     return Message(f"{line}\n{advice}", [section(f"*{line}*\n{advice}")])
 
 

@@ -1,15 +1,18 @@
 """The fallback mode in the store: who, why, when; announced in the same transaction; one change at a time."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import ModeFacts
+from bot.alerts.facts import ModeEndFacts, ModeFacts
+from bot.fallback.target import TargetState
 from bot.store.alerts import AlertStore
-from bot.store.modes import ModeStore
+from bot.store.modes import AutoSwitch, ModeStore
 from bot.store.schema import audit, mode_changes, notices
+from bot.store.targets import TargetStore
 from tests.databases import NOW, mode_facts
 
 VARIABLES = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5", "A_LAST": "1"}
@@ -135,3 +138,56 @@ def test_who_was_refused_is_kept(store: ModeStore, engine: Engine) -> None:
         "minimal: not an admin",
     )
     assert store.current() is None
+
+
+def test_a_change_that_has_to_follow_another_is_not_made_after_a_third(store: ModeStore) -> None:
+    first = store.change(VARIABLES, mode_facts())
+    store.change({}, mode_facts("normal", "degraded"))
+    store.change(VARIABLES, mode_facts())
+    assert store.change({}, mode_facts("normal", "degraded"), after=first) is None
+    newest = store.current()
+    assert newest is not None
+    assert store.change({}, mode_facts("normal", "degraded"), after=newest.id) is not None
+
+
+def test_the_end_of_a_mode_is_announced_once_below_its_announcement(store: ModeStore, engine: Engine) -> None:
+    change_id = store.change(VARIABLES, mode_facts().model_copy(update={"until": LATER}))
+    assert change_id is not None
+    warning = ModeEndFacts(mode="degraded", ends_at=LATER, because="its time is over then")
+    for _ in range(3):
+        store.warn(change_id, warning, NOW)
+    with engine.connect() as connection:
+        rows = connection.execute(select(notices.c.action, notices.c.mode_change_id).order_by(notices.c.id)).all()
+    assert [tuple(row) for row in rows] == [("post", change_id), ("reply", change_id)]
+    current = store.current()
+    assert current is not None
+    assert (current.until, current.warned_at) == (LATER, NOW)
+
+
+def test_history_tells_changes_and_refusals_with_the_newest_first(store: ModeStore) -> None:
+    store.change(VARIABLES, mode_facts())
+    store.refused(NOW, "U9", "mode", "minimal: not an admin")
+    store.refused(NOW, "U9", "test-alert", "not an admin")
+    store.set_auto(AutoSwitch(True, "U1", LATER))
+    assert [(entry.actor, entry.action, entry.outcome, entry.detail) for entry in store.history(10)] == [
+        ("U1", "auto", "done", "on"),
+        ("U9", "mode", "refused", "minimal: not an admin"),
+        ("U1", "mode", "done", "normal -> degraded: too dear"),
+    ]
+    assert len(store.history(1)) == 1
+
+
+def test_what_was_said_last_about_stepping_down_holds(store: ModeStore) -> None:
+    assert store.auto() is None
+    for said in (AutoSwitch(True, "U1", NOW), AutoSwitch(False, "U2", LATER)):
+        store.set_auto(said)
+        assert store.auto() == said
+
+
+def test_two_copies_with_targets_of_their_own_keep_them_apart(engine: Engine) -> None:
+    targets = TargetStore(engine)
+    one = TargetState("/srv/a.env", None, {"A": "1"}, NOW)
+    other = TargetState("/srv/b.env", None, None, None, "No space is left.")
+    for state in (one, other, replace(one, repaired_at=LATER)):
+        targets.save(state)
+    assert targets.all() == {"/srv/a.env": replace(one, repaired_at=LATER), "/srv/b.env": other}

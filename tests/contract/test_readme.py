@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import COMMANDS
+from bot.budgets.budget import Level
+from bot.budgets.words import budget_of, split_budget_words
+from bot.budgets.written import WrittenBudget
+from bot.config_file import _File, read_config_file
+from bot.config_tables import AlertsTable, DisplayTable, DriftTable, FallbackTable, ForecastTable, SpikeTable
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import CHAIN_VARIABLE, MODEL_VARIABLE, modes_from_chain
 from bot.pricing.card import load_rate_card

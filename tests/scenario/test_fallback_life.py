@@ -26,11 +26,11 @@ HAIKU, OPUS_46 = "claude-haiku-5-5", "claude-opus-4-6"
 
 def announcements(world: World) -> list[Message]:
     """What was posted about the mode itself."""
-    return [post for post in world.posts() if post.thread_ts is None and "allback mode" in post.texts[0].split("\n")[0]]
+    return [post for post in world.posts() if "allback mode" in post.texts[0].split("\n")[0]]
 
 
 def replies(world: World, to: Message) -> list[str]:
-    return [post.text for post in world.posts() if post.thread_ts == to.ts]
+    return [reply.text for reply in world.replies(to)]
 
 
 def labels(message: Message) -> list[str]:

@@ -198,7 +198,8 @@ async def test_status_tells_spend_pace_movers_mode_and_age(polled: Services) -> 
     assert lines[2] == "$240.00 computed from tokens and list prices."
     assert lines[3].startswith("Pace: $2,7")
     assert "• claude-opus-4-8 · wrkspc_1 · key apikey_1: $2" in lines[4]
-    assert lines[5:] == ["Fallback mode: normal, never changed", AGE]
+    truth = "Computed against billed: no settled day to compare yet; cost report not read yet."
+    assert lines[5:] == ["Fallback mode: normal, never changed", AGE, truth]
 
 
 async def test_status_says_that_an_alert_waits_and_why(polled: Services) -> None:

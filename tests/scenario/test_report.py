@@ -107,6 +107,8 @@ async def test_a_month_is_told_by_model_with_shares_tokens_and_the_same_stretch_
         "Computed for the same stretch of 2026-10: $10.00 (now +300%).",
         "• claude-opus-4-8: $30.00 (75%), 6.0M tokens in, 0 out; before: $10.00 (+200%)",
         "• claude-sonnet-5-5: $10.00 (25%), 5.0M tokens in, 0 out; before: new",
+        "Computed against billed, 1 settled day to 2026-11-06: $30.00 computed, $30.00 billed, nothing unexplained; "
+        "cost report read 16 Nov 09:00 UTC.",
         AGE,
     ]
     assert rows_of(message) == [

@@ -109,7 +109,6 @@ def test_what_is_kept_in_the_outbox_is_read_back_as_it_was(name: str) -> None:
     for facts in every(name):
         kept = facts.model_dump(mode="json")
         assert FACTS.validate_python(kept) == facts
-        assert FACTS.validate_python(kept) == facts
 
 
 def first_line(facts: IncidentFacts) -> str:

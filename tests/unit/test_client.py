@@ -505,7 +505,7 @@ def test_the_token_is_sent_and_follows_no_redirect(
     name, value = ("_FILE", str(tmp_path / "token")) if from_file else ("", "s3cret")
     try:
         with following(CLAUDE_COST_FALLBACK_URL=server.url, **{"CLAUDE_COST_READ_TOKEN" + name: value}) as follower:
-            eventually(lambda: follower.answer(OPUS) == SONNET)
+            eventually(lambda: follower.answer(OPUS) == SONNET and server.open_streams == 1)
             server.status, server.streams = 302, False
             eventually(lambda: "HTTP 302" in caplog.text)
         assert {path for path, *_ in server.requests} == {"/v1/fallback"}

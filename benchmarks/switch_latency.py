@@ -10,6 +10,7 @@ a bare round trip to the same HTTP port (`GET /healthz`), measured in the same r
 import asyncio
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
@@ -47,7 +48,8 @@ async def measured(world: World, rounds: int) -> tuple[float, dict[str, list[flo
     found: dict[str, list[float]] = {}
     async with world.running(CLAUDE_COST_HTTP_PORT=str(port)):
         await world.slack.wait_connected(seconds=PATIENCE)
-        world.spend(120)
+        # Some minutes old, so that it lies before what the data is as of, and a saving can be told.
+        world.spend(120, world.clock() - timedelta(minutes=3))
         await world.slack.until(lambda: len(world.alerts("soft")) == 1, PATIENCE)
         (alert,) = world.alerts("soft")
         bare = await round_trip(address)

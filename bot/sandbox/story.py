@@ -52,24 +52,30 @@ class _Story:
         await self._type(DEVELOPER, ESTIMATE)
         await self._type(DEVELOPER, "fallback on")
         alert = await self._poll_until("hard limit")
-        await self._click(alert, "degraded")
-        await self._poll()
+        await self._click(alert, "Acknowledge", DEVELOPER)
+        await self._click(alert, "Switch to degraded", ADMIN)
         self._say(f"\n  {file.name} now says:")
         self._say(textwrap.indent(file.read_text(encoding="utf-8").rstrip(), "    | "))
         for _ in range(24):
             await self._poll()
         await self._type(ADMIN, "status")
         await self._type(ADMIN, "fallback off")
-        await self._poll()
         self._say("\nThat was the demo. Without --once it runs on a web page.")
 
     async def _poll(self) -> None:
         self._clock.advance(POLL_EVERY)
         self._stage.team.work_until(self._clock())
         await self._stage.bot.cycle()
+        self._show()
+
+    async def _deliver(self) -> None:
+        await self._stage.bot.deliver()
+        self._show()
+
+    def _show(self) -> None:
         for message in self._stage.slack.messages:
             if message.user == BOT_USER and self._told.get(message.ts) != message.text and not message.ephemeral_to:
-                verb = "edits" if message.ts in self._told else "posts"
+                verb = "edits" if message.ts in self._told else "posts" if message.thread_ts is None else "answers"
                 self._told[message.ts] = message.text
                 self._quote(f"claude-cost {verb} in #{self._channel()}", message.text)
 
@@ -86,16 +92,17 @@ class _Story:
         interaction = await self._stage.slack.command(words, user)
         reply = await interaction.first_reply()
         self._quote(f"{self._name(user)} types /claude-cost {words}", reply.text)
+        await self._deliver()
 
-    async def _click(self, message: Message, mode: str) -> None:
-        button = next((button for button in buttons(message.blocks) if button["value"] == mode), None)
+    async def _click(self, message: Message, label: str, user: str) -> None:
+        button = next((button for button in buttons(message.blocks) if button["text"]["text"] == label), None)
         if button is None:
-            raise StoryError(f"The demo broke off: the alert has no button for the mode {mode}.")
-        interaction = await self._stage.slack.click(message, button["action_id"], ADMIN)
-        dialog = button["confirm"]["text"]["text"]
+            raise StoryError(f"The demo broke off: the alert has no button “{label}”.")
+        interaction = await self._stage.slack.click(message, button["action_id"], user)
         reply = await interaction.first_reply()
-        label = button["text"]["text"]
-        self._quote(f"{self._name(ADMIN)} clicks “{label}” and agrees to: {dialog}", reply.text)
+        agreed = f" and agrees to: {button['confirm']['text']['text']}" if "confirm" in button else ""
+        self._quote(f"{self._name(user)} clicks “{label}”{agreed}", reply.text)
+        await self._deliver()
 
     def _quote(self, what: str, text: str) -> None:
         for id_, name in self._stage.slack.workspace.users.items():

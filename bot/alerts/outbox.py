@@ -111,7 +111,7 @@ class Outbox:
 
     async def _send(self, notice: Notice) -> timedelta | None:
         """None when the notice is done with, otherwise how long to wait."""
-        if notice.action != "post" and notice.address is None:
+        if notice.address is None and not _can_be_posted(notice):
             await asyncio.to_thread(self._store.give_up, notice.id, "there is no message to edit or to answer")
             return None
         try:
@@ -132,7 +132,8 @@ class Outbox:
             return None
         if isinstance(outcome, NotEditable):
             log.warning("notice %d is not told: %s", notice.id, outcome.sentence)
-            await asyncio.to_thread(self._store.give_up, notice.id, outcome.sentence)
+            # Slack would put the answer to a message that was deleted into the channel itself.
+            await asyncio.to_thread(self._store.give_up, notice.id, outcome.sentence, forget_address=outcome.gone)
             return None
         if outcome.for_good:
             self.refused = outcome.sentence
@@ -161,7 +162,7 @@ class Outbox:
         outcome = await self._destination.update(notice.address, message)
         if not isinstance(outcome, NotEditable):
             return outcome
-        if isinstance(notice.facts, IncidentFacts) and notice.facts.status is Status.OPEN:
+        if _can_be_posted(notice):
             log.warning("notice %d is posted anew: %s", notice.id, outcome.sentence)
             return await self._post(notice, message)
         return outcome
@@ -191,6 +192,13 @@ class Outbox:
 @dataclass(frozen=True, slots=True)
 class _Answered:
     """Told below the message, which stays the incident's own."""
+
+
+def _can_be_posted(notice: Notice) -> bool:
+    """Whether it may become a message of its own; an edit may where the incident stands open."""
+    if notice.action == "update":
+        return isinstance(notice.facts, IncidentFacts) and notice.facts.status is Status.OPEN
+    return notice.action == "post"
 
 
 def _identity(notice: Notice) -> dict[str, str]:

@@ -35,6 +35,7 @@ METADATA_REFUSED = frozenset(
 """Slack refuses what the message is recognised by: the message still gets through without."""
 
 NOT_EDITABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
+GONE = frozenset({"message_not_found", "thread_not_found"})
 NOT_ANSWERABLE = frozenset(
     {"message_not_found", "thread_not_found", "cannot_reply_to_message", "restricted_action_thread_locked"}
 )
@@ -58,10 +59,9 @@ UNREACHABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Slack has the message. `in_thread`: below another one."""
+    """Slack has the message."""
 
     address: Address
-    in_thread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NotEditable:
-    """The message cannot be edited or answered, now or later."""
+    """The message cannot be edited or answered, now or later. `gone`: it was deleted."""
 
     sentence: str
+    gone: bool = False
 
 
 Outcome = Delivered | Failed | NotEditable
@@ -125,11 +126,7 @@ class SlackDestination:
 
         metadata = {"event_type": METADATA_EVENT, "event_payload": dict(identity)}
         draft = _Draft(message.text, message.blocks, metadata)
-        outcome = await self._attempt(call, draft, channel, frozenset() if thread is None else NOT_ANSWERABLE)
-        if thread is not None and isinstance(outcome, Delivered) and not outcome.in_thread:
-            await self._take_back(outcome.address)
-            return NotEditable("The message was deleted in Slack.")
-        return outcome
+        return await self._attempt(call, draft, channel, frozenset() if thread is None else NOT_ANSWERABLE)
 
     async def update(self, address: Address, message: Message) -> Outcome:
         """Edit a message of our own."""
@@ -177,14 +174,6 @@ class SlackDestination:
             return await self._client.conversations_history(channel=channel, **asked)
         return await self._client.conversations_replies(channel=channel, ts=thread.ts, **asked)
 
-    async def _take_back(self, address: Address) -> None:
-        """Slack puts the answer to a deleted message into the channel itself, where nobody knows what it is about."""
-        try:
-            async with asyncio.timeout(self._client.timeout):
-                await self._client.chat_delete(channel=address.channel, ts=address.ts)
-        except UNREACHABLE as error:
-            log.warning("an answer to a deleted message stands in the channel: %s", type(error).__name__)
-
     async def _attempt(
         self, call: "_Call", draft: "_Draft", channel: str, impossible: AbstractSet[str] = frozenset()
     ) -> Outcome:
@@ -196,7 +185,7 @@ class SlackDestination:
             return outcome
         elsewhere = channel != self._channel
         if impossible and (outcome.code in impossible or (elsewhere and outcome.code in CHANNEL_REFUSED)):
-            return NotEditable(outcome.sentence)
+            return NotEditable(outcome.sentence, gone=outcome.code in GONE)
         concerns_all = _concerns_all(outcome.code, elsewhere)
         return Failed(outcome.sentence, alone=not concerns_all, for_good=concerns_all)
 
@@ -212,8 +201,7 @@ class SlackDestination:
             return Failed(f"Slack cannot be reached ({type(error).__name__}).", outcome_unknown=not not_sent)
         if not answer.get("ts"):
             return Failed("Slack answers without saying where the message stands.", outcome_unknown=True)
-        in_thread = bool((answer.get("message") or {}).get("thread_ts"))
-        return Delivered(Address(str(answer.get("channel") or channel), str(answer["ts"])), in_thread)
+        return Delivered(Address(str(answer.get("channel") or channel), str(answer["ts"])))
 
 
 @dataclass(frozen=True, slots=True)

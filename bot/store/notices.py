@@ -141,9 +141,13 @@ class NoticeStore:
         status = NoticeStatus.SENDING if outcome_unknown else NoticeStatus.PENDING
         self._set(notice_id, status=status, next_attempt_at=next_attempt_at, error=error)
 
-    def give_up(self, notice_id: int, error: str) -> None:
-        """An edit or an answer that can never be made, because its message is gone."""
-        self._set(notice_id, status=NoticeStatus.OBSOLETE, error=error)
+    def give_up(self, notice_id: int, error: str, *, forget_address: bool = False) -> None:
+        """An edit or an answer that can never be made. `forget_address`: nothing can be, since its message is gone."""
+        with self._engine.begin() as connection:
+            values = {"status": NoticeStatus.OBSOLETE, "error": error}
+            connection.execute(update(notices).where(notices.c.id == notice_id).values(values))
+            if forget_address:
+                _keep_address(connection, notice_id, None)
 
     def last_error(self) -> str | None:
         """Why the oldest waiting notice is still waiting; None when nothing waits or nothing was tried yet."""
@@ -239,10 +243,11 @@ def _chain(row: Row[Any]) -> tuple[str, int]:
     return ("mode", 0) if row.mode_change_id is not None else ("notice", row.id)
 
 
-def _keep_address(connection: Connection, notice_id: int, address: Address) -> None:
+def _keep_address(connection: Connection, notice_id: int, address: Address | None) -> None:
+    values = {"channel": None, "ts": None} if address is None else {"channel": address.channel, "ts": address.ts}
     for column, table in _OWNERS:
         owner = select(notices.c[column]).where(notices.c.id == notice_id).scalar_subquery()
-        connection.execute(update(table).where(table.c.id == owner).values(channel=address.channel, ts=address.ts))
+        connection.execute(update(table).where(table.c.id == owner).values(values))
 
 
 def _notice(connection: Connection, row: Row[tuple[object, ...]]) -> Notice:

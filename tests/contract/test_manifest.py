@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SCOPES_OF_METHODS = {
     "chat_postMessage": "chat:write",
     "chat_update": "chat:write",
-    "chat_delete": "chat:write",
     "auth_test": None,
     "apps_connections_open": None,  # the app-level token's own scope
     "views_open": None,

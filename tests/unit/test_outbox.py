@@ -347,14 +347,30 @@ async def test_nobody_is_told_that_a_deleted_message_is_settled(
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_RESOLVED)
     record(store, crossed(Level.HARD))
-    deleted = NotEditable("The message was deleted in Slack.")
-    channel = Channel(deleted, deleted)
+    channel = Channel(NotEditable("The message was deleted in Slack.", gone=True))
     assert (await outbox(store, channel, clock).deliver()).waiting == 0
-    assert channel.actions == ["edit 1.0", "below 1.0", "post"]
+    assert channel.actions == ["edit 1.0", "post"]
     query = select(notices.c.status, notices.c.error).where(notices.c.action.in_(("update", "reply")))
     with engine.connect() as connection:
-        rows = connection.execute(query).all()
-    assert [tuple(row) for row in rows] == [("obsolete", "The message was deleted in Slack.")] * 2
+        rows = connection.execute(query.order_by(notices.c.id)).all()
+    assert [tuple(row) for row in rows] == [
+        ("obsolete", "The message was deleted in Slack."),
+        ("obsolete", "there is no message to edit or to answer"),
+    ]
+
+
+async def test_a_limit_crossed_again_after_its_message_was_deleted_has_a_new_one(
+    store: AlertStore, engine: Engine, clock: HandClock
+) -> None:
+    record(store, crossed(Level.SOFT))
+    await outbox(store, Channel(), clock).deliver()
+    record(store, SOFT_RESOLVED)
+    await outbox(store, Channel(NotEditable("The message was deleted in Slack.", gone=True)), clock).deliver()
+    record(store, SOFT_AGAIN)
+    channel = Channel()
+    assert (await outbox(store, channel, clock).deliver()).waiting == 0
+    assert channel.actions == ["post", "below 1.0"]
+    assert soft_address(engine) == ("C1", "1.0")
 
 
 async def test_two_runs_at_once_send_everything_once(store: AlertStore, clock: HandClock) -> None:

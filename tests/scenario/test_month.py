@@ -97,11 +97,13 @@ async def test_a_whole_month_of_restarts_and_changes_tells_each_limit_once(
                     assert cycle.poll is not None
                     assert cycle.poll.ok, cycle.poll.error
     assert [len(simulated.alerts(level)) for level in ("soft", "hard")] == [1, 1]
-    assert len(simulated.posts()) == 2
+    told = simulated.posts()
+    # Each limit is foreseen once, too.
+    assert [post.texts[0].startswith("Forecast ") for post in told] == [True, True, False, False]
     clock.advance(2 * DAY)
     async with simulated.bot() as bot:
         await bot.cycle()
-    opened = simulated.posts()[2:]
+    opened = simulated.posts()[len(told) :]
     assert [first_line(post) for post in opened] == ["New month 2026-12 for budget default: 2026-11 ended at $270.00"]
 
 

@@ -5,8 +5,9 @@ import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import aiohttp
@@ -185,8 +186,13 @@ def sample_alert(now: datetime) -> Message:
 
 
 @asynccontextmanager
-async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta | None = None) -> AsyncIterator[Bot]:
-    """Everything, built and closed again. `most_waiting`: the most that one poll may wait for Anthropic in all."""
+async def bot_from(
+    settings: Settings, clock: Clock, *, most_waiting: timedelta | None = None, hears_clicks: bool = True
+) -> AsyncIterator[Bot]:
+    """Everything, built and closed again. `most_waiting`: the most that one poll may wait for Anthropic in all.
+
+    `hears_clicks`: whether people can acknowledge alerts; where they cannot, nothing is escalated.
+    """
     async with AsyncExitStack() as stack:
         engine = await asyncio.to_thread(open_database, settings.database_url)
         stack.callback(engine.dispose)
@@ -200,7 +206,7 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         card = load_rate_card()
         modes = modes_from_chain(settings.fallback_chain, settings.modes)
         wanted = {addressee.name: addressee.levels for addressee in settings.destinations}
-        rules = settings.alert_rules
+        rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
         usage, mode_store = UsageStore(engine), ModeStore(engine)
         alerts = AlertStore(engine, wanted, rules.channel_levels)
         book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
@@ -251,9 +257,10 @@ async def bot_from(settings: Settings, clock: Clock, *, most_waiting: timedelta 
         slack = _slack_app(settings, client)
         handlers.register(slack, services, in_flight)
         workspace = Workspace()
-        render = renderer(targets, workspace)
+        render = renderer(targets, workspace, settings.display)
         outbox = Outbox(alerts.notices, SlackDestination(client, settings.channel), render, clock)
-        outside = OutsideOutbox(alerts.outside, _destinations(settings.destinations), letter, clock, in_flight)
+        letter_of = partial(letter, display=settings.display)
+        outside = OutsideOutbox(alerts.outside, _destinations(settings.destinations), letter_of, clock, in_flight)
         stack.push_async_callback(outside.close)
         poller = build_poller(settings, http, usage, clock, most_waiting=most_waiting)
 

@@ -81,6 +81,7 @@ def _status_now(services: Services) -> Message:
         services.alerts.outside.waiting(),
         services.display,
         truth_lines(settled[-TRUTH_DAYS:], services.usage.data_state().billed_read_at),
+        services.alerts.life.open_alerts(),
     )
 
 

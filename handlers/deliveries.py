@@ -14,6 +14,7 @@ from bot.alerts.facts import (
     TestFacts,
 )
 from bot.clock import MINUTE
+from bot.display import Display
 from bot.fallback.target import Target
 from bot.message import Message
 from bot.slack_connection import Workspace
@@ -29,14 +30,16 @@ from handlers.blocks.synthetic_alert import message_of_test
 LATE = timedelta(minutes=10)
 
 
-def renderer(targets: Sequence[Target], workspace: Workspace) -> Callable[[Notice, datetime], Message]:
-    """`targets`: where the fallback mode is written."""
+def renderer(
+    targets: Sequence[Target], workspace: Workspace, display: Display
+) -> Callable[[Notice, datetime], Message]:
+    """`targets`: where the fallback mode is written. `display`: the money in which limits' sums are told too."""
 
     def render(notice: Notice, now: datetime) -> Message:
         facts = notice.facts
         if isinstance(facts, IncidentFacts):
             link = None if notice.related is None else workspace.permalink(notice.related)
-            message = _of_incident(notice, facts, link)
+            message = _of_incident(notice, facts, link, display)
         elif isinstance(facts, LifeFacts):
             message = life_message(facts, headline(facts.about))
         elif isinstance(facts, TestFacts):
@@ -50,7 +53,7 @@ def renderer(targets: Sequence[Target], workspace: Workspace) -> Callable[[Notic
         else:
             message = announcement(facts, targets, notice.written_at, notice.write_error)
         late = None if notice.action == "update" else late_line(notice.created_at, now)
-        return message if late is None else Message(f"{message.text}\n{late}", [*message.blocks, context(late)])
+        return message if late is None else _with_late(message, late)
 
     return render
 
@@ -63,13 +66,19 @@ def late_line(decided_at: datetime, now: datetime) -> str | None:
     return f"Late by {delay // MINUTE} minutes: this is how it stood at {moment(decided_at)}."
 
 
-def _of_incident(notice: Notice, facts: IncidentFacts, link: str | None) -> Message:
+def _with_late(message: Message, late: str) -> Message:
+    """Below the first line: what stands last in an alert is to stay there."""
+    first, *rest = message.text.split("\n")
+    return Message("\n".join([first, late, *rest]), [*message.blocks[:1], context(late), *message.blocks[1:]])
+
+
+def _of_incident(notice: Notice, facts: IncidentFacts, link: str | None, display: Display) -> Message:
     if notice.action == "reply":
         if isinstance(facts, AlertFacts):
             return step_message(facts)
         text = headline(facts)
         return Message(text, [section(text)])
-    message = incident_message(facts, link)
+    message = incident_message(facts, link, display)
     if notice.alert_id is None or isinstance(facts, PeriodFacts):
         return message
     return with_life(message, notice.alert_id, facts.status, notice.life)

@@ -5,6 +5,7 @@ from datetime import datetime
 from bot.alerts.facts import AlertFacts, IncidentFacts, TestFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
+from bot.display import USD, Display
 from bot.message import Letter, Tone
 from handlers.blocks.incident import incident_message
 from handlers.blocks.plain_text import plain_text
@@ -16,9 +17,9 @@ TOLD_ONCE = "If this limit is crossed again in the same period, only Slack shows
 ALARMING = frozenset({Level.HARD, Level.SPIKE, Level.STALE, Level.DELIVERY})
 
 
-def letter(facts: IncidentFacts | TestFacts, decided_at: datetime, now: datetime) -> Letter:
+def letter(facts: IncidentFacts | TestFacts, decided_at: datetime, now: datetime, *, display: Display = USD) -> Letter:
     """The letter as it is sent at `now`; one that was decided more than ten minutes before says so."""
-    message = message_of_test(facts) if isinstance(facts, TestFacts) else incident_message(facts)
+    message = message_of_test(facts) if isinstance(facts, TestFacts) else incident_message(facts, display=display)
     title, _, body = plain_text(message.text).partition("\n")
     lines = [body]
     if isinstance(facts, AlertFacts) and facts.status is Status.RESOLVED:

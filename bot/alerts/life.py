@@ -2,10 +2,26 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from bot.alerts.life_steps import Life, LifeStep
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAlert:
+    """An alert that stands open, whether or not the channel was told. `since`: when it was opened last.
+
+    `subject`, `period` and `limit_usd` are the incident's identity: see `IncidentFacts`.
+    """
+
+    subject: str
+    period: str
+    level: Level
+    limit_usd: Decimal
+    since: datetime
+    life: Life
 
 
 @dataclass(frozen=True, slots=True)

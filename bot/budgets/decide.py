@@ -120,6 +120,7 @@ def watch(budget: Budget, incidents: Sequence[Incident]) -> tuple[Step, ...]:
     """Steps that note which limits are in force, silently, so that a period that is over can be held to its own."""
     known = {(incident.level, incident.limit_usd) for incident in incidents}
     limits = [(level, budget.limit(level)) for level in LIMITS]
+    limits += [(Level.THRESHOLD, mark) for mark in budget.marks()]
     return tuple(
         Step(level, limit_usd, Status.WATCHED, Reason.IN_FORCE)
         for level, limit_usd in limits
@@ -135,7 +136,13 @@ def as_watched(budget: Budget, incidents: Sequence[Incident]) -> Budget | None:
     soft_usd, hard_usd = (_watched(level, budget.limit(level), incidents) for level in LIMITS)
     if soft_usd is None and hard_usd is None:
         return None
-    return replace(budget, soft_usd=soft_usd, hard_usd=hard_usd)
+    watched = replace(budget, soft_usd=soft_usd, hard_usd=hard_usd)
+    marks = {
+        incident.limit_usd
+        for incident in incidents
+        if incident.level is Level.THRESHOLD and incident.status is not Status.WITHDRAWN
+    }
+    return replace(watched, thresholds=tuple(percent for usd, percent in watched.marks().items() if usd in marks))
 
 
 def _watched(level: Level, limit_usd: Decimal | None, incidents: Sequence[Incident]) -> Decimal | None:

@@ -43,6 +43,16 @@ def expect(
     passed = {limit: since.get(limit, as_of) for limit in limits if spent_usd < limit <= expected_usd}
     told = max((limit for limit, begun in passed.items() if as_of - begun >= rules.holds), default=None)
     known = {i.limit_usd: i for i in incidents if i.level is Level.FORECAST}
+    # What has been told stands until it is cleared: while it does, a lower limit is no news.
+    standing = [
+        limit
+        for limit in limits
+        if limit in known
+        and known[limit].status is Status.OPEN
+        and spent_usd < limit
+        and not _is_cleared(limit, expected_usd, rules)
+    ]
+    told = max((limit for limit in (told, *standing) if limit is not None), default=None)
     steps = [_step(limit, spent_usd, expected_usd, told, known.get(limit), rules) for limit in limits]
     steps += [_withdraw(incident) for limit, incident in known.items() if limit not in limits]
     return Expected(tuple(step for step in steps if step is not None), passed)
@@ -62,15 +72,22 @@ def _step(
             return None
         reason = Reason.EXPECTED if incident is None else Reason.EXPECTED_AGAIN
         return Step(Level.FORECAST, limit_usd, Status.OPEN, reason, post=True)
+    if incident is None or incident.status not in (Status.OPEN, Status.SUPERSEDED):
+        return None
+    if _is_cleared(limit_usd, expected_usd, rules) and spent_usd < limit_usd:
+        # One that was superseded is over too: its message would go on speaking of a limit that is not in reach.
+        return Step(Level.FORECAST, limit_usd, Status.RESOLVED, Reason.EXPECTED_BELOW)
     if not is_open:
         return None
     if spent_usd >= limit_usd:
         return Step(Level.FORECAST, limit_usd, Status.SUPERSEDED, Reason.CROSSED)
     if told is not None and told > limit_usd:
         return Step(Level.FORECAST, limit_usd, Status.SUPERSEDED, Reason.EXPECTED_HIGHER)
-    if expected_usd < limit_usd * rules.clear_percent / 100:
-        return Step(Level.FORECAST, limit_usd, Status.RESOLVED, Reason.EXPECTED_BELOW)
     return None
+
+
+def _is_cleared(limit_usd: Decimal, expected_usd: Decimal, rules: ForecastRules) -> bool:
+    return expected_usd < limit_usd * rules.clear_percent / 100
 
 
 def _withdraw(incident: Incident) -> Step | None:

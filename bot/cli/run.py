@@ -55,7 +55,7 @@ async def _for_ever(settings: Settings) -> int:
 
 async def _once(settings: Settings) -> int:
     deadline = time.monotonic() + ONCE_WAITS_AT_MOST.total_seconds()
-    async with bot_from(settings, system_clock, most_waiting=ONCE_WAITS_AT_MOST) as bot:
+    async with bot_from(settings, system_clock, most_waiting=ONCE_WAITS_AT_MOST, hears_clicks=False) as bot:
         try:
             bot.workspace.url = (await check_bot_token(bot.slack.client, settings.channel)).url
         except (SlackRefusedError, SlackUnreachableError):

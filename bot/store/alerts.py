@@ -129,7 +129,9 @@ def _change(connection: Connection, budget: str, period: str, step: Step, now: d
         )
         .on_conflict_do_nothing()
     )
-    # An alert that opens again is nobody's yet.
-    untouched = dict.fromkeys(LIFE) if step.status is Status.OPEN else {}
+    before = connection.execute(select(alerts.c.status).where(identity).with_for_update()).scalar_one()
+    # An alert that opens again is nobody's yet; one that another copy has just opened stays whose it is.
+    opens = step.status is Status.OPEN and before != Status.OPEN
+    untouched = dict.fromkeys(LIFE) if opens else {}
     changed = update(alerts).where(identity).values(status=step.status, changed_at=now, **untouched)
     return int(connection.execute(changed.returning(alerts.c.id)).scalar_one())

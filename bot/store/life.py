@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, Row, select, update
 
 from bot.alerts.facts import FACTS, IncidentFacts, LifeFacts
-from bot.alerts.life import Living
+from bot.alerts.life import Living, OpenAlert
 from bot.alerts.life_steps import Life, LifeStep
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
@@ -22,7 +23,10 @@ BOT = "claude-cost"
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What became of a click. `already`: it was so before. `over`: the alert is not open. `unknown`: there is none."""
+    """What became of a click.
+
+    `already`: it was so before. `over`: the alert is not open. `unknown`: there is none, or none that can be read.
+    """
 
     outcome: Literal["done", "already", "over", "unknown"]
     life: Life = field(default_factory=Life)
@@ -48,7 +52,20 @@ class LifeStore:
         )
         with self._engine.connect() as connection:
             return [
-                Living(row.id, Level(row.level), max(row.changed_at, row.sent_at), life_of(row))
+                Living(row.id, Level(row.level), _seen_since(row.changed_at, row.sent_at), life_of(row))
+                for row in connection.execute(query)
+            ]
+
+    def open_alerts(self) -> list[OpenAlert]:
+        """Everything that stands open, the oldest first. That a period has begun is news, and nothing stands open."""
+        query = (
+            select(alerts)
+            .where(alerts.c.status == Status.OPEN, alerts.c.level != Level.PERIOD)
+            .order_by(alerts.c.changed_at, alerts.c.id)
+        )
+        with self._engine.connect() as connection:
+            return [
+                OpenAlert(row.budget, row.period, Level(row.level), row.limit_usd, row.changed_at, life_of(row))
                 for row in connection.execute(query)
             ]
 
@@ -79,7 +96,7 @@ class LifeStore:
                     return None
                 cleared = ("snoozed_by", "snoozed_until", "acknowledged_by", "acknowledged_at")
                 return {**dict.fromkeys(cleared), "escalated_at": now}
-            if life.escalated_at is not None or life.acknowledged_at is not None:
+            if life.escalated_at is not None or life.acknowledged_at is not None or life.snoozed_until is not None:
                 return None
             return {"escalated_at": now}
 
@@ -121,14 +138,26 @@ def _tell(
     action: Action,
 ) -> None:
     alert_id = int(row._mapping["id"])
-    facts = LifeFacts(step=step, by=by, at=now, until=life.snoozed_until, since=row._mapping["changed_at"], about=about)
+    since = _seen_since(row._mapping["changed_at"], _sent_at(connection, alert_id))
+    facts = LifeFacts(step=step, by=by, at=now, until=life.snoozed_until, since=since, about=about)
     edit(connection, alert_id, about, now)
     enqueue(connection, action, facts, now, alert_id=alert_id)
     keep(connection, now, by, f"alert {step}", "done", about.incident)
 
 
+def _seen_since(changed_at: datetime, sent_at: datetime | None) -> datetime:
+    """Nobody can have acknowledged what had not arrived."""
+    return changed_at if sent_at is None else max(changed_at, sent_at)
+
+
+def _sent_at(connection: Connection, alert_id: int) -> datetime | None:
+    query = select(notices.c.sent_at).where(notices.c.alert_id == alert_id, notices.c.action == "post")
+    sent_at: datetime | None = connection.execute(query.limit(1)).scalar_one_or_none()
+    return sent_at
+
+
 def _newest_facts(connection: Connection, alert_id: int) -> IncidentFacts | None:
-    """What its message says now, or is about to say."""
+    """What its message says now, or is about to say; None too where this version cannot read it."""
     query = (
         select(notices.c.facts)
         .where(notices.c.alert_id == alert_id, notices.c.action.in_(("post", "update")))
@@ -136,5 +165,10 @@ def _newest_facts(connection: Connection, alert_id: int) -> IncidentFacts | None
         .limit(1)
     )
     stored = connection.execute(query).scalar_one_or_none()
-    facts = None if stored is None else FACTS.validate_python(stored)
+    if stored is None:
+        return None
+    try:
+        facts = FACTS.validate_python(stored)
+    except ValidationError:
+        return None
     return facts if isinstance(facts, IncidentFacts) else None

@@ -5,6 +5,7 @@ from decimal import Decimal
 from bot.alerts.facts import AlertFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
+from bot.display import USD, Display
 from bot.fallback.modes import NORMAL
 from bot.message import Block, Message
 from bot.money import percent, usd
@@ -13,6 +14,7 @@ from handlers.blocks.outside import code, shown
 from handlers.blocks.spend import (
     amount,
     cause_line,
+    display_lines,
     is_over,
     mover_line,
     over_line,
@@ -31,9 +33,12 @@ INCIDENT_LIMIT = 200
 """A visible incident id is only cut where a budget's name is longer than settings let it be."""
 
 
-def alert_message(facts: AlertFacts, related_link: str | None) -> Message:
-    """The incident at its present step. `related_link`: the other level's message, where there is one."""
-    standing = _standing(facts, related_link)
+def alert_message(facts: AlertFacts, related_link: str | None, display: Display = USD) -> Message:
+    """The incident at its present step. `related_link`: the other level's message, where there is one.
+
+    `display`: the money in which the sum is told besides.
+    """
+    standing = [*display_lines(facts.spend.spent_usd, display), *_standing(facts, related_link)]
     return Message("\n".join(_lines(facts, standing)), _blocks(facts, standing))
 
 
@@ -141,7 +146,7 @@ def _standing(facts: AlertFacts, related_link: str | None) -> list[str]:
     link = f": <{related_link}|its message>" if related_link else ""
     if facts.level is Level.THRESHOLD:
         following = _next(facts)
-        return [] if following is None else [f"The next limit is {usd(following)}."]
+        return [] if following is None or facts.status is not Status.OPEN else [f"The next limit is {usd(following)}."]
     if facts.status is Status.SUPERSEDED:
         return [f"The next limit{'' if hard_usd is None else f', {usd(hard_usd)},'} is crossed too{link}."]
     if facts.level is Level.SOFT:

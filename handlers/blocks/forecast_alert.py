@@ -4,6 +4,7 @@ from bot.alerts.facts import ForecastFacts
 from bot.budgets.decide import Status
 from bot.message import Block, Message
 from bot.money import percent, usd
+from handlers.blocks.alert import INCIDENT_LIMIT
 from handlers.blocks.elements import actions, context, header, local_moment, moment, section
 from handlers.blocks.outside import code, shown
 from handlers.blocks.spend import (
@@ -27,7 +28,7 @@ def forecast_alert_message(facts: ForecastFacts) -> Message:
     if facts.status is Status.OPEN:
         details = [f"• {mover_line(mover)}" for mover in spend.movers]
         details += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend.savings, facts.mode)]
-    closing = f"Incident {shown(facts.incident)} · data as of {moment(spend.as_of)}"
+    closing = f"Incident {shown(facts.incident, INCIDENT_LIMIT)} · data as of {moment(spend.as_of)}"
     text = "\n".join([first, *lines, *details, *warning_lines(spend), closing])
     blocks: list[Block] = [header(f"{_title(facts)}: {spend.budget}"), section("\n".join([f"*{_sum(facts)}*", *lines]))]
     if details:
@@ -39,7 +40,7 @@ def forecast_alert_message(facts: ForecastFacts) -> Message:
         buttons = [switch_button(saving) for saving in worthwhile(ways_out(spend.savings, facts.mode))]
         if buttons:
             blocks.append(actions(buttons))
-    blocks.append(context(f"Incident {code(facts.incident)} · data as of {local_moment(spend.as_of)}"))
+    blocks.append(context(f"Incident {code(facts.incident, INCIDENT_LIMIT)} · data as of {local_moment(spend.as_of)}"))
     return Message(text, blocks)
 
 

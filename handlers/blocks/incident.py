@@ -10,6 +10,7 @@ from bot.alerts.facts import (
     SpikeFacts,
     StaleFacts,
 )
+from bot.display import USD, Display
 from bot.message import Message
 from handlers.blocks.alert import alert_message
 from handlers.blocks.delivery import delivery_message
@@ -20,14 +21,14 @@ from handlers.blocks.spike import spike_message
 from handlers.blocks.stale import stale_message
 
 
-def incident_message(facts: IncidentFacts, related_link: str | None = None) -> Message:
+def incident_message(facts: IncidentFacts, related_link: str | None = None, display: Display = USD) -> Message:
     """An incident at one step, without what people did to it. Raises TypeError for facts that have no renderer.
 
-    `related_link`: the message of the budget's other limit.
+    `related_link`: the message of the budget's other limit. `display`: the money in which a limit's sum is told too.
     """
     match facts:
         case AlertFacts():
-            return alert_message(facts, related_link)
+            return alert_message(facts, related_link, display)
         case ForecastFacts():
             return forecast_alert_message(facts)
         case SpikeFacts():

@@ -1,14 +1,16 @@
 """What people and time have done to an alert: lines and buttons on its message, and the replies in its thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from bot.alerts.facts import AlertFacts, LifeFacts
+from bot.alerts.life import OpenAlert
 from bot.alerts.life_steps import Life, LifeStep
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
 from bot.message import Block, Message
 from bot.money import usd
+from handlers.blocks.alert import NOTHING_STOPPED
 from handlers.blocks.elements import actions, button, context, local_moment, moment, section
 from handlers.blocks.outside import mention, shown
 from handlers.blocks.spend import amount
@@ -18,6 +20,9 @@ SNOOZE_ACTION = "alert_snooze"
 
 SNOOZES = {60: "1 h", 8 * 60: "8 h"}
 """Minutes, and how they are called."""
+
+MOST_OPEN = 8
+"""Alerts that `status` names one by one."""
 
 
 def with_life(message: Message, alert_id: int, status: Status, life: Life) -> Message:
@@ -38,6 +43,8 @@ def life_message(facts: LifeFacts, headline: str) -> Message:
     lines = [_what_happened(facts)]
     if facts.step in (LifeStep.ESCALATED, LifeStep.SNOOZE_OVER):
         lines += [headline, "Whoever takes it clicks Acknowledge at the alert above."]
+        if facts.about.level is Level.HARD:
+            lines.append(NOTHING_STOPPED)
     text = "\n".join(lines)
     return Message(text, [section(text)])
 
@@ -78,6 +85,43 @@ def _what_happened(facts: LifeFacts) -> str:
     return f"Nobody has acknowledged this for {minutes} minutes."
 
 
+def open_alert_lines(open_alerts: Sequence[OpenAlert]) -> list[str]:
+    """Every alert that stands open on one line, the oldest first: what, since when, and who has it."""
+    lines = [f"• {_open_alert(alert)}" for alert in open_alerts[:MOST_OPEN]]
+    more = len(open_alerts) - MOST_OPEN
+    return lines if more <= 0 else [*lines, f"and {more} more open alerts, opened later."]
+
+
+def _open_alert(alert: OpenAlert) -> str:
+    who_has_it = [*_lines(alert.life, moment)] or ["nobody has acknowledged it"]
+    return ", ".join([f"{_what_is_open(alert)}: since {moment(alert.since)}", *map(_uncapitalized, who_has_it)]) + "."
+
+
+def _what_is_open(alert: OpenAlert) -> str:
+    subject, period, limit = shown(alert.subject), shown(alert.period), usd(alert.limit_usd)
+    match alert.level:
+        case Level.SOFT | Level.HARD:
+            return f"{alert.level} limit {limit} of budget {subject} in {period}"
+        case Level.THRESHOLD:
+            return f"threshold {limit} of budget {subject} in {period}"
+        case Level.FORECAST:
+            return f"forecast above {limit} of budget {subject} in {period}"
+        case Level.SPIKE:
+            return f"spike in budget {subject}, from {limit} an hour"
+        case Level.STALE:
+            return "no data"
+        case Level.DRIFT:
+            return f"computed and billed differ for {period}"
+        case Level.DELIVERY:
+            return f"{subject} takes no alerts"
+        case Level.PERIOD:
+            return f"new period {period} of budget {subject}"
+
+
+def _uncapitalized(line: str) -> str:
+    return line[:1].lower() + line[1:]
+
+
 def _lines(life: Life, told: Callable[[datetime], str]) -> list[str]:
     lines = []
     if life.acknowledged_at is not None:
@@ -85,7 +129,7 @@ def _lines(life: Life, told: Callable[[datetime], str]) -> list[str]:
     if life.snoozed_until is not None:
         lines.append(f"Snoozed until {told(life.snoozed_until)} by {mention(life.snoozed_by or '')}")
     if life.escalated_at is not None and life.acknowledged_at is None:
-        lines.append(f"Told to the channel again at {told(life.escalated_at)}, since nobody had acknowledged it")
+        lines.append(f"Told to the channel again at {told(life.escalated_at)}: nobody has acknowledged it since")
     return lines
 
 

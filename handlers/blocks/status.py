@@ -5,15 +5,17 @@ from datetime import datetime
 from decimal import Decimal
 
 from bot.alerts.facts import SpendFacts
+from bot.alerts.life import OpenAlert
 from bot.clock import DAY
 from bot.display import USD, Display
 from bot.fallback.service import ModeState
-from bot.message import Block, Message
+from bot.message import Message
 from bot.store.outside import Waiting
 from bot.usage.age import DataState
 from handlers.blocks.age import age_line
 from handlers.blocks.elements import SECTION_LIMIT, context, moment, section
 from handlers.blocks.fallback import mode_line
+from handlers.blocks.life import open_alert_lines
 from handlers.blocks.outside import sentence, shown
 from handlers.blocks.spend import (
     amount,
@@ -47,25 +49,30 @@ def status_message(
     outside: Sequence[Waiting] = (),
     display: Display = USD,
     truth: Sequence[str] = (),
+    open_alerts: Sequence[OpenAlert] = (),
 ) -> Message:
     """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
 
     `outside`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
+    `open_alerts`: those that stand open, the oldest first.
 
     Where the budgets are too many for one message, the later ones have one line each, the nearest to its limit first.
     """
     age = age_line(data, now, poll_seconds)
     closing = [mode_line(mode), *truth, *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
     closing += _waiting_lines(outside)
+    standing = ["Open alerts:", *open_alert_lines(open_alerts)] if open_alerts else []
+    standing_blocks = [section("\n".join([f"*{standing[0]}*", *standing[1:]]))] if standing else []
     if not spends:
-        return Message("\n".join([age, *closing]), [section(f"*{age}*"), context("\n".join(closing))])
+        blocks = [section(f"*{age}*"), *standing_blocks, context("\n".join(closing))]
+        return Message("\n".join([age, *standing, *closing]), blocks)
     in_full, in_short = _divided([_budget_lines(spend, now, display) for spend in spends], spends)
-    blocks: list[Block] = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in in_full]
+    blocks = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in in_full]
     if in_short:
         blocks.append(section("\n".join(in_short)))
     closing.insert(1, age)
-    blocks.append(context("\n".join(closing)))
-    return Message("\n".join([line for lines in in_full for line in lines] + in_short + closing), blocks)
+    blocks += [*standing_blocks, context("\n".join(closing))]
+    return Message("\n".join([line for lines in in_full for line in lines] + in_short + standing + closing), blocks)
 
 
 def _divided(parts: list[list[str]], spends: Sequence[SpendFacts]) -> tuple[list[list[str]], list[str]]:

@@ -1,0 +1,234 @@
+"""What people and time do to alerts, in the database: the row, its audit, the edit and the reply are one."""
+
+import threading
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Engine, select, update
+
+from bot.alerts.facts import LifeFacts
+from bot.alerts.life import Living, OpenAlert
+from bot.alerts.life_steps import Life, LifeStep
+from bot.alerts.life_watch import LifeWatch
+from bot.alerts.rules import AlertRules
+from bot.budgets.budget import Level
+from bot.budgets.decide import Incident, Reason, Status, Step
+from bot.sandbox.clock import HandClock
+from bot.store.alerts import AlertStore
+from bot.store.life import Handled
+from bot.store.notices import Address, Notice
+from bot.store.schema import alerts, audit, notices
+from tests.databases import BUDGET, HARD, NOW, PERIOD, SOFT, SOFT_AGAIN, SOFT_RESOLVED, crossed, facts_of
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+INCIDENT = "default/2026-11/hard/600"
+
+
+@pytest.fixture
+def store(engine: Engine) -> AlertStore:
+    return AlertStore(engine)
+
+
+def opened(store: AlertStore, level: Level = Level.HARD) -> int:
+    """An alert whose message is in the channel."""
+    store.record(BUDGET, PERIOD, [crossed(level)], facts_of(), NOW)
+    return sent(store).alert_id or 0
+
+
+def sent(store: AlertStore) -> Notice:
+    notice = store.notices.due(NOW)
+    assert notice is not None
+    assert store.notices.start_attempt(notice, NOW)
+    store.notices.finish(notice.id, NOW, Address("C1", "1.0") if notice.action == "post" else None)
+    return notice
+
+
+def waiting(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        query = select(notices.c.action).where(notices.c.status == "pending").order_by(notices.c.id)
+        return list(connection.execute(query).scalars())
+
+
+def audited(engine: Engine) -> list[tuple[str, str, str, str]]:
+    with engine.connect() as connection:
+        rows = connection.execute(select(audit).order_by(audit.c.id)).all()
+    return [(row.actor, row.action, row.outcome, row.detail) for row in rows]
+
+
+def life(engine: Engine, alert_id: int) -> Life:
+    with engine.connect() as connection:
+        row = connection.execute(select(alerts).where(alerts.c.id == alert_id)).one()
+    return Life(row.acknowledged_by, row.acknowledged_at, row.snoozed_by, row.snoozed_until, row.escalated_at)
+
+
+def test_an_acknowledgement_is_kept_audited_edited_in_and_replied(store: AlertStore, engine: Engine) -> None:
+    alert_id = opened(store)
+    known = Life("U1", NOW + MINUTE)
+    assert store.life.acknowledge(alert_id, "U1", NOW + MINUTE) == Handled("done", known)
+    assert life(engine, alert_id) == known
+    assert audited(engine) == [("U1", "alert acknowledged", "done", INCIDENT)]
+    edit, reply = sent(store), sent(store)
+    assert (edit.action, edit.facts, edit.life) == ("update", facts_of()(crossed(Level.HARD)), known)
+    assert reply.action == "reply"
+    assert isinstance(reply.facts, LifeFacts)
+    assert (reply.facts.step, reply.facts.by, reply.facts.at) == (LifeStep.ACKNOWLEDGED, "U1", NOW + MINUTE)
+    assert reply.facts.about == edit.facts
+
+
+def test_a_failure_on_the_way_leaves_nothing_of_it(store: AlertStore, engine: Engine) -> None:
+    alert_id = opened(store)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE audit")
+    with pytest.raises(Exception, match="audit"):
+        store.life.acknowledge(alert_id, "U1", NOW)
+    assert life(engine, alert_id) == Life()
+    assert waiting(engine) == []
+
+
+def test_the_second_who_acknowledges_hears_who_was_first(store: AlertStore, engine: Engine) -> None:
+    alert_id = opened(store)
+    store.life.acknowledge(alert_id, "U1", NOW)
+    assert store.life.acknowledge(alert_id, "U2", NOW + MINUTE) == Handled("already", Life("U1", NOW))
+    assert waiting(engine) == ["update", "reply"]
+    assert len(audited(engine)) == 1
+
+
+def test_of_two_who_acknowledge_at_once_one_is_first(store: AlertStore, engine: Engine) -> None:
+    alert_id = opened(store)
+    start, found = threading.Barrier(2), []
+
+    def click(user: str) -> None:
+        start.wait()
+        found.append(AlertStore(engine).life.acknowledge(alert_id, user, NOW))
+
+    people = [threading.Thread(target=click, args=(user,)) for user in ("U1", "U2")]
+    for thread in people:
+        thread.start()
+    for thread in people:
+        thread.join()
+    assert sorted(handled.outcome for handled in found) == ["already", "done"]
+    assert len({handled.life.acknowledged_by for handled in found}) == 1
+    assert waiting(engine) == ["update", "reply"]
+
+
+@pytest.mark.parametrize("over", [SOFT_RESOLVED, Step(Level.SOFT, SOFT, Status.CLOSED, Reason.PERIOD_CLOSED)])
+def test_what_is_over_can_be_neither_acknowledged_nor_snoozed(store: AlertStore, engine: Engine, over: Step) -> None:
+    alert_id = opened(store, Level.SOFT)
+    store.record(BUDGET, PERIOD, [over], facts_of(), NOW)
+    assert store.life.acknowledge(alert_id, "U1", NOW).outcome == "over"
+    assert store.life.snooze(alert_id, "U1", NOW + HOUR, NOW).outcome == "over"
+    assert life(engine, alert_id) == Life()
+    assert audited(engine) == []
+
+
+def test_an_alert_that_is_not_there_is_unknown(store: AlertStore) -> None:
+    assert store.life.acknowledge(7, "U1", NOW) == Handled("unknown")
+
+
+def test_an_alert_that_this_version_cannot_read_is_unknown_and_holds_up_no_other(
+    store: AlertStore, engine: Engine
+) -> None:
+    unreadable = opened(store)
+    with engine.begin() as connection:
+        connection.execute(update(notices).values(facts={"kind": "from the future"}))
+    readable = opened(store, Level.SOFT)
+    assert store.life.acknowledge(unreadable, "U1", NOW) == Handled("unknown")
+    rules = AlertRules(escalate_levels=frozenset({Level.SOFT, Level.HARD}))
+    LifeWatch(store.life, rules, HandClock(NOW + HOUR)).look()
+    assert life(engine, unreadable) == Life()
+    assert life(engine, readable) == Life(escalated_at=NOW + HOUR)
+
+
+def test_an_alert_that_opens_again_is_nobodys_yet(store: AlertStore, engine: Engine) -> None:
+    alert_id = opened(store, Level.SOFT)
+    store.life.acknowledge(alert_id, "U1", NOW)
+    store.life.snooze(alert_id, "U1", NOW + HOUR, NOW)
+    store.record(BUDGET, PERIOD, [SOFT_RESOLVED], facts_of(), NOW)
+    assert life(engine, alert_id) == Life("U1", NOW, "U1", NOW + HOUR)
+    store.record(BUDGET, PERIOD, [SOFT_AGAIN], facts_of(), NOW)
+    assert life(engine, alert_id) == Life()
+
+
+def test_an_alert_that_a_second_copy_opens_too_stays_whose_it_is(store: AlertStore, engine: Engine) -> None:
+    alert_id = opened(store)
+    store.life.acknowledge(alert_id, "U1", NOW)
+    store.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW)
+    assert life(engine, alert_id) == Life("U1", NOW)
+
+
+def test_a_snooze_ends_with_a_word_to_the_channel_and_the_alert_is_nobodys_again(
+    store: AlertStore, engine: Engine
+) -> None:
+    alert_id = opened(store)
+    store.life.acknowledge(alert_id, "U1", NOW)
+    assert store.life.snooze(alert_id, "U2", NOW + HOUR, NOW) == Handled("done", Life("U1", NOW, "U2", NOW + HOUR))
+    assert store.life.advance(alert_id, LifeStep.SNOOZE_OVER, NOW + 59 * MINUTE).outcome == "already"
+    assert store.life.advance(alert_id, LifeStep.SNOOZE_OVER, NOW + HOUR).outcome == "done"
+    assert life(engine, alert_id) == Life(escalated_at=NOW + HOUR)
+    assert store.life.advance(alert_id, LifeStep.SNOOZE_OVER, NOW + 2 * HOUR).outcome == "already"
+    assert waiting(engine) == ["reply", "reply", "update", "broadcast"]
+    assert audited(engine)[-1] == ("claude-cost", "alert snooze over", "done", INCIDENT)
+
+
+def test_whoever_acknowledges_a_snoozed_alert_ends_the_snooze(store: AlertStore, engine: Engine) -> None:
+    alert_id = opened(store)
+    store.life.acknowledge(alert_id, "U1", NOW)
+    store.life.snooze(alert_id, "U1", NOW + HOUR, NOW)
+    assert store.life.acknowledge(alert_id, "U2", NOW + MINUTE).outcome == "done"
+    assert life(engine, alert_id) == Life("U2", NOW + MINUTE)
+
+
+@pytest.mark.parametrize("deed", ["acknowledged", "snoozed"])
+def test_a_click_between_the_look_and_the_step_comes_before_the_step(
+    store: AlertStore, engine: Engine, deed: str
+) -> None:
+    alert_id = opened(store)
+    if deed == "acknowledged":
+        store.life.acknowledge(alert_id, "U1", NOW)
+    else:
+        store.life.snooze(alert_id, "U1", NOW + HOUR, NOW)
+    assert store.life.advance(alert_id, LifeStep.ESCALATED, NOW + 30 * MINUTE).outcome == "already"
+    assert life(engine, alert_id).escalated_at is None
+
+
+def test_two_copies_that_advance_at_once_escalate_once(store: AlertStore, engine: Engine) -> None:
+    opened(store)
+    start = threading.Barrier(4)
+
+    def copy() -> None:
+        start.wait()
+        LifeWatch(AlertStore(engine).life, AlertRules(), HandClock(NOW + 30 * MINUTE)).look()
+
+    copies = [threading.Thread(target=copy) for _ in range(4)]
+    for thread in copies:
+        thread.start()
+    for thread in copies:
+        thread.join()
+    assert waiting(engine) == ["update", "broadcast"]
+
+
+def test_time_runs_from_the_moment_at_which_people_could_see_it(store: AlertStore, engine: Engine) -> None:
+    store.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW - HOUR)
+    assert store.life.living() == [], "nobody can acknowledge what has not arrived"
+    alert_id = sent(store).alert_id or 0
+    assert store.life.living() == [Living(alert_id, Level.HARD, NOW, Life())]
+    LifeWatch(store.life, AlertRules(), HandClock(NOW + 30 * MINUTE)).look()
+    edit, told = sent(store), sent(store)
+    assert (edit.action, told.action) == ("update", "broadcast")
+    assert isinstance(told.facts, LifeFacts)
+    assert told.facts.at - told.facts.since == 30 * MINUTE
+
+
+def test_what_stands_open_is_known_with_who_has_it_told_or_not(store: AlertStore) -> None:
+    store.record(BUDGET, PERIOD, [crossed(Level.SOFT)], facts_of(), NOW - HOUR)
+    sent(store)
+    alert_id = opened(store)
+    store.record("search", PERIOD, [Step(Level.SOFT, SOFT, Status.RESOLVED, Reason.FELL_BELOW)], facts_of(), NOW)
+    store.record(BUDGET, "2026-12", [Step(Level.PERIOD, Decimal(0), Status.OPEN, Reason.BEGUN)], facts_of(), NOW)
+    store.life.acknowledge(alert_id, "U1", NOW)
+    assert store.life.open_alerts() == [
+        OpenAlert(BUDGET, PERIOD, Level.SOFT, SOFT, NOW - HOUR, Life()),
+        OpenAlert(BUDGET, PERIOD, Level.HARD, HARD, NOW, Life("U1", NOW)),
+    ]
+    assert Incident(Level.SOFT, SOFT, Status.OPEN) in store.incidents(BUDGET, PERIOD)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.alerts.facts import AlertFacts, CauseFacts, ModeFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.alerts.life import OpenAlert
 from bot.budgets.budget import LIMITS, Level
 from bot.budgets.causes import CauseKind
 from bot.budgets.decide import Reason, Status
@@ -638,9 +639,10 @@ def status(
     mode: ModeState | None = None,
     error: str | None = None,
     now: datetime = NOW,
+    open_alerts: Sequence[OpenAlert] = (),
 ) -> Message:
     known = data or DataState(as_of=AS_OF, source="admin", polled_at=NOW)
-    return status_message(spends, known, mode or state("normal"), error, now, 60)
+    return status_message(spends, known, mode or state("normal"), error, now, 60, open_alerts=open_alerts)
 
 
 def test_a_status_has_every_budget_the_mode_and_the_age() -> None:

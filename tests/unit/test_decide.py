@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.budgets.budget import LIMITS, ORGANIZATION, Budget, Level
-from bot.budgets.decide import Incident, Reason, Status, Step, decide
+from bot.budgets.decide import Incident, Reason, Status, Step, as_watched, decide, watch
 from bot.budgets.period import PeriodKind
 
 SOFT, HARD = Decimal(400), Decimal(600)
@@ -172,3 +172,94 @@ def test_every_limit_that_was_ever_reached_was_told(spends: list[Decimal]) -> No
 def test_a_second_look_at_the_same_spend_changes_nothing(spends: list[Decimal]) -> None:
     _, incidents = play(BUDGET, spends)
     assert decide(BUDGET, spends[-1], incidents) == ()
+
+
+# ---- thresholds
+
+MARKED = replace(BUDGET, thresholds=(25, 50, 90))
+"""$150 and $300 below the soft limit of $400, and $540 between it and the hard one of $600."""
+
+
+def mark(usd: int, status: Status, reason: Reason, *, post: bool = False) -> Step:
+    return Step(Level.THRESHOLD, Decimal(usd), status, reason, post=post)
+
+
+def test_a_threshold_is_told_when_spend_reaches_it() -> None:
+    assert decide(MARKED, Decimal("149.99"), []) == ()
+    assert decide(MARKED, Decimal(150), []) == (mark(150, Status.OPEN, Reason.CROSSED, post=True),)
+
+
+def test_of_several_thresholds_first_seen_together_only_the_highest_is_told() -> None:
+    assert decide(MARKED, Decimal(320), []) == (
+        mark(150, Status.SUPERSEDED, Reason.PASSED_BY_HIGHER),
+        mark(300, Status.OPEN, Reason.CROSSED, post=True),
+    )
+
+
+def test_a_limit_supersedes_the_thresholds_below_it() -> None:
+    steps = decide(MARKED, Decimal(450), [Incident(Level.THRESHOLD, Decimal(300), Status.OPEN)])
+    assert steps == (
+        Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED, post=True),
+        mark(150, Status.SUPERSEDED, Reason.PASSED_BY_HIGHER),
+        mark(300, Status.SUPERSEDED, Reason.PASSED_BY_HIGHER),
+    )
+
+
+def test_a_threshold_that_was_passed_on_the_way_stays_silent_when_spend_falls_back_to_it() -> None:
+    posts, incidents = play(MARKED, [Decimal(320), Decimal(200), Decimal(320)])
+    assert [post.limit_usd for post in posts] == [Decimal(300)]
+    assert Incident(Level.THRESHOLD, Decimal(300), Status.OPEN) in incidents
+
+
+def test_a_threshold_resolves_and_opens_again_in_its_message() -> None:
+    told = [Incident(Level.THRESHOLD, Decimal(150), Status.OPEN)]
+    assert decide(MARKED, Decimal(100), told) == (mark(150, Status.RESOLVED, Reason.FELL_BELOW),)
+    again = decide(MARKED, Decimal(160), [Incident(Level.THRESHOLD, Decimal(150), Status.RESOLVED)])
+    assert again == (mark(150, Status.OPEN, Reason.CROSSED_AGAIN),)
+
+
+def test_an_edited_limit_withdraws_thresholds_that_were_shares_of_it() -> None:
+    raised = replace(MARKED, hard_usd=Decimal(1000))
+    steps = decide(raised, Decimal(260), [Incident(Level.THRESHOLD, Decimal(150), Status.OPEN)])
+    assert steps == (
+        Step(Level.THRESHOLD, Decimal(150), Status.WITHDRAWN, Reason.LIMIT_CHANGED),
+        mark(250, Status.OPEN, Reason.CROSSED, post=True),
+    )
+
+
+def test_a_threshold_at_the_soft_limit_is_that_limit() -> None:
+    budget = replace(BUDGET, soft_usd=Decimal(300), thresholds=(50,))
+    assert decide(budget, Decimal(310), []) == (Step(Level.SOFT, Decimal(300), Status.OPEN, Reason.CROSSED, post=True),)
+
+
+def test_a_period_that_is_over_is_not_held_to_thresholds_that_came_later() -> None:
+    then = replace(BUDGET, thresholds=(25,))
+    noted = [Incident(step.level, step.limit_usd, step.status) for step in watch(then, [])]
+    watched = as_watched(MARKED, noted)
+    assert watched is not None
+    assert (watched.soft_usd, watched.hard_usd, watched.thresholds) == (SOFT, HARD, (25,))
+    assert watch(then, noted) == ()
+
+
+marked = st.sampled_from([(), (25,), (25, 50, 90), (10, 66, 67), (99,)])
+
+
+@given(st.lists(st.tuples(budgets, marked, amounts), min_size=1, max_size=30))
+def test_whatever_spend_and_edits_do_each_threshold_is_posted_at_most_once(
+    course: list[tuple[Budget, tuple[int, ...], Decimal]],
+) -> None:
+    edited = [(replace(budget, thresholds=thresholds), spent) for budget, thresholds, spent in course]
+    asked: list[tuple[Level, Decimal]] = []
+    incidents: list[Incident] = []
+    for budget, spent in edited:
+        steps = decide(budget, spent, incidents)
+        assert len({(step.level, step.limit_usd) for step in steps}) == len(steps), "nothing is told two things at once"
+        asked += [(step.level, step.limit_usd) for step in steps if step.post and step.level is Level.THRESHOLD]
+        incidents = after(steps, incidents)
+        assert decide(budget, spent, incidents) == ()
+        open_marks = [i.limit_usd for i in incidents if i.level is Level.THRESHOLD and i.status is Status.OPEN]
+        crossed_marks = [usd for usd in budget.marks() if spent >= usd]
+        limits_crossed = [usd for level in LIMITS if (usd := budget.limit(level)) is not None and spent >= usd]
+        highest = max([*crossed_marks, *limits_crossed], default=None)
+        assert open_marks == [usd for usd in crossed_marks if usd == highest]
+    assert len(set(asked)) == len(asked)

@@ -1,0 +1,306 @@
+"""What people read of an alert's life: lines and buttons on its message, replies in its thread, lines in status."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.alerts.facts import AlertFacts, ForecastFacts, LifeFacts, NoticeFacts
+from bot.alerts.life import OpenAlert
+from bot.alerts.life_steps import Life, LifeStep
+from bot.budgets.budget import Level
+from bot.budgets.decide import Reason, Status
+from bot.display import Display
+from bot.message import Message
+from bot.slack_connection import Workspace
+from bot.store.notices import Action, Notice
+from handlers.blocks.alert import NOTHING_STOPPED, alert_message
+from handlers.blocks.forecast_alert import forecast_alert_message
+from handlers.blocks.incident import headline
+from handlers.blocks.life import life_message, open_alert_lines, step_message, with_life
+from handlers.deliveries import renderer
+from handlers.letters import letter
+from tests.unit.test_blocks import (
+    NOW,
+    SPEND,
+    alert,
+    alerts,
+    buttons,
+    check,
+    check_twin,
+    hostile,
+    hostile_spends,
+    status,
+    with_spend,
+)
+
+YEN = Display("JPY", Decimal(150), Decimal(10))
+HOUR = timedelta(hours=1)
+HELD = Life("U0ADMIN", NOW, "U0ADMIN", NOW + HOUR)
+
+lives = st.builds(
+    Life,
+    st.sampled_from([None, "U0ADMIN"]),
+    st.sampled_from([None, NOW]),
+    st.sampled_from([None, "U0ADMIN"]),
+    st.sampled_from([None, NOW + HOUR]),
+    st.sampled_from([None, NOW]),
+)
+figures = st.decimals(0, 10**9, places=2)
+forecasts = st.builds(
+    lambda spend, status, low, expected, high, dated: ForecastFacts(
+        level=Level.FORECAST,
+        limit_usd=Decimal(600),
+        status=status,
+        reason=Reason.EXPECTED,
+        decided_at=NOW,
+        mode="normal",
+        spend=spend,
+        low_usd=low,
+        expected_usd=expected,
+        high_usd=high,
+        crossed_at=NOW + 3 * HOUR if dated else None,
+        crossed_earliest_at=NOW + HOUR if dated else None,
+    ),
+    hostile_spends,
+    st.sampled_from([status for status in Status if status is not Status.WATCHED]),
+    figures,
+    figures,
+    figures,
+    st.booleans(),
+)
+
+
+def notice(facts: NoticeFacts, action: Action = "post", life: Life | None = None) -> Notice:
+    return Notice(7, action, facts, 0, False, NOW, None, None, 7, life or Life(), None, None)
+
+
+def rendered(facts: NoticeFacts, action: Action = "post", late: timedelta = timedelta(0), **changes: Any) -> Message:
+    return renderer([], Workspace(), changes.pop("display", YEN))(notice(facts, action, **changes), NOW + late)
+
+
+def step(facts: AlertFacts, what: LifeStep, **changes: Any) -> LifeFacts:
+    known = LifeFacts(step=what, by="U0ADMIN", at=NOW + HOUR / 2, until=None, since=NOW, about=facts)
+    return known.model_copy(update=changes)
+
+
+# ---- the alert's own message
+
+
+def test_a_new_alert_can_be_acknowledged_and_snoozed() -> None:
+    message = with_life(alert_message(alert(), None), 7, Status.OPEN, Life())
+    check(message)
+    row = [(button["text"]["text"], button["value"]) for button in buttons(message) if button["value"] == "7"]
+    assert row == [("Acknowledge", "7"), ("Snooze 1 h", "7"), ("Snooze 8 h", "7")]
+    ids = [button["action_id"] for button in buttons(message)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_it_says_who_has_it_below_its_first_line_and_offers_what_is_left() -> None:
+    plain = alert_message(alert(), None)
+    message = with_life(plain, 7, Status.OPEN, Life("U0ADMIN", NOW))
+    check(message)
+    first, second, *rest = message.text.splitlines()
+    assert [first, *rest] == plain.text.splitlines()
+    assert second == "Acknowledged by <@U0ADMIN> at 20 Nov 12:00 UTC"
+    assert "Acknowledge" not in [button["text"]["text"] for button in buttons(message)]
+    snoozed = with_life(plain, 7, Status.OPEN, HELD)
+    assert "Snoozed until 20 Nov 13:00 UTC by <@U0ADMIN>" in snoozed.text
+    assert "Acknowledge" in [button["text"]["text"] for button in buttons(snoozed)]
+
+
+def test_one_that_is_over_has_nothing_to_click() -> None:
+    plain = alert_message(alert(status=Status.RESOLVED), None)
+    assert with_life(plain, 7, Status.RESOLVED, HELD) == plain
+
+
+@settings(deadline=None)
+@given(alerts, lives)
+def test_with_its_life_every_alert_fits_into_slack_and_a_hard_one_ends_as_it_should(
+    facts: AlertFacts, life: Life
+) -> None:
+    message = rendered(facts, life=life)
+    check(message)
+    assert len(message.blocks) <= 50
+    if facts.level is Level.HARD:
+        assert message.text.endswith(NOTHING_STOPPED)
+
+
+@pytest.mark.parametrize("level", [Level.SOFT, Level.HARD])
+def test_what_arrives_late_says_so_below_its_first_line_and_ends_as_ever(level: Level) -> None:
+    late = rendered(alert(level), late=timedelta(minutes=95))
+    check(late)
+    lines = late.text.splitlines()
+    assert lines[0] == alert_message(alert(level), None).text.splitlines()[0]
+    assert lines[1] == "Late by 95 minutes: this is how it stood at 20 Nov 12:00 UTC."
+    assert lines[-1] == rendered(alert(level)).text.splitlines()[-1]
+
+
+def test_ten_minutes_are_not_late_and_an_edit_never_is() -> None:
+    assert "Late" not in rendered(alert(), late=timedelta(minutes=10)).text
+    assert "Late" not in rendered(alert(), "update", late=HOUR).text
+
+
+def test_the_sum_is_told_in_the_money_of_the_readers_too() -> None:
+    line = "That is ¥61,875 without tax, ¥68,063 with 10% tax (at 150 JPY for 1 USD)."
+    message = rendered(alert())
+    check(message)
+    check_twin(message)
+    assert message.text.splitlines()[2] == line
+    assert line in message.blocks[1]["text"]["text"]
+    assert line in letter(alert(), NOW, NOW, display=YEN).body
+    assert "That is" not in rendered(alert(), display=Display()).text
+
+
+# ---- thresholds
+
+
+def threshold(status: Status = Status.OPEN, usd: int = 300, **spend: Any) -> AlertFacts:
+    facts = alert(status=status, spend=with_spend(**spend))
+    return facts.model_copy(update={"level": Level.THRESHOLD, "limit_usd": Decimal(usd)})
+
+
+def test_a_threshold_says_which_share_it_is_and_what_comes_next() -> None:
+    message = alert_message(threshold(spent_usd=Decimal(310)), None)
+    check(message)
+    check_twin(message)
+    lines = message.text.splitlines()
+    assert lines[0] == "$310.00 of $300.00 (103%): threshold 50% of $600.00 crossed, budget default"
+    assert "The next limit is $400.00." in lines
+    assert NOTHING_STOPPED not in message.text
+    above = alert_message(threshold(usd=540, spent_usd=Decimal(550)), None)
+    assert "The next limit is $600.00." in above.text
+
+
+def test_a_threshold_that_is_passed_names_no_next_limit_since_that_may_be_passed_too() -> None:
+    message = alert_message(threshold(Status.SUPERSEDED), None)
+    assert message.text.startswith("$412.50 of $300.00 (137%): threshold 50% of $600.00 crossed, superseded")
+    assert "next limit" not in message.text
+
+
+# ---- replies
+
+
+@pytest.mark.parametrize("facts", [alert(Level.SOFT), alert(Level.HARD), threshold()])
+@pytest.mark.parametrize("what", LifeStep)
+def test_no_reply_can_be_taken_for_the_alert(facts: AlertFacts, what: LifeStep) -> None:
+    message = rendered(step(facts, what, until=NOW + HOUR), "reply")
+    check(message)
+    first = message.text.splitlines()[0]
+    assert "soft limit" not in first
+    assert "hard limit" not in first
+
+
+@settings(deadline=None)
+@given(alerts)
+def test_neither_can_a_reply_about_what_the_figures_did(facts: AlertFacts) -> None:
+    message = rendered(facts, "reply")
+    check(message)
+    if "limit" not in facts.spend.period:
+        assert " limit " not in message.text.splitlines()[0].replace("the next limit,", "")
+
+
+def test_what_the_channel_hears_again_says_why_what_and_what_to_do() -> None:
+    facts = alert(Level.HARD)
+    escalated = life_message(step(facts, LifeStep.ESCALATED), headline(facts))
+    assert escalated.text.splitlines() == [
+        "Nobody has acknowledged this for 30 minutes.",
+        "$412.50 of $600.00 (68%): hard limit crossed, budget default",
+        "Whoever takes it clicks Acknowledge at the alert above.",
+        NOTHING_STOPPED,
+    ]
+    over = life_message(step(alert(), LifeStep.SNOOZE_OVER), headline(alert()))
+    assert over.text.splitlines()[0] == "The snooze is over, and this still stands."
+    assert NOTHING_STOPPED not in over.text
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "line"),
+    [
+        (Status.SUPERSEDED, Reason.PASSED_BY_HARD, "Superseded: $412.50 is spent, so that the next limit, $600.00,"),
+        (Status.RESOLVED, Reason.FELL_BELOW, "Resolved: $412.50 is spent, below $400.00 again."),
+        (Status.WITHDRAWN, Reason.LIMIT_CHANGED, "Withdrawn: $400.00 is not in force any more."),
+        (Status.CLOSED, Reason.PERIOD_CLOSED, "Period closed: 2026-11 is over. What was known last is $412.50."),
+        (Status.OPEN, Reason.CROSSED_AGAIN, "Crossed again: $412.50 of $400.00 is spent."),
+        (Status.OPEN, Reason.FELL_BELOW_HARD, "Open again: $412.50 of $400.00 is spent."),
+    ],
+)
+def test_a_reply_says_what_the_figures_did_and_how_old_they_are(status: Status, reason: Reason, line: str) -> None:
+    message = step_message(alert(status=status, reason=reason))
+    check(message)
+    check_twin(message)
+    assert message.text.startswith(line)
+    assert message.text.endswith("Data as of 20 Nov 11:55 UTC.")
+
+
+# ---- forecasts
+
+
+@settings(deadline=None)
+@given(forecasts, lives)
+def test_every_forecast_alert_fits_into_slack_whatever_the_names(facts: ForecastFacts, life: Life) -> None:
+    check(rendered(facts, life=life))
+    check(rendered(facts, "reply"))
+
+
+def test_a_forecast_alert_says_the_sum_the_range_and_the_date() -> None:
+    facts = ForecastFacts(
+        level=Level.FORECAST,
+        limit_usd=Decimal(600),
+        status=Status.OPEN,
+        reason=Reason.EXPECTED,
+        decided_at=NOW,
+        mode="normal",
+        spend=with_spend(budget="b" * 60),
+        low_usd=Decimal(610),
+        expected_usd=Decimal(700),
+        high_usd=Decimal(790),
+        crossed_at=NOW + 48 * HOUR,
+        crossed_earliest_at=NOW + 24 * HOUR,
+    )
+    message = forecast_alert_message(facts)
+    check_twin(message)
+    lines = message.text.splitlines()
+    assert lines[0] == f"Forecast $700.00 by 1 Dec 00:00 UTC, above $600.00 (116%), budget {'b' * 60}"
+    assert lines[1] == "Range: $610.00 to $790.00 at the end of 2026-11."
+    assert lines[2] == "The limit of $600.00 is reached about 22 Nov 12:00 UTC, at the earliest 21 Nov 12:00 UTC."
+    assert lines[-1].startswith(f"Incident {'b' * 60}/2026-11/forecast/600 · data as of")
+
+
+# ---- status
+
+
+def standing(level: Level = Level.HARD, life: Life | None = None, **changes: Any) -> OpenAlert:
+    known = {"subject": "default", "period": "2026-11", "limit_usd": Decimal(600), **changes}
+    return OpenAlert(level=level, since=NOW, life=life or Life(), **known)
+
+
+def test_status_has_a_line_for_every_open_alert() -> None:
+    assert open_alert_lines(
+        [
+            standing(),
+            standing(Level.SOFT, Life("U0ADMIN", NOW), limit_usd=Decimal(400)),
+            standing(Level.SPIKE, HELD, limit_usd=Decimal(10)),
+            standing(Level.STALE, Life(escalated_at=NOW)),
+        ]
+    ) == [
+        "• hard limit $600.00 of budget default in 2026-11: since 20 Nov 12:00 UTC, nobody has acknowledged it.",
+        "• soft limit $400.00 of budget default in 2026-11: since 20 Nov 12:00 UTC, "
+        "acknowledged by <@U0ADMIN> at 20 Nov 12:00 UTC.",
+        "• spike in budget default, from $10.00 an hour: since 20 Nov 12:00 UTC, "
+        "acknowledged by <@U0ADMIN> at 20 Nov 12:00 UTC, snoozed until 20 Nov 13:00 UTC by <@U0ADMIN>.",
+        "• no data: since 20 Nov 12:00 UTC, told to the channel again at 20 Nov 12:00 UTC: "
+        "nobody has acknowledged it since.",
+    ]
+
+
+@given(st.lists(st.builds(standing, st.sampled_from(Level), lives, subject=hostile, period=hostile), max_size=20))
+def test_status_fits_into_slack_whatever_stands_open(open_alerts: list[OpenAlert]) -> None:
+    for spends in ([], [SPEND]):
+        message = status(spends, open_alerts=open_alerts)
+        check(message)
+        check_twin(message)
+        assert ("Open alerts:" in message.text) == bool(open_alerts)

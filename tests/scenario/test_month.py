@@ -80,7 +80,7 @@ async def test_a_poll_that_fails_leaves_the_numbers_and_says_so(world: World) ->
 
 
 @pytest.mark.parametrize("api", ["admin", "analytics", "auto"])
-async def test_a_whole_month_of_restarts_and_changes_tells_each_limit_once(
+async def test_a_whole_month_of_restarts_and_changes_tells_each_limit_once_and_once_ahead(
     simulated: World, clock: HandClock, api: str
 ) -> None:
     clock.now = clock.now.replace(day=1, hour=0)

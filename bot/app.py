@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
@@ -108,6 +108,9 @@ class Bot:
     watches: Sequence[Watch]
     life: LifeWatch
     delivery_watch: DeliveryWatch
+    faults: dict[str, str] = field(default_factory=dict)
+    """A sentence for each part that failed when it was tried last."""
+
     _warned_of_other_copy: bool = False
 
     def leads(self) -> bool:
@@ -123,14 +126,16 @@ class Bot:
     async def cycle(self) -> Cycle:
         """Poll, decide, deliver. Every copy brings its own fallback target to the wanted mode, whichever leads."""
         leads = await asyncio.to_thread(self.leads)
+        services = self.services
         if leads:
-            await asyncio.to_thread(self._expire)
-        await asyncio.to_thread(self.services.fallback.reconcile, records=leads)
+            await self._try("the end of modes", services.fallback.expire)
+            await self._try("the end of requests for approval", services.approvals.expire)
+        await self._try("the fallback targets", partial(services.fallback.reconcile, records=leads))
         if not leads:
             return Cycle(None, None)
-        now = self.services.clock()
-        poll = await self.poller.poll(self.services.review.needed_since(now))
-        await asyncio.to_thread(self._decide)
+        now = services.clock()
+        poll = await self.poller.poll(await asyncio.to_thread(services.review.needed_since, now))
+        await self._decide()
         return Cycle(poll, await self._deliver())
 
     async def deliver(self) -> Delivery | None:
@@ -140,23 +145,29 @@ class Bot:
         return await self._deliver()
 
     async def _deliver(self) -> Delivery:
-        await asyncio.to_thread(self.life.look)
+        await self._try("snoozes and escalations", self.life.look)
         self.outside.begin()
         delivery = await self.outbox.deliver()
-        await asyncio.to_thread(self.delivery_watch.look)
+        await self._try("the watch over deliveries", self.delivery_watch.look)
         self.outside.begin()
         return delivery
 
-    def _expire(self) -> None:
-        self.services.fallback.expire()
-        self.services.approvals.expire()
-
-    def _decide(self) -> None:
-        mode = self.services.fallback.state().mode.name
+    async def _decide(self) -> None:
         now = self.services.clock()
-        self.services.review.decide(now, mode)
+        mode = (await asyncio.to_thread(self.services.fallback.state)).mode.name
+        await self._try("the review of limits", partial(self.services.review.decide, now, mode))
         for watch in self.watches:
-            watch.look(now, mode)
+            await self._try(type(watch).__name__, partial(watch.look, now, mode))
+
+    async def _try(self, what: str, work: Callable[[], object]) -> None:
+        """Do one thing of many: a fault in it is shown, and keeps nothing else from being told."""
+        try:
+            await asyncio.to_thread(work)
+        except Exception as error:  # whatever it is, the other alerts have to get out
+            log.error("%s failed", what, exc_info=error)
+            self.faults[what] = f"A part of the bot fails ({what}: {type(error).__name__}): its log has the details."
+        else:
+            self.faults.pop(what, None)
 
 
 def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWebClient:
@@ -268,7 +279,9 @@ async def bot_from(
             return frozenset({*outside.refusing, *([] if outbox.refused is None else [SLACK])})
 
         life = LifeWatch(alerts.life, rules, clock)
-        delivery_watch = DeliveryWatch(alerts, refusing, lambda: services.fallback.state().mode.name, clock)
+        delivery_watch = DeliveryWatch(
+            alerts, lambda: outbox.blocked, refusing, lambda: services.fallback.state().mode.name, clock
+        )
         yield Bot(
             settings=settings,
             services=services,

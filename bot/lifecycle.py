@@ -75,7 +75,8 @@ class Lifecycle:
         slack = self._slack_problem
         if slack is None and self._socket is not None and not await self._socket.client.is_connected():
             slack = "The connection to Slack is lost and being made again."
-        return [*([slack] if slack else []), *await asyncio.to_thread(self._stored_problems)]
+        stored = await asyncio.to_thread(self._stored_problems)
+        return [*([slack] if slack else []), *self._bot.faults.values(), *stored]
 
     def _stored_problems(self) -> list[str]:
         services = self._bot.services

@@ -21,6 +21,7 @@ from handlers.blocks.budget import (
     REMOVE_ACTION,
     SET_ACTION,
     Standing,
+    another_scope,
     budget_list,
     configured_refusal,
     proposed,
@@ -135,6 +136,8 @@ def _proposed(services: Services, words: str) -> Message:
     after = budget_of(name, values, before)
     if after == before:
         return _said(unchanged(after))
+    if before is not None and after.scope != before.scope:
+        return _said(another_scope(before))
     value = f"{mark_of(before)} {budget_words(after)}"
     return proposed(before, after, _standing(services, after), _doubts(services, after), value, services.display)
 

@@ -15,12 +15,22 @@ NO_LIMIT = Decimal(0)
 
 
 class DeliveryWatch:
-    """Synchronous; asynchronous callers use a thread. `refusing`: the destinations that refuse for good."""
+    """Synchronous; asynchronous callers use a thread.
+
+    `slack_blocked`: whether Slack takes nothing at all, not only one message. `refusing`: the destinations that refuse
+    for good.
+    """
 
     def __init__(
-        self, alerts: AlertStore, refusing: Callable[[], Collection[str]], mode: Callable[[], str], clock: Clock
+        self,
+        alerts: AlertStore,
+        slack_blocked: Callable[[], bool],
+        refusing: Callable[[], Collection[str]],
+        mode: Callable[[], str],
+        clock: Clock,
     ) -> None:
         self._alerts = alerts
+        self._slack_blocked = slack_blocked
         self._refusing = refusing
         self._mode = mode
         self._clock = clock
@@ -36,14 +46,16 @@ class DeliveryWatch:
             if newly_failing(found, reported, now):
                 self._record(self._facts(found.destination, found.since, _OPENS, now, found), _OPENS, now)
         for report in reported:
-            if recovered(report, failing):
+            if report.destination != SLACK and report.destination not in self._alerts.outside.names:
+                self._record(self._facts(report.destination, report.since, _LEFT, now), _LEFT, now)
+            elif recovered(report, failing):
                 self._record(self._facts(report.destination, report.since, _ENDS, now), _ENDS, now)
 
     def _failing(self) -> list[Failing]:
         refusing = self._refusing()
         found = []
         slack = self._alerts.notices.failing()
-        if slack is not None:
+        if slack is not None and self._slack_blocked():
             since, error = slack
             found.append(Failing(SLACK, since, error, self._alerts.notices.undelivered(), SLACK in refusing))
         for waiting in self._alerts.outside.waiting():
@@ -73,3 +85,4 @@ class DeliveryWatch:
 
 _OPENS = Step(Level.DELIVERY, NO_LIMIT, Status.OPEN, Reason.REFUSES, post=True)
 _ENDS = Step(Level.DELIVERY, NO_LIMIT, Status.RESOLVED, Reason.TAKES_AGAIN)
+_LEFT = Step(Level.DELIVERY, NO_LIMIT, Status.WITHDRAWN, Reason.NOT_CONFIGURED)

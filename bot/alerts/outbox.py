@@ -63,6 +63,8 @@ class Outbox:
         self._not_before: dict[int, datetime] = {}
         self.refused: str | None = None
         """Why Slack takes nothing until somebody does something about it; None where it may take the next notice."""
+        self.blocked = False
+        """Whether the last try failed in a way that would stop every notice."""
 
     async def deliver(self) -> Delivery:
         """Send everything due, oldest first, until a failure that concerns all."""
@@ -123,7 +125,7 @@ class Outbox:
             raise _TakenError
         outcome = await self._call(notice, message)
         if isinstance(outcome, Delivered | _Answered):
-            self.refused = None
+            self.refused, self.blocked = None, False
         if isinstance(outcome, _Answered):
             await asyncio.to_thread(self._store.finish, notice.id, self._clock(), None)
             return None
@@ -135,6 +137,7 @@ class Outbox:
             # Slack would put the answer to a message that was deleted into the channel itself.
             await asyncio.to_thread(self._store.give_up, notice.id, outcome.sentence, forget_address=outcome.gone)
             return None
+        self.blocked = not outcome.alone
         if outcome.for_good:
             self.refused = outcome.sentence
         wait = min(outcome.retry_after or FIRST_WAIT * 2 ** min(notice.attempts, 20), LONGEST_WAIT)

@@ -114,7 +114,7 @@ class OutsideOutbox:
         if not await asyncio.to_thread(self._store.start_attempt, notice, now):
             log.warning("%s: another copy of the bot delivers letter %d", destination.name, notice.id)
             return False
-        told = await destination.tell(self._render(notice.facts, notice.created_at, now), notice.reached)
+        told = await self._told(destination, notice, now)
         if told.for_good:
             self.refusing.add(destination.name)
         if told.error is None:
@@ -127,6 +127,21 @@ class OutsideOutbox:
         log.error("%s: letter %d waits %d s, because %s", destination.name, notice.id, wait.total_seconds(), told.error)
         self._not_before[notice.id] = self._clock() + wait
         return False
+
+    async def _told(self, destination: Destination, notice: OutsideNotice, now: datetime) -> Told:
+        if notice.facts is None:
+            return Told("a letter cannot be read by this version of the bot", notice.reached)
+        try:
+            letter = self._render(notice.facts, notice.created_at, now)
+        except Exception as error:  # whatever a fault in drawing one raises, the others get out
+            log.error("letter %d cannot be drawn", notice.id, exc_info=error)
+            why = f"a letter cannot be drawn by this version of the bot ({type(error).__name__})"
+            return Told(why, notice.reached)
+        try:
+            return await destination.tell(letter, notice.reached)
+        except Exception as error:  # noqa: BLE001  # a service's own fault is no reason to hold up the next letter
+            log.error("%s failed at letter %d (%s)", destination.name, notice.id, type(error).__name__)
+            return Told(f"it fails with an error of its own ({type(error).__name__})", notice.reached)
 
 
 def _log_crash(run: asyncio.Task[None]) -> None:

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     EXPECTED_BELOW = "the period is expected to end below the limit"
     REFUSES = "a destination takes nothing"
     TAKES_AGAIN = "the destination takes alerts again"
+    NOT_CONFIGURED = "the destination is not configured any more"
     SPIKE_BEGAN = "dollars an hour far above what is usual"
     SPIKE_AGAIN = "dollars an hour far above what is usual again"
     SPIKE_ENDED = "dollars an hour are no longer far above what is usual"

@@ -9,6 +9,8 @@ import sys
 import time
 from datetime import timedelta
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from bot.app import Bot, Cycle, bot_from
 from bot.clock import system_clock
 from bot.doctor.memory import shown_database
@@ -40,6 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     except (SettingsError, DatabaseError, CredentialsRefusedError, SlackRefusedError) as error:
         print(" ".join([str(error), *(_sentences(misspelled(os.environ)) if once else [])]), file=sys.stderr)
         return 2
+    except SQLAlchemyError as error:
+        if not once:
+            raise
+        print(f"The database fails ({type(error).__name__}): try again, or look into its log.", file=sys.stderr)
+        return 1
 
 
 async def _for_ever(settings: Settings) -> int:
@@ -83,6 +90,9 @@ async def _deliver_outside(bot: Bot, deadline: float) -> None:
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
             await bot.outside.settled()
+            # What was decided after the first look, such as that Slack takes nothing.
+            bot.outside.begin()
+            await bot.outside.settled()
             while (wait := bot.outside.retry_in()) is not None:
                 if time.monotonic() + wait.total_seconds() > deadline:
                     break
@@ -97,6 +107,7 @@ def _undone(bot: Bot, cycle: Cycle) -> str | None:
     if cycle.poll is None or cycle.delivery is None:
         return "Another copy of the bot is alive on this database: nothing was polled. Stop one of the two."
     problems = [] if cycle.poll.ok else [cycle.poll.error or "No data was read."]
+    problems += bot.faults.values()
     if cycle.delivery.waiting:
         reason = cycle.delivery.error or "Slack has not been asked yet."
         problems.append(f"{cycle.delivery.waiting} message(s) wait for delivery: {reason}")

@@ -60,12 +60,15 @@ class AlertStore:
         One without a message is left out, and so is one whose figures this version cannot read.
         """
         newest = (
-            select(func.max(notices.c.id)).where(notices.c.action.in_(("post", "update"))).group_by(notices.c.alert_id)
+            select(func.max(notices.c.id))
+            .where(notices.c.alert_id == alerts.c.id, notices.c.action.in_(("post", "update")))
+            .correlate(alerts)
+            .scalar_subquery()
         )
         query = (
             select(notices.c.facts)
-            .join(alerts, alerts.c.id == notices.c.alert_id)
-            .where(notices.c.id.in_(newest), alerts.c.status.in_((Status.OPEN, Status.SUPERSEDED)))
+            .join(alerts, notices.c.id == newest)
+            .where(alerts.c.status.in_((Status.OPEN, Status.SUPERSEDED)))
             .order_by(alerts.c.id)
         )
         with self._engine.connect() as connection:

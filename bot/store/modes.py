@@ -5,13 +5,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from bot.alerts.facts import ModeEndFacts, ModeFacts
 from bot.fallback.modes import NORMAL
 from bot.store.audit import keep
 from bot.store.engine import lock_for_writers
 from bot.store.notices import enqueue
+from bot.store.remembered import remember
 from bot.store.schema import audit, mode_changes, state
 
 
@@ -102,7 +103,7 @@ class ModeStore:
                 .values(warned_at=now)
             )
             if noted.rowcount:
-                enqueue(connection, "reply", facts, now, mode_change_id=change_id)
+                enqueue(connection, "broadcast", facts, now, mode_change_id=change_id)
 
     def written(self, change_id: int, now: datetime, late: ModeFacts | None = None) -> None:
         """Every target holds the mode. `late`: what to announce, where the failure was announced before."""
@@ -137,8 +138,7 @@ class ModeStore:
         """Keep it, with its audit entry."""
         value = AUTO_SWITCH.dump_python(said, mode="json")
         with self._engine.begin() as connection:
-            connection.execute(delete(state).where(state.c.key == AUTO_KEY))
-            connection.execute(insert(state).values(key=AUTO_KEY, value=value))
+            remember(connection, AUTO_KEY, value)
             keep(connection, said.at, said.by, "auto", "done", "on" if said.on else "off")
 
     def history(self, most: int) -> list[AuditEntry]:

@@ -88,7 +88,9 @@ class NoticeStore:
         the notices `held`. One that has failed more often than `PATIENCE` lets the others go first. Raises
         `UnreadableNoticeError`.
         """
-        query = select(notices).where(notices.c.status.in_(UNDELIVERED)).order_by(notices.c.id)
+        # Without the facts: many may wait, and each look is at all of them.
+        columns = [column for column in notices.c if column.name != "facts"]
+        query = select(*columns).where(notices.c.status.in_(UNDELIVERED)).order_by(notices.c.id)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
             if any(row.attempts and row.next_attempt_at > now for row in rows):
@@ -101,7 +103,7 @@ class NoticeStore:
                 return None
             row = min(free, key=lambda row: (row.attempts > PATIENCE, row.id))
             try:
-                return _notice(connection, row)
+                return _notice(connection, connection.execute(select(notices).where(notices.c.id == row.id)).one())
             except (ValidationError, NoResultFound) as error:
                 raise UnreadableNoticeError(row.id, row.status == NoticeStatus.SENDING) from error
 

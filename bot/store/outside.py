@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -20,12 +21,12 @@ TEST = "test"
 class OutsideNotice:
     """One letter to one destination. `reached`: marks of its recipients that have it already.
 
-    A test alert has no `alert_id`.
+    A test alert has no `alert_id`. `facts` is None where this version cannot read what was stored.
     """
 
     id: int
     alert_id: int | None
-    facts: IncidentFacts | TestFacts
+    facts: IncidentFacts | TestFacts | None
     created_at: datetime
     attempts: int
     reached: frozenset[str]
@@ -47,6 +48,11 @@ class OutsideStore:
     def __init__(self, engine: Engine, wanted: Mapping[str, AbstractSet[Level]]) -> None:
         self._engine = engine
         self._wanted = wanted
+
+    @property
+    def names(self) -> AbstractSet[str]:
+        """The destinations that are configured."""
+        return self._wanted.keys()
 
     def enqueue(self, connection: Connection, alert_id: int, step: Step, facts: IncidentFacts, now: datetime) -> None:
         """Note what is to be told of this step, once for each destination.
@@ -171,11 +177,12 @@ def _insert(
     )
 
 
-def _letter_facts(stored: object) -> IncidentFacts | TestFacts:
-    facts = FACTS.validate_python(stored)
-    if not isinstance(facts, IncidentFacts | TestFacts):
-        raise TypeError(f"{type(facts).__name__} is told in Slack alone")
-    return facts
+def _letter_facts(stored: object) -> IncidentFacts | TestFacts | None:
+    try:
+        facts = FACTS.validate_python(stored)
+    except ValidationError:
+        return None
+    return facts if isinstance(facts, IncidentFacts | TestFacts) else None
 
 
 def _is_told(connection: Connection, destination: str, alert_id: int) -> bool:

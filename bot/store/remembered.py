@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.store.schema import state
 
@@ -21,5 +22,11 @@ class RememberedStore:
     def put(self, key: str, value: Any) -> None:
         """Keep the value instead of the one before."""
         with self._engine.begin() as connection:
-            connection.execute(delete(state).where(state.c.key == key))
-            connection.execute(insert(state).values(key=key, value=value))
+            remember(connection, key, value)
+
+
+def remember(connection: Connection, key: str, value: Any) -> None:
+    """Keep the value instead of the one before, within a transaction; another copy may do so at the same time."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    kept = dialect.insert(state).values(key=key, value=value)
+    connection.execute(kept.on_conflict_do_update(index_elements=[state.c.key], set_={"value": kept.excluded.value}))

@@ -174,6 +174,7 @@ notices = Table(
     Column("sent_at", UTCDateTime),
     Column("error", Text),
     Index(None, "status", "next_attempt_at"),
+    Index(None, "alert_id", "action"),
 )
 
 # What further destinations than Slack are told of an incident, once each; without an incident it is a test alert.

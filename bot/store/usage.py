@@ -10,6 +10,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Engine, case, delete, 
 
 from bot.clock import HOUR, floor_hour
 from bot.pricing.tokens import Terms, TokenCounts
+from bot.store.remembered import remember
 from bot.store.schema import billed, names, state, usage, usage_hours
 from bot.usage.age import DataState
 from bot.usage.plan import HourState
@@ -81,12 +82,12 @@ class UsageStore:
                 _replace_hours(connection, reading, source, now)
             if bill is not None:
                 _replace_days(connection, bill)
-            _put(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
+            remember(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
 
     def save_state(self, data: DataState) -> None:
         """Only what is known of the last poll, where it failed."""
         with self._engine.begin() as connection:
-            _put(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
+            remember(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
 
     def data_state(self) -> DataState:
         """What is known of the data; all None before the first poll."""
@@ -191,7 +192,7 @@ class UsageStore:
             rows = [{**asdict(name), "seen_at": now} for name in known]
             if rows:
                 connection.execute(insert(names), rows)
-            _put(connection, "names_read_at", now.isoformat())
+            remember(connection, "names_read_at", now.isoformat())
 
     def names(self) -> Names:
         """The names as last read."""
@@ -246,11 +247,6 @@ def _replace_days(connection: Connection, bill: Bill) -> None:
     rows = [asdict(row) for row in bill.rows if bill.first <= row.day <= bill.last]
     if rows:
         connection.execute(insert(billed), rows)
-
-
-def _put(connection: Connection, key: str, value: Any) -> None:
-    connection.execute(delete(state).where(state.c.key == key))
-    connection.execute(insert(state).values(key=key, value=value))
 
 
 def _summed(

@@ -127,6 +127,14 @@ def proposed_removal(budget: Budget, standing: Standing, value: str, display: Di
     return _to_confirm(lines, button("Remove budget", REMOVE_ACTION, value, confirm=dialog, style="danger"))
 
 
+def another_scope(budget: Budget) -> str:
+    """The refusal to change whose spend a budget counts: its alerts would tell of what it never counted."""
+    return (
+        f"Nothing was changed: budget {shown(budget.name)} counts {shown(str(budget.scope))}, and its alerts are about "
+        "that. Set a budget of another name for another scope, and remove this one if it is not needed."
+    )
+
+
 def unchanged(budget: Budget) -> str:
     """The answer where the budget is so already."""
     return f"Nothing was changed: budget {shown(budget.name)} is so already, {described(budget)}."

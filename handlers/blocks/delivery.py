@@ -14,6 +14,10 @@ def delivery_message(facts: DeliveryFacts) -> Message:
         title = f"No alerts reach {facts.destination}"
         first = f"No alerts reach {name}: {facts.count} waiting since {moment(facts.since)}."
         second = f"The reason: {sentence(facts.error)} They are kept, and sent as soon as it takes them."
+    elif facts.status is Status.WITHDRAWN:
+        title = f"{facts.destination} is not configured any more"
+        first = f"{name} is not configured any more: what waited for it since {moment(facts.since)} is not sent."
+        second = "It is kept, and sent if the destination comes back under the same name."
     else:
         title = f"Alerts reach {facts.destination} again"
         first = f"Alerts reach {name} again, since {moment(facts.decided_at)}."

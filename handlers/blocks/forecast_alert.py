@@ -9,6 +9,7 @@ from handlers.blocks.elements import actions, context, header, local_moment, mom
 from handlers.blocks.outside import code, shown
 from handlers.blocks.spend import (
     amount,
+    cause_line,
     mover_line,
     parts_line,
     saving_line,
@@ -27,6 +28,7 @@ def forecast_alert_message(facts: ForecastFacts) -> Message:
     details = []
     if facts.status is Status.OPEN:
         details = [f"• {mover_line(mover)}" for mover in spend.movers]
+        details += [f"• Why: {cause_line(cause)}" for cause in spend.causes]
         details += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend.savings, facts.mode)]
     closing = f"Incident {shown(facts.incident, INCIDENT_LIMIT)} · data as of {moment(spend.as_of)}"
     text = "\n".join([first, *lines, *details, *warning_lines(spend), closing])
@@ -75,4 +77,5 @@ def _date(facts: ForecastFacts) -> list[str]:
         return []
     early = facts.crossed_earliest_at
     earliest = "" if early is None or early == facts.crossed_at else f", at the earliest {moment(early)}"
-    return [f"The limit of {usd(facts.limit_usd)} is reached about {moment(facts.crossed_at)}{earliest}."]
+    level = "hard" if facts.limit_usd == facts.spend.hard_usd else "soft"
+    return [f"The {level} limit of {usd(facts.limit_usd)} is reached about {moment(facts.crossed_at)}{earliest}."]

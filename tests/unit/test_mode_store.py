@@ -158,7 +158,7 @@ def test_the_end_of_a_mode_is_announced_once_below_its_announcement(store: ModeS
         store.warn(change_id, warning, NOW)
     with engine.connect() as connection:
         rows = connection.execute(select(notices.c.action, notices.c.mode_change_id).order_by(notices.c.id)).all()
-    assert [tuple(row) for row in rows] == [("post", change_id), ("reply", change_id)]
+    assert [tuple(row) for row in rows] == [("post", change_id), ("broadcast", change_id)]
     current = store.current()
     assert current is not None
     assert (current.until, current.warned_at) == (LATER, NOW)

@@ -26,3 +26,4 @@ def upgrade() -> None:
         table.add_column(sa.Column("ts", sa.String(length=64), nullable=True))
     with op.batch_alter_table("outside_notices") as table:
         table.alter_column("alert_id", existing_type=ID, nullable=True)
+    op.create_index(op.f("ix_notices_alert_id_action"), "notices", ["alert_id", "action"], unique=False)

@@ -1,0 +1,74 @@
+"""A fault in one part of the bot keeps nothing else from being told, and shows."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import update
+
+from bot.sandbox.clock import HandClock
+from bot.store.engine import connect
+from bot.store.schema import notices, outside_notices
+from tests.scenario.conftest import World
+
+
+class Fragile:
+    """A watch that may have a fault of its own."""
+
+    broken = True
+
+    def look(self, now: datetime, mode: str) -> None:
+        if self.broken:
+            raise LookupError(mode)
+
+
+async def test_a_watch_that_fails_is_named_and_the_limit_is_told_all_the_same(
+    simulated: World, clock: HandClock
+) -> None:
+    simulated.spend(120)
+    clock.advance(timedelta(hours=1))
+    async with simulated.bot() as bot:
+        fragile = Fragile()
+        bot.watches = (fragile, *bot.watches)
+        await bot.cycle()
+        assert len(simulated.alerts("soft")) == 1
+        (fault,) = bot.faults.values()
+        assert "Fragile: LookupError" in fault
+        fragile.broken = False
+        await bot.cycle()
+        assert bot.faults == {}
+
+
+async def test_an_alert_that_another_version_stored_keeps_no_other_from_being_told(
+    simulated: World, clock: HandClock
+) -> None:
+    simulated.spend(120)
+    clock.advance(timedelta(hours=1))
+    async with simulated.bot() as bot:
+        await bot.cycle()
+        engine = connect(simulated.environ["CLAUDE_COST_DATABASE_URL"])
+        with engine.begin() as connection:
+            connection.execute(update(notices).values(facts={"kind": "of another version"}))
+        engine.dispose()
+        simulated.spend(120)
+        clock.advance(timedelta(hours=2))
+        await bot.cycle()
+        assert len(simulated.alerts("hard")) == 1
+        assert bot.faults == {}
+
+
+async def test_a_letter_that_cannot_be_read_is_shown_as_waiting(simulated: World, clock: HandClock) -> None:
+    config = simulated.folder / "config.toml"
+    config.write_text('[[destination]]\nurl = "json://127.0.0.1:9/hook"\nname = "hook"\n', encoding="utf-8")
+    simulated.spend(120)
+    clock.advance(timedelta(hours=1))
+    async with simulated.bot(CLAUDE_COST_CONFIG=str(config)) as bot:
+        await bot.cycle()
+        await bot.outside.settled()
+        engine = connect(simulated.environ["CLAUDE_COST_DATABASE_URL"])
+        with engine.begin() as connection:
+            connection.execute(update(outside_notices).values(facts={"kind": "of another version"}, error=None))
+        engine.dispose()
+        clock.advance(timedelta(hours=1))
+        await bot.cycle()
+        await bot.outside.settled()
+        (waiting,) = bot.services.alerts.outside.waiting()
+        assert waiting.error == "a letter cannot be read by this version of the bot"

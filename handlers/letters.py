@@ -23,7 +23,8 @@ def letter(facts: IncidentFacts | TestFacts, decided_at: datetime, now: datetime
     title, _, body = plain_text(message.text).partition("\n")
     lines = [body]
     if isinstance(facts, AlertFacts) and facts.status is Status.RESOLVED:
-        lines.append(TOLD_ONCE)
+        # Above the rest, since a hard alert ends with what has not been stopped.
+        lines.insert(0, TOLD_ONCE)
     late = late_line(decided_at, now)
     if late is not None:
         lines.insert(0, late)

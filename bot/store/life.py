@@ -39,12 +39,13 @@ class LifeStore:
         self._engine = engine
 
     def living(self) -> list[Living]:
-        """The open alerts whose message has reached the channel."""
+        """The open alerts whose message has reached the channel. That a period has begun is nobody's to acknowledge."""
         query = (
             select(alerts, notices.c.sent_at)
             .join(notices, notices.c.alert_id == alerts.c.id)
             .where(
                 alerts.c.status == Status.OPEN,
+                alerts.c.level != Level.PERIOD,
                 notices.c.action == "post",
                 notices.c.status == NoticeStatus.SENT,
             )

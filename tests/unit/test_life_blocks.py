@@ -117,8 +117,13 @@ def test_one_that_is_over_has_nothing_to_click() -> None:
     assert with_life(plain, 7, Status.RESOLVED, HELD) == plain
 
 
+either_level = st.one_of(
+    alerts, alerts.map(lambda facts: facts.model_copy(update={"level": Level.THRESHOLD, "limit_usd": Decimal(300)}))
+)
+
+
 @settings(deadline=None)
-@given(alerts, lives)
+@given(either_level, lives)
 def test_with_its_life_every_alert_fits_into_slack_and_a_hard_one_ends_as_it_should(
     facts: AlertFacts, life: Life
 ) -> None:
@@ -137,6 +142,12 @@ def test_what_arrives_late_says_so_below_its_first_line_and_ends_as_ever(level: 
     assert lines[0] == alert_message(alert(level), None).text.splitlines()[0]
     assert lines[1] == "Late by 95 minutes: this is how it stood at 20 Nov 12:00 UTC."
     assert lines[-1] == rendered(alert(level)).text.splitlines()[-1]
+
+
+def test_the_letter_of_a_resolved_hard_limit_ends_as_its_message_does() -> None:
+    resolved = letter(alert(Level.HARD, Status.RESOLVED, Reason.FELL_BELOW), NOW, NOW)
+    assert resolved.body.endswith(NOTHING_STOPPED)
+    assert resolved.body.startswith("If this limit is crossed again")
 
 
 def test_ten_minutes_are_not_late_and_an_edit_never_is() -> None:
@@ -195,7 +206,7 @@ def test_no_reply_can_be_taken_for_the_alert(facts: AlertFacts, what: LifeStep) 
 
 
 @settings(deadline=None)
-@given(alerts)
+@given(either_level)
 def test_neither_can_a_reply_about_what_the_figures_did(facts: AlertFacts) -> None:
     message = rendered(facts, "reply")
     check(message)

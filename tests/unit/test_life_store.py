@@ -220,6 +220,15 @@ def test_time_runs_from_the_moment_at_which_people_could_see_it(store: AlertStor
     assert told.facts.at - told.facts.since == 30 * MINUTE
 
 
+def test_that_a_period_has_begun_is_nobodys_to_acknowledge(store: AlertStore, engine: Engine) -> None:
+    begun = Step(Level.PERIOD, Decimal(0), Status.OPEN, Reason.BEGUN, post=True)
+    store.record(BUDGET, PERIOD, [begun], facts_of(), NOW)
+    sent(store)
+    rules = AlertRules(escalate_levels=frozenset(Level))
+    LifeWatch(store.life, rules, HandClock(NOW + HOUR)).look()
+    assert waiting(engine) == []
+
+
 def test_what_stands_open_is_known_with_who_has_it_told_or_not(store: AlertStore) -> None:
     store.record(BUDGET, PERIOD, [crossed(Level.SOFT)], facts_of(), NOW - HOUR)
     sent(store)

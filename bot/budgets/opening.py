@@ -22,10 +22,13 @@ def may_open(budget: Budget, period: Period, now: datetime, as_of: datetime) -> 
 
 
 def opening(before: Sequence[Incident], present: Sequence[Incident]) -> Step | None:
-    """The post, once, where the budget was watched in the period before. Both: all incidents of their period."""
+    """The post, once, where the budget was watched in the period before. Both: all incidents of their period.
+
+    It is told and done with: nothing about it stands open.
+    """
     watched = any(incident.level in LIMITS for incident in before)
     told = any(incident.level is Level.PERIOD for incident in present)
-    return Step(Level.PERIOD, NO_LIMIT, Status.OPEN, Reason.BEGUN, post=True) if watched and not told else None
+    return Step(Level.PERIOD, NO_LIMIT, Status.CLOSED, Reason.BEGUN, post=True) if watched and not told else None
 
 
 def unbilled_days(budget: Budget, period: Period, report_read_at: datetime | None) -> int:

@@ -64,7 +64,7 @@ def _new(facts: PeriodFacts) -> list[str]:
     ]
     lines = [f"{shown(facts.key)}, until {moment(facts.new_ends_at)}: {', '.join(limits)}."]
     mode = shown(facts.mode)
-    lines.append(f"Fallback mode: {mode}." if facts.mode == NORMAL else f"Fallback mode {mode} is on, and stays on.")
+    lines.append(f"Fallback mode: {mode}." if facts.mode == NORMAL else f"Fallback mode {mode} is on.")
     return lines
 
 

@@ -50,7 +50,7 @@ async def test_a_month_opens_with_the_last_ones_total_and_its_own_limits_once(
     )
     assert lines[2] == "That is 125% of its soft limit, $100.00 and 62% of its hard limit, $200.00."
     assert lines[3] == "2026-12, until 1 Jan 00:00 UTC: soft limit $100.00, hard limit $200.00."
-    assert lines[4] == "Fallback mode degraded is on, and stays on."
+    assert lines[4] == "Fallback mode degraded is on."
     assert lines[5].startswith("Incident default/2026-12/period/0 · data as of 1 Dec 00:0")
     assert simulated.alerts("soft") == [soft]
 

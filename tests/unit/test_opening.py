@@ -16,7 +16,7 @@ from bot.budgets.period import PeriodKind, period_at
 MONTH = datetime(2026, 12, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 WATCHED = Incident(Level.SOFT, Decimal(100), Status.WATCHED)
-TOLD = Incident(Level.PERIOD, NO_LIMIT, Status.OPEN)
+TOLD = Incident(Level.PERIOD, NO_LIMIT, Status.CLOSED)
 
 
 def budget(period: str = "month", zone: str = "UTC", scope: str = "organization") -> Budget:
@@ -26,7 +26,8 @@ def budget(period: str = "month", zone: str = "UTC", scope: str = "organization"
 def test_a_period_is_opened_once_where_the_one_before_was_watched() -> None:
     step = opening([WATCHED], [])
     assert step is not None
-    assert (step.level, step.limit_usd, step.status, step.reason) == (Level.PERIOD, NO_LIMIT, Status.OPEN, Reason.BEGUN)
+    assert (step.level, step.limit_usd, step.reason) == (Level.PERIOD, NO_LIMIT, Reason.BEGUN)
+    assert step.status is Status.CLOSED
     assert step.post
     assert opening([WATCHED], [WATCHED, TOLD]) is None
     assert opening([], []) is None

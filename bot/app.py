@@ -37,7 +37,9 @@ from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
 from bot.fallback.expiry import period_end
 from bot.fallback.modes import modes_from_chain
+from bot.fallback.proof_watch import ProofWatch
 from bot.fallback.prospects import Prospects
+from bot.fallback.proving import Proving
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService
 from bot.fallback.targets import targets_from
@@ -229,13 +231,6 @@ async def bot_from(
 
         review = BudgetReview(usage, alerts, book.in_force, modes, card)
         incidents = IncidentStore(engine)
-        watches: tuple[Watch, ...] = (
-            StaleWatch(usage, alerts, incidents, review, settings.poll_seconds),
-            PeriodWatch(usage, alerts, review),
-            ForecastWatch(review, usage, alerts, RememberedStore(engine), card, settings.forecast_rules),
-            SpikeWatch(usage, alerts, SpikeStore(engine), review, card, settings.spike_rules),
-            DriftWatch(usage, alerts, incidents, SettledDays(usage, card), settings.drift_rules),
-        )
         targets = targets_from(settings)
         fallback = FallbackService(
             mode_store,
@@ -245,6 +240,14 @@ async def bot_from(
             rules=settings.fallback_rules,
             period_end=lambda moment: period_end(review.budgets, moment),
             served=settings.http_port is not None,
+        )
+        watches: tuple[Watch, ...] = (
+            StaleWatch(usage, alerts, incidents, review, settings.poll_seconds),
+            PeriodWatch(usage, alerts, review),
+            ForecastWatch(review, usage, alerts, RememberedStore(engine), card, settings.forecast_rules),
+            SpikeWatch(usage, alerts, SpikeStore(engine), review, card, settings.spike_rules),
+            DriftWatch(usage, alerts, incidents, SettledDays(usage, card), settings.drift_rules),
+            ProofWatch(fallback, Proving(usage, card), usage, settings.fallback_chain),
         )
         services = Services(
             usage=usage,

@@ -4,7 +4,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.in_flight import InFlight
 from bot.services import Services
-from handlers import actions, alerts, budget, commands, errors, estimate, fallback_form
+from handlers import actions, alerts, budget, commands, errors, estimate, fallback_form, fallback_proof
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
@@ -15,4 +15,5 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     estimate.register(app, services, in_flight)
     budget.register(app, services, in_flight)
     fallback_form.register(app, services, in_flight)
+    fallback_proof.register(app, services, in_flight)
     errors.register(app)

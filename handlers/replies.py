@@ -19,12 +19,17 @@ async def say_to_channel(respond: AsyncRespond, message: Message) -> None:
     await _send(respond, message, "in_channel")
 
 
-async def _send(respond: AsyncRespond, message: Message, response_type: str) -> None:
+async def replace(respond: AsyncRespond, message: Message) -> None:
+    """Put this in the place of the message whose button was clicked, for everybody."""
+    await _send(respond, message, "in_channel", replace_original=True)
+
+
+async def _send(respond: AsyncRespond, message: Message, response_type: str, *, replace_original: bool = False) -> None:
     answer = await respond(
         text=message.text,
         blocks=message.blocks or None,
         response_type=response_type,
-        replace_original=False,
+        replace_original=replace_original,
         unfurl_links=False,
         unfurl_media=False,
     )

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from bot.actor import BOT
 from bot.budgets.budget import Level
 from bot.fallback.modes import NORMAL
 from bot.fallback.rules import FallbackRules
 from bot.money import usd
-
-AUTOMATIC = "claude-cost"
-"""Who has changed the mode where no person has. No id of a Slack user looks like it."""
 
 DWELL = timedelta(minutes=30)
 """Least time between two automatic changes: services that follow at a restart would not keep up with a quicker one."""
@@ -44,7 +42,7 @@ _WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of the fallback mode. `by`: a Slack user id, or `AUTOMATIC`."""
+    """One change of the fallback mode. `by`: a Slack user id, or `BOT`."""
 
     mode: str
     at: datetime
@@ -52,7 +50,7 @@ class Change:
 
     @property
     def automatic(self) -> bool:
-        return self.by == AUTOMATIC
+        return self.by == BOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ class SpendRates:
 
 @dataclass(frozen=True, slots=True)
 class AutoStep:
-    """The change to make, by `AUTOMATIC`. `reason`: one clause. `cause`: what it answers; None on the way back."""
+    """The change to make, by `BOT`. `reason`: one clause. `cause`: what it answers; None on the way back."""
 
     mode: str
     previous: str

@@ -13,9 +13,7 @@ from bot.fallback.consequences import Consequences, consequences, unrestrained_u
 from bot.fallback.modes import Mode
 from bot.fallback.service import FallbackService
 from bot.pricing.card import RateCard
-
-LOOK_BACK = 50
-"""Changes of the mode that are looked at to find out when the team was held back."""
+from bot.store.modes import LOOK_BACK
 
 
 @dataclass(frozen=True, slots=True)

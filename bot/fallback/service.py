@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.alerts.facts import ModeEndFacts, ModeFacts, SavingFacts
+from bot.actor import BOT
+from bot.alerts.facts import ModeEndFacts, ModeFacts, ProofFacts, SavingFacts
 from bot.clock import Clock
 from bot.fallback.consequences import Consequences
 from bot.fallback.expiry import Cause, Due, End, due, end_of
@@ -18,9 +19,6 @@ from bot.store.modes import AuditEntry, AutoSwitch, ModeChange, ModeStore
 
 log = logging.getLogger(__name__)
 
-ITSELF = "claude-cost"
-"""Who has changed the mode where nobody did."""
-
 BECAUSE = {Cause.TIME: "its time is over", Cause.PERIOD: "a new period has begun"}
 WILL_END = {Cause.TIME: "its time is over then", Cause.PERIOD: "a new period begins then"}
 
@@ -30,7 +28,8 @@ class ModeState:
     """The mode that is wanted and how far the targets follow. `changed_at` is None as long as nobody ever switched.
 
     `write_error`: what keeps a target from following, in sentences. `until`: when somebody wants the mode to end;
-    `ends`: when it ends in any case. `served`: whether it is served over HTTP too.
+    `ends`: when it ends in any case. `served`: whether it is served over HTTP too. `proof`: what was told last of its
+    effect.
     """
 
     mode: Mode
@@ -43,6 +42,7 @@ class ModeState:
     until: datetime | None = None
     ends: End | None = None
     served: bool = False
+    proof: ProofFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,14 @@ class FallbackService:
 
     def state(self) -> ModeState:
         """What is wanted, and what is known of the targets."""
-        change = self.store.current()
+        changes = self.store.in_force()
+        change = changes[0] if changes else None
         mode = self.wanted(change)
         targets = self._reconciler.view(mode, None if change is None else change.id)
         errors = " ".join(target.error for target in targets if target.error is not None)
         if change is None:
             return ModeState(mode, None, None, None, None, errors or None, targets, served=self._served)
+        proofs = self.store.proofs.told([each.id for each in changes])
         return ModeState(
             mode,
             change.changed_at,
@@ -102,6 +104,7 @@ class FallbackService:
             change.until,
             self.end(change),
             self._served,
+            proofs[-1] if proofs else None,
         )
 
     def switch(
@@ -116,7 +119,7 @@ class FallbackService:
         until: datetime | None = None,
         after: int | None = None,
     ) -> ModeState:
-        """Make `mode` the wanted one. `by`: a Slack user id, or `ITSELF`.
+        """Make `mode` the wanted one. `by`: a Slack user id, or `BOT`.
 
         To switch to the mode in force changes nothing, unless that is to end at another time. `after`: the change that
         has to be the newest; where it is not, nothing is changed either.
@@ -158,7 +161,7 @@ class FallbackService:
         now = self._clock()
         what = due(end, change.changed_at, now, warned=change.warned_at is not None)
         if what is Due.RETURN:
-            self.switch(self.modes[NORMAL], ITSELF, BECAUSE[end.cause], (), None, after=change.id)
+            self.switch(self.modes[NORMAL], BOT, BECAUSE[end.cause], (), None, after=change.id)
         elif what is Due.WARN:
             facts = ModeEndFacts(mode=change.mode, ends_at=end.at, because=WILL_END[end.cause])
             self.store.warn(change.id, facts, now)

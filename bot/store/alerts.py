@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.alerts.facts import FACTS, DeliveryFacts, IncidentFacts, TestFacts
@@ -16,7 +16,7 @@ from bot.store.audit import keep
 from bot.store.life import LifeStore
 from bot.store.notices import NoticeStore, edit, enqueue, incident_is, is_told
 from bot.store.outside import OutsideStore
-from bot.store.schema import alerts, notices
+from bot.store.schema import UTCDateTime, alerts, notices
 
 SLACK = "Slack"
 """What the alert channel is called among the destinations."""
@@ -133,8 +133,11 @@ def _change(connection: Connection, budget: str, period: str, step: Step, now: d
         .on_conflict_do_nothing()
     )
     before = connection.execute(select(alerts.c.status).where(identity).with_for_update()).scalar_one()
-    # An alert that opens again is nobody's yet; one that another copy has just opened stays whose it is.
-    opens = step.status is Status.OPEN and before != Status.OPEN
-    untouched = dict.fromkeys(LIFE) if opens else {}
-    changed = update(alerts).where(identity).values(status=step.status, changed_at=now, **untouched)
+    opened: dict[str, object] = {}
+    if step.status is Status.OPEN:
+        opened["first_opened_at"] = func.coalesce(alerts.c.first_opened_at, literal(now, UTCDateTime()))
+        # An alert that opens again is nobody's yet; one that another copy has just opened stays whose it is.
+        if before != Status.OPEN:
+            opened |= dict.fromkeys(LIFE)
+    changed = update(alerts).where(identity).values(status=step.status, changed_at=now, **opened)
     return int(connection.execute(changed.returning(alerts.c.id)).scalar_one())

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, Row, select, update
 
+from bot.actor import BOT
 from bot.alerts.facts import FACTS, IncidentFacts, LifeFacts
 from bot.alerts.life import Living, OpenAlert
 from bot.alerts.life_steps import Life, LifeStep
@@ -16,9 +17,6 @@ from bot.budgets.decide import Status
 from bot.store.audit import keep
 from bot.store.notices import Action, NoticeStatus, edit, enqueue, life_of
 from bot.store.schema import alerts, notices
-
-BOT = "claude-cost"
-"""Who acts where no person does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import takewhile
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, insert, select, update
@@ -12,6 +13,7 @@ from bot.fallback.modes import NORMAL
 from bot.store.audit import keep
 from bot.store.engine import lock_for_writers
 from bot.store.notices import enqueue
+from bot.store.proofs import ProofStore
 from bot.store.remembered import remember
 from bot.store.schema import audit, mode_changes, state
 
@@ -58,7 +60,10 @@ class AuditEntry:
 AUTO_KEY = "fallback_auto"
 AUTO_SWITCH = TypeAdapter(AutoSwitch)
 
-HISTORY = ("mode", "proposal", "auto")
+LOOK_BACK = 50
+"""Changes that are looked at for what has led to the present mode."""
+
+HISTORY = ("mode", "proposal", "auto", "proof")
 """Actions in the audit trail that are about the fallback mode."""
 
 
@@ -67,6 +72,7 @@ class ModeStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.proofs = ProofStore(engine)
 
     def current(self) -> ModeChange | None:
         """The newest change, which is the mode that is wanted; None before the first."""
@@ -78,6 +84,14 @@ class ModeStore:
         query = _CHANGES.order_by(mode_changes.c.id.desc()).limit(most)
         with self._engine.connect() as connection:
             return [ModeChange(**row._mapping) for row in reversed(connection.execute(query).all())]
+
+    def in_force(self) -> list[ModeChange]:
+        """The newest change, and before it those that it gave only another end; the newest first."""
+        changes = reversed(self.changes(LOOK_BACK))
+        newest = next(changes, None)
+        if newest is None:
+            return []
+        return [newest, *takewhile(lambda change: change.mode == newest.mode, changes)]
 
     def change(self, variables: Mapping[str, str], facts: ModeFacts, after: int | None = None) -> int | None:
         """Record the change, its audit entry and its announcement in one transaction; returns the change's id.

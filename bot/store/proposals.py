@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
+from bot.actor import BOT
 from bot.alerts.facts import ModeFacts, ProposalFacts, ProposalStatus
 from bot.store.audit import Outcome, keep
 from bot.store.engine import lock_for_writers
@@ -183,7 +184,7 @@ def _close(
 ) -> ProposalFacts:
     closed = facts.model_copy(update={"status": status, "closed_by": by, "closed_at": now, "why": why})
     word = f"{status}: {why}" if why else str(status)
-    _audit(connection, closed, now, by or "claude-cost", word)
+    _audit(connection, closed, now, by or BOT, word)
     _tell(connection, closed, now)
     return closed
 

@@ -133,7 +133,8 @@ state = Table(
 )
 
 # One incident. Its identity is (budget, period, level, limit): the same limit is never told twice in a period. What
-# people and time do to it beside its status is kept until it is opened again.
+# people and time do to it beside its status is kept until it is opened again. opened_at: when it was noted;
+# first_opened_at: when it was opened for the first time, None where it never was.
 alerts = Table(
     "alerts",
     metadata,
@@ -152,6 +153,7 @@ alerts = Table(
     Column("snoozed_by", String(64)),
     Column("snoozed_until", UTCDateTime),
     Column("escalated_at", UTCDateTime),
+    Column("first_opened_at", UTCDateTime),
     UniqueConstraint("budget", "period", "level", "limit_usd"),
 )
 
@@ -197,7 +199,8 @@ outside_notices = Table(
 )
 
 # Every change of the fallback mode; the newest row is the mode that is wanted. written_at: when every target held it.
-# until: when it ends by itself, if somebody has said so. warned_at: when its end was announced.
+# until: when it ends by itself, if somebody has said so. warned_at: when its end was announced. proof_dismissed_by:
+# who wants to hear no more of whether it took effect.
 mode_changes = Table(
     "mode_changes",
     metadata,
@@ -213,6 +216,7 @@ mode_changes = Table(
     Column("ts", String(64)),
     Column("until", UTCDateTime),
     Column("warned_at", UTCDateTime),
+    Column("proof_dismissed_by", String(64)),
 )
 
 # What became of each target of the mode. change_id: the change that it was brought to last, none before the first.

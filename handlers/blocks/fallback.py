@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from bot.alerts.facts import ModeEndFacts, ModeFacts, SavingFacts
 from bot.fallback.expiry import Cause, End
 from bot.fallback.modes import NORMAL
+from bot.fallback.proof import ProofState
 from bot.fallback.prospects import Overview, Prospect
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.target import Target, TargetView
@@ -13,6 +14,7 @@ from bot.message import Block, Message
 from handlers.blocks.elements import actions, button, confirmation, context, local_moment, moment, section, sections
 from handlers.blocks.fallback_costs import cost_lines
 from handlers.blocks.outside import NAME_LIMIT, code, mention, plain, sentence, shown
+from handlers.blocks.proof import proof_line
 from handlers.blocks.spend import SWITCH_ACTION, saving_clause, switch_button, ways_out, worthwhile
 
 FORM_ACTION = "fallback_form"
@@ -115,7 +117,11 @@ def mode_line(state: ModeState) -> str:
     name = shown(state.mode.name)
     if state.changed_at is None:
         return f"Fallback mode: {name}, never changed"
-    follows = "NOT written" if state.write_error is not None or state.written_at is None else "written"
+    if state.write_error is not None or state.written_at is None:
+        follows = "NOT written"
+    else:
+        proved = state.proof is not None and state.proof.state is ProofState.CONFIRMED
+        follows = "switched" if proved else "written"
     line = f"Fallback mode: {name} since {moment(state.changed_at)} by {_who(state.changed_by or '')}, {follows}"
     return line if state.ends is None else f"{line}, ends {moment(state.ends.at)}"
 
@@ -159,6 +165,8 @@ def _state(state: ModeState) -> list[str]:
     lines += [_target_line(target) for target in state.targets[:MOST_TARGETS]]
     if state.served:
         lines.append(SERVED)
+    if state.mode.ceiling is not None and state.written_at is not None:
+        lines.append(proof_line(state.proof))
     variables = [code(f"{name}={value}", VARIABLE_LIMIT) for name, value in state.mode.variables.items()]
     lines += variables[:MOST_VARIABLES]
     if len(variables) > MOST_VARIABLES:

@@ -42,6 +42,16 @@ def proof_message(facts: ProofFacts, dismissed_by: str | None = None) -> Message
     return Message("\n".join([first, *rest, f"{age} {moment(facts.as_of)}"]), blocks)
 
 
+def proof_line(facts: ProofFacts | None) -> str:
+    """For `fallback status`: what usage showed last of the mode in force; None before anything was told."""
+    if facts is None:
+        return "Written, not switched: usage does not show it yet."
+    if facts.state is ProofState.CONFIRMED:
+        return f"Switched: {_course(facts)}."
+    first = _lines(facts)[0].removesuffix(".")
+    return f"Written, not switched. {first}, as of {moment(facts.as_of)}."
+
+
 def _lines(facts: ProofFacts) -> list[str]:
     mode, ceiling = shown(facts.mode), code(facts.ceiling)
     if facts.state is ProofState.CONFIRMED:

@@ -620,6 +620,7 @@ def test_the_status_of_the_mode_says_where_it_is_written_and_what_the_others_wou
         "Fallback mode: degraded.",
         "Since 20 Nov 12:00 UTC, by <@U0ADMIN>: too dear",
         "Written to `/srv/services.env` at 20 Nov 12:00 UTC.",
+        "Written, not switched: usage does not show it yet.",
         "`CLAUDE_FALLBACK_MODE=degraded`",
         "`CLAUDE_MODEL=claude-sonnet-5-5`",
         "Careful: two lines.",

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.actor import BOT
 from bot.budgets.budget import Level
 from bot.fallback.auto import (
-    AUTOMATIC,
     DWELL,
     HOLD,
     SETTLING,
@@ -51,7 +51,7 @@ def step(
 
 
 def by_itself(mode: str, at: datetime = CROSSED) -> Change:
-    return Change(mode, at, AUTOMATIC)
+    return Change(mode, at, BOT)
 
 
 # ---- down

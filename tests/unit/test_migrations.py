@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text, update
+from sqlalchemy import inspect, select, text, update
 
 from bot.budgets.budget import Level
 from bot.store.alerts import AlertStore
 from bot.store.engine import DatabaseError, connect, migrate, open_database
-from bot.store.schema import metadata, state
+from bot.store.schema import alerts, metadata, state
 from bot.store.usage import DATA_STATE, DATA_STATE_KEY, UsageStore
 from bot.usage.age import DataState
 from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of
@@ -83,6 +83,31 @@ def test_an_older_database_learns_when_its_cost_report_was_read(
         connection.execute(update(state).where(state.c.key == DATA_STATE_KEY).values(value=as_before))
     migrate(engine)
     assert UsageStore(engine).data_state() == replace(data, billed_read_at=read_at)
+    engine.dispose()
+
+
+def test_an_older_database_learns_when_its_incidents_were_first_opened(database_url: str) -> None:
+    engine = connect(database_url)
+    migrate(engine, "0008")
+    with engine.begin() as connection:
+        for number, posted in ((1, True), (2, False)):
+            connection.execute(
+                text(
+                    "INSERT INTO alerts (id, budget, period, level, limit_usd, status, opened_at, changed_at) VALUES "
+                    f"({number}, 'default', '2026-11', 'hard', '{number}', 'open', '2026-11-01', '2026-11-09')"
+                )
+            )
+            if posted:
+                connection.execute(
+                    text(
+                        "INSERT INTO notices (alert_id, action, facts, status, created_at, attempts, next_attempt_at) "
+                        f"VALUES ({number}, 'post', '{{}}', 'sent', '2026-11-05 10:00:00.000000', 1, '2026-11-05')"
+                    )
+                )
+    migrate(engine)
+    with engine.connect() as connection:
+        found = connection.execute(select(alerts.c.first_opened_at).order_by(alerts.c.id)).scalars().all()
+    assert found == [datetime(2026, 11, 5, 10, tzinfo=UTC), None]
     engine.dispose()
 
 

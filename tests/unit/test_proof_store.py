@@ -1,0 +1,95 @@
+"""What was told of a change's proof: the report and the memory of it are one row, and a newer change ends it."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Engine
+
+from bot.alerts.facts import MixFacts, ProofFacts
+from bot.fallback.proof import ProofState
+from bot.store.alerts import AlertStore
+from bot.store.modes import ModeStore
+from tests.databases import NOW, mode_facts
+
+VARIABLES = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5"}
+
+
+def proof(change_id: int, state: ProofState = ProofState.NO_EFFECT, *, last: bool = False) -> ProofFacts:
+    mix = MixFacts(usd_per_hour=Decimal(41), above_usd_per_hour=Decimal(29))
+    return ProofFacts(
+        change_id=change_id,
+        mode="degraded",
+        ceiling="claude-sonnet-5-5",
+        since=NOW,
+        state=state,
+        above=("Opus",),
+        before=mix,
+        after=mix,
+        took=timedelta(minutes=6),
+        callers=(),
+        more_callers=0,
+        last=last,
+        as_of=NOW,
+        decided_at=NOW,
+    )
+
+
+@pytest.fixture
+def store(engine: Engine) -> ModeStore:
+    return ModeStore(engine)
+
+
+def changed(store: ModeStore, mode: str = "degraded", previous: str = "normal") -> int:
+    change_id = store.change(VARIABLES, mode_facts(mode=mode, previous=previous))
+    assert change_id is not None
+    return change_id
+
+
+def test_a_report_is_told_in_the_thread_of_its_change_and_read_back_as_it_was(store: ModeStore, engine: Engine) -> None:
+    change_id = changed(store)
+    assert store.proofs.told([change_id]) == []
+    assert store.proofs.tell(proof(change_id), 0, [change_id])
+    assert store.proofs.told([change_id]) == [proof(change_id)]
+    assert AlertStore(engine).notices.undelivered() == 2
+
+
+def test_of_two_copies_that_look_at_once_one_tells(store: ModeStore) -> None:
+    change_id = changed(store)
+    assert store.proofs.tell(proof(change_id), 0, [change_id])
+    assert not store.proofs.tell(proof(change_id), 0, [change_id])
+    assert len(store.proofs.told([change_id])) == 1
+
+
+def test_of_a_change_that_is_over_nothing_is_told_and_nothing_dismissed(store: ModeStore) -> None:
+    change_id = changed(store)
+    assert store.proofs.tell(proof(change_id), 0, [change_id])
+    newer = changed(store, "normal", "degraded")
+    assert not store.proofs.tell(proof(change_id), 1, [change_id])
+    assert store.proofs.dismiss(change_id, [newer], "U1", NOW) == "over"
+
+
+def test_what_is_dismissed_is_told_no_more_and_dismissed_once(store: ModeStore) -> None:
+    change_id = changed(store)
+    assert store.proofs.dismiss(change_id, [change_id], "U1", NOW) == "unknown"
+    assert store.proofs.tell(proof(change_id), 0, [change_id])
+    assert not store.proofs.is_dismissed([change_id])
+    assert store.proofs.dismiss(change_id, [change_id], "U1", NOW) == "done"
+    assert store.proofs.dismiss(change_id, [change_id], "U2", NOW) == "already"
+    assert store.proofs.is_dismissed([change_id])
+    assert not store.proofs.tell(proof(change_id), 1, [change_id])
+    (entry, _) = store.history(2)
+    assert (entry.actor, entry.action, entry.detail) == ("U1", "proof", "degraded: no effect, dismissed")
+
+
+def test_what_is_proved_needs_no_dismissal(store: ModeStore) -> None:
+    change_id = changed(store)
+    assert store.proofs.tell(proof(change_id, ProofState.CONFIRMED, last=True), 0, [change_id])
+    assert store.proofs.dismiss(change_id, [change_id], "U1", NOW) == "over"
+
+
+def test_more_time_for_a_mode_belongs_to_the_change_before(store: ModeStore) -> None:
+    changed(store, "minimal")
+    first = changed(store, "degraded", "minimal")
+    second = changed(store, "degraded", "degraded")
+    assert [change.id for change in store.in_force()] == [second, first]

@@ -35,6 +35,7 @@ from bot.doctor.examination import examine
 from bot.doctor.sample import sample_facts
 from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
+from bot.fallback.auto_watch import AutoWatch
 from bot.fallback.expiry import period_end
 from bot.fallback.modes import modes_from_chain
 from bot.fallback.proof_watch import ProofWatch
@@ -160,6 +161,11 @@ class Bot:
         await self._try("the review of limits", partial(self.services.review.decide, now, mode))
         for watch in self.watches:
             await self._try(type(watch).__name__, partial(watch.look, now, mode))
+        await self._try("the fallback mode in alerts", self._show_mode)
+
+    def _show_mode(self) -> None:
+        mode = self.services.fallback.state().mode.name
+        self.services.alerts.life.show_mode(mode, self.services.clock())
 
     async def _try(self, what: str, work: Callable[[], object]) -> None:
         """Do one thing of many: a fault in it is shown, and keeps nothing else from being told."""
@@ -241,12 +247,15 @@ async def bot_from(
             period_end=lambda moment: period_end(review.budgets, moment),
             served=settings.http_port is not None,
         )
+        prospects = Prospects(review, fallback, card, clock)
+        # The chain steps down after all that it may answer, and what it did is proved after that.
         watches: tuple[Watch, ...] = (
             StaleWatch(usage, alerts, incidents, review, settings.poll_seconds),
             PeriodWatch(usage, alerts, review),
             ForecastWatch(review, usage, alerts, RememberedStore(engine), card, settings.forecast_rules),
             SpikeWatch(usage, alerts, SpikeStore(engine), review, card, settings.spike_rules),
             DriftWatch(usage, alerts, incidents, SettledDays(usage, card), settings.drift_rules),
+            AutoWatch(fallback, prospects, review, incidents, usage, card),
             ProofWatch(fallback, Proving(usage, card), usage, settings.fallback_chain),
         )
         services = Services(
@@ -255,7 +264,7 @@ async def bot_from(
             budgets=book,
             review=review,
             fallback=fallback,
-            prospects=Prospects(review, fallback, card, clock),
+            prospects=prospects,
             approvals=Approvals(ProposalStore(engine), fallback, clock),
             admins=Admins(settings.admins, client),
             estimates=EstimateStore(engine),

@@ -374,6 +374,7 @@ class ModeFacts(_Facts):
 
     `until`: when it ends, where somebody has said so; `returns_at`: when it ends because its period does. `costs`: None
     where that is not known. `approved_by`: the further people who had to agree. `previous_until`: for the way back.
+    `automatic`: the chain has stepped by itself.
     """
 
     kind: Literal["mode"] = "mode"
@@ -390,6 +391,7 @@ class ModeFacts(_Facts):
     costs: Consequences | None = None
     approved_by: tuple[str, ...] = ()
     previous_until: datetime | None = None
+    automatic: bool = False
 
 
 class ModeEndFacts(_Facts):

@@ -15,7 +15,7 @@ from bot.fallback.modes import NORMAL, Mode
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.rules import FallbackRules
 from bot.fallback.target import TargetState, TargetView
-from bot.store.modes import AuditEntry, AutoSwitch, ModeChange, ModeStore
+from bot.store.modes import NO_CHANGE, AuditEntry, AutoSwitch, ModeChange, ModeStore
 
 log = logging.getLogger(__name__)
 
@@ -118,11 +118,13 @@ class FallbackService:
         costs: Consequences | None = None,
         until: datetime | None = None,
         after: int | None = None,
+        automatic: bool = False,
     ) -> ModeState:
         """Make `mode` the wanted one. `by`: a Slack user id, or `BOT`.
 
-        To switch to the mode in force changes nothing, unless that is to end at another time. `after`: the change that
-        has to be the newest; where it is not, nothing is changed either.
+        To switch to the mode in force changes nothing, unless that is to end at another time. `after`: the id of the
+        change that has to be the newest, or `NO_CHANGE`; where it is not, nothing is changed either. `automatic`: the
+        chain steps by itself, and the announcement says so.
         """
         while True:
             present = self.store.current()
@@ -130,7 +132,7 @@ class FallbackService:
             known_until = None if present is None else present.until
             if previous == mode.name and until in (None, known_until):
                 break
-            if after is not None and (present is None or present.id != after):
+            if after is not None and after != (NO_CHANGE if present is None else present.id):
                 break
             now = self._clock()
             facts = ModeFacts(
@@ -145,6 +147,7 @@ class FallbackService:
                 returns_at=self.period_end(now) if until is None and mode.name != NORMAL else None,
                 costs=costs,
                 previous_until=known_until,
+                automatic=automatic,
             )
             if self.store.change(mode.variables, facts, after) is not None:
                 log.info("fallback mode %s -> %s by %s", previous, mode.name, by)

@@ -1,9 +1,11 @@
-"""What is known of the incidents that belong to no period of a budget."""
+"""What is known of incidents beyond one period of a budget."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, fields
 from datetime import datetime
+from decimal import Decimal
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, or_, select
 
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
@@ -16,6 +18,19 @@ class NewestIncident:
 
     period: str
     status: Status
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedIncident:
+    """An incident that is or was open. `changed_at`: since when it has its status."""
+
+    budget: str
+    period: str
+    level: Level
+    limit_usd: Decimal
+    status: Status
+    first_opened_at: datetime
     changed_at: datetime
 
 
@@ -36,6 +51,28 @@ class IncidentStore:
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else NewestIncident(row.period, Status(row.status), row.changed_at)
+
+    def opened(self, levels: Collection[Level], closed_since: datetime) -> list[OpenedIncident]:
+        """The incidents of these levels that are open, or were and are not since that moment at the earliest."""
+        query = (
+            select(*(alerts.c[field.name] for field in fields(OpenedIncident)))
+            .where(alerts.c.level.in_(levels), alerts.c.first_opened_at.is_not(None))
+            .where(or_(alerts.c.status == Status.OPEN, alerts.c.changed_at >= closed_since))
+            .order_by(alerts.c.id)
+        )
+        with self._engine.connect() as connection:
+            return [
+                OpenedIncident(
+                    row.budget,
+                    row.period,
+                    Level(row.level),
+                    row.limit_usd,
+                    Status(row.status),
+                    row.first_opened_at,
+                    row.changed_at,
+                )
+                for row in connection.execute(query)
+            ]
 
     def watching_since(self) -> datetime | None:
         """When the bot first noted a limit or an incident; None where it never did."""

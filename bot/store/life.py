@@ -1,6 +1,7 @@
 """What people and time do to alerts: a change of the row, the edit of its message and the reply are one transaction."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -100,6 +101,17 @@ class LifeStore:
             return {"escalated_at": now}
 
         return self._act(alert_id, step, BOT, now, change, action="broadcast")
+
+    def show_mode(self, mode: str, now: datetime) -> None:
+        """Have the message of each open alert of a budget say which fallback mode is in force by now."""
+        query = select(alerts.c.id).where(alerts.c.status == Status.OPEN).order_by(alerts.c.id).with_for_update()
+        with self._engine.begin() as connection:
+            for alert_id in connection.execute(query).scalars().all():
+                # What this version cannot read stays as it is.
+                with suppress(ValidationError):
+                    about = _newest_facts(connection, alert_id)
+                    if about is not None and about.ends_at is not None and about.mode != mode:
+                        edit(connection, alert_id, about.model_copy(update={"mode": mode}), now)
 
     def _act(
         self,

@@ -60,6 +60,9 @@ class AuditEntry:
 AUTO_KEY = "fallback_auto"
 AUTO_SWITCH = TypeAdapter(AutoSwitch)
 
+NO_CHANGE = 0
+"""Stands for the id of the newest change before there is one."""
+
 LOOK_BACK = 50
 """Changes that are looked at for what has led to the present mode."""
 
@@ -97,14 +100,14 @@ class ModeStore:
         """Record the change, its audit entry and its announcement in one transaction; returns the change's id.
 
         None, and nothing recorded, where somebody else was quicker: the mode in force is not `facts.previous` any more,
-        or the newest change not the one `after` which this one has to come.
+        or the newest change not the one `after` which this one has to come (`NO_CHANGE`: the first).
         """
         with self._engine.begin() as connection:
             lock_for_writers(connection, mode_changes)
             newest = newest_change(connection)
             if facts.previous != (NORMAL if newest is None else newest.mode):
                 return None
-            if after is not None and (newest is None or newest.id != after):
+            if after is not None and after != (NO_CHANGE if newest is None else newest.id):
                 return None
             return record_change(connection, variables, facts)
 

@@ -43,6 +43,8 @@ def announcement(
     else:
         lines = [_headline(facts), *_saving_lines(facts.mode, facts.savings, facts.as_of)]
         lines += [*cost_lines(facts.costs), *_end_lines(_end(facts))]
+        if facts.automatic:
+            lines.append(_automatic_line(facts.mode))
     lines.append(_written_line(places, written_at, write_error))
     if write_error is None:
         lines += [*dict.fromkeys(target.follows for target in targets), FOLLOWS]
@@ -140,6 +142,14 @@ def _headline(facts: ModeFacts) -> str:
     if facts.mode == facts.previous:
         return f"Fallback mode {shown(facts.mode)} stays on, by {who}"
     return f"Fallback mode {shown(facts.previous)} → {shown(facts.mode)}, by {who}"
+
+
+def _automatic_line(mode: str) -> str:
+    off = "" if mode == NORMAL else " or with `/claude-cost fallback off`"
+    return (
+        "Automatic, since stepping down by itself is on; `/claude-cost fallback auto off` ends that. An admin can undo "
+        f"it below{off}: what a person chooses holds until there is another alert."
+    )
 
 
 def _end(facts: ModeFacts) -> End | None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from bot.alerts.facts import ModeEndFacts, ModeFacts
 from bot.fallback.target import TargetState
 from bot.store.alerts import AlertStore
-from bot.store.modes import AutoSwitch, ModeStore
+from bot.store.modes import NO_CHANGE, AutoSwitch, ModeStore
 from bot.store.schema import audit, mode_changes, notices
 from bot.store.targets import TargetStore
 from tests.databases import NOW, mode_facts
@@ -191,3 +191,8 @@ def test_two_copies_with_targets_of_their_own_keep_them_apart(engine: Engine) ->
     for state in (one, other, replace(one, repaired_at=LATER)):
         targets.save(state)
     assert targets.all() == {"/srv/a.env": replace(one, repaired_at=LATER), "/srv/b.env": other}
+
+
+def test_a_change_that_has_to_be_the_first_is_none_where_somebody_was_quicker(store: ModeStore) -> None:
+    assert store.change(VARIABLES, mode_facts(), NO_CHANGE) is not None
+    assert store.change(VARIABLES, mode_facts("minimal", "degraded"), NO_CHANGE) is None

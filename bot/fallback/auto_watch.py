@@ -1,0 +1,145 @@
+"""Steps the chain down by itself and back: reads alerts, changes and spend, and switches as `auto_step` says."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from bot.actor import BOT
+from bot.budgets.budget import Budget, Level, Scope, ScopeKind
+from bot.budgets.decide import Status
+from bot.budgets.review import BudgetReview
+from bot.budgets.spend import ZERO, in_scope, price_usage
+from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.fallback.auto import SETTLING, AutoStep, Cause, Change, SpendRates, auto_step
+from bot.fallback.modes import DEGRADED, MINIMAL, NORMAL
+from bot.fallback.proof import per_hour
+from bot.fallback.prospects import Overview, Prospects
+from bot.fallback.service import FallbackService
+from bot.pricing.card import RateCard
+from bot.store.incidents import IncidentStore, OpenedIncident
+from bot.store.modes import LOOK_BACK, NO_CHANGE, ModeChange
+from bot.store.usage import UsageStore
+from bot.usage.source import DayUsage
+
+CHAIN_MODES = (NORMAL, DEGRADED, MINIMAL)
+"""In falling order of price. Where a mode of another name lies among them nobody has said."""
+
+
+class AutoWatch:
+    """Synchronous; asynchronous callers use a thread. The budgets are those of the review."""
+
+    def __init__(
+        self,
+        fallback: FallbackService,
+        prospects: Prospects,
+        review: BudgetReview,
+        incidents: IncidentStore,
+        usage: UsageStore,
+        card: RateCard,
+    ) -> None:
+        self._fallback = fallback
+        self._prospects = prospects
+        self._review = review
+        self._incidents = incidents
+        self._usage = usage
+        self._card = card
+
+    def look(self, now: datetime, mode: str) -> None:
+        """Switch and announce what is due. Not the mode of the caller counts, but the newest change.
+
+        Whoever changes the mode in the same moment is not overruled: the step is bound to the change it was decided on.
+        """
+        if not self._fallback.auto().on:
+            return
+        changes = self._fallback.store.changes(LOOK_BACK)
+        budgets = {budget.name: budget for budget in self._review.budgets}
+        causes = self._causes(budgets, now)
+        counting = [cause for cause in causes if cause.counts(now)]
+        overview = self._prospects.overview() if counting else None
+        step = auto_step(
+            self._fallback.rules,
+            True,
+            CHAIN_MODES,
+            [Change(change.mode, change.changed_at, change.changed_by) for change in changes],
+            causes,
+            self._rates(changes, _widest([budgets[cause.budget].scope for cause in counting])),
+            {} if overview is None else {saving.mode: saving.usd for saving in overview.savings},
+            now,
+        )
+        if step is not None:
+            self._switch(step, changes, overview or self._prospects.overview(), now)
+
+    def _switch(self, step: AutoStep, changes: Sequence[ModeChange], overview: Overview, now: datetime) -> None:
+        mode, until = step.mode, None
+        if step.cause is None:
+            # A mode that somebody has given a time gets no more of it for having been stepped down from.
+            until = next((change.until for change in reversed(changes) if change.mode == mode), None)
+            if until is not None and until <= now:
+                mode, until = NORMAL, None
+        self._fallback.switch(
+            self._fallback.modes[mode],
+            BOT,
+            step.reason,
+            overview.savings,
+            overview.as_of,
+            costs=overview.costs.get(mode),
+            until=until,
+            after=changes[-1].id if changes else NO_CHANGE,
+            automatic=True,
+        )
+
+    def _causes(self, budgets: Mapping[str, Budget], now: datetime) -> list[Cause]:
+        found = self._incidents.opened(self._fallback.rules.auto_levels, closed_since=now - DAY)
+        return [
+            Cause(
+                incident.budget,
+                incident.level,
+                incident.limit_usd,
+                incident.first_opened_at,
+                None if incident.status is Status.OPEN else incident.changed_at,
+                _ends_at(incident, budgets[incident.budget]),
+            )
+            for incident in found
+            if incident.budget in budgets
+        ]
+
+    def _rates(self, changes: Sequence[ModeChange], scope: Scope | None) -> SpendRates | None:
+        """Of the last hour, and of the hour before the newest change with the part of its own hour before it.
+
+        None where that is not known, as long as the data does not reach an hour beyond the change, and where there is
+        no step of the automatism to go on from.
+        """
+        as_of = self._usage.data_state().as_of
+        if as_of is None or scope is None or not changes or changes[-1].changed_by != BOT:
+            return None
+        at, until = changes[-1].changed_at, as_of.replace(second=0, microsecond=0)
+        since = self._usage.usage_by_minute(until - SETTLING, until) if until - SETTLING >= at else None
+        before = self._before(at, scope)
+        if since is None or before is None:
+            return None
+        return SpendRates(before, per_hour(self._dollars(since.values(), scope), SETTLING))
+
+    def _before(self, at: datetime, scope: Scope) -> Decimal | None:
+        """USD an hour; of the whole hour before alone where that of the change is not kept by the minute any more."""
+        first, minute = floor_hour(at) - HOUR, at.replace(second=0, microsecond=0)
+        by_minute = self._usage.usage_by_minute(first, minute)
+        if by_minute is not None:
+            return per_hour(self._dollars(by_minute.values(), scope), max(minute - first, MINUTE))
+        by_hour = self._usage.usage_by_hour(first, first + HOUR)
+        return self._dollars(by_hour.values(), scope) if by_hour else None
+
+    def _dollars(self, buckets: Iterable[Sequence[DayUsage]], scope: Scope) -> Decimal:
+        priced = (row for rows in buckets for row in price_usage(rows, self._card))
+        return sum((row.cost.usd for row in priced if in_scope(scope, row.usage, self._card)), ZERO)
+
+
+def _ends_at(incident: OpenedIncident, budget: Budget) -> datetime:
+    """The end of its period; of one that was over when the alert was opened, the beginning of the next."""
+    period = budget.period_at(incident.first_opened_at)
+    # The period of a spike is the hour in which it was seen.
+    in_it = incident.level is Level.SPIKE or incident.period == period.key
+    return period.ends_at if in_it else period.starts_at
+
+
+def _widest(scopes: Sequence[Scope]) -> Scope | None:
+    return min(scopes, key=lambda scope: scope.kind is not ScopeKind.ORGANIZATION, default=None)

@@ -20,6 +20,8 @@ Render = Callable[[Notice, datetime], Message]
 
 FIRST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(minutes=5)
+PATIENCE = 8
+"""Failures, about eight minutes of them, after which what fails like Slack as a whole may be due to one notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Outbox:
 
     What fails because of Slack or its channel ends the run, since nothing else would get through. A notice that is
     refused by itself, or cannot be read or drawn by this version, holds up only what is told of the same incident
-    later.
+    later. So does one that has failed for longer than `PATIENCE` though the next one gets through at the same moment;
+    where that fails too, everything waits and goes on in order.
 
     Only what Slack asks for is waited for across a restart. Our own back-off ends with the process, since a start often
     is what follows the remedy.
@@ -61,6 +64,7 @@ class Outbox:
         self._one_run = asyncio.Lock()
         self._all_wait_until: datetime | None = None
         self._not_before: dict[int, datetime] = {}
+        self._doubted: set[int] = set()
         self.refused: str | None = None
         """Why Slack takes nothing until somebody does something about it; None where it may take the next notice."""
         self.blocked = False
@@ -71,6 +75,7 @@ class Outbox:
         delivered = 0
         waits: list[timedelta] = []
         async with self._one_run:
+            self._doubted.clear()
             while (notice := await self._due(waits)) is not None:
                 try:
                     wait = await self._send(notice)
@@ -82,10 +87,17 @@ class Outbox:
                     delivered += 1
                 else:
                     waits.append(wait)
+            self._acquit()
             waiting, error = await asyncio.to_thread(self._what_waits)
         if self._all_wait_until is not None and waits:
-            return Delivery(delivered, waiting, error, waits[-1])
+            return Delivery(delivered, waiting, error, self._all_wait_until - self._clock())
         return Delivery(delivered, waiting, error, min(waits, default=None))
+
+    def _acquit(self) -> None:
+        """Let all wait for those notices that failed long, unless another one got through since."""
+        until = [self._not_before.pop(notice_id) for notice_id in self._doubted]
+        if until:
+            self._all_wait_until = max([*until, *([] if self._all_wait_until is None else [self._all_wait_until])])
 
     async def _due(self, waits: list[timedelta]) -> Notice | None:
         while True:
@@ -126,6 +138,7 @@ class Outbox:
         outcome = await self._call(notice, message)
         if isinstance(outcome, Delivered | _Answered):
             self.refused, self.blocked = None, False
+            self._doubted.clear()
         if isinstance(outcome, _Answered):
             await asyncio.to_thread(self._store.finish, notice.id, self._clock(), None)
             return None
@@ -145,6 +158,9 @@ class Outbox:
         now = self._clock()
         if outcome.alone:
             self._not_before[notice.id] = now + wait
+        elif outcome.retry_after is None and notice.attempts > PATIENCE:
+            self._not_before[notice.id] = now + wait
+            self._doubted.add(notice.id)
         else:
             self._all_wait_until = now + wait
         await asyncio.to_thread(

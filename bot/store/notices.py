@@ -32,10 +32,6 @@ class NoticeStatus(StrEnum):
 UNDELIVERED = (NoticeStatus.PENDING, NoticeStatus.SENDING)
 
 
-PATIENCE = 8
-"""Failures, about eight minutes of them, after which what fails with Slack as a whole may be due to one notice."""
-
-
 class UnreadableNoticeError(Exception):
     """A stored notice that this version cannot read."""
 
@@ -85,8 +81,7 @@ class NoticeStore:
         """The oldest undelivered notice that may be tried at `now`; None while Slack has asked to wait.
 
         In order within one incident, and within the announcements of modes: nothing there overtakes what waits, such as
-        the notices `held`. One that has failed more often than `PATIENCE` lets the others go first. Raises
-        `UnreadableNoticeError`.
+        the notices `held`. Raises `UnreadableNoticeError`.
         """
         # Without the facts: many may wait, and each look is at all of them.
         columns = [column for column in notices.c if column.name != "facts"]
@@ -101,7 +96,7 @@ class NoticeStore:
             free = [row for row in firsts.values() if row.id not in held]
             if not free:
                 return None
-            row = min(free, key=lambda row: (row.attempts > PATIENCE, row.id))
+            row = min(free, key=lambda row: row.id)
             try:
                 return _notice(connection, connection.execute(select(notices).where(notices.c.id == row.id)).one())
             except (ValidationError, NoResultFound) as error:

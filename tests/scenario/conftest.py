@@ -140,8 +140,8 @@ class World:
 
 
 @asynccontextmanager
-async def world_at(clock: Clock, folder: Path) -> AsyncIterator[World]:
-    """A world whose Anthropic shows usage at once; `clock` is Anthropic's, Slack has the machine's."""
+async def world_at(clock: Clock, folder: Path, slack: SlackSandbox | None = None) -> AsyncIterator[World]:
+    """A world whose Anthropic shows usage at once; `clock` is Anthropic's. `slack`: by default with the machine's."""
     book = UsageBook()
     keys: dict[str, tuple[str, str | None]] = {"apikey_1": ("ingest", "wrkspc_1"), "apikey_2": ("answers", None)}
     anthropic = AnthropicSandbox(clock, book, workspaces={"wrkspc_1": "Search"}, keys=keys)
@@ -149,7 +149,7 @@ async def world_at(clock: Clock, folder: Path) -> AsyncIterator[World]:
     add_token_count(anthropic.app)
     serve_rate_limits(anthropic, limits)
     serve_spend_limits(anthropic, console)
-    async with SlackSandbox(system_clock) as slack, anthropic:
+    async with slack or SlackSandbox(system_clock) as slack, anthropic:
         anthropic.delay = timedelta(0)
         anthropic.analytics_behind = timedelta(0)
         world = World(clock, slack, anthropic, limits, console, folder)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from bot.alerts.facts import AlertFacts, ModeFacts
-from bot.alerts.outbox import LONGEST_WAIT, Delivery, Outbox
+from bot.alerts.outbox import LONGEST_WAIT, PATIENCE, Delivery, Outbox
 from bot.alerts.slack import Delivered, Failed, NotEditable, Outcome, SlackDestination
 from bot.budgets.budget import Level
 from bot.budgets.decide import Step
@@ -22,7 +22,7 @@ from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
 from bot.store.modes import ModeStore
-from bot.store.notices import PATIENCE, Address, Notice, NoticeStore
+from bot.store.notices import Address, Notice, NoticeStore
 from bot.store.schema import alerts, notices
 from tests.databases import (
     BUDGET,
@@ -458,21 +458,63 @@ async def test_a_notice_that_slack_keeps_refusing_holds_up_only_its_own_incident
     ]
 
 
-async def test_what_fails_like_slack_as_a_whole_is_tried_last_once_it_has_failed_for_minutes(
-    store: AlertStore, clock: HandClock
+async def fail(sender: Outbox, clock: HandClock, times: int, waiting: int) -> None:
+    for _ in range(times):
+        delivery = await sender.deliver()
+        assert (delivery.delivered, delivery.waiting) == (0, waiting)
+        clock.advance(delivery.retry_in or timedelta())
+
+
+async def test_what_fails_for_minutes_holds_up_only_its_own_incident_where_others_get_through_meanwhile(
+    store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
-    channel = Channel(*[UNKNOWN] * (PATIENCE + 1))
+    channel = Channel(*[UNKNOWN] * (PATIENCE + 2))
     record(store, crossed(Level.SOFT))
     record(store, crossed(Level.HARD))
     sender = outbox(store, channel, clock)
-    for _ in range(PATIENCE + 1):
-        delivery = await sender.deliver()
-        assert delivery.waiting == 2
-        clock.advance(delivery.retry_in or timedelta())
+    await fail(sender, clock, PATIENCE + 1, waiting=2)
+    assert await sender.deliver() == Delivery(1, 1, UNKNOWN.sentence, LONGEST_WAIT)
+    ModeStore(engine).change({}, mode_facts())
+    assert (await sender.deliver()).delivered == 1
+    clock.advance(LONGEST_WAIT)
+    assert (await sender.deliver()).delivered == 1
+    assert [text.split()[0] for _, text in channel.sent[-3:]] == [
+        "default/2026-11/hard/600",
+        "fallback",
+        "default/2026-11/soft/400",
+    ]
+
+
+async def test_after_a_long_outage_everything_is_told_in_order(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel(*[UNKNOWN] * (PATIENCE + 1 + 2 * 10))
+    record(store, crossed(Level.SOFT))
+    record(store, crossed(Level.HARD))
+    sender = outbox(store, channel, clock)
+    await fail(sender, clock, PATIENCE + 1, waiting=2)
+    await fail(sender, clock, 10, waiting=2)
+    assert await sender.deliver() == Delivery(2, 0, None, None)
+    assert [text.split()[0] for _, text in channel.sent[-2:]] == [
+        "default/2026-11/soft/400",
+        "default/2026-11/hard/600",
+    ]
+
+
+async def test_what_comes_at_the_end_of_a_long_outage_does_not_overtake_what_waits(
+    store: AlertStore, clock: HandClock
+) -> None:
+    channel = Channel(*[UNKNOWN] * (PATIENCE + 2))
+    record(store, crossed(Level.SOFT))
+    sender = outbox(store, channel, clock)
+    await fail(sender, clock, PATIENCE + 1, waiting=1)
+    delivery = await sender.deliver()
+    assert delivery.retry_in == LONGEST_WAIT
+    record(store, crossed(Level.HARD))
+    assert (await sender.deliver()).delivered == 0
+    clock.advance(LONGEST_WAIT)
     assert (await sender.deliver()).delivered == 2
     assert [text.split()[0] for _, text in channel.sent[-2:]] == [
-        "default/2026-11/hard/600",
         "default/2026-11/soft/400",
+        "default/2026-11/hard/600",
     ]
 
 

@@ -1,0 +1,431 @@
+"""A story of alerts whose bot is killed again and again, and what the channel then lacks or has twice."""
+
+import asyncio
+import copy
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from bot.clock import DAY, HOUR
+from bot.sandbox.anthropic_usage import UsageBook
+from bot.sandbox.clock import HandClock
+from bot.sandbox.faults import Fault
+from bot.sandbox.slack_server import SlackSandbox
+from bot.sandbox.slack_workspace import Message
+from tests.scenario.conftest import World, world_at
+from tests.scenario.mortal import LONGEST_MESSAGE
+
+ROOT = Path(__file__).resolve().parents[2]
+BEGIN = datetime.fromisoformat("2026-11-27T09:00:00+00:00")
+POST, EDIT = "chat.postMessage", "chat.update"
+READ = "channels:history"
+MOST_LIVES = 20
+REMEMBERED = (
+    "SELECT budget, period, level, limit_usd, status, acknowledged_by, ts IS NULL FROM alerts ORDER BY id",
+    "SELECT mode, changed_by, ts IS NULL FROM mode_changes ORDER BY id",
+    "SELECT count(*) FROM notices WHERE status IN ('pending', 'sending')",
+)
+
+Edge = Literal["arrived", "stored", "answered"]
+"""When Slack has a call: before it does anything, before it answers, after it has answered."""
+EDGES: tuple[Edge, ...] = ("arrived", "stored", "answered")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`prepare` makes the world ready, once; then the bot does its deed, until nothing waits to be delivered."""
+
+    after: timedelta
+    deed: str
+    prepare: Callable[[World], object] = lambda world: None
+
+
+def _falls_back(world: World) -> None:
+    now = world.clock()
+    for event in world.anthropic.book.shown(BEGIN, now, now, timedelta(0)):
+        world.anthropic.book.correct(event, now)
+
+
+STORY = (
+    Step(timedelta(0), "cycle", lambda world: world.spend(130)),
+    Step(HOUR, "cycle", lambda world: world.spend(80)),
+    Step(HOUR, "acknowledge"),
+    Step(HOUR, "switch"),
+    Step(HOUR, "cycle", _falls_back),
+    Step(4 * DAY, "cycle"),
+)
+"""Soft, hard, somebody sees it and changes the mode, a correction takes the spend away, and the next month begins."""
+LAST = len(STORY) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Of a process: at its commit of this number, at its call of this number, or so many real seconds after its begin.
+
+    `after`: the commit. `edge`: of the call. None of them: it lives to the end. Numbers begin with 1.
+    """
+
+    commit: int | None = None
+    after: bool = False
+    call: int | None = None
+    edge: Edge = "arrived"
+    seconds: float | None = None
+
+
+LIVES = Death()
+
+
+class Zygote:
+    """The process that forks the bot."""
+
+    def __init__(self, certificates: Path) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.scenario.mortal", str(theirs.fileno())],
+                cwd=ROOT,
+                # Reading the world's certificates takes longer than a cycle, and no server here has one.
+                env={"PATH": os.environ["PATH"], "SSL_CERT_DIR": str(certificates)},
+                pass_fds=[theirs.fileno()],
+                stderr=subprocess.DEVNULL,
+            )
+
+    def close(self) -> None:
+        """End the process."""
+        self._socket.close()
+        self._process.wait(60)
+
+    async def say(self, **said: object) -> None:
+        """To the process of the bot, or to the zygote where there is none."""
+        await asyncio.get_running_loop().sock_sendall(self._socket, json.dumps(said).encode())
+
+    async def hear(self) -> dict[str, Any]:
+        """The next thing that either of them says."""
+        received = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, LONGEST_MESSAGE), 60)
+        heard: dict[str, Any] = json.loads(received)
+        return heard
+
+
+@contextmanager
+def zygote_in(folder: Path) -> Iterator[Zygote]:
+    """The process that forks the bot, ended at the end. The folder is an empty one."""
+    zygote = Zygote(folder)
+    try:
+        yield zygote
+    finally:
+        zygote.close()
+
+
+class Line:
+    """Where the calls of Slack pass: counts those that say something, and kills the process at the fatal one."""
+
+    def __init__(self) -> None:
+        self.pid: int | None = None
+        self.calls: Counter[str] = Counter()
+        self._since_begin = 0
+        self._death = LIVES
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def begin(self, death: Death) -> None:
+        """A new process is about to begin, which is to die like this."""
+        self.pid, self._since_begin, self._death = None, 0, death
+
+    @property
+    def since_begin(self) -> int:
+        """How many calls the last process has made."""
+        return self._since_begin
+
+    @web.middleware
+    async def pass_on(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        method = request.match_info.get("method", "")
+        if method not in (POST, EDIT):
+            return await handler(request)
+        self.calls[method] += 1
+        self._since_begin += 1
+        edge = self._death.edge if self._since_begin == self._death.call else None
+        if edge == "arrived":
+            self.kill()
+            raise ConnectionResetError("the process that has called is dead")
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            response = await handler(request)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+        if edge == "answered":
+            await response.prepare(request)
+            await response.write_eof()
+        if edge is not None:
+            self.kill()
+        return response
+
+    def kill(self) -> None:
+        """The process, if it lives."""
+        if self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    async def idle(self) -> None:
+        """Return once no call is under way: a start takes longer than a call."""
+        await self._idle.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message of the channel: which incident it is of, its first line, and those of its replies."""
+
+    incident: str
+    line: str
+    replies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything as it stood before a step, or after the last one."""
+
+    now: datetime
+    folder: Path
+    messages: list[Message]
+    book: UsageBook
+    told: list[Told]
+    remembered: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """The story without a death. `scenes`: what stood before each step, and at the end.
+
+    `commits` and `calls`: how many a process makes that plays one step alone. `seconds`: how long all of them take.
+    """
+
+    scenes: list[Scene]
+    commits: list[int]
+    calls: list[int]
+    seconds: float
+
+
+@dataclass(slots=True)
+class Play:
+    """The story in one world. `at`: the step that is under way. `deaths`: how many processes were killed.
+
+    `commits`: of the last process that came to its end. `scenes`: where to keep what stood before each step.
+    """
+
+    world: World
+    clock: HandClock
+    zygote: Zygote
+    line: Line
+    at: int = 0
+    deaths: int = 0
+    commits: int = 0
+    scenes: list[Scene] = field(default_factory=list)
+    _prepared: int = -1
+
+    async def alone(self, number: int) -> None:
+        """Play one step in the zygote itself, which has done everything once by then."""
+        self.at = number
+        await self._life(number, LIVES, forks=False)
+
+    async def until(self, last: int, deaths: Iterator[Death]) -> None:
+        """Begin a process anew until one has come to the end of step `last`. Those after `deaths` live."""
+        for _ in range(MOST_LIVES):
+            if await self._life(last, next(deaths, LIVES)):
+                return
+            self.deaths += 1
+        raise AssertionError("the story does not end")
+
+    def scene(self, folder: Path) -> Scene:
+        """Everything as it stands, while no process is at work. `folder`: where to keep the files."""
+        shutil.copytree(self.world.folder, folder)
+        messages, book = copy.deepcopy(self.world.slack.messages), copy.deepcopy(self.world.anthropic.book)
+        return Scene(self.clock.now, folder, messages, book, self.told(), self.remembered())
+
+    def go_to(self, number: int, scene: Scene) -> None:
+        """Be where the story was before this step."""
+        shutil.copytree(scene.folder, self.world.folder, dirs_exist_ok=True)
+        self.clock.now = scene.now
+        self.world.slack.messages[:] = copy.deepcopy(scene.messages)
+        self.world.anthropic.book = copy.deepcopy(scene.book)
+        self.at, self._prepared = number, number - 1
+
+    def told(self) -> list[Told]:
+        """What stands in the channel."""
+        return [
+            Told(_incident(post), _line(post), tuple(_line(reply) for reply in self.world.replies(post)))
+            for post in self.world.posts()
+        ]
+
+    def remembered(self) -> list[str]:
+        """What the bot has kept of alerts and modes, and how much it still has to tell: later steps rest on this."""
+        path = self.world.folder / "claude-cost.db"
+        if not path.exists():
+            return []
+        with closing(sqlite3.connect(path)) as database:
+            return [str(row) for query in REMEMBERED for row in database.execute(query)]
+
+    async def _life(self, last: int, death: Death, *, forks: bool = True) -> bool:
+        self.line.begin(death)
+        await self.zygote.say(
+            forks=forks,
+            environ=self.world.environ,
+            deeds=[step.deed for step in STORY[: last + 1]],
+            first=self.at,
+            now=self.clock.now.isoformat(),
+            fatal_commit=death.commit,
+            after=death.after,
+        )
+        self.line.pid = int((await self.zygote.hear())["pid"])
+        timer = None
+        if death.seconds is not None:
+            timer = asyncio.get_running_loop().call_later(death.seconds, self.line.kill)
+        while "ended" not in (heard := await self.zygote.hear()):
+            if "step" in heard:
+                await self._begin(heard["step"])
+            self.commits = heard.get("commits", self.commits)
+        self.line.pid = None
+        if timer is not None:
+            timer.cancel()
+        assert heard["ended"] in (0, -signal.SIGKILL)
+        await self.line.idle()
+        return bool(heard["ended"] == 0)
+
+    async def _begin(self, number: int) -> None:
+        self.at = number
+        if self._prepared < number:
+            self.clock.now = BEGIN + sum((step.after for step in STORY[: number + 1]), timedelta(0))
+            STORY[number].prepare(self.world)
+            self._prepared = number
+        await self.zygote.say(now=self.clock.now.isoformat())
+
+
+def _incident(message: Message) -> str:
+    return str((message.metadata or {}).get("event_payload", {}).get("what"))
+
+
+def _line(message: Message) -> str:
+    return message.text.partition("\n")[0]
+
+
+@asynccontextmanager
+async def play_in(folder: Path, zygote: Zygote, *, readable: bool) -> AsyncIterator[Play]:
+    """A new world whose story has not begun. `readable`: whether the bot may read the channel back."""
+    clock, line = HandClock(BEGIN), Line()
+    slack = SlackSandbox(clock)
+    slack.app.middlewares.append(line.pass_on)
+    config = _configured(folder)
+    async with world_at(clock, folder, slack) as world:
+        if readable:
+            slack.workspace.scopes.add(READ)
+        world.environ["CLAUDE_COST_CONFIG"] = str(config)
+        yield Play(world, clock, zygote, line)
+
+
+def _configured(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    config = folder / "claude-cost.toml"
+    # A forecast in every cycle would take most of the time, and its alerts are sent like all others.
+    config.write_text("[forecast]\nenabled = false\n", encoding="utf-8")
+    return config
+
+
+async def undisturbed_in(folder: Path, zygote: Zygote) -> Undisturbed:
+    """Play the story without a death, step by step, and then once more in one go."""
+    scenes, commits, calls = [], [], []
+    async with play_in(folder / "undisturbed", zygote, readable=False) as play:
+        for number in range(len(STORY)):
+            scenes.append(play.scene(folder / f"scene {number}"))
+            await play.alone(number)
+            commits.append(play.commits)
+            calls.append(play.line.since_begin)
+        scenes.append(play.scene(folder / "the end"))
+    async with play_in(folder / "in one go", zygote, readable=False) as play:
+        begun_at = time.monotonic()
+        await play.until(LAST, iter(()))
+        seconds = time.monotonic() - begun_at
+        assert play.told() == scenes[-1].told
+    return Undisturbed(scenes, commits, calls, seconds)
+
+
+@dataclass(slots=True)
+class Difference:
+    """What is not as in the story without a death: what is missing or stale, and what stands there twice."""
+
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
+
+
+def difference(wanted: Sequence[Told], found: Sequence[Told]) -> Difference:
+    """Compares two channels. Of several messages of one incident the last is the one that is edited and answered."""
+    result = Difference(strange=sorted({told.incident for told in found} - {told.incident for told in wanted}))
+    for told in wanted:
+        same = [one for one in found if one.incident == told.incident]
+        replies = Counter(reply for one in same for reply in one.replies) - Counter(told.replies)
+        if not same or same[-1].line != told.line or tuple(dict.fromkeys(same[-1].replies)) != told.replies:
+            result.lost.append(f"{told} is {same[-1] if same else 'not there'}")
+        result.doubled += [told.incident] * (len(same) - 1)
+        result.doubled += [
+            f"{told.incident}: {reply}" for reply in (Counter(replies) - Counter(told.replies)).elements()
+        ]
+    order = list(dict.fromkeys(one.incident for one in found))
+    if not result.lost and not result.strange and order != [told.incident for told in wanted]:
+        result.strange = order
+    return result
+
+
+NO_FAULT = Fault("slow")
+FAULTS = (
+    Fault("status", status=429, retry_after="1"),
+    Fault("status", status=500),
+    Fault("status", status=500, after_doing=True),
+    Fault("drop"),
+    Fault("drop_after"),
+    Fault("slow", seconds=0.2),
+)
+CALLS_WITH_FAULTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Stormy:
+    """A story among faults and deaths at random moments. `unanswered`: posts that Slack has without having said so."""
+
+    deaths: int
+    unanswered: int
+    difference: Difference
+
+
+async def play_through_a_storm(
+    folder: Path, zygote: Zygote, wanted: Sequence[Told], random: Random, *, seconds: float, deaths: int, readable: bool
+) -> Stormy:
+    """The whole story with faults of Slack, whose first processes die within `seconds` if they live so long."""
+    async with play_in(folder, zygote, readable=readable) as play:
+        script = {name: [random.choice((NO_FAULT, *FAULTS)) for _ in range(CALLS_WITH_FAULTS)] for name in (POST, EDIT)}
+        for name, faults in script.items():
+            for fault in faults:
+                play.world.slack.faults.add(name, fault)
+        await play.until(LAST, iter([Death(seconds=random.uniform(0, seconds)) for _ in range(deaths)]))
+        met = script[POST][: play.line.calls[POST]]
+        unanswered = sum(1 for fault in met if fault.after_doing or fault.kind == "drop_after")
+        return Stormy(play.deaths, unanswered, difference(wanted, play.told()))

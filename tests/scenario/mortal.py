@@ -1,0 +1,128 @@
+"""The bot in processes that can be killed at a chosen moment: `python -m tests.scenario.mortal FD`.
+
+The product is imported once. For every life that is asked for on the socket FD a process is forked that builds the bot,
+plays the steps of a story in order and ends. Before each step it asks for the time, so that the world can be made
+ready, and it can kill itself at one of its commits, which nobody outside could hit. A life without a fork does
+everything once that every later one would do for the first time.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.pool import Pool
+
+from bot.alerts.outbox import Delivery
+from bot.app import Bot, bot_from
+from bot.budgets.budget import Level
+from bot.sandbox.clock import HandClock
+from bot.sandbox.slack_workspace import ADMIN
+from bot.settings import Need, load_settings
+from handlers.commands import answer
+
+LONGEST_MESSAGE = 65_536
+SECOND = timedelta(seconds=1)
+SWITCH = "fallback on because of a test"
+
+
+async def _cycle(bot: Bot, clock: HandClock) -> None:
+    await _until_delivered(bot, clock, (await bot.cycle()).delivery)
+
+
+async def _acknowledge(bot: Bot, clock: HandClock) -> None:
+    (hard,) = [alert for alert in bot.services.alerts.life.living() if alert.level is Level.HARD]
+    bot.services.alerts.life.acknowledge(hard.alert_id, ADMIN, clock())
+    await _until_delivered(bot, clock, await bot.deliver())
+
+
+async def _switch(bot: Bot, clock: HandClock) -> None:
+    await answer(bot.services, ADMIN, SWITCH)
+    await _until_delivered(bot, clock, (await bot.cycle()).delivery)
+
+
+async def _until_delivered(bot: Bot, clock: HandClock, delivery: Delivery | None) -> None:
+    while delivery is None or delivery.waiting:
+        # Without a time of its own, what waits was put off before this process began.
+        clock.advance((delivery and delivery.retry_in) or SECOND)
+        delivery = await bot.deliver()
+
+
+DEEDS: dict[str, Callable[[Bot, HandClock], Awaitable[None]]] = {
+    "cycle": _cycle,
+    "acknowledge": _acknowledge,
+    "switch": _switch,
+}
+"""What the bot can be made to do; each can be repeated when it was broken off, and ends when nothing waits."""
+
+
+@dataclass(slots=True)
+class Commits:
+    """Counts the commits of this process. It dies at number `fatal`, if any: before it or, if `after`, after it."""
+
+    fatal: int | None
+    after: bool
+    count: int = 0
+
+    def watch(self) -> None:
+        event.listen(Engine, "commit", self._about_to)
+        event.listen(Pool, "checkin", self._over)
+
+    def _about_to(self, connection: Any) -> None:
+        self.count += 1
+        if self.count == self.fatal and not self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _over(self, connection: Any, record: Any) -> None:
+        if self.count == self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def _live(world: socket.socket, life: dict[str, Any]) -> None:
+    commits = Commits(life["fatal_commit"], life["after"])
+    commits.watch()
+    clock = HandClock(datetime.fromisoformat(life["now"]))
+    async with bot_from(load_settings(life["environ"], Need.RUN), clock) as bot:
+        for number in range(life["first"], len(life["deeds"])):
+            _say(world, step=number)
+            clock.now = datetime.fromisoformat(_heard(world)["now"])
+            await DEEDS[life["deeds"][number]](bot, clock)
+    _say(world, commits=commits.count)
+
+
+def _say(world: socket.socket, **said: object) -> None:
+    world.send(json.dumps(said).encode())
+
+
+def _heard(world: socket.socket) -> dict[str, Any]:
+    heard: dict[str, Any] = json.loads(world.recv(LONGEST_MESSAGE) or "{}")
+    return heard
+
+
+def main(fd: int) -> None:
+    """Fork a process for every life that is asked for, until the other end is closed."""
+    with socket.socket(fileno=fd) as world:
+        while heard := _heard(world):
+            if "deeds" not in heard:
+                continue  # an answer to a process that was killed before it heard it
+            child = os.fork() if heard["forks"] else 0
+            if child:
+                _, status = os.waitpid(child, 0)
+                _say(world, ended=os.waitstatus_to_exitcode(status))
+                continue
+            _say(world, pid=os.getpid())
+            asyncio.run(_live(world, heard))
+            if heard["forks"]:
+                os._exit(0)
+            _say(world, ended=0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -8,6 +8,7 @@ is doubled though the bot may read, or where there are more doubles than kills a
 """
 
 import asyncio
+import logging
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ KILLS_OF_A_STORY = 5
 
 
 def main(kills: int) -> int:
+    logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         certificates = Path(folder) / "no certificates"
         certificates.mkdir()

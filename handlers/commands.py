@@ -157,7 +157,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     ),
     Subcommand("limits", "", "every budget and where it is set, and Anthropic's rate limits", _limits),
     Subcommand("doctor", "", "what keeps the bot from its work, and what to do about it", _doctor),
-    Subcommand("test-alert", "", "a test alert into the alert channel; for admins", _test_alert),
+    Subcommand("test-alert", "", "a test alert to every destination of alerts; for admins", _test_alert),
 )
 
 

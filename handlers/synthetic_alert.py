@@ -7,7 +7,7 @@ from bot.message import Message
 from bot.services import Services
 from handlers.blocks.age import with_age
 from handlers.blocks.elements import section
-from handlers.blocks.outside import code, sentence
+from handlers.blocks.outside import code, names, sentence
 from handlers.fallback import age_of_data
 
 ACTION = "test-alert"
@@ -28,7 +28,9 @@ def _enqueued(services: Services, user: str) -> str:
     before = services.alerts.notices.undelivered()
     facts = TestFacts(by=user, requested_at=services.clock())
     services.alerts.enqueue_test(facts)
-    text = f"Test alert {code(facts.incident)} is on its way to the alert channel: it is there within seconds."
+    others = sorted(services.alerts.outside.names)
+    besides = f" and to {names(others)}" if others else ""
+    text = f"Test alert {code(facts.incident)} is on its way to the alert channel{besides}: it is there within seconds."
     if not before:
         return text
     error = services.alerts.notices.last_error()

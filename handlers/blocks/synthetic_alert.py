@@ -12,7 +12,7 @@ def message_of_test(facts: TestFacts) -> Message:
     """What was asked for, by whom, and how to tell it from a repeat."""
     lines = [
         f"Test alert: {NOTHING}.",
-        f"{mention(facts.by)} asked for it. It came the way of real alerts, so those reach this channel too.",
+        f"{mention(facts.by)} asked for it. It came the way of real alerts, so those arrive here too.",
     ]
     blocks = [
         header(f"Test alert: {NOTHING}"),

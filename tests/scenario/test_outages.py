@@ -60,8 +60,9 @@ def first_line(message: Message) -> str:
     return message.text.partition("\n")[0]
 
 
-def last_line(text: str) -> str:
-    return text.splitlines()[-1]
+def late_line(text: str) -> str:
+    (line,) = [line for line in text.splitlines() if line.startswith("Late by")]
+    return line
 
 
 async def test_after_an_hour_without_slack_everything_is_told_in_order_once_and_says_that_it_is_late(
@@ -89,7 +90,7 @@ async def test_after_an_hour_without_slack_everything_is_told_in_order_once_and_
     ]
     (step,) = simulated.replies(soft)
     assert first_line(step) == "Superseded: $220.00 is spent, so that the next limit, $200.00, is crossed too."
-    assert [last_line(post.texts[0]) for post in (soft, hard, mode, step)] == [
+    assert [late_line(post.texts[0]) for post in (soft, hard, mode, step)] == [
         "Late by 60 minutes: this is how it stood at 16 Nov 09:10 UTC.",
         "Late by 40 minutes: this is how it stood at 16 Nov 09:30 UTC.",
         "Late by 25 minutes: this is how it stood at 16 Nov 09:45 UTC.",

@@ -13,6 +13,7 @@ from bot.alerts.facts import (
     ProposalFacts,
     TestFacts,
 )
+from bot.alerts.rules import LATE
 from bot.clock import MINUTE
 from bot.display import Display
 from bot.fallback.target import Target
@@ -27,13 +28,14 @@ from handlers.blocks.proof import proof_message
 from handlers.blocks.proposal import proposal_message
 from handlers.blocks.synthetic_alert import message_of_test
 
-LATE = timedelta(minutes=10)
-
 
 def renderer(
-    targets: Sequence[Target], workspace: Workspace, display: Display
+    targets: Sequence[Target], workspace: Workspace, display: Display, late_after: timedelta = LATE
 ) -> Callable[[Notice, datetime], Message]:
-    """`targets`: where the fallback mode is written. `display`: the money in which limits' sums are told too."""
+    """`targets`: where the fallback mode is written. `display`: the money in which limits' sums are told too.
+
+    `late_after`: what is sent later than this after it was decided says so.
+    """
 
     def render(notice: Notice, now: datetime) -> Message:
         facts = notice.facts
@@ -52,16 +54,16 @@ def renderer(
             message = proposal_message(facts)
         else:
             message = announcement(facts, targets, notice.written_at, notice.write_error)
-        late = None if notice.action == "update" else late_line(notice.created_at, now)
+        late = None if notice.action == "update" else late_line(notice.created_at, now, late_after)
         return message if late is None else _with_late(message, late)
 
     return render
 
 
-def late_line(decided_at: datetime, now: datetime) -> str | None:
-    """What arrives more than ten minutes after it was decided says so."""
+def late_line(decided_at: datetime, now: datetime, late_after: timedelta) -> str | None:
+    """What is sent later than `late_after` says so, and how it is to be read."""
     delay = now - decided_at
-    if delay <= LATE:
+    if delay <= late_after:
         return None
     return f"Late by {delay // MINUTE} minutes: this is how it stood at {moment(decided_at)}."
 

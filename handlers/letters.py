@@ -1,8 +1,9 @@
 """An incident as a letter: the message's text without Slack's markup, its first line the title."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.alerts.facts import AlertFacts, IncidentFacts, TestFacts
+from bot.alerts.rules import LATE
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
 from bot.display import USD, Display
@@ -17,15 +18,22 @@ TOLD_ONCE = "If this limit is crossed again in the same period, only Slack shows
 ALARMING = frozenset({Level.HARD, Level.SPIKE, Level.STALE, Level.DELIVERY})
 
 
-def letter(facts: IncidentFacts | TestFacts, decided_at: datetime, now: datetime, *, display: Display = USD) -> Letter:
-    """The letter as it is sent at `now`; one that was decided more than ten minutes before says so."""
+def letter(
+    facts: IncidentFacts | TestFacts,
+    decided_at: datetime,
+    now: datetime,
+    *,
+    display: Display = USD,
+    late_after: timedelta = LATE,
+) -> Letter:
+    """The letter as it is sent at `now`; one that was decided longer before than `late_after` says so."""
     message = message_of_test(facts) if isinstance(facts, TestFacts) else incident_message(facts, display=display)
     title, _, body = plain_text(message.text).partition("\n")
     lines = [body]
     if isinstance(facts, AlertFacts) and facts.status is Status.RESOLVED:
         # Above the rest, since a hard alert ends with what has not been stopped.
         lines.insert(0, TOLD_ONCE)
-    late = late_line(decided_at, now)
+    late = late_line(decided_at, now, late_after)
     if late is not None:
         lines.insert(0, late)
     return Letter(title, "\n".join(lines), _tone(facts))

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.app import Bot, bot_from
@@ -65,5 +65,8 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
             "CLAUDE_COST_FALLBACK_FILE": str(fallback_file),
             "CLAUDE_COST_ADMINS": ADMIN,
         }
-        bot = await stack.enter_async_context(bot_from(load_settings(environ, Need.RUN), clock))
+        settings = load_settings(environ, Need.RUN)
+        # In simulated time a second is hours: people would not be quick enough, and everything would be late.
+        rules = replace(settings.alert_rules, escalate_after=timedelta(days=2), late_after=timedelta(hours=3))
+        bot = await stack.enter_async_context(bot_from(replace(settings, alert_rules=rules), clock))
         yield Stage(clock, slack, anthropic, team, bot)

@@ -8,11 +8,11 @@ from apprise.plugins.base import NotifyBase
 
 from bot.alerts.addressee import Addressee
 from bot.alerts.destinations import default_name, service_of
+from bot.alerts.rules import LATE
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
 from bot.config_file import read_config_file
 from handlers.blocks.plain_text import plain_text
-from handlers.deliveries import LATE
 from handlers.letters import TOLD_ONCE, letter
 from tests.databases import NOW, SOFT_RESOLVED, crossed, facts_of, spend_facts
 

@@ -188,7 +188,8 @@ class SpikeFacts(IncidentFacts):
     """Dollars an hour far above what is usual. `limit_usd`: the rate in USD an hour from which on it was a spike.
 
     `key`: the hour in which it was seen, the incident's period. `usual_usd_per_hour` is None where it is not known.
-    The movers and the causes hold the last hour against the mean hour of the two weeks before.
+    The movers and the causes hold the last hour against the mean hour of the two weeks before. `within`: the further
+    budgets that see the same spike.
     """
 
     kind: Literal["spike"] = "spike"
@@ -200,6 +201,7 @@ class SpikeFacts(IncidentFacts):
     since: datetime
     movers: tuple[MoverFacts, ...]
     causes: tuple[CauseFacts, ...]
+    within: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:

@@ -1,15 +1,20 @@
-"""Watches the dollars an hour of every budget: reads the last hour minute by minute, decides, and records."""
+"""Watches the dollars an hour of every budget: reads the last hour minute by minute, decides, and records.
 
-from collections.abc import Callable, Iterable, Mapping
+One runaway is seen by every budget that counts its callers, and is told once: by the widest of them, or by the one that
+was there first.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from bot.alerts.facts import CauseFacts, MoverFacts, SpikeFacts
-from bot.budgets.budget import Budget, Scope
+from bot.alerts.facts import CauseFacts, MoverFacts, SpendFacts, SpikeFacts
+from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.budgets.burn_rate import (
     LONG,
     LOOK_BACK,
+    QUIET_AFTER_LIMIT,
     Baseline,
     Rates,
     Spike,
@@ -32,6 +37,9 @@ from bot.store.alerts import AlertStore
 from bot.store.spikes import SpikeStore
 from bot.store.usage import UsageStore
 
+WIDTH = {ScopeKind.ORGANIZATION: 0, ScopeKind.WORKSPACE: 1, ScopeKind.KEY: 2, ScopeKind.MODEL: 2}
+"""The widest scope first."""
+
 
 @dataclass(frozen=True, slots=True)
 class _LastHour:
@@ -48,14 +56,35 @@ class _LastHour:
 
 @dataclass(slots=True)
 class _Past:
-    """USD by hour of the scopes that were asked for, up to `until`, which is a full hour.
+    """USD by hour of the scopes of all budgets, up to `until`, which is a full hour.
 
-    `with_usage`: how many hours had any usage in the whole organisation.
+    `with_usage`: how many hours had any usage in the whole organisation. `by_day`: the same usage by the day, None
+    until somebody asks for it.
     """
 
     until: datetime
     with_usage: int
     hours: dict[Scope, dict[datetime, Decimal]]
+    by_day: list[PricedUsage] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is seen of one budget in this look. `taken`: the step that its own figures ask for.
+
+    `covers`: an open message names the callers of its scope already, about its spike or about a limit of it.
+    """
+
+    budget: Budget
+    newest: Spike | None
+    rates: Rates
+    usual: Baseline | None
+    taken: SpikeStep | None
+    covers: bool
+
+    @property
+    def opens(self) -> bool:
+        return self.taken is not None and self.taken.step.status is Status.OPEN
 
 
 class SpikeWatch:
@@ -84,24 +113,49 @@ class SpikeWatch:
         Nothing is decided where the last hour is not known minute by minute, as after a long outage.
         """
         last = self._last_hour() if self._rules.enabled else None
-        if last is not None:
-            for budget in self._review.budgets:
-                self._look_at(budget, last, mode, now)
+        if last is None:
+            return
+        budgets = sorted(self._review.budgets, key=lambda budget: WIDTH[budget.scope.kind])
+        looked = [self._see(budget, last, [each.scope for each in budgets], now) for budget in budgets]
+        seen = [each for each in looked if each is not None]
+        for each in seen:
+            if each.taken is not None and not each.opens:
+                self._record(each, each.taken, (), last, mode, now)
+        told = [each.budget.scope for each in seen if each.covers]
+        beginning = [each for each in seen if each.opens]
+        while beginning:
+            first, *beginning = beginning
+            if first.taken is None or self._is_told(first, told, last):
+                continue
+            told.append(first.budget.scope)
+            within = [each for each in beginning if self._is_told(each, told, last)]
+            self._record(first, first.taken, [each.budget.name for each in within], last, mode, now)
+            beginning = [each for each in beginning if each not in within]
 
-    def _look_at(self, budget: Budget, last: _LastHour, mode: str, now: datetime) -> None:
-        rates = rates_of(
-            {minute: self._dollars(rows, budget.scope) for minute, rows in last.minutes.items()}, last.until
-        )
+    def _see(self, budget: Budget, last: _LastHour, scopes: Collection[Scope], now: datetime) -> _Seen | None:
+        """None where nothing can begin or end."""
+        rates = self._rates(budget.scope, (), last)
         newest = self._spikes.newest(budget.name)
         is_open = newest is not None and newest.status is Status.OPEN
         if not is_open and not rates.reach(self._rules.floor_usd_per_hour):
             # No bound is below the floor, so what is usual need not be known.
-            return
-        usual = self._baseline(budget, last)
-        taken = decide_spike(rates, usual, newest, self._spikes.limit_posted_at(budget.name), self._rules, now)
-        if taken is not None:
-            facts_of = self._facts_of(budget, taken, newest, rates, usual, last, mode, now)
-            self._alerts.record(budget.name, taken.period, [taken.step], facts_of, now)
+            return None
+        past = self._past_of(budget.scope, scopes, last)
+        usual = baseline(past.hours[budget.scope], past.with_usage, budget.zone, last.until, self._rules)
+        posted_at = self._spikes.limit_posted_at(budget.name)
+        taken = decide_spike(rates, usual, newest, posted_at, self._rules, now)
+        if is_open:
+            covers = taken is None
+        else:
+            reaches = usual is not None and rates.reach(usual.bound)
+            covers = taken is None and reaches and posted_at is not None and now - posted_at < QUIET_AFTER_LIMIT
+        return _Seen(budget, newest, rates, usual, taken, covers)
+
+    def _is_told(self, seen: _Seen, told: Sequence[Scope], last: _LastHour) -> bool:
+        """Whether what lies outside the scopes that are told of is no spike by itself."""
+        if seen.usual is None or not told:
+            return False
+        return not self._rates(seen.budget.scope, told, last).reach(seen.usual.bound)
 
     def _last_hour(self) -> _LastHour | None:
         as_of = self._usage.data_state().as_of
@@ -113,31 +167,39 @@ class SpikeWatch:
             return None
         return _LastHour(until, {minute: price_usage(rows, self._card) for minute, rows in minutes.items()})
 
-    def _baseline(self, budget: Budget, last: _LastHour) -> Baseline | None:
-        until, scope = last.first_hour, budget.scope
-        past = self._past
+    def _past_of(self, scope: Scope, scopes: Collection[Scope], last: _LastHour) -> _Past:
+        """The past of all these scopes, read and priced once in an hour."""
+        until, past = last.first_hour, self._past
         if past is None or past.until != until or scope not in past.hours:
-            known = {} if past is None or past.until != until else past.hours
             rows = self._usage.usage_by_hour(until - LOOK_BACK, until)
-            hours = {hour: self._dollars(price_usage(found, self._card), scope) for hour, found in rows.items()}
-            with_usage = sum(1 for found in rows.values() if found)
-            self._past = past = _Past(until, with_usage, {**known, scope: hours})
-        return baseline(past.hours[scope], past.with_usage, budget.zone, last.until, self._rules)
+            hours: dict[Scope, dict[datetime, Decimal]] = {each: {} for each in scopes}
+            for hour, found in rows.items():
+                priced = price_usage(found, self._card)
+                for each, dollars in hours.items():
+                    dollars[hour] = self._dollars(priced, each, ())
+            self._past = past = _Past(until, sum(1 for found in rows.values() if found), hours)
+        return past
+
+    def _record(
+        self, seen: _Seen, taken: SpikeStep, within: Sequence[str], last: _LastHour, mode: str, now: datetime
+    ) -> None:
+        spend = self._review.spend_against(seen.budget, now)
+        if spend is not None:
+            facts_of = self._facts_of(seen, taken, spend, within, last, mode, now)
+            self._alerts.record(seen.budget.name, taken.period, [taken.step], facts_of, now)
 
     def _facts_of(
         self,
-        budget: Budget,
+        seen: _Seen,
         taken: SpikeStep,
-        newest: Spike | None,
-        rates: Rates,
-        usual: Baseline | None,
+        spend: SpendFacts,
+        within: Sequence[str],
         last: _LastHour,
         mode: str,
         now: datetime,
     ) -> Callable[[Step], SpikeFacts]:
-        (spend,) = [spend for spend in self._review.spend(now) if spend.budget == budget.name]
-        goes_on = taken.step.status is Status.OPEN
-        movers, found = self._why(budget.scope, last) if goes_on else ((), ())
+        movers, found = self._why(seen.budget.scope, last) if seen.opens else ((), ())
+        newest, rates, usual = seen.newest, seen.rates, seen.usual
         is_first = newest is None or newest.period != taken.period
 
         def facts(step: Step) -> SpikeFacts:
@@ -156,19 +218,22 @@ class SpikeWatch:
                 since=now if newest is None or is_first else newest.opened_at,
                 movers=movers,
                 causes=found,
+                within=tuple(within),
             )
 
         return facts
 
     def _why(self, scope: Scope, last: _LastHour) -> tuple[tuple[MoverFacts, ...], tuple[CauseFacts, ...]]:
         """The last hour against the mean hour of the look-back."""
-        since = last.first_hour - LOOK_BACK
-        known = sum(1 for hour in self._usage.hours(since) if hour < last.first_hour)
+        past = self._past_of(scope, [scope], last)
+        known = len(past.hours[scope])
         if not known:
             return (), ()
-        rows = price_usage(self._usage.usage_by_day(since, last.first_hour), self._card)
+        if past.by_day is None:
+            rows = self._usage.usage_by_day(past.until - LOOK_BACK, past.until)
+            past.by_day = price_usage(rows, self._card)
         hour = [RecentUsage(priced, WHOLE) for rows_of_minute in last.minutes.values() for priced in rows_of_minute]
-        recent = Recent(hour, [RecentUsage(priced, WHOLE / known) for priced in rows], LONG)
+        recent = Recent(hour, [RecentUsage(priced, WHOLE / known) for priced in past.by_day], LONG)
         models = {row.priced.usage.model for row in hour}
         new_models = self._usage.first_used_since(floor_hour(last.until - DAY), models)
         names = self._usage.names()
@@ -180,5 +245,17 @@ class SpikeWatch:
             ),
         )
 
-    def _dollars(self, rows: Iterable[PricedUsage], scope: Scope) -> Decimal:
-        return sum((row.cost.usd for row in rows if in_scope(scope, row.usage, self._card)), ZERO)
+    def _rates(self, scope: Scope, without: Sequence[Scope], last: _LastHour) -> Rates:
+        dollars = {minute: self._dollars(rows, scope, without) for minute, rows in last.minutes.items()}
+        return rates_of(dollars, last.until)
+
+    def _dollars(self, rows: Iterable[PricedUsage], scope: Scope, without: Sequence[Scope]) -> Decimal:
+        return sum(
+            (
+                row.cost.usd
+                for row in rows
+                if in_scope(scope, row.usage, self._card)
+                and not any(in_scope(other, row.usage, self._card) for other in without)
+            ),
+            ZERO,
+        )

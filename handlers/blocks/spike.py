@@ -7,7 +7,7 @@ from bot.message import Block, Message
 from bot.money import percent, usd
 from handlers.blocks.alert import INCIDENT_LIMIT, NOTHING_STOPPED
 from handlers.blocks.elements import actions, context, header, local_moment, moment, section
-from handlers.blocks.outside import code, shown
+from handlers.blocks.outside import code, names, shown
 from handlers.blocks.spend import (
     amount,
     caller,
@@ -90,10 +90,11 @@ def _rate(facts: SpikeFacts) -> str:
 
 
 def _figures(facts: SpikeFacts) -> str:
-    return (
+    figures = (
         f"The last ten minutes ran at {usd(facts.short_usd_per_hour)} an hour. It is a spike from "
         f"{usd(facts.limit_usd)} an hour on. First seen {moment(facts.since)}."
     )
+    return f"{figures} Seen by these budgets too: {names(facts.within)}." if facts.within else figures
 
 
 def _spent(facts: SpikeFacts) -> str:

@@ -184,20 +184,73 @@ async def test_beside_an_alert_about_a_limit_the_spike_waits_an_hour(simulated: 
     assert len(spikes(simulated)) == 1
 
 
-async def test_each_budget_has_spikes_of_its_own(simulated: World, clock: HandClock, database_url: str) -> None:
-    config = simulated.folder / "claude-cost.toml"
-    config.write_text(
-        '[[budget]]\nname = "search"\nscope = "workspace:wrkspc_1"\nhard_usd = "9000"\n'
-        '[[budget]]\nname = "answers"\nscope = "key:apikey_2"\nhard_usd = "9000"\n',
-        encoding="utf-8",
-    )
-    quiet_days(simulated, clock.now)
-    changes = {"CLAUDE_COST_CONFIG": str(config), "CLAUDE_COST_DATABASE_URL": database_url}
-    async with simulated.bot(CLAUDE_COST_SOFT_USD="", CLAUDE_COST_HARD_USD="", **changes) as bot:
+async def test_what_is_no_spike_of_a_wide_budget_is_told_by_the_narrow_one(
+    simulated: World, clock: HandClock, database_url: str
+) -> None:
+    written = budgets(simulated, ("search", "workspace:wrkspc_1", 9000), ("answers", "key:apikey_2", 9000))
+    for days in range(1, 11):
+        for hours in range(24):
+            simulated.spend(20, at=clock.now - days * DAY - hours * HOUR)
+    async with simulated.bot(CLAUDE_COST_DATABASE_URL=database_url, **written) as bot:
         await runs_away(simulated, bot, clock, 30, key="apikey_2")
     (spike,) = simulated.posts()
     assert "usually $0.00 (budget answers, key:apikey_2)" in first_line(spike)
     assert told(database_url) == [("answers", "2026-11-16T09:00Z", "spike", Decimal(10), "open")]
+
+
+def budgets(world: World, *written: tuple[str, str, int]) -> dict[str, str]:
+    """The settings with these budgets alone: name, scope, and the hard limit in USD."""
+    config = world.folder / "claude-cost.toml"
+    config.write_text(
+        "".join(
+            f'[[budget]]\nname = "{name}"\nscope = "{scope}"\nhard_usd = "{usd}"\n' for name, scope, usd in written
+        ),
+        encoding="utf-8",
+    )
+    return {"CLAUDE_COST_CONFIG": str(config), "CLAUDE_COST_SOFT_USD": "", "CLAUDE_COST_HARD_USD": ""}
+
+
+async def test_one_runaway_is_told_once_by_the_widest_budget_that_sees_it(simulated: World, clock: HandClock) -> None:
+    written = budgets(
+        simulated,
+        ("answers", "key:apikey_2", 9000),
+        ("default", "workspace:wrkspc_1", 9000),
+        ("opus", "model:opus", 9000),
+        ("all", "organization", 9000),
+    )
+    quiet_days(simulated, clock.now)
+    async with simulated.bot(**written) as bot:
+        await runs_away(simulated, bot, clock, 30, key="apikey_2")
+        for _ in range(3):
+            simulated.spend(2, key="apikey_2")
+            clock.advance(MINUTE)
+            await bot.cycle()
+    (spike,) = simulated.posts()
+    assert "(budget all, organization)" in first_line(spike)
+    assert "Seen by these budgets too: opus." in spike.text
+
+
+async def test_beside_an_open_spike_only_one_of_other_callers_is_told(simulated: World, clock: HandClock) -> None:
+    written = budgets(
+        simulated,
+        ("ingest", "key:apikey_1", 9000),
+        ("opus", "model:opus", 9000),
+        ("answers", "key:apikey_2", 9000),
+    )
+    quiet_days(simulated, clock.now)
+    async with simulated.bot(**written) as bot:
+        await runs_away(simulated, bot, clock, 30)
+        (first,) = simulated.posts()
+        assert "(budget ingest, key:apikey_1)" in first_line(first)
+        assert "Seen by these budgets too: opus." in first.text
+        for _ in range(15):
+            simulated.spend(1)
+            simulated.spend(1, key="apikey_2")
+            clock.advance(MINUTE)
+            await bot.cycle()
+    _, second = simulated.posts()
+    assert "(budget opus, model:opus)" in first_line(second)
+    assert "Seen by these budgets too: answers." in second.text
 
 
 def told(database_url: str) -> list[tuple[object, ...]]:

@@ -296,11 +296,26 @@ class DriftFacts(IncidentFacts):
         return self.day.isoformat()
 
 
+class BegunFacts(_Facts):
+    """A budget whose period has begun too, in one line. `last_usd`: what the period before came to, USD.
+
+    `last_limit_usd`: the higher limit that was in force in it. `unsure`: the sum may still change, or is incomplete.
+    """
+
+    budget: str
+    last_usd: Decimal
+    last_limit_usd: Decimal | None
+    unsure: bool
+    soft_usd: Decimal | None
+    hard_usd: Decimal | None
+
+
 class PeriodFacts(IncidentFacts):
     """A budget's period has begun. `last`: the period before, with the limits that were in force in it.
 
     `unbilled_days`: how many of its days the cost report has not settled. `missing_hours`: of how many of its hours
     no usage is known. `before`: what the period before that one came to, None where it is not known as a whole.
+    `others`: the budgets that begin at the same moment, where they are too many for a post each.
     """
 
     kind: Literal["period"] = "period"
@@ -316,6 +331,7 @@ class PeriodFacts(IncidentFacts):
     missing_hours: int
     before: KnownSumFacts | None
     as_of: datetime
+    others: tuple[BegunFacts, ...] = ()
 
     @property
     def subject(self) -> str:

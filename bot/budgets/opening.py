@@ -16,6 +16,10 @@ TOLD_WITHIN = 2 * DAY
 """A bot that was away for longer lets it be."""
 
 
+MOST_POSTS = 3
+"""As many budgets that begin at one moment have a post each; more of them share one."""
+
+
 def may_open(budget: Budget, period: Period, now: datetime, as_of: datetime) -> bool:
     """Whether this is the time for the post: the data has reached the period, and its beginning is not long ago."""
     return budget.period in OPENED_KINDS and period.starts_at <= as_of and now - period.starts_at < TOLD_WITHIN

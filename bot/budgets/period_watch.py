@@ -1,18 +1,44 @@
-"""Opens each period of a budget with one post: what the last one came to, and what the new one allows."""
+"""Opens each period of a budget with one post: what the last one came to, and what the new one allows.
 
-from collections.abc import Callable
+Many budgets that begin at the same moment share a post, which belongs to the first of them.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.alerts.facts import KnownSumFacts, PeriodFacts, SpendFacts
+from bot.alerts.facts import BegunFacts, KnownSumFacts, PeriodFacts, SpendFacts
 from bot.budgets.budget import Budget
 from bot.budgets.decide import Step, as_watched
-from bot.budgets.opening import may_open, opening, unbilled_days
+from bot.budgets.opening import MOST_POSTS, may_open, opening, unbilled_days
 from bot.budgets.period import Period, PeriodKind
 from bot.budgets.review import BudgetReview
 from bot.clock import HOUR, floor_hour
 from bot.store.alerts import AlertStore
 from bot.store.usage import UsageStore
 from bot.usage.age import DataState
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A budget whose period is to be opened. `watched`: with the limits that were in force in the one that ended."""
+
+    budget: Budget
+    period: Period
+    ended: Period
+    before: Period
+    watched: Budget
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What is known of a budget's last period. `before`: the one before that; None where it is not known as a whole."""
+
+    last: SpendFacts
+    before: SpendFacts | None
+    missing_hours: int
+    unbilled_days: int
 
 
 class PeriodWatch:
@@ -29,65 +55,97 @@ class PeriodWatch:
         as_of = data.as_of
         if as_of is None:
             return
+        groups: dict[tuple[object, ...], list[_Due]] = {}
         for budget in self._review.budgets:
-            if may_open(budget, budget.period_at(now), now, as_of):
-                self._decide(budget, data, now, mode)
+            period = budget.period_at(now)
+            due = self._due(budget, period) if may_open(budget, period, now, as_of) else None
+            if due is not None:
+                key = (budget.period, period.key, period.starts_at, period.ends_at)
+                groups.setdefault(key, []).append(due)
+        all_due = [due for group in groups.values() for due in group]
+        if not all_due:
+            return
+        sums = self._sums(all_due, data, now)
+        for group in groups.values():
+            shared = len(group) > MOST_POSTS
+            others = [_line(due, sums[due.budget.name]) for due in group[1:]] if shared else []
+            for index, due in enumerate(group):
+                facts_of = _facts_of(due, sums[due.budget.name], others if index == 0 else [], now, mode)
+                step = replace(due.step, post=due.step.post and not (shared and index))
+                self._alerts.record(due.budget.name, due.period.key, [step], facts_of, now)
 
-    def _decide(self, budget: Budget, data: DataState, now: datetime, mode: str) -> None:
-        period = budget.period_at(now)
+    def _due(self, budget: Budget, period: Period) -> _Due | None:
         ended = budget.period_before(period)
-        before = self._alerts.incidents(budget.name, ended.key)
-        step = opening(before, self._alerts.incidents(budget.name, period.key))
-        last = None if step is None else self._review.spend_in(as_watched(budget, before) or budget, ended, now)
-        if step is not None and last is not None:
-            facts_of = self._facts_of(budget, period, ended, last, data, now, mode)
-            self._alerts.record(budget.name, period.key, [step], facts_of, now)
-
-    def _facts_of(
-        self,
-        budget: Budget,
-        period: Period,
-        ended: Period,
-        last: SpendFacts,
-        data: DataState,
-        now: datetime,
-        mode: str,
-    ) -> Callable[[Step], PeriodFacts]:
-        missing = self._missing_hours(ended)
-        before = None if missing else self._before(budget, ended, now)
-
-        def facts(step: Step) -> PeriodFacts:
-            return PeriodFacts(
-                level=step.level,
-                limit_usd=step.limit_usd,
-                status=step.status,
-                reason=step.reason,
-                decided_at=now,
-                mode=mode,
-                budget=budget.name,
-                scope=str(budget.scope),
-                period_kind="week" if budget.period is PeriodKind.WEEK else "month",
-                key=period.key,
-                new_ends_at=period.ends_at,
-                soft_usd=budget.soft_usd,
-                hard_usd=budget.hard_usd,
-                last=last,
-                unbilled_days=unbilled_days(budget, ended, data.billed_read_at),
-                missing_hours=missing,
-                before=before,
-                as_of=last.as_of,
-            )
-
-        return facts
-
-    def _before(self, budget: Budget, ended: Period, now: datetime) -> KnownSumFacts | None:
-        before = budget.period_before(ended)
-        spend = None if self._missing_hours(before) else self._review.spend_in(budget, before, now)
-        if spend is None:
+        incidents = self._alerts.incidents(budget.name, ended.key)
+        step = opening(incidents, self._alerts.incidents(budget.name, period.key))
+        if step is None:
             return None
-        return KnownSumFacts(budget=budget.name, period=before.key, spent_usd=spend.spent_usd, limit_usd=None)
+        watched = as_watched(budget, incidents) or budget
+        return _Due(budget, period, ended, budget.period_before(ended), watched, step)
 
-    def _missing_hours(self, period: Period) -> int:
-        first = floor_hour(period.starts_at)
-        known = self._usage.hours(first)
-        return sum(1 for index in range((period.ends_at - first) // HOUR) if first + index * HOUR not in known)
+    def _sums(self, all_due: Sequence[_Due], data: DataState, now: datetime) -> dict[str, _Sums]:
+        """By the names of the budgets; everything is read once for all of them."""
+        asked = [pair for due in all_due for pair in ((due.watched, due.ended), (due.budget, due.before))]
+        spends = self._review.spends_in(asked, now)
+        known = self._usage.hours(floor_hour(min(due.before.starts_at for due in all_due)))
+        periods = {period for due in all_due for period in (due.ended, due.before)}
+        missing = {period: _missing_hours(period, known) for period in periods}
+        return {
+            due.budget.name: _Sums(
+                last=last,
+                before=None if missing[due.ended] or missing[due.before] else before,
+                missing_hours=missing[due.ended],
+                unbilled_days=unbilled_days(due.budget, due.ended, data.billed_read_at),
+            )
+            for due, last, before in zip(all_due, spends[::2], spends[1::2], strict=True)
+        }
+
+
+def _facts_of(
+    due: _Due, sums: _Sums, others: Sequence[BegunFacts], now: datetime, mode: str
+) -> Callable[[Step], PeriodFacts]:
+    budget, before = due.budget, sums.before
+
+    def facts(step: Step) -> PeriodFacts:
+        return PeriodFacts(
+            level=step.level,
+            limit_usd=step.limit_usd,
+            status=step.status,
+            reason=step.reason,
+            decided_at=now,
+            mode=mode,
+            budget=budget.name,
+            scope=str(budget.scope),
+            period_kind="week" if budget.period is PeriodKind.WEEK else "month",
+            key=due.period.key,
+            new_ends_at=due.period.ends_at,
+            soft_usd=budget.soft_usd,
+            hard_usd=budget.hard_usd,
+            last=sums.last,
+            unbilled_days=sums.unbilled_days,
+            missing_hours=sums.missing_hours,
+            before=None
+            if before is None
+            else KnownSumFacts(budget=budget.name, period=before.period, spent_usd=before.spent_usd, limit_usd=None),
+            as_of=sums.last.as_of,
+            others=tuple(others),
+        )
+
+    return facts
+
+
+def _line(due: _Due, sums: _Sums) -> BegunFacts:
+    last = sums.last
+    return BegunFacts(
+        budget=due.budget.name,
+        last_usd=last.spent_usd,
+        last_limit_usd=due.watched.highest_usd,
+        unsure=bool(sums.unbilled_days or sums.missing_hours or last.at_least or last.assumed),
+        soft_usd=due.budget.soft_usd,
+        hard_usd=due.budget.hard_usd,
+    )
+
+
+def _missing_hours(period: Period, known: Collection[datetime]) -> int:
+    first = floor_hour(period.starts_at)
+    return sum(1 for index in range((period.ends_at - first) // HOUR) if first + index * HOUR not in known)

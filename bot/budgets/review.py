@@ -82,6 +82,10 @@ class BudgetReview:
         """A budget's spend in any period, as far as usage of it is known; None before the first poll."""
         return next(iter(self._spend_of([(budget, period)], now)), None)
 
+    def spends_in(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[SpendFacts]:
+        """The same for several at once, in their order; empty before the first poll."""
+        return self._spend_of(asked, now)
+
     def savings(
         self, now: datetime, mix_until: datetime | None = None
     ) -> tuple[tuple[SavingFacts, ...], datetime | None]:
@@ -190,7 +194,9 @@ class BudgetReview:
     def _usage_of(self, periods: Iterable[Period], outlook: _Outlook) -> PeriodUsage:
         return PeriodUsage(self._usage, self._card, periods, outlook.report_read_at)
 
-    def _spend_of(self, asked: Sequence[tuple[Budget, Period | None]], now: datetime) -> list[SpendFacts]:
+    def _spend_of(
+        self, asked: Sequence[tuple[Budget, Period | None]] | Sequence[tuple[Budget, Period]], now: datetime
+    ) -> list[SpendFacts]:
         """Of the periods asked for, or else of those of which something is known."""
         outlook = self._outlook()
         if outlook is None:

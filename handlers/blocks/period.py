@@ -2,32 +2,37 @@
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from bot.alerts.facts import PeriodFacts
+from bot.alerts.facts import BegunFacts, PeriodFacts
 from bot.fallback.modes import NORMAL
 from bot.message import Message
 from bot.money import percent, usd
-from handlers.blocks.elements import context, header, local_moment, moment, section
+from handlers.blocks.elements import context, header, local_moment, moment, section, sections
 from handlers.blocks.outside import code, shown
 from handlers.blocks.spend import amount, parts_line, warning_lines
 
 INCIDENT_LIMIT = 200
 
+MOST_OTHERS = 60
+"""The post is never edited, so that its text may be longer than an edit takes."""
+
 
 def period_message(facts: PeriodFacts) -> Message:
-    """A new week or month of a budget."""
+    """A new week or month of a budget, and of those that begin with it."""
     first = (
         f"New {facts.period_kind} {shown(facts.key)} for budget {shown(facts.budget)}: "
         f"{shown(facts.last.period)} ended at {amount(facts.last)}"
     )
-    last, new = _last(facts), _new(facts)
+    last, new, others = _last(facts), _new(facts), _others(facts)
+    name = f"{len(facts.others) + 1} budgets" if others else facts.budget
     blocks = [
-        header(f"New {facts.period_kind}: {facts.budget}"),
+        header(f"New {facts.period_kind}: {name}"),
         section("\n".join([f"*{first}*", *last])),
         section("\n".join(new)),
+        *sections(others),
         context(f"Incident {code(facts.incident, INCIDENT_LIMIT)} · data as of {local_moment(facts.as_of)}"),
     ]
     closing = f"Incident {shown(facts.incident, INCIDENT_LIMIT)} · data as of {moment(facts.as_of)}"
-    return Message("\n".join([first, *last, *new, closing]), blocks)
+    return Message("\n".join([first, *last, *new, *others, closing]), blocks)
 
 
 def _last(facts: PeriodFacts) -> list[str]:
@@ -66,6 +71,28 @@ def _new(facts: PeriodFacts) -> list[str]:
     mode = shown(facts.mode)
     lines.append(f"Fallback mode: {mode}." if facts.mode == NORMAL else f"Fallback mode {mode} is on.")
     return lines
+
+
+def _others(facts: PeriodFacts) -> list[str]:
+    if not facts.others:
+        return []
+    lines = [f"It begins for {len(facts.others) + 1} budgets. The other {len(facts.others)}:"]
+    lines += [f"• {_other_line(other)}" for other in facts.others[:MOST_OTHERS]]
+    more = len(facts.others) - MOST_OTHERS
+    if more > 0:
+        lines.append(f"and {more} more: `status` shows them all")
+    if any(other.unsure for other in facts.others):
+        lines.append("Sums with “so far” can still change: days are not billed, hours missing, or prices not certain.")
+    return lines
+
+
+def _other_line(other: BegunFacts) -> str:
+    limit = other.last_limit_usd
+    share = "" if limit is None else f", {percent(other.last_usd, limit)} of {usd(limit)}"
+    so_far = " so far" if other.unsure else ""
+    limits = (("soft", other.soft_usd), ("hard", other.hard_usd))
+    new = " and ".join(f"{level} {usd(each)}" for level, each in limits if each is not None)
+    return f"{shown(other.budget)} ended at {usd(other.last_usd)}{so_far}{share}; now {new}"
 
 
 def _change(now: Decimal, before: Decimal) -> str:

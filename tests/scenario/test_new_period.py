@@ -113,3 +113,30 @@ async def test_weeks_are_compared_with_the_one_before_and_days_are_not_opened(
     assert "The week before, 2026-W45: $0.00." in first.text
     assert first_line(second) == "New week 2026-W48 for budget weekly: 2026-W47 ended at $15.00"
     assert "The week before, 2026-W46: $10.00, so this is +50%." in second.text
+
+
+@pytest.mark.parametrize(("count", "posts"), [(3, 3), (12, 2)])
+async def test_many_budgets_that_begin_at_one_moment_share_a_post(
+    simulated: World, clock: HandClock, count: int, posts: int
+) -> None:
+    """Beside them stands one whose month begins elsewhere; it is told by itself."""
+    config = simulated.folder / "claude-cost.toml"
+    names = [f"team-{index:02}" for index in range(count)]
+    zones = dict.fromkeys(names, "UTC") | ({"berlin": "Europe/Berlin"} if count > 3 else {})
+    config.write_text(
+        "".join(f'[[budget]]\nname = "{name}"\nzone = "{zone}"\nhard_usd = "100"\n' for name, zone in zones.items())
+    )
+    changes = {"CLAUDE_COST_CONFIG": str(config), "CLAUDE_COST_SOFT_USD": "", "CLAUDE_COST_HARD_USD": ""}
+    simulated.spend(40)
+    async with simulated.bot(**changes) as bot:
+        await bot.cycle()
+        clock.advance(2 * HOUR + 6 * MINUTE)
+        await bot.cycle()
+        clock.advance(MINUTE)
+        await bot.cycle()
+    assert len(openings(simulated)) == posts
+    if count > 3:
+        (shared,) = [post for post in openings(simulated) if "team-00" in first_line(post)]
+        assert "It begins for 12 budgets. The other 11:" in shared.text
+        for name in names[1:]:
+            assert f"• {name} ended at $40.00 so far, 40% of $100.00; now hard $100.00" in shared.text

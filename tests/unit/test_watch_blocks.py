@@ -9,6 +9,7 @@ from hypothesis import given
 
 from bot.alerts.facts import (
     FACTS,
+    BegunFacts,
     DriftCauseFacts,
     DriftFacts,
     IncidentFacts,
@@ -23,7 +24,7 @@ from bot.budgets.drift import Cause
 from handlers.blocks.drift import truth_lines
 from handlers.blocks.incident import incident_message
 from handlers.letters import TOLD_ONCE, letter
-from tests.unit.test_blocks import AS_OF, NOW, SPEND, check, check_twin, hostile, with_spend
+from tests.unit.test_blocks import AS_OF, LONGEST_EDIT, MOST_TEXT, NOW, SPEND, check, check_twin, hostile, with_spend
 
 SINCE = NOW - timedelta(minutes=32)
 
@@ -82,6 +83,17 @@ def period(name: str = "default", mode: str = "normal", **changes: Any) -> Perio
     return PeriodFacts(**incident(Level.PERIOD, mode=mode), **(values | changes))
 
 
+def begun(name: str, usd: int = 50, *, unsure: bool = False) -> BegunFacts:
+    return BegunFacts(
+        budget=name,
+        last_usd=Decimal(usd),
+        last_limit_usd=Decimal(200),
+        unsure=unsure,
+        soft_usd=Decimal(100),
+        hard_usd=Decimal(250),
+    )
+
+
 def every(name: str) -> list[IncidentFacts]:
     return [
         stale(name=name, because=name),
@@ -90,13 +102,15 @@ def every(name: str) -> list[IncidentFacts]:
         drift(Status.RESOLVED, name),
         period(name),
         period(name, mode=name or "degraded"),
+        period(name, others=(begun(name, unsure=True),) * 70),
     ]
 
 
 @given(hostile)
 def test_they_fit_into_slack_and_let_nothing_in_from_outside(name: str) -> None:
     for facts in every(name):
-        check(incident_message(facts, None))
+        never_edited = isinstance(facts, PeriodFacts)
+        check(incident_message(facts, None), most_text=MOST_TEXT if never_edited else LONGEST_EDIT)
 
 
 def test_whoever_sees_only_the_text_misses_nothing() -> None:
@@ -172,3 +186,12 @@ def test_without_a_settled_day_status_says_so_and_when_the_bill_was_read() -> No
     ]
     (line,) = truth_lines([], NOW)
     assert line.endswith("cost report read 20 Nov 12:00 UTC.")
+
+
+def test_budgets_that_begin_together_have_a_line_each_and_many_are_counted() -> None:
+    text = incident_message(period(others=(begun("search"), begun("answers", 20, unsure=True))), None).text
+    assert "It begins for 3 budgets. The other 2:" in text
+    assert "• search ended at $50.00, 25% of $200.00; now soft $100.00 and hard $250.00" in text
+    assert "• answers ended at $20.00 so far, 10% of $200.00; now soft $100.00 and hard $250.00" in text
+    assert "Sums with “so far” can still change" in text
+    assert "and 10 more" in incident_message(period(others=(begun("search"),) * 70), None).text

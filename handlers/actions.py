@@ -7,7 +7,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
-from bot.alerts.facts import ProposalFacts
+from bot.alerts.mode_facts import ProposalFacts
 from bot.fallback.approvals import NotApprovedError
 from bot.in_flight import InFlight
 from bot.message import Message

@@ -3,16 +3,9 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from bot.alerts.facts import (
-    AlertFacts,
-    IncidentFacts,
-    LifeFacts,
-    ModeEndFacts,
-    PeriodFacts,
-    ProofFacts,
-    ProposalFacts,
-    TestFacts,
-)
+from bot.alerts.facts import LifeFacts, TestFacts
+from bot.alerts.incident_facts import AlertFacts, IncidentFacts, PeriodFacts
+from bot.alerts.mode_facts import ModeEndFacts, ProofFacts, ProposalFacts
 from bot.alerts.rules import LATE
 from bot.clock import MINUTE
 from bot.display import Display

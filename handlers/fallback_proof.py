@@ -5,7 +5,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
-from bot.alerts.facts import ProofFacts
+from bot.alerts.mode_facts import ProofFacts
 from bot.in_flight import InFlight
 from bot.message import Message
 from bot.services import Services

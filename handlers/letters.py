@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from bot.alerts.facts import AlertFacts, IncidentFacts, TestFacts
+from bot.alerts.facts import TestFacts
+from bot.alerts.incident_facts import AlertFacts, IncidentFacts
 from bot.alerts.rules import LATE
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status

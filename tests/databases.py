@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from bot.alerts.facts import AlertFacts, ModeFacts, SpendFacts
+from bot.alerts.incident_facts import AlertFacts
+from bot.alerts.mode_facts import ModeFacts
+from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status, Step
 from bot.store.engine import open_database

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from decimal import Decimal
 
-from bot.alerts.facts import DeliveryFacts, since_of
+from bot.alerts.incident_facts import DeliveryFacts, since_of
 from bot.alerts.trouble import Failing, Reported, newly_failing, recovered
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status, Step

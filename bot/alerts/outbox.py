@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.alerts.facts import IncidentFacts, LifeFacts, TestFacts
+from bot.alerts.facts import LifeFacts, TestFacts
+from bot.alerts.incident_facts import IncidentFacts
 from bot.alerts.slack import Delivered, NotEditable, Outcome, SlackDestination
 from bot.budgets.decide import Status
 from bot.clock import Clock

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.alerts.facts import IncidentFacts, TestFacts
+from bot.alerts.facts import TestFacts
+from bot.alerts.incident_facts import IncidentFacts
 from bot.alerts.outbox import FIRST_WAIT, LONGEST_WAIT
 from bot.clock import Clock
 from bot.in_flight import InFlight

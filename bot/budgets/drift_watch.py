@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from bot.alerts.facts import BILL, DriftCauseFacts, DriftFacts, ModelDriftFacts
+from bot.alerts.incident_facts import BILL, DriftCauseFacts, DriftFacts, ModelDriftFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Step
 from bot.budgets.drift import DayDrift, decide_drift

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from bot.alerts.facts import ForecastFacts
+from bot.alerts.incident_facts import ForecastFacts
 from bot.budgets.decide import Step
 from bot.budgets.expectation import Since, expect
 from bot.budgets.forecast import Forecast

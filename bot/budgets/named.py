@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bot.alerts.facts import CauseFacts, MoverFacts
+from bot.alerts.spend_facts import CauseFacts, MoverFacts
 from bot.budgets.causes import Cause
 from bot.budgets.outlook import Mover
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.alerts.facts import BegunFacts, KnownSumFacts, PeriodFacts, SpendFacts
+from bot.alerts.incident_facts import PeriodFacts
+from bot.alerts.spend_facts import BegunFacts, KnownSumFacts, SpendFacts
 from bot.budgets.budget import Budget
 from bot.budgets.decide import Step, as_watched
 from bot.budgets.opening import MOST_POSTS, may_open, opening, unbilled_days

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from bot.alerts.facts import SpendFacts
+from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Budget, ScopeKind
 from bot.budgets.period import PeriodKind
 from bot.budgets.spend import same_model

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.alerts.facts import SpendFacts
+from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Budget
 from bot.budgets.forecast import Forecast, forecast
 from bot.budgets.history import SpendHistory

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from bot.alerts.facts import AlertFacts, CauseFacts, MoverFacts, SavingFacts, SpendFacts, restated
+from bot.alerts.incident_facts import AlertFacts, restated
+from bot.alerts.spend_facts import CauseFacts, MoverFacts, SavingFacts, SpendFacts
 from bot.budgets.budget import Budget, ScopeKind
 from bot.budgets.causes import causes, unseen_before
 from bot.budgets.decide import Incident, Step, as_watched, closed, decide, watch, withdrawn

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from bot.alerts.facts import CauseFacts, MoverFacts, SpendFacts, SpikeFacts
+from bot.alerts.incident_facts import SpikeFacts
+from bot.alerts.spend_facts import CauseFacts, MoverFacts, SpendFacts
 from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.budgets.burn_rate import (
     LONG,

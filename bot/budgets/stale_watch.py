@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from bot.alerts.facts import DATA, KnownSumFacts, SpendFacts, StaleFacts, minute_key
+from bot.alerts.incident_facts import DATA, StaleFacts, minute_key
+from bot.alerts.spend_facts import KnownSumFacts, SpendFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status, Step
 from bot.budgets.review import BudgetReview

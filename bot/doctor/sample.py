@@ -3,7 +3,8 @@
 from datetime import datetime
 from decimal import Decimal
 
-from bot.alerts.facts import AlertFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.alerts.incident_facts import AlertFacts
+from bot.alerts.spend_facts import MoverFacts, SavingFacts, SpendFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
 from bot.clock import DAY

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from bot.alerts.facts import ProposalFacts, ProposalStatus
+from bot.alerts.mode_facts import ProposalFacts, ProposalStatus
 from bot.clock import Clock
 from bot.fallback.modes import NORMAL, Mode
 from bot.fallback.prospects import Prospect

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from bot.alerts.facts import SavingFacts
+from bot.alerts.spend_facts import SavingFacts
 from bot.budgets.outlook import LEAST_FOR_PACE, Recent, is_dearer
 from bot.budgets.review import BudgetReview
 from bot.clock import Clock

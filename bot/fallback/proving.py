@@ -1,6 +1,6 @@
 """Looks at the stored usage for the proof of a mode change, and puts what it shows into the facts of a notice."""
 
-from bot.alerts.facts import CallingFacts, MixFacts, ProofFacts
+from bot.alerts.mode_facts import CallingFacts, MixFacts, ProofFacts
 from bot.fallback.proof import Caller, Mix, Proof, Watch, needed_since, proof_of
 from bot.fallback.proof_reports import MOST_CALLERS, Told
 from bot.pricing.card import RateCard

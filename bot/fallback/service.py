@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.actor import BOT
-from bot.alerts.facts import ModeEndFacts, ModeFacts, ProofFacts, SavingFacts
+from bot.alerts.mode_facts import ModeEndFacts, ModeFacts, ProofFacts
+from bot.alerts.spend_facts import SavingFacts
 from bot.clock import Clock
 from bot.fallback.consequences import Consequences
 from bot.fallback.expiry import Cause, Due, End, due, end_of

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, Row, select, update
 
 from bot.actor import BOT
-from bot.alerts.facts import FACTS, IncidentFacts, LifeFacts
+from bot.alerts.facts import FACTS, LifeFacts
+from bot.alerts.incident_facts import IncidentFacts
 from bot.alerts.life import Living, OpenAlert
 from bot.alerts.life_steps import Life, LifeStep
 from bot.budgets.budget import Level

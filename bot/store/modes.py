@@ -8,7 +8,7 @@ from itertools import takewhile
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from bot.alerts.facts import ModeEndFacts, ModeFacts
+from bot.alerts.mode_facts import ModeEndFacts, ModeFacts
 from bot.fallback.modes import NORMAL
 from bot.store.audit import keep
 from bot.store.engine import lock_for_writers

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, and_, func, insert, select, update
 from sqlalchemy.exc import NoResultFound
 
-from bot.alerts.facts import FACTS, AlertFacts, NoticeFacts
+from bot.alerts.facts import FACTS, NoticeFacts
+from bot.alerts.incident_facts import AlertFacts
 from bot.alerts.life_steps import Life
 from bot.budgets.budget import Level
 from bot.store.schema import alerts, mode_changes, notices, proposals

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.alerts.facts import FACTS, DeliveryFacts, IncidentFacts, TestFacts
+from bot.alerts.facts import FACTS, TestFacts
+from bot.alerts.incident_facts import DeliveryFacts, IncidentFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status, Step
 from bot.store.schema import outside_notices

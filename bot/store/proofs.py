@@ -6,7 +6,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, Engine, Select, func, select, update
 
-from bot.alerts.facts import ProofFacts
+from bot.alerts.mode_facts import ProofFacts
 from bot.store.audit import keep
 from bot.store.engine import lock_for_writers
 from bot.store.notices import enqueue

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from bot.actor import BOT
-from bot.alerts.facts import ModeFacts, ProposalFacts, ProposalStatus
+from bot.alerts.mode_facts import ModeFacts, ProposalFacts, ProposalStatus
 from bot.store.audit import Outcome, keep
 from bot.store.engine import lock_for_writers
 from bot.store.modes import ModeChange, newest_change, record_change

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from bot.alerts.facts import AlertFacts
+from bot.alerts.incident_facts import AlertFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
 from bot.display import USD, Display

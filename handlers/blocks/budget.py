@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.alerts.facts import SpendFacts
+from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import CHAT, LIMITS, Budget, Level
 from bot.budgets.period import PeriodKind, Weekday
 from bot.display import Display

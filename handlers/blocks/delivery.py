@@ -1,6 +1,6 @@
 """A destination that takes no alerts, told at the others."""
 
-from bot.alerts.facts import DeliveryFacts
+from bot.alerts.incident_facts import DeliveryFacts
 from bot.budgets.decide import Status
 from bot.message import Message
 from handlers.blocks.elements import context, header, local_moment, moment, section

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
-from bot.alerts.facts import DriftFacts, ModelDriftFacts
+from bot.alerts.incident_facts import DriftFacts, ModelDriftFacts
 from bot.budgets.decide import Status
 from bot.budgets.drift import Cause, DayDrift, summed, total_of
 from bot.message import Message

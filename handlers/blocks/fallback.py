@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bot.alerts.facts import ModeEndFacts, ModeFacts, SavingFacts
+from bot.alerts.mode_facts import ModeEndFacts, ModeFacts
+from bot.alerts.spend_facts import SavingFacts
 from bot.fallback.expiry import Cause, End
 from bot.fallback.modes import NORMAL
 from bot.fallback.proof import ProofState

@@ -1,6 +1,6 @@
 """An alert about a period that is expected to end above a limit."""
 
-from bot.alerts.facts import ForecastFacts
+from bot.alerts.incident_facts import ForecastFacts
 from bot.budgets.decide import Status
 from bot.message import Block, Message
 from bot.money import percent, usd

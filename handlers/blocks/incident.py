@@ -1,6 +1,6 @@
 """Any incident as a message: which renderer it is."""
 
-from bot.alerts.facts import (
+from bot.alerts.incident_facts import (
     AlertFacts,
     DeliveryFacts,
     DriftFacts,

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from bot.alerts.facts import AlertFacts, LifeFacts
+from bot.alerts.facts import LifeFacts
+from bot.alerts.incident_facts import AlertFacts
 from bot.alerts.life import OpenAlert
 from bot.alerts.life_steps import Life, LifeStep
 from bot.budgets.budget import Level

@@ -2,7 +2,8 @@
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from bot.alerts.facts import BegunFacts, PeriodFacts
+from bot.alerts.incident_facts import PeriodFacts
+from bot.alerts.spend_facts import BegunFacts
 from bot.fallback.modes import NORMAL
 from bot.message import Message
 from bot.money import percent, usd

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from bot.alerts.facts import CallingFacts, MixFacts, ProofFacts
+from bot.alerts.mode_facts import CallingFacts, MixFacts, ProofFacts
 from bot.fallback.proof import ProofState
 from bot.fallback.proof_reports import WATCHED_FOR
 from bot.message import Block, Message

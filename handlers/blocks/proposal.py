@@ -1,6 +1,6 @@
 """A change that waits for a second person: its message with the two buttons, and how it ended."""
 
-from bot.alerts.facts import ProposalFacts, ProposalStatus
+from bot.alerts.mode_facts import ProposalFacts, ProposalStatus
 from bot.message import Block, Message
 from handlers.blocks.elements import actions, button, confirmation, context, moment, section
 from handlers.blocks.fallback_costs import cost_lines

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from bot.alerts.facts import CauseFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.alerts.spend_facts import CauseFacts, MoverFacts, SavingFacts, SpendFacts
 from bot.budgets.causes import CauseKind
 from bot.display import Display
 from bot.message import Block

@@ -1,6 +1,7 @@
 """A spike as a message: dollars an hour first, then whose they are and why, then the ways out."""
 
-from bot.alerts.facts import MoverFacts, SpikeFacts
+from bot.alerts.incident_facts import SpikeFacts
+from bot.alerts.spend_facts import MoverFacts
 from bot.budgets.decide import Reason, Status
 from bot.fallback.modes import NORMAL
 from bot.message import Block, Message

@@ -1,6 +1,7 @@
 """A silence as a message: since when no data has come and why, then what is known, then what to do."""
 
-from bot.alerts.facts import KnownSumFacts, StaleFacts
+from bot.alerts.incident_facts import StaleFacts
+from bot.alerts.spend_facts import KnownSumFacts
 from bot.budgets.decide import Status
 from bot.message import Message
 from bot.money import percent, usd

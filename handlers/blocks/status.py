@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from bot.alerts.facts import SpendFacts
 from bot.alerts.life import OpenAlert
+from bot.alerts.spend_facts import SpendFacts
 from bot.clock import DAY
 from bot.display import USD, Display
 from bot.fallback.service import ModeState

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import FACTS, ModeFacts
+from bot.alerts.facts import FACTS
+from bot.alerts.mode_facts import ModeFacts
 from bot.app import bot_from
 from bot.clock import DAY, HOUR, floor_hour
 from bot.message import Block, Message

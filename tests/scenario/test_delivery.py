@@ -10,7 +10,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import AlertFacts
+from bot.alerts.incident_facts import AlertFacts
 from bot.alerts.outbox import LONGEST_WAIT, Delivery, Outbox
 from bot.alerts.slack import SlackDestination
 from bot.budgets.budget import Level

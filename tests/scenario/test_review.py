@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import FACTS, AlertFacts
+from bot.alerts.facts import FACTS
+from bot.alerts.incident_facts import AlertFacts
 from bot.budgets.budget import Budget, Level, parse_scope
 from bot.budgets.decide import Reason, Status
 from bot.budgets.history import SpendHistory

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import FACTS, AlertFacts
+from bot.alerts.facts import FACTS
+from bot.alerts.incident_facts import AlertFacts
 from bot.budgets.budget import LIMITS, Budget, parse_scope
 from bot.budgets.period import PeriodKind, Weekday
 from bot.budgets.review import BudgetReview

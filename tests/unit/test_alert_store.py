@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, select
 
-from bot.alerts.facts import AlertFacts
+from bot.alerts.incident_facts import AlertFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Reason, Status, Step
 from bot.store.alerts import AlertStore

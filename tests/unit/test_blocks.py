@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.facts import AlertFacts, CauseFacts, ModeFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.alerts.incident_facts import AlertFacts
 from bot.alerts.life import OpenAlert
+from bot.alerts.mode_facts import ModeFacts
+from bot.alerts.spend_facts import CauseFacts, MoverFacts, SavingFacts, SpendFacts
 from bot.budgets.budget import LIMITS, Level
 from bot.budgets.causes import CauseKind
 from bot.budgets.decide import Reason, Status

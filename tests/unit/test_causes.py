@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.facts import CauseFacts
+from bot.alerts.spend_facts import CauseFacts
 from bot.budgets.budget import ORGANIZATION, parse_scope
 from bot.budgets.causes import LEAST_USD, MOST_CAUSES, Cause, CauseKind, causes, unseen_before
 from bot.budgets.outlook import Recent, RecentUsage

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.facts import SavingFacts
+from bot.alerts.spend_facts import SavingFacts
 from bot.budgets.outlook import RecentUsage
 from bot.budgets.spend import price_usage
 from bot.fallback.consequences import Consequences, consequences, unrestrained_until

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.facts import ModeEndFacts, ProposalFacts, ProposalStatus, SavingFacts
+from bot.alerts.mode_facts import ModeEndFacts, ProposalFacts, ProposalStatus
+from bot.alerts.spend_facts import SavingFacts
 from bot.fallback.consequences import Consequences
 from bot.fallback.prospects import Overview
 from bot.sandbox.block_limits import view_problems

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import ModeFacts, SavingFacts
+from bot.alerts.mode_facts import ModeFacts
+from bot.alerts.spend_facts import SavingFacts
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import Mode, modes_from_chain
 from bot.fallback.reconciler import Reconciler

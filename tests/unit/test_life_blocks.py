@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.facts import AlertFacts, ForecastFacts, LifeFacts, NoticeFacts
+from bot.alerts.facts import LifeFacts, NoticeFacts
+from bot.alerts.incident_facts import AlertFacts, ForecastFacts
 from bot.alerts.life import OpenAlert
 from bot.alerts.life_steps import Life, LifeStep
 from bot.budgets.budget import Level

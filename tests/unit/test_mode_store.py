@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import ModeEndFacts, ModeFacts
+from bot.alerts.mode_facts import ModeEndFacts, ModeFacts
 from bot.fallback.target import TargetState
 from bot.store.alerts import AlertStore
 from bot.store.modes import NO_CHANGE, AutoSwitch, ModeStore

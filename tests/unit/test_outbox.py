@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import AlertFacts, ModeFacts
+from bot.alerts.incident_facts import AlertFacts
+from bot.alerts.mode_facts import ModeFacts
 from bot.alerts.outbox import LONGEST_WAIT, PATIENCE, Delivery, Outbox
 from bot.alerts.slack import Delivered, Failed, NotEditable, Outcome, SlackDestination
 from bot.budgets.budget import Level

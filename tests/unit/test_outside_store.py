@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Engine
 
-from bot.alerts.facts import IncidentFacts
+from bot.alerts.incident_facts import IncidentFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Step
 from bot.store.alerts import AlertStore

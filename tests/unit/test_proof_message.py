@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.facts import FACTS, CallingFacts, MixFacts, ProofFacts
+from bot.alerts.facts import FACTS
+from bot.alerts.mode_facts import CallingFacts, MixFacts, ProofFacts
 from bot.fallback.proof import ProofState
 from handlers.blocks.proof import PROOF_DISMISS, proof_message
 from tests.unit.test_blocks import AS_OF, MOST_TEXT, NOW, buttons, check, check_twin, hostile

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine
 
-from bot.alerts.facts import MixFacts, ProofFacts
+from bot.alerts.mode_facts import MixFacts, ProofFacts
 from bot.fallback.proof import ProofState
 from bot.store.alerts import AlertStore
 from bot.store.modes import ModeStore

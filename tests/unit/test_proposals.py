@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import FACTS, ProposalFacts, ProposalStatus
+from bot.alerts.facts import FACTS
+from bot.alerts.mode_facts import ProposalFacts, ProposalStatus
 from bot.fallback.approvals import Approvals, NotApprovedError
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import modes_from_chain

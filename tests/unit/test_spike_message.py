@@ -6,7 +6,9 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.facts import FACTS, CauseFacts, MoverFacts, SpendFacts, SpikeFacts
+from bot.alerts.facts import FACTS
+from bot.alerts.incident_facts import SpikeFacts
+from bot.alerts.spend_facts import CauseFacts, MoverFacts, SpendFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
 from bot.message import Message

@@ -7,17 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from bot.alerts.facts import (
-    FACTS,
-    BegunFacts,
+from bot.alerts.facts import FACTS
+from bot.alerts.incident_facts import (
     DriftCauseFacts,
     DriftFacts,
     IncidentFacts,
-    KnownSumFacts,
     ModelDriftFacts,
     PeriodFacts,
     StaleFacts,
 )
+from bot.alerts.spend_facts import BegunFacts, KnownSumFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Reason, Status
 from bot.budgets.drift import Cause

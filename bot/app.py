@@ -1,24 +1,24 @@
-"""Composition root and life cycle: builds everything from settings, and closes it in reverse."""
+"""Composition root: builds everything from settings, and closes it in reverse."""
 
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
 
 import aiohttp
 import httpx
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy import Engine
 
 from bot.alerts.addressee import Addressee
 from bot.alerts.delivery_watch import DeliveryWatch
 from bot.alerts.life_watch import LifeWatch
-from bot.alerts.outbox import Delivery, Outbox
+from bot.alerts.outbox import Outbox
 from bot.alerts.outside import Destination, OutsideOutbox
 from bot.alerts.slack import SlackDestination
 from bot.budgets.book import BudgetBook
@@ -30,6 +30,7 @@ from bot.budgets.settled_days import SettledDays
 from bot.budgets.spike_watch import SpikeWatch
 from bot.budgets.stale_watch import StaleWatch
 from bot.clock import Clock
+from bot.cycle import Bot, Watch
 from bot.doctor.check import Check
 from bot.doctor.examination import examine
 from bot.doctor.sample import sample_facts
@@ -43,6 +44,7 @@ from bot.fallback.prospects import Prospects
 from bot.fallback.proving import Proving
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService
+from bot.fallback.target import Target
 from bot.fallback.targets import targets_from
 from bot.in_flight import InFlight
 from bot.message import Message
@@ -55,14 +57,14 @@ from bot.store.budgets import BudgetStore
 from bot.store.engine import open_database
 from bot.store.estimates import EstimateStore
 from bot.store.incidents import IncidentStore
-from bot.store.lease import Lease, lease_for
+from bot.store.lease import lease_for
 from bot.store.modes import ModeStore
 from bot.store.proposals import ProposalStore
 from bot.store.remembered import RememberedStore
 from bot.store.spikes import SpikeStore
 from bot.store.targets import TargetStore
 from bot.store.usage import UsageStore
-from bot.usage.poll import Poller, PollOutcome, build_poller
+from bot.usage.poll import build_poller
 from bot.usage.remembered_limits import RememberedLimits
 from bot.usage.token_count import TokenCounter
 from bot.usage.transport import Transport
@@ -78,104 +80,6 @@ SLACK_TIMEOUT_SECONDS = 15
 BOLTS_OWN = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET")
 LIMITS_WAIT = timedelta(seconds=30)
 """For the rate limits, which only an estimate asks for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cycle:
-    """One poll, decision and delivery. `poll` is None where another copy holds the lease."""
-
-    poll: PollOutcome | None
-    delivery: Delivery | None
-
-
-class Watch(Protocol):
-    """Looks for something beside crossed limits that people are to hear of, after every poll."""
-
-    def look(self, now: datetime, mode: str) -> None:
-        """Record what is to be told. `mode`: the fallback mode in force."""
-
-
-@dataclass(slots=True)
-class Bot:
-    """The running parts. Built by `bot_from`, which also closes them."""
-
-    settings: Settings
-    services: Services
-    poller: Poller
-    outbox: Outbox
-    outside: OutsideOutbox
-    lease: Lease
-    slack: AsyncApp
-    in_flight: InFlight
-    workspace: Workspace
-    watches: Sequence[Watch]
-    life: LifeWatch
-    delivery_watch: DeliveryWatch
-    faults: dict[str, str] = field(default_factory=dict)
-    """A sentence for each part that failed when it was tried last."""
-
-    _warned_of_other_copy: bool = False
-
-    def leads(self) -> bool:
-        """Whether this copy polls and delivers. Said once when another one does."""
-        if self.lease.acquire():
-            self._warned_of_other_copy = False
-            return True
-        if not self._warned_of_other_copy:
-            log.warning("another copy of the bot is alive on this database: this one answers, but does not poll")
-            self._warned_of_other_copy = True
-        return False
-
-    async def cycle(self) -> Cycle:
-        """Poll, decide, deliver. Every copy brings its own fallback target to the wanted mode, whichever leads."""
-        leads = await asyncio.to_thread(self.leads)
-        services = self.services
-        if leads:
-            await self._try("the end of modes", services.fallback.expire)
-            await self._try("the end of requests for approval", services.approvals.expire)
-        await self._try("the fallback targets", partial(services.fallback.reconcile, records=leads))
-        if not leads:
-            return Cycle(None, None)
-        now = services.clock()
-        poll = await self.poller.poll(await asyncio.to_thread(services.review.needed_since, now))
-        await self._decide()
-        return Cycle(poll, await self._deliver())
-
-    async def deliver(self) -> Delivery | None:
-        """Deliver what is due, if this copy leads: to Slack, while the other destinations are only begun with."""
-        if not await asyncio.to_thread(self.leads):
-            return None
-        return await self._deliver()
-
-    async def _deliver(self) -> Delivery:
-        await self._try("snoozes and escalations", self.life.look)
-        self.outside.begin()
-        delivery = await self.outbox.deliver()
-        await self._try("the watch over deliveries", self.delivery_watch.look)
-        self.outside.begin()
-        return delivery
-
-    async def _decide(self) -> None:
-        now = self.services.clock()
-        mode = (await asyncio.to_thread(self.services.fallback.state)).mode.name
-        await self._try("the review of limits", partial(self.services.review.decide, now, mode))
-        for watch in self.watches:
-            await self._try(type(watch).__name__, partial(watch.look, now, mode))
-        await self._try("the fallback mode in alerts", self._show_mode)
-
-    def _show_mode(self) -> None:
-        mode = self.services.fallback.state().mode.name
-        self.services.alerts.life.show_mode(mode, self.services.clock())
-
-    async def _try(self, what: str, work: Callable[[], object]) -> None:
-        """Do one thing of many: a fault in it is shown, and keeps nothing else from being told."""
-        try:
-            await asyncio.to_thread(work)
-        except Exception as error:  # whatever it is, the other alerts have to get out
-            log.error("%s failed", what, exc_info=error)
-            self.faults[what] = f"A part of the bot fails ({what}: {type(error).__name__}): its log has the details."
-        else:
-            self.faults.pop(what, None)
 
 
 def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWebClient:
@@ -222,60 +126,13 @@ async def bot_from(
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
         limits = RememberedLimits(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)
         stack.push_async_callback(limits.close)
-        card = load_rate_card()
-        modes = modes_from_chain(settings.fallback_chain, settings.modes)
-        wanted = {addressee.name: addressee.levels for addressee in settings.destinations}
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
-        usage, mode_store = UsageStore(engine), ModeStore(engine)
+        wanted = {addressee.name: addressee.levels for addressee in settings.destinations}
         alerts = AlertStore(engine, wanted, rules.channel_levels)
-        book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
         for name, count in (await asyncio.to_thread(alerts.outside.stranded)).items():
             log.warning("%d alert(s) wait for a destination named %s, which is not configured any more", count, name)
-
-        async def examined() -> tuple[Check, ...]:
-            return await examine(settings, client, sample_alert(clock()), card, clock)
-
-        review = BudgetReview(usage, alerts, book.in_force, modes, card)
-        incidents = IncidentStore(engine)
         targets = targets_from(settings)
-        fallback = FallbackService(
-            mode_store,
-            Reconciler(TargetStore(engine), targets, clock),
-            modes,
-            clock,
-            rules=settings.fallback_rules,
-            period_end=lambda moment: period_end(review.budgets, moment),
-            served=settings.http_port is not None,
-        )
-        prospects = Prospects(review, fallback, card, clock)
-        # The chain steps down after all that it may answer, and what it did is proved after that.
-        watches: tuple[Watch, ...] = (
-            StaleWatch(usage, alerts, incidents, review, settings.poll_seconds),
-            PeriodWatch(usage, alerts, review),
-            ForecastWatch(review, usage, alerts, RememberedStore(engine), card, settings.forecast_rules),
-            SpikeWatch(usage, alerts, SpikeStore(engine), review, card, settings.spike_rules),
-            DriftWatch(usage, alerts, incidents, SettledDays(usage, card), settings.drift_rules),
-            AutoWatch(fallback, prospects, review, incidents, usage, card),
-            ProofWatch(fallback, Proving(usage, card), usage, settings.fallback_chain),
-        )
-        services = Services(
-            usage=usage,
-            alerts=alerts,
-            budgets=book,
-            review=review,
-            fallback=fallback,
-            prospects=prospects,
-            approvals=Approvals(ProposalStore(engine), fallback, clock),
-            admins=Admins(settings.admins, client),
-            estimates=EstimateStore(engine),
-            counter=TokenCounter(http, settings.anthropic_api_key),
-            rate_limits=limits,
-            card=card,
-            examine=examined,
-            clock=clock,
-            poll_seconds=settings.poll_seconds,
-            display=settings.display,
-        )
+        services = _services(settings, engine, alerts, targets, client, http, limits, clock)
         in_flight = InFlight()
         slack = _slack_app(settings, client)
         handlers.register(slack, services, in_flight)
@@ -285,7 +142,7 @@ async def bot_from(
         letter_of = partial(letter, display=settings.display, late_after=rules.late_after)
         outside = OutsideOutbox(alerts.outside, _destinations(settings.destinations), letter_of, clock, in_flight)
         stack.push_async_callback(outside.close)
-        poller = build_poller(settings, http, usage, clock, most_waiting=most_waiting)
+        poller = build_poller(settings, http, services.usage, clock, most_waiting=most_waiting)
 
         def refusing() -> frozenset[str]:
             return frozenset({*outside.refusing, *([] if outbox.refused is None else [SLACK])})
@@ -304,10 +161,73 @@ async def bot_from(
             slack=slack,
             in_flight=in_flight,
             workspace=workspace,
-            watches=watches,
+            watches=_watches(settings, engine, services),
             life=life,
             delivery_watch=delivery_watch,
         )
+
+
+def _services(
+    settings: Settings,
+    engine: Engine,
+    alerts: AlertStore,
+    targets: Sequence[Target],
+    client: AsyncWebClient,
+    http: httpx.AsyncClient,
+    limits: RememberedLimits,
+    clock: Clock,
+) -> Services:
+    card = load_rate_card()
+    modes = modes_from_chain(settings.fallback_chain, settings.modes)
+    usage = UsageStore(engine)
+    book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
+    review = BudgetReview(usage, alerts, book.in_force, modes, card)
+    fallback = FallbackService(
+        ModeStore(engine),
+        Reconciler(TargetStore(engine), targets, clock),
+        modes,
+        clock,
+        rules=settings.fallback_rules,
+        period_end=lambda moment: period_end(review.budgets, moment),
+        served=settings.http_port is not None,
+    )
+
+    async def examined() -> tuple[Check, ...]:
+        return await examine(settings, client, sample_alert(clock()), card, clock)
+
+    return Services(
+        usage=usage,
+        alerts=alerts,
+        budgets=book,
+        review=review,
+        fallback=fallback,
+        prospects=Prospects(review, fallback, card, clock),
+        approvals=Approvals(ProposalStore(engine), fallback, clock),
+        admins=Admins(settings.admins, client),
+        estimates=EstimateStore(engine),
+        counter=TokenCounter(http, settings.anthropic_api_key),
+        rate_limits=limits,
+        card=card,
+        examine=examined,
+        clock=clock,
+        poll_seconds=settings.poll_seconds,
+        display=settings.display,
+    )
+
+
+def _watches(settings: Settings, engine: Engine, services: Services) -> tuple[Watch, ...]:
+    usage, alerts, review, card = services.usage, services.alerts, services.review, services.card
+    incidents = IncidentStore(engine)
+    # The chain steps down after all that it may answer, and what it did is proved after that.
+    return (
+        StaleWatch(usage, alerts, incidents, review, settings.poll_seconds),
+        PeriodWatch(usage, alerts, review),
+        ForecastWatch(review, usage, alerts, RememberedStore(engine), card, settings.forecast_rules),
+        SpikeWatch(usage, alerts, SpikeStore(engine), review, card, settings.spike_rules),
+        DriftWatch(usage, alerts, incidents, SettledDays(usage, card), settings.drift_rules),
+        AutoWatch(services.fallback, services.prospects, review, incidents, usage, card),
+        ProofWatch(services.fallback, Proving(usage, card), usage, settings.fallback_chain),
+    )
 
 
 def _destinations(addressees: Sequence[Addressee]) -> list[Destination]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from bot.app import Bot
+from bot.cycle import Bot
 from bot.settings import SettingsError
 from bot.slack_connection import (
     SlackUnreachableError,

@@ -11,8 +11,9 @@ from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.app import Bot, Cycle, bot_from
+from bot.app import bot_from
 from bot.clock import system_clock
+from bot.cycle import Bot, Cycle
 from bot.doctor.memory import shown_database
 from bot.lifecycle import CredentialsRefusedError, Lifecycle
 from bot.setting_variables import misspelled

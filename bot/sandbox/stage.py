@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot.app import Bot, bot_from
+from bot.app import bot_from
 from bot.clock import Clock, system_clock
+from bot.cycle import Bot
 from bot.sandbox.anthropic_messages import API_KEY, add_token_count
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook

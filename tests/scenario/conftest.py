@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import Bot, bot_from
+from bot.app import bot_from
 from bot.clock import Clock, system_clock
+from bot.cycle import Bot
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox.anthropic_limits import LimitBook, serve_rate_limits
 from bot.sandbox.anthropic_messages import add_token_count

@@ -21,8 +21,9 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import Pool
 
 from bot.alerts.outbox import Delivery
-from bot.app import Bot, bot_from
+from bot.app import bot_from
 from bot.budgets.budget import Level
+from bot.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN
 from bot.settings import Need, load_settings

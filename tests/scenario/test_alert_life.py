@@ -6,8 +6,9 @@ import pytest
 import responses
 from sqlalchemy import select
 
-from bot.app import Bot, bot_from
+from bot.app import bot_from
 from bot.clock import DAY, HOUR
+from bot.cycle import Bot
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock

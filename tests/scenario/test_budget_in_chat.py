@@ -4,9 +4,9 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
-from bot.app import Bot
 from bot.budgets.budget import Budget
 from bot.clock import DAY
+from bot.cycle import Bot
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER, Message

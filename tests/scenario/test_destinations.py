@@ -19,7 +19,7 @@ import responses
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import create_engine, text
 
-from bot.app import Bot
+from bot.cycle import Bot
 from bot.lifecycle import Lifecycle
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-from bot.app import Bot
+from bot.cycle import Bot
 from bot.fallback.env_file import EnvFile
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Message

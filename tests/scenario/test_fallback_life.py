@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bot.app import Bot
+from bot.cycle import Bot
 from bot.fallback.env_file import EnvFile
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_views import View

@@ -9,7 +9,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from bot.app import Bot
+from bot.cycle import Bot
 from bot.fallback.service import ModeState
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from bot.app import Bot
+from bot.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER, Message
 from bot.store.engine import open_database

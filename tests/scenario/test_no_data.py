@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from bot.app import Bot
 from bot.clock import HOUR
+from bot.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_workspace import Message

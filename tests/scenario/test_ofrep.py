@@ -15,7 +15,7 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
 
-from bot.app import Bot
+from bot.cycle import Bot
 from bot.sandbox.slack_workspace import ADMIN
 from tests.scenario.conftest import World
 from tests.scenario.http_port import PATIENCE, events, next_mode, served, type_in_slack

@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 import responses
 
-from bot.app import Bot, bot_from
+from bot.app import bot_from
 from bot.clock import MINUTE
+from bot.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_workspace import Message

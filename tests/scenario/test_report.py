@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.app import Bot
 from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.period import PeriodKind
 from bot.clock import DAY, HOUR
+from bot.cycle import Bot
 from bot.message import Message
 from bot.pricing.card import load_rate_card
 from bot.pricing.throughput import load_rate_limits

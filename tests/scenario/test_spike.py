@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
-from bot.app import Bot
 from bot.clock import DAY, HOUR
+from bot.cycle import Bot
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock

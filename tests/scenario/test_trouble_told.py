@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import responses
 
-from bot.app import Bot
 from bot.clock import MINUTE
+from bot.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_server import ALERTS

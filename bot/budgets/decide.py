@@ -57,6 +57,8 @@ class Reason(StrEnum):
     DRIFTED = "computed and billed differ"
     DRIFTED_AGAIN = "computed and billed differ again"
     DRIFT_GONE = "computed and billed agree now"
+    DRIFTED_LIKE_BEFORE = "computed and billed differ by the same share as on the day before"
+    DRIFT_FINAL = "the day is judged no more"
     BEGUN = "the period has begun"
 
 

@@ -18,6 +18,9 @@ from bot.pricing.card import RateCard
 from bot.pricing.cost import cost_of
 from bot.usage.source import BilledRow, DayUsage
 
+ALIKE_POINTS = Decimal(2)
+"""Shares of the bill that differ by no more percentage points have the same cause, such as a contract's discount."""
+
 PRIORITY_TIER = "priority"
 WEB_SEARCH = "web_search"
 LONGEST_PROMPT = 10**12
@@ -119,12 +122,39 @@ def exceeds(drift: DayDrift, rules: DriftRules) -> bool:
     return unexplained >= rules.floor_usd and unexplained * 100 >= rules.limit_percent * whole and unexplained > 0
 
 
-def decide_drift(drift: DayDrift, rules: DriftRules, known: Incident | None) -> Step | None:
-    """The step to take about a day; each day is told once, and resolved where a later report makes it right."""
+def is_alike(drift: DayDrift, before: DayDrift) -> bool:
+    """Whether about the same share of the bill is unexplained on both days, with the same sign."""
+    if drift.billed_usd <= 0 or before.billed_usd <= 0:
+        return drift.billed_usd <= 0 and before.billed_usd <= 0
+    if (drift.unexplained_usd > 0) is not (before.unexplained_usd > 0):
+        return False
+    share, known = (100 * day.unexplained_usd / day.billed_usd for day in (drift, before))
+    return abs(share - known) <= ALIKE_POINTS
+
+
+def goes_on(drift: DayDrift, before: DayDrift | None, rules: DriftRules) -> DayDrift | None:
+    """The day that the next one is held against: this one where it differs, and none where it agrees.
+
+    A day with so little usage that the floor hides every difference says nothing, so that `before` stays.
+    """
+    if exceeds(drift, rules):
+        return drift
+    largest = max(abs(drift.billed_usd), abs(drift.computed_usd))
+    return before if largest * rules.limit_percent < 100 * rules.floor_usd else None
+
+
+def decide_drift(drift: DayDrift, rules: DriftRules, known: Incident | None, before: DayDrift | None) -> Step | None:
+    """The step to take about a day; each day is told once, and resolved where a later report makes it right.
+
+    `before`: what `goes_on` tells of the days before. What goes on as it was on
+    that day has been told.
+    """
     open_ = known is not None and known.status is Status.OPEN
     if exceeds(drift, rules):
-        if open_:
+        if open_ or (known is not None and known.status is Status.CLOSED):
             return None
+        if known is None and before is not None and is_alike(drift, before):
+            return Step(Level.DRIFT, NO_LIMIT, Status.OPEN, Reason.DRIFTED_LIKE_BEFORE)
         reason = Reason.DRIFTED if known is None else Reason.DRIFTED_AGAIN
         return Step(Level.DRIFT, NO_LIMIT, Status.OPEN, reason, post=True)
     return Step(Level.DRIFT, NO_LIMIT, Status.RESOLVED, Reason.DRIFT_GONE) if open_ else None

@@ -1,12 +1,16 @@
-"""Tells the settled days on which computed and billed differ by more than known causes explain."""
+"""Tells the settled days on which computed and billed differ by more than known causes explain.
+
+What goes on day after day is told on its first day; that day's message is closed when it is judged no more.
+"""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 
-from bot.alerts.incident_facts import BILL, DriftCauseFacts, DriftFacts, ModelDriftFacts
+from bot.alerts.incident_facts import BILL, DriftCauseFacts, DriftFacts, ModelDriftFacts, restated
 from bot.budgets.budget import Level
-from bot.budgets.decide import Step
-from bot.budgets.drift import DayDrift, decide_drift
+from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
+from bot.budgets.drift import DayDrift, decide_drift, goes_on
 from bot.budgets.rules import DriftRules
 from bot.budgets.settled_days import SettledDays
 from bot.budgets.spend import SETTLED_AFTER
@@ -18,6 +22,9 @@ from bot.usage.age import DataState
 
 JUDGED_FOR = 3 * DAY
 """How long after it has settled a day is judged."""
+
+LOOK_BACK = 7 * DAY
+"""How far the last day may lie back that is held against a new one: weekends may have too little usage to differ."""
 
 BEFORE_THE_FIRST = DAY
 """A bot that is new tells of the day that settled last before it came, and not of all that were there before."""
@@ -46,26 +53,53 @@ class DriftWatch:
         data = self._usage.data_state()
         if not self._rules.enabled or data.billed_read_at is None or data.billed_read_at == self._judged:
             return
-        for drift in self._judgeable(now):
-            self._decide(drift, data, now, mode)
+        first = self._first_judged(now)
+        before: DayDrift | None = None
+        for drift in self._days.between(first - LOOK_BACK, now.date()):
+            if drift.day >= first:
+                self._decide(drift, before, data, now, mode)
+            # The first days only tell whether what differs now has been told already.
+            if drift.day >= first or self._is_known(drift.day):
+                before = goes_on(drift, before, self._rules)
+        self._close(first, now, mode)
         self._judged = data.billed_read_at
 
-    def _judgeable(self, now: datetime) -> list[DayDrift]:
+    def _first_judged(self, now: datetime) -> date:
         watching_since = self._incidents.watching_since() or now
         settled_since = max(now - JUDGED_FOR, watching_since - BEFORE_THE_FIRST)
         # A day has settled a day after its end.
-        first = (settled_since - SETTLED_AFTER - DAY + timedelta.resolution).date() + DAY
-        return self._days.between(first, now.date())
+        return (settled_since - SETTLED_AFTER - DAY + timedelta.resolution).date() + DAY
 
-    def _decide(self, drift: DayDrift, data: DataState, now: datetime, mode: str) -> None:
+    def _is_known(self, day: date) -> bool:
+        return any(found.level is Level.DRIFT for found in self._alerts.incidents(BILL, day.isoformat()))
+
+    def _decide(self, drift: DayDrift, before: DayDrift | None, data: DataState, now: datetime, mode: str) -> None:
         period = drift.day.isoformat()
         known = next(
             (found for found in self._alerts.incidents(BILL, period) if found.level is Level.DRIFT),
             None,
         )
-        step = decide_drift(drift, self._rules, known)
+        step = decide_drift(drift, self._rules, known, before)
         if step is not None:
             self._alerts.record(BILL, period, [step], _facts_of(drift, data, now, mode), now)
+
+    def _close(self, first: date, now: datetime, mode: str) -> None:
+        """End what is judged no more, so that nothing of it stands open for ever; the message keeps its figures."""
+        step = Step(Level.DRIFT, NO_LIMIT, Status.CLOSED, Reason.DRIFT_FINAL)
+        told = {facts.period: facts for facts in self._alerts.standing() if isinstance(facts, DriftFacts)}
+        for subject, period in self._alerts.open_incidents(Level.DRIFT):
+            if date.fromisoformat(period) >= first:
+                continue
+            facts = told.get(period)
+            if facts is None:
+                self._close_untold(date.fromisoformat(period), step, now, mode)
+            else:
+                self._alerts.record(subject, period, [step], partial(restated, facts, mode=mode, now=now), now)
+
+    def _close_untold(self, day: date, step: Step, now: datetime, mode: str) -> None:
+        data = self._usage.data_state()
+        for drift in self._days.between(day, day):
+            self._alerts.record(BILL, day.isoformat(), [step], _facts_of(drift, data, now, mode), now)
 
 
 def _facts_of(drift: DayDrift, data: DataState, now: datetime, mode: str) -> Callable[[Step], DriftFacts]:

@@ -30,14 +30,21 @@ NO_LIST_PRICES = (
 )
 WHAT_TO_DO = (
     "Budgets count what is billed for this day. The last two days are computed, and may be off in the same way: "
-    "compare the day with the cost page of Anthropic's Console."
+    "compare the day with the cost page of Anthropic's Console. Later days with about the same share are not told."
+)
+
+CLOSED = (
+    "The day is judged no more, and its budgets keep what is billed. The same share on later days is not told again; "
+    "`status` and `report` show it."
 )
 
 
 def drift_message(facts: DriftFacts) -> Message:
     """A settled day on which the two sums differ, or do not any more."""
-    over = facts.status is Status.RESOLVED
-    what = f"Drift of {facts.day} resolved" if over else f"Drift on {facts.day}"
+    resolved, closed = facts.status is Status.RESOLVED, facts.status is Status.CLOSED
+    over = resolved or closed
+    how = "resolved" if resolved else "closed, unresolved"
+    what = f"Drift of {facts.day} {how}" if over else f"Drift on {facts.day}"
     sums = f"{usd(facts.billed_usd)} billed, {usd(facts.computed_usd)} computed"
     first = f"{what}: {sums}, {_unexplained(facts.unexplained_usd, facts.billed_usd)}"
     lines = [_cause_line(cause.cause, cause.usd) for cause in facts.causes]
@@ -47,7 +54,10 @@ def drift_message(facts: DriftFacts) -> Message:
     if not over:
         lines += [NO_LIST_PRICES] if facts.list_usd is None and facts.unexplained_usd < 0 else []
         lines.append(WHAT_TO_DO)
-    blocks = [header("Drift resolved" if over else "Computed and billed differ"), section(f"*{first}*")]
+    if closed:
+        lines.append(CLOSED)
+    title = f"Drift {how}" if over else "Computed and billed differ"
+    blocks = [header(title), section(f"*{first}*")]
     blocks += sections(lines)
     blocks.append(context(f"Incident {code(facts.incident)} · {_ages(facts, local=True)}"))
     return Message("\n".join([first, *lines, f"Incident {shown(facts.incident)} · {_ages(facts)}"]), blocks)

@@ -150,3 +150,25 @@ async def test_priority_tier_is_named(simulated: World, clock: HandClock) -> Non
         status = await (await simulated.slack.command("status")).first_reply()
     assert simulated.posts() == []
     assert "• -$10.00 for Priority Tier, which is in the usage and not in the bill" in status.text
+
+
+async def test_a_standing_discount_is_told_once_and_its_message_is_closed_with_the_day(
+    simulated: World, clock: HandClock
+) -> None:
+    """Fifteen per cent off, which this API's bill does not tell; on the last day it is forty."""
+    async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
+        for day in range(11):
+            simulated.spend(20)
+            cents = Decimal(1200 if day == 8 else 1700)
+            simulated.anthropic.bills.append(BilledLine(clock.now.date(), cents, "claude-opus-4-8", "wrkspc_1"))
+            await bot.cycle()
+            clock.advance(DAY)
+            drifts = [post for post in simulated.posts() if post.texts[0].startswith("Drift")]
+            assert len(drifts) == (0 if day < 2 else 1 if day < 10 else 2)
+        first, second = drifts
+    assert first_line(first) == (
+        "Drift of 2026-11-16 closed, unresolved: $17.00 billed, $20.00 computed, -$3.00 unexplained (17% of the bill)"
+    )
+    (closing,) = simulated.replies(first)
+    assert closing.text == first_line(first)
+    assert first_line(second).startswith("Drift on 2026-11-24: $12.00 billed")

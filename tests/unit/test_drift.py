@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Incident, Reason, Status
-from bot.budgets.drift import Cause, DayDrift, decide_drift, drift_of, exceeds
+from bot.budgets.drift import Cause, DayDrift, decide_drift, drift_of, exceeds, goes_on
 from bot.budgets.rules import DriftRules
 from bot.budgets.spend import PricedUsage, price_usage
 from bot.pricing.card import load_rate_card
@@ -155,18 +155,18 @@ def test_what_is_unexplained_is_told_from_both_bounds_on(billed: str, computed: 
 
 def test_a_day_is_told_once_resolved_when_it_is_right_and_told_again_in_the_same_message() -> None:
     wrong, right = drift(used(10), bill(20)), drift(used(20), bill(20))
-    told = decide_drift(wrong, RULES, None)
+    told = decide_drift(wrong, RULES, None, None)
     assert told is not None
     assert (told.level, told.limit_usd, told.status, told.post) == (Level.DRIFT, NO_LIMIT, Status.OPEN, True)
     open_ = Incident(Level.DRIFT, NO_LIMIT, Status.OPEN)
-    assert decide_drift(wrong, RULES, open_) is None
-    resolved = decide_drift(right, RULES, open_)
+    assert decide_drift(wrong, RULES, open_, None) is None
+    resolved = decide_drift(right, RULES, open_, None)
     assert resolved is not None
     assert (resolved.status, resolved.reason, resolved.post) == (Status.RESOLVED, Reason.DRIFT_GONE, False)
-    again = decide_drift(wrong, RULES, replace(open_, status=Status.RESOLVED))
+    again = decide_drift(wrong, RULES, replace(open_, status=Status.RESOLVED), None)
     assert again is not None
     assert (again.status, again.reason) == (Status.OPEN, Reason.DRIFTED_AGAIN)
-    assert decide_drift(right, RULES, None) is None
+    assert decide_drift(right, RULES, None, None) is None
 
 
 AMOUNTS = st.decimals("0", "500", places=2)
@@ -195,3 +195,32 @@ def test_causes_and_what_is_left_always_add_up_to_the_difference(
     assert found.computed_usd == sum(model.computed_usd for model in found.models)
     assert found.billed_usd == sum(model.billed_usd for model in found.models)
     assert found.difference_usd == found.billed_usd - found.computed_usd
+
+
+@pytest.mark.parametrize(
+    ("billed", "before", "post"),
+    [
+        (("85", "100"), ("170", "200"), False),
+        (("85", "100"), ("84", "100"), False),
+        (("80", "100"), ("85", "100"), True),
+        (("115", "100"), ("85", "100"), True),
+        (("0", "10"), ("0", "20"), False),
+        (("0", "10"), ("85", "100"), True),
+    ],
+    ids=["same discount", "nearly", "another share", "other sign", "no bill again", "no bill now"],
+)
+def test_a_standing_cause_is_told_on_its_first_day(
+    billed: tuple[str, str], before: tuple[str, str], post: bool
+) -> None:
+    today, earlier = (drift(used(computed), bill(charged)) for charged, computed in (billed, before))
+    step = decide_drift(today, RULES, None, earlier)
+    assert step is not None
+    assert (step.status, step.post) == (Status.OPEN, post)
+    assert decide_drift(today, RULES, Incident(Level.DRIFT, NO_LIMIT, Status.CLOSED), None) is None
+
+
+def test_a_quiet_day_between_leaves_a_standing_cause_told_and_a_day_that_agrees_ends_it() -> None:
+    wrong, quiet, right = drift(used(100), bill(85)), drift(used("0.50"), bill("0.42")), drift(used(100), bill(100))
+    assert goes_on(wrong, None, RULES) is wrong
+    assert goes_on(quiet, wrong, RULES) is wrong
+    assert goes_on(right, wrong, RULES) is None

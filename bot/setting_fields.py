@@ -62,5 +62,9 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 def first_mistake(error: ValidationError) -> tuple[str, str]:
     """Where the first mistake is (`budget.0.scope`, empty for the whole), and a clause that says what is wrong."""
     first = error.errors(include_url=False, include_input=False)[0]
-    text = "this version does not know this key; remove it" if first["type"] == "extra_forbidden" else first["msg"]
+    text = first["msg"]
+    if first["type"] == "extra_forbidden":
+        text = "this version does not know this key; remove it"
+    elif first["type"] == "enum":
+        text = f"use one of these: {first['ctx']['expected']}"
     return ".".join(str(part) for part in first["loc"]), text.removeprefix("Value error, ")

@@ -97,7 +97,7 @@ def _switch(
         ends = None
     if before.mode.name == mode.name and ends in (None, before.until):
         return already(before)
-    prospect = services.prospects.of(mode)
+    prospect = services.prospects.of(mode, ends)
     if prospect.not_cheaper is not None:
         text = not_cheaper(mode.name, prospect.not_cheaper, prospect.as_of)
         fallback.refused(user, "mode", f"{mode.name}: {text}")

@@ -50,6 +50,11 @@ class IncidentFacts(Facts, ABC):
         return None
 
     @property
+    def figures_as_of(self) -> datetime | None:
+        """The age of a budget's figures in it; None where it has none."""
+        return None
+
+    @property
     def incident(self) -> str:
         """The visible id of the incident: whoever sees it twice knows that it is one and the same."""
         return f"{self.subject}/{self.period}/{self.level}/{self.limit_usd:f}"
@@ -81,6 +86,10 @@ class AlertFacts(IncidentFacts):
     def ends_at(self) -> datetime:
         return self.spend.ends_at
 
+    @property
+    def figures_as_of(self) -> datetime:
+        return self.spend.as_of
+
 
 class ForecastFacts(IncidentFacts):
     """A period that is expected to end above a limit, USD. `crossed_at`: when the limit is reached, as expected."""
@@ -104,6 +113,10 @@ class ForecastFacts(IncidentFacts):
     @property
     def ends_at(self) -> datetime:
         return self.spend.ends_at
+
+    @property
+    def figures_as_of(self) -> datetime:
+        return self.spend.as_of
 
 
 class SpikeFacts(IncidentFacts):
@@ -137,6 +150,10 @@ class SpikeFacts(IncidentFacts):
     def ends_at(self) -> datetime:
         """With the budget's period ends what is told of its spikes."""
         return self.spend.ends_at
+
+    @property
+    def figures_as_of(self) -> datetime:
+        return self.spend.as_of
 
 
 class StaleFacts(IncidentFacts):

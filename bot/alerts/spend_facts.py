@@ -38,11 +38,15 @@ class CauseFacts(Facts):
 
 
 class SavingFacts(Facts):
-    """What a mode saves until the end of the period; below zero where it would cost more."""
+    """What a mode saves until the end of the period; below zero where it would cost more.
+
+    `until`: the end of the mode, where that comes first.
+    """
 
     mode: str
     model: str
     usd: Decimal
+    until: datetime | None = None
 
 
 class SpendFacts(Facts):

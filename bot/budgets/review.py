@@ -1,7 +1,7 @@
 """Reads what the store knows of a budget, prices it, lets the pure parts decide, and records what they say."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -88,11 +88,12 @@ class BudgetReview:
         return self._spend_of(asked, now)
 
     def savings(
-        self, now: datetime, mix_until: datetime | None = None
+        self, now: datetime, mix_until: datetime | None = None, until: datetime | None = None
     ) -> tuple[tuple[SavingFacts, ...], datetime | None]:
         """What each mode would save for the whole organisation, or else for the first budget, and the data's age.
 
-        `mix_until`: the end of the 24 hours that are carried to the end of the period; None for the newest.
+        `mix_until`: the end of the 24 hours that are carried to the end of the period; None for the newest. `until`:
+        the end of the mode, where it is to end before the period.
         """
         outlook = self._outlook(mix_until)
         if outlook is None:
@@ -101,7 +102,11 @@ class BudgetReview:
         if not budgets:
             return (), outlook.as_of
         widest = min(budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
-        return self._savings(widest, widest.period_at(now), outlook), outlook.as_of
+        period = widest.period_at(now)
+        if until is None or until >= period.ends_at:
+            return self._savings(widest, period, outlook), outlook.as_of
+        found = self._savings(widest, replace(period, ends_at=until), outlook)
+        return tuple(saving.model_copy(update={"until": until}) for saving in found), outlook.as_of
 
     def recent(self, now: datetime, mix_until: datetime | None = None) -> Recent | None:
         """The usage of the last 24 hours, or of those that end at `mix_until`; None before the first poll."""

@@ -64,24 +64,26 @@ class Prospects:
         }
         return Overview(savings, costs, as_of)
 
-    def of(self, wanted: Mode) -> Prospect:
-        """The step from the mode in force to `wanted`."""
+    def of(self, wanted: Mode, until: datetime | None = None) -> Prospect:
+        """The step from the mode in force to `wanted`. `until`: when that is to end, where somebody has said so."""
         now = self._clock()
         present = self._present()
-        savings, recent, as_of = self._look(now)
+        savings, recent, as_of = self._look(now, until)
         costs = self._costs(wanted, recent, now)
         mine = next((saving for saving in savings if saving.mode == wanted.name), None)
         refused = mine is not None and mine.usd <= 0 and not self._is_step_back(present, wanted, now)
         return Prospect(savings, as_of, costs, mine if refused and wanted.name != present.name else None)
 
-    def _look(self, now: datetime) -> tuple[tuple[SavingFacts, ...], Recent | None, datetime | None]:
+    def _look(
+        self, now: datetime, ends_at: datetime | None = None
+    ) -> tuple[tuple[SavingFacts, ...], Recent | None, datetime | None]:
         changes = [
             (change.changed_at, self._fallback.wanted(change).ceiling is not None)
             for change in self._fallback.store.changes(LOOK_BACK)
         ]
         until = unrestrained_until(changes, now)
         recent = self._review.recent(now, until)
-        savings, as_of = self._review.savings(now, until)
+        savings, as_of = self._review.savings(now, until, ends_at)
         if recent is None or not recent.last or recent.covered < LEAST_FOR_PACE:
             # Where nothing is used, nothing can be said of what a mode would save.
             return (), recent, as_of

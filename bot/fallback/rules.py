@@ -1,4 +1,4 @@
-"""Who besides an admin may switch the fallback mode, and when."""
+"""Whether the chain steps down by itself, and how many further admins have to agree."""
 
 from dataclasses import dataclass
 from datetime import timedelta

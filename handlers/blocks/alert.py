@@ -58,7 +58,7 @@ def _lines(facts: AlertFacts, standing: list[str]) -> list[str]:
         lines += [f"• {mover_line(mover)}" for mover in spend.movers]
         lines += [f"• Why: {cause_line(cause)}" for cause in spend.causes]
         lines += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend.savings, facts.mode)]
-    if facts.mode != NORMAL:
+    if facts.mode != NORMAL and facts.status is Status.OPEN:
         lines.append(f"Fallback mode {shown(facts.mode)} is on.")
     lines.append(f"Incident {shown(facts.incident, INCIDENT_LIMIT)} · data as of {moment(spend.as_of)}")
     if facts.level is Level.HARD:
@@ -78,7 +78,10 @@ def _blocks(facts: AlertFacts, standing: list[str]) -> list[Block]:
     warnings = warning_lines(spend)
     if warnings:
         blocks.append(section("\n".join(f"*{line}*" for line in warnings)))
-    mode = "" if facts.mode == NORMAL else f" · fallback mode {shown(facts.mode)} is on"
+    mode = ""
+    # Only an open alert is kept at what is in force.
+    if facts.mode != NORMAL and facts.status is Status.OPEN:
+        mode = f" · fallback mode {shown(facts.mode)} is on"
     incident = code(facts.incident, INCIDENT_LIMIT)
     blocks.append(context(f"Incident {incident} · data as of {local_moment(spend.as_of)}{mode}"))
     if facts.level is Level.HARD:

@@ -42,8 +42,10 @@ def announcement(
     if facts.written:
         lines = [f"Fallback mode {shown(facts.mode)}: {places} could not be written before; now it is."]
     else:
-        lines = [_headline(facts), *_saving_lines(facts.mode, facts.savings, facts.as_of)]
-        lines += [*cost_lines(facts.costs), *_end_lines(_end(facts))]
+        lines = [_headline(facts)]
+        if facts.mode != facts.previous:
+            lines += [*_saving_lines(facts.mode, facts.savings, facts.as_of), *cost_lines(facts.costs)]
+        lines += _end_lines(_end(facts))
         if facts.automatic:
             lines.append(_automatic_line(facts.mode))
     lines.append(_written_line(places, written_at, write_error))
@@ -73,12 +75,9 @@ def switched(state: ModeState, previous: str, previous_until: datetime | None, p
     lines = [f"Fallback mode {shown(previous)} → {shown(mode)}."]
     if mode == previous:
         lines = [f"Fallback mode {shown(mode)} stays on."]
-    lines += [
-        *_saving_lines(mode, prospect.savings, prospect.as_of),
-        *cost_lines(prospect.costs),
-        *_end_lines(state.ends),
-        "It is announced in the alert channel.",
-    ]
+    else:
+        lines += [*_saving_lines(mode, prospect.savings, prospect.as_of), *cost_lines(prospect.costs)]
+    lines += [*_end_lines(state.ends), "It is announced in the alert channel."]
     if state.write_error is not None:
         lines.append(f"NOT written yet, the bot keeps trying: {sentence(state.write_error)}")
     back = _way_back(mode, previous, previous_until)

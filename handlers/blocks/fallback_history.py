@@ -1,5 +1,6 @@
 """The last changes of the fallback mode, and the refusals."""
 
+import re
 from collections.abc import Sequence
 
 from bot.message import Message
@@ -8,6 +9,9 @@ from handlers.blocks.elements import moment, sections
 from handlers.blocks.outside import mention, shown
 
 DETAIL_LIMIT = 300
+
+_MENTION = re.compile(r"&lt;@([UW][A-Z0-9]+)&gt;")
+"""A refusal names the admins in the form in which Slack shows them."""
 
 
 def history_message(entries: Sequence[AuditEntry]) -> Message:
@@ -24,4 +28,5 @@ def _line(entry: AuditEntry) -> str:
     who = mention(entry.actor)
     what = "" if entry.action == "mode" else f"{shown(entry.action)} "
     refused = "" if entry.outcome == "done" else f"{shown(entry.outcome)}, "
-    return f"{moment(entry.at)} · {who} · {refused}{what}{shown(entry.detail, DETAIL_LIMIT)}"
+    detail = _MENTION.sub(r"<@\1>", shown(entry.detail.rstrip(": "), DETAIL_LIMIT)).replace("-&gt;", "→")
+    return f"{moment(entry.at)} · {who} · {refused}{what}{detail}"

@@ -43,7 +43,11 @@ def life_message(facts: LifeFacts, headline: str) -> Message:
     """The reply about a step that a person or time has caused. `headline`: what the alert's message says first."""
     lines = [_what_happened(facts)]
     if facts.step in (LifeStep.ESCALATED, LifeStep.SNOOZE_OVER):
-        lines += [headline, "Whoever takes it clicks Acknowledge at the alert above."]
+        lines.append(headline)
+        if facts.about.figures_as_of is not None:
+            age = moment(facts.about.figures_as_of)
+            lines.append(f"That was as of {age}; `/claude-cost status` tells how it stands now.")
+        lines.append("Whoever takes it clicks Acknowledge at the alert above.")
         if facts.about.level is Level.HARD:
             lines.append(NOTHING_STOPPED)
     text = "\n".join(lines)
@@ -136,7 +140,7 @@ def _lines(life: Life, told: Callable[[datetime], str]) -> list[str]:
 
 def _buttons(alert_id: int, life: Life) -> Block:
     elements = []
-    if life.acknowledged_at is None or life.snoozed_until is not None:
+    if life.acknowledged_at is None:
         elements.append(button("Acknowledge", ACKNOWLEDGE_ACTION, str(alert_id), style="primary"))
     for minutes, name in SNOOZES.items():
         elements.append(button(f"Snooze {name}", f"{SNOOZE_ACTION}:{minutes}", str(alert_id)))

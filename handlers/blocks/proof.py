@@ -32,7 +32,7 @@ def proof_message(facts: ProofFacts, dismissed_by: str | None = None) -> Message
         rest.append(f"It is {WATCHED_FOR // timedelta(hours=1)} h since the change, which is not watched any more.")
     elif wrong:
         rest.append(LOOK)
-    age = "Of the dollars of all usage, by list prices. Usage as of"
+    age = "Shares of the dollars of all usage, by list prices; dollars an hour also follow the time of day. Usage as of"
     blocks: list[Block] = [section(f"*{first}*")]
     if rest:
         blocks.append(section("\n".join(rest)))

@@ -135,11 +135,12 @@ def _count(tokens: Decimal) -> str:
 
 def saving_clause(saving: SavingFacts) -> str:
     """What a mode would save, or that it would not."""
+    end = "by the end of the period" if saving.until is None else "until it ends"
     if saving.usd > 0:
-        return f"saves about {usd(saving.usd)} by the end of the period"
+        return f"saves about {usd(saving.usd)} {end}"
     if saving.usd == 0:
         return "saves nothing at the present mix"
-    return f"costs about {usd(-saving.usd)} more by the end of the period"
+    return f"costs about {usd(-saving.usd)} more {end}"
 
 
 def saving_line(saving: SavingFacts) -> str:

@@ -1,5 +1,6 @@
 """What people read of an alert's life: lines and buttons on its message, replies in its thread, lines in status."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -110,7 +111,9 @@ def test_it_says_who_has_it_below_its_first_line_and_offers_what_is_left() -> No
     assert "Acknowledge" not in [button["text"]["text"] for button in buttons(message)]
     snoozed = with_life(plain, 7, Status.OPEN, HELD)
     assert "Snoozed until 20 Nov 13:00 UTC by <@U0ADMIN>" in snoozed.text
-    assert "Acknowledge" in [button["text"]["text"] for button in buttons(snoozed)]
+    assert "Acknowledge" not in [button["text"]["text"] for button in buttons(snoozed)]
+    unowned = with_life(plain, 7, Status.OPEN, replace(HELD, acknowledged_by=None, acknowledged_at=None))
+    assert "Acknowledge" in [button["text"]["text"] for button in buttons(unowned)]
 
 
 def test_one_that_is_over_has_nothing_to_click() -> None:
@@ -221,6 +224,7 @@ def test_what_the_channel_hears_again_says_why_what_and_what_to_do() -> None:
     assert escalated.text.splitlines() == [
         "Nobody has acknowledged this for 30 minutes.",
         "$412.50 of $600.00 (68%): hard limit crossed, budget default",
+        "That was as of 20 Nov 11:55 UTC; `/claude-cost status` tells how it stands now.",
         "Whoever takes it clicks Acknowledge at the alert above.",
         NOTHING_STOPPED,
     ]
@@ -278,7 +282,7 @@ def test_a_forecast_alert_says_the_sum_the_range_and_the_date() -> None:
     lines = message.text.splitlines()
     assert lines[0] == f"Forecast $700.00 by 1 Dec 00:00 UTC, above $600.00 (116%), budget {'b' * 60}"
     assert lines[1] == "Range: $610.00 to $790.00 at the end of 2026-11."
-    assert lines[2] == "The limit of $600.00 is reached about 22 Nov 12:00 UTC, at the earliest 21 Nov 12:00 UTC."
+    assert lines[2] == "The hard limit of $600.00 is reached about 22 Nov 12:00 UTC, at the earliest 21 Nov 12:00 UTC."
     assert lines[-1].startswith(f"Incident {'b' * 60}/2026-11/forecast/600 · data as of")
 
 

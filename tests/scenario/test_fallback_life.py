@@ -337,7 +337,7 @@ async def test_a_rejected_request_says_by_whom(simulated: World) -> None:
         await bot.cycle()
         assert "Rejected by <@U0DEV>: nothing was changed." in asked.text
         history = await type_in_slack(simulated, "fallback history")
-        assert "<@U0DEV> · refused, proposal normal -&gt; degraded rejected" in history
+        assert "<@U0DEV> · refused, proposal normal → degraded rejected" in history
 
 
 # ---- the form

@@ -3,12 +3,15 @@
 import random
 from datetime import date
 
+import pytest
+
 from bot.pricing.card import load_rate_card
 from bot.pricing.estimate import estimate
 from bot.pricing.estimate_text import estimate_text
 from tests.unit.test_words import workload_or_sentence
 
 LINES = 100_000
+PARTS = 4
 SEED = 20261123
 TODAY = date(2026, 11, 23)
 
@@ -31,14 +34,15 @@ def line_at(chance: random.Random) -> str:
     return " ".join(chance.choices(GOOD.split() + OTHER.split(), k=chance.randint(0, 9)))
 
 
-def test_a_hundred_thousand_random_lines_are_workloads_or_sentences() -> None:
-    card, chance = load_rate_card(), random.Random(SEED)
-    workloads = 0
-    for _ in range(LINES):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_hundred_thousand_random_lines_are_workloads_or_sentences(part: int) -> None:
+    card, chance = load_rate_card(), random.Random(SEED + part)
+    lines, workloads = LINES // PARTS, 0
+    for _ in range(lines):
         answer = workload_or_sentence(line_at(chance))
         if isinstance(answer, str):
             assert "\n" not in answer
         else:
             assert estimate_text(estimate(answer, card, TODAY)).startswith(("$", "under"))
             workloads += 1
-    assert LINES // 20 < workloads < LINES // 2
+    assert lines // 20 < workloads < lines // 2

@@ -41,6 +41,7 @@ from handlers.blocks.estimate_form import (
 )
 from handlers.blocks.kept_estimates import dropped, kept_line, kept_list, kept_message
 from handlers.blocks.outside import code, mention, sentence
+from handlers.blocks.spend import display_lines
 from handlers.replies import reply, say_to_channel
 
 log = logging.getLogger(__name__)
@@ -173,7 +174,8 @@ def _after(services: Services, user: str, result: Estimate) -> tuple[str, ...]:
     services.estimates.remember(user, words_of(replace(workload, name=None)))
     monthly = {route.model.id: result.usd_on(route.model) for route in workload.routes}
     review = services.review
-    lines = [planned_line(p) for p in planned(review.budgets, review.spend(services.clock()), monthly, services.card)]
+    lines = display_lines(result.monthly_usd, services.display)
+    lines += [planned_line(p) for p in planned(review.budgets, review.spend(services.clock()), monthly, services.card)]
     if workload.name is not None:
         kept = KeptEstimate(
             name=workload.name,

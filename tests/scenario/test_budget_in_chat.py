@@ -220,6 +220,8 @@ async def test_the_list_says_of_each_budget_what_it_is_what_it_has_spent_and_whe
         for words in ("status", "report", "budget list"):
             assert yen in (await asked(simulated, words)).text
         assert "That is ¥" in (await asked(simulated, "forecast")).text
+        estimated = (await asked(simulated, "estimate sonnet-4.6 requests=100k in=2000 out=500")).text
+        assert "That is ¥202,500 without tax, ¥222,750 with 10% tax (at 150 JPY for 1 USD)." in estimated
     assert "• default: organization, each month (UTC), soft $100.00 and hard $200.00." in listed
     assert "Spent in 2026-11: $60.00, soft limit $100.00 (60%), hard limit $200.00 (30%)." in listed
     assert "It is set in CLAUDE_COST_SOFT_USD and CLAUDE_COST_HARD_USD" in listed

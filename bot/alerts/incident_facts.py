@@ -68,10 +68,9 @@ def restated(facts: Told, step: Step, *, mode: str, now: datetime) -> Told:
     return facts.model_copy(update={"status": step.status, "reason": step.reason, "mode": mode, "decided_at": now})
 
 
-class AlertFacts(IncidentFacts):
-    """A limit of a budget, or a threshold on the way to it."""
+class BudgetFacts(IncidentFacts, ABC):
+    """An incident of a budget. `spend`: the budget's figures at the decision; with its period ends what is told."""
 
-    kind: Literal["alert"] = "alert"
     spend: SpendFacts
 
     @property
@@ -91,35 +90,24 @@ class AlertFacts(IncidentFacts):
         return self.spend.as_of
 
 
-class ForecastFacts(IncidentFacts):
+class AlertFacts(BudgetFacts):
+    """A limit of a budget, or a threshold on the way to it."""
+
+    kind: Literal["alert"] = "alert"
+
+
+class ForecastFacts(BudgetFacts):
     """A period that is expected to end above a limit, USD. `crossed_at`: when the limit is reached, as expected."""
 
     kind: Literal["forecast"] = "forecast"
-    spend: SpendFacts
     low_usd: Decimal
     expected_usd: Decimal
     high_usd: Decimal
     crossed_at: datetime | None
     crossed_earliest_at: datetime | None
 
-    @property
-    def subject(self) -> str:
-        return self.spend.budget
 
-    @property
-    def period(self) -> str:
-        return self.spend.period
-
-    @property
-    def ends_at(self) -> datetime:
-        return self.spend.ends_at
-
-    @property
-    def figures_as_of(self) -> datetime:
-        return self.spend.as_of
-
-
-class SpikeFacts(IncidentFacts):
+class SpikeFacts(BudgetFacts):
     """Dollars an hour far above what is usual. `limit_usd`: the rate in USD an hour from which on it was a spike.
 
     `key`: the hour in which it was seen, the incident's period. `usual_usd_per_hour` is None where it is not known.
@@ -129,7 +117,6 @@ class SpikeFacts(IncidentFacts):
 
     kind: Literal["spike"] = "spike"
     key: str
-    spend: SpendFacts
     long_usd_per_hour: Decimal
     short_usd_per_hour: Decimal
     usual_usd_per_hour: Decimal | None
@@ -139,21 +126,8 @@ class SpikeFacts(IncidentFacts):
     within: tuple[str, ...] = ()
 
     @property
-    def subject(self) -> str:
-        return self.spend.budget
-
-    @property
     def period(self) -> str:
         return self.key
-
-    @property
-    def ends_at(self) -> datetime:
-        """With the budget's period ends what is told of its spikes."""
-        return self.spend.ends_at
-
-    @property
-    def figures_as_of(self) -> datetime:
-        return self.spend.as_of
 
 
 class StaleFacts(IncidentFacts):

@@ -79,12 +79,11 @@ class BudgetReview:
         """The same for a budget that is not in force, or not yet; None before the first poll."""
         return next(iter(self._spend_of([(budget, None)], now)), None)
 
-    def spend_in(self, budget: Budget, period: Period, now: datetime) -> SpendFacts | None:
-        """A budget's spend in any period, as far as usage of it is known; None before the first poll."""
-        return next(iter(self._spend_of([(budget, period)], now)), None)
-
     def spends_in(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[SpendFacts]:
-        """The same for several at once, in their order; empty before the first poll."""
+        """What budgets have spent in any periods, as far as usage of them is known, in the order of what is asked.
+
+        All are read at once; empty before the first poll.
+        """
         return self._spend_of(asked, now)
 
     def savings(

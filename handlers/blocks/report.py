@@ -18,7 +18,6 @@ from handlers.blocks.table import table
 MOST_ROWS = 15
 
 HEADINGS = {GroupBy.MODEL: "Model", GroupBy.WORKSPACE: "Workspace", GroupBy.KEY: "Key"}
-PLURALS = {GroupBy.MODEL: "models", GroupBy.WORKSPACE: "workspaces", GroupBy.KEY: "keys"}
 NONE = "–"
 
 

@@ -10,7 +10,8 @@ from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.pricing.model_ids import Spelling, family_in, spelled
+from bot.pricing.model_ids import FAMILIES, family_in, spelled
+from bot.pricing.model_index import Listed, ModelIndex
 
 
 class _Entry(BaseModel):
@@ -81,12 +82,19 @@ class Model(_Entry):
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a model id is priced as. `assumed`: one clause that says so, None where the model is known."""
+    """What a model id is priced as, and what its spelling says about the price.
+
+    `assumed`: one clause that says so where the id does not name the model; None where it does. `is_known`: False for
+    an id that names neither a model nor a family of the card.
+    """
 
     model: Model
     rates: Rates
     regional: bool
     assumed: str | None
+    is_known: bool = True
+    fast: bool = False
+    batch: bool = False
 
 
 class _File(_Entry):
@@ -99,7 +107,7 @@ class _File(_Entry):
 
 
 class RateCard:
-    """All models. Ids match exactly, in any spelling that Anthropic, Bedrock and Vertex document; never by prefix."""
+    """All models. Ids match in any spelling that `model_ids` reads; never by prefix."""
 
     def __init__(self, file: _File) -> None:
         self.checked_on = file.checked_on
@@ -108,40 +116,51 @@ class RateCard:
         self.us_factor = file.us_factor
         self.regional_factor = file.regional_factor
         self.models: Mapping[str, Model] = {model.id: model for model in file.model}
-        self._by_id = {spelling: model for model in file.model for spelling in (model.id, *model.spellings)}
+        self.index = ModelIndex(Listed(each.id, each.family, each.released, each.spellings) for each in file.model)
 
     def find(self, spelling: str) -> Model | None:
-        """The model of an id in any documented spelling; None where it is in no price table."""
-        return self._look_up(spelling)[0]
+        """The model that a text names in any spelling; None for a bare family and for what is not in the card."""
+        found = self.index.find(spelling)
+        return None if found is None else self.models[found]
+
+    def knows(self, spelling: str) -> bool:
+        """Whether a text names a model, or no more than a family."""
+        return self.index.find(spelling) is not None or self.index.family(spelling) is not None
 
     def resolve(self, model_id: str, on: date) -> Resolved:
-        """The model, or for an unknown id the dearest of its family that day, or of the whole card."""
-        model, regional = self._look_up(model_id)
-        if model is not None:
-            return Resolved(model, model.rates(on), regional, None)
-        family = family_in(model_id)
-        among = [model for model in self.models.values() if family is None or model.family == family]
-        stand_in = max(among, key=lambda model: _dearness(model.rates(on)))
-        known_as = f"the dearest {family} rate" if family else "the dearest rate of all"
-        return Resolved(stand_in, stand_in.rates(on), regional, f"priced at {known_as}, {stand_in.name}'s")
+        """The model that an id is priced as on a UTC day.
 
-    def newest(self, family: str) -> Model:
-        """The newest model of a family. Raises KeyError for a family that is not in the card."""
-        among = [model for model in self.models.values() if model.family == family]
-        if not among:
-            raise KeyError(family)
-        return max(among, key=lambda model: model.released)
+        A bare family is its newest model of that day. An unknown id is the dearest model of its family that was still
+        served that day; one without a family, the dearest of the whole card.
+        """
+        said = spelled(model_id)
+        model = self.find(model_id)
+        if model is not None:
+            return Resolved(model, model.rates(on), said.regional, None, fast=said.fast, batch=said.batch)
+        family = self.index.family(model_id)
+        if family is not None:
+            newest = self.newest(family, on)
+            assumed = f"priced as the newest {family} of that day, {newest.name}"
+            return Resolved(newest, newest.rates(on), said.regional, assumed, fast=said.fast, batch=said.batch)
+        family = family_in(model_id)
+        stand_in = self._dearest_served(family, on)
+        known_as = f"the dearest {family} rate" if family else "the dearest rate of all"
+        assumed = f"priced at {known_as}, {stand_in.name}'s"
+        return Resolved(stand_in, stand_in.rates(on), said.regional, assumed, False, said.fast, said.batch)
+
+    def newest(self, family: str, on: date | None = None) -> Model:
+        """The newest model of a family, of all or of a UTC day. Raises KeyError for a family not in the card."""
+        return self.models[self.index.newest(family, on)]
 
     def families(self) -> tuple[str, ...]:
-        """The families, the dearest of today's models first."""
-        return tuple(dict.fromkeys(model.family for model in self.models.values()))
+        """The families, the dearest of today's models first; the generations before them have none."""
+        there = {model.family for model in self.models.values()}
+        return tuple(family for family in FAMILIES if family in there)
 
-    def _look_up(self, model_id: str) -> tuple[Model | None, bool]:
-        spelling: Spelling = spelled(model_id)
-        for candidate in spelling.candidates:
-            if candidate in self._by_id:
-                return self._by_id[candidate], spelling.regional
-        return None, spelling.regional
+    def _dearest_served(self, family: str | None, on: date) -> Model:
+        among = [model for model in self.models.values() if family is None or model.family == family]
+        served = [each for each in among if each.released <= on and (each.retires is None or on <= each.retires)]
+        return max(served or among, key=lambda model: _dearness(model.rates(on)))
 
 
 def _dearness(rates: Rates) -> tuple[Decimal, ...]:

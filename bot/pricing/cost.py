@@ -1,6 +1,6 @@
 """The cost of a usage: exact dollars from counts, terms and the rates of the day. Nothing is rounded here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -43,6 +43,7 @@ def cost_of(
     price in the card.
     """
     resolved = card.resolve(model_id, on)
+    terms = _with_those_of_the_id(terms, resolved)
     prices = resolved.rates.at(prompt_tokens)
     fast = _runs_fast(resolved.rates, terms, on)
     factor = _factor(card, resolved, terms)
@@ -56,7 +57,7 @@ def cost_of(
     }
     lines = [CostLine(kind, n, per_mtok[kind], n * per_mtok[kind] / MTOK) for kind, n in tokens.items() if n]
     hidden_step = prompt_tokens is None and resolved.rates.step is not None
-    unknown_speed = fast and prices.fast_input is None
+    unknown_speed = fast and (prices.fast_input is None or not resolved.is_known)
     at_least = bool(lines) and (hidden_step or unknown_speed)
     if counts.web_search_requests:
         searches, price = counts.web_search_requests, card.web_search_usd
@@ -67,6 +68,15 @@ def cost_of(
         assumed=resolved.assumed,
         at_least=at_least,
     )
+
+
+def _with_those_of_the_id(terms: Terms, resolved: Resolved) -> Terms:
+    """`claude-opus-4.8-fast` and `claude-opus-4.8:batch` say how they were served where the usage does not."""
+    if resolved.fast and terms.speed is None:
+        terms = replace(terms, speed="fast")
+    if resolved.batch and terms.service_tier is None:
+        terms = replace(terms, service_tier="batch")
+    return terms
 
 
 def _runs_fast(rates: Rates, terms: Terms, on: date) -> bool:
@@ -93,7 +103,7 @@ def _by_kind(prices: Prices, fast: bool) -> dict[str, Decimal]:
 
 def _factor(card: RateCard, resolved: Resolved, terms: Terms) -> Decimal:
     # An unknown id is most likely a new model, and new models carry every surcharge.
-    unknown = resolved.assumed is not None
+    unknown = not resolved.is_known
     factor = Decimal(1)
     if terms.service_tier == "batch":
         factor *= card.batch_factor

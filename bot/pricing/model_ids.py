@@ -1,66 +1,251 @@
-"""How one model id is written in different places: Anthropic's API, Amazon Bedrock, Google Vertex.
+"""One reading of every spelling of a Claude model: API ids, Bedrock, Vertex, gateways, and names as people write them.
 
-Only the documented decorations are taken off, and what is left has to match a known id exactly: `claude-opus-5`
-is the beginning of `claude-opus-5-5` and another model.
+Reading is syntax alone: it says which family and version a text names, and what else the text says about the price.
+Whether such a model exists is the rate card's to say (`bot.pricing.model_index`), so `claude-sonnet-9` is read and
+stays unknown. A text that holds anything beyond the known decorations is not read at all. Standard library only: the
+part of claude-cost inside other applications reads ids with this module too.
 """
 
 import re
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
 from functools import lru_cache
+from typing import Any, Literal, Protocol
+
+from bot.pricing.other_models import is_of_another_vendor
 
 FAMILIES = ("fable", "mythos", "opus", "sonnet", "haiku")
 
-_BEDROCK_ARN = re.compile(r"arn:aws[\w-]*:bedrock:[\w-]*:[^:/]*:(?:foundation-model|inference-profile)/")
-_BEDROCK_REGION = re.compile(r"(us-gov|us|eu|apac|jp|au|ca|sa|global)\.(?=anthropic\.)")
-_BEDROCK_VERSION = re.compile(r"-v\d+(?::\d+)?(?::\d+k)?$")
-_VERTEX_PATH = re.compile(
-    r"(?:(?:(?:https:)?//[\w.-]+/(?:v\d\w*/)?)?projects/[^/]+/locations/([\w-]+)/)?publishers/anthropic/models/"
+GENERATION, INSTANT = "claude", "instant"
+"""What stands for a family in the names of the first two generations: `claude-2.1`, `claude-instant-1.2`."""
+
+LONGEST_ID = 300
+
+Platform = Literal["bedrock", "vertex", "azure", "gateway"]
+
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d"), "-")
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+
+_ARN = re.compile(r"(?:[\w.-]+/)*arn:aws[\w-]*:bedrock:[\w-]*:[^:/]*:([\w-]+)/")
+_ARNS_WITH_MODEL = ("foundation-model", "inference-profile")
+_VERTEX_PATH = re.compile(r"(?:(?:https:)?//)?(?:[\w.-]+/)*publishers/anthropic/models/")
+_VERTEX_LOCATION = re.compile(r"/locations/([\w-]+)/")
+_GATEWAY_PATH = re.compile(r"(?:[\w.~+-]+/)+")
+_AWS_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
+_BEDROCK_PROFILE = re.compile(r"(us-gov|apac|amer|global|[a-z]{2})\.(?=anthropic\.)")
+_WORDS_OF_CLAUDE = re.compile("|".join(("claude", *FAMILIES)))
+_SDK_PREFIX = re.compile(r"[a-z][a-z_-]*:")
+_MAKER = re.compile(r"(?:anthropic|databricks)[\s_-]+(?=claude)")
+
+_DATE = re.compile(r"[@:\s_-](20\d\d)-?(\d\d)-?(\d\d)$")
+_BEDROCK_VERSION = re.compile(r"(?<!claude)(?<!instant)-v\d+(?::\d+)?(?::\d+k)?$")
+_LONG_CONTEXT = re.compile(r"\s*\[1m\]$|[\s_:-]1m$")
+_FAST = re.compile(r"[\s_:-]fast$")
+_BATCH = re.compile(r"[\s_:-]batch$")
+_OF_NO_PRICE = re.compile(
+    r"(?:[@:\s_-](?:latest|default)|[\s_:-](?:think|thinking|reasoning|extended|extended-thinking)"
+    r"|:(?:beta|nitro|floor|online|exacto|self-moderated|(?:stream)?rawpredict)"
+    r"|-(?:minimal|low|medium|high|xhigh|max))$"
 )
-_VERTEX_DATE = re.compile(r"@(\d{8}|latest|default)$")
-_CLAUDE_CODE_CONTEXT = "[1m]"
+"""Aliases, thinking, effort and routing: none of them changes what a token costs."""
+
+_V = r"(0|[1-9]\d?)(?:-(0|[1-9]\d?))?"
+_F = f"({'|'.join(FAMILIES)})"
+_NAMED = re.compile(rf"(?:claude-)?(?:{_F}(?:-{_V})?|{_V}-{_F})")
+_INSTANT = re.compile(rf"claude-instant(?:-{_V})?|instant-{_V}")
+_GENERATION = re.compile(r"claude-([12])(?:-(\d))?")
+_WITH_V = re.compile(r"claude-(instant-)?v([12])(?:[:.](\d)(?::\d+k)?)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """`candidates`: the ids it may stand for, the likeliest first. `regional`: served by one region at a premium."""
+    """What a text says about a model.
 
-    candidates: tuple[str, ...]
-    regional: bool
+    `name`: the canonical name, `claude-opus-4-8`, or `claude-opus` for a bare family; None where none can be read.
+    `family`: also known for a bare family. `date`: of a snapshot, as YYYYMMDD. `platform`: None for Anthropic's own
+    ids and for what people write. `regional`: served by one region, at a premium where the card has one. `prefix`:
+    what stands before the model, in lower case.
+    """
+
+    name: str | None = None
+    family: str | None = None
+    is_bare_family: bool = False
+    date: str | None = None
+    platform: Platform | None = None
+    regional: bool = False
+    fast: bool = False
+    batch: bool = False
+    long_context: bool = False
+    prefix: str = field(default="", repr=False)
 
 
-@lru_cache(maxsize=1024)
+class Kind(Enum):
+    """What a model id is to a sum of Claude's cost.
+
+    KNOWN: a model of the rate card, or a bare family (priced as its newest model, and named as an assumption).
+    UNKNOWN_CLAUDE: priced at the dearest model that it could be, and named. NOT_CLAUDE: left out, and named.
+    """
+
+    KNOWN = "known"
+    UNKNOWN_CLAUDE = "unknown Claude model"
+    NOT_CLAUDE = "not a Claude model"
+
+
+class KnowsModels(Protocol):
+    """The rate card, as far as this module asks it."""
+
+    def knows(self, model_id: str) -> bool:
+        """Whether a text names a model or a family of the card."""
+
+
+def kind_of(model_id: str, card: KnowsModels) -> Kind:
+    """Whether a model's usage counts among Claude's, for logs that may hold other vendors' models too.
+
+    What is recognisably another vendor's is not Claude's, unless the text also says `claude`. Any other text that the
+    card does not know (`my-finetune`, an application inference profile, an empty one) may be Claude's and counts.
+    Anthropic's own usage reports hold nothing but Claude: do not ask there.
+    """
+    if card.knows(model_id):
+        return Kind.KNOWN
+    return Kind.NOT_CLAUDE if is_foreign(model_id) else Kind.UNKNOWN_CLAUDE
+
+
+@lru_cache(maxsize=4096)
+def is_foreign(model_id: str) -> bool:
+    """Whether a text is recognisably the name of another vendor's model, whatever gateway it went through."""
+    text = _plain(model_id[:LONGEST_ID])
+    return spelled(model_id).name is None and "claude" not in text and is_of_another_vendor(text)
+
+
+@lru_cache(maxsize=4096)
 def spelled(model_id: str) -> Spelling:
-    """What is left of an id without the decorations of the place where it was written; case does not matter."""
-    text = model_id.strip().lower().removesuffix(_CLAUDE_CODE_CONTEXT)
-    text, region = _without_place(text)
-    regional = region is not None and region != "global"
-    vertex = _VERTEX_DATE.search(text)
-    if vertex is not None:
-        base = text[: vertex.start()]
-        dated = f"{base}-{vertex[1]}"
-        return Spelling((dated,) if vertex[1].isdigit() else (base, dated), regional)
-    return Spelling((text, text.removesuffix("-latest")), regional)
-
-
-def _without_place(text: str) -> tuple[str, str | None]:
-    """The id, and the region where the text names one."""
-    path = _VERTEX_PATH.match(text)
-    if path is not None:
-        return text[path.end() :], path[1]
-    arn = _BEDROCK_ARN.match(text)
-    if arn is not None:
-        text = text[arn.end() :]
-    region = _BEDROCK_REGION.match(text)
-    if region is not None:
-        text = text[region.end() :]
-    if text.startswith("anthropic."):
-        text = _BEDROCK_VERSION.sub("", text.removeprefix("anthropic."))
-    else:
-        text = text.removeprefix("anthropic/")
-    return text, region[1] if region is not None else None
+    """What a text says about a model, in any spelling; nothing where it is no spelling of a Claude model."""
+    if len(model_id) > LONGEST_ID:
+        return Spelling()
+    text = _plain(model_id)
+    place = _place(text)
+    if place is None:
+        return Spelling(platform="bedrock")
+    prefix, platform, regional = place
+    rest, found = _without_suffixes(text[len(prefix) :])
+    named = _named(rest)
+    if named is None:
+        return Spelling(platform=platform, regional=regional, prefix=prefix)
+    family, version = named
+    stem = "claude" if family == GENERATION else f"claude-{family}"
+    name = "-".join([stem, *version])
+    bare = not version and family in FAMILIES
+    return Spelling(name, family, bare, platform=platform, regional=regional, prefix=prefix, **found)
 
 
 def family_in(model_id: str) -> str | None:
-    """The family named in an id, or None."""
-    words = re.split(r"[^a-z]+", model_id.lower())
+    """The family named in a text, also in one that is no spelling of any model; or None."""
+    words = re.split(r"[^a-z]+", _plain(model_id[:LONGEST_ID]))
     return next((family for family in FAMILIES if family in words), None)
+
+
+def _plain(text: str) -> str:
+    """In lower case, with plain hyphens and without what cannot be seen."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.translate(_DASHES)).translate(_DASHES).translate(_INVISIBLE)
+    return text.strip(" \t\r\n\"'`").lower()
+
+
+def _place(text: str) -> tuple[str, Platform | None, bool] | None:
+    """What stands before the model, whose platform that is, and whether it names a region at a premium.
+
+    None for an ARN that holds no model name, such as an application inference profile's.
+    """
+    path = _VERTEX_PATH.match(text)
+    if path is not None:
+        location = _VERTEX_LOCATION.search(path[0])
+        return path[0], "vertex", location is not None and location[1] != "global"
+    arn = _ARN.match(text)
+    if arn is not None and arn[1] not in _ARNS_WITH_MODEL:
+        return None
+    prefix = arn[0] if arn is not None else _gateway(text)
+    segments = [] if arn is not None else re.split("[/:]", prefix)
+    regional = any(_AWS_REGION.fullmatch(segment) for segment in segments)
+    platform = _platform_in(segments) if prefix else None
+    profile = _BEDROCK_PROFILE.match(text, len(prefix))
+    if profile is not None:
+        prefix += profile[0]
+        regional = profile[1] != "global"
+    if text.startswith("anthropic.", len(prefix)):
+        prefix, platform = f"{prefix}anthropic.", "bedrock"
+    else:
+        maker = _MAKER.match(text, len(prefix))
+        if maker is not None:
+            prefix += maker[0]
+            platform = platform or "gateway"
+    return prefix, "bedrock" if arn is not None else platform, regional
+
+
+def _gateway(text: str) -> str:
+    """`openrouter/anthropic/` of a path, `bedrock:` of a library that puts the provider first."""
+    prefix = ""
+    for pattern in (_SDK_PREFIX, _GATEWAY_PATH, _SDK_PREFIX):
+        found = pattern.match(text, len(prefix))
+        if found is not None and (pattern is _GATEWAY_PATH or not _WORDS_OF_CLAUDE.search(found[0])):
+            prefix += found[0]
+    return prefix
+
+
+def _platform_in(segments: list[str]) -> Platform:
+    words = " ".join(segments)
+    if "bedrock" in words:
+        return "bedrock"
+    if "vertex" in words:
+        return "vertex"
+    return "azure" if "azure" in words else "gateway"
+
+
+def _without_suffixes(text: str) -> tuple[str, dict[str, Any]]:
+    """The text without what may stand behind a model, in any order, each once more than once; and what that says."""
+    found: dict[str, Any] = {}
+    while True:
+        before = text
+        for pattern, fact in ((_LONG_CONTEXT, "long_context"), (_FAST, "fast"), (_BATCH, "batch")):
+            text, times = pattern.subn("", text)
+            if times:
+                found[fact] = True
+        date = _DATE.search(text)
+        if date is not None and "date" not in found and _is_day(*date.groups()):
+            found["date"] = "".join(date.groups())
+            text = text[: date.start()]
+        text = _BEDROCK_VERSION.sub("", _OF_NO_PRICE.sub("", text))
+        if text == before:
+            return text, found
+
+
+def _is_day(year: str, month: str, day: str) -> bool:
+    try:
+        datetime.strptime(f"{year}-{month}-{day}", "%Y-%m-%d")  # noqa: DTZ007 - only whether there is such a day
+    except ValueError:
+        return False
+    return True
+
+
+def _named(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """Family and version: `opus`, `4`, `8`. A trailing zero is no part of a version: `opus-4-0` is Opus 4."""
+    text = re.sub(r"[\s_-]+", "-", text)
+    with_v = _WITH_V.fullmatch(text)
+    if with_v is not None:
+        return (INSTANT if with_v[1] else GENERATION), _version(with_v[2], with_v[3])
+    text = re.sub(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])", "-", text.replace(".", "-"))
+    named = _NAMED.fullmatch(text)
+    if named is not None:
+        return named[1] or named[6], _version(named[2] or named[4], named[3] or named[5])
+    instant = _INSTANT.fullmatch(text)
+    if instant is not None:
+        return INSTANT, _version(instant[1] or instant[3], instant[2] or instant[4])
+    generation = _GENERATION.fullmatch(text)
+    return None if generation is None else (GENERATION, _version(generation[1], generation[2]))
+
+
+def _version(major: str | None, minor: str | None) -> tuple[str, ...]:
+    if major is None:
+        return ()
+    return (major,) if minor in (None, "0") else (major, str(minor))

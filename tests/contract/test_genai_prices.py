@@ -20,7 +20,9 @@ from bot.pricing.cost import cost_of
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 
 CARD = load_rate_card()
-NOT_LISTED_THERE = {"claude-mythos-5", "claude-mythos-5-1"}
+NOT_LISTED_THERE = {"claude-mythos-5", "claude-mythos-5-1", "claude-instant-1.2"}
+BEFORE_CACHES = {"claude-2.1", "claude-2.0", "claude-1.3"}
+"""`claude-1.3` is `claude-v1` there."""
 COMPARED = [model_id for model_id in CARD.models if model_id not in NOT_LISTED_THERE]
 
 
@@ -60,9 +62,8 @@ def theirs(request: Request, provider: str = "anthropic") -> Decimal:
         web_searches=counts.web_search_requests,
     )
     at = datetime.combine(request.on, time(12), UTC)
-    return calc_price(
-        usage, request.model, provider_id=provider, genai_request_timestamp=at, price_context=context
-    ).total_price
+    model = {"claude-1.3": "claude-v1"}.get(request.model, request.model)
+    return calc_price(usage, model, provider_id=provider, genai_request_timestamp=at, price_context=context).total_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,12 @@ def _on(day: str) -> Callable[[Request], Request]:
     return lambda request: replace(request, on=date.fromisoformat(day))
 
 
+def _uncached(counts: TokenCounts) -> TokenCounts:
+    return TokenCounts(
+        counts.prompt_tokens, output_tokens=counts.output_tokens, web_search_requests=counts.web_search_requests
+    )
+
+
 WRITTEN_AND_READ = TokenCounts(1_000, 2_000, 3_000, 4_000, 5_000)
 LONG = TokenCounts(200_001, output_tokens=1_000)
 BATCH_VARIANTS_SINCE = date(2026, 10, 14)
@@ -96,8 +103,11 @@ WITHOUT_BATCH = {
     "claude-3-opus",
     "claude-sonnet-4",
     "claude-3-7-sonnet",
+    "claude-3-5-sonnet",
+    "claude-3-sonnet",
     "claude-3-5-haiku",
     "claude-3-haiku",
+    *BEFORE_CACHES,
 }
 WITH_BATCH_FROM_THE_START = {"claude-fable-5-2", "claude-mythos-5-2"}
 FAST_ONCE = {"claude-opus-4-6": date(2026, 6, 28), "claude-opus-4-7": date(2026, 7, 23)}
@@ -153,9 +163,18 @@ DISAGREEMENTS = [
     ),
     Disagreement(
         "It has no price of a web search with the third generation; Anthropic's depends on no model.",
-        lambda request: request.model in {"claude-3-opus", "claude-3-haiku"},
+        lambda request: (
+            request.counts.web_search_requests > 0
+            and request.model in {"claude-3-opus", "claude-3-sonnet", "claude-3-haiku", *BEFORE_CACHES}
+        ),
         lambda request: replace(request, counts=replace(request.counts, web_search_requests=0)),
         Request("claude-3-haiku", TokenCounts(web_search_requests=1), date(2026, 4, 1)),
+    ),
+    Disagreement(
+        "It prices what Claude 1 and 2 would have cached as plain input; they cached nothing, so no usage has any.",
+        lambda request: request.model in BEFORE_CACHES,
+        lambda request: replace(request, counts=_uncached(request.counts)),
+        Request("claude-2.1", WRITTEN_AND_READ, date(2025, 7, 1)),
     ),
 ]
 
@@ -194,7 +213,8 @@ def test_every_listed_reason_still_makes_a_difference(row: Disagreement) -> None
 
 @pytest.mark.parametrize("model_id", COMPARED)
 def test_without_a_listed_reason_the_list_prices_of_today_agree(model_id: str) -> None:
-    today = Request(model_id, WRITTEN_AND_READ, CARD.checked_on)
+    counts = TokenCounts(1_000, output_tokens=5_000) if model_id in BEFORE_CACHES else WRITTEN_AND_READ
+    today = Request(model_id, counts, CARD.checked_on)
     assert theirs(today) == ours(today)
 
 

@@ -39,10 +39,16 @@ LIST_PRICES = {
     "claude-sonnet-4-5": "3    3.75   6    0.30  15    1.50   7.50   -   -",
     "claude-sonnet-4": "3      3.75   6    0.30  15    1.50   7.50   -   -",
     "claude-3-7-sonnet": "3    3.75   6    0.30  15    1.50   7.50   -   -",
+    "claude-3-5-sonnet": "3    3.75   6    0.30  15    1.50   7.50   -   -",
+    "claude-3-sonnet": "3      3.75   6    0.30  15    1.50   7.50   -   -",
     "claude-haiku-5-5": "0.10  0.125  0.20 0.01  0.50  0.05   0.25   -   -",
     "claude-haiku-4-5": "1     1.25   2    0.10  5     0.50   2.50   -   -",
     "claude-3-5-haiku": "0.80  1      1.60 0.08  4     0.40   2      -   -",
     "claude-3-haiku": "0.25    0.30   0.50 0.03  1.25  0.125  0.625  -   -",
+    "claude-2.1": "8           10     16   0.80  24    4      12     -   -",
+    "claude-2.0": "8           10     16   0.80  24    4      12     -   -",
+    "claude-1.3": "8           10     16   0.80  24    4      12     -   -",
+    "claude-instant-1.2": "0.80 1     1.60 0.08  2.40  0.40   1.20   -   -",
 }
 
 # Every price that was ever in a release: its first day and a digest of its figures. See the test that reads it.
@@ -72,6 +78,12 @@ PUBLISHED = {
     "claude-haiku-4-5": ["2025-10-01 5b3012b0"],
     "claude-3-5-haiku": ["2024-10-22 ca141f27"],
     "claude-3-haiku": ["2024-03-07 4cdb1284"],
+    "claude-3-5-sonnet": ["2024-06-20 29ca24b5"],
+    "claude-3-sonnet": ["2024-02-29 29ca24b5"],
+    "claude-2.1": ["2023-11-21 ec236fb0"],
+    "claude-2.0": ["2023-07-11 ec236fb0"],
+    "claude-1.3": ["2023-03-14 ec236fb0"],
+    "claude-instant-1.2": ["2023-03-14 08b10171"],
 }
 
 EVERY_PRICE = [
@@ -260,7 +272,7 @@ def test_no_other_model_is_known_to_run_fast() -> None:
 
 def test_the_new_tokenizer_begins_with_opus_4_7() -> None:
     old = "Opus 4.6, Opus 4.5, Opus 4.1, Opus 4, Opus 3, Sonnet 4.6, Sonnet 4.5, Sonnet 4, Sonnet 3.7, "
-    old += "Haiku 4.5, Haiku 3.5, Haiku 3"
+    old += "Sonnet 3.5, Sonnet 3, Haiku 4.5, Haiku 3.5, Haiku 3, Claude 2.1, Claude 2, Claude 1, Instant 1"
     assert {model.name for model in CARD.models.values() if model.tokenizer == 1} == set(old.split(", "))
     assert {model.tokenizer for model in CARD.models.values()} == {1, 2}
 
@@ -271,10 +283,10 @@ def test_the_new_tokenizer_begins_with_opus_4_7() -> None:
         # that of the 5.2 models is presumed
         (512, "Fable 5.2, Fable 5.1, Fable 5, Mythos 5.2, Mythos 5.1, Mythos 5"),
         (512, "Opus 5.5, Opus 5, Sonnet 5.5, Haiku 5.5"),
-        (1024, "Opus 4.8, Opus 4.1, Opus 4, Sonnet 5, Sonnet 4.6, Sonnet 4.5, Sonnet 4, Sonnet 3.7"),
+        (1024, "Opus 4.8, Opus 4.1, Opus 4, Sonnet 5, Sonnet 4.6, Sonnet 4.5, Sonnet 4, Sonnet 3.7, Sonnet 3.5"),
         (2048, "Opus 4.7, Haiku 3.5"),
         (4096, "Opus 4.6, Opus 4.5, Haiku 4.5"),
-        (None, "Opus 3, Haiku 3"),
+        (None, "Opus 3, Sonnet 3, Haiku 3, Claude 2.1, Claude 2, Claude 1, Instant 1"),
     ],
 )
 def test_the_shortest_cacheable_prompt_is_the_documented_one(tokens: int | None, names: str) -> None:
@@ -284,28 +296,35 @@ def test_the_shortest_cacheable_prompt_is_the_documented_one(tokens: int | None,
 
 def test_us_inference_begins_with_4_6_and_regional_premiums_with_4_5() -> None:
     without_premium = {model.name for model in CARD.models.values() if not model.regional_premium}
-    assert without_premium == {"Opus 4.1", "Opus 4", "Opus 3", "Sonnet 4", "Sonnet 3.7", "Haiku 3.5", "Haiku 3"}
+    old = "Opus 4.1, Opus 4, Opus 3, Sonnet 4, Sonnet 3.7, Sonnet 3.5, Sonnet 3, Haiku 3.5, Haiku 3, "
+    assert without_premium == set((old + "Claude 2.1, Claude 2, Claude 1, Instant 1").split(", "))
     without_us = {model.name for model in CARD.models.values() if not model.us_inference}
     assert without_us == without_premium | {"Opus 4.5", "Sonnet 4.5", "Haiku 4.5"}
 
 
 def test_retirements_are_the_announced_ones() -> None:
     assert {model.name: str(model.retires) for model in CARD.models.values() if model.retires} == {
+        "Opus 4.5": "2027-01-22",
         "Opus 4.1": "2026-08-05",
         "Opus 4": "2026-06-15",
         "Opus 3": "2026-01-05",
         "Sonnet 4.5": "2026-11-30",
         "Sonnet 4": "2026-06-15",
         "Sonnet 3.7": "2026-02-19",
+        "Sonnet 3.5": "2025-10-28",
+        "Sonnet 3": "2025-07-21",
         "Haiku 3.5": "2026-02-19",
         "Haiku 3": "2026-04-20",
+        "Claude 2.1": "2025-07-21",
+        "Claude 2": "2025-07-21",
+        "Claude 1": "2024-11-06",
+        "Instant 1": "2024-11-06",
     }
     assert {
         model.name: str(model.retires_not_before) for model in CARD.models.values() if model.retires_not_before
     } == {
         "Opus 4.8": "2027-05-28",
         "Opus 4.7": "2027-04-16",
-        "Opus 4.5": "2026-11-24",
         "Sonnet 4.6": "2027-02-17",
         "Haiku 5.5": "2027-10-07",
         "Haiku 4.5": "2026-10-15",

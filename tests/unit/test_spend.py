@@ -182,8 +182,8 @@ def test_unknown_models_are_counted_at_the_dearest_rate_and_named() -> None:
     rows = [DayUsage(nov(20), model, "default", None, STANDARD, counts) for model in ("claude-opus-9", "x-1", OPUS)]
     known = spend(rows, [], None)
     assert known.assumed == ("claude-opus-9", "x-1")
-    # Opus 3 is the dearest Opus and the dearest of all, at $75.
-    assert known.total_usd == 75 + 75 + 25
+    # Of the models that are still served Opus 5 is the dearest Opus, and Fable 5 the dearest of all.
+    assert known.total_usd == 25 + 50 + 25
 
 
 def test_unknown_models_are_named_even_where_the_bill_has_their_price() -> None:

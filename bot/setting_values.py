@@ -7,12 +7,16 @@ from decimal import Decimal
 from itertools import pairwise
 
 from bot.pricing.card import RateCard
+from bot.pricing.model_ids import is_foreign, spelled
 
 _AMOUNT = re.compile(r"\$?([0-9]{1,3}(?:([,_])[0-9]{3}(?:\2[0-9]{3})*)?|[0-9]{1,12})(\.[0-9]{1,9})?")
 _DOTTED = re.compile(r"\$?([1-9][0-9]{0,2}(?:\.[0-9]{3})+)")
 """Thousands to some, a fraction to others."""
 
 _COMMA_BEFORE_CENTS = re.compile(r"\$?([0-9]{1,12}),([0-9]{1,2})")
+
+_MISSPELLED = 0.8
+"""So alike, a name is a known one with a letter wrong, and not another model."""
 
 MOST_USD = Decimal(10) ** 12
 
@@ -47,6 +51,29 @@ def rise_in(chain: Sequence[str], card: RateCard) -> str | None:
         if (after.output, after.input) > (before.output, before.input):
             return f"{cheaper} costs more than {dearer}"
     return None
+
+
+def chain_ids(text: str, card: RateCard) -> tuple[str, ...]:
+    """The models of a chain as ids of Anthropic's API: `opus, sonnet-5.5` is `claude-opus-5-5,claude-sonnet-5-5`.
+
+    A bare family is its newest model. Ids of other platforms and with a context or a speed stay as they are written,
+    and so does a name that may be a model newer than the card. Raises ValueError with one sentence for a model of
+    another vendor and for a misspelling.
+    """
+    return tuple(_chain_id(word, card) for word in (part.strip() for part in text.split(",")) if word)
+
+
+def _chain_id(word: str, card: RateCard) -> str:
+    found = card.index.api_id(word)
+    if found is not None:
+        return found
+    if is_foreign(word):
+        raise ValueError(f"{word} is not a Claude model: name Claude models only.")
+    nearest = difflib.get_close_matches(word.lower(), [*card.models, *card.families()], n=1, cutoff=_MISSPELLED)
+    # Family and version that can be read are no misspelling: the model may be newer than the card.
+    if nearest and spelled(word).name is None:
+        raise ValueError(f"{word} is no model that is known: did you mean {nearest[0]}?")
+    return word
 
 
 def unknown_models(chain: Sequence[str], card: RateCard) -> list[str]:

@@ -23,7 +23,7 @@ from bot.config_file import ConfigFile, read_config_file
 from bot.display import Display
 from bot.fallback.rules import FallbackRules
 from bot.pricing.card import load_rate_card
-from bot.setting_values import rise_in, unknown_models, usd_amount
+from bot.setting_values import chain_ids, rise_in, unknown_models, usd_amount
 from bot.setting_variables import DEFAULT_HTTP_PORT, VARIABLES, Variable, misspelled
 
 log = logging.getLogger(__name__)
@@ -275,7 +275,10 @@ def _database_url(value: str) -> str:
 
 
 def _chain(value: str) -> tuple[str, ...]:
-    chain = tuple(model.strip() for model in value.split(",") if model.strip())
+    try:
+        chain = chain_ids(value, load_rate_card())
+    except ValueError as error:
+        raise SettingsError(f"CLAUDE_COST_FALLBACK_CHAIN: {error}") from None
     if len(chain) < 2 or len(set(chain)) < len(chain):
         raise SettingsError(
             f"CLAUDE_COST_FALLBACK_CHAIN is {value!r}: it must name at least two different models, the dearest first, "

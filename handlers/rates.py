@@ -22,6 +22,8 @@ async def rates_command(services: Services, words: str) -> Message:
 
 
 def _unknown(services: Services, error: UnknownModelError) -> str:
+    if error.is_foreign:
+        return f"{code(error.word)} is not a Claude model. Type `rates` for the newest ones."
     hint = f" Did you mean {code(error.nearest)}?" if error.nearest else ""
     if family_in(error.word) is None:
         hint = hint or " Type `rates` for the newest models."

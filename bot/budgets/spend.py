@@ -4,15 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from functools import lru_cache
 
 from bot.budgets.budget import Scope, ScopeKind
 from bot.budgets.period import Period
 from bot.clock import DAY
-from bot.pricing.card import Model, RateCard
+from bot.pricing.card import RateCard
 from bot.pricing.cost import Cost, cost_of
-from bot.pricing.model_ids import family_in
-from bot.pricing.model_words import UnknownModelError, model_named
+from bot.pricing.model_ids import family_in, spelled
 from bot.usage.source import BilledRow, DayUsage
 
 ZERO = Decimal(0)
@@ -72,21 +70,19 @@ def in_scope(scope: Scope, row: DayUsage, card: RateCard) -> bool:
 
 
 def same_model(wanted: str, model_id: str, card: RateCard) -> bool:
-    """Whether a model id is the one wanted, in any spelling, or of the family wanted."""
+    """Whether a model id is the one wanted, both in any spelling, or of the family wanted.
+
+    A model that is not in the card is the one wanted where both spellings name the same family and version.
+    """
+    family = card.index.family(wanted)
     model = card.find(model_id)
-    family = wanted.lower()
-    if family in card.families():
+    if family is not None:
         # An unknown id is priced as some model, but belongs to a family only by its own name.
         return (family_in(model_id) if model is None else model.family) == family
-    return model is not None and model is _model_named(wanted, card)
-
-
-@lru_cache(maxsize=64)
-def _model_named(wanted: str, card: RateCard) -> Model | None:
-    try:
-        return model_named(wanted, card)
-    except UnknownModelError:
-        return None
+    if model is not None:
+        return model is card.find(wanted)
+    name = spelled(model_id).name
+    return name is not None and name == spelled(wanted).name
 
 
 def spend_of(

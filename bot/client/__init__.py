@@ -1,7 +1,8 @@
 """The part of claude-cost that runs inside the team's own applications: which model to use now, and a fallback chain.
 
-It imports only the standard library, and nothing else of claude-cost, so `pip install --no-deps claude-cost-bot`
-suffices; `with_fallback` uses the `anthropic` package that the application has anyway. Environment variables:
+It imports only the standard library, and of claude-cost only what reads model ids, so `pip install --no-deps
+claude-cost-bot` suffices; `with_fallback` uses the `anthropic` package that the application has anyway. Environment
+variables:
 
 - `CLAUDE_COST_FALLBACK_URL`: the bot's HTTP port, such as `http://127.0.0.1:8080`, with `CLAUDE_COST_READ_TOKEN` (or
   `CLAUDE_COST_READ_TOKEN_FILE`) where the bot asks for one. Without it the env file at `CLAUDE_COST_FALLBACK_FILE` is

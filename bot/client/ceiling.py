@@ -1,10 +1,18 @@
 """What a mode's variables mean to a service that would rather use a certain model. Pure but for the list prices."""
 
+import logging
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
+
+from bot.pricing.model_ids import spelled
+from bot.pricing.model_index import Listed, ModelIndex
+
+log = logging.getLogger("claude_cost.client")
 
 MODE_VARIABLE = "CLAUDE_FALLBACK_MODE"
 MODEL_VARIABLE = "CLAUDE_MODEL"
@@ -13,6 +21,11 @@ WHOLE_CHAIN_VARIABLE = "CLAUDE_COST_FALLBACK_CHAIN"
 
 NORMAL = "normal"
 DEFAULT_CHAIN = "claude-opus-5-5,claude-sonnet-5-5,claude-haiku-5-5"
+
+_BEDROCK = re.compile(r"(?:^|[/:])(?:(?:us|us-gov|eu|apac|jp|au|global)\.)?anthropic\.$")
+_ON_BEDROCK = ("opus", "sonnet", "haiku")
+_DOTTED = re.compile(r"claude-(?:[a-z]+)-\d+\.\d+(?![\w.])", re.IGNORECASE)
+_HYPHENED = re.compile(r"claude-(?:[a-z]+)-\d+-\d{1,2}(?![\w.])", re.IGNORECASE)
 
 RATE_CARD = Path(__file__).parent.parent / "pricing" / "rate_card.toml"
 
@@ -29,20 +42,32 @@ class Ceiling:
     whole_chain: tuple[str, ...]
 
     def permits(self, model: str) -> bool:
-        """Whether a model is the ceiling or no dearer than it.
+        """Whether a model is the ceiling or no dearer than it, in whatever spelling either of them is written.
 
         The team's chains decide first. For a model that is in neither, the rate card does: it stays if neither its
         input nor its output costs more. A model that is in no price table counts as dearer.
         """
-        if self.model is None or model == self.model or model in self.mode_chain:
+        if self.model is None:
             return True
-        if model in self.whole_chain and self.model in self.whole_chain:
-            return self.whole_chain.index(model) > self.whole_chain.index(self.model)
+        own, ceiling = _key(model), _key(self.model)
+        if own == ceiling or own in map(_key, self.mode_chain):
+            return True
+        whole = [_key(each) for each in self.whole_chain]
+        if own in whole and ceiling in whole:
+            return whole.index(own) > whole.index(ceiling)
         return no_dearer(model, self.model)
 
     def applied_to(self, preferred: str) -> str:
-        """`preferred` where it is permitted, else the ceiling."""
-        return preferred if self.model is None or self.permits(preferred) else self.model
+        """`preferred` as it is written where it is permitted, else the ceiling, written for the same platform.
+
+        Where it is not certain how that platform calls the ceiling, the ceiling as the mode has it; the log says so.
+        """
+        if self.model is None or self.permits(preferred):
+            return preferred
+        written = written_like(preferred, self.model)
+        if written is None:
+            _warn_of_platform(self.model, preferred)
+        return written or self.model
 
     def models_to_try(self, preferred: str, chain: Sequence[str] | None) -> tuple[str, ...]:
         """The models for one request, each once: the permitted one, then the permitted ones of the chain behind it.
@@ -52,11 +77,15 @@ class Ceiling:
         """
         first = self.applied_to(preferred)
         among = tuple(chain) if chain is not None else (self.mode_chain or self.whole_chain)
-        if first in among:
-            among = among[among.index(first) + 1 :]
-        elif first in list_prices():
+        keys = [_key(model) for model in among]
+        if _key(first) in keys:
+            among = among[keys.index(_key(first)) + 1 :]
+        elif _key(first) in list_prices():
             among = tuple(model for model in among if no_dearer(model, first))
-        return tuple(dict.fromkeys((first, *filter(self.permits, among))))
+        models = {_key(first): first}
+        for model in filter(self.permits, among):
+            models.setdefault(_key(model), written_like(preferred, model) or model)
+        return tuple(models.values())
 
 
 def ceiling_from(variables: Mapping[str, str], whole_chain: str | None) -> Ceiling | None:
@@ -67,7 +96,8 @@ def ceiling_from(variables: Mapping[str, str], whole_chain: str | None) -> Ceili
     mode = variables.get(MODE_VARIABLE)
     if not mode:
         return None
-    team = _models(whole_chain or DEFAULT_CHAIN)
+    # Read as the bot reads it: families and other spellings are ids of the API.
+    team = tuple(_index().api_id(model) or model for model in _models(whole_chain or DEFAULT_CHAIN))
     if mode == NORMAL:
         # Services use their own default, even where a line outside the managed block sets CLAUDE_MODEL.
         return Ceiling(None, (), team)
@@ -77,28 +107,90 @@ def ceiling_from(variables: Mapping[str, str], whole_chain: str | None) -> Ceili
 def no_dearer(model: str, than: str) -> bool:
     """Whether neither input nor output of `model` costs more, by the newest list prices. Unknown prices are dearer."""
     prices = list_prices()
-    if model not in prices or than not in prices:
+    own, other = prices.get(_key(model)), prices.get(_key(than))
+    if own is None or other is None:
         return False
-    return all(price <= limit for price, limit in zip(prices[model], prices[than], strict=True))
+    return all(price <= limit for price, limit in zip(own, other, strict=True))
+
+
+def written_like(preferred: str, model: str) -> str | None:
+    """`model`, an id of Anthropic's API, as the platform of `preferred` calls it; None where that is not certain.
+
+    Bedrock's names follow one pattern from Opus 4.7 on, and Vertex's are those of the API. A gateway has its own way
+    to write versions, which only shows in a name that has one.
+    """
+    there, here = spelled(preferred), spelled(model)
+    if there.platform is None or here.platform is not None:
+        return model
+    written = preferred.strip()
+    prefix, rest = written[: len(there.prefix)], written[len(there.prefix) :]
+    if _index().find(model) is None or here.name != model or not written.isascii():
+        return None
+    if there.platform == "vertex":
+        return prefix + model
+    if there.platform == "bedrock":
+        return prefix + model if _BEDROCK.search(there.prefix) and model in _named_alike() else None
+    for pattern, version in ((_DOTTED, r"\1.\2"), (_HYPHENED, r"\1-\2")):
+        if pattern.match(rest):
+            return prefix + re.sub(r"(\d)-(\d)$", version, model)
+    return None
 
 
 @cache
 def list_prices() -> Mapping[str, tuple[float, float]]:
-    """Every spelling of a model in the rate card → USD per million tokens of input and output. Read once.
+    """A model of the rate card → USD per million tokens of input and output. Read once.
 
     Only compared, never added, so that floats are exact enough.
     """
+    prices: dict[str, tuple[float, float]] = {}
+    for model in _card():
+        newest = max(model["price"], key=lambda price: price["valid_from"])
+        prices[model["id"]] = float(newest["input"]), float(newest["output"])
+    return prices
+
+
+@cache
+def _index() -> ModelIndex:
+    return ModelIndex(
+        Listed(model["id"], model["family"], model["released"], tuple(model.get("spellings", ()))) for model in _card()
+    )
+
+
+@cache
+def _named_alike() -> frozenset[str]:
+    """The models whose ids Bedrock only puts `anthropic.` before: those with the tokenizer of Opus 4.7."""
+    return frozenset(model["id"] for model in _card() if model["tokenizer"] == 2 and model["family"] in _ON_BEDROCK)
+
+
+@cache
+def _card() -> list[dict[str, Any]]:
     try:
-        card = tomllib.loads(RATE_CARD.read_text(encoding="utf-8"))
+        models: list[dict[str, Any]] = tomllib.loads(RATE_CARD.read_text(encoding="utf-8"))["model"]
     except OSError:
         # A copy of this package without the card: the chains still decide.
-        return {}
-    prices: dict[str, tuple[float, float]] = {}
-    for model in card["model"]:
-        newest = max(model["price"], key=lambda price: price["valid_from"])
-        for spelling in (model["id"], *model.get("spellings", ())):
-            prices[spelling] = float(newest["input"]), float(newest["output"])
-    return prices
+        return []
+    return models
+
+
+@lru_cache(maxsize=1024)
+def _key(model: str) -> str:
+    """One text for all spellings of a model; a bare family is its newest model."""
+    index = _index()
+    family = index.family(model)
+    if family is not None:
+        return index.newest(family)
+    return index.find(model) or spelled(model).name or model
+
+
+@lru_cache(maxsize=64)
+def _warn_of_platform(ceiling: str, preferred: str) -> None:
+    """Once for each pair."""
+    log.warning(
+        "%s is dearer than %s, and how its platform calls the latter is not certain; set CLAUDE_MODEL of the mode to "
+        "an id of that platform",
+        preferred,
+        ceiling,
+    )
 
 
 def _models(text: str) -> tuple[str, ...]:

@@ -228,5 +228,5 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _now() -> datetime:
-    # This package imports nothing else of claude-cost, so that it has no use for the bot's clock.
+    # This package imports nothing of claude-cost but what reads model ids, so it has no use for the bot's clock.
     return datetime.now(UTC)

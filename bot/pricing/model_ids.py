@@ -35,7 +35,7 @@ _VERTEX_LOCATION = re.compile(r"/locations/([\w-]+)/")
 _GATEWAY_PATH = re.compile(r"(?:[\w.~+-]+/)+")
 _AWS_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
 _BEDROCK_PROFILE = re.compile(r"(us-gov|apac|amer|global|[a-z]{2})\.(?=anthropic\.)")
-_WORDS_OF_CLAUDE = re.compile("|".join(("claude", *FAMILIES)))
+_WORDS_OF_CLAUDE = re.compile("|".join(("claude", INSTANT, *FAMILIES)))
 _SDK_PREFIX = re.compile(r"[a-z][a-z_-]*:")
 _MAKER = re.compile(r"(?:anthropic|databricks)[\s_-]+(?=claude)")
 
@@ -50,6 +50,9 @@ _OF_NO_PRICE = re.compile(
     r"|-(?:minimal|low|medium|high|xhigh|max))$"
 )
 """Aliases, thinking, effort and routing: none of them changes what a token costs."""
+
+_SEPARATORS = re.compile(r"[\s_-]+")
+_JOINTS = re.compile(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])")
 
 _V = r"(0|[1-9]\d?)(?:-(0|[1-9]\d?))?"
 _F = f"({'|'.join(FAMILIES)})"
@@ -66,7 +69,7 @@ class Spelling:
     `name`: the canonical name, `claude-opus-4-8`, or `claude-opus` for a bare family; None where none can be read.
     `family`: also known for a bare family. `date`: of a snapshot, as YYYYMMDD. `platform`: None for Anthropic's own
     ids and for what people write. `regional`: served by one region, at a premium where the card has one. `prefix`:
-    what stands before the model, in lower case.
+    what stands before the model, in lower case. A date behind an at sign is Vertex's.
     """
 
     name: str | None = None
@@ -125,18 +128,27 @@ def spelled(model_id: str) -> Spelling:
     if len(model_id) > LONGEST_ID:
         return Spelling()
     text = _plain(model_id)
+    if _WORDS_OF_CLAUDE.search(text) is None:
+        # Most of what is asked about is no model at all; an ARN alone still says whose platform it is of.
+        return Spelling(platform="bedrock") if _ARN.match(text) else Spelling()
     place = _place(text)
     if place is None:
         return Spelling(platform="bedrock")
     prefix, platform, regional = place
-    rest, found = _without_suffixes(text[len(prefix) :])
+    rest = text[len(prefix) :]
+    found: dict[str, Any] = {}
     named = _named(rest)
+    if named is None:
+        rest, found = _without_suffixes(rest)
+        named = _named(rest)
     if named is None:
         return Spelling(platform=platform, regional=regional, prefix=prefix)
     family, version = named
     stem = "claude" if family == GENERATION else f"claude-{family}"
     name = "-".join([stem, *version])
     bare = not version and family in FAMILIES
+    if platform is None and "@" in text:
+        platform = "vertex"
     return Spelling(name, family, bare, platform=platform, regional=regional, prefix=prefix, **found)
 
 
@@ -230,11 +242,11 @@ def _is_day(year: str, month: str, day: str) -> bool:
 
 def _named(text: str) -> tuple[str, tuple[str, ...]] | None:
     """Family and version: `opus`, `4`, `8`. A trailing zero is no part of a version: `opus-4-0` is Opus 4."""
-    text = re.sub(r"[\s_-]+", "-", text)
+    text = _SEPARATORS.sub("-", text)
     with_v = _WITH_V.fullmatch(text)
     if with_v is not None:
         return (INSTANT if with_v[1] else GENERATION), _version(with_v[2], with_v[3])
-    text = re.sub(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])", "-", text.replace(".", "-"))
+    text = _JOINTS.sub("-", text.replace(".", "-"))
     named = _NAMED.fullmatch(text)
     if named is not None:
         return named[1] or named[6], _version(named[2] or named[4], named[3] or named[5])

@@ -96,13 +96,22 @@ def _single_words(text: str, card: RateCard) -> list[str]:
     text = re.sub(r"(:\d[\d.]*%?),\s+", r"\1,", text)
     single: list[str] = []
     for word in (word.strip(",;")[:LONGEST_WORD] for word in text.split()):
-        before = re.sub(r"^(?:to=|model=)?(?:claude-)?", "", single[-1].lower()) if single else ""
-        version = _VERSION.fullmatch(word) is not None and before in card.families()
-        if version or (before == "claude" and "=" not in word):
+        if single and _goes_on(single[-1], word, card):
             single[-1] += f"-{word}"
         elif word:
             single.append(word)
     return single
+
+
+def _goes_on(last: str, word: str, card: RateCard) -> bool:
+    """Whether a word belongs to the model that the last one begins: `Sonnet`, `4.6` and `Claude`, `3.5`, `Haiku`."""
+    if "=" in word:
+        return False
+    model = re.sub(r"^(?:to|model)=", "", last)
+    if re.fullmatch(r"(?:anthropic-)?claude", model):
+        return True
+    is_part = _VERSION.fullmatch(word) is not None or word.split("[")[0] in (*card.families(), "instant")
+    return is_part and card.knows(f"{model}-{word}")
 
 
 def _check_key(name: str, values: Mapping[str, str]) -> None:

@@ -115,7 +115,7 @@ def _model(word: str, card: RateCard, key: str = "model") -> Model:
         if near is not None and error.nearest is None and key == "model":
             raise WordsError(f"{word} is not known here: did you mean {near}?", near.rstrip("=")) from None
         families = ", ".join(card.families())
-        if word.startswith(("gpt", "gemini", "o1", "o3", "llama", "mistral")):
+        if error.is_foreign:
             raise WordsError(f"{word} is not priced here: only Claude models are ({families}).", key) from None
         meant = f"did you mean {error.nearest}?" if error.nearest else f"name a family ({families}) or an API id."
         raise WordsError(f"No price is known for the model {word}: {meant}", key) from None

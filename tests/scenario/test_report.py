@@ -506,6 +506,7 @@ async def test_every_model_of_the_rate_card_can_be_shown(bot: Bot, model: str) -
             "rates claude-haiku-9",
             "The rate card has no model `claude-haiku-9`; its usage is priced at the dearest haiku rate, Haiku 4.5's.",
         ),
+        ("rates gpt-5", "`gpt-5` is not a Claude model. Type `rates` for the newest ones."),
         ("rates &lt;!channel&gt;", "The rate card has no model `&lt;!channel&gt;`."),
     ],
 )

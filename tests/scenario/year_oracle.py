@@ -36,6 +36,8 @@ FAMILIES = {
 }
 LAST_FAST_DAY = date(2026, 11, 30)
 SONNETS_NEW_PRICE = date(2026, 10, 7)
+LAST_DAY_OF_OPUS_4_1 = date(2026, 8, 5)
+"""Until then the dearest Opus that was served; after it those at the price of Opus 4.8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,10 @@ def price(row: Row) -> int:
         prices = OPUS_4_8
     elif row.model == "claude-sonnet-5-5":
         prices = SONNET_5_5 if day < SONNETS_NEW_PRICE else SONNET_5_5_SINCE_OCTOBER
+    elif row.model == UNKNOWN_OPUS:
+        prices = DEAREST_OPUS if day <= LAST_DAY_OF_OPUS_4_1 else OPUS_4_8
     else:
-        prices = DEAREST_OPUS if row.model == UNKNOWN_OPUS else HAIKU_4_5
+        prices = HAIKU_4_5
     amount = sum(tokens * each for tokens, each in zip(row.tokens, prices, strict=True))
     if row.fast and row.model == "claude-opus-4-8" and day <= LAST_FAST_DAY:
         amount *= 2

@@ -185,12 +185,60 @@ def test_every_amount_with_two_decimals_is_read_exactly(amount: Decimal) -> None
         assert usd_amount(written) == amount
 
 
+@pytest.mark.parametrize(
+    ("written", "chain"),
+    [
+        ("opus,sonnet,haiku", "claude-opus-5-5,claude-sonnet-5-5,claude-haiku-5-5"),
+        ("Opus 4.8, Claude Sonnet 5.5, claude-haiku-5.5", "claude-opus-4-8,claude-sonnet-5-5,claude-haiku-5-5"),
+        ("claude-opus-latest,claude-4.6-sonnet", "claude-opus-5-5,claude-sonnet-4-6"),
+        ("opus\u20114.8,sonnet\u20134.6", "claude-opus-4-8,claude-sonnet-4-6"),
+        # a snapshot is pinned on purpose
+        ("claude-opus-5,claude-haiku-4-5-20251001", "claude-opus-5,claude-haiku-4-5-20251001"),
+        ("claude-opus-5,haiku 4.5 20251001", "claude-opus-5,claude-haiku-4-5-20251001"),
+        # ids of other platforms, and with a context, are for the services that read them
+        (
+            "us.anthropic.claude-opus-4-8,anthropic/claude-haiku-4.5",
+            "us.anthropic.claude-opus-4-8,anthropic/claude-haiku-4.5",
+        ),
+        ("claude-opus-4-6[1m],claude-sonnet-5-5", "claude-opus-4-6[1m],claude-sonnet-5-5"),
+        # may be newer than the card
+        ("claude-opus-6,claude-sonnet-6,claude-haiku-5-5", "claude-opus-6,claude-sonnet-6,claude-haiku-5-5"),
+        ("claude-opus-5-5,house-model", "claude-opus-5-5,house-model"),
+    ],
+)
+def test_the_chain_is_made_of_ids_of_the_api(written: str, chain: str) -> None:
+    assert ",".join(load(CLAUDE_COST_FALLBACK_CHAIN=written).fallback_chain) == chain
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("claude-opus-5-5,gpt-5", "gpt-5 is not a Claude model: name Claude models only."),
+        ("claude-opus-5-5,openai/o3", "openai/o3 is not a Claude model: name Claude models only."),
+        (
+            "claude-opus-5-5,claude-sonet-5-5",
+            "claude-sonet-5-5 is no model that is known: did you mean claude-sonnet-5-5?",
+        ),
+        ("opus,sonet", "sonet is no model that is known: did you mean sonnet?"),
+    ],
+)
+def test_a_chain_with_a_misspelling_or_another_vendors_model_is_refused(written: str, says: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(CLAUDE_COST_FALLBACK_CHAIN=written)
+    assert str(raised.value) == f"CLAUDE_COST_FALLBACK_CHAIN: {says}"
+
+
+def test_two_spellings_of_one_model_are_no_chain() -> None:
+    with pytest.raises(SettingsError, match="at least two different models"):
+        load(CLAUDE_COST_FALLBACK_CHAIN="opus,claude-opus-5.5")
+
+
 def test_a_model_that_is_in_no_price_table_may_stand_in_the_chain_and_is_warned_of(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    settings = load(CLAUDE_COST_FALLBACK_CHAIN="claude-opus-5-5,claude-sonet-5-5,claude-haiku-5-5")
-    assert settings.fallback_chain[1] == "claude-sonet-5-5"
-    assert "CLAUDE_COST_FALLBACK_CHAIN names claude-sonet-5-5, which is in no price table" in caplog.text
+    settings = load(CLAUDE_COST_FALLBACK_CHAIN="claude-opus-5-5,claude-sonnet-5-6,claude-haiku-5-5")
+    assert settings.fallback_chain[1] == "claude-sonnet-5-6"
+    assert "CLAUDE_COST_FALLBACK_CHAIN names claude-sonnet-5-6, which is in no price table" in caplog.text
     assert "did you mean claude-sonnet-5-5?" in caplog.text
 
 

@@ -39,10 +39,51 @@ def workload_or_sentence(words: str) -> Workload | str:
         "sonnet 4.6, 100,000 requests per month, 2,000 tokens in, 500 out",
         "Sonnet 4.6 with 100k calls a month of 2k input tokens and 500 output tokens",
         "model=sonnet-4.6 calls=100k input=2000 output=500",
+        "Claude 4.6 Sonnet requests=100k in=2000 out=500",
+        "requests=100k claude 4.6 sonnet in=2000 out=500",
+        "4.6 Sonnet requests=100k in=2000 out=500",
+        "model=claude 4.6 sonnet requests=100k in=2000 out=500",
+        "claude-4.6-sonnet requests=100k in=2000 out=500",
+        "openrouter/anthropic/claude-sonnet-4.6 requests=100k in=2000 out=500",
+        "claude-sonnet-4-6-20260217 requests=100k in=2000 out=500",
+        "sonnet-4.6[1m] requests=100k in=2000 out=500",
+        *(f"sonnet{dash}4.6 requests=100k in=2000 out=500" for dash in "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"),
     ],
 )
 def test_many_spellings_mean_the_same_workload(words: str) -> None:
     assert parse_workload(words, CARD) == parse_workload("sonnet-4.6 requests=100000 in=2000 out=500", CARD)
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("claude 3.7 sonnet", "Sonnet 3.7"),
+        ("claude 3.5 haiku", "Haiku 3.5"),
+        ("claude 3.5 sonnet", "Sonnet 3.5"),
+        ("claude 3 opus", "Opus 3"),
+        ("opus-4.0", "Opus 4"),
+        ("Claude Opus", "Opus 5.5"),
+        ("opus[1m]", "Opus 5.5"),
+        ("claude opus[1m]", "Opus 5.5"),
+        ("claude-haiku-latest", "Haiku 5.5"),
+        ("claude 2.1", "Claude 2.1"),
+        ("instant-1", "Instant 1"),
+    ],
+)
+def test_a_model_is_named_in_the_vendors_order_and_by_its_aliases(word: str, name: str) -> None:
+    workload = parse_workload(f"{word} requests=100k in=2000 out=500", CARD)
+    assert workload.model is not None
+    assert workload.model.name == name
+    assert parse_workload(words_of(workload), CARD) == workload
+
+
+@pytest.mark.parametrize(
+    "word", ["gpt-5", "o3", "gemini-3-pro", "llama-3", "deepseek-chat", "openai/gpt-5", "qwen3-coder"]
+)
+def test_another_vendors_model_is_refused_without_a_nearest_match(word: str) -> None:
+    assert mistake(f"{word} requests=100k in=2000 out=500") == (
+        f"{word} is not priced here: only Claude models are (fable, mythos, opus, sonnet, haiku)."
+    )
 
 
 @pytest.mark.parametrize(

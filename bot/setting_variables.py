@@ -34,7 +34,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CLAUDE_COST_CONFIG", "a TOML file with more budgets, modes and destinations of alerts"),
     Variable(
         "CLAUDE_COST_FALLBACK_CHAIN",
-        "models in falling order of price",
+        "models in falling order of price; a family such as `opus` is its newest model",
         "claude-opus-5-5,claude-sonnet-5-5,claude-haiku-5-5",
     ),
     Variable("CLAUDE_COST_FALLBACK_FILE", "the env file that the bot manages for your services", "claude-cost.env"),

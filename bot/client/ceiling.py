@@ -96,8 +96,7 @@ def ceiling_from(variables: Mapping[str, str], whole_chain: str | None) -> Ceili
     mode = variables.get(MODE_VARIABLE)
     if not mode:
         return None
-    # Read as the bot reads it: families and other spellings are ids of the API.
-    team = tuple(_index().api_id(model) or model for model in _models(whole_chain or DEFAULT_CHAIN))
+    team = _team(whole_chain) if whole_chain else _models(DEFAULT_CHAIN)
     if mode == NORMAL:
         # Services use their own default, even where a line outside the managed block sets CLAUDE_MODEL.
         return Ceiling(None, (), team)
@@ -191,6 +190,11 @@ def _warn_of_platform(ceiling: str, preferred: str) -> None:
         preferred,
         ceiling,
     )
+
+
+def _team(whole_chain: str) -> tuple[str, ...]:
+    """Read as the bot reads it: families and other spellings are ids of the API."""
+    return tuple(dict.fromkeys(_index().api_id(model) or model for model in _models(whole_chain)))
 
 
 def _models(text: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -45,7 +46,7 @@ from bot.fallback.proving import Proving
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService
 from bot.fallback.target import Target
-from bot.fallback.targets import targets_from
+from bot.fallback.targets import targets_from, tidy_targets
 from bot.in_flight import InFlight
 from bot.message import Message
 from bot.pricing.card import load_rate_card
@@ -131,6 +132,7 @@ async def bot_from(
         alerts = AlertStore(engine, wanted, rules.channel_levels)
         for name, count in (await asyncio.to_thread(alerts.outside.stranded)).items():
             log.warning("%d alert(s) wait for a destination named %s, which is not configured any more", count, name)
+        await asyncio.to_thread(tidy_targets, settings, time.time())
         targets = targets_from(settings)
         services = _services(settings, engine, alerts, targets, client, http, limits, clock)
         in_flight = InFlight()

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 after the story or an interrupt, 1 where the port is taken or the story broke off."""
+    os.umask(0o077)
     logging.basicConfig(level=logging.CRITICAL if arguments.once else logging.ERROR, stream=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="claude-cost-demo-") as folder:
         try:

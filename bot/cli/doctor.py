@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 where nothing has failed, otherwise 1; warnings and what cannot be known are no failure."""
+    # A look at the database takes its lock, whose file is made where it is missing.
+    os.umask(0o077)
     # What libraries have to say is found again in the checks; bodies and addresses of theirs do not belong here.
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
     checks = asyncio.run(checks_of(os.environ, system_clock))

@@ -23,6 +23,9 @@ from bot.store.engine import DatabaseError
 
 log = logging.getLogger(__name__)
 
+FOR_ITSELF = 0o077
+"""The umask: what the bot makes says what a team spends, which is nobody else's on this machine."""
+
 ONCE_WAITS_AT_MOST = timedelta(seconds=10)
 
 
@@ -34,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 after a clean end, 1 where `--once` left something undone, 2 for wrong configuration."""
     once = bool(arguments.once)
+    os.umask(FOR_ITSELF)
     _log_to_stderr(logging.CRITICAL if once else logging.INFO)
     try:
         settings = load_settings(os.environ, Need.RUN_ONCE if once else Need.RUN)
@@ -109,6 +113,7 @@ def _undone(bot: Bot, cycle: Cycle) -> str | None:
         return "Another copy of the bot is alive on this database: nothing was polled. Stop one of the two."
     problems = [] if cycle.poll.ok else [cycle.poll.error or "No data was read."]
     problems += bot.faults.values()
+    problems += [target.error for target in bot.services.fallback.state().targets if target.error is not None]
     if cycle.delivery.waiting:
         reason = cycle.delivery.error or "Slack has not been asked yet."
         problems.append(f"{cycle.delivery.waiting} message(s) wait for delivery: {reason}")

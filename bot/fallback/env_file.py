@@ -3,11 +3,13 @@
 A file switches nothing by itself: running processes keep the environment that they were started with.
 """
 
+import fcntl
 import os
 import re
 import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,13 @@ BEGIN = b"# >>> claude-cost: managed by the bot, do not edit >>>"
 END = b"# <<< claude-cost <<<"
 
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_./:@,+%=-]*")
+
+
+NEW_FILE_MODE = 0o600
+"""Of a file that the bot makes. One that is there keeps its own rights, so that services of other users may read it."""
+
+LEFT_BEHIND_SECONDS = 60
+"""A temporary copy that is older belongs to a writer that was killed, unless it is still locked."""
 
 
 class EnvFileError(TargetError):
@@ -84,6 +93,20 @@ class EnvFile:
                 "or the rights of its directory."
             ) from error
 
+    def remove_leftovers(self, now: float) -> int:
+        """Remove the temporary copies that killed writers have left beside the file; returns how many.
+
+        `now`: seconds of the epoch. Only files of the bot's own name and user go, that are old and that no living
+        writer has locked.
+        """
+        path = Path(os.path.realpath(self.path))
+        pattern = re.compile(re.escape(_temporary_prefix(path)) + r"[a-z0-9_]{8}\.tmp")
+        try:
+            found = [path.parent / name for name in os.listdir(path.parent) if pattern.fullmatch(name)]
+        except OSError:
+            return 0
+        return sum(_removed(leftover, now) for leftover in found)
+
     def _content(self) -> bytes:
         try:
             return self.path.read_bytes()
@@ -124,15 +147,22 @@ def _sets(content: bytes, name: str) -> bool:
     return re.search(rb"^[ \t]*(?:export[ \t]+)?" + re.escape(name.encode()) + rb"[ \t]*=", content, re.M) is not None
 
 
+def _temporary_prefix(path: Path) -> str:
+    return f".{path.name}.claude-cost-"
+
+
 def _replace(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_temporary_prefix(path), suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
+            # Tells those who clean up that its writer is alive; it ends with the process.
+            with suppress(OSError):  # of file systems without locks
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX)
             file.write(content)
             file.flush()
             _keep_rights(path, file.fileno())
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            os.replace(temporary, path)
     except OSError:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -143,11 +173,30 @@ def _replace(path: Path, content: bytes) -> None:
         os.close(directory)
 
 
+def _removed(leftover: Path, now: float) -> bool:
+    try:
+        descriptor = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        status = os.fstat(descriptor)
+        ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
+        if not ours or now - status.st_mtime < LEFT_BEHIND_SECONDS:
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        leftover.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def _keep_rights(path: Path, descriptor: int) -> None:
     try:
         old = path.stat()
     except FileNotFoundError:
-        os.fchmod(descriptor, 0o644)
+        os.fchmod(descriptor, NEW_FILE_MODE)
         return
     os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
     new = os.fstat(descriptor)

@@ -1,10 +1,21 @@
 """The targets that settings name. A further one is a file beside `env_file.py`, and a line here."""
 
+import logging
+
 from bot.fallback.env_file import EnvFile
 from bot.fallback.target import Target
 from bot.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def targets_from(settings: Settings) -> list[Target]:
     """Every place to which the variables of a mode are written."""
     return [EnvFile(settings.fallback_file)]
+
+
+def tidy_targets(settings: Settings, now: float) -> None:
+    """Remove what killed writers have left beside the targets. `now`: seconds of the epoch, as file systems have it."""
+    removed = EnvFile(settings.fallback_file).remove_leftovers(now)
+    if removed:
+        log.info("%d temporary file(s) of killed writers removed beside %s", removed, settings.fallback_file)

@@ -184,3 +184,82 @@ def test_two_processes_that_write_at_once_leave_one_whole_file(path: Path) -> No
     watcher.join()
     assert codes == [0, 0]
     assert found <= {old, new}
+
+
+HELD = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDWR)
+fcntl.flock(descriptor, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def copies_of(path: Path) -> list[str]:
+    return sorted(name for name in os.listdir(path.parent) if name != path.name)
+
+
+def test_what_killed_writers_have_left_is_removed_once_it_is_old(path: Path) -> None:
+    for step in range(100):
+        child = subprocess.run([sys.executable, "-c", DIES, str(path), str(step)], capture_output=True, timeout=60)
+        if copies_of(path) or child.returncode == 0:
+            break
+    (left,) = copies_of(path)
+    assert left.startswith(f".{path.name}.claude-cost-")
+    made = (path.parent / left).stat().st_mtime
+    file = EnvFile(path)
+    assert file.remove_leftovers(made + 59) == 0
+    assert file.remove_leftovers(made - 10**6) == 0
+    assert copies_of(path) == [left]
+    assert file.remove_leftovers(made + 61) == 1
+    assert copies_of(path) == []
+
+
+def test_a_copy_that_a_living_writer_holds_stays_however_old_it_is(path: Path) -> None:
+    copy = path.parent / f".{path.name}.claude-cost-abcd1234.tmp"
+    copy.write_text("half")
+    with subprocess.Popen([sys.executable, "-c", HELD, str(copy)], stdin=-1, stdout=-1, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "held\n"
+        assert EnvFile(path).remove_leftovers(copy.stat().st_mtime + 10**6) == 0
+        writer.communicate("")
+    assert EnvFile(path).remove_leftovers(copy.stat().st_mtime + 10**6) == 1
+
+
+def test_nothing_of_anybody_else_is_removed(path: Path, tmp_path: Path) -> None:
+    foreign = [
+        f".{path.name}.claude-cost-abcd1234.tmp.bak",
+        f"{path.name}.claude-cost-abcd1234.tmp",
+        f".{path.name}.claude-cost-ABCD1234.tmp",
+        f".{path.name}.abcd1234.tmp",
+        f".{path.name}.claude-cost-abcd123.tmp",
+        f".{path.name}x.claude-cost-abcd1234.tmp",
+        ".other.env.claude-cost-abcd1234.tmp",
+    ]
+    for name in foreign:
+        (path.parent / name).write_text("foreign")
+    (path.parent / f".{path.name}.claude-cost-aaaaaaaa.tmp").mkdir()
+    theirs = tmp_path / "theirs"
+    theirs.write_text("theirs")
+    (path.parent / f".{path.name}.claude-cost-bbbbbbbb.tmp").symlink_to(theirs)
+    (path.parent / f".{path.name}.claude-cost-cccccccc.tmp").hardlink_to(theirs)
+    os.mkfifo(path.parent / f".{path.name}.claude-cost-dddddddd.tmp")
+    if os.geteuid() == 0:
+        other = path.parent / f".{path.name}.claude-cost-eeeeeeee.tmp"
+        other.write_text("another user's")
+        os.chown(other, 12345, 12345)
+    before = copies_of(path)
+    assert EnvFile(path).remove_leftovers(theirs.stat().st_mtime + 10**6) == 0
+    assert copies_of(path) == before
+    assert theirs.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_a_new_file_is_its_users_alone_and_one_that_is_there_keeps_its_rights(path: Path, umask: int) -> None:
+    writer = "import os,sys,pathlib; from bot.fallback.env_file import EnvFile; os.umask(int(sys.argv[2]))\n"
+    writer += "EnvFile(pathlib.Path(sys.argv[1])).write({'A': '1'})"
+    new = path.with_name("new.env")
+    path.chmod(0o644)
+    for one in (new, path):
+        subprocess.run([sys.executable, "-c", writer, str(one), str(umask)], check=True, timeout=60)
+    assert (new.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o600, 0o644)

@@ -4,6 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
+
+from bot.secret_shapes import masked
 
 COMMANDS = {
     "run": "run the bot",
@@ -14,10 +17,17 @@ COMMANDS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses wrong words without repeating a secret that was typed among them."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(masked(message))
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 1 failed, 2 wrong words or configuration."""
     words = sys.argv[1:] if words is None else words
-    parser = argparse.ArgumentParser(prog="claude-cost", description="Watches what a team spends on the Claude API.")
+    parser = _Parser(prog="claude-cost", description="Watches what a team spends on the Claude API.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, meaning in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=meaning, description=meaning.capitalize() + ".")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
+from bot.addresses import absolute
 from bot.alerts.addressee import Addressee
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import LIMITS, Budget
@@ -25,7 +26,8 @@ from bot.config_tables import (
 from bot.display import USD, Display
 from bot.fallback.modes import NORMAL
 from bot.fallback.rules import FallbackRules
-from bot.setting_fields import Table, first_mistake
+from bot.secret_shapes import PATH, WORD, looks_secret, quoted, shown
+from bot.setting_fields import Table, first_mistake, first_secret
 
 
 class _File(Table):
@@ -46,10 +48,10 @@ class _File(Table):
             if name == NORMAL:
                 raise ValueError("normal has no variables: services use their own default there")
             if not re.fullmatch(r"[a-z][a-z0-9_-]{0,59}", name):
-                raise ValueError(f"{name!r} is no mode name; use small letters, digits, - and _")
+                raise ValueError(f"{quoted(name, WORD)} is no mode name; use small letters, digits, - and _")
             for variable, value in variables.items():
                 if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
-                    raise ValueError(f"{variable!r} is no name of an environment variable")
+                    raise ValueError(f"{quoted(variable, WORD)} is no name of an environment variable")
                 if not value.isprintable():
                     raise ValueError(f"the value of {variable} has a line break or a control character")
         return modes
@@ -84,11 +86,17 @@ class ConfigFile:
 def read_config_file(path: Path) -> ConfigFile:
     """What the file says. Raises ValueError with one sentence that names the place and the remedy."""
     try:
-        file = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        secret = first_secret(raw)
+        if secret is not None:
+            raise ValueError(f"{path}: {secret}: this looks like a secret, which does not belong there.")
+        file = _File.model_validate(raw)
     except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}): correct the path or its rights.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid TOML: {error}.") from None
+        raise ValueError(
+            f"{shown(str(path), PATH)} cannot be read ({error.strerror}): correct the path or its rights."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid TOML: {_why_no_toml(error)}.") from None
     except ValidationError as error:
         place, clause = first_mistake(error)
         raise ValueError(f"{path}: {place or 'the file'}: {clause}.") from None
@@ -106,6 +114,15 @@ def read_config_file(path: Path) -> ConfigFile:
         fallback_rules=file.fallback.rules(),
         display=file.display.display(),
     )
+
+
+def _why_no_toml(error: Exception) -> str:
+    """Where and why. What stands there is not quoted: a line that is no TOML is often a secret without quotes."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8"
+    if isinstance(error, RecursionError):
+        return "it has too many brackets in each other"
+    return re.sub(r"\('.*'\)|'[^']{2,}'|'.*'", "…", str(error))
 
 
 def _refuse_doubled(path: Path, kind: str, names: list[str]) -> None:
@@ -129,11 +146,12 @@ def _addressee(table: DestinationTable, number: int, path: Path) -> Addressee:
 def _address(table: DestinationTable, place: str) -> str:
     if table.url is not None:
         return table.url.get_secret_value().strip()
-    file = Path(table.url_file or "").expanduser().absolute()
+    written = table.url_file or ""
     try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        return absolute(written).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        named = "what looks like a secret, not like a path" if looks_secret(written) else shown(written, PATH)
         raise ValueError(
-            f"{place} names {file}, which cannot be read ({reason}): correct the path or its rights."
+            f"{place} names {named}, which cannot be read ({reason}): correct the path or its rights."
         ) from None

@@ -13,6 +13,7 @@ from bot.budgets.budget import Level
 from bot.budgets.rules import DriftRules, ForecastRules, SpikeRules
 from bot.display import USD, Display
 from bot.fallback.rules import FallbackRules
+from bot.secret_shapes import WORD, quoted
 from bot.setting_fields import Minutes, Number, Percent, Table, Usd
 
 _ALERTS, _FORECAST, _SPIKE, _DRIFT, _FALLBACK = (
@@ -98,7 +99,9 @@ class DisplayTable(Table):
     @classmethod
     def _code(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Z]{3}", value):
-            raise ValueError(f"{value!r} is no currency code of ISO 4217; write three capitals, such as JPY or EUR")
+            raise ValueError(
+                f"{quoted(value, WORD)} is no currency code of ISO 4217; write three capitals, such as JPY or EUR"
+            )
         return value
 
     @model_validator(mode="after")

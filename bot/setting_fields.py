@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from bot.secret_shapes import KEY, NUMBER, ZONE, looks_secret, masked, quoted, shown
 from bot.setting_values import usd_amount
 
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
@@ -32,7 +33,7 @@ def _usd(value: object) -> Decimal:
 def _number(value: object) -> Decimal:
     text = _text(value, "2.5")
     if not _NUMBER.fullmatch(text) or not Decimal(text):
-        raise ValueError(f"{text!r} is no number above zero, such as 4 or 2.5")
+        raise ValueError(f"{quoted(text, NUMBER)} is no number above zero, such as 4 or 2.5")
     return Decimal(text)
 
 
@@ -46,7 +47,7 @@ def _known_zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{value!r} is no IANA time zone; write it as in Europe/Berlin") from None
+        raise ValueError(f"{quoted(value, ZONE)} is no IANA time zone; write it as in Europe/Berlin") from None
     return value
 
 
@@ -67,4 +68,29 @@ def first_mistake(error: ValidationError) -> tuple[str, str]:
         text = "this version does not know this key; remove it"
     elif first["type"] == "enum":
         text = f"use one of these: {first['ctx']['expected']}"
-    return ".".join(str(part) for part in first["loc"]), text.removeprefix("Value error, ")
+    return ".".join(_place(part) for part in first["loc"]), text.removeprefix("Value error, ")
+
+
+def _place(part: int | str) -> str:
+    """A key that nobody knows may be a value that was pasted into the wrong line."""
+    return str(part) if isinstance(part, int) else shown(part, KEY)
+
+
+def first_secret(value: object, place: tuple[int | str, ...] = ()) -> str | None:
+    """The place of the first key or text that looks like a secret, where addresses and variables have theirs.
+
+    `url` of a destination and the values of a mode may hold one.
+    """
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if looks_secret(str(key)):
+                return ".".join(map(_place, (*place, key)))
+            if key != "url" and place[:1] != ("mode",) and (found := first_secret(part, (*place, key))) is not None:
+                return found
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            if (found := first_secret(part, (*place, index))) is not None:
+                return found
+    elif isinstance(value, str) and masked(value) != value:
+        return ".".join(map(_place, place))
+    return None

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from bot.pricing.card import RateCard
 from bot.pricing.model_ids import is_foreign, spelled
+from bot.secret_shapes import MODEL, shown
 
 _AMOUNT = re.compile(r"\$?([0-9]{1,3}(?:([,_])[0-9]{3}(?:\2[0-9]{3})*)?|[0-9]{1,12})(\.[0-9]{1,9})?")
 _DOTTED = re.compile(r"\$?([1-9][0-9]{0,2}(?:\.[0-9]{3})+)")
@@ -53,6 +54,10 @@ def rise_in(chain: Sequence[str], card: RateCard) -> str | None:
     return None
 
 
+_CHAIN_WORD = re.compile(r"[A-Za-z0-9.:/@ -]{1,40}")
+"""What a model's name in any writing looks like."""
+
+
 def chain_ids(text: str, card: RateCard) -> tuple[str, ...]:
     """The models of a chain as ids of Anthropic's API: `opus, sonnet-5.5` is `claude-opus-5-5,claude-sonnet-5-5`.
 
@@ -68,11 +73,11 @@ def _chain_id(word: str, card: RateCard) -> str:
     if found is not None:
         return found
     if is_foreign(word):
-        raise ValueError(f"{word} is not a Claude model: name Claude models only.")
+        raise ValueError(f"{shown(word, _CHAIN_WORD)} is not a Claude model: name Claude models only.")
     nearest = difflib.get_close_matches(word.lower(), [*card.models, *card.families()], n=1, cutoff=_MISSPELLED)
     # Family and version that can be read are no misspelling: the model may be newer than the card.
     if nearest and spelled(word).name is None:
-        raise ValueError(f"{word} is no model that is known: did you mean {nearest[0]}?")
+        raise ValueError(f"{shown(word, _CHAIN_WORD)} is no known model: did you mean {nearest[0]}?")
     return word
 
 
@@ -83,5 +88,6 @@ def unknown_models(chain: Sequence[str], card: RateCard) -> list[str]:
         if card.find(model_id) is None:
             nearest = difflib.get_close_matches(model_id, card.models, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
-            clauses.append(f"{model_id}, which is in no price table of this version and is priced by assumption{hint}")
+            named = shown(model_id, MODEL)
+            clauses.append(f"{named}, which is in no price table of this version and is priced by assumption{hint}")
     return clauses

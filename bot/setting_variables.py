@@ -25,6 +25,10 @@ VARIABLES: tuple[Variable, ...] = (
         "ANTHROPIC_API_KEY", "optional, an ordinary key: only to count the tokens of a prompt, for free", secret=True
     ),
     Variable("ANTHROPIC_BASE_URL", "address of Anthropic's API", "https://api.anthropic.com"),
+    Variable(
+        "CLAUDE_COST_ALLOW_HTTP",
+        "hosts, with commas between them, that may get the key or the token over plain http; the loopback always may",
+    ),
     Variable("CLAUDE_COST_CHANNEL", "id of the channel for alerts and announcements, such as `C0123456789`"),
     Variable("CLAUDE_COST_SOFT_USD", "soft limit of the organisation's calendar month, in USD"),
     Variable("CLAUDE_COST_HARD_USD", "hard limit of the same month, in USD; one of the two limits suffices"),

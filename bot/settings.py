@@ -1,6 +1,5 @@
 """Settings: environment and TOML, parsed once into one frozen value. Every mistake is one sentence with its remedy."""
 
-import ipaddress
 import logging
 import re
 from collections.abc import Mapping
@@ -9,11 +8,11 @@ from decimal import Decimal
 from enum import Flag, auto
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
+from bot.addresses import POSTGRES, absolute, database_address, http_host, is_host, is_loopback, sqlite_file
 from bot.alerts.addressee import Addressee
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import ORGANIZATION, Budget
@@ -23,6 +22,7 @@ from bot.config_file import ConfigFile, read_config_file
 from bot.display import Display
 from bot.fallback.rules import FallbackRules
 from bot.pricing.card import load_rate_card
+from bot.secret_shapes import CHANNEL, HOST, MODEL, NUMBER, PATH, WORD, looks_secret, masked, one_line, quoted, shown
 from bot.setting_values import chain_ids, rise_in, unknown_models, usd_amount
 from bot.setting_variables import DEFAULT_HTTP_PORT, VARIABLES, Variable, misspelled
 
@@ -32,7 +32,10 @@ UsageChoice = Literal["auto", "analytics", "admin"]
 
 
 class SettingsError(Exception):
-    """A wrong or missing setting; the text names the variable and the remedy."""
+    """A wrong or missing setting; the text is one line that names the variable and the remedy, and no secret."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(one_line(masked(sentence)))
 
 
 class Need(Flag):
@@ -59,6 +62,7 @@ class Settings:
     anthropic_admin_key: SecretStr | None
     anthropic_api_key: SecretStr | None
     anthropic_base_url: str
+    allow_http: frozenset[str] = frozenset()
     channel: str
     budgets: tuple[Budget, ...]
     destinations: tuple[Addressee, ...]
@@ -87,6 +91,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
     values = {variable.name: _value(environ, variable) for variable in VARIABLES}
     _require(values, need)
     config = _config_file(values["CLAUDE_COST_CONFIG"])
+    over_http = _allowed_over_http(values["CLAUDE_COST_ALLOW_HTTP"])
     budgets = _budgets(values, config)
     if Need.LIMIT in need and not budgets:
         raise SettingsError(
@@ -97,10 +102,11 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         slack_bot_token=_token(values, "SLACK_BOT_TOKEN", "xoxb-"),
         slack_app_token=_token(values, "SLACK_APP_TOKEN", "xapp-"),
         slack_signing_secret=_secret(values["SLACK_SIGNING_SECRET"]),
-        slack_api_url=_url(values, "SLACK_API_URL").rstrip("/") + "/",
+        slack_api_url=_url(values, "SLACK_API_URL", over_http).rstrip("/") + "/",
         anthropic_admin_key=_secret(values["ANTHROPIC_ADMIN_KEY"]),
         anthropic_api_key=_secret(values["ANTHROPIC_API_KEY"]),
-        anthropic_base_url=_url(values, "ANTHROPIC_BASE_URL").rstrip("/"),
+        anthropic_base_url=_url(values, "ANTHROPIC_BASE_URL", over_http).rstrip("/"),
+        allow_http=over_http,
         channel=_channel(values["CLAUDE_COST_CHANNEL"]),
         budgets=budgets,
         destinations=config.destinations,
@@ -108,10 +114,10 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         usage_api=_usage_api(values["CLAUDE_COST_USAGE_API"]),
         database_url=_database_url(values["CLAUDE_COST_DATABASE_URL"]),
         fallback_chain=_chain(values["CLAUDE_COST_FALLBACK_CHAIN"]),
-        fallback_file=Path(values["CLAUDE_COST_FALLBACK_FILE"]).expanduser().absolute(),
+        fallback_file=_path(values, "CLAUDE_COST_FALLBACK_FILE"),
         modes=config.mode,
         admins=_admins(values["CLAUDE_COST_ADMINS"]),
-        http_host=values["CLAUDE_COST_HTTP_HOST"],
+        http_host=_http_host(values["CLAUDE_COST_HTTP_HOST"]),
         http_port=_http_port(values),
         read_token=_read_token(values, need),
         alert_rules=config.alert_rules,
@@ -122,7 +128,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         display=config.display,
     )
     for sentence in doubtful(settings):
-        log.warning("%s", sentence)
+        log.warning("%s", masked(sentence))
     return settings
 
 
@@ -137,11 +143,25 @@ def _value(environ: Mapping[str, str], variable: Variable) -> str:
         return value or variable.default
     try:
         return Path(file_name).read_text(encoding="utf-8").strip() or variable.default
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SettingsError(
-            f"{variable.name}_FILE names {file_name}, which cannot be read ({reason}): correct the path or its rights."
+            f"{variable.name}_FILE names {_shown_path(file_name)}, which cannot be read ({reason}): "
+            "correct the path or its rights."
         ) from None
+
+
+def _shown_path(text: str) -> str:
+    return "what looks like a secret, not like a path" if looks_secret(text) else shown(text, PATH)
+
+
+def _path(values: Mapping[str, str], name: str) -> Path:
+    if looks_secret(values[name]):
+        raise SettingsError(f"{name} holds what looks like a secret: it must be the path of a file.")
+    try:
+        return absolute(values[name])
+    except ValueError as error:
+        raise SettingsError(f"{name} cannot be used: {error}.") from None
 
 
 def _require(values: Mapping[str, str], need: Need) -> None:
@@ -185,8 +205,13 @@ def doubtful(settings: Settings) -> list[str]:
 def _config_file(path: str) -> ConfigFile:
     if not path:
         return ConfigFile()
+    if looks_secret(path):
+        raise SettingsError("CLAUDE_COST_CONFIG holds what looks like a secret: it must be the path of a TOML file.")
     try:
-        return read_config_file(Path(path).expanduser().absolute())
+        file = absolute(path)
+        if not file.exists() and PATH.fullmatch(path) is None:
+            raise ValueError(f"{shown(path, PATH)} is the path of no file: correct it.")
+        return read_config_file(file)
     except ValueError as error:
         raise SettingsError(f"CLAUDE_COST_CONFIG: {error}") from None
 
@@ -218,7 +243,7 @@ def _usd(values: Mapping[str, str], name: str) -> Decimal | None:
     try:
         return usd_amount(text)
     except ValueError as error:
-        raise SettingsError(f"{name} is {text!r}: {error}.") from None
+        raise SettingsError(f"{name} is {quoted(text, NUMBER)}: {error}.") from None
 
 
 def _secret(value: str) -> SecretStr | None:
@@ -229,20 +254,50 @@ def _token(values: Mapping[str, str], name: str, prefix: str) -> SecretStr | Non
     value = values[name]
     if value and not value.startswith(prefix):
         raise SettingsError(f"{name} does not begin with {prefix}: copy the right token from your Slack app's pages.")
+    if not re.fullmatch(r"[!-~]*", value):
+        raise SettingsError(f"{name} has a space or another character that no token has: copy it anew.")
     return _secret(value)
 
 
-def _url(values: Mapping[str, str], name: str) -> str:
-    parts = urlsplit(values[name])
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise SettingsError(f"{name} is {values[name]!r}: it must be an address that begins with https:// or http://.")
+def _url(values: Mapping[str, str], name: str, over_http: frozenset[str]) -> str:
+    try:
+        host = http_host(values[name])
+    except ValueError as error:
+        raise SettingsError(
+            f"{name} is no address that can be used: {error}. Write it as in https://api.example.com/path."
+        ) from None
+    if values[name].lower().startswith("http:") and not is_loopback(host) and host not in over_http:
+        raise SettingsError(
+            f"{name} begins with http://, so that the network between here and there could read the credentials: "
+            "use https://, or add the host to CLAUDE_COST_ALLOW_HTTP if that network is your own."
+        )
     return values[name]
 
 
-def _channel(value: str) -> str:
-    if value and not re.fullmatch(r"[A-Z][A-Za-z0-9_-]*", value):
+def _allowed_over_http(value: str) -> frozenset[str]:
+    hosts = [word for word in re.split(r"[\s,]+", value) if word]
+    for host in hosts:
+        if looks_secret(host) or not is_host(host.strip("[]")):
+            raise SettingsError(
+                f"CLAUDE_COST_ALLOW_HTTP has {quoted(host, HOST)}: use names of hosts, without http:// and port, with "
+                "commas between."
+            )
+    return frozenset(host.strip("[]").lower().rstrip(".") for host in hosts)
+
+
+def _http_host(value: str) -> str:
+    if looks_secret(value) or not is_host(value):
         raise SettingsError(
-            f"CLAUDE_COST_CHANNEL is {value!r}: it must be a channel id such as C0123456789, not a name "
+            f"CLAUDE_COST_HTTP_HOST is {quoted(value, HOST)}: it must be an IP address of this machine or a name of "
+            "it, such as 127.0.0.1 or 0.0.0.0."
+        )
+    return value
+
+
+def _channel(value: str) -> str:
+    if value and (looks_secret(value) or not re.fullmatch(r"[A-Z][A-Za-z0-9_-]{0,80}", value)):
+        raise SettingsError(
+            f"CLAUDE_COST_CHANNEL is {quoted(value, CHANNEL)}: it must be a channel id such as C0123456789, not a name "
             "(in Slack: open the channel, its name, About, Channel ID)."
         )
     return value
@@ -251,27 +306,35 @@ def _channel(value: str) -> str:
 def _integer(values: Mapping[str, str], name: str, least: int, most: int) -> int:
     text = values[name]
     if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
-        raise SettingsError(f"{name} is {text!r}: it must be a whole number from {least} to {most}.")
+        raise SettingsError(f"{name} is {quoted(text, NUMBER)}: it must be a whole number from {least} to {most}.")
     return int(text)
 
 
 def _usage_api(value: str) -> UsageChoice:
     choices: dict[str, UsageChoice] = {"auto": "auto", "analytics": "analytics", "admin": "admin"}
     if value not in choices:
-        raise SettingsError(f"CLAUDE_COST_USAGE_API is {value!r}: it must be auto, analytics or admin.")
+        raise SettingsError(f"CLAUDE_COST_USAGE_API is {quoted(value, WORD)}: it must be auto, analytics or admin.")
     return choices[value]
 
 
 def _database_url(value: str) -> str:
     scheme, separator, rest = value.partition("://")
-    if scheme in ("postgresql", "postgresql+psycopg") and separator:
-        return f"postgresql+psycopg://{rest}"
-    if scheme == "sqlite" and rest.startswith("/") and rest.strip("/") and ":memory:" not in rest:
-        return f"sqlite:///{Path(rest[1:]).expanduser().absolute()}"
-    raise SettingsError(
-        "CLAUDE_COST_DATABASE_URL must be sqlite:///FILE or postgresql://USER@HOST/NAME; a memory that is lost with "
-        "the process would repeat alerts."
-    )
+    try:
+        if scheme in POSTGRES and separator:
+            address = f"postgresql+psycopg://{rest}"
+        elif scheme == "sqlite" and separator:
+            address = f"sqlite:///{sqlite_file(value)}"
+        else:
+            raise ValueError("it begins with neither sqlite:/// nor postgresql://")
+        database_address(address)
+    except ValueError as error:
+        # The address is not quoted: whatever is wrong with it may be a part of the password.
+        raise SettingsError(
+            f"CLAUDE_COST_DATABASE_URL cannot be used ({error}): it must be sqlite:///FILE or "
+            "postgresql://USER:PASSWORD@HOST/NAME, with special characters of the password as in %40 for @, %2F for / "
+            "and %3A for :. A memory that is lost with the process would repeat alerts."
+        ) from None
+    return address
 
 
 def _chain(value: str) -> tuple[str, ...]:
@@ -281,7 +344,12 @@ def _chain(value: str) -> tuple[str, ...]:
         raise SettingsError(f"CLAUDE_COST_FALLBACK_CHAIN: {error}") from None
     if len(chain) < 2 or len(set(chain)) < len(chain):
         raise SettingsError(
-            f"CLAUDE_COST_FALLBACK_CHAIN is {value!r}: it must name at least two different models, the dearest first, "
+            f"CLAUDE_COST_FALLBACK_CHAIN is {', '.join(quoted(model, MODEL) for model in chain) or 'empty'}: it must "
+            "name at least two different models, the dearest first, with commas between them."
+        )
+    if any(looks_secret(model) or not model.isprintable() for model in chain):
+        raise SettingsError(
+            "CLAUDE_COST_FALLBACK_CHAIN has what looks like a secret, or a control character: it must name models, "
             "with commas between them."
         )
     risen = rise_in(chain, load_rate_card())
@@ -293,9 +361,10 @@ def _chain(value: str) -> tuple[str, ...]:
 def _admins(value: str) -> frozenset[str]:
     ids = [word for word in re.split(r"[\s,]+", value) if word]
     for word in ids:
-        if not re.fullmatch(r"[UWS][A-Z0-9_-]*", word):
+        if looks_secret(word) or not re.fullmatch(r"[UWS][A-Z0-9_-]*", word):
             raise SettingsError(
-                f"CLAUDE_COST_ADMINS has {word!r}: use Slack user ids (U…) or user-group ids (S…), with commas between."
+                f"CLAUDE_COST_ADMINS has {quoted(word, CHANNEL)}: use Slack user ids (U…) or user-group ids (S…), with "
+                "commas between."
             )
     return frozenset(ids)
 
@@ -315,19 +384,10 @@ def _read_token(values: Mapping[str, str], need: Need) -> SecretStr | None:
         )
     # Only a bot that Slack reaches opens the port.
     opens = Need.SLACK_TRANSPORT in need and _http_port(values) is not None
-    if opens and not token and not _is_loopback(host):
+    if opens and not token and not is_loopback(host):
         raise SettingsError(
-            f"CLAUDE_COST_READ_TOKEN is missing, and CLAUDE_COST_HTTP_HOST is {host}, where other machines "
-            "could read the fallback mode: set a token, such as the output of openssl rand -hex 32, or "
+            f"CLAUDE_COST_READ_TOKEN is missing, and CLAUDE_COST_HTTP_HOST is {shown(host, HOST)}, where other "
+            "machines could read the fallback mode: set a token, such as the output of openssl rand -hex 32, or "
             "CLAUDE_COST_HTTP_HOST=127.0.0.1."
         )
     return _secret(token)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

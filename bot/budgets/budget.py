@@ -7,6 +7,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from bot.budgets.period import Period, PeriodKind, Weekday, period_at, period_before, periods_since
+from bot.secret_shapes import SCOPE, quoted
 
 
 class ScopeKind(StrEnum):
@@ -64,7 +65,9 @@ def parse_scope(text: str) -> Scope:
     try:
         kind = ScopeKind(kind_text)
     except ValueError:
-        raise ValueError(f"{text!r} is no scope: use organization, workspace:ID, key:ID or model:ID") from None
+        raise ValueError(
+            f"{quoted(text, SCOPE)} is no scope: use organization, workspace:ID, key:ID or model:ID"
+        ) from None
     if kind is ScopeKind.ORGANIZATION:
         if colon:
             raise ValueError("organization takes no id")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pydantic import SecretStr
 
 from bot.doctor.check import Check, State
+from bot.secret_shapes import HOST, shown
 from bot.setting_variables import VARIABLES, misspelled
 from bot.settings import Need, Settings, SettingsError, doubtful, load_settings
 
@@ -50,10 +51,26 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
             if not wrong & set(_NAME.findall(str(error))):
                 state = State.WARN if need in MISSED_BY_SOME else State.FAIL
                 checks.append(Check("settings", state, str(error)))
-    checks += [Check("settings", State.WARN, text) for text in [*misspelled(environ), *doubtful(settings)]]
+    checks += [
+        Check("settings", State.WARN, text)
+        for text in [*misspelled(environ), *doubtful(settings), *open_doors(settings)]
+    ]
     if not checks:
         checks = [Check("settings", State.OK, "Every setting can be read, and none is missing.")]
     return Configuration(settings, frozenset(wrong), tuple(checks))
+
+
+def open_doors(settings: Settings) -> list[str]:
+    """A sentence for each protection that a setting switches off."""
+    if not settings.allow_http:
+        return []
+    listed = ", ".join(shown(host, HOST) for host in sorted(settings.allow_http))
+    used = any(url.lower().startswith("http:") for url in (settings.slack_api_url, settings.anthropic_base_url))
+    more = "" if used else ", and no address begins with http://: remove it"
+    return [
+        f"CLAUDE_COST_ALLOW_HTTP lets the credentials go unencrypted to {listed}, where whoever is in between can "
+        f"read them{more}"
+    ]
 
 
 def secrets_in(environ: Mapping[str, str], settings: Settings | None) -> list[str]:

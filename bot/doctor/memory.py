@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, make_url
+from sqlalchemy import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.addresses import POSTGRES, database_address
 from bot.budgets.budget import Budget
 from bot.clock import Clock
 from bot.doctor.check import Check, State
@@ -18,6 +19,7 @@ from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService, ModeState
 from bot.fallback.target import TargetView
 from bot.fallback.targets import targets_from
+from bot.secret_shapes import masked
 from bot.settings import Settings
 from bot.store.alerts import AlertStore
 from bot.store.budgets import BudgetStore, KeptBudget
@@ -25,6 +27,7 @@ from bot.store.engine import DatabaseError, look_into
 from bot.store.lease import lease_for
 from bot.store.modes import ModeStore
 from bot.store.outside import Waiting
+from bot.store.private_file import open_to_others
 from bot.store.targets import TargetStore
 from bot.store.usage import UsageStore
 from bot.usage.age import DataState, is_stale
@@ -66,9 +69,8 @@ def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
         return [Check("database", State.FAIL, text), *_without_database(settings)]
     finally:
         engine.dispose()
-    text = f"The database opens and has this version's schema ({schema.newest})."
     return [
-        Check("database", State.OK, text),
+        _opened(settings.database_url, schema.newest),
         _lease(remembered.alive),
         judge_freshness(remembered, clock(), settings.poll_seconds),
         _outbox(remembered),
@@ -80,15 +82,32 @@ def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
 
 
 def shown_database(url: str) -> str:
-    """The address without password and options."""
-    return make_url(url).set(query={}).render_as_string(hide_password=True)
+    """The address without login and options; only its kind where it cannot be read without doubt."""
+    try:
+        address = database_address(url)
+    except ValueError:
+        return f"{url.partition(':')[0]}://…" if url.startswith(("sqlite", *POSTGRES)) else "…"
+    bare = URL.create(address.drivername, host=address.host, port=address.port, database=address.database)
+    return masked(bare.render_as_string())
+
+
+def _opened(url: str, schema: str) -> Check:
+    text = f"The database opens and has this version's schema ({schema})."
+    path = Path(str(database_address(url).database))
+    if url.startswith("sqlite") and open_to_others(path):
+        text = f"{text} Other users of this machine may read {path}, which has what is spent, and by whom."
+        return Check("database", State.WARN, text, f"Take their rights away: chmod 600 {path}*")
+    return Check("database", State.OK, text)
 
 
 def _missing_file(url: str) -> Check | None:
     """A look must not make the file: the bot's own rights may be others than those of whoever looks."""
     if not url.startswith("sqlite"):
         return None
-    path = Path(str(make_url(url).database))
+    try:
+        path = Path(str(database_address(url).database))
+    except ValueError as error:
+        return Check("database", State.FAIL, f"CLAUDE_COST_DATABASE_URL cannot be used: {error}.")
     if path.exists():
         return None
     if not path.parent.is_dir():

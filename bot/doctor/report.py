@@ -1,16 +1,13 @@
 """The findings as text and as JSON. Whatever they quote, no secret gets out."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from bot.doctor.check import Check, State
+from bot.secret_shapes import masked, one_line
 
 MARKS = {State.OK: "ok", State.WARN: "WARN", State.FAIL: "FAIL", State.SKIPPED: "skipped"}
-
-_LOOKS_SECRET = re.compile(r"(?:xox[a-z]|xapp|sk-ant)-[\w.+/-]{4,}|(?<=://)[^\s/@'\"]+@")
-"""Tokens of Slack, keys of Anthropic, and the login in an address: also where they stand in the wrong variable."""
 
 LEAST_SECRET = 6
 """Characters. A shorter value is a word that a sentence may need."""
@@ -28,7 +25,7 @@ def without_secrets(checks: Iterable[Check], secrets: Iterable[str]) -> tuple[Ch
     def clean(text: str) -> str:
         for secret in known:
             text = text.replace(secret, "…")
-        return _LOOKS_SECRET.sub("…", text)
+        return masked(text)
 
     return tuple(
         replace(check, sentence=clean(check.sentence), remedy=None if check.remedy is None else clean(check.remedy))
@@ -57,8 +54,3 @@ def summary(checks: Sequence[Check]) -> list[str]:
             lines.append(f"{word}: {', '.join(names)}.")
     counts = [f"{sum(check.state is state for check in checks)} {state.value}" for state in State]
     return [*lines, f"{', '.join(counts)}."]
-
-
-def one_line(text: str) -> str:
-    """`text` without line breaks and other characters that a terminal would obey."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

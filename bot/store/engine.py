@@ -3,6 +3,7 @@
 import sqlite3
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 from alembic import command
@@ -11,11 +12,18 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
+from bot.addresses import database_address
+from bot.store.database_reasons import reason_of
+from bot.store.private_file import make_private
+
 BUSY_SECONDS = 15
+
+UNUSABLE = (ModuleNotFoundError, SQLAlchemyError, CommandError, OSError, ValueError, TypeError)
+"""What SQLAlchemy and the drivers raise for an address that they cannot use."""
 
 
 class DatabaseError(Exception):
@@ -28,7 +36,7 @@ def open_database(url: str) -> Engine:
     try:
         engine = connect(url)
         migrate(engine)
-    except (ModuleNotFoundError, SQLAlchemyError, CommandError, OSError) as error:
+    except UNUSABLE as error:
         if engine is not None:
             engine.dispose()
         raise DatabaseError(_sentence(error)) from None
@@ -52,7 +60,7 @@ def look_into(url: str, seconds: int) -> tuple[Engine, SchemaState]:
     try:
         engine = connect(url if url.startswith("sqlite") else _impatient(url, seconds))
         return engine, _schema_state(engine)
-    except (ModuleNotFoundError, SQLAlchemyError, CommandError, OSError) as error:
+    except UNUSABLE as error:
         if engine is not None:
             engine.dispose()
         raise DatabaseError(_sentence(error)) from None
@@ -88,8 +96,10 @@ def _sentence(error: Exception) -> str:
             "CLAUDE_COST_DATABASE_URL names a database that a newer version of the bot has written "
             f"(revision {error.__cause__.argument}): update the bot, or name another database."
         )
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-    return f"CLAUDE_COST_DATABASE_URL names a database that cannot be used ({reason}): correct it, or its rights."
+    return (
+        f"CLAUDE_COST_DATABASE_URL names a database that cannot be used ({reason_of(error)}): correct it, or its "
+        "rights."
+    )
 
 
 def connect(url: str) -> Engine:
@@ -97,6 +107,8 @@ def connect(url: str) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(_parsed(url), pool_pre_ping=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    if engine.url.database not in (None, "", ":memory:"):
+        make_private(Path(str(engine.url.database)))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine
@@ -120,14 +132,12 @@ def lock_for_writers(connection: Connection, table: Table) -> None:
 
 def _parsed(url: str) -> URL:
     try:
-        if url.partition("?")[0].count("@") > 1:
-            raise ValueError("one @ stands before the host")
-        return make_url(url)
-    except ValueError:
-        # The reason is not quoted: it would be a part of the password.
+        return database_address(url)
+    except ValueError as error:
+        # The address is not quoted: whatever is wrong with it may be a part of the password.
         raise DatabaseError(
-            "CLAUDE_COST_DATABASE_URL is no address of a database: the port is a number, and special characters of "
-            "the password are written as in %40 for @ and %2F for /."
+            f"CLAUDE_COST_DATABASE_URL is no address of a database ({error}): special characters of the password are "
+            "written as in %40 for @ and %2F for /."
         ) from None
 
 

@@ -1,0 +1,86 @@
+"""Which texts may be shown to people: nothing that could be a secret is quoted, and a sentence is one line."""
+
+import re
+
+_KNOWN = re.compile(
+    r"""
+      (?<![A-Za-z0-9])(?:
+          xox[a-z](?:\.xox[a-z])?-[\w.+/%-]{4,}     # Slack: bot, user, refresh and configuration tokens
+        | xapp-[\w.+/%-]{4,}                        # Slack: app-level tokens
+        | sk-(?:ant|proj)-[\w.+/-]{4,}              # Anthropic, and others who copy the form
+        | sk-[\w-]{16,}
+        | (?:gh[a-z]_|github_pat_|glpat-|npm_|pypi-|hf_)[\w.-]{6,}
+        | (?:AKIA|ASIA|AIza)[\w-]{10,}              # AWS, Google
+        | eyJ[\w-]{4,}(?:\.[\w-]*){0,4}            # a JSON Web Token
+      )
+    | -----BEGIN[\s\S]*                            # PEM
+    | (?<=hooks\.slack\.com/)\S+
+    | (?<=://)[^\s/@'"]+@                          # the login of an address
+    | [^\s/:@'"]+:[^\s@'"]+@(?=[\w.\[-])           # the same without a scheme
+    | (?<=[Bb]earer\ )[\w.+/=~-]{16,}
+    """,
+    re.VERBOSE,
+)
+
+_ONE_TOKEN = re.compile(r"[A-Za-z0-9+/=_~.-]{20,}")
+_RANDOM_RUN = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
+
+TOO_SHORT = 5
+"""Characters: so few are no secret, and no useful part of one."""
+
+NUMBER = re.compile(r"[-+]?[$€£¥]?[0-9.,_]{1,15} ?[a-zA-Z%€$]{0,3}")
+CHANNEL = re.compile(r"[A-Z][A-Z0-9]{0,10}|#[a-z]{1,12}(-[a-z]{1,12}){0,3}")
+WORD = re.compile(r"")
+"""Nothing beside what is too short."""
+
+MODEL = re.compile(r"[a-z./_-]{0,24}claude-[a-z0-9.@:-]{1,48}(\[1m\])?")
+SCOPE = re.compile(r"[a-z]{1,12}:[a-z0-9]{0,5}")
+ZONE = re.compile(r"[A-Z][a-z]{1,12}/[A-Z][A-Za-z_]{1,20}")
+HOST = re.compile(
+    r"[0-9.]{7,15}|(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}|localhost"
+    r"|[a-z]{1,12}(?:[.-][a-z0-9]{1,12}){0,4}\.[a-z]{2,12}"
+)
+KEY = re.compile(r"[a-z]{1,12}(_[a-z]{1,12}){0,3}")
+"""A key of the TOML file, or one that is misspelled."""
+
+_PATH_WORD = r"(?:[a-z]{1,16}|[A-Z]{1,16}|[A-Z][a-z]{1,15})[0-9]{0,4}|[0-9]{1,4}"
+PATH = re.compile(
+    rf"(?:~|\.{{1,2}})?(?:/\.?(?:{_PATH_WORD})(?:[._-]+(?:{_PATH_WORD}))*)+/?|[a-z-]{{1,16}}\.[a-z]{{1,5}}"
+)
+
+
+def looks_secret(text: str) -> bool:
+    """Whether `text` has a form that only secrets have, or is one long random word."""
+    if _KNOWN.search(text):
+        return True
+    return _ONE_TOKEN.fullmatch(text) is not None and "/" not in text and _RANDOM_RUN.search(text) is not None
+
+
+def masked(text: str) -> str:
+    """`text` with an ellipsis for everything that has a form which only secrets have."""
+    return _KNOWN.sub("…", text)
+
+
+def quoted(text: str, shape: re.Pattern[str]) -> str:
+    """`text` in quotes where it has the harmless `shape` that is usual at its place; otherwise only its length."""
+    return repr(text) if _harmless(text, shape) else _described(text)
+
+
+def shown(text: str, shape: re.Pattern[str]) -> str:
+    """Like `quoted`, without quotes."""
+    return text if _harmless(text, shape) else _described(text)
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and other characters that a terminal would obey."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def _harmless(text: str, shape: re.Pattern[str]) -> bool:
+    if len(text) <= TOO_SHORT:
+        return text.isprintable()
+    return shape.fullmatch(text) is not None and not looks_secret(text)
+
+
+def _described(text: str) -> str:
+    return f"a text of {len(text)} character{'' if len(text) == 1 else 's'} (not shown)"

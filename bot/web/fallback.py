@@ -189,8 +189,7 @@ def fallback_routes(current: CurrentMode, streams: Streams, access: BearerAccess
 def tagged(request: web.Request, body: bytes) -> web.Response:
     """200 with a JSON `body` and its strong ETag, or 304 where `If-None-Match` names that."""
     tag = entity_tag(body)
-    asked = {etag.value for etag in request.if_none_match or ()}
-    if asked & {tag, ETAG_ANY}:
+    if _asked(request) & {tag, ETAG_ANY}:
         response = web.Response(status=304)
     else:
         response = web.Response(body=body, content_type="application/json", charset="utf-8")
@@ -198,6 +197,12 @@ def tagged(request: web.Request, body: bytes) -> web.Response:
     # A cache between the bot and a service may keep it, but has to ask whether it still holds.
     response.headers[hdrs.CACHE_CONTROL] = "private, no-cache"
     return response
+
+
+def _asked(request: web.Request) -> set[str]:
+    """The tags of `If-None-Match`. Some clients leave the quotes out, which RFC 9110 wants."""
+    header = ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
+    return {part.strip().removeprefix("W/").strip('"') for part in header.split(",")}
 
 
 def unavailable(body: Mapping[str, object]) -> web.Response:

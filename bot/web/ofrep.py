@@ -1,17 +1,26 @@
 """The fallback mode as flags of OpenFeature's Remote Evaluation Protocol (OFREP 0.2).
 
 The flags are the names of the mode's variables. A variable that the mode does not set is an unknown flag, so that the
-caller's own default holds: in the mode normal that is the model.
+caller's own default holds: in the mode normal that is the model. An SDK gives its default too where the flag has
+another type than it asks for, so a value that looks like a boolean or a number is one.
 Source: https://github.com/open-feature/protocol/blob/main/service/openapi.yaml
 """
 
 import json
+import re
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bot.fallback.modes import CHAIN_VARIABLE, MODE_VARIABLE, MODEL_VARIABLE
 from bot.web.access import BearerAccess
 from bot.web.fallback import CurrentMode, ModeUnreadableError, ServedMode, tagged, unavailable
+
+ALWAYS_TEXT = (MODE_VARIABLE, MODEL_VARIABLE, CHAIN_VARIABLE)
+
+# As many digits as JavaScript's numbers hold exactly. "007" and "+1" are names that happen to have digits.
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")
+_DECIMAL = re.compile(r"-?(?=[0-9.]{3,16}$)(?:0|[1-9][0-9]*)\.[0-9]+")
 
 
 class EvaluationRequest(BaseModel):
@@ -36,7 +45,7 @@ def ofrep_routes(current: CurrentMode, access: BearerAccess) -> list[web.RouteDe
         return tagged(request, json.dumps({"flags": [_evaluation(mode, name) for name in mode.variables]}).encode())
 
     async def evaluate_one(request: web.Request) -> web.StreamResponse:
-        key = request.match_info["key"]
+        key = request.match_info["key"].rstrip("/")
         problem = await _problem(request)
         if problem is not None:
             return web.json_response({"key": key, **problem}, status=400)
@@ -51,13 +60,31 @@ def ofrep_routes(current: CurrentMode, access: BearerAccess) -> list[web.RouteDe
 
     return [
         web.post("/ofrep/v1/evaluate/flags", access.guard(evaluate_all)),
+        web.post("/ofrep/v1/evaluate/flags/", access.guard(evaluate_all)),
         web.post("/ofrep/v1/evaluate/flags/{key:.+}", access.guard(evaluate_one)),
     ]
 
 
 def _evaluation(mode: ServedMode, name: str) -> dict[str, object]:
+    text = mode.variables[name]
     # STATIC: the same for every context.
-    return {"key": name, "value": mode.variables[name], "reason": "STATIC", "variant": mode.name}
+    return {
+        "key": name,
+        "value": text if name in ALWAYS_TEXT else typed(text),
+        "reason": "STATIC",
+        "variant": mode.name,
+    }
+
+
+def typed(text: str) -> bool | int | float | str:
+    """A boolean for true and false, a number where it has the one way to write that number, otherwise the text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    return text
 
 
 async def _problem(request: web.Request) -> dict[str, object] | None:

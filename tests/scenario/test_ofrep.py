@@ -17,6 +17,7 @@ from openfeature.flag_evaluation import Reason
 
 from bot.cycle import Bot
 from bot.sandbox.slack_workspace import ADMIN
+from bot.web.ofrep import typed
 from tests.scenario.conftest import World
 from tests.scenario.http_port import PATIENCE, events, next_mode, served, type_in_slack
 
@@ -190,3 +191,55 @@ async def test_a_context_may_be_left_out_and_changes_nothing(simulated: World, b
         "reason": "STATIC",
         "variant": "degraded",
     }
+
+
+async def test_a_value_that_looks_like_a_boolean_or_a_number_is_one_for_the_sdk(simulated: World, sdk: Connect) -> None:
+    config = simulated.folder / "bot.toml"
+    config.write_text(
+        '[mode.quiet]\nSUMMARIES_ENABLED = "false"\nMAX_TOKENS = "500"\nSHARE = "0.25"\nZIP = "007"\nWORD = "off"\n',
+        encoding="utf-8",
+    )
+    async with simulated.bot(CLAUDE_COST_CONFIG=str(config)) as bot, served(bot) as port:
+        client = sdk(port, {})
+        assert await asyncio.to_thread(client.get_boolean_value, "SUMMARIES_ENABLED", True)
+        await switch(bot, "quiet")
+        assert await asyncio.to_thread(client.get_boolean_value, "SUMMARIES_ENABLED", True) is False
+        assert await asyncio.to_thread(client.get_integer_value, "MAX_TOKENS", 1) == 500
+        assert await asyncio.to_thread(client.get_float_value, "SHARE", 1.0) == 0.25
+        assert await asyncio.to_thread(client.get_string_value, "ZIP", "") == "007"
+        assert await asyncio.to_thread(client.get_string_value, "WORD", "") == "off"
+        assert await asyncio.to_thread(client.get_string_value, "CLAUDE_FALLBACK_MODE", "") == "quiet"
+        as_text = await asyncio.to_thread(client.get_string_details, "SUMMARIES_ENABLED", "own default")
+        assert (as_text.value, as_text.error_code) == ("own default", ErrorCode.TYPE_MISMATCH)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("true", True), ("True", True), ("false", False), ("FALSE", False)),
+        *(("0", 0), ("-12", -12), ("500", 500), ("0.5", 0.5), ("-2.50", -2.5), ("3.0", 3.0)),
+        *((text, text) for text in ("", "yes", "off", "007", "-0", "+1", "1e5", "1_000", "1,5", ".5", "5.", "NaN")),
+        *((text, text) for text in ("١", "1.2.3", "12345678901234567890", " 1", "truetrue", "1\n")),
+    ],
+)
+def test_the_form_of_a_value_decides_its_type(text: str, value: object) -> None:
+    found = typed(text)
+    assert (found, type(found)) == (value, type(value))
+
+
+async def test_a_slash_at_the_end_changes_nothing(simulated: World) -> None:
+    async with degraded(simulated) as client:
+        for path in (FLAGS, f"{FLAGS}/CLAUDE_MODEL"):
+            plain, slashed = await client.post(path, json={}), await client.post(f"{path}/", json={})
+            assert (slashed.status_code, slashed.json()) == (200, plain.json())
+        assert (await client.post(f"{FLAGS}/HOME/", json={})).json()["key"] == "HOME"
+
+
+async def test_a_tag_is_known_with_and_without_its_quotes(simulated: World) -> None:
+    async with degraded(simulated) as client:
+        tag = (await client.post(FLAGS, json={})).headers["etag"].strip('"')
+        for form in ("{}", '"{}"', 'W/"{}"', "W/{}", "x, {}", '"x","{}"', "*"):
+            known = {"If-None-Match": form.format(tag)}
+            assert (await client.post(FLAGS, json={}, headers=known)).status_code == 304
+            other = {"If-None-Match": form.replace("*", "-").format(tag[:-1])}
+            assert (await client.post(FLAGS, json={}, headers=other)).status_code == 200

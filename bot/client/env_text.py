@@ -2,13 +2,17 @@
 
 import re
 
-_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
+_BLANK = "[ \\t]*"
+_LINE = re.compile(rf"{_BLANK}(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*){_BLANK}={_BLANK}(.*?){_BLANK}", re.DOTALL)
 
 
 def variables_in(text: str) -> dict[str, str]:
-    """Variables by name; the last line that sets a name counts. Lines that set nothing are passed over."""
+    """Variables by name; the last line that sets a name counts. Lines that set nothing are passed over.
+
+    A line ends at a line feed, a carriage return or both, and at no other character. A byte order mark is skipped.
+    """
     found = {}
-    for line in text.splitlines():
+    for line in re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff")):
         if match := _LINE.fullmatch(line):
             found[match[1]] = _unquoted(match[2])
     return found

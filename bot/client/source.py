@@ -63,7 +63,7 @@ class EnvFileSource:
             seen = status.st_mtime_ns, status.st_ino, status.st_size
             if seen == self._seen:
                 return None
-            with open(self._path, encoding="utf-8", errors="replace") as file:
+            with open(self._path, encoding="utf-8", errors="replace", newline="") as file:
                 text = file.read()
         except OSError as error:
             reason = error.strerror or type(error).__name__

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pydantic import SecretStr
 
 from bot.doctor.check import Check, State
+from bot.fallback.env_text import not_read_by
 from bot.secret_shapes import HOST, shown
 from bot.setting_variables import VARIABLES, misspelled
 from bot.settings import Need, Settings, SettingsError, doubtful, load_settings
@@ -53,7 +54,7 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
                 checks.append(Check("settings", state, str(error)))
     checks += [
         Check("settings", State.WARN, text)
-        for text in [*misspelled(environ), *doubtful(settings), *open_doors(settings)]
+        for text in [*misspelled(environ), *doubtful(settings), *open_doors(settings), *unportable(settings)]
     ]
     if not checks:
         checks = [Check("settings", State.OK, "Every setting can be read, and none is missing.")]
@@ -70,6 +71,17 @@ def open_doors(settings: Settings) -> list[str]:
     return [
         f"CLAUDE_COST_ALLOW_HTTP lets the credentials go unencrypted to {listed}, where whoever is in between can "
         f"read them{more}"
+    ]
+
+
+def unportable(settings: Settings) -> list[str]:
+    """A sentence for each variable of a mode that not every reader of the env file gets as it is."""
+    return [
+        f"{variable} of the mode {mode} must be quoted in the env file for shells; as it is, it is not read by "
+        f"{' and '.join(readers)}"
+        for mode, variables in settings.modes.items()
+        for variable, value in variables.items()
+        if (readers := not_read_by(value))
     ]
 
 

@@ -231,16 +231,19 @@ def _fallback_file(settings: Settings, mode: ModeState | None) -> Check:
     if not path.parent.is_dir():
         text = f"CLAUDE_COST_FALLBACK_FILE names {path}, and there is no directory {path.parent}."
         return Check(name, State.FAIL, text, "Make it, or correct CLAUDE_COST_FALLBACK_FILE.")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    target = EnvFile(path)
+    if not os.access(path.parent, os.W_OK | os.X_OK) and not target.in_place():
         text = f"{path.parent} cannot be written, so no fallback mode could be either."
         return Check(name, State.FAIL, text, "Correct CLAUDE_COST_FALLBACK_FILE, or the rights of its directory.")
-    target = EnvFile(path)
     try:
         block = target.read({}).block
+        doubts = target.doubts({} if mode is None else mode.mode.variables)
         follows = mode is not None and target.holds(mode.mode.variables)
     except EnvFileError as error:
         return Check(name, State.FAIL, str(error))
     if mode is None or (block is None and mode.changed_at is None):
+        if doubts:
+            return Check(name, State.WARN, f"{path} can be written. {' '.join(doubts)}")
         return Check(name, State.OK, f"{path} can be written; its block is made when the bot starts.")
     if mode.write_error is not None:
         return Check(name, State.FAIL, f"The mode {mode.mode.name} is not written: {mode.write_error}")
@@ -252,6 +255,8 @@ def _fallback_file(settings: Settings, mode: ModeState | None) -> Check:
     if outside:
         text = f"{path} holds the mode {mode.mode.name}, but other lines of it set {', '.join(outside)} too."
         return Check(name, State.WARN, text, "Remove those lines: services may read them instead.")
+    if doubts:
+        return Check(name, State.WARN, f"{path} holds the mode {mode.mode.name}. {' '.join(doubts)}")
     return Check(name, State.OK, f"{path} can be written and holds the mode {mode.mode.name}.{_repaired(known)}")
 
 

@@ -1,8 +1,9 @@
-"""The env file as a target: a managed block between two markers, replaced as a whole; every other line is kept.
+"""The env file as a target: a managed block between two markers; every other line is kept.
 
 A file switches nothing by itself: running processes keep the environment that they were started with.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -13,16 +14,28 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.fallback.env_text import (
+    BEGIN,
+    DOCKER,
+    DOTENV,
+    END,
+    EnvText,
+    block_of,
+    not_read_by,
+    read_env_text,
+    sets,
+    unfinished_line,
+)
+from bot.fallback.in_place import is_mount_point, write_in_place
 from bot.fallback.target import TargetError
 
-BEGIN = b"# >>> claude-cost: managed by the bot, do not edit >>>"
-END = b"# <<< claude-cost <<<"
-
-_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_./:@,+%=-]*")
-
+__all__ = ["BEGIN", "END", "EnvFile", "EnvFileError", "EnvFileState"]
 
 NEW_FILE_MODE = 0o600
 """Of a file that the bot makes. One that is there keeps its own rights, so that services of other users may read it."""
+
+IN_PLACE = "the file is written in place, since it alone is mounted or its directory cannot be written"
+CANNOT_REPLACE = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
 
 LEFT_BEHIND_SECONDS = 60
 """A temporary copy that is older belongs to a writer that was killed, unless it is still locked."""
@@ -58,40 +71,67 @@ class EnvFile:
 
     def holds(self, variables: Mapping[str, str]) -> bool:
         """Whether the file's block already says exactly this. Raises `EnvFileError`."""
-        return self.read(variables).block == _lines(variables)
+        return self._text().block == block_of(variables)
 
     def read(self, variables: Mapping[str, str]) -> EnvFileState:
         """The block, and which of `variables` lines outside of it set too. Raises `EnvFileError`."""
-        content = self._content()
-        before, block, after = _split(content, self.path)
-        outside = [name for name in variables if _sets(before, name) or _sets(after, name)]
-        return EnvFileState(block, tuple(outside))
+        text = self._text()
+        outside = [name for name in variables if sets(text.before, name) or sets(text.after, name)]
+        return EnvFileState(text.block, tuple(outside))
 
     def doubts(self, variables: Mapping[str, str]) -> tuple[str, ...]:
-        """One sentence where other lines set managed names too. Raises `EnvFileError`."""
+        """A sentence for each thing that may keep a service from reading what is written. Raises `EnvFileError`."""
+        found = []
         outside = self.read(variables).outside
-        if not outside:
-            return ()
-        listed = ", ".join(outside)
-        return (f"Careful: other lines of the file set {listed} too, and services may read those instead.",)
+        if outside:
+            listed = ", ".join(outside)
+            found.append(f"Careful: other lines of the file set {listed} too, and services may read those instead.")
+        unfinished = unfinished_line(self._text().before)
+        if unfinished is not None:
+            line, lack = unfinished
+            found.append(
+                f"Careful: line {line} of the file {lack}, so that a shell reads the bot's block as a part of it."
+            )
+        for reader in (DOCKER, DOTENV):
+            names = [name for name, value in variables.items() if reader in not_read_by(value)]
+            if names:
+                found.append(
+                    f"Careful: {', '.join(names)} must be quoted, which {reader} does not read as a shell does."
+                )
+        if self.in_place():
+            found.append(
+                f"Careful: {IN_PLACE}, so that a service may read half of it while it is written: give the bot the "
+                "directory, not the file alone."
+            )
+        return tuple(found)
 
     def write(self, variables: Mapping[str, str]) -> None:
         """Replace the block, or add one at the end. A reader sees the old file or the new one, never a part.
 
-        Keeps the mode bits and, where it may, the owner. Raises `EnvFileError`.
+        Keeps the mode bits and, where it may, the owner. Where the file cannot be replaced, because it alone is mounted
+        or its directory cannot be written, it is written in place. Raises `EnvFileError`.
         """
-        content = self._content()
-        before, _, after = _split(content, self.path)
-        if before and not before.endswith(b"\n"):
-            before += b"\n"
-        whole = before + BEGIN + b"\n" + _lines(variables) + END + b"\n" + after
+        whole = self._text().with_block(variables)
+        path = Path(os.path.realpath(self.path))
         try:
-            _replace(Path(os.path.realpath(self.path)), whole)
+            try:
+                _replace(path, whole)
+            except OSError as error:
+                if error.errno not in CANNOT_REPLACE or not os.access(path, os.W_OK):
+                    raise
+                write_in_place(path, whole)
         except OSError as error:
             raise EnvFileError(
                 f"{self.path} cannot be written ({error.strerror}): correct the path in CLAUDE_COST_FALLBACK_FILE, "
                 "or the rights of its directory."
             ) from error
+
+    def in_place(self) -> bool:
+        """Whether the file can be written and not replaced."""
+        path = Path(os.path.realpath(self.path))
+        if not os.access(path, os.W_OK):
+            return False
+        return is_mount_point(path) or not os.access(path.parent, os.W_OK | os.X_OK)
 
     def remove_leftovers(self, now: float) -> int:
         """Remove the temporary copies that killed writers have left beside the file; returns how many.
@@ -107,44 +147,17 @@ class EnvFile:
             return 0
         return sum(_removed(leftover, now) for leftover in found)
 
-    def _content(self) -> bytes:
+    def _text(self) -> EnvText:
         try:
-            return self.path.read_bytes()
+            return read_env_text(self.path.read_bytes())
         except FileNotFoundError:
-            return b""
+            return EnvText(b"", None, b"")
         except OSError as error:
             raise EnvFileError(
                 f"{self.path} cannot be read ({error.strerror}): correct CLAUDE_COST_FALLBACK_FILE or its rights."
             ) from error
-
-
-def _lines(variables: Mapping[str, str]) -> bytes:
-    return "".join(f"{name}={_quoted(value)}\n" for name, value in variables.items()).encode()
-
-
-def _quoted(value: str) -> str:
-    if _NEEDS_NO_QUOTES.fullmatch(value):
-        return value
-    return '"' + re.sub(r'(["\\$`])', r"\\\1", value) + '"'
-
-
-def _split(content: bytes, path: Path) -> tuple[bytes, bytes | None, bytes]:
-    lines = content.splitlines(keepends=True)
-    begins = [index for index, line in enumerate(lines) if line.strip() == BEGIN]
-    ends = [index for index, line in enumerate(lines) if line.strip() == END]
-    if not begins and not ends:
-        return content, None, b""
-    if len(begins) != 1 or len(ends) != 1 or begins[0] > ends[0]:
-        raise EnvFileError(
-            f"{path} has a damaged managed block: remove its marker lines (>>> claude-cost, <<< claude-cost) and what "
-            "stands between them."
-        )
-    begin, end = begins[0], ends[0]
-    return b"".join(lines[:begin]), b"".join(lines[begin + 1 : end]), b"".join(lines[end + 1 :])
-
-
-def _sets(content: bytes, name: str) -> bool:
-    return re.search(rb"^[ \t]*(?:export[ \t]+)?" + re.escape(name.encode()) + rb"[ \t]*=", content, re.M) is not None
+        except ValueError as error:
+            raise EnvFileError(f"{self.path} {error}.") from None
 
 
 def _temporary_prefix(path: Path) -> str:

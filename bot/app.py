@@ -50,6 +50,7 @@ from bot.fallback.targets import targets_from, tidy_targets
 from bot.in_flight import InFlight
 from bot.message import Message
 from bot.pricing.card import load_rate_card
+from bot.response_urls import ResponseUrls
 from bot.services import Services
 from bot.settings import Settings
 from bot.slack_connection import Workspace
@@ -134,11 +135,13 @@ async def bot_from(
             log.warning("%d alert(s) wait for a destination named %s, which is not configured any more", count, name)
         await asyncio.to_thread(tidy_targets, settings, time.time())
         targets = targets_from(settings)
-        services = _services(settings, engine, alerts, targets, client, http, limits, clock)
         in_flight = InFlight()
+        workspace = Workspace()
+        response_urls = ResponseUrls(session, client, in_flight)
+        admins = Admins(settings.admins, client, workspace)
+        services = _services(settings, engine, alerts, targets, client, http, limits, response_urls, admins, clock)
         slack = _slack_app(settings, client)
         handlers.register(slack, services, in_flight)
-        workspace = Workspace()
         render = renderer(targets, workspace, settings.display, rules.late_after)
         outbox = Outbox(alerts.notices, SlackDestination(client, settings.channel), render, clock)
         letter_of = partial(letter, display=settings.display, late_after=rules.late_after)
@@ -177,6 +180,8 @@ def _services(
     client: AsyncWebClient,
     http: httpx.AsyncClient,
     limits: RememberedLimits,
+    response_urls: ResponseUrls,
+    admins: Admins,
     clock: Clock,
 ) -> Services:
     card = load_rate_card()
@@ -205,9 +210,10 @@ def _services(
         fallback=fallback,
         prospects=Prospects(review, fallback, card, clock),
         approvals=Approvals(ProposalStore(engine), fallback, clock),
-        admins=Admins(settings.admins, client),
+        admins=admins,
         estimates=EstimateStore(engine),
         counter=TokenCounter(http, settings.anthropic_api_key),
+        response_urls=response_urls,
         rate_limits=limits,
         card=card,
         examine=examined,

@@ -12,6 +12,7 @@ class InFlight:
         self._count = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._draining = asyncio.Event()
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[None]:
@@ -27,8 +28,17 @@ class InFlight:
 
     async def drain(self, seconds: float) -> bool:
         """Wait until nothing is in flight, at most this long; returns whether that was reached."""
+        self._draining.set()
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def drains_within(self, seconds: float) -> bool:
+        """Sleep for so long, or until a drain has begun; returns whether one has."""
+        try:
+            await asyncio.wait_for(self._draining.wait(), seconds)
         except TimeoutError:
             return False
         return True

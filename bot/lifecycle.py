@@ -104,7 +104,7 @@ class Lifecycle:
         wait = 1
         while True:
             try:
-                self._bot.workspace.url = (await check_bot_token(client, settings.channel)).url
+                self._bot.workspace.learn(await check_bot_token(client, settings.channel))
                 if settings.slack_app_token is not None:
                     app_token = settings.slack_app_token.get_secret_value()
                     await check_app_token(client, app_token, settings.channel)

@@ -13,6 +13,7 @@ from bot.fallback.approvals import Approvals
 from bot.fallback.prospects import Prospects
 from bot.fallback.service import FallbackService
 from bot.pricing.card import RateCard
+from bot.response_urls import ResponseUrls
 from bot.store.alerts import AlertStore
 from bot.store.estimates import EstimateStore
 from bot.store.usage import UsageStore
@@ -34,6 +35,7 @@ class Services:
     admins: Admins
     estimates: EstimateStore
     counter: TokenCounter
+    response_urls: ResponseUrls
     rate_limits: RememberedLimits
     card: RateCard
     examine: Callable[[], Awaitable[tuple[Check, ...]]]

@@ -14,6 +14,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.actor import Person
 from bot.alerts.refusals import CREDENTIALS, answer_of, remedy
 from bot.store.notices import Address
 
@@ -35,9 +36,34 @@ class SlackUnreachableError(Exception):
 
 @dataclass(slots=True)
 class Workspace:
-    """What `auth.test` told of the Slack workspace; `url` is empty until then."""
+    """What `auth.test` answered about the bot's own workspace; everything is empty until then.
+
+    `enterprise_id`: of the Enterprise organisation, empty where the workspace belongs to none.
+    """
 
     url: str = ""
+    team_id: str = ""
+    enterprise_id: str = ""
+
+    def learn(self, answered: "Workspace") -> None:
+        """Take over what `check_bot_token` has found out."""
+        self.url, self.team_id, self.enterprise_id = answered.url, answered.team_id, answered.enterprise_id
+
+    @property
+    def is_known(self) -> bool:
+        """Whether members of this workspace can be told from others."""
+        return bool(self.team_id or self.enterprise_id)
+
+    def has(self, person: Person) -> bool:
+        """Whether everything that the request names is this workspace or its organisation.
+
+        Ids of users are unique in an organisation, whichever of its workspaces they act in.
+        """
+        # Slack puts the id of an organisation (E…) where a workspace is expected if the user belongs to no single one.
+        organisations = person.enterprises | {team for team in person.teams if team.startswith("E")}
+        if organisations:
+            return organisations == {self.enterprise_id}
+        return person.teams == {self.team_id}
 
     def permalink(self, address: Address) -> str | None:
         """The address of a message in the form that Slack's own links have; None where it cannot be known."""
@@ -55,7 +81,7 @@ async def check_bot_token(client: AsyncWebClient, channel: str) -> Workspace:
         raise refusal_of(error, channel, "SLACK_BOT_TOKEN") from None
     except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError) as error:
         raise SlackUnreachableError(f"Slack cannot be reached ({type(error).__name__}).") from None
-    return Workspace(str(answer.get("url") or ""))
+    return Workspace(*(str(answer.get(name) or "") for name in ("url", "team_id", "enterprise_id")))
 
 
 async def check_app_token(client: AsyncWebClient, app_token: str, channel: str) -> None:

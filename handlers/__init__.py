@@ -16,4 +16,4 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     budget.register(app, services, in_flight)
     fallback_form.register(app, services, in_flight)
     fallback_proof.register(app, services, in_flight)
-    errors.register(app)
+    errors.register(app, services)

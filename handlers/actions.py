@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from bot.actor import Person
 from bot.alerts.mode_facts import ProposalFacts
 from bot.fallback.approvals import NotApprovedError
 from bot.in_flight import InFlight
@@ -19,28 +20,29 @@ from handlers.blocks.outside import sentence
 from handlers.blocks.proposal import APPROVE_ACTION, REJECT_ACTION, closed_message
 from handlers.blocks.spend import SWITCH_ACTION
 from handlers.fallback import age_of_data, switch_to
+from handlers.people import person_of
 from handlers.replies import reply
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the buttons that switch the mode, and to those that approve or reject a change."""
 
-    async def on_switch(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
+    async def on_switch(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
         async with in_flight.work():
-            mode, until = mode_and_until(action["value"])
-            answer = await switch_to(services, body["user"]["id"], mode, "button in the channel", until=until)
-            await reply(respond, answer)
+            mode, until = mode_and_until(str(action.get("value")))
+            answer = await switch_to(services, person_of(body), mode, "button in the channel", until=until)
+            await reply(services, body, answer)
 
-    async def on_approve(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
+    async def on_approve(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
         async with in_flight.work():
-            await reply(respond, await _decided(services, body["user"]["id"], action, services.approvals.approve))
+            await reply(services, body, await _decided(services, person_of(body), action, services.approvals.approve))
 
-    async def on_reject(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
+    async def on_reject(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
         async with in_flight.work():
-            await reply(respond, await _decided(services, body["user"]["id"], action, services.approvals.reject))
+            await reply(services, body, await _decided(services, person_of(body), action, services.approvals.reject))
 
     app.action(re.compile(f"^{SWITCH_ACTION}:"))(on_switch)
     app.action(APPROVE_ACTION)(on_approve)
@@ -48,16 +50,22 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 
 async def _decided(
-    services: Services, user: str, action: dict[str, Any], decide: Callable[[int, str], ProposalFacts]
+    services: Services, person: Person, action: dict[str, Any], decide: Callable[[int, str], ProposalFacts]
 ) -> Message:
-    permission = await services.admins.may_switch(user)
+    permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
-        await asyncio.to_thread(services.fallback.refused, user, "proposal", permission.refusal)
+        await asyncio.to_thread(services.fallback.refused, person.id, "proposal", permission.refusal)
         answer = Message(permission.refusal, [section(permission.refusal)])
     else:
         try:
-            answer = closed_message(await asyncio.to_thread(decide, int(action["value"]), user))
+            answer = closed_message(await asyncio.to_thread(decide, _proposal(action), person.id))
         except NotApprovedError as error:
             text = sentence(str(error))
             answer = Message(text, [section(text)])
     return with_age(answer, await age_of_data(services))
+
+
+def _proposal(action: dict[str, Any]) -> int:
+    """The id of a proposal; one that no proposal has where the button was made up."""
+    value = str(action.get("value"))
+    return int(value) if re.fullmatch(r"[0-9]{1,18}", value) else 0

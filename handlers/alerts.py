@@ -5,7 +5,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.in_flight import InFlight
 from bot.message import Message
@@ -20,41 +20,43 @@ from handlers.replies import reply
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the buttons below an alert."""
 
-    async def on_acknowledge(
-        ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond
-    ) -> None:
+    async def on_acknowledge(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
         async with in_flight.work():
             handled = await asyncio.to_thread(_acknowledge, services, body["user"]["id"], str(action.get("value")))
-            await _answer(respond, _acknowledged(handled))
+            await _answer(services, body, _acknowledged(handled))
 
-    async def on_snooze(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
+    async def on_snooze(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
         async with in_flight.work():
             minutes = action["action_id"].partition(":")[2]
             value = str(action.get("value"))
             handled = await asyncio.to_thread(_snooze, services, body["user"]["id"], value, minutes)
-            await _answer(respond, _snoozed(handled))
+            await _answer(services, body, _snoozed(handled))
 
     app.action(ACKNOWLEDGE_ACTION)(on_acknowledge)
     app.action(re.compile(f"^{SNOOZE_ACTION}:"))(on_snooze)
 
 
 def _acknowledge(services: Services, user: str, value: str) -> Handled:
-    if not value.isdecimal():
+    if not _is_id(value):
         return Handled("unknown")
     return services.alerts.life.acknowledge(int(value), user, services.clock())
 
 
 def _snooze(services: Services, user: str, value: str, minutes: str) -> Handled:
-    if not value.isdecimal() or not minutes.isdecimal() or int(minutes) not in SNOOZES:
+    if not _is_id(value) or minutes not in map(str, SNOOZES):
         return Handled("unknown")
     now = services.clock()
     return services.alerts.life.snooze(int(value), user, now + timedelta(minutes=int(minutes)), now)
 
 
-async def _answer(respond: AsyncRespond, text: str) -> None:
-    await reply(respond, Message(text, [section(text)]))
+def _is_id(value: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,18}", value) is not None
+
+
+async def _answer(services: Services, body: dict[str, Any], text: str) -> None:
+    await reply(services, body, Message(text, [section(text)]))
 
 
 def _acknowledged(handled: Handled) -> str:

@@ -4,8 +4,9 @@ import asyncio
 import difflib
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from bot.actor import Person
 from bot.budgets.book import mark_of
 from bot.budgets.budget import Budget, ScopeKind
 from bot.budgets.history import SpendHistory
@@ -35,6 +36,7 @@ from handlers.blocks.budget import (
 from handlers.blocks.elements import section
 from handlers.blocks.outside import code, sentence, shown
 from handlers.fallback import age_of_data
+from handlers.people import person_of
 from handlers.replies import reply
 
 ACTIONS = ("list", "set", "remove")
@@ -55,26 +57,27 @@ async def budget_command(services: Services, words: str) -> Message:
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the buttons that confirm."""
 
-    async def on_confirm(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
+    async def on_confirm(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
         async with in_flight.work():
             removes = action["action_id"] == REMOVE_ACTION
-            await reply(respond, await _confirmed(services, body["user"]["id"], action["value"], removes=removes))
+            value = str(action.get("value") or "")
+            await reply(services, body, await _confirmed(services, person_of(body), value, removes=removes))
 
     app.action(SET_ACTION)(on_confirm)
     app.action(REMOVE_ACTION)(on_confirm)
 
 
-async def _confirmed(services: Services, user: str, value: str, *, removes: bool) -> Message:
-    permission = await services.admins.may_switch(user, "change budgets")
+async def _confirmed(services: Services, person: Person, value: str, *, removes: bool) -> Message:
+    permission = await services.admins.may_switch(person, "change budgets")
     if permission.refusal is not None:
         _, _, words = value.partition(" ")
         detail = f"{'remove' if removes else 'set'} {words}: {permission.refusal}"
-        await asyncio.to_thread(services.fallback.refused, user, ACTION, detail)
+        await asyncio.to_thread(services.fallback.refused, person.id, ACTION, detail)
         message = _said(permission.refusal)
     else:
         try:
-            text = await asyncio.to_thread(_removed if removes else _set, services, user, value)
+            text = await asyncio.to_thread(_removed if removes else _set, services, person.id, value)
         except BudgetWordsError as error:
             # The button is of another version, or somebody made it up.
             text = sentence(f"Nothing was changed: {error}")

@@ -5,9 +5,10 @@ import difflib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.actor import Person
 from bot.budgets.settled_days import SettledDays
 from bot.clock import DAY
 from bot.in_flight import InFlight
@@ -23,6 +24,7 @@ from handlers.estimate import estimate_command, open_form
 from handlers.fallback import age_of_data, fallback
 from handlers.forecast import forecast_command
 from handlers.limits import limits_command
+from handlers.people import person_of
 from handlers.plan import plan_command
 from handlers.rates import rates_command
 from handlers.replies import reply
@@ -39,7 +41,7 @@ TRUTH_DAYS = 7
 class Request:
     """One typed command: who typed it, and the words after the subcommand."""
 
-    user: str
+    person: Person
     words: str
 
 
@@ -86,7 +88,7 @@ def _status_now(services: Services) -> Message:
 
 
 async def _estimate(services: Services, request: Request) -> Message:
-    return await estimate_command(services, request.user, request.words)
+    return await estimate_command(services, request.person.id, request.words)
 
 
 async def _report(services: Services, request: Request) -> Message:
@@ -114,7 +116,7 @@ async def _plan(services: Services, request: Request) -> Message:
 
 
 async def _fallback(services: Services, request: Request) -> Message:
-    return await fallback(services, request.user, request.words)
+    return await fallback(services, request.person, request.words)
 
 
 async def _doctor(services: Services, request: Request) -> Message:
@@ -122,7 +124,7 @@ async def _doctor(services: Services, request: Request) -> Message:
 
 
 async def _test_alert(services: Services, request: Request) -> Message:
-    return await send_test_alert(services, request.user)
+    return await send_test_alert(services, request.person)
 
 
 SUBCOMMANDS: tuple[Subcommand, ...] = (
@@ -161,13 +163,13 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
 )
 
 
-async def answer(services: Services, user: str, text: str) -> Message:
+async def answer(services: Services, person: Person, text: str) -> Message:
     """The answer to `/claude-cost TEXT`. Slack escapes three characters of what people type."""
     typed = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     name, words = [*typed.split(maxsplit=1), "", ""][:2]
     for subcommand in SUBCOMMANDS:
         if subcommand.name == (name.lower() or "help"):
-            return await subcommand.run(services, Request(user, words.strip()))
+            return await subcommand.run(services, Request(person, words.strip()))
     return await _help_about(services, name)
 
 
@@ -182,13 +184,12 @@ def _rows() -> list[tuple[str, str]]:
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the slash command."""
 
-    async def on_command(ack: AsyncAck, command: dict[str, str], respond: AsyncRespond, client: AsyncWebClient) -> None:
+    async def on_command(ack: AsyncAck, command: dict[str, str], client: AsyncWebClient) -> None:
         await ack()
         async with in_flight.work():
             if (command.get("text") or "").strip().lower() == "estimate":
-                carried = (command["user_id"], command["trigger_id"], command["response_url"])
-                await open_form(services, *carried, client, respond)
+                await open_form(services, command, client)
                 return
-            await reply(respond, await answer(services, command["user_id"], command.get("text") or ""))
+            await reply(services, command, await answer(services, person_of(command), command.get("text") or ""))
 
     app.command(COMMAND)(on_command)

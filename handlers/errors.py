@@ -4,24 +4,25 @@ import logging
 import secrets
 from typing import Any
 
-from slack_bolt.async_app import AsyncApp, AsyncRespond
+from slack_bolt.async_app import AsyncApp
 from slack_bolt.response import BoltResponse
 
 from bot.message import Message
+from bot.services import Services
 from handlers.replies import reply
 
 log = logging.getLogger(__name__)
 
 
-def register(app: AsyncApp) -> None:
-    """Catch what listeners raise."""
+def register(app: AsyncApp, services: Services) -> None:
+    """Catch what listeners raise. In HTTP mode only requests with a valid signature reach the app."""
 
-    async def on_error(error: Exception, body: dict[str, Any], respond: AsyncRespond) -> BoltResponse:
+    async def on_error(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:
         incident = secrets.token_hex(4)
         log.error("error %s while answering", incident, exc_info=error)
-        if body.get("response_url"):
-            text = f"Something went wrong here (error {incident}). The operator finds the cause in the bot's log."
-            await reply(respond, Message(text))
-        return BoltResponse(status=200)
+        text = f"Something went wrong here (error {incident}). The operator finds the cause in the bot's log."
+        await reply(services, body, Message(text))
+        # There is no response to fill in once the request was acknowledged.
+        return None if response is None else BoltResponse(status=200)
 
     app.error(on_error)

@@ -3,19 +3,19 @@
 import asyncio
 import difflib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.alerts.refusals import answer_of
 from bot.budgets.planned import planned
 from bot.in_flight import InFlight
-from bot.message import Message
+from bot.message import Block, Message
 from bot.pricing.estimate import Estimate, estimate
 from bot.pricing.text_tokens import Text, language_of
 from bot.pricing.words import EXAMPLE, WordsError, parse_workload, words_of
@@ -36,13 +36,12 @@ from handlers.blocks.estimate_form import (
     form,
     result_view,
     share_button,
-    unpacked,
     words_from,
 )
 from handlers.blocks.kept_estimates import dropped, kept_line, kept_list, kept_message
 from handlers.blocks.outside import code, mention, sentence
 from handlers.blocks.spend import display_lines
-from handlers.replies import reply, say_to_channel
+from handlers.replies import reply, response_url_of, say_to_channel
 
 log = logging.getLogger(__name__)
 
@@ -72,39 +71,35 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         async with in_flight.work():
-            await _submitted(services, ack, body["view"], body["user"]["id"], client)
+            await _submitted(services, ack, body, client)
 
-    async def on_share(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
+    async def on_share(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
         async with in_flight.work():
-            if (view := body.get("view")) is not None:
-                respond = AsyncRespond(response_url=unpacked(view["private_metadata"]).response_url)
-            await _share(services, body["user"]["id"], action["value"], respond)
+            await _share(services, body, str(action.get("value") or ""))
 
     app.view(FORM)(on_submit)
     app.action(SHARE_ACTION)(on_share)
 
 
-async def open_form(
-    services: Services, user: str, trigger_id: str, response_url: str, client: AsyncWebClient, respond: AsyncRespond
-) -> None:
+async def open_form(services: Services, command: Mapping[str, Any], client: AsyncWebClient) -> None:
     """Open the form, filled in with the person's last estimate."""
-    last = await asyncio.to_thread(_last, services, user)
+    last = await asyncio.to_thread(_last, services, str(command["user_id"]))
+    view = form(services.card, last, Context(response_url_of(command) or ""))
     try:
-        await client.views_open(trigger_id=trigger_id, view=form(services.card, last, Context(response_url)))
+        await client.views_open(trigger_id=str(command.get("trigger_id")), view=view)
     except SlackApiError as error:
         log.warning("the form was not opened: %s", answer_of(error).get("error"))
         text = f"The form could not be opened. Type the workload, as in `estimate {EXAMPLE}`."
-        await reply(respond, _priced(services, text))
+        await reply(services, command, _priced(services, text))
         return
     # Known by the time the form is filled in.
     await services.rate_limits.measured()
 
 
-async def _submitted(
-    services: Services, ack: AsyncAck, view: dict[str, Any], user: str, client: AsyncWebClient
-) -> None:
-    carried, values = unpacked(view["private_metadata"]), filled(view["state"])
+async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+    view, user = body["view"], str(body["user"]["id"])
+    carried, values = Context(response_url_of(body) or ""), filled(view["state"])
     prompt = values.pop(PROMPT, None)
     if prompt is not None and "in" in values:
         await ack(response_action="errors", errors={PROMPT: "Give input tokens or a prompt, not both."})
@@ -118,23 +113,30 @@ async def _submitted(
     if prompt is None or not services.counter.counts:
         if prompt is not None:
             workload = _sized(workload, prompt)
-        # Slack waits three seconds here: nothing is asked of anybody that may take as long.
-        measured = services.rate_limits.known
-        result = await asyncio.to_thread(estimate, workload, services.card, _today(services), measured)
-        lines = await asyncio.to_thread(_after, services, user, result)
-        await ack(response_action="update", view=result_view(result, lines, words_of(workload), carried))
+        # Slack waits three seconds here, so neither the database nor anybody else is asked before.
+        result = estimate(workload, services.card, _today(services), services.rate_limits.known)
+        known = tuple(display_lines(result.monthly_usd, services.display))
+        await ack(response_action="update", view=result_view(result, known, words_of(workload), carried))
+        lines, _ = await asyncio.gather(
+            asyncio.to_thread(_after, services, user, result), asyncio.sleep(SETTLES_SECONDS)
+        )
+        if lines != known:
+            await _show(client, view["id"], result_view(result, lines, words_of(workload), carried))
         return
     # Counting takes longer than Slack waits for an answer, and what is shown then must not be overtaken by the answer.
     await ack(response_action="update", view=counting_view(carried))
     workload, _ = await asyncio.gather(_counted(services, workload, prompt), asyncio.sleep(SETTLES_SECONDS))
     result = await _estimated(services, workload)
     lines = await asyncio.to_thread(_after, services, user, result)
-    view_after = result_view(result, lines, words_of(workload), carried)
+    await _show(client, view["id"], result_view(result, lines, words_of(workload), carried))
+
+
+async def _show(client: AsyncWebClient, view_id: str, view: Block) -> None:
     try:
-        await client.views_update(view_id=view["id"], view=view_after)
+        await client.views_update(view_id=view_id, view=view)
     except SlackApiError as error:
         # The person has closed the form meanwhile.
-        log.info("the result of a count was not shown: %s", answer_of(error).get("error"))
+        log.info("a result was not shown: %s", answer_of(error).get("error"))
 
 
 async def _counted(services: Services, workload: Workload, prompt: str) -> Workload:
@@ -156,16 +158,16 @@ async def _estimated(services: Services, workload: Workload) -> Estimate:
     return await asyncio.to_thread(estimate, workload, services.card, _today(services), measured)
 
 
-async def _share(services: Services, user: str, words: str, respond: AsyncRespond) -> None:
+async def _share(services: Services, body: dict[str, Any], words: str) -> None:
     try:
         workload = parse_workload(words, services.card)
     except WordsError as error:
-        await reply(respond, _priced(services, sentence(str(error))))
+        await reply(services, body, _priced(services, sentence(str(error))))
         return
     result = await _estimated(services, workload)
     message = estimate_message(result, ())
-    who = f"{mention(user)} estimated {code(words, 400)}"
-    await say_to_channel(respond, Message(f"{who}\n{message.text}", [section(who), *message.blocks]))
+    who = f"{mention(str(body['user']['id']))} estimated {code(words, 400)}"
+    await say_to_channel(services, body, Message(f"{who}\n{message.text}", [section(who), *message.blocks]))
 
 
 def _after(services: Services, user: str, result: Estimate) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import asyncio
 import difflib
 from datetime import datetime, timedelta
 
+from bot.actor import Person
 from bot.fallback.modes import DEGRADED, NORMAL, Mode
 from bot.fallback.words import DurationError, switch_words
 from bot.message import Message
@@ -19,7 +20,7 @@ ACTIONS = ("status", "on", "off", "auto", "history")
 MOST_HISTORY = 15
 
 
-async def fallback(services: Services, user: str, words: str) -> Message:
+async def fallback(services: Services, person: Person, words: str) -> Message:
     """`fallback [status | on [MODE] [for TIME] [because …] | off [because …] | auto on|off | history]`."""
     action, rest = [*words.split(maxsplit=1), "", ""][:2]
     action = action.lower() or "status"
@@ -28,7 +29,7 @@ async def fallback(services: Services, user: str, words: str) -> Message:
     if action == "history":
         return await _dated(services, await asyncio.to_thread(_history, services))
     if action == "auto":
-        return await _auto(services, user, rest)
+        return await _auto(services, person, rest)
     if action not in ACTIONS:
         known = f"{code(action)} is not known here: use fallback status, on, off, auto or history."
         return await _sentence(services, known + _hint(services, action))
@@ -37,18 +38,18 @@ async def fallback(services: Services, user: str, words: str) -> Message:
     except DurationError as error:
         return await _sentence(services, f"Nothing was changed: {sentence(str(error))}")
     if action == "on":
-        return await switch_to(services, user, asked.mode or DEGRADED, asked.reason, lasts=asked.lasts)
+        return await switch_to(services, person, asked.mode or DEGRADED, asked.reason, lasts=asked.lasts)
     if asked.mode or asked.lasts is not None:
         extra = code(asked.mode) if asked.mode else "the time"
         return await _sentence(
             services, f"`fallback off` takes no mode and no time: remove {extra}, or give a reason after because."
         )
-    return await switch_to(services, user, NORMAL, asked.reason)
+    return await switch_to(services, person, NORMAL, asked.reason)
 
 
 async def switch_to(
     services: Services,
-    user: str,
+    person: Person,
     name: str,
     reason: str,
     *,
@@ -63,13 +64,13 @@ async def switch_to(
     if mode is None:
         modes = names(list(services.fallback.modes))
         return await _sentence(services, f"Nothing was changed: there is no mode {code(name)}; the modes are {modes}.")
-    permission = await services.admins.may_switch(user)
+    permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
-        await asyncio.to_thread(services.fallback.refused, user, "mode", f"{mode.name}: {permission.refusal}")
+        await asyncio.to_thread(services.fallback.refused, person.id, "mode", f"{mode.name}: {permission.refusal}")
         return await _sentence(services, permission.refusal)
     if mode.name == NORMAL and lasts is not None:
         return await _sentence(services, "Nothing was changed: normal takes no time, since it is not left by itself.")
-    return await _dated(services, await asyncio.to_thread(_switch, services, user, mode, reason, lasts, until))
+    return await _dated(services, await asyncio.to_thread(_switch, services, person.id, mode, reason, lasts, until))
 
 
 async def age_of_data(services: Services) -> str:
@@ -118,15 +119,15 @@ def _history(services: Services) -> Message:
     return history_message(services.fallback.history(MOST_HISTORY))
 
 
-async def _auto(services: Services, user: str, words: str) -> Message:
+async def _auto(services: Services, person: Person, words: str) -> Message:
     word = words.strip().lower()
     if word not in ("on", "off"):
         return await _sentence(services, "Nothing was changed: use `fallback auto on` or `fallback auto off`.")
-    permission = await services.admins.may_switch(user, "say whether the chain steps down by itself")
+    permission = await services.admins.may_switch(person, "say whether the chain steps down by itself")
     if permission.refusal is not None:
-        await asyncio.to_thread(services.fallback.refused, user, "auto", f"{word}: {permission.refusal}")
+        await asyncio.to_thread(services.fallback.refused, person.id, "auto", f"{word}: {permission.refusal}")
         return await _sentence(services, permission.refusal)
-    await asyncio.to_thread(services.fallback.set_auto, user, on=word == "on")
+    await asyncio.to_thread(services.fallback.set_auto, person.id, on=word == "on")
     levels = names(sorted(services.fallback.rules.auto_levels))
     said = {
         "on": f"From now on the chain steps down by itself at an alert of these levels: {levels}.",

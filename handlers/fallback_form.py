@@ -5,7 +5,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -15,10 +15,11 @@ from bot.fallback.words import DurationError, duration
 from bot.in_flight import InFlight
 from bot.message import Block, Message
 from bot.services import Services
-from handlers.blocks.fallback import FORM_ACTION, not_cheaper
-from handlers.blocks.fallback_form import FORM, LASTS, MODE, REASON, change_form, filled, response_url_of
+from handlers.blocks.fallback import FORM_ACTION
+from handlers.blocks.fallback_form import FORM, LASTS, MODE, REASON, change_form, filled
 from handlers.fallback import switch_to
-from handlers.replies import reply
+from handlers.people import person_of
+from handlers.replies import reply, response_url_of
 
 log = logging.getLogger(__name__)
 
@@ -28,27 +29,28 @@ ERROR_LIMIT = 300
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the button and to the form."""
 
-    async def on_open(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient, respond: AsyncRespond) -> None:
+    async def on_open(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         async with in_flight.work():
-            view = await asyncio.to_thread(_form, services, str(body["response_url"]))
+            view = await asyncio.to_thread(_form, services, response_url_of(body) or "")
             try:
-                await client.views_open(trigger_id=body["trigger_id"], view=view)
+                await client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
             except SlackApiError as error:
                 log.warning("the form was not opened: %s", answer_of(error).get("error"))
-                await reply(respond, Message("The form could not be opened. Type it, as in `fallback on for 2h`."))
+                text = "The form could not be opened. Type it, as in `fallback on for 2h`."
+                await reply(services, body, Message(text))
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
         async with in_flight.work():
-            view = body["view"]
-            values = filled(view["state"])
-            errors, lasts = await asyncio.to_thread(_mistakes, services, values)
+            # Slack waits three seconds here: what needs the database is answered by message afterwards.
+            values = filled(body["view"]["state"])
+            errors, lasts = _mistakes(services, values)
             if errors:
                 await ack(response_action="errors", errors=errors)
                 return
             await ack()
-            answer = await switch_to(services, body["user"]["id"], values[MODE], values.get(REASON, ""), lasts=lasts)
-            await reply(AsyncRespond(response_url=response_url_of(view["private_metadata"])), answer)
+            mode, reason = values[MODE], values.get(REASON, "")
+            await reply(services, body, await switch_to(services, person_of(body), mode, reason, lasts=lasts))
 
     app.action(FORM_ACTION)(on_open)
     app.view(FORM)(on_submit)
@@ -61,19 +63,15 @@ def _form(services: Services, response_url: str) -> Block:
 
 
 def _mistakes(services: Services, values: dict[str, str]) -> tuple[dict[str, str], timedelta | None]:
-    """What is wrong, by field, and for how long the mode is to be on."""
-    lasts = None
+    """What is wrong with the words, by field, and for how long the mode is to be on."""
+    mode, lasts = values.get(MODE, ""), None
     if values.get(LASTS):
         try:
             lasts = duration(values[LASTS])
         except DurationError as error:
             return {LASTS: str(error)[:ERROR_LIMIT]}, None
-        if values[MODE] == NORMAL:
+        if mode == NORMAL:
             return {LASTS: "normal takes no time, since it is not left by itself."}, None
-    mode = services.fallback.modes.get(values[MODE])
-    if mode is None:
+    if services.fallback.modes.get(mode) is None:
         return {MODE: "There is no such mode any more: open the form again."}, None
-    refused = services.prospects.of(mode)
-    if refused.not_cheaper is not None:
-        return {MODE: not_cheaper(mode.name, refused.not_cheaper, refused.as_of)[:ERROR_LIMIT]}, None
     return {}, lasts

@@ -1,9 +1,10 @@
 """The button below a proof that is not right: to hear no more of it. Anybody in the channel may."""
 
 import asyncio
+import re
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.alerts.mode_facts import ProofFacts
 from bot.in_flight import InFlight
@@ -27,23 +28,23 @@ NOTHING_CHANGED = {
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the button."""
 
-    async def on_dismiss(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], respond: AsyncRespond) -> None:
+    async def on_dismiss(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
         async with in_flight.work():
             user = body["user"]["id"]
             outcome, facts = await asyncio.to_thread(_dismiss, services, user, str(action.get("value")))
             if outcome == "done" and facts is not None:
-                await replace(respond, proof_message(facts, user))
+                await replace(services, body, proof_message(facts, user))
             else:
                 text = NOTHING_CHANGED[outcome]
-                await reply(respond, Message(text, [section(text)]))
+                await reply(services, body, Message(text, [section(text)]))
 
     app.action(PROOF_DISMISS)(on_dismiss)
 
 
 def _dismiss(services: Services, user: str, value: str) -> tuple[Dismissal, ProofFacts | None]:
     """What became of it, and what was told last about the change."""
-    if not value.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,18}", value):
         return "unknown", None
     store = services.fallback.store
     in_force = [change.id for change in store.in_force()]

@@ -1,37 +1,61 @@
-"""Answers to a person, through the response URL that Slack gave."""
+"""Answers to a person, through the response URL of their request. Every handler answers here."""
 
-import logging
-
-from slack_bolt.context.respond.async_respond import AsyncRespond
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from bot.message import Message
-
-log = logging.getLogger(__name__)
-
-
-async def reply(respond: AsyncRespond, message: Message) -> None:
-    """Answer only the person who asked. A response URL that has run out answers with a status and does not raise."""
-    await _send(respond, message, "ephemeral")
+from bot.services import Services
 
 
-async def say_to_channel(respond: AsyncRespond, message: Message) -> None:
+async def reply(services: Services, body: Mapping[str, Any], message: Message) -> None:
+    """Answer only the person whose request this is. Nothing is raised where Slack takes no answer any more."""
+    await _send(services, body, message, "ephemeral")
+
+
+async def say_to_channel(services: Services, body: Mapping[str, Any], message: Message) -> None:
     """Answer everybody in the channel, also where the bot is no member of it."""
-    await _send(respond, message, "in_channel")
+    await _send(services, body, message, "in_channel")
 
 
-async def replace(respond: AsyncRespond, message: Message) -> None:
+async def replace(services: Services, body: Mapping[str, Any], message: Message) -> None:
     """Put this in the place of the message whose button was clicked, for everybody."""
-    await _send(respond, message, "in_channel", replace_original=True)
+    await _send(services, body, message, "in_channel", replace_original=True)
 
 
-async def _send(respond: AsyncRespond, message: Message, response_type: str, *, replace_original: bool = False) -> None:
-    answer = await respond(
-        text=message.text,
-        blocks=message.blocks or None,
-        response_type=response_type,
-        replace_original=replace_original,
-        unfurl_links=False,
-        unfurl_media=False,
-    )
-    if answer.status_code != 200:
-        log.error("an answer was not delivered: Slack's response URL said %s", answer.status_code)
+def response_url_of(body: Mapping[str, Any]) -> str | None:
+    """The response URL of a request; a view has none of its own, and carries that of the command that opened it."""
+    own = body.get("response_url")
+    if isinstance(own, str) and own:
+        return own
+    view = body.get("view")
+    packed = view.get("private_metadata") if isinstance(view, Mapping) else None
+    try:
+        carried = json.loads(packed) if isinstance(packed, str) else None
+    except (ValueError, RecursionError):
+        return None
+    url = carried.get("response_url") if isinstance(carried, dict) else None
+    return url if isinstance(url, str) and url else None
+
+
+async def _send(
+    services: Services,
+    body: Mapping[str, Any],
+    message: Message,
+    response_type: str,
+    *,
+    replace_original: bool = False,
+) -> None:
+    url = response_url_of(body)
+    if url is None:
+        return
+    answer: dict[str, Any] = {
+        "text": message.text,
+        "response_type": response_type,
+        "replace_original": replace_original,
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
+    if message.blocks:
+        answer["blocks"] = message.blocks
+    await services.response_urls.post(url, answer)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from bot.actor import Person
 from bot.alerts.facts import TestFacts
 from bot.message import Message
 from bot.services import Services
@@ -13,14 +14,14 @@ from handlers.fallback import age_of_data
 ACTION = "test-alert"
 
 
-async def send_test_alert(services: Services, user: str) -> Message:
+async def send_test_alert(services: Services, person: Person) -> Message:
     """One test alert into the outbox, where the user may; otherwise why not."""
-    permission = await services.admins.may_switch(user, "send a test alert")
+    permission = await services.admins.may_switch(person, "send a test alert")
     if permission.refusal is not None:
-        await asyncio.to_thread(services.fallback.refused, user, ACTION, permission.refusal)
+        await asyncio.to_thread(services.fallback.refused, person.id, ACTION, permission.refusal)
         text = permission.refusal
     else:
-        text = await asyncio.to_thread(_enqueued, services, user)
+        text = await asyncio.to_thread(_enqueued, services, person.id)
     return with_age(Message(text, [section(text)]), await age_of_data(services))
 
 

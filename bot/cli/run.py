@@ -69,7 +69,7 @@ async def _once(settings: Settings) -> int:
     deadline = time.monotonic() + ONCE_WAITS_AT_MOST.total_seconds()
     async with bot_from(settings, system_clock, most_waiting=ONCE_WAITS_AT_MOST, hears_clicks=False) as bot:
         try:
-            bot.workspace.url = (await check_bot_token(bot.slack.client, settings.channel)).url
+            bot.workspace.learn(await check_bot_token(bot.slack.client, settings.channel))
         except (SlackRefusedError, SlackUnreachableError):
             # Only links need the answer; whether alerts get through is what delivery finds out.
             bot.workspace.url = ""

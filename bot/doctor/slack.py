@@ -16,7 +16,7 @@ from bot.fallback.admins import Admins
 from bot.message import Message
 from bot.setting_variables import DEFAULT_HTTP_PORT
 from bot.settings import Settings
-from bot.slack_connection import SlackRefusedError, SlackUnreachableError, check_app_token, refusal_of
+from bot.slack_connection import SlackRefusedError, SlackUnreachableError, Workspace, check_app_token, refusal_of
 
 NEEDED_SCOPES = ("chat:write", "commands")
 OPTIONAL_SCOPES = {
@@ -166,7 +166,7 @@ async def check_admins(client: AsyncWebClient, settings: Settings, met: Met) -> 
     count = f"Ids in CLAUDE_COST_ADMINS: {len(settings.admins)}"
     if not met.known:
         return [Check(name, State.OK, f"{count}.")]
-    unread = await Admins(settings.admins, client).unread_groups()
+    unread = await Admins(settings.admins, client, Workspace()).unread_groups()
     if unread:
         return [Check(name, State.WARN, f"Members of some groups are refused: {'; '.join(unread)}.")]
     return [Check(name, State.OK, f"{count}; the members of those that are groups can be read.")]

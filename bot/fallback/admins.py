@@ -1,15 +1,23 @@
-"""Who may change the fallback mode. Asked at the click, not when the button is drawn."""
+"""Who may change the fallback mode and budgets. Checked at the click, not when the button is drawn."""
 
 import asyncio
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.actor import Person
 from bot.alerts.refusals import answer_of
-from bot.slack_connection import ANSWER_SECONDS
+from bot.slack_connection import (
+    ANSWER_SECONDS,
+    SlackRefusedError,
+    SlackUnreachableError,
+    Workspace,
+    check_bot_token,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,31 +34,52 @@ class Permission:
 class Admins:
     """User ids decide at once; members of user groups are asked of Slack (optional scope `usergroups:read`).
 
-    Nothing is remembered between two clicks: whoever has left the group has lost the right.
+    Nothing is remembered between two clicks: whoever has left the group has lost the right. The ids are those of the
+    bot's own workspace or organisation: the same id from another one (Slack Connect) has no rights.
     """
 
-    def __init__(self, ids: AbstractSet[str], client: AsyncWebClient) -> None:
+    def __init__(self, ids: AbstractSet[str], client: AsyncWebClient, workspace: Workspace) -> None:
         self._users = frozenset(word for word in ids if not word.startswith("S"))
         self._groups = frozenset(ids) - self._users
         self._client = client
+        self._workspace = workspace
 
-    async def may_switch(self, user: str, what: str = "change the fallback mode") -> Permission:
-        """Whether this user may do what only admins may."""
+    async def may_switch(self, person: Person, what: str = "change the fallback mode") -> Permission:
+        """Whether this person may do what only admins may."""
         if not self._users and not self._groups:
             return Permission(
                 f"Nothing was changed: nobody may {what} yet. Put the Slack ids of those who may "
                 "into CLAUDE_COST_ADMINS and restart the bot."
             )
-        if user in self._users:
+        if self._groups or person.id in self._users:
+            stranger = await self._stranger(person, what)
+            if stranger is not None:
+                return Permission(stranger)
+        if person.id in self._users:
             return Permission(None)
         unread: list[str] = []
         for group in sorted(self._groups):
             try:
-                if user in await self._members(group):
+                if person.id in await self._members(group):
                     return Permission(None)
             except _UnreadError as error:
                 unread.append(str(error))
         return Permission(_refusal(self._users, unread, what))
+
+    async def _stranger(self, person: Person, what: str) -> str | None:
+        """The refusal of somebody who is not known to belong to the bot's own workspace."""
+        own = self._workspace
+        if not own.is_known:
+            with suppress(SlackRefusedError, SlackUnreachableError):
+                own.learn(await check_bot_token(self._client, ""))
+        if not own.is_known:
+            return (
+                "Nothing was changed: Slack has not said yet which workspace the bot belongs to, and only admins "
+                f"there may {what}. Try again in a minute."
+            )
+        if own.has(person):
+            return None
+        return f"Nothing was changed: only admins of the bot's own Slack workspace may {what}."
 
     async def unread_groups(self) -> list[str]:
         """For each group whose members cannot be read, one clause with the remedy."""

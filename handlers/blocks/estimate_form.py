@@ -38,11 +38,6 @@ class Context:
         return json.dumps({"response_url": self.response_url})
 
 
-def unpacked(private_metadata: str) -> Context:
-    """The context that a view carries."""
-    return Context(str(json.loads(private_metadata)["response_url"]))
-
-
 def form(card: RateCard, last: Workload | None, carried: Context) -> Block:
     """The empty form, or one that is filled in as the user's last one was."""
     values = {} if last is None else _values(last)
@@ -109,10 +104,10 @@ def filled(state: Mapping[str, Any]) -> dict[str, str]:
     """What the submitted form holds, by word; empty fields are left out."""
     found = {}
     for key, actions in state["values"].items():
-        element = actions[FIELD]
-        if element["type"] == "checkboxes":
+        element = actions.get(FIELD) or {}
+        if element.get("type") == "checkboxes":
             value = "yes" if element.get("selected_options") else ""
-        elif element["type"] == "static_select":
+        elif element.get("type") == "static_select":
             value = (element.get("selected_option") or {}).get("value", "")
         else:
             value = element.get("value") or ""

@@ -129,9 +129,18 @@ def mode_line(state: ModeState) -> str:
 
 
 def mode_and_until(value: str) -> tuple[str, datetime | None]:
-    """What a button that switches says: the mode, and when it ends where that is known."""
+    """What a button that switches says: the mode, and when it ends where that is known.
+
+    A value that no button of ours has is the name of no mode.
+    """
     mode, _, until = value.partition(UNTIL)
-    return mode, datetime.fromisoformat(until) if until else None
+    if not until:
+        return mode, None
+    try:
+        ends = datetime.fromisoformat(until)
+    except ValueError:
+        return value, None
+    return (value, None) if ends.tzinfo is None else (mode, ends)
 
 
 def _headline(facts: ModeFacts) -> str:

@@ -63,15 +63,10 @@ def filled(state: Mapping[str, Any]) -> dict[str, str]:
     """What the submitted form holds; empty fields are empty."""
     found = {}
     for key, elements in state["values"].items():
-        element = elements[FIELD]
+        element = elements.get(FIELD) or {}
         option = element.get("selected_option") or {}
         found[key] = str(option.get("value") or element.get("value") or "").strip()
     return found
-
-
-def response_url_of(private_metadata: str) -> str:
-    """Where the answer goes."""
-    return str(json.loads(private_metadata)["response_url"])
 
 
 def _input(key: str, label: str, element: Block, *, hint: str | None = None) -> Block:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.actor import Person
 from bot.app import bot_from
 from bot.clock import Clock, system_clock
 from bot.cycle import Bot
@@ -23,7 +24,7 @@ from bot.sandbox.anthropic_spend_limits import SpendLimitBook, serve_spend_limit
 from bot.sandbox.anthropic_usage import UsageBook, UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackSandbox
-from bot.sandbox.slack_workspace import ADMIN, BOT_USER, Message
+from bot.sandbox.slack_workspace import ADMIN, BOT_USER, TEAM_ID, Message
 from bot.settings import Need, load_settings
 from bot.slack_connection import SocketMode
 
@@ -31,6 +32,11 @@ SOFT, HARD = Decimal(100), Decimal(200)
 OPUS = "claude-opus-4-8"
 TOKENS_FOR_ONE_USD = 200_000
 """Uncached input tokens of `OPUS`, at $5 per million."""
+
+
+def member(user: str) -> Person:
+    """A person of the bot's own workspace."""
+    return Person(user, frozenset({TEAM_ID}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,8 @@ class World:
         """The bot in this process, with the world's clock; nothing runs until the test says so."""
         environ = {name: value for name, value in {**self.environ, **changes}.items() if value}
         async with bot_from(load_settings(environ, Need.RUN), self.clock) as bot:
+            # As once it has connected.
+            bot.workspace.team_id = TEAM_ID
             yield bot
 
     @asynccontextmanager

@@ -25,9 +25,10 @@ from bot.app import bot_from
 from bot.budgets.budget import Level
 from bot.cycle import Bot
 from bot.sandbox.clock import HandClock
-from bot.sandbox.slack_workspace import ADMIN
+from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
 from bot.settings import Need, load_settings
 from handlers.commands import answer
+from tests.scenario.conftest import member
 
 LONGEST_MESSAGE = 65_536
 SECOND = timedelta(seconds=1)
@@ -45,7 +46,7 @@ async def _acknowledge(bot: Bot, clock: HandClock) -> None:
 
 
 async def _switch(bot: Bot, clock: HandClock) -> None:
-    await answer(bot.services, ADMIN, SWITCH)
+    await answer(bot.services, member(ADMIN), SWITCH)
     await _until_delivered(bot, clock, (await bot.cycle()).delivery)
 
 
@@ -91,6 +92,7 @@ async def _live(world: socket.socket, life: dict[str, Any]) -> None:
     commits.watch()
     clock = HandClock(datetime.fromisoformat(life["now"]))
     async with bot_from(load_settings(life["environ"], Need.RUN), clock) as bot:
+        bot.workspace.team_id = TEAM_ID
         for number in range(life["first"], len(life["deeds"])):
             _say(world, step=number)
             clock.now = datetime.fromisoformat(_heard(world)["now"])

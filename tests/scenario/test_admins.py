@@ -9,7 +9,10 @@ from bot.fallback.admins import Admins
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_server import SlackSandbox
+from bot.sandbox.slack_workspace import TEAM_ID
+from bot.slack_connection import Workspace
 from tests.databases import NOW
+from tests.scenario.conftest import member
 
 
 @pytest.fixture
@@ -20,11 +23,12 @@ async def slack() -> AsyncIterator[SlackSandbox]:
 
 
 def admins(slack: SlackSandbox, *ids: str) -> Admins:
-    return Admins(set(ids), AsyncWebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[]))
+    client = AsyncWebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
+    return Admins(set(ids), client, Workspace(team_id=TEAM_ID))
 
 
 async def refusal(slack: SlackSandbox, user: str, *ids: str) -> str:
-    sentence = (await admins(slack, *ids).may_switch(user)).refusal
+    sentence = (await admins(slack, *ids).may_switch(member(user))).refusal
     assert sentence is not None
     assert sentence.startswith("Nothing was changed: ")
     return sentence
@@ -36,7 +40,7 @@ async def test_where_nobody_is_named_the_refusal_names_the_variable(slack: Slack
 
 
 async def test_a_named_person_may_without_slack_being_asked(slack: SlackSandbox) -> None:
-    assert (await admins(slack, "U0ADMIN", "S0OPS").may_switch("U0ADMIN")).allowed
+    assert (await admins(slack, "U0ADMIN", "S0OPS").may_switch(member("U0ADMIN"))).allowed
     assert slack.calls == []
 
 
@@ -49,8 +53,8 @@ async def test_everybody_else_is_told_whom_to_ask(slack: SlackSandbox) -> None:
 
 async def test_a_member_of_a_named_group_may_where_the_scope_is_granted(slack: SlackSandbox) -> None:
     slack.workspace.scopes.add("usergroups:read")
-    assert (await admins(slack, "S0OPS", "S0FIN").may_switch("U0FIN")).allowed
-    assert not (await admins(slack, "S0OPS").may_switch("U0FIN")).allowed
+    assert (await admins(slack, "S0OPS", "S0FIN").may_switch(member("U0FIN"))).allowed
+    assert not (await admins(slack, "S0OPS").may_switch(member("U0FIN"))).allowed
 
 
 async def test_without_the_scope_members_are_refused_and_told_which_scope_is_missing(slack: SlackSandbox) -> None:
@@ -86,17 +90,17 @@ async def test_while_slack_fails_members_are_refused_without_blaming_the_scope(
     sentence = await refusal(slack, "U0OPS", "S0OPS")
     assert "usergroups:read" not in sentence
     assert "S0OPS" in sentence
-    assert (await admins(slack, "S0OPS").may_switch("U0OPS")).allowed
+    assert (await admins(slack, "S0OPS").may_switch(member("U0OPS"))).allowed
 
 
 async def test_one_group_that_cannot_be_read_does_not_lock_out_members_of_another(slack: SlackSandbox) -> None:
     slack.workspace.scopes.add("usergroups:read")
-    assert (await admins(slack, "S0GONE", "S0OPS").may_switch("U0OPS")).allowed
+    assert (await admins(slack, "S0GONE", "S0OPS").may_switch(member("U0OPS"))).allowed
 
 
 async def test_whoever_has_left_the_group_is_refused_at_the_next_click(slack: SlackSandbox) -> None:
     slack.workspace.scopes.add("usergroups:read")
     mine = admins(slack, "S0OPS")
-    assert (await mine.may_switch("U0OPS")).allowed
+    assert (await mine.may_switch(member("U0OPS"))).allowed
     slack.workspace.usergroups["S0OPS"] = []
-    assert not (await mine.may_switch("U0OPS")).allowed
+    assert not (await mine.may_switch(member("U0OPS"))).allowed

@@ -17,6 +17,7 @@ from bot.message import Block, Message
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
+from bot.sandbox.slack_workspace import TEAM_ID
 from bot.services import Services
 from bot.settings import Need, load_settings
 from bot.store.engine import open_database
@@ -26,6 +27,7 @@ from bot.usage.source import Read, UsageReading, UsageRow
 from handlers.commands import COMMAND, SUBCOMMANDS, answer
 from handlers.fallback import switch_to
 from tests.databases import NOW
+from tests.scenario.conftest import member
 
 ADMIN, DEVELOPER = "U0ADMIN", "U0DEV"
 AGE = "Data as of 20 Nov 11:55 UTC (5 min old), from Anthropic's admin API."
@@ -56,6 +58,7 @@ async def services(clock: HandClock, tmp_path: Path) -> AsyncIterator[Services]:
         "CLAUDE_COST_CONFIG": str(config),
     }
     async with bot_from(load_settings(environ, Need.RUN), clock) as bot:
+        bot.workspace.team_id = TEAM_ID
         yield bot.services
 
 
@@ -98,7 +101,7 @@ def fallback_file(services: Services) -> Path:
 
 async def ask(services: Services, words: str, user: str = ADMIN) -> Message:
     """The answer, which Slack takes as it is."""
-    message = await answer(services, user, words)
+    message = await answer(services, member(user), words)
     assert problems(message.blocks, "message") == []
     return message
 
@@ -269,7 +272,7 @@ async def test_the_undo_brings_back_what_was_and_can_be_undone_itself(polled: Se
     await ask(polled, "fallback on minimal")
     (button,) = buttons(await ask(polled, "fallback on degraded"))
     assert (button["text"]["text"], button["value"]) == ("Undo: back to minimal", "minimal")
-    message = await switch_to(polled, ADMIN, button["value"], "button in the channel")
+    message = await switch_to(polled, member(ADMIN), button["value"], "button in the channel")
     assert message.text.startswith("Fallback mode degraded → minimal.")
     assert AGE in message.text
     (button,) = buttons(message)

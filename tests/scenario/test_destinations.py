@@ -24,7 +24,7 @@ from bot.lifecycle import Lifecycle
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from handlers.commands import answer
-from tests.scenario.conftest import ADMIN, HARD, SOFT, World
+from tests.scenario.conftest import ADMIN, HARD, SOFT, World, member
 
 TOKEN = "c0ffee5ecre7"
 WEBHOOK = f"https://hooks.example.com/services/{TOKEN}"
@@ -239,7 +239,7 @@ async def test_what_fails_is_kept_over_a_restart_and_says_so_without_its_address
         reason = "because it answers with HTTP status 503"
         (problem,) = [line for line in await Lifecycle(bot, MINUTE).problems() if "hook" in line]
         assert problem == f"hook: 1 alert(s) waiting since 2026-11-16T09:00:00+00:00, {reason}."
-        status = await answer(bot.services, ADMIN, "status")
+        status = await answer(bot.services, member(ADMIN), "status")
         assert f"hook: 1 alert(s) waiting since 16 Nov 09:00 UTC, {reason}." in status.text
         assert problems(status.blocks, "message") == []
         await cycle(bot)
@@ -306,7 +306,7 @@ async def test_a_change_of_the_mode_is_announced_in_slack_alone(
     web.post(WEBHOOK)
     destinations(f'url = "{WEBHOOK.replace("https", "jsons")}"')
     async with simulated.bot() as bot:
-        await answer(bot.services, ADMIN, "fallback on because of a test")
+        await answer(bot.services, member(ADMIN), "fallback on because of a test")
         await cycle(bot)
     assert any("degraded" in message.text for message in simulated.posts())
     assert said(web, WEBHOOK) == []

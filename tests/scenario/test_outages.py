@@ -13,10 +13,10 @@ from bot.clock import MINUTE
 from bot.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
-from bot.sandbox.slack_workspace import Message
+from bot.sandbox.slack_workspace import TEAM_ID, Message
 from bot.settings import Need, load_settings
 from handlers.commands import answer
-from tests.scenario.conftest import ADMIN, World
+from tests.scenario.conftest import ADMIN, World, member
 
 DOWN = Fault("status", status=503)
 WEBHOOK = "https://hooks.example.com/services/claude-cost"
@@ -34,6 +34,7 @@ def web() -> Iterator[responses.RequestsMock]:
 async def bot_in(world: World) -> AsyncIterator[Bot]:
     """The bot, which does not wait in real time where Anthropic does not answer."""
     async with bot_from(load_settings(world.environ, Need.RUN), world.clock, most_waiting=timedelta(0)) as bot:
+        bot.workspace.team_id = TEAM_ID
         yield bot
 
 
@@ -78,7 +79,7 @@ async def test_after_an_hour_without_slack_everything_is_told_in_order_once_and_
         await cycles(bot, clock, 4)
         simulated.spend(100)
         await cycles(bot, clock, 4)
-        await answer(bot.services, ADMIN, "fallback on because of the spend")
+        await answer(bot.services, member(ADMIN), "fallback on because of the spend")
         await cycles(bot, clock, 4)
         assert simulated.posts() == []
         slack.faults.outage = None
@@ -116,7 +117,7 @@ async def test_an_hour_without_anthropic_lowers_no_number_and_what_was_crossed_i
         seen = []
         for _ in range(12):
             await cycles(bot, clock, 1)
-            status = await answer(bot.services, ADMIN, "status")
+            status = await answer(bot.services, member(ADMIN), "status")
             seen.append(status.text)
         simulated.anthropic.faults.outage = None
         await cycles(bot, clock, 3)

@@ -30,7 +30,7 @@ from bot.usage.source import Read, UsageReading
 from handlers.blocks.limits import limits_message
 from handlers.blocks.report import short
 from handlers.commands import answer
-from tests.scenario.conftest import World
+from tests.scenario.conftest import World, member
 
 SONNET, HAIKU, UNKNOWN = "claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-9"
 MONDAY = datetime(2026, 11, 16, 9, tzinfo=UTC)
@@ -47,7 +47,7 @@ async def bot(simulated: World) -> AsyncIterator[Bot]:
 
 async def ask(bot: Bot, words: str) -> Message:
     """The answer, which Slack takes as it is."""
-    message = await answer(bot.services, DEVELOPER, words)
+    message = await answer(bot.services, member(DEVELOPER), words)
     assert problems(message.blocks, "message") == []
     assert text_length(message.blocks) < MESSAGE_BLOCKS_TEXT
     return message

@@ -1,0 +1,127 @@
+"""Posting to the response URLs that Slack gives with commands and clicks.
+
+A request names the address, so only Slack's own are called, and no redirect is followed. Source, also of the five uses
+within 30 minutes: https://docs.slack.dev/interactivity/handling-user-interaction#message_responses
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.in_flight import InFlight
+
+log = logging.getLogger(__name__)
+
+HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
+"""Where Slack and GovSlack take answers."""
+ATTEMPTS = 4
+"""Below Slack's five uses, since an attempt without an answer may have counted as one."""
+ATTEMPT_SECONDS = 4.0
+TOTAL_SECONDS = 20.0
+FIRST_WAIT_SECONDS = 0.5
+
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[!-\[\]-~]*")
+"""No user, no backslash, no space and nothing outside of ASCII, which parsers of addresses read differently."""
+_PORTS = {"https": 443, "http": 80}
+
+Origin = tuple[str, str, int]
+
+
+class ResponseUrls:
+    """Posts answers. `client`: its address decides which origin is Slack's besides `HOSTS`."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        client: AsyncWebClient,
+        in_flight: InFlight,
+        attempt_seconds: float = ATTEMPT_SECONDS,
+    ) -> None:
+        self._session = session
+        self._proxy = client.proxy
+        self._own = origin_of(client.base_url)
+        self._in_flight = in_flight
+        self._attempt_seconds = attempt_seconds
+
+    async def post(self, url: str, body: Mapping[str, Any]) -> bool:
+        """Whether Slack took it. What goes wrong is logged, without the address."""
+        if not is_slacks(url, self._own):
+            log.error("an answer was not sent: the response URL is not an address of Slack's")
+            return False
+        time = asyncio.get_running_loop().time
+        deadline = time() + TOTAL_SECONDS
+        wait, problem = FIRST_WAIT_SECONDS, ""
+        for attempt in range(1, ATTEMPTS + 1):
+            outcome = await self._attempt(url, body)
+            if outcome.sent:
+                return True
+            problem = outcome.problem
+            pause = max(wait, outcome.retry_after)
+            if outcome.final or attempt == ATTEMPTS or time() + pause + self._attempt_seconds > deadline:
+                break
+            if await self._in_flight.drains_within(pause):
+                break
+            wait *= 2
+        log.error("an answer was not delivered: %s", problem)
+        return False
+
+    async def _attempt(self, url: str, body: Mapping[str, Any]) -> "_Outcome":
+        if self._session.closed:
+            return _Outcome(problem="the bot is stopping", final=True)
+        try:
+            async with (
+                asyncio.timeout(self._attempt_seconds),
+                # The answer's body is not read, however long it is.
+                self._session.post(url, json=body, allow_redirects=False, proxy=self._proxy) as answer,
+            ):
+                return _outcome(answer.status, answer.headers.get("Retry-After", ""))
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            return _Outcome(problem=f"Slack's response URL cannot be reached ({type(error).__name__})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """Of one attempt. `final`: another one would not help. `retry_after`: seconds that Slack asks to wait."""
+
+    problem: str = ""
+    sent: bool = False
+    final: bool = False
+    retry_after: float = 0.0
+
+
+def _outcome(status: int, retry_after: str) -> _Outcome:
+    if status == 200:
+        return _Outcome(sent=True)
+    problem = f"Slack's response URL said {status}"
+    if status == 429:
+        seconds = int(retry_after) if re.fullmatch(r"[0-9]{1,6}", retry_after) else 0
+        return _Outcome(problem=problem, retry_after=seconds)
+    return _Outcome(problem=problem, final=status < 500)
+
+
+def is_slacks(url: str, own: Origin | None) -> bool:
+    """Whether this is an https address of Slack's, or of the origin `own`."""
+    if not _ADDRESS.fullmatch(url):
+        return False
+    if any(url.startswith(f"https://{host}/") for host in HOSTS):
+        return True
+    return own is not None and origin_of(url) == own
+
+
+def origin_of(url: str) -> Origin | None:
+    """Scheme, host and port; None where there are none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _PORTS or not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, port or _PORTS[parts.scheme]

@@ -95,12 +95,12 @@ def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWeb
     )
 
 
-def _slack_app(settings: Settings, client: AsyncWebClient) -> AsyncApp:
-    secret = settings.slack_signing_secret
+def _slack_app(client: AsyncWebClient) -> AsyncApp:
     # With both of these in the environment, Bolt would ignore our token and take us for an app of many workspaces.
     of_bolt = {name: os.environ.pop(name) for name in BOLTS_OWN if name in os.environ}
     try:
-        return AsyncApp(client=client, signing_secret=None if secret is None else secret.get_secret_value())
+        # The HTTP port verifies signatures, before anything of a request is parsed.
+        return AsyncApp(client=client, request_verification_enabled=False)
     finally:
         os.environ.update(of_bolt)
 
@@ -140,7 +140,7 @@ async def bot_from(
         response_urls = ResponseUrls(session, client, in_flight)
         admins = Admins(settings.admins, client, workspace)
         services = _services(settings, engine, alerts, targets, client, http, limits, response_urls, admins, clock)
-        slack = _slack_app(settings, client)
+        slack = _slack_app(client)
         handlers.register(slack, services, in_flight)
         render = renderer(targets, workspace, settings.display, rules.late_after)
         outbox = Outbox(alerts.notices, SlackDestination(client, settings.channel), render, clock)

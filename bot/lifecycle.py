@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from aiohttp import web
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.cycle import Bot
@@ -18,6 +18,8 @@ from bot.slack_connection import (
     check_bot_token,
 )
 from bot.usage.age import is_stale
+from bot.web.connections import Connections
+from bot.web.port import open_port
 from bot.web.server import web_app
 
 log = logging.getLogger(__name__)
@@ -131,15 +133,21 @@ class Lifecycle:
             yield
             return
         slack = self._bot.slack if settings.slack_app_token is None else None
-        app = web_app(slack, self.problems, self._bot.services, settings.read_token)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await _listen(runner, settings.http_host, settings.http_port)
-            log.info("HTTP on %s", runner.addresses)
+        connections = Connections()
+        app = web_app(
+            slack,
+            self.problems,
+            self._bot.services,
+            settings.read_token,
+            signing_secret=settings.slack_signing_secret,
+            host=settings.http_host,
+            connections=connections,
+        )
+        async with AsyncExitStack() as stack:
+            port = open_port(app, settings.http_host, settings.http_port, connections)
+            addresses = await _listen(stack, port)
+            log.info("HTTP on %s", addresses)
             yield
-        finally:
-            await runner.cleanup()
 
     @asynccontextmanager
     async def _schedule(self) -> AsyncIterator[None]:
@@ -173,9 +181,9 @@ class Lifecycle:
             await self._bot.deliver()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+async def _listen(stack: AsyncExitStack, port: AbstractAsyncContextManager[list[Any]]) -> list[Any]:
     try:
-        await web.TCPSite(runner, host, port).start()
+        return await stack.enter_async_context(port)
     except OSError as error:
         raise SettingsError(
             f"CLAUDE_COST_HTTP_PORT cannot be opened ({error}): choose another port, correct CLAUDE_COST_HTTP_HOST, or "

@@ -1,7 +1,9 @@
-"""Who may read over HTTP: everybody on the loopback, elsewhere only who sends the bearer token (RFC 6750)."""
+"""Who may read over HTTP: on the loopback this machine, elsewhere who sends the bearer token (RFC 6750)."""
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from pydantic import SecretStr
@@ -9,28 +11,39 @@ from pydantic import SecretStr
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CHALLENGE = 'Bearer realm="claude-cost"'
-_FORWARDED = (hdrs.FORWARDED, hdrs.X_FORWARDED_FOR)
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\[\]:@/\s]+)(?::[0-9]{0,5})?")
+_OF_PROXIES = re.compile(
+    r"(?i)forwarded|via|x-forwarded.*|x-original-.*|x-envoy-.*|cf-.*|cdn-loop|proxy-.*|front-end-https|x-nginx-proxy"
+    r"|.*-client-?ip|.*-real-ip|.*-connecting-ip|client-ip|x-remote-(ip|addr)|x-proxyuser-ip|x-amzn-trace-id"
+    r"|x-cloud-trace-context|x-appengine-user-ip|x-azure-socketip"
+)
+"""Headers that only proxies add."""
 
 
 class BearerAccess:
     """One bearer token in front of handlers. `variable`: the setting that holds it, which refusals name.
 
-    Without a token only requests that no proxy has passed on are served: settings see to it that the port is open on
-    the loopback alone then, and a proxy on the same machine would make it public.
+    Without a token the port is open on the loopback alone, which settings see to. Then requests that a proxy passed on
+    are refused, since a proxy on the same machine would make the port public, and so is whatever a web page of another
+    site sends. `host`: the configured address of the port, which clients may name besides the loopback's.
     """
 
-    def __init__(self, token: SecretStr | None, variable: str) -> None:
+    def __init__(self, token: SecretStr | None, variable: str, host: str = "") -> None:
         self._token = token
         self._variable = variable
+        self._hosts = LOOPBACK | ({f"[{host}]" if ":" in host else host.lower()} if host else frozenset())
 
     def refusal(self, request: web.Request) -> web.Response | None:
-        """401 with `WWW-Authenticate`, or None where the request may pass."""
+        """401, 403 or 421, or None where the request may pass."""
         if self._token is None:
-            if not any(header in request.headers for header in _FORWARDED):
-                return None
-            return _unauthorized(
-                f"This request came through a proxy: set {self._variable}, and send it as Authorization: Bearer TOKEN."
-            )
+            if any(_OF_PROXIES.fullmatch(header) for header in request.headers):
+                return _unauthorized(
+                    f"This request came through a proxy: set {self._variable}, and send it as Authorization: Bearer "
+                    "TOKEN."
+                )
+            return self.foreign(request)
         given = _bearer(request.headers.get(hdrs.AUTHORIZATION, ""))
         if given is None:
             return _unauthorized(f"Send Authorization: Bearer TOKEN with the token of {self._variable}.")
@@ -40,13 +53,58 @@ class BearerAccess:
             return None
         return _unauthorized(f"This is not the token of {self._variable}.", ', error="invalid_token"')
 
+    def foreign(self, request: web.Request) -> web.Response | None:
+        """421 or 403 for a request that names another host or site, where no token keeps web pages from reading."""
+        if self._token is not None:
+            return None
+        if not is_for(request, self._hosts):
+            sentence = f"This port answers to localhost only: use http://localhost, or set {self._variable}."
+            return web.json_response({"error": sentence}, status=421)
+        if not is_from(request, self._hosts):
+            sentence = f"This request comes from a page of another site: set {self._variable} to let it read."
+            return web.json_response({"error": sentence}, status=403)
+        return None
+
     def guard(self, handler: Handler) -> Handler:
         """`handler`, behind the token."""
+        return _behind(self.refusal, handler)
 
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            return self.refusal(request) or await handler(request)
+    def guard_host(self, handler: Handler) -> Handler:
+        """`handler`, open to everybody but to pages of other sites."""
+        return _behind(self.foreign, handler)
 
-        return guarded
+
+def is_for(request: web.Request, hosts: frozenset[str]) -> bool:
+    """Whether the request names one of these hosts, on any port.
+
+    A name that somebody else's DNS points at the loopback (DNS rebinding) is none of them. No browser leaves out Host.
+    """
+    named = request.headers.getall(hdrs.HOST, [])
+    return not named or (len(named) == 1 and _name_in(named[0]) in hosts)
+
+
+def is_from(request: web.Request, hosts: frozenset[str]) -> bool:
+    """Whether the page that sent the request, if any did, is of one of these hosts."""
+    for origin in request.headers.getall(hdrs.ORIGIN, []):
+        try:
+            netloc = urlsplit(origin).netloc
+        except ValueError:
+            return False
+        if _name_in(netloc) not in hosts:
+            return False
+    return True
+
+
+def _behind(refusal: Callable[[web.Request], web.Response | None], handler: Handler) -> Handler:
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        return refusal(request) or await handler(request)
+
+    return guarded
+
+
+def _name_in(host: str) -> str | None:
+    match = _HOST.fullmatch(host)
+    return None if match is None else match["name"].lower()
 
 
 def _bearer(header: str) -> str | None:

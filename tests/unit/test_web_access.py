@@ -77,7 +77,74 @@ def test_on_the_loopback_no_token_is_needed() -> None:
     assert refusal(without_token) is None
 
 
-@pytest.mark.parametrize("header", ["X_Forwarded_For", "Forwarded"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080", "127.1.2.3:9"]
+)
+def test_on_the_loopback_requests_to_this_machine_pass(host: str) -> None:
+    access = BearerAccess(None, VARIABLE, "127.1.2.3")
+    assert refusal(access, Host=host) is None
+    assert refusal(access, Host=host, Origin=f"http://{host}") is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "localhost@evil",
+            "",
+        ),
+        *("localhost:evil", "localhost:8080:80", "[::1", "::1", "[::2]", "0.0.0.0", "10.0.0.7", "localhost evil"),
+        *("localhost,evil", "localhost.", "127.0.0.1/evil", "2130706433", "127.1", "[::ffff:127.0.0.1]"),
+    ],
+)
+def test_a_name_that_only_points_at_the_loopback_does_not_pass(host: str) -> None:
+    for check in (without_token.refusal, without_token.foreign):
+        response = check(make_mocked_request("GET", "/", headers={"Host": host}))
+        assert response is not None
+        assert response.status == 421
+        assert VARIABLE in str(response.text)
+    assert refusal(with_token, Host=host, Authorization=f"Bearer {TOKEN}") is None
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "",
+        "http://localhost.evil.example",
+        "file://",
+        "http://[::1",
+        "http://a@localhost",
+    ],
+)
+def test_a_page_of_another_site_does_not_read(origin: str) -> None:
+    response = refusal(without_token, Host="localhost:8080", Origin=origin)
+    assert response is not None
+    assert response.status == 403
+    assert refusal(with_token, Origin=origin, Authorization=f"Bearer {TOKEN}") is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("X_Forwarded_For", "Forwarded", "x_forwarded_host", "X_Forwarded_Proto", "X_Forwarded_Port", "X_Forwarded"),
+        *("X_Real_IP", "Via", "X_Client_IP", "CF_Connecting_IP", "CF_Ray", "True_Client_IP", "X_Cluster_Client_IP"),
+        *("Fastly_Client_IP", "X_Original_Forwarded_For", "X_Envoy_External_Address", "WL_Proxy_Client_IP", "CDN_Loop"),
+        *(
+            "X_Azure_ClientIP",
+            "Fly_Client_IP",
+            "X_Amzn_Trace_Id",
+            "X_ProxyUser_Ip",
+            "Proxy_Connection",
+            "X_Original_URL",
+        ),
+    ],
+)
 def test_what_a_proxy_has_passed_on_does_not_come_from_the_loopback(header: str) -> None:
     assert VARIABLE in sentence(refusal(without_token, **{header: "203.0.113.7"}))
     assert refusal(with_token, Authorization=f"Bearer {TOKEN}", **{header: "203.0.113.7"}) is None

@@ -1,0 +1,119 @@
+"""How much of the process the HTTP port may take: connections, and time for each part of a request."""
+
+import asyncio
+import logging
+import resource
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+
+from bot.web.access import Handler
+
+log = logging.getLogger(__name__)
+
+MOST_CONNECTIONS = 256
+FEWEST_CONNECTIONS = 8
+OTHER_DESCRIPTORS = 64
+"""What the database, Slack, Anthropic and the process itself need."""
+HEAD_SECONDS = 10.0
+"""For a whole request head, and between two requests on one connection."""
+BODY_SECONDS = 10.0
+ROOM_SECONDS = 1.0
+"""A connection that has waited so long without a whole request makes room for a new one."""
+SAID_SECONDS = 60.0
+
+
+def most_connections() -> int:
+    """256, or less where the process may not open many files."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, (limit - OTHER_DESCRIPTORS) // 2))
+
+
+class Connections:
+    """Bounds the connections of one server, and the time in seconds until each has sent a whole request.
+
+    Above the bound the connection that has waited longest for its request is dropped, so that many that send nothing
+    do not lock others out; where none has waited for long, the new one is.
+    """
+
+    def __init__(
+        self, most: int | None = None, *, head_seconds: float = HEAD_SECONDS, body_seconds: float = BODY_SECONDS
+    ) -> None:
+        self.most = most_connections() if most is None else most
+        self.head_seconds = head_seconds
+        self.body_seconds = body_seconds
+        self._waiting_since: dict[RequestHandler, float] = {}
+        self._said_at = float("-inf")
+
+    def protocol(self, server: web.Server) -> asyncio.Protocol:
+        """What one accepted connection begins with, for `loop.create_server`."""
+        return _Gate(self, server)
+
+    def admit(self, server: web.Server, transport: asyncio.Transport) -> None:
+        """Hand a new connection to the server, or close it."""
+        now = asyncio.get_running_loop().time()
+        present = server.connections
+        self._waiting_since = {one: self._waiting_since[one] for one in present if one in self._waiting_since}
+        if len(present) >= self.most and not self._make_room(present, now):
+            transport.abort()
+            return
+        handler = server()
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
+        self._waiting_since[handler] = now
+
+    @web.middleware
+    async def whole_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Read the body before the handler runs, within `body_seconds`; a body that is none gets one 4xx."""
+        if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+            return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding.")
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                await request.read()
+        except TimeoutError:
+            return _refused(HTTPStatus.REQUEST_TIMEOUT, f"The body was not here within {self.body_seconds:g} s.")
+        except web.HTTPRequestEntityTooLarge:
+            return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
+        except (RequestPayloadError, HttpProcessingError):
+            return _refused(HTTPStatus.BAD_REQUEST, "The body breaks HTTP.")
+        self._waiting_since.pop(request.protocol, None)
+        try:
+            return await handler(request)
+        finally:
+            self._waiting_since[request.protocol] = asyncio.get_running_loop().time()
+
+    def _make_room(self, present: Sequence[RequestHandler], now: float) -> bool:
+        if now - self._said_at > SAID_SECONDS:
+            self._said_at = now
+            log.warning("the HTTP port has all %d connections that it takes: others are closed", self.most)
+        idle = [(self._waiting_since[one], one) for one in present if one in self._waiting_since]
+        # One that is closed already stays among the present ones until its task has ended.
+        waiting = [(since, one) for since, one in idle if one.transport is not None and now - since >= ROOM_SECONDS]
+        if not waiting:
+            return False
+        _, longest = min(waiting, key=lambda pair: pair[0])
+        longest.force_close()
+        return True
+
+
+class _Gate(asyncio.Protocol):
+    """Decides about a connection once it is made, when those before it have been counted."""
+
+    def __init__(self, connections: Connections, server: web.Server) -> None:
+        self._connections = connections
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self._connections.admit(self._server, transport)
+
+
+def _refused(status: HTTPStatus, sentence: str) -> web.Response:
+    response = web.json_response({"error": sentence}, status=status)
+    response.force_close()
+    return response

@@ -1,0 +1,229 @@
+"""HTTP mode: nothing of a request is used before its signature holds, and only Slack is called."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from multidict import CIMultiDict
+from pydantic import SecretStr
+from slack_sdk.signature import SignatureVerifier
+
+from bot.clock import system_clock
+from bot.cycle import Bot
+from bot.sandbox.slack_server import ALERTS, SIGNING_SECRET
+from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
+from bot.web.connections import Connections
+from bot.web.port import open_port
+from bot.web.server import web_app
+from tests.scenario.conftest import World
+from tests.scenario.http_port import nothing_wrong
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(slots=True)
+class Inner:
+    """A server that only the bot's machine reaches."""
+
+    origin: str = ""
+    called: list[str] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.called.append(request.path)
+        return web.Response(text="inner")
+
+
+@pytest.fixture
+async def inner() -> AsyncIterator[Inner]:
+    inner = Inner()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", inner.take)
+    async with TestServer(app) as server:
+        inner.origin = str(server.make_url("/")).rstrip("/")
+        yield inner
+
+
+@asynccontextmanager
+async def port_of(bot: Bot) -> AsyncIterator[str]:
+    """The origin of the port that this bot opens in HTTP mode."""
+    connections = Connections()
+    secret = SecretStr(SIGNING_SECRET)
+    app = web_app(bot.slack, nothing_wrong, bot.services, None, signing_secret=secret, connections=connections)
+    async with open_port(app, "127.0.0.1", 0, connections) as addresses:
+        yield f"http://127.0.0.1:{addresses[0][1]}"
+
+
+def now() -> str:
+    return str(int(system_clock().timestamp()))
+
+
+def signed(body: bytes, timestamp: str | None = None, content_type: str = FORM) -> CIMultiDict[str]:
+    timestamp = timestamp or now()
+    made = SignatureVerifier(SIGNING_SECRET).generate_signature(timestamp=timestamp, body=body)
+    assert made is not None
+    return CIMultiDict(
+        {"Content-Type": content_type, "X-Slack-Request-Timestamp": timestamp, "X-Slack-Signature": made}
+    )
+
+
+async def post(origin: str, body: bytes | BytesIO | AsyncIterator[bytes], headers: Any) -> int:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{origin}/slack/events", data=body, headers=headers, allow_redirects=False) as answer,
+    ):
+        await answer.read()
+        return answer.status
+
+
+def command(**changes: str) -> bytes:
+    fields = {"command": "/claude-cost", "text": "help", "user_id": ADMIN, "team_id": TEAM_ID, "channel_id": ALERTS}
+    return urlencode(fields | changes).encode()
+
+
+def assert_nothing_was_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert "Traceback" not in caplog.text
+
+
+async def test_an_unsigned_request_is_one_4xx_and_calls_nobody(
+    simulated: World, inner: Inner, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = command(response_url=f"{inner.origin}/internal")
+    right = signed(body)
+    stamp, signature = right["X-Slack-Request-Timestamp"], right["X-Slack-Signature"]
+    headers: list[CIMultiDict[str]] = [CIMultiDict({"Content-Type": FORM})]
+    for odd_stamp in ("abc", "", "-1", "1e9", f"{stamp}.0", "9" * 40, "１２３", "0"):
+        headers.append(CIMultiDict({**right, "X-Slack-Request-Timestamp": odd_stamp}))
+    for odd_signature in ("v0=0", "", "é", "v0=é", signature[:-1], "v0=" + "0" * 64):
+        headers.append(CIMultiDict({**right, "X-Slack-Signature": odd_signature}))
+    twice = CIMultiDict(right)
+    twice.add("X-Slack-Signature", signature)
+    headers.append(twice)
+    headers.append(CIMultiDict({**right, "Content-Type": f"{FORM}; charset=no-such", "X-Slack-Signature": "v0=0"}))
+    async with simulated.bot() as bot, port_of(bot) as origin:
+        calls = len(simulated.slack.calls)
+        for each in headers:
+            assert await post(origin, body, each) == 401
+        for odd_body in (b"payload=[]", b"[]", b"\xff\xfe", b"", b"payload=" + b"[" * 5_000, body + b"&x=1"):
+            assert await post(origin, odd_body, right) == 401
+        assert await post(origin, BytesIO(b"x" * 2_000_000), right) == 413
+        await asyncio.sleep(0.2)
+        assert (inner.called, len(simulated.slack.calls)) == ([], calls)
+    assert_nothing_was_logged(caplog)
+
+
+ODD_BODIES = [
+    (b"payload=[]", FORM, 400),
+    (b"[]", FORM, 400),
+    (b"[]", "application/json", 400),
+    (b"payload=1", FORM, 400),
+    (b'payload={"type":1}', FORM, 400),
+    (b"payload=" + b"[" * 50_000, FORM, 400),
+    (b'{"a":' * 5_000, "application/json", 400),
+    (b"", FORM, 400),
+    (b"", "application/json", 400),
+    (b"command=%2Fclaude-cost", "application/json", 400),
+    (b'{"type": "event_callback"}', FORM, 400),
+    (b"command=%2Fclaude-cost&user_id=%ff", FORM, 400),
+    (b"command=%2Fclaude-cost", "text/plain", 415),
+    (b"command=%2Fclaude-cost", "", 415),
+    (b"command=%2Fclaude-cost", "nonsense", 415),
+    (b"command=%2Fclaude-cost", f"{FORM}; charset=no-such-charset", 415),
+    (b"command=%2Fclaude-cost", f"{FORM}; charset=utf-16", 415),
+]
+
+
+async def test_a_signed_body_that_is_odd_is_one_4xx_without_a_line_in_the_log(
+    simulated: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with simulated.bot() as bot, port_of(bot) as origin:
+        for body, content_type, status in ODD_BODIES:
+            assert await post(origin, body, signed(body, content_type=content_type)) == status, (
+                body[:40],
+                content_type,
+            )
+        not_text = b"\xff\xfe"
+        headers = signed(b"")
+        headers["X-Slack-Signature"] = _bytes_signature(not_text, headers["X-Slack-Request-Timestamp"])
+        assert await post(origin, not_text, headers) == 400
+        packed = signed(b"x")
+        packed["Content-Encoding"] = "gzip"
+        assert await post(origin, b"x", packed) == 415
+    assert_nothing_was_logged(caplog)
+
+
+def _bytes_signature(body: bytes, timestamp: str) -> str:
+    return "v0=" + hmac.new(SIGNING_SECRET.encode(), f"v0:{timestamp}:".encode() + body, hashlib.sha256).hexdigest()
+
+
+@pytest.mark.parametrize("path", ["/internal", "/redirected"])
+async def test_a_signed_request_that_names_another_address_is_answered_to_nobody(
+    simulated: World, inner: Inner, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with simulated.bot() as bot, port_of(bot) as origin:
+        for address in (
+            f"{inner.origin}{path}",
+            f"{simulated.slack.origin}@{inner.origin.removeprefix('http://')}{path}",
+            "file:///etc/passwd",
+            "not an address",
+        ):
+            assert await post(origin, body := command(response_url=address), signed(body)) == 200
+        await bot.in_flight.drain(10)
+        assert inner.called == []
+    assert "Traceback" not in caplog.text
+    assert inner.origin not in caplog.text
+
+
+async def test_a_chunked_request_of_slacks_is_served_and_answered(simulated: World) -> None:
+    interaction = simulated.slack._response_urls.new(ADMIN, ALERTS)
+    body = command(response_url=f"{simulated.slack.origin}/response/{interaction.id}", text="help because payload")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body[:10]
+        yield body[10:]
+
+    async with simulated.bot() as bot, port_of(bot) as origin:
+        assert await post(origin, pieces(), signed(body)) == 200
+        assert "`/claude-cost" in (await interaction.first_reply(10)).text
+
+
+async def test_a_command_whose_words_name_a_payload_is_heard(simulated: World) -> None:
+    async with simulated.bot() as bot, port_of(bot) as origin:
+        simulated.slack.http_endpoint = f"{origin}/slack/events"
+        typed = await simulated.slack.command("fallback on because the payload grew")
+        assert "normal → degraded" in (await typed.first_reply(10)).text
+
+
+async def test_an_error_after_the_acknowledgement_is_one_traceback_and_one_sentence(
+    simulated: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with simulated.bot() as bot, port_of(bot) as origin:
+        simulated.slack.http_endpoint = f"{origin}/slack/events"
+        # As after a fault that nobody foresaw.
+        object.__setattr__(bot.services, "card", None)
+        typed = await simulated.slack.command("rates")
+        assert "Something went wrong here (error " in (await typed.first_reply(10)).text
+        await bot.in_flight.drain(10)
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [record.name for record in errors] == ["handlers.errors"]
+    assert "AssertionError" not in caplog.text
+
+
+async def test_a_request_whose_signature_holds_twice_within_the_window_is_slacks_own_business(simulated: World) -> None:
+    body = json.dumps({"type": "url_verification", "challenge": "echo"}).encode()
+    async with simulated.bot() as bot, port_of(bot) as origin, aiohttp.ClientSession() as session:
+        headers = signed(body, content_type="application/json")
+        async with session.post(f"{origin}/slack/events", data=body, headers=headers) as answer:
+            assert (answer.status, await answer.json()) == (200, {"challenge": "echo"})

@@ -19,6 +19,7 @@ from bot.sandbox.slack_errors import ApiError, NotDispatchedError
 from bot.sandbox.slack_server import ALERTS
 from bot.sandbox.slack_views import View
 from bot.sandbox.slack_workspace import BOT_USER, Message, with_block_ids
+from bot.web.access import LOOPBACK, Handler, is_for, is_from
 
 ASSETS: Mapping[str, str] = {
     "index.html": "text/html",
@@ -47,6 +48,7 @@ class PageServer(LocalServer):
 
     def __init__(self, directions: Directions, fallback_file: Path, port: int) -> None:
         super().__init__(port)
+        self.app.middlewares.append(_local_only)
         self._slack = directions.slack
         self._directions = directions
         self._fallback_file = fallback_file
@@ -198,6 +200,14 @@ class PageServer(LocalServer):
         if not stack or stack[-1].id != view_id:
             raise web.HTTPNotFound(text="This form is not open, or not any more.")
         return stack[-1]
+
+
+@web.middleware
+async def _local_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """No page of another site reaches the demo, whatever name it points at the loopback."""
+    if not is_for(request, LOOPBACK) or not is_from(request, LOOPBACK):
+        raise web.HTTPForbidden(text="The demo's page answers to http://127.0.0.1 and http://localhost only.")
+    return await handler(request)
 
 
 def buttons(blocks: list[Block]) -> list[Block]:

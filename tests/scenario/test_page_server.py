@@ -128,6 +128,15 @@ async def test_everyone_but_the_bot_can_be_chosen(browser: Browser) -> None:
         assert await answer.json() == [[ADMIN, "Ada (admin)"], [DEVELOPER, "Dev"]]
 
 
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}], ids=str
+)
+async def test_a_page_of_another_site_neither_sees_nor_does_anything(browser: Browser, headers: dict[str, str]) -> None:
+    for method, path in (("GET", "/"), ("GET", "/people"), ("POST", "/command")):
+        async with browser.session.request(method, path, headers=headers) as answer:
+            assert answer.status == 403
+
+
 async def test_every_file_of_the_page_is_served_under_a_strict_policy(browser: Browser) -> None:
     folder = files("bot.sandbox").joinpath("page")
     assert {path.name for path in folder.iterdir()} == set(ASSETS)

@@ -2,9 +2,10 @@
 
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from slack_bolt.async_app import AsyncApp
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
 from slack_bolt.response import BoltResponse
 
 from bot.message import Message
@@ -14,8 +15,24 @@ from handlers.replies import reply
 log = logging.getLogger(__name__)
 
 
+class LastingAck(AsyncAck):
+    """Bolt takes an acknowledgement back where its listener fails at once after it; then Slack would wait in vain."""
+
+    @property
+    def response(self) -> BoltResponse | None:
+        return self._response
+
+    @response.setter
+    def response(self, response: BoltResponse | None) -> None:
+        self._response = response or getattr(self, "_response", None)
+
+
 def register(app: AsyncApp, services: Services) -> None:
     """Catch what listeners raise. In HTTP mode only requests with a valid signature reach the app."""
+
+    async def keep_ack(context: AsyncBoltContext, next_: Callable[[], Awaitable[None]]) -> None:
+        context["ack"] = LastingAck()  # type: ignore[no-untyped-call]  # Bolt's own has no types
+        await next_()
 
     async def on_error(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:
         incident = secrets.token_hex(4)
@@ -25,4 +42,5 @@ def register(app: AsyncApp, services: Services) -> None:
         # There is no response to fill in once the request was acknowledged.
         return None if response is None else BoltResponse(status=200)
 
+    app.middleware(keep_ack)
     app.error(on_error)

@@ -39,7 +39,7 @@ def test_slacks_addresses_are_called(url: str) -> None:
         *("https://hooks.slack.com@evil.example/x", "https://evil.example#@hooks.slack.com/x"),
         *("https://hooks.slack.com:443/x", "https://hooks.slack.com:8080/x", "https://hooks.slack.com./x"),
         *("https://u:p@hooks.slack.com/x", "https://hooks.slack.com\\@evil.example/x", "https://hooks.slack.com /x"),
-        *("https://xhooks.slack.com/x", "https://hooks-slack.com/x", "https://hooks.slаck.com/x"),  # noqa: RUF001
+        *("https://xhooks.slack.com/x", "https://hooks-slack.com/x", "https://hooks.slаck.com/x"),
         *("https://hooks.slack.com\t/x", " https://hooks.slack.com/x", "https://hooks.slack.com/x\n"),
         *("https://hooks.slack.com/x\r\nHost: evil", "https://hooks.slack.com/é", "https://hooks。slack。com/x"),
         *("http://127.0.0.1:4001/x", "http://127.0.0.1/x", "https://127.0.0.1:4000/x", "http://localhost:4000/x"),
@@ -84,7 +84,8 @@ def hooks() -> Hooks:
 async def server(hooks: Hooks) -> AsyncIterator[TestServer]:
     app = web.Application()
     app.router.add_post("/{name}", hooks.take)
-    async with TestServer(app) as server:
+    server = TestServer(app)
+    async with server:
         yield server
 
 

@@ -1,0 +1,108 @@
+"""While something else writes to the database, every request of Slack's is acknowledged all the same."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bot.cycle import Bot
+from bot.sandbox.slack_interactions import Interaction
+from bot.sandbox.slack_workspace import ADMIN
+from handlers.blocks.budget import SET_ACTION
+from handlers.blocks.fallback import FORM_ACTION
+from handlers.commands import SUBCOMMANDS
+from tests.scenario.conftest import World
+
+ACK_SECONDS = 1.0
+ESTIMATE = {"model": "sonnet-4.6", "requests": "100k", "in": "2000", "out": "500", "ttl": "5m"}
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Somebody else writes to the database."""
+    with closing(sqlite3.connect(folder / "claude-cost.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+
+
+async def opened(world: World, words: str, action: str | None = None) -> None:
+    """The form that a command opens, or a button of its answer."""
+    typed = await world.slack.command(words)
+    if action is not None:
+        await world.slack.click(await typed.first_reply(), action)
+    await world.slack.until(lambda: bool(world.slack.views.modals.get(ADMIN)))
+
+
+async def acknowledged(world: World, bot: Bot, act: Callable[[], Awaitable[Interaction]]) -> Interaction:
+    """What is done while the database is locked; `NotDispatchedError` where it is not acknowledged in time."""
+    world.slack.sockets.ack_seconds = ACK_SECONDS
+    with locked(world.folder):
+        interaction = await act()
+        assert interaction.ack is not None
+        await asyncio.sleep(0.1)
+    assert await bot.in_flight.drain(20)
+    return interaction
+
+
+@pytest.mark.parametrize("words", [row.name for row in SUBCOMMANDS])
+async def test_a_command_is_acknowledged_and_answered_later(simulated: World, words: str) -> None:
+    async with simulated.connected_bot() as bot:
+        typed = await acknowledged(simulated, bot, lambda: simulated.slack.command(words))
+        if words == "estimate":
+            await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(ADMIN)))
+        else:
+            assert "Something went wrong" not in (await typed.first_reply()).text
+
+
+async def test_the_form_that_changes_the_mode_is_acknowledged_and_answered_by_message(simulated: World) -> None:
+    async with simulated.connected_bot() as bot:
+        await opened(simulated, "fallback status", FORM_ACTION)
+        values = {"mode": "degraded", "for": "2h", "because": "of a test"}
+        await acknowledged(simulated, bot, lambda: simulated.slack.submit_view(values))
+        assert simulated.slack.views.modals[ADMIN] == []
+        assert bot.services.fallback.state().mode.name == "degraded"
+
+
+async def test_a_mistake_in_its_words_is_shown_at_the_field_without_the_database(simulated: World) -> None:
+    async with simulated.connected_bot() as bot:
+        await opened(simulated, "fallback status", FORM_ACTION)
+        values = {"mode": "degraded", "for": "soon", "because": "of a test"}
+        submitted = await acknowledged(simulated, bot, lambda: simulated.slack.submit_view(values))
+        assert submitted.ack is not None
+        assert "for" in (submitted.ack.payload or {})["errors"]
+
+
+async def test_the_estimates_form_shows_its_result_at_once(simulated: World) -> None:
+    async with simulated.connected_bot() as bot:
+        await opened(simulated, "estimate")
+        submitted = await acknowledged(simulated, bot, lambda: simulated.slack.submit_view(ESTIMATE))
+        assert submitted.ack is not None
+        assert "$1,350.00 a month" in str((submitted.ack.payload or {})["view"])
+        assert bot.services.estimates.last_words(ADMIN) is not None
+
+
+async def test_buttons_are_acknowledged(simulated: World) -> None:
+    async with simulated.connected_bot() as bot:
+        simulated.spend(120)
+        await bot.cycle()
+        (alert,) = simulated.alerts("soft")
+        switched = await (await simulated.slack.command("fallback on")).first_reply()
+        status = await (await simulated.slack.command("fallback status")).first_reply()
+        asked = await (await simulated.slack.command("budget set search hard=10")).first_reply()
+        shared = await (await simulated.slack.command("estimate sonnet-4.6 requests=1k in=10 out=5")).first_reply()
+        for place, action in (
+            (switched, "fallback_switch:normal"),
+            (alert, "alert_snooze:60"),
+            (alert, "alert_acknowledge"),
+            (status, FORM_ACTION),
+            (asked, SET_ACTION),
+            (shared, "estimate_share"),
+        ):
+            await acknowledged(simulated, bot, partial(simulated.slack.click, place, action))

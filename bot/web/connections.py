@@ -21,7 +21,7 @@ OTHER_DESCRIPTORS = 64
 HEAD_SECONDS = 10.0
 """For a whole request head, and between two requests on one connection."""
 BODY_SECONDS = 10.0
-ROOM_SECONDS = 1.0
+ROOM_SECONDS = 0.25
 """A connection that has waited so long without a whole request makes room for a new one."""
 SAID_SECONDS = 60.0
 

@@ -38,21 +38,21 @@ class SlackUnreachableError(Exception):
 class Workspace:
     """What `auth.test` answered about the bot's own workspace; everything is empty until then.
 
-    `enterprise_id`: of the Enterprise organisation, empty where the workspace belongs to none.
+    `team`, `enterprise`: ids of the workspace and of its Enterprise organisation, empty where it belongs to none.
     """
 
     url: str = ""
-    team_id: str = ""
-    enterprise_id: str = ""
+    team: str = ""
+    enterprise: str = ""
 
     def learn(self, answered: "Workspace") -> None:
         """Take over what `check_bot_token` has found out."""
-        self.url, self.team_id, self.enterprise_id = answered.url, answered.team_id, answered.enterprise_id
+        self.url, self.team, self.enterprise = answered.url, answered.team, answered.enterprise
 
     @property
     def is_known(self) -> bool:
         """Whether members of this workspace can be told from others."""
-        return bool(self.team_id or self.enterprise_id)
+        return bool(self.team or self.enterprise)
 
     def has(self, person: Person) -> bool:
         """Whether everything that the request names is this workspace or its organisation.
@@ -62,8 +62,8 @@ class Workspace:
         # Slack puts the id of an organisation (E…) where a workspace is expected if the user belongs to no single one.
         organisations = person.enterprises | {team for team in person.teams if team.startswith("E")}
         if organisations:
-            return organisations == {self.enterprise_id}
-        return person.teams == {self.team_id}
+            return organisations == {self.enterprise}
+        return person.teams == {self.team}
 
     def permalink(self, address: Address) -> str | None:
         """The address of a message in the form that Slack's own links have; None where it cannot be known."""

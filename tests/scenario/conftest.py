@@ -132,7 +132,7 @@ class World:
         environ = {name: value for name, value in {**self.environ, **changes}.items() if value}
         async with bot_from(load_settings(environ, Need.RUN), self.clock) as bot:
             # As once it has connected.
-            bot.workspace.team_id = TEAM_ID
+            bot.workspace.team = TEAM_ID
             yield bot
 
     @asynccontextmanager

@@ -92,7 +92,7 @@ async def _live(world: socket.socket, life: dict[str, Any]) -> None:
     commits.watch()
     clock = HandClock(datetime.fromisoformat(life["now"]))
     async with bot_from(load_settings(life["environ"], Need.RUN), clock) as bot:
-        bot.workspace.team_id = TEAM_ID
+        bot.workspace.team = TEAM_ID
         for number in range(life["first"], len(life["deeds"])):
             _say(world, step=number)
             clock.now = datetime.fromisoformat(_heard(world)["now"])

@@ -28,7 +28,7 @@ async def slack() -> AsyncIterator[SlackSandbox]:
 
 def admins(slack: SlackSandbox, *ids: str) -> Admins:
     client = AsyncWebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
-    return Admins(set(ids), client, Workspace(team_id=TEAM_ID))
+    return Admins(set(ids), client, Workspace(team=TEAM_ID))
 
 
 async def refusal(slack: SlackSandbox, user: str, *ids: str) -> str:
@@ -110,8 +110,8 @@ async def test_whoever_has_left_the_group_is_refused_at_the_next_click(slack: Sl
     assert not (await mine.may_switch(member("U0OPS"))).allowed
 
 
-OWN = Workspace(team_id="T1")
-IN_GRID = Workspace(team_id="T1", enterprise_id="E1")
+OWN = Workspace(team="T1")
+IN_GRID = Workspace(team="T1", enterprise="E1")
 
 
 def someone(*teams: str, enterprises: tuple[str, ...] = ()) -> Person:

@@ -58,7 +58,7 @@ async def services(clock: HandClock, tmp_path: Path) -> AsyncIterator[Services]:
         "CLAUDE_COST_CONFIG": str(config),
     }
     async with bot_from(load_settings(environ, Need.RUN), clock) as bot:
-        bot.workspace.team_id = TEAM_ID
+        bot.workspace.team = TEAM_ID
         yield bot.services
 
 

@@ -34,7 +34,7 @@ def web() -> Iterator[responses.RequestsMock]:
 async def bot_in(world: World) -> AsyncIterator[Bot]:
     """The bot, which does not wait in real time where Anthropic does not answer."""
     async with bot_from(load_settings(world.environ, Need.RUN), world.clock, most_waiting=timedelta(0)) as bot:
-        bot.workspace.team_id = TEAM_ID
+        bot.workspace.team = TEAM_ID
         yield bot
 
 

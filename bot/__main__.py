@@ -1,12 +1,12 @@
 """The command line: `claude-cost`, also `python -m bot`. Each subcommand lives in `bot/cli/`."""
 
-import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
-
-from bot.secret_shapes import masked
+from types import FrameType
+from typing import Any
 
 COMMANDS = {
     "run": "run the bot",
@@ -17,17 +17,30 @@ COMMANDS = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    """Refuses wrong words without repeating a secret that was typed among them."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(masked(message))
+INTERRUPTED = 130
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 1 failed, 2 wrong words or configuration."""
+    """Exit code: 0 done, 1 failed, 2 wrong words or configuration, 130 interrupted."""
     words = sys.argv[1:] if words is None else words
-    parser = _Parser(prog="claude-cost", description="Watches what a team spends on the Claude API.")
+    handled = _end_on_signals(words)
+    try:
+        return _main(words)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `claude-cost price … | head`.
+        sys.stderr.close()
+        return 1
+    finally:
+        for name, before in handled.items():
+            signal.signal(name, before)
+
+
+def _main(words: Sequence[str]) -> int:
+    from bot.cli.command_parser import CommandParser
+
+    parser = CommandParser(prog="claude-cost", description="Watches what a team spends on the Claude API.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, meaning in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=meaning, description=meaning.capitalize() + ".")
@@ -37,14 +50,27 @@ def main(words: Sequence[str] | None = None) -> int:
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     arguments = parser.parse_args(words)
+    return int(arguments.run(arguments))
+
+
+def _end_on_signals(words: Sequence[str]) -> dict[signal.Signals, Any]:
+    """Have signals end the process at once, before the imports that take most of a start; returns what was before.
+
+    `run` replaces the handlers once it has something to finish. The demo has a folder to clear away.
+    """
+    if "demo" in words[:1]:
+        return {}
+    run = "run" in words[:1]
+    names = (signal.SIGTERM, signal.SIGINT) if run else (signal.SIGINT,)
+    code = int("--once" in words) if run else INTERRUPTED
+
+    def end(number: int, frame: FrameType | None) -> None:
+        os._exit(code)
+
     try:
-        return int(arguments.run(arguments))
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `claude-cost price … | head`.
-        sys.stderr.close()
-        return 1
+        return {name: signal.signal(name, end) or signal.SIG_DFL for name in names}
+    except ValueError:  # only the main thread takes signals
+        return {}
 
 
 if __name__ == "__main__":

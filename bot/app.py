@@ -35,6 +35,7 @@ from bot.cycle import Bot, Watch
 from bot.doctor.check import Check
 from bot.doctor.examination import examine
 from bot.doctor.sample import sample_facts
+from bot.ending import close_in_thread, close_within
 from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
 from bot.fallback.auto_watch import AutoWatch
@@ -54,6 +55,7 @@ from bot.response_urls import ResponseUrls
 from bot.services import Services
 from bot.settings import Settings
 from bot.slack_connection import Workspace
+from bot.steady_clock import SteadyClock
 from bot.store.alerts import SLACK, AlertStore
 from bot.store.budgets import BudgetStore
 from bot.store.engine import open_database
@@ -80,6 +82,9 @@ log = logging.getLogger(__name__)
 
 SLACK_TIMEOUT_SECONDS = 15
 BOLTS_OWN = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET")
+CLOSE_SECONDS = 0.5
+"""For each step of the clean-up at the end."""
+
 LIMITS_WAIT = timedelta(seconds=30)
 """For the rate limits, which only an estimate asks for."""
 
@@ -120,14 +125,16 @@ async def bot_from(
     """
     async with AsyncExitStack() as stack:
         engine = await asyncio.to_thread(open_database, settings.database_url)
-        stack.callback(engine.dispose)
+        stack.push_async_callback(close_in_thread, "the database", CLOSE_SECONDS, engine.dispose)
         lease = lease_for(engine)
-        stack.callback(lease.release)
+        stack.push_async_callback(close_in_thread, "the lease", CLOSE_SECONDS, lease.release)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         client = slack_client(settings, session)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
+        if isinstance(clock, SteadyClock):
+            http.event_hooks = {"response": [partial(_note_date, clock)]}
         limits = RememberedLimits(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)
-        stack.push_async_callback(limits.close)
+        stack.push_async_callback(close_within, "the rate limits", CLOSE_SECONDS, limits.close)
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
         wanted = {addressee.name: addressee.levels for addressee in settings.destinations}
         alerts = AlertStore(engine, wanted, rules.channel_levels)
@@ -146,7 +153,7 @@ async def bot_from(
         outbox = Outbox(alerts.notices, SlackDestination(client, settings.channel), render, clock)
         letter_of = partial(letter, display=settings.display, late_after=rules.late_after)
         outside = OutsideOutbox(alerts.outside, _destinations(settings.destinations), letter_of, clock, in_flight)
-        stack.push_async_callback(outside.close)
+        stack.push_async_callback(close_within, "the destinations", CLOSE_SECONDS, outside.close)
         poller = build_poller(settings, http, services.usage, clock, most_waiting=most_waiting)
 
         def refusing() -> frozenset[str]:
@@ -200,7 +207,8 @@ def _services(
     )
 
     async def examined() -> tuple[Check, ...]:
-        return await examine(settings, client, sample_alert(clock()), card, clock)
+        steady = clock if isinstance(clock, SteadyClock) else None
+        return await examine(settings, client, sample_alert(clock()), card, clock, steady=steady)
 
     return Services(
         usage=usage,
@@ -221,6 +229,10 @@ def _services(
         poll_seconds=settings.poll_seconds,
         display=settings.display,
     )
+
+
+async def _note_date(clock: SteadyClock, answer: httpx.Response) -> None:
+    clock.note(answer.headers)
 
 
 def _watches(settings: Settings, engine: Engine, services: Services) -> tuple[Watch, ...]:

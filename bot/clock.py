@@ -24,3 +24,12 @@ def floor_hour(moment: datetime) -> datetime:
 def floor_day(moment: datetime) -> datetime:
     """The start of the UTC day that contains `moment`."""
     return floor_hour(moment).replace(hour=0)
+
+
+def is_over(wait: timedelta, since: datetime, now: datetime) -> bool:
+    """Whether a wait that began at `since` has ended by `now`, whatever was done to the clock in between.
+
+    A beginning further ahead than the wait was written down by a clock that has been set back since: that wait is over.
+    So no wait lasts longer than twice its length.
+    """
+    return abs(now - since) >= wait

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from slack_bolt.async_app import AsyncApp
 
@@ -14,6 +15,8 @@ from bot.alerts.delivery_watch import DeliveryWatch
 from bot.alerts.life_watch import LifeWatch
 from bot.alerts.outbox import Delivery, Outbox
 from bot.alerts.outside import OutsideOutbox
+from bot.budgets.stale_watch import StaleWatch
+from bot.fallback.modes import NORMAL
 from bot.in_flight import InFlight
 from bot.services import Services
 from bot.settings import Settings
@@ -22,6 +25,14 @@ from bot.store.lease import Lease
 from bot.usage.poll import Poller, PollOutcome
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+LEAST_PATIENCE_SECONDS = 15
+"""What a poll may take, or else one interval between polls, before what is known is decided on beside it."""
+
+HANGS_AFTER_SECONDS = 300
+"""A poll that takes so long is no reason any more not to say how old the data is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,8 @@ class Bot:
     """A sentence for each part that failed when it was tried last."""
 
     _warned_of_other_copy: bool = False
+    _mode: str = NORMAL
+    """The fallback mode as it was read last."""
 
     def leads(self) -> bool:
         """Whether this copy polls and delivers. Said once when another one does."""
@@ -71,39 +84,74 @@ class Bot:
         return False
 
     async def cycle(self) -> Cycle:
-        """Poll, decide, deliver. Every copy brings its own fallback target to the wanted mode, whichever leads."""
-        leads = await asyncio.to_thread(self.leads)
+        """Poll, decide, deliver. Every copy brings its own fallback target to the wanted mode, whichever leads.
+
+        While the poll takes long, time goes on for everything else: what is known is decided on at every interval.
+        """
+        leads = await self._leads()
+        await self._follow_modes(leads)
+        if not leads:
+            return Cycle(None, None)
+        poll, began = asyncio.create_task(self._poll()), time.monotonic()
+        try:
+            while not (await asyncio.wait({poll}, timeout=max(self.settings.poll_seconds, LEAST_PATIENCE_SECONDS)))[0]:
+                await self._follow_modes(leads)
+                # After a long pause everything is to be read first, which is no silence of Anthropic's.
+                await self._decide(silent=time.monotonic() - began >= HANGS_AFTER_SECONDS)
+        finally:
+            poll.cancel()
+        await self._decide()
+        return Cycle(poll.result(), await self._deliver())
+
+    async def deliver(self) -> Delivery | None:
+        """Deliver what is due, if this copy leads: to Slack, while the other destinations are only begun with."""
+        return await self._deliver() if await self._leads() else None
+
+    async def _leads(self) -> bool:
+        return bool(await self._try("the lease", self.leads))
+
+    async def _follow_modes(self, leads: bool) -> None:
         services = self.services
         if leads:
             await self._try("the end of modes", services.fallback.expire)
             await self._try("the end of requests for approval", services.approvals.expire)
         await self._try("the fallback targets", partial(services.fallback.reconcile, records=leads))
-        if not leads:
-            return Cycle(None, None)
-        now = services.clock()
-        poll = await self.poller.poll(await asyncio.to_thread(services.review.needed_since, now))
-        await self._decide()
-        return Cycle(poll, await self._deliver())
 
-    async def deliver(self) -> Delivery | None:
-        """Deliver what is due, if this copy leads: to Slack, while the other destinations are only begun with."""
-        if not await asyncio.to_thread(self.leads):
-            return None
-        return await self._deliver()
+    async def _poll(self) -> PollOutcome:
+        what = "the poll"
+        try:
+            since = await asyncio.to_thread(self.services.review.needed_since, self.services.clock())
+            outcome = await self.poller.poll(since)
+        except Exception as error:  # noqa: BLE001  # whatever it is, what is known is decided on
+            return PollOutcome(False, None, self._failed(what, error))
+        self.faults.pop(what, None)
+        return outcome
 
     async def _deliver(self) -> Delivery:
         await self._try("snoozes and escalations", self.life.look)
         self.outside.begin()
-        delivery = await self.outbox.deliver()
+        what = "the delivery to Slack"
+        try:
+            delivery = await self.outbox.deliver()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the other destinations go on
+            delivery = Delivery(0, 0, self._failed(what, error), None)
+        else:
+            self.faults.pop(what, None)
         await self._try("the watch over deliveries", self.delivery_watch.look)
         self.outside.begin()
         return delivery
 
-    async def _decide(self) -> None:
+    async def _decide(self, *, silent: bool = True) -> None:
+        """`silent`: whether data that does not come is told."""
         now = self.services.clock()
-        mode = (await asyncio.to_thread(self.services.fallback.state)).mode.name
+        state = await self._try("the fallback mode", self.services.fallback.state)
+        if state is not None:
+            self._mode = state.mode.name
+        mode = self._mode
         await self._try("the review of limits", partial(self.services.review.decide, now, mode))
         for watch in self.watches:
+            if isinstance(watch, StaleWatch) and not silent:
+                continue
             await self._try(type(watch).__name__, partial(watch.look, now, mode))
         await self._try("the fallback mode in alerts", self._show_mode)
 
@@ -111,12 +159,20 @@ class Bot:
         mode = self.services.fallback.state().mode.name
         self.services.alerts.life.show_mode(mode, self.services.clock())
 
-    async def _try(self, what: str, work: Callable[[], object]) -> None:
-        """Do one thing of many: a fault in it is shown, and keeps nothing else from being told."""
+    async def _try(self, what: str, work: Callable[[], Result]) -> Result | None:
+        """Do one thing of many: a fault in it is shown, and keeps nothing else from being told. None where it fails."""
         try:
-            await asyncio.to_thread(work)
-        except Exception as error:  # whatever it is, the other alerts have to get out
-            log.error("%s failed", what, exc_info=error)
-            self.faults[what] = f"A part of the bot fails ({what}: {type(error).__name__}): its log has the details."
-        else:
-            self.faults.pop(what, None)
+            result = await asyncio.to_thread(work)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the other alerts have to get out
+            self._failed(what, error)
+            return None
+        self.faults.pop(what, None)
+        return result
+
+    def _failed(self, what: str, error: Exception) -> str:
+        """Keep a fault, with its traceback in the log where it is a new one; returns the sentence about it."""
+        sentence = f"A part of the bot fails ({what}: {type(error).__name__}): its log has the details."
+        new = self.faults.get(what) != sentence
+        self.faults[what] = sentence
+        log.error("%s failed (%s)", what, type(error).__name__, exc_info=error if new else None)
+        return sentence

@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-
 from bot.cycle import Bot
+from bot.ending import close_within
+from bot.schedule import Job, schedule
 from bot.settings import SettingsError
 from bot.slack_connection import (
     SlackUnreachableError,
@@ -17,6 +18,7 @@ from bot.slack_connection import (
     check_app_token,
     check_bot_token,
 )
+from bot.steady_clock import SteadyClock
 from bot.usage.age import is_stale
 from bot.web.connections import Connections
 from bot.web.port import open_port
@@ -25,7 +27,13 @@ from bot.web.server import web_app
 log = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 2
-DRAIN_SECONDS = 10
+DRAIN_SECONDS = 2.5
+"""For polls and posts in flight at the end; half of it for listeners that began while those were waited for."""
+
+CLOSE_SECONDS = 1
+READINESS_SECONDS = 2
+"""How long a readiness check waits for the database."""
+
 LONGEST_CONNECT_WAIT_SECONDS = 60
 
 
@@ -44,6 +52,7 @@ class Lifecycle:
         self._socket: SocketMode | None = None
         self._slack_problem: str | None = "Slack is not connected yet."
         self._polled = False
+        self._asking: asyncio.Future[list[str]] | None = None
 
     def stop(self) -> None:
         """Ask for the end; `run` then drains and returns."""
@@ -56,8 +65,8 @@ class Lifecycle:
         """
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._http())
-            stack.push_async_callback(self._bot.in_flight.drain, DRAIN_SECONDS)
-            stack.push_async_callback(self._disconnect)
+            stack.push_async_callback(self._bot.in_flight.drain, DRAIN_SECONDS / 2)
+            stack.push_async_callback(close_within, "the connection to Slack", CLOSE_SECONDS, self._disconnect)
             await stack.enter_async_context(self._schedule())
             stopped = asyncio.ensure_future(self._stopping.wait())
             connected = asyncio.ensure_future(self._connect())
@@ -73,12 +82,39 @@ class Lifecycle:
             log.info("stopping: what has begun is finished first")
 
     async def problems(self) -> list[str]:
-        """What keeps the bot from its work, for the readiness check."""
+        """What keeps the bot from its work, for the readiness check. Never raises, and answers within seconds."""
         slack = self._slack_problem
-        if slack is None and self._socket is not None and not await self._socket.client.is_connected():
+        if slack is None and self._socket is not None and not await self._connected(self._socket):
             slack = "The connection to Slack is lost and being made again."
-        stored = await asyncio.to_thread(self._stored_problems)
+        stored = await self._ask_database()
         return [*([slack] if slack else []), *self._bot.faults.values(), *stored]
+
+    def notes(self) -> list[str]:
+        """What is worth knowing and keeps the bot from nothing."""
+        clock = self._bot.services.clock
+        said = clock.said() if isinstance(clock, SteadyClock) else None
+        return [] if said is None else [said]
+
+    async def _connected(self, socket: SocketMode) -> bool:
+        try:
+            async with asyncio.timeout(READINESS_SECONDS):
+                return bool(await socket.client.is_connected())
+        except TimeoutError:
+            return False
+
+    async def _ask_database(self) -> list[str]:
+        if self._asking is None:
+            # One question at a time: each that hangs holds one of the few threads.
+            self._asking = asyncio.ensure_future(asyncio.to_thread(self._stored_problems))
+        asking = self._asking
+        done, _ = await asyncio.wait({asking}, timeout=READINESS_SECONDS)
+        if not done:
+            return [f"The database has not answered for {READINESS_SECONDS} s."]
+        self._asking = None
+        try:
+            return asking.result()
+        except Exception as error:  # noqa: BLE001  # a check that fails is an answer, too
+            return [f"The database cannot be read ({type(error).__name__}): look into its log, and at its disk."]
 
     def _stored_problems(self) -> list[str]:
         services = self._bot.services
@@ -139,6 +175,7 @@ class Lifecycle:
             self.problems,
             self._bot.services,
             settings.read_token,
+            notes=self.notes,
             signing_secret=settings.slack_signing_secret,
             host=settings.http_host,
             connections=connections,
@@ -149,22 +186,13 @@ class Lifecycle:
             log.info("HTTP on %s", addresses)
             yield
 
-    @asynccontextmanager
-    async def _schedule(self) -> AsyncIterator[None]:
-        # A late run is better than none, however late: every run reads whatever is missing.
-        defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
-        scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
+    def _schedule(self) -> AbstractAsyncContextManager[object]:
         seconds = self._tick.total_seconds()
-        scheduler.add_job(self._poll, "interval", seconds=seconds, id="poll", next_run_time=datetime.now(UTC))
-        scheduler.add_job(self._deliver, "interval", seconds=min(DELIVERY_SECONDS, seconds), id="deliver")
-        scheduler.start()
-        try:
-            yield
-        finally:
-            scheduler.pause()
-            # The scheduler cancels what still runs when it is shut down, so that is waited for before.
-            await self._bot.in_flight.drain(DRAIN_SECONDS)
-            scheduler.shutdown()
+        jobs = [
+            Job("poll", seconds, self._poll, at_once=True),
+            Job("deliver", min(DELIVERY_SECONDS, seconds), self._deliver),
+        ]
+        return schedule(jobs, partial(self._bot.in_flight.drain, DRAIN_SECONDS))
 
     async def _poll(self) -> None:
         async with self._bot.in_flight.work():

@@ -7,6 +7,10 @@ from decimal import Decimal
 from bot.alerts.life_steps import Life, LifeStep
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
+from bot.clock import DAY, is_over
+
+LONGEST_SNOOZE = DAY
+"""Longer than any that is offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,18 @@ class Living:
     life: Life
 
 
+def snooze_is_over(until: datetime, now: datetime) -> bool:
+    """Whether a snooze has ended; one that would last longer than any was made by a clock that has been set back."""
+    return not now < until <= now + LONGEST_SNOOZE
+
+
 def due_step(alert: Living, rules: AlertRules, now: datetime) -> LifeStep | None:
     """What is due at `now`. A snooze that ends is told in the channel, so that nothing is escalated besides."""
     life = alert.life
     if life.snoozed_until is not None:
-        return LifeStep.SNOOZE_OVER if now >= life.snoozed_until else None
+        return LifeStep.SNOOZE_OVER if snooze_is_over(life.snoozed_until, now) else None
     if life.acknowledged_at is not None or life.escalated_at is not None:
         return None
     if rules.escalate_after is None or alert.level not in rules.escalate_levels:
         return None
-    return LifeStep.ESCALATED if now - alert.seen_since >= rules.escalate_after else None
+    return LifeStep.ESCALATED if is_over(rules.escalate_after, alert.seen_since, now) else None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.clock import is_over
+
 PATIENCE = timedelta(minutes=10)
 """So long a destination may fail before the others hear of it: shorter faults pass, and what waits arrives."""
 
@@ -33,7 +35,7 @@ def newly_failing(failing: Failing, reported: list[Reported], now: datetime) -> 
     """Whether the others are to be told. Once for each time that it fails."""
     if any(report.destination == failing.destination for report in reported):
         return False
-    return failing.for_good or now - failing.since >= PATIENCE
+    return failing.for_good or is_over(PATIENCE, failing.since, now)
 
 
 def recovered(report: Reported, failing: list[Failing]) -> bool:

@@ -15,7 +15,7 @@ from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status, Step
 from bot.budgets.rules import SpikeRules
 from bot.budgets.spend import ZERO
-from bot.clock import DAY, HOUR, floor_hour
+from bot.clock import DAY, HOUR, floor_hour, is_over
 from bot.money import CENT
 
 LONG = HOUR
@@ -139,13 +139,14 @@ def decide_spike(
         return None
     if usual is None or not rates.reach(usual.bound):
         return None
-    if newest is not None and newest.status is Status.RESOLVED and now - newest.changed_at < REOPENS_WITHIN:
+    resolved = newest is not None and newest.status is Status.RESOLVED
+    if newest is not None and resolved and not is_over(REOPENS_WITHIN, newest.changed_at, now):
         if rates.reach(newest.limit_usd):
             return _again(newest, Status.OPEN, Reason.SPIKE_AGAIN)
         if rates.long >= _end(newest.limit_usd, rules):
             return None
         # What was usual at the hour of that one was far more: below it, this is another.
-    if limit_posted_at is not None and now - limit_posted_at < QUIET_AFTER_LIMIT:
+    if limit_posted_at is not None and not is_over(QUIET_AFTER_LIMIT, limit_posted_at, now):
         return None
     step = Step(Level.SPIKE, usual.bound, Status.OPEN, Reason.SPIKE_BEGAN, post=True)
     return SpikeStep(spike_key(now), step)

@@ -11,6 +11,7 @@ from bot.budgets.forecast import Forecast
 from bot.budgets.prospects import Prospect, prospects
 from bot.budgets.review import BudgetReview
 from bot.budgets.rules import ForecastRules
+from bot.clock import is_over
 from bot.pricing.card import RateCard
 from bot.store.alerts import AlertStore
 from bot.store.remembered import RememberedStore
@@ -44,7 +45,7 @@ class ForecastWatch:
 
     def look(self, now: datetime, mode: str) -> None:
         """`mode`: the fallback mode in force."""
-        if not self._rules.enabled or (self._looked_at is not None and now - self._looked_at < LOOK_EVERY):
+        if not self._rules.enabled or (self._looked_at is not None and not is_over(LOOK_EVERY, self._looked_at, now)):
             return
         self._looked_at = now
         remembered = self._remembered.get(REMEMBERED) or {}

@@ -32,7 +32,7 @@ from bot.budgets.outlook import WHOLE, Recent, RecentUsage, risen
 from bot.budgets.review import BudgetReview
 from bot.budgets.rules import SpikeRules
 from bot.budgets.spend import ZERO, PricedUsage, in_scope, price_usage
-from bot.clock import DAY, floor_hour
+from bot.clock import DAY, floor_hour, is_over
 from bot.pricing.card import RateCard
 from bot.store.alerts import AlertStore
 from bot.store.spikes import SpikeStore
@@ -149,7 +149,8 @@ class SpikeWatch:
             covers = taken is None
         else:
             reaches = usual is not None and rates.reach(usual.bound)
-            covers = taken is None and reaches and posted_at is not None and now - posted_at < QUIET_AFTER_LIMIT
+            quiet = posted_at is not None and not is_over(QUIET_AFTER_LIMIT, posted_at, now)
+            covers = taken is None and reaches and quiet
         return _Seen(budget, newest, rates, usual, taken, covers)
 
     def _is_told(self, seen: _Seen, told: Sequence[Scope], last: _LastHour) -> bool:

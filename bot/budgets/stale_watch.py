@@ -12,14 +12,14 @@ from bot.clock import HOUR, floor_hour
 from bot.store.alerts import AlertStore
 from bot.store.incidents import IncidentStore
 from bot.store.usage import UsageStore
-from bot.usage.age import DataState
+from bot.usage.age import DataState, not_ahead
 from bot.usage.silence import Silence, SilenceStep, decide_silence
 
 NOT_REFRESHED = "Anthropic answers, but its data is not refreshed."
 
 
 class StaleWatch:
-    """Synchronous; asynchronous callers use a thread. To be asked after a poll was tried, whatever became of it."""
+    """Synchronous; asynchronous callers use a thread. To be asked after a poll, or while one hangs."""
 
     def __init__(
         self,
@@ -37,7 +37,10 @@ class StaleWatch:
 
     def look(self, now: datetime, mode: str) -> None:
         """Take and record the step that is due, if any."""
-        data = self._usage.data_state()
+        stored = self._usage.data_state()
+        data = not_ahead(stored, now)
+        if data != stored:
+            self._usage.save_state(data)
         told = decide_silence(data, now, self._poll_seconds, self._last())
         if told is not None:
             facts_of = self._facts_of(told, data, now, mode)

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.lifecycle import Lifecycle
+from bot.log_bound import BoundedHandler
 from bot.sandbox.clock import RunningClock
 from bot.sandbox.directions import FASTEST, Directions
 from bot.sandbox.page_server import PageServer
@@ -42,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 after the story or an interrupt, 1 where the port is taken or the story broke off."""
     os.umask(0o077)
-    logging.basicConfig(level=logging.CRITICAL if arguments.once else logging.ERROR, stream=sys.stderr)
+    level = logging.CRITICAL if arguments.once else logging.ERROR
+    logging.basicConfig(level=level, handlers=[BoundedHandler(sys.stderr)])
     with tempfile.TemporaryDirectory(prefix="claude-cost-demo-") as folder:
         try:
             if arguments.once:

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
 import time
 from datetime import timedelta
@@ -15,10 +14,13 @@ from bot.app import bot_from
 from bot.clock import system_clock
 from bot.cycle import Bot, Cycle
 from bot.doctor.memory import shown_database
+from bot.ending import Ending
 from bot.lifecycle import CredentialsRefusedError, Lifecycle
+from bot.log_bound import BoundedHandler
 from bot.setting_variables import misspelled
 from bot.settings import Need, Settings, SettingsError, doubtful, load_settings
 from bot.slack_connection import SlackRefusedError, SlackUnreachableError, check_bot_token
+from bot.steady_clock import SteadyClock
 from bot.store.engine import DatabaseError
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
         settings = load_settings(os.environ, Need.RUN_ONCE if once else Need.RUN)
         if once:
             return asyncio.run(_once(settings))
-        return asyncio.run(_for_ever(settings))
+        ending = Ending()
+        ending.handle_signals()
+        with asyncio.Runner() as runner:
+            code = runner.run(_for_ever(settings, ending))
+            if ending.asked:
+                # The runner would wait for threads at its end, and so would Python.
+                ending.leave(code)
+            return code
     except (SettingsError, DatabaseError, CredentialsRefusedError, SlackRefusedError) as error:
         print(" ".join([str(error), *(_sentences(misspelled(os.environ)) if once else [])]), file=sys.stderr)
         return 2
@@ -54,13 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
 
 
-async def _for_ever(settings: Settings) -> int:
-    async with bot_from(settings, system_clock) as bot:
+async def _for_ever(settings: Settings, ending: Ending) -> int:
+    async with bot_from(settings, SteadyClock()) as bot:
         log.info("fallback file %s, database %s", settings.fallback_file, shown_database(settings.database_url))
         lifecycle = Lifecycle(bot, timedelta(seconds=settings.poll_seconds))
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, lifecycle.stop)
+        ending.when_asked(lifecycle.stop)
         await lifecycle.run()
     return 0
 
@@ -110,6 +117,8 @@ async def _deliver_outside(bot: Bot, deadline: float) -> None:
 
 def _undone(bot: Bot, cycle: Cycle) -> str | None:
     if cycle.poll is None or cycle.delivery is None:
+        if bot.faults:
+            return " ".join(bot.faults.values())
         return "Another copy of the bot is alive on this database: nothing was polled. Stop one of the two."
     problems = [] if cycle.poll.ok else [cycle.poll.error or "No data was read."]
     problems += bot.faults.values()
@@ -129,7 +138,10 @@ def _sentences(warnings: list[str]) -> list[str]:
 
 
 def _log_to_stderr(level: int) -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level, format=form, handlers=[BoundedHandler(sys.stderr)])
+    # That a run is left out while the one before it is still at work is said by what is at work.
+    logging.getLogger("apscheduler.scheduler").setLevel(max(level, logging.ERROR))
     for name in ("slack_bolt", "slack_sdk", "httpx", "httpcore", "apscheduler", "alembic", "aiohttp", "urllib3"):
         # Below this level these libraries log whole bodies and addresses.
         logging.getLogger(name).setLevel(max(level, logging.WARNING))

@@ -23,9 +23,15 @@ class ClockOffsets:
     def note(self, server: str, headers: Mapping[str, Any]) -> None:
         """Take the `Date` of an answer that has just arrived; one without a date tells nothing."""
         now = self._clock()
-        for name, value in headers.items():
-            if name.lower() == "date" and (date := _parsed(str(value))) is not None:
-                self.found[server] = now - date
+        date = date_of(headers)
+        if date is not None:
+            self.found[server] = now - date
+
+
+def date_of(headers: Mapping[str, Any]) -> datetime | None:
+    """The `Date` of an answer; None where it has none that can be read."""
+    dates = [_parsed(str(value)) for name, value in headers.items() if name.lower() == "date"]
+    return next((date for date in dates if date is not None), None)
 
 
 def _parsed(text: str) -> datetime | None:
@@ -36,8 +42,16 @@ def _parsed(text: str) -> datetime | None:
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
-def judge_clock(offsets: Mapping[str, timedelta]) -> Check:
-    """By the server whose clock differs most."""
+def judge_clock(offsets: Mapping[str, timedelta], jumped: str | None = None) -> Check:
+    """By the server whose clock differs most. `jumped`: a sentence about a jump that the running bot has seen."""
+    check = _judge(offsets)
+    if jumped is None:
+        return check
+    state = State.WARN if check.state is State.OK else check.state
+    return Check(check.name, state, f"{jumped} {check.text}", check.remedy)
+
+
+def _judge(offsets: Mapping[str, timedelta]) -> Check:
     if not offsets:
         return Check("clock", State.SKIPPED, "Not checked, since no server has answered.")
     server, offset = max(offsets.items(), key=lambda item: abs(item[1]))

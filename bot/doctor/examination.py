@@ -18,6 +18,7 @@ from bot.doctor.slack import Met, check_admins, check_channel, check_connection,
 from bot.message import Message
 from bot.pricing.card import RateCard
 from bot.settings import Settings
+from bot.steady_clock import SteadyClock
 
 SECONDS = 8
 """For each check; two rounds of them follow one another."""
@@ -45,13 +46,15 @@ async def examine(
     *,
     wrong: frozenset[str] = frozenset(),
     seconds: float = SECONDS,
+    steady: SteadyClock | None = None,
 ) -> tuple[Check, ...]:
     """Every finding, free of secrets. Posts nothing, and changes nothing that the bot remembers.
 
     `wrong`: variables that could not be read, so that what they name is not looked for at a default place. `sample`: an
-    alert as this version draws it.
+    alert as this version draws it. `steady`: the running bot's clock, which knows of jumps.
     """
-    offsets = ClockOffsets(clock)
+    offsets = ClockOffsets(clock if steady is None else steady.wall)
+    jumped = None if steady is None else steady.jump_said()
     met: list[Met] = []
 
     async def slack() -> Sequence[Check]:
@@ -83,7 +86,7 @@ async def examine(
         second["channel"] = check_channel(client, settings.channel, who)
         second["sample_alert"] = check_sample(client, sample, who)
     found += await run_checks(second, seconds)
-    found += [_paths(settings, wrong), judge_clock(offsets.found), judge_rate_card(card, clock)]
+    found += [_paths(settings, wrong), judge_clock(offsets.found, jumped), judge_rate_card(card, clock)]
     found.sort(key=lambda check: ORDER.index(check.name))
     return without_secrets(found, secrets_of(settings))
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from bot.actor import BOT
 from bot.budgets.budget import Level
+from bot.clock import is_over
 from bot.fallback.modes import NORMAL
 from bot.fallback.rules import FallbackRules
 from bot.money import usd
@@ -74,7 +75,7 @@ class Cause:
 
     def is_quiet(self, now: datetime) -> bool:
         """Whether it has not counted for long enough. The end of a period is no accident, so nothing waits for it."""
-        return self.ends_at <= now or (self.closed_at is not None and self.closed_at + HOLD <= now)
+        return self.ends_at <= now or (self.closed_at is not None and is_over(HOLD, self.closed_at, now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _down(
     savings: Mapping[str, Decimal],
     now: datetime,
 ) -> AutoStep | None:
-    if in_force != NORMAL and now - changes[-1].at < SETTLING:
+    if in_force != NORMAL and not is_over(SETTLING, changes[-1].at, now):
         return None
     cheaper = modes[modes.index(in_force) + 1 :]
     mode = next((mode for mode in cheaper if mode not in savings or savings[mode] > 0), None)
@@ -173,7 +174,7 @@ def _why_back(answered: Sequence[Cause], now: datetime) -> str:
 
 
 def _dwells(changes: Sequence[Change], now: datetime) -> bool:
-    return any(change.automatic and now - change.at < DWELL for change in changes)
+    return any(change.automatic and not is_over(DWELL, change.at, now) for change in changes)
 
 
 def _own_steps(changes: Sequence[Change], modes: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.clock import DAY, HOUR
+from bot.clock import DAY, HOUR, is_over
 from bot.fallback.proof import Caller, Proof, ProofState, Watch
 
 AGAIN = HOUR
@@ -41,12 +41,12 @@ def report_due(proof: Proof, watch: Watch, told: Sequence[Told], dismissed: bool
     if dismissed or (told and told[-1].last):
         return None
     named = frozenset(calling.caller for calling in proof.callers[:MOST_CALLERS])
-    if proof.state is ProofState.CONFIRMED or now - watch.since >= WATCHED_FOR:
+    if proof.state is ProofState.CONFIRMED or is_over(WATCHED_FOR, watch.since, now):
         return Told(proof.state, named, now, last=True)
     if proof.state in (ProofState.WAITING, ProofState.IDLE):
         return None
     if told:
         nothing_new = (told[-1].state, told[-1].callers) == (proof.state, named)
-        if nothing_new or now - told[-1].at < AGAIN or len(told) >= MOST_TOLD - 1:
+        if nothing_new or not is_over(AGAIN, told[-1].at, now) or len(told) >= MOST_TOLD - 1:
             return None
     return Told(proof.state, named, now, last=False)

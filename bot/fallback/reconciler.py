@@ -54,7 +54,8 @@ class Reconciler:
         failures = self._failures.get(target.name)
         if failures is not None and failures.change_id != change_id:
             failures = None
-        if failures is not None and failures.not_before is not None and now < failures.not_before:
+        # A wait that is longer than any was begun by a clock that has been set back since.
+        if failures is not None and failures.not_before is not None and now < failures.not_before <= now + LONGEST_WAIT:
             return before
         try:
             after = self._written(target, mode, before, now)

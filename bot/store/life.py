@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Row, select, update
 from bot.actor import BOT
 from bot.alerts.facts import FACTS, LifeFacts
 from bot.alerts.incident_facts import IncidentFacts
-from bot.alerts.life import Living, OpenAlert
+from bot.alerts.life import Living, OpenAlert, snooze_is_over
 from bot.alerts.life_steps import Life, LifeStep
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
@@ -93,7 +93,7 @@ class LifeStore:
 
         def change(life: Life) -> dict[str, object] | None:
             if step is LifeStep.SNOOZE_OVER:
-                if life.snoozed_until is None or life.snoozed_until > now:
+                if life.snoozed_until is None or not snooze_is_over(life.snoozed_until, now):
                     return None
                 cleared = ("snoozed_by", "snoozed_until", "acknowledged_by", "acknowledged_at")
                 return {**dict.fromkeys(cleared), "escalated_at": now}

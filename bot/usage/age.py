@@ -1,6 +1,6 @@
 """How old the data is, and when that is too old."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.usage.source import SourceName
@@ -35,6 +35,26 @@ class DataState:
 def is_stale(as_of: datetime, now: datetime, poll_seconds: int) -> bool:
     """Older than three polls, and older than 15 minutes."""
     return now - as_of > stale_after(poll_seconds)
+
+
+def not_ahead(data: DataState, now: datetime) -> DataState:
+    """The same with the times that a clock which has been set back since wrote down ahead of `now`, taken for `now`.
+
+    Left as they are, they would hide for as long that no data comes.
+    """
+
+    def present(moment: datetime | None) -> datetime | None:
+        return None if moment is None else min(moment, now)
+
+    return replace(
+        data,
+        as_of=present(data.as_of),
+        polled_at=present(data.polled_at),
+        error_since=present(data.error_since),
+        billed_at=present(data.billed_at),
+        billed_read_at=present(data.billed_read_at),
+        changed_at=present(data.changed_at),
+    )
 
 
 def stale_after(poll_seconds: int) -> timedelta:

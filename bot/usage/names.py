@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
-from bot.clock import DAY, HOUR, Clock
+from bot.clock import DAY, HOUR, Clock, is_over
 from bot.store.usage import Name, Names, UsageStore
 from bot.usage.answers import ApiKey, ListPage, Shape, Workspace, parsed
 from bot.usage.source import DEFAULT_WORKSPACE, MalformedError, RefusedError, SourceError
@@ -71,10 +71,10 @@ class Directory:
         return DEFAULT_WORKSPACE
 
     def _due(self, unknown: AbstractSet[str], now: datetime) -> bool:
-        if self._not_before is not None and now < self._not_before:
+        if self._not_before is not None and now < self._not_before <= now + AGAIN_AFTER_REFUSAL:
             return False
         read_at = self._names.read_at
-        return read_at is None or now - read_at >= AGAIN or not unknown <= self._in_no_list
+        return read_at is None or is_over(AGAIN, read_at, now) or not unknown <= self._in_no_list
 
     async def _workspaces(self) -> list[Name]:
         rows = await self._all(WORKSPACES_PATH, [("include_archived", "true")], Workspace)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.clock import DAY, HOUR, floor_hour
+from bot.clock import DAY, HOUR, floor_hour, is_over
 from bot.usage.source import Read, SourceName, Width
 
 UNSETTLED = 2 * HOUR
@@ -37,21 +37,22 @@ def plan_reads(
     settled_before = max(since, this_hour - UNSETTLED)
     recent_from = max(since, this_hour - RECENT)
     reads = [Read("1m", settled_before, this_hour + HOUR)]
-    if any(_unusable(hours.get(hour), source) for hour in _span(recent_from, settled_before)):
+    if any(_unusable(hours.get(hour), source, now) for hour in _span(recent_from, settled_before)):
         # That is once an hour, since one more settles every hour.
         reads.append(Read("1h", recent_from, settled_before))
     older = _span(since, recent_from)
-    gap = any(_unusable(hours.get(hour), source) for hour in older)
+    gap = any(_unusable(hours.get(hour), source, now) for hour in older)
     slices = _slices([hour for hour in older if _due(hours.get(hour), source, now)], recent_from)
     return (*reads, *(slices if gap else slices[:1]))
 
 
 def _due(state: HourState | None, source: SourceName, now: datetime) -> bool:
-    return state is None or _unusable(state, source) or now - state.read_at >= OLDER_AGAIN
+    return state is None or _unusable(state, source, now) or is_over(OLDER_AGAIN, state.read_at, now)
 
 
-def _unusable(state: HourState | None, source: SourceName) -> bool:
-    return state is None or state.source != source or state.width != "1h"
+def _unusable(state: HourState | None, source: SourceName, now: datetime) -> bool:
+    """One that was read ahead of the clock was read by a wrong one, which may have taken it for over."""
+    return state is None or state.source != source or state.width != "1h" or state.read_at > now
 
 
 def _span(starts_at: datetime, ends_at: datetime) -> list[datetime]:

@@ -2,17 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 
-from bot.clock import DAY, HOUR, Clock
+from bot.clock import DAY, HOUR, MINUTE, Clock, is_over
 from bot.settings import Settings, UsageChoice
 from bot.store.usage import Bill, UsageStore
 from bot.usage.admin import AdminSource
-from bot.usage.age import ADMIN_DELAY, DataState
+from bot.usage.age import ADMIN_DELAY, DataState, not_ahead
 from bot.usage.analytics import AnalyticsSource
 from bot.usage.names import Directory
 from bot.usage.plan import plan_reads
@@ -25,7 +27,7 @@ from bot.usage.source import (
     UsageReading,
     UsageSource,
 )
-from bot.usage.transport import NotServedError, Transport
+from bot.usage.transport import NotServedError, Query, Transport
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,12 @@ ANALYTICS_AGAIN = HOUR
 """While `auto` reads from admin, analytics is tried again this often."""
 
 BILLED_AGAIN = HOUR
+
+STUCK_AFTER = timedelta(minutes=10)
+"""A poll ends when it has had no whole answer for so long; one with many pages may take its time."""
+
+LONGEST_POLL = HOUR
+
 DAYS_PER_BILL = 31
 
 
@@ -79,15 +87,18 @@ class Poller:
         self._choice = choice
         self._clock = clock
         self._one_poll = asyncio.Lock()
+        self._deadline: asyncio.Timeout | None = None
+        self._give_up_at = 0.0
         self._analytics_tried_at: datetime | None = None
 
     async def poll(self, since: datetime) -> PollOutcome:
         """Read what is due from `since` (a full hour) on. A failure leaves every number as it was."""
         async with self._one_poll:
             now = self._clock()
-            before = await asyncio.to_thread(self._store.data_state)
+            before = not_ahead(await asyncio.to_thread(self._store.data_state), now)
             try:
-                reading = await self._read(now, since, before)
+                async with self._bounded():
+                    reading = await self._read(now, since, before)
             except SourceError as error:
                 failed = replace(before, error=str(error), error_since=before.error_since or now)
                 await asyncio.to_thread(self._store.save_state, failed)
@@ -96,6 +107,26 @@ class Poller:
             after, bill = await self._with_bill(reading, _after(before, reading, now), since, now)
             await asyncio.to_thread(self._store.save, reading.readings, reading.source, now, after, bill)
             return PollOutcome(True, reading.source)
+
+    def progress(self) -> None:
+        """A whole answer has come: the poll that runs may wait for the next one as long again."""
+        if self._deadline is not None:
+            self._deadline.reschedule(min(_in(STUCK_AFTER), self._give_up_at))
+
+    @asynccontextmanager
+    async def _bounded(self) -> AsyncIterator[None]:
+        """Raises `UnavailableError` where the poll is stuck or takes too long."""
+        self._give_up_at = _in(LONGEST_POLL)
+        try:
+            async with asyncio.timeout_at(_in(STUCK_AFTER)) as self._deadline:
+                yield
+        except TimeoutError:
+            raise UnavailableError(
+                f"Anthropic has given no whole answer for {STUCK_AFTER // MINUTE} minutes, or is not done after "
+                f"{LONGEST_POLL // MINUTE}; the next poll begins anew."
+            ) from None
+        finally:
+            self._deadline = None
 
     async def _read(self, now: datetime, since: datetime, before: DataState) -> _Reading:
         if self._choice != "auto":
@@ -126,7 +157,7 @@ class Poller:
         raise _both(analytics_error, admin_error)
 
     def _analytics_due(self, now: datetime) -> bool:
-        return self._analytics_tried_at is None or now - self._analytics_tried_at >= ANALYTICS_AGAIN
+        return self._analytics_tried_at is None or is_over(ANALYTICS_AGAIN, self._analytics_tried_at, now)
 
     async def _from(self, name: SourceName, now: datetime, since: datetime, before: DataState) -> _Reading:
         return await self._finish(await self._begin(name, now, since, before))
@@ -144,12 +175,13 @@ class Poller:
     async def _with_bill(
         self, reading: _Reading, after: DataState, since: datetime, now: datetime
     ) -> tuple[DataState, Bill | None]:
-        if after.billed_at is not None and now - after.billed_at < BILLED_AGAIN:
+        if after.billed_at is not None and not is_over(BILLED_AGAIN, after.billed_at, now):
             return after, None
         last = now.date()
         first = max(since.date(), last - (DAYS_PER_BILL - 1) * DAY)
         try:
-            rows = await self._sources[reading.source].billed(first, last)
+            async with self._bounded():
+                rows = await self._sources[reading.source].billed(first, last)
         except SourceError as error:
             log.warning("no cost report: %s", error)
             return replace(after, billed_error=str(error), billed_at=now), None
@@ -192,14 +224,32 @@ def _both(analytics_error: SourceError, admin_error: SourceError) -> SourceError
     return SourceError(f"Neither usage API can be read. Analytics: {analytics_error} Admin: {admin_error}")
 
 
+def _in(span: timedelta) -> float:
+    """A moment of the event loop's clock."""
+    return asyncio.get_running_loop().time() + span.total_seconds()
+
+
+class _Noting(Transport):
+    """Tells of each whole answer."""
+
+    answered: Callable[[], None] = staticmethod(lambda: None)
+
+    async def get(self, path: str, query: Query, betas: Sequence[str] = ()) -> dict[str, Any]:
+        answer = await super().get(path, query, betas)
+        self.answered()
+        return answer
+
+
 def build_poller(
     settings: Settings, http: httpx.AsyncClient, store: UsageStore, clock: Clock, *, most_waiting: timedelta | None
 ) -> Poller:
     """Both sources over one transport. `most_waiting`: see `Transport`."""
-    transport = Transport(http, settings.anthropic_admin_key, most_waiting=most_waiting)
+    transport = _Noting(http, settings.anthropic_admin_key, most_waiting=most_waiting)
     directory = Directory(transport, store, clock)
     sources: dict[SourceName, UsageSource] = {
         "analytics": AnalyticsSource(transport, directory),
         "admin": AdminSource(transport, directory),
     }
-    return Poller(store, sources, settings.usage_api, clock)
+    poller = Poller(store, sources, settings.usage_api, clock)
+    transport.answered = poller.progress
+    return poller

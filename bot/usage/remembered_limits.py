@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from bot.clock import HOUR, Clock
+from bot.clock import HOUR, Clock, is_over
 from bot.pricing.throughput import Limits, Pool
 from bot.usage.rate_limits import read_rate_limits
 from bot.usage.transport import Transport
@@ -33,7 +33,7 @@ class RememberedLimits:
     async def measured(self) -> Mapping[Pool, Limits] | None:
         """The limits as they were within the last hour; None where they are not known."""
         now = self._clock()
-        if self._asked_at is None or now - self._asked_at > FRESH_FOR:
+        if self._asked_at is None or is_over(FRESH_FOR, self._asked_at, now):
             self._asked_at = now
             self._asking = asyncio.create_task(self._ask())
         if self._asking is not None and not self._asking.done():

@@ -48,8 +48,8 @@ class Readiness:
         return found
 
 
-def health_routes(problems: Problems, access: BearerAccess) -> list[web.RouteDef]:
-    """Both checks. They need no token."""
+def health_routes(problems: Problems, notes: Callable[[], Sequence[str]], access: BearerAccess) -> list[web.RouteDef]:
+    """Both checks. They need no token. `notes`: sentences that are worth knowing and keep nobody from work."""
     readiness = Readiness(problems)
 
     async def healthz(request: web.Request) -> web.StreamResponse:
@@ -57,7 +57,7 @@ def health_routes(problems: Problems, access: BearerAccess) -> list[web.RouteDef
 
     async def readyz(request: web.Request) -> web.StreamResponse:
         found = await readiness.problems()
-        status = {"status": "not ready" if found else "ready", "problems": found}
+        status = {"status": "not ready" if found else "ready", "problems": found, "notes": list(notes())}
         return web.json_response(status, status=503 if found else 200)
 
     return [web.get("/healthz", access.guard_host(healthz)), web.get("/readyz", access.guard_host(readyz))]

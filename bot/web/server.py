@@ -23,11 +23,13 @@ def web_app(
     signing_secret: SecretStr | None = None,
     host: str = "",
     connections: Connections | None = None,
+    notes: Callable[[], Sequence[str]] = tuple,
 ) -> web.Application:
     """`slack` is None in Socket Mode, where Slack sends nothing over HTTP; otherwise it needs `signing_secret`.
 
     `read_token`: what reading takes; None only where the port is on the loopback. Health needs none. `host`: the
-    configured address. `connections`: what bounds them, where the port is a real one.
+    configured address. `connections`: what bounds them, where the port is a real one. `notes`: sentences that the
+    readiness check shows as well.
     """
     connections = connections or Connections()
     app = web.Application(middlewares=[connections.whole_request])
@@ -35,7 +37,7 @@ def web_app(
     current = CurrentMode(services.fallback.state)
     # Readers that stay must not take the place of all others.
     streams = Streams(current, min(MOST_STREAMS, connections.most // 2))
-    app.add_routes(health_routes(problems, readers))
+    app.add_routes(health_routes(problems, notes, readers))
     app.add_routes([*fallback_routes(current, streams, readers), *ofrep_routes(current, readers)])
     app.add_routes([metrics_route(lambda: measured(services), readers)])
     app.on_shutdown.append(streams.end)

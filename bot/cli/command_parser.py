@@ -1,0 +1,13 @@
+"""The parser of the command line, which never repeats a secret that was typed among its words."""
+
+import argparse
+from typing import NoReturn
+
+from bot.secret_shapes import masked
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Refuses wrong words with exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(masked(message))

@@ -1,0 +1,103 @@
+"""Jobs at intervals that no jump of the wall clock stops, delays or repeats.
+
+APScheduler plans by the wall clock. What it has planned is moved along whenever that clock is set.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+from bot.clock import Clock, system_clock
+from bot.steady_clock import JumpDetector
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+"""How often the wall clock is compared with the monotonic one, which the event loop sleeps by."""
+
+SOON_AGAIN_SECONDS = 60
+"""A job that runs at once after a jump does so at most this often, however often the clock is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`at_once`: at the start already, and after each jump, since what it asks may tell what time it is."""
+
+    name: str
+    seconds: float
+    work: Callable[[], Awaitable[None]]
+    at_once: bool = False
+
+
+class EveryTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no type information
+    """Each run an interval after the last one; runs that time has passed over are left out, however many they are."""
+
+    def __init__(self, seconds: float) -> None:
+        self._every = timedelta(seconds=seconds)
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """See `BaseTrigger`."""
+        following = (previous_fire_time or now) + self._every
+        return following if following > now else now + self._every
+
+
+@asynccontextmanager
+async def schedule(
+    jobs: list[Job],
+    finish: Callable[[], Awaitable[object]],
+    *,
+    clock: Clock = system_clock,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[AsyncIOScheduler]:
+    """Runs the jobs inside of it. `finish`: waited for at the end, before what still runs is cancelled.
+
+    `clock` and `monotonic` are compared to notice that the clock was set; APScheduler itself reads the machine's.
+    """
+    # A late run is better than none, however late: every run does whatever is due.
+    defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+    scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
+    for job in jobs:
+        first = {"next_run_time": datetime.now(UTC)} if job.at_once else {}
+        scheduler.add_job(job.work, EveryTrigger(job.seconds), id=job.name, **first)
+    scheduler.start()
+    keeper = asyncio.create_task(_keep_time(scheduler, jobs, JumpDetector(clock, monotonic)))
+    try:
+        yield scheduler
+    finally:
+        keeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeper
+        scheduler.pause()
+        # The scheduler cancels what still runs when it is shut down, so that is waited for before.
+        await finish()
+        scheduler.shutdown()
+
+
+async def _keep_time(scheduler: AsyncIOScheduler, jobs: list[Job], jumps: JumpDetector) -> None:
+    soon_again: float | None = None
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        now, jump = jumps.look()
+        if not jump:
+            continue
+        log.warning("the system clock was set %s by %s", "forward" if jump > timedelta() else "back", abs(jump))
+        at_once = soon_again is None or loop.time() >= soon_again
+        if at_once:
+            soon_again = loop.time() + SOON_AGAIN_SECONDS
+        for job in jobs:
+            move(scheduler, job, now, jump, at_once=at_once and job.at_once)
+
+
+def move(scheduler: AsyncIOScheduler, job: Job, now: datetime, jump: timedelta, *, at_once: bool) -> None:
+    """Plan the next run of a job anew after the clock was set by `jump`: never later than one interval from now."""
+    planned = scheduler.get_job(job.name).next_run_time + jump
+    next_run_time = now if at_once else min(max(planned, now), now + timedelta(seconds=job.seconds))
+    scheduler.modify_job(job.name, next_run_time=next_run_time)

@@ -1,0 +1,140 @@
+"""The clock of the running bot: the machine's, but a jump of it is followed only where Anthropic's clock agrees.
+
+The machine's clock may be set by seconds or years while the bot runs. What was spent is counted in Anthropic's time, so
+a wrong clock would look for usage in the wrong hours and open the wrong periods.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.clock import HOUR, Clock, system_clock
+from bot.doctor.clock_offset import FAIL_ABOVE, WARN_ABOVE, date_of
+
+SMALLEST_JUMP = timedelta(seconds=1)
+"""Less is how a clock is slewed, or time that the process was not given between two readings."""
+
+BACK_AGAIN = timedelta(seconds=2)
+"""So close to the time before all jumps, the clock was corrected."""
+
+NEAR = FAIL_ABOVE
+"""A server's clock speaks for a time that differs by at most this much."""
+
+WITHOUT_WORD = timedelta(minutes=2)
+"""So long the time goes on as before a jump while Anthropic says nothing. After that the machine's clock counts."""
+
+NAMED_FOR = HOUR
+
+
+class JumpDetector:
+    """Tells by how much the wall clock was set. `monotonic`: seconds of a clock that nobody sets."""
+
+    def __init__(self, wall: Clock, monotonic: Callable[[], float]) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._last = (wall(), monotonic())
+
+    def look(self) -> tuple[datetime, timedelta]:
+        """The wall clock's time, and the jump since the last look: zero, or at least `SMALLEST_JUMP` either way."""
+        wall, seconds = self._wall(), self._monotonic()
+        jump = (wall - self._last[0]) - timedelta(seconds=seconds - self._last[1])
+        self._last = (wall, seconds)
+        return wall, jump if abs(jump) >= SMALLEST_JUMP else timedelta()
+
+
+class SteadyClock:
+    """A `Clock`, for several threads. To be read at least once in a few minutes, so that slewing is no jump.
+
+    After a jump time goes on as before until Anthropic's clock decides between the two. Where it agrees with neither,
+    or says nothing for `WITHOUT_WORD`, the machine's clock counts.
+    """
+
+    def __init__(self, wall: Clock = system_clock, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.wall = wall
+        """The machine's clock as it is."""
+        self._monotonic = monotonic
+        self._jumps = JumpDetector(wall, monotonic)
+        self._lock = threading.Lock()
+        self._ahead = timedelta()
+        """How far the time without all jumps is ahead of the machine's clock."""
+        self._holds = False
+        self._contradicted = False
+        self._jumped: tuple[datetime, timedelta, float] | None = None
+        self._offset: timedelta | None = None
+
+    def __call__(self) -> datetime:
+        with self._lock:
+            return self._now()
+
+    def note(self, headers: Mapping[str, Any]) -> None:
+        """Take the `Date` of an answer from Anthropic that has just arrived; one without a date tells nothing."""
+        date = date_of(headers)
+        if date is None:
+            return
+        with self._lock:
+            self._now()
+            wall_off = self.wall() - date
+            self._offset = wall_off
+            if not self._ahead:
+                return
+            steady_off = wall_off + self._ahead
+            self._contradicted = self._holds = abs(steady_off) < abs(wall_off) and abs(steady_off) <= NEAR
+            if not self._holds:
+                self._ahead = timedelta()
+
+    def said(self) -> str | None:
+        """A sentence about a jump within the last hour, or about a clock that is wrong; None while all is well."""
+        jump = self.jump_said()
+        with self._lock:
+            wrong = None if self._holds else self._wrong()
+        return " ".join(sentence for sentence in (jump, wrong) if sentence) or None
+
+    def jump_said(self) -> str | None:
+        """A sentence about the last jump, for an hour and for as long as it is not followed."""
+        with self._lock:
+            self._now()
+            if self._jumped is None or not (self._holds or self._monotonic() - self._jumped[2] < NAMED_FOR.seconds):
+                return None
+            at, jump, _ = self._jumped
+            direction = "back" if jump < timedelta() else "forward"
+            text = f"The system clock was set {direction} by {_length(abs(jump))} at {at:%Y-%m-%d %H:%M} UTC"
+            if self._contradicted:
+                return f"{text}, and Anthropic's clock contradicts it: the bot goes on with the time as it was."
+            if self._holds:
+                return f"{text}: the bot goes on with the time as it was until Anthropic's clock confirms it."
+            return f"{text}: the bot has followed it."
+
+    def _wrong(self) -> str | None:
+        if self._offset is None or abs(self._offset) <= WARN_ABOVE:
+            return None
+        direction = "ahead of" if self._offset > timedelta() else "behind"
+        return (
+            f"The system clock is {_length(abs(self._offset))} {direction} Anthropic's: set it from the network (NTP)."
+        )
+
+    def _now(self) -> datetime:
+        wall, jump = self._jumps.look()
+        if jump:
+            self._ahead -= jump
+            if self._offset is not None:
+                self._offset += jump
+            before = wall - jump
+            self._jumped = (before, jump, self._monotonic())
+            self._contradicted = False
+            self._holds = True
+            if abs(self._ahead) < BACK_AGAIN:
+                self._ahead, self._holds = timedelta(), False
+        elif self._holds and not self._contradicted and self._jumped is not None:
+            self._holds = self._monotonic() - self._jumped[2] < WITHOUT_WORD.seconds
+        return wall + self._ahead if self._holds else wall
+
+
+def _length(span: timedelta) -> str:
+    """`3 d 2 h`, `1 h 5 min`, `61 s`: the two largest units."""
+    seconds = round(span.total_seconds())
+    if seconds < 120:
+        return f"{seconds} s"
+    parts = ((seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"))
+    return " ".join([f"{count} {unit}" for count, unit in parts if count][:2])

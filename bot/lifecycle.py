@@ -192,7 +192,12 @@ class Lifecycle:
             Job("poll", seconds, self._poll, at_once=True),
             Job("deliver", min(DELIVERY_SECONDS, seconds), self._deliver),
         ]
-        return schedule(jobs, partial(self._bot.in_flight.drain, DRAIN_SECONDS))
+        return schedule(jobs, partial(self._bot.in_flight.drain, DRAIN_SECONDS), self._forget_last_pong)
+
+    def _forget_last_pong(self) -> None:
+        # Slack's client compares it with the wall clock: after a jump a live one looks dead, or a dead one alive.
+        if self._socket is not None:
+            self._socket.client.last_ping_pong_time = None
 
     async def _poll(self) -> None:
         async with self._bot.in_flight.work():

@@ -52,11 +52,14 @@ class EveryTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no typ
 async def schedule(
     jobs: list[Job],
     finish: Callable[[], Awaitable[object]],
+    on_jump: Callable[[], None],
     *,
     clock: Clock = system_clock,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[AsyncIOScheduler]:
     """Runs the jobs inside of it. `finish`: waited for at the end, before what still runs is cancelled.
+
+    `on_jump`: called when the wall clock was set.
 
     `clock` and `monotonic` are compared to notice that the clock was set; APScheduler itself reads the machine's.
     """
@@ -67,7 +70,7 @@ async def schedule(
         first = {"next_run_time": datetime.now(UTC)} if job.at_once else {}
         scheduler.add_job(job.work, EveryTrigger(job.seconds), id=job.name, **first)
     scheduler.start()
-    keeper = asyncio.create_task(_keep_time(scheduler, jobs, JumpDetector(clock, monotonic)))
+    keeper = asyncio.create_task(_keep_time(scheduler, jobs, on_jump, JumpDetector(clock, monotonic)))
     try:
         yield scheduler
     finally:
@@ -80,7 +83,9 @@ async def schedule(
         scheduler.shutdown()
 
 
-async def _keep_time(scheduler: AsyncIOScheduler, jobs: list[Job], jumps: JumpDetector) -> None:
+async def _keep_time(
+    scheduler: AsyncIOScheduler, jobs: list[Job], on_jump: Callable[[], None], jumps: JumpDetector
+) -> None:
     soon_again: float | None = None
     loop = asyncio.get_running_loop()
     while True:
@@ -89,6 +94,7 @@ async def _keep_time(scheduler: AsyncIOScheduler, jobs: list[Job], jumps: JumpDe
         if not jump:
             continue
         log.warning("the system clock was set %s by %s", "forward" if jump > timedelta() else "back", abs(jump))
+        on_jump()
         at_once = soon_again is None or loop.time() >= soon_again
         if at_once:
             soon_again = loop.time() + SOON_AGAIN_SECONDS

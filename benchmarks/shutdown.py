@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -44,6 +44,14 @@ async def ended(process: asyncio.subprocess.Process, *, name: int = signal.SIGTE
     return time.monotonic() - began, process.returncode
 
 
+async def busy(world: World) -> None:
+    """Wait until the first cycle has begun, and then until what hangs in it surely hangs."""
+    async with asyncio.timeout(120):
+        while not world.fallback_file.exists():  # noqa: ASYNC110  # it comes from another process
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(5)
+
+
 def hanging(call: str, *, spends: bool = False, before: bool = True) -> Moment:
     """A moment in which this call of Slack or Anthropic hangs."""
 
@@ -54,14 +62,10 @@ def hanging(call: str, *, spends: bool = False, before: bool = True) -> Moment:
         if spends:
             world.spend(120)
         async with world.running() as process:
-            await asyncio.sleep(BUSY_AFTER)
+            await busy(world)
             return await ended(process)
 
     return moment
-
-
-BUSY_AFTER = 10.0
-"""Seconds from the start until something surely hangs, on a slow machine."""
 
 
 def at(seconds: float) -> Moment:
@@ -87,7 +91,7 @@ async def twice(world: World) -> tuple[float, int | None]:
     world.slack.faults.add("chat.postMessage", HANGS, times=20)
     world.spend(120)
     async with world.running() as process:
-        await asyncio.sleep(BUSY_AFTER)
+        await busy(world)
         process.send_signal(signal.SIGINT)
         await asyncio.sleep(0.3)
         return await ended(process, name=signal.SIGINT)
@@ -180,7 +184,7 @@ async def postgres_cut_off(world: World) -> tuple[float, int | None]:
 
     from tests.databases import postgres_database
 
-    with contextmanager(postgres_database)() as url:
+    with postgres_database() as url:
         address = make_url(url)
         async with proxied(address.host or "127.0.0.1", address.port or 5432) as (port, cut):
             through = address.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
@@ -197,7 +201,8 @@ async def silent_server() -> AsyncIterator[int]:
     """Takes connections and never answers."""
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(3600)
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
@@ -216,7 +221,7 @@ def destination(scheme: str) -> Moment:
             config.write_text(f'[[destination]]\nurl = "{url}"\nname = "hook"\n', encoding="utf-8")
             world.spend(120)
             async with world.running(CLAUDE_COST_CONFIG=str(config)) as process:
-                await asyncio.sleep(BUSY_AFTER)
+                await busy(world)
                 return await ended(process)
 
     return moment
@@ -235,7 +240,7 @@ async def dribbling(world: World) -> tuple[float, int | None]:
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     async with world.running(ANTHROPIC_BASE_URL=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as process:
-        await asyncio.sleep(BUSY_AFTER)
+        await busy(world)
         result = await ended(process)
     server.close()
     return result
@@ -243,7 +248,7 @@ async def dribbling(world: World) -> tuple[float, int | None]:
 
 async def slack_unreachable(world: World) -> tuple[float, int | None]:
     async with world.running(SLACK_API_URL="http://127.0.0.1:9/api/") as process:
-        await asyncio.sleep(BUSY_AFTER)
+        await busy(world)
         return await ended(process)
 
 
@@ -252,7 +257,7 @@ async def half_open_socket(world: World) -> tuple[float, int | None]:
     async with silent_server() as port:
         world.slack.faults.add("apps.connections.open", HANGS, times=20)
         async with world.running(SLACK_API_URL=f"http://127.0.0.1:{port}/api/") as process:
-            await asyncio.sleep(BUSY_AFTER)
+            await busy(world)
             return await ended(process)
 
 
@@ -278,7 +283,7 @@ async def flooded_log(world: World) -> tuple[float, int | None]:
     environ = {"PATH": os.environ["PATH"], **world.environ}
     command = (sys.executable, "-m", "bot", "run")
     process = await asyncio.create_subprocess_exec(*command, env=environ, cwd=world.folder, stderr=write)
-    await asyncio.sleep(BUSY_AFTER)
+    await busy(world)
     result = await ended(process)
     if process.returncode is None:
         process.kill()
@@ -304,9 +309,7 @@ MOMENTS: dict[str, Moment] = {
     "commands in flight": command_in_flight,
     "Anthropic hangs": hanging(ANALYTICS_USAGE),
     "Anthropic at 1 byte/s": dribbling,
-    "client with a slow body": on_port(
-        b"POST /v1/fallback HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nab"
-    ),
+    "client with a slow body": on_port(b"POST /v1/fallback HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nab"),
     "slow body at /slack/events": http_mode_slow_body,
     "half a request head": on_port(b"GET /healthz HTTP/1.1\r\nHost: loc", connections=20),
     "open event streams": on_port(b"GET /v1/fallback/stream HTTP/1.1\r\nHost: localhost\r\n\r\n", connections=20),

@@ -35,6 +35,13 @@ class Job:
     work: Callable[[], Awaitable[None]]
     at_once: bool = False
 
+    async def run(self) -> None:
+        """Do the work once. Only the end of the schedule cancels it, which is no fault."""
+        try:
+            await self.work()
+        except asyncio.CancelledError:
+            log.info("stopping: %s is left undone", self.name)
+
 
 class EveryTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no type information
     """Each run an interval after the last one; runs that time has passed over are left out, however many they are."""
@@ -68,7 +75,7 @@ async def schedule(
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     for job in jobs:
         first = {"next_run_time": datetime.now(UTC)} if job.at_once else {}
-        scheduler.add_job(job.work, EveryTrigger(job.seconds), id=job.name, **first)
+        scheduler.add_job(job.run, EveryTrigger(job.seconds), id=job.name, **first)
     scheduler.start()
     keeper = asyncio.create_task(_keep_time(scheduler, jobs, on_jump, JumpDetector(clock, monotonic)))
     try:

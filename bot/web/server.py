@@ -1,5 +1,7 @@
 """The HTTP port: Slack's requests in HTTP mode, the fallback mode for services, metrics, and two health checks."""
 
+from collections.abc import Callable, Sequence
+
 from aiohttp import web
 from pydantic import SecretStr
 from slack_bolt.async_app import AsyncApp

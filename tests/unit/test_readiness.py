@@ -17,7 +17,7 @@ async def test_a_check_that_fails_is_a_503_with_a_sentence_and_said_once(caplog:
         raise OperationalError("select secret", {}, Exception("away"))
 
     app = web.Application()
-    app.add_routes(health_routes(failing, BearerAccess(None, "CLAUDE_COST_READ_TOKEN")))
+    app.add_routes(health_routes(failing, tuple, BearerAccess(None, "CLAUDE_COST_READ_TOKEN")))
     async with TestClient(TestServer(app)) as client:
         for _ in range(3):
             async with client.get("/readyz") as answer:

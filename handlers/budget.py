@@ -8,15 +8,14 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.actor import Person
 from bot.budgets.book import mark_of
-from bot.budgets.budget import Budget, ScopeKind
+from bot.budgets.budget import Budget
 from bot.budgets.history import SpendHistory
+from bot.budgets.scopes import NoMatchError
 from bot.budgets.words import BudgetWordsError, budget_of, budget_words, split_budget_words
 from bot.in_flight import InFlight
 from bot.message import Message
-from bot.pricing.model_words import UnknownModelError, model_named
 from bot.services import Services
 from bot.store.budgets import ACTION
-from bot.usage.source import DEFAULT_WORKSPACE
 from handlers.blocks.age import with_age
 from handlers.blocks.budget import (
     REMOVE_ACTION,
@@ -126,7 +125,11 @@ def _list(services: Services) -> Message:
     now = services.clock()
     budgets = services.budgets.in_force()
     spends = {spend.budget: spend for spend in services.review.spend(now)}
-    standings = {budget.name: Standing(budget.period_at(now).key, spends.get(budget.name)) for budget in budgets}
+    unmatched = {each.budget.name: each.sentence for each in services.review.unmatched()}
+    standings = {
+        budget.name: Standing(budget.period_at(now).key, spends.get(budget.name), unmatched.get(budget.name))
+        for budget in budgets
+    }
     return budget_list(budgets, standings, services.budgets.kept(), services.display)
 
 
@@ -141,8 +144,17 @@ def _proposed(services: Services, words: str) -> Message:
         return _said(unchanged(after))
     if before is not None and after.scope != before.scope:
         return _said(another_scope(before))
+    doubts = []
+    try:
+        services.review.scope_of(after.scope)
+    except NoMatchError as error:
+        if error.certain:
+            return _said(f"Nothing was changed: {shown(str(after.scope))} would count nothing. {sentence(str(error))}")
+        doubts.append(sentence(str(error)))
     value = f"{mark_of(before)} {budget_words(after)}"
-    return proposed(before, after, _standing(services, after), _doubts(services, after), value, services.display)
+    return proposed(
+        before, after, _standing(services, after), [*doubts, *_doubts(services, after)], value, services.display
+    )
 
 
 def _removal(services: Services, name: str) -> Message:
@@ -164,9 +176,8 @@ def _standing(services: Services, budget: Budget) -> Standing:
 
 
 def _doubts(services: Services, budget: Budget) -> list[str]:
-    """What looks wrong in a budget that could be set."""
-    doubt = _doubtful_scope(services, budget)
-    doubts = [] if doubt is None else [doubt]
+    """What is not known of a budget that could be set."""
+    doubts = []
     as_of = services.usage.data_state().as_of
     starts_at = budget.period_at(services.clock()).starts_at
     if as_of is not None and starts_at < as_of:
@@ -177,30 +188,6 @@ def _doubts(services: Services, budget: Budget) -> list[str]:
                 "is known here yet, so the true sum may be higher; the next poll reads them."
             )
     return doubts
-
-
-def _doubtful_scope(services: Services, budget: Budget) -> str | None:
-    scope = budget.scope
-    value = scope.value or ""
-    if scope.kind is ScopeKind.ORGANIZATION:
-        return None
-    if scope.kind is ScopeKind.MODEL:
-        try:
-            model_named(value, services.card)
-        except UnknownModelError as error:
-            hint = "" if error.nearest is None else f" Did you mean model:{shown(error.nearest)}?"
-            return f"CHECK THE SCOPE: the rate card has no model {code(value)}.{hint}"
-        return None
-    names = services.usage.names()
-    known = names.workspaces if scope.kind is ScopeKind.WORKSPACE else names.keys
-    if value in known or (scope.kind is ScopeKind.WORKSPACE and value == DEFAULT_WORKSPACE):
-        return None
-    if names.read_at is None:
-        return f"CHECK THE SCOPE: the names of workspaces and keys are not read yet, so {code(value)} may not exist."
-    same = [id_ for id_, name in known.items() if name.lower() == value.lower()]
-    near = same or difflib.get_close_matches(value, known, n=1)
-    hint = f" Did you mean {scope.kind}:{shown(near[0])} ({shown(known[near[0]])})?" if near else ""
-    return f"CHECK THE SCOPE: no {scope.kind} with the id {code(value)} is known here.{hint}"
 
 
 def _said(text: str) -> Message:

@@ -84,6 +84,7 @@ def _status_now(services: Services) -> Message:
         services.display,
         truth_lines(settled[-TRUTH_DAYS:], services.usage.data_state().billed_read_at),
         services.alerts.life.open_alerts(),
+        services.review.unmatched(),
     )
 
 

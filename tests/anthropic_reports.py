@@ -172,7 +172,7 @@ class Reports:
 
     def admin(self, key: str = ADMIN_KEY) -> AdminSource:
         transport = self.transport(key)
-        return AdminSource(transport, self.directory(transport))
+        return AdminSource(transport, self.directory(transport), self.clock)
 
     def analytics(self, key: str = ADMIN_KEY) -> AnalyticsSource:
         transport = self.transport(key)
@@ -181,7 +181,10 @@ class Reports:
     def poller(self, choice: UsageChoice = "auto", key: str = ADMIN_KEY) -> Poller:
         transport = self.transport(key)
         directory = self.directory(transport)
-        sources = {"analytics": AnalyticsSource(transport, directory), "admin": AdminSource(transport, directory)}
+        sources = {
+            "analytics": AnalyticsSource(transport, directory),
+            "admin": AdminSource(transport, directory, self.clock),
+        }
         return Poller(self.store, sources, choice, self.clock)  # type: ignore[arg-type]
 
     def use(

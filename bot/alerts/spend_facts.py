@@ -6,6 +6,7 @@ from decimal import Decimal
 from pydantic import BaseModel, ConfigDict
 
 from bot.budgets.causes import CauseKind
+from bot.pricing.cost import Hidden
 
 
 class Facts(BaseModel):
@@ -52,7 +53,8 @@ class SavingFacts(Facts):
 class SpendFacts(Facts):
     """A budget's spend and outlook at one moment: what alerts and `status` are both rendered from.
 
-    `pace_usd` is None with less than six hours of data. `as_of`: the age of all of it.
+    `hidden`: why the sum is "at least". `pace_usd` is None with less than six hours of data. `as_of`: the age of all
+    of it.
     """
 
     budget: str
@@ -67,6 +69,7 @@ class SpendFacts(Facts):
     computed_usd: Decimal
     report_only_usd: Decimal
     at_least: bool
+    hidden: tuple[Hidden, ...] = ()
     assumed: tuple[str, ...]
     pace_usd: Decimal | None
     movers: tuple[MoverFacts, ...]

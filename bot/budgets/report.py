@@ -9,6 +9,7 @@ from enum import StrEnum
 from bot.budgets.outlook import RecentUsage
 from bot.budgets.period import Period
 from bot.budgets.spend import ZERO, PricedUsage, Spend
+from bot.pricing.cost import Hidden
 from bot.pricing.tokens import TokenCounts
 from bot.usage.source import DayUsage
 
@@ -35,7 +36,12 @@ class Group:
     counts: TokenCounts
     before_usd: Decimal | None
     assumed: bool
-    at_least: bool
+    hidden: frozenset[Hidden]
+
+    @property
+    def at_least(self) -> bool:
+        """Whether the true cost may be higher."""
+        return bool(self.hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ def report_of(
     dollars_before = {} if before is None else _dollars(by, before[1])
     groups = [_group(key, found, dollars_before) for key, found in rows.items()]
     gone = [
-        Group(*key, ZERO, TokenCounts(), usd, assumed=False, at_least=False)
+        Group(*key, ZERO, TokenCounts(), usd, assumed=False, hidden=frozenset())
         for key, usd in dollars_before.items()
         if key not in rows and usd > 0
     ]
@@ -122,7 +128,7 @@ def _group(key: _Key, rows: Sequence[PricedUsage], before: Mapping[_Key, Decimal
         counts=_sum(row.usage.counts for row in rows),
         before_usd=before.get(key) or None,
         assumed=any(row.cost.assumed is not None for row in rows),
-        at_least=any(row.cost.at_least for row in rows),
+        hidden=frozenset(reason for row in rows for reason in row.cost.hidden),
     )
 
 

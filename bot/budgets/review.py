@@ -1,25 +1,29 @@
 """Reads what the store knows of a budget, prices it, lets the pure parts decide, and records what they say."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
 from bot.alerts.incident_facts import AlertFacts, restated
 from bot.alerts.spend_facts import CauseFacts, MoverFacts, SavingFacts, SpendFacts
-from bot.budgets.budget import Budget, ScopeKind
+from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
 from bot.budgets.causes import causes, unseen_before
 from bot.budgets.decide import Incident, Step, as_watched, closed, decide, watch, withdrawn
 from bot.budgets.named import cause_facts, mover_facts
 from bot.budgets.outlook import Recent, RecentUsage, Stretch, movers, pace, recent_window, saving
 from bot.budgets.period import Period
 from bot.budgets.period_usage import PeriodUsage
+from bot.budgets.scopes import NoMatchError, Unmatched, resolved
 from bot.budgets.spend import Spend, price_usage
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import Mode
 from bot.pricing.card import RateCard
 from bot.store.alerts import AlertStore
-from bot.store.usage import UsageStore
+from bot.store.usage import NO_NAMES, UsageStore
+
+log = logging.getLogger(__name__)
 
 LOOK_BACK = 2 * DAY + 2 * HOUR
 """Movers are compared with the day before, as of a moment that may lie some minutes back."""
@@ -56,11 +60,37 @@ class BudgetReview:
         self._book = book
         self._modes = modes
         self._card = card
+        self._reported: dict[str, str] = {}
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
-        """The budgets in force now."""
-        return tuple(self._book())
+        """The budgets in force now, each with the ids that usage is stored under; without those that match nothing."""
+        return tuple(each for each in self._resolved() if isinstance(each, Budget))
+
+    def unmatched(self) -> list[Unmatched]:
+        """The budgets in force whose scope matches nothing in the organisation."""
+        return [each for each in self._resolved() if isinstance(each, Unmatched)]
+
+    def scope_of(self, scope: Scope) -> Scope:
+        """The scope with the id that usage is stored under. Raises `NoMatchError`."""
+        return resolved(scope, self._usage.names(), self._usage.has_usage_of, self._card)
+
+    def _resolved(self) -> Iterator[Budget | Unmatched]:
+        budgets = self._book()
+        looked_up = any(budget.scope != ORGANIZATION for budget in budgets)
+        names = self._usage.names() if looked_up else NO_NAMES
+        for budget in budgets:
+            try:
+                yield replace(budget, scope=resolved(budget.scope, names, self._usage.has_usage_of, self._card))
+            except NoMatchError as error:
+                yield Unmatched(budget, str(error))
+
+    def _report_unmatched(self) -> None:
+        unmatched = {each.budget.name: each.sentence for each in self.unmatched()}
+        for name, sentence in unmatched.items():
+            if self._reported.get(name) != sentence:
+                log.warning("budget %s counts nothing: %s", name, sentence)
+        self._reported = unmatched
 
     def needed_since(self, now: datetime) -> datetime:
         """From when on usage has to be known: every period that is reviewed, and two days for what moved."""
@@ -76,7 +106,14 @@ class BudgetReview:
         return self._spend_of([(budget, None) for budget in self.budgets], now)
 
     def spend_against(self, budget: Budget, now: datetime) -> SpendFacts | None:
-        """The same for a budget that is not in force, or not yet; None before the first poll."""
+        """The same for a budget that is not in force, or not yet.
+
+        None before the first poll, and where its scope matches nothing.
+        """
+        try:
+            budget = replace(budget, scope=self.scope_of(budget.scope))
+        except NoMatchError:
+            return None
         return next(iter(self._spend_of([(budget, None)], now)), None)
 
     def spends_in(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[SpendFacts]:
@@ -121,6 +158,7 @@ class BudgetReview:
         outlook = self._outlook()
         if outlook is None:
             return 0
+        self._report_unmatched()
         budgets = self.budgets
         reviewed = [(budget, period) for budget in budgets for period in _reviewed(budget, now)]
         usage = self._usage_of([period for _, period in reviewed], outlook)
@@ -132,7 +170,8 @@ class BudgetReview:
 
         The message keeps the figures that it has, with their age.
         """
-        names = {budget.name for budget in budgets}
+        # A budget whose scope cannot be found at the moment is still configured.
+        names = {budget.name for budget in self._book()}
         ended = 0
         for facts in self._alerts.standing():
             if facts.ends_at is None:
@@ -231,6 +270,7 @@ class BudgetReview:
             computed_usd=spend.computed_usd,
             report_only_usd=spend.report_only_usd,
             at_least=spend.at_least,
+            hidden=tuple(sorted(spend.hidden)),
             assumed=spend.assumed,
             pace_usd=None if over else pace(spend.total_usd, recent, scope, period, as_of, self._card),
             movers=() if over else self._movers(budget, outlook),

@@ -1,6 +1,7 @@
 """Spend of a period: billed where Anthropic's report has settled, otherwise computed from usage and the rate card."""
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -9,7 +10,7 @@ from bot.budgets.budget import Scope, ScopeKind
 from bot.budgets.period import Period
 from bot.clock import DAY
 from bot.pricing.card import RateCard
-from bot.pricing.cost import Cost, cost_of
+from bot.pricing.cost import Cost, Hidden, cost_of
 from bot.pricing.model_ids import family_in, spelled
 from bot.usage.source import BilledRow, DayUsage
 
@@ -34,17 +35,21 @@ class PricedUsage:
 class Spend:
     """Dollars of a scope in a period. `total_usd` is the sum of its three parts.
 
-    `report_only_usd`: cost types that only the cost report knows, of days that are not billed. `at_least`: a price
-    step per request cannot be seen in sums, so the true figure may be higher. `assumed`: models that are not in
-    the rate card and were priced by assumption.
+    `report_only_usd`: cost types that only the cost report knows, of days that are not billed. `hidden`: why the true
+    figure may be higher. `assumed`: models that are not in the rate card and were priced by assumption.
     """
 
     billed_usd: Decimal
     billed_days: int
     computed_usd: Decimal
     report_only_usd: Decimal
-    at_least: bool
+    hidden: frozenset[Hidden]
     assumed: tuple[str, ...]
+
+    @property
+    def at_least(self) -> bool:
+        """Whether the true figure may be higher."""
+        return bool(self.hidden)
 
     @property
     def total_usd(self) -> Decimal:
@@ -92,8 +97,9 @@ def spend_of(
     billed: Sequence[BilledRow],
     card: RateCard,
     report_read_at: datetime | None,
+    odd_days: AbstractSet[date] = frozenset(),
 ) -> Spend:
-    """The scope's spend in `period`.
+    """The scope's spend in `period`. `odd_days`: UTC days with rows of usage that could not be read in full.
 
     `priced`: all usage of the period. `billed`: the cost report of its days as it was at `report_read_at`; a day
     counts as billed where it was settled by then and the report has rows of the scope. The report knows whole UTC days:
@@ -104,6 +110,9 @@ def spend_of(
     bills = _bills_by_day(scope, period, billed)
     settled = {day for day in bills if _starts_at(day) + DAY <= period.ends_at and is_settled(day, report_read_at)}
     computed = [row for row in mine if row.usage.day not in settled]
+    hidden = {reason for row in computed for reason in row.cost.hidden}
+    if odd_days - settled:
+        hidden.add(Hidden.ROWS)
     return Spend(
         billed_usd=sum((row.usd for day in settled for row in bills[day]), ZERO),
         billed_days=len(settled),
@@ -118,7 +127,7 @@ def spend_of(
             ),
             ZERO,
         ),
-        at_least=any(row.cost.at_least for row in computed),
+        hidden=frozenset(hidden),
         assumed=tuple(sorted({row.usage.model for row in mine if row.cost.assumed is not None})),
     )
 

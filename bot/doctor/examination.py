@@ -29,7 +29,18 @@ ORDER = (
     "paths",
     *("slack_token", "slack_scopes", "slack_connection", "channel", "sample_alert", "admins"),
     *("anthropic", "anthropic_analytics", "anthropic_admin", "cost_report", "console_limit"),
-    *("database", "lease", "freshness", "outbox", "destinations", "budgets", "fallback_file", "targets"),
+    *(
+        "database",
+        "lease",
+        "freshness",
+        "outbox",
+        "destinations",
+        "budgets",
+        "scopes",
+        "usage_rows",
+        "fallback_file",
+        "targets",
+    ),
     *("clock", "rate_card"),
 )
 """Every name that a finding may have, in the order in which they are shown; scripts go by them."""

@@ -13,12 +13,14 @@ from bot.addresses import POSTGRES, database_address
 from bot.budgets.budget import Budget
 from bot.clock import Clock
 from bot.doctor.check import Check, State
+from bot.doctor.usage import UsageFindings, judge_usage, usage_findings
 from bot.fallback.env_file import EnvFile, EnvFileError
 from bot.fallback.modes import modes_from_chain
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService, ModeState
 from bot.fallback.target import TargetView
 from bot.fallback.targets import targets_from
+from bot.pricing.card import load_rate_card
 from bot.secret_shapes import masked
 from bot.settings import Settings
 from bot.store.alerts import AlertStore
@@ -46,6 +48,7 @@ class Remembered:
     outside: tuple[Waiting, ...]
     mode: ModeState
     kept_budgets: tuple[KeptBudget, ...]
+    usage: UsageFindings
 
 
 def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
@@ -76,6 +79,7 @@ def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
         _outbox(remembered),
         *_destinations(settings, remembered),
         judge_budgets(remembered.kept_budgets, settings.budgets),
+        *judge_usage(remembered.usage),
         _fallback_file(settings, remembered.mode),
         *_targets(settings, remembered.mode),
     ]
@@ -127,20 +131,24 @@ def _old_schema(present: str | None, newest: str) -> Check:
 
 
 def _without_database(settings: Settings) -> list[Check]:
-    skipped = [Check(name, State.SKIPPED, NOT_READ) for name in ("lease", "freshness", "outbox")]
+    skipped = [
+        Check(name, State.SKIPPED, NOT_READ) for name in ("lease", "freshness", "outbox", "scopes", "usage_rows")
+    ]
     return [*skipped, _fallback_file(settings, None)]
 
 
 def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
     alerts = AlertStore(engine, {addressee.name: addressee.levels for addressee in settings.destinations})
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
+    kept = tuple(BudgetStore(engine).all())
     return Remembered(
         data=UsageStore(engine).data_state(),
         alive=_another_copy(engine),
         waiting=alerts.notices.undelivered(),
         waits_because=alerts.notices.last_error(),
         outside=tuple(alerts.outside.waiting()),
-        kept_budgets=tuple(BudgetStore(engine).all()),
+        kept_budgets=kept,
+        usage=usage_findings(engine, [*settings.budgets, *(one.budget for one in kept)], load_rate_card(), clock),
         mode=FallbackService(
             ModeStore(engine),
             Reconciler(TargetStore(engine), targets_from(settings), clock),

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 
 from bot.pricing.card import Prices, RateCard, Rates, Resolved
-from bot.pricing.tokens import Terms, TokenCounts
+from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
 
 MTOK = Decimal(1_000_000)
 
@@ -23,14 +24,33 @@ class CostLine:
     usd: Decimal
 
 
+class Hidden(StrEnum):
+    """Why the true cost may be higher than what is computed.
+
+    `prompt`: a sum of requests does not show prompts above a price step. `fast_price`: the card has no price for the
+    fast mode of this model. `terms`: the source could not be asked for a dimension that changes the price. `rows`: some
+    rows could not be read in full.
+    """
+
+    PROMPT = "prompt"
+    FAST_PRICE = "fast_price"
+    TERMS = "terms"
+    ROWS = "rows"
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`assumed`: the clause that says how an unknown model was priced. `at_least`: the true cost may be higher."""
+    """`assumed`: the clause that says how an unknown model was priced. `hidden`: why the true cost may be higher."""
 
     usd: Decimal
     lines: tuple[CostLine, ...]
     assumed: str | None
-    at_least: bool
+    hidden: frozenset[Hidden]
+
+    @property
+    def at_least(self) -> bool:
+        """Whether the true cost may be higher."""
+        return bool(self.hidden)
 
 
 def cost_of(
@@ -39,8 +59,8 @@ def cost_of(
     """What `counts` cost in USD at the rates of the UTC day `on`.
 
     `prompt_tokens`: the whole prompt of this one request. None means a sum of requests: it is priced at the
-    base step, and marked `at_least` where the model has a dearer step above it. So is fast mode without a fast
-    price in the card.
+    base step, and marked `at_least` where the model has a dearer step above it. So are fast mode without a fast price
+    in the card, and terms that could not be asked for where they make this model dearer.
     """
     resolved = card.resolve(model_id, on)
     terms = _with_those_of_the_id(terms, resolved)
@@ -56,9 +76,12 @@ def cost_of(
         "output": counts.output_tokens,
     }
     lines = [CostLine(kind, n, per_mtok[kind], n * per_mtok[kind] / MTOK) for kind, n in tokens.items() if n]
-    hidden_step = prompt_tokens is None and resolved.rates.step is not None
-    unknown_speed = fast and (prices.fast_input is None or not resolved.is_known)
-    at_least = bool(lines) and (hidden_step or unknown_speed)
+    reasons = {
+        Hidden.PROMPT: prompt_tokens is None and resolved.rates.step is not None,
+        Hidden.FAST_PRICE: fast and (prices.fast_input is None or not resolved.is_known),
+        Hidden.TERMS: _may_be_dearer(resolved, prices, terms, on),
+    }
+    hidden = frozenset(reason for reason, holds in reasons.items() if lines and holds)
     if counts.web_search_requests:
         searches, price = counts.web_search_requests, card.web_search_usd
         lines.append(CostLine("web_search", searches, price * MTOK, searches * price))
@@ -66,7 +89,7 @@ def cost_of(
         usd=sum((line.usd for line in lines), Decimal(0)),
         lines=tuple(lines),
         assumed=resolved.assumed,
-        at_least=at_least,
+        hidden=hidden,
     )
 
 
@@ -84,6 +107,16 @@ def _runs_fast(rates: Rates, terms: Terms, on: date) -> bool:
     return (
         terms.speed == "fast" and terms.service_tier != "batch" and (rates.fast_until is None or on <= rates.fast_until)
     )
+
+
+def _may_be_dearer(resolved: Resolved, prices: Prices, terms: Terms, on: date) -> bool:
+    """Whether a term that could not be asked for has a dearer value for this model."""
+    unknown_model = resolved.assumed is not None
+    if terms.inference_geo == UNKNOWN_TERM and (unknown_model or resolved.model.us_inference):
+        return True
+    asked_for_fast = Terms(terms.service_tier, terms.inference_geo, "fast")
+    has_fast = unknown_model or prices.fast_input is not None
+    return terms.speed == UNKNOWN_TERM and has_fast and _runs_fast(resolved.rates, asked_for_fast, on)
 
 
 def _by_kind(prices: Prices, fast: bool) -> dict[str, Decimal]:

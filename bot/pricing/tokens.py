@@ -1,6 +1,6 @@
 """Token counts and the terms under which they are billed: what is stored, and from which dollars are derived."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 TOKENIZER_FACTOR = Decimal("1.3")
@@ -31,6 +31,9 @@ class TokenCounts:
             + self.cache_read_input_tokens
         )
 
+    def __sub__(self, other: "TokenCounts") -> "TokenCounts":
+        return TokenCounts(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
     def __add__(self, other: "TokenCounts") -> "TokenCounts":
         return TokenCounts(
             self.uncached_input_tokens + other.uncached_input_tokens,
@@ -42,12 +45,18 @@ class TokenCounts:
         )
 
 
+UNKNOWN_TERM = "unknown"
+"""The value of a term of which the source could not be asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What changes the price of the same tokens. None means: not reported, billed as standard.
 
     `service_tier`: `standard`, `batch`, `priority`, `flex` … · `inference_geo`: `global`, `us`, `not_available` ·
-    `speed`: `standard`, `fast`. All three are open sets: an unknown value is billed as standard.
+    `speed`: `standard`, `fast`. All three are open sets: a value that is not known is billed as standard. One that
+    could not be asked for is `UNKNOWN_TERM`: it is billed as standard too, and the sum is "at least" where it may cost
+    more.
     """
 
     service_tier: str | None = None

@@ -47,7 +47,7 @@ def groups(query: MultiMapping[str], allowed: Collection[str], most: int, free: 
         if name not in allowed:
             raise QueryError(f"group_by[] does not know {name!r}")
     if len(set(named)) != len(named) or len(set(named) - set(free)) > most:
-        raise QueryError("group_by[] has repeats or too many values")
+        raise QueryError(f"Cannot specify more than {most} group_by[] dimensions, or one twice.")
     return list(named)
 
 

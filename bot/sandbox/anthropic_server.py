@@ -71,6 +71,8 @@ class AnthropicSandbox(LocalServer):
         self.clock = clock
         self.book = book
         self.workspaces = dict(workspaces or {})
+        self.refuses_speed = False
+        """Whether this organisation has no access to the beta in which usage is grouped by speed."""
         self.keys = dict(keys or {})
         self.archived: set[str] = set()
         """Ids of workspaces and keys that are archived: the workspaces are left out unless they are asked for."""
@@ -119,8 +121,8 @@ class AnthropicSandbox(LocalServer):
         query = request.query
         q.known_only(query, {"starting_at", "ending_at", "bucket_width", "limit", "page", "group_by[]"})
         width_name = q.one_of(query, "bucket_width", q.WIDTHS, "1d")
-        names = q.groups(query, DIMENSIONS, most=9)
-        if "speed" in names and SPEED_BETA not in _betas(request):
+        names = q.groups(query, DIMENSIONS, most=5)
+        if "speed" in names and (self.refuses_speed or SPEED_BETA not in _betas(request)):
             raise q.QueryError("grouping by speed needs its beta header")
 
         def results(bucket: Sequence[UsageEvent]) -> list[dict[str, Any]]:
@@ -300,6 +302,8 @@ class AnthropicSandbox(LocalServer):
 
     async def _workspaces(self, request: web.Request) -> web.Response:
         archived = q.one_of(request.query, "include_archived", {"true", "false"}, "false") == "true"
+        default = q.one_of(request.query, "include_default", {"true", "false"}, "false") == "true"
+        listed = {**self.workspaces, **({DEFAULT_WORKSPACE_ID: "Default"} if default else {})}
         rows = [
             {
                 "id": id_,
@@ -307,7 +311,7 @@ class AnthropicSandbox(LocalServer):
                 "type": "workspace",
                 "archived_at": rfc3339(NOT_BEFORE) if id_ in self.archived else None,
             }
-            for id_, name in self.workspaces.items()
+            for id_, name in listed.items()
             if archived or id_ not in self.archived
         ]
         return _listed(request, rows)

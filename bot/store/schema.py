@@ -70,7 +70,8 @@ metadata = MetaData(
     }
 )
 
-# Which source owns an hour, at which bucket width, when last read. A row without usage is an hour of no traffic.
+# Which source owns an hour, at which bucket width, when last read, and how many of its rows could not be read in full.
+# A row without usage is an hour of no traffic.
 usage_hours = Table(
     "usage_hours",
     metadata,
@@ -78,6 +79,7 @@ usage_hours = Table(
     Column("source", String(16), nullable=False),
     Column("width", String(2), nullable=False),
     Column("read_at", UTCDateTime, nullable=False),
+    Column("odd_rows", Integer, nullable=False, server_default="0"),
 )
 
 usage = Table(

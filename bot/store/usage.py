@@ -8,13 +8,14 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 from sqlalchemy import Column, ColumnElement, Connection, Engine, case, delete, func, insert, literal, select
 
+from bot.budgets.budget import Scope, ScopeKind
 from bot.clock import HOUR, floor_hour
-from bot.pricing.tokens import Terms, TokenCounts
+from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
 from bot.store.remembered import remember
 from bot.store.schema import billed, names, state, usage, usage_hours
 from bot.usage.age import DataState
 from bot.usage.plan import HourState
-from bot.usage.source import BilledRow, DayUsage, SourceName, UsageReading, UsageRow
+from bot.usage.source import DEFAULT_WORKSPACE, BilledRow, DayUsage, SourceName, UsageReading, UsageRow
 
 DATA_STATE_KEY = "data"
 DATA_STATE = TypeAdapter(DataState)
@@ -34,7 +35,10 @@ NameKind = Literal["workspace", "key"]
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What Anthropic calls a workspace or a key; `workspace_id` is a key's workspace."""
+    """What Anthropic calls a workspace or a key.
+
+    `workspace_id`: a key's workspace; of the workspace `default`, the id that Anthropic's lists give it.
+    """
 
     kind: NameKind
     id: str
@@ -44,21 +48,32 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names by id, and when they were read; None where they never were."""
+    """Names by id, and when they were read; None where they never were.
+
+    The default workspace stands under `default`; `default_id` is the id that Anthropic's lists give it, where known.
+    """
 
     workspaces: dict[str, str]
     keys: dict[str, str]
     workspace_of_key: dict[str, str]
     read_at: datetime | None
+    default_id: str | None = None
+
+
+NO_NAMES = Names({}, {}, {}, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """The cost report of the UTC days `first` to `last`, both included."""
+    """The cost report of the UTC days `first` to `last`, both included.
+
+    `odd_days` lack a row: they keep the bill that they have.
+    """
 
     first: date
     last: date
     rows: Sequence[BilledRow]
+    odd_days: frozenset[date] = frozenset()
 
 
 class UsageStore:
@@ -83,6 +98,14 @@ class UsageStore:
             if bill is not None:
                 _replace_days(connection, bill)
             remember(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
+
+    def odd_days(self, starts_at: datetime, ends_at: datetime) -> frozenset[date]:
+        """UTC days with an hour in [`starts_at`, `ends_at`) of which a row could not be read in full."""
+        within = (usage_hours.c.hour >= starts_at, usage_hours.c.hour < ends_at, usage_hours.c.odd_rows > 0)
+        with self._engine.connect() as connection:
+            return frozenset(
+                hour.date() for hour in connection.execute(select(usage_hours.c.hour).where(*within)).scalars()
+            )
 
     def save_state(self, data: DataState) -> None:
         """Only what is known of the last poll, where it failed."""
@@ -160,6 +183,23 @@ class UsageStore:
         with self._engine.connect() as connection:
             return frozenset(models) - frozenset(connection.execute(query).scalars())
 
+    def unknown_terms(self, starts_at: datetime, ends_at: datetime) -> frozenset[str]:
+        """The names of the terms of which the source could not be asked for some usage in [`starts_at`, `ends_at`)."""
+        within = (usage.c.hour >= starts_at, usage.c.hour < ends_at)
+        with self._engine.connect() as connection:
+            return frozenset(
+                column.name
+                for column in TERMS
+                if connection.execute(select(usage.c.id).where(*within, column == UNKNOWN_TERM).limit(1)).first()
+            )
+
+    def has_usage_of(self, scope: Scope) -> bool:
+        """Whether any usage has exactly the id of this scope."""
+        columns = {ScopeKind.WORKSPACE: usage.c.workspace_id, ScopeKind.KEY: usage.c.api_key_id}
+        column = columns.get(scope.kind, usage.c.model)
+        with self._engine.connect() as connection:
+            return connection.execute(select(usage.c.id).where(column == scope.value).limit(1)).first() is not None
+
     def buckets(self, starts_at: datetime, ends_at: datetime) -> list[UsageRow]:
         """Usage of the buckets that begin in [`starts_at`, `ends_at`), as fine as it is kept, the oldest first.
 
@@ -204,6 +244,9 @@ class UsageStore:
             keys={row.id: row.name for row in rows if row.kind == "key"},
             workspace_of_key={row.id: row.workspace_id for row in rows if row.kind == "key" and row.workspace_id},
             read_at=None if read_at is None else datetime.fromisoformat(read_at).astimezone(UTC),
+            default_id=next(
+                (row.workspace_id for row in rows if row.kind == "workspace" and row.id == DEFAULT_WORKSPACE), None
+            ),
         )
 
     @property
@@ -223,7 +266,16 @@ def _replace_hours(connection: Connection, reading: UsageReading, source: Source
     if hours:
         connection.execute(
             insert(usage_hours),
-            [{"hour": hour, "source": source, "width": read.width, "read_at": now} for hour in hours],
+            [
+                {
+                    "hour": hour,
+                    "source": source,
+                    "width": read.width,
+                    "read_at": now,
+                    "odd_rows": reading.odd.rows_by_hour.get(hour, 0),
+                }
+                for hour in hours
+            ],
         )
     rows = [
         {
@@ -243,8 +295,12 @@ def _replace_hours(connection: Connection, reading: UsageReading, source: Source
 
 
 def _replace_days(connection: Connection, bill: Bill) -> None:
-    connection.execute(delete(billed).where(billed.c.day >= bill.first, billed.c.day <= bill.last))
-    rows = [asdict(row) for row in bill.rows if bill.first <= row.day <= bill.last]
+    connection.execute(
+        delete(billed).where(
+            billed.c.day >= bill.first, billed.c.day <= bill.last, billed.c.day.not_in(sorted(bill.odd_days))
+        )
+    )
+    rows = [asdict(row) for row in bill.rows if bill.first <= row.day <= bill.last and row.day not in bill.odd_days]
     if rows:
         connection.execute(insert(billed), rows)
 

@@ -5,15 +5,28 @@ default workspace is null; money is a decimal string in cents.
 """
 
 import logging
-from datetime import UTC, date, datetime, time
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 
-from bot.clock import DAY
-from bot.pricing.tokens import Terms
-from bot.usage.answers import CostBucket, Page, UsageBucket, UsageResult, belongs, parsed, usd_from_cents
-from bot.usage.names import Directory
+from bot.clock import DAY, HOUR, Clock
+from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
+from bot.usage.answers import CostResult, ResultsBucket, UsageResult, belongs, parsed, usd_from_cents
+from bot.usage.names import UNKNOWN_WORKSPACE, Directory
+from bot.usage.odd_fields import OddFields
 from bot.usage.paging import all_pages
-from bot.usage.source import DEFAULT_WORKSPACE, BilledRow, Read, SourceName, UsageReading, UsageRow, Width
-from bot.usage.transport import BadRequestError, Query, Transport
+from bot.usage.source import (
+    DEFAULT_WORKSPACE,
+    BilledReading,
+    BilledRow,
+    OddUsage,
+    Read,
+    SourceName,
+    UsageReading,
+    UsageRow,
+    Width,
+)
+from bot.usage.transport import BadRequestError, Transport
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +39,16 @@ SPEED_BETA = "fast-mode-2026-02-01"
 BUCKETS_PER_PAGE: dict[Width, int] = {"1m": 1440, "1h": 168}
 DAYS_PER_PAGE = 31
 
-GROUPS = ("model", "workspace_id", "api_key_id", "service_tier", "inference_geo")
+GROUPS = ("model", "api_key_id", "service_tier", "inference_geo", "speed")
+WORKSPACE_GROUPS = ("model", "workspace_id", "service_tier", "inference_geo", "speed")
+SPEEDLESS_GROUPS = ("model", "workspace_id", "api_key_id", "service_tier", "inference_geo")
+"""Five groups at most: "Cannot specify more than 5 group_by[] dimensions" is the API's answer to a sixth (2026-11).
+
+The workspace follows from the key. Only usage whose key is in no list is asked for again, by workspace.
+"""
+
+SPEED_AGAIN = HOUR
+"""While the API refuses to group by speed, it is asked again this often."""
 
 UNKNOWN_MODEL = "unknown"
 """A row without a model, which only a server that does not group would send."""
@@ -37,33 +59,82 @@ class AdminSource:
 
     name: SourceName = "admin"
 
-    def __init__(self, transport: Transport, directory: Directory) -> None:
+    def __init__(self, transport: Transport, directory: Directory, clock: Clock) -> None:
         self._transport = transport
         self._directory = directory
-        self._groups_by_speed = True
+        self._clock = clock
+        self._speed_refused_at: datetime | None = None
 
     async def usage(self, read: Read) -> UsageReading:
         """Every bucket of the read, at its width."""
+        try:
+            if self._speed_may_be_asked():
+                return await self._with_speed(read)
+        except BadRequestError as error:
+            # The beta is not open to every organisation, and one refusal is not for good.
+            reading = await self._without_speed(read)
+            self._speed_refused_at = self._clock()
+            log.warning("fast mode cannot be told apart, so its tokens are priced as standard ones: %s", error)
+            return reading
+        return await self._without_speed(read)
+
+    def _speed_may_be_asked(self) -> bool:
+        # A clock that was set back makes the wait negative.
+        refused_at = self._speed_refused_at
+        return refused_at is None or not timedelta() <= self._clock() - refused_at < SPEED_AGAIN
+
+    async def _with_speed(self, read: Read) -> UsageReading:
+        results = await self._results(read, GROUPS, [SPEED_BETA])
+        keys = {result.api_key_id for _, result in results.rows if result.api_key_id is not None}
+        await self._directory.know(keys, set())
+        rows = [
+            _row(starts_at, result, result.workspace_id or self._workspace_of(result.api_key_id))
+            for starts_at, result in results.rows
+        ]
+        if any(row.workspace_id == UNKNOWN_WORKSPACE for row in rows):
+            by_workspace = await self._results(read, WORKSPACE_GROUPS, [SPEED_BETA])
+            whole = [
+                _row(starts_at, result, result.workspace_id or DEFAULT_WORKSPACE)
+                for starts_at, result in by_workspace.rows
+            ]
+            await self._directory.know(keys, {row.workspace_id for row in whole} - {DEFAULT_WORKSPACE})
+            rows = located(rows, whole)
+        return UsageReading(read, tuple(rows), None, results.odd)
+
+    async def _without_speed(self, read: Read) -> UsageReading:
+        results = await self._results(read, SPEEDLESS_GROUPS)
+        rows = [
+            _row(starts_at, result, result.workspace_id or DEFAULT_WORKSPACE, speed=UNKNOWN_TERM)
+            for starts_at, result in results.rows
+        ]
+        keys = {row.api_key_id for row in rows if row.api_key_id is not None}
+        await self._directory.know(keys, {row.workspace_id for row in rows} - {DEFAULT_WORKSPACE})
+        return UsageReading(read, tuple(rows), None, results.odd)
+
+    def _workspace_of(self, key: str | None) -> str:
+        return UNKNOWN_WORKSPACE if key is None else self._directory.workspace_of_key(key)
+
+    async def _results(self, read: Read, groups: Sequence[str], betas: Sequence[str] = ()) -> "_Results":
         query = [
             ("starting_at", rfc3339(read.starts_at)),
             ("ending_at", rfc3339(read.ends_at)),
             ("bucket_width", read.width),
             ("limit", str(BUCKETS_PER_PAGE[read.width])),
-            *(("group_by[]", group) for group in GROUPS),
+            *(("group_by[]", group) for group in groups),
         ]
-        pages = await self._pages(query)
-        buckets = [parsed(UsageBucket, value, USAGE_PATH) for page in pages for value in page.data]
+        pages = await all_pages(self._transport, USAGE_PATH, query, betas)
+        odd = OddFields(USAGE_PATH)
+        buckets = [parsed(ResultsBucket, value, USAGE_PATH) for page in pages for value in page.data]
         rows = [
-            _row(bucket.starting_at, result)
+            (bucket.starting_at, result)
             for bucket in buckets
             if belongs(bucket, read, USAGE_PATH)
-            for result in bucket.results
+            for value in bucket.results
+            if (result := odd.usage(UsageResult, value, bucket.starting_at)) is not None
         ]
-        keys = {row.api_key_id for row in rows if row.api_key_id is not None}
-        await self._directory.know(keys, {row.workspace_id for row in rows} - {DEFAULT_WORKSPACE})
-        return UsageReading(read, tuple(rows), None)
+        return _Results(rows, odd.found())
 
-    async def billed(self, first: date, last: date) -> tuple[BilledRow, ...]:
+    async def billed(self, first: date, last: date) -> BilledReading:
         """The cost report, day by day."""
         query = [
             ("starting_at", rfc3339(datetime.combine(first, time(), UTC))),
@@ -74,8 +145,9 @@ class AdminSource:
             ("group_by[]", "description"),
         ]
         pages = await all_pages(self._transport, COST_PATH, query)
-        buckets = [parsed(CostBucket, value, COST_PATH) for page in pages for value in page.data]
-        return tuple(
+        buckets = [parsed(ResultsBucket, value, COST_PATH) for page in pages for value in page.data]
+        odd = OddFields(COST_PATH)
+        rows = tuple(
             BilledRow(
                 day=bucket.starting_at.date(),
                 workspace_id=result.workspace_id or DEFAULT_WORKSPACE,
@@ -85,20 +157,10 @@ class AdminSource:
                 model=result.model,
             )
             for bucket in buckets
-            for result in bucket.results
+            for value in bucket.results
+            if (result := odd.cost(CostResult, value, bucket.starting_at.date())) is not None
         )
-
-    async def _pages(self, query: Query) -> list[Page]:
-        if not self._groups_by_speed:
-            return await all_pages(self._transport, USAGE_PATH, query)
-        try:
-            return await all_pages(self._transport, USAGE_PATH, [*query, ("group_by[]", "speed")], [SPEED_BETA])
-        except BadRequestError:
-            pages = await all_pages(self._transport, USAGE_PATH, query)
-        # The beta is not open to every organisation; had the query been wrong, this would have been refused as well.
-        self._groups_by_speed = False
-        log.warning("the usage report does not tell fast mode apart: its tokens are priced as standard ones")
-        return pages
+        return BilledReading(rows, odd.days(), odd.sentence())
 
 
 def rfc3339(moment: datetime) -> str:
@@ -106,12 +168,63 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _row(starts_at: datetime, result: UsageResult) -> UsageRow:
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """The results of one range with the starts of their buckets, and what of them could not be read."""
+
+    rows: Sequence[tuple[datetime, UsageResult]]
+    odd: OddUsage
+
+
+def located(rows: Sequence[UsageRow], whole: Sequence[UsageRow]) -> list[UsageRow]:
+    """`rows`, by key, with the workspaces of those whose workspace is unknown, as far as `whole`, by workspace, says.
+
+    What `whole` has of a bucket, model and terms beyond the rows of known workspaces is theirs. Where that is in
+    one workspace, they are of it; rows of one key, or of none, may be in several. What stays open, such as two keys in
+    two workspaces or usage that came in between the two answers, keeps its workspace unknown: no token is lost or made.
+    """
+    beyond: dict[_Place, dict[str, TokenCounts]] = {}
+    for row in whole:
+        counts = beyond.setdefault(_place(row), {})
+        counts[row.workspace_id] = counts.get(row.workspace_id, TokenCounts()) + row.counts
+    unknown: dict[_Place, list[UsageRow]] = {}
+    known: list[UsageRow] = []
+    for row in rows:
+        if row.workspace_id == UNKNOWN_WORKSPACE:
+            unknown.setdefault(_place(row), []).append(row)
+            continue
+        known.append(row)
+        counts = beyond.setdefault(_place(row), {})
+        counts[row.workspace_id] = counts.get(row.workspace_id, TokenCounts()) - row.counts
+    for place, open_rows in unknown.items():
+        rest = {workspace: counts for workspace, counts in beyond.get(place, {}).items() if any(astuple(counts))}
+        known += _shared_out(open_rows, rest)
+    return known
+
+
+_Place = tuple[datetime, str, Terms]
+
+
+def _place(row: UsageRow) -> _Place:
+    return row.starts_at, row.model, row.terms
+
+
+def _shared_out(rows: Sequence[UsageRow], rest: Mapping[str, TokenCounts]) -> list[UsageRow]:
+    if len(rest) == 1:
+        (workspace,) = rest
+        return [replace(row, workspace_id=workspace) for row in rows]
+    whole = sum(rest.values(), TokenCounts()) == rows[0].counts and min(map(min, map(astuple, rest.values()))) >= 0
+    if len(rows) == 1 and rest and whole:
+        return [replace(rows[0], workspace_id=workspace, counts=counts) for workspace, counts in rest.items()]
+    return list(rows)
+
+
+def _row(starts_at: datetime, result: UsageResult, workspace_id: str, speed: str | None = None) -> UsageRow:
     return UsageRow(
         starts_at=starts_at,
         model=result.model or UNKNOWN_MODEL,
-        workspace_id=result.workspace_id or DEFAULT_WORKSPACE,
+        workspace_id=workspace_id,
         api_key_id=result.api_key_id,
-        terms=Terms(result.service_tier, result.inference_geo, result.speed),
+        terms=Terms(result.service_tier, result.inference_geo, speed or result.speed),
         counts=result.tokens(),
     )

@@ -17,7 +17,8 @@ class DataState:
 
     `as_of` is None before the first complete poll. `error` is the sentence of a failing poll, `error_since` when
     it began to fail. `billed_error`: why the last attempt at the cost report, at `billed_at`, failed; `billed_read_at`:
-    when the stored report was read. `changed_from` and `changed_at` tell the last change of source.
+    when the stored report was read. `changed_from` and `changed_at` tell the last change of source. `odd_rows`: the
+    last sentence about rows that could not be read in full.
     """
 
     as_of: datetime | None = None
@@ -30,6 +31,7 @@ class DataState:
     billed_read_at: datetime | None = None
     changed_from: SourceName | None = None
     changed_at: datetime | None = None
+    odd_rows: str | None = None
 
 
 def is_stale(as_of: datetime, now: datetime, poll_seconds: int) -> bool:

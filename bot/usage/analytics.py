@@ -12,10 +12,11 @@ from datetime import UTC, date, datetime, time
 from bot.clock import DAY
 from bot.pricing.tokens import Terms
 from bot.usage.admin import UNKNOWN_MODEL, rfc3339
-from bot.usage.answers import AnalyticsCostRow, AnalyticsUsageRow, Page, belongs, parsed, usd_from_cents
+from bot.usage.answers import AnalyticsCostRow, AnalyticsRow, AnalyticsUsageRow, Page, belongs, parsed, usd_from_cents
 from bot.usage.names import UNKNOWN_WORKSPACE, Directory
+from bot.usage.odd_fields import OddFields
 from bot.usage.paging import all_pages
-from bot.usage.source import BilledRow, Read, SourceName, UsageReading, UsageRow
+from bot.usage.source import BilledReading, BilledRow, Read, SourceName, UsageReading, UsageRow
 from bot.usage.transport import Query, Transport
 
 USAGE_PATH = "/v1/organizations/analytics/usage"
@@ -42,14 +43,15 @@ class AnalyticsSource:
     async def usage(self, read: Read) -> UsageReading:
         """Every row of the read, at its width."""
         pages = await self._usage_pages(read, [("group_by[]", group) for group in GROUPS])
-        rows = _rows(pages, read)
+        odd = OddFields(USAGE_PATH)
+        rows = _rows(pages, read, odd)
         with_key = [row for row in rows if row.group.api_key_id is not None]
         keyless = [row for row in rows if row.group.api_key_id is None]
         if keyless:
             apart = [("api_key_ids[]", ""), *(("group_by[]", group) for group in KEYLESS_GROUPS)]
             more = await self._usage_pages(read, apart)
             pages = [*pages, *more]
-            answered = _rows(more, read)
+            answered = _rows(more, read, OddFields(USAGE_PATH))
             if _is_without_key(answered, keyless, with_key):
                 keyless = answered
         keys = {row.group.api_key_id for row in with_key if row.group.api_key_id is not None}
@@ -62,9 +64,10 @@ class AnalyticsSource:
                 + [self._row(row, self._workspace(row.group.workspace_id)) for row in keyless]
             ),
             _refreshed_at(pages),
+            odd.found(),
         )
 
-    async def billed(self, first: date, last: date) -> tuple[BilledRow, ...]:
+    async def billed(self, first: date, last: date) -> BilledReading:
         """The cost report, day by day; credits are not taken off yet, discounts are."""
         query = [
             ("starting_at", rfc3339(datetime.combine(first, time(), UTC))),
@@ -77,9 +80,16 @@ class AnalyticsSource:
             ("group_by[]", "cost_type"),
         ]
         pages = await all_pages(self._transport, COST_PATH, query, [BETA])
-        rows = [parsed(AnalyticsCostRow, value, COST_PATH) for page in pages for value in page.data]
+        odd = OddFields(COST_PATH)
+        rows = [
+            row
+            for page in pages
+            for value in page.data
+            if (row := odd.cost(AnalyticsCostRow, value, parsed(AnalyticsRow, value, COST_PATH).starting_at.date()))
+            is not None
+        ]
         await self._directory.know(set(), {row.group.workspace_id for row in rows if row.group.workspace_id})
-        return tuple(
+        billed = tuple(
             BilledRow(
                 day=row.starting_at.date(),
                 workspace_id=self._workspace(row.group.workspace_id),
@@ -92,6 +102,7 @@ class AnalyticsSource:
             )
             for row in rows
         )
+        return BilledReading(billed, odd.days(), odd.sentence())
 
     async def _usage_pages(self, read: Read, groups: Query) -> list[Page]:
         query = [
@@ -120,9 +131,14 @@ class AnalyticsSource:
         )
 
 
-def _rows(pages: Iterable[Page], read: Read) -> list[AnalyticsUsageRow]:
-    rows = [parsed(AnalyticsUsageRow, value, USAGE_PATH) for page in pages for value in page.data]
-    return [row for row in rows if belongs(row, read, USAGE_PATH)]
+def _rows(pages: Iterable[Page], read: Read, odd: OddFields) -> list[AnalyticsUsageRow]:
+    buckets = [(parsed(AnalyticsRow, value, USAGE_PATH), value) for page in pages for value in page.data]
+    return [
+        row
+        for bucket, value in buckets
+        if belongs(bucket, read, USAGE_PATH)
+        if (row := odd.usage(AnalyticsUsageRow, value, bucket.starting_at)) is not None
+    ]
 
 
 def _is_without_key(

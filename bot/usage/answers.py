@@ -1,10 +1,19 @@
 """The documented shapes of Anthropic's answers: open to new fields and new enum values, strict about numbers."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
 
 from bot.clock import HOUR
 from bot.pricing.tokens import TokenCounts
@@ -29,14 +38,16 @@ def _aware(moment: datetime) -> datetime:
 MOST = 2**53
 """Up to here every reader of JSON agrees on a whole number, and sums of it stay within what a database adds up."""
 
+MOST_DIGITS = 50
+"""More than any bill has, and few enough for the database's column."""
+
+_EXACT = Context(prec=2 * MOST_DIGITS)
+
 Moment = Annotated[datetime, BeforeValidator(_text), AfterValidator(_aware)]
 Count = Annotated[int, Field(strict=True, ge=0, le=MOST)]
-Cents = Annotated[Decimal, Field(allow_inf_nan=False, max_digits=28)]
-"""Not more digits than `Decimal` divides exactly."""
+Cents = Annotated[Decimal, Field(allow_inf_nan=False, max_digits=MOST_DIGITS)]
 
 Currency = Annotated[str, Field(min_length=3, max_length=3)]
-
-HUNDRED = Decimal(100)
 
 WIDTHS: dict[Width, timedelta] = {"1m": timedelta(minutes=1), "1h": HOUR}
 
@@ -48,8 +59,20 @@ class Answer(BaseModel):
 
 
 class CacheCreation(Answer):
+    """Writes by the time for which they are kept. A time that is new here counts as the dearest known one."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
     ephemeral_5m_input_tokens: Count
     ephemeral_1h_input_tokens: Count
+
+    def new_times(self) -> dict[str, int]:
+        """Counts above zero of times that this version does not know, by field."""
+        return {
+            name: value
+            for name, value in (self.model_extra or {}).items()
+            if name.endswith("_input_tokens") and type(value) is int and 0 < value <= MOST
+        }
 
 
 class ServerToolUse(Answer):
@@ -69,7 +92,9 @@ class Counts(Answer):
         return TokenCounts(
             uncached_input_tokens=self.uncached_input_tokens,
             cache_creation_5m_input_tokens=self.cache_creation.ephemeral_5m_input_tokens,
-            cache_creation_1h_input_tokens=self.cache_creation.ephemeral_1h_input_tokens,
+            cache_creation_1h_input_tokens=(
+                self.cache_creation.ephemeral_1h_input_tokens + sum(self.cache_creation.new_times().values())
+            ),
             cache_read_input_tokens=self.cache_read_input_tokens,
             output_tokens=self.output_tokens,
             web_search_requests=self.server_tool_use.web_search_requests,
@@ -98,8 +123,10 @@ class UsageResult(Counts, Dimensions):
     """A row of the admin usage report."""
 
 
-class UsageBucket(Bucket):
-    results: list[UsageResult]
+class ResultsBucket(Bucket):
+    """`results` are read one by one, since an odd one costs only itself."""
+
+    results: list[Any]
 
 
 class CostResult(Answer):
@@ -112,8 +139,18 @@ class CostResult(Answer):
     model: str | None = None
 
 
-class CostBucket(Bucket):
-    results: list[CostResult]
+class AnalyticsRow(Bucket):
+    """What a row of either report has, before its fields are read one by one. Other reports have other parts."""
+
+    group: dict[str, Any]
+    usage: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _counts_or_costs(self) -> "AnalyticsRow":
+        if self.usage is None and self.cost is None:
+            raise ValueError("neither usage nor cost")
+        return self
 
 
 class AnalyticsUsageRow(Bucket):
@@ -199,4 +236,4 @@ def usd_from_cents(cents: Decimal, currency: str, path: str) -> Decimal:
     """Dollars of an amount in cents. Raises `MalformedError` for another currency."""
     if currency != "USD":
         raise MalformedError(f"Anthropic's answer from {path} is in {currency} and not in USD; nothing was counted.")
-    return cents / HUNDRED
+    return cents.scaleb(-2, _EXACT)

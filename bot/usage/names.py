@@ -10,7 +10,7 @@ from bot.clock import DAY, HOUR, Clock, is_over
 from bot.store.usage import Name, Names, UsageStore
 from bot.usage.answers import ApiKey, ListPage, Shape, Workspace, parsed
 from bot.usage.source import DEFAULT_WORKSPACE, MalformedError, RefusedError, SourceError
-from bot.usage.transport import NotServedError, Query, Transport
+from bot.usage.transport import BadRequestError, NotServedError, Query, Transport
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Directory:
         if self._names.read_at is None:
             self._names = await asyncio.to_thread(self._store.names)
         now = self._clock()
-        unknown = (keys - self._names.keys.keys()) | (workspaces - self._names.workspaces.keys())
+        unknown = self._unknown(keys, workspaces)
         if not self._due(unknown, now):
             return
         try:
@@ -55,8 +55,17 @@ class Directory:
             return
         await asyncio.to_thread(self._store.save_names, _merged(self._names, read), now)
         self._names = await asyncio.to_thread(self._store.names)
-        # The default workspace is in no list: without this, every poll would read the lists again.
-        self._in_no_list = unknown - self._names.keys.keys() - self._names.workspaces.keys()
+        # An id that no list has would otherwise make every poll read the lists again.
+        self._in_no_list = self._unknown(keys, workspaces)
+
+    def _unknown(self, keys: AbstractSet[str], workspaces: AbstractSet[str]) -> set[str]:
+        return (keys - self._names.keys.keys()) | (
+            workspaces - self._names.workspaces.keys() - {self._names.default_id}
+        )
+
+    def knows_key(self, key: str) -> bool:
+        """Whether a list of Anthropic's has this key."""
+        return key in self._names.keys
 
     def workspace_of_key(self, key: str) -> str:
         """A key's workspace; keys that have none belong to the default workspace, unknown ones nobody knows where."""
@@ -65,9 +74,13 @@ class Directory:
         return self._names.workspace_of_key.get(key, DEFAULT_WORKSPACE)
 
     def canonical(self, workspace_id: str) -> str:
-        """The same workspace under the name that both sources share: the default one is in no list of Anthropic's."""
-        if self._names.read_at is None or workspace_id in self._names.workspaces:
+        """The id under which both sources know a workspace: `default` for the default one."""
+        names = self._names
+        if workspace_id == names.default_id:
+            return DEFAULT_WORKSPACE
+        if names.read_at is None or names.default_id is not None or workspace_id in names.workspaces:
             return workspace_id
+        # Older API versions leave the default workspace out of every list.
         return DEFAULT_WORKSPACE
 
     def _due(self, unknown: AbstractSet[str], now: datetime) -> bool:
@@ -77,8 +90,16 @@ class Directory:
         return read_at is None or is_over(AGAIN, read_at, now) or not unknown <= self._in_no_list
 
     async def _workspaces(self) -> list[Name]:
-        rows = await self._all(WORKSPACES_PATH, [("include_archived", "true")], Workspace)
-        return [Name("workspace", row.id, row.name) for row in rows]
+        """Every workspace. No field marks the default one: it is what `include_default` adds to the list."""
+        query = [("include_archived", "true")]
+        rows = {row.id: row.name for row in await self._all(WORKSPACES_PATH, query, Workspace)}
+        try:
+            with_default = await self._all(WORKSPACES_PATH, [*query, ("include_default", "true")], Workspace)
+        except BadRequestError:
+            with_default = []
+        added = [row for row in with_default if row.id not in rows]
+        default = [Name("workspace", DEFAULT_WORKSPACE, row.name, row.id) for row in added] if len(added) == 1 else []
+        return [Name("workspace", id_, name) for id_, name in rows.items()] + default
 
     async def _keys(self) -> list[Name]:
         rows = await self._all(KEYS_PATH, [], ApiKey)
@@ -101,6 +122,9 @@ class Directory:
 
 def _merged(known: Names, read: Iterable[Name]) -> list[Name]:
     """What was read over what was known: usage outlives the key that made it."""
-    workspaces = [Name("workspace", id_, name) for id_, name in known.workspaces.items()]
+    workspaces = [
+        Name("workspace", id_, name, known.default_id if id_ == DEFAULT_WORKSPACE else None)
+        for id_, name in known.workspaces.items()
+    ]
     keys = [Name("key", id_, name, known.workspace_of_key.get(id_)) for id_, name in known.keys.items()]
     return list({(name.kind, name.id): name for name in [*workspaces, *keys, *read]}.values())

@@ -181,11 +181,14 @@ class Poller:
         first = max(since.date(), last - (DAYS_PER_BILL - 1) * DAY)
         try:
             async with self._bounded():
-                rows = await self._sources[reading.source].billed(first, last)
+                bill = await self._sources[reading.source].billed(first, last)
         except SourceError as error:
             log.warning("no cost report: %s", error)
             return replace(after, billed_error=str(error), billed_at=now), None
-        return replace(after, billed_error=None, billed_at=now, billed_read_at=now), Bill(first, last, rows)
+        if bill.odd is not None:
+            log.warning("%s", bill.odd)
+        state = replace(after, billed_error=bill.odd, billed_at=now, billed_read_at=now)
+        return state, Bill(first, last, bill.rows, bill.odd_days)
 
 
 def _as_of(minutes: UsageReading, name: SourceName, before: DataState, now: datetime, since: datetime) -> datetime:
@@ -200,7 +203,18 @@ def _as_of(minutes: UsageReading, name: SourceName, before: DataState, now: date
 
 
 def _after(before: DataState, reading: _Reading, now: datetime) -> DataState:
-    after = replace(before, as_of=reading.as_of, source=reading.source, polled_at=now, error=None, error_since=None)
+    odd = next((each.odd.sentence for each in reading.readings if each.odd.sentence is not None), None)
+    if odd is not None and odd != before.odd_rows:
+        log.warning("%s", odd)
+    after = replace(
+        before,
+        as_of=reading.as_of,
+        source=reading.source,
+        polled_at=now,
+        error=None,
+        error_since=None,
+        odd_rows=odd or before.odd_rows,
+    )
     if before.source is None or before.source == reading.source:
         return after
     log.warning("usage is read from %s now, from %s before", reading.source, before.source)
@@ -248,7 +262,7 @@ def build_poller(
     directory = Directory(transport, store, clock)
     sources: dict[SourceName, UsageSource] = {
         "analytics": AnalyticsSource(transport, directory),
-        "admin": AdminSource(transport, directory),
+        "admin": AdminSource(transport, directory, clock),
     }
     poller = Poller(store, sources, settings.usage_api, clock)
     transport.answered = poller.progress

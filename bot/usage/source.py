@@ -1,6 +1,7 @@
 """The one protocol behind which both of Anthropic's usage APIs stand, its values and its errors."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, Protocol
@@ -48,12 +49,21 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class OddUsage:
+    """Rows that could not be read in full: how many by UTC hour, and one sentence with the names of their fields."""
+
+    rows_by_hour: Mapping[datetime, int] = field(default_factory=dict)
+    sentence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReading:
     """The complete answer to one `Read`. `refreshed_at`: what the source says its data is as of, or None."""
 
     read: Read
     rows: tuple[UsageRow, ...]
     refreshed_at: datetime | None
+    odd: OddUsage = field(default_factory=OddUsage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,15 @@ class BilledRow:
     model: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BilledReading:
+    """The cost report of some days. `odd_days` lack a row, and `odd` is the sentence that says so."""
+
+    rows: tuple[BilledRow, ...]
+    odd_days: frozenset[date] = frozenset()
+    odd: str | None = None
+
+
 class UsageSource(Protocol):
     """Raises `SourceError` and nothing else; an answer is complete (every page) or it is an error."""
 
@@ -78,7 +97,7 @@ class UsageSource(Protocol):
 
     async def usage(self, read: Read) -> UsageReading: ...
 
-    async def billed(self, first: date, last: date) -> tuple[BilledRow, ...]:
+    async def billed(self, first: date, last: date) -> BilledReading:
         """Cost report of the UTC days `first` to `last`, both included, at most 31 of them."""
         ...
 

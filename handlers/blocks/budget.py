@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import CHAT, LIMITS, Budget, Level
 from bot.budgets.period import PeriodKind, Weekday
+from bot.budgets.scopes import Unmatched
 from bot.display import Display
 from bot.message import Block, Message
 from bot.money import usd
@@ -26,10 +27,14 @@ CONFIRM_FIRST = "Nothing is changed until you confirm it, and only the people in
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A budget in its present period, which has this key. `spend`: the last known one, None before the first poll."""
+    """A budget in its present period, which has this key. `spend`: the last known one, None before the first poll.
+
+    `unmatched`: why its scope counts nothing, None where it counts.
+    """
 
     period: str
     spend: SpendFacts | None
+    unmatched: str | None = None
 
     @property
     def known(self) -> SpendFacts | None:
@@ -46,6 +51,11 @@ def described(budget: Budget) -> str:
     text = f"{shown(str(budget.scope))}, each {period} ({shown(budget.zone.key)}), {' and '.join(limits)}"
     thresholds = _thresholds(budget)
     return f"{text}, told at {thresholds}" if budget.thresholds else text
+
+
+def unmatched_line(unmatched: Unmatched) -> str:
+    """A budget that counts nothing, and why."""
+    return f"Budget {shown(unmatched.budget.name)} counts nothing: {sentence(unmatched.sentence)}"
 
 
 def where(budget: Budget) -> str:
@@ -190,6 +200,8 @@ def _spent(standing: Standing, display: Display) -> list[str]:
     if spend is not None:
         line = f"Spent in {shown(standing.period)}: {amount(spend)}, {limits_line(spend)}."
         return [line, *display_lines(spend.spent_usd, display)]
+    if standing.unmatched is not None:
+        return [f"What it has spent is not known: {sentence(standing.unmatched)}"]
     if standing.spend is None:
         return ["What it has spent is not known yet: there is no data."]
     return [f"What it has spent in {shown(standing.period)} is not known yet: the data ends before that began."]

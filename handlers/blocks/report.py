@@ -12,7 +12,7 @@ from bot.store.usage import Names
 from bot.usage.source import DEFAULT_WORKSPACE
 from handlers.blocks.elements import moment, sections
 from handlers.blocks.outside import names, shown
-from handlers.blocks.spend import display_lines
+from handlers.blocks.spend import at_least_line, display_lines
 from handlers.blocks.table import table
 
 MOST_ROWS = 15
@@ -91,8 +91,9 @@ def _warnings(report: Report) -> list[str]:
             f"Unknown price: {names(assumed)} {verb} not in the rate card and {verb} counted at the dearest rate known "
             "for the family, or of all models where the family is unknown."
         )
-    if any(group.at_least for group in report.groups):
-        lines.append("At least: sums do not show what a long prompt or an unpriced fast mode costs more.")
+    hidden = report.spend.hidden | {reason for group in report.groups for reason in group.hidden}
+    if hidden:
+        lines.append(at_least_line(hidden))
     return lines
 
 
@@ -148,7 +149,9 @@ def _label(group: Group, by: GroupBy, known: Names) -> str:
 
 
 def _workspace(id_: str, known: Names) -> str:
-    return known.workspaces.get(id_, "default workspace" if id_ == DEFAULT_WORKSPACE else id_)
+    name = known.workspaces.get(id_, id_)
+    # The Console calls the default workspace "Default", which alone says little.
+    return "default workspace" if id_ == DEFAULT_WORKSPACE and name.lower() == DEFAULT_WORKSPACE else name
 
 
 def short(tokens: int) -> str:

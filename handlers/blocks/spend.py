@@ -1,6 +1,6 @@
 """Lines about spend that alerts, status and announcements have in common. Each line serves text and blocks alike."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -9,6 +9,7 @@ from bot.budgets.causes import CauseKind
 from bot.display import Display
 from bot.message import Block
 from bot.money import percent, usd
+from bot.pricing.cost import Hidden
 from handlers.blocks.elements import button, confirmation, moment
 from handlers.blocks.outside import NAME_LIMIT, names, plain, shown
 
@@ -21,6 +22,14 @@ BRIEF = 32
 
 MOST_WAYS_OUT = 6
 """Modes that a message names; the chain alone has two."""
+
+
+WHY_AT_LEAST = {
+    Hidden.PROMPT: "Haiku 5.5 costs five times as much for prompts over 100,000 tokens, which sums do not show",
+    Hidden.FAST_PRICE: "a fast mode without a known price is counted at the standard one",
+    Hidden.TERMS: "Anthropic does not say here which tokens ran in fast mode, so all are counted as standard ones",
+    Hidden.ROWS: "some rows of Anthropic's report could not be read in full, which `doctor` names",
+}
 
 
 def amount(spend: SpendFacts) -> str:
@@ -163,11 +172,15 @@ def warning_lines(spend: SpendFacts) -> list[str]:
             "known for the family, or of all models where the family is unknown."
         )
     if spend.at_least:
-        lines.append(
-            "At least: Haiku 5.5 costs five times as much for prompts over 100,000 tokens, and a fast mode may have a "
-            "price of its own, which sums do not show."
-        )
+        lines.append(at_least_line(spend.hidden))
     return lines
+
+
+def at_least_line(hidden: Collection[Hidden]) -> str:
+    """Why the true sum may be higher than the one shown."""
+    # Alerts that an older version has stored do not say why.
+    found = hidden or (Hidden.PROMPT, Hidden.FAST_PRICE)
+    return f"At least: {', and '.join(text for reason, text in WHY_AT_LEAST.items() if reason in found)}."
 
 
 def switch_button(saving: SavingFacts) -> Block:

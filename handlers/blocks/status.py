@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from bot.alerts.life import OpenAlert
 from bot.alerts.spend_facts import SpendFacts
+from bot.budgets.scopes import Unmatched
 from bot.clock import DAY
 from bot.display import USD, Display
 from bot.fallback.service import ModeState
@@ -13,6 +14,7 @@ from bot.message import Message
 from bot.store.outside import Waiting
 from bot.usage.age import DataState
 from handlers.blocks.age import age_line
+from handlers.blocks.budget import unmatched_line
 from handlers.blocks.elements import SECTION_LIMIT, context, moment, section
 from handlers.blocks.fallback import mode_line
 from handlers.blocks.life import open_alert_lines
@@ -50,17 +52,19 @@ def status_message(
     display: Display = USD,
     truth: Sequence[str] = (),
     open_alerts: Sequence[OpenAlert] = (),
+    unmatched: Sequence[Unmatched] = (),
 ) -> Message:
     """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
 
     `outside`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
-    `open_alerts`: those that stand open, the oldest first.
+    `open_alerts`: those that stand open, the oldest first. `unmatched`: budgets whose scope matches nothing.
 
     Where the budgets are too many for one message, the later ones have one line each, the nearest to its limit first.
     """
     age = age_line(data, now, poll_seconds)
     closing = [mode_line(mode), *truth, *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
     closing += _waiting_lines(outside)
+    closing += [unmatched_line(each) for each in unmatched]
     standing = ["Open alerts:", *open_alert_lines(open_alerts)] if open_alerts else []
     standing_blocks = [section("\n".join([f"*{standing[0]}*", *standing[1:]]))] if standing else []
     if not spends:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.clock import DAY, HOUR
-from bot.pricing.tokens import Terms, TokenCounts
+from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
 from bot.sandbox.anthropic_server import ANALYTICS_KEY, Extra
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.usage import admin as admin_module
@@ -77,8 +77,8 @@ async def test_usage_is_asked_for_in_one_page_by_everything_that_changes_a_price
     (call,) = reports.wire.to(USAGE)
     assert call.query == (
         "starting_at=2026-11-20T10%3A00%3A00Z&ending_at=2026-11-20T13%3A00%3A00Z&bucket_width=1m&limit=1440"
-        "&group_by%5B%5D=model&group_by%5B%5D=workspace_id&group_by%5B%5D=api_key_id&group_by%5B%5D=service_tier"
-        "&group_by%5B%5D=inference_geo&group_by%5B%5D=speed"
+        "&group_by%5B%5D=model&group_by%5B%5D=api_key_id&group_by%5B%5D=service_tier&group_by%5B%5D=inference_geo"
+        "&group_by%5B%5D=speed"
     )
     assert call.headers["anthropic-version"] == "2023-06-01"
     assert call.headers["anthropic-beta"] == "fast-mode-2026-02-01"
@@ -122,7 +122,7 @@ async def test_the_default_workspace_has_one_name_and_traffic_without_a_key_has_
 
 async def test_a_quiet_stretch_is_no_usage_and_no_error(reports: Reports) -> None:
     assert (await reports.admin().usage(TWO_DAYS)).rows == ()
-    assert await reports.admin().billed(date(2026, 11, 1), date(2026, 11, 20)) == ()
+    assert (await reports.admin().billed(date(2026, 11, 1), date(2026, 11, 20))).rows == ()
 
 
 async def test_usage_that_spans_pages_is_read_to_the_last_one(reports: Reports, three_pages: None) -> None:
@@ -210,13 +210,7 @@ async def test_a_last_page_that_names_a_next_one_all_the_same_is_the_last(report
         alter_buckets(lambda bucket: bucket.update(starting_at="2026-11-20T10:00:00")),
         alter_buckets(lambda bucket: bucket.update(starting_at="2026-11-20T09:59:00Z")),
         alter_buckets(lambda bucket: bucket.update(ending_at="2026-11-21T00:00:00Z")),
-        alter_first_row(output_tokens="7"),
-        alter_first_row(output_tokens=-7),
-        alter_first_row(output_tokens=7.5),
-        alter_first_row(output_tokens=None),
-        alter_first_row(cache_creation=None),
-        alter_first_row(server_tool_use={}),
-        alter_first_row(model=7),
+        alter_buckets(lambda bucket: bucket.update(results=7)),
     ],
 )
 async def test_an_answer_that_is_not_as_documented_is_an_error_and_never_zero(
@@ -240,18 +234,117 @@ async def test_buckets_after_the_read_are_left_out(reports: Reports) -> None:
     assert output_of(await reports.admin().usage(LAST_HOURS)) == 5
 
 
-async def test_an_organisation_without_the_fast_mode_beta_is_read_without_speed_from_then_on(
+@pytest.mark.parametrize(
+    ("changes", "output", "field"),
+    [
+        ({"cache_creation": None}, 5, "cache_creation"),
+        ({"cache_creation": {"ephemeral_5m_input_tokens": 0}}, 5, "cache_creation.ephemeral_1h_input_tokens"),
+        ({"cache_creation": []}, 5, "cache_creation"),
+        ({"server_tool_use": None}, 5, "server_tool_use"),
+        ({"server_tool_use": {}}, 5, "server_tool_use.web_search_requests"),
+        ({"cache_read_input_tokens": "7"}, 5, "cache_read_input_tokens"),
+        ({"uncached_input_tokens": None}, 5, "uncached_input_tokens"),
+        ({"output_tokens": "7"}, 0, "output_tokens"),
+        ({"output_tokens": -7}, 0, "output_tokens"),
+        ({"output_tokens": 7.5}, 0, "output_tokens"),
+        ({"output_tokens": 2**60}, 0, "output_tokens"),
+        ({"model": 7}, 5, "model"),
+        ({"speed": ["fast"]}, 5, "speed"),
+    ],
+)
+async def test_an_odd_field_costs_its_row_at_most_and_is_named(
+    reports: Reports, changes: dict[str, Any], output: int, field: str
+) -> None:
+    at = NOW - 20 * MINUTE
+    reports.use(5, at)
+    reports.use(70)
+    reports.wire.script(USAGE, alter_first_row(**changes))
+    reading = await reports.admin().usage(LAST_HOURS)
+    assert output_of(reading) == 70 + output
+    assert reading.odd.rows_by_hour == {at.replace(minute=0): 1}
+    assert f"({field})" in (reading.odd.sentence or "")
+
+
+async def test_a_row_that_is_no_object_is_left_out_and_counted(reports: Reports) -> None:
+    reports.use(5, NOW - 20 * MINUTE)
+    reports.use(70)
+
+    def no_object(body: Any) -> None:
+        next(bucket for bucket in body["data"] if bucket["results"])["results"][0] = "row"
+
+    reports.wire.script(USAGE, altered(no_object))
+    reading = await reports.admin().usage(LAST_HOURS)
+    assert (output_of(reading), sum(reading.odd.rows_by_hour.values())) == (70, 1)
+
+
+async def test_a_cache_time_that_is_new_counts_as_the_dearest_one_and_is_named(reports: Reports) -> None:
+    reports.use(5)
+    times = {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 2, "ephemeral_24h_input_tokens": 40}
+    reports.wire.script(USAGE, alter_first_row(cache_creation=times))
+    reading = await reports.admin().usage(LAST_HOURS)
+    assert [row.counts.cache_creation_1h_input_tokens for row in reading.rows] == [42]
+    assert "cache_creation.ephemeral_24h_input_tokens" in (reading.odd.sentence or "")
+
+
+async def test_an_answer_whose_rows_all_lack_their_counts_is_another_report_and_is_refused(reports: Reports) -> None:
+    for minutes in range(12):
+        reports.use(1, NOW - minutes * MINUTE - 6 * MINUTE)
+    reports.wire.script(
+        USAGE, alter_buckets(lambda bucket: [result.pop("output_tokens") for result in bucket["results"]])
+    )
+    with pytest.raises(MalformedError, match="output_tokens"):
+        await reports.admin().usage(LAST_HOURS)
+
+
+async def test_no_request_has_more_than_five_groups_and_fast_mode_is_still_seen(reports: Reports) -> None:
+    reports.use(1, terms=Terms("standard", "global", "fast"))
+    reports.use(2, key=None, workspace=SEARCH, terms=Terms("standard", "global", "fast"))
+    reading = await reports.admin().usage(LAST_HOURS)
+    assert {row.terms.speed for row in reading.rows} == {"fast"}
+    assert all(len(call.values("group_by[]")) <= 5 for call in reports.wire.to(USAGE))
+
+
+async def test_usage_of_known_keys_takes_one_request_and_usage_without_a_key_one_more(reports: Reports) -> None:
+    reports.use(1)
+    admin = reports.admin()
+    await admin.usage(LAST_HOURS)
+    assert len(reports.wire.to(USAGE)) == 1
+    reports.use(2, key=None, workspace=SEARCH)
+    await admin.usage(LAST_HOURS)
+    assert len(reports.wire.to(USAGE)) == 3
+
+
+async def test_keys_that_no_list_has_get_their_workspace_from_a_second_question(reports: Reports) -> None:
+    reports.use(3, key="apikey_unlisted", workspace=SEARCH)
+    reading = await reports.admin().usage(LAST_HOURS)
+    assert [(row.workspace_id, row.api_key_id, row.counts.output_tokens) for row in reading.rows] == [
+        (SEARCH, "apikey_unlisted", 3)
+    ]
+
+
+async def test_what_two_questions_do_not_settle_keeps_its_tokens_and_an_unknown_workspace(reports: Reports) -> None:
+    reports.use(3, key="apikey_one", workspace=SEARCH)
+    reports.use(4, key="apikey_two", workspace=None)
+    reading = await reports.admin().usage(LAST_HOURS)
+    assert {(row.workspace_id, row.counts.output_tokens) for row in reading.rows} == {("unknown", 3), ("unknown", 4)}
+
+
+async def test_an_organisation_without_the_fast_mode_beta_is_asked_again_every_hour(
     reports: Reports, caplog: pytest.LogCaptureFixture
 ) -> None:
     reports.use(5)
     admin = reports.admin()
     reports.wire.script(USAGE, fails(400, message="unknown beta"))
     (row,) = (await admin.usage(LAST_HOURS)).rows
-    assert row.terms == Terms("standard", "global", None)
+    assert row.terms == Terms("standard", "global", UNKNOWN_TERM)
+    assert row.workspace_id == SEARCH
     assert "fast mode" in caplog.text
     await admin.usage(LAST_HOURS)
+    reports.clock.advance(HOUR)
+    (row,) = (await admin.usage(LAST_HOURS)).rows
+    assert row.terms == ZONES
     asked = ["speed" in call.values("group_by[]") for call in reports.wire.to(USAGE)]
-    assert asked == [True, False, False]
+    assert asked == [True, False, False, True]
     assert ["anthropic-beta" in call.headers for call in reports.wire.to(USAGE)] == asked
 
 
@@ -278,7 +371,7 @@ async def test_the_bill_is_in_dollars_by_day_workspace_and_kind_of_cost(reports:
     reports.use(123, NOW - 2 * DAY)
     reports.use(1_000_000, NOW - DAY, key=REVIEW)
     reports.server.extras.append(Extra(NOW - DAY, "code_execution", Decimal("10.5")))
-    rows = await reports.admin().billed(date(2026, 11, 1), date(2026, 11, 20))
+    rows = (await reports.admin().billed(date(2026, 11, 1), date(2026, 11, 20))).rows
     assert rows == (
         BilledRow(date(2026, 11, 18), SEARCH, "tokens", Decimal("0.00246"), None, OPUS),
         BilledRow(date(2026, 11, 19), "default", "tokens", Decimal(20), None, OPUS),
@@ -289,18 +382,35 @@ async def test_the_bill_is_in_dollars_by_day_workspace_and_kind_of_cost(reports:
 async def test_a_kind_of_cost_that_is_new_keeps_its_name(reports: Reports) -> None:
     reports.use(100, NOW - DAY)
     reports.wire.script(COST, alter_first_row(cost_type="memory_rental"))
-    (row,) = await reports.admin().billed(date(2026, 11, 1), date(2026, 11, 20))
+    (row,) = (await reports.admin().billed(date(2026, 11, 1), date(2026, 11, 20))).rows
     assert row.cost_type == "memory_rental"
+
+
+@pytest.mark.parametrize("amount", [None, "a lot", "NaN", "1" * 51, {}])
+async def test_a_day_of_which_a_cost_cannot_be_read_is_named_and_its_bill_is_not_believed(
+    reports: Reports, amount: object
+) -> None:
+    reports.use(100, NOW - 2 * DAY)
+    reports.use(100, NOW - DAY)
+    reports.wire.script(COST, alter_first_row(amount=amount))
+    bill = await reports.admin().billed(date(2026, 11, 1), date(2026, 11, 20))
+    assert [row.day for row in bill.rows] == [date(2026, 11, 19)]
+    assert bill.odd_days == {date(2026, 11, 18)}
+    assert "amount" in (bill.odd or "")
+    assert "2026-11-18" in (bill.odd or "")
+
+
+async def test_an_amount_of_very_many_digits_is_exact(reports: Reports) -> None:
+    reports.use(100, NOW - DAY)
+    reports.wire.script(COST, alter_first_row(amount="123.4567890123456789012345678901234567"))
+    (row,) = (await reports.admin().billed(date(2026, 11, 1), date(2026, 11, 20))).rows
+    assert row.usd == Decimal("1.234567890123456789012345678901234567")
 
 
 @pytest.mark.parametrize(
     "answer",
     [
         alter_first_row(currency="EUR"),
-        alter_first_row(currency=None),
-        alter_first_row(amount=None),
-        alter_first_row(amount="a lot"),
-        alter_first_row(amount="NaN"),
         alter_buckets(lambda bucket: bucket.update(starting_at="2026-11-20")),
         says({}),
         says("<html></html>"),
@@ -348,7 +458,7 @@ async def test_the_documented_bill_is_understood_and_is_in_cents(shared: Path, r
     body = example(shared, "docs_cost_report.json")
     (result,) = body["data"][0]["results"]
     reports.wire.script(COST, says(body), says({"data": [], "has_more": False, "next_page": None}))
-    (row,) = await reports.admin().billed(date(2025, 8, 1), date(2025, 8, 1))
+    (row,) = (await reports.admin().billed(date(2025, 8, 1), date(2025, 8, 1))).rows
     assert row == BilledRow(
         date(2025, 8, 1), result["workspace_id"], "tokens", Decimal("1.2378912"), None, result["model"]
     )

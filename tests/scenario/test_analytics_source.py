@@ -177,10 +177,6 @@ async def test_pages_that_lead_in_a_circle_end_in_an_error(reports: Reports) -> 
         alter_first_row(starting_at="2026-11-20T10:00:00Z", ending_at="2026-11-20T13:00:00Z"),
         alter_first_row(group=None),
         alter_first_row(usage=None),
-        alter_first_row(output_tokens="7"),
-        alter_first_row(output_tokens=-7),
-        alter_first_row(cache_read_input_tokens=None),
-        alter_first_row(api_key_id=7),
     ],
 )
 async def test_an_answer_that_is_not_as_documented_is_an_error_and_never_zero(
@@ -270,7 +266,7 @@ async def test_the_bill_is_in_dollars_before_and_after_discounts(reports: Report
     reports.use(1_000_000, NOW - DAY, key=REVIEW)
     reports.server.extras.append(Extra(NOW - DAY, "code_execution", Decimal("10.5")))
     reports.server.billed_share = Decimal("0.9")
-    rows = await reports.analytics().billed(date(2026, 11, 1), date(2026, 11, 20))
+    rows = (await reports.analytics().billed(date(2026, 11, 1), date(2026, 11, 20))).rows
     assert set(rows) == {
         BilledRow(date(2026, 11, 18), SEARCH, "tokens", Decimal("0.002214"), Decimal("0.00246"), OPUS),
         BilledRow(date(2026, 11, 19), "default", "tokens", Decimal(18), Decimal(20), OPUS),
@@ -284,13 +280,44 @@ async def test_the_bill_is_in_dollars_before_and_after_discounts(reports: Report
 
 
 @pytest.mark.parametrize(
+    ("changes", "output", "named"),
+    [
+        ({"output_tokens": "7"}, 0, "usage.output_tokens"),
+        ({"output_tokens": -7}, 0, "usage.output_tokens"),
+        ({"cache_read_input_tokens": None}, 5, "usage.cache_read_input_tokens"),
+        ({"cache_creation": None}, 5, "usage.cache_creation"),
+        ({"server_tool_use": None}, 5, "usage.server_tool_use"),
+        ({"service_tier": 7}, 5, "group.service_tier"),
+    ],
+)
+async def test_an_odd_field_costs_its_row_at_most_and_is_named(
+    reports: Reports, changes: dict[str, Any], output: int, named: str
+) -> None:
+    reports.use(5)
+    reports.wire.script(ANALYTICS_USAGE, alter_first_row(**changes))
+    reading = await reports.analytics().usage(LAST_HOURS)
+    assert output_of(reading) == output
+    assert sum(reading.odd.rows_by_hour.values()) == 1
+    assert f"({named})" in (reading.odd.sentence or "")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"currency": None}, {"amount": None}, {"amount": "amount"}, {"list_amount": "NaN"}]
+)
+async def test_a_day_of_which_a_cost_cannot_be_read_is_named_and_its_bill_is_not_believed(
+    reports: Reports, changes: dict[str, Any]
+) -> None:
+    reports.use(100, NOW - DAY)
+    reports.wire.script(ANALYTICS_COST, alter_first_row(**changes))
+    bill = await reports.analytics().billed(date(2026, 11, 1), date(2026, 11, 20))
+    assert bill.rows == ()
+    assert bill.odd_days == {date(2026, 11, 19)}
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         alter_first_row(currency="EUR"),
-        alter_first_row(currency=None),
-        alter_first_row(amount=None),
-        alter_first_row(amount="amount"),
-        alter_first_row(list_amount="NaN"),
         says({}),
         says("<html></html>"),
     ],

@@ -4,9 +4,12 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from bot.budgets.budget import Budget
-from bot.clock import DAY
+from bot.clock import DAY, HOUR
 from bot.cycle import Bot
+from bot.sandbox.anthropic_usage import DEFAULT_WORKSPACE_ID
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER, Message
@@ -55,7 +58,6 @@ async def test_an_admin_sets_a_budget_and_its_alert_comes_with_the_next_cycle(si
         )
         assert "Spent in 2026-11: $60.00, soft limit $50.00 (120%), hard limit $80.00 (75%)." in shown.text
         assert "The soft limit is reached already" in shown.text
-        assert "CHECK THE SCOPE" not in shown.text
         assert kept(bot) == []
         assert "is set by <@U0ADMIN>: workspace:wrkspc_1, each month (UTC)" in await clicked(simulated, shown)
         assert [budget.name for budget in kept(bot)] == ["search"]
@@ -231,18 +233,67 @@ async def test_the_list_says_of_each_budget_what_it_is_what_it_has_spent_and_whe
     assert f"Set by <@U0ADMIN>, {clock():%-d %b %H:%M} UTC." in listed
 
 
-async def test_a_scope_that_is_not_known_is_doubted_before_anybody_confirms(simulated: World) -> None:
+@pytest.mark.parametrize(
+    ("scope", "sentence"),
+    [
+        ("workspace:wrkspc_nope", "There is no workspace wrkspc_nope in this organisation: did you mean"),
+        (
+            "workspace:serch",
+            "There is no workspace serch in this organisation: did you mean workspace:wrkspc_1 (Search)?",
+        ),
+        ("key:apikey_7", "There is no key apikey_7 in this organisation: did you mean key:apikey_"),
+        ("model:opsu", "There is no model opsu in the price table, and no usage has it: did you mean model:opus?"),
+    ],
+)
+async def test_a_scope_that_matches_nothing_is_refused_and_offers_no_button(
+    simulated: World, scope: str, sentence: str
+) -> None:
     simulated.spend(1)
     async with simulated.connected_bot() as bot:
         await bot.cycle()
-        for scope, doubt in (
-            ("workspace:search", "no workspace with the id `search` is known here. Did you mean workspace:wrkspc_1"),
-            ("key:apikey_7", "no key with the id `apikey_7` is known here. Did you mean key:apikey_"),
-            ("model:opsu", "the rate card has no model `opsu`. Did you mean model:opus?"),
-        ):
-            shown = await asked(simulated, f"budget set team scope={scope} hard=5")
-            assert f"CHECK THE SCOPE: {doubt}" in shown.text
-            assert buttons(shown) == [SET_ACTION]
+        answer = await asked(simulated, f"budget set team scope={scope} hard=5")
+        assert sentence in answer.text
+        assert "$0.00" not in answer.text
+        assert buttons(answer) == []
+
+
+@pytest.mark.parametrize("scope", ["workspace:Search", "workspace:search", "workspace:WRKSPC_1", "key:ingest"])
+async def test_a_scope_may_be_a_name_and_counts_the_same(simulated: World, scope: str) -> None:
+    simulated.spend(3)
+    simulated.spend(40, key="apikey_2", workspace=None)
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        answer = await asked(simulated, f"budget set team scope={scope} hard=5")
+        assert "Spent in 2026-11: $3.00, hard limit $5.00 (60%)." in answer.text
+        assert buttons(answer) == [SET_ACTION]
+
+
+@pytest.mark.parametrize("source", ["analytics", "admin"])
+@pytest.mark.parametrize("scope", ["default", "Default", DEFAULT_WORKSPACE_ID])
+async def test_the_default_workspace_is_one_whatever_it_is_called(simulated: World, source: str, scope: str) -> None:
+    simulated.spend(3, simulated.clock() - HOUR)
+    simulated.spend(4, simulated.clock() - HOUR, key="apikey_2", workspace=None)
+    async with simulated.connected_bot(CLAUDE_COST_USAGE_API=source) as bot:
+        await bot.cycle()
+        answer = await asked(simulated, f"budget set team scope=workspace:{scope} hard=5")
+        assert "Spent in 2026-11: $4.00, hard limit $5.00 (80%)." in answer.text
+
+
+async def test_a_configured_budget_that_matches_nothing_is_named_and_is_never_zero(
+    simulated: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tmp_path / "claude-cost.toml"
+    config.write_text('[[budget]]\nname = "team"\nscope = "workspace:wrkspc_nope"\nhard_usd = "5"\n')
+    simulated.spend(1)
+    async with simulated.connected_bot(CLAUDE_COST_CONFIG=str(config)) as bot:
+        await bot.cycle()
+        assert "budget team counts nothing: There is no workspace wrkspc_nope" in caplog.text
+        for words in ("status", "budget list"):
+            answer = await asked(simulated, words)
+            assert "There is no workspace wrkspc_nope in this organisation" in answer.text
+            assert "$0.00" not in answer.text
+    finished = await simulated.command("doctor", CLAUDE_COST_CONFIG=str(config))
+    assert "team: There is no workspace wrkspc_nope" in finished.out
 
 
 async def test_a_mistake_is_one_sentence_and_offers_no_button(simulated: World) -> None:

@@ -94,8 +94,8 @@ async def test_where_all_is_well_every_check_says_so_and_the_exit_code_is_0(clin
     *checks, empty, counts = lines
     assert empty == ""
     assert all(line.startswith("ok ") for line in checks), finished.out
-    assert len(checks) == 20
-    assert counts == "20 ok, 0 warn, 0 fail, 0 skipped."
+    assert len(checks) == 22
+    assert counts == "22 ok, 0 warn, 0 fail, 0 skipped."
 
 
 async def test_one_failure_is_named_in_the_summary_and_the_exit_code_is_1(clinic: Clinic) -> None:

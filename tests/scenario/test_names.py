@@ -27,6 +27,7 @@ from tests.anthropic_reports import (
     Reports,
     by_place,
     fails,
+    passes,
     reports_in,
     says,
 )
@@ -45,9 +46,11 @@ async def test_names_are_looked_up_once_and_kept(reports: Reports) -> None:
     analytics = reports.analytics()
     for _ in range(3):
         await analytics.usage(LAST_HOURS)
-    assert (len(reports.wire.to(WORKSPACES)), len(reports.wire.to(KEYS))) == (1, 1)
+    # Once with the default workspace and once without: what is more is the default one.
+    assert (len(reports.wire.to(WORKSPACES)), len(reports.wire.to(KEYS))) == (2, 1)
     names = reports.store.names()
-    assert names.workspaces == {SEARCH: "Search", SUPPORT: "Support"}
+    assert names.workspaces == {SEARCH: "Search", SUPPORT: "Support", "default": "Default"}
+    assert names.default_id == DEFAULT_WORKSPACE_ID
     assert names.keys == {INGEST: "ingest-2", ANSWERS: "answers", REVIEW: "code-review"}
     assert names.workspace_of_key == {INGEST: SEARCH, ANSWERS: SUPPORT}
     # A bot that starts anew finds them in its store.
@@ -84,13 +87,23 @@ async def test_a_new_key_is_looked_up_at_once(reports: Reports) -> None:
     assert reports.store.names().keys["apikey_new"] == "new"
 
 
-async def test_the_default_workspace_which_no_list_has_is_not_looked_for_at_every_poll(reports: Reports) -> None:
+async def test_the_default_workspace_is_not_looked_for_at_every_poll(reports: Reports) -> None:
     analytics = reports.analytics()
     reports.use(1, key=None)
     for _ in range(30):
         await analytics.usage(LAST_HOURS)
         reports.clock.advance(MINUTE)
-    assert len(reports.wire.to(WORKSPACES)) == 1
+    assert len(reports.wire.to(WORKSPACES)) == 2
+
+
+async def test_an_older_api_that_has_no_list_with_the_default_workspace_still_has_one_name_for_it(
+    reports: Reports,
+) -> None:
+    reports.use(1, key=None)
+    reports.wire.script(WORKSPACES, passes, fails(400, message="include_default is not known"))
+    reading = await reports.analytics().usage(LAST_HOURS)
+    assert by_place(reading) == {("default", None): 1}
+    assert reports.store.names().default_id is None
 
 
 async def test_a_key_that_no_list_has_is_shown_by_its_id_and_in_no_workspace(reports: Reports) -> None:
@@ -130,12 +143,13 @@ async def test_names_that_span_pages_are_read_to_the_last_one(
     reports.server.workspaces.update({f"wrkspc_{index}": f"Workspace {index}" for index in range(5)})
     await reports.analytics().usage(LAST_HOURS)
     names = reports.store.names()
-    assert (names.workspaces, len(names.keys)) == (reports.server.workspaces, 3)
+    assert (names.workspaces, len(names.keys)) == (reports.server.workspaces | {"default": "Default"}, 3)
     asked = [call.values("after_id") for call in reports.wire.to(WORKSPACES)]
-    assert asked == [[], [SUPPORT], ["wrkspc_1"], ["wrkspc_3"]]
-    assert {*(call.query.partition("&after_id")[0] for call in reports.wire.to(WORKSPACES))} == {
-        "include_archived=true&limit=2"
-    }
+    assert asked == [[], [SUPPORT], ["wrkspc_1"], ["wrkspc_3"]] * 2
+    assert [*dict.fromkeys(call.query.partition("&after_id")[0] for call in reports.wire.to(WORKSPACES))] == [
+        "include_archived=true&limit=2",
+        "include_archived=true&include_default=true&limit=2",
+    ]
 
 
 @pytest.mark.parametrize("path", [WORKSPACES, KEYS])

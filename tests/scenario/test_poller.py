@@ -41,7 +41,7 @@ from tests.anthropic_reports import (
 )
 
 QUIET = 1
-"""Requests of a poll between two full hours; analytics is asked once more where there is traffic without a key."""
+"""Requests of a poll between two full hours; asked once more where there is traffic without a key."""
 
 
 @pytest.fixture
@@ -52,7 +52,12 @@ async def reports(tmp_path: Path) -> AsyncIterator[Reports]:
 
 @pytest.mark.parametrize(
     ("choice", "key", "requests"),
-    [("admin", INGEST, QUIET), ("admin", None, QUIET), ("analytics", INGEST, QUIET), ("analytics", None, QUIET + 1)],
+    [
+        ("admin", INGEST, QUIET),
+        ("admin", None, QUIET + 1),
+        ("analytics", INGEST, QUIET),
+        ("analytics", None, QUIET + 1),
+    ],
 )
 async def test_a_quiet_poll_on_day_31_sends_as_many_requests_as_one_on_day_2(
     reports: Reports, choice: UsageChoice, key: str | None, requests: int
@@ -75,8 +80,8 @@ async def test_over_a_month_no_poll_sends_more_than_four_requests(reports: Repor
     reports.use(1)
     poller = reports.poller("admin")
     names = await poll(reports, poller, october)
-    # The minutes and the bill; the names of workspaces and keys once a day.
-    assert names == 2 + 2
+    # The minutes and the bill; the names of keys, and of workspaces with and without the default one, once a day.
+    assert names == 2 + 3
     by_day: dict[int, int] = {}
     while reports.clock() < october + 31 * DAY - HOUR:
         reports.clock.advance(HOUR if reports.clock().day in (1, 2, 30, 31) else 12 * HOUR)
@@ -97,7 +102,7 @@ async def test_the_first_poll_after_an_outage_fills_every_gap_and_the_next_is_qu
     total += fill(reports, 20 * 24, output=3)
     await poll(reports, poller)
     # Minutes, two days, three weeks before them in slices; the bill; names.
-    assert [len(reports.wire.to(path)) for path in (USAGE, COST, WORKSPACES, KEYS)] == [5, 1, 1, 1]
+    assert [len(reports.wire.to(path)) for path in (USAGE, COST, WORKSPACES, KEYS)] == [5, 1, 2, 1]
     assert reports.output() == total
     for _ in range(20):
         reports.clock.advance(MINUTE)

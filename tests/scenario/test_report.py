@@ -435,6 +435,7 @@ async def test_every_budget_is_forecast_in_its_own_scope_period_and_zone(
 
 async def test_fifty_budgets_fit_into_one_answer(simulated: World, clock: HandClock, tmp_path: Path) -> None:
     spend_every_hour(simulated, MONDAY - 2 * DAY, MONDAY)
+    simulated.anthropic.keys.update({f"apikey_{number}": (f"key {number}", None) for number in range(50)})
     config = tmp_path / "claude-cost.toml"
     budgets = [
         f'[[budget]]\nname = "budget-{number:02}-{"x" * 40}"\nscope = "key:apikey_{number}"\n'

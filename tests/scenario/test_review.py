@@ -412,6 +412,7 @@ def test_savings_right_after_the_change_of_the_month_are_those_of_the_month_to_c
 
 def test_savings_are_those_of_the_whole_organisation_where_it_has_a_budget(engine: Engine) -> None:
     team = Watched(engine, budget(scope="workspace:wrkspc_2", name="small"), budget(name="all"))
+    team.usage.save_names([Name("workspace", "wrkspc_2", "Quiet")], at("11-20 00:00"))
     team.spends(10, "11-30 12:00")
     team.polls("11-30 18:05")
     savings, _ = team.review.savings(at("11-30 18:05"))

@@ -26,7 +26,7 @@ from bot.store.alerts import AlertStore
 from bot.store.schema import notices
 from bot.store.usage import UsageStore
 from bot.usage.poll import Poller
-from bot.usage.source import BilledRow, Read, SourceName, UnavailableError, UsageReading, UsageRow
+from bot.usage.source import BilledReading, BilledRow, Read, SourceName, UnavailableError, UsageReading, UsageRow
 from tests.scenario.year_oracle import (
     DAY,
     DOLLAR,
@@ -184,15 +184,15 @@ class Report:
         self.answers.append((read, rows))
         return UsageReading(read, tuple(_usage_row(row) for row in rows), None)
 
-    async def billed(self, first: date, last: date) -> tuple[BilledRow, ...]:
+    async def billed(self, first: date, last: date) -> BilledReading:
         if self.bill_fails:
             raise UnavailableError("There is no cost report now.")
         rows = []
         for index in range((last - first).days + 1):
             rows += self._bill_of(first + index * DAY)
         self.bill = first, last, rows
-        return tuple(
-            BilledRow(row.day, row.workspace, row.cost_type, Decimal(row.amount) / DOLLAR, None) for row in rows
+        return BilledReading(
+            tuple(BilledRow(row.day, row.workspace, row.cost_type, Decimal(row.amount) / DOLLAR, None) for row in rows)
         )
 
     def _bill_of(self, day: date) -> list[BillRow]:

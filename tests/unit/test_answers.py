@@ -20,10 +20,11 @@ from bot.usage.answers import (
     Answer,
     ApiKey,
     Bucket,
-    CostBucket,
+    CostResult,
     ListPage,
     Page,
-    UsageBucket,
+    ResultsBucket,
+    UsageResult,
     Workspace,
     belongs,
     parsed,
@@ -43,13 +44,15 @@ COUNTS: dict[str, Any] = {
     "server_tool_use": {"web_search_requests": 6},
 }
 TIMES = {"starting_at": "2026-11-20T12:00:00Z", "ending_at": "2026-11-20T13:00:00Z"}
-USAGE_BUCKET: dict[str, Any] = {**TIMES, "results": [{**COUNTS, "model": "claude-opus-5-5"}]}
-COST_BUCKET: dict[str, Any] = {**TIMES, "results": [{"amount": "123.45", "currency": "USD"}]}
+RESULTS_BUCKET: dict[str, Any] = {**TIMES, "results": []}
+USAGE_RESULT: dict[str, Any] = {**COUNTS, "model": "claude-opus-5-5"}
+COST_RESULT: dict[str, Any] = {"amount": "123.45", "currency": "USD"}
 USAGE_ROW: dict[str, Any] = {**TIMES, "group": {"model": "claude-opus-5-5"}, "usage": COUNTS}
 COST_ROW: dict[str, Any] = {**TIMES, "group": {}, "cost": {"amount": "123.45", "currency": "USD"}}
 SHAPES: list[tuple[type[Answer], dict[str, Any]]] = [
-    (UsageBucket, USAGE_BUCKET),
-    (CostBucket, COST_BUCKET),
+    (ResultsBucket, RESULTS_BUCKET),
+    (UsageResult, USAGE_RESULT),
+    (CostResult, COST_RESULT),
     (AnalyticsUsageRow, USAGE_ROW),
     (AnalyticsCostRow, COST_ROW),
     (Page, {"data": [], "has_more": False}),
@@ -103,7 +106,7 @@ REQUIRED = [
 ]
 TOKEN_PLACES = [
     pytest.param(shape, body, place, id=f"{shape.__name__}-{place[-1]}")
-    for shape, body in [(UsageBucket, USAGE_BUCKET), (AnalyticsUsageRow, USAGE_ROW)]
+    for shape, body in [(UsageResult, USAGE_RESULT), (AnalyticsUsageRow, USAGE_ROW)]
     for place in places(body)
     if str(place[-1]).endswith(("_tokens", "_requests"))
 ]
@@ -154,7 +157,7 @@ def test_a_count_is_a_whole_number_that_is_possible(
         "0001-01-01T00:00:00+23:59",
     ],
 )
-@pytest.mark.parametrize(("shape", "body"), SHAPES[:4])
+@pytest.mark.parametrize(("shape", "body"), [pair for pair in SHAPES if "starting_at" in pair[1]])
 def test_a_time_without_a_zone_is_an_error_and_so_is_what_is_no_time(
     shape: type[Answer], body: dict[str, Any], value: Any
 ) -> None:
@@ -211,11 +214,11 @@ def test_whatever_stands_in_a_field_the_answer_is_read_or_refused_in_one_sentenc
 @given(JSON)
 def test_whatever_is_answered_instead_is_refused(body: Any) -> None:
     with pytest.raises(MalformedError):
-        parsed(UsageBucket, body, PATH)
+        parsed(ResultsBucket, body, PATH)
 
 
 def test_the_counters_keep_their_meaning() -> None:
-    bucket = parsed(UsageBucket, USAGE_BUCKET, PATH)
+    result = parsed(UsageResult, USAGE_RESULT, PATH)
     row = parsed(AnalyticsUsageRow, USAGE_ROW, PATH)
     expected = TokenCounts(
         uncached_input_tokens=1,
@@ -225,7 +228,7 @@ def test_the_counters_keep_their_meaning() -> None:
         output_tokens=5,
         web_search_requests=6,
     )
-    assert bucket.results[0].tokens() == row.usage.tokens() == expected
+    assert result.tokens() == row.usage.tokens() == expected
 
 
 @pytest.mark.parametrize(
@@ -256,11 +259,11 @@ def test_no_amount_loses_a_digit(digits: int, places: int) -> None:
     assert usd.as_integer_ratio()[0] * 100 * 10**places == digits * usd.as_integer_ratio()[1]
 
 
-@pytest.mark.parametrize("amount", ["", "amount", "NaN", "Infinity", "1,5", True, [], "1e400000", "9" * 40])
+@pytest.mark.parametrize("amount", ["", "amount", "NaN", "Infinity", "1,5", True, [], "1e400000", "9" * 60])
 def test_an_amount_that_is_no_number_of_cents_is_an_error(amount: Any) -> None:
     money = {"amount": amount, "currency": "USD"}
     with pytest.raises(MalformedError, match="amount"):
-        parsed(CostBucket, {**TIMES, "results": [money]}, PATH)
+        parsed(CostResult, money, PATH)
     with pytest.raises(MalformedError, match="amount"):
         parsed(AnalyticsCostRow, {**COST_ROW, "cost": money}, PATH)
 
@@ -300,13 +303,14 @@ def test_an_answer_to_another_question_is_an_error(width: Width, begins: datetim
 
 
 @pytest.mark.parametrize(
-    ("file", "shape"), [("docs_usage_report_messages.json", UsageBucket), ("docs_cost_report.json", CostBucket)]
+    ("file", "shape"), [("docs_usage_report_messages.json", UsageResult), ("docs_cost_report.json", CostResult)]
 )
 def test_the_documented_examples_have_these_shapes(shared: Path, file: str, shape: type[Answer]) -> None:
     page = parsed(Page, json.loads((shared / "data/admin-api" / file).read_text(encoding="utf-8")), PATH)
     assert page.has_more
     assert page.next_page
-    assert [parsed(shape, value, PATH) for value in page.data]
+    buckets = [parsed(ResultsBucket, value, PATH) for value in page.data]
+    assert [parsed(shape, result, PATH) for bucket in buckets for result in bucket.results]
 
 
 @pytest.mark.parametrize(

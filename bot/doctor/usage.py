@@ -1,0 +1,70 @@
+"""Whether the stored usage says all that its price depends on, and whether every budget's scope means something."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine
+
+from bot.budgets.budget import Budget
+from bot.budgets.period import PeriodKind, period_at
+from bot.budgets.scopes import NoMatchError, resolved
+from bot.clock import Clock
+from bot.doctor.check import Check, State
+from bot.pricing.card import RateCard
+from bot.store.usage import UsageStore
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFindings:
+    """Of the open UTC month. `odd_rows`: the last sentence about rows that could not be read in full."""
+
+    odd_days: int
+    odd_rows: str | None
+    unknown_terms: frozenset[str]
+    unmatched: tuple[str, ...]
+
+
+def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, clock: Clock) -> UsageFindings:
+    """Read from the database; synchronous."""
+    store = UsageStore(engine)
+    now = clock()
+    month = period_at(PeriodKind.MONTH, ZoneInfo("UTC"), now)
+    names = store.names()
+    unmatched = []
+    for budget in budgets:
+        try:
+            resolved(budget.scope, names, store.has_usage_of, card)
+        except NoMatchError as error:
+            unmatched.append(f"{budget.name}: {error}")
+    return UsageFindings(
+        odd_days=len(store.odd_days(month.starts_at, now)),
+        odd_rows=store.data_state().odd_rows,
+        unknown_terms=store.unknown_terms(month.starts_at, now),
+        unmatched=tuple(unmatched),
+    )
+
+
+def judge_usage(findings: UsageFindings) -> list[Check]:
+    """One line for what makes sums "at least", one for scopes."""
+    return [_exactness(findings), _scopes(findings.unmatched)]
+
+
+def _exactness(findings: UsageFindings) -> Check:
+    name = "usage_rows"
+    if findings.odd_days:
+        text = findings.odd_rows or "Some rows of Anthropic's report could not be read in full."
+        days = "1 day" if findings.odd_days == 1 else f"{findings.odd_days} days"
+        return Check(name, State.WARN, f"{text} That concerns {days} of this month.")
+    if findings.unknown_terms:
+        terms = " and ".join(sorted(findings.unknown_terms))
+        text = f"Anthropic's report leaves the {terms} of some of this month's usage open: its sums are at least sums."
+        return Check(name, State.WARN, text, "Ask Anthropic for the fast-mode beta, or use the analytics API.")
+    return Check(name, State.OK, "Every row of this month's usage says all that its price depends on.")
+
+
+def _scopes(unmatched: Sequence[str]) -> Check:
+    if not unmatched:
+        return Check("scopes", State.OK, "Every budget's scope is known in this organisation.")
+    text = f"{len(unmatched)} of the budgets count nothing: {' '.join(unmatched)}"
+    return Check("scopes", State.FAIL, text, "Correct the scope where the budget is set.")

@@ -39,15 +39,15 @@ _WORDS_OF_CLAUDE = re.compile("|".join(("claude", INSTANT, *FAMILIES)))
 _SDK_PREFIX = re.compile(r"[a-z][a-z_-]*:")
 _MAKER = re.compile(r"(?:anthropic|databricks)[\s_-]+(?=claude)")
 
-_DATE = re.compile(r"[@:\s_-](20\d\d)-?(\d\d)-?(\d\d)$")
+_DATE = re.compile(r"(?:[@:\s_-]|\s\()(20\d\d)-?(\d\d)-?(\d\d)\)?$")
 _BEDROCK_VERSION = re.compile(r"(?<!claude)(?<!instant)-v\d+(?::\d+)?(?::\d+k)?$")
-_LONG_CONTEXT = re.compile(r"\s*\[1m\]$|[\s_:-]1m$")
+_LONG_CONTEXT = re.compile(r"\s*\[1m\]$|[\s_:-]1m$|\s*\(1m(?: context)?\)$")
 _FAST = re.compile(r"[\s_:-]fast$")
 _BATCH = re.compile(r"[\s_:-]batch$")
 _OF_NO_PRICE = re.compile(
     r"(?:[@:\s_-](?:latest|default)|[\s_:-](?:think|thinking|reasoning|extended|extended-thinking)"
     r"|:(?:beta|nitro|floor|online|exacto|self-moderated|(?:stream)?rawpredict)"
-    r"|-(?:minimal|low|medium|high|xhigh|max))$"
+    r"|-(?:minimal|low|medium|high|xhigh|max|48k|100k|200k))$"
 )
 """Aliases, thinking, effort and routing: none of them changes what a token costs."""
 

@@ -176,6 +176,10 @@ def test_every_documented_spelling_finds_its_model(spelling: str, name: str) -> 
         ("anthropic/claude-2.0:beta", "Claude 2"),
         ("claude-v1", "Claude 1"),
         ("claude-instant-1.1", "Instant 1"),
+        ("claude-1.3-100k", "Claude 1"),
+        # as menus show them
+        ("Claude Sonnet 4.5 (20250929)", "Sonnet 4.5"),
+        ("Opus 4.8 (1M context)", "Opus 4.8"),
         ("bedrock/us-east-1/anthropic.claude-instant-v1", "Instant 1"),
     ],
 )

@@ -122,7 +122,7 @@ class Lifecycle:
         found: list[str] = []
         if data.as_of is None:
             found.append("There is no usage data yet.")
-        elif is_stale(data.as_of, services.clock(), services.poll_seconds):
+        elif is_stale(data, services.clock(), services.poll_seconds):
             found.append(f"The usage data is stale, as of {data.as_of.isoformat()}.")
         if data.error:
             found.append(data.error)

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 import responses
+from hypothesis import settings
+
+# A machine that does other things as well may be slow, which is no failure.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

@@ -190,7 +190,7 @@ def judge_freshness(remembered: Remembered, now: datetime, poll_seconds: int) ->
     text = f"The usage data is as of {data.as_of:%Y-%m-%d %H:%M} UTC, {minutes} min old, from the {data.source} API."
     if data.error is not None:
         return Check("freshness", State.FAIL, f"{text} The last poll failed: {data.error}")
-    if not is_stale(data.as_of, now, poll_seconds):
+    if not is_stale(data, now, poll_seconds):
         return Check("freshness", State.OK, text)
     if remembered.alive:
         return Check("freshness", State.FAIL, f"{text} That is stale.", "Read the bot's log.")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from statistics import median
 
 from bot.usage.source import SourceName
 
@@ -9,6 +10,14 @@ ADMIN_DELAY = timedelta(minutes=5)
 """The admin report has a request within about this time (platform.claude.com, Usage and Cost API)."""
 
 LEAST_STALE = timedelta(minutes=15)
+
+REFRESHES = 24
+"""Of so many refreshes the usual age is the median, so that one outage does not become usual."""
+
+FEWEST_REFRESHES = 2
+
+LONGEST_GAP = timedelta(hours=2)
+"""Polls are at most an hour apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +27,8 @@ class DataState:
     `as_of` is None before the first complete poll. `error` is the sentence of a failing poll, `error_since` when
     it began to fail. `billed_error`: why the last attempt at the cost report, at `billed_at`, failed; `billed_read_at`:
     when the stored report was read. `changed_from` and `changed_at` tell the last change of source. `odd_rows`: the
-    last sentence about rows that could not be read in full.
+    last sentence about rows that could not be read in full. `ages_at_refresh`: how old the data of this source was, in
+    seconds, each of the last times that newer data came; the newest last.
     """
 
     as_of: datetime | None = None
@@ -32,11 +42,25 @@ class DataState:
     changed_from: SourceName | None = None
     changed_at: datetime | None = None
     odd_rows: str | None = None
+    ages_at_refresh: tuple[float, ...] = ()
 
 
-def is_stale(as_of: datetime, now: datetime, poll_seconds: int) -> bool:
-    """Older than three polls, and older than 15 minutes."""
-    return now - as_of > stale_after(poll_seconds)
+def is_stale(data: DataState, now: datetime, poll_seconds: int) -> bool:
+    """Whether there is data and it is older than `stale_after`."""
+    return data.as_of is not None and now - data.as_of > stale_after(data, poll_seconds)
+
+
+def refreshed(before: DataState, source: SourceName, as_of: datetime, now: datetime) -> tuple[float, ...]:
+    """`ages_at_refresh` after a poll at `now` that read data as of `as_of` from `source`.
+
+    What came while the bot was not polling says nothing of the source. Neither does a change of it.
+    """
+    if before.source != source or before.as_of is None or before.polled_at is None:
+        return ()
+    watched = timedelta() <= now - before.polled_at <= LONGEST_GAP
+    if as_of <= before.as_of or not watched:
+        return before.ages_at_refresh
+    return (*before.ages_at_refresh, (now - before.as_of).total_seconds())[-REFRESHES:]
 
 
 def not_ahead(data: DataState, now: datetime) -> DataState:
@@ -59,6 +83,12 @@ def not_ahead(data: DataState, now: datetime) -> DataState:
     )
 
 
-def stale_after(poll_seconds: int) -> timedelta:
-    """The age up to which data is not stale."""
-    return max(timedelta(seconds=3 * poll_seconds), LEAST_STALE)
+def stale_after(data: DataState, poll_seconds: int) -> timedelta:
+    """The age up to which data is not stale: three polls, 15 minutes, or twice what is usual of the source.
+
+    Analytics exports in batches, often hours apart: its usual age is the median of those at which newer data came.
+    """
+    least = max(timedelta(seconds=3 * poll_seconds), LEAST_STALE)
+    if data.source != "analytics" or len(data.ages_at_refresh) < FEWEST_REFRESHES:
+        return least
+    return max(least, 2 * timedelta(seconds=median(data.ages_at_refresh)))

@@ -14,7 +14,7 @@ from bot.clock import DAY, HOUR, MINUTE, Clock, is_over
 from bot.settings import Settings, UsageChoice
 from bot.store.usage import Bill, UsageStore
 from bot.usage.admin import AdminSource
-from bot.usage.age import ADMIN_DELAY, DataState, not_ahead
+from bot.usage.age import ADMIN_DELAY, DataState, not_ahead, refreshed
 from bot.usage.analytics import AnalyticsSource
 from bot.usage.names import Directory
 from bot.usage.plan import plan_reads
@@ -214,6 +214,7 @@ def _after(before: DataState, reading: _Reading, now: datetime) -> DataState:
         error=None,
         error_since=None,
         odd_rows=odd or before.odd_rows,
+        ages_at_refresh=refreshed(before, reading.source, reading.as_of, now),
     )
     if before.source is None or before.source == reading.source:
         return after

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
-from bot.usage.age import DataState, is_stale, stale_after
+from bot.usage.age import DataState, stale_after
 
 RETURNS_WITHIN = timedelta(minutes=30)
 """A silence that begins so soon after the end of the last one is the same incident."""
@@ -39,12 +39,12 @@ def silent_since(data: DataState, now: datetime, poll_seconds: int) -> datetime 
     Before any data has come, the first failure counts; without one, nothing was tried yet.
     """
     since = data.error_since if data.as_of is None else data.as_of
-    return since if since is not None and is_stale(since, now, poll_seconds) else None
+    return since if since is not None and now - since > stale_after(data, poll_seconds) else None
 
 
 def is_fresh(data: DataState, now: datetime, poll_seconds: int) -> bool:
     """Whether the data is younger than two thirds of what would be stale."""
-    return data.as_of is not None and (now - data.as_of) * 3 <= stale_after(poll_seconds) * 2
+    return data.as_of is not None and (now - data.as_of) * 3 <= stale_after(data, poll_seconds) * 2
 
 
 def decide_silence(data: DataState, now: datetime, poll_seconds: int, last: Silence | None) -> SilenceStep | None:

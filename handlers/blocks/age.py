@@ -14,7 +14,7 @@ def age_line(data: DataState, now: datetime, poll_seconds: int) -> str:
     if data.as_of is None:
         return NO_DATA
     age = f"Data as of {moment(data.as_of)} ({ago(now - data.as_of)} old), from Anthropic's {data.source} API."
-    return f"STALE. {age}" if is_stale(data.as_of, now, poll_seconds) else age
+    return f"STALE. {age}" if is_stale(data, now, poll_seconds) else age
 
 
 def with_age(message: Message, line: str) -> Message:

@@ -95,7 +95,7 @@ def test_an_age_about_the_bound_tells_at_most_one_post_in_half_an_hour(ages: lis
         step = told.hear(data, now)
         # Whoever reads the message is never told that data is there while it is stale, nor the other way round.
         open_ = told.last is not None and told.last.status is Status.OPEN
-        assert open_ or not is_stale(data.as_of or now, now, POLL_SECONDS)
+        assert open_ or not is_stale(data, now, POLL_SECONDS)
         if step is not None and step.step.status is Status.OPEN:
             assert step.since == silent_since(data, now, POLL_SECONDS)
     statuses = [step.step.status for _, step in told.steps]

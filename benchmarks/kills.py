@@ -1,17 +1,21 @@
 """The story of the tests with the bot killed at random moments among faults of Slack, more often than the tests do it.
 
-    python benchmarks/kills.py [KILLS]
+    python benchmarks/kills.py [--kills 200] [--history with,failing,without] [--seed 1000]
 
-KILLS are made where the bot may read the channel back and as many where it may not, by default 200. Prints for both how
-many alerts and answers were lost, and how many stand there twice; ends with exit code 1 where one was lost, where one
-is doubled though the bot may read, or where there are more doubles than kills and answers that Slack swallowed.
+On SQLite, with random faults of posts and edits (429, 500, cut, each before or after Slack has stored it). As many
+kills are made in each of three settings: the bot may read the channel back; it may, and reading fails now and then too
+(429, 500, cut); it may not. Measures how many alerts and answers were lost, and how many stand there twice. Exit code 1
+where one was lost, where one is doubled though the bot may read, or where there are more doubles than kills and answers
+that Slack swallowed.
 """
 
+import argparse
 import asyncio
 import logging
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -21,32 +25,70 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.scenario.kills import Stormy, Undisturbed, Zygote, play_through_a_storm, undisturbed_in, zygote_in
 
 KILLS_OF_A_STORY = 5
+HISTORY = ("with", "failing", "without")
+"""Whether the bot may read the channel back, and whether that fails now and then."""
 
 
-def main(kills: int) -> int:
-    logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory() as folder:
-        certificates = Path(folder) / "no certificates"
-        certificates.mkdir()
-        with zygote_in(certificates) as zygote:
-            return asyncio.run(_both(Path(folder), zygote, kills))
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All stories of one setting."""
+
+    history: str
+    storms: Sequence[Stormy]
+
+    @property
+    def kills(self) -> int:
+        return sum(storm.deaths for storm in self.storms)
+
+    @property
+    def swallowed(self) -> int:
+        """Posts that Slack has without having said so."""
+        return sum(storm.unanswered for storm in self.storms)
+
+    @property
+    def lost(self) -> list[str]:
+        return [one for storm in self.storms for one in (*storm.difference.lost, *storm.difference.strange)]
+
+    @property
+    def doubled(self) -> list[str]:
+        return [one for storm in self.storms for one in storm.difference.doubled]
+
+    @property
+    def most_doubled(self) -> int:
+        return self.kills + self.swallowed if self.history == "without" else 0
+
+    @property
+    def well(self) -> bool:
+        return not self.lost and len(self.doubled) <= self.most_doubled
 
 
-async def _both(folder: Path, zygote: Zygote, kills: int) -> int:
+async def _play(folder: Path, zygote: Zygote, arguments: argparse.Namespace) -> int:
     undisturbed = await undisturbed_in(folder, zygote)
+    sys.stdout.write(
+        f"seeds from {arguments.seed}\n{'channels:history':18}{'kills':>7}{'stories':>9}{'swallowed':>11}{'lost':>6}"
+        f"{'doubled':>9}{'at most':>9}\n"
+    )
     well = True
-    for readable in (True, False):
-        storms = await _stories(folder / f"readable {readable}", zygote, undisturbed, kills, readable=readable)
-        well = _printed(storms, readable=readable) and well
+    for history in arguments.history:
+        series = await _series(folder / history, zygote, undisturbed, arguments, history)
+        sys.stdout.write(
+            f"{history:18}{series.kills:7}{len(series.storms):9}{series.swallowed:11}{len(series.lost):6}"
+            f"{len(series.doubled):9}{series.most_doubled:9}{'' if series.well else '  BROKEN'}\n"
+        )
+        sys.stdout.writelines(f"  lost: {one}\n" for one in series.lost)
+        if history != "without":
+            sys.stdout.writelines(f"  doubled: {one}\n" for one in series.doubled)
+        sys.stdout.flush()
+        well = well and series.well
     return 0 if well else 1
 
 
-async def _stories(
-    folder: Path, zygote: Zygote, undisturbed: Undisturbed, kills: int, *, readable: bool
-) -> Sequence[Stormy]:
+async def _series(
+    folder: Path, zygote: Zygote, undisturbed: Undisturbed, arguments: argparse.Namespace, history: str
+) -> Series:
     found: list[Stormy] = []
-    for seed in count(1000):
-        left = kills - sum(storm.deaths for storm in found)
+    for seed in count(arguments.seed):
+        left = arguments.kills - sum(storm.deaths for storm in found)
         if not left:
             break
         storm = await play_through_a_storm(
@@ -56,24 +98,34 @@ async def _stories(
             Random(seed),
             seconds=undisturbed.seconds,
             deaths=min(KILLS_OF_A_STORY, left),
-            readable=readable,
+            readable=history != "without",
+            reads_fail=history == "failing",
         )
         found.append(storm)
-    return found
+    return Series(history, found)
 
 
-def _printed(storms: Sequence[Stormy], *, readable: bool) -> bool:
-    kills = sum(storm.deaths for storm in storms)
-    swallowed = sum(storm.unanswered for storm in storms)
-    lost = [one for storm in storms for one in (*storm.difference.lost, *storm.difference.strange)]
-    doubled = sum(len(storm.difference.doubled) for storm in storms)
-    sys.stdout.write(
-        f"{'with' if readable else 'without'} channels:history: {kills} kills in {len(storms)} stories, "
-        f"{swallowed} posts whose answer was swallowed; {len(lost)} lost, {doubled} doubled\n"
-    )
-    sys.stdout.writelines(f"  lost: {one}\n" for one in lost)
-    return not lost and doubled <= (0 if readable else kills + swallowed)
+def _settings(text: str) -> list[str]:
+    settings = text.split(",")
+    for setting in settings:
+        if setting not in HISTORY:
+            raise argparse.ArgumentTypeError(f"{setting} is none of {', '.join(HISTORY)}")
+    return settings
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200, help="in each setting")
+    parser.add_argument("--history", type=_settings, default=list(HISTORY), help="only these settings")
+    parser.add_argument("--seed", type=int, default=1000, help="of the first story; each further one adds 1")
+    arguments = parser.parse_args(words)
+    logging.disable(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder:
+        certificates = Path(folder) / "no certificates"
+        certificates.mkdir()
+        with zygote_in(certificates) as zygote:
+            return asyncio.run(_play(Path(folder), zygote, arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 200))
+    sys.exit(main())

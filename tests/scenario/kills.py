@@ -404,6 +404,8 @@ FAULTS = (
     Fault("drop_after"),
     Fault("slow", seconds=0.2),
 )
+READS = ("conversations.history", "conversations.replies")
+FAULTS_OF_READS = (Fault("status", status=429, retry_after="1"), Fault("status", status=500), Fault("drop"))
 CALLS_WITH_FAULTS = 16
 
 
@@ -417,14 +419,28 @@ class Stormy:
 
 
 async def play_through_a_storm(
-    folder: Path, zygote: Zygote, wanted: Sequence[Told], random: Random, *, seconds: float, deaths: int, readable: bool
+    folder: Path,
+    zygote: Zygote,
+    wanted: Sequence[Told],
+    random: Random,
+    *,
+    seconds: float,
+    deaths: int,
+    readable: bool,
+    reads_fail: bool = False,
 ) -> Stormy:
-    """The whole story with faults of Slack, whose first processes die within `seconds` if they live so long."""
+    """The whole story with faults of Slack, whose first processes die within `seconds` if they live so long.
+
+    `reads_fail`: reading the channel back fails now and then too.
+    """
     async with play_in(folder, zygote, readable=readable) as play:
         script = {name: [random.choice((NO_FAULT, *FAULTS)) for _ in range(CALLS_WITH_FAULTS)] for name in (POST, EDIT)}
         for name, faults in script.items():
             for fault in faults:
                 play.world.slack.faults.add(name, fault)
+        for name in READS if reads_fail else ():
+            for _ in range(CALLS_WITH_FAULTS):
+                play.world.slack.faults.add(name, random.choice((NO_FAULT, *FAULTS_OF_READS)))
         await play.until(LAST, iter([Death(seconds=random.uniform(0, seconds)) for _ in range(deaths)]))
         met = script[POST][: play.line.calls[POST]]
         unanswered = sum(1 for fault in met if fault.after_doing or fault.kind == "drop_after")

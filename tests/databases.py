@@ -49,12 +49,12 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @contextmanager
-def postgres_database() -> Iterator[str]:
+def postgres_database(address: str = POSTGRES) -> Iterator[str]:
     """The address of a new PostgreSQL database that goes again; skips the test where there is no server."""
-    if not POSTGRES:
+    if not address:
         pytest.skip("no PostgreSQL: CLAUDE_COST_TEST_POSTGRES is not set")
     name = f"claude_cost_{secrets.token_hex(6)}"
-    url = make_url(POSTGRES).set(drivername="postgresql+psycopg")
+    url = make_url(address).set(drivername="postgresql+psycopg")
     server = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
         with server.connect() as connection:

@@ -1,0 +1,350 @@
+"""Several replicas on one PostgreSQL whose owner is killed, frozen, cut off or slowed while limits are crossed.
+
+    python benchmarks/replicas.py [MINUTES] [--replicas 3] [--seed 1] [--no-history] [--only freeze,black-hole]
+
+Real processes (`python -m bot run`) against the local Slack and the local Anthropic, each replica behind a TCP proxy of
+its own to PostgreSQL and another to Anthropic: who has polled last is the owner. Slack fails now and then on posts,
+edits and reads. Faults of the owner, one at a time:
+
+    kill         SIGKILL, started again after up to 5 s
+    power        its connections fall silent without an end, then SIGKILL; PostgreSQL learns of it after 5 to 60 s
+    freeze       SIGSTOP for 5 to 60 s
+    black-hole   nothing passes between it and PostgreSQL for 5 to 60 s
+    slow         up to 0.5 s and 20 kB/s between it and PostgreSQL for 5 to 60 s
+    cut          its connections to PostgreSQL are aborted every 0.2 s for 3 s
+
+Measures: alerts and thread replies lost and doubled (by the identity in their metadata), seconds from the fault until
+somebody polls who can (another replica, or the owner once the fault is over), seconds from a crossing to its alert,
+what the stand-bys say at /readyz meanwhile, commands acknowledged. Takes MINUTES and up to two more. Exit code 1 where
+an alert or reply is lost, one is doubled though the bot may read the channel back, or nobody polls for longer than
+30 s after a fault. A server on which databases may be made is named by --postgres or CLAUDE_COST_TEST_POSTGRES.
+"""
+
+import argparse
+import asyncio
+import logging
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from statistics import median, quantiles
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from sqlalchemy import make_url
+
+from benchmarks.bot_process import BotProcess, RandomFaults, cross, give_budgets, until, until_served
+from benchmarks.owner_faults import KINDS, Outage, OwnerFaults, Polls, Replica
+from benchmarks.tcp_proxy import TcpProxy
+from bot.clock import system_clock
+from bot.sandbox.anthropic_usage import UsageEvent
+from bot.sandbox.slack_errors import NotDispatchedError
+from bot.sandbox.slack_workspace import Message
+from tests.databases import POSTGRES, postgres_database
+from tests.scenario.conftest import World, world_at
+from tests.scenario.http_port import free_port
+
+MOST_SILENCE = 30.0
+LONG_SILENCE = 10.0
+"""Seconds without a poll from which on a stand-by should say that nobody works."""
+NEVER = 999.0
+DRAIN = 90.0
+SETTLE = 6.0
+COMMANDS_EVERY = 2.0
+SHARE_OF_FAULTS = 0.15
+
+Rows = list[tuple[str, object, object, bool]]
+"""What, the figure, its bound, and whether that holds."""
+
+
+@dataclass(slots=True)
+class Crossing:
+    """A budget whose limit was crossed once. Its usage may be taken back later."""
+
+    name: str
+    event: UsageEvent
+    taken_back: bool = False
+
+
+@dataclass(slots=True)
+class Story:
+    """Limits are crossed, and some of the usage is taken back once its alert stands there."""
+
+    world: World
+    random: Random
+    crossings: list[Crossing] = field(default_factory=list)
+    commands: Counter[str] = field(default_factory=Counter)
+
+    async def cross(self, names: Iterator[str]) -> None:
+        """One budget after the other."""
+        for name in names:
+            self.crossings.append(Crossing(name, cross(self.world, name)))
+            await asyncio.sleep(self.random.uniform(1, 5))
+            posts = self.posts()
+            told = [one for one in self.crossings[-30:] if not one.taken_back and one.name in posts]
+            if told and self.random.random() < 0.6:
+                taken = self.random.choice(told)
+                self.world.anthropic.book.correct(taken.event, system_clock())
+                taken.taken_back = True
+
+    async def type(self, faults: OwnerFaults) -> None:
+        """Commands, one every few seconds, whichever replica gets them."""
+
+        async def typed(when: str) -> None:
+            try:
+                await self.world.slack.command("status")
+            except NotDispatchedError:
+                self.commands[f"{when}, not acknowledged"] += 1
+            else:
+                self.commands[f"{when}, acknowledged"] += 1
+
+        async with asyncio.TaskGroup() as group:
+            while True:
+                group.create_task(typed("during a fault" if faults.under_way else "in calm"))
+                await asyncio.sleep(COMMANDS_EVERY)
+
+    def posts(self) -> dict[str, list[Message]]:
+        """The messages of the channel by the subject of their incident."""
+        found: dict[str, list[Message]] = {}
+        for post in self.world.posts():
+            found.setdefault(_identity(post)[0].partition("/")[0], []).append(post)
+        return found
+
+    def lost_alerts(self) -> list[str]:
+        posts = self.posts()
+        return [one.name for one in self.crossings if one.name not in posts]
+
+    def lost_replies(self) -> list[str]:
+        """Incidents that are over and do not say so, in a first line and in a thread."""
+        posts = self.posts()
+        lost = []
+        for one in self.crossings:
+            if one.taken_back and (alerts := posts.get(one.name)):
+                replies = [reply.text for alert in alerts for reply in alert.replies]
+                edited = any("resolved" in alert.text.partition("\n")[0] for alert in alerts)
+                if not edited or not any(reply.startswith("Resolved") for reply in replies):
+                    lost.append(one.name)
+        return lost
+
+    def doubled_alerts(self) -> list[str]:
+        return _twice([_identity(post)[0] for post in self.world.posts()])
+
+    def doubled_replies(self) -> list[str]:
+        return _twice([" notice ".join(_identity(reply)) for post in self.world.posts() for reply in post.replies])
+
+    def strange(self) -> list[str]:
+        """Messages of the channel that tell of none of the crossings."""
+        known = {one.name for one in self.crossings}
+        return [_identity(post)[0] for subject, posts in self.posts().items() if subject not in known for post in posts]
+
+    def waits(self) -> list[float]:
+        """Seconds from each crossing to its first alert."""
+        posts = self.posts()
+        told = [one for one in self.crossings if one.name in posts]
+        return [(posts[one.name][0].posted_at - one.event.at).total_seconds() for one in told]
+
+
+def _identity(message: Message) -> tuple[str, str]:
+    payload = (message.metadata or {}).get("event_payload", {})
+    return str(payload.get("what")), str(payload.get("notice"))
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    return sorted((Counter(names) - Counter(set(names))).elements())
+
+
+def _report(story: Story, faults: OwnerFaults, slack: RandomFaults, *, readable: bool) -> bool:
+    lost, lost_replies = story.lost_alerts(), story.lost_replies()
+    twice, replies_twice = story.doubled_alerts(), story.doubled_replies()
+    strange = story.strange()
+    logs = [replica.process.log_text() for replica in faults.replicas]
+    rows: Rows = [
+        ("crossings, one alert expected of each", len(story.crossings), "", True),
+        ("alerts lost", len(lost), 0, not lost),
+        ("alerts doubled", len(twice), 0 if readable else "", not (readable and twice)),
+        ("incidents over, one reply expected of each", sum(one.taken_back for one in story.crossings), "", True),
+        ("replies or last edits lost", len(lost_replies), 0, not lost_replies),
+        ("replies doubled", len(replies_twice), 0 if readable else "", not (readable and replies_twice)),
+        ("other messages", len(strange), "", True),
+        ("crossing to alert, p50 / p95 / max s", _spread(story.waits()), "", True),
+        _silences("fault to the next poll, p50 / p95 / max s", faults.outages),
+        *(
+            _silences(f"  {kind}", of_kind)
+            for kind in KINDS
+            if (of_kind := [o for o in faults.outages if o.kind == kind])
+        ),
+        *_of_stand_bys(faults.outages),
+        ("polls of two replicas within 3 s, both ways", faults.polls.interleaved(), "", True),
+        *((f"commands {what}", number, "", True) for what, number in sorted(story.commands.items())),
+        *((f"faults of {what}", number, "", True) for what, number in sorted(slack.met.items())),
+        ("tracebacks in the logs", sum(log.count(b"Traceback (most") for log in logs), "", True),
+    ]
+    _print(rows)
+    said = {re.sub(r"[\d.:T+-]{2,}", "…", one) for outage in faults.outages for *_, ones in outage.said for one in ones}
+    for title, found in (
+        ("lost", lost),
+        ("doubled", twice),
+        ("reply lost", lost_replies),
+        ("reply doubled", replies_twice),
+        ("other message", strange),
+        ("a stand-by said", sorted(said)),
+    ):
+        sys.stdout.writelines(f"  {title}: {one}\n" for one in found[:15])
+    return all(well for *_, well in rows)
+
+
+def _silences(what: str, outages: Sequence[Outage]) -> tuple[str, object, object, bool]:
+    seconds = [NEVER if one.silence is None else one.silence for one in outages]
+    figure = f"{_spread(seconds)} ({len(outages)}, {sum(one.by_another for one in outages)} taken over)"
+    return what, figure, MOST_SILENCE, max(seconds, default=0) <= MOST_SILENCE
+
+
+def _by_kind(outages: Sequence[Outage]) -> Rows:
+    found = {kind: [one for one in outages if one.kind == kind] for kind in KINDS}
+    return [_silences(f"  {kind}", of_kind) for kind, of_kind in found.items() if of_kind]
+
+
+def _of_stand_bys(outages: Sequence[Outage]) -> Rows:
+    long = [one for one in outages if one.silence is None or one.silence > LONG_SILENCE + 2]
+    said = Counter(
+        _readiness(status, problems)
+        for one in long
+        for at, status, problems in one.said
+        if LONG_SILENCE < at < (one.lasted if one.silence is None else one.silence)
+    )
+    counts = ", ".join(f"{number} {what}" for what, number in sorted(said.items())) or "-"
+    return [
+        ("faults with more than 12 s without a poll", len(long), "", True),
+        ("  stand-bys at /readyz after 10 s of it", counts, "", True),
+    ]
+
+
+def _readiness(status: int | None, problems: Sequence[str]) -> str:
+    if status == 503:
+        return "not ready" if any(not one.startswith("Slack") for one in problems) else "complain of Slack alone"
+    return {200: "ready", None: "no answer"}.get(status, f"status {status}")
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "-"
+    high = quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
+    return f"{median(seconds):.1f} / {high:.1f} / {max(seconds):.1f}"
+
+
+def _print(rows: Rows) -> None:
+    sys.stdout.write(f"{'what':46}{'found':42}at most\n")
+    for what, found, bound, well in rows:
+        sys.stdout.write(f"{what:46}{found!s:42}{bound!s:8}{'' if well else 'BROKEN'}".rstrip() + "\n")
+
+
+async def _play(arguments: argparse.Namespace, folder: Path, database: str) -> int:
+    names = [f"b{number:04d}" for number in range(int(arguments.minutes * 60 / 2.5) + 60)]
+    random = [Random(f"{arguments.seed} {what}") for what in ("slack", "story", "owner", "network")]
+    async with AsyncExitStack() as stack:
+        world = await stack.enter_async_context(world_at(system_clock, folder))
+        give_budgets(world, names)
+        if not arguments.no_history:
+            world.slack.workspace.scopes.add("channels:history")
+        world.slack.faults = slack = RandomFaults(random[0], arguments.slack_faults)
+        polls, story = Polls(), Story(world, random[1])
+        replicas = [
+            await _replica(stack, world, polls, random[3], database, number) for number in range(arguments.replicas)
+        ]
+        faults = OwnerFaults(replicas, polls, random[2], arguments.shortest, arguments.longest)
+        for replica in replicas:
+            await until_served(replica.port)
+        await world.slack.wait_connected(len(replicas), 60)
+        if not await faults.calm():
+            raise SystemExit("no replica polls, so nothing can be measured")
+        await _tell(story, faults, slack, iter(names), arguments)
+        well = _report(story, faults, slack, readable=not arguments.no_history)
+        if arguments.keep_logs is not None:
+            arguments.keep_logs.mkdir(parents=True, exist_ok=True)
+            for replica in replicas:
+                shutil.copy(replica.process.log, arguments.keep_logs)
+        return 0 if well else 1
+
+
+async def _tell(
+    story: Story, faults: OwnerFaults, slack: RandomFaults, names: Iterator[str], arguments: argparse.Namespace
+) -> None:
+    end = time.monotonic() + arguments.minutes * 60
+    others = [asyncio.create_task(story.cross(names)), asyncio.create_task(story.type(faults))]
+    try:
+        await faults.disturb(arguments.only, end)
+    finally:
+        for task in others:
+            task.cancel()
+        ends = await asyncio.gather(*others, return_exceptions=True)
+    for one in ends:
+        if isinstance(one, Exception):
+            raise one
+    slack.active = False
+    await until(lambda: not story.lost_alerts() and not story.lost_replies(), DRAIN)
+    # What comes twice may come a little later.
+    await asyncio.sleep(SETTLE)
+
+
+async def _replica(
+    stack: AsyncExitStack, world: World, polls: Polls, random: Random, database: str, number: int
+) -> Replica:
+    address = make_url(database)
+    to_database = await stack.enter_async_context(TcpProxy(address.port or 5432, random=random))
+    to_anthropic = await stack.enter_async_context(TcpProxy(world.anthropic.port, heard=lambda: polls.heard(number)))
+    port = free_port()
+    folder = world.folder / f"replica {number}"
+    here = address.set(drivername="postgresql", host="127.0.0.1", port=to_database.port)
+    environ = world.environ | {
+        "CLAUDE_COST_DATABASE_URL": here.render_as_string(hide_password=False),
+        "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{to_anthropic.port}",
+        "CLAUDE_COST_HTTP_PORT": str(port),
+        "CLAUDE_COST_FALLBACK_FILE": str(folder / "fallback.env"),
+    }
+    process = await stack.enter_async_context(BotProcess(folder, f"replica-{number}", environ))
+    return Replica(number, process, to_database, port)
+
+
+def _kinds(text: str) -> list[str]:
+    kinds = text.split(",")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise argparse.ArgumentTypeError(f"{kind} is none of {', '.join(KINDS)}")
+    return kinds
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("minutes", nargs="?", type=float, default=10, help="how long the owner is disturbed")
+    parser.add_argument("--replicas", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1, help="of kinds, lengths and moments")
+    parser.add_argument("--no-history", action="store_true", help="the bot may not read the channel back")
+    parser.add_argument("--only", type=_kinds, default=list(KINDS), metavar="KIND,KIND", help="only these faults")
+    parser.add_argument("--shortest", type=float, default=5, help="seconds of a fault that lasts, at least")
+    parser.add_argument("--longest", type=float, default=60, help="and at most")
+    parser.add_argument("--slack-faults", type=float, default=SHARE_OF_FAULTS, metavar="SHARE", help="of Slack's calls")
+    parser.add_argument("--postgres", default=POSTGRES, metavar="URL", help="by default CLAUDE_COST_TEST_POSTGRES")
+    parser.add_argument("--keep-logs", type=Path, metavar="FOLDER", help="copy the replicas' logs there")
+    arguments = parser.parse_args(words)
+    if not arguments.postgres:
+        parser.error("name a PostgreSQL server: --postgres postgresql://USER@HOST:PORT/NAME")
+    logging.disable(logging.CRITICAL)
+    scope = "without" if arguments.no_history else "with"
+    sys.stdout.write(
+        f"seed {arguments.seed}, {arguments.minutes:g} min, {arguments.replicas} replicas, {scope} channels:history, "
+        f"faults {', '.join(arguments.only)}\n"
+    )
+    sys.stdout.flush()
+    with tempfile.TemporaryDirectory() as folder, postgres_database(arguments.postgres) as database:
+        return asyncio.run(_play(arguments, Path(folder), database))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

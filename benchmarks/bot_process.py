@@ -202,8 +202,9 @@ POST_FAULTS = (
     Fault("drop"),
     Fault("drop_after"),
     Fault("status", status=429, retry_after="1"),
+    Fault("slow", seconds=1.5),
 )
-"""Stored and not said so (500, cut), cut before storing, and not stored because of the rate."""
+"""Stored and not said so (500, cut), cut before storing, not stored because of the rate, and done late."""
 
 SLACK_FAULTS: Mapping[str, tuple[Fault, ...]] = {
     "chat.postMessage": POST_FAULTS,

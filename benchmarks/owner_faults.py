@@ -12,6 +12,7 @@ from benchmarks.tcp_proxy import Mode, TcpProxy
 
 KINDS = ("kill", "power", "freeze", "black-hole", "slow", "cut")
 OWNER_MAY_GO_ON = frozenset({"slow", "cut"})
+CALM = 5.0
 PATIENCE = 60.0
 """Seconds after which nobody is expected to poll any more."""
 
@@ -30,8 +31,8 @@ class Polls:
         return self.seen[-1][1]
 
     def calm(self) -> bool:
-        """Whether one replica alone has polled within the last 3 s, more than once."""
-        since = time.monotonic() - 3
+        """Whether one replica alone has polled within the last seconds, more than once."""
+        since = time.monotonic() - CALM
         last = [(at, replica) for at, replica in self.seen[-100:] if at >= since]
         return len({replica for _, replica in last}) == 1 and last[-1][0] - last[0][0] > 0.5
 

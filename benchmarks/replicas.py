@@ -164,6 +164,7 @@ def _report(story: Story, faults: OwnerFaults, slack: RandomFaults, *, readable:
     lost, lost_replies = story.lost_alerts(), story.lost_replies()
     twice, replies_twice = story.doubled_alerts(), story.doubled_replies()
     strange = story.strange()
+    ended = sum(not replica.process.alive for replica in faults.replicas)
     logs = [replica.process.log_text() for replica in faults.replicas]
     rows: Rows = [
         ("crossings, one alert expected of each", len(story.crossings), "", True),
@@ -184,6 +185,7 @@ def _report(story: Story, faults: OwnerFaults, slack: RandomFaults, *, readable:
         ("polls of two replicas within 3 s, both ways", faults.polls.interleaved(), "", True),
         *((f"commands {what}", number, "", True) for what, number in sorted(story.commands.items())),
         *((f"faults of {what}", number, "", True) for what, number in sorted(slack.met.items())),
+        ("replicas that ended by themselves", ended, 0, not ended),
         ("tracebacks in the logs", sum(log.count(b"Traceback (most") for log in logs), "", True),
     ]
     _print(rows)

@@ -127,16 +127,18 @@ class TcpProxy:
         self._links.add(link)
         try:
             await self._forward(link)
+            # What was written before the end still gets through.
+            for one in link.writers:
+                one.close()
         except (OSError, asyncio.CancelledError):
-            pass  # whoever it was, the other side learns of it below
-        finally:
             link.abort()
+        finally:
             self._links.discard(link)
             self._tasks.discard(task)
 
     async def _forward(self, link: _Link) -> None:
         if self._mode is Mode.REFUSE:
-            return
+            raise ConnectionRefusedError
         await self._open.wait()
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self.target, limit=CHUNK)
         link.writers.append(to_server)

@@ -215,9 +215,10 @@ def destination(scheme: str) -> Moment:
     async def moment(world: World) -> tuple[float, int | None]:
         async with silent_server() as port:
             config = world.folder / "config.toml"
-            url = {"json": f"json://127.0.0.1:{port}/", "smtp": f"mailto://a:b@127.0.0.1:{port}?to=c@example.com"}[
-                scheme
-            ]
+            url = {
+                "json": f"json://127.0.0.1:{port}/",
+                "smtp": f"mailto://a:b@127.0.0.1:{port}?to=c@example.com&from=a@example.com",
+            }[scheme]
             config.write_text(f'[[destination]]\nurl = "{url}"\nname = "hook"\n', encoding="utf-8")
             world.spend(120)
             async with world.running(CLAUDE_COST_CONFIG=str(config)) as process:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.clock import HOUR
-from bot.usage.age import ADMIN_DELAY, DataState, is_stale, refreshed, stale_after
+from bot.usage.age import ADMIN_DELAY, DataState, is_stale, not_ahead, refreshed, stale_after
 from bot.usage.source import SourceName
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
@@ -110,3 +110,12 @@ def test_the_admin_report_keeps_its_bound_and_a_change_of_source_begins_anew() -
     slow = polled(15 * MINUTE, batches(4), 100, "analytics")
     assert stale_after(replace(slow, source="admin"), 60) == 15 * MINUTE
     assert refreshed(slow, "admin", NOW, NOW) == ()
+
+
+def test_times_ahead_of_a_clock_that_was_set_back_are_taken_for_now_so_that_data_ages() -> None:
+    ahead = DataState(as_of=NOW + timedelta(days=40), polled_at=NOW + MINUTE, error="down", error_since=NOW - MINUTE)
+    found = not_ahead(ahead, NOW)
+    assert (found.as_of, found.polled_at, found.error_since) == (NOW, NOW, NOW - MINUTE)
+    assert is_stale(found, NOW + 16 * MINUTE, 60)
+    known = DataState(as_of=NOW)
+    assert not_ahead(known, NOW) == known

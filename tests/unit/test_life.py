@@ -75,3 +75,14 @@ def test_an_alert_is_escalated_at_most_once_and_never_while_somebody_has_it(
             assert due_step(living(life=life), RULES, now) is None, "a step that is taken is not due again"
     assert steps.count(LifeStep.ESCALATED) <= 1
     assert steps.count(LifeStep.SNOOZE_OVER) <= [deed for _, deed in course].count("snooze")
+
+
+@pytest.mark.parametrize("back", [timedelta(hours=2), timedelta(days=40)])
+def test_a_clock_that_was_set_back_far_keeps_nothing_quiet_for_longer_than_was_asked(back: timedelta) -> None:
+    assert due_step(living(), RULES, NOW - back) is LifeStep.ESCALATED
+    snoozed = living(life=Life(snoozed_by="U1", snoozed_until=NOW + 60 * MINUTE))
+    assert (due_step(snoozed, RULES, NOW - back) is LifeStep.SNOOZE_OVER) == (back > timedelta(days=1))
+
+
+def test_a_clock_that_was_set_back_a_little_escalates_nothing_before_its_time() -> None:
+    assert due_step(living(), RULES, NOW - MINUTE) is None

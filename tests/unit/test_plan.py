@@ -268,3 +268,13 @@ def test_a_clock_that_was_set_back_asks_for_no_more_than_before() -> None:
     now = MONTH + 20 * DAY + 12 * HOUR + 30 * MINUTE
     polled = polled_until(now)
     assert polled.wide(now - 10 * SECOND) == []
+
+
+def test_hours_that_a_clock_which_was_ahead_has_read_are_read_again_when_their_time_has_come() -> None:
+    now = MONTH + 10 * DAY
+    span = range(10 * 24 - 2)
+    known = {MONTH + index * HOUR: HourState("admin", "1h", now - HOUR) for index in span}
+    assert len(plan_reads(now, MONTH, known, "admin")) == 1
+    wrong = {hour: HourState("admin", "1h", now + 40 * DAY) for hour in known if hour >= MONTH + 5 * DAY}
+    read = plan_reads(now, MONTH, {**known, **wrong}, "admin")
+    assert all(any(each.starts_at <= hour < each.ends_at for each in read) for hour in wrong)

@@ -95,6 +95,9 @@ class Bot:
         poll, began = asyncio.create_task(self._poll()), time.monotonic()
         try:
             while not (await asyncio.wait({poll}, timeout=max(self.settings.poll_seconds, LEAST_PATIENCE_SECONDS)))[0]:
+                if not await self._leads():
+                    # Whoever holds the lease by now polls as well.
+                    return Cycle(None, None)
                 await self._follow_modes(leads)
                 # After a long pause everything is to be read first, which is no silence of Anthropic's.
                 await self._decide(silent=time.monotonic() - began >= HANGS_AFTER_SECONDS)

@@ -110,7 +110,8 @@ class Lifecycle:
         done, _ = await asyncio.wait({asking}, timeout=READINESS_SECONDS)
         if not done:
             return [f"The database has not answered for {READINESS_SECONDS} s."]
-        self._asking = None
+        if self._asking is asking:
+            self._asking = None
         try:
             return asking.result()
         except Exception as error:  # noqa: BLE001  # a check that fails is an answer, too

@@ -16,6 +16,9 @@ from bot.doctor.clock_offset import FAIL_ABOVE, WARN_ABOVE, date_of
 SMALLEST_JUMP = timedelta(seconds=1)
 """Less is how a clock is slewed, or time that the process was not given between two readings."""
 
+READINGS = 5
+"""The most that a machine which is very busy is given to read both clocks at one moment."""
+
 BACK_AGAIN = timedelta(seconds=2)
 """So close to the time before all jumps, the clock was corrected."""
 
@@ -34,14 +37,22 @@ class JumpDetector:
     def __init__(self, wall: Clock, monotonic: Callable[[], float]) -> None:
         self._wall = wall
         self._monotonic = monotonic
-        self._last = (wall(), monotonic())
+        self._last = self._read()
 
     def look(self) -> tuple[datetime, timedelta]:
         """The wall clock's time, and the jump since the last look: zero, or at least `SMALLEST_JUMP` either way."""
-        wall, seconds = self._wall(), self._monotonic()
+        wall, seconds = self._read()
         jump = (wall - self._last[0]) - timedelta(seconds=seconds - self._last[1])
         self._last = (wall, seconds)
         return wall, jump if abs(jump) >= SMALLEST_JUMP else timedelta()
+
+    def _read(self) -> tuple[datetime, float]:
+        """Both clocks at one moment; a process that was held up between the two would take that for a jump."""
+        for _ in range(READINGS):
+            before, wall, after = self._monotonic(), self._wall(), self._monotonic()
+            if after - before < SMALLEST_JUMP.total_seconds() / 4:
+                break
+        return wall, after
 
 
 class SteadyClock:

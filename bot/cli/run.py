@@ -121,7 +121,7 @@ def _undone(bot: Bot, cycle: Cycle) -> str | None:
             return " ".join(bot.faults.values())
         return "Another copy of the bot is alive on this database: nothing was polled. Stop one of the two."
     problems = [] if cycle.poll.ok else [cycle.poll.error or "No data was read."]
-    problems += bot.faults.values()
+    problems += [fault for fault in bot.faults.values() if fault not in problems]
     problems += [target.error for target in bot.services.fallback.state().targets if target.error is not None]
     if cycle.delivery.waiting:
         reason = cycle.delivery.error or "Slack has not been asked yet."

@@ -138,3 +138,16 @@ def test_a_wait_lasts_its_length_while_nobody_sets_the_clock() -> None:
     assert not is_over(wait, START, START)
     assert not is_over(wait, START, START + wait - timedelta(microseconds=1))
     assert is_over(wait, START, START + wait)
+
+
+def test_a_process_that_was_held_up_between_two_clocks_takes_that_for_no_jump(machine: Machine) -> None:
+    held_up = iter([0.0, 3.0])
+
+    def wall() -> datetime:
+        found = machine.wall()
+        machine.passes(next(held_up, 0.0))
+        return found
+
+    clock = SteadyClock(wall, machine.monotonic)
+    assert clock() == machine.true
+    assert clock.said() is None

@@ -11,10 +11,13 @@ from collections.abc import Iterable, Mapping
 import httpx
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
+from bot.usage.bounded_answer import TooLargeError, bounded_answer
+
 log = logging.getLogger(__name__)
 
 PATH = "/v1/messages/count_tokens"
 TIMEOUT_SECONDS = 8
+MOST_BYTES = 2**16
 
 
 class _Answer(BaseModel):
@@ -42,21 +45,28 @@ class TokenCounter:
         return {model_id: tokens for model_id, tokens in zip(ids, counts, strict=True) if tokens is not None}
 
     async def _count(self, prompt: str, model_id: str, key: SecretStr) -> int | None:
+        asked = {"model": model_id, "messages": [{"role": "user", "content": prompt}]}
+        headers = {"x-api-key": key.get_secret_value(), "anthropic-version": "2023-06-01"}
         try:
-            answer = await self._http.post(
-                PATH,
-                json={"model": model_id, "messages": [{"role": "user", "content": prompt}]},
-                headers={"x-api-key": key.get_secret_value(), "anthropic-version": "2023-06-01"},
-                timeout=TIMEOUT_SECONDS,
-            )
-        except httpx.HTTPError as error:
+            request = self._http.build_request("POST", PATH, json=asked, headers=headers, timeout=TIMEOUT_SECONDS)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                answer, body = await bounded_answer(self._http, request, MOST_BYTES)
+        except (
+            TimeoutError,
+            TooLargeError,
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            ValueError,
+            OverflowError,
+            ExceptionGroup,
+        ) as error:
             log.warning("a prompt could not be counted for %s: %s", model_id, type(error).__name__)
             return None
         if answer.status_code != 200:
             log.warning("a prompt could not be counted for %s: HTTP %s", model_id, answer.status_code)
             return None
         try:
-            return _Answer.model_validate_json(answer.content).input_tokens
+            return _Answer.model_validate_json(body).input_tokens
         except ValidationError:
             log.warning("a prompt could not be counted for %s: the answer is malformed", model_id)
             return None

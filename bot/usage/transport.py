@@ -1,7 +1,9 @@
 """One GET to Anthropic: retries, waits and refusals, with every failure a `SourceError` whose text is fit for chat."""
 
 import asyncio
+import json
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -11,9 +13,10 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
+from bot.usage.bounded_answer import TooLargeError, bounded_answer
 from bot.usage.source import MalformedError, RefusedError, SourceError, UnavailableError
 
 Query = Sequence[tuple[str, str]]
@@ -22,6 +25,15 @@ ATTEMPTS = 4
 LONGEST_RETRY_AFTER = timedelta(seconds=60)
 BACK_OFF = wait_random_exponential(multiplier=0.5, max=8)
 TIMEOUT = httpx.Timeout(30, connect=10)
+
+ATTEMPT_SECONDS = 45
+"""One attempt, from connecting to the last byte; `TIMEOUT` holds for each read alone."""
+
+ALL_SECONDS = 120
+"""All attempts at one answer with the waits between them: no attempt begins later, and none is given longer."""
+
+MOST_BYTES = 64 * 2**20
+"""Of one answer, unpacked. A page with every hour of a day of 1,000 keys and 5 models has about 40 MB."""
 
 API_VERSION = "2023-06-01"
 """The version that the report endpoints are documented with; the SDK's newer default is not documented for them."""
@@ -59,24 +71,30 @@ class Transport:
         *,
         most_waiting: timedelta | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        attempt_seconds: float = ATTEMPT_SECONDS,
+        all_seconds: float = ALL_SECONDS,
     ) -> None:
         self._http = http
         self._key = key
         self._left = most_waiting
         self._sleep = sleep
+        self._attempt_seconds = attempt_seconds
+        self._all_seconds = all_seconds
 
     async def get(self, path: str, query: Query, betas: Sequence[str] = ()) -> dict[str, Any]:
         """The JSON object at `path`. Raises `SourceError`."""
+        ends_at = time.monotonic() + self._all_seconds
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_RetryLaterError),
-            stop=stop_after_attempt(ATTEMPTS),
+            stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(self._all_seconds),
             wait=self._wait,
             sleep=self._sleep,
             reraise=True,
         )
         async for attempt in retrying:
             with attempt:
-                return await self._once(path, query, betas)
+                seconds = min(self._attempt_seconds, max(0, ends_at - time.monotonic()))
+                return await self._once(path, query, betas, seconds)
         raise AssertionError("retrying ends with an answer or an error")
 
     def _wait(self, state: RetryCallState) -> float:
@@ -89,7 +107,7 @@ class Transport:
             self._left -= timedelta(seconds=wait)
         return wait
 
-    async def _once(self, path: str, query: Query, betas: Sequence[str]) -> dict[str, Any]:
+    async def _once(self, path: str, query: Query, betas: Sequence[str], seconds: float) -> dict[str, Any]:
         headers = {
             "anthropic-version": API_VERSION,
             "x-api-key": self._key_text(),
@@ -98,14 +116,25 @@ class Transport:
         if betas:
             headers["anthropic-beta"] = ",".join(betas)
         try:
-            answer = await self._http.get(path, params=httpx.QueryParams(list(query)), headers=headers, timeout=TIMEOUT)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise _RetryLaterError(f"Anthropic cannot be reached ({type(error).__name__}).") from None
+            request = self._http.build_request(
+                "GET", path, params=httpx.QueryParams(list(query)), headers=headers, timeout=TIMEOUT
+            )
+            async with asyncio.timeout(seconds):
+                answer, body = await bounded_answer(self._http, request, MOST_BYTES)
+        except TimeoutError:
+            raise _RetryLaterError(f"Anthropic's answer from {path} is not complete after {seconds:.0f} s.") from None
+        except TooLargeError:
+            raise MalformedError(
+                f"Anthropic's answer from {path} has more than {MOST_BYTES // 2**20} MB and is not read."
+            ) from None
         except httpx.DecodingError:
             raise MalformedError(f"Anthropic's answer from {path} cannot be unpacked; nothing was counted.") from None
+        except (httpx.TransportError, httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup) as error:
+            # The last two: what becomes of a port that is none, below httpx.
+            raise _RetryLaterError(f"Anthropic cannot be reached ({type(error).__name__}).") from None
         if answer.status_code != 200:
-            raise _failure(answer, path)
-        return _json_object(answer, path)
+            raise _failure(answer, body, path)
+        return _json_object(body, path)
 
     def _key_text(self) -> str:
         text = self._key.get_secret_value() if self._key is not None else ""
@@ -119,9 +148,9 @@ def _user_agent() -> str:
     return f"claude-cost-bot/{version('claude-cost-bot')}"
 
 
-def _failure(answer: httpx.Response, path: str) -> SourceError:
+def _failure(answer: httpx.Response, body: bytes, path: str) -> SourceError:
     status = answer.status_code
-    if _names_a_spend_limit(answer):
+    if _names_a_spend_limit(answer.status_code, body):
         return UnavailableError(
             f"Anthropic's own spend limit is reached, so that it refuses {path} as well (HTTP {status}): "
             "raise the limit or add credit in the Console."
@@ -143,14 +172,14 @@ def _failure(answer: httpx.Response, path: str) -> SourceError:
     return BadRequestError(f"Anthropic does not accept the request to {path} (HTTP {status}): update this bot.")
 
 
-def _names_a_spend_limit(answer: httpx.Response) -> bool:
+def _names_a_spend_limit(status: int, body: bytes) -> bool:
     """Money, not haste: asking again does not help before someone acts (platform.claude.com, Rate limits, 2026)."""
-    if answer.status_code == 402:
+    if status == 402:
         return True
-    if answer.status_code not in (400, 429):
+    if status not in (400, 429):
         return False
     try:
-        error = answer.json()["error"]
+        error = json.loads(body)["error"]
         code = (error.get("details") or {}).get("error_code")
         return code in SPEND_LIMIT_CODES or str(error.get("message")).startswith(SPEND_LIMIT_SENTENCE)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
@@ -174,11 +203,11 @@ def _http_date(text: str) -> datetime:
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 
-def _json_object(answer: httpx.Response, path: str) -> dict[str, Any]:
+def _json_object(body: bytes, path: str) -> dict[str, Any]:
     try:
-        body = answer.json()
+        data = json.loads(body)
     except (ValueError, RecursionError):
         raise MalformedError(f"Anthropic's answer from {path} is not JSON; nothing was counted.") from None
-    if not isinstance(body, dict):
+    if not isinstance(data, dict):
         raise MalformedError(f"Anthropic's answer from {path} is not an object; nothing was counted.")
-    return body
+    return data

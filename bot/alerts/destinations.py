@@ -6,6 +6,7 @@ so it goes nowhere: reasons are given in words of our own.
 """
 
 import asyncio
+import ctypes
 import difflib
 import hashlib
 import logging
@@ -13,6 +14,7 @@ import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -24,9 +26,13 @@ from apprise.result import AppriseResultStatus
 from apprise.utils.parse import parse_urls
 
 from bot.alerts.addressee import Addressee
+from bot.alerts.bounded_requests import bound_requests
 from bot.alerts.chatwork import SCHEMA, ChatWork
 from bot.alerts.outside import Told
 from bot.message import Letter, Tone
+
+TELL_SECONDS = 60
+"""How long one letter may take with all its recipients."""
 
 NAME_LIMIT = 60
 """Characters of a destination's name."""
@@ -78,13 +84,26 @@ class AppriseDestination:
         self._service = service_of(addressee.url.get_secret_value())
         self._apprise = Apprise(asset=_asset())
         self._apprise.add(self._service)
+        self._thread: threading.Thread | None = None
 
     async def tell(self, letter: Letter, reached: frozenset[str]) -> Told:
-        """Send to those recipients of the destination that are not in `reached`."""
-        return await asyncio.wrap_future(_in_thread(lambda: self._tell(letter, reached)))
+        """Send to those recipients of the destination that are not in `reached`, for at most `TELL_SECONDS`.
 
-    def _tell(self, letter: Letter, reached: frozenset[str]) -> Told:
+        At most one thread: while an earlier one does not end, nothing else is sent.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            _interrupt(self._thread)
+            return Told("an earlier message to it still hangs", reached)
         marks = set(reached)
+        self._thread, told = _in_thread(lambda: self._tell(letter, reached, marks))
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                return await asyncio.wrap_future(told)
+        except TimeoutError:
+            _interrupt(self._thread)
+            return Told(f"it has not answered within {TELL_SECONDS} s", frozenset(marks))
+
+    def _tell(self, letter: Letter, reached: frozenset[str], marks: set[str]) -> Told:
         # The hooks by which Apprise's services spare those who have a message already; by themselves they forget.
         _hook(self._service, "is_delivered", lambda key, per_message=False: _mark(key) in marks)
         _hook(self._service, "mark_delivered", lambda key, per_message=False: marks.add(_mark(key)))
@@ -97,19 +116,34 @@ class AppriseDestination:
         return Told(error, frozenset(marks), for_good)
 
 
-def _in_thread(work: Callable[[], Told]) -> Future[Told]:
+class _OutOfTimeError(BaseException):
+    """No service catches this."""
+
+
+def _in_thread(work: Callable[[], Told]) -> tuple[threading.Thread, Future[Told]]:
     """In no pool: one that hangs must hold up neither another destination, nor the database, nor the end."""
     future: Future[Told] = Future()
 
     def run() -> None:
-        try:
-            future.set_result(work())
-        except Exception as error:  # noqa: BLE001  # whoever waits for the future gets it
-            future.set_exception(error)
+        with suppress(_OutOfTimeError):
+            try:
+                future.set_result(work())
+            except Exception as error:  # noqa: BLE001  # whoever waits for the future gets it
+                future.set_exception(error)
 
     future.set_running_or_notify_cancel()
-    threading.Thread(target=run, name="destination", daemon=True).start()
-    return future
+    thread = threading.Thread(target=run, name="destination", daemon=True)
+    thread.start()
+    return thread, future
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """Raise `_OutOfTimeError` in a thread as soon as it gets a byte, or runs into the limit of one connection.
+
+    Each wait for a byte has a limit; their sum has none, so that a server that dribbles would hold it for ever.
+    """
+    if thread.ident is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_OutOfTimeError))
 
 
 def _hook(service: NotifyBase, name: str, function: Callable[..., Any]) -> None:
@@ -162,6 +196,7 @@ def _asset() -> AppriseAsset:
 
 @cache
 def _prepare() -> None:
+    bound_requests()
     log = logging.getLogger("apprise")
     log.propagate = False
     log.setLevel(logging.WARNING)  # what results carry, whatever else is logged

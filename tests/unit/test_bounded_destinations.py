@@ -1,0 +1,121 @@
+"""A destination that dribbles, floods or redirects: its letter waits with a reason, and it takes the next one later."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import responses
+from pydantic import SecretStr
+
+from bot.alerts import destinations
+from bot.alerts.addressee import Addressee
+from bot.alerts.destinations import AppriseDestination
+from bot.alerts.outside import Told
+from bot.budgets.budget import Level
+from bot.message import Letter
+
+LETTER = Letter("hard limit crossed", "all of it", "hard")
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+
+@pytest.fixture(autouse=True)
+def loopback() -> Iterator[None]:
+    """Calls to this machine get through."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as web:
+        web.add_passthru("http://127.0.0.1")
+        yield
+
+
+@contextmanager
+def serving(answer: Callable[[socket.socket], object]) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that answers each request with `answer`; its port, and the requests."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    heard: list[bytes] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with connection:
+                heard.append(connection.recv(65_536))
+                try:
+                    answer(connection)
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listening.getsockname()[1], heard
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+
+
+def destination(port: int, parameters: str = "") -> AppriseDestination:
+    url = SecretStr(f"json://127.0.0.1:{port}/hook{parameters}")
+    return AppriseDestination(Addressee(name="hook", url=url, levels=frozenset(Level)))
+
+
+def dribbles(connection: socket.socket, begin: bytes, stop: threading.Event) -> None:
+    connection.sendall(begin)
+    while not stop.wait(0.05):
+        connection.sendall(b"x")
+
+
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n"])
+async def test_a_destination_that_dribbles_is_left_after_a_while_and_told_again_later(
+    monkeypatch: pytest.MonkeyPatch, begin: bytes
+) -> None:
+    monkeypatch.setattr(destinations, "TELL_SECONDS", 0.3)
+    slow = [True]
+    stop = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        if slow[0]:
+            dribbles(connection, begin, stop)
+        else:
+            connection.sendall(OK)
+
+    with serving(answer) as (port, _):
+        hook = destination(port)
+        assert (await hook.tell(LETTER, frozenset())).error == "it has not answered within 0.3 s"
+        slow[0] = False
+        for _ in range(50):
+            await asyncio.sleep(0.1)
+            told = await hook.tell(LETTER, frozenset())
+            if told.error is None:
+                break
+            assert sum(thread.name == "destination" for thread in threading.enumerate()) <= 1
+        stop.set()
+    assert told == Told(None, told.reached)
+
+
+async def test_an_answer_of_any_size_is_cut() -> None:
+    sent = [0]
+
+    def floods(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(b" " * 2**20)
+            sent[0] += 1
+
+    with serving(floods) as (port, _):
+        assert "no connection" in str((await destination(port).tell(LETTER, frozenset())).error)
+    assert sent[0] < 20
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("parameters", ["", "?redirect=yes"])
+async def test_no_redirect_takes_the_message_elsewhere(status: int, parameters: str) -> None:
+    with serving(lambda connection: connection.sendall(OK)) as (elsewhere, heard):
+        location = f"HTTP/1.1 {status} Moved\r\nLocation: http://127.0.0.1:{elsewhere}/\r\nContent-Length: 0\r\n\r\n"
+        with serving(lambda connection: connection.sendall(location.encode())) as (port, _):
+            told = await destination(port, parameters).tell(LETTER, frozenset())
+    assert told.error == f"it answers with HTTP status {status}"
+    assert heard == []

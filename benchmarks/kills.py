@@ -99,7 +99,7 @@ async def _series(
             seconds=undisturbed.seconds,
             deaths=min(KILLS_OF_A_STORY, left),
             readable=history != "without",
-            reads_fail=history == "failing",
+            looks_fail=history == "failing",
         )
         found.append(storm)
     return Series(history, found)

@@ -16,6 +16,7 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine
 
+from bot import slack_api
 from bot.alerts.addressee import Addressee
 from bot.alerts.delivery_watch import DeliveryWatch
 from bot.alerts.life_watch import LifeWatch
@@ -80,7 +81,6 @@ from handlers.letters import letter  # isort: skip
 
 log = logging.getLogger(__name__)
 
-SLACK_TIMEOUT_SECONDS = 15
 BOLTS_OWN = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET")
 CLOSE_SECONDS = 0.5
 """For each step of the clean-up at the end."""
@@ -94,7 +94,7 @@ def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWeb
     return AsyncWebClient(
         token=settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else None,
         base_url=settings.slack_api_url,
-        timeout=SLACK_TIMEOUT_SECONDS,
+        timeout=slack_api.TIMEOUT_SECONDS,
         session=session,
         retry_handlers=[],
     )
@@ -128,7 +128,7 @@ async def bot_from(
         stack.push_async_callback(close_in_thread, "the database", CLOSE_SECONDS, engine.dispose)
         lease = lease_for(engine)
         stack.push_async_callback(close_in_thread, "the lease", CLOSE_SECONDS, lease.release)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
+        session = await stack.enter_async_context(slack_api.new_session())
         client = slack_client(settings, session)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
         if isinstance(clock, SteadyClock):
@@ -150,9 +150,24 @@ async def bot_from(
         slack = _slack_app(client)
         handlers.register(slack, services, in_flight)
         render = renderer(targets, workspace, settings.display, rules.late_after)
-        outbox = Outbox(alerts.notices, SlackDestination(client, settings.channel), render, clock)
+        outbox = Outbox(
+            alerts.notices,
+            SlackDestination(client, settings.channel),
+            render,
+            clock,
+            still_leads=lease.held,
+            predecessor_alive=lease.predecessor_alive,
+        )
         letter_of = partial(letter, display=settings.display, late_after=rules.late_after)
-        outside = OutsideOutbox(alerts.outside, _destinations(settings.destinations), letter_of, clock, in_flight)
+        outside = OutsideOutbox(
+            alerts.outside,
+            _destinations(settings.destinations),
+            letter_of,
+            clock,
+            in_flight,
+            still_leads=lease.held,
+            predecessor_alive=lease.predecessor_alive,
+        )
         stack.push_async_callback(close_within, "the destinations", CLOSE_SECONDS, outside.close)
         poller = build_poller(settings, http, services.usage, clock, most_waiting=most_waiting)
 

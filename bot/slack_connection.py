@@ -2,20 +2,23 @@
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import timedelta
 
 import aiohttp
-from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
-from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_bolt.adapter.socket_mode.async_base_handler import AsyncBaseSocketModeHandler
+from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
+from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
-from bot.alerts.refusals import CREDENTIALS, answer_of, remedy
+from bot.alerts.refusals import CREDENTIALS, sentence_of
+from bot.slack_api import CallError, LimitedCallError, RefusedCallError, call
 from bot.store.notices import Address
 
 log = logging.getLogger(__name__)
@@ -23,7 +26,9 @@ log = logging.getLogger(__name__)
 REMEMBERED_ENVELOPES = 1000
 
 ANSWER_SECONDS = 10
-"""How long Slack may take to answer; a client's own time-out does not hold for a session that it was given."""
+"""How long Slack may take to answer what others wait for."""
+
+LONGEST_SOCKET_WAIT = timedelta(minutes=1)
 
 
 class SlackRefusedError(Exception):
@@ -75,46 +80,76 @@ class Workspace:
 async def check_bot_token(client: AsyncWebClient, channel: str) -> Workspace:
     """`auth.test`, with what it tells. Raises `SlackRefusedError` or `SlackUnreachableError`."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            answer = await client.auth_test()
-    except SlackApiError as error:
+        answer = await call(client.auth_test(), ANSWER_SECONDS)
+    except CallError as error:
         raise refusal_of(error, channel, "SLACK_BOT_TOKEN") from None
-    except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError) as error:
-        raise SlackUnreachableError(f"Slack cannot be reached ({type(error).__name__}).") from None
-    return Workspace(*(str(answer.get(name) or "") for name in ("url", "team_id", "enterprise_id")))
+    return Workspace(*(answer.text(name) for name in ("url", "team_id", "enterprise_id")))
 
 
-async def check_app_token(client: AsyncWebClient, app_token: str, channel: str) -> None:
-    """`apps.connections.open`, which the Socket Mode client would try for ever. Raises like `check_bot_token`."""
+async def check_app_token(client: AsyncWebClient, app_token: str, channel: str) -> str:
+    """`apps.connections.open`, with the address of the connection. Raises like `check_bot_token`."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await client.apps_connections_open(app_token=app_token)
-    except SlackApiError as error:
+        answer = await call(client.apps_connections_open(app_token=app_token), ANSWER_SECONDS)
+    except CallError as error:
         raise refusal_of(error, channel, "SLACK_APP_TOKEN") from None
-    except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError) as error:
-        raise SlackUnreachableError(f"Slack cannot be reached ({type(error).__name__}).") from None
+    url = answer.text("url")
+    if not url.startswith(("wss://", "ws://")):
+        raise SlackUnreachableError("Slack answers without an address for the connection.")
+    return url
 
 
-def refusal_of(error: SlackApiError, channel: str, variable: str) -> Exception:
+def refusal_of(error: CallError, channel: str, variable: str) -> Exception:
     """What to raise where Slack refuses the token in `variable`: `SlackRefusedError` or `SlackUnreachableError`."""
-    data = answer_of(error)
-    code = str(data.get("error") or "")
-    sentence = remedy(code, channel=channel, needed=str(data.get("needed") or ""))
-    if code in CREDENTIALS or code == "missing_scope":
-        if variable == "SLACK_APP_TOKEN":
-            sentence = (
-                f"Slack refuses SLACK_APP_TOKEN ({code}): create an app-level token (xapp-…) with the scope "
-                "connections:write on the app's Basic Information page."
-            )
-        return SlackRefusedError(sentence)
-    return SlackUnreachableError(f"Slack answers {code or 'with something that is not JSON'}.")
+    if not isinstance(error, RefusedCallError):
+        return SlackUnreachableError(str(error))
+    code = error.code
+    if code not in CREDENTIALS and code != "missing_scope":
+        return SlackUnreachableError(f"Slack answers {code}.")
+    if variable == "SLACK_APP_TOKEN":
+        return SlackRefusedError(
+            f"Slack refuses SLACK_APP_TOKEN ({code}): create an app-level token (xapp-…) with the scope "
+            "connections:write on the app's Basic Information page."
+        )
+    return SlackRefusedError(sentence_of(error, channel))
 
 
-class SocketMode(AsyncSocketModeHandler):
-    """Bolt's handler, except that an envelope which Slack delivers twice is acknowledged twice and served once."""
+class _Client(SocketModeClient):
+    """slack_sdk's client, except that connecting has a deadline and survives whatever Slack answers.
+
+    aiohttp takes messages of at most 4 MB, and slack_sdk connects anew after a larger one.
+    """
+
+    async def issue_new_wss_url(self) -> str:
+        try:
+            answer = await call(self.web_client.apps_connections_open(app_token=self.app_token), ANSWER_SECONDS)
+        except LimitedCallError as error:
+            await asyncio.sleep(min(error.retry_after or timedelta(0), LONGEST_SOCKET_WAIT).total_seconds())
+            raise
+        return answer.text("url")
+
+    async def connect(self) -> None:
+        if self.current_session is None:
+            await self.aiohttp_client_session.close()
+            self.aiohttp_client_session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS))
+        await super().connect()  # type: ignore[no-untyped-call]
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """For slack_sdk, which logs one for every time that Slack cannot be reached."""
+    record.exc_info = None
+    return True
+
+
+class SocketMode(AsyncBaseSocketModeHandler):
+    """Like Bolt's handler, except that an envelope that Slack delivers twice is acknowledged twice and served once."""
 
     def __init__(self, app: AsyncApp, app_token: str) -> None:
-        super().__init__(app, app_token)
+        self.app = self._app = app
+        self.app_token = app_token
+        quiet = logging.getLogger(f"{__name__}.socket_mode")
+        quiet.addFilter(_without_traceback)
+        self.client: SocketModeClient = _Client(app_token, quiet, app.client, ping_interval=10)
+        self.client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type]
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     async def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # Bolt narrows it the same way
@@ -125,4 +160,5 @@ class SocketMode(AsyncSocketModeHandler):
         self._seen[req.envelope_id] = None
         if len(self._seen) > REMEMBERED_ENVELOPES:
             self._seen.popitem(last=False)
-        await super().handle(client, req)
+        begun_at = time.time()
+        await send_async_response(client, req, await run_async_bolt_app(self._app, req), begun_at)

@@ -9,10 +9,8 @@ from datetime import date
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.refusals import answer_of
 from bot.budgets.planned import planned
 from bot.in_flight import InFlight
 from bot.message import Block, Message
@@ -21,6 +19,7 @@ from bot.pricing.text_tokens import Text, language_of
 from bot.pricing.words import EXAMPLE, WordsError, parse_workload, words_of
 from bot.pricing.workload import Workload
 from bot.services import Services
+from bot.slack_api import CallError, call
 from bot.store.estimates import KeptEstimate
 from handlers.blocks.age import with_age
 from handlers.blocks.elements import actions, section
@@ -87,9 +86,9 @@ async def open_form(services: Services, command: Mapping[str, Any], client: Asyn
     last = await asyncio.to_thread(_last, services, str(command["user_id"]))
     view = form(services.card, last, Context(response_url_of(command) or ""))
     try:
-        await client.views_open(trigger_id=str(command.get("trigger_id")), view=view)
-    except SlackApiError as error:
-        log.warning("the form was not opened: %s", answer_of(error).get("error"))
+        await call(client.views_open(trigger_id=str(command.get("trigger_id")), view=view))
+    except CallError as error:
+        log.warning("the form was not opened: %s", error)
         text = f"The form could not be opened. Type the workload, as in `estimate {EXAMPLE}`."
         await reply(services, command, _priced(services, text))
         return
@@ -133,10 +132,10 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
 
 async def _show(client: AsyncWebClient, view_id: str, view: Block) -> None:
     try:
-        await client.views_update(view_id=view_id, view=view)
-    except SlackApiError as error:
+        await call(client.views_update(view_id=view_id, view=view))
+    except CallError as error:
         # The person has closed the form meanwhile.
-        log.info("a result was not shown: %s", answer_of(error).get("error"))
+        log.info("a result was not shown: %s", error)
 
 
 async def _counted(services: Services, workload: Workload, prompt: str) -> Workload:

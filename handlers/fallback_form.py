@@ -6,15 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.refusals import answer_of
 from bot.fallback.modes import NORMAL
 from bot.fallback.words import DurationError, duration
 from bot.in_flight import InFlight
 from bot.message import Block, Message
 from bot.services import Services
+from bot.slack_api import CallError, call
 from handlers.blocks.fallback import FORM_ACTION
 from handlers.blocks.fallback_form import FORM, LASTS, MODE, REASON, change_form, filled
 from handlers.fallback import switch_to
@@ -34,9 +33,9 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         async with in_flight.work():
             view = await asyncio.to_thread(_form, services, response_url_of(body) or "")
             try:
-                await client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
-            except SlackApiError as error:
-                log.warning("the form was not opened: %s", answer_of(error).get("error"))
+                await call(client.views_open(trigger_id=str(body.get("trigger_id")), view=view))
+            except CallError as error:
+                log.warning("the form was not opened: %s", error)
                 text = "The form could not be opened. Type it, as in `fallback on for 2h`."
                 await reply(services, body, Message(text))
 

@@ -2,27 +2,49 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.alerts.attempts import CALL_SECONDS, Attempts
 from bot.alerts.facts import LifeFacts, TestFacts
 from bot.alerts.incident_facts import IncidentFacts
-from bot.alerts.slack import Delivered, NotEditable, Outcome, SlackDestination
+from bot.alerts.slack import (
+    CouldNotLook,
+    Delivered,
+    Failed,
+    Found,
+    Look,
+    May,
+    NotEditable,
+    NotThere,
+    Outcome,
+    SlackDestination,
+    Withheld,
+    always,
+)
+from bot.alerts.waits import Waits, back_off
 from bot.budgets.decide import Status
 from bot.clock import Clock
 from bot.message import Message
-from bot.store.notices import Notice, NoticeStore, UnreadableNoticeError
+from bot.store.notices import LONGEST_WAIT, Address, Notice, NoticeStore, UnreadableNoticeError
 
 log = logging.getLogger(__name__)
 
 Render = Callable[[Notice, datetime], Message]
 """The message of a notice as it is sent at this moment."""
 
-FIRST_WAIT = timedelta(seconds=1)
-LONGEST_WAIT = timedelta(minutes=5)
 PATIENCE = 8
 """Failures, about eight minutes of them, after which what fails like Slack as a whole may be due to one notice."""
+
+LONGEST_LOOK_WAIT = timedelta(minutes=1)
+"""Between two looks into the channel that fail."""
+
+LOOKING_AT_MOST = timedelta(minutes=10)
+FEWEST_LOOKS, MOST_LOOKS = 3, 17
+"""After so long, counted from the attempt, and at least so many looks that failed, a notice is sent again: an alert
+that is lost is worse than one that stands there twice. `MOST_LOOKS` take about as long, whatever the clock says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +61,15 @@ class Delivery:
 
 
 class _TakenError(Exception):
-    """Another copy delivers this notice."""
+    """Another copy delivers this notice, or may do so by now."""
+
+
+class _Lookups:
+    """The looks into the channel for one notice that failed, and from where the next one goes on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.resume = ""
 
 
 class Outbox:
@@ -53,18 +83,38 @@ class Outbox:
     later. So does one that has failed for longer than `PATIENCE` though the next one gets through at the same moment;
     where that fails too, everything waits and goes on in order.
 
+    What may stand in the channel already is looked for before it is sent again. A look that fails settles nothing: it
+    is repeated, and holds up only the same incident.
+
     Only what Slack asks for is waited for across a restart. Our own back-off ends with the process, since a start often
     is what follows the remedy.
+
+    `still_leads`: whether no other copy has taken over, asked without I/O right before every call. `predecessor_alive`:
+    whether the copy that led before may still be making a call. `monotonic`: seconds that no clock setting changes.
     """
 
-    def __init__(self, store: NoticeStore, destination: SlackDestination, render: Render, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: NoticeStore,
+        destination: SlackDestination,
+        render: Render,
+        clock: Clock,
+        *,
+        still_leads: May = always,
+        predecessor_alive: Callable[[], bool] = lambda: False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._destination = destination
         self._render = render
         self._clock = clock
+        self._still_leads = still_leads
+        self._monotonic = monotonic
+        self._attempts = Attempts(clock, predecessor_alive, monotonic)
         self._one_run = asyncio.Lock()
-        self._all_wait_until: datetime | None = None
-        self._not_before: dict[int, datetime] = {}
+        self._all_wait: Waits[None] = Waits(clock)
+        self._waits: Waits[int] = Waits(clock)
+        self._lookups: dict[int, _Lookups] = {}
         self._doubted: set[int] = set()
         self.refused: str | None = None
         """Why Slack takes nothing until somebody does something about it; None where it may take the next notice."""
@@ -80,46 +130,57 @@ class Outbox:
             while (notice := await self._due(waits)) is not None:
                 try:
                     wait = await self._send(notice)
-                except _TakenError:
-                    log.warning("another copy of the bot delivers notice %d", notice.id)
+                except _TakenError as taken:
+                    log.warning("notice %d: %s", notice.id, taken)
                     break
                 if wait is None:
-                    self._not_before.pop(notice.id, None)
+                    self._waits.drop(notice.id)
+                    self._lookups.pop(notice.id, None)
+                    self._attempts.over(notice.id)
                     delivered += 1
                 else:
                     waits.append(wait)
             self._acquit()
             waiting, error = await asyncio.to_thread(self._what_waits)
-        if self._all_wait_until is not None and waits:
-            return Delivery(delivered, waiting, error, self._all_wait_until - self._clock())
+        if self._all_wait.left(None) and waits:
+            return Delivery(delivered, waiting, error, self._all_wait.left(None))
         return Delivery(delivered, waiting, error, min(waits, default=None))
 
     def _acquit(self) -> None:
         """Let all wait for those notices that failed long, unless another one got through since."""
-        until = [self._not_before.pop(notice_id) for notice_id in self._doubted]
-        if until:
-            self._all_wait_until = max([*until, *([] if self._all_wait_until is None else [self._all_wait_until])])
+        for notice_id in self._doubted:
+            self._all_wait.put(None, max(self._waits.left(notice_id), self._all_wait.left(None)))
+            self._waits.drop(notice_id)
 
     async def _due(self, waits: list[timedelta]) -> Notice | None:
-        while True:
-            now = self._clock()
-            if self._all_wait_until is not None:
-                if now < self._all_wait_until:
-                    return None
-                self._all_wait_until = None
-            held = {notice_id for notice_id, until in self._not_before.items() if now < until}
+        while not self._all_wait.left(None):
             try:
-                return await asyncio.to_thread(self._store.due, now, held)
+                return await asyncio.to_thread(
+                    self._store.due,
+                    self._clock(),
+                    self._waits.waiting(),
+                    ours=self._attempts.ours,
+                    under_way=self._attempts.under_way,
+                )
             except UnreadableNoticeError as error:
-                waits.append(await self._hold(error.notice_id, str(error), outcome_unknown=error.outcome_unknown))
+                unknown = error.outcome_unknown
+                waits.append(await self._hold(error.notice_id, error.attempts, str(error), outcome_unknown=unknown))
+        return None
 
-    async def _hold(self, notice_id: int, why: str, *, outcome_unknown: bool) -> timedelta:
+    async def _hold(self, notice_id: int, attempts: int, why: str, *, outcome_unknown: bool) -> timedelta:
         """Let a notice wait that was not tried, because of a fault that is not Slack's."""
-        log.error("notice %d waits %d s: %s", notice_id, LONGEST_WAIT.total_seconds(), why)
+        return await self._wait_alone(notice_id, attempts, LONGEST_WAIT, why, outcome_unknown=outcome_unknown)
+
+    async def _wait_alone(
+        self, notice_id: int, attempts: int, wait: timedelta, why: str, *, outcome_unknown: bool
+    ) -> timedelta:
+        log.error("notice %d waits %d s: %s", notice_id, wait.total_seconds(), why)
+        self._waits.put(notice_id, wait)
         now = self._clock()
-        self._not_before[notice_id] = now + LONGEST_WAIT
-        await asyncio.to_thread(self._store.retry, notice_id, now, why, outcome_unknown=outcome_unknown)
-        return LONGEST_WAIT
+        await asyncio.to_thread(
+            self._store.retry, notice_id, now, why, outcome_unknown=outcome_unknown, attempts=attempts
+        )
+        return wait
 
     def _what_waits(self) -> tuple[int, str | None]:
         return self._store.undelivered(), self._store.last_error()
@@ -127,86 +188,152 @@ class Outbox:
     async def _send(self, notice: Notice) -> timedelta | None:
         """None when the notice is done with, otherwise how long to wait."""
         if notice.address is None and not _can_be_posted(notice):
-            await asyncio.to_thread(self._store.give_up, notice.id, "there is no message to edit or to answer")
+            why = "there is no message to edit or to answer"
+            await asyncio.to_thread(self._store.give_up, notice.id, why, attempts=notice.attempts)
             return None
         try:
             message = self._render(notice, self._clock())
         except Exception as error:  # noqa: BLE001  # whatever a fault in drawing one raises, the others get out
             why = f"it cannot be drawn by this version of the bot ({type(error).__name__})"
-            return await self._hold(notice.id, why, outcome_unknown=notice.outcome_unknown)
-        if not await asyncio.to_thread(self._store.start_attempt, notice, self._clock()):
-            raise _TakenError
-        outcome = await self._call(notice, message)
+            return await self._hold(notice.id, notice.attempts, why, outcome_unknown=notice.outcome_unknown)
+        if notice.outcome_unknown and (notice.action != "update" or notice.address is None):
+            look = await self._look(notice)
+            if isinstance(look, Found):
+                address = look.address if notice.action == "post" or notice.address is None else None
+                await self._finish(notice, notice.attempts, address)
+                return None
+            if isinstance(look, CouldNotLook):
+                return await self._look_again(notice, look)
+        attempt = await self._begin(notice)
+        outcome = await self._within_time(notice, message, attempt)
+        if isinstance(outcome, Withheld):
+            raise _TakenError("another copy of the bot may deliver it by now, so nothing was sent")
+        return await self._settle(notice, attempt.number, outcome)
+
+    async def _begin(self, notice: Notice) -> "_Begun":
+        """Write the attempt down. Nothing may be sent once this copy no longer leads, or the attempt has grown old."""
+        began_at = self._monotonic()
+        number = notice.attempts + 1
+        if not self._still_leads() or not await asyncio.to_thread(self._store.start_attempt, notice, self._clock()):
+            raise _TakenError("another copy of the bot delivers it")
+        self._attempts.begun(notice.id, number)
+
+        def may_send() -> bool:
+            return self._still_leads() and self._monotonic() - began_at < CALL_SECONDS
+
+        return _Begun(number, may_send, began_at + CALL_SECONDS - self._monotonic())
+
+    async def _within_time(self, notice: Notice, message: Message, attempt: "_Begun") -> "Outcome | _Answered":
+        try:
+            async with asyncio.timeout(attempt.seconds_left):
+                return await self._call(notice, message, attempt.may_send)
+        except TimeoutError:
+            return Failed(f"Slack does not answer within {CALL_SECONDS} s.", outcome_unknown=True)
+
+    async def _settle(
+        self, notice: Notice, number: int, outcome: "Delivered | Failed | NotEditable | _Answered"
+    ) -> timedelta | None:
         if isinstance(outcome, Delivered | _Answered):
             self.refused, self.blocked = None, False
             self._doubted.clear()
-        if isinstance(outcome, _Answered):
-            await asyncio.to_thread(self._store.finish, notice.id, self._clock(), None)
-            return None
-        if isinstance(outcome, Delivered):
-            await asyncio.to_thread(self._store.finish, notice.id, self._clock(), outcome.address)
+            await self._finish(notice, number, outcome.address if isinstance(outcome, Delivered) else None)
             return None
         if isinstance(outcome, NotEditable):
             log.warning("notice %d is not told: %s", notice.id, outcome.sentence)
             # Slack would put the answer to a message that was deleted into the channel itself.
-            await asyncio.to_thread(self._store.give_up, notice.id, outcome.sentence, forget_address=outcome.gone)
+            await asyncio.to_thread(
+                self._store.give_up, notice.id, outcome.sentence, forget_address=outcome.gone, attempts=number
+            )
             return None
         self.blocked = not outcome.alone
         if outcome.for_good:
             self.refused = outcome.sentence
-        wait = min(outcome.retry_after or FIRST_WAIT * 2 ** min(notice.attempts, 20), LONGEST_WAIT)
+        wait = min(outcome.retry_after or back_off(notice.attempts, LONGEST_WAIT), LONGEST_WAIT)
         log.error("notice %d waits %d s: %s", notice.id, wait.total_seconds(), outcome.sentence)
-        now = self._clock()
         if outcome.alone:
-            self._not_before[notice.id] = now + wait
+            self._waits.put(notice.id, wait)
         elif outcome.retry_after is None and notice.attempts > PATIENCE:
-            self._not_before[notice.id] = now + wait
+            self._waits.put(notice.id, wait)
             self._doubted.add(notice.id)
         else:
-            self._all_wait_until = now + wait
+            self._all_wait.put(None, wait)
+        now = self._clock()
         await asyncio.to_thread(
             self._store.retry,
             notice.id,
-            now if outcome.retry_after is None else now + wait,
+            now if outcome.retry_after is None or outcome.alone else now + wait,
             outcome.sentence,
             # What was unknown stays so: that this attempt did nothing says nothing of the one before.
             outcome_unknown=outcome.outcome_unknown or notice.outcome_unknown,
+            attempts=number,
         )
         return wait
 
-    async def _call(self, notice: Notice, message: Message) -> "Outcome | _Answered":
+    async def _finish(self, notice: Notice, attempts: int, address: Address | None) -> None:
+        now = self._clock()
+        if not await asyncio.to_thread(self._store.finish, notice.id, now, address, attempts=attempts):
+            where = "" if address is None else f" as {address.ts} in {address.channel}"
+            log.warning(
+                "notice %d is delivered%s, but another copy has taken it over: it may stand there twice",
+                *(notice.id, where),
+            )
+
+    async def _look(self, notice: Notice) -> Look:
+        """Whether the notice stands in the channel already; `NotThere` also where it is time to send it again."""
+        lookups = self._lookups.setdefault(notice.id, _Lookups())
+        below = None if notice.action in ("post", "update") else notice.address
+        since = _surely_before(notice, self._clock())
+        look = await self._destination.find(_identity(notice), since, below, lookups.resume)
+        if isinstance(look, CouldNotLook) and not look.for_good:
+            lookups.count += 1
+            lookups.resume = look.resume
+            if not _looked_enough(notice, lookups.count, self._clock()):
+                return look
+            log.warning("notice %d is sent again, since no look into the channel works: %s", notice.id, look.why)
+        self._lookups.pop(notice.id)
+        return look if isinstance(look, Found) else NotThere()
+
+    async def _look_again(self, notice: Notice, look: CouldNotLook) -> timedelta:
+        """Let a notice wait whose look failed."""
+        wait = look.retry_after or back_off(self._lookups[notice.id].count - 1, LONGEST_LOOK_WAIT)
+        why = f"It may stand in the channel already, and looking there fails: {look.why}"
+        wait = min(wait, LONGEST_WAIT)
+        return await self._wait_alone(notice.id, notice.attempts, wait, why, outcome_unknown=True)
+
+    async def _call(self, notice: Notice, message: Message, may_send: May) -> "Outcome | _Answered":
         if notice.action == "post" or notice.address is None:
-            return await self._post(notice, message)
+            return await self._destination.post(message, _identity(notice), may=may_send)
         if notice.action != "update":
-            return await self._answer(notice, message)
-        outcome = await self._destination.update(notice.address, message)
-        if not isinstance(outcome, NotEditable):
+            return await self._answer(notice, message, may_send)
+        outcome = await self._destination.update(notice.address, message, may=may_send)
+        if not isinstance(outcome, NotEditable) or not _can_be_posted(notice):
             return outcome
-        if _can_be_posted(notice):
-            log.warning("notice %d is posted anew: %s", notice.id, outcome.sentence)
-            return await self._post(notice, message)
-        return outcome
-
-    async def _post(self, notice: Notice, message: Message) -> Outcome:
-        identity = _identity(notice)
         if notice.outcome_unknown:
-            found = await self._destination.find(identity, notice.created_at)
-            if found is not None:
-                return Delivered(found)
-        return await self._destination.post(message, identity)
+            look = await self._look(notice)
+            if isinstance(look, Found):
+                return Delivered(look.address)
+            if isinstance(look, CouldNotLook):
+                return Failed(look.why, look.retry_after, outcome_unknown=True, alone=True)
+        log.warning("notice %d is posted anew: %s", notice.id, outcome.sentence)
+        return await self._destination.post(message, _identity(notice), may=may_send)
 
-    async def _answer(self, notice: Notice, message: Message) -> "Outcome | _Answered":
+    async def _answer(self, notice: Notice, message: Message, may_send: May) -> "Outcome | _Answered":
         """Below the message, which stays what the notice tells of."""
-        identity, thread = _identity(notice), notice.address
-        found = None
-        if notice.outcome_unknown:
-            found = await self._destination.find(identity, notice.created_at, thread)
-        if found is None:
-            broadcast = notice.action == "broadcast"
-            answered = await self._destination.post(message, identity, thread=thread, broadcast=broadcast)
-            if not isinstance(answered, Delivered):
-                return answered
-        return _Answered()
+        broadcast = notice.action == "broadcast"
+        thread = notice.address
+        outcome = await self._destination.post(
+            message, _identity(notice), thread=thread, broadcast=broadcast, may=may_send
+        )
+        return _Answered() if isinstance(outcome, Delivered) else outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """An attempt of this copy. `may_send`: whether it may still put something on the wire."""
+
+    number: int
+    may_send: May
+    seconds_left: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +346,18 @@ def _can_be_posted(notice: Notice) -> bool:
     if notice.action == "update":
         return isinstance(notice.facts, IncidentFacts) and notice.facts.status is Status.OPEN
     return notice.action == "post"
+
+
+def _looked_enough(notice: Notice, failed: int, now: datetime) -> bool:
+    """Whether to send again what may stand there."""
+    tried_for = timedelta(0) if notice.attempted_at is None else now - notice.attempted_at
+    return failed >= MOST_LOOKS or (failed >= FEWEST_LOOKS and tried_for >= LOOKING_AT_MOST)
+
+
+def _surely_before(notice: Notice, now: datetime) -> datetime | None:
+    """A moment before the first attempt; None where the clock was set since, so that no stored time says."""
+    attempted_at = notice.attempted_at or notice.created_at
+    return notice.created_at if notice.created_at <= attempted_at <= now else None
 
 
 def _identity(notice: Notice) -> dict[str, str]:

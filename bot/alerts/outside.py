@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,15 +10,21 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.alerts.attempts import CALL_SECONDS, Attempts
 from bot.alerts.facts import TestFacts
 from bot.alerts.incident_facts import IncidentFacts
-from bot.alerts.outbox import FIRST_WAIT, LONGEST_WAIT
+from bot.alerts.slack import May, always
+from bot.alerts.waits import Waits, back_off
 from bot.clock import Clock
 from bot.in_flight import InFlight
 from bot.message import Letter
+from bot.store.notices import LONGEST_WAIT, Attempt
 from bot.store.outside import OutsideNotice, OutsideStore
 
 log = logging.getLogger(__name__)
+
+ATTEMPT_SECONDS = 100
+"""After which an attempt of another copy is over: longer than it may take to begin, and a destination to answer."""
 
 RenderLetter = Callable[[IncidentFacts | TestFacts, datetime, datetime], Letter]
 """The letter about an incident, decided at the first moment, as it is sent at the second."""
@@ -48,7 +55,10 @@ class OutsideOutbox:
     """One run for each destination, beside everything else: nobody waits for a destination but its own letters.
 
     A letter that fails holds up only what is told of the same incident later. Like Slack's outbox it is tried again
-    after a wait that grows, and at once after a start.
+    after a wait that grows, and at once after a start. What another copy may be sending at this moment waits until that
+    is surely over.
+
+    `still_leads`, `predecessor_alive`, `monotonic`: as of `Outbox`.
     """
 
     def __init__(
@@ -58,14 +68,21 @@ class OutsideOutbox:
         render: RenderLetter,
         clock: Clock,
         in_flight: InFlight,
+        *,
+        still_leads: May = always,
+        predecessor_alive: Callable[[], bool] = lambda: False,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._destinations = tuple(destinations)
         self._render = render
         self._clock = clock
         self._in_flight = in_flight
+        self._still_leads = still_leads
+        self._monotonic = monotonic
+        self._attempts = Attempts(clock, predecessor_alive, monotonic, ATTEMPT_SECONDS)
         self._runs: dict[str, asyncio.Task[None]] = {}
-        self._not_before: dict[int, datetime] = {}
+        self._waits: Waits[int] = Waits(clock)
         self.refusing: set[str] = set()
         """The destinations that take nothing until somebody does something about it."""
 
@@ -85,9 +102,7 @@ class OutsideOutbox:
 
     def retry_in(self) -> timedelta | None:
         """How long until the next letter may be tried again; None where none has failed."""
-        if not self._not_before:
-            return None
-        return max(timedelta(0), min(self._not_before.values()) - self._clock())
+        return self._waits.shortest()
 
     async def close(self) -> None:
         """Stop. What is being sent at this moment is sent once more after the next start."""
@@ -105,29 +120,43 @@ class OutsideOutbox:
     async def _deliver(self, destination: Destination) -> None:
         held: set[int | None] = set()
         for notice in await asyncio.to_thread(self._store.pending, destination.name):
-            not_before = self._not_before.get(notice.id)
-            early = not_before is not None and self._clock() < not_before
+            early = bool(self._waits.left(notice.id)) or self._is_under_way(notice)
             if notice.alert_id in held or early or not await self._tell(destination, notice):
                 held.update({notice.alert_id} - {None})
 
+    def _is_under_way(self, notice: OutsideNotice) -> bool:
+        at = notice.attempted_at
+        return at is not None and self._attempts.under_way(Attempt(notice.id, notice.attempts, at))
+
     async def _tell(self, destination: Destination, notice: OutsideNotice) -> bool:
         now = self._clock()
-        if not await asyncio.to_thread(self._store.start_attempt, notice, now):
+        began_at = self._monotonic()
+        number = notice.attempts + 1
+        if not self._still_leads() or not await asyncio.to_thread(self._store.start_attempt, notice, now):
             log.warning("%s: another copy of the bot delivers letter %d", destination.name, notice.id)
+            return False
+        self._attempts.begun(notice.id, number)
+        if not self._still_leads() or self._monotonic() - began_at >= CALL_SECONDS:
+            log.warning("%s: another copy of the bot may deliver letter %d by now", destination.name, notice.id)
             return False
         told = await self._told(destination, notice, now)
         if told.for_good:
             self.refusing.add(destination.name)
         if told.error is None:
             self.refusing.discard(destination.name)
-            await asyncio.to_thread(self._store.finish, notice.id, self._clock())
-            self._not_before.pop(notice.id, None)
-            return True
-        await asyncio.to_thread(self._store.keep, notice.id, told.error, told.reached)
-        wait = min(FIRST_WAIT * 2 ** min(notice.attempts, 20), LONGEST_WAIT)
-        log.error("%s: letter %d waits %d s, because %s", destination.name, notice.id, wait.total_seconds(), told.error)
-        self._not_before[notice.id] = self._clock() + wait
-        return False
+            ended = await asyncio.to_thread(self._store.finish, notice.id, self._clock(), attempts=number)
+            self._waits.drop(notice.id)
+            self._attempts.over(notice.id)
+        else:
+            ended = await asyncio.to_thread(self._store.keep, notice.id, told.error, told.reached, attempts=number)
+            wait = back_off(notice.attempts, LONGEST_WAIT)
+            waits = wait.total_seconds()
+            log.error("%s: letter %d waits %d s, because %s", destination.name, notice.id, waits, told.error)
+            self._waits.put(notice.id, wait)
+        if not ended:
+            name = destination.name
+            log.warning("%s: letter %d, tried here, is taken over by another copy of the bot", name, notice.id)
+        return told.error is None
 
     async def _told(self, destination: Destination, notice: OutsideNotice, now: datetime) -> Told:
         if notice.facts is None:

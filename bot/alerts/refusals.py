@@ -1,8 +1,6 @@
 """Slack's refusals, each with the remedy (codes: docs.slack.dev, error lists of the methods used here)."""
 
-from typing import Any
-
-from slack_sdk.errors import SlackApiError
+from bot.slack_api import CallError, RefusedCallError
 
 CREDENTIALS = frozenset(
     {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "not_allowed_token_type"}
@@ -45,7 +43,8 @@ def remedy(code: str, *, channel: str, needed: str = "") -> str:
     return sentence.format(channel=channel, needed=needed or "that Slack names")
 
 
-def answer_of(error: SlackApiError) -> dict[str, Any]:
-    """What Slack answered; empty where that was no JSON object, such as a proxy's error page."""
-    data = getattr(error.response, "data", None)
-    return data if isinstance(data, dict) else {}
+def sentence_of(error: CallError, channel: str) -> str:
+    """One sentence for a call that failed; the remedy where Slack refused it."""
+    if isinstance(error, RefusedCallError):
+        return remedy(error.code, channel=channel, needed=error.needed)
+    return str(error)

@@ -1,27 +1,32 @@
 """One call to Slack and what became of it: delivered, to be tried again, of unknown outcome, or impossible."""
 
-import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import aiohttp
-from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.alerts.refusals import CREDENTIALS, answer_of, remedy
+from bot.alerts.refusals import CREDENTIALS, sentence_of
 from bot.message import Block, Message
+from bot.slack_api import (
+    Answer,
+    CallError,
+    FailedCallError,
+    LimitedCallError,
+    RefusedCallError,
+    as_object,
+    call,
+)
 from bot.store.notices import Address
 
 log = logging.getLogger(__name__)
 
 METADATA_EVENT = "claude_cost_notice"
-
-EXECUTED_IN_PART = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
-"""Answers after which Slack may have posted all the same (docs.slack.dev, chat.postMessage)."""
 
 MESSAGE_REFUSED = frozenset(
     {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "invalid_arguments"}
@@ -45,16 +50,20 @@ LONGEST_TEXT = 4000
 """Characters of `text` that `chat.update` takes (docs.slack.dev, chat.update); `chat.postMessage` cuts later."""
 
 HISTORY_PAGE = 200
-HISTORY_PAGES = 5
+HISTORY_PAGES = 20
+LOOK_SECONDS = 20
+"""One look ends after so many pages or seconds; the next one goes on there."""
 
-UNREACHABLE = (
-    TimeoutError,
-    SlackClientError,
-    aiohttp.ClientError,
-    OSError,
-    ValueError,  # an answer that is not even text
-    AttributeError,  # slack_sdk on an answer with status 200 that is no object, such as a proxy's page
+CLOCKS_DIFFER = timedelta(days=1)
+"""How much earlier than the notice a message is looked for: by how much our clock may be ahead of Slack's."""
+
+NEVER_READABLE = (
+    CREDENTIALS
+    | CHANNEL_REFUSED
+    | {"missing_scope", "no_permission", "access_denied", "thread_not_found", "enterprise_is_restricted"}
+    | {"method_not_supported_for_channel_type", "team_access_not_granted", "unknown_method", "method_deprecated"}
 )
+"""Answers to a look into the channel that stay so until somebody does something about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,48 @@ class NotEditable:
     gone: bool = False
 
 
-Outcome = Delivered | Failed | NotEditable
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """This copy may not send any more: nothing was put on the wire by this call."""
+
+
+Outcome = Delivered | Failed | NotEditable | Withheld
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The message stands in the channel."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class NotThere:
+    """Everything that could be the message was read, and it is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class CouldNotLook:
+    """The message may or may not be there. `resume`: from where the next look goes on; empty for the newest message.
+
+    `retry_after`: what Slack asked for. `for_good`: the bot may not read there until somebody changes that.
+    """
+
+    why: str
+    retry_after: timedelta | None = None
+    resume: str = ""
+    for_good: bool = False
+
+
+Look = Found | NotThere | CouldNotLook
+
+May = Callable[[], bool]
+"""Whether this copy may still send, asked right before every call that sends something."""
+
+
+def always() -> bool:
+    """For a copy that is the only one."""
+    return True
 
 
 class SlackDestination:
@@ -104,6 +154,7 @@ class SlackDestination:
         thread: Address | None = None,
         *,
         broadcast: bool = False,
+        may: May = always,
     ) -> Outcome:
         """Post; `identity` goes along as metadata, by which `find` recognises the message.
 
@@ -112,8 +163,8 @@ class SlackDestination:
         """
         channel = self._channel if thread is None else thread.channel
 
-        async def call(draft: _Draft) -> Any:
-            return await self._client.chat_postMessage(
+        def calling(draft: _Draft) -> Awaitable[AsyncSlackResponse]:
+            return self._client.chat_postMessage(
                 channel=channel,
                 text=draft.text,
                 blocks=draft.blocks,
@@ -126,44 +177,75 @@ class SlackDestination:
 
         metadata = {"event_type": METADATA_EVENT, "event_payload": dict(identity)}
         draft = _Draft(message.text, message.blocks, metadata)
-        return await self._attempt(call, draft, channel, frozenset() if thread is None else NOT_ANSWERABLE)
+        return await self._attempt(calling, draft, channel, frozenset() if thread is None else NOT_ANSWERABLE, may)
 
-    async def update(self, address: Address, message: Message) -> Outcome:
+    async def update(self, address: Address, message: Message, *, may: May = always) -> Outcome:
         """Edit a message of our own."""
 
-        async def call(draft: _Draft) -> Any:
-            return await self._client.chat_update(
+        def calling(draft: _Draft) -> Awaitable[AsyncSlackResponse]:
+            return self._client.chat_update(
                 channel=address.channel, ts=address.ts, text=draft.text, blocks=draft.blocks or []
             )
 
         draft = _Draft(message.text, message.blocks, None)
-        return await self._attempt(call, draft, address.channel, NOT_EDITABLE)
+        return await self._attempt(calling, draft, address.channel, NOT_EDITABLE, may)
 
-    async def find(self, identity: Mapping[str, str], since: datetime, thread: Address | None = None) -> Address | None:
-        """The message posted with `identity`, where the optional history scope lets the bot read; otherwise None.
+    async def find(
+        self, identity: Mapping[str, str], since: datetime | None, thread: Address | None = None, resume: str = ""
+    ) -> Look:
+        """Look for the message posted with `identity`, which needs the optional history scope.
 
-        `thread`: the message below which it was posted.
+        `since`: when it was decided, None where the clock has jumped since. `thread`: the message below which it was
+        posted. `resume`: what an earlier look said.
         """
+        if since is not None and thread is None:
+            found = await self._search(identity, None, str((since - CLOCKS_DIFFER).timestamp()), resume)
+            if found is not None:
+                return found
+            # Not one message for a day: our clock may be far ahead.
+            return await self._search(identity, None, None, "", pages=1) or NotThere()
+        return await self._search(identity, thread, None, resume) or NotThere()
+
+    async def _search(
+        self,
+        identity: Mapping[str, str],
+        thread: Address | None,
+        oldest: str | None,
+        cursor: str,
+        pages: int = HISTORY_PAGES,
+    ) -> Look | None:
+        """None where not even another message was read."""
         channel = self._channel if thread is None else thread.channel
         wanted = {"event_type": METADATA_EVENT, "event_payload": dict(identity)}
-        cursor = ""
-        for _ in range(HISTORY_PAGES):
+        seen = 0
+        ends_at = time.monotonic() + LOOK_SECONDS
+        for _ in range(pages):
+            left = max(0, ends_at - time.monotonic())
             try:
-                async with asyncio.timeout(self._client.timeout):
-                    answer = await self._page(channel, thread, since, cursor)
-            except UNREACHABLE:
-                return None
-            for message in answer.get("messages") or []:
-                if (message.get("metadata") or {}).items() >= wanted.items():
-                    return Address(channel, str(message["ts"]))
-            cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
-            if not cursor:
-                break
-        return None
+                answer = await call(self._page(channel, thread, oldest, cursor), min(left, self._client.timeout))
+            except CallError as error:
+                return _not_read(error, channel, cursor)
+            messages = answer.data.get("messages")
+            if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+                return CouldNotLook("Slack answers without a list of messages.", resume=cursor)
+            for message in messages:
+                if as_object(message.get("metadata")).items() >= wanted.items():
+                    ts = message.get("ts")
+                    if not isinstance(ts, str) or not ts:
+                        return CouldNotLook("Slack answers without saying where the message stands.", resume=cursor)
+                    return Found(Address(channel, ts))
+            seen += len(messages)
+            following = as_object(answer.data.get("response_metadata")).get("next_cursor") or ""
+            if not isinstance(following, str) or (not following and answer.data.get("has_more")):
+                return CouldNotLook("Slack answers without saying how to read on.")
+            if not following:
+                return NotThere() if seen or cursor else None
+            cursor = following
+        return NotThere() if pages == 1 else CouldNotLook("The channel has many messages since.", resume=cursor)
 
-    async def _page(self, channel: str, thread: Address | None, since: datetime, cursor: str) -> Any:
-        # Slack's clock and ours may differ.
-        oldest = str((since - timedelta(hours=1)).timestamp())
+    def _page(
+        self, channel: str, thread: Address | None, oldest: str | None, cursor: str
+    ) -> Awaitable[AsyncSlackResponse]:
         asked: dict[str, Any] = {
             "oldest": oldest,
             "include_all_metadata": True,
@@ -171,16 +253,16 @@ class SlackDestination:
             "cursor": cursor or None,
         }
         if thread is None:
-            return await self._client.conversations_history(channel=channel, **asked)
-        return await self._client.conversations_replies(channel=channel, ts=thread.ts, **asked)
+            return self._client.conversations_history(channel=channel, **asked)
+        return self._client.conversations_replies(channel=channel, ts=thread.ts, **asked)
 
     async def _attempt(
-        self, call: "_Call", draft: "_Draft", channel: str, impossible: AbstractSet[str] = frozenset()
+        self, calling: "_Calling", draft: "_Draft", channel: str, impossible: AbstractSet[str], may: May
     ) -> Outcome:
-        outcome = await self._once(call, draft, channel)
+        outcome = await self._once(calling, draft, channel, may)
         while isinstance(outcome, _Refused) and (plainer := draft.plainer(outcome)) is not None:
             draft = plainer
-            outcome = await self._once(call, draft, channel)
+            outcome = await self._once(calling, draft, channel, may)
         if not isinstance(outcome, _Refused):
             return outcome
         elsewhere = channel != self._channel
@@ -189,19 +271,31 @@ class SlackDestination:
         concerns_all = _concerns_all(outcome.code, elsewhere)
         return Failed(outcome.sentence, alone=not concerns_all, for_good=concerns_all)
 
-    async def _once(self, call: "_Call", draft: "_Draft", channel: str) -> "Outcome | _Refused":
+    async def _once(self, calling: "_Calling", draft: "_Draft", channel: str, may: May) -> "Outcome | _Refused":
+        if not may():
+            return Withheld()
         try:
-            # The client's own timeout does not hold for a session that it was given.
-            async with asyncio.timeout(self._client.timeout):
-                answer = await call(draft)
-        except SlackApiError as error:
+            answer = await call(calling(draft), self._client.timeout)
+        except CallError as error:
             return _classified(error, channel)
-        except UNREACHABLE as error:
-            not_sent = isinstance(error, aiohttp.ClientConnectorError)
-            return Failed(f"Slack cannot be reached ({type(error).__name__}).", outcome_unknown=not not_sent)
-        if not answer.get("ts"):
-            return Failed("Slack answers without saying where the message stands.", outcome_unknown=True)
-        return Delivered(Address(str(answer.get("channel") or channel), str(answer["ts"])))
+        return _delivered(answer, channel)
+
+
+def _delivered(answer: Answer, channel: str) -> Outcome:
+    ts = answer.text("ts")
+    if not ts:
+        return Failed("Slack answers without saying where the message stands.", outcome_unknown=True)
+    return Delivered(Address(answer.text("channel") or channel, ts))
+
+
+def _not_read(error: CallError, channel: str, cursor: str) -> CouldNotLook:
+    why = sentence_of(error, channel)
+    if isinstance(error, LimitedCallError):
+        return CouldNotLook(why, error.retry_after, cursor)
+    if isinstance(error, RefusedCallError):
+        # A cursor may be what is refused.
+        return CouldNotLook(why, for_good=error.code in NEVER_READABLE)
+    return CouldNotLook(why, resume=cursor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +329,7 @@ class _Draft:
         return None if plain == self else plain
 
 
-_Call = Callable[[_Draft], Awaitable[Any]]
+_Calling = Callable[[_Draft], Awaitable[AsyncSlackResponse]]
 
 
 def _concerns_all(code: str, elsewhere: bool) -> bool:
@@ -253,23 +347,9 @@ def _shortened(text: str) -> str:
     return text[: LONGEST_TEXT - len(ending) - 2].rstrip() + "\n…" + ending
 
 
-def _classified(error: SlackApiError, channel: str) -> Failed | _Refused:
-    response = error.response
-    # The response is aiohttp's own where the body was no JSON.
-    status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)
-    answer = answer_of(error)
-    code = str(answer.get("error") or "")
-    if status == 429 or code in ("ratelimited", "rate_limited"):
-        return Failed("Slack asks to wait.", retry_after=_retry_after(response.headers))
-    if status >= 500 or code in EXECUTED_IN_PART or not code:
-        return Failed(f"Slack has a fault of its own ({code or f'HTTP {status}'}).", outcome_unknown=True)
-    detail = "; ".join(str(line) for line in (answer.get("response_metadata") or {}).get("messages") or [])
-    return _Refused(code, remedy(code, channel=channel, needed=str(answer.get("needed") or "")), detail)
-
-
-def _retry_after(headers: Mapping[str, Any]) -> timedelta | None:
-    for name, value in headers.items():
-        text = str(value[0] if isinstance(value, list) and value else value)
-        if name.lower() == "retry-after" and text.isdecimal():
-            return timedelta(seconds=min(int(text), 86_400))
-    return None
+def _classified(error: CallError, channel: str) -> Failed | _Refused:
+    if isinstance(error, RefusedCallError):
+        return _Refused(error.code, sentence_of(error, channel), "; ".join(error.details))
+    if isinstance(error, LimitedCallError):
+        return Failed(str(error), retry_after=error.retry_after)
+    return Failed(str(error), outcome_unknown=not isinstance(error, FailedCallError) or error.arrived)

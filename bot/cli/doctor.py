@@ -8,8 +8,6 @@ import os
 import sys
 from collections.abc import Mapping
 
-import aiohttp
-
 from bot.app import sample_alert, slack_client
 from bot.clock import Clock, system_clock
 from bot.doctor.check import Check
@@ -17,6 +15,7 @@ from bot.doctor.configuration import Configuration, read_configuration, secrets_
 from bot.doctor.examination import examine, judge_rate_card
 from bot.doctor.report import all_well, doctor_json, doctor_text, without_secrets
 from bot.pricing.card import load_rate_card
+from bot.slack_api import new_session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +45,6 @@ async def _examined(read: Configuration, clock: Clock) -> tuple[Check, ...]:
     card = load_rate_card()
     if read.settings is None:
         return (judge_rate_card(card, clock),)
-    async with aiohttp.ClientSession() as session:
+    async with new_session() as session:
         client = slack_client(read.settings, session)
         return await examine(read.settings, client, sample_alert(clock()), card, clock, wrong=read.wrong)

@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.refusals import answer_of, remedy
-from bot.alerts.slack import UNREACHABLE
+from bot.alerts.refusals import remedy, sentence_of
 from bot.doctor.check import Check, State
 from bot.doctor.clock_offset import ClockOffsets
 from bot.fallback.admins import Admins
 from bot.message import Message
 from bot.setting_variables import DEFAULT_HTTP_PORT
 from bot.settings import Settings
+from bot.slack_api import CallError, FailedCallError, RefusedCallError, as_object, call
 from bot.slack_connection import SlackRefusedError, SlackUnreachableError, Workspace, check_app_token, refusal_of
 
 NEEDED_SCOPES = ("chat:write", "commands")
@@ -44,14 +43,13 @@ async def meet(client: AsyncWebClient, offsets: ClockOffsets) -> Met:
     if not client.token:
         return _unknown(Check("slack_token", State.SKIPPED, "Not checked, since SLACK_BOT_TOKEN is missing or wrong."))
     try:
-        answer = await client.auth_test()
-    except SlackApiError as error:
-        offsets.note("Slack", getattr(error.response, "headers", None) or {})
+        answer = await call(client.auth_test())
+    except CallError as error:
+        if isinstance(error, RefusedCallError | FailedCallError):
+            offsets.note("Slack", error.headers)
         return _unknown(Check("slack_token", State.FAIL, str(refusal_of(error, "", "SLACK_BOT_TOKEN"))))
-    except UNREACHABLE as error:
-        return _unknown(Check("slack_token", State.FAIL, f"Slack cannot be reached ({type(error).__name__})."))
     offsets.note("Slack", answer.headers)
-    text = f"Slack knows the token as {answer.get('user')} in the workspace {answer.get('team')}."
+    text = f"Slack knows the token as {answer.text('user')} in the workspace {answer.text('team')}."
     scopes = _scopes(answer.headers)
     return Met(True, scopes, (Check("slack_token", State.OK, text), judge_scopes(scopes)))
 
@@ -113,17 +111,13 @@ async def check_channel(client: AsyncWebClient, channel: str, met: Met) -> list[
         text = f"Whether the bot may post in {channel} is not known without the optional scope channels:read."
         return [Check(name, State.SKIPPED, text, TEST_ALERT)]
     try:
-        answer = await client.conversations_info(channel=channel)
-    except SlackApiError as error:
-        data = answer_of(error)
-        code, needed = str(data.get("error") or ""), str(data.get("needed") or "")
-        if code == "missing_scope":
-            text = f"Whether the bot may post in {channel} is not known without the optional scope {needed}."
+        answer = await call(client.conversations_info(channel=channel))
+    except CallError as error:
+        if isinstance(error, RefusedCallError) and error.code == "missing_scope":
+            text = f"Whether the bot may post in {channel} is not known without the optional scope {error.needed}."
             return [Check(name, State.SKIPPED, text, TEST_ALERT)]
-        return [Check(name, State.FAIL, remedy(code, channel=channel, needed=needed))]
-    except UNREACHABLE as error:
-        return [Check(name, State.FAIL, f"Slack cannot be reached ({type(error).__name__}).")]
-    return [_judge_channel(answer.get("channel") or {}, channel, scopes)]
+        return [Check(name, State.FAIL, sentence_of(error, channel))]
+    return [_judge_channel(as_object(answer.data.get("channel")), channel, scopes)]
 
 
 def _judge_channel(told: Mapping[str, Any], channel: str, scopes: frozenset[str]) -> Check:
@@ -143,17 +137,15 @@ async def check_sample(client: AsyncWebClient, sample: Message, met: Met) -> lis
         return [Check(name, State.SKIPPED, SEE_TOKEN)]
     try:
         # In the body: an alert is longer than the addresses that servers accept.
-        await client.api_call("blocks.validate", data={"blocks": json.dumps(sample.blocks)})
-    except SlackApiError as error:
-        data = answer_of(error)
-        code = str(data.get("error") or "")
-        if not code.startswith("invalid_blocks"):
-            return [Check(name, State.SKIPPED, f"Slack does not check blocks here ({code or 'no reason given'}).")]
-        why = "; ".join(str(one.get("message")) for one in data.get("errors") or [] if isinstance(one, dict))
-        text = f"Slack refuses an alert as it is drawn ({why or code}): alerts arrive as plain text."
+        await call(client.api_call("blocks.validate", data={"blocks": json.dumps(sample.blocks)}))
+    except RefusedCallError as error:
+        if not error.code.startswith("invalid_blocks"):
+            return [Check(name, State.SKIPPED, f"Slack does not check blocks here ({error.code}).")]
+        why = "; ".join(error.details) or error.code
+        text = f"Slack refuses an alert as it is drawn ({why}): alerts arrive as plain text."
         return [Check(name, State.WARN, text, "Update the bot.")]
-    except UNREACHABLE as error:
-        return [Check(name, State.SKIPPED, f"Slack cannot be reached ({type(error).__name__}).")]
+    except CallError as error:
+        return [Check(name, State.SKIPPED, str(error))]
     return [Check(name, State.OK, "Slack accepts a sample alert as it is drawn.")]
 
 

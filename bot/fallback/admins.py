@@ -1,16 +1,13 @@
 """Who may change the fallback mode and budgets. Checked at the click, not when the button is drawn."""
 
-import asyncio
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 
-import aiohttp
-from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
-from bot.alerts.refusals import answer_of
+from bot.slack_api import CallError, RefusedCallError, as_list, call
 from bot.slack_connection import (
     ANSWER_SECONDS,
     SlackRefusedError,
@@ -93,14 +90,12 @@ class Admins:
 
     async def _members(self, group: str) -> frozenset[str]:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self._client.usergroups_users_list(usergroup=group)
-        except SlackApiError as error:
-            data = answer_of(error)
-            raise _UnreadError(_why(group, str(data.get("error") or ""))) from None
-        except (TimeoutError, SlackClientError, aiohttp.ClientError, OSError):
+            answer = await call(self._client.usergroups_users_list(usergroup=group), ANSWER_SECONDS)
+        except RefusedCallError as error:
+            raise _UnreadError(_why(group, error.code)) from None
+        except CallError:
             raise _UnreadError(_why(group, "")) from None
-        return frozenset(answer.get("users") or [])
+        return frozenset(user for user in as_list(answer.data.get("users")) if isinstance(user, str))
 
 
 class _UnreadError(Exception):

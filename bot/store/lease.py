@@ -24,6 +24,14 @@ class Lease(Protocol):
 
     def release(self) -> None: ...
 
+    def held(self) -> bool:
+        """Whether this copy held the lease when it last looked. No I/O."""
+        ...
+
+    def predecessor_alive(self) -> bool:
+        """Whether the copy that held the lease before this one may still be at work. No I/O."""
+        ...
+
 
 class FileLease:
     """For SQLite: a lock on a file beside the database."""
@@ -46,6 +54,13 @@ class FileLease:
     def release(self) -> None:
         with self._one_thread:
             self._lock.release()
+
+    def held(self) -> bool:
+        return self._lock.is_locked
+
+    def predecessor_alive(self) -> bool:
+        """Never: the lock is freed by the end of its process."""
+        return False
 
 
 class AdvisoryLease:
@@ -75,6 +90,13 @@ class AdvisoryLease:
     def release(self) -> None:
         with self._one_thread:
             self._drop()
+
+    def held(self) -> bool:
+        return self._connection is not None
+
+    def predecessor_alive(self) -> bool:
+        """May be: the lock is freed by the end of its connection."""
+        return True
 
     def _drop(self) -> None:
         if self._connection is not None:

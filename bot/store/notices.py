@@ -1,8 +1,9 @@
 """The outbox in the database: what is to be said, in order, until it is delivered."""
 
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
@@ -32,13 +33,17 @@ class NoticeStatus(StrEnum):
 
 UNDELIVERED = (NoticeStatus.PENDING, NoticeStatus.SENDING)
 
+LONGEST_WAIT = timedelta(minutes=5)
+"""Between two attempts at one notice."""
+
 
 class UnreadableNoticeError(Exception):
     """A stored notice that this version cannot read."""
 
-    def __init__(self, notice_id: int, outcome_unknown: bool) -> None:
+    def __init__(self, notice_id: int, attempts: int, outcome_unknown: bool) -> None:
         super().__init__("what was stored of it cannot be read by this version of the bot")
         self.notice_id = notice_id
+        self.attempts = attempts
         self.outcome_unknown = outcome_unknown
 
 
@@ -55,7 +60,7 @@ class Notice:
     """One delivery. `address`: the message to edit or to answer. `related`: the message of the other level.
 
     `alert_id` and `life`: of an incident, the latter as it is by now. `written_at` and `write_error`: how far the
-    target of a mode change has followed by now.
+    target of a mode change has followed by now. `attempted_at`: when the last attempt began.
     """
 
     id: int
@@ -70,38 +75,64 @@ class Notice:
     life: Life
     written_at: datetime | None
     write_error: str | None
+    attempted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that is written down: the notice, its number, and when it began by the clock of whoever made it."""
+
+    notice_id: int
+    number: int
+    at: datetime | None
+
+
+def _nobody(attempt: Attempt) -> bool:
+    return False
 
 
 class NoticeStore:
-    """Synchronous; asynchronous callers use a thread."""
+    """Synchronous; asynchronous callers use a thread.
+
+    What becomes of an attempt is written by whoever made it, who gives its number as `attempts`. Where another copy has
+    begun a later one since, or has settled the notice, the methods for that return False and change nothing.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def due(self, now: datetime, held: AbstractSet[int] = frozenset()) -> Notice | None:
+    def due(
+        self,
+        now: datetime,
+        held: AbstractSet[int] = frozenset(),
+        *,
+        ours: Callable[[Attempt], bool] = _nobody,
+        under_way: Callable[[Attempt], bool] = _nobody,
+    ) -> Notice | None:
         """The oldest undelivered notice that may be tried at `now`; None while Slack has asked to wait.
 
         In order within one incident, and within the announcements of modes: nothing there overtakes what waits, such as
-        the notices `held`. Raises `UnreadableNoticeError`.
+        the notices `held`, or those with an attempt that may be `under_way` in another copy. `ours`: whether this copy
+        made an attempt, so that it knows itself how long Slack has asked to wait. Raises `UnreadableNoticeError`.
         """
         # Without the facts: many may wait, and each look is at all of them.
         columns = [column for column in notices.c if column.name != "facts"]
         query = select(*columns).where(notices.c.status.in_(UNDELIVERED)).order_by(notices.c.id)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-            if any(row.attempts and row.next_attempt_at > now for row in rows):
+            if any(row.attempts and _waits(row, now) and not ours(_attempt(row)) for row in rows):
                 return None
             firsts: dict[tuple[str, int], Row[Any]] = {}
             for row in rows:
                 firsts.setdefault(_chain(row), row)
-            free = [row for row in firsts.values() if row.id not in held]
+            free = [row for row in firsts.values() if row.id not in held and not _is_under_way(row, under_way)]
             if not free:
                 return None
             row = min(free, key=lambda row: row.id)
             try:
                 return _notice(connection, connection.execute(select(notices).where(notices.c.id == row.id)).one())
             except (ValidationError, NoResultFound) as error:
-                raise UnreadableNoticeError(row.id, row.status == NoticeStatus.SENDING) from error
+                raise UnreadableNoticeError(row.id, row.attempts, row.status == NoticeStatus.SENDING) from error
 
     def undelivered(self) -> int:
         """How many notices wait for delivery, due or not."""
@@ -123,29 +154,39 @@ class NoticeStore:
             )
             return taken.rowcount == 1
 
-    def finish(self, notice_id: int, now: datetime, address: Address | None) -> None:
+    def finish(self, notice_id: int, now: datetime, address: Address | None, *, attempts: int | None = None) -> bool:
         """Delivered; the address of the message is kept with what it tells of. None leaves the one that is known."""
         with self._engine.begin() as connection:
-            connection.execute(
-                update(notices)
-                .where(notices.c.id == notice_id)
-                .values(status=NoticeStatus.SENT, sent_at=now, error=None)
-            )
+            values = {"status": NoticeStatus.SENT, "sent_at": now, "error": None}
+            if not _set(connection, notice_id, attempts, values):
+                return False
             if address is not None:
                 _keep_address(connection, notice_id, address)
+            return True
 
-    def retry(self, notice_id: int, next_attempt_at: datetime, error: str, *, outcome_unknown: bool) -> None:
+    def retry(
+        self,
+        notice_id: int,
+        next_attempt_at: datetime,
+        error: str,
+        *,
+        outcome_unknown: bool,
+        attempts: int | None = None,
+    ) -> bool:
         """Not delivered, or not known to be: to be tried again."""
         status = NoticeStatus.SENDING if outcome_unknown else NoticeStatus.PENDING
-        self._set(notice_id, status=status, next_attempt_at=next_attempt_at, error=error)
+        values = {"status": status, "next_attempt_at": next_attempt_at, "error": error}
+        with self._engine.begin() as connection:
+            return _set(connection, notice_id, attempts, values)
 
-    def give_up(self, notice_id: int, error: str, *, forget_address: bool = False) -> None:
+    def give_up(self, notice_id: int, error: str, *, forget_address: bool = False, attempts: int | None = None) -> bool:
         """An edit or an answer that can never be made. `forget_address`: nothing can be, since its message is gone."""
         with self._engine.begin() as connection:
-            values = {"status": NoticeStatus.OBSOLETE, "error": error}
-            connection.execute(update(notices).where(notices.c.id == notice_id).values(values))
+            if not _set(connection, notice_id, attempts, {"status": NoticeStatus.OBSOLETE, "error": error}):
+                return False
             if forget_address:
                 _keep_address(connection, notice_id, None)
+            return True
 
     def last_error(self) -> str | None:
         """Why the oldest waiting notice is still waiting; None when nothing waits or nothing was tried yet."""
@@ -164,9 +205,31 @@ class NoticeStore:
             row = connection.execute(query).one_or_none()
         return None if row is None else (row.created_at, row.error)
 
-    def _set(self, notice_id: int, **values: object) -> None:
-        with self._engine.begin() as connection:
-            connection.execute(update(notices).where(notices.c.id == notice_id).values(**values))
+
+def _set(connection: Connection, notice_id: int, attempts: int | None, values: Mapping[str, object]) -> bool:
+    """Whether the notice is still to be settled, and no other copy has taken it since it had so many attempts."""
+    undelivered = update(notices).where(notices.c.id == notice_id, notices.c.status.in_(UNDELIVERED)).values(**values)
+    if attempts is not None:
+        undelivered = undelivered.where(notices.c.attempts == attempts)
+    return connection.execute(undelivered).rowcount == 1
+
+
+def _waits(row: Row[Any], now: datetime) -> bool:
+    """Whether what Slack asked for is not over. No wait outlasts the time for which it was asked, whatever clocks do.
+
+    Before its attempt, or further from its end than any wait is long, the clock has been set since.
+    """
+    if row.attempted_at is not None and now < row.attempted_at:
+        return False
+    return bool(now < row.next_attempt_at <= now + LONGEST_WAIT)
+
+
+def _attempt(row: Row[Any]) -> Attempt:
+    return Attempt(row.id, row.attempts, row.attempted_at)
+
+
+def _is_under_way(row: Row[Any], under_way: Callable[[Attempt], bool]) -> bool:
+    return row.status == NoticeStatus.SENDING and under_way(_attempt(row))
 
 
 def enqueue(
@@ -270,6 +333,7 @@ def _notice(connection: Connection, row: Row[tuple[object, ...]]) -> Notice:
         attempts=values["attempts"],
         outcome_unknown=values["status"] == NoticeStatus.SENDING,
         created_at=values["created_at"],
+        attempted_at=values["attempted_at"],
         address=address,
         related=related,
         alert_id=values["alert_id"],

@@ -22,7 +22,8 @@ TEST = "test"
 class OutsideNotice:
     """One letter to one destination. `reached`: marks of its recipients that have it already.
 
-    A test alert has no `alert_id`. `facts` is None where this version cannot read what was stored.
+    `attempted_at`: when the attempt began that has not ended, if any. A test alert has no `alert_id`. `facts` is None
+    where this version cannot read what was stored.
     """
 
     id: int
@@ -30,6 +31,7 @@ class OutsideNotice:
     facts: IncidentFacts | TestFacts | None
     created_at: datetime
     attempts: int
+    attempted_at: datetime | None
     reached: frozenset[str]
 
 
@@ -87,6 +89,7 @@ class OutsideStore:
                     facts=_letter_facts(row.facts),
                     created_at=row.created_at,
                     attempts=row.attempts,
+                    attempted_at=row.attempted_at,
                     reached=frozenset(row.reached),
                 )
                 for row in connection.execute(query)
@@ -106,13 +109,13 @@ class OutsideStore:
             )
             return taken.rowcount == 1
 
-    def finish(self, notice_id: int, now: datetime) -> None:
-        """The destination has it."""
-        self._set(notice_id, sent_at=now, error=None)
+    def finish(self, notice_id: int, now: datetime, *, attempts: int | None = None) -> bool:
+        """The destination has it. False where another copy has begun a later attempt: that one's result counts."""
+        return self._set(notice_id, attempts, sent_at=now, error=None)
 
-    def keep(self, notice_id: int, error: str, reached: AbstractSet[str]) -> None:
-        """Not taken, or not by all recipients: to be tried again."""
-        self._set(notice_id, error=error, reached=sorted(reached))
+    def keep(self, notice_id: int, error: str, reached: AbstractSet[str], *, attempts: int | None = None) -> bool:
+        """Not taken, or not by all recipients: to be tried again. False as of `finish`."""
+        return self._set(notice_id, attempts, attempted_at=None, error=error, reached=sorted(reached))
 
     def undelivered(self) -> dict[str, int]:
         """How many letters wait for each destination that is configured, tried or not."""
@@ -149,9 +152,13 @@ class OutsideStore:
         with self._engine.connect() as connection:
             return {str(name): int(count) for name, count in connection.execute(query)}
 
-    def _set(self, notice_id: int, **values: object) -> None:
+    def _set(self, notice_id: int, attempts: int | None, **values: object) -> bool:
+        own = outside_notices.c.id == notice_id
+        untaken = update(outside_notices).where(own, outside_notices.c.sent_at.is_(None)).values(**values)
+        if attempts is not None:
+            untaken = untaken.where(outside_notices.c.attempts == attempts)
         with self._engine.begin() as connection:
-            connection.execute(update(outside_notices).where(outside_notices.c.id == notice_id).values(**values))
+            return connection.execute(untaken).rowcount == 1
 
 
 def _insert(

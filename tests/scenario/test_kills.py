@@ -100,9 +100,13 @@ async def test_killed_at_any_call_of_slack_the_bot_tells_everything(
             assert doubled <= (0 if readable else 1)
 
 
-@pytest.mark.parametrize("readable", [True, False], ids=["readable", "unreadable"])
+@pytest.mark.parametrize(
+    ("readable", "looks_fail"),
+    [(True, False), (True, True), (False, False)],
+    ids=["readable", "readable now and then", "unreadable"],
+)
 async def test_killed_at_random_moments_among_faults_of_slack_the_bot_tells_everything(
-    tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, readable: bool
+    tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, readable: bool, looks_fail: bool
 ) -> None:
     wanted, seconds = undisturbed.scenes[-1].told, undisturbed.seconds
     deaths = 0
@@ -112,7 +116,11 @@ async def test_killed_at_random_moments_among_faults_of_slack_the_bot_tells_ever
             break
         random = Random(seed)
         storm = await play_through_a_storm(
-            tmp_path / str(seed), zygote, wanted, random, seconds=seconds, deaths=wished, readable=readable
+            *(tmp_path / str(seed), zygote, wanted, random),
+            seconds=seconds,
+            deaths=wished,
+            readable=readable,
+            looks_fail=looks_fail,
         )
         deaths += storm.deaths
         assert (storm.difference.lost, storm.difference.strange) == ([], [])

@@ -1,5 +1,6 @@
 """A Slack that accepts and never answers, and a connection that is lost: said, and waited for by nobody."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -49,3 +50,31 @@ async def test_readiness_notices_a_connection_that_is_lost(simulated: World) -> 
             assert await lifecycle.problems() == []
         finally:
             await lifecycle._disconnect()
+
+
+async def test_whatever_slack_answers_when_a_connection_is_made_anew_it_is_tried_again_without_a_traceback(
+    simulated: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with simulated.bot() as bot:
+        socket = SocketMode(bot.slack, APP_TOKEN)
+        socket.client.ping_interval = 0.05  # type: ignore[attr-defined]  # seconds, also between two tries
+        for fault in (Fault("not_json"), Fault("html", status=200), Fault("status", status=429, retry_after="0")):
+            simulated.slack.faults.add("apps.connections.open", fault)
+        try:
+            await socket.connect_async()  # type: ignore[no-untyped-call]
+            await simulated.slack.wait_connected()
+        finally:
+            await socket.close_async()  # type: ignore[no-untyped-call]
+    tries = [record for record in caplog.records if "Failed to connect" in record.getMessage()]
+    assert len(tries) == 3
+    assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_a_connection_lives_on_after_the_deadline_for_making_it(
+    simulated: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slack_connection, "ANSWER_SECONDS", 0.5)
+    async with simulated.connected_bot() as bot:
+        await asyncio.sleep(0.8)
+        await bot.cycle()
+        await simulated.slack.command("help")

@@ -10,7 +10,16 @@ import pytest
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.slack import LONGEST_TEXT, Delivered, Failed, NotEditable, Outcome, SlackDestination
+from bot.alerts.slack import (
+    LONGEST_TEXT,
+    Delivered,
+    Failed,
+    Found,
+    NotEditable,
+    NotThere,
+    Outcome,
+    SlackDestination,
+)
 from bot.message import Message
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
@@ -296,8 +305,8 @@ async def test_what_was_posted_is_found_by_its_identity_where_the_bot_may_read(
     posted = await destination.post(MESSAGE, IDENTITY)
     assert isinstance(posted, Delivered)
     slack.say("450 of 400 USD?")
-    assert await destination.find(IDENTITY, NOW) == posted.address
-    assert await destination.find({**IDENTITY, "notice": "3"}, NOW) is None
+    assert await destination.find(IDENTITY, NOW) == Found(posted.address)
+    assert await destination.find({**IDENTITY, "notice": "3"}, NOW) == NotThere()
 
 
 async def test_it_is_found_below_hundreds_of_later_messages(slack: SlackSandbox, destination: SlackDestination) -> None:
@@ -306,16 +315,5 @@ async def test_it_is_found_below_hundreds_of_later_messages(slack: SlackSandbox,
     assert isinstance(posted, Delivered)
     for number in range(450):
         slack.say(f"message {number}")
-    assert await destination.find(IDENTITY, NOW) == posted.address
+    assert await destination.find(IDENTITY, NOW) == Found(posted.address)
     assert len(calls(slack, HISTORY)) == 3
-
-
-@pytest.mark.parametrize("fault", [None, Fault("html", status=502), Fault("status", status=429, retry_after="60")])
-async def test_where_the_channel_cannot_be_read_nothing_is_found(
-    slack: SlackSandbox, destination: SlackDestination, fault: Fault | None
-) -> None:
-    await destination.post(MESSAGE, IDENTITY)
-    if fault is not None:
-        slack.workspace.scopes.add("channels:history")
-        slack.faults.add(HISTORY, fault)
-    assert await destination.find(IDENTITY, NOW) is None

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,8 +14,20 @@ from sqlalchemy import Engine, select
 
 from bot.alerts.incident_facts import AlertFacts
 from bot.alerts.mode_facts import ModeFacts
-from bot.alerts.outbox import LONGEST_WAIT, PATIENCE, Delivery, Outbox
-from bot.alerts.slack import Delivered, Failed, NotEditable, Outcome, SlackDestination
+from bot.alerts.outbox import PATIENCE, Delivery, Outbox
+from bot.alerts.slack import (
+    CouldNotLook,
+    Delivered,
+    Failed,
+    Found,
+    Look,
+    May,
+    NotEditable,
+    NotThere,
+    Outcome,
+    SlackDestination,
+    always,
+)
 from bot.budgets.budget import Level
 from bot.budgets.decide import Step
 from bot.message import Message
@@ -23,7 +35,7 @@ from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
 from bot.store.modes import ModeStore
-from bot.store.notices import Address, Notice, NoticeStore
+from bot.store.notices import LONGEST_WAIT, Address, Attempt, Notice, NoticeStore
 from bot.store.schema import alerts, notices
 from tests.databases import (
     BUDGET,
@@ -51,9 +63,16 @@ class Channel(SlackDestination):
         self._stands: dict[str, Address] = {}
         self.sent: list[tuple[str, str]] = []
         self.searches = 0
+        self.looks: list[Look] = []
 
     async def post(
-        self, message: Message, identity: Mapping[str, str], thread: Address | None = None, *, broadcast: bool = False
+        self,
+        message: Message,
+        identity: Mapping[str, str],
+        thread: Address | None = None,
+        *,
+        broadcast: bool = False,
+        may: May = always,
     ) -> Outcome:
         self.sent.append(("post" if thread is None else f"below {thread.ts}", message.text))
         await asyncio.sleep(0)
@@ -63,14 +82,21 @@ class Channel(SlackDestination):
             self._stands[str(identity)] = address
         return Delivered(address) if outcome is None else outcome
 
-    async def update(self, address: Address, message: Message) -> Outcome:
+    async def update(self, address: Address, message: Message, *, may: May = always) -> Outcome:
         self.sent.append((f"edit {address.ts}", message.text))
         await asyncio.sleep(0)
         return self._next() or Delivered(address)
 
-    async def find(self, identity: Mapping[str, str], since: datetime, thread: Address | None = None) -> Address | None:
+    async def find(
+        self, identity: Mapping[str, str], since: datetime | None, thread: Address | None = None, resume: str = ""
+    ) -> Look:
         self.searches += 1
-        return self._stands.get(str(identity)) if self._readable else None
+        if not self._readable:
+            return CouldNotLook("The Slack app lacks the scope channels:history.", for_good=True)
+        if self.looks:
+            return self.looks.pop(0)
+        address = self._stands.get(str(identity))
+        return NotThere() if address is None else Found(address)
 
     def _next(self) -> Outcome | None:
         return self._script.pop(0) if self._script else None
@@ -280,7 +306,9 @@ async def test_after_a_crash_between_sending_and_recording_the_alert_gets_out(
         """The process ends here."""
 
     class Crashing(NoticeStore):
-        def finish(self, notice_id: int, now: datetime, address: Address | None) -> None:
+        def finish(
+            self, notice_id: int, now: datetime, address: Address | None, *, attempts: int | None = None
+        ) -> bool:
             raise Crash
 
     channel = Channel(readable=readable)
@@ -389,8 +417,15 @@ async def test_two_copies_that_take_the_same_notice_at_once_send_it_once(engine:
     class Copy(NoticeStore):
         met = False
 
-        def due(self, now: datetime, held: AbstractSet[int] = frozenset()) -> Notice | None:
-            notice = super().due(now, held)
+        def due(
+            self,
+            now: datetime,
+            held: AbstractSet[int] = frozenset(),
+            *,
+            ours: Callable[[Attempt], bool] = lambda _: False,
+            under_way: Callable[[Attempt], bool] = lambda _: False,
+        ) -> Notice | None:
+            notice = super().due(now, held, ours=ours, under_way=under_way)
             if not self.met:
                 self.met = True
                 both_hold_it.wait()

@@ -96,3 +96,17 @@ def test_what_waits_for_a_destination_that_is_gone_is_stranded_and_blocks_nothin
     later = AlertStore(engine, {"mail": WANTED["mail"]})
     assert later.outside.stranded() == {"pager": 1}
     assert later.outside.undelivered() == {"mail": 1}
+
+
+def test_only_the_latest_attempt_settles_a_letter(store: AlertStore) -> None:
+    record(store, crossed(Level.HARD))
+    (notice,) = store.outside.pending("pager")
+    assert store.outside.start_attempt(notice, NOW)
+    (under_way,) = store.outside.pending("pager")
+    assert under_way.attempted_at == NOW
+    assert store.outside.start_attempt(under_way, NOW)
+    assert not store.outside.keep(notice.id, "it does not take the message", frozenset(), attempts=1)
+    assert not store.outside.finish(notice.id, NOW, attempts=1)
+    assert store.outside.keep(notice.id, "it does not take the message", frozenset(), attempts=2)
+    assert [waiting.attempted_at for waiting in store.outside.pending("pager")] == [None]
+    assert store.outside.finish(notice.id, NOW, attempts=2)

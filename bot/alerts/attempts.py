@@ -1,0 +1,67 @@
+"""Which attempts at a notice are this copy's, and which ones another copy may be making at this moment."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from bot.clock import Clock
+from bot.store.notices import Attempt
+
+CALL_SECONDS = 25
+"""From writing an attempt down to its end, whatever is done within it."""
+
+ATTEMPT_SECONDS = 30
+"""After which an attempt of another copy is surely over: longer than `CALL_SECONDS`, by the time a commit may take."""
+
+SURELY_OVER = timedelta(minutes=5)
+"""The same by the clocks of two machines, for a copy that does not live long enough to see the time pass."""
+
+
+class Attempts:
+    """`predecessor_alive`: whether whoever led before may still be at work. `monotonic`: in seconds.
+
+    An attempt of another copy counts as under way for `ATTEMPT_SECONDS` after this copy has seen it first, without
+    regard to either machine's clock.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        predecessor_alive: Callable[[], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+        seconds: float = ATTEMPT_SECONDS,
+    ) -> None:
+        self._clock = clock
+        self._predecessor_alive = predecessor_alive
+        self._monotonic = monotonic
+        self._seconds = seconds
+        self._ours: dict[int, int] = {}
+        self._seen: dict[int, tuple[int, float]] = {}
+
+    def begun(self, notice_id: int, number: int) -> None:
+        """This copy makes the attempt."""
+        self._ours[notice_id] = number
+
+    def over(self, notice_id: int) -> None:
+        """There will be no other attempt."""
+        self._ours.pop(notice_id, None)
+        self._seen.pop(notice_id, None)
+
+    def ours(self, attempt: Attempt) -> bool:
+        """Whether this copy made the attempt."""
+        return self._ours.get(attempt.notice_id) == attempt.number
+
+    def under_way(self, attempt: Attempt) -> bool:
+        """Whether another copy may be making it at this moment."""
+        if self.ours(attempt) or not self._predecessor_alive():
+            return False
+        now = self._monotonic()
+        number, seen_at = self._seen.get(attempt.notice_id, (None, now))
+        if number != attempt.number:
+            self._seen[attempt.notice_id] = attempt.number, now
+            seen_at = now
+        return now - seen_at < self._seconds and not _is_old(attempt.at, self._clock())
+
+
+def _is_old(at: datetime | None, now: datetime) -> bool:
+    return at is None or abs(now - at) >= SURELY_OVER

@@ -1,0 +1,189 @@
+"""Every call of Slack's Web API: a deadline for the whole, a bound on the answer, and two kinds of failure.
+
+slack_sdk reads an answer of any size, follows redirects, and raises whatever its code runs into where an answer is not
+Slack's: a proxy's page, JSON that is no object, bytes that are no text.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+TIMEOUT_SECONDS = 15
+"""How long one call may take, from connecting to the last byte."""
+
+MOST_BYTES = 8 * 2**20
+"""Of one answer, unpacked. A page of 200 messages has about 1 MB."""
+
+LONGEST_RETRY_AFTER = timedelta(days=1)
+
+TEMPORARY = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+"""Answers after which Slack may have done it all the same (docs.slack.dev, chat.postMessage)."""
+
+LIMITED = frozenset({"ratelimited", "rate_limited"})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class CallError(Exception):
+    """A call of Slack failed; the text is one sentence."""
+
+
+class FailedCallError(CallError):
+    """No answer of Slack's. `arrived`: whether Slack may have the call. `headers`: of the answer, if there was one."""
+
+    def __init__(self, sentence: str, *, arrived: bool = True, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.arrived = arrived
+        self.headers = headers or {}
+
+
+class LimitedCallError(CallError):
+    """Slack did nothing, and asks to wait. `retry_after`: how long, if it said so."""
+
+    def __init__(self, retry_after: timedelta | None) -> None:
+        super().__init__("Slack asks to wait.")
+        self.retry_after = retry_after
+
+
+class RefusedCallError(CallError):
+    """Slack understood the call and did nothing.
+
+    `code`: Slack's word for why. `needed`: the scope that is missing. `details`: what it says about the arguments.
+    """
+
+    def __init__(self, answer: "Answer") -> None:
+        self.code = answer.text("error")
+        super().__init__(f"Slack refuses ({self.code}).")
+        self.needed = answer.text("needed")
+        self.headers = answer.headers
+        metadata = as_object(answer.data.get("response_metadata"))
+        errors = [as_object(error).get("message") for error in as_list(answer.data.get("errors"))]
+        self.details = [line for line in (*as_list(metadata.get("messages")), *errors) if isinstance(line, str)]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with `ok`. Nothing else in `data` is sure to have the type that Slack documents."""
+
+    data: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+    def text(self, name: str) -> str:
+        """A field, empty where it is missing or no text."""
+        value = self.data.get(name)
+        return value if isinstance(value, str) else ""
+
+
+class TooLargeError(aiohttp.ClientPayloadError):
+    """An answer has more than `MOST_BYTES`."""
+
+
+class RedirectedError(aiohttp.ClientError):
+    """An answer points elsewhere. Slack's API never does, and the token and the message belong to it alone."""
+
+
+class _BoundedResponse(aiohttp.ClientResponse):
+    """Reads at most `MOST_BYTES` of the body; aiohttp unpacks it piece by piece."""
+
+    async def read(self) -> bytes:
+        if self._body is None:
+            pieces: list[bytes] = []
+            left = MOST_BYTES
+            async for piece in self.content.iter_any():
+                left -= len(piece)
+                if left < 0:
+                    self.close()
+                    raise TooLargeError(f"an answer has more than {MOST_BYTES} bytes")
+                pieces.append(piece)
+            self._body = b"".join(pieces)
+        return await super().read()
+
+
+async def _stay_here(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    response = await handler(request)
+    if response.status in REDIRECTS:
+        response.close()
+        raise RedirectedError(f"HTTP {response.status}")
+    return response
+
+
+def new_session() -> aiohttp.ClientSession:
+    """A session for Slack's Web API, whose calls are bounded whoever makes them."""
+    return aiohttp.ClientSession(
+        response_class=_BoundedResponse,
+        middlewares=(_stay_here,),
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+    )
+
+
+async def call(calling: Awaitable[AsyncSlackResponse], seconds: float = TIMEOUT_SECONDS) -> Answer:
+    """The answer of one call, such as `call(client.auth_test())`. Raises `CallError`, whatever Slack answers."""
+    try:
+        # The client's own time-out does not hold for a session that it was given.
+        async with asyncio.timeout(seconds):
+            response = await calling
+    except SlackApiError as error:
+        raise _failure(error.response) from None
+    except aiohttp.ClientConnectorError as error:
+        raise FailedCallError(_unreachable(error), arrived=False) from None
+    except Exception as error:  # noqa: BLE001  # slack_sdk raises anything at an answer that is not Slack's
+        raise FailedCallError(_unreachable(error)) from None
+    if not isinstance(response.data, dict) or response.data.get("ok") is not True:
+        raise _failure(response)
+    return Answer(response.data, _headers(response))
+
+
+def as_object(value: object) -> Mapping[str, Any]:
+    """The value if it is an object of JSON, otherwise an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """The value if it is a list of JSON, otherwise an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def _unreachable(error: Exception) -> str:
+    if isinstance(error, TooLargeError):
+        return f"Slack's answer has more than {MOST_BYTES // 2**20} MB and is not read."
+    if isinstance(error, RedirectedError):
+        return f"SLACK_API_URL redirects to another address ({error}): correct it."
+    return f"Slack cannot be reached ({type(error).__name__})."
+
+
+def _failure(response: Any) -> CallError:
+    """`response` is aiohttp's own where the body was no JSON, otherwise slack_sdk's with any kind of JSON in it."""
+    status = _status(response)
+    answer = Answer(as_object(getattr(response, "data", None)), _headers(response))
+    code = answer.text("error")
+    if status == 429 or code in LIMITED:
+        return LimitedCallError(retry_after(answer.headers))
+    if status >= 500 or code in TEMPORARY:
+        return FailedCallError(f"Slack has a fault of its own ({code or f'HTTP {status}'}).", headers=answer.headers)
+    if not code or answer.data.get("ok") is not False:
+        return FailedCallError(f"Slack answers with something that is not Slack's (HTTP {status}).")
+    return RefusedCallError(answer)
+
+
+def _status(response: Any) -> int:
+    status = getattr(response, "status_code", None) or getattr(response, "status", None)
+    return status if isinstance(status, int) else 0
+
+
+def _headers(response: Any) -> Mapping[str, str]:
+    """By names in lower case."""
+    headers = getattr(response, "headers", None) or {}
+    return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+def retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """Whole seconds of the header `Retry-After`, at most a day; None where there are none."""
+    text = headers.get("retry-after", "").strip()
+    if not (text.isascii() and text.isdecimal()):
+        return None
+    return min(timedelta(seconds=int(text[:9])), LONGEST_RETRY_AFTER)

@@ -1,0 +1,127 @@
+"""A look into the channel that fails settles nothing: it is repeated, and ends some day."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.alerts.outbox import FEWEST_LOOKS, LOOKING_AT_MOST, MOST_LOOKS
+from bot.alerts.slack import CouldNotLook, Delivered
+from bot.budgets.budget import Level
+from bot.sandbox.clock import HandClock
+from bot.store.alerts import AlertStore
+from bot.store.engine import open_database
+from bot.store.notices import LONGEST_WAIT, Address
+from tests.databases import NOW, SOFT_RESOLVED, crossed
+from tests.unit.test_outbox import UNKNOWN, Channel, outbox, record
+
+SECOND = timedelta(seconds=1)
+FAULT = CouldNotLook("Slack has a fault of its own (HTTP 500).")
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock(NOW)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AlertStore]:
+    engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    yield AlertStore(engine)
+    engine.dispose()
+
+
+async def test_what_cannot_be_looked_for_now_is_looked_for_again_and_not_sent_twice(
+    store: AlertStore, clock: HandClock
+) -> None:
+    channel = Channel(UNKNOWN, readable=True)
+    channel.looks = [FAULT] * 3
+    record(store, crossed(Level.SOFT))
+    sender = outbox(store, channel, clock)
+    waits = []
+    while (delivery := await sender.deliver()).waiting:
+        assert delivery.retry_in is not None
+        waits.append(delivery.retry_in)
+        clock.advance(delivery.retry_in)
+    assert waits == [SECOND, SECOND, 2 * SECOND, 4 * SECOND]
+    assert channel.actions == ["post"]
+
+
+async def test_the_wait_that_slack_asks_for_at_a_look_is_kept(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel(UNKNOWN, readable=True)
+    channel.looks = [CouldNotLook("Slack asks to wait.", retry_after=30 * SECOND)]
+    record(store, crossed(Level.SOFT))
+    sender = outbox(store, channel, clock)
+    await sender.deliver()
+    clock.advance(SECOND)
+    delivery = await sender.deliver()
+    assert (delivery.retry_in, "looking there fails" in str(delivery.error)) == (30 * SECOND, True)
+    clock.advance(29 * SECOND)
+    await sender.deliver()
+    assert channel.searches == 1
+    clock.advance(SECOND)
+    assert (await sender.deliver()).waiting == 0
+    assert channel.actions == ["post"]
+
+
+async def test_other_incidents_go_on_while_one_is_looked_for(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel(UNKNOWN, readable=True)
+    channel.looks = [FAULT]
+    record(store, crossed(Level.SOFT))
+    record(store, crossed(Level.HARD))
+    sender = outbox(store, channel, clock)
+    await sender.deliver()
+    clock.advance(SECOND)
+    assert (await sender.deliver()).delivered == 1
+    assert [text.split()[0] for _, text in channel.sent] == ["default/2026-11/soft/400", "default/2026-11/hard/600"]
+
+
+async def test_where_no_look_ever_works_the_alert_is_sent_again_since_a_lost_one_is_worse(
+    store: AlertStore, clock: HandClock
+) -> None:
+    channel = Channel(UNKNOWN, readable=True)
+    channel.looks = [FAULT] * 1000
+    record(store, crossed(Level.SOFT))
+    sender = outbox(store, channel, clock)
+    begun_at = clock.now
+    while (delivery := await sender.deliver()).waiting:
+        clock.advance(delivery.retry_in or SECOND)
+    assert LOOKING_AT_MOST <= clock.now - begun_at <= 2 * LOOKING_AT_MOST
+    assert channel.actions == ["post", "post"]
+
+
+async def test_the_first_looks_after_a_long_time_off_may_fail_too(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel(UNKNOWN, readable=True)
+    record(store, crossed(Level.SOFT))
+    await outbox(store, channel, clock).deliver()
+    clock.advance(timedelta(hours=8))
+    channel.looks = [FAULT] * (FEWEST_LOOKS - 1)
+    sender = outbox(store, channel, clock)
+    while (delivery := await sender.deliver()).waiting:
+        clock.advance(delivery.retry_in or SECOND)
+    assert channel.actions == ["post"]
+
+
+async def test_a_clock_that_was_set_back_does_not_prolong_the_looking(store: AlertStore, clock: HandClock) -> None:
+    channel = Channel(UNKNOWN, readable=True)
+    channel.looks = [FAULT] * 1000
+    record(store, crossed(Level.SOFT))
+    sender = outbox(store, channel, clock)
+    await sender.deliver()
+    clock.now -= timedelta(days=40)
+    for _ in range(MOST_LOOKS + 2):
+        clock.advance((await sender.deliver()).retry_in or SECOND)
+    assert channel.actions == ["post", "post"]
+
+
+async def test_a_reply_is_looked_for_until_a_look_works(store: AlertStore, clock: HandClock) -> None:
+    record(store, crossed(Level.SOFT))
+    await outbox(store, Channel(), clock).deliver()
+    record(store, SOFT_RESOLVED)
+    channel = Channel(Delivered(Address("C1", "1.0")), UNKNOWN, readable=True)
+    channel.looks = [FAULT, FAULT]
+    sender = outbox(store, channel, clock)
+    while (delivery := await sender.deliver()).waiting:
+        clock.advance(delivery.retry_in or LONGEST_WAIT)
+    assert channel.actions == ["edit 1.0", "below 1.0"]

@@ -57,7 +57,7 @@ async def test_whatever_slack_answers_when_a_connection_is_made_anew_it_is_tried
 ) -> None:
     async with simulated.bot() as bot:
         socket = SocketMode(bot.slack, APP_TOKEN)
-        socket.client.ping_interval = 0.05  # type: ignore[attr-defined]  # seconds, also between two tries
+        socket.client.ping_interval = 0.05
         for fault in (Fault("not_json"), Fault("html", status=200), Fault("status", status=429, retry_after="0")):
             simulated.slack.faults.add("apps.connections.open", fault)
         try:

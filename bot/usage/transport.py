@@ -150,10 +150,15 @@ def _user_agent() -> str:
 
 def _failure(answer: httpx.Response, body: bytes, path: str) -> SourceError:
     status = answer.status_code
-    if _names_a_spend_limit(answer.status_code, body):
+    code, message = _error_of(body)
+    if _names_a_spend_limit(status, code, message):
         return UnavailableError(
             f"Anthropic's own spend limit is reached, so that it refuses {path} as well (HTTP {status}): "
             "raise the limit or add credit in the Console."
+        )
+    if status in (400, 403) and "hipaa" in message.lower():
+        return RefusedError(
+            f"{path} is closed to organisations with HIPAA readiness (HTTP {status}): set CLAUDE_COST_USAGE_API=admin."
         )
     if status in (401, 403):
         return RefusedError(
@@ -172,18 +177,20 @@ def _failure(answer: httpx.Response, body: bytes, path: str) -> SourceError:
     return BadRequestError(f"Anthropic does not accept the request to {path} (HTTP {status}): update this bot.")
 
 
-def _names_a_spend_limit(status: int, body: bytes) -> bool:
+def _error_of(body: bytes) -> tuple[str, str]:
+    """The code and the message of an error, empty where the body says neither."""
+    try:
+        error = json.loads(body)["error"]
+        return str((error.get("details") or {}).get("error_code") or ""), str(error.get("message") or "")
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return "", ""
+
+
+def _names_a_spend_limit(status: int, code: str, message: str) -> bool:
     """Money, not haste: asking again does not help before someone acts (platform.claude.com, Rate limits, 2026)."""
     if status == 402:
         return True
-    if status not in (400, 429):
-        return False
-    try:
-        error = json.loads(body)["error"]
-        code = (error.get("details") or {}).get("error_code")
-        return code in SPEND_LIMIT_CODES or str(error.get("message")).startswith(SPEND_LIMIT_SENTENCE)
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        return False
+    return status in (400, 429) and (code in SPEND_LIMIT_CODES or message.startswith(SPEND_LIMIT_SENTENCE))
 
 
 def _retry_after(headers: Mapping[str, str]) -> timedelta | None:

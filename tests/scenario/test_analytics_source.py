@@ -15,13 +15,14 @@ from bot.sandbox.anthropic_server import Extra
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.usage import analytics as analytics_module
 from bot.usage.names import UNKNOWN_WORKSPACE
-from bot.usage.source import BilledRow, MalformedError, Read, UnavailableError, UsageRow
+from bot.usage.source import BilledRow, MalformedError, Read, RefusedError, UnavailableError, UsageRow
 from tests.anthropic_reports import (
     ANALYTICS_COST,
     ANALYTICS_USAGE,
     ANSWERS,
     INGEST,
     MINUTE,
+    MONTH,
     NOW,
     OPUS,
     REVIEW,
@@ -327,3 +328,13 @@ async def test_a_bill_that_is_not_as_documented_is_an_error(reports: Reports, an
     reports.wire.script(ANALYTICS_COST, answer)
     with pytest.raises(MalformedError, match=r"nothing was counted\.$"):
         await reports.analytics().billed(date(2026, 11, 1), date(2026, 11, 20))
+
+
+async def test_an_organisation_with_hipaa_readiness_hears_what_to_set(reports: Reports) -> None:
+    message = "The analytics API is not available to organizations with HIPAA readiness enabled."
+    reports.wire.script(ANALYTICS_USAGE, fails(400, message=message), times=2)
+    with pytest.raises(RefusedError, match="set CLAUDE_COST_USAGE_API=admin"):
+        await reports.analytics().usage(LAST_HOURS)
+    # Left to itself the bot reads the admin report.
+    reports.use(5)
+    assert (await reports.poller("auto").poll(MONTH)).source == "admin"

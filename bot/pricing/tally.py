@@ -1,63 +1,41 @@
 """Sums over single calls: tokens are added up by everything that changes their price, dollars derived at the end.
 
-Order does not matter, and neither does how the calls are split into files: every sum is exact.
+The order of calls does not matter, except where a log holds running totals; every sum is exact.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, tzinfo
 from decimal import Decimal
-from hashlib import blake2b
-from struct import Struct
-from typing import NamedTuple
+from functools import lru_cache
 
+from bot.pricing.call import Call, Part
 from bot.pricing.card import RateCard
-from bot.pricing.cost import cost_of
-from bot.pricing.tokens import STANDARD, Terms, TokenCounts
+from bot.pricing.cost import Cost, cost_of
+from bot.pricing.responses import Responses
+from bot.pricing.running_totals import LONGEST_PROMPT, RunningTotals
+from bot.pricing.sums import NOTHING, Place, Prompt, Sum, Sums
+from bot.pricing.tokens import TokenCounts
 
 UNKNOWN = "unknown"
-"""The name of the day, feature or user of calls that do not tell theirs."""
+"""The name of the day, feature or user of calls that do not say theirs."""
+
+KNOWN_TIERS = frozenset({None, "standard", "priority", "batch"})
+"""Service tiers with a published price; Priority Tier is billed as standard beyond what was committed."""
+
+_OTHER_VENDORS = re.compile(
+    r"(?:^|[/.:])(?:gpt|chatgpt|o[134](?:-|$)|gemini|gemma|llama|meta-llama|mistral|mixtral|codestral|deepseek|qwen|"
+    r"grok|command|text-embedding|nova|titan|kimi|glm)",
+    re.IGNORECASE,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """Tokens that a response was billed for and that its own counts leave out, such as a compaction's."""
-
-    model: str
-    counts: TokenCounts
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One response of the API as a log keeps it.
-
-    `at`: aware UTC, None where the log has no time. `response`: message id and request id (None where the log has
-    none); two calls with the same pair are one response. Without `response` a call is never a repeat.
-    `ttl_known`: the cache writes were told apart by their lifetime.
-    """
-
-    model: str
-    counts: TokenCounts
-    terms: Terms = STANDARD
-    at: datetime | None = None
-    feature: str | None = None
-    user: str | None = None
-    response: tuple[str, str | None] | None = None
-    ttl_known: bool = False
-    beside: tuple[Beside, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """What a number of calls have in common: their tokens and exact USD."""
-
-    calls: int
-    counts: TokenCounts
-    usd: Decimal
-
-
-NOTHING = Sum(0, TokenCounts(), Decimal(0))
+@lru_cache(maxsize=1024)
+def not_claude(model: str) -> bool:
+    """Whether a model id is recognisably another vendor's."""
+    return "claude" not in model.lower() and _OTHER_VENDORS.search(model) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +51,13 @@ class Assumption:
 class Totals:
     """Everything that a pile of calls comes to.
 
-    `by_day`, `by_feature` and `by_user` have the key `unknown` for calls that do not tell. `at_least`: model → calls
-    whose true price may be higher. `beside`: responses that list tokens outside of their own counts, and what those
-    come to; they are in no other sum. `repeats`: calls that told of a response again.
+    `by_day`, `by_feature` and `by_user` have the key `unknown` for calls that do not say. `at_least`: model → calls
+    whose true price may be higher. `outside`: responses that were billed for tokens besides their own counts, and
+    what those come to; `odd_iterations` of them could not be read. `tiers`: unknown service tier → calls, priced as
+    standard. `beyond`: model → calls whose prompt is longer than any model reads. `sums`: records that sum up several
+    requests. `not_claude`: other vendors' model → calls, in no sum. `repeats`: records of a response already counted.
+    `running_totals`: records left out, since later ones contain them, and the files they are in. `session_sums`:
+    records left out, since the calls of their session are counted one by one.
     """
 
     total: Sum
@@ -85,202 +67,221 @@ class Totals:
     by_user: Mapping[str, Sum]
     assumed: Mapping[str, Assumption]
     at_least: Mapping[str, int]
-    beside: Sum
+    outside: Sum
+    odd_iterations: int
+    tiers: Mapping[str, int]
+    beyond: Mapping[str, int]
+    sums: int
+    not_claude: Mapping[str, int]
     repeats: int
+    running_totals: int
+    running_totals_in: tuple[str, ...]
+    session_sums: int
 
     @property
     def assumed_usd(self) -> Decimal:
         return sum((one.usd for one in self.assumed.values()), Decimal(0))
 
 
-class _Place(NamedTuple):
-    """All that changes the price of a token, and all that sums are shown by. Within one, cost is linear in tokens."""
-
-    model: str
-    day: date | None
-    long_prompt: bool
-    terms: Terms
-    feature: str | None
-    user: str | None
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_NO_TIME = -(2**63)
-# Place, six counts, time in microseconds, whether the lifetimes of cache writes are known: all that a repeat needs.
-_REMEMBERED = Struct("<I6Qq?")
-
-
 class Tally:
-    """Adds calls up. `today`: the UTC day at whose rates calls without a time are priced.
+    """Adds calls up. `today`: the UTC day at whose rates calls without a time are priced. `zone`: that of `by_day`.
 
-    Memory grows with the different models, days, features and users, and by some 200 bytes with each response that
-    has an id, since its repeats may still come; not with the number of calls.
+    Memory grows with the different models, days, features, users and sessions, and by some 200 bytes with each
+    response that has an id, since its repeats may still come; not with the number of calls.
     """
 
-    def __init__(self, card: RateCard, today: date) -> None:
+    def __init__(self, card: RateCard, today: date, zone: tzinfo = UTC) -> None:
         self._card = card
         self._today = today
-        self._sums: dict[_Place, list[int]] = {}
-        self._beside: dict[_Place, list[int]] = {}
-        self._places: list[_Place] = []
-        self._place_numbers: dict[_Place, int] = {}
-        self._responses: dict[bytes, bytes] = {}
-        self._beside_of: dict[bytes, tuple[Beside, ...]] = {}
-        self._long_prompts: dict[tuple[str, date], int | None] = {}
+        self._zone = zone
+        self._sums = Sums()
+        self._outside = Sums()
+        self._odd = 0
+        self._responses = Responses()
+        self._running = RunningTotals(self._place)
+        self._steps: dict[tuple[str, date], int | None] = {}
         self._repeats = 0
+        self._sum_records = 0
+        self._not_claude: Counter[str] = Counter()
+        self._sessions: set[str] = set()
+        self._session_sums: list[Call] = []
 
-    def add(self, call: Call) -> None:
-        """Count a call, or correct what was counted where it tells more of the same response."""
-        if call.response is None:
-            self._count(call, 1)
+    def add(self, call: Call, source: str = "") -> None:
+        """Count a call of a file, or correct what was counted where it says more of the same response."""
+        if not_claude(call.model):
+            self._not_claude[call.model] += 1
             return
-        key = _digest(call.response)
-        known = self._responses.get(key)
-        if known is not None:
-            self._repeats += 1
-            before = self._recall(known, self._beside_of.get(key, ()))
-            if _rank(call) <= _rank(before):
-                return
+        self._sum_records += call.is_sum and not call.sums_session
+        if call.sums_session:
+            self._session_sums.append(call)
+            return
+        if call.session is not None:
+            self._sessions.add(call.session)
+        if call.response is None:
+            self._add_nameless(call, source)
+            return
+        is_repeat, before, after = self._responses.add(call, source)
+        self._repeats += is_repeat
+        if before is not None:
             self._count(before, -1)
-        self._count(call, 1)
-        self._responses[key] = self._remembered(call)
-        if call.beside:
-            self._beside_of[key] = call.beside
-        else:
-            self._beside_of.pop(key, None)
+        if after is not None:
+            self._count(after, 1)
 
     def totals(self) -> Totals:
         """The sums so far."""
-        by_model: dict[str, Sum] = {}
-        by_day: dict[str, Sum] = {}
-        by_feature: dict[str, Sum] = {}
-        by_user: dict[str, Sum] = {}
-        assumed: dict[str, list[Assumption]] = {}
-        at_least: Counter[str] = Counter()
-        for place, numbers in self._sums.items():
-            part, how, lower_bound = self._priced(place, numbers)
-            if part.calls == 0:
-                continue
-            _add(by_model, place.model, part)
-            _add(by_day, UNKNOWN if place.day is None else place.day.isoformat(), part)
-            _add(by_feature, place.feature or UNKNOWN, part)
-            _add(by_user, place.user or UNKNOWN, part)
-            if how is not None:
-                assumed.setdefault(place.model, []).append(Assumption(part.calls, part.usd, how))
-            if lower_bound:
-                at_least[place.model] += part.calls
+        held = self._running.settled()
+        sums = Sums()
+        sums.include(self._sums)
+        sums.include(held.sums)
+        outside = Sums()
+        outside.include(self._outside)
+        left_out = 0
+        for call in self._session_sums:
+            if call.session is not None and call.session in self._sessions:
+                left_out += 1
+            else:
+                sums.add(self._place(call, True), 1, call.counts)
+        found = _Totals(self, sums)
         return Totals(
-            total=_sum(by_model.values()),
-            by_model=by_model,
-            by_day=by_day,
-            by_feature=by_feature,
-            by_user=by_user,
-            assumed={model: _together(parts) for model, parts in assumed.items()},
-            at_least=at_least,
-            beside=_sum(self._priced(place, numbers)[0] for place, numbers in self._beside.items()),
+            total=_sum(found.by_model.values()),
+            by_model=found.by_model,
+            by_day=found.by_day,
+            by_feature=found.by_feature,
+            by_user=found.by_user,
+            assumed={model: _together(parts) for model, parts in found.assumed.items()},
+            at_least=found.at_least,
+            outside=_sum(Sum(calls, counts, self.cost(place, counts).usd) for place, calls, counts in outside.places()),
+            odd_iterations=self._odd,
+            tiers=found.tiers,
+            beyond=found.beyond,
+            sums=self._sum_records + len(self._session_sums) - left_out,
+            not_claude=self._not_claude,
             repeats=self._repeats,
+            running_totals=held.left_out,
+            running_totals_in=held.files,
+            session_sums=left_out,
         )
+
+    def cost(self, place: Place, counts: TokenCounts) -> Cost:
+        """What the tokens of a place cost."""
+        on = self._today if place.day is None else place.day
+        prompt_tokens: int | None = 0
+        if place.prompt is Prompt.LONG:
+            # Any prompt on the same side of the step stands for all of this place.
+            prompt_tokens = (self._step(place.model, on) or 0) + 1
+        elif place.prompt is not Prompt.SHORT:
+            prompt_tokens = None
+        return cost_of(self._card, place.model, counts, place.terms, on, prompt_tokens=prompt_tokens)
+
+    def _add_nameless(self, call: Call, source: str) -> None:
+        is_plain = not (call.is_sum or call.inside or call.outside or call.odd)
+        if not is_plain or not self._running.holds(call, source):
+            self._count(call, 1)
 
     def _count(self, call: Call, sign: int) -> None:
-        _add_numbers(self._sums, self._place(call, call.model, call.counts), sign, sign, call.counts)
-        for number, beside in enumerate(call.beside):
+        if not (call.inside or call.outside or call.odd):
+            self._sums.add(self._place(call, call.is_sum), sign, call.counts, sign)
+            return
+        calls = sign
+        for part in _requests(call):
+            self._sums.add(self._place(call, call.is_sum, part), calls, part.counts, sign)
+            calls = 0
+        self._odd += sign * call.odd
+        calls = sign
+        for part in call.outside:
+            place = self._place(call, call.is_sum, part)
+            self._sums.add(place, 0, part.counts, sign)
             # The responses are counted, not the parts of one.
-            calls = sign if number == 0 else 0
-            _add_numbers(self._beside, self._place(call, beside.model, beside.counts), sign, calls, beside.counts)
+            self._outside.add(place, calls, part.counts, sign)
+            calls = 0
 
-    def _place(self, call: Call, model: str, counts: TokenCounts) -> _Place:
-        day = None if call.at is None else call.at.date()
-        above = self._long_prompt(model, self._today if day is None else day)
-        long_prompt = above is not None and counts.prompt_tokens > above
-        return _Place(model, day, long_prompt, call.terms, call.feature, call.user)
+    def _place(self, call: Call, is_sum: bool, part: Part | None = None) -> Place:
+        model, counts = (call.model, call.counts) if part is None else (part.model, part.counts)
+        day = shown = None
+        if call.at is not None:
+            day = call.at.date()
+            shown = day if self._zone is UTC else call.at.astimezone(self._zone).date()
+        step = self._step(model, day or self._today)
+        if is_sum:
+            prompt = Prompt.SEVERAL
+            if step is not None and (call.prompts_above >= step or (call.prompts_to or step + 1) <= step):
+                prompt = Prompt.LONG if call.prompts_above >= step else Prompt.SHORT
+        elif counts.prompt_tokens > LONGEST_PROMPT:
+            prompt = Prompt.BEYOND
+        else:
+            prompt = Prompt.LONG if step is not None and counts.prompt_tokens > step else Prompt.SHORT
+        return Place(model, day, shown, prompt, call.terms, call.feature, call.user)
 
-    def _long_prompt(self, model: str, on: date) -> int | None:
+    def _step(self, model: str, on: date) -> int | None:
         key = model, on
-        if key not in self._long_prompts:
+        if key not in self._steps:
             step = self._card.resolve(model, on).rates.step
-            self._long_prompts[key] = None if step is None else step.above_prompt_tokens
-        return self._long_prompts[key]
-
-    def _priced(self, place: _Place, numbers: list[int]) -> tuple[Sum, str | None, bool]:
-        calls, *tokens = numbers
-        counts = TokenCounts(*tokens)
-        on = self._today if place.day is None else place.day
-        above = self._long_prompt(place.model, on)
-        # Any prompt on the same side of the step stands for all of this place.
-        prompt_tokens = above + 1 if place.long_prompt and above is not None else 0
-        cost = cost_of(self._card, place.model, counts, place.terms, on, prompt_tokens=prompt_tokens)
-        return Sum(calls, counts, cost.usd), cost.assumed, cost.at_least
-
-    def _remembered(self, call: Call) -> bytes:
-        place = self._place(call, call.model, call.counts)
-        number = self._place_numbers.get(place)
-        if number is None:
-            number = self._place_numbers[place] = len(self._places)
-            self._places.append(place)
-        at = _NO_TIME if call.at is None else (call.at - _EPOCH) // _MICROSECOND
-        return _REMEMBERED.pack(number, *_numbers(call.counts), at, call.ttl_known)
-
-    def _recall(self, remembered: bytes, beside: tuple[Beside, ...]) -> Call:
-        number, *counts, at, ttl_known = _REMEMBERED.unpack(remembered)
-        place = self._places[number]
-        return Call(
-            model=place.model,
-            counts=TokenCounts(*counts),
-            terms=place.terms,
-            at=None if at == _NO_TIME else _EPOCH + at * _MICROSECOND,
-            feature=place.feature,
-            user=place.user,
-            ttl_known=ttl_known,
-            beside=beside,
-        )
+            self._steps[key] = None if step is None else step.above_prompt_tokens
+        return self._steps[key]
 
 
-def _rank(call: Call) -> tuple[object, ...]:
-    """Which telling of one response counts: the largest output, then the one that tells most, then the earliest.
+class _Totals:
+    """One pass over all places."""
 
-    The rest only makes the choice the same whatever the order in which the calls come.
+    def __init__(self, tally: Tally, sums: Sums) -> None:
+        self.by_model: dict[str, Sum] = {}
+        self.by_day: dict[str, Sum] = {}
+        self.by_feature: dict[str, Sum] = {}
+        self.by_user: dict[str, Sum] = {}
+        self.assumed: dict[str, list[Assumption]] = {}
+        self.at_least: Counter[str] = Counter()
+        self.tiers: Counter[str] = Counter()
+        self.beyond: Counter[str] = Counter()
+        for place, calls, counts in sums.places():
+            cost = tally.cost(place, counts)
+            part = Sum(calls, counts, cost.usd)
+            _add(self.by_model, place.model, part)
+            _add(self.by_day, UNKNOWN if place.shown is None else place.shown.isoformat(), part)
+            _add(self.by_feature, place.feature or UNKNOWN, part)
+            _add(self.by_user, place.user or UNKNOWN, part)
+            if cost.assumed is not None:
+                self.assumed.setdefault(place.model, []).append(Assumption(calls, cost.usd, cost.assumed))
+            if cost.at_least:
+                self.at_least[place.model] += calls
+            if place.terms.service_tier not in KNOWN_TIERS:
+                self.tiers[str(place.terms.service_tier)] += calls
+            if place.prompt is Prompt.BEYOND:
+                self.beyond[place.model] += calls
+
+
+def _requests(call: Call) -> tuple[Part, ...]:
+    """The requests that a response's own counts are of; the first is one to the response's own model if any is.
+
+    What the parts lack in the first states of a stream belongs to the last of them.
     """
-    since = None if call.at is None else (_EPOCH - call.at) // _MICROSECOND
-    terms = call.terms
-    names = (call.model, call.feature, call.user, terms.service_tier, terms.inference_geo, terms.speed)
-    return (
-        call.counts.output_tokens,
-        call.ttl_known,
-        since is not None,
-        since or 0,
-        _numbers(call.counts),
-        tuple((name is not None, name or "") for name in names),
-        tuple((beside.model, _numbers(beside.counts)) for beside in call.beside),
-    )
-
-
-def _digest(response: tuple[str, str | None]) -> bytes:
-    """16 bytes for a response, whatever the length of its ids; two responses never share them in practice."""
-    return blake2b(repr(response).encode(), digest_size=16).digest()
-
-
-def _numbers(counts: TokenCounts) -> tuple[int, ...]:
-    """The counts in the order of `TokenCounts`."""
-    return (
+    parts = call.inside
+    if not parts:
+        return (Part(call.model, call.counts),)
+    whole = sum((part.counts for part in parts), TokenCounts())
+    counts = call.counts
+    same_prompt = (whole.uncached_input_tokens, whole.cache_read_input_tokens, whole.prompt_tokens) == (
         counts.uncached_input_tokens,
-        counts.cache_creation_5m_input_tokens,
-        counts.cache_creation_1h_input_tokens,
         counts.cache_read_input_tokens,
-        counts.output_tokens,
-        counts.web_search_requests,
+        counts.prompt_tokens,
     )
-
-
-def _add_numbers(sums: dict[_Place, list[int]], place: _Place, sign: int, calls: int, counts: TokenCounts) -> None:
-    numbers = sums.setdefault(place, [0] * 7)
-    numbers[0] += calls
-    for index, number in enumerate(_numbers(counts), start=1):
-        numbers[index] += sign * number
+    if len(parts) == 1 and same_prompt:
+        return (Part(parts[0].model, counts),)
+    lacking = counts.output_tokens - whole.output_tokens
+    if not same_prompt or lacking < 0 or whole.cache_creation_1h_input_tokens != counts.cache_creation_1h_input_tokens:
+        return (Part(call.model, counts),)
+    last = replace(
+        parts[-1].counts,
+        output_tokens=parts[-1].counts.output_tokens + lacking,
+        web_search_requests=parts[-1].counts.web_search_requests
+        + max(0, counts.web_search_requests - whole.web_search_requests),
+    )
+    divided = [*parts[:-1], Part(parts[-1].model, last)]
+    return tuple(sorted(divided, key=lambda part: part.model != call.model))
 
 
 def _add(sums: dict[str, Sum], name: str, part: Sum) -> None:
-    sums[name] = _sum((sums.get(name, NOTHING), part))
+    before = sums.get(name, NOTHING)
+    sums[name] = Sum(before.calls + part.calls, before.counts + part.counts, before.usd + part.usd)
 
 
 def _sum(parts: Iterable[Sum]) -> Sum:

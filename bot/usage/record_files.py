@@ -1,35 +1,35 @@
-"""Files and folders → the JSON records in them, one at a time. Nothing but the line at hand is kept in memory."""
+"""Files and folders → the files of records in them, found by what is in them and not by their names."""
 
-import codecs
 import errno
-import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
 
-from bot.usage.records import records_in, records_of_document
+from bot.usage.record_streams import DAMAGED, Advance, NotReadError, holds_usage, opened, records_of
 from bot.usage.usage_block import Record, Skipped
 
 SUFFIXES = (".jsonl", ".json", ".ndjson")
-"""The files that are read of a folder. A file that is named itself may be called anything."""
+"""The files that are always read of a folder; others are read where usage stands in their beginning."""
 
 STANDARD_INPUT = "-"
 
-LONGEST = 64 * 1024 * 1024
-"""Bytes of one line, and of a file that is one JSON document: these are held in memory as a whole."""
+LONGEST_SHOWN = 300
+"""Characters of a path in a message."""
 
-END = b""
-"""What comes after the last line; no line is that empty."""
+SNIFFED = 64 * 1024
+"""Bytes of a file's beginning in which usage is looked for."""
 
-Advance = Callable[[int], object]
-"""Told after each read how many bytes it was."""
+BACKUPS = (".bak", ".orig", ".old", ".tmp", ".swp", ".part", "~")
+"""Copies that editors and downloads leave behind."""
+
+DOCUMENTS = (".md", ".rst", ".html", ".py", ".ipynb", ".js", ".ts", ".tsx", ".go", ".rs", ".java", ".rb", ".toml")
+"""Texts and source code, in which usage is an example."""
+
+UNSEARCHED_FOLDERS = frozenset({".git", "node_modules", ".venv", "__pycache__"})
 
 
 class UnreadableError(Exception):
@@ -43,22 +43,46 @@ class RecordFile:
     path: Path | None
     size: int
 
+    @property
+    def name(self) -> str:
+        return str(self.path or "standard input")
+
     def records(self, advance: Advance = lambda read: None) -> Iterator[Record | Skipped]:
         """Its records, and for each line that has none the reason. Raises `UnreadableError`."""
         try:
-            with nullcontext(sys.stdin.buffer) if self.path is None else self.path.open("rb") as stream:
-                yield from records_of(stream, advance)
+            if self.path is None:
+                if sys.stdin is None:
+                    raise UnreadableError("Cannot read standard input: it is closed.")
+                yield from records_of(sys.stdin.buffer, advance)
+            else:
+                with self.path.open("rb") as stream:
+                    yield from records_of(stream, advance)
+        except NotReadError as error:
+            raise UnreadableError(f"Cannot read {self.name}: {error}.") from None
+        except DAMAGED:
+            raise UnreadableError(
+                f"Cannot read {self.name} to its end: the compressed file is damaged or breaks off."
+            ) from None
         except OSError as error:
-            raise UnreadableError(_cannot_read(str(self.path or "standard input"), error)) from None
+            raise UnreadableError(_cannot_read(self.name, error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file of a folder that is not read; `reason` is a clause."""
+
+    path: Path
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is to read, in the order of the names; `unreadable`: one sentence for each folder or file in it
-    that cannot be looked at."""
+    """What there is to read, in the order of the names. `unreadable`: one sentence for each folder or file that
+    cannot be looked at or seems to hold usage in a form that is not read. `left_out`: what else is not read."""
 
     files: tuple[RecordFile, ...]
     unreadable: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 def find_files(paths: Sequence[str]) -> Found:
@@ -72,13 +96,14 @@ def find_files(paths: Sequence[str]) -> Found:
             search.standard_input()
         else:
             search.named(Path(path))
-    return Found(tuple(search.files), tuple(search.unreadable))
+    return Found(tuple(search.files), tuple(search.unreadable), tuple(search.left_out))
 
 
 class _Search:
     def __init__(self) -> None:
         self.files: list[RecordFile] = []
         self.unreadable: list[str] = []
+        self.left_out: list[LeftOut] = []
         self._seen: set[tuple[int, int]] = set()
 
     def standard_input(self) -> None:
@@ -88,38 +113,81 @@ class _Search:
     def named(self, path: Path) -> None:
         try:
             status = path.stat()
+            if not stat.S_ISDIR(status.st_mode):
+                # A file that is named itself is read whatever it is called and holds.
+                if self._is_new(status):
+                    self.files.append(RecordFile(path, status.st_size))
+            elif self._is_new(status):
+                self._inside(path, sorted(os.listdir(path)))
         except FileNotFoundError:
             raise UnreadableError(f"There is no file or folder {path}; check the name.") from None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise UnreadableError(_cannot_read(str(path), error)) from None
-        if not stat.S_ISDIR(status.st_mode):
-            self._take(path, status)
-        elif self._is_new(status):
-            try:
-                entries = _entries(path)
-            except OSError as error:
-                raise UnreadableError(_cannot_read(str(path), error)) from None
-            self._inside(path, entries)
 
-    def _inside(self, folder: Path, entries: list[str]) -> None:
-        for name in entries:
-            path = folder / name
+    def _inside(self, folder: Path, names: list[str]) -> None:
+        # A stack of its own: folders may be nested deeper than Python calls.
+        waiting = [folder / name for name in reversed(names)]
+        while waiting:
+            path = waiting.pop()
             try:
                 status = path.stat()
-                if stat.S_ISDIR(status.st_mode):
-                    if self._is_new(status):
-                        self._inside(path, _entries(path))
-                # Only ordinary files: a named pipe in a folder would wait for ever for somebody to write to it.
-                elif stat.S_ISREG(status.st_mode) and name.lower().endswith(SUFFIXES):
-                    self._take(path, status)
+                if not stat.S_ISDIR(status.st_mode):
+                    self._consider(path, status)
+                elif path.name in UNSEARCHED_FOLDERS:
+                    self.left_out.append(LeftOut(path, "a folder of tools"))
+                elif self._is_new(status):
+                    waiting.extend(path / name for name in sorted(os.listdir(path), reverse=True))
             except OSError as error:
-                # A link to nothing or to itself, or a file that has just been removed: there is nothing to read.
-                if error.errno not in (errno.ENOENT, errno.ELOOP):
+                if error.errno in (errno.ENOENT, errno.ELOOP):
+                    self.left_out.append(LeftOut(path, "a link to nothing"))
+                else:
                     self.unreadable.append(_cannot_read(str(path), error))
 
-    def _take(self, path: Path, status: os.stat_result) -> None:
+    def _consider(self, path: Path, status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            # A named pipe in a folder would wait for ever for somebody to write to it.
+            self.left_out.append(LeftOut(path, "no ordinary file"))
+            return
+        if (status.st_dev, status.st_ino) in self._seen:
+            return
+        name = path.name.lower()
+        if not name.endswith(SUFFIXES):
+            reason = self._against(path, name)
+            if reason is not None:
+                self._seen.add((status.st_dev, status.st_ino))
+                if reason:
+                    self.left_out.append(LeftOut(path, reason))
+                return
         if self._is_new(status):
             self.files.append(RecordFile(path, status.st_size))
+
+    def _against(self, path: Path, name: str) -> str | None:
+        """Why a file with another name is not read; empty where `unreadable` says so, None where it is read."""
+        if name.endswith(DOCUMENTS):
+            return "a text or source code"
+        try:
+            with path.open("rb", buffering=0) as stream:
+                head = stream.read(SNIFFED)
+            reader = opened(BytesIO(head))
+            content = reader.peek(SNIFFED)
+        except NotReadError as error:
+            if any(suffix in name for suffix in (*SUFFIXES, ".log", ".csv")):
+                self.unreadable.append(f"Cannot read {path}: {error}.")
+                return ""
+            return str(error)
+        except DAMAGED:
+            return None  # reading it says what is wrong with it
+        has_usage = holds_usage(content)
+        if name.endswith(BACKUPS):
+            if has_usage:
+                self.unreadable.append(f"{path} is not read: by its name it is a copy; name it itself if it is none.")
+                return ""
+            return "a copy"
+        if has_usage:
+            return None
+        if not content:
+            return "empty"
+        return "no text" if b"\x00" in content else "no usage in its beginning"
 
     def _is_new(self, status: os.stat_result) -> bool:
         identity = status.st_dev, status.st_ino
@@ -129,95 +197,8 @@ class _Search:
         return True
 
 
-def _entries(folder: Path) -> list[str]:
-    return sorted(os.listdir(folder))
-
-
-def _cannot_read(name: str, error: OSError) -> str:
-    reason = error.strerror or type(error).__name__
+def _cannot_read(name: str, error: Exception) -> str:
+    reason = (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
+    if len(name) > LONGEST_SHOWN:
+        name = f"{name[: LONGEST_SHOWN // 2]}…{name[-LONGEST_SHOWN // 2 :]}"
     return f"Cannot read {name}: {reason[:1].lower()}{reason[1:]}."
-
-
-def records_of(stream: BinaryIO, advance: Advance = lambda read: None) -> Iterator[Record | Skipped]:
-    """The records of JSON lines, or of one JSON document of at most `LONGEST` bytes, told apart by content.
-
-    Empty lines are nothing. A file that begins like a document and does not turn out to be one is read as lines.
-    """
-    lines = _lines(stream, advance)
-    first = next(lines, END)
-    if first == END:
-        return
-    value = _parsed(first)
-    if value is Skipped.NOT_JSON and first is not None and _begins_document(first):
-        rest = stream.read(max(0, LONGEST - len(first))) + stream.readline(LONGEST)
-        values = _document(first + rest) if len(first) + len(rest) <= LONGEST else None
-        if values is not None:
-            advance(len(rest))
-            yield from _records_of_values(values)
-            return
-        lines = chain(_lines(BytesIO(rest), advance), lines)
-    second = next(lines, END)
-    if second == END:
-        yield from _records_of_values([value])
-        return
-    for line_value in chain((value, _parsed(second)), map(_parsed, lines)):
-        if isinstance(line_value, Skipped):
-            yield line_value
-        else:
-            yield from records_in(line_value)
-
-
-def _lines(stream: BinaryIO, advance: Advance) -> Iterator[bytes | None]:
-    """The lines that are not empty; None for one that is too long, which is read over in pieces."""
-    while line := stream.readline(LONGEST + 1):
-        advance(len(line))
-        if len(line) <= LONGEST or line.endswith(b"\n"):
-            if not line.isspace():
-                yield line
-            continue
-        while not line.endswith(b"\n"):
-            line = stream.readline(LONGEST)
-            advance(len(line))
-            if not line:
-                break
-        yield None
-
-
-def _parsed(line: bytes | None) -> Any:
-    """The JSON value of a line, or the reason why there is none."""
-    if line is None:
-        return Skipped.TOO_LONG
-    try:
-        return json.loads(line.removeprefix(codecs.BOM_UTF8).decode())
-    except UnicodeDecodeError:
-        return Skipped.NOT_UTF8
-    except (ValueError, RecursionError):
-        return Skipped.NOT_JSON
-
-
-def _document(text: bytes) -> list[Any] | None:
-    """The values of a text that is one JSON value, or several behind each other; None where it is neither."""
-    try:
-        rest = text.removeprefix(codecs.BOM_UTF8).decode()
-        decoder, values, position = json.JSONDecoder(), [], 0
-        while position < len(rest):
-            if rest[position].isspace():
-                position += 1
-                continue
-            value, position = decoder.raw_decode(rest, position)
-            values.append(value)
-    except (ValueError, RecursionError):
-        return None
-    return values
-
-
-def _records_of_values(values: list[Any]) -> Iterator[Record | Skipped]:
-    for value in values:
-        if isinstance(value, Skipped):
-            yield value
-        else:
-            yield from records_of_document(value) if len(values) == 1 else records_in(value)
-
-
-def _begins_document(line: bytes) -> bool:
-    return line.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"[", b"{")

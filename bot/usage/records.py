@@ -1,4 +1,4 @@
-"""One recorded JSON object → the call that it tells of. Pure: files are read elsewhere, prices are known elsewhere.
+"""One recorded JSON object → the call that it holds. Pure: files are read elsewhere, prices are known elsewhere.
 
 Three kinds are told apart by content and none by name: a team's own log record, anything that carries a Messages
 response or its `usage` block, and lines of Claude Code transcripts. Each record is one call at most.
@@ -6,21 +6,24 @@ response or its `usage` block, and lines of Claude Code transcripts. Each record
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from bot.pricing.tally import Call
+from bot.pricing.call import Call
+from bot.usage.moments import moment_in
 from bot.usage.usage_block import (
+    FOREIGN_NAMES,
     Record,
     Skipped,
     UnusableError,
-    beside_in,
-    counts_in,
+    counts_and_unsplit_in,
     has_lifetimes,
+    has_own_names,
     is_complete,
     is_foreign,
     is_object,
     is_usage,
+    iterations_in,
     terms_in,
     translated_from_pi,
 )
@@ -28,22 +31,32 @@ from bot.usage.usage_block import (
 SYNTHETIC_MODEL = "<synthetic>"
 """What Claude Code writes as the model of messages that it made up itself, such as notices of an error."""
 
-EARLIEST = datetime(2023, 1, 1, tzinfo=UTC)
-"""Before the API existed; an earlier time is a field that was never set."""
-
 DEEPEST = 8
 LONGEST_NAME = 200
 
-MODEL = ("model", "model_id", "modelId", "model_name")
-TIME = ("timestamp", "ts", "time", "created_at", "createdAt", "datetime", "@timestamp", "start_time", "date")
+MODEL = ("model", "model_id", "modelId", "model_name", "model_version")
+TIME = (
+    *("timestamp", "ts", "time", "created_at", "createdAt", "datetime", "@timestamp", "start_time", "date"),
+    *("starting_at", "usage_date_utc"),
+)
+SESSION = ("sessionId", "session_id", "session", "conversation_id", "conversationId", "thread_id")
 REQUEST_ID = ("requestId", "request_id", "_request_id")
 MESSAGE_ID = ("message_id", "messageId")
 FEATURE = ("feature", "feature_name", "task_name")
 USER = ("user_id", "user", "userId")
 
+ELSEWHERE = frozenset({*MODEL, *TIME, *MESSAGE_ID, *SESSION, *FEATURE, *USER} - {"timestamp", "sessionId"})
+NAMES_AND_TIMES = frozenset({*ELSEWHERE, *REQUEST_ID, "timestamp", "sessionId"} - {"model"})
+"""Names that the usual transcript line does not have, in the line and in its message."""
+
+WITHOUT_CALLS = frozenset(
+    {"content", "toolUseResult", "iterations", "cache_creation", "server_tool_use", "output_tokens_details"}
+)
+"""Parts of a transcript line in which no further usage block is looked for."""
+
 UNSEARCHED = frozenset({"iterations", "content", "toolUseResult"})
-"""`iterations` repeats the block that contains it; `content` is what was said; `toolUseResult` tells of a sub-agent's
-last call, which has a line of its own."""
+"""`iterations` are read with the block that contains them; `content` is what was said; `toolUseResult` repeats a
+sub-agent's last call, which has a line of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +72,77 @@ class _Found:
 
 
 def call_in(record: Record) -> Call | Skipped:
-    """The one call that a record tells of, or why there is none.
+    """The one call that a record holds, or why there is none.
 
-    Of several usage blocks the one with a `cache_creation` object counts, then the outermost. Blocks in lists count
-    only where there is no other, and only alone. Model, time and ids are those nearest to the block. A time without
-    a zone is UTC. A message id without any request id still names the response.
+    Of several usage blocks the one with a `cache_creation` object counts, then one with the API's own names for
+    cached tokens, then the outermost. Blocks in lists count only where there is no other, and only alone. Model, time
+    and ids are those nearest to the block. A time without a zone is UTC.
     """
     try:
-        found = _usage(record)
-        counts = counts_in(found.block)
+        found = _plain_block(record)
+        if found is not None and len(found.path) == 3 and (call := _plain_call(found)) is not None:
+            return call
+        found = found or _usage(record)
+        block = found.block
+        counts, unsplit = counts_and_unsplit_in(block)
         model = _model(found)
         if model == SYNTHETIC_MODEL:
             return Skipped.SYNTHETIC
+        iterations = iterations_in(block, model, counts)
         return Call(
             model=model,
             counts=counts,
-            terms=terms_in(found.block),
+            terms=terms_in(block),
             at=_time(found),
             feature=_name(found, FEATURE),
             user=_name(found, USER),
             response=_response(found),
-            ttl_known=has_lifetimes(found.block),
-            beside=tuple(beside_in(found.block, model)),
+            session=_nearest(found, SESSION),
+            unsplit=unsplit,
+            inside=iterations.inside,
+            outside=iterations.outside,
+            odd=iterations.odd,
         )
     except UnusableError as unusable:
         return unusable.reason
+
+
+def _plain_block(record: Record) -> _Found | None:
+    """The block of a flat record or of the usual transcript line, found without a search: there is no other in it."""
+    message = record.get("message")
+    if not isinstance(message, dict):
+        if "input_tokens" not in record or "output_tokens" not in record or not FOREIGN_NAMES.isdisjoint(record):
+            return None
+        for value in record.values():
+            if type(value) is dict or type(value) is list:
+                return None
+        return _Found((record,), False)
+    block = message.get("usage")
+    if not isinstance(block, dict) or "input_tokens" not in block or not FOREIGN_NAMES.isdisjoint(block):
+        return None
+    for part, inner in ((record, message), (message, block), (block, None)):
+        for name, value in part.items():
+            kind = type(value)
+            if (kind is dict or kind is list) and value is not inner and name not in WITHOUT_CALLS and value:
+                return None
+    return _Found((record, message, block), False)
+
+
+def _plain_call(found: _Found) -> Call | None:
+    """The call of the usual transcript line, where names and time stand in their usual places only."""
+    record, message, block = found.path
+    model, response, session = message.get("model"), message.get("id"), record.get("sessionId")
+    if not (type(model) is str and type(response) is str and type(session) is str and response[:4] == "msg_"):
+        return None
+    if model == SYNTHETIC_MODEL or len(response) > LONGEST_NAME or len(model) > LONGEST_NAME:
+        return None
+    if not (ELSEWHERE.isdisjoint(record) and NAMES_AND_TIMES.isdisjoint(message) and NAMES_AND_TIMES.isdisjoint(block)):
+        return None
+    at = moment_in(record.get("timestamp"))
+    if not model or at is None or block.get("iterations"):
+        return None
+    counts, unsplit = counts_and_unsplit_in(block)
+    return Call(model, counts, terms_in(block), at, response=response, session=session[:LONGEST_NAME], unsplit=unsplit)
 
 
 def records_in(value: Any) -> Iterator[Record | Skipped]:
@@ -114,8 +173,8 @@ def _usage(record: Record) -> _Found:
     raise UnusableError(Skipped.FOREIGN if foreign else Skipped.NO_USAGE)
 
 
-def _tells(found: _Found) -> tuple[bool, bool, int]:
-    return is_complete(found.block), has_lifetimes(found.block), -len(found.path)
+def _tells(found: _Found) -> tuple[bool, bool, bool, int]:
+    return is_complete(found.block), has_lifetimes(found.block), has_own_names(found.block), -len(found.path)
 
 
 def _search(path: tuple[Record, ...], in_list: bool, own: list[_Found], listed: list[_Found]) -> bool:
@@ -153,16 +212,16 @@ def _model(found: _Found) -> str:
     return str(beside.pop())
 
 
-def _response(found: _Found) -> tuple[str, str | None] | None:
-    request_id = _nearest(found, REQUEST_ID)
+def _response(found: _Found) -> str | None:
     message_id = _nearest(found, MESSAGE_ID)
-    if message_id is None:
-        # A usage block lies in its message; a flat record is its own.
-        message = found.path[-2:][0]
-        own = message.get("id")
-        if isinstance(own, str) and own and (request_id is not None or _is_message(message, own)):
-            message_id = own
-    return None if message_id is None else (message_id, request_id)
+    if message_id is not None:
+        return message_id
+    # A usage block lies in its message; a flat record is its own.
+    message = found.path[-2:][0]
+    own = message.get("id")
+    if isinstance(own, str) and own and (_is_message(message, own) or _nearest(found, REQUEST_ID) is not None):
+        return own[:LONGEST_NAME]
+    return None
 
 
 def _is_message(part: Record, own_id: str) -> bool:
@@ -173,33 +232,15 @@ def _is_message(part: Record, own_id: str) -> bool:
 def _time(found: _Found) -> datetime | None:
     for part in reversed(found.path):
         for name in TIME:
-            if name in part and (moment := _moment(part[name])) is not None:
+            if name in part and (moment := moment_in(part[name])) is not None:
                 return moment
     return None
-
-
-def _moment(value: Any) -> datetime | None:
-    """A time as logs write it: ISO 8601, or seconds, milli-, micro- or nanoseconds since 1970."""
-    try:
-        if isinstance(value, str):
-            moment = datetime.fromisoformat(value.strip())
-        elif isinstance(value, int | float) and 0 < value < 1e20:
-            seconds = float(value)
-            while seconds > 1e11:  # in seconds, that would be after the year 5000
-                seconds /= 1000
-            moment = datetime.fromtimestamp(seconds, UTC)
-        else:
-            return None
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment >= EARLIEST else None
 
 
 def _name(found: _Found, names: tuple[str, ...]) -> str | None:
     """A name near the block, or in one of the objects directly in the record, such as `metadata`."""
     near = _nearest(found, names)
-    if near is not None:
+    if near is not None or len(found.path) == 1:
         return near
     for part in found.path[0].values():
         if isinstance(part, dict) and (name := _first(part, names)) is not None:
@@ -209,8 +250,9 @@ def _name(found: _Found, names: tuple[str, ...]) -> str | None:
 
 def _nearest(found: _Found, names: tuple[str, ...]) -> str | None:
     for part in reversed(found.path):
-        if (text := _first(part, names)) is not None:
-            return text
+        for name in names:
+            if name in part and (text := _text(part[name])) is not None:
+                return text
     return None
 
 
@@ -223,6 +265,8 @@ def _first(part: Record, names: tuple[str, ...]) -> str | None:
 
 def _text(value: Any) -> str | None:
     """A name or an id; numbers are written out, since ids of users often are numbers."""
+    if type(value) is str and value:
+        return value[:LONGEST_NAME]
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return value[:LONGEST_NAME] if isinstance(value, str) and value else None

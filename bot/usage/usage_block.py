@@ -1,10 +1,11 @@
 """The `usage` block of a Messages response, as APIs, logs and transcripts write it → counts and terms."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeGuard
 
-from bot.pricing.tally import Beside
+from bot.pricing.call import Part
 from bot.pricing.tokens import Terms, TokenCounts
 
 Record = Mapping[str, Any]
@@ -27,6 +28,9 @@ class Skipped(StrEnum):
     BEYOND_BELIEF = "a token count beyond 10,000,000,000"
     NO_MODEL = "usage without a model"
     SYNTHETIC = "a client's own notice (<synthetic>), no call"
+    CUT_OFF = "JSON that breaks off or is damaged"
+    MONEY = "a cost report or bill: dollars, no tokens"
+    NO_MODEL_IN_REPORT = "a usage report that is not grouped by model"
 
 
 class UnusableError(Exception):
@@ -40,8 +44,14 @@ class UnusableError(Exception):
 MOST_TOKENS = 10_000_000_000
 """More than a thousand times the longest context there is, and room for records that sum up a day."""
 
+LONGEST_NUMBER = 20
+"""Digits of a count that is written as text."""
+
 INPUT = ("input_tokens",)
 OUTPUT = ("output_tokens",)
+FRESH_INPUT = ("uncached_input_tokens", "input_tokens_no_cache", "non_cached_input_tokens", "fresh_input_tokens")
+"""Input without what came from or went to a cache, where a block also has an inclusive `input_tokens`."""
+
 CACHE_READ = ("cache_read_input_tokens", "cache_read", "cache_read_tokens")
 CACHE_WRITE = (
     "cache_creation_input_tokens",
@@ -62,7 +72,13 @@ FOREIGN_NAMES = frozenset(
         "input_token_details",
         "inputTokens",
         "outputTokens",
+        "promptTokens",
         "promptTokenCount",
+        "inputTokenCount",
+        "outputTokenCount",
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.output_tokens",
+        "llm.token_count.prompt",
     }
 )
 """Names of other APIs and of libraries that translate; there, input often includes what was read from a cache."""
@@ -75,9 +91,8 @@ PI_NAMES = {
 }
 """The coding agent pi writes the same counts under names of its own."""
 
-BESIDE = frozenset({"compaction", "advisor_message"})
-"""Kinds of `iterations` that are billed and are not in the block's own counts (platform.claude.com, compaction and
-advisor tool). The other kinds repeat the block."""
+NEVER_INSIDE = frozenset({"compaction", "advisor_message"})
+"""Kinds of `iterations` that the block's own counts leave out (platform.claude.com, compaction and advisor tool)."""
 
 
 def is_object(value: Any) -> TypeGuard[Record]:
@@ -100,6 +115,11 @@ def is_complete(block: Record) -> bool:
     return block.get("input_tokens") is not None and block.get("output_tokens") is not None
 
 
+def has_own_names(block: Record) -> bool:
+    """Whether a block names its cached tokens as the Claude API does, so that `input_tokens` leaves them out."""
+    return "cache_read_input_tokens" in block or "cache_creation_input_tokens" in block
+
+
 def has_lifetimes(block: Record) -> bool:
     """Whether the cache writes of a block are told apart by their lifetime."""
     return is_object(block.get("cache_creation"))
@@ -107,21 +127,45 @@ def has_lifetimes(block: Record) -> bool:
 
 def counts_in(block: Record) -> TokenCounts:
     """The tokens of a block. Null is none; `iterations` are not read. Raises `UnusableError` for impossible counts."""
+    return counts_and_unsplit_in(block)[0]
+
+
+def counts_and_unsplit_in(block: Record) -> tuple[TokenCounts, int]:
+    """The tokens of a block, and how many of its 5-minute writes were written without a lifetime.
+
+    Raises `UnusableError` for impossible counts.
+    """
     if not is_complete(block):
         raise UnusableError(Skipped.INCOMPLETE)
-    split = _object(block, "cache_creation")
-    one_hour = _count(split, ("ephemeral_1h_input_tokens",)) or _count(block, CACHE_WRITE_1H)
-    five_minutes = _count(split, ("ephemeral_5m_input_tokens",)) or _count(block, CACHE_WRITE_5M)
+    split = block.get("cache_creation")
+    one_hour = five_minutes = 0
+    if isinstance(split, dict):
+        one_hour = _count(split, ("ephemeral_1h_input_tokens",))
+        five_minutes = _count(split, ("ephemeral_5m_input_tokens",))
+    one_hour = one_hour or _count(block, CACHE_WRITE_1H)
+    five_minutes = five_minutes or _count(block, CACHE_WRITE_5M)
     # What the sum has beyond its parts was written without a lifetime, and the default lifetime is five minutes.
     unsplit = max(0, _count(block, CACHE_WRITE) - one_hour - five_minutes)
-    return TokenCounts(
+    tools = block.get("server_tool_use")
+    counts = TokenCounts(
         uncached_input_tokens=_count(block, INPUT),
         cache_creation_5m_input_tokens=five_minutes + unsplit,
         cache_creation_1h_input_tokens=one_hour,
         cache_read_input_tokens=_count(block, CACHE_READ),
         output_tokens=_count(block, OUTPUT),
-        web_search_requests=_count(_object(block, "server_tool_use"), ("web_search_requests",)),
+        web_search_requests=_count(tools, ("web_search_requests",)) if isinstance(tools, dict) else 0,
     )
+    return _without_cache_in_input(block, counts), unsplit
+
+
+def _without_cache_in_input(block: Record, counts: TokenCounts) -> TokenCounts:
+    """The counts of a block whose `input_tokens` holds the cached tokens too, where the block itself proves that."""
+    for name in FRESH_INPUT:
+        if block.get(name) is not None:
+            fresh = _whole(block[name])
+            if counts.uncached_input_tokens == fresh + counts.prompt_tokens - counts.uncached_input_tokens:
+                return replace(counts, uncached_input_tokens=fresh)
+    return counts
 
 
 def terms_in(block: Record) -> Terms:
@@ -129,12 +173,82 @@ def terms_in(block: Record) -> Terms:
     return Terms(_word(block, "service_tier"), _word(block, "inference_geo"), _word(block, "speed"))
 
 
-def beside_in(block: Record, model: str) -> Iterator[Beside]:
-    """What a response by `model` was billed for beside its own counts."""
-    iterations = block.get("iterations")
-    for iteration in iterations if isinstance(iterations, list) else ():
-        if is_object(iteration) and iteration.get("type") in BESIDE:
-            yield Beside(_word(iteration, "model") or model, counts_in(iteration))
+@dataclass(frozen=True, slots=True)
+class Iterations:
+    """What `iterations` say about a response.
+
+    `inside`: how its own counts divide into requests; empty where that is not known. `outside`: what was billed
+    besides them. `odd`: how many iterations could not be read.
+    """
+
+    inside: tuple[Part, ...] = ()
+    outside: tuple[Part, ...] = ()
+    odd: int = 0
+
+
+NO_ITERATIONS = Iterations()
+
+
+def iterations_in(block: Record, model: str, counts: TokenCounts) -> Iterations:
+    """Tell apart which iterations repeat `counts` and which were billed besides.
+
+    Compaction and advice never are in the counts. Of the others, those whose prompts sum up to the counts repeat
+    them. Where no such choice does, a plain message repeats them if it names no other model, and the rest does not.
+    """
+    entries = block.get("iterations")
+    if not entries:
+        return NO_ITERATIONS
+    if not isinstance(entries, list):
+        return Iterations(odd=1)
+    parts: list[tuple[str, Part]] = []
+    odd = 0
+    for entry in entries:
+        try:
+            if not is_object(entry):
+                raise UnusableError(Skipped.NOT_AN_OBJECT)
+            own = _word(entry, "model") or model
+            parts.append((_word(entry, "type") or "message", Part(own, counts_in(entry))))
+        except UnusableError:
+            odd += 1
+    attempts = [(kind, part) for kind, part in parts if kind not in NEVER_INSIDE]
+    inside, found = _repeating(attempts, model, counts)
+    repeated = {id(part) for part in inside}
+    outside = tuple(part for _, part in parts if id(part) not in repeated)
+    return Iterations(tuple(inside) if found else (), outside, odd)
+
+
+def _repeating(attempts: list[tuple[str, Part]], model: str, counts: TokenCounts) -> tuple[list[Part], bool]:
+    """The parts that the counts hold already, and whether these sum up to the counts."""
+    choices = [
+        [part for _, part in attempts],
+        [part for _, part in attempts if part.model == model],
+        [part for kind, part in attempts if kind == "fallback_message"],
+        [part for kind, part in attempts if kind == "message" and part.model == model],
+        [part for kind, part in attempts if kind == "message"],
+        [part for _, part in attempts[-1:]],
+    ]
+    for is_enough in (_sum_up, _sum_up_but_for_output):
+        for choice in choices:
+            if choice and is_enough(choice, counts):
+                return choice, True
+    fell_back = any(kind == "fallback_message" for kind, _ in attempts)
+    return [part for kind, part in attempts if kind == "message" and (part.model == model or not fell_back)], False
+
+
+def _sum_up_but_for_output(parts: Sequence[Part], counts: TokenCounts) -> bool:
+    """Whether the prompts of the parts are that of the whole; the first states of a stream lack output."""
+    whole = sum((part.counts for part in parts), TokenCounts())
+    return (
+        whole.uncached_input_tokens == counts.uncached_input_tokens
+        and whole.cache_read_input_tokens == counts.cache_read_input_tokens
+        and whole.prompt_tokens == counts.prompt_tokens
+        and whole.output_tokens <= counts.output_tokens
+    )
+
+
+def _sum_up(parts: Sequence[Part], counts: TokenCounts) -> bool:
+    output = sum(part.counts.output_tokens for part in parts)
+    return output == counts.output_tokens and _sum_up_but_for_output(parts, counts)
 
 
 def translated_from_pi(part: Record) -> Record | None:
@@ -149,11 +263,13 @@ def _count(block: Record, names: tuple[str, ...]) -> int:
     for name in names:
         value = block.get(name)
         if value is not None:
-            return _whole(value)
+            return value if type(value) is int and 0 <= value <= MOST_TOKENS else _whole(value)
     return 0
 
 
 def _whole(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and 0 < len(value) <= LONGEST_NUMBER and value.isdigit():
+        value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # data frames write whole numbers as 12.0 where a column has gaps
     if not isinstance(value, int) or isinstance(value, bool):
@@ -168,8 +284,3 @@ def _whole(value: Any) -> int:
 def _word(part: Record, name: str) -> str | None:
     value = part.get(name)
     return value if isinstance(value, str) and value else None
-
-
-def _object(part: Record, name: str) -> Record:
-    value = part.get(name)
-    return value if is_object(value) else {}

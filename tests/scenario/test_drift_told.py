@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bot.clock import DAY, HOUR
+from bot.pricing.call import Call
 from bot.pricing.card import load_rate_card
 from bot.pricing.model_words import model_named
-from bot.pricing.tally import Call
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox.anthropic_bill import BilledLine
 from bot.sandbox.anthropic_server import Extra

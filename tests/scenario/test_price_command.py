@@ -1,8 +1,12 @@
 """`claude-cost price`, as a person or a script runs it: on small files, and on real logs against their real bills."""
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import pty
+import shlex
 import socket
 import subprocess
 import sys
@@ -124,19 +128,22 @@ def test_what_must_be_known_to_trust_the_total_is_said_aloud(tmp_path: Path, com
     compacted = {"type": "compaction", "input_tokens": 1_000_000, "output_tokens": 0}
     searched = {**OPUS, "server_tool_use": {"web_search_requests": 2}, "iterations": [compacted]}
     fast = {**OPUS, "model": "claude-opus-4-5", "speed": "fast"}
-    log = lines(tmp_path / "usage.jsonl", response, response, searched, fast, "text", {"usage": {"prompt_tokens": 1}})
+    others = {**OPUS, "model": "gpt-5"}, {**OPUS, "service_tier": "flex"}, "text", {"usage": {"prompt_tokens": 1}}
+    log = lines(tmp_path / "usage.jsonl", response, response, searched, fast, *others)
     code, out, _ = command(log)
     assert code == 0
     assert out.startswith("at least $")
     assert "of it ASSUMED" in out.splitlines()[0]
     for note in (
         "ASSUMED: claude-opus-9 is in no price table: 1 call",
-        "At least: 1 call of claude-opus-4-5 ran in fast mode",
-        "Not in the total: $5.00 of compaction and advisor tokens",
+        "At least: 1 call of claude-opus-4-5 may have cost more, in fast mode",
+        "Included: $5.00 of compaction, advice and other attempts, billed too, that 1 call list outside",
+        "Left out: 1 call of gpt-5, which is not a Claude model.",
+        "Service tier flex has no published price: 1 call counted as standard.",
         "Included: 2 web searches at $0.01 each.",
         "1 repeat of a response already counted: left out.",
-        "1 line skipped: not a JSON object.",
-        "1 line skipped: usage that is not in the Claude API's terms.",
+        "1 line skipped in usage.jsonl: not a JSON object.",
+        "1 line skipped in usage.jsonl: usage that is not in the Claude API's terms.",
     ):
         assert note in out
 
@@ -152,17 +159,114 @@ def test_a_name_from_a_file_cannot_command_the_terminal(tmp_path: Path, command:
 
 def test_folders_are_read_with_all_that_is_in_them_and_each_file_once(tmp_path: Path, priced: AsJson) -> None:
     folder = tmp_path / "logs"
-    for name in ("a.jsonl", "deep/er/b.ndjson", "deep/c.JSON", "notes.txt", "d.jsonl.bak"):
+    for name in ("a.jsonl", "deep/er/b.ndjson", "deep/c.JSON", "usage.txt", "app.log.3"):
         lines(folder / name, OPUS)
     (folder / "deep" / "loop").symlink_to(folder)
     (folder / "again.jsonl").symlink_to(folder / "a.jsonl")
     os.link(folder / "a.jsonl", folder / "hard.jsonl")
     (folder / "gone.jsonl").symlink_to(folder / "nowhere")
     (folder / "self.jsonl").symlink_to(folder / "self.jsonl")
+    (folder / "notes.txt").write_text("Logs hold `input_tokens` and more.")
+    (folder / "read.py").write_text('print({"model": "claude-opus-4-6", "input_tokens": 1, "output_tokens": 1})')
+    (folder / "photo.png").write_bytes(b"\x89PNG\r\n\x00")
     os.mkfifo(folder / "pipe.jsonl")
-    assert priced(folder)["calls"] == 3
-    assert priced(folder, folder / "a.jsonl", folder / "deep", tmp_path)["calls"] == 3
-    assert priced(folder, folder / "notes.txt")["calls"] == 4
+    found = priced(folder)
+    assert found["calls"] == 5
+    assert {Path(name).name for name in found["left_out"]} == {
+        *("gone.jsonl", "self.jsonl", "notes.txt", "read.py", "photo.png", "pipe.jsonl"),
+    }
+    assert priced(folder, folder / "a.jsonl", folder / "deep", tmp_path)["calls"] == 5
+
+
+def compressed(text: str) -> dict[str, bytes]:
+    content = text.encode()
+    return {
+        "app.jsonl": content,
+        "app.jsonl.1": content,
+        "app.jsonl.2.gz": gzip.compress(content),
+        "app.jsonl-20260901.bz2": bz2.compress(content),
+        "app.jsonl.3.xz": lzma.compress(content),
+        "app.log": b"2026-09-01 10:00:00 INFO usage " + content,
+        "utf16.jsonl": text.encode("utf-16"),
+        "crashed.jsonl": b"\x00" * 64 + content,
+    }
+
+
+def test_rotated_and_compressed_logs_and_what_loggers_put_around_records_are_read(
+    tmp_path: Path, priced: AsJson
+) -> None:
+    files = compressed(json.dumps(OPUS) + "\n")
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    found = priced(tmp_path)
+    assert (found["calls"], found["skipped"], found["left_out"]) == (len(files), {}, {})
+
+
+def test_usage_in_a_form_that_is_not_read_is_named_and_missing(tmp_path: Path, command: Run) -> None:
+    log = lines(tmp_path / "app.jsonl", OPUS)
+    (tmp_path / "app.jsonl.1.zst").write_bytes(b"\x28\xb5\x2f\xfd\x00")
+    (tmp_path / "app.jsonl.2.gz").write_bytes(gzip.compress(log.read_bytes() * 1000)[:-20])
+    lines(tmp_path / "app.jsonl.bak", OPUS)
+    code, out, err = command(tmp_path, "--json")
+    assert code == 1
+    assert "app.jsonl.1.zst: it is compressed with Zstandard; unpack it with unzstd." in err
+    assert "app.jsonl.2.gz to its end: the compressed file is damaged or breaks off." in err
+    assert "app.jsonl.bak is not read: by its name it is a copy" in err
+    assert len(json.loads(out)["unreadable"]) == err.count("\n") == 3
+
+
+def test_days_are_shown_in_the_zone_that_is_asked_for(tmp_path: Path, command: Run, priced: AsJson) -> None:
+    log = lines(tmp_path / "usage.jsonl", {**OPUS, "ts": "2026-03-20 23:30:00 UTC"})
+    assert set(priced(log)["by_day"]) == {"2026-03-20"}
+    found = priced(log, "--zone", "Europe/Berlin")
+    assert (set(found["by_day"]), found["zone"]) == ({"2026-03-21"}, "Europe/Berlin")
+    assert "Days are Europe/Berlin; prices go by UTC days." in command(log, "--zone", "Europe/Berlin")[1]
+
+
+def test_an_unknown_zone_is_refused_with_the_form_of_a_known_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["price", str(tmp_path), "--zone", "Mars/Olympus"])
+    assert ended.value.code == 2
+    assert "'Mars/Olympus' is no IANA time zone; write it as in Europe/Berlin" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    ("redirection", "complaint"),
+    [
+        (">/dev/full", "Cannot write the answer: no space left on device."),
+        (">&-", "Cannot write the answer: standard output is closed."),
+        ("2>&- >&-", ""),
+        ("- <&-", "Cannot read standard input: it is closed."),
+    ],
+)
+def test_an_answer_that_cannot_be_written_ends_in_a_sentence(tmp_path: Path, redirection: str, complaint: str) -> None:
+    log = lines(tmp_path / "usage.jsonl", OPUS)
+    line = f"{shlex.join(claude_cost(log))} {redirection}"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(complaint)
+    assert "Traceback" not in done.stderr
+
+
+def test_folders_nested_deeper_than_python_calls_are_read(tmp_path: Path, priced: AsJson) -> None:
+    here, depth = os.getcwd(), 1500
+    os.chdir(tmp_path)
+    try:
+        for _ in range(depth):
+            os.mkdir("a")
+            os.chdir("a")
+        lines(Path("usage.jsonl"), OPUS)
+        assert priced(tmp_path)["calls"] == 1
+    finally:
+        # Removing them is as deep, and nobody does it later.
+        Path("usage.jsonl").unlink(missing_ok=True)
+        for _ in range(depth):
+            os.chdir("..")
+            os.rmdir("a")
+        os.chdir(here)
 
 
 def test_a_document_of_records_is_priced_like_lines_of_them(tmp_path: Path, priced: AsJson) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bot.__main__ import main
+from bot.pricing.call import Call
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
-from bot.pricing.tally import Call
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.usage.records import call_in
 
@@ -140,7 +140,28 @@ def test_the_recorded_responses_are_one_document_of_113_records(shared: Path, pr
     found = priced(shared / "data" / "recorded-responses")
     assert (found["calls"], found["skipped"], set(found["by_day"])) == (113, {}, {"unknown"})
     assert sum(part["web_search_requests"] for part in found["by_model"].values()) == 12
-    assert found["not_in_total"]["calls"] == 3
+    assert (found["outside_counts"]["calls"], found["not_in_total"]["usd"]) == (3, "0.000000")
+
+
+def test_a_log_of_running_totals_costs_what_each_session_ended_with(shared: Path, priced: AsJson) -> None:
+    """Adding its lines up would come to $162,406.97."""
+    log = shared / "data" / "app-usage-log" / "channellab-bots-cumulative.jsonl"
+    found = priced(log)
+    assert (found["total_usd"], found["calls"]) == ("1391.200080", 104)
+    assert found["running_totals"] == {"left_out": 2_491, "files": [str(log)]}
+    assert found["longer_than_any_prompt"] == {}
+
+
+def test_of_everything_there_is_every_file_is_read_or_named(shared: Path, priced: AsJson) -> None:
+    folder = shared / "data"
+    found = priced(folder)
+    assert Decimal(found["total_usd"]) > Decimal("2000")
+    assert found["skipped"]["a cost report or bill: dollars, no tokens"] == 23
+    assert found["sums_of_requests"] == 8
+    read_anyway = {".json", ".jsonl", ".ndjson"}
+    others = {str(file) for file in folder.rglob("*") if file.is_file() and file.suffix not in read_anyway}
+    (export,) = (folder / "console-export").glob("*.csv")
+    assert others - {str(export)} == found["left_out"].keys()
 
 
 def test_another_agents_transcript_costs_what_its_own_tool_computed(shared: Path, priced: AsJson) -> None:

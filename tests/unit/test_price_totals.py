@@ -10,16 +10,18 @@ from decimal import Decimal
 from io import BytesIO, RawIOBase
 from itertools import repeat
 from typing import Any, BinaryIO, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.pricing.call import Call, Part
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
-from bot.pricing.tally import Beside, Call, Tally, Totals
+from bot.pricing.tally import Tally, Totals
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.usage.record_files import records_of
+from bot.usage.record_streams import records_of
 from bot.usage.records import call_in
 from bot.usage.usage_block import Skipped
 
@@ -27,14 +29,14 @@ CARD = load_rate_card()
 TODAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
-counts = st.builds(TokenCounts, *[st.integers(0, 300_000)] * 5, st.integers(0, 5))
+counts = st.builds(TokenCounts, *[st.integers(0, 200_000)] * 5, st.integers(0, 5))
 terms = st.builds(
     Terms,
     st.sampled_from([None, "standard", "batch"]),
     st.sampled_from([None, "us"]),
     st.sampled_from([None, "fast"]),
 )
-responses = st.tuples(st.sampled_from(["msg_1", "msg_2"]), st.sampled_from(["req_1", "req_2", None]))
+responses = st.sampled_from(["msg_1", "msg_2", "relay"])
 calls = st.builds(
     Call,
     model=st.sampled_from(["claude-opus-5-5", "claude-haiku-5-5", "claude-opus-9", "nameless"]),
@@ -44,8 +46,8 @@ calls = st.builds(
     feature=st.sampled_from([None, "search", "mail"]),
     user=st.sampled_from([None, "ann", "bob"]),
     response=st.none() | responses,
-    ttl_known=st.booleans(),
-    beside=st.lists(st.builds(Beside, st.just("claude-opus-5-5"), counts), max_size=2).map(tuple),
+    session=st.sampled_from([None, "s1", "s2"]),
+    outside=st.lists(st.builds(Part, st.just("claude-opus-5-5"), counts), max_size=2).map(tuple),
 )
 
 
@@ -61,31 +63,77 @@ def opus(output: int = 7, **changes: Any) -> Call:
 
 
 def test_a_repeat_of_one_response_counts_once_with_the_largest_output() -> None:
-    first, last = (opus(output, response=("msg_1", "req_1")) for output in (1, 109))
+    first, last = (opus(output, response="msg_1") for output in (1, 109))
     for order in ((first, last), (last, first), (first, last, first, last)):
         found = totals(order)
         assert found.total == totals([last]).total
         assert found.repeats == len(order) - 1
 
 
-def test_the_same_message_under_another_request_is_another_response() -> None:
-    found = totals([opus(response=("msg_1", "req_1")), opus(response=("msg_1", "req_2"))])
+def test_an_id_of_the_api_proves_a_repeat_in_any_file_session_or_model() -> None:
+    """A side question writes the answers before it again, under its own request id; a resumed session copies them."""
+    again = [opus(response="msg_1", session="s2"), opus(response="msg_1", model="claude-opus-4-8")]
+    tally = Tally(CARD, TODAY)
+    for number, call in enumerate([opus(response="msg_1", session="s1"), *again]):
+        tally.add(call, f"file {number}")
+    found = tally.totals()
+    assert (found.total.calls, found.repeats) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"session": "s2"},
+        {"model": "claude-haiku-4-5"},
+        {"counts": TokenCounts(11, output_tokens=7)},
+        {"counts": TokenCounts(10, 5, output_tokens=7)},
+        {"counts": TokenCounts(10, 0, 0, 5, 7)},
+    ],
+)
+def test_any_other_id_is_a_repeat_only_in_one_session_with_the_same_model_and_prompt(change: dict[str, Any]) -> None:
+    """A gateway may give every answer one id."""
+    first = opus(response="relay", session="s1")
+    found = totals([first, replace(first, **change)])
     assert (found.total.calls, found.repeats) == (2, 0)
+    grown = replace(first, counts=TokenCounts(10, output_tokens=310))
+    assert totals([first, grown, first]).total == totals([grown]).total
 
 
-def test_a_message_id_without_a_request_id_names_the_response_too() -> None:
-    found = totals([opus(response=("msg_1", None)), opus(response=("msg_1", None))])
-    assert (found.total.calls, found.repeats) == (1, 1)
+def test_where_no_session_is_named_any_other_id_is_a_repeat_only_within_its_file() -> None:
+    call = opus(response="chatcmpl-0")
+    tally = Tally(CARD, TODAY)
+    for file in ("a", "a", "b"):
+        tally.add(call, file)
+    assert (tally.totals().total.calls, tally.totals().repeats) == (2, 1)
+
+
+def test_of_several_states_each_counts_largest_is_taken() -> None:
+    """The first state has a placeholder for input, and a late one may have output alone."""
+    states = [TokenCounts(25, 0, 0, 0, 8), TokenCounts(25_000, 0, 0, 90_000, 1), TokenCounts(output_tokens=500)]
+    for order in (states, states[::-1]):
+        found = totals(opus(counts=state, response="msg_1") for state in order)
+        assert found.total.counts == TokenCounts(25_000, 0, 0, 90_000, 500)
+
+
+def test_of_several_states_the_last_says_the_terms_and_the_first_says_the_day() -> None:
+    first = opus(response="msg_1", at=datetime(2026, 11, 20, 23, 59, tzinfo=UTC))
+    last = replace(first, at=first.at and first.at + timedelta(minutes=2), terms=Terms(service_tier="batch"))
+    for order in ((first, last), (last, first)):
+        found = totals(order)
+        assert found.total.usd * 2 == totals([first]).total.usd
+        assert set(found.by_day) == {"2026-11-20"}
 
 
 def test_calls_without_an_id_are_never_repeats() -> None:
     assert totals([opus(), opus(), opus()]).total.calls == 3
 
 
-def test_of_equal_repeats_the_one_that_knows_the_lifetimes_of_its_cache_writes_counts() -> None:
-    split = opus(counts=TokenCounts(10, 0, 300, output_tokens=7), response=("msg_1", "req_1"), ttl_known=True)
-    unsplit = replace(split, counts=TokenCounts(10, 300, 0, output_tokens=7), ttl_known=False)
+def test_of_repeats_the_one_that_knows_the_lifetimes_of_its_cache_writes_counts() -> None:
+    split = opus(counts=TokenCounts(10, 0, 300, output_tokens=7), response="msg_1")
+    unsplit = replace(split, counts=TokenCounts(10, 300, 0, output_tokens=7), unsplit=300)
     assert totals([split, unsplit]).total == totals([unsplit, split]).total == totals([split]).total
+    more = replace(split, counts=TokenCounts(10, 350, 0, output_tokens=7), unsplit=350)
+    assert totals([split, more, unsplit]).total.counts == TokenCounts(10, 50, 300, output_tokens=7)
 
 
 def test_a_call_is_priced_at_the_rates_of_its_day() -> None:
@@ -128,14 +176,54 @@ def test_web_searches_are_priced_and_batches_cost_half() -> None:
     assert batch.total.usd * 2 == totals([opus()]).total.usd
 
 
-def test_tokens_beside_the_counts_are_told_apart_and_follow_the_repeat_that_counts() -> None:
-    beside = (Beside("claude-opus-4-6", TokenCounts(55_196)), Beside("claude-opus-4-8", TokenCounts(2518)))
-    first, last = (opus(output, response=("msg_1", "req_1"), beside=beside) for output in (1, 7))
+def test_tokens_outside_of_the_counts_are_in_the_total_at_their_own_model_once() -> None:
+    outside = (Part("claude-opus-4-6", TokenCounts(55_196)), Part("claude-haiku-4-5", TokenCounts(2518)))
+    first, last = (opus(output, response="msg_1", outside=outside) for output in (1, 7))
     found = totals([first, last])
-    assert found.total == totals([opus()]).total
-    assert (found.beside.calls, found.beside.counts) == (1, TokenCounts(57_714))
-    assert found.beside.usd == Decimal("0.28857")
-    assert totals([first, replace(last, beside=())]).beside.calls == 0
+    assert (found.total.calls, found.outside.calls, found.outside.counts) == (1, 1, TokenCounts(57_714))
+    assert found.outside.usd == Decimal("0.278498")
+    assert found.total.usd == totals([opus()]).total.usd + found.outside.usd
+    assert found.by_model["claude-haiku-4-5"].counts == TokenCounts(2518)
+    assert totals([first, replace(last, outside=())]).outside.calls == 1
+
+
+def test_the_step_of_haiku_is_taken_by_each_iteration_for_itself() -> None:
+    inside = (Part("claude-haiku-5-5", TokenCounts(62_002)), Part("claude-haiku-5-5", TokenCounts(62_902)))
+    call = Call("claude-haiku-5-5", TokenCounts(124_904, output_tokens=100), at=NOON, inside=inside)
+    assert totals([call]).total.usd * 5 == totals([replace(call, inside=())]).total.usd
+    assert totals([call]).total.counts == call.counts
+
+
+def test_other_vendors_models_are_left_out_and_named() -> None:
+    found = totals([opus(), opus(model="gpt-5"), opus(model="gemini-3-pro", response="msg_1"), opus(model="gpt-5")])
+    assert (found.total.calls, found.not_claude) == (1, {"gpt-5": 2, "gemini-3-pro": 1})
+    assert set(found.by_model) == {"claude-opus-4-6"}
+
+
+def test_an_unknown_service_tier_is_priced_as_standard_and_named() -> None:
+    found = totals([opus(terms=Terms(service_tier=tier)) for tier in ("flex", "flex_discount", "priority", None)])
+    assert found.tiers == {"flex": 1, "flex_discount": 1}
+    assert found.total.usd == 4 * totals([opus()]).total.usd
+
+
+def test_days_may_be_of_another_zone_while_prices_go_by_utc_days() -> None:
+    """Sonnet 5.5 reads cheaper from its cache from 2026-10-07 UTC on; in Berlin that day begins two hours earlier."""
+    call = Call(
+        "claude-sonnet-5-5",
+        TokenCounts(cache_read_input_tokens=1_000_000),
+        at=datetime(2026, 10, 6, 23, 30, tzinfo=UTC),
+    )
+    tally = Tally(CARD, TODAY, ZoneInfo("Europe/Berlin"))
+    tally.add(call)
+    found = tally.totals()
+    assert {day: part.usd for day, part in found.by_day.items()} == {"2026-10-07": Decimal("0.20")}
+
+
+def test_the_sum_of_a_session_counts_only_where_its_calls_do_not() -> None:
+    summed = opus(counts=TokenCounts(100, output_tokens=70), session="s1", is_sum=True, sums_session=True)
+    assert totals([summed]).total.counts == summed.counts
+    found = totals([summed, opus(session="s1", response="msg_1")])
+    assert (found.total.calls, found.total.counts, found.session_sums) == (1, opus().counts, 1)
 
 
 @given(st.lists(calls, max_size=8).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some))))
@@ -146,31 +234,32 @@ def test_the_order_of_calls_changes_nothing(orders: tuple[list[Call], Sequence[C
 
 @given(st.lists(calls.map(lambda call: replace(call, response=None)), max_size=8))
 def test_the_sums_are_those_of_the_calls_priced_one_by_one(some: list[Call]) -> None:
+    requests = [(call, part) for call in some for part in (Part(call.model, call.counts), *call.outside)]
     one_by_one = sum(
         (
             cost_of(
                 CARD,
-                call.model,
-                call.counts,
+                part.model,
+                part.counts,
                 call.terms,
                 TODAY if call.at is None else call.at.date(),
-                prompt_tokens=call.counts.prompt_tokens,
+                prompt_tokens=part.counts.prompt_tokens,
             ).usd
-            for call in some
+            for call, part in requests
         ),
         Decimal(0),
     )
     found = totals(some)
     assert found.total.usd == one_by_one
-    assert found.total.counts == sum((call.counts for call in some), TokenCounts())
+    assert found.total.counts == sum((part.counts for _, part in requests), TokenCounts())
     for sums in (found.by_model, found.by_day, found.by_feature, found.by_user):
         assert sum((part.usd for part in sums.values()), Decimal(0)) == one_by_one
         assert sum(part.calls for part in sums.values()) == len(some)
 
 
-@given(st.lists(calls, max_size=6), calls, responses, st.integers(0, 300_000))
-def test_only_a_larger_output_makes_a_repeat_change_anything(
-    others: list[Call], call: Call, response: tuple[str, str | None], output: int
+@given(st.lists(calls, max_size=6), calls, responses, st.integers(0, 200_000))
+def test_a_state_with_more_output_changes_output_alone(
+    others: list[Call], call: Call, response: str, output: int
 ) -> None:
     told = replace(call, response=response)
     again = replace(told, counts=replace(told.counts, output_tokens=output))
@@ -196,14 +285,13 @@ def test_where_files_are_split_changes_nothing_and_every_line_is_accounted_for(
 
 def _line(call: Call) -> str:
     """The call as an application that keeps everything logs it."""
-    message_id, request_id = call.response or (None, None)
     return json.dumps(
         {
             "ts": None if call.at is None else call.at.isoformat(),
             "feature": call.feature,
             "user_id": call.user,
-            "message_id": message_id,
-            "request_id": request_id,
+            "message_id": call.response,
+            "session_id": call.session,
             "model": call.model,
             "usage": {
                 "input_tokens": call.counts.uncached_input_tokens,
@@ -240,7 +328,10 @@ class _Endless(RawIOBase):
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
 
-    def readline(self, size: int | None = -1) -> bytes:
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
         return next(self._lines, b"")
 
 
@@ -278,7 +369,7 @@ def test_a_response_with_an_id_is_remembered_in_few_bytes() -> None:
     def lines(number: int) -> Iterator[bytes]:
         for index in range(number):
             at = NOON + timedelta(seconds=index)
-            yield _line(opus(at=at, response=(f"msg_{index:024}", f"req_{index:024}"))).encode() + b"\n"
+            yield _line(opus(at=at, response=f"msg_{index:024}")).encode() + b"\n"
 
     small, large = _peak_memory(lines(500)), _peak_memory(lines(2_500))
     record = len(next(lines(1)))

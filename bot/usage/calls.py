@@ -1,11 +1,15 @@
 """The records of one file → its calls. What a record means may depend on those before it: events of a stream."""
 
+import json
 from collections.abc import Iterator
 
 from bot.pricing.call import Call
 from bot.usage.records import call_in
 from bot.usage.reports import calls_in_report, rows_in
 from bot.usage.usage_block import Record, Skipped, is_object
+
+TEXTS = ("log", "message", "msg", "MESSAGE", "textPayload", "body", "line")
+"""Where log collectors put the line that an application wrote."""
 
 STREAM_WRAPPERS = ("event", "data", "chunk", "payload")
 
@@ -39,7 +43,10 @@ class CallReader:
         event = _event(record)
         if event is not None:
             record = self._completed(record, event)
-        yield call_in(record)
+        call = call_in(record)
+        if call is Skipped.NO_USAGE and (inner := _inner_record(record)) is not None:
+            call = call_in(inner)
+        yield call
 
     def _completed(self, record: Record, event: Record) -> Record:
         """An event of a stream; the last ones have cumulative counts, and what names the response is in the first."""
@@ -58,6 +65,23 @@ class CallReader:
         known = {name: value for name, value in usage.items() if value is not None}
         around = {name: value for name, value in record.items() if not isinstance(value, dict | list)}
         return {**around, "message": {**message, "usage": {**message["usage"], **known}}}
+
+
+def _inner_record(record: Record) -> Record | None:
+    """The record that a log collector wrapped as text, such as Docker's, with the collector's names and times."""
+    for name in TEXTS:
+        text = record.get(name)
+        begin = text.find('{"') if isinstance(text, str) else -1
+        if begin < 0 or not isinstance(text, str):
+            continue
+        try:
+            inner = json.loads(text[begin:])
+        except (ValueError, RecursionError):
+            continue
+        if is_object(inner):
+            around = {key: value for key, value in record.items() if key != name and not isinstance(value, dict | list)}
+            return {**around, **inner}
+    return None
 
 
 def _event(record: Record) -> Record | None:

@@ -139,10 +139,22 @@ def _plain_call(found: _Found) -> Call | None:
     if not (ELSEWHERE.isdisjoint(record) and NAMES_AND_TIMES.isdisjoint(message) and NAMES_AND_TIMES.isdisjoint(block)):
         return None
     at = moment_in(record.get("timestamp"))
-    if not model or at is None or block.get("iterations"):
+    if not model or at is None:
         return None
     counts, unsplit = counts_and_unsplit_in(block)
-    return Call(model, counts, terms_in(block), at, response=response, session=session[:LONGEST_NAME], unsplit=unsplit)
+    iterations = iterations_in(block, model, counts)
+    return Call(
+        model,
+        counts,
+        terms_in(block),
+        at,
+        response=response,
+        session=session[:LONGEST_NAME],
+        unsplit=unsplit,
+        inside=iterations.inside,
+        outside=iterations.outside,
+        odd=iterations.odd,
+    )
 
 
 def records_in(value: Any) -> Iterator[Record | Skipped]:

@@ -200,6 +200,8 @@ def iterations_in(block: Record, model: str, counts: TokenCounts) -> Iterations:
         return NO_ITERATIONS
     if not isinstance(entries, list):
         return Iterations(odd=1)
+    if len(entries) == 1 and _is_only_message(entries[0], model):
+        return NO_ITERATIONS
     parts: list[tuple[str, Part]] = []
     odd = 0
     for entry in entries:
@@ -215,6 +217,16 @@ def iterations_in(block: Record, model: str, counts: TokenCounts) -> Iterations:
     repeated = {id(part) for part in inside}
     outside = tuple(part for _, part in parts if id(part) not in repeated)
     return Iterations(tuple(inside) if found else (), outside, odd)
+
+
+def _is_only_message(entry: Any, model: str) -> bool:
+    """Whether an iteration is the usual one: the only one, a plain message, which is the response itself."""
+    return (
+        is_object(entry)
+        and entry.get("type") == "message"
+        and entry.get("model", model) == model
+        and is_complete(entry)
+    )
 
 
 def _repeating(attempts: list[tuple[str, Part]], model: str, counts: TokenCounts) -> tuple[list[Part], bool]:

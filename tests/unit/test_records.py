@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
@@ -113,9 +112,12 @@ def test_of_two_blocks_the_one_with_lifetimes_counts_and_only_that_one() -> None
 
 def test_iterations_repeat_the_block_and_count_nothing() -> None:
     repeated = {**BLOCK, "iterations": [{**BLOCK, "type": "message"}]}
-    found = call({**RESPONSE, "usage": repeated})
-    assert replace(found, inside=()) == call(RESPONSE)
-    assert found.inside == (Part("claude-opus-4-6", COUNTS),)
+    assert call({**RESPONSE, "usage": repeated}) == call(RESPONSE)
+    halves = [{"type": "message", "input_tokens": 5, "output_tokens": output} for output in (3, 4)]
+    whole = {"input_tokens": 10, "output_tokens": 7, "iterations": halves}
+    found = call({**RESPONSE, "usage": whole})
+    assert (found.counts, found.outside) == (TokenCounts(10, output_tokens=7), ())
+    assert found.inside == tuple(Part("claude-opus-4-6", TokenCounts(5, output_tokens=output)) for output in (3, 4))
 
 
 def test_compaction_and_advice_are_outside_of_the_counts_since_the_block_leaves_them_out() -> None:

@@ -1,4 +1,4 @@
-"""Saved answers of usage reports, Console exports, results and streams of clients: read as what they are."""
+"""Saved usage reports, Console exports, results and streams of clients, wrapped lines: read as what they are."""
 
 import json
 from decimal import Decimal
@@ -198,3 +198,11 @@ def test_the_last_event_of_a_stream_has_the_counts_of_the_whole_response(write: 
             tally.add(call)
     found = tally.totals()
     assert (found.total.calls, found.total.counts) == (2, TokenCounts(20, 0, 0, 10, 620))
+
+
+@pytest.mark.parametrize("name", ["log", "message", "textPayload"])
+def test_a_record_that_a_log_collector_wrapped_as_text_is_read(name: str) -> None:
+    written = {"model": "claude-opus-4-6", "input_tokens": 10, "output_tokens": 7}
+    (call,) = read({name: f"INFO usage {json.dumps(written)}\n", "stream": "stdout", "time": DAY})
+    assert call == Call("claude-opus-4-6", TokenCounts(10, output_tokens=7), at=moment_in(DAY))
+    assert read({name: 'user said {"hello', "time": DAY}) == [Skipped.NO_USAGE]

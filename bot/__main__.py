@@ -8,6 +8,8 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
+from bot.cli.output import guarded
+
 COMMANDS = {
     "run": "run the bot",
     "demo": "run the bot against a local Slack and a local Anthropic, and show the channel on a web page",
@@ -25,13 +27,9 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     handled = _end_on_signals(words)
     try:
-        return _main(words)
+        return guarded(lambda: _main(words))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `claude-cost price … | head`.
-        sys.stderr.close()
-        return 1
     finally:
         for name, before in handled.items():
             signal.signal(name, before)

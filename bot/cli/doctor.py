@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 
 from bot.app import sample_alert, slack_client
+from bot.cli.output import show
 from bot.clock import Clock, system_clock
 from bot.doctor.check import Check
 from bot.doctor.configuration import Configuration, read_configuration, secrets_in
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     # What libraries have to say is found again in the checks; bodies and addresses of theirs do not belong here.
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
     checks = asyncio.run(checks_of(os.environ, system_clock))
-    print(json.dumps(doctor_json(checks), indent=2) if arguments.json else doctor_text(checks))
+    show(json.dumps(doctor_json(checks), indent=2) if arguments.json else doctor_text(checks))
     return 0 if all_well(checks) else 1
 
 

@@ -2,8 +2,8 @@
 
 import argparse
 import json
-import sys
 
+from bot.cli.output import complain, show
 from bot.clock import system_clock
 from bot.pricing.card import load_rate_card
 from bot.pricing.estimate import estimate
@@ -32,13 +32,14 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         workload = parse_workload(" ".join(word for word in words if word != "--json"), card)
     except WordsError as error:
-        print(error, file=sys.stderr)
+        complain(str(error))
         return 2
     if workload.name is not None:
-        print("as= keeps an estimate in Slack: type it there, or leave as out.", file=sys.stderr)
+        complain("as= keeps an estimate in Slack: type it there, or leave as out.")
         return 2
     result = estimate(workload, card, system_clock().date())
-    print(json.dumps(estimate_json(result), indent=2) if arguments.json or "--json" in words else estimate_text(result))
+    as_json = arguments.json or "--json" in words
+    show(json.dumps(estimate_json(result), indent=2) if as_json else estimate_text(result))
     return 0
 
 

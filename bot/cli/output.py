@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class OutputError(Exception):
@@ -14,9 +15,22 @@ def show(text: str) -> None:
     if sys.stdout is None:
         raise OutputError("Cannot write the answer: standard output is closed.")
     encoding = sys.stdout.encoding or "utf-8"
+    with _as_sentence():
+        print(text.encode(encoding, "replace").decode(encoding))
+    flush()
+
+
+def flush() -> None:
+    """Write what is in the buffer, so that a failure is noticed while somebody can handle it. Raises like `show`."""
+    if sys.stdout is not None:
+        with _as_sentence():
+            sys.stdout.flush()
+
+
+@contextmanager
+def _as_sentence() -> Iterator[None]:
     try:
-        # Flushed here, so that a failure is noticed while somebody can handle it.
-        print(text.encode(encoding, "replace").decode(encoding), flush=True)
+        yield
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
@@ -36,9 +50,13 @@ def complain(text: str) -> None:
 
 
 def guarded(command: Callable[[], int]) -> int:
-    """Run a command that prints by `show`: its exit code, or 1 where its answer cannot be written."""
+    """Run a command: its exit code, or 1 where its answer cannot be written."""
     try:
-        return command()
+        try:
+            return command()
+        finally:
+            # What argparse has printed is in the buffer still, and the end of the process is too late for a sentence.
+            flush()
     except OutputError as error:
         _forget_output()
         complain(str(error))

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tqdm import tqdm
 
-from bot.cli.output import complain, guarded, show
+from bot.cli.output import complain, show
 from bot.cli.price_answer import GROUPS, Priced, as_json, as_text, nothing_found
 from bot.clock import Clock, system_clock
 from bot.pricing.call import Call
@@ -50,7 +50,7 @@ def _zone(name: str) -> tzinfo:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 where calls were priced, 1 where there were none or something could not be read or written, 2 for a
     wrong path."""
-    return guarded(lambda: _run(arguments))
+    return _run(arguments)
 
 
 def _run(arguments: argparse.Namespace) -> int:

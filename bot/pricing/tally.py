@@ -3,17 +3,16 @@
 The order of calls does not matter, except where a log holds running totals; every sum is exact.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, tzinfo
 from decimal import Decimal
-from functools import lru_cache
 
 from bot.pricing.call import Call, Part
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Cost, cost_of
+from bot.pricing.model_ids import is_foreign
 from bot.pricing.responses import Responses
 from bot.pricing.running_totals import LONGEST_PROMPT, RunningTotals
 from bot.pricing.sums import NOTHING, Place, Prompt, Sum, Sums
@@ -24,18 +23,6 @@ UNKNOWN = "unknown"
 
 KNOWN_TIERS = frozenset({None, "standard", "priority", "batch"})
 """Service tiers with a published price; Priority Tier is billed as standard beyond what was committed."""
-
-_OTHER_VENDORS = re.compile(
-    r"(?:^|[/.:])(?:gpt|chatgpt|o[134](?:-|$)|gemini|gemma|llama|meta-llama|mistral|mixtral|codestral|deepseek|qwen|"
-    r"grok|command|text-embedding|nova|titan|kimi|glm)",
-    re.IGNORECASE,
-)
-
-
-@lru_cache(maxsize=1024)
-def not_claude(model: str) -> bool:
-    """Whether a model id is recognisably another vendor's."""
-    return "claude" not in model.lower() and _OTHER_VENDORS.search(model) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +95,7 @@ class Tally:
 
     def add(self, call: Call, source: str = "") -> None:
         """Count a call of a file, or correct what was counted where it says more of the same response."""
-        if not_claude(call.model):
+        if is_foreign(call.model):
             self._not_claude[call.model] += 1
             return
         self._sum_records += call.is_sum and not call.sums_session

@@ -18,9 +18,11 @@ LONGEST_PROMPT = 1_000_000
 
 PROOF_WITH_SESSION = 2.5
 PROOF = 9.0
-PROOF_WITHIN_PROMPTS = 40.0
+PROOF_WITHIN_PROMPTS = 20.0
+PROOF_OF_ORDER_ALONE = 40.0
 """Bits, log2 of the number of orders that the records could have: how unlikely the growth is for single calls. The
-last is asked where no prompt is longer than a model reads."""
+last two are asked where no prompt is longer than a model reads: the first of them of series that cannot be a
+conversation, the second of any other."""
 
 GROWTH = 5
 """By what factor output has grown at least in a series that counts for `PROOF_WITHIN_PROMPTS`."""
@@ -46,6 +48,7 @@ class _Series:
     bits: float = 0.0
     first_output: int = 0
     is_beyond: bool = False
+    is_no_conversation: bool = False
 
     @property
     def order_bits(self) -> float:
@@ -132,6 +135,7 @@ class RunningTotals:
             order = _order(series.last, counts)
             if order > 0:
                 file.rises += 1
+                series.is_no_conversation |= _cannot_follow(series.last, counts)
                 rise = _minus(counts, series.last)
             elif order < 0:
                 file.restarts += 1
@@ -163,12 +167,20 @@ def _are_totals(file: _File) -> bool:
         return with_session >= PROOF_WITH_SESSION or sum(series.order_bits for series in grown) >= PROOF
     if file.falls or file.restarts:
         return False
-    many_fold = (
-        series.order_bits
+    many_fold = [
+        series
         for series in grown
         if series.has_session and series.last.output_tokens >= GROWTH * max(1, series.first_output)
-    )
-    return sum(many_fold) >= PROOF_WITHIN_PROMPTS
+    ]
+    impossible = sum(series.order_bits for series in many_fold if series.is_no_conversation)
+    return impossible >= PROOF_WITHIN_PROMPTS or sum(series.order_bits for series in many_fold) >= PROOF_OF_ORDER_ALONE
+
+
+def _cannot_follow(before: TokenCounts, after: TokenCounts) -> bool:
+    """Whether a call cannot follow another in a conversation: it reads from the cache more than was sent before, or
+    its prompt does not hold the answer before."""
+    sent = before.prompt_tokens + before.output_tokens
+    return after.cache_read_input_tokens > sent or after.prompt_tokens < sent
 
 
 def _order(before: TokenCounts, after: TokenCounts) -> int:

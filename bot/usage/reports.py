@@ -75,7 +75,8 @@ def calls_in_report(record: Record) -> list[Call | Skipped] | None:
         return [_usage_row({**named, "service_tier": record.get("usage_type") or None})]
     if isinstance(record.get("model_breakdown"), list):
         return _claude_code(record)
-    if ("amount" in record and "currency" in record) or ("cost_usd" in record and "token_type" in record):
+    is_money = ("amount" in record and "currency" in record) or ("cost_usd" in record and "token_type" in record)
+    if is_money and "input_tokens" not in record and "usage" not in record:
         return [Skipped.MONEY]
     if "uncached_input_tokens" in record and "input_tokens" not in record and "output_tokens" in record:
         return [_usage_row(record)]

@@ -6,6 +6,8 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.pricing.call import Call
 from bot.pricing.card import load_rate_card
@@ -104,6 +106,12 @@ def test_a_users_day_of_claude_code_is_read_by_model() -> None:
 )
 def test_dollars_are_named_as_what_they_are(content: object) -> None:
     assert read(content) == [Skipped.MONEY]
+
+
+def test_a_call_that_also_says_what_it_cost_is_a_call() -> None:
+    cost = {"amount": "0.1", "currency": "USD"}
+    (call,) = read({"model": "claude-opus-4-6", "input_tokens": 10, "output_tokens": 7, **cost})
+    assert isinstance(call, Call)
 
 
 def test_the_consoles_usage_export_is_read_with_its_terms() -> None:
@@ -206,3 +214,30 @@ def test_a_record_that_a_log_collector_wrapped_as_text_is_read(name: str) -> Non
     (call,) = read({name: f"INFO usage {json.dumps(written)}\n", "stream": "stdout", "time": DAY})
     assert call == Call("claude-opus-4-6", TokenCounts(10, output_tokens=7), at=moment_in(DAY))
     assert read({name: 'user said {"hello', "time": DAY}) == [Skipped.NO_USAGE]
+
+
+NAMES = (
+    *("type", "data", "has_more", "results", "starting_at", "model_breakdown", "tokens", "model", "modelUsage"),
+    *(
+        "usage",
+        "message",
+        "event",
+        "uncached_input_tokens",
+        "usage_output_tokens",
+        "output_tokens",
+        "log",
+        "iterations",
+    ),
+)
+VALUES = st.recursive(
+    st.sampled_from([None, True, 0, 5, -1, 1.5, "", "x", "result", "message_start", "message_delta", '{"a": 1}', DAY]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6), max_size=4))
+def test_whatever_stands_in_the_records_of_a_file_each_is_calls_or_reasons(records: list[dict[str, Any]]) -> None:
+    found = list(read_calls(iter(records)))
+    assert all(isinstance(one, Call | Skipped) for one in found)
+    assert len(found) >= sum(1 for record in records if "data" not in record and "results" not in record)

@@ -60,6 +60,23 @@ def test_a_few_records_with_prompts_that_no_model_reads_are_enough() -> None:
     assert totals(running(calls)).total.counts == totals(calls).total.counts
 
 
+def test_short_sessions_are_recognised_together() -> None:
+    sessions = [single(7, session, seed) for seed, session in enumerate("abc")]
+    found = totals([call for calls in sessions for call in running(calls)])
+    assert found.total.counts == totals(*sessions).total.counts
+    assert found.running_totals == 18
+
+
+def talk(number: int, is_cached: bool) -> list[Call]:
+    """A conversation whose answers become longer and longer, each prompt holding all that was said before."""
+    history, calls = 1_000, []
+    for output in range(100, 100 * number, 100):
+        read = history if is_cached else 0
+        calls.append(Call("claude-opus-4-6", TokenCounts(history - read + 50, 0, 0, read, output), session="s"))
+        history += 50 + output
+    return calls
+
+
 def test_a_counter_that_goes_on_in_the_next_file_counts_once() -> None:
     calls = single(80)
     counted = running(calls)
@@ -90,6 +107,9 @@ def test_sessions_and_models_have_counters_of_their_own() -> None:
         [call for seed in range(50) for call in single(2, f"s{seed}", seed)],
         # Every answer of one length, of prompts that grow.
         [replace(call, counts=replace(call.counts, output_tokens=100)) for call in single(100)],
+        # Answers that become longer and longer.
+        talk(13, is_cached=False),
+        talk(13, is_cached=True),
         # A test's fixture that counts up.
         [Call("claude-opus-4-6", TokenCounts(1_000 * n, output_tokens=100 + n), session="s") for n in range(1, 30)],
         # The same record again and again.

@@ -1,10 +1,14 @@
-"""Opening the database: SQLite or PostgreSQL, brought to the present schema by migrations."""
+"""Opening the database: SQLite or PostgreSQL, brought to the present schema by migrations.
 
-import sqlite3
-from dataclasses import dataclass
+Of either, `engine.begin()` is for a transaction that writes and `engine.connect()` for one that only reads, which waits
+for no writer.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
-from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -12,15 +16,18 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
-from sqlalchemy.exc import SQLAlchemyError
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
+from sqlalchemy import URL, Connection, Engine, Table, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bot.addresses import database_address
 from bot.store.database_reasons import reason_of
-from bot.store.private_file import make_private
+from bot.store.limits import LIMITS, Limits
+from bot.store.sqlite import DatabaseFileError, SqliteEngine, connect_sqlite
 
-BUSY_SECONDS = 15
+log = logging.getLogger(__name__)
+
+UNDEFINED_TABLE = "42P01"
+"""PostgreSQL's code."""
 
 UNUSABLE = (ModuleNotFoundError, SQLAlchemyError, CommandError, OSError, ValueError, TypeError)
 """What SQLAlchemy and the drivers raise for an address that they cannot use."""
@@ -58,19 +65,12 @@ def look_into(url: str, seconds: int) -> tuple[Engine, SchemaState]:
     """
     engine = None
     try:
-        engine = connect(url if url.startswith("sqlite") else _impatient(url, seconds))
+        engine = connect(url, replace(LIMITS, connect=min(LIMITS.connect, seconds)))
         return engine, _schema_state(engine)
     except UNUSABLE as error:
         if engine is not None:
             engine.dispose()
         raise DatabaseError(_sentence(error)) from None
-
-
-def _impatient(url: str, seconds: int) -> str:
-    parsed = _parsed(url)
-    if "connect_timeout" in parsed.query:
-        return url
-    return parsed.update_query_dict({"connect_timeout": str(seconds)}).render_as_string(hide_password=False)
 
 
 def _schema_state(engine: Engine) -> SchemaState:
@@ -102,16 +102,35 @@ def _sentence(error: Exception) -> str:
     )
 
 
-def connect(url: str) -> Engine:
+def database_problem(error: SQLAlchemyError) -> str:
+    """One sentence, with the remedy, for what the database raised while the bot runs."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if isinstance(cause, DatabaseFileError):
+        return str(cause)
+    reason = reason_of(error).rstrip(".")
+    if getattr(cause, "sqlstate", None) == UNDEFINED_TABLE or reason.startswith("no such table"):
+        return (
+            "The database has lost its tables, so nothing is polled, sent or stored: restore it, or restart the bot, "
+            "which makes them anew and may send the alerts of this period again."
+        )
+    return f"The database fails ({reason}): its server, its disk or its rights need a look."
+
+
+def connect(url: str, limits: Limits = LIMITS) -> Engine:
     """An engine, before migrations. Raises `DatabaseError` for what is no address."""
-    if not url.startswith("sqlite"):
-        return create_engine(_parsed(url), pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-    if engine.url.database not in (None, "", ":memory:"):
-        make_private(Path(str(engine.url.database)))
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
-    return engine
+    if url.startswith("sqlite"):
+        return connect_sqlite(url, limits)
+    parsed = _parsed(url)
+    # Without the package's extra there is no driver.
+    from bot.store.postgres import connect_postgres
+
+    return connect_postgres(parsed, limits)
+
+
+def connect_again(engine: Engine, limits: Limits) -> Engine:
+    """Another engine on the same database, which misses the same file."""
+    url = engine.url.render_as_string(hide_password=False)
+    return connect_sqlite(url, limits, engine.file) if isinstance(engine, SqliteEngine) else connect(url, limits)
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
@@ -120,7 +139,24 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         config = Config()
         config.set_main_option("script_location", str(directory).replace("%", "%%"))
         config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        with _patience(connection):
+            is_new = MigrationContext.configure(connection).get_current_revision() is None
+            command.upgrade(config, revision)
+    if is_new:
+        name = engine.url.set(query={}).render_as_string(hide_password=True)
+        log.info("the database %s is new: alerts of this period that another one has sent are sent again", name)
+
+
+@contextmanager
+def _patience(connection: Connection) -> Iterator[None]:
+    """A migration, and the wait for that of another copy, may take longer than any other statement."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    from bot.store.postgres import without_limits
+
+    with without_limits(connection):
+        yield
 
 
 def lock_for_writers(connection: Connection, table: Table) -> None:
@@ -139,26 +175,3 @@ def _parsed(url: str) -> URL:
             f"CLAUDE_COST_DATABASE_URL is no address of a database ({error}): special characters of the password are "
             "written as in %40 for @ and %2F for /."
         ) from None
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
-    # SQLAlchemy's own events begin transactions; sqlite3 would commit behind its back around DDL.
-    connection.isolation_level = None
-    _write_ahead(connection)
-    for pragma in ("foreign_keys = ON", "synchronous = FULL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _busy(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-
-
-# SQLite's own time-out does not hold for this statement while another copy makes the same change to a new file.
-@retry(retry=retry_if_exception(_busy), wait=wait_fixed(0.05), stop=stop_after_delay(BUSY_SECONDS), reraise=True)
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-
-
-def _begin_immediate(connection: Any) -> None:
-    # A transaction that reads first and writes then would fail at once beside another writer instead of waiting.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")

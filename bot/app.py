@@ -33,7 +33,7 @@ from bot.budgets.spike_watch import SpikeWatch
 from bot.budgets.stale_watch import StaleWatch
 from bot.clock import Clock
 from bot.cycle import Bot, Watch
-from bot.doctor.check import Check
+from bot.doctor.check import Check, State
 from bot.doctor.examination import examine
 from bot.doctor.sample import sample_facts
 from bot.ending import close_in_thread, close_within
@@ -50,6 +50,7 @@ from bot.fallback.service import FallbackService
 from bot.fallback.target import Target
 from bot.fallback.targets import targets_from, tidy_targets
 from bot.in_flight import InFlight
+from bot.leadership import Leadership
 from bot.message import Message
 from bot.pricing.card import load_rate_card
 from bot.response_urls import ResponseUrls
@@ -62,7 +63,7 @@ from bot.store.budgets import BudgetStore
 from bot.store.engine import open_database
 from bot.store.estimates import EstimateStore
 from bot.store.incidents import IncidentStore
-from bot.store.lease import lease_for
+from bot.store.lease import Lease
 from bot.store.modes import ModeStore
 from bot.store.proposals import ProposalStore
 from bot.store.remembered import RememberedStore
@@ -126,8 +127,8 @@ async def bot_from(
     async with AsyncExitStack() as stack:
         engine = await asyncio.to_thread(open_database, settings.database_url)
         stack.push_async_callback(close_in_thread, "the database", CLOSE_SECONDS, engine.dispose)
-        lease = lease_for(engine)
-        stack.push_async_callback(close_in_thread, "the lease", CLOSE_SECONDS, lease.release)
+        lease = Lease(engine)
+        leadership = await stack.enter_async_context(Leadership(lease).kept())
         session = await stack.enter_async_context(slack_api.new_session())
         client = slack_client(settings, session)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
@@ -146,7 +147,9 @@ async def bot_from(
         workspace = Workspace()
         response_urls = ResponseUrls(session, client, in_flight)
         admins = Admins(settings.admins, client, workspace)
-        services = _services(settings, engine, alerts, targets, client, http, limits, response_urls, admins, clock)
+        services = _services(
+            settings, engine, alerts, targets, client, http, limits, response_urls, admins, clock, leadership
+        )
         slack = _slack_app(client)
         handlers.register(slack, services, in_flight)
         render = renderer(targets, workspace, settings.display, rules.late_after)
@@ -155,8 +158,8 @@ async def bot_from(
             SlackDestination(client, settings.channel),
             render,
             clock,
-            still_leads=lease.held,
-            predecessor_alive=lease.predecessor_alive,
+            still_leads=leadership.held,
+            predecessor_alive=lambda: lease.previous_may_live,
         )
         letter_of = partial(letter, display=settings.display, late_after=rules.late_after)
         outside = OutsideOutbox(
@@ -165,8 +168,8 @@ async def bot_from(
             letter_of,
             clock,
             in_flight,
-            still_leads=lease.held,
-            predecessor_alive=lease.predecessor_alive,
+            still_leads=leadership.held,
+            predecessor_alive=lambda: lease.previous_may_live,
         )
         stack.push_async_callback(close_within, "the destinations", CLOSE_SECONDS, outside.close)
         poller = build_poller(settings, http, services.usage, clock, most_waiting=most_waiting)
@@ -184,7 +187,7 @@ async def bot_from(
             poller=poller,
             outbox=outbox,
             outside=outside,
-            lease=lease,
+            leadership=leadership,
             slack=slack,
             in_flight=in_flight,
             workspace=workspace,
@@ -205,6 +208,7 @@ def _services(
     response_urls: ResponseUrls,
     admins: Admins,
     clock: Clock,
+    leadership: Leadership,
 ) -> Services:
     card = load_rate_card()
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
@@ -223,7 +227,12 @@ def _services(
 
     async def examined() -> tuple[Check, ...]:
         steady = clock if isinstance(clock, SteadyClock) else None
-        return await examine(settings, client, sample_alert(clock()), card, clock, steady=steady)
+        found = await examine(settings, client, sample_alert(clock()), card, clock, steady=steady)
+        problem = leadership.problem()
+        if problem is None:
+            return found
+        # What is found under the database's address need not be what this copy has opened.
+        return tuple(Check("lease", State.FAIL, problem) if check.name == "lease" else check for check in found)
 
     return Services(
         usage=usage,

@@ -18,10 +18,10 @@ from bot.alerts.outside import OutsideOutbox
 from bot.budgets.stale_watch import StaleWatch
 from bot.fallback.modes import NORMAL
 from bot.in_flight import InFlight
+from bot.leadership import Leadership
 from bot.services import Services
 from bot.settings import Settings
 from bot.slack_connection import Workspace
-from bot.store.lease import Lease
 from bot.usage.poll import Poller, PollOutcome
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Bot:
     poller: Poller
     outbox: Outbox
     outside: OutsideOutbox
-    lease: Lease
+    leadership: Leadership
     slack: AsyncApp
     in_flight: InFlight
     workspace: Workspace
@@ -69,33 +69,27 @@ class Bot:
     faults: dict[str, str] = field(default_factory=dict)
     """A sentence for each part that failed when it was tried last."""
 
-    _warned_of_other_copy: bool = False
     _mode: str = NORMAL
     """The fallback mode as it was read last."""
 
     def leads(self) -> bool:
-        """Whether this copy polls and delivers. Said once when another one does."""
-        if self.lease.acquire():
-            self._warned_of_other_copy = False
-            return True
-        if not self._warned_of_other_copy:
-            log.warning("another copy of the bot is alive on this database: this one answers, but does not poll")
-            self._warned_of_other_copy = True
-        return False
+        """Whether this copy polls and delivers at this moment. No I/O."""
+        return self.leadership.held()
 
     async def cycle(self) -> Cycle:
         """Poll, decide, deliver. Every copy brings its own fallback target to the wanted mode, whichever leads.
 
         While the poll takes long, time goes on for everything else: what is known is decided on at every interval.
         """
-        leads = await self._leads()
+        # One more attempt, so that a copy whose owner has just gone does not lose a whole poll.
+        leads = self.leads() or await self.leadership.renew()
         await self._follow_modes(leads)
         if not leads:
             return Cycle(None, None)
         poll, began = asyncio.create_task(self._poll()), time.monotonic()
         try:
             while not (await asyncio.wait({poll}, timeout=max(self.settings.poll_seconds, LEAST_PATIENCE_SECONDS)))[0]:
-                if not await self._leads():
+                if not self.leads():
                     # Whoever holds the lease by now polls as well.
                     return Cycle(None, None)
                 await self._follow_modes(leads)
@@ -108,10 +102,7 @@ class Bot:
 
     async def deliver(self) -> Delivery | None:
         """Deliver what is due, if this copy leads: to Slack, while the other destinations are only begun with."""
-        return await self._deliver() if await self._leads() else None
-
-    async def _leads(self) -> bool:
-        return bool(await self._try("the lease", self.leads))
+        return await self._deliver() if self.leads() else None
 
     async def _follow_modes(self, leads: bool) -> None:
         services = self.services

@@ -86,8 +86,9 @@ class Lifecycle:
         slack = self._slack_problem
         if slack is None and self._socket is not None and not await self._connected(self._socket):
             slack = "The connection to Slack is lost and being made again."
+        lease = self._bot.leadership.problem()
         stored = await self._ask_database()
-        return [*([slack] if slack else []), *self._bot.faults.values(), *stored]
+        return [*([slack] if slack else []), *([lease] if lease else []), *self._bot.faults.values(), *stored]
 
     def notes(self) -> list[str]:
         """What is worth knowing and keeps the bot from nothing."""

@@ -80,6 +80,7 @@ async def _once(settings: Settings) -> int:
         except (SlackRefusedError, SlackUnreachableError):
             # Only links need the answer; whether alerts get through is what delivery finds out.
             bot.workspace.url = ""
+        await bot.leadership.settled()
         cycle = await bot.cycle()
         outside = asyncio.create_task(_deliver_outside(bot, deadline))
         while cycle.delivery is not None and cycle.delivery.retry_in is not None:
@@ -117,8 +118,9 @@ async def _deliver_outside(bot: Bot, deadline: float) -> None:
 
 def _undone(bot: Bot, cycle: Cycle) -> str | None:
     if cycle.poll is None or cycle.delivery is None:
-        if bot.faults:
-            return " ".join(bot.faults.values())
+        faults = [*filter(None, [bot.leadership.problem()]), *bot.faults.values()]
+        if faults:
+            return " ".join(faults)
         return "Another copy of the bot is alive on this database: nothing was polled. Stop one of the two."
     problems = [] if cycle.poll.ok else [cycle.poll.error or "No data was read."]
     problems += [fault for fault in bot.faults.values() if fault not in problems]

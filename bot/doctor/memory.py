@@ -26,7 +26,7 @@ from bot.settings import Settings
 from bot.store.alerts import AlertStore
 from bot.store.budgets import BudgetStore, KeptBudget
 from bot.store.engine import DatabaseError, look_into
-from bot.store.lease import lease_for
+from bot.store.lease import LeaseState, Timing, lease_state
 from bot.store.modes import ModeStore
 from bot.store.outside import Waiting
 from bot.store.private_file import open_to_others
@@ -39,16 +39,21 @@ NOT_READ = "Not checked: see database."
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What the database says. `alive`: whether a copy of the bot polls, None where that cannot be known."""
+    """What the database says."""
 
     data: DataState
-    alive: bool | None
+    lease: LeaseState
     waiting: int
     waits_because: str | None
     outside: tuple[Waiting, ...]
     mode: ModeState
     kept_budgets: tuple[KeptBudget, ...]
     usage: UsageFindings
+
+    @property
+    def alive(self) -> bool:
+        """Whether a copy of the bot polls, as far as its row in the database shows."""
+        return self.lease.owner is not None and not self.lease.dead and self.lease.silent_for <= Timing().term
 
 
 def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
@@ -74,7 +79,7 @@ def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
         engine.dispose()
     return [
         _opened(settings.database_url, schema.newest),
-        _lease(remembered.alive),
+        *_lease(remembered),
         judge_freshness(remembered, clock(), settings.poll_seconds),
         _outbox(remembered),
         *_destinations(settings, remembered),
@@ -143,7 +148,7 @@ def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
     kept = tuple(BudgetStore(engine).all())
     return Remembered(
         data=UsageStore(engine).data_state(),
-        alive=_another_copy(engine),
+        lease=lease_state(engine),
         waiting=alerts.notices.undelivered(),
         waits_because=alerts.notices.last_error(),
         outside=tuple(alerts.outside.waiting()),
@@ -159,23 +164,20 @@ def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
     )
 
 
-def _another_copy(engine: Engine) -> bool | None:
-    lease = lease_for(engine)
-    try:
-        return not lease.acquire()
-    except OSError:
-        return None
-    finally:
-        lease.release()
-
-
-def _lease(alive: bool | None) -> Check:
-    if alive is None:
-        text = "The lock beside the database cannot be taken, so no copy of the bot could poll."
-        return Check("lease", State.FAIL, text, "Correct the rights of the database's directory.")
-    if alive:
-        return Check("lease", State.OK, "A copy of the bot is alive on this database: it polls and delivers.")
-    return Check("lease", State.OK, "No copy of the bot is alive on this database: the next one to start polls.")
+def _lease(remembered: Remembered) -> list[Check]:
+    lease = remembered.lease
+    found = [] if lease.lock_problem is None else [Check("lease", State.WARN, lease.lock_problem)]
+    if remembered.alive:
+        text = f"A copy of the bot is alive on this database ({lease.owner}): it polls and delivers."
+        return [*found, Check("lease", State.OK, text)]
+    if lease.owner is None or lease.dead:
+        text = "No copy of the bot is alive on this database: the next one to start polls."
+        return [*found, Check("lease", State.OK, text)]
+    text = (
+        f"The copy of the bot that polls ({lease.owner}) has given no sign of life for {lease.silent_for:.0f} s: it "
+        "was killed, is frozen or does not reach the database."
+    )
+    return [*found, Check("lease", State.WARN, text, "Start a copy of the bot, which takes over, or look at that one.")]
 
 
 def judge_freshness(remembered: Remembered, now: datetime, poll_seconds: int) -> Check:

@@ -134,6 +134,23 @@ state = Table(
     Column("value", JSON, nullable=False),
 )
 
+# Which copy of the bot polls and delivers: one row. owner: its token, None where none does. renewals: rises with every
+# sign of life. lock: which file beside an SQLite database it has locked. The rest is for people; its times are by the
+# database's clock.
+lease = Table(
+    "lease",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("owner", String(64)),
+    Column("renewals", BigInteger, nullable=False),
+    Column("lock", String(64)),
+    Column("host", String(255)),
+    Column("pid", Integer),
+    Column("version", String(64)),
+    Column("since", UTCDateTime),
+    Column("renewed_at", UTCDateTime),
+)
+
 # One incident. Its identity is (budget, period, level, limit): the same limit is never told twice in a period. What
 # people and time do to it beside its status is kept until it is opened again. opened_at: when it was noted;
 # first_opened_at: when it was opened for the first time, None where it never was.

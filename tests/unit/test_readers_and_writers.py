@@ -1,0 +1,220 @@
+"""SQLite: whoever reads waits for no writer, however long that one takes; whoever writes waits for its turn."""
+
+import inspect
+import pkgutil
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import OperationalError
+
+import bot.store
+from bot.budgets.budget import Level
+from bot.clock import DAY, HOUR
+from bot.pricing.tokens import Terms, TokenCounts
+from bot.store.alerts import AlertStore
+from bot.store.budgets import BudgetStore
+from bot.store.engine import connect, database_problem, migrate, open_database
+from bot.store.estimates import EstimateStore
+from bot.store.incidents import IncidentStore
+from bot.store.lease import lease_state
+from bot.store.life import LifeStore
+from bot.store.limits import Limits
+from bot.store.modes import ModeStore
+from bot.store.notices import NoticeStore
+from bot.store.outside import OutsideStore
+from bot.store.proofs import ProofStore
+from bot.store.proposals import ProposalStore
+from bot.store.remembered import RememberedStore
+from bot.store.schema import state
+from bot.store.spikes import SpikeStore
+from bot.store.targets import TargetStore
+from bot.store.usage import UsageStore
+from bot.usage.age import DataState
+from bot.usage.source import Read, UsageReading, UsageRow
+from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of
+
+TODAY = NOW.replace(hour=0)
+
+READS: dict[type, dict[str, tuple[object, ...]]] = {
+    AlertStore: {"incidents": (BUDGET, PERIOD), "open_incidents": (Level.SOFT,), "standing": ()},
+    BudgetStore: {"all": ()},
+    EstimateStore: {"all": (), "find": ("any",), "last_words": ("U1",)},
+    IncidentStore: {"newest": (BUDGET, Level.SOFT), "opened": ([Level.SOFT], TODAY), "watching_since": ()},
+    LifeStore: {"living": (), "open_alerts": ()},
+    ModeStore: {"auto": (), "changes": (5,), "current": (), "history": (5,), "in_force": ()},
+    NoticeStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
+    OutsideStore: {"pending": ("mail",), "stranded": (), "undelivered": (), "waiting": ()},
+    ProofStore: {"is_dismissed": ([1],), "told": ([1],)},
+    ProposalStore: {"close_outdated": (NOW, {}), "find": (1,)},
+    RememberedStore: {"get": ("data",)},
+    SpikeStore: {"limit_posted_at": (BUDGET,), "newest": (BUDGET,)},
+    TargetStore: {"all": ()},
+    UsageStore: {
+        "billed_between": (TODAY.date(), TODAY.date()),
+        "buckets": (TODAY, NOW),
+        "data_state": (),
+        "first_used_since": (TODAY, ["claude-opus-5-5"]),
+        "hours": (TODAY,),
+        "names": (),
+        "usage_between": ([TODAY, NOW],),
+        "usage_by_day": (TODAY, NOW),
+        "usage_by_hour": (TODAY, NOW),
+        "usage_by_minute": (TODAY, NOW),
+    },
+}
+"""Every method of a store that only reads, and what it is asked."""
+
+WRITES = {
+    AlertStore: {"enqueue_test", "record"},
+    BudgetStore: {"remove", "set"},
+    EstimateStore: {"drop", "keep", "remember"},
+    LifeStore: {"acknowledge", "advance", "show_mode", "snooze"},
+    ModeStore: {"change", "not_written", "refused", "set_auto", "warn", "written"},
+    NoticeStore: {"finish", "give_up", "retry", "start_attempt"},
+    OutsideStore: {"enqueue", "enqueue_test", "finish", "keep", "start_attempt"},
+    ProofStore: {"dismiss", "tell"},
+    ProposalStore: {"approve", "propose", "reject"},
+    RememberedStore: {"put"},
+    TargetStore: {"save"},
+    UsageStore: {"save", "save_names", "save_state"},
+}
+"""Every other one."""
+
+
+def stores() -> Iterator[type]:
+    for module in pkgutil.iter_modules(bot.store.__path__, "bot.store."):
+        for _, found in inspect.getmembers(import_module(module.name), inspect.isclass):
+            if found.__module__ == module.name and found.__name__.endswith("Store"):
+                yield found
+
+
+def public_methods(store: type) -> set[str]:
+    return {name for name, _ in inspect.getmembers(store, inspect.isfunction) if not name.startswith("_")}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "claude-cost.db"
+
+
+@pytest.fixture
+def impatient(path: Path) -> Iterator[Engine]:
+    """A database with an open alert, through an engine that waits for no other writer."""
+    engine = connect(f"sqlite:///{path}", Limits(busy=0.05))
+    migrate(engine)
+    AlertStore(engine).record(BUDGET, PERIOD, [crossed(Level.SOFT)], facts_of(), NOW)
+    yield engine
+    engine.dispose()
+
+
+def test_every_method_of_every_store_is_known_to_read_or_to_write() -> None:
+    found = {store: public_methods(store) for store in stores()}
+    assert found == {store: {*READS.get(store, {}), *WRITES.get(store, set())} for store in READS}
+
+
+@pytest.mark.parametrize("store", READS, ids=lambda store: store.__name__)
+def test_what_reads_answers_at_once_while_another_process_writes(store: type, impatient: Engine, path: Path) -> None:
+    made = store(impatient, {}) if store is OutsideStore else store(impatient)
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        for method, arguments in READS[store].items():
+            getattr(made, method)(*arguments)
+        lease_state(impatient)
+        with pytest.raises(OperationalError, match="locked"), impatient.begin():
+            pass
+
+
+def test_what_only_reads_takes_no_lock_from_a_writer_either(impatient: Engine, path: Path) -> None:
+    with impatient.connect() as reader, closing(sqlite3.connect(path, timeout=0.05)) as writer:
+        before = reader.execute(select(state)).all()
+        with writer:
+            writer.execute("INSERT INTO state (key, value) VALUES ('a', '1')")
+        assert reader.execute(select(state)).all() == before
+    assert RememberedStore(impatient).get("a") == 1
+
+
+def test_a_large_save_keeps_no_reader_waiting(impatient: Engine) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    terms, counts = Terms(), TokenCounts(output_tokens=1)
+    keys = [f"key {number}" for number in range(5000)]
+    rows = tuple(UsageRow(TODAY, "claude-opus-5-5", "default", key, terms, counts) for key in keys)
+    store = UsageStore(impatient)
+
+    def readings() -> Iterator[UsageReading]:
+        yield UsageReading(Read("1h", TODAY, TODAY + HOUR), rows, None)
+        begun.set()
+        go_on.wait(30)
+
+    with ThreadPoolExecutor(1) as thread:
+        saving = thread.submit(store.save, readings(), "admin", NOW, DataState(as_of=NOW), None)
+        assert begun.wait(30)
+        assert store.usage_by_day(TODAY, TODAY + DAY) == []
+        assert store.data_state() == DataState()
+        assert NoticeStore(impatient).undelivered() == 1
+        go_on.set()
+        saving.result()
+    assert len(store.usage_by_day(TODAY, TODAY + DAY)) == 5000
+
+
+def test_two_that_read_and_then_write_wait_for_each_other(path: Path) -> None:
+    engine = open_database(f"sqlite:///{path}")
+    start = threading.Barrier(4)
+
+    def count() -> None:
+        start.wait()
+        for _ in range(10):
+            with engine.begin() as connection:
+                before = connection.execute(select(state.c.value).where(state.c.key == "n")).scalar() or 0
+                connection.execute(text("INSERT OR REPLACE INTO state VALUES ('n', :n)"), {"n": str(before + 1)})
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(count) for _ in range(4)]:
+            done.result()
+    assert RememberedStore(engine).get("n") == 40
+    engine.dispose()
+
+
+def delete_file(path: Path) -> None:
+    path.unlink()
+
+
+def replace_file(path: Path) -> None:
+    path.rename(path.with_suffix(".aside"))
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("spoil", [delete_file, replace_file])
+def test_nothing_is_written_into_a_file_that_nobody_will_see_again(
+    spoil: Callable[[Path], None], impatient: Engine, path: Path
+) -> None:
+    notices = NoticeStore(impatient)
+    notice = notices.due(NOW)
+    assert notice is not None
+    spoil(path)
+    with pytest.raises(OperationalError) as refusal:
+        notices.start_attempt(notice, NOW)
+    sentence = database_problem(refusal.value)
+    assert sentence.startswith(f"The database file {path} was ")
+    assert sentence.endswith("put it back, then restart the bot.")
+    # Nor does a new connection make a new file in its place.
+    impatient.dispose()
+    with pytest.raises(OperationalError, match="while the bot runs"), impatient.connect():
+        pass
+    assert not path.exists() or path.read_bytes() == b""
+
+
+def test_a_corrupted_database_is_a_sentence(impatient: Engine, path: Path) -> None:
+    impatient.dispose()
+    path.write_bytes(b"not a database " * 1000)
+    with pytest.raises(Exception, match="not a database") as refusal:
+        NoticeStore(impatient).undelivered()
+    assert database_problem(refusal.value) == (  # type: ignore[arg-type]
+        "The database fails (file is not a database): its server, its disk or its rights need a look."
+    )

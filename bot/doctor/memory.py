@@ -79,7 +79,7 @@ def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
         engine.dispose()
     return [
         _opened(settings.database_url, schema.newest),
-        *_lease(remembered),
+        _lease(remembered),
         judge_freshness(remembered, clock(), settings.poll_seconds),
         _outbox(remembered),
         *_destinations(settings, remembered),
@@ -164,20 +164,20 @@ def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
     )
 
 
-def _lease(remembered: Remembered) -> list[Check]:
+def _lease(remembered: Remembered) -> Check:
     lease = remembered.lease
-    found = [] if lease.lock_problem is None else [Check("lease", State.WARN, lease.lock_problem)]
+    if not remembered.alive and lease.owner is not None and not lease.dead:
+        text = (
+            f"The copy of the bot that polls ({lease.owner}) has given no sign of life for {lease.silent_for:.0f} s: "
+            "it was killed, is frozen or does not reach the database."
+        )
+        return Check("lease", State.WARN, text, "Start a copy of the bot, which takes over, or look at that one.")
+    text = "No copy of the bot is alive on this database: the next one to start polls."
     if remembered.alive:
         text = f"A copy of the bot is alive on this database ({lease.owner}): it polls and delivers."
-        return [*found, Check("lease", State.OK, text)]
-    if lease.owner is None or lease.dead:
-        text = "No copy of the bot is alive on this database: the next one to start polls."
-        return [*found, Check("lease", State.OK, text)]
-    text = (
-        f"The copy of the bot that polls ({lease.owner}) has given no sign of life for {lease.silent_for:.0f} s: it "
-        "was killed, is frozen or does not reach the database."
-    )
-    return [*found, Check("lease", State.WARN, text, "Start a copy of the bot, which takes over, or look at that one.")]
+    if lease.lock_problem is not None:
+        return Check("lease", State.WARN, f"{text} {lease.lock_problem}")
+    return Check("lease", State.OK, text)
 
 
 def judge_freshness(remembered: Remembered, now: datetime, poll_seconds: int) -> Check:

@@ -113,6 +113,8 @@ def database_problem(error: SQLAlchemyError) -> str:
             "The database has lost its tables, so nothing is polled, sent or stored: restore it, or restart the bot, "
             "which makes them anew and may send the alerts of this period again."
         )
+    if reason.startswith("database is locked"):
+        return "Another process keeps the database locked: end it, such as a shell in which a transaction is open."
     return f"The database fails ({reason}): its server, its disk or its rights need a look."
 
 

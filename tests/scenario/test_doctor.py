@@ -581,6 +581,34 @@ async def test_on_postgresql_a_copy_that_is_alive_is_noticed_as_well(clinic: Cli
         assert "A copy of the bot is alive" in found["lease"].sentence
 
 
+async def test_an_owner_that_gives_no_sign_of_life_is_warned_of_at_once(clinic: Clinic) -> None:
+    with postgres_database() as url:
+        clinic.world.environ["CLAUDE_COST_DATABASE_URL"] = url.replace("+psycopg", "")
+        async with clinic.world.bot():
+            pass
+        engine = connect(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE lease SET owner = 'x', host = 'lost', pid = 7, version = '1', "
+                "renewed_at = now() - interval '40 seconds'"
+            )
+        engine.dispose()
+        check = await clinic.one("lease")
+    assert check.state is State.WARN
+    assert check.text.startswith(
+        "The copy of the bot that polls (host lost, process 7, version 1) has given no sign of"
+    )
+
+
+async def test_a_lock_file_that_cannot_be_used_is_a_warning_and_no_more(clinic: Clinic) -> None:
+    (clinic.world.folder / "claude-cost.db.lock").mkdir()
+    await poll(clinic)
+    check = await clinic.one("lease")
+    assert check.state is State.WARN
+    assert check.sentence.startswith("No copy of the bot is alive on this database")
+    assert check.sentence.endswith("Delete it, or correct its owner and its rights.")
+
+
 async def test_stale_data_is_a_fault_only_of_a_bot_that_is_alive(clinic: Clinic) -> None:
     await poll(clinic)
     assert (await clinic.one("freshness")).state is State.OK

@@ -512,6 +512,7 @@ def test_a_database_that_is_locked_for_long_is_no_sign_of_death(pair: OnSqlite, 
     with pair.engine.begin():
         assert not pair.second.acquire()
         assert pair.second.problem is not None
+        assert pair.second.problem.startswith("Another process keeps the database locked")
     assert not pair.second.acquire()
     assert pair.first.acquire()
 

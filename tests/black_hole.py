@@ -42,18 +42,21 @@ class BlackHole:
                 self._begin(self._pass, client, socket.create_connection(self._target))
 
     def _pass(self, *ends: socket.socket) -> None:
-        with ends[0], ends[1]:
+        with ends[0], ends[1], suppress(OSError):
             for end in ends:
                 end.settimeout(TICK_SECONDS)
             while not self._over.is_set():
                 if not self.open.is_set():
                     self._over.wait(TICK_SECONDS)
-                    continue
-                for end, other in (ends, ends[::-1]):
-                    with suppress(TimeoutError):
-                        data = end.recv(65536)
-                        if not data:
-                            return
-                        if not self.open.is_set():
-                            break
-                        other.sendall(data)
+                elif not all(self._pass_on(end, other) for end, other in (ends, ends[::-1])):
+                    return
+
+    def _pass_on(self, end: socket.socket, other: socket.socket) -> bool:
+        """Whether the connection goes on."""
+        try:
+            data = end.recv(65536)
+        except TimeoutError:
+            return True
+        if self.open.is_set():
+            other.sendall(data)
+        return data != b""

@@ -99,9 +99,11 @@ def database_address(address: str) -> URL:
     An address that could be read in two ways is refused: SQLAlchemy would take a part of the password for the host.
     """
     scheme, _, rest = address.partition("://")
-    if not address.isprintable() or " " in address:
-        raise ValueError("it has a space or a control character")
+    if not address.isprintable():
+        raise ValueError("it has a control character")
     if scheme in POSTGRES:
+        if " " in address:
+            raise ValueError("it has a space")
         _check_server(rest)
     elif scheme == "sqlite" and "?" in rest:
         raise ValueError("the name of the file cannot have a ?")

@@ -1,10 +1,13 @@
 """Addresses in settings: what can be used, where a key may go unencrypted, and one sentence for everything else."""
 
+from pathlib import Path
+
 import pytest
 
-from bot.addresses import http_host, is_loopback
+from bot.addresses import database_address, http_host, is_loopback
 from bot.doctor.configuration import read_configuration
 from bot.settings import Need, Settings, SettingsError, load_settings
+from bot.store.engine import open_database
 
 VARIABLES = ("ANTHROPIC_BASE_URL", "SLACK_API_URL")
 
@@ -128,3 +131,11 @@ def test_the_port_listens_on_an_address_or_a_name(value: str) -> None:
 def test_the_port_listens_on_nothing_else(value: str) -> None:
     with pytest.raises(SettingsError, match="CLAUDE_COST_HTTP_HOST"):
         load(CLAUDE_COST_HTTP_HOST=value)
+
+
+def test_a_file_in_a_folder_with_a_space_is_a_database(tmp_path: Path) -> None:
+    folder = tmp_path / "my team's files"
+    folder.mkdir()
+    engine = open_database(str(database_address(f"sqlite:///{folder / 'claude cost.db'}")))
+    engine.dispose()
+    assert (folder / "claude cost.db").is_file()

@@ -8,6 +8,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from bot.cycle import Bot
 from bot.ending import close_within
 from bot.schedule import Job, schedule
@@ -19,6 +21,7 @@ from bot.slack_connection import (
     check_bot_token,
 )
 from bot.steady_clock import SteadyClock
+from bot.store.engine import database_problem
 from bot.usage.age import is_stale
 from bot.web.connections import Connections
 from bot.web.port import open_port
@@ -115,6 +118,8 @@ class Lifecycle:
             self._asking = None
         try:
             return asking.result()
+        except SQLAlchemyError as error:
+            return [database_problem(error)]
         except Exception as error:  # noqa: BLE001  # a check that fails is an answer, too
             return [f"The database cannot be read ({type(error).__name__}): look into its log, and at its disk."]
 

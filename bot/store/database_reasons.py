@@ -10,6 +10,7 @@ import sqlite3
 from sqlalchemy.exc import ArgumentError
 
 _KNOWN = (
+    ("has not answered", "the server has not answered in time"),
     ("password authentication failed", "the server refuses the user or the password"),
     ("no password supplied", "the server asks for a password, and the address has none"),
     ("no pg_hba.conf entry", "the server's pg_hba.conf does not let this user in from here"),

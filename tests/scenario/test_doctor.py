@@ -258,7 +258,7 @@ def test_what_looks_like_a_secret_is_not_shown_either(text: str) -> None:
     [
         ("invalid_auth", "Slack refuses SLACK_BOT_TOKEN: copy the Bot User OAuth Token again"),
         ("token_revoked", "SLACK_BOT_TOKEN was revoked"),
-        ("internal_error", "Slack answers internal_error."),
+        ("internal_error", "Slack has a fault of its own (internal_error)."),
     ],
 )
 async def test_a_refused_bot_token_fails_and_nothing_is_made_of_it(clinic: Clinic, error: str, said: str) -> None:

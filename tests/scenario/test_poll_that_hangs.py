@@ -1,6 +1,8 @@
 """A poll that hangs or fails in any way stops nothing else, and readiness tells."""
 
 import asyncio
+import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,7 +14,9 @@ from bot.sandbox.anthropic_server import ANALYTICS_USAGE
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.store.engine import connect
+from bot.store.usage import UsageStore
 from bot.usage import poll
+from bot.usage.age import DataState
 from bot.usage.poll import PollOutcome
 from tests.scenario.conftest import World
 
@@ -88,11 +92,20 @@ async def test_readiness_answers_with_a_sentence_while_the_database_does_not(sim
     async with simulated.bot() as bot:
         await bot.cycle()
         lifecycle = Lifecycle(bot, timedelta(1))
-        other = connect(simulated.environ["CLAUDE_COST_DATABASE_URL"])
-        with other.begin():
+        answers = threading.Event()
+
+        class Silent(UsageStore):
+            def data_state(self) -> DataState:
+                answers.wait(30)
+                return super().data_state()
+
+        engine = connect(simulated.environ["CLAUDE_COST_DATABASE_URL"])
+        bot.services = replace(bot.services, usage=Silent(engine))
+        try:
             async with asyncio.timeout(5):
                 first, second = await asyncio.gather(lifecycle.problems(), lifecycle.problems())
-        other.dispose()
+        finally:
+            answers.set()
         assert {"The database has not answered for 2 s."} <= set(first)
         assert first == second
         async with asyncio.timeout(20):
@@ -111,6 +124,6 @@ async def test_readiness_names_a_database_that_fails_and_each_step_that_does(sim
         await bot.cycle()
         await bot.deliver()
         problems = await Lifecycle(bot, timedelta(1)).problems()
-        assert any("The database cannot be read (OperationalError)" in problem for problem in problems)
+        assert any("The database has lost its tables" in problem for problem in problems)
         for step in ("the poll", "the delivery to Slack", "the review of limits", "StaleWatch"):
             assert any(f"({step}: OperationalError)" in problem for problem in problems), step

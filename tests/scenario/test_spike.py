@@ -90,7 +90,7 @@ async def test_a_model_that_nobody_has_used_before_is_named(simulated: World, cl
     async with simulated.bot(**FAR) as bot:
         await runs_away(simulated, bot, clock, 30, key="apikey_2", model="claude-opus-5-5")
     (spike,) = simulated.posts()
-    assert "claude-opus-5-5 · default · key answers: " in spike.text
+    assert "claude-opus-5-5 · Default · key answers: " in spike.text
     assert "in the last hour, new" in spike.text
     assert "Why: claude-opus-5-5 · key answers: model first seen, $" in spike.text
 

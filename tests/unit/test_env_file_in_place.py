@@ -100,9 +100,11 @@ def test_in_a_directory_that_is_mounted_the_file_is_replaced_as_ever(tmp_path: P
     inode = (source / "x.env").stat().st_ino
     script = f'mount --bind "{source}" "{mounted}" && exec "{sys.executable}" -c "$0" "$1"'
     command = ["unshare", "-m", "sh", "-c", script, WRITES, str(mounted / "x.env")]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert said.strip() == "False"
-    assert (source / "x.env").stat().st_ino != inode
+    # While the old file is open, its number is not given to another one.
+    with (source / "x.env").open():
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        assert said.strip() == "False"
+        assert (source / "x.env").stat().st_ino != inode
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed")

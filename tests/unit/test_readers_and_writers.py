@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
 
 import bot.store
-from bot.budgets.budget import Level
+from bot.budgets.budget import Level, Scope, ScopeKind
 from bot.clock import DAY, HOUR
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.store.alerts import AlertStore
@@ -61,8 +61,11 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
         "buckets": (TODAY, NOW),
         "data_state": (),
         "first_used_since": (TODAY, ["claude-opus-5-5"]),
+        "has_usage_of": (Scope(ScopeKind.KEY, "apikey_1"),),
         "hours": (TODAY,),
         "names": (),
+        "odd_days": (TODAY, NOW),
+        "unknown_terms": (TODAY, NOW),
         "usage_between": ([TODAY, NOW],),
         "usage_by_day": (TODAY, NOW),
         "usage_by_hour": (TODAY, NOW),

@@ -25,6 +25,7 @@ async def test_a_check_that_fails_is_a_503_with_a_sentence_and_said_once(caplog:
                 assert await answer.json() == {
                     "status": "not ready",
                     "problems": ["The checks fail (OperationalError): the bot's log has the details."],
+                    "notes": [],
                 }
         async with client.get("/healthz") as answer:
             assert answer.status == 200

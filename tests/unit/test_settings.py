@@ -217,9 +217,9 @@ def test_the_chain_is_made_of_ids_of_the_api(written: str, chain: str) -> None:
         ("claude-opus-5-5,openai/o3", "openai/o3 is not a Claude model: name Claude models only."),
         (
             "claude-opus-5-5,claude-sonet-5-5",
-            "claude-sonet-5-5 is no model that is known: did you mean claude-sonnet-5-5?",
+            "claude-sonet-5-5 is no known model: did you mean claude-sonnet-5-5?",
         ),
-        ("opus,sonet", "sonet is no model that is known: did you mean sonnet?"),
+        ("opus,sonet", "sonet is no known model: did you mean sonnet?"),
     ],
 )
 def test_a_chain_with_a_misspelling_or_another_vendors_model_is_refused(written: str, says: str) -> None:

@@ -57,8 +57,9 @@ class Rates(Prices):
 class Model(_Entry):
     """One model. `tokenizer` 2 (Opus 4.7 and later) makes about 30 % more tokens of the same text than 1.
 
-    `min_cacheable_tokens`: shorter prompts are silently not cached; None where no source says. `retires`: last
-    day, announced or past. `spellings`: further ids that Anthropic's own API has for it.
+    `min_cacheable_tokens`: shorter prompts are silently not cached; None where no source says. `context_window`: the
+    most tokens of prompt and output together, `max_output` of output; None where not known. `retires`: last day,
+    announced or past. `spellings`: further ids that Anthropic's own API has for it.
     """
 
     id: str
@@ -69,6 +70,8 @@ class Model(_Entry):
     retires_not_before: date | None = None
     tokenizer: int
     min_cacheable_tokens: int | None = None
+    context_window: int | None = None
+    max_output: int | None = None
     us_inference: bool = False
     regional_premium: bool = False
     spellings: tuple[str, ...] = ()
@@ -78,6 +81,11 @@ class Model(_Entry):
         """The prices of a UTC day; before the first known price, that first one."""
         known = [rates for rates in self.price if rates.valid_from <= on]
         return known[-1] if known else self.price[0]
+
+    def runs_fast(self, on: date) -> bool:
+        """Whether fast mode is sold for the model on a UTC day."""
+        rates = self.rates(on)
+        return rates.fast_input is not None and (rates.fast_until is None or on <= rates.fast_until)
 
 
 @dataclass(frozen=True, slots=True)

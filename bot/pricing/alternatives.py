@@ -1,13 +1,28 @@
-"""The same workload done otherwise: other models, batch, with and without cache; and how to reach a goal."""
+"""The same workload done otherwise: other models, batch, other caching; and how to reach a goal."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
+from operator import itemgetter
+from typing import Literal, get_args
 
+from bot.pricing.caching import expected_hit_rate, hit_rate_with
 from bot.pricing.card import Model, RateCard
+from bot.pricing.impossible import failures
 from bot.pricing.monthly_cost import caches, monthly_lines, total
 from bot.pricing.tokens import same_text
-from bot.pricing.workload import Workload, all_on
+from bot.pricing.workload import Route, Ttl, Workload, all_on
+
+Change = Literal["batch", "caching", "speed", "model"]
+"""In what an alternative differs from the workload that was asked for."""
+
+COMMON_SHARE = Fraction(9, 10)
+"""Assumed: so much of a prompt is the same in every request, where nobody said what can be cached."""
+
+MOST_ASSUMED_HITS = Decimal("0.99")
+"""Some entry is always written anew, so that no more is promised of a cache which is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +30,7 @@ class Alternative:
     """One other way. `models`: their ids. `batch_usd`: the same in batches, where `monthly_usd` is not that already.
 
     `same_text_usd`: for the same text, where these models make other counts of it than the tokens given.
+    `workload`: the way itself, for the same text. `works`: whether its requests succeed.
     """
 
     label: str
@@ -22,6 +38,20 @@ class Alternative:
     monthly_usd: Decimal
     batch_usd: Decimal | None
     same_text_usd: Decimal | None
+    changes: frozenset[Change]
+    workload: Workload
+    same_text_batch_usd: Decimal | None
+    works: bool
+
+    @property
+    def compared_usd(self) -> Decimal:
+        """What to hold against the workload that was asked for: the dollars for the same text."""
+        return self.monthly_usd if self.same_text_usd is None else self.same_text_usd
+
+    @property
+    def compared_batch_usd(self) -> Decimal | None:
+        """The same in batches."""
+        return self.batch_usd if self.same_text_batch_usd is None else self.same_text_batch_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +68,12 @@ class Routing:
 
 
 def alternatives_to(workload: Workload, card: RateCard, on: date) -> tuple[Alternative, ...]:
-    """The cheapest first."""
-    models = [route.model for route in workload.routes]
-    if workload.compared_with is not None:
-        models.append(workload.compared_with)
-    models += [card.newest(family) for family in card.families()]
+    """The cheapest for the same text first. Models that could not do the work are left out, unless they were named."""
+    ways = [*_same_models(workload, card, on), *_other_models(workload, card, on)]
     found: dict[str, Alternative] = {}
-    for routes in {model.id: all_on(model) for model in models}.values():
-        if routes == workload.routes:
-            continue
-        other = replace(workload, routes=routes)
-        _add(found, _way(other, workload, card, on, _name(other)))
-    if workload.batch:
-        _add(found, _way(replace(workload, batch=False), workload, card, on, f"{_name(workload)}, at once"))
-    elif workload.turns == 1:
-        _add(found, _way(replace(workload, batch=True), workload, card, on, f"{_name(workload)}, batch"))
-    if any(caches(workload, route.model) for route in workload.routes):
-        bare = replace(workload, cached_tokens=0, hit_rate=None)
-        _add(found, _way(bare, workload, card, on, f"{_name(workload)}, no caching"))
-    if workload.turns > 1:
-        label = f"{_name(workload)}, resent turns cached"
-        _add(found, _way(workload, workload, card, on, label, resent_cached=True))
-    return tuple(sorted(found.values(), key=lambda way: (way.monthly_usd, way.label)))
+    for way in ways:
+        found.setdefault(way.label, way)
+    return tuple(sorted(found.values(), key=lambda way: (way.compared_usd, way.label)))
 
 
 def same_text_as(workload: Workload, counted_with: int) -> Workload:
@@ -75,6 +89,7 @@ def same_text_as(workload: Workload, counted_with: int) -> Workload:
         workload,
         input_tokens=scaled(workload.input_tokens),
         output_tokens=scaled(workload.output_tokens),
+        prefix_tokens=scaled(workload.prefix_tokens),
         cached_tokens=scaled(workload.cached_tokens),
     )
 
@@ -85,7 +100,7 @@ def routing_to_goal(workload: Workload, card: RateCard, on: date) -> Routing | N
         return None
     goal = workload.goal
     here = total(monthly_lines(workload, card, on))
-    there = total(monthly_lines(_same_work(replace(workload, routes=all_on(goal.to)), workload), card, on))
+    there = total(monthly_lines(_same_work(_moved(workload, goal.to, on), workload), card, on))
     if here <= goal.usd:
         share: Decimal | None = Decimal(0)
     elif there > goal.usd:
@@ -95,8 +110,77 @@ def routing_to_goal(workload: Workload, card: RateCard, on: date) -> Routing | N
     return Routing(goal.to, goal.usd, share, there)
 
 
+def _same_models(asked: Workload, card: RateCard, on: date) -> Iterator[Alternative]:
+    name = _name(asked)
+    if asked.batch:
+        yield _way(replace(asked, batch=False), asked, card, on, f"{name}, at once", {"batch"})
+    elif asked.turns == 1:
+        way = _way(replace(asked, batch=True, fast=False), asked, card, on, f"{name}, batch", {"batch"})
+        yield replace(way, changes=way.changes | {"speed"}) if asked.fast else way
+    if asked.fast and any(route.model.runs_fast(on) for route in asked.routes):
+        yield _way(replace(asked, fast=False), asked, card, on, f"{name}, standard speed", {"speed"})
+    for label, other in _other_caching(asked, asked):
+        yield _way(other, asked, card, on, f"{name}, {label}", {"caching"})
+
+
+def _other_models(asked: Workload, card: RateCard, on: date) -> Iterator[Alternative]:
+    named = [route.model for route in asked.routes]
+    if asked.compared_with is not None:
+        named.append(asked.compared_with)
+    newest = [card.newest(family) for family in card.families()]
+    seen: set[tuple[Decimal, Decimal, Decimal | None]] = set()
+    for model in {model.id: model for model in (*named, *newest)}.values():
+        other = _moved(asked, model, on)
+        if other.routes == asked.routes:
+            continue
+        label = model.name + (", standard speed" if asked.fast and not other.fast else "")
+        way = _way(other, asked, card, on, label, {"model"})
+        figures = (way.monthly_usd, way.compared_usd, way.batch_usd)
+        if model not in named and (not way.works or (figures in seen and way.monthly_usd)):
+            continue
+        seen.add(figures)
+        yield way
+        variants = [
+            (_usd(_same_work(variant, asked), card, on), how, variant) for how, variant in _other_caching(other, asked)
+        ]
+        least, how, variant = min(variants, key=itemgetter(0), default=(way.compared_usd, "", other))
+        if least < way.compared_usd:
+            yield _way(variant, asked, card, on, f"{label}, {how}", {"model", "caching"})
+
+
+def _moved(asked: Workload, model: Model, on: date) -> Workload:
+    """All of it on another model, at standard speed where that one has no fast mode."""
+    return replace(asked, routes=all_on(model), fast=asked.fast and model.runs_fast(on))
+
+
+def _other_caching(work: Workload, asked: Workload) -> Iterator[tuple[str, Workload]]:
+    """Caching what was not cached, for another time, or nothing; each with its label, in the tokens of `asked`."""
+    ttls: tuple[Ttl, ...] = get_args(Ttl)
+    cached = any(caches(work, route.model) for route in work.routes)
+    if work.turns > 1:
+        yield "resent turns cached", replace(work, turns_cached=True)
+    if cached:
+        yield "no caching", replace(work, cached_tokens=0, hit_rate=None)
+        for ttl in ttls:
+            if ttl != work.ttl:
+                rates = [hit_rate_with(ttl, work, route.share) for route in work.routes]
+                given = [rate for rate in rates if rate is not None]
+                yield f"ttl={ttl}", replace(work, ttl=ttl, hit_rate=min(given) if given else None)
+    elif not work.cached_tokens and work.turns == 1:
+        common = int(min(asked.input_for(route.model) for route in asked.routes) * COMMON_SHARE)
+        if common and all(caches(replace(work, cached_tokens=common), route.model) for route in work.routes):
+            for ttl in ttls:
+                label = f"{common:,} tokens cached" + (" for an hour" if ttl == "1h" else "")
+                rate = min(_assumed_hits(work, route, ttl) for route in work.routes)
+                yield label, replace(work, cached_tokens=common, ttl=ttl, hit_rate=rate)
+
+
+def _assumed_hits(work: Workload, route: Route, ttl: Ttl) -> Decimal:
+    return min(MOST_ASSUMED_HITS, expected_hit_rate(work.monthly_requests * route.share, ttl))
+
+
 def _way(
-    other: Workload, asked: Workload, card: RateCard, on: date, label: str, *, resent_cached: bool = False
+    other: Workload, asked: Workload, card: RateCard, on: date, label: str, changes: set[Change] | frozenset[Change]
 ) -> Alternative:
     text = _same_work(other, asked)
     if _counted_with(asked) is None:
@@ -105,17 +189,39 @@ def _way(
     if other.batch and asked.batch:
         label += ", batch"
     model = other.routes[0].model
-    if not resent_cached and len(other.routes) == 1 and other.cached_tokens and not caches(other, model):
+    if len(other.routes) == 1 and other.cached_tokens and not caches(other, model):
         label += ", too short to be cached there"
+    plain = _priced(other, card, on)
+    same = plain if text is other else _priced(text, card, on)
     # Each turn would wait up to a day for the answer to the one before it: nobody is offered that.
     offered = not (other.batch or asked.batch or other.turns > 1)
     return Alternative(
         label=label,
         models=tuple(route.model.id for route in other.routes),
-        monthly_usd=_usd(other, card, on, resent_cached),
-        batch_usd=_usd(replace(other, batch=True), card, on, resent_cached) if offered else None,
-        same_text_usd=None if text is other else _usd(text, card, on, resent_cached),
+        monthly_usd=plain.usd,
+        batch_usd=plain.in_batches_usd if offered else None,
+        same_text_usd=None if same is plain else same.usd,
+        changes=frozenset(changes),
+        workload=text,
+        same_text_batch_usd=same.in_batches_usd if offered and same is not plain else None,
+        works=not failures(text, on),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """A workload's dollars, and those of the same in batches: every token price is cut, searches are not."""
+
+    usd: Decimal
+    in_batches_usd: Decimal
+
+
+def _priced(work: Workload, card: RateCard, on: date) -> _Priced:
+    lines = monthly_lines(work, card, on)
+    usd = total(lines)
+    slow = lines if not work.fast else monthly_lines(replace(work, fast=False), card, on)
+    searches = total(tuple(line for line in slow if line.kind == "web_search"))
+    return _Priced(usd, (total(slow) - searches) * card.batch_factor + searches)
 
 
 def _same_work(other: Workload, asked: Workload) -> Workload:
@@ -125,15 +231,14 @@ def _same_work(other: Workload, asked: Workload) -> Workload:
     counted_with = _counted_with(asked)
     if counted_with is not None:
         return same_text_as(other, counted_with)
-    if asked.model is None:
+    if asked.model is None or other.model is asked.model:
         return other
-    # The answers are the same text as the asked model's.
-    answer = same_text(asked.output_tokens, asked.model.tokenizer, other.routes[0].model.tokenizer)
-    return replace(other, output_tokens=answer)
+    # The input is counted for each model already; the answers are the same text as the asked model's.
+    return replace(same_text_as(other, asked.model.tokenizer), input_tokens=other.input_tokens)
 
 
-def _usd(workload: Workload, card: RateCard, on: date, resent_cached: bool) -> Decimal:
-    return total(monthly_lines(workload, card, on, resent_cached=resent_cached))
+def _usd(workload: Workload, card: RateCard, on: date) -> Decimal:
+    return total(monthly_lines(workload, card, on))
 
 
 def _counted_with(workload: Workload) -> int | None:
@@ -145,7 +250,3 @@ def _counted_with(workload: Workload) -> int | None:
 
 def _name(workload: Workload) -> str:
     return " and ".join(route.model.name for route in workload.routes)
-
-
-def _add(found: dict[str, Alternative], way: Alternative) -> None:
-    found.setdefault(way.label, way)

@@ -1,22 +1,31 @@
-"""When caching pays: the hit rate from which on it is no dearer, and whether the requests keep a cache warm."""
+"""When caching pays: the hit rate from which on it is no dearer, and the hit rate that the requests will have.
+
+Requests are taken to arrive at random at an even rate around the clock (a Poisson process). A hit renews the entry at
+no cost, so a request hits when the gap before it is shorter than the entry's life: with mean gap g and life t that is
+a share of 1 - exp(-t / g). Requests that come in bursts hit more often.
+"""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from fractions import Fraction
+from math import exp
 
 from bot.pricing.card import Model
-from bot.pricing.workload import DAYS_IN_MONTH, Workload
+from bot.pricing.workload import DAYS_IN_MONTH, Ttl, Workload
 
-LIFE = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1)}
+LIFE: dict[Ttl, timedelta] = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1)}
 """How long an entry lives after each use (platform.claude.com, Prompt caching)."""
+
+MONTH = timedelta(days=DAYS_IN_MONTH)
 
 
 @dataclass(frozen=True, slots=True)
 class Warmth:
-    """`gap`: mean time between two requests at an even rate. `warm`: whether the next one comes in time."""
+    """`gap`: mean time between two requests. `hit_rate`: the share that comes in time, 0 to 1, to a whole per cent."""
 
     gap: timedelta
-    warm: bool
+    hit_rate: Decimal
 
 
 def break_even(model: Model, ttl: str, on: date, prompt_tokens: int | None = None) -> Fraction:
@@ -31,7 +40,44 @@ def break_even(model: Model, ttl: str, on: date, prompt_tokens: int | None = Non
 
 def warmth(workload: Workload, share: Fraction = Fraction(1)) -> Warmth:
     """At an even rate over 30 days, for the share of the requests that use one model's cache."""
-    month = timedelta(days=DAYS_IN_MONTH)
-    requests = workload.monthly_requests * workload.turns * share
-    gap = month * requests.denominator / requests.numerator
-    return Warmth(gap, gap <= LIFE[workload.ttl])
+    requests = _requests(workload, share)
+    gap = MONTH * requests.denominator / requests.numerator
+    return Warmth(gap, expected_hit_rate(requests, workload.ttl))
+
+
+def expected_hit_rate(requests_a_month: Fraction, ttl: Ttl) -> Decimal:
+    """The share of requests that hit, 0 to 1, to a whole per cent: the model is no more exact than that."""
+    return Decimal(round(_arrive_in_time(requests_a_month, ttl) * 100)) / 100
+
+
+def hit_rate_of(workload: Workload, share: Fraction = Fraction(1)) -> Decimal:
+    """The hit rate that was given, or the one to expect of the share of the requests that one model has."""
+    if workload.hit_rate is not None:
+        return workload.hit_rate
+    return expected_hit_rate(_requests(workload, share), workload.ttl)
+
+
+def hit_rate_with(ttl: Ttl, workload: Workload, share: Fraction = Fraction(1)) -> Decimal | None:
+    """The hit rate with another TTL; None where it follows from the rate because none was given.
+
+    A given one changes as the expected one does. It is not raised above what the rate allows, and where it is higher
+    already, a longer life changes nothing: such requests come in bursts.
+    """
+    if workload.hit_rate is None or ttl == workload.ttl:
+        return workload.hit_rate
+    requests = _requests(workload, share)
+    with_this, with_other = _arrive_in_time(requests, workload.ttl), _arrive_in_time(requests, ttl)
+    given = float(workload.hit_rate)
+    scaled = given * with_other / with_this
+    other = max(given, min(scaled, with_other)) if with_other > with_this else scaled
+    # A ten-thousandth, so that a rate which stays the same is the given one to the digit.
+    return workload.hit_rate if abs(other - given) < 0.0001 else Decimal(round(other * 10_000)) / 10_000
+
+
+def _requests(workload: Workload, share: Fraction) -> Fraction:
+    return workload.monthly_requests * workload.turns * share
+
+
+def _arrive_in_time(requests_a_month: Fraction, ttl: Ttl) -> float:
+    lives_a_month = MONTH / LIFE[ttl]
+    return 1 - exp(-float(requests_a_month) / lives_a_month)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from bot.pricing.advice import Advice, advice_on
 from bot.pricing.alternatives import Alternative, Routing, alternatives_to, routing_to_goal
 from bot.pricing.card import Model, RateCard
-from bot.pricing.estimate_notes import notes_on, recommendation
+from bot.pricing.estimate_notes import assumptions_on, details_on, prices_note
+from bot.pricing.impossible import failures, without_effect
 from bot.pricing.monthly_cost import Line, monthly_counts, monthly_lines, total
 from bot.pricing.throughput import Fit, Limits, Pool, fit, load_of
 from bot.pricing.workload import Workload
@@ -18,9 +20,11 @@ USUAL_PEAK = Decimal(10)
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Dollars are exact and unrounded. `alternatives`: the cheapest first. `rates_checked`: the day of the prices.
+    """Dollars are exact and unrounded. `alternatives`: the cheapest for the same text first, dearer ones included.
 
-    An alternative's `same_text_usd` is for the same text, where its model makes other counts of it.
+    `problems`: why requests fail, and what was asked for without effect. `advice`: what would make it cheaper.
+    `assumptions`: what the figures take for granted; `details`: what is good to know. `rates_checked`: the day of the
+    prices.
     """
 
     workload: Workload
@@ -29,9 +33,27 @@ class Estimate:
     alternatives: tuple[Alternative, ...]
     routing: Routing | None
     fit: Fit
-    recommendation: str
-    notes: tuple[str, ...]
+    advice: tuple[Advice, ...]
+    problems: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    details: tuple[str, ...]
     rates_checked: date
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that has to be said, the most surprising first."""
+        return (*self.problems, *self.assumptions, *self.details)
+
+    @property
+    def recommendation(self) -> str:
+        """One sentence: the first advice, or that there is none."""
+        if self.monthly_usd == 0:
+            return "There is nothing to pay for."
+        if self.advice:
+            return f"{self.advice[0].sentence}."
+        if self.problems:
+            return "No other way that works is cheaper."
+        return "This is near the cheapest way there is; shorter answers save the most from here."
 
     def usd_on(self, model: Model) -> Decimal:
         """The part of the month's dollars that goes to one model."""
@@ -45,6 +67,7 @@ def estimate(
     lines = monthly_lines(workload, card, today)
     usd = total(lines)
     alternatives = alternatives_to(workload, card, today)
+    failing = failures(workload, today)
     loads = [
         load_of(
             route.model,
@@ -61,7 +84,9 @@ def estimate(
         alternatives=alternatives,
         routing=routing_to_goal(workload, card, today),
         fit=fit(loads, usd, workload.peak or USUAL_PEAK, measured),
-        recommendation=recommendation(workload, usd, alternatives, card),
-        notes=tuple(notes_on(workload, card, today)),
+        advice=advice_on(workload, usd, alternatives, runs=not failing),
+        problems=(*failing, *without_effect(workload, today)),
+        assumptions=tuple(assumptions_on(workload, card, today)),
+        details=(*details_on(workload, card, today), prices_note(card)),
         rates_checked=card.checked_on,
     )

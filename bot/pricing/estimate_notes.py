@@ -1,36 +1,36 @@
-"""What has to be said beside an estimate: assumptions, limits, and one sentence of advice."""
+"""What has to be said beside an estimate: what it assumes, and what is good to know."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from math import ceil
 
 from bot.money import usd
-from bot.pricing.alternatives import Alternative, same_text_as
-from bot.pricing.caching import break_even, warmth
+from bot.pricing.alternatives import same_text_as
+from bot.pricing.caching import Warmth, break_even, warmth
 from bot.pricing.card import Model, RateCard
 from bot.pricing.monthly_cost import caches, monthly_lines, total, turn_prompts
 from bot.pricing.text_tokens import OLD_TOKENIZER, RULES, token_range
 from bot.pricing.workload import Route, Workload
 
-LONGEST_PROMPT = 1_000_000
-"""The largest context window of any model (platform.claude.com, 2026)."""
-
 BATCH_REQUESTS = 100_000
 BATCH_BYTES = 256_000_000
 """Limits of one message batch (platform.claude.com, Batch processing)."""
 
+TOLERATED_HITS = Decimal("0.05")
+MOSTLY = Decimal("0.8")
+
 BYTES_A_TOKEN = 4
 """English text; other scripts take more bytes and fewer characters."""
 
-WORTH_A_PROTOTYPE = Decimal("0.5")
 
-
-def notes_on(workload: Workload, card: RateCard, today: date) -> Iterator[str]:
-    """The notes, the most surprising ones first."""
+def assumptions_on(workload: Workload, card: RateCard, today: date) -> Iterator[str]:
+    """What the figures take for granted, the most surprising ones first."""
     for route in workload.routes:
         yield from _retirement(route.model, today)
+        if workload.fast:
+            yield from _fast_ends(route.model, today)
     if workload.text is not None:
         yield from _text_notes(workload, card, today)
     if workload.counted:
@@ -39,54 +39,41 @@ def notes_on(workload: Workload, card: RateCard, today: date) -> Iterator[str]:
         yield f"Anthropic's token count of the prompt: {listed}; the other models' figures are for the same prompt."
     if workload.turns > 1:
         yield from _turn_notes(workload)
-    if max(max(turn_prompts(workload, route.model)) for route in workload.routes) > LONGEST_PROMPT:
-        yield f"No model reads a prompt of more than {LONGEST_PROMPT:,} tokens: such requests fail."
     for route in workload.routes:
-        yield from _cache_notes(workload, route, today)
+        yield from _hit_rate_note(workload, route)
         yield from _step_notes(workload, route.model, today)
-    if workload.cached_tokens and workload.hit_rate is None:
-        yield (
-            "A hit rate of 100% is assumed, which leaves out the first write and every one after a pause; hit=95% "
-            "counts misses as writes."
-        )
+    yield from _tokenizer_notes(workload, card, today)
+
+
+def details_on(workload: Workload, card: RateCard, today: date) -> Iterator[str]:
+    """What is good to know and changes no figure."""
+    for route in workload.routes:
+        yield from _cache_details(workload, route, today)
     if workload.batch:
         yield _batch_note(workload)
+    if workload.fast:
+        yield "Fast mode has rate limits of its own, which the Console shows; a change of speed loses the cache."
+    if workload.searches:
+        yield f"A web search costs {usd(card.web_search_usd)}, in batches too; what it finds is further input, for in=."
     if workload.per != "month":
         yield "A month has 30 days."
-    yield from _tokenizer_notes(workload, card, today)
     yield "Output includes thinking tokens."
-    yield f"List prices checked on {card.checked_on.isoformat()}, USD without tax."
 
 
-def recommendation(workload: Workload, here: Decimal, alternatives: Sequence[Alternative], card: RateCard) -> str:
-    """One sentence of advice."""
-    bare = next((way for way in alternatives if ", no caching" in way.label), None)
-    if bare is not None and bare.monthly_usd < here:
-        return f"Leave caching out at this hit rate: that saves {usd(here - bare.monthly_usd)} a month."
-    haiku = card.newest("haiku")
-    small = None if workload.model is haiku else next((way for way in alternatives if way.models == (haiku.id,)), None)
-    if here == 0:
-        return "There is nothing to pay for."
-    if small is not None:
-        there = small.monthly_usd if small.same_text_usd is None else small.same_text_usd
-        about = "" if small.same_text_usd is None else "about "
-        if there <= here * (1 - WORTH_A_PROTOTYPE):
-            return (
-                f"Build the first version on {haiku.name}: {about}{usd(there)} a month instead of {usd(here)}; move up "
-                "where its answers are not good enough."
-            )
-    resent = next((way for way in alternatives if "resent turns cached" in way.label), None)
-    if resent is not None and resent.monthly_usd < here:
-        return f"Cache the resent turns: that saves {usd(here - resent.monthly_usd)} a month."
-    if not workload.batch and workload.turns == 1:
-        return "If nobody waits for the answers, send them in batches, which halves the price."
-    return "This is near the cheapest way there is; shorter answers save the most from here."
+def prices_note(card: RateCard) -> str:
+    """Of when the prices are."""
+    return f"List prices checked on {card.checked_on.isoformat()}, USD without tax."
 
 
 def _retirement(model: Model, today: date) -> Iterator[str]:
-    if model.retires is not None:
-        verb = "was retired" if model.retires < today else "retires"
-        yield f"{model.name} {verb} on {model.retires.isoformat()}: plan with a newer model."
+    if model.retires is not None and model.retires >= today:
+        yield f"{model.name} retires on {model.retires.isoformat()}: plan with a newer model."
+
+
+def _fast_ends(model: Model, today: date) -> Iterator[str]:
+    ends = model.rates(today).fast_until
+    if ends is not None and ends >= today:
+        yield f"Fast mode of {model.name} ends on {ends.isoformat()}."
 
 
 def _text_notes(workload: Workload, card: RateCard, today: date) -> Iterator[str]:
@@ -109,35 +96,43 @@ def _text_notes(workload: Workload, card: RateCard, today: date) -> Iterator[str
 def _turn_notes(workload: Workload) -> Iterator[str]:
     model = workload.routes[0].model
     last = max(turn_prompts(workload, model))
+    prefix = f", after a prefix of {workload.prefix_tokens:,} tokens" if workload.prefix_tokens else ""
     yield (
         "in and out are what each turn adds; each turn sends the turns before it again, so that the last of "
-        f"{workload.turns} has a prompt of {last:,} tokens."
+        f"{workload.turns} has a prompt of {last:,} tokens{prefix}."
     )
 
 
-def _cache_notes(workload: Workload, route: Route, today: date) -> Iterator[str]:
-    model = route.model
-    if not workload.cached_tokens:
+def _hit_rate_note(workload: Workload, route: Route) -> Iterator[str]:
+    """The assumed hit rate; or that the given one is more than the rate of requests makes likely."""
+    if not caches(workload, route.model):
         return
+    on = "" if len(workload.routes) == 1 else f" on {route.model.name}"
+    state = warmth(workload, route.share)
+    likely = f"{state.hit_rate:.0%}"
+    if workload.hit_rate is None:
+        yield f"Assumed hit rate{on}: {likely}, for requests at random times. One comes {_pace(state, workload)}."
+    elif workload.hit_rate > state.hit_rate + TOLERATED_HITS:
+        yield f"Requests at random times would hit{on} in {likely} only: one comes {_pace(state, workload)}."
+
+
+def _pace(state: Warmth, workload: Workload) -> str:
+    gap, life = _duration(state.gap), "one-hour" if workload.ttl == "1h" else "5-minute"
+    if state.hit_rate >= MOSTLY:
+        return f"every {gap}, which keeps a {life} cache warm"
+    if state.hit_rate <= 1 - MOSTLY:
+        return f"only every {gap}, so a {life} cache has gone by then: expect misses"
+    return f"every {gap} on average, so a {life} cache has gone for some of them"
+
+
+def _cache_details(workload: Workload, route: Route, today: date) -> Iterator[str]:
+    model = route.model
     if not caches(workload, model):
-        yield (
-            f"Nothing is cached on {model.name}: it caches prompts from {model.min_cacheable_tokens:,} tokens on, and "
-            f"cached={workload.cached_tokens} is below that."
-        )
         return
     if model.min_cacheable_tokens is None:
         yield f"The shortest prompt that {model.name} caches is not known here."
-    rate = break_even(model, workload.ttl, today, workload.input_for(model))
+    rate = break_even(model, workload.ttl, today, max(turn_prompts(workload, model)))
     yield f"Caching pays on {model.name} from a hit rate of {float(rate):.1%} on."
-    state = warmth(workload, route.share)
-    life = "one-hour" if workload.ttl == "1h" else "5-minute"
-    if state.warm:
-        yield f"At an even rate a request comes every {_duration(state.gap)}, which keeps a {life} cache warm."
-    else:
-        yield (
-            f"At an even rate a request comes only every {_duration(state.gap)}, so a {life} cache has gone by then: "
-            "expect misses."
-        )
 
 
 def _step_notes(workload: Workload, model: Model, today: date) -> Iterator[str]:
@@ -169,8 +164,8 @@ def _tokenizer_notes(workload: Workload, card: RateCard, today: date) -> Iterato
     newer = [route.model for route in workload.routes if route.model.tokenizer != OLD_TOKENIZER]
     if not newer:
         yield (
-            "in and out are taken as tokens: models from Opus 4.7 on make about 30% more of the same text, which the "
-            "other models' second figure is for."
+            "in and out are taken as tokens: models from Opus 4.7 on make about 30% more of the same text, which is "
+            "counted in wherever models are compared."
         )
     elif len(workload.routes) == 1:
         older = total(monthly_lines(same_text_as(workload, OLD_TOKENIZER), card, today))

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from operator import itemgetter
 from typing import Any
 
 from bot.money import CENT, usd
 from bot.pricing.alternatives import Alternative
+from bot.pricing.caching import hit_rate_of
 from bot.pricing.estimate import Estimate
 from bot.pricing.model_words import short_name
 from bot.pricing.monthly_cost import Line, caches
 from bot.pricing.text_tokens import RULES
-from bot.pricing.throughput_text import fit_lines
+from bot.pricing.throughput_text import fit_lines, verdict_lines
 from bot.pricing.words import words_of
 from bot.pricing.workload import Workload
 
@@ -21,9 +23,8 @@ KIND_NAMES = {
     "cache_write_1h": "cache writes, 1 h",
     "cache_read": "cache reads",
     "output": "output",
+    "web_search": "web searches",
 }
-
-MOST_ALTERNATIVES = 9
 
 
 def headline(estimate: Estimate) -> str:
@@ -38,19 +39,26 @@ def workload_line(work: Workload) -> str:
     line = (
         f"{_models(work)}, {work.requests:,} {what} {'an' if work.per == 'hour' else 'a'} {work.per}, {_input(work)} in"
     )
-    if any(caches(work, route.model) for route in work.routes):
-        rate = Decimal(1) if work.hit_rate is None else work.hit_rate
+    if work.prefix_tokens:
+        line += f" after a prefix of {work.prefix_tokens:,}"
+    rates = [hit_rate_of(work, route.share) for route in work.routes if caches(work, route.model)]
+    if rates:
         kept = "1 hour" if work.ttl == "1h" else "5 minutes"
-        line += f" ({work.cached_tokens:,} cached for {kept}, hit rate {f'{(rate * 100).normalize():f}'}%"
+        shown = " and ".join(f"{(rate * 100).normalize():f}%" for rate in dict.fromkeys(rates))
+        line += f" ({work.cached_tokens:,} cached for {kept}, hit rate {shown}"
         line += " assumed)" if work.hit_rate is None else ")"
     line += f" and {work.output_tokens:,} out"
     if work.turns > 1:
         line += " for each turn"
+    if work.searches:
+        line += f", {work.searches:f} web search{'' if work.searches == 1 else 'es'} each"
+    line += ", fast mode" if work.fast else ""
+    line += ", in the US only" if work.geo == "us" else ""
     return f"{line}, batch" if work.batch else line
 
 
 def line_words(line: Line, estimate: Estimate) -> tuple[str, str, str, str]:
-    """One line of the bill: kind, tokens, price for a million tokens, dollars."""
+    """One line of the bill: kind, tokens (or searches), price for a million of them, dollars."""
     kind = KIND_NAMES[line.kind]
     if line.resent:
         kind = f"{kind}, turns sent again"
@@ -59,17 +67,31 @@ def line_words(line: Line, estimate: Estimate) -> tuple[str, str, str, str]:
     return kind, f"{line.tokens:,}", _price(line.usd_per_mtok), usd(line.usd)
 
 
-def alternative_words(alternative: Alternative, estimate: Estimate) -> str:
-    """`Haiku 5.5: $45.00 (-97%), in batches $22.50; about $58.50 for the same text`."""
-    words = f"{alternative.label}: {usd(alternative.monthly_usd)}"
+def advice_lines(estimate: Estimate) -> list[str]:
+    """The ways to save, the ones that keep the models first; then what the named comparison costs."""
+    own = [advice.sentence for advice in estimate.advice if not advice.models]
+    others = [advice.sentence for advice in estimate.advice if advice.models]
+    models = "model" if estimate.workload.model is not None else "models"
+    lines = [f"To save, on the same {models}:", *(f"  {line}" for line in own)] if own else []
+    lines += ["To save, on another model:", *(f"  {line}" for line in others)] if others else []
+    if not lines:
+        lines.append(estimate.recommendation)
+    return [*lines, *comparison_lines(estimate)]
+
+
+def comparison_lines(estimate: Estimate) -> list[str]:
+    """`Compared: Opus 4.7: $2,250.00 (+150%)`, where a model was named beside a mix."""
+    model = estimate.workload.compared_with
+    if model is None:
+        return []
+    way = next((w for w in estimate.alternatives if w.changes == {"model"} and w.models == (model.id,)), None)
+    if way is None:
+        return []
+    line = f"  {way.label}: {usd(way.compared_usd)}"
     if estimate.monthly_usd:
-        share = (alternative.monthly_usd / estimate.monthly_usd - 1) * 100
-        words += f" ({share.quantize(Decimal(1), ROUND_HALF_UP):+}%)"
-    if alternative.batch_usd is not None:
-        words += f", in batches {usd(alternative.batch_usd)}"
-    if alternative.same_text_usd is not None:
-        words += f"; about {usd(alternative.same_text_usd)} for the same text"
-    return words
+        share = (way.compared_usd / estimate.monthly_usd - 1) * 100
+        line += f" ({share.quantize(Decimal(1), ROUND_HALF_UP):+}%)"
+    return ["In comparison:", line + ("" if way.works else ", but its requests fail")]
 
 
 def routing_words(estimate: Estimate) -> str | None:
@@ -96,25 +118,20 @@ def routing_words(estimate: Estimate) -> str | None:
 
 
 def estimate_text(estimate: Estimate) -> str:
-    """All of it as plain lines."""
+    """What cannot work, the number, the ways to save, the lines, the fit, and what is assumed."""
     rows = [("", "tokens a month", "per million", "USD"), *(line_words(line, estimate) for line in estimate.lines)]
     routing = routing_words(estimate)
     parts: list[Sequence[str]] = [
-        [headline(estimate), *([] if routing is None else [routing]), estimate.recommendation],
-        _table(rows),
-        ["Otherwise:", *(f"  {alternative_words(other, estimate)}" for other in shown_alternatives(estimate))],
-        fit_lines(estimate.fit),
-        [f"- {note}" for note in (*estimate.notes, f"In words: {words_of(estimate.workload)}")],
+        [*estimate.problems, headline(estimate), *([] if routing is None else [routing]), *advice_lines(estimate)],
+        _table(rows) if estimate.lines else [],
+        [*verdict_lines(estimate.fit), *(f"- {note}" for note in closing_lines(estimate))],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def shown_alternatives(estimate: Estimate) -> tuple[Alternative, ...]:
-    """The cheapest ones, and those on the models that were named; the JSON object has all."""
-    work = estimate.workload
-    named = {route.model.id for route in work.routes} | ({work.compared_with.id} if work.compared_with else set())
-    ways = estimate.alternatives
-    return tuple(way for i, way in enumerate(ways) if i < MOST_ALTERNATIVES or named.issuperset(way.models))
+def closing_lines(estimate: Estimate) -> list[str]:
+    """What the figures assume, of when the prices are, and the workload in words; the JSON object has more notes."""
+    return [*estimate.assumptions, estimate.details[-1], f"In words: {words_of(estimate.workload)}"]
 
 
 def estimate_json(estimate: Estimate) -> dict[str, Any]:
@@ -135,7 +152,16 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
             }
             for line in estimate.lines
         ],
-        "alternatives": sorted(alternatives, key=lambda way: Decimal(way["monthly_usd"])),
+        "advice": [
+            {
+                "what": advice.what,
+                "monthly_usd": _cents(advice.monthly_usd),
+                "saves_usd": _cents(advice.saves_usd),
+                "models": list(advice.models),
+            }
+            for advice in estimate.advice
+        ],
+        "alternatives": [way for _, way in sorted(alternatives, key=itemgetter(0))],
         "routing": None
         if routing is None
         else {
@@ -144,20 +170,29 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
             "share": None if routing.share is None else f"{routing.share:.6f}",
         },
         "recommendation": estimate.recommendation,
+        "problems": list(estimate.problems),
         "throughput": fit_lines(estimate.fit),
         "notes": list(estimate.notes),
         "rates_checked": estimate.rates_checked.isoformat(),
     }
 
 
-def _ways(other: Alternative) -> list[dict[str, Any]]:
-    same_text = None if other.same_text_usd is None else _cents(other.same_text_usd)
-    ways = [{"label": other.label, "monthly_usd": _cents(other.monthly_usd), "same_text_monthly_usd": same_text}]
+def _ways(other: Alternative) -> list[tuple[Decimal, dict[str, Any]]]:
+    """The way and the same in batches, each beside the dollars that it is ordered by."""
+    ways = [_way(other.label, other, other.monthly_usd, other.same_text_usd)]
     if other.batch_usd is not None:
-        same_text = None if other.same_text_usd is None else _cents(other.same_text_usd / 2)
-        batch = f"{other.label}, batch"
-        ways.append({"label": batch, "monthly_usd": _cents(other.batch_usd), "same_text_monthly_usd": same_text})
-    return [{**way, "models": list(other.models)} for way in ways]
+        ways.append(_way(f"{other.label}, batch", other, other.batch_usd, other.same_text_batch_usd))
+    return ways
+
+
+def _way(label: str, other: Alternative, amount: Decimal, same_text: Decimal | None) -> tuple[Decimal, dict[str, Any]]:
+    compared = amount if same_text is None else same_text
+    return compared, {
+        "label": label,
+        "monthly_usd": _cents(amount),
+        "same_text_monthly_usd": None if same_text is None else _cents(same_text),
+        "models": list(other.models),
+    }
 
 
 def _table(rows: Sequence[tuple[str, str, str, str]]) -> list[str]:
@@ -185,7 +220,7 @@ def _percent(share: Decimal | Fraction) -> str:
 
 def _price(usd_per_mtok: Decimal) -> str:
     exact = usd_per_mtok.normalize()
-    return f"${exact if exact < CENT or exact != exact.quantize(CENT) else exact.quantize(CENT):f}"
+    return f"${exact if exact < CENT or exact != exact.quantize(CENT) else exact.quantize(CENT):,f}"
 
 
 def _cents(amount: Decimal) -> str:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from math import floor
 
+from bot.pricing.caching import hit_rate_of
 from bot.pricing.card import Model, RateCard
 from bot.pricing.cost import cost_of
 from bot.pricing.tokens import Terms, TokenCounts
@@ -15,9 +15,9 @@ from bot.pricing.workload import Route, Workload
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One kind of token on one model. `usd_per_mtok` is after batch and steps, `usd` exact.
+    """One kind of token on one model, or web searches. `usd_per_mtok` is after batch, steps, speed and region.
 
-    `resent`: what a conversation's later turns send again of the turns before them.
+    `usd` is exact. `resent`: what a conversation's later turns send again of the turns before them.
     """
 
     model: Model
@@ -30,23 +30,24 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some of a conversation's turns that have one price: how many, and what they send beside their own input."""
+    """Some of a conversation's turns that have one price: how many, and the tokens that they send in sum.
+
+    `own_tokens`: their own, uncached. `resent_tokens`: of the turns before, uncached. The cached prefix is left out.
+    """
 
     turns: int
+    own_tokens: int
     resent_tokens: int
-    cached_again: int
+    read_again: int
     written_again: int
     prompt_tokens: int
 
 
-def monthly_lines(workload: Workload, card: RateCard, on: date, *, resent_cached: bool = False) -> tuple[Line, ...]:
-    """The lines at the prices of the UTC day `on`.
-
-    `resent_cached`: each turn of a conversation writes what is new to the cache and reads the turns before from it.
-    """
+def monthly_lines(workload: Workload, card: RateCard, on: date) -> tuple[Line, ...]:
+    """The lines at the prices of the UTC day `on`."""
     lines: list[Line] = []
     for route in workload.routes:
-        lines += _route_lines(workload, route, card, on, resent_cached)
+        lines += _route_lines(workload, route, card, on)
     return tuple(_merged(lines))
 
 
@@ -62,7 +63,7 @@ def caches(workload: Workload, model: Model) -> bool:
 
 def monthly_counts(model: Model, lines: tuple[Line, ...]) -> TokenCounts:
     """The month's tokens of one model, as the lines have them."""
-    counts = dict.fromkeys(("input", "cache_write_5m", "cache_write_1h", "cache_read", "output"), 0)
+    counts = dict.fromkeys(("input", "cache_write_5m", "cache_write_1h", "cache_read", "output", "web_search"), 0)
     for line in lines:
         if line.model.id == model.id:
             counts[line.kind] += line.tokens
@@ -70,67 +71,79 @@ def monthly_counts(model: Model, lines: tuple[Line, ...]) -> TokenCounts:
 
 
 def turn_prompts(workload: Workload, model: Model) -> Iterator[int]:
-    """The prompt of each turn: its own input and all turns before, in tokens of this model."""
-    own, step = workload.input_for(model), workload.input_for(model) + workload.output_tokens
-    return (own + turn * step for turn in range(workload.turns))
+    """The prompt of each turn: the prefix, its own input and all turns before, in tokens of this model."""
+    own = workload.input_for(model)
+    first, step = workload.prefix_tokens + own, own + workload.output_tokens
+    return (first + turn * step for turn in range(workload.turns))
 
 
-def _route_lines(workload: Workload, route: Route, card: RateCard, on: date, resent_cached: bool) -> list[Line]:
+def _route_lines(workload: Workload, route: Route, card: RateCard, on: date) -> list[Line]:
     requests = workload.monthly_requests * route.share
-    terms = Terms(service_tier="batch" if workload.batch else "standard")
+    terms = Terms(
+        service_tier="batch" if workload.batch else "standard",
+        inference_geo=workload.geo,
+        speed="fast" if workload.fast else None,
+    )
     lines = []
-    for part in _parts(workload, route.model, on, resent_cached):
-        for counts, resent in (
-            (_own_counts(workload, route.model, requests * part.turns), False),
-            (_resent_counts(workload, part, requests), True),
-        ):
+    for part in _parts(workload, route.model, on):
+        kinds = [(_own_counts(workload, route, part, requests), False)]
+        if workload.turns > 1:
+            kinds.append((_resent_counts(workload, part, requests), True))
+        for counts, resent in kinds:
             cost = cost_of(card, route.model.id, counts, terms, on, prompt_tokens=part.prompt_tokens)
             lines += [Line(route.model, c.kind, c.tokens, c.usd_per_mtok, c.usd, resent) for c in cost.lines]
     return lines
 
 
-def _parts(workload: Workload, model: Model, on: date, resent_cached: bool) -> list[_Part]:
+def _parts(workload: Workload, model: Model, on: date) -> list[_Part]:
     """The turns, apart by the price step that their prompts reach."""
     step = model.rates(on).step
-    own = workload.input_for(model)
+    cached = _cached(workload, model)
+    own = workload.prefix_tokens + workload.input_for(model) - cached
     parts: dict[bool, _Part] = {}
-    before = 0
+    written_before = 0
     for prompt in turn_prompts(workload, model):
         above = step is not None and prompt > step.above_prompt_tokens
-        resent, read, written = prompt - own, 0, 0
-        if resent_cached and _long_enough(prompt, model):
-            read = before if _long_enough(before, model) else 0
-            written = resent - read
-        part = parts.get(above, _Part(0, 0, 0, 0, prompt))
+        ends_cached = workload.turns_cached and _long_enough(prompt, model)
+        tokens = prompt - cached
+        part = parts.get(above, _Part(0, 0, 0, 0, 0, prompt))
         parts[above] = _Part(
             part.turns + 1,
-            part.resent_tokens + resent - read - written,
-            part.cached_again + read,
-            part.written_again + written,
+            part.own_tokens + (0 if ends_cached else own),
+            part.resent_tokens + (0 if ends_cached else tokens - own),
+            part.read_again + (written_before if ends_cached else 0),
+            part.written_again + (tokens - written_before if ends_cached else 0),
             part.prompt_tokens,
         )
-        before = resent
+        written_before = tokens if ends_cached else 0
     return list(parts.values())
 
 
-def _own_counts(workload: Workload, model: Model, requests: Fraction) -> TokenCounts:
-    cached = workload.cached_tokens if caches(workload, model) else 0
-    touched = _whole(requests * cached)
-    read = _whole(requests * cached * Fraction(1 if workload.hit_rate is None else workload.hit_rate))
+def _own_counts(workload: Workload, route: Route, part: _Part, conversations: Fraction) -> TokenCounts:
+    turns = conversations * part.turns
+    cached = turns * _cached(workload, route.model)
+    read = _whole(cached * Fraction(hit_rate_of(workload, route.share)))
     counts = TokenCounts(
-        uncached_input_tokens=_whole(requests * (workload.input_for(model) - cached)),
+        uncached_input_tokens=_whole(conversations * part.own_tokens),
         cache_read_input_tokens=read,
-        output_tokens=_whole(requests * workload.output_tokens),
+        output_tokens=_whole(turns * workload.output_tokens),
+        web_search_requests=_whole(turns * Fraction(workload.searches)),
     )
-    return _with_writes(counts, workload, touched - read)
+    return _with_writes(counts, workload, _whole(cached) - read)
 
 
 def _resent_counts(workload: Workload, part: _Part, conversations: Fraction) -> TokenCounts:
     counts = TokenCounts(
         uncached_input_tokens=_whole(conversations * part.resent_tokens),
-        cache_read_input_tokens=_whole(conversations * part.cached_again),
+        cache_read_input_tokens=_whole(conversations * part.read_again),
     )
     return _with_writes(counts, workload, _whole(conversations * part.written_again))
+
+
+def _cached(workload: Workload, model: Model) -> int:
+    """Never more than there is: a text may be fewer tokens here than on the model that its cache was counted for."""
+    there = workload.prefix_tokens + workload.input_for(model)
+    return min(workload.cached_tokens, there) if caches(workload, model) else 0
 
 
 def _with_writes(counts: TokenCounts, workload: Workload, written: int) -> TokenCounts:
@@ -156,4 +169,5 @@ def _merged(lines: list[Line]) -> list[Line]:
 
 
 def _whole(tokens: Fraction) -> int:
-    return floor(tokens + Fraction(1, 2))
+    """Half-up, in integers: fractions would take most of an estimate's time."""
+    return (2 * tokens.numerator + tokens.denominator) // (2 * tokens.denominator)

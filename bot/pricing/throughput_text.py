@@ -16,23 +16,26 @@ UNITS = {
 
 def fit_lines(fit: Fit) -> list[str]:
     """Short lines: what is needed, what it fits and why nothing lower, and as of when the limits are."""
-    lines = [_needs_line(pool, fit) for pool in fit.pools]
+    return [
+        *(_needs_line(pool, fit) for pool in fit.pools),
+        *verdict_lines(fit),
+        f"Standard limits as of {fit.checked_on.isoformat()}; cache reads do not count, and a new organisation may "
+        "start with less.",
+    ]
+
+
+def verdict_lines(fit: Fit) -> list[str]:
+    """What it fits, and why nothing lower."""
     coverage = fit.own_coverage
     if coverage is None:
         verdict = _tier_words(fit)
-        lines.append(f"{verdict[0].upper()}{verdict[1:]}.")
-    elif coverage is Coverage.COVERED:
-        lines.append("Fits your organisation's own rate limits.")
+        return [f"{verdict[0].upper()}{verdict[1:]}."]
+    if coverage is Coverage.COVERED:
+        lines = ["Fits your organisation's own rate limits."]
         if too_low := _caps(fit, [found for found in fit.tiers if not found.covers_usd]):
             lines.append(f"Check its monthly cap too: {too_low}.")
-    else:
-        lines.append(_own_line(fit))
-        lines.append(f"By Anthropic's standard limits it {_tier_words(fit)}.")
-    lines.append(
-        f"Standard limits as of {fit.checked_on.isoformat()}; cache reads do not count, and a new organisation may "
-        "start with less."
-    )
-    return lines
+        return lines
+    return [_own_line(fit), f"By Anthropic's standard limits it {_tier_words(fit)}."]
 
 
 def _needs_line(found: PoolFit, fit: Fit) -> str:

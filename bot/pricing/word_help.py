@@ -15,10 +15,17 @@ MEANINGS: tuple[tuple[str, str], ...] = (
     ("chars=8000", "instead of `in`: characters of text, together with `lang`"),
     ("lang=ja", "the language of those characters, `en` or `ja`"),
     ("out=500", "output tokens of a request, thinking included"),
-    ("cached=1500", "the part of the input that is cached"),
-    ("hit=90%", "share of requests that find it there (100% when left out); a miss is billed as a write"),
+    ("cached=1500", "the part of the input that is cached; with `turns`, a prefix that every turn sends besides"),
+    (
+        "hit=90%",
+        "share of requests that find it there (when left out, what the request rate and `ttl` make likely); a miss is "
+        "billed as a write",
+    ),
     ("ttl=1h", "how long the cache lives: `5m` (when left out) or `1h`"),
     ("batch", "half the price, results within 24 hours"),
+    ("fast", "fast mode, on models that have it; never together with `batch`"),
+    ("geo=us", "inference in the US only, a tenth dearer; models from Opus 4.6 and Sonnet 4.6 on"),
+    ("search=2", "web searches of a request (of each turn), $10 per 1,000"),
     (
         "turns=20",
         "`requests` are conversations, `in` and `out` what each turn adds; the turns before are sent again",

@@ -11,7 +11,7 @@ from bot.pricing.model_words import UnknownModelError, model_named
 from bot.pricing.plain_words import from_plain_words
 from bot.pricing.word_values import WordsError
 
-FLAGS = ("batch",)
+FLAGS = ("batch", "fast")
 KEYS = (
     "requests",
     "in",
@@ -22,6 +22,8 @@ KEYS = (
     "hit",
     "ttl",
     "turns",
+    "search",
+    "geo",
     "mix",
     "target",
     "to",
@@ -39,6 +41,8 @@ SYNONYMS = {
     **dict.fromkeys(("cache", "cached_tokens"), "cached"),
     **dict.fromkeys(("hits", "hitrate", "hit_rate", "hit-rate"), "hit"),
     **dict.fromkeys(("turn",), "turns"),
+    **dict.fromkeys(("searches", "web_search", "web_searches"), "search"),
+    **dict.fromkeys(("region", "inference_geo"), "geo"),
     **dict.fromkeys(("budget", "goal"), "target"),
     **dict.fromkeys(("name",), "as"),
 }
@@ -120,7 +124,7 @@ def _check_key(name: str, values: Mapping[str, str]) -> None:
     if name not in KEYS:
         near = difflib.get_close_matches(name, KEYS, n=1, cutoff=0.7)
         known = ", ".join(f"{key}=" for key in KEYS)
-        meant = f"did you mean {near[0]}=?" if near else f"use {known} or the flag batch."
+        meant = f"did you mean {near[0]}=?" if near else f"use {known} or the flags {' and '.join(FLAGS)}."
         raise WordsError(f"{name}= is not known here: {meant}", near[0] if near else None)
     if name in values:
         raise WordsError(f"{name}= is given twice: keep one of them.", name)

@@ -14,13 +14,14 @@ from bot.pricing.model_words import UnknownModelError, model_named, short_name
 from bot.pricing.text_tokens import Lang, Text
 from bot.pricing.word_split import FLAGS, KEYS, Split, nearest_word, split_words
 from bot.pricing.word_values import WordsError, choice, number, rate, whole_number
-from bot.pricing.workload import Goal, Per, Route, Ttl, Workload, all_on
+from bot.pricing.workload import Geo, Goal, Per, Route, Ttl, Workload, all_on
 
 EXAMPLE = "sonnet-4.6 requests=100k in=2000 out=500"
 
 COUNTS = "2000, 100k or 1.5m"
 MOST_TURNS = 1000
 MOST_PEAK = 10_000
+MOST_SEARCHES = 1000
 
 _NAME = re.compile(r"[\w-]{1,40}")
 
@@ -32,6 +33,7 @@ def parse_workload(words: str, card: RateCard) -> Workload:
     routes, compared_with = _routes(split, card)
     requests, per = _requests(values)
     text = _text(values)
+    turns, cached = _turns(values), _count(values, "cached", default=0)
     workload = Workload(
         routes=routes,
         requests=requests,
@@ -39,17 +41,22 @@ def parse_workload(words: str, card: RateCard) -> Workload:
         input_tokens=0 if text is not None else _count(values, "in"),
         text=text,
         output_tokens=_count(values, "out"),
-        cached_tokens=_count(values, "cached", default=0),
+        prefix_tokens=cached if turns > 1 else 0,
+        cached_tokens=cached,
         hit_rate=rate("hit", values["hit"]) if "hit" in values else None,
         ttl=_ttl(values.get("ttl", "5m")),
         batch="batch" in split.flags,
-        turns=_turns(values),
+        fast="fast" in split.flags,
+        geo=_geo(values),
+        searches=_searches(values),
+        turns=turns,
         compared_with=compared_with,
         goal=_goal(values, routes, card),
         peak=_peak(values),
         name=_name(values),
     )
     _check_cache(workload, values)
+    _check_terms(workload, card)
     return workload
 
 
@@ -75,7 +82,10 @@ def words_of(workload: Workload) -> str:
     words += [] if workload.turns == 1 else [f"turns={workload.turns}"]
     words += [] if workload.goal is None else [f"target={workload.goal.usd:f}", f"to={short_name(workload.goal.to)}"]
     words += [] if workload.peak is None else [f"peak={workload.peak:f}x"]
+    words += [f"search={workload.searches:f}"] if workload.searches else []
+    words += [] if workload.geo is None else [f"geo={workload.geo}"]
     words += ["batch"] if workload.batch else []
+    words += ["fast"] if workload.fast else []
     words += [] if workload.name is None else [f"as={workload.name}"]
     return " ".join(words)
 
@@ -173,6 +183,21 @@ def _turns(values: Mapping[str, str]) -> int:
     return turns
 
 
+def _geo(values: Mapping[str, str]) -> Geo | None:
+    choices: Mapping[str, str] = {"us": "us", "global": ""}
+    remedy = "inference runs anywhere or in the US only, so write geo=us or leave geo out"
+    return "us" if choice("geo", values.get("geo", "global"), choices, remedy) else None
+
+
+def _searches(values: Mapping[str, str]) -> Decimal:
+    searches = number("search", values.get("search", "0"), "search=2 or search=0.5")
+    if searches > MOST_SEARCHES:
+        raise WordsError(
+            f"search={values['search']} is too many for one request: the most is {MOST_SEARCHES}.", "search"
+        )
+    return searches.normalize() + 0
+
+
 def _goal(values: Mapping[str, str], routes: tuple[Route, ...], card: RateCard) -> Goal | None:
     if "target" not in values and "to" not in values:
         return None
@@ -204,17 +229,14 @@ def _name(values: Mapping[str, str]) -> str | None:
 
 
 def _check_cache(workload: Workload, values: Mapping[str, str]) -> None:
-    if workload.cached_tokens and workload.turns > 1:
-        raise WordsError(
-            "cached= and turns= do not go together: leave cached out, and the answer says what caching the turns that "
-            "are sent again would save.",
-            "cached",
-        )
     for key in ("hit", "ttl"):
         if key in values and "cached" not in values and not (key == "ttl" and workload.turns > 1):
             raise WordsError(
                 f"{key}= says something about cached tokens only: add cached=TOKENS or leave {key} out.", key
             )
+    if workload.turns > 1:
+        # The prefix stands before the conversation, and is no part of what a turn adds.
+        return
     shortest = min(workload.input_for(route.model) for route in workload.routes)
     if workload.cached_tokens > shortest:
         given = f"in={shortest}" if workload.text is None else f"the {shortest} tokens of the text"
@@ -223,6 +245,25 @@ def _check_cache(workload: Workload, values: Mapping[str, str]) -> None:
             "cached or lengthen the input.",
             "cached",
         )
+
+
+def _check_terms(workload: Workload, card: RateCard) -> None:
+    """Fast mode and inference in the US, which not every model has."""
+    if workload.fast and workload.batch:
+        raise WordsError("batch and fast do not go together: batches never run fast, so leave one of them out.", "fast")
+    for model in (route.model for route in workload.routes):
+        if workload.fast and all(rates.fast_input is None for rates in model.price):
+            newest = [each for each in card.models.values() if each.price[-1].fast_input]
+            known = [short_name(each) for each in newest if each.price[-1].fast_until is None]
+            raise WordsError(
+                f"{model.name} has no fast mode: leave fast out, or name one of {', '.join(known)}.", "fast"
+            )
+        if workload.geo == "us" and not model.us_inference:
+            raise WordsError(
+                f"{model.name} does not take geo=us, which Anthropic refuses with HTTP 400: leave it out, or name a "
+                "model from Opus 4.6 and Sonnet 4.6 on.",
+                "geo",
+            )
 
 
 def _percentage(share: Fraction) -> str:

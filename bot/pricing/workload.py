@@ -9,6 +9,7 @@ from bot.pricing.card import Model
 from bot.pricing.text_tokens import Text, tokens_of
 
 Ttl = Literal["5m", "1h"]
+Geo = Literal["us"]
 Per = Literal["minute", "hour", "day", "week", "month"]
 
 DAYS_IN_MONTH = 30
@@ -44,8 +45,11 @@ class Workload:
     """Requests of one shape. Tokens are per request, or per turn of a conversation.
 
     `requests`: of single requests, or of conversations where `turns` is above 1. `input_tokens` are the counts of
-    whichever model reads them, unless `text` says what the input is. `cached_tokens` are part of the input.
-    `hit_rate`: share of requests that find the cached part in the cache, 0 to 1; None where nothing was said.
+    whichever model reads them, unless `text` says what the input is. `prefix_tokens`: what every turn of a conversation
+    sends before the conversation itself. `cached_tokens` are part of the prefix, or of the input of single requests.
+    `hit_rate`: share of requests that find the cached part in the cache, 0 to 1; None where nothing was said: then it
+    follows from rate and TTL. `turns_cached`: each turn has a breakpoint at the end of its prompt, so that the next one
+    reads it from the cache. `searches`: web searches of a request, or turn. `geo`: where inference has to run.
     `compared_with`: the one model that a mix is held against. `peak`: how many times the mean the busiest minute is.
     `counted`: what Anthropic counted for a prompt, by model id; it goes before `input_tokens`.
     `name`: under which the estimate is kept.
@@ -57,11 +61,16 @@ class Workload:
     input_tokens: int = 0
     text: Text | None = None
     output_tokens: int
+    prefix_tokens: int = 0
     cached_tokens: int = 0
     hit_rate: Decimal | None = None
     ttl: Ttl = "5m"
     batch: bool = False
+    fast: bool = False
+    geo: Geo | None = None
+    searches: Decimal = Decimal(0)
     turns: int = 1
+    turns_cached: bool = False
     compared_with: Model | None = None
     goal: Goal | None = None
     peak: Decimal | None = None

@@ -1,4 +1,4 @@
-"""An estimate as a message: the number first, the lines, what would be cheaper, whether it fits, and the notes."""
+"""An estimate as a message: what cannot work, the number, what would be cheaper, the lines and the notes."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from bot.message import Block, Message
 from bot.money import percent, usd
 from bot.pricing.estimate import Estimate
 from bot.pricing.estimate_text import (
-    alternative_words,
+    advice_lines,
+    closing_lines,
     estimate_text,
     line_words,
     routing_words,
-    shown_alternatives,
     workload_line,
 )
-from bot.pricing.throughput_text import fit_lines
+from bot.pricing.throughput_text import verdict_lines
 from handlers.blocks.elements import context, section
 from handlers.blocks.outside import escape, shown
 from handlers.blocks.table import table
@@ -25,18 +25,16 @@ HEADINGS = ("Tokens", "a month", "USD per million", "USD")
 def estimate_message(estimate: Estimate, more: Sequence[str]) -> Message:
     """Blocks with the terminal's text as their twin. `more`: lines (mrkdwn) about budgets and what was kept."""
     routing = routing_words(estimate)
-    lead = [f"*{usd(estimate.monthly_usd)} a month*", escape(workload_line(estimate.workload))]
+    lead = [escape(problem) for problem in estimate.problems]
+    lead += [f"*{usd(estimate.monthly_usd)} a month*", escape(workload_line(estimate.workload))]
     lead += [] if routing is None else [escape(routing)]
-    lead.append(escape(estimate.recommendation))
     rows = [line_words(line, estimate) for line in estimate.lines]
-    others = [f"• {alternative_words(other, estimate)}" for other in shown_alternatives(estimate)]
     blocks: list[Block] = [
         section("\n".join(lead)),
+        section(escape("\n".join(advice_lines(estimate)))),
         *([table(HEADINGS, rows)] if rows else []),
-        section(escape("\n".join(["*Otherwise*", *others]))),
         *([section("\n".join(["*Budgets with it*", *more]))] if more else []),
-        context(escape("\n".join(fit_lines(estimate.fit)))),
-        context(escape("\n".join(estimate.notes))),
+        context(escape("\n".join([*verdict_lines(estimate.fit), *closing_lines(estimate)]))),
     ]
     return Message("\n\n".join([escape(estimate_text(estimate)), *(["\n".join(more)] if more else [])]), blocks)
 

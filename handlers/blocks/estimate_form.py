@@ -136,6 +136,9 @@ def _values(last: Workload) -> dict[str, str]:
         values["batch"] = "yes"
     more = [] if last.text is None else [f"chars={last.text.chars}", f"lang={last.text.lang}"]
     more += [] if last.turns == 1 else [f"turns={last.turns}"]
+    more += [f"search={last.searches:f}"] if last.searches else []
+    more += [] if last.geo is None else [f"geo={last.geo}"]
+    more += ["fast"] if last.fast else []
     more += [] if last.peak is None else [f"peak={last.peak:f}x"]
     return values | ({MORE: " ".join(more)} if more else {})
 

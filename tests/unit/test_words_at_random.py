@@ -15,7 +15,7 @@ PARTS = 4
 SEED = 20261123
 TODAY = date(2026, 11, 23)
 
-GOOD = "cached=100 hit=90% ttl=1h batch turns=3 target=5 to=haiku peak=3x as=x per month 80% cache hits"
+GOOD = "cached=100 hit=90% ttl=1h batch turns=3 target=5 to=haiku peak=3x as=x geo=us search=2 per month 80% cache hits"
 OTHER = """
 sonnet opus-4.7 haiku Sonnet 4.6 claude claude-opus-5 gpt-4 nonsense requests=1k requests=5/day requests=0 in=2000
 in=2.000 out=500 out= cached=9999 hit=95 ttl=2h batch=1 turns=0 chars=800 lang=ja lang=fr mix=sonnet:50,haiku:50
@@ -43,6 +43,6 @@ def test_a_hundred_thousand_random_lines_are_workloads_or_sentences(part: int) -
         if isinstance(answer, str):
             assert "\n" not in answer
         else:
-            assert estimate_text(estimate(answer, card, TODAY)).startswith(("$", "under"))
+            assert " a month: " in estimate_text(estimate(answer, card, TODAY))
             workloads += 1
     assert lines // 20 < workloads < lines // 2

@@ -1,0 +1,121 @@
+"""What would make a workload cheaper: at most three lines, each with its saving for the same text.
+
+What the same models can do comes first, because their answers stay what they are: the greatest saving leads. Another
+model's answers have to be tried, so that a model is a line of its own after them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from bot.money import usd
+from bot.pricing.alternatives import COMMON_SHARE, Alternative, Change
+from bot.pricing.monthly_cost import caches
+from bot.pricing.workload import Workload
+
+MOST_LINES = 3
+LEAST_SHARE = Decimal("0.005")
+"""What saves less is below what an estimate can tell."""
+
+MINUTES = {"5m": "5 minutes", "1h": "1 hour"}
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One change of the workload. `monthly_usd` is for the same text; `saves_usd` against what was asked for.
+
+    `with_more`: a further change and what the month costs with both, where that is cheaper still. `models`: the ids of
+    other models; empty where the models stay.
+    """
+
+    what: str
+    monthly_usd: Decimal
+    saves_usd: Decimal
+    here_usd: Decimal
+    with_more: tuple[str, Decimal] | None
+    models: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """`Send in batches: $675.00, saves $675.00 (-50%)`."""
+        line = f"{self.what}: {usd(self.monthly_usd)}, saves {usd(self.saves_usd)} ({self._less(self.monthly_usd)})"
+        if self.with_more is None:
+            return line
+        more, amount = self.with_more
+        return f"{line}; {more}: {usd(amount)} ({self._less(amount)})"
+
+    def _less(self, amount: Decimal) -> str:
+        return f"{((amount / self.here_usd - 1) * 100).quantize(Decimal(1), ROUND_HALF_UP):+}%"
+
+
+def advice_on(asked: Workload, here: Decimal, ways: Sequence[Alternative], *, runs: bool) -> tuple[Advice, ...]:
+    """`runs`: whether the requests work as they were asked for.
+
+    Only what works and is cheaper; of the ways that exclude each other (two ways of caching) the cheapest alone."""
+    if not here:
+        return ()
+    cheaper = [way for way in ways if way.works and here - way.compared_usd >= here * LEAST_SHARE]
+    cheaper.sort(key=lambda way: way.compared_usd)
+    same = _by_change([way for way in cheaper if "model" not in way.changes])
+    others = [way for way in cheaper if way.changes == {"model"}]
+    shown = same[: MOST_LINES - (1 if others else 0)]
+    others = others[: MOST_LINES - len(shown)]
+    kept = [_same_models(way, asked, here, shown) for way in shown]
+    return (*kept, *(_other_model(way, asked, here, can_share=runs and way is others[0]) for way in others))
+
+
+def _by_change(ways: Sequence[Alternative]) -> list[Alternative]:
+    """The cheapest way of each change, the cheapest change first."""
+    best: dict[Change, Alternative] = {}
+    for way in ways:
+        best.setdefault(min(way.changes), way)
+    return list(best.values())
+
+
+def _same_models(way: Alternative, asked: Workload, here: Decimal, ways: Sequence[Alternative]) -> Advice:
+    """The first line also says what it saves together with the other one of caching and batches."""
+    more = None
+    caching = next((other for other in ways if "caching" in other.changes), None)
+    together = None if caching is None else caching.compared_batch_usd
+    if way is ways[0] and way.changes & {"batch", "caching"} and together is not None and together < way.compared_usd:
+        more = ("in batches too, where hits are best effort" if way is caching else "with the caching below", together)
+    return Advice(_what(way, asked), way.compared_usd, here - way.compared_usd, here, more, ())
+
+
+def _other_model(way: Alternative, asked: Workload, here: Decimal, *, can_share: bool) -> Advice:
+    more = None
+    if can_share and asked.model is not None:
+        more = ("with half of the requests there", (here + way.compared_usd) / 2)
+    return Advice(_what(way, asked), way.compared_usd, here - way.compared_usd, here, more, way.models)
+
+
+def _what(way: Alternative, asked: Workload) -> str:
+    if "model" in way.changes:
+        return way.label.removesuffix(", batch") + ("" if way.same_text_usd is None else ", same text")
+    if "caching" in way.changes:
+        return _caching(way, asked)
+    if "batch" in way.changes:
+        slower = "at standard speed, " if asked.fast else ""
+        return f"Send in batches, {slower}results within 24 hours"
+    return "Run at standard speed"
+
+
+def _caching(way: Alternative, asked: Workload) -> str:
+    work = way.workload
+    if work.turns_cached:
+        return "Cache the conversation, with a breakpoint at the end of each prompt"
+    if not work.cached_tokens:
+        return "Leave caching out"
+    if any(caches(asked, route.model) for route in asked.routes):
+        hits = "" if work.hit_rate is None else f", at a hit rate of {_percent(work.hit_rate)}"
+        return f"Cache for {MINUTES[work.ttl]} instead (ttl={work.ttl}{hits})"
+    assumed = f"if {_percent(Decimal(COMMON_SHARE.numerator) / COMMON_SHARE.denominator)} of it is always the same"
+    ttl = "" if work.ttl == "5m" else f" ttl={work.ttl}"
+    return (
+        f"Cache the prompt (cached={work.cached_tokens}{ttl}), {assumed} and {_percent(work.hit_rate or Decimal(0))} "
+        "find it there"
+    )
+
+
+def _percent(share: Decimal) -> str:
+    return f"{(share * 100).quantize(Decimal('0.1'), ROUND_HALF_UP).normalize():f}%"

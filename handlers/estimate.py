@@ -176,7 +176,9 @@ def _after(services: Services, user: str, result: Estimate) -> tuple[str, ...]:
     monthly = {route.model.id: result.usd_on(route.model) for route in workload.routes}
     review = services.review
     lines = display_lines(result.monthly_usd, services.display)
-    lines += [planned_line(p) for p in planned(review.budgets, review.spend(services.clock()), monthly, services.card)]
+    now = services.clock()
+    plans = planned(review.budgets, review.spend(now), monthly, services.card, now)
+    lines += [planned_line(plan) for plan in plans]
     if workload.name is not None:
         kept = KeptEstimate(
             name=workload.name,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from bot.alerts.spend_facts import SpendFacts
@@ -9,30 +10,40 @@ from bot.budgets.budget import Budget, ScopeKind
 from bot.budgets.period import PeriodKind
 from bot.budgets.spend import same_model
 from bot.pricing.card import RateCard
+from bot.pricing.workload import DAYS_IN_MONTH
 
-DAYS_OF = {PeriodKind.DAY: 1, PeriodKind.WEEK: 7, PeriodKind.MONTH: 30}
-"""An estimate's month has 30 days."""
+DAYS_OF = {PeriodKind.DAY: 1, PeriodKind.WEEK: 7, PeriodKind.MONTH: DAYS_IN_MONTH}
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One budget with the workload added, for a whole period, in USD. `pace_usd` is None where none is known yet."""
+    """One budget with the workload added, in USD. `pace_usd` is None where none is known yet.
+
+    `whole_usd`: what the workload adds to a whole period. `added_usd`: to what is left of the one that runs.
+    """
 
     budget: str
+    period: PeriodKind
+    whole_usd: Decimal
     added_usd: Decimal
     pace_usd: Decimal | None
     limit_usd: Decimal
 
     @property
     def total_usd(self) -> Decimal | None:
-        """Pace and workload together."""
+        """Where the running period would end: its pace, and the workload from now on."""
         return None if self.pace_usd is None else self.pace_usd + self.added_usd
 
 
 def planned(
-    budgets: Sequence[Budget], spends: Sequence[SpendFacts], monthly_usd: Mapping[str, Decimal], card: RateCard
+    budgets: Sequence[Budget],
+    spends: Sequence[SpendFacts],
+    monthly_usd: Mapping[str, Decimal],
+    card: RateCard,
+    now: datetime,
 ) -> tuple[Planned, ...]:
-    """The budgets that a workload would touch. `monthly_usd`: what it costs on each model id.
+    """The budgets that a workload would touch. `monthly_usd`: what 30 days of it cost on each model id.
 
     Which workspace and key it will use is not known yet, so budgets of those are left out.
     """
@@ -43,9 +54,14 @@ def planned(
         limit = budget.highest_usd
         spend = by_name.get(budget.name)
         if monthly and limit is not None and spend is not None:
-            added = monthly * DAYS_OF[budget.period] / DAYS_OF[PeriodKind.MONTH]
-            found.append(Planned(budget.name, added, spend.pace_usd, limit))
+            whole = monthly * DAYS_OF[budget.period] / DAYS_IN_MONTH
+            left = monthly * _days(budget.period_at(now).left(now)) / DAYS_IN_MONTH
+            found.append(Planned(budget.name, budget.period, whole, left, spend.pace_usd, limit))
     return tuple(found)
+
+
+def _days(stretch: timedelta) -> Decimal:
+    return Decimal(stretch // timedelta.resolution) / (DAY // timedelta.resolution)
 
 
 def _touches(budget: Budget, model_id: str, card: RateCard) -> bool:

@@ -47,10 +47,15 @@ def lines_section(estimate: Estimate) -> Block:
 
 
 def planned_line(plan: Planned) -> str:
-    """`search: pace $80.00 + $35.00 = $115.00, 115% of $100.00`."""
+    """What a whole period of it takes of the limit, and where the running period would end with it."""
     name, limit = shown(plan.budget), usd(plan.limit_usd)
-    added = f"{usd(plan.added_usd)} ({percent(plan.added_usd, plan.limit_usd)} of {limit})"
+    line = (
+        f"Budget {name}: {usd(plan.whole_usd)} a {plan.period} ({percent(plan.whole_usd, plan.limit_usd)} of {limit})"
+    )
     if plan.total_usd is None or plan.pace_usd is None:
-        return f"Budget {name}: {added} more; its pace is not known yet."
+        return f"{line}; its pace is not known yet."
     share = percent(plan.total_usd, plan.limit_usd)
-    return f"Budget {name}: {added} more; pace {usd(plan.pace_usd)} → {usd(plan.total_usd)}, {share} of {limit}."
+    return (
+        f"{line}; begun now, {usd(plan.added_usd)} more in this {plan.period}: pace {usd(plan.pace_usd)} → "
+        f"{usd(plan.total_usd)}, {share} of {limit}."
+    )

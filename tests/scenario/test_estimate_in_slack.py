@@ -125,7 +125,8 @@ async def test_an_estimate_says_what_it_does_to_the_budgets(simulated: World, cl
     async with simulated.connected_bot() as bot:
         await bot.cycle()
         reply = await (await simulated.slack.command("estimate sonnet-4.6 requests=10k in=2000 out=500")).first_reply()
-    assert "Budget default: $135.00 (67% of $200.00) more; pace $" in reply.text
+    assert "Budget default: $135.00 a month (67% of $200.00); begun now, $" in reply.text
+    assert " more in this month: pace $" in reply.text
 
 
 async def test_an_estimate_is_kept_listed_shown_and_dropped(simulated: World, clock: HandClock) -> None:

@@ -24,7 +24,7 @@ import aiohttp
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.faults import Fault, Faults
 from tests.scenario.conftest import World
-from tests.scenario.kills import FAULTS_OF_READS
+from tests.scenario.kills import LOOK_FAULTS
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60
@@ -209,8 +209,8 @@ POST_FAULTS = (
 SLACK_FAULTS: Mapping[str, tuple[Fault, ...]] = {
     "chat.postMessage": POST_FAULTS,
     "chat.update": POST_FAULTS,
-    "conversations.history": FAULTS_OF_READS,
-    "conversations.replies": FAULTS_OF_READS,
+    "conversations.history": LOOK_FAULTS,
+    "conversations.replies": LOOK_FAULTS,
 }
 
 

@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 from bot.budgets.budget import CHAT, Budget
 from bot.budgets.written import WrittenBudget
 from bot.setting_fields import first_mistake
+from bot.typed_text import cleaned
 
 KEYS = ("scope", "period", "soft", "hard", "zone", "week_starts", "thresholds")
 NONE = "none"
@@ -21,7 +21,14 @@ EXAMPLE = "search scope=workspace:ID period=month soft=50 hard=100"
 _LIMITS = {"soft_usd": "soft", "hard_usd": "hard"}
 _FIELDS = {key: field for field, key in _LIMITS.items()}
 _AS_TYPED = ("scope", "zone")
-_QUOTES = str.maketrans("", "", "\"'`“”„‘’‚«»\u200b")
+_NO_PART_OF_A_NAME = "*~,;:!?"
+_SPACES = re.compile(r"\s+")
+_SIGN = re.compile(rf"(?<=\s)-*({'|'.join([*KEYS, 'soft_usd', 'hard_usd'])})\s*[=:]\s*(?!/)", re.IGNORECASE)
+_AMOUNT = re.compile(
+    r"(?<=(?:soft|hard|_usd)=)\$?\s*(\d{1,3}(?: \d{3})+(?:\.\d+)?|\d\S*?)(?:\s*(?:\$|usd|dollars?))?(?=[\s,]|$)",
+    re.IGNORECASE,
+)
+_PERCENT_APART = re.compile(r"(?<=\d)\s+%")
 
 
 class BudgetWordsError(Exception):
@@ -30,12 +37,11 @@ class BudgetWordsError(Exception):
 
 def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
     """The name, which comes first, and the value of each key. Raises `BudgetWordsError`."""
-    text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
-    name, *words = re.sub(r",\s+", ",", re.sub(r"\s*=\s*", "=", text)).split() or [""]
+    name, words = named_first(text)
     if not name or "=" in name:
         raise BudgetWordsError(f"The name of the budget comes first, as in budget set {EXAMPLE}.")
     values: dict[str, str] = {}
-    for word in words:
+    for word in _key_words(words):
         typed, equals, value = word.partition("=")
         key = _LIMITS.get(typed.lower(), typed.lower())
         if key not in KEYS:
@@ -46,6 +52,27 @@ def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
             raise BudgetWordsError(f"{key}= is given twice: keep one of them.")
         values[key] = value if key in _AS_TYPED else value.lower()
     return name, values
+
+
+def named_first(text: str) -> tuple[str, str]:
+    """The name of a budget that begins `text`, and what stands behind it, cleaned.
+
+    A name may hold points, dashes and underscores anywhere: none of them is taken for the end of a sentence.
+    """
+    first, *rest = text.split(maxsplit=1) or [""]
+    while first and rest and not cleaned(first):
+        first, *rest = rest[0].split(maxsplit=1)
+    # Quotes and what cannot be seen go; a mark is put behind, so that a point at the end is none of a sentence.
+    name = cleaned(f"{first.rstrip(_NO_PART_OF_A_NAME)}\u2060x")[:-1] if first else ""
+    return name.strip(_NO_PART_OF_A_NAME), cleaned(rest[0]) if rest else ""
+
+
+def _key_words(words: str) -> list[str]:
+    """`soft = 50` and `hard: $ 1 000` as one word each; a comma before the next key parts them."""
+    text = _SIGN.sub(r"\1=", f" {words}")
+    text = _PERCENT_APART.sub("%", _AMOUNT.sub(lambda found: _SPACES.sub("", found[1]), text))
+    text = re.sub(r",\s*(?=\w+=)", " ", text)
+    return [word for word in (word.strip(",;") for word in re.sub(r",\s+", ",", text).split()) if word.strip("-")]
 
 
 def budget_of(name: str, values: Mapping[str, str], before: Budget | None = None) -> Budget:

@@ -4,12 +4,20 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
+from bot.typed_text import split_reason, words_in
+
 SHORTEST = timedelta(minutes=5)
 LONGEST = timedelta(days=31)
 
 _DURATION = re.compile(
-    r"(?:(\d{1,6})(?:d|days?))?(?:(\d{1,6})(?:h|hours?))?(?:(\d{1,6})(?:m|min|minutes?))?", re.IGNORECASE
+    r"(?:(\d{1,6})(?:w|wks?|weeks?|週間?))?(?:(\d{1,6})(?:d|days?|日間?))?(?:(\d{1,6})(?:h|hrs?|hours?|時間))?"
+    r"(?:(\d{1,6})(?:m|mins?|minutes?|分間?))?",
+    re.IGNORECASE,
 )
+_ONE = re.compile(r"\ban?\s+(?=week|day|hour)", re.IGNORECASE)
+_AND = re.compile(r"\s+and\s+|,", re.IGNORECASE)
+_NO_MODES = ("mode", "to", "the")
+"""Said beside a mode, as in `on to minimal mode`."""
 
 
 class DurationError(ValueError):
@@ -27,28 +35,23 @@ class SwitchWords:
 
 def switch_words(words: str) -> SwitchWords:
     """`[MODE] [for TIME] [because WORDS…]`, what follows because being taken as it is. Raises `DurationError`."""
-    before, _, reason = _parted(words, "because")
-    mode, with_time, time = _parted(before, "for")
-    return SwitchWords(mode, duration(time) if with_time else None, reason)
+    before, reason = split_reason(words)
+    listed = words_in(before)
+    lowered = [word.lower() for word in listed]
+    at = lowered.index("for") if "for" in lowered else len(listed)
+    mode = [word for word in listed[:at] if word.lower() not in _NO_MODES]
+    return SwitchWords(" ".join(mode), duration(" ".join(listed[at + 1 :])) if at < len(listed) else None, reason)
 
 
 def duration(text: str) -> timedelta:
-    """`2h`, `90m`, `3d`, `1h30m`, `2 hours`: 5 minutes to 31 days. Raises `DurationError`."""
-    match = _DURATION.fullmatch("".join(text.split()))
+    """`2h`, `90m`, `3d`, `1h30m`, `2 hours`, `2hrs.`: 5 minutes to 31 days. Raises `DurationError`."""
+    text = " ".join(words_in(text))
+    match = _DURATION.fullmatch("".join(_AND.sub(" ", _ONE.sub("1 ", text)).split()))
     if match is None or not any(match.groups()):
-        said = f"{text.strip()!r} is no time" if text.strip() else "The time is missing"
+        said = f"{text!r} is no time" if text else "The time is missing"
         raise DurationError(f"{said}: write it like 90m, 2h, 1h30m or 3d.")
-    days, hours, minutes = (int(number or 0) for number in match.groups())
-    lasts = timedelta(days=days, hours=hours, minutes=minutes)
+    weeks, days, hours, minutes = (int(number or 0) for number in match.groups())
+    lasts = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes)
     if not SHORTEST <= lasts <= LONGEST:
-        raise DurationError(f"{text.strip()} is out of bounds: a mode may be on for 5 minutes to 31 days.")
+        raise DurationError(f"{text} is out of bounds: a mode may be on for 5 minutes to 31 days.")
     return lasts
-
-
-def _parted(words: str, keyword: str) -> tuple[str, bool, str]:
-    listed = words.split()
-    lowered = [word.lower() for word in listed]
-    if keyword not in lowered:
-        return " ".join(listed), False, ""
-    at = lowered.index(keyword)
-    return " ".join(listed[:at]), True, " ".join(listed[at + 1 :])

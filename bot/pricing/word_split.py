@@ -2,14 +2,15 @@
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.pricing.card import RateCard
+from bot.pricing.japanese_words import from_japanese
 from bot.pricing.model_words import UnknownModelError, model_named
 from bot.pricing.plain_words import from_plain_words
 from bot.pricing.word_values import WordsError
+from bot.typed_text import cleaned
 
 FLAGS = ("batch", "fast")
 KEYS = (
@@ -33,9 +34,11 @@ KEYS = (
 """`in` and `chars`, and the pairs that belong together, in the order in which help names them."""
 
 SYNONYMS = {
-    **dict.fromkeys(("request", "calls", "messages", "documents", "docs", "conversations", "sessions"), "requests"),
-    **dict.fromkeys(("input", "input_tokens"), "in"),
-    **dict.fromkeys(("output", "output_tokens"), "out"),
+    **dict.fromkeys(
+        ("request", "reqs", "req", "calls", "messages", "documents", "docs", "conversations", "sessions"), "requests"
+    ),
+    **dict.fromkeys(("input", "input_tokens", "prompt"), "in"),
+    **dict.fromkeys(("output", "output_tokens", "completion", "response", "answer", "reply"), "out"),
     **dict.fromkeys(("characters", "char"), "chars"),
     **dict.fromkeys(("language",), "lang"),
     **dict.fromkeys(("cache", "cached_tokens"), "cached"),
@@ -48,24 +51,48 @@ SYNONYMS = {
 }
 """Other names that can mean only one thing."""
 
+REMEDIES = {
+    **dict.fromkeys(
+        ("caching", "cache", "cached"), "say how many tokens of the input are cached, as in cached=1500 hit=90%"
+    ),
+    **dict.fromkeys(("thinking", "reasoning", "思考"), "thinking is output, so count its tokens in out="),
+    **dict.fromkeys(
+        ("vs", "versus", "or", "than"),
+        "name one model, and the answer holds others against it; shares of several are mix=sonnet-4.6:50,haiku-4.5:50",
+    ),
+    **dict.fromkeys(("prompt", "input"), "say how many tokens it has, as in in=2000"),
+    **dict.fromkeys(("completion", "output", "response", "answer"), "say how many tokens it has, as in out=500"),
+    **dict.fromkeys(("tokens", "token"), "say which and how many, as in in=2000 out=500"),
+    **dict.fromkeys(("requests", "request", "calls", "messages"), "say how many, as in requests=100k"),
+    **dict.fromkeys(("budget", "target"), "write target=700 to=haiku-4.5"),
+}
+"""What to write instead of words that people often use here."""
+
+NOTHING = "leave it out, or write words such as requests=100k in=2000 out=500"
+BEGIN = "begin with a model, as in sonnet-4.6 requests=100k in=2000 out=500"
 LONGEST_WORD = 200
 
-_QUOTES = str.maketrans("", "", "\"'`“”„‘’‚«»\u200b")
+_KEY_AND_COLON = re.compile(rf"(?<![\w=:.,/-])({'|'.join(sorted({*KEYS, *SYNONYMS, 'model'}))})\s*:\s*(?=[^\s:])")
+_DASHES = re.compile(r"(?<!\S)-+(?=[^\W\d])")
+_COMMAND = re.compile(r"^(?:/?claude-cost\s+)?(?:estimate\s+)?")
+_NUMBER = re.compile(r"\d{1,12}[kmb]?")
 _VERSION = re.compile(r"\d(\.\d{1,2})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The words by their kind. Values are in lower case."""
+    """The words by their kind. Values are in lower case. `typed`: the key of a value as it was typed."""
 
     values: Mapping[str, str]
     flags: frozenset[str]
     model_word: str | None
+    typed: Mapping[str, str]
 
 
 def split_words(text: str, card: RateCard) -> Split:
     """Raises `WordsError` for words that are nothing, or too many."""
     values: dict[str, str] = {}
+    typed: dict[str, str] = {}
     flags: set[str] = set()
     models: list[str] = []
     for word in _single_words(text, card):
@@ -78,11 +105,12 @@ def split_words(text: str, card: RateCard) -> Split:
             if not value:
                 raise WordsError(f"{name}= has no value: write one, or leave {name} out.", name)
             values[name] = value.lower()
+            typed[name] = key.lower()
         elif name in FLAGS:
             flags.add(name)
         else:
             models.append(word)
-    return Split(values, frozenset(flags), _only_model(models, card))
+    return Split(values, frozenset(flags), _only_model(models, card), typed)
 
 
 def nearest_word(word: str, cutoff: float) -> str | None:
@@ -95,14 +123,15 @@ def nearest_word(word: str, cutoff: float) -> str | None:
 
 def _single_words(text: str, card: RateCard) -> list[str]:
     """`Sonnet 4.6` is one word, `in = 2000` and `a:50, b:50` too, and full-width digits are digits."""
-    text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
-    text = from_plain_words(re.sub(r"\s*([=:])\s*", r"\1", text).lower())
+    text = _COMMAND.sub("", from_japanese(cleaned(text).lower()))
+    text = _KEY_AND_COLON.sub(r"\1=", re.sub(r"\s*=\s*", "=", _DASHES.sub("", text)))
+    text = from_plain_words(text, card.knows)
     text = re.sub(r"(:\d[\d.]*%?),\s+", r"\1,", text)
     single: list[str] = []
-    for word in (word.strip(",;")[:LONGEST_WORD] for word in text.split()):
+    for word in (word.strip(",;:")[:LONGEST_WORD] for word in text.split()):
         if single and _goes_on(single[-1], word, card):
             single[-1] += f"-{word}"
-        elif word:
+        elif word.strip("-"):
             single.append(word)
     return single
 
@@ -131,33 +160,50 @@ def _check_key(name: str, values: Mapping[str, str]) -> None:
 
 
 def _only_model(words: list[str], card: RateCard) -> str | None:
-    if len(words) < 2:
-        return words[0] if words else None
-    chosen = next((i for i, word in enumerate(words) if _is_model(word, card)), None)
-    if chosen is None:
-        return words[0]
-    # The first word that is a model is the model, so another one is the mistake.
-    wrong = words[1] if chosen == 0 else words[0]
-    near = nearest_word(wrong, cutoff=0.7)
-    if wrong.endswith("%"):
-        raise WordsError(f"{wrong} stands alone: if it is the cache hit rate, write hit={wrong}.", "hit")
-    if wrong[:1].isdigit():
+    """The word that is the model. Raises `WordsError`."""
+    models = [word for word in words if card.knows(word)]
+    others = [word for word in words if word not in models]
+    if others:
+        raise _unknown(others[0], card, BEGIN if not models else NOTHING)
+    if len(models) > 1:
         raise WordsError(
-            f"{wrong} stands alone: say what it counts, as in requests={wrong}, in={wrong} or out={wrong}."
+            f"{models[1]} is one word too many: {models[0]} is the model already. Several models are written as "
+            "mix=sonnet-4.6:50,haiku-4.5:50.",
+            "model",
         )
-    if near is not None and not _is_model(wrong, card):
-        raise WordsError(f"{wrong} is not known here: did you mean {near}?", near.rstrip("="))
-    several = " Several models are written as mix=sonnet-4.6:50,haiku-4.5:50." if _is_model(wrong, card) else ""
-    raise WordsError(
-        f"{wrong} is one word too many: {words[chosen]} is the model already, and other words look like in=2000."
-        + several,
-        "model",
-    )
+    return models[0] if models else None
 
 
-def _is_model(word: str, card: RateCard) -> bool:
+def _counts(word: str) -> bool:
+    return word[:1].isdigit() or word.startswith("%")
+
+
+def _unknown(word: str, card: RateCard, remedy: str) -> WordsError:
+    """The refusal of a word that is neither a model nor anything else."""
+    if re.fullmatch(r"\d[\d.]*%", word):
+        return WordsError(f"{word} stands alone: if it is the cache hit rate, write hit={word}.", "hit")
+    if _counts(word):
+        number = word if _NUMBER.fullmatch(word) else "2000"
+        return WordsError(
+            f"{word} stands alone: say what it counts, as in requests={number}, in={number} or out={number}."
+        )
+    if word in REMEDIES:
+        return WordsError(f"{word} is not known here: {REMEDIES[word]}.")
+    near = nearest_word(word, cutoff=0.7)
+    if near is not None:
+        return WordsError(f"{word} is not known here: did you mean {near}?", near.rstrip("="))
     try:
         model_named(word, card)
-    except UnknownModelError:
-        return False
-    return True
+    except UnknownModelError as error:
+        if error.is_foreign:
+            return WordsError(f"{word} is not priced here: only Claude models are ({', '.join(card.families())}).")
+        if error.nearest is not None and _is_likely(word, error.nearest):
+            return WordsError(f"No price is known for the model {word}: did you mean {error.nearest}?", "model")
+    if "claude" in word:
+        families = ", ".join(card.families())
+        return WordsError(f"No price is known for the model {word}: name a family ({families}) or an API id.", "model")
+    return WordsError(f"{word} is not known here: {remedy}.")
+
+
+def _is_likely(word: str, model: str) -> bool:
+    return difflib.SequenceMatcher(None, word.removeprefix("claude-"), model).ratio() >= 0.7

@@ -8,11 +8,11 @@ from typing import TypeVar
 MOST = 10**12
 """Above every workload there is; a typing mistake otherwise fills the channel with digits."""
 
-_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "千": 10**3, "万": 10**4, "億": 10**8}
 _DOTTED = re.compile(r"\d{1,3}(?:\.\d{3})+")
 """Thousands to some, a fraction to others."""
 
-_NUMBER = re.compile(r"(\d{1,3}(?:[,_]\d{3})+|\d{1,40})(\.\d{1,9})?([kmb]?)")
+_NUMBER = re.compile(r"(\d{1,3}(?:[,_]\d{3})+|\d{1,40})(\.\d{1,9})?([kmb千万億]?)")
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -26,7 +26,7 @@ class WordsError(Exception):
 
 
 def number(key: str, text: str, examples: str) -> Decimal:
-    """`100k`, `1.5m`, `100_000`, `100,000`. Raises `WordsError`."""
+    """`100k`, `1.5m`, `10万`, `100_000`, `100,000`. Raises `WordsError`."""
     if _DOTTED.fullmatch(text):
         plain = text.replace(".", "")
         raise WordsError(f"{key}={text} could be read in two ways: write {plain} or {int(plain):,}.", key)

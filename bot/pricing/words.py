@@ -23,6 +23,16 @@ MOST_TURNS = 1000
 MOST_PEAK = 10_000
 MOST_SEARCHES = 1000
 
+SECONDS = ("second", "seconds", "sec", "secs", "s")
+PERIODS: Mapping[str, Per] = {
+    **dict.fromkeys(("min", "mins"), "minute"),
+    **dict.fromkeys(("h", "hr", "hrs"), "hour"),
+    **dict.fromkeys(("d",), "day"),
+    **dict.fromkeys(("w", "wk"), "week"),
+    **dict.fromkeys(("mo",), "month"),
+}
+"""Short for a period."""
+
 _NAME = re.compile(r"[\w-]{1,40}")
 
 
@@ -51,7 +61,7 @@ def parse_workload(words: str, card: RateCard) -> Workload:
         searches=_searches(values),
         turns=turns,
         compared_with=compared_with,
-        goal=_goal(values, routes, card),
+        goal=_goal(split, routes, card),
         peak=_peak(values),
         name=_name(values),
     )
@@ -160,7 +170,18 @@ def _requests(values: Mapping[str, str]) -> tuple[int, Per]:
             f"requests= is missing: say how many there are, as in {EXAMPLE} (or requests=500/day).", "requests"
         )
     amount, slash, per = values["requests"].partition("/")
-    periods: Mapping[str, Per] = {**{name: name for name in get_args(Per)}, "mo": "month", "min": "minute"}
+    if per in SECONDS:
+        minutely = number("requests", amount, "3/second") * 60
+        if minutely != minutely.to_integral_value() or not minutely:
+            raise WordsError(
+                f"requests={values['requests']} is no whole number a minute: write it /minute.", "requests"
+            )
+        return int(minutely), "minute"
+    periods: Mapping[str, Per] = {
+        **{name: name for name in get_args(Per)},
+        **{f"{name}s": name for name in get_args(Per)},
+        **PERIODS,
+    }
     if slash and per not in periods:
         raise WordsError(
             f"requests={values['requests']} has an unknown period: write /day, /week or /month.", "requests"
@@ -198,12 +219,13 @@ def _searches(values: Mapping[str, str]) -> Decimal:
     return searches.normalize() + 0
 
 
-def _goal(values: Mapping[str, str], routes: tuple[Route, ...], card: RateCard) -> Goal | None:
+def _goal(split: Split, routes: tuple[Route, ...], card: RateCard) -> Goal | None:
+    values = split.values
     if "target" not in values and "to" not in values:
         return None
     for key, other in (("target", "to=haiku-4.5"), ("to", "target=700")):
         if key in values and other.partition("=")[0] not in values:
-            raise WordsError(f"{key}= needs its other half: add {other}.", other.partition("=")[0])
+            raise WordsError(f"{split.typed[key]}= needs its other half: add {other}.", other.partition("=")[0])
     if len(routes) > 1:
         raise WordsError("target= works from one model: leave mix= out and name that model.", "target")
     to = _model(values["to"], card, "to")

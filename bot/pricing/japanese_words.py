@@ -1,0 +1,62 @@
+"""Japanese words of an estimate made into the English ones: `月10万リクエスト` is `10万 requests/month`.
+
+Japanese is written without spaces, so that these are found inside of words.
+"""
+
+import re
+
+_COUNT = r"\d[\d,._]*\s?[kmb千万億]?"
+_PERIODS = {"月": "month", "週": "week", "日": "day", "時": "hour", "分": "minute", "秒": "second"}
+_REQUESTS = r"(?:リクエスト|呼び出し|コール|件|回)"
+_PER = r"(?P<per>月|週|日|時|分|秒)"
+_TOKENS = r"(?:\s*トークン)?"
+_PARTICLES = "[はがをのでともに]"
+
+_MODELS = {
+    "クロード": "claude",
+    "オーパス": "opus",
+    "オプス": "opus",
+    "ソネット": "sonnet",
+    "ハイク": "haiku",
+    "フェイブル": "fable",
+    "ミュトス": "mythos",
+}
+_KEYS = {"入力": "in", "出力": "out", "キャッシュ済み": "cached", "キャッシュ": "cached", "ターン": "turns"}
+
+_BEFORE = re.compile(rf"(?:毎|1\s?)?{_PER}(?:間|ごと)?(?:あたり|当たり)?{_PARTICLES}?\s*(?P<n>{_COUNT})\s*{_REQUESTS}")
+_NAMED = re.compile(rf"{_REQUESTS}数?\s*{_PARTICLES}?\s*[=:]?\s*(?P<n>{_COUNT})(?:\s*/\s*{_PER}間?)?")
+_BEHIND = re.compile(rf"(?P<n>{_COUNT})\s*{_REQUESTS}(?:\s*(?:/|毎)\s*{_PER}間?)?")
+_HIT = re.compile(rf"(?:キャッシュ)?ヒット率?\s*{_PARTICLES}?\s*[=:]?\s*(?P<n>\d[\d.]*\s?%)")
+_VALUE = re.compile(rf"(?P<key>{'|'.join(_KEYS)}){_TOKENS}数?\s*{_PARTICLES}?\s*[=:]?\s*(?P<n>{_COUNT}){_TOKENS}")
+_VALUE_BEHIND = re.compile(rf"(?P<n>{_COUNT}){_TOKENS}の?(?P<key>{'|'.join(_KEYS)}){_TOKENS}")
+_CHARACTERS = re.compile(rf"(?P<lang>日本語|英語){_PARTICLES}?\s*(?P<n>{_COUNT})\s*文字")
+_CHARACTERS_ALONE = re.compile(rf"(?P<n>{_COUNT})\s*文字")
+_BATCH = re.compile(r"バッチ(?:処理|モード)?")
+_EMPTY = re.compile(rf"{_PARTICLES}+(?=[\s,]|$)|(?<=[a-z0-9%]){_PARTICLES}+(?=\s|$|[a-z0-9])|(?:です|ます)(?=\s|$)")
+
+
+def from_japanese(text: str) -> str:
+    """`text` (lower case, cleaned) with its Japanese words made into English ones; words not known here stay."""
+    if text.isascii():
+        return text
+    for name, model in _MODELS.items():
+        text = text.replace(name, f" {model} ")
+    text = re.sub(r"\s*([=:])\s*", r"\1", text)
+    text = _BEFORE.sub(_requests, text)
+    text = _NAMED.sub(_requests, text)
+    text = _BEHIND.sub(_requests, text)
+    text = _HIT.sub(lambda found: f" hit={found['n'].replace(' ', '')} ", text)
+    text = _CHARACTERS.sub(lambda found: f" chars={found['n']} lang={_lang(found['lang'])} ", text)
+    text = _CHARACTERS_ALONE.sub(lambda found: f" chars={found['n']} ", text)
+    for phrase in (_VALUE, _VALUE_BEHIND):
+        text = phrase.sub(lambda found: f" {_KEYS[found['key']]}={found['n'].replace(' ', '')} ", text)
+    return " ".join(_EMPTY.sub(" ", _BATCH.sub(" batch ", text)).split())
+
+
+def _requests(found: re.Match[str]) -> str:
+    per = found["per"]
+    return f" requests={found['n'].replace(' ', '')}" + (f"/{_PERIODS[per]} " if per else " ")
+
+
+def _lang(name: str) -> str:
+    return "ja" if name == "日本語" else "en"

@@ -18,6 +18,8 @@ COMMANDS = {
     "price": "price recorded usage in files and folders",
 }
 
+ARGUMENTS = {"run": "bot.cli.run_arguments", "doctor": "bot.cli.doctor_arguments"}
+"""Where the words of a command are that takes seconds to import, so that its help does not."""
 
 INTERRUPTED = 130
 
@@ -36,19 +38,29 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _main(words: Sequence[str]) -> int:
-    from bot.cli.command_parser import CommandParser
+    from bot.cli.command_parser import CommandParser, version_line
 
+    # `help` and `version` are what people try before the options.
+    if list(words[:1]) == ["help"]:
+        words = [*words[1:], "--help"]
+    elif list(words) == ["version"]:
+        words = ["--version"]
     parser = CommandParser(prog="claude-cost", description="Watches what a team spends on the Claude API.")
+    parser.add_argument("--version", action="version", version=version_line())
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, meaning in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=meaning, description=meaning.capitalize() + ".")
+        subparser = subparsers.add_parser(name, help=meaning, description=f"{meaning[:1].upper()}{meaning[1:]}.")
         # Only the command that was asked for is imported: a price should not wait for Slack's libraries.
         if name in words[:1]:
-            module = import_module(f"bot.cli.{name}")
-            module.add_arguments(subparser)
-            subparser.set_defaults(run=module.run)
-    arguments = parser.parse_args(words)
-    return int(arguments.run(arguments))
+            import_module(ARGUMENTS.get(name, f"bot.cli.{name}")).add_arguments(subparser)
+    if not words:
+        parser.print_help()
+        return 0
+    # Words of an estimate may begin with a dash: `--batch`, or `-batch` from a phone.
+    arguments = parser.parse_args([words[0], "--", *words[1:]] if words[0] == "estimate" else words)
+    if arguments.command not in words[:1]:
+        parser.error(f"the command comes first, as in claude-cost {arguments.command}")
+    return int(import_module(f"bot.cli.{arguments.command}").run(arguments))
 
 
 def _end_on_signals(words: Sequence[str]) -> dict[signal.Signals, Any]:

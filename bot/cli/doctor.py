@@ -19,11 +19,6 @@ from bot.pricing.card import load_rate_card
 from bot.slack_api import new_session
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `doctor`."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 where nothing has failed, otherwise 1; warnings and what cannot be known are no failure."""
     # A look at the database takes its lock, whose file is made where it is missing.

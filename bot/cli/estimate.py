@@ -10,6 +10,7 @@ from bot.pricing.estimate import estimate
 from bot.pricing.estimate_text import estimate_json, estimate_text
 from bot.pricing.word_help import EXAMPLES, MEANINGS
 from bot.pricing.words import WordsError, parse_workload
+from bot.typed_text import cleaned
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 2 for words that make no workload."""
     words: list[str] = arguments.words
-    if {"-h", "--help"} & set(words) or [word.lower() for word in words] in (["help"], ["?"], []):
+    words = words[1:] if words[:1] == ["--"] else words
+    as_json = arguments.json or any(_is_json(word) for word in words)
+    words = [word for word in words if not _is_json(word)]
+    if {"-h", "--help"} & set(words) or [word.lower() for word in words] in (["help"], ["?"]):
         arguments.print_help()
         return 0
+    if not words:
+        complain(f"No workload is given: type one, as in claude-cost estimate {EXAMPLES[0]}.")
+        return 2
     card = load_rate_card()
     try:
-        workload = parse_workload(" ".join(word for word in words if word != "--json"), card)
+        workload = parse_workload(" ".join(words), card)
     except WordsError as error:
         complain(str(error))
         return 2
@@ -38,9 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
         complain("as= keeps an estimate in Slack: type it there, or leave as out.")
         return 2
     result = estimate(workload, card, system_clock().date())
-    as_json = arguments.json or "--json" in words
     show(json.dumps(estimate_json(result), indent=2) if as_json else estimate_text(result))
     return 0
+
+
+def _is_json(word: str) -> bool:
+    """Also `—json`, as phones write it."""
+    plain = cleaned(word)
+    return plain.startswith("-") and plain.lstrip("-") == "json"
 
 
 def help_lines() -> list[str]:

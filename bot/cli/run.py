@@ -31,11 +31,6 @@ FOR_ITSELF = 0o077
 ONCE_WAITS_AT_MOST = timedelta(seconds=10)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `run`."""
-    parser.add_argument("--once", action="store_true", help="poll, decide and deliver once, then exit (for cron)")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 after a clean end, 1 where `--once` left something undone, 2 for wrong configuration."""
     once = bool(arguments.once)

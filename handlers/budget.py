@@ -11,11 +11,12 @@ from bot.budgets.book import mark_of
 from bot.budgets.budget import Budget
 from bot.budgets.history import SpendHistory
 from bot.budgets.scopes import NoMatchError
-from bot.budgets.words import BudgetWordsError, budget_of, budget_words, split_budget_words
+from bot.budgets.words import BudgetWordsError, budget_of, budget_words, named_first, split_budget_words
 from bot.in_flight import InFlight
 from bot.message import Message
 from bot.services import Services
 from bot.store.budgets import ACTION
+from bot.typed_text import first_word, words_in
 from handlers.blocks.age import with_age
 from handlers.blocks.budget import (
     REMOVE_ACTION,
@@ -44,7 +45,7 @@ USE = "use `budget list`, `budget set NAME hard=USD` or `budget remove NAME`"
 
 async def budget_command(services: Services, words: str) -> Message:
     """`budget [list | set NAME KEY=VALUE… | remove NAME]`."""
-    action, rest = [*words.split(maxsplit=1), "", ""][:2]
+    action, rest = first_word(words)
     action = action.lower() or "list"
     try:
         message = await asyncio.to_thread(_answer, services, action, rest)
@@ -108,14 +109,19 @@ def _not_changed(services: Services, budget: Budget) -> str:
 
 
 def _answer(services: Services, action: str, rest: str) -> Message:
-    if action == "list" and not rest:
+    if action == "list" and not words_in(rest):
         return _list(services)
     if action == "set":
         return _proposed(services, rest)
-    if action == "remove" and len(rest.split()) == 1:
-        return _removal(services, rest.strip())
-    if action in ACTIONS:
-        return _said(f"`budget {action}` takes {'one name' if action == 'remove' else 'no words'}: {USE}.")
+    if action == "remove":
+        name, behind = named_first(rest)
+        if name and not words_in(behind):
+            return _removal(services, name)
+        if name:
+            return _said(f"{code(words_in(behind)[0])} is not known here: `budget remove` takes one name.")
+        return _said(f"`budget remove` takes one name: {USE}.")
+    if action == "list":
+        return _said(f"{code(words_in(rest)[0])} is not known here: `budget list` takes no words: {USE}.")
     nearest = difflib.get_close_matches(action, ACTIONS, n=1)
     hint = f" Did you mean `budget {nearest[0]}`?" if nearest else ""
     return _said(f"{code(action)} is not known here: {USE}.{hint}")
@@ -158,6 +164,9 @@ def _proposed(services: Services, words: str) -> Message:
 
 
 def _removal(services: Services, name: str) -> Message:
+    if services.budgets.find(name) is None and services.budgets.configured(name) is None:
+        # A point behind it may be the end of a sentence.
+        name = name.rstrip(".") or name
     before = services.budgets.find(name)
     if before is not None:
         value = f"{mark_of(before)} {name}"

@@ -21,6 +21,7 @@ from bot.pricing.workload import Workload
 from bot.services import Services
 from bot.slack_api import CallError, call
 from bot.store.estimates import KeptEstimate
+from bot.typed_text import words_in
 from handlers.blocks.age import with_age
 from handlers.blocks.elements import actions, section
 from handlers.blocks.estimate import estimate_message, planned_line
@@ -52,9 +53,11 @@ SETTLES_SECONDS = 0.5
 
 async def estimate_command(services: Services, user: str, words: str) -> Message:
     """`estimate WORDS…`, `estimate list`, `estimate show NAME`, `estimate drop NAME`."""
-    first, *rest = words.lower().split()
-    if first in KEPT_ACTIONS and (first == "list") == (not rest) and len(rest) < 2:
-        return await asyncio.to_thread(_kept, services, first, *rest)
+    first, *rest = [word.lower() for word in words_in(words)] or [""]
+    if first in KEPT_ACTIONS:
+        if (first == "list") == (not rest) and len(rest) < 2:
+            return await asyncio.to_thread(_kept, services, first, *rest)
+        return _priced(services, _kept_refusal(first, rest))
     try:
         workload = parse_workload(words, services.card)
     except WordsError as error:
@@ -205,6 +208,13 @@ def _kept(services: Services, action: str, name: str = "") -> Message:
         store.drop(name)
         return _priced(services, dropped(kept))
     return kept_message(kept, estimate(parse_workload(kept.words, services.card), services.card, _today(services)))
+
+
+def _kept_refusal(action: str, rest: Sequence[str]) -> str:
+    if not rest:
+        return f"The name is missing: type `estimate {action} NAME`; `estimate list` shows the names."
+    takes = "no words" if action == "list" else "one name"
+    return f"{code(rest[0] if action == 'list' else rest[1])} is not known here: `estimate {action}` takes {takes}."
 
 
 def _last(services: Services, user: str) -> Workload | None:

@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 
 from bot.actor import Person
 from bot.fallback.modes import DEGRADED, NORMAL, Mode
-from bot.fallback.words import DurationError, switch_words
+from bot.fallback.words import DurationError, duration, switch_words
 from bot.message import Message
 from bot.services import Services
+from bot.typed_text import first_word, words_in
 from handlers.blocks.age import age_line, with_age
 from handlers.blocks.elements import section
 from handlers.blocks.fallback import already, mode_status, not_cheaper, switched
 from handlers.blocks.fallback_history import history_message
-from handlers.blocks.outside import code, names, sentence
+from handlers.blocks.outside import code, names, sentence, shown
 from handlers.blocks.proposal import asked_message
 
 ACTIONS = ("status", "on", "off", "auto", "history")
@@ -22,12 +23,12 @@ MOST_HISTORY = 15
 
 async def fallback(services: Services, person: Person, words: str) -> Message:
     """`fallback [status | on [MODE] [for TIME] [because …] | off [because …] | auto on|off | history]`."""
-    action, rest = [*words.split(maxsplit=1), "", ""][:2]
+    action, rest = first_word(words)
     action = action.lower() or "status"
-    if action == "status":
-        return await _dated(services, await asyncio.to_thread(_status, services))
-    if action == "history":
-        return await _dated(services, await asyncio.to_thread(_history, services))
+    if action in ("status", "history"):
+        if more := words_in(rest):
+            return await _sentence(services, f"{code(more[0])} is not known here: `fallback {action}` takes no words.")
+        return await _dated(services, await asyncio.to_thread(_status if action == "status" else _history, services))
     if action == "auto":
         return await _auto(services, person, rest)
     if action not in ACTIONS:
@@ -37,6 +38,9 @@ async def fallback(services: Services, person: Person, words: str) -> Message:
         asked = switch_words(rest)
     except DurationError as error:
         return await _sentence(services, f"Nothing was changed: {sentence(str(error))}")
+    wrong = _not_a_mode(services, asked.mode.split()) if action == "on" and asked.mode else None
+    if wrong is not None:
+        return await _sentence(services, wrong)
     if action == "on":
         return await switch_to(services, person, asked.mode or DEGRADED, asked.reason, lasts=asked.lasts)
     if asked.mode or asked.lasts is not None:
@@ -77,6 +81,24 @@ async def age_of_data(services: Services) -> str:
     """The line below every answer that says how old the data is."""
     data = await asyncio.to_thread(services.usage.data_state)
     return age_line(data, services.clock(), services.poll_seconds)
+
+
+def _not_a_mode(services: Services, words: list[str]) -> str | None:
+    """Why what stands behind `fallback on` is refused, where it is more than a mode or a time."""
+    word = words[-1] if len(words) < 2 else words[1]
+    try:
+        duration(word)
+    except DurationError:
+        if len(words) < 2:
+            return None
+        hint = ""
+    else:
+        meant = "" if len(words) < 2 else words[0].lower()
+        known = not meant or meant in services.fallback.modes
+        hint = f" Did you mean `fallback on{meant and f' {shown(meant)}'} for {shown(word)}`?" if known else ""
+    return (
+        f"Nothing was changed: {code(word)} is not known here. Give a time after for, and a reason after because.{hint}"
+    )
 
 
 def _hint(services: Services, action: str) -> str:
@@ -120,7 +142,12 @@ def _history(services: Services) -> Message:
 
 
 async def _auto(services: Services, person: Person, words: str) -> Message:
-    word = words.strip().lower()
+    listed = [word.lower() for word in words_in(words)]
+    word = "".join(listed[:1])
+    if extra := listed[1:]:
+        return await _sentence(
+            services, f"Nothing was changed: {code(extra[0])} is not known here: use `fallback auto on` or `… off`."
+        )
     if word not in ("on", "off"):
         return await _sentence(services, "Nothing was changed: use `fallback auto on` or `fallback auto off`.")
     permission = await services.admins.may_switch(person, "say whether the chain steps down by itself")

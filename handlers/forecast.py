@@ -1,24 +1,40 @@
 """`/claude-cost forecast`: where each budget's period will end."""
 
 import asyncio
+import difflib
 
 from bot.budgets.prospects import prospects
 from bot.message import Message
 from bot.services import Services
+from bot.typed_text import words_in
 from handlers.blocks.age import with_age
 from handlers.blocks.elements import section
 from handlers.blocks.forecast import forecast_message
+from handlers.blocks.outside import code, shown
 from handlers.fallback import age_of_data
 
 
-async def forecast_command(services: Services) -> Message:
-    """A range for every budget, with the day on which each limit is crossed."""
-    return with_age(await asyncio.to_thread(_forecast, services), await age_of_data(services))
+async def forecast_command(services: Services, words: str) -> Message:
+    """`forecast [BUDGET]`: a range for every budget, or for one, with the day on which each limit is crossed."""
+    return with_age(await asyncio.to_thread(_forecast, services, words), await age_of_data(services))
 
 
-def _forecast(services: Services) -> Message:
+def _forecast(services: Services, words: str) -> Message:
+    names = {budget.name.lower(): budget.name for budget in services.budgets.in_force()}
+    listed = [word for word in words_in(words) if word.lower() not in ("for", "of", "budget")]
+    chosen = [names.get(word.lower()) for word in listed]
+    if None in chosen:
+        return _no_budget(listed[chosen.index(None)], sorted(names.values()))
     found = prospects(services.review, services.usage, services.card, services.clock())
+    found = [prospect for prospect in found if not chosen or prospect.budget.name in chosen]
     if not found:
         text = "Nothing can be forecast yet."
         return Message(text, [section(text)])
     return forecast_message(found, services.display)
+
+
+def _no_budget(word: str, known: list[str]) -> Message:
+    near = difflib.get_close_matches(word, known, n=1)
+    hint = f" Did you mean `forecast {shown(near[0])}`?" if near else ""
+    text = f"There is no budget {code(word)}: `forecast` takes the name of a budget, or nothing for all of them.{hint}"
+    return Message(text, [section(text)])

@@ -10,13 +10,16 @@ from bot.pricing.plans import compare_plans, plan_lines
 from bot.pricing.word_values import WordsError, whole_number
 from bot.pricing.words import parse_workload
 from bot.services import Services
+from bot.typed_text import cleaned
 from handlers.blocks.age import with_age
 from handlers.blocks.elements import section
 from handlers.blocks.outside import escape, sentence
 
 MOST_SEATS = 10_000
 
-_SEATS = re.compile(r"(?i)\bseats\s*=\s*(\S+)")
+_SEATS = re.compile(
+    r"(?i)\bseats?\s*[=:]\s*([^\s,]+)|(?<![\w=.,])(\d[\d,]*)\s+(?:seats?|people|persons|developers|users)\b"
+)
 
 
 async def plan_command(services: Services, words: str) -> Message:
@@ -30,12 +33,14 @@ async def plan_command(services: Services, words: str) -> Message:
 
 
 def _compared(services: Services, words: str) -> str:
+    words = cleaned(words)
     seats = 1
     if (given := _SEATS.search(words)) is not None:
-        seats = whole_number("seats", given[1].lower(), "seats=5")
+        number = (given[1] or given[2]).lower()
+        seats = whole_number("seats", number, "seats=5")
         if not 1 <= seats <= MOST_SEATS:
-            raise WordsError(f"seats={given[1]} is no team: write 1 to {MOST_SEATS}.", "seats")
-    workload = parse_workload(_SEATS.sub(" ", words), services.card)
+            raise WordsError(f"seats={number} is no team: write 1 to {MOST_SEATS}.", "seats")
+    workload = parse_workload(_SEATS.sub(" ", words, count=1), services.card)
     today = services.clock().date()
     result = estimate(workload, services.card, today)
     comparison = compare_plans(result.monthly_usd, seats, workload.routes[0].model, services.card, today)

@@ -4,6 +4,7 @@ from bot.message import Message
 from bot.pricing.model_ids import family_in
 from bot.pricing.model_words import UnknownModelError, model_named
 from bot.services import Services
+from bot.typed_text import words_in
 from handlers.blocks.age import with_age
 from handlers.blocks.elements import section
 from handlers.blocks.outside import code
@@ -13,6 +14,7 @@ from handlers.blocks.rates import model_rates, overview
 async def rates_command(services: Services, words: str) -> Message:
     """`rates [MODEL]`: a family, `sonnet-4.6`, `Sonnet 4.6` or an API id in any spelling."""
     card, today = services.card, services.clock().date()
+    words = " ".join(words_in(words))
     try:
         message = model_rates(model_named(words, card), card, today) if words else overview(card, today)
     except UnknownModelError as error:
@@ -23,7 +25,8 @@ async def rates_command(services: Services, words: str) -> Message:
 
 def _unknown(services: Services, error: UnknownModelError) -> str:
     if error.is_foreign:
-        return f"{code(error.word)} is not a Claude model. Type `rates` for the newest ones."
+        why = "only Claude models have prices here. Type `rates` for the newest ones."
+        return f"{code(error.word)} is not a Claude model: {why}"
     hint = f" Did you mean {code(error.nearest)}?" if error.nearest else ""
     if family_in(error.word) is None:
         hint = hint or " Type `rates` for the newest models."

@@ -1,11 +1,10 @@
-"""`/claude-cost report`: what was spent today, this week or this month, by whom or on what."""
+"""`/claude-cost report`: what was spent in a stretch of days, by whom or on what."""
 
 import asyncio
-import difflib
 
 from bot.budgets.history import SpendHistory
-from bot.budgets.period import PeriodKind
-from bot.budgets.report import GroupBy, Report
+from bot.budgets.report import Report
+from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
 from bot.budgets.settled_days import SettledDays
 from bot.clock import DAY
 from bot.message import Message
@@ -17,68 +16,33 @@ from handlers.blocks.outside import code
 from handlers.blocks.report import report_message
 from handlers.fallback import age_of_data
 
-PERIODS = {"today": PeriodKind.DAY, "week": PeriodKind.WEEK, "month": PeriodKind.MONTH}
-BY = "by"
-USE = "use `report [today | week | month] [by model | workspace | key]`"
-
-
-class _WordsError(Exception):
-    """Words that are not understood; the text is one sentence of mrkdwn with the remedy."""
-
 
 async def report_command(services: Services, words: str) -> Message:
-    """`report [today|week|month] [by model|workspace|key]`: the month by model when left out. Days are UTC days."""
+    """`report [today|…|FROM..TO] [by model|workspace|key]`: the month by model when left out. Days are UTC days."""
     try:
-        period, by = _parsed(words)
-    except _WordsError as error:
-        return await _sentence(services, str(error))
-    message = await asyncio.to_thread(_report, services, period, by)
+        asked = report_words(words, services.clock())
+    except ReportWordsError as error:
+        text = f"{code(error.word)} {error.why}" if error.word else error.why
+        return with_age(Message(text, [section(text)]), await age_of_data(services))
+    message = await asyncio.to_thread(_report, services, asked)
     return with_age(message, await age_of_data(services))
 
 
-def _report(services: Services, word: str, by: GroupBy) -> Message:
-    history = SpendHistory(services.usage, services.card)
-    report = history.report(PERIODS[word], by, services.clock())
+def _report(services: Services, asked: ReportWords) -> Message:
+    report = SpendHistory(services.usage, services.card).report(asked.period, asked.before, asked.by)
     if report is not None:
         return report_message(report, services.usage.names(), services.display, _truth(services, report))
-    text = "Nothing is known of today yet: the data ends before it began."
-    if word != "today":
-        text = f"Nothing is known of this {word} yet: the data ends before it began."
+    as_of = services.usage.data_state().as_of
+    text = f"Nothing is known of {asked.name} yet: the data ends before it began."
+    if as_of is not None and as_of > asked.period.starts_at:
+        text = f"Nothing is known of {asked.name}: no usage of those days is stored here."
     return Message(text, [section(text)])
 
 
 def _truth(services: Services, report: Report) -> list[str]:
     first, after = report.period.starts_at.date(), report.period.ends_at.date()
-    if after - first <= DAY:
+    if after > services.clock().date() >= after - DAY and after - first <= DAY:
         # Today has not settled.
         return []
     days = SettledDays(services.usage, services.card).between(first, after - DAY)
     return truth_lines(days, services.usage.data_state().billed_read_at)
-
-
-def _parsed(words: str) -> tuple[str, GroupBy]:
-    rest = words.lower().split()
-    period = rest.pop(0) if rest and rest[0] in PERIODS else "month"
-    if not rest:
-        return period, GroupBy.MODEL
-    first, *others = rest
-    if first != BY:
-        raise _WordsError(f"{code(first)} is not known here: {USE}.{_hint(first)}")
-    if len(others) == 1 and others[0] in list(GroupBy):
-        return period, GroupBy(others[0])
-    if not others:
-        raise _WordsError(f"`by` needs a word after it: {USE}.")
-    unknown = next((word for word in others if word not in list(GroupBy)), None)
-    if unknown is None:
-        raise _WordsError(f"{code(others[1])} is one too many after `by`: {USE}.")
-    raise _WordsError(f"{code(unknown)} is not known after `by`: {USE}.{_hint(unknown)}")
-
-
-def _hint(word: str) -> str:
-    typed = {**{period: period for period in PERIODS}, **{by.value: f"{BY} {by}" for by in GroupBy}, "day": "today"}
-    nearest = difflib.get_close_matches(word, typed, n=1)
-    return f" Did you mean `report {typed[nearest[0]]}`?" if nearest else ""
-
-
-async def _sentence(services: Services, text: str) -> Message:
-    return with_age(Message(text, [section(text)]), await age_of_data(services))

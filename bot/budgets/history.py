@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from bot.budgets.budget import ORGANIZATION, Budget, Scope
 from bot.budgets.forecast import DayPart, History, KnownPart, past_parts, recent_since
 from bot.budgets.outlook import WHOLE, RecentUsage, Stretch
-from bot.budgets.period import Period, PeriodKind, period_at, period_before
+from bot.budgets.period import Period
 from bot.budgets.report import GroupBy, Known, Report, report_of
 from bot.budgets.spend import ZERO, PricedUsage, in_scope, price_usage, spend_of
 from bot.clock import HOUR, floor_hour
@@ -33,22 +33,25 @@ class SpendHistory:
         zones = {budget.zone: _OfZone(budget.zone, as_of, self._usage, self._card) for budget in budgets}
         return [zones[budget.zone].of(budget.scope) for budget in budgets]
 
-    def report(self, kind: PeriodKind, by: GroupBy, now: datetime) -> Report | None:
-        """The report of the present UTC day, ISO week or month; None where the data ends before it begins."""
-        period = period_at(kind, REPORTS_IN, now)
+    def report(self, period: Period, before: Period, by: GroupBy) -> Report | None:
+        """The report of some UTC days, held against the same stretch of `before`; None where nothing is known of them.
+
+        Of a period that is not over, what the data reaches.
+        """
         state = self._usage.data_state()
         if state.as_of is None or state.as_of <= period.starts_at:
             return None
-        as_of = state.as_of
+        as_of = min(state.as_of, period.ends_at)
         known = self.known(period.starts_at, as_of)
         priced = self._priced(period.starts_at, period.ends_at)
-        billed = self._usage.billed_between(period.starts_at.date(), period.ends_at.date())
+        billed = self._usage.billed_between(period.starts_at.date(), (period.ends_at - SECOND).date())
+        if not (known.hours or billed):
+            return None
         spend = spend_of(ORGANIZATION, period, priced, billed, self._card, state.billed_read_at)
-        before = self._before(kind, period, as_of) if known.complete else None
-        return report_of(period, by, as_of, known, spend, priced, before)
+        same = self._before(period, before, as_of) if known.complete else None
+        return report_of(period, by, as_of, known, spend, priced, same)
 
-    def _before(self, kind: PeriodKind, period: Period, as_of: datetime) -> tuple[str, list[RecentUsage]] | None:
-        before = period_before(kind, REPORTS_IN, period)
+    def _before(self, period: Period, before: Period, as_of: datetime) -> tuple[str, list[RecentUsage]] | None:
         until = min(before.starts_at + (as_of - period.starts_at), before.ends_at)
         if not self.known(before.starts_at, until).complete:
             return None

@@ -16,6 +16,9 @@ CONFIRM_LIMIT = 300
 HEADER_LIMIT = 150
 """Characters of a header (docs.slack.dev, header block)."""
 
+TYPED_LIMIT = 400
+"""Characters of a reason, as in the text beside the blocks."""
+
 ACTION_ID_LIMIT = 255
 VALUE_LIMIT = 2000
 """Characters of a button's ids (docs.slack.dev, button element)."""
@@ -49,6 +52,12 @@ def sections(lines: Iterable[str]) -> list[Block]:
         else:
             texts.append(line)
     return [section(text) for text in texts]
+
+
+def typed(text: str) -> Block:
+    """What a person typed, drawn as it was typed, whatever marks of mrkdwn are in it."""
+    drawn = plain(text, TYPED_LIMIT)
+    return {"type": "section", "text": {"type": "plain_text", "text": drawn, "emoji": False}}
 
 
 def context(*texts: str) -> Block:

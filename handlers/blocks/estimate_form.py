@@ -1,6 +1,7 @@
 """The form of an estimate: a modal with a field for each common word, and its result."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from bot.pricing.card import RateCard
 from bot.pricing.estimate import Estimate
 from bot.pricing.model_words import short_name
 from bot.pricing.workload import Workload
+from bot.typed_text import cleaned
 from handlers.blocks.elements import button, section
 from handlers.blocks.estimate import estimate_message, lines_section
 from handlers.blocks.outside import cut
@@ -89,12 +91,17 @@ def share_button(words: str) -> Block:
     return button("Share to channel", SHARE_ACTION, words)
 
 
+_PER_CENT = re.compile(r"(?!1(?:\.0*)?$)(?:[1-9]\d?(?:\.\d+)?|100(?:\.0+)?)")
+
+
 def words_from(values: Mapping[str, str]) -> str:
     """The line of words that the filled fields stand for; the prompt is none of them."""
     words = [values.get("model", ""), *(["batch"] if values.get("batch") else [])]
     for key in ("requests", "in", "out", "cached", "hit"):
-        if value := values.get(key, "").replace(" ", ""):
-            words.append(f"{key}={value}")
+        if value := cleaned(values.get(key, "")).replace(" ", ""):
+            # In a field that is named a rate, 90 can only be per cent.
+            per_cent = "%" if key == "hit" and _PER_CENT.fullmatch(value) else ""
+            words.append(f"{key}={value}{per_cent}")
     if values.get("cached") and values.get("ttl", "5m") != "5m":
         words.append(f"ttl={values['ttl']}")
     return " ".join([*words, values.get(MORE, "")]).strip()

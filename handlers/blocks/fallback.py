@@ -12,9 +12,19 @@ from bot.fallback.prospects import Overview, Prospect
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.target import Target, TargetView
 from bot.message import Block, Message
-from handlers.blocks.elements import actions, button, confirmation, context, local_moment, moment, section, sections
+from handlers.blocks.elements import (
+    actions,
+    button,
+    confirmation,
+    context,
+    local_moment,
+    moment,
+    section,
+    sections,
+    typed,
+)
 from handlers.blocks.fallback_costs import cost_lines
-from handlers.blocks.outside import NAME_LIMIT, code, mention, plain, sentence, shown
+from handlers.blocks.outside import NAME_LIMIT, code, has_markup, mention, plain, sentence, shown
 from handlers.blocks.proof import proof_line
 from handlers.blocks.spend import SWITCH_ACTION, saving_clause, switch_button, ways_out, worthwhile
 
@@ -32,6 +42,7 @@ MOST_VARIABLES = 15
 MOST_TARGETS = 5
 
 UNTIL = " until="
+SINCE = "Since "
 
 
 def announcement(
@@ -51,7 +62,10 @@ def announcement(
     lines.append(_written_line(places, written_at, write_error))
     if write_error is None:
         lines += [*dict.fromkeys(target.follows for target in targets), FOLLOWS]
-    blocks: list[Block] = [section(f"*{lines[0]}*"), section("\n".join(lines[1:]))]
+    blocks: list[Block] = [
+        *bold_with_reason(lines[0], "" if facts.written else facts.reason),
+        section("\n".join(lines[1:])),
+    ]
     if not facts.written:
         blocks.append(actions([_way_back(facts.mode, facts.previous, facts.previous_until)]))
     blocks.append(context(f"Changed {local_moment(facts.changed_at)}"))
@@ -87,7 +101,7 @@ def switched(state: ModeState, previous: str, previous_until: datetime | None, p
 def already(state: ModeState) -> Message:
     """The answer when the mode asked for is the one in force."""
     lines = [f"Nothing was changed: fallback mode {shown(state.mode.name)} is already on.", *_state(state)]
-    return Message("\n".join(lines), sections(lines))
+    return Message("\n".join(lines), _drawn(lines, state.reason or ""))
 
 
 def not_cheaper(mode: str, saving: SavingFacts, as_of: datetime | None) -> str:
@@ -106,7 +120,7 @@ def mode_status(state: ModeState, auto: Auto, overview: Overview) -> Message:
     for saving in others:
         lines += _saving_lines(saving.mode, [saving], overview.as_of)
         lines += [f"• {line}" for line in cost_lines(overview.costs.get(saving.mode))]
-    blocks = sections([f"*{lines[0]}*", *lines[1:]])
+    blocks = _drawn([f"*{lines[0]}*", *lines[1:]], state.reason or "")
     buttons = [switch_button(saving) for saving in worthwhile(others)]
     if state.mode.name != NORMAL:
         buttons = [_back("Back to normal", NORMAL, None)]
@@ -179,7 +193,7 @@ def _state(state: ModeState) -> list[str]:
     lines = []
     if state.changed_at is not None:
         who = _who(state.changed_by or "")
-        lines.append(f"Since {moment(state.changed_at)}, by {who}: {_why(state.reason or '')}")
+        lines.append(f"{SINCE}{moment(state.changed_at)}, by {who}: {_why(state.reason or '')}")
     lines += _end_lines(state.ends)
     lines += [_target_line(target) for target in state.targets[:MOST_TARGETS]]
     if state.served:
@@ -247,6 +261,22 @@ def _back(label: str, mode: str, until: datetime | None) -> Block:
     )
     value = mode if until is None else f"{mode}{UNTIL}{until.astimezone(UTC).isoformat()}"
     return button(label, f"{SWITCH_ACTION}:{mode}", value, confirm=dialog)
+
+
+def bold_with_reason(headline: str, reason: str) -> list[Block]:
+    """A headline that ends in a reason: bold, and the reason as typed where marks in it would break that."""
+    if not has_markup(reason):
+        return [section(f"*{headline}*")]
+    return [section(f"*{headline.removesuffix(sentence(reason)).rstrip()}*"), typed(reason)]
+
+
+def _drawn(lines: Sequence[str], reason: str) -> list[Block]:
+    """Lines of which one may end in a reason, which is then drawn as typed below it."""
+    at = next((at for at, line in enumerate(lines) if line.startswith(SINCE)), None)
+    if at is None or not has_markup(reason):
+        return sections(lines)
+    lead = lines[at].removesuffix(sentence(reason)).rstrip()
+    return [*sections([*lines[:at], lead]), typed(reason), *sections(lines[at + 1 :])]
 
 
 def _who(user: str) -> str:

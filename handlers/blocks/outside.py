@@ -22,6 +22,8 @@ _HALF_ESCAPE = re.compile(r"&[a-z]{0,3}$")
 _JOINER = "\u200d"
 """Holds one emoji together that is written as several."""
 
+_MARKUP = re.compile(r"(?<!\w)[*_~`]|[*_~`](?!\w)|:[a-z][a-z0-9_+'-]*:")
+
 _USER_ID = re.compile(r"[UW][A-Z0-9]+")
 
 
@@ -49,6 +51,14 @@ def shown(value: str, limit: int = NAME_LIMIT) -> str:
 def sentence(value: str) -> str:
     """The same for a whole sentence, such as an error's."""
     return shown(value, SENTENCE_LIMIT)
+
+
+def has_markup(value: str) -> bool:
+    """Whether mrkdwn would draw some of it: bold, italic, struck out, code or an emoji.
+
+    Slack has no escape for these; such text is drawn as typed in plain_text alone.
+    """
+    return _MARKUP.search(value) is not None
 
 
 def code(value: str, limit: int = NAME_LIMIT) -> str:

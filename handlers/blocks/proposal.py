@@ -3,6 +3,7 @@
 from bot.alerts.mode_facts import ProposalFacts, ProposalStatus
 from bot.message import Block, Message
 from handlers.blocks.elements import actions, button, confirmation, context, moment, section
+from handlers.blocks.fallback import bold_with_reason
 from handlers.blocks.fallback_costs import cost_lines
 from handlers.blocks.outside import NAME_LIMIT, mention, plain, sentence, shown
 from handlers.blocks.spend import saving_clause
@@ -14,7 +15,7 @@ REJECT_ACTION = "proposal_reject"
 def proposal_message(facts: ProposalFacts) -> Message:
     """The proposal at its present step, for the alert channel."""
     lines = [_headline(facts), *_saving(facts), *cost_lines(facts.costs), _standing(facts)]
-    blocks: list[Block] = [section(f"*{lines[0]}*"), section("\n".join(lines[1:]))]
+    blocks: list[Block] = [*bold_with_reason(lines[0], facts.reason), section("\n".join(lines[1:]))]
     if facts.status is ProposalStatus.OPEN:
         blocks.append(actions([_approve(facts), _reject(facts)]))
     asked = f"Asked {moment(facts.asked_at)}"

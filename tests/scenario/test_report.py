@@ -294,7 +294,18 @@ async def test_before_anything_is_known_of_a_period_there_is_no_sum_and_no_zero(
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ("report yesterday", "`yesterday` is not known here: use `report [today"),
+        ("report tomorrow", "`tomorrow` is not known here: use `report [today"),
+        ("report last year", "`year` is not known here: use `report [today"),
+        ("report week now", "`now` is not known here: use `report [today"),
+        ("report by feature", "`feature` is not known to Anthropic's usage reports: only the usage log of your own"),
+        ("report month by tag:team", "`tag:team` is not known to Anthropic's usage reports"),
+        (
+            "report 2026-11-10..2026-11-01",
+            "`2026-11-10..2026-11-01` ends before it begins: write 2026-11-01..2026-11-10.",
+        ),
+        ("report 2026-02-30", "`2026-02-30` is no day of the calendar"),
+        ("report 2027-01-01", "`2027-01-01` is still to come"),
+        ("report 2020-01-01..", "is too long: a report is about 366 days at most."),
         ("report tody", "Did you mean `report today`?"),
         ("report day", "Did you mean `report today`?"),
         ("report workspace", "Did you mean `report by workspace`?"),
@@ -507,7 +518,7 @@ async def test_every_model_of_the_rate_card_can_be_shown(bot: Bot, model: str) -
             "rates claude-haiku-9",
             "The rate card has no model `claude-haiku-9`; its usage is priced at the dearest haiku rate, Haiku 4.5's.",
         ),
-        ("rates gpt-5", "`gpt-5` is not a Claude model. Type `rates` for the newest ones."),
+        ("rates gpt-5", "`gpt-5` is not a Claude model: only Claude models have prices here."),
         ("rates &lt;!channel&gt;", "The rate card has no model `&lt;!channel&gt;`."),
     ],
 )
@@ -573,3 +584,46 @@ def test_a_budget_says_where_it_is_written_down() -> None:
 
 def test_without_a_budget_the_limits_say_so() -> None:
     assert "• no budget is set" in limits_message([], None, load_rate_limits()).text
+
+
+# ---- days that are over
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "rows"),
+    [
+        ("report yesterday", "$25.00 in 2026-11-15, from 15 Nov 00:00 UTC to 16 Nov 00:00 UTC, by model", 1),
+        ("report last week", "$35.00 in 2026-W46, from 9 Nov 00:00 UTC to 16 Nov 00:00 UTC, by model", 1),
+        ("report previous month by key", "$10.00 in 2026-10, from 1 Oct 00:00 UTC to 1 Nov 00:00 UTC, by key", 1),
+        ("report 2026-11-10..2026-11-15", "$35.00 in 2026-11-10..2026-11-15, from 10 Nov 00:00 UTC to 16 Nov", 1),
+        ("report 2026-11-15", "$25.00 in 2026-11-15, from 15 Nov 00:00 UTC to 16 Nov 00:00 UTC, by model", 1),
+        ("report 2026-11-14..", "$65.00 in 2026-11-14..2026-11-16, from 14 Nov 00:00 UTC to 16 Nov 09:00 UTC", 1),
+        ("report from 2026-11-14 to today", "$65.00 in 2026-11-14..2026-11-16, from 14 Nov 00:00 UTC to 16 Nov", 1),
+    ],
+)
+async def test_a_stretch_that_is_over_is_told_as_a_whole(
+    simulated: World, clock: HandClock, bot: Bot, words: str, first: str, rows: int
+) -> None:
+    simulated.spend(10, MONDAY - 32 * DAY)
+    await polled(bot, clock, OCTOBER_ENDS + HOUR)
+    simulated.spend(10, MONDAY - 6 * DAY)
+    simulated.spend(25, MONDAY - DAY)
+    simulated.spend(40, MONDAY - HOUR)
+    await polled(bot, clock, MONDAY)
+    message = await ask(bot, words)
+    assert lines_of(message)[0].startswith(first)
+    assert len(rows_of(message)) == rows
+    assert "INCOMPLETE" not in message.text
+
+
+async def test_days_of_which_nothing_is_stored_are_unknown_and_not_zero(
+    simulated: World, clock: HandClock, bot: Bot
+) -> None:
+    await polled(bot, clock, MONDAY)
+    for words, name in (
+        ("report last month", "last month"),
+        ("report 2025-03-01..2025-03-05", "2025-03-01..2025-03-05"),
+    ):
+        message = await ask(bot, words)
+        assert lines_of(message)[0] == f"Nothing is known of {name}: no usage of those days is stored here."
+        assert "$" not in message.text

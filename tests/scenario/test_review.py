@@ -18,7 +18,7 @@ from bot.budgets.budget import Budget, Level, parse_scope
 from bot.budgets.decide import Reason, Status
 from bot.budgets.history import SpendHistory
 from bot.budgets.period import PeriodKind
-from bot.budgets.report import GroupBy
+from bot.budgets.report_words import report_words
 from bot.budgets.review import BudgetReview
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import modes_from_chain
@@ -498,7 +498,8 @@ def test_a_failing_report_leaves_every_number_and_every_open_alert_as_it_was(tea
         assert team.polls(when, billed_error="The cost report cannot be read.") == 0
         (facts,) = team.review.spend(at(when))
         assert (facts.spent_usd, facts.billed_usd, facts.billed_days) == (before.spent_usd, Decimal(105), 1)
-    report = SpendHistory(team.usage, CARD).report(PeriodKind.MONTH, GroupBy.MODEL, at("11-15 12:00"))
+    asked = report_words("month", at("11-15 12:00"))
+    report = SpendHistory(team.usage, CARD).report(asked.period, asked.before, asked.by)
     assert report is not None
     assert report.spend.billed_usd == 105
     assert team.posts() == ["default/2026-11/soft/100"]

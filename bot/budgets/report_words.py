@@ -1,0 +1,149 @@
+"""The words after `report`: which stretch of time, and what the rows are. Days are UTC days."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from bot.budgets.history import REPORTS_IN
+from bot.budgets.period import Period, PeriodKind, period_at, period_before
+from bot.budgets.report import GroupBy
+from bot.clock import DAY
+from bot.typed_text import words_in
+
+MOST_DAYS = 366
+
+_RUNNING = {"today": PeriodKind.DAY, "week": PeriodKind.WEEK, "month": PeriodKind.MONTH}
+_PAST = {"yesterday": PeriodKind.DAY, "last week": PeriodKind.WEEK, "last month": PeriodKind.MONTH}
+PERIODS = (*_RUNNING, *_PAST)
+USE = "use `report [today | yesterday | week | month | last week | last month | FROM..TO] [by model | workspace | key]`"
+
+OF_THE_LEDGER = ("feature", "user", "product", "group", "tag", "agent", "actor", "team", "project")
+"""What only a team's own usage log can say."""
+
+_GROUPS = {
+    **{by.value: by for by in GroupBy},
+    **{f"{by.value}s": by for by in GroupBy},
+    **dict.fromkeys(("api key", "api-key", "apikey", "api keys", "api-keys", "api_key"), GroupBy.KEY),
+}
+_FILLERS = ("for", "of", "the", "this", "in", "from", "current")
+_DATE = r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})"
+_DATES = re.compile(rf"{_DATE}(?:\s*(?:\.{{2,}}|to|until|till|-)\s*(?:{_DATE}|today|now)?)?(?=\s|$)")
+
+
+class ReportWordsError(Exception):
+    """Words that make no report. `word`: the one that is not understood, or empty; `why`: a sentence of mrkdwn."""
+
+    def __init__(self, word: str, why: str) -> None:
+        super().__init__(f"{word} {why}".strip())
+        self.word = word
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class ReportWords:
+    """`name`: the period as it is said in a sentence, `this month`. `before`: the stretch that it is held against."""
+
+    name: str
+    period: Period
+    before: Period
+    by: GroupBy
+
+
+def report_words(text: str, now: datetime) -> ReportWords:
+    """The month by model where nothing is said. Raises `ReportWordsError`."""
+    words = " ".join(words_in(text)).lower().split()
+    at = next((at for at, word in enumerate(words) if word in ("by", "per")), len(words))
+    by = _group(words[at + 1 :]) if at < len(words) else GroupBy.MODEL
+    name, period, before = _period(" ".join(words[:at]), now)
+    return ReportWords(name, period, before, by)
+
+
+def _period(text: str, now: datetime) -> tuple[str, Period, Period]:
+    dates = _DATES.search(text)
+    if dates is not None:
+        extra = [word for word in (text[: dates.start()] + text[dates.end() :]).split() if word not in _FILLERS]
+        if extra:
+            raise _unknown(extra[0])
+        return _between(dates, now)
+    words = [word for word in text.split() if word not in _FILLERS]
+    said = " ".join("last" if word == "previous" else word for word in words)
+    if not said or said in _RUNNING:
+        kind = _RUNNING[said or "month"]
+        period = period_at(kind, REPORTS_IN, now)
+        return (
+            "today" if said == "today" else f"this {said or 'month'}",
+            period,
+            period_before(kind, REPORTS_IN, period),
+        )
+    if said in _PAST:
+        kind = _PAST[said]
+        period = period_before(kind, REPORTS_IN, period_at(kind, REPORTS_IN, now))
+        return said, period, period_before(kind, REPORTS_IN, period)
+    raise _unknown(*_not_a_period(words))
+
+
+def _not_a_period(words: list[str]) -> tuple[str, str]:
+    """The first word that no period has, and all of them."""
+    known = {word for name in PERIODS for word in name.split()}
+    wrong = [word for word in words if word not in known]
+    return (wrong or words[-1:])[0], " ".join(words)
+
+
+def _between(dates: re.Match[str], now: datetime) -> tuple[str, Period, Period]:
+    first = _day(*dates.groups()[:3])
+    is_range = re.fullmatch(_DATE, dates[0].strip()) is None
+    today = now.astimezone(UTC).date()
+    last = first if not is_range else _day(*dates.groups()[3:]) if dates[4] else today
+    if first > today:
+        raise ReportWordsError(first.isoformat(), "is still to come: a report is about days that have begun.")
+    if last < first:
+        raise ReportWordsError(dates[0], f"ends before it begins: write {last.isoformat()}..{first.isoformat()}.")
+    if last - first >= MOST_DAYS * DAY:
+        raise ReportWordsError(dates[0], f"is too long: a report is about {MOST_DAYS} days at most.")
+    length = last - first + DAY
+    key = first.isoformat() if first == last else f"{first.isoformat()}..{last.isoformat()}"
+    return key, _stretch(key, first, length), _stretch(f"the {length.days} days before", first - length, length)
+
+
+def _stretch(key: str, first: date, length: timedelta) -> Period:
+    starts_at = datetime.combine(first, time(), UTC)
+    return Period(key, starts_at, starts_at + length)
+
+
+def _day(year: str, month: str, day: str) -> date:
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        raise ReportWordsError(
+            f"{year}-{month}-{day}", "is no day of the calendar: write it like 2026-11-05."
+        ) from None
+
+
+def _group(words: list[str]) -> GroupBy:
+    if not words:
+        raise ReportWordsError("", f"`by` needs a word after it: {USE}.")
+    said = " ".join(words)
+    if said in _GROUPS:
+        return _GROUPS[said]
+    kind = re.split(r"[:=]", words[0])[0].removesuffix("s")
+    if kind in OF_THE_LEDGER:
+        raise ReportWordsError(
+            words[0],
+            "is not known to Anthropic's usage reports: only the usage log of your own applications says it, and "
+            "reports do not read that. Use `report by model`, `by workspace` or `by key`.",
+        )
+    unknown = next((word for word in words if word not in _GROUPS and word != "api"), None)
+    if unknown is None:
+        raise ReportWordsError(words[1], f"is one too many after `by`: {USE}.")
+    near = difflib.get_close_matches(unknown, [*GroupBy], n=1)
+    hint = f" Did you mean `report by {near[0]}`?" if near else ""
+    raise ReportWordsError(unknown, f"is not known after `by`: {USE}.{hint}")
+
+
+def _unknown(word: str, said: str = "") -> ReportWordsError:
+    typed = {**{period: period for period in PERIODS}, **{by.value: f"by {by}" for by in GroupBy}}
+    typed |= {"day": "today", "days": "today", "daily": "today", "weekly": "week", "monthly": "month"}
+    near = difflib.get_close_matches(said, typed, n=1) or difflib.get_close_matches(word, typed, n=1)
+    hint = f" Did you mean `report {typed[near[0]]}`?" if near else ""
+    return ReportWordsError(word, f"is not known here: {USE}.{hint}")

@@ -4,6 +4,7 @@ Japanese is written without spaces, so that these are found inside of words.
 """
 
 import re
+from collections.abc import Callable
 
 _COUNT = r"\d[\d,._]*\s?[kmb千万億]?"
 _PERIODS = {"月": "month", "週": "week", "日": "day", "時": "hour", "分": "minute", "秒": "second"}
@@ -23,12 +24,20 @@ _MODELS = {
 }
 _KEYS = {"入力": "in", "出力": "out", "キャッシュ済み": "cached", "キャッシュ": "cached", "ターン": "turns"}
 
-_BEFORE = re.compile(rf"(?:毎|1\s?)?{_PER}(?:間|ごと)?(?:あたり|当たり)?{_PARTICLES}?\s*(?P<n>{_COUNT})\s*{_REQUESTS}")
+_BEFORE = re.compile(
+    rf"(?:毎|1\s?)?(?:[かヶヵカ](?=月))?{_PER}(?:間|ごと)?(?:あたり|当たり)?{_PARTICLES}?\s*(?P<n>{_COUNT})\s*{_REQUESTS}"
+)
 _NAMED = re.compile(rf"{_REQUESTS}数?\s*{_PARTICLES}?\s*[=:]?\s*(?P<n>{_COUNT})(?:\s*/\s*{_PER}間?)?")
 _BEHIND = re.compile(rf"(?P<n>{_COUNT})\s*{_REQUESTS}(?:\s*(?:/|毎)\s*{_PER}間?)?")
 _HIT = re.compile(rf"(?:キャッシュ)?ヒット率?\s*{_PARTICLES}?\s*[=:]?\s*(?P<n>\d[\d.]*\s?%)")
 _VALUE = re.compile(rf"(?P<key>{'|'.join(_KEYS)}){_TOKENS}数?\s*{_PARTICLES}?\s*[=:]?\s*(?P<n>{_COUNT}){_TOKENS}")
-_VALUE_BEHIND = re.compile(rf"(?P<n>{_COUNT}){_TOKENS}の?(?P<key>{'|'.join(_KEYS)}){_TOKENS}")
+_VALUE_BEHIND = re.compile(rf"(?P<n>{_COUNT})\s*トークンの?(?P<key>{'|'.join(_KEYS)}){_TOKENS}")
+_BELONGS_TO_THE_WORD_BEFORE = re.compile(
+    r"(?:入力|出力|(?<![\d千万億kmb])トークン|キャッシュ|済み|リクエスト|呼び出し|コール|件|回|数|ターン|[はがを=:])\s*$"
+)
+_MODEL_BEFORE = re.compile(rf"(?:{'|'.join(_MODELS.values())})[\s-]*$")
+_VERSION = re.compile(r"\d\.\d{1,2}")
+_TENS = {"十万": "10万", "百万": "100万", "千万": "1000万"}
 _CHARACTERS = re.compile(rf"(?P<lang>日本語|英語){_PARTICLES}?\s*(?P<n>{_COUNT})\s*文字")
 _CHARACTERS_ALONE = re.compile(rf"(?P<n>{_COUNT})\s*文字")
 _BATCH = re.compile(r"バッチ(?:処理|モード)?")
@@ -42,20 +51,38 @@ def from_japanese(text: str) -> str:
     for name, model in _MODELS.items():
         text = text.replace(name, f" {model} ")
     text = re.sub(r"\s*([=:])\s*", r"\1", text)
+    text = re.sub(r"(?<!\d)[十百千]万", lambda found: _TENS[found[0]], text)
+    text = re.sub(r"(?<=[千万億])(?=[a-z])", " ", text)
     text = _BEFORE.sub(_requests, text)
+    text = _with_the_number_before(_BEHIND, _requests, text)
     text = _NAMED.sub(_requests, text)
-    text = _BEHIND.sub(_requests, text)
     text = _HIT.sub(lambda found: f" hit={found['n'].replace(' ', '')} ", text)
     text = _CHARACTERS.sub(lambda found: f" chars={found['n']} lang={_lang(found['lang'])} ", text)
     text = _CHARACTERS_ALONE.sub(lambda found: f" chars={found['n']} ", text)
-    for phrase in (_VALUE, _VALUE_BEHIND):
-        text = phrase.sub(lambda found: f" {_KEYS[found['key']]}={found['n'].replace(' ', '')} ", text)
+    text = _with_the_number_before(_VALUE_BEHIND, _value, text)
+    text = _VALUE.sub(_value, text)
     return " ".join(_EMPTY.sub(" ", _BATCH.sub(" batch ", text)).split())
 
 
 def _requests(found: re.Match[str]) -> str:
     per = found["per"]
     return f" requests={found['n'].replace(' ', '')}" + (f"/{_PERIODS[per]} " if per else " ")
+
+
+def _value(found: re.Match[str]) -> str:
+    return f" {_KEYS[found['key']]}={found['n'].replace(' ', '')} "
+
+
+def _with_the_number_before(phrase: re.Pattern[str], made: Callable[[re.Match[str]], str], text: str) -> str:
+    """Replace `phrase`, but not where its number goes with a word before: `入力2000 リクエスト10万`."""
+    done, last = "", 0
+    for found in phrase.finditer(text):
+        done += text[last : found.start()]
+        is_version = _VERSION.fullmatch(found["n"].strip()) is not None and _MODEL_BEFORE.search(done) is not None
+        kept = is_version or _BELONGS_TO_THE_WORD_BEFORE.search(done) is not None
+        done += found[0] if kept else made(found)
+        last = found.end()
+    return done + text[last:]
 
 
 def _lang(name: str) -> str:

@@ -75,6 +75,7 @@ LONGEST_WORD = 200
 _KEY_AND_COLON = re.compile(rf"(?<![\w=:.,/-])({'|'.join(sorted({*KEYS, *SYNONYMS, 'model'}))})\s*:\s*(?=[^\s:])")
 _DASHES = re.compile(r"(?<!\S)-+(?=[^\W\d])")
 _COMMAND = re.compile(r"^(?:/?claude-cost\s+)?(?:estimate\s+)?")
+_BRACKETS = re.compile(r"[(){}|]|(?<!\S)[+&](?!\S)")
 _NUMBER = re.compile(r"\d{1,12}[kmb]?")
 _VERSION = re.compile(r"\d(\.\d{1,2})?")
 
@@ -124,6 +125,7 @@ def nearest_word(word: str, cutoff: float) -> str | None:
 def _single_words(text: str, card: RateCard) -> list[str]:
     """`Sonnet 4.6` is one word, `in = 2000` and `a:50, b:50` too, and full-width digits are digits."""
     text = _COMMAND.sub("", from_japanese(cleaned(text).lower()))
+    text = _BRACKETS.sub(" ", text)
     text = _KEY_AND_COLON.sub(r"\1=", re.sub(r"\s*=\s*", "=", _DASHES.sub("", text)))
     text = from_plain_words(text, card.knows)
     text = re.sub(r"(:\d[\d.]*%?),\s+", r"\1,", text)
@@ -189,7 +191,7 @@ def _unknown(word: str, card: RateCard, remedy: str) -> WordsError:
         )
     if word in REMEDIES:
         return WordsError(f"{word} is not known here: {REMEDIES[word]}.")
-    near = nearest_word(word, cutoff=0.7)
+    near = nearest_word(word, cutoff=0.7) if len(word) > 2 else None
     if near is not None:
         return WordsError(f"{word} is not known here: did you mean {near}?", near.rstrip("="))
     try:

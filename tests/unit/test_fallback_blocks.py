@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.mode_facts import ModeEndFacts, ProposalFacts, ProposalStatus
+from bot.alerts.mode_facts import ModeEndFacts, ModeFacts, ProposalFacts, ProposalStatus
 from bot.alerts.spend_facts import SavingFacts
 from bot.fallback.consequences import Consequences
 from bot.fallback.prospects import Overview
 from bot.sandbox.block_limits import view_problems
 from bot.store.modes import AuditEntry
-from handlers.blocks.fallback import end_warning, mode_and_until
+from handlers.blocks.fallback import announcement, end_warning, mode_and_until
 from handlers.blocks.fallback_form import change_form
 from handlers.blocks.fallback_history import history_message
 from handlers.blocks.proposal import asked_message, proposal_message
@@ -96,3 +96,27 @@ def test_every_form_is_one_that_slack_opens(names: list[str]) -> None:
 def test_a_button_says_its_mode_and_its_end() -> None:
     assert mode_and_until("degraded") == ("degraded", None)
     assert mode_and_until(f"degraded until={NOW.isoformat()}") == ("degraded", NOW)
+
+
+MARKED = "*budget* is gone, see `runbook`"
+
+
+def test_a_reason_with_marks_leaves_the_headlines_bold_and_stands_below_as_typed() -> None:
+    facts = ModeFacts(
+        mode="minimal", previous="normal", by="U0ADMIN", reason=MARKED, changed_at=NOW, savings=(), as_of=None
+    )
+    announced, asked = announcement(facts, [], NOW, None), proposal_message(proposal(reason=MARKED))
+    for message, headline in (
+        (announced, "*Fallback mode normal → minimal, by <@U0ADMIN>:*"),
+        (asked, "*Asked for: fallback mode normal → degraded for 2:00:00, by <@U0ADMIN>:*"),
+    ):
+        check(message)
+        first, second = message.blocks[:2]
+        assert first["text"]["text"] == headline
+        assert second["text"] == {"type": "plain_text", "text": MARKED, "emoji": False}
+        assert message.text.splitlines()[0].endswith(f": {MARKED}")
+
+
+def test_the_reason_of_a_rejected_proposal_notifies_nobody_in_the_history() -> None:
+    entry = AuditEntry(NOW, "U0ADMIN", "proposal", "refused", "normal -> minimal rejected: <@U0ANNA> wants it")
+    assert "<@U0ANNA>" not in history_message([entry]).text

@@ -127,8 +127,7 @@ async def bot_from(
     async with AsyncExitStack() as stack:
         engine = await asyncio.to_thread(open_database, settings.database_url)
         stack.push_async_callback(close_in_thread, "the database", CLOSE_SECONDS, engine.dispose)
-        lease = Lease(engine)
-        leadership = await stack.enter_async_context(Leadership(lease).kept())
+        leadership = await stack.enter_async_context(Leadership(Lease(engine)).kept())
         session = await stack.enter_async_context(slack_api.new_session())
         client = slack_client(settings, session)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
@@ -139,8 +138,7 @@ async def bot_from(
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
         wanted = {addressee.name: addressee.levels for addressee in settings.destinations}
         alerts = AlertStore(engine, wanted, rules.channel_levels)
-        for name, count in (await asyncio.to_thread(alerts.outside.stranded)).items():
-            log.warning("%d alert(s) wait for a destination named %s, which is not configured any more", count, name)
+        await _warn_of_stranded(alerts)
         await asyncio.to_thread(tidy_targets, settings, time.time())
         targets = targets_from(settings)
         in_flight = InFlight()
@@ -153,26 +151,15 @@ async def bot_from(
         slack = _slack_app(client)
         handlers.register(slack, services, in_flight)
         render = renderer(targets, workspace, settings.display, rules.late_after)
-        outbox = Outbox(
-            alerts.notices,
-            SlackDestination(client, settings.channel),
-            render,
-            clock,
-            still_leads=leadership.held,
-            predecessor_alive=lambda: lease.previous_may_live,
-        )
         letter_of = partial(letter, display=settings.display, late_after=rules.late_after)
-        outside = OutsideOutbox(
-            alerts.outside,
-            _destinations(settings.destinations),
-            letter_of,
-            clock,
-            in_flight,
-            still_leads=leadership.held,
-            predecessor_alive=lambda: lease.previous_may_live,
-        )
+        slack_place, further = SlackDestination(client, settings.channel), _destinations(settings.destinations)
+        leads = {"still_leads": leadership.held, "predecessor_alive": leadership.previous_may_live}
+        outbox = Outbox(alerts.notices, slack_place, render, clock, **leads)
+        outside = OutsideOutbox(alerts.outside, further, letter_of, clock, in_flight, **leads)
         stack.push_async_callback(close_within, "the destinations", CLOSE_SECONDS, outside.close)
-        poller = build_poller(settings, http, services.usage, clock, most_waiting=most_waiting)
+        poller = build_poller(
+            settings, http, services.usage, clock, most_waiting=most_waiting, may_store=leadership.still_held
+        )
 
         def refusing() -> frozenset[str]:
             return frozenset({*outside.refusing, *([] if outbox.refused is None else [SLACK])})
@@ -195,6 +182,11 @@ async def bot_from(
             life=life,
             delivery_watch=delivery_watch,
         )
+
+
+async def _warn_of_stranded(alerts: AlertStore) -> None:
+    for name, count in (await asyncio.to_thread(alerts.outside.stranded)).items():
+        log.warning("%d alert(s) wait for a destination named %s, which is not configured any more", count, name)
 
 
 def _services(

@@ -1,5 +1,6 @@
 """The clock that everything else is given; nothing else in the product reads the time."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -33,3 +34,9 @@ def is_over(wait: timedelta, since: datetime, now: datetime) -> bool:
     So no wait lasts longer than twice its length.
     """
     return abs(now - since) >= wait
+
+
+def seconds_since_boot() -> float:
+    """Seconds that never go back and, where the system can tell, go on while the machine sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)

@@ -82,7 +82,7 @@ class Bot:
         While the poll takes long, time goes on for everything else: what is known is decided on at every interval.
         """
         # One more attempt, so that a copy whose owner has just gone does not lose a whole poll.
-        leads = self.leads() or await self.leadership.renew()
+        leads = await self.leadership.still_held()
         await self._follow_modes(leads)
         if not leads:
             return Cycle(None, None)
@@ -97,6 +97,8 @@ class Bot:
                 await self._decide(silent=time.monotonic() - began >= HANGS_AFTER_SECONDS)
         finally:
             poll.cancel()
+        if not await self.leadership.still_held():
+            return Cycle(None, None)
         await self._decide()
         return Cycle(poll.result(), await self._deliver())
 

@@ -36,6 +36,10 @@ class Leadership:
         """Whether this copy polls and delivers at this moment. No I/O."""
         return self.lease.held()
 
+    def previous_may_live(self) -> bool:
+        """Whether what the copy before this one began may still be under way. No I/O."""
+        return self.lease.previous_may_live
+
     def problem(self) -> str | None:
         """A sentence where nobody is known to do the work, for the readiness check. No I/O."""
         if self.lease.problem is not None:
@@ -63,6 +67,10 @@ class Leadership:
             releasing = asyncio.get_running_loop().run_in_executor(self._thread, self.lease.release)
             await asyncio.wait([releasing], timeout=RELEASE_SECONDS)
             self._thread.shutdown(wait=False)
+
+    async def still_held(self) -> bool:
+        """Whether this copy leads, after one more attempt where its last renewal is too old."""
+        return self.held() or await self.renew()
 
     async def renew(self) -> bool:
         """One attempt; several callers share it. Whether this copy holds the lease."""

@@ -86,12 +86,14 @@ class Lifecycle:
 
     async def problems(self) -> list[str]:
         """What keeps the bot from its work, for the readiness check. Never raises, and answers within seconds."""
-        slack = self._slack_problem
-        if slack is None and self._socket is not None and not await self._connected(self._socket):
-            slack = "The connection to Slack is lost and being made again."
+        slack, stored = await asyncio.gather(self._slack(), self._ask_database())
         lease = self._bot.leadership.problem()
-        stored = await self._ask_database()
         return [*([slack] if slack else []), *([lease] if lease else []), *self._bot.faults.values(), *stored]
+
+    async def _slack(self) -> str | None:
+        if self._slack_problem is None and self._socket is not None and not await self._connected(self._socket):
+            return "The connection to Slack is lost and being made again."
+        return self._slack_problem
 
     def notes(self) -> list[str]:
         """What is worth knowing and keeps the bot from nothing."""

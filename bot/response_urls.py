@@ -16,6 +16,7 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.in_flight import InFlight
+from bot.slack_api import RedirectedError, retry_after
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,9 @@ class ResponseUrls:
                 # The answer's body is not read, however long it is.
                 self._session.post(url, json=body, allow_redirects=False, proxy=self._proxy) as answer,
             ):
-                return _outcome(answer.status, answer.headers.get("Retry-After", ""))
+                return _outcome(answer.status, answer.headers)
+        except RedirectedError:
+            return _Outcome(problem="Slack's response URL points elsewhere", final=True)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             return _Outcome(problem=f"Slack's response URL cannot be reached ({type(error).__name__})")
 
@@ -96,13 +99,13 @@ class _Outcome:
     retry_after: float = 0.0
 
 
-def _outcome(status: int, retry_after: str) -> _Outcome:
+def _outcome(status: int, headers: Mapping[str, str]) -> _Outcome:
     if status == 200:
         return _Outcome(sent=True)
     problem = f"Slack's response URL said {status}"
     if status == 429:
-        seconds = int(retry_after) if re.fullmatch(r"[0-9]{1,6}", retry_after) else 0
-        return _Outcome(problem=problem, retry_after=seconds)
+        asked = retry_after(headers)
+        return _Outcome(problem=problem, retry_after=0 if asked is None else asked.total_seconds())
     return _Outcome(problem=problem, final=status < 500)
 
 

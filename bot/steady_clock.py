@@ -5,12 +5,11 @@ a wrong clock would look for usage in the wrong hours and open the wrong periods
 """
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.clock import HOUR, Clock, system_clock
+from bot.clock import HOUR, Clock, seconds_since_boot, system_clock
 from bot.doctor.clock_offset import FAIL_ABOVE, WARN_ABOVE, date_of
 
 SMALLEST_JUMP = timedelta(seconds=1)
@@ -62,7 +61,7 @@ class SteadyClock:
     or says nothing for `WITHOUT_WORD`, the machine's clock counts.
     """
 
-    def __init__(self, wall: Clock = system_clock, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, wall: Clock = system_clock, monotonic: Callable[[], float] = seconds_since_boot) -> None:
         self.wall = wall
         """The machine's clock as it is."""
         self._monotonic = monotonic
@@ -114,7 +113,9 @@ class SteadyClock:
             if self._contradicted:
                 return f"{text}, and Anthropic's clock contradicts it: the bot goes on with the time as it was."
             if self._holds:
-                return f"{text}: the bot goes on with the time as it was until Anthropic's clock confirms it."
+                return (
+                    f"{text}: the bot keeps the time as it was, for two minutes or until Anthropic's clock confirms it."
+                )
             return f"{text}: the bot has followed it."
 
     def _wrong(self) -> str | None:

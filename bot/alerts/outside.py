@@ -18,6 +18,7 @@ from bot.alerts.waits import Waits, back_off
 from bot.clock import Clock
 from bot.in_flight import InFlight
 from bot.message import Letter
+from bot.store.engine import database_problem
 from bot.store.notices import LONGEST_WAIT, Attempt
 from bot.store.outside import OutsideNotice, OutsideStore
 
@@ -115,7 +116,7 @@ class OutsideOutbox:
             try:
                 await self._deliver(destination)
             except SQLAlchemyError as error:
-                log.error("%s: the database fails (%s)", destination.name, type(error).__name__)
+                log.error("%s waits: %s", destination.name, database_problem(error))
 
     async def _deliver(self, destination: Destination) -> None:
         held: set[int | None] = set()

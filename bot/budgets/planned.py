@@ -9,11 +9,11 @@ from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Budget, ScopeKind
 from bot.budgets.period import PeriodKind
 from bot.budgets.spend import same_model
+from bot.clock import DAY
 from bot.pricing.card import RateCard
 from bot.pricing.workload import DAYS_IN_MONTH
 
 DAYS_OF = {PeriodKind.DAY: 1, PeriodKind.WEEK: 7, PeriodKind.MONTH: DAYS_IN_MONTH}
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Reads what the store knows of a budget, prices it, lets the pure parts decide, and records what they say."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -15,7 +15,7 @@ from bot.budgets.named import cause_facts, mover_facts
 from bot.budgets.outlook import Recent, RecentUsage, Stretch, movers, pace, recent_window, saving
 from bot.budgets.period import Period
 from bot.budgets.period_usage import PeriodUsage
-from bot.budgets.scopes import NoMatchError, Unmatched, resolved
+from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
 from bot.budgets.spend import Spend, price_usage
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import Mode
@@ -65,28 +65,24 @@ class BudgetReview:
     @property
     def budgets(self) -> tuple[Budget, ...]:
         """The budgets in force now, each with the ids that usage is stored under; without those that match nothing."""
-        return tuple(each for each in self._resolved() if isinstance(each, Budget))
+        return _in_scope(self._matched())
 
     def unmatched(self) -> list[Unmatched]:
         """The budgets in force whose scope matches nothing in the organisation."""
-        return [each for each in self._resolved() if isinstance(each, Unmatched)]
+        return [each for each in self._matched() if isinstance(each, Unmatched)]
 
     def scope_of(self, scope: Scope) -> Scope:
         """The scope with the id that usage is stored under. Raises `NoMatchError`."""
         return resolved(scope, self._usage.names(), self._usage.has_usage_of, self._card)
 
-    def _resolved(self) -> Iterator[Budget | Unmatched]:
+    def _matched(self) -> list[Budget | Unmatched]:
         budgets = self._book()
         looked_up = any(budget.scope != ORGANIZATION for budget in budgets)
         names = self._usage.names() if looked_up else NO_NAMES
-        for budget in budgets:
-            try:
-                yield replace(budget, scope=resolved(budget.scope, names, self._usage.has_usage_of, self._card))
-            except NoMatchError as error:
-                yield Unmatched(budget, str(error))
+        return matched(budgets, names, self._usage.has_usage_of, self._card)
 
-    def _report_unmatched(self) -> None:
-        unmatched = {each.budget.name: each.sentence for each in self.unmatched()}
+    def _report_unmatched(self, found: Iterable[Budget | Unmatched]) -> None:
+        unmatched = {each.budget.name: each.sentence for each in found if isinstance(each, Unmatched)}
         for name, sentence in unmatched.items():
             if self._reported.get(name) != sentence:
                 log.warning("budget %s counts nothing: %s", name, sentence)
@@ -158,20 +154,21 @@ class BudgetReview:
         outlook = self._outlook()
         if outlook is None:
             return 0
-        self._report_unmatched()
-        budgets = self.budgets
+        found = self._matched()
+        self._report_unmatched(found)
+        budgets = _in_scope(found)
         reviewed = [(budget, period) for budget in budgets for period in _reviewed(budget, now)]
         usage = self._usage_of([period for _, period in reviewed], outlook)
         decided = sum(self._decide(budget, period, usage, outlook, mode, now) for budget, period in reviewed)
-        return decided + self._end(budgets, mode, now)
+        # A budget whose scope cannot be found at the moment is still configured.
+        names = {each.budget.name if isinstance(each, Unmatched) else each.name for each in found}
+        return decided + self._end(names, mode, now)
 
-    def _end(self, budgets: Sequence[Budget], mode: str, now: datetime) -> int:
+    def _end(self, names: Collection[str], mode: str, now: datetime) -> int:
         """Withdraw alerts of budgets that are not configured any more, and close those of periods that are over.
 
         The message keeps the figures that it has, with their age.
         """
-        # A budget whose scope cannot be found at the moment is still configured.
-        names = {budget.name for budget in self._book()}
         ended = 0
         for facts in self._alerts.standing():
             if facts.ends_at is None:
@@ -294,6 +291,10 @@ class BudgetReview:
             if mode.ceiling is not None
         ]
         return tuple(SavingFacts(mode=s.mode, model=s.model, usd=s.usd) for s in savings if s is not None)
+
+
+def _in_scope(found: Iterable[Budget | Unmatched]) -> tuple[Budget, ...]:
+    return tuple(each for each in found if isinstance(each, Budget))
 
 
 def _reviewed(budget: Budget, now: datetime) -> list[Period]:

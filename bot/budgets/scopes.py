@@ -4,12 +4,11 @@ A scope that matches nothing would be $0.00 for ever, which nobody could tell fr
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.pricing.card import RateCard
-from bot.pricing.model_words import UnknownModelError, model_named
 from bot.store.usage import Names
 from bot.usage.source import DEFAULT_WORKSPACE
 
@@ -30,10 +29,22 @@ class NoMatchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """A budget whose scope matches nothing: it counts nothing, and says so."""
+    """A budget whose scope matches nothing: it counts nothing, and says so. `certain`: as in `NoMatchError`."""
 
     budget: Budget
     sentence: str
+    certain: bool
+
+
+def matched(budgets: Sequence[Budget], names: Names, is_used: IsUsed, card: RateCard) -> list[Budget | Unmatched]:
+    """Each budget with the id that its usage is stored under, or why it counts nothing."""
+    found: list[Budget | Unmatched] = []
+    for budget in budgets:
+        try:
+            found.append(replace(budget, scope=resolved(budget.scope, names, is_used, card)))
+        except NoMatchError as error:
+            found.append(Unmatched(budget, str(error), error.certain))
+    return found
 
 
 def resolved(scope: Scope, names: Names, is_used: IsUsed, card: RateCard) -> Scope:
@@ -81,17 +92,11 @@ def _by_id_or_name(wanted: str, known: dict[str, str]) -> list[str]:
 
 def _model(scope: Scope, is_used: IsUsed, card: RateCard) -> Scope:
     value = scope.value or ""
-    if card.index.family(value) is not None or card.find(value) is not None:
+    if card.index.family(value) is not None or card.find(value) is not None or is_used(scope):
         return scope
-    try:
-        model_named(value, card)
-    except UnknownModelError as error:
-        if is_used(scope):
-            return scope
-        hint = "" if error.nearest is None else f": did you mean model:{error.nearest}?"
-        sentence = f"There is no model {value} in the price table, and no usage has it"
-        raise NoMatchError(f"{sentence}{hint or '.'}", certain=True) from None
-    return scope
+    near = difflib.get_close_matches(value.lower(), [*card.models, *card.families()], n=1)
+    hint = f": did you mean model:{near[0]}?" if near else "."
+    raise NoMatchError(f"There is no model {value} in the price table, and no usage has it{hint}", certain=True)
 
 
 def _near(scope: Scope, known: dict[str, str]) -> str:

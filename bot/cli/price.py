@@ -50,10 +50,6 @@ def _zone(name: str) -> tzinfo:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 where calls were priced, 1 where there were none or something could not be read or written, 2 for a
     wrong path."""
-    return _run(arguments)
-
-
-def _run(arguments: argparse.Namespace) -> int:
     card = load_rate_card()
     try:
         priced = price(arguments.paths, card, system_clock, arguments.zone)

@@ -21,7 +21,7 @@ from bot.setting_variables import misspelled
 from bot.settings import Need, Settings, SettingsError, doubtful, load_settings
 from bot.slack_connection import SlackRefusedError, SlackUnreachableError, check_bot_token
 from bot.steady_clock import SteadyClock
-from bot.store.engine import DatabaseError
+from bot.store.engine import DatabaseError, database_problem
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(" ".join([str(error), *(_sentences(misspelled(os.environ)) if once else [])]), file=sys.stderr)
         return 2
     except SQLAlchemyError as error:
-        if not once:
-            raise
-        print(f"The database fails ({type(error).__name__}): try again, or look into its log.", file=sys.stderr)
+        print(database_problem(error), file=sys.stderr)
         return 1
 
 

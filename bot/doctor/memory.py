@@ -10,6 +10,7 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.addresses import POSTGRES, database_address
+from bot.budgets.book import BudgetBook
 from bot.budgets.budget import Budget
 from bot.clock import Clock
 from bot.doctor.check import Check, State
@@ -145,15 +146,15 @@ def _without_database(settings: Settings) -> list[Check]:
 def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
     alerts = AlertStore(engine, {addressee.name: addressee.levels for addressee in settings.destinations})
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
-    kept = tuple(BudgetStore(engine).all())
+    budgets = BudgetBook(settings.budgets, BudgetStore(engine), clock)
     return Remembered(
         data=UsageStore(engine).data_state(),
         lease=lease_state(engine),
         waiting=alerts.notices.undelivered(),
         waits_because=alerts.notices.last_error(),
         outside=tuple(alerts.outside.waiting()),
-        kept_budgets=kept,
-        usage=usage_findings(engine, [*settings.budgets, *(one.budget for one in kept)], load_rate_card(), clock),
+        kept_budgets=tuple(budgets.kept()),
+        usage=usage_findings(engine, budgets.in_force(), load_rate_card(), clock),
         mode=FallbackService(
             ModeStore(engine),
             Reconciler(TargetStore(engine), targets_from(settings), clock),

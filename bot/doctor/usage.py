@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from bot.budgets.budget import Budget
 from bot.budgets.period import PeriodKind, period_at
-from bot.budgets.scopes import NoMatchError, resolved
+from bot.budgets.scopes import Unmatched, matched
 from bot.clock import Clock
 from bot.doctor.check import Check, State
 from bot.pricing.card import RateCard
@@ -22,7 +22,7 @@ class UsageFindings:
     odd_days: int
     odd_rows: str | None
     unknown_terms: frozenset[str]
-    unmatched: tuple[str, ...]
+    unmatched: tuple[Unmatched, ...]
 
 
 def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, clock: Clock) -> UsageFindings:
@@ -30,18 +30,12 @@ def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, cl
     store = UsageStore(engine)
     now = clock()
     month = period_at(PeriodKind.MONTH, ZoneInfo("UTC"), now)
-    names = store.names()
-    unmatched = []
-    for budget in budgets:
-        try:
-            resolved(budget.scope, names, store.has_usage_of, card)
-        except NoMatchError as error:
-            unmatched.append(f"{budget.name}: {error}")
+    found = matched(budgets, store.names(), store.has_usage_of, card)
     return UsageFindings(
         odd_days=len(store.odd_days(month.starts_at, now)),
         odd_rows=store.data_state().odd_rows,
         unknown_terms=store.unknown_terms(month.starts_at, now),
-        unmatched=tuple(unmatched),
+        unmatched=tuple(each for each in found if isinstance(each, Unmatched)),
     )
 
 
@@ -63,8 +57,11 @@ def _exactness(findings: UsageFindings) -> Check:
     return Check(name, State.OK, "Every row of this month's usage says all that its price depends on.")
 
 
-def _scopes(unmatched: Sequence[str]) -> Check:
+def _scopes(unmatched: Sequence[Unmatched]) -> Check:
     if not unmatched:
         return Check("scopes", State.OK, "Every budget's scope is known in this organisation.")
-    text = f"{len(unmatched)} of the budgets count nothing: {' '.join(unmatched)}"
-    return Check("scopes", State.FAIL, text, "Correct the scope where the budget is set.")
+    said = " ".join(f"{each.budget.name}: {each.sentence}" for each in unmatched)
+    if any(each.certain for each in unmatched):
+        text = f"{len(unmatched)} of the budgets count nothing: {said}"
+        return Check("scopes", State.FAIL, text, "Correct the scope where the budget is set.")
+    return Check("scopes", State.WARN, said, "Start the bot, which reads the lists, and look again.")

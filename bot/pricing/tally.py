@@ -12,7 +12,7 @@ from decimal import Decimal
 from bot.pricing.call import Call, Part
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Cost, cost_of
-from bot.pricing.model_ids import is_foreign
+from bot.pricing.model_ids import Kind, kind_of
 from bot.pricing.responses import Responses
 from bot.pricing.running_totals import LONGEST_PROMPT, RunningTotals
 from bot.pricing.sums import NOTHING, Place, Prompt, Sum, Sums
@@ -95,7 +95,7 @@ class Tally:
 
     def add(self, call: Call, source: str = "") -> None:
         """Count a call of a file, or correct what was counted where it says more of the same response."""
-        if is_foreign(call.model):
+        if kind_of(call.model, self._card) is Kind.NOT_CLAUDE:
             self._not_claude[call.model] += 1
             return
         self._sum_records += call.is_sum and not call.sums_session

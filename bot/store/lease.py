@@ -15,7 +15,6 @@ import os
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, func, insert, select, type_coerce, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.clock import seconds_since_boot
 from bot.store.engine import connect_again, database_problem
 from bot.store.limits import LEASE_LIMITS, Limits
 from bot.store.lock_file import Lock, LockFile
@@ -38,12 +38,6 @@ NEXT = lease.c.renewals + 1
 
 Monotonic = Callable[[], float]
 """Seconds that never go back."""
-
-
-def seconds_since_boot() -> float:
-    """Seconds that never go back and, where the system can tell, go on while the machine sleeps."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 @dataclass(frozen=True, slots=True)

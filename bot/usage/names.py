@@ -63,10 +63,6 @@ class Directory:
             workspaces - self._names.workspaces.keys() - {self._names.default_id}
         )
 
-    def knows_key(self, key: str) -> bool:
-        """Whether a list of Anthropic's has this key."""
-        return key in self._names.keys
-
     def workspace_of_key(self, key: str) -> str:
         """A key's workspace; keys that have none belong to the default workspace, unknown ones nobody knows where."""
         if key not in self._names.keys:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -47,6 +47,14 @@ LONGEST_POLL = HOUR
 DAYS_PER_BILL = 31
 
 
+MayStore = Callable[[], Awaitable[bool]]
+
+
+async def always() -> bool:
+    """For a copy that is alone."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class PollOutcome:
     """`error` is the sentence of a failed poll; `refused`: no source accepts the key, so that waiting is no use."""
@@ -77,11 +85,17 @@ class _Begun:
 
 
 class Poller:
-    """Never two polls at once."""
+    """Never two polls at once. `may_store`: asked before anything is stored, since another copy may poll by then."""
 
     def __init__(
-        self, store: UsageStore, sources: Mapping[SourceName, UsageSource], choice: UsageChoice, clock: Clock
+        self,
+        store: UsageStore,
+        sources: Mapping[SourceName, UsageSource],
+        choice: UsageChoice,
+        clock: Clock,
+        may_store: MayStore = always,
     ) -> None:
+        self._may_store = may_store
         self._store = store
         self._sources = sources
         self._choice = choice
@@ -101,10 +115,14 @@ class Poller:
                     reading = await self._read(now, since, before)
             except SourceError as error:
                 failed = replace(before, error=str(error), error_since=before.error_since or now)
-                await asyncio.to_thread(self._store.save_state, failed)
+                if await self._may_store():
+                    await asyncio.to_thread(self._store.save_state, failed)
                 log.error("poll failed: %s", error)
                 return PollOutcome(False, before.source, str(error), isinstance(error, RefusedError))
             after, bill = await self._with_bill(reading, _after(before, reading, now), since, now)
+            if not await self._may_store():
+                # What was read before a freeze is older than what another copy has stored since.
+                return PollOutcome(False, before.source, "Another copy of the bot polls by now; nothing was stored.")
             await asyncio.to_thread(self._store.save, reading.readings, reading.source, now, after, bill)
             return PollOutcome(True, reading.source)
 
@@ -256,15 +274,21 @@ class _Noting(Transport):
 
 
 def build_poller(
-    settings: Settings, http: httpx.AsyncClient, store: UsageStore, clock: Clock, *, most_waiting: timedelta | None
+    settings: Settings,
+    http: httpx.AsyncClient,
+    store: UsageStore,
+    clock: Clock,
+    *,
+    most_waiting: timedelta | None,
+    may_store: MayStore = always,
 ) -> Poller:
-    """Both sources over one transport. `most_waiting`: see `Transport`."""
+    """Both sources over one transport. `most_waiting`: see `Transport`; `may_store`: see `Poller`."""
     transport = _Noting(http, settings.anthropic_admin_key, most_waiting=most_waiting)
     directory = Directory(transport, store, clock)
     sources: dict[SourceName, UsageSource] = {
         "analytics": AnalyticsSource(transport, directory),
         "admin": AdminSource(transport, directory, clock),
     }
-    poller = Poller(store, sources, settings.usage_api, clock)
+    poller = Poller(store, sources, settings.usage_api, clock, may_store)
     transport.answered = poller.progress
     return poller

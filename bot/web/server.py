@@ -44,5 +44,5 @@ def web_app(
     app.add_routes([metrics_route(lambda: measured(services), readers)])
     app.on_shutdown.append(streams.end)
     if slack is not None and signing_secret is not None:
-        app.add_routes([slack_route(slack, signing_secret)])
+        app.add_routes([slack_route(slack, signing_secret, services.clock)])
     return app

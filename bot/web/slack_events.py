@@ -8,12 +8,12 @@ from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.request.async_request import AsyncBoltRequest
 
-from bot.clock import Clock, system_clock
+from bot.clock import Clock
 from bot.web.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, is_signed
 from bot.web.slack_requests import FORM, JSON, UnreadableBodyError, read
 
 
-def slack_route(slack: AsyncApp, signing_secret: SecretStr, clock: Clock = system_clock) -> web.RouteDef:
+def slack_route(slack: AsyncApp, signing_secret: SecretStr, clock: Clock) -> web.RouteDef:
     """`clock`: by which the age of a signature is taken."""
 
     async def events(request: web.Request) -> web.StreamResponse:

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, delete, select, text, update
 
+from bot.clock import seconds_since_boot
 from bot.store.engine import open_database
-from bot.store.lease import Lease, Timing, lease_state, seconds_since_boot
+from bot.store.lease import Lease, Timing, lease_state
 from bot.store.schema import lease as lease_table
 from tests.databases import postgres_database
 

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -416,6 +416,7 @@ LOOK_FAULTS = (
     Fault("error", error="internal_error"),
 )
 CALLS_WITH_FAULTS = 16
+ESCALATED = "Nobody has acknowledged this"
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,4 +455,10 @@ async def play_through_a_storm(
         await play.until(LAST, iter(all_deaths))
         met = script[POST][: play.line.calls[POST]]
         unanswered = sum(1 for fault in met if fault.after_doing or fault.kind == "drop_after")
-        return Stormy(play.deaths, unanswered, difference(wanted, play.told(), in_order=not looks_fail))
+        found = [_without_escalations(told) for told in play.told()] if looks_fail else play.told()
+        return Stormy(play.deaths, unanswered, difference(wanted, found, in_order=not looks_fail))
+
+
+def _without_escalations(told: Told) -> Told:
+    """Looks that fail are repeated for many minutes, in which the story's alert may be escalated rightly."""
+    return replace(told, replies=tuple(reply for reply in told.replies if not reply.startswith(ESCALATED)))

@@ -34,6 +34,9 @@ LEAST_PATIENCE_SECONDS = 15
 HANGS_AFTER_SECONDS = 300
 """A poll that takes so long is no reason any more not to say how old the data is."""
 
+TARGET_SECONDS = 5
+"""How long a cycle waits for the targets of the fallback mode."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
@@ -69,6 +72,7 @@ class Bot:
     faults: dict[str, str] = field(default_factory=dict)
     """A sentence for each part that failed when it was tried last."""
 
+    _reconciling: asyncio.Task[object] | None = None
     _mode: str = NORMAL
     """The fallback mode as it was read last."""
 
@@ -111,7 +115,17 @@ class Bot:
         if leads:
             await self._try("the end of modes", services.fallback.expire)
             await self._try("the end of requests for approval", services.approvals.expire)
-        await self._try("the fallback targets", partial(services.fallback.reconcile, records=leads))
+        await self._reconcile(records=leads)
+
+    async def _reconcile(self, *, records: bool) -> None:
+        """Bring the targets to the mode. One that hangs, such as a file on a dead network disk, keeps nothing back."""
+        what = "the fallback targets"
+        if self._reconciling is None or self._reconciling.done():
+            work = partial(self.services.fallback.reconcile, records=records)
+            self._reconciling = asyncio.create_task(self._try(what, work))
+        await asyncio.wait({self._reconciling}, timeout=TARGET_SECONDS)
+        if not self._reconciling.done():
+            self.faults[what] = f"A part of the bot hangs ({what}): the fallback file or its disk does not answer."
 
     async def _poll(self) -> PollOutcome:
         what = "the poll"

@@ -135,6 +135,7 @@ class Lifecycle:
             found.append(f"The usage data is stale, as of {data.as_of.isoformat()}.")
         if data.error:
             found.append(data.error)
+        found += [target.error for target in services.fallback.state().targets if target.error is not None]
         waiting = services.alerts.notices.last_error()
         if waiting:
             found.append(waiting)

@@ -149,7 +149,7 @@ class EnvFile:
 
     def _text(self) -> EnvText:
         try:
-            return read_env_text(self.path.read_bytes())
+            return read_env_text(_content(self.path))
         except FileNotFoundError:
             return EnvText(b"", None, b"")
         except OSError as error:
@@ -158,6 +158,16 @@ class EnvFile:
             ) from error
         except ValueError as error:
             raise EnvFileError(f"{self.path} {error}.") from None
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a regular file. A pipe or a device, which might never answer, is a ValueError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        kind = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            raise ValueError("is a pipe or a device and no file: name a file in CLAUDE_COST_FALLBACK_FILE")
+        return file.read()
 
 
 def _temporary_prefix(path: Path) -> str:

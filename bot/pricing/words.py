@@ -33,11 +33,24 @@ PERIODS: Mapping[str, Per] = {
 }
 """Short for a period."""
 
+MOST_CHARACTERS = 1000
+MOST_DIGITS = 40
+_LONG_NUMBER = re.compile(rf"[\d.,_]{{{MOST_DIGITS + 1}}}")
+
 _NAME = re.compile(r"[\w-]{1,40}")
+
+
+def _check_length(words: str) -> None:
+    """Nobody types so much, and the cost of reading it grows with the square of its length."""
+    if len(words) > MOST_CHARACTERS:
+        raise WordsError(f"This has {len(words):,} characters: describe a workload in at most {MOST_CHARACTERS:,}.")
+    if _LONG_NUMBER.search(words):
+        raise WordsError(f"A number here has more than {MOST_DIGITS} characters: write it as in 100k or 1.5m.")
 
 
 def parse_workload(words: str, card: RateCard) -> Workload:
     """The workload that `words` describe, in any order. Raises `WordsError`."""
+    _check_length(words)
     split = split_words(words, card)
     values = split.values
     routes, compared_with = _routes(split, card)

@@ -1,9 +1,15 @@
 """A fault in one part of the bot keeps nothing else from being told, and shows."""
 
+import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from sqlalchemy import update
 
+import bot.cycle as cycle
+from bot.fallback.service import FallbackService
+from bot.lifecycle import Lifecycle
 from bot.sandbox.clock import HandClock
 from bot.store.engine import connect
 from bot.store.schema import notices, outside_notices
@@ -72,3 +78,42 @@ async def test_a_letter_that_cannot_be_read_is_shown_as_waiting(simulated: World
         await bot.outside.settled()
         (waiting,) = bot.services.alerts.outside.waiting()
         assert waiting.error == "a letter cannot be read by this version of the bot"
+
+
+class HangingTargets:
+    """The service of the fallback mode, with targets that do not answer until they are let."""
+
+    def __init__(self, service: FallbackService) -> None:
+        self._service = service
+        self.answers = threading.Event()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._service, name)
+
+    def reconcile(self, *, records: bool = True) -> None:
+        self.answers.wait(30)
+
+
+async def test_a_target_that_hangs_delays_no_alert_and_is_named(
+    simulated: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycle, "TARGET_SECONDS", 0.1)
+    simulated.spend(120)
+    async with simulated.bot() as bot:
+        hanging = HangingTargets(bot.services.fallback)
+        bot.services = replace(bot.services, fallback=hanging)  # type: ignore[arg-type]
+        try:
+            await bot.cycle()
+            assert len(simulated.alerts("soft")) == 1
+            problems = await Lifecycle(bot, timedelta(1)).problems()
+            assert any("A part of the bot hangs (the fallback targets)" in problem for problem in problems)
+        finally:
+            hanging.answers.set()
+
+
+async def test_a_target_that_cannot_be_written_is_a_problem_of_readiness(simulated: World) -> None:
+    simulated.fallback_file.mkdir()
+    async with simulated.bot() as bot:
+        await bot.cycle()
+        problems = await Lifecycle(bot, timedelta(1)).problems()
+        assert any(str(simulated.fallback_file) in problem for problem in problems)

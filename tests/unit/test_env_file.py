@@ -113,3 +113,10 @@ def test_a_damaged_block_is_named_and_nothing_is_written(path: Path, content: by
 def test_values_that_a_shell_would_read_differently_are_quoted(path: Path) -> None:
     EnvFile(path).write({"NOTE": 'two words "and" $HOME'})
     assert 'NOTE="two words \\"and\\" \\$HOME"' in path.read_text()
+
+
+def test_a_pipe_in_the_place_of_the_file_is_refused_and_waits_for_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "fallback.env"
+    os.mkfifo(path)
+    with pytest.raises(EnvFileError, match="is a pipe or a device and no file"):
+        EnvFile(path).read({})

@@ -268,3 +268,17 @@ def test_a_workload_printed_as_words_is_read_back_the_same(
 def test_the_rarer_words_are_read_back_the_same_too(words: str) -> None:
     work = parse_workload(words, CARD)
     assert parse_workload(words_of(work), CARD) == work
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (f"sonnet-4.6 requests={'9' * 4000} in=1 out=1", "This has 4,031 characters"),
+        (f"sonnet-4.6 requests={'9' * 41} in=1 out=1", "A number here has more than 40 characters"),
+        ("1," * 400, "A number here has more than 40 characters"),
+        ("word " * 400, "This has 2,000 characters"),
+    ],
+)
+def test_what_nobody_types_is_refused_before_it_is_read(words: str, sentence: str) -> None:
+    with pytest.raises(WordsError, match=sentence):
+        parse_workload(words, load_rate_card())

@@ -10,6 +10,8 @@ from time import monotonic
 import httpx
 import pytest
 
+from bot.sandbox.slack_errors import NotDispatchedError
+from bot.sandbox.slack_interactions import Interaction
 from bot.sandbox.slack_server import SIGNING_SECRET
 from bot.sandbox.slack_workspace import ADMIN
 from bot.web import connections as bounds
@@ -184,16 +186,26 @@ async def test_more_clients_than_descriptors_stop_neither_alerts_nor_commands(wo
                 await crowd.send(HALF_A_HEAD)
         await asyncio.sleep(bounds.ROOM_SECONDS)
         world.spend(120)
-        typed = await world.slack.command("help", ADMIN)
-        assert "`/claude-cost" in (await typed.first_reply(10)).text
-        await world.slack.until(lambda: len(world.alerts("soft")) == 1, 30)
-        for client in crowd.clients:
-            client.writer.close()
+        try:
+            typed = await _typed(world)
+            assert "`/claude-cost" in (await typed.first_reply(10)).text
+            await world.slack.until(lambda: len(world.alerts("soft")) == 1, 30)
+        finally:
+            for client in crowd.clients:
+                client.writer.close()
         process.terminate()
         _, err = await asyncio.wait_for(process.communicate(), 20)
     log = err.decode()
     assert "Traceback" not in log
     assert len(log.splitlines()) < 30
+
+
+async def _typed(world: World) -> Interaction:
+    """A person types again where the machine was too busy to take the connection; twice at most."""
+    for _ in range(2):
+        with suppress(NotDispatchedError):
+            return await world.slack.command("help", ADMIN)
+    return await world.slack.command("help", ADMIN)
 
 
 async def _ready(port: int) -> None:

@@ -15,6 +15,11 @@ settings.load_profile("steady")
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for processes and servers."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting and no proxy of the machine reaches a test, and relative paths fall into its own directory."""

@@ -218,11 +218,11 @@ async def test_a_start_does_not_shorten_what_slack_asked_for(store: AlertStore, 
 
 
 async def test_a_refused_alert_waits_for_days_and_is_never_dropped(store: AlertStore, clock: HandClock) -> None:
-    channel = Channel(*[REFUSED] * 1000)
+    channel = Channel(*[REFUSED] * 600)
     record(store, crossed(Level.SOFT))
     sender = outbox(store, channel, clock)
     waits = []
-    for _ in range(1000):
+    for _ in range(600):
         delivery = await sender.deliver()
         assert delivery.waiting == 1
         assert delivery.retry_in is not None

@@ -7,9 +7,11 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
 from slack_bolt.response import BoltResponse
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.message import Message
 from bot.services import Services
+from bot.store.engine import database_problem
 from handlers.replies import reply
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,17 @@ class LastingAck(AsyncAck):
         self._response = response or getattr(self, "_response", None)
 
 
+def _sentence(error: Exception) -> str:
+    """What the person hears; the log has the rest."""
+    if isinstance(error, SQLAlchemyError):
+        # The state of the database is a fault of its own, and readiness names it too.
+        log.error("an answer was not possible: %s", database_problem(error))
+        return database_problem(error)
+    incident = secrets.token_hex(4)
+    log.error("error %s while answering", incident, exc_info=error)
+    return f"Something went wrong here (error {incident}). The operator finds the cause in the bot's log."
+
+
 def register(app: AsyncApp, services: Services) -> None:
     """Catch what listeners raise. In HTTP mode only requests with a valid signature reach the app."""
 
@@ -35,10 +48,7 @@ def register(app: AsyncApp, services: Services) -> None:
         await next_()
 
     async def on_error(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:
-        incident = secrets.token_hex(4)
-        log.error("error %s while answering", incident, exc_info=error)
-        text = f"Something went wrong here (error {incident}). The operator finds the cause in the bot's log."
-        await reply(services, body, Message(text))
+        await reply(services, body, Message(_sentence(error)))
         # There is no response to fill in once the request was acknowledged.
         return None if response is None else BoltResponse(status=200)
 

@@ -13,7 +13,7 @@ from bot.lifecycle import Lifecycle
 from bot.sandbox.clock import HandClock
 from bot.store.engine import connect
 from bot.store.schema import notices, outside_notices
-from tests.scenario.conftest import World
+from tests.scenario.conftest import ADMIN, World
 
 
 class Fragile:
@@ -117,3 +117,13 @@ async def test_a_target_that_cannot_be_written_is_a_problem_of_readiness(simulat
         await bot.cycle()
         problems = await Lifecycle(bot, timedelta(1)).problems()
         assert any(str(simulated.fallback_file) in problem for problem in problems)
+
+
+async def test_who_asks_while_the_database_has_lost_its_tables_hears_so(simulated: World) -> None:
+    async with simulated.connected_bot():
+        other = connect(simulated.environ["CLAUDE_COST_DATABASE_URL"])
+        with other.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE state RENAME TO gone")
+        other.dispose()
+        answer = await (await simulated.slack.command("status", ADMIN)).first_reply()
+        assert answer.text.startswith("The database has lost its tables")

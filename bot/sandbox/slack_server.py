@@ -69,6 +69,8 @@ class SlackSandbox(LocalServer):
         self.app_token = app_token
         self.signing_secret = signing_secret
         self.http_endpoint = http_endpoint
+        self.signing_clock: Clock = system_clock
+        """By which requests are signed in HTTP mode; the app compares it with its own."""
         self.workspace = SlackWorkspace(clock, channels)
         self.views = SlackViews(self.workspace, lifetime_clock or clock)
         self.sockets = SocketConnections(ack_seconds)
@@ -234,7 +236,7 @@ class SlackSandbox(LocalServer):
         `kind`: of envelope. `at`: the time in the signature, by default now, since the app compares it with its own.
         """
         secret = self.signing_secret if signing_secret is None else signing_secret
-        return await post_signed(url, payload, kind, secret, at or system_clock())
+        return await post_signed(url, payload, kind, secret, at or self.signing_clock())
 
     async def _dispatch(self, interaction: Interaction, kind: str, payload: dict[str, Any]) -> Interaction:
         if self.http_endpoint is None:
@@ -242,7 +244,9 @@ class SlackSandbox(LocalServer):
             interaction.ack = await self.send_envelope(kind, payload, accepts_response_payload=accepts)
         else:
             seconds = self.sockets.ack_seconds
-            interaction.ack = await dispatch(self.http_endpoint, payload, kind, self.signing_secret, seconds)
+            interaction.ack = await dispatch(
+                self.http_endpoint, payload, kind, self.signing_secret, seconds, self.signing_clock()
+            )
         said = interaction.ack.payload
         if kind == "slash_commands" and said:
             self._response_urls.answer(interaction, said)

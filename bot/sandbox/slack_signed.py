@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 import aiohttp
 from slack_sdk.signature import SignatureVerifier
 
-from bot.clock import system_clock
 from bot.sandbox.slack_errors import NotDispatchedError
 from bot.sandbox.slack_socket import Ack
 
@@ -38,11 +37,16 @@ async def post_signed(
         return answer.status, await answer.text()
 
 
-async def dispatch(url: str, payload: dict[str, Any], kind: str, signing_secret: str, seconds: float) -> Ack:
-    """What the app acknowledges with. Raises `NotDispatchedError` where it does not, within `seconds` of real time."""
+async def dispatch(
+    url: str, payload: dict[str, Any], kind: str, signing_secret: str, seconds: float, at: datetime
+) -> Ack:
+    """What the app acknowledges with. `at`: the time in the signature.
+
+    Raises `NotDispatchedError` where it does not, within `seconds` of real time.
+    """
     try:
         async with asyncio.timeout(seconds):
-            status, body = await post_signed(url, payload, kind, signing_secret, system_clock())
+            status, body = await post_signed(url, payload, kind, signing_secret, at)
     except TimeoutError:
         raise NotDispatchedError("operation_timeout: no answer in time") from None
     except aiohttp.ClientError as error:

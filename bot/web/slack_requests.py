@@ -47,11 +47,14 @@ class _State(_Part):
 
 
 class _View(_Named):
+    type: str | None = None
     callback_id: str = ""
     private_metadata: str = ""
 
 
 class _SubmittedView(_View):
+    # Bolt's matchers index it, and take a `workflow_step` for a payload with a step.
+    type: Literal["modal"]
     state: _State
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slack_sdk.signature import SignatureVerifier
 
-from bot.web.signature import is_signed
+from bot.web.signature import ServedSignatures, is_signed
 from tests.databases import NOW
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
@@ -84,3 +84,20 @@ def test_it_agrees_with_slacks_own_verifier(body: str, other: str, seconds: int)
 
 def test_a_body_that_is_no_text_is_compared_byte_by_byte() -> None:
     assert not is_signed(b"\xff\xfe", [TIMESTAMP], [signature()], SECRET, NOW)
+
+
+def test_a_signature_is_served_once_and_forgotten_when_it_no_longer_holds() -> None:
+    served = ServedSignatures()
+    right = signature()
+    assert [served.is_first(right, TIMESTAMP, NOW + timedelta(seconds=s)) for s in (0, 1, 300)] == [True, False, False]
+    later = NOW + timedelta(seconds=302)
+    assert served.is_first("v0=other", str(int(later.timestamp())), later)
+    assert len(served) == 1
+
+
+def test_the_memory_of_signatures_is_bounded() -> None:
+    served = ServedSignatures(most=3)
+    assert all(served.is_first(f"v0={number}", TIMESTAMP, NOW) for number in range(5))
+    assert len(served) == 3
+    assert not served.is_first("v0=4", TIMESTAMP, NOW)
+    assert not served.is_first("v0=2", TIMESTAMP, NOW)

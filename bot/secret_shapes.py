@@ -1,6 +1,8 @@
 """Which texts may be shown to people: nothing that could be a secret is quoted, and a sentence is one line."""
 
+import ipaddress
 import re
+from collections.abc import Callable
 
 _KNOWN = re.compile(
     r"""
@@ -25,6 +27,9 @@ _KNOWN = re.compile(
 _ONE_TOKEN = re.compile(r"[A-Za-z0-9+/=_~.-]{20,}")
 _RANDOM_RUN = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
 
+Shape = re.Pattern[str] | Callable[[str], bool]
+"""How a harmless text looks at its place."""
+
 TOO_SHORT = 5
 """Characters: so few are no secret, and no useful part of one."""
 
@@ -36,10 +41,7 @@ WORD = re.compile(r"")
 MODEL = re.compile(r"[a-z./_-]{0,24}claude-[a-z0-9.@:-]{1,48}(\[1m\])?")
 SCOPE = re.compile(r"[a-z]{1,12}:[a-z0-9]{0,5}")
 ZONE = re.compile(r"[A-Z][a-z]{1,12}/[A-Z][A-Za-z_]{1,20}")
-HOST = re.compile(
-    r"[0-9.]{7,15}|(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}|localhost"
-    r"|[a-z]{1,12}(?:[.-][a-z0-9]{1,12}){0,4}\.[a-z]{2,12}"
-)
+_HOST_NAME = re.compile(r"localhost|[a-z]{1,12}(?:[.-][a-z0-9]{1,12}){0,4}\.[a-z]{2,12}")
 KEY = re.compile(r"[a-z]{1,12}(_[a-z]{1,12}){0,3}")
 """A key of the TOML file, or one that is misspelled."""
 
@@ -47,6 +49,21 @@ _PATH_WORD = r"(?:[a-z]{1,16}|[A-Z]{1,16}|[A-Z][a-z]{1,15})[0-9]{0,4}|[0-9]{1,4}
 PATH = re.compile(
     rf"(?:~|\.{{1,2}})?(?:/\.?(?:{_PATH_WORD})(?:[._-]+(?:{_PATH_WORD}))*)+/?|[a-z-]{{1,16}}\.[a-z]{{1,5}}"
 )
+
+
+def _is_host(text: str) -> bool:
+    if _HOST_NAME.fullmatch(text):
+        return True
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    # A zone of IPv6 (`%eth0`) may be any text.
+    return "%" not in text
+
+
+HOST: Shape = _is_host
+"""An IP address, or a plain name of a host."""
 
 
 def looks_secret(text: str) -> bool:
@@ -61,12 +78,12 @@ def masked(text: str) -> str:
     return _KNOWN.sub("…", text)
 
 
-def quoted(text: str, shape: re.Pattern[str]) -> str:
+def quoted(text: str, shape: Shape) -> str:
     """`text` in quotes where it has the harmless `shape` that is usual at its place; otherwise only its length."""
     return repr(text) if _harmless(text, shape) else _described(text)
 
 
-def shown(text: str, shape: re.Pattern[str]) -> str:
+def shown(text: str, shape: Shape) -> str:
     """Like `quoted`, without quotes."""
     return text if _harmless(text, shape) else _described(text)
 
@@ -76,10 +93,11 @@ def one_line(text: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
-def _harmless(text: str, shape: re.Pattern[str]) -> bool:
+def _harmless(text: str, shape: Shape) -> bool:
     if len(text) <= TOO_SHORT:
         return text.isprintable()
-    return shape.fullmatch(text) is not None and not looks_secret(text)
+    fits = shape.fullmatch(text) is not None if isinstance(shape, re.Pattern) else shape(text)
+    return fits and not looks_secret(text)
 
 
 def _described(text: str) -> str:

@@ -1,6 +1,7 @@
 """The environment variables: one table, from which reading, README and the doctor go."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -60,6 +61,10 @@ OF_THE_APPLICATION = ("CLAUDE_COST_FALLBACK_URL", "CLAUDE_COST_USAGE_LOG")
 """Read by `bot.client` in the team's services, which may share an environment with the bot."""
 
 
+_PLAUSIBLE = re.compile(r"(?=.{1,48}$)CLAUDE_COST(?:_[A-Z]{1,14}){1,5}")
+"""Another name may be a pasted secret."""
+
+
 def misspelled(environ: Mapping[str, str]) -> list[str]:
     """A sentence for each variable that looks like a setting and is none."""
     known = {*OF_THE_APPLICATION, *(variable.name for variable in VARIABLES)} | {
@@ -68,6 +73,12 @@ def misspelled(environ: Mapping[str, str]) -> list[str]:
     sentences = []
     for name in sorted(environ):
         if name.startswith("CLAUDE_COST_") and name not in known:
+            if not _PLAUSIBLE.fullmatch(name):
+                sentences.append(
+                    f"a variable that begins with CLAUDE_COST_ and has a name of {len(name)} characters (not shown) is "
+                    "no setting of this version and is not used"
+                )
+                continue
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
             sentences.append(f"{name} is no setting of this version and is not used{hint}")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from bot.__main__ import main
 from bot.doctor.configuration import read_configuration
 from bot.doctor.memory import shown_database
-from bot.secret_shapes import looks_secret
-from bot.setting_variables import VARIABLES
+from bot.secret_shapes import HOST, looks_secret, quoted
+from bot.setting_variables import VARIABLES, misspelled
 from bot.settings import Need, SettingsError, load_settings
 
 SECRETS = [
@@ -200,7 +200,7 @@ def test_everyday_values_are_no_secrets(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "quoted"),
+    ("changes", "shown"),
     [
         ({"CLAUDE_COST_HTTP_PORT": "70000"}, "'70000'"),
         ({"CLAUDE_COST_CHANNEL": "#cost-alerts"}, "'#cost-alerts'"),
@@ -209,10 +209,62 @@ def test_everyday_values_are_no_secrets(text: str) -> None:
         ({"CLAUDE_COST_CONFIG": "/nowhere/at-all.toml"}, "/nowhere/at-all.toml"),
     ],
 )
-def test_what_cannot_be_a_secret_is_quoted_so_that_the_mistake_is_seen(changes: dict[str, str], quoted: str) -> None:
+def test_what_cannot_be_a_secret_is_quoted_so_that_the_mistake_is_seen(changes: dict[str, str], shown: str) -> None:
     with pytest.raises(SettingsError) as raised:
         load_settings({**COMPLETE, **changes}, Need.RUN)
-    assert quoted in str(raised.value)
+    assert shown in str(raised.value)
+
+
+HEX = "8f742231b10e8888abcd99fffeee85a5"
+
+
+@pytest.mark.parametrize("groups", [3, 4, 5, 6, 7])
+def test_hex_digits_with_colons_are_no_address(groups: int, caplog: pytest.LogCaptureFixture) -> None:
+    pasted = ":".join(HEX[4 * index : 4 * index + 4] for index in range(groups))
+    for name in ("CLAUDE_COST_HTTP_HOST", "CLAUDE_COST_ALLOW_HTTP"):
+        texts = [*said({**COMPLETE, name: pasted, "CLAUDE_COST_HTTP_PORT": "8080"}), caplog.text]
+        assert [text for text in texts if pasted in text] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["fe80::1%hunter2hunter2", "fe80::1%8f742231b10e", "1234567890123", "999.999.999.999", "::1::2", "a:b:c:d"],
+)
+def test_what_is_no_address_and_no_name_is_told_by_its_length(text: str) -> None:
+    assert quoted(text, HOST) == f"a text of {len(text)} characters (not shown)"
+
+
+@pytest.mark.parametrize(
+    "text", ["0.0.0.0", "192.168.10.20", "::", "2001:db8::7", "fe80::1", "localhost", "db.internal"]
+)
+def test_an_address_or_a_name_of_a_host_is_quoted(text: str) -> None:
+    assert quoted(text, HOST) == repr(text)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        *("8f742231b10e8888abcd99yyyzzz85a5", "xoxb-7361920485-AbCdEfGhIjKl", "sk-ant-admin01-Zx81kQpl_wErTy"),
+        *("", "a", "hunter", "HUNTER2", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "A_" * 40, "SOFT USD", "SOFT\nUSD", "ÄB", "_A"),
+        *("8F742231B10E8888", "SOFT_USD\n", "TOKEN_ABCDEFGHIJKLMNOPQRST"),
+    ],
+)
+def test_the_name_of_an_unknown_variable_that_may_be_a_secret_is_not_printed(
+    rest: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"CLAUDE_COST_{rest}"
+    (sentence,) = misspelled({name: "x"})
+    assert f"name of {len(name)} characters (not shown)" in sentence
+    for text in [*said({**COMPLETE, name: "x"}), caplog.text, sentence]:
+        assert name not in text or not rest
+
+
+@pytest.mark.parametrize(
+    "name", ["CLAUDE_COST_ADMIN", "CLAUDE_COST_SOFT_LIMIT_USD", "CLAUDE_COST_SLACK_BOT_TOKEN_FILE"]
+)
+def test_a_name_that_looks_like_a_setting_is_printed(name: str) -> None:
+    (sentence,) = misspelled({name: "x"})
+    assert sentence.startswith(f"{name} is no setting")
 
 
 VALUES = st.one_of(

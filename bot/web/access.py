@@ -17,17 +17,21 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\[\]:@/\s]+)(?::[0-9]{0,5})?"
 _OF_PROXIES = re.compile(
     r"(?i)forwarded|via|x-forwarded.*|x-original-.*|x-envoy-.*|cf-.*|cdn-loop|proxy-.*|front-end-https|x-nginx-proxy"
     r"|.*-client-?ip|.*-real-ip|.*-connecting-ip|client-ip|x-remote-(ip|addr)|x-proxyuser-ip|x-amzn-trace-id"
-    r"|x-cloud-trace-context|x-appengine-user-ip|x-azure-socketip"
+    r"|x-cloud-trace-context|x-azure-.*|x-fd-.*|x-arr-.*|x-scheme|x-url-scheme|x-host|x-rewrite-url|x-vercel-.*"
+    r"|x-appengine-.*|tailscale-.*|x-proxy-.*|x-http-forwarded.*|fly-.*|fastly-.*|ngrok-.*|x-akamai-.*|x-nf-.*|x-varnish"
 )
-"""Headers that only proxies add."""
+"""Headers that only proxies add, with hyphens for underscores."""
+OWN_SITE = frozenset({"same-origin", "none"})
+"""Values of Sec-Fetch-Site where no page of another site has a part in the request (W3C Fetch Metadata)."""
 
 
 class BearerAccess:
     """One bearer token in front of handlers. `variable`: the setting that holds it, which refusals name.
 
-    Without a token the port is open on the loopback alone, which settings see to. Then requests that a proxy passed on
-    are refused, since a proxy on the same machine would make the port public, and so is whatever a web page of another
-    site sends. `host`: the configured address of the port, which clients may name besides the loopback's.
+    Without a token the port is open on the loopback alone, which settings see to. Then requests whose headers show a
+    proxy are refused, since a proxy on the same machine would make the port public, and so are those whose headers show
+    a web page of another site. `host`: the configured address of the port, which clients may name besides the
+    loopback's.
     """
 
     def __init__(self, token: SecretStr | None, variable: str, host: str = "") -> None:
@@ -38,11 +42,13 @@ class BearerAccess:
     def refusal(self, request: web.Request) -> web.Response | None:
         """401, 403 or 421, or None where the request may pass."""
         if self._token is None:
-            if any(_OF_PROXIES.fullmatch(header) for header in request.headers):
+            if any(_OF_PROXIES.fullmatch(header.replace("_", "-")) for header in request.headers):
                 return _unauthorized(
                     f"This request came through a proxy: set {self._variable}, and send it as Authorization: Bearer "
                     "TOKEN."
                 )
+            if not OWN_SITE.issuperset(request.headers.getall("Sec-Fetch-Site", [])):
+                return self._from_another_site()
             return self.foreign(request)
         given = _bearer(request.headers.get(hdrs.AUTHORIZATION, ""))
         if given is None:
@@ -61,9 +67,12 @@ class BearerAccess:
             sentence = f"This port answers to localhost only: use http://localhost, or set {self._variable}."
             return web.json_response({"error": sentence}, status=421)
         if not is_from(request, self._hosts):
-            sentence = f"This request comes from a page of another site: set {self._variable} to let it read."
-            return web.json_response({"error": sentence}, status=403)
+            return self._from_another_site()
         return None
+
+    def _from_another_site(self) -> web.Response:
+        sentence = f"This request comes from a page of another site: set {self._variable} to let it read."
+        return web.json_response({"error": sentence}, status=403)
 
     def guard(self, handler: Handler) -> Handler:
         """`handler`, behind the token."""

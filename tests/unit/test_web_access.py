@@ -1,6 +1,7 @@
 """Who may read over HTTP: the right token passes, everything else gets 401 and the remedy."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,42 @@ def test_a_page_of_another_site_does_not_read(origin: str) -> None:
 def test_what_a_proxy_has_passed_on_does_not_come_from_the_loopback(header: str) -> None:
     assert VARIABLE in sentence(refusal(without_token, **{header: "203.0.113.7"}))
     assert refusal(with_token, Authorization=f"Bearer {TOKEN}", **{header: "203.0.113.7"}) is None
+
+
+HEADERS_OF_PROXIES = [
+    *("X-ARR-LOG-ID", "X-ARR-SSL", "X-Scheme", "X-Url-Scheme", "X-Host", "X-Rewrite-URL", "X-Original-URL"),
+    *("X-Vercel-Id", "X-Vercel-Forwarded-For", "X-Appengine-City", "X-Appengine-User-IP", "Tailscale-User-Login"),
+    *("X-Forwarded-For", "X-Real-IP", "CF-Ray", "Tailscale-Headers-Info", "X-Azure-Ref", "Fly-Region", "Fastly-SSL"),
+]
+
+
+@pytest.mark.parametrize("header", HEADERS_OF_PROXIES)
+@pytest.mark.parametrize("spell", [str, str.lower, str.upper, lambda name: name.replace("-", "_")])
+def test_a_proxys_header_is_recognised_however_it_is_spelled(header: str, spell: Callable[[str], str]) -> None:
+    headers = {"Host": "localhost", spell(header): "1"}
+    assert VARIABLE in sentence(without_token.refusal(make_mocked_request("GET", "/", headers=headers)))
+
+
+@pytest.mark.parametrize(
+    "header", ["Accept", "User-Agent", "traceparent", "X-Request-Id", "If-None-Match", "Cache-Control", "X_Custom"]
+)
+def test_a_clients_own_headers_are_no_proxys(header: str) -> None:
+    headers = {"Host": "localhost", header: "1"}
+    assert without_token.refusal(make_mocked_request("GET", "/", headers=headers)) is None
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "", "Same-Origin", "none, cross-site", "nonsense"])
+def test_what_a_browser_says_another_site_has_sent_is_refused(site: str) -> None:
+    response = refusal(without_token, Host="localhost:8080", Sec_Fetch_Site=site)
+    assert response is not None
+    assert response.status == 403
+    assert VARIABLE in str(response.text)
+    assert refusal(with_token, Sec_Fetch_Site=site, Authorization=f"Bearer {TOKEN}") is None
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+def test_what_a_person_or_a_page_of_this_port_has_sent_passes(site: str) -> None:
+    assert refusal(without_token, Host="localhost:8080", Sec_Fetch_Site=site) is None
 
 
 async def test_a_guarded_handler_is_not_called_for_a_refused_request() -> None:

@@ -132,8 +132,9 @@ async def test_an_unsigned_request_is_one_4xx_and_calls_nobody(
 
 
 VIEW = {"id": "V1", "type": "modal", "callback_id": "x", "state": {"values": {}}}
+ODD_TYPES: list[Any] = [1, None, True, [], {}, ["modal"], "", "workflow_step", "home"]
 ODD_VIEWS: list[dict[str, Any]] = [
-    *({**VIEW, "type": odd} for odd in (1, None, True, [], {}, ["modal"], "", "workflow_step", "home")),
+    *({**VIEW, "type": odd} for odd in ODD_TYPES),
     {name: value for name, value in VIEW.items() if name != "type"},
     {**VIEW, "callback_id": 1},
     {**VIEW, "state": {"values": {"a": 1}}},

@@ -6,10 +6,13 @@ Japanese is written without spaces, so that these are found inside of words.
 import re
 from collections.abc import Callable
 
+from bot.pricing.misleading_words import check_japanese, check_japanese_tokens
+
 _COUNT = r"\d[\d,._]*\s?[kmb千万億]?"
-_PERIODS = {"月": "month", "週": "week", "日": "day", "時": "hour", "分": "minute", "秒": "second"}
-_REQUESTS = r"(?:リクエスト|呼び出し|コール|件|回)"
-_PER = r"(?P<per>月|週|日|時|分|秒)"
+_PERIODS = {"年": "year", "月": "month", "週": "week", "日": "day", "時": "hour", "分": "minute", "秒": "second"}
+_REQUESTS = r"(?:リクエスト|呼び出し|コール|件|回(?!答))"
+_ENGLISH_REQUESTS = r"(?:requests?|reqs?|calls?)(?![\w=:])"
+_PER = r"(?P<per>年|月|週|日|時|分|秒)"
 _TOKENS = r"(?:\s*トークン)?"
 _PARTICLES = "[はがをのでともに]"
 
@@ -22,10 +25,27 @@ _MODELS = {
     "フェイブル": "fable",
     "ミュトス": "mythos",
 }
-_KEYS = {"入力": "in", "出力": "out", "キャッシュ済み": "cached", "キャッシュ": "cached", "ターン": "turns"}
+_KEYS = {
+    "入力": "in",
+    "出力": "out",
+    "回答": "out",
+    "応答": "out",
+    "キャッシュ済み": "cached",
+    "キャッシュ": "cached",
+    "ターン": "turns",
+}
 
 _BEFORE = re.compile(
-    rf"(?:毎|1\s?)?(?:[かヶヵカ](?=月))?{_PER}(?:間|ごと)?(?:あたり|当たり)?{_PARTICLES}?\s*(?P<n>{_COUNT})\s*{_REQUESTS}"
+    rf"(?:毎|1\s?)?(?:[かヶヵカ](?=月))?{_PER}(?:間|ごと)?(?:あたり|当たり)?{_PARTICLES}?\s*(?P<n>{_COUNT})\s*(?:{_REQUESTS}|{_ENGLISH_REQUESTS})"
+)
+_OTHER_THINGS = r"(?:トークン|文字|円|ドル|人|名|ターン|tokens?|tok|usd|users?|(?:in|out|input|output)(?!\s*[=:\d]))"
+_BEFORE_ALONE = re.compile(
+    rf"(?<![\d.])(?:毎|1\s?)?(?:[かヶヵカ](?=月))?{_PER}(?:間|ごと)?(?:あたり|当たり)?{_PARTICLES}?\s*(?P<n>{_COUNT})"
+    rf"(?=\s*(?:,|$)|\s+(?!{_OTHER_THINGS}))"
+)
+_BEHIND_ALONE = re.compile(rf"(?P<n>{_COUNT})\s*/\s*{_PER}間?(?=[\s,]|$)")
+_OF_ONE = re.compile(
+    rf"(?<![\d.,])(?:(?:1\s*|各\s*)?{_REQUESTS}(?:あたり|当たり|につき|ごと|毎)|各リクエスト|毎回)(?:に|の|で|は)?"
 )
 _NAMED = re.compile(rf"{_REQUESTS}数?\s*{_PARTICLES}?\s*[=:]?\s*(?P<n>{_COUNT})(?:\s*/\s*{_PER}間?)?")
 _BEHIND = re.compile(rf"(?P<n>{_COUNT})\s*{_REQUESTS}(?:\s*(?:/|毎)\s*{_PER}間?)?")
@@ -40,20 +60,30 @@ _VERSION = re.compile(r"\d\.\d{1,2}")
 _TENS = {"十万": "10万", "百万": "100万", "千万": "1000万"}
 _CHARACTERS = re.compile(rf"(?P<lang>日本語|英語){_PARTICLES}?\s*(?P<n>{_COUNT})\s*文字")
 _CHARACTERS_ALONE = re.compile(rf"(?P<n>{_COUNT})\s*文字")
+_NO_BATCH = re.compile(
+    r"バッチ(?:処理|モード)?(?:は|を|も)?\s*(?:なし|無し|不要|無効|オフ|(?:使わ|使用し|利用し|し)(?:ない|ません|ず))|(?:非|ノン)バッチ"
+)
 _BATCH = re.compile(r"バッチ(?:処理|モード)?")
 _EMPTY = re.compile(rf"{_PARTICLES}+(?=[\s,]|$)|(?<=[a-z0-9%]){_PARTICLES}+(?=\s|$|[a-z0-9])|(?:です|ます)(?=\s|$)")
 
 
 def from_japanese(text: str) -> str:
-    """`text` (lower case, cleaned) with its Japanese words made into English ones; words not known here stay."""
+    """`text` (lower case, cleaned) with its Japanese words made into English ones; words not known here stay.
+
+    Raises `WordsError` for phrases that would be misread.
+    """
     if text.isascii():
         return text
+    check_japanese(text)
+    text = _OF_ONE.sub(" ", text)
     for name, model in _MODELS.items():
         text = text.replace(name, f" {model} ")
     text = re.sub(r"\s*([=:])\s*", r"\1", text)
     text = re.sub(r"(?<!\d)[十百千]万", lambda found: _TENS[found[0]], text)
     text = re.sub(r"(?<=[千万億])(?=[a-z])", " ", text)
     text = _BEFORE.sub(_requests, text)
+    text = _BEFORE_ALONE.sub(_requests, text)
+    text = _with_the_number_before(_BEHIND_ALONE, _requests, text)
     text = _with_the_number_before(_BEHIND, _requests, text)
     text = _NAMED.sub(_requests, text)
     text = _HIT.sub(lambda found: f" hit={found['n'].replace(' ', '')} ", text)
@@ -61,6 +91,8 @@ def from_japanese(text: str) -> str:
     text = _CHARACTERS_ALONE.sub(lambda found: f" chars={found['n']} ", text)
     text = _with_the_number_before(_VALUE_BEHIND, _value, text)
     text = _VALUE.sub(_value, text)
+    check_japanese_tokens(text)
+    text = _NO_BATCH.sub(" no batch ", text)
     return " ".join(_EMPTY.sub(" ", _BATCH.sub(" batch ", text)).split())
 
 

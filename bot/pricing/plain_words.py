@@ -1,13 +1,15 @@
 """Plain English made into the words of an estimate: `2,000 tokens in` is `in=2000`.
 
 Only phrases that can mean one thing are taken; what they became is shown beside the result. Whatever is not known here
-stays in the text, so that it is refused by its name.
+stays in the text, so that it is refused by its name. Phrases that would be misread raise `WordsError`.
 """
 
 import re
 from collections.abc import Callable, Mapping
 
+from bot.pricing.misleading_words import check_named, check_periods, check_typed, with_halves
 from bot.pricing.model_ids import FAMILIES
+from bot.pricing.word_values import WordsError
 
 _N = r"\d[\d,._]*(?:\s?[kmb千万億](?![\w]))?"
 _COUNT = rf"(?<![\w=:.,/$-])(?P<n>{_N})"
@@ -45,6 +47,9 @@ _VERSION = re.compile(
     rf"\b((?:claude[\s-]+)?(?:{'|'.join(FAMILIES)}|instant)|claude)\s+(\d(?:\.\d{{1,2}}|(?!\s+{_COUNTED})))"
     r"(?![\w.%千万億])(?!\s?(?:[kmbx千万億%]|thousand|millions?|mio|mil|mn|billions?|bn)(?!\w))"
 )
+_VERSION_SIGN = re.compile(
+    rf"\b({'|'.join(FAMILIES)}|claude)[\s-]+v(?:er(?:sion)?)?[\s.]*(?=\d(?:\.\d{{1,2}})?(?![\w.]))"
+)
 _SHARE = r"([a-z](?:[^=:,;]|:(?=\d[^,;\s=:]*:))*?)\s*:\s*([\d.]+)\s?(%?)(?=[\s,;]|$)"
 _SHARES = re.compile(rf"(?<!\S)mix\s*[=:]?\s*(?P<parts>{_SHARE}(?:[\s,;]+(?:and\s+)?{_SHARE})*)")
 _NAMES_OF_NUMBERS = ((r"(?:thousand|grand)", "k"), (r"(?:millions?|mio|mil|mn)", "m"), (r"(?:billions?|bn)", "b"))
@@ -56,6 +61,7 @@ _APART = re.compile(r"(?<==)\$\s+(?=\d)")
 _LONG_KEYS = (
     (re.compile(rf"\b(?:avg|average|mean)?\s*{_TOKENS}\s+(in|out)(?:put)?\s*[=:]\s*"), r" \1="),
     (re.compile(rf"\b({_IN}|{_OUT}|cached)[\s_-]{_TOKENS}\s*[=:]\s*"), r"\1="),
+    (re.compile(rf"\b({_IN}|{_OUT}|cached)(?:\s+{_TOKENS})?\s*(?:/\s*|per\s+){_OF_WHAT}\s*[=:]\s*"), r"\1="),
     (re.compile(r"\b(?:cache[\s_-]*)?hit(?:s|[\s_-]*rate)?\s*[=:]\s*(?=[\d.])"), "hit="),
     (re.compile(rf"\b{_OF_WHAT}\s*{_EVERY}\s*{_PERIOD_NAMES}\s*[=:]\s*(?P<n>{_N})"), r"requests=\g<n>/\g<per>"),
     (
@@ -89,7 +95,9 @@ _PHRASES = (
 )
 _RATE = re.compile(rf"{_COUNT}\s*{_EVERY}\s*{_PERIOD_NAMES}(?![\w=:])")
 _CHARACTERS = re.compile(rf"{_COUNT}\s+(?P<lang>japanese|english)\s+(?:characters?|chars){_END}")
-_PERIOD = re.compile(rf"(requests=\d[\d,._]*[kmb千万億]?)\s*(?:{_OF_WHAT}\s*)?{_EVERY}\s*{_PERIOD_NAMES}(?![\w=:])")
+_PERIOD = re.compile(
+    rf"(requests=\d[\d,._]*[kmb千万億]?)\s*(?:{_OF_WHAT}\s*)?(?:in\s+)?{_EVERY}\s*{_PERIOD_NAMES}(?![\w=:])"
+)
 _ADVERB = re.compile(r"(requests=\d[\d,._]*[kmb千万億]?)\s+(?:every\s+)?(hourly|daily|weekly|monthly)(?![\w=:])")
 _ADVERB_BEFORE = re.compile(r"\b(hourly|daily|weekly|monthly)\s+(requests=\d[\d,._]*[kmb千万億]?)(?![\w/])")
 _ADVERBS = {"hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month"}
@@ -101,7 +109,13 @@ _BATCHES = re.compile(
     r"(?<![\w=.-])(?:(?:in|as|using|with|via|by|through)\s+(?:the\s+|a\s+)?)?-{0,2}(?:batch(?:es|ed|ing)?)"
     r"(?:\s+(?:mode|api|processing|jobs?))?(?![\w=:.-])"
 )
-_NO_BATCHES = re.compile(r"\b(?:no|not|without)\s+(?:in\s+)?batch(?:es|ed|ing)?(?![\w=])")
+_NOT = r"(?:(?:no|not|without)\s+(?:using\s+)?(?:in\s+|the\s+|a\s+)?|non[\s-]?)"
+_OFF = r"(?:\s*[=:]\s*(?:no|false|off|none|never|disabled)|\s+(?:off|disabled))"
+_NO_BATCHES = re.compile(
+    rf"(?<![\w=-])(?:{_NOT}batch(?:es|ed|ing)?(?:\s+(?:mode|api|processing|jobs?))?|batch(?:es|ing)?(?:\s+mode)?{_OFF})(?![\w=-])"
+)
+_FAST = re.compile(r"(?<![\w=.-])fast(?![\w=:.-])")
+_NO_FAST = re.compile(rf"(?<![\w=-])(?:{_NOT}fast(?:[\s-]+mode)?|fast(?:[\s-]+mode)?{_OFF})(?![\w=-])")
 _NO_CACHE = re.compile(r"\b(?:no|not|without)\s+(?:any\s+)?(?:prompt\s+)?cach(?:e|ed|ing)(?![\w=])")
 _TOKENS_LEFT = re.compile(rf"((?<!\S)(?:in|out|cached)=\d\S*)\s+{_TOKENS}(?![\w=:])")
 _PER_REQUEST = re.compile(rf"((?<!\S)(?:in|out|cached)=\d[\w.,]*)\s*/\s*(?:{_OF_WHAT}|turn)(?![\w=:])")
@@ -123,6 +137,8 @@ def from_plain_words(text: str, knows: Callable[[str], bool]) -> str:
 
     `knows`: whether something is the name of a model, so that `opus 5 100 requests` are not 5,100.
     """
+    text = with_halves(_VERSION_SIGN.sub(r"\1 ", text))
+    check_typed(text)
     text = _VERSION.sub(lambda found: _version(found, knows), text)
     text = _SHARES.sub(_shares, text)
     for pattern, replacement in _LONG_KEYS:
@@ -131,13 +147,13 @@ def from_plain_words(text: str, knows: Callable[[str], bool]) -> str:
     text = _numbers(text)
     text = _LIFETIME.sub(_ttl, text)
     text = _CACHE_LIFETIME.sub(_ttl, text)
-    text = _NO_CACHE.sub(" ", _NO_BATCHES.sub(" ", text))
-    text = _BATCHES.sub(" batch ", text)
+    text = _batches(_NO_CACHE.sub(" ", text))
     text = re.sub(rf"({_N}\s*(?:{_TOKENS}\s*)?{_IN})\s*/\s*(?={_N}\s*(?:{_TOKENS}\s*)?{_OUT})", r"\1 ", text)
     text = _keyword_first(text)
     text = _CHARACTERS.sub(_characters, text)
     for phrase, key in _PHRASES:
         text = _named(phrase, key, text)
+    check_named(text)
     for left in (_TOKENS_LEFT, _PER_REQUEST, _REQUESTS_LEFT):
         text = left.sub(r"\1", text)
     text = _PERIOD.sub(r"\1/\g<per>", text)
@@ -145,7 +161,18 @@ def from_plain_words(text: str, knows: Callable[[str], bool]) -> str:
     text = _ADVERB_BEFORE.sub(lambda found: f"{found[2]}/{_ADVERBS[found[1]]}", text)
     if "requests=" not in text:
         text = _RATE.sub(lambda found: f"requests={_joined(found['n'])}/{found['per']}", text, count=1)
+    check_periods(text)
     return _FILLERS.sub(" ", text)
+
+
+def _batches(text: str) -> str:
+    """The flags, where they are not denied. Raises `WordsError` where one is both wanted and denied."""
+    for name, denied, wanted in (("batch", _NO_BATCHES, _BATCHES), ("fast", _NO_FAST, _FAST)):
+        left = denied.sub(" ", text)
+        if left != text and wanted.search(left):
+            raise WordsError(f"{name} and no {name} contradict each other: keep one of them.", name)
+        text = left
+    return _BATCHES.sub(" batch ", text)
 
 
 def _version(found: re.Match[str], knows: Callable[[str], bool]) -> str:

@@ -146,6 +146,9 @@ def _goes_on(last: str, word: str, card: RateCard) -> bool:
     if re.fullmatch(r"(?:anthropic-)?claude", model):
         return True
     is_part = _VERSION.fullmatch(word) is not None or word.split("[")[0] in (*card.families(), "instant")
+    if _VERSION.fullmatch(word) and model.removeprefix("claude-") in card.families():
+        # A version that no model has is refused as one: `sonnet 9`.
+        return True
     return is_part and card.knows(f"{model}-{word}")
 
 
@@ -185,10 +188,9 @@ def _unknown(word: str, card: RateCard, remedy: str) -> WordsError:
     if re.fullmatch(r"\d[\d.]*%", word):
         return WordsError(f"{word} stands alone: if it is the cache hit rate, write hit={word}.", "hit")
     if _counts(word):
-        number = word if _NUMBER.fullmatch(word) else "2000"
-        return WordsError(
-            f"{word} stands alone: say what it counts, as in requests={number}, in={number} or out={number}."
-        )
+        keys = [f"{key}={word}" if _NUMBER.fullmatch(word) else f"{key}=" for key in ("requests", "in", "out")]
+        as_in = "as in" if _NUMBER.fullmatch(word) else "one number each for"
+        return WordsError(f"{word} stands alone: say what it counts, {as_in} {keys[0]}, {keys[1]} or {keys[2]}.")
     if word in REMEDIES:
         return WordsError(f"{word} is not known here: {REMEDIES[word]}.")
     near = nearest_word(word, cutoff=0.7) if len(word) > 2 else None

@@ -9,7 +9,7 @@ from bot.budgets.history import REPORTS_IN
 from bot.budgets.period import Period, PeriodKind, period_at, period_before
 from bot.budgets.report import GroupBy
 from bot.clock import DAY
-from bot.typed_text import words_in
+from bot.typed_text import cleaned, words_in
 
 MOST_DAYS = 366
 
@@ -28,7 +28,10 @@ _GROUPS = {
 }
 _FILLERS = ("for", "of", "the", "this", "in", "from", "current")
 _DATE = r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})"
-_DATES = re.compile(rf"{_DATE}(?:\s*(?:\.{{2,}}|to|until|till|-)\s*(?:{_DATE}|today|now)?)?(?=\s|$)")
+_LONE_DASH = re.compile(rf"({_DATE},?)\s+-+(?=\s|\d|$)")
+_DATES = re.compile(
+    rf"(?P<since>(?:from|since)\s+)?{_DATE}(?:\s*(?:\.{{2,}}|to|until|till|-)\s*(?:{_DATE}|today|now)?)?(?=\s|$)"
+)
 
 
 class ReportWordsError(Exception):
@@ -52,7 +55,8 @@ class ReportWords:
 
 def report_words(text: str, now: datetime) -> ReportWords:
     """The month by model where nothing is said. Raises `ReportWordsError`."""
-    words = " ".join(words_in(text)).lower().split()
+    # A dash on its own is dropped with the other marks, but between days it stands for "to".
+    words = " ".join(words_in(_LONE_DASH.sub(r"\1..", cleaned(text)))).lower().split()
     at = next((at for at, word in enumerate(words) if word in ("by", "per")), len(words))
     by = _group(words[at + 1 :]) if at < len(words) else GroupBy.MODEL
     name, period, before = _period(" ".join(words[:at]), now)
@@ -91,16 +95,18 @@ def _not_a_period(words: list[str]) -> tuple[str, str]:
 
 
 def _between(dates: re.Match[str], now: datetime) -> tuple[str, Period, Period]:
-    first = _day(*dates.groups()[:3])
+    first = _day(*dates.groups()[1:4])
+    # "from 2026-11-01" alone reaches until now.
     is_range = re.fullmatch(_DATE, dates[0].strip()) is None
     today = now.astimezone(UTC).date()
-    last = first if not is_range else _day(*dates.groups()[3:]) if dates[4] else today
+    last = first if not is_range else _day(*dates.groups()[4:]) if dates[5] else today
+    said = re.sub(r"\.\. (?=\d)", "..", dates[0].removeprefix(dates["since"] or ""))
     if first > today:
         raise ReportWordsError(first.isoformat(), "is still to come: a report is about days that have begun.")
     if last < first:
-        raise ReportWordsError(dates[0], f"ends before it begins: write {last.isoformat()}..{first.isoformat()}.")
+        raise ReportWordsError(said, f"ends before it begins: write {last.isoformat()}..{first.isoformat()}.")
     if last - first >= MOST_DAYS * DAY:
-        raise ReportWordsError(dates[0], f"is too long: a report is about {MOST_DAYS} days at most.")
+        raise ReportWordsError(said, f"is too long: a report is about {MOST_DAYS} days at most.")
     length = last - first + DAY
     key = first.isoformat() if first == last else f"{first.isoformat()}..{last.isoformat()}"
     return key, _stretch(key, first, length), _stretch(f"the {length.days} days before", first - length, length)

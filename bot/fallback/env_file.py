@@ -117,10 +117,14 @@ class EnvFile:
             try:
                 _replace(path, whole)
             except OSError as error:
-                if error.errno not in CANNOT_REPLACE or not os.access(path, os.W_OK):
+                if error.errno not in CANNOT_REPLACE or not os.access(path, os.F_OK):
                     raise
                 write_in_place(path, whole)
         except OSError as error:
+            if error.errno == errno.EROFS:
+                raise EnvFileError(
+                    f"{self.path} cannot be written, as it is mounted read-only: mount the directory writable."
+                ) from error
             raise EnvFileError(
                 f"{self.path} cannot be written ({error.strerror}): correct the path in CLAUDE_COST_FALLBACK_FILE, "
                 "or the rights of its directory."

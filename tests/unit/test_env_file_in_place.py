@@ -87,7 +87,9 @@ def test_a_file_that_is_mounted_for_reading_alone_is_refused(tmp_path: Path) -> 
     source.write_text("OTHER=kept\n")
     mounted.touch()
     said = in_a_container(source, mounted, "remount,bind,ro")
-    assert "cannot be written" in said
+    assert said.splitlines()[-1] == (
+        f"{mounted} cannot be written, as it is mounted read-only: mount the directory writable."
+    )
     assert source.read_text() == "OTHER=kept\n"
 
 

@@ -28,6 +28,7 @@ _AMOUNT = re.compile(
     r"(?<=(?:soft|hard|_usd)=)\$?\s*(\d{1,3}(?: \d{3})+(?:\.\d+)?|\d\S*?)(?:\s*(?:\$|usd|dollars?))?(?=[\s,]|$)",
     re.IGNORECASE,
 )
+_WITHOUT_SIGN = re.compile(r"(?<![\w=:])(soft|hard)(?:\s+limit)?(?:\s+of|\s+at)?\s+\$?\s*(\d[\d.,_]*)", re.IGNORECASE)
 _PERCENT_APART = re.compile(r"(?<=\d)\s+%")
 
 
@@ -40,6 +41,9 @@ def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
     name, words = named_first(text)
     if not name or "=" in name:
         raise BudgetWordsError(f"The name of the budget comes first, as in budget set {EXAMPLE}.")
+    if (bare := _WITHOUT_SIGN.search(words)) is not None:
+        key, amount = bare[1].lower(), bare[2].rstrip(".,")
+        raise BudgetWordsError(f"{key} {amount} lacks its sign: write {key}={amount}.")
     values: dict[str, str] = {}
     for word in _key_words(words):
         typed, equals, value = word.partition("=")

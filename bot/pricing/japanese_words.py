@@ -46,9 +46,10 @@ _BEFORE_ALONE = re.compile(
 _BEHIND_ALONE = re.compile(rf"(?P<n>{_COUNT})\s*/\s*{_PER}間?(?=[\s,]|$)")
 _OF_ONE = re.compile(
     rf"(?<![\d.,])(?:(?:1\s*|各\s*)?{_REQUESTS}(?:あたり|当たり|につき|ごと|毎)|各リクエスト|毎回)(?:に|の|で|は)?"
+    rf"|(?<![\d.,])1\s*{_REQUESTS}の(?=入力|出力|回答)"
 )
 _NAMED = re.compile(rf"{_REQUESTS}数?\s*{_PARTICLES}?\s*[=:]?\s*(?P<n>{_COUNT})(?:\s*/\s*{_PER}間?)?")
-_BEHIND = re.compile(rf"(?P<n>{_COUNT})\s*{_REQUESTS}(?:\s*(?:/|毎)\s*{_PER}間?)?")
+_BEHIND = re.compile(rf"(?P<n>{_COUNT})\s*{_REQUESTS}(?!数)(?:\s*(?:/|毎)\s*{_PER}間?)?")
 _HIT = re.compile(rf"(?:キャッシュ)?ヒット率?\s*{_PARTICLES}?\s*[=:]?\s*(?P<n>\d[\d.]*\s?%)")
 _VALUE = re.compile(rf"(?P<key>{'|'.join(_KEYS)}){_TOKENS}数?\s*{_PARTICLES}?\s*[=:]?\s*(?P<n>{_COUNT}){_TOKENS}")
 _VALUE_BEHIND = re.compile(rf"(?P<n>{_COUNT})\s*トークンの?(?P<key>{'|'.join(_KEYS)}){_TOKENS}")

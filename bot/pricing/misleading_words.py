@@ -15,8 +15,10 @@ _ODD = (
 _TALKS = r"conversations?|sessions?|chats?|threads?|dialogues?|dialogs?"
 _BEHIND_TOKENS = re.compile(
     rf"(?<!\S)(?P<key>in|out|cached|chars)=(?P<n>{_N})[\s,;]*(?:each\s+)?(?:and\s+)?"
-    rf"(?P<period>(?:/\s*|{_EVERY}\s+)(?:{_DAYS}|months?|mo|[smhdw]|{_ODD})|{_ADVERBS}|monthly)(?![\w=:/])"
-    r"(?!\s+requests=)"
+    rf"(?P<period>(?:/\s*|{_EVERY}\s+)(?:{_DAYS}|months?|mo|[smhdw]|{_ODD})|{_ADVERBS}|monthly)(?![\w=:/])(?!\s+(?:costs?|bills?|spend|price))"
+)
+_BETWEEN = re.compile(
+    rf"(?<!\S)(?P<key>in|out|cached|chars)={_N}(?<![,.])\s+(?P<period>{_ADVERBS}|monthly)\s+requests="
 )
 _BEFORE_TOKENS = re.compile(
     rf"(?<![\w=:.-])(?P<period>{_EVERY}\s+(?:months?|{_DAYS})|{_ADVERBS}|monthly)\s+(?:of\s+|with\s+)?"
@@ -68,7 +70,7 @@ _HALVES = re.compile(r"(?<!\w)(?:a\s+)?half\s+(?:an?\s+)?(thousand|million|billi
 
 _JAPANESE_UNITS = r"(?:(?:[かヶヵカケ個]|箇)月|月|週|日(?!本)|時間?|分|秒|年)(?:間)?"
 _NUMBER_BEFORE_PERIOD = re.compile(
-    rf"(?<![\d.,_])(?P<said>(?P<n>\d[\d.,]*|半|数)(?:{_JAPANESE_UNITS}|\s+(?:(?:[かヶヵカケ]|箇)月|(?:日|時|分|秒)間?(?=で))))"
+    rf"(?<![\d.,_])(?P<said>(?P<n>\d[\d.,]*|半|数)(?:{_JAPANESE_UNITS}|\s+(?:(?:[かヶヵカケ]|箇)月|(?:日|時|分|秒)間?(?=で))))(?!の?キャッシュ)"
 )
 _ODD_JAPANESE = re.compile(r"(?P<period>平日|営業日|週末|土日|祝日|休日|四半期|半期|隔週|隔日|隔月)")
 _TALKS_JAPANESE = re.compile(
@@ -177,6 +179,8 @@ def check_named(text: str) -> None:
             f"turns={each['m']} for conversations.",
             "requests",
         )
+    if (between := _BETWEEN.search(text)) is not None:
+        raise _per_request(between["key"], between["period"], text)
     if (odd := _ODD_PERIOD.search(text)) is not None:
         raise _odd(odd["period"])
     if (other := _PER_OTHER.search(text)) is not None:

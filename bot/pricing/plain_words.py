@@ -68,6 +68,12 @@ _LONG_KEYS = (
         re.compile(r"\b(monthly|weekly|daily|hourly)\s+requests?\s*[=:]\s*(?P<n>\d[\d,._]*[kmb千万億]?)"),
         r"\g<n> requests \1",
     ),
+    (
+        re.compile(
+            rf"{_COUNT}\s+(hourly|daily|weekly|monthly|quarterly|yearly|annual)\s+(?:api\s+|user\s+)?{_OF_WHAT}{_END}"
+        ),
+        r"\g<n> requests \2",
+    ),
 )
 _PHRASES = (
     (re.compile(rf"{_COUNT}\s+(?:api\s+|model\s+|user\s+)?{_OF_WHAT}{_END}"), "requests"),
@@ -96,11 +102,22 @@ _PHRASES = (
 _RATE = re.compile(rf"{_COUNT}\s*{_EVERY}\s*{_PERIOD_NAMES}(?![\w=:])")
 _CHARACTERS = re.compile(rf"{_COUNT}\s+(?P<lang>japanese|english)\s+(?:characters?|chars){_END}")
 _PERIOD = re.compile(
-    rf"(requests=\d[\d,._]*[kmb千万億]?)\s*(?:{_OF_WHAT}\s*)?(?:in\s+)?{_EVERY}\s*{_PERIOD_NAMES}(?![\w=:])"
+    rf"(requests=\d[\d,._]*[kmb千万億]?)\s*(?:{_OF_WHAT}\s*)?(?:(?:in|over|for|during)\s+)?{_EVERY}\s*{_PERIOD_NAMES}(?![\w=:])"
 )
-_ADVERB = re.compile(r"(requests=\d[\d,._]*[kmb千万億]?)\s+(?:every\s+)?(hourly|daily|weekly|monthly)(?![\w=:])")
+_ADVERB = re.compile(
+    r"(requests=\d[\d,._]*[kmb千万億]?)\s+(?:every\s+)?(hourly|daily|weekly|monthly|quarterly|yearly|annual(?:ly)?)(?![\w=:])"
+)
 _ADVERB_BEFORE = re.compile(r"\b(hourly|daily|weekly|monthly)\s+(requests=\d[\d,._]*[kmb千万億]?)(?![\w/])")
-_ADVERBS = {"hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month"}
+_ADVERBS = {
+    "hourly": "hour",
+    "daily": "day",
+    "weekly": "week",
+    "monthly": "month",
+    "quarterly": "quarter",
+    "yearly": "year",
+    "annually": "year",
+    "annual": "year",
+}
 _LIFETIME = re.compile(r"\bttl\s*[=:]?\s*(5|1)\s*(m|mins?|minutes?|h|hrs?|hours?)(?!\w)")
 _CACHE_LIFETIME = re.compile(
     r"(?<![\w=:.,-])(5|1)[\s-]*(m|mins?|minutes?|h|hrs?|hours?)[\s-]+(?:ttl|cache(?:\s+ttl)?)(?![\w=:])"

@@ -111,6 +111,8 @@ def test_whatever_is_typed_is_a_budget_or_one_sentence(text: str) -> None:
         ("hard=10", "The name of the budget comes first"),
         ("a", "Set soft, hard or both, as in budget set "),
         ("a hard", "hard= has no value: write one, or leave hard out."),
+        ("a soft $50 hard $100", "soft 50 lacks its sign: write soft=50."),
+        ("a soft=50 hard limit 100", "hard 100 lacks its sign: write hard=100."),
         ("a month hard=1", "month is not known here: use scope=, period="),
         ("a hrad=10", "hrad= is not known here: did you mean hard=?"),
         ("a colour=red", "colour= is not known here: use scope=, period=, soft=,"),

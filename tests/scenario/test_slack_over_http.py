@@ -351,3 +351,21 @@ async def test_the_challenge_of_a_new_address_is_echoed(simulated: World) -> Non
         headers = signed(body, bot.services.clock(), "application/json")
         async with session.post(f"{origin}/slack/events", data=body, headers=headers) as answer:
             assert (answer.status, await answer.json()) == (200, {"challenge": "echo"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"), [("Sec-Fetch-Site", "cross-site", 403), ("X_Host", "a.example", 401)]
+)
+async def test_without_a_token_no_reader_comes_from_another_site_or_through_a_proxy(
+    simulated: World, name: str, value: str, status: int
+) -> None:
+    async with simulated.bot() as bot, port_of(bot) as origin, aiohttp.ClientSession() as session:
+        for path in ("/v1/fallback", "/metrics"):
+            async with session.get(origin + path) as answer:
+                assert answer.status == 200
+            async with session.get(origin + path, headers={name: value}) as answer:
+                assert answer.status == status
+        async with session.get(f"{origin}/healthz", headers={name: value}) as answer:
+            assert answer.status == 200
+        body = command()
+        assert await post(origin, body, CIMultiDict({**signed(body, bot.services.clock()), name: value})) == 200

@@ -43,7 +43,7 @@ _BEFORE_ALONE = re.compile(
     rf"(?<![\d.])(?:毎|1\s?)?(?:[かヶヵカ](?=月))?{_PER}(?:間|ごと)?(?:あたり|当たり)?{_PARTICLES}?\s*(?P<n>{_COUNT})"
     rf"(?=\s*(?:,|$)|\s+(?!{_OTHER_THINGS}))"
 )
-_BEHIND_ALONE = re.compile(rf"(?P<n>{_COUNT})\s*/\s*{_PER}間?(?=[\s,]|$)")
+_BEHIND_ALONE = re.compile(rf"(?<![\d.,])(?P<n>{_COUNT})\s*/\s*{_PER}間?(?=[\s,]|$)")
 _OF_ONE = re.compile(
     rf"(?<![\d.,])(?:(?:1\s*|各\s*)?{_REQUESTS}(?:あたり|当たり|につき|ごと|毎)|各リクエスト|毎回)(?:に|の|で|は)?"
     rf"|(?<![\d.,])1\s*{_REQUESTS}の(?=入力|出力|回答)"

@@ -49,10 +49,10 @@ _OF_EACH = re.compile(
     rf"(?<!\S)requests=(?P<n>{_N})\s*(?:,\s*)?(?:of|with|having|at)\s+(?:about\s+)?requests=(?P<m>{_N})"
 )
 _PEOPLE = re.compile(
-    rf"(?<![\w=.])(?P<n>{_N})\s*(?:active\s+)?(?P<who>users|people|persons|customers|employees|engineers|developers|"
+    rf"(?<![\w=.])(?<!\d,)(?P<n>{_N})\s*(?:active\s+)?(?P<who>users|people|persons|customers|employees|engineers|developers|"
     r"agents|seats|人|名(?!前)|ユーザー?)(?![a-z=])"
 )
-_PRODUCT = re.compile(rf"(?<![\w=.:])(?P<product>{_N}\S{{0,4}}?\s*(?:[×*]\s*|(?<=\d)x(?=\d)){_N})")
+_PRODUCT = re.compile(rf"(?<![\w=.:])(?<!\d,)(?P<product>{_N}\S{{0,4}}?\s*(?:[×*]\s*|(?<=\d)x(?=\d)){_N})")
 _IN_ALL = re.compile(
     r"(?<![\w=])(?P<word>in\s+total|totall?(?:ing|s)?|overall|altogether|combined|in\s+all)(?![\w=:-])|"
     r"(?P<japanese>合計|総計|延べ|トータル)"
@@ -76,7 +76,7 @@ _ODD_JAPANESE = re.compile(r"(?P<period>平日|営業日|週末|土日|祝日|�
 _TALKS_JAPANESE = re.compile(
     r"(?P<said>(?P<what>会話|対話|セッション|チャット|スレッド|文書|ドキュメント)(?:あたり|当たり|につき|ごと|毎)?"
     r"[にでの]?\s*\d[\d.,]*\s*[千万億]?\s*(?:件|回|メッセージ|リクエスト|往復|通|コール)|"
-    r"\d[\d.,]*\s*[千万億]?\s*(?:件|回|メッセージ|リクエスト|往復|コール)\s*/\s*(?P<what2>会話|対話|セッション|チャット|ユーザー?|人|名))"
+    r"(?<![\d.,])\d[\d.,]*\s*[千万億]?\s*(?:件|回|メッセージ|リクエスト|往復|コール)\s*/\s*(?P<what2>会話|対話|セッション|チャット|ユーザー?|人|名))"
 )
 _TOKENS_JAPANESE = re.compile(
     r"(?P<what>入力|出力|回答)(?:トークン)?数?[はがをも]?\s*(?P<period>毎[月日週年]|月間?|(?:1\s?)[日週年]間?|1[かヶヵカ]月)"

@@ -1,6 +1,9 @@
 """`/claude-cost rates`: what tokens cost, from the dated rate card."""
 
+import re
+
 from bot.message import Message
+from bot.pricing.japanese_words import with_english_models
 from bot.pricing.model_ids import family_in
 from bot.pricing.model_words import UnknownModelError, model_named
 from bot.services import Services
@@ -10,11 +13,13 @@ from handlers.blocks.elements import section
 from handlers.blocks.outside import code
 from handlers.blocks.rates import model_rates, overview
 
+_LEAD = re.compile(r"^(?:(?:for|of|on|the)\s+)+", re.IGNORECASE)
+
 
 async def rates_command(services: Services, words: str) -> Message:
     """`rates [MODEL]`: a family, `sonnet-4.6`, `Sonnet 4.6` or an API id in any spelling."""
     card, today = services.card, services.clock().date()
-    words = " ".join(words_in(words))
+    words = " ".join(with_english_models(_LEAD.sub("", " ".join(words_in(words)))).split())
     try:
         message = model_rates(model_named(words, card), card, today) if words else overview(card, today)
     except UnknownModelError as error:

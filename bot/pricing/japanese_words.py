@@ -77,8 +77,7 @@ def from_japanese(text: str) -> str:
         return text
     check_japanese(text)
     text = _OF_ONE.sub(" ", text)
-    for name, model in _MODELS.items():
-        text = text.replace(name, f" {model} ")
+    text = with_english_models(text)
     text = re.sub(r"\s*([=:])\s*", r"\1", text)
     text = re.sub(r"(?<!\d)[十百千]万", lambda found: _TENS[found[0]], text)
     text = re.sub(r"(?<=[千万億])(?=[a-z])", " ", text)
@@ -95,6 +94,13 @@ def from_japanese(text: str) -> str:
     check_japanese_tokens(text)
     text = _NO_BATCH.sub(" no batch ", text)
     return " ".join(_EMPTY.sub(" ", _BATCH.sub(" batch ", text)).split())
+
+
+def with_english_models(text: str) -> str:
+    """`ソネット4.6` as ` sonnet 4.6`."""
+    for name, model in _MODELS.items():
+        text = text.replace(name, f" {model} ")
+    return text
 
 
 def _requests(found: re.Match[str]) -> str:

@@ -16,7 +16,7 @@ from bot.settings import Need, UsageChoice, load_settings
 from bot.usage import admin as admin_module
 from bot.usage import analytics as analytics_module
 from bot.usage.age import DataState
-from bot.usage.poll import build_poller
+from bot.usage.poll import Poller, build_poller
 from tests.anthropic_reports import (
     ANALYTICS_USAGE,
     KEYS,
@@ -199,3 +199,17 @@ async def test_the_poller_that_settings_make_polls_with_their_key_and_their_choi
         outcome = await poller.poll(MONTH)
     assert outcome.error == f"Anthropic asks to wait with {USAGE} (HTTP 429)."
     assert reports.output() == 5
+
+
+async def test_a_copy_that_lost_the_lease_while_it_polled_stores_nothing(reports: Reports) -> None:
+    async def lost() -> bool:
+        return False
+
+    reports.use(5)
+    frozen = Poller(reports.store, {"admin": reports.admin()}, "admin", reports.clock, may_store=lost)
+    outcome = await frozen.poll(MONTH)
+    assert (outcome.ok, reports.store.data_state().as_of, reports.output()) == (False, None, 0)
+    assert "Another copy of the bot polls by now" in (outcome.error or "")
+    reports.wire.script(USAGE, *[fails(500)] * 4)
+    assert not (await frozen.poll(MONTH)).ok
+    assert reports.store.data_state().error is None

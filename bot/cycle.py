@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from slack_bolt.async_app import AsyncApp
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.alerts.delivery_watch import DeliveryWatch
 from bot.alerts.life_watch import LifeWatch
@@ -22,6 +23,7 @@ from bot.leadership import Leadership
 from bot.services import Services
 from bot.settings import Settings
 from bot.slack_connection import Workspace
+from bot.store.engine import database_problem
 from bot.usage.poll import Poller, PollOutcome
 
 log = logging.getLogger(__name__)
@@ -184,5 +186,8 @@ class Bot:
         sentence = f"A part of the bot fails ({what}: {type(error).__name__}): its log has the details."
         new = self.faults.get(what) != sentence
         self.faults[what] = sentence
-        log.error("%s failed (%s)", what, type(error).__name__, exc_info=error if new else None)
+        if isinstance(error, SQLAlchemyError):
+            log.error("%s failed: %s", what, database_problem(error))
+        else:
+            log.error("%s failed (%s)", what, type(error).__name__, exc_info=error if new else None)
         return sentence

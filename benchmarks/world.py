@@ -1,0 +1,332 @@
+"""An organisation of any size in a database that the bot opens, the same one for the same numbers.
+
+    python benchmarks/world.py KEYS [DAYS] [--budgets N] [--cache FOLDER]
+
+Every key is used four hours a day, in each of them with half of twelve models: 5,000 keys have 3.7 million rows in 31
+days. Settled hours are kept as one row, the last two and the running one by the minute. What was built is kept in the
+cache folder, and each run works on a copy. Which budgets there are stands in a TOML file, not in the database.
+"""
+
+import argparse
+import hashlib
+import json
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, create_engine, insert, make_url, text
+
+from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.pricing.tokens import Terms, TokenCounts
+from bot.store.engine import open_database
+from bot.store.schema import usage, usage_hours
+from bot.store.usage import Name, UsageStore
+from bot.usage.age import DataState
+from bot.usage.source import Read, UsageReading, UsageRow
+
+ROOT = Path(__file__).resolve().parents[1]
+FORMAT = 1
+"""To be raised whenever the same numbers make other rows."""
+
+SEED = 7
+WORKSPACES = 50
+MODELS = (
+    "claude-opus-5-5",
+    "claude-opus-4-8",
+    "claude-opus-4-7",
+    "claude-opus-4-6",
+    "claude-sonnet-5-5",
+    "claude-sonnet-5",
+    "claude-sonnet-4-6",
+    "claude-sonnet-4-5",
+    "claude-haiku-5-5",
+    "claude-haiku-4-5",
+    "claude-fable-5",
+    "claude-fable-5-1",
+)
+USED_AT_ONCE = 6
+ACTIVE_EVERY = 6
+"""Hours from one in which a key is used to the next."""
+
+FIRST = datetime(2026, 10, 1, tzinfo=UTC)
+"""A month of 31 days."""
+
+TIME_OF_DAY = timedelta(hours=15, minutes=30)
+BEHIND = 5 * MINUTE
+"""The age of the data of the admin source."""
+
+ZONES = ("UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin")
+PERIODS = ("month", "day", "week")
+DEFAULT_CACHE = Path(tempfile.gettempdir()) / "claude-cost-benchmarks"
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Usage of one hour, a row each; `minutes` of the hour, 0 for hourly rows; `counts` has six columns."""
+
+    keys: Ints
+    models: Ints
+    minutes: Ints
+    counts: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """`days`: including the one that runs."""
+
+    keys: int
+    days: int = 31
+
+    @property
+    def now(self) -> datetime:
+        return FIRST + (self.days - 1) * DAY + TIME_OF_DAY
+
+    @property
+    def workspaces(self) -> int:
+        return min(WORKSPACES, self.keys)
+
+    def __str__(self) -> str:
+        return f"{self.keys:,} keys × {len(MODELS)} models × {self.days} days"
+
+
+def key_id(index: int) -> str:
+    return f"apikey_{index:05}"
+
+
+def workspace_id(index: int) -> str:
+    return f"wrkspc_{index:02}"
+
+
+def terms_of(key: int) -> Terms:
+    """Some keys are used in batches, some in one region."""
+    return Terms("batch" if key % 10 == 9 else "standard", "us" if key % 7 == 3 else "global", "standard")
+
+
+def hourly(size: Size, hour: datetime) -> Rows:
+    """What is used in an hour, a row for each key and model."""
+    number, day = (hour - FIRST) // HOUR, (hour - FIRST) // DAY
+    keys = np.arange(size.keys, dtype=np.int64)
+    keys = keys[(keys * 5 + hour.hour) % ACTIVE_EVERY == 0]
+    models = (keys[:, None] + np.arange(USED_AT_ONCE) + USED_AT_ONCE * (day % 2)) % len(MODELS)
+    keys, models = np.repeat(keys, USED_AT_ONCE), models.ravel()
+    return Rows(keys, models, np.zeros_like(keys), _counts(len(keys), number, 20_000))
+
+
+def by_minute(size: Size, hour: datetime, until: datetime) -> Rows:
+    """The same by the minute, of the minutes that begin before `until`."""
+    whole = hourly(size, hour)
+    minutes = np.arange(60, dtype=np.int64)
+    used = (minutes[None, :] * 7 + (whole.keys * 3 + whole.models)[:, None]) % 11 < 2
+    used &= hour.timestamp() + minutes * 60 < until.timestamp()
+    rows, found = np.nonzero(used)
+    # Drawn for the whole hour, so that what was told of a minute stays as it was.
+    number = (hour - FIRST) // HOUR
+    counts = _counts(len(whole.keys) * 60, number, 2_000).reshape(len(whole.keys), 60, 6)
+    return Rows(whole.keys[rows], whole.models[rows], found.astype(np.int64), counts[rows, found])
+
+
+def _counts(rows: int, hour: int, most: int) -> Ints:
+    random = np.random.default_rng([SEED, hour, most])
+    counts = random.integers(1, most, size=(rows, 6), dtype=np.int64)
+    counts[:, 3] *= 5
+    counts[:, 5] = counts[:, 5] % 97 == 0
+    return counts
+
+
+def reading(size: Size, hour: datetime, now: datetime) -> UsageReading:
+    """What a poll at `now` reads of one hour by the minute."""
+    rows = by_minute(size, hour, now - BEHIND)
+    found = tuple(
+        UsageRow(
+            hour + minute * MINUTE,
+            MODELS[model],
+            workspace_id(key % size.workspaces),
+            key_id(key),
+            terms_of(key),
+            TokenCounts(*counts),
+        )
+        for key, model, minute, counts in zip(
+            rows.keys.tolist(), rows.models.tolist(), rows.minutes.tolist(), rows.counts.tolist(), strict=True
+        )
+    )
+    return UsageReading(Read("1m", hour, hour + HOUR), found, None)
+
+
+def data_state(now: datetime) -> DataState:
+    """The state after a poll at `now`. The cost report is not due for an hour."""
+    return DataState(as_of=now - BEHIND, source="admin", polled_at=now, billed_at=now)
+
+
+def budgets_toml(size: Size, count: int) -> str:
+    """`count` budgets of every kind. Every fiftieth has a limit that is passed, the others are far from theirs."""
+    tables = []
+    for index in range(count):
+        scope = "organization"
+        if index:
+            turn, number = index % 4, index // 4
+            scope = (
+                f"key:{key_id(number * 13 % size.keys)}",
+                f"workspace:{workspace_id(number % size.workspaces)}",
+                f"model:{MODELS[number % len(MODELS)]}",
+                f"key:{key_id((number * 17 + 3) % size.keys)}",
+            )[turn]
+        soft, hard = ("0.01", "900000000") if index % 50 == 49 else ("800000000", "900000000")
+        tables.append(
+            f'[[budget]]\nname = "b{index:04}"\nscope = "{scope}"\nperiod = "{PERIODS[index // 4 % 3]}"\n'
+            f'zone = "{ZONES[index // 12 % 4]}"\nsoft_usd = "{soft}"\nhard_usd = "{hard}"\n'
+        )
+    return "\n".join(tables)
+
+
+@contextmanager
+def database(size: Size, folder: Path, cache: Path = DEFAULT_CACHE, postgres: str | None = None) -> Iterator[str]:
+    """The address of a copy of this organisation. `postgres`: a server to make it on, instead of an SQLite file."""
+    if postgres is None:
+        copy = folder / "claude-cost.db"
+        shutil.copy(built(size, cache), copy)
+        yield f"sqlite:///{copy}"
+        return
+    server = create_engine(make_url(postgres).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    template, name = f"claude_cost_bench_{size.keys}_{size.days}_{FORMAT}", f"claude_cost_run_{secrets.token_hex(4)}"
+    try:
+        with server.connect() as connection:
+            known = connection.execute(text(f"SELECT 1 FROM pg_database WHERE datname = '{template}'")).scalar()
+            if known is None:
+                connection.execute(text(f"CREATE DATABASE {template}"))
+        address = server.url.set(database=template).render_as_string(hide_password=False)
+        _bring_up_to_date(address, size, cache / f"{template}.json", is_new=known is None)
+        with server.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        yield server.url.set(database=name).render_as_string(hide_password=False)
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        server.dispose()
+
+
+def built(size: Size, cache: Path = DEFAULT_CACHE) -> Path:
+    """The SQLite file with this organisation, made if it is not in the cache; not to be opened by a bot."""
+    cache.mkdir(parents=True, exist_ok=True)
+    file = cache / f"{size.keys}-keys-{size.days}-days-{FORMAT}.db"
+    is_new = not file.with_suffix(".json").exists()
+    if is_new:
+        for left in cache.glob(f"{file.name}*"):
+            left.unlink()
+    _bring_up_to_date(f"sqlite:///{file}", size, file.with_suffix(".json"), is_new=is_new)
+    return file
+
+
+def _bring_up_to_date(address: str, size: Size, note: Path, *, is_new: bool) -> None:
+    """Fill it if it is new; migrate it and make its roll-ups anew where the code that does so has changed."""
+    note.parent.mkdir(parents=True, exist_ok=True)
+    code = _code_of_the_store()
+    if not is_new and note.exists() and json.loads(note.read_text()) == code:
+        return
+    engine = open_database(address)
+    try:
+        if is_new or not note.exists():
+            _fill(engine, size)
+        # A database of before the roll-ups has none to make.
+        rebuild = getattr(UsageStore(engine), "rebuild_rollups", None)
+        if rebuild is not None:
+            rebuild()
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if engine.dialect.name == "sqlite":
+                connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+            else:
+                connection.execute(text("ANALYZE"))
+    finally:
+        engine.dispose()
+    note.write_text(json.dumps(code))
+
+
+def _code_of_the_store() -> str:
+    store = ROOT / "bot" / "store"
+    files = sorted([*store.glob("usage*.py"), *store.glob("roll*.py"), *store.glob("migrations/versions/*.py")])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in [*files, store / "schema.py"])).hexdigest()
+
+
+def _fill(engine: Engine, size: Size) -> None:
+    now = size.now
+    this_hour = floor_hour(now)
+    hours = [FIRST + index * HOUR for index in range((this_hour - FIRST) // HOUR + 1)]
+    with engine.begin() as connection:
+        # One that was cut short begins anew.
+        connection.execute(text("DELETE FROM usage"))
+        connection.execute(text("DELETE FROM usage_hours"))
+        states = [
+            {"hour": hour, "source": "admin", "width": "1m" if hour >= this_hour - 2 * HOUR else "1h", "read_at": now}
+            for hour in hours
+        ]
+        connection.execute(insert(usage_hours), states)
+    for first in range(0, len(hours), 24):
+        _bulk(engine, [row for hour in hours[first : first + 24] for row in _tuples(engine, size, hour)])
+    store = UsageStore(engine)
+    workspaces = [Name("workspace", workspace_id(i), f"team {i}") for i in range(size.workspaces)]
+    keys = [Name("key", key_id(i), f"service {i}", workspace_id(i % size.workspaces)) for i in range(size.keys)]
+    store.save_names([*workspaces, *keys], now)
+    store.save([], "admin", now, data_state(now), None)
+
+
+def _tuples(engine: Engine, size: Size, hour: datetime) -> Iterator[tuple[Any, ...]]:
+    minutes = hour >= floor_hour(size.now) - 2 * HOUR
+    rows = by_minute(size, hour, size.now - BEHIND) if minutes else hourly(size, hour)
+    bind: Any = usage.c.hour.type.dialect_impl(engine.dialect).bind_processor(engine.dialect) or (lambda value: value)
+    starts = [bind(hour + minute * MINUTE) for minute in range(60)]
+    terms = {key: terms_of(key) for key in set(rows.keys.tolist())}
+    for key, model, minute, counts in zip(
+        rows.keys.tolist(), rows.models.tolist(), rows.minutes.tolist(), rows.counts.tolist(), strict=True
+    ):
+        its = terms[key]
+        yield (
+            *(starts[0], starts[minute], MODELS[model], workspace_id(key % size.workspaces), key_id(key)),
+            *(its.service_tier, its.inference_geo, its.speed),
+            *counts,
+        )
+
+
+def _bulk(engine: Engine, rows: Sequence[tuple[Any, ...]]) -> None:
+    names = [column.name for column in usage.columns if column.name != "id"]
+    columns = ", ".join(names)
+    connection = engine.raw_connection()
+    try:
+        cursor: Any = connection.cursor()
+        if engine.dialect.name == "sqlite":
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.executemany(f"INSERT INTO usage ({columns}) VALUES ({', '.join('?' * len(names))})", rows)
+        else:
+            with cursor.copy(f"COPY usage ({columns}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def main() -> None:
+    """Make the organisation and print where it is, and its budgets."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("keys", type=int)
+    arguments.add_argument("days", type=int, nargs="?", default=31)
+    arguments.add_argument("--budgets", type=int, default=0)
+    arguments.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
+    chosen = arguments.parse_args()
+    size = Size(chosen.keys, chosen.days)
+    sys.stdout.write(f"{built(size, chosen.cache)}\n{budgets_toml(size, chosen.budgets)}")
+
+
+if __name__ == "__main__":
+    main()

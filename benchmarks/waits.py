@@ -1,0 +1,135 @@
+"""How long a write waits beside a review, and a read beside a large save.
+
+    python benchmarks/waits.py [--keys 5000] [--budgets 50] [--postgres ADDRESS] [--quick]
+
+The one that waits is a process of its own with its own connection, as another copy of the bot or a command would be: it
+writes, or reads, one row every few milliseconds. The floor is its slowest turn while nobody else is at work.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.decisions import decide, environ_of
+from benchmarks.figures import Figure, emit, percentile, say
+from benchmarks.world import DEFAULT_CACHE, Size, data_state, database, reading
+from bot.app import bot_from
+from bot.clock import HOUR, floor_hour
+from bot.sandbox.clock import HandClock
+from bot.settings import Need, load_settings
+from bot.store.engine import connect
+from bot.store.remembered import RememberedStore
+from bot.store.usage import UsageStore
+
+PAUSE_SECONDS = 0.005
+ALONE_SECONDS = 2.0
+NAME = "benchmark_waits"
+
+
+def wait_in_turns(address: str, kind: str, until: Callable[[], bool]) -> list[float]:
+    """Seconds of each write or read of one row."""
+    engine = connect(address)
+    store, usage = RememberedStore(engine), UsageStore(engine)
+    work: Callable[[], Any] = (lambda: store.put(NAME, time.time())) if kind == "write" else usage.data_state
+    took = []
+    while not until():
+        begun_at = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - begun_at)
+        time.sleep(PAUSE_SECONDS)
+    engine.dispose()
+    return took
+
+
+async def beside(address: str, kind: str, work: Callable[[], object] | None) -> list[float]:
+    """What the waiting process has measured while `work` was done in this one."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, __file__, "--wait", kind, address),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    await process.stdout.readline()
+    if work is None:
+        await asyncio.sleep(ALONE_SECONDS)
+    else:
+        await asyncio.to_thread(work)
+    out, _ = await process.communicate(b"\n")
+    found: list[float] = json.loads(out)
+    return found
+
+
+def wait(kind: str, address: str) -> None:
+    """The child's part: until a line comes on its standard input."""
+    import threading
+
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.readline(), ended.set()), daemon=True).start()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdout.write(json.dumps(wait_in_turns(address, kind, ended.is_set)))
+
+
+async def measure(size: Size, budgets: int, cache: Path, postgres: str | None) -> None:
+    """Both waits at one size, on one database."""
+    where = ", PostgreSQL" if postgres else ""
+    with tempfile.TemporaryDirectory() as name, database(size, Path(name), cache, postgres) as address:
+        clock = HandClock(size.now)
+        settings = load_settings(environ_of(size, budgets, address, Path(name)), Need.RUN)
+        async with bot_from(settings, clock) as bot:
+            await bot.leadership.settled()
+            say(f"a write beside a review, {size}{where} …")
+            bare = await beside(address, "write", None)
+            waits = await beside(address, "write", lambda: decide(bot, clock))
+            tell(f"a one-row write beside a full review: {budgets:,} budgets, {size}{where}", waits, bare)
+            say(f"a read beside a save, {size}{where} …")
+            bare = await beside(address, "read", None)
+            clock.advance(timedelta(minutes=1))
+            this_hour = floor_hour(clock())
+            hours: list[datetime] = [this_hour - 2 * HOUR, this_hour - HOUR, this_hour]
+            found = [reading(size, hour, clock()) for hour in hours]
+            state = data_state(clock())
+            waits = await beside(address, "read", lambda: bot.services.usage.save(found, "admin", clock(), state, None))
+            rows = sum(len(each.rows) for each in found)
+            tell(f"a one-row read beside a save of {rows:,} rows: {size}{where}", waits, bare)
+
+
+def tell(name: str, waits: list[float], bare: list[float]) -> None:
+    """The longest wait; the floor is the longest while nobody else is at work."""
+    note = f"p99 {percentile(waits, 0.99) * 1000:.1f} ms of {len(waits)}"
+    figures = [round(max(values) * 1000, 2) for values in (waits, bare)]
+    emit(Figure(f"longest wait of {name}", figures[0], "ms", figures[1], 50, note=note))
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keys", type=int, default=5000)
+    parser.add_argument("--budgets", type=int, default=50)
+    parser.add_argument("--postgres", default=os.environ.get("CLAUDE_COST_TEST_POSTGRES"))
+    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
+    parser.add_argument("--quick", action="store_true", help="5 keys, 2 days, 2 budgets, SQLite")
+    parser.add_argument("--wait", nargs=2, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.wait:
+        wait(*chosen.wait)
+        return
+    size, budgets, postgres = Size(chosen.keys), chosen.budgets, chosen.postgres
+    if chosen.quick:
+        size, budgets, postgres = Size(5, 2), 2, None
+    for where in (None, postgres) if postgres else (None,):
+        asyncio.run(measure(size, budgets, chosen.cache, where))
+
+
+if __name__ == "__main__":
+    main()

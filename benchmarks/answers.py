@@ -1,6 +1,6 @@
 """How fast the running bot acknowledges and answers, in turn with the barest Bolt app in the same process layout.
 
-    python benchmarks/answers.py [--keys 50,5000] [--budgets 50] [--rounds 20] [--seconds 60] [--quick]
+    python benchmarks/answers.py [--keys 50,5000] [--budgets 50] [--rounds 100] [--seconds 60] [--quick]
 
 The bot (`ticking_bot.py`) polls an Anthropic of its own (`usage_report.py`) and talks to the local Slack over Socket
 Mode; the echo talks to another local Slack. First each command in turn with an echo; then 500 mixed commands a minute
@@ -111,8 +111,8 @@ async def child(*words: str, environ: dict[str, str] | None = None) -> AsyncIter
 
 
 @asynccontextmanager
-async def both(size: Size, budgets: int, cache: Path) -> AsyncIterator[tuple[Side, Side]]:
-    """The bot with its first review behind it, and the echo."""
+async def both(size: Size, budgets: int, cache: Path, warm_up: float) -> AsyncIterator[tuple[Side, Side]]:
+    """The bot and the echo, both connected since `warm_up` seconds."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         address = stack.enter_context(database(size, folder, cache))
@@ -143,7 +143,7 @@ async def both(size: Size, budgets: int, cache: Path) -> AsyncIterator[tuple[Sid
             client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE)
             sides.append(Side(slack, process, await stack.enter_async_context(client)))
         bot, echo = sides
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(warm_up)
         yield bot, echo
 
 
@@ -243,9 +243,11 @@ async def alert(bot: Side) -> float:
     return now() - begun_at
 
 
-async def measure(size: Size, budgets: int, rounds: int, seconds: float, cache: Path) -> None:
-    """All figures of one size."""
-    async with both(size, budgets, cache) as (bot, echo):
+async def measure(
+    size: Size, budgets: int, rounds: int, seconds: float, cache: Path, warm_up: float = POLL_SECONDS
+) -> None:
+    """All figures of one size. `warm_up`: seconds for the first review."""
+    async with both(size, budgets, cache, warm_up) as (bot, echo):
         await each_command(bot, echo, size, rounds)
         await under_load(bot, echo, size, seconds)
         await alert_beside(bot, size, max(1, rounds // 4))

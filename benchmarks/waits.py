@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -51,8 +52,10 @@ def wait_in_turns(address: str, kind: str, until: Callable[[], bool]) -> list[fl
     return took
 
 
-async def beside(address: str, kind: str, work: Callable[[], object] | None) -> list[float]:
-    """What the waiting process has measured while `work` was done in this one."""
+async def beside(
+    address: str, kind: str, work: Callable[[], object] | None, seconds: float = ALONE_SECONDS
+) -> list[float]:
+    """What the waiting process has measured while `work` was done in this one, or else for so many seconds."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, __file__, "--wait", kind, address),
         stdin=asyncio.subprocess.PIPE,
@@ -61,7 +64,7 @@ async def beside(address: str, kind: str, work: Callable[[], object] | None) -> 
     assert process.stdout is not None
     await process.stdout.readline()
     if work is None:
-        await asyncio.sleep(ALONE_SECONDS)
+        await asyncio.sleep(seconds)
     else:
         await asyncio.to_thread(work)
     out, _ = await process.communicate(b"\n")
@@ -71,16 +74,21 @@ async def beside(address: str, kind: str, work: Callable[[], object] | None) -> 
 
 def wait(kind: str, address: str) -> None:
     """The child's part: until a line comes on its standard input."""
-    import threading
-
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.readline(), ended.set()), daemon=True).start()
+
+    def end_after_a_line() -> None:
+        sys.stdin.readline()
+        ended.set()
+
+    threading.Thread(target=end_after_a_line, daemon=True).start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdout.write(json.dumps(wait_in_turns(address, kind, ended.is_set)))
 
 
-async def measure(size: Size, budgets: int, cache: Path, postgres: str | None) -> None:
+async def measure(
+    size: Size, budgets: int, cache: Path, postgres: str | None, alone_seconds: float = ALONE_SECONDS
+) -> None:
     """Both waits at one size, on one database."""
     where = ", PostgreSQL" if postgres else ""
     with tempfile.TemporaryDirectory() as name, database(size, Path(name), cache, postgres) as address:
@@ -89,11 +97,11 @@ async def measure(size: Size, budgets: int, cache: Path, postgres: str | None) -
         async with bot_from(settings, clock) as bot:
             await bot.leadership.settled()
             say(f"a write beside a review, {size}{where} …")
-            bare = await beside(address, "write", None)
+            bare = await beside(address, "write", None, alone_seconds)
             waits = await beside(address, "write", lambda: decide(bot, clock))
             tell(f"a one-row write beside a full review: {budgets:,} budgets, {size}{where}", waits, bare)
             say(f"a read beside a save, {size}{where} …")
-            bare = await beside(address, "read", None)
+            bare = await beside(address, "read", None, alone_seconds)
             clock.advance(timedelta(minutes=1))
             this_hour = floor_hour(clock())
             hours: list[datetime] = [this_hour - 2 * HOUR, this_hour - HOUR, this_hour]

@@ -9,13 +9,12 @@ cache folder, and each run works on a copy. Which budgets there are stands in a 
 
 import argparse
 import hashlib
-import json
 import secrets
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +28,7 @@ from sqlalchemy import Engine, create_engine, insert, make_url, text
 
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.store.engine import open_database
+from bot.store.engine import DatabaseError, open_database
 from bot.store.schema import usage, usage_hours
 from bot.store.usage import Name, UsageStore
 from bot.usage.age import DataState
@@ -200,63 +199,87 @@ def database(size: Size, folder: Path, cache: Path = DEFAULT_CACHE, postgres: st
         yield f"sqlite:///{copy}"
         return
     server = create_engine(make_url(postgres).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    template, name = f"claude_cost_bench_{size.keys}_{size.days}_{FORMAT}", f"claude_cost_run_{secrets.token_hex(4)}"
+    name = f"claude_cost_run_{secrets.token_hex(4)}"
     try:
-        with server.connect() as connection:
-            known = connection.execute(text(f"SELECT 1 FROM pg_database WHERE datname = '{template}'")).scalar()
-            if known is None:
-                connection.execute(text(f"CREATE DATABASE {template}"))
-        address = server.url.set(database=template).render_as_string(hide_password=False)
-        _bring_up_to_date(address, size, cache / f"{template}.json", is_new=known is None)
+        template = _built_on(server, size)
         with server.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-        yield server.url.set(database=name).render_as_string(hide_password=False)
-        with server.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        try:
+            yield _address(server, name)
+        finally:
+            with server.connect() as connection:
+                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     finally:
         server.dispose()
 
 
 def built(size: Size, cache: Path = DEFAULT_CACHE) -> Path:
-    """The SQLite file with this organisation, made if it is not in the cache; not to be opened by a bot."""
+    """The SQLite file with this organisation, made if it is not in the cache; not to be opened by a bot.
+
+    Checkouts whose store differs have files of their own, made from another one's rows where that can be.
+    """
     cache.mkdir(parents=True, exist_ok=True)
-    file = cache / f"{size.keys}-keys-{size.days}-days-{FORMAT}.db"
-    is_new = not file.with_suffix(".json").exists()
-    if is_new:
-        for left in cache.glob(f"{file.name}*"):
-            left.unlink()
-    _bring_up_to_date(f"sqlite:///{file}", size, file.with_suffix(".json"), is_new=is_new)
+    kind = f"{size.keys}-keys-{size.days}-days-{FORMAT}"
+    file = cache / f"{kind}-{_code_of_the_store()}.db"
+    if file.exists():
+        return file
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        begun = Path(folder) / "begun.db"
+        for other in sorted(cache.glob(f"{kind}*.db")):
+            shutil.copy(other, begun)
+            # One that a newer checkout has made cannot be opened.
+            with suppress(DatabaseError):
+                _bring_up_to_date(f"sqlite:///{begun}", size)
+                break
+            begun.unlink()
+        else:
+            _bring_up_to_date(f"sqlite:///{begun}", size)
+        begun.replace(file)
     return file
 
 
-def _bring_up_to_date(address: str, size: Size, note: Path, *, is_new: bool) -> None:
-    """Fill it if it is new; migrate it and make its roll-ups anew where the code that does so has changed."""
-    note.parent.mkdir(parents=True, exist_ok=True)
-    code = _code_of_the_store()
-    if not is_new and note.exists() and json.loads(note.read_text()) == code:
-        return
+def _built_on(server: Engine, size: Size) -> str:
+    """The same as a database of a PostgreSQL server; its name."""
+    name = f"claude_cost_bench_{size.keys}_{size.days}_{FORMAT}_{_code_of_the_store()}"
+    with server.connect() as connection:
+        if connection.execute(text(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")).scalar():
+            return name
+        begun = f"{name}_{secrets.token_hex(2)}"
+        connection.execute(text(f"CREATE DATABASE {begun}"))
+        try:
+            _bring_up_to_date(_address(server, begun), size)
+            connection.execute(text(f"ALTER DATABASE {begun} RENAME TO {name}"))
+        except BaseException:
+            connection.execute(text(f"DROP DATABASE {begun} WITH (FORCE)"))
+            raise
+    return name
+
+
+def _address(server: Engine, name: str) -> str:
+    return server.url.set(database=name).render_as_string(hide_password=False)
+
+
+def _bring_up_to_date(address: str, size: Size) -> None:
+    """Migrate it, fill it if it is empty, and make its roll-ups anew. Raises `DatabaseError`."""
     engine = open_database(address)
     try:
-        if is_new or not note.exists():
+        if UsageStore(engine).data_state().as_of is None:
             _fill(engine, size)
-        # A database of before the roll-ups has none to make.
+        # A store of before the roll-ups has none to make.
         rebuild = getattr(UsageStore(engine), "rebuild_rollups", None)
         if rebuild is not None:
             rebuild()
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if engine.dialect.name == "sqlite":
-                connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-            else:
-                connection.execute(text("ANALYZE"))
+            is_sqlite = engine.dialect.name == "sqlite"
+            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)" if is_sqlite else "ANALYZE"))
     finally:
         engine.dispose()
-    note.write_text(json.dumps(code))
 
 
 def _code_of_the_store() -> str:
     store = ROOT / "bot" / "store"
     files = sorted([*store.glob("usage*.py"), *store.glob("roll*.py"), *store.glob("migrations/versions/*.py")])
-    return hashlib.sha256(b"".join(file.read_bytes() for file in [*files, store / "schema.py"])).hexdigest()
+    return hashlib.sha256(b"".join(file.read_bytes() for file in [*files, store / "schema.py"])).hexdigest()[:8]
 
 
 def _fill(engine: Engine, size: Size) -> None:
@@ -264,9 +287,6 @@ def _fill(engine: Engine, size: Size) -> None:
     this_hour = floor_hour(now)
     hours = [FIRST + index * HOUR for index in range((this_hour - FIRST) // HOUR + 1)]
     with engine.begin() as connection:
-        # One that was cut short begins anew.
-        connection.execute(text("DELETE FROM usage"))
-        connection.execute(text("DELETE FROM usage_hours"))
         states = [
             {"hour": hour, "source": "admin", "width": "1m" if hour >= this_hour - 2 * HOUR else "1h", "read_at": now}
             for hour in hours

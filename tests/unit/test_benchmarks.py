@@ -1,6 +1,7 @@
 """The benchmarks run at tiny sizes, so that they still measure something when the product has changed."""
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -132,3 +133,15 @@ async def test_answers_are_measured(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_a_month_of_31_days_ends_in_its_last_day() -> None:
     assert Size(1).now - FIRST == 30 * DAY + timedelta(hours=15, minutes=30)
+
+
+def test_the_page_names_scripts_that_are_there_and_know_what_it_says() -> None:
+    root = Path(__file__).resolve().parents[2]
+    page = (root / "docs" / "performance.md").read_text(encoding="utf-8")
+    scripts = set(re.findall(r"`(?:benchmarks/)?(\w+\.py)`", page)) | set(re.findall(r"benchmarks/(\w+\.py)", page))
+    assert {"table.py", "world.py", "decisions.py", "waits.py", "answers.py"} <= scripts
+    assert {name for name in scripts if not (root / "benchmarks" / name).exists()} == set()
+    for words in re.findall(r"python benchmarks/(\w+\.py)(.*)", page):
+        code = (root / "benchmarks" / words[0]).read_text(encoding="utf-8")
+        assert all(f'"{option}"' in code for option in re.findall(r"--\w+", words[1].partition("#")[0]))
+    assert all(heading in page for heading in ("measured", "floor", "ratio", "goal", "met?"))

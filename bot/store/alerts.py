@@ -1,12 +1,13 @@
 """Incidents: a change of one and the notices that tell it are one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
+from decimal import Decimal
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, func, literal, select, update
+from sqlalchemy import Connection, Engine, String, func, literal, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.alerts.facts import FACTS, TestFacts
@@ -21,6 +22,8 @@ from bot.store.schema import UTCDateTime, alerts, notices
 
 SLACK = "Slack"
 """What the alert channel is called among the destinations."""
+
+_AS_TEXT = type_coerce(alerts.c.limit_usd, String)
 
 LIFE = ("acknowledged_by", "acknowledged_at", "snoozed_by", "snoozed_until", "escalated_at")
 
@@ -48,6 +51,26 @@ class AlertStore:
         query = select(alerts).where(alerts.c.budget == budget, alerts.c.period == period).order_by(alerts.c.id)
         with self._engine.connect() as connection:
             return [Incident(Level(row.level), row.limit_usd, Status(row.status)) for row in connection.execute(query)]
+
+    def incidents_in(self, periods: Collection[str]) -> dict[tuple[str, str], list[Incident]]:
+        """All incidents of these periods, by budget and period, in the order of `incidents`; read at once.
+
+        A budget without incidents in a period has no entry.
+        """
+        # Text as it is stored: many rows say the same, and each different one is turned into an incident once.
+        columns = (alerts.c.budget, alerts.c.period, alerts.c.level, _AS_TEXT, alerts.c.status)
+        query = select(*columns).where(alerts.c.period.in_(sorted(set(periods)))).order_by(alerts.c.id)
+        found: dict[tuple[str, str], list[Incident]] = {}
+        known: dict[tuple[str, str, str], Incident] = {}
+        with self._engine.connect() as connection:
+            for budget, period, level, limit_usd, status in connection.execute(query):
+                incident = known.get((level, limit_usd, status))
+                if incident is None:
+                    incident = known[level, limit_usd, status] = Incident(
+                        Level(level), Decimal(limit_usd), Status(status)
+                    )
+                found.setdefault((budget, period), []).append(incident)
+        return found
 
     def open_incidents(self, level: Level) -> list[tuple[str, str]]:
         """Subject and period of the incidents of this level that stand open."""

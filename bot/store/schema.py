@@ -174,6 +174,8 @@ alerts = Table(
     Column("escalated_at", UTCDateTime),
     Column("first_opened_at", UTCDateTime),
     UniqueConstraint("budget", "period", "level", "limit_usd"),
+    Index(None, "period"),
+    Index(None, "status"),
 )
 
 # The outbox: one delivery of something to say. facts: what is to be rendered, as it was when it was decided.
@@ -196,6 +198,7 @@ notices = Table(
     Column("error", Text),
     Index(None, "status", "next_attempt_at"),
     Index(None, "alert_id", "action"),
+    Index(None, "mode_change_id"),
 )
 
 # What further destinations than Slack are told of an incident, once each; without an incident it is a test alert.
@@ -215,6 +218,7 @@ outside_notices = Table(
     Column("sent_at", UTCDateTime),
     Column("error", Text),
     UniqueConstraint("destination", "alert_id", "step"),
+    Index(None, "sent_at"),
 )
 
 # Every change of the fallback mode; the newest row is the mode that is wanted. written_at: when every target held it.

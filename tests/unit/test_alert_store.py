@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, select
+from sqlalchemy import event as events
 
 from bot.alerts.incident_facts import AlertFacts
 from bot.budgets.budget import Level
@@ -296,3 +297,18 @@ def test_an_announcement_tells_how_far_the_target_has_followed_by_now(store: Ale
     announcement = due(store)
     assert (announcement.written_at, announcement.write_error) == (NOW + SECOND, None)
     assert announcement.facts == mode_facts()
+
+
+def test_incidents_of_many_budgets_and_periods_are_read_in_one_statement(engine: Engine, store: AlertStore) -> None:
+    periods = ("2026-10", "2026-11", "2026-11-20")
+    for number in range(20):
+        for period in periods:
+            store.record(f"team-{number}", period, [crossed(Level.SOFT), crossed(Level.HARD)], facts_of(), NOW)
+    store.record("team-0", "2026-11", [SOFT_RESOLVED], facts_of(), NOW)
+    statements: list[str] = []
+    events.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    found = store.incidents_in(["2026-11", "2026-11-20", "2026-12"])
+    assert len([each for each in statements if each != "BEGIN"]) == 1
+    asked = [(f"team-{number}", period) for number in range(20) for period in periods[1:]]
+    assert found == {key: store.incidents(*key) for key in asked}
+    assert store.incidents_in([]) == {}

@@ -60,6 +60,7 @@ from bot.slack_connection import Workspace
 from bot.steady_clock import SteadyClock
 from bot.store.alerts import SLACK, AlertStore
 from bot.store.budgets import BudgetStore
+from bot.store.due import DueStore
 from bot.store.engine import open_database
 from bot.store.estimates import EstimateStore
 from bot.store.incidents import IncidentStore
@@ -70,6 +71,7 @@ from bot.store.remembered import RememberedStore
 from bot.store.spikes import SpikeStore
 from bot.store.targets import TargetStore
 from bot.store.usage import UsageStore
+from bot.threads import Threads
 from bot.usage.poll import build_poller
 from bot.usage.remembered_limits import RememberedLimits
 from bot.usage.token_count import TokenCounter
@@ -125,6 +127,8 @@ async def bot_from(
     `hears_clicks`: whether people can acknowledge alerts; where they cannot, nothing is escalated.
     """
     async with AsyncExitStack() as stack:
+        threads = Threads()
+        stack.callback(threads.close)
         engine = await asyncio.to_thread(open_database, settings.database_url)
         stack.push_async_callback(close_in_thread, "the database", CLOSE_SECONDS, engine.dispose)
         leadership = await stack.enter_async_context(Leadership(Lease(engine)).kept())
@@ -146,7 +150,7 @@ async def bot_from(
         response_urls = ResponseUrls(session, client, in_flight)
         admins = Admins(settings.admins, client, workspace)
         services = _services(
-            settings, engine, alerts, targets, client, http, limits, response_urls, admins, clock, leadership
+            settings, engine, alerts, targets, client, http, limits, response_urls, admins, clock, leadership, threads
         )
         slack = _slack_app(client)
         handlers.register(slack, services, in_flight)
@@ -154,8 +158,10 @@ async def bot_from(
         letter_of = partial(letter, display=settings.display, late_after=rules.late_after)
         slack_place, further = SlackDestination(client, settings.channel), _destinations(settings.destinations)
         leads = {"still_leads": leadership.held, "predecessor_alive": leadership.previous_may_live}
-        outbox = Outbox(alerts.notices, slack_place, render, clock, **leads)
-        outside = OutsideOutbox(alerts.outside, further, letter_of, clock, in_flight, **leads)
+        outbox = Outbox(alerts.notices, slack_place, render, clock, in_thread=threads.delivery, **leads)
+        outside = OutsideOutbox(
+            alerts.outside, further, letter_of, clock, in_flight, in_thread=threads.outside, **leads
+        )
         stack.push_async_callback(close_within, "the destinations", CLOSE_SECONDS, outside.close)
         poller = build_poller(
             settings, http, services.usage, clock, most_waiting=most_waiting, may_store=leadership.still_held
@@ -181,6 +187,7 @@ async def bot_from(
             watches=_watches(settings, engine, services),
             life=life,
             delivery_watch=delivery_watch,
+            due=DueStore(engine, alerts.outside, rules),
         )
 
 
@@ -201,6 +208,7 @@ def _services(
     admins: Admins,
     clock: Clock,
     leadership: Leadership,
+    threads: Threads,
 ) -> Services:
     card = load_rate_card()
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
@@ -244,6 +252,7 @@ def _services(
         clock=clock,
         poll_seconds=settings.poll_seconds,
         display=settings.display,
+        threads=threads,
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
@@ -23,7 +23,9 @@ from bot.leadership import Leadership
 from bot.services import Services
 from bot.settings import Settings
 from bot.slack_connection import Workspace
+from bot.store.due import Due, DueStore
 from bot.store.engine import database_problem
+from bot.threads import InThread
 from bot.usage.poll import Poller, PollOutcome
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,11 @@ LEAST_PATIENCE_SECONDS = 15
 
 HANGS_AFTER_SECONDS = 300
 """A poll that takes so long is no reason any more not to say how old the data is."""
+
+LIFE = "snoozes and escalations"
+TO_SLACK = "the delivery to Slack"
+DELIVERY_WATCH = "the watch over deliveries"
+"""Parts of a delivery, as its faults name them."""
 
 TARGET_SECONDS = 5
 """How long a cycle waits for the targets of the fallback mode."""
@@ -71,6 +78,7 @@ class Bot:
     watches: Sequence[Watch]
     life: LifeWatch
     delivery_watch: DeliveryWatch
+    due: DueStore
     faults: dict[str, str] = field(default_factory=dict)
     """A sentence for each part that failed when it was tried last."""
 
@@ -132,7 +140,7 @@ class Bot:
     async def _poll(self) -> PollOutcome:
         what = "the poll"
         try:
-            since = await asyncio.to_thread(self.services.review.needed_since, self.services.clock())
+            since = await self.services.threads.cycle(self.services.review.needed_since, self.services.clock())
             outcome = await self.poller.poll(since)
         except Exception as error:  # noqa: BLE001  # whatever it is, what is known is decided on
             return PollOutcome(False, None, self._failed(what, error))
@@ -140,17 +148,34 @@ class Bot:
         return outcome
 
     async def _deliver(self) -> Delivery:
-        await self._try("snoozes and escalations", self.life.look)
-        self.outside.begin()
-        what = "the delivery to Slack"
+        thread = self.services.threads.delivery
+        looked = await self._try("the look at what is due", self._look_at_due, thread)
+        # Where that fails, each part shows for itself whether it does.
+        due = looked or Due()
+        if due.life:
+            await self._try(LIFE, self.life.look, thread)
+            due = replace(due, slack=True)
+        if due.outside:
+            self.outside.begin()
+        delivery = await self._deliver_to_slack() if due.slack else Delivery(0, 0, None, None)
+        if due.watch:
+            await self._try(DELIVERY_WATCH, self.delivery_watch.look, thread)
+            self.outside.begin()
+        for part, was_due in ((LIFE, due.life), (TO_SLACK, due.slack), (DELIVERY_WATCH, due.watch)):
+            if not was_due:
+                # What has nothing to do fails no more.
+                self.faults.pop(part, None)
+        return delivery
+
+    def _look_at_due(self) -> Due:
+        return self.due.look(self.services.clock())
+
+    async def _deliver_to_slack(self) -> Delivery:
         try:
             delivery = await self.outbox.deliver()
         except Exception as error:  # noqa: BLE001  # whatever it is, the other destinations go on
-            delivery = Delivery(0, 0, self._failed(what, error), None)
-        else:
-            self.faults.pop(what, None)
-        await self._try("the watch over deliveries", self.delivery_watch.look)
-        self.outside.begin()
+            return Delivery(0, 0, self._failed(TO_SLACK, error), None)
+        self.faults.pop(TO_SLACK, None)
         return delivery
 
     async def _decide(self, *, silent: bool = True) -> None:
@@ -171,10 +196,11 @@ class Bot:
         mode = self.services.fallback.state().mode.name
         self.services.alerts.life.show_mode(mode, self.services.clock())
 
-    async def _try(self, what: str, work: Callable[[], Result]) -> Result | None:
+    async def _try(self, what: str, work: Callable[[], Result], in_thread: InThread | None = None) -> Result | None:
         """Do one thing of many: a fault in it is shown, and keeps nothing else from being told. None where it fails."""
+        in_thread = in_thread or self.services.threads.cycle
         try:
-            result = await asyncio.to_thread(work)
+            result = await in_thread(work)
         except Exception as error:  # noqa: BLE001  # whatever it is, the other alerts have to get out
             self._failed(what, error)
             return None

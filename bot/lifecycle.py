@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.collector import calm_collector
 from bot.cycle import Bot
 from bot.ending import close_within
 from bot.schedule import Job, schedule
@@ -67,6 +68,7 @@ class Lifecycle:
         Raises `CredentialsRefusedError`, `SlackRefusedError` or `SettingsError` where a start is hopeless.
         """
         async with AsyncExitStack() as stack:
+            stack.enter_context(calm_collector())
             await stack.enter_async_context(self._http())
             stack.push_async_callback(self._bot.in_flight.drain, DRAIN_SECONDS / 2)
             stack.push_async_callback(close_within, "the connection to Slack", CLOSE_SECONDS, self._disconnect)
@@ -111,7 +113,7 @@ class Lifecycle:
     async def _ask_database(self) -> list[str]:
         if self._asking is None:
             # One question at a time: each that hangs holds one of the few threads.
-            self._asking = asyncio.ensure_future(asyncio.to_thread(self._stored_problems))
+            self._asking = asyncio.ensure_future(self._bot.services.threads.web(self._stored_problems))
         asking = self._asking
         done, _ = await asyncio.wait({asking}, timeout=READINESS_SECONDS)
         if not done:

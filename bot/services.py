@@ -17,6 +17,7 @@ from bot.response_urls import ResponseUrls
 from bot.store.alerts import AlertStore
 from bot.store.estimates import EstimateStore
 from bot.store.usage import UsageStore
+from bot.threads import Threads
 from bot.usage.remembered_limits import RememberedLimits
 from bot.usage.token_count import TokenCounter
 
@@ -42,3 +43,4 @@ class Services:
     clock: Clock
     poll_seconds: int
     display: Display
+    threads: Threads

@@ -1,6 +1,5 @@
 """Buttons. They never expire in old messages, so each click looks up the present state and checks rights again."""
 
-import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
@@ -54,11 +53,11 @@ async def _decided(
 ) -> Message:
     permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
-        await asyncio.to_thread(services.fallback.refused, person.id, "proposal", permission.refusal)
+        await services.threads.commands(services.fallback.refused, person.id, "proposal", permission.refusal)
         answer = Message(permission.refusal, [section(permission.refusal)])
     else:
         try:
-            answer = closed_message(await asyncio.to_thread(decide, _proposal(action), person.id))
+            answer = closed_message(await services.threads.commands(decide, _proposal(action), person.id))
         except NotApprovedError as error:
             text = sentence(str(error))
             answer = Message(text, [section(text)])

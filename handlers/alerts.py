@@ -1,6 +1,5 @@
 """Buttons of an alert: acknowledge and snooze. Anybody in the channel may."""
 
-import asyncio
 import re
 from datetime import timedelta
 from typing import Any
@@ -23,7 +22,9 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     async def on_acknowledge(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
         async with in_flight.work():
-            handled = await asyncio.to_thread(_acknowledge, services, body["user"]["id"], str(action.get("value")))
+            handled = await services.threads.commands(
+                _acknowledge, services, body["user"]["id"], str(action.get("value"))
+            )
             await _answer(services, body, _acknowledged(handled))
 
     async def on_snooze(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
@@ -31,7 +32,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         async with in_flight.work():
             minutes = action["action_id"].partition(":")[2]
             value = str(action.get("value"))
-            handled = await asyncio.to_thread(_snooze, services, body["user"]["id"], value, minutes)
+            handled = await services.threads.commands(_snooze, services, body["user"]["id"], value, minutes)
             await _answer(services, body, _snoozed(handled))
 
     app.action(ACKNOWLEDGE_ACTION)(on_acknowledge)

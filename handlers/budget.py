@@ -1,6 +1,5 @@
 """`/claude-cost budget`: every budget, and setting or removing one. Nothing is changed before a click confirms it."""
 
-import asyncio
 import difflib
 from typing import Any
 
@@ -48,7 +47,7 @@ async def budget_command(services: Services, words: str) -> Message:
     action, rest = first_word(words)
     action = action.lower() or "list"
     try:
-        message = await asyncio.to_thread(_answer, services, action, rest)
+        message = await services.threads.commands(_answer, services, action, rest)
     except BudgetWordsError as error:
         message = _said(sentence(str(error)))
     return with_age(message, await age_of_data(services))
@@ -73,11 +72,11 @@ async def _confirmed(services: Services, person: Person, value: str, *, removes:
     if permission.refusal is not None:
         _, _, words = value.partition(" ")
         detail = f"{'remove' if removes else 'set'} {words}: {permission.refusal}"
-        await asyncio.to_thread(services.fallback.refused, person.id, ACTION, detail)
+        await services.threads.commands(services.fallback.refused, person.id, ACTION, detail)
         message = _said(permission.refusal)
     else:
         try:
-            text = await asyncio.to_thread(_removed if removes else _set, services, person.id, value)
+            text = await services.threads.commands(_removed if removes else _set, services, person.id, value)
         except BudgetWordsError as error:
             # The button is of another version, or somebody made it up.
             text = sentence(f"Nothing was changed: {error}")

@@ -1,6 +1,5 @@
 """`/claude-cost`: one table of subcommands, from which parsing, help and README's table come."""
 
-import asyncio
 import difflib
 import re
 from collections.abc import Awaitable, Callable
@@ -105,7 +104,7 @@ async def _dated(services: Services, message: Message) -> Message:
 
 
 async def _status(services: Services, request: Request) -> Message:
-    return await asyncio.to_thread(_status_now, services)
+    return await services.threads.commands(_status_now, services)
 
 
 def _status_now(services: Services) -> Message:

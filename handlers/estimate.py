@@ -56,14 +56,14 @@ async def estimate_command(services: Services, user: str, words: str) -> Message
     first, *rest = [word.lower() for word in words_in(words)] or [""]
     if first in KEPT_ACTIONS:
         if (first == "list") == (not rest) and len(rest) < 2:
-            return await asyncio.to_thread(_kept, services, first, *rest)
+            return await services.threads.commands(_kept, services, first, *rest)
         return _priced(services, _kept_refusal(first, rest))
     try:
         workload = parse_workload(words, services.card)
     except WordsError as error:
         return _priced(services, sentence(str(error)))
     result = await _estimated(services, workload)
-    lines = await asyncio.to_thread(_after, services, user, result)
+    lines = await services.threads.commands(_after, services, user, result)
     message = estimate_message(result, lines)
     return Message(message.text, [*message.blocks, actions([share_button(words_of(replace(workload, name=None)))])])
 
@@ -86,7 +86,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 async def open_form(services: Services, command: Mapping[str, Any], client: AsyncWebClient) -> None:
     """Open the form, filled in with the person's last estimate."""
-    last = await asyncio.to_thread(_last, services, str(command["user_id"]))
+    last = await services.threads.commands(_last, services, str(command["user_id"]))
     view = form(services.card, last, Context(response_url_of(command) or ""))
     try:
         await call(client.views_open(trigger_id=str(command.get("trigger_id")), view=view))
@@ -120,7 +120,7 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
         known = tuple(display_lines(result.monthly_usd, services.display))
         await ack(response_action="update", view=result_view(result, known, words_of(workload), carried))
         lines, _ = await asyncio.gather(
-            asyncio.to_thread(_after, services, user, result), asyncio.sleep(SETTLES_SECONDS)
+            services.threads.commands(_after, services, user, result), asyncio.sleep(SETTLES_SECONDS)
         )
         if lines != known:
             await _show(client, view["id"], result_view(result, lines, words_of(workload), carried))
@@ -129,7 +129,7 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
     await ack(response_action="update", view=counting_view(carried))
     workload, _ = await asyncio.gather(_counted(services, workload, prompt), asyncio.sleep(SETTLES_SECONDS))
     result = await _estimated(services, workload)
-    lines = await asyncio.to_thread(_after, services, user, result)
+    lines = await services.threads.commands(_after, services, user, result)
     await _show(client, view["id"], result_view(result, lines, words_of(workload), carried))
 
 
@@ -157,7 +157,7 @@ def _sized(workload: Workload, prompt: str) -> Workload:
 
 async def _estimated(services: Services, workload: Workload) -> Estimate:
     measured = await services.rate_limits.measured()
-    return await asyncio.to_thread(estimate, workload, services.card, _today(services), measured)
+    return await services.threads.commands(estimate, workload, services.card, _today(services), measured)
 
 
 async def _share(services: Services, body: dict[str, Any], words: str) -> None:

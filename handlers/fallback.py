@@ -1,6 +1,5 @@
 """Changing the fallback mode from chat, typed or clicked. Rights are checked here, at the moment of the change."""
 
-import asyncio
 import difflib
 from datetime import datetime, timedelta
 
@@ -28,7 +27,9 @@ async def fallback(services: Services, person: Person, words: str) -> Message:
     if action in ("status", "history"):
         if more := words_in(rest):
             return await _sentence(services, f"{code(more[0])} is not known here: `fallback {action}` takes no words.")
-        return await _dated(services, await asyncio.to_thread(_status if action == "status" else _history, services))
+        return await _dated(
+            services, await services.threads.commands(_status if action == "status" else _history, services)
+        )
     if action == "auto":
         return await _auto(services, person, rest)
     if action not in ACTIONS:
@@ -70,16 +71,20 @@ async def switch_to(
         return await _sentence(services, f"Nothing was changed: there is no mode {code(name)}; the modes are {modes}.")
     permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
-        await asyncio.to_thread(services.fallback.refused, person.id, "mode", f"{mode.name}: {permission.refusal}")
+        await services.threads.commands(
+            services.fallback.refused, person.id, "mode", f"{mode.name}: {permission.refusal}"
+        )
         return await _sentence(services, permission.refusal)
     if mode.name == NORMAL and lasts is not None:
         return await _sentence(services, "Nothing was changed: normal takes no time, since it is not left by itself.")
-    return await _dated(services, await asyncio.to_thread(_switch, services, person.id, mode, reason, lasts, until))
+    return await _dated(
+        services, await services.threads.commands(_switch, services, person.id, mode, reason, lasts, until)
+    )
 
 
 async def age_of_data(services: Services) -> str:
     """The line below every answer that says how old the data is."""
-    data = await asyncio.to_thread(services.usage.data_state)
+    data = await services.threads.commands(services.usage.data_state)
     return age_line(data, services.clock(), services.poll_seconds)
 
 
@@ -152,9 +157,9 @@ async def _auto(services: Services, person: Person, words: str) -> Message:
         return await _sentence(services, "Nothing was changed: use `fallback auto on` or `fallback auto off`.")
     permission = await services.admins.may_switch(person, "say whether the chain steps down by itself")
     if permission.refusal is not None:
-        await asyncio.to_thread(services.fallback.refused, person.id, "auto", f"{word}: {permission.refusal}")
+        await services.threads.commands(services.fallback.refused, person.id, "auto", f"{word}: {permission.refusal}")
         return await _sentence(services, permission.refusal)
-    await asyncio.to_thread(services.fallback.set_auto, person.id, on=word == "on")
+    await services.threads.commands(services.fallback.set_auto, person.id, on=word == "on")
     levels = names(sorted(services.fallback.rules.auto_levels))
     said = {
         "on": f"From now on the chain steps down by itself at an alert of these levels: {levels}.",

@@ -1,6 +1,5 @@
 """The form that changes the fallback mode, opened by a button of `fallback status`."""
 
-import asyncio
 import logging
 from datetime import timedelta
 from typing import Any
@@ -31,7 +30,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     async def on_open(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         async with in_flight.work():
-            view = await asyncio.to_thread(_form, services, response_url_of(body) or "")
+            view = await services.threads.commands(_form, services, response_url_of(body) or "")
             try:
                 await call(client.views_open(trigger_id=str(body.get("trigger_id")), view=view))
             except CallError as error:

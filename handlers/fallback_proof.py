@@ -1,6 +1,5 @@
 """The button below a proof that is not right: to hear no more of it. Anybody in the channel may."""
 
-import asyncio
 import re
 from typing import Any
 
@@ -32,7 +31,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         await ack()
         async with in_flight.work():
             user = body["user"]["id"]
-            outcome, facts = await asyncio.to_thread(_dismiss, services, user, str(action.get("value")))
+            outcome, facts = await services.threads.commands(_dismiss, services, user, str(action.get("value")))
             if outcome == "done" and facts is not None:
                 await replace(services, body, proof_message(facts, user))
             else:

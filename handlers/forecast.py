@@ -1,6 +1,5 @@
 """`/claude-cost forecast`: where each budget's period will end."""
 
-import asyncio
 import difflib
 
 from bot.budgets.prospects import prospects
@@ -16,7 +15,7 @@ from handlers.fallback import age_of_data
 
 async def forecast_command(services: Services, words: str) -> Message:
     """`forecast [BUDGET]`: a range for every budget, or for one, with the day on which each limit is crossed."""
-    return with_age(await asyncio.to_thread(_forecast, services, words), await age_of_data(services))
+    return with_age(await services.threads.commands(_forecast, services, words), await age_of_data(services))
 
 
 def _forecast(services: Services, words: str) -> Message:

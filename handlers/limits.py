@@ -1,7 +1,5 @@
 """`/claude-cost limits`: Anthropic's rate limits and the limits of the budgets."""
 
-import asyncio
-
 from bot.message import Message
 from bot.pricing.throughput import load_rate_limits
 from bot.services import Services
@@ -13,6 +11,6 @@ from handlers.fallback import age_of_data
 async def limits_command(services: Services) -> Message:
     """Every budget with its limits and origin, and the organisation's own rate limits or the table by tier."""
     measured = await services.rate_limits.measured()
-    budgets = await asyncio.to_thread(services.budgets.in_force)
+    budgets = await services.threads.commands(services.budgets.in_force)
     message = limits_message(budgets, measured, load_rate_limits())
     return with_age(message, await age_of_data(services))

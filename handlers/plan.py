@@ -1,6 +1,5 @@
 """`/claude-cost plan`: a subscription against the API for a given use."""
 
-import asyncio
 import re
 
 from bot.message import Message
@@ -25,7 +24,7 @@ _SEATS = re.compile(
 async def plan_command(services: Services, words: str) -> Message:
     """`plan WORDS… [seats=N]`: the words of an estimate, and how many people would have a seat (1 when left out)."""
     try:
-        text = await asyncio.to_thread(_compared, services, words)
+        text = await services.threads.commands(_compared, services, words)
     except WordsError as error:
         text = sentence(str(error))
     checked = f"List prices checked on {services.card.checked_on.isoformat()}."

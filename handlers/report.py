@@ -1,7 +1,5 @@
 """`/claude-cost report`: what was spent in a stretch of days, by whom or on what."""
 
-import asyncio
-
 from bot.budgets.history import SpendHistory
 from bot.budgets.report import Report
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
@@ -24,7 +22,7 @@ async def report_command(services: Services, words: str) -> Message:
     except ReportWordsError as error:
         text = f"{code(error.word)} {error.why}" if error.word else error.why
         return with_age(Message(text, [section(text)]), await age_of_data(services))
-    message = await asyncio.to_thread(_report, services, asked)
+    message = await services.threads.commands(_report, services, asked)
     return with_age(message, await age_of_data(services))
 
 

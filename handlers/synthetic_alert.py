@@ -1,7 +1,5 @@
 """`/claude-cost test-alert`: a message that goes the way of every alert, and tells nothing but that it arrived."""
 
-import asyncio
-
 from bot.actor import Person
 from bot.alerts.facts import TestFacts
 from bot.message import Message
@@ -18,10 +16,10 @@ async def send_test_alert(services: Services, person: Person) -> Message:
     """One test alert into the outbox, where the user may; otherwise why not."""
     permission = await services.admins.may_switch(person, "send a test alert")
     if permission.refusal is not None:
-        await asyncio.to_thread(services.fallback.refused, person.id, ACTION, permission.refusal)
+        await services.threads.commands(services.fallback.refused, person.id, ACTION, permission.refusal)
         text = permission.refusal
     else:
-        text = await asyncio.to_thread(_enqueued, services, person.id)
+        text = await services.threads.commands(_enqueued, services, person.id)
     return with_age(Message(text, [section(text)]), await age_of_data(services))
 
 

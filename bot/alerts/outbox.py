@@ -29,6 +29,7 @@ from bot.budgets.decide import Status
 from bot.clock import Clock
 from bot.message import Message
 from bot.store.notices import LONGEST_WAIT, Address, Notice, NoticeStore, UnreadableNoticeError
+from bot.threads import InThread
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +104,10 @@ class Outbox:
         still_leads: May = always,
         predecessor_alive: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
+        in_thread: InThread = asyncio.to_thread,
     ) -> None:
         self._store = store
+        self._in_thread = in_thread
         self._destination = destination
         self._render = render
         self._clock = clock
@@ -141,7 +144,7 @@ class Outbox:
                 else:
                     waits.append(wait)
             self._acquit()
-            waiting, error = await asyncio.to_thread(self._what_waits)
+            waiting, error = await self._in_thread(self._what_waits)
         if self._all_wait.left(None) and waits:
             return Delivery(delivered, waiting, error, self._all_wait.left(None))
         return Delivery(delivered, waiting, error, min(waits, default=None))
@@ -155,7 +158,7 @@ class Outbox:
     async def _due(self, waits: list[timedelta]) -> Notice | None:
         while not self._all_wait.left(None):
             try:
-                return await asyncio.to_thread(
+                return await self._in_thread(
                     self._store.due,
                     self._clock(),
                     self._waits.waiting(),
@@ -177,7 +180,7 @@ class Outbox:
         log.error("notice %d waits %d s: %s", notice_id, wait.total_seconds(), why)
         self._waits.put(notice_id, wait)
         now = self._clock()
-        await asyncio.to_thread(
+        await self._in_thread(
             self._store.retry, notice_id, now, why, outcome_unknown=outcome_unknown, attempts=attempts
         )
         return wait
@@ -189,7 +192,7 @@ class Outbox:
         """None when the notice is done with, otherwise how long to wait."""
         if notice.address is None and not _can_be_posted(notice):
             why = "there is no message to edit or to answer"
-            await asyncio.to_thread(self._store.give_up, notice.id, why, attempts=notice.attempts)
+            await self._in_thread(self._store.give_up, notice.id, why, attempts=notice.attempts)
             return None
         try:
             message = self._render(notice, self._clock())
@@ -214,7 +217,7 @@ class Outbox:
         """Write the attempt down. Nothing may be sent once this copy no longer leads, or the attempt has grown old."""
         began_at = self._monotonic()
         number = notice.attempts + 1
-        if not self._still_leads() or not await asyncio.to_thread(self._store.start_attempt, notice, self._clock()):
+        if not self._still_leads() or not await self._in_thread(self._store.start_attempt, notice, self._clock()):
             raise _TakenError("another copy of the bot delivers it")
         self._attempts.begun(notice.id, number)
 
@@ -241,7 +244,7 @@ class Outbox:
         if isinstance(outcome, NotEditable):
             log.warning("notice %d is not told: %s", notice.id, outcome.sentence)
             # Slack would put the answer to a message that was deleted into the channel itself.
-            await asyncio.to_thread(
+            await self._in_thread(
                 self._store.give_up, notice.id, outcome.sentence, forget_address=outcome.gone, attempts=number
             )
             return None
@@ -258,7 +261,7 @@ class Outbox:
         else:
             self._all_wait.put(None, wait)
         now = self._clock()
-        await asyncio.to_thread(
+        await self._in_thread(
             self._store.retry,
             notice.id,
             now if outcome.retry_after is None or outcome.alone else now + wait,
@@ -271,7 +274,7 @@ class Outbox:
 
     async def _finish(self, notice: Notice, attempts: int, address: Address | None) -> None:
         now = self._clock()
-        if not await asyncio.to_thread(self._store.finish, notice.id, now, address, attempts=attempts):
+        if not await self._in_thread(self._store.finish, notice.id, now, address, attempts=attempts):
             where = "" if address is None else f" as {address.ts} in {address.channel}"
             log.warning(
                 "notice %d is delivered%s, but another copy has taken it over: it may stand there twice",

@@ -21,6 +21,7 @@ from bot.message import Letter
 from bot.store.engine import database_problem
 from bot.store.notices import LONGEST_WAIT, Attempt
 from bot.store.outside import OutsideNotice, OutsideStore
+from bot.threads import InThread
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,10 @@ class OutsideOutbox:
         still_leads: May = always,
         predecessor_alive: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
+        in_thread: InThread = asyncio.to_thread,
     ) -> None:
         self._store = store
+        self._in_thread = in_thread
         self._destinations = tuple(destinations)
         self._render = render
         self._clock = clock
@@ -120,7 +123,7 @@ class OutsideOutbox:
 
     async def _deliver(self, destination: Destination) -> None:
         held: set[int | None] = set()
-        for notice in await asyncio.to_thread(self._store.pending, destination.name):
+        for notice in await self._in_thread(self._store.pending, destination.name):
             early = bool(self._waits.left(notice.id)) or self._is_under_way(notice)
             if notice.alert_id in held or early or not await self._tell(destination, notice):
                 held.update({notice.alert_id} - {None})
@@ -133,7 +136,7 @@ class OutsideOutbox:
         now = self._clock()
         began_at = self._monotonic()
         number = notice.attempts + 1
-        if not self._still_leads() or not await asyncio.to_thread(self._store.start_attempt, notice, now):
+        if not self._still_leads() or not await self._in_thread(self._store.start_attempt, notice, now):
             log.warning("%s: another copy of the bot delivers letter %d", destination.name, notice.id)
             return False
         self._attempts.begun(notice.id, number)
@@ -145,11 +148,11 @@ class OutsideOutbox:
             self.refusing.add(destination.name)
         if told.error is None:
             self.refusing.discard(destination.name)
-            ended = await asyncio.to_thread(self._store.finish, notice.id, self._clock(), attempts=number)
+            ended = await self._in_thread(self._store.finish, notice.id, self._clock(), attempts=number)
             self._waits.drop(notice.id)
             self._attempts.over(notice.id)
         else:
-            ended = await asyncio.to_thread(self._store.keep, notice.id, told.error, told.reached, attempts=number)
+            ended = await self._in_thread(self._store.keep, notice.id, told.error, told.reached, attempts=number)
             wait = back_off(notice.attempts, LONGEST_WAIT)
             waits = wait.total_seconds()
             log.error("%s: letter %d waits %d s, because %s", destination.name, notice.id, waits, told.error)

@@ -5,18 +5,11 @@ for no writer.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from dataclasses import dataclass, replace
-from importlib.resources import as_file, files
+from importlib.resources import files
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.script.revision import ResolutionError
-from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, Table, text
+from sqlalchemy import URL, Connection, Engine, Table, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bot.addresses import database_address
@@ -26,15 +19,23 @@ from bot.store.sqlite import DatabaseFileError, SqliteEngine, connect_sqlite
 
 log = logging.getLogger(__name__)
 
+HEAD = "head"
+NAME = re.compile(r"v([0-9]{4})_\w+\.py")
+"""Of a migration's file."""
+
 UNDEFINED_TABLE = "42P01"
 """PostgreSQL's code."""
 
-UNUSABLE = (ModuleNotFoundError, SQLAlchemyError, CommandError, OSError, ValueError, TypeError)
+UNUSABLE = (ModuleNotFoundError, SQLAlchemyError, OSError, ValueError, TypeError)
 """What SQLAlchemy and the drivers raise for an address that they cannot use."""
 
 
 class DatabaseError(Exception):
     """The database cannot be used; the text is one sentence with the remedy."""
+
+
+class UnknownRevisionError(ValueError):
+    """The database has a revision of the schema that only a newer version of the bot knows; the text is it."""
 
 
 def open_database(url: str) -> Engine:
@@ -74,15 +75,26 @@ def look_into(url: str, seconds: int) -> tuple[Engine, SchemaState]:
 
 
 def _schema_state(engine: Engine) -> SchemaState:
-    with as_file(files("bot.store.migrations")) as directory, engine.connect() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(directory).replace("%", "%%"))
-        script = ScriptDirectory.from_config(config)
-        present = MigrationContext.configure(connection).get_current_revision()
-        if present is not None:
-            # Raises for a revision that only a newer version knows.
-            script.get_revision(present)
-        return SchemaState(present, str(script.get_current_head()))
+    state = SchemaState(_revision(engine), _newest_revision())
+    if state.present not in (None, state.newest):
+        from bot.store.migrating import check_known
+
+        check_known(state.present)
+    return state
+
+
+def _revision(engine: Engine) -> str | None:
+    """The revision of the database's schema; None where it has no tables of the bot, or none that says so."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _newest_revision() -> str:
+    """Of this version of the bot, by the names of its migrations: `v0007_billed_model.py` is 0007."""
+    found = (NAME.match(path.name) for path in files("bot.store.migrations").joinpath("versions").iterdir())
+    return max(match[1] for match in found if match is not None)
 
 
 def _sentence(error: Exception) -> str:
@@ -91,10 +103,10 @@ def _sentence(error: Exception) -> str:
             f"CLAUDE_COST_DATABASE_URL needs the Python package {error.name}: "
             "install claude-cost-bot with its extra postgres."
         )
-    if isinstance(error.__cause__, ResolutionError):
+    if isinstance(error, UnknownRevisionError):
         return (
             "CLAUDE_COST_DATABASE_URL names a database that a newer version of the bot has written "
-            f"(revision {error.__cause__.argument}): update the bot, or name another database."
+            f"(revision {error}): update the bot, or name another database."
         )
     return (
         f"CLAUDE_COST_DATABASE_URL names a database that cannot be used ({reason_of(error)}): correct it, or its "
@@ -135,30 +147,16 @@ def connect_again(engine: Engine, limits: Limits) -> Engine:
     return connect_sqlite(url, limits, engine.file) if isinstance(engine, SqliteEngine) else connect(url, limits)
 
 
-def migrate(engine: Engine, revision: str = "head") -> None:
+def migrate(engine: Engine, revision: str = HEAD) -> None:
     """Run the migrations up to `revision` that are missing, in one transaction; several copies may start at once."""
-    with as_file(files("bot.store.migrations")) as directory, engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(directory).replace("%", "%%"))
-        config.attributes["connection"] = connection
-        with _patience(connection):
-            is_new = MigrationContext.configure(connection).get_current_revision() is None
-            command.upgrade(config, revision)
-    if is_new:
+    if revision == HEAD and _revision(engine) == _newest_revision():
+        # Nothing to do: Alembic, which costs time and memory, is not imported.
+        return
+    from bot.store.migrating import upgrade
+
+    if upgrade(engine, revision):
         name = engine.url.set(query={}).render_as_string(hide_password=True)
         log.info("the database %s is new: alerts of this period that another one has sent are sent again", name)
-
-
-@contextmanager
-def _patience(connection: Connection) -> Iterator[None]:
-    """A migration, and the wait for that of another copy, may take longer than any other statement."""
-    if connection.dialect.name != "postgresql":
-        yield
-        return
-    from bot.store.postgres import without_limits
-
-    with without_limits(connection):
-        yield
 
 
 def lock_for_writers(connection: Connection, table: Table) -> None:

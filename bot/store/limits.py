@@ -29,3 +29,6 @@ LEASE_LIMITS = Limits(busy=2, connect=3, statement=3, lock=3, idle=10, silence=4
 
 MIGRATION_SILENCE = 3600.0
 """Seconds that a migration may take for one statement."""
+
+KEPT_CONNECTIONS = 6
+"""Of the most that there may be, one for each thread: so many stay open when nobody uses them."""

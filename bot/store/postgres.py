@@ -10,7 +10,8 @@ from psycopg import sql
 from psycopg.abc import RV, PQGen
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 
-from bot.store.limits import MIGRATION_SILENCE, Limits
+from bot.store.limits import KEPT_CONNECTIONS, MIGRATION_SILENCE, Limits
+from bot.threads import MOST_CONNECTIONS
 
 KEEPALIVE = {"keepalives": "1", "keepalives_idle": "5", "keepalives_interval": "3", "keepalives_count": "3"}
 SESSION_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
@@ -56,7 +57,15 @@ def connect_postgres(url: URL, limits: Limits) -> Engine:
         **KEEPALIVE,
     }
     arguments = {name: value for name, value in wanted.items() if name not in url.query}
-    engine = create_engine(url, pool_pre_ping=True, pool_timeout=limits.pool, connect_args=arguments)
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_timeout=limits.pool,
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
+        pool_use_lifo=True,
+        connect_args=arguments,
+    )
     settings = _session_settings(url, limits)
 
     def open_connection(dialect: Any, record: Any, args: Any, parameters: Any) -> ImpatientConnection:

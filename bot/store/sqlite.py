@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import OperationalError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
-from bot.store.limits import Limits
+from bot.store.limits import KEPT_CONNECTIONS, Limits
 from bot.store.private_file import make_private
+from bot.threads import MOST_CONNECTIONS
 
 WRITES = "claude_cost_writes"
 """The execution option of a connection whose transaction is going to write."""
@@ -81,7 +82,13 @@ def connect_sqlite(url: str, limits: Limits, file: DatabaseFile | None = None) -
     if file is None and parsed.database not in (None, "", ":memory:"):
         make_private(Path(str(parsed.database)))
     arguments = {} if "timeout" in parsed.query else {"timeout": limits.busy}
-    made = create_engine(parsed, connect_args=arguments, pool_timeout=limits.pool)
+    made = create_engine(
+        parsed,
+        connect_args=arguments,
+        pool_timeout=limits.pool,
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
+    )
     engine = SqliteEngine(made.pool, made.dialect, made.url)
     engine.file = file or DatabaseFile(Path(str(parsed.database)))
 

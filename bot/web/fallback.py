@@ -14,6 +14,7 @@ from aiohttp.helpers import ETAG_ANY
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.fallback.service import ModeState
+from bot.threads import InThread
 from bot.web.access import BearerAccess
 
 log = logging.getLogger(__name__)
@@ -61,8 +62,9 @@ class CurrentMode:
     `read` is synchronous and gives the wanted mode; another copy on the same database may have changed it.
     """
 
-    def __init__(self, read: Callable[[], ModeState]) -> None:
+    def __init__(self, read: Callable[[], ModeState], in_thread: InThread = asyncio.to_thread) -> None:
         self._read = read
+        self._in_thread = in_thread
         self._one_reader = asyncio.Lock()
         self._begun_at = -math.inf
         self._latest: ServedMode | None = None
@@ -88,7 +90,7 @@ class CurrentMode:
 
     async def _fetch(self) -> ServedMode | None:
         try:
-            state = await asyncio.to_thread(self._read)
+            state = await self._in_thread(self._read)
         except SQLAlchemyError as error:
             if not self._said_unreadable:
                 log.error("the fallback mode cannot be served: the database does not answer (%s)", type(error).__name__)

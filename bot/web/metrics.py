@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.services import Services
+from bot.threads import InThread
 from bot.web.access import BearerAccess
 from bot.web.fallback import RETRY_SECONDS
 
@@ -97,14 +98,16 @@ def exposition(gauges: Iterable[Gauge]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def metrics_route(measure: Callable[[], Sequence[Gauge]], access: BearerAccess) -> web.RouteDef:
+def metrics_route(
+    measure: Callable[[], Sequence[Gauge]], access: BearerAccess, in_thread: InThread = asyncio.to_thread
+) -> web.RouteDef:
     """`GET /metrics`, behind `access`. `measure` is called in a thread, one call at a time."""
     one_at_a_time = asyncio.Lock()
 
     async def metrics(request: web.Request) -> web.StreamResponse:
         try:
             async with one_at_a_time:
-                text = exposition(await asyncio.to_thread(measure))
+                text = exposition(await in_thread(measure))
         except SQLAlchemyError as error:
             log.error("no metrics: the database does not answer (%s)", type(error).__name__)
             text = "The database does not answer at this moment: ask again.\n"

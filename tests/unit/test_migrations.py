@@ -14,7 +14,7 @@ from sqlalchemy import inspect, select, text, update
 
 from bot.budgets.budget import Level
 from bot.store.alerts import AlertStore
-from bot.store.engine import DatabaseError, connect, migrate, open_database
+from bot.store.engine import DatabaseError, connect, look_into, migrate, open_database
 from bot.store.schema import alerts, metadata, state
 from bot.store.usage import DATA_STATE, DATA_STATE_KEY, UsageStore
 from bot.usage.age import DataState
@@ -167,3 +167,20 @@ def test_a_file_that_is_no_database_is_named_as_such_and_left_alone(tmp_path: Pa
         open_database(f"sqlite:///{path}")
     assert path.read_text() == "shopping list " * 100
     assert stat.S_ISREG(path.stat().st_mode)
+
+
+def test_a_database_of_the_present_schema_is_opened_without_alembic(database_url: str) -> None:
+    open_database(database_url).dispose()
+    program = f"{OPEN}; print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, database_url], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_newest_migration_is_known_by_its_file(database_url: str) -> None:
+    engine = open_database(database_url)
+    with engine.connect() as connection:
+        present = MigrationContext.configure(connection).get_current_revision()
+    engine.dispose()
+    other, state_of_schema = look_into(database_url, 5)
+    other.dispose()
+    assert state_of_schema.present == state_of_schema.newest == present

@@ -1,0 +1,62 @@
+"""Threads for work that blocks, a small pool for each kind of it: none waits for a thread that another kind holds.
+
+What blocks here is the database, a file, or computing; whatever runs on asyncio's own pool is the poll and the start.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+COMMANDS, WEB, CYCLE, DELIVERY, OUTSIDE = 6, 2, 3, 2, 2
+"""Threads of each pool. A fallback target that hangs holds one of the cycle's."""
+
+POLLING = 6
+"""Threads of asyncio's own pool that the poll, the doctor and the start may use at one time."""
+
+MOST_CONNECTIONS = COMMANDS + WEB + CYCLE + DELIVERY + OUTSIDE + POLLING
+"""One database connection for each thread, so that none waits for another's."""
+
+
+class InThread(Protocol):
+    """Runs `work` in a thread, as `asyncio.to_thread` does."""
+
+    async def __call__(self, work: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        """What `work` returns, or raises."""
+
+
+class Pool:
+    """An `InThread` with at most `size` threads, which are started when they are needed."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self._executor = ThreadPoolExecutor(size, thread_name_prefix=name)
+
+    async def __call__(self, work: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        """See `InThread`."""
+        call = partial(contextvars.copy_context().run, work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+    def close(self) -> None:
+        """Take nothing more and wait for nothing: a thread that hangs is left behind."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Threads:
+    """The pools of one bot. The composition root makes and closes them."""
+
+    def __init__(self) -> None:
+        self.commands = Pool("commands", COMMANDS)
+        self.web = Pool("web", WEB)
+        self.cycle = Pool("cycle", CYCLE)
+        self.delivery = Pool("delivery", DELIVERY)
+        self.outside = Pool("outside", OUTSIDE)
+
+    def close(self) -> None:
+        """Close every pool."""
+        for pool in (self.commands, self.web, self.cycle, self.delivery, self.outside):
+            pool.close()

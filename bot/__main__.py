@@ -18,7 +18,7 @@ COMMANDS = {
     "price": "price recorded usage in files and folders",
 }
 
-ARGUMENTS = {"run": "bot.cli.run_arguments", "doctor": "bot.cli.doctor_arguments"}
+ARGUMENTS = {"run": "bot.cli.run_arguments", "doctor": "bot.cli.doctor_arguments", "price": "bot.cli.price_arguments"}
 """Where the words of a command are that takes seconds to import, so that its help does not."""
 
 INTERRUPTED = 130
@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _main(words: Sequence[str]) -> int:
-    from bot.cli.command_parser import CommandParser, version_line
+    from bot.cli.command_parser import CommandParser, ShowVersion
 
     # `help` and `version` are what people try before the options.
     if list(words[:1]) == ["help"]:
@@ -46,8 +46,9 @@ def _main(words: Sequence[str]) -> int:
     elif list(words) == ["version"]:
         words = ["--version"]
     parser = CommandParser(prog="claude-cost", description="Watches what a team spends on the Claude API.")
-    parser.add_argument("--version", action="version", version=version_line())
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action=ShowVersion)
+    # With its own prog, argparse does not write a usage line for each start.
+    subparsers = parser.add_subparsers(prog="claude-cost", dest="command", required=True, metavar="COMMAND")
     for name, meaning in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=meaning, description=f"{meaning[:1].upper()}{meaning[1:]}.")
         # Only the command that was asked for is imported: a price should not wait for Slack's libraries.

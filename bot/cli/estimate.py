@@ -1,8 +1,8 @@
 """`claude-cost estimate WORDS…`: what `/claude-cost estimate` says, on the terminal."""
 
 import argparse
-import json
 
+from bot.cli.command_parser import PlainHelpText
 from bot.cli.output import complain, show
 from bot.clock import system_clock
 from bot.pricing.card import load_rate_card
@@ -16,7 +16,7 @@ from bot.typed_text import cleaned
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of `estimate`; `--json` may stand anywhere among them."""
     parser.usage = "claude-cost estimate [--json] MODEL requests=N in=TOKENS out=TOKENS [WORD…]"
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.formatter_class = PlainHelpText
     parser.epilog = "\n".join(help_lines())
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="the workload, in any order")
@@ -45,7 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
         complain("as= keeps an estimate in Slack: type it there, or leave as out.")
         return 2
     result = estimate(workload, card, system_clock().date())
-    show(json.dumps(estimate_json(result), indent=2) if as_json else estimate_text(result))
+    if as_json:
+        import json
+
+        show(json.dumps(estimate_json(result), indent=2))
+    else:
+        show(estimate_text(result))
     return 0
 
 

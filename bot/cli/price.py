@@ -5,46 +5,17 @@ import json
 import sys
 from collections import Counter
 from datetime import UTC, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tqdm import tqdm
 
 from bot.cli.output import complain, show
-from bot.cli.price_answer import GROUPS, Priced, as_json, as_text, nothing_found
+from bot.cli.price_answer import Priced, as_json, as_text, nothing_found
 from bot.clock import Clock, system_clock
 from bot.pricing.call import Call
 from bot.pricing.card import RateCard, load_rate_card
 from bot.pricing.tally import Tally
 from bot.usage.calls import read_calls
-from bot.usage.record_files import STANDARD_INPUT, UnreadableError, find_files
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `price`."""
-    parser.add_argument(
-        "paths",
-        nargs="+",
-        metavar="PATH",
-        help="a file of JSON lines, JSON or CSV, also compressed with gzip, bzip2 or xz; a folder, of which every file "
-        f"that holds usage is read; or {STANDARD_INPUT} for standard input",
-    )
-    parser.add_argument("--by", choices=GROUPS, default="model", help="what the table shows (default: model)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object with every grouping")
-    parser.add_argument(
-        "--zone",
-        type=_zone,
-        default=UTC,
-        metavar="ZONE",
-        help="the time zone of the days that are shown, as in Europe/Berlin (default: UTC); prices go by UTC days",
-    )
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        zone = ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise argparse.ArgumentTypeError(f"{name!r} is no IANA time zone; write it as in Europe/Berlin") from None
-    return UTC if zone.key in ("UTC", "Etc/UTC") else zone
+from bot.usage.record_files import UnreadableError, find_files
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -14,8 +14,6 @@ from bot.pricing.running_totals import LONGEST_PROMPT
 from bot.pricing.sums import Sum
 from bot.pricing.tally import UNKNOWN, Totals
 
-GROUPS = ("model", "day", "feature", "user")
-
 MICRODOLLAR = Decimal("0.000001")
 
 COLUMNS = ("calls", "input", "5m writes", "1h writes", "cache reads", "output", "USD")

@@ -1,24 +1,18 @@
 """The rate card: what each model costs on a day, read from the dated data file beside this module."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from importlib.resources import files
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from bot.pricing.data_files import Table, packaged
 from bot.pricing.model_ids import FAMILIES, family_in, spelled
 from bot.pricing.model_index import Listed, ModelIndex
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Prices(_Entry):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
     """USD per million tokens. In fast mode the cache prices rise with the input price."""
 
     input: Decimal
@@ -30,12 +24,14 @@ class Prices(_Entry):
     fast_output: Decimal | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Prices):
     """Prices of a single request whose whole prompt is longer than `above_prompt_tokens`, for all of its tokens."""
 
     above_prompt_tokens: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rates(Prices):
     """Prices from `valid_from` (UTC day) on. `source` says where the figures were read.
 
@@ -54,7 +50,8 @@ class Rates(Prices):
         return self
 
 
-class Model(_Entry):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
     """One model. `tokenizer` 2 (Opus 4.7 and later) makes about 30 % more tokens of the same text than 1.
 
     `min_cacheable_tokens`: shorter prompts are silently not cached; None where no source says. `context_window`: the
@@ -105,26 +102,22 @@ class Resolved:
     batch: bool = False
 
 
-class _File(_Entry):
-    checked_on: date
-    web_search_usd_per_search: Decimal
-    batch_factor: Decimal
-    us_factor: Decimal
-    regional_factor: Decimal
-    model: tuple[Model, ...] = Field(min_length=1)
-
-
 class RateCard:
     """All models. Ids match in any spelling that `model_ids` reads; never by prefix."""
 
-    def __init__(self, file: _File) -> None:
-        self.checked_on = file.checked_on
-        self.web_search_usd = file.web_search_usd_per_search
-        self.batch_factor = file.batch_factor
-        self.us_factor = file.us_factor
-        self.regional_factor = file.regional_factor
-        self.models: Mapping[str, Model] = {model.id: model for model in file.model}
-        self.index = ModelIndex(Listed(each.id, each.family, each.released, each.spellings) for each in file.model)
+    def __init__(self, file: Table) -> None:
+        """Reads the tables of `rate_card.toml`, whose types and completeness a test checks.
+
+        Raises KeyError, TypeError or ArithmeticError for a file that is not of that form.
+        """
+        self.checked_on: date = file["checked_on"]
+        self.web_search_usd = Decimal(file["web_search_usd_per_search"])
+        self.batch_factor = Decimal(file["batch_factor"])
+        self.us_factor = Decimal(file["us_factor"])
+        self.regional_factor = Decimal(file["regional_factor"])
+        models = [_model(table) for table in file["model"]]
+        self.models: Mapping[str, Model] = {model.id: model for model in models}
+        self.index = ModelIndex(Listed(each.id, each.family, each.released, each.spellings) for each in models)
 
     def find(self, spelling: str) -> Model | None:
         """The model that a text names in any spelling; None for a bare family and for what is not in the card."""
@@ -180,5 +173,21 @@ def _dearness(rates: Rates) -> tuple[Decimal, ...]:
 @cache
 def load_rate_card() -> RateCard:
     """The packaged rate card."""
-    text = files("bot.pricing").joinpath("rate_card.toml").read_text(encoding="utf-8")
-    return RateCard(_File.model_validate(tomllib.loads(text)))
+    return RateCard(packaged("rate_card.toml"))
+
+
+_AMOUNTS = ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output", "fast_input", "fast_output")
+
+
+def _model(table: Table) -> Model:
+    price = tuple(_rates(rates) for rates in table["price"])
+    return Model(**{**table, "spellings": tuple(table.get("spellings", ())), "price": price})
+
+
+def _rates(table: Table) -> Rates:
+    step = table.get("step")
+    return Rates(**{**_with_amounts(table), "step": None if step is None else Step(**_with_amounts(step))})
+
+
+def _with_amounts(table: Table) -> Table:
+    return table | {name: Decimal(table[name]) for name in _AMOUNTS if name in table}

@@ -1,6 +1,6 @@
 """The cost of a usage: exact dollars from counts, terms and the rates of the day. Nothing is rounded here."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
@@ -12,7 +12,6 @@ from bot.pricing.unit_prices import MTOK, Hidden, UnitPrices, stepped_prices
 __all__ = ["Cost", "CostLine", "Hidden", "cost_of"]
 
 KINDS = ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
-ZERO = Decimal(0)
 NONE: frozenset[Hidden] = frozenset()
 
 
@@ -39,14 +38,21 @@ class Cost(NamedTuple):
     @property
     def lines(self) -> tuple[CostLine, ...]:
         """One line for each kind that is counted."""
-        *tokens, searches = astuple(self.counts)
+        counts = self.counts
+        tokens = (
+            counts.uncached_input_tokens,
+            counts.cache_creation_5m_input_tokens,
+            counts.cache_creation_1h_input_tokens,
+            counts.cache_read_input_tokens,
+            counts.output_tokens,
+        )
         lines = [
             CostLine(kind, n, usd_per_mtok, n * usd_per_mtok / MTOK)
             for kind, n, usd_per_mtok in zip(KINDS, tokens, self.prices.usd_per_mtok, strict=True)
             if n
         ]
-        if searches:
-            price = self.prices.usd_per_token[-1]
+        if counts.web_search_requests:
+            searches, price = counts.web_search_requests, self.prices.usd_per_token[-1]
             lines.append(CostLine("web_search", searches, price * MTOK, searches * price))
         return tuple(lines)
 
@@ -79,18 +85,13 @@ def cost_of(
     steps = stepped_prices(card, model_id, on, terms.service_tier, terms.inference_geo, terms.speed)
     prices = steps.several if prompt_tokens is None else steps.at(prompt_tokens)
     uncached, write_5m, write_1h, read, output, search = prices.usd_per_token
-    usd = ZERO
-    # A kind that is not counted is not multiplied: most responses have two or three.
-    if counts.uncached_input_tokens:
-        usd += counts.uncached_input_tokens * uncached
-    if counts.cache_creation_5m_input_tokens:
-        usd += counts.cache_creation_5m_input_tokens * write_5m
-    if counts.cache_creation_1h_input_tokens:
-        usd += counts.cache_creation_1h_input_tokens * write_1h
-    if counts.cache_read_input_tokens:
-        usd += counts.cache_read_input_tokens * read
-    if counts.output_tokens:
-        usd += counts.output_tokens * output
+    usd = (
+        counts.uncached_input_tokens * uncached
+        + counts.cache_creation_5m_input_tokens * write_5m
+        + counts.cache_creation_1h_input_tokens * write_1h
+        + counts.cache_read_input_tokens * read
+        + counts.output_tokens * output
+    )
     if counts.web_search_requests:
         usd += counts.web_search_requests * search
     return Cost(usd, counts, prices)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 from bot.pricing.model_ids import Spelling, spelled
 
@@ -22,7 +23,12 @@ class ModelIndex:
 
     def __init__(self, models: Iterable[Listed]) -> None:
         self._models = tuple(models)
-        self._by_name = {
+        self._by_id = {one.id: one for one in self._models}
+
+    @cached_property
+    def _by_name(self) -> dict[str, Listed]:
+        """Every model by the names that its spellings have; what is asked for by its id is found without."""
+        return {
             name: one
             for one in self._models
             for text in (one.id, *one.spellings)
@@ -31,7 +37,7 @@ class ModelIndex:
 
     def find(self, model_id: str) -> str | None:
         """The id of the model that a text names; None for a bare family and for what is not listed."""
-        found = self._by_name.get(spelled(model_id).name or "")
+        found = self._named(spelled(model_id))
         return None if found is None else found.id
 
     def family(self, model_id: str) -> str | None:
@@ -60,7 +66,7 @@ class ModelIndex:
         if family is not None:
             return self.newest(family)
         spelling = spelled(text)
-        found = self._by_name.get(spelling.name or "")
+        found = self._named(spelling)
         if found is None:
             return None
         if _says_more(spelling):
@@ -69,6 +75,11 @@ class ModelIndex:
         plain = text.strip().lower()
         dated = f"{found.id}-{spelling.date}"
         return next((id_ for id_ in (plain, dated) if id_ in ids), found.id)
+
+    def _named(self, spelling: Spelling) -> Listed | None:
+        if spelling.name is None or spelling.is_bare_family:
+            return None
+        return self._by_id.get(spelling.name) or self._by_name.get(spelling.name)
 
     def _of(self, family: str | None) -> list[Listed]:
         return [one for one in self._models if one.family == family]

@@ -1,7 +1,5 @@
 """How people name a model: a family, `sonnet-4.6`, `Claude 4.6 Sonnet`, or any spelling of an API id."""
 
-import difflib
-
 from bot.pricing.card import Model, RateCard
 from bot.pricing.model_ids import is_foreign, spelled
 
@@ -29,10 +27,13 @@ def model_named(word: str, card: RateCard) -> Model:
         return card.newest(family)
     if is_foreign(word):
         raise UnknownModelError(word, None, is_foreign=True)
+    # Imported for a refusal alone.
+    from difflib import get_close_matches
+
     known = {short_name(model): short_name(model) for model in card.models.values()}
     known |= {name.replace(".", "-"): name for name in known} | {family: family for family in card.families()}
     slug = (spelled(word).name or word.lower()).removeprefix("claude-")
-    nearest = difflib.get_close_matches(slug, known, n=1, cutoff=0.5)
+    nearest = get_close_matches(slug, known, n=1, cutoff=0.5)
     raise UnknownModelError(word, known[nearest[0]] if nearest else None)
 
 

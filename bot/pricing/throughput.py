@@ -3,7 +3,6 @@
 Limits that nobody told are unknown: such a pool is named, and never taken for fitting or for excluded.
 """
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,12 +10,10 @@ from decimal import MAX_PREC, ROUND_HALF_UP, Context, Decimal
 from enum import Enum
 from fractions import Fraction
 from functools import cache
-from importlib.resources import files
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from bot.pricing.card import Model
+from bot.pricing.data_files import packaged
 from bot.pricing.tokens import TokenCounts
 
 Limiter = Literal[
@@ -49,27 +46,12 @@ class Pool:
     batch: bool = False
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Tier(_Entry):
+@dataclass(frozen=True, slots=True)
+class Tier:
     """A usage tier. `monthly_cap_usd`: at most this much is spent in a calendar month; None: no cap."""
 
     name: str
     monthly_cap_usd: Decimal | None = None
-
-
-class _Class(_Entry):
-    pools: tuple[Pool, ...] = Field(min_length=1)
-    limits: Mapping[str, Mapping[Limiter, int]] = {}
-
-
-class _File(_Entry):
-    checked_on: date
-    source: str
-    tier: tuple[Tier, ...] = Field(min_length=1)
-    classes: tuple[_Class, ...] = Field(alias="class")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +209,18 @@ def pool_of(model_id: str, pools: Iterable[Pool], *, batch: bool = False) -> Poo
 @cache
 def load_rate_limits() -> RateLimitTable:
     """The packaged table."""
-    text = files("bot.pricing").joinpath("rate_limits.toml").read_text(encoding="utf-8")
-    file = _File.model_validate(tomllib.loads(text))
-    limits = {pool: entry.limits for entry in file.classes for pool in entry.pools}
-    return RateLimitTable(file.checked_on, file.source, file.tier, limits)
+    file = packaged("rate_limits.toml")
+    tiers = tuple(Tier(each["name"], _usd(each.get("monthly_cap_usd"))) for each in file["tier"])
+    limits = {
+        Pool(pool["name"], frozenset(pool["models"]), pool.get("batch", False)): entry.get("limits", {})
+        for entry in file["class"]
+        for pool in entry["pools"]
+    }
+    return RateLimitTable(file["checked_on"], file["source"], tiers, limits)
+
+
+def _usd(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def _a_minute(in_month: Fraction | int) -> Decimal:

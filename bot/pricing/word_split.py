@@ -1,14 +1,11 @@
 """From a line of text to its words: which are keys with values, which are flags, and which one is the model."""
 
-import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.pricing.card import RateCard
-from bot.pricing.japanese_words import from_japanese
 from bot.pricing.model_words import UnknownModelError, model_named
-from bot.pricing.plain_words import from_plain_words
 from bot.pricing.word_values import WordsError
 from bot.typed_text import cleaned
 
@@ -72,12 +69,15 @@ NOTHING = "leave it out, or write words such as requests=100k in=2000 out=500"
 BEGIN = "begin with a model, as in sonnet-4.6 requests=100k in=2000 out=500"
 LONGEST_WORD = 200
 
-_KEY_AND_COLON = re.compile(rf"(?<![\w=:.,/-])({'|'.join(sorted({*KEYS, *SYNONYMS, 'model'}))})\s*:\s*(?=[^\s:])")
-_DASHES = re.compile(r"(?<!\S)-+(?=[^\W\d])")
-_COMMAND = re.compile(r"^(?:/?claude-cost\s+)?(?:estimate\s+)?")
-_BRACKETS = re.compile(r"[(){}|]|(?<!\S)[+&](?!\S)")
+_PLAIN = re.compile(
+    r"requests=\d+(?:\.\d+)?[km]?(?:/(?:day|week|month))?|(?:in|out|cached)=\d+(?:\.\d+)?[km]?|hit=\d+%?|ttl=5m|ttl=1h"
+    r"|turns=\d+"
+)
+"""A key and its value that no free wording changes, whatever stands beside it."""
+
+_PLAIN_MODEL = re.compile(r"[a-z][a-z0-9.-]{0,60}")
+
 _NUMBER = re.compile(r"\d{1,12}[kmb]?")
-_VERSION = re.compile(r"\d(\.\d{1,2})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,47 +116,45 @@ def split_words(text: str, card: RateCard) -> Split:
 
 def nearest_word(word: str, cutoff: float) -> str | None:
     """The flag or key (with its `=`) that was likely meant."""
-    near = difflib.get_close_matches(word.lower(), [*FLAGS, *KEYS], n=1, cutoff=cutoff)
+    near = _near(word.lower(), (*FLAGS, *KEYS), cutoff)
     if not near:
         return None
     return near[0] if near[0] in FLAGS else f"{near[0]}="
 
 
+def _near(word: str, among: Sequence[str], cutoff: float) -> list[str]:
+    # Imported for a refusal alone.
+    from difflib import get_close_matches
+
+    return get_close_matches(word, among, n=1, cutoff=cutoff)
+
+
 def _single_words(text: str, card: RateCard) -> list[str]:
     """`Sonnet 4.6` is one word, `in = 2000` and `a:50, b:50` too, and full-width digits are digits."""
-    text = _COMMAND.sub("", from_japanese(cleaned(text).lower()))
-    text = _BRACKETS.sub(" ", text)
-    text = _KEY_AND_COLON.sub(r"\1=", re.sub(r"\s*=\s*", "=", _DASHES.sub("", text)))
-    text = from_plain_words(text, card.knows)
-    text = re.sub(r"(:\d[\d.]*%?),\s+", r"\1,", text)
-    single: list[str] = []
-    for word in (word.strip(",;:")[:LONGEST_WORD] for word in text.split()):
-        if single and _goes_on(single[-1], word, card):
-            single[-1] += f"-{word}"
-        elif word.strip("-"):
-            single.append(word)
-    return single
+    text = cleaned(text).lower()
+    plain = _plain_words(text, card)
+    if plain is not None:
+        return plain
+    # Imported where somebody writes freely: its hundred patterns take longer than a whole estimate.
+    from bot.pricing.free_wording import single_words
+
+    return single_words(text, card)
 
 
-def _goes_on(last: str, word: str, card: RateCard) -> bool:
-    """Whether a word belongs to the model that the last one begins: `Sonnet`, `4.6` and `Claude`, `3.5`, `Haiku`."""
-    if "=" in word:
-        return False
-    model = re.sub(r"^(?:to|model)=", "", last)
-    if re.fullmatch(r"(?:anthropic-)?claude", model):
-        return True
-    is_part = _VERSION.fullmatch(word) is not None or word.split("[")[0] in (*card.families(), "instant")
-    if _VERSION.fullmatch(word) and model.removeprefix("claude-") in card.families():
-        # A version that no model has is refused as one: `sonnet 9`.
-        return True
-    return is_part and card.knows(f"{model}-{word}")
+def _plain_words(text: str, card: RateCard) -> list[str] | None:
+    """The words where each is in its plain form, and at most one is a model; None for what takes more reading."""
+    words = text.split()
+    models = [word for word in words if not _PLAIN.fullmatch(word)]
+    if not models or (len(models) == 1 and _PLAIN_MODEL.fullmatch(models[0]) and card.knows(models[0])):
+        return words
+    return None
 
 
 def _check_key(name: str, values: Mapping[str, str]) -> None:
     if name in FLAGS:
         raise WordsError(f"{name} takes no value: write just {name}.", name)
     if name not in KEYS:
-        near = difflib.get_close_matches(name, KEYS, n=1, cutoff=0.7)
+        near = _near(name, KEYS, 0.7)
         known = ", ".join(f"{key}=" for key in KEYS)
         meant = f"did you mean {near[0]}=?" if near else f"use {known} or the flags {' and '.join(FLAGS)}."
         raise WordsError(f"{name}= is not known here: {meant}", near[0] if near else None)
@@ -210,4 +208,6 @@ def _unknown(word: str, card: RateCard, remedy: str) -> WordsError:
 
 
 def _is_likely(word: str, model: str) -> bool:
-    return difflib.SequenceMatcher(None, word.removeprefix("claude-"), model).ratio() >= 0.7
+    from difflib import SequenceMatcher
+
+    return SequenceMatcher(None, word.removeprefix("claude-"), model).ratio() >= 0.7

@@ -1,0 +1,54 @@
+"""CPU time of short commands, each a process of its own, against `python -c pass` in the same run.
+
+    python benchmarks/start_up.py [ROUNDS]
+
+Prints one row for each command: median CPU milliseconds (user and system, children of this process) and the ratio to
+the floor. Commands and floor take turns, so that another process on the machine slows both alike.
+"""
+
+import resource
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
+ESTIMATE = ["estimate", "sonnet", "requests=100k", "in=2000", "out=500"]
+SCRIPT = str(Path(sysconfig.get_path("scripts")) / "claude-cost")
+
+FLOOR = "python -c pass"
+COMMANDS = {
+    FLOOR: [sys.executable, "-c", "pass"],
+    "claude-cost estimate": [SCRIPT, *ESTIMATE],
+    "python -m bot estimate": [sys.executable, "-m", "bot", *ESTIMATE],
+    "claude-cost --help": [SCRIPT, "--help"],
+    "claude-cost doctor --help": [SCRIPT, "doctor", "--help"],
+    "claude-cost price --help": [SCRIPT, "price", "--help"],
+    "claude-cost --version": [SCRIPT, "--version"],
+}
+
+
+def cpu_ms(command: list[str]) -> float:
+    """CPU milliseconds of one run. Raises CalledProcessError where the command fails."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return 1000 * (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+
+
+def main() -> None:
+    """Print the table."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for _ in range(rounds):
+        for name, command in COMMANDS.items():
+            times[name].append(cpu_ms(command))
+    floor = median(times[FLOOR])
+    print(f"{'command':28}{'CPU ms':>8}{'ratio':>8}")  # noqa: T201
+    for name, taken in times.items():
+        print(f"{name:28}{median(taken):8.1f}{median(taken) / floor:8.2f}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -71,7 +71,7 @@ metadata = MetaData(
 )
 
 # Which source owns an hour, at which bucket width, when last read, and how many of its rows could not be read in full.
-# A row without usage is an hour of no traffic.
+# A row without usage is an hour of no traffic. version: of all usage, when this hour was changed last.
 usage_hours = Table(
     "usage_hours",
     metadata,
@@ -80,13 +80,14 @@ usage_hours = Table(
     Column("width", String(2), nullable=False),
     Column("read_at", UTCDateTime, nullable=False),
     Column("odd_rows", Integer, nullable=False, server_default="0"),
+    Column("version", BigInteger, nullable=False, server_default="0", index=True),
 )
 
 usage = Table(
     "usage",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("hour", UTCDateTime, ForeignKey("usage_hours.hour", ondelete="CASCADE"), nullable=False, index=True),
+    Column("hour", UTCDateTime, ForeignKey("usage_hours.hour", ondelete="CASCADE"), nullable=False),
     Column("starts_at", UTCDateTime, nullable=False),
     Column("model", String(128), nullable=False),
     Column("workspace_id", String(128), nullable=False),
@@ -100,6 +101,27 @@ usage = Table(
     Column("cache_read_input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Column("web_search_requests", BigInteger, nullable=False),
+    Index(None, "hour", "starts_at"),
+)
+
+# Usage summed up by UTC day; what a row of usage leaves out (NULL) is empty here, where it is a part of the key.
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("model", String(128), primary_key=True),
+    Column("workspace_id", String(128), primary_key=True),
+    Column("api_key_id", String(128), primary_key=True),
+    Column("service_tier", String(64), primary_key=True),
+    Column("inference_geo", String(64), primary_key=True),
+    Column("speed", String(64), primary_key=True),
+    Column("uncached_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
+    Column("cache_read_input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("web_search_requests", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # Anthropic's cost report, replaced day by day.

@@ -58,12 +58,16 @@ class OddUsage:
 
 @dataclass(frozen=True, slots=True)
 class UsageReading:
-    """The complete answer to one `Read`. `refreshed_at`: what the source says its data is as of, or None."""
+    """The complete answer to one `Read`. `refreshed_at`: what the source says its data is as of, or None.
+
+    `unchanged`: the starts of buckets that are as they were stored last; their rows are left out.
+    """
 
     read: Read
     rows: tuple[UsageRow, ...]
     refreshed_at: datetime | None
     odd: OddUsage = field(default_factory=OddUsage)
+    unchanged: frozenset[datetime] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

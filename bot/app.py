@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 
 import aiohttp
@@ -24,11 +24,13 @@ from bot.alerts.outbox import Outbox
 from bot.alerts.outside import Destination, OutsideOutbox
 from bot.alerts.slack import SlackDestination
 from bot.budgets.book import BudgetBook
+from bot.budgets.drift import DayDrift
 from bot.budgets.drift_watch import DriftWatch
 from bot.budgets.forecast_watch import ForecastWatch
 from bot.budgets.period_watch import PeriodWatch
 from bot.budgets.review import BudgetReview
-from bot.budgets.settled_days import SettledDays
+from bot.budgets.settled_days import settled_days
+from bot.budgets.snapshots import Snapshots
 from bot.budgets.spike_watch import SpikeWatch
 from bot.budgets.stale_watch import StaleWatch
 from bot.clock import Clock
@@ -213,8 +215,9 @@ def _services(
     card = load_rate_card()
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
     usage = UsageStore(engine)
+    snapshots = Snapshots(usage, card)
     book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
-    review = BudgetReview(usage, alerts, book.in_force, modes, card)
+    review = BudgetReview(snapshots, alerts, book.in_force, modes, card)
     fallback = FallbackService(
         ModeStore(engine),
         Reconciler(TargetStore(engine), targets, clock),
@@ -236,6 +239,7 @@ def _services(
 
     return Services(
         usage=usage,
+        snapshots=snapshots,
         alerts=alerts,
         budgets=book,
         review=review,
@@ -262,15 +266,20 @@ async def _note_date(clock: SteadyClock, answer: httpx.Response) -> None:
 
 def _watches(settings: Settings, engine: Engine, services: Services) -> tuple[Watch, ...]:
     usage, alerts, review, card = services.usage, services.alerts, services.review, services.card
+    snapshots = services.snapshots
     incidents = IncidentStore(engine)
+
+    def settled(first: date, last: date) -> list[DayDrift]:
+        return settled_days(snapshots.current(), first, last)
+
     # The chain steps down after all that it may answer, and what it did is proved after that.
     return (
         StaleWatch(usage, alerts, incidents, review, settings.poll_seconds),
-        PeriodWatch(usage, alerts, review),
-        ForecastWatch(review, usage, alerts, RememberedStore(engine), card, settings.forecast_rules),
-        SpikeWatch(usage, alerts, SpikeStore(engine), review, card, settings.spike_rules),
-        DriftWatch(usage, alerts, incidents, SettledDays(usage, card), settings.drift_rules),
-        AutoWatch(services.fallback, services.prospects, review, incidents, usage, card),
+        PeriodWatch(snapshots, alerts, review),
+        ForecastWatch(review, snapshots, alerts, RememberedStore(engine), settings.forecast_rules),
+        SpikeWatch(snapshots, alerts, SpikeStore(engine), review, settings.spike_rules),
+        DriftWatch(usage, alerts, incidents, settled, settings.drift_rules),
+        AutoWatch(services.fallback, services.prospects, review, incidents, snapshots),
         ProofWatch(services.fallback, Proving(usage, card), usage, settings.fallback_chain),
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bot.budgets.book import BudgetBook
 from bot.budgets.review import BudgetReview
+from bot.budgets.snapshots import Snapshots
 from bot.clock import Clock
 from bot.display import Display
 from bot.doctor.check import Check
@@ -27,6 +28,7 @@ class Services:
     """One record, built once."""
 
     usage: UsageStore
+    snapshots: Snapshots
     alerts: AlertStore
     budgets: BudgetBook
     review: BudgetReview

@@ -8,7 +8,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot.actor import Person
 from bot.budgets.book import mark_of
 from bot.budgets.budget import Budget
-from bot.budgets.history import SpendHistory
+from bot.budgets.report import known_of
 from bot.budgets.scopes import NoMatchError
 from bot.budgets.words import BudgetWordsError, budget_of, budget_words, named_first, split_budget_words
 from bot.in_flight import InFlight
@@ -186,10 +186,11 @@ def _standing(services: Services, budget: Budget) -> Standing:
 def _doubts(services: Services, budget: Budget) -> list[str]:
     """What is not known of a budget that could be set."""
     doubts = []
-    as_of = services.usage.data_state().as_of
+    snapshot = services.snapshots.current()
+    as_of = snapshot.as_of
     starts_at = budget.period_at(services.clock()).starts_at
     if as_of is not None and starts_at < as_of:
-        known = SpendHistory(services.usage, services.card).known(starts_at, as_of)
+        known = known_of(snapshot, starts_at, as_of)
         if not known.complete:
             doubts.append(
                 f"INCOMPLETE: of {known.of_hours - known.hours:,} of {known.of_hours:,} hours of this period no usage "

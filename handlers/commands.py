@@ -9,7 +9,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
-from bot.budgets.settled_days import SettledDays
+from bot.budgets.settled_days import settled_days
 from bot.budgets.words import EXAMPLE as BUDGET_EXAMPLE
 from bot.clock import DAY
 from bot.in_flight import InFlight
@@ -110,17 +110,18 @@ async def _status(services: Services, request: Request) -> Message:
 def _status_now(services: Services) -> Message:
     now = services.clock()
     today = now.date()
-    settled = SettledDays(services.usage, services.card).between(today - 2 * TRUTH_DAYS * DAY, today)
+    snapshot = services.snapshots.current()
+    settled = settled_days(snapshot, today - 2 * TRUTH_DAYS * DAY, today)
     return status_message(
         services.review.spend(now),
-        services.usage.data_state(),
+        snapshot.data,
         services.fallback.state(),
         services.alerts.notices.last_error(),
         now,
         services.poll_seconds,
         services.alerts.outside.waiting(),
         services.display,
-        truth_lines(settled[-TRUTH_DAYS:], services.usage.data_state().billed_read_at),
+        truth_lines(settled[-TRUTH_DAYS:], snapshot.data.billed_read_at),
         services.alerts.life.open_alerts(),
         services.review.unmatched(),
     )

@@ -1,9 +1,9 @@
 """`/claude-cost report`: what was spent in a stretch of days, by whom or on what."""
 
-from bot.budgets.history import SpendHistory
-from bot.budgets.report import Report
+from bot.budgets.report import Report, report_of
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
-from bot.budgets.settled_days import SettledDays
+from bot.budgets.settled_days import settled_days
+from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY
 from bot.message import Message
 from bot.services import Services
@@ -27,20 +27,19 @@ async def report_command(services: Services, words: str) -> Message:
 
 
 def _report(services: Services, asked: ReportWords) -> Message:
-    report = SpendHistory(services.usage, services.card).report(asked.period, asked.before, asked.by)
+    snapshot = services.snapshots.current()
+    report = report_of(snapshot, asked.period, asked.before, asked.by)
     if report is not None:
-        return report_message(report, services.usage.names(), services.display, _truth(services, report))
-    as_of = services.usage.data_state().as_of
+        return report_message(report, snapshot.names, services.display, _truth(services, snapshot, report))
     text = f"Nothing is known of {asked.name} yet: the data ends before it began."
-    if as_of is not None and as_of > asked.period.starts_at:
+    if snapshot.as_of is not None and snapshot.as_of > asked.period.starts_at:
         text = f"Nothing is known of {asked.name}: no usage of those days is stored here."
     return Message(text, [section(text)])
 
 
-def _truth(services: Services, report: Report) -> list[str]:
+def _truth(services: Services, snapshot: Snapshot, report: Report) -> list[str]:
     first, after = report.period.starts_at.date(), report.period.ends_at.date()
     if after > services.clock().date() >= after - DAY and after - first <= DAY:
         # Today has not settled.
         return []
-    days = SettledDays(services.usage, services.card).between(first, after - DAY)
-    return truth_lines(days, services.usage.data_state().billed_read_at)
+    return truth_lines(settled_days(snapshot, first, after - DAY), snapshot.data.billed_read_at)

@@ -19,13 +19,17 @@ class BudgetBook:
         self._configured = tuple(configured)
         self._store = store
         self._clock = clock
+        self._in_force: tuple[Sequence[KeptBudget], tuple[Budget, ...]] | None = None
 
     def in_force(self) -> tuple[Budget, ...]:
         """The configured ones first, then the others by name. Another copy of the bot may have changed the latter."""
-        kept = [one.budget for one in self._store.all() if self.configured(one.budget.name) is None]
-        return (*self._configured, *kept)
+        stored, known = self._store.all(), self._in_force
+        if known is None or known[0] is not stored:
+            kept = [one.budget for one in stored if self.configured(one.budget.name) is None]
+            known = self._in_force = stored, (*self._configured, *kept)
+        return known[1]
 
-    def kept(self) -> list[KeptBudget]:
+    def kept(self) -> Sequence[KeptBudget]:
         """Those that were set from chat, by name, also where they do not count."""
         return self._store.all()
 

@@ -102,14 +102,23 @@ def unseen_before(recent: Recent) -> frozenset[str]:
     return frozenset(row.priced.usage.model for row in recent.last) - before if before else frozenset()
 
 
-def causes(recent: Recent, scope: Scope, card: RateCard, new_models: AbstractSet[str]) -> tuple[Cause, ...]:
+def causes(
+    recent: Recent,
+    scope: Scope,
+    card: RateCard,
+    new_models: AbstractSet[str],
+    *,
+    total_usd: Decimal | None = None,
+) -> tuple[Cause, ...]:
     """What explains most of the scope's last stretch against the one before, the largest first, three at most.
 
     Both stretches count with the shares of their rows, so that they may be of different lengths. `new_models`: those
-    that were never used before the last stretch.
+    that were never used before the last stretch. `total_usd`: of the scope, where callers that are too small to matter
+    have been left out.
     """
     last, before = (_by_caller(rows, scope, card) for rows in (recent.last, recent.before))
-    least = max(LEAST_USD, LEAST_SHARE * sum((sums.usd for sums in last.values()), ZERO))
+    total_usd = sum((sums.usd for sums in last.values()), ZERO) if total_usd is None else total_usd
+    least = max(LEAST_USD, LEAST_SHARE * total_usd)
     found = [
         cause
         for caller, after in last.items()

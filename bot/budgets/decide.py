@@ -131,6 +131,13 @@ def watch(budget: Budget, incidents: Sequence[Incident]) -> tuple[Step, ...]:
     )
 
 
+def taken(steps: Sequence[Step], incidents: Sequence[Incident]) -> list[Incident]:
+    """The incidents after these steps."""
+    after = {(incident.level, incident.limit_usd): incident for incident in incidents}
+    after |= {(step.level, step.limit_usd): Incident(step.level, step.limit_usd, step.status) for step in steps}
+    return list(after.values())
+
+
 def as_watched(budget: Budget, incidents: Sequence[Incident]) -> Budget | None:
     """The budget with the limits that were in force in the period of these incidents; None where none was.
 

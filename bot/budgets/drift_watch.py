@@ -3,7 +3,7 @@
 What goes on day after day is told on its first day; that day's message is closed when it is judged no more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -12,7 +12,6 @@ from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
 from bot.budgets.drift import DayDrift, decide_drift, goes_on
 from bot.budgets.rules import DriftRules
-from bot.budgets.settled_days import SettledDays
 from bot.budgets.spend import SETTLED_AFTER
 from bot.clock import DAY
 from bot.store.alerts import AlertStore
@@ -29,6 +28,9 @@ LOOK_BACK = 7 * DAY
 BEFORE_THE_FIRST = DAY
 """A bot that is new tells of the day that settled last before it came, and not of all that were there before."""
 
+Days = Callable[[date, date], Sequence[DayDrift]]
+"""The settled days from one UTC day to another, both included."""
+
 
 class DriftWatch:
     """Synchronous; asynchronous callers use a thread."""
@@ -38,7 +40,7 @@ class DriftWatch:
         usage: UsageStore,
         alerts: AlertStore,
         incidents: IncidentStore,
-        days: SettledDays,
+        days: Days,
         rules: DriftRules,
     ) -> None:
         self._usage = usage
@@ -55,7 +57,7 @@ class DriftWatch:
             return
         first = self._first_judged(now)
         before: DayDrift | None = None
-        for drift in self._days.between(first - LOOK_BACK, now.date()):
+        for drift in self._days(first - LOOK_BACK, now.date()):
             if drift.day >= first:
                 self._decide(drift, before, data, now, mode)
             # The first days only tell whether what differs now has been told already.
@@ -98,7 +100,7 @@ class DriftWatch:
 
     def _close_untold(self, day: date, step: Step, now: datetime, mode: str) -> None:
         data = self._usage.data_state()
-        for drift in self._days.between(day, day):
+        for drift in self._days(day, day):
             self._alerts.record(BILL, day.isoformat(), [step], _facts_of(drift, data, now, mode), now)
 
 

@@ -11,11 +11,10 @@ from bot.budgets.forecast import Forecast
 from bot.budgets.prospects import Prospect, prospects
 from bot.budgets.review import BudgetReview
 from bot.budgets.rules import ForecastRules
+from bot.budgets.snapshots import Snapshots
 from bot.clock import is_over
-from bot.pricing.card import RateCard
 from bot.store.alerts import AlertStore
 from bot.store.remembered import RememberedStore
-from bot.store.usage import UsageStore
 
 LOOK_EVERY = timedelta(minutes=10)
 """Four weeks of usage are read for it, and an expectation of days does not change in a minute."""
@@ -29,17 +28,15 @@ class ForecastWatch:
     def __init__(
         self,
         review: BudgetReview,
-        usage: UsageStore,
+        snapshots: Snapshots,
         alerts: AlertStore,
         remembered: RememberedStore,
-        card: RateCard,
         rules: ForecastRules,
     ) -> None:
         self._review = review
-        self._usage = usage
+        self._snapshots = snapshots
         self._alerts = alerts
         self._remembered = remembered
-        self._card = card
         self._rules = rules
         self._looked_at: datetime | None = None
 
@@ -50,7 +47,7 @@ class ForecastWatch:
         self._looked_at = now
         remembered = self._remembered.get(REMEMBERED) or {}
         kept: dict[str, dict[str, str]] = {}
-        for prospect in prospects(self._review, self._usage, self._card, now):
+        for prospect in prospects(self._review, self._snapshots, now):
             if prospect.forecast is None:
                 continue
             key = f"{prospect.budget.name}/{prospect.period.key}"

@@ -44,11 +44,6 @@ class RecentWindow:
         """The first hour that belongs to the last 24 hours, at least in part."""
         return self.last[0].starts_at
 
-    def covered(self, hours: Iterable[datetime]) -> timedelta:
-        """How much of the last 24 hours lies in these hours: all of it, or less on a young database."""
-        until = self.last[-1].ends_at
-        return sum((_common(hour, until - DAY, until) for hour in set(hours)), timedelta())
-
 
 @dataclass(frozen=True, slots=True)
 class RecentUsage:
@@ -105,31 +100,9 @@ def recent_window(as_of: datetime) -> RecentWindow:
     )
 
 
-def pace(
-    spent_usd: Decimal, recent: Recent, scope: Scope, period: Period, as_of: datetime, card: RateCard
-) -> Decimal | None:
+def pace(spent_usd: Decimal, recent_usd: Decimal, covered: timedelta, left: timedelta) -> Decimal | None:
     """Spend at the end of the period if the last 24 hours go on, USD; None with less than 6 hours of data."""
-    if recent.covered < LEAST_FOR_PACE:
-        return None
-    usd = sum((row.usd for row in _in_scope(recent.last, scope, card)), ZERO)
-    return spent_usd + _carried(usd, recent.covered, period.left(as_of))
-
-
-def movers(recent: Recent, scope: Scope, card: RateCard) -> tuple[Mover, ...]:
-    """The three largest by dollars of the last 24 hours, the largest first."""
-    last = _by_caller(recent.last, scope, card)
-    before = _by_caller(recent.before, scope, card)
-    largest = sorted(last.items(), key=lambda item: (-item[1], str(item[0])))[:MOST_MOVERS]
-    return tuple(Mover(*caller, usd, before.get(caller) or None) for caller, usd in largest if usd > 0)
-
-
-def risen(recent: Recent, scope: Scope, card: RateCard) -> tuple[Mover, ...]:
-    """The three that rose most against the stretch before, both counted with their shares; the largest rise first."""
-    last = _by_caller(recent.last, scope, card)
-    before = _by_caller(recent.before, scope, card)
-    rises = {caller: usd - before.get(caller, ZERO) for caller, usd in last.items()}
-    largest = sorted(rises.items(), key=lambda item: (-item[1], str(item[0])))[:MOST_MOVERS]
-    return tuple(Mover(*caller, last[caller], before.get(caller) or None) for caller, rise in largest if rise > 0)
+    return None if covered < LEAST_FOR_PACE else spent_usd + _carried(recent_usd, covered, left)
 
 
 def saving(
@@ -153,21 +126,8 @@ def _seconds(span: timedelta) -> Decimal:
     return Decimal(span // timedelta.resolution) / 1_000_000
 
 
-def _common(hour: datetime, starts_at: datetime, ends_at: datetime) -> timedelta:
-    return max(min(hour + HOUR, ends_at) - max(hour, starts_at), timedelta())
-
-
 def _in_scope(rows: Iterable[RecentUsage], scope: Scope, card: RateCard) -> Iterator[RecentUsage]:
     return (row for row in rows if in_scope(scope, row.priced.usage, card))
-
-
-def _by_caller(rows: Iterable[RecentUsage], scope: Scope, card: RateCard) -> dict[tuple[str, str, str | None], Decimal]:
-    totals: dict[tuple[str, str, str | None], Decimal] = {}
-    for row in _in_scope(rows, scope, card):
-        usage = row.priced.usage
-        caller = (usage.model, usage.workspace_id, usage.api_key_id)
-        totals[caller] = totals.get(caller, ZERO) + row.usd
-    return totals
 
 
 def is_dearer(model_id: str, than: str, on: date, card: RateCard) -> bool:

@@ -3,7 +3,7 @@
 Many budgets that begin at the same moment share a post, which belongs to the first of them.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,9 +14,10 @@ from bot.budgets.decide import Step, as_watched
 from bot.budgets.opening import MOST_POSTS, may_open, opening, unbilled_days
 from bot.budgets.period import Period, PeriodKind
 from bot.budgets.review import BudgetReview
+from bot.budgets.snapshot import Snapshot
+from bot.budgets.snapshots import Snapshots
 from bot.clock import HOUR, floor_hour
 from bot.store.alerts import AlertStore
-from bot.store.usage import UsageStore
 from bot.usage.age import DataState
 
 
@@ -45,14 +46,14 @@ class _Sums:
 class PeriodWatch:
     """Synchronous; asynchronous callers use a thread."""
 
-    def __init__(self, usage: UsageStore, alerts: AlertStore, review: BudgetReview) -> None:
-        self._usage = usage
+    def __init__(self, snapshots: Snapshots, alerts: AlertStore, review: BudgetReview) -> None:
+        self._snapshots = snapshots
         self._alerts = alerts
         self._review = review
 
     def look(self, now: datetime, mode: str) -> None:
         """Record the posts that are due."""
-        data = self._usage.data_state()
+        data = self._snapshots.current().data
         as_of = data.as_of
         if as_of is None:
             return
@@ -88,9 +89,9 @@ class PeriodWatch:
         """By the names of the budgets; everything is read once for all of them."""
         asked = [pair for due in all_due for pair in ((due.watched, due.ended), (due.budget, due.before))]
         spends = self._review.spends_in(asked, now)
-        known = self._usage.hours(floor_hour(min(due.before.starts_at for due in all_due)))
+        snapshot = self._snapshots.current()
         periods = {period for due in all_due for period in (due.ended, due.before)}
-        missing = {period: _missing_hours(period, known) for period in periods}
+        missing = {period: _missing_hours(period, snapshot) for period in periods}
         return {
             due.budget.name: _Sums(
                 last=last,
@@ -147,6 +148,6 @@ def _line(due: _Due, sums: _Sums) -> BegunFacts:
     )
 
 
-def _missing_hours(period: Period, known: Collection[datetime]) -> int:
+def _missing_hours(period: Period, snapshot: Snapshot) -> int:
     first = floor_hour(period.starts_at)
-    return sum(1 for index in range((period.ends_at - first) // HOUR) if first + index * HOUR not in known)
+    return (period.ends_at - first) // HOUR - snapshot.known_hours(first, period.ends_at)

@@ -1,4 +1,4 @@
-"""Where each budget's present period will end: spend, history and forecast put together from the store."""
+"""Where each budget's present period will end: spend, history and forecast put together."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,11 +6,10 @@ from datetime import datetime
 from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Budget
 from bot.budgets.forecast import Forecast, forecast
-from bot.budgets.history import SpendHistory
+from bot.budgets.history import histories
 from bot.budgets.period import Period
 from bot.budgets.review import BudgetReview
-from bot.pricing.card import RateCard
-from bot.store.usage import UsageStore
+from bot.budgets.snapshots import Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +25,15 @@ class Prospect:
     forecast: Forecast | None
 
 
-def prospects(review: BudgetReview, usage: UsageStore, card: RateCard, now: datetime) -> list[Prospect]:
+def prospects(review: BudgetReview, snapshots: Snapshots, now: datetime) -> list[Prospect]:
     """Every budget's; empty before the first poll. Synchronous; asynchronous callers use a thread."""
+    snapshot = snapshots.current()
     spends = {spend.budget: spend for spend in review.spend(now)}
     budgets = [budget for budget in review.budgets if budget.name in spends]
-    if not budgets:
+    if not budgets or snapshot.as_of is None:
         return []
-    as_of = min(spend.as_of for spend in spends.values())
     found = []
-    for budget, history in zip(budgets, SpendHistory(usage, card).of_budgets(budgets, as_of), strict=True):
+    for budget, history in zip(budgets, histories(snapshot, budgets, snapshot.as_of), strict=True):
         period, spend = budget.period_at(now), spends[budget.name]
         known = spend.period == period.key
         expected = forecast(budget, period, spend.spent_usd, history) if known else None

@@ -1,17 +1,23 @@
 """What was spent in a period, grouped by model, workspace or key, beside the same stretch of the period before."""
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from bot.budgets.outlook import RecentUsage
+import numpy as np
+
+from bot.budgets.budget import ORGANIZATION, ScopeKind
 from bot.budgets.period import Period
-from bot.budgets.spend import ZERO, PricedUsage, Spend
+from bot.budgets.snapshot import Snapshot, parts_of
+from bot.budgets.spend import ZERO, Spend
+from bot.budgets.usage_prices import Money, reasons
+from bot.clock import HOUR, floor_hour
 from bot.pricing.cost import Hidden
 from bot.pricing.tokens import TokenCounts
-from bot.usage.source import DayUsage
+
+SECOND = timedelta(seconds=1)
+SECONDS_IN_HOUR = HOUR // SECOND
 
 
 class GroupBy(StrEnum):
@@ -80,68 +86,115 @@ class Report:
 
 _Key = tuple[str | None, str | None]
 
+SCOPES = {GroupBy.MODEL: ScopeKind.MODEL, GroupBy.WORKSPACE: ScopeKind.WORKSPACE, GroupBy.KEY: ScopeKind.KEY}
 
-def report_of(
-    period: Period,
-    by: GroupBy,
-    as_of: datetime,
-    known: Known,
-    spend: Spend,
-    priced: Sequence[PricedUsage],
-    before: tuple[str, Sequence[RecentUsage]] | None,
-) -> Report:
-    """`priced`: all usage of the period. `before`: the period before by name and the usage of its same stretch."""
-    rows: dict[_Key, list[PricedUsage]] = {}
-    for row in priced:
-        rows.setdefault(_key(by, row.usage), []).append(row)
-    dollars_before = {} if before is None else _dollars(by, before[1])
-    groups = [_group(key, found, dollars_before) for key, found in rows.items()]
+
+def report_of(snapshot: Snapshot, period: Period, before: Period, by: GroupBy) -> Report | None:
+    """The report of some UTC days, held against the same stretch of `before`; None where nothing is known of them.
+
+    Of a period that is not over, what the data reaches.
+    """
+    if snapshot.as_of is None or snapshot.as_of <= period.starts_at:
+        return None
+    as_of = min(snapshot.as_of, period.ends_at)
+    known = known_of(snapshot, period.starts_at, as_of)
+    days = [part.day for part in parts_of(period.starts_at, period.ends_at)]
+    if not known.hours and not any(snapshot.bills.get(day) for day in days):
+        return None
+    sums = _Sums(snapshot, by)
+    for day in days:
+        sums.add(day)
+    until = min(before.starts_at + (as_of - period.starts_at), before.ends_at)
+    compared = known.complete and known_of(snapshot, before.starts_at, until).complete
+    dollars_before = _dollars(snapshot, by, before.starts_at, until) if compared else {}
+    groups = [sums.group(key, number, dollars_before.get(key) or None) for key, number in sums.used()]
+    seen = {(group.id, group.workspace_id) for group in groups}
     gone = [
         Group(*key, ZERO, TokenCounts(), usd, assumed=False, hidden=frozenset())
         for key, usd in dollars_before.items()
-        if key not in rows and usd > 0
+        if key not in seen and usd > 0
     ]
     return Report(
         period=period,
         by=by,
         as_of=as_of,
         known=known,
-        spend=spend,
+        spend=snapshot.spend(ORGANIZATION, period),
         computed_usd=sum((group.usd for group in groups), ZERO),
         groups=tuple(sorted([*groups, *gone], key=lambda group: (-group.usd, -(group.before_usd or 0), str(group.id)))),
-        before=None if before is None else Before(before[0], sum(dollars_before.values(), ZERO)),
+        before=Before(before.key, sum(dollars_before.values(), ZERO)) if compared else None,
     )
 
 
-def _key(by: GroupBy, usage: DayUsage) -> _Key:
-    if by is GroupBy.MODEL:
-        return usage.model, None
-    if by is GroupBy.WORKSPACE:
-        return usage.workspace_id, None
-    return usage.api_key_id, usage.workspace_id
+def known_of(snapshot: Snapshot, starts_at: datetime, ends_at: datetime) -> Known:
+    """Of how many hours of this stretch the usage is known."""
+    return Known(hours=snapshot.known_hours(starts_at, ends_at), of_hours=-((starts_at - ends_at) // HOUR))
 
 
-def _group(key: _Key, rows: Sequence[PricedUsage], before: Mapping[_Key, Decimal]) -> Group:
-    return Group(
-        *key,
-        usd=sum((row.cost.usd for row in rows), ZERO),
-        counts=_sum(row.usage.counts for row in rows),
-        before_usd=before.get(key) or None,
-        assumed=any(row.cost.assumed is not None for row in rows),
-        hidden=frozenset(reason for row in rows for reason in row.cost.hidden),
-    )
+class _Sums:
+    """Sums of whole UTC days by scope, of all scopes at once."""
+
+    def __init__(self, snapshot: Snapshot, by: GroupBy) -> None:
+        self._snapshot = snapshot
+        self._by = by
+        scopes = snapshot.index.scopes
+        self._units: list[Money] = []
+        self._counts = np.zeros((scopes, 6), np.int64)
+        self._hidden = np.zeros(scopes, np.uint8)
+        self._assumed: set[int] = set()
+
+    def add(self, day_of: date) -> None:
+        """Add a day."""
+        day = self._snapshot.day(day_of)
+        count = len(day.units)
+        self._units.append(day.units)
+        self._counts[:count] += day.counts
+        self._hidden[:count] |= day.hidden
+        self._assumed |= {number for assumed in day.assumed for number, _ in assumed}
+
+    def used(self) -> list[tuple[_Key, int]]:
+        """The groups that have any usage."""
+        return [
+            (_key(self._by, value, workspace), number)
+            for value, workspace, number in self._snapshot.index.ids(SCOPES[self._by])
+            if number < len(self._counts) and self._counts[number].any()
+        ]
+
+    def group(self, key: _Key, number: int, before_usd: Decimal | None) -> Group:
+        """One of them."""
+        return Group(
+            *key,
+            usd=self._snapshot.prices.usd(sum(int(units[number]) for units in self._units if number < len(units))),
+            counts=TokenCounts(*self._counts[number].tolist()),
+            before_usd=before_usd,
+            assumed=number in self._assumed,
+            hidden=reasons(int(self._hidden[number])),
+        )
 
 
-def _dollars(by: GroupBy, rows: Iterable[RecentUsage]) -> dict[_Key, Decimal]:
-    dollars: dict[_Key, Decimal] = {}
-    for row in rows:
-        key = _key(by, row.priced.usage)
-        dollars[key] = dollars.get(key, ZERO) + row.usd
-    return dollars
+def _dollars(snapshot: Snapshot, by: GroupBy, starts_at: datetime, ends_at: datetime) -> dict[_Key, Decimal]:
+    """Of whole hours, and of the last one the share that lies before `ends_at`: older usage is kept by the hour."""
+    border = floor_hour(ends_at)
+    share = Decimal((ends_at - border) // SECOND) / SECONDS_IN_HOUR
+    scopes = snapshot.index.scopes
+    whole, last = [0] * scopes, [0] * scopes
+    for sums, begin, end in ((whole, starts_at, border), (last, border, border + HOUR if share else border)):
+        for part in parts_of(begin, end):
+            day = snapshot.day(part.day, by_hour=not part.whole)
+            if part.whole:
+                units = day.units.tolist()
+            elif day.hours is not None:
+                units = day.hours[:, part.first : part.last].sum(axis=1).tolist()
+            else:
+                continue
+            for number, one in enumerate(units):
+                sums[number] += one
+    return {
+        _key(by, value, workspace): usd
+        for value, workspace, number in snapshot.index.ids(SCOPES[by])
+        if number < scopes and (usd := snapshot.prices.usd(whole[number]) + snapshot.prices.usd(last[number]) * share)
+    }
 
 
-def _sum(counts: Iterable[TokenCounts]) -> TokenCounts:
-    total = TokenCounts()
-    for each in counts:
-        total += each
-    return total
+def _key(by: GroupBy, value: str, workspace: str | None) -> _Key:
+    return (value or None, workspace) if by is GroupBy.KEY else (value, None)

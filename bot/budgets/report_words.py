@@ -4,12 +4,14 @@ import difflib
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
-from bot.budgets.history import REPORTS_IN
 from bot.budgets.period import Period, PeriodKind, period_at, period_before
 from bot.budgets.report import GroupBy
 from bot.clock import DAY
 from bot.typed_text import cleaned, words_in
+
+REPORTS_IN = ZoneInfo("UTC")
 
 MOST_DAYS = 366
 

@@ -1,27 +1,28 @@
-"""Reads what the store knows of a budget, prices it, lets the pure parts decide, and records what they say."""
+"""Holds each budget against the snapshot, lets the pure parts decide, and records what they say."""
 
 import logging
+from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from bot.alerts.incident_facts import AlertFacts, restated
-from bot.alerts.spend_facts import CauseFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.alerts.spend_facts import SavingFacts, SpendFacts
 from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
-from bot.budgets.causes import causes, unseen_before
-from bot.budgets.decide import Incident, Step, as_watched, closed, decide, watch, withdrawn
+from bot.budgets.decide import Incident, Status, Step, as_watched, closed, decide, taken, watch, withdrawn
 from bot.budgets.named import cause_facts, mover_facts
-from bot.budgets.outlook import Recent, RecentUsage, Stretch, movers, pace, recent_window, saving
+from bot.budgets.outlook import Recent, pace, saving
 from bot.budgets.period import Period
-from bot.budgets.period_usage import PeriodUsage
+from bot.budgets.recent import RecentSpend, recent_spend
 from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
-from bot.budgets.spend import Spend, price_usage
+from bot.budgets.snapshot import Snapshot
+from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import Mode
 from bot.pricing.card import RateCard
 from bot.store.alerts import AlertStore
-from bot.store.usage import NO_NAMES, UsageStore
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +33,54 @@ STILL_REVIEWED = 2 * DAY
 """Usage of a period's last minutes becomes visible after its end, and is read again for about this long."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Outlook:
-    """What all budgets share at one moment. `report_read_at`: how new the cost report is."""
+LATER = datetime.max.replace(tzinfo=UTC)
 
-    as_of: datetime
-    report_read_at: datetime | None
-    recent: Recent
-    new_models: frozenset[str]
-    workspaces: Mapping[str, str]
-    keys: Mapping[str, str]
+Incidents = Mapping[tuple[str, str], Sequence[Incident]]
+"""By budget and period."""
+
+
+class _Agenda:
+    """Which periods of which budgets are reviewed. It holds until one of them begins or ends."""
+
+    def __init__(self, found: Sequence[Budget | Unmatched], snapshot: Snapshot, now: datetime) -> None:
+        self._found = found
+        self._scopes = snapshot.index.scopes
+        self._made_at = now
+        self.reviewed = [(budget, period) for budget in _in_scope(found) for period in _reviewed(budget, now)]
+        over = [(budget, period) for budget, period in self.reviewed if period.is_over(now)]
+        self.periods = frozenset(period.key for _, period in self.reviewed) | {
+            budget.period_before(period).key for budget, period in over
+        }
+        ends = [
+            period.ends_at + (STILL_REVIEWED if period.is_over(now) else timedelta()) for _, period in self.reviewed
+        ]
+        self._ends_at = min(ends, default=LATER)
+        self._by_number: dict[int, list[tuple[Budget, Period]]] = {}
+        for budget, period in self.reviewed:
+            for number in snapshot.index.of(budget.scope).tolist():
+                self._by_number.setdefault(number, []).append((budget, period))
+
+    def holds(self, found: Sequence[Budget | Unmatched], scopes: int, now: datetime) -> bool:
+        """Whether it is still the right one."""
+        return self._found is found and self._scopes == scopes and self._made_at <= now < self._ends_at
+
+    def touched(self, numbers: AbstractSet[int] | None) -> Sequence[tuple[Budget, Period]]:
+        """What counts usage of any of these scopes; all of it where None is given."""
+        if numbers is None:
+            return self.reviewed
+        smaller, larger = sorted((numbers, self._by_number.keys()), key=len)
+        found = {id(pair): pair for number in smaller if number in larger for pair in self._by_number[number]}
+        return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What the last decision was about. Where it is the same again, only what usage has changed since is decided on."""
+
+    agenda: _Agenda
+    incidents: Incidents
+    serial: int
+    ends_at: datetime
 
 
 class BudgetReview:
@@ -49,18 +88,21 @@ class BudgetReview:
 
     def __init__(
         self,
-        usage: UsageStore,
+        snapshots: Snapshots,
         alerts: AlertStore,
         book: Callable[[], Sequence[Budget]],
         modes: Mapping[str, Mode],
         card: RateCard,
     ) -> None:
-        self._usage = usage
+        self._snapshots = snapshots
         self._alerts = alerts
         self._book = book
         self._modes = modes
         self._card = card
         self._reported: dict[str, str] = {}
+        self._known: tuple[tuple[object, ...], tuple[Budget | Unmatched, ...]] | None = None
+        self._agenda: _Agenda | None = None
+        self._decided: _Decided | None = None
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
@@ -73,13 +115,20 @@ class BudgetReview:
 
     def scope_of(self, scope: Scope) -> Scope:
         """The scope with the id that usage is stored under. Raises `NoMatchError`."""
-        return resolved(scope, self._usage.names(), self._usage.has_usage_of, self._card)
+        snapshot = self._snapshots.current()
+        return resolved(scope, snapshot.names, snapshot.is_used, self._card)
 
-    def _matched(self) -> list[Budget | Unmatched]:
-        budgets = self._book()
-        looked_up = any(budget.scope != ORGANIZATION for budget in budgets)
-        names = self._usage.names() if looked_up else NO_NAMES
-        return matched(budgets, names, self._usage.has_usage_of, self._card)
+    def _matched(self) -> Sequence[Budget | Unmatched]:
+        """The same value as long as nothing has changed."""
+        snapshot, book = self._snapshots.current(), self._book()
+        known = self._known
+        # Usage of a scope that nobody has heard of before may be what a budget is about.
+        about = (book, snapshot.names, snapshot.index, snapshot.index.scopes)
+        if known is None or any(one is not other for one, other in zip(known[0], about, strict=True)):
+            found = tuple(matched(book, snapshot.names, snapshot.is_used, self._card))
+            self._report_unmatched(found)
+            known = self._known = about, found
+        return known[1]
 
     def _report_unmatched(self, found: Iterable[Budget | Unmatched]) -> None:
         unmatched = {each.budget.name: each.sentence for each in found if isinstance(each, Unmatched)}
@@ -127,23 +176,27 @@ class BudgetReview:
         `mix_until`: the end of the 24 hours that are carried to the end of the period; None for the newest. `until`:
         the end of the mode, where it is to end before the period.
         """
-        outlook = self._outlook(mix_until)
-        if outlook is None:
+        snapshot = self._snapshots.current()
+        if snapshot.as_of is None:
             return (), None
         budgets = self.budgets
         if not budgets:
-            return (), outlook.as_of
+            return (), snapshot.as_of
         widest = min(budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
         period = widest.period_at(now)
+        recent = recent_spend(snapshot, _mix_until(snapshot.as_of, mix_until))
         if until is None or until >= period.ends_at:
-            return self._savings(widest, period, outlook), outlook.as_of
-        found = self._savings(widest, replace(period, ends_at=until), outlook)
-        return tuple(saving.model_copy(update={"until": until}) for saving in found), outlook.as_of
+            return self._savings(widest, period, recent, snapshot.as_of), snapshot.as_of
+        found = self._savings(widest, replace(period, ends_at=until), recent, snapshot.as_of)
+        return tuple(saving.model_copy(update={"until": until}) for saving in found), snapshot.as_of
 
     def recent(self, now: datetime, mix_until: datetime | None = None) -> Recent | None:
-        """The usage of the last 24 hours, or of those that end at `mix_until`; None before the first poll."""
-        outlook = self._outlook(mix_until)
-        return None if outlook is None else outlook.recent
+        """What the organisation used in the last 24 hours, or in those that end at `mix_until`, summed up by what it
+        costs; None before the first poll."""
+        snapshot = self._snapshots.current()
+        if snapshot.as_of is None:
+            return None
+        return recent_spend(snapshot, _mix_until(snapshot.as_of, mix_until)).of_scope(ORGANIZATION)
 
     def decide(self, now: datetime, mode: str) -> int:
         """Take and record the steps of every budget; returns how many. `mode`: the fallback mode in force.
@@ -151,25 +204,43 @@ class BudgetReview:
         A period that ended a short while ago is reviewed too, with the limits that were in force in it. After that its
         alerts are closed. Those of budgets that are not configured any more are withdrawn.
         """
-        outlook = self._outlook()
-        if outlook is None:
+        snapshot = self._snapshots.current()
+        if snapshot.as_of is None:
             return 0
         found = self._matched()
-        self._report_unmatched(found)
-        budgets = _in_scope(found)
-        reviewed = [(budget, period) for budget in budgets for period in _reviewed(budget, now)]
-        usage = self._usage_of([period for _, period in reviewed], outlook)
-        decided = sum(self._decide(budget, period, usage, outlook, mode, now) for budget, period in reviewed)
-        # A budget whose scope cannot be found at the moment is still configured.
-        names = {each.budget.name if isinstance(each, Unmatched) else each.name for each in found}
-        return decided + self._end(names, mode, now)
+        agenda = self._agenda
+        if agenda is None or not agenda.holds(found, snapshot.index.scopes, now):
+            agenda = self._agenda = _Agenda(found, snapshot, now)
+        incidents = self._alerts.incidents_in(agenda.periods)
+        done = self._decided
+        same = done is not None and done.agenda is agenda and done.incidents is incidents
+        due = agenda.touched(snapshot.touched_since(done.serial) if done is not None and same else None)
+        # A period that ended while the bot was away is held to the limits of the one before it.
+        newer: dict[tuple[str, str], Sequence[Incident]] = {}
+        known = ChainMap(newer, incidents)  # type: ignore[arg-type]
+        decided = 0
+        for budget, period in due:
+            steps = self._decide(budget, period, known, snapshot, mode, now)
+            if steps:
+                key = (budget.name, period.key)
+                newer[key] = taken(steps, known.get(key, ()))
+                decided += sum(step.status is not Status.WATCHED for step in steps)
+        ends_at = done.ends_at if done is not None and same else now
+        if now >= ends_at:
+            # A budget whose scope cannot be found at the moment is still configured.
+            names = {each.budget.name if isinstance(each, Unmatched) else each.name for each in found}
+            ended, ends_at = self._end(names, mode, now)
+            decided += ended
+        self._decided = _Decided(agenda, incidents, snapshot.serial, ends_at)
+        return decided
 
-    def _end(self, names: Collection[str], mode: str, now: datetime) -> int:
+    def _end(self, names: Collection[str], mode: str, now: datetime) -> tuple[int, datetime]:
         """Withdraw alerts of budgets that are not configured any more, and close those of periods that are over.
 
-        The message keeps the figures that it has, with their age.
+        The message keeps the figures that it has, with their age. Returns how many there were, and when there may be
+        the next one.
         """
-        ended = 0
+        ended, ends_at = 0, LATER
         for facts in self._alerts.standing():
             if facts.ends_at is None:
                 continue
@@ -179,81 +250,51 @@ class BudgetReview:
             elif facts.subject not in names:
                 step = withdrawn(incident)
             else:
+                ends_at = min(ends_at, facts.ends_at + STILL_REVIEWED)
                 continue
             self._alerts.record(facts.subject, facts.period, [step], partial(restated, facts, mode=mode, now=now), now)
             ended += 1
-        return ended
+        return ended, ends_at
 
     def _decide(
-        self, budget: Budget, period: Period, usage: PeriodUsage, outlook: _Outlook, mode: str, now: datetime
-    ) -> int:
-        incidents = self._alerts.incidents(budget.name, period.key)
+        self, budget: Budget, period: Period, known: Incidents, snapshot: Snapshot, mode: str, now: datetime
+    ) -> Sequence[Step]:
+        incidents = known.get((budget.name, period.key), ())
         if period.is_over(now):
             # The bot may have been away for as long as the period lasted.
             before = budget.period_before(period)
-            watched = as_watched(budget, incidents or self._alerts.incidents(budget.name, before.key))
+            watched = as_watched(budget, incidents or known.get((budget.name, before.key), ()))
             if watched is None:
-                return 0
+                return ()
             budget = watched
-        spend = usage.spend(budget.scope, period)
+        spend = snapshot.spend(budget.scope, period)
         steps = decide(budget, spend.total_usd, incidents)
         noted = watch(budget, incidents)
-        if noted or steps:
-            facts = self._spend_facts(budget, period, spend, outlook, now)
+        if steps:
+            facts = self._spend_facts(budget, period, snapshot, now)
             self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(facts, mode, now), now)
-        return len(steps)
+        elif noted:
+            self._alerts.note(budget.name, period.key, noted, now)
+        return (*noted, *steps)
 
-    def _outlook(self, mix_until: datetime | None = None) -> _Outlook | None:
-        state = self._usage.data_state()
-        if state.as_of is None:
-            return None
-        window = recent_window(state.as_of if mix_until is None else min(mix_until, state.as_of))
-        names = self._usage.names()
-        recent = Recent(
-            last=self._recent_usage(window.last),
-            before=self._recent_usage(window.before),
-            covered=window.covered(self._usage.hours(window.known_from)),
-        )
-        return _Outlook(
-            as_of=state.as_of,
-            report_read_at=state.billed_read_at,
-            recent=recent,
-            new_models=self._usage.first_used_since(window.known_from, unseen_before(recent)),
-            workspaces=names.workspaces,
-            keys=names.keys,
-        )
-
-    def _recent_usage(self, stretches: Sequence[Stretch]) -> list[RecentUsage]:
-        # Each begins where the one before it ends.
-        borders = [stretches[0].starts_at, *(stretch.ends_at for stretch in stretches)]
-        return [
-            RecentUsage(priced, stretch.share)
-            for stretch, rows in zip(stretches, self._usage.usage_between(borders), strict=True)
-            for priced in price_usage(rows, self._card)
-        ]
-
-    def _usage_of(self, periods: Iterable[Period], outlook: _Outlook) -> PeriodUsage:
-        return PeriodUsage(self._usage, self._card, periods, outlook.report_read_at)
-
-    def _spend_of(
-        self, asked: Sequence[tuple[Budget, Period | None]] | Sequence[tuple[Budget, Period]], now: datetime
-    ) -> list[SpendFacts]:
+    def _spend_of(self, asked: Sequence[tuple[Budget, Period | None]], now: datetime) -> list[SpendFacts]:
         """Of the periods asked for, or else of those of which something is known."""
-        outlook = self._outlook()
-        if outlook is None:
+        snapshot = self._snapshots.current()
+        if snapshot.as_of is None:
             return []
-        known = [(budget, period or _known(budget, outlook.as_of, now)) for budget, period in asked]
-        usage = self._usage_of([period for _, period in known], outlook)
         return [
-            self._spend_facts(budget, period, usage.spend(budget.scope, period), outlook, now)
-            for budget, period in known
+            self._spend_facts(budget, period or known_period(budget, snapshot.as_of, now), snapshot, now)
+            for budget, period in asked
         ]
 
-    def _spend_facts(
-        self, budget: Budget, period: Period, spend: Spend, outlook: _Outlook, now: datetime
-    ) -> SpendFacts:
-        scope, recent, as_of = budget.scope, outlook.recent, outlook.as_of
-        over = period.is_over(now)
+    def _spend_facts(self, budget: Budget, period: Period, snapshot: Snapshot, now: datetime) -> SpendFacts:
+        as_of = snapshot.as_of
+        if as_of is None:
+            raise ValueError("nothing is known before the first poll")
+        scope, over = budget.scope, period.is_over(now)
+        spend = snapshot.spend(scope, period)
+        recent = recent_spend(snapshot, as_of)
+        workspaces, keys = snapshot.names.workspaces, snapshot.names.keys
         return SpendFacts(
             budget=budget.name,
             scope=str(scope),
@@ -269,31 +310,26 @@ class BudgetReview:
             at_least=spend.at_least,
             hidden=tuple(sorted(spend.hidden)),
             assumed=spend.assumed,
-            pace_usd=None if over else pace(spend.total_usd, recent, scope, period, as_of, self._card),
-            movers=() if over else self._movers(budget, outlook),
-            causes=() if over else self._causes(budget, outlook),
-            savings=() if over else self._savings(budget, period, outlook),
+            pace_usd=None if over else pace(spend.total_usd, recent.usd(scope), recent.covered, period.left(as_of)),
+            movers=() if over else tuple(mover_facts(each, workspaces, keys) for each in recent.movers(scope)),
+            causes=()
+            if over
+            else tuple(cause_facts(each, workspaces, keys) for each in recent.causes(scope, _known_from(as_of))),
+            savings=() if over else self._savings(budget, period, recent, as_of),
             as_of=as_of,
         )
 
-    def _movers(self, budget: Budget, outlook: _Outlook) -> tuple[MoverFacts, ...]:
-        found = movers(outlook.recent, budget.scope, self._card)
-        return tuple(mover_facts(mover, outlook.workspaces, outlook.keys) for mover in found)
-
-    def _causes(self, budget: Budget, outlook: _Outlook) -> tuple[CauseFacts, ...]:
-        found = causes(outlook.recent, budget.scope, self._card, outlook.new_models)
-        return tuple(cause_facts(cause, outlook.workspaces, outlook.keys) for cause in found)
-
-    def _savings(self, budget: Budget, period: Period, outlook: _Outlook) -> tuple[SavingFacts, ...]:
+    def _savings(self, budget: Budget, period: Period, recent: RecentSpend, as_of: datetime) -> tuple[SavingFacts, ...]:
+        usage = recent.of_scope(budget.scope)
         savings = [
-            saving(mode.name, mode.ceiling, outlook.recent, budget.scope, period, outlook.as_of, self._card)
+            saving(mode.name, mode.ceiling, usage, ORGANIZATION, period, as_of, self._card)
             for mode in self._modes.values()
             if mode.ceiling is not None
         ]
         return tuple(SavingFacts(mode=s.mode, model=s.model, usd=s.usd) for s in savings if s is not None)
 
 
-def _in_scope(found: Iterable[Budget | Unmatched]) -> tuple[Budget, ...]:
+def _in_scope(found: Sequence[Budget | Unmatched]) -> tuple[Budget, ...]:
     return tuple(each for each in found if isinstance(each, Budget))
 
 
@@ -301,7 +337,20 @@ def _reviewed(budget: Budget, now: datetime) -> list[Period]:
     return budget.periods_since(now - STILL_REVIEWED, now)
 
 
-def _known(budget: Budget, as_of: datetime, now: datetime) -> Period:
+def _reviewed_until(period: Period, now: datetime) -> datetime:
+    return period.ends_at + (STILL_REVIEWED if period.is_over(now) else timedelta())
+
+
+def _mix_until(as_of: datetime, mix_until: datetime | None) -> datetime:
+    return as_of if mix_until is None else min(mix_until, as_of)
+
+
+def _known_from(as_of: datetime) -> datetime:
+    """The first hour that belongs to the last 24 hours, at least in part."""
+    return floor_hour(as_of - DAY)
+
+
+def known_period(budget: Budget, as_of: datetime, now: datetime) -> Period:
     """The present period, or the last one of which the data tells anything."""
     present = budget.period_at(now)
     return present if present.starts_at < as_of else budget.period_at(as_of - as_of.resolution)

@@ -39,9 +39,10 @@ class Unmatched:
 def matched(budgets: Sequence[Budget], names: Names, is_used: IsUsed, card: RateCard) -> list[Budget | Unmatched]:
     """Each budget with the id that its usage is stored under, or why it counts nothing."""
     found: list[Budget | Unmatched] = []
+    lookup = _Lookup(names)
     for budget in budgets:
         try:
-            found.append(replace(budget, scope=resolved(budget.scope, names, is_used, card)))
+            found.append(replace(budget, scope=_resolved(budget.scope, lookup, is_used, card)))
         except NoMatchError as error:
             found.append(Unmatched(budget, str(error), error.certain))
     return found
@@ -52,13 +53,41 @@ def resolved(scope: Scope, names: Names, is_used: IsUsed, card: RateCard) -> Sco
 
     Workspaces and keys are meant by id or by name, in any case of letters; the default workspace also by `default`.
     """
+    return _resolved(scope, _Lookup(names), is_used, card)
+
+
+class _Lookup:
+    """The names by their words, put in order when the first one is asked for."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self._by_word: dict[ScopeKind, dict[str, list[str]]] = {}
+
+    def ids(self, kind: ScopeKind, value: str) -> list[str]:
+        """The ids that are meant; one whose id it is comes before those with that name."""
+        wanted = value.casefold()
+        default_id = self.names.default_id or DEFAULT_WORKSPACE
+        if kind is ScopeKind.WORKSPACE and wanted in (DEFAULT_WORKSPACE, default_id.casefold()):
+            return [DEFAULT_WORKSPACE]
+        found = self._by_word.get(kind)
+        if found is None:
+            found = self._by_word[kind] = {}
+            known = self.names.keys if kind is ScopeKind.KEY else self.names.workspaces
+            for id_, name in known.items():
+                found.setdefault(f"name {name.casefold()}", []).append(id_)
+                found.setdefault(f"id {id_.casefold()}", []).append(id_)
+        return found.get(f"id {wanted}") or found.get(f"name {wanted}") or []
+
+
+def _resolved(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) -> Scope:
+    names = lookup.names
     if scope.kind is ScopeKind.ORGANIZATION:
         return scope
     if scope.kind is ScopeKind.MODEL:
         return _model(scope, is_used, card)
     value = scope.value or ""
     known = names.workspaces if scope.kind is ScopeKind.WORKSPACE else names.keys
-    found = _ids(scope.kind, value, names)
+    found = lookup.ids(scope.kind, value)
     if len(found) == 1:
         return replace(scope, value=found[0])
     if found:
@@ -74,20 +103,6 @@ def resolved(scope: Scope, names: Names, is_used: IsUsed, card: RateCard) -> Sco
             certain=False,
         )
     raise NoMatchError(f"There is no {scope.kind} {value} in this organisation{_near(scope, known)}", certain=True)
-
-
-def _ids(kind: ScopeKind, value: str, names: Names) -> list[str]:
-    wanted = value.casefold()
-    if kind is ScopeKind.KEY:
-        return _by_id_or_name(wanted, names.keys)
-    if wanted in (DEFAULT_WORKSPACE, (names.default_id or DEFAULT_WORKSPACE).casefold()):
-        return [DEFAULT_WORKSPACE]
-    return _by_id_or_name(wanted, names.workspaces)
-
-
-def _by_id_or_name(wanted: str, known: dict[str, str]) -> list[str]:
-    by_id = [id_ for id_ in known if id_.casefold() == wanted]
-    return by_id or [id_ for id_, name in known.items() if name.casefold() == wanted]
 
 
 def _model(scope: Scope, is_used: IsUsed, card: RateCard) -> Scope:

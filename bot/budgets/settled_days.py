@@ -1,39 +1,37 @@
-"""The settled days of the whole organisation as the store knows them, computed and billed."""
+"""The settled days of the whole organisation as the snapshot knows them, computed and billed."""
 
-from datetime import UTC, date, datetime, time
+from datetime import date
 
 from bot.budgets.drift import DayDrift, drift_of
+from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import is_settled, price_usage
-from bot.clock import DAY, HOUR
-from bot.pricing.card import RateCard
-from bot.store.usage import UsageStore
+from bot.clock import DAY
+from bot.pricing.tokens import TokenCounts
+from bot.usage.source import DayUsage
+
+EVERY_HOUR = 2**24 - 1
+"""The mask of a day of which everything is known."""
 
 
-class SettledDays:
-    """Synchronous; asynchronous callers use a thread."""
-
-    def __init__(self, usage: UsageStore, card: RateCard) -> None:
-        self._usage = usage
-        self._card = card
-
-    def between(self, first: date, last: date) -> list[DayDrift]:
-        """The UTC days `first` to `last`, both included, that are settled, that the cost report has, and of which
-        the usage of every hour is known; the oldest first.
-        """
-        read_at = self._usage.data_state().billed_read_at
-        billed = self._usage.billed_between(first, last)
-        days = sorted({row.day for row in billed if is_settled(row.day, read_at)})
-        if not days:
-            return []
-        starts_at, ends_at = _midnight(days[0]), _midnight(days[-1]) + DAY
-        hours = self._usage.hours(starts_at)
-        priced = price_usage(self._usage.usage_by_day(starts_at, ends_at), self._card)
-        return [
-            drift_of(day, priced, billed, self._card)
-            for day in days
-            if all(_midnight(day) + index * HOUR in hours for index in range(24))
-        ]
+def settled_days(snapshot: Snapshot, first: date, last: date) -> list[DayDrift]:
+    """The UTC days `first` to `last`, both included, that are settled, that the cost report has, and of which the usage
+    of every hour is known; the oldest first.
+    """
+    read_at = snapshot.data.billed_read_at
+    days = [first + index * DAY for index in range((last - first).days + 1)]
+    found = [day for day in days if snapshot.bills.get(day) and is_settled(day, read_at)]
+    return [
+        drift_of(day, price_usage(_usage(snapshot, day), snapshot.card), snapshot.bills[day], snapshot.card)
+        for day in found
+        if snapshot.day(day).known == EVERY_HOUR
+    ]
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
+def _usage(snapshot: Snapshot, day: date) -> list[DayUsage]:
+    """The usage of the organisation, summed up by what it costs."""
+    rates, counts = snapshot.index.rates, snapshot.day(day).rates
+    return [
+        DayUsage(day, rates[rate].model, "", None, rates[rate].terms, TokenCounts(*counts[rate].tolist()))
+        for rate in range(len(counts))
+        if counts[rate].any()
+    ]

@@ -4,10 +4,12 @@ One runaway is seen by every budget that counts its callers, and is told once: b
 was there first.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+
+import numpy as np
 
 from bot.alerts.incident_facts import SpikeFacts
 from bot.alerts.spend_facts import CauseFacts, MoverFacts, SpendFacts
@@ -16,6 +18,7 @@ from bot.budgets.burn_rate import (
     LONG,
     LOOK_BACK,
     QUIET_AFTER_LIMIT,
+    SHORT,
     Baseline,
     Rates,
     Spike,
@@ -25,48 +28,43 @@ from bot.budgets.burn_rate import (
     rates_of,
     window_end,
 )
-from bot.budgets.causes import causes
 from bot.budgets.decide import Status, Step
 from bot.budgets.named import cause_facts, mover_facts
-from bot.budgets.outlook import WHOLE, Recent, RecentUsage, risen
+from bot.budgets.outlook import WHOLE, Stretch
+from bot.budgets.recent import RecentSpend
 from bot.budgets.review import BudgetReview
 from bot.budgets.rules import SpikeRules
-from bot.budgets.spend import ZERO, PricedUsage, in_scope, price_usage
-from bot.clock import DAY, floor_hour, is_over
-from bot.pricing.card import RateCard
+from bot.budgets.snapshot import Snapshot, parts_of
+from bot.budgets.snapshots import Snapshots
+from bot.budgets.usage_prices import Money
+from bot.clock import DAY, HOUR, MINUTE, floor_hour, is_over
 from bot.store.alerts import AlertStore
 from bot.store.spikes import SpikeStore
-from bot.store.usage import UsageStore
 
 WIDTH = {ScopeKind.ORGANIZATION: 0, ScopeKind.WORKSPACE: 1, ScopeKind.KEY: 2, ScopeKind.MODEL: 2}
 """The widest scope first."""
 
+WHY_BACK = 2 * DAY
+"""How far back the callers are known that the last hour is held against."""
+
 
 @dataclass(frozen=True, slots=True)
 class _LastHour:
-    """The usage of the long window, which ends at `until`, by its minutes."""
+    """The long window, which ends at `until`.
 
+    `minutes`: units of money by minute, a row for each of `scopes`. `reaching`: those whose rates reach the floor.
+    """
+
+    snapshot: Snapshot
     until: datetime
-    minutes: Mapping[datetime, list[PricedUsage]]
+    scopes: Mapping[Scope, int]
+    minutes: Money
+    reaching: AbstractSet[Scope]
 
     @property
     def first_hour(self) -> datetime:
         """The hour in which the window begins: what lies before it is the past."""
         return floor_hour(self.until - LONG)
-
-
-@dataclass(slots=True)
-class _Past:
-    """USD by hour of the scopes of all budgets, up to `until`, which is a full hour.
-
-    `with_usage`: how many hours had any usage in the whole organisation. `by_day`: the same usage by the day, None
-    until somebody asks for it.
-    """
-
-    until: datetime
-    with_usage: int
-    hours: dict[Scope, dict[datetime, Decimal]]
-    by_day: list[PricedUsage] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,32 +91,33 @@ class SpikeWatch:
 
     def __init__(
         self,
-        usage: UsageStore,
+        snapshots: Snapshots,
         alerts: AlertStore,
         spikes: SpikeStore,
         review: BudgetReview,
-        card: RateCard,
         rules: SpikeRules,
     ) -> None:
-        self._usage = usage
+        self._snapshots = snapshots
         self._alerts = alerts
         self._spikes = spikes
         self._review = review
-        self._card = card
         self._rules = rules
-        self._past: _Past | None = None
 
     def look(self, now: datetime, mode: str) -> None:
         """Take and record the step of every budget's spike, if there is one. `mode`: the fallback mode in force.
 
         Nothing is decided where the last hour is not known minute by minute, as after a long outage.
         """
-        last = self._last_hour() if self._rules.enabled else None
-        if last is None:
+        if not self._rules.enabled:
             return
         budgets = sorted(self._review.budgets, key=lambda budget: WIDTH[budget.scope.kind])
-        looked = [self._see(budget, last, [each.scope for each in budgets], now) for budget in budgets]
-        seen = [each for each in looked if each is not None]
+        last = self._last_hour({budget.scope for budget in budgets})
+        if last is None:
+            return
+        is_open = self._spikes.open()
+        # No bound is below the floor, so that of the others nothing can begin or end.
+        worth = [budget for budget in budgets if budget.name in is_open or budget.scope in last.reaching]
+        seen = [self._see(budget, last, now) for budget in worth]
         for each in seen:
             if each.taken is not None and not each.opens:
                 self._record(each, each.taken, (), last, mode, now)
@@ -133,16 +132,11 @@ class SpikeWatch:
             self._record(first, first.taken, [each.budget.name for each in within], last, mode, now)
             beginning = [each for each in beginning if each not in within]
 
-    def _see(self, budget: Budget, last: _LastHour, scopes: Collection[Scope], now: datetime) -> _Seen | None:
-        """None where nothing can begin or end."""
-        rates = self._rates(budget.scope, (), last)
+    def _see(self, budget: Budget, last: _LastHour, now: datetime) -> _Seen:
+        rates = _rates(last.snapshot, last.minutes[last.scopes[budget.scope]], last.until)
         newest = self._spikes.newest(budget.name)
         is_open = newest is not None and newest.status is Status.OPEN
-        if not is_open and not rates.reach(self._rules.floor_usd_per_hour):
-            # No bound is below the floor, so what is usual need not be known.
-            return None
-        past = self._past_of(budget.scope, scopes, last)
-        usual = baseline(past.hours[budget.scope], past.with_usage, budget.zone, last.until, self._rules)
+        usual = self._usual(budget, last)
         posted_at = self._spikes.limit_posted_at(budget.name)
         taken = decide_spike(rates, usual, newest, posted_at, self._rules, now)
         if is_open:
@@ -157,30 +151,33 @@ class SpikeWatch:
         """Whether what lies outside the scopes that are told of is no spike by itself."""
         if seen.usual is None or not told:
             return False
-        return not self._rates(seen.budget.scope, told, last).reach(seen.usual.bound)
+        return not self._rates_without(seen.budget.scope, told, last).reach(seen.usual.bound)
 
-    def _last_hour(self) -> _LastHour | None:
-        as_of = self._usage.data_state().as_of
-        if as_of is None:
+    def _last_hour(self, scopes: Collection[Scope]) -> _LastHour | None:
+        snapshot = self._snapshots.current()
+        if snapshot.as_of is None:
             return None
-        until = window_end(as_of)
-        minutes = self._usage.usage_by_minute(until - LONG, until)
+        until = window_end(snapshot.as_of)
+        asked = {scope: row for row, scope in enumerate(scopes)}
+        minutes = snapshot.minutes(list(asked), until - LONG, until)
         if minutes is None:
             return None
-        return _LastHour(until, {minute: price_usage(rows, self._card) for minute, rows in minutes.items()})
+        floor = int(self._rules.floor_usd_per_hour.scaleb(snapshot.prices.places))
+        short = minutes[:, -(SHORT // MINUTE) :]
+        steady = minutes.sum(axis=1) - minutes.max(axis=1), (short.sum(axis=1) - short.max(axis=1)) * (LONG // SHORT)
+        reaching = frozenset(scope for scope, row in asked.items() if min(part[row] for part in steady) >= floor)
+        return _LastHour(snapshot, until, asked, minutes, reaching)
 
-    def _past_of(self, scope: Scope, scopes: Collection[Scope], last: _LastHour) -> _Past:
-        """The past of all these scopes, read and priced once in an hour."""
-        until, past = last.first_hour, self._past
-        if past is None or past.until != until or scope not in past.hours:
-            rows = self._usage.usage_by_hour(until - LOOK_BACK, until)
-            hours: dict[Scope, dict[datetime, Decimal]] = {each: {} for each in scopes}
-            for hour, found in rows.items():
-                priced = price_usage(found, self._card)
-                for each, dollars in hours.items():
-                    dollars[hour] = self._dollars(priced, each, ())
-            self._past = past = _Past(until, sum(1 for found in rows.values() if found), hours)
-        return past
+    def _usual(self, budget: Budget, last: _LastHour) -> Baseline | None:
+        snapshot, until = last.snapshot, last.first_hour
+        since = until - LOOK_BACK
+        (units,) = snapshot.hourly([budget.scope], since, until)
+        hours = {
+            since + index * HOUR: snapshot.prices.usd(units[index])
+            for index in np.flatnonzero(snapshot.known(since, until)).tolist()
+        }
+        with_usage = sum(snapshot.day(part.day).used_in(part.first, part.last) for part in parts_of(since, until))
+        return baseline(hours, with_usage, budget.zone, last.until, self._rules)
 
     def _record(
         self, seen: _Seen, taken: SpikeStep, within: Sequence[str], last: _LastHour, mode: str, now: datetime
@@ -226,38 +223,38 @@ class SpikeWatch:
         return facts
 
     def _why(self, scope: Scope, last: _LastHour) -> tuple[tuple[MoverFacts, ...], tuple[CauseFacts, ...]]:
-        """The last hour against the mean hour of the look-back."""
-        past = self._past_of(scope, [scope], last)
-        known = len(past.hours[scope])
+        """The last hour against the mean hour of the days before."""
+        snapshot, until = last.snapshot, last.first_hour
+        since = until - WHY_BACK
+        known = snapshot.known_hours(since, until)
         if not known:
             return (), ()
-        if past.by_day is None:
-            rows = self._usage.usage_by_day(past.until - LOOK_BACK, past.until)
-            past.by_day = price_usage(rows, self._card)
-        hour = [RecentUsage(priced, WHOLE) for rows_of_minute in last.minutes.values() for priced in rows_of_minute]
-        recent = Recent(hour, [RecentUsage(priced, WHOLE / known) for priced in past.by_day], LONG)
-        models = {row.priced.usage.model for row in hour}
-        new_models = self._usage.first_used_since(floor_hour(last.until - DAY), models)
-        names = self._usage.names()
+        hour = [Stretch(last.until - LONG, last.until, WHOLE)]
+        recent = RecentSpend(snapshot, last.until - LONG, hour, [Stretch(since, until, WHOLE / known)])
+        names = snapshot.names
         return (
-            tuple(mover_facts(mover, names.workspaces, names.keys) for mover in risen(recent, scope, self._card)),
+            tuple(mover_facts(mover, names.workspaces, names.keys) for mover in recent.risen(scope)),
             tuple(
                 cause_facts(cause, names.workspaces, names.keys)
-                for cause in causes(recent, scope, self._card, new_models)
+                for cause in recent.causes(scope, floor_hour(last.until - DAY))
             ),
         )
 
-    def _rates(self, scope: Scope, without: Sequence[Scope], last: _LastHour) -> Rates:
-        dollars = {minute: self._dollars(rows, scope, without) for minute, rows in last.minutes.items()}
-        return rates_of(dollars, last.until)
+    def _rates_without(self, scope: Scope, without: Sequence[Scope], last: _LastHour) -> Rates:
+        """Of what the scope counts and none of the others does."""
+        snapshot, index = last.snapshot, last.snapshot.index
+        inside = index.callers_in(scope, snapshot.callers)
+        for other in without:
+            inside &= ~index.callers_in(other, snapshot.callers)
+        units = snapshot.prices.zeros(LONG // MINUTE)
+        for hour, table in snapshot.rows(last.until - LONG, last.until):
+            mask = inside[index.caller_of_group.values[table.group]]
+            at = table.minute[mask] + (hour - (last.until - LONG)) // MINUTE
+            np.add.at(units, at, table.units[mask])
+        return _rates(snapshot, units, last.until)
 
-    def _dollars(self, rows: Iterable[PricedUsage], scope: Scope, without: Sequence[Scope]) -> Decimal:
-        return sum(
-            (
-                row.cost.usd
-                for row in rows
-                if in_scope(scope, row.usage, self._card)
-                and not any(in_scope(other, row.usage, self._card) for other in without)
-            ),
-            ZERO,
-        )
+
+def _rates(snapshot: Snapshot, units: Money, until: datetime) -> Rates:
+    first = until - LONG
+    dollars = {first + index * MINUTE: snapshot.prices.usd(one) for index, one in enumerate(units.tolist()) if one}
+    return rates_of(dollars, until)

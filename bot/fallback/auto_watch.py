@@ -1,6 +1,6 @@
 """Steps the chain down by itself and back: reads alerts, changes and spend, and switches as `auto_step` says."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -8,18 +8,16 @@ from bot.actor import BOT
 from bot.budgets.budget import Budget, Level, Scope, ScopeKind
 from bot.budgets.decide import Status
 from bot.budgets.review import BudgetReview
-from bot.budgets.spend import ZERO, in_scope, price_usage
+from bot.budgets.snapshot import Snapshot
+from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.fallback.auto import SETTLING, AutoStep, Cause, Change, SpendRates, auto_step
 from bot.fallback.modes import DEGRADED, MINIMAL, NORMAL
 from bot.fallback.proof import per_hour
 from bot.fallback.prospects import Overview, Prospects
 from bot.fallback.service import FallbackService
-from bot.pricing.card import RateCard
 from bot.store.incidents import IncidentStore, OpenedIncident
 from bot.store.modes import LOOK_BACK, NO_CHANGE, ModeChange
-from bot.store.usage import UsageStore
-from bot.usage.source import DayUsage
 
 CHAIN_MODES = (NORMAL, DEGRADED, MINIMAL)
 """In falling order of price. Where a mode of another name lies among them nobody has said."""
@@ -34,15 +32,13 @@ class AutoWatch:
         prospects: Prospects,
         review: BudgetReview,
         incidents: IncidentStore,
-        usage: UsageStore,
-        card: RateCard,
+        snapshots: Snapshots,
     ) -> None:
         self._fallback = fallback
         self._prospects = prospects
         self._review = review
         self._incidents = incidents
-        self._usage = usage
-        self._card = card
+        self._snapshots = snapshots
 
     def look(self, now: datetime, mode: str) -> None:
         """Switch and announce what is due. Not the mode of the caller counts, but the newest change.
@@ -109,28 +105,31 @@ class AutoWatch:
         None where that is not known, as long as the data does not reach an hour beyond the change, and where there is
         no step of the automatism to go on from.
         """
-        as_of = self._usage.data_state().as_of
+        snapshot = self._snapshots.current()
+        as_of = snapshot.as_of
         if as_of is None or scope is None or not changes or changes[-1].changed_by != BOT:
             return None
         at, until = changes[-1].changed_at, as_of.replace(second=0, microsecond=0)
-        since = self._usage.usage_by_minute(until - SETTLING, until) if until - SETTLING >= at else None
-        before = self._before(at, scope)
+        since = _dollars(snapshot, scope, until - SETTLING, until) if until - SETTLING >= at else None
+        before = _before(snapshot, at, scope)
         if since is None or before is None:
             return None
-        return SpendRates(before, per_hour(self._dollars(since.values(), scope), SETTLING))
+        return SpendRates(before, per_hour(since, SETTLING))
 
-    def _before(self, at: datetime, scope: Scope) -> Decimal | None:
-        """USD an hour; of the whole hour before alone where that of the change is not kept by the minute any more."""
-        first, minute = floor_hour(at) - HOUR, at.replace(second=0, microsecond=0)
-        by_minute = self._usage.usage_by_minute(first, minute)
-        if by_minute is not None:
-            return per_hour(self._dollars(by_minute.values(), scope), max(minute - first, MINUTE))
-        by_hour = self._usage.usage_by_hour(first, first + HOUR)
-        return self._dollars(by_hour.values(), scope) if by_hour else None
 
-    def _dollars(self, buckets: Iterable[Sequence[DayUsage]], scope: Scope) -> Decimal:
-        priced = (row for rows in buckets for row in price_usage(rows, self._card))
-        return sum((row.cost.usd for row in priced if in_scope(scope, row.usage, self._card)), ZERO)
+def _before(snapshot: Snapshot, at: datetime, scope: Scope) -> Decimal | None:
+    """USD an hour; of the whole hour before alone where that of the change is not kept by the minute any more."""
+    first, minute = floor_hour(at) - HOUR, at.replace(second=0, microsecond=0)
+    by_minute = _dollars(snapshot, scope, first, minute)
+    if by_minute is not None:
+        return per_hour(by_minute, max(minute - first, MINUTE))
+    return snapshot.usd(scope, first, first + HOUR) if snapshot.knows(first) else None
+
+
+def _dollars(snapshot: Snapshot, scope: Scope, starts_at: datetime, ends_at: datetime) -> Decimal | None:
+    """None where an hour is not kept by the minute."""
+    minutes = snapshot.minutes([scope], starts_at, ends_at)
+    return None if minutes is None else snapshot.prices.usd(sum(minutes[0].tolist()))
 
 
 def _ends_at(incident: OpenedIncident, budget: Budget) -> datetime:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -19,6 +20,7 @@ from bot.store.life import LifeStore
 from bot.store.notices import NoticeStore, edit, enqueue, incident_is, is_told
 from bot.store.outside import OutsideStore
 from bot.store.schema import UTCDateTime, alerts, notices
+from bot.store.versions import LastCheck, bump, version
 
 SLACK = "Slack"
 """What the alert channel is called among the destinations."""
@@ -26,6 +28,15 @@ SLACK = "Slack"
 _AS_TEXT = type_coerce(alerts.c.limit_usd, String)
 
 LIFE = ("acknowledged_by", "acknowledged_at", "snoozed_by", "snoozed_until", "escalated_at")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Incidents of some periods as they were at a version of all of them."""
+
+    version: int
+    periods: AbstractSet[str]
+    found: Mapping[tuple[str, str], Sequence[Incident]]
 
 
 class AlertStore:
@@ -45,6 +56,9 @@ class AlertStore:
         self.notices = NoticeStore(engine)
         self.life = LifeStore(engine)
         self.outside = OutsideStore(engine, outside or {})
+        self._last_check = LastCheck()
+        self._changes = 0
+        self._incidents: _Known | None = None
 
     def incidents(self, budget: str, period: str) -> list[Incident]:
         """All incidents of a budget in a period."""
@@ -52,25 +66,21 @@ class AlertStore:
         with self._engine.connect() as connection:
             return [Incident(Level(row.level), row.limit_usd, Status(row.status)) for row in connection.execute(query)]
 
-    def incidents_in(self, periods: Collection[str]) -> dict[tuple[str, str], list[Incident]]:
+    def incidents_in(self, periods: Collection[str]) -> Mapping[tuple[str, str], Sequence[Incident]]:
         """All incidents of these periods, by budget and period, in the order of `incidents`; read at once.
 
-        A budget without incidents in a period has no entry.
+        A budget without incidents in a period has no entry. The same value as long as nothing has changed.
         """
-        # Text as it is stored: many rows say the same, and each different one is turned into an incident once.
-        columns = (alerts.c.budget, alerts.c.period, alerts.c.level, _AS_TEXT, alerts.c.status)
-        query = select(*columns).where(alerts.c.period.in_(sorted(set(periods)))).order_by(alerts.c.id)
-        found: dict[tuple[str, str], list[Incident]] = {}
-        known: dict[tuple[str, str, str], Incident] = {}
+        wanted, changes = frozenset(periods), self._changes
+        known = self._incidents
+        if known is not None and known.periods == wanted and not self._last_check.is_due(changes):
+            return known.found
         with self._engine.connect() as connection:
-            for budget, period, level, limit_usd, status in connection.execute(query):
-                incident = known.get((level, limit_usd, status))
-                if incident is None:
-                    incident = known[level, limit_usd, status] = Incident(
-                        Level(level), Decimal(limit_usd), Status(status)
-                    )
-                found.setdefault((budget, period), []).append(incident)
-        return found
+            present = version(connection, "alerts_version")
+            if known is None or known.periods != wanted or known.version != present:
+                known = self._incidents = _Known(present, wanted, _incidents(connection, wanted))
+        self._last_check.done(changes)
+        return known.found
 
     def open_incidents(self, level: Level) -> list[tuple[str, str]]:
         """Subject and period of the incidents of this level that stand open."""
@@ -124,6 +134,16 @@ class AlertStore:
                 elif step.post and self._shown_in_slack(facts):
                     enqueue(connection, "post", facts, now, alert_id=alert_id)
                 self.outside.enqueue(connection, alert_id, step, facts, now)
+            bump(connection, "alerts_version")
+        self._changes += 1
+
+    def note(self, budget: str, period: str, steps: Sequence[Step], now: datetime) -> None:
+        """Take steps that nobody is told of, such as which limits are in force, in one transaction."""
+        with self._engine.begin() as connection:
+            for step in steps:
+                _change(connection, budget, period, step, now)
+            bump(connection, "alerts_version")
+        self._changes += 1
 
     def _shown_in_slack(self, facts: IncidentFacts) -> bool:
         # That Slack takes nothing is told elsewhere; in Slack it would arrive when it is over.
@@ -137,6 +157,20 @@ class AlertStore:
             keep(connection, facts.requested_at, facts.by, "test-alert", "done", facts.incident)
             enqueue(connection, "post", facts, facts.requested_at)
             self.outside.enqueue_test(connection, facts)
+
+
+def _incidents(connection: Connection, periods: AbstractSet[str]) -> dict[tuple[str, str], list[Incident]]:
+    # Text as it is stored: many rows say the same, and each different one is turned into an incident once.
+    columns = (alerts.c.budget, alerts.c.period, alerts.c.level, _AS_TEXT, alerts.c.status)
+    query = select(*columns).where(alerts.c.period.in_(sorted(periods))).order_by(alerts.c.id)
+    found: dict[tuple[str, str], list[Incident]] = {}
+    known: dict[tuple[str, str, str], Incident] = {}
+    for budget, period, level, limit_usd, status in connection.execute(query):
+        incident = known.get((level, limit_usd, status))
+        if incident is None:
+            incident = known[level, limit_usd, status] = Incident(Level(level), Decimal(limit_usd), Status(status))
+        found.setdefault((budget, period), []).append(incident)
+    return found
 
 
 def _change(connection: Connection, budget: str, period: str, step: Step, now: datetime) -> int:

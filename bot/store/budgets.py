@@ -13,6 +13,7 @@ from bot.budgets.words import budget_words
 from bot.store.audit import keep
 from bot.store.engine import lock_for_writers
 from bot.store.schema import budgets
+from bot.store.versions import LastCheck, bump, version
 
 ACTION = "budget"
 """What the audit trail calls it."""
@@ -32,11 +33,22 @@ class BudgetStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._last_check = LastCheck()
+        self._changes = 0
+        self._known: tuple[int, tuple[KeptBudget, ...]] | None = None
 
-    def all(self) -> list[KeptBudget]:
-        """Every kept budget by name."""
+    def all(self) -> tuple[KeptBudget, ...]:
+        """Every kept budget by name; the same value as long as none has changed."""
+        changes, known = self._changes, self._known
+        if known is not None and not self._last_check.is_due(changes):
+            return known[1]
         with self._engine.connect() as connection:
-            return [_kept(row) for row in connection.execute(select(budgets).order_by(budgets.c.name))]
+            present = version(connection, "budgets_version")
+            if known is None or known[0] != present:
+                rows = connection.execute(select(budgets).order_by(budgets.c.name))
+                known = self._known = present, tuple(_kept(row) for row in rows)
+        self._last_check.done(changes)
+        return known[1]
 
     def set(self, budget: Budget, before: Budget | None, by: str, now: datetime) -> bool:
         """Keep it. False, and nothing changed, where the one of this name is not `before` any more."""
@@ -60,6 +72,8 @@ class BudgetStore:
             )
             was = "new" if before is None else budget_words(before)
             keep(connection, now, by, ACTION, "done", f"{was} -> {budget_words(budget)}")
+            bump(connection, "budgets_version")
+        self._changes += 1
         return True
 
     def remove(self, before: Budget, by: str, now: datetime) -> bool:
@@ -69,6 +83,8 @@ class BudgetStore:
                 return False
             connection.execute(delete(budgets).where(budgets.c.name == before.name))
             keep(connection, now, by, ACTION, "done", f"{budget_words(before)} -> removed")
+            bump(connection, "budgets_version")
+        self._changes += 1
         return True
 
 

@@ -30,6 +30,12 @@ class SpikeStore:
             return None
         return Spike(row.period, row.limit_usd, Status(row.status), row.opened_at, row.changed_at)
 
+    def open(self) -> frozenset[str]:
+        """The budgets that have an open spike."""
+        query = select(alerts.c.budget).where(alerts.c.status == Status.OPEN, alerts.c.level == Level.SPIKE)
+        with self._engine.connect() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def limit_posted_at(self, budget: str) -> datetime | None:
         """When an alert about one of the budget's limits was last decided to be posted."""
         query = (

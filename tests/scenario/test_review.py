@@ -16,10 +16,11 @@ from bot.alerts.facts import FACTS
 from bot.alerts.incident_facts import AlertFacts
 from bot.budgets.budget import Budget, Level, parse_scope
 from bot.budgets.decide import Reason, Status
-from bot.budgets.history import SpendHistory
 from bot.budgets.period import PeriodKind
+from bot.budgets.report import report_of
 from bot.budgets.report_words import report_words
 from bot.budgets.review import BudgetReview
+from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import modes_from_chain
 from bot.pricing.card import load_rate_card
@@ -79,7 +80,8 @@ class Watched:
 
     def started(self, *budgets: Budget) -> BudgetReview:
         """The review of a process that begins now, with these budgets."""
-        self.review = BudgetReview(self.usage, self.alerts, lambda: budgets, MODES, CARD)
+        self.snapshots = Snapshots(self.usage, CARD)
+        self.review = BudgetReview(self.snapshots, self.alerts, lambda: budgets, MODES, CARD)
         return self.review
 
     def spends(
@@ -499,7 +501,7 @@ def test_a_failing_report_leaves_every_number_and_every_open_alert_as_it_was(tea
         (facts,) = team.review.spend(at(when))
         assert (facts.spent_usd, facts.billed_usd, facts.billed_days) == (before.spent_usd, Decimal(105), 1)
     asked = report_words("month", at("11-15 12:00"))
-    report = SpendHistory(team.usage, CARD).report(asked.period, asked.before, asked.by)
+    report = report_of(team.snapshots.current(), asked.period, asked.before, asked.by)
     assert report is not None
     assert report.spend.billed_usd == 105
     assert team.posts() == ["default/2026-11/soft/100"]

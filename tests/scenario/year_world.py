@@ -18,6 +18,7 @@ from bot.alerts.incident_facts import AlertFacts
 from bot.budgets.budget import LIMITS, Budget, parse_scope
 from bot.budgets.period import PeriodKind, Weekday
 from bot.budgets.review import BudgetReview
+from bot.budgets.snapshots import Snapshots
 from bot.fallback.modes import modes_from_chain
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import Terms, TokenCounts
@@ -284,7 +285,9 @@ class Year:
     def _started(self) -> tuple[Report, Poller, BudgetReview]:
         report = Report(self.history, self._clock)
         budgets = [_budget(watch) for watch in self._watches.values()]
-        review = BudgetReview(self._usage, self._alerts, lambda: budgets, MODES, load_rate_card())
+        review = BudgetReview(
+            Snapshots(self._usage, load_rate_card()), self._alerts, lambda: budgets, MODES, load_rate_card()
+        )
         return report, Poller(self._usage, {"admin": report}, "admin", self._clock), review
 
     def _edit(self) -> None:

@@ -1,0 +1,350 @@
+"""Everything that is known of usage at one moment, priced: what decisions, commands, pages and metrics read.
+
+Immutable. Money of any scope and stretch of time comes from sums by day and hour; what is asked of the last two days by
+caller comes from the rows of their hours. Nothing here reads the database, but for days that are older than those that
+are held.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from bot.budgets.budget import Scope, ScopeKind
+from bot.budgets.period import Period
+from bot.budgets.spend import COMPUTED_COST_TYPES, ZERO, Spend, is_settled
+from bot.budgets.usage_index import Numbers, UsageIndex
+from bot.budgets.usage_prices import Money, UsagePrices, reasons
+from bot.budgets.usage_table import HOURS, Day, Table
+from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.pricing.card import RateCard
+from bot.pricing.cost import Hidden
+from bot.pricing.tokens import TokenCounts
+from bot.store.usage import Head, Names
+from bot.usage.age import DataState
+from bot.usage.source import BilledRow
+
+LoadDay = Callable[[date, bool], Day]
+"""A day that is not held; with its hours where that is asked for."""
+
+MINUTES = HOUR // MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Hours of one UTC day: from `first` up to `last`, which is not one of them."""
+
+    day: date
+    first: int
+    last: int
+
+    @property
+    def whole(self) -> bool:
+        return self.first == 0 and self.last == HOURS
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`days` are held by hour, `tables` are the rows of the newest hours; both may lack what is not known.
+
+    `by_minute`: those of the hours of `tables` that are kept by the minute. `bills`: the cost report by UTC day.
+    `serial` rises with every update; `touched`: the numbers of the scopes whose sums the last ones may have changed, by
+    the serial of the snapshot before, None for all of them.
+    """
+
+    head: Head
+    names: Names
+    card: RateCard
+    index: UsageIndex
+    prices: UsagePrices
+    days: Mapping[date, Day]
+    tables: Mapping[datetime, Table]
+    by_minute: frozenset[datetime]
+    bills: Mapping[date, Sequence[BilledRow]]
+    load: LoadDay
+    callers: int = 0
+    serial: int = 0
+    touched: tuple[tuple[int, frozenset[int] | None], ...] = ()
+    memo: dict[object, Any] = field(default_factory=dict)
+    """What was worked out from the rest before."""
+
+    @property
+    def data(self) -> DataState:
+        """What is known of the last poll."""
+        return self.head.data
+
+    @property
+    def as_of(self) -> datetime | None:
+        """The age of the data; None before the first poll."""
+        return self.head.data.as_of
+
+    def touched_since(self, serial: int) -> frozenset[int] | None:
+        """The scopes whose sums may have changed since the snapshot of that serial; None where that is not known."""
+        if serial == self.serial:
+            return frozenset()
+        found = [numbers for before, numbers in self.touched if before >= serial]
+        if len(found) < self.serial - serial:
+            return None
+        return None if None in found else frozenset().union(*(numbers for numbers in found if numbers))
+
+    def is_used(self, scope: Scope) -> bool:
+        """Whether any usage has ever had exactly the id of this scope."""
+        if scope.kind is ScopeKind.MODEL:
+            return any(model == scope.value for model, _, _ in self.index.ids(ScopeKind.MODEL))
+        return bool(len(self.index.of(scope)))
+
+    def day(self, day: date, *, by_hour: bool = False) -> Day:
+        """A UTC day, read from the database where it is older than those that are held."""
+        found = self.days.get(day)
+        return self.load(day, by_hour) if found is None else found
+
+    def knows(self, hour: datetime) -> bool:
+        """Whether anything is known of this UTC hour."""
+        return self.day(hour.date()).knows(hour.hour)
+
+    def known_hours(self, starts_at: datetime, ends_at: datetime) -> int:
+        """How many of the UTC hours that begin in [`starts_at`, `ends_at`) are known."""
+        return sum(
+            (self.day(part.day).known >> part.first & ((1 << part.last - part.first) - 1)).bit_count()
+            for part in parts_of(starts_at, ends_at)
+        )
+
+    def spend(self, scope: Scope, period: Period) -> Spend:
+        """The scope's spend in the period.
+
+        A day counts as billed where it was settled when the cost report was read and the report has rows of the scope.
+        The report knows whole UTC days: one that lies in the period only in part (a zone other than UTC) is computed,
+        and what only the report knows of it counts for the period in which it begins.
+        """
+        bills = self._bills(scope, period)
+        read_at = self.data.billed_read_at
+        settled = {day for day in bills if _midnight(day) + DAY <= period.ends_at and is_settled(day, read_at)}
+        ids = self.index.of(scope)
+        units, hidden, assumed = 0, 0, set[str]()
+        for part in parts_of(period.starts_at, self._end(period.ends_at)):
+            day = self.day(part.day, by_hour=not part.whole)
+            if any(day.assumed):
+                assumed |= _assumed(day, part, ids)
+            if part.day not in settled:
+                units += _units(day, part, ids)
+                hidden |= _hidden(day, part, ids)
+        units += self._border(period.starts_at, ids) - self._border(period.ends_at, ids)
+        found = set(reasons(hidden))
+        if any(day not in settled for day in self._odd_days(period)):
+            found.add(Hidden.ROWS)
+        return Spend(
+            billed_usd=sum((row.usd for day in settled for row in bills[day]), ZERO),
+            billed_days=len(settled),
+            computed_usd=self.prices.usd(units),
+            report_only_usd=sum(
+                (
+                    row.usd
+                    for day, rows in bills.items()
+                    if day not in settled
+                    for row in rows
+                    if row.cost_type not in COMPUTED_COST_TYPES
+                ),
+                ZERO,
+            ),
+            hidden=frozenset(found),
+            assumed=tuple(sorted(assumed)),
+        )
+
+    def usd(self, scope: Scope, starts_at: datetime, ends_at: datetime) -> Decimal:
+        """Dollars of the buckets that begin in [`starts_at`, `ends_at`), computed."""
+        ids = self.index.of(scope)
+        units = sum(
+            _units(self.day(part.day, by_hour=not part.whole), part, ids) for part in parts_of(starts_at, ends_at)
+        )
+        return self.prices.usd(units + self._border(starts_at, ids) - self._border(ends_at, ids))
+
+    def counts(self, scope: Scope, day: date) -> TokenCounts:
+        """Tokens of one UTC day."""
+        counts = self.day(day).counts
+        return TokenCounts(*counts[_within(self.index.of(scope), len(counts))].sum(axis=0).tolist())
+
+    def hourly(self, scopes: Sequence[Scope], starts_at: datetime, ends_at: datetime) -> Money:
+        """Units of money by scope and UTC hour of [`starts_at`, `ends_at`), full hours; zero where nothing is known."""
+        found = self.prices.zeros(len(scopes), max(0, (ends_at - starts_at) // HOUR))
+        owner, ids = self._members(scopes)
+        for part in parts_of(starts_at, ends_at):
+            hours = self.day(part.day, by_hour=True).hours
+            if hours is not None:
+                here = ids < len(hours)
+                at = (_midnight(part.day) + part.first * HOUR - starts_at) // HOUR
+                values = hours[ids[here], part.first : part.last]
+                np.add.at(found[:, at : at + part.last - part.first], owner[here], values)
+        return found
+
+    def known(self, starts_at: datetime, ends_at: datetime) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """For every UTC hour of [`starts_at`, `ends_at`), full hours, whether it is known."""
+        return np.array(
+            [
+                self.day(part.day).knows(hour)
+                for part in parts_of(starts_at, ends_at)
+                for hour in range(part.first, part.last)
+            ],
+            dtype=np.bool_,
+        )
+
+    def minutes(self, scopes: Sequence[Scope], starts_at: datetime, ends_at: datetime) -> Money | None:
+        """Units of money by scope and minute of [`starts_at`, `ends_at`), full minutes.
+
+        None where an hour of it is not kept by the minute.
+        """
+        found = self.prices.zeros(len(scopes), (ends_at - starts_at) // MINUTE)
+        owner, ids = self._members(scopes)
+        hour = floor_hour(starts_at)
+        while hour < ends_at:
+            if hour not in self.by_minute:
+                return None
+            at = (hour - starts_at) // MINUTE
+            first, last = max(0, -at), min(MINUTES, (ends_at - hour) // MINUTE)
+            by_scope = self._by_minute(hour)
+            here = ids < len(by_scope)
+            np.add.at(found[:, at + first : at + last], owner[here], by_scope[ids[here], first:last])
+            hour += HOUR
+        return found
+
+    def rows(self, starts_at: datetime, ends_at: datetime) -> Iterator[tuple[datetime, Table]]:
+        """The hours of which the rows are held, with those that begin in [`starts_at`, `ends_at`)."""
+        hour = floor_hour(starts_at)
+        while hour < ends_at:
+            table = self.tables.get(hour)
+            if table is not None and len(table):
+                if starts_at > hour or ends_at < hour + HOUR:
+                    first, last = _minute(starts_at - hour), _minute(ends_at - hour)
+                    table = table.where((table.minute >= first) & (table.minute < last))
+                yield hour, table
+            hour += HOUR
+
+    def first_used(self, scope: Scope) -> date | None:
+        """The first UTC day on which the scope is known to have been used, or a day before it."""
+        inside = self.index.callers_in(scope, self.callers)
+        days = self.index.first_day_of_caller.values[: self.callers][inside]
+        return date.fromordinal(int(days.min())) if len(days) else None
+
+    def _members(self, scopes: Sequence[Scope]) -> tuple[Numbers, Numbers]:
+        """The numbers of all of these scopes, and to which of them each belongs."""
+        numbers = [self.index.of(scope) for scope in scopes]
+        owner = np.repeat(np.arange(len(scopes)), [len(each) for each in numbers])
+        return owner, np.concatenate([np.zeros(0, np.int64), *numbers])
+
+    def _bills(self, scope: Scope, period: Period) -> dict[date, list[BilledRow]]:
+        """The rows of the scope by the days that begin in the period."""
+        if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL):
+            return {}
+        found: dict[date, list[BilledRow]] = {}
+        day = period.starts_at.date()
+        while _midnight(day) < period.ends_at:
+            if _midnight(day) >= period.starts_at:
+                rows = [
+                    row
+                    for row in self.bills.get(day, ())
+                    if scope.kind is ScopeKind.ORGANIZATION or row.workspace_id == scope.value
+                ]
+                if rows:
+                    found[day] = rows
+            day += DAY
+        return found
+
+    def _end(self, ends_at: datetime) -> datetime:
+        """Of what lies beyond the newest day that is held nothing is known."""
+        newest = max(self.days, default=None)
+        return ends_at if newest is None else min(ends_at, _midnight(newest) + DAY)
+
+    def _odd_days(self, period: Period) -> list[date]:
+        first = period.starts_at.date()
+        last = (self._end(period.ends_at) - period.ends_at.resolution).date()
+        days = (first + index * DAY for index in range((last - first).days + 1))
+        return [day for day in days if self.day(day).odd]
+
+    def _by_minute(self, hour: datetime) -> Money:
+        """Units by scope and minute of an hour that is kept by the minute."""
+        table = self.tables[hour]
+        known, found = self.memo.get(("minutes", hour), (None, None))
+        if known is not table:
+            found = _by_minute(table, self.index, self.prices)
+            self.memo["minutes", hour] = table, found
+        made: Money = found
+        return made
+
+    def _border(self, moment: datetime, ids: Numbers) -> int:
+        """Units of what begins at this moment or later in an hour that is kept by the minute and began before."""
+        hour = floor_hour(moment)
+        if hour == moment or hour not in self.by_minute:
+            return 0
+        by_scope = self._by_minute(hour)
+        return int(by_scope[_within(ids, len(by_scope)), _minute(moment - hour) :].sum())
+
+
+def parts_of(starts_at: datetime, ends_at: datetime) -> Iterator[Part]:
+    """The UTC hours that begin in [`starts_at`, `ends_at`), by their days."""
+    first = floor_hour(starts_at + HOUR - starts_at.resolution)
+    last = floor_hour(ends_at + HOUR - ends_at.resolution)
+    day = first.date()
+    while _midnight(day) < last:
+        begin = max(0, (first - _midnight(day)) // HOUR)
+        end = min(HOURS, (last - _midnight(day)) // HOUR)
+        if begin < end:
+            yield Part(day, begin, end)
+        day += DAY
+
+
+def _units(day: Day, part: Part, ids: Numbers) -> int:
+    if part.whole:
+        units, count = day.units, len(day.units)
+        return sum(int(units[number]) for number in ids.tolist() if number < count)
+    ids = _within(ids, len(day.units))
+    return 0 if day.hours is None else sum(day.hours[ids, part.first : part.last].ravel().tolist())
+
+
+def _hidden(day: Day, part: Part, ids: Numbers) -> int:
+    if part.whole or day.hidden_hours is None:
+        found, hidden, count = 0, day.hidden, len(day.hidden)
+        for number in ids.tolist():
+            if number < count:
+                found |= int(hidden[number])
+        return found
+    ids = _within(ids, len(day.hidden))
+    return int(np.bitwise_or.reduce(day.hidden_hours[ids, part.first : part.last].ravel()))
+
+
+def _assumed(day: Day, part: Part, ids: Numbers) -> set[str]:
+    by_hour = day.assumed[part.first : part.last] if len(day.assumed) == HOURS else day.assumed
+    if not any(by_hour):
+        return set()
+    wanted = set(ids.tolist())
+    return {model for assumed in by_hour for number, model in assumed if number in wanted}
+
+
+def _by_minute(table: Table, index: UsageIndex, prices: UsagePrices) -> Money:
+    """Units by scope and minute."""
+    found = prices.zeros(index.scopes, MINUTES)
+    callers = index.caller_of_group.values[table.group]
+    of_rows = (
+        np.zeros(len(table), np.int64),
+        index.workspace_of_caller.values[callers],
+        index.key_of_caller.values[callers],
+        index.model_of_caller.values[callers],
+    )
+    for scope in of_rows:
+        np.add.at(found, (scope, table.minute), table.units)
+    return found
+
+
+def _within(ids: Numbers, count: int) -> Numbers:
+    """Without those that were not known yet when an array of this length was made."""
+    return ids if len(ids) == 0 or int(ids.max()) < count else ids[ids < count]
+
+
+def _minute(span: object) -> int:
+    """Full minutes of a span, rounded up: a bucket belongs to the stretch in which it begins."""
+    return -(-span // MINUTE)  # type: ignore[operator, no-any-return]
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

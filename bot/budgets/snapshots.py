@@ -1,0 +1,242 @@
+"""The present snapshot: built once at the start, and after that brought up to date by what has changed."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from bot.budgets.snapshot import Snapshot
+from bot.budgets.usage_index import UsageIndex
+from bot.budgets.usage_prices import LEAST_PLACES, TooSmallError, UsagePrices
+from bot.budgets.usage_table import Day, Table, TableBuilder
+from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.pricing.card import RateCard
+from bot.store.usage import NO_NAMES, Head, HourRead, UsageReader, UsageStore
+from bot.store.versions import LastCheck
+from bot.usage.source import BilledRow
+
+log = logging.getLogger(__name__)
+
+DAYS_HELD = 33
+"""By the hour: four weeks for a forecast, and the same day of the month before for a report."""
+
+ROWS_HELD = 51 * HOUR
+"""The last 24 hours, the 24 hours before, and the hours that both have a part of."""
+
+OLDER_HELD = 100
+"""Days that are older: read when somebody asks for them."""
+
+UPDATES_KNOWN = 64
+
+"""How far back it is known which scopes an update has touched."""
+
+LONGEST_BILL = 100 * DAY
+
+
+class Snapshots:
+    """Synchronous; asynchronous callers use a thread. One thread at a time brings the snapshot up to date."""
+
+    def __init__(self, store: UsageStore, card: RateCard) -> None:
+        self._store = store
+        self._card = card
+        self._lock = Lock()
+        self._present: Snapshot | None = None
+        self._last_check = LastCheck()
+        self._older: dict[tuple[date, bool], Day] = {}
+        self._reset(LEAST_PLACES, wide=False)
+
+    def current(self) -> Snapshot:
+        """What is known now. Reads next to nothing where nothing has changed since the last call."""
+        changes, present = self._store.changes, self._present
+        if present is not None and not self._last_check.is_due(changes):
+            return present
+        with self._store.reading() as reader:
+            head = reader.head()
+        if present is None or present.head != head:
+            with self._lock, self._store.reading() as reader:
+                present = self._present = self._brought_up_to_date(reader, reader.head())
+        self._last_check.done(changes)
+        return present
+
+    def _brought_up_to_date(self, reader: UsageReader, head: Head) -> Snapshot:
+        try:
+            return self._updated(reader, head)
+        except TooSmallError as error:
+            log.info("usage is priced anew with %d decimal places", error.places)
+            self._present, self._older = None, {}
+            self._reset(max(error.places, self._prices.places), wide=error.wide or self._prices.wide)
+            return self._brought_up_to_date(reader, head)
+
+    def _reset(self, places: int, *, wide: bool) -> None:
+        self._index = UsageIndex(self._card)
+        self._prices = UsagePrices(self._card, self._index, places, wide=wide)
+        self._builder = TableBuilder(self._index, self._prices)
+        self._empty = self._builder.table([], date.min)
+
+    def _updated(self, reader: UsageReader, head: Head) -> Snapshot:
+        before = self._present
+        if before is None or before.head.version.rebuilt != head.version.rebuilt or before.as_of is None:
+            return self._built(reader, head)
+        names = before.names if before.head.names_read_at == head.names_read_at else reader.names()
+        bills = before.bills if before.head.version.billed == head.version.billed else _bills(reader, head)
+        after = replace(before, head=head, names=names, bills=bills, memo=_kept(before.memo), serial=before.serial + 1)
+        touched: frozenset[int] | None = frozenset()
+        if before.head.version.usage != head.version.usage:
+            changed = reader.changed(before.head.version.usage, head.version.usage)
+            after, touched = self._with_changes(reader, after, changed)
+        if before.data.billed_read_at != head.data.billed_read_at or bills is not before.bills:
+            # Any day may count as billed by now.
+            touched = None
+        return replace(after, touched=(*before.touched, (before.serial, touched))[-UPDATES_KNOWN:])
+
+    def _built(self, reader: UsageReader, head: Head) -> Snapshot:
+        """All that is held, read anew."""
+        days: dict[date, Day] = {}
+        tables: dict[datetime, Table] = {}
+        by_minute: set[datetime] = set()
+        as_of = head.data.as_of
+        if as_of is not None:
+            first = as_of.date() - DAYS_HELD * DAY
+            self._index.add_callers(reader.callers_before(first), first - DAY)
+            hours = reader.hours(_midnight(first), _midnight(date.max - DAY))
+            for hour in hours:
+                day = days.get(hour.hour.date()) or self._builder.empty_day(by_hour=True)
+                day, table = self._with_hour(reader, day, hour, self._empty)
+                days[hour.hour.date()] = day
+                if hour.hour >= floor_hour(as_of) - ROWS_HELD:
+                    tables[hour.hour] = table
+                    if hour.width == "1m":
+                        by_minute.add(hour.hour)
+        return Snapshot(
+            head=head,
+            names=NO_NAMES if head.names_read_at is None else reader.names(),
+            card=self._card,
+            index=self._index,
+            prices=self._prices,
+            days=days,
+            tables=tables,
+            by_minute=frozenset(by_minute),
+            bills=_bills(reader, head),
+            load=self._load,
+            callers=len(self._index.callers),
+        )
+
+    def _with_changes(
+        self, reader: UsageReader, before: Snapshot, changed: Sequence[HourRead]
+    ) -> tuple[Snapshot, frozenset[int] | None]:
+        """The snapshot after these hours have changed, and the scopes that this may have touched; None for any."""
+        days, tables, by_minute = dict(before.days), dict(before.tables), set(before.by_minute)
+        anew: set[date] = set()
+        touched: set[int] = set()
+        older = False
+        as_of = before.as_of or datetime.max.replace(tzinfo=UTC)
+        rows_from, days_from = floor_hour(as_of) - ROWS_HELD, as_of.date() - DAYS_HELD * DAY
+        for hour in changed:
+            of_day = hour.hour.date()
+            self._older.pop((of_day, True), None)
+            self._older.pop((of_day, False), None)
+            if of_day < days_from:
+                older = True
+                continue
+            day = days.get(of_day) or self._builder.empty_day(by_hour=True)
+            if day.knows(hour.hour.hour) and hour.hour not in tables:
+                # What it had before is known only as a part of its day's sums.
+                anew.add(of_day)
+                continue
+            had = tables.get(hour.hour, self._empty)
+            same_width = (hour.hour in by_minute) == (hour.width == "1m")
+            if hour.buckets is not None and not same_width:
+                hour = replace(hour, buckets=None)
+            days[of_day], tables[hour.hour] = self._with_hour(reader, day, hour, had, touched)
+            by_minute.discard(hour.hour)
+            if hour.width == "1m":
+                by_minute.add(hour.hour)
+        for of_day in anew:
+            days[of_day] = self._read_day(reader, of_day)
+        kept = {hour: table for hour, table in tables.items() if hour >= rows_from}
+        after = replace(
+            before,
+            days={day: one for day, one in days.items() if day >= days_from},
+            tables=kept,
+            by_minute=frozenset(by_minute & kept.keys()),
+            callers=len(self._index.callers),
+        )
+        return after, None if anew or older else frozenset(touched)
+
+    def _with_hour(
+        self, reader: UsageReader, day: Day, hour: HourRead, had: Table, touched: set[int] | None = None
+    ) -> tuple[Day, Table]:
+        """The day with what the hour has by now; `had`: the rows of the hour that its sums are made of.
+
+        `touched`: takes the numbers of the scopes whose sums may have changed.
+        """
+        of_day = hour.hour.date()
+        gone, left = had, self._empty
+        if hour.width == "1m":
+            found = reader.bucket_rows(hour.hour, hour.buckets)
+            new = self._builder.table([row[1:] for row in found], of_day, [_minute(row[0], hour.hour) for row in found])
+            if hour.buckets is not None and len(had):
+                replaced = [_minute(bucket, hour.hour) for bucket in hour.buckets]
+                mask = np.isin(had.minute, replaced)
+                gone, left = had.where(mask), had.where(~mask)
+        else:
+            new = self._builder.table(reader.hour_rows(hour.hour), of_day)
+        if touched is not None:
+            touched |= self._builder.scopes_in(gone) | self._builder.scopes_in(new)
+        made, table = self._builder.with_hour(of_day, day, hour.hour.hour, left, gone, new)
+        bit = 1 << hour.hour.hour
+        return replace(made, known=made.known | bit, odd=made.odd | bit if hour.odd else made.odd & ~bit), table
+
+    def _read_day(self, reader: UsageReader, day: date) -> Day:
+        made = self._builder.empty_day(by_hour=True)
+        for hour in reader.hours(_midnight(day), _midnight(day) + DAY):
+            made, _ = self._with_hour(reader, made, hour, self._empty)
+        return made
+
+    def _load(self, day: date, by_hour: bool) -> Day:
+        """A day that no snapshot holds, because it is older, or because nothing is known of it."""
+        present = self._present
+        if present is None or present.as_of is None or day >= present.as_of.date() - DAYS_HELD * DAY:
+            return self._builder.empty_day(by_hour=True)
+        found = self._older.get((day, by_hour)) or self._older.get((day, True))
+        if found is not None:
+            return found
+        with self._lock, self._store.reading() as reader:
+            if by_hour:
+                found = self._read_day(reader, day)
+            else:
+                hours = reader.hours(_midnight(day), _midnight(day) + DAY)
+                found = replace(
+                    self._builder.rolled_up(reader.day_rows(day), day),
+                    known=sum(1 << hour.hour.hour for hour in hours),
+                    odd=sum(1 << hour.hour.hour for hour in hours if hour.odd),
+                )
+        self._older[day, by_hour] = found
+        while len(self._older) > OLDER_HELD:
+            self._older.pop(next(iter(self._older)))
+        return found
+
+
+def _bills(reader: UsageReader, head: Head) -> Mapping[date, Sequence[BilledRow]]:
+    as_of = head.data.as_of
+    found: dict[date, list[BilledRow]] = {}
+    for row in reader.billed_rows(date.min if as_of is None else (as_of - LONGEST_BILL).date()):
+        found.setdefault(row.day, []).append(row)
+    return found
+
+
+def _kept(memo: Mapping[Any, Any]) -> dict[Any, Any]:
+    """What is worked out of one hour's rows stays right as long as those do."""
+    return {key: value for key, value in memo.items() if isinstance(key, tuple) and key[0] == "minutes"}
+
+
+def _minute(moment: datetime, hour: datetime) -> int:
+    return (moment - hour) // MINUTE
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

@@ -1,0 +1,191 @@
+"""The dimensions of usage as small numbers, so that the usage of thousands of keys fits into arrays.
+
+Numbers are given out as dimensions are first seen and never change, so that everything that was counted with them stays
+right while more are added. Not for several writers at once.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.budgets.budget import Scope, ScopeKind
+from bot.budgets.spend import same_model
+from bot.pricing.card import RateCard
+from bot.pricing.tokens import Terms
+
+Numbers = npt.NDArray[np.int64]
+
+ORGANIZATION_ID = 0
+"""The number of the whole organisation among the scopes."""
+
+DIMENSIONS = 6
+"""A row's key: model, workspace, key, service tier, region, speed."""
+
+
+class Caller(NamedTuple):
+    """Who uses which model; `api_key_id` is None for usage without a key."""
+
+    model: str
+    workspace_id: str
+    api_key_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What decides what tokens cost on a day."""
+
+    model: str
+    terms: Terms
+
+
+class Column:
+    """Numbers in an array that grows at its end."""
+
+    def __init__(self) -> None:
+        self._values: Numbers = np.zeros(64, dtype=np.int64)
+        self._length = 0
+
+    def add(self, value: int) -> None:
+        """Append one."""
+        if self._length == len(self._values):
+            self._values = np.concatenate([self._values, np.zeros_like(self._values)])
+        self._values[self._length] = value
+        self._length += 1
+
+    @property
+    def values(self) -> Numbers:
+        """All that there are by now. What has been handed out does not change."""
+        return self._values[: self._length]
+
+
+class UsageIndex:
+    """Groups (rows with equal dimensions), callers, rates and scopes, each numbered from 0.
+
+    A caller's key belongs to its workspace: usage without a key is one caller for each workspace.
+    """
+
+    def __init__(self, card: RateCard) -> None:
+        self._card = card
+        self._groups: dict[tuple[Any, ...], int] = {}
+        self._callers: dict[Caller, int] = {}
+        self._rates: dict[tuple[str, Terms], int] = {}
+        self._scopes: dict[tuple[ScopeKind, str, str | None], int] = {(ScopeKind.ORGANIZATION, "", None): 0}
+        self._of_scope: dict[Scope, Numbers] = {}
+        self._keys: dict[str, list[int]] = {}
+        self._rate_list: list[Rate] = []
+        self._caller_list: list[Caller] = []
+        self._pairs: list[tuple[str, str | None]] = []
+        self.caller_of_group, self.rate_of_group = Column(), Column()
+        self.workspace_of_caller, self.key_of_caller, self.model_of_caller = Column(), Column(), Column()
+        self.first_day_of_caller = Column()
+
+    @property
+    def scopes(self) -> int:
+        """How many there are."""
+        return len(self._scopes)
+
+    @property
+    def rates(self) -> Sequence[Rate]:
+        return self._rate_list
+
+    @property
+    def callers(self) -> Sequence[Caller]:
+        return self._caller_list
+
+    def groups_of(self, rows: Sequence[Sequence[Any]], day: date) -> npt.NDArray[np.int32]:
+        """The group of each row, whose first six values are its dimensions; new ones were first used on `day`."""
+        known = self._groups
+        found = [known.get(tuple(row[:DIMENSIONS])) for row in rows]
+        if None in found:
+            found = [
+                self._new_group(tuple(row[:DIMENSIONS]), day) if group is None else group
+                for row, group in zip(rows, found, strict=True)
+            ]
+        return np.array(found, dtype=np.int32)
+
+    def add_callers(self, callers: Iterable[tuple[str, str, str]], day: date) -> None:
+        """Callers of which nothing more is known than that they had used something by `day`; no key is empty."""
+        for model, workspace_id, key in callers:
+            self._caller(Caller(model, workspace_id, key or None), day)
+
+    def of(self, scope: Scope) -> Numbers:
+        """The numbers whose usage the scope counts, without any overlap; empty where there is none."""
+        found = self._of_scope.get(scope)
+        if found is None:
+            found = np.array(self._find(scope), dtype=np.int64)
+            self._of_scope[scope] = found
+        return found
+
+    def callers_in(self, scope: Scope, count: int) -> npt.NDArray[np.bool_]:
+        """Which of the first `count` callers the scope counts."""
+        if scope.kind is ScopeKind.ORGANIZATION:
+            return np.ones(count, dtype=np.bool_)
+        columns = {
+            ScopeKind.WORKSPACE: self.workspace_of_caller,
+            ScopeKind.KEY: self.key_of_caller,
+            ScopeKind.MODEL: self.model_of_caller,
+        }
+        return np.isin(columns[scope.kind].values[:count], self.of(scope))
+
+    def ids(self, kind: ScopeKind) -> list[tuple[str, str | None, int]]:
+        """Value, workspace (of a key) and number of every scope of this kind; a key that is none is empty."""
+        # At one go: another thread may add some meanwhile.
+        found = list(self._scopes.items())
+        return [(value, workspace, number) for (each, value, workspace), number in found if each is kind]
+
+    def _find(self, scope: Scope) -> list[int]:
+        value = scope.value or ""
+        if scope.kind is ScopeKind.ORGANIZATION:
+            return [ORGANIZATION_ID]
+        if scope.kind is ScopeKind.KEY:
+            return self._keys.get(value, [])
+        if scope.kind is ScopeKind.WORKSPACE:
+            number = self._scopes.get((ScopeKind.WORKSPACE, value, None))
+            return [] if number is None else [number]
+        is_it: Callable[[str], bool] = lambda model: model == value or same_model(value, model, self._card)  # noqa: E731
+        return [number for model, _, number in self.ids(ScopeKind.MODEL) if is_it(model)]
+
+    def _new_group(self, key: tuple[Any, ...], day: date) -> int:
+        if key in self._groups:
+            return self._groups[key]
+        model, workspace_id, api_key_id, *terms = key
+        caller = self._caller(Caller(model, workspace_id, api_key_id), day)
+        rate = self._rate(model, Terms(*terms))
+        self.caller_of_group.add(caller)
+        self.rate_of_group.add(rate)
+        self._groups[key] = len(self._groups)
+        return self._groups[key]
+
+    def _caller(self, caller: Caller, day: date) -> int:
+        found = self._callers.get(caller)
+        if found is not None:
+            return found
+        self.workspace_of_caller.add(self._scope(ScopeKind.WORKSPACE, caller.workspace_id))
+        self.key_of_caller.add(self._scope(ScopeKind.KEY, caller.api_key_id or "", caller.workspace_id))
+        self.model_of_caller.add(self._scope(ScopeKind.MODEL, caller.model))
+        self.first_day_of_caller.add(day.toordinal())
+        self._caller_list.append(caller)
+        self._callers[caller] = len(self._callers)
+        return self._callers[caller]
+
+    def _scope(self, kind: ScopeKind, value: str, workspace_id: str | None = None) -> int:
+        key = (kind, value, workspace_id)
+        found = self._scopes.get(key)
+        if found is None:
+            found = self._scopes[key] = len(self._scopes)
+            if kind is ScopeKind.KEY and value:
+                self._keys.setdefault(value, []).append(found)
+            # A scope that matched less before, such as a family of models, may match this one too.
+            self._of_scope = {}
+        return found
+
+    def _rate(self, model: str, terms: Terms) -> int:
+        found = self._rates.get((model, terms))
+        if found is None:
+            found = self._rates[model, terms] = len(self._rates)
+            self._rate_list.append(Rate(model, terms))
+        return found

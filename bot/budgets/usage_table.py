@@ -1,0 +1,203 @@
+"""The rows of one hour as arrays, and the sums of one UTC day by scope that are made from them. Immutable."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.budgets.usage_index import DIMENSIONS, ORGANIZATION_ID, Numbers, UsageIndex
+from bot.budgets.usage_prices import TOKEN_KINDS, Money, UsagePrices
+
+HOURS = 24
+COUNTS = 6
+
+EXACT = 2.0**53
+"""Floating point counts whole numbers below it exactly, and adds them up fastest."""
+
+Assumed = frozenset[tuple[int, str]]
+"""Scopes, by their numbers, with models of theirs that are in no price table."""
+
+NOBODY: Assumed = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows with their minute in the hour (0 where the hour is kept as one), group, counts and units of money."""
+
+    minute: npt.NDArray[np.int16]
+    group: npt.NDArray[np.int32]
+    counts: Numbers
+    units: Money
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> "Table":
+        """Some of the rows."""
+        return Table(self.minute[mask], self.group[mask], self.counts[mask], self.units[mask])
+
+    def with_rows(self, other: "Table") -> "Table":
+        """The rows of both."""
+        return Table(
+            np.concatenate([self.minute, other.minute]),
+            np.concatenate([self.group, other.group]),
+            np.concatenate([self.counts, other.counts]),
+            np.concatenate([self.units, other.units]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What one UTC day comes to, by scope: arrays of as many scopes as there were when it was made.
+
+    `units`, `counts`, `hidden`: of the whole day. `hours` and `hidden_hours`: of each of its hours; None where only
+    the roll-up of the day was read. `rates`: counts of the organisation by rate. `used`, `known`, `odd`: masks of
+    hours that have rows, of which anything is known, and of which a row could not be read in full.
+    """
+
+    units: Money
+    counts: Numbers
+    hidden: npt.NDArray[np.uint8]
+    rates: Numbers
+    assumed: tuple[Assumed, ...]
+    hours: Money | None = None
+    hidden_hours: npt.NDArray[np.uint8] | None = None
+    used: int = 0
+    known: int = 0
+    odd: int = 0
+
+    def knows(self, hour: int) -> bool:
+        """Whether anything is known of one of its 24 hours."""
+        return bool(self.known >> hour & 1)
+
+    def used_in(self, first: int, last: int) -> int:
+        """How many of these hours have rows; the last one does not count."""
+        return (self.used >> first & ((1 << last - first) - 1)).bit_count()
+
+
+class TableBuilder:
+    """Makes tables and days of rows, whose numbers come from `index` and whose money comes from `prices`."""
+
+    def __init__(self, index: UsageIndex, prices: UsagePrices) -> None:
+        self._index = index
+        self._prices = prices
+
+    def table(self, rows: Sequence[Sequence[Any]], day: date, minutes: Sequence[int] | None = None) -> Table:
+        """`rows`: dimensions and counts. `minutes`: of each row, where the hour is kept by the minute."""
+        group = self._index.groups_of(rows, day)
+        counts = np.array([row[DIMENSIONS:] for row in rows], dtype=np.int64).reshape(-1, COUNTS)
+        units = self._prices.priced(self._index.rate_of_group.values[group], counts, day)
+        minute = np.zeros(len(rows), np.int16) if minutes is None else np.array(minutes, np.int16)
+        return Table(minute, group, counts, units)
+
+    def empty_day(self, *, by_hour: bool) -> Day:
+        """A day of which nothing is known."""
+        scopes = self._index.scopes
+        return Day(
+            units=self._prices.zeros(scopes),
+            counts=np.zeros((scopes, COUNTS), np.int64),
+            hidden=np.zeros(scopes, np.uint8),
+            rates=np.zeros((len(self._index.rates), COUNTS), np.int64),
+            assumed=(NOBODY,) * (HOURS if by_hour else 1),
+            hours=self._prices.zeros(scopes, HOURS) if by_hour else None,
+            hidden_hours=np.zeros((scopes, HOURS), np.uint8) if by_hour else None,
+        )
+
+    def rolled_up(self, rows: Sequence[Sequence[Any]], day: date) -> Day:
+        """A day of which the roll-up was read."""
+        table = self.table(rows, day)
+        made = self.empty_day(by_hour=False)
+        self._add(table, 1, made)
+        hidden, assumed = self._hidden(table, day)
+        return replace(made, hidden=hidden, assumed=(assumed,))
+
+    def with_hour(self, day_of: date, day: Day, hour: int, before: Table, gone: Table, new: Table) -> tuple[Day, Table]:
+        """The day and the hour's table after rows were taken away and others were added. `before` has the former."""
+        made = self._copied(day)
+        self._add(gone, -1, made, hour)
+        self._add(new, 1, made, hour)
+        table = new if len(before) == 0 else before.with_rows(new)
+        hidden, assumed = self._hidden(table, day_of)
+        hidden_hours = made.hidden_hours
+        if hidden_hours is not None:
+            hidden_hours[:, hour] = hidden
+            hidden = np.bitwise_or.reduce(hidden_hours, axis=1)
+        all_assumed = (*day.assumed[:hour], assumed, *day.assumed[hour + 1 :])
+        used = (day.used & ~(1 << hour)) | (bool(len(table)) << hour)
+        return replace(made, hidden=hidden, assumed=all_assumed, used=used), table
+
+    def scopes_in(self, table: Table) -> set[int]:
+        """The numbers of all scopes that count any of the rows."""
+        return {number for scope in self._scopes_of(table) for number in np.unique(scope).tolist()}
+
+    def _copied(self, day: Day) -> Day:
+        scopes, rates = self._index.scopes, len(self._index.rates)
+        return replace(
+            day,
+            units=_grown(day.units, scopes),
+            counts=_grown(day.counts, scopes),
+            rates=_grown(day.rates, rates),
+            hours=None if day.hours is None else _grown(day.hours, scopes),
+            hidden_hours=None if day.hidden_hours is None else _grown(day.hidden_hours, scopes),
+        )
+
+    def _add(self, table: Table, sign: int, to: Day, hour: int | None = None) -> None:
+        if not len(table):
+            return
+        units = sign * table.units
+        rates = self._index.rate_of_group.values[table.group]
+        to.rates[:] += sign * summed(rates, table.counts, len(to.rates))
+        for scope in self._scopes_of(table):
+            np.add.at(to.units, scope, units)
+            to.counts[:] += sign * summed(scope, table.counts, len(to.counts))
+            if hour is not None and to.hours is not None:
+                np.add.at(to.hours[:, hour], scope, units)
+
+    def _scopes_of(self, table: Table) -> tuple[Numbers, ...]:
+        """For each kind of scope, the one of each row."""
+        callers = self._index.caller_of_group.values[table.group]
+        return (
+            np.full(len(table), ORGANIZATION_ID),
+            self._index.workspace_of_caller.values[callers],
+            self._index.key_of_caller.values[callers],
+            self._index.model_of_caller.values[callers],
+        )
+
+    def _hidden(self, table: Table, day: date) -> tuple[npt.NDArray[np.uint8], Assumed]:
+        found = np.zeros(self._index.scopes, np.uint8)
+        if not len(table):
+            return found, NOBODY
+        prices, rates = self._prices.of_day(day), self._index.rate_of_group.values[table.group]
+        masks = np.where(table.counts[:, :TOKEN_KINDS].any(axis=1), prices.hidden[rates], 0).astype(np.uint8)
+        masked = table.where(masks > 0)
+        for scope in self._scopes_of(masked):
+            np.bitwise_or.at(found, scope, masks[masks > 0])
+        unknown = table.where(prices.assumed[rates])
+        if not len(unknown):
+            return found, NOBODY
+        models = [self._index.rates[rate].model for rate in self._index.rate_of_group.values[unknown.group]]
+        return found, frozenset(
+            (int(number), model)
+            for scope in self._scopes_of(unknown)
+            for number, model in zip(scope, models, strict=True)
+        )
+
+
+def summed(numbers: Numbers, counts: Numbers, length: int) -> Numbers:
+    """The counts of rows with equal numbers, below `length`, added up."""
+    if len(counts) and float(counts.sum(axis=0, dtype=np.float64).max()) >= EXACT:
+        found = np.zeros((length, COUNTS), np.int64)
+        np.add.at(found, numbers, counts)
+        return found
+    columns = [np.bincount(numbers, weights=counts[:, kind], minlength=length) for kind in range(COUNTS)]
+    return np.stack(columns, axis=1).astype(np.int64)
+
+
+def _grown(values: Any, length: int) -> Any:
+    """A copy that has this many rows."""
+    made = np.zeros((length, *values.shape[1:]), dtype=values.dtype)
+    made[: len(values)] = values
+    return made

@@ -1,92 +1,83 @@
-"""Where a budget's period will end, as a range, and when each limit is crossed on the way.
+"""Where a budget's period will end, as a range, and when each limit is crossed on the way. Pure.
 
-Two views are taken of every hour that is left: what that kind of day usually costs, and the same as the last day
-compares with what it usually would have cost. The expected sum is the mean of both. The range spans both views, each
-widened by how much days differ from what is usual.
-
-Days are cut in two at the present time of day. So the rest of today is compared with the rests of other days, and the
-last 24 hours with the same hours of such days, whatever the hour and wherever clocks are put forward or back.
+Dollars are floats within the estimate and decimals at its border. `bot.budgets.forecast_model` says what an hour to
+come costs; here hours are put by the wall clock of the budget's zone, and sums are held against limits.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import ROUND_FLOOR, Context, Decimal
-from fractions import Fraction
-from math import ceil
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal
 from zoneinfo import ZoneInfo
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bot.budgets.budget import LIMITS, Budget, Level
+from bot.budgets.forecast_model import COLUMNS, DAYS, HOURS_IN_DAY, WEEK, Floats, outlook
 from bot.budgets.outlook import LEAST_FOR_PACE
 from bot.budgets.period import Period
-from bot.clock import DAY, HOUR, floor_hour
+from bot.clock import HOUR, floor_hour
 
-DAYS_BACK = 28
+DAYS_BACK = DAYS
+HOURS_BACK = COLUMNS + WEEK
+"""Before the running hour: four weeks, and what a change of the clock may cost."""
 
-LEAST_OF_A_WEEKDAY = 2
-"""With fewer Mondays than this, a Monday is taken for any working day."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+THURSDAY = 3
+"""The weekday of the epoch."""
 
-LEAST_FOR_SPREAD = 4
-ASSUMED_SPREAD = Fraction(1, 2)
-"""Half up and half down, where fewer days than that are known to compare."""
-
-SATURDAY = 5
-NOTHING = Fraction(0)
-MICROSECONDS = HOUR // timedelta.resolution
-"""Of an hour."""
+MICRO_USD = Decimal("0.000001")
+ROUNDING = 1e-12
+"""The share by which sums of floats are off."""
 
 
-@dataclass(frozen=True, slots=True)
-class DayPart:
-    """A day of the wall clock up to the present time of day, or what follows. Aware UTC, `ends_at` exclusive.
+@dataclass(frozen=True, slots=True, eq=False)
+class Hours:
+    """Dollars by hour of one scope, computed from usage: the first begins at `starts_at` (a whole UTC hour).
 
-    An hour of usage belongs to the part in which it begins.
+    One for each hour up to the running one, of which it has what is spent so far; NaN where the hour is not known.
     """
 
-    day: date
-    late: bool
     starts_at: datetime
-    ends_at: datetime
-
-    def hours(self) -> list[datetime]:
-        """The UTC hours that begin in it."""
-        first = _next_hour(self.starts_at)
-        return [first + index * HOUR for index in range(self.length)]
-
-    @property
-    def length(self) -> int:
-        """How many UTC hours begin in it."""
-        return (_next_hour(self.ends_at) - _next_hour(self.starts_at)) // HOUR
+    usd: Floats
 
 
 @dataclass(frozen=True, slots=True)
-class KnownPart:
-    """A part of a past day of which every hour is known, and its dollars."""
+class ModeShift:
+    """A change of fallback mode: from `at` on the scope costs `factor` times what it would have cost before."""
 
-    part: DayPart
+    at: datetime
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSpend:
+    """Dollars that will be spent, or were, between two moments, evenly, beside everything else."""
+
+    starts_at: datetime
+    ends_at: datetime
     usd: Decimal
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """What is known of one scope's dollars up to `as_of`, computed from usage.
+class Request:
+    """One forecast to make. `spent_usd`: of `period` up to `as_of`, which is the age of the data."""
 
-    `parts`: before the last day, at most 28 days of them. `recent_usd`: of the known hours since `recent_since(as_of)`,
-    which are `recent_hours`. A gap is in neither: nothing is known of it, and that is not no usage.
-    """
-
-    zone: ZoneInfo
+    budget: Budget
+    period: Period
+    spent_usd: Decimal
+    hours: Hours
     as_of: datetime
-    parts: Sequence[KnownPart]
-    recent_usd: Decimal
-    recent_hours: Sequence[datetime]
+    shifts: Sequence[ModeShift] = ()
+    planned: Sequence[PlannedSpend] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
     """When a limit is reached, to the hour: on the highest, the expected and the lowest path, None where it is not.
 
-    `passed`: it is reached already, and then no time is told.
+    `passed`: it is reached already, and then it has no time to come.
     """
 
     level: Level
@@ -99,240 +90,201 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Spend at the end of the period, USD; no sum is below what is spent already.
+    """Spend at the end of the period, USD; no sum is below what is spent already. The range holds in 4 of 5 cases.
 
-    `days`: of how many days the data is on which it is built, besides the last 24 hours. `spread`: by which share such
-    days differ from what is usual, in the mean; None where too few are known and a half is assumed.
+    `left_usd`: what is still expected to be spent. `known_hours`: of the last 28 days, on which it is built.
     """
 
     low_usd: Decimal
     expected_usd: Decimal
     high_usd: Decimal
+    left_usd: Decimal
     crossings: tuple[Crossing, ...]
-    days: int
-    spread: Decimal | None
-
-
-def recent_since(as_of: datetime) -> datetime:
-    """Where the last day begins: 24 hours before the hour that is running."""
-    return floor_hour(as_of) - DAY
-
-
-def past_parts(zone: ZoneInfo, as_of: datetime) -> list[DayPart]:
-    """The parts of the 28 days before the last one, the oldest first."""
-    until = recent_since(as_of)
-    cut = _time_of_day(zone, as_of)
-    first = (until - DAYS_BACK * DAY).astimezone(zone).date()
-    last = until.astimezone(zone).date()
-    days = [first + index * DAY for index in range((last - first).days + 1)]
-    parts = [part for day in days for part in _parts(day, cut, zone)]
-    return [part for part in parts if part.starts_at >= until - DAYS_BACK * DAY and part.ends_at <= until]
-
-
-def forecast(budget: Budget, period: Period, spent_usd: Decimal, history: History) -> Forecast | None:
-    """`spent_usd`: of `period` up to `history.as_of`. None with less than 6 known hours in the last day."""
-    covered = sum((_until(hour, history.as_of) for hour in set(history.recent_hours)), timedelta())
-    if covered < LEAST_FOR_PACE:
-        return None
-    usual = _Usual(history)
-    recent = _Recent(Fraction(history.recent_usd) / _hours(covered), _usual_of_recent(history, usual))
-    spread = usual.spread()
-    share = ASSUMED_SPREAD if spread is None else min(spread, Fraction(1))
-    low, mean, high = [], [], []
-    for starts_at, ends_at in _left(period, history.as_of, usual):
-        hours, rate = _hours(ends_at - starts_at), usual.rate(starts_at)
-        now = recent.rate(rate)
-        before = now if rate is None else rate
-        low.append((starts_at, hours, min(before, now) * (1 - share)))
-        mean.append((starts_at, hours, (before + now) / 2))
-        high.append((starts_at, hours, max(before, now) * (1 + share)))
-    paths = (high, mean, low)
-    return Forecast(
-        low_usd=_decimal(Fraction(spent_usd) + _total(low)),
-        expected_usd=_decimal(Fraction(spent_usd) + _total(mean)),
-        high_usd=_decimal(Fraction(spent_usd) + _total(high)),
-        crossings=tuple(
-            _crossing(level, limit, spent_usd, paths) for level in LIMITS if (limit := budget.limit(level)) is not None
-        ),
-        days=usual.days,
-        spread=None if spread is None else _decimal(spread),
-    )
-
-
-_Path = Sequence[tuple[datetime, Fraction, Fraction]]
-"""From when on, for how many hours, how many dollars an hour."""
-
-
-@dataclass(slots=True)
-class _Sum:
-    usd: Fraction = NOTHING
-    hours: Fraction = NOTHING
-    parts: int = 0
-
-
-class _Usual:
-    """Dollars an hour by kind of day and part of day."""
-
-    def __init__(self, history: History) -> None:
-        self._zone = history.zone
-        self._cut = _time_of_day(history.zone, history.as_of)
-        self._cuts: dict[date, datetime] = {}
-        self._parts = history.parts
-        self._by_weekday: dict[tuple[int, bool], _Sum] = {}
-        self._by_kind: dict[tuple[bool, bool], _Sum] = {}
-        for known in history.parts:
-            part = known.part
-            weekday = self._by_weekday.setdefault((part.day.weekday(), part.late), _Sum())
-            kind = self._by_kind.setdefault((_is_weekend(part.day), part.late), _Sum())
-            for total in (weekday, kind):
-                total.usd += Fraction(known.usd)
-                total.hours += part.length
-                total.parts += 1
+    known_hours: int
 
     @property
     def days(self) -> int:
-        """The known parts put together, as days of 24 hours."""
-        hours = sum(known.part.length for known in self._parts)
-        return max(round(hours / 24), 1) if hours else 0
+        """The known hours put together, as days of 24 hours."""
+        return self.known_hours // HOURS_IN_DAY
 
-    def rate(self, at: datetime) -> Fraction | None:
-        """What this hour usually costs; None where no such day is known."""
-        total = self._of(*self.part(at))
-        return None if total is None else total.usd / total.hours
 
-    def part(self, at: datetime) -> tuple[date, bool]:
-        """The day of the wall clock, and whether it is past the present time of day."""
-        day = at.astimezone(self._zone).date()
-        if day not in self._cuts:
-            self._cuts[day] = _utc(day, self._cut, self._zone)
-        return day, at >= self._cuts[day]
+def forecast(
+    budget: Budget,
+    period: Period,
+    spent_usd: Decimal,
+    hours: Hours,
+    as_of: datetime,
+    shifts: Sequence[ModeShift] = (),
+    planned: Sequence[PlannedSpend] = (),
+) -> Forecast | None:
+    """`spent_usd`: of `period` up to `as_of`. None with less than 6 known hours in the last day."""
+    return forecasts([Request(budget, period, spent_usd, hours, as_of, shifts, planned)])[0]
 
-    def spread(self) -> Fraction | None:
-        """The mean share by which whole days differ from what such days usually cost."""
-        by_day: dict[date, list[KnownPart]] = {}
-        for known in self._parts:
-            by_day.setdefault(known.part.day, []).append(known)
-        shares = []
-        for day, known_parts in by_day.items():
-            if len(known_parts) < len(_parts(day, self._cut, self._zone)):
+
+def forecasts(requests: Sequence[Request]) -> list[Forecast | None]:
+    """As `forecast`, of many at once: those of one zone and period share the work."""
+    groups: dict[tuple[ZoneInfo, datetime, datetime, datetime], list[int]] = {}
+    for index, request in enumerate(requests):
+        key = (request.budget.zone, request.as_of, request.period.starts_at, request.period.ends_at)
+        groups.setdefault(key, []).append(index)
+    found: list[Forecast | None] = [None] * len(requests)
+    for (zone, as_of, starts_at, ends_at), indices in groups.items():
+        group = _Group(zone, as_of, starts_at, ends_at)
+        for index, made in zip(indices, group.forecasts([requests[index] for index in indices]), strict=True):
+            found[index] = made
+    return found
+
+
+class _Group:
+    """Forecasts of one zone, moment and period."""
+
+    def __init__(self, zone: ZoneInfo, as_of: datetime, starts_at: datetime, ends_at: datetime) -> None:
+        self._as_of = as_of
+        self._running = floor_hour(as_of)
+        self._first = self._running - HOURS_BACK * HOUR
+        self._zone = zone
+        self._starts_at, self._ends_at = starts_at, ends_at
+        # Distances from the running hour by the wall clock, which is not the same where clocks were changed between.
+        count = -((self._first - self._running) // HOUR)
+        self._past = self._wall(self._first, count) - self._wall(self._running, 1)[0]
+        first = max(self._running, floor_hour(starts_at))
+        hours = max(-((first - ends_at) // HOUR), 0)
+        self._future = [first + index * HOUR for index in range(hours)]
+        self._steps = self._wall(first, hours) - self._wall(self._running, 1)[0]
+        since = max(as_of, starts_at)
+        self._lengths = np.array([_share(hour, since, ends_at) for hour in self._future], dtype=np.float64)
+
+    def forecasts(self, requests: Sequence[Request]) -> list[Forecast | None]:
+        known, covered = self._known(requests)
+        number = (~np.isnan(known)).sum(axis=1)
+        weekday = self._weekday()
+        seen = outlook(known, weekday, self._steps, self._lengths)
+        path = seen.rates * self._lengths
+        left = path.sum(axis=1)
+        low, high = np.maximum(left - seen.below, 0.0), left + seen.above
+        paths = [_scaled(path, left, low, self._lengths), path, _scaled(path, left, high, self._lengths)]
+        planned = self._planned(requests)
+        if planned is not None:
+            paths = [way + planned for way in paths]
+        sums = [np.cumsum(way, axis=1) for way in paths]
+        return [
+            self._one(request, [way[row] for way in sums], int(number[row]))
+            if covered[row] * HOUR >= LEAST_FOR_PACE
+            else None
+            for row, request in enumerate(requests)
+        ]
+
+    def _one(self, request: Request, sums: Sequence[Floats], known_hours: int) -> Forecast:
+        spent = request.spent_usd
+        low, left, high = (_usd(float(way[-1])) if len(way) else Decimal(0) for way in sums)
+        low, high = min(low, left), max(high, left)
+        crossings = []
+        for level in LIMITS:
+            limit = request.budget.limit(level)
+            if limit is None:
                 continue
-            usual = NOTHING
-            for known in known_parts:
-                total = self._of(day, known.part.late)
-                if total is None or total.parts < LEAST_OF_A_WEEKDAY:
-                    break
-                usual += total.usd / total.hours * known.part.length
-            else:
-                if usual > 0:
-                    shares.append(abs(sum(Fraction(known.usd) for known in known_parts) / usual - 1))
-        return sum(shares, NOTHING) / len(shares) if len(shares) >= LEAST_FOR_SPREAD else None
+            missing = limit - spent
+            if missing <= 0:
+                crossings.append(Crossing(level, limit, passed=True))
+                continue
+            reached = [
+                self._reached(way, float(missing)) if total >= missing else None
+                for way, total in zip(reversed(sums), (high, left, low), strict=True)
+            ]
+            crossings.append(Crossing(level, limit, False, *reached))
+        return Forecast(spent + low, spent + left, spent + high, left, tuple(crossings), known_hours)
 
-    def _of(self, day: date, late: bool) -> _Sum | None:
-        weekday = self._by_weekday.get((day.weekday(), late))
-        if weekday is not None and weekday.parts >= LEAST_OF_A_WEEKDAY:
-            return weekday
-        return self._by_kind.get((_is_weekend(day), late))
+    def _reached(self, way: Floats, missing: float) -> datetime:
+        at = int(np.searchsorted(way, missing * (1 - ROUNDING)))
+        return max(self._future[min(at, len(way) - 1)], self._as_of, self._starts_at)
 
+    def _known(self, requests: Sequence[Request]) -> tuple[Floats, Floats]:
+        """By series: dollars of past hours by the wall clock, and how many hours of the last day are known."""
+        count = len(self._past)
+        rows = np.full((len(requests), count + 1), np.nan)
+        for row, request in zip(rows, requests, strict=True):
+            hours = request.hours
+            skipped = (hours.starts_at - self._first) // HOUR
+            values = hours.usd[max(-skipped, 0) :][: count + 1 - max(skipped, 0)]
+            at = max(skipped, 0)
+            row[at : at + len(values)] = values
+        covered = (~np.isnan(rows[:, -1 - HOURS_IN_DAY : -1])).sum(axis=1) + np.where(
+            np.isnan(rows[:, -1]), 0.0, (self._as_of - self._running) / HOUR
+        )
+        rows = rows[:, :-1]
+        for row, request in zip(rows, requests, strict=True):
+            for planned in request.planned:
+                np.subtract(row, self._spread(planned, self._first, count), out=row)
+                np.maximum(row, 0.0, out=row)
+            for shift in request.shifts:
+                before = np.clip([(shift.at - self._first) / HOUR - index for index in range(count)], 0.0, 1.0)
+                row *= 1 + (shift.factor - 1) * before
+        return self._by_wall(rows), covered
 
-@dataclass(frozen=True, slots=True)
-class _Recent:
-    """Dollars an hour in the last day, and what those hours usually cost; None where that is not known."""
+    def _by_wall(self, rows: Floats) -> Floats:
+        if np.array_equal(self._past, np.arange(-len(self._past), 0)):
+            return rows[:, -COLUMNS:]
+        known = np.full((len(rows), COLUMNS), np.nan)
+        for column, distance in enumerate(self._past):
+            at = COLUMNS + int(distance)
+            if not 0 <= at < COLUMNS:
+                continue
+            twice = column > 0 and self._past[column - 1] == distance
+            known[:, at] = (known[:, at] + rows[:, column]) / 2 if twice else rows[:, column]
+        return known
 
-    now: Fraction
-    usual: Fraction | None
+    def _weekday(self) -> NDArray[np.int64]:
+        wall = self._wall(self._running, 1)[0] + np.arange(WEEK * HOURS_IN_DAY)
+        found: NDArray[np.int64] = (wall // HOURS_IN_DAY + THURSDAY) % WEEK
+        return found
 
-    def rate(self, usual: Fraction | None) -> Fraction:
-        """What an hour that usually costs this much would cost, going by the last day.
+    def _wall(self, first: datetime, count: int) -> NDArray[np.int64]:
+        """Hours of the wall clock since 1970, of `count` UTC hours."""
+        numbers = []
+        offset, until = timedelta(), 0
+        for index in range(count):
+            hour = first + index * HOUR
+            if index >= until:
+                offset = hour.astimezone(self._zone).utcoffset() or timedelta()
+                day = (hour + HOURS_IN_DAY * HOUR).astimezone(self._zone).utcoffset()
+                until = index + (HOURS_IN_DAY if day == offset else 1)
+            numbers.append((hour + offset - EPOCH) // HOUR)
+        return np.array(numbers, dtype=np.int64)
 
-        Less is carried over in proportion. More is so too, but adds no more dollars than it did in the last day: it may
-        be one new job, which costs the same on a busy day.
-        """
-        if usual is None:
-            return self.now
-        if self.usual is None:
-            return usual
-        added = usual + (self.now - self.usual)
-        if self.usual == 0:
-            return added
-        in_proportion = usual * self.now / self.usual
-        return in_proportion if self.now <= self.usual else min(in_proportion, added)
-
-
-def _usual_of_recent(history: History, usual: _Usual) -> Fraction | None:
-    dollars, hours = NOTHING, NOTHING
-    for hour in set(history.recent_hours):
-        rate = usual.rate(hour)
-        if rate is None:
+    def _planned(self, requests: Sequence[Request]) -> Floats | None:
+        if not any(request.planned for request in requests) or not self._future:
             return None
-        length = _hours(_until(hour, history.as_of))
-        dollars += rate * length
-        hours += length
-    return dollars / hours
+        found = np.zeros((len(requests), len(self._future)))
+        for row, request in zip(found, requests, strict=True):
+            for planned in request.planned:
+                row += self._spread(planned, self._future[0], len(row)) * self._lengths
+        return found
+
+    def _spread(self, planned: PlannedSpend, first: datetime, count: int) -> Floats:
+        """Dollars of the plan in each of these hours."""
+        span = planned.ends_at - planned.starts_at
+        found = np.zeros(count)
+        if span <= timedelta():
+            return found
+        rate = float(planned.usd) / (span / HOUR)
+        start = max((floor_hour(planned.starts_at) - first) // HOUR, 0)
+        for index in range(start, min(-((first - planned.ends_at) // HOUR), count)):
+            found[index] = rate * _share(first + index * HOUR, planned.starts_at, planned.ends_at)
+        return found
 
 
-def _left(period: Period, as_of: datetime, usual: _Usual) -> Iterator[tuple[datetime, datetime]]:
-    """What is left of the period, in stretches whose hours all belong to one part of a day."""
-    starts_at = at = max(as_of, period.starts_at)
-    while at < period.ends_at:
-        following = min(floor_hour(at) + HOUR, period.ends_at)
-        if following == period.ends_at or usual.part(following) != usual.part(starts_at):
-            yield starts_at, following
-            starts_at = following
-        at = following
+def _scaled(path: Floats, left: Floats, to: Floats, lengths: Floats) -> Floats:
+    """The path that ends at `to` instead of `left`; evenly where it says nothing."""
+    total = max(float(lengths.sum()), ROUNDING)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = np.where(left > 0, to / left, 0.0)
+    return path * factor[:, None] + np.where(left > 0, 0.0, to)[:, None] * (lengths / total)
 
 
-def _crossing(level: Level, limit_usd: Decimal, spent_usd: Decimal, paths: Iterable[_Path]) -> Crossing:
-    if spent_usd >= limit_usd:
-        return Crossing(level, limit_usd, passed=True)
-    return Crossing(level, limit_usd, False, *(_reached(path, Fraction(limit_usd - spent_usd)) for path in paths))
+def _share(hour: datetime, since: datetime, until: datetime) -> float:
+    return max(min(hour + HOUR, until) - max(hour, since), timedelta()) / HOUR
 
 
-def _reached(path: _Path, missing: Fraction) -> datetime | None:
-    for starts_at, hours, rate in path:
-        usd = hours * rate
-        if usd >= missing:
-            reached = starts_at + ceil(missing / rate * MICROSECONDS) * timedelta.resolution
-            return max(floor_hour(reached - timedelta.resolution), starts_at)
-        missing -= usd
-    return None
-
-
-def _total(path: _Path) -> Fraction:
-    return sum((hours * rate for _, hours, rate in path), NOTHING)
-
-
-def _parts(day: date, cut: time, zone: ZoneInfo) -> list[DayPart]:
-    starts_at, ends_at = _utc(day, time(), zone), _utc(day + DAY, time(), zone)
-    middle = _utc(day, cut, zone)
-    parts = (DayPart(day, False, starts_at, middle), DayPart(day, True, middle, ends_at))
-    return [part for part in parts if part.length > 0]
-
-
-def _time_of_day(zone: ZoneInfo, as_of: datetime) -> time:
-    return floor_hour(as_of).astimezone(zone).time()
-
-
-def _utc(day: date, at: time, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, at, zone).astimezone(UTC)
-
-
-def _next_hour(at: datetime) -> datetime:
-    """The first UTC hour that begins at this moment or after it."""
-    return floor_hour(at + HOUR - timedelta.resolution)
-
-
-def _is_weekend(day: date) -> bool:
-    return day.weekday() >= SATURDAY
-
-
-def _until(hour: datetime, as_of: datetime) -> timedelta:
-    return max(min(hour + HOUR, as_of) - hour, timedelta())
-
-
-def _hours(span: timedelta) -> Fraction:
-    return Fraction(span // timedelta.resolution, MICROSECONDS)
-
-
-def _decimal(amount: Fraction) -> Decimal:
+def _usd(amount: float) -> Decimal:
     # Rounded down, so that a sum below a limit does not reach it by its last digit.
-    return Context(rounding=ROUND_FLOOR).divide(Decimal(amount.numerator), Decimal(amount.denominator))
+    return Decimal(amount * (1 + ROUNDING)).quantize(MICRO_USD, rounding=ROUND_FLOOR)

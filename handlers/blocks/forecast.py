@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 
 from bot.budgets.budget import Budget
 from bot.budgets.forecast import DAYS_BACK, Crossing, Forecast
@@ -21,9 +20,8 @@ ROOM = 9000
 MOST_BUDGETS = 40
 
 HOW = (
-    f"How: every hour that is left counts as the mean of what such days cost in the last {DAYS_BACK} days and of the "
-    "same adjusted to the last 24 hours; such days are the same weekday, or working days and weekends while few are "
-    "known. The range spans both, widened by how much days differ. Days to come are computed at list prices."
+    "How: what is spent night and day goes on as it did lately; the rest follows the shape of the week in the last "
+    f"{DAYS_BACK} days, at the level of the last days. The range holds in four of five cases. Days to come are at list prices."
 )
 
 
@@ -92,8 +90,6 @@ def _when(at: datetime, budget: Budget) -> str:
 
 
 def _basis(found: Forecast) -> str:
-    days = "1 past day" if found.days == 1 else f"{found.days} past days"
-    built = f"Built on {days} and the last 24 hours" if found.days else "Built on the last 24 hours alone"
-    if found.spread is None:
-        return f"{built}; too few days to know how much they differ, so half up and down is assumed."
-    return f"{built}; days differ from what is usual by {percent(found.spread, Decimal(1))} in the mean."
+    if not found.days:
+        return f"Built on {found.known_hours} hours of usage."
+    return f"Built on {found.days} {'day' if found.days == 1 else 'days'} of usage."

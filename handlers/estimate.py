@@ -180,7 +180,7 @@ def _after(services: Services, user: str, result: Estimate) -> tuple[str, ...]:
     review = services.review
     lines = display_lines(result.monthly_usd, services.display)
     now = services.clock()
-    plans = planned(review.budgets, review.spend(now), monthly, services.card, now)
+    plans = planned(review.budgets, review.spend(now, why=False), monthly, services.card, now)
     lines += [planned_line(plan) for plan in plans]
     if workload.name is not None:
         kept = KeptEstimate(

@@ -28,7 +28,7 @@ class Prospect:
 def prospects(review: BudgetReview, snapshots: Snapshots, now: datetime) -> list[Prospect]:
     """Every budget's; empty before the first poll. Synchronous; asynchronous callers use a thread."""
     snapshot = snapshots.current()
-    spends = {spend.budget: spend for spend in review.spend(now)}
+    spends = {spend.budget: spend for spend in review.spend(now, why=False)}
     budgets = [budget for budget in review.budgets if budget.name in spends]
     if not budgets or snapshot.as_of is None:
         return []

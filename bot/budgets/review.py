@@ -39,11 +39,11 @@ Incidents = Mapping[tuple[str, str], Sequence[Incident]]
 """By budget and period."""
 
 
-class _Agenda:
+class Agenda:
     """Which periods of which budgets are reviewed. It holds until one of them begins or ends."""
 
     def __init__(self, found: Sequence[Budget | Unmatched], snapshot: Snapshot, now: datetime) -> None:
-        self._found = found
+        self.found = found
         self._scopes = snapshot.index.scopes
         self._made_at = now
         self.reviewed = [(budget, period) for budget in _in_scope(found) for period in _reviewed(budget, now)]
@@ -55,6 +55,7 @@ class _Agenda:
             period.ends_at + (STILL_REVIEWED if period.is_over(now) else timedelta()) for _, period in self.reviewed
         ]
         self._ends_at = min(ends, default=LATER)
+        self.since = min((period.starts_at for _, period in self.reviewed), default=LATER)
         self._by_number: dict[int, list[tuple[Budget, Period]]] = {}
         for budget, period in self.reviewed:
             for number in snapshot.index.of(budget.scope).tolist():
@@ -62,7 +63,7 @@ class _Agenda:
 
     def holds(self, found: Sequence[Budget | Unmatched], scopes: int, now: datetime) -> bool:
         """Whether it is still the right one."""
-        return self._found is found and self._scopes == scopes and self._made_at <= now < self._ends_at
+        return self.found is found and self._scopes == scopes and self._made_at <= now < self._ends_at
 
     def touched(self, numbers: AbstractSet[int] | None) -> Sequence[tuple[Budget, Period]]:
         """What counts usage of any of these scopes; all of it where None is given."""
@@ -77,7 +78,7 @@ class _Agenda:
 class _Decided:
     """What the last decision was about. Where it is the same again, only what usage has changed since is decided on."""
 
-    agenda: _Agenda
+    agenda: Agenda
     incidents: Incidents
     serial: int
     ends_at: datetime
@@ -101,7 +102,7 @@ class BudgetReview:
         self._card = card
         self._reported: dict[str, str] = {}
         self._known: tuple[tuple[object, ...], tuple[Budget | Unmatched, ...]] | None = None
-        self._agenda: _Agenda | None = None
+        self._agenda: Agenda | None = None
         self._decided: _Decided | None = None
 
     @property
@@ -139,16 +140,15 @@ class BudgetReview:
 
     def needed_since(self, now: datetime) -> datetime:
         """From when on usage has to be known: every period that is reviewed, and two days for what moved."""
-        starts = [period.starts_at for budget in self.budgets for period in _reviewed(budget, now)]
-        return floor_hour(min([*starts, now - LOOK_BACK]))
+        return floor_hour(min(self._agenda_at(self._snapshots.current(), now).since, now - LOOK_BACK))
 
-    def spend(self, now: datetime) -> list[SpendFacts]:
-        """Every budget's spend and outlook; empty before the first poll.
+    def spend(self, now: datetime, *, why: bool = True) -> list[SpendFacts]:
+        """Every budget's spend and outlook; empty before the first poll. `why`: with callers, causes and savings.
 
         A period of which nothing is known yet, because it began after the data ends, would look like no spend at
         all: instead of it stands the one before.
         """
-        return self._spend_of([(budget, None) for budget in self.budgets], now)
+        return self._spend_of([(budget, None) for budget in self.budgets], now, why=why)
 
     def spend_against(self, budget: Budget, now: datetime) -> SpendFacts | None:
         """The same for a budget that is not in force, or not yet.
@@ -164,9 +164,9 @@ class BudgetReview:
     def spends_in(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[SpendFacts]:
         """What budgets have spent in any periods, as far as usage of them is known, in the order of what is asked.
 
-        All are read at once; empty before the first poll.
+        Empty before the first poll.
         """
-        return self._spend_of(asked, now)
+        return self._spend_of(asked, now, why=False)
 
     def savings(
         self, now: datetime, mix_until: datetime | None = None, until: datetime | None = None
@@ -207,10 +207,7 @@ class BudgetReview:
         snapshot = self._snapshots.current()
         if snapshot.as_of is None:
             return 0
-        found = self._matched()
-        agenda = self._agenda
-        if agenda is None or not agenda.holds(found, snapshot.index.scopes, now):
-            agenda = self._agenda = _Agenda(found, snapshot, now)
+        agenda = self._agenda_at(snapshot, now)
         incidents = self._alerts.incidents_in(agenda.periods)
         done = self._decided
         same = done is not None and done.agenda is agenda and done.incidents is incidents
@@ -228,11 +225,17 @@ class BudgetReview:
         ends_at = done.ends_at if done is not None and same else now
         if now >= ends_at:
             # A budget whose scope cannot be found at the moment is still configured.
-            names = {each.budget.name if isinstance(each, Unmatched) else each.name for each in found}
+            names = {each.budget.name if isinstance(each, Unmatched) else each.name for each in agenda.found}
             ended, ends_at = self._end(names, mode, now)
             decided += ended
         self._decided = _Decided(agenda, incidents, snapshot.serial, ends_at)
         return decided
+
+    def _agenda_at(self, snapshot: Snapshot, now: datetime) -> Agenda:
+        found, agenda = self._matched(), self._agenda
+        if agenda is None or not agenda.holds(found, snapshot.index.scopes, now):
+            agenda = self._agenda = Agenda(found, snapshot, now)
+        return agenda
 
     def _end(self, names: Collection[str], mode: str, now: datetime) -> tuple[int, datetime]:
         """Withdraw alerts of budgets that are not configured any more, and close those of periods that are over.
@@ -277,21 +280,26 @@ class BudgetReview:
             self._alerts.note(budget.name, period.key, noted, now)
         return (*noted, *steps)
 
-    def _spend_of(self, asked: Sequence[tuple[Budget, Period | None]], now: datetime) -> list[SpendFacts]:
+    def _spend_of(
+        self, asked: Sequence[tuple[Budget, Period | None]], now: datetime, *, why: bool = True
+    ) -> list[SpendFacts]:
         """Of the periods asked for, or else of those of which something is known."""
         snapshot = self._snapshots.current()
         if snapshot.as_of is None:
             return []
         return [
-            self._spend_facts(budget, period or known_period(budget, snapshot.as_of, now), snapshot, now)
+            self._spend_facts(budget, period or known_period(budget, snapshot.as_of, now), snapshot, now, why=why)
             for budget, period in asked
         ]
 
-    def _spend_facts(self, budget: Budget, period: Period, snapshot: Snapshot, now: datetime) -> SpendFacts:
+    def _spend_facts(
+        self, budget: Budget, period: Period, snapshot: Snapshot, now: datetime, *, why: bool = True
+    ) -> SpendFacts:
         as_of = snapshot.as_of
         if as_of is None:
             raise ValueError("nothing is known before the first poll")
         scope, over = budget.scope, period.is_over(now)
+        told = why and not over
         spend = snapshot.spend(scope, period)
         recent = recent_spend(snapshot, as_of)
         workspaces, keys = snapshot.names.workspaces, snapshot.names.keys
@@ -311,11 +319,13 @@ class BudgetReview:
             hidden=tuple(sorted(spend.hidden)),
             assumed=spend.assumed,
             pace_usd=None if over else pace(spend.total_usd, recent.usd(scope), recent.covered, period.left(as_of)),
-            movers=() if over else tuple(mover_facts(each, workspaces, keys) for each in recent.movers(scope)),
-            causes=()
-            if over
-            else tuple(cause_facts(each, workspaces, keys) for each in recent.causes(scope, _known_from(as_of))),
-            savings=() if over else self._savings(budget, period, recent, as_of),
+            movers=()
+            if over or not why
+            else tuple(mover_facts(each, workspaces, keys) for each in recent.movers(scope)),
+            causes=tuple(cause_facts(each, workspaces, keys) for each in recent.causes(scope, _known_from(as_of)))
+            if told
+            else (),
+            savings=self._savings(budget, period, recent, as_of) if told else (),
             as_of=as_of,
         )
 

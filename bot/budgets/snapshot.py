@@ -119,6 +119,13 @@ class Snapshot:
         The report knows whole UTC days: one that lies in the period only in part (a zone other than UTC) is computed,
         and what only the report knows of it counts for the period in which it begins.
         """
+        known = self.memo.get(("spend", scope, period))
+        if known is None:
+            known = self.memo["spend", scope, period] = self._spend(scope, period)
+        found: Spend = known
+        return found
+
+    def _spend(self, scope: Scope, period: Period) -> Spend:
         bills = self._bills(scope, period)
         read_at = self.data.billed_read_at
         settled = {day for day in bills if _midnight(day) + DAY <= period.ends_at and is_settled(day, read_at)}

@@ -83,7 +83,7 @@ class Snapshots:
             return self._built(reader, head)
         names = before.names if before.head.names_read_at == head.names_read_at else reader.names()
         bills = before.bills if before.head.version.billed == head.version.billed else _bills(reader, head)
-        after = replace(before, head=head, names=names, bills=bills, memo=_kept(before.memo), serial=before.serial + 1)
+        after = replace(before, head=head, names=names, bills=bills, memo={}, serial=before.serial + 1)
         touched: frozenset[int] | None = frozenset()
         if before.head.version.usage != head.version.usage:
             changed = reader.changed(before.head.version.usage, head.version.usage)
@@ -91,6 +91,7 @@ class Snapshots:
         if before.data.billed_read_at != head.data.billed_read_at or bills is not before.bills:
             # Any day may count as billed by now.
             touched = None
+        after.memo.update(_kept(before, touched))
         return replace(after, touched=(*before.touched, (before.serial, touched))[-UPDATES_KNOWN:])
 
     def _built(self, reader: UsageReader, head: Head) -> Snapshot:
@@ -132,7 +133,7 @@ class Snapshots:
         days, tables, by_minute = dict(before.days), dict(before.tables), set(before.by_minute)
         anew: set[date] = set()
         touched: set[int] = set()
-        older = False
+        everywhere = False
         as_of = before.as_of or datetime.max.replace(tzinfo=UTC)
         rows_from, days_from = floor_hour(as_of) - ROWS_HELD, as_of.date() - DAYS_HELD * DAY
         for hour in changed:
@@ -140,7 +141,7 @@ class Snapshots:
             self._older.pop((of_day, True), None)
             self._older.pop((of_day, False), None)
             if of_day < days_from:
-                older = True
+                everywhere = True
                 continue
             day = days.get(of_day) or self._builder.empty_day(by_hour=True)
             if day.knows(hour.hour.hour) and hour.hour not in tables:
@@ -148,6 +149,7 @@ class Snapshots:
                 anew.add(of_day)
                 continue
             had = tables.get(hour.hour, self._empty)
+            everywhere |= hour.odd != bool(day.odd >> hour.hour.hour & 1)
             same_width = (hour.hour in by_minute) == (hour.width == "1m")
             if hour.buckets is not None and not same_width:
                 hour = replace(hour, buckets=None)
@@ -165,7 +167,7 @@ class Snapshots:
             by_minute=frozenset(by_minute & kept.keys()),
             callers=len(self._index.callers),
         )
-        return after, None if anew or older else frozenset(touched)
+        return after, None if anew or everywhere else frozenset(touched)
 
     def _with_hour(
         self, reader: UsageReader, day: Day, hour: HourRead, had: Table, touched: set[int] | None = None
@@ -229,9 +231,18 @@ def _bills(reader: UsageReader, head: Head) -> Mapping[date, Sequence[BilledRow]
     return found
 
 
-def _kept(memo: Mapping[Any, Any]) -> dict[Any, Any]:
-    """What is worked out of one hour's rows stays right as long as those do."""
-    return {key: value for key, value in memo.items() if isinstance(key, tuple) and key[0] == "minutes"}
+def _kept(before: Snapshot, touched: frozenset[int] | None) -> dict[Any, Any]:
+    """What was worked out and is still right: of one hour's rows, and of scopes that were not touched."""
+    found = {}
+    # At one go: another thread may work something out meanwhile.
+    for key, value in list(before.memo.items()):
+        if not isinstance(key, tuple):
+            continue
+        if key[0] == "minutes" or (
+            key[0] == "spend" and touched is not None and touched.isdisjoint(before.index.of(key[1]).tolist())
+        ):
+            found[key] = value
+    return found
 
 
 def _minute(moment: datetime, hour: datetime) -> int:

@@ -37,7 +37,7 @@ class Gauge:
 
 def measured(services: Services) -> list[Gauge]:
     """Spend, limits, age of the data, mode and waiting notices. Synchronous; asynchronous callers use a thread."""
-    spends = services.review.spend(services.clock())
+    spends = services.review.spend(services.clock(), why=False)
     as_of = services.snapshots.current().as_of
     mode = services.fallback.state().mode.name
     waiting = {"slack": services.alerts.notices.undelivered(), **services.alerts.outside.undelivered()}

@@ -3,8 +3,10 @@
     python benchmarks/switch_latency.py [ROUNDS]
 
 The bot runs as a process of its own against the local Slack and the local Anthropic. Each round clicks the button of an
-alert and waits until everybody has the model, then switches back. Prints medians in milliseconds, and as multiples of
-a bare round trip to the same HTTP port (`GET /healthz`), measured in the same run.
+alert and waits until everybody has the model, then switches back. Prints medians in milliseconds, beyond a bare round
+trip: a ping through the same Slack connection would take about as long as one to the same HTTP port (`GET /healthz`),
+which is measured before each click. "since commit" starts at the moment that the database holds the change, as the
+bot recorded it.
 """
 
 import asyncio

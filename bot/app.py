@@ -42,6 +42,7 @@ from bot.ending import close_in_thread, close_within
 from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
 from bot.fallback.auto_watch import AutoWatch
+from bot.fallback.change_signal import ChangeSignal
 from bot.fallback.expiry import period_end
 from bot.fallback.modes import modes_from_chain
 from bot.fallback.proof_watch import ProofWatch
@@ -226,6 +227,7 @@ def _services(
         rules=settings.fallback_rules,
         period_end=lambda moment: period_end(review.budgets, moment),
         served=settings.http_port is not None,
+        changes=ChangeSignal(),
     )
 
     async def examined() -> tuple[Check, ...]:

@@ -3,10 +3,12 @@
 import http.client
 import json
 import logging
+import math
 import os
 import random
 import stat
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -22,12 +24,17 @@ log = logging.getLogger("claude_cost.client")
 Learn = Callable[[Mapping[str, str]], object]
 """Takes the variables of the mode in force."""
 
-FILE_SECONDS = 1.0
+FILE_SECONDS = 0.15
+"""Between two looks at the env file, each of them one `os.stat`."""
+SETTLED_SECONDS = 0.1
+"""A file that changed less than this ago is read again: a second write may leave time and size as they are."""
 POLL_SECONDS = 5.0
-SILENT_SECONDS = 60.0
-"""A stream that says nothing for so long is opened anew: its connection may be dead."""
+STREAM_AGAIN_SECONDS = 600.0
+"""After a stream of which nothing arrived, until the next attempt; the mode is polled meanwhile."""
+SILENT_SECONDS = 40.0
+"""A stream that is silent for so long is opened anew: its connection may be dead. The bot writes every 15 s."""
 ANSWER_SECONDS = 10.0
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
 
 LONGEST_ANSWER = 1_000_000
 
@@ -43,7 +50,7 @@ class Source(Protocol):
 
 
 class EnvFileSource:
-    """The env file; looked at every second, read when it has changed. `expected`: its absence is worth a warning."""
+    """The env file; looked at every 0.15 s, read when it has changed. `expected`: its absence is worth a warning."""
 
     def __init__(self, path: str, expected: bool) -> None:
         self._path = os.path.expanduser(path)
@@ -69,12 +76,14 @@ class EnvFileSource:
             reason = error.strerror or type(error).__name__
             self._complaints.say("%s cannot be read (%s); the fallback mode stays as it was", self._path, reason)
             return None
-        self._seen = seen
+        # A clock of another machine may differ; its files are read once, as soon as they look different.
+        settled = abs(time.time() - status.st_mtime) > SETTLED_SECONDS
+        self._seen = seen if settled else None
         self._complaints.end()
         return variables_in(text)
 
     def follow(self, learn: Learn, stopped: threading.Event) -> None:
-        """Look every second."""
+        """Look again and again."""
         while not stopped.wait(FILE_SECONDS):
             if (variables := self.at_once()) is not None:
                 learn(variables)
@@ -83,7 +92,9 @@ class EnvFileSource:
 class HttpSource:
     """`GET /v1/fallback`, then its stream of server-sent events; where there is no stream, the former every 5 s.
 
-    `token` is asked for at every connection, so that it may be renewed; it goes to no other address.
+    A stream of which nothing arrives at first, as behind a proxy that collects answers, is none; after ten minutes of
+    polling it is tried again. `token` is asked for at every connection, so that it may be renewed; it goes to no
+    other address.
     """
 
     def __init__(self, url: str, token: Callable[[], str | None]) -> None:
@@ -92,6 +103,7 @@ class HttpSource:
         self._etag: str | None = None
         self._opener = urllib.request.build_opener(_NoRedirects)
         self._complaints = _Complaints()
+        self._stream_from = -math.inf
 
     def at_once(self) -> Mapping[str, str] | None:
         """A server has to be waited for."""
@@ -102,19 +114,18 @@ class HttpSource:
         if not self._url.startswith(("http://", "https://")):
             self._complaints.say("%s is no http address: correct CLAUDE_COST_FALLBACK_URL", self._url)
             return
-        pause = FIRST_PAUSE_SECONDS
+        retry_after = FIRST_PAUSE_SECONDS
         while not stopped.is_set():
             try:
                 self._ask(learn)
                 self._complaints.end()
-                pause = FIRST_PAUSE_SECONDS
-                if not self._listen(learn, stopped):
-                    pause = POLL_SECONDS
+                retry_after = FIRST_PAUSE_SECONDS
+                pause = FIRST_PAUSE_SECONDS if self._listen(learn, stopped) else POLL_SECONDS
             except (OSError, http.client.HTTPException, ValueError) as error:
                 # The text of an error may repeat a header, so only its kind is told.
                 reason = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
                 self._complaints.say("%s does not answer (%s); the fallback mode stays as it was", self._url, reason)
-                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+                pause, retry_after = retry_after, min(LONGEST_PAUSE_SECONDS, retry_after * 2)
             stopped.wait(pause * random.uniform(0.75, 1.25))
 
     def _ask(self, learn: Learn) -> None:
@@ -132,24 +143,31 @@ class HttpSource:
         self._etag = etag
 
     def _listen(self, learn: Learn, stopped: threading.Event) -> bool:
-        """Until the stream ends; whether there was one."""
+        """Until the stream ends; False where there is none, or none is tried yet."""
+        begun_at = time.monotonic()
+        if begun_at < self._stream_from:
+            return False
+        arrived = False
         try:
-            response = self._open("/stream", SILENT_SECONDS, {"Accept": "text/event-stream"})
+            with self._open("/stream", SILENT_SECONDS, {"Accept": "text/event-stream"}) as response:
+                if response.headers.get_content_type() != "text/event-stream":
+                    return False
+                events = EventReader()
+                while not stopped.is_set() and (line := response.readline(LONGEST_ANSWER)):
+                    arrived = True
+                    for event in events.feed(line):
+                        learn(_variables(json.loads(event.data)))
         except urllib.error.HTTPError as error:
             error.close()
             return False
-        with response:
-            if response.headers.get_content_type() != "text/event-stream":
-                return False
-            events = EventReader()
-            try:
-                while not stopped.is_set() and (line := response.readline(LONGEST_ANSWER)):
-                    for event in events.feed(line):
-                        learn(_variables(json.loads(event.data)))
-            except (OSError, http.client.HTTPException):
-                # Ended, silent or broken: what has been missed is asked for at once.
-                pass
-        return True
+        except (OSError, http.client.HTTPException):
+            # Ended, silent or broken: what has been missed is asked for at once.
+            pass
+        if arrived or time.monotonic() - begun_at < SILENT_SECONDS:
+            return True
+        # The bot sends the mode at once, so something on the way holds the stream back.
+        self._stream_from = time.monotonic() + STREAM_AGAIN_SECONDS
+        return False
 
     def _open(self, path: str, timeout: float, headers: dict[str, str]) -> Any:
         token = self._token()

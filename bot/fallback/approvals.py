@@ -66,7 +66,7 @@ class Approvals:
         except AlreadyApprovedError:
             raise NotApprovedError("You have approved this already: another admin has to, too.") from None
         if after.status is ProposalStatus.DONE:
-            self._fallback.reconcile()
+            self._fallback.follow_change()
         return after
 
     def reject(self, proposal_id: int, by: str) -> ProposalFacts:

@@ -10,6 +10,7 @@ from bot.actor import BOT
 from bot.alerts.mode_facts import ModeEndFacts, ModeFacts, ProofFacts
 from bot.alerts.spend_facts import SavingFacts
 from bot.clock import Clock
+from bot.fallback.change_signal import ChangeSignal
 from bot.fallback.consequences import Consequences
 from bot.fallback.expiry import Cause, Due, End, due, end_of
 from bot.fallback.modes import NORMAL, Mode
@@ -61,7 +62,8 @@ def _no_period(moment: datetime) -> datetime | None:
 class FallbackService:
     """Synchronous; asynchronous callers use a thread.
 
-    `period_end`: the end of the budgets' period around a moment. `served`: whether the HTTP port is open.
+    `period_end`: the end of the budgets' period around a moment. `served`: whether the HTTP port is open. `changes`: is
+    signalled after each change of the mode that this copy has committed.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class FallbackService:
         rules: FallbackRules | None = None,
         period_end: Callable[[datetime], datetime | None] = _no_period,
         served: bool = False,
+        changes: ChangeSignal | None = None,
     ) -> None:
         self.store = store
         self._reconciler = reconciler
@@ -82,7 +85,18 @@ class FallbackService:
         self.rules = rules or FallbackRules()
         self.period_end = period_end
         self._served = served
+        self.changes = changes or ChangeSignal()
         self._one_writer = threading.Lock()
+
+    def in_force(self) -> ModeState:
+        """What is wanted, as applications need it: without targets, end of period and proof. One statement."""
+        change = self.store.current()
+        mode = self.wanted(change)
+        if change is None:
+            return ModeState(mode, None, None, None, None, None, (), served=self._served)
+        by, why, written = change.changed_by, change.reason, change.written_at
+        error, until = change.write_error, change.until
+        return ModeState(mode, change.changed_at, by, why, written, error, (), until, served=self._served)
 
     def state(self) -> ModeState:
         """What is wanted, and what is known of the targets."""
@@ -152,9 +166,14 @@ class FallbackService:
             )
             if self.store.change(mode.variables, facts, after) is not None:
                 log.info("fallback mode %s -> %s by %s", previous, mode.name, by)
-                self.reconcile()
+                self.follow_change()
                 break
         return self.state()
+
+    def follow_change(self) -> None:
+        """Pass on a change of the mode that was just committed: wake readers first, since targets may take long."""
+        self.changes.send()
+        self.reconcile()
 
     def expire(self) -> None:
         """Return to normal where the mode's time is over or a new period has begun; announce it a while before."""

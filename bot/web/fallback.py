@@ -6,6 +6,8 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,14 +15,16 @@ from aiohttp import hdrs, web
 from aiohttp.helpers import ETAG_ANY
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.fallback.change_signal import ChangeSignal
 from bot.fallback.service import ModeState
-from bot.threads import InThread
 from bot.web.access import BearerAccess
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.5
-"""Between two looks at the store, for all streams together; a change is sent within twice that."""
+LOOK_SECONDS = 0.5
+"""Between two looks at the store, for all streams together: for changes by other copies, which wake nobody here."""
+GONE_SECONDS = 0.5
+"""Between two looks whether a stream's reader is still there."""
 KEEP_ALIVE_SECONDS = 15
 WRITE_SECONDS = 30
 MOST_STREAMS = 100
@@ -57,40 +61,41 @@ def served(state: ModeState) -> ServedMode:
 
 
 class CurrentMode:
-    """Reads the store for all requests and streams with one thread, however many they are.
+    """Reads the store for all requests and streams with one thread of its own, however many they are.
 
     `read` is synchronous and gives the wanted mode; another copy on the same database may have changed it.
     """
 
-    def __init__(self, read: Callable[[], ModeState], in_thread: InThread = asyncio.to_thread) -> None:
+    def __init__(self, read: Callable[[], ModeState]) -> None:
         self._read = read
-        self._in_thread = in_thread
+        # Commands and reviews may have taken every thread of the default executor for seconds.
+        self._thread = ThreadPoolExecutor(1, "served-mode")
         self._one_reader = asyncio.Lock()
         self._begun_at = -math.inf
         self._latest: ServedMode | None = None
         self._said_unreadable = False
 
+    async def close(self, app: web.Application) -> None:
+        """End the thread without waiting for it; for `on_cleanup`."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
     async def now(self) -> ServedMode:
         """The mode, read after this call began. Raises `ModeUnreadableError`."""
-        return await self._read_after(asyncio.get_running_loop().time())
-
-    async def lately(self) -> ServedMode:
-        """The mode as it was at most `POLL_SECONDS` ago. Raises `ModeUnreadableError`."""
-        return await self._read_after(asyncio.get_running_loop().time() - POLL_SECONDS)
-
-    async def _read_after(self, moment: float) -> ServedMode:
+        time = asyncio.get_running_loop().time
+        asked_at = time()
         async with self._one_reader:
             # Whoever waited for the lock shares what was read meanwhile, also that it could not be read.
-            if self._begun_at <= moment:
-                self._begun_at = asyncio.get_running_loop().time()
-                self._latest = await self._fetch()
+            if self._begun_at <= asked_at:
+                begun_at = time()
+                # Kept together, after the read: one that is cancelled was none.
+                self._latest, self._begun_at = await self._fetch(), begun_at
             if self._latest is None:
                 raise ModeUnreadableError("The mode cannot be read at this moment: keep the last one, and ask again.")
             return self._latest
 
     async def _fetch(self) -> ServedMode | None:
         try:
-            state = await self._in_thread(self._read)
+            state = await asyncio.get_running_loop().run_in_executor(self._thread, self._read)
         except SQLAlchemyError as error:
             if not self._said_unreadable:
                 log.error("the fallback mode cannot be served: the database does not answer (%s)", type(error).__name__)
@@ -101,18 +106,33 @@ class CurrentMode:
 
 
 class Streams:
-    """Server-sent events: the present mode at once, then every change, with comments that keep the connection alive."""
+    """Server-sent events: the present mode at once, then every change, with comments that keep the connection alive.
 
-    def __init__(self, current: CurrentMode, most: int = MOST_STREAMS, keep_alive: float = KEEP_ALIVE_SECONDS) -> None:
+    While a stream is open, one task reads the mode for all of them: at every signal of `changes`, and every
+    `LOOK_SECONDS` for changes by other copies of the bot.
+    """
+
+    def __init__(
+        self,
+        current: CurrentMode,
+        changes: ChangeSignal,
+        most: int = MOST_STREAMS,
+        keep_alive: float = KEEP_ALIVE_SECONDS,
+    ) -> None:
         self._current = current
+        self._changes = changes
         self._most = most
         self._keep_alive = keep_alive
-        self._ending = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
+        self._waiting: set[asyncio.Event] = set()
+        self._newest: ServedMode | None = None
+        self._ending = False
         self.open = 0
 
     async def end(self, app: web.Application) -> None:
         """Let every stream come to its end; for `on_shutdown`."""
-        self._ending.set()
+        self._ending = True
+        self._wake_all()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One stream, until the reader or the server goes. 503 above the bound, or while the mode is unreadable."""
@@ -121,15 +141,53 @@ class Streams:
                 {"error": f"There are {self._most} open streams already: poll /v1/fallback, or try again later."}
             )
         self.open += 1
+        woken = asyncio.Event()
+        self._waiting.add(woken)
         try:
-            first = await self._current.now()
-            return await self._stream(request, first)
+            # Watched before the first read, so that no change falls between the two.
+            if self._watching is None or self._watching.done():
+                self._watching = asyncio.create_task(self._watch())
+            first = await self._read()
+            return await self._stream(request, first, woken)
         except ModeUnreadableError as error:
             return unavailable({"error": str(error)})
         finally:
+            self._waiting.discard(woken)
             self.open -= 1
+            if not self.open and self._watching is not None:
+                self._watching.cancel()
+                self._watching = self._newest = None
 
-    async def _stream(self, request: web.Request, mode: ServedMode) -> web.StreamResponse:
+    async def _watch(self) -> None:
+        """Read the mode after every change, and wake the streams when it is another one."""
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+        with self._changes.heard_by(lambda: loop.call_soon_threadsafe(changed.set)):
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await changed.wait()
+                # Before the read: a change that is committed during it needs another one.
+                changed.clear()
+                with suppress(ModeUnreadableError):
+                    await self._read()
+
+    async def _read(self) -> ServedMode:
+        """The mode, read now; for all streams, so that none goes back to what was read before."""
+        mode = await self._current.now()
+        if self._newest is None or mode.tag != self._newest.tag:
+            self._newest = mode
+            self._wake_all()
+        return mode
+
+    def _watch_failed(self) -> bool:
+        return self._watching is None or self._watching.done()
+
+    def _wake_all(self) -> None:
+        for woken in self._waiting:
+            woken.set()
+
+    async def _stream(self, request: web.Request, mode: ServedMode, woken: asyncio.Event) -> web.StreamResponse:
         # Proxies that buffer would hold a change back; nginx reads the last header.
         headers = {hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
@@ -138,38 +196,31 @@ class Streams:
         try:
             await response.prepare(request)
             await _write(request, response, b"retry: %d\n%s" % (RETRY_SECONDS * 1000, _event(mode)))
-            await self._follow(request, response, mode)
+            await self._follow(request, response, mode, woken)
         except ConnectionError:
             # The reader has gone.
             return response
         return response
 
-    async def _follow(self, request: web.Request, response: web.StreamResponse, mode: ServedMode) -> None:
+    async def _follow(
+        self, request: web.Request, response: web.StreamResponse, mode: ServedMode, woken: asyncio.Event
+    ) -> None:
         time = asyncio.get_running_loop().time
         written_at = time()
         # Without a transport the reader has gone, which would otherwise show at the next write only.
-        while not await self._ends_within(POLL_SECONDS) and request.transport is not None:
-            newest = await self._newest(mode)
+        while not self._ending and request.transport is not None and not self._watch_failed():
+            newest = self._newest or mode
             if newest.tag != mode.tag:
-                await _write(request, response, _event(newest))
-            elif time() - written_at >= self._keep_alive:
-                await _write(request, response, b": keep-alive\n\n")
-            else:
+                mode, written_at = newest, time()
+                await _write(request, response, _event(mode))
                 continue
-            mode, written_at = newest, time()
-
-    async def _newest(self, known: ServedMode) -> ServedMode:
-        try:
-            return await self._current.lately()
-        except ModeUnreadableError:
-            return known
-
-    async def _ends_within(self, seconds: float) -> bool:
-        try:
-            await asyncio.wait_for(self._ending.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
+            if time() - written_at >= self._keep_alive:
+                written_at = time()
+                await _write(request, response, b": keep-alive\n\n")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GONE_SECONDS):
+                    await woken.wait()
+            woken.clear()
 
 
 def fallback_routes(current: CurrentMode, streams: Streams, access: BearerAccess) -> list[web.RouteDef]:

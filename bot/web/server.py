@@ -36,13 +36,14 @@ def web_app(
     connections = connections or Connections()
     app = web.Application(middlewares=[connections.whole_request])
     readers = BearerAccess(read_token, "CLAUDE_COST_READ_TOKEN", host)
-    current = CurrentMode(services.fallback.state, services.threads.web)
+    current = CurrentMode(services.fallback.in_force)
     # Readers that stay must not take the place of all others.
-    streams = Streams(current, min(MOST_STREAMS, connections.most // 2))
+    streams = Streams(current, services.fallback.changes, min(MOST_STREAMS, connections.most // 2))
     app.add_routes(health_routes(problems, notes, readers))
     app.add_routes([*fallback_routes(current, streams, readers), *ofrep_routes(current, readers)])
     app.add_routes([metrics_route(lambda: measured(services), readers, services.threads.web)])
     app.on_shutdown.append(streams.end)
+    app.on_cleanup.append(current.close)
     if slack is not None and signing_secret is not None:
         app.add_routes([slack_route(slack, signing_secret, services.clock)])
     return app

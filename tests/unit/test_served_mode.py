@@ -5,7 +5,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 
 import httpx
@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from sqlalchemy.exc import OperationalError
 
+from bot.fallback.change_signal import ChangeSignal
 from bot.fallback.modes import Mode, modes_from_chain
 from bot.fallback.service import ModeState
 from bot.web.access import BearerAccess
@@ -65,10 +66,10 @@ def store() -> Iterator[Store]:
 
 @asynccontextmanager
 async def served_streams(
-    store: Store, most: int, keep_alive: float
+    store: Store, most: int, keep_alive: float, changes: ChangeSignal | None = None
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Streams]]:
     current = CurrentMode(store.state)
-    streams = Streams(current, most, keep_alive)
+    streams = Streams(current, changes or ChangeSignal(), most, keep_alive)
     access = BearerAccess(None, "CLAUDE_COST_READ_TOKEN")
     app = web.Application()
     app.add_routes([*fallback_routes(current, streams, access), *ofrep_routes(current, access)])
@@ -109,12 +110,113 @@ async def test_many_readers_at_once_cost_two_reads_and_none_gets_what_was_read_b
     assert store.reads == 2
 
 
-async def test_whoever_is_content_with_a_moment_ago_shares_the_last_read(store: Store) -> None:
+async def test_a_reader_that_leaves_during_a_read_leaves_no_older_mode_to_the_next(store: Store) -> None:
     current = CurrentMode(store.state)
-    await current.now()
-    for _ in range(50):
-        await current.lately()
-    assert store.reads == 1
+    assert (await current.now()).name == "normal"
+    store.reading.clear()
+    store.may_answer.clear()
+    leaving = asyncio.create_task(current.now())
+    assert await asyncio.to_thread(store.reading.wait, PATIENCE)
+    waiting = asyncio.create_task(current.now())
+    await asyncio.sleep(0)
+    store.mode = MODES["degraded"]
+    leaving.cancel()
+    store.may_answer.set()
+    assert (await waiting).name == "degraded"
+
+
+async def test_a_signal_reaches_every_stream_without_waiting_for_the_next_look(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.web.fallback.LOOK_SECONDS", 10 * PATIENCE)
+    changes = ChangeSignal()
+    async with served_streams(store, 20, 15, changes) as (client, streams), AsyncExitStack() as stack:
+        followers = []
+        for _ in range(20):
+            answer = await stack.enter_async_context(client.stream("GET", "/v1/fallback/stream"))
+            followers.append(events(answer))
+        assert {(await next_mode(each))["mode"] for each in followers} == {"normal"}
+        for mode in ("degraded", "minimal", "normal"):
+            reads = store.reads
+            store.mode = MODES[mode]
+            await asyncio.to_thread(changes.send)
+            assert {(await next_mode(each))["mode"] for each in followers} == {mode}
+            assert store.reads == reads + 1
+        assert streams.open == 20
+
+
+async def test_a_signal_during_a_read_leads_to_another_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.web.fallback.LOOK_SECONDS", 10 * PATIENCE)
+    changes = ChangeSignal()
+    async with (
+        served_streams(store, 1, 15, changes) as (client, _),
+        client.stream("GET", "/v1/fallback/stream") as answer,
+    ):
+        stream = events(answer)
+        assert (await next_mode(stream))["mode"] == "normal"
+        store.reading.clear()
+        store.may_answer.clear()
+        changes.send()
+        assert await asyncio.to_thread(store.reading.wait, PATIENCE)
+        # That read has seen the old mode, and the change is committed before it answers.
+        store.mode = MODES["degraded"]
+        changes.send()
+        store.may_answer.set()
+        assert (await next_mode(stream))["mode"] == "degraded"
+
+
+async def test_a_change_that_signals_nothing_is_found_by_the_look_for_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.web.fallback.LOOK_SECONDS", 0.05)
+    async with served_streams(store, 1, 15) as (client, _), client.stream("GET", "/v1/fallback/stream") as answer:
+        stream = events(answer)
+        assert (await next_mode(stream))["mode"] == "normal"
+        store.mode = MODES["minimal"]
+        assert (await next_mode(stream))["mode"] == "minimal"
+
+
+async def test_a_new_stream_shows_its_newer_mode_to_those_before_it_and_none_goes_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.web.fallback.LOOK_SECONDS", 10 * PATIENCE)
+    async with served_streams(store, 2, 0) as (client, _), client.stream("GET", "/v1/fallback/stream") as first:
+        early = events(first)
+        assert (await next_mode(early))["mode"] == "normal"
+        store.mode = MODES["degraded"]
+        async with client.stream("GET", "/v1/fallback/stream") as second:
+            late = events(second)
+            assert (await next_mode(late))["mode"] == "degraded"
+            assert (await next_mode(early))["mode"] == "degraded"
+            assert await anext(late) == {"": "keep-alive"}
+
+
+async def test_nobody_reads_the_store_while_no_stream_is_open(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.web.fallback.LOOK_SECONDS", 0.01)
+    changes = ChangeSignal()
+    async with served_streams(store, 1, 15, changes) as (client, streams):
+        async with client.stream("GET", "/v1/fallback/stream") as answer:
+            await next_mode(events(answer))
+        async with asyncio.timeout(PATIENCE):
+            while streams.open:  # noqa: ASYNC110  # the server learns of it from the operating system
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
+        reads = store.reads
+        changes.send()
+        await asyncio.sleep(0.1)
+        assert store.reads == reads
+
+
+def test_a_listener_whose_loop_is_closed_keeps_neither_the_others_nor_the_sender() -> None:
+    changes, heard = ChangeSignal(), threading.Event()
+    loop = asyncio.new_event_loop()
+    loop.close()
+    with changes.heard_by(lambda: loop.call_soon_threadsafe(lambda: None)), changes.heard_by(heard.set):
+        changes.send()
+    assert heard.is_set()
+    heard.clear()
+    changes.send()
+    assert not heard.is_set()
 
 
 async def test_a_database_that_is_away_is_said_once_in_the_log_and_asked_again(

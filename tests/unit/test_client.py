@@ -26,6 +26,7 @@ from bot.client.env_text import variables_in
 from bot.client.event_stream import Event, EventReader
 from bot.client.follower import MOST_ANSWERS, Follower
 from bot.client.refusals import JITTER, Attempts, Refusal, refusal_in_stream, refusal_of
+from bot.client.source import EnvFileSource
 from bot.client.usage_log import UsageLog, record_of
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import modes_from_chain
@@ -375,6 +376,26 @@ def test_the_file_is_known_at_the_first_question_and_followed_from_then_on(tmp_p
         eventually(lambda: follower.answer(OPUS) == OPUS)
 
 
+def test_two_writes_of_one_size_within_a_tick_of_the_files_clock_are_both_read(tmp_path: Path) -> None:
+    path = tmp_path / "claude-cost.env"
+    path.write_text("CLAUDE_MODEL=one\n", encoding="utf-8")
+    source = EnvFileSource(str(path), expected=True)
+    written_at = path.stat().st_mtime_ns
+    assert source.at_once() == {"CLAUDE_MODEL": "one"}
+    path.write_text("CLAUDE_MODEL=two\n", encoding="utf-8")
+    os.utime(path, ns=(written_at, written_at))
+    assert source.at_once() == {"CLAUDE_MODEL": "two"}
+
+
+def test_a_file_that_has_settled_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "claude-cost.env"
+    path.write_text("CLAUDE_MODEL=one\n", encoding="utf-8")
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    source = EnvFileSource(str(path), expected=True)
+    assert source.at_once() is not None
+    assert source.at_once() is None
+
+
 def test_the_last_known_mode_holds_while_the_file_is_gone_and_is_followed_when_it_is_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -443,6 +464,7 @@ class ModeServer:
         self.token = token
         self.requests: list[tuple[str, str | None, int]] = []
         self.open_streams = 0
+        self.streams_opened = 0
         self.silent = False
         outer = self
 
@@ -492,6 +514,7 @@ class ModeServer:
         handler.send_header("Content-Type", "text/event-stream; charset=utf-8")
         handler.end_headers()
         self.open_streams += 1
+        self.streams_opened += 1
         told = None
         try:
             while not self._stopped.wait(0.01) and self.streams:
@@ -536,6 +559,35 @@ def test_without_a_stream_the_mode_is_polled_and_an_unchanged_one_is_not_sent_ag
         eventually(lambda: ("/v1/fallback", '"degraded"', 304) in server.requests)
         server.mode = "minimal"
         eventually(lambda: follower.answer(OPUS) == HAIKU)
+
+
+def test_behind_a_proxy_that_holds_the_stream_back_the_mode_is_polled(
+    server: ModeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.client.source.SILENT_SECONDS", 0.2)
+    server.silent = True
+    with following(CLAUDE_COST_FALLBACK_URL=server.url) as follower:
+        assert follower.answer(OPUS) == OPUS
+        eventually(lambda: sum(status == 304 for *_, status in server.requests) > 5)
+        server.mode = "minimal"
+        eventually(lambda: follower.answer(OPUS) == HAIKU)
+        assert server.streams_opened == 1
+
+
+def test_after_an_outage_the_pauses_begin_short_again(server: ModeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.client.source.POLL_SECONDS", 60)
+    server.status = 500
+    with following(CLAUDE_COST_FALLBACK_URL=server.url) as follower:
+        assert follower.answer(OPUS) == OPUS
+        for mode, model in (("degraded", SONNET), ("minimal", HAIKU)):
+            asked = len(server.requests)
+            eventually(lambda asked=asked: len(server.requests) > asked + 3)  # type: ignore[misc]
+            server.mode, server.status = mode, 200
+            eventually(lambda model=model: follower.answer(OPUS) == model)  # type: ignore[misc]
+            eventually(lambda: server.open_streams == 1)
+            server.status, server.streams = 500, False
+            eventually(lambda: server.open_streams == 0)
+            server.streams = True
 
 
 def test_after_a_broken_stream_it_asks_again_and_listens_again(server: ModeServer) -> None:

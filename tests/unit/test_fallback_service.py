@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
 
 from bot.alerts.mode_facts import ModeFacts
 from bot.alerts.spend_facts import SavingFacts
@@ -336,3 +336,37 @@ def test_a_copy_that_does_not_lead_writes_its_own_file_and_leaves_the_record_to_
     assert EnvFile(broken).holds(DEGRADED.variables)
     assert (service.state().written_at, service.state().write_error) == (NOW, None)
     assert len(announcements(engine)) == 1
+
+
+@pytest.mark.parametrize("switched", [False, True])
+def test_what_applications_ask_for_takes_one_statement(
+    engine: Engine, service: FallbackService, clock: HandClock, switched: bool
+) -> None:
+    if switched:
+        for mode in (DEGRADED, MINIMAL, NORMAL, DEGRADED):
+            clock.advance(MINUTE)
+            service.switch(mode, "U1", "too dear", [SAVING], None, until=NOW + 60 * MINUTE)
+    whole = service.state()
+    statements: list[str] = []
+
+    def count(connection: object, cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", count)
+    told = service.in_force()
+    event.remove(engine, "before_cursor_execute", count)
+    assert len([each for each in statements if each != "BEGIN"]) == 1
+    asked = ("mode", "changed_at", "changed_by", "reason", "until")
+    assert [getattr(told, name) for name in asked] == [getattr(whole, name) for name in asked]
+
+
+def test_readers_are_woken_after_the_commit_and_before_the_targets(
+    service: FallbackService, target: CountingFile
+) -> None:
+    seen: list[tuple[str, int]] = []
+    with service.changes.heard_by(lambda: seen.append((service.in_force().mode.name, target.writes))):
+        service.switch(DEGRADED, "U1", "too dear", [SAVING], None)
+        # Nothing changes, so nobody is woken.
+        service.switch(DEGRADED, "U1", "too dear", [SAVING], None)
+    assert seen == [("degraded", 0)]
+    assert target.writes == 1

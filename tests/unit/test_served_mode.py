@@ -125,6 +125,17 @@ async def test_a_reader_that_leaves_during_a_read_leaves_no_older_mode_to_the_ne
     assert (await waiting).name == "degraded"
 
 
+async def test_the_mode_is_read_while_all_threads_for_other_work_are_taken(store: Store) -> None:
+    taken = threading.Event()
+    work = [asyncio.create_task(asyncio.to_thread(taken.wait, PATIENCE)) for _ in range(100)]
+    try:
+        async with asyncio.timeout(PATIENCE / 2):
+            assert (await CurrentMode(store.state).now()).name == "normal"
+    finally:
+        taken.set()
+        await asyncio.gather(*work)
+
+
 async def test_a_signal_reaches_every_stream_without_waiting_for_the_next_look(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

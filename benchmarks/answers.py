@@ -43,6 +43,7 @@ COMMANDS = (
     "estimate opus requests=1k in=1000 out=100",
     "fallback status",
 )
+APOLOGIES = ("Something went wrong", "The database", "There is no usage data", "Another process keeps")
 PER_MINUTE = 500
 WAITING = 12
 PATIENCE = 60
@@ -53,7 +54,7 @@ SMALL = 50
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """Seconds until the acknowledgement and the first answer, both `PATIENCE` where it did not come."""
+    """Seconds until the acknowledgement and the first answer, `PATIENCE` where it did not come or was an apology."""
 
     ack: float
     answer: float
@@ -75,8 +76,10 @@ class Side:
         with suppress(NotDispatchedError, TimeoutError):
             interaction = await self.slack.command(words)
             ack = now() - begun_at
-            await interaction.first_reply(PATIENCE)
-            answer = now() - begun_at
+            said = (await interaction.first_reply(PATIENCE)).text
+            # An apology is quick, and no answer.
+            if not said.startswith(APOLOGIES):
+                answer = now() - begun_at
         return Took(ack, answer)
 
     async def gets(self, path: str) -> Took:

@@ -1,14 +1,37 @@
-"""Dollars by the hour as the snapshot knows them: what forecasts are built on."""
+"""Where periods end, as the snapshot lets it be expected: hours of the past are put together for the forecast."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
 
-from bot.budgets.budget import Scope
-from bot.budgets.forecast import HOURS_BACK, Hours
+from bot.budgets.budget import Budget, Scope
+from bot.budgets.forecast import HOURS_BACK, Forecast, Hours, ModeShift, Request, forecasts
+from bot.budgets.period import Period
 from bot.budgets.snapshot import Snapshot
 from bot.clock import HOUR, floor_hour
+
+Shifts = Sequence[ModeShift]
+
+
+def forecasts_of(snapshot: Snapshot, asked: Sequence[tuple[Budget, Period, Shifts]]) -> list[Forecast | None]:
+    """The forecast of each budget's period, which the data has reached; each is made once for a snapshot.
+
+    The last of the three: changes of the fallback mode, and what they mean for the scope.
+    """
+    as_of = snapshot.as_of
+    if as_of is None:
+        return [None for _ in asked]
+    keys = [("forecast", budget, period, tuple(shifts)) for budget, period, shifts in asked]
+    missing = [(key, each) for key, each in dict(zip(keys, asked, strict=True)).items() if key not in snapshot.memo]
+    hours = hours_of(snapshot, [budget.scope for _, (budget, _, _) in missing], as_of)
+    requests = [
+        Request(budget, period, snapshot.spend(budget.scope, period).total_usd, known, as_of, shifts)
+        for (_, (budget, period, shifts)), known in zip(missing, hours, strict=True)
+    ]
+    for (key, _), found in zip(missing, forecasts(requests), strict=True):
+        snapshot.memo[key] = found
+    return [snapshot.memo[key] for key in keys]
 
 
 def hours_of(snapshot: Snapshot, scopes: Sequence[Scope], as_of: datetime) -> list[Hours]:

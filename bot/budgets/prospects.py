@@ -5,8 +5,8 @@ from datetime import datetime
 
 from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Budget
-from bot.budgets.forecast import Forecast, Request, forecasts
-from bot.budgets.history import hours_of
+from bot.budgets.forecast import Forecast
+from bot.budgets.history import forecasts_of
 from bot.budgets.period import Period
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshots import Snapshots
@@ -32,12 +32,9 @@ def prospects(review: BudgetReview, snapshots: Snapshots, now: datetime) -> list
     budgets = [budget for budget in review.budgets if budget.name in spends]
     if not budgets or snapshot.as_of is None:
         return []
-    as_of = snapshot.as_of
-    known = hours_of(snapshot, [budget.scope for budget in budgets], as_of)
-    asked = [
-        Request(budget, period, spends[budget.name].spent_usd, hours, as_of)
-        for budget, hours in zip(budgets, known, strict=True)
-        if (period := budget.period_at(now)).key == spends[budget.name].period
+    known = [budget for budget in budgets if budget.period_at(now).key == spends[budget.name].period]
+    made = forecasts_of(snapshot, [(budget, budget.period_at(now), ()) for budget in known])
+    by_name = {budget.name: found for budget, found in zip(known, made, strict=True)}
+    return [
+        Prospect(budget, budget.period_at(now), spends[budget.name], by_name.get(budget.name)) for budget in budgets
     ]
-    made = {request.budget.name: found for request, found in zip(asked, forecasts(asked), strict=True)}
-    return [Prospect(budget, budget.period_at(now), spends[budget.name], made.get(budget.name)) for budget in budgets]

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from operator import is_
 
 from bot.alerts.incident_facts import AlertFacts, restated
 from bot.alerts.spend_facts import SavingFacts, SpendFacts
@@ -125,7 +126,7 @@ class BudgetReview:
         known = self._known
         # Usage of a scope that nobody has heard of before may be what a budget is about.
         about = (book, snapshot.names, snapshot.index, snapshot.index.scopes)
-        if known is None or any(one is not other for one, other in zip(known[0], about, strict=True)):
+        if known is None or not (known[0][-1] == about[-1] and all(map(is_, known[0][:-1], about[:-1]))):
             found = tuple(matched(book, snapshot.names, snapshot.is_used, self._card))
             self._report_unmatched(found)
             known = self._known = about, found

@@ -20,6 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", choices=GROUPS, default="model", help="what the table shows (default: model)")
     parser.add_argument("--json", action="store_true", help="print one JSON object with every grouping")
     parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="read every file again; otherwise what unchanged files hold is remembered in $XDG_CACHE_HOME/claude-cost "
+        "or ~/.cache/claude-cost, as tokens and ids without dollars",
+    )
+    parser.add_argument(
         "--zone",
         type=_zone,
         default=UTC,

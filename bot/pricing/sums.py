@@ -52,18 +52,23 @@ class Sums:
     def __init__(self) -> None:
         self._numbers: dict[Place, list[int]] = {}
 
-    def add(self, place: Place, calls: int, counts: TokenCounts, sign: int = 1) -> None:
-        """Count tokens (or with a sign of -1 take them back), and this many calls."""
+    def add(self, place: Place, calls: int, counts: TokenCounts) -> None:
+        """Count tokens, and this many calls."""
+        numbers = self.numbers(place)
+        numbers[0] += calls
+        numbers[1] += counts.uncached_input_tokens
+        numbers[2] += counts.cache_creation_5m_input_tokens
+        numbers[3] += counts.cache_creation_1h_input_tokens
+        numbers[4] += counts.cache_read_input_tokens
+        numbers[5] += counts.output_tokens
+        numbers[6] += counts.web_search_requests
+
+    def numbers(self, place: Place) -> list[int]:
+        """The calls of a place and its tokens in the order of `TokenCounts`, to be added to."""
         numbers = self._numbers.get(place)
         if numbers is None:
             numbers = self._numbers[place] = [0] * 7
-        numbers[0] += calls
-        numbers[1] += sign * counts.uncached_input_tokens
-        numbers[2] += sign * counts.cache_creation_5m_input_tokens
-        numbers[3] += sign * counts.cache_creation_1h_input_tokens
-        numbers[4] += sign * counts.cache_read_input_tokens
-        numbers[5] += sign * counts.output_tokens
-        numbers[6] += sign * counts.web_search_requests
+        return numbers
 
     def include(self, other: "Sums") -> None:
         """Add all of another one."""

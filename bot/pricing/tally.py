@@ -4,7 +4,7 @@ The order of calls does not matter, except where a log holds running totals; eve
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, tzinfo
 from decimal import Decimal
@@ -12,14 +12,18 @@ from decimal import Decimal
 from bot.pricing.call import Call, Part
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Cost, cost_of
+from bot.pricing.file_calls import FileCalls
 from bot.pricing.model_ids import Kind, kind_of
-from bot.pricing.responses import Responses
+from bot.pricing.responses import NO_TIME, STATE, Responses
 from bot.pricing.running_totals import LONGEST_PROMPT, RunningTotals
 from bot.pricing.sums import NOTHING, Place, Prompt, Sum, Sums
 from bot.pricing.tokens import TokenCounts
 
 UNKNOWN = "unknown"
 """The name of the day, feature or user of calls that do not say theirs."""
+
+DAY = 24 * 60 * 60 * 1_000_000
+"""Microseconds."""
 
 KNOWN_TIERS = frozenset({None, "standard", "priority", "batch"})
 """Service tiers with a published price; Priority Tier is billed as standard beyond what was committed."""
@@ -70,6 +74,21 @@ class Totals:
         return sum((one.usd for one in self.assumed.values()), Decimal(0))
 
 
+@dataclass(frozen=True, slots=True)
+class Pile:
+    """What a pile of calls comes to before it is priced: tokens, and no dollars. See `Totals` for the names."""
+
+    sums: list[tuple[Place, int, TokenCounts]]
+    outside: list[tuple[Place, int, TokenCounts]]
+    odd_iterations: int
+    sum_records: int
+    not_claude: dict[str, int]
+    repeats: int
+    running_totals: int
+    running_totals_in: tuple[str, ...]
+    session_sums: int
+
+
 class Tally:
     """Adds calls up. `today`: the UTC day at whose rates calls without a time are priced. `zone`: that of `by_day`.
 
@@ -81,54 +100,72 @@ class Tally:
         self._card = card
         self._today = today
         self._zone = zone
-        self._sums = Sums()
-        self._outside = Sums()
-        self._odd = 0
+        self._counted = _Counted(self._place)
         self._responses = Responses()
         self._running = RunningTotals(self._place)
         self._steps: dict[tuple[str, date], int | None] = {}
-        self._repeats = 0
         self._sum_records = 0
         self._not_claude: Counter[str] = Counter()
         self._sessions: set[str] = set()
         self._session_sums: list[Call] = []
+        self._claude: dict[str, bool] = {}
+
+    def file(self, name: str) -> FileCalls:
+        """A place for the calls of a file, which count once they are included."""
+        return FileCalls(name, self._is_claude)
 
     def add(self, call: Call, source: str = "") -> None:
         """Count a call of a file, or correct what was counted where it says more of the same response."""
-        if kind_of(call.model, self._card) is Kind.NOT_CLAUDE:
-            self._not_claude[call.model] += 1
-            return
-        self._sum_records += call.is_sum and not call.sums_session
-        if call.sums_session:
-            self._session_sums.append(call)
-            return
-        if call.session is not None:
-            self._sessions.add(call.session)
-        if call.response is None:
-            self._add_nameless(call, source)
-            return
-        is_repeat, before, after = self._responses.add(call, source)
-        self._repeats += is_repeat
-        if before is not None:
-            self._count(before, -1)
-        if after is not None:
-            self._count(after, 1)
+        one = self.file(source)
+        one.add(call)
+        self.include(one)
+
+    def include(self, calls: FileCalls) -> None:
+        """Count the calls of a file, or of its next part."""
+        self._not_claude.update(calls.not_claude)
+        self._sessions |= calls.sessions
+        self._responses.include(calls.responses)
+        for call in calls.nameless:
+            self._sum_records += call.is_sum and not call.sums_session
+            if call.sums_session:
+                self._session_sums.append(call)
+                continue
+            is_plain = not (call.is_sum or call.inside or call.outside or call.odd)
+            if not is_plain or not self._running.holds(call, calls.name):
+                self._counted.add(call)
 
     def totals(self) -> Totals:
         """The sums so far."""
+        return self.priced(self.pile())
+
+    def pile(self) -> Pile:
+        """The sums so far, not yet priced."""
         held = self._running.settled()
-        sums = Sums()
-        sums.include(self._sums)
-        sums.include(held.sums)
-        outside = Sums()
-        outside.include(self._outside)
+        counted = _Counted(self._place)
+        counted.include(self._counted)
+        counted.sums.include(held.sums)
+        self._count_responses(counted)
         left_out = 0
         for call in self._session_sums:
             if call.session is not None and call.session in self._sessions:
                 left_out += 1
             else:
-                sums.add(self._place(call, True), 1, call.counts)
-        found = _Totals(self, sums)
+                counted.sums.add(self._place(call, True), 1, call.counts)
+        return Pile(
+            sums=list(counted.sums.places()),
+            outside=list(counted.outside.places()),
+            odd_iterations=counted.odd,
+            sum_records=self._sum_records + len(self._session_sums) - left_out,
+            not_claude=dict(self._not_claude),
+            repeats=self._responses.repeats,
+            running_totals=held.left_out,
+            running_totals_in=held.files,
+            session_sums=left_out,
+        )
+
+    def priced(self, pile: Pile) -> Totals:
+        """A pile at the prices of this card."""
+        found = _Totals(self, pile.sums)
         return Totals(
             total=_sum(found.by_model.values()),
             by_model=found.by_model,
@@ -137,16 +174,16 @@ class Tally:
             by_user=found.by_user,
             assumed={model: _together(parts) for model, parts in found.assumed.items()},
             at_least=found.at_least,
-            outside=_sum(Sum(calls, counts, self.cost(place, counts).usd) for place, calls, counts in outside.places()),
-            odd_iterations=self._odd,
+            outside=_sum(Sum(calls, counts, self.cost(place, counts).usd) for place, calls, counts in pile.outside),
+            odd_iterations=pile.odd_iterations,
             tiers=found.tiers,
             beyond=found.beyond,
-            sums=self._sum_records + len(self._session_sums) - left_out,
-            not_claude=self._not_claude,
-            repeats=self._repeats,
-            running_totals=held.left_out,
-            running_totals_in=held.files,
-            session_sums=left_out,
+            sums=pile.sum_records,
+            not_claude=pile.not_claude,
+            repeats=pile.repeats,
+            running_totals=pile.running_totals,
+            running_totals_in=pile.running_totals_in,
+            session_sums=pile.session_sums,
         )
 
     def cost(self, place: Place, counts: TokenCounts) -> Cost:
@@ -160,27 +197,47 @@ class Tally:
             prompt_tokens = None
         return cost_of(self._card, place.model, counts, place.terms, on, prompt_tokens=prompt_tokens)
 
-    def _add_nameless(self, call: Call, source: str) -> None:
-        is_plain = not (call.is_sum or call.inside or call.outside or call.odd)
-        if not is_plain or not self._running.holds(call, source):
-            self._count(call, 1)
+    def _count_responses(self, counted: "_Counted") -> None:
+        """Each response once. Those of one day under the same names differ in their numbers alone."""
+        responses, sums = self._responses, counted.sums
+        in_utc = self._zone is UTC
+        places: dict[tuple[int, int], tuple[int, list[list[int]]]] = {}
+        for key, state in responses.states.items():
+            number, uncached, split, one_hour, read, output, searches, writes, first, _ = STATE.unpack(state)
+            if key in responses.parts or first == NO_TIME or not in_utc or responses.names[number][-1]:
+                counted.add(responses.whole(key, state))
+                continue
+            day = first // DAY
+            found = places.get((number, day))
+            if found is None:
+                found = places[number, day] = self._of_day(responses.whole(key, state), sums)
+            step, by_prompt = found
+            five_minutes = max(split, writes - one_hour)
+            prompt = uncached + five_minutes + one_hour + read
+            kind = Prompt.SHORT if prompt <= step else Prompt.BEYOND if prompt > LONGEST_PROMPT else Prompt.LONG
+            numbers = by_prompt[kind]
+            numbers[0] += 1
+            numbers[1] += uncached
+            numbers[2] += five_minutes
+            numbers[3] += one_hour
+            numbers[4] += read
+            numbers[5] += output
+            numbers[6] += searches
 
-    def _count(self, call: Call, sign: int) -> None:
-        if not (call.inside or call.outside or call.odd):
-            self._sums.add(self._place(call, call.is_sum), sign, call.counts, sign)
-            return
-        calls = sign
-        for part in _requests(call):
-            self._sums.add(self._place(call, call.is_sum, part), calls, part.counts, sign)
-            calls = 0
-        self._odd += sign * call.odd
-        calls = sign
-        for part in call.outside:
-            place = self._place(call, call.is_sum, part)
-            self._sums.add(place, 0, part.counts, sign)
-            # The responses are counted, not the parts of one.
-            self._outside.add(place, calls, part.counts, sign)
-            calls = 0
+    def _of_day(self, call: Call, sums: Sums) -> tuple[int, list[list[int]]]:
+        """The step of the price of such calls, and their numbers in the sums by the kind of prompt."""
+        place = self._place(call, False)
+        step = self._step(call.model, place.day or self._today)
+        return (
+            LONGEST_PROMPT if step is None else min(step, LONGEST_PROMPT),
+            [sums.numbers(place._replace(prompt=prompt)) for prompt in Prompt],
+        )
+
+    def _is_claude(self, model: str) -> bool:
+        known = self._claude.get(model)
+        if known is None:
+            known = self._claude[model] = kind_of(model, self._card) is not Kind.NOT_CLAUDE
+        return known
 
     def _place(self, call: Call, is_sum: bool, part: Part | None = None) -> Place:
         model, counts = (call.model, call.counts) if part is None else (part.model, part.counts)
@@ -207,10 +264,44 @@ class Tally:
         return self._steps[key]
 
 
+class _Counted:
+    """Calls by place, and what they were billed for outside of their own counts."""
+
+    def __init__(self, place_of: Callable[[Call, bool, Part | None], Place]) -> None:
+        self.sums = Sums()
+        self.outside = Sums()
+        self.odd = 0
+        self._place_of = place_of
+
+    def include(self, other: "_Counted") -> None:
+        """Add all of another one."""
+        self.sums.include(other.sums)
+        self.outside.include(other.outside)
+        self.odd += other.odd
+
+    def add(self, call: Call) -> None:
+        """Count a call."""
+        if not (call.inside or call.outside or call.odd):
+            self.sums.add(self._place_of(call, call.is_sum, None), 1, call.counts)
+            return
+        calls = 1
+        for part in _requests(call):
+            self.sums.add(self._place_of(call, call.is_sum, part), calls, part.counts)
+            calls = 0
+        self.odd += call.odd
+        calls = 1
+        for part in call.outside:
+            place = self._place_of(call, call.is_sum, part)
+            self.sums.add(place, 0, part.counts)
+            # The responses are counted, not the parts of one.
+            self.outside.add(place, calls, part.counts)
+            calls = 0
+
+
 class _Totals:
     """One pass over all places."""
 
-    def __init__(self, tally: Tally, sums: Sums) -> None:
+    def __init__(self, tally: Tally, sums: Iterable[tuple[Place, int, TokenCounts]]) -> None:
         self.by_model: dict[str, Sum] = {}
         self.by_day: dict[str, Sum] = {}
         self.by_feature: dict[str, Sum] = {}
@@ -219,7 +310,7 @@ class _Totals:
         self.at_least: Counter[str] = Counter()
         self.tiers: Counter[str] = Counter()
         self.beyond: Counter[str] = Counter()
-        for place, calls, counts in sums.places():
+        for place, calls, counts in sums:
             cost = tally.cost(place, counts)
             part = Sum(calls, counts, cost.usd)
             _add(self.by_model, place.model, part)

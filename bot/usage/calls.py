@@ -1,9 +1,9 @@
 """The records of one file → its calls. What a record means may depend on those before it: events of a stream."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from bot.pricing.call import Call
+from bot.pricing.call import Call, UsualCall
 from bot.usage.records import call_in
 from bot.usage.reports import calls_in_report, rows_in
 from bot.usage.usage_block import Record, Skipped, is_object
@@ -20,11 +20,8 @@ class CallReader:
     def __init__(self) -> None:
         self._started: dict[str, Record] = {}
 
-    def calls(self, record: Record | Skipped) -> Iterator[Call | Skipped]:
+    def calls(self, record: Record) -> Iterator[Call | Skipped]:
         """What one record holds: a call or the reason why there is none; several where it is a page of a report."""
-        if isinstance(record, Skipped):
-            yield record
-            return
         if "message" in record and record.get("type") == "assistant":
             yield call_in(record)
             return
@@ -92,8 +89,11 @@ def _event(record: Record) -> Record | None:
     return None
 
 
-def read_calls(records: Iterator[Record | Skipped]) -> Iterator[Call | Skipped]:
+def read_calls(records: Iterable[Record | UsualCall | Skipped]) -> Iterator[Call | UsualCall | Skipped]:
     """The calls of one file's records."""
     reader = CallReader()
     for record in records:
-        yield from reader.calls(record)
+        if isinstance(record, UsualCall | Skipped):
+            yield record
+        else:
+            yield from reader.calls(record)

@@ -13,10 +13,11 @@ import json
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeAlias
 
+from bot.pricing.call import UsualCall
 from bot.usage.json_values import BrokenError, values_of
 from bot.usage.records import records_in, records_of_document
 from bot.usage.usage_block import Record, Skipped
@@ -83,14 +84,19 @@ class _Counted(io.RawIOBase):
     def __init__(self, stream: BinaryIO, advance: Advance) -> None:
         self._stream = stream
         self._advance = advance
+        self._into: Callable[[Any], int] = stream.readinto if isinstance(stream, io.BufferedIOBase) else self._copied
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        size = self._into(buffer)
+        self._advance(size)
+        return size
+
+    def _copied(self, buffer: Any) -> int:
         content = self._stream.read(len(buffer))
         buffer[: len(content)] = content
-        self._advance(len(content))
         return len(content)
 
 
@@ -146,8 +152,16 @@ def _unpacked(reader: Reader, head: bytes) -> Reader | None:
     return io.BufferedReader(unpacked, BUFFER)
 
 
-def records_of(stream: BinaryIO, advance: Advance = lambda read: None) -> Iterator[Record | Skipped]:
-    """The records of a stream. Empty lines are nothing. Raises `NotReadError`, OSError, and `DAMAGED`.
+Usual = Callable[[bytes], UsualCall | Skipped | None]
+"""What a usual line holds; None for any other line."""
+
+
+def records_of(
+    stream: BinaryIO, advance: Advance = lambda read: None, usual: Usual = lambda line: None
+) -> Iterator[Record | UsualCall | Skipped]:
+    """The records of a stream, and the calls of its usual lines. Empty lines are nothing.
+
+    Raises `NotReadError`, OSError, and `DAMAGED`.
 
     What begins like a document and does not turn out to be one is read as lines.
     """
@@ -170,10 +184,16 @@ def records_of(stream: BinaryIO, advance: Advance = lambda read: None) -> Iterat
     if second == END:
         yield from (value,) if isinstance(value, Skipped) else records_of_document(value)
         return
-    yield from _records_of_lines(chain((value, _parsed(second)), map(_parsed, lines)))
+    yield from _records_of_lines((value,))
+    for line in chain((second,), lines):
+        found = None if line is None else usual(line)
+        if found is not None:
+            yield found
+        else:
+            yield from _records_of_lines((_parsed(line),))
 
 
-def _records_of_lines(values: Iterator[Any]) -> Iterator[Record | Skipped]:
+def _records_of_lines(values: Iterable[Any]) -> Iterator[Record | Skipped]:
     for value in values:
         if isinstance(value, dict | Skipped):
             yield value

@@ -1,0 +1,73 @@
+"""The calls of one file, or of a part of it, in a form that can be kept and added to those of other files."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from bot.pricing.call import Call, UsualCall
+from bot.pricing.responses import Names, Parts, Responses
+
+
+class Kept(msgspec.Struct, array_like=True):
+    """All that the calls of a file come to, as it is written down: tokens and ids, no dollars."""
+
+    names: list[Names]
+    states: dict[str, bytes]
+    parts: dict[str, Parts]
+    repeats: int
+    nameless: list[Call]
+    sessions: list[str]
+    not_claude: dict[str, int]
+    skipped: dict[str, int]
+
+
+class FileCalls:
+    """Calls by what has to be known of them: responses by their ids, each call without an id in its order, other
+    vendors' calls and skipped lines by number. `name`: that of the file; `is_claude`: whether a model counts."""
+
+    def __init__(self, name: str, is_claude: Callable[[str], bool]) -> None:
+        self.name = name
+        self.responses = Responses()
+        self.nameless: list[Call] = []
+        self.sessions: set[str] = set()
+        self.not_claude: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+        self._is_claude = is_claude
+
+    def add(self, call: Call) -> None:
+        """Take one call."""
+        if not self._is_claude(call.model):
+            self.not_claude[call.model] += 1
+            return
+        if call.session is not None and not call.sums_session:
+            self.sessions.add(call.session)
+        if call.response is None or call.sums_session:
+            self.nameless.append(call)
+        else:
+            self.responses.add(call, self.name)
+
+    def add_usual(self, call: UsualCall) -> None:
+        """The same for a usual call."""
+        if self._is_claude(call.model):
+            self.sessions.add(call.session)
+            self.responses.add_usual(call)
+        else:
+            self.not_claude[call.model] += 1
+
+    def kept(self) -> Kept:
+        """What can be written down of them."""
+        its = self.responses
+        return Kept(
+            *(its.names, its.states, its.parts, its.repeats, self.nameless),
+            *(list(self.sessions), dict(self.not_claude), dict(self.skipped)),
+        )
+
+    def recall(self, kept: Kept) -> None:
+        """Take what was written down instead of calls."""
+        its = self.responses
+        its.names, its.states, its.parts, its.repeats = kept.names, kept.states, kept.parts, kept.repeats
+        self.nameless = kept.nameless
+        self.sessions.update(kept.sessions)
+        self.not_claude.update(kept.not_claude)
+        self.skipped.update(kept.skipped)

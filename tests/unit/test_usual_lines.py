@@ -1,0 +1,152 @@
+"""The straight way of reading a line: it says the same as the general way, or nothing at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bot.pricing.call import Call, UsualCall
+from bot.usage.calls import CallReader
+from bot.usage.record_streams import _parsed
+from bot.usage.usage_block import Skipped
+from bot.usage.usual_lines import usual
+
+DATA = Path("/work/shared/data/claude-code")
+
+USAGE: dict[str, Any] = {
+    "input_tokens": 10,
+    "output_tokens": 20,
+    "cache_creation_input_tokens": 30,
+    "cache_read_input_tokens": 40,
+    "cache_creation": {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 7},
+    "server_tool_use": {"web_search_requests": 1},
+    "service_tier": "standard",
+    "iterations": [{"type": "message", "input_tokens": 10, "output_tokens": 20}],
+}
+MESSAGE: dict[str, Any] = {
+    "id": "msg_01",
+    "model": "claude-opus-4-8",
+    "role": "assistant",
+    "content": [],
+    "usage": USAGE,
+}
+LINE: dict[str, Any] = {
+    "type": "assistant",
+    "timestamp": "2026-09-01T10:00:00.123Z",
+    "sessionId": "s",
+    "message": MESSAGE,
+}
+
+odd = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from([1.0, 1e3, 1.5, -0.0, -1, 10**10, 10**11, 10**30, "", "5", "x", "\ud800", "é\x7f", "<synthetic>"]),
+    st.sampled_from(["msg_2", "msg_", "msg_é", "relay", "x" * 250, "user", "result", "2026-09-01", "1e3"]),
+    st.sampled_from([[], {}, [{}], {"usage": USAGE}, [USAGE], {"input_tokens": 3, "output_tokens": 4}]),
+    st.integers(-2, 50),
+)
+names = st.sampled_from(
+    [
+        *(
+            *LINE,
+            *MESSAGE,
+            *USAGE,
+            "ephemeral_5m_input_tokens",
+            "user",
+            "feature",
+            "model_id",
+            "ts",
+            "requestId",
+            "cwd",
+        ),
+        *("prompt_tokens", "cache_read", "speed", "inference_geo", "toolUseResult", "data", "has_more", "usage"),
+    ]
+)
+places = st.sampled_from(["line", "message", "usage", "cache_creation", "iteration"])
+around = st.sampled_from(
+    [
+        (b"", b""),
+        (b"\xef\xbb\xbf", b""),
+        (b"", b"\r\n"),
+        (b" \t", b" \n"),
+        (b"\x00", b""),
+        (b"x ", b""),
+        (b"", b"}"),
+        (b"", b"\x0c"),
+        (b"\x0b", b""),
+        (b"", b"\xff"),
+        (b"", b" {}"),
+    ]
+)
+texts = st.sampled_from(
+    [
+        (b"input_tokens", b"input\\u005ftokens"),
+        (b'"usage"', b'"us\\u0061ge"'),
+        (b"20", b"2e1"),
+        (b"20", b"020"),
+        (b"20", b"NaN"),
+        (b"20", b"1e999"),
+        (b"20", b"9" * 5000),
+        (b'"s"', b'"\xff"'),
+        (b'"s"', b'"\\ud800"'),
+        (b"[]", b"[" + b"9" * 5000 + b"]"),
+        (b"[]", b'["\xff"]'),
+        (b"[]", b"[" * 1500 + b"]" * 1500),
+        (b"[]", b"[1,]"),
+        (b'"input_tokens"', b'"input_tokens": 1, "input_tokens"'),
+        (b'"s"', b'"a\tb"'),
+        (b'"s"', b'"a\\qb"'),
+        (b'"message"', b'"message": {"usage": {"input_tokens": 9, "output_tokens": 9}}, "message"'),
+        (b"", b""),
+    ]
+)
+
+
+def _general(line: bytes) -> list[Call | Skipped]:
+    value = _parsed(line)
+    if isinstance(value, Skipped):
+        return [value]
+    return list(CallReader().calls(value)) if isinstance(value, dict) else []
+
+
+def _agrees(line: bytes) -> bool:
+    """Whether the straight way took the line; fails where both ways differ."""
+    found = usual(line)
+    if found is None:
+        return False
+    assert [found.as_call() if isinstance(found, UsualCall) else found] == _general(line)
+    return True
+
+
+@given(st.lists(st.tuples(places, names, odd, st.booleans()), max_size=3), around, texts, st.integers(0, 60))
+@example([], (b"", b""), (b"", b""), 0)
+def test_both_ways_say_the_same_of_hostile_lines(
+    changes: list[tuple[str, str, Any, bool]], around: tuple[bytes, bytes], text: tuple[bytes, bytes], cut: int
+) -> None:
+    line = json.loads(json.dumps(LINE))
+    parts = {"line": line, "message": line["message"], "usage": line["message"]["usage"]}
+    parts["cache_creation"] = parts["usage"]["cache_creation"]
+    parts["iteration"] = parts["usage"]["iterations"][0]
+    for place, name, value, is_removed in changes:
+        if is_removed:
+            parts[place].pop(name, None)
+        else:
+            parts[place][name] = value
+    written = json.dumps(line).encode().replace(*text)
+    _agrees(around[0] + written[: len(written) - cut if cut > 50 else None] + around[1])
+
+
+def test_the_usual_lines_take_the_straight_way() -> None:
+    said = {**LINE, "type": "user", "message": {"role": "user", "content": [{"usage": USAGE}]}}
+    assert all(_agrees(json.dumps(line).encode()) for line in (LINE, said))
+
+
+def test_both_ways_say_the_same_of_real_transcripts() -> None:
+    files = sorted(DATA.rglob("*.jsonl"))[::5]
+    if not files:
+        pytest.skip("the recorded transcripts are not here")
+    lines = [line for file in files for line in file.read_bytes().splitlines()]
+    assert sum(map(_agrees, lines)) > len(lines) / 2

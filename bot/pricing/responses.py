@@ -13,6 +13,10 @@ STATE = Struct("<I7Q2q")
 """Number of the names; uncached input, 5-minute writes with their lifetime, 1-hour writes, reads, output, searches, all
 writes; first and last time in microseconds since 1970, or `NO_TIME`."""
 
+_TIMES = Struct("<2q")
+UNTIMED = STATE.size - _TIMES.size
+"""Bytes of a state before its times."""
+
 MESSAGE_ID = re.compile("msg_[A-Za-z0-9_]+")
 """The form of the API's message ids, also as Bedrock and Vertex write them."""
 
@@ -133,6 +137,12 @@ class Responses:
 
     def _merged(self, known: bytes, new: bytes) -> bytes:
         """Each count's largest; the names and terms of the last state; the time of the first."""
+        if known[:UNTIMED] == new[:UNTIMED]:
+            first, last = _TIMES.unpack_from(known, UNTIMED)
+            new_first, new_last = _TIMES.unpack_from(new, UNTIMED)
+            if first == NO_TIME or (new_first != NO_TIME and new_first < first):
+                first = new_first
+            return known[:UNTIMED] + _TIMES.pack(first, max(last, new_last))
         number, *counts, first, last = STATE.unpack(known)
         new_number, *new_counts, new_first, new_last = STATE.unpack(new)
         if new_number != number and (new_last, _order(self.names[new_number])) > (last, _order(self.names[number])):

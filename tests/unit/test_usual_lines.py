@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -13,8 +12,6 @@ from bot.usage.calls import CallReader
 from bot.usage.record_streams import _parsed
 from bot.usage.usage_block import Skipped
 from bot.usage.usual_lines import usual
-
-DATA = Path("/work/shared/data/claude-code")
 
 USAGE: dict[str, Any] = {
     "input_tokens": 10,
@@ -144,9 +141,7 @@ def test_the_usual_lines_take_the_straight_way() -> None:
     assert all(_agrees(json.dumps(line).encode()) for line in (LINE, said))
 
 
-def test_both_ways_say_the_same_of_real_transcripts() -> None:
-    files = sorted(DATA.rglob("*.jsonl"))[::5]
-    if not files:
-        pytest.skip("the recorded transcripts are not here")
+def test_both_ways_say_the_same_of_real_transcripts(shared: Path) -> None:
+    files = sorted((shared / "data" / "claude-code").rglob("*.jsonl"))[::5]
     lines = [line for file in files for line in file.read_bytes().splitlines()]
     assert sum(map(_agrees, lines)) > len(lines) / 2

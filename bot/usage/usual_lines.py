@@ -101,6 +101,44 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     toolUseResult: msgspec.Raw = msgspec.Raw()  # noqa: N815
 
 
+class _Inner(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    message: _Message
+    type: Plain = None
+    timestamp: str = ""
+    requestId: Plain = None  # noqa: N815
+    uuid: Plain = None
+
+
+class _Data(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    type: Literal["agent_progress"]
+    message: _Inner
+    agentId: Plain = None  # noqa: N815
+
+
+class _Progress(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What a sub-agent's call is written as, inside of the line that tells its progress."""
+
+    type: Literal["progress"]
+    data: _Data
+    timestamp: Plain = None
+    sessionId: str = ""  # noqa: N815
+    uuid: Plain = None
+    parentUuid: Plain = None  # noqa: N815
+    version: Plain = None
+    cwd: Plain = None
+    cwdHash: Plain = None  # noqa: N815
+    gitBranch: Plain = None  # noqa: N815
+    userType: Plain = None  # noqa: N815
+    slug: Plain = None
+    isSidechain: Plain = None  # noqa: N815
+    toolUseID: Plain = None  # noqa: N815
+    parentToolUseID: Plain = None  # noqa: N815
+
+
+PROGRESS = b'{"type":"progress",'
+"""How the lines of progress begin; any other way of writing them is left to the general way."""
+
+_decoded_progress = msgspec.json.Decoder(_Progress).decode
 _decoded = msgspec.json.Decoder(_Line).decode
 
 
@@ -108,6 +146,8 @@ def usual(line: bytes) -> UsualCall | Skipped | None:
     """What a usual line holds, or why it holds no call; None for any other line."""
     if len(line) > SHORT and not _is_tame(line):
         return None
+    if line.startswith(PROGRESS):
+        return _in_progress(line)
     try:
         found = _decoded(line)
         line.decode()  # what is read over is not decoded
@@ -119,7 +159,18 @@ def usual(line: bytes) -> UsualCall | Skipped | None:
         return Skipped.NO_USAGE
     if found.type != "assistant":
         return None
-    return _call(found, message, usage)
+    return _call(found.timestamp, found.sessionId, message, usage)
+
+
+def _in_progress(line: bytes) -> UsualCall | Skipped | None:
+    try:
+        found = _decoded_progress(line)
+        line.decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    inner = found.data.message
+    usage = inner.message.usage
+    return None if usage is msgspec.UNSET else _call(inner.timestamp, found.sessionId, inner.message, usage)
 
 
 def _is_tame(line: bytes) -> bool:
@@ -128,8 +179,8 @@ def _is_tame(line: bytes) -> bool:
     return len(line) <= MOST_DIGITS or len(line) - len(line.translate(None, _DIGITS)) <= MOST_DIGITS
 
 
-def _call(found: _Line, message: _Message, usage: _Usage) -> UsualCall | Skipped | None:
-    model, response, session = message.model, message.id, found.sessionId
+def _call(timestamp: str, session: str, message: _Message, usage: _Usage) -> UsualCall | Skipped | None:
+    model, response = message.model, message.id
     if model is msgspec.UNSET or response is msgspec.UNSET or not model or not session:
         return None
     if model == SYNTHETIC_MODEL:
@@ -139,7 +190,7 @@ def _call(found: _Line, message: _Message, usage: _Usage) -> UsualCall | Skipped
     iterations = usage.iterations
     if iterations and (len(iterations) > 1 or iterations[0].model not in (msgspec.UNSET, model)):
         return None
-    at = moment_in(found.timestamp)
+    at = moment_in(timestamp)
     if at is None:
         return None
     split = one_hour = searches = 0

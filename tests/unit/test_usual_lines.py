@@ -102,6 +102,12 @@ texts = st.sampled_from(
 )
 
 
+def _progress(line: dict[str, Any]) -> dict[str, Any]:
+    """The line as a sub-agent's, inside of one about its progress."""
+    inner = {name: value for name, value in line.items() if name != "sessionId"}
+    return {"type": "progress", "sessionId": "s", "data": {"type": "agent_progress", "message": inner}}
+
+
 def _general(line: bytes) -> list[Call | Skipped]:
     value = _parsed(line)
     if isinstance(value, Skipped):
@@ -118,10 +124,17 @@ def _agrees(line: bytes) -> bool:
     return True
 
 
-@given(st.lists(st.tuples(places, names, odd, st.booleans()), max_size=3), around, texts, st.integers(0, 60))
-@example([], (b"", b""), (b"", b""), 0)
+@given(
+    st.lists(st.tuples(places, names, odd, st.booleans()), max_size=3), around, texts, st.integers(0, 60), st.booleans()
+)
+@example([], (b"", b""), (b"", b""), 0, False)
+@example([], (b"", b""), (b"", b""), 0, True)
 def test_both_ways_say_the_same_of_hostile_lines(
-    changes: list[tuple[str, str, Any, bool]], around: tuple[bytes, bytes], text: tuple[bytes, bytes], cut: int
+    changes: list[tuple[str, str, Any, bool]],
+    around: tuple[bytes, bytes],
+    text: tuple[bytes, bytes],
+    cut: int,
+    is_progress: bool,
 ) -> None:
     line = json.loads(json.dumps(LINE))
     parts = {"line": line, "message": line["message"], "usage": line["message"]["usage"]}
@@ -132,13 +145,18 @@ def test_both_ways_say_the_same_of_hostile_lines(
             parts[place].pop(name, None)
         else:
             parts[place][name] = value
-    written = json.dumps(line).encode().replace(*text)
+    if is_progress:
+        line = _progress(line)
+        if changes and changes[0][0] == "line":
+            line[changes[0][1]] = changes[0][2]
+    written = json.dumps(line, separators=(",", ":") if is_progress else None).encode().replace(*text)
     _agrees(around[0] + written[: len(written) - cut if cut > 50 else None] + around[1])
 
 
 def test_the_usual_lines_take_the_straight_way() -> None:
     said = {**LINE, "type": "user", "message": {"role": "user", "content": [{"usage": USAGE}]}}
-    assert all(_agrees(json.dumps(line).encode()) for line in (LINE, said))
+    progress = json.dumps(_progress(LINE), separators=(",", ":")).encode()
+    assert all(_agrees(line) for line in (json.dumps(LINE).encode(), json.dumps(said).encode(), progress))
 
 
 def test_both_ways_say_the_same_of_real_transcripts(shared: Path) -> None:

@@ -22,7 +22,7 @@ from bot.pricing.file_calls import FileCalls, Kept
 from bot.pricing.tally import Pile, Tally
 from bot.usage.calls import read_calls
 from bot.usage.price_cache import PriceCache, cache_folder, fingerprint, name_of, name_of_all
-from bot.usage.record_files import STANDARD_INPUT, RecordFile, UnreadableError, find_files
+from bot.usage.record_files import RecordFile, UnreadableError, find_files
 from bot.usage.record_streams import Advance
 from bot.usage.usage_block import Skipped
 

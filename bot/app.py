@@ -63,6 +63,7 @@ from bot.slack_connection import Workspace
 from bot.steady_clock import SteadyClock
 from bot.store.alerts import SLACK, AlertStore
 from bot.store.budgets import BudgetStore
+from bot.store.cycle_state import CycleStateStore
 from bot.store.due import DueStore
 from bot.store.engine import open_database
 from bot.store.estimates import EstimateStore
@@ -173,6 +174,7 @@ async def bot_from(
         def refusing() -> frozenset[str]:
             return frozenset({*outside.refusing, *([] if outbox.refused is None else [SLACK])})
 
+        cycle_state = CycleStateStore(engine)
         life = LifeWatch(alerts.life, rules, clock)
         delivery_watch = DeliveryWatch(
             alerts, lambda: outbox.blocked, refusing, lambda: services.fallback.state().mode.name, clock
@@ -187,7 +189,8 @@ async def bot_from(
             slack=slack,
             in_flight=in_flight,
             workspace=workspace,
-            watches=_watches(settings, engine, services),
+            cycle_state=cycle_state,
+            watches=_watches(settings, engine, services, cycle_state),
             life=life,
             delivery_watch=delivery_watch,
             due=DueStore(engine, alerts.outside, rules),
@@ -266,23 +269,23 @@ async def _note_date(clock: SteadyClock, answer: httpx.Response) -> None:
     clock.note(answer.headers)
 
 
-def _watches(settings: Settings, engine: Engine, services: Services) -> tuple[Watch, ...]:
+def _watches(settings: Settings, engine: Engine, services: Services, cycle_state: CycleStateStore) -> tuple[Watch, ...]:
     usage, alerts, review, card = services.usage, services.alerts, services.review, services.card
     snapshots = services.snapshots
-    incidents = IncidentStore(engine)
+    incidents, state = IncidentStore(engine), cycle_state.latest
 
     def settled(first: date, last: date) -> list[DayDrift]:
         return settled_days(snapshots.current(), first, last)
 
     # The chain steps down after all that it may answer, and what it did is proved after that.
     return (
-        StaleWatch(usage, alerts, incidents, review, settings.poll_seconds),
+        StaleWatch(usage, alerts, state, review, settings.poll_seconds),
         PeriodWatch(snapshots, alerts, review),
         ForecastWatch(review, snapshots, alerts, RememberedStore(engine), settings.forecast_rules),
         SpikeWatch(snapshots, alerts, SpikeStore(engine), review, settings.spike_rules),
-        DriftWatch(usage, alerts, incidents, settled, settings.drift_rules),
-        AutoWatch(services.fallback, services.prospects, review, incidents, snapshots),
-        ProofWatch(services.fallback, Proving(usage, card), usage, settings.fallback_chain),
+        DriftWatch(usage, alerts, incidents, settled, settings.drift_rules, state),
+        AutoWatch(services.fallback, services.prospects, review, incidents, snapshots, state),
+        ProofWatch(services.fallback, Proving(usage, card), usage, settings.fallback_chain, state),
     )
 
 

@@ -23,6 +23,7 @@ from bot.leadership import Leadership
 from bot.services import Services
 from bot.settings import Settings
 from bot.slack_connection import Workspace
+from bot.store.cycle_state import CycleStateStore
 from bot.store.due import Due, DueStore
 from bot.store.engine import database_problem
 from bot.threads import InThread
@@ -37,6 +38,11 @@ LEAST_PATIENCE_SECONDS = 15
 
 HANGS_AFTER_SECONDS = 300
 """A poll that takes so long is no reason any more not to say how old the data is."""
+
+STATE = "the state of modes and data"
+MODES_END = "the end of modes"
+REQUESTS_END = "the end of requests for approval"
+"""Parts of a cycle, as its faults name them."""
 
 LIFE = "snoozes and escalations"
 TO_SLACK = "the delivery to Slack"
@@ -75,6 +81,7 @@ class Bot:
     slack: AsyncApp
     in_flight: InFlight
     workspace: Workspace
+    cycle_state: CycleStateStore
     watches: Sequence[Watch]
     life: LifeWatch
     delivery_watch: DeliveryWatch
@@ -85,6 +92,8 @@ class Bot:
     _reconciling: asyncio.Task[object] | None = None
     _mode: str = NORMAL
     """The fallback mode as it was read last."""
+    _shown: tuple[int | None, str] | None = None
+    """The change and the mode that every open alert says by now."""
 
     def leads(self) -> bool:
         """Whether this copy polls and delivers at this moment. No I/O."""
@@ -123,8 +132,19 @@ class Bot:
     async def _follow_modes(self, leads: bool) -> None:
         services = self.services
         if leads:
-            await self._try("the end of modes", services.fallback.expire)
-            await self._try("the end of requests for approval", services.approvals.expire)
+            state = await self._try(STATE, self.cycle_state.read)
+            change = None if state is None else state.change
+            if state is None or (change is not None and change.mode != NORMAL):
+                await self._try(MODES_END, partial(services.fallback.expire, change))
+            else:
+                self.faults.pop(MODES_END, None)
+            if state is None or state.proposals:
+                await self._try(REQUESTS_END, services.approvals.expire)
+            else:
+                self.faults.pop(REQUESTS_END, None)
+        else:
+            # Whoever leads meanwhile may have told alerts under another mode.
+            self._shown = None
         await self._reconcile(records=leads)
 
     async def _reconcile(self, *, records: bool) -> None:
@@ -181,9 +201,9 @@ class Bot:
     async def _decide(self, *, silent: bool = True) -> None:
         """`silent`: whether data that does not come is told."""
         now = self.services.clock()
-        state = await self._try("the fallback mode", self.services.fallback.state)
+        state = await self._try(STATE, self.cycle_state.read)
         if state is not None:
-            self._mode = state.mode.name
+            self._mode = self.services.fallback.wanted(state.change).name
         mode = self._mode
         await self._try("the review of limits", partial(self.services.review.decide, now, mode))
         for watch in self.watches:
@@ -193,8 +213,15 @@ class Bot:
         await self._try("the fallback mode in alerts", self._show_mode)
 
     def _show_mode(self) -> None:
-        mode = self.services.fallback.state().mode.name
-        self.services.alerts.life.show_mode(mode, self.services.clock())
+        """Only after a change: what is told of this cycle says the mode that was in force when it began."""
+        fallback, state = self.services.fallback, self.cycle_state.latest()
+        # Only the automatism changes the mode within a cycle; what others change is shown after the next one.
+        change = fallback.store.current() if fallback.steps_down(state.auto) else state.change
+        mode = fallback.wanted(change).name
+        shown = (None if change is None else change.id, mode)
+        if shown != self._shown:
+            self.services.alerts.life.show_mode(mode, self.services.clock())
+            self._shown = shown
 
     async def _try(self, what: str, work: Callable[[], Result], in_thread: InThread | None = None) -> Result | None:
         """Do one thing of many: a fault in it is shown, and keeps nothing else from being told. None where it fails."""

@@ -41,6 +41,7 @@ from handlers.blocks.estimate_form import (
 from handlers.blocks.kept_estimates import dropped, kept_line, kept_list, kept_message
 from handlers.blocks.outside import code, mention, sentence
 from handlers.blocks.spend import display_lines
+from handlers.form_content import in_time
 from handlers.replies import reply, response_url_of, say_to_channel
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,8 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 async def open_form(services: Services, command: Mapping[str, Any], client: AsyncWebClient) -> None:
     """Open the form, filled in with the person's last estimate."""
-    last = await services.threads.commands(_last, services, str(command["user_id"]))
+    # Without it the form is empty.
+    last = await in_time(services.threads.commands(_last, services, str(command["user_id"])))
     view = form(services.card, last, Context(response_url_of(command) or ""))
     try:
         await call(client.views_open(trigger_id=str(command.get("trigger_id")), view=view))

@@ -8,6 +8,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.fallback.modes import NORMAL
+from bot.fallback.prospects import Overview
 from bot.fallback.words import DurationError, duration
 from bot.in_flight import InFlight
 from bot.message import Block, Message
@@ -16,6 +17,7 @@ from bot.slack_api import CallError, call
 from handlers.blocks.fallback import FORM_ACTION
 from handlers.blocks.fallback_form import FORM, LASTS, MODE, REASON, change_form, filled
 from handlers.fallback import switch_to
+from handlers.form_content import in_time
 from handlers.people import person_of
 from handlers.replies import reply, response_url_of
 
@@ -30,7 +32,8 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     async def on_open(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         async with in_flight.work():
-            view = await services.threads.commands(_form, services, response_url_of(body) or "")
+            url = response_url_of(body) or ""
+            view = await in_time(services.threads.commands(_form, services, url)) or _bare_form(services, url)
             try:
                 await call(client.views_open(trigger_id=str(body.get("trigger_id")), view=view))
             except CallError as error:
@@ -58,6 +61,11 @@ def _form(services: Services, response_url: str) -> Block:
     fallback = services.fallback
     present = fallback.state().mode.name
     return change_form(list(fallback.modes), present, services.prospects.overview(), response_url)
+
+
+def _bare_form(services: Services, response_url: str) -> Block:
+    """The form without what the database knows."""
+    return change_form(list(services.fallback.modes), "", Overview((), {}, None), response_url)
 
 
 def _mistakes(services: Services, values: dict[str, str]) -> tuple[dict[str, str], timedelta | None]:

@@ -15,6 +15,7 @@ from bot.budgets.rules import DriftRules
 from bot.budgets.spend import SETTLED_AFTER
 from bot.clock import DAY
 from bot.store.alerts import AlertStore
+from bot.store.cycle_state import CycleState
 from bot.store.incidents import IncidentStore
 from bot.store.usage import UsageStore
 from bot.usage.age import DataState
@@ -42,17 +43,19 @@ class DriftWatch:
         incidents: IncidentStore,
         days: Days,
         rules: DriftRules,
+        state: Callable[[], CycleState],
     ) -> None:
         self._usage = usage
         self._alerts = alerts
         self._incidents = incidents
         self._days = days
         self._rules = rules
+        self._state = state
         self._judged: datetime | None = None
 
     def look(self, now: datetime, mode: str) -> None:
         """Judge the days that settled lately, once for each reading of the cost report."""
-        data = self._usage.data_state()
+        data = self._state().data
         if not self._rules.enabled or data.billed_read_at is None or data.billed_read_at == self._judged:
             return
         first = self._first_judged(now)

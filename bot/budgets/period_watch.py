@@ -3,14 +3,14 @@
 Many budgets that begin at the same moment share a post, which belongs to the first of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.alerts.incident_facts import PeriodFacts
 from bot.alerts.spend_facts import BegunFacts, KnownSumFacts, SpendFacts
-from bot.budgets.budget import Budget
-from bot.budgets.decide import Step, as_watched
+from bot.budgets.budget import Budget, Level
+from bot.budgets.decide import Incident, Step, as_watched
 from bot.budgets.opening import MOST_POSTS, may_open, opening, unbilled_days
 from bot.budgets.period import Period, PeriodKind
 from bot.budgets.review import BudgetReview
@@ -50,20 +50,18 @@ class PeriodWatch:
         self._snapshots = snapshots
         self._alerts = alerts
         self._review = review
+        self._present: Sequence[tuple[Budget, Period]] = ()
+        self._opened: set[tuple[str, str]] = set()
 
     def look(self, now: datetime, mode: str) -> None:
         """Record the posts that are due."""
         data = self._snapshots.current().data
-        as_of = data.as_of
-        if as_of is None:
+        if data.as_of is None:
             return
         groups: dict[tuple[object, ...], list[_Due]] = {}
-        for budget in self._review.budgets:
-            period = budget.period_at(now)
-            due = self._due(budget, period) if may_open(budget, period, now, as_of) else None
-            if due is not None:
-                key = (budget.period, period.key, period.starts_at, period.ends_at)
-                groups.setdefault(key, []).append(due)
+        for due in self._all_due(now, data.as_of):
+            period = due.period
+            groups.setdefault((due.budget.period, period.key, period.starts_at, period.ends_at), []).append(due)
         all_due = [due for group in groups.values() for due in group]
         if not all_due:
             return
@@ -76,10 +74,32 @@ class PeriodWatch:
                 step = replace(due.step, post=due.step.post and not (shared and index))
                 self._alerts.record(due.budget.name, due.period.key, [step], facts_of, now)
 
-    def _due(self, budget: Budget, period: Period) -> _Due | None:
-        ended = budget.period_before(period)
-        incidents = self._alerts.incidents(budget.name, ended.key)
-        step = opening(incidents, self._alerts.incidents(budget.name, period.key))
+    def _all_due(self, now: datetime, as_of: datetime) -> list[_Due]:
+        present = self._review.present(now)
+        if present is not self._present:
+            self._present = present
+            self._opened &= {(budget.name, period.key) for budget, period in present}
+        asked = [
+            (budget, period, budget.period_before(period))
+            for budget, period in present
+            if (budget.name, period.key) not in self._opened and may_open(budget, period, now, as_of)
+        ]
+        if not asked:
+            return []
+        incidents = self._alerts.incidents_in({each.key for _, *periods in asked for each in periods})
+        return [due for each in asked if (due := self._due(*each, incidents)) is not None]
+
+    def _due(
+        self,
+        budget: Budget,
+        period: Period,
+        ended: Period,
+        known: Mapping[tuple[str, str], Sequence[Incident]],
+    ) -> _Due | None:
+        incidents, told = known.get((budget.name, ended.key), ()), known.get((budget.name, period.key), ())
+        if any(incident.level is Level.PERIOD for incident in told):
+            self._opened.add((budget.name, period.key))
+        step = opening(incidents, told)
         if step is None:
             return None
         watched = as_watched(budget, incidents) or budget

@@ -49,6 +49,7 @@ class Agenda:
         self._made_at = now
         self.reviewed = [(budget, period) for budget in _in_scope(found) for period in _reviewed(budget, now)]
         over = [(budget, period) for budget, period in self.reviewed if period.is_over(now)]
+        self.present = [(budget, period) for budget, period in self.reviewed if not period.is_over(now)]
         self.periods = frozenset(period.key for _, period in self.reviewed) | {
             budget.period_before(period).key for budget, period in over
         }
@@ -142,6 +143,10 @@ class BudgetReview:
     def needed_since(self, now: datetime) -> datetime:
         """From when on usage has to be known: every period that is reviewed, and two days for what moved."""
         return floor_hour(min(self._agenda_at(self._snapshots.current(), now).since, now - LOOK_BACK))
+
+    def present(self, now: datetime) -> Sequence[tuple[Budget, Period]]:
+        """The budgets in force with the periods that run; the same value as long as those are the same."""
+        return self._agenda_at(self._snapshots.current(), now).present
 
     def spend(self, now: datetime, *, why: bool = True) -> list[SpendFacts]:
         """Every budget's spend and outlook; empty before the first poll. `why`: with callers, causes and savings.

@@ -5,12 +5,11 @@ from datetime import datetime
 
 from bot.alerts.incident_facts import DATA, StaleFacts, minute_key
 from bot.alerts.spend_facts import KnownSumFacts, SpendFacts
-from bot.budgets.budget import Level
 from bot.budgets.decide import Status, Step
 from bot.budgets.review import BudgetReview
 from bot.clock import HOUR, floor_hour
 from bot.store.alerts import AlertStore
-from bot.store.incidents import IncidentStore
+from bot.store.cycle_state import CycleState
 from bot.store.usage import UsageStore
 from bot.usage.age import DataState, not_ahead
 from bot.usage.silence import Silence, SilenceStep, decide_silence
@@ -25,19 +24,19 @@ class StaleWatch:
         self,
         usage: UsageStore,
         alerts: AlertStore,
-        incidents: IncidentStore,
+        state: Callable[[], CycleState],
         review: BudgetReview,
         poll_seconds: int,
     ) -> None:
         self._usage = usage
         self._alerts = alerts
-        self._incidents = incidents
+        self._state = state
         self._review = review
         self._poll_seconds = poll_seconds
 
     def look(self, now: datetime, mode: str) -> None:
         """Take and record the step that is due, if any."""
-        stored = self._usage.data_state()
+        stored = self._state().data
         data = not_ahead(stored, now)
         if data != stored:
             self._usage.save_state(data)
@@ -47,7 +46,7 @@ class StaleWatch:
             self._alerts.record(DATA, minute_key(told.began_at), [told.step], facts_of, now)
 
     def _last(self) -> Silence | None:
-        newest = self._incidents.newest(DATA, Level.STALE)
+        newest = self._state().no_data
         if newest is None:
             return None
         return Silence(datetime.fromisoformat(newest.period), newest.status, newest.changed_at)

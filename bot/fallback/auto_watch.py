@@ -1,6 +1,6 @@
 """Steps the chain down by itself and back: reads alerts, changes and spend, and switches as `auto_step` says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,6 +16,7 @@ from bot.fallback.modes import DEGRADED, MINIMAL, NORMAL
 from bot.fallback.proof import per_hour
 from bot.fallback.prospects import Overview, Prospects
 from bot.fallback.service import FallbackService
+from bot.store.cycle_state import CycleState
 from bot.store.incidents import IncidentStore, OpenedIncident
 from bot.store.modes import LOOK_BACK, NO_CHANGE, ModeChange
 
@@ -33,19 +34,21 @@ class AutoWatch:
         review: BudgetReview,
         incidents: IncidentStore,
         snapshots: Snapshots,
+        state: Callable[[], CycleState],
     ) -> None:
         self._fallback = fallback
         self._prospects = prospects
         self._review = review
         self._incidents = incidents
         self._snapshots = snapshots
+        self._state = state
 
     def look(self, now: datetime, mode: str) -> None:
         """Switch and announce what is due. Not the mode of the caller counts, but the newest change.
 
         Whoever changes the mode in the same moment is not overruled: the step is bound to the change it was decided on.
         """
-        if not self._fallback.auto().on:
+        if not self._fallback.steps_down(self._state().auto):
             return
         changes = self._fallback.store.changes(LOOK_BACK)
         budgets = {budget.name: budget for budget in self._review.budgets}

@@ -38,19 +38,26 @@ class Reconciler:
         self._clock = clock
         self._seen: dict[str, TargetState] = {}
         self._failures: dict[str, _Failures] = {}
+        self.wrote = False
+        """Whether the last `bring` has written to a target, or tried to."""
 
     def bring(self, mode: Mode, change_id: int | None, *, records: bool) -> list[TargetState]:
         """Every target to this mode; returns what became of each. `records`: whether the store keeps it."""
-        return [self._bring(target, mode, change_id, records) for target in self.targets]
+        self.wrote = False
+        known = all(target.name in self._seen for target in self.targets)
+        stored = {} if known and not records else self._store.all()
+        return [self._bring(target, mode, change_id, stored, records) for target in self.targets]
 
     def view(self, mode: Mode, change_id: int | None) -> tuple[TargetView, ...]:
         """What is known of every target under this mode."""
         stored = self._store.all()
         return tuple(self._view(target, mode, change_id, stored.get(target.name)) for target in self.targets)
 
-    def _bring(self, target: Target, mode: Mode, change_id: int | None, records: bool) -> TargetState:
+    def _bring(
+        self, target: Target, mode: Mode, change_id: int | None, stored: Mapping[str, TargetState], records: bool
+    ) -> TargetState:
         now = self._clock()
-        before = self._before(target.name, change_id)
+        before = self._before(target.name, change_id, stored.get(target.name))
         failures = self._failures.get(target.name)
         if failures is not None and failures.change_id != change_id:
             failures = None
@@ -69,13 +76,14 @@ class Reconciler:
                 log.error("fallback mode %s is not written to %s: %s", mode.name, target.name, error)
         else:
             self._failures.pop(target.name, None)
-        if records and after != self._store.all().get(target.name):
+        if records and after != stored.get(target.name):
             self._store.save(after)
         self._seen[target.name] = after
         return after
 
     def _written(self, target: Target, mode: Mode, before: TargetState, now: datetime) -> TargetState:
         if not target.holds(mode.variables):
+            self.wrote = True
             target.write(mode.variables)
             if _drifted(before, mode.variables):
                 log.warning("%s did not hold fallback mode %s any more and was put right", target.name, mode.name)
@@ -84,12 +92,12 @@ class Reconciler:
             return replace(before, variables=dict(mode.variables), written_at=now, error=None)
         return replace(before, variables=dict(mode.variables), written_at=before.written_at or now, error=None)
 
-    def _before(self, name: str, change_id: int | None) -> TargetState:
+    def _before(self, name: str, change_id: int | None, stored: TargetState | None) -> TargetState:
         """What this copy knows of the target under this change; what others know only at the start.
 
         Copies on several machines may have targets of the same name, and one that another has written has not drifted.
         """
-        seen = self._seen.get(name) or self._store.all().get(name)
+        seen = self._seen.get(name) or stored
         if seen is None:
             return TargetState(name, change_id)
         if seen.change_id != change_id:

@@ -175,9 +175,12 @@ class FallbackService:
         self.changes.send()
         self.reconcile()
 
-    def expire(self) -> None:
-        """Return to normal where the mode's time is over or a new period has begun; announce it a while before."""
-        change = self.store.current()
+    def expire(self, change: ModeChange | None = None) -> None:
+        """Return to normal where the mode's time is over or a new period has begun; announce it a while before.
+
+        `change`: the newest one, where the caller has just read it.
+        """
+        change = change or self.store.current()
         end = None if change is None else self.end(change)
         if change is None or end is None:
             return
@@ -204,14 +207,22 @@ class FallbackService:
             change = self.store.current()
             self._follow(change, records)
             # Another copy may have switched while this one was writing an older mode.
-            while (newest := self.store.current()) is not None and (change is None or newest.id != change.id):
+            while (
+                self._reconciler.wrote
+                and (newest := self.store.current()) is not None
+                and (change is None or newest.id != change.id)
+            ):
                 change = newest
                 self._follow(change, records)
 
     def auto(self) -> Auto:
         """Whether the chain steps down by itself: as was said in chat, or else as the settings say."""
         said = self.store.auto()
-        return Auto(self.rules.auto if said is None else said.on, said)
+        return Auto(self.steps_down(said), said)
+
+    def steps_down(self, said: AutoSwitch | None) -> bool:
+        """Whether the chain steps down by itself, where this was said in chat."""
+        return self.rules.auto if said is None else said.on
 
     def set_auto(self, by: str, *, on: bool) -> None:
         """Say in chat whether the chain steps down by itself; that holds until it is said again."""

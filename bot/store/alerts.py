@@ -22,6 +22,9 @@ from bot.store.outside import OutsideStore
 from bot.store.schema import UTCDateTime, alerts, notices
 from bot.store.versions import LastCheck, bump, version
 
+MOST_KNOWN = 4
+"""Sets of periods of which the incidents are remembered."""
+
 SLACK = "Slack"
 """What the alert channel is called among the destinations."""
 
@@ -32,10 +35,9 @@ LIFE = ("acknowledged_by", "acknowledged_at", "snoozed_by", "snoozed_until", "es
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Incidents of some periods as they were at a version of all of them."""
+    """Incidents of some periods, as of a version of all incidents."""
 
     version: int
-    periods: AbstractSet[str]
     found: Mapping[tuple[str, str], Sequence[Incident]]
 
 
@@ -58,7 +60,7 @@ class AlertStore:
         self.outside = OutsideStore(engine, outside or {})
         self._last_check = LastCheck()
         self._changes = 0
-        self._incidents: _Known | None = None
+        self._incidents: dict[frozenset[str], _Known] = {}
 
     def incidents(self, budget: str, period: str) -> list[Incident]:
         """All incidents of a budget in a period."""
@@ -72,13 +74,16 @@ class AlertStore:
         A budget without incidents in a period has no entry. The same value as long as nothing has changed.
         """
         wanted, changes = frozenset(periods), self._changes
-        known = self._incidents
-        if known is not None and known.periods == wanted and not self._last_check.is_due(changes):
+        known = self._incidents.get(wanted)
+        if known is not None and not self._last_check.is_due(changes):
             return known.found
         with self._engine.connect() as connection:
             present = version(connection, "alerts_version")
-            if known is None or known.periods != wanted or known.version != present:
-                known = self._incidents = _Known(present, wanted, _incidents(connection, wanted))
+            if known is None or known.version != present:
+                # Of an older version none is right any more.
+                kept = {periods: one for periods, one in self._incidents.items() if one.version == present}
+                known = _Known(present, _incidents(connection, wanted))
+                self._incidents = {**dict(list(kept.items())[-MOST_KNOWN:]), wanted: known}
         self._last_check.done(changes)
         return known.found
 

@@ -1,9 +1,10 @@
-"""While something else writes to the database, every request of Slack's is acknowledged all the same."""
+"""While the database is locked, or does not answer at all, every request of Slack's is acknowledged all the same."""
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from bot.cycle import Bot
 from bot.sandbox.slack_interactions import Interaction
 from bot.sandbox.slack_workspace import ADMIN
+from bot.threads import COMMANDS
 from handlers.blocks.budget import SET_ACTION
 from handlers.blocks.fallback import FORM_ACTION
 from handlers.commands import SUBCOMMANDS
@@ -30,6 +32,26 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             other.execute("ROLLBACK")
+
+
+@asynccontextmanager
+async def silent_store(bot: Bot) -> AsyncIterator[None]:
+    """The database answers no command: every thread for them is held by one that waits."""
+    release, held = threading.Event(), asyncio.Semaphore(0)
+    loop = asyncio.get_running_loop()
+
+    def wait() -> None:
+        loop.call_soon_threadsafe(held.release)
+        release.wait(60)
+
+    waiting = [asyncio.ensure_future(bot.services.threads.commands(wait)) for _ in range(COMMANDS)]
+    for _ in waiting:
+        await held.acquire()
+    try:
+        yield
+    finally:
+        release.set()
+        await asyncio.gather(*waiting)
 
 
 async def opened(world: World, words: str, action: str | None = None) -> None:
@@ -106,3 +128,38 @@ async def test_buttons_are_acknowledged(simulated: World) -> None:
             (shared, "estimate_share"),
         ):
             await acknowledged(simulated, bot, partial(simulated.slack.click, place, action))
+
+
+async def test_nothing_is_asked_of_the_store_before_an_acknowledgement(simulated: World) -> None:
+    async with simulated.connected_bot() as bot:
+        simulated.spend(120)
+        await bot.cycle()
+        (alert,) = simulated.alerts("soft")
+        switched = await (await simulated.slack.command("fallback on")).first_reply()
+        status = await (await simulated.slack.command("fallback status")).first_reply()
+        asked = await (await simulated.slack.command("budget set search hard=10")).first_reply()
+        shared = await (await simulated.slack.command("estimate sonnet-4.6 requests=1k in=10 out=5")).first_reply()
+        simulated.slack.sockets.ack_seconds = ACK_SECONDS
+        async with silent_store(bot):
+            for row in SUBCOMMANDS:
+                if row.name not in ("estimate", "doctor"):
+                    assert (await simulated.slack.command(row.name)).ack is not None
+            for place, action in (
+                (switched, "fallback_switch:normal"),
+                (alert, "alert_snooze:60"),
+                (alert, "alert_acknowledge"),
+                (asked, SET_ACTION),
+                (shared, "estimate_share"),
+            ):
+                assert (await simulated.slack.click(place, action)).ack is not None
+            # The forms open and are acknowledged too, with what needs no database.
+            assert (await simulated.slack.click(status, FORM_ACTION)).ack is not None
+            await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(ADMIN)))
+            submitted = await simulated.slack.submit_view({"mode": "degraded", "for": "2h", "because": "of a test"})
+            assert submitted.ack is not None
+            assert (await simulated.slack.command("estimate")).ack is not None
+            await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(ADMIN)))
+            result = await simulated.slack.submit_view(ESTIMATE)
+            assert result.ack is not None
+            assert "$1,350.00 a month" in str((result.ack.payload or {})["view"])
+        assert await bot.in_flight.drain(20)

@@ -23,7 +23,7 @@ async def blocked(pool: Pool, release: threading.Event, count: int) -> list[asyn
         loop.call_soon_threadsafe(begun.release)
         return release.wait(PATIENCE)
 
-    waiting = [asyncio.ensure_future(pool(wait)) for _ in range(count)]
+    waiting: list[asyncio.Future[bool]] = [asyncio.ensure_future(pool(wait)) for _ in range(count)]
     for _ in range(COMMANDS):
         await begun.acquire()
     return waiting

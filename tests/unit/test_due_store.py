@@ -1,0 +1,151 @@
+"""The one look of a delivery, and the one read of a cycle: they miss nothing that the parts would find themselves."""
+
+from datetime import timedelta
+from itertools import product
+
+import pytest
+from sqlalchemy import Engine, update
+
+from bot.alerts import facts as kinds
+from bot.alerts.incident_facts import DATA, DeliveryFacts
+from bot.alerts.life import due_step
+from bot.alerts.rules import AlertRules
+from bot.budgets.budget import Level
+from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
+from bot.store.alerts import AlertStore
+from bot.store.cycle_state import CycleStateStore
+from bot.store.due import Due, DueStore
+from bot.store.incidents import IncidentStore
+from bot.store.modes import AutoSwitch, ModeStore
+from bot.store.notices import Address
+from bot.store.schema import alerts, notices
+from bot.store.usage import UsageStore
+from bot.usage.age import DataState
+from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of, mode_facts
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+NOTHING = Due(slack=False, outside=False, life=False, reports=False)
+RULES = AlertRules(escalate_after=30 * MINUTE)
+
+
+def due_store(engine: Engine, store: AlertStore, rules: AlertRules = RULES) -> DueStore:
+    return DueStore(engine, store.outside, rules)
+
+
+def deliver_all(store: AlertStore) -> None:
+    while (notice := store.notices.due(NOW)) is not None:
+        assert store.notices.start_attempt(notice, NOW)
+        store.notices.finish(notice.id, NOW, Address("C1", "1.0"))
+
+
+def test_what_waits_is_due_until_it_is_delivered(engine: Engine) -> None:
+    store = AlertStore(engine, {"mail": frozenset({Level.HARD})})
+    due = due_store(engine, store)
+    assert due.look(NOW) == NOTHING
+    store.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW)
+    assert due.look(NOW) == Due(slack=True, outside=True, life=False, reports=False)
+    deliver_all(store)
+    assert due.look(NOW) == Due(slack=False, outside=True, life=False, reports=False)
+    (letter,) = store.outside.pending("mail")
+    store.outside.finish(letter.id, NOW)
+    assert due.look(NOW) == NOTHING
+
+
+def test_a_notice_whose_outcome_is_unknown_is_due(engine: Engine) -> None:
+    store = AlertStore(engine)
+    store.enqueue_test(kinds.TestFacts(by="U1", requested_at=NOW))
+    notice = store.notices.due(NOW)
+    assert notice is not None
+    assert store.notices.start_attempt(notice, NOW)
+    assert due_store(engine, store).look(NOW).slack
+
+
+def test_letters_for_a_destination_that_is_gone_are_not_due(engine: Engine) -> None:
+    before = AlertStore(engine, {"mail": frozenset({Level.HARD})})
+    before.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW)
+    deliver_all(before)
+    assert due_store(engine, AlertStore(engine)).look(NOW) == NOTHING
+
+
+def test_an_open_report_about_a_destination_is_looked_at(engine: Engine) -> None:
+    store = AlertStore(engine, {"mail": frozenset()})
+    step = Step(Level.DELIVERY, NO_LIMIT, Status.OPEN, Reason.REFUSES)
+    facts = DeliveryFacts(
+        level=step.level,
+        limit_usd=step.limit_usd,
+        status=step.status,
+        reason=step.reason,
+        decided_at=NOW,
+        mode="normal",
+        destination="mail",
+        since=NOW,
+        error="",
+        count=1,
+    )
+    store.record(facts.subject, facts.period, [step], lambda _: facts, NOW)
+    assert due_store(engine, store).look(NOW).watch
+    assert due_store(engine, store).look(NOW).reports
+
+
+@pytest.mark.parametrize("level", [Level.SOFT, Level.HARD])
+def test_no_step_that_time_brings_is_missed_whatever_was_done_to_the_clock(engine: Engine, level: Level) -> None:
+    store = AlertStore(engine)
+    store.record(BUDGET, PERIOD, [crossed(level)], facts_of(), NOW)
+    deliver_all(store)
+    moments = (None, NOW - 31 * MINUTE, NOW, NOW + 2 * DAY)
+    found, looks = 0, {rules: due_store(engine, store, rules) for rules in (RULES, AlertRules(escalate_after=None))}
+    for changed_at, snoozed_until, answered_at in product(moments[1:], moments, (None, NOW - HOUR)):
+        with engine.begin() as connection:
+            connection.execute(
+                update(alerts).values(
+                    changed_at=changed_at, snoozed_until=snoozed_until, acknowledged_at=answered_at, escalated_at=None
+                )
+            )
+            connection.execute(update(notices).values(sent_at=changed_at))
+        (living,) = store.life.living()
+        for rules, look in looks.items():
+            if due_step(living, rules, NOW) is not None:
+                found += 1
+                assert look.look(NOW).life, (changed_at, snoozed_until, answered_at)
+    assert found
+
+
+def test_a_resolved_alert_is_never_due(engine: Engine) -> None:
+    store = AlertStore(engine)
+    store.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW)
+    resolved = Step(Level.HARD, crossed(Level.HARD).limit_usd, Status.RESOLVED, Reason.FELL_BELOW)
+    assert due_store(engine, store).look(NOW + HOUR).life
+    store.record(BUDGET, PERIOD, [resolved], facts_of(), NOW)
+    assert not due_store(engine, store).look(NOW + HOUR).life
+
+
+def test_the_state_of_a_cycle_is_what_its_parts_say(engine: Engine) -> None:
+    states, usage, modes, incidents = (
+        CycleStateStore(engine),
+        UsageStore(engine),
+        ModeStore(engine),
+        IncidentStore(engine),
+    )
+    empty = states.read()
+    assert (empty.data, empty.change, empty.auto, empty.proposals, empty.no_data) == (
+        DataState(),
+        None,
+        None,
+        False,
+        None,
+    )
+    usage.save_state(DataState(as_of=NOW, source="admin", polled_at=NOW))
+    modes.set_auto(AutoSwitch(True, "U1", NOW))
+    for mode, previous in (("degraded", "normal"), ("minimal", "degraded")):
+        modes.change({"CLAUDE_MODEL": mode}, mode_facts(mode, previous))
+    step = Step(Level.STALE, NO_LIMIT, Status.OPEN, Reason.SILENT)
+    AlertStore(engine).record(DATA, "2026-11-20T11:00Z", [step], facts_of(), NOW)
+    assert states.latest() == empty
+    state = states.read()
+    assert (state.data, state.change, state.auto) == (usage.data_state(), modes.current(), modes.auto())
+    assert state.change is not None
+    assert state.change.variables == {"CLAUDE_MODEL": "minimal"}
+    assert state.no_data == incidents.newest(DATA, Level.STALE)
+    assert state.no_data is not None
+    assert not state.proposals
+    assert states.latest() is state

@@ -1,13 +1,16 @@
 """Looks whether a period is expected to end above a limit, and records what is to be told of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from bot.alerts.incident_facts import ForecastFacts
-from bot.budgets.decide import Step
+from bot.budgets.budget import Budget
+from bot.budgets.decide import Incident, Step
 from bot.budgets.expectation import Since, expect
 from bot.budgets.forecast import Forecast
+from bot.budgets.period import Period
 from bot.budgets.prospects import Prospect, prospects
 from bot.budgets.review import BudgetReview
 from bot.budgets.rules import ForecastRules
@@ -17,7 +20,10 @@ from bot.store.alerts import AlertStore
 from bot.store.remembered import RememberedStore
 
 LOOK_EVERY = timedelta(minutes=10)
-"""Four weeks of usage are read for it, and an expectation of days does not change in a minute."""
+"""An expectation of days does not change in a minute."""
+
+MOST_AT_ONCE = 100
+"""So that no single cycle has to make the forecasts of a thousand budgets."""
 
 REMEMBERED = "forecast_since"
 
@@ -38,36 +44,62 @@ class ForecastWatch:
         self._alerts = alerts
         self._remembered = remembered
         self._rules = rules
-        self._looked_at: datetime | None = None
+        self._looked_at: dict[str, datetime] = {}
 
     def look(self, now: datetime, mode: str) -> None:
         """`mode`: the fallback mode in force."""
-        if not self._rules.enabled or (self._looked_at is not None and not is_over(LOOK_EVERY, self._looked_at, now)):
+        if not self._rules.enabled:
             return
-        self._looked_at = now
+        present = self._review.present(now)
+        due = [pair for pair in present if self._is_due(pair, now)][:MOST_AT_ONCE]
+        found = prospects(self._review, self._snapshots, now, due) if due else []
+        if not found:
+            return
+        in_force = {_key(*pair) for pair in present}
+        self._looked_at = {key: at for key, at in self._looked_at.items() if key in in_force}
         remembered = self._remembered.get(REMEMBERED) or {}
-        kept: dict[str, dict[str, str]] = {}
-        for prospect in prospects(self._review, self._snapshots, now):
+        kept = {key: since for key, since in remembered.items() if key in in_force}
+        incidents = self._alerts.incidents_in({prospect.period.key for prospect in found})
+        for prospect in found:
+            key = _key(prospect.budget, prospect.period)
+            self._looked_at[key] = now
+            before = kept.pop(key, None)
             if prospect.forecast is None:
                 continue
-            key = f"{prospect.budget.name}/{prospect.period.key}"
-            since = self._look_at(prospect, prospect.forecast, _since(remembered.get(key)), mode, now)
+            known = incidents.get((prospect.budget.name, prospect.period.key), ())
+            since = self._look_at(prospect, prospect.forecast, known, _since(before), mode, now)
             if since:
                 kept[key] = {f"{limit:f}": begun.isoformat() for limit, begun in since.items()}
         if kept != remembered:
             self._remembered.put(REMEMBERED, kept)
 
-    def _look_at(self, prospect: Prospect, forecast: Forecast, since: Since, mode: str, now: datetime) -> Since:
+    def _is_due(self, pair: tuple[Budget, Period], now: datetime) -> bool:
+        at = self._looked_at.get(_key(*pair))
+        return at is None or is_over(LOOK_EVERY, at, now)
+
+    def _look_at(
+        self,
+        prospect: Prospect,
+        forecast: Forecast,
+        incidents: Sequence[Incident],
+        since: Since,
+        mode: str,
+        now: datetime,
+    ) -> Since:
         budget, period = prospect.budget, prospect.period
-        incidents = self._alerts.incidents(budget.name, period.key)
         spent_usd = prospect.spend.spent_usd
         # Data that does not come confirms nothing.
         as_of = prospect.spend.as_of
         expected = expect(budget, spent_usd, forecast.expected_usd, incidents, since, self._rules, as_of)
         if expected.steps:
-            facts_of = _facts_of(prospect, forecast, mode, now)
+            spend = self._review.spend_against(budget, now) or prospect.spend
+            facts_of = _facts_of(replace(prospect, spend=spend), forecast, mode, now)
             self._alerts.record(budget.name, period.key, expected.steps, facts_of, now)
         return expected.since
+
+
+def _key(budget: Budget, period: Period) -> str:
+    return f"{budget.name}/{period.key}"
 
 
 def _since(stored: Mapping[str, str] | None) -> Since:

@@ -1,5 +1,6 @@
 """Where each budget's present period will end: spend, history and forecast put together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,16 +26,22 @@ class Prospect:
     forecast: Forecast | None
 
 
-def prospects(review: BudgetReview, snapshots: Snapshots, now: datetime) -> list[Prospect]:
-    """Every budget's; empty before the first poll. Synchronous; asynchronous callers use a thread."""
+def prospects(
+    review: BudgetReview, snapshots: Snapshots, now: datetime, asked: Sequence[tuple[Budget, Period]] | None = None
+) -> list[Prospect]:
+    """Of every budget in force with its present period, or of those that are asked for; empty before the first poll.
+
+    Synchronous; asynchronous callers use a thread.
+    """
     snapshot = snapshots.current()
-    spends = {spend.budget: spend for spend in review.spend(now, why=False)}
-    budgets = [budget for budget in review.budgets if budget.name in spends]
-    if not budgets or snapshot.as_of is None:
+    if snapshot.as_of is None:
         return []
-    known = [budget for budget in budgets if budget.period_at(now).key == spends[budget.name].period]
-    made = forecasts_of(snapshot, [(budget, budget.period_at(now), ()) for budget in known])
-    by_name = {budget.name: found for budget, found in zip(known, made, strict=True)}
+    pairs = review.present(now) if asked is None else asked
+    spends = review.spend_of([budget for budget, _ in pairs], now)
+    known = [pair for pair, spend in zip(pairs, spends, strict=True) if spend.period == pair[1].key]
+    made = forecasts_of(snapshot, [(budget, period, ()) for budget, period in known])
+    by_name = {budget.name: found for (budget, _), found in zip(known, made, strict=True)}
     return [
-        Prospect(budget, budget.period_at(now), spends[budget.name], by_name.get(budget.name)) for budget in budgets
+        Prospect(budget, period, spend, by_name.get(budget.name))
+        for (budget, period), spend in zip(pairs, spends, strict=True)
     ]

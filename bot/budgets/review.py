@@ -156,6 +156,10 @@ class BudgetReview:
         """
         return self._spend_of([(budget, None) for budget in self.budgets], now, why=why)
 
+    def spend_of(self, budgets: Sequence[Budget], now: datetime) -> list[SpendFacts]:
+        """Of these budgets in force, without callers, causes and savings."""
+        return self._spend_of([(budget, None) for budget in budgets], now, why=False)
+
     def spend_against(self, budget: Budget, now: datetime) -> SpendFacts | None:
         """The same for a budget that is not in force, or not yet.
 

@@ -30,6 +30,9 @@ from bot.usage.source import BilledRow
 LoadDay = Callable[[date, bool], Day]
 """A day that is not held; with its hours where that is asked for."""
 
+LoadDays = Callable[[date, date], None]
+"""Has the days from one to the other, both included, read at once where they are not held."""
+
 MINUTES = HOUR // MINUTE
 
 
@@ -65,6 +68,7 @@ class Snapshot:
     by_minute: frozenset[datetime]
     bills: Mapping[date, Sequence[BilledRow]]
     load: LoadDay
+    load_days: LoadDays
     callers: int = 0
     serial: int = 0
     touched: tuple[tuple[int, frozenset[int] | None], ...] = ()
@@ -101,12 +105,20 @@ class Snapshot:
         found = self.days.get(day)
         return self.load(day, by_hour) if found is None else found
 
+    def have(self, starts_at: datetime, ends_at: datetime) -> None:
+        """Read the days of this stretch at once that are older than those that are held."""
+        if self.as_of is not None and starts_at.date() not in self.days:
+            first_held = min(self.days, default=self.as_of.date())
+            if starts_at.date() < first_held:
+                self.load_days(starts_at.date(), min(ends_at.date(), first_held - DAY))
+
     def knows(self, hour: datetime) -> bool:
         """Whether anything is known of this UTC hour."""
         return self.day(hour.date()).knows(hour.hour)
 
     def known_hours(self, starts_at: datetime, ends_at: datetime) -> int:
         """How many of the UTC hours that begin in [`starts_at`, `ends_at`) are known."""
+        self.have(starts_at, ends_at)
         return sum(
             (self.day(part.day).known >> part.first & ((1 << part.last - part.first) - 1)).bit_count()
             for part in parts_of(starts_at, ends_at)
@@ -126,6 +138,7 @@ class Snapshot:
         return found
 
     def _spend(self, scope: Scope, period: Period) -> Spend:
+        self.have(period.starts_at, period.ends_at)
         bills = self._bills(scope, period)
         read_at = self.data.billed_read_at
         settled = {day for day in bills if _midnight(day) + DAY <= period.ends_at and is_settled(day, read_at)}

@@ -123,6 +123,7 @@ class Snapshots:
             by_minute=frozenset(by_minute),
             bills=_bills(reader, head),
             load=self._load,
+            load_days=self._load_days,
             callers=len(self._index.callers),
         )
 
@@ -208,19 +209,38 @@ class Snapshots:
         if found is not None:
             return found
         with self._lock, self._store.reading() as reader:
-            if by_hour:
-                found = self._read_day(reader, day)
-            else:
-                hours = reader.hours(_midnight(day), _midnight(day) + DAY)
-                found = replace(
-                    self._builder.rolled_up(reader.day_rows(day), day),
-                    known=sum(1 << hour.hour.hour for hour in hours),
-                    odd=sum(1 << hour.hour.hour for hour in hours if hour.odd),
-                )
-        self._older[day, by_hour] = found
-        while len(self._older) > OLDER_HELD:
-            self._older.pop(next(iter(self._older)))
+            found = self._read_day(reader, day) if by_hour else self._rolled_up(reader, day, day)[day]
+        self._keep_older({(day, by_hour): found})
         return found
+
+    def _load_days(self, first: date, last: date) -> None:
+        """Have the days from one to the other, both included, at hand for `_load`."""
+        present = self._present
+        if present is None or present.as_of is None:
+            return
+        last = min(last, present.as_of.date() - (DAYS_HELD + 1) * DAY)
+        wanted = [first + index * DAY for index in range((last - first).days + 1)]
+        missing = [day for day in wanted if (day, False) not in self._older and (day, True) not in self._older]
+        if len(missing) > 1:
+            with self._lock, self._store.reading() as reader:
+                found = self._rolled_up(reader, missing[0], missing[-1])
+            self._keep_older({(day, False): one for day, one in found.items() if day in missing})
+
+    def _rolled_up(self, reader: UsageReader, first: date, last: date) -> dict[date, Day]:
+        rows = reader.day_rows(first, last)
+        known = {hour.hour: hour.odd for hour in reader.hours(_midnight(first), _midnight(last) + DAY)}
+        found = {}
+        for day in (first + index * DAY for index in range((last - first).days + 1)):
+            hours = {number: known[hour] for number in range(24) if (hour := _midnight(day) + number * HOUR) in known}
+            found[day] = replace(
+                self._builder.rolled_up(rows.get(day, []), day),
+                known=sum(1 << number for number in hours),
+                odd=sum(1 << number for number, odd in hours.items() if odd),
+            )
+        return found
+
+    def _keep_older(self, days: Mapping[tuple[date, bool], Day]) -> None:
+        self._older = dict([*self._older.items(), *days.items()][-OLDER_HELD:])
 
 
 def _bills(reader: UsageReader, head: Head) -> Mapping[date, Sequence[BilledRow]]:

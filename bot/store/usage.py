@@ -45,11 +45,12 @@ BUCKET_ROWS = select(usage.c.starts_at, *(usage.c[name] for name in (*DIMENSIONS
 )
 HOUR_ROWS = select(*(usage.c[name] for name in (*DIMENSIONS, *COUNT_NAMES))).where(usage.c.hour == bindparam("hour"))
 DAY_ROWS = select(
+    usage_days.c.day,
     usage_days.c.model,
     usage_days.c.workspace_id,
     *(func.nullif(usage_days.c[name], "") for name in DIMENSIONS[2:]),
     *(usage_days.c[name] for name in COUNT_NAMES),
-).where(usage_days.c.day == bindparam("day"))
+).where(usage_days.c.day >= bindparam("first"), usage_days.c.day <= bindparam("last"))
 
 NameKind = Literal["workspace", "key"]
 
@@ -174,9 +175,12 @@ class UsageReader:
             query = query.where(usage.c.starts_at.in_(sorted(buckets)))
         return self._connection.execute(query, {"hour": hour}).all()
 
-    def day_rows(self, day: date) -> Sequence[Any]:
-        """Dimensions and counts of a day's roll-up; what is empty there is not given."""
-        return self._connection.execute(DAY_ROWS, {"day": day}).all()
+    def day_rows(self, first: date, last: date) -> dict[date, list[Any]]:
+        """Dimensions and counts of the roll-ups of these UTC days, both included; what is empty there is not given."""
+        found: dict[date, list[Any]] = {}
+        for day, *row in self._connection.execute(DAY_ROWS, {"first": first, "last": last}):
+            found.setdefault(day, []).append(row)
+        return found
 
     def callers_before(self, day: date) -> list[tuple[str, str, str]]:
         """Model, workspace and key (empty for none) of all usage before this UTC day."""

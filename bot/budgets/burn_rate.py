@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from statistics import median
 from zoneinfo import ZoneInfo
 
@@ -113,11 +114,15 @@ def baseline(
     """
     if with_usage < LEAST_HOURS_WITH_USAGE or not hours:
         return None
-    around = _hours(until - LONG - HOUR, until + HOUR)
-    found = [_usual(hours, hour, zone) for hour in around]
+    found = [_usual(hours, hour, zone) for hour in around(until)]
     usual = max(middle for middle, _ in found)
     bound = rules.factor * max(middle + DEVIATIONS * deviation for middle, deviation in found)
     return Baseline(usual, max(rules.floor_usd_per_hour, bound).quantize(CENT, ROUND_HALF_UP))
+
+
+def around(until: datetime) -> tuple[datetime, ...]:
+    """The hours whose custom counts for the long window that ends at `until`."""
+    return tuple(_hours(until - LONG - HOUR, until + HOUR))
 
 
 def decide_spike(
@@ -191,6 +196,7 @@ def _usual(hours: Mapping[datetime, Decimal], hour: datetime, zone: ZoneInfo) ->
     return max([middle, least, *alike]), deviation
 
 
+@lru_cache(maxsize=32_768)
 def _kind(hour: datetime, zone: ZoneInfo) -> tuple[int, bool]:
     local = hour.astimezone(zone)
     return local.hour, _is_weekend(local.date())

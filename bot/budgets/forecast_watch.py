@@ -22,7 +22,7 @@ from bot.store.remembered import RememberedStore
 LOOK_EVERY = timedelta(minutes=10)
 """An expectation of days does not change in a minute."""
 
-MOST_AT_ONCE = 100
+MOST_AT_ONCE = 50
 """So that no single cycle has to make the forecasts of a thousand budgets."""
 
 REMEMBERED = "forecast_since"
@@ -51,7 +51,10 @@ class ForecastWatch:
         if not self._rules.enabled:
             return
         present = self._review.present(now)
-        due = [pair for pair in present if self._is_due(pair, now)][:MOST_AT_ONCE]
+        waiting = [pair for pair in present if self._is_due(pair, now)]
+        # Those of one zone and period share much of the work.
+        waiting.sort(key=lambda pair: (pair[0].zone.key, pair[1].starts_at, pair[1].ends_at))
+        due = waiting[:MOST_AT_ONCE]
         found = prospects(self._review, self._snapshots, now, due) if due else []
         if not found:
             return

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +62,7 @@ class RecentSpend:
         self._callers: dict[bool, Callers] = {}
         self._by_rate: dict[Scope, Recent] = {}
 
-    @property
+    @cached_property
     def covered(self) -> timedelta:
         """How much of the last stretch is known: all of it, or less on a young database."""
         until = self._stretches[True][-1].ends_at

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bot.budgets.budget import Scope, ScopeKind
 from bot.budgets.period import Period
@@ -144,11 +145,19 @@ class Snapshot:
         settled = {day for day in bills if _midnight(day) + DAY <= period.ends_at and is_settled(day, read_at)}
         ids = self.index.of(scope)
         units, hidden, assumed = 0, 0, set[str]()
-        for part in parts_of(period.starts_at, self._end(period.ends_at)):
+        whole, others = self._split(period.starts_at, self._end(period.ends_at))
+        if whole is not None:
+            stack, first, last = self._stack, *whole
+            counted = [index for index in range(first, last) if stack.first + index * DAY not in settled]
+            here = np.ix_(np.array(counted, np.intp), _within(ids, stack.units.shape[1]))
+            units += sum(stack.units[here].ravel().tolist())
+            hidden |= int(np.bitwise_or.reduce(stack.hidden[here], axis=None))
+            others = [*others, *(part for part in stack.assumed if first <= (part.day - stack.first).days < last)]
+        for part in others:
             day = self.day(part.day, by_hour=not part.whole)
-            if any(day.assumed):
-                assumed |= _assumed(day, part, ids)
-            if part.day not in settled:
+            assumed |= _assumed(day, part, ids)
+            # Whole days that are held have been counted.
+            if part.day not in settled and not (part.whole and part.day in self.days):
                 units += _units(day, part, ids)
                 hidden |= _hidden(day, part, ids)
         units += self._border(period.starts_at, ids) - self._border(period.ends_at, ids)
@@ -257,30 +266,53 @@ class Snapshot:
         """The rows of the scope by the days that begin in the period."""
         if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL):
             return {}
+        first, last = _midnight_from(period.starts_at).date(), (period.ends_at - period.ends_at.resolution).date()
         found: dict[date, list[BilledRow]] = {}
-        day = period.starts_at.date()
-        while _midnight(day) < period.ends_at:
-            if _midnight(day) >= period.starts_at:
-                rows = [
-                    row
-                    for row in self.bills.get(day, ())
-                    if scope.kind is ScopeKind.ORGANIZATION or row.workspace_id == scope.value
-                ]
-                if rows:
-                    found[day] = rows
-            day += DAY
+        for day in (first + index * DAY for index in range((last - first).days + 1)):
+            rows = [
+                row
+                for row in self.bills.get(day, ())
+                if scope.kind is ScopeKind.ORGANIZATION or row.workspace_id == scope.value
+            ]
+            if rows:
+                found[day] = rows
         return found
+
+    @property
+    def _stack(self) -> "_Stack":
+        found = self.memo.get("stack")
+        if found is None:
+            found = self.memo["stack"] = _stacked(self.days, self.prices)
+        made: _Stack = found
+        return made
+
+    def _split(self, starts_at: datetime, ends_at: datetime) -> tuple[tuple[int, int] | None, list[Part]]:
+        """The whole days that are held, by their places in the stack, and everything else."""
+        if not self.days:
+            return None, list(parts_of(starts_at, ends_at))
+        begin = max(_midnight_from(starts_at), _midnight(self._stack.first))
+        end = max(_midnight(ends_at.date()), begin)
+        first = _midnight(self._stack.first)
+        others = [*parts_of(starts_at, min(begin, ends_at)), *parts_of(max(end, starts_at), ends_at)]
+        if begin == end:
+            return None, list(parts_of(starts_at, ends_at))
+        return ((begin - first) // DAY, (end - first) // DAY), others
 
     def _end(self, ends_at: datetime) -> datetime:
         """Of what lies beyond the newest day that is held nothing is known."""
-        newest = max(self.days, default=None)
-        return ends_at if newest is None else min(ends_at, _midnight(newest) + DAY)
+        return min(ends_at, _midnight(self._stack.last) + DAY) if self.days else ends_at
 
     def _odd_days(self, period: Period) -> list[date]:
         first = period.starts_at.date()
         last = (self._end(period.ends_at) - period.ends_at.resolution).date()
-        days = (first + index * DAY for index in range((last - first).days + 1))
-        return [day for day in days if self.day(day).odd]
+        if not self.days:
+            return []
+        held = self._stack.first
+        older = (first + index * DAY for index in range((min(last, held - DAY) - first).days + 1))
+        return [
+            *(day for day in older if self.day(day).odd),
+            *(day for day in self._stack.odd if first <= day <= last),
+        ]
 
     def _by_minute(self, hour: datetime) -> Money:
         """Units by scope and minute of an hour that is kept by the minute."""
@@ -299,6 +331,40 @@ class Snapshot:
             return 0
         by_scope = self._by_minute(hour)
         return int(by_scope[_within(ids, len(by_scope)), _minute(moment - hour) :].sum())
+
+
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    """The days that are held, put on each other: rows are days from `first` to `last`, columns are scopes.
+
+    `odd`: days with an hour of which a row could not be read in full. `assumed`: those with an unknown model.
+    """
+
+    first: date
+    last: date
+    units: Money
+    hidden: npt.NDArray[np.uint8]
+    odd: tuple[date, ...]
+    assumed: tuple[Part, ...]
+
+
+def _stacked(days: Mapping[date, Day], prices: UsagePrices) -> _Stack:
+    first, last = min(days), max(days)
+    scopes = max(len(day.units) for day in days.values())
+    units = prices.zeros((last - first).days + 1, scopes)
+    hidden = np.zeros(units.shape, np.uint8)
+    for day_of, day in days.items():
+        row = (day_of - first).days
+        units[row, : len(day.units)] = day.units
+        hidden[row, : len(day.hidden)] = day.hidden
+    return _Stack(
+        first=first,
+        last=last,
+        units=units,
+        hidden=hidden,
+        odd=tuple(day_of for day_of, day in sorted(days.items()) if day.odd),
+        assumed=tuple(Part(day_of, 0, HOURS) for day_of, day in sorted(days.items()) if any(day.assumed)),
+    )
 
 
 def parts_of(starts_at: datetime, ends_at: datetime) -> Iterator[Part]:
@@ -364,6 +430,12 @@ def _within(ids: Numbers, count: int) -> Numbers:
 def _minute(span: object) -> int:
     """Full minutes of a span, rounded up: a bucket belongs to the stretch in which it begins."""
     return -(-span // MINUTE)  # type: ignore[operator, no-any-return]
+
+
+def _midnight_from(moment: datetime) -> datetime:
+    """The first midnight that is not before it."""
+    midnight = _midnight(moment.date())
+    return midnight if midnight == moment else midnight + DAY
 
 
 def _midnight(day: date) -> datetime:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from bot.budgets.burn_rate import (
     Rates,
     Spike,
     SpikeStep,
+    around,
     baseline,
     decide_spike,
     rates_of,
@@ -52,14 +54,23 @@ WHY_BACK = 2 * DAY
 class _LastHour:
     """The long window, which ends at `until`.
 
-    `minutes`: units of money by minute, a row for each of `scopes`. `reaching`: those whose rates reach the floor.
+    `minutes`: units of money by minute, a row for each of `scopes`. `steady`: units an hour of the windows, without the
+    dearest minute. `reaching`: scopes of which both reach the floor: no bound is below it.
     """
 
     snapshot: Snapshot
     until: datetime
     scopes: Mapping[Scope, int]
     minutes: Money
+    steady: tuple[Money, Money]
     reaching: AbstractSet[Scope]
+
+    def reaches(self, scope: Scope, usual: Baseline | None) -> bool:
+        """Whether the scope spends far above what is usual, in both windows."""
+        if usual is None or scope not in self.reaching:
+            return False
+        bound = int(usual.bound.scaleb(self.snapshot.prices.places))
+        return all(units[self.scopes[scope]] >= bound for units in self.steady)
 
     @property
     def first_hour(self) -> datetime:
@@ -102,6 +113,8 @@ class SpikeWatch:
         self._spikes = spikes
         self._review = review
         self._rules = rules
+        self._usual: dict[tuple[Scope, ZoneInfo], Baseline | None] = {}
+        self._usual_around: tuple[datetime, ...] = ()
 
     def look(self, now: datetime, mode: str) -> None:
         """Take and record the step of every budget's spike, if there is one. `mode`: the fallback mode in force.
@@ -115,9 +128,12 @@ class SpikeWatch:
         if last is None:
             return
         is_open = self._spikes.open()
-        # No bound is below the floor, so that of the others nothing can begin or end.
-        worth = [budget for budget in budgets if budget.name in is_open or budget.scope in last.reaching]
-        seen = [self._see(budget, last, now) for budget in worth]
+        self._learn(last, [budget for budget in budgets if budget.name in is_open or budget.scope in last.reaching])
+        seen = [
+            self._see(budget, last, now)
+            for budget in budgets
+            if budget.name in is_open or last.reaches(budget.scope, self._usual.get((budget.scope, budget.zone)))
+        ]
         for each in seen:
             if each.taken is not None and not each.opens:
                 self._record(each, each.taken, (), last, mode, now)
@@ -136,7 +152,7 @@ class SpikeWatch:
         rates = _rates(last.snapshot, last.minutes[last.scopes[budget.scope]], last.until)
         newest = self._spikes.newest(budget.name)
         is_open = newest is not None and newest.status is Status.OPEN
-        usual = self._usual(budget, last)
+        usual = self._usual[budget.scope, budget.zone]
         posted_at = self._spikes.limit_posted_at(budget.name)
         taken = decide_spike(rates, usual, newest, posted_at, self._rules, now)
         if is_open:
@@ -166,18 +182,26 @@ class SpikeWatch:
         short = minutes[:, -(SHORT // MINUTE) :]
         steady = minutes.sum(axis=1) - minutes.max(axis=1), (short.sum(axis=1) - short.max(axis=1)) * (LONG // SHORT)
         reaching = frozenset(scope for scope, row in asked.items() if min(part[row] for part in steady) >= floor)
-        return _LastHour(snapshot, until, asked, minutes, reaching)
+        return _LastHour(snapshot, until, asked, minutes, steady, reaching)
 
-    def _usual(self, budget: Budget, last: _LastHour) -> Baseline | None:
+    def _learn(self, last: _LastHour, budgets: Sequence[Budget]) -> None:
+        """Work out what is usual for these budgets, once in an hour."""
+        if self._usual_around != around(last.until):
+            self._usual, self._usual_around = {}, around(last.until)
+        zones: dict[Scope, set[ZoneInfo]] = {}
+        for budget in budgets:
+            if (budget.scope, budget.zone) not in self._usual:
+                zones.setdefault(budget.scope, set()).add(budget.zone)
+        if not zones:
+            return
         snapshot, until = last.snapshot, last.first_hour
         since = until - LOOK_BACK
-        (units,) = snapshot.hourly([budget.scope], since, until)
-        hours = {
-            since + index * HOUR: snapshot.prices.usd(units[index])
-            for index in np.flatnonzero(snapshot.known(since, until)).tolist()
-        }
+        known = np.flatnonzero(snapshot.known(since, until)).tolist()
         with_usage = sum(snapshot.day(part.day).used_in(part.first, part.last) for part in parts_of(since, until))
-        return baseline(hours, with_usage, budget.zone, last.until, self._rules)
+        for scope, units in zip(zones, snapshot.hourly(list(zones), since, until), strict=True):
+            hours = {since + index * HOUR: snapshot.prices.usd(units[index]) for index in known}
+            for zone in zones[scope]:
+                self._usual[scope, zone] = baseline(hours, with_usage, zone, last.until, self._rules)
 
     def _record(
         self, seen: _Seen, taken: SpikeStep, within: Sequence[str], last: _LastHour, mode: str, now: datetime

@@ -129,7 +129,8 @@ class UsageIndex:
             ScopeKind.KEY: self.key_of_caller,
             ScopeKind.MODEL: self.model_of_caller,
         }
-        return np.isin(columns[scope.kind].values[:count], self.of(scope))
+        values, numbers = columns[scope.kind].values[:count], self.of(scope)
+        return values == numbers[0] if len(numbers) == 1 else np.isin(values, numbers)
 
     def ids(self, kind: ScopeKind) -> list[tuple[str, str | None, int]]:
         """Value, workspace (of a key) and number of every scope of this kind; a key that is none is empty."""

@@ -171,6 +171,8 @@ async def bot_from(
             settings, http, services.usage, clock, most_waiting=most_waiting, may_store=leadership.still_held
         )
 
+        stack.callback(poller.close)
+
         def refusing() -> frozenset[str]:
             return frozenset({*outside.refusing, *([] if outbox.refused is None else [SLACK])})
 

@@ -4,7 +4,7 @@ Roll-ups and versions are brought up to date in the same transaction.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from operator import add, sub
 from typing import NamedTuple, TypeVar
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from bot.clock import HOUR, MINUTE, floor_hour
 from bot.store.schema import usage, usage_hours
 from bot.store.usage_days import COUNTS, DIMENSIONS, NONE_AT_ALL, Counts, Dimensions
+from bot.store.usage_rows import Row, insert_usage
 from bot.usage.source import Read, SourceName, UsageReading, UsageRow
 
 RowKey = tuple[datetime, Dimensions]
@@ -75,7 +76,7 @@ def replace_hours(
     hours = [read.starts_at + index * HOUR for index in range(max(0, (last - read.starts_at) // HOUR))]
     kept = {hour for hour in hours if hour in known and known[hour][:2] == (source, read.width)}
     unchanged = {starts_at for starts_at in reading.unchanged if floor_hour(starts_at) in kept}
-    rows = [row for row in reading.rows if read.starts_at <= row.starts_at < last and row.starts_at not in unchanged]
+    rows = (row for row in reading.rows if read.starts_at <= row.starts_at < last and row.starts_at not in unchanged)
     odd = {hour: reading.odd.rows_by_hour.get(hour, 0) for hour in hours}
     owned = {"source": source, "width": read.width, "read_at": now}
     added = [{"hour": hour, **owned, "odd_rows": odd[hour]} for hour in hours if hour not in known]
@@ -128,11 +129,22 @@ def _stored(connection: Connection, read: Read, known: Mapping[datetime, Owned],
 def _replace_rows(connection: Connection, stored: Stored, rows: Iterable[UsageRow], changes: Changes) -> None:
     wanted: dict[RowKey, Counts] = {}
     for row in rows:
-        key = (row.starts_at, (row.model, row.workspace_id, row.api_key_id, *astuple(row.terms)))
-        counts = astuple(row.counts)
+        terms, its = row.terms, row.counts
+        key: RowKey = (
+            row.starts_at,
+            (row.model, row.workspace_id, row.api_key_id, terms.service_tier, terms.inference_geo, terms.speed),
+        )
+        counts: Counts = (
+            its.uncached_input_tokens,
+            its.cache_creation_5m_input_tokens,
+            its.cache_creation_1h_input_tokens,
+            its.cache_read_input_tokens,
+            its.output_tokens,
+            its.web_search_requests,
+        )
         wanted[key] = tuple(map(add, wanted[key], counts)) if key in wanted else counts
     gone: list[int] = []
-    added: list[dict[str, object]] = []
+    added: list[Row] = []
     touched: dict[datetime, set[datetime]] = {}
     for key, one in stored.items():
         if wanted.get(key) == one.counts:
@@ -147,12 +159,10 @@ def _replace_rows(connection: Connection, stored: Stored, rows: Iterable[UsageRo
         changes.count(key, NONE_AT_ALL, counts)
         hour = floor_hour(starts_at)
         touched.setdefault(hour, set()).add(starts_at)
-        values = zip((*DIMENSIONS, *COUNTS), (*dimensions, *counts), strict=True)
-        added.append({"hour": hour, "starts_at": starts_at, **dict(values)})
+        added.append((starts_at, dimensions, counts))
     for some in _parts(gone):
         connection.execute(delete(usage).where(usage.c.id.in_(some)))
-    if added:
-        connection.execute(insert(usage), added)
+    insert_usage(connection, added)
     for hour, starts in touched.items():
         before = changes.buckets.get(hour, frozenset())
         changes.buckets[hour] = None if before is None else before | starts

@@ -5,28 +5,34 @@ default workspace is null; money is a decimal string in cents.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import astuple, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from typing import Any
 
 from bot.clock import DAY, HOUR, Clock
 from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
-from bot.usage.answers import CostResult, ResultsBucket, UsageResult, belongs, parsed, usd_from_cents
+from bot.usage.answers import WIDTHS, CostResult, ResultsBucket, parsed, usd_from_cents
+from bot.usage.buckets import AgainError, ResultBuckets, asked_apart, ids_in, read_again, seen_with
 from bot.usage.names import UNKNOWN_WORKSPACE, Directory
 from bot.usage.odd_fields import OddFields
-from bot.usage.paging import all_pages
+from bot.usage.paging import Values, all_pages
 from bot.usage.source import (
     DEFAULT_WORKSPACE,
+    NOTHING_STORED,
     BilledReading,
     BilledRow,
-    OddUsage,
     Read,
+    Seen,
+    SeenBucket,
     SourceName,
     UsageReading,
     UsageRow,
     Width,
 )
-from bot.usage.transport import BadRequestError, Transport
+from bot.usage.transport import BadRequestError, TooManyBytesError, Transport
+from bot.usage.usage_rows import ReportRow, ReportRows, as_stored, report_row, usage_row
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +45,9 @@ SPEED_BETA = "fast-mode-2026-02-01"
 BUCKETS_PER_PAGE: dict[Width, int] = {"1m": 1440, "1h": 168}
 DAYS_PER_PAGE = 31
 
+PAGE_MOST_BYTES = 24 * 2**20
+"""Of a page of more than one bucket: a page is taken apart in one go, which nothing else can do beside it."""
+
 GROUPS = ("model", "api_key_id", "service_tier", "inference_geo", "speed")
 WORKSPACE_GROUPS = ("model", "workspace_id", "service_tier", "inference_geo", "speed")
 SPEEDLESS_GROUPS = ("model", "workspace_id", "api_key_id", "service_tier", "inference_geo")
@@ -49,9 +58,6 @@ The workspace follows from the key. Only usage whose key is in no list is asked 
 
 SPEED_AGAIN = HOUR
 """While the API refuses to group by speed, it is asked again this often."""
-
-UNKNOWN_MODEL = "unknown"
-"""A row without a model, which only a server that does not group would send."""
 
 
 class AdminSource:
@@ -64,75 +70,105 @@ class AdminSource:
         self._directory = directory
         self._clock = clock
         self._speed_refused_at: datetime | None = None
+        self._buckets_per_page: dict[Width, int] = {}
 
-    async def usage(self, read: Read) -> UsageReading:
+    async def usage(self, read: Read, stored: Seen = NOTHING_STORED, most_rows: int | None = None) -> UsageReading:
         """Every bucket of the read, at its width."""
         try:
             if self._speed_may_be_asked():
-                return await self._with_speed(read)
+                return await read_again(partial(self._with_speed, read, most_rows), stored)
         except BadRequestError as error:
             # The beta is not open to every organisation, and one refusal is not for good.
-            reading = await self._without_speed(read)
+            reading = await read_again(partial(self._without_speed, read, most_rows), stored)
             self._speed_refused_at = self._clock()
             log.warning("fast mode cannot be told apart, so its tokens are priced as standard ones: %s", error)
             return reading
-        return await self._without_speed(read)
+        return await read_again(partial(self._without_speed, read, most_rows), stored)
 
     def _speed_may_be_asked(self) -> bool:
         # A clock that was set back makes the wait negative.
         refused_at = self._speed_refused_at
         return refused_at is None or not timedelta() <= self._clock() - refused_at < SPEED_AGAIN
 
-    async def _with_speed(self, read: Read) -> UsageReading:
-        results = await self._results(read, GROUPS, [SPEED_BETA])
-        keys = {result.api_key_id for _, result in results.rows if result.api_key_id is not None}
+    async def _with_speed(self, read: Read, most_rows: int | None, stored: Seen) -> UsageReading:
+        await self._directory.load()
+        generation = self._directory.generation
+        found = await self._buckets(
+            read, GROUPS, [SPEED_BETA], decided_by=_decided_by(generation), stored=stored, most_rows=most_rows
+        )
+        odd = found.odd()
+        keys, _ = await self._transport.work(ids_in, found.rows)
         await self._directory.know(keys, set())
-        rows = [
-            _row(starts_at, result, result.workspace_id or self._workspace_of(result.api_key_id))
-            for starts_at, result in results.rows
-        ]
-        if any(row.workspace_id == UNKNOWN_WORKSPACE for row in rows):
-            by_workspace = await self._results(read, WORKSPACE_GROUPS, [SPEED_BETA])
-            whole = [
-                _row(starts_at, result, result.workspace_id or DEFAULT_WORKSPACE)
-                for starts_at, result in by_workspace.rows
+        if found.unchanged and self._directory.generation != generation:
+            raise AgainError
+        generation = self._directory.generation
+        await self._transport.work(set_workspaces, found.rows, self._workspace_of)
+        seen = found.seen
+        open_buckets = await self._transport.work(_without_workspace, found.rows)
+        if asked := asked_apart(found, open_buckets):
+            apart = await self._buckets(read, WORKSPACE_GROUPS, [SPEED_BETA], stored=asked, wanted=asked.keys())
+            apart.odd()
+            _, workspaces = await self._transport.work(ids_in, apart.rows)
+            await self._directory.know(keys, workspaces)
+            await self._transport.work(_locate, found.rows, open_buckets, apart.rows)
+            seen = seen_with(found, apart, asked, open_buckets)
+        seen = await self._transport.work(settled, seen, found.rows, self._directory, _decided_by(generation))
+        rows = await self._transport.work(as_stored, found.rows)
+        return UsageReading(read, rows, None, odd, frozenset(found.unchanged), seen)
+
+    async def _without_speed(self, read: Read, most_rows: int | None, stored: Seen) -> UsageReading:
+        found = await self._buckets(read, SPEEDLESS_GROUPS, stored=stored, most_rows=most_rows)
+        odd = found.odd()
+        keys, workspaces = await self._transport.work(ids_in, found.rows)
+        await self._directory.know(keys, workspaces)
+        await self._transport.work(_without_known_speed, found.rows)
+        rows = await self._transport.work(as_stored, found.rows)
+        return UsageReading(read, rows, None, odd, frozenset(found.unchanged), found.seen)
+
+    def _workspace_of(self, row: ReportRow) -> str:
+        if row.workspace_id:
+            return row.workspace_id
+        return UNKNOWN_WORKSPACE if row.api_key_id is None else self._directory.workspace_of_key(row.api_key_id)
+
+    async def _buckets(
+        self,
+        read: Read,
+        groups: Sequence[str],
+        betas: Sequence[str] = (),
+        *,
+        decided_by: str = "",
+        stored: Seen = NOTHING_STORED,
+        most_rows: int | None = None,
+        wanted: Container[datetime] | None = None,
+    ) -> ResultBuckets:
+        """Pages that are too large for one are asked for anew with half the buckets, also by the reads after this."""
+
+        def collector() -> ResultBuckets:
+            return ResultBuckets(
+                read, USAGE_PATH, decided_by=decided_by, stored=stored, wanted=wanted, most_rows=most_rows
+            )
+
+        buckets = (read.ends_at - read.starts_at) // WIDTHS[read.width]
+        while True:
+            limit = min(self._buckets_per_page.get(read.width, buckets), BUCKETS_PER_PAGE[read.width])
+            query = [
+                ("starting_at", rfc3339(read.starts_at)),
+                ("ending_at", rfc3339(read.ends_at)),
+                ("bucket_width", read.width),
+                ("limit", str(limit if limit < buckets else BUCKETS_PER_PAGE[read.width])),
+                *(("group_by[]", group) for group in groups),
             ]
-            await self._directory.know(keys, {row.workspace_id for row in whole} - {DEFAULT_WORKSPACE})
-            rows = located(rows, whole)
-        return UsageReading(read, tuple(rows), None, results.odd)
-
-    async def _without_speed(self, read: Read) -> UsageReading:
-        results = await self._results(read, SPEEDLESS_GROUPS)
-        rows = [
-            _row(starts_at, result, result.workspace_id or DEFAULT_WORKSPACE, speed=UNKNOWN_TERM)
-            for starts_at, result in results.rows
-        ]
-        keys = {row.api_key_id for row in rows if row.api_key_id is not None}
-        await self._directory.know(keys, {row.workspace_id for row in rows} - {DEFAULT_WORKSPACE})
-        return UsageReading(read, tuple(rows), None, results.odd)
-
-    def _workspace_of(self, key: str | None) -> str:
-        return UNKNOWN_WORKSPACE if key is None else self._directory.workspace_of_key(key)
-
-    async def _results(self, read: Read, groups: Sequence[str], betas: Sequence[str] = ()) -> "_Results":
-        query = [
-            ("starting_at", rfc3339(read.starts_at)),
-            ("ending_at", rfc3339(read.ends_at)),
-            ("bucket_width", read.width),
-            ("limit", str(BUCKETS_PER_PAGE[read.width])),
-            *(("group_by[]", group) for group in groups),
-        ]
-        pages = await all_pages(self._transport, USAGE_PATH, query, betas)
-        odd = OddFields(USAGE_PATH)
-        buckets = [parsed(ResultsBucket, value, USAGE_PATH) for page in pages for value in page.data]
-        rows = [
-            (bucket.starting_at, result)
-            for bucket in buckets
-            if belongs(bucket, read, USAGE_PATH)
-            for value in bucket.results
-            if (result := odd.usage(UsageResult, value, bucket.starting_at)) is not None
-        ]
-        return _Results(rows, odd.found())
+            try:
+                most_bytes = PAGE_MOST_BYTES if limit > 1 else None
+                found = await all_pages(self._transport, USAGE_PATH, query, betas, collector, most_bytes)
+            except TooManyBytesError:
+                if limit == 1:
+                    raise
+                self._buckets_per_page[read.width] = limit // 2
+                continue
+            if limit < buckets and found.largest_page < PAGE_MOST_BYTES // 3:
+                self._buckets_per_page[read.width] = 2 * limit
+            return found
 
     async def billed(self, first: date, last: date) -> BilledReading:
         """The cost report, day by day."""
@@ -144,36 +180,32 @@ class AdminSource:
             ("group_by[]", "workspace_id"),
             ("group_by[]", "description"),
         ]
-        pages = await all_pages(self._transport, COST_PATH, query)
-        buckets = [parsed(ResultsBucket, value, COST_PATH) for page in pages for value in page.data]
-        odd = OddFields(COST_PATH)
-        rows = tuple(
-            BilledRow(
-                day=bucket.starting_at.date(),
-                workspace_id=result.workspace_id or DEFAULT_WORKSPACE,
-                cost_type=result.cost_type or "tokens",
-                usd=usd_from_cents(result.amount, result.currency, COST_PATH),
-                list_usd=None,
-                model=result.model,
-            )
-            for bucket in buckets
-            for value in bucket.results
-            if (result := odd.cost(CostResult, value, bucket.starting_at.date())) is not None
+        answer = await all_pages(self._transport, COST_PATH, query, (), lambda: Values(COST_PATH))
+        return await self._transport.work(_billed, answer.values)
+
+
+def _billed(values: Sequence[Any]) -> BilledReading:
+    buckets = [parsed(ResultsBucket, value, COST_PATH) for value in values]
+    odd = OddFields(COST_PATH)
+    rows = tuple(
+        BilledRow(
+            day=bucket.starting_at.date(),
+            workspace_id=result.workspace_id or DEFAULT_WORKSPACE,
+            cost_type=result.cost_type or "tokens",
+            usd=usd_from_cents(result.amount, result.currency, COST_PATH),
+            list_usd=None,
+            model=result.model,
         )
-        return BilledReading(rows, odd.days(), odd.sentence())
+        for bucket in buckets
+        for value in bucket.results
+        if (result := odd.cost(CostResult, value, bucket.starting_at.date())) is not None
+    )
+    return BilledReading(rows, odd.days(), odd.sentence())
 
 
 def rfc3339(moment: datetime) -> str:
     """`2026-11-23T14:00:00Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass(frozen=True, slots=True)
-class _Results:
-    """The results of one range with the starts of their buckets, and what of them could not be read."""
-
-    rows: Sequence[tuple[datetime, UsageResult]]
-    odd: OddUsage
 
 
 def located(rows: Sequence[UsageRow], whole: Sequence[UsageRow]) -> list[UsageRow]:
@@ -183,21 +215,23 @@ def located(rows: Sequence[UsageRow], whole: Sequence[UsageRow]) -> list[UsageRo
     one workspace, they are of it; rows of one key, or of none, may be in several. What stays open, such as two keys in
     two workspaces or usage that came in between the two answers, keeps its workspace unknown: no token is lost or made.
     """
-    beyond: dict[_Place, dict[str, TokenCounts]] = {}
-    for row in whole:
-        counts = beyond.setdefault(_place(row), {})
-        counts[row.workspace_id] = counts.get(row.workspace_id, TokenCounts()) + row.counts
     unknown: dict[_Place, list[UsageRow]] = {}
-    known: list[UsageRow] = []
     for row in rows:
         if row.workspace_id == UNKNOWN_WORKSPACE:
             unknown.setdefault(_place(row), []).append(row)
+    beyond: dict[_Place, dict[str, TokenCounts]] = {place: {} for place in unknown}
+    for row in whole:
+        if (counts := beyond.get(_place(row))) is not None:
+            counts[row.workspace_id] = counts.get(row.workspace_id, TokenCounts()) + row.counts
+    known: list[UsageRow] = []
+    for row in rows:
+        if row.workspace_id == UNKNOWN_WORKSPACE:
             continue
         known.append(row)
-        counts = beyond.setdefault(_place(row), {})
-        counts[row.workspace_id] = counts.get(row.workspace_id, TokenCounts()) - row.counts
+        if (counts := beyond.get(_place(row))) is not None:
+            counts[row.workspace_id] = counts.get(row.workspace_id, TokenCounts()) - row.counts
     for place, open_rows in unknown.items():
-        rest = {workspace: counts for workspace, counts in beyond.get(place, {}).items() if any(astuple(counts))}
+        rest = {workspace: counts for workspace, counts in beyond[place].items() if any(astuple(counts))}
         known += _shared_out(open_rows, rest)
     return known
 
@@ -219,12 +253,51 @@ def _shared_out(rows: Sequence[UsageRow], rest: Mapping[str, TokenCounts]) -> li
     return list(rows)
 
 
-def _row(starts_at: datetime, result: UsageResult, workspace_id: str, speed: str | None = None) -> UsageRow:
-    return UsageRow(
-        starts_at=starts_at,
-        model=result.model or UNKNOWN_MODEL,
-        workspace_id=workspace_id,
-        api_key_id=result.api_key_id,
-        terms=Terms(result.service_tier, result.inference_geo, speed or result.speed),
-        counts=result.tokens(),
-    )
+def set_workspaces(rows: ReportRows, workspace_of: Callable[[ReportRow], str]) -> None:
+    """Give each row the id under which both sources know its workspace."""
+    for each in rows.values():
+        for row in each:
+            row.workspace_id = workspace_of(row)
+
+
+def _without_known_speed(rows: ReportRows) -> None:
+    terms: dict[Terms, Terms] = {}
+    for each in rows.values():
+        for row in each:
+            known = terms.get(row.terms)
+            if known is None:
+                known = terms[row.terms] = replace(row.terms, speed=UNKNOWN_TERM)
+            row.terms = known
+
+
+def _without_workspace(rows: ReportRows) -> set[datetime]:
+    return {starts_at for starts_at, each in rows.items() if any(row.workspace_id == UNKNOWN_WORKSPACE for row in each)}
+
+
+def _locate(rows: dict[datetime, list[ReportRow]], open_buckets: Iterable[datetime], apart: ReportRows) -> None:
+    """Replace the rows of these buckets by what `located` makes of them."""
+    for starts_at in open_buckets:
+        by_key = [usage_row(starts_at, row) for row in rows[starts_at]]
+        by_workspace = [usage_row(starts_at, row) for row in apart.get(starts_at, ())]
+        rows[starts_at] = [report_row(row) for row in located(by_key, by_workspace)]
+
+
+def settled(seen: Seen, rows: ReportRows, directory: Directory, decided_by: str) -> dict[datetime, SeenBucket]:
+    """Without the buckets of which a later look-up may say more, though their bytes stay as they are.
+
+    `decided_by`: what the workspaces of `rows` were found with, which may be newer than what the answer began with.
+    """
+
+    def is_open(row: ReportRow) -> bool:
+        key = row.api_key_id
+        return row.workspace_id == UNKNOWN_WORKSPACE or (key is not None and not directory.lists(key))
+
+    return {
+        start: replace(bucket, decided_by=decided_by) if start in rows else bucket
+        for start, bucket in seen.items()
+        if not any(map(is_open, rows.get(start, ())))
+    }
+
+
+def _decided_by(generation: int) -> str:
+    return f"speed, lists {generation}"

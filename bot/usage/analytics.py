@@ -6,18 +6,21 @@ tells the age; money is a decimal string in cents.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, date, datetime, time
+from functools import partial
+from typing import Any
 
 from bot.clock import DAY
-from bot.pricing.tokens import Terms
-from bot.usage.admin import UNKNOWN_MODEL, rfc3339
-from bot.usage.answers import AnalyticsCostRow, AnalyticsRow, AnalyticsUsageRow, Page, belongs, parsed, usd_from_cents
+from bot.usage.admin import rfc3339, set_workspaces, settled
+from bot.usage.answers import AnalyticsCostRow, AnalyticsRow, parsed, usd_from_cents
+from bot.usage.buckets import AgainError, RowBuckets, asked_apart, ids_in, read_again, seen_with
 from bot.usage.names import UNKNOWN_WORKSPACE, Directory
 from bot.usage.odd_fields import OddFields
-from bot.usage.paging import all_pages
-from bot.usage.source import BilledReading, BilledRow, Read, SourceName, UsageReading, UsageRow
+from bot.usage.paging import Values, all_pages
+from bot.usage.source import NOTHING_STORED, BilledReading, BilledRow, Read, Seen, SourceName, UsageReading
 from bot.usage.transport import Query, Transport
+from bot.usage.usage_rows import ReportRows, as_stored
 
 USAGE_PATH = "/v1/organizations/analytics/usage"
 COST_PATH = "/v1/organizations/analytics/cost"
@@ -40,32 +43,44 @@ class AnalyticsSource:
         self._transport = transport
         self._directory = directory
 
-    async def usage(self, read: Read) -> UsageReading:
+    async def usage(self, read: Read, stored: Seen = NOTHING_STORED, most_rows: int | None = None) -> UsageReading:
         """Every row of the read, at its width."""
-        pages = await self._usage_pages(read, [("group_by[]", group) for group in GROUPS])
-        odd = OddFields(USAGE_PATH)
-        rows = _rows(pages, read, odd)
-        with_key = [row for row in rows if row.group.api_key_id is not None]
-        keyless = [row for row in rows if row.group.api_key_id is None]
-        if keyless:
-            apart = [("api_key_ids[]", ""), *(("group_by[]", group) for group in KEYLESS_GROUPS)]
-            more = await self._usage_pages(read, apart)
-            pages = [*pages, *more]
-            answered = _rows(more, read, OddFields(USAGE_PATH))
-            if _is_without_key(answered, keyless, with_key):
-                keyless = answered
-        keys = {row.group.api_key_id for row in with_key if row.group.api_key_id is not None}
-        workspaces = {row.group.workspace_id for row in keyless if row.group.workspace_id is not None}
-        await self._directory.know(keys, workspaces)
-        return UsageReading(
-            read,
-            tuple(
-                [self._row(row, self._directory.workspace_of_key(str(row.group.api_key_id))) for row in with_key]
-                + [self._row(row, self._workspace(row.group.workspace_id)) for row in keyless]
-            ),
-            _refreshed_at(pages),
-            odd.found(),
+        return await read_again(partial(self._usage, read, most_rows), stored)
+
+    async def _usage(self, read: Read, most_rows: int | None, stored: Seen) -> UsageReading:
+        work, directory = self._transport.work, self._directory
+        await directory.load()
+        generation = directory.generation
+        grouped = [("group_by[]", group) for group in GROUPS]
+        found = await self._buckets(
+            read, grouped, decided_by=str(generation), stored=stored, most_rows=most_rows, wanted=None
         )
+        refreshed = found.refreshed_at
+        odd = found.odd()
+        with_key, keyless = await work(_by_having_a_key, found.rows)
+        seen = found.seen
+        needed = {start for start, each in keyless.items() if each}
+        if asked := asked_apart(found, found.rows.keys() if needed else set()):
+            apart = [("api_key_ids[]", ""), *(("group_by[]", group) for group in KEYLESS_GROUPS)]
+            more = await self._buckets(read, apart, stored=asked, wanted=asked.keys())
+            refreshed = refreshed + more.refreshed_at
+            more.odd()
+            seen = seen_with(found, more, asked, needed)
+            answered = {start: each for start, each in more.rows.items() if start in found.rows}
+            obeyed: bool = await work(_is_without_key, answered, keyless, with_key)
+            if needed and obeyed:
+                keyless = answered
+        keys, _ = await work(ids_in, with_key)
+        _, workspaces = await work(ids_in, keyless)
+        await directory.know(keys, workspaces)
+        if found.unchanged and directory.generation != generation:
+            raise AgainError
+        await work(set_workspaces, with_key, lambda row: directory.workspace_of_key(str(row.api_key_id)))
+        await work(set_workspaces, keyless, lambda row: self._workspace(row.workspace_id))
+        all_rows = {start: [*with_key.get(start, ()), *keyless.get(start, ())] for start in found.rows}
+        seen = await work(settled, seen, all_rows, directory, str(directory.generation))
+        rows = await work(as_stored, all_rows)
+        return UsageReading(read, rows, _oldest(refreshed), odd, frozenset(found.unchanged), seen)
 
     async def billed(self, first: date, last: date) -> BilledReading:
         """The cost report, day by day; credits are not taken off yet, discounts are."""
@@ -79,15 +94,8 @@ class AnalyticsSource:
             ("group_by[]", "model"),
             ("group_by[]", "cost_type"),
         ]
-        pages = await all_pages(self._transport, COST_PATH, query, [BETA])
-        odd = OddFields(COST_PATH)
-        rows = [
-            row
-            for page in pages
-            for value in page.data
-            if (row := odd.cost(AnalyticsCostRow, value, parsed(AnalyticsRow, value, COST_PATH).starting_at.date()))
-            is not None
-        ]
+        answer = await all_pages(self._transport, COST_PATH, query, [BETA], lambda: Values(COST_PATH))
+        rows, odd = await self._transport.work(_cost_rows, answer.values)
         await self._directory.know(set(), {row.group.workspace_id for row in rows if row.group.workspace_id})
         billed = tuple(
             BilledRow(
@@ -104,7 +112,21 @@ class AnalyticsSource:
         )
         return BilledReading(billed, odd.days(), odd.sentence())
 
-    async def _usage_pages(self, read: Read, groups: Query) -> list[Page]:
+    async def _buckets(
+        self,
+        read: Read,
+        groups: Query,
+        *,
+        decided_by: str = "",
+        stored: Seen = NOTHING_STORED,
+        most_rows: int | None = None,
+        wanted: Container[datetime] | None,
+    ) -> RowBuckets:
+        def collector() -> RowBuckets:
+            return RowBuckets(
+                read, USAGE_PATH, decided_by=decided_by, stored=stored, wanted=wanted, most_rows=most_rows
+            )
+
         query = [
             ("starting_at", rfc3339(read.starts_at)),
             ("ending_at", rfc3339(read.ends_at)),
@@ -113,37 +135,31 @@ class AnalyticsSource:
             ("limit", str(ROWS_PER_PAGE)),
             *groups,
         ]
-        return await all_pages(self._transport, USAGE_PATH, query, [BETA])
+        return await all_pages(self._transport, USAGE_PATH, query, [BETA], collector)
 
     def _workspace(self, workspace_id: str | None) -> str:
         return UNKNOWN_WORKSPACE if workspace_id is None else self._directory.canonical(workspace_id)
 
-    @staticmethod
-    def _row(row: AnalyticsUsageRow, workspace_id: str) -> UsageRow:
-        group = row.group
-        return UsageRow(
-            starts_at=row.starting_at,
-            model=group.model or UNKNOWN_MODEL,
-            workspace_id=workspace_id,
-            api_key_id=group.api_key_id,
-            terms=Terms(group.service_tier, group.inference_geo, group.speed),
-            counts=row.usage.tokens(),
-        )
 
-
-def _rows(pages: Iterable[Page], read: Read, odd: OddFields) -> list[AnalyticsUsageRow]:
-    buckets = [(parsed(AnalyticsRow, value, USAGE_PATH), value) for page in pages for value in page.data]
-    return [
+def _cost_rows(values: Sequence[Any]) -> tuple[list[AnalyticsCostRow], OddFields]:
+    odd = OddFields(COST_PATH)
+    rows = [
         row
-        for bucket, value in buckets
-        if belongs(bucket, read, USAGE_PATH)
-        if (row := odd.usage(AnalyticsUsageRow, value, bucket.starting_at)) is not None
+        for value in values
+        if (row := odd.cost(AnalyticsCostRow, value, parsed(AnalyticsRow, value, COST_PATH).starting_at.date()))
+        is not None
     ]
+    return rows, odd
 
 
-def _is_without_key(
-    answered: Iterable[AnalyticsUsageRow], keyless: Iterable[AnalyticsUsageRow], with_key: Iterable[AnalyticsUsageRow]
-) -> bool:
+def _by_having_a_key(rows: ReportRows) -> tuple[ReportRows, ReportRows]:
+    """The rows with a key, and those without."""
+    with_key = {start: [row for row in each if row.api_key_id is not None] for start, each in rows.items()}
+    keyless = {start: [row for row in each if row.api_key_id is None] for start, each in rows.items()}
+    return with_key, keyless
+
+
+def _is_without_key(answered: ReportRows, keyless: ReportRows, with_key: ReportRows) -> bool:
     """Whether the separate answer holds the traffic without a key; some may have come in between the two answers.
 
     A server that ignored the filter would answer with all traffic, and so double the bill; one that took it for the
@@ -153,14 +169,13 @@ def _is_without_key(
     return least <= answer and (not rest or not least + rest <= answer)
 
 
-def _tokens_by_bucket(rows: Iterable[AnalyticsUsageRow]) -> Counter[tuple[datetime, str | None]]:
+def _tokens_by_bucket(rows: ReportRows) -> Counter[tuple[datetime, str | None]]:
     totals: Counter[tuple[datetime, str | None]] = Counter()
-    for row in rows:
-        counts = row.usage.tokens()
-        totals[row.starting_at, row.group.model] += counts.prompt_tokens + counts.output_tokens
+    for starts_at, each in rows.items():
+        for row in each:
+            totals[starts_at, row.model] += row.counts.prompt_tokens + row.counts.output_tokens
     return totals
 
 
-def _refreshed_at(pages: Sequence[Page]) -> datetime | None:
-    moments = [page.data_refreshed_at for page in pages]
+def _oldest(moments: Sequence[datetime | None]) -> datetime | None:
     return None if any(moment is None for moment in moments) else min(moment for moment in moments if moment)

@@ -37,11 +37,17 @@ class Directory:
         self._names = Names({}, {}, {}, None)
         self._not_before: datetime | None = None
         self._in_no_list: set[str] = set()
+        self.generation = 0
+        """Rises when usage of a workspace or a key that was known belongs elsewhere from now on."""
+
+    async def load(self) -> None:
+        """Take what the store has, where nothing has been read yet."""
+        if self._names.read_at is None:
+            self._take(await asyncio.to_thread(self._store.names))
 
     async def know(self, keys: AbstractSet[str], workspaces: AbstractSet[str]) -> None:
         """Read the lists again where they are a day old, or where one of these ids is new."""
-        if self._names.read_at is None:
-            self._names = await asyncio.to_thread(self._store.names)
+        await self.load()
         now = self._clock()
         unknown = self._unknown(keys, workspaces)
         if not self._due(unknown, now):
@@ -54,9 +60,15 @@ class Directory:
             log.warning("new workspaces and keys are shown by their ids: %s", error)
             return
         await asyncio.to_thread(self._store.save_names, _merged(self._names, read), now)
-        self._names = await asyncio.to_thread(self._store.names)
+        self._take(await asyncio.to_thread(self._store.names))
         # An id that no list has would otherwise make every poll read the lists again.
         self._in_no_list = self._unknown(keys, workspaces)
+
+    def _take(self, names: Names) -> None:
+        before, self._names = self._names, names
+        moved = any(names.workspace_of_key.get(key) != before.workspace_of_key.get(key) for key in before.keys)
+        if moved or _known_workspaces(names) != _known_workspaces(before):
+            self.generation += 1
 
     def _unknown(self, keys: AbstractSet[str], workspaces: AbstractSet[str]) -> set[str]:
         return (keys - self._names.keys.keys()) | (
@@ -68,6 +80,10 @@ class Directory:
         if key not in self._names.keys:
             return UNKNOWN_WORKSPACE
         return self._names.workspace_of_key.get(key, DEFAULT_WORKSPACE)
+
+    def lists(self, key: str) -> bool:
+        """Whether the key is in a list that was read."""
+        return key in self._names.keys
 
     def canonical(self, workspace_id: str) -> str:
         """The id under which both sources know a workspace: `default` for the default one."""
@@ -114,6 +130,11 @@ class Directory:
                 break
             after = [("after_id", page.last_id)]
         raise MalformedError(f"Anthropic's pages from {path} do not come to an end.")
+
+
+def _known_workspaces(names: Names) -> tuple[object, ...]:
+    """What `Directory.canonical` goes by."""
+    return names.read_at is None, names.default_id, names.workspaces.keys()
 
 
 def _merged(known: Names, read: Iterable[Name]) -> list[Name]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from bot.clock import floor_hour
 from bot.usage.answers import Answer, Counts, Shape
-from bot.usage.source import MalformedError, OddUsage
+from bot.usage.source import MalformedError, OddUsage, Tally
 
 MAIN_COUNTS = ("uncached_input_tokens", "output_tokens")
 FEW_ROWS = 10
@@ -24,7 +24,7 @@ MOST_NAMED = 5
 
 
 class OddFields:
-    """Collects what could not be read of one answer. `path`: the endpoint, for sentences."""
+    """Collects what could not be read of one bucket or one answer. `path`: the endpoint, for sentences."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -32,19 +32,37 @@ class OddFields:
         self._days: set[date] = set()
         self._fields: dict[str, None] = {}
         self._rows = 0
+        self._odd = 0
         self._without_main_counts = 0
 
-    def usage(self, shape: type[Shape], value: Any, starts_at: datetime) -> Shape | None:
-        """A row of usage that begins at `starts_at`; counts that cannot be read are 0. None for what is no row."""
+    def usage(self, shape: type[Shape], value: Any) -> Shape | None:
+        """A row of usage; counts that cannot be read are 0. None for what is no row."""
         self._rows += 1
         row, places = _read(shape, value)
         if row is None or any(place[-1] in MAIN_COUNTS for place in places):
             self._without_main_counts += 1
         new = [] if row is None else _new_cache_times(row)
         if places or new:
-            self._hours[floor_hour(starts_at)] += 1
+            self._odd += 1
             self._name([*(".".join(place) for place in places), *new])
         return row
+
+    def usual(self, rows: int) -> None:
+        """So many further rows lack nothing."""
+        self._rows += rows
+
+    def tally(self) -> Tally:
+        """Of all rows so far."""
+        return Tally(self._rows, self._odd, self._without_main_counts, tuple(self._fields))
+
+    def add(self, tally: Tally, starts_at: datetime) -> None:
+        """The rows of a bucket that begins at `starts_at`."""
+        self._rows += tally.rows
+        self._odd += tally.odd
+        self._without_main_counts += tally.without_main_counts
+        if tally.odd:
+            self._hours[floor_hour(starts_at)] += tally.odd
+        self._name(tally.fields)
 
     def cost(self, shape: type[Shape], value: Any, day: date) -> Shape | None:
         """A row of the cost report of `day`, or None; a sum that lacks a row is no bill of that day."""

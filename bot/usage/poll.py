@@ -1,4 +1,9 @@
-"""One poll: choose the source, read everything that is due, and only then store it, in one transaction."""
+"""One poll: choose the source, read everything that is due, and only then store it, in one transaction.
+
+The first poll of all may have a long month to read. It stores part by part, each of whole hours, and what is known of
+the data last of all: until then there is no data yet, and the poll after one that was cut off goes on where it ended.
+Any later poll, also one that changes the source, stores everything at once: sums never mix what two polls say.
+"""
 
 import asyncio
 import logging
@@ -6,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import httpx
 
@@ -17,6 +21,8 @@ from bot.usage.admin import AdminSource
 from bot.usage.age import ADMIN_DELAY, DataState, not_ahead, refreshed
 from bot.usage.analytics import AnalyticsSource
 from bot.usage.names import Directory
+from bot.usage.packed import PACKED_FROM, packed
+from bot.usage.parts import Parts, Usage
 from bot.usage.plan import plan_reads
 from bot.usage.source import (
     Read,
@@ -27,6 +33,7 @@ from bot.usage.source import (
     UsageReading,
     UsageSource,
 )
+from bot.usage.stored_buckets import StoredBuckets
 from bot.usage.transport import NotServedError, Query, Transport
 
 log = logging.getLogger(__name__)
@@ -70,8 +77,9 @@ class _Reading:
     """Everything that one source answered in one poll."""
 
     source: SourceName
-    readings: tuple[UsageReading, ...]
+    readings: Sequence[UsageReading]
     as_of: datetime
+    odd: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,9 @@ class _Begun:
     minutes: UsageReading
     rest: tuple[Read, ...]
     as_of: datetime
+    odd: str | None
+    rows_per_hour: float
+    usage: Usage
 
 
 class Poller:
@@ -94,7 +105,11 @@ class Poller:
         choice: UsageChoice,
         clock: Clock,
         may_store: MayStore = always,
+        close: Callable[[], None] = lambda: None,
     ) -> None:
+        self.close = close
+        """Ends what the sources have begun."""
+
         self._may_store = may_store
         self._store = store
         self._sources = sources
@@ -104,6 +119,7 @@ class Poller:
         self._deadline: asyncio.Timeout | None = None
         self._give_up_at = 0.0
         self._analytics_tried_at: datetime | None = None
+        self._stored = StoredBuckets()
 
     async def poll(self, since: datetime) -> PollOutcome:
         """Read what is due from `since` (a full hour) on. A failure leaves every number as it was."""
@@ -113,6 +129,8 @@ class Poller:
             try:
                 async with self._bounded():
                     reading = await self._read(now, since, before)
+            except _AnotherPollsError as error:
+                return PollOutcome(False, before.source, str(error))
             except SourceError as error:
                 failed = replace(before, error=str(error), error_since=before.error_since or now)
                 if await self._may_store():
@@ -120,11 +138,27 @@ class Poller:
                 log.error("poll failed: %s", error)
                 return PollOutcome(False, before.source, str(error), isinstance(error, RefusedError))
             after, bill = await self._with_bill(reading, _after(before, reading, now), since, now)
-            if not await self._may_store():
-                # What was read before a freeze is older than what another copy has stored since.
-                return PollOutcome(False, before.source, "Another copy of the bot polls by now; nothing was stored.")
-            await asyncio.to_thread(self._store.save, reading.readings, reading.source, now, after, bill)
+            try:
+                await self._save(reading.readings, reading.source, now, after, bill)
+            except _AnotherPollsError as error:
+                return PollOutcome(False, before.source, str(error))
             return PollOutcome(True, reading.source)
+
+    async def _save(
+        self,
+        readings: Sequence[UsageReading],
+        source: SourceName,
+        now: datetime,
+        data: DataState | None = None,
+        bill: Bill | None = None,
+    ) -> None:
+        """Without `data` it is a part of a poll."""
+        if not await self._may_store():
+            # What was read before a freeze is older than what another copy has stored since.
+            raise _AnotherPollsError("Another copy of the bot polls by now; nothing was stored.")
+        await asyncio.to_thread(self._store.save, readings, source, now, data, bill)
+        for reading in readings:
+            self._stored.keep(source, reading, now)
 
     def progress(self) -> None:
         """A whole answer has come: the poll that runs may wait for the next one as long again."""
@@ -160,7 +194,7 @@ class Poller:
         try:
             begun = await self._begin("analytics", now, since, before)
             if now - begun.as_of <= FRESH:
-                return await self._finish(begun)
+                return await self._finish(begun, now, before)
             behind, analytics_error = begun, _behind(begun.as_of)
         except SourceError as error:
             analytics_error = error
@@ -171,24 +205,50 @@ class Poller:
                 admin_error = error
         if behind is not None and _no_step_back(behind, before):
             log.info("analytics is behind, and admin cannot stand in: %s", admin_error)
-            return await self._finish(behind)
+            return await self._finish(behind, now, before)
         raise _both(analytics_error, admin_error)
 
     def _analytics_due(self, now: datetime) -> bool:
         return self._analytics_tried_at is None or is_over(ANALYTICS_AGAIN, self._analytics_tried_at, now)
 
     async def _from(self, name: SourceName, now: datetime, since: datetime, before: DataState) -> _Reading:
-        return await self._finish(await self._begin(name, now, since, before))
+        return await self._finish(await self._begin(name, now, since, before), now, before)
 
     async def _begin(self, name: SourceName, now: datetime, since: datetime, before: DataState) -> _Begun:
         hours = await asyncio.to_thread(self._store.hours, since)
-        first, *rest = plan_reads(now, since, hours, name)
-        minutes = await self._sources[name].usage(first)
-        return _Begun(name, minutes, tuple(rest), _as_of(minutes, name, before, now, since))
 
-    async def _finish(self, begun: _Begun) -> _Reading:
-        rest = [await self._sources[begun.source].usage(read) for read in begun.rest]
-        return _Reading(begun.source, (begun.minutes, *rest), begun.as_of)
+        async def usage(read: Read, most_rows: int | None = None) -> UsageReading:
+            return await self._sources[name].usage(read, self._stored.of(name, read, hours), most_rows)
+
+        first, *rest = plan_reads(now, since, hours, name)
+        minutes = await usage(first)
+        return _Begun(
+            source=name,
+            minutes=await asyncio.to_thread(packed, minutes) if rest and len(minutes.rows) >= PACKED_FROM else minutes,
+            rest=tuple(rest),
+            as_of=_as_of(minutes, name, before, now, since),
+            odd=minutes.odd.sentence,
+            rows_per_hour=len(minutes.rows) / max(1, (first.ends_at - first.starts_at) // HOUR),
+            usage=usage,
+        )
+
+    async def _finish(self, begun: _Begun, now: datetime, before: DataState) -> _Reading:
+        parts, odd = Parts(begun.usage, begun.rows_per_hour), begun.odd
+        held: list[UsageReading] = []
+        rows = 0
+        for read in begun.rest:
+            async for reading in parts.of(read):
+                odd = odd or reading.odd.sentence
+                held.append(reading)
+                rows += len(reading.rows)
+                if rows < PACKED_FROM:
+                    continue
+                if before.as_of is None:
+                    await self._save(held, begun.source, now)
+                    held, rows = [], 0
+                else:
+                    held[-1] = await asyncio.to_thread(packed, reading)
+        return _Reading(begun.source, [begun.minutes, *held], begun.as_of, odd)
 
     async def _with_bill(
         self, reading: _Reading, after: DataState, since: datetime, now: datetime
@@ -209,6 +269,10 @@ class Poller:
         return state, Bill(first, last, bill.rows, bill.odd_days)
 
 
+class _AnotherPollsError(Exception):
+    """This copy does not hold the lease any more."""
+
+
 def _as_of(minutes: UsageReading, name: SourceName, before: DataState, now: datetime, since: datetime) -> datetime:
     """How old the data of a poll is, by its minutes: hours before them have long been complete."""
     if name == "admin":
@@ -221,7 +285,7 @@ def _as_of(minutes: UsageReading, name: SourceName, before: DataState, now: date
 
 
 def _after(before: DataState, reading: _Reading, now: datetime) -> DataState:
-    odd = next((each.odd.sentence for each in reading.readings if each.odd.sentence is not None), None)
+    odd = reading.odd
     if odd is not None and odd != before.odd_rows:
         log.warning("%s", odd)
     after = replace(
@@ -267,10 +331,10 @@ class _Noting(Transport):
 
     answered: Callable[[], None] = staticmethod(lambda: None)
 
-    async def get(self, path: str, query: Query, betas: Sequence[str] = ()) -> dict[str, Any]:
-        answer = await super().get(path, query, betas)
+    async def body(self, path: str, query: Query, betas: Sequence[str] = (), most: int | None = None) -> bytes:
+        body = await super().body(path, query, betas, most)
         self.answered()
-        return answer
+        return body
 
 
 def build_poller(
@@ -289,6 +353,6 @@ def build_poller(
         "analytics": AnalyticsSource(transport, directory),
         "admin": AdminSource(transport, directory, clock),
     }
-    poller = Poller(store, sources, settings.usage_api, clock, may_store)
+    poller = Poller(store, sources, settings.usage_api, clock, may_store, transport.close)
     transport.answered = poller.progress
     return poller

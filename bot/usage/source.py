@@ -1,6 +1,6 @@
 """The one protocol behind which both of Anthropic's usage APIs stand, its values and its errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -57,17 +57,51 @@ class OddUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """What the rows of one bucket, or of a whole answer, lack.
+
+    `rows`: how many there are; `odd`: those with a field that cannot be read, `fields` its names in the order in which
+    they were met; `without_main_counts`: those that lack the tokens that every row has.
+    """
+
+    rows: int = 0
+    odd: int = 0
+    without_main_counts: int = 0
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBucket:
+    """How a bucket was answered: a digest of its bytes.
+
+    `decided_by`: what else decides what is stored of the same bytes. `apart`: how the separate answer about the usage
+    whose workspace no key tells had it, None where none was needed.
+    """
+
+    digest: bytes
+    tally: Tally
+    decided_by: str = ""
+    apart: "SeenBucket | None" = None
+
+
+Seen = Mapping[datetime, SeenBucket]
+"""By the start of the bucket."""
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReading:
     """The complete answer to one `Read`. `refreshed_at`: what the source says its data is as of, or None.
 
-    `unchanged`: the starts of buckets that are as they were stored last; their rows are left out.
+    `unchanged`: the starts of the buckets that are as they were stored last; `rows` are those of all others, `odd`
+    is of both. `seen`: by the start, the buckets that need not be parsed again when they are answered like this again.
     """
 
     read: Read
-    rows: tuple[UsageRow, ...]
+    rows: Sequence[UsageRow]
     refreshed_at: datetime | None
     odd: OddUsage = field(default_factory=OddUsage)
     unchanged: frozenset[datetime] = frozenset()
+    seen: Seen = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +128,20 @@ class BilledReading:
     odd: str | None = None
 
 
+NOTHING_STORED: Seen = {}
+
+
 class UsageSource(Protocol):
     """Raises `SourceError` and nothing else; an answer is complete (every page) or it is an error."""
 
     name: SourceName
 
-    async def usage(self, read: Read) -> UsageReading: ...
+    async def usage(self, read: Read, stored: Seen = NOTHING_STORED, most_rows: int | None = None) -> UsageReading:
+        """`stored`: how the buckets were answered that are in the store as they were answered then.
+
+        Raises `TooManyRowsError` beyond `most_rows`.
+        """
+        ...
 
     async def billed(self, first: date, last: date) -> BilledReading:
         """Cost report of the UTC days `first` to `last`, both included, at most 31 of them."""
@@ -116,6 +158,10 @@ class RefusedError(SourceError):
 
 class UnavailableError(SourceError):
     """Not reachable, overloaded or limited, also after retries. Asking again later may help."""
+
+
+class TooManyRowsError(SourceError):
+    """An answer has more rows than the caller wants to hold at once."""
 
 
 class MalformedError(SourceError):

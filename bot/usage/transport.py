@@ -5,11 +5,12 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -20,6 +21,8 @@ from bot.usage.bounded_answer import TooLargeError, bounded_answer
 from bot.usage.source import MalformedError, RefusedError, SourceError, UnavailableError
 
 Query = Sequence[tuple[str, str]]
+
+Result = TypeVar("Result")
 
 ATTEMPTS = 4
 LONGEST_RETRY_AFTER = timedelta(seconds=60)
@@ -55,6 +58,10 @@ class ExpiredCursorError(SourceError):
     """410: a page token is too old; the range has to be read from its beginning."""
 
 
+class TooManyBytesError(MalformedError):
+    """An answer is larger than asked for at most."""
+
+
 class _RetryLaterError(UnavailableError):
     def __init__(self, sentence: str, retry_after: timedelta | None = None) -> None:
         super().__init__(sentence)
@@ -80,9 +87,23 @@ class Transport:
         self._sleep = sleep
         self._attempt_seconds = attempt_seconds
         self._all_seconds = all_seconds
+        # One thread of its own: large answers are parsed there, and whatever uses the default pool does not wait.
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="anthropic")
+
+    def close(self) -> None:
+        """End the thread that parses answers. A page that it parses is not waited for."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    async def work(self, job: Callable[..., Result], *arguments: Any) -> Result:
+        """What `job` returns, done outside the event loop, one job after the other."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, partial(job, *arguments))
 
     async def get(self, path: str, query: Query, betas: Sequence[str] = ()) -> dict[str, Any]:
-        """The JSON object at `path`. Raises `SourceError`."""
+        """The JSON object at `path`; for small answers. Raises `SourceError`."""
+        return json_object(await self.body(path, query, betas), path)
+
+    async def body(self, path: str, query: Query, betas: Sequence[str] = (), most: int | None = None) -> bytes:
+        """The answer at `path`, not parsed. Raises `SourceError`, `TooManyBytesError` beyond `most` bytes."""
         ends_at = time.monotonic() + self._all_seconds
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_RetryLaterError),
@@ -94,7 +115,7 @@ class Transport:
         async for attempt in retrying:
             with attempt:
                 seconds = min(self._attempt_seconds, max(0, ends_at - time.monotonic()))
-                return await self._once(path, query, betas, seconds)
+                return await self._once(path, query, betas, seconds, MOST_BYTES if most is None else most)
         raise AssertionError("retrying ends with an answer or an error")
 
     def _wait(self, state: RetryCallState) -> float:
@@ -107,7 +128,7 @@ class Transport:
             self._left -= timedelta(seconds=wait)
         return wait
 
-    async def _once(self, path: str, query: Query, betas: Sequence[str], seconds: float) -> dict[str, Any]:
+    async def _once(self, path: str, query: Query, betas: Sequence[str], seconds: float, most: int) -> bytes:
         headers = {
             "anthropic-version": API_VERSION,
             "x-api-key": self._key_text(),
@@ -120,12 +141,12 @@ class Transport:
                 "GET", path, params=httpx.QueryParams(list(query)), headers=headers, timeout=TIMEOUT
             )
             async with asyncio.timeout(seconds):
-                answer, body = await bounded_answer(self._http, request, MOST_BYTES)
+                answer, body = await bounded_answer(self._http, request, most)
         except TimeoutError:
             raise _RetryLaterError(f"Anthropic's answer from {path} is not complete after {seconds:.0f} s.") from None
         except TooLargeError:
-            raise MalformedError(
-                f"Anthropic's answer from {path} has more than {MOST_BYTES // 2**20} MB and is not read."
+            raise TooManyBytesError(
+                f"Anthropic's answer from {path} has more than {most // 2**20} MB and is not read."
             ) from None
         except httpx.DecodingError:
             raise MalformedError(f"Anthropic's answer from {path} cannot be unpacked; nothing was counted.") from None
@@ -134,7 +155,7 @@ class Transport:
             raise _RetryLaterError(f"Anthropic cannot be reached ({type(error).__name__}).") from None
         if answer.status_code != 200:
             raise _failure(answer, body, path)
-        return _json_object(body, path)
+        return body
 
     def _key_text(self) -> str:
         text = self._key.get_secret_value() if self._key is not None else ""
@@ -210,7 +231,8 @@ def _http_date(text: str) -> datetime:
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 
-def _json_object(body: bytes, path: str) -> dict[str, Any]:
+def json_object(body: bytes, path: str) -> dict[str, Any]:
+    """Raises `MalformedError` for anything else."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):

@@ -27,7 +27,17 @@ from bot.store.alerts import AlertStore
 from bot.store.schema import notices
 from bot.store.usage import UsageStore
 from bot.usage.poll import Poller
-from bot.usage.source import BilledReading, BilledRow, Read, SourceName, UnavailableError, UsageReading, UsageRow
+from bot.usage.source import (
+    NOTHING_STORED,
+    BilledReading,
+    BilledRow,
+    Read,
+    Seen,
+    SourceName,
+    UnavailableError,
+    UsageReading,
+    UsageRow,
+)
 from tests.scenario.year_oracle import (
     DAY,
     DOLLAR,
@@ -173,7 +183,7 @@ class Report:
     answers: list[tuple[Read, list[Row]]] = field(default_factory=list)
     bill: tuple[date, date, list[BillRow]] | None = None
 
-    async def usage(self, read: Read) -> UsageReading:
+    async def usage(self, read: Read, stored: Seen = NOTHING_STORED, most_rows: int | None = None) -> UsageReading:
         if len(self.answers) == self.fails_at:
             raise UnavailableError("Anthropic does not answer.")
         rows = []

@@ -157,8 +157,7 @@ class _Group:
     def forecasts(self, requests: Sequence[Request]) -> list[Forecast | None]:
         known, covered = self._known(requests)
         number = (~np.isnan(known)).sum(axis=1)
-        weekday = self._weekday()
-        seen = outlook(known, weekday, self._steps, self._lengths)
+        seen = outlook(known, self._week_hours(), self._steps, self._lengths)
         path = seen.rates * self._lengths
         left = path.sum(axis=1)
         low, high = np.maximum(left - seen.below, 0.0), left + seen.above
@@ -233,9 +232,9 @@ class _Group:
             known[:, at] = (known[:, at] + rows[:, column]) / 2 if twice else rows[:, column]
         return known
 
-    def _weekday(self) -> NDArray[np.int64]:
+    def _week_hours(self) -> NDArray[np.int64]:
         wall = self._wall(self._running, 1)[0] + np.arange(WEEK * HOURS_IN_DAY)
-        found: NDArray[np.int64] = (wall // HOURS_IN_DAY + THURSDAY) % WEEK
+        found: NDArray[np.int64] = (wall + THURSDAY * HOURS_IN_DAY) % (WEEK * HOURS_IN_DAY)
         return found
 
     def _wall(self, first: datetime, count: int) -> NDArray[np.int64]:

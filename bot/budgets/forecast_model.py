@@ -25,6 +25,14 @@ HOURS_IN_DAY = 24
 COLUMNS = DAYS * HOURS_IN_DAY
 WEEKS = DAYS // WEEK
 SATURDAY = 5
+OFFICE = (8, 18)
+"""Hours in which most teams work, by their wall clock."""
+
+GROWTH_OF_CHANCE = 0.02
+
+JUMP = 5.0
+"""So many times the usual step from day to day is a change of what runs."""
+LEAST_JUMP = 0.5
 
 LEAST_OF_A_DAY = 12
 """A day of which fewer hours are known has no base of its own."""
@@ -34,25 +42,36 @@ LEAST_OF_A_DAY = 12
 class Tuning:
     """Chosen by `benchmarks/forecast.py` on its tuning seeds."""
 
-    week_keeps: float = 0.75
+    week_keeps: float = 1.0
     """Weight of a week against the one after it."""
-    base_keeps: float = 0.4
+    base_keeps: float = 0.6
     """Weight of a day's base against the next day's."""
-    scale_keeps: float = 0.7
+    scale_keeps: float = 0.8
     """Weight of a day against the next one, for the scale of the shape."""
-    scale_drawn: float = 0.15
+    scale_drawn: float = 0.18
     """How much noise between days draws the scale to 1."""
     slot_drawn: float = 0.5
-    kind_drawn: float = 0.5
-    hour_drawn: float = 0.3
+    kind_drawn: float = 0.12
+    hour_drawn: float = 0.25
     last_hours: int = 6
-    last_doubt: float = 12.0
-    own_days: float = 4.0
+    last_doubt: float = 30.0
+    own_days: float = 1.1
     """So many earlier misses weigh as much as what was seen elsewhere."""
-    prior_share: float = 0.25
-    inflation: float = 1.15
-    growth: float = 0.85
-    doubt_of_shift: float = 0.3
+    prior_share: float = 0.05
+    inflation: float = 0.9
+    growth: float = 1.1
+    trend_kept: float = 0.8
+    jump_share: float = 0.2
+    drift_share: float = 0.35
+    noise_share: float = 1.5
+    tested_days: float = 11.0
+    young_share: float = 0.4
+    young_days: float = 3.8
+    weekend_less: float = 0.9
+    working_more: float = 0.4
+    office_usual: float = 1.12
+    night_usual: float = 0.9
+    weekend_usual: float = 0.85
 
 
 TUNED = Tuning()
@@ -69,22 +88,25 @@ class Outlook:
 
 
 def outlook(
-    known: Floats, weekday: NDArray[np.int64], steps: NDArray[np.int64], lengths: Floats, tuning: Tuning = TUNED
+    known: Floats,
+    week_hours: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    lengths: Floats,
+    tuning: Tuning | None = None,
 ) -> Outlook:
     """`known`: dollars of the `COLUMNS` hours up to the present one, NaN where not known.
 
-    `weekday`: of the 168 hours from the present one on, 0 is Monday. `steps`: the hours to come as their distance from
-    the present hour, by the wall clock. `lengths`: how much of each counts, in hours.
+    `week_hours`: of the 168 hours from the present one on, 0 is midnight on Monday. `steps`: the hours to come as their
+    distance from the present hour, by the wall clock. `lengths`: how much of each counts, in hours.
     """
-    learnt = _Learnt(known, weekday, tuning)
-    week = learnt.week()
-    rates = week[:, steps % (WEEK * HOURS_IN_DAY)]
-    below, above = learnt.miss(steps, lengths, rates)
-    return Outlook(rates, below, above)
+    learnt = _Learnt(known, week_hours, tuning or TUNED)
+    rates = learnt.week()[:, steps % (WEEK * HOURS_IN_DAY)] * learnt.trend(steps)
+    width = learnt.miss(lengths, rates)
+    return Outlook(rates, width, width)
 
 
 class _Learnt:
-    def __init__(self, known: Floats, weekday: NDArray[np.int64], tuning: Tuning) -> None:
+    def __init__(self, known: Floats, week_hours: NDArray[np.int64], tuning: Tuning) -> None:
         self._tuning = tuning
         series = known.shape[0]
         self._mask = ~np.isnan(known)
@@ -92,7 +114,12 @@ class _Learnt:
         self._known = self._mask.reshape(series, DAYS, HOURS_IN_DAY)
         self._count = self._known.sum(axis=2)
         self._base_of_days()
-        self._shape(weekday.reshape(WEEK, HOURS_IN_DAY) >= SATURDAY)
+        cells = week_hours.reshape(WEEK, HOURS_IN_DAY)
+        self._weekend = cells // HOURS_IN_DAY >= SATURDAY
+        hour = cells % HOURS_IN_DAY
+        self._office = ~self._weekend & (hour >= OFFICE[0]) & (hour < OFFICE[1])
+        self._night = ~self._weekend & ~self._office
+        self._shape(self._weekend)
         self._levels()
 
     def _base_of_days(self) -> None:
@@ -111,10 +138,15 @@ class _Learnt:
             mean = self._days.sum(axis=(1, 2)) / np.maximum(count.sum(axis=1), 1)
             base = np.where(young[:, None], mean[:, None], base)
             has = has | (young[:, None] & (count > 0))
+        # What runs around the clock on some days of the week alone is shape.
+        weekly = np.where(has, base, 0.0).reshape(-1, WEEKS, WEEK)
+        least, most = weekly.min(axis=1), weekly.max(axis=1)
+        of_week = np.maximum(least - most.min(axis=1)[:, None], 0.0) * has.all(axis=1)[:, None]
+        base = base - np.tile(of_week, (1, WEEKS))
         self._has_base = has
         self._base = np.where(has, base, 0.0)
         # By day: the base as it was carried on from the days up to it.
-        self._carried = _carried(self._base, has, self._tuning.base_keeps)
+        self._carried, self._jumped = _carried(self._base, has, self._tuning.base_keeps)
         filled = np.where(has, base, self._carried)
         first = np.argmax(has, axis=1)
         early = np.arange(DAYS) < first[:, None]
@@ -134,8 +166,28 @@ class _Learnt:
         for kind in (weekend, ~weekend):
             of_kind = _drawn((usd * kind).sum(axis=1), (number * kind).sum(axis=1), hour, tuning.kind_drawn)
             shape = np.where(kind, of_kind[:, None, :], shape)
-        self._weekly = _drawn(usd, number, shape, tuning.slot_drawn)
+        drawn = self._doubt_of_slots(usd, number, shape, weights)
+        self._weekly = _drawn(usd, number, shape, drawn[:, None, None])
+        # A miss is less than it would have been, where the day itself has shaped what is usual.
+        mean_weight = float(weights.mean())
+        self._unseen = 1 / (1 - mean_weight / (np.maximum(number.mean(axis=(1, 2)), mean_weight) + drawn))
         self._usual = np.tile(self._weekly, (1, WEEKS, 1))
+
+    def _doubt_of_slots(self, usd: Floats, number: Floats, shape: Floats, weights: Floats) -> Floats:
+        """How many weeks of one hour of the week weigh as much as all hours of its kind: noise against signal."""
+        tuning = self._tuning
+        split = (len(usd), WEEKS, WEEK, HOURS_IN_DAY)
+        squares = np.einsum("w,swdh->s", weights, np.square(self._rest).reshape(split))
+        some = np.maximum(number, TINY)
+        within = squares - (np.square(usd) / some).sum(axis=(1, 2))
+        free = number.sum(axis=(1, 2)) * (1 - float(weights.max()) / np.maximum(number.max(axis=(1, 2)), 1.0))
+        within = np.maximum(within, 0.0) / np.maximum(free, TINY)
+        seen = number > 0
+        cells = np.maximum(seen.sum(axis=(1, 2)), 1)
+        between = (np.square(usd / some - shape) * seen).sum(axis=(1, 2)) / cells
+        signal = between - within / np.maximum(number.mean(axis=(1, 2)), TINY)
+        doubt = within / np.maximum(np.maximum(signal, 0.01 * within), TINY)
+        return np.where(free > 0, np.clip(tuning.slot_drawn * doubt, 0.05, 50.0), 2.0)
 
     def _levels(self) -> None:
         tuning = self._tuning
@@ -174,29 +226,102 @@ class _Learnt:
 
     def week(self) -> Floats:
         """Dollars of each of the next 168 hours."""
-        base = self._carried[:, -1] + self._lately()
+        self._late = self._lately()
+        base = self._carried[:, -1] + self._late
         rates = base[:, None, None] + self._scale[:, -1, None, None] * self._weekly
-        return np.maximum(rates, 0.0).reshape(len(base), -1)
+        rates = np.maximum(rates, 0.0)
+        number = self._count.sum(axis=1)
+        if (number < WEEK * HOURS_IN_DAY).any():
+            rates = self._assumed(rates, number)
+        return rates.reshape(len(base), -1)
 
-    def miss(self, steps: NDArray[np.int64], lengths: Floats, rates: Floats) -> tuple[Floats, Floats]:
+    def trend(self, steps: NDArray[np.int64]) -> Floats:
+        """By how much each hour to come is above or below its like: the least growth that every week has had."""
+        weeks = self._days.sum(axis=2).reshape(-1, WEEKS, WEEK).sum(axis=2)
+        whole = self._count.min(axis=1) == HOURS_IN_DAY
+        with np.errstate(divide="ignore", invalid="ignore"):
+            growth = np.where((weeks[:, :-1] > 0) & whole[:, None], np.log(weeks[:, 1:] / weeks[:, :-1]), 0.0)
+        growth = np.where(np.isfinite(growth), growth, 0.0)
+        least = np.where((growth > 0).all(axis=1), growth.min(axis=1), 0.0)
+        least = np.where((growth < 0).all(axis=1), growth.max(axis=1), least)
+        least = np.where(np.abs(least) > GROWTH_OF_CHANCE, np.clip(least, -0.5, 0.5) * self._tuning.trend_kept, 0.0)
+        if not least.any():
+            return np.ones((1, 1))
+        found: Floats = np.exp(least[:, None] * (steps / (WEEK * HOURS_IN_DAY) + 0.2))
+        return found
+
+    def _assumed(self, rates: Floats, number: NDArray[np.int64]) -> Floats:
+        """With kinds of hours that were not seen yet as they are for most teams, as far as this one is like them."""
+        tuning = self._tuning
+        known, days = self._known[:, -WEEK:], self._days[:, -WEEK:]
+
+        def seen(cells: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+            hours = (known & cells).sum(axis=(1, 2)).astype(np.float64)
+            return hours, (days * cells).sum(axis=(1, 2)) / np.maximum(hours, 1.0)
+
+        (by_day, day), (by_night, night), (at_weekends, _) = seen(self._office), seen(self._night), seen(self._weekend)
+        contrast = np.clip((day - night) / np.maximum(day + night, TINY), 0.0, 1.0)
+        contrast = np.where((by_day >= 4) & (by_night >= 4), contrast, 0.0)
+        others = by_day + by_night
+        weekend = 1 - tuning.weekend_less * contrast / (1 + at_weekends / 12)
+        # Seen at weekends alone: working days cost more than those did.
+        working = 1 + tuning.working_more * (others < 12)
+        hours = np.maximum(number, 1)
+        mean = days.sum(axis=(1, 2)) / hours
+        spread = np.sqrt(np.maximum(np.square(days).sum(axis=(1, 2)) / hours - np.square(mean), 0.0))
+        alike = np.clip(1 - spread / np.maximum(0.05 * mean, TINY), 0.0, 1.0)
+        rates = rates * np.where(
+            self._weekend, weekend[:, None, None], (1 + (working - 1) * (1 - alike))[:, None, None]
+        )
+        # Less than a day: hours of the day that were not seen.
+        usual = np.where(
+            self._office, tuning.office_usual, np.where(self._night, tuning.night_usual, tuning.weekend_usual)
+        )
+        of_known = (known * usual).sum(axis=(1, 2)) / hours
+        typical = mean[:, None, None] * (
+            alike[:, None, None] + (1 - alike)[:, None, None] * usual / np.maximum(of_known, TINY)[:, None, None]
+        )
+        return np.where((number < HOURS_IN_DAY)[:, None, None], typical, rates)
+
+    def miss(self, lengths: Floats, rates: Floats) -> Floats:
         """How far below and above the sum of the hours to come the range of 80 % reaches, dollars."""
         tuning = self._tuning
         left = rates @ lengths
         hours = float(lengths.sum())
-        tested = min(hours, 10.0 * HOURS_IN_DAY)
+        tested = min(hours, tuning.tested_days * HOURS_IN_DAY)
         whole, part = int(tested // HOURS_IN_DAY), int(tested % HOURS_IN_DAY)
         if whole == 0:
             part = max(part, 1)
         off, valid = self._misses(whole, part)
-        stretch = (hours / max(whole * HOURS_IN_DAY + part, 1)) ** tuning.growth if hours > 0 else 0.0
         number = valid.sum(axis=1)
-        own = _quantile(np.where(valid, np.abs(off), np.nan), 0.8) * stretch * tuning.inflation
+        stretch = (max(hours, tested) / max(tested, TINY)) ** tuning.growth
+        if tested < 1:
+            stretch *= tested
+        own = _quantile(np.where(valid, np.abs(off), np.nan), 0.8) * stretch * tuning.inflation * self._unseen
         days = hours / HOURS_IN_DAY
-        prior = tuning.prior_share * left * (1 + 0.1 * days / (1 + 0.02 * days))
+        seen = self._count.sum(axis=1) / HOURS_IN_DAY
+        share = tuning.prior_share + tuning.young_share * np.exp(-seen / tuning.young_days)
+        prior = share * left / np.sqrt(np.clip(days, 0.3, 1.0)) + tuning.noise_share * self._noise(hours)
         independent = number / max(whole, 1) ** 0.5
         weight = independent / (independent + tuning.own_days)
-        width = weight * own + (1 - weight) * prior
-        return width, width
+        width: Floats = weight * own + (1 - weight) * prior + tuning.drift_share * self._drift() * hours
+        return width + tuning.jump_share * (self._jumped[:, -1] + np.abs(self._late)) * hours
+
+    def _drift(self) -> Floats:
+        """By how many dollars an hour the last week differs from the one before; 0 where they are not known."""
+        whole = self._count[:, -2 * WEEK :].min(axis=1) == HOURS_IN_DAY
+        weeks = self._days[:, -2 * WEEK :].sum(axis=2).reshape(-1, 2, WEEK).sum(axis=2)
+        return np.where(whole, np.abs(weeks[:, 1] - weeks[:, 0]), 0.0) / (WEEK * HOURS_IN_DAY)
+
+    def _noise(self, hours: float) -> Floats:
+        """How far a sum of hours is off by chance: by its own, and by that of the hours that are known."""
+        number = np.maximum(self._count.sum(axis=1), 1)
+        mean = self._days.sum(axis=(1, 2)) / number
+        around_mean = np.square(np.where(self._known, self._days - mean[:, None, None], 0.0)).sum(axis=(1, 2))
+        off = np.square(self._rest - self._usual * self._known).sum(axis=(1, 2)) * np.square(self._unseen)
+        spread = np.sqrt(np.where(number <= 2 * HOURS_IN_DAY, 0.5 * around_mean, off) / number)
+        found: Floats = 1.28 * spread * np.sqrt(hours + hours * hours / number)
+        return found
 
     def _misses(self, whole: int, part: int) -> tuple[Floats, NDArray[np.bool_]]:
         """By earlier day: dollars of the stretch that followed, less what the model says of it."""
@@ -221,17 +346,26 @@ class _Learnt:
         return following(usd) - np.maximum(said, 0.0), enough & seen
 
 
-def _carried(values: Floats, has: NDArray[np.bool_], keeps: float) -> Floats:
-    carried = np.zeros_like(values)
+def _carried(values: Floats, has: NDArray[np.bool_], keeps: float) -> tuple[Floats, Floats]:
+    """By day: the weighted mean up to it, begun afresh where it jumps; and by how much it has jumped lately."""
+    carried, jumped = np.zeros_like(values), np.zeros_like(values)
     usd, number = np.zeros(len(values)), np.zeros(len(values))
+    usual_step, jump = np.zeros(len(values)), np.zeros(len(values))
     for day in range(values.shape[1]):
-        usd = np.where(has[:, day], usd * keeps + values[:, day], usd)
-        number = np.where(has[:, day], number * keeps + 1.0, number)
-        carried[:, day] = usd / np.maximum(number, TINY)
-    return carried
+        now, known = values[:, day], has[:, day]
+        before = usd / np.maximum(number, TINY)
+        step = np.abs(now - before)
+        jumps = known & (number > 1) & (step > JUMP * usual_step) & (step > LEAST_JUMP * before)
+        afresh = jumps | (number == 0)
+        usual_step = np.where(known & ~afresh, 0.8 * usual_step + 0.2 * step, usual_step)
+        jump = np.where(jumps, step, jump * 0.7)
+        usd = np.where(known, np.where(afresh, now, usd * keeps + now), usd)
+        number = np.where(known, np.where(afresh, 1.0, number * keeps + 1.0), number)
+        carried[:, day], jumped[:, day] = usd / np.maximum(number, TINY), jump
+    return carried, jumped
 
 
-def _drawn(usd: Floats, number: Floats, to: Floats, by: float) -> Floats:
+def _drawn(usd: Floats, number: Floats, to: Floats, by: float | Floats) -> Floats:
     found: Floats = (usd + by * to) / (number + by)
     return found
 

@@ -21,8 +21,8 @@ MOST_BUDGETS = 40
 
 HOW = (
     "How: what is spent night and day goes on as it did lately; the rest follows the shape of the week in the last "
-    f"{DAYS_BACK} days, at the level of the last days. The range holds in four of five cases. "
-    "Days to come are at list prices."
+    f"{DAYS_BACK} days, at the level of the last days. The range holds in four of five cases. Days to come "
+    "are at list prices."
 )
 
 

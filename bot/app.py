@@ -46,7 +46,7 @@ from bot.fallback.change_signal import ChangeSignal
 from bot.fallback.expiry import period_end
 from bot.fallback.modes import modes_from_chain
 from bot.fallback.proof_watch import ProofWatch
-from bot.fallback.prospects import Prospects
+from bot.fallback.prospects import Prospects, mode_in_force
 from bot.fallback.proving import Proving
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService
@@ -55,6 +55,7 @@ from bot.fallback.targets import targets_from, tidy_targets
 from bot.in_flight import InFlight
 from bot.leadership import Leadership
 from bot.message import Message
+from bot.phrases import count
 from bot.pricing.card import load_rate_card
 from bot.response_urls import ResponseUrls
 from bot.services import Services
@@ -158,7 +159,7 @@ async def bot_from(
         )
         slack = _slack_app(client)
         handlers.register(slack, services, in_flight)
-        render = renderer(targets, workspace, settings.display, rules.late_after)
+        render = renderer(targets, workspace, settings.display, rules.late_after, services.review.is_stale)
         letter_of = partial(letter, display=settings.display, late_after=rules.late_after)
         slack_place, further = SlackDestination(client, settings.channel), _destinations(settings.destinations)
         leads = {"still_leads": leadership.held, "predecessor_alive": leadership.previous_may_live}
@@ -200,8 +201,12 @@ async def bot_from(
 
 
 async def _warn_of_stranded(alerts: AlertStore) -> None:
-    for name, count in (await asyncio.to_thread(alerts.outside.stranded)).items():
-        log.warning("%d alert(s) wait for a destination named %s, which is not configured any more", count, name)
+    for name, waiting in (await asyncio.to_thread(alerts.outside.stranded)).items():
+        log.warning("%s for a destination named %s, which is not configured any more", _waiting(waiting), name)
+
+
+def _waiting(alerts: int) -> str:
+    return f"{count(alerts, 'alert')} {'waits' if alerts == 1 else 'wait'}"
 
 
 def _services(
@@ -223,7 +228,7 @@ def _services(
     usage = UsageStore(engine)
     snapshots = Snapshots(usage, card)
     book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
-    review = BudgetReview(snapshots, alerts, book.in_force, modes, card)
+    review = BudgetReview(snapshots, alerts, book.in_force, modes, card, settings.poll_seconds)
     fallback = FallbackService(
         ModeStore(engine),
         Reconciler(TargetStore(engine), targets, clock),
@@ -234,6 +239,7 @@ def _services(
         served=settings.http_port is not None,
         changes=ChangeSignal(),
     )
+    review.in_force = partial(mode_in_force, fallback)
 
     async def examined() -> tuple[Check, ...]:
         steady = clock if isinstance(clock, SteadyClock) else None

@@ -214,13 +214,14 @@ class Bot:
 
     def _show_mode(self) -> None:
         """Only after a change: what is told of this cycle says the mode that was in force when it began."""
-        fallback, state = self.services.fallback, self.cycle_state.latest()
+        fallback, state, now = self.services.fallback, self.cycle_state.latest(), self.services.clock()
         # Only the automatism changes the mode within a cycle; what others change is shown after the next one.
         change = fallback.store.current() if fallback.steps_down(state.auto) else state.change
         mode = fallback.wanted(change).name
         shown = (None if change is None else change.id, mode)
         if shown != self._shown:
-            self.services.alerts.life.show_mode(mode, self.services.clock())
+            spends = {spend.budget: spend for spend in self.services.review.spend(now)}
+            self.services.alerts.life.show_mode(mode, now, spends)
             self._shown = shown
 
     async def _try(self, what: str, work: Callable[[], Result], in_thread: InThread | None = None) -> Result | None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.collector import calm_collector
 from bot.cycle import Bot
 from bot.ending import close_within
+from bot.phrases import count
 from bot.schedule import Job, schedule
 from bot.settings import SettingsError
 from bot.slack_connection import (
@@ -143,9 +144,8 @@ class Lifecycle:
             found.append(waiting)
         for outside in services.alerts.outside.waiting():
             since = outside.since.isoformat()
-            found.append(
-                f"{outside.destination}: {outside.count} alert(s) waiting since {since}, because {outside.error}."
-            )
+            waits = count(outside.count, "alert")
+            found.append(f"{outside.destination}: {waits} waiting since {since}, because {outside.error}.")
         return found
 
     async def _connect(self) -> None:

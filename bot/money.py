@@ -1,10 +1,24 @@
 """Dollars and shares for people. Rounding happens here and nowhere before."""
 
+from collections.abc import Sequence
 from decimal import MAX_PREC, ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from math import floor
 
 CENT = Decimal("0.01")
+
+LEAST_TO_COMPARE = Decimal(1)
+"""USD: a percentage of less says nothing, however large it is."""
+
+MANY_TIMES = 10
+"""From this factor on a change is told as a factor: nobody reads 10,143 %."""
+
+TRACE = Decimal("0.001")
+"""USD: stands for what is not nothing and less than a cent."""
+
+NO_CHANGE = "±0%"
+
+_EXACT = Context(prec=MAX_PREC)
 
 
 def usd(amount: Decimal) -> str:
@@ -15,14 +29,92 @@ def usd(amount: Decimal) -> str:
 def in_currency(amount: Decimal, sign: str, places: int) -> str:
     """The same in a currency with this many decimal places: `¥202,500`, and `under ¥1`."""
     smallest = Decimal(1).scaleb(-places)
-    # The usual precision of 28 digits would refuse what is longer than that with its cents.
-    rounded = amount.copy_abs().quantize(smallest, ROUND_HALF_UP, Context(prec=MAX_PREC))
+    rounded = _rounded(amount.copy_abs(), smallest)
     if rounded == 0 and amount != 0:
         return f"under {sign}{smallest}"
     minus = "-" if amount < 0 else ""
     return f"{minus}{sign}{rounded:,}"
 
 
+def usd_parts(total: Decimal, parts: Sequence[Decimal]) -> list[str]:
+    """The parts of `total` as `usd` writes them, adding up to the total as it is written, to the cent.
+
+    A part that is not nothing but is written as nothing is `under $0.01` and counts as $0.00.
+    """
+    return [usd(part) for part in in_cents(cents_of(total), parts)]
+
+
+def in_cents(cents: int, parts: Sequence[Decimal]) -> list[Decimal]:
+    """`parts` rounded to the cent so that they add up to `cents` whole cents: largest remainder.
+
+    A part that is not nothing and comes to no cent is a tenth of one, which `usd` writes as `under $0.01`.
+    """
+    found = apportioned([Fraction(part) * 100 for part in parts], cents)
+    return [
+        TRACE if not units and part else Decimal(units).scaleb(-2, _EXACT)
+        for units, part in zip(found, parts, strict=True)
+    ]
+
+
+def cents_of(amount: Decimal) -> int:
+    """The amount in whole cents, half-up as `usd` writes it."""
+    cents = int(_rounded(amount.copy_abs(), CENT).scaleb(2, _EXACT))
+    return -cents if amount < 0 else cents
+
+
+def apportioned(parts: Sequence[Fraction], total: int) -> list[int]:
+    """Whole numbers near `parts` that add up to `total`: largest remainder.
+
+    Exact whole parts stay as they are as long as there are others to take the difference.
+    """
+    if not parts:
+        return []
+    found = [floor(part) for part in parts]
+    rests = [part - whole for part, whole in zip(parts, found, strict=True)]
+    order = sorted(range(len(parts)), key=lambda index: (-rests[index], index))
+    inexact = [index for index in order if rests[index]] or order
+    missing = total - sum(found)
+    turns = inexact if missing >= 0 else inexact[::-1]
+    step = 1 if missing >= 0 else -1
+    for count in range(abs(missing)):
+        found[turns[count % len(turns)]] += step
+    return found
+
+
 def percent(part: Decimal, whole: Decimal) -> str:
-    """`82%` of a whole above zero, rounded down: 99.9 % of a limit is not yet all of it."""
+    """`82%` of a limit above zero, rounded down: 99.9 % of a limit is not yet all of it."""
     return f"{floor(Fraction(part) * 100 / Fraction(whole))}%"
+
+
+def share(part: Decimal, whole: Decimal) -> str:
+    """`82%` of anything but a limit, half-up; `under 1%` where that is not nothing."""
+    rounded = floor(Fraction(part) * 100 / Fraction(whole) + Fraction(1, 2))
+    return "under 1%" if rounded == 0 and part else f"{rounded:,}%"
+
+
+def shares(parts: Sequence[Decimal]) -> list[str] | None:
+    """Each part's share of their sum, 100 % together, `under 1%` counting as nothing; None where the sum is not above
+    zero.
+    """
+    exact = [Fraction(part) for part in parts]
+    whole = sum(exact, Fraction(0))
+    if whole <= 0:
+        return None
+    found = apportioned([part * 100 / whole for part in exact], 100)
+    return ["under 1%" if not number and part else f"{number:,}%" for number, part in zip(found, parts, strict=True)]
+
+
+def change(now: Decimal, before: Decimal) -> str | None:
+    """`+12%`, `±0%`, `25 times as much`; None where what was before is too little for a comparison."""
+    if before < LEAST_TO_COMPARE:
+        return None
+    factor = Fraction(now) / Fraction(before)
+    if factor >= MANY_TIMES:
+        return f"{floor(factor + Fraction(1, 2)):,} times as much"
+    points = floor((factor - 1) * 100 + Fraction(1, 2))
+    return f"{points:+,}%" if points else NO_CHANGE
+
+
+def _rounded(amount: Decimal, smallest: Decimal) -> Decimal:
+    # The usual precision of 28 digits would refuse what is longer than that with its cents.
+    return amount.quantize(smallest, ROUND_HALF_UP, _EXACT)

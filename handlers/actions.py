@@ -17,7 +17,7 @@ from handlers.blocks.elements import section
 from handlers.blocks.fallback import mode_and_until
 from handlers.blocks.outside import sentence
 from handlers.blocks.proposal import APPROVE_ACTION, REJECT_ACTION, closed_message
-from handlers.blocks.spend import SWITCH_ACTION
+from handlers.blocks.spend import SWITCH_ACTION, drawn_for
 from handlers.fallback import age_of_data, switch_to
 from handlers.people import person_of
 from handlers.replies import reply
@@ -30,7 +30,8 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         await ack()
         async with in_flight.work():
             mode, until = mode_and_until(str(action.get("value")))
-            answer = await switch_to(services, person_of(body), mode, "button in the channel", until=until)
+            reason, drawn = "button in the channel", drawn_for(str(action.get("block_id")))
+            answer = await switch_to(services, person_of(body), mode, reason, until=until, drawn_for=drawn)
             await reply(services, body, answer)
 
     async def on_approve(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """`/claude-cost budget`: every budget, and setting or removing one. Nothing is changed before a click confirms it."""
 
 import difflib
+from dataclasses import replace
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -157,9 +158,8 @@ def _proposed(services: Services, words: str) -> Message:
             return _said(f"Nothing was changed: {shown(str(after.scope))} would count nothing. {sentence(str(error))}")
         doubts.append(sentence(str(error)))
     value = f"{mark_of(before)} {budget_words(after)}"
-    return proposed(
-        before, after, _standing(services, after), [*doubts, *_doubts(services, after)], value, services.display
-    )
+    standing = replace(_standing(services, after), unmatched=doubts[0] if doubts else None)
+    return proposed(before, after, standing, _doubts(services, after), value, services.display)
 
 
 def _removal(services: Services, name: str) -> Message:

@@ -169,7 +169,9 @@ async def _test_alert(services: Services, request: Request) -> Message:
 
 SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand("help", "[COMMAND]", "this list, or one command with examples", _help),
-    Subcommand("status", "", "spend against every budget, pace, fallback mode, and how old the data is", _status),
+    Subcommand(
+        "status", "", "spend against every budget, expected end, fallback mode, and how old the data is", _status
+    ),
     Subcommand(
         "estimate",
         "[MODEL requests=N in=TOKENS out=TOKENS [WORD…] | list | show NAME | drop NAME]",

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from bot.alerts.facts import LifeFacts, TestFacts
-from bot.alerts.incident_facts import AlertFacts, IncidentFacts, PeriodFacts
+from bot.alerts.incident_facts import AlertFacts, IncidentFacts, PeriodFacts, not_extrapolated
 from bot.alerts.mode_facts import ModeEndFacts, ProofFacts, ProposalFacts
 from bot.alerts.rules import LATE
-from bot.clock import MINUTE
 from bot.display import Display
 from bot.fallback.target import Target
 from bot.message import Message
+from bot.phrases import span
 from bot.slack_connection import Workspace
 from bot.store.notices import Notice
 from handlers.blocks.elements import context, moment, section
@@ -23,20 +23,29 @@ from handlers.blocks.synthetic_alert import message_of_test
 
 
 def renderer(
-    targets: Sequence[Target], workspace: Workspace, display: Display, late_after: timedelta = LATE
+    targets: Sequence[Target],
+    workspace: Workspace,
+    display: Display,
+    late_after: timedelta = LATE,
+    is_stale: Callable[[datetime], bool] = lambda now: False,
 ) -> Callable[[Notice, datetime], Message]:
     """`targets`: where the fallback mode is written. `display`: the money in which limits' sums are told too.
 
-    `late_after`: what is sent later than this after it was decided says so.
+    `late_after`: what is sent later than this after it was decided says so. `is_stale`: whether data is, without I/O;
+    a message that is redrawn from stale data extrapolates nothing.
     """
 
     def render(notice: Notice, now: datetime) -> Message:
         facts = notice.facts
         if isinstance(facts, IncidentFacts):
+            # What is posted was fresh when it was decided; where it comes late, it says so.
+            facts = not_extrapolated(facts, now) if notice.action == "update" and is_stale(now) else facts
             link = None if notice.related is None else workspace.permalink(notice.related)
             message = _of_incident(notice, facts, link, display)
         elif isinstance(facts, LifeFacts):
-            message = life_message(facts, headline(facts.about))
+            message = life_message(
+                facts, headline(not_extrapolated(facts.about, now) if is_stale(now) else facts.about)
+            )
         elif isinstance(facts, TestFacts):
             message = message_of_test(facts)
         elif isinstance(facts, ProofFacts):
@@ -58,7 +67,7 @@ def late_line(decided_at: datetime, now: datetime, late_after: timedelta) -> str
     delay = now - decided_at
     if delay <= late_after:
         return None
-    return f"Late by {delay // MINUTE} minutes: this is how it stood at {moment(decided_at)}."
+    return f"Late by {span(delay)}: this is how it stood at {moment(decided_at)}."
 
 
 def _with_late(message: Message, late: str) -> Message:

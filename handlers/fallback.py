@@ -4,14 +4,16 @@ import difflib
 from datetime import datetime, timedelta
 
 from bot.actor import Person
+from bot.fallback.expiry import Cause
 from bot.fallback.modes import DEGRADED, NORMAL, Mode
+from bot.fallback.service import ModeState
 from bot.fallback.words import DurationError, duration, switch_words
 from bot.message import Message
 from bot.services import Services
 from bot.typed_text import first_word, words_in
 from handlers.blocks.age import age_line, with_age
-from handlers.blocks.elements import section
-from handlers.blocks.fallback import already, mode_status, not_cheaper, switched
+from handlers.blocks.elements import moment, section
+from handlers.blocks.fallback import already, costs_more, mode_status, not_cheaper, switched
 from handlers.blocks.fallback_history import history_message
 from handlers.blocks.outside import code, names, sentence, shown
 from handlers.blocks.proposal import asked_message
@@ -60,10 +62,12 @@ async def switch_to(
     *,
     lasts: timedelta | None = None,
     until: datetime | None = None,
+    drawn_for: str | None = None,
 ) -> Message:
     """Switch, if this user may and there is such a mode; otherwise say why nothing was changed.
 
     `lasts`: for how long. `until`: instead of it, for the way back to a mode that had an end; one that is past is none.
+    `drawn_for`: the mode that was in force when the button was drawn that was clicked; None for what is typed.
     """
     mode = services.fallback.modes.get(name.lower())
     if mode is None:
@@ -78,7 +82,7 @@ async def switch_to(
     if mode.name == NORMAL and lasts is not None:
         return await _sentence(services, "Nothing was changed: normal takes no time, since it is not left by itself.")
     return await _dated(
-        services, await services.threads.commands(_switch, services, person.id, mode, reason, lasts, until)
+        services, await services.threads.commands(_switch, services, person.id, mode, reason, lasts, until, drawn_for)
     )
 
 
@@ -116,7 +120,13 @@ def _hint(services: Services, action: str) -> str:
 
 
 def _switch(
-    services: Services, user: str, mode: Mode, reason: str, lasts: timedelta | None, until: datetime | None
+    services: Services,
+    user: str,
+    mode: Mode,
+    reason: str,
+    lasts: timedelta | None,
+    until: datetime | None,
+    drawn_for: str | None,
 ) -> Message:
     fallback, now = services.fallback, services.clock()
     before = fallback.state()
@@ -130,11 +140,20 @@ def _switch(
         text = not_cheaper(mode.name, prospect.not_cheaper, prospect.as_of)
         fallback.refused(user, "mode", f"{mode.name}: {text}")
         return Message(text, [section(text)])
+    if drawn_for not in (None, before.mode.name) and prospect.steps_back:
+        text = costs_more(mode.name, before.mode.name, drawn_for or "", prospect)
+        return Message(text, [section(text)])
     if services.approvals.are_needed(mode):
         left = None if ends is None else ends - now
         return asked_message(services.approvals.ask(mode, user, reason, left, prospect))
     after = fallback.switch(mode, user, reason, prospect.savings, prospect.as_of, costs=prospect.costs, until=ends)
+    _show_in_alerts(services, after.mode.name, now)
     return switched(after, before.mode.name, before.until, prospect)
+
+
+def _show_in_alerts(services: Services, mode: str, now: datetime) -> None:
+    """Redraw the open alerts at once, so that none offers what is in force by now."""
+    services.alerts.life.show_mode(mode, now, {spend.budget: spend for spend in services.review.spend(now)})
 
 
 def _status(services: Services) -> Message:
@@ -163,9 +182,19 @@ async def _auto(services: Services, person: Person, words: str) -> Message:
     levels = names(sorted(services.fallback.rules.auto_levels))
     said = {
         "on": f"From now on the chain steps down by itself at an alert of these levels: {levels}.",
-        "off": "From now on the mode changes only when an admin says so.",
+        "off": "From now on the chain does not step down by itself.",
     }
-    return await _sentence(services, said[word])
+    ends = await services.threads.commands(services.fallback.state) if word == "off" else None
+    return await _sentence(services, said[word] + ("" if ends is None else _what_remains(ends)))
+
+
+def _what_remains(state: ModeState) -> str:
+    """What still happens by itself once the chain does not step down any more."""
+    if state.ends is None:
+        return " The mode changes only when an admin says so."
+    name, at = shown(state.mode.name), moment(state.ends.at)
+    why = "its time is over then" if state.ends.cause is Cause.TIME else "a new period begins then"
+    return f" Fallback mode {name} still returns to normal by itself {at}, because {why}; `fallback off` ends it now."
 
 
 async def _dated(services: Services, message: Message) -> Message:

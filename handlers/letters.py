@@ -32,7 +32,6 @@ def letter(
     title, _, body = plain_text(message.text).partition("\n")
     lines = [body]
     if isinstance(facts, AlertFacts) and facts.status is Status.RESOLVED:
-        # Above the rest, since a hard alert ends with what has not been stopped.
         lines.insert(0, TOLD_ONCE)
     late = late_line(decided_at, now, late_after)
     if late is not None:

@@ -3,6 +3,7 @@
 from bot.actor import Person
 from bot.alerts.facts import TestFacts
 from bot.message import Message
+from bot.phrases import count
 from bot.services import Services
 from handlers.blocks.age import with_age
 from handlers.blocks.elements import section
@@ -34,4 +35,6 @@ def _enqueued(services: Services, user: str) -> str:
         return text
     error = services.alerts.notices.last_error()
     why = "" if error is None else f" The first of them waits, because: {sentence(error)}"
-    return f"{text[:-1]}, once the {before} message(s) before it are delivered.{why}"
+    return (
+        f"{text[:-1]}, once the {count(before, 'message')} before it {'is' if before == 1 else 'are'} delivered.{why}"
+    )

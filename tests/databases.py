@@ -82,9 +82,10 @@ def spend_facts(soft_usd: Decimal | None = SOFT, hard_usd: Decimal | None = HARD
         report_only_usd=Decimal(0),
         at_least=False,
         assumed=(),
-        pace_usd=Decimal(900),
+        expected_usd=Decimal(900),
+        low_usd=Decimal(800),
+        high_usd=Decimal(1000),
         movers=(),
-        savings=(),
         as_of=NOW - timedelta(minutes=5),
     )
 

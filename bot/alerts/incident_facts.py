@@ -258,5 +258,30 @@ def since_of(period: str) -> datetime:
     return datetime.strptime(period, MINUTE_KEY).replace(tzinfo=UTC)
 
 
+def redrawn(facts: IncidentFacts, mode: str, spend: SpendFacts | None) -> IncidentFacts:
+    """An open incident's figures for another fallback mode in force.
+
+    `spend`: its budget's newest figures, where they are known. They take the place of the older ones where the incident
+    stands with them too; the next review resolves it where it does not.
+    """
+    found: dict[str, object] = {"mode": mode}
+    if isinstance(facts, BudgetFacts) and spend is not None and spend.period == facts.spend.period:
+        spent, limit, end = spend.spent_usd, facts.limit_usd, spend.expected_usd
+        if isinstance(facts, AlertFacts) and spent >= limit:
+            found["spend"] = spend
+        elif isinstance(facts, ForecastFacts) and end is not None and spent < limit <= end:
+            # The dates belong to the older figures.
+            found |= {"spend": spend, "crossed_at": None, "crossed_earliest_at": None}
+            found |= {"expected_usd": end, "low_usd": spend.low_usd, "high_usd": spend.high_usd}
+    return facts.model_copy(update=found)
+
+
+def not_extrapolated(facts: IncidentFacts, now: datetime) -> IncidentFacts:
+    """An open incident of a budget that is drawn at `now`, when the data is stale."""
+    if not isinstance(facts, BudgetFacts) or facts.status is not Status.OPEN or facts.ends_at <= now:
+        return facts
+    return facts.model_copy(update={"spend": facts.spend.not_extrapolated(now)})
+
+
 Incident = AlertFacts | DeliveryFacts | DriftFacts | ForecastFacts | PeriodFacts | SpikeFacts | StaleFacts
 """Every kind of incident: what is stored is read back as one of these."""

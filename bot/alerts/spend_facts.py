@@ -14,19 +14,26 @@ class Facts(BaseModel):
 
 
 class MoverFacts(Facts):
-    """One of the largest callers of the last 24 hours; names are those that people know."""
+    """One of the largest callers of the last 24 hours; names are those that people know.
+
+    `before_usd`: of the 24 hours before, None without any. `seen_before`: whether this caller was ever used before the
+    last 24 hours; None where that is not known. `by_mode`: it uses the ceiling model of the fallback mode in force, and
+    has risen since that mode began.
+    """
 
     model: str
     workspace: str
     key: str | None
     usd: Decimal
     before_usd: Decimal | None
+    seen_before: bool | None = None
+    by_mode: bool = False
 
 
 class CauseFacts(Facts):
     """What changed in a caller's usage and about how many dollars that explains; names are those that people know.
 
-    What `before` and `after` count is the kind's to say.
+    What `before` and `after` count is the kind's to say. `by_mode`: as for movers.
     """
 
     kind: CauseKind
@@ -36,25 +43,41 @@ class CauseFacts(Facts):
     usd: Decimal
     before: Decimal
     after: Decimal
+    by_mode: bool = False
+
+
+class ModeShareFacts(Facts):
+    """What the last 24 hours without a mode would have cost under a mode's ceiling, as a share of what they cost.
+
+    1 is the same, less is cheaper. `model`: the ceiling; None for a mode without one, which changes nothing.
+    """
+
+    mode: str
+    model: str | None
+    share: Decimal
 
 
 class SavingFacts(Facts):
-    """What a mode saves until the end of the period; below zero where it would cost more.
+    """What a mode saves until the end of the period against the mode in force; below zero where it would cost more.
 
-    `until`: the end of the mode, where that comes first.
+    `share`: of what is still expected to be spent; None in announcements that older versions have stored. `until`: the
+    end of the mode, where that comes first.
     """
 
     mode: str
     model: str
     usd: Decimal
     until: datetime | None = None
+    share: Decimal | None = None
 
 
 class SpendFacts(Facts):
     """A budget's spend and outlook at one moment: what alerts and `status` are both rendered from.
 
-    `hidden`: why the sum is "at least". `pace_usd` is None with less than six hours of data. `as_of`: the age of all
-    of it.
+    `hidden`: why the sum is "at least". `expected_usd`: where the period ends by the forecast, in the range from
+    `low_usd` to `high_usd`; all None with less than six hours of data, for a period that is over, and where the data
+    was stale. `shares`: of every mode against none, so that savings can be drawn for any mode in force; empty where
+    nothing was used. `as_of`: the age of all of it. `stale_at`: when it was drawn, where the data was stale then.
     """
 
     budget: str
@@ -71,11 +94,24 @@ class SpendFacts(Facts):
     at_least: bool
     hidden: tuple[Hidden, ...] = ()
     assumed: tuple[str, ...]
-    pace_usd: Decimal | None
-    movers: tuple[MoverFacts, ...]
+    expected_usd: Decimal | None = None
+    low_usd: Decimal | None = None
+    high_usd: Decimal | None = None
+    movers: tuple[MoverFacts, ...] = ()
     causes: tuple[CauseFacts, ...] = ()
-    savings: tuple[SavingFacts, ...]
+    shares: tuple[ModeShareFacts, ...] = ()
     as_of: datetime
+    stale_at: datetime | None = None
+
+    @property
+    def left_usd(self) -> Decimal | None:
+        """What is still expected to be spent in the period; None without a forecast."""
+        return None if self.expected_usd is None else max(self.expected_usd - self.spent_usd, Decimal(0))
+
+    def not_extrapolated(self, now: datetime) -> "SpendFacts":
+        """The same drawn at `now` from data that is stale by then: nothing is said of the rest of the period."""
+        unknown = {"expected_usd": None, "low_usd": None, "high_usd": None, "shares": (), "stale_at": now}
+        return self.model_copy(update=unknown)
 
 
 class KnownSumFacts(Facts):

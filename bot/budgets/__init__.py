@@ -1,1 +1,1 @@
-"""Budgets, periods, spend, pace, and the pure decision what should be told."""
+"""Budgets, periods, spend, forecasts, and the pure decision what should be told."""

@@ -52,6 +52,10 @@ class CauseKind(StrEnum):
     BATCH_FELL = "batch_fell"
 
 
+ROSE = frozenset({CauseKind.NEW_MODEL, CauseKind.TOKENS_ROSE, CauseKind.OUTPUT_ROSE, CauseKind.CACHE_WRITES_1H_ROSE})
+"""Kinds that a mode causes when it moves usage to a model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """`usd`: about how many dollars of the later stretch it explains. `before` is zero where there was none."""

@@ -4,7 +4,8 @@ What goes on day after day is told on its first day; that day's message is close
 """
 
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from functools import partial
 
 from bot.alerts.incident_facts import BILL, DriftCauseFacts, DriftFacts, ModelDriftFacts, restated
@@ -17,7 +18,7 @@ from bot.clock import DAY
 from bot.store.alerts import AlertStore
 from bot.store.cycle_state import CycleState
 from bot.store.incidents import IncidentStore
-from bot.store.usage import UsageStore
+from bot.store.usage import LONG_AGO, UsageStore
 from bot.usage.age import DataState
 
 JUDGED_FOR = 3 * DAY
@@ -52,6 +53,10 @@ class DriftWatch:
         self._rules = rules
         self._state = state
         self._judged: datetime | None = None
+        self._billed: dict[date, Decimal] = {}
+        """The bills of settled days as they were judged last."""
+        self._asked: dict[date, datetime | None] = {}
+        """By day: the last poll before its usage was asked for again."""
 
     def look(self, now: datetime, mode: str) -> None:
         """Judge the days that settled lately, once for each reading of the cost report."""
@@ -60,14 +65,18 @@ class DriftWatch:
             return
         first = self._first_judged(now)
         before: DayDrift | None = None
-        for drift in self._days(first - LOOK_BACK, now.date()):
-            if drift.day >= first:
-                self._decide(drift, before, data, now, mode)
+        waiting: set[date] = set()
+        found = self._days(first - LOOK_BACK, now.date())
+        for drift in found:
+            if drift.day >= first and self._decide(drift, before, data, now, mode):
+                waiting.add(drift.day)
             # The first days only tell whether what differs now has been told already.
             if drift.day >= first or self._is_known(drift.day):
                 before = goes_on(drift, before, self._rules)
         self._close(first, now, mode)
-        self._judged = data.billed_read_at
+        self._billed |= {drift.day: drift.billed_usd for drift in found if drift.day not in waiting}
+        if not waiting:
+            self._judged = data.billed_read_at
 
     def _first_judged(self, now: datetime) -> date:
         watching_since = self._incidents.watching_since() or now
@@ -78,15 +87,38 @@ class DriftWatch:
     def _is_known(self, day: date) -> bool:
         return any(found.level is Level.DRIFT for found in self._alerts.incidents(BILL, day.isoformat()))
 
-    def _decide(self, drift: DayDrift, before: DayDrift | None, data: DataState, now: datetime, mode: str) -> None:
+    def _decide(self, drift: DayDrift, before: DayDrift | None, data: DataState, now: datetime, mode: str) -> bool:
+        """Whether the day has to wait, since what has corrected the bill may correct its usage too."""
         period = drift.day.isoformat()
         known = next(
             (found for found in self._alerts.incidents(BILL, period) if found.level is Level.DRIFT),
             None,
         )
         step = decide_drift(drift, self._rules, known, before)
-        if step is not None:
-            self._alerts.record(BILL, period, [step], _facts_of(drift, data, now, mode), now)
+        if step is None:
+            return False
+        corrected = self._billed.get(drift.day, drift.billed_usd) != drift.billed_usd
+        if step.status is Status.OPEN and corrected and self._usage_is_older(drift.day, data):
+            return True
+        self._asked.pop(drift.day, None)
+        self._alerts.record(BILL, period, [step], _facts_of(drift, data, now, mode), now)
+        return False
+
+    def _usage_is_older(self, day: date, data: DataState) -> bool:
+        """Whether the day's usage was read before the bill; it is read again then, at the next poll.
+
+        What that poll does not read, such as a day before every budget's period, is judged as it is.
+        """
+        starts_at = datetime.combine(day, time(), UTC)
+        hours = self._usage.hours(starts_at)
+        read_at = min(hours[hour].read_at for hour in hours if hour < starts_at + DAY)
+        if data.billed_read_at is None or read_at >= data.billed_read_at:
+            return False
+        if read_at > LONG_AGO:
+            self._usage.read_again(starts_at, starts_at + DAY)
+            self._asked[day] = data.polled_at
+            return True
+        return day in self._asked and self._asked[day] == data.polled_at
 
     def _close(self, first: date, now: datetime, mode: str) -> None:
         """End what is judged no more, so that nothing of it stands open for ever; the message keeps its figures."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bot.budgets.budget import LIMITS, Budget, Level
 from bot.budgets.forecast_model import COLUMNS, DAYS, HOURS_IN_DAY, WEEK, Floats, outlook
-from bot.budgets.outlook import LEAST_FOR_PACE
+from bot.budgets.outlook import LEAST_KNOWN
 from bot.budgets.period import Period
 from bot.clock import HOUR, floor_hour
 
@@ -168,7 +168,7 @@ class _Group:
         sums = [np.cumsum(way, axis=1) for way in paths]
         return [
             self._one(request, [way[row] for way in sums], int(number[row]))
-            if covered[row] * HOUR >= LEAST_FOR_PACE
+            if covered[row] * HOUR >= LEAST_KNOWN
             else None
             for row, request in enumerate(requests)
         ]

@@ -66,6 +66,9 @@ class ForecastWatch:
         for prospect in found:
             key = _key(prospect.budget, prospect.period)
             self._looked_at[key] = now
+            if prospect.spend.stale_at is not None:
+                # Data that does not come confirms nothing, and refutes nothing either.
+                continue
             before = kept.pop(key, None)
             if prospect.forecast is None:
                 continue

@@ -7,19 +7,30 @@ from bot.budgets.causes import Cause
 from bot.budgets.outlook import Mover
 
 
-def mover_facts(mover: Mover, workspaces: Mapping[str, str], keys: Mapping[str, str]) -> MoverFacts:
-    """`workspaces` and `keys`: names by id."""
+def mover_facts(
+    mover: Mover,
+    workspaces: Mapping[str, str],
+    keys: Mapping[str, str],
+    *,
+    seen_before: bool | None = None,
+    by_mode: bool = False,
+) -> MoverFacts:
+    """`workspaces` and `keys`: names by id. `seen_before`, `by_mode`: as in the facts."""
     return MoverFacts(
         model=mover.model,
         workspace=workspaces.get(mover.workspace_id, mover.workspace_id),
         key=_key(mover.api_key_id, keys),
         usd=mover.usd,
         before_usd=mover.before_usd,
+        seen_before=seen_before,
+        by_mode=by_mode,
     )
 
 
-def cause_facts(cause: Cause, workspaces: Mapping[str, str], keys: Mapping[str, str]) -> CauseFacts:
-    """`workspaces` and `keys`: names by id."""
+def cause_facts(
+    cause: Cause, workspaces: Mapping[str, str], keys: Mapping[str, str], *, by_mode: bool = False
+) -> CauseFacts:
+    """`workspaces` and `keys`: names by id. `by_mode`: as in the facts."""
     return CauseFacts(
         kind=cause.kind,
         model=cause.model,
@@ -28,6 +39,7 @@ def cause_facts(cause: Cause, workspaces: Mapping[str, str], keys: Mapping[str, 
         usd=cause.usd,
         before=cause.before,
         after=cause.after,
+        by_mode=by_mode,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the last 24 hours say: the pace to the end of the period, who moved, what a mode would save."""
+"""What the last 24 hours say: who moved, and what they would have cost under a mode."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from bot.budgets.budget import Scope
-from bot.budgets.period import Period
 from bot.budgets.spend import ZERO, PricedUsage, in_scope
 from bot.clock import DAY, HOUR, floor_hour
 from bot.pricing.card import RateCard
@@ -14,7 +13,7 @@ from bot.pricing.cost import cost_of
 from bot.pricing.tokens import TokenCounts, same_text
 from bot.usage.source import DayUsage
 
-LEAST_FOR_PACE = timedelta(hours=6)
+LEAST_KNOWN = timedelta(hours=6)
 MOST_MOVERS = 3
 WHOLE = Decimal(1)
 
@@ -68,22 +67,13 @@ class Recent:
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """Dollars of one (model, workspace, key) in the last 24 hours; `before_usd` is None where it is new."""
+    """Dollars of one (model, workspace, key) in the last 24 hours; `before_usd` is None without any before."""
 
     model: str
     workspace_id: str
     api_key_id: str | None
     usd: Decimal
     before_usd: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Saving:
-    """What a mode would save until the end of the period, in USD; below zero where it would cost more."""
-
-    mode: str
-    model: str
-    usd: Decimal
 
 
 def recent_window(as_of: datetime) -> RecentWindow:
@@ -100,26 +90,18 @@ def recent_window(as_of: datetime) -> RecentWindow:
     )
 
 
-def pace(spent_usd: Decimal, recent_usd: Decimal, covered: timedelta, left: timedelta) -> Decimal | None:
-    """Spend at the end of the period if the last 24 hours go on, USD; None with less than 6 hours of data."""
-    return None if covered < LEAST_FOR_PACE else spent_usd + _carried(recent_usd, covered, left)
+def usd_of(recent: Recent, scope: Scope, card: RateCard) -> Decimal:
+    """The last 24 hours of the scope; nothing with less than 6 hours of data."""
+    if recent.covered < LEAST_KNOWN:
+        return ZERO
+    return sum((row.usd for row in _in_scope(recent.last, scope, card)), ZERO)
 
 
-def saving(
-    mode: str, ceiling: str, recent: Recent, scope: Scope, period: Period, as_of: datetime, card: RateCard
-) -> Saving | None:
-    """The last 24 hours under the mode's ceiling, carried to the end of the period; None without data for a pace."""
-    if recent.covered < LEAST_FOR_PACE:
-        return None
-    saved = ZERO
-    for row in _in_scope(recent.last, scope, card):
-        saved += row.usd - _cost_under(ceiling, row.priced, card) * row.share
-    return Saving(mode, ceiling, _carried(saved, recent.covered, period.left(as_of)))
-
-
-def _carried(usd: Decimal, covered: timedelta, left: timedelta) -> Decimal:
-    # Multiplied before it is divided: the mean alone may have no end as a decimal.
-    return usd * _seconds(left) / _seconds(covered)
+def usd_under(ceiling: str, recent: Recent, scope: Scope, card: RateCard) -> Decimal:
+    """What the last 24 hours of the scope would have cost with this model as the ceiling."""
+    return sum(
+        (_cost_under(ceiling, row.priced, card) * row.share for row in _in_scope(recent.last, scope, card)), ZERO
+    )
 
 
 def _seconds(span: timedelta) -> Decimal:

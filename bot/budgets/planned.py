@@ -18,7 +18,9 @@ DAYS_OF = {PeriodKind.DAY: 1, PeriodKind.WEEK: 7, PeriodKind.MONTH: DAYS_IN_MONT
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One budget with the workload added, in USD. `pace_usd` is None where none is known yet.
+    """One budget with the workload added, in USD. `expected_usd`: by the forecast, None where none is known.
+
+    `stale_at`: when this was drawn, where the data, as of `as_of`, was stale then.
 
     `whole_usd`: what the workload adds to a whole period. `added_usd`: to what is left of the one that runs.
     """
@@ -27,13 +29,15 @@ class Planned:
     period: PeriodKind
     whole_usd: Decimal
     added_usd: Decimal
-    pace_usd: Decimal | None
+    expected_usd: Decimal | None
     limit_usd: Decimal
+    as_of: datetime
+    stale_at: datetime | None = None
 
     @property
     def total_usd(self) -> Decimal | None:
-        """Where the running period would end: its pace, and the workload from now on."""
-        return None if self.pace_usd is None else self.pace_usd + self.added_usd
+        """Where the running period would end: as expected, and with the workload from now on."""
+        return None if self.expected_usd is None else self.expected_usd + self.added_usd
 
 
 def planned(
@@ -56,7 +60,8 @@ def planned(
         if monthly and limit is not None and spend is not None:
             whole = monthly * DAYS_OF[budget.period] / DAYS_IN_MONTH
             left = monthly * _days(budget.period_at(now).left(now)) / DAYS_IN_MONTH
-            found.append(Planned(budget.name, budget.period, whole, left, spend.pace_usd, limit))
+            known = spend.as_of, spend.stale_at
+            found.append(Planned(budget.name, budget.period, whole, left, spend.expected_usd, limit, *known))
     return tuple(found)
 
 

@@ -15,7 +15,7 @@ from bot.budgets.snapshots import Snapshots
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """One budget, its present period, the spend that is known and the forecast, None with too little data.
+    """One budget, its present period, the spend that is known and the forecast, None with too little or stale data.
 
     Of a period that began after the data ends nothing is known yet; `spend` is then that of an earlier one.
     """
@@ -38,7 +38,11 @@ def prospects(
         return []
     pairs = review.present(now) if asked is None else asked
     spends = review.spend_of([budget for budget, _ in pairs], now)
-    known = [pair for pair, spend in zip(pairs, spends, strict=True) if spend.period == pair[1].key]
+    known = [
+        pair
+        for pair, spend in zip(pairs, spends, strict=True)
+        if spend.period == pair[1].key and spend.stale_at is None
+    ]
     made = forecasts_of(snapshot, [(budget, period, ()) for budget, period in known])
     by_name = {budget.name: found for (budget, _), found in zip(known, made, strict=True)}
     return [

@@ -61,6 +61,7 @@ class RecentSpend:
         self._stretches = {True: tuple(last), False: tuple(before)}
         self._callers: dict[bool, Callers] = {}
         self._by_rate: dict[Scope, Recent] = {}
+        self._seen: dict[datetime, frozenset[int]] = {}
 
     @cached_property
     def covered(self) -> timedelta:
@@ -104,19 +105,44 @@ class RecentSpend:
 
     def new_models(self, since: datetime) -> frozenset[str]:
         """Models of the last stretch that were never used before `since`; none where nothing at all was."""
-        index, count = self._snapshot.index, self._snapshot.callers
-        before = self._of_callers(last=False)
-        if not any(units.any() for _, units in before.parts):
+        if not self._anything_before:
             return frozenset()
-        last = {index.callers[caller].model for caller in np.flatnonzero(self._of_callers(last=True).about()).tolist()}
-        days = index.first_day_of_caller.values[:count]
-        earlier = {index.callers[caller].model for caller in np.flatnonzero(days < since.toordinal()).tolist()}
-        same_day = {
-            index.callers[caller].model
-            for hour, table in self._snapshot.rows(since.replace(hour=0), since)
-            for caller in np.unique(index.caller_of_group.values[table.group]).tolist()
-        }
-        return frozenset(last - earlier - same_day)
+        callers = self._snapshot.index.callers
+        last = {callers[caller].model for caller in np.flatnonzero(self._of_callers(last=True).about()).tolist()}
+        return frozenset(last - {callers[caller].model for caller in self._earlier(since)})
+
+    @cached_property
+    def _anything_before(self) -> bool:
+        return any(bool(units.any()) for _, units in self._of_callers(last=False).parts)
+
+    def _earlier(self, since: datetime) -> frozenset[int]:
+        """The callers of whom there is any usage before this moment."""
+        found = self._seen.get(since)
+        if found is None:
+            index = self._snapshot.index
+            days = index.first_day_of_caller.values[: self._snapshot.callers]
+            earlier = set(np.flatnonzero(days < since.toordinal()).tolist())
+            for _, table in self._snapshot.rows(since.replace(hour=0), since):
+                earlier |= set(np.unique(index.caller_of_group.values[table.group]).tolist())
+            found = self._seen[since] = frozenset(earlier)
+        return found
+
+    def seen_before(self, mover: Mover, since: datetime) -> bool | None:
+        """Whether this caller was ever used before `since`; None where nothing at all was."""
+        if not self._anything_before:
+            return None
+        index = self._snapshot.index
+        caller = index.caller(Caller(mover.model, mover.workspace_id, mover.api_key_id))
+        return caller in self._earlier(since)
+
+    def models_of(self, workspace_id: str, api_key_id: str | None) -> frozenset[str]:
+        """What somebody has used in both stretches."""
+        index = self._snapshot.index
+        used = np.flatnonzero(self._of_callers(last=True).about() + self._of_callers(last=False).about()).tolist()
+        callers = (index.callers[caller] for caller in used)
+        return frozenset(
+            caller.model for caller in callers if (caller.workspace_id, caller.api_key_id) == (workspace_id, api_key_id)
+        )
 
     def of_scope(self, scope: Scope) -> Recent:
         """Usage of the scope, summed up by what it costs: for whoever does not ask who the callers are."""

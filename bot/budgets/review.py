@@ -10,13 +10,14 @@ from functools import partial
 from operator import is_
 
 from bot.alerts.incident_facts import AlertFacts, restated
-from bot.alerts.spend_facts import SavingFacts, SpendFacts
+from bot.alerts.spend_facts import SpendFacts
+from bot.budgets.account import Account
 from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
 from bot.budgets.decide import Incident, Status, Step, as_watched, closed, decide, taken, watch, withdrawn
-from bot.budgets.named import cause_facts, mover_facts
-from bot.budgets.outlook import Recent, pace, saving
+from bot.budgets.outlook import Recent
 from bot.budgets.period import Period
-from bot.budgets.recent import RecentSpend, recent_spend
+from bot.budgets.recent import recent_spend
+from bot.budgets.savings import InForce
 from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
@@ -24,6 +25,7 @@ from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import Mode
 from bot.pricing.card import RateCard
 from bot.store.alerts import AlertStore
+from bot.usage.age import is_stale
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +89,10 @@ class _Decided:
 
 
 class BudgetReview:
-    """Synchronous; asynchronous callers use a thread. `book`: asked for the budgets in force at every question."""
+    """Synchronous; asynchronous callers use a thread. `book`: asked for the budgets in force at every question.
+
+    `poll_seconds`: between two polls, by which is judged what is stale; None where nothing is.
+    """
 
     def __init__(
         self,
@@ -96,7 +101,11 @@ class BudgetReview:
         book: Callable[[], Sequence[Budget]],
         modes: Mapping[str, Mode],
         card: RateCard,
+        poll_seconds: int | None = None,
     ) -> None:
+        self.in_force: Callable[[datetime], InForce] = lambda now: InForce()
+        """The fallback mode in force, of which the composition root knows."""
+        self._poll_seconds = poll_seconds
         self._snapshots = snapshots
         self._alerts = alerts
         self._book = book
@@ -106,6 +115,11 @@ class BudgetReview:
         self._known: tuple[tuple[object, ...], tuple[Budget | Unmatched, ...]] | None = None
         self._agenda: Agenda | None = None
         self._decided: _Decided | None = None
+
+    def is_stale(self, now: datetime) -> bool:
+        """Whether the data is stale."""
+        data, poll_seconds = self._snapshots.current().data, self._poll_seconds
+        return poll_seconds is not None and data.as_of is not None and is_stale(data, now, poll_seconds)
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
@@ -148,17 +162,19 @@ class BudgetReview:
         """The budgets in force with the periods that run; the same value as long as those are the same."""
         return self._agenda_at(self._snapshots.current(), now).present
 
-    def spend(self, now: datetime, *, why: bool = True) -> list[SpendFacts]:
-        """Every budget's spend and outlook; empty before the first poll. `why`: with callers, causes and savings.
+    def spend(self, now: datetime, *, ends: bool = True, why: bool = True) -> list[SpendFacts]:
+        """Every budget's spend and outlook; empty before the first poll.
+
+        `ends`: with the expected ends of periods. `why`: with callers, causes and what each mode costs.
 
         A period of which nothing is known yet, because it began after the data ends, would look like no spend at
         all: instead of it stands the one before.
         """
-        return self._spend_of([(budget, None) for budget in self.budgets], now, why=why)
+        return self._spend_of([(budget, None) for budget in self.budgets], now, ends=ends, why=why)
 
     def spend_of(self, budgets: Sequence[Budget], now: datetime) -> list[SpendFacts]:
-        """Of these budgets in force, without callers, causes and savings."""
-        return self._spend_of([(budget, None) for budget in budgets], now, why=False)
+        """The sums of these budgets in force."""
+        return self._spend_of([(budget, None) for budget in budgets], now, ends=False, why=False)
 
     def spend_against(self, budget: Budget, now: datetime) -> SpendFacts | None:
         """The same for a budget that is not in force, or not yet.
@@ -176,29 +192,18 @@ class BudgetReview:
 
         Empty before the first poll.
         """
-        return self._spend_of(asked, now, why=False)
+        return self._spend_of(asked, now, ends=False, why=False)
 
-    def savings(
-        self, now: datetime, mix_until: datetime | None = None, until: datetime | None = None
-    ) -> tuple[tuple[SavingFacts, ...], datetime | None]:
-        """What each mode would save for the whole organisation, or else for the first budget, and the data's age.
+    def widest(self, now: datetime) -> SpendFacts | None:
+        """The spend of the whole organisation's first budget, or else of the first, in its present period.
 
-        `mix_until`: the end of the 24 hours that are carried to the end of the period; None for the newest. `until`:
-        the end of the mode, where it is to end before the period.
+        None before the first poll and without a budget. Of a period that began after the data ends nothing is spent.
         """
-        snapshot = self._snapshots.current()
-        if snapshot.as_of is None:
-            return (), None
         budgets = self.budgets
         if not budgets:
-            return (), snapshot.as_of
+            return None
         widest = min(budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
-        period = widest.period_at(now)
-        recent = recent_spend(snapshot, _mix_until(snapshot.as_of, mix_until))
-        if until is None or until >= period.ends_at:
-            return self._savings(widest, period, recent, snapshot.as_of), snapshot.as_of
-        found = self._savings(widest, replace(period, ends_at=until), recent, snapshot.as_of)
-        return tuple(saving.model_copy(update={"until": until}) for saving in found), snapshot.as_of
+        return next(iter(self._spend_of([(widest, widest.period_at(now))], now)), None)
 
     def recent(self, now: datetime, mix_until: datetime | None = None) -> Recent | None:
         """What the organisation used in the last 24 hours, or in those that end at `mix_until`, summed up by what it
@@ -206,7 +211,8 @@ class BudgetReview:
         snapshot = self._snapshots.current()
         if snapshot.as_of is None:
             return None
-        return recent_spend(snapshot, _mix_until(snapshot.as_of, mix_until)).of_scope(ORGANIZATION)
+        until = snapshot.as_of if mix_until is None else min(mix_until, snapshot.as_of)
+        return recent_spend(snapshot, until).of_scope(ORGANIZATION)
 
     def decide(self, now: datetime, mode: str) -> int:
         """Take and record the steps of every budget; returns how many. `mode`: the fallback mode in force.
@@ -283,70 +289,31 @@ class BudgetReview:
         spend = snapshot.spend(budget.scope, period)
         steps = decide(budget, spend.total_usd, incidents)
         noted = watch(budget, incidents)
-        if steps:
-            facts = self._spend_facts(budget, period, snapshot, now)
+        if steps and snapshot.as_of is not None:
+            [facts] = self._account(snapshot, snapshot.as_of, now).facts([(budget, period)], now, ends=True, why=True)
             self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(facts, mode, now), now)
         elif noted:
             self._alerts.note(budget.name, period.key, noted, now)
         return (*noted, *steps)
 
     def _spend_of(
-        self, asked: Sequence[tuple[Budget, Period | None]], now: datetime, *, why: bool = True
+        self,
+        asked: Sequence[tuple[Budget, Period | None]],
+        now: datetime,
+        *,
+        ends: bool = True,
+        why: bool = True,
     ) -> list[SpendFacts]:
         """Of the periods asked for, or else of those of which something is known."""
         snapshot = self._snapshots.current()
-        if snapshot.as_of is None:
-            return []
-        return [
-            self._spend_facts(budget, period or known_period(budget, snapshot.as_of, now), snapshot, now, why=why)
-            for budget, period in asked
-        ]
-
-    def _spend_facts(
-        self, budget: Budget, period: Period, snapshot: Snapshot, now: datetime, *, why: bool = True
-    ) -> SpendFacts:
         as_of = snapshot.as_of
         if as_of is None:
-            raise ValueError("nothing is known before the first poll")
-        scope, over = budget.scope, period.is_over(now)
-        told = why and not over
-        spend = snapshot.spend(scope, period)
-        recent = recent_spend(snapshot, as_of)
-        workspaces, keys = snapshot.names.workspaces, snapshot.names.keys
-        return SpendFacts(
-            budget=budget.name,
-            scope=str(scope),
-            soft_usd=budget.soft_usd,
-            hard_usd=budget.hard_usd,
-            period=period.key,
-            ends_at=period.ends_at,
-            spent_usd=spend.total_usd,
-            billed_usd=spend.billed_usd,
-            billed_days=spend.billed_days,
-            computed_usd=spend.computed_usd,
-            report_only_usd=spend.report_only_usd,
-            at_least=spend.at_least,
-            hidden=tuple(sorted(spend.hidden)),
-            assumed=spend.assumed,
-            pace_usd=None if over else pace(spend.total_usd, recent.usd(scope), recent.covered, period.left(as_of)),
-            movers=()
-            if over or not why
-            else tuple(mover_facts(each, workspaces, keys) for each in recent.movers(scope)),
-            causes=tuple(cause_facts(each, workspaces, keys) for each in recent.causes(scope, _known_from(as_of)))
-            if told
-            else (),
-            savings=self._savings(budget, period, recent, as_of) if told else (),
-            as_of=as_of,
-        )
+            return []
+        pairs = [(budget, period or known_period(budget, as_of, now)) for budget, period in asked]
+        return self._account(snapshot, as_of, now).facts(pairs, now, ends=ends, why=why)
 
-    def _savings(self, budget: Budget, period: Period, recent: RecentSpend, as_of: datetime) -> tuple[SavingFacts, ...]:
-        usage = recent.of_scope(budget.scope)
-        savings = [
-            saving(mode.name, mode.ceiling, usage, ORGANIZATION, period, as_of, self._card)
-            for mode in self._modes.values()
-            if mode.ceiling is not None
-        ]
-        return tuple(SavingFacts(mode=s.mode, model=s.model, usd=s.usd) for s in savings if s is not None)
+    def _account(self, snapshot: Snapshot, as_of: datetime, now: datetime) -> Account:
+        return Account(snapshot, as_of, self._modes, partial(self.in_force, now), stale=self.is_stale(now))
 
 
 def _in_scope(found: Sequence[Budget | Unmatched]) -> tuple[Budget, ...]:
@@ -359,15 +326,6 @@ def _reviewed(budget: Budget, now: datetime) -> list[Period]:
 
 def _reviewed_until(period: Period, now: datetime) -> datetime:
     return period.ends_at + (STILL_REVIEWED if period.is_over(now) else timedelta())
-
-
-def _mix_until(as_of: datetime, mix_until: datetime | None) -> datetime:
-    return as_of if mix_until is None else min(mix_until, as_of)
-
-
-def _known_from(as_of: datetime) -> datetime:
-    """The first hour that belongs to the last 24 hours, at least in part."""
-    return floor_hour(as_of - DAY)
 
 
 def known_period(budget: Budget, as_of: datetime, now: datetime) -> Period:

@@ -31,6 +31,9 @@ from bot.usage.source import BilledRow
 LoadDay = Callable[[date, bool], Day]
 """A day that is not held; with its hours where that is asked for."""
 
+LoadRows = Callable[[datetime], Table]
+"""The rows of an hour that are not held."""
+
 LoadDays = Callable[[date, date], None]
 """Has the days from one to the other, both included, read at once where they are not held."""
 
@@ -70,6 +73,7 @@ class Snapshot:
     bills: Mapping[date, Sequence[BilledRow]]
     load: LoadDay
     load_days: LoadDays
+    load_rows: LoadRows
     callers: int = 0
     serial: int = 0
     touched: tuple[tuple[int, frozenset[int] | None], ...] = ()
@@ -239,10 +243,12 @@ class Snapshot:
         return found
 
     def rows(self, starts_at: datetime, ends_at: datetime) -> Iterator[tuple[datetime, Table]]:
-        """The hours of which the rows are held, with those that begin in [`starts_at`, `ends_at`)."""
+        """The hours of [`starts_at`, `ends_at`) that have rows, each with those of its rows that begin in it."""
         hour = floor_hour(starts_at)
         while hour < ends_at:
             table = self.tables.get(hour)
+            if table is None and hour < min(self.tables, default=hour):
+                table = self.load_rows(hour)
             if table is not None and len(table):
                 if starts_at > hour or ends_at < hour + HOUR:
                     first, last = _minute(starts_at - hour), _minute(ends_at - hour)

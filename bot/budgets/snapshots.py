@@ -34,6 +34,9 @@ UPDATES_KNOWN = 64
 
 """How far back it is known which scopes an update has touched."""
 
+OLDER_ROWS_HELD = 60
+"""Hours."""
+
 LONGEST_BILL = 100 * DAY
 
 
@@ -47,6 +50,7 @@ class Snapshots:
         self._present: Snapshot | None = None
         self._last_check = LastCheck()
         self._older: dict[tuple[date, bool], Day] = {}
+        self._older_rows: dict[datetime, Table] = {}
         self._reset(LEAST_PLACES, wide=False)
 
     def current(self) -> Snapshot:
@@ -67,7 +71,7 @@ class Snapshots:
             return self._updated(reader, head)
         except TooSmallError as error:
             log.info("usage is priced anew with %d decimal places", error.places)
-            self._present, self._older = None, {}
+            self._present, self._older, self._older_rows = None, {}, {}
             self._reset(max(error.places, self._prices.places), wide=error.wide or self._prices.wide)
             return self._brought_up_to_date(reader, head)
 
@@ -124,6 +128,7 @@ class Snapshots:
             bills=_bills(reader, head),
             load=self._load,
             load_days=self._load_days,
+            load_rows=self._load_rows,
             callers=len(self._index.callers),
         )
 
@@ -141,6 +146,7 @@ class Snapshots:
             of_day = hour.hour.date()
             self._older.pop((of_day, True), None)
             self._older.pop((of_day, False), None)
+            self._older_rows.pop(hour.hour, None)
             if of_day < days_from:
                 everywhere = True
                 continue
@@ -225,6 +231,15 @@ class Snapshots:
             with self._lock, self._store.reading() as reader:
                 found = self._rolled_up(reader, missing[0], missing[-1])
             self._keep_older({(day, False): one for day, one in found.items() if day in missing})
+
+    def _load_rows(self, hour: datetime) -> Table:
+        """The rows of an hour that no snapshot holds: of the last 24 hours before a mode that has lasted for days."""
+        found = self._older_rows.get(hour)
+        if found is None:
+            with self._lock, self._store.reading() as reader:
+                found = self._builder.table(reader.hour_rows(hour), hour.date())
+            self._older_rows = dict([*self._older_rows.items(), (hour, found)][-OLDER_ROWS_HELD:])
+        return found
 
     def _rolled_up(self, reader: UsageReader, first: date, last: date) -> dict[date, Day]:
         rows = reader.day_rows(first, last)

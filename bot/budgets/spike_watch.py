@@ -36,6 +36,7 @@ from bot.budgets.outlook import WHOLE, Stretch
 from bot.budgets.recent import RecentSpend
 from bot.budgets.review import BudgetReview
 from bot.budgets.rules import SpikeRules
+from bot.budgets.savings import is_moved_by
 from bot.budgets.snapshot import Snapshot, parts_of
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.usage_prices import Money
@@ -255,9 +256,18 @@ class SpikeWatch:
             return (), ()
         hour = [Stretch(last.until - LONG, last.until, WHOLE)]
         recent = RecentSpend(snapshot, last.until - LONG, hour, [Stretch(since, until, WHOLE / known)])
-        names = snapshot.names
+        names, in_force = snapshot.names, self._review.in_force(last.until)
         return (
-            tuple(mover_facts(mover, names.workspaces, names.keys) for mover in recent.risen(scope)),
+            tuple(
+                mover_facts(
+                    mover,
+                    names.workspaces,
+                    names.keys,
+                    seen_before=recent.seen_before(mover, floor_hour(last.until - DAY)),
+                    by_mode=is_moved_by(in_force, mover.model, mover.usd, mover.before_usd, last.until),
+                )
+                for mover in recent.risen(scope)
+            ),
             tuple(
                 cause_facts(cause, names.workspaces, names.keys)
                 for cause in recent.causes(scope, floor_hour(last.until - DAY))

@@ -52,7 +52,7 @@ class StaleWatch:
         return Silence(datetime.fromisoformat(newest.period), newest.status, newest.changed_at)
 
     def _facts_of(self, told: SilenceStep, data: DataState, now: datetime, mode: str) -> Callable[[Step], StaleFacts]:
-        sums = tuple(_sum(spend) for spend in self._review.spend(now, why=False))
+        sums = tuple(_sum(spend) for spend in self._review.spend(now, ends=False, why=False))
         missing = self._missing_hours(told.since, data) if told.step.status is Status.RESOLVED else 0
 
         def facts(step: Step) -> StaleFacts:

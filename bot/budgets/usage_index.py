@@ -96,6 +96,10 @@ class UsageIndex:
     def callers(self) -> Sequence[Caller]:
         return self._caller_list
 
+    def caller(self, caller: Caller) -> int | None:
+        """The number of a caller; None where it was never seen."""
+        return self._callers.get(caller)
+
     def groups_of(self, rows: Sequence[Sequence[Any]], day: date) -> npt.NDArray[np.int32]:
         """The group of each row, whose first six values are its dimensions; new ones were first used on `day`."""
         known = self._groups

@@ -17,6 +17,7 @@ from bot.doctor.memory import shown_database
 from bot.ending import Ending
 from bot.lifecycle import CredentialsRefusedError, Lifecycle
 from bot.log_bound import BoundedHandler
+from bot.phrases import count
 from bot.setting_variables import misspelled
 from bot.settings import Need, Settings, SettingsError, doubtful, load_settings
 from bot.slack_connection import SlackRefusedError, SlackUnreachableError, check_bot_token
@@ -120,12 +121,16 @@ def _undone(bot: Bot, cycle: Cycle) -> str | None:
     problems += [target.error for target in bot.services.fallback.state().targets if target.error is not None]
     if cycle.delivery.waiting:
         reason = cycle.delivery.error or "Slack has not been asked yet."
-        problems.append(f"{cycle.delivery.waiting} message(s) wait for delivery: {reason}")
-    tried = {waiting.destination: waiting.error for waiting in bot.services.alerts.outside.waiting()}
-    for name, count in bot.services.alerts.outside.undelivered().items():
+        problems.append(f"{_waiting(cycle.delivery.waiting)} for delivery: {reason}")
+    tried = {one.destination: one.error for one in bot.services.alerts.outside.waiting()}
+    for name, waiting in bot.services.alerts.outside.undelivered().items():
         reason = tried.get(name, "it has not answered yet")
-        problems.append(f"{count} message(s) wait for {name}, because {reason}.")
+        problems.append(f"{_waiting(waiting)} for {name}, because {reason}.")
     return " ".join(problems) or None
+
+
+def _waiting(messages: int) -> str:
+    return f"{count(messages, 'message')} {'waits' if messages == 1 else 'wait'}"
 
 
 def _sentences(warnings: list[str]) -> list[str]:

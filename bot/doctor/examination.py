@@ -16,6 +16,7 @@ from bot.doctor.memory import check_memory, shown_database
 from bot.doctor.report import without_secrets
 from bot.doctor.slack import Met, check_admins, check_channel, check_connection, check_sample, meet
 from bot.message import Message
+from bot.phrases import count
 from bot.pricing.card import RateCard
 from bot.settings import Settings
 from bot.steady_clock import SteadyClock
@@ -105,7 +106,9 @@ async def examine(
 def judge_rate_card(card: RateCard, clock: Clock) -> Check:
     """How long ago the packaged prices were checked."""
     days = (clock().date() - card.checked_on).days
-    text = f"List prices were checked on {card.checked_on.isoformat()}, {max(days, 0)} day(s) ago."
+    # Where the clock is behind that day, as in the demo, there is no age to tell.
+    age = f", {count(days, 'day')} ago" if days > 0 else ", today" if days == 0 else ""
+    text = f"List prices were checked on {card.checked_on.isoformat()}{age}."
     if days > OLD_CARD.days:
         return Check("rate_card", State.WARN, text, "Update the bot: prices may have changed since.")
     return Check("rate_card", State.OK, text)

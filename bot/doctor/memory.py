@@ -21,6 +21,7 @@ from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService, ModeState
 from bot.fallback.target import TargetView
 from bot.fallback.targets import targets_from
+from bot.phrases import count, span
 from bot.pricing.card import load_rate_card
 from bot.secret_shapes import masked
 from bot.settings import Settings
@@ -189,8 +190,8 @@ def judge_freshness(remembered: Remembered, now: datetime, poll_seconds: int) ->
             return Check("freshness", State.FAIL, f"No poll has succeeded yet: {data.error}")
         state = State.FAIL if remembered.alive else State.SKIPPED
         return Check("freshness", state, "There is no usage data yet: no poll has succeeded.")
-    minutes = max(0, int((now - data.as_of).total_seconds() // 60))
-    text = f"The usage data is as of {data.as_of:%Y-%m-%d %H:%M} UTC, {minutes} min old, from the {data.source} API."
+    age = span(now - data.as_of)
+    text = f"The usage data is as of {data.as_of:%Y-%m-%d %H:%M} UTC, {age} old, from the {data.source} API."
     if data.error is not None:
         return Check("freshness", State.FAIL, f"{text} The last poll failed: {data.error}")
     if not is_stale(data, now, poll_seconds):
@@ -201,13 +202,16 @@ def judge_freshness(remembered: Remembered, now: datetime, poll_seconds: int) ->
 
 
 def _outbox(remembered: Remembered) -> Check:
-    count = remembered.waiting
+    waiting = remembered.waiting
+    messages, one = count(waiting, "message"), waiting == 1
+    wait = f"{messages} {'waits' if one else 'wait'} for delivery to Slack"
     if remembered.waits_because is not None:
-        text = f"{count} message(s) wait for delivery to Slack: {remembered.waits_because}"
-        return Check("outbox", State.FAIL, text)
-    if count and not remembered.alive:
-        return Check("outbox", State.WARN, f"{count} message(s) wait for delivery to Slack.", "Start the bot.")
-    text = f"{count} message(s) are on their way to Slack." if count else "No message waits for delivery to Slack."
+        return Check("outbox", State.FAIL, f"{wait}: {remembered.waits_because}")
+    if waiting and not remembered.alive:
+        return Check("outbox", State.WARN, f"{wait}.", "Start the bot.")
+    text = f"{messages} {'is' if one else 'are'} on {'its' if one else 'their'} way to Slack."
+    if not waiting:
+        text = "No message waits for delivery to Slack."
     return Check("outbox", State.OK, text)
 
 
@@ -218,7 +222,12 @@ def _destinations(settings: Settings, remembered: Remembered) -> list[Check]:
         names = ", ".join(addressee.name for addressee in settings.destinations)
         return [Check("destinations", State.OK, f"No alert waits for the further destinations ({names}).")]
     return [
-        Check("destinations", State.FAIL, f"{one.count} alert(s) wait for {one.destination}, because {one.error}.")
+        Check(
+            "destinations",
+            State.FAIL,
+            f"{count(one.count, 'alert')} {'waits' if one.count == 1 else 'wait'} for {one.destination}, because "
+            f"{one.error}.",
+        )
         for one in remembered.outside
     ]
 
@@ -232,7 +241,8 @@ def judge_budgets(kept: Sequence[KeptBudget], configured: Sequence[Budget]) -> C
             f"The budget {idle[0]} that was set in chat does not count, since {origins[idle[0]]} sets one of that name."
         )
         return Check("budgets", State.WARN, text, f"Rename it there, or type /claude-cost budget remove {idle[0]}.")
-    text = f"{len(configured) + len(kept)} budget(s) are in force, {len(kept)} of them set in chat."
+    in_force = len(configured) + len(kept)
+    text = f"{count(in_force, 'budget')} {'is' if in_force == 1 else 'are'} in force, {len(kept)} of them set in chat."
     return Check("budgets", State.OK, text)
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from bot.alerts.incident_facts import AlertFacts
-from bot.alerts.spend_facts import MoverFacts, SavingFacts, SpendFacts
+from bot.alerts.spend_facts import ModeShareFacts, MoverFacts, SpendFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
 from bot.clock import DAY
@@ -27,11 +27,13 @@ def sample_facts(now: datetime) -> AlertFacts:
         report_only_usd=Decimal(1),
         at_least=True,
         assumed=("claude-sample-1",),
-        pace_usd=Decimal(150),
+        expected_usd=Decimal(150),
+        low_usd=Decimal(130),
+        high_usd=Decimal(170),
         movers=(
             MoverFacts(model="claude-sample-1", workspace="Search", key="ingest", usd=Decimal(9), before_usd=None),
         ),
-        savings=(SavingFacts(mode=DEGRADED, model="claude-sample-0", usd=Decimal(12)),),
+        shares=(ModeShareFacts(mode=DEGRADED, model="claude-sample-0", share=Decimal("0.6")),),
         as_of=now,
     )
     return AlertFacts(

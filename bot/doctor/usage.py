@@ -11,6 +11,7 @@ from bot.budgets.period import PeriodKind, period_at
 from bot.budgets.scopes import Unmatched, matched
 from bot.clock import Clock
 from bot.doctor.check import Check, State
+from bot.phrases import count
 from bot.pricing.card import RateCard
 from bot.store.usage import UsageStore
 
@@ -48,8 +49,7 @@ def _exactness(findings: UsageFindings) -> Check:
     name = "usage_rows"
     if findings.odd_days:
         text = findings.odd_rows or "Some rows of Anthropic's report could not be read in full."
-        days = "1 day" if findings.odd_days == 1 else f"{findings.odd_days} days"
-        return Check(name, State.WARN, f"{text} That concerns {days} of this month.")
+        return Check(name, State.WARN, f"{text} That concerns {count(findings.odd_days, 'day')} of this month.")
     if findings.unknown_terms:
         terms = " and ".join(sorted(findings.unknown_terms))
         text = f"Anthropic's report leaves the {terms} of some of this month's usage open: its sums are at least sums."

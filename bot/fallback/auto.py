@@ -111,7 +111,8 @@ def auto_step(
     `auto`: whether it is on. `modes`: in falling order of price, `normal` first; a mode in force that is none of them
     is left alone. `changes`: the oldest first, back to the first opening of the oldest cause and to the mode before the
     automatic ones at the end. `causes`: also those that are not open any more. `rates`: None while they are not known.
-    `savings`: USD by mode; one that saves nothing is skipped, one that is missing is unknown and trusted to the order.
+    `savings`: share of spend by mode; one that saves nothing is skipped, one that is missing is unknown and trusted to
+    the order.
 
     Downwards one mode at a time: the first at the crossing, a further one where spend goes on all the same. Back in one
     go to the mode that was in force before, once no incident counts any more.

@@ -62,7 +62,7 @@ class AutoWatch:
             [Change(change.mode, change.changed_at, change.changed_by) for change in changes],
             causes,
             self._rates(changes, _widest([budgets[cause.budget].scope for cause in counting])),
-            {} if overview is None else {saving.mode: saving.usd for saving in overview.savings},
+            {} if overview is None else {saving.mode: saving.share or Decimal(0) for saving in overview.savings},
             now,
         )
         if step is not None:

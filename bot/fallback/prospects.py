@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
-from bot.alerts.spend_facts import SavingFacts
-from bot.budgets.outlook import LEAST_FOR_PACE, Recent, is_dearer
+from bot.alerts.spend_facts import SavingFacts, SpendFacts
+from bot.budgets.outlook import Recent, is_dearer
 from bot.budgets.review import BudgetReview
+from bot.budgets.savings import InForce, savings_of
 from bot.clock import Clock
 from bot.fallback.consequences import Consequences, consequences, unrestrained_until
 from bot.fallback.modes import Mode
@@ -21,25 +21,46 @@ class Prospect:
     """A step from the mode in force to another.
 
     `savings`: what each mode would save beside the one in force. `not_cheaper`: the figures that refuse the step, where
-    it would save nothing. `costs`: None where there is nothing to say.
+    it would save nothing. `costs`: None where there is nothing to say. `spend`: what `savings` is a share of.
+    `steps_back`: `wanted` is dearer than the mode in force.
     """
 
     savings: tuple[SavingFacts, ...]
     as_of: datetime | None
     costs: Consequences | None
     not_cheaper: SavingFacts | None
+    spend: SpendFacts | None = None
+    steps_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
     """Every mode beside the one in force: `savings` until the end of the period, and `costs` by the mode's name.
 
-    `savings` is empty where less than 6 hours of usage are known. `as_of`: the age of the data, None before the first.
+    `savings` is empty where they are not known. `as_of`: the age of the data, None before the first. `spend`: what
+    `savings` is a share of.
     """
 
     savings: tuple[SavingFacts, ...]
     costs: Mapping[str, Consequences]
     as_of: datetime | None
+    spend: SpendFacts | None = None
+
+
+def mode_in_force(fallback: FallbackService, now: datetime) -> InForce:
+    """The mode in force, and since when usage has been held back by one."""
+    changes = fallback.store.changes(LOOK_BACK)
+    if not changes:
+        return InForce()
+    newest = changes[-1]
+    # A longer time for the same mode is no new mode.
+    since = newest.changed_at
+    for change in reversed(changes):
+        if change.mode != newest.mode:
+            break
+        since = change.changed_at
+    held = [(change.changed_at, fallback.wanted(change).ceiling is not None) for change in changes]
+    return InForce(newest.mode, fallback.wanted(newest).ceiling, since, unrestrained_until(held, now))
 
 
 class Prospects:
@@ -58,36 +79,28 @@ class Prospects:
         count then.
         """
         now = self._clock()
-        savings, recent, as_of = self._look(now)
+        spend, recent = self._look(now)
         costs = {
             mode.name: found for mode in self._fallback.modes.values() if (found := self._costs(mode, recent, now))
         }
-        return Overview(savings, costs, as_of)
+        savings = savings_of(spend, self._present().name)
+        return Overview(savings, costs, None if spend is None else spend.as_of, spend)
 
     def of(self, wanted: Mode, until: datetime | None = None) -> Prospect:
         """The step from the mode in force to `wanted`. `until`: when that is to end, where somebody has said so."""
         now = self._clock()
         present = self._present()
-        savings, recent, as_of = self._look(now, until)
+        spend, recent = self._look(now)
+        savings = savings_of(spend, present.name, until)
         costs = self._costs(wanted, recent, now)
         mine = next((saving for saving in savings if saving.mode == wanted.name), None)
-        refused = mine is not None and mine.usd <= 0 and not self._is_step_back(present, wanted, now)
-        return Prospect(savings, as_of, costs, mine if refused and wanted.name != present.name else None)
+        steps_back = self._is_step_back(present, wanted, now)
+        refused = mine is not None and not is_cheaper(mine) and not steps_back
+        not_cheaper = mine if refused and wanted.name != present.name else None
+        return Prospect(savings, None if spend is None else spend.as_of, costs, not_cheaper, spend, steps_back)
 
-    def _look(
-        self, now: datetime, ends_at: datetime | None = None
-    ) -> tuple[tuple[SavingFacts, ...], Recent | None, datetime | None]:
-        changes = [
-            (change.changed_at, self._fallback.wanted(change).ceiling is not None)
-            for change in self._fallback.store.changes(LOOK_BACK)
-        ]
-        until = unrestrained_until(changes, now)
-        recent = self._review.recent(now, until)
-        savings, as_of = self._review.savings(now, until, ends_at)
-        if recent is None or not recent.last or recent.covered < LEAST_FOR_PACE:
-            # Where nothing is used, nothing can be said of what a mode would save.
-            return (), recent, as_of
-        return beside(self._present(), savings), recent, as_of
+    def _look(self, now: datetime) -> tuple[SpendFacts | None, Recent | None]:
+        return self._review.widest(now), self._review.recent(now, mode_in_force(self._fallback, now).mix_until)
 
     def _costs(self, mode: Mode, recent: Recent | None, now: datetime) -> Consequences | None:
         if mode.ceiling is None:
@@ -103,12 +116,6 @@ class Prospects:
         return is_dearer(wanted.ceiling, present.ceiling, now.date(), self._card)
 
 
-def beside(present: Mode, savings: tuple[SavingFacts, ...]) -> tuple[SavingFacts, ...]:
-    """Each mode's saving against the mode in force, instead of against no mode; none where that one's is not known."""
-    by_mode: Mapping[str, Decimal] = {saving.mode: saving.usd for saving in savings}
-    if present.ceiling is None:
-        return savings
-    if present.name not in by_mode:
-        return ()
-    base = by_mode[present.name]
-    return tuple(saving.model_copy(update={"usd": saving.usd - base}) for saving in savings)
+def is_cheaper(saving: SavingFacts) -> bool:
+    """Whether the same usage costs less in this mode than in the one in force, whatever is left to be used."""
+    return (saving.usd if saving.share is None else saving.share) > 0

@@ -4,6 +4,7 @@ import logging
 
 from bot.fallback.env_file import EnvFile
 from bot.fallback.target import Target
+from bot.phrases import count
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -18,4 +19,4 @@ def tidy_targets(settings: Settings, now: float) -> None:
     """Remove what killed writers have left beside the targets. `now`: seconds of the epoch, as file systems have it."""
     removed = EnvFile(settings.fallback_file).remove_leftovers(now)
     if removed:
-        log.info("%d temporary file(s) of killed writers removed beside %s", removed, settings.fallback_file)
+        log.info("%s of killed writers removed beside %s", count(removed, "temporary file"), settings.fallback_file)

@@ -1,6 +1,6 @@
 """What people and time do to alerts: a change of the row, the edit of its message and the reply are one transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine, Row, select, update
 
 from bot.actor import BOT
 from bot.alerts.facts import FACTS, LifeFacts
-from bot.alerts.incident_facts import IncidentFacts
+from bot.alerts.incident_facts import IncidentFacts, redrawn
 from bot.alerts.life import Living, OpenAlert, snooze_is_over
 from bot.alerts.life_steps import Life, LifeStep
+from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
 from bot.store.audit import keep
@@ -103,8 +104,11 @@ class LifeStore:
 
         return self._act(alert_id, step, BOT, now, change, action="broadcast")
 
-    def show_mode(self, mode: str, now: datetime) -> None:
-        """Have the message of each open alert of a budget say which fallback mode is in force by now."""
+    def show_mode(self, mode: str, now: datetime, spends: Mapping[str, SpendFacts] | None = None) -> None:
+        """Have the message of each open alert of a budget say which fallback mode is in force by now.
+
+        `spends`: the budgets' newest figures by name, which its message then shows.
+        """
         query = select(alerts.c.id).where(alerts.c.status == Status.OPEN).order_by(alerts.c.id).with_for_update()
         with self._engine.begin() as connection:
             for alert_id in connection.execute(query).scalars().all():
@@ -112,7 +116,8 @@ class LifeStore:
                 with suppress(ValidationError):
                     about = _newest_facts(connection, alert_id)
                     if about is not None and about.ends_at is not None and about.mode != mode:
-                        edit(connection, alert_id, about.model_copy(update={"mode": mode}), now)
+                        spend = (spends or {}).get(about.subject)
+                        edit(connection, alert_id, redrawn(about, mode, spend), now)
 
     def _act(
         self,

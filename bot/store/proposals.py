@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from bot.actor import BOT
 from bot.alerts.mode_facts import ModeFacts, ProposalFacts, ProposalStatus
+from bot.phrases import exact_span
 from bot.store.audit import Outcome, keep
 from bot.store.engine import lock_for_writers
 from bot.store.modes import ModeChange, newest_change, record_change
@@ -199,7 +200,7 @@ def _tell(connection: Connection, facts: ProposalFacts, now: datetime) -> None:
 
 
 def _audit(connection: Connection, facts: ProposalFacts, at: datetime, actor: str, word: str) -> None:
-    lasts = "" if facts.lasts is None else f" for {facts.lasts}"
+    lasts = "" if facts.lasts is None else f" for {exact_span(facts.lasts)}"
     detail = f"{facts.previous} -> {facts.mode}{lasts} {word}: {facts.reason}"
     outcome: Outcome = "refused" if facts.status in (ProposalStatus.REJECTED, ProposalStatus.VOID) else "done"
     keep(connection, at, actor, "proposal", outcome, detail)

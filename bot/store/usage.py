@@ -8,7 +8,20 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import Column, ColumnElement, Connection, Engine, bindparam, case, delete, func, insert, literal, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from bot.budgets.budget import Scope, ScopeKind
 from bot.clock import HOUR, floor_hour
@@ -212,6 +225,10 @@ class UsageReader:
         return found
 
 
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""When an hour was read that is to be read again."""
+
+
 class UsageStore:
     """Synchronous; asynchronous callers use a thread."""
 
@@ -246,6 +263,13 @@ class UsageStore:
         query = select(usage_hours).where(usage_hours.c.hour >= since).order_by(usage_hours.c.hour)
         with self._engine.connect() as connection:
             return {row.hour: HourState(row.source, row.width, row.read_at) for row in connection.execute(query).all()}
+
+    def read_again(self, starts_at: datetime, ends_at: datetime) -> None:
+        """Make the hours between two full hours due at the next poll, whenever they were read last."""
+        hours = (usage_hours.c.hour >= starts_at) & (usage_hours.c.hour < ends_at)
+        with self._engine.begin() as connection:
+            connection.execute(update(usage_hours).where(hours).values(read_at=LONG_AGO))
+        self.changes += 1
 
     def save(
         self,

@@ -8,13 +8,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from aiohttp import hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.money import CENT
 from bot.services import Services
 from bot.threads import InThread
+from bot.usage.age import is_stale
 from bot.web.access import BearerAccess
 from bot.web.fallback import RETRY_SECONDS
 
@@ -38,7 +40,8 @@ class Gauge:
 def measured(services: Services) -> list[Gauge]:
     """Spend, limits, age of the data, mode and waiting notices. Synchronous; asynchronous callers use a thread."""
     spends = services.review.spend(services.clock(), why=False)
-    as_of = services.snapshots.current().as_of
+    data = services.snapshots.current().data
+    as_of = data.as_of
     mode = services.fallback.state().mode.name
     waiting = {"slack": services.alerts.notices.undelivered(), **services.alerts.outside.undelivered()}
     return [
@@ -51,9 +54,13 @@ def measured(services: Services) -> list[Gauge]:
             ],
         ),
         Gauge(
-            "claude_cost_pace_usd",
-            "Spend at the end of the period if the last 24 hours go on; needs 6 hours of data.",
-            [({"budget": spend.budget}, spend.pace_usd) for spend in spends if spend.pace_usd is not None],
+            "claude_cost_expected_usd",
+            "Spend at the end of the period by the forecast; left out while it is not known and while data is stale.",
+            [
+                ({"budget": spend.budget}, spend.expected_usd.quantize(CENT, ROUND_HALF_UP))
+                for spend in spends
+                if spend.expected_usd is not None
+            ],
         ),
         Gauge(
             "claude_cost_assumed_models",
@@ -74,6 +81,11 @@ def measured(services: Services) -> list[Gauge]:
             "claude_cost_data_as_of_timestamp_seconds",
             "The moment up to which usage is known; time() minus this is the age of the data.",
             [] if as_of is None else [({}, Decimal(str(as_of.timestamp())))],
+        ),
+        Gauge(
+            "claude_cost_data_stale",
+            "1 while the data is older than is usual, so that nothing is extrapolated from it; otherwise 0.",
+            [] if as_of is None else [({}, int(is_stale(data, services.clock(), services.poll_seconds)))],
         ),
         Gauge(
             "claude_cost_fallback_mode",

@@ -9,22 +9,23 @@ from bot.display import USD, Display
 from bot.fallback.modes import NORMAL
 from bot.message import Block, Message
 from bot.money import percent, usd
-from handlers.blocks.elements import actions, context, header, local_moment, moment, section
+from handlers.blocks.elements import context, header, local_moment, moment, section
 from handlers.blocks.outside import code, shown
 from handlers.blocks.spend import (
     amount,
     cause_line,
     display_lines,
+    end_line,
     is_over,
     mover_line,
     over_line,
-    pace_line,
     parts_line,
     saving_line,
+    stale_mark,
+    switch_actions,
     switch_button,
     warning_lines,
     ways_out,
-    worthwhile,
 )
 
 NOTHING_STOPPED = "Nothing has been stopped: only the limit in Anthropic's Console stops requests."
@@ -46,7 +47,7 @@ def _lines(facts: AlertFacts, standing: list[str]) -> list[str]:
     spend = facts.spend
     over = f" ({shown(spend.period)}, which is over)" if _over(facts) else ""
     lines = [
-        f"{_sum(facts)}: {_what_happened(facts)}, budget {shown(spend.budget)}{over}",
+        f"{stale_mark(spend)}{_sum(facts)}: {_what_happened(facts)}, budget {shown(spend.budget)}{over}",
         _figures(facts),
         *standing,
         *warning_lines(spend),
@@ -54,14 +55,14 @@ def _lines(facts: AlertFacts, standing: list[str]) -> list[str]:
     if _over(facts):
         lines.append(over_line(spend))
     elif facts.status is Status.OPEN:
-        lines.append(pace_line(spend))
+        lines.append(end_line(spend))
         lines += [f"• {mover_line(mover)}" for mover in spend.movers]
         lines += [f"• Why: {cause_line(cause)}" for cause in spend.causes]
-        lines += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend.savings, facts.mode)]
+        lines += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend, facts.mode)]
     if facts.mode != NORMAL and facts.status is Status.OPEN:
         lines.append(f"Fallback mode {shown(facts.mode)} is on.")
     lines.append(f"Incident {shown(facts.incident, INCIDENT_LIMIT)} · data as of {moment(spend.as_of)}")
-    if facts.level is Level.HARD:
+    if says_nothing_stopped(facts):
         lines.append(NOTHING_STOPPED)
     return lines
 
@@ -69,7 +70,7 @@ def _lines(facts: AlertFacts, standing: list[str]) -> list[str]:
 def _blocks(facts: AlertFacts, standing: list[str]) -> list[Block]:
     spend = facts.spend
     over = ", which is over" if _over(facts) else ""
-    figures = [f"*{_sum(facts)}* in {shown(spend.period)}{over}", _figures(facts), *standing]
+    figures = [f"*{stale_mark(spend)}{_sum(facts)}* in {shown(spend.period)}{over}", _figures(facts), *standing]
     blocks = [header(f"{_what_happened(facts).capitalize()}: {spend.budget}"), section("\n".join(figures))]
     if _over(facts):
         blocks.append(section(over_line(spend)))
@@ -84,24 +85,27 @@ def _blocks(facts: AlertFacts, standing: list[str]) -> list[Block]:
         mode = f" · fallback mode {shown(facts.mode)} is on"
     incident = code(facts.incident, INCIDENT_LIMIT)
     blocks.append(context(f"Incident {incident} · data as of {local_moment(spend.as_of)}{mode}"))
-    if facts.level is Level.HARD:
+    if says_nothing_stopped(facts):
         blocks.append(context(f"*{NOTHING_STOPPED}*"))
     return blocks
 
 
+def says_nothing_stopped(facts: AlertFacts) -> bool:
+    """An open hard alert ends by saying so; once it is over there is nothing to stop."""
+    return facts.level is Level.HARD and facts.status is Status.OPEN
+
+
 def _outlook(facts: AlertFacts) -> list[Block]:
     spend = facts.spend
-    blocks = [section(pace_line(spend))]
+    blocks = [section(end_line(spend))]
     if spend.movers:
         blocks.append(section(_bullets("*Largest in the last 24 hours*", [mover_line(m) for m in spend.movers])))
     if spend.causes:
         blocks.append(section(_bullets("*What changed*", [cause_line(cause) for cause in spend.causes])))
-    savings = ways_out(spend.savings, facts.mode)
+    savings = ways_out(spend, facts.mode)
     if savings:
         blocks.append(section(_bullets("*Ways out*", [f"Fallback mode {saving_line(s)}" for s in savings])))
-    buttons = [switch_button(saving) for saving in worthwhile(savings)]
-    if buttons:
-        blocks.append(actions(buttons))
+        blocks.append(switch_actions([switch_button(saving, spend.as_of) for saving in savings], facts.mode))
     return blocks
 
 

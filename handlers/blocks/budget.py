@@ -118,10 +118,11 @@ def proposed(
     lines = [f"Budget {shown(after.name)} would be {'set' if before is None else 'changed'}: {described(after)}."]
     if before is not None:
         lines += _changes(before, after)
-    lines += [*_spent(standing, display), *_passed(after, standing), *doubts]
+    lines += [*doubts, *_spent(standing, display), *_passed(after, standing)]
     text = f"{described(after)}. It is watched from the next poll on."
     dialog = confirmation(f"{verb} budget {plain(after.name, NAME_LIMIT)}?", text, f"{verb} budget")
-    return _to_confirm(lines, button(f"{verb} budget", SET_ACTION, value, confirm=dialog, style="primary"))
+    style = "danger" if standing.unmatched is not None else "primary"
+    return _to_confirm(lines, button(f"{verb} budget", SET_ACTION, value, confirm=dialog, style=style))
 
 
 def proposed_removal(budget: Budget, standing: Standing, value: str, display: Display) -> Message:

@@ -8,7 +8,8 @@ from bot.alerts.incident_facts import DriftFacts, ModelDriftFacts
 from bot.budgets.decide import Status
 from bot.budgets.drift import Cause, DayDrift, summed, total_of
 from bot.message import Message
-from bot.money import CENT, percent, usd
+from bot.money import CENT, cents_of, in_cents, percent, usd
+from bot.phrases import count
 from handlers.blocks.elements import context, header, local_moment, moment, section, sections
 from handlers.blocks.outside import code, shown
 
@@ -46,8 +47,10 @@ def drift_message(facts: DriftFacts) -> Message:
     how = "resolved" if resolved else "closed, unresolved"
     what = f"Drift of {facts.day} {how}" if over else f"Drift on {facts.day}"
     sums = f"{usd(facts.billed_usd)} billed, {usd(facts.computed_usd)} computed"
-    first = f"{what}: {sums}, {_unexplained(facts.unexplained_usd, facts.billed_usd)}"
-    lines = [_cause_line(cause.cause, cause.usd) for cause in facts.causes]
+    causes = {cause.cause: cause.usd for cause in facts.causes}
+    unexplained, *told = _differences(facts.computed_usd, facts.billed_usd, [facts.unexplained_usd, *causes.values()])
+    first = f"{what}: {sums}, {_unexplained(unexplained, facts.billed_usd)}"
+    lines = [_cause_line(cause, amount) for cause, amount in zip(causes, told, strict=True)]
     lines += [_model_line(model) for model in facts.models[:MOST_MODELS]]
     if len(facts.models) > MOST_MODELS:
         lines.append(f"and {len(facts.models) - MOST_MODELS} more models")
@@ -69,12 +72,13 @@ def truth_lines(days: Sequence[DayDrift], report_read_at: datetime | None) -> li
     if not days:
         return [f"Computed against billed: no settled day to compare yet; cost report {read}."]
     computed, billed, unexplained = total_of(days)
-    span = "1 settled day" if len(days) == 1 else f"{len(days)} settled days"
+    causes = summed(day.causes for day in days)
+    unexplained, *told = _differences(computed, billed, [unexplained, *causes.values()])
     lines = [
-        f"Computed against billed, {span} to {days[-1].day}: {usd(computed)} computed, {usd(billed)} billed, "
-        f"{_unexplained(unexplained, billed)}; cost report {read}."
+        f"Computed against billed, {count(len(days), 'settled day')} to {days[-1].day}: {usd(computed)} computed, "
+        f"{usd(billed)} billed, {_unexplained(unexplained, billed)}; cost report {read}."
     ]
-    lines += [_cause_line(cause, amount) for cause, amount in summed(day.causes for day in days).items()]
+    lines += [_cause_line(cause, amount) for cause, amount in zip(causes, told, strict=True)]
     worst = max(days, key=lambda day: abs(day.unexplained_usd))
     if len(days) > 1 and not _is_nothing(worst.unexplained_usd):
         lines.append(f"• most of all on {worst.day}: {_unexplained(worst.unexplained_usd, worst.billed_usd)}")
@@ -84,8 +88,15 @@ def truth_lines(days: Sequence[DayDrift], report_read_at: datetime | None) -> li
 def _unexplained(unexplained: Decimal, billed: Decimal) -> str:
     if _is_nothing(unexplained):
         return "nothing unexplained"
-    share = f" ({percent(abs(unexplained), billed)} of the bill)" if billed > 0 else ""
-    return f"{usd(unexplained)} unexplained{share}"
+    part = f" ({percent(abs(unexplained), billed)} of the bill)" if billed > 0 else ""
+    return f"{usd(unexplained)} unexplained{part}"
+
+
+def _differences(computed: Decimal, billed: Decimal, parts: Sequence[Decimal]) -> list[Decimal]:
+    """The parts of the difference as they are told: with the computed sum they add up to the billed one."""
+    cents, whole = cents_of(billed) - cents_of(computed), sum(parts, Decimal(0))
+    # Both sums are rounded, so that their difference may be a cent off.
+    return in_cents(cents if abs(cents - cents_of(whole)) <= 1 else cents_of(whole), parts)
 
 
 def _cause_line(cause: Cause, amount: Decimal) -> str:

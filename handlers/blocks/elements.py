@@ -19,7 +19,7 @@ HEADER_LIMIT = 150
 TYPED_LIMIT = 400
 """Characters of a reason, as in the text beside the blocks."""
 
-ACTION_ID_LIMIT = 255
+ACTION_ID_LIMIT = BLOCK_ID_LIMIT = 255
 VALUE_LIMIT = 2000
 """Characters of a button's ids (docs.slack.dev, button element)."""
 
@@ -65,8 +65,10 @@ def context(*texts: str) -> Block:
     return {"type": "context", "elements": elements}
 
 
-def actions(buttons: Sequence[Block]) -> Block:
-    return {"type": "actions", "elements": list(buttons)}
+def actions(buttons: Sequence[Block], block_id: str | None = None) -> Block:
+    """`block_id`: differs from that of every other block of the message."""
+    block: Block = {"type": "actions", "elements": list(buttons)}
+    return block if block_id is None else {**block, "block_id": cut(block_id, BLOCK_ID_LIMIT)}
 
 
 def button(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bot.budgets.planned import Planned
 from bot.message import Block, Message
-from bot.money import percent, usd
+from bot.money import cents_of, in_cents, percent, usd
 from bot.pricing.estimate import Estimate
 from bot.pricing.estimate_text import (
     advice_lines,
@@ -17,6 +17,7 @@ from bot.pricing.estimate_text import (
 from bot.pricing.throughput_text import verdict_lines
 from handlers.blocks.elements import context, section
 from handlers.blocks.outside import escape, shown
+from handlers.blocks.spend import LITTLE_DATA, not_extrapolated
 from handlers.blocks.table import table
 
 HEADINGS = ("Tokens", "a month", "USD per million", "USD")
@@ -52,10 +53,14 @@ def planned_line(plan: Planned) -> str:
     line = (
         f"Budget {name}: {usd(plan.whole_usd)} a {plan.period} ({percent(plan.whole_usd, plan.limit_usd)} of {limit})"
     )
-    if plan.total_usd is None or plan.pace_usd is None:
-        return f"{line}; its pace is not known yet."
+    if plan.total_usd is None or plan.expected_usd is None:
+        why = LITTLE_DATA if plan.stale_at is None else not_extrapolated(plan.as_of, plan.stale_at)
+        return f"{line}; its expected end is {why}."
     share = percent(plan.total_usd, plan.limit_usd)
+    # The expected end is told elsewhere too, so that what is added takes the odd cent.
+    cents = cents_of(plan.total_usd) - cents_of(plan.expected_usd)
+    [added] = in_cents(cents, [plan.added_usd])
     return (
-        f"{line}; begun now, {usd(plan.added_usd)} more in this {plan.period}: pace {usd(plan.pace_usd)} → "
-        f"{usd(plan.total_usd)}, {share} of {limit}."
+        f"{line}; begun now, {usd(added)} more in this {plan.period}: expected end "
+        f"{usd(plan.expected_usd)} → {usd(plan.total_usd)}, {share} of {limit}."
     )

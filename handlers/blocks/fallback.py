@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bot.alerts.mode_facts import ModeEndFacts, ModeFacts
-from bot.alerts.spend_facts import SavingFacts
+from bot.alerts.spend_facts import SavingFacts, SpendFacts
 from bot.fallback.expiry import Cause, End
 from bot.fallback.modes import NORMAL
 from bot.fallback.proof import ProofState
@@ -26,7 +26,15 @@ from handlers.blocks.elements import (
 from handlers.blocks.fallback_costs import cost_lines
 from handlers.blocks.outside import NAME_LIMIT, code, has_markup, mention, plain, sentence, shown
 from handlers.blocks.proof import proof_line
-from handlers.blocks.spend import SWITCH_ACTION, saving_clause, switch_button, ways_out, worthwhile
+from handlers.blocks.spend import (
+    SWITCH_ACTION,
+    not_known,
+    others,
+    saving_clause,
+    switch_actions,
+    switch_button,
+    worthwhile,
+)
 
 FORM_ACTION = "fallback_form"
 
@@ -90,7 +98,8 @@ def switched(state: ModeState, previous: str, previous_until: datetime | None, p
     if mode == previous:
         lines = [f"Fallback mode {shown(mode)} stays on."]
     else:
-        lines += [*_saving_lines(mode, prospect.savings, prospect.as_of), *cost_lines(prospect.costs)]
+        lines += _saving_lines(mode, prospect.savings, prospect.as_of, why_unknown(prospect.spend))
+        lines += cost_lines(prospect.costs)
     lines += [*_end_lines(state.ends), "It is announced in the alert channel."]
     if state.write_error is not None:
         lines.append(f"NOT written yet, the bot keeps trying: {sentence(state.write_error)}")
@@ -116,16 +125,40 @@ def not_cheaper(mode: str, saving: SavingFacts, as_of: datetime | None) -> str:
 def mode_status(state: ModeState, auto: Auto, overview: Overview) -> Message:
     """The answer to `fallback status`."""
     lines = [f"Fallback mode: {shown(state.mode.name)}.", *_state(state), _auto_line(auto)]
-    others = ways_out(overview.savings, state.mode.name)
-    for saving in others:
+    found = others(overview.savings, state.mode.name)
+    if not found:
+        lines.append(f"What a mode saves is {why_unknown(overview.spend)}.")
+    for saving in found:
         lines += _saving_lines(saving.mode, [saving], overview.as_of)
         lines += [f"• {line}" for line in cost_lines(overview.costs.get(saving.mode))]
     blocks = _drawn([f"*{lines[0]}*", *lines[1:]], state.reason or "")
-    buttons = [switch_button(saving) for saving in worthwhile(others)]
+    buttons = [switch_button(saving, overview.as_of) for saving in worthwhile(found)]
     if state.mode.name != NORMAL:
         buttons = [_back("Back to normal", NORMAL, None)]
-    blocks.append(actions([*buttons, button("Change…", FORM_ACTION, "open")]))
+    blocks.append(switch_actions([*buttons, button("Change…", FORM_ACTION, "open")], state.mode.name))
     return Message("\n".join(lines), blocks)
+
+
+def why_unknown(spend: SpendFacts | None) -> str:
+    """Why nothing is said of what a mode saves: a clause that follows `is`."""
+    if spend is None:
+        return "not known yet, since there is no budget with data"
+    if spend.expected_usd is None:
+        return not_known(spend)
+    return "not known, since nothing was used" if not spend.shares else "not known for this mode"
+
+
+def costs_more(mode: str, present: str, drawn_for: str, prospect: Prospect) -> str:
+    """Why a click on an old button is refused: beside the mode that is in force by now it would cost more."""
+    mine = next((saving for saving in prospect.savings if saving.mode == mode), None)
+    age = "" if prospect.as_of is None else f" (usage as of {moment(prospect.as_of)})"
+    costs = "" if mine is None or mine.usd >= 0 else f": it {saving_clause(mine)}{age}"
+    command = code(f"/claude-cost fallback on {mode}", PATH_LIMIT)
+    return (
+        f"Nothing was changed: this button is from when fallback mode {shown(drawn_for)} was in force. Now "
+        f"{shown(present)} is, and {shown(mode)} is dearer than that{costs}. To step back to it all the same, type "
+        f"{command}."
+    )
 
 
 def mode_line(state: ModeState) -> str:
@@ -232,7 +265,9 @@ def _auto_line(auto: Auto) -> str:
     return f"Stepping down by itself: {word}, said by {_who(auto.said.by)} {moment(auto.said.at)}."
 
 
-def _saving_lines(mode: str, savings: Sequence[SavingFacts], as_of: datetime | None) -> list[str]:
+def _saving_lines(
+    mode: str, savings: Sequence[SavingFacts], as_of: datetime | None, why: str = "not known"
+) -> list[str]:
     name = shown(mode)
     for saving in savings:
         if saving.mode == mode:
@@ -242,7 +277,7 @@ def _saving_lines(mode: str, savings: Sequence[SavingFacts], as_of: datetime | N
         return ["Services use their own default model again."]
     if savings:
         return [f"{name}: what it saves is not known, since it names no model."]
-    return [f"{name}: what it saves is not known yet, since there are less than 6 hours of data."]
+    return [f"{name}: what it saves is {why}."]
 
 
 def _way_back(mode: str, previous: str, until: datetime | None) -> Block:

@@ -10,9 +10,10 @@ from bot.budgets.prospects import Prospect
 from bot.display import USD, Display
 from bot.message import Message
 from bot.money import percent, usd
+from bot.phrases import count
 from handlers.blocks.elements import context, moment, section
 from handlers.blocks.outside import shown
-from handlers.blocks.spend import amount, display_lines, warning_lines
+from handlers.blocks.spend import amount, display_lines, not_known, warning_lines
 
 ROOM = 9000
 """Characters for all budgets; Slack was seen to refuse messages of some 13,200 in all."""
@@ -54,8 +55,8 @@ def _lines(outlook: Prospect, display: Display) -> list[str]:
     so_far = f"spent so far {amount(spend)}"
     if found is None:
         return [
-            f"Not known yet: {name}",
-            f"Less than 6 of the last 24 hours are known. In {period}, which ends {end}, {so_far}.",
+            f"Not known: {name}" if spend.stale_at is not None else f"Not known yet: {name}",
+            f"Expected end: {not_known(spend)}. In {period}, which ends {end}, {so_far}.",
             *warning_lines(spend),
         ]
     return [
@@ -72,15 +73,15 @@ def _crossing_line(crossing: Crossing, found: Forecast, budget: Budget) -> str:
     limit = f"{crossing.level.capitalize()} limit {usd(crossing.limit_usd)}"
     if crossing.passed:
         return f"{limit}: reached already."
-    share = f"{percent(found.expected_usd, crossing.limit_usd)} of it expected"
+    part = f"{percent(found.expected_usd, crossing.limit_usd)} of it expected"
     worst = None if crossing.earliest is None else _when(crossing.earliest, budget)
     if crossing.expected is None:
         if worst is None:
-            return f"{limit}: not reached in this period ({share})."
-        return f"{limit}: not reached as expected ({share}), at the high end {worst}."
+            return f"{limit}: not reached in this period ({part})."
+        return f"{limit}: not reached as expected ({part}), at the high end {worst}."
     best = "not at all" if crossing.latest is None else _when(crossing.latest, budget)
     expected = _when(crossing.expected, budget)
-    return f"{limit}: reached {expected} ({share}); at the high end {worst}, at the low end {best}."
+    return f"{limit}: reached {expected} ({part}); at the high end {worst}, at the low end {best}."
 
 
 def _when(at: datetime, budget: Budget) -> str:
@@ -92,5 +93,5 @@ def _when(at: datetime, budget: Budget) -> str:
 
 def _basis(found: Forecast) -> str:
     if not found.days:
-        return f"Built on {found.known_hours} hours of usage."
-    return f"Built on {found.days} {'day' if found.days == 1 else 'days'} of usage."
+        return f"Built on {count(found.known_hours, 'hour')} of usage."
+    return f"Built on {count(found.days, 'day')} of usage."

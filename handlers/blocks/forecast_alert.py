@@ -5,43 +5,49 @@ from bot.budgets.decide import Status
 from bot.message import Block, Message
 from bot.money import percent, usd
 from handlers.blocks.alert import INCIDENT_LIMIT
-from handlers.blocks.elements import actions, context, header, local_moment, moment, section
+from handlers.blocks.elements import context, header, local_moment, moment, section
 from handlers.blocks.outside import code, shown
 from handlers.blocks.spend import (
     amount,
     cause_line,
+    end_line,
     mover_line,
     parts_line,
     saving_line,
+    stale_mark,
+    switch_actions,
     switch_button,
     warning_lines,
     ways_out,
-    worthwhile,
 )
 
 
 def forecast_alert_message(facts: ForecastFacts) -> Message:
     """The expected sum and its share of the limit first, then the range, the date, who spends, and the ways out."""
     spend = facts.spend
-    first = f"{_sum(facts)}, budget {shown(spend.budget)}"
-    lines = [_range(facts), *_date(facts), f"Spent so far: {amount(spend)}, {parts_line(spend)}."]
+    sum_ = f"{stale_mark(spend)}{_sum(facts)}"
+    first = f"{sum_}, budget {shown(spend.budget)}"
+    lines = [*_range(facts), *_date(facts), f"Spent so far: {amount(spend)}, {parts_line(spend)}."]
     details = []
     if facts.status is Status.OPEN:
         details = [f"• {mover_line(mover)}" for mover in spend.movers]
         details += [f"• Why: {cause_line(cause)}" for cause in spend.causes]
-        details += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend.savings, facts.mode)]
+        details += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend, facts.mode)]
     closing = f"Incident {shown(facts.incident, INCIDENT_LIMIT)} · data as of {moment(spend.as_of)}"
     text = "\n".join([first, *lines, *details, *warning_lines(spend), closing])
-    blocks: list[Block] = [header(f"{_title(facts)}: {spend.budget}"), section("\n".join([f"*{_sum(facts)}*", *lines]))]
+    blocks: list[Block] = [
+        header(f"{_title(facts)}: {spend.budget}"),
+        section("\n".join([f"*{sum_}*", *lines])),
+    ]
     if details:
         blocks.append(section("\n".join(details)))
     warnings = warning_lines(spend)
     if warnings:
         blocks.append(section("\n".join(f"*{line}*" for line in warnings)))
     if facts.status is Status.OPEN:
-        buttons = [switch_button(saving) for saving in worthwhile(ways_out(spend.savings, facts.mode))]
+        buttons = [switch_button(saving, spend.as_of) for saving in ways_out(spend, facts.mode)]
         if buttons:
-            blocks.append(actions(buttons))
+            blocks.append(switch_actions(buttons, facts.mode))
     blocks.append(context(f"Incident {code(facts.incident, INCIDENT_LIMIT)} · data as of {local_moment(spend.as_of)}"))
     return Message(text, blocks)
 
@@ -55,6 +61,8 @@ def _title(facts: ForecastFacts) -> str:
 
 
 def _sum(facts: ForecastFacts) -> str:
+    if facts.spend.stale_at is not None and facts.status is Status.OPEN:
+        return f"Forecast above {usd(facts.limit_usd)}"
     share = percent(facts.expected_usd, facts.limit_usd)
     ends = moment(facts.spend.ends_at)
     if facts.status is Status.RESOLVED:
@@ -68,12 +76,17 @@ def _sum(facts: ForecastFacts) -> str:
     return f"Forecast of {usd(facts.limit_usd)} is over: the limit or the period is not in force any more"
 
 
-def _range(facts: ForecastFacts) -> str:
-    return f"Range: {usd(facts.low_usd)} to {usd(facts.high_usd)} at the end of {shown(facts.spend.period)}."
+def _range(facts: ForecastFacts) -> list[str]:
+    if facts.spend.stale_at is not None:
+        return [end_line(facts.spend)]
+    if facts.status not in (Status.OPEN, Status.RESOLVED):
+        # Once it is over, what is expected stands in the limit's own alert.
+        return []
+    return [f"Range: {usd(facts.low_usd)} to {usd(facts.high_usd)} at the end of {shown(facts.spend.period)}."]
 
 
 def _date(facts: ForecastFacts) -> list[str]:
-    if facts.status is not Status.OPEN or facts.crossed_at is None:
+    if facts.status is not Status.OPEN or facts.crossed_at is None or facts.spend.stale_at is not None:
         return []
     early = facts.crossed_earliest_at
     earliest = "" if early is None or early == facts.crossed_at else f", at the earliest {moment(early)}"

@@ -1,7 +1,7 @@
 """What people and time have done to an alert: lines and buttons on its message, and the replies in its thread."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bot.alerts.facts import LifeFacts
 from bot.alerts.incident_facts import AlertFacts
@@ -11,6 +11,7 @@ from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
 from bot.message import Block, Message
 from bot.money import usd
+from bot.phrases import span
 from handlers.blocks.alert import NOTHING_STOPPED
 from handlers.blocks.elements import actions, button, context, local_moment, moment, section
 from handlers.blocks.outside import mention, shown
@@ -48,7 +49,7 @@ def life_message(facts: LifeFacts, headline: str) -> Message:
             age = moment(facts.about.figures_as_of)
             lines.append(f"That was as of {age}; `/claude-cost status` tells how it stands now.")
         lines.append("Whoever takes it clicks Acknowledge at the alert above.")
-        if facts.about.level is Level.HARD:
+        if facts.about.level is Level.HARD and facts.about.status is Status.OPEN:
             lines.append(NOTHING_STOPPED)
     text = "\n".join(lines)
     return Message(text, [section(text)])
@@ -86,8 +87,7 @@ def _what_happened(facts: LifeFacts) -> str:
         return f"Snoozed by {mention(facts.by)}{until}."
     if facts.step is LifeStep.SNOOZE_OVER:
         return "The snooze is over, and this still stands."
-    minutes = (facts.at - facts.since) // timedelta(minutes=1)
-    return f"Nobody has acknowledged this for {minutes} minutes."
+    return f"Nobody has acknowledged this for {span(facts.at - facts.since)}."
 
 
 def open_alert_lines(open_alerts: Sequence[OpenAlert]) -> list[str]:

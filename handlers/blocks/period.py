@@ -1,12 +1,13 @@
 """The post that opens a period: what the last one came to, then what the new one allows."""
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from bot.alerts.incident_facts import PeriodFacts
 from bot.alerts.spend_facts import BegunFacts
 from bot.fallback.modes import NORMAL
 from bot.message import Message
-from bot.money import percent, usd
+from bot.money import NO_CHANGE, change, percent, usd
+from bot.phrases import count
 from handlers.blocks.elements import context, header, local_moment, moment, section, sections
 from handlers.blocks.outside import code, shown
 from handlers.blocks.spend import amount, parts_line, warning_lines
@@ -47,19 +48,21 @@ def _last(facts: PeriodFacts) -> list[str]:
     if shares:
         lines.append(f"That is {' and '.join(shares)}.")
     if facts.missing_hours:
-        hours = "1 hour" if facts.missing_hours == 1 else f"{facts.missing_hours:,} hours"
-        lines.append(f"INCOMPLETE: of {hours} of it no usage is known here, so the true sum may be higher.")
+        lines.append(
+            f"INCOMPLETE: of {count(facts.missing_hours, 'hour')} of it no usage is known here, so the true sum may "
+            "be higher."
+        )
     if facts.before is not None:
-        change = _change(last.spent_usd, facts.before.spent_usd)
-        lines.append(f"The {facts.period_kind} before, {shown(facts.before.period)}: {change}.")
+        against = _against(last.spent_usd, facts.before.spent_usd)
+        lines.append(f"The {facts.period_kind} before, {shown(facts.before.period)}: {against}.")
     return lines + warning_lines(last)
 
 
 def _so_far(facts: PeriodFacts) -> str:
     if not facts.unbilled_days:
         return ""
-    days = "1 day is" if facts.unbilled_days == 1 else f"{facts.unbilled_days} days are"
-    return f", so far: {days} not yet billed"
+    verb = "is" if facts.unbilled_days == 1 else "are"
+    return f", so far: {count(facts.unbilled_days, 'day')} {verb} not yet billed"
 
 
 def _new(facts: PeriodFacts) -> list[str]:
@@ -96,8 +99,8 @@ def _other_line(other: BegunFacts) -> str:
     return f"{shown(other.budget)} ended at {usd(other.last_usd)}{so_far}{share}; now {new}"
 
 
-def _change(now: Decimal, before: Decimal) -> str:
-    if not before:
-        return f"{usd(before)}"
-    share = ((now / before - 1) * 100).quantize(Decimal(1), ROUND_HALF_UP)
-    return f"{usd(before)}, so this is {f'{share:+,}%' if share else 'about the same'}"
+def _against(now: Decimal, before: Decimal) -> str:
+    changed = change(now, before)
+    if changed is None:
+        return usd(before)
+    return f"{usd(before)}, so this is {'about the same' if changed == NO_CHANGE else changed}"

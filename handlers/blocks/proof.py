@@ -7,7 +7,8 @@ from bot.alerts.mode_facts import CallingFacts, MixFacts, ProofFacts
 from bot.fallback.proof import ProofState
 from bot.fallback.proof_reports import WATCHED_FOR
 from bot.message import Block, Message
-from bot.money import percent, usd
+from bot.money import share, usd
+from bot.phrases import span
 from handlers.blocks.elements import actions, button, context, local_moment, moment, section
 from handlers.blocks.outside import code, mention, shown
 
@@ -93,8 +94,7 @@ def _share(mix: MixFacts | None) -> str:
         return "unknown"
     if mix.usd_per_hour == 0:
         return "no usage"
-    share = percent(mix.above_usd_per_hour, mix.usd_per_hour)
-    return "under 1%" if mix.above_usd_per_hour and share == "0%" else share
+    return share(mix.above_usd_per_hour, mix.usd_per_hour)
 
 
 def _rate(mix: MixFacts | None) -> str:
@@ -102,8 +102,8 @@ def _rate(mix: MixFacts | None) -> str:
 
 
 def _minutes(took: timedelta) -> str:
-    minutes = -(-took // MINUTE)
-    return "less than 1 min" if minutes == 0 else f"{minutes} min"
+    # A minute that has begun counts as one.
+    return span(-(-took // MINUTE) * MINUTE)
 
 
 def _still(calling: CallingFacts) -> str:

@@ -2,6 +2,7 @@
 
 from bot.alerts.mode_facts import ProposalFacts, ProposalStatus
 from bot.message import Block, Message
+from bot.phrases import exact_span
 from handlers.blocks.elements import actions, button, confirmation, context, moment, section
 from handlers.blocks.fallback import bold_with_reason
 from handlers.blocks.fallback_costs import cost_lines
@@ -38,7 +39,7 @@ def closed_message(facts: ProposalFacts) -> Message:
 
 def _headline(facts: ProposalFacts) -> str:
     reason = sentence(facts.reason) if facts.reason.strip() else "no reason given"
-    lasts = "" if facts.lasts is None else f" for {facts.lasts}"
+    lasts = "" if facts.lasts is None else f" for {exact_span(facts.lasts)}"
     change = f"{shown(facts.previous)} → {shown(facts.mode)}{lasts}"
     return f"Asked for: fallback mode {change}, by {mention(facts.asked_by)}: {reason}"
 
@@ -77,7 +78,8 @@ def _people(count: int) -> str:
 
 def _approve(facts: ProposalFacts) -> Block:
     mode = plain(facts.mode, NAME_LIMIT)
-    saving = next((f"This {saving_clause(s)}. " for s in facts.savings if s.mode == facts.mode), "")
+    age = "" if facts.as_of is None else f", as of {moment(facts.as_of)}"
+    saving = next((f"This {saving_clause(s)}{age}. " for s in facts.savings if s.mode == facts.mode), "")
     dialog = confirmation(
         f"Approve fallback mode {mode}?",
         f"{saving}The fallback mode becomes {mode} with the last approval that it needs. Services follow when they "

@@ -1,18 +1,20 @@
 """`/claude-cost report`: a period's spend in rows, beside the same stretch before."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from bot.budgets.report import Group, GroupBy, Report
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
 from bot.message import Message
-from bot.money import percent, usd
+from bot.money import change, shares, usd, usd_parts
+from bot.phrases import count
 from bot.store.usage import Names
 from bot.usage.source import DEFAULT_WORKSPACE
 from handlers.blocks.elements import moment, sections
 from handlers.blocks.outside import names, shown
-from handlers.blocks.spend import at_least_line, display_lines
+from handlers.blocks.spend import at_least_line, display_lines, parts_line
 from handlers.blocks.table import table
 
 MOST_ROWS = 15
@@ -28,18 +30,14 @@ def report_message(report: Report, known: Names, display: Display = USD, truth: 
     """
     first, *lead = _lead(report)
     lead = [*display_lines(report.spend.total_usd, display), *lead]
-    rows, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
-    closing = []
-    if rest:
-        # What was used before and is not now is no part of this period's sum.
-        closing.append(f"and {len(rest)} more, {usd(sum((group.usd for group in rest), ZERO))}")
+    groups, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
+    rows, rest_line = _rows(report, groups, rest, known)
+    closing = [] if rest_line is None else [rest_line]
     closing += [*_warnings(report), *truth]
-    labels = [_label(group, report.by, known) for group in rows]
-    twin = [_line(group, label, report) for group, label in zip(rows, labels, strict=True)]
+    twin = [_line(row, report) for row in rows]
     blocks = sections([f"*{first}*", *lead, *closing])
     if rows:
-        cells = [_cells(group, label, report) for group, label in zip(rows, labels, strict=True)]
-        blocks.append(table(_headings(report), cells))
+        blocks.append(table(_headings(report), [_cells(row, report) for row in rows]))
     return Message("\n".join([first, *lead, *twin, *closing]), blocks)
 
 
@@ -49,19 +47,11 @@ def _lead(report: Report) -> list[str]:
     lines = [f"{sum_} in {period.key}, from {moment(period.starts_at)} to {moment(report.as_of)}, by {report.by}"]
     if not report.known.complete:
         missing = report.known.of_hours - report.known.hours
-        hours = "1 hour" if missing == 1 else f"{missing:,} hours"
         lines.append(
-            f"INCOMPLETE: of {hours} out of {report.known.of_hours:,} since then no usage is known here, so the true "
-            "sum may be higher."
+            f"INCOMPLETE: of {count(missing, 'hour')} out of {report.known.of_hours:,} since then no usage is known "
+            "here, so the true sum may be higher."
         )
-    parts = []
-    if spend.billed_days:
-        days = "1 settled day" if spend.billed_days == 1 else f"{spend.billed_days} settled days"
-        parts.append(f"{usd(spend.billed_usd)} billed for {days}")
-    parts.append(f"{usd(spend.computed_usd)} computed from tokens and list prices")
-    if spend.report_only_usd:
-        parts.append(f"{usd(spend.report_only_usd)} that only the cost report knows")
-    lines.append(f"{' + '.join(parts)}.")
+    lines.append(f"{parts_line(spend)}.")
     if report.computed_usd != spend.total_usd:
         lines.append(
             f"The rows are all computed from tokens and list prices, {usd(report.computed_usd)} together: the bill is "
@@ -79,8 +69,9 @@ def _before_line(report: Report) -> str:
     before = report.before
     if not before.usd:
         return f"In the same stretch of {before.period} nothing was used."
-    change = _change(report.computed_usd, before.usd)
-    return f"Computed for the same stretch of {before.period}: {usd(before.usd)} (now {change})."
+    changed = change(report.computed_usd, before.usd)
+    now = "" if changed is None else f" (now {changed})"
+    return f"Computed for the same stretch of {before.period}: {usd(before.usd)}{now}."
 
 
 def _warnings(report: Report) -> list[str]:
@@ -102,41 +93,52 @@ def _headings(report: Report) -> list[str]:
     return columns if report.before is None else [*columns, "Before"]
 
 
-def _cells(group: Group, label: str, report: Report) -> list[str]:
-    cells = [
-        label,
-        _amount(group),
-        _share(group.usd, report.computed_usd),
-        short(group.counts.prompt_tokens),
-        short(group.counts.output_tokens),
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A group as it is written. The amounts of all rows, and of what is left out, add up to the computed sum."""
+
+    group: Group
+    label: str
+    amount: str
+    share: str
+
+
+def _rows(
+    report: Report, groups: Sequence[Group], rest: Sequence[Group], known: Names
+) -> tuple[list[_Row], str | None]:
+    """The rows, and a line about those that are left out."""
+    parts = [group.usd for group in groups]
+    if rest:
+        # What was used before and is not now is no part of this period's sum.
+        parts.append(sum((group.usd for group in rest), ZERO))
+    amounts = usd_parts(report.computed_usd, parts)
+    found = shares(parts) or [NONE] * len(parts)
+    rows = [
+        _Row(group, _label(group, report.by, known), f"≥ {amount}" if group.at_least else amount, share)
+        for group, amount, share in zip(groups, amounts, found, strict=False)
     ]
-    return cells if report.before is None else [*cells, _before(group)]
+    return rows, f"and {len(rest)} more, {amounts[-1]} ({found[-1]})" if rest else None
 
 
-def _line(group: Group, label: str, report: Report) -> str:
-    line = f"• {shown(label)}: {_amount(group)} ({_share(group.usd, report.computed_usd)}), "
-    line += f"{short(group.counts.prompt_tokens)} tokens in, {short(group.counts.output_tokens)} out"
-    return line if report.before is None else f"{line}; before: {_before(group)}"
+def _cells(row: _Row, report: Report) -> list[str]:
+    counts = row.group.counts
+    cells = [row.label, row.amount, row.share, short(counts.prompt_tokens), short(counts.output_tokens)]
+    return cells if report.before is None else [*cells, _before(row.group)]
 
 
-def _amount(group: Group) -> str:
-    return f"≥ {usd(group.usd)}" if group.at_least else usd(group.usd)
+def _line(row: _Row, report: Report) -> str:
+    counts = row.group.counts
+    line = f"• {shown(row.label)}: {row.amount} ({row.share}), "
+    line += f"{short(counts.prompt_tokens)} tokens in, {short(counts.output_tokens)} out"
+    return line if report.before is None else f"{line}; before: {_before(row.group)}"
 
 
 def _before(group: Group) -> str:
-    return "new" if group.before_usd is None else f"{usd(group.before_usd)} ({_change(group.usd, group.before_usd)})"
-
-
-def _change(now: Decimal, before: Decimal) -> str:
-    share = ((now / before - 1) * 100).quantize(Decimal(1), ROUND_HALF_UP)
-    return "±0%" if share == 0 else f"{share:+,}%"
-
-
-def _share(part: Decimal, whole: Decimal) -> str:
-    if not whole:
-        return NONE
-    share = percent(part, whole)
-    return "under 1%" if share == "0%" and part else share
+    if group.before_usd is None:
+        # Of the same stretch before; whether it was ever used the report does not know.
+        return "nothing"
+    changed = change(group.usd, group.before_usd)
+    return usd(group.before_usd) if changed is None else f"{usd(group.before_usd)} ({changed})"
 
 
 def _label(group: Group, by: GroupBy, known: Names) -> str:

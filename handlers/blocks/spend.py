@@ -3,17 +3,24 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Protocol
 
 from bot.alerts.spend_facts import CauseFacts, MoverFacts, SavingFacts, SpendFacts
 from bot.budgets.causes import CauseKind
+from bot.budgets.savings import savings_of
 from bot.display import Display
 from bot.message import Block
-from bot.money import percent, usd
+from bot.money import percent, share, usd, usd_parts
+from bot.phrases import count, span
 from bot.pricing.cost import Hidden
-from handlers.blocks.elements import button, confirmation, moment
+from handlers.blocks.elements import actions, button, confirmation, moment
 from handlers.blocks.outside import NAME_LIMIT, names, plain, shown
 
 SWITCH_ACTION = "fallback_switch"
+DRAWN_FOR = "switch-from:"
+"""In the id of a row of switch buttons, before the mode that was in force when it was drawn."""
+
+LITTLE_DATA = "not known yet, since there are less than 6 hours of data"
 
 WHOLE = Decimal(1)
 
@@ -65,34 +72,81 @@ def is_over(spend: SpendFacts, at: datetime) -> bool:
 
 
 def over_line(spend: SpendFacts) -> str:
-    """Instead of the pace, once there is nothing left to come."""
+    """Instead of the expected end, once there is nothing left to come."""
     return f"The period {shown(spend.period)} is over: it ended {moment(spend.ends_at)}."
 
 
-def parts_line(spend: SpendFacts) -> str:
-    """How much of the sum is billed and how much computed."""
-    parts = []
+def stale_mark(spend: SpendFacts) -> str:
+    """What a message from stale data says before anything else; empty where it is not stale."""
+    return "" if spend.stale_at is None else f"STALE, data is {_age(spend)} old: "
+
+
+def parts_line(spend: "Parts") -> str:
+    """How much of the sum is billed and how much computed; the parts add up to the sum as `usd` writes it."""
+    parts = [(spend.computed_usd, "computed from tokens and list prices")]
     if spend.billed_days:
-        days = "1 settled day" if spend.billed_days == 1 else f"{spend.billed_days} settled days"
-        parts.append(f"{usd(spend.billed_usd)} billed for {days}")
-    parts.append(f"{usd(spend.computed_usd)} computed from tokens and list prices")
+        parts.insert(0, (spend.billed_usd, f"billed for {count(spend.billed_days, 'settled day')}"))
     if spend.report_only_usd:
-        parts.append(f"{usd(spend.report_only_usd)} that only the cost report knows")
-    return " + ".join(parts)
+        parts.append((spend.report_only_usd, "that only the cost report knows"))
+    total = sum((part for part, _ in parts), Decimal(0))
+    written = usd_parts(total, [part for part, _ in parts])
+    return " + ".join(f"{dollars} {what}" for dollars, (_, what) in zip(written, parts, strict=True))
 
 
-def pace_line(spend: SpendFacts) -> str:
-    """Where the last 24 hours lead."""
+class Parts(Protocol):
+    """A sum that is put together of what is billed and what is computed."""
+
+    @property
+    def billed_usd(self) -> Decimal: ...
+    @property
+    def billed_days(self) -> int: ...
+    @property
+    def computed_usd(self) -> Decimal: ...
+    @property
+    def report_only_usd(self) -> Decimal: ...
+
+
+def end_line(spend: SpendFacts) -> str:
+    """Where the period ends by the forecast, and in which range."""
     end = moment(spend.ends_at)
-    if spend.pace_usd is None:
-        return f"Pace: not known yet, since there are less than 6 hours of data. The period ends {end}."
-    return f"Pace: {usd(spend.pace_usd)} by {end} if the last 24 hours go on."
+    if spend.expected_usd is None:
+        return f"Expected end: {not_known(spend)}. The period ends {end}."
+    range_ = ""
+    if spend.low_usd is not None and spend.high_usd is not None:
+        range_ = f" (range {usd(spend.low_usd)} to {usd(spend.high_usd)})"
+    return f"Expected end: {usd(spend.expected_usd)}{range_} by {end}."
+
+
+def not_known(spend: SpendFacts) -> str:
+    """Why nothing is said of the rest of the period."""
+    if spend.stale_at is not None:
+        return not_extrapolated(spend.as_of, spend.stale_at)
+    return LITTLE_DATA
+
+
+def not_extrapolated(as_of: datetime, now: datetime) -> str:
+    """`not extrapolated, since the data is 12 h old`."""
+    return f"not extrapolated, since the data is {span(now - as_of)} old"
+
+
+def _age(spend: SpendFacts) -> str:
+    return span((spend.stale_at or spend.as_of) - spend.as_of)
 
 
 def mover_line(mover: MoverFacts) -> str:
     """`claude-opus-4-8 · search · key ingest-2: $41.00 in 24 h, the 24 h before $9.00`."""
-    before = "new" if mover.before_usd is None else f"the 24 h before {usd(mover.before_usd)}"
-    return f"{caller(mover)}: {usd(mover.usd)} in 24 h, {before}"
+    before = nothing_before(mover, "24 h") if mover.before_usd is None else f"the 24 h before {usd(mover.before_usd)}"
+    return f"{caller(mover)}: {usd(mover.usd)} in 24 h, {before}{by_mode(mover)}"
+
+
+def nothing_before(mover: MoverFacts, stretch: str) -> str:
+    """`new` only for what was never seen."""
+    return "new" if mover.seen_before is False and not mover.by_mode else f"nothing in the {stretch} before"
+
+
+def by_mode(moved: MoverFacts | CauseFacts) -> str:
+    """Where the fallback mode has moved the usage, and nobody else."""
+    return " (moved here by the fallback mode)" if moved.by_mode else ""
 
 
 def caller(mover: MoverFacts) -> str:
@@ -107,7 +161,7 @@ def cause_line(cause: CauseFacts) -> str:
         f"{shown(cause.workspace, BRIEF)}, no key" if cause.key is None else f"key {shown(cause.key, BRIEF)}"
     )
     explained = "" if cause.kind is CauseKind.NEW_MODEL else f", about {usd(cause.usd)}"
-    return f"{shown(cause.model, BRIEF)} · {workspace_or_key}: {_what_changed(cause)}{explained}"
+    return f"{shown(cause.model, BRIEF)} · {workspace_or_key}: {_what_changed(cause)}{explained}{by_mode(cause)}"
 
 
 def _what_changed(cause: CauseFacts) -> str:
@@ -116,15 +170,15 @@ def _what_changed(cause: CauseFacts) -> str:
         case CauseKind.NEW_MODEL:
             return f"model first seen, {usd(after)}"
         case CauseKind.CACHE_READ_FELL:
-            return f"cache-read share fell from {percent(before, WHOLE)} to {percent(after, WHOLE)}"
+            return f"cache-read share fell from {share(before, WHOLE)} to {share(after, WHOLE)}"
         case CauseKind.BATCH_FELL:
-            return f"share in batches fell from {percent(before, WHOLE)} to {percent(after, WHOLE)}"
+            return f"share in batches fell from {share(before, WHOLE)} to {share(after, WHOLE)}"
         case CauseKind.CACHE_WRITES_1H_ROSE:
             return f"1-hour cache writes {_rose(before, after)}, {usd(before)} → {usd(after)}"
         case CauseKind.OUTPUT_ROSE:
             return f"output {_rose(before, after)}, {usd(before)} → {usd(after)}"
         case CauseKind.TOKENS_ROSE:
-            return f"tokens {_rose(before, after)}, {_count(before)} → {_count(after)}"
+            return f"tokens {_rose(before, after)}, {_tokens(before)} → {_tokens(after)}"
         case CauseKind.FAST_MODE:
             return "fast mode on"
         case CauseKind.US_ONLY:
@@ -135,7 +189,7 @@ def _rose(before: Decimal, after: Decimal) -> str:
     return "doubled" if 2 * before <= after < 3 * before else "rose"
 
 
-def _count(tokens: Decimal) -> str:
+def _tokens(tokens: Decimal) -> str:
     for size, unit in ((1_000_000_000, " billion"), (1_000_000, " million"), (1_000, " thousand")):
         if tokens >= size:
             return f"{tokens / size:.1f}{unit}"
@@ -147,9 +201,11 @@ def saving_clause(saving: SavingFacts) -> str:
     end = "by the end of the period" if saving.until is None else "until it ends"
     if saving.usd > 0:
         return f"saves about {usd(saving.usd)} {end}"
-    if saving.usd == 0:
-        return "saves nothing at the present mix"
-    return f"costs about {usd(-saving.usd)} more {end}"
+    if saving.usd < 0:
+        return f"costs about {usd(-saving.usd)} more {end}"
+    if saving.share:
+        return f"saves nothing {end}, since nothing more is expected to be spent"
+    return "saves nothing at the present mix"
 
 
 def saving_line(saving: SavingFacts) -> str:
@@ -157,9 +213,14 @@ def saving_line(saving: SavingFacts) -> str:
     return f"{shown(saving.mode)} (at most {shown(saving.model)}) {saving_clause(saving)}"
 
 
-def ways_out(savings: Sequence[SavingFacts], mode: str) -> list[SavingFacts]:
+def others(savings: Sequence[SavingFacts], mode: str) -> list[SavingFacts]:
     """The modes to choose from while `mode` is in force."""
     return [saving for saving in savings if saving.mode != mode][:MOST_WAYS_OUT]
+
+
+def ways_out(spend: SpendFacts, mode: str) -> list[SavingFacts]:
+    """The modes that would save something while `mode` is in force."""
+    return worthwhile(savings_of(spend, mode))[:MOST_WAYS_OUT]
 
 
 def warning_lines(spend: SpendFacts) -> list[str]:
@@ -183,18 +244,28 @@ def at_least_line(hidden: Collection[Hidden]) -> str:
     return f"At least: {', and '.join(text for reason, text in WHY_AT_LEAST.items() if reason in found)}."
 
 
-def switch_button(saving: SavingFacts) -> Block:
-    """A button that switches to a mode, behind a dialog that states the saving."""
+def switch_actions(buttons: Sequence[Block], present: str) -> Block:
+    """A row of switch buttons. `present`: the mode in force, which the row says too, since it stays in old messages."""
+    return actions(buttons, f"{DRAWN_FOR}{present}")
+
+
+def drawn_for(block_id: str) -> str | None:
+    """The mode that was in force when this row of switch buttons was drawn; None for any other row."""
+    return block_id.removeprefix(DRAWN_FOR) if block_id.startswith(DRAWN_FOR) else None
+
+
+def switch_button(saving: SavingFacts, as_of: datetime | None) -> Block:
+    """A button that switches to a mode, behind a dialog that states the saving and as of when it is."""
+    age = "" if as_of is None else f", as of {moment(as_of)}"
     dialog = confirmation(
         f"Switch to fallback mode {plain(saving.mode, NAME_LIMIT)}?",
-        f"This {saving_clause(saving)}. Services may then use at most {plain(saving.model, NAME_LIMIT)}. "
+        f"This {saving_clause(saving)}{age}. Services may then use at most {plain(saving.model, NAME_LIMIT)}. "
         "Running processes follow when they restart or reload their environment.",
         f"Switch to {saving.mode}",
         danger=True,
     )
-    return button(
-        f"Switch to {saving.mode}", f"{SWITCH_ACTION}:{saving.mode}", saving.mode, confirm=dialog, style="danger"
-    )
+    label, action_id = f"Switch to {saving.mode}", f"{SWITCH_ACTION}:{saving.mode}"
+    return button(label, action_id, saving.mode, confirm=dialog, style="danger")
 
 
 def worthwhile(savings: Sequence[SavingFacts]) -> list[SavingFacts]:

@@ -1,5 +1,7 @@
 """A spike as a message: dollars an hour first, then whose they are and why, then the ways out."""
 
+from decimal import Decimal
+
 from bot.alerts.incident_facts import SpikeFacts
 from bot.alerts.spend_facts import MoverFacts
 from bot.budgets.decide import Reason, Status
@@ -7,17 +9,20 @@ from bot.fallback.modes import NORMAL
 from bot.message import Block, Message
 from bot.money import percent, usd
 from handlers.blocks.alert import INCIDENT_LIMIT, NOTHING_STOPPED
-from handlers.blocks.elements import actions, context, header, local_moment, moment, section
+from handlers.blocks.elements import context, header, local_moment, moment, section
 from handlers.blocks.outside import code, names, shown
 from handlers.blocks.spend import (
     amount,
+    by_mode,
     caller,
     cause_line,
+    nothing_before,
     saving_line,
+    stale_mark,
+    switch_actions,
     switch_button,
     warning_lines,
     ways_out,
-    worthwhile,
 )
 
 
@@ -29,11 +34,11 @@ def spike_message(facts: SpikeFacts) -> Message:
 def _lines(facts: SpikeFacts) -> list[str]:
     spend = facts.spend
     budget = f"budget {shown(spend.budget)}, {shown(spend.scope)}"
-    lines = [f"{_state(facts)}: {_rate(facts)} ({budget})", _figures(facts), _spent(facts)]
+    lines = [f"{stale_mark(spend)}{_state(facts)}: {_rate(facts)} ({budget})", _figures(facts), _spent(facts)]
     if facts.status is Status.OPEN:
         lines += [f"• {_mover_line(mover)}" for mover in facts.movers]
         lines += [f"• Why: {cause_line(cause)}" for cause in facts.causes]
-        lines += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend.savings, facts.mode)]
+        lines += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend, facts.mode)]
     lines += warning_lines(spend)
     if facts.mode != NORMAL:
         lines.append(f"Fallback mode {shown(facts.mode)} is on.")
@@ -45,7 +50,7 @@ def _lines(facts: SpikeFacts) -> list[str]:
 
 def _blocks(facts: SpikeFacts) -> list[Block]:
     spend = facts.spend
-    first = f"*{_rate(facts)}*, {shown(spend.scope)}"
+    first = f"*{stale_mark(spend)}{_rate(facts)}*, {shown(spend.scope)}"
     blocks = [
         header(f"{_state(facts)}: {spend.budget}"),
         section("\n".join([first, _figures(facts), _spent(facts)])),
@@ -64,15 +69,15 @@ def _blocks(facts: SpikeFacts) -> list[Block]:
 
 
 def _why(facts: SpikeFacts) -> list[Block]:
-    savings = ways_out(facts.spend.savings, facts.mode)
+    savings = ways_out(facts.spend, facts.mode)
     parts = (
         ("*Risen most in the last hour*", [_mover_line(mover) for mover in facts.movers]),
         ("*What changed*", [cause_line(cause) for cause in facts.causes]),
         ("*Ways out*", [f"Fallback mode {saving_line(saving)}" for saving in savings]),
     )
     blocks = [section("\n".join([title, *(f"• {line}" for line in lines)])) for title, lines in parts if lines]
-    buttons = [switch_button(saving) for saving in worthwhile(savings)]
-    return [*blocks, actions(buttons)] if buttons else blocks
+    buttons = [switch_button(saving, facts.spend.as_of) for saving in savings]
+    return [*blocks, switch_actions(buttons, facts.mode)] if buttons else blocks
 
 
 def _state(facts: SpikeFacts) -> str:
@@ -106,5 +111,7 @@ def _spent(facts: SpikeFacts) -> str:
 
 
 def _mover_line(mover: MoverFacts) -> str:
-    before = "new" if mover.before_usd is None else f"on average {usd(mover.before_usd)} an hour"
-    return f"{caller(mover)}: {usd(mover.usd)} in the last hour, {before}"
+    before = f"on average {usd(mover.before_usd or Decimal(0))} an hour"
+    if mover.before_usd is None:
+        before = nothing_before(mover, "two weeks")
+    return f"{caller(mover)}: {usd(mover.usd)} in the last hour, {before}{by_mode(mover)}"

@@ -5,7 +5,7 @@ from bot.alerts.spend_facts import KnownSumFacts
 from bot.budgets.decide import Status
 from bot.message import Message
 from bot.money import percent, usd
-from handlers.blocks.age import ago
+from bot.phrases import count, span
 from handlers.blocks.elements import context, header, local_moment, moment, section
 from handlers.blocks.outside import code, sentence, shown
 
@@ -34,17 +34,17 @@ def stale_message(facts: StaleFacts) -> Message:
 
 def _silent(facts: StaleFacts) -> str:
     yet = " yet," if facts.as_of is None else ""
-    return f"No data{yet} since {moment(facts.since)} ({ago(facts.decided_at - facts.since)})"
+    return f"No data{yet} since {moment(facts.since)} ({span(facts.decided_at - facts.since)})"
 
 
 def _again(facts: StaleFacts) -> str:
-    away = ago(facts.decided_at - facts.since)
+    away = span(facts.decided_at - facts.since)
     return f"Data again since {moment(facts.decided_at)}: it was missing from {moment(facts.since)} on ({away})"
 
 
 def _after(facts: StaleFacts) -> list[str]:
     if facts.missing_hours:
-        hours = "1 hour" if facts.missing_hours == 1 else f"{facts.missing_hours:,} hours"
+        hours = count(facts.missing_hours, "hour")
         lines = [f"INCOMPLETE: of {hours} since then no usage is known here, so the true sum may be higher."]
     else:
         lines = ["Nothing known is missing: the usage of every hour since then has been read."]

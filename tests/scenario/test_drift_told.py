@@ -20,7 +20,8 @@ from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import Message
 from bot.usage.records import call_in
-from tests.scenario.conftest import World, world_at
+from handlers.commands import answer
+from tests.scenario.conftest import ADMIN, World, member, world_at
 
 THE_DAY = date(2026, 6, 28)
 BILLED_MORE = "calls that the usage read here does not know, or a price above the rate card's"
@@ -172,3 +173,27 @@ async def test_a_standing_discount_is_told_once_and_its_message_is_closed_with_t
     (closing,) = simulated.replies(first)
     assert closing.text == first_line(first)
     assert first_line(second).startswith("Drift on 2026-11-24: $12.00 billed")
+
+
+async def test_a_correction_of_a_settled_day_reaches_its_usage_before_anybody_is_alarmed(
+    simulated: World, clock: HandClock
+) -> None:
+    """The bill and the usage of a day that settled days ago are corrected; usage that old is read once a day."""
+    async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
+        mistake = simulated.spend(60)
+        simulated.spend(40)
+        simulated.anthropic.bills.append(BilledLine(clock.now.date(), Decimal(10_000), "claude-opus-4-8", "wrkspc_1"))
+        for hours in (24, 24, 24, 24, 1, 1):
+            await bot.cycle()
+            clock.advance(hours * HOUR)
+        simulated.anthropic.book.correct(mistake, clock.now)
+        simulated.anthropic.bills[:] = [
+            BilledLine(clock.now.date() - 4 * DAY, Decimal(4000), "claude-opus-4-8", "wrkspc_1")
+        ]
+        for _ in range(3):
+            clock.advance(HOUR)
+            await bot.cycle()
+        report = await answer(bot.services, member(ADMIN), "report month")
+    assert [post for post in simulated.posts() if post.texts[0].startswith("Drift")] == []
+    assert report.text.startswith("$40.00 in ")
+    assert "all computed" not in report.text

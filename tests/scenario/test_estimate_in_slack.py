@@ -126,7 +126,7 @@ async def test_an_estimate_says_what_it_does_to_the_budgets(simulated: World, cl
         await bot.cycle()
         reply = await (await simulated.slack.command("estimate sonnet-4.6 requests=10k in=2000 out=500")).first_reply()
     assert "Budget default: $135.00 a month (67% of $200.00); begun now, $" in reply.text
-    assert " more in this month: pace $" in reply.text
+    assert " more in this month: expected end $" in reply.text
 
 
 async def test_an_estimate_is_kept_listed_shown_and_dropped(simulated: World, clock: HandClock) -> None:

@@ -298,7 +298,7 @@ async def test_a_second_admin_approves_and_the_message_says_so(simulated: World,
         await bot.cycle()
         (asked,) = announcements(simulated)
         assert asked.text.startswith(
-            "Asked for: fallback mode normal → degraded for 2:00:00, by <@U0ADMIN>: the budget is gone"
+            "Asked for: fallback mode normal → degraded for 2 h, by <@U0ADMIN>: the budget is gone"
         )
         assert labels(asked) == ["Approve", "Reject"]
         own = await simulated.slack.click(asked, "proposal_approve", ADMIN)

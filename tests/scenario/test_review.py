@@ -20,6 +20,7 @@ from bot.budgets.period import PeriodKind
 from bot.budgets.report import report_of
 from bot.budgets.report_words import report_words
 from bot.budgets.review import BudgetReview
+from bot.budgets.savings import savings_of
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import modes_from_chain
@@ -160,7 +161,7 @@ def team(engine: Engine) -> Watched:
 def test_before_the_first_poll_nothing_is_decided_and_nothing_is_known(team: Watched) -> None:
     assert team.review.decide(at("11-20 12:00"), "normal") == 0
     assert team.review.spend(at("11-20 12:00")) == []
-    assert team.review.savings(at("11-20 12:00")) == ((), None)
+    assert team.review.widest(at("11-20 12:00")) is None
     assert team.told() == []
 
 
@@ -186,13 +187,13 @@ def test_usage_of_a_months_last_minutes_that_is_seen_after_midnight_opens_that_m
     ((_, facts),) = team.told()
     assert facts.spend.spent_usd == 110
     assert facts.spend.ends_at == at("12-01 00:00")
-    assert (facts.spend.pace_usd, facts.spend.movers, facts.spend.savings) == (None, (), ())
+    assert (facts.spend.expected_usd, facts.spend.movers, facts.spend.shares) == (None, (), ())
     text = alert_message(facts, None).text
     assert text.splitlines()[0] == (
         "$110.00 of $100.00 (110%): soft limit crossed, budget default (2026-11, which is over)"
     )
     assert "The period 2026-11 is over: it ended 1 Dec 00:00 UTC." in text
-    assert "Pace" not in text
+    assert "Expected end" not in text
 
 
 def test_a_late_crossing_is_told_once_and_the_new_month_begins_for_itself(team: Watched) -> None:
@@ -384,7 +385,7 @@ def test_minutes_after_the_change_of_the_month_nothing_known_is_not_shown_as_not
     team.spends(90, "11-20 08:00")
     team.polls("12-01 00:04")
     (facts,) = team.review.spend(at("12-01 00:04"))
-    assert (facts.period, facts.spent_usd, facts.pace_usd) == ("2026-11", Decimal(90), None)
+    assert (facts.period, facts.spent_usd, facts.expected_usd) == ("2026-11", Decimal(90), None)
     team.polls("12-01 00:06")
     (facts,) = team.review.spend(at("12-01 00:06"))
     assert (facts.period, facts.spent_usd) == ("2026-12", Decimal(0))
@@ -403,12 +404,16 @@ def test_savings_right_after_the_change_of_the_month_are_those_of_the_month_to_c
     for hour in range(24):
         team.spends(5, f"11-30 {hour:02}:30")
     team.polls("12-01 00:04")
-    savings, as_of = team.review.savings(at("12-01 00:04"))
-    assert as_of == at("11-30 23:59")
+    spend = team.review.widest(at("12-01 00:04"))
+    assert spend is not None
+    assert (spend.period, spend.as_of) == ("2026-12", at("11-30 23:59"))
+    savings = savings_of(spend, "normal")
     # $5 of input on Opus 4.8 are $2 on Sonnet 5.5 and $0.10 on Haiku 5.5.
-    assert {saving.mode: round(saving.usd) for saving in savings} == {
-        "degraded": 31 * 24 * 3,
-        "minimal": round(31 * 24 * 4.9),
+    assert spend.left_usd is not None
+    assert spend.left_usd > 24 * 5
+    assert {saving.mode: round(saving.usd / spend.left_usd, 4) for saving in savings} == {
+        "degraded": Decimal("0.6"),
+        "minimal": Decimal("0.98"),
     }
 
 
@@ -417,16 +422,15 @@ def test_savings_are_those_of_the_whole_organisation_where_it_has_a_budget(engin
     team.usage.save_names([Name("workspace", "wrkspc_2", "Quiet")], at("11-20 00:00"))
     team.spends(10, "11-30 12:00")
     team.polls("11-30 18:05")
-    savings, _ = team.review.savings(at("11-30 18:05"))
+    savings = savings_of(team.review.widest(at("11-30 18:05")), "normal")
     assert [saving.usd > 0 for saving in savings] == [True, True]
     team.started(budget(scope="workspace:wrkspc_2", name="small"))
-    savings, _ = team.review.savings(at("11-30 18:05"))
-    assert [saving.usd for saving in savings] == [0, 0]
+    assert savings_of(team.review.widest(at("11-30 18:05")), "normal") == ()
     team.started()
-    assert team.review.savings(at("11-30 18:05")) == ((), at("11-30 18:00"))
+    assert team.review.widest(at("11-30 18:05")) is None
 
 
-def test_pace_movers_and_savings_say_what_the_last_24_hours_say(engine: Engine) -> None:
+def test_movers_and_savings_say_what_the_last_24_hours_say(engine: Engine) -> None:
     team = Watched(engine, budget(1000))
     names = [Name("workspace", "wrkspc_1", "Search"), Name("key", "apikey_1", "ingest")]
     team.usage.save_names(names, at("11-20 00:00"))
@@ -439,15 +443,22 @@ def test_pace_movers_and_savings_say_what_the_last_24_hours_say(engine: Engine) 
     (facts,) = team.review.spend(at("11-20 12:05"))
     assert facts.as_of == at("11-20 12:00")
     assert facts.spent_usd == 60 + 48
-    assert facts.pace_usd == 108 + 3 * (10 * 24 + 12)
+    assert facts.low_usd is not None
+    assert facts.expected_usd is not None
+    assert facts.high_usd is not None
+    assert 108 <= facts.low_usd < facts.expected_usd < facts.high_usd
     assert [(m.model, m.workspace, m.key, m.usd, m.before_usd) for m in facts.movers] == [
         (OPUS, "wrkspc_2", None, Decimal(48), None),
         (OPUS, "Search", "ingest", Decimal(24), Decimal(24)),
     ]
-    assert [(saving.mode, saving.usd) for saving in facts.savings] == [
-        ("degraded", Decimal("1.8") * 252),
-        ("minimal", Decimal("2.94") * 252),
+    assert [(each.mode, each.share) for each in facts.shares] == [
+        ("normal", 1),
+        ("degraded", Decimal("0.4")),
+        ("minimal", Decimal("0.02")),
     ]
+    left = facts.expected_usd - 108
+    savings = [(saving.mode, saving.usd) for saving in savings_of(facts, "normal")]
+    assert savings == [("degraded", Decimal("0.6") * left), ("minimal", Decimal("0.98") * left)]
 
 
 def test_a_constant_stream_moves_nobody_whatever_the_minute(engine: Engine) -> None:
@@ -460,18 +471,17 @@ def test_a_constant_stream_moves_nobody_whatever_the_minute(engine: Engine) -> N
         (mover,) = facts.movers
         assert mover.before_usd is not None
         assert [round(usd, 6) for usd in (mover.usd, mover.before_usd)] == [Decimal(72)] * 2
-        assert facts.pace_usd is not None
-        left = at("12-01 00:00") - facts.as_of
-        assert round(facts.pace_usd - facts.spent_usd, 6) == round(Decimal(3) * (left // MINUTE) / 60, 6)
+        assert facts.expected_usd is not None
+        assert facts.expected_usd > facts.spent_usd
 
 
-def test_there_is_no_pace_while_the_database_knows_less_than_six_hours(team: Watched) -> None:
+def test_there_is_no_expected_end_while_the_database_knows_less_than_six_hours(team: Watched) -> None:
     now = at("11-20 12:05")
     for hours, known in ((5, False), (6, True)):
         read = Read("1h", at("11-20 12:00") - hours * HOUR, at("11-20 13:00"))
         team.usage.save([UsageReading(read, (), None)], "admin", now, DataState(as_of=at("11-20 12:00")), None)
         (facts,) = team.review.spend(now)
-        assert (facts.pace_usd is not None, len(facts.savings) == 2) == (known, known)
+        assert (facts.expected_usd is not None) == known
 
 
 def test_a_report_that_cannot_be_read_any_more_does_not_settle_the_day_that_it_had_half(team: Watched) -> None:

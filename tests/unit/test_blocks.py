@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from bot.alerts.incident_facts import AlertFacts
 from bot.alerts.life import OpenAlert
 from bot.alerts.mode_facts import ModeFacts
-from bot.alerts.spend_facts import CauseFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.alerts.spend_facts import CauseFacts, ModeShareFacts, MoverFacts, SavingFacts, SpendFacts
 from bot.budgets.budget import LIMITS, Level
 from bot.budgets.causes import CauseKind
 from bot.budgets.decide import Reason, Status
+from bot.budgets.savings import savings_of
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import Mode
 from bot.fallback.prospects import Overview, Prospect
@@ -94,6 +95,10 @@ def cause(
     )
 
 
+def share(mode: str = "degraded", model: str = "claude-sonnet-5-5", part: str = "0.55") -> ModeShareFacts:
+    return ModeShareFacts(mode=mode, model=model, share=Decimal(part))
+
+
 def saving(mode: str = "degraded", model: str = "claude-sonnet-5-5", amount: str = "128.45") -> SavingFacts:
     return SavingFacts(mode=mode, model=model, usd=Decimal(amount))
 
@@ -112,11 +117,14 @@ SPEND = SpendFacts(
     report_only_usd=Decimal("0.50"),
     at_least=False,
     assumed=(),
-    pace_usd=Decimal("700.11"),
+    expected_usd=Decimal("700.11"),
+    low_usd=Decimal("650.01"),
+    high_usd=Decimal("750.21"),
     movers=(mover(), mover("claude-haiku-5-5", "default", None)),
-    savings=(saving(), saving("minimal", "claude-haiku-5-5", "201.02")),
+    shares=(share(), share("minimal", "claude-haiku-5-5", "0.3")),
     as_of=AS_OF,
 )
+SAVINGS = savings_of(SPEND, "normal")
 
 
 def with_spend(**changes: Any) -> SpendFacts:
@@ -144,7 +152,7 @@ def alert(
 
 
 TARGETS = [EnvFile(Path("/srv/services.env"))]
-PROSPECT = Prospect(SPEND.savings, AS_OF, None, None)
+PROSPECT = Prospect(SAVINGS, AS_OF, None, None, SPEND)
 
 
 def state(mode: str = "degraded", **changes: Any) -> ModeState:
@@ -160,7 +168,7 @@ def mode_facts(**changes: Any) -> ModeFacts:
         by="U0ADMIN",
         reason="too dear",
         changed_at=NOW,
-        savings=SPEND.savings,
+        savings=SAVINGS,
         as_of=AS_OF,
     )
     return facts.model_copy(update=changes)
@@ -279,15 +287,17 @@ named_spends = st.builds(
     billed_days=st.integers(0, 31),
     report_only_usd=st.sampled_from([Decimal(0), Decimal("0.003"), Decimal(7)]),
     at_least=st.booleans(),
-    pace_usd=st.one_of(st.none(), st.decimals(0, 10**9, places=2)),
+    expected_usd=st.one_of(st.none(), st.decimals(0, 10**9, places=2)),
+    low_usd=st.decimals(0, 10**9, places=2),
+    high_usd=st.decimals(0, 10**9, places=2),
     movers=st.lists(st.builds(mover, hostile, hostile, st.one_of(st.none(), hostile)), max_size=3).map(tuple),
     causes=st.lists(
         st.builds(cause, st.sampled_from(CauseKind), hostile, hostile, st.one_of(st.none(), hostile)), max_size=3
     ).map(tuple),
-    savings=st.lists(
-        st.builds(saving, modes, hostile, st.sampled_from(["0", "12.34", "-5.5", "1234567.8", "0.001"])),
+    shares=st.lists(
+        st.builds(share, modes, hostile, st.sampled_from(["0", "0.4", "1", "1.7", "0.999999999"])),
         max_size=9,
-        unique_by=lambda saving: saving.mode,
+        unique_by=lambda found: found.mode,
     ).map(tuple),
     assumed=st.lists(hostile, max_size=8).map(tuple),
     soft_usd=st.sampled_from([Decimal(400), Decimal("0.01")]),
@@ -355,7 +365,7 @@ def test_the_text_of_an_alert_has_every_figure_of_its_blocks(
             "assumed": assumed,
             "movers": tuple(mover("claude-opus-4-8", "Search", None) for _ in spend.movers),
             "causes": tuple(cause(found.kind) for found in spend.causes),
-            "savings": tuple(saving(f"mode-{index}", amount=str(s.usd)) for index, s in enumerate(spend.savings)),
+            "shares": tuple(share(f"mode-{index}", part=str(s.share)) for index, s in enumerate(spend.shares)),
         }
     )
     decided_at = spend.ends_at if over else NOW
@@ -366,14 +376,16 @@ def test_the_text_of_an_alert_has_every_figure_of_its_blocks(
 
 @pytest.mark.parametrize(("level", "status"), LEVELS_AND_STATUSES)
 @pytest.mark.parametrize("reason", Reason)
-def test_a_soft_alert_never_says_hard_and_a_hard_one_ends_with_what_stops_requests(
+def test_a_soft_alert_never_says_hard_and_an_open_hard_one_ends_with_what_stops_requests(
     level: Level, status: Status, reason: Reason
 ) -> None:
-    for spend in (SPEND, with_spend(hard_usd=None), with_spend(at_least=True, assumed=("x-1",), pace_usd=None)):
+    for spend in (SPEND, with_spend(hard_usd=None), with_spend(at_least=True, assumed=("x-1",), expected_usd=None)):
         message = alert_message(alert(level, status, reason, spend), LINK)
         every = "\n".join([message.text, *texts(message.blocks, "mrkdwn"), *texts(message.blocks, "plain_text")])
         if level is Level.SOFT:
             assert "hard" not in every.lower()
+        if level is not Level.HARD or status is not Status.OPEN:
+            # What is over has nothing to stop any more.
             assert NOTHING_STOPPED not in every
         else:
             assert message.text.endswith(NOTHING_STOPPED)
@@ -422,11 +434,11 @@ def test_an_open_alert_says_how_it_is_made_up_where_it_leads_and_what_the_ways_o
         "Period 2026-11, organization: $300.25 billed for 17 settled days + $111.75 computed from tokens and list "
         "prices + $0.50 that only the cost report knows.",
         f"The soft limit of $400.00 is passed too: <{LINK}|its message>.",
-        "Pace: $700.11 by 1 Dec 00:00 UTC if the last 24 hours go on.",
+        "Expected end: $700.11 (range $650.01 to $750.21) by 1 Dec 00:00 UTC.",
         "• claude-opus-4-8 · Search · key ingest: $41.27 in 24 h, the 24 h before $9.13",
         "• claude-haiku-5-5 · default · no key: $41.27 in 24 h, the 24 h before $9.13",
-        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $128.45 by the end of the period.",
-        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.02 by the end of the period.",
+        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42 by the end of the period.",
+        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33 by the end of the period.",
     ]
     assert [button["text"]["text"] for button in buttons(message)] == ["Switch to degraded", "Switch to minimal"]
 
@@ -439,34 +451,62 @@ def test_the_mode_in_force_is_named_and_no_way_out_any_more() -> None:
 
 
 def test_of_very_many_modes_an_alert_offers_the_first_ones() -> None:
-    savings = tuple(saving(f"mode-{index}", "m" * 60) for index in range(40))
-    message = alert_message(alert(spend=with_spend(savings=savings)), None)
+    shares = tuple(share(f"mode-{index}", "m" * 60) for index in range(40))
+    message = alert_message(alert(spend=with_spend(shares=shares)), None)
     check(message)
     check_twin(message)
     assert [button["value"] for button in buttons(message)] == [f"mode-{index}" for index in range(6)]
 
 
-def test_a_mode_that_would_cost_more_says_so_and_has_no_button() -> None:
-    spend = with_spend(savings=(saving(amount="-3"), saving("minimal", amount="0")))
+def test_a_mode_that_would_not_save_is_no_way_out() -> None:
+    spend = with_spend(shares=(share(part="1.2"), share("minimal", part="1")))
     message = alert_message(alert(spend=spend), None)
-    assert "degraded (at most claude-sonnet-5-5) costs about $3.00 more by the end of the period" in message.text
-    assert "minimal (at most claude-sonnet-5-5) saves nothing at the present mix" in message.text
+    assert "Fallback mode" not in message.text
     assert buttons(message) == []
+
+
+def test_beside_a_cheaper_mode_in_force_a_dearer_one_is_no_way_out() -> None:
+    message = alert_message(alert(mode="minimal"), None)
+    assert "degraded" not in message.text
+    assert buttons(message) == []
+
+
+def test_an_alert_drawn_for_another_mode_tells_the_savings_against_that() -> None:
+    message = alert_message(alert(mode="degraded"), None)
+    # $287.61 are left, of which degraded costs 0.55 and minimal 0.30.
+    assert "minimal (at most claude-haiku-5-5) saves about $130.73 by the end of the period" in message.text
+    (button,) = buttons(message)
+    assert "saves about $130.73 by the end of the period, as of 20 Nov 11:55 UTC" in button["confirm"]["text"]["text"]
+
+
+@pytest.mark.parametrize("level", [Level.SOFT, Level.HARD])
+def test_an_alert_drawn_from_stale_data_says_so_first_and_extrapolates_nothing(level: Level) -> None:
+    stale = SPEND.not_extrapolated(AS_OF + timedelta(hours=12))
+    message = alert_message(alert(level, spend=stale), None)
+    first = message.text.splitlines()[0]
+    assert first.startswith("STALE, data is 12 h old: $412.50 of $")
+    assert f"{level} limit crossed" in first
+    assert "Expected end: not extrapolated, since the data is 12 h old." in message.text
+    assert "saves" not in message.text
+    assert buttons(message) == []
+    assert "*STALE, data is 12 h old" in message.blocks[1]["text"]["text"]
 
 
 def test_an_alert_of_a_period_that_is_over_says_so_at_once_and_offers_nothing() -> None:
     message = alert_message(alert(decided_at=SPEND.ends_at), None)
     assert "which is over" in message.text.splitlines()[0]
     assert "which is over" in message.blocks[1]["text"]["text"].splitlines()[0]
-    assert "Pace" not in message.text
+    assert "Expected end" not in message.text
     assert buttons(message) == []
 
 
 def test_unknown_is_said_in_words_and_never_as_zero() -> None:
-    spend = with_spend(pace_usd=None, savings=(), movers=(mover().model_copy(update={"before_usd": None}),))
+    spend = with_spend(expected_usd=None, shares=(), movers=(mover().model_copy(update={"before_usd": None}),))
     message = alert_message(alert(spend=spend), None)
-    assert "Pace: not known yet, since there are less than 6 hours of data. The period ends 1 Dec" in message.text
-    assert "$41.27 in 24 h, new" in message.text
+    assert (
+        "Expected end: not known yet, since there are less than 6 hours of data. The period ends 1 Dec" in message.text
+    )
+    assert "$41.27 in 24 h, nothing in the 24 h before" in message.text
     every = [message.text, *texts(message.blocks, "mrkdwn")]
     assert not any("$0.00" in text for text in every)
 
@@ -483,7 +523,7 @@ def test_models_without_a_price_are_named_loudly() -> None:
 
 @given(modes, hostile, st.sampled_from(["0.001", "128.45", "99999999999.99"]))
 def test_the_dialog_of_a_switch_has_room_for_the_saving_whatever_the_names(mode: str, model: str, amount: str) -> None:
-    button = switch_button(saving(mode, model, amount))
+    button = switch_button(saving(mode, model, amount), AS_OF)
     assert problems([{"type": "actions", "elements": [button]}], "message") == []
     text = button["confirm"]["text"]["text"]
     assert len(text) <= 300
@@ -492,7 +532,7 @@ def test_the_dialog_of_a_switch_has_room_for_the_saving_whatever_the_names(mode:
 
 
 def test_a_switch_button_says_the_mode_it_switches_to() -> None:
-    button = switch_button(saving())
+    button = switch_button(saving(), None)
     assert (button["action_id"], button["value"]) == (f"{SWITCH_ACTION}:degraded", "degraded")
     assert button["confirm"]["title"]["text"] == "Switch to fallback mode degraded?"
 
@@ -517,14 +557,14 @@ def test_the_answer_to_a_switch_says_the_saving_and_what_did_not_work() -> None:
     check(message)
     check_twin(message)
     assert "Fallback mode normal → degraded." in message.text
-    assert "saves about $128.45 by the end of the period (usage as of 20 Nov 11:55 UTC)" in message.text
+    assert "saves about $129.42 by the end of the period (usage as of 20 Nov 11:55 UTC)" in message.text
     assert "NOT written yet, the bot keeps trying: /srv/a.env cannot be written." in message.text
 
 
 @pytest.mark.parametrize(
     ("savings", "as_of", "words"),
     [
-        ((), None, "what it saves is not known yet, since there are less than 6 hours of data"),
+        ((), None, "what it saves is not known yet, since there is no budget with data"),
         ((saving("minimal"),), AS_OF, "what it saves is not known, since it names no model"),
     ],
 )
@@ -614,7 +654,7 @@ def test_the_status_of_the_mode_says_where_it_is_written_and_what_the_others_wou
     message = mode_status(
         state(targets=(TargetView("/srv/services.env", "", NOW, None, None, ("Careful: two lines.",)),)),
         Auto(False, None),
-        Overview(SPEND.savings, {}, AS_OF),
+        Overview(SAVINGS, {}, AS_OF, SPEND),
     )
     check(message)
     check_twin(message)
@@ -627,7 +667,7 @@ def test_the_status_of_the_mode_says_where_it_is_written_and_what_the_others_wou
         "`CLAUDE_MODEL=claude-sonnet-5-5`",
         "Careful: two lines.",
         "Stepping down by itself: off, as in the settings.",
-        "minimal: at most claude-haiku-5-5; saves about $201.02 by the end of the period "
+        "minimal: at most claude-haiku-5-5; saves about $201.33 by the end of the period "
         "(usage as of 20 Nov 11:55 UTC).",
     ]
     assert [button["text"]["text"] for button in buttons(message)] == ["Back to normal", "Change…"]
@@ -657,7 +697,7 @@ def test_a_status_has_every_budget_the_mode_and_the_age() -> None:
         "`█████████████░░░░░░░` soft limit $400.00 (103%), hard limit $600.00 (68%)",
         "$300.25 billed for 17 settled days + $111.75 computed from tokens and list prices + $0.50 that only the cost "
         "report knows.",
-        "Pace: $700.11 by 1 Dec 00:00 UTC if the last 24 hours go on.",
+        "Expected end: $700.11 (range $650.01 to $750.21) by 1 Dec 00:00 UTC.",
     ]
     assert message.text.splitlines()[-2:] == [
         "Fallback mode: normal since 20 Nov 12:00 UTC by <@U0ADMIN>, written",
@@ -684,11 +724,20 @@ def test_what_is_wrong_is_said_below_the_numbers() -> None:
         error_since=NOW - timedelta(hours=2),
         billed_error="The key may not read the cost report.",
     )
-    message = status([SPEND], data, state(write_error="No space is left.", written_at=None), "The bot was removed.")
+    message = status(
+        [with_spend(as_of=data.as_of)],
+        data,
+        state(write_error="No space is left.", written_at=None),
+        "The bot was removed.",
+    )
     check(message)
-    assert message.text.splitlines()[-6:] == [
+    assert (
+        message.text.splitlines()[0] == "STALE. Data as of 20 Nov 09:00 UTC (3 h old), from Anthropic's analytics API."
+    )
+    assert message.blocks[0]["text"]["text"].startswith("*STALE. ")
+    assert "Expected end: not extrapolated, since the data is 3 h old." in message.text
+    assert message.text.splitlines()[-5:] == [
         "Fallback mode: degraded since 20 Nov 12:00 UTC by <@U0ADMIN>, NOT written",
-        "STALE. Data as of 20 Nov 09:00 UTC (3 h old), from Anthropic's analytics API.",
         "Polling fails since 20 Nov 10:00 UTC: Anthropic cannot be reached.",
         "The cost report cannot be read, so newer days are computed: The key may not read the cost report.",
         "No space is left.",
@@ -701,7 +750,7 @@ def test_a_mode_that_the_target_does_not_hold_yet_is_not_called_written() -> Non
 
 
 def test_a_period_that_is_over_says_that_nothing_is_known_of_the_new_one() -> None:
-    message = status([with_spend(pace_usd=None, movers=(), savings=())], now=SPEND.ends_at + timedelta(minutes=3))
+    message = status([with_spend(expected_usd=None, movers=(), shares=())], now=SPEND.ends_at + timedelta(minutes=3))
     check_twin(message)
     over = "The period 2026-11 is over: it ended 1 Dec 00:00 UTC. Of the new one nothing is known yet."
     assert over in message.text.splitlines()
@@ -735,8 +784,8 @@ def test_of_very_many_budgets_those_nearest_to_their_limits_are_shown() -> None:
     message = status(spends)
     check(message, most_text=MOST_TEXT)
     check_twin(message)
-    assert "budget team-0," in message.text
-    assert "• $199.00 in 2026-11: budget team-199, organization soft limit $400.00 (49%)" in message.text
+    assert message.text.splitlines()[0] == "$199.00 in 2026-11: budget team-199, organization"
+    assert "• $150.00 in 2026-11: budget team-150, organization soft limit $400.00 (37%)" in message.text
     assert re.search(r"and \d+ more budgets, further from their limits\.", message.text)
 
 
@@ -778,7 +827,7 @@ def test_an_estimate_fits_into_slack_and_its_text_has_every_figure(words: str) -
         (timedelta(minutes=16), "STALE. Data as of 20 Nov 11:44 UTC (16 min old), from Anthropic's admin API."),
         (timedelta(hours=47), "STALE. Data as of 18 Nov 13:00 UTC (47 h old), from Anthropic's admin API."),
         (timedelta(days=5), "STALE. Data as of 15 Nov 12:00 UTC (5 days old), from Anthropic's admin API."),
-        (timedelta(minutes=-1), "Data as of 20 Nov 12:01 UTC (0 min old), from Anthropic's admin API."),
+        (timedelta(minutes=-1), "Data as of 20 Nov 12:01 UTC (less than 1 min old), from Anthropic's admin API."),
     ],
 )
 def test_the_age_of_the_data_is_said_in_the_unit_that_fits(age: timedelta, words: str) -> None:

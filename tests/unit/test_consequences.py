@@ -1,6 +1,5 @@
 """What a step to a cheaper model costs: only what applies to what the team uses, and the unrestrained mix."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -8,12 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.spend_facts import SavingFacts
 from bot.budgets.outlook import RecentUsage
 from bot.budgets.spend import price_usage
 from bot.fallback.consequences import Consequences, consequences, unrestrained_until
-from bot.fallback.modes import Mode
-from bot.fallback.prospects import beside
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.usage.source import DayUsage
@@ -101,14 +97,3 @@ def test_the_day_that_is_found_is_free_of_every_mode(minutes: list[tuple[int, bo
     ends = [*(at for at, _ in changes), NOON][1:]
     for (begin, held), end in zip(changes, ends, strict=True):
         assert not held or begin == end or end <= until - DAY or begin >= until
-
-
-def test_savings_stand_beside_the_mode_in_force() -> None:
-    degraded = SavingFacts(mode="degraded", model="claude-sonnet-5-5", usd=Decimal(100))
-    minimal = SavingFacts(mode="minimal", model="claude-haiku-5-5", usd=Decimal(160))
-    savings = (degraded, minimal)
-    modes = {saving.mode: Mode(saving.mode, {"CLAUDE_MODEL": saving.model}) for saving in savings}
-    assert beside(Mode("normal", {}), savings) == savings
-    assert [saving.usd for saving in beside(modes["degraded"], savings)] == [0, 60]
-    assert [saving.usd for saving in beside(modes["minimal"], savings)] == [-60, 0]
-    assert beside(replace(modes["minimal"], name="gone"), savings) == ()

@@ -108,7 +108,7 @@ def test_a_reason_with_marks_leaves_the_headlines_bold_and_stands_below_as_typed
     announced, asked = announcement(facts, [], NOW, None), proposal_message(proposal(reason=MARKED))
     for message, headline in (
         (announced, "*Fallback mode normal → minimal, by <@U0ADMIN>:*"),
-        (asked, "*Asked for: fallback mode normal → degraded for 2:00:00, by <@U0ADMIN>:*"),
+        (asked, "*Asked for: fallback mode normal → degraded for 2 h, by <@U0ADMIN>:*"),
     ):
         check(message)
         first, second = message.blocks[:2]

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import ORGANIZATION, Scope, parse_scope
+from bot.budgets.budget import ORGANIZATION, parse_scope
 from bot.budgets.outlook import (
     Mover,
     Recent,
     RecentUsage,
     Stretch,
     movers,
-    pace,
     recent_window,
-    saving,
+    usd_of,
+    usd_under,
 )
-from bot.budgets.period import Period, PeriodKind, period_at
+from bot.budgets.period import PeriodKind, period_at
 from bot.budgets.spend import price_usage
 from bot.clock import DAY, HOUR, floor_hour
 from bot.pricing.card import load_rate_card
@@ -59,79 +59,19 @@ def recent(last: Sequence[DayUsage], before: Sequence[DayUsage] = (), covered: t
     return Recent(whole(last), whole(before), covered)
 
 
-def pace_of(
-    spent_usd: Decimal | int,
-    known: Recent,
-    as_of: datetime = AS_OF,
-    scope: Scope = ORGANIZATION,
-    period: Period = NOVEMBER,
-) -> Decimal | None:
-    return pace(Decimal(spent_usd), known, scope, period, as_of, CARD)
+def saved(ceiling: str, row: DayUsage) -> Decimal:
+    """What the ceiling would have saved of this row."""
+    known = recent([row])
+    return usd_of(known, ORGANIZATION, CARD) - usd_under(ceiling, known, ORGANIZATION, CARD)
 
 
-def saved(ceiling: str, row: DayUsage, as_of: datetime = NOVEMBER.ends_at - DAY) -> Decimal:
-    """What the ceiling saves of this row in the one day that is left."""
-    found = saving("a-mode", ceiling, recent([row]), ORGANIZATION, NOVEMBER, as_of, CARD)
-    assert found is not None
-    assert (found.mode, found.model) == ("a-mode", ceiling)
-    return found.usd
-
-
-def test_the_pace_is_spend_and_the_mean_of_the_last_24_hours_for_every_hour_left() -> None:
-    assert pace_of(100, recent([used(24)])) == 100 + 24 * Decimal("10.5")
-
-
-def test_a_mean_without_an_end_as_a_decimal_makes_no_crooked_pace() -> None:
-    assert pace_of(0, recent([used(7)]), NOVEMBER.ends_at - DAY) == 7
-
-
-def test_there_is_no_pace_with_less_than_six_hours_of_data_and_one_from_then_on() -> None:
-    known = recent([used(6)], covered=6 * HOUR - timedelta(microseconds=1))
-    assert pace_of(100, known) is None
-    assert saving("degraded", SONNET, known, ORGANIZATION, NOVEMBER, AS_OF, CARD) is None
-    assert pace_of(100, recent([used(6)], covered=6 * HOUR)) == 100 + 252
-    assert pace_of(100, recent([], covered=timedelta())) is None
-
-
-def test_without_usage_the_pace_is_what_is_spent() -> None:
-    assert pace_of(100, recent([])) == 100
-
-
-def test_in_the_first_hours_of_a_period_the_last_24_hours_before_it_count() -> None:
-    assert pace_of(1, recent([used(24)]), NOVEMBER.starts_at + HOUR) == 1 + 30 * 24 - 1
-
-
-def test_data_that_ends_before_the_period_begins_leads_to_a_whole_period_and_no_more() -> None:
-    assert pace_of(0, recent([used(24)]), NOVEMBER.starts_at - 5 * DAY) == 30 * 24
-
-
-def test_at_the_end_and_after_it_the_pace_is_what_is_spent() -> None:
-    for as_of in (NOVEMBER.ends_at, NOVEMBER.ends_at + DAY):
-        assert pace_of(100, recent([used(24)]), as_of) == 100
-
-
-def test_the_pace_of_a_scope_is_made_of_its_own_usage() -> None:
-    known = recent([used(24), used(48, workspace="default")])
-    assert pace_of(0, known, NOVEMBER.ends_at - DAY, parse_scope("workspace:default")) == 48
+def test_less_than_six_hours_of_data_are_too_few_to_go_on_from() -> None:
+    assert usd_of(recent([used(6)], covered=6 * HOUR - timedelta(microseconds=1)), ORGANIZATION, CARD) == 0
+    assert usd_of(recent([used(6)], covered=6 * HOUR), ORGANIZATION, CARD) == 6
 
 
 cents = st.integers(0, 100_000).map(lambda amount: Decimal(amount) / 100)
 minutes = st.integers(0, 60 * 24 * 40).map(lambda count: timedelta(minutes=count))
-
-
-@given(st.lists(cents, max_size=5), cents, minutes, st.integers(360, 1440).map(lambda count: timedelta(minutes=count)))
-def test_the_pace_is_exactly_the_formula_and_never_below_what_is_spent(
-    usds: list[Decimal], spent: Decimal, after_start: timedelta, covered: timedelta
-) -> None:
-    as_of = NOVEMBER.starts_at + after_start
-    known = recent([used(usd) for usd in usds], covered=covered)
-    found = pace_of(spent, known, as_of)
-    left = max(NOVEMBER.ends_at - as_of, timedelta())
-    last = sum((row.usd for row in known.last), Decimal(0))
-    wanted = Fraction(spent) + Fraction(last) * Fraction(left // timedelta(minutes=1), covered // timedelta(minutes=1))
-    assert found is not None
-    assert abs(Fraction(found) - wanted) < Fraction(1, 10**15)
-    assert found >= spent
 
 
 def in_hours(span: timedelta) -> Fraction:
@@ -271,28 +211,15 @@ def test_terms_stay_as_they_are_under_a_ceiling() -> None:
     assert saved(SONNET, tokens(counts, terms=Terms(speed="fast"))) == 8
 
 
-def test_a_saving_is_carried_to_the_end_of_the_period_and_there_is_none_to_come_after_it() -> None:
-    row = tokens(TokenCounts(uncached_input_tokens=MILLION))
-    assert saved(SONNET, row, AS_OF) == 3 * Decimal("10.5")
-    assert saved(SONNET, row, NOVEMBER.ends_at) == 0
-    assert saved(SONNET, row, NOVEMBER.ends_at + DAY) == 0
-
-
-def test_the_saving_of_a_scope_is_that_of_its_own_usage() -> None:
-    known = recent([used(5), used(10, workspace="default")])
-    found = saving("degraded", SONNET, known, parse_scope("workspace:default"), NOVEMBER, NOVEMBER.ends_at - DAY, CARD)
-    assert found is not None
-    assert found.usd == 6
+def test_what_a_scope_would_have_cost_is_that_of_its_own_usage() -> None:
+    known, default = recent([used(5), used(10, workspace="default")]), parse_scope("workspace:default")
+    assert (usd_of(known, default, CARD), usd_under(SONNET, known, default, CARD)) == (Decimal(10), Decimal(4))
 
 
 def test_of_an_hour_that_lies_in_the_last_24_hours_in_part_everything_counts_with_that_part() -> None:
     (half,) = [RecentUsage(priced, Decimal("0.5")) for priced in price_usage([used(10)], CARD)]
     known = Recent([half], [half], DAY)
-    a_day_before = NOVEMBER.ends_at - DAY
-    found = saving("degraded", SONNET, known, ORGANIZATION, NOVEMBER, a_day_before, CARD)
-    assert found is not None
-    assert found.usd == 3
-    assert pace_of(0, known, a_day_before) == 5
+    assert (usd_of(known, ORGANIZATION, CARD), usd_under(SONNET, known, ORGANIZATION, CARD)) == (Decimal(5), Decimal(2))
     assert movers(known, ORGANIZATION, CARD) == (Mover(OPUS, "wrkspc_search", "apikey_1", Decimal(5), Decimal(5)),)
 
 
@@ -319,7 +246,6 @@ def test_of_two_models_at_most_one_is_a_ceiling_for_the_other(one: str, other: s
 @given(models, st.lists(st.tuples(models, counts), max_size=4))
 def test_the_saving_of_a_mix_is_the_sum_of_its_parts(ceiling: str, rows: list[tuple[str, TokenCounts]]) -> None:
     usage = [tokens(used_tokens, model) for model, used_tokens in rows]
-    whole = saving("m", ceiling, recent(usage), ORGANIZATION, NOVEMBER, AS_OF, CARD)
-    parts = [saving("m", ceiling, recent([row]), ORGANIZATION, NOVEMBER, AS_OF, CARD) for row in usage]
-    assert whole is not None
-    assert abs(whole.usd - sum((part.usd for part in parts if part is not None), Decimal(0))) < Decimal("1e-9")
+    known = recent(usage)
+    whole = usd_of(known, ORGANIZATION, CARD) - usd_under(ceiling, known, ORGANIZATION, CARD)
+    assert abs(whole - sum((saved(ceiling, row) for row in usage), Decimal(0))) < Decimal("1e-9")

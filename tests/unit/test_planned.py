@@ -1,4 +1,4 @@
-"""A planned workload against the budgets: only what is left of the running period is added to its pace."""
+"""A planned workload against the budgets: only what is left of the running period is added to its expected end."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -38,9 +38,8 @@ def plan(period: PeriodKind, now: datetime) -> Planned:
         report_only_usd=Decimal(0),
         at_least=False,
         assumed=(),
-        pace_usd=Decimal(400),
+        expected_usd=Decimal(400),
         movers=(),
-        savings=(),
         as_of=now,
     )
     (found,) = planned([budget], [spend], {"claude-sonnet-4-6": Decimal(300)}, load_rate_card(), now)
@@ -67,6 +66,6 @@ def test_a_workload_that_begins_now_adds_what_is_left_of_the_period(
 
 def test_the_line_names_the_whole_and_the_rest_of_the_period() -> None:
     assert planned_line(plan(PeriodKind.MONTH, datetime(2026, 11, 21, tzinfo=UTC))) == (
-        "Budget default: $300.00 a month (30% of $1,000.00); begun now, $100.00 more in this month: pace $400.00 → "
-        "$500.00, 50% of $1,000.00."
+        "Budget default: $300.00 a month (30% of $1,000.00); begun now, $100.00 more in this month: expected end "
+        "$400.00 → $500.00, 50% of $1,000.00."
     )

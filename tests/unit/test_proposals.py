@@ -98,10 +98,10 @@ def test_nothing_changes_until_another_admin_agrees(team: Team, file: EnvFile, c
         ("update", ProposalStatus.DONE),
     ]
     assert team.audited() == [
-        ("U1", "done", "normal -> degraded for 2:00:00 asked for: too dear"),
-        ("U2", "done", "normal -> degraded for 2:00:00 approved: too dear"),
+        ("U1", "done", "normal -> degraded for 2 h asked for: too dear"),
+        ("U2", "done", "normal -> degraded for 2 h approved: too dear"),
         ("U1", "done", "normal -> degraded until 2026-11-20 14:01 UTC: too dear"),
-        ("U2", "done", "normal -> degraded for 2:00:00 done: too dear"),
+        ("U2", "done", "normal -> degraded for 2 h done: too dear"),
     ]
 
 

@@ -73,8 +73,8 @@ def test_an_open_spike_says_whose_it_is_why_and_what_helps() -> None:
         "Spent in 2026-11: $412.50 of $600.00 (68%).",
         "• claude-opus-4-8 · Search · key ingest: $41.27 in the last hour, on average $9.13 an hour",
         "• Why: claude-opus-4-8 · key ingest: cache-read share fell from 92% to 31%, about $1,312.77",
-        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $128.45 by the end of the period.",
-        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.02 by the end of the period.",
+        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42 by the end of the period.",
+        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33 by the end of the period.",
         "Incident default/2026-11-20T12:00Z/spike/10.5 · data as of 20 Nov 11:55 UTC",
         NOTHING_STOPPED,
     ]
@@ -102,7 +102,7 @@ def test_every_spike_fits_into_slack_and_lets_nothing_in_whatever_the_names(
 @settings(deadline=None)
 @given(st.sampled_from(STEPS), named_spends)
 def test_the_text_of_a_spike_has_every_figure_of_its_blocks(step: tuple[Status, Reason], spend: SpendFacts) -> None:
-    plain = spend.model_copy(update={"assumed": (), "savings": SPEND.savings})
+    plain = spend.model_copy(update={"assumed": (), "shares": SPEND.shares})
     message = spike_message(spike(*step, plain, tuple(mover() for _ in spend.movers), (cause(),)))
     check(message)
     check_twin(message)

@@ -73,7 +73,7 @@ def period(name: str = "default", mode: str = "normal", **changes: Any) -> Perio
         "new_ends_at": datetime.fromisoformat("2027-01-01T00:00:00+00:00"),
         "soft_usd": None,
         "hard_usd": Decimal(600),
-        "last": with_spend(budget=name, scope=name, pace_usd=None, movers=(), savings=()),
+        "last": with_spend(budget=name, scope=name, expected_usd=None, movers=(), shares=()),
         "unbilled_days": 2,
         "missing_hours": 3,
         "before": KnownSumFacts(budget=name, period="2026-10", spent_usd=Decimal(375), limit_usd=None),

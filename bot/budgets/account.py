@@ -1,0 +1,137 @@
+"""What is said of a budget's spend at one moment: sums, expected end, callers, causes, and what each mode costs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property, partial
+
+from bot.alerts.spend_facts import CauseFacts, ModeShareFacts, MoverFacts, SpendFacts
+from bot.budgets.budget import ORGANIZATION, Budget
+from bot.budgets.causes import ROSE, Cause
+from bot.budgets.forecast import Forecast
+from bot.budgets.history import forecasts_of
+from bot.budgets.named import cause_facts, mover_facts
+from bot.budgets.outlook import Mover, is_dearer, usd_of, usd_under
+from bot.budgets.period import Period
+from bot.budgets.recent import RecentSpend, recent_spend
+from bot.budgets.savings import InForce, is_moved_by, mode_shares
+from bot.budgets.snapshot import Snapshot
+from bot.clock import DAY, floor_hour
+from bot.fallback.modes import Mode
+
+
+class Account:
+    """Of one snapshot, whose data has an age. `stale`: nothing is said of the rest of a period.
+
+    `in_force`: the fallback mode, asked for where it is needed.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        as_of: datetime,
+        modes: Mapping[str, Mode],
+        in_force: Callable[[], InForce],
+        *,
+        stale: bool,
+    ) -> None:
+        self._snapshot = snapshot
+        self._as_of = as_of
+        self._modes = modes
+        self._in_force = in_force
+        self._stale = stale
+
+    def facts(
+        self, asked: Sequence[tuple[Budget, Period]], now: datetime, *, ends: bool, why: bool
+    ) -> list[SpendFacts]:
+        """`ends`: with the expected ends of periods. `why`: with callers, causes and what each mode costs."""
+        running = [pair for pair in asked if not pair[1].is_over(now)] if ends and not self._stale else []
+        made = forecasts_of(self._snapshot, [(budget, period, ()) for budget, period in running])
+        expected = dict(zip(running, made, strict=True))
+        return [
+            self._facts(budget, period, expected.get((budget, period)), now, why=why and not period.is_over(now))
+            for budget, period in asked
+        ]
+
+    def _facts(
+        self, budget: Budget, period: Period, expected: Forecast | None, now: datetime, *, why: bool
+    ) -> SpendFacts:
+        spend = self._snapshot.spend(budget.scope, period)
+        return SpendFacts(
+            budget=budget.name,
+            scope=str(budget.scope),
+            soft_usd=budget.soft_usd,
+            hard_usd=budget.hard_usd,
+            period=period.key,
+            ends_at=period.ends_at,
+            spent_usd=spend.total_usd,
+            billed_usd=spend.billed_usd,
+            billed_days=spend.billed_days,
+            computed_usd=spend.computed_usd,
+            report_only_usd=spend.report_only_usd,
+            at_least=spend.at_least,
+            hidden=tuple(sorted(spend.hidden)),
+            assumed=spend.assumed,
+            expected_usd=None if expected is None else expected.expected_usd,
+            low_usd=None if expected is None else expected.low_usd,
+            high_usd=None if expected is None else expected.high_usd,
+            movers=self._movers(budget) if why else (),
+            causes=self._causes(budget) if why else (),
+            shares=self._shares(budget) if why and not self._stale else (),
+            as_of=self._as_of,
+            stale_at=now if self._stale else None,
+        )
+
+    @cached_property
+    def _mode(self) -> InForce:
+        return self._in_force()
+
+    @cached_property
+    def _recent(self) -> RecentSpend:
+        return recent_spend(self._snapshot, self._as_of)
+
+    @property
+    def _known_from(self) -> datetime:
+        """The first hour that belongs to the last 24 hours, at least in part."""
+        return floor_hour(self._as_of - DAY)
+
+    def _shares(self, budget: Budget) -> tuple[ModeShareFacts, ...]:
+        """Of the last 24 hours in which no mode held the team back."""
+        until = self._mode.mix_until
+        mix = self._recent if until is None else recent_spend(self._snapshot, min(until, self._as_of))
+        usage, card = mix.of_scope(budget.scope), self._snapshot.card
+        under = partial(usd_under, recent=usage, scope=ORGANIZATION, card=card)
+        return mode_shares(self._modes.values(), usd_of(usage, ORGANIZATION, card), under)
+
+    def _movers(self, budget: Budget) -> tuple[MoverFacts, ...]:
+        names = self._snapshot.names
+        return tuple(
+            mover_facts(
+                mover,
+                names.workspaces,
+                names.keys,
+                seen_before=self._recent.seen_before(mover, self._known_from),
+                by_mode=self._by_mode(mover, mover.usd, mover.before_usd),
+            )
+            for mover in self._recent.movers(budget.scope)
+        )
+
+    def _causes(self, budget: Budget) -> tuple[CauseFacts, ...]:
+        names = self._snapshot.names
+        return tuple(
+            cause_facts(
+                cause,
+                names.workspaces,
+                names.keys,
+                by_mode=cause.kind in ROSE and self._by_mode(cause, cause.after, cause.before),
+            )
+            for cause in self._recent.causes(budget.scope, self._known_from)
+        )
+
+    def _by_mode(self, found: Mover | Cause, usd: Decimal, before_usd: Decimal | None) -> bool:
+        """Whether the mode has moved a caller to this model, who used a dearer one in these two days."""
+        if not is_moved_by(self._mode, found.model, usd, before_usd, self._as_of):
+            return False
+        used = self._recent.models_of(found.workspace_id, found.api_key_id)
+        card, on = self._snapshot.card, self._as_of.date()
+        return any(is_dearer(model, found.model, on, card) for model in used)

@@ -1,0 +1,96 @@
+"""What a fallback mode would save in the rest of a period. Pure.
+
+A saving is a share of what the forecast still expects to be spent, against the mode in force. The share comes from the
+last 24 hours in which no mode held the team back. So nothing saves more than what is left.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Context, Decimal
+
+from bot.alerts.spend_facts import ModeShareFacts, SavingFacts, SpendFacts
+from bot.clock import DAY, MINUTE
+from bot.fallback.modes import NORMAL, Mode
+
+WHOLE = Decimal(1)
+
+_DIVISION = Context(prec=40)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The fallback mode in force. `ceiling`: the dearest model that it permits; None for `normal`.
+
+    `since`: when it was switched on, None where nobody ever switched. `mix_until`: the end of the newest 24 hours in
+    which no mode held the team back; None where that is now.
+    """
+
+    mode: str = NORMAL
+    ceiling: str | None = None
+    since: datetime | None = None
+    mix_until: datetime | None = None
+
+
+def mode_shares(
+    modes: Iterable[Mode], whole_usd: Decimal, usd_under: Callable[[str], Decimal]
+) -> tuple[ModeShareFacts, ...]:
+    """What each mode costs of what the 24 hours cost; empty where they cost nothing.
+
+    `whole_usd`: what they cost. `usd_under`: what they would have cost with this model as the ceiling.
+    """
+    if whole_usd <= 0:
+        return ()
+    found = []
+    for mode in modes:
+        usd = whole_usd if mode.ceiling is None else usd_under(mode.ceiling)
+        found.append(ModeShareFacts(mode=mode.name, model=mode.ceiling, share=_DIVISION.divide(usd, whole_usd)))
+    return tuple(found)
+
+
+def saved_share(wanted: Decimal, in_force: Decimal) -> Decimal | None:
+    """The share of spend under one mode that another saves, at most 1; below zero where that costs more.
+
+    `wanted`, `in_force`: what each costs of what no mode costs. None where the mode in force costs nothing.
+    """
+    return None if in_force <= 0 else min(_DIVISION.divide(in_force - wanted, in_force), WHOLE)
+
+
+def savings_of(spend: SpendFacts | None, in_force: str, until: datetime | None = None) -> tuple[SavingFacts, ...]:
+    """What each mode with a ceiling saves against the one in force; empty where that is not known.
+
+    `until`: the end of the mode where it is to end before the period; what is left counts in proportion to time.
+    """
+    left_usd = None if spend is None else spend.left_usd
+    if spend is None or left_usd is None:
+        return ()
+    if until is not None and until < spend.ends_at:
+        left_usd = left_usd * _length(spend.as_of, until) / _length(spend.as_of, spend.ends_at)
+    else:
+        until = None
+    shares: Mapping[str, Decimal] = {NORMAL: WHOLE, **{each.mode: each.share for each in spend.shares}}
+    present = shares.get(in_force)
+    if present is None:
+        return ()
+    found = []
+    for each in spend.shares:
+        share = saved_share(each.share, present)
+        if each.model is not None and share is not None:
+            usd = left_usd * share
+            found.append(SavingFacts(mode=each.mode, model=each.model, usd=usd, until=until, share=share))
+    return tuple(found)
+
+
+def is_moved_by(mode: InForce, model: str, usd: Decimal, before_usd: Decimal | None, as_of: datetime) -> bool:
+    """Whether a rise in the 24 hours up to `as_of` can be the work of the mode in force: `model` is its ceiling.
+
+    A mode that began before the 24 hours before those explains no rise. Whether the same caller has left a dearer model
+    is for the caller of this function to know.
+    """
+    if mode.ceiling is None or mode.since is None or mode.ceiling != model:
+        return False
+    return as_of - 2 * DAY <= mode.since < as_of and (before_usd is None or usd > before_usd)
+
+
+def _length(since: datetime, until: datetime) -> Decimal:
+    return Decimal(max(until - since, MINUTE) // MINUTE.resolution)

@@ -1,0 +1,122 @@
+"""What a mode saves: a share of what is still expected to be spent, against the mode in force, and never more."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.alerts.spend_facts import ModeShareFacts, SpendFacts
+from bot.budgets.savings import InForce, is_moved_by, mode_shares, saved_share, savings_of
+from bot.fallback.modes import Mode
+from tests.databases import spend_facts
+
+SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-5-5"
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SHARES = (
+    ModeShareFacts(mode="normal", model=None, share=Decimal(1)),
+    ModeShareFacts(mode="degraded", model=SONNET, share=Decimal("0.4")),
+    ModeShareFacts(mode="minimal", model=HAIKU, share=Decimal("0.1")),
+)
+
+
+def spend(left: Decimal | int | None = 100, **changes: object) -> SpendFacts:
+    known = spend_facts()
+    end = None if left is None else known.spent_usd + left
+    return known.model_copy(update={"shares": SHARES, "expected_usd": end, **changes})
+
+
+def told(mode: str, facts: SpendFacts | None = None) -> dict[str, Decimal]:
+    return {saving.mode: saving.usd for saving in savings_of(facts or spend(), mode)}
+
+
+def test_savings_stand_beside_the_mode_in_force() -> None:
+    assert told("normal") == {"degraded": 60, "minimal": 90}
+    assert told("degraded") == {"degraded": 0, "minimal": 75}
+    assert told("minimal") == {"degraded": -300, "minimal": 0}
+
+
+def test_beside_a_mode_of_which_nothing_is_known_nothing_is_known() -> None:
+    assert told("gone") == {}
+
+
+@pytest.mark.parametrize("unknown", [spend(None), spend().not_extrapolated(NOON), spend(shares=())])
+def test_without_a_forecast_or_without_usage_there_is_no_saving(unknown: SpendFacts) -> None:
+    assert savings_of(unknown, "normal") == ()
+
+
+def test_where_nothing_is_left_nothing_is_saved_and_the_mode_is_cheaper_all_the_same() -> None:
+    found = {saving.mode: (saving.usd, saving.share) for saving in savings_of(spend(0), "normal")}
+    assert found == {"degraded": (Decimal(0), Decimal("0.6")), "minimal": (Decimal(0), Decimal("0.9"))}
+
+
+def test_a_mode_that_ends_before_the_period_saves_in_proportion_to_time() -> None:
+    facts = spend(100)
+    until = facts.as_of + (facts.ends_at - facts.as_of) / 4
+    degraded, _ = savings_of(facts, "normal", until)
+    assert (degraded.usd, degraded.until) == (Decimal(15), until)
+    degraded, _ = savings_of(facts, "normal", facts.ends_at + timedelta(days=3))
+    assert (degraded.usd, degraded.until) == (Decimal(60), None)
+
+
+dollars = st.decimals(0, 10**9, places=4)
+shares = st.decimals(0, 10, places=6)
+
+
+@given(dollars, shares, shares, st.sampled_from(["normal", "degraded", "minimal"]))
+def test_nothing_saves_more_than_what_is_left(left: Decimal, one: Decimal, other: Decimal, mode: str) -> None:
+    facts = spend(
+        left,
+        shares=(
+            ModeShareFacts(mode="degraded", model=SONNET, share=one),
+            ModeShareFacts(mode="minimal", model=HAIKU, share=other),
+        ),
+    )
+    for saving in savings_of(facts, mode):
+        assert saving.usd <= left
+        assert (saving.mode == mode) <= (saving.usd == 0)
+
+
+@given(shares, shares)
+def test_a_mode_saves_exactly_where_it_costs_less(wanted: Decimal, in_force: Decimal) -> None:
+    share = saved_share(wanted, in_force)
+    if in_force == 0:
+        assert share is None
+    else:
+        assert share is not None
+        assert share <= 1
+        assert (share > 0, share < 0) == (wanted < in_force, wanted > in_force)
+
+
+def test_shares_are_of_what_the_24_hours_cost() -> None:
+    modes = [Mode("normal", {}), Mode("degraded", {"CLAUDE_MODEL": SONNET}), Mode("quiet", {"LOG": "0"})]
+    found = mode_shares(modes, Decimal(50), {SONNET: Decimal(20)}.__getitem__)
+    assert [(each.mode, each.model, each.share) for each in found] == [
+        ("normal", None, 1),
+        ("degraded", SONNET, Decimal("0.4")),
+        ("quiet", None, 1),
+    ]
+    assert mode_shares(modes, Decimal(0), lambda ceiling: Decimal(0)) == ()
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "model", "before", "moved"),
+    [
+        (InForce("degraded", SONNET, NOON), SONNET, None, True),
+        (InForce("degraded", SONNET, NOON), SONNET, "9.99", True),
+        (InForce("degraded", SONNET, NOON), SONNET, "10", False),
+        (InForce("degraded", SONNET, NOON), HAIKU, None, False),
+        (InForce("degraded", SONNET, NOON - 3 * DAY), SONNET, "1", False),
+        (InForce("degraded", SONNET, NOON + 2 * timedelta(hours=1)), SONNET, "1", False),
+        (InForce(), SONNET, None, False),
+    ],
+)
+def test_what_a_mode_has_moved_is_its_own_model_that_rose_since(
+    mode: InForce, model: str, before: str | None, moved: bool
+) -> None:
+    as_of = NOON + timedelta(hours=2)
+    assert is_moved_by(mode, model, Decimal(10), None if before is None else Decimal(before), as_of) is moved

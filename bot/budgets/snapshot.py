@@ -18,6 +18,7 @@ from bot.budgets.budget import Scope, ScopeKind
 from bot.budgets.period import Period
 from bot.budgets.spend import COMPUTED_COST_TYPES, ZERO, Spend, is_settled
 from bot.budgets.usage_index import Numbers, UsageIndex
+from bot.budgets.usage_minutes import MINUTES, Minutes, within
 from bot.budgets.usage_prices import Money, UsagePrices, reasons
 from bot.budgets.usage_table import HOURS, Day, Table
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
@@ -37,8 +38,6 @@ LoadRows = Callable[[datetime], Table]
 LoadDays = Callable[[date, date], None]
 """Has the days from one to the other, both included, read at once where they are not held."""
 
-MINUTES = HOUR // MINUTE
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -51,6 +50,19 @@ class Part:
     @property
     def whole(self) -> bool:
         return self.first == 0 and self.last == HOURS
+
+    def any_of(self, hours: int) -> bool:
+        """Whether any hour of a mask of the day's hours is one of these."""
+        return bool(hours >> self.first & ((1 << self.last - self.first) - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Minutes of an hour that is kept by the minute: from `first` up to `last`, which is not one of them."""
+
+    hour: datetime
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +161,16 @@ class Snapshot:
         settled = {day for day in bills if _midnight(day) + DAY <= period.ends_at and is_settled(day, read_at)}
         ids = self.index.of(scope)
         units, hidden, assumed = 0, 0, set[str]()
-        whole, others = self._split(period.starts_at, self._end(period.ends_at))
+        odd = False
+        ends_at, cuts = self._cut(period.starts_at, self._end(period.ends_at))
+        whole, others = self._split(period.starts_at, ends_at)
         if whole is not None:
             stack, first, last = self._stack, *whole
             counted = [index for index in range(first, last) if stack.first + index * DAY not in settled]
-            here = np.ix_(np.array(counted, np.intp), _within(ids, stack.units.shape[1]))
+            here = np.ix_(np.array(counted, np.intp), within(ids, stack.units.shape[1]))
             units += sum(stack.units[here].ravel().tolist())
             hidden |= int(np.bitwise_or.reduce(stack.hidden[here], axis=None))
+            odd |= any(first <= (day - stack.first).days < last and day not in settled for day in stack.odd)
             others = [*others, *(part for part in stack.assumed if first <= (part.day - stack.first).days < last)]
         for part in others:
             day = self.day(part.day, by_hour=not part.whole)
@@ -164,9 +179,19 @@ class Snapshot:
             if part.day not in settled and not (part.whole and part.day in self.days):
                 units += _units(day, part, ids)
                 hidden |= _hidden(day, part, ids)
-        units += self._border(period.starts_at, ids) - self._border(period.ends_at, ids)
+                odd |= part.any_of(day.odd)
+        for cut in cuts:
+            # A day of which only a part lies in the period is never billed.
+            minutes = self._minutes_of(cut.hour)
+            mine = within(ids, len(minutes.units))
+            units += sum(minutes.units[mine, cut.first : cut.last].ravel().tolist())
+            hidden |= int(np.bitwise_or.reduce(minutes.hidden[mine, cut.first : cut.last].ravel()))
+            numbers = set(mine.tolist())
+            assumed |= {model for number, model in minutes.assumed(cut.first, cut.last) if number in numbers}
+            # In which minute the row was that could not be read in full is not known.
+            odd |= bool(self.day(cut.hour.date()).odd >> cut.hour.hour & 1)
         found = set(reasons(hidden))
-        if any(day not in settled for day in self._odd_days(period)):
+        if odd:
             found.add(Hidden.ROWS)
         return Spend(
             billed_usd=sum((row.usd for day in settled for row in bills[day]), ZERO),
@@ -189,15 +214,17 @@ class Snapshot:
     def usd(self, scope: Scope, starts_at: datetime, ends_at: datetime) -> Decimal:
         """Dollars of the buckets that begin in [`starts_at`, `ends_at`), computed."""
         ids = self.index.of(scope)
-        units = sum(
-            _units(self.day(part.day, by_hour=not part.whole), part, ids) for part in parts_of(starts_at, ends_at)
-        )
-        return self.prices.usd(units + self._border(starts_at, ids) - self._border(ends_at, ids))
+        parts, cuts = self._divided(starts_at, ends_at)
+        units = sum(_units(self.day(part.day, by_hour=not part.whole), part, ids) for part in parts)
+        for cut in cuts:
+            by_minute = self._minutes_of(cut.hour).units
+            units += sum(by_minute[within(ids, len(by_minute)), cut.first : cut.last].ravel().tolist())
+        return self.prices.usd(units)
 
     def counts(self, scope: Scope, day: date) -> TokenCounts:
         """Tokens of one UTC day."""
         counts = self.day(day).counts
-        return TokenCounts(*counts[_within(self.index.of(scope), len(counts))].sum(axis=0).tolist())
+        return TokenCounts(*counts[within(self.index.of(scope), len(counts))].sum(axis=0).tolist())
 
     def hourly(self, scopes: Sequence[Scope], starts_at: datetime, ends_at: datetime) -> Money:
         """Units of money by scope and UTC hour of [`starts_at`, `ends_at`), full hours; zero where nothing is known."""
@@ -236,7 +263,7 @@ class Snapshot:
                 return None
             at = (hour - starts_at) // MINUTE
             first, last = max(0, -at), min(MINUTES, (ends_at - hour) // MINUTE)
-            by_scope = self._by_minute(hour)
+            by_scope = self._minutes_of(hour).units
             here = ids < len(by_scope)
             np.add.at(found[:, at + first : at + last], owner[here], by_scope[ids[here], first:last])
             hour += HOUR
@@ -308,35 +335,33 @@ class Snapshot:
         """Of what lies beyond the newest day that is held nothing is known."""
         return min(ends_at, _midnight(self._stack.last) + DAY) if self.days else ends_at
 
-    def _odd_days(self, period: Period) -> list[date]:
-        first = period.starts_at.date()
-        last = (self._end(period.ends_at) - period.ends_at.resolution).date()
-        if not self.days:
-            return []
-        held = self._stack.first
-        older = (first + index * DAY for index in range((min(last, held - DAY) - first).days + 1))
-        return [
-            *(day for day in older if self.day(day).odd),
-            *(day for day in self._stack.odd if first <= day <= last),
-        ]
+    def _divided(self, starts_at: datetime, ends_at: datetime) -> tuple[list[Part], list[Cut]]:
+        """The whole hours of [`starts_at`, `ends_at`), and of hours that it cuts what lies in it, where that is known.
 
-    def _by_minute(self, hour: datetime) -> Money:
-        """Units by scope and minute of an hour that is kept by the minute."""
+        An hour that is not kept by the minute counts for the stretch in which it begins.
+        """
+        ends_at, cuts = self._cut(starts_at, ends_at)
+        return list(parts_of(starts_at, ends_at)), cuts
+
+    def _cut(self, starts_at: datetime, ends_at: datetime) -> tuple[datetime, list[Cut]]:
+        """What `_divided` cuts, and the end of the rest."""
+        cuts = []
+        first, last = floor_hour(starts_at), floor_hour(ends_at)
+        if first < starts_at < ends_at and first in self.by_minute:
+            cuts.append(Cut(first, _minute(starts_at - first), min(MINUTES, _minute(ends_at - first))))
+        if starts_at <= last < ends_at and last in self.by_minute:
+            cuts.append(Cut(last, 0, _minute(ends_at - last)))
+            ends_at = last
+        return ends_at, cuts
+
+    def _minutes_of(self, hour: datetime) -> Minutes:
+        """An hour that is kept by the minute."""
         table = self.tables[hour]
-        known, found = self.memo.get(("minutes", hour), (None, None))
-        if known is not table:
-            found = _by_minute(table, self.index, self.prices)
-            self.memo["minutes", hour] = table, found
-        made: Money = found
-        return made
-
-    def _border(self, moment: datetime, ids: Numbers) -> int:
-        """Units of what begins at this moment or later in an hour that is kept by the minute and began before."""
-        hour = floor_hour(moment)
-        if hour == moment or hour not in self.by_minute:
-            return 0
-        by_scope = self._by_minute(hour)
-        return int(by_scope[_within(ids, len(by_scope)), _minute(moment - hour) :].sum())
+        found = self.memo.get(("minutes", hour))
+        if not isinstance(found, Minutes) or found.table is not table:
+            found = Minutes(table, self.index, self.prices, self.prices.of_day(hour.date()))
+            self.memo["minutes", hour] = found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +415,7 @@ def _units(day: Day, part: Part, ids: Numbers) -> int:
     if part.whole:
         units, count = day.units, len(day.units)
         return sum(int(units[number]) for number in ids.tolist() if number < count)
-    ids = _within(ids, len(day.units))
+    ids = within(ids, len(day.units))
     return 0 if day.hours is None else sum(day.hours[ids, part.first : part.last].ravel().tolist())
 
 
@@ -401,7 +426,7 @@ def _hidden(day: Day, part: Part, ids: Numbers) -> int:
             if number < count:
                 found |= int(hidden[number])
         return found
-    ids = _within(ids, len(day.hidden))
+    ids = within(ids, len(day.hidden))
     return int(np.bitwise_or.reduce(day.hidden_hours[ids, part.first : part.last].ravel()))
 
 
@@ -411,26 +436,6 @@ def _assumed(day: Day, part: Part, ids: Numbers) -> set[str]:
         return set()
     wanted = set(ids.tolist())
     return {model for assumed in by_hour for number, model in assumed if number in wanted}
-
-
-def _by_minute(table: Table, index: UsageIndex, prices: UsagePrices) -> Money:
-    """Units by scope and minute."""
-    found = prices.zeros(index.scopes, MINUTES)
-    callers = index.caller_of_group.values[table.group]
-    of_rows = (
-        np.zeros(len(table), np.int64),
-        index.workspace_of_caller.values[callers],
-        index.key_of_caller.values[callers],
-        index.model_of_caller.values[callers],
-    )
-    for scope in of_rows:
-        np.add.at(found, (scope, table.minute), table.units)
-    return found
-
-
-def _within(ids: Numbers, count: int) -> Numbers:
-    """Without those that were not known yet when an array of this length was made."""
-    return ids if len(ids) == 0 or int(ids.max()) < count else ids[ids < count]
 
 
 def _minute(span: object) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.budgets.usage_index import DIMENSIONS, ORGANIZATION_ID, Numbers, UsageIndex
-from bot.budgets.usage_prices import TOKEN_KINDS, Money, UsagePrices
+from bot.budgets.usage_prices import TOKEN_KINDS, DayPrices, Money, UsagePrices
 
 HOURS = 24
 COUNTS = 6
@@ -131,7 +131,7 @@ class TableBuilder:
 
     def scopes_in(self, table: Table) -> set[int]:
         """The numbers of all scopes that count any of the rows."""
-        return {number for scope in self._scopes_of(table) for number in np.unique(scope).tolist()}
+        return {number for scope in scopes_of(table, self._index) for number in np.unique(scope).tolist()}
 
     def _copied(self, day: Day) -> Day:
         scopes, rates = self._index.scopes, len(self._index.rates)
@@ -150,30 +150,20 @@ class TableBuilder:
         units = sign * table.units
         rates = self._index.rate_of_group.values[table.group]
         to.rates[:] += sign * summed(rates, table.counts, len(to.rates))
-        for scope in self._scopes_of(table):
+        for scope in scopes_of(table, self._index):
             np.add.at(to.units, scope, units)
             to.counts[:] += sign * summed(scope, table.counts, len(to.counts))
             if hour is not None and to.hours is not None:
                 np.add.at(to.hours[:, hour], scope, units)
-
-    def _scopes_of(self, table: Table) -> tuple[Numbers, ...]:
-        """For each kind of scope, the one of each row."""
-        callers = self._index.caller_of_group.values[table.group]
-        return (
-            np.full(len(table), ORGANIZATION_ID),
-            self._index.workspace_of_caller.values[callers],
-            self._index.key_of_caller.values[callers],
-            self._index.model_of_caller.values[callers],
-        )
 
     def _hidden(self, table: Table, day: date) -> tuple[npt.NDArray[np.uint8], Assumed]:
         found = np.zeros(self._index.scopes, np.uint8)
         if not len(table):
             return found, NOBODY
         prices, rates = self._prices.of_day(day), self._index.rate_of_group.values[table.group]
-        masks = np.where(table.counts[:, :TOKEN_KINDS].any(axis=1), prices.hidden[rates], 0).astype(np.uint8)
+        masks = hidden_of(table, self._index, prices)
         masked = table.where(masks > 0)
-        for scope in self._scopes_of(masked):
+        for scope in scopes_of(masked, self._index):
             np.bitwise_or.at(found, scope, masks[masks > 0])
         unknown = table.where(prices.assumed[rates])
         if not len(unknown):
@@ -181,9 +171,26 @@ class TableBuilder:
         models = [self._index.rates[rate].model for rate in self._index.rate_of_group.values[unknown.group]]
         return found, frozenset(
             (int(number), model)
-            for scope in self._scopes_of(unknown)
+            for scope in scopes_of(unknown, self._index)
             for number, model in zip(scope, models, strict=True)
         )
+
+
+def scopes_of(table: Table, index: UsageIndex) -> tuple[Numbers, ...]:
+    """For each kind of scope, the one of each row."""
+    callers = index.caller_of_group.values[table.group]
+    return (
+        np.full(len(table), ORGANIZATION_ID),
+        index.workspace_of_caller.values[callers],
+        index.key_of_caller.values[callers],
+        index.model_of_caller.values[callers],
+    )
+
+
+def hidden_of(table: Table, index: UsageIndex, prices: DayPrices) -> npt.NDArray[np.uint8]:
+    """For each row the mask of the reasons why its true cost may be higher; searches alone hide nothing."""
+    masks = prices.hidden[index.rate_of_group.values[table.group]]
+    return np.where(table.counts[:, :TOKEN_KINDS].any(axis=1), masks, 0).astype(np.uint8)
 
 
 def summed(numbers: Numbers, counts: Numbers, length: int) -> Numbers:

@@ -5,7 +5,6 @@ from copy import deepcopy
 from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,7 +27,6 @@ from bot.pricing.tokens import STANDARD, UNKNOWN_TERM, Terms, TokenCounts
 from bot.store.engine import open_database
 from bot.store.schema import billed, state, usage, usage_days, usage_hours
 from bot.store.usage import Bill, UsageStore
-from bot.usage.age import DataState
 from bot.usage.source import BilledRow, OddUsage, Read, SourceName, UsageReading, UsageRow, Width
 from tests.databases import postgres_database
 from tests.plain_spend import PlainSpend, plain_spend

@@ -48,6 +48,7 @@ class Snapshots:
         self._card = card
         self._lock = Lock()
         self._present: Snapshot | None = None
+        self._serial = 0
         self._last_check = LastCheck()
         self._older: dict[tuple[date, bool], Day] = {}
         self._older_rows: dict[datetime, Table] = {}
@@ -63,6 +64,7 @@ class Snapshots:
         if present is None or present.head != head:
             with self._lock, self._store.reading() as reader:
                 present = self._present = self._brought_up_to_date(reader, reader.head())
+                self._serial = present.serial
         self._last_check.done(changes)
         return present
 
@@ -130,6 +132,9 @@ class Snapshots:
             load_days=self._load_days,
             load_rows=self._load_rows,
             callers=len(self._index.callers),
+            # Whoever knows an earlier one has to look at everything anew.
+            serial=self._serial + 1,
+            touched=((self._serial, None),),
         )
 
     def _with_changes(

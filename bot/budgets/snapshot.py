@@ -284,7 +284,10 @@ class Snapshot:
             hour += HOUR
 
     def first_used(self, scope: Scope) -> date | None:
-        """The first UTC day on which the scope is known to have been used, or a day before it."""
+        """The first UTC day on which the scope was used; before the days that are held, the last one of those.
+
+        Usage that was taken back by a correction still counts.
+        """
         inside = self.index.callers_in(scope, self.callers)
         days = self.index.first_day_of_caller.values[: self.callers][inside]
         return date.fromordinal(int(days.min())) if len(days) else None

@@ -85,7 +85,7 @@ class Snapshots:
 
     def _updated(self, reader: UsageReader, head: Head) -> Snapshot:
         before = self._present
-        if before is None or before.head.version.rebuilt != head.version.rebuilt or before.as_of is None:
+        if before is None or before.head.version.rebuilt != head.version.rebuilt or _reaches_back(head, before):
             return self._built(reader, head)
         names = before.names if before.head.names_read_at == head.names_read_at else reader.names()
         bills = before.bills if before.head.version.billed == head.version.billed else _bills(reader, head)
@@ -153,6 +153,8 @@ class Snapshots:
             self._older.pop((of_day, False), None)
             self._older_rows.pop(hour.hour, None)
             if of_day < days_from:
+                # Read when somebody asks for it, but whose usage it is has to be known before.
+                self._index.groups_of(reader.day_rows(of_day, of_day).get(of_day, []), of_day)
                 everywhere = True
                 continue
             day = days.get(of_day) or self._builder.empty_day(by_hour=True)
@@ -261,6 +263,13 @@ class Snapshots:
 
     def _keep_older(self, days: Mapping[tuple[date, bool], Day]) -> None:
         self._older = dict([*self._older.items(), *days.items()][-OLDER_HELD:])
+
+
+def _reaches_back(head: Head, before: Snapshot) -> bool:
+    """Whether hours are to be held that the snapshot before has let go, or never had."""
+    if before.as_of is None or head.data.as_of is None:
+        return True
+    return floor_hour(head.data.as_of) < floor_hour(before.as_of)
 
 
 def _bills(reader: UsageReader, head: Head) -> Mapping[date, Sequence[BilledRow]]:

@@ -56,9 +56,14 @@ class Column:
         self._values[self._length] = value
         self._length += 1
 
+    def lower(self, places: Numbers, value: int) -> None:
+        """Lower those at these places that are above the value."""
+        above = places[self._values[places] > value]
+        self._values[above] = value
+
     @property
     def values(self) -> Numbers:
-        """All that there are by now. What has been handed out does not change."""
+        """All that there are by now."""
         return self._values[: self._length]
 
 
@@ -101,7 +106,7 @@ class UsageIndex:
         return self._callers.get(caller)
 
     def groups_of(self, rows: Sequence[Sequence[Any]], day: date) -> npt.NDArray[np.int32]:
-        """The group of each row, whose first six values are its dimensions; new ones were first used on `day`."""
+        """The group of each row, whose first six values are its dimensions; they were used on `day`."""
         known = self._groups
         found = [known.get(tuple(row[:DIMENSIONS])) for row in rows]
         if None in found:
@@ -109,12 +114,14 @@ class UsageIndex:
                 self._new_group(tuple(row[:DIMENSIONS]), day) if group is None else group
                 for row, group in zip(rows, found, strict=True)
             ]
-        return np.array(found, dtype=np.int32)
+        groups = np.array(found, dtype=np.int32)
+        self.first_day_of_caller.lower(self.caller_of_group.values[groups], day.toordinal())
+        return groups
 
     def add_callers(self, callers: Iterable[tuple[str, str, str]], day: date) -> None:
         """Callers of which nothing more is known than that they had used something by `day`; no key is empty."""
-        for model, workspace_id, key in callers:
-            self._caller(Caller(model, workspace_id, key or None), day)
+        found = [self._caller(Caller(model, workspace_id, key or None), day) for model, workspace_id, key in callers]
+        self.first_day_of_caller.lower(np.array(found, dtype=np.int64), day.toordinal())
 
     def of(self, scope: Scope) -> Numbers:
         """The numbers whose usage the scope counts, without any overlap; empty where there is none."""

@@ -236,6 +236,9 @@ class Snapshot:
                 here = ids < len(hours)
                 at = (_midnight(part.day) + part.first * HOUR - starts_at) // HOUR
                 values = hours[ids[here], part.first : part.last]
+                if values.dtype == object:
+                    # An older day whose money does not fit into 64 bits.
+                    found = found.astype(object)
                 np.add.at(found[:, at : at + part.last - part.first], owner[here], values)
         return found
 

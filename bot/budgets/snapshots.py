@@ -1,11 +1,11 @@
 """The present snapshot: built once at the start, and after that brought up to date by what has changed."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,8 @@ OLDER_ROWS_HELD = 60
 """Hours."""
 
 LONGEST_BILL = 100 * DAY
+
+Made = TypeVar("Made")
 
 
 class Snapshots:
@@ -112,7 +114,7 @@ class Snapshots:
             hours = reader.hours(_midnight(first), _midnight(date.max - DAY))
             for hour in hours:
                 day = days.get(hour.hour.date()) or self._builder.empty_day(by_hour=True)
-                day, table = self._with_hour(reader, day, hour, self._empty)
+                day, table = self._with_hour(reader, day, hour, self._empty, self._builder)
                 days[hour.hour.date()] = day
                 if hour.hour >= floor_hour(as_of) - ROWS_HELD:
                     tables[hour.hour] = table
@@ -167,12 +169,12 @@ class Snapshots:
             same_width = (hour.hour in by_minute) == (hour.width == "1m")
             if hour.buckets is not None and not same_width:
                 hour = replace(hour, buckets=None)
-            days[of_day], tables[hour.hour] = self._with_hour(reader, day, hour, had, touched)
+            days[of_day], tables[hour.hour] = self._with_hour(reader, day, hour, had, self._builder, touched)
             by_minute.discard(hour.hour)
             if hour.width == "1m":
                 by_minute.add(hour.hour)
         for of_day in anew:
-            days[of_day] = self._read_day(reader, of_day)
+            days[of_day] = self._read_day(reader, of_day, self._builder)
         kept = {hour: table for hour, table in tables.items() if hour >= rows_from}
         after = replace(
             before,
@@ -184,7 +186,13 @@ class Snapshots:
         return after, None if anew or everywhere else frozenset(touched)
 
     def _with_hour(
-        self, reader: UsageReader, day: Day, hour: HourRead, had: Table, touched: set[int] | None = None
+        self,
+        reader: UsageReader,
+        day: Day,
+        hour: HourRead,
+        had: Table,
+        builder: TableBuilder,
+        touched: set[int] | None = None,
     ) -> tuple[Day, Table]:
         """The day with what the hour has by now; `had`: the rows of the hour that its sums are made of.
 
@@ -194,23 +202,23 @@ class Snapshots:
         gone, left = had, self._empty
         if hour.width == "1m":
             found = reader.bucket_rows(hour.hour, hour.buckets)
-            new = self._builder.table([row[1:] for row in found], of_day, [_minute(row[0], hour.hour) for row in found])
+            new = builder.table([row[1:] for row in found], of_day, [_minute(row[0], hour.hour) for row in found])
             if hour.buckets is not None and len(had):
                 replaced = [_minute(bucket, hour.hour) for bucket in hour.buckets]
                 mask = np.isin(had.minute, replaced)
                 gone, left = had.where(mask), had.where(~mask)
         else:
-            new = self._builder.table(reader.hour_rows(hour.hour), of_day)
+            new = builder.table(reader.hour_rows(hour.hour), of_day)
         if touched is not None:
-            touched |= self._builder.scopes_in(gone) | self._builder.scopes_in(new)
-        made, table = self._builder.with_hour(of_day, day, hour.hour.hour, left, gone, new)
+            touched |= builder.scopes_in(gone) | builder.scopes_in(new)
+        made, table = builder.with_hour(of_day, day, hour.hour.hour, left, gone, new)
         bit = 1 << hour.hour.hour
         return replace(made, known=made.known | bit, odd=made.odd | bit if hour.odd else made.odd & ~bit), table
 
-    def _read_day(self, reader: UsageReader, day: date) -> Day:
-        made = self._builder.empty_day(by_hour=True)
+    def _read_day(self, reader: UsageReader, day: date, builder: TableBuilder) -> Day:
+        made = builder.empty_day(by_hour=True)
         for hour in reader.hours(_midnight(day), _midnight(day) + DAY):
-            made, _ = self._with_hour(reader, made, hour, self._empty)
+            made, _ = self._with_hour(reader, made, hour, self._empty, builder)
         return made
 
     def _load(self, day: date, by_hour: bool) -> Day:
@@ -222,7 +230,10 @@ class Snapshots:
         if found is not None:
             return found
         with self._lock, self._store.reading() as reader:
-            found = self._read_day(reader, day) if by_hour else self._rolled_up(reader, day, day)[day]
+            if by_hour:
+                found = self._of_any_width(lambda builder: self._read_day(reader, day, builder))
+            else:
+                found = self._of_any_width(lambda builder: _rolled_up(reader, day, day, builder))[day]
         self._keep_older({(day, by_hour): found})
         return found
 
@@ -236,7 +247,8 @@ class Snapshots:
         missing = [day for day in wanted if (day, False) not in self._older and (day, True) not in self._older]
         if len(missing) > 1:
             with self._lock, self._store.reading() as reader:
-                found = self._rolled_up(reader, missing[0], missing[-1])
+                first, last = missing[0], missing[-1]
+                found = self._of_any_width(lambda builder: _rolled_up(reader, first, last, builder))
             self._keep_older({(day, False): one for day, one in found.items() if day in missing})
 
     def _load_rows(self, hour: datetime) -> Table:
@@ -244,25 +256,35 @@ class Snapshots:
         found = self._older_rows.get(hour)
         if found is None:
             with self._lock, self._store.reading() as reader:
-                found = self._builder.table(reader.hour_rows(hour), hour.date())
+                rows = reader.hour_rows(hour)
+                found = self._of_any_width(lambda builder: builder.table(rows, hour.date()))
             self._older_rows = dict([*self._older_rows.items(), (hour, found)][-OLDER_ROWS_HELD:])
         return found
 
-    def _rolled_up(self, reader: UsageReader, first: date, last: date) -> dict[date, Day]:
-        rows = reader.day_rows(first, last)
-        known = {hour.hour: hour.odd for hour in reader.hours(_midnight(first), _midnight(last) + DAY)}
-        found = {}
-        for day in (first + index * DAY for index in range((last - first).days + 1)):
-            hours = {number: known[hour] for number in range(24) if (hour := _midnight(day) + number * HOUR) in known}
-            found[day] = replace(
-                self._builder.rolled_up(rows.get(day, []), day),
-                known=sum(1 << number for number in hours),
-                odd=sum(1 << number for number, odd in hours.items() if odd),
-            )
-        return found
+    def _of_any_width(self, make: Callable[[TableBuilder], Made]) -> Made:
+        """What is made of older days. Where 64 bits are too few for it, only this gets larger numbers."""
+        try:
+            return make(self._builder)
+        except TooSmallError:
+            prices = UsagePrices(self._card, self._index, self._prices.places, wide=True)
+            return make(TableBuilder(self._index, prices))
 
     def _keep_older(self, days: Mapping[tuple[date, bool], Day]) -> None:
         self._older = dict([*self._older.items(), *days.items()][-OLDER_HELD:])
+
+
+def _rolled_up(reader: UsageReader, first: date, last: date, builder: TableBuilder) -> dict[date, Day]:
+    rows = reader.day_rows(first, last)
+    known = {hour.hour: hour.odd for hour in reader.hours(_midnight(first), _midnight(last) + DAY)}
+    found = {}
+    for day in (first + index * DAY for index in range((last - first).days + 1)):
+        hours = {number: known[hour] for number in range(24) if (hour := _midnight(day) + number * HOUR) in known}
+        found[day] = replace(
+            builder.rolled_up(rows.get(day, []), day),
+            known=sum(1 << number for number in hours),
+            odd=sum(1 << number for number, odd in hours.items() if odd),
+        )
+    return found
 
 
 def _reaches_back(head: Head, before: Snapshot) -> bool:

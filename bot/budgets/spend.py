@@ -1,18 +1,16 @@
 """Spend of a period: billed where Anthropic's report has settled, otherwise computed from usage and the rate card."""
 
-from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 from bot.budgets.budget import Scope, ScopeKind
-from bot.budgets.period import Period
 from bot.clock import DAY
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Cost, Hidden, cost_of
 from bot.pricing.model_ids import family_in, spelled
-from bot.usage.source import BilledRow, DayUsage
+from bot.usage.source import DayUsage
 
 ZERO = Decimal(0)
 
@@ -88,60 +86,6 @@ def same_model(wanted: str, model_id: str, card: RateCard) -> bool:
         return model is card.find(wanted)
     name = spelled(model_id).name
     return name is not None and name == spelled(wanted).name
-
-
-def spend_of(
-    scope: Scope,
-    period: Period,
-    priced: Sequence[PricedUsage],
-    billed: Sequence[BilledRow],
-    card: RateCard,
-    report_read_at: datetime | None,
-    odd_days: AbstractSet[date] = frozenset(),
-) -> Spend:
-    """The scope's spend in `period`. `odd_days`: UTC days with rows of usage that could not be read in full.
-
-    `priced`: all usage of the period. `billed`: the cost report of its days as it was at `report_read_at`; a day
-    counts as billed where it was settled by then and the report has rows of the scope. The report knows whole UTC days:
-    one that lies in the period only in part (a zone other than UTC) is computed, and what only the report knows of it
-    counts for the period in which it begins.
-    """
-    mine = [row for row in priced if in_scope(scope, row.usage, card)]
-    bills = _bills_by_day(scope, period, billed)
-    settled = {day for day in bills if _starts_at(day) + DAY <= period.ends_at and is_settled(day, report_read_at)}
-    computed = [row for row in mine if row.usage.day not in settled]
-    hidden = {reason for row in computed for reason in row.cost.hidden}
-    if odd_days - settled:
-        hidden.add(Hidden.ROWS)
-    return Spend(
-        billed_usd=sum((row.usd for day in settled for row in bills[day]), ZERO),
-        billed_days=len(settled),
-        computed_usd=sum((row.cost.usd for row in computed), ZERO),
-        report_only_usd=sum(
-            (
-                row.usd
-                for day, rows in bills.items()
-                if day not in settled
-                for row in rows
-                if row.cost_type not in COMPUTED_COST_TYPES
-            ),
-            ZERO,
-        ),
-        hidden=frozenset(hidden),
-        assumed=tuple(sorted({row.usage.model for row in mine if row.cost.assumed is not None})),
-    )
-
-
-def _bills_by_day(scope: Scope, period: Period, billed: Iterable[BilledRow]) -> dict[date, list[BilledRow]]:
-    """The rows of the scope by the days that begin in the period."""
-    if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL):
-        return {}
-    bills: dict[date, list[BilledRow]] = {}
-    for row in billed:
-        mine = scope.kind is ScopeKind.ORGANIZATION or row.workspace_id == scope.value
-        if mine and period.starts_at <= _starts_at(row.day) < period.ends_at:
-            bills.setdefault(row.day, []).append(row)
-    return bills
 
 
 def is_settled(day: date, report_read_at: datetime | None) -> bool:

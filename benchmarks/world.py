@@ -30,7 +30,8 @@ from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.store.engine import DatabaseError, open_database
 from bot.store.schema import usage, usage_hours
-from bot.store.usage import Name, UsageStore
+from bot.store.usage import UsageStore
+from bot.store.usage_reads import Name
 from bot.usage.age import DataState
 from bot.usage.source import Read, UsageReading, UsageRow
 

@@ -190,8 +190,8 @@ def spend_of(
 ) -> Spend:
     """The scope's spend. `priced`: all usage of the period. `odd_days`: with rows that could not be read in full.
 
-    `billed`: the cost report as it was at `report_read_at`. It knows whole UTC days: one that lies in the period only in
-    part is computed, and what only the report knows of it counts for the period in which it begins.
+    `billed`: the cost report as it was at `report_read_at`. It knows whole UTC days: one that lies in the period only
+    in part is computed, and what only the report knows of it counts for the period in which it begins.
     """
     mine = [row for row in priced if in_scope(scope, row.usage, card)]
     bills = _bills_by_day(scope, period, billed)

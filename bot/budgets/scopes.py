@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.pricing.card import RateCard
-from bot.store.usage import Names
+from bot.store.usage_reads import Names
 from bot.usage.source import DEFAULT_WORKSPACE
 
 IsUsed = Callable[[Scope], bool]

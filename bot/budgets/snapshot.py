@@ -25,7 +25,7 @@ from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Hidden
 from bot.pricing.tokens import TokenCounts
-from bot.store.usage import Head, Names
+from bot.store.usage_reads import Head, Names
 from bot.usage.age import DataState
 from bot.usage.source import BilledRow
 

@@ -15,7 +15,8 @@ from bot.budgets.usage_prices import LEAST_PLACES, TooSmallError, UsagePrices
 from bot.budgets.usage_table import Day, Table, TableBuilder
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
-from bot.store.usage import NO_NAMES, Head, HourRead, UsageReader, UsageStore
+from bot.store.usage import UsageStore
+from bot.store.usage_reads import NO_NAMES, Head, HourRead, UsageReader
 from bot.store.versions import LastCheck
 from bot.usage.source import BilledRow
 

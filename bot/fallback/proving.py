@@ -4,7 +4,8 @@ from bot.alerts.mode_facts import CallingFacts, MixFacts, ProofFacts
 from bot.fallback.proof import Caller, Mix, Proof, Watch, needed_since, proof_of
 from bot.fallback.proof_reports import MOST_CALLERS, Told
 from bot.pricing.card import RateCard
-from bot.store.usage import Names, UsageStore
+from bot.store.usage import UsageStore
+from bot.store.usage_reads import Names
 
 
 class Proving:

@@ -11,7 +11,7 @@ from bot.budgets.decide import Status
 from bot.store.incidents import NewestIncident
 from bot.store.modes import AUTO_KEY, AUTO_SWITCH, AutoSwitch, ModeChange
 from bot.store.schema import alerts, mode_changes, proposals, state
-from bot.store.usage import DATA_STATE, DATA_STATE_KEY
+from bot.store.usage_reads import DATA_STATE, DATA_STATE_KEY
 from bot.usage.age import DataState
 
 CHANGE = tuple(field.name for field in fields(ModeChange))

@@ -7,7 +7,8 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 from bot.clock import DAY, HOUR, Clock, is_over
-from bot.store.usage import Name, Names, UsageStore
+from bot.store.usage import UsageStore
+from bot.store.usage_reads import Name, Names
 from bot.usage.answers import ApiKey, ListPage, Shape, Workspace, parsed
 from bot.usage.source import DEFAULT_WORKSPACE, MalformedError, RefusedError, SourceError
 from bot.usage.transport import BadRequestError, NotServedError, Query, Transport

@@ -10,7 +10,7 @@ from bot.display import USD, Display
 from bot.message import Message
 from bot.money import change, shares, usd, usd_parts
 from bot.phrases import count
-from bot.store.usage import Names
+from bot.store.usage_reads import Names
 from bot.usage.source import DEFAULT_WORKSPACE
 from handlers.blocks.elements import moment, sections
 from handlers.blocks.outside import names, shown

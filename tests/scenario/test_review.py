@@ -30,7 +30,8 @@ from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
 from bot.store.notices import Address
 from bot.store.schema import alerts, notices
-from bot.store.usage import Bill, Name, UsageStore
+from bot.store.usage import Bill, UsageStore
+from bot.store.usage_reads import Name
 from bot.usage.age import ADMIN_DELAY, DataState
 from bot.usage.source import BilledRow, Read, UsageReading, UsageRow
 from handlers.blocks.alert import alert_message

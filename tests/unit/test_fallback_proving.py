@@ -11,7 +11,8 @@ from bot.fallback.proof_reports import report_due
 from bot.fallback.proving import Proving, proof_facts, told_by
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.store.usage import Name, UsageStore
+from bot.store.usage import UsageStore
+from bot.store.usage_reads import Name
 from bot.usage.age import DataState
 from bot.usage.source import Read, UsageReading, UsageRow
 

@@ -16,7 +16,8 @@ from bot.budgets.budget import Level
 from bot.store.alerts import AlertStore
 from bot.store.engine import DatabaseError, connect, look_into, migrate, open_database
 from bot.store.schema import alerts, metadata, state
-from bot.store.usage import DATA_STATE, DATA_STATE_KEY, UsageStore
+from bot.store.usage import UsageStore
+from bot.store.usage_reads import DATA_STATE, DATA_STATE_KEY
 from bot.usage.age import DataState
 from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of
 

@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.clock import DAY, HOUR
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.store.schema import usage, usage_hours
-from bot.store.usage import Bill, Name, UsageStore
+from bot.store.usage import Bill, UsageStore
+from bot.store.usage_reads import Name
 from bot.usage.age import DataState
 from bot.usage.plan import HourState
 from bot.usage.source import BilledRow, DayUsage, Read, SourceName, UsageReading, UsageRow, Width

@@ -62,7 +62,7 @@ class ForecastWatch:
         self._looked_at = {key: at for key, at in self._looked_at.items() if key in in_force}
         remembered = self._remembered.get(REMEMBERED) or {}
         kept = {key: since for key, since in remembered.items() if key in in_force}
-        incidents = self._alerts.incidents_in({prospect.period.key for prospect in found})
+        incidents = self._review.incidents(now)
         for prospect in found:
             key = _key(prospect.budget, prospect.period)
             self._looked_at[key] = now

@@ -86,7 +86,7 @@ class PeriodWatch:
         ]
         if not asked:
             return []
-        incidents = self._alerts.incidents_in({each.key for _, *periods in asked for each in periods})
+        incidents = self._review.incidents(now)
         return [due for each in asked if (due := self._due(*each, incidents)) is not None]
 
     def _due(

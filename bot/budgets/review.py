@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from operator import is_
 
@@ -50,10 +51,9 @@ class Agenda:
         self._scopes = snapshot.index.scopes
         self._made_at = now
         self.reviewed = [(budget, period) for budget in _in_scope(found) for period in _reviewed(budget, now)]
-        over = [(budget, period) for budget, period in self.reviewed if period.is_over(now)]
         self.present = [(budget, period) for budget, period in self.reviewed if not period.is_over(now)]
         self.periods = frozenset(period.key for _, period in self.reviewed) | {
-            budget.period_before(period).key for budget, period in over
+            budget.period_before(period).key for budget, period in self.reviewed
         }
         ends = [
             period.ends_at + (STILL_REVIEWED if period.is_over(now) else timedelta()) for _, period in self.reviewed
@@ -69,13 +69,42 @@ class Agenda:
         """Whether it is still the right one."""
         return self.found is found and self._scopes == scopes and self._made_at <= now < self._ends_at
 
-    def touched(self, numbers: AbstractSet[int] | None) -> Sequence[tuple[Budget, Period]]:
-        """What counts usage of any of these scopes; all of it where None is given."""
+    def touched(self, numbers: AbstractSet[int] | None, since: datetime) -> Sequence[tuple[Budget, Period]]:
+        """What counts usage of any of these scopes from that hour on; everything where None is given."""
         if numbers is None:
             return self.reviewed
         smaller, larger = sorted((numbers, self._by_number.keys()), key=len)
-        found = {id(pair): pair for number in smaller if number in larger for pair in self._by_number[number]}
+        found = {
+            id(pair): pair
+            for number in smaller
+            if number in larger
+            for pair in self._by_number[number]
+            if pair[1].ends_at > since
+        }
         return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Quiet:
+    """Nothing was to be done. It is so again as long as spend passes none of the budget's limits, up or down."""
+
+    budget: Budget
+    incidents: Sequence[Incident]
+    low_usd: Decimal
+    high_usd: Decimal
+
+    @classmethod
+    def of(cls, budget: Budget, incidents: Sequence[Incident], total_usd: Decimal) -> "_Quiet":
+        """What was found at this sum."""
+        limits = [usd for usd in (budget.soft_usd, budget.hard_usd, *budget.marks()) if usd is not None]
+        low_usd = max((usd for usd in limits if usd <= total_usd), default=Decimal("-Infinity"))
+        high_usd = min((usd for usd in limits if usd > total_usd), default=Decimal("Infinity"))
+        return cls(budget, incidents, low_usd, high_usd)
+
+    def holds(self, budget: Budget, incidents: Sequence[Incident], total_usd: Decimal) -> bool:
+        """Whether nothing is to be done at this sum either."""
+        same = self.incidents is incidents and self.budget == budget
+        return same and self.low_usd <= total_usd < self.high_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +144,7 @@ class BudgetReview:
         self._known: tuple[tuple[object, ...], tuple[Budget | Unmatched, ...]] | None = None
         self._agenda: Agenda | None = None
         self._decided: _Decided | None = None
+        self._quiet: dict[tuple[str, str], _Quiet] = {}
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the data is stale."""
@@ -161,6 +191,10 @@ class BudgetReview:
     def present(self, now: datetime) -> Sequence[tuple[Budget, Period]]:
         """The budgets in force with the periods that run; the same value as long as those are the same."""
         return self._agenda_at(self._snapshots.current(), now).present
+
+    def incidents(self, now: datetime) -> Incidents:
+        """Of the budgets in force in the periods that are reviewed, and in those before; read at once."""
+        return self._alerts.incidents_in(self._agenda_at(self._snapshots.current(), now).periods)
 
     def spend(self, now: datetime, *, ends: bool = True, why: bool = True) -> list[SpendFacts]:
         """Every budget's spend and outlook; empty before the first poll.
@@ -227,7 +261,10 @@ class BudgetReview:
         incidents = self._alerts.incidents_in(agenda.periods)
         done = self._decided
         same = done is not None and done.agenda is agenda and done.incidents is incidents
-        due = agenda.touched(snapshot.touched_since(done.serial) if done is not None and same else None)
+        if done is not None and same:
+            due = agenda.touched(snapshot.touched_since(done.serial), snapshot.changed_from(done.serial))
+        else:
+            due = agenda.reviewed
         # A period that ended while the bot was away is held to the limits of the one before it.
         newer: dict[tuple[str, str], Sequence[Incident]] = {}
         known = ChainMap(newer, incidents)  # type: ignore[arg-type]
@@ -251,6 +288,7 @@ class BudgetReview:
         found, agenda = self._matched(), self._agenda
         if agenda is None or not agenda.holds(found, snapshot.index.scopes, now):
             agenda = self._agenda = Agenda(found, snapshot, now)
+            self._quiet = {}
         return agenda
 
     def _end(self, names: Collection[str], mode: str, now: datetime) -> tuple[int, datetime]:
@@ -286,9 +324,14 @@ class BudgetReview:
             if watched is None:
                 return ()
             budget = watched
-        spend = snapshot.spend(budget.scope, period)
-        steps = decide(budget, spend.total_usd, incidents)
+        total_usd = snapshot.spend(budget.scope, period).total_usd
+        quiet = self._quiet.get((budget.name, period.key))
+        if quiet is not None and quiet.holds(budget, incidents, total_usd):
+            return ()
+        steps = decide(budget, total_usd, incidents)
         noted = watch(budget, incidents)
+        if not steps and not noted:
+            self._quiet[budget.name, period.key] = _Quiet.of(budget, incidents, total_usd)
         if steps and snapshot.as_of is not None:
             [facts] = self._account(snapshot, snapshot.as_of, now).facts([(budget, period)], now, ends=True, why=True)
             self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(facts, mode, now), now)

@@ -70,8 +70,8 @@ class Snapshot:
     """`days` are held by hour, `tables` are the rows of the newest hours; both may lack what is not known.
 
     `by_minute`: those of the hours of `tables` that are kept by the minute. `bills`: the cost report by UTC day.
-    `serial` rises with every update; `touched`: the numbers of the scopes whose sums the last ones may have changed, by
-    the serial of the snapshot before, None for all of them.
+    `serial` rises with every update; `touched`: by the serial of the snapshot before, the scopes whose sums the last
+    updates may have changed, None for all of them, and from which hour on.
     """
 
     head: Head
@@ -88,7 +88,7 @@ class Snapshot:
     load_rows: LoadRows
     callers: int = 0
     serial: int = 0
-    touched: tuple[tuple[int, frozenset[int] | None], ...] = ()
+    touched: tuple[tuple[int, frozenset[int] | None, datetime], ...] = ()
     memo: dict[object, Any] = field(default_factory=dict)
     """What was worked out from the rest before."""
 
@@ -106,10 +106,18 @@ class Snapshot:
         """The scopes whose sums may have changed since the snapshot of that serial; None where that is not known."""
         if serial == self.serial:
             return frozenset()
-        found = [numbers for before, numbers in self.touched if before >= serial]
+        found = [numbers for before, numbers, _ in self.touched if before >= serial]
         if len(found) < self.serial - serial:
             return None
         return None if None in found else frozenset().union(*(numbers for numbers in found if numbers))
+
+    def changed_from(self, serial: int) -> datetime:
+        """Since the snapshot of that serial nothing has changed of what was used before this hour.
+
+        Only where `touched_since` knows.
+        """
+        found = [hour for before, _, hour in self.touched if before >= serial]
+        return min(found, default=datetime.max.replace(tzinfo=UTC))
 
     def is_used(self, scope: Scope) -> bool:
         """Whether any usage has ever had exactly the id of this scope."""

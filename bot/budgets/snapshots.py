@@ -35,6 +35,8 @@ UPDATES_KNOWN = 64
 
 """How far back it is known which scopes an update has touched."""
 
+EVER, LATER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
 OLDER_ROWS_HELD = 60
 """Hours."""
 
@@ -94,14 +96,16 @@ class Snapshots:
         bills = before.bills if before.head.version.billed == head.version.billed else _bills(reader, head)
         after = replace(before, head=head, names=names, bills=bills, memo={}, serial=before.serial + 1)
         touched: frozenset[int] | None = frozenset()
+        since = LATER
         if before.head.version.usage != head.version.usage:
             changed = reader.changed(before.head.version.usage, head.version.usage)
             after, touched = self._with_changes(reader, after, changed)
+            since = min((hour.hour for hour in changed), default=LATER)
         if before.data.billed_read_at != head.data.billed_read_at or bills is not before.bills:
             # Any day may count as billed by now.
             touched = None
-        after.memo.update(_kept(before, touched))
-        return replace(after, touched=(*before.touched, (before.serial, touched))[-UPDATES_KNOWN:])
+        after.memo.update(_kept(before, touched, since))
+        return replace(after, touched=(*before.touched, (before.serial, touched, since))[-UPDATES_KNOWN:])
 
     def _built(self, reader: UsageReader, head: Head) -> Snapshot:
         """All that is held, read anew."""
@@ -137,7 +141,7 @@ class Snapshots:
             callers=len(self._index.callers),
             # Whoever knows an earlier one has to look at everything anew.
             serial=self._serial + 1,
-            touched=((self._serial, None),),
+            touched=((self._serial, None, EVER),),
         )
 
     def _with_changes(
@@ -303,17 +307,22 @@ def _bills(reader: UsageReader, head: Head) -> Mapping[date, Sequence[BilledRow]
     return found
 
 
-def _kept(before: Snapshot, touched: frozenset[int] | None) -> dict[Any, Any]:
-    """What was worked out and is still right: of one hour's rows, and of scopes that were not touched."""
+def _kept(before: Snapshot, touched: frozenset[int] | None, since: datetime) -> dict[Any, Any]:
+    """What was worked out and is still right: of one hour's rows, of scopes that were not touched, of what is over.
+
+    `since`: the first hour that has changed.
+    """
     found = {}
     # At one go: another thread may work something out meanwhile.
     for key, value in list(before.memo.items()):
         if not isinstance(key, tuple):
             continue
-        if key[0] == "minutes" or (
-            key[0] == "spend" and touched is not None and touched.isdisjoint(before.index.of(key[1]).tolist())
-        ):
+        if key[0] == "minutes":
             found[key] = value
+        elif key[0] == "spend" and touched is not None:
+            _, scope, period = key
+            if period.ends_at <= since or touched.isdisjoint(before.index.of(scope).tolist()):
+                found[key] = value
     return found
 
 

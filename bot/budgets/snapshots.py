@@ -16,8 +16,7 @@ from bot.budgets.usage_table import Day, Table, TableBuilder
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
 from bot.store.usage import UsageStore
-from bot.store.usage_reads import NO_NAMES, Head, HourRead, UsageReader
-from bot.store.versions import LastCheck
+from bot.store.usage_reads import NO_NAMES, Head, HourRead, UsageReader, head_of
 from bot.usage.source import BilledRow
 
 log = logging.getLogger(__name__)
@@ -54,23 +53,27 @@ class Snapshots:
         self._lock = Lock()
         self._present: Snapshot | None = None
         self._serial = 0
-        self._last_check = LastCheck()
+        self._seen: Mapping[str, Any] | None = None
         self._older: dict[tuple[date, bool], Day] = {}
         self._older_rows: dict[datetime, Table] = {}
         self._reset(LEAST_PLACES, wide=False)
 
     def current(self) -> Snapshot:
         """What is known now. Reads next to nothing where nothing has changed since the last call."""
-        changes, present = self._store.changes, self._present
-        if present is not None and not self._last_check.is_due(changes):
+        values, present = self._store.state(), self._present
+        if present is not None and values is self._seen:
             return present
-        with self._store.reading() as reader:
-            head = reader.head()
-        if present is None or present.head != head:
-            with self._lock, self._store.reading() as reader:
-                present = self._present = self._brought_up_to_date(reader, reader.head())
-                self._serial = present.serial
-        self._last_check.done(changes)
+        head = head_of(values)
+        with self._lock:
+            present = self._present
+            if present is None or (present.head != head and present.head.version.usage <= head.version.usage):
+                with self._store.reading() as reader:
+                    if present is None or not present.head.has_rows_of(head):
+                        # Read together with the rows: they may have changed since.
+                        head = reader.head()
+                    present = self._present = self._brought_up_to_date(reader, head)
+                    self._serial = present.serial
+            self._seen = values
         return present
 
     def _brought_up_to_date(self, reader: UsageReader, head: Head) -> Snapshot:

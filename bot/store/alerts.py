@@ -20,7 +20,7 @@ from bot.store.life import LifeStore
 from bot.store.notices import NoticeStore, edit, enqueue, incident_is, is_told
 from bot.store.outside import OutsideStore
 from bot.store.schema import UTCDateTime, alerts, notices
-from bot.store.versions import LastCheck, bump, version
+from bot.store.versions import ALERTS, bump, versions_of
 
 MOST_KNOWN = 4
 """Sets of periods of which the incidents are remembered."""
@@ -58,8 +58,7 @@ class AlertStore:
         self.notices = NoticeStore(engine)
         self.life = LifeStore(engine)
         self.outside = OutsideStore(engine, outside or {})
-        self._last_check = LastCheck()
-        self._changes = 0
+        self._versions = versions_of(engine)
         self._incidents: dict[frozenset[str], _Known] = {}
 
     def incidents(self, budget: str, period: str) -> list[Incident]:
@@ -73,18 +72,14 @@ class AlertStore:
 
         A budget without incidents in a period has no entry. The same value as long as nothing has changed.
         """
-        wanted, changes = frozenset(periods), self._changes
-        known = self._incidents.get(wanted)
-        if known is not None and not self._last_check.is_due(changes):
-            return known.found
-        with self._engine.connect() as connection:
-            present = version(connection, "alerts_version")
-            if known is None or known.version != present:
-                # Of an older version none is right any more.
-                kept = {periods: one for periods, one in self._incidents.items() if one.version == present}
-                known = _Known(present, _incidents(connection, wanted))
-                self._incidents = {**dict(list(kept.items())[-MOST_KNOWN:]), wanted: known}
-        self._last_check.done(changes)
+        wanted = frozenset(periods)
+        version, known = self._versions.current(self._engine).get(ALERTS, 0), self._incidents.get(wanted)
+        if known is None or known.version != version:
+            with self._engine.connect() as connection:
+                known = _Known(version, _incidents(connection, wanted))
+            # Of an older version none is right any more.
+            kept = [(periods, one) for periods, one in self._incidents.items() if one.version == version]
+            self._incidents = {**dict(kept[-MOST_KNOWN:]), wanted: known}
         return known.found
 
     def open_incidents(self, level: Level) -> list[tuple[str, str]]:
@@ -139,16 +134,16 @@ class AlertStore:
                 elif step.post and self._shown_in_slack(facts):
                     enqueue(connection, "post", facts, now, alert_id=alert_id)
                 self.outside.enqueue(connection, alert_id, step, facts, now)
-            bump(connection, "alerts_version")
-        self._changes += 1
+            bump(connection, ALERTS)
+        self._versions.changed()
 
     def note(self, budget: str, period: str, steps: Sequence[Step], now: datetime) -> None:
         """Take steps that nobody is told of, such as which limits are in force, in one transaction."""
         with self._engine.begin() as connection:
             for step in steps:
                 _change(connection, budget, period, step, now)
-            bump(connection, "alerts_version")
-        self._changes += 1
+            bump(connection, ALERTS)
+        self._versions.changed()
 
     def _shown_in_slack(self, facts: IncidentFacts) -> bool:
         # That Slack takes nothing is told elsewhere; in Slack it would arrive when it is over.

@@ -13,7 +13,7 @@ from bot.budgets.words import budget_words
 from bot.store.audit import keep
 from bot.store.engine import lock_for_writers
 from bot.store.schema import budgets
-from bot.store.versions import LastCheck, bump, version
+from bot.store.versions import BUDGETS, bump, versions_of
 
 ACTION = "budget"
 """What the audit trail calls it."""
@@ -33,21 +33,16 @@ class BudgetStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._last_check = LastCheck()
-        self._changes = 0
+        self._versions = versions_of(engine)
         self._known: tuple[int, tuple[KeptBudget, ...]] | None = None
 
     def all(self) -> tuple[KeptBudget, ...]:
         """Every kept budget by name; the same value as long as none has changed."""
-        changes, known = self._changes, self._known
-        if known is not None and not self._last_check.is_due(changes):
-            return known[1]
-        with self._engine.connect() as connection:
-            present = version(connection, "budgets_version")
-            if known is None or known[0] != present:
+        version, known = self._versions.current(self._engine).get(BUDGETS, 0), self._known
+        if known is None or known[0] != version:
+            with self._engine.connect() as connection:
                 rows = connection.execute(select(budgets).order_by(budgets.c.name))
-                known = self._known = present, tuple(_kept(row) for row in rows)
-        self._last_check.done(changes)
+                known = self._known = version, tuple(_kept(row) for row in rows)
         return known[1]
 
     def set(self, budget: Budget, before: Budget | None, by: str, now: datetime) -> bool:
@@ -72,8 +67,8 @@ class BudgetStore:
             )
             was = "new" if before is None else budget_words(before)
             keep(connection, now, by, ACTION, "done", f"{was} -> {budget_words(budget)}")
-            bump(connection, "budgets_version")
-        self._changes += 1
+            bump(connection, BUDGETS)
+        self._versions.changed()
         return True
 
     def remove(self, before: Budget, by: str, now: datetime) -> bool:
@@ -83,8 +78,8 @@ class BudgetStore:
                 return False
             connection.execute(delete(budgets).where(budgets.c.name == before.name))
             keep(connection, now, by, ACTION, "done", f"{budget_words(before)} -> removed")
-            bump(connection, "budgets_version")
-        self._changes += 1
+            bump(connection, BUDGETS)
+        self._versions.changed()
         return True
 
 

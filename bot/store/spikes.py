@@ -8,6 +8,7 @@ from bot.budgets.budget import LIMITS, Level
 from bot.budgets.burn_rate import Spike
 from bot.budgets.decide import Status
 from bot.store.schema import alerts, notices
+from bot.store.versions import ALERTS, versions_of
 
 
 class SpikeStore:
@@ -15,6 +16,8 @@ class SpikeStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._versions = versions_of(engine)
+        self._open: tuple[int, frozenset[str]] | None = None
 
     def newest(self, budget: str) -> Spike | None:
         """The budget's last spike, whatever became of it."""
@@ -32,9 +35,12 @@ class SpikeStore:
 
     def open(self) -> frozenset[str]:
         """The budgets that have an open spike."""
-        query = select(alerts.c.budget).where(alerts.c.status == Status.OPEN, alerts.c.level == Level.SPIKE)
-        with self._engine.connect() as connection:
-            return frozenset(connection.execute(query).scalars())
+        version, known = self._versions.current(self._engine).get(ALERTS, 0), self._open
+        if known is None or known[0] != version:
+            query = select(alerts.c.budget).where(alerts.c.status == Status.OPEN, alerts.c.level == Level.SPIKE)
+            with self._engine.connect() as connection:
+                known = self._open = version, frozenset(connection.execute(query).scalars())
+        return known[1]
 
     def limit_posted_at(self, budget: str) -> datetime | None:
         """When an alert about one of the budget's limits was last decided to be posted."""

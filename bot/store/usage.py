@@ -1,7 +1,7 @@
 """Usage by the hour, the bill by the day, names, and what is known of the last poll."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -28,6 +28,7 @@ from bot.store.usage_reads import (
     version_of,
 )
 from bot.store.usage_writes import Changes, mark_hours, replace_hours
+from bot.store.versions import versions_of
 from bot.usage.age import DataState
 from bot.usage.plan import HourState
 from bot.usage.source import BilledRow, SourceName, UsageReading, UsageRow
@@ -69,8 +70,7 @@ class UsageStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._recent: dict[int, dict[datetime, frozenset[datetime] | None]] = {}
-        self.changes = 0
-        """How often this process has changed something."""
+        self._versions = versions_of(engine)
 
     @contextmanager
     def reading(self) -> Iterator[UsageReader]:
@@ -85,7 +85,7 @@ class UsageStore:
         with self._engine.begin() as connection:
             rebuild_days(connection)
             _next_version(connection, billed=False, rebuilt=True)
-        self.changes += 1
+        self._versions.changed()
 
     def wrong_days(self) -> list[date]:
         """UTC days whose roll-ups differ from the rows."""
@@ -103,7 +103,7 @@ class UsageStore:
         hours = (usage_hours.c.hour >= starts_at) & (usage_hours.c.hour < ends_at)
         with self._engine.begin() as connection:
             connection.execute(update(usage_hours).where(hours).values(read_at=LONG_AGO))
-        self.changes += 1
+        self._versions.changed()
 
     def save(
         self,
@@ -130,7 +130,7 @@ class UsageStore:
                 remember(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
         if version is not None:
             self._recent[version] = changes.buckets
-        self.changes += 1
+        self._versions.changed()
         while len(self._recent) > MOST_RECENT:
             self._recent.pop(next(iter(self._recent)))
 
@@ -146,14 +146,16 @@ class UsageStore:
         """Only what is known of the last poll, where it failed."""
         with self._engine.begin() as connection:
             remember(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
-        self.changes += 1
+        self._versions.changed()
 
     def data_state(self) -> DataState:
         """What is known of the data; all None before the first poll."""
-        query = select(state.c.value).where(state.c.key == DATA_STATE_KEY)
-        with self._engine.connect() as connection:
-            value = connection.execute(query).scalar_one_or_none()
+        value = self.state().get(DATA_STATE_KEY)
         return DataState() if value is None else DATA_STATE.validate_python(value)
+
+    def state(self) -> Mapping[str, Any]:
+        """What tells whether anything has changed; the same value as long as nothing has."""
+        return self._versions.current(self._engine)
 
     def unknown_terms(self, starts_at: datetime, ends_at: datetime) -> frozenset[str]:
         """The names of the terms of which the source could not be asked for some usage in [`starts_at`, `ends_at`)."""
@@ -196,7 +198,7 @@ class UsageStore:
             if rows:
                 connection.execute(insert(names), rows)
             remember(connection, NAMES_KEY, now.isoformat())
-        self.changes += 1
+        self._versions.changed()
 
     def names(self) -> Names:
         """The names as last read."""

@@ -83,6 +83,20 @@ class Head:
     version: Version
     names_read_at: str | None
 
+    def has_rows_of(self, other: "Head") -> bool:
+        """Whether all that differs is what is known of the last poll."""
+        return (self.version, self.names_read_at) == (other.version, other.names_read_at)
+
+
+def head_of(values: Mapping[str, Any]) -> Head:
+    """`values`: of the table `state`, by key."""
+    data = values.get(DATA_STATE_KEY)
+    return Head(
+        data=DataState() if data is None else DATA_STATE.validate_python(data),
+        version=version_of(values.get(VERSION_KEY)),
+        names_read_at=values.get(NAMES_KEY),
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class HourRead:
@@ -104,13 +118,7 @@ class UsageReader:
     def head(self) -> Head:
         """The present state of the data."""
         query = select(state.c.key, state.c.value).where(state.c.key.in_((DATA_STATE_KEY, VERSION_KEY, NAMES_KEY)))
-        found: dict[str, Any] = {row.key: row.value for row in self._connection.execute(query)}
-        data = found.get(DATA_STATE_KEY)
-        return Head(
-            data=DataState() if data is None else DATA_STATE.validate_python(data),
-            version=version_of(found.get(VERSION_KEY)),
-            names_read_at=found.get(NAMES_KEY),
-        )
+        return head_of({row.key: row.value for row in self._connection.execute(query)})
 
     def changed(self, since: int, until: int) -> list[HourRead]:
         """The hours that changed after the version `since`, up to `until`, the oldest first."""

@@ -19,8 +19,12 @@ __all__ = ["database_url"]
 
 BEGINNINGS = ("BEGIN", "COMMIT", "ROLLBACK", "SELECT set_config", "PRAGMA")
 OWN_IN_A_CYCLE = 5
+MOST_IN_A_CYCLE = 12
 MOST_IN_A_COMMAND = 12
-COMMANDS_WITHOUT_SPEND = ("help", "report", "plan", "rates", "limits", "test-alert", "fallback on", "fallback off")
+COMMANDS = (
+    *("help", "status", "report month by key", "forecast", "budget", "estimate opus requests=100k in=2000 out=500"),
+    *("plan", "rates", "limits", "test-alert", "fallback", "fallback on", "fallback off"),
+)
 
 
 @dataclass(slots=True)
@@ -145,10 +149,23 @@ async def test_the_mode_that_was_clicked_is_shown_in_open_alerts_by_the_next_cyc
         assert not [each for each in cycle.statements if "FROM notices WHERE notices.alert_id" in each]
 
 
-async def test_a_command_asks_few_statements(simulated: World, clock: HandClock) -> None:
-    async with quiet(simulated, clock, simulated.environ["CLAUDE_COST_DATABASE_URL"], 5) as bot:
+@pytest.mark.parametrize("budgets", [1, 50])
+async def test_a_quiet_cycle_asks_few_statements_whatever_the_number_of_budgets(
+    simulated: World, clock: HandClock, database_url: str, budgets: int
+) -> None:
+    async with quiet(simulated, clock, database_url, budgets) as bot:
+        with counted(bot) as cycle:
+            await bot.cycle()
+        assert len(cycle.statements) <= MOST_IN_A_CYCLE, "\n".join(cycle.statements)
+
+
+@pytest.mark.parametrize("budgets", [5, 50])
+async def test_a_command_asks_few_statements_whatever_the_number_of_budgets(
+    simulated: World, clock: HandClock, budgets: int
+) -> None:
+    async with quiet(simulated, clock, simulated.environ["CLAUDE_COST_DATABASE_URL"], budgets) as bot:
         asked = {}
-        for name in COMMANDS_WITHOUT_SPEND:
+        for name in COMMANDS:
             with counted(bot) as command:
                 await (await simulated.slack.command(name)).first_reply()
                 assert await bot.in_flight.drain(20)

@@ -4,7 +4,6 @@ import asyncio
 import difflib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -66,7 +65,7 @@ async def estimate_command(services: Services, user: str, words: str) -> Message
     result = await _estimated(services, workload)
     lines = await services.threads.commands(_after, services, user, result)
     message = estimate_message(result, lines)
-    return Message(message.text, [*message.blocks, actions([share_button(words_of(replace(workload, name=None)))])])
+    return Message(message.text, [*message.blocks, actions([share_button(words_of(workload._replace(name=None)))])])
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
@@ -148,13 +147,13 @@ async def _counted(services: Services, workload: Workload, prompt: str) -> Workl
     models += [services.card.newest(family) for family in services.card.families()]
     counts = await services.counter.count(prompt, dict.fromkeys(model.id for model in models))
     if all(route.model.id in counts for route in workload.routes):
-        return replace(workload, input_tokens=counts[models[0].id], counted=tuple(counts.items()))
+        return workload._replace(input_tokens=counts[models[0].id], counted=tuple(counts.items()))
     return _sized(workload, prompt)
 
 
 def _sized(workload: Workload, prompt: str) -> Workload:
     """The workload with the prompt's characters, from which its tokens are estimated."""
-    return replace(workload, input_tokens=0, text=Text(len(prompt), language_of(prompt)))
+    return workload._replace(input_tokens=0, text=Text(len(prompt), language_of(prompt)))
 
 
 async def _estimated(services: Services, workload: Workload) -> Estimate:
@@ -177,7 +176,7 @@ async def _share(services: Services, body: dict[str, Any], words: str) -> None:
 def _after(services: Services, user: str, result: Estimate) -> tuple[str, ...]:
     """What else there is to say about an estimate, once it is remembered and, if it has a name, kept."""
     workload = result.workload
-    services.estimates.remember(user, words_of(replace(workload, name=None)))
+    services.estimates.remember(user, words_of(workload._replace(name=None)))
     monthly = {route.model.id: result.usd_on(route.model) for route in workload.routes}
     review = services.review
     lines = display_lines(result.monthly_usd, services.display)
@@ -187,7 +186,7 @@ def _after(services: Services, user: str, result: Estimate) -> tuple[str, ...]:
     if workload.name is not None:
         kept = KeptEstimate(
             name=workload.name,
-            words=words_of(replace(workload, name=None)),
+            words=words_of(workload._replace(name=None)),
             monthly_usd=result.monthly_usd,
             rates_checked=result.rates_checked,
             kept_by=user,

@@ -212,7 +212,7 @@ class Reports:
 
     def stored(self) -> "Sums":
         """Everything in the store, by hour."""
-        columns = [usage.c[name] for name in TokenCounts.__dataclass_fields__]
+        columns = [usage.c[name] for name in TokenCounts._fields]
         query = select(usage.c.hour, usage.c.model, usage.c.workspace_id, usage.c.api_key_id, *TERMS, *columns)
         sums: Sums = {}
         with self.engine.connect() as connection:

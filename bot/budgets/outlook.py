@@ -1,7 +1,7 @@
 """What the last 24 hours say: who moved, and what they would have cost under a mode."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -138,8 +138,7 @@ def _retokenized(usage: DayUsage, ceiling: str, card: RateCard) -> TokenCounts:
         return same_text(tokens, now, then)
 
     counts = usage.counts
-    return replace(
-        counts,
+    return counts._replace(
         uncached_input_tokens=scaled(counts.uncached_input_tokens),
         cache_creation_5m_input_tokens=scaled(counts.cache_creation_5m_input_tokens),
         cache_creation_1h_input_tokens=scaled(counts.cache_creation_1h_input_tokens),

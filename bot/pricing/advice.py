@@ -5,8 +5,8 @@ model's answers have to be tried, so that a model is a line of its own after the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from typing import NamedTuple
 
 from bot.money import usd
 from bot.pricing.alternatives import COMMON_SHARE, Alternative, Change
@@ -20,8 +20,7 @@ LEAST_SHARE = Decimal("0.005")
 MINUTES = {"5m": "5 minutes", "1h": "1 hour"}
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     """One change of the workload. `monthly_usd` is for the same text; `saves_usd` against what was asked for.
 
     `with_more`: a further change and what the month costs with both, where that is cheaper still. `models`: the ids of

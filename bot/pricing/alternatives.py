@@ -1,12 +1,11 @@
 """The same workload done otherwise: other models, batch, other caching; and how to reach a goal."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from operator import itemgetter
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from bot.pricing.caching import expected_hit_rate, hit_rate_with
 from bot.pricing.card import Model, RateCard
@@ -25,8 +24,7 @@ MOST_ASSUMED_HITS = Decimal("0.99")
 """Some entry is always written anew, so that no more is promised of a cache which is not there yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+class Alternative(NamedTuple):
     """One other way. `models`: their ids. `batch_usd`: the same in batches, where `monthly_usd` is not that already.
 
     `same_text_usd`: for the same text, where these models make other counts of it than the tokens given.
@@ -54,8 +52,7 @@ class Alternative:
         return self.batch_usd if self.same_text_batch_usd is None else self.same_text_batch_usd
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(NamedTuple):
     """Which share of the requests has to move to the cheaper model to reach the goal.
 
     `share`: 0 where the goal is met already; None where even all of them would not do.
@@ -85,8 +82,7 @@ def same_text_as(workload: Workload, counted_with: int) -> Workload:
     def scaled(tokens: int) -> int:
         return same_text(tokens, counted_with, model.tokenizer)
 
-    return replace(
-        workload,
+    return workload._replace(
         input_tokens=scaled(workload.input_tokens),
         output_tokens=scaled(workload.output_tokens),
         prefix_tokens=scaled(workload.prefix_tokens),
@@ -113,12 +109,12 @@ def routing_to_goal(workload: Workload, card: RateCard, on: date) -> Routing | N
 def _same_models(asked: Workload, card: RateCard, on: date) -> Iterator[Alternative]:
     name = _name(asked)
     if asked.batch:
-        yield _way(replace(asked, batch=False), asked, card, on, f"{name}, at once", {"batch"})
+        yield _way(asked._replace(batch=False), asked, card, on, f"{name}, at once", {"batch"})
     elif asked.turns == 1:
-        way = _way(replace(asked, batch=True, fast=False), asked, card, on, f"{name}, batch", {"batch"})
-        yield replace(way, changes=way.changes | {"speed"}) if asked.fast else way
+        way = _way(asked._replace(batch=True, fast=False), asked, card, on, f"{name}, batch", {"batch"})
+        yield way._replace(changes=way.changes | {"speed"}) if asked.fast else way
     if asked.fast and any(route.model.runs_fast(on) for route in asked.routes):
-        yield _way(replace(asked, fast=False), asked, card, on, f"{name}, standard speed", {"speed"})
+        yield _way(asked._replace(fast=False), asked, card, on, f"{name}, standard speed", {"speed"})
     for label, other in _other_caching(asked, asked):
         yield _way(other, asked, card, on, f"{name}, {label}", {"caching"})
 
@@ -150,7 +146,7 @@ def _other_models(asked: Workload, card: RateCard, on: date) -> Iterator[Alterna
 
 def _moved(asked: Workload, model: Model, on: date) -> Workload:
     """All of it on another model, at standard speed where that one has no fast mode."""
-    return replace(asked, routes=all_on(model), fast=asked.fast and model.runs_fast(on))
+    return asked._replace(routes=all_on(model), fast=asked.fast and model.runs_fast(on))
 
 
 def _other_caching(work: Workload, asked: Workload) -> Iterator[tuple[str, Workload]]:
@@ -158,21 +154,21 @@ def _other_caching(work: Workload, asked: Workload) -> Iterator[tuple[str, Workl
     ttls: tuple[Ttl, ...] = get_args(Ttl)
     cached = any(caches(work, route.model) for route in work.routes)
     if work.turns > 1:
-        yield "resent turns cached", replace(work, turns_cached=True)
+        yield "resent turns cached", work._replace(turns_cached=True)
     if cached:
-        yield "no caching", replace(work, cached_tokens=0, hit_rate=None)
+        yield "no caching", work._replace(cached_tokens=0, hit_rate=None)
         for ttl in ttls:
             if ttl != work.ttl:
                 rates = [hit_rate_with(ttl, work, route.share) for route in work.routes]
                 given = [rate for rate in rates if rate is not None]
-                yield f"ttl={ttl}", replace(work, ttl=ttl, hit_rate=min(given) if given else None)
+                yield f"ttl={ttl}", work._replace(ttl=ttl, hit_rate=min(given) if given else None)
     elif not work.cached_tokens and work.turns == 1:
         common = int(min(asked.input_for(route.model) for route in asked.routes) * COMMON_SHARE)
-        if common and all(caches(replace(work, cached_tokens=common), route.model) for route in work.routes):
+        if common and all(caches(work._replace(cached_tokens=common), route.model) for route in work.routes):
             for ttl in ttls:
                 label = f"{common:,} tokens cached" + (" for an hour" if ttl == "1h" else "")
                 rate = min(_assumed_hits(work, route, ttl) for route in work.routes)
-                yield label, replace(work, cached_tokens=common, ttl=ttl, hit_rate=rate)
+                yield label, work._replace(cached_tokens=common, ttl=ttl, hit_rate=rate)
 
 
 def _assumed_hits(work: Workload, route: Route, ttl: Ttl) -> Decimal:
@@ -208,8 +204,7 @@ def _way(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Priced:
+class _Priced(NamedTuple):
     """A workload's dollars, and those of the same in batches: every token price is cut, searches are not."""
 
     usd: Decimal
@@ -219,7 +214,7 @@ class _Priced:
 def _priced(work: Workload, card: RateCard, on: date) -> _Priced:
     lines = monthly_lines(work, card, on)
     usd = total(lines)
-    slow = lines if not work.fast else monthly_lines(replace(work, fast=False), card, on)
+    slow = lines if not work.fast else monthly_lines(work._replace(fast=False), card, on)
     searches = total(tuple(line for line in slow if line.kind == "web_search"))
     return _Priced(usd, (total(slow) - searches) * card.batch_factor + searches)
 
@@ -234,7 +229,7 @@ def _same_work(other: Workload, asked: Workload) -> Workload:
     if asked.model is None or other.model is asked.model:
         return other
     # The input is counted for each model already; the answers are the same text as the asked model's.
-    return replace(same_text_as(other, asked.model.tokenizer), input_tokens=other.input_tokens)
+    return same_text_as(other, asked.model.tokenizer)._replace(input_tokens=other.input_tokens)
 
 
 def _usd(workload: Workload, card: RateCard, on: date) -> Decimal:

@@ -5,11 +5,11 @@ no cost, so a request hits when the gap before it is shorter than the entry's li
 a share of 1 - exp(-t / g). Requests that come in bursts hit more often.
 """
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import exp
+from typing import NamedTuple
 
 from bot.pricing.card import Model
 from bot.pricing.workload import DAYS_IN_MONTH, Ttl, Workload
@@ -20,8 +20,7 @@ LIFE: dict[Ttl, timedelta] = {"5m": timedelta(minutes=5), "1h": timedelta(hours=
 MONTH = timedelta(days=DAYS_IN_MONTH)
 
 
-@dataclass(frozen=True, slots=True)
-class Warmth:
+class Warmth(NamedTuple):
     """`gap`: mean time between two requests. `hit_rate`: the share that comes in time, 0 to 1, to a whole per cent."""
 
     gap: timedelta

@@ -1,20 +1,20 @@
 """The rate card: what each model costs on a day, read from the dated data file beside this module."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
+from typing import NamedTuple
 
 from bot.pricing.data_files import Table, packaged
 from bot.pricing.model_ids import FAMILIES, family_in, spelled
 from bot.pricing.model_index import Listed, ModelIndex
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
-    """USD per million tokens. In fast mode the cache prices rise with the input price."""
+class Step(NamedTuple):
+    """Prices of a single request whose whole prompt is longer than `above_prompt_tokens`, for all of its tokens."""
 
+    above_prompt_tokens: int
     input: Decimal
     cache_write_5m: Decimal
     cache_write_1h: Decimal
@@ -24,34 +24,36 @@ class Prices:
     fast_output: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step(Prices):
-    """Prices of a single request whose whole prompt is longer than `above_prompt_tokens`, for all of its tokens."""
-
-    above_prompt_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates(Prices):
+class Rates(NamedTuple):
     """Prices from `valid_from` (UTC day) on. `source` says where the figures were read.
 
     `fast_until` is the last day of fast mode; later requests run at standard speed and price.
     """
 
     valid_from: date
+    source: str
+    input: Decimal
+    cache_write_5m: Decimal
+    cache_write_1h: Decimal
+    cache_read: Decimal
+    output: Decimal
+    fast_input: Decimal | None = None
+    fast_output: Decimal | None = None
     fast_until: date | None = None
     step: Step | None = None
-    source: str
 
-    def at(self, prompt_tokens: int | None) -> Prices:
+    def at(self, prompt_tokens: int | None) -> "Prices":
         """The prices for one request with this prompt; the base step for a sum of requests (None)."""
         if self.step is not None and prompt_tokens is not None and prompt_tokens > self.step.above_prompt_tokens:
             return self.step
         return self
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+Prices = Step | Rates
+"""USD per million tokens. In fast mode the cache prices rise with the input price."""
+
+
+class Model(NamedTuple):
     """One model. `tokenizer` 2 (Opus 4.7 and later) makes about 30 % more tokens of the same text than 1.
 
     `min_cacheable_tokens`: shorter prompts are silently not cached; None where no source says. `context_window`: the
@@ -63,16 +65,16 @@ class Model:
     name: str
     family: str
     released: date
+    tokenizer: int
+    price: tuple[Rates, ...]
     retires: date | None = None
     retires_not_before: date | None = None
-    tokenizer: int
     min_cacheable_tokens: int | None = None
     context_window: int | None = None
     max_output: int | None = None
     us_inference: bool = False
     regional_premium: bool = False
     spellings: tuple[str, ...] = ()
-    price: tuple[Rates, ...]
 
     def rates(self, on: date) -> Rates:
         """The prices of a UTC day; before the first known price, that first one."""
@@ -85,8 +87,7 @@ class Model:
         return rates.fast_input is not None and (rates.fast_until is None or on <= rates.fast_until)
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """What a model id is priced as, and what its spelling says about the price.
 
     `assumed`: one clause that says so where the id does not name the model; None where it does. `is_known`: False for

@@ -1,9 +1,9 @@
 """What a workload would cost in a month of 30 days, line by line, and what would make it cheaper."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from bot.pricing.advice import Advice, advice_on
 from bot.pricing.alternatives import Alternative, Routing, alternatives_to, routing_to_goal
@@ -18,8 +18,7 @@ USUAL_PEAK = Decimal(10)
 """How many times the mean the busiest minute is, where nobody said; it is named beside the result."""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """Dollars are exact and unrounded. `alternatives`: the cheapest for the same text first, dearer ones included.
 
     `problems`: why requests fail, and what was asked for without effect. `advice`: what would make it cheaper.

@@ -1,7 +1,6 @@
 """What has to be said beside an estimate: what it assumes, and what is good to know."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from math import ceil
@@ -87,7 +86,7 @@ def _text_notes(workload: Workload, card: RateCard, today: date) -> Iterator[str
     bounds = []
     for extreme in (0, 1):
         tokens = max(token_range(text, tokenizer)[extreme] for tokenizer in by_tokenizer)
-        sized = replace(workload, text=None, input_tokens=max(tokens, workload.cached_tokens))
+        sized = workload._replace(text=None, input_tokens=max(tokens, workload.cached_tokens))
         bounds.append(usd(total(monthly_lines(sized, card, today))))
     yield f"{text.chars:,} {RULES[text.lang].name} characters are about {' and '.join(counts)}."
     yield f"So the month costs between {bounds[0]} and {bounds[1]}; the other models' figures are for the same text."

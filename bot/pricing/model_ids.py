@@ -9,10 +9,9 @@ applications reads ids with this module too.
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from bot.pricing.other_models import is_of_another_vendor
 
@@ -31,8 +30,7 @@ _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u22
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class Spelling(NamedTuple):
     """What a text says about a model.
 
     `name`: the canonical name, `claude-opus-4-8`, or `claude-opus` for a bare family; None where none can be read.
@@ -50,7 +48,7 @@ class Spelling:
     fast: bool = False
     batch: bool = False
     long_context: bool = False
-    prefix: str = field(default="", repr=False)
+    prefix: str = ""
 
 
 class Kind(Enum):

@@ -1,15 +1,14 @@
 """Which model of a list a text names, by the one reading of spellings. Standard library only."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from typing import NamedTuple
 
 from bot.pricing.model_ids import Spelling, spelled
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """A model of the rate card, as far as finding it goes. `spellings`: its other ids at Anthropic's own API."""
 
     id: str

@@ -1,10 +1,10 @@
 """What one way of doing a workload costs in a month of 30 days, line by line."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 from bot.pricing.caching import hit_rate_of
 from bot.pricing.card import Model, RateCard
@@ -13,8 +13,7 @@ from bot.pricing.tokens import Terms, TokenCounts
 from bot.pricing.workload import Route, Workload
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One kind of token on one model, or web searches. `usd_per_mtok` is after batch, steps, speed and region.
 
     `usd` is exact. `resent`: what a conversation's later turns send again of the turns before them.
@@ -28,8 +27,7 @@ class Line:
     resent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """Some of a conversation's turns that have one price: how many, and the tokens that they send in sum.
 
     `own_tokens`: their own, uncached. `resent_tokens`: of the turns before, uncached. The cached prefix is left out.
@@ -148,8 +146,8 @@ def _cached(workload: Workload, model: Model) -> int:
 
 def _with_writes(counts: TokenCounts, workload: Workload, written: int) -> TokenCounts:
     if workload.ttl == "1h":
-        return replace(counts, cache_creation_1h_input_tokens=written)
-    return replace(counts, cache_creation_5m_input_tokens=written)
+        return counts._replace(cache_creation_1h_input_tokens=written)
+    return counts._replace(cache_creation_5m_input_tokens=written)
 
 
 def _long_enough(prefix: int, model: Model) -> bool:
@@ -163,7 +161,7 @@ def _merged(lines: list[Line]) -> list[Line]:
         key = (line.model.id, line.kind, line.usd_per_mtok, line.resent)
         found = merged.get(key)
         if found is not None:
-            line = replace(found, tokens=found.tokens + line.tokens, usd=found.usd + line.usd)
+            line = found._replace(tokens=found.tokens + line.tokens, usd=found.usd + line.usd)
         merged[key] = line
     return list(merged.values())
 

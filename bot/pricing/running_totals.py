@@ -5,7 +5,7 @@ record to record, and output with every one; of single calls about every second 
 before, so a few records tell the two apart. As soon as a file's records shrink too often, it is one of single calls.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import lgamma, log
 
@@ -136,7 +136,7 @@ class RunningTotals:
             if order > 0:
                 file.rises += 1
                 series.is_no_conversation |= _cannot_follow(series.last, counts)
-                rise = _minus(counts, series.last)
+                rise = counts - series.last
             elif order < 0:
                 file.restarts += 1
                 series.bits, series.stretch = series.order_bits, 0
@@ -145,7 +145,7 @@ class RunningTotals:
             else:
                 file.falls += 1
                 counts = _largest(counts, series.last)
-                rise = _minus(counts, series.last)
+                rise = counts - series.last
         new_stretch = series.stretch == 0
         if series.last_place is not None and not new_stretch:
             series.risen.add(series.last_place, -1, TokenCounts())
@@ -185,7 +185,7 @@ def _cannot_follow(before: TokenCounts, after: TokenCounts) -> bool:
 
 def _order(before: TokenCounts, after: TokenCounts) -> int:
     """1 where every count has grown or stayed and output has grown, -1 the other way round, 0 otherwise."""
-    pairs = [(getattr(before, name), getattr(after, name)) for name in TokenCounts.__slots__]
+    pairs = list(zip(before, after, strict=True))
     if after.output_tokens > before.output_tokens:
         return 1 if all(one <= other for one, other in pairs) else 0
     if after.output_tokens < before.output_tokens:
@@ -193,16 +193,8 @@ def _order(before: TokenCounts, after: TokenCounts) -> int:
     return 0
 
 
-def _numbers(counts: TokenCounts) -> Iterator[int]:
-    return (getattr(counts, name) for name in TokenCounts.__slots__)
-
-
-def _minus(one: TokenCounts, other: TokenCounts) -> TokenCounts:
-    return TokenCounts(*(a - b for a, b in zip(_numbers(one), _numbers(other), strict=True)))
-
-
 def _largest(one: TokenCounts, other: TokenCounts) -> TokenCounts:
-    return TokenCounts(*map(max, _numbers(one), _numbers(other)))
+    return TokenCounts(*map(max, one, other))
 
 
 def _calls_in(sums: Sums) -> int:

@@ -5,7 +5,7 @@ The order of calls does not matter, except where a log holds running totals; eve
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, tzinfo
 from decimal import Decimal
 
@@ -347,8 +347,7 @@ def _requests(call: Call) -> tuple[Part, ...]:
     lacking = counts.output_tokens - whole.output_tokens
     if not same_prompt or lacking < 0 or whole.cache_creation_1h_input_tokens != counts.cache_creation_1h_input_tokens:
         return (Part(call.model, counts),)
-    last = replace(
-        parts[-1].counts,
+    last = parts[-1].counts._replace(
         output_tokens=parts[-1].counts.output_tokens + lacking,
         web_search_requests=parts[-1].counts.web_search_requests
         + max(0, counts.web_search_requests - whole.web_search_requests),

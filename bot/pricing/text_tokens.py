@@ -4,10 +4,9 @@ Rules of thumb for the older tokenizer (generation 1): English 4 characters a to
 between 1 and 2 by content. The newer one makes about 30 % more of the same text (platform.claude.com, 2026).
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bot.pricing.tokens import same_text
 
@@ -16,8 +15,7 @@ Lang = Literal["en", "ja"]
 OLD_TOKENIZER = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """Tokens of one character with the older tokenizer: usually, at least, at most."""
 
     usual: Fraction
@@ -32,8 +30,7 @@ RULES: dict[Lang, Rule] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """So many characters of a language."""
 
     chars: int

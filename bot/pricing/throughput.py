@@ -4,13 +4,12 @@ Limits that nobody told are unknown: such a pool is named, and never taken for f
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import MAX_PREC, ROUND_HALF_UP, Context, Decimal
 from enum import Enum
 from fractions import Fraction
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bot.pricing.card import Model
 from bot.pricing.data_files import packaged
@@ -37,8 +36,7 @@ OWN = "own"
 _MILLIONTH = Decimal("0.000001")
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(NamedTuple):
     """Models that share their limits. `batch`: the one queue of all batches, of whatever model."""
 
     name: str
@@ -46,16 +44,14 @@ class Pool:
     batch: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Tier:
+class Tier(NamedTuple):
     """A usage tier. `monthly_cap_usd`: at most this much is spent in a calendar month; None: no cap."""
 
     name: str
     monthly_cap_usd: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimitTable:
+class RateLimitTable(NamedTuple):
     """The standard limits. `tiers`: the lowest first. `limits`: of each pool, by the names of tiers."""
 
     checked_on: date
@@ -64,8 +60,7 @@ class RateLimitTable:
     limits: Mapping[Pool, Mapping[str, Limits]]
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """What one model has to carry in the mean minute of a month of 30 days.
 
     `input_tokens_per_minute` are uncached input and cache writes: cache reads do not count. `batch`: the requests go
@@ -87,8 +82,7 @@ class Coverage(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Shortage:
+class Shortage(NamedTuple):
     """A limit that the peak passes."""
 
     pool: Pool
@@ -97,8 +91,7 @@ class Shortage:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class PoolFit:
+class PoolFit(NamedTuple):
     """What one pool has to carry, at the mean and at the peak, and its limits by holder: tiers, or `OWN`."""
 
     pool: Pool
@@ -124,8 +117,7 @@ class PoolFit:
         return Coverage.COVERED if all_known else Coverage.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class TierFit:
+class TierFit(NamedTuple):
     """One tier against the whole workload. `covers_usd`: its monthly cap. `rates`: its rate limits."""
 
     tier: Tier
@@ -138,8 +130,7 @@ class TierFit:
         return self.rates if self.covers_usd else Coverage.SHORT
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(NamedTuple):
     """`pools` by the table, `own` by the organisation's real limits: None where these were not read."""
 
     monthly_usd: Decimal

@@ -1,14 +1,13 @@
 """Token counts and the terms under which they are billed: what is stored, and from which dollars are derived."""
 
-from dataclasses import astuple, dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from typing import NamedTuple
 
 TOKENIZER_FACTOR = Decimal("1.3")
 """Models from Opus 4.7 on make about 30 % more tokens of the same text (platform.claude.com, 2026)."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCounts:
+class TokenCounts(NamedTuple):
     """Counts of one response or of any sum of responses, under the names of Anthropic's usage report.
 
     `uncached_input_tokens` excludes cached tokens; the whole prompt is `prompt_tokens`.
@@ -32,9 +31,9 @@ class TokenCounts:
         )
 
     def __sub__(self, other: "TokenCounts") -> "TokenCounts":
-        return TokenCounts(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+        return TokenCounts(*(mine - its for mine, its in zip(self, other, strict=True)))
 
-    def __add__(self, other: "TokenCounts") -> "TokenCounts":
+    def __add__(self, other: "TokenCounts") -> "TokenCounts":  # type: ignore[override]  # not joined as tuples are
         return TokenCounts(
             self.uncached_input_tokens + other.uncached_input_tokens,
             self.cache_creation_5m_input_tokens + other.cache_creation_5m_input_tokens,
@@ -49,8 +48,7 @@ UNKNOWN_TERM = "unknown"
 """The value of a term of which the source could not be asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """What changes the price of the same tokens. None means: not reported, billed as standard.
 
     `service_tier`: `standard`, `batch`, `priority`, `flex` … · `inference_geo`: `global`, `us`, `not_available` ·

@@ -1,10 +1,10 @@
 """What one token of each kind costs: the rates of the day after batch, region, speed and step, worked out once."""
 
-from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from bot.pricing.card import Prices, RateCard, Rates, Resolved
 from bot.pricing.tokens import UNKNOWN_TERM, Terms
@@ -29,8 +29,7 @@ class Hidden(StrEnum):
     ROWS = "rows"
 
 
-@dataclass(frozen=True, slots=True)
-class UnitPrices:
+class UnitPrices(NamedTuple):
     """Exact USD of one token of each kind, in the order of the fields of `TokenCounts`; the last is one web search.
 
     `usd_per_mtok`: the same of the five kinds of token, per million. `hidden`: why the true cost may be higher, where
@@ -43,8 +42,7 @@ class UnitPrices:
     assumed: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SteppedPrices:
+class SteppedPrices(NamedTuple):
     """Unit prices by what is known of the prompt. `above_prompt_tokens`: the longest prompt that is not `long`."""
 
     several: UnitPrices
@@ -63,21 +61,19 @@ class SteppedPrices:
 
 def unit_prices(card: RateCard, model_id: str, terms: Terms, on: date) -> UnitPrices:
     """The prices of a sum of requests on the UTC day `on`: its cost is linear in its tokens."""
-    return stepped_prices(card, model_id, on, terms.service_tier, terms.inference_geo, terms.speed).several
+    return stepped_prices(card, model_id, on, terms).several
 
 
 @lru_cache(maxsize=KEPT)
-def stepped_prices(
-    card: RateCard, model_id: str, on: date, service_tier: str | None, inference_geo: str | None, speed: str | None
-) -> SteppedPrices:
-    """The prices of a model under terms on a UTC day. The terms come apart because a tuple of texts hashes faster."""
+def stepped_prices(card: RateCard, model_id: str, on: date, terms: Terms) -> SteppedPrices:
+    """The prices of a model under terms on a UTC day."""
     resolved = card.resolve(model_id, on)
-    terms = _with_those_of_the_id(Terms(service_tier, inference_geo, speed), resolved)
+    terms = _with_those_of_the_id(terms, resolved)
     rates = resolved.rates
     short = _unit_prices(card, resolved, rates, terms, on)
     if rates.step is None:
         return SteppedPrices(short, short, short, None)
-    several = replace(short, hidden=short.hidden | {Hidden.PROMPT})
+    several = short._replace(hidden=short.hidden | {Hidden.PROMPT})
     long = _unit_prices(card, resolved, rates.step, terms, on)
     return SteppedPrices(several, short, long, rates.step.above_prompt_tokens)
 
@@ -101,9 +97,9 @@ def _unit_prices(card: RateCard, resolved: Resolved, prices: Prices, terms: Term
 def _with_those_of_the_id(terms: Terms, resolved: Resolved) -> Terms:
     """`claude-opus-4.8-fast` and `claude-opus-4.8:batch` say how they were served where the usage does not."""
     if resolved.fast and terms.speed is None:
-        terms = replace(terms, speed="fast")
+        terms = terms._replace(speed="fast")
     if resolved.batch and terms.service_tier is None:
-        terms = replace(terms, service_tier="batch")
+        terms = terms._replace(service_tier="batch")
     return terms
 
 

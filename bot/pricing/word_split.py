@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bot.pricing.card import RateCard
 from bot.pricing.model_words import UnknownModelError, model_named
@@ -80,8 +80,7 @@ _PLAIN_MODEL = re.compile(r"[a-z][a-z0-9.-]{0,60}")
 _NUMBER = re.compile(r"\d{1,12}[kmb]?")
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(NamedTuple):
     """The words by their kind. Values are in lower case. `typed`: the key of a value as it was typed."""
 
     values: Mapping[str, str]

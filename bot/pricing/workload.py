@@ -1,9 +1,8 @@
 """A workload: what an estimate is about."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bot.pricing.card import Model
 from bot.pricing.text_tokens import Text, tokens_of
@@ -24,24 +23,21 @@ TIMES_A_MONTH: dict[Per, Fraction] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """The part of the requests that goes to one model; the shares of a workload sum to 1."""
 
     model: Model
     share: Fraction
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(NamedTuple):
     """A sum that the month shall not pass, reached by moving requests to a cheaper model."""
 
     usd: Decimal
     to: Model
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
+class Workload(NamedTuple):
     """Requests of one shape. Tokens are per request, or per turn of a conversation.
 
     `requests`: of single requests, or of conversations where `turns` is above 1. `input_tokens` are the counts of
@@ -57,10 +53,10 @@ class Workload:
 
     routes: tuple[Route, ...]
     requests: int
+    output_tokens: int
     per: Per = "month"
     input_tokens: int = 0
     text: Text | None = None
-    output_tokens: int
     prefix_tokens: int = 0
     cached_tokens: int = 0
     hit_rate: Decimal | None = None

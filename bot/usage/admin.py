@@ -6,7 +6,7 @@ default workspace is null; money is a decimal string in cents.
 
 import logging
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any
@@ -231,7 +231,7 @@ def located(rows: Sequence[UsageRow], whole: Sequence[UsageRow]) -> list[UsageRo
         if (counts := beyond.get(_place(row))) is not None:
             counts[row.workspace_id] = counts.get(row.workspace_id, TokenCounts()) - row.counts
     for place, open_rows in unknown.items():
-        rest = {workspace: counts for workspace, counts in beyond[place].items() if any(astuple(counts))}
+        rest = {workspace: counts for workspace, counts in beyond[place].items() if any(counts)}
         known += _shared_out(open_rows, rest)
     return known
 
@@ -247,7 +247,7 @@ def _shared_out(rows: Sequence[UsageRow], rest: Mapping[str, TokenCounts]) -> li
     if len(rest) == 1:
         (workspace,) = rest
         return [replace(row, workspace_id=workspace) for row in rows]
-    whole = sum(rest.values(), TokenCounts()) == rows[0].counts and min(map(min, map(astuple, rest.values()))) >= 0
+    whole = sum(rest.values(), TokenCounts()) == rows[0].counts and min(map(min, rest.values())) >= 0
     if len(rows) == 1 and rest and whole:
         return [replace(rows[0], workspace_id=workspace, counts=counts) for workspace, counts in rest.items()]
     return list(rows)
@@ -266,7 +266,7 @@ def _without_known_speed(rows: ReportRows) -> None:
         for row in each:
             known = terms.get(row.terms)
             if known is None:
-                known = terms[row.terms] = replace(row.terms, speed=UNKNOWN_TERM)
+                known = terms[row.terms] = row.terms._replace(speed=UNKNOWN_TERM)
             row.terms = known
 
 

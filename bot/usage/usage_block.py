@@ -1,7 +1,7 @@
 """The `usage` block of a Messages response, as APIs, logs and transcripts write it → counts and terms."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeGuard
 
@@ -164,7 +164,7 @@ def _without_cache_in_input(block: Record, counts: TokenCounts) -> TokenCounts:
         if block.get(name) is not None:
             fresh = _whole(block[name])
             if counts.uncached_input_tokens == fresh + counts.prompt_tokens - counts.uncached_input_tokens:
-                return replace(counts, uncached_input_tokens=fresh)
+                return counts._replace(uncached_input_tokens=fresh)
     return counts
 
 

@@ -1,7 +1,6 @@
 """Rows of both usage reports → what they say: the usual shape straight from the bytes, anything odd field by field."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple
 from datetime import datetime
 from typing import Annotated, overload
 
@@ -94,7 +93,7 @@ def usage_row(starts_at: datetime, row: ReportRow) -> UsageRow:
 
 def report_row(row: UsageRow) -> ReportRow:
     """The same, the other way round."""
-    return ReportRow(row.model, row.workspace_id, row.api_key_id, row.terms, *astuple(row.counts))
+    return ReportRow(row.model, row.workspace_id, row.api_key_id, row.terms, *row.counts)
 
 
 class _CacheCreation(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -164,7 +163,7 @@ class RowReader:
             found = _RESULT.decode(entry)
         except UNUSUAL:
             row = odd.usage(UsageResult, value_in(entry, self._path))
-            return None if row is None else self._row(row, *astuple(row.tokens()))
+            return None if row is None else self._row(row, *row.tokens())
         odd.usual(1)
         return self._row(found, *_tokens(found))
 
@@ -174,7 +173,7 @@ class RowReader:
             found = _ROW.decode(entry)
         except UNUSUAL:
             row = odd.usage(AnalyticsUsageRow, value_in(entry, self._path))
-            return None if row is None else self._row(row.group, *astuple(row.usage.tokens()))
+            return None if row is None else self._row(row.group, *row.usage.tokens())
         odd.usual(1)
         return self._row(found.group, *_tokens(found.usage))
 

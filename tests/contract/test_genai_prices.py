@@ -77,11 +77,11 @@ class Disagreement:
 
 
 def _standard_tier(request: Request) -> Request:
-    return replace(request, terms=replace(request.terms, service_tier=None))
+    return replace(request, terms=request.terms._replace(service_tier=None))
 
 
 def _standard_speed(request: Request) -> Request:
-    return replace(request, terms=replace(request.terms, speed=None))
+    return replace(request, terms=request.terms._replace(speed=None))
 
 
 def _on(day: str) -> Callable[[Request], Request]:
@@ -167,7 +167,7 @@ DISAGREEMENTS = [
             request.counts.web_search_requests > 0
             and request.model in {"claude-3-opus", "claude-3-sonnet", "claude-3-haiku", *BEFORE_CACHES}
         ),
-        lambda request: replace(request, counts=replace(request.counts, web_search_requests=0)),
+        lambda request: replace(request, counts=request.counts._replace(web_search_requests=0)),
         Request("claude-3-haiku", TokenCounts(web_search_requests=1), date(2026, 4, 1)),
     ),
     Disagreement(

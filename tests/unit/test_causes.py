@@ -1,7 +1,6 @@
 """Why spend moved: what is named, with how many dollars, and what is not worth naming."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -87,7 +86,7 @@ def test_usage_that_stays_as_it_was_has_no_cause() -> None:
 
 
 def test_a_cache_that_is_not_hit_any_more_is_named_with_what_it_costs() -> None:
-    missed = replace(NORMAL, uncached_input_tokens=9 * MILLION, cache_read_input_tokens=2 * MILLION)
+    missed = NORMAL._replace(uncached_input_tokens=9 * MILLION, cache_read_input_tokens=2 * MILLION)
     (cause,) = named([used(missed)], [used()])
     assert cause.kind is CauseKind.CACHE_READ_FELL
     # Eight million tokens at $5 instead of $0.50; writes, which are dearer, are a little of the rest.
@@ -102,7 +101,7 @@ def test_the_very_same_traffic_twice_is_more_tokens_and_nothing_else() -> None:
 
 
 def test_longer_cache_writes_are_named_in_dollars() -> None:
-    (cause,) = named([used(replace(NORMAL, cache_creation_1h_input_tokens=640_000))], [used()])
+    (cause,) = named([used(NORMAL._replace(cache_creation_1h_input_tokens=640_000))], [used()])
     assert (cause.kind, cause.before, cause.after) == (
         CauseKind.CACHE_WRITES_1H_ROSE,
         Decimal(1),
@@ -112,14 +111,14 @@ def test_longer_cache_writes_are_named_in_dollars() -> None:
 
 
 def test_one_hour_writes_that_doubled_say_so() -> None:
-    before = replace(NORMAL, cache_creation_1h_input_tokens=310_000)
-    after = replace(NORMAL, cache_creation_1h_input_tokens=640_000)
+    before = NORMAL._replace(cache_creation_1h_input_tokens=310_000)
+    after = NORMAL._replace(cache_creation_1h_input_tokens=640_000)
     (cause,) = named([used(after)], [used(before)])
     assert line(cause).startswith("1-hour cache writes doubled, $3.10 → $6.40")
 
 
 def test_longer_answers_are_named() -> None:
-    (cause,) = named([used(replace(NORMAL, output_tokens=MILLION))], [used()])
+    (cause,) = named([used(NORMAL._replace(output_tokens=MILLION))], [used()])
     assert cause.kind is CauseKind.OUTPUT_ROSE
     assert line(cause).startswith("output doubled, $10.00 → $25.00, about $14.")
 

@@ -1,6 +1,5 @@
 """The cost of a usage: exact to the last digit, and the same whether tokens are priced together or apart."""
 
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -40,7 +39,7 @@ def cost(
 
 
 def million(kind: str) -> TokenCounts:
-    return replace(TokenCounts(), **{kind: 1_000_000})
+    return TokenCounts(**{kind: 1_000_000})
 
 
 def per_million(model_id: str, terms: Terms = STANDARD, on: str = "2026-11-22", prompt: int = 1) -> list[str]:
@@ -85,7 +84,7 @@ def test_sums_cost_what_their_parts_cost(
 def test_so_many_times_the_tokens_cost_so_many_times_the_money(
     model: str, counts: TokenCounts, times: int, terms: Terms, on: date, prompt: int | None
 ) -> None:
-    multiplied = TokenCounts(*(getattr(counts, name) * times for name in TokenCounts.__slots__))
+    multiplied = TokenCounts(*(count * times for count in counts))
     assert cost(model, multiplied, terms, on, prompt).usd == times * cost(model, counts, terms, on, prompt).usd
 
 

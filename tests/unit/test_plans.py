@@ -1,6 +1,5 @@
 """Subscriptions against the API: prices of seats, break-even tokens, and what is said beside them."""
 
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -72,8 +71,8 @@ def test_the_blended_price_is_three_parts_of_input_to_one_of_output() -> None:
 
 def test_tokens_are_priced_at_the_rates_of_the_day() -> None:
     model = CARD.models["claude-sonnet-5-5"]
-    dearer = replace(model.price[-1], valid_from=date(2027, 1, 1), input=Decimal(6))
-    repriced = replace(model, price=(*model.price, dearer))
+    dearer = model.price[-1]._replace(valid_from=date(2027, 1, 1), input=Decimal(6))
+    repriced = model._replace(price=(*model.price, dearer))
     usd = [compare_plans(Decimal(1), 1, repriced, CARD, day).blended_usd_per_mtok for day in (TODAY, date(2027, 1, 1))]
     assert usd == [4, 7]
 

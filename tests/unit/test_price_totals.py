@@ -262,7 +262,7 @@ def test_a_state_with_more_output_changes_output_alone(
     others: list[Call], call: Call, response: str, output: int
 ) -> None:
     told = replace(call, response=response)
-    again = replace(told, counts=replace(told.counts, output_tokens=output))
+    again = replace(told, counts=told.counts._replace(output_tokens=output))
     distinct = [other for other in others if other.response != response]
     once, twice = totals([*distinct, told]), totals([*distinct, told, again])
     expected = totals([*distinct, again]) if output > told.counts.output_tokens else once

@@ -56,7 +56,7 @@ def test_running_totals_cost_what_their_calls_do_on_the_days_of_these() -> None:
 
 
 def test_a_few_records_with_prompts_that_no_model_reads_are_enough() -> None:
-    calls = [replace(call, counts=replace(call.counts, cache_read_input_tokens=900_000)) for call in single(4)]
+    calls = [replace(call, counts=call.counts._replace(cache_read_input_tokens=900_000)) for call in single(4)]
     assert totals(running(calls)).total.counts == totals(calls).total.counts
 
 
@@ -106,7 +106,7 @@ def test_sessions_and_models_have_counters_of_their_own() -> None:
         single(200, session=None),
         [call for seed in range(50) for call in single(2, f"s{seed}", seed)],
         # Every answer of one length, of prompts that grow.
-        [replace(call, counts=replace(call.counts, output_tokens=100)) for call in single(100)],
+        [replace(call, counts=call.counts._replace(output_tokens=100)) for call in single(100)],
         # Answers that become longer and longer.
         talk(13, is_cached=False),
         talk(13, is_cached=True),

@@ -1,6 +1,5 @@
 """What one token costs: the same prices whether they are asked for one usage or for sums of many."""
 
-from dataclasses import astuple
 from datetime import date
 from decimal import Decimal
 
@@ -48,7 +47,7 @@ def test_a_sum_of_requests_costs_its_tokens_times_the_unit_prices(
 ) -> None:
     unit = unit_prices(CARD, model, terms, on)
     cost = cost_of(CARD, model, counts, terms, on, prompt_tokens=None)
-    assert cost.usd == sum(n * price for n, price in zip(astuple(counts), unit.usd_per_token, strict=True))
+    assert cost.usd == sum(n * price for n, price in zip(counts, unit.usd_per_token, strict=True))
     assert cost.assumed == unit.assumed
     assert cost.hidden == (unit.hidden if counts.prompt_tokens + counts.output_tokens else frozenset())
 

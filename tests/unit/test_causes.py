@@ -186,7 +186,7 @@ COUNTS = st.integers(min_value=0, max_value=50 * MILLION)
 ROWS = st.lists(
     st.builds(
         used,
-        st.builds(TokenCounts, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS),
+        st.builds(TokenCounts, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, st.just(0)),
         st.sampled_from([OPUS, HAIKU, "claude-unknown-1"]),
         st.sampled_from(["apikey_1", "apikey_2", None]),
         st.builds(

@@ -171,7 +171,7 @@ def test_a_day_is_told_once_resolved_when_it_is_right_and_told_again_in_the_same
 
 AMOUNTS = st.decimals("0", "500", places=2)
 MODELS = st.sampled_from([OPUS, HAIKU, "claude-opus-9", "claude-haiku-5-5"])
-TERMS = st.builds(Terms, st.sampled_from([None, "standard", "priority", "batch"]))
+TERMS = st.builds(Terms, st.sampled_from([None, "standard", "priority", "batch"]), st.none(), st.none())
 
 
 @given(

@@ -16,7 +16,6 @@ import msgspec
 from bot.cli.output import complain, show
 from bot.cli.price_answer import Priced, as_json, as_text, nothing_found
 from bot.clock import Clock, system_clock
-from bot.pricing.call import Call, UsualCall
 from bot.pricing.card import RateCard, load_rate_card
 from bot.pricing.file_calls import FileCalls, Kept
 from bot.pricing.tally import Pile, Tally
@@ -25,6 +24,7 @@ from bot.usage.price_cache import PriceCache, cache_folder, fingerprint, name_of
 from bot.usage.record_files import RecordFile, UnreadableError, find_files
 from bot.usage.record_streams import Advance
 from bot.usage.usage_block import Skipped
+from bot.usage.usual_lines import UsualLines
 
 MOST_NAMELESS = 10_000
 """Calls without an id that are held at a time."""
@@ -159,20 +159,20 @@ def _parts(file: RecordFile, tally: Tally, advance: Advance) -> Iterator[FileCal
     Raises `UnreadableError`, after what could be read.
     """
     part = tally.file(file.name)
-    add_usual, skipped = part.add_usual, part.skipped
+    usual = UsualLines(part)
     try:
-        for call in read_calls(file.records(advance)):
-            if type(call) is UsualCall:
-                add_usual(call)
-            elif isinstance(call, Skipped):
-                skipped[call.value] += 1
-            elif isinstance(call, Call):
-                part.add(call)
-                if len(part.nameless) >= MOST_NAMELESS:
-                    yield part
-                    part = tally.file(file.name)
-                    add_usual, skipped = part.add_usual, part.skipped
+        for call in read_calls(file.records(advance, usual.take)):
+            if isinstance(call, Skipped):
+                part.skipped[call.value] += 1
+                continue
+            part.add(call)
+            if len(part.nameless) >= MOST_NAMELESS:
+                before, part = part, tally.file(file.name)
+                usual.go_on(part)
+                yield before
     except UnreadableError:
+        usual.finish()
         yield part
         raise
+    usual.finish()
     yield part

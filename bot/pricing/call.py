@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,38 +46,3 @@ class Call:
     prompts_above: int = 0
     prompts_to: int | None = None
     sums_session: bool = False
-
-
-class UsualCall(msgspec.Struct, frozen=True, gc=False):
-    """A `Call` with an id, a time and a session, and without iterations, in numbers alone: what most lines hold.
-
-    `at`: microseconds since 1970. `split_5m`: 5-minute writes that name their lifetime; `writes`: all writes.
-    """
-
-    model: str
-    service_tier: str | None
-    inference_geo: str | None
-    speed: str | None
-    at: int
-    response: str
-    session: str
-    uncached: int
-    split_5m: int
-    one_hour: int
-    read: int
-    output: int
-    searches: int
-    writes: int
-
-    def as_call(self) -> Call:
-        """The same as a `Call`."""
-        five_minutes = self.writes - self.one_hour
-        return Call(
-            self.model,
-            TokenCounts(self.uncached, five_minutes, self.one_hour, self.read, self.output, self.searches),
-            Terms(self.service_tier, self.inference_geo, self.speed),
-            EPOCH + self.at * MICROSECOND,
-            response=self.response,
-            session=self.session,
-            unsplit=five_minutes - self.split_5m,
-        )

@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from bot.pricing.call import Call, UsualCall
-from bot.pricing.responses import Names, Parts, Responses
+from bot.pricing.call import Call
+from bot.pricing.responses import Names, Numbers, Parts, Responses
 
 
 class Kept(msgspec.Struct, array_like=True):
     """All that the calls of a file come to, as it is written down: tokens and ids, no dollars."""
 
-    names: list[Names]
+    names: dict[int, Names]
     states: dict[str, bytes]
     parts: dict[str, Parts]
     repeats: int
@@ -24,20 +24,21 @@ class Kept(msgspec.Struct, array_like=True):
 
 class FileCalls:
     """Calls by what has to be known of them: responses by their ids, each call without an id in its order, other
-    vendors' calls and skipped lines by number. `name`: that of the file; `is_claude`: whether a model counts."""
+    vendors' calls and skipped lines by number. `name`: that of the file; `is_claude`: whether a model counts;
+    `numbers`: shared with other files, they make adding up quick."""
 
-    def __init__(self, name: str, is_claude: Callable[[str], bool]) -> None:
+    def __init__(self, name: str, is_claude: Callable[[str], bool], numbers: Numbers | None = None) -> None:
         self.name = name
-        self.responses = Responses()
+        self.is_claude = is_claude
+        self.responses = Responses(numbers)
         self.nameless: list[Call] = []
         self.sessions: set[str] = set()
         self.not_claude: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
-        self._is_claude = is_claude
 
     def add(self, call: Call) -> None:
         """Take one call."""
-        if not self._is_claude(call.model):
+        if not self.is_claude(call.model):
             self.not_claude[call.model] += 1
             return
         if call.session is not None and not call.sums_session:
@@ -47,26 +48,19 @@ class FileCalls:
         else:
             self.responses.add(call, self.name)
 
-    def add_usual(self, call: UsualCall) -> None:
-        """The same for a usual call."""
-        if self._is_claude(call.model):
-            self.sessions.add(call.session)
-            self.responses.add_usual(call)
-        else:
-            self.not_claude[call.model] += 1
-
     def kept(self) -> Kept:
         """What can be written down of them."""
         its = self.responses
         return Kept(
-            *(its.names, its.states, its.parts, its.repeats, self.nameless),
+            *(its.used_names(), its.states, its.parts, its.repeats, self.nameless),
             *(list(self.sessions), dict(self.not_claude), dict(self.skipped)),
         )
 
     def recall(self, kept: Kept) -> None:
         """Take what was written down instead of calls."""
         its = self.responses
-        its.names, its.states, its.parts, its.repeats = kept.names, kept.states, kept.parts, kept.repeats
+        its.recall(kept.states, kept.names)
+        its.parts, its.repeats = kept.parts, kept.repeats
         self.nameless = kept.nameless
         self.sessions.update(kept.sessions)
         self.not_claude.update(kept.not_claude)

@@ -4,7 +4,7 @@ import re
 from hashlib import blake2b
 from struct import Struct
 
-from bot.pricing.call import EPOCH, MICROSECOND, Call, Part, UsualCall
+from bot.pricing.call import EPOCH, MICROSECOND, Call, Part
 from bot.pricing.tokens import Terms, TokenCounts
 
 NO_TIME = -(2**63)
@@ -30,16 +30,47 @@ Parts = tuple[tuple[Part, ...], tuple[Part, ...], int]
 NO_PARTS: Parts = ((), (), 0)
 
 
-class Responses:
-    """The state of each response so far, in some 200 bytes each: its next state may come at any time."""
+UsualNames = tuple[str, str | None, str | None, str | None]
+"""Model, service tier, region and speed."""
+
+
+class Numbers:
+    """Numbers for the names of calls, which states have instead of the names."""
 
     def __init__(self) -> None:
         self.names: list[Names] = []
+        self._known: dict[Names, int] = {}
+        self._usual: dict[UsualNames, int] = {}
+
+    def of(self, names: Names) -> int:
+        """The number of these names."""
+        number = self._known.get(names)
+        if number is None:
+            number = self._known[names] = len(self.names)
+            self.names.append(names)
+        return number
+
+    def of_usual(self, names: UsualNames) -> int:
+        """The number of calls that have no more names than these."""
+        number = self._usual.get(names)
+        if number is None:
+            number = self._usual[names] = self.of((*names, None, None, False))
+        return number
+
+
+class Responses:
+    """The state of each response so far, in some 200 bytes each: its next state may come at any time."""
+
+    def __init__(self, numbers: Numbers | None = None) -> None:
+        self.numbers = numbers or Numbers()
         self.states: dict[str, bytes] = {}
         self.parts: dict[str, Parts] = {}
         self.repeats = 0
-        self._numbers: dict[Names, int] = {}
-        self._usual: dict[tuple[str, str | None, str | None, str | None], int] = {}
+
+    @property
+    def names(self) -> list[Names]:
+        """The names by their numbers."""
+        return self.numbers.names
 
     def add(self, call: Call, source: str) -> None:
         """A record of a response. `source` is its file."""
@@ -48,35 +79,15 @@ class Responses:
         if call.inside or call.outside or call.odd:
             self.parts[key] = _larger(self.parts.get(key, NO_PARTS), (call.inside, call.outside, call.odd))
 
-    def add_usual(self, call: UsualCall) -> None:
-        """The same for the usual record."""
-        names = call.model, call.service_tier, call.inference_geo, call.speed
-        number = self._usual.get(names)
-        if number is None:
-            number = self._usual[names] = self._number((*names, None, None, False))
-        self._add(
-            call.response,
-            STATE.pack(
-                number,
-                call.uncached,
-                call.split_5m,
-                call.one_hour,
-                call.read,
-                call.output,
-                call.searches,
-                call.writes,
-                call.at,
-                call.at,
-            ),
-        )
+    def add_usual(self, response: str, names: UsualNames, *state: int) -> None:
+        """The same for a record with an id of the API's own form. `state`: as in `STATE`, without the names."""
+        self._add(response, STATE.pack(self.numbers.of_usual(names), *state))
 
     def include(self, other: "Responses") -> None:
         """Add all of another one, as if its records came here."""
-        numbers = [self._number(names) for names in other.names]
         states = other.states
-        if numbers != list(range(len(numbers))):
-            begin = [number.to_bytes(4, "little") for number in numbers]
-            states = {key: begin[int.from_bytes(state[:4], "little")] + state[4:] for key, state in states.items()}
+        if other.numbers is not self.numbers:
+            states = self._renumbered(states, dict(enumerate(other.names)))
         if self.states.keys().isdisjoint(states):
             self.states.update(states)
         else:
@@ -85,6 +96,22 @@ class Responses:
         for key, parts in other.parts.items():
             self.parts[key] = _larger(self.parts.get(key, NO_PARTS), parts)
         self.repeats += other.repeats
+
+    def used_names(self) -> dict[int, Names]:
+        """The names that its states have, by their numbers."""
+        used = {state[:4] for state in self.states.values()}
+        return {number: self.names[number] for number in (int.from_bytes(four, "little") for four in used)}
+
+    def recall(self, states: dict[str, bytes], names: dict[int, Names]) -> None:
+        """Take states that were written down with these names."""
+        self.states = self._renumbered(states, names)
+
+    def _renumbered(self, states: dict[str, bytes], names: dict[int, Names]) -> dict[str, bytes]:
+        numbers = {number: self.numbers.of(one) for number, one in names.items()}
+        if all(number == other for number, other in numbers.items()):
+            return states
+        begin = {number.to_bytes(4, "little"): other.to_bytes(4, "little") for number, other in numbers.items()}
+        return {key: begin[state[:4]] + state[4:] for key, state in states.items()}
 
     def whole(self, key: str, state: bytes) -> Call:
         """A response with the largest counts of its records."""
@@ -123,7 +150,7 @@ class Responses:
         )
         at = NO_TIME if call.at is None else (call.at - EPOCH) // MICROSECOND
         return STATE.pack(
-            self._number(names),
+            self.numbers.of(names),
             counts.uncached_input_tokens,
             counts.cache_creation_5m_input_tokens - call.unsplit,
             counts.cache_creation_1h_input_tokens,
@@ -150,13 +177,6 @@ class Responses:
         if first == NO_TIME or (new_first != NO_TIME and new_first < first):
             first = new_first
         return STATE.pack(number, *map(max, counts, new_counts), first, max(last, new_last))
-
-    def _number(self, names: Names) -> int:
-        number = self._numbers.get(names)
-        if number is None:
-            number = self._numbers[names] = len(self.names)
-            self.names.append(names)
-        return number
 
 
 def _key(call: Call, source: str) -> str:

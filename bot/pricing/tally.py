@@ -112,7 +112,7 @@ class Tally:
 
     def file(self, name: str) -> FileCalls:
         """A place for the calls of a file, which count once they are included."""
-        return FileCalls(name, self._is_claude)
+        return FileCalls(name, self._is_claude, self._responses.numbers)
 
     def add(self, call: Call, source: str = "") -> None:
         """Count a call of a file, or correct what was counted where it says more of the same response."""

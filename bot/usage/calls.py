@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 
-from bot.pricing.call import Call, UsualCall
+from bot.pricing.call import Call
 from bot.usage.records import call_in
 from bot.usage.reports import calls_in_report, rows_in
 from bot.usage.usage_block import Record, Skipped, is_object
@@ -89,11 +89,11 @@ def _event(record: Record) -> Record | None:
     return None
 
 
-def read_calls(records: Iterable[Record | UsualCall | Skipped]) -> Iterator[Call | UsualCall | Skipped]:
+def read_calls(records: Iterable[Record | Skipped]) -> Iterator[Call | Skipped]:
     """The calls of one file's records."""
     reader = CallReader()
     for record in records:
-        if isinstance(record, UsualCall | Skipped):
+        if isinstance(record, Skipped):
             yield record
         else:
             yield from reader.calls(record)

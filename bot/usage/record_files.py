@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from bot.pricing.call import UsualCall
-from bot.usage.record_streams import DAMAGED, Advance, NotReadError, holds_usage, opened, records_of
+from bot.usage.record_streams import DAMAGED, Advance, NotReadError, Take, all_of, holds_usage, opened, records_of
 from bot.usage.usage_block import Record, Skipped
-from bot.usage.usual_lines import usual
 
 SUFFIXES = (".jsonl", ".json", ".ndjson")
 """The files that are always read of a folder; others are read where usage stands in their beginning."""
@@ -49,8 +47,8 @@ class RecordFile:
     def name(self) -> str:
         return str(self.path or "standard input")
 
-    def records(self, advance: Advance = lambda read: None) -> Iterator[Record | UsualCall | Skipped]:
-        """Its records, the calls of its usual lines, and for each line that has none the reason.
+    def records(self, advance: Advance = lambda read: None, take: Take = all_of) -> Iterator[Record | Skipped]:
+        """Its records apart from the lines that `take` takes, and for each line that has none the reason.
 
         Raises `UnreadableError`.
         """
@@ -58,10 +56,10 @@ class RecordFile:
             if self.path is None:
                 if sys.stdin is None:
                     raise UnreadableError("Cannot read standard input: it is closed.")
-                yield from records_of(sys.stdin.buffer, advance, usual)
+                yield from records_of(sys.stdin.buffer, advance, take)
             else:
-                with self.path.open("rb") as stream:
-                    yield from records_of(stream, advance, usual)
+                with self.path.open("rb", buffering=0) as stream:
+                    yield from records_of(stream, advance, take)
         except NotReadError as error:
             raise UnreadableError(f"Cannot read {self.name}: {error}.") from None
         except DAMAGED:

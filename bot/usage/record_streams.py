@@ -14,10 +14,8 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeAlias
 
-from bot.pricing.call import UsualCall
 from bot.usage.json_values import BrokenError, values_of
 from bot.usage.records import records_in, records_of_document
 from bot.usage.usage_block import Record, Skipped
@@ -152,14 +150,19 @@ def _unpacked(reader: Reader, head: bytes) -> Reader | None:
     return io.BufferedReader(unpacked, BUFFER)
 
 
-Usual = Callable[[bytes], UsualCall | Skipped | None]
-"""What a usual line holds; None for any other line."""
+Take = Callable[[list[bytes]], list[bytes]]
+"""Takes the lines that it can read by itself; returns the others."""
+
+
+def all_of(lines: list[bytes]) -> list[bytes]:
+    """A `Take` that takes none."""
+    return lines
 
 
 def records_of(
-    stream: BinaryIO, advance: Advance = lambda read: None, usual: Usual = lambda line: None
-) -> Iterator[Record | UsualCall | Skipped]:
-    """The records of a stream, and the calls of its usual lines. Empty lines are nothing.
+    stream: BinaryIO, advance: Advance = lambda read: None, take: Take = all_of
+) -> Iterator[Record | Skipped]:
+    """The records of a stream, apart from the lines that `take` takes. Empty lines are nothing.
 
     Raises `NotReadError`, OSError, and `DAMAGED`.
 
@@ -173,6 +176,9 @@ def records_of(
     first = next(lines, END)
     if first == END:
         return
+    if first is not None and first.startswith(b"{") and not take([first]):
+        yield from _lines_left(reader, take)
+        return
     if first is not None and (table := _table(first)) is not None:
         yield from table(lines)
         return
@@ -184,13 +190,21 @@ def records_of(
     if second == END:
         yield from (value,) if isinstance(value, Skipped) else records_of_document(value)
         return
-    yield from _records_of_lines((value,))
-    for line in chain((second,), lines):
-        found = None if line is None else usual(line)
-        if found is not None:
-            yield found
+    yield from _records_of_lines((value, *map(_parsed, (None,) if second is None else take([second]))))
+    yield from _lines_left(reader, take)
+
+
+def _lines_left(reader: Reader, take: Take) -> Iterator[Record | Skipped]:
+    """The records of the lines that are left, apart from those that `take` takes."""
+    for lines in _batches(reader):
+        if lines is None:
+            yield Skipped.TOO_LONG
         else:
-            yield from _records_of_lines((_parsed(line),))
+            yield from _records_of_lines(map(_parsed, filter(_holds_anything, take(lines))))
+
+
+def _holds_anything(line: bytes) -> bool:
+    return bool(line) and not line.isspace()
 
 
 def _records_of_lines(values: Iterable[Any]) -> Iterator[Record | Skipped]:
@@ -249,6 +263,30 @@ def _lines(stream: Reader) -> Iterator[bytes | None]:
         yield None
 
 
+def _batches(stream: Reader) -> Iterator[list[bytes] | None]:
+    """The lines without their ends, as many at a time as are read at once; None for one that is too long."""
+    begun: list[bytes] = []
+    size = 0
+    while piece := stream.read1(BUFFER):
+        first, end, others = piece.partition(b"\n")
+        size += len(first)
+        if size > LONGEST:
+            begun.clear()
+        else:
+            begun.append(first)
+        if not end:
+            continue
+        whole, end, rest = others.rpartition(b"\n")
+        yield [b"".join(begun), *whole.split(b"\n")] if size <= LONGEST else None
+        if size > LONGEST:
+            yield whole.split(b"\n")
+        begun, size = [rest], len(rest)
+    if size > LONGEST:
+        yield None
+    elif size:
+        yield [b"".join(begun)]
+
+
 def _parsed(line: bytes | None) -> Any:
     """The JSON value of a line, or the reason why there is none."""
     if line is None:
@@ -277,7 +315,12 @@ def _parsed_within(line: bytes) -> Any:
 
 
 def _begins_array(head: bytes) -> bool:
-    return head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
+    """Whether the first value is an array, and the first lines are not values of one line each."""
+    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] != b"[":
+        return False
+    first, end, others = head.removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")
+    second = others.lstrip().partition(b"\n")[0].rstrip()
+    return not end or second in (b"{", b"[") or not isinstance(_parsed(first), list)
 
 
 def holds_usage(beginning: bytes) -> bool:

@@ -4,13 +4,17 @@ A line is usual where its names are all known, each value has its usual type, an
 usage block. For such lines the general way comes to the same result, in many times the time.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import UNSET
 
-from bot.pricing.call import EPOCH, MICROSECOND, UsualCall
+from bot.pricing.call import EPOCH, MICROSECOND
+from bot.pricing.file_calls import FileCalls
 from bot.pricing.responses import MESSAGE_ID
-from bot.usage.moments import moment_in
+from bot.usage.moments import EARLIEST, moment_in
 from bot.usage.records import LONGEST_NAME, SYNTHETIC_MODEL
 from bot.usage.usage_block import MOST_TOKENS, Skipped
 
@@ -25,6 +29,8 @@ MOST_DIGITS = 4000
 """Of a line that is not short: with more of them, the general way decides whether it is JSON."""
 
 _DIGITS = b"0123456789"
+
+USUAL_TIME = len("2026-09-01T10:00:00.000Z")
 
 
 class _Lifetimes(msgspec.Struct, gc=False):
@@ -140,78 +146,146 @@ PROGRESS = b'{"type":"progress",'
 
 _decoded_progress = msgspec.json.Decoder(_Progress).decode
 _decoded = msgspec.json.Decoder(_Line).decode
+_UNDECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+MOST_OPEN = 4096
+"""Responses of which the last record is kept as it was read: the records of one response are close to each other."""
+
+_Open = list[Any]
+"""The last record of a response: model, usage, the first and the last time of the records that say the same."""
 
 
-def usual(line: bytes) -> UsualCall | Skipped | None:
-    """What a usual line holds, or why it holds no call; None for any other line."""
-    if len(line) > SHORT and not _is_tame(line):
-        return None
-    if line.startswith(PROGRESS):
-        return _in_progress(line)
-    try:
-        found = _decoded(line)
-        line.decode()  # what is read over is not decoded
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    message = found.message
-    usage = message.usage
-    if usage is msgspec.UNSET:
-        return Skipped.NO_USAGE
-    if found.type != "assistant":
-        return None
-    return _call(found.timestamp, found.sessionId, message, usage)
+class UsualLines:
+    """Takes the usual lines of a file, and adds what they hold to the calls of that file, or of its next part."""
+
+    def __init__(self, calls: FileCalls) -> None:
+        self._calls = calls
+        self._open: dict[str, _Open] = {}
+        self._session = ""
+
+    def take(self, lines: Iterable[bytes]) -> list[bytes]:
+        """Count what usual lines hold; returns the other lines in their order."""
+        calls, opened, others = self._calls, self._open, list[bytes]()
+        for line in lines:
+            if len(line) > SHORT and not _is_tame(line):
+                others.append(line)
+                continue
+            try:
+                if line.startswith(PROGRESS):
+                    progress = _decoded_progress(line)
+                    found, session = progress.data.message, progress.sessionId
+                    message = found.message
+                    usage = message.usage
+                    is_call = usage is not UNSET
+                else:
+                    found = _decoded(line)
+                    session, message = found.sessionId, found.message
+                    usage = message.usage
+                    is_call = usage is UNSET or found.type == "assistant"
+                line.decode()  # what is read over is not decoded
+            except _UNDECODED:
+                others.append(line)
+                continue
+            if not is_call:
+                others.append(line)
+                continue
+            if usage is UNSET:
+                calls.skipped[Skipped.NO_USAGE.value] += 1
+                continue
+            at = _moment(found.timestamp)
+            known = opened.get(message.id)
+            if known is None or known[1] != usage or known[0] != message.model or session != self._session:
+                if not self._begin(message, usage, session, at):
+                    others.append(line)
+            elif at is None:
+                others.append(line)
+            else:
+                calls.responses.repeats += 1
+                if at > known[3]:
+                    known[3] = at
+                elif at < known[2]:
+                    known[2] = at
+        return others
+
+    def go_on(self, calls: FileCalls) -> None:
+        """Add what comes now to the next part of the file."""
+        self.finish()
+        self._calls = calls
+
+    def finish(self) -> None:
+        """Add what is held back still."""
+        for response, record in self._open.items():
+            self._add(response, record)
+        self._open.clear()
+        self._session = ""
+
+    def _begin(self, message: "_Message", usage: "_Usage", session: str, at: datetime | None) -> bool:
+        """Take a record that does not repeat the one before it; False where it is left to the general way."""
+        model, response = message.model, message.id
+        if model is UNSET or response is UNSET or not model or not session:
+            return False
+        calls = self._calls
+        if model == SYNTHETIC_MODEL:
+            calls.skipped[Skipped.SYNTHETIC.value] += 1
+            return True
+        if len(response) > LONGEST_NAME or len(model) > LONGEST_NAME or MESSAGE_ID.fullmatch(response) is None:
+            return False
+        iterations = usage.iterations
+        if at is None or (iterations and (len(iterations) > 1 or iterations[0].model not in (UNSET, model))):
+            return False
+        if not calls.is_claude(model):
+            calls.not_claude[model] += 1
+            return True
+        if session != self._session:
+            self._session = session
+            calls.sessions.add(session[:LONGEST_NAME])
+        opened = self._open
+        before = opened.get(response)
+        if before is not None:
+            self._add(response, before)
+        elif len(opened) >= MOST_OPEN:
+            self.finish()
+            self._session = session
+        opened[response] = [model, usage, at, at]
+        return True
+
+    def _add(self, response: str, record: _Open) -> None:
+        model, usage, first, last = record
+        split = one_hour = searches = 0
+        lifetimes, tools = usage.cache_creation, usage.server_tool_use
+        if lifetimes is not None:
+            split = lifetimes.ephemeral_5m_input_tokens or 0
+            one_hour = lifetimes.ephemeral_1h_input_tokens or 0
+        if tools is not None:
+            searches = tools.web_search_requests or 0
+        writes = usage.cache_creation_input_tokens or 0
+        begin = (first - EPOCH) // MICROSECOND
+        self._calls.responses.add_usual(
+            response,
+            (model, usage.service_tier or None, usage.inference_geo or None, usage.speed or None),
+            usage.input_tokens,
+            split,
+            one_hour,
+            usage.cache_read_input_tokens or 0,
+            usage.output_tokens,
+            searches,
+            max(writes, split + one_hour),
+            begin,
+            begin if last is first else (last - EPOCH) // MICROSECOND,
+        )
 
 
-def _in_progress(line: bytes) -> UsualCall | Skipped | None:
-    try:
-        found = _decoded_progress(line)
-        line.decode()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    inner = found.data.message
-    usage = inner.message.usage
-    return None if usage is msgspec.UNSET else _call(inner.timestamp, found.sessionId, inner.message, usage)
+def _moment(text: str) -> datetime | None:
+    if len(text) == USUAL_TIME and text.endswith("Z"):
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            return moment_in(text)
+        return at if at >= EARLIEST else None
+    return moment_in(text)
 
 
 def _is_tame(line: bytes) -> bool:
     if line.count(b"[") + line.count(b"{") > MOST_BRACKETS:
         return False
     return len(line) <= MOST_DIGITS or len(line) - len(line.translate(None, _DIGITS)) <= MOST_DIGITS
-
-
-def _call(timestamp: str, session: str, message: _Message, usage: _Usage) -> UsualCall | Skipped | None:
-    model, response = message.model, message.id
-    if model is msgspec.UNSET or response is msgspec.UNSET or not model or not session:
-        return None
-    if model == SYNTHETIC_MODEL:
-        return Skipped.SYNTHETIC
-    if len(response) > LONGEST_NAME or len(model) > LONGEST_NAME or MESSAGE_ID.fullmatch(response) is None:
-        return None
-    iterations = usage.iterations
-    if iterations and (len(iterations) > 1 or iterations[0].model not in (msgspec.UNSET, model)):
-        return None
-    at = moment_in(timestamp)
-    if at is None:
-        return None
-    split = one_hour = searches = 0
-    if usage.cache_creation is not None:
-        split = usage.cache_creation.ephemeral_5m_input_tokens or 0
-        one_hour = usage.cache_creation.ephemeral_1h_input_tokens or 0
-    if usage.server_tool_use is not None:
-        searches = usage.server_tool_use.web_search_requests or 0
-    return UsualCall(
-        model,
-        usage.service_tier or None,
-        usage.inference_geo or None,
-        usage.speed or None,
-        (at - EPOCH) // MICROSECOND,
-        response,
-        session[:LONGEST_NAME],
-        usage.input_tokens,
-        split,
-        one_hour,
-        usage.cache_read_input_tokens or 0,
-        usage.output_tokens,
-        searches,
-        max(usage.cache_creation_input_tokens or 0, split + one_hour),
-    )

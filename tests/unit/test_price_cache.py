@@ -1,5 +1,6 @@
 """Unchanged files are not read again; whatever is wrong with the cache, the totals are the same."""
 
+import gzip
 import json
 import os
 import sqlite3
@@ -118,3 +119,23 @@ def test_the_cache_is_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HOME", "/home/ann")
     assert cache_folder({"XDG_CACHE_HOME": "/caches"}) == Path("/caches/claude-cost")
     assert cache_folder({"XDG_CACHE_HOME": "relative"}) == cache_folder({}) == Path("/home/ann/.cache/claude-cost")
+
+
+@pytest.mark.parametrize("change", ["none", "grown", "damaged"])
+def test_packed_files_are_remembered_until_they_change(change: str, logs: Path, tmp_path: Path) -> None:
+    content = "\n".join(_line(f"msg_{number}", number % 9 + 1) for number in (*range(500), *range(250)))
+    path = logs / "packed.jsonl.gz"
+    path.write_bytes(gzip.compress(content.encode()))
+    time.sleep(0.11)
+    folder = tmp_path / "cache"
+    before = _price(logs, folder)
+    assert before == _price(logs, None)
+    assert before["by_model"]["claude-opus-4-8"]["calls"] >= 500
+    if change == "grown":
+        path.write_bytes(path.read_bytes() + gzip.compress(("\n" + _line("msg_9999", 7)).encode()))
+    elif change == "damaged":
+        path.write_bytes(path.read_bytes()[:-20])
+    after = _price(logs, folder)
+    assert after == _price(logs, folder) == _price(logs, None)
+    assert (after == before) == (change == "none")
+    assert bool(after["unreadable"]) == (change == "damaged")

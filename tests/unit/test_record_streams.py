@@ -1,16 +1,19 @@
 """Files that are one document, or values behind each other: read piece by piece, and read on behind what is damaged."""
 
+import bz2
+import gzip
 import json
+import lzma
 import tracemalloc
-from collections.abc import Iterator
-from io import BytesIO, RawIOBase
+from collections.abc import Callable, Iterator
+from io import BufferedReader, BytesIO, RawIOBase
 from typing import Any, BinaryIO, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.usage import json_values
+from bot.usage import json_values, record_streams
 from bot.usage.record_streams import records_of
 from bot.usage.usage_block import Skipped
 
@@ -100,3 +103,52 @@ def test_memory_is_flat_in_the_length_of_a_document(first: str, between: str, la
 
     peak(10)
     assert peak(4_000) < peak(1_000) * 1.5
+
+
+@pytest.mark.parametrize("first", ["[]", '[{"a": 1}]', "\n [ ] \r", "\ufeff[1, 2]"])
+def test_lines_behind_a_line_that_is_an_array_are_read_one_by_one(first: str) -> None:
+    found = read(f'{first}\nrubbish\n{{"b": 2}}\n{{"c"\n[]\n\n[{{"d": 3}}]\n')
+    kept = [one for one in found if one not in ({"a": 1}, Skipped.NOT_AN_OBJECT)]
+    assert kept == [Skipped.NOT_JSON, {"b": 2}, Skipped.NOT_JSON, {"d": 3}]
+
+
+@pytest.mark.parametrize("second", ["{", "["])
+def test_a_value_of_several_lines_may_follow_an_array_of_one(second: str) -> None:
+    value = json.dumps(RECORD if second == "{" else [RECORD], indent=2)
+    assert read(f"[]\n{value}\n{value}") == [RECORD, RECORD]
+
+
+@given(
+    st.lists(st.sampled_from([b"", b" ", b"x", b"yy" * 4, b"zzz" * 9, b"\r"]), max_size=12),
+    st.sampled_from([b"", b"\n"]),
+    st.integers(1, 9),
+)
+def test_lines_are_the_same_read_one_by_one_or_many_at_a_time(lines: list[bytes], end: bytes, buffer: int) -> None:
+    content = b"\n".join(lines) + end
+
+    def reader() -> Any:
+        return BufferedReader(BytesIO(content), 2)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record_streams, "BUFFER", buffer)
+        patch.setattr(record_streams, "LONGEST", 9)
+        batches = list(record_streams._batches(reader()))
+        one_by_one = [None if line is None else line.rstrip(b"\n") for line in record_streams._lines(reader())]
+    many = [line for batch in batches for line in ([None] if batch is None else batch)]
+    assert [line for line in many if line is None or line.strip()] == one_by_one
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
+def test_whoever_takes_lines_sees_all_of_a_file_of_lines_that_is_packed(pack: Callable[[bytes], bytes]) -> None:
+    lines = [json.dumps({**RECORD, "number": number}).encode() for number in range(2_000)]
+    taken: list[bytes] = []
+
+    def take(some: list[bytes]) -> list[bytes]:
+        odd = [line for line in some if b'"number": 7,' in line]
+        taken.extend(line.strip() for line in some if line and line not in odd)
+        return odd
+
+    lines[9:9] = [b'{"number": 7, "a": 1}']
+    found = list(records_of(BytesIO(pack(b"\n".join(lines) + b"\n")), take=take))
+    assert found == [{"number": 7, "a": 1}]
+    assert taken == lines[:9] + lines[10:]

@@ -10,9 +10,8 @@ from typing import Any
 
 from bot.money import usd
 from bot.pricing.card import RateCard
-from bot.pricing.running_totals import LONGEST_PROMPT
-from bot.pricing.sums import Sum
-from bot.pricing.tally import UNKNOWN, Totals
+from bot.pricing.sums import LONGEST_PROMPT, Sum
+from bot.pricing.totals import UNKNOWN, Totals
 
 MICRODOLLAR = Decimal("0.000001")
 

@@ -22,6 +22,17 @@ class Kept(msgspec.Struct, array_like=True):
     skipped: dict[str, int]
 
 
+_decoded = msgspec.msgpack.Decoder(Kept).decode
+
+
+def kept_in(body: bytes) -> Kept | None:
+    """What was written down; None where it has another form."""
+    try:
+        return _decoded(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
 class FileCalls:
     """Calls by what has to be known of them: responses by their ids, each call without an id in its order, other
     vendors' calls and skipped lines by number. `name`: that of the file; `is_claude`: whether a model counts;
@@ -48,13 +59,14 @@ class FileCalls:
         else:
             self.responses.add(call, self.name)
 
-    def kept(self) -> Kept:
+    def kept(self) -> bytes:
         """What can be written down of them."""
         its = self.responses
-        return Kept(
+        kept = Kept(
             *(its.used_names(), its.states, its.parts, its.repeats, self.nameless),
             *(list(self.sessions), dict(self.not_claude), dict(self.skipped)),
         )
+        return msgspec.msgpack.encode(kept)
 
     def recall(self, kept: Kept) -> None:
         """Take what was written down instead of calls."""

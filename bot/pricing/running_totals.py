@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from math import lgamma, log
 
 from bot.pricing.call import Call
-from bot.pricing.sums import Place, Sums
+from bot.pricing.sums import LONGEST_PROMPT, Place, Sums
 from bot.pricing.tokens import TokenCounts
-
-LONGEST_PROMPT = 1_000_000
-"""Tokens; no Claude model reads more in one request."""
 
 PROOF_WITH_SESSION = 2.5
 PROOF = 9.0

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from bot.pricing.tokens import Terms, TokenCounts
 
+LONGEST_PROMPT = 1_000_000
+"""Tokens; no Claude model reads more in one request."""
+
 
 class Prompt(IntEnum):
     """What is known about the prompts of a place's requests.

@@ -4,89 +4,21 @@ The order of calls does not matter, except where a log holds running totals; eve
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, date, tzinfo
-from decimal import Decimal
 
 from bot.pricing.call import Call, Part
 from bot.pricing.card import RateCard
-from bot.pricing.cost import Cost, cost_of
 from bot.pricing.file_calls import FileCalls
 from bot.pricing.model_ids import Kind, kind_of
 from bot.pricing.responses import NO_TIME, STATE, Responses
-from bot.pricing.running_totals import LONGEST_PROMPT, RunningTotals
-from bot.pricing.sums import NOTHING, Place, Prompt, Sum, Sums
+from bot.pricing.running_totals import RunningTotals
+from bot.pricing.sums import LONGEST_PROMPT, Place, Prompt, Sums
 from bot.pricing.tokens import TokenCounts
-
-UNKNOWN = "unknown"
-"""The name of the day, feature or user of calls that do not say theirs."""
+from bot.pricing.totals import Pile, Steps, Totals, priced
 
 DAY = 24 * 60 * 60 * 1_000_000
 """Microseconds."""
-
-KNOWN_TIERS = frozenset({None, "standard", "priority", "batch"})
-"""Service tiers with a published price; Priority Tier is billed as standard beyond what was committed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assumption:
-    """Calls of a model that is in no price table. `how` is one clause, `usd` is contained in the total."""
-
-    calls: int
-    usd: Decimal
-    how: str
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Everything that a pile of calls comes to.
-
-    `by_day`, `by_feature` and `by_user` have the key `unknown` for calls that do not say. `at_least`: model → calls
-    whose true price may be higher. `outside`: responses that were billed for tokens besides their own counts, and
-    what those come to; `odd_iterations` of them could not be read. `tiers`: unknown service tier → calls, priced as
-    standard. `beyond`: model → calls whose prompt is longer than any model reads. `sums`: records that sum up several
-    requests. `not_claude`: other vendors' model → calls, in no sum. `repeats`: records of a response already counted.
-    `running_totals`: records left out, since later ones contain them, and the files they are in. `session_sums`:
-    records left out, since the calls of their session are counted one by one.
-    """
-
-    total: Sum
-    by_model: Mapping[str, Sum]
-    by_day: Mapping[str, Sum]
-    by_feature: Mapping[str, Sum]
-    by_user: Mapping[str, Sum]
-    assumed: Mapping[str, Assumption]
-    at_least: Mapping[str, int]
-    outside: Sum
-    odd_iterations: int
-    tiers: Mapping[str, int]
-    beyond: Mapping[str, int]
-    sums: int
-    not_claude: Mapping[str, int]
-    repeats: int
-    running_totals: int
-    running_totals_in: tuple[str, ...]
-    session_sums: int
-
-    @property
-    def assumed_usd(self) -> Decimal:
-        return sum((one.usd for one in self.assumed.values()), Decimal(0))
-
-
-@dataclass(frozen=True, slots=True)
-class Pile:
-    """What a pile of calls comes to before it is priced: tokens, and no dollars. See `Totals` for the names."""
-
-    sums: list[tuple[Place, int, TokenCounts]]
-    outside: list[tuple[Place, int, TokenCounts]]
-    odd_iterations: int
-    sum_records: int
-    not_claude: dict[str, int]
-    repeats: int
-    running_totals: int
-    running_totals_in: tuple[str, ...]
-    session_sums: int
 
 
 class Tally:
@@ -103,7 +35,7 @@ class Tally:
         self._counted = _Counted(self._place)
         self._responses = Responses()
         self._running = RunningTotals(self._place)
-        self._steps: dict[tuple[str, date], int | None] = {}
+        self._step = Steps(card)
         self._sum_records = 0
         self._not_claude: Counter[str] = Counter()
         self._sessions: set[str] = set()
@@ -136,7 +68,7 @@ class Tally:
 
     def totals(self) -> Totals:
         """The sums so far."""
-        return self.priced(self.pile())
+        return priced(self.pile(), self._card, self._today)
 
     def pile(self) -> Pile:
         """The sums so far, not yet priced."""
@@ -162,40 +94,6 @@ class Tally:
             running_totals_in=held.files,
             session_sums=left_out,
         )
-
-    def priced(self, pile: Pile) -> Totals:
-        """A pile at the prices of this card."""
-        found = _Totals(self, pile.sums)
-        return Totals(
-            total=_sum(found.by_model.values()),
-            by_model=found.by_model,
-            by_day=found.by_day,
-            by_feature=found.by_feature,
-            by_user=found.by_user,
-            assumed={model: _together(parts) for model, parts in found.assumed.items()},
-            at_least=found.at_least,
-            outside=_sum(Sum(calls, counts, self.cost(place, counts).usd) for place, calls, counts in pile.outside),
-            odd_iterations=pile.odd_iterations,
-            tiers=found.tiers,
-            beyond=found.beyond,
-            sums=pile.sum_records,
-            not_claude=pile.not_claude,
-            repeats=pile.repeats,
-            running_totals=pile.running_totals,
-            running_totals_in=pile.running_totals_in,
-            session_sums=pile.session_sums,
-        )
-
-    def cost(self, place: Place, counts: TokenCounts) -> Cost:
-        """What the tokens of a place cost."""
-        on = self._today if place.day is None else place.day
-        prompt_tokens: int | None = 0
-        if place.prompt is Prompt.LONG:
-            # Any prompt on the same side of the step stands for all of this place.
-            prompt_tokens = (self._step(place.model, on) or 0) + 1
-        elif place.prompt is not Prompt.SHORT:
-            prompt_tokens = None
-        return cost_of(self._card, place.model, counts, place.terms, on, prompt_tokens=prompt_tokens)
 
     def _count_responses(self, counted: "_Counted") -> None:
         """Each response once. Those of one day under the same names differ in their numbers alone."""
@@ -227,7 +125,7 @@ class Tally:
     def _of_day(self, call: Call, sums: Sums) -> tuple[int, list[list[int]]]:
         """The step of the price of such calls, and their numbers in the sums by the kind of prompt."""
         place = self._place(call, False)
-        step = self._step(call.model, place.day or self._today)
+        step = self._step.of(call.model, place.day or self._today)
         return (
             LONGEST_PROMPT if step is None else min(step, LONGEST_PROMPT),
             [sums.numbers(place._replace(prompt=prompt)) for prompt in Prompt],
@@ -245,7 +143,7 @@ class Tally:
         if call.at is not None:
             day = call.at.date()
             shown = day if self._zone is UTC else call.at.astimezone(self._zone).date()
-        step = self._step(model, day or self._today)
+        step = self._step.of(model, day or self._today)
         if is_sum:
             prompt = Prompt.SEVERAL
             if step is not None and (call.prompts_above >= step or (call.prompts_to or step + 1) <= step):
@@ -255,13 +153,6 @@ class Tally:
         else:
             prompt = Prompt.LONG if step is not None and counts.prompt_tokens > step else Prompt.SHORT
         return Place(model, day, shown, prompt, call.terms, call.feature, call.user)
-
-    def _step(self, model: str, on: date) -> int | None:
-        key = model, on
-        if key not in self._steps:
-            step = self._card.resolve(model, on).rates.step
-            self._steps[key] = None if step is None else step.above_prompt_tokens
-        return self._steps[key]
 
 
 class _Counted:
@@ -298,35 +189,6 @@ class _Counted:
             calls = 0
 
 
-class _Totals:
-    """One pass over all places."""
-
-    def __init__(self, tally: Tally, sums: Iterable[tuple[Place, int, TokenCounts]]) -> None:
-        self.by_model: dict[str, Sum] = {}
-        self.by_day: dict[str, Sum] = {}
-        self.by_feature: dict[str, Sum] = {}
-        self.by_user: dict[str, Sum] = {}
-        self.assumed: dict[str, list[Assumption]] = {}
-        self.at_least: Counter[str] = Counter()
-        self.tiers: Counter[str] = Counter()
-        self.beyond: Counter[str] = Counter()
-        for place, calls, counts in sums:
-            cost = tally.cost(place, counts)
-            part = Sum(calls, counts, cost.usd)
-            _add(self.by_model, place.model, part)
-            _add(self.by_day, UNKNOWN if place.shown is None else place.shown.isoformat(), part)
-            _add(self.by_feature, place.feature or UNKNOWN, part)
-            _add(self.by_user, place.user or UNKNOWN, part)
-            if cost.assumed is not None:
-                self.assumed.setdefault(place.model, []).append(Assumption(calls, cost.usd, cost.assumed))
-            if cost.at_least:
-                self.at_least[place.model] += calls
-            if place.terms.service_tier not in KNOWN_TIERS:
-                self.tiers[str(place.terms.service_tier)] += calls
-            if place.prompt is Prompt.BEYOND:
-                self.beyond[place.model] += calls
-
-
 def _requests(call: Call) -> tuple[Part, ...]:
     """The requests that a response's own counts are of; the first is one to the response's own model if any is.
 
@@ -354,24 +216,3 @@ def _requests(call: Call) -> tuple[Part, ...]:
     )
     divided = [*parts[:-1], Part(parts[-1].model, last)]
     return tuple(sorted(divided, key=lambda part: part.model != call.model))
-
-
-def _add(sums: dict[str, Sum], name: str, part: Sum) -> None:
-    before = sums.get(name, NOTHING)
-    sums[name] = Sum(before.calls + part.calls, before.counts + part.counts, before.usd + part.usd)
-
-
-def _sum(parts: Iterable[Sum]) -> Sum:
-    calls, counts, usd = 0, TokenCounts(), Decimal(0)
-    for part in parts:
-        calls, counts, usd = calls + part.calls, counts + part.counts, usd + part.usd
-    return Sum(calls, counts, usd)
-
-
-def _together(parts: list[Assumption]) -> Assumption:
-    """One assumption for a model; it was made in several ways where the dearest rate changed in the meantime."""
-    return Assumption(
-        calls=sum(part.calls for part in parts),
-        usd=sum((part.usd for part in parts), Decimal(0)),
-        how="; ".join(sorted({part.how for part in parts})),
-    )

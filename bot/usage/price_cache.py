@@ -11,23 +11,26 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import TypeVar
 
-import msgspec
+from bot.usage.record_files import RecordFile
 
-Shape = TypeVar("Shape")
+FORMAT = 2
+CHANGES_SET_CTIME = os.name == "posix"
+"""Whether every change of a file sets a time that nobody can set back."""
 
-FORMAT = 1
 HEAD = 4096
-"""Bytes of a file's beginning that are compared besides its size and times."""
+"""Bytes of a file's beginning that are compared where nothing but its size and a time that can be set tell changes."""
 
+SECOND_NS = 1_000_000_000
 SETTLED_NS = 100_000_000
-"""Nanoseconds; a file that changed this shortly before it was read may change again without a new time."""
+COARSE_SETTLED_NS = 2_100_000_000
+"""Nanoseconds; a file that changed this shortly before it was read may change again without a new time: the second of
+them where file systems know whole seconds only."""
 
 MOST_BYTES = 512 * 1024 * 1024
 """Beyond this size the cache begins anew."""
 
-BROKEN = (sqlite3.Error, OSError, ValueError, msgspec.MsgspecError, RecursionError, OverflowError)
+BROKEN = (sqlite3.Error, OSError, ValueError, OverflowError)
 
 _TABLE = "CREATE TABLE IF NOT EXISTS kept (name BLOB PRIMARY KEY, state BLOB, digest BLOB, body BLOB) WITHOUT ROWID"
 
@@ -41,31 +44,65 @@ def cache_folder(environment: Mapping[str, str]) -> Path | None:
     return Path(home) / ".cache" / "claude-cost" if os.path.isabs(home) else None
 
 
-def fingerprint(path: Path, now_ns: int) -> bytes | None:
-    """What changes when a file changes; None where that is not certain. `now_ns`: nanoseconds since 1970."""
+State = tuple[bytes, bytes | None]
+"""The name under which a file is kept, and what changes when the file changes; None where that is not certain."""
+
+
+def states_of(files: Iterable[RecordFile], asked_ns: int, *, again: bool = False) -> list[State]:
+    """The state of each file as it was found, or as it is now. `asked_ns`: nanoseconds since 1970, before anything
+    about the files was asked."""
+    here: bytes | None = None
+    with suppress(OSError):
+        here = os.getcwdb()
+    return [_named(one, here, asked_ns, again) for one in files]
+
+
+def _named(file: RecordFile, here: bytes | None, asked_ns: int, again: bool) -> State:
+    path, status = file.path, file.status
+    if path is None or status is None or not stat.S_ISREG(status.st_mode):
+        return b"", None
+    # The result has the name as it was given in it.
+    base = b"" if path.startswith(os.sep) else here
+    if base is None:
+        return b"", None
+    name = b"file\0" + base + b"\0" + os.fsencode(path)
+    changed = max(status.st_mtime_ns, status.st_ctime_ns)
+    settled = SETTLED_NS if status.st_ctime_ns % SECOND_NS else COARSE_SETTLED_NS
+    if changed > asked_ns - settled:
+        return name, None
+    return name, state_at(path) if again else _state_in(status, path)
+
+
+def state_at(path: str) -> bytes | None:
+    """The state of a file now, however shortly ago it changed; None where there is none."""
     try:
-        with path.open("rb", buffering=0) as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return None
-            head = stream.read(HEAD)
+        return _state_in(os.stat(path), path)
     except (OSError, ValueError):
         return None
-    if max(status.st_mtime_ns, status.st_ctime_ns) > now_ns - SETTLED_NS:
-        return None
+
+
+def _state_in(status: os.stat_result, path: str) -> bytes | None:
     numbers = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return blake2b(repr(numbers).encode() + head, digest_size=16).digest()
+    state = " ".join(map(str, numbers)).encode()
+    if not CHANGES_SET_CTIME:
+        try:
+            with open(path, "rb", buffering=0) as stream:
+                return state + blake2b(stream.read(HEAD), digest_size=16).digest()
+        except OSError:
+            return None
+    return state
 
 
 def rules() -> bytes | None:
     """What changes when the program reads, or sorts by its price table, in another way; None where nobody can say."""
-    digest = blake2b(f"{FORMAT} {sys.version} {msgspec.__version__}".encode(), digest_size=16)
-    package = Path(__file__).parent.parent
+    digest = blake2b(f"{FORMAT} {sys.version}".encode(), digest_size=16)
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     try:
-        for folder in ("usage", "pricing"):
-            for path in sorted((package / folder).iterdir()):
-                if path.suffix in (".py", ".toml"):
-                    digest.update(path.name.encode() + path.read_bytes())
+        for folder in ("cli", "pricing", "usage"):
+            with os.scandir(os.path.join(package, folder)) as entries:
+                for entry in sorted(entries, key=lambda one: one.name):
+                    if entry.name.endswith((".py", ".toml")):
+                        digest.update(entry.name.encode() + (_state_in(entry.stat(), entry.path) or b""))
     except OSError:
         return None
     return digest.digest()
@@ -108,7 +145,7 @@ class PriceCache:
             return
         self._database = database
 
-    def find(self, name: bytes, state: bytes, shape: type[Shape]) -> Shape | None:
+    def find(self, name: bytes, state: bytes) -> bytes | None:
         """What was kept under a name, if its state is still the same."""
         if self._database is None or self._rules is None:
             return None
@@ -116,15 +153,13 @@ class PriceCache:
             query = "SELECT digest, body FROM kept WHERE name = ? AND state = ?"
             row = self._database.execute(query, (name, self._rules + state)).fetchone()
             if row is not None and row[0] == _digest(name, row[1]):
-                return msgspec.msgpack.decode(row[1], type=shape)
+                return bytes(row[1])
         return None
 
-    def keep(self, name: bytes, state: bytes, value: object) -> None:
+    def keep(self, name: bytes, state: bytes, body: bytes) -> None:
         """Keep this once the cache is closed."""
         if self._database is not None and self._rules is not None:
-            with suppress(*BROKEN):
-                body = msgspec.msgpack.encode(value)
-                self._waiting.append((name, self._rules + state, _digest(name, body), body))
+            self._waiting.append((name, self._rules + state, _digest(name, body), body))
 
     def close(self) -> None:
         """Write what there is to keep."""
@@ -144,14 +179,10 @@ def _digest(name: bytes, body: bytes) -> bytes:
     return blake2b(name + b"\0" + body, digest_size=16).digest()
 
 
-def name_of(path: Path) -> bytes:
-    """The name under which a file is kept: where it is, and how it was named, which the result has in it."""
-    return b"file\0" + os.fsencode(os.path.abspath(path)) + b"\0" + os.fsencode(path)
-
-
-def name_of_all(said: str, files: Iterable[tuple[bytes, bytes]]) -> bytes:
+def name_of_all(said: str, files: Iterable[State]) -> bytes:
     """The name under which the sum of several files is kept. `said`: what else the sum depends on."""
-    digest = blake2b(said.encode(), digest_size=16)
+    parts = [said.encode()]
     for name, state in files:
-        digest.update(len(name).to_bytes(4, "little") + name + state)
-    return b"all\0" + digest.digest()
+        parts += (name, state or b"")
+    sizes = b" ".join(str(len(part)).encode() for part in parts)
+    return b"all\0" + blake2b(sizes + b"\0" + b"".join(parts), digest_size=16).digest()

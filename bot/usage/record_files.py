@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from bot.usage.record_streams import DAMAGED, Advance, NotReadError, Take, all_of, holds_usage, opened, records_of
-from bot.usage.usage_block import Record, Skipped
+if TYPE_CHECKING:
+    from bot.usage.record_streams import Advance, Take
+    from bot.usage.usage_block import Record, Skipped
 
 SUFFIXES = (".jsonl", ".json", ".ndjson")
 """The files that are always read of a folder; others are read where usage stands in their beginning."""
@@ -36,29 +38,35 @@ class UnreadableError(Exception):
     """A file or folder that cannot be read; the text is one sentence that names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordFile:
-    """A file to read; `size` in bytes, 0 where nobody knows beforehand. `path` None is standard input."""
+class RecordFile(NamedTuple):
+    """A file to read, and what it was like when it was found. Without them it is standard input."""
 
-    path: Path | None
-    size: int
+    path: str | None = None
+    status: os.stat_result | None = None
+
+    @property
+    def size(self) -> int:
+        """In bytes, 0 where nobody knows beforehand."""
+        return 0 if self.status is None else self.status.st_size
 
     @property
     def name(self) -> str:
-        return str(self.path or "standard input")
+        return self.path or "standard input"
 
-    def records(self, advance: Advance = lambda read: None, take: Take = all_of) -> Iterator[Record | Skipped]:
+    def records(self, advance: "Advance", take: "Take") -> "Iterator[Record | Skipped]":
         """Its records apart from the lines that `take` takes, and for each line that has none the reason.
 
         Raises `UnreadableError`.
         """
+        from bot.usage.record_streams import DAMAGED, NotReadError, records_of
+
         try:
             if self.path is None:
                 if sys.stdin is None:
                     raise UnreadableError("Cannot read standard input: it is closed.")
                 yield from records_of(sys.stdin.buffer, advance, take)
             else:
-                with self.path.open("rb", buffering=0) as stream:
+                with open(self.path, "rb", buffering=0) as stream:
                     yield from records_of(stream, advance, take)
         except NotReadError as error:
             raise UnreadableError(f"Cannot read {self.name}: {error}.") from None
@@ -74,7 +82,7 @@ class RecordFile:
 class LeftOut:
     """A file of a folder that is not read; `reason` is a clause."""
 
-    path: Path
+    path: str
     reason: str
 
 
@@ -98,7 +106,7 @@ def find_files(paths: Sequence[str]) -> Found:
         if path == STANDARD_INPUT:
             search.standard_input()
         else:
-            search.named(Path(path))
+            search.named(str(Path(path)))
     return Found(tuple(search.files), tuple(search.unreadable), tuple(search.left_out))
 
 
@@ -111,49 +119,49 @@ class _Search:
 
     def standard_input(self) -> None:
         if all(file.path is not None for file in self.files):
-            self.files.append(RecordFile(None, 0))
+            self.files.append(RecordFile())
 
-    def named(self, path: Path) -> None:
+    def named(self, path: str) -> None:
         try:
-            status = path.stat()
+            status = os.stat(path)
             if not stat.S_ISDIR(status.st_mode):
                 # A file that is named itself is read whatever it is called and holds.
                 if self._is_new(status):
-                    self.files.append(RecordFile(path, status.st_size))
+                    self.files.append(RecordFile(path, status))
             elif self._is_new(status):
                 self._inside(path, sorted(os.listdir(path)))
         except FileNotFoundError:
             raise UnreadableError(f"There is no file or folder {path}; check the name.") from None
         except (OSError, ValueError) as error:
-            raise UnreadableError(_cannot_read(str(path), error)) from None
+            raise UnreadableError(_cannot_read(path, error)) from None
 
-    def _inside(self, folder: Path, names: list[str]) -> None:
+    def _inside(self, folder: str, names: list[str]) -> None:
         # A stack of its own: folders may be nested deeper than Python calls.
-        waiting = [folder / name for name in reversed(names)]
+        waiting = [_within(folder, name) for name in reversed(names)]
         while waiting:
             path = waiting.pop()
             try:
-                status = path.stat()
+                status = os.stat(path)
                 if not stat.S_ISDIR(status.st_mode):
                     self._consider(path, status)
-                elif path.name in UNSEARCHED_FOLDERS:
+                elif os.path.basename(path) in UNSEARCHED_FOLDERS:
                     self.left_out.append(LeftOut(path, "a folder of tools"))
                 elif self._is_new(status):
-                    waiting.extend(path / name for name in sorted(os.listdir(path), reverse=True))
+                    waiting.extend(_within(path, name) for name in sorted(os.listdir(path), reverse=True))
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ELOOP):
                     self.left_out.append(LeftOut(path, "a link to nothing"))
                 else:
-                    self.unreadable.append(_cannot_read(str(path), error))
+                    self.unreadable.append(_cannot_read(path, error))
 
-    def _consider(self, path: Path, status: os.stat_result) -> None:
+    def _consider(self, path: str, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
             # A named pipe in a folder would wait for ever for somebody to write to it.
             self.left_out.append(LeftOut(path, "no ordinary file"))
             return
         if (status.st_dev, status.st_ino) in self._seen:
             return
-        name = path.name.lower()
+        name = os.path.basename(path).lower()
         if not name.endswith(SUFFIXES):
             reason = self._against(path, name)
             if reason is not None:
@@ -162,14 +170,16 @@ class _Search:
                     self.left_out.append(LeftOut(path, reason))
                 return
         if self._is_new(status):
-            self.files.append(RecordFile(path, status.st_size))
+            self.files.append(RecordFile(path, status))
 
-    def _against(self, path: Path, name: str) -> str | None:
+    def _against(self, path: str, name: str) -> str | None:
         """Why a file with another name is not read; empty where `unreadable` says so, None where it is read."""
         if name.endswith(DOCUMENTS):
             return "a text or source code"
+        from bot.usage.record_streams import DAMAGED, NotReadError, holds_usage, opened
+
         try:
-            with path.open("rb", buffering=0) as stream:
+            with open(path, "rb", buffering=0) as stream:
                 head = stream.read(SNIFFED)
             reader = opened(BytesIO(head))
             content = reader.peek(SNIFFED)
@@ -198,6 +208,10 @@ class _Search:
             return False
         self._seen.add(identity)
         return True
+
+
+def _within(folder: str, name: str) -> str:
+    return name if folder == "." else os.path.join(folder, name)
 
 
 def _cannot_read(name: str, error: Exception) -> str:

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from bot.pricing.call import Call, Part
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
-from bot.pricing.tally import Tally, Totals
+from bot.pricing.tally import Tally
 from bot.pricing.tokens import Terms, TokenCounts
+from bot.pricing.totals import Totals
 from bot.usage.record_streams import records_of
 from bot.usage.records import call_in
 from bot.usage.usage_block import Skipped

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bot.pricing.call import Call
 from bot.pricing.card import load_rate_card
-from bot.pricing.tally import Tally, Totals
+from bot.pricing.tally import Tally
 from bot.pricing.tokens import TokenCounts
+from bot.pricing.totals import Totals
 
 START = datetime(2026, 4, 11, 20, tzinfo=UTC)
 

@@ -1,0 +1,105 @@
+"""Reading the files that `claude-cost price` does not know yet: slow to import, and left out where nothing changed."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
+from typing import Any, Self
+
+from bot.cli.price_settled import Settled
+from bot.pricing.file_calls import FileCalls, Kept, kept_in
+from bot.pricing.tally import Tally
+from bot.usage.calls import read_calls
+from bot.usage.price_cache import PriceCache, State, state_at
+from bot.usage.record_files import RecordFile, UnreadableError
+from bot.usage.record_streams import Advance
+from bot.usage.usage_block import Skipped
+from bot.usage.usual_lines import UsualLines
+
+MOST_NAMELESS = 10_000
+"""Calls without an id that are held at a time."""
+
+
+def read(
+    files: Sequence[RecordFile], states: Sequence[State], tally: Tally, cache: PriceCache
+) -> tuple[Settled, list[str]]:
+    """What the files come to, and a sentence for each that could not be read."""
+    skipped, skipped_in, broken = Counter[str](), dict[str, list[str]](), list[str]()
+    with _Progress(sum(file.size for file in files)) as progress:
+        for file, (name, state) in zip(files, states or repeat((b"", None)), strict=False):
+            known = None if state is None else cache.find(name, state)
+            kept = None if known is None else kept_in(known)
+            try:
+                parts = _recalled(file, tally, kept) if kept else _parts(file, tally, progress.advance)
+                whole: FileCalls | None = None
+                for first, part in zip(chain((True,), repeat(False)), parts, strict=False):
+                    whole = part if first else None
+                    tally.include(part)
+                    skipped.update(part.skipped)
+                    for reason in part.skipped:
+                        names = skipped_in.setdefault(reason, [])
+                        if file.name not in names[-1:]:
+                            names.append(file.name)
+            except UnreadableError as error:
+                broken.append(str(error))
+                continue
+            # A file that changed while it was read is not kept.
+            if state is None or kept is not None or whole is None or file.path is None:
+                continue
+            if state_at(file.path) == state:
+                cache.keep(name, state, whole.kept())
+    return Settled(tally.pile(), dict(skipped), skipped_in), broken
+
+
+def _recalled(file: RecordFile, tally: Tally, kept: Kept) -> Iterator[FileCalls]:
+    part = tally.file(file.name)
+    part.recall(kept)
+    yield part
+
+
+class _Progress:
+    """A bar on a terminal, once it takes long enough to wonder. `size`: in bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._bar: Any = None
+        if sys.stderr is not None and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=size or None, unit="B", unit_scale=True, delay=0.5, leave=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, size: int) -> None:
+        """So many bytes more were read."""
+        if self._bar is not None:
+            self._bar.update(size)
+
+
+def _parts(file: RecordFile, tally: Tally, advance: Advance) -> Iterator[FileCalls]:
+    """The calls of a file in parts, since memory must not grow with the calls that have no id.
+
+    Raises `UnreadableError`, after what could be read.
+    """
+    part = tally.file(file.name)
+    usual = UsualLines(part)
+    try:
+        for call in read_calls(file.records(advance, usual.take)):
+            if isinstance(call, Skipped):
+                part.skipped[call.value] += 1
+                continue
+            part.add(call)
+            if len(part.nameless) >= MOST_NAMELESS:
+                before, part = part, tally.file(file.name)
+                usual.go_on(part)
+                yield before
+    except UnreadableError:
+        usual.finish()
+        yield part
+        raise
+    usual.finish()
+    yield part

@@ -1,0 +1,72 @@
+"""What a set of files came to before it is priced, and how that is written down in the cache: tokens, no dollars."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from bot.pricing.sums import Place, Prompt
+from bot.pricing.tokens import Terms, TokenCounts
+from bot.pricing.totals import Pile
+
+_Placed = list[tuple[Place, int, TokenCounts]]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Tokens by place, and what was skipped where. `skipped`: reason → lines, `skipped_in`: reason → files."""
+
+    pile: Pile
+    skipped: dict[str, int]
+    skipped_in: dict[str, list[str]]
+
+    def written(self) -> bytes:
+        """As it is kept. By the standard library alone, since reading it should not wait for imports."""
+        pile = self.pile
+        return json.dumps(
+            [
+                *(_written(pile.sums), _written(pile.outside), pile.odd_iterations, pile.sum_records),
+                *(pile.not_claude, pile.repeats, pile.running_totals, pile.running_totals_in, pile.session_sums),
+                *(self.skipped, self.skipped_in),
+            ],
+            separators=(",", ":"),
+        ).encode()
+
+
+def read_settled(body: bytes) -> Settled | None:
+    """What was written; None where it has another form."""
+    try:
+        sums, outside, odd, records, not_claude, repeats, left_out, names, sessions, skipped, skipped_in = json.loads(
+            body
+        )
+        pile = Pile(
+            *(_placed(sums), _placed(outside), odd, records, not_claude, repeats, left_out, tuple(names), sessions)
+        )
+        return Settled(pile, skipped, skipped_in)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _written(places: _Placed) -> list[list[Any]]:
+    return [
+        [
+            *(place.model, _day(place.day), _day(place.shown), int(place.prompt)),
+            *(place.terms.service_tier, place.terms.inference_geo, place.terms.speed, place.feature, place.user),
+            calls,
+            *(getattr(counts, name) for name in TokenCounts.__slots__),
+        ]
+        for place, calls, counts in places
+    ]
+
+
+def _day(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+def _placed(rows: list[list[Any]]) -> _Placed:
+    found: _Placed = []
+    for model, day, shown, prompt, tier, geo, speed, feature, user, calls, *counts in rows:
+        days = (None if text is None else date.fromisoformat(text) for text in (day, shown))
+        place = Place(model, *days, Prompt(prompt), Terms(tier, geo, speed), feature, user)
+        found.append((place, calls, TokenCounts(*counts)))
+    return found

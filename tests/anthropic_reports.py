@@ -207,7 +207,7 @@ class Reports:
 
     def output(self, since: datetime = MONTH) -> int:
         """Output tokens in the store from `since` on."""
-        found = self.store.usage_by_day(since, self.clock() + HOUR)
+        found = self.store.buckets(since, self.clock() + HOUR)
         return sum(row.counts.output_tokens for row in found)
 
     def stored(self) -> "Sums":

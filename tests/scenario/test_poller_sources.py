@@ -32,6 +32,7 @@ from tests.anthropic_reports import (
     reports_in,
     says,
 )
+from tests.plain_spend import billed_rows
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ async def test_the_bill_is_read_once_an_hour_for_the_whole_period(reports: Repor
         reports.clock.advance(MINUTE)
     assert [index for index, count in enumerate(read) if count] == [0, 60]
     assert sum(read) == 2
-    assert reports.store.billed_between(date(2026, 11, 1), date(2026, 11, 30)) == [
+    assert billed_rows(reports.engine, date(2026, 11, 1), date(2026, 11, 30)) == [
         BilledRow(date(2026, 11, 17), SEARCH, "tokens", Decimal(20), None, OPUS),
         BilledRow(date(2026, 11, 18), "default", "code_execution", Decimal("0.125"), None),
     ]
@@ -209,7 +210,7 @@ async def test_a_bill_that_cannot_be_read_is_named_keeps_the_one_before_and_fail
     poller = reports.poller("admin")
     reports.use(1_000_000, NOW - 3 * DAY)
     await poll(reports, poller)
-    before = reports.store.billed_between(date(2026, 11, 1), date(2026, 11, 30))
+    before = billed_rows(reports.engine, date(2026, 11, 1), date(2026, 11, 30))
     assert len(before) == 1
     reports.clock.advance(HOUR)
     reports.use(5)
@@ -220,7 +221,7 @@ async def test_a_bill_that_cannot_be_read_is_named_keeps_the_one_before_and_fail
     assert data.error is None
     assert (data.billed_at, data.billed_read_at) == (NOW + HOUR, NOW)
     assert reports.output() == 1_000_005
-    assert reports.store.billed_between(date(2026, 11, 1), date(2026, 11, 30)) == before
+    assert billed_rows(reports.engine, date(2026, 11, 1), date(2026, 11, 30)) == before
     reports.clock.advance(HOUR)
     await poll(reports, poller)
     data = reports.store.data_state()

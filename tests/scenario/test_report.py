@@ -254,7 +254,8 @@ async def test_a_bill_with_a_discount_differs_from_the_rows_and_that_is_said(
     await polled(bot, clock, MONDAY)
     usage = bot.services.usage
     state = usage.data_state()
-    (row,) = usage.billed_between((MONDAY - 5 * DAY).date(), (MONDAY - 5 * DAY).date())
+    with usage.reading() as reader:
+        (row,) = reader.billed_rows((MONDAY - 5 * DAY).date())
     discounted = replace(row, usd=row.usd * Decimal("0.9"), list_usd=row.usd)
     usage.save([], "analytics", MONDAY, state, Bill(row.day, row.day, [discounted]))
     lines = lines_of(await ask(bot, "report"))

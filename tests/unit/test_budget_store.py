@@ -1,6 +1,7 @@
 """Budgets from chat: kept exactly, changed only where nobody was quicker, and beside those that are configured."""
 
 import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -16,6 +17,7 @@ from bot.doctor.memory import judge_budgets
 from bot.sandbox.clock import HandClock
 from bot.store.budgets import BudgetStore, KeptBudget
 from bot.store.schema import audit
+from bot.store.versions import CHECK_SECONDS
 from tests.databases import NOW, database_url, engine
 
 __all__ = ["database_url", "engine"]
@@ -44,12 +46,12 @@ def audited(engine: Engine) -> list[tuple[str, str, str]]:
 def test_a_budget_is_kept_exactly_with_who_set_it(engine: Engine) -> None:
     store = BudgetStore(engine)
     assert store.set(SEARCH, None, ADMIN, NOW)
-    assert store.all() == [KeptBudget(SEARCH, ADMIN, NOW)]
+    assert store.all() == (KeptBudget(SEARCH, ADMIN, NOW),)
     later = replace(SEARCH, hard_usd=None, soft_usd=Decimal(10), thresholds=())
     assert store.set(later, SEARCH, OTHER, NOW + timedelta(hours=1))
-    assert store.all() == [KeptBudget(later, OTHER, NOW + timedelta(hours=1))]
+    assert store.all() == (KeptBudget(later, OTHER, NOW + timedelta(hours=1)),)
     assert store.remove(later, ADMIN, NOW)
-    assert store.all() == []
+    assert store.all() == ()
     assert [(actor, outcome) for actor, outcome, _ in audited(engine)] == [
         (ADMIN, "done"),
         (OTHER, "done"),
@@ -88,12 +90,23 @@ def test_of_two_who_set_the_same_name_at_once_one_is_told_that_he_was_late(engin
     assert len(store.all()) == len(audited(engine)) == 1
 
 
-def test_the_budgets_in_force_are_the_configured_ones_and_those_from_chat_read_afresh(engine: Engine) -> None:
+def test_the_budgets_in_force_are_the_configured_ones_and_those_from_chat(engine: Engine) -> None:
+    book = BudgetBook([CONFIGURED], BudgetStore(engine), HandClock(NOW))
+    assert book.in_force() == (CONFIGURED,)
+    assert book.set(SEARCH, mark_of(None), ADMIN)
+    assert book.in_force() == (CONFIGURED, SEARCH)
+    assert book.remove("search", mark_of(SEARCH), ADMIN)
+    assert book.in_force() == (CONFIGURED,)
+
+
+def test_what_another_copy_has_set_is_in_force_here_within_a_second(engine: Engine) -> None:
     mine, other = (BudgetBook([CONFIGURED], BudgetStore(engine), HandClock(NOW)) for _ in range(2))
     assert mine.in_force() == (CONFIGURED,)
     assert other.set(SEARCH, mark_of(None), ADMIN)
+    time.sleep(CHECK_SECONDS)
     assert mine.in_force() == (CONFIGURED, SEARCH)
     assert other.remove("search", mark_of(SEARCH), ADMIN)
+    time.sleep(CHECK_SECONDS)
     assert mine.in_force() == (CONFIGURED,)
 
 

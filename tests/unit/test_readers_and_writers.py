@@ -6,7 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from importlib import import_module
 from pathlib import Path
 
@@ -15,11 +15,14 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
 
 import bot.store
+from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level, Scope, ScopeKind
 from bot.clock import DAY, HOUR
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.store.alerts import AlertStore
 from bot.store.budgets import BudgetStore
+from bot.store.cycle_state import CycleStateStore
+from bot.store.due import DueStore
 from bot.store.engine import connect, database_problem, migrate, open_database
 from bot.store.estimates import EstimateStore
 from bot.store.incidents import IncidentStore
@@ -43,8 +46,15 @@ from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of
 TODAY = NOW.replace(hour=0)
 
 READS: dict[type, dict[str, tuple[object, ...]]] = {
-    AlertStore: {"incidents": (BUDGET, PERIOD), "open_incidents": (Level.SOFT,), "standing": ()},
+    AlertStore: {
+        "incidents": (BUDGET, PERIOD),
+        "incidents_in": ([PERIOD],),
+        "open_incidents": (Level.SOFT,),
+        "standing": (),
+    },
     BudgetStore: {"all": ()},
+    CycleStateStore: {"latest": (), "read": ()},
+    DueStore: {"look": (NOW,)},
     EstimateStore: {"all": (), "find": ("any",), "last_words": ("U1",)},
     IncidentStore: {"newest": (BUDGET, Level.SOFT), "opened": ([Level.SOFT], TODAY), "watching_since": ()},
     LifeStore: {"living": (), "open_alerts": ()},
@@ -54,28 +64,24 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     ProofStore: {"is_dismissed": ([1],), "told": ([1],)},
     ProposalStore: {"close_outdated": (NOW, {}), "find": (1,)},
     RememberedStore: {"get": ("data",)},
-    SpikeStore: {"limit_posted_at": (BUDGET,), "newest": (BUDGET,)},
+    SpikeStore: {"limit_posted_at": (BUDGET,), "newest": (BUDGET,), "open": ()},
     TargetStore: {"all": ()},
     UsageStore: {
-        "billed_between": (TODAY.date(), TODAY.date()),
         "buckets": (TODAY, NOW),
         "data_state": (),
-        "first_used_since": (TODAY, ["claude-opus-5-5"]),
         "has_usage_of": (Scope(ScopeKind.KEY, "apikey_1"),),
         "hours": (TODAY,),
         "names": (),
         "odd_days": (TODAY, NOW),
+        "reading": (),
         "unknown_terms": (TODAY, NOW),
-        "usage_between": ([TODAY, NOW],),
-        "usage_by_day": (TODAY, NOW),
-        "usage_by_hour": (TODAY, NOW),
-        "usage_by_minute": (TODAY, NOW),
+        "wrong_days": (),
     },
 }
 """Every method of a store that only reads, and what it is asked."""
 
 WRITES = {
-    AlertStore: {"enqueue_test", "record"},
+    AlertStore: {"enqueue_test", "note", "record"},
     BudgetStore: {"remove", "set"},
     EstimateStore: {"drop", "keep", "remember"},
     LifeStore: {"acknowledge", "advance", "show_mode", "snooze"},
@@ -86,9 +92,16 @@ WRITES = {
     ProposalStore: {"approve", "propose", "reject"},
     RememberedStore: {"put"},
     TargetStore: {"save"},
-    UsageStore: {"save", "save_names", "save_state"},
+    UsageStore: {"rebuild_rollups", "save", "save_names", "save_state"},
 }
 """Every other one."""
+
+
+MADE: dict[type, Callable[[Engine], object]] = {
+    DueStore: lambda engine: DueStore(engine, OutsideStore(engine, {}), AlertRules()),
+    OutsideStore: lambda engine: OutsideStore(engine, {}),
+}
+"""Those that take more than an engine."""
 
 
 def stores() -> Iterator[type]:
@@ -124,11 +137,14 @@ def test_every_method_of_every_store_is_known_to_read_or_to_write() -> None:
 
 @pytest.mark.parametrize("store", READS, ids=lambda store: store.__name__)
 def test_what_reads_answers_at_once_while_another_process_writes(store: type, impatient: Engine, path: Path) -> None:
-    made = store(impatient, {}) if store is OutsideStore else store(impatient)
+    made = MADE.get(store, store)(impatient)
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         for method, arguments in READS[store].items():
-            getattr(made, method)(*arguments)
+            found = getattr(made, method)(*arguments)
+            if isinstance(found, AbstractContextManager):
+                with found as reader:
+                    assert reader.head().data == DataState()
         lease_state(impatient)
         with pytest.raises(OperationalError, match="locked"), impatient.begin():
             pass
@@ -158,12 +174,12 @@ def test_a_large_save_keeps_no_reader_waiting(impatient: Engine) -> None:
     with ThreadPoolExecutor(1) as thread:
         saving = thread.submit(store.save, readings(), "admin", NOW, DataState(as_of=NOW), None)
         assert begun.wait(30)
-        assert store.usage_by_day(TODAY, TODAY + DAY) == []
+        assert store.buckets(TODAY, TODAY + DAY) == []
         assert store.data_state() == DataState()
         assert NoticeStore(impatient).undelivered() == 1
         go_on.set()
         saving.result()
-    assert len(store.usage_by_day(TODAY, TODAY + DAY)) == 5000
+    assert len(store.buckets(TODAY, TODAY + DAY)) == 5000
 
 
 def test_two_that_read_and_then_write_wait_for_each_other(path: Path) -> None:

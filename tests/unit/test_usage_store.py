@@ -1,11 +1,8 @@
 """Usage in the store: every hour has one owner, corrections replace, and sums are exact."""
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,12 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import DAY, HOUR
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.store.schema import usage, usage_hours
+from bot.store.schema import usage, usage_days, usage_hours
 from bot.store.usage import Bill, UsageStore
 from bot.store.usage_reads import Name
 from bot.usage.age import DataState
 from bot.usage.plan import HourState
-from bot.usage.source import BilledRow, DayUsage, Read, SourceName, UsageReading, UsageRow, Width
+from bot.usage.source import BilledRow, Read, SourceName, UsageReading, UsageRow, Width
+from tests.plain_spend import billed_rows
 
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
 NOW = MIDNIGHT + timedelta(hours=12, minutes=30)
@@ -53,24 +51,30 @@ def save(
 
 
 def output_of(store: UsageStore, starts_at: datetime = MIDNIGHT, ends_at: datetime = MIDNIGHT + DAY) -> int:
-    return sum(found.counts.output_tokens for found in store.usage_by_day(starts_at, ends_at))
+    return sum(found.counts.output_tokens for found in store.buckets(starts_at, ends_at))
 
 
 def billed(day: date, usd: str, cost_type: str = "tokens", list_usd: str | None = None) -> BilledRow:
     return BilledRow(day, "default", cost_type, Decimal(usd), None if list_usd is None else Decimal(list_usd))
 
 
-def by_day(rows: Iterable[DayUsage]) -> Counter[date]:
-    sums: Counter[date] = Counter()
-    for found in rows:
-        sums[found.day] += found.counts.output_tokens
-    return sums
+def rolled_up(
+    store: UsageStore, first: datetime, last: datetime
+) -> list[tuple[date, str, str | None, Terms, TokenCounts]]:
+    """Day, workspace, key, terms and counts of every sum of these UTC days, both included."""
+    with store.reading() as reader:
+        found = reader.day_rows(first.date(), last.date())
+    return [
+        (day, workspace, key, Terms(*rest[:3]), TokenCounts(*rest[3:]))
+        for day, rows in found.items()
+        for _, workspace, key, *rest in rows
+    ]
 
 
 def test_before_the_first_poll_nothing_is_known(store: UsageStore) -> None:
     assert store.data_state() == DataState()
     assert store.hours(MIDNIGHT) == {}
-    assert store.usage_by_day(MIDNIGHT, MIDNIGHT + DAY) == []
+    assert store.buckets(MIDNIGHT, MIDNIGHT + DAY) == []
     assert store.names().read_at is None
 
 
@@ -101,7 +105,7 @@ def test_a_change_of_source_leaves_no_row_of_the_one_before(store: UsageStore) -
     save(store, reading("1h", MIDNIGHT, 12, *hours), source="analytics")
     save(store, reading("1h", MIDNIGHT, 12, *(replace(each, api_key_id="k2") for each in hours)), source="admin")
     assert output_of(store) == 120
-    assert {found.api_key_id for found in store.usage_by_day(MIDNIGHT, MIDNIGHT + DAY)} == {"k2"}
+    assert {found.api_key_id for found in store.buckets(MIDNIGHT, MIDNIGHT + DAY)} == {"k2"}
     assert {state.source for state in store.hours(MIDNIGHT).values()} == {"admin"}
 
 
@@ -116,7 +120,7 @@ def test_rows_outside_of_what_was_asked_for_are_not_kept(store: UsageStore) -> N
     assert output_of(store) == 2
 
 
-def test_a_poll_that_cannot_be_stored_whole_changes_nothing(store: UsageStore) -> None:
+def test_a_poll_that_cannot_be_stored_whole_changes_nothing(store: UsageStore, engine: Engine) -> None:
     day = date(2026, 11, 20)
     bill = Bill(day, day, [billed(day, "5")])
     save(store, reading("1h", MIDNIGHT, 1, row(MIDNIGHT, 100)), bill=bill)
@@ -132,7 +136,7 @@ def test_a_poll_that_cannot_be_stored_whole_changes_nothing(store: UsageStore) -
     assert output_of(store) == 100
     assert store.hours(MIDNIGHT) == {MIDNIGHT: HourState("admin", "1h", NOW)}
     assert store.data_state() == STATE
-    assert store.billed_between(bill.first, bill.last) == list(bill.rows)
+    assert billed_rows(engine, bill.first, bill.last) == list(bill.rows)
 
 
 def test_usage_is_summed_up_by_utc_day_and_by_everything_that_changes_the_price(store: UsageStore) -> None:
@@ -149,11 +153,9 @@ def test_usage_is_summed_up_by_utc_day_and_by_everything_that_changes_the_price(
         replace(row(MIDNIGHT, 32), workspace_id="wrkspc_1"),
     )
     save(store, readings)
-    found = store.usage_by_day(MIDNIGHT - DAY, MIDNIGHT + DAY)
+    found = rolled_up(store, MIDNIGHT - DAY, MIDNIGHT)
     day = MIDNIGHT.date()
-    assert {
-        (each.day, each.workspace_id, each.api_key_id, each.terms): each.counts.output_tokens for each in found
-    } == {
+    assert {tuple(dimensions): counts.output_tokens for *dimensions, counts in found} == {
         (day - DAY, "default", "k1", STANDARD): 1,
         (day, "default", "k1", STANDARD): 6,
         (day, "default", None, STANDARD): 8,
@@ -200,6 +202,7 @@ def test_sums_are_exact_whatever_the_numbers(engine: Engine, traffic: list[tuple
     with engine.begin() as connection:
         connection.execute(delete(usage))
         connection.execute(delete(usage_hours))
+        connection.execute(delete(usage_days))
     store = UsageStore(engine)
     rows = [replace(row(MIDNIGHT + hour * HOUR, 0), counts=TokenCounts(*counts)) for hour, counts in traffic]
     save(store, reading("1h", MIDNIGHT, 72, *rows), now=MIDNIGHT + 72 * HOUR)
@@ -207,19 +210,9 @@ def test_sums_are_exact_whatever_the_numbers(engine: Engine, traffic: list[tuple
     for each in rows:
         day = each.starts_at.date()
         expected[day] = expected.get(day, TokenCounts()) + each.counts
-    found = store.usage_by_day(MIDNIGHT, MIDNIGHT + 3 * DAY)
-    assert {each.day: each.counts for each in found} == expected
-
-
-def test_several_stretches_read_at_once_are_what_each_of_them_is_alone(store: UsageStore) -> None:
-    minutes = [row(MIDNIGHT + minute * MINUTE, minute) for minute in range(0, 36 * 60, 7)]
-    save(store, reading("1m", MIDNIGHT, 36, *minutes), now=MIDNIGHT + 2 * DAY)
-    borders = [MIDNIGHT + timedelta(minutes=minutes) for minutes in (-90, 0, 330, 331, 24 * 60, 24 * 60 + 15, 9999)]
-    found = store.usage_between(borders)
-    alone = [store.usage_by_day(*stretch) for stretch in pairwise(borders)]
-    assert [sorted(rows, key=str) for rows in found] == [sorted(rows, key=str) for rows in alone]
-    assert [len(rows) for rows in found] == [0, 1, 0, 1, 1, 1]
-    assert (store.usage_between([]), store.usage_between([MIDNIGHT])) == ([], [])
+    found = {day: counts for day, *_, counts in rolled_up(store, MIDNIGHT, MIDNIGHT + 3 * DAY)}
+    assert found == {day: counts for day, counts in expected.items() if counts != TokenCounts()}
+    assert store.wrong_days() == []
 
 
 def test_days_are_utc_days_whatever_zone_the_database_session_has(store: UsageStore, engine: Engine) -> None:
@@ -228,8 +221,9 @@ def test_days_are_utc_days_whatever_zone_the_database_session_has(store: UsageSt
             connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET timezone TO 'Asia/Tokyo'")
         engine.dispose()
     save(store, reading("1h", MIDNIGHT - HOUR, 2, row(MIDNIGHT - HOUR, 1), row(MIDNIGHT, 2)))
-    found = by_day(store.usage_by_day(MIDNIGHT - DAY, MIDNIGHT + DAY))
+    found = {day: counts.output_tokens for day, *_, counts in rolled_up(store, MIDNIGHT - DAY, MIDNIGHT)}
     assert found == {MIDNIGHT.date() - DAY: 1, MIDNIGHT.date(): 2}
+    assert store.wrong_days() == []
     assert list(store.hours(MIDNIGHT - HOUR)) == [MIDNIGHT - HOUR, MIDNIGHT]
 
 
@@ -241,21 +235,21 @@ def test_a_failed_poll_stores_its_sentence_and_leaves_every_number(store: UsageS
     assert (state.as_of, state.error, state.error_since) == (NOW, "Anthropic cannot be reached.", NOW + HOUR)
 
 
-def test_the_bill_is_replaced_day_by_day_and_to_the_last_digit(store: UsageStore) -> None:
+def test_the_bill_is_replaced_day_by_day_and_to_the_last_digit(store: UsageStore, engine: Engine) -> None:
     first, second = date(2026, 11, 18), date(2026, 11, 19)
     exact = "123.456789012345678901234567890123"
     old = [billed(first, exact, list_usd="130.10"), billed(second, "1")]
     save(store, bill=Bill(first, second, old))
     new = [billed(second, "2.5"), billed(second, "0", "code_execution")]
     save(store, bill=Bill(second, second, new))
-    assert store.billed_between(first, second) == [old[0], *new]
-    assert store.billed_between(first, first)[0].usd == Decimal(exact)
+    assert billed_rows(engine, first, second) == [old[0], *new]
+    assert billed_rows(engine, first, first)[0].usd == Decimal(exact)
 
 
-def test_a_bill_never_brings_rows_of_days_that_were_not_asked_for(store: UsageStore) -> None:
+def test_a_bill_never_brings_rows_of_days_that_were_not_asked_for(store: UsageStore, engine: Engine) -> None:
     day = date(2026, 11, 18)
     save(store, bill=Bill(day, day, [billed(day + DAY, "9")]))
-    assert store.billed_between(day, day + DAY) == []
+    assert billed_rows(engine, day, day + DAY) == []
 
 
 def test_names_are_replaced_as_a_whole_and_remember_when_they_were_read(store: UsageStore) -> None:
@@ -277,50 +271,3 @@ def test_lists_without_any_name_count_as_read(store: UsageStore) -> None:
 def test_a_time_without_a_zone_is_refused(store: UsageStore) -> None:
     with pytest.raises(SQLAlchemyError, match="without a zone"):
         store.hours(datetime(2026, 11, 20))  # noqa: DTZ001  # the very mistake
-
-
-def test_an_hour_without_usage_is_there_and_an_unknown_one_is_not(store: UsageStore) -> None:
-    save(store, reading("1h", MIDNIGHT, 2, row(MIDNIGHT, 100), row(MIDNIGHT, 20, key="k2")))
-    save(store, reading("1h", MIDNIGHT + 3 * HOUR, 1, row(MIDNIGHT + 3 * HOUR, 7)))
-    found = store.usage_by_hour(MIDNIGHT, MIDNIGHT + 4 * HOUR)
-    assert {hour: sum(usage.counts.output_tokens for usage in rows) for hour, rows in found.items()} == {
-        MIDNIGHT: 120,
-        MIDNIGHT + HOUR: 0,
-        MIDNIGHT + 3 * HOUR: 7,
-    }
-    assert {usage.api_key_id for usage in found[MIDNIGHT]} == {"k1", "k2"}
-    assert {usage.day for rows in found.values() for usage in rows} == {MIDNIGHT.date()}
-    assert store.usage_by_hour(MIDNIGHT + HOUR, MIDNIGHT + 2 * HOUR) == {MIDNIGHT + HOUR: []}
-
-
-def test_the_minutes_of_an_hour_add_up_to_it(store: UsageStore) -> None:
-    rows = [row(MIDNIGHT + index * MINUTE, index) for index in range(60)]
-    save(store, reading("1m", MIDNIGHT, 1, *rows))
-    (hour,) = store.usage_by_hour(MIDNIGHT, MIDNIGHT + HOUR)[MIDNIGHT]
-    minutes = store.usage_by_minute(MIDNIGHT, MIDNIGHT + HOUR)
-    assert minutes is not None
-    assert list(minutes) == [MIDNIGHT + index * MINUTE for index in range(60)]
-    assert hour.counts.output_tokens == sum(found.counts.output_tokens for (found,) in minutes.values())
-
-
-def test_minutes_are_cut_at_the_window_and_those_without_usage_are_not_there(store: UsageStore) -> None:
-    last = MIDNIGHT + HOUR
-    save(store, reading("1m", MIDNIGHT, 2, row(last - MINUTE, 1), row(last, 2), row(last + MINUTE, 3)))
-    found = store.usage_by_minute(last - HOUR + MINUTE, last + MINUTE)
-    assert found is not None
-    assert list(found) == [last - MINUTE, last]
-
-
-def test_where_an_hour_is_kept_whole_or_is_not_known_its_minutes_are_not_known(store: UsageStore) -> None:
-    save(store, reading("1h", MIDNIGHT, 1, row(MIDNIGHT, 100)))
-    save(store, reading("1m", MIDNIGHT + HOUR, 1))
-    assert store.usage_by_minute(MIDNIGHT + HOUR, MIDNIGHT + 2 * HOUR) == {}
-    assert store.usage_by_minute(MIDNIGHT + HOUR - MINUTE, MIDNIGHT + 2 * HOUR - MINUTE) is None
-    assert store.usage_by_minute(MIDNIGHT + HOUR + MINUTE, MIDNIGHT + 2 * HOUR + MINUTE) is None
-
-
-def test_models_without_usage_before_a_moment_are_told_from_those_with(store: UsageStore) -> None:
-    save(store, reading("1h", MIDNIGHT, 3, row(MIDNIGHT, 1), row(MIDNIGHT + 2 * HOUR, 1, model="new")))
-    assert store.first_used_since(MIDNIGHT + 2 * HOUR, {OPUS, "new"}) == {"new"}
-    assert store.first_used_since(MIDNIGHT + 3 * HOUR, {OPUS, "new"}) == frozenset()
-    assert store.first_used_since(MIDNIGHT, set()) == frozenset()

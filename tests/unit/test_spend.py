@@ -1,6 +1,7 @@
 """Spend of a period: billed where the cost report has settled, computed elsewhere, and no dollar twice."""
 
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 
 from bot.budgets.budget import ORGANIZATION, Scope, ScopeKind, parse_scope
 from bot.budgets.period import Period, PeriodKind, period_at
-from bot.budgets.spend import Spend, in_scope, price_usage, spend_of
+from bot.budgets.spend import Spend, in_scope
 from bot.clock import DAY, HOUR
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.usage.source import BilledRow, DayUsage
+from bot.usage.age import DataState
+from bot.usage.source import BilledRow, DayUsage, UsageRow
+from tests.snapshots import snapshot_of
 
 CARD = load_rate_card()
 UTC_ZONE, TOKYO = ZoneInfo("UTC"), ZoneInfo("Asia/Tokyo")
@@ -39,10 +42,11 @@ def used(
     workspace: str = "wrkspc_search",
     key: str | None = "apikey_1",
     terms: Terms = STANDARD,
-) -> DayUsage:
+    hour: int = 12,
+) -> UsageRow:
     """Uncached input that costs this much on Opus 4.8, at $5 per million tokens."""
     counts = TokenCounts(uncached_input_tokens=int(Decimal(usd) * 200_000))
-    return DayUsage(day, model, workspace, key, terms, counts)
+    return UsageRow(datetime.combine(day, time(hour), UTC), model, workspace, key, terms, counts)
 
 
 def billed(
@@ -52,13 +56,13 @@ def billed(
 
 
 def spend(
-    usage: list[DayUsage],
+    usage: list[UsageRow],
     report: list[BilledRow],
     read_at: datetime | None,
     scope: Scope = ORGANIZATION,
     period: Period = NOVEMBER,
 ) -> Spend:
-    return spend_of(scope, period, price_usage(usage, CARD), report, CARD, read_at)
+    return snapshot_of(usage, DataState(as_of=period.ends_at, billed_read_at=read_at), report).spend(scope, period)
 
 
 def parts(known: Spend) -> dict[str, Decimal]:
@@ -116,7 +120,7 @@ def test_what_only_the_report_knows_is_part_of_the_bill_of_a_settled_day_and_not
 
 
 def test_web_searches_are_computed_once_and_not_added_from_the_report() -> None:
-    searched = DayUsage(nov(20), OPUS, "wrkspc_search", None, STANDARD, TokenCounts(web_search_requests=100))
+    searched = replace(used(nov(20)), counts=TokenCounts(web_search_requests=100))
     assert spend([searched], [billed(nov(20), 1, "web_search")], None).total_usd == 1
 
 
@@ -179,7 +183,10 @@ def test_keys_and_models_are_always_computed_because_the_bill_is_not_split_that_
     ],
 )
 def test_a_scope_counts_what_its_name_says(scope: str, model: str, counts: bool) -> None:
-    assert in_scope(parse_scope(scope), used(nov(3), 1, model), CARD) is counts
+    usage = [used(nov(3), 1, model)]
+    assert (spend(usage, [], None, parse_scope(scope)).total_usd > 0) is counts
+    row = DayUsage(nov(3), model, "wrkspc_search", "apikey_1", STANDARD, TokenCounts())
+    assert in_scope(parse_scope(scope), row, CARD) is counts
 
 
 def test_sums_of_haiku_are_at_least_since_its_dearer_step_cannot_be_seen_in_them() -> None:
@@ -190,7 +197,7 @@ def test_sums_of_haiku_are_at_least_since_its_dearer_step_cannot_be_seen_in_them
 
 def test_unknown_models_are_counted_at_the_dearest_rate_and_named() -> None:
     counts = TokenCounts(output_tokens=1_000_000)
-    rows = [DayUsage(nov(20), model, "default", None, STANDARD, counts) for model in ("claude-opus-9", "x-1", OPUS)]
+    rows = [replace(used(nov(20), 0, model), counts=counts) for model in ("claude-opus-9", "x-1", OPUS)]
     known = spend(rows, [], None)
     assert known.assumed == ("claude-opus-9", "x-1")
     # Of the models that are still served Opus 5 is the dearest Opus, and Fable 5 the dearest of all.
@@ -213,7 +220,13 @@ HALLOWEEN = date(2026, 10, 31)
 
 
 def test_a_day_that_the_period_cuts_is_computed_because_the_bill_knows_whole_days_only() -> None:
-    usage = [used(HALLOWEEN, 3), used(nov(1), 5), used(nov(30), 2)]
+    usage = [
+        used(HALLOWEEN, 50, hour=14),
+        used(HALLOWEEN, 3, hour=15),
+        used(nov(1), 5),
+        used(nov(30), 2, hour=14),
+        used(nov(30), 50, hour=15),
+    ]
     report = [billed(HALLOWEEN, 100), billed(nov(1), 6), billed(nov(30), 100)]
     known = spend(usage, report, settled(date(2026, 12, 20)), period=TOKYO_NOVEMBER)
     assert parts(known) == dollars(computed=5, billed=6)
@@ -238,6 +251,7 @@ usages = st.builds(
     st.sampled_from(["wrkspc_search", "default"]),
     st.sampled_from(["apikey_1", None]),
     st.sampled_from([STANDARD, Terms(service_tier="batch")]),
+    st.integers(0, 23),
 )
 bills = st.builds(
     billed,
@@ -260,7 +274,7 @@ periods = st.builds(
 
 @given(st.lists(usages, max_size=8), st.lists(bills, max_size=8), reads, scopes, periods)
 def test_the_total_is_the_sum_of_its_parts_and_no_part_is_below_zero(
-    usage: list[DayUsage], report: list[BilledRow], read_at: datetime | None, scope: Scope, period: Period
+    usage: list[UsageRow], report: list[BilledRow], read_at: datetime | None, scope: Scope, period: Period
 ) -> None:
     known = spend(usage, report, read_at, scope, period)
     assert known.total_usd == known.billed_usd + known.computed_usd + known.report_only_usd
@@ -271,8 +285,8 @@ def test_the_total_is_the_sum_of_its_parts_and_no_part_is_below_zero(
 
 @given(st.lists(usages, max_size=8), usages, st.lists(bills, max_size=8), reads, scopes, periods)
 def test_more_usage_never_lowers_the_total(
-    usage: list[DayUsage],
-    more: DayUsage,
+    usage: list[UsageRow],
+    more: UsageRow,
     report: list[BilledRow],
     read_at: datetime | None,
     scope: Scope,
@@ -286,13 +300,13 @@ def test_more_usage_never_lowers_the_total(
 
 @given(st.lists(usages, max_size=8), st.lists(bills, max_size=8), reads, scopes)
 def test_a_month_is_the_sum_of_its_days(
-    usage: list[DayUsage], report: list[BilledRow], read_at: datetime | None, scope: Scope
+    usage: list[UsageRow], report: list[BilledRow], read_at: datetime | None, scope: Scope
 ) -> None:
-    in_november = [row for row in usage if row.day.month == 11]
+    in_november = [row for row in usage if row.starts_at.month == 11]
     whole = spend(in_november, report, read_at, scope)
     parts = [
         spend(
-            [row for row in in_november if row.day == nov(day)],
+            [row for row in in_november if row.starts_at.date() == nov(day)],
             report,
             read_at,
             scope,
@@ -318,7 +332,7 @@ def test_what_only_the_report_knows_counts_in_exactly_one_period(
 
 @given(st.lists(usages, max_size=8), st.lists(bills, max_size=8), reads)
 def test_workspaces_and_the_organisation_agree_on_what_is_computed_from_the_same_days(
-    usage: list[DayUsage], report: list[BilledRow], read_at: datetime | None
+    usage: list[UsageRow], report: list[BilledRow], read_at: datetime | None
 ) -> None:
     parts = [spend(usage, report, read_at, Scope(ScopeKind.WORKSPACE, name)) for name in ("wrkspc_search", "default")]
     whole = spend(usage, report, read_at)

@@ -53,6 +53,7 @@ def snapshot_of(
         bills=by_day,
         load=lambda _, by_hour: builder.empty_day(by_hour=by_hour),
         load_days=lambda _, __: None,
+        load_rows=lambda _: empty,
         callers=len(index.callers),
     )
 

@@ -91,7 +91,7 @@ def test_a_cache_that_is_not_hit_any_more_is_named_with_what_it_costs() -> None:
     assert cause.kind is CauseKind.CACHE_READ_FELL
     # Eight million tokens at $5 instead of $0.50; writes, which are dearer, are a little of the rest.
     assert 36 <= cause.usd < 38
-    assert line(cause) == f"cache-read share fell from 88% to 17%, about ${cause.usd:.2f}"
+    assert line(cause) == f"cache-read share fell from 88% to 18%, about ${cause.usd:.2f}"
 
 
 def test_the_very_same_traffic_twice_is_more_tokens_and_nothing_else() -> None:

@@ -1,6 +1,6 @@
-"""What the last 24 hours say: the pace, who moved, and what a cheaper mode would save."""
+"""What the last 24 hours say: who moved, and what a cheaper mode would save."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -17,17 +17,19 @@ from bot.budgets.outlook import (
     Recent,
     RecentUsage,
     Stretch,
-    movers,
     recent_window,
     usd_of,
     usd_under,
 )
 from bot.budgets.period import PeriodKind, period_at
+from bot.budgets.recent import RecentSpend, recent_spend
 from bot.budgets.spend import price_usage
 from bot.clock import DAY, HOUR, floor_hour
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.usage.source import DayUsage
+from bot.usage.age import DataState
+from bot.usage.source import DayUsage, UsageRow
+from tests.snapshots import snapshot_of
 
 CARD = load_rate_card()
 TODAY = date(2026, 11, 20)
@@ -57,6 +59,17 @@ def recent(last: Sequence[DayUsage], before: Sequence[DayUsage] = (), covered: t
         return [RecentUsage(priced, Decimal(1)) for priced in price_usage(rows, CARD)]
 
     return Recent(whole(last), whole(before), covered)
+
+
+def spent(last: Sequence[DayUsage], before: Sequence[DayUsage] = (), as_of: datetime = AS_OF) -> RecentSpend:
+    """A snapshot with the usage of an hour of the last 24 hours, and of an hour of those before."""
+    hours = {floor_hour(as_of) - 2 * HOUR: last, floor_hour(as_of) - 26 * HOUR: before}
+    rows = [
+        UsageRow(hour, row.model, row.workspace_id, row.api_key_id, row.terms, row.counts)
+        for hour, used in hours.items()
+        for row in used
+    ]
+    return recent_spend(snapshot_of(rows, DataState(as_of=as_of)), as_of)
 
 
 def saved(ceiling: str, row: DayUsage) -> Decimal:
@@ -107,13 +120,13 @@ def test_each_hour_counts_with_what_of_it_lies_in_the_last_24_hours_or_in_those_
 
 @given(moments, st.sets(st.integers(-30, 2), max_size=33))
 def test_what_is_covered_is_the_part_of_the_last_24_hours_that_was_read(as_of: datetime, which: set[int]) -> None:
-    hours = [floor_hour(as_of) + index * HOUR for index in which]
-    covered = recent_window(as_of).covered(hours)
-    assert timedelta() <= covered <= DAY
-    assert covered <= len(hours) * HOUR
-    everything = [floor_hour(as_of) + index * HOUR for index in range(-24, 1)]
-    assert recent_window(as_of).covered(everything) == DAY
-    assert recent_window(as_of).covered([*hours, *hours]) == covered
+    def covered(hours: Collection[int]) -> timedelta:
+        known = [floor_hour(as_of) + index * HOUR for index in hours]
+        return recent_spend(snapshot_of([], DataState(as_of=as_of), known=known), as_of).covered
+
+    assert timedelta() <= covered(which) <= min(DAY, len(which) * HOUR)
+    assert covered(which) == sum((covered([one]) for one in which), timedelta())
+    assert covered(range(-24, 1)) == DAY
 
 
 def test_stretches_follow_each_other_without_a_gap() -> None:
@@ -133,7 +146,7 @@ def test_movers_are_the_three_largest_each_against_the_24_hours_before() -> None
         used(1, key="apikey_1"),
     ]
     before = [used(4, key="apikey_1"), used(99, key="apikey_4"), used(50, key="apikey_5")]
-    assert movers(recent(last, before), ORGANIZATION, CARD) == (
+    assert spent(last, before).movers(ORGANIZATION) == (
         Mover(OPUS, "wrkspc_search", "apikey_1", Decimal(11), Decimal(4)),
         Mover(OPUS, "wrkspc_search", "apikey_2", Decimal(5), None),
         Mover(OPUS, "wrkspc_search", "apikey_3", Decimal(3), None),
@@ -147,7 +160,7 @@ def test_a_model_a_workspace_and_a_key_make_a_caller_together() -> None:
         used(2, key=None),
         tokens(TokenCounts(uncached_input_tokens=MILLION // 2), SONNET),
     ]
-    assert movers(recent(last), ORGANIZATION, CARD) == (
+    assert spent(last).movers(ORGANIZATION) == (
         Mover(OPUS, "wrkspc_search", "apikey_1", Decimal(4), None),
         Mover(OPUS, "default", "apikey_1", Decimal(3), None),
         Mover(OPUS, "wrkspc_search", None, Decimal(2), None),
@@ -155,12 +168,12 @@ def test_a_model_a_workspace_and_a_key_make_a_caller_together() -> None:
 
 
 def test_who_spent_nothing_the_day_before_is_new_and_who_spends_nothing_is_no_mover() -> None:
-    found = movers(recent([used(1), used(0, key="apikey_2")], [used(0)]), ORGANIZATION, CARD)
+    found = spent([used(1), used(0, key="apikey_2")], [used(0)]).movers(ORGANIZATION)
     assert [(mover.api_key_id, mover.before_usd) for mover in found] == [("apikey_1", None)]
 
 
 def test_movers_of_a_scope_are_its_own_callers() -> None:
-    found = movers(recent([used(9), used(1, workspace="default")]), parse_scope("workspace:default"), CARD)
+    found = spent([used(9), used(1, workspace="default")]).movers(parse_scope("workspace:default"))
     assert [mover.workspace_id for mover in found] == ["default"]
 
 
@@ -169,7 +182,7 @@ def test_no_caller_left_out_is_larger_than_a_mover(usage: list[tuple[int, Decima
     totals: dict[str, Decimal] = {}
     for number, usd in usage:
         totals[f"apikey_{number}"] = totals.get(f"apikey_{number}", Decimal(0)) + usd
-    found = movers(recent([used(usd, key=f"apikey_{number}") for number, usd in usage]), ORGANIZATION, CARD)
+    found = spent([used(usd, key=f"apikey_{number}") for number, usd in usage]).movers(ORGANIZATION)
     wanted = sorted((usd for usd in totals.values() if usd > 0), reverse=True)[:3]
     assert [mover.usd for mover in found] == wanted
 
@@ -220,7 +233,14 @@ def test_of_an_hour_that_lies_in_the_last_24_hours_in_part_everything_counts_wit
     (half,) = [RecentUsage(priced, Decimal("0.5")) for priced in price_usage([used(10)], CARD)]
     known = Recent([half], [half], DAY)
     assert (usd_of(known, ORGANIZATION, CARD), usd_under(SONNET, known, ORGANIZATION, CARD)) == (Decimal(5), Decimal(2))
-    assert movers(known, ORGANIZATION, CARD) == (Mover(OPUS, "wrkspc_search", "apikey_1", Decimal(5), Decimal(5)),)
+
+
+def test_a_mover_counts_with_the_half_of_an_hour_that_lies_in_the_last_24_hours() -> None:
+    as_of = AS_OF + HOUR / 2
+    row = used(10)
+    hour = UsageRow(AS_OF - DAY, row.model, row.workspace_id, row.api_key_id, row.terms, row.counts)
+    found = recent_spend(snapshot_of([hour], DataState(as_of=as_of)), as_of).movers(ORGANIZATION)
+    assert found == (Mover(OPUS, "wrkspc_search", "apikey_1", Decimal(5), Decimal(5)),)
 
 
 counts = st.builds(TokenCounts, *(st.integers(0, 10**9) for _ in range(5)), st.just(0))

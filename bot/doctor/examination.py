@@ -43,6 +43,7 @@ ORDER = (
         "targets",
     ),
     *("clock", "rate_card"),
+    "rollups",
 )
 """Every name that a finding may have, in the order in which they are shown; scripts go by them."""
 

@@ -63,7 +63,7 @@ def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
 
     Synchronous. `seconds`: the longest wait for a database server.
     """
-    missing = _missing_file(settings.database_url)
+    missing = missing_file(settings.database_url)
     if missing is not None:
         return [missing, *_without_database(settings)]
     try:
@@ -111,7 +111,7 @@ def _opened(url: str, schema: str) -> Check:
     return Check("database", State.OK, text)
 
 
-def _missing_file(url: str) -> Check | None:
+def missing_file(url: str) -> Check | None:
     """A look must not make the file: the bot's own rights may be others than those of whoever looks."""
     if not url.startswith("sqlite"):
         return None

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import delete
 
 from bot.app import sample_alert
-from bot.cli.doctor import checks_of
+from bot.cli.doctor import Rollups, checks_of
 from bot.clock import DAY, system_clock
 from bot.doctor.anthropic import judge_console_limit
 from bot.doctor.check import Check, State, run_checks
@@ -37,6 +38,7 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
 from bot.store.engine import connect
+from bot.store.schema import usage_days
 from bot.usage.spend_limits import ConsoleLimits
 from tests.databases import postgres_database
 from tests.scenario.conftest import World, world_at
@@ -115,6 +117,40 @@ async def test_json_is_one_object_with_the_same_findings(clinic: Clinic) -> None
     assert report["ok"] is False
     assert {tuple(check) for check in report["checks"]} == {("name", "state", "sentence", "remedy")}
     assert {check["name"] for check in report["checks"] if check["state"] == "fail"} == {"settings"}
+
+
+async def test_sums_are_compared_with_their_rows_on_request_and_made_anew_on_request(clinic: Clinic) -> None:
+    async def rollups(wanted: Rollups) -> tuple[State, str]:
+        (check,) = [one for one in await checks_of(clinic.world.environ, clinic.clock, wanted) if one.name == "rollups"]
+        return check.state, check.text
+
+    clinic.world.spend(12, clinic.clock() - DAY)
+    clinic.world.spend(3)
+    await poll(clinic)
+    well = (State.OK, "Every sum by day equals the rows of usage that it is made of.")
+    assert await rollups(Rollups.COMPARE) == well
+    engine = connect(clinic.world.environ["CLAUDE_COST_DATABASE_URL"])
+    day = (clinic.clock() - DAY).date()
+    with engine.begin() as connection:
+        connection.execute(delete(usage_days).where(usage_days.c.day == day))
+    engine.dispose()
+    found = await clinic.world.command("doctor", "--rollups")
+    assert found.code == 1
+    assert (
+        f"The sums of 1 day ({day}) differ from the rows of usage: what is shown of older days may be wrong. "
+        "Make them anew: claude-cost doctor --repair\n"
+    ) in found.out
+    said = f"The sums of 1 day ({day}) differed from the rows of usage: all sums were made anew."
+    assert await rollups(Rollups.REPAIR) == (State.OK, said)
+    assert await rollups(Rollups.REPAIR) == well
+    assert "rollups" not in await clinic.examine()
+
+
+async def test_without_a_database_there_are_no_sums_to_compare_and_none_is_made(clinic: Clinic) -> None:
+    found = await clinic.world.command("doctor", "--repair")
+    (line,) = [line for line in found.out.splitlines() if " rollups " in line]
+    assert line.endswith("Not checked: see database.")
+    assert not (clinic.world.folder / "claude-cost.db").exists()
 
 
 async def test_wrong_words_are_refused_with_2(clinic: Clinic) -> None:

@@ -103,7 +103,7 @@ def test_one_row_that_changed_is_one_row_written(store: UsageStore, engine: Engi
     assert head(store).version.usage == before.version.usage + 1
     with store.reading() as reader:
         (hour,) = reader.changed(before.version.usage, before.version.usage + 1)
-    assert (hour.hour, hour.buckets) == (UNSETTLED, {ROWS[7].starts_at})
+    assert (hour.hour, hour.buckets) == (UNSETTLED, frozenset({ROWS[7].starts_at}))
     assert store.wrong_days() == []
 
 

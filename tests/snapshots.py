@@ -1,7 +1,7 @@
 """Snapshots made of rows, without a database."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from datetime import date, datetime
 from operator import attrgetter
 
@@ -59,4 +59,4 @@ def snapshot_of(
 
 
 def _values(row: UsageRow) -> tuple[object, ...]:
-    return row.model, row.workspace_id, row.api_key_id, *astuple(row.terms), *astuple(row.counts)
+    return row.model, row.workspace_id, row.api_key_id, *row.terms, *row.counts

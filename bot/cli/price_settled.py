@@ -53,7 +53,7 @@ def _written(places: _Placed) -> list[list[Any]]:
             *(place.model, _day(place.day), _day(place.shown), int(place.prompt)),
             *(place.terms.service_tier, place.terms.inference_geo, place.terms.speed, place.feature, place.user),
             calls,
-            *(getattr(counts, name) for name in TokenCounts.__slots__),
+            *counts,
         ]
         for place, calls, counts in places
     ]
@@ -63,10 +63,14 @@ def _day(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
+def _date(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
+
+
 def _placed(rows: list[list[Any]]) -> _Placed:
     found: _Placed = []
     for model, day, shown, prompt, tier, geo, speed, feature, user, calls, *counts in rows:
-        days = (None if text is None else date.fromisoformat(text) for text in (day, shown))
-        place = Place(model, *days, Prompt(prompt), Terms(tier, geo, speed), feature, user)
+        terms = Terms(tier, geo, speed)
+        place = Place(model, _date(day), _date(shown), Prompt(prompt), terms, feature, user)
         found.append((place, calls, TokenCounts(*counts)))
     return found

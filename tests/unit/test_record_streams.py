@@ -127,7 +127,7 @@ def test_lines_are_the_same_read_one_by_one_or_many_at_a_time(lines: list[bytes]
     content = b"\n".join(lines) + end
 
     def reader() -> Any:
-        return BufferedReader(BytesIO(content), 2)  # type: ignore[arg-type]
+        return BufferedReader(BytesIO(content), 2)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(record_streams, "BUFFER", buffer)

@@ -289,7 +289,7 @@ def _watches(settings: Settings, engine: Engine, services: Services, cycle_state
     return (
         StaleWatch(usage, alerts, state, review, settings.poll_seconds),
         PeriodWatch(snapshots, alerts, review),
-        ForecastWatch(review, snapshots, alerts, RememberedStore(engine), settings.forecast_rules),
+        ForecastWatch(review, alerts, RememberedStore(engine), settings.forecast_rules),
         SpikeWatch(snapshots, alerts, SpikeStore(engine), review, settings.spike_rules),
         DriftWatch(usage, alerts, incidents, settled, settings.drift_rules, state),
         AutoWatch(services.fallback, services.prospects, review, incidents, snapshots, state),

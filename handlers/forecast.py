@@ -24,7 +24,7 @@ def _forecast(services: Services, words: str) -> Message:
     chosen = [names.get(word.lower()) for word in listed]
     if None in chosen:
         return _no_budget(listed[chosen.index(None)], sorted(names.values()))
-    found = prospects(services.review, services.snapshots, services.clock())
+    found = prospects(services.review, services.clock())
     found = [prospect for prospect in found if not chosen or prospect.budget.name in chosen]
     if not found:
         text = "Nothing can be forecast yet."

@@ -8,13 +8,13 @@ from functools import cached_property, partial
 from bot.alerts.spend_facts import CauseFacts, ModeShareFacts, MoverFacts, SpendFacts
 from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.causes import ROSE, Cause
-from bot.budgets.forecast import Forecast
+from bot.budgets.forecast import Forecast, ModeShift
 from bot.budgets.history import forecasts_of
 from bot.budgets.named import cause_facts, mover_facts
 from bot.budgets.outlook import Mover, is_dearer, usd_of, usd_under
 from bot.budgets.period import Period
 from bot.budgets.recent import RecentSpend, recent_spend
-from bot.budgets.savings import InForce, is_moved_by, mode_shares
+from bot.budgets.savings import InForce, is_moved_by, mode_shares, mode_shifts
 from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY, floor_hour
 from bot.fallback.modes import Mode
@@ -45,13 +45,22 @@ class Account:
         self, asked: Sequence[tuple[Budget, Period]], now: datetime, *, ends: bool, why: bool
     ) -> list[SpendFacts]:
         """`ends`: with the expected ends of periods. `why`: with callers, causes and what each mode costs."""
-        running = [pair for pair in asked if not pair[1].is_over(now)] if ends and not self._stale else []
-        made = forecasts_of(self._snapshot, [(budget, period, ()) for budget, period in running])
-        expected = dict(zip(running, made, strict=True))
+        running = [pair for pair in asked if not pair[1].is_over(now)] if ends else []
+        expected = dict(zip(running, self.forecasts(running), strict=True))
         return [
             self._facts(budget, period, expected.get((budget, period)), now, why=why and not period.is_over(now))
             for budget, period in asked
         ]
+
+    def forecasts(self, asked: Sequence[tuple[Budget, Period]]) -> list[Forecast | None]:
+        """Where periods that the data has reached will end; None with too little data, and where it is stale."""
+        if self._stale:
+            return [None for _ in asked]
+        return forecasts_of(self._snapshot, [(budget, period, self._shifts(budget)) for budget, period in asked])
+
+    def _shifts(self, budget: Budget) -> tuple[ModeShift, ...]:
+        changes = self._mode.changes
+        return mode_shifts(changes, self._shares(budget)) if changes else ()
 
     def _facts(
         self, budget: Budget, period: Period, expected: Forecast | None, now: datetime, *, why: bool

@@ -14,7 +14,6 @@ from bot.budgets.period import Period
 from bot.budgets.prospects import Prospect, prospects
 from bot.budgets.review import BudgetReview
 from bot.budgets.rules import ForecastRules
-from bot.budgets.snapshots import Snapshots
 from bot.clock import is_over
 from bot.store.alerts import AlertStore
 from bot.store.remembered import RememberedStore
@@ -34,13 +33,11 @@ class ForecastWatch:
     def __init__(
         self,
         review: BudgetReview,
-        snapshots: Snapshots,
         alerts: AlertStore,
         remembered: RememberedStore,
         rules: ForecastRules,
     ) -> None:
         self._review = review
-        self._snapshots = snapshots
         self._alerts = alerts
         self._remembered = remembered
         self._rules = rules
@@ -55,7 +52,7 @@ class ForecastWatch:
         # Those of one zone and period share much of the work.
         waiting.sort(key=lambda pair: (pair[0].zone.key, pair[1].starts_at, pair[1].ends_at))
         due = waiting[:MOST_AT_ONCE]
-        found = prospects(self._review, self._snapshots, now, due) if due else []
+        found = prospects(self._review, now, due) if due else []
         if not found:
             return
         in_force = {_key(*pair) for pair in present}

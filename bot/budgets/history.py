@@ -9,15 +9,19 @@ from bot.budgets.budget import Budget, Scope
 from bot.budgets.forecast import HOURS_BACK, Forecast, Hours, ModeShift, Request, forecasts
 from bot.budgets.period import Period
 from bot.budgets.snapshot import Snapshot
-from bot.clock import HOUR, floor_hour
+from bot.clock import DAY, HOUR, floor_hour
 
 Shifts = Sequence[ModeShift]
+
+HOURS_COMPARED = 6
+"""After a change of the mode."""
 
 
 def forecasts_of(snapshot: Snapshot, asked: Sequence[tuple[Budget, Period, Shifts]]) -> list[Forecast | None]:
     """The forecast of each budget's period, which the data has reached; each is made once for a snapshot.
 
-    The last of the three: changes of the fallback mode, and what they mean for the scope.
+    The last of the three: changes of the fallback mode, and what they mean for the scope. One that usage does not show
+    counts for nothing: services may not have followed, or have nothing to follow with.
     """
     as_of = snapshot.as_of
     if as_of is None:
@@ -26,7 +30,9 @@ def forecasts_of(snapshot: Snapshot, asked: Sequence[tuple[Budget, Period, Shift
     missing = [(key, each) for key, each in dict(zip(keys, asked, strict=True)).items() if key not in snapshot.memo]
     hours = hours_of(snapshot, [budget.scope for _, (budget, _, _) in missing], as_of)
     requests = [
-        Request(budget, period, snapshot.spend(budget.scope, period).total_usd, known, as_of, shifts)
+        Request(
+            budget, period, snapshot.spend(budget.scope, period).total_usd, known, as_of, shown(shifts, known, as_of)
+        )
         for (_, (budget, period, shifts)), known in zip(missing, hours, strict=True)
     ]
     for (key, _), found in zip(missing, forecasts(requests), strict=True):
@@ -41,3 +47,23 @@ def hours_of(snapshot: Snapshot, scopes: Sequence[Scope], as_of: datetime) -> li
     usd = snapshot.hourly(scopes, first, running + HOUR).astype(np.float64) / 10.0**snapshot.prices.places
     usd[:, ~snapshot.known(first, running + HOUR)] = np.nan
     return [Hours(first, row) for row in usd]
+
+
+def shown(shifts: Shifts, hours: Hours, as_of: datetime) -> tuple[ModeShift, ...]:
+    """Those that usage shows: it has come more than half of the way from what the same hours of the day before cost.
+
+    An hour has to be complete for that; the first ones after a change are held against the same ones before.
+    """
+    return tuple(shift for shift in shifts if _is_shown(shift, hours, as_of))
+
+
+def _is_shown(shift: ModeShift, hours: Hours, as_of: datetime) -> bool:
+    first = (floor_hour(shift.at) - hours.starts_at) // HOUR + 1
+    last = min((floor_hour(as_of) - hours.starts_at) // HOUR, first + HOURS_COMPARED, len(hours.usd))
+    if first < DAY // HOUR or last <= first:
+        return False
+    after, before = hours.usd[first:last], hours.usd[first - DAY // HOUR : last - DAY // HOUR]
+    known = ~(np.isnan(after) | np.isnan(before))
+    was, is_now = float(before[known].sum()), float(after[known].sum())
+    half = was * (1 + shift.factor) / 2
+    return was > 0 and (is_now <= half if shift.factor < 1 else is_now >= half)

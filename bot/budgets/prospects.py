@@ -7,10 +7,8 @@ from datetime import datetime
 from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Budget
 from bot.budgets.forecast import Forecast
-from bot.budgets.history import forecasts_of
 from bot.budgets.period import Period
 from bot.budgets.review import BudgetReview
-from bot.budgets.snapshots import Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +25,19 @@ class Prospect:
 
 
 def prospects(
-    review: BudgetReview, snapshots: Snapshots, now: datetime, asked: Sequence[tuple[Budget, Period]] | None = None
+    review: BudgetReview, now: datetime, asked: Sequence[tuple[Budget, Period]] | None = None
 ) -> list[Prospect]:
     """Of every budget in force with its present period, or of those that are asked for; empty before the first poll.
 
     Synchronous; asynchronous callers use a thread.
     """
-    snapshot = snapshots.current()
-    if snapshot.as_of is None:
-        return []
     pairs = review.present(now) if asked is None else asked
     spends = review.spend_of([budget for budget, _ in pairs], now)
-    known = [
-        pair
-        for pair, spend in zip(pairs, spends, strict=True)
-        if spend.period == pair[1].key and spend.stale_at is None
-    ]
-    made = forecasts_of(snapshot, [(budget, period, ()) for budget, period in known])
-    by_name = {budget.name: found for (budget, _), found in zip(known, made, strict=True)}
+    if not spends:
+        return []
+    known = [pair for pair, spend in zip(pairs, spends, strict=True) if spend.period == pair[1].key]
+    made = {budget.name: found for (budget, _), found in zip(known, review.forecasts(known, now), strict=True)}
     return [
-        Prospect(budget, period, spend, by_name.get(budget.name))
+        Prospect(budget, period, spend, made.get(budget.name))
         for (budget, period), spend in zip(pairs, spends, strict=True)
     ]

@@ -15,6 +15,7 @@ from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.account import Account
 from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
 from bot.budgets.decide import Incident, Status, Step, as_watched, closed, decide, taken, watch, withdrawn
+from bot.budgets.forecast import Forecast
 from bot.budgets.outlook import Recent
 from bot.budgets.period import Period
 from bot.budgets.recent import recent_spend
@@ -209,6 +210,13 @@ class BudgetReview:
     def spend_of(self, budgets: Sequence[Budget], now: datetime) -> list[SpendFacts]:
         """The sums of these budgets in force."""
         return self._spend_of([(budget, None) for budget in budgets], now, ends=False, why=False)
+
+    def forecasts(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[Forecast | None]:
+        """Where these periods, which the data has reached, will end; None with too little data, or stale one."""
+        snapshot = self._snapshots.current()
+        if snapshot.as_of is None:
+            return [None for _ in asked]
+        return self._account(snapshot, snapshot.as_of, now).forecasts(asked)
 
     def spend_against(self, budget: Budget, now: datetime) -> SpendFacts | None:
         """The same for a budget that is not in force, or not yet.

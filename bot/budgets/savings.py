@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Context, Decimal
 
 from bot.alerts.spend_facts import ModeShareFacts, SavingFacts, SpendFacts
+from bot.budgets.forecast import ModeShift
 from bot.clock import DAY, MINUTE
 from bot.fallback.modes import NORMAL, Mode
 
@@ -23,13 +24,14 @@ class InForce:
     """The fallback mode in force. `ceiling`: the dearest model that it permits; None for `normal`.
 
     `since`: when it was switched on, None where nobody ever switched. `mix_until`: the end of the newest 24 hours in
-    which no mode held the team back; None where that is now.
+    which no mode held the team back; None where that is now. `changes`: when each mode began, the oldest first.
     """
 
     mode: str = NORMAL
     ceiling: str | None = None
     since: datetime | None = None
     mix_until: datetime | None = None
+    changes: tuple[tuple[datetime, str], ...] = ()
 
 
 def mode_shares(
@@ -78,6 +80,21 @@ def savings_of(spend: SpendFacts | None, in_force: str, until: datetime | None =
         if each.model is not None and share is not None:
             usd = left_usd * share
             found.append(SavingFacts(mode=each.mode, model=each.model, usd=usd, until=until, share=share))
+    return tuple(found)
+
+
+def mode_shifts(changes: Iterable[tuple[datetime, str]], shares: Iterable[ModeShareFacts]) -> tuple[ModeShift, ...]:
+    """By what each change of the mode multiplies what a scope spends, where that is known and is not 1.
+
+    `changes`: when each mode began, the oldest first. `shares`: what each costs of what no mode costs.
+    """
+    known: Mapping[str, Decimal] = {NORMAL: WHOLE, **{each.mode: each.share for each in shares}}
+    found, before = [], known[NORMAL]
+    for at, mode in changes:
+        share = known.get(mode, before)
+        if share != before and before > 0 and share > 0:
+            found.append(ModeShift(at, float(share / before)))
+        before = share
     return tuple(found)
 
 

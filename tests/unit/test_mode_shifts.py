@@ -1,0 +1,64 @@
+"""Changes of the fallback mode in a forecast: what they mean for a scope, and whether usage shows them."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from bot.alerts.spend_facts import ModeShareFacts
+from bot.budgets.forecast import Hours, ModeShift
+from bot.budgets.history import shown
+from bot.budgets.savings import mode_shifts
+from bot.clock import DAY, HOUR
+
+MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
+NOON = MIDNIGHT + 12 * HOUR
+SHARES = tuple(
+    ModeShareFacts(mode=mode, model=model, share=Decimal(share))
+    for mode, model, share in (("normal", None, "1"), ("degraded", "claude-sonnet-5-5", "0.4"), ("minimal", "x", "0.1"))
+)
+
+
+def test_each_change_multiplies_what_the_mode_before_it_cost() -> None:
+    changes = [(NOON, "degraded"), (NOON + HOUR, "minimal"), (NOON + 2 * HOUR, "normal")]
+    found = mode_shifts(changes, SHARES)
+    assert [shift.at for shift in found] == [at for at, _ in changes]
+    assert [shift.factor for shift in found] == pytest.approx([0.4, 0.25, 10])
+
+
+def test_the_same_mode_again_and_a_mode_of_which_nothing_is_known_change_nothing() -> None:
+    assert mode_shifts([(NOON, "normal"), (NOON + HOUR, "of-another-time")], SHARES) == ()
+    assert mode_shifts([(NOON, "degraded")], ()) == ()
+
+
+def hours(after: float, at: datetime) -> Hours:
+    """Three days at $10 an hour, and what an hour costs after `at`."""
+    first = MIDNIGHT - 2 * DAY
+    usd = np.full(3 * 24, 10.0)
+    usd[(at - first) // HOUR :] = after
+    return Hours(first, usd)
+
+
+@pytest.mark.parametrize(("after", "is_shown"), [(4.0, True), (6.9, True), (7.1, False), (10.0, False)])
+def test_a_change_counts_once_usage_has_come_more_than_half_of_the_way(after: float, is_shown: bool) -> None:
+    shift = ModeShift(NOON, 0.4)
+    assert shown([shift], hours(after, NOON), NOON + 3 * HOUR) == ((shift,) if is_shown else ())
+
+
+def test_before_a_whole_hour_has_passed_nothing_is_shown() -> None:
+    shift = ModeShift(NOON + timedelta(minutes=10), 0.4)
+    assert shown([shift], hours(1, NOON), NOON + timedelta(minutes=50)) == ()
+    assert shown([shift], hours(1, NOON), NOON + timedelta(hours=1, minutes=30)) == ()
+    assert shown([shift], hours(1, NOON), NOON + 2 * HOUR) == (shift,)
+
+
+def test_the_way_back_is_shown_by_usage_that_rises() -> None:
+    back = ModeShift(NOON, 2.5)
+    assert shown([back], hours(25, NOON), NOON + 3 * HOUR) == (back,)
+    assert shown([back], hours(11, NOON), NOON + 3 * HOUR) == ()
+
+
+def test_of_hours_that_are_not_known_nothing_is_shown() -> None:
+    unknown = hours(float("nan"), NOON)
+    assert shown([ModeShift(NOON, 0.4)], unknown, NOON + 3 * HOUR) == ()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from operator import is_
 
@@ -18,6 +17,7 @@ from bot.budgets.decide import Incident, Status, Step, as_watched, closed, decid
 from bot.budgets.forecast import Forecast
 from bot.budgets.outlook import Recent
 from bot.budgets.period import Period
+from bot.budgets.quiet import Quiet, unquiet
 from bot.budgets.recent import recent_spend
 from bot.budgets.savings import InForce
 from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
@@ -86,29 +86,6 @@ class Agenda:
 
 
 @dataclass(frozen=True, slots=True)
-class _Quiet:
-    """Nothing was to be done. It is so again as long as spend passes none of the budget's limits, up or down."""
-
-    budget: Budget
-    incidents: Sequence[Incident]
-    low_usd: Decimal
-    high_usd: Decimal
-
-    @classmethod
-    def of(cls, budget: Budget, incidents: Sequence[Incident], total_usd: Decimal) -> "_Quiet":
-        """What was found at this sum."""
-        limits = [usd for usd in (budget.soft_usd, budget.hard_usd, *budget.marks()) if usd is not None]
-        low_usd = max((usd for usd in limits if usd <= total_usd), default=Decimal("-Infinity"))
-        high_usd = min((usd for usd in limits if usd > total_usd), default=Decimal("Infinity"))
-        return cls(budget, incidents, low_usd, high_usd)
-
-    def holds(self, budget: Budget, incidents: Sequence[Incident], total_usd: Decimal) -> bool:
-        """Whether nothing is to be done at this sum either."""
-        same = self.incidents is incidents and self.budget == budget
-        return same and self.low_usd <= total_usd < self.high_usd
-
-
-@dataclass(frozen=True, slots=True)
 class _Decided:
     """What the last decision was about. Where it is the same again, only what usage has changed since is decided on."""
 
@@ -145,7 +122,7 @@ class BudgetReview:
         self._known: tuple[tuple[object, ...], tuple[Budget | Unmatched, ...]] | None = None
         self._agenda: Agenda | None = None
         self._decided: _Decided | None = None
-        self._quiet: dict[tuple[str, str], _Quiet] = {}
+        self._quiet: dict[tuple[str, str], Quiet] = {}
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the data is stale."""
@@ -270,7 +247,8 @@ class BudgetReview:
         done = self._decided
         same = done is not None and done.agenda is agenda and done.incidents is incidents
         if done is not None and same:
-            due = agenda.touched(snapshot.touched_since(done.serial), snapshot.changed_from(done.serial))
+            touched = agenda.touched(snapshot.touched_since(done.serial), snapshot.changed_from(done.serial))
+            due: Sequence[tuple[Budget, Period]] = unquiet(touched, self._quiet, incidents, snapshot)
         else:
             due = agenda.reviewed
         # A period that ended while the bot was away is held to the limits of the one before it.
@@ -339,7 +317,7 @@ class BudgetReview:
         steps = decide(budget, total_usd, incidents)
         noted = watch(budget, incidents)
         if not steps and not noted:
-            self._quiet[budget.name, period.key] = _Quiet.of(budget, incidents, total_usd)
+            self._quiet[budget.name, period.key] = Quiet.at(budget, incidents, total_usd)
         if steps and snapshot.as_of is not None:
             [facts] = self._account(snapshot, snapshot.as_of, now).facts([(budget, period)], now, ends=True, why=True)
             self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(facts, mode, now), now)

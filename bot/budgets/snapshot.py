@@ -29,6 +29,9 @@ from bot.store.usage_reads import Head, Names
 from bot.usage.age import DataState
 from bot.usage.source import BilledRow
 
+MOST_EXACT = 2.0**62
+"""Units of money that 64 bits surely hold."""
+
 LoadDay = Callable[[date, bool], Day]
 """A day that is not held; with its hours where that is asked for."""
 
@@ -218,6 +221,35 @@ class Snapshot:
             hidden=frozenset(found),
             assumed=tuple(sorted(assumed)),
         )
+
+    def units(self, numbers: Sequence[int], period: Period) -> Numbers | None:
+        """Units of money that tokens of each of these scopes, by their numbers, come to in the period.
+
+        None where 64 bits may be too few, and for a period that is not held.
+        """
+        if self.prices.wide or not self.days or period.starts_at.date() < self._stack.first:
+            return None
+        ids = np.array(numbers, np.int64)
+        if int(ids.max(initial=0)) >= self._stack.units.shape[1]:
+            return None
+        found, about = np.zeros(len(ids), np.int64), np.zeros(len(ids))
+        ends_at, cuts = self._cut(period.starts_at, self._end(period.ends_at))
+        whole, others = self._split(period.starts_at, ends_at)
+        tables = [] if whole is None else [self._stack.units[whole[0] : whole[1], ids].T]
+        for part in others:
+            hours = self.day(part.day, by_hour=True).hours
+            if hours is None or len(hours) <= int(ids.max(initial=0)):
+                return None
+            tables.append(hours[ids, part.first : part.last])
+        for cut in cuts:
+            minutes = self._minutes_of(cut.hour).units
+            if len(minutes) <= int(ids.max(initial=0)):
+                return None
+            tables.append(minutes[ids, cut.first : cut.last])
+        for table in tables:
+            found += table.sum(axis=1)
+            about += table.sum(axis=1, dtype=np.float64)
+        return None if len(about) and float(np.abs(about).max()) >= MOST_EXACT else found
 
     def usd(self, scope: Scope, starts_at: datetime, ends_at: datetime) -> Decimal:
         """Dollars of the buckets that begin in [`starts_at`, `ends_at`), computed."""

@@ -22,11 +22,16 @@ def snapshot_of(
     bills: Iterable[BilledRow] = (),
     known: Collection[datetime] = (),
     card: RateCard | None = None,
+    *,
+    wide: bool = False,
 ) -> Snapshot:
-    """All hours of the rows are held, and those that are `known`; none of them by the minute."""
+    """All hours of the rows are held, and those that are `known`; none of them by the minute.
+
+    `wide`: with integers of any size.
+    """
     card = load_rate_card() if card is None else card
     index = UsageIndex(card)
-    prices = UsagePrices(card, index)
+    prices = UsagePrices(card, index, wide=wide)
     builder = TableBuilder(index, prices)
     days: dict[date, Day] = {}
     tables: dict[datetime, Table] = {}

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from bot.__main__ import COMMANDS
 from bot.budgets.budget import Level
 from bot.budgets.words import budget_of, split_budget_words
 from bot.budgets.written import WrittenBudget
+from bot.cli.doctor_arguments import add_arguments
 from bot.config_file import _File, read_config_file
 from bot.config_tables import AlertsTable, DisplayTable, DriftTable, FallbackTable, ForecastTable, SpikeTable
 from bot.fallback.env_file import EnvFile
@@ -96,6 +98,16 @@ def test_every_example_of_an_estimate_works(words: str) -> None:
 def test_the_table_of_terminal_commands_is_the_codes_own() -> None:
     written = [row for row in rows(section("Commands on the terminal")) if row[0].startswith("`")]
     assert written == [[f"`claude-cost {name}`", meaning] for name, meaning in COMMANDS.items()]
+
+
+def test_every_option_of_doctor_is_explained() -> None:
+    parser = ArgumentParser(add_help=False)
+    add_arguments(parser)
+    options = re.findall(r"--\w+", parser.format_usage())
+    assert options == ["--json", "--rollups", "--repair"]
+    assert all(
+        re.search(rf"`(?:claude-cost doctor )?{option}`", section("Commands on the terminal")) for option in options
+    )
 
 
 def test_the_toml_example_is_accepted(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ WRITES = {
     ProposalStore: {"approve", "propose", "reject"},
     RememberedStore: {"put"},
     TargetStore: {"save"},
-    UsageStore: {"rebuild_rollups", "save", "save_names", "save_state"},
+    UsageStore: {"read_again", "rebuild_rollups", "save", "save_names", "save_state"},
 }
 """Every other one."""
 

@@ -82,11 +82,9 @@ def test_after_a_rebuild_whoever_knows_an_earlier_snapshot_looks_at_everything(s
     assert after.touched_since(before.serial) is None
     save(store, "1m", six - 2 * HOUR, 3, row(six), now=NOW)
     assert snapshots.current().touched_since(before.serial) is None
-    assert snapshots.current().touched_since(after.serial) == set(after.index.of(ORGANIZATION).tolist()) | {
-        number
-        for text in ("workspace:default", "key:apikey_1", f"model:{OPUS}")
-        for number in after.index.of(parse_scope(text)).tolist()
-    }
+    scopes = ("organization", "workspace:default", "key:apikey_1", f"model:{OPUS}")
+    touched = {number for text in scopes for number in after.index.of(parse_scope(text)).tolist()}
+    assert snapshots.current().touched_since(after.serial) == frozenset(touched)
 
 
 def test_a_caller_is_not_new_whose_earlier_usage_is_read_later(store: UsageStore) -> None:

@@ -69,3 +69,9 @@ def test_plain_words_load_no_patterns_of_free_wording() -> None:
         "bot.pricing.model_words"
     }
     assert "difflib" not in modules
+
+
+def test_an_estimate_loads_no_library_that_writes_code() -> None:
+    assert (
+        loaded("estimate", "sonnet", "requests=100k", "in=2000", "out=500") & {"dataclasses", "inspect", "ast"} == set()
+    )

@@ -1,6 +1,7 @@
 """Which records are states of one response, and what several states of it come to. Bounded memory for each response."""
 
 import re
+from collections.abc import Iterable
 from hashlib import blake2b
 from struct import Struct
 
@@ -54,7 +55,8 @@ class Numbers:
         """The number of calls that have no more names than these."""
         number = self._usual.get(names)
         if number is None:
-            number = self._usual[names] = self.of((*names, None, None, False))
+            model, tier, geo, speed = names
+            number = self._usual[names] = self.of((model, tier or None, geo or None, speed or None, None, None, False))
         return number
 
 
@@ -75,13 +77,21 @@ class Responses:
     def add(self, call: Call, source: str) -> None:
         """A record of a response. `source` is its file."""
         key = _key(call, source)
-        self._add(key, self._packed(call))
+        self.add_states(((key, self._packed(call)),))
         if call.inside or call.outside or call.odd:
             self.parts[key] = _larger(self.parts.get(key, NO_PARTS), (call.inside, call.outside, call.odd))
 
-    def add_usual(self, response: str, names: UsualNames, *state: int) -> None:
-        """The same for a record with an id of the API's own form. `state`: as in `STATE`, without the names."""
-        self._add(response, STATE.pack(self.numbers.of_usual(names), *state))
+    def add_states(self, states: Iterable[tuple[str, bytes]]) -> None:
+        """The same for records that are packed already, as in `STATE`, with ids of the API's own form."""
+        mine = self.states
+        for key, new in states:
+            known = mine.get(key)
+            if known is None:
+                mine[key] = new
+                continue
+            self.repeats += 1
+            if known != new:
+                mine[key] = self._merged(known, new)
 
     def include(self, other: "Responses") -> None:
         """Add all of another one, as if its records came here."""
@@ -91,8 +101,7 @@ class Responses:
         if self.states.keys().isdisjoint(states):
             self.states.update(states)
         else:
-            for key, state in states.items():
-                self._add(key, state)
+            self.add_states(states.items())
         for key, parts in other.parts.items():
             self.parts[key] = _larger(self.parts.get(key, NO_PARTS), parts)
         self.repeats += other.repeats
@@ -132,15 +141,6 @@ class Responses:
             odd=odd,
             is_sum=is_sum,
         )
-
-    def _add(self, key: str, new: bytes) -> None:
-        known = self.states.get(key)
-        if known is None:
-            self.states[key] = new
-            return
-        self.repeats += 1
-        if known != new:
-            self.states[key] = self._merged(known, new)
 
     def _packed(self, call: Call) -> bytes:
         counts, terms = call.counts, call.terms

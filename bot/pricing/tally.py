@@ -100,9 +100,11 @@ class Tally:
         responses, sums = self._responses, counted.sums
         in_utc = self._zone is UTC
         places: dict[tuple[int, int], tuple[int, list[list[int]]]] = {}
+        unpack, parts = STATE.unpack, responses.parts
+        is_sum = [names[-1] for names in responses.names]
         for key, state in responses.states.items():
-            number, uncached, split, one_hour, read, output, searches, writes, first, _ = STATE.unpack(state)
-            if key in responses.parts or first == NO_TIME or not in_utc or responses.names[number][-1]:
+            number, uncached, split, one_hour, read, output, searches, writes, first, _ = unpack(state)
+            if first == NO_TIME or not in_utc or is_sum[number] or (parts and key in parts):
                 counted.add(responses.whole(key, state))
                 continue
             day = first // DAY
@@ -110,7 +112,9 @@ class Tally:
             if found is None:
                 found = places[number, day] = self._of_day(responses.whole(key, state), sums)
             step, by_prompt = found
-            five_minutes = max(split, writes - one_hour)
+            five_minutes = writes - one_hour
+            if five_minutes < split:
+                five_minutes = split
             prompt = uncached + five_minutes + one_hour + read
             kind = Prompt.SHORT if prompt <= step else Prompt.BEYOND if prompt > LONGEST_PROMPT else Prompt.LONG
             numbers = by_prompt[kind]

@@ -82,7 +82,8 @@ class _Counted(io.RawIOBase):
     def __init__(self, stream: BinaryIO, advance: Advance) -> None:
         self._stream = stream
         self._advance = advance
-        self._into: Callable[[Any], int] = stream.readinto if isinstance(stream, io.BufferedIOBase) else self._copied
+        reads_into = isinstance(stream, io.BufferedIOBase | io.FileIO)
+        self._into: Callable[[Any], int] = stream.readinto if reads_into else self._copied  # type: ignore[attr-defined]
 
     def readable(self) -> bool:
         return True
@@ -118,9 +119,15 @@ class _Recoded(io.RawIOBase):
 
 def opened(stream: BinaryIO, advance: Advance = lambda read: None) -> Reader:
     """The stream unpacked and as UTF-8. Raises `NotReadError`."""
+    return _opened(stream, advance)[0]
+
+
+def _opened(stream: BinaryIO, advance: Advance) -> tuple[Reader, bytes]:
+    """The stream, and its beginning: all that was read with it."""
     reader: Reader = io.BufferedReader(_Counted(stream, advance), BUFFER)
     for _ in range(3):
-        head = reader.peek(16)[:512]
+        beginning = reader.peek(16)
+        head = beginning[:512]
         unpacked = _unpacked(reader, head)
         if unpacked is None:
             break
@@ -133,8 +140,9 @@ def opened(stream: BinaryIO, advance: Advance = lambda read: None) -> Reader:
     encoding = next((name for begin, name in UTF16.items() if head.startswith(begin)), None)
     if encoding is not None:
         text = io.TextIOWrapper(reader, encoding, errors="replace", newline="")
-        return io.BufferedReader(_Recoded(text), BUFFER)
-    return reader
+        recoded = io.BufferedReader(_Recoded(text), BUFFER)
+        return recoded, recoded.peek(16)
+    return reader, beginning
 
 
 def _unpacked(reader: Reader, head: bytes) -> Reader | None:
@@ -168,8 +176,8 @@ def records_of(
 
     What begins like a document and does not turn out to be one is read as lines.
     """
-    reader = opened(stream, advance)
-    if _begins_array(reader.peek(BUFFER)):
+    reader, beginning = _opened(stream, advance)
+    if _begins_array(beginning):
         yield from _document(reader, b"")
         return
     lines = _lines(reader)
@@ -268,19 +276,23 @@ def _batches(stream: Reader) -> Iterator[list[bytes] | None]:
     begun: list[bytes] = []
     size = 0
     while piece := stream.read1(BUFFER):
-        first, end, others = piece.partition(b"\n")
-        size += len(first)
+        lines = piece.split(b"\n")
+        rest = lines.pop()
+        if lines:
+            size += len(lines[0])
+            if size > LONGEST:
+                yield None
+                del lines[0]
+            elif begun:
+                lines[0] = b"".join((*begun, lines[0]))
+            yield lines
+            begun.clear()
+            size = 0
+        size += len(rest)
         if size > LONGEST:
             begun.clear()
-        else:
-            begun.append(first)
-        if not end:
-            continue
-        whole, end, rest = others.rpartition(b"\n")
-        yield [b"".join(begun), *whole.split(b"\n")] if size <= LONGEST else None
-        if size > LONGEST:
-            yield whole.split(b"\n")
-        begun, size = [rest], len(rest)
+        elif rest:
+            begun.append(rest)
     if size > LONGEST:
         yield None
     elif size:

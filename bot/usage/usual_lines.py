@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from bot.pricing.call import EPOCH, MICROSECOND
 from bot.pricing.file_calls import FileCalls
-from bot.pricing.responses import MESSAGE_ID
+from bot.pricing.responses import MESSAGE_ID, STATE, Numbers
 from bot.usage.moments import EARLIEST, moment_in
 from bot.usage.records import LONGEST_NAME, SYNTHETIC_MODEL
 from bot.usage.usage_block import MOST_TOKENS, Skipped
@@ -148,6 +148,8 @@ _decoded_progress = msgspec.json.Decoder(_Progress).decode
 _decoded = msgspec.json.Decoder(_Line).decode
 _UNDECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
+pack_state = STATE.pack
+
 MOST_OPEN = 4096
 """Responses of which the last record is kept as it was read: the records of one response are close to each other."""
 
@@ -166,6 +168,7 @@ class UsualLines:
     def take(self, lines: Iterable[bytes]) -> list[bytes]:
         """Count what usual lines hold; returns the other lines in their order."""
         calls, opened, others = self._calls, self._open, list[bytes]()
+        fromisoformat, responses = datetime.fromisoformat, calls.responses
         for line in lines:
             if len(line) > SHORT and not _is_tame(line):
                 others.append(line)
@@ -192,15 +195,19 @@ class UsualLines:
             if usage is UNSET:
                 calls.skipped[Skipped.NO_USAGE.value] += 1
                 continue
-            at = _moment(found.timestamp)
+            text = found.timestamp
+            try:
+                at = fromisoformat(text) if len(text) == USUAL_TIME and text[-1] == "Z" else moment_in(text)
+            except ValueError:
+                at = moment_in(text)
             known = opened.get(message.id)
             if known is None or known[1] != usage or known[0] != message.model or session != self._session:
                 if not self._begin(message, usage, session, at):
                     others.append(line)
-            elif at is None:
+            elif at is None or at < EARLIEST:
                 others.append(line)
             else:
-                calls.responses.repeats += 1
+                responses.repeats += 1
                 if at > known[3]:
                     known[3] = at
                 elif at < known[2]:
@@ -214,8 +221,8 @@ class UsualLines:
 
     def finish(self) -> None:
         """Add what is held back still."""
-        for response, record in self._open.items():
-            self._add(response, record)
+        numbers = self._calls.responses.numbers
+        self._calls.responses.add_states((response, _state(record, numbers)) for response, record in self._open.items())
         self._open.clear()
         self._session = ""
 
@@ -231,7 +238,11 @@ class UsualLines:
         if len(response) > LONGEST_NAME or len(model) > LONGEST_NAME or MESSAGE_ID.fullmatch(response) is None:
             return False
         iterations = usage.iterations
-        if at is None or (iterations and (len(iterations) > 1 or iterations[0].model not in (UNSET, model))):
+        if (
+            at is None
+            or at < EARLIEST
+            or (iterations and (len(iterations) > 1 or iterations[0].model not in (UNSET, model)))
+        ):
             return False
         if not calls.is_claude(model):
             calls.not_claude[model] += 1
@@ -242,47 +253,38 @@ class UsualLines:
         opened = self._open
         before = opened.get(response)
         if before is not None:
-            self._add(response, before)
+            calls.responses.add_states(((response, _state(before, calls.responses.numbers)),))
         elif len(opened) >= MOST_OPEN:
             self.finish()
             self._session = session
         opened[response] = [model, usage, at, at]
         return True
 
-    def _add(self, response: str, record: _Open) -> None:
-        model, usage, first, last = record
-        split = one_hour = searches = 0
-        lifetimes, tools = usage.cache_creation, usage.server_tool_use
-        if lifetimes is not None:
-            split = lifetimes.ephemeral_5m_input_tokens or 0
-            one_hour = lifetimes.ephemeral_1h_input_tokens or 0
-        if tools is not None:
-            searches = tools.web_search_requests or 0
-        writes = usage.cache_creation_input_tokens or 0
-        begin = (first - EPOCH) // MICROSECOND
-        self._calls.responses.add_usual(
-            response,
-            (model, usage.service_tier or None, usage.inference_geo or None, usage.speed or None),
-            usage.input_tokens,
-            split,
-            one_hour,
-            usage.cache_read_input_tokens or 0,
-            usage.output_tokens,
-            searches,
-            max(writes, split + one_hour),
-            begin,
-            begin if last is first else (last - EPOCH) // MICROSECOND,
-        )
 
-
-def _moment(text: str) -> datetime | None:
-    if len(text) == USUAL_TIME and text.endswith("Z"):
-        try:
-            at = datetime.fromisoformat(text)
-        except ValueError:
-            return moment_in(text)
-        return at if at >= EARLIEST else None
-    return moment_in(text)
+def _state(record: _Open, numbers: Numbers) -> bytes:
+    """The record as `Responses` keeps it."""
+    model, usage, first, last = record
+    split = one_hour = searches = 0
+    lifetimes, tools = usage.cache_creation, usage.server_tool_use
+    if lifetimes is not None:
+        split = lifetimes.ephemeral_5m_input_tokens or 0
+        one_hour = lifetimes.ephemeral_1h_input_tokens or 0
+    if tools is not None:
+        searches = tools.web_search_requests or 0
+    writes = usage.cache_creation_input_tokens or 0
+    begin = (first - EPOCH) // MICROSECOND
+    return pack_state(
+        numbers.of_usual((model, usage.service_tier, usage.inference_geo, usage.speed)),
+        usage.input_tokens,
+        split,
+        one_hour,
+        usage.cache_read_input_tokens or 0,
+        usage.output_tokens,
+        searches,
+        writes if writes > split + one_hour else split + one_hour,
+        begin,
+        begin if last is first else (last - EPOCH) // MICROSECOND,
+    )
 
 
 def _is_tame(line: bytes) -> bool:

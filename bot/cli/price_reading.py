@@ -27,7 +27,7 @@ def read(
     skipped, skipped_in, broken = Counter[str](), dict[str, list[str]](), list[str]()
     with _Progress(sum(file.size for file in files)) as progress:
         for file, (name, state) in zip(files, states or repeat((b"", None)), strict=False):
-            known = None if state is None else cache.find(name, state)
+            known = None if state is None else cache.find_one_of_many(name, state)
             kept = None if known is None else kept_in(known)
             try:
                 parts = _recalled(file, tally, kept) if kept else _parts(file, tally, progress.advance)

@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 EARLIEST = datetime(2023, 1, 1, tzinfo=UTC)
@@ -103,6 +102,8 @@ def _written(written: re.Match[str]) -> datetime | None:
 
 def _mail_date(text: str) -> datetime | None:
     """RFC 2822; a zone that it does not define, such as JST, would be read as UTC, and is refused."""
+    from email.utils import parsedate_to_datetime  # its imports take longer than all else here
+
     moment = parsedate_to_datetime(text)
     if moment.tzinfo is None and not text.endswith(("-0000", "GMT", "UTC")):
         last = text.split()[-1]

@@ -113,6 +113,7 @@ class PriceCache:
 
     def __init__(self, folder: Path | None) -> None:
         self._rules = rules() if folder is not None else None
+        self._kept: dict[bytes, bytes] | None = None
         self._waiting: list[tuple[bytes, bytes, bytes, bytes]] = []
         self._database: sqlite3.Connection | None = None
         if folder is None or self._rules is None:
@@ -155,6 +156,15 @@ class PriceCache:
             if row is not None and row[0] == _digest(name, row[1]):
                 return bytes(row[1])
         return None
+
+    def find_one_of_many(self, name: bytes, state: bytes) -> bytes | None:
+        """The same where most may not be there: one question tells what is."""
+        if self._kept is None:
+            self._kept = {}
+            if self._database is not None:
+                with suppress(*BROKEN):
+                    self._kept = dict(self._database.execute("SELECT name, state FROM kept"))
+        return self.find(name, state) if name in self._kept else None
 
     def keep(self, name: bytes, state: bytes, body: bytes) -> None:
         """Keep this once the cache is closed."""

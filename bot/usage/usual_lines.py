@@ -146,9 +146,8 @@ PROGRESS = b'{"type":"progress",'
 
 _decoded_progress = msgspec.json.Decoder(_Progress).decode
 _decoded = msgspec.json.Decoder(_Line).decode
+_pack = STATE.pack
 _UNDECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-pack_state = STATE.pack
 
 MOST_OPEN = 4096
 """Responses of which the last record is kept as it was read: the records of one response are close to each other."""
@@ -238,11 +237,9 @@ class UsualLines:
         if len(response) > LONGEST_NAME or len(model) > LONGEST_NAME or MESSAGE_ID.fullmatch(response) is None:
             return False
         iterations = usage.iterations
-        if (
-            at is None
-            or at < EARLIEST
-            or (iterations and (len(iterations) > 1 or iterations[0].model not in (UNSET, model)))
-        ):
+        if iterations and (len(iterations) > 1 or iterations[0].model not in (UNSET, model)):
+            return False
+        if at is None or at < EARLIEST:
             return False
         if not calls.is_claude(model):
             calls.not_claude[model] += 1
@@ -273,7 +270,7 @@ def _state(record: _Open, numbers: Numbers) -> bytes:
         searches = tools.web_search_requests or 0
     writes = usage.cache_creation_input_tokens or 0
     begin = (first - EPOCH) // MICROSECOND
-    return pack_state(
+    return _pack(
         numbers.of_usual((model, usage.service_tier, usage.inference_geo, usage.speed)),
         usage.input_tokens,
         split,

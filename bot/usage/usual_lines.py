@@ -166,7 +166,8 @@ class UsualLines:
 
     def take(self, lines: Iterable[bytes]) -> list[bytes]:
         """Count what usual lines hold; returns the other lines in their order."""
-        calls, opened, others = self._calls, self._open, list[bytes]()
+        calls, others = self._calls, list[bytes]()
+        known_as = self._open.get
         fromisoformat, responses = datetime.fromisoformat, calls.responses
         for line in lines:
             if len(line) > SHORT and not _is_tame(line):
@@ -175,13 +176,13 @@ class UsualLines:
             try:
                 if line.startswith(PROGRESS):
                     progress = _decoded_progress(line)
-                    found, session = progress.data.message, progress.sessionId
-                    message = found.message
+                    session, text = progress.sessionId, progress.data.message.timestamp
+                    message = progress.data.message.message
                     usage = message.usage
                     is_call = usage is not UNSET
                 else:
                     found = _decoded(line)
-                    session, message = found.sessionId, found.message
+                    session, text, message = found.sessionId, found.timestamp, found.message
                     usage = message.usage
                     is_call = usage is UNSET or found.type == "assistant"
                 line.decode()  # what is read over is not decoded
@@ -194,12 +195,11 @@ class UsualLines:
             if usage is UNSET:
                 calls.skipped[Skipped.NO_USAGE.value] += 1
                 continue
-            text = found.timestamp
             try:
                 at = fromisoformat(text) if len(text) == USUAL_TIME and text[-1] == "Z" else moment_in(text)
             except ValueError:
                 at = moment_in(text)
-            known = opened.get(message.id)
+            known = None if message.id is UNSET else known_as(message.id)
             if known is None or known[1] != usage or known[0] != message.model or session != self._session:
                 if not self._begin(message, usage, session, at):
                     others.append(line)

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +77,15 @@ def test_an_estimate_loads_no_library_that_writes_code() -> None:
     assert (
         loaded("estimate", "sonnet", "requests=100k", "in=2000", "out=500") & {"dataclasses", "inspect", "ast"} == set()
     )
+
+
+def test_a_price_of_unchanged_files_starts_without_what_reads_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"model": "claude-opus-4-8", "usage": {"input_tokens": 5, "output_tokens": 7}}\n' * 2)
+    time.sleep(0.11)  # a file that changed just now is not remembered
+    reading = {"bot.cli.price_reading", "msgspec", "bot.usage.record_streams"}
+    assert reading <= loaded("price", str(log), "--json")
+    assert not loaded("price", str(log), "--json") & ((NOT_USED - {"json"}) | reading)

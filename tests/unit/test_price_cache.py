@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.cli.price import price
 from bot.cli.price_answer import as_json
+from bot.cli.price_settled import Settled, read_settled
 from bot.pricing.card import load_rate_card
+from bot.pricing.sums import Place, Prompt
+from bot.pricing.tokens import Terms, TokenCounts
+from bot.pricing.totals import Pile
 from bot.usage.price_cache import PriceCache, cache_folder
 
 CARD = load_rate_card()
@@ -38,6 +44,40 @@ def logs(tmp_path: Path) -> Path:
     (logs / "c.jsonl").write_text("\n".join((_line("msg_4", model="gpt-5"), _line("msg_5", model="claude-opus-9-1"))))
     time.sleep(0.11)  # until a change would give the files another time
     return logs
+
+
+texts = st.none() | st.text(max_size=4) | st.sampled_from(["\ud800", "é"])
+days = st.none() | st.dates()
+numbers = st.integers(0, 10**15)
+placed = st.lists(
+    st.tuples(
+        st.builds(
+            Place,
+            *(st.text(max_size=5), days, days, st.sampled_from(Prompt), st.builds(Terms, texts, texts, texts)),
+            *(texts, texts),
+        ),
+        numbers,
+        st.builds(TokenCounts, *[numbers] * 6),
+    ),
+    max_size=3,
+)
+by_name = st.dictionaries(st.text(max_size=3), numbers, max_size=2)
+piles = st.builds(
+    Pile,
+    *(placed, placed, numbers, numbers, by_name, numbers, numbers),
+    *(st.lists(st.text(max_size=3), max_size=2).map(tuple), numbers),
+)
+names_of_files = st.dictionaries(st.text(max_size=3), st.lists(st.text(max_size=3), max_size=2), max_size=2)
+
+
+@given(st.builds(Settled, piles, by_name, names_of_files))
+def test_what_is_written_down_is_read_back_the_same(settled: Settled) -> None:
+    assert read_settled(settled.written()) == settled
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"[" * 100_000, b"\xff", b"[" + b"1," * 10 + b"1]"])
+def test_what_has_another_form_is_not_read(body: bytes) -> None:
+    assert read_settled(body) is None
 
 
 def _price(logs: Path, folder: Path | None) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class RecentSpend:
         self._callers: dict[bool, Callers] = {}
         self._by_rate: dict[Scope, Recent] = {}
         self._seen: dict[datetime, frozenset[int]] = {}
+        self._new: dict[datetime, frozenset[str]] = {}
 
     @cached_property
     def covered(self) -> timedelta:
@@ -107,9 +108,12 @@ class RecentSpend:
         """Models of the last stretch that were never used before `since`; none where nothing at all was."""
         if not self._anything_before:
             return frozenset()
-        callers = self._snapshot.index.callers
-        last = {callers[caller].model for caller in np.flatnonzero(self._of_callers(last=True).about()).tolist()}
-        return frozenset(last - {callers[caller].model for caller in self._earlier(since)})
+        found = self._new.get(since)
+        if found is None:
+            callers = self._snapshot.index.callers
+            last = {callers[caller].model for caller in np.flatnonzero(self._of_callers(last=True).about()).tolist()}
+            found = self._new[since] = frozenset(last - {callers[caller].model for caller in self._earlier(since)})
+        return found
 
     @cached_property
     def _anything_before(self) -> bool:

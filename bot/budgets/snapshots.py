@@ -209,14 +209,16 @@ class Snapshots:
         of_day = hour.hour.date()
         gone, left = had, self._empty
         if hour.width == "1m":
-            found = reader.bucket_rows(hour.hour, hour.buckets)
-            new = builder.table([row[1:] for row in found], of_day, [_minute(row[0], hour.hour) for row in found])
+            new = builder.joined(
+                builder.table([row[1:] for row in rows], of_day, [_minute(row[0], hour.hour) for row in rows])
+                for rows in reader.bucket_rows(hour.hour, hour.buckets)
+            )
             if hour.buckets is not None and len(had):
                 replaced = [_minute(bucket, hour.hour) for bucket in hour.buckets]
                 mask = np.isin(had.minute, replaced)
                 gone, left = had.where(mask), had.where(~mask)
         else:
-            new = builder.table(reader.hour_rows(hour.hour), of_day)
+            new = builder.joined(builder.table(rows, of_day) for rows in reader.hour_rows(hour.hour))
         if touched is not None:
             touched |= builder.scopes_in(gone) | builder.scopes_in(new)
         made, table = builder.with_hour(of_day, day, hour.hour.hour, left, gone, new)
@@ -264,8 +266,10 @@ class Snapshots:
         found = self._older_rows.get(hour)
         if found is None:
             with self._lock, self._store.reading() as reader:
-                rows = reader.hour_rows(hour)
-                found = self._of_any_width(lambda builder: builder.table(rows, hour.date()))
+                parts = list(reader.hour_rows(hour))
+                found = self._of_any_width(
+                    lambda builder: builder.joined(builder.table(rows, hour.date()) for rows in parts)
+                )
             self._older_rows = dict([*self._older_rows.items(), (hour, found)][-OLDER_ROWS_HELD:])
         return found
 

@@ -4,6 +4,7 @@ Numbers are given out as dimensions are first seen and never change, so that eve
 right while more are added. Not for several writers at once.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -164,6 +165,8 @@ class UsageIndex:
     def _new_group(self, key: tuple[Any, ...], day: date) -> int:
         if key in self._groups:
             return self._groups[key]
+        # Each text once, however many rows have it.
+        key = tuple(value if value is None else sys.intern(value) for value in key)
         model, workspace_id, api_key_id, *terms = key
         caller = self._caller(Caller(model, workspace_id, api_key_id), day)
         rate = self._rate(model, Terms(*terms))

@@ -1,6 +1,6 @@
 """The rows of one hour as arrays, and the sums of one UTC day by scope that are made from them. Immutable."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -92,6 +92,20 @@ class TableBuilder:
         units = self._prices.priced(self._index.rate_of_group.values[group], counts, day)
         minute = np.zeros(len(rows), np.int16) if minutes is None else np.array(minutes, np.int16)
         return Table(minute, group, counts, units)
+
+    def joined(self, parts: Iterable[Table]) -> Table:
+        """The rows of all parts."""
+        tables = list(parts)
+        if not tables:
+            return self.table([], date.min)
+        if len(tables) == 1:
+            return tables[0]
+        return Table(
+            np.concatenate([table.minute for table in tables]),
+            np.concatenate([table.group for table in tables]),
+            np.concatenate([table.counts for table in tables]),
+            np.concatenate([table.units for table in tables]),
+        )
 
     def empty_day(self, *, by_hour: bool) -> Day:
         """A day of which nothing is known."""

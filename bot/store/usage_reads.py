@@ -1,6 +1,6 @@
 """What is read of stored usage as of one moment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Literal
@@ -108,6 +108,10 @@ class HourRead:
     buckets: frozenset[datetime] | None
 
 
+ROWS_AT_ONCE = 5_000
+"""So that the rows of an hour are never all in memory as objects."""
+
+
 class UsageReader:
     """Reads within one transaction, so that everything is as of one moment."""
 
@@ -137,16 +141,16 @@ class UsageReader:
         rows = self._connection.execute(query.where(*within).order_by(usage_hours.c.hour))
         return [HourRead(hour, width, odd_rows > 0, None) for hour, width, odd_rows in rows]
 
-    def hour_rows(self, hour: datetime) -> Sequence[Any]:
-        """Dimensions and counts of every row of an hour."""
-        return self._connection.execute(HOUR_ROWS, {"hour": hour}).all()
+    def hour_rows(self, hour: datetime) -> Iterator[Sequence[Any]]:
+        """Dimensions and counts of every row of an hour, some at a time."""
+        return self._connection.execute(HOUR_ROWS, {"hour": hour}).partitions(ROWS_AT_ONCE)
 
-    def bucket_rows(self, hour: datetime, buckets: frozenset[datetime] | None) -> Sequence[Any]:
+    def bucket_rows(self, hour: datetime, buckets: frozenset[datetime] | None) -> Iterator[Sequence[Any]]:
         """The start of the bucket, dimensions and counts of the rows of an hour; only of `buckets` where given."""
         query = BUCKET_ROWS
         if buckets is not None:
             query = query.where(usage.c.starts_at.in_(sorted(buckets)))
-        return self._connection.execute(query, {"hour": hour}).all()
+        return self._connection.execute(query, {"hour": hour}).partitions(ROWS_AT_ONCE)
 
     def day_rows(self, first: date, last: date) -> dict[date, list[Any]]:
         """Dimensions and counts of the roll-ups of these UTC days, both included; what is empty there is not given."""

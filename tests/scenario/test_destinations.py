@@ -256,7 +256,7 @@ async def test_what_fails_is_kept_over_a_restart_and_says_so_without_its_address
         assert bot.services.alerts.outside.waiting() == []
         assert all("hook" not in line for line in await Lifecycle(bot, MINUTE).problems())
     told = json.loads(body(said(web, WEBHOOK)[-1]))
-    assert told["message"].startswith("Late by 30 minutes: this is how it stood at 16 Nov 09:00 UTC.")
+    assert told["message"].startswith("Late by 30 min: this is how it stood at 16 Nov 09:00 UTC.")
     assert "hook: letter 1 waits 1 s, because it answers with HTTP status 503" in caplog.text
     shown = caplog.text + "".join(capfd.readouterr()) + stored_text(simulated.folder)
     assert "HTTP status 503" in shown

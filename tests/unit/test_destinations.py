@@ -136,6 +136,6 @@ def test_a_letter_is_late_after_ten_minutes_and_says_how_late() -> None:
     facts = facts_of()(crossed(Level.SOFT))
     assert "Late" not in letter(facts, NOW, NOW + LATE).body
     late = letter(facts, NOW, NOW + timedelta(minutes=95))
-    assert late.body.splitlines()[0] == "Late by 95 minutes: this is how it stood at 20 Nov 12:00 UTC."
+    assert late.body.splitlines()[0] == "Late by 95 min: this is how it stood at 20 Nov 12:00 UTC."
     assert late.title == letter(facts, NOW, NOW).title
     assert facts.status is Status.OPEN

@@ -95,10 +95,14 @@ class CallingFacts(Facts):
 
 
 class MixFacts(Facts):
-    """USD an hour: of all usage, and of models above the ceiling."""
+    """USD an hour, of all usage and of models above the ceiling, and USD per million tokens of all usage.
+
+    `usd_per_mtok`: None where there were no tokens, and in facts of versions that did not count them.
+    """
 
     usd_per_hour: Decimal
     above_usd_per_hour: Decimal
+    usd_per_mtok: Decimal | None = None
 
 
 class ProofFacts(Facts):

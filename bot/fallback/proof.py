@@ -17,6 +17,7 @@ from bot.clock import HOUR, floor_hour
 from bot.pricing.card import RateCard
 from bot.pricing.cost import cost_of
 from bot.pricing.model_ids import family_in
+from bot.pricing.unit_prices import MTOK
 from bot.usage.plan import HourState
 from bot.usage.source import UsageRow
 
@@ -80,16 +81,25 @@ class Calling:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Dollars of a stretch of time: of all usage, and of models above the ceiling."""
+    """Dollars of a stretch of time, of all usage and of models above the ceiling, and the tokens of all usage.
+
+    `tokens`: of all kinds, input from and into caches included. `usd` has web searches in it, which are no tokens.
+    """
 
     usd: Decimal
     above_usd: Decimal
+    tokens: int
     span: timedelta
 
     @property
     def share(self) -> Decimal | None:
         """Of models above the ceiling, 0 to 1; None without usage."""
         return self.above_usd / self.usd if self.usd else None
+
+    @property
+    def usd_per_mtok(self) -> Decimal | None:
+        """USD per million tokens, which the amount of usage and so the time of day leave alone; None without tokens."""
+        return self.usd * MTOK / self.tokens if self.tokens else None
 
     @property
     def usd_per_hour(self) -> Decimal:
@@ -245,7 +255,9 @@ def _minutes_since(
 
 def _right_from(minutes: Sequence[_Minute]) -> int:
     """The first minute from which on every window is right; the number of minutes where the last window is not."""
-    sums = list(accumulate((_sum(minute, MINUTE) for minute in minutes), _plus, initial=Mix(ZERO, ZERO, timedelta())))
+    sums = list(
+        accumulate((_sum(minute, MINUTE) for minute in minutes), _plus, initial=Mix(ZERO, ZERO, 0, timedelta()))
+    )
     for end in range(len(minutes), WINDOW - 1, -1):
         usd = sums[end].usd - sums[end - WINDOW].usd
         above = sums[end].above_usd - sums[end - WINDOW].above_usd
@@ -290,14 +302,16 @@ def _mix(minutes: Sequence[_Minute]) -> Mix:
 
 def _sum(priced: Iterable[_Priced], span: timedelta) -> Mix:
     usd = above = ZERO
+    tokens = 0
     for each in priced:
         usd += each.usd
         above += each.usd if each.above else ZERO
-    return Mix(usd, above, span)
+        tokens += each.row.counts.prompt_tokens + each.row.counts.output_tokens
+    return Mix(usd, above, tokens, span)
 
 
 def _plus(one: Mix, other: Mix) -> Mix:
-    return Mix(one.usd + other.usd, one.above_usd + other.above_usd, one.span + other.span)
+    return Mix(one.usd + other.usd, one.above_usd + other.above_usd, one.tokens + other.tokens, one.span + other.span)
 
 
 def _used(minutes: Sequence[_Minute]) -> bool:

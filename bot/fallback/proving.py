@@ -63,7 +63,9 @@ def told_by(facts: ProofFacts) -> Told:
 def _mix(mix: Mix | None) -> MixFacts | None:
     if mix is None:
         return None
-    return MixFacts(usd_per_hour=mix.usd_per_hour, above_usd_per_hour=mix.above_usd_per_hour)
+    return MixFacts(
+        usd_per_hour=mix.usd_per_hour, above_usd_per_hour=mix.above_usd_per_hour, usd_per_mtok=mix.usd_per_mtok
+    )
 
 
 def _key(api_key_id: str | None, names: Names) -> str | None:

@@ -33,7 +33,7 @@ def proof_message(facts: ProofFacts, dismissed_by: str | None = None) -> Message
         rest.append(f"It is {WATCHED_FOR // timedelta(hours=1)} h since the change, which is not watched any more.")
     elif wrong:
         rest.append(LOOK)
-    age = "Shares of the dollars of all usage, by list prices; dollars an hour also follow the time of day. Usage as of"
+    age = f"{_basis(facts)}. Usage as of"
     blocks: list[Block] = [section(f"*{first}*")]
     if rest:
         blocks.append(section("\n".join(rest)))
@@ -77,7 +77,7 @@ def _lines(facts: ProofFacts) -> list[str]:
 
 
 def _course(facts: ProofFacts) -> str:
-    """`Opus share 71% → 3% in 6 min, $41.00 → $9.00 an hour`."""
+    """`Opus share 71% → 3% in 6 min, $4.10 → $1.80 a million tokens`; without dollars where no tokens are known."""
     names = [shown(name) for name in facts.above[:MOST_NAMES]]
     if len(facts.above) > MOST_NAMES:
         names.append(f"{len(facts.above) - MOST_NAMES} more")
@@ -86,7 +86,18 @@ def _course(facts: ProofFacts) -> str:
     course += f" {_share(facts.before)} → {_share(facts.after)}"
     if facts.took is not None:
         course += f" in {_minutes(facts.took)}"
-    return f"{course}, {_rate(facts.before)} → {_rate(facts.after)} an hour"
+    if _has_rates(facts):
+        course += f", {_rate(facts.before)} → {_rate(facts.after)} a million tokens"
+    return course
+
+
+def _has_rates(facts: ProofFacts) -> bool:
+    return any(mix is not None and mix.usd_per_mtok is not None for mix in (facts.before, facts.after))
+
+
+def _basis(facts: ProofFacts) -> str:
+    tokens = "; tokens of all kinds" if _has_rates(facts) else ""
+    return f"Shares of the dollars of all usage, by list prices{tokens}"
 
 
 def _share(mix: MixFacts | None) -> str:
@@ -98,7 +109,7 @@ def _share(mix: MixFacts | None) -> str:
 
 
 def _rate(mix: MixFacts | None) -> str:
-    return "unknown" if mix is None else usd(mix.usd_per_hour)
+    return "unknown" if mix is None or mix.usd_per_mtok is None else usd(mix.usd_per_mtok)
 
 
 def _minutes(took: timedelta) -> str:

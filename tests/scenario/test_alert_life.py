@@ -124,7 +124,7 @@ async def test_a_hard_alert_that_nobody_takes_comes_again_once_after_half_an_hou
         await passes(bot, clock, 29 * MINUTE, MINUTE)
         assert thread(simulated, alert) == []
         await passes(bot, clock, 3 * HOUR)
-        assert thread(simulated, alert) == [("Nobody has acknowledged this for 39 minutes.", True)]
+        assert thread(simulated, alert) == [("Nobody has acknowledged this for 39 min.", True)]
         (reply,) = simulated.replies(alert)
         assert first_line(alert) in reply.text
         assert reply.text.endswith(NOTHING_STOPPED)
@@ -158,7 +158,7 @@ async def test_a_deleted_message_is_posted_anew_at_the_next_step_and_its_thread_
         await passes(bot, clock, 40 * MINUTE)
         (alert,) = simulated.posts()
         assert alert is not lost
-        assert thread(simulated, alert) == [("Nobody has acknowledged this for 30 minutes.", True)]
+        assert thread(simulated, alert) == [("Nobody has acknowledged this for 30 min.", True)]
         await clicked(simulated, bot, alert, ACKNOWLEDGE_ACTION)
     assert alert.text.splitlines()[1].startswith("Acknowledged by <@U0DEV>")
     assert simulated.posts() == [alert]

@@ -97,10 +97,11 @@ def test_it_took_six_minutes_and_the_share_and_the_dollars_are_held_against_befo
     assert found.state is ProofState.CONFIRMED
     assert found.above == ("Opus",)
     assert found.took == FIRST + 6 * MINUTE - SINCE
-    assert found.before == Mix(Decimal(56), Decimal(40), 80 * MINUTE)
+    assert found.before == Mix(Decimal(56), Decimal(40), 80 * (25_000 + 20_000), 80 * MINUTE)
     assert found.before.usd_per_hour == 42
     assert found.after is not None
     assert (found.after.usd_per_hour, found.after.above_usd_per_hour) == (Decimal(9), Decimal("0.24"))
+    assert found.after.usd_per_mtok == Decimal("1.5") * 1_000_000 / (146_000 + 2_000)
     assert found.callers == ()
 
 
@@ -207,7 +208,7 @@ def test_once_the_hour_of_the_change_is_kept_as_one_the_hour_before_is_what_it_i
     ]
     until = change_hour + 2 * HOUR
     found = proof(rows, (until - FIRST) // MINUTE, hours=by_minute(until, hourly_before=change_hour + HOUR))
-    assert found.before == Mix(Decimal(42), Decimal(30), HOUR)
+    assert found.before == Mix(Decimal(42), Decimal(30), 1_500_000 + 1_200_000, HOUR)
     assert found.state is ProofState.CONFIRMED
     assert found.took is None
 
@@ -215,6 +216,57 @@ def test_once_the_hour_of_the_change_is_kept_as_one_the_hour_before_is_what_it_i
 courses = st.lists(
     st.tuples(st.integers(0, 79), st.sampled_from([OPUS, SONNET, HAIKU]), st.integers(1, 5_000_000)), max_size=60
 )
+
+
+def test_dollars_a_million_tokens_count_tokens_of_all_kinds_and_are_unknown_without_any() -> None:
+    counts = TokenCounts(100_000, 200_000, 300_000, 1_000_000, 400_000)
+    found = proof([replaced(each, counts) for each in BEFORE[:1]] + minutes(FIRST, 12, SONNET, "0.1"), 12)
+    assert found.before is not None
+    assert found.after is not None
+    assert found.before.tokens == 2_000_000
+    assert found.before.usd_per_mtok == found.before.usd / 2
+    assert found.after.usd_per_mtok == 10
+    searched = proof([replaced(each, TokenCounts(web_search_requests=3)) for each in BEFORE], 12)
+    assert searched.before is not None
+    assert searched.before.usd > 0
+    assert searched.before.usd_per_mtok is None
+    idle = proof(BEFORE[:0] + minutes(FIRST, 12, SONNET, "0.1"), 12)
+    assert idle.before is not None
+    assert idle.before.usd_per_mtok is None
+
+
+def replaced(row: UsageRow, counts: TokenCounts) -> UsageRow:
+    """The same caller and bucket with other counts."""
+    return UsageRow(row.starts_at, row.model, row.workspace_id, row.api_key_id, row.terms, counts)
+
+
+kinds = st.builds(TokenCounts, *[st.integers(0, 5_000_000)] * 5, st.integers(0, 50))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-79, 39), st.sampled_from([OPUS, SONNET, HAIKU]), kinds), max_size=40),
+    st.integers(0, 40),
+)
+def test_twice_the_usage_changes_neither_dollars_a_million_tokens_nor_shares(
+    course: list[tuple[int, str, TokenCounts]], known: int
+) -> None:
+    once = [
+        UsageRow(FIRST + minute * MINUTE, model, "default", None, STANDARD, counts)
+        for minute, model, counts in course
+        if minute < known
+    ]
+    found = proof(once, known)
+    more = (proof([replaced(row, row.counts + row.counts) for row in once], known), proof([*once, *once], known))
+    for twice in more:
+        assert (twice.state, twice.took, twice.above) == (found.state, found.took, found.above)
+        for single, doubled in ((found.before, twice.before), (found.after, twice.after)):
+            assert (single is None) == (doubled is None)
+            if single is not None and doubled is not None:
+                assert doubled.tokens == 2 * single.tokens
+                assert doubled.usd_per_mtok == single.usd_per_mtok
+                assert doubled.share == single.share
+                assert (single.usd_per_mtok is None) == (single.tokens == 0)
 
 
 @settings(deadline=None)

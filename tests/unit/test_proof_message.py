@@ -17,8 +17,9 @@ from tests.unit.test_blocks import AS_OF, MOST_TEXT, NOW, buttons, check, check_
 MINUTE = timedelta(minutes=1)
 
 
-def mix(usd: str, above: str) -> MixFacts:
-    return MixFacts(usd_per_hour=Decimal(usd), above_usd_per_hour=Decimal(above))
+def mix(usd: str, above: str, per_mtok: str | None = None) -> MixFacts:
+    rate = None if per_mtok is None else Decimal(per_mtok)
+    return MixFacts(usd_per_hour=Decimal(usd), above_usd_per_hour=Decimal(above), usd_per_mtok=rate)
 
 
 def calling(
@@ -43,8 +44,8 @@ def facts(state: ProofState = ProofState.CONFIRMED, **changes: Any) -> ProofFact
         since=NOW - 40 * MINUTE,
         state=state,
         above=("Opus",),
-        before=mix("41", "29.11"),
-        after=mix("40.5", "28.76") if wrong else mix("9", "0.27"),
+        before=mix("41", "29.11", "4.1"),
+        after=mix("40.5", "28.76", "4.051") if wrong else mix("9", "0.27", "1.8"),
         took=None if wrong else 6 * MINUTE,
         callers=(calling(),) if wrong else (),
         more_callers=0,
@@ -56,7 +57,7 @@ def facts(state: ProofState = ProofState.CONFIRMED, **changes: Any) -> ProofFact
 
 def test_a_change_that_took_effect_is_said_with_the_figures_first() -> None:
     message = proof_message(facts())
-    assert message.text.startswith("Opus share 71% → 3% in 6 min, $41.00 → $9.00 an hour.\n")
+    assert message.text.startswith("Opus share 71% → 3% in 6 min, $4.10 → $1.80 a million tokens.\n")
     assert "degraded has taken effect: services use at most `claude-sonnet-5-5`." in message.text
     assert buttons(message) == []
 
@@ -66,7 +67,7 @@ def test_no_effect_names_who_calls_what_with_which_key_and_for_how_much() -> Non
     assert message.text.startswith(
         "No effect: workspace billing-prod still calls claude-opus-4-8 with key ingest-2 ($12.10 an hour)\n"
     )
-    assert "Opus share 71% → 71%, $41.00 → $40.50 an hour." in message.text
+    assert "Opus share 71% → 71%, $4.10 → $4.05 a million tokens." in message.text
     (button,) = buttons(message)
     assert (button["action_id"], button["value"]) == (PROOF_DISMISS, "7")
 
@@ -85,12 +86,41 @@ def test_in_part_names_the_largest_and_counts_the_rest() -> None:
 def test_a_small_share_is_not_called_none_and_an_unknown_one_not_zero() -> None:
     assert "Opus share 71% → under 1% in 6 min" in proof_message(facts(after=mix("9", "0.01"))).text
     assert "Opus share 71% → 0%" in proof_message(facts(after=mix("9", "0"))).text
-    assert "Opus share unknown → 3% in 6 min, unknown → $9.00 an hour" in proof_message(facts(before=None)).text
+    assert (
+        "Opus share unknown → 3% in 6 min, unknown → $1.80 a million tokens" in proof_message(facts(before=None)).text
+    )
     assert "Opus share no usage → 3%" in proof_message(facts(before=mix("0", "0"))).text
 
 
+def test_dollars_a_million_tokens_are_unknown_where_there_were_no_tokens_and_never_zero() -> None:
+    idle = proof_message(facts(before=mix("0", "0"))).text
+    assert "Opus share no usage → 3% in 6 min, unknown → $1.80 a million tokens." in idle
+    cheap = proof_message(facts(after=mix("9", "0.27", "0.004"))).text
+    assert "$4.10 → under $0.01 a million tokens." in cheap
+
+
+def test_nothing_is_said_of_dollars_an_hour_before_and_after() -> None:
+    message = proof_message(facts())
+    assert "an hour" not in message.text
+    assert "Shares of the dollars of all usage, by list prices; tokens of all kinds. Usage as of" in message.text
+
+
+@pytest.mark.parametrize("state", list(ProofState))
+def test_a_proof_of_a_version_that_counted_no_tokens_is_read_and_told_without_them(state: ProofState) -> None:
+    stored = facts(state).model_dump(mode="json")
+    for side in ("before", "after"):
+        del stored[side]["usd_per_mtok"]
+    old = FACTS.validate_python(stored)
+    assert isinstance(old, ProofFacts)
+    message = proof_message(old)
+    assert "tokens" not in message.text
+    assert "unknown" not in message.text
+    if state is ProofState.CONFIRMED:
+        assert message.text.startswith("Opus share 71% → 3% in 6 min.\n")
+
+
 def test_how_long_it_took_is_left_out_where_it_is_not_known() -> None:
-    assert "3%, $41.00 → $9.00 an hour" in proof_message(facts(took=None)).text
+    assert "3%, $4.10 → $1.80 a million tokens" in proof_message(facts(took=None)).text
     assert "in less than 1 min" in proof_message(facts(took=timedelta())).text
     assert "in 2 min" in proof_message(facts(took=timedelta(seconds=61))).text
 
@@ -128,7 +158,13 @@ def test_it_is_read_back_from_the_outbox_as_it_was_put_there() -> None:
 
 amounts = st.decimals(0, 10**7, places=4)
 mixes = st.one_of(
-    st.none(), st.builds(lambda one, other: mix(str(max(one, other)), str(min(one, other))), amounts, amounts)
+    st.none(),
+    st.builds(
+        lambda one, other, rate: mix(str(max(one, other)), str(min(one, other)), None if rate is None else str(rate)),
+        amounts,
+        amounts,
+        st.none() | amounts,
+    ),
 )
 
 

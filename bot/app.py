@@ -293,7 +293,7 @@ def _watches(settings: Settings, engine: Engine, services: Services, cycle_state
         SpikeWatch(snapshots, alerts, SpikeStore(engine), review, settings.spike_rules),
         DriftWatch(usage, alerts, incidents, settled, settings.drift_rules, state),
         AutoWatch(services.fallback, services.prospects, review, incidents, snapshots, state),
-        ProofWatch(services.fallback, Proving(usage, card), usage, settings.fallback_chain, state),
+        ProofWatch(services.fallback, Proving(usage, snapshots, card), usage, settings.fallback_chain, state),
     )
 
 

@@ -1,27 +1,57 @@
 """Looks at the stored usage for the proof of a mode change, and puts what it shows into the facts of a notice."""
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from bot.alerts.mode_facts import CallingFacts, MixFacts, ProofFacts
+from bot.budgets.snapshot import Snapshot
+from bot.budgets.snapshots import ROWS_HELD, Snapshots
+from bot.clock import MINUTE, floor_hour
 from bot.fallback.proof import Caller, Mix, Proof, Watch, needed_since, proof_of
 from bot.fallback.proof_reports import MOST_CALLERS, Told
 from bot.pricing.card import RateCard
+from bot.pricing.tokens import TokenCounts
 from bot.store.usage import UsageStore
 from bot.store.usage_reads import Names
+from bot.usage.source import UsageRow
 
 
 class Proving:
     """Synchronous; asynchronous callers use a thread."""
 
-    def __init__(self, usage: UsageStore, card: RateCard) -> None:
+    def __init__(self, usage: UsageStore, snapshots: Snapshots, card: RateCard) -> None:
         self._usage = usage
+        self._snapshots = snapshots
         self._card = card
 
     def look(self, watch: Watch) -> Proof | None:
         """What usage shows by now; None before the first poll, and for a mode without a ceiling."""
-        as_of = self._usage.data_state().as_of
+        snapshot = self._snapshots.current()
+        as_of = snapshot.as_of
         if as_of is None:
             return None
         since = needed_since(watch)
-        return proof_of(watch, self._usage.buckets(since, as_of), self._usage.hours(since), as_of, self._card)
+        held = since >= floor_hour(as_of) - ROWS_HELD
+        rows = _rows(snapshot, since, as_of) if held else self._usage.buckets(since, as_of)
+        return proof_of(watch, rows, self._usage.hours(since), as_of, self._card)
+
+
+def _rows(snapshot: Snapshot, starts_at: datetime, ends_at: datetime) -> Iterator[UsageRow]:
+    index = snapshot.index
+    for hour, table in snapshot.rows(starts_at, ends_at):
+        # An hour that was saved since may have brought groups that the index did not know.
+        callers, rates = index.caller_of_group.values, index.rate_of_group.values
+        columns = (table.minute, callers[table.group], rates[table.group], table.counts)
+        for minute, number, rate, counts in zip(*(column.tolist() for column in columns), strict=True):
+            caller = index.callers[number]
+            yield UsageRow(
+                hour + minute * MINUTE,
+                caller.model,
+                caller.workspace_id,
+                caller.api_key_id,
+                index.rates[rate].terms,
+                TokenCounts(*counts),
+            )
 
 
 def proof_facts(proof: Proof, report: Told, watch: Watch, change_id: int, names: Names) -> ProofFacts:

@@ -2,20 +2,23 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import Engine
 
+from bot.budgets.snapshots import Snapshots
 from bot.client.ceiling import Ceiling
-from bot.clock import HOUR, floor_hour
-from bot.fallback.proof import ProofState, Watch
+from bot.clock import DAY, HOUR, floor_hour
+from bot.fallback.proof import ProofState, Watch, needed_since, proof_of
 from bot.fallback.proof_reports import report_due
 from bot.fallback.proving import Proving, proof_facts, told_by
 from bot.pricing.card import load_rate_card
-from bot.pricing.tokens import STANDARD, TokenCounts
+from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.store.usage import UsageStore
 from bot.store.usage_reads import Name
 from bot.usage.age import DataState
 from bot.usage.source import Read, UsageReading, UsageRow
 
+CARD = load_rate_card()
 MINUTE = timedelta(minutes=1)
 SINCE = datetime(2026, 11, 20, 12, 20, tzinfo=UTC)
 OPUS, SONNET = "claude-opus-4-8", "claude-sonnet-5-5"
@@ -36,13 +39,17 @@ def store_with(engine: Engine, as_of: datetime, rows: list[UsageRow]) -> UsageSt
     return store
 
 
+def proving(store: UsageStore) -> Proving:
+    return Proving(store, Snapshots(store, CARD), CARD)
+
+
 def test_before_the_first_poll_nothing_is_known(engine: Engine) -> None:
-    assert Proving(UsageStore(engine), load_rate_card()).look(WATCH) is None
+    assert proving(UsageStore(engine)).look(WATCH) is None
 
 
 def test_a_change_that_is_followed_is_confirmed_from_what_the_polls_have_stored(engine: Engine) -> None:
     rows = [*calls(SINCE - 60 * MINUTE, 64, OPUS), *calls(SINCE + 4 * MINUTE, 16, SONNET)]
-    found = Proving(store_with(engine, SINCE + 20 * MINUTE, rows), load_rate_card()).look(WATCH)
+    found = proving(store_with(engine, SINCE + 20 * MINUTE, rows)).look(WATCH)
     assert found is not None
     assert (found.state, found.took) == (ProofState.CONFIRMED, 4 * MINUTE)
 
@@ -54,7 +61,7 @@ def test_who_still_calls_is_told_by_name_and_remembered_by_id(engine: Engine) ->
     ]
     store = store_with(engine, SINCE + 35 * MINUTE, rows)
     store.save_names([Name("workspace", "w1", "billing-prod"), Name("key", "k1", "ingest-2", "w1")], SINCE)
-    found = Proving(store, load_rate_card()).look(WATCH)
+    found = proving(store).look(WATCH)
     assert found is not None
     report = report_due(found, WATCH, [], dismissed=False, now=SINCE + 40 * MINUTE)
     assert report is not None
@@ -67,3 +74,46 @@ def test_who_still_calls_is_told_by_name_and_remembered_by_id(engine: Engine) ->
     ]
     assert facts.more_callers == 2
     assert told_by(facts) == report
+
+
+@pytest.mark.parametrize("minutes", [20, 35, 200])
+def test_the_proof_is_that_of_the_rows_in_the_database_whatever_kinds_of_tokens_and_terms(
+    engine: Engine, minutes: int
+) -> None:
+    terms = Terms("batch", "us", None)
+    rows = [
+        UsageRow(each.starts_at, each.model, each.workspace_id, each.api_key_id, terms, TokenCounts(7, 6, 5, 4, 3, 2))
+        for each in calls(SINCE - 70 * MINUTE, 70, OPUS, "w2", None)
+    ]
+    rows += [*calls(SINCE - 70 * MINUTE, 75, OPUS), *calls(SINCE + 5 * MINUTE, minutes - 5, SONNET)]
+    as_of = SINCE + minutes * MINUTE
+    store = store_with(engine, as_of, rows)
+    since = needed_since(WATCH)
+    found = proving(store).look(WATCH)
+    assert found == proof_of(WATCH, store.buckets(since, as_of), store.hours(since), as_of, CARD)
+    assert found is not None
+    assert found.before is not None
+    assert found.before.tokens == 70 * 25 + 70 * 20_000
+
+
+def test_what_a_later_poll_adds_is_seen_at_the_next_look(engine: Engine) -> None:
+    first = [*calls(SINCE - 60 * MINUTE, 65, OPUS)]
+    store = store_with(engine, SINCE + 5 * MINUTE, first)
+    looks = proving(store)
+    assert looks.look(WATCH) is not None
+    store_with(engine, SINCE + 20 * MINUTE, [*first, *calls(SINCE + 5 * MINUTE, 15, SONNET)])
+    found = looks.look(WATCH)
+    assert found is not None
+    assert (found.state, found.took) == (ProofState.CONFIRMED, 5 * MINUTE)
+
+
+def test_a_change_of_days_ago_is_held_against_usage_that_only_the_database_holds(engine: Engine) -> None:
+    as_of = SINCE + 4 * DAY
+    rows = [*calls(SINCE - 60 * MINUTE, 60, OPUS, "w7", "k7"), *calls(SINCE, 40, SONNET, "w8", None)]
+    store = store_with(engine, as_of, rows)
+    since = needed_since(WATCH)
+    found = proving(store).look(WATCH)
+    assert found == proof_of(WATCH, store.buckets(since, as_of), store.hours(since), as_of, CARD)
+    assert found is not None
+    assert found.before is not None
+    assert found.before.tokens == 60 * 20_000

@@ -41,6 +41,9 @@ OLDER_ROWS_HELD = 60
 
 LONGEST_BILL = 100 * DAY
 
+SPEND_KEPT = 3 * DAY
+"""After a period's end: longer than it is reviewed."""
+
 Made = TypeVar("Made")
 
 
@@ -81,7 +84,7 @@ class Snapshots:
             return self._updated(reader, head)
         except TooSmallError as error:
             log.info("usage is priced anew with %d decimal places", error.places)
-            self._present, self._older, self._older_rows = None, {}, {}
+            self._present = None
             self._reset(max(error.places, self._prices.places), wide=error.wide or self._prices.wide)
             return self._brought_up_to_date(reader, head)
 
@@ -107,11 +110,12 @@ class Snapshots:
         if before.data.billed_read_at != head.data.billed_read_at or bills is not before.bills:
             # Any day may count as billed by now.
             touched = None
-        after.memo.update(_kept(before, touched, since))
+        after.memo.update(_kept(before, after, touched, since))
         return replace(after, touched=(*before.touched, (before.serial, touched, since))[-UPDATES_KNOWN:])
 
     def _built(self, reader: UsageReader, head: Head) -> Snapshot:
-        """All that is held, read anew."""
+        """All that is held, read anew; what was read of older days is forgotten, since any of them may have changed."""
+        self._older, self._older_rows = {}, {}
         days: dict[date, Day] = {}
         tables: dict[datetime, Table] = {}
         by_minute: set[datetime] = set()
@@ -244,7 +248,7 @@ class Snapshots:
                 found = self._of_any_width(lambda builder: self._read_day(reader, day, builder))
             else:
                 found = self._of_any_width(lambda builder: _rolled_up(reader, day, day, builder))[day]
-        self._keep_older({(day, by_hour): found})
+            self._keep_older({(day, by_hour): found})
         return found
 
     def _load_days(self, first: date, last: date) -> None:
@@ -259,7 +263,7 @@ class Snapshots:
             with self._lock, self._store.reading() as reader:
                 first, last = missing[0], missing[-1]
                 found = self._of_any_width(lambda builder: _rolled_up(reader, first, last, builder))
-            self._keep_older({(day, False): one for day, one in found.items() if day in missing})
+                self._keep_older({(day, False): one for day, one in found.items() if day in missing})
 
     def _load_rows(self, hour: datetime) -> Table:
         """The rows of an hour that no snapshot holds: of the last 24 hours before a mode that has lasted for days."""
@@ -270,7 +274,7 @@ class Snapshots:
                 found = self._of_any_width(
                     lambda builder: builder.joined(builder.table(rows, hour.date()) for rows in parts)
                 )
-            self._older_rows = dict([*self._older_rows.items(), (hour, found)][-OLDER_ROWS_HELD:])
+                self._older_rows = dict([*self._older_rows.items(), (hour, found)][-OLDER_ROWS_HELD:])
         return found
 
     def _of_any_width(self, make: Callable[[TableBuilder], Made]) -> Made:
@@ -282,6 +286,7 @@ class Snapshots:
             return make(TableBuilder(self._index, prices))
 
     def _keep_older(self, days: Mapping[tuple[date, bool], Day]) -> None:
+        """Under the lock under which they were read: an update that changes one of them comes before or after."""
         self._older = dict([*self._older.items(), *days.items()][-OLDER_HELD:])
 
 
@@ -314,21 +319,25 @@ def _bills(reader: UsageReader, head: Head) -> Mapping[date, Sequence[BilledRow]
     return found
 
 
-def _kept(before: Snapshot, touched: frozenset[int] | None, since: datetime) -> dict[Any, Any]:
+def _kept(before: Snapshot, after: Snapshot, touched: frozenset[int] | None, since: datetime) -> dict[Any, Any]:
     """What was worked out and is still right: of one hour's rows, of scopes that were not touched, of what is over.
 
-    `since`: the first hour that has changed.
+    `since`: the first hour that has changed. What nobody will ask for any more is dropped: hours that are not kept by
+    the minute, and periods that ended long ago.
     """
     found = {}
+    oldest = EVER if after.as_of is None else after.as_of - SPEND_KEPT
     # At one go: another thread may work something out meanwhile.
     for key, value in list(before.memo.items()):
         if not isinstance(key, tuple):
             continue
         if key[0] == "minutes":
-            found[key] = value
+            if key[1] in after.by_minute and value.table is after.tables[key[1]]:
+                found[key] = value
         elif key[0] == "spend" and touched is not None:
             _, scope, period = key
-            if period.ends_at <= since or touched.isdisjoint(before.index.of(scope).tolist()):
+            untouched = period.ends_at <= since or touched.isdisjoint(before.index.of(scope).tolist())
+            if untouched and period.ends_at > oldest:
                 found[key] = value
     return found
 

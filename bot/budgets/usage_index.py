@@ -126,10 +126,11 @@ class UsageIndex:
 
     def of(self, scope: Scope) -> Numbers:
         """The numbers whose usage the scope counts, without any overlap; empty where there is none."""
-        found = self._of_scope.get(scope)
+        # What is found before another thread adds a scope has to go with the cache that this empties.
+        known = self._of_scope
+        found = known.get(scope)
         if found is None:
-            found = np.array(self._find(scope), dtype=np.int64)
-            self._of_scope[scope] = found
+            found = known[scope] = np.array(self._find(scope), dtype=np.int64)
         return found
 
     def callers_in(self, scope: Scope, count: int) -> npt.NDArray[np.bool_]:

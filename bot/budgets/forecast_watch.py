@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from operator import itemgetter
 
 from bot.alerts.incident_facts import ForecastFacts
 from bot.budgets.budget import Budget
@@ -23,6 +24,8 @@ LOOK_EVERY = timedelta(minutes=10)
 
 MOST_AT_ONCE = 50
 """So that no single cycle has to make the forecasts of a thousand budgets."""
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 REMEMBERED = "forecast_since"
 
@@ -48,10 +51,7 @@ class ForecastWatch:
         if not self._rules.enabled:
             return
         present = self._review.present(now)
-        waiting = [pair for pair in present if self._is_due(pair, now)]
-        # Those of one zone and period share much of the work.
-        waiting.sort(key=lambda pair: (pair[0].zone.key, pair[1].starts_at, pair[1].ends_at))
-        due = waiting[:MOST_AT_ONCE]
+        due = looked_at_next(present, self._looked_at, now)
         found = prospects(self._review, now, due) if due else []
         if not found:
             return
@@ -76,10 +76,6 @@ class ForecastWatch:
         if kept != remembered:
             self._remembered.put(REMEMBERED, kept)
 
-    def _is_due(self, pair: tuple[Budget, Period], now: datetime) -> bool:
-        at = self._looked_at.get(_key(*pair))
-        return at is None or is_over(LOOK_EVERY, at, now)
-
     def _look_at(
         self,
         prospect: Prospect,
@@ -99,6 +95,23 @@ class ForecastWatch:
             facts_of = _facts_of(replace(prospect, spend=spend), forecast, mode, now)
             self._alerts.record(budget.name, period.key, expected.steps, facts_of, now)
         return expected.since
+
+
+def looked_at_next(
+    present: Sequence[tuple[Budget, Period]], looked_at: Mapping[str, datetime], now: datetime
+) -> list[tuple[Budget, Period]]:
+    """Those that are due, as many as one cycle takes; those that have waited longest first.
+
+    `looked_at`: by budget and period, where it was looked at before.
+    """
+    waiting = []
+    for budget, period in present:
+        at = looked_at.get(_key(budget, period))
+        if at is None or is_over(LOOK_EVERY, at, now):
+            # Beside each other: budgets of one zone and period share much of the work.
+            waiting.append((at or NEVER, budget.zone.key, period.starts_at, period.ends_at, (budget, period)))
+    waiting.sort(key=itemgetter(0, 1, 2, 3))
+    return [pair for *_, pair in waiting[:MOST_AT_ONCE]]
 
 
 def _key(budget: Budget, period: Period) -> str:

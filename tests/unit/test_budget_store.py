@@ -121,4 +121,4 @@ def test_a_configured_budget_wins_over_one_from_chat_that_had_its_name_before(en
     assert check.state is State.WARN
     assert "/etc/cost.toml sets one of that name" in check.text
     assert after.remove("all", mark_of(taken), ADMIN)
-    assert judge_budgets(after.kept(), [CONFIGURED]).text == "1 budget(s) are in force, 0 of them set in chat."
+    assert judge_budgets(after.kept(), [CONFIGURED]).text == "1 budget is in force, 0 of them set in chat."

@@ -66,9 +66,10 @@ class Snapshots:
         values, present = self._store.state(), self._present
         if present is not None and values is self._seen:
             return present
-        head = head_of(values)
         with self._lock:
-            present = self._present
+            # Another thread may have brought a newer one meanwhile, to which these values are the past.
+            values, present = self._store.state(), self._present
+            head = head_of(values)
             if present is None or (present.head != head and present.head.version.usage <= head.version.usage):
                 with self._store.reading() as reader:
                     if present is None or not present.head.has_rows_of(head):

@@ -30,3 +30,15 @@ def remember(connection: Connection, key: str, value: Any) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     kept = dialect.insert(state).values(key=key, value=value)
     connection.execute(kept.on_conflict_do_update(index_elements=[state.c.key], set_={"value": kept.excluded.value}))
+
+
+def locked(connection: Connection, key: str, first: Any) -> Any:
+    """The value, or `first` where there was none; no other copy changes it before this transaction ends."""
+    query = select(state.c.value).where(state.c.key == key).with_for_update()
+    found = connection.execute(query).scalar_one_or_none()
+    if found is None:
+        # A row that is not there cannot be locked: of two copies that begin at once, the second waits here.
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(state).values(key=key, value=first).on_conflict_do_nothing())
+        found = connection.execute(query).scalar_one()
+    return found

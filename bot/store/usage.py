@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from bot.budgets.budget import Scope, ScopeKind
 from bot.clock import floor_hour
 from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
-from bot.store.remembered import remember
-from bot.store.schema import billed, names, state, usage, usage_hours
+from bot.store.remembered import locked, remember
+from bot.store.schema import billed, names, usage, usage_hours
 from bot.store.usage_days import change_days, rebuild_days, wrong_days
 from bot.store.usage_reads import (
     DATA_STATE,
@@ -235,8 +235,7 @@ def _by_day(rows: Iterable[BilledRow]) -> dict[date, Counter[BilledRow]]:
 
 
 def _next_version(connection: Connection, *, billed: bool, rebuilt: bool = False) -> int:
-    query = select(state.c.value).where(state.c.key == VERSION_KEY)
-    before = version_of(connection.execute(query).scalar_one_or_none())
+    before = version_of(locked(connection, VERSION_KEY, asdict(Version())))
     usage_version = before.usage + 1
     after = Version(
         usage_version,

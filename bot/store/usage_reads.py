@@ -181,9 +181,10 @@ class UsageReader:
         """What this process has changed itself; None where another one has changed something as well."""
         found: dict[datetime, frozenset[datetime] | None] = {}
         for version in range(since + 1, until + 1):
-            if version not in self._recent:
+            changed = self._recent.get(version)
+            if changed is None:
                 return None
-            for hour, buckets in self._recent[version].items():
+            for hour, buckets in changed.items():
                 before = found.get(hour, frozenset())
                 found[hour] = None if buckets is None or before is None else before | buckets
         return found

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, select
 
-from bot.store.remembered import remember
+from bot.store.remembered import locked, remember
 from bot.store.schema import state
 
 ALERTS: Literal["alerts_version"] = "alerts_version"
@@ -28,25 +28,26 @@ CHECK_SECONDS = 0.5
 
 def bump(connection: Connection, what: Literal["alerts_version", "budgets_version"]) -> None:
     """Count a change, in the transaction that makes it."""
-    before = connection.execute(select(state.c.value).where(state.c.key == what).with_for_update()).scalar_one_or_none()
-    remember(connection, what, (before or 0) + 1)
+    remember(connection, what, locked(connection, what, 0) + 1)
 
 
 class Versions:
     """What the database says of them, looked at anew where something may have changed."""
 
     def __init__(self) -> None:
-        self._own = 0
-        self._known: tuple[int, float, Mapping[str, Any]] | None = None
+        self._own = object()
+        """Another one after every change of this copy, whichever threads make changes at once."""
+
+        self._known: tuple[object, float, Mapping[str, Any]] | None = None
 
     def changed(self) -> None:
         """This copy has committed a change."""
-        self._own += 1
+        self._own = object()
 
     def current(self, engine: Engine) -> Mapping[str, Any]:
         """By key; the same value as long as nothing has changed."""
         own, known = self._own, self._known
-        if known is not None and known[0] == own and time.monotonic() - known[1] < CHECK_SECONDS:
+        if known is not None and known[0] is own and time.monotonic() - known[1] < CHECK_SECONDS:
             return known[2]
         at = time.monotonic()
         query = select(state.c.key, state.c.value).where(state.c.key.in_(KEYS))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
-from bot.money import usd
+from bot.money import cents_of, in_cents, usd
 from bot.pricing.alternatives import COMMON_SHARE, Alternative, Change
 from bot.pricing.monthly_cost import caches
 from bot.pricing.workload import Workload
@@ -37,7 +37,9 @@ class Advice(NamedTuple):
     @property
     def sentence(self) -> str:
         """`Send in batches: $675.00, saves $675.00 (-50%)`."""
-        line = f"{self.what}: {usd(self.monthly_usd)}, saves {usd(self.saves_usd)} ({self._less(self.monthly_usd)})"
+        # What it costs and what it saves add up to what was asked for, as each is written.
+        [saves] = in_cents(cents_of(self.here_usd) - cents_of(self.monthly_usd), [self.saves_usd])
+        line = f"{self.what}: {usd(self.monthly_usd)}, saves {usd(saves)} ({self._less(self.monthly_usd)})"
         if self.with_more is None:
             return line
         more, amount = self.with_more

@@ -332,3 +332,10 @@ def test_a_conversation_with_a_common_prefix_sends_it_in_each_turn() -> None:
 def test_the_new_words_survive_a_round_trip(words: str) -> None:
     work = parse_workload(words, CARD)
     assert parse_workload(words_of(work), CARD) == work
+
+
+def test_what_a_way_costs_and_what_it_saves_add_up_to_the_estimate_to_the_cent() -> None:
+    asked = estimated("sonnet-4.6 requests=100k in=2000 out=500 cached=1500 hit=90%")
+    assert asked.advice[0].sentence.startswith(
+        "Send in batches, results within 24 hours: $498.38, saves $498.37 (-50%)"
+    )

@@ -258,14 +258,17 @@ def since_of(period: str) -> datetime:
     return datetime.strptime(period, MINUTE_KEY).replace(tzinfo=UTC)
 
 
-def redrawn(facts: IncidentFacts, mode: str, spend: SpendFacts | None) -> IncidentFacts:
-    """An open incident's figures for another fallback mode in force.
+def redrawn(facts: IncidentFacts, mode: str, spend: SpendFacts | None, now: datetime) -> IncidentFacts:
+    """An open incident's figures for another fallback mode in force, drawn at `now`.
 
     `spend`: its budget's newest figures, where they are known. They take the place of the older ones where the incident
     stands with them too; the next review resolves it where it does not.
     """
     found: dict[str, object] = {"mode": mode}
-    if isinstance(facts, BudgetFacts) and spend is not None and spend.period == facts.spend.period:
+    if isinstance(facts, BudgetFacts) and facts.ends_at <= now:
+        # Of a period that is over no mode saves anything.
+        found["decided_at"] = now
+    elif isinstance(facts, BudgetFacts) and spend is not None and spend.period == facts.spend.period:
         spent, limit, end = spend.spent_usd, facts.limit_usd, spend.expected_usd
         if isinstance(facts, AlertFacts) and spent >= limit:
             found["spend"] = spend

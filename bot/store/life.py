@@ -117,7 +117,7 @@ class LifeStore:
                     about = _newest_facts(connection, alert_id)
                     if about is not None and about.ends_at is not None and about.mode != mode:
                         spend = (spends or {}).get(about.subject)
-                        edit(connection, alert_id, redrawn(about, mode, spend), now)
+                        edit(connection, alert_id, redrawn(about, mode, spend, now), now)
 
     def _act(
         self,

@@ -1,6 +1,7 @@
 """An alert about a period that is expected to end above a limit."""
 
 from bot.alerts.incident_facts import ForecastFacts
+from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.decide import Status
 from bot.message import Block, Message
 from bot.money import percent, usd
@@ -8,6 +9,7 @@ from handlers.blocks.alert import INCIDENT_LIMIT
 from handlers.blocks.elements import context, header, local_moment, moment, section
 from handlers.blocks.outside import code, shown
 from handlers.blocks.spend import (
+    COMPUTED,
     amount,
     cause_line,
     end_line,
@@ -27,7 +29,7 @@ def forecast_alert_message(facts: ForecastFacts) -> Message:
     spend = facts.spend
     sum_ = f"{stale_mark(spend)}{_sum(facts)}"
     first = f"{sum_}, budget {shown(spend.budget)}"
-    lines = [*_range(facts), *_date(facts), f"Spent so far: {amount(spend)}, {parts_line(spend)}."]
+    lines = [*_range(facts), *_date(facts), _spent(spend)]
     details = []
     if facts.status is Status.OPEN:
         details = [f"• {mover_line(mover)}" for mover in spend.movers]
@@ -50,6 +52,11 @@ def forecast_alert_message(facts: ForecastFacts) -> Message:
             blocks.append(switch_actions(buttons, facts.mode))
     blocks.append(context(f"Incident {code(facts.incident, INCIDENT_LIMIT)} · data as of {local_moment(spend.as_of)}"))
     return Message(text, blocks)
+
+
+def _spent(spend: SpendFacts) -> str:
+    only_computed = not spend.billed_days and not spend.report_only_usd
+    return f"Spent so far: {amount(spend)}, {COMPUTED if only_computed else parts_line(spend)}."
 
 
 def _title(facts: ForecastFacts) -> str:

@@ -10,7 +10,7 @@ from bot.budgets.causes import CauseKind
 from bot.budgets.savings import savings_of
 from bot.display import Display
 from bot.message import Block
-from bot.money import percent, share, usd, usd_parts
+from bot.money import cents_of, in_cents, percent, share, usd
 from bot.phrases import count, span
 from bot.pricing.cost import Hidden
 from handlers.blocks.elements import actions, button, confirmation, moment
@@ -21,6 +21,8 @@ DRAWN_FOR = "switch-from:"
 """In the id of a row of switch buttons, before the mode that was in force when it was drawn."""
 
 LITTLE_DATA = "not known yet, since there are less than 6 hours of data"
+
+COMPUTED = "computed from tokens and list prices"
 
 WHOLE = Decimal(1)
 
@@ -82,15 +84,18 @@ def stale_mark(spend: SpendFacts) -> str:
 
 
 def parts_line(spend: "Parts") -> str:
-    """How much of the sum is billed and how much computed; the parts add up to the sum as `usd` writes it."""
-    parts = [(spend.computed_usd, "computed from tokens and list prices")]
-    if spend.billed_days:
-        parts.insert(0, (spend.billed_usd, f"billed for {count(spend.billed_days, 'settled day')}"))
+    """How much of the sum is billed and how much computed; the parts add up to the sum as `usd` writes it.
+
+    What is billed is the same wherever it stands: an odd cent goes to the others.
+    """
+    parts = [(spend.computed_usd, COMPUTED)]
     if spend.report_only_usd:
         parts.append((spend.report_only_usd, "that only the cost report knows"))
-    total = sum((part for part, _ in parts), Decimal(0))
-    written = usd_parts(total, [part for part, _ in parts])
-    return " + ".join(f"{dollars} {what}" for dollars, (_, what) in zip(written, parts, strict=True))
+    billed = spend.billed_usd if spend.billed_days else Decimal(0)
+    total = sum((part for part, _ in parts), billed)
+    written = in_cents(cents_of(total) - cents_of(billed), [part for part, _ in parts])
+    first = [f"{usd(billed)} billed for {count(spend.billed_days, 'settled day')}"] if spend.billed_days else []
+    return " + ".join([*first, *(f"{usd(part)} {what}" for part, (_, what) in zip(written, parts, strict=True))])
 
 
 class Parts(Protocol):

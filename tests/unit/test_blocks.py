@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.incident_facts import AlertFacts
+from bot.alerts.incident_facts import AlertFacts, redrawn
 from bot.alerts.life import OpenAlert
 from bot.alerts.mode_facts import ModeFacts
 from bot.alerts.spend_facts import CauseFacts, ModeShareFacts, MoverFacts, SavingFacts, SpendFacts
@@ -39,7 +39,7 @@ from handlers.blocks.estimate import estimate_message
 from handlers.blocks.fallback import already, announcement, mode_status, switched
 from handlers.blocks.help import help_message
 from handlers.blocks.outside import code, cut, escape, mention, names, plain, sentence, shown
-from handlers.blocks.spend import SWITCH_ACTION, switch_button
+from handlers.blocks.spend import SWITCH_ACTION, parts_line, switch_button
 from handlers.blocks.status import status_message
 
 CARD = load_rate_card()
@@ -441,6 +441,33 @@ def test_an_open_alert_says_how_it_is_made_up_where_it_leads_and_what_the_ways_o
         "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33 by the end of the period.",
     ]
     assert [button["text"]["text"] for button in buttons(message)] == ["Switch to degraded", "Switch to minimal"]
+
+
+@pytest.mark.parametrize(
+    ("billed", "computed", "only", "written"),
+    [
+        ("434.8256", "282.6871", "0", ["$434.83", "$282.68"]),
+        ("119.186", "282.6871", "0", ["$119.19", "$282.68"]),
+        ("434.8256", "282.6871", "0.006", ["$434.83", "$282.69", "under $0.01"]),
+        ("10.005", "0.001", "0", ["$10.01", "under $0.01"]),
+        ("10.004", "0.004", "0", ["$10.00", "$0.01"]),
+        ("10", "0", "0", ["$10.00", "$0.00"]),
+    ],
+)
+def test_what_is_billed_is_the_same_beside_every_other_part(
+    billed: str, computed: str, only: str, written: list[str]
+) -> None:
+    parts = {"billed_usd": Decimal(billed), "computed_usd": Decimal(computed), "report_only_usd": Decimal(only)}
+    line = parts_line(with_spend(billed_days=10, **parts))
+    assert re.findall(r"(?:under )?\$[\d.]+", line) == written
+
+
+def test_an_open_alert_of_a_period_that_is_over_is_redrawn_without_a_way_out() -> None:
+    facts = alert(Level.HARD)
+    told = alert_message(AlertFacts.model_validate(redrawn(facts, "degraded", None, SPEND.ends_at).model_dump()), None)
+    assert "over" in told.text.splitlines()[0]
+    assert not any(block["type"] == "actions" for block in told.blocks)
+    assert "Expected end" not in told.text
 
 
 def test_the_mode_in_force_is_named_and_no_way_out_any_more() -> None:

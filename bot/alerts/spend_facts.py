@@ -17,8 +17,8 @@ class MoverFacts(Facts):
     """One of the largest callers of the last 24 hours; names are those that people know.
 
     `before_usd`: of the 24 hours before, None without any. `seen_before`: whether this caller was ever used before the
-    last 24 hours; None where that is not known. `by_mode`: it uses the ceiling model of the fallback mode in force, and
-    has risen since that mode began.
+    last 24 hours; None where that is not known. `by_mode`: it has risen because a change of the fallback mode moved
+    the caller to this model, or back to it.
     """
 
     model: str

@@ -138,9 +138,10 @@ class Account:
         )
 
     def _by_mode(self, found: Mover | Cause, usd: Decimal, before_usd: Decimal | None) -> bool:
-        """Whether the mode has moved a caller to this model, who used a dearer one in these two days."""
-        if not is_moved_by(self._mode, found.model, usd, before_usd, self._as_of):
+        """Whether a change of the mode has moved a caller to this model, or back to it."""
+        moves = self._mode.moves(self._as_of)
+        if not moves or (before_usd is not None and usd <= before_usd):
             return False
         used = self._recent.models_of(found.workspace_id, found.api_key_id)
-        card, on = self._snapshot.card, self._as_of.date()
-        return any(is_dearer(model, found.model, on, card) for model in used)
+        dearer = partial(is_dearer, on=self._as_of.date(), card=self._snapshot.card)
+        return is_moved_by(moves, found.model, used, dearer)

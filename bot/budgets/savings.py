@@ -4,10 +4,11 @@ A saving is a share of what the forecast still expects to be spent, against the 
 last 24 hours in which no mode held the team back. So nothing saves more than what is left.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal
+from typing import NamedTuple
 
 from bot.alerts.spend_facts import ModeShareFacts, SavingFacts, SpendFacts
 from bot.budgets.forecast import ModeShift
@@ -25,6 +26,7 @@ class InForce:
 
     `since`: when it was switched on, None where nobody ever switched. `mix_until`: the end of the newest 24 hours in
     which no mode held the team back; None where that is now. `changes`: when each mode began, the oldest first.
+    `ceilings`: the same with the dearest model that each permits.
     """
 
     mode: str = NORMAL
@@ -32,6 +34,26 @@ class InForce:
     since: datetime | None = None
     mix_until: datetime | None = None
     changes: tuple[tuple[datetime, str], ...] = ()
+    ceilings: tuple[tuple[datetime, str | None], ...] = ()
+
+    def moves(self, as_of: datetime) -> tuple["Move", ...]:
+        """What changed which model services may use, where that can show in the 24 hours up to `as_of`.
+
+        A change before the 24 hours before those explains no rise.
+        """
+        found, before = [], None
+        for at, after in self.ceilings:
+            if after != before and as_of - 2 * DAY <= at < as_of:
+                found.append(Move(before, after))
+            before = after
+        return tuple(found)
+
+
+class Move(NamedTuple):
+    """A change of the dearest permitted model; None where everything is."""
+
+    before: str | None
+    after: str | None
 
 
 def mode_shares(
@@ -98,15 +120,19 @@ def mode_shifts(changes: Iterable[tuple[datetime, str]], shares: Iterable[ModeSh
     return tuple(found)
 
 
-def is_moved_by(mode: InForce, model: str, usd: Decimal, before_usd: Decimal | None, as_of: datetime) -> bool:
-    """Whether a rise in the 24 hours up to `as_of` can be the work of the mode in force: `model` is its ceiling.
+def is_moved_by(
+    moves: Iterable[Move], model: str, used: Collection[str], is_dearer: Callable[[str, str], bool]
+) -> bool:
+    """Whether changes of the mode explain that a caller has come to `model`, or has come back to it.
 
-    A mode that began before the 24 hours before those explains no rise. Whether the same caller has left a dearer model
-    is for the caller of this function to know.
+    `used`: the caller's models in these two days. `is_dearer`: whether the first model is dearer than the second.
     """
-    if mode.ceiling is None or mode.since is None or mode.ceiling != model:
-        return False
-    return as_of - 2 * DAY <= mode.since < as_of and (before_usd is None or usd > before_usd)
+    for before, after in moves:
+        if after == model and any(is_dearer(each, model) for each in used):
+            return True
+        if before in used and before is not None and is_dearer(model, before):
+            return after is None or not is_dearer(model, after)
+    return False
 
 
 def _length(since: datetime, until: datetime) -> Decimal:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -32,7 +33,7 @@ from bot.budgets.burn_rate import (
 )
 from bot.budgets.decide import Status, Step
 from bot.budgets.named import cause_facts, mover_facts
-from bot.budgets.outlook import WHOLE, Stretch
+from bot.budgets.outlook import WHOLE, Mover, Stretch, is_dearer
 from bot.budgets.recent import RecentSpend
 from bot.budgets.review import BudgetReview
 from bot.budgets.rules import SpikeRules
@@ -256,7 +257,14 @@ class SpikeWatch:
             return (), ()
         hour = [Stretch(last.until - LONG, last.until, WHOLE)]
         recent = RecentSpend(snapshot, last.until - LONG, hour, [Stretch(since, until, WHOLE / known)])
-        names, in_force = snapshot.names, self._review.in_force(last.until)
+        names, moves = snapshot.names, self._review.in_force(last.until).moves(last.until)
+        dearer = partial(is_dearer, on=last.until.date(), card=snapshot.card)
+
+        def by_mode(mover: Mover) -> bool:
+            risen = mover.before_usd is None or mover.usd > mover.before_usd
+            used = recent.models_of(mover.workspace_id, mover.api_key_id)
+            return risen and is_moved_by(moves, mover.model, used, dearer)
+
         return (
             tuple(
                 mover_facts(
@@ -264,7 +272,7 @@ class SpikeWatch:
                     names.workspaces,
                     names.keys,
                     seen_before=recent.seen_before(mover, floor_hour(last.until - DAY)),
-                    by_mode=is_moved_by(in_force, mover.model, mover.usd, mover.before_usd, last.until),
+                    by_mode=by_mode(mover),
                 )
                 for mover in recent.risen(scope)
             ),

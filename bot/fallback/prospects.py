@@ -61,7 +61,8 @@ def mode_in_force(fallback: FallbackService, now: datetime) -> InForce:
         since = change.changed_at
     held = [(change.changed_at, fallback.wanted(change).ceiling is not None) for change in changes]
     began = tuple((change.changed_at, change.mode) for change in changes)
-    return InForce(newest.mode, fallback.wanted(newest).ceiling, since, unrestrained_until(held, now), began)
+    ceilings = tuple((change.changed_at, fallback.wanted(change).ceiling) for change in changes)
+    return InForce(newest.mode, fallback.wanted(newest).ceiling, since, unrestrained_until(held, now), began, ceilings)
 
 
 class Prospects:

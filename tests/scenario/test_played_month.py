@@ -208,7 +208,7 @@ async def test_whatever_is_said_in_a_month_agrees_with_what_else_is_said(reader:
             assert dict(dialogs(reader.open_alert())) != old
     assert not [m for m in reader.channel() if list(dialogs(m))], "nothing is cheaper than the cheapest mode"
 
-    await reader.pass_time(7)
+    await reader.pass_time(26)
     status = await reader.type("status")
     await reader.pause()
     pauses += 1
@@ -218,6 +218,10 @@ async def test_whatever_is_said_in_a_month_agrees_with_what_else_is_said(reader:
     assert "still returns to normal by itself" in (await reader.type("fallback auto off")).text
     for words in ("fallback off", "fallback on minimal for 2h", "fallback off", "fallback on", "fallback off"):
         await reader.type(words)
+    # The mode that has ended moved what it moved.
+    moved = [line for line in (await reader.type("status")).text.split("\n") if "haiku-5-5 · Search" in line]
+    assert moved
+    assert all(line.endswith("(moved here by the fallback mode)") for line in moved), moved
     await reader.pause()
     pauses += 1
 

@@ -12,7 +12,7 @@ from bot.budgets.savings import InForce, is_moved_by, mode_shares, saved_share, 
 from bot.fallback.modes import Mode
 from tests.databases import spend_facts
 
-SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-5-5"
+OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SHARES = (
     ModeShareFacts(mode="normal", model=None, share=Decimal(1)),
@@ -100,23 +100,31 @@ def test_shares_are_of_what_the_24_hours_cost() -> None:
     assert mode_shares(modes, Decimal(0), lambda ceiling: Decimal(0)) == ()
 
 
-DAY = timedelta(days=1)
-
-
 @pytest.mark.parametrize(
-    ("mode", "model", "before", "moved"),
+    ("ceilings", "model", "used", "moved"),
     [
-        (InForce("degraded", SONNET, NOON), SONNET, None, True),
-        (InForce("degraded", SONNET, NOON), SONNET, "9.99", True),
-        (InForce("degraded", SONNET, NOON), SONNET, "10", False),
-        (InForce("degraded", SONNET, NOON), HAIKU, None, False),
-        (InForce("degraded", SONNET, NOON - 3 * DAY), SONNET, "1", False),
-        (InForce("degraded", SONNET, NOON + 2 * timedelta(hours=1)), SONNET, "1", False),
-        (InForce(), SONNET, None, False),
+        # Down: to the ceiling, from something dearer.
+        ([(0, SONNET)], SONNET, {OPUS, SONNET}, True),
+        ([(0, SONNET)], SONNET, {SONNET}, False),
+        ([(0, SONNET)], HAIKU, {OPUS, HAIKU}, False),
+        ([(72, SONNET)], SONNET, {OPUS, SONNET}, False),
+        ([(-2, SONNET)], SONNET, {OPUS, SONNET}, False),
+        # A mode that has ended moved them all the same, and a longer time for one is no new mode.
+        ([(20, SONNET), (0, None)], SONNET, {OPUS, SONNET}, True),
+        ([(72, SONNET), (1, SONNET)], SONNET, {OPUS, SONNET}, False),
+        # Back, only where the caller had been held back.
+        ([(72, SONNET), (1, None)], OPUS, {OPUS, SONNET}, True),
+        ([(72, SONNET), (1, None)], OPUS, {OPUS, HAIKU}, False),
+        ([(72, HAIKU), (1, SONNET)], SONNET, {HAIKU, SONNET}, True),
+        ([(72, HAIKU), (1, SONNET)], OPUS, {HAIKU, OPUS}, False),
+        ([], SONNET, {OPUS, SONNET}, False),
     ],
 )
-def test_what_a_mode_has_moved_is_its_own_model_that_rose_since(
-    mode: InForce, model: str, before: str | None, moved: bool
+def test_a_change_of_the_mode_moves_callers_to_its_ceiling_and_its_end_moves_them_back(
+    ceilings: list[tuple[int, str | None]], model: str, used: set[str], moved: bool
 ) -> None:
-    as_of = NOON + timedelta(hours=2)
-    assert is_moved_by(mode, model, Decimal(10), None if before is None else Decimal(before), as_of) is moved
+    # Hours before noon.
+    mode = InForce(ceilings=tuple((NOON - timedelta(hours=hours), ceiling) for hours, ceiling in ceilings))
+    dear = [HAIKU, SONNET, OPUS]
+    moves = mode.moves(NOON + timedelta(hours=1))
+    assert is_moved_by(moves, model, used, lambda one, than: dear.index(one) > dear.index(than)) is moved

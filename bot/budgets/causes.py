@@ -100,12 +100,6 @@ class _Sums:
         return self.tokens["cache_read"] / prompt if prompt else ZERO
 
 
-def unseen_before(recent: Recent) -> frozenset[str]:
-    """Models of the last stretch that were not used in the one before; none where that one had no usage at all."""
-    before = {row.priced.usage.model for row in recent.before}
-    return frozenset(row.priced.usage.model for row in recent.last) - before if before else frozenset()
-
-
 def causes(
     recent: Recent,
     scope: Scope,

@@ -38,11 +38,6 @@ class RecentWindow:
     last: tuple[Stretch, ...]
     before: tuple[Stretch, ...]
 
-    @property
-    def known_from(self) -> datetime:
-        """The first hour that belongs to the last 24 hours, at least in part."""
-        return self.last[0].starts_at
-
 
 @dataclass(frozen=True, slots=True)
 class RecentUsage:

@@ -56,10 +56,7 @@ class Agenda:
         self.periods = frozenset(period.key for _, period in self.reviewed) | {
             budget.period_before(period).key for budget, period in self.reviewed
         }
-        ends = [
-            period.ends_at + (STILL_REVIEWED if period.is_over(now) else timedelta()) for _, period in self.reviewed
-        ]
-        self._ends_at = min(ends, default=LATER)
+        self._ends_at = min((_holds_until(period, now) for _, period in self.reviewed), default=LATER)
         self.since = min((period.starts_at for _, period in self.reviewed), default=LATER)
         self._by_number: dict[int, list[tuple[Budget, Period]]] = {}
         for budget, period in self.reviewed:
@@ -353,7 +350,8 @@ def _reviewed(budget: Budget, now: datetime) -> list[Period]:
     return budget.periods_since(now - STILL_REVIEWED, now)
 
 
-def _reviewed_until(period: Period, now: datetime) -> datetime:
+def _holds_until(period: Period, now: datetime) -> datetime:
+    """When it ends, or is reviewed no more."""
     return period.ends_at + (STILL_REVIEWED if period.is_over(now) else timedelta())
 
 

@@ -326,15 +326,6 @@ class Snapshot:
                 yield hour, table
             hour += HOUR
 
-    def first_used(self, scope: Scope) -> date | None:
-        """The first UTC day on which the scope was used; before the days that are held, the last one of those.
-
-        Usage that was taken back by a correction still counts.
-        """
-        inside = self.index.callers_in(scope, self.callers)
-        days = self.index.first_day_of_caller.values[: self.callers][inside]
-        return date.fromordinal(int(days.min())) if len(days) else None
-
     def _members(self, scopes: Sequence[Scope]) -> tuple[Numbers, Numbers]:
         """The numbers of all of these scopes, and to which of them each belongs."""
         numbers = [self.index.of(scope) for scope in scopes]

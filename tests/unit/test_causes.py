@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.alerts.spend_facts import CauseFacts
 from bot.budgets.budget import ORGANIZATION, parse_scope
-from bot.budgets.causes import LEAST_USD, MOST_CAUSES, Cause, CauseKind, causes, unseen_before
+from bot.budgets.causes import LEAST_USD, MOST_CAUSES, Cause, CauseKind, causes
 from bot.budgets.outlook import Recent, RecentUsage
 from bot.budgets.spend import price_usage
 from bot.clock import DAY
@@ -63,8 +63,9 @@ def recent(last: Sequence[DayUsage], before: Sequence[DayUsage], share: Decimal 
 
 
 def named(last: Sequence[DayUsage], before: Sequence[DayUsage], scope: str = "organization") -> tuple[Cause, ...]:
-    known = recent(last, before)
-    return causes(known, parse_scope(scope), CARD, unseen_before(known))
+    """New are the models of the last stretch that the one before did not use."""
+    new_models = {used.model for used in last} - {used.model for used in before}
+    return causes(recent(last, before), parse_scope(scope), CARD, new_models)
 
 
 def line(cause: Cause) -> str:
@@ -151,13 +152,11 @@ def test_a_model_that_was_never_used_before_is_named_once() -> None:
 
 def test_a_model_that_was_used_long_ago_is_not_new() -> None:
     known = recent([used(), used(model=HAIKU)], [used()])
-    assert unseen_before(known) == {HAIKU}
     assert causes(known, ORGANIZATION, CARD, frozenset()) == ()
 
 
-def test_where_nothing_was_used_before_no_model_is_called_new() -> None:
-    assert unseen_before(recent([used()], [])) == frozenset()
-    assert named([used()], []) == ()
+def test_where_nothing_was_used_before_there_is_no_cause() -> None:
+    assert causes(recent([used()], []), ORGANIZATION, CARD, frozenset()) == ()
 
 
 def test_what_explains_little_is_not_named() -> None:

@@ -134,7 +134,7 @@ def test_stretches_follow_each_other_without_a_gap() -> None:
     assert all(first.ends_at == second.starts_at for first, second in pairwise(window.last))
     assert all(first.ends_at == second.starts_at for first, second in pairwise(window.before))
     assert window.last[-1].ends_at == AS_OF + timedelta(minutes=17, seconds=3)
-    assert window.known_from == floor_hour(AS_OF) - DAY
+    assert window.last[0].starts_at == floor_hour(AS_OF) - DAY
 
 
 def test_movers_are_the_three_largest_each_against_the_24_hours_before() -> None:

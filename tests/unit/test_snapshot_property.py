@@ -259,7 +259,6 @@ def played(engine: Engine, start: datetime, zone: str, history: list[Poll | Rest
 
 def spends_agree(snapshot: Snapshot, plain: PlainSpend, zone: str) -> None:
     assert snapshot.as_of is not None
-    held_from = snapshot.as_of.date() - DAYS_HELD * DAY - DAY
     for scope in SCOPES_ASKED:
         for period in periods(zone, snapshot.as_of):
             assert snapshot.spend(scope, period) == plain.spend(scope, period), (scope, period)
@@ -268,10 +267,7 @@ def spends_agree(snapshot: Snapshot, plain: PlainSpend, zone: str) -> None:
             )
         first = min((row.usage.day for _, row in plain.priced if plain.counts(scope, row)), default=None)
         if first is not None:
-            found = snapshot.first_used(scope)
             assert snapshot.is_used(scope) or scope.kind is ScopeKind.MODEL
-            assert found is not None
-            assert found <= max(first, held_from)
 
 
 def stretches_agree(snapshot: Snapshot, plain: PlainSpend) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import update
@@ -60,7 +61,7 @@ def test_the_spend_of_a_period_is_forgotten_some_days_after_its_end(store: Usage
         now = START + days * DAY + 12 * HOUR
         poll(store, now)
         snapshot = snapshots.current()
-        period = period_at(PeriodKind.DAY, UTC, now)
+        period = period_at(PeriodKind.DAY, ZoneInfo("UTC"), now)
         asked.add(period)
         assert snapshot.spend(ORGANIZATION, period).total_usd > 0
     kept = {key[2] for key in _tuples(snapshot.memo) if key[0] == "spend"}

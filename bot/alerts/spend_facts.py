@@ -61,7 +61,7 @@ class SavingFacts(Facts):
     """What a mode saves until the end of the period against the mode in force; below zero where it would cost more.
 
     `share`: of what is still expected to be spent; None in announcements that older versions have stored. `until`: the
-    end of the mode, where that comes first.
+    end of the mode, where that comes first. `ends_at`: of the period; None in what older versions have stored.
     """
 
     mode: str
@@ -69,6 +69,7 @@ class SavingFacts(Facts):
     usd: Decimal
     until: datetime | None = None
     share: Decimal | None = None
+    ends_at: datetime | None = None
 
 
 class SpendFacts(Facts):

@@ -101,7 +101,9 @@ def savings_of(spend: SpendFacts | None, in_force: str, until: datetime | None =
         share = saved_share(each.share, present)
         if each.model is not None and share is not None:
             usd = left_usd * share
-            found.append(SavingFacts(mode=each.mode, model=each.model, usd=usd, until=until, share=share))
+            found.append(
+                SavingFacts(mode=each.mode, model=each.model, usd=usd, until=until, share=share, ends_at=spend.ends_at)
+            )
     return tuple(found)
 
 

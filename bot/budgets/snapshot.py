@@ -29,6 +29,9 @@ from bot.store.usage_reads import Head, Names
 from bot.usage.age import DataState
 from bot.usage.source import BilledRow
 
+ROWS_HELD = 51 * HOUR
+"""The last 24 hours, the 24 hours before, and the hours that both have a part of."""
+
 MOST_EXACT = 2.0**62
 """Units of money that 64 bits surely hold."""
 
@@ -317,14 +320,19 @@ class Snapshot:
         hour = floor_hour(starts_at)
         while hour < ends_at:
             table = self.tables.get(hour)
-            if table is None and hour < min(self.tables, default=hour):
-                table = self.load_rows(hour)
+            if table is None and self.as_of is not None and hour < floor_hour(self.as_of) - ROWS_HELD:
+                table = self._known_to_this(self.load_rows(hour))
             if table is not None and len(table):
                 if starts_at > hour or ends_at < hour + HOUR:
                     first, last = _minute(starts_at - hour), _minute(ends_at - hour)
                     table = table.where((table.minute >= first) & (table.minute < last))
                 yield hour, table
             hour += HOUR
+
+    def _known_to_this(self, table: Table) -> Table:
+        """Without callers that have come after this snapshot was made."""
+        callers = self.index.caller_of_group.values[table.group]
+        return table if len(callers) == 0 or int(callers.max()) < self.callers else table.where(callers < self.callers)
 
     def _members(self, scopes: Sequence[Scope]) -> tuple[Numbers, Numbers]:
         """The numbers of all of these scopes, and to which of them each belongs."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bot.budgets.snapshot import Snapshot
+from bot.budgets.snapshot import ROWS_HELD, Snapshot
 from bot.budgets.usage_index import UsageIndex
 from bot.budgets.usage_prices import LEAST_PLACES, TooSmallError, UsagePrices
 from bot.budgets.usage_table import Day, Table, TableBuilder
@@ -23,9 +23,6 @@ log = logging.getLogger(__name__)
 
 DAYS_HELD = 33
 """By the hour: four weeks for a forecast, and the same day of the month before for a report."""
-
-ROWS_HELD = 51 * HOUR
-"""The last 24 hours, the 24 hours before, and the hours that both have a part of."""
 
 OLDER_HELD = 100
 """Days that are older: read when somebody asks for them."""

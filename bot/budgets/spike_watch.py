@@ -48,8 +48,8 @@ from bot.store.spikes import SpikeStore
 WIDTH = {ScopeKind.ORGANIZATION: 0, ScopeKind.WORKSPACE: 1, ScopeKind.KEY: 2, ScopeKind.MODEL: 2}
 """The widest scope first."""
 
-WHY_BACK = 2 * DAY
-"""How far back the callers are known that the last hour is held against."""
+WHY_BACK = 4 * DAY
+"""How far back the callers are looked at that the last hour is held against: over a weekend, at least."""
 
 
 @dataclass(frozen=True, slots=True)

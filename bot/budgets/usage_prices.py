@@ -23,8 +23,8 @@ HIDDEN = tuple(Hidden)
 LEAST_PLACES = 12
 """Decimal places of the unit in USD: enough for every price of the card, and $9 million in 64 bits."""
 
-MOST_UNITS = 2**58
-"""Of one table of usage: those of the 24 hours of a day still fit into 64 bits."""
+MOST_UNITS = 2**57
+"""Of one table of usage: those of the 48 hours of two days still fit into 64 bits."""
 
 Money = npt.NDArray[Any]
 """Units of money: 64-bit integers, or Python's own where those are too small."""

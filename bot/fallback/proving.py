@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from bot.alerts.mode_facts import CallingFacts, MixFacts, ProofFacts
-from bot.budgets.snapshot import Snapshot
-from bot.budgets.snapshots import ROWS_HELD, Snapshots
+from bot.budgets.snapshot import ROWS_HELD, Snapshot
+from bot.budgets.snapshots import Snapshots
 from bot.clock import MINUTE, floor_hour
 from bot.fallback.proof import Caller, Mix, Proof, Watch, needed_since, proof_of
 from bot.fallback.proof_reports import MOST_CALLERS, Told

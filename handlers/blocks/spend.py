@@ -203,7 +203,10 @@ def _tokens(tokens: Decimal) -> str:
 
 def saving_clause(saving: SavingFacts) -> str:
     """What a mode would save, or that it would not."""
-    end = "by the end of the period" if saving.until is None else "until it ends"
+    end = "until it ends"
+    if saving.until is None:
+        # Budgets of other periods say other sums.
+        end = "by the end of the period" + ("" if saving.ends_at is None else f", {moment(saving.ends_at)}")
     if saving.usd > 0:
         return f"saves about {usd(saving.usd)} {end}"
     if saving.usd < 0:

@@ -198,7 +198,7 @@ async def test_a_pace_that_passes_a_limit_is_told_after_an_hour_and_superseded_w
         assert simulated.posts() == []
         await passes(bot, clock, 20 * MINUTE)
         (forecast,) = simulated.posts()
-        assert first_line(forecast).startswith("Forecast $7")
+        assert first_line(forecast).startswith("Forecast $69")
         assert "by 1 Dec 00:00 UTC, above $600.00 (1" in first_line(forecast)
         simulated.spend(300)
         await passes(bot, clock, 20 * MINUTE)

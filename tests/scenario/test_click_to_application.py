@@ -28,7 +28,8 @@ async def test_a_click_reaches_every_waiting_application_and_so_does_the_way_bac
     async with world.running(CLAUDE_COST_HTTP_PORT=str(port)):
         await world.slack.wait_connected(seconds=PATIENCE)
         # Some minutes old, so that it lies before what the data is as of, and a saving can be told.
-        world.spend(120, world.clock() - timedelta(minutes=3))
+        for hours in range(12):
+            world.spend(10, world.clock() - timedelta(hours=hours, minutes=6))
         await world.slack.until(lambda: len(world.alerts("soft")) == 1, PATIENCE)
         (alert,) = world.alerts("soft")
         async with waiting(world.folder, world.fallback_file, f"http://127.0.0.1:{port}") as readers:

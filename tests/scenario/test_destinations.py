@@ -238,9 +238,9 @@ async def test_what_fails_is_kept_over_a_restart_and_says_so_without_its_address
         await cycle(bot)
         reason = "because it answers with HTTP status 503"
         (problem,) = [line for line in await Lifecycle(bot, MINUTE).problems() if "hook" in line]
-        assert problem == f"hook: 1 alert(s) waiting since 2026-11-16T09:00:00+00:00, {reason}."
+        assert problem == f"hook: 1 alert waiting since 2026-11-16T09:00:00+00:00, {reason}."
         status = await answer(bot.services, member(ADMIN), "status")
-        assert f"hook: 1 alert(s) waiting since 16 Nov 09:00 UTC, {reason}." in status.text
+        assert f"hook: 1 alert waiting since 16 Nov 09:00 UTC, {reason}." in status.text
         assert problems(status.blocks, "message") == []
         await cycle(bot)
         assert len(said(web, WEBHOOK)) == 1
@@ -327,7 +327,7 @@ async def test_a_destination_that_is_not_configured_any_more_is_named_at_the_sta
     async with simulated.bot() as bot:
         await cycle(bot)
         assert bot.services.alerts.outside.waiting() == []
-    assert "1 alert(s) wait for a destination named hook, which is not configured any more" in caplog.text
+    assert "1 alert waits for a destination named hook, which is not configured any more" in caplog.text
 
 
 async def test_once_delivers_to_every_destination_and_ends_well(world: World, post: Post, mail_address: str) -> None:
@@ -344,7 +344,7 @@ async def test_once_ends_with_one_line_where_a_destination_does_not_take_what_is
     finished = await world.once()
     assert finished.code == 1
     assert finished.err == (
-        "1 message(s) wait for hook, because there is no connection to it, or it refuses the login.\n"
+        "1 message waits for hook, because there is no connection to it, or it refuses the login.\n"
     )
     assert len(world.alerts("soft")) == 1
 

@@ -673,7 +673,7 @@ async def test_a_message_that_waits_is_told_with_its_reason(clinic: Clinic) -> N
     await poll(clinic)
     check = await clinic.one("outbox")
     assert check.state is State.FAIL
-    assert check.sentence.startswith(f"1 message(s) wait for delivery to Slack: The channel {ALERTS} is archived")
+    assert check.sentence.startswith(f"1 message waits for delivery to Slack: The channel {ALERTS} is archived")
 
 
 async def test_a_further_destination_that_takes_nothing_is_told(clinic: Clinic) -> None:
@@ -689,7 +689,7 @@ async def test_a_further_destination_that_takes_nothing_is_told(clinic: Clinic) 
     ill = await clinic.one("destinations", **changes)
     assert (well.state, ill.state) == (State.OK, State.FAIL)
     assert "(hook)" in well.sentence
-    assert ill.sentence.startswith("1 alert(s) wait for hook, because there is no connection to it")
+    assert ill.sentence.startswith("1 alert waits for hook, because there is no connection to it")
     assert "hunter2" not in doctor_text(clinic.checks)
 
 

@@ -35,7 +35,7 @@ from tests.scenario.conftest import World, member
 SONNET, HAIKU, UNKNOWN = "claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-9"
 MONDAY = datetime(2026, 11, 16, 9, tzinfo=UTC)
 OCTOBER_ENDS = datetime(2026, 10, 31, 23, tzinfo=UTC)
-AGE = "Data as of 16 Nov 09:00 UTC (0 min old), from Anthropic's analytics API."
+AGE = "Data as of 16 Nov 09:00 UTC (less than 1 min old), from Anthropic's analytics API."
 
 
 @pytest.fixture
@@ -106,14 +106,14 @@ async def test_a_month_is_told_by_model_with_shares_tokens_and_the_same_stretch_
         "$30.00 billed for 1 settled day + $10.00 computed from tokens and list prices.",
         "Computed for the same stretch of 2026-10: $10.00 (now +300%).",
         "• claude-opus-4-8: $30.00 (75%), 6.0M tokens in, 0 out; before: $10.00 (+200%)",
-        "• claude-sonnet-5-5: $10.00 (25%), 5.0M tokens in, 0 out; before: new",
+        "• claude-sonnet-5-5: $10.00 (25%), 5.0M tokens in, 0 out; before: nothing",
         "Computed against billed, 1 settled day to 2026-11-06: $30.00 computed, $30.00 billed, nothing unexplained; "
         "cost report read 16 Nov 09:00 UTC.",
         AGE,
     ]
     assert rows_of(message) == [
         ["claude-opus-4-8", "$30.00", "75%", "6.0M", "0", "$10.00 (+200%)"],
-        ["claude-sonnet-5-5", "$10.00", "25%", "5.0M", "0", "new"],
+        ["claude-sonnet-5-5", "$10.00", "25%", "5.0M", "0", "nothing"],
     ]
 
 
@@ -287,7 +287,7 @@ async def test_before_anything_is_known_of_a_period_there_is_no_sum_and_no_zero(
     await polled(bot, clock, datetime(2026, 10, 31, 23, 58, tzinfo=UTC))
     clock.now = datetime(2026, 11, 2, 0, 1, tzinfo=UTC)
     message = await ask(bot, words)
-    assert message.text.startswith("Nothing is known of t")
+    assert "\nNothing is known of t" in message.text
     assert "STALE. Data as of 31 Oct 23:53 UTC" in message.text
     assert "$" not in message.text
 
@@ -405,7 +405,8 @@ async def test_a_forecast_needs_a_poll_and_six_hours_of_data(simulated: World, c
     message = await ask(bot, "forecast")
     assert lines_of(message)[:2] == [
         "Not known yet: budget default, organization",
-        "Less than 6 of the last 24 hours are known. In 2026-11, which ends 1 Dec 00:00 UTC, spent so far $0.00.",
+        "Expected end: not known yet, since there are less than 6 hours of data. "
+        "In 2026-11, which ends 1 Dec 00:00 UTC, spent so far $0.00.",
     ]
 
 

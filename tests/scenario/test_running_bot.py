@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -95,7 +96,8 @@ async def test_the_button_of_an_alert_switches_after_its_dialog_and_checks_right
     async with world.running():
         await connected(world)
         # Six hours of data are needed before a saving can be stated, and a fresh database reads two days.
-        world.spend(120)
+        for hours in range(12):
+            world.spend(10, world.clock() - timedelta(hours=hours))
         await world.slack.until(lambda: len(world.alerts("soft")) == 1, PATIENCE)
         (alert,) = world.alerts("soft")
         refused = await world.slack.click(alert, "fallback_switch:degraded", DEVELOPER)

@@ -78,7 +78,7 @@ async def test_a_runaway_key_is_told_before_it_has_spent_thirty_dollars(
     assert first_line(spike).startswith("Spike: $1")
     assert first_line(spike).endswith(" an hour, usually $1.00 (budget default, organization)")
     assert "claude-opus-4-8 · Search · key ingest: $1" in spike.text
-    assert "Why: claude-opus-4-8 · key ingest: cache-read share fell from 98% to " in spike.text
+    assert "Why: claude-opus-4-8 · key ingest: cache-read share fell from 99% to " in spike.text
     assert "The last ten minutes ran at $60.00 an hour." in spike.text
     assert "Nothing has been stopped" in spike.text
     assert "Incident default/2026-11-16T09:00Z/spike/10" in spike.text
@@ -179,7 +179,7 @@ async def test_beside_an_alert_about_a_limit_the_spike_waits_an_hour(simulated: 
         await runs_away(simulated, bot, clock, 40)
         (soft,) = simulated.posts()
         assert "soft limit crossed" in first_line(soft)
-        assert "cache-read share fell from 98% to 9" in soft.text
+        assert "cache-read share fell from 99% to 9" in soft.text
         await runs_away(simulated, bot, clock, 40)
     assert len(spikes(simulated)) == 1
 

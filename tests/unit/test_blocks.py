@@ -437,8 +437,8 @@ def test_an_open_alert_says_how_it_is_made_up_where_it_leads_and_what_the_ways_o
         "Expected end: $700.11 (range $650.01 to $750.21) by 1 Dec 00:00 UTC.",
         "• claude-opus-4-8 · Search · key ingest: $41.27 in 24 h, the 24 h before $9.13",
         "• claude-haiku-5-5 · default · no key: $41.27 in 24 h, the 24 h before $9.13",
-        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42 by the end of the period.",
-        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33 by the end of the period.",
+        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42 by the end of the period, 1 Dec 00:00 UTC.",
+        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33 by the end of the period, 1 Dec 00:00 UTC.",
     ]
     assert [button["text"]["text"] for button in buttons(message)] == ["Switch to degraded", "Switch to minimal"]
 
@@ -503,7 +503,10 @@ def test_an_alert_drawn_for_another_mode_tells_the_savings_against_that() -> Non
     # $287.61 are left, of which degraded costs 0.55 and minimal 0.30.
     assert "minimal (at most claude-haiku-5-5) saves about $130.73 by the end of the period" in message.text
     (button,) = buttons(message)
-    assert "saves about $130.73 by the end of the period, as of 20 Nov 11:55 UTC" in button["confirm"]["text"]["text"]
+    assert (
+        "saves about $130.73 by the end of the period, 1 Dec 00:00 UTC, as of 20 Nov 11:55 UTC"
+        in button["confirm"]["text"]["text"]
+    )
 
 
 @pytest.mark.parametrize("level", [Level.SOFT, Level.HARD])
@@ -584,7 +587,9 @@ def test_the_answer_to_a_switch_says_the_saving_and_what_did_not_work() -> None:
     check(message)
     check_twin(message)
     assert "Fallback mode normal → degraded." in message.text
-    assert "saves about $129.42 by the end of the period (usage as of 20 Nov 11:55 UTC)" in message.text
+    assert (
+        "saves about $129.42 by the end of the period, 1 Dec 00:00 UTC (usage as of 20 Nov 11:55 UTC)" in message.text
+    )
     assert "NOT written yet, the bot keeps trying: /srv/a.env cannot be written." in message.text
 
 
@@ -694,7 +699,7 @@ def test_the_status_of_the_mode_says_where_it_is_written_and_what_the_others_wou
         "`CLAUDE_MODEL=claude-sonnet-5-5`",
         "Careful: two lines.",
         "Stepping down by itself: off, as in the settings.",
-        "minimal: at most claude-haiku-5-5; saves about $201.33 by the end of the period "
+        "minimal: at most claude-haiku-5-5; saves about $201.33 by the end of the period, 1 Dec 00:00 UTC "
         "(usage as of 20 Nov 11:55 UTC).",
     ]
     assert [button["text"]["text"] for button in buttons(message)] == ["Back to normal", "Change…"]

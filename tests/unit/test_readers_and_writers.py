@@ -74,6 +74,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
         "names": (),
         "odd_days": (TODAY, NOW),
         "reading": (),
+        "state": (),
         "unknown_terms": (TODAY, NOW),
         "wrong_days": (),
     },

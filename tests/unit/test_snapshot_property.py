@@ -17,8 +17,8 @@ from bot.budgets.budget import ORGANIZATION, Scope, ScopeKind, parse_scope
 from bot.budgets.period import Period, PeriodKind, period_at, period_before
 from bot.budgets.recent import recent_spend
 from bot.budgets.report import SCOPES, GroupBy, report_of
-from bot.budgets.snapshot import Snapshot
-from bot.budgets.snapshots import DAYS_HELD, ROWS_HELD, Snapshots
+from bot.budgets.snapshot import ROWS_HELD, Snapshot
+from bot.budgets.snapshots import DAYS_HELD, Snapshots
 from bot.budgets.usage_table import Day
 from bot.clock import DAY, HOUR, MINUTE, floor_day, floor_hour
 from bot.pricing.card import RateCard, load_rate_card

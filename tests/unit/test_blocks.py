@@ -437,8 +437,10 @@ def test_an_open_alert_says_how_it_is_made_up_where_it_leads_and_what_the_ways_o
         "Expected end: $700.11 (range $650.01 to $750.21) by 1 Dec 00:00 UTC.",
         "• claude-opus-4-8 · Search · key ingest: $41.27 in 24 h, the 24 h before $9.13",
         "• claude-haiku-5-5 · default · no key: $41.27 in 24 h, the 24 h before $9.13",
-        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42 by the end of the period, 1 Dec 00:00 UTC.",
-        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33 by the end of the period, 1 Dec 00:00 UTC.",
+        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42"
+        " by the end of the period, 1 Dec 00:00 UTC.",
+        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33"
+        " by the end of the period, 1 Dec 00:00 UTC.",
     ]
     assert [button["text"]["text"] for button in buttons(message)] == ["Switch to degraded", "Switch to minimal"]
 

@@ -92,8 +92,8 @@ class Bot:
     _reconciling: asyncio.Task[object] | None = None
     _mode: str = NORMAL
     """The fallback mode as it was read last."""
-    _shown: tuple[int | None, str] | None = None
-    """The change and the mode that every open alert says by now."""
+    _shown: tuple[int | None, str, bool] | None = None
+    """The change and the mode that every open alert says by now, and whether the data was stale then."""
 
     def leads(self) -> bool:
         """Whether this copy polls and delivers at this moment. No I/O."""
@@ -218,7 +218,7 @@ class Bot:
         # Only the automatism changes the mode within a cycle; what others change is shown after the next one.
         change = fallback.store.current() if fallback.steps_down(state.auto) else state.change
         mode = fallback.wanted(change).name
-        shown = (None if change is None else change.id, mode)
+        shown = (None if change is None else change.id, mode, self.services.review.is_stale(now))
         if shown != self._shown:
             spends = {spend.budget: spend for spend in self.services.review.spend(now)}
             self.services.alerts.life.show_mode(mode, now, spends)

@@ -32,14 +32,13 @@ def renderer(
     """`targets`: where the fallback mode is written. `display`: the money in which limits' sums are told too.
 
     `late_after`: what is sent later than this after it was decided says so. `is_stale`: whether data is, without I/O;
-    a message that is redrawn from stale data extrapolates nothing.
+    a reply about an alert extrapolates nothing from it.
     """
 
     def render(notice: Notice, now: datetime) -> Message:
         facts = notice.facts
         if isinstance(facts, IncidentFacts):
-            # What is posted was fresh when it was decided; where it comes late, it says so.
-            facts = not_extrapolated(facts, now) if notice.action == "update" and is_stale(now) else facts
+            # Its figures have their age; what is drawn anew from stale data has said so when it was decided.
             link = None if notice.related is None else workspace.permalink(notice.related)
             message = _of_incident(notice, facts, link, display)
         elif isinstance(facts, LifeFacts):

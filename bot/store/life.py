@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Row, select, update
 
 from bot.actor import BOT
 from bot.alerts.facts import FACTS, LifeFacts
-from bot.alerts.incident_facts import IncidentFacts, redrawn
+from bot.alerts.incident_facts import BudgetFacts, IncidentFacts, redrawn
 from bot.alerts.life import Living, OpenAlert, snooze_is_over
 from bot.alerts.life_steps import Life, LifeStep
 from bot.alerts.spend_facts import SpendFacts
@@ -107,7 +107,8 @@ class LifeStore:
     def show_mode(self, mode: str, now: datetime, spends: Mapping[str, SpendFacts] | None = None) -> None:
         """Have the message of each open alert of a budget say which fallback mode is in force by now.
 
-        `spends`: the budgets' newest figures by name, which its message then shows.
+        `spends`: the budgets' newest figures by name, which its message then shows; so does one that was drawn from
+        stale data, once they are fresh.
         """
         query = select(alerts.c.id).where(alerts.c.status == Status.OPEN).order_by(alerts.c.id).with_for_update()
         with self._engine.begin() as connection:
@@ -115,8 +116,10 @@ class LifeStore:
                 # What this version cannot read stays as it is.
                 with suppress(ValidationError):
                     about = _newest_facts(connection, alert_id)
-                    if about is not None and about.ends_at is not None and about.mode != mode:
-                        spend = (spends or {}).get(about.subject)
+                    if about is None or about.ends_at is None:
+                        continue
+                    spend = (spends or {}).get(about.subject)
+                    if about.mode != mode or _is_fresh_again(about, spend):
                         edit(connection, alert_id, redrawn(about, mode, spend, now), now)
 
     def _act(
@@ -142,6 +145,11 @@ class LifeStore:
             life = life_of(changed.one())
             _tell(connection, row, about, step, by, now, life, action)
         return Handled("done", life)
+
+
+def _is_fresh_again(about: IncidentFacts, spend: SpendFacts | None) -> bool:
+    drawn = about.spend if isinstance(about, BudgetFacts) else None
+    return drawn is not None and drawn.stale_at is not None and spend is not None and spend.stale_at is None
 
 
 def _tell(

@@ -52,6 +52,8 @@ def hours_of(snapshot: Snapshot, scopes: Sequence[Scope], as_of: datetime) -> li
 def shown(shifts: Shifts, hours: Hours, as_of: datetime) -> tuple[ModeShift, ...]:
     """Those that usage shows: it has come more than half of the way from what the same hours of the day before cost.
 
+    Half of the way is the geometric middle: a tenth and ten times are as far.
+
     An hour has to be complete for that; the first ones after a change are held against the same ones before.
     """
     return tuple(shift for shift in shifts if _is_shown(shift, hours, as_of))
@@ -65,5 +67,5 @@ def _is_shown(shift: ModeShift, hours: Hours, as_of: datetime) -> bool:
     after, before = hours.usd[first:last], hours.usd[first - DAY // HOUR : last - DAY // HOUR]
     known = ~(np.isnan(after) | np.isnan(before))
     was, is_now = float(before[known].sum()), float(after[known].sum())
-    half = was * (1 + shift.factor) / 2
+    half = was * shift.factor**0.5
     return was > 0 and (is_now <= half if shift.factor < 1 else is_now >= half)

@@ -8,8 +8,9 @@ from enum import StrEnum
 import numpy as np
 
 from bot.budgets.budget import ORGANIZATION, ScopeKind
+from bot.budgets.day_parts import parts_of
 from bot.budgets.period import Period
-from bot.budgets.snapshot import Snapshot, parts_of
+from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO, Spend
 from bot.budgets.usage_prices import Money, reasons
 from bot.clock import HOUR, floor_hour

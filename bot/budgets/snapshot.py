@@ -7,20 +7,32 @@ are held.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bot.budgets.budget import Scope, ScopeKind
+from bot.budgets.day_parts import (
+    Cut,
+    Part,
+    Stack,
+    assumed_of,
+    hidden_of_part,
+    midnight,
+    midnight_from,
+    minute_of,
+    parts_of,
+    stacked,
+    units_of,
+)
 from bot.budgets.period import Period
 from bot.budgets.spend import COMPUTED_COST_TYPES, ZERO, Spend, is_settled
 from bot.budgets.usage_index import Numbers, UsageIndex
 from bot.budgets.usage_minutes import MINUTES, Minutes, within
 from bot.budgets.usage_prices import Money, UsagePrices, reasons
-from bot.budgets.usage_table import HOURS, Day, Table
+from bot.budgets.usage_table import Day, Table
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Hidden
@@ -43,32 +55,6 @@ LoadRows = Callable[[datetime], Table]
 
 LoadDays = Callable[[date, date], None]
 """Has the days from one to the other, both included, read at once where they are not held."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Hours of one UTC day: from `first` up to `last`, which is not one of them."""
-
-    day: date
-    first: int
-    last: int
-
-    @property
-    def whole(self) -> bool:
-        return self.first == 0 and self.last == HOURS
-
-    def any_of(self, hours: int) -> bool:
-        """Whether any hour of a mask of the day's hours is one of these."""
-        return bool(hours >> self.first & ((1 << self.last - self.first) - 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Minutes of an hour that is kept by the minute: from `first` up to `last`, which is not one of them."""
-
-    hour: datetime
-    first: int
-    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +158,7 @@ class Snapshot:
         self.have(period.starts_at, period.ends_at)
         bills = self._bills(scope, period)
         read_at = self.data.billed_read_at
-        settled = {day for day in bills if _midnight(day) + DAY <= period.ends_at and is_settled(day, read_at)}
+        settled = {day for day in bills if midnight(day) + DAY <= period.ends_at and is_settled(day, read_at)}
         ids = self.index.of(scope)
         units, hidden, assumed = 0, 0, set[str]()
         odd = False
@@ -188,11 +174,11 @@ class Snapshot:
             others = [*others, *(part for part in stack.assumed if first <= (part.day - stack.first).days < last)]
         for part in others:
             day = self.day(part.day, by_hour=not part.whole)
-            assumed |= _assumed(day, part, ids)
+            assumed |= assumed_of(day, part, ids)
             # Whole days that are held have been counted.
             if part.day not in settled and not (part.whole and part.day in self.days):
-                units += _units(day, part, ids)
-                hidden |= _hidden(day, part, ids)
+                units += units_of(day, part, ids)
+                hidden |= hidden_of_part(day, part, ids)
                 odd |= part.any_of(day.odd)
         for cut in cuts:
             # A day of which only a part lies in the period is never billed.
@@ -258,7 +244,7 @@ class Snapshot:
         """Dollars of the buckets that begin in [`starts_at`, `ends_at`), computed."""
         ids = self.index.of(scope)
         parts, cuts = self._divided(starts_at, ends_at)
-        units = sum(_units(self.day(part.day, by_hour=not part.whole), part, ids) for part in parts)
+        units = sum(units_of(self.day(part.day, by_hour=not part.whole), part, ids) for part in parts)
         for cut in cuts:
             by_minute = self._minutes_of(cut.hour).units
             units += sum(by_minute[within(ids, len(by_minute)), cut.first : cut.last].ravel().tolist())
@@ -277,7 +263,7 @@ class Snapshot:
             hours = self.day(part.day, by_hour=True).hours
             if hours is not None:
                 here = ids < len(hours)
-                at = (_midnight(part.day) + part.first * HOUR - starts_at) // HOUR
+                at = (midnight(part.day) + part.first * HOUR - starts_at) // HOUR
                 values = hours[ids[here], part.first : part.last]
                 if values.dtype == object:
                     # An older day whose money does not fit into 64 bits.
@@ -324,7 +310,7 @@ class Snapshot:
                 table = self._known_to_this(self.load_rows(hour))
             if table is not None and len(table):
                 if starts_at > hour or ends_at < hour + HOUR:
-                    first, last = _minute(starts_at - hour), _minute(ends_at - hour)
+                    first, last = minute_of(starts_at - hour), minute_of(ends_at - hour)
                     table = table.where((table.minute >= first) & (table.minute < last))
                 yield hour, table
             hour += HOUR
@@ -344,7 +330,7 @@ class Snapshot:
         """The rows of the scope by the days that begin in the period."""
         if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL):
             return {}
-        first, last = _midnight_from(period.starts_at).date(), (period.ends_at - period.ends_at.resolution).date()
+        first, last = midnight_from(period.starts_at).date(), (period.ends_at - period.ends_at.resolution).date()
         found: dict[date, list[BilledRow]] = {}
         for day in (first + index * DAY for index in range((last - first).days + 1)):
             rows = [
@@ -357,20 +343,20 @@ class Snapshot:
         return found
 
     @property
-    def _stack(self) -> "_Stack":
+    def _stack(self) -> "Stack":
         found = self.memo.get("stack")
         if found is None:
-            found = self.memo["stack"] = _stacked(self.days, self.prices)
-        made: _Stack = found
+            found = self.memo["stack"] = stacked(self.days, self.prices)
+        made: Stack = found
         return made
 
     def _split(self, starts_at: datetime, ends_at: datetime) -> tuple[tuple[int, int] | None, list[Part]]:
         """The whole days that are held, by their places in the stack, and everything else."""
         if not self.days:
             return None, list(parts_of(starts_at, ends_at))
-        begin = max(_midnight_from(starts_at), _midnight(self._stack.first))
-        end = max(_midnight(ends_at.date()), begin)
-        first = _midnight(self._stack.first)
+        begin = max(midnight_from(starts_at), midnight(self._stack.first))
+        end = max(midnight(ends_at.date()), begin)
+        first = midnight(self._stack.first)
         others = [*parts_of(starts_at, min(begin, ends_at)), *parts_of(max(end, starts_at), ends_at)]
         if begin == end:
             return None, list(parts_of(starts_at, ends_at))
@@ -378,7 +364,7 @@ class Snapshot:
 
     def _end(self, ends_at: datetime) -> datetime:
         """Of what lies beyond the newest day that is held nothing is known."""
-        return min(ends_at, _midnight(self._stack.last) + DAY) if self.days else ends_at
+        return min(ends_at, midnight(self._stack.last) + DAY) if self.days else ends_at
 
     def _divided(self, starts_at: datetime, ends_at: datetime) -> tuple[list[Part], list[Cut]]:
         """The whole hours of [`starts_at`, `ends_at`), and of hours that it cuts what lies in it, where that is known.
@@ -393,9 +379,9 @@ class Snapshot:
         cuts = []
         first, last = floor_hour(starts_at), floor_hour(ends_at)
         if first < starts_at < ends_at and first in self.by_minute:
-            cuts.append(Cut(first, _minute(starts_at - first), min(MINUTES, _minute(ends_at - first))))
+            cuts.append(Cut(first, minute_of(starts_at - first), min(MINUTES, minute_of(ends_at - first))))
         if starts_at <= last < ends_at and last in self.by_minute:
-            cuts.append(Cut(last, 0, _minute(ends_at - last)))
+            cuts.append(Cut(last, 0, minute_of(ends_at - last)))
             ends_at = last
         return ends_at, cuts
 
@@ -407,92 +393,3 @@ class Snapshot:
             found = Minutes(table, self.index, self.prices, self.prices.of_day(hour.date()))
             self.memo["minutes", hour] = found
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Stack:
-    """The days that are held, put on each other: rows are days from `first` to `last`, columns are scopes.
-
-    `odd`: days with an hour of which a row could not be read in full. `assumed`: those with an unknown model.
-    """
-
-    first: date
-    last: date
-    units: Money
-    hidden: npt.NDArray[np.uint8]
-    odd: tuple[date, ...]
-    assumed: tuple[Part, ...]
-
-
-def _stacked(days: Mapping[date, Day], prices: UsagePrices) -> _Stack:
-    first, last = min(days), max(days)
-    scopes = max(len(day.units) for day in days.values())
-    units = prices.zeros((last - first).days + 1, scopes)
-    hidden = np.zeros(units.shape, np.uint8)
-    for day_of, day in days.items():
-        row = (day_of - first).days
-        units[row, : len(day.units)] = day.units
-        hidden[row, : len(day.hidden)] = day.hidden
-    return _Stack(
-        first=first,
-        last=last,
-        units=units,
-        hidden=hidden,
-        odd=tuple(day_of for day_of, day in sorted(days.items()) if day.odd),
-        assumed=tuple(Part(day_of, 0, HOURS) for day_of, day in sorted(days.items()) if any(day.assumed)),
-    )
-
-
-def parts_of(starts_at: datetime, ends_at: datetime) -> Iterator[Part]:
-    """The UTC hours that begin in [`starts_at`, `ends_at`), by their days."""
-    first = floor_hour(starts_at + HOUR - starts_at.resolution)
-    last = floor_hour(ends_at + HOUR - ends_at.resolution)
-    day = first.date()
-    while _midnight(day) < last:
-        begin = max(0, (first - _midnight(day)) // HOUR)
-        end = min(HOURS, (last - _midnight(day)) // HOUR)
-        if begin < end:
-            yield Part(day, begin, end)
-        day += DAY
-
-
-def _units(day: Day, part: Part, ids: Numbers) -> int:
-    if part.whole:
-        units, count = day.units, len(day.units)
-        return sum(int(units[number]) for number in ids.tolist() if number < count)
-    ids = within(ids, len(day.units))
-    return 0 if day.hours is None else sum(day.hours[ids, part.first : part.last].ravel().tolist())
-
-
-def _hidden(day: Day, part: Part, ids: Numbers) -> int:
-    if part.whole or day.hidden_hours is None:
-        found, hidden, count = 0, day.hidden, len(day.hidden)
-        for number in ids.tolist():
-            if number < count:
-                found |= int(hidden[number])
-        return found
-    ids = within(ids, len(day.hidden))
-    return int(np.bitwise_or.reduce(day.hidden_hours[ids, part.first : part.last].ravel()))
-
-
-def _assumed(day: Day, part: Part, ids: Numbers) -> set[str]:
-    by_hour = day.assumed[part.first : part.last] if len(day.assumed) == HOURS else day.assumed
-    if not any(by_hour):
-        return set()
-    wanted = set(ids.tolist())
-    return {model for assumed in by_hour for number, model in assumed if number in wanted}
-
-
-def _minute(span: object) -> int:
-    """Full minutes of a span, rounded up: a bucket belongs to the stretch in which it begins."""
-    return -(-span // MINUTE)  # type: ignore[operator, no-any-return]
-
-
-def _midnight_from(moment: datetime) -> datetime:
-    """The first midnight that is not before it."""
-    midnight = _midnight(moment.date())
-    return midnight if midnight == moment else midnight + DAY
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

@@ -31,6 +31,7 @@ from bot.budgets.burn_rate import (
     rates_of,
     window_end,
 )
+from bot.budgets.day_parts import parts_of
 from bot.budgets.decide import Status, Step
 from bot.budgets.named import cause_facts, mover_facts
 from bot.budgets.outlook import WHOLE, Mover, Stretch, is_dearer
@@ -38,7 +39,7 @@ from bot.budgets.recent import RecentSpend
 from bot.budgets.review import BudgetReview
 from bot.budgets.rules import SpikeRules
 from bot.budgets.savings import is_moved_by
-from bot.budgets.snapshot import Snapshot, parts_of
+from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.usage_prices import Money
 from bot.clock import DAY, HOUR, MINUTE, floor_hour, is_over

@@ -40,7 +40,7 @@ def hours(after: float, at: datetime) -> Hours:
     return Hours(first, usd)
 
 
-@pytest.mark.parametrize(("after", "is_shown"), [(4.0, True), (6.9, True), (7.1, False), (10.0, False)])
+@pytest.mark.parametrize(("after", "is_shown"), [(4.0, True), (6.2, True), (6.4, False), (10.0, False)])
 def test_a_change_counts_once_usage_has_come_more_than_half_of_the_way(after: float, is_shown: bool) -> None:
     shift = ModeShift(NOON, 0.4)
     assert shown([shift], hours(after, NOON), NOON + 3 * HOUR) == ((shift,) if is_shown else ())

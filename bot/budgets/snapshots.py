@@ -11,7 +11,7 @@ import numpy as np
 
 from bot.budgets.snapshot import ROWS_HELD, Snapshot
 from bot.budgets.usage_index import UsageIndex
-from bot.budgets.usage_prices import LEAST_PLACES, TooSmallError, UsagePrices
+from bot.budgets.usage_prices import LEAST_PLACES, TooSmallError, UsagePrices, places_of
 from bot.budgets.usage_table import Day, Table, TableBuilder
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
@@ -56,7 +56,9 @@ class Snapshots:
         self._seen: Mapping[str, Any] | None = None
         self._older: dict[tuple[date, bool], Day] = {}
         self._older_rows: dict[datetime, Table] = {}
-        self._reset(LEAST_PLACES, wide=False)
+        # Fine enough for everything that may be read later, too.
+        places = places_of(card)
+        self._reset(places, wide=places > LEAST_PLACES + 2)
 
     def current(self) -> Snapshot:
         """What is known now. Reads next to nothing where nothing has changed since the last call."""

@@ -1,16 +1,19 @@
 """Prices of tokens as whole numbers of a small unit of money, so that sums of millions of rows are exact and fast."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import combinations
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bot.budgets.usage_index import Numbers, UsageIndex
-from bot.pricing.card import RateCard
-from bot.pricing.unit_prices import Hidden, unit_prices
+from bot.pricing.card import RateCard, Rates
+from bot.pricing.unit_prices import MTOK, Hidden, unit_prices
 
 ZERO = Decimal(0)
 
@@ -104,6 +107,31 @@ class UsagePrices:
         hidden = sum(1 << place for place, reason in enumerate(HIDDEN) if reason in found.hidden)
         self._of_rate[number, day] = units, hidden, found.assumed is not None
         return self._of_rate[number, day]
+
+
+def places_of(card: RateCard) -> int:
+    """Decimal places, in USD, of the finest price of one token that the card has under any terms on any day."""
+    surcharges = (card.batch_factor, card.us_factor, card.regional_factor)
+    factors = [
+        prod(chosen, start=Decimal(1))
+        for count in range(len(surcharges) + 1)
+        for chosen in combinations(surcharges, count)
+    ]
+    prices = {price * factor / MTOK for rates in _rates_of(card) for price in _prices_in(rates) for factor in factors}
+    return max(LEAST_PLACES, *(-int(price.normalize().as_tuple().exponent) for price in prices))
+
+
+def _rates_of(card: RateCard) -> Iterator[Rates]:
+    return (rates for model in card.models.values() for rates in model.price)
+
+
+def _prices_in(rates: Rates) -> Iterator[Decimal]:
+    """Also of fast mode, in which the cache prices rise with the input price."""
+    inputs = (rates.input, rates.cache_write_5m, rates.cache_write_1h, rates.cache_read)
+    yield from (*inputs, rates.output)
+    if rates.fast_input is not None and rates.fast_output is not None:
+        yield from (price * rates.fast_input / rates.input for price in inputs)
+        yield rates.fast_output
 
 
 def reasons(mask: int) -> frozenset[Hidden]:

@@ -11,6 +11,9 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
+BEFORE_EVERYTHING = datetime.min.replace(tzinfo=UTC)
+AFTER_EVERYTHING = datetime.max.replace(tzinfo=UTC)
+
 
 def system_clock() -> datetime:
     """The machine's clock, UTC."""

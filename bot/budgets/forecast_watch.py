@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from operator import itemgetter
 
@@ -15,7 +15,7 @@ from bot.budgets.period import Period
 from bot.budgets.prospects import Prospect, prospects
 from bot.budgets.review import BudgetReview
 from bot.budgets.rules import ForecastRules
-from bot.clock import is_over
+from bot.clock import BEFORE_EVERYTHING, is_over
 from bot.store.alerts import AlertStore
 from bot.store.remembered import RememberedStore
 
@@ -25,7 +25,6 @@ LOOK_EVERY = timedelta(minutes=10)
 MOST_AT_ONCE = 50
 """So that no single cycle has to make the forecasts of a thousand budgets."""
 
-NEVER = datetime.min.replace(tzinfo=UTC)
 
 REMEMBERED = "forecast_since"
 
@@ -109,7 +108,9 @@ def looked_at_next(
         at = looked_at.get(_key(budget, period))
         if at is None or is_over(LOOK_EVERY, at, now):
             # Beside each other: budgets of one zone and period share much of the work.
-            waiting.append((at or NEVER, budget.zone.key, period.starts_at, period.ends_at, (budget, period)))
+            waiting.append(
+                (at or BEFORE_EVERYTHING, budget.zone.key, period.starts_at, period.ends_at, (budget, period))
+            )
     waiting.sort(key=itemgetter(0, 1, 2, 3))
     return [pair for *_, pair in waiting[:MOST_AT_ONCE]]
 

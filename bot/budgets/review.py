@@ -5,7 +5,7 @@ from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from operator import is_
 
@@ -23,7 +23,7 @@ from bot.budgets.savings import InForce
 from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
-from bot.clock import DAY, HOUR, floor_hour
+from bot.clock import AFTER_EVERYTHING, DAY, HOUR, floor_hour
 from bot.fallback.modes import Mode
 from bot.pricing.card import RateCard
 from bot.store.alerts import AlertStore
@@ -37,8 +37,6 @@ LOOK_BACK = 2 * DAY + 2 * HOUR
 STILL_REVIEWED = 2 * DAY
 """Usage of a period's last minutes becomes visible after its end, and is read again for about this long."""
 
-
-LATER = datetime.max.replace(tzinfo=UTC)
 
 Incidents = Mapping[tuple[str, str], Sequence[Incident]]
 """By budget and period."""
@@ -56,8 +54,8 @@ class Agenda:
         self.periods = frozenset(period.key for _, period in self.reviewed) | {
             budget.period_before(period).key for budget, period in self.reviewed
         }
-        self._ends_at = min((_holds_until(period, now) for _, period in self.reviewed), default=LATER)
-        self.since = min((period.starts_at for _, period in self.reviewed), default=LATER)
+        self._ends_at = min((_holds_until(period, now) for _, period in self.reviewed), default=AFTER_EVERYTHING)
+        self.since = min((period.starts_at for _, period in self.reviewed), default=AFTER_EVERYTHING)
         self._by_number: dict[int, list[tuple[Budget, Period]]] = {}
         for budget, period in self.reviewed:
             for number in snapshot.index.of(budget.scope).tolist():
@@ -280,7 +278,7 @@ class BudgetReview:
         The message keeps the figures that it has, with their age. Returns how many there were, and when there may be
         the next one.
         """
-        ended, ends_at = 0, LATER
+        ended, ends_at = 0, AFTER_EVERYTHING
         for facts in self._alerts.standing():
             if facts.ends_at is None:
                 continue

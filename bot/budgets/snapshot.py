@@ -7,7 +7,7 @@ are held.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -33,7 +33,7 @@ from bot.budgets.usage_index import Numbers, UsageIndex
 from bot.budgets.usage_minutes import MINUTES, Minutes, within
 from bot.budgets.usage_prices import Money, UsagePrices, reasons
 from bot.budgets.usage_table import Day, Table
-from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.clock import AFTER_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Hidden
 from bot.pricing.tokens import TokenCounts
@@ -109,7 +109,7 @@ class Snapshot:
         Only where `touched_since` knows.
         """
         found = [hour for before, _, hour in self.touched if before >= serial]
-        return min(found, default=datetime.max.replace(tzinfo=UTC))
+        return min(found, default=AFTER_EVERYTHING)
 
     def is_used(self, scope: Scope) -> bool:
         """Whether any usage has ever had exactly the id of this scope."""

@@ -13,7 +13,7 @@ from bot.budgets.snapshot import ROWS_HELD, Snapshot
 from bot.budgets.usage_index import UsageIndex
 from bot.budgets.usage_prices import LEAST_PLACES, TooSmallError, UsagePrices, places_of
 from bot.budgets.usage_table import Day, Table, TableBuilder
-from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.clock import AFTER_EVERYTHING, BEFORE_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
 from bot.store.usage import UsageStore
 from bot.store.usage_reads import NO_NAMES, Head, HourRead, UsageReader, head_of
@@ -28,10 +28,7 @@ OLDER_HELD = 100
 """Days that are older: read when somebody asks for them."""
 
 UPDATES_KNOWN = 64
-
 """How far back it is known which scopes an update has touched."""
-
-EVER, LATER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 OLDER_ROWS_HELD = 60
 """Hours."""
@@ -102,11 +99,11 @@ class Snapshots:
         bills = before.bills if before.head.version.billed == head.version.billed else _bills(reader, head)
         after = replace(before, head=head, names=names, bills=bills, memo={}, serial=before.serial + 1)
         touched: frozenset[int] | None = frozenset()
-        since = LATER
+        since = AFTER_EVERYTHING
         if before.head.version.usage != head.version.usage:
             changed = reader.changed(before.head.version.usage, head.version.usage)
             after, touched = self._with_changes(reader, after, changed)
-            since = min((hour.hour for hour in changed), default=LATER)
+            since = min((hour.hour for hour in changed), default=AFTER_EVERYTHING)
         if before.data.billed_read_at != head.data.billed_read_at or bills is not before.bills:
             # Any day may count as billed by now.
             touched = None
@@ -148,7 +145,7 @@ class Snapshots:
             callers=len(self._index.callers),
             # Whoever knows an earlier one has to look at everything anew.
             serial=self._serial + 1,
-            touched=((self._serial, None, EVER),),
+            touched=((self._serial, None, BEFORE_EVERYTHING),),
         )
 
     def _with_changes(
@@ -159,7 +156,7 @@ class Snapshots:
         anew: set[date] = set()
         touched: set[int] = set()
         everywhere = False
-        as_of = before.as_of or datetime.max.replace(tzinfo=UTC)
+        as_of = before.as_of or AFTER_EVERYTHING
         rows_from, days_from = floor_hour(as_of) - ROWS_HELD, as_of.date() - DAYS_HELD * DAY
         for hour in changed:
             of_day = hour.hour.date()
@@ -326,7 +323,7 @@ def _kept(before: Snapshot, after: Snapshot, touched: frozenset[int] | None, sin
     the minute, and periods that ended long ago.
     """
     found = {}
-    oldest = EVER if after.as_of is None else after.as_of - SPEND_KEPT
+    oldest = BEFORE_EVERYTHING if after.as_of is None else after.as_of - SPEND_KEPT
     # At one go: another thread may work something out meanwhile.
     for key, value in list(before.memo.items()):
         if not isinstance(key, tuple):

@@ -281,7 +281,7 @@ def test_a_conversation_is_cached_with_a_breakpoint_at_the_end_of_each_prompt() 
     assert estimate_json(talk)["monthly_usd"] == "576.00"
     assert talk.advice[0].what == "Cache the conversation, with a breakpoint at the end of each prompt"
     # The first prompt has 500 tokens, which is too short to be cached; those after it are not.
-    assert "$194.12, saves $381.89 (-66%)" in talk.advice[0].sentence
+    assert "$194.12, saves $381.88 (-66%)" in talk.advice[0].sentence
 
 
 def test_late_turns_above_the_step_cost_the_higher_price() -> None:

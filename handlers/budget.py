@@ -130,7 +130,7 @@ def _answer(services: Services, action: str, rest: str) -> Message:
 def _list(services: Services) -> Message:
     now = services.clock()
     budgets = services.budgets.in_force()
-    spends = {spend.budget: spend for spend in services.review.spend(now)}
+    spends = {spend.budget: spend for spend in services.review.spend(now, why=False)}
     unmatched = {each.budget.name: each.sentence for each in services.review.unmatched()}
     standings = {
         budget.name: Standing(budget.period_at(now).key, spends.get(budget.name), unmatched.get(budget.name))

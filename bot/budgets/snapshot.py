@@ -36,7 +36,6 @@ from bot.budgets.usage_table import Day, Table
 from bot.clock import AFTER_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Hidden
-from bot.pricing.tokens import TokenCounts
 from bot.store.usage_reads import Head, Names
 from bot.usage.age import DataState
 from bot.usage.source import BilledRow
@@ -249,11 +248,6 @@ class Snapshot:
             by_minute = self._minutes_of(cut.hour).units
             units += sum(by_minute[within(ids, len(by_minute)), cut.first : cut.last].ravel().tolist())
         return self.prices.usd(units)
-
-    def counts(self, scope: Scope, day: date) -> TokenCounts:
-        """Tokens of one UTC day."""
-        counts = self.day(day).counts
-        return TokenCounts(*counts[within(self.index.of(scope), len(counts))].sum(axis=0).tolist())
 
     def hourly(self, scopes: Sequence[Scope], starts_at: datetime, ends_at: datetime) -> Money:
         """Units of money by scope and UTC hour of [`starts_at`, `ends_at`), full hours; zero where nothing is known."""

@@ -39,15 +39,6 @@ class Table:
         """Some of the rows."""
         return Table(self.minute[mask], self.group[mask], self.counts[mask], self.units[mask])
 
-    def with_rows(self, other: "Table") -> "Table":
-        """The rows of both."""
-        return Table(
-            np.concatenate([self.minute, other.minute]),
-            np.concatenate([self.group, other.group]),
-            np.concatenate([self.counts, other.counts]),
-            np.concatenate([self.units, other.units]),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Day:
@@ -133,7 +124,7 @@ class TableBuilder:
         made = self._copied(day)
         self._add(gone, -1, made, hour)
         self._add(new, 1, made, hour)
-        table = new if len(before) == 0 else before.with_rows(new)
+        table = new if len(before) == 0 else self.joined([before, new])
         hidden, assumed = self._hidden(table, day_of)
         hidden_hours = made.hidden_hours
         if hidden_hours is not None:

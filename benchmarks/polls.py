@@ -115,7 +115,9 @@ async def measured(port: int, keys: int, folder: Path) -> dict[str, float]:
     engine = open_database(f"sqlite:///{database}")
     clock = HandClock(NOW)
     async with httpx.AsyncClient(base_url=address) as http:
-        poller = build_poller(settings, http, UsageStore(engine), clock, most_waiting=None)
+        poller = build_poller(
+            http, settings.anthropic_admin_key, settings.usage_api, UsageStore(engine), clock, most_waiting=None
+        )
         async with stalls() as idle:
             await asyncio.sleep(2)
         figures["idle: longest stall, ms"] = idle.longest * 1000

@@ -148,8 +148,8 @@ async def bot_from(
         wanted = {addressee.name: addressee.levels for addressee in settings.destinations}
         alerts = AlertStore(engine, wanted, rules.channel_levels)
         await _warn_of_stranded(alerts)
-        await asyncio.to_thread(tidy_targets, settings, time.time())
-        targets = targets_from(settings)
+        await asyncio.to_thread(tidy_targets, settings.fallback_file, time.time())
+        targets = targets_from(settings.fallback_file)
         in_flight = InFlight()
         workspace = Workspace()
         response_urls = ResponseUrls(session, client, in_flight)
@@ -169,7 +169,13 @@ async def bot_from(
         )
         stack.push_async_callback(close_within, "the destinations", CLOSE_SECONDS, outside.close)
         poller = build_poller(
-            settings, http, services.usage, clock, most_waiting=most_waiting, may_store=leadership.still_held
+            http,
+            settings.anthropic_admin_key,
+            settings.usage_api,
+            services.usage,
+            clock,
+            most_waiting=most_waiting,
+            may_store=leadership.still_held,
         )
 
         stack.callback(poller.close)

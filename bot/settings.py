@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Flag, auto
 from pathlib import Path
-from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
@@ -15,6 +14,7 @@ from pydantic import SecretStr
 from bot.addresses import POSTGRES, absolute, database_address, http_host, is_host, is_loopback, sqlite_file
 from bot.alerts.addressee import Addressee
 from bot.alerts.rules import AlertRules
+from bot.amounts import usd_amount
 from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.period import PeriodKind
 from bot.budgets.rules import DriftRules, ForecastRules, SpikeRules
@@ -23,12 +23,11 @@ from bot.display import Display
 from bot.fallback.rules import FallbackRules
 from bot.pricing.card import load_rate_card
 from bot.secret_shapes import CHANNEL, HOST, MODEL, NUMBER, PATH, WORD, looks_secret, masked, one_line, quoted, shown
-from bot.setting_values import chain_ids, rise_in, unknown_models, usd_amount
+from bot.setting_values import chain_ids, rise_in, unknown_models
 from bot.setting_variables import DEFAULT_HTTP_PORT, VARIABLES, Variable, misspelled
+from bot.usage.source import UsageChoice
 
 log = logging.getLogger(__name__)
-
-UsageChoice = Literal["auto", "analytics", "admin"]
 
 
 class SettingsError(Exception):

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.clock import HOUR, Clock, seconds_since_boot, system_clock
-from bot.doctor.clock_offset import FAIL_ABOVE, WARN_ABOVE, date_of
+from bot.clock_offset import FAIL_ABOVE, WARN_ABOVE, date_of
 
 SMALLEST_JUMP = timedelta(seconds=1)
 """Less is how a clock is slewed, or time that the process was not given between two readings."""

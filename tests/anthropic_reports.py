@@ -20,7 +20,6 @@ from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import DIMENSIONS, UsageBook, UsageEvent
 from bot.sandbox.clock import HandClock
-from bot.settings import UsageChoice
 from bot.store.engine import open_database
 from bot.store.schema import usage
 from bot.store.usage import UsageStore
@@ -28,7 +27,7 @@ from bot.usage.admin import AdminSource
 from bot.usage.analytics import AnalyticsSource
 from bot.usage.names import UNKNOWN_WORKSPACE, Directory
 from bot.usage.poll import Poller
-from bot.usage.source import DEFAULT_WORKSPACE, SourceName, UsageReading
+from bot.usage.source import DEFAULT_WORKSPACE, SourceName, UsageChoice, UsageReading
 from bot.usage.transport import Transport
 
 MONTH = datetime(2026, 11, 1, tzinfo=UTC)

@@ -4,16 +4,23 @@ A scope that matches nothing would be $0.00 for ever, which nobody could tell fr
 """
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.pricing.card import RateCard
+from bot.store.usage import Dimension, UsageStore
 from bot.store.usage_reads import Names
 from bot.usage.source import DEFAULT_WORKSPACE
 
 IsUsed = Callable[[Scope], bool]
 """Whether any known usage has exactly this id."""
+
+_DIMENSIONS: Mapping[ScopeKind, Dimension] = {
+    ScopeKind.WORKSPACE: "workspace_id",
+    ScopeKind.KEY: "api_key_id",
+    ScopeKind.MODEL: "model",
+}
 
 
 class NoMatchError(Exception):
@@ -34,6 +41,11 @@ class Unmatched:
     budget: Budget
     sentence: str
     certain: bool
+
+
+def used_in(store: UsageStore) -> IsUsed:
+    """Asks the store about each scope; synchronous."""
+    return lambda scope: store.has_usage_of(_DIMENSIONS[scope.kind], scope.value or "")
 
 
 def matched(budgets: Sequence[Budget], names: Names, is_used: IsUsed, card: RateCard) -> list[Budget | Unmatched]:

@@ -8,9 +8,10 @@ import httpx
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clock import Clock
+from bot.clock_offset import ClockOffsets
 from bot.doctor.anthropic import check_console_limit, check_usage_apis
 from bot.doctor.check import Check, State, run_checks
-from bot.doctor.clock_offset import ClockOffsets, judge_clock
+from bot.doctor.clock_offset import judge_clock
 from bot.doctor.configuration import secrets_of
 from bot.doctor.memory import check_memory, shown_database
 from bot.doctor.report import without_secrets

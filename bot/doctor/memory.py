@@ -158,7 +158,7 @@ def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
         usage=usage_findings(engine, budgets.in_force(), load_rate_card(), clock),
         mode=FallbackService(
             ModeStore(engine),
-            Reconciler(TargetStore(engine), targets_from(settings), clock),
+            Reconciler(TargetStore(engine), targets_from(settings.fallback_file), clock),
             modes,
             clock,
             served=settings.http_port is not None,

@@ -8,8 +8,8 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.alerts.refusals import remedy, sentence_of
+from bot.clock_offset import ClockOffsets
 from bot.doctor.check import Check, State
-from bot.doctor.clock_offset import ClockOffsets
 from bot.fallback.admins import Admins
 from bot.message import Message
 from bot.setting_variables import DEFAULT_HTTP_PORT

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from bot.budgets.budget import Budget
 from bot.budgets.period import PeriodKind, period_at
-from bot.budgets.scopes import Unmatched, matched
+from bot.budgets.scopes import Unmatched, matched, used_in
 from bot.clock import Clock
 from bot.doctor.check import Check, State
 from bot.phrases import count
@@ -31,7 +31,7 @@ def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, cl
     store = UsageStore(engine)
     now = clock()
     month = period_at(PeriodKind.MONTH, ZoneInfo("UTC"), now)
-    found = matched(budgets, store.names(), store.has_usage_of, card)
+    found = matched(budgets, store.names(), used_in(store), card)
     return UsageFindings(
         odd_days=len(store.odd_days(month.starts_at, now)),
         odd_rows=store.data_state().odd_rows,

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
-from bot.budgets.budget import Scope, ScopeKind
 from bot.clock import floor_hour
 from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
 from bot.store.remembered import locked, remember
@@ -44,6 +43,8 @@ COUNTS = (
     usage.c.output_tokens,
     usage.c.web_search_requests,
 )
+Dimension = Literal["workspace_id", "api_key_id", "model"]
+
 TERMS = (usage.c.service_tier, usage.c.inference_geo, usage.c.speed)
 
 
@@ -167,12 +168,11 @@ class UsageStore:
                 if connection.execute(select(usage.c.id).where(*within, column == UNKNOWN_TERM).limit(1)).first()
             )
 
-    def has_usage_of(self, scope: Scope) -> bool:
-        """Whether any usage has exactly the id of this scope."""
-        columns = {ScopeKind.WORKSPACE: usage.c.workspace_id, ScopeKind.KEY: usage.c.api_key_id}
-        column = columns.get(scope.kind, usage.c.model)
+    def has_usage_of(self, dimension: Dimension, value: str) -> bool:
+        """Whether any usage has exactly this id."""
+        query = select(usage.c.id).where(usage.c[dimension] == value).limit(1)
         with self._engine.connect() as connection:
-            return connection.execute(select(usage.c.id).where(column == scope.value).limit(1)).first() is not None
+            return connection.execute(query).first() is not None
 
     def buckets(self, starts_at: datetime, ends_at: datetime) -> list[UsageRow]:
         """Usage of the buckets that begin in [`starts_at`, `ends_at`), as fine as it is kept, the oldest first.

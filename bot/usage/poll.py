@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import httpx
+from pydantic import SecretStr
 
 from bot.clock import DAY, HOUR, MINUTE, Clock, is_over
-from bot.settings import Settings, UsageChoice
 from bot.store.usage import Bill, UsageStore
 from bot.usage.admin import AdminSource
 from bot.usage.age import ADMIN_DELAY, DataState, not_ahead, refreshed
@@ -30,6 +30,7 @@ from bot.usage.source import (
     SourceError,
     SourceName,
     UnavailableError,
+    UsageChoice,
     UsageReading,
     UsageSource,
 )
@@ -338,21 +339,22 @@ class _Noting(Transport):
 
 
 def build_poller(
-    settings: Settings,
     http: httpx.AsyncClient,
+    key: SecretStr | None,
+    choice: UsageChoice,
     store: UsageStore,
     clock: Clock,
     *,
     most_waiting: timedelta | None,
     may_store: MayStore = always,
 ) -> Poller:
-    """Both sources over one transport. `most_waiting`: see `Transport`; `may_store`: see `Poller`."""
-    transport = _Noting(http, settings.anthropic_admin_key, most_waiting=most_waiting)
+    """Both sources over one transport with the admin `key`. `most_waiting`, `may_store`: of `Transport`, `Poller`."""
+    transport = _Noting(http, key, most_waiting=most_waiting)
     directory = Directory(transport, store, clock)
     sources: dict[SourceName, UsageSource] = {
         "analytics": AnalyticsSource(transport, directory),
         "admin": AdminSource(transport, directory, clock),
     }
-    poller = Poller(store, sources, settings.usage_api, clock, may_store, transport.close)
+    poller = Poller(store, sources, choice, clock, may_store, transport.close)
     transport.answered = poller.progress
     return poller

@@ -11,6 +11,9 @@ from bot.pricing.tokens import Terms, TokenCounts
 Width = Literal["1m", "1h"]
 SourceName = Literal["analytics", "admin"]
 
+UsageChoice = Literal["auto", "analytics", "admin"]
+"""Which source polls read: `auto` takes the one that is fresh and that the key may read."""
+
 DEFAULT_WORKSPACE = "default"
 """The organisation's default workspace, whatever a source calls it (null or a `wrkspc_…` id)."""
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.alerts.slack import CouldNotLook, Failed, Found, NotEditable, SlackDestination
-from bot.doctor.clock_offset import ClockOffsets
+from bot.clock_offset import ClockOffsets
 from bot.doctor.slack import Met, check_channel, check_sample, meet
 from bot.fallback.admins import Admins
 from bot.message import Message

@@ -15,9 +15,9 @@ from bot.clock import DAY, HOUR, floor_hour
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
-from bot.settings import UsageChoice
 from bot.store.engine import open_database
 from bot.store.schema import usage
+from bot.usage.source import UsageChoice
 from tests.anthropic_reports import (
     ANSWERS,
     COST,

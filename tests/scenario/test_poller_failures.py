@@ -12,11 +12,12 @@ import pytest
 
 from bot.clock import DAY, HOUR
 from bot.sandbox.anthropic_server import ADMIN_KEY
-from bot.settings import Need, UsageChoice, load_settings
+from bot.settings import Need, load_settings
 from bot.usage import admin as admin_module
 from bot.usage import analytics as analytics_module
 from bot.usage.age import DataState
 from bot.usage.poll import Poller, build_poller
+from bot.usage.source import UsageChoice
 from tests.anthropic_reports import (
     ANALYTICS_USAGE,
     KEYS,
@@ -192,7 +193,14 @@ async def test_the_poller_that_settings_make_polls_with_their_key_and_their_choi
     }
     loaded = load_settings(environ, Need.ANTHROPIC)
     async with httpx.AsyncClient(base_url=loaded.anthropic_base_url) as http:
-        poller = build_poller(loaded, http, reports.store, reports.clock, most_waiting=timedelta(seconds=10))
+        poller = build_poller(
+            http,
+            loaded.anthropic_admin_key,
+            loaded.usage_api,
+            reports.store,
+            reports.clock,
+            most_waiting=timedelta(seconds=10),
+        )
         reports.use(5)
         assert (await poller.poll(MONTH)).source == "admin"
         reports.wire.script(USAGE, fails(429, {"Retry-After": "11"}))

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 import bot.store
 from bot.alerts.rules import AlertRules
-from bot.budgets.budget import Level, Scope, ScopeKind
+from bot.budgets.budget import Level
 from bot.clock import DAY, HOUR
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.store.alerts import AlertStore
@@ -69,7 +69,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     UsageStore: {
         "buckets": (TODAY, NOW),
         "data_state": (),
-        "has_usage_of": (Scope(ScopeKind.KEY, "apikey_1"),),
+        "has_usage_of": ("api_key_id", "apikey_1"),
         "hours": (TODAY,),
         "names": (),
         "odd_days": (TODAY, NOW),

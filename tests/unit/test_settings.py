@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.rules import AlertRules
+from bot.amounts import usd_amount
 from bot.budgets.budget import Level, Scope, ScopeKind
 from bot.budgets.period import PeriodKind, Weekday
 from bot.budgets.rules import DriftRules, ForecastRules, SpikeRules
@@ -17,7 +18,6 @@ from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration, secrets_in
 from bot.doctor.memory import shown_database
 from bot.fallback.rules import FallbackRules
-from bot.setting_values import usd_amount
 from bot.setting_variables import VARIABLES
 from bot.settings import Need, Settings, SettingsError, load_settings
 

@@ -220,8 +220,7 @@ class Bot:
         mode = fallback.wanted(change).name
         shown = (None if change is None else change.id, mode, self.services.review.is_stale(now))
         if shown != self._shown:
-            spends = {spend.budget: spend for spend in self.services.review.spend(now)}
-            self.services.alerts.life.show_mode(mode, now, spends)
+            self.services.alerts.life.show_mode(mode, now, partial(self.services.review.spend_by_name, now=now))
             self._shown = shown
 
     async def _try(self, what: str, work: Callable[[], Result], in_thread: InThread | None = None) -> Result | None:

@@ -7,6 +7,7 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.actor import Person
+from bot.budgets.account import Detail
 from bot.budgets.book import mark_of
 from bot.budgets.budget import Budget
 from bot.budgets.report import known_of
@@ -130,13 +131,13 @@ def _answer(services: Services, action: str, rest: str) -> Message:
 def _list(services: Services) -> Message:
     now = services.clock()
     budgets = services.budgets.in_force()
-    spends = {spend.budget: spend for spend in services.review.spend(now, why=False)}
     unmatched = {each.budget.name: each.sentence for each in services.review.unmatched()}
-    standings = {
-        budget.name: Standing(budget.period_at(now).key, spends.get(budget.name), unmatched.get(budget.name))
-        for budget in budgets
-    }
-    return budget_list(budgets, standings, services.budgets.kept(), services.display)
+    spending = services.review.spending(now)
+
+    def standing(budget: Budget) -> Standing:
+        return Standing(budget.period_at(now).key, spending.of(budget.name), unmatched.get(budget.name))
+
+    return budget_list(budgets, standing, services.budgets.kept(), services.display)
 
 
 def _proposed(services: Services, words: str) -> Message:
@@ -180,7 +181,7 @@ def _removal(services: Services, name: str) -> Message:
 
 def _standing(services: Services, budget: Budget) -> Standing:
     now = services.clock()
-    return Standing(budget.period_at(now).key, services.review.spend_against(budget, now))
+    return Standing(budget.period_at(now).key, services.review.spend_against(budget, now, Detail.NONE))
 
 
 def _doubts(services: Services, budget: Budget) -> list[str]:

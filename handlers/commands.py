@@ -4,11 +4,13 @@ import difflib
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
+from bot.budgets.account import Detail
 from bot.budgets.settled_days import settled_days
 from bot.budgets.words import EXAMPLE as BUDGET_EXAMPLE
 from bot.clock import DAY
@@ -112,8 +114,9 @@ def _status_now(services: Services) -> Message:
     today = now.date()
     snapshot = services.snapshots.current()
     settled = settled_days(snapshot, today - 2 * TRUTH_DAYS * DAY, today)
+    spending = services.review.spending(now)
     return status_message(
-        services.review.spend(now),
+        spending.sums(),
         snapshot.data,
         services.fallback.state(),
         services.alerts.notices.last_error(),
@@ -124,6 +127,7 @@ def _status_now(services: Services) -> Message:
         truth_lines(settled[-TRUTH_DAYS:], snapshot.data.billed_read_at),
         services.alerts.life.open_alerts(),
         services.review.unmatched(),
+        partial(spending.told, detail=Detail.ENDS | Detail.WHY),
     )
 
 

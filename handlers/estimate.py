@@ -10,7 +10,8 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.budgets.planned import planned
+from bot.budgets.account import Detail
+from bot.budgets.planned import planned, touched
 from bot.in_flight import InFlight
 from bot.message import Block, Message
 from bot.pricing.estimate import Estimate, estimate
@@ -181,7 +182,8 @@ def _after(services: Services, user: str, result: Estimate) -> tuple[str, ...]:
     review = services.review
     lines = display_lines(result.monthly_usd, services.display)
     now = services.clock()
-    plans = planned(review.budgets, review.spend(now, why=False), monthly, services.card, now)
+    budgets = touched(review.budgets, monthly, services.card)
+    plans = planned(budgets, review.spend_of(budgets, now, Detail.ENDS), monthly, services.card, now)
     lines += [planned_line(plan) for plan in plans]
     if workload.name is not None:
         kept = KeptEstimate(

@@ -2,6 +2,7 @@
 
 import difflib
 from datetime import datetime, timedelta
+from functools import partial
 
 from bot.actor import Person
 from bot.fallback.expiry import Cause
@@ -153,7 +154,7 @@ def _switch(
 
 def _show_in_alerts(services: Services, mode: str, now: datetime) -> None:
     """Redraw the open alerts at once, so that none offers what is in force by now."""
-    services.alerts.life.show_mode(mode, now, {spend.budget: spend for spend in services.review.spend(now)})
+    services.alerts.life.show_mode(mode, now, partial(services.review.spend_by_name, now=now))
 
 
 def _status(services: Services) -> Message:

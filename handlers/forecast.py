@@ -8,7 +8,7 @@ from bot.services import Services
 from bot.typed_text import words_in
 from handlers.blocks.age import with_age
 from handlers.blocks.elements import section
-from handlers.blocks.forecast import forecast_message
+from handlers.blocks.forecast import MOST_BUDGETS, forecast_message
 from handlers.blocks.outside import code, shown
 from handlers.fallback import age_of_data
 
@@ -24,12 +24,13 @@ def _forecast(services: Services, words: str) -> Message:
     chosen = [names.get(word.lower()) for word in listed]
     if None in chosen:
         return _no_budget(listed[chosen.index(None)], sorted(names.values()))
-    found = prospects(services.review, services.clock())
-    found = [prospect for prospect in found if not chosen or prospect.budget.name in chosen]
+    now = services.clock()
+    asked = [pair for pair in services.review.present(now) if not chosen or pair[0].name in chosen]
+    found = prospects(services.review, now, asked[:MOST_BUDGETS])
     if not found:
         text = "Nothing can be forecast yet."
         return Message(text, [section(text)])
-    return forecast_message(found, services.display)
+    return forecast_message(found, services.display, more=len(asked) - len(found))
 
 
 def _no_budget(word: str, known: list[str]) -> Message:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from enum import Flag, auto
 from functools import cached_property, partial
 
 from bot.alerts.spend_facts import CauseFacts, ModeShareFacts, MoverFacts, SpendFacts
@@ -18,6 +19,19 @@ from bot.budgets.savings import InForce, is_moved_by, mode_shares, mode_shifts
 from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY, floor_hour
 from bot.fallback.modes import Mode
+
+
+class Detail(Flag):
+    """What is said of a budget beside its sums. Each costs work, so that only what is shown is asked for.
+
+    `ENDS`: where the period is expected to end. `WHY`: callers and causes. `SHARES`: what each mode costs.
+    """
+
+    NONE = 0
+    ENDS = auto()
+    WHY = auto()
+    SHARES = auto()
+    ALL = ENDS | WHY | SHARES
 
 
 class Account:
@@ -41,14 +55,14 @@ class Account:
         self._in_force = in_force
         self._stale = stale
 
-    def facts(
-        self, asked: Sequence[tuple[Budget, Period]], now: datetime, *, ends: bool, why: bool
-    ) -> list[SpendFacts]:
-        """`ends`: with the expected ends of periods. `why`: with callers, causes and what each mode costs."""
-        running = [pair for pair in asked if not pair[1].is_over(now)] if ends else []
+    def facts(self, asked: Sequence[tuple[Budget, Period]], now: datetime, detail: Detail) -> list[SpendFacts]:
+        """Of a period that is over only the sums."""
+        running = [pair for pair in asked if not pair[1].is_over(now)] if Detail.ENDS in detail else []
         expected = dict(zip(running, self.forecasts(running), strict=True))
         return [
-            self._facts(budget, period, expected.get((budget, period)), now, why=why and not period.is_over(now))
+            self._facts(
+                budget, period, expected.get((budget, period)), now, Detail.NONE if period.is_over(now) else detail
+            )
             for budget, period in asked
         ]
 
@@ -63,7 +77,7 @@ class Account:
         return mode_shifts(changes, self._shares(budget)) if changes else ()
 
     def _facts(
-        self, budget: Budget, period: Period, expected: Forecast | None, now: datetime, *, why: bool
+        self, budget: Budget, period: Period, expected: Forecast | None, now: datetime, detail: Detail
     ) -> SpendFacts:
         spend = self._snapshot.spend(budget.scope, period)
         return SpendFacts(
@@ -84,9 +98,9 @@ class Account:
             expected_usd=None if expected is None else expected.expected_usd,
             low_usd=None if expected is None else expected.low_usd,
             high_usd=None if expected is None else expected.high_usd,
-            movers=self._movers(budget) if why else (),
-            causes=self._causes(budget) if why else (),
-            shares=self._shares(budget) if why and not self._stale else (),
+            movers=self._movers(budget) if Detail.WHY in detail else (),
+            causes=self._causes(budget) if Detail.WHY in detail else (),
+            shares=self._shares(budget) if Detail.SHARES in detail and not self._stale else (),
             as_of=self._as_of,
             stale_at=now if self._stale else None,
         )
@@ -145,3 +159,32 @@ class Account:
         used = self._recent.models_of(found.workspace_id, found.api_key_id)
         dearer = partial(is_dearer, on=self._as_of.date(), card=self._snapshot.card)
         return is_moved_by(moves, found.model, used, dearer)
+
+
+class Spending:
+    """The sums of many budgets from one snapshot; what more there is to say of one is worked out when it is shown.
+
+    `account`: None before the first poll.
+    """
+
+    def __init__(self, account: Account | None, asked: Sequence[tuple[Budget, Period]], now: datetime) -> None:
+        self._account = account
+        self._asked = {budget.name: (budget, period) for budget, period in asked}
+        self._now = now
+
+    def sums(self) -> list[SpendFacts]:
+        """Without anything more."""
+        return [] if self._account is None else self._account.facts(list(self._asked.values()), self._now, Detail.NONE)
+
+    def of(self, name: str) -> SpendFacts | None:
+        """The sums of one budget; None where nothing is known of it."""
+        found = self._asked.get(name)
+        return None if self._account is None or found is None else self._told(self._account, found, Detail.NONE)
+
+    def told(self, spend: SpendFacts, detail: Detail) -> SpendFacts:
+        """One of the sums, with what is asked for."""
+        return spend if self._account is None else self._told(self._account, self._asked[spend.budget], detail)
+
+    def _told(self, account: Account, asked: tuple[Budget, Period], detail: Detail) -> SpendFacts:
+        [found] = account.facts([asked], self._now, detail)
+        return found

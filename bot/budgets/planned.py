@@ -1,6 +1,6 @@
 """What a planned workload would do to the budgets: where each would end with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -41,7 +41,7 @@ class Planned:
 
 
 def planned(
-    budgets: Sequence[Budget],
+    budgets: Iterable[Budget],
     spends: Sequence[SpendFacts],
     monthly_usd: Mapping[str, Decimal],
     card: RateCard,
@@ -63,6 +63,11 @@ def planned(
             known = spend.as_of, spend.stale_at
             found.append(Planned(budget.name, budget.period, whole, left, spend.expected_usd, limit, *known))
     return tuple(found)
+
+
+def touched(budgets: Iterable[Budget], monthly_usd: Mapping[str, Decimal], card: RateCard) -> list[Budget]:
+    """The budgets of which `planned` has anything to say."""
+    return [budget for budget in budgets if any(_touches(budget, model, card) for model in monthly_usd)]
 
 
 def _days(stretch: timedelta) -> Decimal:

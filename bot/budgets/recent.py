@@ -1,6 +1,6 @@
 """The last 24 hours of a snapshot against the 24 hours before: who spent most, and on what."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -29,16 +29,21 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """Money by caller of some stretches, each with the share of it that counts."""
+    """Money by caller of some stretches, each with the share of it that counts.
+
+    `about`: units of every caller, as nearly as floating point tells.
+    """
 
     parts: tuple[tuple[Decimal, Money], ...]
+    about: npt.NDArray[np.float64]
 
-    def about(self) -> npt.NDArray[np.float64]:
-        """Units of every caller, as nearly as floating point tells."""
-        found = np.zeros(len(self.parts[0][1]))
-        for share, units in self.parts:
-            found += units.astype(np.float64) * float(share)
-        return found
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Decimal, Money]]) -> "Callers":
+        """Of at least one stretch."""
+        about = np.zeros(len(parts[0][1]))
+        for share, units in parts:
+            about += units.astype(np.float64) * float(share)
+        return cls(tuple(parts), about)
 
     def units(self, caller: int) -> Decimal:
         """Units of one caller, exactly."""
@@ -47,6 +52,16 @@ class Callers:
     def total(self, mask: Mask) -> Decimal:
         """Units of all of these callers, exactly."""
         return sum((Decimal(sum(units[mask].tolist())) * share for share, units in self.parts), ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class _DaySums:
+    """The usage of one UTC day that counts with one share, by group: a row each, in the order of their first use."""
+
+    share: Decimal
+    day: date
+    group: npt.NDArray[np.int64]
+    counts: Numbers
 
 
 class RecentSpend:
@@ -61,7 +76,8 @@ class RecentSpend:
         self._stretches = {True: tuple(last), False: tuple(before)}
         self._callers: dict[bool, Callers] = {}
         self._by_rate: dict[Scope, Recent] = {}
-        self._seen: dict[datetime, frozenset[int]] = {}
+        self._sums: dict[bool, list[_DaySums]] = {}
+        self._seen: dict[datetime, Mask] = {}
         self._new: dict[datetime, frozenset[str]] = {}
 
     @cached_property
@@ -82,13 +98,13 @@ class RecentSpend:
     def movers(self, scope: Scope) -> tuple[Mover, ...]:
         """The three largest by dollars of the last stretch, the largest first."""
         last = self._of_callers(last=True)
-        found = [(last.units(caller), caller) for caller in self._largest(last.about(), scope)]
+        found = [(last.units(caller), caller) for caller in self._largest(last.about, scope)]
         return self._movers(found)
 
     def risen(self, scope: Scope) -> tuple[Mover, ...]:
         """The three that rose most against the stretch before; the largest rise first."""
         last, before = self._of_callers(last=True), self._of_callers(last=False)
-        rises = last.about() - before.about()
+        rises = last.about - before.about
         found = [(last.units(caller) - before.units(caller), caller) for caller in self._largest(rises, scope)]
         return self._movers(found)
 
@@ -97,7 +113,7 @@ class RecentSpend:
         last, inside = self._of_callers(last=True), self._inside(scope)
         total = self._usd(last.total(inside))
         least = max(LEAST_USD, LEAST_SHARE * total)
-        about = last.about() * float(self._usd(Decimal(1)))
+        about = last.about * float(self._usd(Decimal(1)))
         callers = {int(caller) for caller in np.flatnonzero(inside & (about >= float(least) * CLOSE))}
         if not callers:
             return ()
@@ -110,43 +126,43 @@ class RecentSpend:
             return frozenset()
         found = self._new.get(since)
         if found is None:
-            callers = self._snapshot.index.callers
-            last = {callers[caller].model for caller in np.flatnonzero(self._of_callers(last=True).about()).tolist()}
-            found = self._new[since] = frozenset(last - {callers[caller].model for caller in self._earlier(since)})
+            index, count = self._snapshot.index, self._snapshot.callers
+            model, used = index.model_of_caller.values[:count], self._of_callers(last=True).about > 0
+            # One caller of each model.
+            models, callers = np.unique(model[used], return_index=True)
+            new = ~np.isin(models, model[self._earlier(since)])
+            callers = np.flatnonzero(used)[callers[new]]
+            found = self._new[since] = frozenset(index.callers[caller].model for caller in callers.tolist())
         return found
 
     @cached_property
     def _anything_before(self) -> bool:
         return any(bool(units.any()) for _, units in self._of_callers(last=False).parts)
 
-    def _earlier(self, since: datetime) -> frozenset[int]:
-        """The callers of whom there is any usage before this moment."""
+    def _earlier(self, since: datetime) -> Mask:
+        """Of whom of the callers there is any usage before this moment."""
         found = self._seen.get(since)
         if found is None:
-            index = self._snapshot.index
-            days = index.first_day_of_caller.values[: self._snapshot.callers]
-            earlier = set(np.flatnonzero(days < since.toordinal()).tolist())
+            index, count = self._snapshot.index, self._snapshot.callers
+            found = index.first_day_of_caller.values[:count] < since.toordinal()
             for _, table in self._snapshot.rows(since.replace(hour=0), since):
-                earlier |= set(np.unique(index.caller_of_group.values[table.group]).tolist())
-            found = self._seen[since] = frozenset(earlier)
+                found[index.caller_of_group.values[table.group]] = True
+            self._seen[since] = found
         return found
 
     def seen_before(self, mover: Mover, since: datetime) -> bool | None:
         """Whether this caller was ever used before `since`; None where nothing at all was."""
         if not self._anything_before:
             return None
-        index = self._snapshot.index
-        caller = index.caller(Caller(mover.model, mover.workspace_id, mover.api_key_id))
-        return caller in self._earlier(since)
+        caller = self._snapshot.index.caller(Caller(mover.model, mover.workspace_id, mover.api_key_id))
+        return caller is not None and caller < self._snapshot.callers and bool(self._earlier(since)[caller])
 
     def models_of(self, workspace_id: str, api_key_id: str | None) -> frozenset[str]:
         """What somebody has used in both stretches."""
-        index = self._snapshot.index
-        used = np.flatnonzero(self._of_callers(last=True).about() + self._of_callers(last=False).about()).tolist()
-        callers = (index.callers[caller] for caller in used)
-        return frozenset(
-            caller.model for caller in callers if (caller.workspace_id, caller.api_key_id) == (workspace_id, api_key_id)
-        )
+        index, count = self._snapshot.index, self._snapshot.callers
+        mine = index.key_of_caller.values[:count] == index.key_number(workspace_id, api_key_id)
+        used = mine & ((self._of_callers(last=True).about > 0) | (self._of_callers(last=False).about > 0))
+        return frozenset(index.callers[caller].model for caller in np.flatnonzero(used).tolist())
 
     def of_scope(self, scope: Scope) -> Recent:
         """Usage of the scope, summed up by what it costs: for whoever does not ask who the callers are."""
@@ -184,48 +200,49 @@ class RecentSpend:
                 for _, table in self._snapshot.rows(stretch.starts_at, stretch.ends_at):
                     np.add.at(units, index.caller_of_group.values[table.group], table.units)
                 parts.append((stretch.share, units))
-            found = self._callers[last] = Callers(tuple(parts))
+            found = self._callers[last] = Callers.of(parts)
         return found
 
     def _inside(self, scope: Scope) -> Mask:
         return self._snapshot.index.callers_in(scope, self._snapshot.callers)
 
-    def _tables(self, last: bool) -> Iterator[tuple[Stretch, date, Table]]:
-        for stretch in self._stretches[last]:
-            for hour, table in self._snapshot.rows(stretch.starts_at, stretch.ends_at):
-                yield stretch, hour.date(), table
+    def _day_sums(self, last: bool) -> list[_DaySums]:
+        found = self._sums.get(last)
+        if found is None:
+            tables: dict[tuple[Decimal, date], list[Table]] = {}
+            for stretch in self._stretches[last]:
+                for hour, table in self._snapshot.rows(stretch.starts_at, stretch.ends_at):
+                    if len(table):
+                        tables.setdefault((stretch.share, hour.date()), []).append(table)
+            found = self._sums[last] = [_day_sums(*key, parts) for key, parts in tables.items()]
+        return found
 
     def _rows(self, last: bool, callers: Collection[int]) -> list[RecentUsage]:
         """The usage of these callers."""
         index = self._snapshot.index
-        wanted = np.array(sorted(callers), dtype=np.int64)
-        sums: dict[tuple[Decimal, date, int], Numbers] = {}
-        for stretch, day, table in self._tables(last):
-            mask = np.isin(index.caller_of_group.values[table.group], wanted)
-            for group, counts in zip(table.group[mask].tolist(), table.counts[mask], strict=True):
-                key = (stretch.share, day, group)
-                sums[key] = sums[key] + counts if key in sums else counts
+        wanted = np.zeros(self._snapshot.callers, np.bool_)
+        wanted[sorted(callers)] = True
         rows = []
-        for (share, day, group), counts in sums.items():
-            caller = index.callers[int(index.caller_of_group.values[group])]
-            rows.append(self._row(share, day, int(index.rate_of_group.values[group]), counts, caller))
+        for sums in self._day_sums(last):
+            mask = wanted[index.caller_of_group.values[sums.group]]
+            for group, counts in zip(sums.group[mask].tolist(), sums.counts[mask], strict=True):
+                caller = index.callers[int(index.caller_of_group.values[group])]
+                rate = int(index.rate_of_group.values[group])
+                rows.append(self._row(sums.share, sums.day, rate, counts, caller))
         return rows
 
     def _rates(self, last: bool, scope: Scope) -> list[RecentUsage]:
         index, inside = self._snapshot.index, self._inside(scope)
-        sums: dict[tuple[Decimal, date], Numbers] = {}
-        for stretch, day, table in self._tables(last):
-            mask = inside[index.caller_of_group.values[table.group]]
+        rows = []
+        for sums in self._day_sums(last):
+            mask = inside[index.caller_of_group.values[sums.group]]
             if mask.any():
-                rates = index.rate_of_group.values[table.group[mask]]
-                counts = summed(rates, table.counts[mask], len(index.rates))
-                key = (stretch.share, day)
-                sums[key] = sums[key] + counts if key in sums else counts
-        return [
-            self._row(share, day, int(rate), counts[rate], None)
-            for (share, day), counts in sums.items()
-            for rate in np.flatnonzero(counts.any(axis=1))
-        ]
+                counts = summed(index.rate_of_group.values[sums.group[mask]], sums.counts[mask], len(index.rates))
+                rows += [
+                    self._row(sums.share, sums.day, int(rate), counts[rate], None)
+                    for rate in np.flatnonzero(counts.any(axis=1))
+                ]
+        return rows
 
     def _row(self, share: Decimal, day: date, rate: int, counts: Numbers, caller: Caller | None) -> RecentUsage:
         of = self._snapshot.index.rates[rate]
@@ -242,6 +259,20 @@ class RecentSpend:
 
     def _usd(self, units: Decimal) -> Decimal:
         return units.scaleb(-self._snapshot.prices.places)
+
+
+def _day_sums(share: Decimal, day: date, tables: Sequence[Table]) -> _DaySums:
+    group = np.concatenate([table.group for table in tables])
+    count, rows = int(group.max()) + 1, len(group)
+    first = np.full(count, rows)
+    # Of places that are the same the last one assigned counts, which is the first row.
+    first[group[::-1]] = np.arange(rows)[::-1]
+    groups = np.flatnonzero(first < rows)
+    groups = groups[np.argsort(first[groups])]
+    place = first
+    place[groups] = np.arange(len(groups))
+    counts = summed(place[group], np.concatenate([table.counts for table in tables]), len(groups))
+    return _DaySums(share, day, groups, counts)
 
 
 def recent_spend(snapshot: Snapshot, until: datetime) -> RecentSpend:

@@ -11,7 +11,7 @@ from operator import is_
 
 from bot.alerts.incident_facts import AlertFacts, restated
 from bot.alerts.spend_facts import SpendFacts
-from bot.budgets.account import Account
+from bot.budgets.account import Account, Detail, Spending
 from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
 from bot.budgets.decide import Incident, Status, Step, as_watched, closed, decide, taken, watch, withdrawn
 from bot.budgets.forecast import Forecast
@@ -169,19 +169,31 @@ class BudgetReview:
         """Of the budgets in force in the periods that are reviewed, and in those before; read at once."""
         return self._alerts.incidents_in(self._agenda_at(self._snapshots.current(), now).periods)
 
-    def spend(self, now: datetime, *, ends: bool = True, why: bool = True) -> list[SpendFacts]:
+    def spend(self, now: datetime, detail: Detail = Detail.ALL) -> list[SpendFacts]:
         """Every budget's spend and outlook; empty before the first poll.
-
-        `ends`: with the expected ends of periods. `why`: with callers, causes and what each mode costs.
 
         A period of which nothing is known yet, because it began after the data ends, would look like no spend at
         all: instead of it stands the one before.
         """
-        return self._spend_of([(budget, None) for budget in self.budgets], now, ends=ends, why=why)
+        return self.spend_of(self.budgets, now, detail)
 
-    def spend_of(self, budgets: Sequence[Budget], now: datetime) -> list[SpendFacts]:
-        """The sums of these budgets in force."""
-        return self._spend_of([(budget, None) for budget in budgets], now, ends=False, why=False)
+    def spend_of(self, budgets: Sequence[Budget], now: datetime, detail: Detail = Detail.NONE) -> list[SpendFacts]:
+        """The same of these budgets in force."""
+        return self._spend_of([(budget, None) for budget in budgets], now, detail)
+
+    def spend_by_name(self, names: Collection[str], now: datetime) -> dict[str, SpendFacts]:
+        """All that is known of the budgets in force that have these names."""
+        found = self.spend_of([budget for budget in self.budgets if budget.name in names], now, Detail.ALL)
+        return {spend.budget: spend for spend in found}
+
+    def spending(self, now: datetime) -> Spending:
+        """Every budget's sums, for whoever shows more of a few of them."""
+        snapshot = self._snapshots.current()
+        as_of = snapshot.as_of
+        if as_of is None:
+            return Spending(None, (), now)
+        pairs = [(budget, known_period(budget, as_of, now)) for budget in self.budgets]
+        return Spending(self._account(snapshot, as_of, now), pairs, now)
 
     def forecasts(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[Forecast | None]:
         """Where these periods, which the data has reached, will end; None with too little data, or stale one."""
@@ -190,7 +202,7 @@ class BudgetReview:
             return [None for _ in asked]
         return self._account(snapshot, snapshot.as_of, now).forecasts(asked)
 
-    def spend_against(self, budget: Budget, now: datetime) -> SpendFacts | None:
+    def spend_against(self, budget: Budget, now: datetime, detail: Detail = Detail.ALL) -> SpendFacts | None:
         """The same for a budget that is not in force, or not yet.
 
         None before the first poll, and where its scope matches nothing.
@@ -199,17 +211,18 @@ class BudgetReview:
             budget = replace(budget, scope=self.scope_of(budget.scope))
         except NoMatchError:
             return None
-        return next(iter(self._spend_of([(budget, None)], now)), None)
+        return next(iter(self._spend_of([(budget, None)], now, detail)), None)
 
     def spends_in(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[SpendFacts]:
         """What budgets have spent in any periods, as far as usage of them is known, in the order of what is asked.
 
         Empty before the first poll.
         """
-        return self._spend_of(asked, now, ends=False, why=False)
+        return self._spend_of(asked, now, Detail.NONE)
 
     def widest(self, now: datetime) -> SpendFacts | None:
-        """The spend of the whole organisation's first budget, or else of the first, in its present period.
+        """The spend of the whole organisation's first budget, or else of the first, in its present period, with its end
+        and what each mode costs.
 
         None before the first poll and without a budget. Of a period that began after the data ends nothing is spent.
         """
@@ -217,7 +230,7 @@ class BudgetReview:
         if not budgets:
             return None
         widest = min(budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
-        return next(iter(self._spend_of([(widest, widest.period_at(now))], now)), None)
+        return next(iter(self._spend_of([(widest, widest.period_at(now))], now, Detail.ENDS | Detail.SHARES)), None)
 
     def recent(self, now: datetime, mix_until: datetime | None = None) -> Recent | None:
         """What the organisation used in the last 24 hours, or in those that end at `mix_until`, summed up by what it
@@ -314,19 +327,14 @@ class BudgetReview:
         if not steps and not noted:
             self._quiet[budget.name, period.key] = Quiet.at(budget, incidents, total_usd)
         if steps and snapshot.as_of is not None:
-            [facts] = self._account(snapshot, snapshot.as_of, now).facts([(budget, period)], now, ends=True, why=True)
+            [facts] = self._account(snapshot, snapshot.as_of, now).facts([(budget, period)], now, Detail.ALL)
             self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(facts, mode, now), now)
         elif noted:
             self._alerts.note(budget.name, period.key, noted, now)
         return (*noted, *steps)
 
     def _spend_of(
-        self,
-        asked: Sequence[tuple[Budget, Period | None]],
-        now: datetime,
-        *,
-        ends: bool = True,
-        why: bool = True,
+        self, asked: Sequence[tuple[Budget, Period | None]], now: datetime, detail: Detail
     ) -> list[SpendFacts]:
         """Of the periods asked for, or else of those of which something is known."""
         snapshot = self._snapshots.current()
@@ -334,7 +342,7 @@ class BudgetReview:
         if as_of is None:
             return []
         pairs = [(budget, period or known_period(budget, as_of, now)) for budget, period in asked]
-        return self._account(snapshot, as_of, now).facts(pairs, now, ends=ends, why=why)
+        return self._account(snapshot, as_of, now).facts(pairs, now, detail)
 
     def _account(self, snapshot: Snapshot, as_of: datetime, now: datetime) -> Account:
         return Account(snapshot, as_of, self._modes, partial(self.in_force, now), stale=self.is_stale(now))

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from bot.alerts.incident_facts import DATA, StaleFacts, minute_key
 from bot.alerts.spend_facts import KnownSumFacts, SpendFacts
+from bot.budgets.account import Detail
 from bot.budgets.decide import Status, Step
 from bot.budgets.review import BudgetReview
 from bot.clock import HOUR, floor_hour
@@ -52,7 +53,7 @@ class StaleWatch:
         return Silence(datetime.fromisoformat(newest.period), newest.status, newest.changed_at)
 
     def _facts_of(self, told: SilenceStep, data: DataState, now: datetime, mode: str) -> Callable[[Step], StaleFacts]:
-        sums = tuple(_sum(spend) for spend in self._review.spend(now, ends=False, why=False))
+        sums = tuple(_sum(spend) for spend in self._review.spend(now, Detail.NONE))
         missing = self._missing_hours(told.since, data) if told.step.status is Status.RESOLVED else 0
 
         def facts(step: Step) -> StaleFacts:

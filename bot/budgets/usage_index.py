@@ -106,6 +106,10 @@ class UsageIndex:
         """The number of a caller; None where it was never seen."""
         return self._callers.get(caller)
 
+    def key_number(self, workspace_id: str, api_key_id: str | None) -> int | None:
+        """The number of a key in its workspace, or of its usage without one; None where it was never seen."""
+        return self._scopes.get((ScopeKind.KEY, api_key_id or "", workspace_id))
+
     def groups_of(self, rows: Sequence[Sequence[Any]], day: date) -> npt.NDArray[np.int32]:
         """The group of each row, whose first six values are its dimensions; they were used on `day`."""
         known = self._groups

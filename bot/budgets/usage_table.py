@@ -200,12 +200,19 @@ def hidden_of(table: Table, index: UsageIndex, prices: DayPrices) -> npt.NDArray
 
 def summed(numbers: Numbers, counts: Numbers, length: int) -> Numbers:
     """The counts of rows with equal numbers, below `length`, added up."""
-    if len(counts) and float(counts.sum(axis=0, dtype=np.float64).max()) >= EXACT:
+    if len(counts) and _is_beyond_floats(counts):
         found = np.zeros((length, COUNTS), np.int64)
         np.add.at(found, numbers, counts)
         return found
     columns = [np.bincount(numbers, weights=counts[:, kind], minlength=length) for kind in range(COUNTS)]
     return np.stack(columns, axis=1).astype(np.int64)
+
+
+def _is_beyond_floats(counts: Numbers) -> bool:
+    """Whether a sum of these may be too large for floating point; the largest one seldom leaves a doubt."""
+    if float(counts.max()) * len(counts) < EXACT:
+        return False
+    return float(counts.sum(axis=0, dtype=np.float64).max()) >= EXACT
 
 
 def _grown(values: Any, length: int) -> Any:

@@ -17,7 +17,7 @@ from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Status, Step
 from bot.store.audit import keep
 from bot.store.life import LifeStore
-from bot.store.notices import NoticeStore, edit, enqueue, incident_is, is_told
+from bot.store.notices import NoticeStore, edit, enqueue, incident_is, is_told, newest_notice
 from bot.store.outside import OutsideStore
 from bot.store.schema import UTCDateTime, alerts, notices
 from bot.store.versions import ALERTS, bump, versions_of
@@ -93,12 +93,7 @@ class AlertStore:
 
         One without a message is left out, and so is one whose figures this version cannot read.
         """
-        newest = (
-            select(func.max(notices.c.id))
-            .where(notices.c.alert_id == alerts.c.id, notices.c.action.in_(("post", "update")))
-            .correlate(alerts)
-            .scalar_subquery()
-        )
+        newest = newest_notice().scalar_subquery()
         query = (
             select(notices.c.facts)
             .join(alerts, notices.c.id == newest)

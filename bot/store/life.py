@@ -1,6 +1,6 @@
 """What people and time do to alerts: a change of the row, the edit of its message and the reply are one transaction."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,8 +18,10 @@ from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
 from bot.store.audit import keep
-from bot.store.notices import Action, NoticeStatus, edit, enqueue, life_of
+from bot.store.notices import Action, NoticeStatus, edit, enqueue, life_of, newest_notice
 from bot.store.schema import alerts, notices
+
+SpendsOf = Callable[[Collection[str]], Mapping[str, SpendFacts]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +106,26 @@ class LifeStore:
 
         return self._act(alert_id, step, BOT, now, change, action="broadcast")
 
-    def show_mode(self, mode: str, now: datetime, spends: Mapping[str, SpendFacts] | None = None) -> None:
+    def show_mode(self, mode: str, now: datetime, spends_of: SpendsOf) -> None:
         """Have the message of each open alert of a budget say which fallback mode is in force by now.
 
-        `spends`: the budgets' newest figures by name, which its message then shows; so does one that was drawn from
-        stale data, once they are fresh.
+        `spends_of`: the newest figures of budgets, by name, which their messages then show; so does one that was drawn
+        from stale data, once they are fresh. It is asked before the transaction, only where a message may change.
         """
+        with self._engine.connect() as connection:
+            open_alerts = _open_facts(connection)
+        asked = {about.subject for about in open_alerts.values() if _is_redrawn(about, mode)}
+        if not asked:
+            return
+        spends = spends_of(asked)
         query = select(alerts.c.id).where(alerts.c.status == Status.OPEN).order_by(alerts.c.id).with_for_update()
         with self._engine.begin() as connection:
-            for alert_id in connection.execute(query).scalars().all():
-                # What this version cannot read stays as it is.
-                with suppress(ValidationError):
-                    about = _newest_facts(connection, alert_id)
-                    if about is None or about.ends_at is None:
-                        continue
-                    spend = (spends or {}).get(about.subject)
-                    if about.mode != mode or _is_fresh_again(about, spend):
-                        edit(connection, alert_id, redrawn(about, mode, spend, now), now)
+            connection.execute(query).all()
+            # What has become of them since they were read counts.
+            for alert_id, about in _open_facts(connection).items():
+                spend = spends.get(about.subject)
+                if _is_redrawn(about, mode) and (about.mode != mode or _is_fresh(spend)):
+                    edit(connection, alert_id, redrawn(about, mode, spend, now), now)
 
     def _act(
         self,
@@ -147,9 +152,14 @@ class LifeStore:
         return Handled("done", life)
 
 
-def _is_fresh_again(about: IncidentFacts, spend: SpendFacts | None) -> bool:
+def _is_redrawn(about: IncidentFacts, mode: str) -> bool:
+    """Whether an open alert may be drawn anew while this mode is in force."""
     drawn = about.spend if isinstance(about, BudgetFacts) else None
-    return drawn is not None and drawn.stale_at is not None and spend is not None and spend.stale_at is None
+    return about.ends_at is not None and (about.mode != mode or (drawn is not None and drawn.stale_at is not None))
+
+
+def _is_fresh(spend: SpendFacts | None) -> bool:
+    return spend is not None and spend.stale_at is None
 
 
 def _tell(
@@ -197,3 +207,21 @@ def _newest_facts(connection: Connection, alert_id: int) -> IncidentFacts | None
     except ValidationError:
         return None
     return facts if isinstance(facts, IncidentFacts) else None
+
+
+def _open_facts(connection: Connection) -> dict[int, IncidentFacts]:
+    """What the message of each open alert says, by the alert's id; without those that this version cannot read."""
+    newest = newest_notice().scalar_subquery()
+    query = (
+        select(alerts.c.id, notices.c.facts)
+        .join(notices, notices.c.id == newest)
+        .where(alerts.c.status == Status.OPEN)
+        .order_by(alerts.c.id)
+    )
+    found = {}
+    for alert_id, stored in connection.execute(query):
+        with suppress(ValidationError):
+            facts = FACTS.validate_python(stored)
+            if isinstance(facts, IncidentFacts):
+                found[alert_id] = facts
+    return found

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, and_, func, insert, select, update
 from sqlalchemy.exc import NoResultFound
 
 from bot.alerts.facts import FACTS, NoticeFacts
@@ -276,6 +276,12 @@ def edit(connection: Connection, alert_id: int, facts: NoticeFacts, now: datetim
         .values(status=NoticeStatus.OBSOLETE)
     )
     enqueue(connection, "update", facts, now, alert_id=alert_id)
+
+
+def newest_notice() -> Select[tuple[int]]:
+    """Within a query of alerts: the id of the notice that holds what the message says now, or is about to say."""
+    told = notices.c.alert_id == alerts.c.id, notices.c.action.in_(("post", "update"))
+    return select(func.max(notices.c.id)).where(*told).correlate(alerts)
 
 
 def incident_is(budget: str, period: str, level: Level, limit_usd: Decimal) -> ColumnElement[bool]:

@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from aiohttp import hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.budgets.account import Detail
 from bot.money import CENT
 from bot.services import Services
 from bot.threads import InThread
@@ -39,7 +40,7 @@ class Gauge:
 
 def measured(services: Services) -> list[Gauge]:
     """Spend, limits, age of the data, mode and waiting notices. Synchronous; asynchronous callers use a thread."""
-    spends = services.review.spend(services.clock(), why=False)
+    spends = services.review.spend(services.clock(), Detail.ENDS)
     data = services.snapshots.current().data
     as_of = data.as_of
     mode = services.fallback.state().mode.name

@@ -1,6 +1,6 @@
 """`/claude-cost budget`: the list, what a change would make of a budget, and the answers to who confirms it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot.alerts.spend_facts import SpendFacts
@@ -71,9 +71,9 @@ def configured_refusal(budget: Budget) -> str:
 
 
 def budget_list(
-    budgets: Sequence[Budget], standings: Mapping[str, Standing], kept: Sequence[KeptBudget], display: Display
+    budgets: Sequence[Budget], standing: Callable[[Budget], Standing], kept: Sequence[KeptBudget], display: Display
 ) -> Message:
-    """Every budget in force, as many as fit. `standings`: by name. `kept`: those that were set in chat."""
+    """Every budget in force, as many as fit. `standing`: asked of each that is shown. `kept`: set in chat."""
     by_name = {one.budget.name: one for one in kept}
     lines: list[str] = []
     room = ROOM
@@ -81,7 +81,7 @@ def budget_list(
         author = by_name.get(budget.name) if budget.origin == CHAT else None
         found = [
             f"• {shown(budget.name)}: {described(budget)}.",
-            *_spent(standings[budget.name], display),
+            *_spent(standing(budget), display),
             where(budget) if author is None else f"{where(budget)} {_author(author)}",
         ]
         room -= sum(len(line) + 1 for line in found)

@@ -27,8 +27,8 @@ HOW = (
 )
 
 
-def forecast_message(outlooks: Sequence[Prospect], display: Display = USD) -> Message:
-    """A section for each budget, as many as fit."""
+def forecast_message(outlooks: Sequence[Prospect], display: Display = USD, more: int = 0) -> Message:
+    """A section for each budget, as many as fit. `more`: budgets beside the first `MOST_BUDGETS`, which never do."""
     parts: list[list[str]] = []
     room = ROOM
     for outlook in outlooks:
@@ -38,8 +38,9 @@ def forecast_message(outlooks: Sequence[Prospect], display: Display = USD) -> Me
             break
         parts.append(lines)
     closing = [HOW] if any(outlook.forecast is not None for outlook in outlooks) else []
-    if len(parts) < len(outlooks):
-        closing.insert(0, f"and {len(outlooks) - len(parts)} more budgets, which do not fit into one message.")
+    left_out = len(outlooks) + more - len(parts)
+    if left_out:
+        closing.insert(0, f"and {left_out} more budgets, which do not fit into one message.")
     blocks = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in parts]
     if closing:
         blocks.append(context("\n".join(closing)))

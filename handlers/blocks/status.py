@@ -1,8 +1,9 @@
 """`/claude-cost status`: every budget, the mode, and how old it all is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 
 from bot.alerts.life import OpenAlert
 from bot.alerts.spend_facts import SpendFacts
@@ -54,11 +55,13 @@ def status_message(
     truth: Sequence[str] = (),
     open_alerts: Sequence[OpenAlert] = (),
     unmatched: Sequence[Unmatched] = (),
+    in_full: Callable[[SpendFacts], SpendFacts] | None = None,
 ) -> Message:
     """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
 
     `outside`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
-    `open_alerts`: those that stand open, the oldest first. `unmatched`: budgets whose scope matches nothing.
+    `open_alerts`: those that stand open, the oldest first. `unmatched`: budgets whose scope matches nothing. `in_full`:
+    adds what `spends` need not have to one that is told in full: expected end, callers and causes.
 
     The budget nearest to its limit comes first; callers that several budgets share are told once. Where the budgets
     are too many for one message, the later ones have one line each. Stale data is said before anything else.
@@ -66,8 +69,6 @@ def status_message(
     age = age_line(data, now, poll_seconds)
     stale = age.startswith(STALE)
     spends = sorted(spends, key=_share, reverse=True)
-    if stale:
-        spends = [spend if spend.stale_at is not None else spend.not_extrapolated(now) for spend in spends]
     closing = [mode_line(mode), *truth, *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
     closing += _waiting_lines(outside)
     closing += [unmatched_line(each) for each in unmatched]
@@ -76,8 +77,12 @@ def status_message(
     if not spends:
         blocks = [section(f"*{age}*"), *standing_blocks, context("\n".join(closing))]
         return Message("\n".join([age, *standing, *closing]), blocks)
-    in_full, in_short = _divided(_all_budget_lines(spends, now, display), spends)
-    blocks = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in in_full]
+    told: Iterator[SpendFacts] = iter(spends) if in_full is None else map(in_full, spends)
+    if stale:
+        told = map(partial(_not_extrapolated, now=now), told)
+    parts = _divided(_all_budget_lines(told, now, display))
+    in_short = _in_short(spends[len(parts) :])
+    blocks = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in parts]
     # What is in most danger, and what is open, first.
     blocks[1:1] = standing_blocks
     if in_short:
@@ -85,36 +90,38 @@ def status_message(
     if not stale:
         closing.insert(1, age)
     blocks.append(context("\n".join(closing)))
-    lines = [*in_full[0], *standing] if in_full else standing
-    text = "\n".join([*lines, *(line for lines in in_full[1:] for line in lines), *in_short, *closing])
+    lines = [*parts[0], *standing] if parts else standing
+    text = "\n".join([*lines, *(line for lines in parts[1:] for line in lines), *in_short, *closing])
     message = Message(text, blocks)
     return with_age(message, age) if stale else message
 
 
-def _all_budget_lines(spends: Sequence[SpendFacts], now: datetime, display: Display) -> list[list[str]]:
+def _all_budget_lines(spends: Iterable[SpendFacts], now: datetime, display: Display) -> Iterator[list[str]]:
     """Of each budget; the same callers and causes once, where they stand first."""
     told: list[tuple[object, ...]] = []
-    found = []
     for spend in spends:
         lines = _budget_lines(spend, now, display)
         why = [f"• {mover_line(mover)}" for mover in spend.movers] + [f"• Why: {cause_line(c)}" for c in spend.causes]
         if why and (spend.movers, spend.causes) not in told:
             told.append((spend.movers, spend.causes))
             lines += why
-        found.append(lines + warning_lines(spend))
-    return found
+        yield lines + warning_lines(spend)
 
 
-def _divided(parts: list[list[str]], spends: Sequence[SpendFacts]) -> tuple[list[list[str]], list[str]]:
-    room, fit = FULL_ROOM, 0
+def _divided(parts: Iterator[list[str]]) -> list[list[str]]:
+    """Those that fit; of the rest nothing is asked for."""
+    room, found = FULL_ROOM, []
     for lines in parts:
         room -= sum(len(line) + 1 for line in lines)
         if room < 0:
             break
-        fit += 1
+        found.append(lines)
+    return found
+
+
+def _in_short(rest: Sequence[SpendFacts]) -> list[str]:
     short: list[str] = []
     room = SECTION_LIMIT - 50
-    rest = spends[fit:]
     for spend in rest:
         line = f"• {_headline(spend)} {limits_line(spend)}"
         room -= len(line) + 1
@@ -122,7 +129,11 @@ def _divided(parts: list[list[str]], spends: Sequence[SpendFacts]) -> tuple[list
             short.append(f"and {len(rest) - len(short)} more budgets, further from their limits.")
             break
         short.append(line)
-    return parts[:fit], short
+    return short
+
+
+def _not_extrapolated(spend: SpendFacts, now: datetime) -> SpendFacts:
+    return spend if spend.stale_at is not None else spend.not_extrapolated(now)
 
 
 def _share(spend: SpendFacts) -> Decimal:

@@ -1,5 +1,6 @@
 """What was spent in a period, grouped by model, workspace or key, beside the same stretch of the period before."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -10,7 +11,7 @@ import numpy as np
 from bot.budgets.budget import ORGANIZATION, ScopeKind
 from bot.budgets.day_parts import parts_of
 from bot.budgets.period import Period
-from bot.budgets.snapshot import Snapshot
+from bot.budgets.snapshot import MOST_EXACT, Snapshot
 from bot.budgets.spend import ZERO, Spend
 from bot.budgets.usage_prices import Money, reasons
 from bot.clock import HOUR, floor_hour
@@ -108,7 +109,7 @@ def report_of(snapshot: Snapshot, period: Period, before: Period, by: GroupBy) -
     until = min(before.starts_at + (as_of - period.starts_at), before.ends_at)
     compared = known.complete and known_of(snapshot, before.starts_at, until).complete
     dollars_before = _dollars(snapshot, by, before.starts_at, until) if compared else {}
-    groups = [sums.group(key, number, dollars_before.get(key) or None) for key, number in sums.used()]
+    groups = sums.groups(dollars_before)
     seen = {(group.id, group.workspace_id) for group in groups}
     gone = [
         Group(*key, ZERO, TokenCounts(), usd, assumed=False, hidden=frozenset())
@@ -155,22 +156,41 @@ class _Sums:
 
     def used(self) -> list[tuple[_Key, int]]:
         """The groups that have any usage."""
+        used = self._counts.any(axis=1).tolist()
         return [
             (_key(self._by, value, workspace), number)
             for value, workspace, number in self._snapshot.index.ids(SCOPES[self._by])
-            if number < len(self._counts) and self._counts[number].any()
+            if number < len(used) and used[number]
         ]
 
-    def group(self, key: _Key, number: int, before_usd: Decimal | None) -> Group:
-        """One of them."""
-        return Group(
-            *key,
-            usd=self._snapshot.prices.usd(sum(int(units[number]) for units in self._units if number < len(units))),
-            counts=TokenCounts(*self._counts[number].tolist()),
-            before_usd=before_usd,
-            assumed=number in self._assumed,
-            hidden=reasons(int(self._hidden[number])),
-        )
+    def groups(self, before: Mapping[_Key, Decimal]) -> list[Group]:
+        """All of them. `before`: what was spent in the stretch before."""
+        units, counts, hidden = added(self._units, len(self._counts)), self._counts.tolist(), self._hidden.tolist()
+        why = {mask: reasons(mask) for mask in set(hidden)}
+        return [
+            Group(
+                *key,
+                usd=self._snapshot.prices.usd(units[number]),
+                counts=TokenCounts(*counts[number]),
+                before_usd=before.get(key) or None,
+                assumed=number in self._assumed,
+                hidden=why[hidden[number]],
+            )
+            for key, number in self.used()
+        ]
+
+
+def added(parts: Sequence[Money], length: int) -> list[int]:
+    """The sums of arrays of at most this length, place by place, whatever they come to."""
+    about = np.zeros(length)
+    for part in parts:
+        about[: len(part)] += np.abs(part.astype(np.float64))
+    exact = all(part.dtype == np.int64 for part in parts) and float(about.max(initial=0)) < MOST_EXACT
+    found = np.zeros(length, np.int64 if exact else object)
+    for part in parts:
+        found[: len(part)] += part
+    sums: list[int] = found.tolist()
+    return sums
 
 
 def _dollars(snapshot: Snapshot, by: GroupBy, starts_at: datetime, ends_at: datetime) -> dict[_Key, Decimal]:
@@ -178,18 +198,17 @@ def _dollars(snapshot: Snapshot, by: GroupBy, starts_at: datetime, ends_at: date
     border = floor_hour(ends_at)
     share = Decimal((ends_at - border) // SECOND) / SECONDS_IN_HOUR
     scopes = snapshot.index.scopes
-    whole, last = [0] * scopes, [0] * scopes
-    for sums, begin, end in ((whole, starts_at, border), (last, border, border + HOUR if share else border)):
+    found: list[list[Money]] = []
+    for begin, end in ((starts_at, border), (border, border + HOUR if share else border)):
+        parts: list[Money] = []
         for part in parts_of(begin, end):
             day = snapshot.day(part.day, by_hour=not part.whole)
             if part.whole:
-                units = day.units.tolist()
+                parts.append(day.units[:scopes])
             elif day.hours is not None:
-                units = day.hours[:, part.first : part.last].sum(axis=1).tolist()
-            else:
-                continue
-            for number, one in enumerate(units):
-                sums[number] += one
+                parts.append(day.hours[:scopes, part.first : part.last].sum(axis=1))
+        found.append(parts)
+    whole, last = (added(parts, scopes) for parts in found)
     return {
         _key(by, value, workspace): usd
         for value, workspace, number in snapshot.index.ids(SCOPES[by])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -28,6 +29,9 @@ THURSDAY = 3
 """The weekday of the epoch."""
 
 MICRO_USD = Decimal("0.000001")
+WALLS = 128
+"""Stretches of hours whose wall clock is remembered: some for each zone and period."""
+
 ROUNDING = 1e-12
 """The share by which sums of floats are off."""
 
@@ -238,17 +242,7 @@ class _Group:
         return found
 
     def _wall(self, first: datetime, count: int) -> NDArray[np.int64]:
-        """Hours of the wall clock since 1970, of `count` UTC hours."""
-        numbers = []
-        offset, until = timedelta(), 0
-        for index in range(count):
-            hour = first + index * HOUR
-            if index >= until:
-                offset = hour.astimezone(self._zone).utcoffset() or timedelta()
-                day = (hour + HOURS_IN_DAY * HOUR).astimezone(self._zone).utcoffset()
-                until = index + (HOURS_IN_DAY if day == offset else 1)
-            numbers.append((hour + offset - EPOCH) // HOUR)
-        return np.array(numbers, dtype=np.int64)
+        return _wall(self._zone, first, count)
 
     def _planned(self, requests: Sequence[Request]) -> Floats | None:
         if not any(request.planned for request in requests) or not self._future:
@@ -270,6 +264,23 @@ class _Group:
         for index in range(start, min(-((first - planned.ends_at) // HOUR), count)):
             found[index] = rate * _share(first + index * HOUR, planned.starts_at, planned.ends_at)
         return found
+
+
+@lru_cache(maxsize=WALLS)
+def _wall(zone: ZoneInfo, first: datetime, count: int) -> NDArray[np.int64]:
+    """Hours of the wall clock since 1970, of `count` UTC hours. They are the same for all budgets of a zone."""
+    numbers = []
+    offset, until = timedelta(), 0
+    for index in range(count):
+        hour = first + index * HOUR
+        if index >= until:
+            offset = hour.astimezone(zone).utcoffset() or timedelta()
+            day = (hour + HOURS_IN_DAY * HOUR).astimezone(zone).utcoffset()
+            until = index + (HOURS_IN_DAY if day == offset else 1)
+        numbers.append((hour + offset - EPOCH) // HOUR)
+    found = np.array(numbers, dtype=np.int64)
+    found.flags.writeable = False
+    return found
 
 
 def _scaled(path: Floats, left: Floats, to: Floats, lengths: Floats) -> Floats:

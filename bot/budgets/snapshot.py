@@ -267,14 +267,14 @@ class Snapshot:
 
     def known(self, starts_at: datetime, ends_at: datetime) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """For every UTC hour of [`starts_at`, `ends_at`), full hours, whether it is known."""
-        return np.array(
-            [
-                self.day(part.day).knows(hour)
-                for part in parts_of(starts_at, ends_at)
-                for hour in range(part.first, part.last)
-            ],
-            dtype=np.bool_,
-        )
+        key = ("known", starts_at, ends_at)
+        found = self.memo.get(key)
+        if found is None:
+            parts = [(self.day(part.day).known, part) for part in parts_of(starts_at, ends_at)]
+            known = [bool(mask >> hour & 1) for mask, part in parts for hour in range(part.first, part.last)]
+            found = self.memo[key] = np.array(known, dtype=np.bool_)
+        made: np.ndarray[tuple[int], np.dtype[np.bool_]] = found
+        return made
 
     def minutes(self, scopes: Sequence[Scope], starts_at: datetime, ends_at: datetime) -> Money | None:
         """Units of money by scope and minute of [`starts_at`, `ends_at`), full minutes.

@@ -156,7 +156,7 @@ class _Sums:
 
     def used(self) -> list[tuple[_Key, int]]:
         """The groups that have any usage."""
-        used = self._counts.any(axis=1).tolist()
+        used: list[bool] = np.any(self._counts, axis=1).tolist()
         return [
             (_key(self._by, value, workspace), number)
             for value, workspace, number in self._snapshot.index.ids(SCOPES[self._by])

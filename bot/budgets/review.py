@@ -17,7 +17,7 @@ from bot.budgets.decide import Incident, Status, Step, as_watched, closed, decid
 from bot.budgets.forecast import Forecast
 from bot.budgets.outlook import Recent
 from bot.budgets.period import Period
-from bot.budgets.quiet import Quiet, unquiet
+from bot.budgets.quiet import NEVER_BILLED, Quiet, unquiet
 from bot.budgets.recent import recent_spend
 from bot.budgets.savings import InForce
 from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
@@ -255,8 +255,9 @@ class BudgetReview:
         done = self._decided
         same = done is not None and done.agenda is agenda and done.incidents is incidents
         if done is not None and same:
-            touched = agenda.touched(snapshot.touched_since(done.serial), snapshot.changed_from(done.serial))
-            due: Sequence[tuple[Budget, Period]] = unquiet(touched, self._quiet, incidents, snapshot)
+            numbers, since = snapshot.touched_since(done.serial), snapshot.changed_from(done.serial)
+            touched, known_since = agenda.touched(numbers, since), None if numbers is None else since
+            due: Sequence[tuple[Budget, Period]] = unquiet(touched, self._quiet, incidents, snapshot, known_since)
         else:
             due = agenda.reviewed
         # A period that ended while the bot was away is held to the limits of the one before it.
@@ -320,12 +321,14 @@ class BudgetReview:
             budget = watched
         total_usd = snapshot.spend(budget.scope, period).total_usd
         quiet = self._quiet.get((budget.name, period.key))
-        if quiet is not None and quiet.holds(budget, incidents, total_usd):
+        is_quiet = quiet is not None and quiet.holds(budget, incidents, total_usd)
+        if is_quiet and budget.scope.kind in NEVER_BILLED:
             return ()
-        steps = decide(budget, total_usd, incidents)
-        noted = watch(budget, incidents)
+        steps = [] if is_quiet else decide(budget, total_usd, incidents)
+        noted = [] if is_quiet else watch(budget, incidents)
         if not steps and not noted:
-            self._quiet[budget.name, period.key] = Quiet.at(budget, incidents, total_usd)
+            # Anew even where it was quiet before: what is billed may have changed.
+            self._quiet[budget.name, period.key] = Quiet.at(budget, period, incidents, total_usd, snapshot)
         if steps and snapshot.as_of is not None:
             [facts] = self._account(snapshot, snapshot.as_of, now).facts([(budget, period)], now, Detail.ALL)
             self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(facts, mode, now), now)

@@ -33,7 +33,7 @@ from bot.budgets.usage_index import Numbers, UsageIndex
 from bot.budgets.usage_minutes import MINUTES, Minutes, within
 from bot.budgets.usage_prices import Money, UsagePrices, reasons
 from bot.budgets.usage_table import Day, Table
-from bot.clock import AFTER_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
+from bot.clock import AFTER_EVERYTHING, BEFORE_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Hidden
 from bot.store.usage_reads import Head, Names
@@ -210,17 +210,24 @@ class Snapshot:
             assumed=tuple(sorted(assumed)),
         )
 
-    def units(self, numbers: Sequence[int], period: Period) -> Numbers | None:
-        """Units of money that tokens of each of these scopes, by their numbers, come to in the period.
+    def settled_until(self, period: Period) -> datetime:
+        """The end of the last day of the period that may count as billed."""
+        read_at = self.data.billed_read_at
+        first, last = midnight_from(period.starts_at).date(), (period.ends_at - period.ends_at.resolution).date()
+        settled = (day for day in self.bills if first <= day <= last and is_settled(day, read_at))
+        return max((midnight(day) + DAY for day in settled), default=BEFORE_EVERYTHING)
+
+    def units(self, scopes: Sequence[Scope], period: Period) -> Numbers | None:
+        """Units of money that all tokens of each of these scopes come to in the period, also where they are billed.
 
         None where 64 bits may be too few, and for a period that is not held.
         """
         if self.prices.wide or not self.days or period.starts_at.date() < self._stack.first:
             return None
-        ids = np.array(numbers, np.int64)
+        owner, ids = self._members(scopes)
         if int(ids.max(initial=0)) >= self._stack.units.shape[1]:
             return None
-        found, about = np.zeros(len(ids), np.int64), np.zeros(len(ids))
+        found, about = np.zeros(len(scopes), np.int64), np.zeros(len(scopes))
         ends_at, cuts = self._cut(period.starts_at, self._end(period.ends_at))
         whole, others = self._split(period.starts_at, ends_at)
         tables = [] if whole is None else [self._stack.units[whole[0] : whole[1], ids].T]
@@ -235,8 +242,8 @@ class Snapshot:
                 return None
             tables.append(minutes[ids, cut.first : cut.last])
         for table in tables:
-            found += table.sum(axis=1)
-            about += table.sum(axis=1, dtype=np.float64)
+            np.add.at(found, owner, table.sum(axis=1))
+            np.add.at(about, owner, table.sum(axis=1, dtype=np.float64))
         return None if len(about) and float(np.abs(about).max()) >= MOST_EXACT else found
 
     def usd(self, scope: Scope, starts_at: datetime, ends_at: datetime) -> Decimal:

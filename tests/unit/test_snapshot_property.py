@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete
 
-from bot.budgets.budget import ORGANIZATION, Scope, ScopeKind, parse_scope
+from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind, parse_scope
 from bot.budgets.period import Period, PeriodKind, period_at, period_before
+from bot.budgets.quiet import Quiet, unquiet
 from bot.budgets.recent import recent_spend
 from bot.budgets.report import SCOPES, GroupBy, report_of
 from bot.budgets.snapshot import ROWS_HELD, Snapshot
@@ -232,10 +233,11 @@ def played(engine: Engine, start: datetime, zone: str, history: list[Poll | Rest
     """Play a history and hold the snapshot against the rows after each step."""
     world = World(engine, start)
     seen: list[tuple[int, dict[tuple[Scope, Period], object]]] = []
+    quiet = QuietBudgets()
     for step in history:
         if isinstance(step, Restart):
             world.restart(OTHER_CARD if step.other_card else CARD)
-            seen = []
+            seen, quiet = [], QuietBudgets()
         else:
             world.poll(step)
         assert world.store.wrong_days() == []
@@ -254,7 +256,49 @@ def played(engine: Engine, start: datetime, zone: str, history: list[Poll | Rest
             ORGANIZATION, floor_hour(snapshot.as_of - DAY)
         ) == plain.causes(ORGANIZATION, snapshot.as_of)
         asked = [(scope, period) for scope in SCOPES_ASKED for period in periods(zone, start)]
-        touched_agree(snapshot, seen, {pair: plain.spend(*pair) for pair in asked})
+        spends = {pair: plain.spend(*pair) for pair in asked}
+        touched_agree(snapshot, seen, spends)
+        quiet.agree(snapshot, {pair: spend.total_usd for pair, spend in spends.items()})
+
+
+@dataclass
+class QuietBudgets:
+    """Budgets whose limits lie close around what was spent when they were looked at last."""
+
+    known: dict[tuple[str, str], Quiet] = field(default_factory=dict)
+    reviewed: dict[tuple[Scope, Period], Budget] = field(default_factory=dict)
+    serial: int | None = None
+    scopes: int = 0
+
+    def agree(self, snapshot: Snapshot, totals: dict[tuple[Scope, Period], Decimal]) -> None:
+        """Nobody is called quiet who has passed a limit. A scope that is new has all of them looked at."""
+        numbers = None if self.serial is None else snapshot.touched_since(self.serial)
+        since = None if self.serial is None or numbers is None else snapshot.changed_from(self.serial)
+        if self.scopes != snapshot.index.scopes:
+            self.known, self.reviewed = {}, {}
+        due = []
+        for (scope, period), total_usd in totals.items():
+            budget = self.reviewed.get((scope, period)) or self._around(scope, period, total_usd)
+            touched = numbers is None or not numbers.isdisjoint(snapshot.index.of(scope).tolist())
+            if touched and (since is None or period.ends_at > since):
+                due.append((budget, period))
+        loud = unquiet(due, self.known, dict.fromkeys(self.known, ()), snapshot, since)
+        for (scope, period), total_usd in totals.items():
+            budget = self.reviewed[scope, period]
+            quiet = self.known.get((budget.name, period.key))
+            if quiet is None or (budget, period) in loud:
+                budget = self._around(scope, period, total_usd)
+                self.known[budget.name, period.key] = Quiet.at(budget, period, (), total_usd, snapshot)
+            else:
+                assert quiet.holds(budget, (), total_usd), (scope, period)
+        self.serial, self.scopes = snapshot.serial, snapshot.index.scopes
+
+    def _around(self, scope: Scope, period: Period, total_usd: Decimal) -> Budget:
+        above, most = total_usd + Decimal("0.000001"), total_usd + 10**6
+        name = f"{scope} in {period.key} from {period.starts_at}"
+        budget = Budget(name, scope, PeriodKind.DAY, ZoneInfo("UTC"), above, most, "test")
+        self.reviewed[scope, period] = budget
+        return budget
 
 
 def spends_agree(snapshot: Snapshot, plain: PlainSpend, zone: str) -> None:

@@ -17,12 +17,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine
 
 from bot import slack_api
-from bot.alerts.addressee import Addressee
 from bot.alerts.delivery_watch import DeliveryWatch
 from bot.alerts.life_watch import LifeWatch
-from bot.alerts.outbox import Outbox
 from bot.alerts.outside import Destination, OutsideOutbox
-from bot.alerts.slack import SlackDestination
+from bot.alerts.receiver import Receiver
 from bot.budgets.book import BudgetBook
 from bot.budgets.drift import DayDrift
 from bot.budgets.drift_watch import DriftWatch
@@ -55,6 +53,8 @@ from bot.fallback.targets import targets_from, tidy_targets
 from bot.in_flight import InFlight
 from bot.leadership import Leadership
 from bot.message import Message
+from bot.notify.outbox import Outbox
+from bot.notify.slack import SlackDestination
 from bot.phrases import count
 from bot.pricing.card import load_rate_card
 from bot.response_urls import ResponseUrls
@@ -145,7 +145,7 @@ async def bot_from(
         limits = RememberedLimits(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)
         stack.push_async_callback(close_within, "the rate limits", CLOSE_SECONDS, limits.close)
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
-        wanted = {addressee.name: addressee.levels for addressee in settings.destinations}
+        wanted = {receiver.name: receiver.levels for receiver in settings.destinations}
         alerts = AlertStore(engine, wanted, rules.channel_levels)
         await _warn_of_stranded(alerts)
         await asyncio.to_thread(tidy_targets, settings.fallback_file, time.time())
@@ -303,10 +303,10 @@ def _watches(settings: Settings, engine: Engine, services: Services, cycle_state
     )
 
 
-def _destinations(addressees: Sequence[Addressee]) -> list[Destination]:
-    if not addressees:
+def _destinations(receivers: Sequence[Receiver]) -> list[Destination]:
+    if not receivers:
         return []
     # Importing Apprise and its services takes most of a second, which only those wait for who use them.
-    from bot.alerts.destinations import AppriseDestination
+    from bot.notify.apprise import AppriseDestination
 
-    return [AppriseDestination(addressee) for addressee in addressees]
+    return [AppriseDestination(receiver.name, receiver.url) for receiver in receivers]

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from bot.addresses import absolute
-from bot.alerts.addressee import Addressee
+from bot.alerts.receiver import Receiver
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import LIMITS, Budget
 from bot.budgets.rules import DriftRules, ForecastRules, SpikeRules
@@ -73,7 +73,7 @@ class ConfigFile:
     """What the file says, as the product's own values; without a file, what is usual."""
 
     budgets: tuple[Budget, ...] = ()
-    destinations: tuple[Addressee, ...] = ()
+    destinations: tuple[Receiver, ...] = ()
     mode: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     alert_rules: AlertRules = field(default_factory=AlertRules)
     forecast_rules: ForecastRules = field(default_factory=ForecastRules)
@@ -101,8 +101,8 @@ def read_config_file(path: Path) -> ConfigFile:
         place, clause = first_mistake(error)
         raise ValueError(f"{path}: {place or 'the file'}: {clause}.") from None
     _refuse_doubled(path, "budgets", [table.name for table in file.budget])
-    destinations = tuple(_addressee(table, number, path) for number, table in enumerate(file.destination))
-    _refuse_doubled(path, "destinations", [addressee.name for addressee in destinations])
+    destinations = tuple(_receiver(table, number, path) for number, table in enumerate(file.destination))
+    _refuse_doubled(path, "destinations", [receiver.name for receiver in destinations])
     return ConfigFile(
         budgets=tuple(table.budget(str(path)) for table in file.budget),
         destinations=destinations,
@@ -131,16 +131,16 @@ def _refuse_doubled(path: Path, kind: str, names: list[str]) -> None:
             raise ValueError(f"{path}: two {kind} are named {name}: give one of them another name.")
 
 
-def _addressee(table: DestinationTable, number: int, path: Path) -> Addressee:
+def _receiver(table: DestinationTable, number: int, path: Path) -> Receiver:
     # Importing Apprise and its services takes most of a second, which only those wait for who use them.
-    from bot.alerts.destinations import default_name, service_of
+    from bot.notify.apprise import default_name, service_of
 
     url = _address(table, f"{path}: destination.{number}.url_file")
     try:
         service = service_of(url)
     except ValueError as error:
         raise ValueError(f"{path}: destination.{number}: {error}") from None
-    return Addressee(table.name or default_name(service), SecretStr(url), table.levels)
+    return Receiver(table.name or default_name(service), SecretStr(url), table.levels)
 
 
 def _address(table: DestinationTable, place: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from bot.alerts.addressee import ALL_BUT_ROUTINE
+from bot.alerts.receiver import ALL_BUT_ROUTINE
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.budgets.rules import DriftRules, ForecastRules, SpikeRules

@@ -14,12 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.alerts.delivery_watch import DeliveryWatch
 from bot.alerts.life_watch import LifeWatch
-from bot.alerts.outbox import Delivery, Outbox
 from bot.alerts.outside import OutsideOutbox
 from bot.budgets.stale_watch import StaleWatch
 from bot.fallback.modes import NORMAL
 from bot.in_flight import InFlight
 from bot.leadership import Leadership
+from bot.notify.outbox import Delivery, Outbox
 from bot.services import Services
 from bot.settings import Settings
 from bot.slack_connection import Workspace

@@ -1,6 +1,7 @@
 """The life of the running bot: connect, keep the schedule, stop cleanly."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.collector import calm_collector
 from bot.cycle import Bot
 from bot.ending import close_within
+from bot.notify.back_off import back_off
 from bot.phrases import count
 from bot.schedule import Job, schedule
 from bot.settings import SettingsError
@@ -39,7 +41,7 @@ CLOSE_SECONDS = 1
 READINESS_SECONDS = 2
 """How long a readiness check waits for the database."""
 
-LONGEST_CONNECT_WAIT_SECONDS = 60
+LONGEST_CONNECT_WAIT = timedelta(minutes=1)
 
 
 class CredentialsRefusedError(Exception):
@@ -151,8 +153,7 @@ class Lifecycle:
     async def _connect(self) -> None:
         settings = self._bot.settings
         client = self._bot.slack.client
-        wait = 1
-        while True:
+        for failures in itertools.count():
             try:
                 self._bot.workspace.learn(await check_bot_token(client, settings.channel))
                 if settings.slack_app_token is not None:
@@ -162,9 +163,9 @@ class Lifecycle:
                     await self._socket.connect_async()  # type: ignore[no-untyped-call]
             except SlackUnreachableError as error:
                 self._slack_problem = str(error)
+                wait = back_off(failures, LONGEST_CONNECT_WAIT).total_seconds()
                 log.error("%s Trying again in %d s.", error, wait)
                 await asyncio.sleep(wait)
-                wait = min(wait * 2, LONGEST_CONNECT_WAIT_SECONDS)
             else:
                 self._slack_problem = None
                 log.info("connected to Slack (%s)", "Socket Mode" if self._socket else "HTTP mode")

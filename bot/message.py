@@ -18,7 +18,7 @@ Tone = Literal["soft", "hard", "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class PlainMessage:
     """For places that know nothing of Slack: plain text. `tone`: services that have colours show it."""
 
     title: str

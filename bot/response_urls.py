@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.in_flight import InFlight
+from bot.notify.back_off import back_off
 from bot.slack_api import RedirectedError, retry_after
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ ATTEMPTS = 4
 """Below Slack's five uses, since an attempt without an answer may have counted as one."""
 ATTEMPT_SECONDS = 4.0
 TOTAL_SECONDS = 20.0
-FIRST_WAIT_SECONDS = 0.5
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=0.5), timedelta(seconds=TOTAL_SECONDS)
 
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[!-\[\]-~]*")
 """No user, no backslash, no space and nothing outside of ASCII, which parsers of addresses read differently."""
@@ -58,18 +60,17 @@ class ResponseUrls:
             return False
         time = asyncio.get_running_loop().time
         deadline = time() + TOTAL_SECONDS
-        wait, problem = FIRST_WAIT_SECONDS, ""
-        for attempt in range(1, ATTEMPTS + 1):
+        problem = ""
+        for failures in range(ATTEMPTS):
             outcome = await self._attempt(url, body)
             if outcome.sent:
                 return True
             problem = outcome.problem
-            pause = max(wait, outcome.retry_after)
-            if outcome.final or attempt == ATTEMPTS or time() + pause + self._attempt_seconds > deadline:
+            pause = max(back_off(failures, LONGEST_WAIT, FIRST_WAIT).total_seconds(), outcome.retry_after)
+            if outcome.final or failures + 1 == ATTEMPTS or time() + pause + self._attempt_seconds > deadline:
                 break
             if await self._in_flight.drains_within(pause):
                 break
-            wait *= 2
         log.error("an answer was not delivered: %s", problem)
         return False
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import SecretStr
 
 from bot.addresses import POSTGRES, absolute, database_address, http_host, is_host, is_loopback, sqlite_file
-from bot.alerts.addressee import Addressee
+from bot.alerts.receiver import Receiver
 from bot.alerts.rules import AlertRules
 from bot.amounts import usd_amount
 from bot.budgets.budget import ORGANIZATION, Budget
@@ -64,7 +64,7 @@ class Settings:
     allow_http: frozenset[str] = frozenset()
     channel: str
     budgets: tuple[Budget, ...]
-    destinations: tuple[Addressee, ...]
+    destinations: tuple[Receiver, ...]
     poll_seconds: int
     usage_api: UsageChoice
     database_url: str = field(repr=False)

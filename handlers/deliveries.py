@@ -10,9 +10,9 @@ from bot.alerts.rules import LATE
 from bot.display import Display
 from bot.fallback.target import Target
 from bot.message import Message
+from bot.notify.store import Notice
 from bot.phrases import span
 from bot.slack_connection import Workspace
-from bot.store.notices import Notice
 from handlers.blocks.elements import context, moment, section
 from handlers.blocks.fallback import announcement, end_warning
 from handlers.blocks.incident import headline, incident_message

@@ -8,7 +8,7 @@ from bot.alerts.rules import LATE
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
 from bot.display import USD, Display
-from bot.message import Letter, Tone
+from bot.message import PlainMessage, Tone
 from handlers.blocks.incident import incident_message
 from handlers.blocks.plain_text import plain_text
 from handlers.blocks.synthetic_alert import message_of_test
@@ -26,7 +26,7 @@ def letter(
     *,
     display: Display = USD,
     late_after: timedelta = LATE,
-) -> Letter:
+) -> PlainMessage:
     """The letter as it is sent at `now`; one that was decided longer before than `late_after` says so."""
     message = message_of_test(facts) if isinstance(facts, TestFacts) else incident_message(facts, display=display)
     title, _, body = plain_text(message.text).partition("\n")
@@ -36,7 +36,7 @@ def letter(
     late = late_line(decided_at, now, late_after)
     if late is not None:
         lines.insert(0, late)
-    return Letter(title, "\n".join(lines), _tone(facts))
+    return PlainMessage(title, "\n".join(lines), _tone(facts))
 
 
 def _tone(facts: IncidentFacts | TestFacts) -> Tone:

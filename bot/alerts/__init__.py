@@ -1,1 +1,1 @@
-"""The life of an alert and the outbox that delivers its notices."""
+"""The life of an alert: its rules, what it says, and when people are notified."""

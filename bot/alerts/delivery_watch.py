@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from decimal import Decimal
 
+from bot.alerts.delivery_health import Failing, Reported, newly_failing, recovered
 from bot.alerts.incident_facts import DeliveryFacts, since_of
-from bot.alerts.trouble import Failing, Reported, newly_failing, recovered
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status, Step
 from bot.clock import Clock

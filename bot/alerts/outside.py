@@ -10,16 +10,16 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.alerts.attempts import CALL_SECONDS, Attempts
 from bot.alerts.facts import TestFacts
 from bot.alerts.incident_facts import IncidentFacts
-from bot.alerts.slack import May, always
-from bot.alerts.waits import Waits, back_off
 from bot.clock import Clock
 from bot.in_flight import InFlight
-from bot.message import Letter
+from bot.message import PlainMessage
+from bot.notify.attempts import CALL_SECONDS, Attempts
+from bot.notify.back_off import Waits, back_off
+from bot.notify.slack import May, always
+from bot.notify.store import LONGEST_WAIT, Attempt
 from bot.store.engine import database_problem
-from bot.store.notices import LONGEST_WAIT, Attempt
 from bot.store.outside import OutsideNotice, OutsideStore
 from bot.threads import InThread
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 ATTEMPT_SECONDS = 100
 """After which an attempt of another copy is over: longer than it may take to begin, and a destination to answer."""
 
-RenderLetter = Callable[[IncidentFacts | TestFacts, datetime, datetime], Letter]
+RenderLetter = Callable[[IncidentFacts | TestFacts, datetime, datetime], PlainMessage]
 """The letter about an incident, decided at the first moment, as it is sent at the second."""
 
 
@@ -49,7 +49,7 @@ class Destination(Protocol):
 
     name: str
 
-    async def tell(self, letter: Letter, reached: frozenset[str]) -> Told:
+    async def tell(self, letter: PlainMessage, reached: frozenset[str]) -> Told:
         """Send to those recipients that are not in `reached`."""
 
 

@@ -145,7 +145,7 @@ def _without_database(settings: Settings) -> list[Check]:
 
 
 def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
-    alerts = AlertStore(engine, {addressee.name: addressee.levels for addressee in settings.destinations})
+    alerts = AlertStore(engine, {receiver.name: receiver.levels for receiver in settings.destinations})
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
     budgets = BudgetBook(settings.budgets, BudgetStore(engine), clock)
     return Remembered(
@@ -219,7 +219,7 @@ def _destinations(settings: Settings, remembered: Remembered) -> list[Check]:
     if not settings.destinations:
         return []
     if not remembered.outside:
-        names = ", ".join(addressee.name for addressee in settings.destinations)
+        names = ", ".join(receiver.name for receiver in settings.destinations)
         return [Check("destinations", State.OK, f"No alert waits for the further destinations ({names}).")]
     return [
         Check(

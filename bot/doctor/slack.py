@@ -7,11 +7,11 @@ from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.refusals import remedy, sentence_of
 from bot.clock_offset import ClockOffsets
 from bot.doctor.check import Check, State
 from bot.fallback.admins import Admins
 from bot.message import Message
+from bot.notify.slack_errors import remedy, sentence_of
 from bot.setting_variables import DEFAULT_HTTP_PORT
 from bot.settings import Settings
 from bot.slack_api import CallError, FailedCallError, RefusedCallError, as_object, call

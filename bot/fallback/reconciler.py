@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from bot.clock import Clock
 from bot.fallback.modes import Mode
 from bot.fallback.target import Target, TargetError, TargetState, TargetView
+from bot.notify.back_off import back_off
 from bot.store.targets import TargetStore
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(minutes=5)
 
 
@@ -69,7 +69,7 @@ class Reconciler:
         except TargetError as error:
             after = replace(before, written_at=None, error=str(error))
             failures = failures or _Failures(change_id)
-            failures.not_before = now + min(FIRST_WAIT * 2 ** min(failures.count, 20), LONGEST_WAIT)
+            failures.not_before = now + back_off(failures.count, LONGEST_WAIT)
             failures.count += 1
             self._failures[target.name] = failures
             if before.error != after.error:

@@ -15,9 +15,9 @@ from bot.alerts.facts import FACTS, TestFacts
 from bot.alerts.incident_facts import DeliveryFacts, IncidentFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Status, Step
+from bot.notify.store import NoticeStore, edit, enqueue, incident_is, is_told, newest_notice
 from bot.store.audit import keep
 from bot.store.life import LifeStore
-from bot.store.notices import NoticeStore, edit, enqueue, incident_is, is_told, newest_notice
 from bot.store.outside import OutsideStore
 from bot.store.schema import UTCDateTime, alerts, notices
 from bot.store.versions import ALERTS, bump, versions_of

@@ -9,7 +9,7 @@ from bot.alerts.life import LONGEST_SNOOZE
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
-from bot.store.notices import UNDELIVERED
+from bot.notify.store import UNDELIVERED
 from bot.store.outside import OutsideStore
 from bot.store.schema import alerts, notices, outside_notices
 

@@ -17,8 +17,8 @@ from bot.alerts.life_steps import Life, LifeStep
 from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
+from bot.notify.store import Action, NoticeStatus, edit, enqueue, life_of, newest_notice
 from bot.store.audit import keep
-from bot.store.notices import Action, NoticeStatus, edit, enqueue, life_of, newest_notice
 from bot.store.schema import alerts, notices
 
 SpendsOf = Callable[[Collection[str]], Mapping[str, SpendFacts]]

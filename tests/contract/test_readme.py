@@ -145,7 +145,7 @@ def test_the_example_of_destinations_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "chatwork").write_text("chatwork://TOKEN@4711", encoding="utf-8")
     path = tmp_path / "claude-cost.toml"
     path.write_text(example.replace("/run/secrets", str(tmp_path)), encoding="utf-8")
-    named = {addressee.name: sorted(addressee.levels) for addressee in read_config_file(path).destinations}
+    named = {receiver.name: sorted(receiver.levels) for receiver in read_config_file(path).destinations}
     assert named == {"mail": ["hard", "soft"], "chatwork://4711": ["hard"]}
 
 

@@ -20,10 +20,10 @@ from typing import Any
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import Pool
 
-from bot.alerts.outbox import Delivery
 from bot.app import bot_from
 from bot.budgets.budget import Level
 from bot.cycle import Bot
+from bot.notify.outbox import Delivery
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
 from bot.settings import Need, load_settings

@@ -11,17 +11,17 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine, select
 
 from bot.alerts.incident_facts import AlertFacts
-from bot.alerts.outbox import Delivery, Outbox
-from bot.alerts.slack import SlackDestination
 from bot.budgets.budget import Level
 from bot.message import Message
+from bot.notify.outbox import Delivery, Outbox
+from bot.notify.slack import SlackDestination
+from bot.notify.store import LONGEST_WAIT, Notice
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from bot.sandbox.slack_workspace import Message as Posted
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
-from bot.store.notices import LONGEST_WAIT, Notice
 from bot.store.schema import notices
 from tests.databases import (
     BUDGET,

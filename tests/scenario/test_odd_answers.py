@@ -11,17 +11,17 @@ import pytest
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.slack import CouldNotLook, Failed, Found, NotEditable, SlackDestination
 from bot.clock_offset import ClockOffsets
 from bot.doctor.slack import Met, check_channel, check_sample, meet
 from bot.fallback.admins import Admins
 from bot.message import Message
+from bot.notify.slack import CouldNotLook, Failed, Found, NotEditable, SlackDestination
+from bot.notify.store import Address
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import LocalServer
 from bot.sandbox.slack_workspace import TEAM_ID
 from bot.slack_api import CallError, call, new_session
 from bot.slack_connection import SlackUnreachableError, Workspace, check_app_token, check_bot_token
-from bot.store.notices import Address
 from tests.databases import NOW
 from tests.scenario.conftest import member
 

@@ -24,11 +24,11 @@ from bot.budgets.savings import savings_of
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import modes_from_chain
+from bot.notify.store import Address
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
-from bot.store.notices import Address
 from bot.store.schema import alerts, notices
 from bot.store.usage import Bill, UsageStore
 from bot.store.usage_reads import Name

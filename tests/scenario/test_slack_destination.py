@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.slack import (
+from bot.message import Message
+from bot.notify.slack import (
     LONGEST_TEXT,
     Delivered,
     Failed,
@@ -20,12 +21,11 @@ from bot.alerts.slack import (
     Outcome,
     SlackDestination,
 )
-from bot.message import Message
+from bot.notify.store import Address
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.server import LocalServer
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
-from bot.store.notices import Address
 from tests.databases import (
     NOW,
 )

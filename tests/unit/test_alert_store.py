@@ -13,9 +13,9 @@ from sqlalchemy import event as events
 from bot.alerts.incident_facts import AlertFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Reason, Status, Step
+from bot.notify.store import Address, Notice, NoticeStatus
 from bot.store.alerts import AlertStore
 from bot.store.modes import ModeStore
-from bot.store.notices import Address, Notice, NoticeStatus
 from bot.store.schema import alerts, notices
 from tests.databases import (
     BUDGET,

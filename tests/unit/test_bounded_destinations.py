@@ -10,14 +10,12 @@ import pytest
 import responses
 from pydantic import SecretStr
 
-from bot.alerts import destinations
-from bot.alerts.addressee import Addressee
-from bot.alerts.destinations import AppriseDestination
 from bot.alerts.outside import Told
-from bot.budgets.budget import Level
-from bot.message import Letter
+from bot.message import PlainMessage
+from bot.notify import apprise
+from bot.notify.apprise import AppriseDestination
 
-LETTER = Letter("hard limit crossed", "all of it", "hard")
+LETTER = PlainMessage("hard limit crossed", "all of it", "hard")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 
@@ -59,7 +57,7 @@ def serving(answer: Callable[[socket.socket], object]) -> Iterator[tuple[int, li
 
 def destination(port: int, parameters: str = "") -> AppriseDestination:
     url = SecretStr(f"json://127.0.0.1:{port}/hook{parameters}")
-    return AppriseDestination(Addressee(name="hook", url=url, levels=frozenset(Level)))
+    return AppriseDestination("hook", url)
 
 
 def dribbles(connection: socket.socket, begin: bytes, stop: threading.Event) -> None:
@@ -72,7 +70,7 @@ def dribbles(connection: socket.socket, begin: bytes, stop: threading.Event) -> 
 async def test_a_destination_that_dribbles_is_left_after_a_while_and_told_again_later(
     monkeypatch: pytest.MonkeyPatch, begin: bytes
 ) -> None:
-    monkeypatch.setattr(destinations, "TELL_SECONDS", 0.3)
+    monkeypatch.setattr(apprise, "TELL_SECONDS", 0.3)
     slow = [True]
     stop = threading.Event()
 

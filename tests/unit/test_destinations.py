@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from apprise.plugins.base import NotifyBase
 
-from bot.alerts.addressee import Addressee
-from bot.alerts.destinations import default_name, service_of
+from bot.alerts.receiver import Receiver
 from bot.alerts.rules import LATE
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
 from bot.config_file import read_config_file
+from bot.notify.apprise import default_name, service_of
 from handlers.blocks.plain_text import plain_text
 from handlers.letters import TOLD_ONCE, letter
 from tests.databases import NOW, SOFT_RESOLVED, crossed, facts_of, spend_facts
@@ -20,7 +20,7 @@ TOKEN = "c0ffee5ecre7"
 CHATWORK = f"chatwork://{TOKEN}@4711"
 
 
-def read(folder: Path, toml: str) -> tuple[Addressee, ...]:
+def read(folder: Path, toml: str) -> tuple[Receiver, ...]:
     path = folder / "bot.toml"
     path.write_text(toml, encoding="utf-8")
     return read_config_file(path).destinations
@@ -36,11 +36,11 @@ def refusal(folder: Path, toml: str) -> str:
 
 
 def test_a_destination_needs_only_its_address(tmp_path: Path) -> None:
-    (addressee,) = read(tmp_path, f'[[destination]]\nurl = "{CHATWORK}"')
-    assert addressee.name == "chatwork://4711"
-    assert addressee.levels == set(Level) - {Level.PERIOD}
-    assert addressee.url.get_secret_value() == CHATWORK
-    assert TOKEN not in repr(addressee)
+    (receiver,) = read(tmp_path, f'[[destination]]\nurl = "{CHATWORK}"')
+    assert receiver.name == "chatwork://4711"
+    assert receiver.levels == set(Level) - {Level.PERIOD}
+    assert receiver.url.get_secret_value() == CHATWORK
+    assert TOKEN not in repr(receiver)
 
 
 def test_the_address_may_come_from_a_file(tmp_path: Path) -> None:

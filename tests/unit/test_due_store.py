@@ -12,12 +12,12 @@ from bot.alerts.life import due_step
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
+from bot.notify.store import Address
 from bot.store.alerts import AlertStore
 from bot.store.cycle_state import CycleStateStore
 from bot.store.due import Due, DueStore
 from bot.store.incidents import IncidentStore
 from bot.store.modes import AutoSwitch, ModeStore
-from bot.store.notices import Address
 from bot.store.schema import alerts, notices
 from bot.store.usage import UsageStore
 from bot.usage.age import DataState

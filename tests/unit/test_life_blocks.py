@@ -17,8 +17,8 @@ from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
 from bot.display import Display
 from bot.message import Message
+from bot.notify.store import Action, Notice
 from bot.slack_connection import Workspace
-from bot.store.notices import Action, Notice
 from handlers.blocks.alert import NOTHING_STOPPED, alert_message
 from handlers.blocks.forecast_alert import forecast_alert_message
 from handlers.blocks.incident import headline

@@ -14,10 +14,10 @@ from bot.alerts.life_watch import LifeWatch
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Reason, Status, Step
+from bot.notify.store import Address, Notice
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.life import Handled
-from bot.store.notices import Address, Notice
 from bot.store.schema import alerts, audit, notices
 from tests.databases import BUDGET, HARD, NOW, PERIOD, SOFT, SOFT_AGAIN, SOFT_RESOLVED, crossed, facts_of
 

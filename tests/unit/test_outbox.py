@@ -14,8 +14,11 @@ from sqlalchemy import Engine, select
 
 from bot.alerts.incident_facts import AlertFacts
 from bot.alerts.mode_facts import ModeFacts
-from bot.alerts.outbox import PATIENCE, Delivery, Outbox
-from bot.alerts.slack import (
+from bot.budgets.budget import Level
+from bot.budgets.decide import Step
+from bot.message import Message
+from bot.notify.outbox import PATIENCE, Delivery, Outbox
+from bot.notify.slack import (
     CouldNotLook,
     Delivered,
     Failed,
@@ -28,14 +31,11 @@ from bot.alerts.slack import (
     SlackDestination,
     always,
 )
-from bot.budgets.budget import Level
-from bot.budgets.decide import Step
-from bot.message import Message
+from bot.notify.store import LONGEST_WAIT, Address, Attempt, Notice, NoticeStore
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
 from bot.store.modes import ModeStore
-from bot.store.notices import LONGEST_WAIT, Address, Attempt, Notice, NoticeStore
 from bot.store.schema import alerts, notices
 from tests.databases import (
     BUDGET,

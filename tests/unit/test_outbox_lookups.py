@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.alerts.outbox import FEWEST_LOOKS, LOOKING_AT_MOST, MOST_LOOKS
-from bot.alerts.slack import CouldNotLook, Delivered
 from bot.budgets.budget import Level
+from bot.notify.outbox import FEWEST_LOOKS, LOOKING_AT_MOST, MOST_LOOKS
+from bot.notify.slack import CouldNotLook, Delivered
+from bot.notify.store import LONGEST_WAIT, Address
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
-from bot.store.notices import LONGEST_WAIT, Address
 from tests.databases import NOW, SOFT_RESOLVED, crossed
 from tests.unit.test_outbox import UNKNOWN, Channel, outbox, record
 

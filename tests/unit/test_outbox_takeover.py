@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.attempts import ATTEMPT_SECONDS, CALL_SECONDS, SURELY_OVER
-from bot.alerts.outbox import Outbox
-from bot.alerts.slack import Delivered, Failed, May, Outcome, Withheld, always
 from bot.budgets.budget import Level
 from bot.message import Message
+from bot.notify.attempts import ATTEMPT_SECONDS, CALL_SECONDS, SURELY_OVER
+from bot.notify.outbox import Outbox
+from bot.notify.slack import Delivered, Failed, May, Outcome, Withheld, always
+from bot.notify.store import Address, Notice, NoticeStore
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
-from bot.store.notices import Address, Notice, NoticeStore
 from bot.store.schema import notices
 from tests.databases import NOW, SOFT_RESOLVED, crossed
 from tests.unit.test_outbox import Channel, record, render
@@ -221,7 +221,7 @@ async def test_a_former_owner_that_wakes_up_does_not_overwrite_what_the_new_one_
 
 
 async def test_an_answer_that_is_late_counts_as_unknown(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.alerts.outbox.CALL_SECONDS", 0.05)
+    monkeypatch.setattr("bot.notify.outbox.CALL_SECONDS", 0.05)
     wire = Wire(Delivered(Address("C1", "1.0")))
     wire.answers.clear()
     copies = Copies(engine, wire)

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Engine
 
 from bot.alerts.outside import ATTEMPT_SECONDS, OutsideOutbox, Told
-from bot.alerts.slack import May, always
 from bot.budgets.budget import Level
 from bot.in_flight import InFlight
-from bot.message import Letter
+from bot.message import PlainMessage
+from bot.notify.slack import May, always
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
@@ -32,7 +32,7 @@ class Pager:
         self.answers = asyncio.Event()
         self.answers.set()
 
-    async def tell(self, letter: Letter, reached: frozenset[str]) -> Told:
+    async def tell(self, letter: PlainMessage, reached: frozenset[str]) -> Told:
         self.letters.append(letter.title)
         self.arrived.set()
         await self.answers.wait()
@@ -58,7 +58,7 @@ class Copies:
         return OutsideOutbox(
             self.store.outside,
             [self.pager],
-            lambda facts, decided_at, now: Letter(facts.incident, "", "hard"),
+            lambda facts, decided_at, now: PlainMessage(facts.incident, "", "hard"),
             HandClock(NOW),
             InFlight(),
             still_leads=leads,

@@ -18,6 +18,7 @@ import bot.store
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.clock import DAY, HOUR
+from bot.notify.store import NoticeStore
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.store.alerts import AlertStore
 from bot.store.budgets import BudgetStore
@@ -30,7 +31,6 @@ from bot.store.lease import lease_state
 from bot.store.life import LifeStore
 from bot.store.limits import Limits
 from bot.store.modes import ModeStore
-from bot.store.notices import NoticeStore
 from bot.store.outside import OutsideStore
 from bot.store.proofs import ProofStore
 from bot.store.proposals import ProposalStore

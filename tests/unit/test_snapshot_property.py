@@ -389,7 +389,7 @@ def reports_agree(snapshot: Snapshot, plain: PlainSpend) -> None:
 
 
 def touched_agree(
-    snapshot: Snapshot, seen: list[tuple[int, dict[tuple[Scope, Period], object]]], spends: dict[Any, object]
+    snapshot: Snapshot, seen: list[tuple[int, dict[tuple[Scope, Period], object]]], spends: Mapping[Any, object]
 ) -> None:
     """No scope's spend has changed since any earlier snapshot that is not among those touched."""
     for serial, earlier in seen:

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, update
 
-from bot.alerts.outbox import Outbox
-from bot.alerts.slack import Failed
-from bot.alerts.waits import Waits, back_off
 from bot.budgets.budget import Level
+from bot.notify.back_off import Waits, back_off
+from bot.notify.outbox import Outbox
+from bot.notify.slack import Failed
+from bot.notify.store import LONGEST_WAIT
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
-from bot.store.notices import LONGEST_WAIT
 from bot.store.schema import notices
 from tests.databases import NOW, crossed
 from tests.unit.test_outbox import Channel, record, render

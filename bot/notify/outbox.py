@@ -7,10 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.alerts.attempts import CALL_SECONDS, Attempts
 from bot.alerts.facts import LifeFacts, TestFacts
 from bot.alerts.incident_facts import IncidentFacts
-from bot.alerts.slack import (
+from bot.budgets.decide import Status
+from bot.clock import Clock
+from bot.message import Message
+from bot.notify.attempts import CALL_SECONDS, Attempts
+from bot.notify.back_off import Waits, back_off
+from bot.notify.slack import (
     CouldNotLook,
     Delivered,
     Failed,
@@ -24,11 +28,7 @@ from bot.alerts.slack import (
     Withheld,
     always,
 )
-from bot.alerts.waits import Waits, back_off
-from bot.budgets.decide import Status
-from bot.clock import Clock
-from bot.message import Message
-from bot.store.notices import LONGEST_WAIT, Address, Notice, NoticeStore, UnreadableNoticeError
+from bot.notify.store import LONGEST_WAIT, Address, Notice, NoticeStore, UnreadableNoticeError
 from bot.threads import InThread
 
 log = logging.getLogger(__name__)

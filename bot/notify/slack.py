@@ -11,8 +11,9 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.alerts.refusals import CREDENTIALS, sentence_of
 from bot.message import Block, Message
+from bot.notify.slack_errors import CREDENTIALS, sentence_of
+from bot.notify.store import Address
 from bot.slack_api import (
     Answer,
     CallError,
@@ -22,7 +23,6 @@ from bot.slack_api import (
     as_object,
     call,
 )
-from bot.store.notices import Address
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""How long each thing that failed waits, by a wall clock that people and NTP may set."""
+"""The back-off after failures, and waits by a wall clock that people and NTP may set."""
 
 from collections.abc import Hashable
 from datetime import datetime, timedelta
@@ -9,9 +9,9 @@ from bot.clock import Clock
 FIRST_WAIT = timedelta(seconds=1)
 
 
-def back_off(attempts: int, longest: timedelta) -> timedelta:
-    """The wait after so many attempts before this one: twice as long each time."""
-    return min(FIRST_WAIT * (1 << min(attempts, 20)), longest)
+def back_off(failures: int, longest: timedelta, first: timedelta = FIRST_WAIT) -> timedelta:
+    """How long to wait after one more failure than `failures`: `first`, then twice as long each time."""
+    return min(first * (1 << min(failures, 20)), longest)
 
 
 Key = TypeVar("Key", bound=Hashable)

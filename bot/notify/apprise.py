@@ -24,12 +24,12 @@ from apprise.manager_plugins import NotificationManager
 from apprise.plugins.base import NotifyBase
 from apprise.result import AppriseResultStatus
 from apprise.utils.parse import parse_urls
+from pydantic import SecretStr
 
-from bot.alerts.addressee import Addressee
-from bot.alerts.bounded_requests import bound_requests
-from bot.alerts.chatwork import SCHEMA, ChatWork
 from bot.alerts.outside import Told
-from bot.message import Letter, Tone
+from bot.message import PlainMessage, Tone
+from bot.notify.bounded_requests import bound_requests
+from bot.notify.chatwork import SCHEMA, ChatWork
 
 TELL_SECONDS = 60
 """How long one letter may take with all its recipients."""
@@ -79,14 +79,14 @@ def default_name(service: NotifyBase) -> str:
 class AppriseDestination:
     """One destination, for one letter at a time."""
 
-    def __init__(self, addressee: Addressee) -> None:
-        self.name = addressee.name
-        self._service = service_of(addressee.url.get_secret_value())
+    def __init__(self, name: str, url: SecretStr) -> None:
+        self.name = name
+        self._service = service_of(url.get_secret_value())
         self._apprise = Apprise(asset=_asset())
         self._apprise.add(self._service)
         self._thread: threading.Thread | None = None
 
-    async def tell(self, letter: Letter, reached: frozenset[str]) -> Told:
+    async def tell(self, letter: PlainMessage, reached: frozenset[str]) -> Told:
         """Send to those recipients of the destination that are not in `reached`, for at most `TELL_SECONDS`.
 
         At most one thread: while an earlier one does not end, nothing else is sent.
@@ -103,7 +103,7 @@ class AppriseDestination:
             _interrupt(self._thread)
             return Told(f"it has not answered within {TELL_SECONDS} s", frozenset(marks))
 
-    def _tell(self, letter: Letter, reached: frozenset[str], marks: set[str]) -> Told:
+    def _tell(self, letter: PlainMessage, reached: frozenset[str], marks: set[str]) -> Told:
         # The hooks by which Apprise's services spare those who have a message already; by themselves they forget.
         _hook(self._service, "is_delivered", lambda key, per_message=False: _mark(key) in marks)
         _hook(self._service, "mark_delivered", lambda key, per_message=False: marks.add(_mark(key)))

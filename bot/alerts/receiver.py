@@ -11,7 +11,7 @@ ALL_BUT_ROUTINE = frozenset(Level) - {Level.PERIOD}
 
 
 @dataclass(frozen=True, slots=True)
-class Addressee:
+class Receiver:
     """`name`: what people see instead of `url`, an Apprise address, which may hold a secret."""
 
     name: str

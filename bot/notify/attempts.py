@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from bot.clock import Clock
-from bot.store.notices import Attempt
+from bot.notify.store import Attempt
 
 CALL_SECONDS = 25
 """From writing an attempt down to its end, whatever is done within it."""

@@ -19,7 +19,6 @@ from sqlalchemy import Engine
 from bot import slack_api
 from bot.alerts.delivery_watch import DeliveryWatch
 from bot.alerts.life_watch import LifeWatch
-from bot.alerts.outside import Destination, OutsideOutbox
 from bot.alerts.receiver import Receiver
 from bot.budgets.book import BudgetBook
 from bot.budgets.drift import DayDrift
@@ -53,6 +52,8 @@ from bot.fallback.targets import targets_from, tidy_targets
 from bot.in_flight import InFlight
 from bot.leadership import Leadership
 from bot.message import Message
+from bot.notify.background import BackgroundDelivery
+from bot.notify.destination import Destination
 from bot.notify.outbox import Outbox
 from bot.notify.slack import SlackDestination
 from bot.phrases import count
@@ -62,7 +63,7 @@ from bot.services import Services
 from bot.settings import Settings
 from bot.slack_connection import Workspace
 from bot.steady_clock import SteadyClock
-from bot.store.alerts import SLACK, AlertStore
+from bot.store.alerts import AlertStore
 from bot.store.budgets import BudgetStore
 from bot.store.cycle_state import CycleStateStore
 from bot.store.due import DueStore
@@ -71,6 +72,7 @@ from bot.store.estimates import EstimateStore
 from bot.store.incidents import IncidentStore
 from bot.store.lease import Lease
 from bot.store.modes import ModeStore
+from bot.store.notice_contents import ContentStore
 from bot.store.proposals import ProposalStore
 from bot.store.remembered import RememberedStore
 from bot.store.spikes import SpikeStore
@@ -84,8 +86,7 @@ from bot.usage.transport import Transport
 
 import handlers  # isort: skip  # the one place where bot/ knows of the user interface
 from handlers.blocks.alert import alert_message  # isort: skip
-from handlers.deliveries import renderer  # isort: skip
-from handlers.letters import letter  # isort: skip
+from handlers.rendering import Rendering  # isort: skip
 
 log = logging.getLogger(__name__)
 
@@ -159,15 +160,23 @@ async def bot_from(
         )
         slack = _slack_app(client)
         handlers.register(slack, services, in_flight)
-        render = renderer(targets, workspace, settings.display, rules.late_after, services.review.is_stale)
-        letter_of = partial(letter, display=settings.display, late_after=rules.late_after)
+        rendering = Rendering(targets, workspace, settings.display, rules.late_after, services.review.is_stale)
         slack_place, further = SlackDestination(client, settings.channel), _destinations(settings.destinations)
         leads = {"still_leads": leadership.held, "predecessor_alive": leadership.previous_may_live}
-        outbox = Outbox(alerts.notices, slack_place, render, clock, in_thread=threads.delivery, **leads)
-        outside = OutsideOutbox(
-            alerts.outside, further, letter_of, clock, in_flight, in_thread=threads.outside, **leads
-        )
-        stack.push_async_callback(close_within, "the destinations", CLOSE_SECONDS, outside.close)
+        outbox = Outbox(alerts.notices, slack_place, rendering.blocks, clock, in_thread=threads.delivery, **leads)
+        others = [
+            Outbox(
+                ContentStore(engine, destination.name),
+                destination,
+                rendering.plain,
+                clock,
+                in_thread=threads.destinations,
+                **leads,
+            )
+            for destination in further
+        ]
+        destinations = BackgroundDelivery(others, in_flight)
+        stack.push_async_callback(close_within, "the destinations", CLOSE_SECONDS, destinations.close)
         poller = build_poller(
             http,
             settings.anthropic_admin_key,
@@ -181,7 +190,7 @@ async def bot_from(
         stack.callback(poller.close)
 
         def refusing() -> frozenset[str]:
-            return frozenset({*outside.refusing, *([] if outbox.refused is None else [SLACK])})
+            return frozenset(each.name for each in (outbox, *others) if each.refused is not None)
 
         cycle_state = CycleStateStore(engine)
         life = LifeWatch(alerts.life, rules, clock)
@@ -193,7 +202,7 @@ async def bot_from(
             services=services,
             poller=poller,
             outbox=outbox,
-            outside=outside,
+            destinations=destinations,
             leadership=leadership,
             slack=slack,
             in_flight=in_flight,
@@ -202,12 +211,12 @@ async def bot_from(
             watches=_watches(settings, engine, services, cycle_state),
             life=life,
             delivery_watch=delivery_watch,
-            due=DueStore(engine, alerts.outside, rules),
+            due=DueStore(engine, alerts.destinations.names, rules),
         )
 
 
 async def _warn_of_stranded(alerts: AlertStore) -> None:
-    for name, waiting in (await asyncio.to_thread(alerts.outside.stranded)).items():
+    for name, waiting in (await asyncio.to_thread(alerts.destinations.stranded)).items():
         log.warning("%s for a destination named %s, which is not configured any more", _waiting(waiting), name)
 
 

@@ -14,11 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.alerts.delivery_watch import DeliveryWatch
 from bot.alerts.life_watch import LifeWatch
-from bot.alerts.outside import OutsideOutbox
 from bot.budgets.stale_watch import StaleWatch
 from bot.fallback.modes import NORMAL
 from bot.in_flight import InFlight
 from bot.leadership import Leadership
+from bot.notify.background import BackgroundDelivery
 from bot.notify.outbox import Delivery, Outbox
 from bot.services import Services
 from bot.settings import Settings
@@ -76,7 +76,7 @@ class Bot:
     services: Services
     poller: Poller
     outbox: Outbox
-    outside: OutsideOutbox
+    destinations: BackgroundDelivery
     leadership: Leadership
     slack: AsyncApp
     in_flight: InFlight
@@ -175,12 +175,12 @@ class Bot:
         if due.life:
             await self._try(LIFE, self.life.look, thread)
             due = replace(due, slack=True)
-        if due.outside:
-            self.outside.begin()
+        if due.destinations:
+            self.destinations.begin()
         delivery = await self._deliver_to_slack() if due.slack else Delivery(0, 0, None, None)
         if due.watch:
             await self._try(DELIVERY_WATCH, self.delivery_watch.look, thread)
-            self.outside.begin()
+            self.destinations.begin()
         for part, was_due in ((LIFE, due.life), (TO_SLACK, due.slack), (DELIVERY_WATCH, due.watch)):
             if not was_due:
                 # What has nothing to do fails no more.

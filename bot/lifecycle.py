@@ -144,10 +144,10 @@ class Lifecycle:
         waiting = services.alerts.notices.last_error()
         if waiting:
             found.append(waiting)
-        for outside in services.alerts.outside.waiting():
-            since = outside.since.isoformat()
-            waits = count(outside.count, "alert")
-            found.append(f"{outside.destination}: {waits} waiting since {since}, because {outside.error}.")
+        for failing in services.alerts.destinations.waiting():
+            since = failing.since.isoformat()
+            waits = count(failing.count, "alert")
+            found.append(f"{failing.destination}: {waits} waiting since {since}, because {failing.error}.")
         return found
 
     async def _connect(self) -> None:

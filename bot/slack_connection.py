@@ -17,8 +17,8 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
+from bot.notify.model import Address
 from bot.notify.slack_errors import CREDENTIALS, sentence_of
-from bot.notify.store import Address
 from bot.slack_api import CallError, LimitedCallError, RefusedCallError, call
 
 log = logging.getLogger(__name__)

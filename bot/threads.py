@@ -13,13 +13,13 @@ from typing import ParamSpec, Protocol, TypeVar
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-COMMANDS, WEB, CYCLE, DELIVERY, OUTSIDE = 6, 2, 3, 2, 2
+COMMANDS, WEB, CYCLE, DELIVERY, DESTINATIONS = 6, 2, 3, 2, 2
 """Threads of each pool. A fallback target that hangs holds one of the cycle's."""
 
 POLLING = 6
 """Threads of asyncio's own pool that the poll, the doctor and the start may use at one time."""
 
-MOST_CONNECTIONS = COMMANDS + WEB + CYCLE + DELIVERY + OUTSIDE + POLLING
+MOST_CONNECTIONS = COMMANDS + WEB + CYCLE + DELIVERY + DESTINATIONS + POLLING
 """One database connection for each thread, so that none waits for another's."""
 
 
@@ -54,9 +54,9 @@ class Threads:
         self.web = Pool("web", WEB)
         self.cycle = Pool("cycle", CYCLE)
         self.delivery = Pool("delivery", DELIVERY)
-        self.outside = Pool("outside", OUTSIDE)
+        self.destinations = Pool("destinations", DESTINATIONS)
 
     def close(self) -> None:
         """Close every pool."""
-        for pool in (self.commands, self.web, self.cycle, self.delivery, self.outside):
+        for pool in (self.commands, self.web, self.cycle, self.delivery, self.destinations):
             pool.close()

@@ -122,7 +122,7 @@ def _status_now(services: Services) -> Message:
         services.alerts.notices.last_error(),
         now,
         services.poll_seconds,
-        services.alerts.outside.waiting(),
+        services.alerts.destinations.waiting(),
         services.display,
         truth_lines(settled[-TRUTH_DAYS:], snapshot.data.billed_read_at),
         services.alerts.life.open_alerts(),

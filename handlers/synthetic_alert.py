@@ -28,7 +28,7 @@ def _enqueued(services: Services, user: str) -> str:
     before = services.alerts.notices.undelivered()
     facts = TestFacts(by=user, requested_at=services.clock())
     services.alerts.enqueue_test(facts)
-    others = sorted(services.alerts.outside.names)
+    others = sorted(services.alerts.destinations.names)
     besides = f" and to {names(others)}" if others else ""
     text = f"Test alert {code(facts.incident)} is on its way to the alert channel{besides}: it is there within seconds."
     if not before:

@@ -9,7 +9,8 @@ from bot.alerts.incident_facts import DeliveryFacts, since_of
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status, Step
 from bot.clock import Clock
-from bot.store.alerts import SLACK, AlertStore
+from bot.notify.model import SLACK
+from bot.store.alerts import AlertStore
 
 NO_LIMIT = Decimal(0)
 
@@ -46,7 +47,7 @@ class DeliveryWatch:
             if newly_failing(found, reported, now):
                 self._record(self._facts(found.destination, found.since, _OPENS, now, found), _OPENS, now)
         for report in reported:
-            if report.destination != SLACK and report.destination not in self._alerts.outside.names:
+            if report.destination != SLACK and report.destination not in self._alerts.destinations.names:
                 self._record(self._facts(report.destination, report.since, _LEFT, now), _LEFT, now)
             elif recovered(report, failing):
                 self._record(self._facts(report.destination, report.since, _ENDS, now), _ENDS, now)
@@ -58,7 +59,7 @@ class DeliveryWatch:
         if slack is not None and self._slack_blocked():
             since, error = slack
             found.append(Failing(SLACK, since, error, self._alerts.notices.undelivered(), SLACK in refusing))
-        for waiting in self._alerts.outside.waiting():
+        for waiting in self._alerts.destinations.waiting():
             name = waiting.destination
             found.append(Failing(name, waiting.since, f"{waiting.error}.", waiting.count, name in refusing))
         return found

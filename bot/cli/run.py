@@ -76,14 +76,14 @@ async def _once(settings: Settings) -> int:
             bot.workspace.url = ""
         await bot.leadership.settled()
         cycle = await bot.cycle()
-        outside = asyncio.create_task(_deliver_outside(bot, deadline))
+        others = asyncio.create_task(_deliver_to_others(bot, deadline))
         while cycle.delivery is not None and cycle.delivery.retry_in is not None:
             wait = cycle.delivery.retry_in.total_seconds()
             if time.monotonic() + wait > deadline:
                 break
             await asyncio.sleep(wait)
             cycle = Cycle(cycle.poll, await bot.deliver())
-        await outside
+        await others
         problem = _undone(bot, cycle)
     # One line, whatever there is to say: cron sends it by mail.
     said = [*([] if problem is None else [problem]), *_sentences([*misspelled(os.environ), *doubtful(settings)])]
@@ -92,20 +92,20 @@ async def _once(settings: Settings) -> int:
     return 0 if problem is None else 1
 
 
-async def _deliver_outside(bot: Bot, deadline: float) -> None:
+async def _deliver_to_others(bot: Bot, deadline: float) -> None:
     """Until nothing is left that may be tried before the deadline."""
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
-            await bot.outside.settled()
+            await bot.destinations.settled()
             # What was decided after the first look, such as that Slack takes nothing.
-            bot.outside.begin()
-            await bot.outside.settled()
-            while (wait := bot.outside.retry_in()) is not None:
+            bot.destinations.begin()
+            await bot.destinations.settled()
+            while (wait := bot.destinations.retry_in()) is not None:
                 if time.monotonic() + wait.total_seconds() > deadline:
                     break
                 await asyncio.sleep(wait.total_seconds())
-                bot.outside.begin()
-                await bot.outside.settled()
+                bot.destinations.begin()
+                await bot.destinations.settled()
     except TimeoutError:
         return
 
@@ -122,8 +122,8 @@ def _undone(bot: Bot, cycle: Cycle) -> str | None:
     if cycle.delivery.waiting:
         reason = cycle.delivery.error or "Slack has not been asked yet."
         problems.append(f"{_waiting(cycle.delivery.waiting)} for delivery: {reason}")
-    tried = {one.destination: one.error for one in bot.services.alerts.outside.waiting()}
-    for name, waiting in bot.services.alerts.outside.undelivered().items():
+    tried = {one.destination: one.error for one in bot.services.alerts.destinations.waiting()}
+    for name, waiting in bot.services.alerts.destinations.undelivered().items():
         reason = tried.get(name, "it has not answered yet")
         problems.append(f"{_waiting(waiting)} for {name}, because {reason}.")
     return " ".join(problems) or None

@@ -21,6 +21,7 @@ from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService, ModeState
 from bot.fallback.target import TargetView
 from bot.fallback.targets import targets_from
+from bot.notify.store import Waiting
 from bot.phrases import count, span
 from bot.pricing.card import load_rate_card
 from bot.secret_shapes import masked
@@ -30,7 +31,6 @@ from bot.store.budgets import BudgetStore, KeptBudget
 from bot.store.engine import DatabaseError, look_into
 from bot.store.lease import LeaseState, Timing, lease_state
 from bot.store.modes import ModeStore
-from bot.store.outside import Waiting
 from bot.store.private_file import open_to_others
 from bot.store.targets import TargetStore
 from bot.store.usage import UsageStore
@@ -47,7 +47,7 @@ class Remembered:
     lease: LeaseState
     waiting: int
     waits_because: str | None
-    outside: tuple[Waiting, ...]
+    destinations: tuple[Waiting, ...]
     mode: ModeState
     kept_budgets: tuple[KeptBudget, ...]
     usage: UsageFindings
@@ -153,7 +153,7 @@ def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
         lease=lease_state(engine),
         waiting=alerts.notices.undelivered(),
         waits_because=alerts.notices.last_error(),
-        outside=tuple(alerts.outside.waiting()),
+        destinations=tuple(alerts.destinations.waiting()),
         kept_budgets=tuple(budgets.kept()),
         usage=usage_findings(engine, budgets.in_force(), load_rate_card(), clock),
         mode=FallbackService(
@@ -218,7 +218,7 @@ def _outbox(remembered: Remembered) -> Check:
 def _destinations(settings: Settings, remembered: Remembered) -> list[Check]:
     if not settings.destinations:
         return []
-    if not remembered.outside:
+    if not remembered.destinations:
         names = ", ".join(receiver.name for receiver in settings.destinations)
         return [Check("destinations", State.OK, f"No alert waits for the further destinations ({names}).")]
     return [
@@ -228,7 +228,7 @@ def _destinations(settings: Settings, remembered: Remembered) -> list[Check]:
             f"{count(one.count, 'alert')} {'waits' if one.count == 1 else 'wait'} for {one.destination}, because "
             f"{one.error}.",
         )
-        for one in remembered.outside
+        for one in remembered.destinations
     ]
 
 

@@ -1,8 +1,8 @@
-"""Destinations through Apprise: from an address to something that takes letters.
+"""Destinations through Apprise, which knows some 180 services.
 
-Apprise knows some 180 services. It blocks, so every letter has a thread; it sleeps between two sends and can retry by
-itself, both of which are switched off, because the outbox does that. What Apprise writes to its log may name addresses,
-so it goes nowhere: reasons are given in words of our own.
+Apprise blocks, so every message has a thread; it sleeps between two sends and can retry by itself, both of which are
+switched off, because the outbox does that. What Apprise writes to its log may name addresses, so it goes nowhere:
+reasons are given in words of our own.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import cache
@@ -26,13 +27,16 @@ from apprise.result import AppriseResultStatus
 from apprise.utils.parse import parse_urls
 from pydantic import SecretStr
 
-from bot.alerts.outside import Told
 from bot.message import PlainMessage, Tone
 from bot.notify.bounded_requests import bound_requests
 from bot.notify.chatwork import SCHEMA, ChatWork
+from bot.notify.destination import CALL_SECONDS, Delivered, Destination, Failed, May, SendResult, Withheld, always
+from bot.notify.model import Address
 
-TELL_SECONDS = 60
-"""How long one letter may take with all its recipients."""
+log = logging.getLogger(__name__)
+
+POST_SECONDS = 60
+"""How long one message may take with all its recipients."""
 
 NAME_LIMIT = 60
 """Characters of a destination's name."""
@@ -76,8 +80,10 @@ def default_name(service: NotifyBase) -> str:
     return f"{scheme}://{host}"[:NAME_LIMIT]
 
 
-class AppriseDestination:
-    """One destination, for one letter at a time."""
+class AppriseDestination(Destination):
+    """One destination, for one message at a time."""
+
+    call_seconds = CALL_SECONDS + POST_SECONDS
 
     def __init__(self, name: str, url: SecretStr) -> None:
         self.name = name
@@ -86,43 +92,65 @@ class AppriseDestination:
         self._apprise.add(self._service)
         self._thread: threading.Thread | None = None
 
-    async def tell(self, letter: PlainMessage, reached: frozenset[str]) -> Told:
-        """Send to those recipients of the destination that are not in `reached`, for at most `TELL_SECONDS`.
+    async def post(
+        self,
+        message: PlainMessage,
+        identity: Mapping[str, str],
+        thread: Address | None = None,
+        *,
+        broadcast: bool = False,
+        reached: AbstractSet[str] = frozenset(),
+        may: May = always,
+    ) -> SendResult:
+        """Send to those recipients of the destination that are not in `reached`, for at most `POST_SECONDS`.
 
-        At most one thread: while an earlier one does not end, nothing else is sent.
+        At most one thread: while an earlier one does not end, nothing else is sent. No failure is of unknown outcome:
+        nobody could look for the message. None concerns other messages, as far as a service's answer shows.
         """
+        if not may():
+            return Withheld()
         if self._thread is not None and self._thread.is_alive():
             _interrupt(self._thread)
-            return Told("an earlier message to it still hangs", reached)
-        marks = set(reached)
-        self._thread, told = _in_thread(lambda: self._tell(letter, reached, marks))
+            return _failed("an earlier message to it still hangs", reached)
+        hashes = set(reached)
+        self._thread, result = _in_thread(lambda: self._notify(message, reached, hashes))
         try:
-            async with asyncio.timeout(TELL_SECONDS):
-                return await asyncio.wrap_future(told)
+            async with asyncio.timeout(POST_SECONDS):
+                return await asyncio.wrap_future(result)
         except TimeoutError:
             _interrupt(self._thread)
-            return Told(f"it has not answered within {TELL_SECONDS} s", frozenset(marks))
+            return _failed(f"it has not answered within {POST_SECONDS} s", hashes)
 
-    def _tell(self, letter: PlainMessage, reached: frozenset[str], marks: set[str]) -> Told:
-        # The hooks by which Apprise's services spare those who have a message already; by themselves they forget.
-        _hook(self._service, "is_delivered", lambda key, per_message=False: _mark(key) in marks)
-        _hook(self._service, "mark_delivered", lambda key, per_message=False: marks.add(_mark(key)))
-        result = self._apprise.notify(
-            title=letter.title, body=letter.body, notify_type=_TYPES[letter.tone], body_format=NotifyFormat.TEXT
-        )
-        error = None if result.status is AppriseResultStatus.SUCCESS else _reason(result, some=marks != reached)
-        for_good = error is not None and any(f"status {status}" in error for status in FOR_GOOD)
+    def _notify(self, message: PlainMessage, reached: AbstractSet[str], hashes: set[str]) -> SendResult:
+        # The hooks by which Apprise's services skip recipients that have a message already; by themselves they forget.
+        _hook(self._service, "is_delivered", lambda key, per_message=False: _recipient_hash(key) in hashes)
+        _hook(self._service, "mark_delivered", lambda key, per_message=False: hashes.add(_recipient_hash(key)))
+        try:
+            result = self._apprise.notify(
+                title=message.title, body=message.body, notify_type=_TYPES[message.tone], body_format=NotifyFormat.TEXT
+            )
+        except Exception as error:  # noqa: BLE001  # a service's own fault is no reason to hold up the next message
+            log.error("%s failed at a message (%s)", self.name, type(error).__name__)
+            return _failed(f"it fails with an error of its own ({type(error).__name__})", hashes)
+        if result.status is AppriseResultStatus.SUCCESS:
+            result.close()
+            return Delivered()
+        why = _reason(result, some=hashes != reached)
         result.close()
-        return Told(error, frozenset(marks), for_good)
+        return _failed(why, hashes, for_good=any(f"status {status}" in why for status in FOR_GOOD))
+
+
+def _failed(why: str, reached: AbstractSet[str], *, for_good: bool = False) -> Failed:
+    return Failed(why, alone=True, for_good=for_good, reached=frozenset(reached))
 
 
 class _OutOfTimeError(BaseException):
     """No service catches this."""
 
 
-def _in_thread(work: Callable[[], Told]) -> tuple[threading.Thread, Future[Told]]:
+def _in_thread(work: Callable[[], SendResult]) -> tuple[threading.Thread, Future[SendResult]]:
     """In no pool: one that hangs must hold up neither another destination, nor the database, nor the end."""
-    future: Future[Told] = Future()
+    future: Future[SendResult] = Future()
 
     def run() -> None:
         with suppress(_OutOfTimeError):
@@ -150,13 +178,13 @@ def _hook(service: NotifyBase, name: str, function: Callable[..., Any]) -> None:
     setattr(service, name, function)
 
 
-def _mark(key: object) -> str:
-    """Recognises a recipient without naming it: marks are stored."""
+def _recipient_hash(key: object) -> str:
+    """Recognises a recipient without naming it: hashes are stored."""
     return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
 def _reason(result: AppriseResult, *, some: bool) -> str:
-    """A clause on why the destination did not take the letter. Apprise's own words are not quoted."""
+    """A clause on why the destination did not take the message. Apprise's own words are not quoted."""
     lines = [entry.message for entry in result.logs()]
     for line in lines:
         status = _STATUS.search(line)

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from bot.clock import Clock
-from bot.notify.store import Attempt
+from bot.notify.destination import CALL_SECONDS
+from bot.notify.model import Attempt
 
-CALL_SECONDS = 25
-"""From writing an attempt down to its end, whatever is done within it."""
+COMMIT_SECONDS = 5
+"""How long writing an attempt down may take besides the attempt itself."""
 
-ATTEMPT_SECONDS = 30
-"""After which an attempt of another copy is surely over: longer than `CALL_SECONDS`, by the time a commit may take."""
+ATTEMPT_SECONDS = CALL_SECONDS + COMMIT_SECONDS
+"""After which an attempt of another copy is surely over, at a destination whose calls take no longer."""
 
 SURELY_OVER = timedelta(minutes=5)
 """The same by the clocks of two machines, for a copy that does not live long enough to see the time pass."""
@@ -20,7 +21,7 @@ SURELY_OVER = timedelta(minutes=5)
 class Attempts:
     """`predecessor_alive`: whether whoever led before may still be at work. `monotonic`: in seconds.
 
-    An attempt of another copy counts as under way for `ATTEMPT_SECONDS` after this copy has seen it first, without
+    An attempt of another copy counts as under way for `seconds` after this copy has seen it first, without
     regard to either machine's clock.
     """
 

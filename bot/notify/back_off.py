@@ -37,6 +37,10 @@ class Waits(Generic[Key]):
         """It waits no longer."""
         self._until.pop(key, None)
 
+    def clear(self) -> None:
+        """Nothing waits any longer."""
+        self._until.clear()
+
     def left(self, key: Key) -> timedelta:
         """How long it still waits; zero where it does not."""
         now = self._now()

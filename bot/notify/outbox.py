@@ -1,4 +1,4 @@
-"""Delivers the outbox, each incident in order, until Slack says ok. What cannot be delivered waits; nothing is lost."""
+"""Delivers the notices of one destination, each chain in order. What cannot be delivered waits; nothing is lost."""
 
 import asyncio
 import logging
@@ -6,38 +6,39 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from bot.alerts.facts import LifeFacts, TestFacts
-from bot.alerts.incident_facts import IncidentFacts
-from bot.budgets.decide import Status
 from bot.clock import Clock
-from bot.message import Message
-from bot.notify.attempts import CALL_SECONDS, Attempts
+from bot.notify.attempts import COMMIT_SECONDS, Attempts
 from bot.notify.back_off import Waits, back_off
-from bot.notify.slack import (
+from bot.notify.destination import (
+    CALL_SECONDS,
+    NEEDS,
+    Capability,
     CouldNotLook,
     Delivered,
+    Destination,
     Failed,
     Found,
     Look,
     May,
     NotEditable,
     NotThere,
-    Outcome,
-    SlackDestination,
+    SendResult,
     Withheld,
     always,
 )
-from bot.notify.store import LONGEST_WAIT, Address, Notice, NoticeStore, UnreadableNoticeError
+from bot.notify.model import LONGEST_WAIT, Address, Notice, UnreadableNoticeError
+from bot.notify.store import NoticeStore
 from bot.threads import InThread
 
 log = logging.getLogger(__name__)
 
-Render = Callable[[Notice, datetime], Message]
-"""The message of a notice as it is sent at this moment."""
+Render = Callable[[Notice, datetime], Any]
+"""The message of a notice as it is sent at this moment, in the form that its destination takes."""
 
 PATIENCE = 8
-"""Failures, about eight minutes of them, after which what fails like Slack as a whole may be due to one notice."""
+"""Failures, about eight minutes of them, after which what fails like the whole destination may be due to one notice."""
 
 LONGEST_LOOK_WAIT = timedelta(minutes=1)
 """Between two looks into the channel that fail."""
@@ -50,7 +51,7 @@ that is lost is worse than one that stands there twice. `MOST_LOOKS` take about 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How one run over the outbox ended. `delivered`: how many notices are done with, `waiting`: how many are left.
+    """How one run over an outbox ended. `delivered`: how many notices are done with, `waiting`: how many are left.
 
     `error`: why the oldest one waits. `retry_in`: how long until the next try, where this run has failed.
     """
@@ -74,21 +75,21 @@ class _Lookups:
 
 
 class Outbox:
-    """Only one run at a time, so that no notice is sent by two of them.
+    """One for each destination. Only one run at a time, so that no notice is sent by two of them.
 
-    An edit of a message that is gone or closed becomes a new post where the incident stands open, so that somebody sees
-    it. Otherwise the reply in its thread tells enough, or nobody sees that either.
+    An edit of a message that is gone or closed becomes a new message where the notice says so. Otherwise the reply in
+    its thread reports enough, or nobody sees that either.
 
-    What fails because of Slack or its channel ends the run, since nothing else would get through. A notice that is
-    refused by itself, or cannot be read or drawn by this version, holds up only what is told of the same incident
-    later. So does one that has failed for longer than `PATIENCE` though the next one gets through at the same moment;
-    where that fails too, everything waits and goes on in order.
+    What fails because of the destination as a whole ends the run, since nothing else would get through. A notice that
+    is refused alone, or cannot be read or drawn by this version, holds up only its own chain. So does one that has
+    failed for longer than `PATIENCE` though the next one gets through at the same moment; where that fails too,
+    everything waits and goes on in order. A run tries each notice once.
 
-    What may stand in the channel already is looked for before it is sent again. A look that fails settles nothing: it
-    is repeated, and holds up only the same incident.
+    At a destination that can be searched, what may have arrived is looked for before it is sent again. A look that
+    fails settles nothing: it is repeated, and holds up only the same chain.
 
-    Only what Slack asks for is waited for across a restart. Our own back-off ends with the process, since a start often
-    is what follows the remedy.
+    A restart keeps only the waits that a destination has asked for. Our own back-off ends with the process, since a
+    start often follows the remedy.
 
     `still_leads`: whether no other copy has taken over, asked without I/O right before every call. `predecessor_alive`:
     whether the copy that led before may still be making a call. `monotonic`: seconds that no clock setting changes.
@@ -97,7 +98,7 @@ class Outbox:
     def __init__(
         self,
         store: NoticeStore,
-        destination: SlackDestination,
+        destination: Destination,
         render: Render,
         clock: Clock,
         *,
@@ -113,14 +114,15 @@ class Outbox:
         self._clock = clock
         self._still_leads = still_leads
         self._monotonic = monotonic
-        self._attempts = Attempts(clock, predecessor_alive, monotonic)
+        self._attempts = Attempts(clock, predecessor_alive, monotonic, destination.call_seconds + COMMIT_SECONDS)
         self._one_run = asyncio.Lock()
         self._all_wait: Waits[None] = Waits(clock)
         self._waits: Waits[int] = Waits(clock)
         self._lookups: dict[int, _Lookups] = {}
-        self._doubted: set[int] = set()
+        self._suspects: set[int] = set()
+        self._failed: set[int] = set()
         self.refused: str | None = None
-        """Why Slack takes nothing until somebody does something about it; None where it may take the next notice."""
+        """Why nothing is taken until somebody does something about it; None where the next notice may be taken."""
         self.blocked = False
         """Whether the last try failed in a way that would stop every notice."""
 
@@ -129,12 +131,13 @@ class Outbox:
         delivered = 0
         waits: list[timedelta] = []
         async with self._one_run:
-            self._doubted.clear()
+            self._suspects.clear()
+            self._failed.clear()
             while (notice := await self._due(waits)) is not None:
                 try:
                     wait = await self._send(notice)
                 except _TakenError as taken:
-                    log.warning("notice %d: %s", notice.id, taken)
+                    log.warning("%s: notice %d: %s", self.name, notice.id, taken)
                     break
                 if wait is None:
                     self._waits.drop(notice.id)
@@ -143,15 +146,27 @@ class Outbox:
                     delivered += 1
                 else:
                     waits.append(wait)
-            self._acquit()
+            self._drop_suspects()
             waiting, error = await self._in_thread(self._what_waits)
+            if not waiting:
+                self._waits.clear()
         if self._all_wait.left(None) and waits:
             return Delivery(delivered, waiting, error, self._all_wait.left(None))
         return Delivery(delivered, waiting, error, min(waits, default=None))
 
-    def _acquit(self) -> None:
+    @property
+    def name(self) -> str:
+        """The destination's."""
+        return self._destination.name
+
+    def retry_in(self) -> timedelta | None:
+        """How long until the next notice that has failed may be tried again; None where none has."""
+        waits = [wait for wait in (self._waits.shortest(), self._all_wait.shortest()) if wait is not None]
+        return max(waits, default=None)
+
+    def _drop_suspects(self) -> None:
         """Let all wait for those notices that failed long, unless another one got through since."""
-        for notice_id in self._doubted:
+        for notice_id in self._suspects:
             self._all_wait.put(None, max(self._waits.left(notice_id), self._all_wait.left(None)))
             self._waits.drop(notice_id)
 
@@ -161,7 +176,7 @@ class Outbox:
                 return await self._in_thread(
                     self._store.due,
                     self._clock(),
-                    self._waits.waiting(),
+                    self._waits.waiting() | self._failed,
                     ours=self._attempts.ours,
                     under_way=self._attempts.under_way,
                 )
@@ -171,13 +186,13 @@ class Outbox:
         return None
 
     async def _hold(self, notice_id: int, attempts: int, why: str, *, outcome_unknown: bool) -> timedelta:
-        """Let a notice wait that was not tried, because of a fault that is not Slack's."""
+        """Let a notice wait that was not tried, because of a fault of our own."""
         return await self._wait_alone(notice_id, attempts, LONGEST_WAIT, why, outcome_unknown=outcome_unknown)
 
     async def _wait_alone(
         self, notice_id: int, attempts: int, wait: timedelta, why: str, *, outcome_unknown: bool
     ) -> timedelta:
-        log.error("notice %d waits %d s: %s", notice_id, wait.total_seconds(), why)
+        self._log_wait(notice_id, wait, why)
         self._waits.put(notice_id, wait)
         now = self._clock()
         await self._in_thread(
@@ -190,7 +205,7 @@ class Outbox:
 
     async def _send(self, notice: Notice) -> timedelta | None:
         """None when the notice is done with, otherwise how long to wait."""
-        if notice.address is None and not _can_be_posted(notice):
+        if self._address(notice) is None and not _can_be_posted(notice):
             why = "there is no message to edit or to answer"
             await self._in_thread(self._store.give_up, notice.id, why, attempts=notice.attempts)
             return None
@@ -199,10 +214,10 @@ class Outbox:
         except Exception as error:  # noqa: BLE001  # whatever a fault in drawing one raises, the others get out
             why = f"it cannot be drawn by this version of the bot ({type(error).__name__})"
             return await self._hold(notice.id, notice.attempts, why, outcome_unknown=notice.outcome_unknown)
-        if notice.outcome_unknown and (notice.action != "update" or notice.address is None):
+        if notice.outcome_unknown and (notice.action != "update" or self._address(notice) is None):
             look = await self._look(notice)
             if isinstance(look, Found):
-                address = look.address if notice.action == "post" or notice.address is None else None
+                address = look.address if notice.action == "post" or self._address(notice) is None else None
                 await self._finish(notice, notice.attempts, address)
                 return None
             if isinstance(look, CouldNotLook):
@@ -224,25 +239,25 @@ class Outbox:
         def may_send() -> bool:
             return self._still_leads() and self._monotonic() - began_at < CALL_SECONDS
 
-        return _Begun(number, may_send, began_at + CALL_SECONDS - self._monotonic())
+        return _Begun(number, may_send, began_at + self._destination.call_seconds - self._monotonic())
 
-    async def _within_time(self, notice: Notice, message: Message, attempt: "_Begun") -> "Outcome | _Answered":
+    async def _within_time(self, notice: Notice, message: Any, attempt: "_Begun") -> SendResult:
         try:
             async with asyncio.timeout(attempt.seconds_left):
                 return await self._call(notice, message, attempt.may_send)
         except TimeoutError:
-            return Failed(f"Slack does not answer within {CALL_SECONDS} s.", outcome_unknown=True)
+            seconds = self._destination.call_seconds
+            return Failed(f"{self.name} does not answer within {seconds} s.", outcome_unknown=True)
 
-    async def _settle(
-        self, notice: Notice, number: int, outcome: "Delivered | Failed | NotEditable | _Answered"
-    ) -> timedelta | None:
-        if isinstance(outcome, Delivered | _Answered):
+    async def _settle(self, notice: Notice, number: int, outcome: Delivered | Failed | NotEditable) -> timedelta | None:
+        if isinstance(outcome, Delivered):
             self.refused, self.blocked = None, False
-            self._doubted.clear()
-            await self._finish(notice, number, outcome.address if isinstance(outcome, Delivered) else None)
+            self._all_wait.drop(None)
+            self._suspects.clear()
+            await self._finish(notice, number, outcome.address)
             return None
         if isinstance(outcome, NotEditable):
-            log.warning("notice %d is not told: %s", notice.id, outcome.sentence)
+            log.warning("%s: notice %d is dropped: %s", self.name, notice.id, outcome.sentence)
             # Slack would put the answer to a message that was deleted into the channel itself.
             await self._in_thread(
                 self._store.give_up, notice.id, outcome.sentence, forget_address=outcome.gone, attempts=number
@@ -252,12 +267,12 @@ class Outbox:
         if outcome.for_good:
             self.refused = outcome.sentence
         wait = min(outcome.retry_after or back_off(notice.attempts, LONGEST_WAIT), LONGEST_WAIT)
-        log.error("notice %d waits %d s: %s", notice.id, wait.total_seconds(), outcome.sentence)
+        self._log_wait(notice.id, wait, outcome.sentence)
         if outcome.alone:
             self._waits.put(notice.id, wait)
         elif outcome.retry_after is None and notice.attempts > PATIENCE:
             self._waits.put(notice.id, wait)
-            self._doubted.add(notice.id)
+            self._suspects.add(notice.id)
         else:
             self._all_wait.put(None, wait)
         now = self._clock()
@@ -269,20 +284,27 @@ class Outbox:
             # What was unknown stays so: that this attempt did nothing says nothing of the one before.
             outcome_unknown=outcome.outcome_unknown or notice.outcome_unknown,
             attempts=number,
+            reached=notice.reached | outcome.reached,
         )
         return wait
+
+    def _log_wait(self, notice_id: int, wait: timedelta, why: str) -> None:
+        log.error("%s: notice %d waits %d s: %s", self.name, notice_id, wait.total_seconds(), why)
+        self._failed.add(notice_id)
 
     async def _finish(self, notice: Notice, attempts: int, address: Address | None) -> None:
         now = self._clock()
         if not await self._in_thread(self._store.finish, notice.id, now, address, attempts=attempts):
             where = "" if address is None else f" as {address.ts} in {address.channel}"
             log.warning(
-                "notice %d is delivered%s, but another copy has taken it over: it may stand there twice",
-                *(notice.id, where),
+                "%s: notice %d is delivered%s, but another copy has taken it over: it may stand there twice",
+                *(self.name, notice.id, where),
             )
 
     async def _look(self, notice: Notice) -> Look:
-        """Whether the notice stands in the channel already; `NotThere` also where it is time to send it again."""
+        """Whether the notice has arrived already; `NotThere` also where it is time to send it again."""
+        if Capability.FIND not in self._destination.capabilities:
+            return NotThere()
         lookups = self._lookups.setdefault(notice.id, _Lookups())
         below = None if notice.action in ("post", "update") else notice.address
         since = _surely_before(notice, self._clock())
@@ -292,7 +314,7 @@ class Outbox:
             lookups.resume = look.resume
             if not _looked_enough(notice, lookups.count, self._clock()):
                 return look
-            log.warning("notice %d is sent again, since no look into the channel works: %s", notice.id, look.why)
+            log.warning("%s: notice %d is sent again, since no search works: %s", self.name, notice.id, look.why)
         self._lookups.pop(notice.id)
         return look if isinstance(look, Found) else NotThere()
 
@@ -303,12 +325,21 @@ class Outbox:
         wait = min(wait, LONGEST_WAIT)
         return await self._wait_alone(notice.id, notice.attempts, wait, why, outcome_unknown=True)
 
-    async def _call(self, notice: Notice, message: Message, may_send: May) -> "Outcome | _Answered":
-        if notice.action == "post" or notice.address is None:
-            return await self._destination.post(message, _identity(notice), may=may_send)
+    def _address(self, notice: Notice) -> Address | None:
+        """The message to edit or to answer; None too where the destination can do neither."""
+        needed = NEEDS.get(notice.action)
+        return notice.address if needed is None or needed in self._destination.capabilities else None
+
+    async def _post(self, notice: Notice, message: Any, may_send: May) -> SendResult:
+        return await self._destination.post(message, _identity(notice), reached=notice.reached, may=may_send)
+
+    async def _call(self, notice: Notice, message: Any, may_send: May) -> SendResult:
+        address = self._address(notice)
+        if notice.action == "post" or address is None:
+            return await self._post(notice, message, may_send)
         if notice.action != "update":
-            return await self._answer(notice, message, may_send)
-        outcome = await self._destination.update(notice.address, message, may=may_send)
+            return await self._answer(notice, address, message, may_send)
+        outcome = await self._destination.update(address, message, may=may_send)
         if not isinstance(outcome, NotEditable) or not _can_be_posted(notice):
             return outcome
         if notice.outcome_unknown:
@@ -317,17 +348,16 @@ class Outbox:
                 return Delivered(look.address)
             if isinstance(look, CouldNotLook):
                 return Failed(look.why, look.retry_after, outcome_unknown=True, alone=True)
-        log.warning("notice %d is posted anew: %s", notice.id, outcome.sentence)
-        return await self._destination.post(message, _identity(notice), may=may_send)
+        log.warning("%s: notice %d is posted anew: %s", self.name, notice.id, outcome.sentence)
+        return await self._post(notice, message, may_send)
 
-    async def _answer(self, notice: Notice, message: Message, may_send: May) -> "Outcome | _Answered":
-        """Below the message, which stays what the notice tells of."""
+    async def _answer(self, notice: Notice, thread: Address, message: Any, may_send: May) -> SendResult:
+        """Below the message, whose address stays the known one."""
         broadcast = notice.action == "broadcast"
-        thread = notice.address
-        outcome = await self._destination.post(
+        result = await self._destination.post(
             message, _identity(notice), thread=thread, broadcast=broadcast, may=may_send
         )
-        return _Answered() if isinstance(outcome, Delivered) else outcome
+        return Delivered() if isinstance(result, Delivered) else result
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,16 +369,8 @@ class _Begun:
     seconds_left: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """Told below the message, which stays the incident's own."""
-
-
 def _can_be_posted(notice: Notice) -> bool:
-    """Whether it may become a message of its own; an edit may where the incident stands open."""
-    if notice.action == "update":
-        return isinstance(notice.facts, IncidentFacts) and notice.facts.status is Status.OPEN
-    return notice.action == "post"
+    return notice.reposts if notice.action == "update" else notice.action == "post"
 
 
 def _looked_enough(notice: Notice, failed: int, now: datetime) -> bool:
@@ -364,9 +386,4 @@ def _surely_before(notice: Notice, now: datetime) -> datetime | None:
 
 
 def _identity(notice: Notice) -> dict[str, str]:
-    facts = notice.facts
-    if isinstance(facts, LifeFacts):
-        what = facts.about.incident
-    else:
-        what = facts.incident if isinstance(facts, IncidentFacts | TestFacts) else f"mode/{facts.mode}"
-    return {"what": what, "notice": str(notice.id), "created_at": notice.created_at.isoformat()}
+    return {"what": notice.about, "notice": str(notice.id), "created_at": notice.created_at.isoformat()}

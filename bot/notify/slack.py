@@ -12,8 +12,23 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.message import Block, Message
+from bot.notify.destination import (
+    Capability,
+    CouldNotLook,
+    Delivered,
+    Destination,
+    Failed,
+    Found,
+    Look,
+    May,
+    NotEditable,
+    NotThere,
+    SendResult,
+    Withheld,
+    always,
+)
+from bot.notify.model import SLACK, Address
 from bot.notify.slack_errors import CREDENTIALS, sentence_of
-from bot.notify.store import Address
 from bot.slack_api import (
     Answer,
     CallError,
@@ -66,82 +81,11 @@ NEVER_READABLE = (
 """Answers to a look into the channel that stay so until somebody does something about it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """Slack has the message."""
+class SlackDestination(Destination):
+    """Posts to and edits in one channel. The client makes no retries of its own."""
 
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """`retry_after`: what Slack asked for. `outcome_unknown`: the message may stand in the channel all the same.
-
-    `alone`: Slack refuses this one message and may take others; otherwise none would get through now. `for_good`:
-    nothing will, until somebody does something about it.
-    """
-
-    sentence: str
-    retry_after: timedelta | None = None
-    outcome_unknown: bool = False
-    alone: bool = False
-    for_good: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NotEditable:
-    """The message cannot be edited or answered, now or later. `gone`: it was deleted."""
-
-    sentence: str
-    gone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Withheld:
-    """This copy may not send any more: nothing was put on the wire by this call."""
-
-
-Outcome = Delivered | Failed | NotEditable | Withheld
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The message stands in the channel."""
-
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class NotThere:
-    """Everything that could be the message was read, and it is not there."""
-
-
-@dataclass(frozen=True, slots=True)
-class CouldNotLook:
-    """The message may or may not be there. `resume`: from where the next look goes on; empty for the newest message.
-
-    `retry_after`: what Slack asked for. `for_good`: the bot may not read there until somebody changes that.
-    """
-
-    why: str
-    retry_after: timedelta | None = None
-    resume: str = ""
-    for_good: bool = False
-
-
-Look = Found | NotThere | CouldNotLook
-
-May = Callable[[], bool]
-"""Whether this copy may still send, asked right before every call that sends something."""
-
-
-def always() -> bool:
-    """For a copy that is the only one."""
-    return True
-
-
-class SlackDestination:
-    """Posts to and edits in one channel. The client makes no retries of its own: the outbox does."""
+    name = SLACK
+    capabilities = frozenset(Capability)
 
     def __init__(self, client: AsyncWebClient, channel: str) -> None:
         self._client = client
@@ -154,8 +98,9 @@ class SlackDestination:
         thread: Address | None = None,
         *,
         broadcast: bool = False,
+        reached: AbstractSet[str] = frozenset(),
         may: May = always,
-    ) -> Outcome:
+    ) -> SendResult:
         """Post; `identity` goes along as metadata, by which `find` recognises the message.
 
         `thread`: the message to answer instead; `broadcast`: the channel shows the answer too. Only an answer can come
@@ -179,7 +124,7 @@ class SlackDestination:
         draft = _Draft(message.text, message.blocks, metadata)
         return await self._attempt(calling, draft, channel, frozenset() if thread is None else NOT_ANSWERABLE, may)
 
-    async def update(self, address: Address, message: Message, *, may: May = always) -> Outcome:
+    async def update(self, address: Address, message: Message, *, may: May = always) -> SendResult:
         """Edit a message of our own."""
 
         def calling(draft: _Draft) -> Awaitable[AsyncSlackResponse]:
@@ -258,7 +203,7 @@ class SlackDestination:
 
     async def _attempt(
         self, calling: "_Calling", draft: "_Draft", channel: str, impossible: AbstractSet[str], may: May
-    ) -> Outcome:
+    ) -> SendResult:
         outcome = await self._once(calling, draft, channel, may)
         while isinstance(outcome, _Refused) and (plainer := draft.plainer(outcome)) is not None:
             draft = plainer
@@ -271,7 +216,7 @@ class SlackDestination:
         concerns_all = _concerns_all(outcome.code, elsewhere)
         return Failed(outcome.sentence, alone=not concerns_all, for_good=concerns_all)
 
-    async def _once(self, calling: "_Calling", draft: "_Draft", channel: str, may: May) -> "Outcome | _Refused":
+    async def _once(self, calling: "_Calling", draft: "_Draft", channel: str, may: May) -> "SendResult | _Refused":
         if not may():
             return Withheld()
         try:
@@ -281,7 +226,7 @@ class SlackDestination:
         return _delivered(answer, channel)
 
 
-def _delivered(answer: Answer, channel: str) -> Outcome:
+def _delivered(answer: Answer, channel: str) -> SendResult:
     ts = answer.text("ts")
     if not ts:
         return Failed("Slack answers without saying where the message stands.", outcome_unknown=True)

@@ -1,90 +1,47 @@
-"""The outbox in the database: what is to be said, in order, until it is delivered."""
+"""The outbox in the database: what is to be sent, in order, until it is delivered."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
-from enum import StrEnum
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any
 
-from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, and_, func, insert, select, update
-from sqlalchemy.exc import NoResultFound
+from sqlalchemy import Connection, Engine, Row, Table, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.alerts.facts import FACTS, NoticeFacts
-from bot.alerts.incident_facts import AlertFacts
-from bot.alerts.life_steps import Life
-from bot.budgets.budget import Level
+from bot.notify.model import (
+    LONGEST_WAIT,
+    SLACK,
+    UNDELIVERED,
+    Action,
+    Address,
+    Attempt,
+    Notice,
+    NoticeStatus,
+    UnreadableContentError,
+    UnreadableNoticeError,
+)
 from bot.store.schema import alerts, mode_changes, notices, proposals
 
-Action = Literal["post", "update", "reply", "broadcast"]
-"""A reply stands in the thread of the message; a broadcast is a reply that the channel shows too."""
+ReadContent = Callable[[Connection, Row[Any]], Any]
+"""What the renderer gets of a row of `notices`. Raises `UnreadableContentError`."""
 
-
-class NoticeStatus(StrEnum):
-    """`sending` is written before the call to Slack: found later, its outcome is unknown."""
-
-    PENDING = "pending"
-    SENDING = "sending"
-    SENT = "sent"
-    OBSOLETE = "obsolete"
-
-
-UNDELIVERED = (NoticeStatus.PENDING, NoticeStatus.SENDING)
-
-LONGEST_WAIT = timedelta(minutes=5)
-"""Between two attempts at one notice."""
-
-
-class UnreadableNoticeError(Exception):
-    """A stored notice that this version cannot read."""
-
-    def __init__(self, notice_id: int, attempts: int, outcome_unknown: bool) -> None:
-        super().__init__("what was stored of it cannot be read by this version of the bot")
-        self.notice_id = notice_id
-        self.attempts = attempts
-        self.outcome_unknown = outcome_unknown
+_OWNERS: tuple[tuple[str, Table], ...] = (
+    ("alert_id", alerts),
+    ("mode_change_id", mode_changes),
+    ("proposal_id", proposals),
+)
+"""What a notice may belong to, by the column that names it: each keeps where its message stands."""
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Where a message stands in Slack."""
+class Waiting:
+    """A destination that has failed to take something. `since`: when the oldest was decided; `error`: a clause."""
 
-    channel: str
-    ts: str
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """One delivery. `address`: the message to edit or to answer. `related`: the message of the other level.
-
-    `alert_id` and `life`: of an incident, the latter as it is by now. `written_at` and `write_error`: how far the
-    target of a mode change has followed by now. `attempted_at`: when the last attempt began.
-    """
-
-    id: int
-    action: Action
-    facts: NoticeFacts
-    attempts: int
-    outcome_unknown: bool
-    created_at: datetime
-    address: Address | None
-    related: Address | None
-    alert_id: int | None
-    life: Life
-    written_at: datetime | None
-    write_error: str | None
-    attempted_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """An attempt that is written down: the notice, its number, and when it began by the clock of whoever made it."""
-
-    notice_id: int
-    number: int
-    at: datetime | None
+    destination: str
+    count: int
+    since: datetime
+    error: str
 
 
 def _nobody(attempt: Attempt) -> bool:
@@ -92,14 +49,16 @@ def _nobody(attempt: Attempt) -> bool:
 
 
 class NoticeStore:
-    """Synchronous; asynchronous callers use a thread.
+    """The notices of one destination. Synchronous; asynchronous callers use a thread.
 
     What becomes of an attempt is written by whoever made it, who gives its number as `attempts`. Where another copy has
     begun a later one since, or has settled the notice, the methods for that return False and change nothing.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, read_content: ReadContent, destination: str = SLACK) -> None:
         self._engine = engine
+        self._read_content = read_content
+        self._undelivered = (notices.c.destination == destination, notices.c.status.in_(UNDELIVERED))
 
     def due(
         self,
@@ -109,15 +68,16 @@ class NoticeStore:
         ours: Callable[[Attempt], bool] = _nobody,
         under_way: Callable[[Attempt], bool] = _nobody,
     ) -> Notice | None:
-        """The oldest undelivered notice that may be tried at `now`; None while Slack has asked to wait.
+        """The oldest undelivered notice that may be tried at `now`; None while the destination has asked to wait.
 
-        In order within one incident, and within the announcements of modes: nothing there overtakes what waits, such as
-        the notices `held`, or those with an attempt that may be `under_way` in another copy. `ours`: whether this copy
-        made an attempt, so that it knows itself how long Slack has asked to wait. Raises `UnreadableNoticeError`.
+        In order within one chain, which is an incident, a proposal, or all announcements of modes: nothing there
+        overtakes what waits, such as the notices `held`, or those with an attempt that may be `under_way` in another
+        copy. `ours`: whether this copy made an attempt, so that it knows itself how long the destination has asked to
+        wait. Raises `UnreadableNoticeError`.
         """
-        # Without the facts: many may wait, and each look is at all of them.
+        # Without the content: many may wait, and each look is at all of them.
         columns = [column for column in notices.c if column.name != "facts"]
-        query = select(*columns).where(notices.c.status.in_(UNDELIVERED)).order_by(notices.c.id)
+        query = select(*columns).where(*self._undelivered).order_by(notices.c.id)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
             if any(row.attempts and _waits(row, now) and not ours(_attempt(row)) for row in rows):
@@ -130,32 +90,27 @@ class NoticeStore:
                 return None
             row = min(free, key=lambda row: row.id)
             try:
-                return _notice(connection, connection.execute(select(notices).where(notices.c.id == row.id)).one())
-            except (ValidationError, NoResultFound) as error:
+                content = self._read_content(
+                    connection, connection.execute(select(notices).where(notices.c.id == row.id)).one()
+                )
+            except UnreadableContentError as error:
                 raise UnreadableNoticeError(row.id, row.attempts, row.status == NoticeStatus.SENDING) from error
+            return _notice(row, content, _address(connection, row))
 
     def undelivered(self) -> int:
         """How many notices wait for delivery, due or not."""
-        query = select(func.count()).where(notices.c.status.in_(UNDELIVERED))
+        query = select(func.count()).select_from(notices).where(*self._undelivered)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one()
 
     def start_attempt(self, notice: Notice, now: datetime) -> bool:
-        """Write down that Slack is about to be called. False where another copy has taken the notice since."""
+        """Write down that the destination is about to be called. False where another copy has taken the notice."""
+        values = {"status": NoticeStatus.SENDING, "attempts": notice.attempts + 1, "attempted_at": now}
         with self._engine.begin() as connection:
-            taken = connection.execute(
-                update(notices)
-                .where(
-                    notices.c.id == notice.id,
-                    notices.c.status.in_(UNDELIVERED),
-                    notices.c.attempts == notice.attempts,
-                )
-                .values(status=NoticeStatus.SENDING, attempts=notice.attempts + 1, attempted_at=now)
-            )
-            return taken.rowcount == 1
+            return _set(connection, notice.id, notice.attempts, values)
 
     def finish(self, notice_id: int, now: datetime, address: Address | None, *, attempts: int | None = None) -> bool:
-        """Delivered; the address of the message is kept with what it tells of. None leaves the one that is known."""
+        """Delivered; the message's address is kept with the notice's owner. None leaves the one that is known."""
         with self._engine.begin() as connection:
             values = {"status": NoticeStatus.SENT, "sent_at": now, "error": None}
             if not _set(connection, notice_id, attempts, values):
@@ -172,10 +127,13 @@ class NoticeStore:
         *,
         outcome_unknown: bool,
         attempts: int | None = None,
+        reached: AbstractSet[str] | None = None,
     ) -> bool:
-        """Not delivered, or not known to be: to be tried again."""
+        """Not delivered, or not known to be: to be tried again. `reached`: None leaves the known recipients."""
         status = NoticeStatus.SENDING if outcome_unknown else NoticeStatus.PENDING
-        values = {"status": status, "next_attempt_at": next_attempt_at, "error": error}
+        values: dict[str, object] = {"status": status, "next_attempt_at": next_attempt_at, "error": error}
+        if reached is not None:
+            values["reached"] = sorted(reached)
         with self._engine.begin() as connection:
             return _set(connection, notice_id, attempts, values)
 
@@ -197,13 +155,96 @@ class NoticeStore:
         """Since when the oldest notice waits that was tried in vain, and why; None where there is none."""
         query = (
             select(notices.c.created_at, notices.c.error)
-            .where(notices.c.status.in_(UNDELIVERED), notices.c.error.is_not(None))
+            .where(*self._undelivered, notices.c.error.is_not(None))
             .order_by(notices.c.id)
             .limit(1)
         )
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else (row.created_at, row.error)
+
+
+class BacklogStore:
+    """What waits for each destination besides Slack. Synchronous; asynchronous callers use a thread.
+
+    `names`: the destinations that are configured.
+    """
+
+    def __init__(self, engine: Engine, names: Collection[str]) -> None:
+        self._engine = engine
+        self.names = tuple(names)
+
+    def undelivered(self) -> dict[str, int]:
+        """How many notices wait for each destination that is configured, tried or not."""
+        counts = self._counts()
+        return {name: counts[name] for name in self.names if name in counts}
+
+    def stranded(self) -> dict[str, int]:
+        """How many notices wait for destinations that are not configured any more."""
+        return {name: count for name, count in self._counts().items() if name not in self.names}
+
+    def waiting(self) -> list[Waiting]:
+        """The destinations that have failed to take what waits for them."""
+        query = (
+            select(notices.c.destination, notices.c.created_at, notices.c.error)
+            .where(notices.c.destination.in_(self.names), notices.c.status.in_(UNDELIVERED))
+            .order_by(notices.c.id)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        found = []
+        for name in self.names:
+            own = [row for row in rows if row.destination == name]
+            errors = [row.error for row in own if row.error is not None]
+            if errors:
+                found.append(Waiting(name, len(own), own[0].created_at, errors[0]))
+        return found
+
+    def _counts(self) -> dict[str, int]:
+        query = (
+            select(notices.c.destination, func.count())
+            .where(notices.c.destination != SLACK, notices.c.status.in_(UNDELIVERED))
+            .group_by(notices.c.destination)
+        )
+        with self._engine.connect() as connection:
+            return {str(name): int(count) for name, count in connection.execute(query)}
+
+
+def insert_notice(
+    connection: Connection,
+    action: Action,
+    about: str,
+    content: Mapping[str, object],
+    now: datetime,
+    *,
+    destination: str = SLACK,
+    step: str | None = None,
+    reposts: bool = False,
+    **owner: int | None,
+) -> None:
+    """Put a notice into the outbox, within the transaction of the change that it reports.
+
+    `step`: the destination is notified of it only once for each alert. `owner`: an id by its column. See `Notice`.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(
+        dialect.insert(notices)
+        .values(
+            destination=destination,
+            step=step,
+            action=action,
+            about=about,
+            reposts=reposts,
+            facts=content,
+            status=NoticeStatus.PENDING,
+            created_at=now,
+            attempts=0,
+            next_attempt_at=now,
+            reached=[],
+            **owner,
+        )
+        .on_conflict_do_nothing(index_elements=["destination", "alert_id", "step"])
+    )
 
 
 def _set(connection: Connection, notice_id: int, attempts: int | None, values: Mapping[str, object]) -> bool:
@@ -215,7 +256,7 @@ def _set(connection: Connection, notice_id: int, attempts: int | None, values: M
 
 
 def _waits(row: Row[Any], now: datetime) -> bool:
-    """Whether what Slack asked for is not over. No wait outlasts the time for which it was asked, whatever clocks do.
+    """Whether what the destination asked for is not over. No wait outlasts the time for which it was asked.
 
     Before its attempt, or further from its end than any wait is long, the clock has been set since.
     """
@@ -230,76 +271,6 @@ def _attempt(row: Row[Any]) -> Attempt:
 
 def _is_under_way(row: Row[Any], under_way: Callable[[Attempt], bool]) -> bool:
     return row.status == NoticeStatus.SENDING and under_way(_attempt(row))
-
-
-def enqueue(
-    connection: Connection,
-    action: Action,
-    facts: NoticeFacts,
-    now: datetime,
-    *,
-    alert_id: int | None = None,
-    mode_change_id: int | None = None,
-    proposal_id: int | None = None,
-) -> None:
-    """Put a notice into the outbox, within the transaction of the change that it tells."""
-    connection.execute(
-        insert(notices).values(
-            alert_id=alert_id,
-            mode_change_id=mode_change_id,
-            proposal_id=proposal_id,
-            action=action,
-            facts=facts.model_dump(mode="json"),
-            status=NoticeStatus.PENDING,
-            created_at=now,
-            attempts=0,
-            next_attempt_at=now,
-        )
-    )
-
-
-def is_told(connection: Connection, alert_id: int) -> bool:
-    """Whether the incident has a message of its own, or is going to have one."""
-    query = select(notices.c.id).where(notices.c.alert_id == alert_id, notices.c.action == "post").limit(1)
-    return connection.execute(query).scalar_one_or_none() is not None
-
-
-def edit(connection: Connection, alert_id: int, facts: NoticeFacts, now: datetime) -> None:
-    """Have the incident's message edited; an older edit that waits gives way."""
-    connection.execute(
-        update(notices)
-        .where(
-            notices.c.alert_id == alert_id,
-            notices.c.action == "update",
-            notices.c.status == NoticeStatus.PENDING,
-        )
-        .values(status=NoticeStatus.OBSOLETE)
-    )
-    enqueue(connection, "update", facts, now, alert_id=alert_id)
-
-
-def newest_notice() -> Select[tuple[int]]:
-    """Within a query of alerts: the id of the notice that holds what the message says now, or is about to say."""
-    told = notices.c.alert_id == alerts.c.id, notices.c.action.in_(("post", "update"))
-    return select(func.max(notices.c.id)).where(*told).correlate(alerts)
-
-
-def incident_is(budget: str, period: str, level: Level, limit_usd: Decimal) -> ColumnElement[bool]:
-    """The condition that a row of `alerts` is this incident."""
-    return and_(
-        alerts.c.budget == budget,
-        alerts.c.period == period,
-        alerts.c.level == level,
-        alerts.c.limit_usd == limit_usd,
-    )
-
-
-_OWNERS: tuple[tuple[str, Table], ...] = (
-    ("alert_id", alerts),
-    ("mode_change_id", mode_changes),
-    ("proposal_id", proposals),
-)
-"""What a notice may tell of, by the column that names it: each keeps where its message stands."""
 
 
 def _chain(row: Row[Any]) -> tuple[str, int]:
@@ -317,53 +288,30 @@ def _keep_address(connection: Connection, notice_id: int, address: Address | Non
         connection.execute(update(table).where(table.c.id == owner).values(values))
 
 
-def _notice(connection: Connection, row: Row[tuple[object, ...]]) -> Notice:
-    values = row._mapping
-    facts = FACTS.validate_python(values["facts"])
-    address = related = None
-    life = Life()
-    if values["alert_id"] is not None:
-        alert = connection.execute(select(alerts).where(alerts.c.id == values["alert_id"])).one()
-        address, life = _address(alert), life_of(alert)
-        if isinstance(facts, AlertFacts):
-            related = _related(connection, alert.budget, alert.period, facts)
-    change = connection.execute(select(mode_changes).where(mode_changes.c.id == values["mode_change_id"])).one_or_none()
-    if change is not None:
-        address = _address(change)
-    if values["proposal_id"] is not None:
-        address = _address(connection.execute(select(proposals).where(proposals.c.id == values["proposal_id"])).one())
+def _address(connection: Connection, row: Row[Any]) -> Address | None:
+    for column, table in _OWNERS:
+        owner_id = row._mapping[column]
+        if owner_id is not None:
+            return address_of(connection.execute(select(table).where(table.c.id == owner_id)).one())
+    return None
+
+
+def address_of(owner: Row[Any]) -> Address | None:
+    """Where the message stands of a row that may own notices."""
+    return None if owner.channel is None or owner.ts is None else Address(owner.channel, owner.ts)
+
+
+def _notice(row: Row[Any], content: Any, address: Address | None) -> Notice:
     return Notice(
-        id=values["id"],
-        action=values["action"],
-        facts=facts,
-        attempts=values["attempts"],
-        outcome_unknown=values["status"] == NoticeStatus.SENDING,
-        created_at=values["created_at"],
-        attempted_at=values["attempted_at"],
+        id=row.id,
+        action=row.action,
+        about=row.about,
+        content=content,
+        attempts=row.attempts,
+        outcome_unknown=row.status == NoticeStatus.SENDING,
+        created_at=row.created_at,
         address=address,
-        related=related,
-        alert_id=values["alert_id"],
-        life=life,
-        written_at=None if change is None else change.written_at,
-        write_error=None if change is None else change.write_error,
+        reposts=row.reposts,
+        attempted_at=row.attempted_at,
+        reached=frozenset(row.reached),
     )
-
-
-def life_of(alert: Row[Any]) -> Life:
-    """The life of a row of `alerts`."""
-    return Life(alert.acknowledged_by, alert.acknowledged_at, alert.snoozed_by, alert.snoozed_until, alert.escalated_at)
-
-
-def _related(connection: Connection, budget: str, period: str, facts: AlertFacts) -> Address | None:
-    """The message of the budget's other limit as it was at the decision; never that of a limit edited since."""
-    hard = facts.level is Level.HARD
-    level, limit_usd = (Level.SOFT, facts.spend.soft_usd) if hard else (Level.HARD, facts.spend.hard_usd)
-    if limit_usd is None:
-        return None
-    query = select(alerts).where(incident_is(budget, period, level, limit_usd))
-    other = connection.execute(query).one_or_none()
-    return None if other is None else _address(other)
-
-
-def _address(row: Row[Any]) -> Address | None:
-    return None if row.channel is None or row.ts is None else Address(row.channel, row.ts)

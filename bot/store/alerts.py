@@ -15,18 +15,17 @@ from bot.alerts.facts import FACTS, TestFacts
 from bot.alerts.incident_facts import DeliveryFacts, IncidentFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Status, Step
-from bot.notify.store import NoticeStore, edit, enqueue, incident_is, is_told, newest_notice
+from bot.notify.model import SLACK
+from bot.notify.store import BacklogStore
 from bot.store.audit import keep
 from bot.store.life import LifeStore
-from bot.store.outside import OutsideStore
+from bot.store.notice_contents import ContentStore, edit, enqueue, has_message, incident_is, newest_notice
+from bot.store.receivers import Receivers
 from bot.store.schema import UTCDateTime, alerts, notices
 from bot.store.versions import ALERTS, bump, versions_of
 
 MOST_KNOWN = 4
 """Sets of periods of which the incidents are remembered."""
-
-SLACK = "Slack"
-"""What the alert channel is called among the destinations."""
 
 _AS_TEXT = type_coerce(alerts.c.limit_usd, String)
 
@@ -44,20 +43,21 @@ class _Known:
 class AlertStore:
     """Synchronous; asynchronous callers use a thread.
 
-    `outside`: the levels that each further destination is told; `channel_levels`: those that Slack's channel is told.
+    `receivers`: the levels that each further destination receives; `channel_levels`: those that Slack's channel shows.
     """
 
     def __init__(
         self,
         engine: Engine,
-        outside: Mapping[str, AbstractSet[Level]] | None = None,
+        receivers: Mapping[str, AbstractSet[Level]] | None = None,
         channel_levels: AbstractSet[Level] = frozenset(Level),
     ) -> None:
         self._engine = engine
         self._channel_levels = channel_levels
-        self.notices = NoticeStore(engine)
+        self.notices = ContentStore(engine)
         self.life = LifeStore(engine)
-        self.outside = OutsideStore(engine, outside or {})
+        self.destinations = BacklogStore(engine, receivers or {})
+        self._receivers = Receivers(receivers or {})
         self._versions = versions_of(engine)
         self._incidents: dict[frozenset[str], _Known] = {}
 
@@ -123,12 +123,12 @@ class AlertStore:
             for step in steps:
                 alert_id = _change(connection, budget, period, step, now)
                 facts = facts_of(step)
-                if is_told(connection, alert_id):
+                if has_message(connection, alert_id):
                     edit(connection, alert_id, facts, now)
                     enqueue(connection, "reply", facts, now, alert_id=alert_id)
                 elif step.post and self._shown_in_slack(facts):
                     enqueue(connection, "post", facts, now, alert_id=alert_id)
-                self.outside.enqueue(connection, alert_id, step, facts, now)
+                self._receivers.notify(connection, alert_id, step, facts, now)
             bump(connection, ALERTS)
         self._versions.changed()
 
@@ -151,7 +151,7 @@ class AlertStore:
         with self._engine.begin() as connection:
             keep(connection, facts.requested_at, facts.by, "test-alert", "done", facts.incident)
             enqueue(connection, "post", facts, facts.requested_at)
-            self.outside.enqueue_test(connection, facts)
+            self._receivers.notify_test(connection, facts)
 
 
 def _incidents(connection: Connection, periods: AbstractSet[str]) -> dict[tuple[str, str], list[Incident]]:

@@ -1,5 +1,6 @@
 """What a delivery has to do at this moment, asked in one statement: most of the time there is nothing."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,49 +10,49 @@ from bot.alerts.life import LONGEST_SNOOZE
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
-from bot.notify.store import UNDELIVERED
-from bot.store.outside import OutsideStore
-from bot.store.schema import alerts, notices, outside_notices
+from bot.notify.model import UNDELIVERED
+from bot.store.notice_contents import in_slack
+from bot.store.schema import alerts, notices
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
     """Which parts of a delivery may have something to do.
 
-    `slack`: notices wait. `outside`: letters wait for destinations that are configured. `life`: time may have brought
-    an open alert a step. `reports`: it stands open that a destination takes nothing.
+    `slack`: notices wait. `destinations`: notices wait for further destinations that are configured. `life`: time may
+    have brought an open alert a step. `reports`: it stands open that a destination takes nothing.
     """
 
     slack: bool = True
-    outside: bool = True
+    destinations: bool = True
     life: bool = True
     reports: bool = True
 
     @property
     def watch(self) -> bool:
         """Whether a destination may have failed, or may take alerts again."""
-        return self.slack or self.outside or self.reports
+        return self.slack or self.destinations or self.reports
 
 
 class DueStore:
-    """Synchronous; asynchronous callers use a thread."""
+    """Synchronous; asynchronous callers use a thread. `names`: the further destinations that are configured."""
 
-    def __init__(self, engine: Engine, outside: OutsideStore, rules: AlertRules) -> None:
+    def __init__(self, engine: Engine, names: Collection[str], rules: AlertRules) -> None:
         self._engine = engine
-        self._outside = outside
+        self._names = sorted(names)
         self._rules = rules
 
     def look(self, now: datetime) -> Due:
         """What may be due at `now`: rather too much than too little, since each part decides for itself."""
         waits = select(notices.c.id).where(notices.c.status.in_(UNDELIVERED))
-        unsent = select(outside_notices.c.id).where(
-            outside_notices.c.sent_at.is_(None), outside_notices.c.destination.in_(sorted(self._outside.names))
-        )
+        unsent = waits.where(notices.c.destination.in_(self._names))
         is_open = alerts.c.status == Status.OPEN
         reports = select(alerts.c.id).where(is_open, alerts.c.level == Level.DELIVERY)
         lives = select(alerts.c.id).where(is_open, alerts.c.level != Level.PERIOD, self._life_may_be_due(now))
         with self._engine.connect() as connection:
-            found = connection.execute(select(exists(waits), exists(unsent), exists(lives), exists(reports))).one()
+            found = connection.execute(
+                select(exists(waits.where(in_slack)), exists(unsent), exists(lives), exists(reports))
+            ).one()
         return Due(*map(bool, found))
 
     def _life_may_be_due(self, now: datetime) -> ColumnElement[bool]:

@@ -17,8 +17,9 @@ from bot.alerts.life_steps import Life, LifeStep
 from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
-from bot.notify.store import Action, NoticeStatus, edit, enqueue, life_of, newest_notice
+from bot.notify.model import Action, NoticeStatus
 from bot.store.audit import keep
+from bot.store.notice_contents import edit, enqueue, in_slack, life_of, newest_notice
 from bot.store.schema import alerts, notices
 
 SpendsOf = Callable[[Collection[str]], Mapping[str, SpendFacts]]
@@ -49,6 +50,7 @@ class LifeStore:
             .where(
                 alerts.c.status == Status.OPEN,
                 alerts.c.level != Level.PERIOD,
+                in_slack,
                 notices.c.action == "post",
                 notices.c.status == NoticeStatus.SENT,
             )
@@ -186,7 +188,7 @@ def _seen_since(changed_at: datetime, sent_at: datetime | None) -> datetime:
 
 
 def _sent_at(connection: Connection, alert_id: int) -> datetime | None:
-    query = select(notices.c.sent_at).where(notices.c.alert_id == alert_id, notices.c.action == "post")
+    query = select(notices.c.sent_at).where(notices.c.alert_id == alert_id, notices.c.action == "post", in_slack)
     sent_at: datetime | None = connection.execute(query.limit(1)).scalar_one_or_none()
     return sent_at
 
@@ -195,7 +197,7 @@ def _newest_facts(connection: Connection, alert_id: int) -> IncidentFacts | None
     """What its message says now, or is about to say; None too where this version cannot read it."""
     query = (
         select(notices.c.facts)
-        .where(notices.c.alert_id == alert_id, notices.c.action.in_(("post", "update")))
+        .where(notices.c.alert_id == alert_id, notices.c.action.in_(("post", "update")), in_slack)
         .order_by(notices.c.id.desc())
         .limit(1)
     )

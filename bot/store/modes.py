@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine, insert, select, update
 
 from bot.alerts.mode_facts import ModeEndFacts, ModeFacts
 from bot.fallback.modes import NORMAL
-from bot.notify.store import enqueue
 from bot.store.audit import keep
 from bot.store.engine import lock_for_writers
+from bot.store.notice_contents import enqueue
 from bot.store.proofs import ProofStore
 from bot.store.remembered import remember
 from bot.store.schema import audit, mode_changes, state

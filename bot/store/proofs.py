@@ -7,9 +7,9 @@ from typing import Literal
 from sqlalchemy import Connection, Engine, Select, func, select, update
 
 from bot.alerts.mode_facts import ProofFacts
-from bot.notify.store import enqueue
 from bot.store.audit import keep
 from bot.store.engine import lock_for_writers
+from bot.store.notice_contents import enqueue
 from bot.store.schema import mode_changes, notices
 
 Dismissal = Literal["done", "already", "over", "unknown"]

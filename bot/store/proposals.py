@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from bot.actor import BOT
 from bot.alerts.mode_facts import ModeFacts, ProposalFacts, ProposalStatus
-from bot.notify.store import enqueue
 from bot.phrases import exact_span
 from bot.store.audit import Outcome, keep
 from bot.store.engine import lock_for_writers
 from bot.store.modes import ModeChange, newest_change, record_change
+from bot.store.notice_contents import enqueue
 from bot.store.schema import approvals, mode_changes, proposals
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -200,47 +201,36 @@ alerts = Table(
     Index(None, "status"),
 )
 
-# The outbox: one delivery of something to say. facts: what is to be rendered, as it was when it was decided.
-# action: post | update | reply (in the thread of the message) | broadcast (a reply that the channel shows too)
+# The outbox: one delivery of one message to one destination. facts: what is to be rendered, as it was when it was
+# decided. about: the visible id of what it reports. action: post | update | reply (in the thread of the message) |
+# broadcast (a reply that the channel shows too). reposts: whether an edit becomes a new message where the old one
+# cannot be edited. step: what a destination is notified of once for each alert, open | resolved | test; NULL in Slack.
+# reached: hashes of the destination's recipients that have it already.
 notices = Table(
     "notices",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("destination", String(128), nullable=False),
     Column("alert_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("alerts.id")),
     Column("mode_change_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("mode_changes.id")),
     Column("proposal_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("proposals.id")),
+    Column("step", String(16)),
     Column("action", String(16), nullable=False),
+    Column("about", Text, nullable=False),
+    Column("reposts", Boolean, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("status", String(16), nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("attempted_at", UTCDateTime),
     Column("next_attempt_at", UTCDateTime, nullable=False),
-    Column("sent_at", UTCDateTime),
-    Column("error", Text),
-    Index(None, "status", "next_attempt_at"),
-    Index(None, "alert_id", "action"),
-    Index(None, "mode_change_id"),
-)
-
-# What further destinations than Slack are told of an incident, once each; without an incident it is a test alert.
-# step: open | resolved | test. reached: marks of the destination's recipients that have it already.
-outside_notices = Table(
-    "outside_notices",
-    metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("destination", String(128), nullable=False),
-    Column("alert_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("alerts.id")),
-    Column("step", String(16), nullable=False),
-    Column("facts", JSON, nullable=False),
-    Column("created_at", UTCDateTime, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("attempted_at", UTCDateTime),
     Column("reached", JSON, nullable=False),
     Column("sent_at", UTCDateTime),
     Column("error", Text),
     UniqueConstraint("destination", "alert_id", "step"),
-    Index(None, "sent_at"),
+    Index(None, "status", "destination"),
+    Index(None, "alert_id", "action"),
+    Index(None, "mode_change_id"),
 )
 
 # Every change of the fallback mode; the newest row is the mode that is wanted. written_at: when every target held it.

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, func, select
 from bot.budgets.budget import LIMITS, Level
 from bot.budgets.burn_rate import Spike
 from bot.budgets.decide import Status
+from bot.store.notice_contents import in_slack
 from bot.store.schema import alerts, notices
 from bot.store.versions import ALERTS, versions_of
 
@@ -47,7 +48,7 @@ class SpikeStore:
         query = (
             select(func.max(notices.c.created_at))
             .join(alerts, alerts.c.id == notices.c.alert_id)
-            .where(alerts.c.budget == budget, alerts.c.level.in_(LIMITS), notices.c.action == "post")
+            .where(alerts.c.budget == budget, alerts.c.level.in_(LIMITS), notices.c.action == "post", in_slack)
         )
         with self._engine.connect() as connection:
             posted_at: datetime | None = connection.execute(query).scalar_one()

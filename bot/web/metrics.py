@@ -44,7 +44,7 @@ def measured(services: Services) -> list[Gauge]:
     data = services.snapshots.current().data
     as_of = data.as_of
     mode = services.fallback.state().mode.name
-    waiting = {"slack": services.alerts.notices.undelivered(), **services.alerts.outside.undelivered()}
+    waiting = {"slack": services.alerts.notices.undelivered(), **services.alerts.destinations.undelivered()}
     return [
         Gauge(
             "claude_cost_spend_usd",

@@ -12,8 +12,8 @@ from bot.clock import DAY
 from bot.display import USD, Display
 from bot.fallback.service import ModeState
 from bot.message import Message
+from bot.notify.store import Waiting
 from bot.phrases import count
-from bot.store.outside import Waiting
 from bot.usage.age import DataState
 from handlers.blocks.age import STALE, age_line, with_age
 from handlers.blocks.budget import unmatched_line
@@ -50,7 +50,7 @@ def status_message(
     delivery_error: str | None,
     now: datetime,
     poll_seconds: int,
-    outside: Sequence[Waiting] = (),
+    destinations: Sequence[Waiting] = (),
     display: Display = USD,
     truth: Sequence[str] = (),
     open_alerts: Sequence[OpenAlert] = (),
@@ -59,7 +59,7 @@ def status_message(
 ) -> Message:
     """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
 
-    `outside`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
+    `destinations`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
     `open_alerts`: those that stand open, the oldest first. `unmatched`: budgets whose scope matches nothing. `in_full`:
     adds what `spends` need not have to one that is told in full: expected end, callers and causes.
 
@@ -70,7 +70,7 @@ def status_message(
     stale = age.startswith(STALE)
     spends = sorted(spends, key=_share, reverse=True)
     closing = [mode_line(mode), *truth, *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
-    closing += _waiting_lines(outside)
+    closing += _waiting_lines(destinations)
     closing += [unmatched_line(each) for each in unmatched]
     standing = ["Open alerts:", *open_alert_lines(open_alerts)] if open_alerts else []
     standing_blocks = [section("\n".join([f"*{standing[0]}*", *standing[1:]]))] if standing else []
@@ -181,9 +181,9 @@ def _problems(data: DataState, mode: ModeState, delivery_error: str | None) -> l
     return lines
 
 
-def _waiting_lines(outside: Sequence[Waiting]) -> list[str]:
+def _waiting_lines(destinations: Sequence[Waiting]) -> list[str]:
     return [
         f"{shown(waiting.destination)}: {count(waiting.count, 'alert')} waiting since {moment(waiting.since)}, "
         f"because {sentence(waiting.error)}."
-        for waiting in outside
+        for waiting in destinations
     ]

@@ -247,12 +247,12 @@ async def test_each_level_goes_where_it_is_configured_to_go(
         simulated.spend(150)
         async with simulated.connected_bot(**changes) as bot:
             await bot.cycle()
-            await bot.outside.settled()
+            await bot.destinations.settled()
             assert simulated.posts() == []
             assert len(hook.calls) == 1
             simulated.spend(100)
             await passes(bot, clock, 10 * MINUTE)
-            await bot.outside.settled()
+            await bot.destinations.settled()
         assert len(hook.calls) == 1
     (hard,) = simulated.posts()
     assert "hard limit crossed" in first_line(hard)

@@ -13,9 +13,9 @@ from sqlalchemy import Engine, select
 from bot.alerts.incident_facts import AlertFacts
 from bot.budgets.budget import Level
 from bot.message import Message
+from bot.notify.model import LONGEST_WAIT, Notice
 from bot.notify.outbox import Delivery, Outbox
 from bot.notify.slack import SlackDestination
-from bot.notify.store import LONGEST_WAIT, Notice
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
@@ -81,9 +81,9 @@ def outbox(store: AlertStore, destination: SlackDestination, clock: HandClock) -
 
 def render(notice: Notice, now: datetime) -> Message:
     """The incident's visible id, how it stands, and a link to the other level's message."""
-    assert isinstance(notice.facts, AlertFacts)
-    link = "" if notice.related is None else f", see {notice.related.ts}"
-    text = f"{notice.facts.incident} {notice.facts.status}{link}"
+    assert isinstance(notice.content.facts, AlertFacts)
+    link = "" if notice.content.related is None else f", see {notice.content.related.ts}"
+    text = f"{notice.content.facts.incident} {notice.content.facts.status}{link}"
     return Message(text, [{"type": "section", "text": {"type": "mrkdwn", "text": text}}])
 
 

@@ -101,7 +101,7 @@ def configure(world: World, *tables: str) -> None:
 
 async def cycle(bot: Bot) -> None:
     await bot.cycle()
-    await bot.outside.settled()
+    await bot.destinations.settled()
 
 
 def said(web: responses.RequestsMock, url: str) -> list[requests.PreparedRequest]:
@@ -213,13 +213,13 @@ async def test_neither_slack_nor_another_destination_waits_for_one_that_hangs(
             await bot.cycle()
             assert len(simulated.alerts("hard")) == 1
             await post.two_arrive()
-            assert bot.services.alerts.outside.undelivered()["jsons://hooks.example.com"] == 2
+            assert bot.services.alerts.destinations.undelivered()["jsons://hooks.example.com"] == 2
         finally:
             answers.set()
-        await bot.outside.settled()
+        await bot.destinations.settled()
         await bot.deliver()
-        await bot.outside.settled()
-        assert bot.services.alerts.outside.undelivered() == {}
+        await bot.destinations.settled()
+        assert bot.services.alerts.destinations.undelivered() == {}
 
 
 async def test_what_fails_is_kept_over_a_restart_and_says_so_without_its_address(
@@ -252,12 +252,12 @@ async def test_what_fails_is_kept_over_a_restart_and_says_so_without_its_address
     clock.advance(29 * MINUTE)
     async with simulated.bot() as bot:
         await bot.deliver()
-        await bot.outside.settled()
-        assert bot.services.alerts.outside.waiting() == []
+        await bot.destinations.settled()
+        assert bot.services.alerts.destinations.waiting() == []
         assert all("hook" not in line for line in await Lifecycle(bot, MINUTE).problems())
     told = json.loads(body(said(web, WEBHOOK)[-1]))
     assert told["message"].startswith("Late by 30 min: this is how it stood at 16 Nov 09:00 UTC.")
-    assert "hook: letter 1 waits 1 s, because it answers with HTTP status 503" in caplog.text
+    assert "hook: notice 2 waits 1 s: it answers with HTTP status 503" in caplog.text
     shown = caplog.text + "".join(capfd.readouterr()) + stored_text(simulated.folder)
     assert "HTTP status 503" in shown
     assert TOKEN not in shown
@@ -272,12 +272,12 @@ async def test_a_recipient_that_has_a_letter_is_spared_when_another_gets_it_late
     simulated.spend(SOFT)
     async with simulated.bot() as bot:
         await cycle(bot)
-        (waiting,) = bot.services.alerts.outside.waiting()
+        (waiting,) = bot.services.alerts.destinations.waiting()
         assert waiting.error == "some of its recipients do not take the message"
     post.refused.clear()
     async with simulated.bot() as bot:
         await cycle(bot)
-        assert bot.services.alerts.outside.undelivered() == {}
+        assert bot.services.alerts.destinations.undelivered() == {}
     assert post.recipients() == [["anna@example.com"], ["ben@example.com"]]
     assert "example.com" not in stored_text(simulated.folder)
 
@@ -295,7 +295,7 @@ async def test_a_letter_that_is_refused_for_good_does_not_hold_up_the_next_incid
         await cycle(bot)
         simulated.spend(HARD - SOFT)
         await cycle(bot)
-        assert bot.services.alerts.outside.undelivered() == {"hook": 1}
+        assert bot.services.alerts.destinations.undelivered() == {"hook": 1}
     titles = [json.loads(body(call))["title"] for call in said(web, WEBHOOK)]
     assert [("hard" in title) for title in titles] == [False, True]
 
@@ -326,7 +326,7 @@ async def test_a_destination_that_is_not_configured_any_more_is_named_at_the_sta
     destinations()
     async with simulated.bot() as bot:
         await cycle(bot)
-        assert bot.services.alerts.outside.waiting() == []
+        assert bot.services.alerts.destinations.waiting() == []
     assert "1 alert waits for a destination named hook, which is not configured any more" in caplog.text
 
 
@@ -372,6 +372,6 @@ async def test_the_running_bot_tells_every_destination_and_ends_well(
     assert process.returncode == 0
     assert len(world.alerts("soft")) == 1
     log = err.decode()
-    assert "hook: letter 2 waits 1 s, because there is no connection to it" in log
+    assert "hook: notice 3 waits 1 s: there is no connection to it" in log
     for secret in (TOKEN, "example.com", "127.0.0.1:1/"):
         assert secret not in log

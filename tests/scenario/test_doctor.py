@@ -685,7 +685,7 @@ async def test_a_further_destination_that_takes_nothing_is_told(clinic: Clinic) 
         well = await clinic.one("destinations", **changes)
         clinic.world.spend(150)
         await bot.cycle()
-        await bot.outside.settled()
+        await bot.destinations.settled()
     ill = await clinic.one("destinations", **changes)
     assert (well.state, ill.state) == (State.OK, State.FAIL)
     assert "(hook)" in well.sentence

@@ -12,7 +12,7 @@ from bot.fallback.service import FallbackService
 from bot.lifecycle import Lifecycle
 from bot.sandbox.clock import HandClock
 from bot.store.engine import connect
-from bot.store.schema import notices, outside_notices
+from bot.store.schema import notices
 from tests.scenario.conftest import ADMIN, World
 
 
@@ -68,16 +68,16 @@ async def test_a_letter_that_cannot_be_read_is_shown_as_waiting(simulated: World
     clock.advance(timedelta(hours=1))
     async with simulated.bot(CLAUDE_COST_CONFIG=str(config)) as bot:
         await bot.cycle()
-        await bot.outside.settled()
+        await bot.destinations.settled()
         engine = connect(simulated.environ["CLAUDE_COST_DATABASE_URL"])
         with engine.begin() as connection:
-            connection.execute(update(outside_notices).values(facts={"kind": "of another version"}, error=None))
+            connection.execute(update(notices).values(facts={"kind": "of another version"}, error=None))
         engine.dispose()
         clock.advance(timedelta(hours=1))
         await bot.cycle()
-        await bot.outside.settled()
-        (waiting,) = bot.services.alerts.outside.waiting()
-        assert waiting.error == "a letter cannot be read by this version of the bot"
+        await bot.destinations.settled()
+        (waiting,) = bot.services.alerts.destinations.waiting()
+        assert waiting.error == "what was stored of it cannot be read by this version of the bot"
 
 
 class HangingTargets:

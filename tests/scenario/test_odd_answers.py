@@ -15,8 +15,9 @@ from bot.clock_offset import ClockOffsets
 from bot.doctor.slack import Met, check_channel, check_sample, meet
 from bot.fallback.admins import Admins
 from bot.message import Message
-from bot.notify.slack import CouldNotLook, Failed, Found, NotEditable, SlackDestination
-from bot.notify.store import Address
+from bot.notify.destination import CouldNotLook, Failed, Found, NotEditable
+from bot.notify.model import Address
+from bot.notify.slack import SlackDestination
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import LocalServer
 from bot.sandbox.slack_workspace import TEAM_ID

@@ -42,7 +42,7 @@ async def cycles(bot: Bot, clock: HandClock, count: int) -> None:
     for _ in range(count):
         clock.advance(BETWEEN_CYCLES)
         await bot.cycle()
-        await bot.outside.settled()
+        await bot.destinations.settled()
 
 
 def tell_a_webhook(world: World, web: responses.RequestsMock) -> None:

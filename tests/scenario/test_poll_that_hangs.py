@@ -118,7 +118,7 @@ async def test_readiness_names_a_database_that_fails_and_each_step_that_does(sim
         await bot.cycle()
         other = connect(simulated.environ["CLAUDE_COST_DATABASE_URL"])
         with other.begin() as connection:
-            for table in ("outside_notices", "notices", "state"):
+            for table in ("notices", "state"):
                 connection.execute(text(f"ALTER TABLE {table} RENAME TO gone_{table}"))
         other.dispose()
         await bot.cycle()

@@ -24,7 +24,7 @@ from bot.budgets.savings import savings_of
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.modes import modes_from_chain
-from bot.notify.store import Address
+from bot.notify.model import Address
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.store.alerts import AlertStore

@@ -11,17 +11,9 @@ from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.message import Message
-from bot.notify.slack import (
-    LONGEST_TEXT,
-    Delivered,
-    Failed,
-    Found,
-    NotEditable,
-    NotThere,
-    Outcome,
-    SlackDestination,
-)
-from bot.notify.store import Address
+from bot.notify.destination import Delivered, Failed, Found, NotEditable, NotThere, SendResult
+from bot.notify.model import Address
+from bot.notify.slack import LONGEST_TEXT, SlackDestination
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.server import LocalServer
@@ -65,7 +57,7 @@ def calls(slack: SlackSandbox, method: str) -> list[Any]:
     return [call.arguments for call in slack.calls if call.method == method]
 
 
-def fail(outcome: Outcome) -> Failed:
+def fail(outcome: SendResult) -> Failed:
     assert isinstance(outcome, Failed)
     return outcome
 
@@ -87,6 +79,7 @@ async def test_an_edit_replaces_text_and_blocks_and_keeps_the_identity(
 ) -> None:
     posted = await destination.post(MESSAGE, IDENTITY)
     assert isinstance(posted, Delivered)
+    assert posted.address is not None
     assert await destination.update(posted.address, Message("resolved")) == posted
     [message] = slack.messages
     assert (message.texts, message.blocks) == ([MESSAGE.text, "resolved"], [])
@@ -240,6 +233,7 @@ async def test_slacks_own_check_of_the_blocks_leads_to_the_text(
     assert isinstance(await destination.post(wrong, IDENTITY), Delivered)
     posted = await destination.post(MESSAGE, IDENTITY)
     assert isinstance(posted, Delivered)
+    assert posted.address is not None
     assert await destination.update(posted.address, wrong) == posted
     assert [(message.text, message.blocks) for message in slack.messages] == [("complete", []), ("complete", [])]
 
@@ -258,6 +252,7 @@ async def test_a_text_too_long_to_edit_keeps_its_first_line_and_the_incident_at_
 ) -> None:
     posted = await destination.post(MESSAGE, IDENTITY)
     assert isinstance(posted, Delivered)
+    assert posted.address is not None
     lines = [
         "hard limit crossed",
         *["a mover" * 20] * 60,
@@ -304,6 +299,7 @@ async def test_what_was_posted_is_found_by_its_identity_where_the_bot_may_read(
     await destination.post(MESSAGE, {**IDENTITY, "notice": "2"})
     posted = await destination.post(MESSAGE, IDENTITY)
     assert isinstance(posted, Delivered)
+    assert posted.address is not None
     slack.say("450 of 400 USD?")
     assert await destination.find(IDENTITY, NOW) == Found(posted.address)
     assert await destination.find({**IDENTITY, "notice": "3"}, NOW) == NotThere()
@@ -313,6 +309,7 @@ async def test_it_is_found_below_hundreds_of_later_messages(slack: SlackSandbox,
     slack.workspace.scopes.add("channels:history")
     posted = await destination.post(MESSAGE, IDENTITY)
     assert isinstance(posted, Delivered)
+    assert posted.address is not None
     for number in range(450):
         slack.say(f"message {number}")
     assert await destination.find(IDENTITY, NOW) == Found(posted.address)

@@ -115,7 +115,7 @@ async def test_a_quiet_cycle_reads_the_small_state_twice_whatever_the_number_of_
         assert sum("proposals" in each for each in cycle.statements) == 2
         assert len(about(cycle.statements, "target_states")) == 1
         # Those two, the reconciler's, and the look at what is due.
-        own = about(cycle.statements, "mode_changes", "proposals", "target_states", "outside_notices")
+        own = about(cycle.statements, "mode_changes", "proposals", "target_states", "notices")
         assert len(own) <= OWN_IN_A_CYCLE
 
 

@@ -39,13 +39,13 @@ async def deliver(bot: Bot, clock: HandClock, minutes: int = 1) -> None:
     for _ in range(minutes):
         clock.advance(MINUTE)
         await bot.deliver()
-        await bot.outside.settled()
+        await bot.destinations.settled()
 
 
 async def crossed(world: World, bot: Bot) -> None:
     world.spend(120)
     await bot.cycle()
-    await bot.outside.settled()
+    await bot.destinations.settled()
 
 
 def titles(web: responses.RequestsMock, url: str) -> list[str]:

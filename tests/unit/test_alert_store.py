@@ -13,7 +13,7 @@ from sqlalchemy import event as events
 from bot.alerts.incident_facts import AlertFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Reason, Status, Step
-from bot.notify.store import Address, Notice, NoticeStatus
+from bot.notify.model import Address, Notice, NoticeStatus
 from bot.store.alerts import AlertStore
 from bot.store.modes import ModeStore
 from bot.store.schema import alerts, notices
@@ -71,7 +71,7 @@ def test_an_incident_and_its_notice_are_recorded_together(store: AlertStore) -> 
     assert store.incidents(BUDGET, PERIOD) == [Incident(Level.SOFT, SOFT, Status.OPEN)]
     notice = due(store)
     assert notice.action == "post"
-    assert notice.facts == facts_of()(crossed(Level.SOFT))
+    assert notice.content.facts == facts_of()(crossed(Level.SOFT))
     assert (notice.attempts, notice.outcome_unknown, notice.created_at) == (0, False, NOW)
 
 
@@ -160,7 +160,7 @@ def test_notices_come_in_the_order_in_which_they_were_recorded(store: AlertStore
     record(store, crossed(Level.SOFT))
     record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
     order = [send(store, f"{number}.0") for number in range(4)]
-    assert [(notice.action, notice.facts.level) for notice in order if isinstance(notice.facts, AlertFacts)] == [
+    assert [(notice.action, notice.content.facts.level) for notice in order] == [
         ("post", Level.SOFT),
         ("post", Level.HARD),
         ("update", Level.SOFT),
@@ -187,9 +187,9 @@ def test_an_update_knows_the_message_to_edit_and_the_one_to_link_to(store: Alert
     send(store, "1.0")
     record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
     hard = send(store, "2.0")
-    assert (hard.address, hard.related) == (None, Address("C1", "1.0"))
+    assert (hard.address, hard.content.related) == (None, Address("C1", "1.0"))
     superseded = due(store)
-    assert (superseded.address, superseded.related) == (Address("C1", "1.0"), Address("C1", "2.0"))
+    assert (superseded.address, superseded.content.related) == (Address("C1", "1.0"), Address("C1", "2.0"))
 
 
 def test_a_message_never_links_to_the_one_of_a_limit_that_was_edited_since(store: AlertStore) -> None:
@@ -200,7 +200,7 @@ def test_a_message_never_links_to_the_one_of_a_limit_that_was_edited_since(store
     send(store)
     raised = facts_of(spend_facts(soft_usd=Decimal(500)))
     store.record(BUDGET, PERIOD, [crossed(Level.HARD)], raised, NOW)
-    assert due(store).related is None
+    assert due(store).content.related is None
 
 
 def test_a_withdrawn_limit_edits_its_message_and_can_come_back_to_it(store: AlertStore) -> None:
@@ -292,11 +292,11 @@ def test_an_announcement_tells_how_far_the_target_has_followed_by_now(store: Ale
     change = modes.change({"CLAUDE_FALLBACK_MODE": "degraded"}, mode_facts())
     assert change is not None
     modes.not_written(change, "the file cannot be written")
-    assert due(store).write_error == "the file cannot be written"
+    assert due(store).content.write_error == "the file cannot be written"
     modes.written(change, NOW + SECOND)
     announcement = due(store)
-    assert (announcement.written_at, announcement.write_error) == (NOW + SECOND, None)
-    assert announcement.facts == mode_facts()
+    assert (announcement.content.written_at, announcement.content.write_error) == (NOW + SECOND, None)
+    assert announcement.content.facts == mode_facts()
 
 
 def test_incidents_of_many_budgets_and_periods_are_read_at_once(engine: Engine, store: AlertStore) -> None:

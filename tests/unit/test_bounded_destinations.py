@@ -10,10 +10,10 @@ import pytest
 import responses
 from pydantic import SecretStr
 
-from bot.alerts.outside import Told
 from bot.message import PlainMessage
 from bot.notify import apprise
 from bot.notify.apprise import AppriseDestination
+from bot.notify.destination import Delivered, Failed, SendResult
 
 LETTER = PlainMessage("hard limit crossed", "all of it", "hard")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
@@ -60,6 +60,11 @@ def destination(port: int, parameters: str = "") -> AppriseDestination:
     return AppriseDestination("hook", url)
 
 
+def reason(result: SendResult) -> str:
+    assert isinstance(result, Failed)
+    return result.sentence
+
+
 def dribbles(connection: socket.socket, begin: bytes, stop: threading.Event) -> None:
     connection.sendall(begin)
     while not stop.wait(0.05):
@@ -70,7 +75,7 @@ def dribbles(connection: socket.socket, begin: bytes, stop: threading.Event) -> 
 async def test_a_destination_that_dribbles_is_left_after_a_while_and_told_again_later(
     monkeypatch: pytest.MonkeyPatch, begin: bytes
 ) -> None:
-    monkeypatch.setattr(apprise, "TELL_SECONDS", 0.3)
+    monkeypatch.setattr(apprise, "POST_SECONDS", 0.3)
     slow = [True]
     stop = threading.Event()
 
@@ -82,16 +87,16 @@ async def test_a_destination_that_dribbles_is_left_after_a_while_and_told_again_
 
     with serving(answer) as (port, _):
         hook = destination(port)
-        assert (await hook.tell(LETTER, frozenset())).error == "it has not answered within 0.3 s"
+        assert reason(await hook.post(LETTER, {})) == "it has not answered within 0.3 s"
         slow[0] = False
         for _ in range(50):
             await asyncio.sleep(0.1)
-            told = await hook.tell(LETTER, frozenset())
-            if told.error is None:
+            told = await hook.post(LETTER, {})
+            if isinstance(told, Delivered):
                 break
             assert sum(thread.name == "destination" for thread in threading.enumerate()) <= 1
         stop.set()
-    assert told == Told(None, told.reached)
+    assert told == Delivered()
 
 
 async def test_an_answer_of_any_size_is_cut() -> None:
@@ -104,7 +109,7 @@ async def test_an_answer_of_any_size_is_cut() -> None:
             sent[0] += 1
 
     with serving(floods) as (port, _):
-        assert "no connection" in str((await destination(port).tell(LETTER, frozenset())).error)
+        assert "no connection" in reason(await destination(port).post(LETTER, {}))
     assert sent[0] < 20
 
 
@@ -114,6 +119,6 @@ async def test_no_redirect_takes_the_message_elsewhere(status: int, parameters: 
     with serving(lambda connection: connection.sendall(OK)) as (elsewhere, heard):
         location = f"HTTP/1.1 {status} Moved\r\nLocation: http://127.0.0.1:{elsewhere}/\r\nContent-Length: 0\r\n\r\n"
         with serving(lambda connection: connection.sendall(location.encode())) as (port, _):
-            told = await destination(port, parameters).tell(LETTER, frozenset())
-    assert told.error == f"it answers with HTTP status {status}"
+            told = await destination(port, parameters).post(LETTER, {})
+    assert reason(told) == f"it answers with HTTP status {status}"
     assert heard == []

@@ -13,7 +13,7 @@ from bot.budgets.decide import Status
 from bot.config_file import read_config_file
 from bot.notify.apprise import default_name, service_of
 from handlers.blocks.plain_text import plain_text
-from handlers.letters import TOLD_ONCE, letter
+from handlers.rendering import TOLD_ONCE, plain_message
 from tests.databases import NOW, SOFT_RESOLVED, crossed, facts_of, spend_facts
 
 TOKEN = "c0ffee5ecre7"
@@ -118,7 +118,7 @@ def test_slacks_markup_is_written_out(mrkdwn: str, plain: str) -> None:
 
 def test_a_letter_has_the_sum_as_its_title_and_says_what_slack_says() -> None:
     spend = spend_facts().model_copy(update={"budget": "R&D"})
-    written = letter(facts_of(spend)(crossed(Level.HARD)), NOW, NOW)
+    written = plain_message(facts_of(spend)(crossed(Level.HARD)), NOW, NOW)
     assert written.title == "$612.35 of $600.00 (102%): hard limit crossed, budget R&D"
     assert written.tone == "hard"
     assert "The soft limit of $400.00 is passed too." in written.body
@@ -127,15 +127,15 @@ def test_a_letter_has_the_sum_as_its_title_and_says_what_slack_says() -> None:
 
 
 def test_the_letter_that_a_limit_is_resolved_says_that_it_is_the_last_one() -> None:
-    written = letter(facts_of()(SOFT_RESOLVED), NOW, NOW)
+    written = plain_message(facts_of()(SOFT_RESOLVED), NOW, NOW)
     assert "soft limit resolved" in written.title
     assert (written.tone, written.body.splitlines()[0]) == ("resolved", TOLD_ONCE)
 
 
 def test_a_letter_is_late_after_ten_minutes_and_says_how_late() -> None:
     facts = facts_of()(crossed(Level.SOFT))
-    assert "Late" not in letter(facts, NOW, NOW + LATE).body
-    late = letter(facts, NOW, NOW + timedelta(minutes=95))
+    assert "Late" not in plain_message(facts, NOW, NOW + LATE).body
+    late = plain_message(facts, NOW, NOW + timedelta(minutes=95))
     assert late.body.splitlines()[0] == "Late by 95 min: this is how it stood at 20 Nov 12:00 UTC."
-    assert late.title == letter(facts, NOW, NOW).title
+    assert late.title == plain_message(facts, NOW, NOW).title
     assert facts.status is Status.OPEN

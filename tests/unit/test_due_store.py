@@ -12,24 +12,25 @@ from bot.alerts.life import due_step
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
-from bot.notify.store import Address
+from bot.notify.model import Address
 from bot.store.alerts import AlertStore
 from bot.store.cycle_state import CycleStateStore
 from bot.store.due import Due, DueStore
 from bot.store.incidents import IncidentStore
 from bot.store.modes import AutoSwitch, ModeStore
+from bot.store.notice_contents import ContentStore
 from bot.store.schema import alerts, notices
 from bot.store.usage import UsageStore
 from bot.usage.age import DataState
 from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of, mode_facts
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-NOTHING = Due(slack=False, outside=False, life=False, reports=False)
+NOTHING = Due(slack=False, destinations=False, life=False, reports=False)
 RULES = AlertRules(escalate_after=30 * MINUTE)
 
 
 def due_store(engine: Engine, store: AlertStore, rules: AlertRules = RULES) -> DueStore:
-    return DueStore(engine, store.outside, rules)
+    return DueStore(engine, store.destinations.names, rules)
 
 
 def deliver_all(store: AlertStore) -> None:
@@ -43,11 +44,13 @@ def test_what_waits_is_due_until_it_is_delivered(engine: Engine) -> None:
     due = due_store(engine, store)
     assert due.look(NOW) == NOTHING
     store.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW)
-    assert due.look(NOW) == Due(slack=True, outside=True, life=False, reports=False)
+    assert due.look(NOW) == Due(slack=True, destinations=True, life=False, reports=False)
     deliver_all(store)
-    assert due.look(NOW) == Due(slack=False, outside=True, life=False, reports=False)
-    (letter,) = store.outside.pending("mail")
-    store.outside.finish(letter.id, NOW)
+    assert due.look(NOW) == Due(slack=False, destinations=True, life=False, reports=False)
+    mail = ContentStore(engine, "mail")
+    notice = mail.due(NOW)
+    assert notice is not None
+    mail.finish(notice.id, NOW, None)
     assert due.look(NOW) == NOTHING
 
 

@@ -181,7 +181,7 @@ def test_a_file_that_cannot_be_written_is_shown_tried_again_and_announced_when_i
     service.reconcile()
     announced = AlertStore(engine).notices.due(NOW)
     assert announced is not None
-    assert announced.write_error == state.write_error
+    assert announced.content.write_error == state.write_error
 
     target.path.parent.mkdir()
     clock.advance(MINUTE)

@@ -17,14 +17,13 @@ from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
 from bot.display import Display
 from bot.message import Message
-from bot.notify.store import Action, Notice
+from bot.notify.model import Action, Notice
 from bot.slack_connection import Workspace
+from bot.store.notice_contents import Content
 from handlers.blocks.alert import NOTHING_STOPPED, alert_message
 from handlers.blocks.forecast_alert import forecast_alert_message
-from handlers.blocks.incident import headline
 from handlers.blocks.life import life_message, open_alert_lines, step_message, with_life
-from handlers.deliveries import renderer
-from handlers.letters import letter
+from handlers.rendering import Rendering, headline, plain_message
 from tests.unit.test_blocks import (
     NOW,
     SPEND,
@@ -77,11 +76,12 @@ forecasts = st.builds(
 
 
 def notice(facts: NoticeFacts, action: Action = "post", life: Life | None = None) -> Notice:
-    return Notice(7, action, facts, 0, False, NOW, None, None, 7, life or Life(), None, None)
+    return Notice(7, action, "", Content(facts, alert_id=7, life=life or Life()), 0, False, NOW, None)
 
 
 def rendered(facts: NoticeFacts, action: Action = "post", late: timedelta = timedelta(0), **changes: Any) -> Message:
-    return renderer([], Workspace(), changes.pop("display", YEN))(notice(facts, action, **changes), NOW + late)
+    rendering = Rendering([], Workspace(), changes.pop("display", YEN))
+    return rendering.blocks(notice(facts, action, **changes), NOW + late)
 
 
 def step(facts: AlertFacts, what: LifeStep, **changes: Any) -> LifeFacts:
@@ -149,9 +149,9 @@ def test_what_arrives_late_says_so_below_its_first_line_and_ends_as_ever(level: 
 
 
 def test_the_letter_of_a_resolved_hard_limit_has_nothing_to_stop_any_more() -> None:
-    resolved = letter(alert(Level.HARD, Status.RESOLVED, Reason.FELL_BELOW), NOW, NOW)
+    resolved = plain_message(alert(Level.HARD, Status.RESOLVED, Reason.FELL_BELOW), NOW, NOW)
     assert NOTHING_STOPPED not in resolved.body
-    assert letter(alert(Level.HARD), NOW, NOW).body.endswith(NOTHING_STOPPED)
+    assert plain_message(alert(Level.HARD), NOW, NOW).body.endswith(NOTHING_STOPPED)
     assert resolved.body.startswith("If this limit is crossed again")
 
 
@@ -167,7 +167,7 @@ def test_the_sum_is_told_in_the_money_of_the_readers_too() -> None:
     check_twin(message)
     assert message.text.splitlines()[2] == line
     assert line in message.blocks[1]["text"]["text"]
-    assert line in letter(alert(), NOW, NOW, display=YEN).body
+    assert line in plain_message(alert(), NOW, NOW, display=YEN).body
     assert "That is" not in rendered(alert(), display=Display()).text
 
 

@@ -14,7 +14,7 @@ from bot.alerts.life_watch import LifeWatch
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Reason, Status, Step
-from bot.notify.store import Address, Notice
+from bot.notify.model import Address, Notice
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.life import Handled
@@ -33,7 +33,7 @@ def store(engine: Engine) -> AlertStore:
 def opened(store: AlertStore, level: Level = Level.HARD) -> int:
     """An alert whose message is in the channel."""
     store.record(BUDGET, PERIOD, [crossed(level)], facts_of(), NOW)
-    return sent(store).alert_id or 0
+    return sent(store).content.alert_id or 0
 
 
 def sent(store: AlertStore) -> Notice:
@@ -69,11 +69,15 @@ def test_an_acknowledgement_is_kept_audited_edited_in_and_replied(store: AlertSt
     assert life(engine, alert_id) == known
     assert audited(engine) == [("U1", "alert acknowledged", "done", INCIDENT)]
     edit, reply = sent(store), sent(store)
-    assert (edit.action, edit.facts, edit.life) == ("update", facts_of()(crossed(Level.HARD)), known)
+    assert (edit.action, edit.content.facts, edit.content.life) == ("update", facts_of()(crossed(Level.HARD)), known)
     assert reply.action == "reply"
-    assert isinstance(reply.facts, LifeFacts)
-    assert (reply.facts.step, reply.facts.by, reply.facts.at) == (LifeStep.ACKNOWLEDGED, "U1", NOW + MINUTE)
-    assert reply.facts.about == edit.facts
+    assert isinstance(reply.content.facts, LifeFacts)
+    assert (reply.content.facts.step, reply.content.facts.by, reply.content.facts.at) == (
+        LifeStep.ACKNOWLEDGED,
+        "U1",
+        NOW + MINUTE,
+    )
+    assert reply.content.facts.about == edit.content.facts
 
 
 def test_a_failure_on_the_way_leaves_nothing_of_it(store: AlertStore, engine: Engine) -> None:
@@ -211,13 +215,13 @@ def test_two_copies_that_advance_at_once_escalate_once(store: AlertStore, engine
 def test_time_runs_from_the_moment_at_which_people_could_see_it(store: AlertStore, engine: Engine) -> None:
     store.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW - HOUR)
     assert store.life.living() == [], "nobody can acknowledge what has not arrived"
-    alert_id = sent(store).alert_id or 0
+    alert_id = sent(store).content.alert_id or 0
     assert store.life.living() == [Living(alert_id, Level.HARD, NOW, Life())]
     LifeWatch(store.life, AlertRules(), HandClock(NOW + 30 * MINUTE)).look()
     edit, told = sent(store), sent(store)
     assert (edit.action, told.action) == ("update", "broadcast")
-    assert isinstance(told.facts, LifeFacts)
-    assert told.facts.at - told.facts.since == 30 * MINUTE
+    assert isinstance(told.content.facts, LifeFacts)
+    assert told.content.facts.at - told.content.facts.since == 30 * MINUTE
 
 
 def test_that_a_period_has_begun_is_nobodys_to_acknowledge(store: AlertStore, engine: Engine) -> None:

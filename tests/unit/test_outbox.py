@@ -17,8 +17,7 @@ from bot.alerts.mode_facts import ModeFacts
 from bot.budgets.budget import Level
 from bot.budgets.decide import Step
 from bot.message import Message
-from bot.notify.outbox import PATIENCE, Delivery, Outbox
-from bot.notify.slack import (
+from bot.notify.destination import (
     CouldNotLook,
     Delivered,
     Failed,
@@ -27,15 +26,17 @@ from bot.notify.slack import (
     May,
     NotEditable,
     NotThere,
-    Outcome,
-    SlackDestination,
+    SendResult,
     always,
 )
-from bot.notify.store import LONGEST_WAIT, Address, Attempt, Notice, NoticeStore
+from bot.notify.model import LONGEST_WAIT, Address, Attempt, Notice
+from bot.notify.outbox import PATIENCE, Delivery, Outbox
+from bot.notify.slack import SlackDestination
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
 from bot.store.modes import ModeStore
+from bot.store.notice_contents import ContentStore
 from bot.store.schema import alerts, notices
 from tests.databases import (
     BUDGET,
@@ -57,7 +58,7 @@ REFUSED = Failed("The bot is not in C1: type /invite @claude-cost there.")
 class Channel(SlackDestination):
     """A channel that answers from a script, and well once the script is over. `sent`: what it was asked, in order."""
 
-    def __init__(self, *script: Outcome, readable: bool = False) -> None:
+    def __init__(self, *script: SendResult, readable: bool = False) -> None:
         self._script = list(script)
         self._readable = readable
         self._stands: dict[str, Address] = {}
@@ -72,8 +73,9 @@ class Channel(SlackDestination):
         thread: Address | None = None,
         *,
         broadcast: bool = False,
+        reached: AbstractSet[str] = frozenset(),
         may: May = always,
-    ) -> Outcome:
+    ) -> SendResult:
         self.sent.append(("post" if thread is None else f"below {thread.ts}", message.text))
         await asyncio.sleep(0)
         outcome = self._next()
@@ -82,7 +84,7 @@ class Channel(SlackDestination):
             self._stands[str(identity)] = address
         return Delivered(address) if outcome is None else outcome
 
-    async def update(self, address: Address, message: Message, *, may: May = always) -> Outcome:
+    async def update(self, address: Address, message: Message, *, may: May = always) -> SendResult:
         self.sent.append((f"edit {address.ts}", message.text))
         await asyncio.sleep(0)
         return self._next() or Delivered(address)
@@ -98,7 +100,7 @@ class Channel(SlackDestination):
         address = self._stands.get(str(identity))
         return NotThere() if address is None else Found(address)
 
-    def _next(self) -> Outcome | None:
+    def _next(self) -> SendResult | None:
         return self._script.pop(0) if self._script else None
 
     @property
@@ -118,10 +120,10 @@ def store(engine: Engine) -> AlertStore:
 
 def render(notice: Notice, now: datetime) -> Message:
     """The incident's visible id and how it stands."""
-    if isinstance(notice.facts, AlertFacts):
-        return Message(f"{notice.facts.incident} {notice.facts.status}")
-    assert isinstance(notice.facts, ModeFacts)
-    return Message(f"fallback mode {notice.facts.mode}")
+    if isinstance(notice.content.facts, AlertFacts):
+        return Message(f"{notice.content.facts.incident} {notice.content.facts.status}")
+    assert isinstance(notice.content.facts, ModeFacts)
+    return Message(f"fallback mode {notice.content.facts.mode}")
 
 
 def outbox(store: AlertStore, channel: Channel, clock: HandClock) -> Outbox:
@@ -305,7 +307,7 @@ async def test_after_a_crash_between_sending_and_recording_the_alert_gets_out(
     class Crash(BaseException):
         """The process ends here."""
 
-    class Crashing(NoticeStore):
+    class Crashing(ContentStore):
         def finish(
             self, notice_id: int, now: datetime, address: Address | None, *, attempts: int | None = None
         ) -> bool:
@@ -414,7 +416,7 @@ async def test_two_runs_at_once_send_everything_once(store: AlertStore, clock: H
 async def test_two_copies_that_take_the_same_notice_at_once_send_it_once(engine: Engine, clock: HandClock) -> None:
     both_hold_it = threading.Barrier(2)
 
-    class Copy(NoticeStore):
+    class Copy(ContentStore):
         met = False
 
         def due(
@@ -443,7 +445,7 @@ async def test_what_cannot_be_drawn_was_not_tried_and_holds_up_only_its_own_inci
     store: AlertStore, clock: HandClock
 ) -> None:
     def broken(notice: Notice, now: datetime) -> Message:
-        if isinstance(notice.facts, AlertFacts) and notice.facts.level is Level.SOFT:
+        if isinstance(notice.content.facts, AlertFacts) and notice.content.facts.level is Level.SOFT:
             raise LookupError(notice.id)
         return render(notice, now)
 
@@ -564,7 +566,7 @@ def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from([UNKNOWN, REFUSED, Failed("Slack asks to wait.", retry_after=SECOND)]), max_size=8))
 def test_whatever_slack_answers_every_alert_arrives_once_and_in_order(
-    sqlite_engine: Engine, script: list[Outcome]
+    sqlite_engine: Engine, script: list[SendResult]
 ) -> None:
     with sqlite_engine.begin() as connection:
         connection.execute(notices.delete())

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bot.budgets.budget import Level
+from bot.notify.destination import CouldNotLook, Delivered
+from bot.notify.model import LONGEST_WAIT, Address
 from bot.notify.outbox import FEWEST_LOOKS, LOOKING_AT_MOST, MOST_LOOKS
-from bot.notify.slack import CouldNotLook, Delivered
-from bot.notify.store import LONGEST_WAIT, Address
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database

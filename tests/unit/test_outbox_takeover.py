@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,12 +11,13 @@ from sqlalchemy import Engine, select
 
 from bot.budgets.budget import Level
 from bot.message import Message
-from bot.notify.attempts import ATTEMPT_SECONDS, CALL_SECONDS, SURELY_OVER
+from bot.notify.attempts import ATTEMPT_SECONDS, SURELY_OVER
+from bot.notify.destination import CALL_SECONDS, Delivered, Failed, May, SendResult, Withheld, always
+from bot.notify.model import Address, Notice
 from bot.notify.outbox import Outbox
-from bot.notify.slack import Delivered, Failed, May, Outcome, Withheld, always
-from bot.notify.store import Address, Notice, NoticeStore
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
+from bot.store.notice_contents import ContentStore
 from bot.store.schema import notices
 from tests.databases import NOW, SOFT_RESOLVED, crossed
 from tests.unit.test_outbox import Channel, record, render
@@ -36,7 +38,7 @@ class Monotonic:
 class Wire(Channel):
     """A channel whose calls can be held in flight. It asks for leave like the real one."""
 
-    def __init__(self, *script: Outcome, readable: bool = False) -> None:
+    def __init__(self, *script: SendResult, readable: bool = False) -> None:
         super().__init__(*script, readable=readable)
         self.arrived = asyncio.Event()
         self.answers = asyncio.Event()
@@ -49,8 +51,9 @@ class Wire(Channel):
         thread: Address | None = None,
         *,
         broadcast: bool = False,
+        reached: AbstractSet[str] = frozenset(),
         may: May = always,
-    ) -> Outcome:
+    ) -> SendResult:
         if not may():
             return Withheld()
         outcome = await super().post(message, identity, thread, broadcast=broadcast)
@@ -73,7 +76,7 @@ class Copies:
         *,
         leads: May = always,
         predecessor: bool = True,
-        store: Callable[[Engine], NoticeStore] = NoticeStore,
+        store: Callable[[Engine], ContentStore] = ContentStore,
         channel: Channel | None = None,
     ) -> Outbox:
         return Outbox(
@@ -165,7 +168,7 @@ async def test_a_copy_that_lost_the_lease_begins_nothing(engine: Engine) -> None
 async def test_a_copy_that_loses_the_lease_at_its_commit_sends_nothing_and_leaves_the_row(engine: Engine) -> None:
     leads = True
 
-    class Losing(NoticeStore):
+    class Losing(ContentStore):
         def start_attempt(self, notice: Notice, now: datetime) -> bool:
             nonlocal leads
             taken = super().start_attempt(notice, now)
@@ -183,7 +186,7 @@ async def test_a_process_that_was_frozen_after_its_commit_sends_nothing_when_it_
     wire = Wire()
     copies = Copies(engine, wire)
 
-    class Freezing(NoticeStore):
+    class Freezing(ContentStore):
         def start_attempt(self, notice: Notice, now: datetime) -> bool:
             taken = super().start_attempt(notice, now)
             if notice.attempts == 0:
@@ -199,7 +202,7 @@ async def test_a_process_that_was_frozen_after_its_commit_sends_nothing_when_it_
 
 @pytest.mark.parametrize("outcome", [None, Failed("Slack has a fault of its own.", outcome_unknown=True)])
 async def test_a_former_owner_that_wakes_up_does_not_overwrite_what_the_new_one_did(
-    engine: Engine, caplog: pytest.LogCaptureFixture, outcome: Outcome | None
+    engine: Engine, caplog: pytest.LogCaptureFixture, outcome: SendResult | None
 ) -> None:
     wire = Wire(*([] if outcome is None else [outcome]))
     copies, store = Copies(engine, wire), AlertStore(engine)
@@ -220,9 +223,9 @@ async def test_a_former_owner_that_wakes_up_does_not_overwrite_what_the_new_one_
     assert again is None
 
 
-async def test_an_answer_that_is_late_counts_as_unknown(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.notify.outbox.CALL_SECONDS", 0.05)
+async def test_an_answer_that_is_late_counts_as_unknown(engine: Engine) -> None:
     wire = Wire(Delivered(Address("C1", "1.0")))
+    wire.call_seconds = 0.05
     wire.answers.clear()
     copies = Copies(engine, wire)
     record(AlertStore(engine), crossed(Level.SOFT))

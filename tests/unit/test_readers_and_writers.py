@@ -14,11 +14,12 @@ import pytest
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
 
+import bot.notify
 import bot.store
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.clock import DAY, HOUR
-from bot.notify.store import NoticeStore
+from bot.notify.store import BacklogStore, NoticeStore
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.store.alerts import AlertStore
 from bot.store.budgets import BudgetStore
@@ -31,7 +32,7 @@ from bot.store.lease import lease_state
 from bot.store.life import LifeStore
 from bot.store.limits import Limits
 from bot.store.modes import ModeStore
-from bot.store.outside import OutsideStore
+from bot.store.notice_contents import ContentStore, read_content
 from bot.store.proofs import ProofStore
 from bot.store.proposals import ProposalStore
 from bot.store.remembered import RememberedStore
@@ -59,8 +60,9 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     IncidentStore: {"newest": (BUDGET, Level.SOFT), "opened": ([Level.SOFT], TODAY), "watching_since": ()},
     LifeStore: {"living": (), "open_alerts": ()},
     ModeStore: {"auto": (), "changes": (5,), "current": (), "history": (5,), "in_force": ()},
+    ContentStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
     NoticeStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
-    OutsideStore: {"pending": ("mail",), "stranded": (), "undelivered": (), "waiting": ()},
+    BacklogStore: {"stranded": (), "undelivered": (), "waiting": ()},
     ProofStore: {"is_dismissed": ([1],), "told": ([1],)},
     ProposalStore: {"close_outdated": (NOW, {}), "find": (1,)},
     RememberedStore: {"get": ("data",)},
@@ -87,8 +89,9 @@ WRITES = {
     EstimateStore: {"drop", "keep", "remember"},
     LifeStore: {"acknowledge", "advance", "show_mode", "snooze"},
     ModeStore: {"change", "not_written", "refused", "set_auto", "warn", "written"},
+    ContentStore: {"finish", "give_up", "retry", "start_attempt"},
     NoticeStore: {"finish", "give_up", "retry", "start_attempt"},
-    OutsideStore: {"enqueue", "enqueue_test", "finish", "keep", "start_attempt"},
+    BacklogStore: set(),
     ProofStore: {"dismiss", "tell"},
     ProposalStore: {"approve", "propose", "reject"},
     RememberedStore: {"put"},
@@ -99,14 +102,19 @@ WRITES = {
 
 
 MADE: dict[type, Callable[[Engine], object]] = {
-    DueStore: lambda engine: DueStore(engine, OutsideStore(engine, {}), AlertRules()),
-    OutsideStore: lambda engine: OutsideStore(engine, {}),
+    BacklogStore: lambda engine: BacklogStore(engine, ["mail"]),
+    DueStore: lambda engine: DueStore(engine, ["mail"], AlertRules()),
+    NoticeStore: lambda engine: NoticeStore(engine, read_content),
 }
 """Those that take more than an engine."""
 
 
 def stores() -> Iterator[type]:
-    for module in pkgutil.iter_modules(bot.store.__path__, "bot.store."):
+    modules = [
+        *pkgutil.iter_modules(bot.store.__path__, "bot.store."),
+        *pkgutil.iter_modules(bot.notify.__path__, "bot.notify."),
+    ]
+    for module in modules:
         for _, found in inspect.getmembers(import_module(module.name), inspect.isclass):
             if found.__module__ == module.name and found.__name__.endswith("Store"):
                 yield found
@@ -177,7 +185,7 @@ def test_a_large_save_keeps_no_reader_waiting(impatient: Engine) -> None:
         assert begun.wait(30)
         assert store.buckets(TODAY, TODAY + DAY) == []
         assert store.data_state() == DataState()
-        assert NoticeStore(impatient).undelivered() == 1
+        assert ContentStore(impatient).undelivered() == 1
         go_on.set()
         saving.result()
     assert len(store.buckets(TODAY, TODAY + DAY)) == 5000
@@ -214,7 +222,7 @@ def replace_file(path: Path) -> None:
 def test_nothing_is_written_into_a_file_that_nobody_will_see_again(
     spoil: Callable[[Path], None], impatient: Engine, path: Path
 ) -> None:
-    notices = NoticeStore(impatient)
+    notices = ContentStore(impatient)
     notice = notices.due(NOW)
     assert notice is not None
     spoil(path)
@@ -234,7 +242,7 @@ def test_a_corrupted_database_is_a_sentence(impatient: Engine, path: Path) -> No
     impatient.dispose()
     path.write_bytes(b"not a database " * 1000)
     with pytest.raises(Exception, match="not a database") as refusal:
-        NoticeStore(impatient).undelivered()
+        ContentStore(impatient).undelivered()
     assert database_problem(refusal.value) == (  # type: ignore[arg-type]
         "The database fails (file is not a database): its server, its disk or its rights need a look."
     )

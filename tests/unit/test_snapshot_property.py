@@ -1,6 +1,6 @@
 """The snapshot against the plain recomputation, over whatever polls, corrections and restarts bring."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -232,7 +232,7 @@ def periods(zone: str, moment: datetime) -> list[Period]:
 def played(engine: Engine, start: datetime, zone: str, history: list[Poll | Restart]) -> None:
     """Play a history and hold the snapshot against the rows after each step."""
     world = World(engine, start)
-    seen: list[tuple[int, dict[tuple[Scope, Period], object]]] = []
+    seen: list[tuple[int, Mapping[Any, object]]] = []
     quiet = QuietBudgets()
     for step in history:
         if isinstance(step, Restart):
@@ -389,7 +389,7 @@ def reports_agree(snapshot: Snapshot, plain: PlainSpend) -> None:
 
 
 def touched_agree(
-    snapshot: Snapshot, seen: list[tuple[int, dict[tuple[Scope, Period], object]]], spends: Mapping[Any, object]
+    snapshot: Snapshot, seen: list[tuple[int, Mapping[Any, object]]], spends: Mapping[Any, object]
 ) -> None:
     """No scope's spend has changed since any earlier snapshot that is not among those touched."""
     for serial, earlier in seen:

@@ -11,9 +11,9 @@ from sqlalchemy import Engine, update
 
 from bot.budgets.budget import Level
 from bot.notify.back_off import Waits, back_off
+from bot.notify.destination import Failed
+from bot.notify.model import LONGEST_WAIT
 from bot.notify.outbox import Outbox
-from bot.notify.slack import Failed
-from bot.notify.store import LONGEST_WAIT
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database

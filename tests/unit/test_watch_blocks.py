@@ -21,8 +21,7 @@ from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Reason, Status
 from bot.budgets.drift import Cause
 from handlers.blocks.drift import truth_lines
-from handlers.blocks.incident import incident_message
-from handlers.letters import TOLD_ONCE, letter
+from handlers.rendering import TOLD_ONCE, incident_message, plain_message
 from tests.unit.test_blocks import AS_OF, LONGEST_EDIT, MOST_TEXT, NOW, SPEND, check, check_twin, hostile, with_spend
 
 SINCE = NOW - timedelta(minutes=32)
@@ -173,7 +172,7 @@ def test_a_new_period_says_how_sure_the_last_total_is_and_how_it_compares() -> N
 
 
 def test_a_letter_of_what_is_no_limit_does_not_speak_of_one() -> None:
-    written = letter(stale(Status.RESOLVED), NOW, NOW)
+    written = plain_message(stale(Status.RESOLVED), NOW, NOW)
     assert written.tone == "resolved"
     assert TOLD_ONCE not in written.body
     assert written.title.startswith("Data again since")

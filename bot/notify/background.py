@@ -1,0 +1,60 @@
+"""Delivery beside everything else: nobody waits for a destination but its own notices."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.in_flight import InFlight
+from bot.notify.outbox import Outbox
+from bot.store.engine import database_problem
+
+log = logging.getLogger(__name__)
+
+
+class BackgroundDelivery:
+    """One run for each outbox, each at its own pace."""
+
+    def __init__(self, outboxes: Sequence[Outbox], in_flight: InFlight) -> None:
+        self._outboxes = tuple(outboxes)
+        self._in_flight = in_flight
+        self._runs: dict[str, asyncio.Task[None]] = {}
+
+    def begin(self) -> None:
+        """Start what is due, and return at once. A destination that is still at work goes on with that."""
+        for outbox in self._outboxes:
+            run = self._runs.get(outbox.name)
+            if run is None or run.done():
+                run = asyncio.create_task(self._run(outbox), name=outbox.name)
+                run.add_done_callback(_log_crash)
+                self._runs[outbox.name] = run
+
+    async def settled(self) -> None:
+        """Wait for what was begun."""
+        if self._runs:
+            await asyncio.wait(self._runs.values())
+
+    def retry_in(self) -> timedelta | None:
+        """How long until the next notice may be tried again; None where none has failed."""
+        waits = (outbox.retry_in() for outbox in self._outboxes)
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    async def close(self) -> None:
+        """Stop. What is being sent at this moment is sent once more after the next start."""
+        for run in self._runs.values():
+            run.cancel()
+        await self.settled()
+
+    async def _run(self, outbox: Outbox) -> None:
+        async with self._in_flight.work():
+            try:
+                await outbox.deliver()
+            except SQLAlchemyError as error:
+                log.error("%s waits: %s", outbox.name, database_problem(error))
+
+
+def _log_crash(run: asyncio.Task[None]) -> None:
+    if not run.cancelled() and (error := run.exception()) is not None:
+        log.error("%s: the delivery ended with an error of its own", run.get_name(), exc_info=error)

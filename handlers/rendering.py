@@ -1,0 +1,193 @@
+"""From a notice to the message that is sent: one renderer for each kind, whatever the destination."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.alerts.facts import LifeFacts, NoticeFacts, TestFacts
+from bot.alerts.incident_facts import (
+    AlertFacts,
+    DeliveryFacts,
+    DriftFacts,
+    ForecastFacts,
+    IncidentFacts,
+    PeriodFacts,
+    SpikeFacts,
+    StaleFacts,
+    not_extrapolated,
+)
+from bot.alerts.mode_facts import ModeEndFacts, ModeFacts, ProofFacts, ProposalFacts
+from bot.alerts.rules import LATE
+from bot.budgets.budget import Level
+from bot.budgets.decide import Status
+from bot.display import USD, Display
+from bot.fallback.target import Target
+from bot.message import Message, PlainMessage, Tone
+from bot.notify.model import Notice
+from bot.phrases import span
+from bot.slack_connection import Workspace
+from bot.store.notice_contents import Content
+from handlers.blocks.alert import alert_message
+from handlers.blocks.delivery import delivery_message
+from handlers.blocks.drift import drift_message
+from handlers.blocks.elements import context, moment, section
+from handlers.blocks.fallback import announcement, end_warning
+from handlers.blocks.forecast_alert import forecast_alert_message
+from handlers.blocks.life import life_message, step_message, with_life
+from handlers.blocks.period import period_message
+from handlers.blocks.plain_text import plain_text
+from handlers.blocks.proof import proof_message
+from handlers.blocks.proposal import proposal_message
+from handlers.blocks.spike import spike_message
+from handlers.blocks.stale import stale_message
+from handlers.blocks.synthetic_alert import message_of_test
+
+TOLD_ONCE = "If this limit is crossed again in the same period, only Slack shows it."
+
+ALARMING = frozenset({Level.HARD, Level.SPIKE, Level.STALE, Level.DELIVERY})
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What only delivery knows. `related_link`: the message of the budget's other limit. `is_stale`: whether data is.
+
+    `display`: the money in which a limit's sum is shown too. `targets`: where the fallback mode is written.
+    """
+
+    now: datetime
+    content: Content
+    related_link: str | None = None
+    display: Display = USD
+    targets: Sequence[Target] = ()
+    is_stale: bool = False
+
+
+def _life_message(facts: LifeFacts, at: Situation) -> Message:
+    # Nothing is extrapolated from stale data.
+    return life_message(facts, headline(not_extrapolated(facts.about, at.now) if at.is_stale else facts.about))
+
+
+def _announcement(facts: ModeFacts, at: Situation) -> Message:
+    return announcement(facts, at.targets, at.content.written_at, at.content.write_error)
+
+
+RENDERERS: Mapping[type[NoticeFacts], Callable[[Any, Situation], Message]] = {
+    AlertFacts: lambda facts, at: alert_message(facts, at.related_link, at.display),
+    ForecastFacts: lambda facts, at: forecast_alert_message(facts),
+    SpikeFacts: lambda facts, at: spike_message(facts),
+    StaleFacts: lambda facts, at: stale_message(facts),
+    DriftFacts: lambda facts, at: drift_message(facts),
+    DeliveryFacts: lambda facts, at: delivery_message(facts),
+    PeriodFacts: lambda facts, at: period_message(facts),
+    LifeFacts: _life_message,
+    TestFacts: lambda facts, at: message_of_test(facts),
+    ModeFacts: _announcement,
+    ModeEndFacts: lambda facts, at: end_warning(facts),
+    ProofFacts: lambda facts, at: proof_message(facts),
+    ProposalFacts: lambda facts, at: proposal_message(facts),
+}
+"""Every kind of notice, as a message of its own."""
+
+
+class Rendering:
+    """Renders notices, as they are sent at this moment.
+
+    `targets`, `display`: as of `Situation`. `late_after`: what is sent later than this after it was decided says so.
+    `is_stale`: whether data is, without I/O.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        workspace: Workspace,
+        display: Display = USD,
+        late_after: timedelta = LATE,
+        is_stale: Callable[[datetime], bool] = lambda now: False,
+    ) -> None:
+        self._targets = targets
+        self._workspace = workspace
+        self._display = display
+        self._late_after = late_after
+        self._is_stale = is_stale
+
+    def blocks(self, notice: Notice, now: datetime) -> Message:
+        """For Slack."""
+        content: Content = notice.content
+        facts = content.facts
+        if isinstance(facts, IncidentFacts) and notice.action == "reply":
+            message = _step(facts)
+        else:
+            link = None if content.related is None else self._workspace.permalink(content.related)
+            at = Situation(now, content, link, self._display, self._targets, self._is_stale(now))
+            message = RENDERERS[type(facts)](facts, at)
+            if isinstance(facts, IncidentFacts) and content.alert_id is not None and not isinstance(facts, PeriodFacts):
+                message = with_life(message, content.alert_id, facts.status, content.life)
+        late = None if notice.action == "update" else _late_line(notice.created_at, now, self._late_after)
+        return message if late is None else _with_late(message, late)
+
+    def plain(self, notice: Notice, now: datetime) -> PlainMessage:
+        """For destinations that take plain text."""
+        facts = notice.content.facts
+        return plain_message(facts, notice.created_at, now, display=self._display, late_after=self._late_after)
+
+
+def incident_message(facts: IncidentFacts, related_link: str | None = None, display: Display = USD) -> Message:
+    """An incident at one step, without what people did to it."""
+    at = Situation(facts.decided_at, Content(facts), related_link, display)
+    return RENDERERS[type(facts)](facts, at)
+
+
+def headline(facts: IncidentFacts) -> str:
+    """What the incident's message says first."""
+    return incident_message(facts).text.partition("\n")[0]
+
+
+def plain_message(
+    facts: NoticeFacts,
+    decided_at: datetime,
+    now: datetime,
+    *,
+    display: Display = USD,
+    late_after: timedelta = LATE,
+) -> PlainMessage:
+    """The message without Slack's markup, its first line the title. `now`: when it is sent."""
+    message = RENDERERS[type(facts)](facts, Situation(now, Content(facts), display=display))
+    title, _, body = plain_text(message.text).partition("\n")
+    lines = [body]
+    if isinstance(facts, AlertFacts) and facts.status is Status.RESOLVED:
+        lines.insert(0, TOLD_ONCE)
+    late = _late_line(decided_at, now, late_after)
+    if late is not None:
+        lines.insert(0, late)
+    return PlainMessage(title, "\n".join(lines), _tone(facts))
+
+
+def _tone(facts: NoticeFacts) -> Tone:
+    if not isinstance(facts, IncidentFacts):
+        return "soft"
+    if facts.status is Status.RESOLVED:
+        return "resolved"
+    return "hard" if facts.level in ALARMING else "soft"
+
+
+def _step(facts: IncidentFacts) -> Message:
+    """The reply about a step that the figures have caused."""
+    if isinstance(facts, AlertFacts):
+        return step_message(facts)
+    text = headline(facts)
+    return Message(text, [section(text)])
+
+
+def _late_line(decided_at: datetime, now: datetime, late_after: timedelta) -> str | None:
+    """What is sent later than `late_after` says so, and how it is to be read."""
+    delay = now - decided_at
+    if delay <= late_after:
+        return None
+    return f"Late by {span(delay)}: this is how it stood at {moment(decided_at)}."
+
+
+def _with_late(message: Message, late: str) -> Message:
+    """Below the first line: what stands last in an alert is to stay there."""
+    first, *rest = message.text.split("\n")
+    return Message("\n".join([first, late, *rest]), [*message.blocks[:1], context(late), *message.blocks[1:]])

@@ -1,0 +1,233 @@
+"""The migration to one outbox: every stored notice is kept, and goes on where it was."""
+
+import json
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Engine, select, text
+
+from bot.alerts import facts as kinds
+from bot.alerts.facts import LifeFacts, NoticeFacts
+from bot.alerts.incident_facts import (
+    DeliveryFacts,
+    DriftFacts,
+    ForecastFacts,
+    PeriodFacts,
+    SpikeFacts,
+    StaleFacts,
+)
+from bot.alerts.life_steps import LifeStep
+from bot.alerts.mode_facts import ModeEndFacts
+from bot.budgets.budget import Level
+from bot.budgets.decide import Reason, Status
+from bot.notify.model import Action, Address, Notice
+from bot.store.alerts import AlertStore
+from bot.store.engine import connect, migrate
+from bot.store.migrations.versions.v0014_one_outbox import about
+from bot.store.notice_contents import ContentStore, enqueue
+from bot.store.schema import notices
+from tests.databases import NOW, SOFT_RESOLVED, crossed, facts_of, mode_facts, spend_facts
+
+SECOND = timedelta(seconds=1)
+SOFT = facts_of()(crossed(Level.SOFT))
+HARD = facts_of()(crossed(Level.HARD))
+RESOLVED = facts_of()(SOFT_RESOLVED)
+INCIDENT = {
+    "level": Level.SPIKE,
+    "limit_usd": Decimal("1E+2"),
+    "status": Status.OPEN,
+    "reason": Reason.REFUSES,
+    "decided_at": NOW,
+    "mode": "normal",
+}
+KINDS: Mapping[str, NoticeFacts] = {
+    "alert": SOFT,
+    "delivery": DeliveryFacts(**INCIDENT, destination="mail", since=NOW, error="", count=1),
+    "drift": DriftFacts(
+        **INCIDENT,
+        day=date(2026, 11, 17),
+        computed_usd=Decimal(1),
+        billed_usd=Decimal(2),
+        list_usd=None,
+        difference_usd=Decimal(1),
+        unexplained_usd=Decimal(1),
+        causes=(),
+        models=(),
+        report_read_at=NOW,
+        as_of=NOW,
+    ),
+    "forecast": ForecastFacts(
+        **INCIDENT,
+        spend=spend_facts(),
+        low_usd=Decimal(1),
+        expected_usd=Decimal(2),
+        high_usd=Decimal(3),
+        crossed_at=None,
+        crossed_earliest_at=None,
+    ),
+    "life": LifeFacts(step=LifeStep.ACKNOWLEDGED, by="U1", at=NOW, until=None, since=NOW, about=HARD),
+    "mode": mode_facts(),
+    "mode_end": ModeEndFacts(mode="degraded", ends_at=NOW, because="its time is over"),
+    "period": PeriodFacts(
+        **INCIDENT,
+        budget="team",
+        scope="organization",
+        period_kind="month",
+        key="2026-12",
+        new_ends_at=NOW,
+        soft_usd=None,
+        hard_usd=None,
+        last=spend_facts(),
+        unbilled_days=0,
+        missing_hours=0,
+        before=None,
+        as_of=NOW,
+    ),
+    "spike": SpikeFacts(
+        **INCIDENT,
+        spend=spend_facts(),
+        key="2026-11-20T11:00Z",
+        long_usd_per_hour=Decimal(1),
+        short_usd_per_hour=Decimal(1),
+        usual_usd_per_hour=None,
+        since=NOW,
+        movers=(),
+        causes=(),
+    ),
+    "stale": StaleFacts(**INCIDENT, began_at=NOW, since=NOW, because="", as_of=None, sums=()),
+    "test": kinds.TestFacts(by="U1", requested_at=NOW + timedelta(microseconds=7)),
+}
+
+
+def insert(engine: Engine, table: str, **values: object) -> None:
+    columns = ", ".join(values)
+    placeholders = ", ".join(f":{name}" for name in values)
+    with engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({placeholders})"), values)
+
+
+def alert(engine: Engine, level: str, ts: str | None) -> None:
+    known = {"budget": "default", "period": "2026-11", "limit_usd": "400" if level == "soft" else "600"}
+    moments = {"opened_at": "2026-11-20 12:00:00.000000", "changed_at": "2026-11-20 12:00:00.000000"}
+    place = {"channel": None if ts is None else "C1", "ts": ts}
+    insert(engine, "alerts", level=level, status="open", **known, **moments, **place)
+
+
+def slack(engine: Engine, action: str, facts: NoticeFacts | None, status: str, **values: object) -> None:
+    stored = {"kind": "of another version"} if facts is None else facts.model_dump(mode="json")
+    known = {"created_at": "2026-11-20 12:00:00.000000", "next_attempt_at": "2026-11-20 12:00:00.000000"}
+    attempts = values.pop("attempts", 0)
+    insert(
+        engine, "notices", **known, **values, attempts=attempts, action=action, facts=json.dumps(stored), status=status
+    )
+
+
+def further(engine: Engine, destination: str, step: str, facts: NoticeFacts, **values: object) -> None:
+    known = {"attempts": 0, "reached": "[]", "created_at": "2026-11-20 12:00:00.000000"} | values
+    stored = json.dumps(facts.model_dump(mode="json"))
+    insert(engine, "outside_notices", **known, destination=destination, step=step, facts=stored)
+
+
+@pytest.fixture
+def old(database_url: str) -> Engine:
+    """A database of the version before, with notices in both tables."""
+    engine = connect(database_url)
+    migrate(engine, "0013")
+    alert(engine, "soft", "1.0")
+    alert(engine, "hard", None)
+    slack(engine, "post", SOFT, "sent", alert_id=1, attempts=1, sent_at="2026-11-20 12:00:01.000000")
+    slack(engine, "post", HARD, "sending", alert_id=2, attempts=3, attempted_at="2026-11-20 12:00:02.000000")
+    slack(engine, "update", SOFT, "pending", alert_id=1)
+    slack(engine, "update", RESOLVED, "obsolete", alert_id=1, error="The message was deleted in Slack.")
+    slack(engine, "reply", RESOLVED, "pending", alert_id=1)
+    slack(engine, "post", None, "pending")
+    sent = {"attempts": 1, "sent_at": "2026-11-20 12:00:03.000000", "attempted_at": "2026-11-20 12:00:03.000000"}
+    further(engine, "mail", "open", SOFT, alert_id=1, **sent)
+    further(engine, "mail", "resolved", RESOLVED, alert_id=1, reached='["a1", "b2"]', attempts=2, error="it fails")
+    further(engine, "hook", "open", HARD, alert_id=2, attempts=1, attempted_at="2026-11-20 12:00:04.000000")
+    further(engine, "hook", "test", KINDS["test"])
+    return engine
+
+
+def due(store: ContentStore, held: frozenset[int] = frozenset()) -> Notice:
+    notice = store.due(NOW + SECOND, held)
+    assert notice is not None
+    return notice
+
+
+def test_every_notice_is_kept_with_its_state(old: Engine) -> None:
+    migrate(old)
+    columns = (notices.c.destination, notices.c.step, notices.c.action, notices.c.status, notices.c.attempts)
+    with old.connect() as connection:
+        rows = connection.execute(select(notices.c.id, *columns).order_by(notices.c.id)).all()
+        errors = connection.execute(select(notices.c.error).order_by(notices.c.id)).scalars().all()
+    assert [tuple(row)[1:] for row in rows] == [
+        ("Slack", None, "post", "sent", 1),
+        ("Slack", None, "post", "sending", 3),
+        ("Slack", None, "update", "pending", 0),
+        ("Slack", None, "update", "obsolete", 0),
+        ("Slack", None, "reply", "pending", 0),
+        ("Slack", None, "post", "pending", 0),
+        ("mail", "open", "post", "sent", 1),
+        ("mail", "resolved", "post", "pending", 2),
+        ("hook", "open", "post", "sending", 1),
+        ("hook", "test", "post", "pending", 0),
+    ]
+    assert [row.id for row in rows] == [*range(1, 11)]
+    assert [error for error in errors if error is not None] == ["The message was deleted in Slack.", "it fails"]
+    old.dispose()
+
+
+def test_slacks_notices_go_on_where_they_were(old: Engine) -> None:
+    migrate(old)
+    store = AlertStore(old).notices
+    uncertain = due(store)
+    assert (uncertain.id, uncertain.outcome_unknown, uncertain.about) == (2, True, HARD.incident)
+    assert (uncertain.attempts, uncertain.attempted_at) == (3, NOW + 2 * SECOND)
+    edit = due(store, frozenset({2}))
+    assert (edit.id, edit.address, edit.content.facts, edit.reposts) == (3, Address("C1", "1.0"), SOFT, True)
+    old.dispose()
+
+
+def test_further_destinations_get_what_waited_and_only_those_who_lack_it(old: Engine) -> None:
+    migrate(old)
+    waiting = AlertStore(old, {"mail": frozenset(Level), "hook": frozenset(Level)})
+    assert waiting.destinations.undelivered() == {"mail": 1, "hook": 2}
+    (failing,) = waiting.destinations.waiting()
+    assert (failing.destination, failing.since, failing.error) == ("mail", NOW, "it fails")
+    resolved = due(ContentStore(old, "mail"))
+    assert (resolved.content.facts, resolved.reached) == (RESOLVED, frozenset({"a1", "b2"}))
+    uncertain = due(ContentStore(old, "hook"))
+    assert (uncertain.content.facts, uncertain.outcome_unknown) == (HARD, True)
+    waiting.record("default", "2026-11", [crossed(Level.SOFT), SOFT_RESOLVED], facts_of(), NOW)
+    assert waiting.destinations.undelivered() == {"mail": 1, "hook": 4}, "mail is not notified of the same steps again"
+    old.dispose()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_message_is_recognised_by_what_it_was_sent_with(kind: str, engine: Engine) -> None:
+    facts = KINDS[kind]
+    with engine.begin() as connection:
+        enqueue(connection, "post", facts, NOW)
+        stored = connection.execute(select(notices.c.about, notices.c.facts)).one()
+    assert about(stored.facts) == stored.about
+
+
+def test_an_open_alert_is_posted_anew_and_nothing_else_is(engine: Engine) -> None:
+    sent: list[tuple[Action, NoticeFacts]] = [
+        ("update", SOFT),
+        ("update", RESOLVED),
+        ("update", KINDS["mode"]),
+        ("post", SOFT),
+    ]
+    with engine.begin() as connection:
+        for action, facts in sent:
+            enqueue(connection, action, facts, NOW)
+        assert connection.execute(select(notices.c.reposts).order_by(notices.c.id)).scalars().all() == [
+            True,
+            False,
+            False,
+            False,
+        ]

@@ -1,0 +1,141 @@
+"""What further destinations are told: once when a limit is crossed, once when it is resolved, nothing twice."""
+
+import pytest
+from sqlalchemy import Engine, select
+
+from bot.alerts.facts import FACTS
+from bot.alerts.incident_facts import IncidentFacts
+from bot.budgets.budget import Level
+from bot.budgets.decide import Step
+from bot.notify.model import LONGEST_WAIT, Notice
+from bot.notify.store import NoticeStore
+from bot.store.alerts import AlertStore
+from bot.store.notice_contents import ContentStore
+from bot.store.schema import notices
+from tests.databases import (
+    BUDGET,
+    NOW,
+    PERIOD,
+    SOFT_AGAIN,
+    SOFT_RESOLVED,
+    SOFT_SUPERSEDED,
+    SOFT_WITHDRAWN,
+    crossed,
+    facts_of,
+)
+
+WANTED = {"mail": frozenset({Level.SOFT, Level.HARD}), "pager": frozenset({Level.HARD})}
+
+
+@pytest.fixture
+def store(engine: Engine) -> AlertStore:
+    return AlertStore(engine, WANTED)
+
+
+@pytest.fixture
+def pager(engine: Engine) -> ContentStore:
+    return ContentStore(engine, "pager")
+
+
+def due(store: NoticeStore) -> Notice:
+    notice = store.due(NOW)
+    assert notice is not None
+    return notice
+
+
+def record(store: AlertStore, *steps: Step) -> None:
+    store.record(BUDGET, PERIOD, steps, facts_of(), NOW)
+
+
+def told(engine: Engine, name: str) -> list[str]:
+    query = select(notices.c.facts).where(notices.c.destination == name).order_by(notices.c.id)
+    with engine.connect() as connection:
+        facts = [FACTS.validate_python(stored) for stored in connection.execute(query).scalars()]
+    return [f"{fact.level} {fact.status}" if isinstance(fact, IncidentFacts) else "test" for fact in facts]
+
+
+def test_every_destination_is_told_the_levels_that_it_wants(store: AlertStore, engine: Engine) -> None:
+    record(store, crossed(Level.SOFT))
+    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    assert told(engine, "mail") == ["soft open", "hard open"]
+    assert told(engine, "pager") == ["hard open"]
+
+
+def test_a_limit_that_goes_to_and_fro_is_told_once_each_way(store: AlertStore, engine: Engine) -> None:
+    record(store, crossed(Level.SOFT))
+    for _ in range(3):
+        record(store, SOFT_RESOLVED)
+        record(store, SOFT_AGAIN)
+    assert told(engine, "mail") == ["soft open", "soft resolved"]
+
+
+def test_two_copies_that_see_the_same_crossing_tell_it_once(store: AlertStore, engine: Engine) -> None:
+    record(store, crossed(Level.SOFT))
+    record(AlertStore(engine, WANTED), crossed(Level.SOFT))
+    assert told(engine, "mail") == ["soft open"]
+
+
+def test_who_was_not_told_that_it_opened_is_not_told_that_it_is_resolved(store: AlertStore, engine: Engine) -> None:
+    record(AlertStore(engine), crossed(Level.SOFT))
+    record(store, SOFT_RESOLVED)
+    assert told(engine, "mail") == []
+
+
+def test_a_limit_that_was_lifted_is_slacks_to_show(store: AlertStore, engine: Engine) -> None:
+    record(store, crossed(Level.SOFT))
+    record(store, SOFT_WITHDRAWN)
+    assert told(engine, "mail") == ["soft open"]
+
+
+def test_what_a_destination_has_taken_waits_no_more(store: AlertStore, pager: ContentStore) -> None:
+    record(store, crossed(Level.HARD))
+    notice = due(pager)
+    assert pager.start_attempt(notice, NOW)
+    assert not pager.start_attempt(notice, NOW)
+    pager.finish(notice.id, NOW, None)
+    assert store.destinations.undelivered() == {"mail": 1}
+    assert store.destinations.waiting() == []
+
+
+def test_a_failure_is_kept_with_those_who_were_reached(store: AlertStore, engine: Engine) -> None:
+    mail = ContentStore(engine, "mail")
+    record(store, crossed(Level.SOFT))
+    mail.retry(due(mail).id, NOW, "it does not take the message", outcome_unknown=False, reached={"a1"})
+    assert due(mail).reached == {"a1"}
+    (waiting,) = store.destinations.waiting()
+    assert (waiting.destination, waiting.count, waiting.since) == ("mail", 1, NOW)
+    assert waiting.error == "it does not take the message"
+
+
+def test_what_waits_for_a_destination_that_is_gone_is_stranded_and_blocks_nothing(
+    store: AlertStore, engine: Engine
+) -> None:
+    record(store, crossed(Level.HARD))
+    later = AlertStore(engine, {"mail": WANTED["mail"]})
+    assert later.destinations.stranded() == {"pager": 1}
+    assert later.destinations.undelivered() == {"mail": 1}
+
+
+def test_only_the_latest_attempt_settles_a_notice(store: AlertStore, pager: ContentStore) -> None:
+    record(store, crossed(Level.HARD))
+    notice = due(pager)
+    assert pager.start_attempt(notice, NOW)
+    under_way = due(pager)
+    assert under_way.attempted_at == NOW
+    assert pager.start_attempt(under_way, NOW)
+    assert not pager.retry(notice.id, NOW, "it does not take the message", outcome_unknown=False, attempts=1)
+    assert not pager.finish(notice.id, NOW, None, attempts=1)
+    assert pager.retry(notice.id, NOW, "it does not take the message", outcome_unknown=False, attempts=2)
+    assert not due(pager).outcome_unknown
+    assert pager.finish(notice.id, NOW, None, attempts=2)
+
+
+def test_each_destination_has_an_order_and_a_pace_of_its_own(store: AlertStore, pager: ContentStore) -> None:
+    record(store, crossed(Level.HARD))
+    in_slack = due(store.notices)
+    store.notices.start_attempt(in_slack, NOW)
+    store.notices.retry(in_slack.id, NOW + LONGEST_WAIT, "Slack asks to wait.", outcome_unknown=False)
+    assert store.notices.due(NOW) is None
+    assert due(pager).action == "post"
+    assert (store.notices.undelivered(), pager.undelivered()) == (1, 1)
+    assert (store.notices.last_error(), pager.last_error()) == ("Slack asks to wait.", None)

@@ -130,12 +130,12 @@ def _switch(
     drawn_for: str | None,
 ) -> Message:
     fallback, now = services.fallback, services.clock()
-    before = fallback.state()
+    before = fallback.in_force()
     ends = now + lasts if lasts is not None else until
     if ends is not None and ends <= now:
         ends = None
     if before.mode.name == mode.name and ends in (None, before.until):
-        return already(before)
+        return already(fallback.state())
     prospect = services.prospects.of(mode, ends)
     if prospect.not_cheaper is not None:
         text = not_cheaper(mode.name, prospect.not_cheaper, prospect.as_of)

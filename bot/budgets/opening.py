@@ -22,7 +22,12 @@ MOST_POSTS = 3
 
 def may_open(budget: Budget, period: Period, now: datetime, as_of: datetime) -> bool:
     """Whether this is the time for the post: the data has reached the period, and its beginning is not long ago."""
-    return budget.period in OPENED_KINDS and period.starts_at <= as_of and now - period.starts_at < TOLD_WITHIN
+    return may_still_open(budget, period, now) and period.starts_at <= as_of
+
+
+def may_still_open(budget: Budget, period: Period, now: datetime) -> bool:
+    """Whether the time for the post is not over yet."""
+    return budget.period in OPENED_KINDS and now - period.starts_at < TOLD_WITHIN
 
 
 def opening(before: Sequence[Incident], present: Sequence[Incident]) -> Step | None:

@@ -11,12 +11,12 @@ from bot.alerts.incident_facts import PeriodFacts
 from bot.alerts.spend_facts import BegunFacts, KnownSumFacts, SpendFacts
 from bot.budgets.budget import Budget, Level
 from bot.budgets.decide import Incident, Step, as_watched
-from bot.budgets.opening import MOST_POSTS, may_open, opening, unbilled_days
+from bot.budgets.opening import MOST_POSTS, may_open, may_still_open, opening, unbilled_days
 from bot.budgets.period import Period, PeriodKind
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
-from bot.clock import HOUR, floor_hour
+from bot.clock import BEFORE_EVERYTHING, HOUR, floor_hour
 from bot.store.alerts import AlertStore
 from bot.usage.age import DataState
 
@@ -52,6 +52,9 @@ class PeriodWatch:
         self._review = review
         self._present: Sequence[tuple[Budget, Period]] = ()
         self._opened: set[tuple[str, str]] = set()
+        self._waiting: list[tuple[Budget, Period, Period]] = []
+        """Of those that run, the ones that may be opened now or later, with the periods before."""
+        self._looked_at = BEFORE_EVERYTHING
 
     def look(self, now: datetime, mode: str) -> None:
         """Record the posts that are due."""
@@ -76,12 +79,18 @@ class PeriodWatch:
 
     def _all_due(self, now: datetime, as_of: datetime) -> list[_Due]:
         present = self._review.present(now)
-        if present is not self._present:
+        if present is not self._present or now < self._looked_at:
             self._present = present
             self._opened &= {(budget.name, period.key) for budget, period in present}
+            self._waiting = [
+                (budget, period, budget.period_before(period))
+                for budget, period in present
+                if (budget.name, period.key) not in self._opened and may_still_open(budget, period, now)
+            ]
+        self._looked_at = now
         asked = [
-            (budget, period, budget.period_before(period))
-            for budget, period in present
+            (budget, period, ended)
+            for budget, period, ended in self._waiting
             if (budget.name, period.key) not in self._opened and may_open(budget, period, now, as_of)
         ]
         if not asked:

@@ -220,9 +220,9 @@ class BudgetReview:
         """
         return self._spend_of(asked, now, Detail.NONE)
 
-    def widest(self, now: datetime) -> SpendFacts | None:
+    def widest(self, now: datetime, in_force: InForce | None = None) -> SpendFacts | None:
         """The spend of the whole organisation's first budget, or else of the first, in its present period, with its end
-        and what each mode costs.
+        and what each mode costs. `in_force`: the fallback mode, where the caller has just read it.
 
         None before the first poll and without a budget. Of a period that began after the data ends nothing is spent.
         """
@@ -230,7 +230,8 @@ class BudgetReview:
         if not budgets:
             return None
         widest = min(budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
-        return next(iter(self._spend_of([(widest, widest.period_at(now))], now, Detail.ENDS | Detail.SHARES)), None)
+        asked, detail = [(widest, widest.period_at(now))], Detail.ENDS | Detail.SHARES
+        return next(iter(self._spend_of(asked, now, detail, in_force)), None)
 
     def recent(self, now: datetime, mix_until: datetime | None = None) -> Recent | None:
         """What the organisation used in the last 24 hours, or in those that end at `mix_until`, summed up by what it
@@ -337,7 +338,11 @@ class BudgetReview:
         return (*noted, *steps)
 
     def _spend_of(
-        self, asked: Sequence[tuple[Budget, Period | None]], now: datetime, detail: Detail
+        self,
+        asked: Sequence[tuple[Budget, Period | None]],
+        now: datetime,
+        detail: Detail,
+        in_force: InForce | None = None,
     ) -> list[SpendFacts]:
         """Of the periods asked for, or else of those of which something is known."""
         snapshot = self._snapshots.current()
@@ -345,10 +350,11 @@ class BudgetReview:
         if as_of is None:
             return []
         pairs = [(budget, period or known_period(budget, as_of, now)) for budget, period in asked]
-        return self._account(snapshot, as_of, now).facts(pairs, now, detail)
+        return self._account(snapshot, as_of, now, in_force).facts(pairs, now, detail)
 
-    def _account(self, snapshot: Snapshot, as_of: datetime, now: datetime) -> Account:
-        return Account(snapshot, as_of, self._modes, partial(self.in_force, now), stale=self.is_stale(now))
+    def _account(self, snapshot: Snapshot, as_of: datetime, now: datetime, in_force: InForce | None = None) -> Account:
+        asked = partial(self.in_force, now) if in_force is None else lambda: in_force
+        return Account(snapshot, as_of, self._modes, asked, stale=self.is_stale(now))
 
 
 def _in_scope(found: Sequence[Budget | Unmatched]) -> tuple[Budget, ...]:

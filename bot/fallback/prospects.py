@@ -1,6 +1,6 @@
 """What a step to another mode would mean for what the team uses: what it saves, and what it costs besides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from bot.fallback.consequences import Consequences, consequences, unrestrained_u
 from bot.fallback.modes import Mode
 from bot.fallback.service import FallbackService
 from bot.pricing.card import RateCard
-from bot.store.modes import LOOK_BACK
+from bot.store.modes import LOOK_BACK, ModeChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,10 @@ class Overview:
 
 def mode_in_force(fallback: FallbackService, now: datetime) -> InForce:
     """The mode in force, and since when usage has been held back by one."""
-    changes = fallback.store.changes(LOOK_BACK)
+    return _in_force(fallback, fallback.store.changes(LOOK_BACK), now)
+
+
+def _in_force(fallback: FallbackService, changes: Sequence[ModeChange], now: datetime) -> InForce:
     if not changes:
         return InForce()
     newest = changes[-1]
@@ -81,18 +84,17 @@ class Prospects:
         count then.
         """
         now = self._clock()
-        spend, recent = self._look(now)
+        present, spend, recent = self._look(now)
         costs = {
             mode.name: found for mode in self._fallback.modes.values() if (found := self._costs(mode, recent, now))
         }
-        savings = savings_of(spend, self._present().name)
+        savings = savings_of(spend, present.name)
         return Overview(savings, costs, None if spend is None else spend.as_of, spend)
 
     def of(self, wanted: Mode, until: datetime | None = None) -> Prospect:
         """The step from the mode in force to `wanted`. `until`: when that is to end, where somebody has said so."""
         now = self._clock()
-        present = self._present()
-        spend, recent = self._look(now)
+        present, spend, recent = self._look(now)
         savings = savings_of(spend, present.name, until)
         costs = self._costs(wanted, recent, now)
         mine = next((saving for saving in savings if saving.mode == wanted.name), None)
@@ -101,16 +103,17 @@ class Prospects:
         not_cheaper = mine if refused and wanted.name != present.name else None
         return Prospect(savings, None if spend is None else spend.as_of, costs, not_cheaper, spend, steps_back)
 
-    def _look(self, now: datetime) -> tuple[SpendFacts | None, Recent | None]:
-        return self._review.widest(now), self._review.recent(now, mode_in_force(self._fallback, now).mix_until)
+    def _look(self, now: datetime) -> tuple[Mode, SpendFacts | None, Recent | None]:
+        """The mode in force, and what is spent; the changes of the mode are read once for both."""
+        changes = self._fallback.store.changes(LOOK_BACK)
+        in_force = _in_force(self._fallback, changes, now)
+        present = self._fallback.wanted(changes[-1] if changes else None)
+        return present, self._review.widest(now, in_force), self._review.recent(now, in_force.mix_until)
 
     def _costs(self, mode: Mode, recent: Recent | None, now: datetime) -> Consequences | None:
         if mode.ceiling is None:
             return None
         return consequences(mode.ceiling, () if recent is None else recent.last, self._card, now.date())
-
-    def _present(self) -> Mode:
-        return self._fallback.wanted(self._fallback.store.current())
 
     def _is_step_back(self, present: Mode, wanted: Mode, now: datetime) -> bool:
         if present.ceiling is None or wanted.ceiling is None:

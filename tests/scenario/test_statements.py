@@ -20,13 +20,13 @@ __all__ = ["database_url"]
 BEGINNINGS = ("BEGIN", "COMMIT", "ROLLBACK", "SELECT set_config", "PRAGMA")
 OWN_IN_A_CYCLE = 5
 MOST_IN_A_CYCLE = 12
-MOST_IN_A_COMMAND = 12
+MOST_IN_A_COMMAND = 9
 COMMANDS = (
     *("help", "status", "report month by key", "forecast", "budget", "estimate opus requests=100k in=2000 out=500"),
     *("plan", "rates", "limits", "test-alert", "fallback"),
 )
 SWITCHES = ("fallback on", "fallback off")
-MOST_IN_A_SWITCH = 26
+MOST_IN_A_SWITCH = 23
 """With the change, its targets, its announcement, and the alerts that it redraws."""
 
 

@@ -1,17 +1,17 @@
-"""A hundred thousand random lines: each is a workload that can be estimated, or one sentence."""
+"""Random lines: each is a workload that can be estimated, or one sentence.
+
+`benchmarks/words_at_random.py` plays a hundred thousand of them.
+"""
 
 import random
 from datetime import date
-
-import pytest
 
 from bot.pricing.card import load_rate_card
 from bot.pricing.estimate import estimate
 from bot.pricing.estimate_text import estimate_text
 from tests.unit.test_words import workload_or_sentence
 
-LINES = 100_000
-PARTS = 4
+LINES = 5_000
 SEED = 20261123
 TODAY = date(2026, 11, 23)
 
@@ -34,10 +34,9 @@ def line_at(chance: random.Random) -> str:
     return " ".join(chance.choices(GOOD.split() + OTHER.split(), k=chance.randint(0, 9)))
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_a_hundred_thousand_random_lines_are_workloads_or_sentences(part: int) -> None:
-    card, chance = load_rate_card(), random.Random(SEED + part)
-    lines, workloads = LINES // PARTS, 0
+def play(lines: int, seed: int) -> int:
+    """How many of so many lines are workloads; the others are answered with one sentence."""
+    card, chance, workloads = load_rate_card(), random.Random(seed), 0
     for _ in range(lines):
         answer = workload_or_sentence(line_at(chance))
         if isinstance(answer, str):
@@ -45,4 +44,8 @@ def test_a_hundred_thousand_random_lines_are_workloads_or_sentences(part: int) -
         else:
             assert " a month: " in estimate_text(estimate(answer, card, TODAY))
             workloads += 1
-    assert lines // 20 < workloads < lines // 2
+    return workloads
+
+
+def test_random_lines_are_workloads_or_sentences() -> None:
+    assert LINES // 20 < play(LINES, SEED) < LINES // 2

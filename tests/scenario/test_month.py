@@ -79,23 +79,32 @@ async def test_a_poll_that_fails_leaves_the_numbers_and_says_so(world: World) ->
     assert world.posts() == []
 
 
+OFTEN = (1, 2, 11, 12, 13, 22, 23, 24)
+"""Days of two polls: the first ones, and those around the two crossings. Of the others every fifth has one."""
+
+
+async def restart_and_poll_twice(world: World, api: str) -> None:
+    async with world.bot(CLAUDE_COST_USAGE_API=api) as bot:
+        for _ in range(2):
+            cycle = await bot.cycle()
+            assert cycle.poll is not None
+            assert cycle.poll.ok, cycle.poll.error
+
+
 @pytest.mark.parametrize("api", ["admin", "analytics", "auto"])
 async def test_a_whole_month_of_restarts_and_changes_tells_each_limit_once_and_once_ahead(
     simulated: World, clock: HandClock, api: str
 ) -> None:
     clock.now = clock.now.replace(day=1, hour=0)
-    for hour in range(30 * 24 - 1):
-        clock.advance(HOUR)
-        if hour % 24 == 12:
-            # $9 a day crosses $100 on the 12th and $200 on the 23rd.
-            simulated.spend(9, at=clock.now - timedelta(minutes=30))
-        if hour % 12 == 0:
-            choice = api if hour < 10 * 24 else ("admin" if hour % 48 < 24 else "analytics")
-            async with simulated.bot(CLAUDE_COST_USAGE_API=choice) as bot:
-                for _ in range(2):
-                    cycle = await bot.cycle()
-                    assert cycle.poll is not None
-                    assert cycle.poll.ok, cycle.poll.error
+    for day in range(30):
+        # $9 a day crosses $100 on the 12th and $200 on the 23rd.
+        clock.advance(12 * HOUR)
+        simulated.spend(9, at=clock.now - timedelta(minutes=30))
+        if day + 1 in OFTEN:
+            await restart_and_poll_twice(simulated, api if day < 10 else "admin")
+        clock.advance(12 * HOUR if day < 29 else 11 * HOUR)
+        if day + 1 in OFTEN or (day + 1) % 5 == 0:
+            await restart_and_poll_twice(simulated, api if day < 10 else "analytics")
     assert [len(simulated.alerts(level)) for level in ("soft", "hard")] == [1, 1]
     told = simulated.posts()
     # Each limit is foreseen once, too.

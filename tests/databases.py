@@ -6,10 +6,12 @@ be made, such as postgresql://bot@127.0.0.1:54329/postgres.
 
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,9 +45,26 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """A database with the present schema."""
-    engine = open_database(database_url)
+    engine = open_migrated(database_url)
     yield engine
     engine.dispose()
+
+
+def open_migrated(url: str) -> Engine:
+    """Like `open_database`, faster for an SQLite file that is not there: it is a copy of a migrated one."""
+    path = make_url(url).database
+    if url.startswith("sqlite") and path and not Path(path).exists():
+        Path(path).touch(0o600)
+        Path(path).write_bytes(_migrated_file())
+    return open_database(url)
+
+
+@cache
+def _migrated_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "claude-cost.db"
+        open_database(f"sqlite:///{path}").dispose()
+        return path.read_bytes()
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from bot.sandbox.faults import Fault
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from bot.sandbox.slack_workspace import Message as Posted
 from bot.store.alerts import AlertStore
-from bot.store.engine import open_database
 from bot.store.schema import notices
 from tests.databases import (
     BUDGET,
@@ -32,6 +31,7 @@ from tests.databases import (
     SOFT_SUPERSEDED,
     crossed,
     facts_of,
+    open_migrated,
 )
 
 SECOND = timedelta(seconds=1)
@@ -64,7 +64,7 @@ def destination(client: AsyncWebClient) -> SlackDestination:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     yield engine
     engine.dispose()
 

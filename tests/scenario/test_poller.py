@@ -15,7 +15,6 @@ from bot.clock import DAY, HOUR, floor_hour
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
-from bot.store.engine import open_database
 from bot.store.schema import usage
 from bot.usage.source import UsageChoice
 from tests.anthropic_reports import (
@@ -39,6 +38,7 @@ from tests.anthropic_reports import (
     reports_at,
     reports_in,
 )
+from tests.databases import open_migrated
 
 QUIET = 1
 """Requests of a poll between two full hours; asked once more where there is traffic without a key."""
@@ -266,7 +266,7 @@ def test_sums_are_what_the_reports_showed_and_in_the_end_what_was_used(
     story: tuple[list[tuple[UsageEvent, int | None]], list[tuple[int, int]]],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        engine = open_database(f"sqlite:///{folder}/claude-cost.db")
+        engine = open_migrated(f"sqlite:///{folder}/claude-cost.db")
         try:
             asyncio.run(play(engine, *story))
         finally:

@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import Engine
 
 from bot.budgets.decide import Status
-from bot.store.engine import open_database
 from handlers.blocks.alert import alert_message
+from tests.databases import open_migrated
 from tests.scenario.test_review import Watched, at, budget
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     yield engine
     engine.dispose()
 

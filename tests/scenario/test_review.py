@@ -28,13 +28,13 @@ from bot.notify.model import Address
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.store.alerts import AlertStore
-from bot.store.engine import open_database
 from bot.store.schema import alerts, notices
 from bot.store.usage import Bill, UsageStore
 from bot.store.usage_reads import Name
 from bot.usage.age import ADMIN_DELAY, DataState
 from bot.usage.source import BilledRow, Read, UsageReading, UsageRow
 from handlers.blocks.alert import alert_message
+from tests.databases import open_migrated
 
 CARD = load_rate_card()
 MODES = modes_from_chain(("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"), {})
@@ -149,7 +149,7 @@ def _row(use: Use, read: Read) -> UsageRow:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     yield engine
     engine.dispose()
 
@@ -544,7 +544,7 @@ def test_whenever_it_polls_every_day_that_ends_above_its_limit_is_told_exactly_o
     polls: Sequence[datetime],
     restarts: set[int],
 ) -> None:
-    engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('review') / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path_factory.mktemp('review') / 'claude-cost.db'}")
     try:
         team = Watched(engine, budget(100, period="day"))
         team.uses = [Use(moment, Decimal(usd), "wrkspc_1", "apikey_1") for moment, usd in uses]

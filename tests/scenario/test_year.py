@@ -1,27 +1,46 @@
-"""A year of budgets in many zones: every crossing is told exactly once, as an oracle of its own has it."""
+"""Weeks of budgets in many zones: every crossing is told exactly once, as an oracle of its own has it.
+
+Whole years, with more polls and other seeds, are played by `benchmarks/year.py`.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from bot.store.engine import open_database
+from tests.databases import open_migrated
 from tests.scenario.year_oracle import Told
 from tests.scenario.year_world import WATCHES, Year
 
-BETWEEN_POLLS = timedelta(hours=16)
-"""The mean, so that the year is played within a minute or two; the benchmark polls more often, also a leap year."""
+BETWEEN_POLLS = timedelta(hours=14)
+"""The mean."""
 
-SEED, STARTS_AT = 1, datetime(2026, 2, 14, tzinfo=UTC)
-"""A year of both changes of the clock, in which prices change too."""
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Some weeks of a year."""
+
+    name: str
+    seed: int
+    starts_at: datetime
+    days: int
+
+
+STRETCHES = (
+    # Summer time ends in Berlin and New York and begins on Lord Howe and Chatham; Sonnet's price changes.
+    Stretch("autumn", 2, datetime(2026, 9, 25, tzinfo=UTC), 42),
+    # A leap day; summer time begins in New York and Berlin and ends on Lord Howe, in Santiago and on Chatham.
+    Stretch("leap spring", 2, datetime(2028, 2, 25, tzinfo=UTC), 42),
+)
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     yield engine
     engine.dispose()
 
@@ -30,17 +49,18 @@ def in_order(told: list[Told]) -> list[tuple[datetime, str]]:
     return sorted((one.at, one.incident) for one in told)
 
 
-async def test_in_a_year_of_many_budgets_every_crossing_is_told_exactly_once(engine: Engine) -> None:
-    year = Year(engine, SEED, STARTS_AT)
+@pytest.mark.parametrize("stretch", STRETCHES, ids=lambda stretch: stretch.name)
+async def test_in_weeks_of_many_budgets_every_crossing_is_told_exactly_once(engine: Engine, stretch: Stretch) -> None:
+    year = Year(engine, stretch.seed, stretch.starts_at, stretch.days)
     await year.live(BETWEEN_POLLS)
     posts = year.posts()
     assert not [incident for incident, count in Counter(post.incident for post in posts).items() if count > 1]
     assert in_order(posts) == in_order(year.oracle.told)
 
-    # The year was one in which things went wrong.
-    assert year.polls > 400
-    assert min(year.failed, year.undecided, year.edits, year.oracle.again, year.oracle.late) >= 5
-    crossed = Counter(post.incident.partition("/")[0] for post in posts)
-    assert set(crossed) == {watch.name for watch in WATCHES}
+    # These were weeks in which things went wrong.
+    assert year.polls > 50
+    assert min(year.failed, year.undecided, year.edits, year.oracle.late) >= 1
+    crossed = {post.incident.partition("/")[0] for post in posts}
+    assert len(crossed) >= len(WATCHES) - 3
     levels = Counter(post.incident.split("/")[2] for post in posts)
-    assert min(levels["soft"], levels["hard"]) >= 100
+    assert min(levels["soft"], levels["hard"]) >= 20

@@ -19,9 +19,8 @@ from bot.notify.model import Address, Notice
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
-from bot.store.engine import open_database
 from bot.store.notice_contents import ContentStore
-from tests.databases import NOW, crossed
+from tests.databases import NOW, crossed, open_migrated
 from tests.unit.test_outbox import record
 
 WANTED = {"pager": frozenset({Level.SOFT, Level.HARD})}
@@ -60,7 +59,7 @@ def render(notice: Notice, now: datetime) -> PlainMessage:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     yield engine
     engine.dispose()
 

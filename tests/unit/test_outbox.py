@@ -34,7 +34,6 @@ from bot.notify.outbox import PATIENCE, Delivery, Outbox
 from bot.notify.slack import SlackDestination
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
-from bot.store.engine import open_database
 from bot.store.modes import ModeStore
 from bot.store.notice_contents import ContentStore
 from bot.store.schema import alerts, notices
@@ -48,6 +47,7 @@ from tests.databases import (
     crossed,
     facts_of,
     mode_facts,
+    open_migrated,
 )
 
 SECOND = timedelta(seconds=1)
@@ -558,7 +558,7 @@ async def test_what_comes_at_the_end_of_a_long_outage_does_not_overtake_what_wai
 
 @pytest.fixture
 def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'property.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path / 'property.db'}")
     yield engine
     engine.dispose()
 

@@ -12,8 +12,7 @@ from bot.notify.model import LONGEST_WAIT, Address
 from bot.notify.outbox import FEWEST_LOOKS, LOOKING_AT_MOST, MOST_LOOKS
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
-from bot.store.engine import open_database
-from tests.databases import NOW, SOFT_RESOLVED, crossed
+from tests.databases import NOW, SOFT_RESOLVED, crossed, open_migrated
 from tests.unit.test_outbox import UNKNOWN, Channel, outbox, record
 
 SECOND = timedelta(seconds=1)
@@ -27,7 +26,7 @@ def clock() -> HandClock:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AlertStore]:
-    engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     yield AlertStore(engine)
     engine.dispose()
 

@@ -16,11 +16,11 @@ from bot.budgets.usage_index import Numbers, UsageIndex
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.store.engine import open_database
 from bot.store.schema import usage_days
 from bot.store.usage import UsageStore
 from bot.usage.age import DataState
 from bot.usage.source import OddUsage, Read, UsageReading, UsageRow, Width
+from tests.databases import open_migrated
 
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-4-5"
 CARD = load_rate_card()
@@ -29,7 +29,7 @@ START = datetime(2026, 11, 20, 0, 30, tzinfo=UTC)
 
 @pytest.fixture
 def store(tmp_path: Path) -> UsageStore:
-    return UsageStore(open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}"))
+    return UsageStore(open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}"))
 
 
 def reading(width: Width, starts_at: datetime, ends_at: datetime, *used: datetime) -> UsageReading:

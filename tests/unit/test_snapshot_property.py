@@ -30,7 +30,7 @@ from bot.store.schema import billed, state, usage, usage_days, usage_hours
 from bot.store.usage import Bill, UsageStore
 from bot.usage.age import DataState
 from bot.usage.source import BilledRow, OddUsage, Read, SourceName, UsageReading, UsageRow, Width
-from tests.databases import postgres_database
+from tests.databases import open_migrated, postgres_database
 from tests.plain_spend import PlainGroup, PlainSpend, plain_spend
 from tests.snapshots import snapshot_of
 
@@ -209,7 +209,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def sqlite_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('snapshot') / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path_factory.mktemp('snapshot') / 'claude-cost.db'}")
     yield engine
     engine.dispose()
 

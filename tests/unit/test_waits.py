@@ -16,9 +16,8 @@ from bot.notify.model import LONGEST_WAIT
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
-from bot.store.engine import open_database
 from bot.store.schema import notices
-from tests.databases import NOW, crossed
+from tests.databases import NOW, crossed, open_migrated
 from tests.unit.test_outbox import Channel, record, render
 
 SECOND, TICK = timedelta(seconds=1), timedelta(seconds=2)
@@ -29,7 +28,7 @@ JUMPS = st.lists(
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     yield engine
     engine.dispose()
 

@@ -1,9 +1,11 @@
 """What holds for every test: a clean environment, and no call that leaves this machine through requests."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import pytest
 import responses
 from hypothesis import settings
@@ -20,9 +22,20 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.fixture(scope="session")
+def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of one authority: reading the world's takes longer than a cycle, and no test asks any of them."""
+    first = re.search(r"-----BEGIN.*?END CERTIFICATE-----\n", certifi.contents(), re.DOTALL)
+    assert first is not None
+    path = tmp_path_factory.mktemp("certificates") / "one.pem"
+    path.write_text(first[0])
+    return path
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_certificate: Path) -> None:
     """No setting and no proxy of the machine reaches a test, and relative paths fall into its own directory."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(one_certificate))
     for name in list(os.environ):
         if name.startswith(("SLACK_", "ANTHROPIC_", "CLAUDE_COST_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

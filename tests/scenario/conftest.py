@@ -115,7 +115,8 @@ class World:
             await process.communicate()
 
     async def _start(self, *words: str, **changes: str) -> asyncio.subprocess.Process:
-        environ = {"PATH": os.environ["PATH"], **self.environ, **changes}
+        inherited = {name: os.environ.get(name, "") for name in ("PATH", "SSL_CERT_FILE")}
+        environ = {**inherited, **self.environ, **changes}
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "bot", *words),

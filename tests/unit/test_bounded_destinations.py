@@ -1,4 +1,4 @@
-"""A destination that dribbles, floods or redirects: its letter waits with a reason, and it takes the next one later."""
+"""A destination that dribbles, floods or redirects: its message waits with a reason, and it takes the next one."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ from bot.notify import apprise
 from bot.notify.apprise import AppriseDestination
 from bot.notify.destination import Delivered, Failed, SendResult
 
-LETTER = PlainMessage("hard limit crossed", "all of it", "hard")
+MESSAGE = PlainMessage("hard limit crossed", "all of it", "hard")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 
@@ -87,11 +87,11 @@ async def test_a_destination_that_dribbles_is_left_after_a_while_and_told_again_
 
     with serving(answer) as (port, _):
         hook = destination(port)
-        assert reason(await hook.post(LETTER, {})) == "it has not answered within 0.3 s"
+        assert reason(await hook.post(MESSAGE, {})) == "it has not answered within 0.3 s"
         slow[0] = False
         for _ in range(50):
             await asyncio.sleep(0.1)
-            told = await hook.post(LETTER, {})
+            told = await hook.post(MESSAGE, {})
             if isinstance(told, Delivered):
                 break
             assert sum(thread.name == "destination" for thread in threading.enumerate()) <= 1
@@ -109,7 +109,7 @@ async def test_an_answer_of_any_size_is_cut() -> None:
             sent[0] += 1
 
     with serving(floods) as (port, _):
-        assert "no connection" in reason(await destination(port).post(LETTER, {}))
+        assert "no connection" in reason(await destination(port).post(MESSAGE, {}))
     assert sent[0] < 20
 
 
@@ -119,6 +119,6 @@ async def test_no_redirect_takes_the_message_elsewhere(status: int, parameters: 
     with serving(lambda connection: connection.sendall(OK)) as (elsewhere, heard):
         location = f"HTTP/1.1 {status} Moved\r\nLocation: http://127.0.0.1:{elsewhere}/\r\nContent-Length: 0\r\n\r\n"
         with serving(lambda connection: connection.sendall(location.encode())) as (port, _):
-            told = await destination(port, parameters).post(LETTER, {})
+            told = await destination(port, parameters).post(MESSAGE, {})
     assert reason(told) == f"it answers with HTTP status {status}"
     assert heard == []

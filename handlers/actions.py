@@ -7,8 +7,8 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.actor import Person
-from bot.alerts.mode_facts import ProposalFacts
 from bot.fallback.approvals import NotApprovedError
+from bot.fallback.model import Proposal
 from bot.in_flight import InFlight
 from bot.message import Message
 from bot.services import Services
@@ -50,7 +50,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 
 async def _decided(
-    services: Services, person: Person, action: dict[str, Any], decide: Callable[[int, str], ProposalFacts]
+    services: Services, person: Person, action: dict[str, Any], decide: Callable[[int, str], Proposal]
 ) -> Message:
     permission = await services.admins.may_switch(person)
     if permission.refusal is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.alerts.mode_facts import ProofFacts
+from bot.fallback.model import ProofReport
 from bot.in_flight import InFlight
 from bot.message import Message
 from bot.services import Services
@@ -41,7 +41,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     app.action(PROOF_DISMISS)(on_dismiss)
 
 
-def _dismiss(services: Services, user: str, value: str) -> tuple[Dismissal, ProofFacts | None]:
+def _dismiss(services: Services, user: str, value: str) -> tuple[Dismissal, ProofReport | None]:
     """What became of it, and what was told last about the change."""
     if not re.fullmatch(r"[0-9]{1,18}", value):
         return "unknown", None

@@ -5,29 +5,31 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.alerts.facts import LifeFacts, NoticeFacts, TestFacts
-from bot.alerts.incident_facts import (
-    AlertFacts,
-    DeliveryFacts,
-    DriftFacts,
-    ForecastFacts,
-    IncidentFacts,
-    PeriodFacts,
-    SpikeFacts,
-    StaleFacts,
+from bot.alerts.model import (
+    AlertPayload,
+    DeliveryAlert,
+    DriftAlert,
+    ForecastAlert,
+    LifecycleEvent,
+    LimitAlert,
+    NewPeriodAlert,
+    NoDataAlert,
+    SpikeAlert,
+    SyntheticAlert,
     not_extrapolated,
 )
-from bot.alerts.mode_facts import ModeEndFacts, ModeFacts, ProofFacts, ProposalFacts
 from bot.alerts.rules import LATE
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
 from bot.display import USD, Display
+from bot.fallback.model import ModeAnnouncement, ModeEnding, ProofReport, Proposal
 from bot.fallback.target import Target
 from bot.message import Message, PlainMessage, Tone
 from bot.notify.model import Notice
 from bot.phrases import span
 from bot.slack_connection import Workspace
 from bot.store.notice_contents import Content
+from bot.store.payloads import Payload
 from handlers.blocks.alert import alert_message
 from handlers.blocks.delivery import delivery_message
 from handlers.blocks.drift import drift_message
@@ -63,29 +65,29 @@ class Situation:
     is_stale: bool = False
 
 
-def _life_message(facts: LifeFacts, at: Situation) -> Message:
+def _life_message(facts: LifecycleEvent, at: Situation) -> Message:
     # Nothing is extrapolated from stale data.
     return life_message(facts, headline(not_extrapolated(facts.about, at.now) if at.is_stale else facts.about))
 
 
-def _announcement(facts: ModeFacts, at: Situation) -> Message:
+def _announcement(facts: ModeAnnouncement, at: Situation) -> Message:
     return announcement(facts, at.targets, at.content.written_at, at.content.write_error)
 
 
-RENDERERS: Mapping[type[NoticeFacts], Callable[[Any, Situation], Message]] = {
-    AlertFacts: lambda facts, at: alert_message(facts, at.related_link, at.display),
-    ForecastFacts: lambda facts, at: forecast_alert_message(facts),
-    SpikeFacts: lambda facts, at: spike_message(facts),
-    StaleFacts: lambda facts, at: stale_message(facts),
-    DriftFacts: lambda facts, at: drift_message(facts),
-    DeliveryFacts: lambda facts, at: delivery_message(facts),
-    PeriodFacts: lambda facts, at: period_message(facts),
-    LifeFacts: _life_message,
-    TestFacts: lambda facts, at: message_of_test(facts),
-    ModeFacts: _announcement,
-    ModeEndFacts: lambda facts, at: end_warning(facts),
-    ProofFacts: lambda facts, at: proof_message(facts),
-    ProposalFacts: lambda facts, at: proposal_message(facts),
+RENDERERS: Mapping[type[Payload], Callable[[Any, Situation], Message]] = {
+    LimitAlert: lambda facts, at: alert_message(facts, at.related_link, at.display),
+    ForecastAlert: lambda facts, at: forecast_alert_message(facts),
+    SpikeAlert: lambda facts, at: spike_message(facts),
+    NoDataAlert: lambda facts, at: stale_message(facts),
+    DriftAlert: lambda facts, at: drift_message(facts),
+    DeliveryAlert: lambda facts, at: delivery_message(facts),
+    NewPeriodAlert: lambda facts, at: period_message(facts),
+    LifecycleEvent: _life_message,
+    SyntheticAlert: lambda facts, at: message_of_test(facts),
+    ModeAnnouncement: _announcement,
+    ModeEnding: lambda facts, at: end_warning(facts),
+    ProofReport: lambda facts, at: proof_message(facts),
+    Proposal: lambda facts, at: proposal_message(facts),
 }
 """Every kind of notice, as a message of its own."""
 
@@ -115,13 +117,17 @@ class Rendering:
         """For Slack."""
         content: Content = notice.content
         facts = content.facts
-        if isinstance(facts, IncidentFacts) and notice.action == "reply":
+        if isinstance(facts, AlertPayload) and notice.action == "reply":
             message = _step(facts)
         else:
             link = None if content.related is None else self._workspace.permalink(content.related)
             at = Situation(now, content, link, self._display, self._targets, self._is_stale(now))
             message = RENDERERS[type(facts)](facts, at)
-            if isinstance(facts, IncidentFacts) and content.alert_id is not None and not isinstance(facts, PeriodFacts):
+            if (
+                isinstance(facts, AlertPayload)
+                and content.alert_id is not None
+                and not isinstance(facts, NewPeriodAlert)
+            ):
                 message = with_life(message, content.alert_id, facts.status, content.life)
         late = None if notice.action == "update" else _late_line(notice.created_at, now, self._late_after)
         return message if late is None else _with_late(message, late)
@@ -132,19 +138,19 @@ class Rendering:
         return plain_message(facts, notice.created_at, now, display=self._display, late_after=self._late_after)
 
 
-def incident_message(facts: IncidentFacts, related_link: str | None = None, display: Display = USD) -> Message:
+def incident_message(facts: AlertPayload, related_link: str | None = None, display: Display = USD) -> Message:
     """An incident at one step, without what people did to it."""
     at = Situation(facts.decided_at, Content(facts), related_link, display)
     return RENDERERS[type(facts)](facts, at)
 
 
-def headline(facts: IncidentFacts) -> str:
+def headline(facts: AlertPayload) -> str:
     """What the incident's message says first."""
     return incident_message(facts).text.partition("\n")[0]
 
 
 def plain_message(
-    facts: NoticeFacts,
+    facts: Payload,
     decided_at: datetime,
     now: datetime,
     *,
@@ -155,7 +161,7 @@ def plain_message(
     message = RENDERERS[type(facts)](facts, Situation(now, Content(facts), display=display))
     title, _, body = plain_text(message.text).partition("\n")
     lines = [body]
-    if isinstance(facts, AlertFacts) and facts.status is Status.RESOLVED:
+    if isinstance(facts, LimitAlert) and facts.status is Status.RESOLVED:
         lines.insert(0, TOLD_ONCE)
     late = _late_line(decided_at, now, late_after)
     if late is not None:
@@ -163,17 +169,17 @@ def plain_message(
     return PlainMessage(title, "\n".join(lines), _tone(facts))
 
 
-def _tone(facts: NoticeFacts) -> Tone:
-    if not isinstance(facts, IncidentFacts):
+def _tone(facts: Payload) -> Tone:
+    if not isinstance(facts, AlertPayload):
         return "soft"
     if facts.status is Status.RESOLVED:
         return "resolved"
     return "hard" if facts.level in ALARMING else "soft"
 
 
-def _step(facts: IncidentFacts) -> Message:
+def _step(facts: AlertPayload) -> Message:
     """The reply about a step that the figures have caused."""
-    if isinstance(facts, AlertFacts):
+    if isinstance(facts, LimitAlert):
         return step_message(facts)
     text = headline(facts)
     return Message(text, [section(text)])

@@ -1,7 +1,7 @@
 """`/claude-cost test-alert`: a message that goes the way of every alert, and tells nothing but that it arrived."""
 
 from bot.actor import Person
-from bot.alerts.facts import TestFacts
+from bot.alerts.model import SyntheticAlert
 from bot.message import Message
 from bot.phrases import count
 from bot.services import Services
@@ -26,7 +26,7 @@ async def send_test_alert(services: Services, person: Person) -> Message:
 
 def _enqueued(services: Services, user: str) -> str:
     before = services.alerts.notices.undelivered()
-    facts = TestFacts(by=user, requested_at=services.clock())
+    facts = SyntheticAlert(by=user, requested_at=services.clock())
     services.alerts.enqueue_test(facts)
     others = sorted(services.alerts.destinations.names)
     besides = f" and to {names(others)}" if others else ""

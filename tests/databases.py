@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from bot.alerts.incident_facts import AlertFacts
-from bot.alerts.mode_facts import ModeFacts
-from bot.alerts.spend_facts import SpendFacts
+from bot.alerts.model import LimitAlert
 from bot.budgets.budget import Level
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.decide import Reason, Status, Step
+from bot.fallback.model import ModeAnnouncement
 from bot.store.engine import open_database
 
 # Read here, since every test begins by clearing the environment.
@@ -85,9 +85,9 @@ def postgres_database(address: str = POSTGRES) -> Iterator[str]:
         server.dispose()
 
 
-def spend_facts(soft_usd: Decimal | None = SOFT, hard_usd: Decimal | None = HARD) -> SpendFacts:
+def spend_facts(soft_usd: Decimal | None = SOFT, hard_usd: Decimal | None = HARD) -> BudgetSpend:
     """Spend of a month, with these limits in force."""
-    return SpendFacts(
+    return BudgetSpend(
         budget=BUDGET,
         scope="organization",
         soft_usd=soft_usd,
@@ -109,11 +109,11 @@ def spend_facts(soft_usd: Decimal | None = SOFT, hard_usd: Decimal | None = HARD
     )
 
 
-def facts_of(spend: SpendFacts | None = None) -> Callable[[Step], AlertFacts]:
+def facts_of(spend: BudgetSpend | None = None) -> Callable[[Step], LimitAlert]:
     """What a step's notice says."""
 
-    def facts(step: Step) -> AlertFacts:
-        return AlertFacts(
+    def facts(step: Step) -> LimitAlert:
+        return LimitAlert(
             level=step.level,
             limit_usd=step.limit_usd,
             status=step.status,
@@ -126,9 +126,9 @@ def facts_of(spend: SpendFacts | None = None) -> Callable[[Step], AlertFacts]:
     return facts
 
 
-def mode_facts(mode: str = "degraded", previous: str = "normal") -> ModeFacts:
+def mode_facts(mode: str = "degraded", previous: str = "normal") -> ModeAnnouncement:
     """A change of the fallback mode."""
-    return ModeFacts(
+    return ModeAnnouncement(
         mode=mode, previous=previous, by="U1", reason="too dear", changed_at=NOW, savings=(), as_of=NOW, written=False
     )
 

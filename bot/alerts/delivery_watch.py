@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from bot.alerts.delivery_health import Failing, Reported, newly_failing, recovered
-from bot.alerts.incident_facts import DeliveryFacts, since_of
+from bot.alerts.model import DeliveryAlert, since_of
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status, Step
 from bot.clock import Clock
@@ -66,8 +66,8 @@ class DeliveryWatch:
 
     def _facts(
         self, destination: str, since: datetime, step: Step, now: datetime, failing: Failing | None = None
-    ) -> DeliveryFacts:
-        return DeliveryFacts(
+    ) -> DeliveryAlert:
+        return DeliveryAlert(
             level=step.level,
             limit_usd=step.limit_usd,
             status=step.status,
@@ -80,7 +80,7 @@ class DeliveryWatch:
             count=0 if failing is None else failing.count,
         )
 
-    def _record(self, facts: DeliveryFacts, step: Step, now: datetime) -> None:
+    def _record(self, facts: DeliveryAlert, step: Step, now: datetime) -> None:
         self._alerts.record(facts.subject, facts.period, [step], lambda _: facts, now)
 
 

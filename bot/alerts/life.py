@@ -17,7 +17,7 @@ LONGEST_SNOOZE = DAY
 class OpenAlert:
     """An alert that stands open, whether or not the channel was told. `since`: when it was opened last.
 
-    `subject`, `period` and `limit_usd` are the incident's identity: see `IncidentFacts`.
+    `subject`, `period` and `limit_usd` are the incident's identity: see `AlertPayload`.
     """
 
     subject: str

@@ -6,12 +6,12 @@ from decimal import Decimal
 from enum import Flag, auto
 from functools import cached_property, partial
 
-from bot.alerts.spend_facts import CauseFacts, ModeShareFacts, MoverFacts, SpendFacts
 from bot.budgets.budget import ORGANIZATION, Budget
+from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMover
 from bot.budgets.causes import ROSE, Cause
 from bot.budgets.forecast import Forecast, ModeShift
 from bot.budgets.history import forecasts_of
-from bot.budgets.named import cause_facts, mover_facts
+from bot.budgets.named import named_cause, named_mover
 from bot.budgets.outlook import Mover, is_dearer, usd_of, usd_under
 from bot.budgets.period import Period
 from bot.budgets.recent import RecentSpend, recent_spend
@@ -55,7 +55,7 @@ class Account:
         self._in_force = in_force
         self._stale = stale
 
-    def facts(self, asked: Sequence[tuple[Budget, Period]], now: datetime, detail: Detail) -> list[SpendFacts]:
+    def facts(self, asked: Sequence[tuple[Budget, Period]], now: datetime, detail: Detail) -> list[BudgetSpend]:
         """Of a period that is over only the sums."""
         running = [pair for pair in asked if not pair[1].is_over(now)] if Detail.ENDS in detail else []
         expected = dict(zip(running, self.forecasts(running), strict=True))
@@ -78,9 +78,9 @@ class Account:
 
     def _facts(
         self, budget: Budget, period: Period, expected: Forecast | None, now: datetime, detail: Detail
-    ) -> SpendFacts:
+    ) -> BudgetSpend:
         spend = self._snapshot.spend(budget.scope, period)
-        return SpendFacts(
+        return BudgetSpend(
             budget=budget.name,
             scope=str(budget.scope),
             soft_usd=budget.soft_usd,
@@ -118,7 +118,7 @@ class Account:
         """The first hour that belongs to the last 24 hours, at least in part."""
         return floor_hour(self._as_of - DAY)
 
-    def _shares(self, budget: Budget) -> tuple[ModeShareFacts, ...]:
+    def _shares(self, budget: Budget) -> tuple[ModeShare, ...]:
         """Of the last 24 hours in which no mode held the team back."""
         until = self._mode.mix_until
         mix = self._recent if until is None else recent_spend(self._snapshot, min(until, self._as_of))
@@ -126,10 +126,10 @@ class Account:
         under = partial(usd_under, recent=usage, scope=ORGANIZATION, card=card)
         return mode_shares(self._modes.values(), usd_of(usage, ORGANIZATION, card), under)
 
-    def _movers(self, budget: Budget) -> tuple[MoverFacts, ...]:
+    def _movers(self, budget: Budget) -> tuple[NamedMover, ...]:
         names = self._snapshot.names
         return tuple(
-            mover_facts(
+            named_mover(
                 mover,
                 names.workspaces,
                 names.keys,
@@ -139,10 +139,10 @@ class Account:
             for mover in self._recent.movers(budget.scope)
         )
 
-    def _causes(self, budget: Budget) -> tuple[CauseFacts, ...]:
+    def _causes(self, budget: Budget) -> tuple[NamedCause, ...]:
         names = self._snapshot.names
         return tuple(
-            cause_facts(
+            named_cause(
                 cause,
                 names.workspaces,
                 names.keys,
@@ -172,19 +172,19 @@ class Spending:
         self._asked = {budget.name: (budget, period) for budget, period in asked}
         self._now = now
 
-    def sums(self) -> list[SpendFacts]:
+    def sums(self) -> list[BudgetSpend]:
         """Without anything more."""
         return [] if self._account is None else self._account.facts(list(self._asked.values()), self._now, Detail.NONE)
 
-    def of(self, name: str) -> SpendFacts | None:
+    def of(self, name: str) -> BudgetSpend | None:
         """The sums of one budget; None where nothing is known of it."""
         found = self._asked.get(name)
         return None if self._account is None or found is None else self._told(self._account, found, Detail.NONE)
 
-    def told(self, spend: SpendFacts, detail: Detail) -> SpendFacts:
+    def told(self, spend: BudgetSpend, detail: Detail) -> BudgetSpend:
         """One of the sums, with what is asked for."""
         return spend if self._account is None else self._told(self._account, self._asked[spend.budget], detail)
 
-    def _told(self, account: Account, asked: tuple[Budget, Period], detail: Detail) -> SpendFacts:
+    def _told(self, account: Account, asked: tuple[Budget, Period], detail: Detail) -> BudgetSpend:
         [found] = account.facts([asked], self._now, detail)
         return found

@@ -5,7 +5,7 @@ taken off; only what is left is a reason for an alert.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -27,7 +27,7 @@ LONGEST_PROMPT = 10**12
 """Tokens: above every step of a price."""
 
 
-class Cause(StrEnum):
+class DriftCause(StrEnum):
     """Why the bill may differ from usage × rate card."""
 
     PRIORITY_TIER = "priority_tier"
@@ -39,16 +39,15 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelDrift:
-    """One model's part of a day, USD. `model`: the id as usage has it, or else the bill; None for what has no model."""
+    """One model's part of a day, USD. `model`: the id as usage has it, or else the bill; None for what has no model.
+
+    `unexplained_usd`: the difference without `causes`, which are empty in what older versions have stored."""
 
     model: str | None
     computed_usd: Decimal
     billed_usd: Decimal
-    causes: Mapping[Cause, Decimal]
-
-    @property
-    def unexplained_usd(self) -> Decimal:
-        return self.billed_usd - self.computed_usd - sum(self.causes.values(), ZERO)
+    unexplained_usd: Decimal
+    causes: Mapping[DriftCause, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class DayDrift:
         return self.billed_usd - self.computed_usd
 
     @property
-    def causes(self) -> dict[Cause, Decimal]:
+    def causes(self) -> dict[DriftCause, Decimal]:
         """The known causes of the difference, with the dollars that they make."""
         return summed(model.causes for model in self.models)
 
@@ -106,13 +105,13 @@ def drift_of(day: date, priced: Iterable[PricedUsage], billed: Iterable[BilledRo
     )
 
 
-def summed(amounts: Iterable[Mapping[Cause, Decimal]]) -> dict[Cause, Decimal]:
+def summed(amounts: Iterable[Mapping[DriftCause, Decimal]]) -> dict[DriftCause, Decimal]:
     """Dollars by cause, in the order in which causes are told."""
-    total: dict[Cause, Decimal] = {}
+    total: dict[DriftCause, Decimal] = {}
     for each in amounts:
         for cause, usd in each.items():
             total[cause] = total.get(cause, ZERO) + usd
-    return {cause: total[cause] for cause in Cause if cause in total}
+    return {cause: total[cause] for cause in DriftCause if cause in total}
 
 
 def exceeds(drift: DayDrift, rules: DriftRules) -> bool:
@@ -182,15 +181,18 @@ class _Part:
     def drift(self, *, named: bool) -> ModelDrift:
         billed_usd = sum((row.usd for row in self._bill), ZERO)
         causes = {
-            Cause.PRIORITY_TIER: -self._computed(row for row in self._used if _is_priority(row.usage)),
-            Cause.REPORT_ONLY: sum((row.usd for row in self._bill if row.cost_type not in COMPUTED_COST_TYPES), ZERO),
-            Cause.DISCOUNT: sum((row.usd - row.list_usd for row in self._bill if row.list_usd is not None), ZERO),
+            DriftCause.PRIORITY_TIER: -self._computed(row for row in self._used if _is_priority(row.usage)),
+            DriftCause.REPORT_ONLY: sum(
+                (row.usd for row in self._bill if row.cost_type not in COMPUTED_COST_TYPES), ZERO
+            ),
+            DriftCause.DISCOUNT: sum((row.usd - row.list_usd for row in self._bill if row.list_usd is not None), ZERO),
         }
         rest = billed_usd - self.computed_usd - sum(causes.values(), ZERO)
-        causes[Cause.ASSUMED] = self._of_assumed(rest)
-        causes[Cause.LONG_PROMPTS] = self._of_long_prompts(rest - causes[Cause.ASSUMED])
+        causes[DriftCause.ASSUMED] = self._of_assumed(rest)
+        causes[DriftCause.LONG_PROMPTS] = self._of_long_prompts(rest - causes[DriftCause.ASSUMED])
         known = {cause: usd for cause, usd in causes.items() if usd}
-        return ModelDrift(self._name() if named else None, self.computed_usd, billed_usd, known)
+        unexplained_usd = billed_usd - self.computed_usd - sum(known.values(), ZERO)
+        return ModelDrift(self._name() if named else None, self.computed_usd, billed_usd, unexplained_usd, known)
 
     def _name(self) -> str | None:
         return next((row.usage.model for row in self._used), next((row.model for row in self._bill), None))
@@ -231,6 +233,10 @@ def _is_priority(usage: DayUsage) -> bool:
 def _largest_first(drift: ModelDrift) -> tuple[Decimal, Decimal, str]:
     # Fractions of a cent are no reason to stand before a model that costs more.
     return -round(abs(drift.unexplained_usd), 2), -drift.billed_usd, drift.model or ""
+
+
+def _is_report_only(row: BilledRow) -> bool:
+    return row.cost_type not in COMPUTED_COST_TYPES
 
 
 def total_of(days: Sequence[DayDrift]) -> tuple[Decimal, Decimal, Decimal]:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
 
-from bot.alerts.incident_facts import BILL, DriftCauseFacts, DriftFacts, ModelDriftFacts, restated
+from bot.alerts.model import BILL, DriftAlert, ExplainedDrift, restated
 from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
 from bot.budgets.drift import DayDrift, decide_drift, goes_on
@@ -123,7 +123,7 @@ class DriftWatch:
     def _close(self, first: date, now: datetime, mode: str) -> None:
         """End what is judged no more, so that nothing of it stands open for ever; the message keeps its figures."""
         step = Step(Level.DRIFT, NO_LIMIT, Status.CLOSED, Reason.DRIFT_FINAL)
-        told = {facts.period: facts for facts in self._alerts.standing() if isinstance(facts, DriftFacts)}
+        told = {facts.period: facts for facts in self._alerts.standing() if isinstance(facts, DriftAlert)}
         for subject, period in self._alerts.open_incidents(Level.DRIFT):
             if date.fromisoformat(period) >= first:
                 continue
@@ -139,9 +139,9 @@ class DriftWatch:
             self._alerts.record(BILL, day.isoformat(), [step], _facts_of(drift, data, now, mode), now)
 
 
-def _facts_of(drift: DayDrift, data: DataState, now: datetime, mode: str) -> Callable[[Step], DriftFacts]:
-    def facts(step: Step) -> DriftFacts:
-        return DriftFacts(
+def _facts_of(drift: DayDrift, data: DataState, now: datetime, mode: str) -> Callable[[Step], DriftAlert]:
+    def facts(step: Step) -> DriftAlert:
+        return DriftAlert(
             level=step.level,
             limit_usd=step.limit_usd,
             status=step.status,
@@ -154,17 +154,8 @@ def _facts_of(drift: DayDrift, data: DataState, now: datetime, mode: str) -> Cal
             list_usd=drift.list_usd,
             difference_usd=drift.difference_usd,
             unexplained_usd=drift.unexplained_usd,
-            causes=tuple(DriftCauseFacts(cause=cause, usd=usd) for cause, usd in drift.causes.items()),
-            models=tuple(
-                ModelDriftFacts(
-                    model=model.model,
-                    computed_usd=model.computed_usd,
-                    billed_usd=model.billed_usd,
-                    unexplained_usd=model.unexplained_usd,
-                )
-                for model in drift.models
-                if drift.by_model
-            ),
+            causes=tuple(ExplainedDrift(cause=cause, usd=usd) for cause, usd in drift.causes.items()),
+            models=drift.models if drift.by_model else (),
             report_read_at=data.billed_read_at or now,
             as_of=data.as_of or now,
         )

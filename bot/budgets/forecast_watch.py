@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from operator import itemgetter
 
-from bot.alerts.incident_facts import ForecastFacts
+from bot.alerts.model import ForecastAlert
 from bot.budgets.budget import Budget
 from bot.budgets.decide import Incident, Step
 from bot.budgets.expectation import Since, expect
@@ -123,10 +123,10 @@ def _since(stored: Mapping[str, str] | None) -> Since:
     return {Decimal(limit): datetime.fromisoformat(begun) for limit, begun in (stored or {}).items()}
 
 
-def _facts_of(prospect: Prospect, forecast: Forecast, mode: str, now: datetime) -> Callable[[Step], ForecastFacts]:
-    def facts(step: Step) -> ForecastFacts:
+def _facts_of(prospect: Prospect, forecast: Forecast, mode: str, now: datetime) -> Callable[[Step], ForecastAlert]:
+    def facts(step: Step) -> ForecastAlert:
         crossing = next((c for c in forecast.crossings if c.limit_usd == step.limit_usd), None)
-        return ForecastFacts(
+        return ForecastAlert(
             level=step.level,
             limit_usd=step.limit_usd,
             status=step.status,

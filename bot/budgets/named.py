@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping
 
-from bot.alerts.spend_facts import CauseFacts, MoverFacts
+from bot.budgets.budget_spend import NamedCause, NamedMover
 from bot.budgets.causes import Cause
 from bot.budgets.outlook import Mover
 
 
-def mover_facts(
+def named_mover(
     mover: Mover,
     workspaces: Mapping[str, str],
     keys: Mapping[str, str],
     *,
     seen_before: bool | None = None,
     by_mode: bool = False,
-) -> MoverFacts:
+) -> NamedMover:
     """`workspaces` and `keys`: names by id. `seen_before`, `by_mode`: as in the facts."""
-    return MoverFacts(
+    return NamedMover(
         model=mover.model,
         workspace=workspaces.get(mover.workspace_id, mover.workspace_id),
         key=_key(mover.api_key_id, keys),
@@ -27,11 +27,11 @@ def mover_facts(
     )
 
 
-def cause_facts(
+def named_cause(
     cause: Cause, workspaces: Mapping[str, str], keys: Mapping[str, str], *, by_mode: bool = False
-) -> CauseFacts:
+) -> NamedCause:
     """`workspaces` and `keys`: names by id. `by_mode`: as in the facts."""
-    return CauseFacts(
+    return NamedCause(
         kind=cause.kind,
         model=cause.model,
         workspace=workspaces.get(cause.workspace_id, cause.workspace_id),

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.alerts.incident_facts import PeriodFacts
-from bot.alerts.spend_facts import BegunFacts, KnownSumFacts, SpendFacts
+from bot.alerts.model import BegunPeriod, NewPeriodAlert
 from bot.budgets.budget import Budget, Level
+from bot.budgets.budget_spend import BudgetSpend, KnownSum
 from bot.budgets.decide import Incident, Step, as_watched
 from bot.budgets.opening import MOST_POSTS, may_open, may_still_open, opening, unbilled_days
 from bot.budgets.period import Period, PeriodKind
@@ -37,8 +37,8 @@ class _Due:
 class _Sums:
     """What is known of a budget's last period. `before`: the one before that; None where it is not known as a whole."""
 
-    last: SpendFacts
-    before: SpendFacts | None
+    last: BudgetSpend
+    before: BudgetSpend | None
     missing_hours: int
     unbilled_days: int
 
@@ -133,12 +133,12 @@ class PeriodWatch:
 
 
 def _facts_of(
-    due: _Due, sums: _Sums, others: Sequence[BegunFacts], now: datetime, mode: str
-) -> Callable[[Step], PeriodFacts]:
+    due: _Due, sums: _Sums, others: Sequence[BegunPeriod], now: datetime, mode: str
+) -> Callable[[Step], NewPeriodAlert]:
     budget, before = due.budget, sums.before
 
-    def facts(step: Step) -> PeriodFacts:
-        return PeriodFacts(
+    def facts(step: Step) -> NewPeriodAlert:
+        return NewPeriodAlert(
             level=step.level,
             limit_usd=step.limit_usd,
             status=step.status,
@@ -157,7 +157,7 @@ def _facts_of(
             missing_hours=sums.missing_hours,
             before=None
             if before is None
-            else KnownSumFacts(budget=budget.name, period=before.period, spent_usd=before.spent_usd, limit_usd=None),
+            else KnownSum(budget=budget.name, period=before.period, spent_usd=before.spent_usd, limit_usd=None),
             as_of=sums.last.as_of,
             others=tuple(others),
         )
@@ -165,9 +165,9 @@ def _facts_of(
     return facts
 
 
-def _line(due: _Due, sums: _Sums) -> BegunFacts:
+def _line(due: _Due, sums: _Sums) -> BegunPeriod:
     last = sums.last
-    return BegunFacts(
+    return BegunPeriod(
         budget=due.budget.name,
         last_usd=last.spent_usd,
         last_limit_usd=due.watched.highest_usd,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Budget, ScopeKind
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.period import PeriodKind
 from bot.budgets.spend import same_model
 from bot.clock import DAY
@@ -42,7 +42,7 @@ class Planned:
 
 def planned(
     budgets: Iterable[Budget],
-    spends: Sequence[SpendFacts],
+    spends: Sequence[BudgetSpend],
     monthly_usd: Mapping[str, Decimal],
     card: RateCard,
     now: datetime,

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import Budget
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.forecast import Forecast
 from bot.budgets.period import Period
 from bot.budgets.review import BudgetReview
@@ -20,7 +20,7 @@ class Prospect:
 
     budget: Budget
     period: Period
-    spend: SpendFacts
+    spend: BudgetSpend
     forecast: Forecast | None
 
 

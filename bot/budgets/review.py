@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from operator import is_
 
-from bot.alerts.incident_facts import AlertFacts, restated
-from bot.alerts.spend_facts import SpendFacts
+from bot.alerts.model import LimitAlert, restated
 from bot.budgets.account import Account, Detail, Spending
 from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.decide import Incident, Status, Step, as_watched, closed, decide, taken, watch, withdrawn
 from bot.budgets.forecast import Forecast
 from bot.budgets.outlook import Recent
@@ -169,7 +169,7 @@ class BudgetReview:
         """Of the budgets in force in the periods that are reviewed, and in those before; read at once."""
         return self._alerts.incidents_in(self._agenda_at(self._snapshots.current(), now).periods)
 
-    def spend(self, now: datetime, detail: Detail = Detail.ALL) -> list[SpendFacts]:
+    def spend(self, now: datetime, detail: Detail = Detail.ALL) -> list[BudgetSpend]:
         """Every budget's spend and outlook; empty before the first poll.
 
         A period of which nothing is known yet, because it began after the data ends, would look like no spend at
@@ -177,11 +177,11 @@ class BudgetReview:
         """
         return self.spend_of(self.budgets, now, detail)
 
-    def spend_of(self, budgets: Sequence[Budget], now: datetime, detail: Detail = Detail.NONE) -> list[SpendFacts]:
+    def spend_of(self, budgets: Sequence[Budget], now: datetime, detail: Detail = Detail.NONE) -> list[BudgetSpend]:
         """The same of these budgets in force."""
         return self._spend_of([(budget, None) for budget in budgets], now, detail)
 
-    def spend_by_name(self, names: Collection[str], now: datetime) -> dict[str, SpendFacts]:
+    def spend_by_name(self, names: Collection[str], now: datetime) -> dict[str, BudgetSpend]:
         """All that is known of the budgets in force that have these names."""
         found = self.spend_of([budget for budget in self.budgets if budget.name in names], now, Detail.ALL)
         return {spend.budget: spend for spend in found}
@@ -202,7 +202,7 @@ class BudgetReview:
             return [None for _ in asked]
         return self._account(snapshot, snapshot.as_of, now).forecasts(asked)
 
-    def spend_against(self, budget: Budget, now: datetime, detail: Detail = Detail.ALL) -> SpendFacts | None:
+    def spend_against(self, budget: Budget, now: datetime, detail: Detail = Detail.ALL) -> BudgetSpend | None:
         """The same for a budget that is not in force, or not yet.
 
         None before the first poll, and where its scope matches nothing.
@@ -213,14 +213,14 @@ class BudgetReview:
             return None
         return next(iter(self._spend_of([(budget, None)], now, detail)), None)
 
-    def spends_in(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[SpendFacts]:
+    def spends_in(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[BudgetSpend]:
         """What budgets have spent in any periods, as far as usage of them is known, in the order of what is asked.
 
         Empty before the first poll.
         """
         return self._spend_of(asked, now, Detail.NONE)
 
-    def widest(self, now: datetime, in_force: InForce | None = None) -> SpendFacts | None:
+    def widest(self, now: datetime, in_force: InForce | None = None) -> BudgetSpend | None:
         """The spend of the whole organisation's first budget, or else of the first, in its present period, with its end
         and what each mode costs. `in_force`: the fallback mode, where the caller has just read it.
 
@@ -343,7 +343,7 @@ class BudgetReview:
         now: datetime,
         detail: Detail,
         in_force: InForce | None = None,
-    ) -> list[SpendFacts]:
+    ) -> list[BudgetSpend]:
         """Of the periods asked for, or else of those of which something is known."""
         snapshot = self._snapshots.current()
         as_of = snapshot.as_of
@@ -376,9 +376,9 @@ def known_period(budget: Budget, as_of: datetime, now: datetime) -> Period:
     return present if present.starts_at < as_of else budget.period_at(as_of - as_of.resolution)
 
 
-def _facts_of(spend: SpendFacts, mode: str, now: datetime) -> Callable[[Step], AlertFacts]:
-    def facts(step: Step) -> AlertFacts:
-        return AlertFacts(
+def _facts_of(spend: BudgetSpend, mode: str, now: datetime) -> Callable[[Step], LimitAlert]:
+    def facts(step: Step) -> LimitAlert:
+        return LimitAlert(
             level=step.level,
             limit_usd=step.limit_usd,
             status=step.status,

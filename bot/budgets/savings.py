@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Context, Decimal
 from typing import NamedTuple
 
-from bot.alerts.spend_facts import ModeShareFacts, SavingFacts, SpendFacts
+from bot.budgets.budget_spend import BudgetSpend, ModeShare
 from bot.budgets.forecast import ModeShift
 from bot.clock import DAY, MINUTE
 from bot.fallback.modes import NORMAL, Mode
@@ -18,6 +18,22 @@ from bot.fallback.modes import NORMAL, Mode
 WHOLE = Decimal(1)
 
 _DIVISION = Context(prec=40)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """What a mode saves until the end of the period against the mode in force; below zero where it would cost more.
+
+    `share`: of what is still expected to be spent; None in announcements that older versions have stored. `until`: the
+    end of the mode, where that comes first. `ends_at`: of the period; None in what older versions have stored.
+    """
+
+    mode: str
+    model: str
+    usd: Decimal
+    until: datetime | None = None
+    share: Decimal | None = None
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +74,7 @@ class Move(NamedTuple):
 
 def mode_shares(
     modes: Iterable[Mode], whole_usd: Decimal, usd_under: Callable[[str], Decimal]
-) -> tuple[ModeShareFacts, ...]:
+) -> tuple[ModeShare, ...]:
     """What each mode costs of what the 24 hours cost; empty where they cost nothing.
 
     `whole_usd`: what they cost. `usd_under`: what they would have cost with this model as the ceiling.
@@ -68,7 +84,7 @@ def mode_shares(
     found = []
     for mode in modes:
         usd = whole_usd if mode.ceiling is None else usd_under(mode.ceiling)
-        found.append(ModeShareFacts(mode=mode.name, model=mode.ceiling, share=_DIVISION.divide(usd, whole_usd)))
+        found.append(ModeShare(mode=mode.name, model=mode.ceiling, share=_DIVISION.divide(usd, whole_usd)))
     return tuple(found)
 
 
@@ -80,7 +96,7 @@ def saved_share(wanted: Decimal, in_force: Decimal) -> Decimal | None:
     return None if in_force <= 0 else min(_DIVISION.divide(in_force - wanted, in_force), WHOLE)
 
 
-def savings_of(spend: SpendFacts | None, in_force: str, until: datetime | None = None) -> tuple[SavingFacts, ...]:
+def savings_of(spend: BudgetSpend | None, in_force: str, until: datetime | None = None) -> tuple[Saving, ...]:
     """What each mode with a ceiling saves against the one in force; empty where that is not known.
 
     `until`: the end of the mode where it is to end before the period; what is left counts in proportion to time.
@@ -102,12 +118,12 @@ def savings_of(spend: SpendFacts | None, in_force: str, until: datetime | None =
         if each.model is not None and share is not None:
             usd = left_usd * share
             found.append(
-                SavingFacts(mode=each.mode, model=each.model, usd=usd, until=until, share=share, ends_at=spend.ends_at)
+                Saving(mode=each.mode, model=each.model, usd=usd, until=until, share=share, ends_at=spend.ends_at)
             )
     return tuple(found)
 
 
-def mode_shifts(changes: Iterable[tuple[datetime, str]], shares: Iterable[ModeShareFacts]) -> tuple[ModeShift, ...]:
+def mode_shifts(changes: Iterable[tuple[datetime, str]], shares: Iterable[ModeShare]) -> tuple[ModeShift, ...]:
     """By what each change of the mode multiplies what a scope spends, where that is known and is not 1.
 
     `changes`: when each mode began, the oldest first. `shares`: what each costs of what no mode costs.

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from bot.alerts.incident_facts import SpikeFacts
-from bot.alerts.spend_facts import CauseFacts, MoverFacts, SpendFacts
+from bot.alerts.model import SpikeAlert
 from bot.budgets.budget import Budget, Scope, ScopeKind
+from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.budgets.burn_rate import (
     LONG,
     LOOK_BACK,
@@ -33,7 +33,7 @@ from bot.budgets.burn_rate import (
 )
 from bot.budgets.day_parts import parts_of
 from bot.budgets.decide import Status, Step
-from bot.budgets.named import cause_facts, mover_facts
+from bot.budgets.named import named_cause, named_mover
 from bot.budgets.outlook import WHOLE, Mover, Stretch, is_dearer
 from bot.budgets.recent import RecentSpend
 from bot.budgets.review import BudgetReview
@@ -218,18 +218,18 @@ class SpikeWatch:
         self,
         seen: _Seen,
         taken: SpikeStep,
-        spend: SpendFacts,
+        spend: BudgetSpend,
         within: Sequence[str],
         last: _LastHour,
         mode: str,
         now: datetime,
-    ) -> Callable[[Step], SpikeFacts]:
+    ) -> Callable[[Step], SpikeAlert]:
         movers, found = self._why(seen.budget.scope, last) if seen.opens else ((), ())
         newest, rates, usual = seen.newest, seen.rates, seen.usual
         is_first = newest is None or newest.period != taken.period
 
-        def facts(step: Step) -> SpikeFacts:
-            return SpikeFacts(
+        def facts(step: Step) -> SpikeAlert:
+            return SpikeAlert(
                 level=step.level,
                 limit_usd=step.limit_usd,
                 status=step.status,
@@ -249,7 +249,7 @@ class SpikeWatch:
 
         return facts
 
-    def _why(self, scope: Scope, last: _LastHour) -> tuple[tuple[MoverFacts, ...], tuple[CauseFacts, ...]]:
+    def _why(self, scope: Scope, last: _LastHour) -> tuple[tuple[NamedMover, ...], tuple[NamedCause, ...]]:
         """The last hour against the mean hour of the days before."""
         snapshot, until = last.snapshot, last.first_hour
         since = until - WHY_BACK
@@ -268,7 +268,7 @@ class SpikeWatch:
 
         return (
             tuple(
-                mover_facts(
+                named_mover(
                     mover,
                     names.workspaces,
                     names.keys,
@@ -278,7 +278,7 @@ class SpikeWatch:
                 for mover in recent.risen(scope)
             ),
             tuple(
-                cause_facts(cause, names.workspaces, names.keys)
+                named_cause(cause, names.workspaces, names.keys)
                 for cause in recent.causes(scope, floor_hour(last.until - DAY))
             ),
         )

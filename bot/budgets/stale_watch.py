@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from bot.alerts.incident_facts import DATA, StaleFacts, minute_key
-from bot.alerts.spend_facts import KnownSumFacts, SpendFacts
+from bot.alerts.model import DATA, NoDataAlert, minute_key
 from bot.budgets.account import Detail
+from bot.budgets.budget_spend import BudgetSpend, KnownSum
 from bot.budgets.decide import Status, Step
 from bot.budgets.review import BudgetReview
 from bot.clock import HOUR, floor_hour
@@ -52,12 +52,12 @@ class StaleWatch:
             return None
         return Silence(datetime.fromisoformat(newest.period), newest.status, newest.changed_at)
 
-    def _facts_of(self, told: SilenceStep, data: DataState, now: datetime, mode: str) -> Callable[[Step], StaleFacts]:
+    def _facts_of(self, told: SilenceStep, data: DataState, now: datetime, mode: str) -> Callable[[Step], NoDataAlert]:
         sums = tuple(_sum(spend) for spend in self._review.spend(now, Detail.NONE))
         missing = self._missing_hours(told.since, data) if told.step.status is Status.RESOLVED else 0
 
-        def facts(step: Step) -> StaleFacts:
-            return StaleFacts(
+        def facts(step: Step) -> NoDataAlert:
+            return NoDataAlert(
                 level=step.level,
                 limit_usd=step.limit_usd,
                 status=step.status,
@@ -83,6 +83,6 @@ class StaleWatch:
         return sum(1 for index in range(count) if first + index * HOUR not in known)
 
 
-def _sum(spend: SpendFacts) -> KnownSumFacts:
+def _sum(spend: BudgetSpend) -> KnownSum:
     limit_usd = spend.soft_usd if spend.hard_usd is None else spend.hard_usd
-    return KnownSumFacts(budget=spend.budget, period=spend.period, spent_usd=spend.spent_usd, limit_usd=limit_usd)
+    return KnownSum(budget=spend.budget, period=spend.period, spent_usd=spend.spent_usd, limit_usd=limit_usd)

@@ -3,17 +3,17 @@
 from datetime import datetime
 from decimal import Decimal
 
-from bot.alerts.incident_facts import AlertFacts
-from bot.alerts.spend_facts import ModeShareFacts, MoverFacts, SpendFacts
+from bot.alerts.model import LimitAlert
 from bot.budgets.budget import Level
+from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedMover
 from bot.budgets.decide import Reason, Status
 from bot.clock import DAY
 from bot.fallback.modes import DEGRADED, NORMAL
 
 
-def sample_facts(now: datetime) -> AlertFacts:
+def sample_facts(now: datetime) -> LimitAlert:
     """A hard limit crossed, with movers, a way out and every warning."""
-    spend = SpendFacts(
+    spend = BudgetSpend(
         budget="sample",
         scope="organization",
         soft_usd=Decimal(50),
@@ -31,12 +31,12 @@ def sample_facts(now: datetime) -> AlertFacts:
         low_usd=Decimal(130),
         high_usd=Decimal(170),
         movers=(
-            MoverFacts(model="claude-sample-1", workspace="Search", key="ingest", usd=Decimal(9), before_usd=None),
+            NamedMover(model="claude-sample-1", workspace="Search", key="ingest", usd=Decimal(9), before_usd=None),
         ),
-        shares=(ModeShareFacts(mode=DEGRADED, model="claude-sample-0", share=Decimal("0.6")),),
+        shares=(ModeShare(mode=DEGRADED, model="claude-sample-0", share=Decimal("0.6")),),
         as_of=now,
     )
-    return AlertFacts(
+    return LimitAlert(
         level=Level.HARD,
         limit_usd=Decimal(100),
         status=Status.OPEN,

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from bot.alerts.mode_facts import ProposalFacts, ProposalStatus
 from bot.clock import Clock
+from bot.fallback.model import Proposal, ProposalStatus
 from bot.fallback.modes import NORMAL, Mode
 from bot.fallback.prospects import Prospect
 from bot.fallback.service import FallbackService
@@ -26,12 +26,12 @@ class Approvals:
         """Whether this mode is switched on by several people. Back to normal anybody of them may alone."""
         return self._fallback.rules.approvals > 0 and mode.name != NORMAL
 
-    def ask(self, mode: Mode, by: str, reason: str, lasts: timedelta | None, prospect: Prospect) -> ProposalFacts:
+    def ask(self, mode: Mode, by: str, reason: str, lasts: timedelta | None, prospect: Prospect) -> Proposal:
         """Propose the change in the alert channel."""
         while True:
             now = self._clock()
             present = self._fallback.store.current()
-            facts = ProposalFacts(
+            facts = Proposal(
                 proposal_id=0,
                 mode=mode.name,
                 previous=self._fallback.wanted(present).name,
@@ -51,7 +51,7 @@ class Approvals:
             if kept is not None:
                 return kept
 
-    def approve(self, proposal_id: int, by: str) -> ProposalFacts:
+    def approve(self, proposal_id: int, by: str) -> Proposal:
         """Approve, and with the last approval switch. Raises `NotApprovedError`."""
         facts = self._store.find(proposal_id)
         if facts is not None and facts.asked_by == by:
@@ -69,7 +69,7 @@ class Approvals:
             self._fallback.follow_change()
         return after
 
-    def reject(self, proposal_id: int, by: str) -> ProposalFacts:
+    def reject(self, proposal_id: int, by: str) -> Proposal:
         """Close it without a change; whoever has asked may do so too. Raises `NotApprovedError`."""
         try:
             return self._store.reject(proposal_id, by, self._clock())
@@ -82,7 +82,7 @@ class Approvals:
         self._store.close_outdated(self._clock(), modes)
 
 
-def _not_open(facts: ProposalFacts | None) -> str:
+def _not_open(facts: Proposal | None) -> str:
     if facts is None:
         return "Nothing was changed: there is no such request any more."
     how = {

@@ -6,7 +6,7 @@ from datetime import datetime
 from bot.client.ceiling import Ceiling, ceiling_from
 from bot.fallback.proof import Watch
 from bot.fallback.proof_reports import report_due
-from bot.fallback.proving import Proving, proof_facts, told_by
+from bot.fallback.proving import Proving, proof_report, told_by
 from bot.fallback.service import FallbackService
 from bot.store.cycle_state import CycleState
 from bot.store.modes import ModeChange
@@ -57,7 +57,7 @@ class ProofWatch:
         proof = self._proving.look(watch)
         report = None if proof is None else report_due(proof, watch, told, dismissed=False, now=now)
         if proof is not None and report is not None:
-            proofs.tell(proof_facts(proof, report, watch, newest.id, self._usage.names()), len(told), ids)
+            proofs.tell(proof_report(proof, report, watch, newest.id, self._usage.names()), len(told), ids)
 
     def _has_ceiling(self, change: ModeChange) -> bool:
         ceiling = self._ceiling(change)

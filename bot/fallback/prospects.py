@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.alerts.spend_facts import SavingFacts, SpendFacts
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.outlook import Recent, is_dearer
 from bot.budgets.review import BudgetReview
-from bot.budgets.savings import InForce, savings_of
+from bot.budgets.savings import InForce, Saving, savings_of
 from bot.clock import Clock
 from bot.fallback.consequences import Consequences, consequences, unrestrained_until
 from bot.fallback.modes import Mode
@@ -25,11 +25,11 @@ class Prospect:
     `steps_back`: `wanted` is dearer than the mode in force.
     """
 
-    savings: tuple[SavingFacts, ...]
+    savings: tuple[Saving, ...]
     as_of: datetime | None
     costs: Consequences | None
-    not_cheaper: SavingFacts | None
-    spend: SpendFacts | None = None
+    not_cheaper: Saving | None
+    spend: BudgetSpend | None = None
     steps_back: bool = False
 
 
@@ -41,10 +41,10 @@ class Overview:
     `savings` is a share of.
     """
 
-    savings: tuple[SavingFacts, ...]
+    savings: tuple[Saving, ...]
     costs: Mapping[str, Consequences]
     as_of: datetime | None
-    spend: SpendFacts | None = None
+    spend: BudgetSpend | None = None
 
 
 def mode_in_force(fallback: FallbackService, now: datetime) -> InForce:
@@ -103,7 +103,7 @@ class Prospects:
         not_cheaper = mine if refused and wanted.name != present.name else None
         return Prospect(savings, None if spend is None else spend.as_of, costs, not_cheaper, spend, steps_back)
 
-    def _look(self, now: datetime) -> tuple[Mode, SpendFacts | None, Recent | None]:
+    def _look(self, now: datetime) -> tuple[Mode, BudgetSpend | None, Recent | None]:
         """The mode in force, and what is spent; the changes of the mode are read once for both."""
         changes = self._fallback.store.changes(LOOK_BACK)
         in_force = _in_force(self._fallback, changes, now)
@@ -121,6 +121,6 @@ class Prospects:
         return is_dearer(wanted.ceiling, present.ceiling, now.date(), self._card)
 
 
-def is_cheaper(saving: SavingFacts) -> bool:
+def is_cheaper(saving: Saving) -> bool:
     """Whether the same usage costs less in this mode than in the one in force, whatever is left to be used."""
     return (saving.usd if saving.share is None else saving.share) > 0

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from bot.alerts.mode_facts import CallingFacts, MixFacts, ProofFacts
 from bot.budgets.snapshot import ROWS_HELD, Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.clock import MINUTE, floor_hour
+from bot.fallback.model import MixRates, NamedCaller, ProofReport
 from bot.fallback.proof import Caller, Mix, Proof, Watch, needed_since, proof_of
 from bot.fallback.proof_reports import MOST_CALLERS, Told
 from bot.pricing.card import RateCard
@@ -54,10 +54,10 @@ def _rows(snapshot: Snapshot, starts_at: datetime, ends_at: datetime) -> Iterato
             )
 
 
-def proof_facts(proof: Proof, report: Told, watch: Watch, change_id: int, names: Names) -> ProofFacts:
+def proof_report(proof: Proof, report: Told, watch: Watch, change_id: int, names: Names) -> ProofReport:
     """What a report says. `change_id`: the change of the mode in whose thread it stands."""
     named = proof.callers[:MOST_CALLERS]
-    return ProofFacts(
+    return ProofReport(
         change_id=change_id,
         mode=watch.mode,
         ceiling=watch.ceiling.model or "",
@@ -68,7 +68,7 @@ def proof_facts(proof: Proof, report: Told, watch: Watch, change_id: int, names:
         after=_mix(proof.after),
         took=proof.took,
         callers=tuple(
-            CallingFacts(
+            NamedCaller(
                 model=calling.caller.model,
                 workspace_id=calling.caller.workspace_id,
                 workspace=names.workspaces.get(calling.caller.workspace_id, calling.caller.workspace_id),
@@ -85,15 +85,15 @@ def proof_facts(proof: Proof, report: Told, watch: Watch, change_id: int, names:
     )
 
 
-def told_by(facts: ProofFacts) -> Told:
+def told_by(facts: ProofReport) -> Told:
     """The report that these facts were, for the decision on the next one."""
     return Told(facts.state, frozenset(_caller(calling) for calling in facts.callers), facts.decided_at, facts.last)
 
 
-def _mix(mix: Mix | None) -> MixFacts | None:
+def _mix(mix: Mix | None) -> MixRates | None:
     if mix is None:
         return None
-    return MixFacts(
+    return MixRates(
         usd_per_hour=mix.usd_per_hour, above_usd_per_hour=mix.above_usd_per_hour, usd_per_mtok=mix.usd_per_mtok
     )
 
@@ -102,5 +102,5 @@ def _key(api_key_id: str | None, names: Names) -> str | None:
     return None if api_key_id is None else names.keys.get(api_key_id, api_key_id)
 
 
-def _caller(calling: CallingFacts) -> Caller:
+def _caller(calling: NamedCaller) -> Caller:
     return Caller(calling.model, calling.workspace_id, calling.api_key_id)

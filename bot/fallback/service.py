@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.actor import BOT
-from bot.alerts.mode_facts import ModeEndFacts, ModeFacts, ProofFacts
-from bot.alerts.spend_facts import SavingFacts
+from bot.budgets.savings import Saving
 from bot.clock import Clock
 from bot.fallback.change_signal import ChangeSignal
 from bot.fallback.consequences import Consequences
 from bot.fallback.expiry import Cause, Due, End, due, end_of
+from bot.fallback.model import ModeAnnouncement, ModeEnding, ProofReport
 from bot.fallback.modes import NORMAL, Mode
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.rules import FallbackRules
@@ -44,7 +44,7 @@ class ModeState:
     until: datetime | None = None
     ends: End | None = None
     served: bool = False
-    proof: ProofFacts | None = None
+    proof: ProofReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class FallbackService:
         mode: Mode,
         by: str,
         reason: str,
-        savings: Sequence[SavingFacts],
+        savings: Sequence[Saving],
         as_of: datetime | None,
         *,
         costs: Consequences | None = None,
@@ -150,7 +150,7 @@ class FallbackService:
             if after is not None and after != (NO_CHANGE if present is None else present.id):
                 break
             now = self._clock()
-            facts = ModeFacts(
+            facts = ModeAnnouncement(
                 mode=mode.name,
                 previous=previous,
                 by=by,
@@ -189,7 +189,7 @@ class FallbackService:
         if what is Due.RETURN:
             self.switch(self.modes[NORMAL], BOT, BECAUSE[end.cause], (), None, after=change.id)
         elif what is Due.WARN:
-            facts = ModeEndFacts(mode=change.mode, ends_at=end.at, because=WILL_END[end.cause])
+            facts = ModeEnding(mode=change.mode, ends_at=end.at, because=WILL_END[end.cause])
             self.store.warn(change.id, facts, now)
 
     def end(self, change: ModeChange) -> End | None:
@@ -258,10 +258,10 @@ def _errors(states: Sequence[TargetState]) -> str | None:
     return " ".join(state.error for state in states if state.error is not None) or None
 
 
-def _late(change: ModeChange) -> ModeFacts | None:
+def _late(change: ModeChange) -> ModeAnnouncement | None:
     if change.write_error is None:
         return None
-    return ModeFacts(
+    return ModeAnnouncement(
         mode=change.mode,
         previous=change.mode,
         by=change.changed_by,

@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, String, func, literal, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.alerts.facts import FACTS, TestFacts
-from bot.alerts.incident_facts import DeliveryFacts, IncidentFacts
+from bot.alerts.model import AlertPayload, DeliveryAlert, SyntheticAlert
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Status, Step
 from bot.notify.model import SLACK
@@ -20,6 +17,7 @@ from bot.notify.store import BacklogStore
 from bot.store.audit import keep
 from bot.store.life import LifeStore
 from bot.store.notice_contents import ContentStore, edit, enqueue, has_message, incident_is, newest_notice
+from bot.store.payloads import loaded
 from bot.store.receivers import Receivers
 from bot.store.schema import UTCDateTime, alerts, notices
 from bot.store.versions import ALERTS, bump, versions_of
@@ -88,7 +86,7 @@ class AlertStore:
         with self._engine.connect() as connection:
             return [(row.budget, row.period) for row in connection.execute(query.order_by(alerts.c.id))]
 
-    def standing(self) -> list[IncidentFacts]:
+    def standing(self) -> list[AlertPayload]:
         """What the message of each incident says that stands open or superseded, the oldest first.
 
         One without a message is left out, and so is one whose figures this version cannot read.
@@ -102,16 +100,10 @@ class AlertStore:
         )
         with self._engine.connect() as connection:
             stored = connection.execute(query).scalars().all()
-        found = []
-        for value in stored:
-            with suppress(ValidationError):
-                facts = FACTS.validate_python(value)
-                if isinstance(facts, IncidentFacts):
-                    found.append(facts)
-        return found
+        return [payload for value in stored if isinstance(payload := loaded(value), AlertPayload)]
 
     def record(
-        self, budget: str, period: str, steps: Sequence[Step], facts_of: Callable[[Step], IncidentFacts], now: datetime
+        self, budget: str, period: str, steps: Sequence[Step], facts_of: Callable[[Step], AlertPayload], now: datetime
     ) -> None:
         """Take all steps and enqueue what tells them, in one transaction.
 
@@ -140,13 +132,13 @@ class AlertStore:
             bump(connection, ALERTS)
         self._versions.changed()
 
-    def _shown_in_slack(self, facts: IncidentFacts) -> bool:
+    def _shown_in_slack(self, facts: AlertPayload) -> bool:
         # That Slack takes nothing is told elsewhere; in Slack it would arrive when it is over.
         return facts.level in self._channel_levels and not (
-            isinstance(facts, DeliveryFacts) and facts.destination == SLACK
+            isinstance(facts, DeliveryAlert) and facts.destination == SLACK
         )
 
-    def enqueue_test(self, facts: TestFacts) -> None:
+    def enqueue_test(self, facts: SyntheticAlert) -> None:
         """A test alert for every destination and its audit entry, in one transaction. It belongs to no incident."""
         with self._engine.begin() as connection:
             keep(connection, facts.requested_at, facts.by, "test-alert", "done", facts.incident)

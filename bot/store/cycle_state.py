@@ -4,10 +4,10 @@ from dataclasses import dataclass, fields
 
 from sqlalchemy import Engine, Select, exists, literal, select, true
 
-from bot.alerts.incident_facts import DATA
-from bot.alerts.mode_facts import ProposalStatus
+from bot.alerts.model import DATA
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
+from bot.fallback.model import ProposalStatus
 from bot.store.incidents import NewestIncident
 from bot.store.modes import AUTO_KEY, AUTO_SWITCH, AutoSwitch, ModeChange
 from bot.store.schema import alerts, mode_changes, proposals, state

@@ -1,28 +1,26 @@
 """What people and time do to alerts: a change of the row, the edit of its message and the reply are one transaction."""
 
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, Row, select, update
 
 from bot.actor import BOT
-from bot.alerts.facts import FACTS, LifeFacts
-from bot.alerts.incident_facts import BudgetFacts, IncidentFacts, redrawn
 from bot.alerts.life import Living, OpenAlert, snooze_is_over
 from bot.alerts.life_steps import Life, LifeStep
-from bot.alerts.spend_facts import SpendFacts
+from bot.alerts.model import AlertPayload, BudgetAlert, Incident, LifecycleEvent, redrawn
 from bot.budgets.budget import Level
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.decide import Status
 from bot.notify.model import Action, NoticeStatus
 from bot.store.audit import keep
 from bot.store.notice_contents import edit, enqueue, in_slack, life_of, newest_notice
+from bot.store.payloads import loaded
 from bot.store.schema import alerts, notices
 
-SpendsOf = Callable[[Collection[str]], Mapping[str, SpendFacts]]
+SpendsOf = Callable[[Collection[str]], Mapping[str, BudgetSpend]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +152,20 @@ class LifeStore:
         return Handled("done", life)
 
 
-def _is_redrawn(about: IncidentFacts, mode: str) -> bool:
+def _is_redrawn(about: AlertPayload, mode: str) -> bool:
     """Whether an open alert may be drawn anew while this mode is in force."""
-    drawn = about.spend if isinstance(about, BudgetFacts) else None
+    drawn = about.spend if isinstance(about, BudgetAlert) else None
     return about.ends_at is not None and (about.mode != mode or (drawn is not None and drawn.stale_at is not None))
 
 
-def _is_fresh(spend: SpendFacts | None) -> bool:
+def _is_fresh(spend: BudgetSpend | None) -> bool:
     return spend is not None and spend.stale_at is None
 
 
 def _tell(
     connection: Connection,
     row: Row[tuple[object, ...]],
-    about: IncidentFacts,
+    about: Incident,
     step: LifeStep,
     by: str,
     now: datetime,
@@ -176,7 +174,7 @@ def _tell(
 ) -> None:
     alert_id = int(row._mapping["id"])
     since = _seen_since(row._mapping["changed_at"], _sent_at(connection, alert_id))
-    facts = LifeFacts(step=step, by=by, at=now, until=life.snoozed_until, since=since, about=about)
+    facts = LifecycleEvent(step=step, by=by, at=now, until=life.snoozed_until, since=since, about=about)
     edit(connection, alert_id, about, now)
     enqueue(connection, action, facts, now, alert_id=alert_id)
     keep(connection, now, by, f"alert {step}", "done", about.incident)
@@ -193,7 +191,7 @@ def _sent_at(connection: Connection, alert_id: int) -> datetime | None:
     return sent_at
 
 
-def _newest_facts(connection: Connection, alert_id: int) -> IncidentFacts | None:
+def _newest_facts(connection: Connection, alert_id: int) -> Incident | None:
     """What its message says now, or is about to say; None too where this version cannot read it."""
     query = (
         select(notices.c.facts)
@@ -204,14 +202,11 @@ def _newest_facts(connection: Connection, alert_id: int) -> IncidentFacts | None
     stored = connection.execute(query).scalar_one_or_none()
     if stored is None:
         return None
-    try:
-        facts = FACTS.validate_python(stored)
-    except ValidationError:
-        return None
-    return facts if isinstance(facts, IncidentFacts) else None
+    payload = loaded(stored)
+    return payload if isinstance(payload, Incident) else None
 
 
-def _open_facts(connection: Connection) -> dict[int, IncidentFacts]:
+def _open_facts(connection: Connection) -> dict[int, AlertPayload]:
     """What the message of each open alert says, by the alert's id; without those that this version cannot read."""
     newest = newest_notice().scalar_subquery()
     query = (
@@ -220,10 +215,5 @@ def _open_facts(connection: Connection) -> dict[int, IncidentFacts]:
         .where(alerts.c.status == Status.OPEN)
         .order_by(alerts.c.id)
     )
-    found = {}
-    for alert_id, stored in connection.execute(query):
-        with suppress(ValidationError):
-            facts = FACTS.validate_python(stored)
-            if isinstance(facts, IncidentFacts):
-                found[alert_id] = facts
-    return found
+    read = ((alert_id, loaded(stored)) for alert_id, stored in connection.execute(query))
+    return {alert_id: payload for alert_id, payload in read if isinstance(payload, AlertPayload)}

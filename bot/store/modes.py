@@ -8,7 +8,7 @@ from itertools import takewhile
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from bot.alerts.mode_facts import ModeEndFacts, ModeFacts
+from bot.fallback.model import ModeAnnouncement, ModeEnding
 from bot.fallback.modes import NORMAL
 from bot.store.audit import keep
 from bot.store.engine import lock_for_writers
@@ -96,7 +96,7 @@ class ModeStore:
             return []
         return [newest, *takewhile(lambda change: change.mode == newest.mode, changes)]
 
-    def change(self, variables: Mapping[str, str], facts: ModeFacts, after: int | None = None) -> int | None:
+    def change(self, variables: Mapping[str, str], facts: ModeAnnouncement, after: int | None = None) -> int | None:
         """Record the change, its audit entry and its announcement in one transaction; returns the change's id.
 
         None, and nothing recorded, where somebody else was quicker: the mode in force is not `facts.previous` any more,
@@ -111,7 +111,7 @@ class ModeStore:
                 return None
             return record_change(connection, variables, facts)
 
-    def warn(self, change_id: int, facts: ModeEndFacts, now: datetime) -> None:
+    def warn(self, change_id: int, facts: ModeEnding, now: datetime) -> None:
         """Announce the end of a mode below its announcement, once, in one transaction with the note of it."""
         with self._engine.begin() as connection:
             noted = connection.execute(
@@ -122,7 +122,7 @@ class ModeStore:
             if noted.rowcount:
                 enqueue(connection, "broadcast", facts, now, mode_change_id=change_id)
 
-    def written(self, change_id: int, now: datetime, late: ModeFacts | None = None) -> None:
+    def written(self, change_id: int, now: datetime, late: ModeAnnouncement | None = None) -> None:
         """Every target holds the mode. `late`: what to announce, where the failure was announced before."""
         with self._engine.begin() as connection:
             marked = connection.execute(
@@ -176,7 +176,7 @@ def newest_change(connection: Connection) -> ModeChange | None:
     return None if row is None else ModeChange(**row._mapping)
 
 
-def record_change(connection: Connection, variables: Mapping[str, str], facts: ModeFacts) -> int:
+def record_change(connection: Connection, variables: Mapping[str, str], facts: ModeAnnouncement) -> int:
     """The change, its audit entry and its announcement, within a transaction that has looked at the mode in force."""
     change_id = int(
         connection.execute(

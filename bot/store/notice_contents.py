@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, select, update
 
-from bot.alerts.facts import FACTS, LifeFacts, NoticeFacts, TestFacts
-from bot.alerts.incident_facts import AlertFacts, IncidentFacts
 from bot.alerts.life_steps import Life
+from bot.alerts.model import AlertPayload, LifecycleEvent, LimitAlert, SyntheticAlert
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
 from bot.notify.model import SLACK, Action, Address, NoticeStatus, UnreadableContentError
 from bot.notify.store import NoticeStore, address_of, insert_notice
+from bot.store.payloads import PAYLOADS, Payload, dumped
 from bot.store.schema import alerts, mode_changes, notices
 
 
@@ -26,7 +26,7 @@ class Content:
     target of a mode change has followed by now.
     """
 
-    facts: NoticeFacts
+    facts: Payload
     related: Address | None = None
     alert_id: int | None = None
     life: Life = field(default_factory=Life)
@@ -44,12 +44,12 @@ class ContentStore(NoticeStore):
 def read_content(connection: Connection, row: Row[Any]) -> Content:
     """What a row of `notices` reports. Raises `UnreadableContentError`."""
     try:
-        facts = FACTS.validate_python(row.facts)
+        facts = PAYLOADS.validate_python(row.facts)
     except ValidationError as error:
         raise UnreadableContentError from error
     if row.alert_id is not None:
         alert = connection.execute(select(alerts).where(alerts.c.id == row.alert_id)).one()
-        related = _related(connection, alert.budget, alert.period, facts) if isinstance(facts, AlertFacts) else None
+        related = _related(connection, alert.budget, alert.period, facts) if isinstance(facts, LimitAlert) else None
         return Content(facts, related, row.alert_id, life_of(alert))
     if row.mode_change_id is not None:
         query = select(mode_changes.c.written_at, mode_changes.c.write_error)
@@ -61,7 +61,7 @@ def read_content(connection: Connection, row: Row[Any]) -> Content:
 def enqueue(
     connection: Connection,
     action: Action,
-    facts: NoticeFacts,
+    facts: Payload,
     now: datetime,
     *,
     destination: str = SLACK,
@@ -69,12 +69,12 @@ def enqueue(
     **owner: int | None,
 ) -> None:
     """Put a notice into the outbox, within the transaction of the change that it reports. See `insert_notice`."""
-    stands_open = isinstance(facts, IncidentFacts) and facts.status is Status.OPEN
+    stands_open = isinstance(facts, AlertPayload) and facts.status is Status.OPEN
     insert_notice(
         connection,
         action,
         _about(facts),
-        facts.model_dump(mode="json"),
+        dumped(facts),
         now,
         destination=destination,
         step=step,
@@ -84,7 +84,7 @@ def enqueue(
     )
 
 
-def edit(connection: Connection, alert_id: int, facts: NoticeFacts, now: datetime) -> None:
+def edit(connection: Connection, alert_id: int, facts: Payload, now: datetime) -> None:
     """Have the incident's message edited; an older edit that waits gives way."""
     connection.execute(
         update(notices)
@@ -129,13 +129,13 @@ def life_of(alert: Row[Any]) -> Life:
     return Life(alert.acknowledged_by, alert.acknowledged_at, alert.snoozed_by, alert.snoozed_until, alert.escalated_at)
 
 
-def _about(facts: NoticeFacts) -> str:
-    if isinstance(facts, LifeFacts):
+def _about(facts: Payload) -> str:
+    if isinstance(facts, LifecycleEvent):
         return facts.about.incident
-    return facts.incident if isinstance(facts, IncidentFacts | TestFacts) else f"mode/{facts.mode}"
+    return facts.incident if isinstance(facts, AlertPayload | SyntheticAlert) else f"mode/{facts.mode}"
 
 
-def _related(connection: Connection, budget: str, period: str, facts: AlertFacts) -> Address | None:
+def _related(connection: Connection, budget: str, period: str, facts: LimitAlert) -> Address | None:
     """The message of the budget's other limit as it was at the decision; never that of a limit edited since."""
     hard = facts.level is Level.HARD
     level, limit_usd = (Level.SOFT, facts.spend.soft_usd) if hard else (Level.HARD, facts.spend.hard_usd)

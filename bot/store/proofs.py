@@ -6,10 +6,11 @@ from typing import Literal
 
 from sqlalchemy import Connection, Engine, Select, func, select, update
 
-from bot.alerts.mode_facts import ProofFacts
+from bot.fallback.model import ProofReport
 from bot.store.audit import keep
 from bot.store.engine import lock_for_writers
 from bot.store.notice_contents import enqueue
+from bot.store.payloads import PAYLOADS
 from bot.store.schema import mode_changes, notices
 
 Dismissal = Literal["done", "already", "over", "unknown"]
@@ -22,7 +23,7 @@ class ProofStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def told(self, change_ids: Sequence[int]) -> list[ProofFacts]:
+    def told(self, change_ids: Sequence[int]) -> list[ProofReport]:
         """Every report about these changes, the oldest first."""
         with self._engine.connect() as connection:
             return _told(connection, change_ids)
@@ -32,7 +33,7 @@ class ProofStore:
         with self._engine.connect() as connection:
             return connection.execute(_dismissed(change_ids)).first() is not None
 
-    def tell(self, facts: ProofFacts, told: int, change_ids: Sequence[int]) -> bool:
+    def tell(self, facts: ProofReport, told: int, change_ids: Sequence[int]) -> bool:
         """Put a report below the announcement of its change.
 
         False, and nothing is told, where that is not the newest change any more, where it was dismissed, or where
@@ -67,7 +68,7 @@ class ProofStore:
             return "done"
 
 
-def _told(connection: Connection, change_ids: Sequence[int]) -> list[ProofFacts]:
+def _told(connection: Connection, change_ids: Sequence[int]) -> list[ProofReport]:
     query = (
         select(notices.c.facts)
         .where(
@@ -77,7 +78,8 @@ def _told(connection: Connection, change_ids: Sequence[int]) -> list[ProofFacts]
         )
         .order_by(notices.c.id)
     )
-    return [ProofFacts.model_validate(stored) for stored in connection.execute(query).scalars()]
+    stored = connection.execute(query).scalars()
+    return [payload for value in stored if isinstance(payload := PAYLOADS.validate_python(value), ProofReport)]
 
 
 def _dismissed(change_ids: Sequence[int]) -> Select[tuple[int]]:

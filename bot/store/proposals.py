@@ -1,25 +1,27 @@
 """Changes of the fallback mode that wait for further admins: each is bound to what it was when it was asked for."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from bot.actor import BOT
-from bot.alerts.mode_facts import ModeFacts, ProposalFacts, ProposalStatus
+from bot.fallback.model import ModeAnnouncement, Proposal, ProposalStatus
 from bot.phrases import exact_span
 from bot.store.audit import Outcome, keep
 from bot.store.engine import lock_for_writers
 from bot.store.modes import ModeChange, newest_change, record_change
 from bot.store.notice_contents import enqueue
+from bot.store.payloads import PAYLOADS, dumped
 from bot.store.schema import approvals, mode_changes, proposals
 
 
 class NotOpenError(Exception):
     """The proposal is not open any more, or never was."""
 
-    def __init__(self, facts: ProposalFacts | None) -> None:
+    def __init__(self, facts: Proposal | None) -> None:
         super().__init__("the proposal is not open")
         self.facts = facts
 
@@ -34,7 +36,7 @@ class ProposalStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def propose(self, facts: ProposalFacts, change_id: int | None) -> ProposalFacts | None:
+    def propose(self, facts: Proposal, change_id: int | None) -> Proposal | None:
         """Keep a proposal, to be posted with its buttons; returns it with its id.
 
         `change_id`: the change in force that it was made under. None, and nothing kept, where that is another by now.
@@ -62,21 +64,19 @@ class ProposalStore:
                     .returning(proposals.c.id)
                 ).scalar_one()
             )
-            kept = facts.model_copy(update={"proposal_id": proposal_id})
-            connection.execute(
-                update(proposals).where(proposals.c.id == proposal_id).values(facts=kept.model_dump(mode="json"))
-            )
+            kept = replace(facts, proposal_id=proposal_id)
+            connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(facts=dumped(kept)))
             _audit(connection, kept, facts.asked_at, facts.asked_by, "asked for")
             enqueue(connection, "post", kept, facts.asked_at, proposal_id=proposal_id)
         return kept
 
-    def find(self, proposal_id: int) -> ProposalFacts | None:
+    def find(self, proposal_id: int) -> Proposal | None:
         """The proposal at its present step."""
         with self._engine.connect() as connection:
             row = _row(connection, proposal_id)
-        return None if row is None else ProposalFacts.model_validate(row.facts)
+        return None if row is None else _proposal(row)
 
-    def approve(self, proposal_id: int, by: str, now: datetime, variables: Mapping[str, str] | None) -> ProposalFacts:
+    def approve(self, proposal_id: int, by: str, now: datetime, variables: Mapping[str, str] | None) -> Proposal:
         """One more approval; with the last one that it needs, the mode is switched in the same transaction.
 
         `variables`: those that the mode has now, None where there is no such mode any more. A proposal whose time is
@@ -94,7 +94,7 @@ class ProposalStore:
             if by in facts.approved_by:
                 raise AlreadyApprovedError
             connection.execute(insert(approvals).values(proposal_id=proposal_id, approved_by=by, approved_at=now))
-            facts = facts.model_copy(update={"approved_by": (*facts.approved_by, by)})
+            facts = replace(facts, approved_by=(*facts.approved_by, by))
             _audit(connection, facts, now, by, "approved")
             if len(facts.approved_by) < facts.needed:
                 _tell(connection, facts, now)
@@ -102,7 +102,7 @@ class ProposalStore:
             record_change(connection, facts.variables, _change(facts, newest, now))
             return _close(connection, facts, ProposalStatus.DONE, now, by=by)
 
-    def reject(self, proposal_id: int, by: str, now: datetime) -> ProposalFacts:
+    def reject(self, proposal_id: int, by: str, now: datetime) -> Proposal:
         """Close it without a change. Raises `NotOpenError`."""
         with self._engine.begin() as connection:
             lock_for_writers(connection, mode_changes)
@@ -139,16 +139,23 @@ def _row(connection: Connection, proposal_id: int) -> Row[Any] | None:
     return connection.execute(select(proposals).where(proposals.c.id == proposal_id)).one_or_none()
 
 
-def _open(connection: Connection, proposal_id: int) -> tuple[Row[Any], ProposalFacts]:
+def _proposal(row: Row[Any]) -> Proposal:
+    stored = PAYLOADS.validate_python(row.facts)
+    if not isinstance(stored, Proposal):
+        raise TypeError(f"proposal {row.id} holds a {type(stored).__name__}")
+    return stored
+
+
+def _open(connection: Connection, proposal_id: int) -> tuple[Row[Any], Proposal]:
     row = _row(connection, proposal_id)
-    facts = None if row is None else ProposalFacts.model_validate(row.facts)
+    facts = None if row is None else _proposal(row)
     if row is None or facts is None or facts.status is not ProposalStatus.OPEN:
         raise NotOpenError(facts)
     return row, facts
 
 
 def _void_because(
-    row: Row[Any], facts: ProposalFacts, newest: ModeChange | None, variables: Mapping[str, str] | None
+    row: Row[Any], facts: Proposal, newest: ModeChange | None, variables: Mapping[str, str] | None
 ) -> str | None:
     if _id(newest) != row.change_id:
         return "the fallback mode was changed meanwhile"
@@ -157,8 +164,8 @@ def _void_because(
     return None if variables == facts.variables else f"the variables of {facts.mode} are others now"
 
 
-def _change(facts: ProposalFacts, newest: ModeChange | None, now: datetime) -> ModeFacts:
-    return ModeFacts(
+def _change(facts: Proposal, newest: ModeChange | None, now: datetime) -> ModeAnnouncement:
+    return ModeAnnouncement(
         mode=facts.mode,
         previous=facts.previous,
         by=facts.asked_by,
@@ -176,30 +183,28 @@ def _change(facts: ProposalFacts, newest: ModeChange | None, now: datetime) -> M
 
 def _close(
     connection: Connection,
-    facts: ProposalFacts,
+    facts: Proposal,
     status: ProposalStatus,
     now: datetime,
     *,
     by: str | None = None,
     why: str | None = None,
-) -> ProposalFacts:
-    closed = facts.model_copy(update={"status": status, "closed_by": by, "closed_at": now, "why": why})
+) -> Proposal:
+    closed = replace(facts, status=status, closed_by=by, closed_at=now, why=why)
     word = f"{status}: {why}" if why else str(status)
     _audit(connection, closed, now, by or BOT, word)
     _tell(connection, closed, now)
     return closed
 
 
-def _tell(connection: Connection, facts: ProposalFacts, now: datetime) -> None:
+def _tell(connection: Connection, facts: Proposal, now: datetime) -> None:
     connection.execute(
-        update(proposals)
-        .where(proposals.c.id == facts.proposal_id)
-        .values(status=facts.status, facts=facts.model_dump(mode="json"))
+        update(proposals).where(proposals.c.id == facts.proposal_id).values(status=facts.status, facts=dumped(facts))
     )
     enqueue(connection, "update", facts, now, proposal_id=facts.proposal_id)
 
 
-def _audit(connection: Connection, facts: ProposalFacts, at: datetime, actor: str, word: str) -> None:
+def _audit(connection: Connection, facts: Proposal, at: datetime, actor: str, word: str) -> None:
     lasts = "" if facts.lasts is None else f" for {exact_span(facts.lasts)}"
     detail = f"{facts.previous} -> {facts.mode}{lasts} {word}: {facts.reason}"
     outcome: Outcome = "refused" if facts.status in (ProposalStatus.REJECTED, ProposalStatus.VOID) else "done"

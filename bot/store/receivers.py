@@ -6,8 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from bot.alerts.facts import TestFacts
-from bot.alerts.incident_facts import DeliveryFacts, IncidentFacts
+from bot.alerts.model import AlertPayload, DeliveryAlert, SyntheticAlert
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status, Step
 from bot.store.notice_contents import enqueue
@@ -22,19 +21,19 @@ class Receivers:
     def __init__(self, wanted: Mapping[str, AbstractSet[Level]]) -> None:
         self._wanted = wanted
 
-    def notify(self, connection: Connection, alert_id: int, step: Step, facts: IncidentFacts, now: datetime) -> None:
+    def notify(self, connection: Connection, alert_id: int, step: Step, facts: AlertPayload, now: datetime) -> None:
         """Enqueue this step, once for each destination.
 
         A destination is notified when an incident opens, and once when it is resolved if it was notified before. What
         only an edit can show is left out, such as that a higher limit supersedes it.
         """
         for name, levels in self._wanted.items():
-            if step.level not in levels or (isinstance(facts, DeliveryFacts) and facts.destination == name):
+            if step.level not in levels or (isinstance(facts, DeliveryAlert) and facts.destination == name):
                 continue
             if step.post or (step.status is Status.RESOLVED and _was_notified(connection, name, alert_id)):
                 enqueue(connection, "post", facts, now, destination=name, step=step.status, alert_id=alert_id)
 
-    def notify_test(self, connection: Connection, facts: TestFacts) -> None:
+    def notify_test(self, connection: Connection, facts: SyntheticAlert) -> None:
         """Enqueue a test alert for every destination, whatever levels it receives."""
         for name in self._wanted:
             enqueue(connection, "post", facts, facts.requested_at, destination=name, step=TEST)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from bot.alerts.incident_facts import AlertFacts
+from bot.alerts.model import LimitAlert
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
 from bot.display import USD, Display
@@ -34,7 +34,7 @@ INCIDENT_LIMIT = 200
 """A visible incident id is only cut where a budget's name is longer than settings let it be."""
 
 
-def alert_message(facts: AlertFacts, related_link: str | None, display: Display = USD) -> Message:
+def alert_message(facts: LimitAlert, related_link: str | None, display: Display = USD) -> Message:
     """The incident at its present step. `related_link`: the other level's message, where there is one.
 
     `display`: the money in which the sum is told besides.
@@ -43,7 +43,7 @@ def alert_message(facts: AlertFacts, related_link: str | None, display: Display 
     return Message("\n".join(_lines(facts, standing)), _blocks(facts, standing))
 
 
-def _lines(facts: AlertFacts, standing: list[str]) -> list[str]:
+def _lines(facts: LimitAlert, standing: list[str]) -> list[str]:
     spend = facts.spend
     over = f" ({shown(spend.period)}, which is over)" if _over(facts) else ""
     lines = [
@@ -67,7 +67,7 @@ def _lines(facts: AlertFacts, standing: list[str]) -> list[str]:
     return lines
 
 
-def _blocks(facts: AlertFacts, standing: list[str]) -> list[Block]:
+def _blocks(facts: LimitAlert, standing: list[str]) -> list[Block]:
     spend = facts.spend
     over = ", which is over" if _over(facts) else ""
     figures = [f"*{stale_mark(spend)}{_sum(facts)}* in {shown(spend.period)}{over}", _figures(facts), *standing]
@@ -90,12 +90,12 @@ def _blocks(facts: AlertFacts, standing: list[str]) -> list[Block]:
     return blocks
 
 
-def says_nothing_stopped(facts: AlertFacts) -> bool:
+def says_nothing_stopped(facts: LimitAlert) -> bool:
     """An open hard alert ends by saying so; once it is over there is nothing to stop."""
     return facts.level is Level.HARD and facts.status is Status.OPEN
 
 
-def _outlook(facts: AlertFacts) -> list[Block]:
+def _outlook(facts: LimitAlert) -> list[Block]:
     spend = facts.spend
     blocks = [section(end_line(spend))]
     if spend.movers:
@@ -113,16 +113,16 @@ def _bullets(title: str, lines: list[str]) -> str:
     return "\n".join([title, *(f"• {line}" for line in lines)])
 
 
-def _sum(facts: AlertFacts) -> str:
+def _sum(facts: LimitAlert) -> str:
     share = percent(facts.spend.spent_usd, facts.limit_usd)
     return f"{amount(facts.spend)} of {usd(facts.limit_usd)} ({share})"
 
 
-def _over(facts: AlertFacts) -> bool:
+def _over(facts: LimitAlert) -> bool:
     return is_over(facts.spend, facts.decided_at)
 
 
-def _what_happened(facts: AlertFacts) -> str:
+def _what_happened(facts: LimitAlert) -> str:
     limit = f"{facts.level} limit"
     if facts.level is Level.THRESHOLD:
         limit = f"threshold {_mark(facts)}"
@@ -137,17 +137,17 @@ def _what_happened(facts: AlertFacts) -> str:
     return f"{limit} crossed again" if facts.reason is Reason.CROSSED_AGAIN else f"{limit} crossed"
 
 
-def _mark(facts: AlertFacts) -> str:
+def _mark(facts: LimitAlert) -> str:
     """A threshold as the share that it is of the upper limit."""
     upper = facts.spend.hard_usd or facts.spend.soft_usd
     return usd(facts.limit_usd) if upper is None else f"{percent(facts.limit_usd, upper)} of {usd(upper)}"
 
 
-def _figures(facts: AlertFacts) -> str:
+def _figures(facts: LimitAlert) -> str:
     return f"Period {shown(facts.spend.period)}, {shown(facts.spend.scope)}: {parts_line(facts.spend)}."
 
 
-def _standing(facts: AlertFacts, related_link: str | None) -> list[str]:
+def _standing(facts: LimitAlert, related_link: str | None) -> list[str]:
     """How the other limit stands."""
     soft_usd, hard_usd = facts.spend.soft_usd, facts.spend.hard_usd
     link = f": <{related_link}|its message>" if related_link else ""
@@ -167,6 +167,6 @@ def _standing(facts: AlertFacts, related_link: str | None) -> list[str]:
     return []
 
 
-def _next(facts: AlertFacts) -> Decimal | None:
+def _next(facts: LimitAlert) -> Decimal | None:
     limits = (facts.spend.soft_usd, facts.spend.hard_usd)
     return min((limit for limit in limits if limit is not None and limit > facts.limit_usd), default=None)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import CHAT, LIMITS, Budget, Level
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.period import PeriodKind, Weekday
 from bot.budgets.scopes import Unmatched
 from bot.display import Display
@@ -33,11 +33,11 @@ class Standing:
     """
 
     period: str
-    spend: SpendFacts | None
+    spend: BudgetSpend | None
     unmatched: str | None = None
 
     @property
-    def known(self) -> SpendFacts | None:
+    def known(self) -> BudgetSpend | None:
         """What is spent in the present period; None where the data ends before it began."""
         return self.spend if self.spend is not None and self.spend.period == self.period else None
 

@@ -1,13 +1,13 @@
 """A destination that takes no alerts, told at the others."""
 
-from bot.alerts.incident_facts import DeliveryFacts
+from bot.alerts.model import DeliveryAlert
 from bot.budgets.decide import Status
 from bot.message import Message
 from handlers.blocks.elements import context, header, local_moment, moment, section
 from handlers.blocks.outside import code, sentence, shown
 
 
-def delivery_message(facts: DeliveryFacts) -> Message:
+def delivery_message(facts: DeliveryAlert) -> Message:
     """What does not arrive where, since when and why; or that it does again."""
     name = shown(facts.destination)
     if facts.status is Status.OPEN:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
-from bot.alerts.incident_facts import DriftFacts, ModelDriftFacts
+from bot.alerts.model import DriftAlert
 from bot.budgets.decide import Status
-from bot.budgets.drift import Cause, DayDrift, summed, total_of
+from bot.budgets.drift import DayDrift, DriftCause, ModelDrift, summed, total_of
 from bot.message import Message
 from bot.money import CENT, cents_of, in_cents, percent, usd
 from bot.phrases import count
@@ -15,12 +15,12 @@ from handlers.blocks.outside import code, shown
 
 MOST_MODELS = 10
 
-CAUSES: Mapping[Cause, str] = {
-    Cause.PRIORITY_TIER: "Priority Tier, which is in the usage and not in the bill",
-    Cause.REPORT_ONLY: "code execution and session runtime, which only the bill knows",
-    Cause.DISCOUNT: "discounts",
-    Cause.ASSUMED: "models whose price is assumed",
-    Cause.LONG_PROMPTS: "long prompts at a dearer step, which sums do not show",
+CAUSES: Mapping[DriftCause, str] = {
+    DriftCause.PRIORITY_TIER: "Priority Tier, which is in the usage and not in the bill",
+    DriftCause.REPORT_ONLY: "code execution and session runtime, which only the bill knows",
+    DriftCause.DISCOUNT: "discounts",
+    DriftCause.ASSUMED: "models whose price is assumed",
+    DriftCause.LONG_PROMPTS: "long prompts at a dearer step, which sums do not show",
 }
 
 BILLED_MORE = "calls that the usage read here does not know, or a price above the rate card's"
@@ -40,7 +40,7 @@ CLOSED = (
 )
 
 
-def drift_message(facts: DriftFacts) -> Message:
+def drift_message(facts: DriftAlert) -> Message:
     """A settled day on which the two sums differ, or do not any more."""
     resolved, closed = facts.status is Status.RESOLVED, facts.status is Status.CLOSED
     over = resolved or closed
@@ -99,11 +99,11 @@ def _differences(computed: Decimal, billed: Decimal, parts: Sequence[Decimal]) -
     return in_cents(cents if abs(cents - cents_of(whole)) <= 1 else cents_of(whole), parts)
 
 
-def _cause_line(cause: Cause, amount: Decimal) -> str:
+def _cause_line(cause: DriftCause, amount: Decimal) -> str:
     return f"• {usd(amount)} for {CAUSES[cause]}"
 
 
-def _model_line(model: ModelDriftFacts) -> str:
+def _model_line(model: ModelDrift) -> str:
     name = "no model" if model.model is None else shown(model.model)
     sums = f"{usd(model.computed_usd)} computed of {usd(model.billed_usd)} billed"
     if _is_nothing(model.billed_usd - model.computed_usd):
@@ -118,6 +118,6 @@ def _is_nothing(amount: Decimal) -> bool:
     return amount.quantize(CENT, ROUND_HALF_UP) == 0
 
 
-def _ages(facts: DriftFacts, *, local: bool = False) -> str:
+def _ages(facts: DriftAlert, *, local: bool = False) -> str:
     say = local_moment if local else moment
     return f"usage as of {say(facts.as_of)} · cost report read {say(facts.report_read_at)}"

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bot.alerts.mode_facts import ModeEndFacts, ModeFacts
-from bot.alerts.spend_facts import SavingFacts, SpendFacts
+from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.savings import Saving
 from bot.fallback.expiry import Cause, End
+from bot.fallback.model import ModeAnnouncement, ModeEnding
 from bot.fallback.modes import NORMAL
 from bot.fallback.proof import ProofState
 from bot.fallback.prospects import Overview, Prospect
@@ -54,7 +55,7 @@ SINCE = "Since "
 
 
 def announcement(
-    facts: ModeFacts, targets: Sequence[Target], written_at: datetime | None, write_error: str | None
+    facts: ModeAnnouncement, targets: Sequence[Target], written_at: datetime | None, write_error: str | None
 ) -> Message:
     """A change of the mode, for the alert channel, in which every target's name stands."""
     places = _places([target.name for target in targets])
@@ -80,7 +81,7 @@ def announcement(
     return Message("\n".join([*lines, f"Changed {moment(facts.changed_at)}"]), blocks)
 
 
-def end_warning(facts: ModeEndFacts) -> Message:
+def end_warning(facts: ModeEnding) -> Message:
     """Below the announcement of a mode that will end soon."""
     line = (
         f"Fallback mode {shown(facts.mode)} ends {moment(facts.ends_at)}, because {shown(facts.because)}: services may "
@@ -113,7 +114,7 @@ def already(state: ModeState) -> Message:
     return Message("\n".join(lines), _drawn(lines, state.reason or ""))
 
 
-def not_cheaper(mode: str, saving: SavingFacts, as_of: datetime | None) -> str:
+def not_cheaper(mode: str, saving: Saving, as_of: datetime | None) -> str:
     """Why a mode is refused that would save nothing."""
     age = "" if as_of is None else f" (usage as of {moment(as_of)})"
     return (
@@ -139,7 +140,7 @@ def mode_status(state: ModeState, auto: Auto, overview: Overview) -> Message:
     return Message("\n".join(lines), blocks)
 
 
-def why_unknown(spend: SpendFacts | None) -> str:
+def why_unknown(spend: BudgetSpend | None) -> str:
     """Why nothing is said of what a mode saves: a clause that follows `is`."""
     if spend is None:
         return "not known yet, since there is no budget with data"
@@ -190,7 +191,7 @@ def mode_and_until(value: str) -> tuple[str, datetime | None]:
     return (value, None) if ends.tzinfo is None else (mode, ends)
 
 
-def _headline(facts: ModeFacts) -> str:
+def _headline(facts: ModeAnnouncement) -> str:
     who = f"{_who(facts.by)}: {_why(facts.reason)}"
     if facts.approved_by:
         approved = ", ".join(_who(user) for user in facts.approved_by)
@@ -208,7 +209,7 @@ def _automatic_line(mode: str) -> str:
     )
 
 
-def _end(facts: ModeFacts) -> End | None:
+def _end(facts: ModeAnnouncement) -> End | None:
     if facts.until is not None:
         return End(facts.until, Cause.TIME)
     return None if facts.returns_at is None else End(facts.returns_at, Cause.PERIOD)
@@ -265,9 +266,7 @@ def _auto_line(auto: Auto) -> str:
     return f"Stepping down by itself: {word}, said by {_who(auto.said.by)} {moment(auto.said.at)}."
 
 
-def _saving_lines(
-    mode: str, savings: Sequence[SavingFacts], as_of: datetime | None, why: str = "not known"
-) -> list[str]:
+def _saving_lines(mode: str, savings: Sequence[Saving], as_of: datetime | None, why: str = "not known") -> list[str]:
     name = shown(mode)
     for saving in savings:
         if saving.mode == mode:

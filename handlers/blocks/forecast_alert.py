@@ -1,7 +1,7 @@
 """An alert about a period that is expected to end above a limit."""
 
-from bot.alerts.incident_facts import ForecastFacts
-from bot.alerts.spend_facts import SpendFacts
+from bot.alerts.model import ForecastAlert
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.decide import Status
 from bot.message import Block, Message
 from bot.money import percent, usd
@@ -24,7 +24,7 @@ from handlers.blocks.spend import (
 )
 
 
-def forecast_alert_message(facts: ForecastFacts) -> Message:
+def forecast_alert_message(facts: ForecastAlert) -> Message:
     """The expected sum and its share of the limit first, then the range, the date, who spends, and the ways out."""
     spend = facts.spend
     sum_ = f"{stale_mark(spend)}{_sum(facts)}"
@@ -54,12 +54,12 @@ def forecast_alert_message(facts: ForecastFacts) -> Message:
     return Message(text, blocks)
 
 
-def _spent(spend: SpendFacts) -> str:
+def _spent(spend: BudgetSpend) -> str:
     only_computed = not spend.billed_days and not spend.report_only_usd
     return f"Spent so far: {amount(spend)}, {COMPUTED if only_computed else parts_line(spend)}."
 
 
-def _title(facts: ForecastFacts) -> str:
+def _title(facts: ForecastAlert) -> str:
     if facts.status is Status.RESOLVED:
         return "Forecast below the limit again"
     if facts.status is Status.OPEN:
@@ -67,7 +67,7 @@ def _title(facts: ForecastFacts) -> str:
     return "Forecast superseded" if facts.status is Status.SUPERSEDED else "Forecast ended"
 
 
-def _sum(facts: ForecastFacts) -> str:
+def _sum(facts: ForecastAlert) -> str:
     if facts.spend.stale_at is not None and facts.status is Status.OPEN:
         return f"Forecast above {usd(facts.limit_usd)}"
     share = percent(facts.expected_usd, facts.limit_usd)
@@ -83,7 +83,7 @@ def _sum(facts: ForecastFacts) -> str:
     return f"Forecast of {usd(facts.limit_usd)} is over: the limit or the period is not in force any more"
 
 
-def _range(facts: ForecastFacts) -> list[str]:
+def _range(facts: ForecastAlert) -> list[str]:
     if facts.spend.stale_at is not None:
         return [end_line(facts.spend)]
     if facts.status not in (Status.OPEN, Status.RESOLVED):
@@ -92,7 +92,7 @@ def _range(facts: ForecastFacts) -> list[str]:
     return [f"Range: {usd(facts.low_usd)} to {usd(facts.high_usd)} at the end of {shown(facts.spend.period)}."]
 
 
-def _date(facts: ForecastFacts) -> list[str]:
+def _date(facts: ForecastAlert) -> list[str]:
     if facts.status is not Status.OPEN or facts.crossed_at is None or facts.spend.stale_at is not None:
         return []
     early = facts.crossed_earliest_at

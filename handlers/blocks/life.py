@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from bot.alerts.facts import LifeFacts
-from bot.alerts.incident_facts import AlertFacts
 from bot.alerts.life import OpenAlert
 from bot.alerts.life_steps import Life, LifeStep
+from bot.alerts.model import LifecycleEvent, LimitAlert
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
 from bot.message import Block, Message
@@ -40,7 +39,7 @@ def with_life(message: Message, alert_id: int, status: Status, life: Life) -> Me
     return Message("\n".join([first, *lines, *rest]), blocks)
 
 
-def life_message(facts: LifeFacts, headline: str) -> Message:
+def life_message(facts: LifecycleEvent, headline: str) -> Message:
     """The reply about a step that a person or time has caused. `headline`: what the alert's message says first."""
     lines = [_what_happened(facts)]
     if facts.step in (LifeStep.ESCALATED, LifeStep.SNOOZE_OVER):
@@ -55,14 +54,14 @@ def life_message(facts: LifeFacts, headline: str) -> Message:
     return Message(text, [section(text)])
 
 
-def step_message(facts: AlertFacts) -> Message:
+def step_message(facts: LimitAlert) -> Message:
     """The reply about a step that the figures have caused."""
     lines = [_step(facts), f"Data as of {moment(facts.spend.as_of)}."]
     blocks: list[Block] = [section(lines[0]), context(f"Data as of {local_moment(facts.spend.as_of)}")]
     return Message("\n".join(lines), blocks)
 
 
-def _step(facts: AlertFacts) -> str:
+def _step(facts: LimitAlert) -> str:
     spent = amount(facts.spend)
     if facts.status is Status.SUPERSEDED:
         hard_usd = facts.spend.hard_usd
@@ -79,7 +78,7 @@ def _step(facts: AlertFacts) -> str:
     return f"{again}: {spent} of {usd(facts.limit_usd)} is spent."
 
 
-def _what_happened(facts: LifeFacts) -> str:
+def _what_happened(facts: LifecycleEvent) -> str:
     if facts.step is LifeStep.ACKNOWLEDGED:
         return f"Acknowledged by {mention(facts.by)}."
     if facts.step is LifeStep.SNOOZED:

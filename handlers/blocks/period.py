@@ -2,8 +2,7 @@
 
 from decimal import Decimal
 
-from bot.alerts.incident_facts import PeriodFacts
-from bot.alerts.spend_facts import BegunFacts
+from bot.alerts.model import BegunPeriod, NewPeriodAlert
 from bot.fallback.modes import NORMAL
 from bot.message import Message
 from bot.money import NO_CHANGE, change, percent, usd
@@ -18,7 +17,7 @@ MOST_OTHERS = 60
 """The post is never edited, so that its text may be longer than an edit takes."""
 
 
-def period_message(facts: PeriodFacts) -> Message:
+def period_message(facts: NewPeriodAlert) -> Message:
     """A new week or month of a budget, and of those that begin with it."""
     first = (
         f"New {facts.period_kind} {shown(facts.key)} for budget {shown(facts.budget)}: "
@@ -37,7 +36,7 @@ def period_message(facts: PeriodFacts) -> Message:
     return Message("\n".join([first, *last, *new, *others, closing]), blocks)
 
 
-def _last(facts: PeriodFacts) -> list[str]:
+def _last(facts: NewPeriodAlert) -> list[str]:
     last = facts.last
     lines = [f"{shown(last.period)}, {shown(last.scope)}: {parts_line(last)}{_so_far(facts)}."]
     shares = [
@@ -58,14 +57,14 @@ def _last(facts: PeriodFacts) -> list[str]:
     return lines + warning_lines(last)
 
 
-def _so_far(facts: PeriodFacts) -> str:
+def _so_far(facts: NewPeriodAlert) -> str:
     if not facts.unbilled_days:
         return ""
     verb = "is" if facts.unbilled_days == 1 else "are"
     return f", so far: {count(facts.unbilled_days, 'day')} {verb} not yet billed"
 
 
-def _new(facts: PeriodFacts) -> list[str]:
+def _new(facts: NewPeriodAlert) -> list[str]:
     limits = [
         f"{level} limit {usd(limit)}"
         for level, limit in (("soft", facts.soft_usd), ("hard", facts.hard_usd))
@@ -77,7 +76,7 @@ def _new(facts: PeriodFacts) -> list[str]:
     return lines
 
 
-def _others(facts: PeriodFacts) -> list[str]:
+def _others(facts: NewPeriodAlert) -> list[str]:
     if not facts.others:
         return []
     lines = [f"It begins for {len(facts.others) + 1} budgets. The other {len(facts.others)}:"]
@@ -90,7 +89,7 @@ def _others(facts: PeriodFacts) -> list[str]:
     return lines
 
 
-def _other_line(other: BegunFacts) -> str:
+def _other_line(other: BegunPeriod) -> str:
     limit = other.last_limit_usd
     share = "" if limit is None else f", {percent(other.last_usd, limit)} of {usd(limit)}"
     so_far = " so far" if other.unsure else ""

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from bot.alerts.mode_facts import CallingFacts, MixFacts, ProofFacts
+from bot.fallback.model import MixRates, NamedCaller, ProofReport
 from bot.fallback.proof import ProofState
 from bot.fallback.proof_reports import WATCHED_FOR
 from bot.message import Block, Message
@@ -23,7 +23,7 @@ LOOK = (
 )
 
 
-def proof_message(facts: ProofFacts, dismissed_by: str | None = None) -> Message:
+def proof_message(facts: ProofReport, dismissed_by: str | None = None) -> Message:
     """The figures first, then who still calls what. `dismissed_by`: the Slack user who wants to hear no more of it."""
     first, *rest = _lines(facts)
     wrong = facts.state in (ProofState.PARTIAL, ProofState.NO_EFFECT)
@@ -43,7 +43,7 @@ def proof_message(facts: ProofFacts, dismissed_by: str | None = None) -> Message
     return Message("\n".join([first, *rest, f"{age} {moment(facts.as_of)}"]), blocks)
 
 
-def proof_line(facts: ProofFacts | None) -> str:
+def proof_line(facts: ProofReport | None) -> str:
     """For `fallback status`: what usage showed last of the mode in force; None before anything was told."""
     if facts is None:
         return "Written, not switched: usage does not show it yet."
@@ -53,7 +53,7 @@ def proof_line(facts: ProofFacts | None) -> str:
     return f"Written, not switched. {first}, as of {moment(facts.as_of)}."
 
 
-def _lines(facts: ProofFacts) -> list[str]:
+def _lines(facts: ProofReport) -> list[str]:
     mode, ceiling = shown(facts.mode), code(facts.ceiling)
     if facts.state is ProofState.CONFIRMED:
         return [
@@ -76,7 +76,7 @@ def _lines(facts: ProofFacts) -> list[str]:
     ]
 
 
-def _course(facts: ProofFacts) -> str:
+def _course(facts: ProofReport) -> str:
     """`Opus share 71% → 3% in 6 min, $4.10 → $1.80 a million tokens`; without dollars where no tokens are known."""
     names = [shown(name) for name in facts.above[:MOST_NAMES]]
     if len(facts.above) > MOST_NAMES:
@@ -91,16 +91,16 @@ def _course(facts: ProofFacts) -> str:
     return course
 
 
-def _has_rates(facts: ProofFacts) -> bool:
+def _has_rates(facts: ProofReport) -> bool:
     return any(mix is not None and mix.usd_per_mtok is not None for mix in (facts.before, facts.after))
 
 
-def _basis(facts: ProofFacts) -> str:
+def _basis(facts: ProofReport) -> str:
     tokens = "; tokens of all kinds" if _has_rates(facts) else ""
     return f"Shares of the dollars of all usage, by list prices{tokens}"
 
 
-def _share(mix: MixFacts | None) -> str:
+def _share(mix: MixRates | None) -> str:
     if mix is None:
         return "unknown"
     if mix.usd_per_hour == 0:
@@ -108,7 +108,7 @@ def _share(mix: MixFacts | None) -> str:
     return share(mix.above_usd_per_hour, mix.usd_per_hour)
 
 
-def _rate(mix: MixFacts | None) -> str:
+def _rate(mix: MixRates | None) -> str:
     return "unknown" if mix is None or mix.usd_per_mtok is None else usd(mix.usd_per_mtok)
 
 
@@ -117,7 +117,7 @@ def _minutes(took: timedelta) -> str:
     return span(-(-took // MINUTE) * MINUTE)
 
 
-def _still(calling: CallingFacts) -> str:
+def _still(calling: NamedCaller) -> str:
     key = "without a key" if calling.key is None else f"with key {shown(calling.key)}"
     return (
         f"workspace {shown(calling.workspace)} still calls {shown(calling.model)} {key} "
@@ -125,7 +125,7 @@ def _still(calling: CallingFacts) -> str:
     )
 
 
-def _calling(calling: CallingFacts) -> str:
+def _calling(calling: NamedCaller) -> str:
     key = "no key" if calling.key is None else f"key {shown(calling.key)}"
     return f"{shown(calling.model)} · {shown(calling.workspace)} · {key}: {_per_hour(calling.usd_per_hour)}"
 

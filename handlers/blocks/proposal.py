@@ -1,6 +1,6 @@
 """A change that waits for a second person: its message with the two buttons, and how it ended."""
 
-from bot.alerts.mode_facts import ProposalFacts, ProposalStatus
+from bot.fallback.model import Proposal, ProposalStatus
 from bot.message import Block, Message
 from bot.phrases import exact_span
 from handlers.blocks.elements import actions, button, confirmation, context, moment, section
@@ -13,7 +13,7 @@ APPROVE_ACTION = "proposal_approve"
 REJECT_ACTION = "proposal_reject"
 
 
-def proposal_message(facts: ProposalFacts) -> Message:
+def proposal_message(facts: Proposal) -> Message:
     """The proposal at its present step, for the alert channel."""
     lines = [_headline(facts), *_saving(facts), *cost_lines(facts.costs), _standing(facts)]
     blocks: list[Block] = [*bold_with_reason(lines[0], facts.reason), section("\n".join(lines[1:]))]
@@ -23,7 +23,7 @@ def proposal_message(facts: ProposalFacts) -> Message:
     return Message("\n".join([*lines, asked]), [*blocks, context(asked)])
 
 
-def asked_message(facts: ProposalFacts) -> Message:
+def asked_message(facts: Proposal) -> Message:
     """The answer to whoever asked."""
     lines = [
         f"Nothing is changed yet: fallback mode {shown(facts.mode)} needs {_people(facts.needed)} beside you.",
@@ -32,19 +32,19 @@ def asked_message(facts: ProposalFacts) -> Message:
     return Message("\n".join(lines), [section("\n".join(lines))])
 
 
-def closed_message(facts: ProposalFacts) -> Message:
+def closed_message(facts: Proposal) -> Message:
     """The answer to whoever clicked."""
     return Message(_standing(facts), [section(_standing(facts))])
 
 
-def _headline(facts: ProposalFacts) -> str:
+def _headline(facts: Proposal) -> str:
     reason = sentence(facts.reason) if facts.reason.strip() else "no reason given"
     lasts = "" if facts.lasts is None else f" for {exact_span(facts.lasts)}"
     change = f"{shown(facts.previous)} → {shown(facts.mode)}{lasts}"
     return f"Asked for: fallback mode {change}, by {mention(facts.asked_by)}: {reason}"
 
 
-def _saving(facts: ProposalFacts) -> list[str]:
+def _saving(facts: Proposal) -> list[str]:
     for saving in facts.savings:
         if saving.mode == facts.mode:
             age = "" if facts.as_of is None else f" (usage as of {moment(facts.as_of)})"
@@ -52,7 +52,7 @@ def _saving(facts: ProposalFacts) -> list[str]:
     return [f"{shown(facts.mode)}: what it saves is not known."]
 
 
-def _standing(facts: ProposalFacts) -> str:
+def _standing(facts: Proposal) -> str:
     who = "" if facts.closed_by is None else mention(facts.closed_by)
     match facts.status:
         case ProposalStatus.DONE:
@@ -76,7 +76,7 @@ def _people(count: int) -> str:
     return "the approval of another admin" if count == 1 else f"the approval of {count} other admins"
 
 
-def _approve(facts: ProposalFacts) -> Block:
+def _approve(facts: Proposal) -> Block:
     mode = plain(facts.mode, NAME_LIMIT)
     age = "" if facts.as_of is None else f", as of {moment(facts.as_of)}"
     saving = next((f"This {saving_clause(s)}{age}. " for s in facts.savings if s.mode == facts.mode), "")
@@ -89,6 +89,6 @@ def _approve(facts: ProposalFacts) -> Block:
     return button("Approve", APPROVE_ACTION, str(facts.proposal_id), confirm=dialog, style="primary")
 
 
-def _reject(facts: ProposalFacts) -> Block:
+def _reject(facts: Proposal) -> Block:
     dialog = confirmation("Reject this?", "Nothing is changed, and it cannot be approved any more.", "Reject")
     return button("Reject", REJECT_ACTION, str(facts.proposal_id), confirm=dialog)

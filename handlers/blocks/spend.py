@@ -5,9 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from bot.alerts.spend_facts import CauseFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.budgets.causes import CauseKind
-from bot.budgets.savings import savings_of
+from bot.budgets.savings import Saving, savings_of
 from bot.display import Display
 from bot.message import Block
 from bot.money import cents_of, in_cents, percent, share, usd
@@ -41,12 +41,12 @@ WHY_AT_LEAST = {
 }
 
 
-def amount(spend: SpendFacts) -> str:
+def amount(spend: BudgetSpend) -> str:
     """What was spent; with `at least` where a price step per request cannot be seen."""
     return f"at least {usd(spend.spent_usd)}" if spend.at_least else usd(spend.spent_usd)
 
 
-def limits_line(spend: SpendFacts) -> str:
+def limits_line(spend: BudgetSpend) -> str:
     """`soft limit $400.00 (82%), hard limit $600.00 (55%)`."""
     limits = (("soft", spend.soft_usd), ("hard", spend.hard_usd))
     return ", ".join(
@@ -68,17 +68,17 @@ def display_lines(amount_usd: Decimal, display: Display) -> list[str]:
     return [] if line is None else [line]
 
 
-def is_over(spend: SpendFacts, at: datetime) -> bool:
+def is_over(spend: BudgetSpend, at: datetime) -> bool:
     """Whether the period had ended at this moment."""
     return spend.ends_at <= at
 
 
-def over_line(spend: SpendFacts) -> str:
+def over_line(spend: BudgetSpend) -> str:
     """Instead of the expected end, once there is nothing left to come."""
     return f"The period {shown(spend.period)} is over: it ended {moment(spend.ends_at)}."
 
 
-def stale_mark(spend: SpendFacts) -> str:
+def stale_mark(spend: BudgetSpend) -> str:
     """What a message from stale data says before anything else; empty where it is not stale."""
     return "" if spend.stale_at is None else f"STALE, data is {_age(spend)} old: "
 
@@ -111,7 +111,7 @@ class Parts(Protocol):
     def report_only_usd(self) -> Decimal: ...
 
 
-def end_line(spend: SpendFacts) -> str:
+def end_line(spend: BudgetSpend) -> str:
     """Where the period ends by the forecast, and in which range."""
     end = moment(spend.ends_at)
     if spend.expected_usd is None:
@@ -122,7 +122,7 @@ def end_line(spend: SpendFacts) -> str:
     return f"Expected end: {usd(spend.expected_usd)}{range_} by {end}."
 
 
-def not_known(spend: SpendFacts) -> str:
+def not_known(spend: BudgetSpend) -> str:
     """Why nothing is said of the rest of the period."""
     if spend.stale_at is not None:
         return not_extrapolated(spend.as_of, spend.stale_at)
@@ -134,33 +134,33 @@ def not_extrapolated(as_of: datetime, now: datetime) -> str:
     return f"not extrapolated, since the data is {span(now - as_of)} old"
 
 
-def _age(spend: SpendFacts) -> str:
+def _age(spend: BudgetSpend) -> str:
     return span((spend.stale_at or spend.as_of) - spend.as_of)
 
 
-def mover_line(mover: MoverFacts) -> str:
+def mover_line(mover: NamedMover) -> str:
     """`claude-opus-4-8 · search · key ingest-2: $41.00 in 24 h, the 24 h before $9.00`."""
     before = nothing_before(mover, "24 h") if mover.before_usd is None else f"the 24 h before {usd(mover.before_usd)}"
     return f"{caller(mover)}: {usd(mover.usd)} in 24 h, {before}{by_mode(mover)}"
 
 
-def nothing_before(mover: MoverFacts, stretch: str) -> str:
+def nothing_before(mover: NamedMover, stretch: str) -> str:
     """`new` only for what was never seen."""
     return "new" if mover.seen_before is False and not mover.by_mode else f"nothing in the {stretch} before"
 
 
-def by_mode(moved: MoverFacts | CauseFacts) -> str:
+def by_mode(moved: NamedMover | NamedCause) -> str:
     """Where the fallback mode has moved the usage, and nobody else."""
     return " (moved here by the fallback mode)" if moved.by_mode else ""
 
 
-def caller(mover: MoverFacts) -> str:
+def caller(mover: NamedMover) -> str:
     """`claude-opus-4-8 · search · key ingest-2`."""
     who = f"{shown(mover.model)} · {shown(mover.workspace)}"
     return who + (" · no key" if mover.key is None else f" · key {shown(mover.key)}")
 
 
-def cause_line(cause: CauseFacts) -> str:
+def cause_line(cause: NamedCause) -> str:
     """`claude-opus-4-8 · key ingest-2: cache-read share fell from 92% to 31%, about $12.30`."""
     workspace_or_key = (
         f"{shown(cause.workspace, BRIEF)}, no key" if cause.key is None else f"key {shown(cause.key, BRIEF)}"
@@ -169,7 +169,7 @@ def cause_line(cause: CauseFacts) -> str:
     return f"{shown(cause.model, BRIEF)} · {workspace_or_key}: {_what_changed(cause)}{explained}{by_mode(cause)}"
 
 
-def _what_changed(cause: CauseFacts) -> str:
+def _what_changed(cause: NamedCause) -> str:
     before, after = cause.before, cause.after
     match cause.kind:
         case CauseKind.NEW_MODEL:
@@ -201,7 +201,7 @@ def _tokens(tokens: Decimal) -> str:
     return f"{tokens:.0f}"
 
 
-def saving_clause(saving: SavingFacts) -> str:
+def saving_clause(saving: Saving) -> str:
     """What a mode would save, or that it would not."""
     end = "until it ends"
     if saving.until is None:
@@ -216,22 +216,22 @@ def saving_clause(saving: SavingFacts) -> str:
     return "saves nothing at the present mix"
 
 
-def saving_line(saving: SavingFacts) -> str:
+def saving_line(saving: Saving) -> str:
     """`degraded (at most claude-sonnet-5-5) saves about $120.00 by the end of the period`."""
     return f"{shown(saving.mode)} (at most {shown(saving.model)}) {saving_clause(saving)}"
 
 
-def others(savings: Sequence[SavingFacts], mode: str) -> list[SavingFacts]:
+def others(savings: Sequence[Saving], mode: str) -> list[Saving]:
     """The modes to choose from while `mode` is in force."""
     return [saving for saving in savings if saving.mode != mode][:MOST_WAYS_OUT]
 
 
-def ways_out(spend: SpendFacts, mode: str) -> list[SavingFacts]:
+def ways_out(spend: BudgetSpend, mode: str) -> list[Saving]:
     """The modes that would save something while `mode` is in force."""
     return worthwhile(savings_of(spend, mode))[:MOST_WAYS_OUT]
 
 
-def warning_lines(spend: SpendFacts) -> list[str]:
+def warning_lines(spend: BudgetSpend) -> list[str]:
     """What makes the sum less exact than it looks, loudly."""
     lines = []
     if spend.assumed:
@@ -262,7 +262,7 @@ def drawn_for(block_id: str) -> str | None:
     return block_id.removeprefix(DRAWN_FOR) if block_id.startswith(DRAWN_FOR) else None
 
 
-def switch_button(saving: SavingFacts, as_of: datetime | None) -> Block:
+def switch_button(saving: Saving, as_of: datetime | None) -> Block:
     """A button that switches to a mode, behind a dialog that states the saving and as of when it is."""
     age = "" if as_of is None else f", as of {moment(as_of)}"
     dialog = confirmation(
@@ -276,6 +276,6 @@ def switch_button(saving: SavingFacts, as_of: datetime | None) -> Block:
     return button(label, action_id, saving.mode, confirm=dialog, style="danger")
 
 
-def worthwhile(savings: Sequence[SavingFacts]) -> list[SavingFacts]:
+def worthwhile(savings: Sequence[Saving]) -> list[Saving]:
     """The modes that would save something."""
     return [saving for saving in savings if saving.usd > 0]

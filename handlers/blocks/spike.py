@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
-from bot.alerts.incident_facts import SpikeFacts
-from bot.alerts.spend_facts import MoverFacts
+from bot.alerts.model import SpikeAlert
+from bot.budgets.budget_spend import NamedMover
 from bot.budgets.decide import Reason, Status
 from bot.fallback.modes import NORMAL
 from bot.message import Block, Message
@@ -26,12 +26,12 @@ from handlers.blocks.spend import (
 )
 
 
-def spike_message(facts: SpikeFacts) -> Message:
+def spike_message(facts: SpikeAlert) -> Message:
     """The spike at its present step."""
     return Message("\n".join(_lines(facts)), _blocks(facts))
 
 
-def _lines(facts: SpikeFacts) -> list[str]:
+def _lines(facts: SpikeAlert) -> list[str]:
     spend = facts.spend
     budget = f"budget {shown(spend.budget)}, {shown(spend.scope)}"
     lines = [f"{stale_mark(spend)}{_state(facts)}: {_rate(facts)} ({budget})", _figures(facts), _spent(facts)]
@@ -48,7 +48,7 @@ def _lines(facts: SpikeFacts) -> list[str]:
     return lines
 
 
-def _blocks(facts: SpikeFacts) -> list[Block]:
+def _blocks(facts: SpikeAlert) -> list[Block]:
     spend = facts.spend
     first = f"*{stale_mark(spend)}{_rate(facts)}*, {shown(spend.scope)}"
     blocks = [
@@ -68,7 +68,7 @@ def _blocks(facts: SpikeFacts) -> list[Block]:
     return blocks
 
 
-def _why(facts: SpikeFacts) -> list[Block]:
+def _why(facts: SpikeAlert) -> list[Block]:
     savings = ways_out(facts.spend, facts.mode)
     parts = (
         ("*Risen most in the last hour*", [_mover_line(mover) for mover in facts.movers]),
@@ -80,7 +80,7 @@ def _why(facts: SpikeFacts) -> list[Block]:
     return [*blocks, switch_actions(buttons, facts.mode)] if buttons else blocks
 
 
-def _state(facts: SpikeFacts) -> str:
+def _state(facts: SpikeAlert) -> str:
     if facts.status is Status.RESOLVED:
         return "Spike resolved"
     if facts.status is not Status.OPEN:
@@ -88,14 +88,14 @@ def _state(facts: SpikeFacts) -> str:
     return "Spike again" if facts.reason is Reason.SPIKE_AGAIN else "Spike"
 
 
-def _rate(facts: SpikeFacts) -> str:
+def _rate(facts: SpikeAlert) -> str:
     usual = facts.usual_usd_per_hour
     return f"{usd(facts.long_usd_per_hour)} an hour, " + (
         "what is usual is not known" if usual is None else f"usually {usd(usual)}"
     )
 
 
-def _figures(facts: SpikeFacts) -> str:
+def _figures(facts: SpikeAlert) -> str:
     figures = (
         f"The last ten minutes ran at {usd(facts.short_usd_per_hour)} an hour. It is a spike from "
         f"{usd(facts.limit_usd)} an hour on. First seen {moment(facts.since)}."
@@ -103,14 +103,14 @@ def _figures(facts: SpikeFacts) -> str:
     return f"{figures} Seen by these budgets too: {names(facts.within)}." if facts.within else figures
 
 
-def _spent(facts: SpikeFacts) -> str:
+def _spent(facts: SpikeAlert) -> str:
     spend = facts.spend
     highest = spend.hard_usd or spend.soft_usd
     of = "" if highest is None else f" of {usd(highest)} ({percent(spend.spent_usd, highest)})"
     return f"Spent in {shown(spend.period)}: {amount(spend)}{of}."
 
 
-def _mover_line(mover: MoverFacts) -> str:
+def _mover_line(mover: NamedMover) -> str:
     before = f"on average {usd(mover.before_usd or Decimal(0))} an hour"
     if mover.before_usd is None:
         before = nothing_before(mover, "two weeks")

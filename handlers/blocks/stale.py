@@ -1,7 +1,7 @@
 """A silence as a message: since when no data has come and why, then what is known, then what to do."""
 
-from bot.alerts.incident_facts import StaleFacts
-from bot.alerts.spend_facts import KnownSumFacts
+from bot.alerts.model import NoDataAlert
+from bot.budgets.budget_spend import KnownSum
 from bot.budgets.decide import Status
 from bot.message import Message
 from bot.money import percent, usd
@@ -18,7 +18,7 @@ WHAT_TO_DO = (
 )
 
 
-def stale_message(facts: StaleFacts) -> Message:
+def stale_message(facts: NoDataAlert) -> Message:
     """No data, or data again."""
     over = facts.status is Status.RESOLVED
     first = _again(facts) if over else f"{_silent(facts)}: {sentence(facts.because)}"
@@ -32,17 +32,17 @@ def stale_message(facts: StaleFacts) -> Message:
     return Message("\n".join([first, *lines, f"Incident {shown(facts.incident)}{_age(facts)}"]), blocks)
 
 
-def _silent(facts: StaleFacts) -> str:
+def _silent(facts: NoDataAlert) -> str:
     yet = " yet," if facts.as_of is None else ""
     return f"No data{yet} since {moment(facts.since)} ({span(facts.decided_at - facts.since)})"
 
 
-def _again(facts: StaleFacts) -> str:
+def _again(facts: NoDataAlert) -> str:
     away = span(facts.decided_at - facts.since)
     return f"Data again since {moment(facts.decided_at)}: it was missing from {moment(facts.since)} on ({away})"
 
 
-def _after(facts: StaleFacts) -> list[str]:
+def _after(facts: NoDataAlert) -> list[str]:
     if facts.missing_hours:
         hours = count(facts.missing_hours, "hour")
         lines = [f"INCOMPLETE: of {hours} since then no usage is known here, so the true sum may be higher."]
@@ -51,7 +51,7 @@ def _after(facts: StaleFacts) -> list[str]:
     return [*lines, *_known(facts, "Spend is now")]
 
 
-def _known(facts: StaleFacts, title: str) -> list[str]:
+def _known(facts: NoDataAlert, title: str) -> list[str]:
     if not facts.sums:
         return []
     told = "; ".join(_sum(known) for known in facts.sums[:MOST_SUMS])
@@ -59,13 +59,13 @@ def _known(facts: StaleFacts, title: str) -> list[str]:
     return [f"{title}: {told}{f'; and {more} more budgets' if more > 0 else ''}."]
 
 
-def _sum(known: KnownSumFacts) -> str:
+def _sum(known: KnownSum) -> str:
     limit = known.limit_usd
     of = "" if limit is None else f" of {usd(limit)} ({percent(known.spent_usd, limit)})"
     return f"{usd(known.spent_usd)}{of} in {shown(known.period)}, budget {shown(known.budget)}"
 
 
-def _age(facts: StaleFacts, *, local: bool = False) -> str:
+def _age(facts: NoDataAlert, *, local: bool = False) -> str:
     if facts.as_of is None:
         return ""
     return f" · data as of {local_moment(facts.as_of) if local else moment(facts.as_of)}"

@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import partial
 
 from bot.alerts.life import OpenAlert
-from bot.alerts.spend_facts import SpendFacts
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.scopes import Unmatched
 from bot.clock import DAY
 from bot.display import USD, Display
@@ -44,7 +44,7 @@ FULL_ROOM = 7500
 
 
 def status_message(
-    spends: Sequence[SpendFacts],
+    spends: Sequence[BudgetSpend],
     data: DataState,
     mode: ModeState,
     delivery_error: str | None,
@@ -55,7 +55,7 @@ def status_message(
     truth: Sequence[str] = (),
     open_alerts: Sequence[OpenAlert] = (),
     unmatched: Sequence[Unmatched] = (),
-    in_full: Callable[[SpendFacts], SpendFacts] | None = None,
+    in_full: Callable[[BudgetSpend], BudgetSpend] | None = None,
 ) -> Message:
     """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
 
@@ -77,7 +77,7 @@ def status_message(
     if not spends:
         blocks = [section(f"*{age}*"), *standing_blocks, context("\n".join(closing))]
         return Message("\n".join([age, *standing, *closing]), blocks)
-    told: Iterator[SpendFacts] = iter(spends) if in_full is None else map(in_full, spends)
+    told: Iterator[BudgetSpend] = iter(spends) if in_full is None else map(in_full, spends)
     if stale:
         told = map(partial(_not_extrapolated, now=now), told)
     parts = _divided(_all_budget_lines(told, now, display))
@@ -96,7 +96,7 @@ def status_message(
     return with_age(message, age) if stale else message
 
 
-def _all_budget_lines(spends: Iterable[SpendFacts], now: datetime, display: Display) -> Iterator[list[str]]:
+def _all_budget_lines(spends: Iterable[BudgetSpend], now: datetime, display: Display) -> Iterator[list[str]]:
     """Of each budget; the same callers and causes once, where they stand first."""
     told: list[tuple[object, ...]] = []
     for spend in spends:
@@ -119,7 +119,7 @@ def _divided(parts: Iterator[list[str]]) -> list[list[str]]:
     return found
 
 
-def _in_short(rest: Sequence[SpendFacts]) -> list[str]:
+def _in_short(rest: Sequence[BudgetSpend]) -> list[str]:
     short: list[str] = []
     room = SECTION_LIMIT - 50
     for spend in rest:
@@ -132,20 +132,20 @@ def _in_short(rest: Sequence[SpendFacts]) -> list[str]:
     return short
 
 
-def _not_extrapolated(spend: SpendFacts, now: datetime) -> SpendFacts:
+def _not_extrapolated(spend: BudgetSpend, now: datetime) -> BudgetSpend:
     return spend if spend.stale_at is not None else spend.not_extrapolated(now)
 
 
-def _share(spend: SpendFacts) -> Decimal:
+def _share(spend: BudgetSpend) -> Decimal:
     limit = spend.hard_usd or spend.soft_usd
     return Decimal(0) if limit is None else spend.spent_usd / limit
 
 
-def _headline(spend: SpendFacts) -> str:
+def _headline(spend: BudgetSpend) -> str:
     return f"{amount(spend)} in {shown(spend.period)}: budget {shown(spend.budget)}, {shown(spend.scope)}"
 
 
-def _budget_lines(spend: SpendFacts, now: datetime, display: Display) -> list[str]:
+def _budget_lines(spend: BudgetSpend, now: datetime, display: Display) -> list[str]:
     lines = [_headline(spend), *display_lines(spend.spent_usd, display)]
     highest = spend.hard_usd or spend.soft_usd
     if highest is not None:

@@ -1,6 +1,6 @@
 """A test alert as a message. It looks like no real one: neither a sum nor a limit, and the word test first."""
 
-from bot.alerts.facts import TestFacts
+from bot.alerts.model import SyntheticAlert
 from bot.message import Message
 from handlers.blocks.elements import context, header, local_moment, moment, section
 from handlers.blocks.outside import code, mention, shown
@@ -8,7 +8,7 @@ from handlers.blocks.outside import code, mention, shown
 NOTHING = "nothing was spent and no limit is crossed"
 
 
-def message_of_test(facts: TestFacts) -> Message:
+def message_of_test(facts: SyntheticAlert) -> Message:
     """What was asked for, by whom, and how to tell it from a repeat."""
     lines = [
         f"Test alert: {NOTHING}.",

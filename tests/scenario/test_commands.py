@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import FACTS
-from bot.alerts.mode_facts import ModeFacts
 from bot.app import bot_from
 from bot.clock import DAY, HOUR, floor_hour
+from bot.fallback.model import ModeAnnouncement
 from bot.message import Block, Message
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.sandbox.block_limits import problems
@@ -21,6 +20,7 @@ from bot.sandbox.slack_workspace import TEAM_ID
 from bot.services import Services
 from bot.settings import Need, load_settings
 from bot.store.engine import open_database
+from bot.store.payloads import PAYLOADS
 from bot.store.schema import audit, notices
 from bot.usage.age import DataState
 from bot.usage.source import Read, UsageReading, UsageRow
@@ -114,10 +114,10 @@ def labels(message: Message) -> list[str]:
     return [button["text"]["text"] for button in buttons(message)]
 
 
-def announced(engine: Engine) -> list[ModeFacts]:
+def announced(engine: Engine) -> list[ModeAnnouncement]:
     with engine.connect() as connection:
         rows = connection.execute(select(notices.c.facts).order_by(notices.c.id)).scalars().all()
-    return [facts for facts in map(FACTS.validate_python, rows) if isinstance(facts, ModeFacts)]
+    return [facts for facts in map(PAYLOADS.validate_python, rows) if isinstance(facts, ModeAnnouncement)]
 
 
 def refusals(engine: Engine) -> list[tuple[str, str]]:

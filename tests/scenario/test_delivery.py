@@ -10,7 +10,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine, select
 
-from bot.alerts.incident_facts import AlertFacts
+from bot.alerts.model import LimitAlert
 from bot.budgets.budget import Level
 from bot.message import Message
 from bot.notify.model import LONGEST_WAIT, Notice
@@ -81,7 +81,7 @@ def outbox(store: AlertStore, destination: SlackDestination, clock: HandClock) -
 
 def render(notice: Notice, now: datetime) -> Message:
     """The incident's visible id, how it stands, and a link to the other level's message."""
-    assert isinstance(notice.content.facts, AlertFacts)
+    assert isinstance(notice.content.facts, LimitAlert)
     link = "" if notice.content.related is None else f", see {notice.content.related.ts}"
     text = f"{notice.content.facts.incident} {notice.content.facts.status}{link}"
     return Message(text, [{"type": "section", "text": {"type": "mrkdwn", "text": text}}])

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import FACTS
-from bot.alerts.incident_facts import AlertFacts
+from bot.alerts.model import LimitAlert
 from bot.budgets.budget import Budget, Level, parse_scope
 from bot.budgets.decide import Reason, Status
 from bot.budgets.period import PeriodKind
@@ -28,6 +27,7 @@ from bot.notify.model import Address
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.store.alerts import AlertStore
+from bot.store.payloads import PAYLOADS
 from bot.store.schema import alerts, notices
 from bot.store.usage import Bill, UsageStore
 from bot.store.usage_reads import Name
@@ -116,12 +116,12 @@ class Watched:
         self.usage.save(readings, "admin", now, data, bill)
         return self.review.decide(now, "normal") if decides else 0
 
-    def told(self) -> list[tuple[str, AlertFacts]]:
+    def told(self) -> list[tuple[str, LimitAlert]]:
         """Every post and every edit that was put into the outbox, in order; the replies in threads are left out."""
         with self.engine.connect() as connection:
             rows = connection.execute(select(notices.c.action, notices.c.facts).order_by(notices.c.id)).all()
-        found = [(row.action, FACTS.validate_python(row.facts)) for row in rows]
-        return [(action, facts) for action, facts in found if isinstance(facts, AlertFacts) and action != "reply"]
+        found = [(row.action, PAYLOADS.validate_python(row.facts)) for row in rows]
+        return [(action, facts) for action, facts in found if isinstance(facts, LimitAlert) and action != "reply"]
 
     def posts(self) -> list[str]:
         """The incidents that have a message of their own."""

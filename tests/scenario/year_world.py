@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import FACTS
-from bot.alerts.incident_facts import AlertFacts
+from bot.alerts.model import LimitAlert
 from bot.budgets.budget import LIMITS, Budget, parse_scope
 from bot.budgets.period import PeriodKind, Weekday
 from bot.budgets.review import BudgetReview
@@ -24,6 +23,7 @@ from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
+from bot.store.payloads import PAYLOADS
 from bot.store.schema import notices
 from bot.store.usage import UsageStore
 from bot.usage.poll import Poller
@@ -288,8 +288,8 @@ class Year:
         """The messages that the outbox holds for crossed limits, in order."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(notices.c.action, notices.c.facts).order_by(notices.c.id)).all()
-        found = [FACTS.validate_python(row.facts) for row in rows if row.action == "post"]
-        alerts = [facts for facts in found if isinstance(facts, AlertFacts) and facts.level in LIMITS]
+        found = [PAYLOADS.validate_python(row.facts) for row in rows if row.action == "post"]
+        alerts = [facts for facts in found if isinstance(facts, LimitAlert) and facts.level in LIMITS]
         return [Told(facts.decided_at, facts.incident) for facts in alerts]
 
     def _started(self) -> tuple[Report, Poller, BudgetReview]:

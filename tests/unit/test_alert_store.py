@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, select
 from sqlalchemy import event as events
 
-from bot.alerts.incident_facts import AlertFacts
+from bot.alerts.model import LimitAlert
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Reason, Status, Step
 from bot.notify.model import Address, Notice, NoticeStatus
@@ -76,7 +76,7 @@ def test_an_incident_and_its_notice_are_recorded_together(store: AlertStore) -> 
 
 
 def test_a_failure_between_the_incident_and_its_notice_leaves_neither(store: AlertStore, engine: Engine) -> None:
-    def fails(step: Step) -> AlertFacts:
+    def fails(step: Step) -> LimitAlert:
         if step.level is Level.SOFT:
             raise RuntimeError("the machine stops here")
         return facts_of()(step)

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.incident_facts import AlertFacts, redrawn
 from bot.alerts.life import OpenAlert
-from bot.alerts.mode_facts import ModeFacts
-from bot.alerts.spend_facts import CauseFacts, ModeShareFacts, MoverFacts, SavingFacts, SpendFacts
+from bot.alerts.model import LimitAlert, redrawn
 from bot.budgets.budget import LIMITS, Level
+from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMover
 from bot.budgets.causes import CauseKind
 from bot.budgets.decide import Reason, Status
-from bot.budgets.savings import savings_of
+from bot.budgets.savings import Saving, savings_of
 from bot.fallback.env_file import EnvFile
+from bot.fallback.model import ModeAnnouncement
 from bot.fallback.modes import Mode
 from bot.fallback.prospects import Overview, Prospect
 from bot.fallback.service import Auto, ModeState
@@ -31,6 +31,7 @@ from bot.pricing.card import load_rate_card
 from bot.pricing.estimate import estimate
 from bot.pricing.words import parse_workload
 from bot.sandbox.block_limits import problems, text_length
+from bot.store.payloads import dumped, loaded
 from bot.usage.age import DataState
 from handlers.blocks.age import NO_DATA, age_line, with_age
 from handlers.blocks.alert import NOTHING_STOPPED, alert_message
@@ -74,8 +75,8 @@ modes = hostile.filter(bool)
 """Settings let no mode be without a name."""
 
 
-def mover(model: str = "claude-opus-4-8", workspace: str = "Search", key: str | None = "ingest") -> MoverFacts:
-    return MoverFacts(model=model, workspace=workspace, key=key, usd=Decimal("41.27"), before_usd=Decimal("9.13"))
+def mover(model: str = "claude-opus-4-8", workspace: str = "Search", key: str | None = "ingest") -> NamedMover:
+    return NamedMover(model=model, workspace=workspace, key=key, usd=Decimal("41.27"), before_usd=Decimal("9.13"))
 
 
 def cause(
@@ -83,8 +84,8 @@ def cause(
     model: str = "claude-opus-4-8",
     workspace: str = "Search",
     key: str | None = "ingest",
-) -> CauseFacts:
-    return CauseFacts(
+) -> NamedCause:
+    return NamedCause(
         kind=kind,
         model=model,
         workspace=workspace,
@@ -95,15 +96,15 @@ def cause(
     )
 
 
-def share(mode: str = "degraded", model: str = "claude-sonnet-5-5", part: str = "0.55") -> ModeShareFacts:
-    return ModeShareFacts(mode=mode, model=model, share=Decimal(part))
+def share(mode: str = "degraded", model: str = "claude-sonnet-5-5", part: str = "0.55") -> ModeShare:
+    return ModeShare(mode=mode, model=model, share=Decimal(part))
 
 
-def saving(mode: str = "degraded", model: str = "claude-sonnet-5-5", amount: str = "128.45") -> SavingFacts:
-    return SavingFacts(mode=mode, model=model, usd=Decimal(amount))
+def saving(mode: str = "degraded", model: str = "claude-sonnet-5-5", amount: str = "128.45") -> Saving:
+    return Saving(mode=mode, model=model, usd=Decimal(amount))
 
 
-SPEND = SpendFacts(
+SPEND = BudgetSpend(
     budget="default",
     scope="organization",
     soft_usd=Decimal(400),
@@ -127,20 +128,20 @@ SPEND = SpendFacts(
 SAVINGS = savings_of(SPEND, "normal")
 
 
-def with_spend(**changes: Any) -> SpendFacts:
-    return SPEND.model_copy(update=changes)
+def with_spend(**changes: Any) -> BudgetSpend:
+    return replace(SPEND, **changes)
 
 
 def alert(
     level: Level = Level.SOFT,
     status: Status = Status.OPEN,
     reason: Reason = Reason.CROSSED,
-    spend: SpendFacts = SPEND,
+    spend: BudgetSpend = SPEND,
     mode: str = "normal",
     decided_at: datetime = NOW,
-) -> AlertFacts:
+) -> LimitAlert:
     limit = spend.soft_usd if level is Level.SOFT else spend.hard_usd
-    return AlertFacts(
+    return LimitAlert(
         level=level,
         limit_usd=limit or Decimal(1),
         status=status,
@@ -161,8 +162,8 @@ def state(mode: str = "degraded", **changes: Any) -> ModeState:
     return replace(known, **changes)
 
 
-def mode_facts(**changes: Any) -> ModeFacts:
-    facts = ModeFacts(
+def mode_facts(**changes: Any) -> ModeAnnouncement:
+    facts = ModeAnnouncement(
         mode="degraded",
         previous="normal",
         by="U0ADMIN",
@@ -171,7 +172,7 @@ def mode_facts(**changes: Any) -> ModeFacts:
         savings=SAVINGS,
         as_of=AS_OF,
     )
-    return facts.model_copy(update=changes)
+    return replace(facts, **changes)
 
 
 def texts(value: Any, kind: str) -> Iterator[str]:
@@ -304,7 +305,7 @@ named_spends = st.builds(
     hard_usd=st.sampled_from([None, Decimal(600), Decimal("99999999.99")]),
 )
 hostile_spends = st.builds(
-    lambda spend, budget, scope, period: spend.model_copy(update={"budget": budget, "scope": scope, "period": period}),
+    lambda spend, budget, scope, period: replace(spend, budget=budget, scope=scope, period=period),
     named_spends,
     hostile,
     hostile,
@@ -326,7 +327,7 @@ links = st.sampled_from([None, LINK])
 @settings(deadline=None)
 @given(alerts, links)
 def test_every_alert_fits_into_slack_and_lets_nothing_in_whatever_the_names(
-    facts: AlertFacts, link: str | None
+    facts: LimitAlert, link: str | None
 ) -> None:
     message = alert_message(facts, link)
     check(message)
@@ -355,18 +356,17 @@ plain_names = st.sampled_from(["claude-opus-4-8", "search", "ingest-2", "Team A"
 def test_the_text_of_an_alert_has_every_figure_of_its_blocks(
     level_status: tuple[Level, Status],
     reason: Reason,
-    spend: SpendFacts,
+    spend: BudgetSpend,
     assumed: tuple[str, ...],
     link: str | None,
     over: bool,
 ) -> None:
-    spend = spend.model_copy(
-        update={
-            "assumed": assumed,
-            "movers": tuple(mover("claude-opus-4-8", "Search", None) for _ in spend.movers),
-            "causes": tuple(cause(found.kind) for found in spend.causes),
-            "shares": tuple(share(f"mode-{index}", part=str(s.share)) for index, s in enumerate(spend.shares)),
-        }
+    spend = replace(
+        spend,
+        assumed=assumed,
+        movers=tuple(mover("claude-opus-4-8", "Search", None) for _ in spend.movers),
+        causes=tuple(cause(found.kind) for found in spend.causes),
+        shares=tuple(share(f"mode-{index}", part=str(s.share)) for index, s in enumerate(spend.shares)),
     )
     decided_at = spend.ends_at if over else NOW
     message = alert_message(alert(*level_status, reason, spend, "mode-1", decided_at), link)
@@ -424,7 +424,7 @@ def test_a_soft_alert_never_says_hard_and_an_open_hard_one_ends_with_what_stops_
         ),
     ],
 )
-def test_the_first_line_of_an_alert_says_it_all(facts: AlertFacts, first: str) -> None:
+def test_the_first_line_of_an_alert_says_it_all(facts: LimitAlert, first: str) -> None:
     assert alert_message(facts, None).text.splitlines()[0] == first
 
 
@@ -466,7 +466,9 @@ def test_what_is_billed_is_the_same_beside_every_other_part(
 
 def test_an_open_alert_of_a_period_that_is_over_is_redrawn_without_a_way_out() -> None:
     facts = alert(Level.HARD)
-    told = alert_message(AlertFacts.model_validate(redrawn(facts, "degraded", None, SPEND.ends_at).model_dump()), None)
+    redrawn_facts = loaded(dumped(redrawn(facts, "degraded", None, SPEND.ends_at)))
+    assert isinstance(redrawn_facts, LimitAlert)
+    told = alert_message(redrawn_facts, None)
     assert "over" in told.text.splitlines()[0]
     assert not any(block["type"] == "actions" for block in told.blocks)
     assert "Expected end" not in told.text
@@ -533,7 +535,7 @@ def test_an_alert_of_a_period_that_is_over_says_so_at_once_and_offers_nothing() 
 
 
 def test_unknown_is_said_in_words_and_never_as_zero() -> None:
-    spend = with_spend(expected_usd=None, shares=(), movers=(mover().model_copy(update={"before_usd": None}),))
+    spend = with_spend(expected_usd=None, shares=(), movers=(replace(mover(), before_usd=None),))
     message = alert_message(alert(spend=spend), None)
     assert (
         "Expected end: not known yet, since there are less than 6 hours of data. The period ends 1 Dec" in message.text
@@ -602,9 +604,7 @@ def test_the_answer_to_a_switch_says_the_saving_and_what_did_not_work() -> None:
         ((saving("minimal"),), AS_OF, "what it saves is not known, since it names no model"),
     ],
 )
-def test_a_saving_that_is_not_known_is_no_zero(
-    savings: Sequence[SavingFacts], as_of: datetime | None, words: str
-) -> None:
+def test_a_saving_that_is_not_known_is_no_zero(savings: Sequence[Saving], as_of: datetime | None, words: str) -> None:
     message = switched(state(), "normal", None, Prospect(tuple(savings), as_of, None, None))
     assert words in message.text
     assert "$" not in message.text
@@ -665,7 +665,7 @@ def test_every_answer_about_the_mode_fits_into_slack_and_lets_nothing_in(
     mode: str,
     variables: dict[str, str],
     overridden: tuple[str, ...],
-    savings: list[SavingFacts],
+    savings: list[Saving],
     path: str,
     error: str | None,
     who: str | None,
@@ -711,7 +711,7 @@ def test_the_status_of_the_mode_says_where_it_is_written_and_what_the_others_wou
 
 
 def status(
-    spends: Sequence[SpendFacts],
+    spends: Sequence[BudgetSpend],
     data: DataState | None = None,
     mode: ModeState | None = None,
     error: str | None = None,
@@ -805,7 +805,7 @@ def test_the_bar_has_as_many_cells_as_always_whatever_was_spent(spent: str, full
     st.sampled_from([NOW, SPEND.ends_at]),
 )
 def test_every_status_fits_into_slack_however_many_budgets_there_are(
-    spends: list[SpendFacts], words: str, error: str | None, now: datetime
+    spends: list[BudgetSpend], words: str, error: str | None, now: datetime
 ) -> None:
     data = DataState(as_of=AS_OF, source="admin", error=words, error_since=NOW, billed_error=words)
     message = status(spends, data, state(words, changed_by=words, reason=words, write_error=error), error, now)

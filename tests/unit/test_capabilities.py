@@ -11,8 +11,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 import bot.notify
-from bot.alerts.facts import NoticeFacts
-from bot.alerts.incident_facts import Incident, IncidentFacts
+from bot.alerts.model import AlertPayload, Incident
 from bot.budgets.budget import Level
 from bot.message import Message
 from bot.notify.destination import Capability, Delivered, Destination, Failed, May, SendResult, always
@@ -21,6 +20,7 @@ from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
 from bot.store.alerts import AlertStore
 from bot.store.engine import open_database
+from bot.store.payloads import Payload
 from bot.store.schema import notices
 from handlers.rendering import RENDERERS
 from tests.databases import NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed
@@ -153,7 +153,7 @@ def test_slack_can_do_everything() -> None:
 
 
 def test_every_kind_of_notice_has_a_renderer() -> None:
-    assert set(RENDERERS) == {*get_args(Incident), *get_args(NoticeFacts)} - {IncidentFacts}
+    assert set(RENDERERS) == {*get_args(Incident), *get_args(Payload)} - {AlertPayload}
 
 
 def test_delivery_knows_no_kind_of_alert() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.spend_facts import CauseFacts
 from bot.budgets.budget import ORGANIZATION, parse_scope
+from bot.budgets.budget_spend import NamedCause
 from bot.budgets.causes import LEAST_USD, MOST_CAUSES, Cause, CauseKind, causes
 from bot.budgets.outlook import Recent, RecentUsage
 from bot.budgets.spend import price_usage
@@ -70,7 +70,7 @@ def named(last: Sequence[DayUsage], before: Sequence[DayUsage], scope: str = "or
 
 def line(cause: Cause) -> str:
     return cause_line(
-        CauseFacts(
+        NamedCause(
             kind=cause.kind,
             model=cause.model,
             workspace=cause.workspace_id,

@@ -1,5 +1,6 @@
 """Destinations of alerts: how they are configured, what they are called, and the text they get."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def test_slacks_markup_is_written_out(mrkdwn: str, plain: str) -> None:
 
 
 def test_a_letter_has_the_sum_as_its_title_and_says_what_slack_says() -> None:
-    spend = spend_facts().model_copy(update={"budget": "R&D"})
+    spend = replace(spend_facts(), budget="R&D")
     written = plain_message(facts_of(spend)(crossed(Level.HARD)), NOW, NOW)
     assert written.title == "$612.35 of $600.00 (102%): hard limit crossed, budget R&D"
     assert written.tone == "hard"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Incident, Reason, Status
-from bot.budgets.drift import Cause, DayDrift, decide_drift, drift_of, exceeds, goes_on
+from bot.budgets.drift import DayDrift, DriftCause, decide_drift, drift_of, exceeds, goes_on
 from bot.budgets.rules import DriftRules
 from bot.budgets.spend import PricedUsage, price_usage
 from bot.pricing.card import load_rate_card
@@ -76,17 +76,17 @@ def test_a_model_that_only_one_of_the_two_knows_is_there() -> None:
 @pytest.mark.parametrize(
     ("priced", "billed", "cause", "usd"),
     [
-        ([*used(20), *used(30, terms=Terms("priority"))], [bill(20)], Cause.PRIORITY_TIER, -30),
-        (used(20), [bill(20), bill(7, None, "code_execution")], Cause.REPORT_ONLY, 7),
-        (used(20), [bill(20), bill(7, None, "session_usage")], Cause.REPORT_ONLY, 7),
-        (used(20), [bill(15, list_usd=20)], Cause.DISCOUNT, -5),
-        (used(20, "claude-opus-9"), [bill(33, "claude-opus-9")], Cause.ASSUMED, None),
-        (used(20, "claude-opus-9"), [bill(1, "claude-opus-9")], Cause.ASSUMED, None),
+        ([*used(20), *used(30, terms=Terms("priority"))], [bill(20)], DriftCause.PRIORITY_TIER, -30),
+        (used(20), [bill(20), bill(7, None, "code_execution")], DriftCause.REPORT_ONLY, 7),
+        (used(20), [bill(20), bill(7, None, "session_usage")], DriftCause.REPORT_ONLY, 7),
+        (used(20), [bill(15, list_usd=20)], DriftCause.DISCOUNT, -5),
+        (used(20, "claude-opus-9"), [bill(33, "claude-opus-9")], DriftCause.ASSUMED, None),
+        (used(20, "claude-opus-9"), [bill(1, "claude-opus-9")], DriftCause.ASSUMED, None),
     ],
     ids=["priority tier", "code execution", "sessions", "discount", "price too low", "price too high"],
 )
 def test_a_known_cause_is_named_with_its_dollars_and_leaves_nothing_unexplained(
-    priced: list[PricedUsage], billed: list[BilledRow], cause: Cause, usd: int | None
+    priced: list[PricedUsage], billed: list[BilledRow], cause: DriftCause, usd: int | None
 ) -> None:
     found = drift(priced, *billed)
     assert found.causes == {cause: found.difference_usd if usd is None else usd}
@@ -101,7 +101,7 @@ def test_long_prompts_explain_no_more_than_their_step_can_make() -> None:
     most = CARD.resolve("claude-haiku-5-5", DAY).rates.step
     assert most is not None
     within = drift(haiku, bill(computed * 2, "claude-haiku-5-5"))
-    assert within.causes == {Cause.LONG_PROMPTS: computed}
+    assert within.causes == {DriftCause.LONG_PROMPTS: computed}
     assert within.unexplained_usd == 0
     beyond = drift(haiku, bill(most.input + 4, "claude-haiku-5-5"))
     assert beyond.unexplained_usd == 4
@@ -119,7 +119,7 @@ def test_beside_known_prices_an_assumed_one_explains_only_what_it_may_have_been_
     priced = [*used(20), *used(5, "claude-opus-9")]
     too_high = sum(row.cost.usd for row in priced if row.cost.assumed is not None)
     assert drift(priced, bill(20, None)).unexplained_usd == 0
-    assert drift(priced, bill(10, None)).causes == {Cause.ASSUMED: -too_high}
+    assert drift(priced, bill(10, None)).causes == {DriftCause.ASSUMED: -too_high}
     assert drift(priced, bill(90, None)).causes == {}
 
 

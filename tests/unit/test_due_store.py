@@ -6,9 +6,8 @@ from itertools import product
 import pytest
 from sqlalchemy import Engine, update
 
-from bot.alerts import facts as kinds
-from bot.alerts.incident_facts import DATA, DeliveryFacts
 from bot.alerts.life import due_step
+from bot.alerts.model import DATA, DeliveryAlert, SyntheticAlert
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
@@ -56,7 +55,7 @@ def test_what_waits_is_due_until_it_is_delivered(engine: Engine) -> None:
 
 def test_a_notice_whose_outcome_is_unknown_is_due(engine: Engine) -> None:
     store = AlertStore(engine)
-    store.enqueue_test(kinds.TestFacts(by="U1", requested_at=NOW))
+    store.enqueue_test(SyntheticAlert(by="U1", requested_at=NOW))
     notice = store.notices.due(NOW)
     assert notice is not None
     assert store.notices.start_attempt(notice, NOW)
@@ -73,7 +72,7 @@ def test_letters_for_a_destination_that_is_gone_are_not_due(engine: Engine) -> N
 def test_an_open_report_about_a_destination_is_looked_at(engine: Engine) -> None:
     store = AlertStore(engine, {"mail": frozenset()})
     step = Step(Level.DELIVERY, NO_LIMIT, Status.OPEN, Reason.REFUSES)
-    facts = DeliveryFacts(
+    facts = DeliveryAlert(
         level=step.level,
         limit_usd=step.limit_usd,
         status=step.status,

@@ -1,14 +1,16 @@
 """Proposals, warnings, history and the form: whatever the words in them, Slack takes them and nothing gets in."""
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.mode_facts import ModeEndFacts, ModeFacts, ProposalFacts, ProposalStatus
-from bot.alerts.spend_facts import SavingFacts
+from bot.budgets.savings import Saving
 from bot.fallback.consequences import Consequences
+from bot.fallback.model import ModeAnnouncement, ModeEnding, Proposal, ProposalStatus
 from bot.fallback.prospects import Overview
 from bot.sandbox.block_limits import view_problems
 from bot.store.modes import AuditEntry
@@ -29,8 +31,8 @@ COSTS = Consequences(
 )
 
 
-def proposal(mode: str = "degraded", reason: str = "too dear", **changes: object) -> ProposalFacts:
-    facts = ProposalFacts(
+def proposal(mode: str = "degraded", reason: str = "too dear", **changes: Any) -> Proposal:
+    facts = Proposal(
         proposal_id=7,
         mode=mode,
         previous="normal",
@@ -45,7 +47,7 @@ def proposal(mode: str = "degraded", reason: str = "too dear", **changes: object
         as_of=AS_OF,
         costs=COSTS,
     )
-    return facts.model_copy(update=changes)
+    return replace(facts, **changes)
 
 
 def test_an_open_proposal_says_what_it_saves_and_asks_before_each_of_its_buttons() -> None:
@@ -74,7 +76,7 @@ def test_every_proposal_fits_into_slack_and_lets_nothing_in(
     facts = proposal(mode, reason, status=status, why=why, closed_by="U0ADMIN", approved_by=("U0ADMIN",))
     check(proposal_message(facts))
     check(asked_message(facts))
-    check(end_warning(ModeEndFacts(mode=mode, ends_at=NOW, because=why)))
+    check(end_warning(ModeEnding(mode=mode, ends_at=NOW, because=why)))
 
 
 @settings(deadline=None)
@@ -88,7 +90,7 @@ def test_every_history_fits_into_slack_and_lets_nothing_in(actor: str, action: s
 @settings(deadline=None)
 @given(names=st.lists(modes, min_size=1, max_size=30, unique=True))
 def test_every_form_is_one_that_slack_opens(names: list[str]) -> None:
-    savings: tuple[SavingFacts, ...] = tuple(saving(name, name) for name in names)
+    savings: tuple[Saving, ...] = tuple(saving(name, name) for name in names)
     overview = Overview(savings, dict.fromkeys(names, COSTS), AS_OF)
     assert view_problems(change_form(names, names[0], overview, "https://hooks.example.com/x")) == []
 
@@ -102,7 +104,7 @@ MARKED = "*budget* is gone, see `runbook`"
 
 
 def test_a_reason_with_marks_leaves_the_headlines_bold_and_stands_below_as_typed() -> None:
-    facts = ModeFacts(
+    facts = ModeAnnouncement(
         mode="minimal", previous="normal", by="U0ADMIN", reason=MARKED, changed_at=NOW, savings=(), as_of=None
     )
     announced, asked = announcement(facts, [], NOW, None), proposal_message(proposal(reason=MARKED))

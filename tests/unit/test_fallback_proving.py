@@ -10,7 +10,7 @@ from bot.client.ceiling import Ceiling
 from bot.clock import DAY, HOUR, floor_hour
 from bot.fallback.proof import ProofState, Watch, needed_since, proof_of
 from bot.fallback.proof_reports import report_due
-from bot.fallback.proving import Proving, proof_facts, told_by
+from bot.fallback.proving import Proving, proof_report, told_by
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.store.usage import UsageStore
@@ -65,7 +65,7 @@ def test_who_still_calls_is_told_by_name_and_remembered_by_id(engine: Engine) ->
     assert found is not None
     report = report_due(found, WATCH, [], dismissed=False, now=SINCE + 40 * MINUTE)
     assert report is not None
-    facts = proof_facts(found, report, WATCH, 7, store.names())
+    facts = proof_report(found, report, WATCH, 7, store.names())
     assert facts.state is ProofState.NO_EFFECT
     assert [(each.workspace, each.key) for each in facts.callers] == [
         ("billing-prod", "ingest-2"),

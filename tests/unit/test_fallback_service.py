@@ -7,11 +7,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 from sqlalchemy import Engine, event, select
 
-from bot.alerts.mode_facts import ModeFacts
-from bot.alerts.spend_facts import SavingFacts
+from bot.budgets.savings import Saving
 from bot.fallback.env_file import EnvFile
+from bot.fallback.model import ModeAnnouncement
 from bot.fallback.modes import Mode, modes_from_chain
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService, ModeState
@@ -26,7 +27,7 @@ from tests.databases import NOW
 CHAIN = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5")
 MODES = modes_from_chain(CHAIN, {})
 NORMAL, DEGRADED, MINIMAL = MODES["normal"], MODES["degraded"], MODES["minimal"]
-SAVING = SavingFacts(mode="degraded", model="claude-sonnet-5-5", usd=Decimal("120.50"))
+SAVING = Saving(mode="degraded", model="claude-sonnet-5-5", usd=Decimal("120.50"))
 MINUTE = timedelta(minutes=1)
 
 
@@ -73,10 +74,10 @@ def switch(service: FallbackService, mode: Mode, by: str = "U1") -> ModeState:
     return service.switch(mode, by, "too dear", (SAVING,), NOW)
 
 
-def announcements(engine: Engine) -> list[ModeFacts]:
+def announcements(engine: Engine) -> list[ModeAnnouncement]:
     with engine.connect() as connection:
         rows = connection.execute(select(notices.c.facts).order_by(notices.c.id)).scalars().all()
-    return [ModeFacts.model_validate(row) for row in rows]
+    return [TypeAdapter(ModeAnnouncement).validate_python(row) for row in rows]
 
 
 def test_a_switch_is_recorded_written_and_announced(
@@ -87,7 +88,7 @@ def test_a_switch_is_recorded_written_and_announced(
     assert state == ModeState(DEGRADED, NOW, "U1", "too dear", NOW, None, (written,))
     assert target.holds(DEGRADED.variables)
     assert announcements(engine) == [
-        ModeFacts(
+        ModeAnnouncement(
             mode="degraded", previous="normal", by="U1", reason="too dear", changed_at=NOW, savings=(SAVING,), as_of=NOW
         )
     ]

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.facts import LifeFacts, NoticeFacts
-from bot.alerts.incident_facts import AlertFacts, ForecastFacts
 from bot.alerts.life import OpenAlert
 from bot.alerts.life_steps import Life, LifeStep
+from bot.alerts.model import ForecastAlert, LifecycleEvent, LimitAlert
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
 from bot.display import Display
@@ -20,6 +19,7 @@ from bot.message import Message
 from bot.notify.model import Action, Notice
 from bot.slack_connection import Workspace
 from bot.store.notice_contents import Content
+from bot.store.payloads import Payload
 from handlers.blocks.alert import NOTHING_STOPPED, alert_message
 from handlers.blocks.forecast_alert import forecast_alert_message
 from handlers.blocks.life import life_message, open_alert_lines, step_message, with_life
@@ -52,7 +52,7 @@ lives = st.builds(
 )
 figures = st.decimals(0, 10**9, places=2)
 forecasts = st.builds(
-    lambda spend, status, low, expected, high, dated: ForecastFacts(
+    lambda spend, status, low, expected, high, dated: ForecastAlert(
         level=Level.FORECAST,
         limit_usd=Decimal(600),
         status=status,
@@ -75,18 +75,18 @@ forecasts = st.builds(
 )
 
 
-def notice(facts: NoticeFacts, action: Action = "post", life: Life | None = None) -> Notice:
+def notice(facts: Payload, action: Action = "post", life: Life | None = None) -> Notice:
     return Notice(7, action, "", Content(facts, alert_id=7, life=life or Life()), 0, False, NOW, None)
 
 
-def rendered(facts: NoticeFacts, action: Action = "post", late: timedelta = timedelta(0), **changes: Any) -> Message:
+def rendered(facts: Payload, action: Action = "post", late: timedelta = timedelta(0), **changes: Any) -> Message:
     rendering = Rendering([], Workspace(), changes.pop("display", YEN))
     return rendering.blocks(notice(facts, action, **changes), NOW + late)
 
 
-def step(facts: AlertFacts, what: LifeStep, **changes: Any) -> LifeFacts:
-    known = LifeFacts(step=what, by="U0ADMIN", at=NOW + HOUR / 2, until=None, since=NOW, about=facts)
-    return known.model_copy(update=changes)
+def step(facts: LimitAlert, what: LifeStep, **changes: Any) -> LifecycleEvent:
+    known = LifecycleEvent(step=what, by="U0ADMIN", at=NOW + HOUR / 2, until=None, since=NOW, about=facts)
+    return replace(known, **changes)
 
 
 # ---- the alert's own message
@@ -122,14 +122,14 @@ def test_one_that_is_over_has_nothing_to_click() -> None:
 
 
 either_level = st.one_of(
-    alerts, alerts.map(lambda facts: facts.model_copy(update={"level": Level.THRESHOLD, "limit_usd": Decimal(300)}))
+    alerts, alerts.map(lambda facts: replace(facts, level=Level.THRESHOLD, limit_usd=Decimal(300)))
 )
 
 
 @settings(deadline=None)
 @given(either_level, lives)
 def test_with_its_life_every_alert_fits_into_slack_and_a_hard_one_ends_as_it_should(
-    facts: AlertFacts, life: Life
+    facts: LimitAlert, life: Life
 ) -> None:
     message = rendered(facts, life=life)
     check(message)
@@ -174,9 +174,9 @@ def test_the_sum_is_told_in_the_money_of_the_readers_too() -> None:
 # ---- thresholds
 
 
-def threshold(status: Status = Status.OPEN, usd: int = 300, **spend: Any) -> AlertFacts:
+def threshold(status: Status = Status.OPEN, usd: int = 300, **spend: Any) -> LimitAlert:
     facts = alert(status=status, spend=with_spend(**spend))
-    return facts.model_copy(update={"level": Level.THRESHOLD, "limit_usd": Decimal(usd)})
+    return replace(facts, level=Level.THRESHOLD, limit_usd=Decimal(usd))
 
 
 def test_a_threshold_says_which_share_it_is_and_what_comes_next() -> None:
@@ -202,7 +202,7 @@ def test_a_threshold_that_is_passed_names_no_next_limit_since_that_may_be_passed
 
 @pytest.mark.parametrize("facts", [alert(Level.SOFT), alert(Level.HARD), threshold()])
 @pytest.mark.parametrize("what", LifeStep)
-def test_no_reply_can_be_taken_for_the_alert(facts: AlertFacts, what: LifeStep) -> None:
+def test_no_reply_can_be_taken_for_the_alert(facts: LimitAlert, what: LifeStep) -> None:
     message = rendered(step(facts, what, until=NOW + HOUR), "reply")
     check(message)
     first = message.text.splitlines()[0]
@@ -212,7 +212,7 @@ def test_no_reply_can_be_taken_for_the_alert(facts: AlertFacts, what: LifeStep) 
 
 @settings(deadline=None)
 @given(either_level)
-def test_neither_can_a_reply_about_what_the_figures_did(facts: AlertFacts) -> None:
+def test_neither_can_a_reply_about_what_the_figures_did(facts: LimitAlert) -> None:
     message = rendered(facts, "reply")
     check(message)
     if "limit" not in facts.spend.period:
@@ -258,13 +258,13 @@ def test_a_reply_says_what_the_figures_did_and_how_old_they_are(status: Status, 
 
 @settings(deadline=None)
 @given(forecasts, lives)
-def test_every_forecast_alert_fits_into_slack_whatever_the_names(facts: ForecastFacts, life: Life) -> None:
+def test_every_forecast_alert_fits_into_slack_whatever_the_names(facts: ForecastAlert, life: Life) -> None:
     check(rendered(facts, life=life))
     check(rendered(facts, "reply"))
 
 
 def test_a_forecast_alert_says_the_sum_the_range_and_the_date() -> None:
-    facts = ForecastFacts(
+    facts = ForecastAlert(
         level=Level.FORECAST,
         limit_usd=Decimal(600),
         status=Status.OPEN,

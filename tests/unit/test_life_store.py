@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine, select, update
 
-from bot.alerts.facts import LifeFacts
 from bot.alerts.life import Living, OpenAlert
 from bot.alerts.life_steps import Life, LifeStep
 from bot.alerts.life_watch import LifeWatch
+from bot.alerts.model import LifecycleEvent
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.budgets.decide import Incident, Reason, Status, Step
@@ -71,7 +71,7 @@ def test_an_acknowledgement_is_kept_audited_edited_in_and_replied(store: AlertSt
     edit, reply = sent(store), sent(store)
     assert (edit.action, edit.content.facts, edit.content.life) == ("update", facts_of()(crossed(Level.HARD)), known)
     assert reply.action == "reply"
-    assert isinstance(reply.content.facts, LifeFacts)
+    assert isinstance(reply.content.facts, LifecycleEvent)
     assert (reply.content.facts.step, reply.content.facts.by, reply.content.facts.at) == (
         LifeStep.ACKNOWLEDGED,
         "U1",
@@ -220,7 +220,7 @@ def test_time_runs_from_the_moment_at_which_people_could_see_it(store: AlertStor
     LifeWatch(store.life, AlertRules(), HandClock(NOW + 30 * MINUTE)).look()
     edit, told = sent(store), sent(store)
     assert (edit.action, told.action) == ("update", "broadcast")
-    assert isinstance(told.content.facts, LifeFacts)
+    assert isinstance(told.content.facts, LifecycleEvent)
     assert told.content.facts.at - told.content.facts.since == 30 * MINUTE
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from bot.alerts.spend_facts import ModeShareFacts
+from bot.budgets.budget_spend import ModeShare
 from bot.budgets.forecast import Hours, ModeShift
 from bot.budgets.history import shown
 from bot.budgets.savings import mode_shifts
@@ -15,7 +15,7 @@ from bot.clock import DAY, HOUR
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
 NOON = MIDNIGHT + 12 * HOUR
 SHARES = tuple(
-    ModeShareFacts(mode=mode, model=model, share=Decimal(share))
+    ModeShare(mode=mode, model=model, share=Decimal(share))
     for mode, model, share in (("normal", None, "1"), ("degraded", "claude-sonnet-5-5", "0.4"), ("minimal", "x", "0.1"))
 )
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from pydantic import TypeAdapter
 from sqlalchemy import Engine, select
 
-from bot.alerts.mode_facts import ModeEndFacts, ModeFacts
+from bot.fallback.model import ModeAnnouncement, ModeEnding
 from bot.fallback.target import TargetState
 from bot.store.alerts import AlertStore
 from bot.store.modes import NO_CHANGE, AutoSwitch, ModeStore
@@ -17,7 +18,7 @@ from tests.databases import NOW, mode_facts
 
 VARIABLES = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5", "A_LAST": "1"}
 LATER = NOW + timedelta(minutes=1)
-LATE = mode_facts().model_copy(update={"written": True})
+LATE = replace(mode_facts(), written=True)
 
 
 @pytest.fixture
@@ -25,10 +26,10 @@ def store(engine: Engine) -> ModeStore:
     return ModeStore(engine)
 
 
-def announcements(engine: Engine) -> list[ModeFacts]:
+def announcements(engine: Engine) -> list[ModeAnnouncement]:
     with engine.connect() as connection:
         rows = connection.execute(select(notices.c.facts).order_by(notices.c.id)).scalars().all()
-    return [ModeFacts.model_validate(row) for row in rows]
+    return [TypeAdapter(ModeAnnouncement).validate_python(row) for row in rows]
 
 
 def test_before_the_first_change_there_is_none(store: ModeStore) -> None:
@@ -151,9 +152,9 @@ def test_a_change_that_has_to_follow_another_is_not_made_after_a_third(store: Mo
 
 
 def test_the_end_of_a_mode_is_announced_once_below_its_announcement(store: ModeStore, engine: Engine) -> None:
-    change_id = store.change(VARIABLES, mode_facts().model_copy(update={"until": LATER}))
+    change_id = store.change(VARIABLES, replace(mode_facts(), until=LATER))
     assert change_id is not None
-    warning = ModeEndFacts(mode="degraded", ends_at=LATER, because="its time is over then")
+    warning = ModeEnding(mode="degraded", ends_at=LATER, because="its time is over then")
     for _ in range(3):
         store.warn(change_id, warning, NOW)
     with engine.connect() as connection:

@@ -4,29 +4,31 @@ import json
 from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select, text
 
-from bot.alerts import facts as kinds
-from bot.alerts.facts import LifeFacts, NoticeFacts
-from bot.alerts.incident_facts import (
-    DeliveryFacts,
-    DriftFacts,
-    ForecastFacts,
-    PeriodFacts,
-    SpikeFacts,
-    StaleFacts,
-)
 from bot.alerts.life_steps import LifeStep
-from bot.alerts.mode_facts import ModeEndFacts
+from bot.alerts.model import (
+    DeliveryAlert,
+    DriftAlert,
+    ForecastAlert,
+    LifecycleEvent,
+    NewPeriodAlert,
+    NoDataAlert,
+    SpikeAlert,
+    SyntheticAlert,
+)
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status
+from bot.fallback.model import ModeEnding
 from bot.notify.model import Action, Address, Notice
 from bot.store.alerts import AlertStore
 from bot.store.engine import connect, migrate
 from bot.store.migrations.versions.v0014_one_outbox import about
 from bot.store.notice_contents import ContentStore, enqueue
+from bot.store.payloads import Payload, dumped
 from bot.store.schema import notices
 from tests.databases import NOW, SOFT_RESOLVED, crossed, facts_of, mode_facts, spend_facts
 
@@ -34,7 +36,7 @@ SECOND = timedelta(seconds=1)
 SOFT = facts_of()(crossed(Level.SOFT))
 HARD = facts_of()(crossed(Level.HARD))
 RESOLVED = facts_of()(SOFT_RESOLVED)
-INCIDENT = {
+INCIDENT: Mapping[str, Any] = {
     "level": Level.SPIKE,
     "limit_usd": Decimal("1E+2"),
     "status": Status.OPEN,
@@ -42,10 +44,10 @@ INCIDENT = {
     "decided_at": NOW,
     "mode": "normal",
 }
-KINDS: Mapping[str, NoticeFacts] = {
+KINDS: Mapping[str, Payload] = {
     "alert": SOFT,
-    "delivery": DeliveryFacts(**INCIDENT, destination="mail", since=NOW, error="", count=1),
-    "drift": DriftFacts(
+    "delivery": DeliveryAlert(**INCIDENT, destination="mail", since=NOW, error="", count=1),
+    "drift": DriftAlert(
         **INCIDENT,
         day=date(2026, 11, 17),
         computed_usd=Decimal(1),
@@ -58,7 +60,7 @@ KINDS: Mapping[str, NoticeFacts] = {
         report_read_at=NOW,
         as_of=NOW,
     ),
-    "forecast": ForecastFacts(
+    "forecast": ForecastAlert(
         **INCIDENT,
         spend=spend_facts(),
         low_usd=Decimal(1),
@@ -67,10 +69,10 @@ KINDS: Mapping[str, NoticeFacts] = {
         crossed_at=None,
         crossed_earliest_at=None,
     ),
-    "life": LifeFacts(step=LifeStep.ACKNOWLEDGED, by="U1", at=NOW, until=None, since=NOW, about=HARD),
+    "life": LifecycleEvent(step=LifeStep.ACKNOWLEDGED, by="U1", at=NOW, until=None, since=NOW, about=HARD),
     "mode": mode_facts(),
-    "mode_end": ModeEndFacts(mode="degraded", ends_at=NOW, because="its time is over"),
-    "period": PeriodFacts(
+    "mode_end": ModeEnding(mode="degraded", ends_at=NOW, because="its time is over"),
+    "period": NewPeriodAlert(
         **INCIDENT,
         budget="team",
         scope="organization",
@@ -85,7 +87,7 @@ KINDS: Mapping[str, NoticeFacts] = {
         before=None,
         as_of=NOW,
     ),
-    "spike": SpikeFacts(
+    "spike": SpikeAlert(
         **INCIDENT,
         spend=spend_facts(),
         key="2026-11-20T11:00Z",
@@ -96,8 +98,8 @@ KINDS: Mapping[str, NoticeFacts] = {
         movers=(),
         causes=(),
     ),
-    "stale": StaleFacts(**INCIDENT, began_at=NOW, since=NOW, because="", as_of=None, sums=()),
-    "test": kinds.TestFacts(by="U1", requested_at=NOW + timedelta(microseconds=7)),
+    "stale": NoDataAlert(**INCIDENT, began_at=NOW, since=NOW, because="", as_of=None, sums=()),
+    "test": SyntheticAlert(by="U1", requested_at=NOW + timedelta(microseconds=7)),
 }
 
 
@@ -115,8 +117,8 @@ def alert(engine: Engine, level: str, ts: str | None) -> None:
     insert(engine, "alerts", level=level, status="open", **known, **moments, **place)
 
 
-def slack(engine: Engine, action: str, facts: NoticeFacts | None, status: str, **values: object) -> None:
-    stored = {"kind": "of another version"} if facts is None else facts.model_dump(mode="json")
+def slack(engine: Engine, action: str, facts: Payload | None, status: str, **values: object) -> None:
+    stored = {"kind": "of another version"} if facts is None else dumped(facts)
     known = {"created_at": "2026-11-20 12:00:00.000000", "next_attempt_at": "2026-11-20 12:00:00.000000"}
     attempts = values.pop("attempts", 0)
     insert(
@@ -124,9 +126,9 @@ def slack(engine: Engine, action: str, facts: NoticeFacts | None, status: str, *
     )
 
 
-def further(engine: Engine, destination: str, step: str, facts: NoticeFacts, **values: object) -> None:
+def further(engine: Engine, destination: str, step: str, facts: Payload, **values: object) -> None:
     known = {"attempts": 0, "reached": "[]", "created_at": "2026-11-20 12:00:00.000000"} | values
-    stored = json.dumps(facts.model_dump(mode="json"))
+    stored = json.dumps(dumped(facts))
     insert(engine, "outside_notices", **known, destination=destination, step=step, facts=stored)
 
 
@@ -216,7 +218,7 @@ def test_a_message_is_recognised_by_what_it_was_sent_with(kind: str, engine: Eng
 
 
 def test_an_open_alert_is_posted_anew_and_nothing_else_is(engine: Engine) -> None:
-    sent: list[tuple[Action, NoticeFacts]] = [
+    sent: list[tuple[Action, Payload]] = [
         ("update", SOFT),
         ("update", RESOLVED),
         ("update", KINDS["mode"]),

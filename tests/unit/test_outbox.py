@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from bot.alerts.incident_facts import AlertFacts
-from bot.alerts.mode_facts import ModeFacts
+from bot.alerts.model import LimitAlert
 from bot.budgets.budget import Level
 from bot.budgets.decide import Step
+from bot.fallback.model import ModeAnnouncement
 from bot.message import Message
 from bot.notify.destination import (
     CouldNotLook,
@@ -120,9 +120,9 @@ def store(engine: Engine) -> AlertStore:
 
 def render(notice: Notice, now: datetime) -> Message:
     """The incident's visible id and how it stands."""
-    if isinstance(notice.content.facts, AlertFacts):
+    if isinstance(notice.content.facts, LimitAlert):
         return Message(f"{notice.content.facts.incident} {notice.content.facts.status}")
-    assert isinstance(notice.content.facts, ModeFacts)
+    assert isinstance(notice.content.facts, ModeAnnouncement)
     return Message(f"fallback mode {notice.content.facts.mode}")
 
 
@@ -445,7 +445,7 @@ async def test_what_cannot_be_drawn_was_not_tried_and_holds_up_only_its_own_inci
     store: AlertStore, clock: HandClock
 ) -> None:
     def broken(notice: Notice, now: datetime) -> Message:
-        if isinstance(notice.content.facts, AlertFacts) and notice.content.facts.level is Level.SOFT:
+        if isinstance(notice.content.facts, LimitAlert) and notice.content.facts.level is Level.SOFT:
             raise LookupError(notice.id)
         return render(notice, now)
 

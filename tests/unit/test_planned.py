@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.alerts.spend_facts import SpendFacts
 from bot.budgets.budget import ORGANIZATION, Budget
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.period import PeriodKind
 from bot.budgets.planned import Planned, planned
 from bot.pricing.card import load_rate_card
@@ -24,7 +24,7 @@ def plan(period: PeriodKind, now: datetime) -> Planned:
         hard_usd=Decimal(1000),
         origin="settings",
     )
-    spend = SpendFacts(
+    spend = BudgetSpend(
         budget="default",
         scope="organization",
         soft_usd=None,

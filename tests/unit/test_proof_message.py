@@ -1,5 +1,6 @@
 """What people read of the proof that a change of the mode took effect."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,24 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.facts import FACTS
-from bot.alerts.mode_facts import CallingFacts, MixFacts, ProofFacts
+from bot.fallback.model import MixRates, NamedCaller, ProofReport
 from bot.fallback.proof import ProofState
+from bot.store.payloads import PAYLOADS, dumped
 from handlers.blocks.proof import PROOF_DISMISS, proof_message
 from tests.unit.test_blocks import AS_OF, MOST_TEXT, NOW, buttons, check, check_twin, hostile
 
 MINUTE = timedelta(minutes=1)
 
 
-def mix(usd: str, above: str, per_mtok: str | None = None) -> MixFacts:
+def mix(usd: str, above: str, per_mtok: str | None = None) -> MixRates:
     rate = None if per_mtok is None else Decimal(per_mtok)
-    return MixFacts(usd_per_hour=Decimal(usd), above_usd_per_hour=Decimal(above), usd_per_mtok=rate)
+    return MixRates(usd_per_hour=Decimal(usd), above_usd_per_hour=Decimal(above), usd_per_mtok=rate)
 
 
 def calling(
     model: str = "claude-opus-4-8", workspace: str = "billing-prod", key: str | None = "ingest-2", usd: str = "12.10"
-) -> CallingFacts:
-    return CallingFacts(
+) -> NamedCaller:
+    return NamedCaller(
         model=model,
         workspace_id=workspace,
         workspace=workspace,
@@ -35,24 +36,27 @@ def calling(
     )
 
 
-def facts(state: ProofState = ProofState.CONFIRMED, **changes: Any) -> ProofFacts:
+def facts(state: ProofState = ProofState.CONFIRMED, **changes: Any) -> ProofReport:
     wrong = state in (ProofState.PARTIAL, ProofState.NO_EFFECT)
-    return ProofFacts(
-        change_id=7,
-        mode="degraded",
-        ceiling="claude-sonnet-5-5",
-        since=NOW - 40 * MINUTE,
-        state=state,
-        above=("Opus",),
-        before=mix("41", "29.11", "4.1"),
-        after=mix("40.5", "28.76", "4.051") if wrong else mix("9", "0.27", "1.8"),
-        took=None if wrong else 6 * MINUTE,
-        callers=(calling(),) if wrong else (),
-        more_callers=0,
-        last=not wrong,
-        as_of=AS_OF,
-        decided_at=NOW,
-    ).model_copy(update=changes)
+    return replace(
+        ProofReport(
+            change_id=7,
+            mode="degraded",
+            ceiling="claude-sonnet-5-5",
+            since=NOW - 40 * MINUTE,
+            state=state,
+            above=("Opus",),
+            before=mix("41", "29.11", "4.1"),
+            after=mix("40.5", "28.76", "4.051") if wrong else mix("9", "0.27", "1.8"),
+            took=None if wrong else 6 * MINUTE,
+            callers=(calling(),) if wrong else (),
+            more_callers=0,
+            last=not wrong,
+            as_of=AS_OF,
+            decided_at=NOW,
+        ),
+        **changes,
+    )
 
 
 def test_a_change_that_took_effect_is_said_with_the_figures_first() -> None:
@@ -107,11 +111,11 @@ def test_nothing_is_said_of_dollars_an_hour_before_and_after() -> None:
 
 @pytest.mark.parametrize("state", list(ProofState))
 def test_a_proof_of_a_version_that_counted_no_tokens_is_read_and_told_without_them(state: ProofState) -> None:
-    stored = facts(state).model_dump(mode="json")
+    stored = dumped(facts(state))
     for side in ("before", "after"):
         del stored[side]["usd_per_mtok"]
-    old = FACTS.validate_python(stored)
-    assert isinstance(old, ProofFacts)
+    old = PAYLOADS.validate_python(stored)
+    assert isinstance(old, ProofReport)
     message = proof_message(old)
     assert "tokens" not in message.text
     assert "unknown" not in message.text
@@ -153,7 +157,7 @@ def test_whoever_dismisses_it_is_named_and_the_button_goes() -> None:
 
 def test_it_is_read_back_from_the_outbox_as_it_was_put_there() -> None:
     for state in ProofState:
-        assert FACTS.validate_python(facts(state).model_dump(mode="json")) == facts(state)
+        assert PAYLOADS.validate_python(dumped(facts(state))) == facts(state)
 
 
 amounts = st.decimals(0, 10**7, places=4)
@@ -181,9 +185,9 @@ mixes = st.one_of(
 def test_every_proof_fits_into_slack_and_lets_nothing_in_whatever_the_names(
     state: ProofState,
     above: tuple[str, ...],
-    callers: tuple[CallingFacts, ...],
+    callers: tuple[NamedCaller, ...],
     mode: tuple[str, str],
-    figures: tuple[MixFacts | None, MixFacts | None],
+    figures: tuple[MixRates | None, MixRates | None],
     last: bool,
     dismissed_by: str | None,
 ) -> None:
@@ -203,6 +207,6 @@ def test_every_proof_fits_into_slack_and_lets_nothing_in_whatever_the_names(
 @settings(deadline=None)
 @given(st.sampled_from(ProofState), st.tuples(mixes, mixes), st.booleans())
 def test_the_text_of_a_proof_has_every_figure_of_its_blocks(
-    state: ProofState, figures: tuple[MixFacts | None, MixFacts | None], last: bool
+    state: ProofState, figures: tuple[MixRates | None, MixRates | None], last: bool
 ) -> None:
     check_twin(proof_message(facts(state, before=figures[0], after=figures[1], last=last)))

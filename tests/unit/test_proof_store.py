@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine
 
-from bot.alerts.mode_facts import MixFacts, ProofFacts
+from bot.fallback.model import MixRates, ProofReport
 from bot.fallback.proof import ProofState
 from bot.store.alerts import AlertStore
 from bot.store.modes import ModeStore
@@ -15,9 +15,9 @@ from tests.databases import NOW, mode_facts
 VARIABLES = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5"}
 
 
-def proof(change_id: int, state: ProofState = ProofState.NO_EFFECT, *, last: bool = False) -> ProofFacts:
-    mix = MixFacts(usd_per_hour=Decimal(41), above_usd_per_hour=Decimal(29))
-    return ProofFacts(
+def proof(change_id: int, state: ProofState = ProofState.NO_EFFECT, *, last: bool = False) -> ProofReport:
+    mix = MixRates(usd_per_hour=Decimal(41), above_usd_per_hour=Decimal(29))
+    return ProofReport(
         change_id=change_id,
         mode="degraded",
         ceiling="claude-sonnet-5-5",

@@ -6,10 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import FACTS
-from bot.alerts.mode_facts import ProposalFacts, ProposalStatus
 from bot.fallback.approvals import Approvals, NotApprovedError
 from bot.fallback.env_file import EnvFile
+from bot.fallback.model import Proposal, ProposalStatus
 from bot.fallback.modes import modes_from_chain
 from bot.fallback.prospects import Prospect
 from bot.fallback.reconciler import Reconciler
@@ -17,6 +16,7 @@ from bot.fallback.rules import FallbackRules
 from bot.fallback.service import FallbackService
 from bot.sandbox.clock import HandClock
 from bot.store.modes import ModeStore
+from bot.store.payloads import PAYLOADS
 from bot.store.proposals import ProposalStore
 from bot.store.schema import approvals as approvals_table
 from bot.store.schema import audit, notices
@@ -47,13 +47,13 @@ class Team:
     def mode(self) -> str:
         return self.fallback.state().mode.name
 
-    def told(self) -> list[tuple[str, ProposalFacts]]:
+    def told(self) -> list[tuple[str, Proposal]]:
         query = (
             select(notices.c.action, notices.c.facts).where(notices.c.proposal_id.is_not(None)).order_by(notices.c.id)
         )
         with self.engine.connect() as connection:
-            rows = [(row.action, FACTS.validate_python(row.facts)) for row in connection.execute(query)]
-        return [(action, facts) for action, facts in rows if isinstance(facts, ProposalFacts)]
+            rows = [(row.action, PAYLOADS.validate_python(row.facts)) for row in connection.execute(query)]
+        return [(action, facts) for action, facts in rows if isinstance(facts, Proposal)]
 
     def audited(self) -> list[tuple[str, str, str]]:
         query = select(audit).order_by(audit.c.id)

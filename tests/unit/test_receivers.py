@@ -3,14 +3,14 @@
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.facts import FACTS
-from bot.alerts.incident_facts import IncidentFacts
+from bot.alerts.model import AlertPayload
 from bot.budgets.budget import Level
 from bot.budgets.decide import Step
 from bot.notify.model import LONGEST_WAIT, Notice
 from bot.notify.store import NoticeStore
 from bot.store.alerts import AlertStore
 from bot.store.notice_contents import ContentStore
+from bot.store.payloads import PAYLOADS
 from bot.store.schema import notices
 from tests.databases import (
     BUDGET,
@@ -50,8 +50,8 @@ def record(store: AlertStore, *steps: Step) -> None:
 def told(engine: Engine, name: str) -> list[str]:
     query = select(notices.c.facts).where(notices.c.destination == name).order_by(notices.c.id)
     with engine.connect() as connection:
-        facts = [FACTS.validate_python(stored) for stored in connection.execute(query).scalars()]
-    return [f"{fact.level} {fact.status}" if isinstance(fact, IncidentFacts) else "test" for fact in facts]
+        facts = [PAYLOADS.validate_python(stored) for stored in connection.execute(query).scalars()]
+    return [f"{fact.level} {fact.status}" if isinstance(fact, AlertPayload) else "test" for fact in facts]
 
 
 def test_every_destination_is_told_the_levels_that_it_wants(store: AlertStore, engine: Engine) -> None:

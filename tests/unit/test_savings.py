@@ -1,13 +1,15 @@
 """What a mode saves: a share of what is still expected to be spent, against the mode in force, and never more."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.spend_facts import ModeShareFacts, SpendFacts
+from bot.budgets.budget_spend import BudgetSpend, ModeShare
 from bot.budgets.savings import InForce, is_moved_by, mode_shares, saved_share, savings_of
 from bot.fallback.modes import Mode
 from tests.databases import spend_facts
@@ -15,19 +17,20 @@ from tests.databases import spend_facts
 OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SHARES = (
-    ModeShareFacts(mode="normal", model=None, share=Decimal(1)),
-    ModeShareFacts(mode="degraded", model=SONNET, share=Decimal("0.4")),
-    ModeShareFacts(mode="minimal", model=HAIKU, share=Decimal("0.1")),
+    ModeShare(mode="normal", model=None, share=Decimal(1)),
+    ModeShare(mode="degraded", model=SONNET, share=Decimal("0.4")),
+    ModeShare(mode="minimal", model=HAIKU, share=Decimal("0.1")),
 )
 
 
-def spend(left: Decimal | int | None = 100, **changes: object) -> SpendFacts:
+def spend(left: Decimal | int | None = 100, **changes: Any) -> BudgetSpend:
     known = spend_facts()
     end = None if left is None else known.spent_usd + left
-    return known.model_copy(update={"shares": SHARES, "expected_usd": end, **changes})
+    values: dict[str, Any] = {"shares": SHARES, "expected_usd": end, **changes}
+    return replace(known, **values)
 
 
-def told(mode: str, facts: SpendFacts | None = None) -> dict[str, Decimal]:
+def told(mode: str, facts: BudgetSpend | None = None) -> dict[str, Decimal]:
     return {saving.mode: saving.usd for saving in savings_of(facts or spend(), mode)}
 
 
@@ -42,7 +45,7 @@ def test_beside_a_mode_of_which_nothing_is_known_nothing_is_known() -> None:
 
 
 @pytest.mark.parametrize("unknown", [spend(None), spend().not_extrapolated(NOON), spend(shares=())])
-def test_without_a_forecast_or_without_usage_there_is_no_saving(unknown: SpendFacts) -> None:
+def test_without_a_forecast_or_without_usage_there_is_no_saving(unknown: BudgetSpend) -> None:
     assert savings_of(unknown, "normal") == ()
 
 
@@ -69,8 +72,8 @@ def test_nothing_saves_more_than_what_is_left(left: Decimal, one: Decimal, other
     facts = spend(
         left,
         shares=(
-            ModeShareFacts(mode="degraded", model=SONNET, share=one),
-            ModeShareFacts(mode="minimal", model=HAIKU, share=other),
+            ModeShare(mode="degraded", model=SONNET, share=one),
+            ModeShare(mode="minimal", model=HAIKU, share=other),
         ),
     )
     for saving in savings_of(facts, mode):

@@ -1,17 +1,19 @@
 """What people read about a spike: the rate first, then whose it is, why, and the ways out."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from bot.alerts.facts import FACTS
-from bot.alerts.incident_facts import SpikeFacts
-from bot.alerts.spend_facts import CauseFacts, MoverFacts, SpendFacts
+from bot.alerts.model import SpikeAlert
 from bot.budgets.budget import Level
+from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.budgets.decide import Reason, Status
 from bot.message import Message
+from bot.store.payloads import PAYLOADS, dumped
 from handlers.blocks.alert import NOTHING_STOPPED
 from handlers.blocks.spike import spike_message
 from tests.unit.test_blocks import NOW, SPEND, buttons, cause, check, check_twin, hostile_spends, mover, named_spends
@@ -27,13 +29,13 @@ STEPS = [
 def spike(
     status: Status = Status.OPEN,
     reason: Reason = Reason.SPIKE_BEGAN,
-    spend: SpendFacts = SPEND,
-    movers: tuple[MoverFacts, ...] = (),
-    causes: tuple[CauseFacts, ...] = (),
+    spend: BudgetSpend = SPEND,
+    movers: tuple[NamedMover, ...] = (),
+    causes: tuple[NamedCause, ...] = (),
     usual: Decimal | None = Decimal("1.10"),
     mode: str = "normal",
-) -> SpikeFacts:
-    return SpikeFacts(
+) -> SpikeAlert:
+    return SpikeAlert(
         level=Level.SPIKE,
         limit_usd=Decimal("10.5"),
         status=status,
@@ -93,7 +95,7 @@ def test_a_spike_that_is_over_offers_nothing() -> None:
 @settings(deadline=None)
 @given(st.sampled_from(STEPS), hostile_spends, st.booleans())
 def test_every_spike_fits_into_slack_and_lets_nothing_in_whatever_the_names(
-    step: tuple[Status, Reason], spend: SpendFacts, known: bool
+    step: tuple[Status, Reason], spend: BudgetSpend, known: bool
 ) -> None:
     usual = Decimal(1) if known else None
     message = spike_message(spike(*step, spend, spend.movers, spend.causes, usual, spend.budget))
@@ -103,8 +105,8 @@ def test_every_spike_fits_into_slack_and_lets_nothing_in_whatever_the_names(
 
 @settings(deadline=None)
 @given(st.sampled_from(STEPS), named_spends)
-def test_the_text_of_a_spike_has_every_figure_of_its_blocks(step: tuple[Status, Reason], spend: SpendFacts) -> None:
-    plain = spend.model_copy(update={"assumed": (), "shares": SPEND.shares})
+def test_the_text_of_a_spike_has_every_figure_of_its_blocks(step: tuple[Status, Reason], spend: BudgetSpend) -> None:
+    plain = replace(spend, assumed=(), shares=SPEND.shares)
     message = spike_message(spike(*step, plain, tuple(mover() for _ in spend.movers), (cause(),)))
     check(message)
     check_twin(message)
@@ -112,10 +114,11 @@ def test_the_text_of_a_spike_has_every_figure_of_its_blocks(step: tuple[Status, 
 
 def test_what_a_spike_says_is_read_back_from_the_outbox_as_it_was() -> None:
     facts = spike(movers=(mover(),), causes=(cause(),))
-    assert FACTS.validate_python(facts.model_dump(mode="json")) == facts
+    assert PAYLOADS.validate_python(dumped(facts)) == facts
 
 
 def test_an_alert_from_before_there_were_causes_is_read_back_without_any() -> None:
-    stored = SPEND.model_dump(mode="json")
+    adapter = TypeAdapter(BudgetSpend)
+    stored = adapter.dump_python(SPEND, mode="json")
     del stored["causes"]
-    assert SpendFacts.model_validate(stored) == SPEND
+    assert adapter.validate_python(stored) == SPEND

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from bot.alerts.facts import FACTS
-from bot.alerts.incident_facts import (
-    DriftCauseFacts,
-    DriftFacts,
-    IncidentFacts,
-    ModelDriftFacts,
-    PeriodFacts,
-    StaleFacts,
+from bot.alerts.model import (
+    AlertPayload,
+    BegunPeriod,
+    DriftAlert,
+    ExplainedDrift,
+    NewPeriodAlert,
+    NoDataAlert,
 )
-from bot.alerts.spend_facts import BegunFacts, KnownSumFacts
 from bot.budgets.budget import Level
+from bot.budgets.budget_spend import KnownSum
 from bot.budgets.decide import NO_LIMIT, Reason, Status
-from bot.budgets.drift import Cause
+from bot.budgets.drift import DriftCause, ModelDrift
+from bot.store.payloads import PAYLOADS, dumped
 from handlers.blocks.drift import truth_lines
 from handlers.rendering import TOLD_ONCE, incident_message, plain_message
 from tests.unit.test_blocks import AS_OF, LONGEST_EDIT, MOST_TEXT, NOW, SPEND, check, check_twin, hostile, with_spend
@@ -38,33 +38,39 @@ def incident(level: Level, status: Status = Status.OPEN, mode: str = "normal") -
     }
 
 
-def stale(status: Status = Status.OPEN, name: str = "default", **changes: Any) -> StaleFacts:
-    known = KnownSumFacts(budget=name, period="2026-11", spent_usd=Decimal("412.50"), limit_usd=Decimal(600))
-    values = {"began_at": SINCE, "since": SINCE, "because": "HTTP 500.", "as_of": SINCE, "sums": (known,) * 7}
-    return StaleFacts(**incident(Level.STALE, status), **(values | changes))
+def stale(status: Status = Status.OPEN, name: str = "default", **changes: Any) -> NoDataAlert:
+    known = KnownSum(budget=name, period="2026-11", spent_usd=Decimal("412.50"), limit_usd=Decimal(600))
+    values: dict[str, Any] = {
+        "began_at": SINCE,
+        "since": SINCE,
+        "because": "HTTP 500.",
+        "as_of": SINCE,
+        "sums": (known,) * 7,
+    }
+    return NoDataAlert(**incident(Level.STALE, status), **(values | changes))
 
 
-def drift(status: Status = Status.OPEN, name: str = "claude-opus-4-8", **changes: Any) -> DriftFacts:
-    model = ModelDriftFacts(
+def drift(status: Status = Status.OPEN, name: str = "claude-opus-4-8", **changes: Any) -> DriftAlert:
+    model = ModelDrift(
         model=name, computed_usd=Decimal("1.97"), billed_usd=Decimal("8.90"), unexplained_usd=Decimal("6.93")
     )
-    values = {
+    values: dict[str, Any] = {
         "day": date(2026, 11, 17),
         "computed_usd": Decimal("3.08"),
         "billed_usd": Decimal("10.01"),
         "list_usd": None,
         "difference_usd": Decimal("6.93"),
         "unexplained_usd": Decimal("6.93"),
-        "causes": tuple(DriftCauseFacts(cause=cause, usd=Decimal(-1)) for cause in Cause),
+        "causes": tuple(ExplainedDrift(cause=cause, usd=Decimal(-1)) for cause in DriftCause),
         "models": (model,) * 12,
         "report_read_at": NOW,
         "as_of": AS_OF,
     }
-    return DriftFacts(**incident(Level.DRIFT, status), **(values | changes))
+    return DriftAlert(**incident(Level.DRIFT, status), **(values | changes))
 
 
-def period(name: str = "default", mode: str = "normal", **changes: Any) -> PeriodFacts:
-    values = {
+def period(name: str = "default", mode: str = "normal", **changes: Any) -> NewPeriodAlert:
+    values: dict[str, Any] = {
         "budget": name,
         "scope": name,
         "period_kind": "month",
@@ -75,14 +81,14 @@ def period(name: str = "default", mode: str = "normal", **changes: Any) -> Perio
         "last": with_spend(budget=name, scope=name, expected_usd=None, movers=(), shares=()),
         "unbilled_days": 2,
         "missing_hours": 3,
-        "before": KnownSumFacts(budget=name, period="2026-10", spent_usd=Decimal(375), limit_usd=None),
+        "before": KnownSum(budget=name, period="2026-10", spent_usd=Decimal(375), limit_usd=None),
         "as_of": AS_OF,
     }
-    return PeriodFacts(**incident(Level.PERIOD, mode=mode), **(values | changes))
+    return NewPeriodAlert(**incident(Level.PERIOD, mode=mode), **(values | changes))
 
 
-def begun(name: str, usd: int = 50, *, unsure: bool = False) -> BegunFacts:
-    return BegunFacts(
+def begun(name: str, usd: int = 50, *, unsure: bool = False) -> BegunPeriod:
+    return BegunPeriod(
         budget=name,
         last_usd=Decimal(usd),
         last_limit_usd=Decimal(200),
@@ -92,7 +98,7 @@ def begun(name: str, usd: int = 50, *, unsure: bool = False) -> BegunFacts:
     )
 
 
-def every(name: str) -> list[IncidentFacts]:
+def every(name: str) -> list[AlertPayload]:
     return [
         stale(name=name, because=name),
         stale(Status.RESOLVED, name, missing_hours=2),
@@ -107,7 +113,7 @@ def every(name: str) -> list[IncidentFacts]:
 @given(hostile)
 def test_they_fit_into_slack_and_let_nothing_in_from_outside(name: str) -> None:
     for facts in every(name):
-        never_edited = isinstance(facts, PeriodFacts)
+        never_edited = isinstance(facts, NewPeriodAlert)
         check(incident_message(facts, None), most_text=MOST_TEXT if never_edited else LONGEST_EDIT)
 
 
@@ -119,11 +125,11 @@ def test_whoever_sees_only_the_text_misses_nothing() -> None:
 @given(hostile)
 def test_what_is_kept_in_the_outbox_is_read_back_as_it_was(name: str) -> None:
     for facts in every(name):
-        kept = facts.model_dump(mode="json")
-        assert FACTS.validate_python(kept) == facts
+        kept = dumped(facts)
+        assert PAYLOADS.validate_python(kept) == facts
 
 
-def first_line(facts: IncidentFacts) -> str:
+def first_line(facts: AlertPayload) -> str:
     return incident_message(facts, None).text.partition("\n")[0]
 
 
@@ -148,7 +154,7 @@ def first_line(facts: IncidentFacts) -> str:
         ),
     ],
 )
-def test_the_first_line_says_what_it_is_and_the_last_which(facts: IncidentFacts, line: str, incident_id: str) -> None:
+def test_the_first_line_says_what_it_is_and_the_last_which(facts: AlertPayload, line: str, incident_id: str) -> None:
     message = incident_message(facts, None)
     assert message.text.splitlines()[0] == line
     assert incident_id == facts.incident

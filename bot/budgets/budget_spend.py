@@ -1,19 +1,15 @@
-"""What a notice says of spend: sums, callers, causes and what a mode would save, as they were at the decision."""
+"""A budget's spend at one moment, with the names that people know: alerts keep it as it was at the decision."""
 
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-
-from pydantic import BaseModel, ConfigDict
 
 from bot.budgets.causes import CauseKind
 from bot.pricing.cost import Hidden
 
 
-class Facts(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class MoverFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedMover:
     """One of the largest callers of the last 24 hours; names are those that people know.
 
     `before_usd`: of the 24 hours before, None without any. `seen_before`: whether this caller was ever used before the
@@ -30,7 +26,8 @@ class MoverFacts(Facts):
     by_mode: bool = False
 
 
-class CauseFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedCause:
     """What changed in a caller's usage and about how many dollars that explains; names are those that people know.
 
     What `before` and `after` count is the kind's to say. `by_mode`: as for movers.
@@ -46,7 +43,8 @@ class CauseFacts(Facts):
     by_mode: bool = False
 
 
-class ModeShareFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeShare:
     """What the last 24 hours without a mode would have cost under a mode's ceiling, as a share of what they cost.
 
     1 is the same, less is cheaper. `model`: the ceiling; None for a mode without one, which changes nothing.
@@ -57,22 +55,8 @@ class ModeShareFacts(Facts):
     share: Decimal
 
 
-class SavingFacts(Facts):
-    """What a mode saves until the end of the period against the mode in force; below zero where it would cost more.
-
-    `share`: of what is still expected to be spent; None in announcements that older versions have stored. `until`: the
-    end of the mode, where that comes first. `ends_at`: of the period; None in what older versions have stored.
-    """
-
-    mode: str
-    model: str
-    usd: Decimal
-    until: datetime | None = None
-    share: Decimal | None = None
-    ends_at: datetime | None = None
-
-
-class SpendFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSpend:
     """A budget's spend and outlook at one moment: what alerts and `status` are both rendered from.
 
     `hidden`: why the sum is "at least". `expected_usd`: where the period ends by the forecast, in the range from
@@ -98,9 +82,9 @@ class SpendFacts(Facts):
     expected_usd: Decimal | None = None
     low_usd: Decimal | None = None
     high_usd: Decimal | None = None
-    movers: tuple[MoverFacts, ...] = ()
-    causes: tuple[CauseFacts, ...] = ()
-    shares: tuple[ModeShareFacts, ...] = ()
+    movers: tuple[NamedMover, ...] = ()
+    causes: tuple[NamedCause, ...] = ()
+    shares: tuple[ModeShare, ...] = ()
     as_of: datetime
     stale_at: datetime | None = None
 
@@ -109,30 +93,16 @@ class SpendFacts(Facts):
         """What is still expected to be spent in the period; None without a forecast."""
         return None if self.expected_usd is None else max(self.expected_usd - self.spent_usd, Decimal(0))
 
-    def not_extrapolated(self, now: datetime) -> "SpendFacts":
+    def not_extrapolated(self, now: datetime) -> "BudgetSpend":
         """The same drawn at `now` from data that is stale by then: nothing is said of the rest of the period."""
-        unknown = {"expected_usd": None, "low_usd": None, "high_usd": None, "shares": (), "stale_at": now}
-        return self.model_copy(update=unknown)
+        return replace(self, expected_usd=None, low_usd=None, high_usd=None, shares=(), stale_at=now)
 
 
-class KnownSumFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownSum:
     """What a budget's period comes to as far as it is known. `limit_usd`: the higher of its limits."""
 
     budget: str
     period: str
     spent_usd: Decimal
     limit_usd: Decimal | None
-
-
-class BegunFacts(Facts):
-    """A budget whose period has begun too, in one line. `last_usd`: what the period before came to, USD.
-
-    `last_limit_usd`: the higher limit that was in force in it. `unsure`: the sum may still change, or is incomplete.
-    """
-
-    budget: str
-    last_usd: Decimal
-    last_limit_usd: Decimal | None
-    unsure: bool
-    soft_usd: Decimal | None
-    hard_usd: Decimal | None

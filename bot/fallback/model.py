@@ -1,11 +1,12 @@
 """What a notice says of the fallback mode: a change, its end, a request for approval, and whether it took effect."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
-from bot.alerts.spend_facts import Facts, SavingFacts
+from bot.budgets.savings import Saving
 from bot.fallback.consequences import Consequences
 from bot.fallback.proof import ProofState
 
@@ -20,7 +21,8 @@ class ProposalStatus(StrEnum):
     VOID = "void"
 
 
-class ModeFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeAnnouncement:
     """A change of the fallback mode. `written`: the notice that a target, which had failed at first, follows now.
 
     `until`: when it ends, where somebody has said so; `returns_at`: when it ends because its period does. `costs`: None
@@ -34,7 +36,7 @@ class ModeFacts(Facts):
     by: str
     reason: str
     changed_at: datetime
-    savings: tuple[SavingFacts, ...]
+    savings: tuple[Saving, ...]
     as_of: datetime | None
     written: bool = False
     until: datetime | None = None
@@ -45,7 +47,8 @@ class ModeFacts(Facts):
     automatic: bool = False
 
 
-class ModeEndFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeEnding:
     """A fallback mode will return to normal by itself soon. `because`: a clause."""
 
     kind: Literal["mode_end"] = "mode_end"
@@ -54,7 +57,8 @@ class ModeEndFacts(Facts):
     because: str
 
 
-class ProposalFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
     """A change of the fallback mode that waits for further admins, at one step of its life.
 
     `lasts`: how long the mode is to be on; None until somebody says otherwise. `closed_by`: who rejected it, or whose
@@ -77,13 +81,14 @@ class ProposalFacts(Facts):
     closed_by: str | None = None
     closed_at: datetime | None = None
     why: str | None = None
-    savings: tuple[SavingFacts, ...]
+    savings: tuple[Saving, ...]
     as_of: datetime | None
     costs: Consequences | None = None
     returns_at: datetime | None = None
 
 
-class CallingFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedCaller:
     """A caller of a model above a mode's ceiling. Names are those that people know; ids tell equal names apart."""
 
     model: str
@@ -94,7 +99,8 @@ class CallingFacts(Facts):
     usd_per_hour: Decimal
 
 
-class MixFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixRates:
     """USD an hour, of all usage and of models above the ceiling, and USD per million tokens of all usage.
 
     `usd_per_mtok`: None where there were no tokens, and in facts of versions that did not count them.
@@ -105,7 +111,8 @@ class MixFacts(Facts):
     usd_per_mtok: Decimal | None = None
 
 
-class ProofFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofReport:
     """What usage shows of a change of the mode, told in the announcement's thread. Fields as in `Proof`.
 
     `callers`: the largest; `more_callers`: how many there are beside them. `last`: the change is not watched any more.
@@ -118,10 +125,10 @@ class ProofFacts(Facts):
     since: datetime
     state: ProofState
     above: tuple[str, ...]
-    before: MixFacts | None
-    after: MixFacts | None
+    before: MixRates | None
+    after: MixRates | None
     took: timedelta | None
-    callers: tuple[CallingFacts, ...]
+    callers: tuple[NamedCaller, ...]
     more_callers: int
     last: bool
     as_of: datetime

@@ -1,14 +1,18 @@
 """What a notice says of an incident, whatever it is about: the figures of the moment of decision."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from bot.alerts.spend_facts import BegunFacts, CauseFacts, Facts, KnownSumFacts, MoverFacts, SpendFacts
+from pydantic import Field
+
+from bot.alerts.life_steps import LifeStep
 from bot.budgets.budget import Level
+from bot.budgets.budget_spend import BudgetSpend, KnownSum, NamedCause, NamedMover
 from bot.budgets.decide import Reason, Status, Step
-from bot.budgets.drift import Cause
+from bot.budgets.drift import DriftCause, ModelDrift
 
 MINUTE_KEY = "%Y-%m-%dT%H:%MZ"
 
@@ -22,7 +26,8 @@ def minute_key(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime(MINUTE_KEY)
 
 
-class IncidentFacts(Facts, ABC):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertPayload(ABC):
     """An incident at one step of its life, whatever it is about. `mode`: the fallback mode in force.
 
     `subject` and `period` are the store's identity of it, together with level and limit: for a budget's alerts its name
@@ -60,18 +65,19 @@ class IncidentFacts(Facts, ABC):
         return f"{self.subject}/{self.period}/{self.level}/{self.limit_usd:f}"
 
 
-Told = TypeVar("Told", bound=IncidentFacts)
+Told = TypeVar("Told", bound=AlertPayload)
 
 
 def restated(facts: Told, step: Step, *, mode: str, now: datetime) -> Told:
     """The same figures at a further step."""
-    return facts.model_copy(update={"status": step.status, "reason": step.reason, "mode": mode, "decided_at": now})
+    return replace(facts, status=step.status, reason=step.reason, mode=mode, decided_at=now)
 
 
-class BudgetFacts(IncidentFacts, ABC):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetAlert(AlertPayload, ABC):
     """An incident of a budget. `spend`: the budget's figures at the decision; with its period ends what is told."""
 
-    spend: SpendFacts
+    spend: BudgetSpend
 
     @property
     def subject(self) -> str:
@@ -90,13 +96,15 @@ class BudgetFacts(IncidentFacts, ABC):
         return self.spend.as_of
 
 
-class AlertFacts(BudgetFacts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitAlert(BudgetAlert):
     """A limit of a budget, or a threshold on the way to it."""
 
     kind: Literal["alert"] = "alert"
 
 
-class ForecastFacts(BudgetFacts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastAlert(BudgetAlert):
     """A period that is expected to end above a limit, USD. `crossed_at`: when the limit is reached, as expected."""
 
     kind: Literal["forecast"] = "forecast"
@@ -107,7 +115,8 @@ class ForecastFacts(BudgetFacts):
     crossed_earliest_at: datetime | None
 
 
-class SpikeFacts(BudgetFacts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpikeAlert(BudgetAlert):
     """Dollars an hour far above what is usual. `limit_usd`: the rate in USD an hour from which on it was a spike.
 
     `key`: the hour in which it was seen, the incident's period. `usual_usd_per_hour` is None where it is not known.
@@ -121,8 +130,8 @@ class SpikeFacts(BudgetFacts):
     short_usd_per_hour: Decimal
     usual_usd_per_hour: Decimal | None
     since: datetime
-    movers: tuple[MoverFacts, ...]
-    causes: tuple[CauseFacts, ...]
+    movers: tuple[NamedMover, ...]
+    causes: tuple[NamedCause, ...]
     within: tuple[str, ...] = ()
 
     @property
@@ -130,7 +139,8 @@ class SpikeFacts(BudgetFacts):
         return self.key
 
 
-class StaleFacts(IncidentFacts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoDataAlert(AlertPayload):
     """A silence: no data has come since `since`. `because`: one sentence on why.
 
     `began_at`: when the first of several silences in a row began, which is what the incident is known by. `as_of`: the
@@ -143,7 +153,7 @@ class StaleFacts(IncidentFacts):
     since: datetime
     because: str
     as_of: datetime | None
-    sums: tuple[KnownSumFacts, ...]
+    sums: tuple[KnownSum, ...]
     missing_hours: int = 0
 
     @property
@@ -155,23 +165,16 @@ class StaleFacts(IncidentFacts):
         return minute_key(self.began_at)
 
 
-class DriftCauseFacts(Facts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedDrift:
     """A known cause of a difference and what it makes in USD: above zero where the bill is higher for it."""
 
-    cause: Cause
+    cause: DriftCause
     usd: Decimal
 
 
-class ModelDriftFacts(Facts):
-    """One model's part of a day. `model` is None for what the bill tells of no model."""
-
-    model: str | None
-    computed_usd: Decimal
-    billed_usd: Decimal
-    unexplained_usd: Decimal
-
-
-class DriftFacts(IncidentFacts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftAlert(AlertPayload):
     """A settled day on which computed and billed differ by more than known causes explain.
 
     Differences are above zero where the bill is higher. `models` is empty where the bill does not tell them apart.
@@ -186,8 +189,8 @@ class DriftFacts(IncidentFacts):
     list_usd: Decimal | None
     difference_usd: Decimal
     unexplained_usd: Decimal
-    causes: tuple[DriftCauseFacts, ...]
-    models: tuple[ModelDriftFacts, ...]
+    causes: tuple[ExplainedDrift, ...]
+    models: tuple[ModelDrift, ...]
     report_read_at: datetime
     as_of: datetime
 
@@ -200,7 +203,23 @@ class DriftFacts(IncidentFacts):
         return self.day.isoformat()
 
 
-class PeriodFacts(IncidentFacts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BegunPeriod:
+    """A budget whose period has begun too, in one line. `last_usd`: what the period before came to, USD.
+
+    `last_limit_usd`: the higher limit that was in force in it. `unsure`: the sum may still change, or is incomplete.
+    """
+
+    budget: str
+    last_usd: Decimal
+    last_limit_usd: Decimal | None
+    unsure: bool
+    soft_usd: Decimal | None
+    hard_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPeriodAlert(AlertPayload):
     """A budget's period has begun. `last`: the period before, with the limits that were in force in it.
 
     `unbilled_days`: how many of its days the cost report has not settled. `missing_hours`: of how many of its hours
@@ -216,12 +235,12 @@ class PeriodFacts(IncidentFacts):
     new_ends_at: datetime
     soft_usd: Decimal | None
     hard_usd: Decimal | None
-    last: SpendFacts
+    last: BudgetSpend
     unbilled_days: int
     missing_hours: int
-    before: KnownSumFacts | None
+    before: KnownSum | None
     as_of: datetime
-    others: tuple[BegunFacts, ...] = ()
+    others: tuple[BegunPeriod, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -232,7 +251,8 @@ class PeriodFacts(IncidentFacts):
         return self.key
 
 
-class DeliveryFacts(IncidentFacts):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryAlert(AlertPayload):
     """A destination that takes nothing. `since`: when the oldest was decided that waits; `error`: one sentence.
 
     `count` waits at the decision. Once it takes alerts again, that is 0 and there is no error.
@@ -258,33 +278,63 @@ def since_of(period: str) -> datetime:
     return datetime.strptime(period, MINUTE_KEY).replace(tzinfo=UTC)
 
 
-def redrawn(facts: IncidentFacts, mode: str, spend: SpendFacts | None, now: datetime) -> IncidentFacts:
+def redrawn(facts: AlertPayload, mode: str, spend: BudgetSpend | None, now: datetime) -> AlertPayload:
     """An open incident's figures for another fallback mode in force, drawn at `now`.
 
     `spend`: its budget's newest figures, where they are known. They take the place of the older ones where the incident
     stands with them too; the next review resolves it where it does not.
     """
     found: dict[str, object] = {"mode": mode}
-    if isinstance(facts, BudgetFacts) and facts.ends_at <= now:
+    if isinstance(facts, BudgetAlert) and facts.ends_at <= now:
         # Of a period that is over no mode saves anything.
         found["decided_at"] = now
-    elif isinstance(facts, BudgetFacts) and spend is not None and spend.period == facts.spend.period:
+    elif isinstance(facts, BudgetAlert) and spend is not None and spend.period == facts.spend.period:
         spent, limit, end = spend.spent_usd, facts.limit_usd, spend.expected_usd
-        if isinstance(facts, AlertFacts) and spent >= limit:
+        if isinstance(facts, LimitAlert) and spent >= limit:
             found["spend"] = spend
-        elif isinstance(facts, ForecastFacts) and end is not None and spent < limit <= end:
+        elif isinstance(facts, ForecastAlert) and end is not None and spent < limit <= end:
             # The dates belong to the older figures.
             found |= {"spend": spend, "crossed_at": None, "crossed_earliest_at": None}
             found |= {"expected_usd": end, "low_usd": spend.low_usd, "high_usd": spend.high_usd}
-    return facts.model_copy(update=found)
+    return replace(facts, **found)  # type: ignore[arg-type]
 
 
-def not_extrapolated(facts: IncidentFacts, now: datetime) -> IncidentFacts:
+def not_extrapolated(facts: AlertPayload, now: datetime) -> AlertPayload:
     """An open incident of a budget that is drawn at `now`, when the data is stale."""
-    if not isinstance(facts, BudgetFacts) or facts.status is not Status.OPEN or facts.ends_at <= now:
+    if not isinstance(facts, BudgetAlert) or facts.status is not Status.OPEN or facts.ends_at <= now:
         return facts
-    return facts.model_copy(update={"spend": facts.spend.not_extrapolated(now)})
+    return replace(facts, spend=facts.spend.not_extrapolated(now))
 
 
-Incident = AlertFacts | DeliveryFacts | DriftFacts | ForecastFacts | PeriodFacts | SpikeFacts | StaleFacts
+Incident = LimitAlert | DeliveryAlert | DriftAlert | ForecastAlert | NewPeriodAlert | SpikeAlert | NoDataAlert
 """Every kind of incident: what is stored is read back as one of these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleEvent:
+    """A step that a person or time has caused. `about`: what the alert's message says. `since`: when it was opened.
+
+    `by`: a Slack user id, or the bot. `until`: the end of a snooze.
+    """
+
+    kind: Literal["life"] = "life"
+    step: LifeStep
+    by: str
+    at: datetime
+    until: datetime | None
+    since: datetime
+    about: Annotated[Incident, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticAlert:
+    """A test alert that an admin has asked for. `by`: a Slack user id."""
+
+    kind: Literal["test"] = "test"
+    by: str
+    requested_at: datetime
+
+    @property
+    def incident(self) -> str:
+        """The visible id, by which a repeat is told from a second test."""
+        return f"test/{self.requested_at:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,34 @@
+"""What earlier versions have put into the outbox is read, and is written again as it was."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bot.store.payloads import dumped, loaded
+
+STORED = [json.loads(line) for line in Path(__file__).with_name("stored_payloads.jsonl").read_text().splitlines()]
+"""One row of every kind as 1.0 wrote it: those of incidents at several steps."""
+
+
+def holds(written: object, stored: object) -> bool:
+    """Whether everything that was stored is written again; fields that have come since may stand beside it."""
+    if isinstance(written, dict) and isinstance(stored, dict):
+        return all(key in written and holds(written[key], value) for key, value in stored.items())
+    if isinstance(written, list) and isinstance(stored, list):
+        return len(written) == len(stored) and all(map(holds, written, stored))
+    return written == stored
+
+
+@pytest.mark.parametrize("stored", STORED, ids=lambda stored: str(stored["kind"]))
+def test_a_row_of_an_earlier_version_is_read_and_written_as_it_was(stored: dict[str, object]) -> None:
+    payload = loaded(stored)
+    assert payload is not None
+    written = dumped(payload)
+    assert holds(written, stored)
+    assert loaded(json.loads(json.dumps(written))) == payload
+
+
+@pytest.mark.parametrize("stored", [{"kind": "of a later version"}, {"kind": "alert"}, {}, None, []])
+def test_a_row_that_this_version_cannot_read_is_no_payload(stored: object) -> None:
+    assert loaded(stored) is None

@@ -17,19 +17,19 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine
 
 from bot import slack_api
-from bot.alerts.delivery_watch import DeliveryWatch
+from bot.alerts.delivery import DeliveryWatch
+from bot.alerts.drift import DriftWatch
+from bot.alerts.forecast import ForecastWatch
 from bot.alerts.life_watch import LifeWatch
+from bot.alerts.new_period import PeriodWatch
+from bot.alerts.no_data import StaleWatch
 from bot.alerts.receiver import Receiver
+from bot.alerts.spike import SpikeWatch
 from bot.budgets.book import BudgetBook
 from bot.budgets.drift import DayDrift
-from bot.budgets.drift_watch import DriftWatch
-from bot.budgets.forecast_watch import ForecastWatch
-from bot.budgets.period_watch import PeriodWatch
 from bot.budgets.review import BudgetReview
 from bot.budgets.settled_days import settled_days
 from bot.budgets.snapshots import Snapshots
-from bot.budgets.spike_watch import SpikeWatch
-from bot.budgets.stale_watch import StaleWatch
 from bot.clock import Clock
 from bot.cycle import Bot, Watch
 from bot.doctor.check import Check, State

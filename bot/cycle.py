@@ -12,9 +12,9 @@ from typing import Protocol, TypeVar
 from slack_bolt.async_app import AsyncApp
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.alerts.delivery_watch import DeliveryWatch
+from bot.alerts.delivery import DeliveryWatch
 from bot.alerts.life_watch import LifeWatch
-from bot.budgets.stale_watch import StaleWatch
+from bot.alerts.no_data import StaleWatch
 from bot.fallback.modes import NORMAL
 from bot.in_flight import InFlight
 from bot.leadership import Leadership

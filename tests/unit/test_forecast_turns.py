@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot.alerts.forecast import LOOK_EVERY, MOST_AT_ONCE, looked_at_next
 from bot.budgets.budget import ORGANIZATION, Budget
-from bot.budgets.forecast_watch import LOOK_EVERY, MOST_AT_ONCE, looked_at_next
 from bot.budgets.period import PeriodKind
 from bot.clock import MINUTE
 

@@ -1,5 +1,6 @@
 """Incidents: a change of one and the notices that tell it are one transaction."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from bot.store.payloads import loaded
 from bot.store.receivers import Receivers
 from bot.store.schema import UTCDateTime, alerts, notices
 from bot.store.versions import ALERTS, bump, versions_of
+
+log = logging.getLogger(__name__)
 
 MOST_KNOWN = 4
 """Sets of periods of which the incidents are remembered."""
@@ -109,12 +112,12 @@ class AlertStore:
 
         A step whose incident has no message of its own and that does not post one changes only the incident. An
         incident is posted once, whatever is repeated and by whom. Every further step edits its message, and a reply in
-        the thread below that tells it.
+        the thread below that tells it. The log gets a line with the reason of each.
         """
+        taken = [(step, facts_of(step)) for step in steps]
         with self._engine.begin() as connection:
-            for step in steps:
+            for step, facts in taken:
                 alert_id = _change(connection, budget, period, step, now)
-                facts = facts_of(step)
                 if has_message(connection, alert_id):
                     edit(connection, alert_id, facts, now)
                     enqueue(connection, "reply", facts, now, alert_id=alert_id)
@@ -123,6 +126,9 @@ class AlertStore:
                 self._receivers.notify(connection, alert_id, step, facts, now)
             bump(connection, ALERTS)
         self._versions.changed()
+        for step, facts in taken:
+            if step.status is not Status.WATCHED:
+                log.info("alert %s: %s, because: %s", facts.incident, step.status, step.reason)
 
     def note(self, budget: str, period: str, steps: Sequence[Step], now: datetime) -> None:
         """Take steps that nobody is told of, such as which limits are in force, in one transaction."""

@@ -1,5 +1,6 @@
 """Incidents and the outbox: what is decided and what tells it are one, and a limit is told once."""
 
+import logging
 import threading
 from datetime import timedelta
 from decimal import Decimal
@@ -313,3 +314,15 @@ def test_incidents_of_many_budgets_and_periods_are_read_at_once(engine: Engine, 
     asked = [(f"team-{number}", period) for number in range(20) for period in periods[1:]]
     assert found == {key: store.incidents(*key) for key in asked}
     assert store.incidents_in([]) == {}
+
+
+def test_the_log_has_one_line_with_the_reason_for_each_step(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    store = AlertStore(engine)
+    caplog.set_level(logging.INFO)
+    watched = Step(Level.HARD, HARD, Status.WATCHED, Reason.IN_FORCE)
+    store.record(BUDGET, PERIOD, [watched, crossed(Level.SOFT)], facts_of(), NOW)
+    store.record(BUDGET, PERIOD, [SOFT_RESOLVED], facts_of(), NOW)
+    assert [record.getMessage() for record in caplog.records if record.name == "bot.store.alerts"] == [
+        "alert default/2026-11/soft/400: open, because: crossed",
+        "alert default/2026-11/soft/400: resolved, because: fell back below the limit",
+    ]

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from bot.alerts.delivery_health import Failing, Reported, newly_failing, recovered
-from bot.alerts.model import DeliveryAlert, since_of
+from bot.alerts.model import DeliveryAlert, at_step, since_of
 from bot.budgets.budget import Level
 from bot.budgets.decide import Reason, Status, Step
 from bot.clock import Clock
@@ -68,12 +68,7 @@ class DeliveryWatch:
         self, destination: str, since: datetime, step: Step, now: datetime, failing: Failing | None = None
     ) -> DeliveryAlert:
         return DeliveryAlert(
-            level=step.level,
-            limit_usd=step.limit_usd,
-            status=step.status,
-            reason=step.reason,
-            decided_at=now,
-            mode=self._mode(),
+            **at_step(step, self._mode(), now),
             destination=destination,
             since=since,
             error="" if failing is None else failing.error,

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
 
-from bot.alerts.model import BILL, DriftAlert, ExplainedDrift, restated
+from bot.alerts.model import BILL, DriftAlert, ExplainedDrift, at_step, restated
 from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
 from bot.budgets.drift import DayDrift, decide_drift, goes_on
@@ -142,12 +142,7 @@ class DriftWatch:
 def _facts_of(drift: DayDrift, data: DataState, now: datetime, mode: str) -> Callable[[Step], DriftAlert]:
     def facts(step: Step) -> DriftAlert:
         return DriftAlert(
-            level=step.level,
-            limit_usd=step.limit_usd,
-            status=step.status,
-            reason=step.reason,
-            decided_at=now,
-            mode=mode,
+            **at_step(step, mode, now),
             day=drift.day,
             computed_usd=drift.computed_usd,
             billed_usd=drift.billed_usd,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from operator import itemgetter
 
-from bot.alerts.model import ForecastAlert
+from bot.alerts.model import ForecastAlert, at_step
 from bot.budgets.budget import Budget
 from bot.budgets.decide import Incident, Step
 from bot.budgets.expectation import Since, expect
@@ -127,12 +127,7 @@ def _facts_of(prospect: Prospect, forecast: Forecast, mode: str, now: datetime) 
     def facts(step: Step) -> ForecastAlert:
         crossing = next((c for c in forecast.crossings if c.limit_usd == step.limit_usd), None)
         return ForecastAlert(
-            level=step.level,
-            limit_usd=step.limit_usd,
-            status=step.status,
-            reason=step.reason,
-            decided_at=now,
-            mode=mode,
+            **at_step(step, mode, now),
             spend=prospect.spend,
             low_usd=forecast.low_usd,
             expected_usd=forecast.expected_usd,

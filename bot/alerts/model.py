@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypedDict, TypeVar
 
 from pydantic import Field
 
@@ -63,6 +63,29 @@ class AlertPayload(ABC):
     def incident(self) -> str:
         """The visible id of the incident: whoever sees it twice knows that it is one and the same."""
         return f"{self.subject}/{self.period}/{self.level}/{self.limit_usd:f}"
+
+
+class AtStep(TypedDict):
+    """What every payload takes from the step that it reports."""
+
+    level: Level
+    limit_usd: Decimal
+    status: Status
+    reason: Reason
+    decided_at: datetime
+    mode: str
+
+
+def at_step(step: Step, mode: str, now: datetime) -> AtStep:
+    """The fields of a payload about `step`, decided at `now`. `mode`: the fallback mode in force."""
+    return {
+        "level": step.level,
+        "limit_usd": step.limit_usd,
+        "status": step.status,
+        "reason": step.reason,
+        "decided_at": now,
+        "mode": mode,
+    }
 
 
 Told = TypeVar("Told", bound=AlertPayload)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.alerts.model import BegunPeriod, NewPeriodAlert
+from bot.alerts.model import BegunPeriod, NewPeriodAlert, at_step
 from bot.budgets.budget import Budget, Level
 from bot.budgets.budget_spend import BudgetSpend, KnownSum
 from bot.budgets.decide import Incident, Step, as_watched
@@ -139,12 +139,7 @@ def _facts_of(
 
     def facts(step: Step) -> NewPeriodAlert:
         return NewPeriodAlert(
-            level=step.level,
-            limit_usd=step.limit_usd,
-            status=step.status,
-            reason=step.reason,
-            decided_at=now,
-            mode=mode,
+            **at_step(step, mode, now),
             budget=budget.name,
             scope=str(budget.scope),
             period_kind="week" if budget.period is PeriodKind.WEEK else "month",

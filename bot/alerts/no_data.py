@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from bot.alerts.model import DATA, NoDataAlert, minute_key
+from bot.alerts.model import DATA, NoDataAlert, at_step, minute_key
 from bot.budgets.account import Detail
 from bot.budgets.budget_spend import BudgetSpend, KnownSum
 from bot.budgets.decide import Status, Step
@@ -58,12 +58,7 @@ class StaleWatch:
 
         def facts(step: Step) -> NoDataAlert:
             return NoDataAlert(
-                level=step.level,
-                limit_usd=step.limit_usd,
-                status=step.status,
-                reason=step.reason,
-                decided_at=now,
-                mode=mode,
+                **at_step(step, mode, now),
                 began_at=told.began_at,
                 since=told.since,
                 because=data.error or NOT_REFRESHED,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from bot.alerts.model import SpikeAlert
+from bot.alerts.model import SpikeAlert, at_step
 from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.budgets.burn_rate import (
@@ -230,12 +230,7 @@ class SpikeWatch:
 
         def facts(step: Step) -> SpikeAlert:
             return SpikeAlert(
-                level=step.level,
-                limit_usd=step.limit_usd,
-                status=step.status,
-                reason=step.reason,
-                decided_at=now,
-                mode=mode,
+                **at_step(step, mode, now),
                 key=taken.period,
                 spend=spend,
                 long_usd_per_hour=rates.long,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from operator import is_
 
-from bot.alerts.model import LimitAlert, restated
+from bot.alerts.model import LimitAlert, at_step, restated
 from bot.budgets.account import Account, Detail, Spending
 from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
@@ -379,12 +379,7 @@ def known_period(budget: Budget, as_of: datetime, now: datetime) -> Period:
 def _facts_of(spend: BudgetSpend, mode: str, now: datetime) -> Callable[[Step], LimitAlert]:
     def facts(step: Step) -> LimitAlert:
         return LimitAlert(
-            level=step.level,
-            limit_usd=step.limit_usd,
-            status=step.status,
-            reason=step.reason,
-            decided_at=now,
-            mode=mode,
+            **at_step(step, mode, now),
             spend=spend,
         )
 

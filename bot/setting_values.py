@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from bot.pricing.card import RateCard
-from bot.pricing.model_ids import is_foreign, spelled
+from bot.pricing.model_ids import spelled
+from bot.pricing.model_kinds import is_foreign
 from bot.secret_shapes import MODEL, shown
 
 _MISSPELLED = 0.8

@@ -3,17 +3,17 @@
 Reading is syntax alone: it says which family and version a text names, and what else the text says about the price.
 Whether such a model exists is the rate card's to say (`bot.pricing.model_index`), so `claude-sonnet-9` is read and
 stays unknown. A text that holds anything beyond the known decorations is not read at all. Plain names are read here,
-all others by the patterns of `bot.pricing.model_spellings`. Standard library only: the part of claude-cost inside other
-applications reads ids with this module too.
+all others by the patterns of `bot.pricing.model_spellings`. Written for Python 3.9 and its standard library alone.
+
+The bot and the client hold the same text.
 """
+
+from __future__ import annotations
 
 import re
 import unicodedata
-from enum import Enum
 from functools import lru_cache
-from typing import Literal, NamedTuple, Protocol
-
-from bot.pricing.other_models import is_of_another_vendor
+from typing import Literal, NamedTuple
 
 FAMILIES = ("fable", "mythos", "opus", "sonnet", "haiku")
 
@@ -51,53 +51,15 @@ class Spelling(NamedTuple):
     prefix: str = ""
 
 
-class Kind(Enum):
-    """What a model id is to a sum of Claude's cost.
-
-    KNOWN: a model of the rate card, or a bare family (priced as its newest model, and named as an assumption).
-    UNKNOWN_CLAUDE: priced at the dearest model that it could be, and named. NOT_CLAUDE: left out, and named.
-    """
-
-    KNOWN = "known"
-    UNKNOWN_CLAUDE = "unknown Claude model"
-    NOT_CLAUDE = "not a Claude model"
-
-
-class KnowsModels(Protocol):
-    """The rate card, as far as this module asks it."""
-
-    def knows(self, model_id: str) -> bool:
-        """Whether a text names a model or a family of the card."""
-
-
-def kind_of(model_id: str, card: KnowsModels) -> Kind:
-    """Whether a model's usage counts among Claude's, for logs that may hold other vendors' models too.
-
-    What is recognisably another vendor's is not Claude's, unless the text also says `claude`. Any other text that the
-    card does not know (`my-finetune`, an application inference profile, an empty one) may be Claude's and counts.
-    Anthropic's own usage reports hold nothing but Claude: do not ask there.
-    """
-    if card.knows(model_id):
-        return Kind.KNOWN
-    return Kind.NOT_CLAUDE if is_foreign(model_id) else Kind.UNKNOWN_CLAUDE
-
-
-@lru_cache(maxsize=4096)
-def is_foreign(model_id: str) -> bool:
-    """Whether a text is recognisably the name of another vendor's model, whatever gateway it went through."""
-    text = _plain(model_id[:LONGEST_ID])
-    return spelled(model_id).name is None and "claude" not in text and is_of_another_vendor(text)
-
-
 @lru_cache(maxsize=4096)
 def spelled(model_id: str) -> Spelling:
     """What a text says about a model, in any spelling; nothing where it is no spelling of a Claude model."""
     if len(model_id) > LONGEST_ID:
         return Spelling()
-    text = _plain(model_id)
-    plain = _plainly_named(text)
-    if plain is not None:
-        return plain
+    text = plain(model_id)
+    named = _plainly_named(text)
+    if named is not None:
+        return named
     # Imported for other spellings: most texts are plain names, and the patterns take longer than all else at a start.
     from bot.pricing.model_spellings import read_spelling
 
@@ -106,7 +68,7 @@ def spelled(model_id: str) -> Spelling:
 
 def family_in(model_id: str) -> str | None:
     """The family named in a text, also in one that is no spelling of any model; or None."""
-    words = re.split(r"[^a-z]+", _plain(model_id[:LONGEST_ID]))
+    words = re.split(r"[^a-z]+", plain(model_id[:LONGEST_ID]))
     return next((family for family in FAMILIES if family in words), None)
 
 
@@ -120,7 +82,7 @@ def _plainly_named(text: str) -> Spelling | None:
     return Spelling("-".join(["claude", family, *version]), family, not version)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """In lower case, with plain hyphens and without what cannot be seen."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_DASHES)).translate(_DASHES).translate(_INVISIBLE)

@@ -1,4 +1,6 @@
-"""Which model of a list a text names, by the one reading of spellings. Standard library only."""
+"""Which model of a list a text names, by the one reading of spellings. The bot and the client hold the same text."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date

@@ -1,7 +1,9 @@
 """The patterns of `bot.pricing.model_ids`: platforms, regions, dates and what else may stand around a model's name.
 
-Standard library only, as that module.
+The bot and the client hold the same text.
 """
+
+from __future__ import annotations
 
 import re
 from datetime import date

@@ -1,7 +1,8 @@
 """How people name a model: a family, `sonnet-4.6`, `Claude 4.6 Sonnet`, or any spelling of an API id."""
 
 from bot.pricing.card import Model, RateCard
-from bot.pricing.model_ids import is_foreign, spelled
+from bot.pricing.model_ids import spelled
+from bot.pricing.model_kinds import is_foreign
 
 
 class UnknownModelError(Exception):

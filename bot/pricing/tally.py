@@ -10,7 +10,7 @@ from datetime import UTC, date, tzinfo
 from bot.pricing.call import Call, Part
 from bot.pricing.card import RateCard
 from bot.pricing.file_calls import FileCalls
-from bot.pricing.model_ids import Kind, kind_of
+from bot.pricing.model_kinds import Kind, kind_of
 from bot.pricing.responses import NO_TIME, STATE, Responses
 from bot.pricing.running_totals import RunningTotals
 from bot.pricing.sums import LONGEST_PROMPT, Place, Prompt, Sums

@@ -12,6 +12,8 @@ import tempfile
 import timeit
 from pathlib import Path
 
+CLIENT = Path(__file__).resolve().parents[1] / "client" / "src"
+
 CALLS, ROUNDS = 200_000, 15
 
 
@@ -22,7 +24,8 @@ def main() -> None:
         os.environ["CLAUDE_COST_FALLBACK_FILE"] = str(path)
         os.environ["CLAUDE_MODEL"] = "claude-sonnet-5-5"
 
-        from bot.client import current_model
+        sys.path.insert(0, str(CLIENT))
+        from claude_cost_client import current_model
 
         if current_model("claude-opus-5-5") != "claude-sonnet-5-5":
             raise SystemExit("the mode is not followed, so there is nothing to measure")

@@ -58,7 +58,7 @@ VARIABLES: tuple[Variable, ...] = (
 DEFAULT_HTTP_PORT = 8080
 
 OF_THE_APPLICATION = ("CLAUDE_COST_FALLBACK_URL", "CLAUDE_COST_USAGE_LOG")
-"""Read by `bot.client` in the team's services, which may share an environment with the bot."""
+"""Read by the client in the team's services, which may share an environment with the bot."""
 
 
 _PLAUSIBLE = re.compile(r"(?=.{1,48}$)CLAUDE_COST(?:_[A-Z]{1,14}){1,5}")

@@ -12,8 +12,8 @@ from decimal import Decimal
 from enum import StrEnum
 from itertools import accumulate
 
-from bot.client.ceiling import Ceiling
 from bot.clock import HOUR, floor_hour
+from bot.fallback.ceiling import Ceiling
 from bot.pricing.card import RateCard
 from bot.pricing.cost import cost_of
 from bot.pricing.model_ids import family_in
@@ -201,7 +201,8 @@ def _priced(ceiling: Ceiling, rows: Iterable[UsageRow], card: RateCard) -> list[
         tuple(_known_id(model, card) for model in ceiling.whole_chain),
     )
     may_stay = {
-        model: ceiling.permits(model) or known.permits(_known_id(model, card)) for model in {row.model for row in rows}
+        model: ceiling.permits(model, card) or known.permits(_known_id(model, card), card)
+        for model in {row.model for row in rows}
     }
     return [
         _Priced(

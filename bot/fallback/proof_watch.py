@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from bot.client.ceiling import Ceiling, ceiling_from
+from bot.fallback.ceiling import Ceiling, ceiling_from
 from bot.fallback.proof import Watch
 from bot.fallback.proof_reports import report_due
 from bot.fallback.proving import Proving, proof_report, told_by
@@ -27,7 +27,7 @@ class ProofWatch:
         self._fallback = fallback
         self._proving = proving
         self._usage = usage
-        self._whole_chain = ",".join(chain)
+        self._whole_chain = tuple(chain)
         self._state = state
         self._done: int | None = None
         """The change of which nothing more is to be told."""
@@ -46,7 +46,7 @@ class ProofWatch:
             return
         newest, first = changes[0], changes[-1]
         ceiling = self._ceiling(newest)
-        if ceiling is None or ceiling.model is None:
+        if ceiling.model is None:
             return
         watch = Watch(newest.mode, ceiling, first.changed_at)
         proofs, ids = self._fallback.store.proofs, [change.id for change in changes]
@@ -60,8 +60,7 @@ class ProofWatch:
             proofs.tell(proof_report(proof, report, watch, newest.id, self._usage.names()), len(told), ids)
 
     def _has_ceiling(self, change: ModeChange) -> bool:
-        ceiling = self._ceiling(change)
-        return ceiling is not None and ceiling.model is not None
+        return self._ceiling(change).model is not None
 
-    def _ceiling(self, change: ModeChange) -> Ceiling | None:
+    def _ceiling(self, change: ModeChange) -> Ceiling:
         return ceiling_from(self._fallback.wanted(change).variables, self._whole_chain)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import sys
 import time
@@ -21,16 +20,17 @@ from aiohttp import web
 from anthropic import Anthropic, AsyncAnthropic
 from anthropic.types import MessageParam
 
-import bot.client as client
+import claude_cost_client as client
 from bot.__main__ import main
-from bot.client import current_model, with_fallback
-from bot.client.follower import Follower
 from bot.clock import system_clock
 from bot.fallback.env_file import EnvFile
 from bot.fallback.modes import modes_from_chain
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
 from bot.pricing.tokens import STANDARD, TokenCounts
+from claude_cost_client import current_model, with_fallback
+from claude_cost_client.follower import Follower
+from tests.client.applications import environ
 from tests.scenario.conftest import ADMIN, World
 from tests.scenario.http_port import served
 
@@ -429,8 +429,8 @@ async def test_the_pause_is_as_long_as_asked_for_and_at_most_a_quarter_longer(
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr("bot.client.middleware.time", SimpleNamespace(sleep=pauses.append))
-    monkeypatch.setattr("bot.client.middleware.anyio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("claude_cost_client.middleware.time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr("claude_cost_client.middleware.anyio", SimpleNamespace(sleep=sleep))
     finer = {"retry-after": "1", "retry-after-ms": "400"}
     for headers, least in (({"retry-after": "8"}, 8), (finer, 0.4)):
         api.troubles = {OPUS: [error(429, "rate_limit_error", headers=headers), OVERLOADED]}
@@ -693,7 +693,7 @@ async def test_readmes_example_runs_as_it_is(api: MessagesApi, target: EnvFile, 
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", example),
         cwd=tmp_path,
-        env={**os.environ, "ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "key"},
+        env=environ(ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY="key"),
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await asyncio.wait_for(process.communicate(), 60)

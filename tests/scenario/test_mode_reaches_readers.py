@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from bot.actor import BOT
-from bot.client.follower import Follower
 from bot.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
+from claude_cost_client.follower import Follower
 from tests.databases import postgres_database
 from tests.scenario.conftest import HARD, World
 from tests.scenario.http_port import PATIENCE, Event, events, free_port, next_mode, served, type_in_slack

@@ -1,10 +1,9 @@
-"""Applications that wait for another model: by the file, the stream, OpenFeature, and `bot.client`.
+"""Applications that wait for another model: by the file, the stream, OpenFeature, and the client.
 
 Every wait returns the moment at which the model was seen, by the event loop's clock.
 """
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -15,7 +14,8 @@ from openfeature import api
 from openfeature.client import OpenFeatureClient
 from openfeature.contrib.provider.ofrep import OFREPProvider
 
-from bot.client.env_text import variables_in
+from claude_cost_client.env_text import variables_in
+from tests.client.applications import environ as client_environ
 from tests.scenario.http_port import PATIENCE, Event, events, next_mode
 
 OWN = "claude-opus-5-5"
@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.005
 
 APPLICATION = f"""
 import time
-from bot.client import current_model
+from claude_cost_client import current_model
 shown = None
 while True:
     if (model := current_model("{OWN}")) != shown:
@@ -127,7 +127,7 @@ async def application(folder: Path, **environ: str) -> AsyncIterator[Application
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", APPLICATION),
         cwd=folder,
-        env={"PATH": os.environ["PATH"], **environ},
+        env=client_environ(**environ),
         stdout=asyncio.subprocess.PIPE,
     )
     try:

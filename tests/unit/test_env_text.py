@@ -1,4 +1,4 @@
-"""The text of the env file, and what its readers make of it: shells, systemd, Docker, python-dotenv and bot.client."""
+"""The text of the env file, and what its readers make of it: shells, systemd, Docker, python-dotenv, the client."""
 
 import re
 import shutil
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from bot.client.env_text import variables_in
 from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration
 from bot.fallback.env_file import EnvFile, EnvFileError
 from bot.fallback.env_text import BEGIN, BOM, DOCKER, DOTENV, END, not_read_by, read_env_text, unfinished_line
+from claude_cost_client.env_text import variables_in
 
 SHELLS = [shell for shell in ("sh", "bash", "dash") if shutil.which(shell)]
 MODE = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5[1m]"}
@@ -264,7 +264,7 @@ def test_it_is_told_exactly_where_a_shell_loses_the_block(tmp_path: Path, before
     assert (unfinished_line(before.encode()) is not None) is lost
 
 
-# ---- bot.client
+# ---- the client
 
 
 @pytest.mark.parametrize("odd", ["\x0c", "\x0b", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])

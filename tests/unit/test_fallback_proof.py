@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.client.ceiling import Ceiling
 from bot.clock import HOUR, floor_hour
+from bot.fallback.ceiling import Ceiling
 from bot.fallback.proof import (
     DEADLINE,
     HOLDS,

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Engine
 
 from bot.budgets.snapshots import Snapshots
-from bot.client.ceiling import Ceiling
 from bot.clock import DAY, HOUR, floor_hour
+from bot.fallback.ceiling import Ceiling
 from bot.fallback.proof import ProofState, Watch, needed_since, proof_of
 from bot.fallback.proof_reports import report_due
 from bot.fallback.proving import Proving, proof_report, told_by

@@ -1,5 +1,7 @@
 """Server-sent events from a stream of bytes, however the network cuts it. Pure."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 

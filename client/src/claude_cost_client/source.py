@@ -1,5 +1,7 @@
 """Where a service reads the fallback mode from: the env file that the bot manages, or the bot's HTTP port."""
 
+from __future__ import annotations
+
 import http.client
 import json
 import logging
@@ -15,9 +17,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
-from bot.client.ceiling import MODE_VARIABLE
-from bot.client.env_text import variables_in
-from bot.client.event_stream import EventReader
+from claude_cost_client.ceiling import MODE_VARIABLE
+from claude_cost_client.env_text import variables_in
+from claude_cost_client.event_stream import EventReader
 
 log = logging.getLogger("claude_cost.client")
 

@@ -1,9 +1,11 @@
 """What the bytes of a streamed Messages response tell: its usage, its first token, its end. Pure."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 
-from bot.client.event_stream import Event, EventReader
+from claude_cost_client.event_stream import Event, EventReader
 
 FIRST_TOKEN = frozenset({"content_block_delta", "content_block_stop", "message_delta", "message_stop"})
 """Events that show something to the reader, or that nothing more will come. A block that only starts shows nothing."""

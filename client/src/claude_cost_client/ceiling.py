@@ -1,16 +1,16 @@
-"""What a mode's variables mean to a service that would rather use a certain model. Pure but for the list prices."""
+"""What a mode's variables mean to a service that would rather use a certain model. Pure."""
+
+from __future__ import annotations
 
 import logging
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
-from typing import Any
 
-from bot.pricing.model_ids import spelled
-from bot.pricing.model_index import Listed, ModelIndex
+from claude_cost_client.model_ids import spelled
+from claude_cost_client.model_index import Listed, ModelIndex
+from claude_cost_client.models import MODELS
 
 log = logging.getLogger("claude_cost.client")
 
@@ -27,10 +27,8 @@ _ON_BEDROCK = ("opus", "sonnet", "haiku")
 _DOTTED = re.compile(r"claude-(?:[a-z]+)-\d+\.\d+(?![\w.])", re.IGNORECASE)
 _HYPHENED = re.compile(r"claude-(?:[a-z]+)-\d+-\d{1,2}(?![\w.])", re.IGNORECASE)
 
-RATE_CARD = Path(__file__).parent.parent / "pricing" / "rate_card.toml"
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ceiling:
     """The dearest model that services may use. `model` is None where the mode sets none.
 
@@ -109,7 +107,7 @@ def no_dearer(model: str, than: str) -> bool:
     own, other = prices.get(_key(model)), prices.get(_key(than))
     if own is None or other is None:
         return False
-    return all(price <= limit for price, limit in zip(own, other, strict=True))
+    return own[0] <= other[0] and own[1] <= other[1]
 
 
 def written_like(preferred: str, model: str) -> str | None:
@@ -137,38 +135,22 @@ def written_like(preferred: str, model: str) -> str | None:
 
 @cache
 def list_prices() -> Mapping[str, tuple[float, float]]:
-    """A model of the rate card → USD per million tokens of input and output. Read once.
+    """A model of the rate card → USD per million tokens of input and output.
 
     Only compared, never added, so that floats are exact enough.
     """
-    prices: dict[str, tuple[float, float]] = {}
-    for model in _card():
-        newest = max(model["price"], key=lambda price: price["valid_from"])
-        prices[model["id"]] = float(newest["input"]), float(newest["output"])
-    return prices
+    return {model.id: (model.input, model.output) for model in MODELS}
 
 
 @cache
 def _index() -> ModelIndex:
-    return ModelIndex(
-        Listed(model["id"], model["family"], model["released"], tuple(model.get("spellings", ()))) for model in _card()
-    )
+    return ModelIndex(Listed(model.id, model.family, model.released, model.spellings) for model in MODELS)
 
 
 @cache
 def _named_alike() -> frozenset[str]:
     """The models whose ids Bedrock only puts `anthropic.` before: those with the tokenizer of Opus 4.7."""
-    return frozenset(model["id"] for model in _card() if model["tokenizer"] == 2 and model["family"] in _ON_BEDROCK)
-
-
-@cache
-def _card() -> list[dict[str, Any]]:
-    try:
-        models: list[dict[str, Any]] = tomllib.loads(RATE_CARD.read_text(encoding="utf-8"))["model"]
-    except OSError:
-        # A copy of this package without the card: the chains still decide.
-        return []
-    return models
+    return frozenset(model.id for model in MODELS if model.tokenizer == 2 and model.family in _ON_BEDROCK)
 
 
 @lru_cache(maxsize=1024)

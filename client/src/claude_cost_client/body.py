@@ -1,12 +1,14 @@
 """A streamed response that is held back until its first token, then passed on as it comes."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx2
 
-from bot.client.refusals import Refusal, refusal_in_stream
-from bot.client.streamed_message import StreamedMessage
+from claude_cost_client.refusals import Refusal, refusal_in_stream
+from claude_cost_client.streamed_message import StreamedMessage
 
 Done = Callable[[dict[str, Any], bool], None]
 """Takes the message of a stream that told its usage, and whether the stream came to its end."""

@@ -1,5 +1,7 @@
 """The usage log: one line of JSON for each response, in the form that `claude-cost price` reads."""
 
+from __future__ import annotations
+
 import json
 import logging
 import os

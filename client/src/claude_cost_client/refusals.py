@@ -5,6 +5,8 @@ by its error code, and by the missing `retry-after`: it ends on the first of a m
 another attempt, with whatever model, is refused too.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +26,7 @@ JITTER = 0.25
 """A pause is up to this share longer than asked for, so that many waiting services do not come back together."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Refusal:
     """`final`: the application is told. `retry_after`: seconds that the API asks to wait before the same model."""
 

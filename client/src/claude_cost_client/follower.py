@@ -1,12 +1,14 @@
 """Follows the team's fallback mode in a daemon thread, so that asking for it costs a look into a dictionary."""
 
+from __future__ import annotations
+
 import logging
 import os
 import threading
 from collections.abc import Mapping
 
-from bot.client.ceiling import MODE_VARIABLE, NORMAL, WHOLE_CHAIN_VARIABLE, Ceiling, ceiling_from
-from bot.client.source import EnvFileSource, HttpSource, Source
+from claude_cost_client.ceiling import MODE_VARIABLE, NORMAL, WHOLE_CHAIN_VARIABLE, Ceiling, ceiling_from
+from claude_cost_client.source import EnvFileSource, HttpSource, Source
 
 log = logging.getLogger("claude_cost.client")
 

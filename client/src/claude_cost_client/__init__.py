@@ -1,8 +1,7 @@
 """The part of claude-cost that runs inside the team's own applications: which model to use now, and a fallback chain.
 
-It imports only the standard library, and of claude-cost only what reads model ids, so `pip install --no-deps
-claude-cost-bot` suffices; `with_fallback` uses the `anthropic` package that the application has anyway. Environment
-variables:
+It imports the standard library alone; `with_fallback` uses the `anthropic` package that the application has anyway.
+Environment variables:
 
 - `CLAUDE_COST_FALLBACK_URL`: the bot's HTTP port, such as `http://127.0.0.1:8080`, with `CLAUDE_COST_READ_TOKEN` (or
   `CLAUDE_COST_READ_TOKEN_FILE`) where the bot asks for one. Without it the env file at `CLAUDE_COST_FALLBACK_FILE` is
@@ -11,10 +10,12 @@ variables:
 - `CLAUDE_COST_USAGE_LOG`: a file to which each response's usage is appended as a line of JSON, for `claude-cost price`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import TypeVar
 
-from bot.client.follower import Follower
+from claude_cost_client.follower import Follower
 
 __all__ = ["current_model", "with_fallback"]
 
@@ -53,7 +54,7 @@ def with_fallback(
     model ids are those of the chain, and ImportError without version 2 of `anthropic`.
     """
     try:
-        from bot.client.middleware import chained
+        from claude_cost_client.middleware import chained
     except ImportError as error:
         raise ImportError("with_fallback needs the official client: pip install 'anthropic>=2.12'") from error
 

@@ -1,5 +1,7 @@
 """The text of an env file → its variables, as systemd, Docker and a shell would agree on them. Pure."""
 
+from __future__ import annotations
+
 import re
 
 _BLANK = "[ \\t]*"

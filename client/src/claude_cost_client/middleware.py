@@ -1,11 +1,13 @@
 """The fallback chain as middleware of the official client. The only module here that needs `anthropic`."""
 
+from __future__ import annotations
+
 import json
 import logging
 import random
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import anyio
@@ -22,10 +24,10 @@ from anthropic import (
     CallNext,
 )
 
-from bot.client.body import AsyncBody, Body, Done
-from bot.client.follower import Follower
-from bot.client.refusals import RATE_LIMITED, Attempts, Refusal, refusal_of
-from bot.client.usage_log import UsageLog, record_of
+from claude_cost_client.body import AsyncBody, Body, Done
+from claude_cost_client.follower import Follower
+from claude_cost_client.refusals import RATE_LIMITED, Attempts, Refusal, refusal_of
+from claude_cost_client.usage_log import UsageLog, record_of
 
 log = logging.getLogger("claude_cost.client")
 
@@ -37,7 +39,7 @@ MESSAGES_PATH = "/v1/messages"
 def chained(
     client: Client, follower: Follower, chain: Sequence[str] | None, feature: str | None, longest_wait: float
 ) -> Client:
-    """A copy of the client whose messages go down the chain; see `bot.client.with_fallback`."""
+    """A copy of the client whose messages go down the chain; see `claude_cost_client.with_fallback`."""
     middleware = FallbackMiddleware(follower, chain, feature, longest_wait)
     if isinstance(client, Anthropic):
         return client.with_options(max_retries=0).with_middleware(middleware.handle)
@@ -85,7 +87,7 @@ class FallbackMiddleware:
                 response.http_response.close()
             time.sleep(pause)
 
-    def _read(self, response: APIResponse[Any], call: "_Call", stream: bool) -> Refusal | None:
+    def _read(self, response: APIResponse[Any], call: _Call, stream: bool) -> Refusal | None:
         http = response.http_response
         if http.is_success and stream:
             body = Body(http, call.done(http))
@@ -119,7 +121,7 @@ class FallbackMiddleware:
                 await response.http_response.aclose()
             await anyio.sleep(pause)
 
-    async def _read_async(self, response: AsyncAPIResponse[Any], call: "_Call", stream: bool) -> Refusal | None:
+    async def _read_async(self, response: AsyncAPIResponse[Any], call: _Call, stream: bool) -> Refusal | None:
         http = response.http_response
         if http.is_success and stream:
             body = AsyncBody(http, call.done(http))
@@ -129,7 +131,7 @@ class FallbackMiddleware:
         await http.aread()
         return call.taken(http)
 
-    def _call(self, request: APIRequest) -> "_Call | None":
+    def _call(self, request: APIRequest) -> _Call | None:
         """None for whatever is no message: token counts, batches, models, files."""
         if request.method.lower() != "post" or request.url.partition("?")[0] != MESSAGES_PATH:
             return None
@@ -211,7 +213,7 @@ class _Call:
 
 
 def _unanswered(error: Exception) -> Refusal:
-    if isinstance(error, APITimeoutError | httpx2.TimeoutException):
+    if isinstance(error, (APITimeoutError, httpx2.TimeoutException)):
         return Refusal("no answer in time")
     return Refusal("no connection")
 
@@ -228,5 +230,4 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _now() -> datetime:
-    # This package imports nothing of claude-cost but what reads model ids, so it has no use for the bot's clock.
-    return datetime.now(UTC)
+    return datetime.now(timezone.utc)

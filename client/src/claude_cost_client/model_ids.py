@@ -1,0 +1,90 @@
+# Written by `python -m tests.contract.client_copies`: change bot/pricing/model_ids.py instead.
+"""One reading of every spelling of a Claude model: API ids, Bedrock, Vertex, gateways, and names as people write them.
+
+Reading is syntax alone: it says which family and version a text names, and what else the text says about the price.
+Whether such a model exists is the rate card's to say (`model_index`), so `claude-sonnet-9` is read and
+stays unknown. A text that holds anything beyond the known decorations is not read at all. Plain names are read here,
+all others by the patterns of `model_spellings`. Written for Python 3.9 and its standard library alone.
+
+The bot and the client hold the same text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+FAMILIES = ("fable", "mythos", "opus", "sonnet", "haiku")
+
+GENERATION, INSTANT = "claude", "instant"
+"""What stands for a family in the names of the first two generations: `claude-2.1`, `claude-instant-1.2`."""
+
+LONGEST_ID = 300
+
+_NUMBERS = frozenset(str(number) for number in range(100))
+
+Platform = Literal["bedrock", "vertex", "azure", "gateway"]
+
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d"), "-")
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+
+
+class Spelling(NamedTuple):
+    """What a text says about a model.
+
+    `name`: the canonical name, `claude-opus-4-8`, or `claude-opus` for a bare family; None where none can be read.
+    `family`: also known for a bare family. `date`: of a snapshot, as YYYYMMDD. `platform`: None for Anthropic's own
+    ids and for what people write. `regional`: served by one region, at a premium where the card has one. `prefix`:
+    what stands before the model, in lower case. A date behind an at sign is Vertex's.
+    """
+
+    name: str | None = None
+    family: str | None = None
+    is_bare_family: bool = False
+    date: str | None = None
+    platform: Platform | None = None
+    regional: bool = False
+    fast: bool = False
+    batch: bool = False
+    long_context: bool = False
+    prefix: str = ""
+
+
+@lru_cache(maxsize=4096)
+def spelled(model_id: str) -> Spelling:
+    """What a text says about a model, in any spelling; nothing where it is no spelling of a Claude model."""
+    if len(model_id) > LONGEST_ID:
+        return Spelling()
+    text = plain(model_id)
+    named = _plainly_named(text)
+    if named is not None:
+        return named
+    # Imported for other spellings: most texts are plain names, and the patterns take longer than all else at a start.
+    from claude_cost_client.model_spellings import read_spelling
+
+    return read_spelling(text)
+
+
+def family_in(model_id: str) -> str | None:
+    """The family named in a text, also in one that is no spelling of any model; or None."""
+    words = re.split(r"[^a-z]+", plain(model_id[:LONGEST_ID]))
+    return next((family for family in FAMILIES if family in words), None)
+
+
+def _plainly_named(text: str) -> Spelling | None:
+    """`claude-opus-4-8`, `opus-4.8`, `opus`; None for what takes more reading."""
+    family, *version = text.removeprefix("claude-").replace(".", "-").split("-")
+    if family not in FAMILIES or len(version) > 2 or not all(number in _NUMBERS for number in version):
+        return None
+    if version[1:] == ["0"]:
+        version = version[:1]
+    return Spelling("-".join(["claude", family, *version]), family, not version)
+
+
+def plain(text: str) -> str:
+    """In lower case, with plain hyphens and without what cannot be seen."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.translate(_DASHES)).translate(_DASHES).translate(_INVISIBLE)
+    return text.strip(" \t\r\n\"'`").lower()

@@ -12,13 +12,13 @@ from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.fallback.auto import SETTLING, AutoStep, Cause, Change, SpendRates, auto_step
+from bot.fallback.changes import LOOK_BACK, NO_CHANGE, ModeChange
 from bot.fallback.modes import DEGRADED, MINIMAL, NORMAL
 from bot.fallback.proof import per_hour
 from bot.fallback.prospects import Overview, Prospects
 from bot.fallback.service import FallbackService
 from bot.store.cycle_state import CycleState
 from bot.store.incidents import IncidentStore, OpenedIncident
-from bot.store.modes import LOOK_BACK, NO_CHANGE, ModeChange
 
 CHAIN_MODES = (NORMAL, DEGRADED, MINIMAL)
 """In falling order of price. Where a mode of another name lies among them nobody has said."""

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from bot.fallback.ceiling import Ceiling, ceiling_from
+from bot.fallback.changes import ModeChange
 from bot.fallback.proof import Watch
 from bot.fallback.proof_reports import report_due
 from bot.fallback.proving import Proving, proof_report, told_by
 from bot.fallback.service import FallbackService
 from bot.store.cycle_state import CycleState
-from bot.store.modes import ModeChange
 from bot.store.usage import UsageStore
 
 

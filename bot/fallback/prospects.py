@@ -9,11 +9,11 @@ from bot.budgets.outlook import Recent, is_dearer
 from bot.budgets.review import BudgetReview
 from bot.budgets.savings import InForce, Saving, savings_of
 from bot.clock import Clock
+from bot.fallback.changes import LOOK_BACK, ModeChange
 from bot.fallback.consequences import Consequences, consequences, unrestrained_until
 from bot.fallback.modes import Mode
 from bot.fallback.service import FallbackService
 from bot.pricing.card import RateCard
-from bot.store.modes import LOOK_BACK, ModeChange
 
 
 @dataclass(frozen=True, slots=True)

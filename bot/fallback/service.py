@@ -10,6 +10,7 @@ from bot.actor import BOT
 from bot.budgets.savings import Saving
 from bot.clock import Clock
 from bot.fallback.change_signal import ChangeSignal
+from bot.fallback.changes import NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
 from bot.fallback.consequences import Consequences
 from bot.fallback.expiry import Cause, Due, End, due, end_of
 from bot.fallback.model import ModeAnnouncement, ModeEnding, ProofReport
@@ -17,7 +18,7 @@ from bot.fallback.modes import NORMAL, Mode
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.rules import FallbackRules
 from bot.fallback.target import TargetState, TargetView
-from bot.store.modes import NO_CHANGE, AuditEntry, AutoSwitch, ModeChange, ModeStore
+from bot.store.modes import ModeStore
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from sqlalchemy import Engine, Select, exists, literal, select, true
 from bot.alerts.model import DATA
 from bot.budgets.budget import Level
 from bot.budgets.decide import Status
+from bot.fallback.changes import AUTO_KEY, AUTO_SWITCH, AutoSwitch, ModeChange
 from bot.fallback.model import ProposalStatus
 from bot.store.incidents import NewestIncident
-from bot.store.modes import AUTO_KEY, AUTO_SWITCH, AutoSwitch, ModeChange
 from bot.store.schema import alerts, mode_changes, proposals, state
 from bot.store.usage_reads import DATA_STATE, DATA_STATE_KEY
 from bot.usage.age import DataState

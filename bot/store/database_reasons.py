@@ -9,6 +9,11 @@ import sqlite3
 
 from sqlalchemy.exc import ArgumentError
 
+
+class UnknownRevisionError(ValueError):
+    """The database has a revision of the schema that only a newer version of the bot knows; the text is it."""
+
+
 _KNOWN = (
     ("has not answered", "the server has not answered in time"),
     ("password authentication failed", "the server refuses the user or the password"),

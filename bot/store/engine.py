@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, Table, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bot.addresses import database_address
-from bot.store.database_reasons import reason_of
+from bot.store.database_reasons import UnknownRevisionError, reason_of
 from bot.store.limits import LIMITS, Limits
 from bot.store.sqlite import DatabaseFileError, SqliteEngine, connect_sqlite
 
@@ -32,10 +32,6 @@ UNUSABLE = (ModuleNotFoundError, SQLAlchemyError, OSError, ValueError, TypeError
 
 class DatabaseError(Exception):
     """The database cannot be used; the text is one sentence with the remedy."""
-
-
-class UnknownRevisionError(ValueError):
-    """The database has a revision of the schema that only a newer version of the bot knows; the text is it."""
 
 
 def open_database(url: str) -> Engine:

@@ -12,7 +12,7 @@ from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
-from bot.store.engine import UnknownRevisionError
+from bot.store.database_reasons import UnknownRevisionError
 
 
 def upgrade(engine: Engine, revision: str) -> bool:

@@ -1,13 +1,13 @@
 """The fallback mode and the audit trail."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from itertools import takewhile
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, insert, select, update
 
+from bot.fallback.changes import AUTO_KEY, AUTO_SWITCH, LOOK_BACK, NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
 from bot.fallback.model import ModeAnnouncement, ModeEnding
 from bot.fallback.modes import NORMAL
 from bot.store.audit import keep
@@ -16,55 +16,6 @@ from bot.store.notice_contents import enqueue
 from bot.store.proofs import ProofStore
 from bot.store.remembered import remember
 from bot.store.schema import audit, mode_changes, state
-
-
-@dataclass(frozen=True, slots=True)
-class ModeChange:
-    """One change. `written_at`: when every target held it; `write_error`: why one does not, in sentences.
-
-    `until`: when somebody wants it to end; `warned_at`: when its end was announced.
-    """
-
-    id: int
-    mode: str
-    variables: Mapping[str, str]
-    changed_at: datetime
-    changed_by: str
-    reason: str
-    written_at: datetime | None
-    write_error: str | None
-    until: datetime | None = None
-    warned_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AutoSwitch:
-    """Whether the chain steps down by itself, as somebody has said in chat."""
-
-    on: bool
-    by: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """Who did or tried what. `outcome`: done | refused | failed."""
-
-    at: datetime
-    actor: str
-    action: str
-    outcome: str
-    detail: str
-
-
-AUTO_KEY = "fallback_auto"
-AUTO_SWITCH = TypeAdapter(AutoSwitch)
-
-NO_CHANGE = 0
-"""Stands for the id of the newest change before there is one."""
-
-LOOK_BACK = 50
-"""Changes that are looked at for what has led to the present mode."""
 
 HISTORY = ("mode", "proposal", "auto", "proof")
 """Actions in the audit trail that are about the fallback mode."""

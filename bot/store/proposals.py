@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from bot.actor import BOT
+from bot.fallback.changes import ModeChange
 from bot.fallback.model import ModeAnnouncement, Proposal, ProposalStatus
 from bot.phrases import exact_span
 from bot.store.audit import Outcome, keep
 from bot.store.engine import lock_for_writers
-from bot.store.modes import ModeChange, newest_change, record_change
+from bot.store.modes import newest_change, record_change
 from bot.store.notice_contents import enqueue
 from bot.store.payloads import PAYLOADS, dumped
 from bot.store.schema import approvals, mode_changes, proposals

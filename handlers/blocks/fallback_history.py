@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from bot.fallback.changes import AuditEntry
 from bot.message import Block, Message
-from bot.store.modes import AuditEntry
 from handlers.blocks.elements import moment, sections, typed
 from handlers.blocks.outside import has_markup, mention, shown
 

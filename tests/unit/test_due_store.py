@@ -11,12 +11,13 @@ from bot.alerts.model import DATA, DeliveryAlert, SyntheticAlert
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
+from bot.fallback.changes import AutoSwitch
 from bot.notify.model import Address
 from bot.store.alerts import AlertStore
 from bot.store.cycle_state import CycleStateStore
 from bot.store.due import Due, DueStore
 from bot.store.incidents import IncidentStore
-from bot.store.modes import AutoSwitch, ModeStore
+from bot.store.modes import ModeStore
 from bot.store.notice_contents import ContentStore
 from bot.store.schema import alerts, notices
 from bot.store.usage import UsageStore

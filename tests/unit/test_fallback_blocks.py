@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.budgets.savings import Saving
+from bot.fallback.changes import AuditEntry
 from bot.fallback.consequences import Consequences
 from bot.fallback.model import ModeAnnouncement, ModeEnding, Proposal, ProposalStatus
 from bot.fallback.prospects import Overview
 from bot.sandbox.block_limits import view_problems
-from bot.store.modes import AuditEntry
 from handlers.blocks.fallback import announcement, end_warning, mode_and_until
 from handlers.blocks.fallback_form import change_form
 from handlers.blocks.fallback_history import history_message

@@ -8,10 +8,11 @@ import pytest
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, select
 
+from bot.fallback.changes import NO_CHANGE, AutoSwitch
 from bot.fallback.model import ModeAnnouncement, ModeEnding
 from bot.fallback.target import TargetState
 from bot.store.alerts import AlertStore
-from bot.store.modes import NO_CHANGE, AutoSwitch, ModeStore
+from bot.store.modes import ModeStore
 from bot.store.schema import audit, mode_changes, notices
 from bot.store.targets import TargetStore
 from tests.databases import NOW, mode_facts

@@ -88,11 +88,10 @@ def environ_of(size: Size, budgets: int, address: str, folder: Path, **more: str
 
 
 def decide(bot: Bot, clock: HandClock) -> None:
-    """What a cycle decides: the limits of every budget, then everything else that is watched."""
+    """What a cycle decides: the limits of every budget, then everything else that is detected."""
     bot.cycle_state.read()
-    bot.services.review.decide(clock(), NORMAL)
-    for watch in bot.watches:
-        watch.look(clock(), NORMAL)
+    for detector in bot.detectors:
+        detector.look(clock(), NORMAL)
 
 
 def poll(bot: Bot, size: Size, clock: HandClock, after: timedelta) -> None:

@@ -17,21 +17,23 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine
 
 from bot import slack_api
-from bot.alerts.delivery import DeliveryWatch
-from bot.alerts.drift import DriftWatch
-from bot.alerts.forecast import ForecastWatch
-from bot.alerts.life_watch import LifeWatch
-from bot.alerts.new_period import PeriodWatch
-from bot.alerts.no_data import StaleWatch
+from bot.alerts.delivery import DeliveryDetector
+from bot.alerts.detector import Detector
+from bot.alerts.drift import DriftDetector
+from bot.alerts.forecast import ForecastDetector
+from bot.alerts.life_watch import LifecycleTimer
+from bot.alerts.limits import LimitDetector
+from bot.alerts.new_period import NewPeriodDetector
+from bot.alerts.no_data import NoDataDetector
 from bot.alerts.receiver import Receiver
-from bot.alerts.spike import SpikeWatch
+from bot.alerts.spike import SpikeDetector
 from bot.budgets.book import BudgetBook
 from bot.budgets.drift import DayDrift
 from bot.budgets.review import BudgetReview
 from bot.budgets.settled_days import settled_days
 from bot.budgets.snapshots import Snapshots
 from bot.clock import Clock
-from bot.cycle import Bot, Watch
+from bot.cycle import Bot
 from bot.doctor.check import Check, State
 from bot.doctor.examination import examine
 from bot.doctor.sample import sample_facts
@@ -42,7 +44,7 @@ from bot.fallback.auto_watch import AutoWatch
 from bot.fallback.change_signal import ChangeSignal
 from bot.fallback.expiry import period_end
 from bot.fallback.modes import modes_from_chain
-from bot.fallback.proof_watch import ProofWatch
+from bot.fallback.proof_watch import Verifier
 from bot.fallback.prospects import Prospects, mode_in_force
 from bot.fallback.proving import Proving
 from bot.fallback.reconciler import Reconciler
@@ -193,8 +195,8 @@ async def bot_from(
             return frozenset(each.name for each in (outbox, *others) if each.refused is not None)
 
         cycle_state = CycleStateStore(engine)
-        life = LifeWatch(alerts.life, rules, clock)
-        delivery_watch = DeliveryWatch(
+        life = LifecycleTimer(alerts.life, rules, clock)
+        delivery_watch = DeliveryDetector(
             alerts, lambda: outbox.blocked, refusing, lambda: services.fallback.state().mode.name, clock
         )
         yield Bot(
@@ -208,7 +210,7 @@ async def bot_from(
             in_flight=in_flight,
             workspace=workspace,
             cycle_state=cycle_state,
-            watches=_watches(settings, engine, services, cycle_state),
+            detectors=_detectors(settings, engine, services, cycle_state),
             life=life,
             delivery_watch=delivery_watch,
             due=DueStore(engine, alerts.destinations.names, rules),
@@ -243,7 +245,7 @@ def _services(
     usage = UsageStore(engine)
     snapshots = Snapshots(usage, card)
     book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
-    review = BudgetReview(snapshots, alerts, book.in_force, modes, card, settings.poll_seconds)
+    review = BudgetReview(snapshots, book.in_force, modes, card, settings.poll_seconds)
     fallback = FallbackService(
         ModeStore(engine),
         Reconciler(TargetStore(engine), targets, clock),
@@ -292,7 +294,9 @@ async def _note_date(clock: SteadyClock, answer: httpx.Response) -> None:
     clock.note(answer.headers)
 
 
-def _watches(settings: Settings, engine: Engine, services: Services, cycle_state: CycleStateStore) -> tuple[Watch, ...]:
+def _detectors(
+    settings: Settings, engine: Engine, services: Services, cycle_state: CycleStateStore
+) -> tuple[Detector, ...]:
     usage, alerts, review, card = services.usage, services.alerts, services.review, services.card
     snapshots = services.snapshots
     incidents, state = IncidentStore(engine), cycle_state.latest
@@ -302,13 +306,14 @@ def _watches(settings: Settings, engine: Engine, services: Services, cycle_state
 
     # The chain steps down after all that it may answer, and what it did is proved after that.
     return (
-        StaleWatch(usage, alerts, state, review, settings.poll_seconds),
-        PeriodWatch(snapshots, alerts, review),
-        ForecastWatch(review, alerts, RememberedStore(engine), settings.forecast_rules),
-        SpikeWatch(snapshots, alerts, SpikeStore(engine), review, settings.spike_rules),
-        DriftWatch(usage, alerts, incidents, settled, settings.drift_rules, state),
+        LimitDetector(snapshots, alerts, review),
+        NoDataDetector(usage, alerts, state, review, settings.poll_seconds),
+        NewPeriodDetector(snapshots, alerts, review),
+        ForecastDetector(review, alerts, RememberedStore(engine), settings.forecast_rules),
+        SpikeDetector(snapshots, alerts, SpikeStore(engine), review, settings.spike_rules),
+        DriftDetector(usage, alerts, incidents, settled, settings.drift_rules, state),
         AutoWatch(services.fallback, services.prospects, review, incidents, snapshots, state),
-        ProofWatch(services.fallback, Proving(usage, snapshots, card), usage, settings.fallback_chain, state),
+        Verifier(services.fallback, Proving(usage, snapshots, card), usage, settings.fallback_chain, state),
     )
 
 

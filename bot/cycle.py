@@ -5,16 +5,16 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from slack_bolt.async_app import AsyncApp
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.alerts.delivery import DeliveryWatch
-from bot.alerts.life_watch import LifeWatch
-from bot.alerts.no_data import StaleWatch
+from bot.alerts.delivery import DeliveryDetector
+from bot.alerts.detector import Detector
+from bot.alerts.life_watch import LifecycleTimer
+from bot.alerts.no_data import NoDataDetector
 from bot.fallback.modes import NORMAL
 from bot.in_flight import InFlight
 from bot.leadership import Leadership
@@ -61,13 +61,6 @@ class Cycle:
     delivery: Delivery | None
 
 
-class Watch(Protocol):
-    """Looks for something beside crossed limits that people are to hear of, after every poll."""
-
-    def look(self, now: datetime, mode: str) -> None:
-        """Record what is to be told. `mode`: the fallback mode in force."""
-
-
 @dataclass(slots=True)
 class Bot:
     """The running parts. Built by `bot_from`, which also closes them."""
@@ -82,9 +75,9 @@ class Bot:
     in_flight: InFlight
     workspace: Workspace
     cycle_state: CycleStateStore
-    watches: Sequence[Watch]
-    life: LifeWatch
-    delivery_watch: DeliveryWatch
+    detectors: Sequence[Detector]
+    life: LifecycleTimer
+    delivery_watch: DeliveryDetector
     due: DueStore
     faults: dict[str, str] = field(default_factory=dict)
     """A sentence for each part that failed when it was tried last."""
@@ -205,11 +198,10 @@ class Bot:
         if state is not None:
             self._mode = self.services.fallback.wanted(state.change).name
         mode = self._mode
-        await self._try("the review of limits", partial(self.services.review.decide, now, mode))
-        for watch in self.watches:
-            if isinstance(watch, StaleWatch) and not silent:
+        for detector in self.detectors:
+            if isinstance(detector, NoDataDetector) and not silent:
                 continue
-            await self._try(type(watch).__name__, partial(watch.look, now, mode))
+            await self._try(detector.name, partial(detector.look, now, mode))
         await self._try("the fallback mode in alerts", self._show_mode)
 
     def _show_mode(self) -> None:

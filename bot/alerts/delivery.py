@@ -15,7 +15,7 @@ from bot.store.alerts import AlertStore
 NO_LIMIT = Decimal(0)
 
 
-class DeliveryWatch:
+class DeliveryDetector:
     """Synchronous; asynchronous callers use a thread.
 
     `slack_blocked`: whether Slack takes nothing at all, not only one message. `refusing`: the destinations that refuse

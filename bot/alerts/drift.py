@@ -34,8 +34,10 @@ Days = Callable[[date, date], Sequence[DayDrift]]
 """The settled days from one UTC day to another, both included."""
 
 
-class DriftWatch:
+class DriftDetector:
     """Synchronous; asynchronous callers use a thread."""
+
+    name = "drift"
 
     def __init__(
         self,

@@ -29,8 +29,10 @@ MOST_AT_ONCE = 50
 REMEMBERED = "forecast_since"
 
 
-class ForecastWatch:
+class ForecastDetector:
     """Synchronous; asynchronous callers use a thread."""
+
+    name = "forecasts"
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class ForecastWatch:
         self._looked_at = {key: at for key, at in self._looked_at.items() if key in in_force}
         remembered = self._remembered.get(REMEMBERED) or {}
         kept = {key: since for key, since in remembered.items() if key in in_force}
-        incidents = self._review.incidents(now)
+        incidents = self._alerts.incidents_in(self._review.agenda(now).periods)
         for prospect in found:
             key = _key(prospect.budget, prospect.period)
             self._looked_at[key] = now

@@ -6,7 +6,7 @@ from bot.clock import Clock
 from bot.store.life import LifeStore
 
 
-class LifeWatch:
+class LifecycleTimer:
     """Synchronous; asynchronous callers use a thread."""
 
     def __init__(self, store: LifeStore, rules: AlertRules, clock: Clock) -> None:

@@ -43,8 +43,10 @@ class _Sums:
     unbilled_days: int
 
 
-class PeriodWatch:
+class NewPeriodDetector:
     """Synchronous; asynchronous callers use a thread."""
+
+    name = "new periods"
 
     def __init__(self, snapshots: Snapshots, alerts: AlertStore, review: BudgetReview) -> None:
         self._snapshots = snapshots
@@ -95,7 +97,7 @@ class PeriodWatch:
         ]
         if not asked:
             return []
-        incidents = self._review.incidents(now)
+        incidents = self._alerts.incidents_in(self._review.agenda(now).periods)
         return [due for each in asked if (due := self._due(*each, incidents)) is not None]
 
     def _due(

@@ -18,8 +18,10 @@ from bot.usage.silence import Silence, SilenceStep, decide_silence
 NOT_REFRESHED = "Anthropic answers, but its data is not refreshed."
 
 
-class StaleWatch:
+class NoDataDetector:
     """Synchronous; asynchronous callers use a thread. To be asked after a poll, or while one hangs."""
+
+    name = "no data"
 
     def __init__(
         self,

@@ -100,8 +100,10 @@ class _Seen:
         return self.taken is not None and self.taken.step.status is Status.OPEN
 
 
-class SpikeWatch:
+class SpikeDetector:
     """Synchronous; asynchronous callers use a thread. The budgets are those of the review."""
+
+    name = "spikes"
 
     def __init__(
         self,

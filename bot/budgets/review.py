@@ -1,23 +1,19 @@
-"""Holds each budget against the snapshot, lets the pure parts decide, and records what they say."""
+"""The budgets in force held against the snapshot: which periods are reviewed, and what each comes to."""
 
 import logging
-from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from operator import is_
 
-from bot.alerts.model import LimitAlert, at_step, restated
 from bot.budgets.account import Account, Detail, Spending
 from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
-from bot.budgets.decide import Incident, Status, Step, as_watched, closed, decide, taken, watch, withdrawn
 from bot.budgets.forecast import Forecast
 from bot.budgets.outlook import Recent
 from bot.budgets.period import Period
-from bot.budgets.quiet import NEVER_BILLED, Quiet, unquiet
 from bot.budgets.recent import recent_spend
 from bot.budgets.savings import InForce
 from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
@@ -26,7 +22,6 @@ from bot.budgets.snapshots import Snapshots
 from bot.clock import AFTER_EVERYTHING, DAY, HOUR, floor_hour
 from bot.fallback.modes import Mode
 from bot.pricing.card import RateCard
-from bot.store.alerts import AlertStore
 from bot.usage.age import is_stale
 
 log = logging.getLogger(__name__)
@@ -36,10 +31,6 @@ LOOK_BACK = 2 * DAY + 2 * HOUR
 
 STILL_REVIEWED = 2 * DAY
 """Usage of a period's last minutes becomes visible after its end, and is read again for about this long."""
-
-
-Incidents = Mapping[tuple[str, str], Sequence[Incident]]
-"""By budget and period."""
 
 
 class Agenda:
@@ -80,16 +71,6 @@ class Agenda:
         return list(found.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Decided:
-    """What the last decision was about. Where it is the same again, only what usage has changed since is decided on."""
-
-    agenda: Agenda
-    incidents: Incidents
-    serial: int
-    ends_at: datetime
-
-
 class BudgetReview:
     """Synchronous; asynchronous callers use a thread. `book`: asked for the budgets in force at every question.
 
@@ -99,7 +80,6 @@ class BudgetReview:
     def __init__(
         self,
         snapshots: Snapshots,
-        alerts: AlertStore,
         book: Callable[[], Sequence[Budget]],
         modes: Mapping[str, Mode],
         card: RateCard,
@@ -109,15 +89,12 @@ class BudgetReview:
         """The fallback mode in force, of which the composition root knows."""
         self._poll_seconds = poll_seconds
         self._snapshots = snapshots
-        self._alerts = alerts
         self._book = book
         self._modes = modes
         self._card = card
         self._reported: dict[str, str] = {}
         self._known: tuple[tuple[object, ...], tuple[Budget | Unmatched, ...]] | None = None
         self._agenda: Agenda | None = None
-        self._decided: _Decided | None = None
-        self._quiet: dict[tuple[str, str], Quiet] = {}
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the data is stale."""
@@ -159,15 +136,11 @@ class BudgetReview:
 
     def needed_since(self, now: datetime) -> datetime:
         """From when on usage has to be known: every period that is reviewed, and two days for what moved."""
-        return floor_hour(min(self._agenda_at(self._snapshots.current(), now).since, now - LOOK_BACK))
+        return floor_hour(min(self.agenda(now).since, now - LOOK_BACK))
 
     def present(self, now: datetime) -> Sequence[tuple[Budget, Period]]:
         """The budgets in force with the periods that run; the same value as long as those are the same."""
-        return self._agenda_at(self._snapshots.current(), now).present
-
-    def incidents(self, now: datetime) -> Incidents:
-        """Of the budgets in force in the periods that are reviewed, and in those before; read at once."""
-        return self._alerts.incidents_in(self._agenda_at(self._snapshots.current(), now).periods)
+        return self.agenda(now).present
 
     def spend(self, now: datetime, detail: Detail = Detail.ALL) -> list[BudgetSpend]:
         """Every budget's spend and outlook; empty before the first poll.
@@ -213,12 +186,14 @@ class BudgetReview:
             return None
         return next(iter(self._spend_of([(budget, None)], now, detail)), None)
 
-    def spends_in(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[BudgetSpend]:
+    def spends_in(
+        self, asked: Sequence[tuple[Budget, Period]], now: datetime, detail: Detail = Detail.NONE
+    ) -> list[BudgetSpend]:
         """What budgets have spent in any periods, as far as usage of them is known, in the order of what is asked.
 
         Empty before the first poll.
         """
-        return self._spend_of(asked, now, Detail.NONE)
+        return self._spend_of(asked, now, detail)
 
     def widest(self, now: datetime, in_force: InForce | None = None) -> BudgetSpend | None:
         """The spend of the whole organisation's first budget, or else of the first, in its present period, with its end
@@ -242,100 +217,12 @@ class BudgetReview:
         until = snapshot.as_of if mix_until is None else min(mix_until, snapshot.as_of)
         return recent_spend(snapshot, until).of_scope(ORGANIZATION)
 
-    def decide(self, now: datetime, mode: str) -> int:
-        """Take and record the steps of every budget; returns how many. `mode`: the fallback mode in force.
-
-        A period that ended a short while ago is reviewed too, with the limits that were in force in it. After that its
-        alerts are closed. Those of budgets that are not configured any more are withdrawn.
-        """
-        snapshot = self._snapshots.current()
-        if snapshot.as_of is None:
-            return 0
-        agenda = self._agenda_at(snapshot, now)
-        incidents = self._alerts.incidents_in(agenda.periods)
-        done = self._decided
-        same = done is not None and done.agenda is agenda and done.incidents is incidents
-        if done is not None and same:
-            numbers, since = snapshot.touched_since(done.serial), snapshot.changed_from(done.serial)
-            touched, known_since = agenda.touched(numbers, since), None if numbers is None else since
-            due: Sequence[tuple[Budget, Period]] = unquiet(touched, self._quiet, incidents, snapshot, known_since)
-        else:
-            due = agenda.reviewed
-        # A period that ended while the bot was away is held to the limits of the one before it.
-        newer: dict[tuple[str, str], Sequence[Incident]] = {}
-        known = ChainMap(newer, incidents)  # type: ignore[arg-type]
-        decided = 0
-        for budget, period in due:
-            steps = self._decide(budget, period, known, snapshot, mode, now)
-            if steps:
-                key = (budget.name, period.key)
-                newer[key] = taken(steps, known.get(key, ()))
-                decided += sum(step.status is not Status.WATCHED for step in steps)
-        ends_at = done.ends_at if done is not None and same else now
-        if now >= ends_at:
-            # A budget whose scope cannot be found at the moment is still configured.
-            names = {each.budget.name if isinstance(each, Unmatched) else each.name for each in agenda.found}
-            ended, ends_at = self._end(names, mode, now)
-            decided += ended
-        self._decided = _Decided(agenda, incidents, snapshot.serial, ends_at)
-        return decided
-
-    def _agenda_at(self, snapshot: Snapshot, now: datetime) -> Agenda:
-        found, agenda = self._matched(), self._agenda
+    def agenda(self, now: datetime) -> Agenda:
+        """The same value as long as nothing of it begins, ends or is set otherwise."""
+        snapshot, found, agenda = self._snapshots.current(), self._matched(), self._agenda
         if agenda is None or not agenda.holds(found, snapshot.index.scopes, now):
             agenda = self._agenda = Agenda(found, snapshot, now)
-            self._quiet = {}
         return agenda
-
-    def _end(self, names: Collection[str], mode: str, now: datetime) -> tuple[int, datetime]:
-        """Withdraw alerts of budgets that are not configured any more, and close those of periods that are over.
-
-        The message keeps the figures that it has, with their age. Returns how many there were, and when there may be
-        the next one.
-        """
-        ended, ends_at = 0, AFTER_EVERYTHING
-        for facts in self._alerts.standing():
-            if facts.ends_at is None:
-                continue
-            incident = Incident(facts.level, facts.limit_usd, facts.status)
-            if facts.ends_at + STILL_REVIEWED <= now:
-                step = closed(incident)
-            elif facts.subject not in names:
-                step = withdrawn(incident)
-            else:
-                ends_at = min(ends_at, facts.ends_at + STILL_REVIEWED)
-                continue
-            self._alerts.record(facts.subject, facts.period, [step], partial(restated, facts, mode=mode, now=now), now)
-            ended += 1
-        return ended, ends_at
-
-    def _decide(
-        self, budget: Budget, period: Period, known: Incidents, snapshot: Snapshot, mode: str, now: datetime
-    ) -> Sequence[Step]:
-        incidents = known.get((budget.name, period.key), ())
-        if period.is_over(now):
-            # The bot may have been away for as long as the period lasted.
-            before = budget.period_before(period)
-            watched = as_watched(budget, incidents or known.get((budget.name, before.key), ()))
-            if watched is None:
-                return ()
-            budget = watched
-        total_usd = snapshot.spend(budget.scope, period).total_usd
-        quiet = self._quiet.get((budget.name, period.key))
-        is_quiet = quiet is not None and quiet.holds(budget, incidents, total_usd)
-        if is_quiet and budget.scope.kind in NEVER_BILLED:
-            return ()
-        steps = [] if is_quiet else decide(budget, total_usd, incidents)
-        noted = [] if is_quiet else watch(budget, incidents)
-        if not steps and not noted:
-            # Anew even where it was quiet before: what is billed may have changed.
-            self._quiet[budget.name, period.key] = Quiet.at(budget, period, incidents, total_usd, snapshot)
-        if steps and snapshot.as_of is not None:
-            [facts] = self._account(snapshot, snapshot.as_of, now).facts([(budget, period)], now, Detail.ALL)
-            self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(facts, mode, now), now)
-        elif noted:
-            self._alerts.note(budget.name, period.key, noted, now)
-        return (*noted, *steps)
 
     def _spend_of(
         self,
@@ -374,13 +261,3 @@ def known_period(budget: Budget, as_of: datetime, now: datetime) -> Period:
     """The present period, or the last one of which the data tells anything."""
     present = budget.period_at(now)
     return present if present.starts_at < as_of else budget.period_at(as_of - as_of.resolution)
-
-
-def _facts_of(spend: BudgetSpend, mode: str, now: datetime) -> Callable[[Step], LimitAlert]:
-    def facts(step: Step) -> LimitAlert:
-        return LimitAlert(
-            **at_step(step, mode, now),
-            spend=spend,
-        )
-
-    return facts

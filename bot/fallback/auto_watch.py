@@ -27,6 +27,8 @@ CHAIN_MODES = (NORMAL, DEGRADED, MINIMAL)
 class AutoWatch:
     """Synchronous; asynchronous callers use a thread. The budgets are those of the review."""
 
+    name = "automatic fallback"
+
     def __init__(
         self,
         fallback: FallbackService,

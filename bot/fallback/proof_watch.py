@@ -13,8 +13,10 @@ from bot.store.cycle_state import CycleState
 from bot.store.usage import UsageStore
 
 
-class ProofWatch:
+class Verifier:
     """Synchronous; asynchronous callers use a thread. `chain`: the whole fallback chain, model ids."""
+
+    name = "verification of the fallback mode"
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-import bot.cycle as cycle
+from bot import cycle
 from bot.fallback.service import FallbackService
 from bot.lifecycle import Lifecycle
 from bot.sandbox.clock import HandClock
@@ -17,8 +17,9 @@ from tests.scenario.conftest import ADMIN, World
 
 
 class Fragile:
-    """A watch that may have a fault of its own."""
+    """A detector that may have a fault of its own."""
 
+    name = "fragile"
     broken = True
 
     def look(self, now: datetime, mode: str) -> None:
@@ -26,18 +27,18 @@ class Fragile:
             raise LookupError(mode)
 
 
-async def test_a_watch_that_fails_is_named_and_the_limit_is_told_all_the_same(
+async def test_a_detector_that_fails_is_named_and_the_limit_is_told_all_the_same(
     simulated: World, clock: HandClock
 ) -> None:
     simulated.spend(120)
     clock.advance(timedelta(hours=1))
     async with simulated.bot() as bot:
         fragile = Fragile()
-        bot.watches = (fragile, *bot.watches)
+        bot.detectors = (fragile, *bot.detectors)
         await bot.cycle()
         assert len(simulated.alerts("soft")) == 1
         (fault,) = bot.faults.values()
-        assert "Fragile: LookupError" in fault
+        assert "fragile: LookupError" in fault
         fragile.broken = False
         await bot.cycle()
         assert bot.faults == {}

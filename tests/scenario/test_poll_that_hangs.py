@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-import bot.cycle as cycle
+from bot import cycle
 from bot.lifecycle import Lifecycle
 from bot.sandbox.anthropic_server import ANALYTICS_USAGE
 from bot.sandbox.clock import HandClock
@@ -125,5 +125,5 @@ async def test_readiness_names_a_database_that_fails_and_each_step_that_does(sim
         await bot.deliver()
         problems = await Lifecycle(bot, timedelta(1)).problems()
         assert any("The database has lost its tables" in problem for problem in problems)
-        for step in ("the poll", "the delivery to Slack", "the review of limits", "StaleWatch"):
+        for step in ("the poll", "the delivery to Slack", "limits", "no data"):
             assert any(f"({step}: OperationalError)" in problem for problem in problems), step

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
+from bot.alerts.limits import LimitDetector
 from bot.alerts.model import LimitAlert
 from bot.budgets.budget import Budget, Level, parse_scope
 from bot.budgets.decide import Reason, Status
@@ -83,7 +84,8 @@ class Watched:
     def started(self, *budgets: Budget) -> BudgetReview:
         """The review of a process that begins now, with these budgets."""
         self.snapshots = Snapshots(self.usage, CARD)
-        self.review = BudgetReview(self.snapshots, self.alerts, lambda: budgets, MODES, CARD)
+        self.review = BudgetReview(self.snapshots, lambda: budgets, MODES, CARD)
+        self.limits = LimitDetector(self.snapshots, self.alerts, self.review)
         return self.review
 
     def spends(
@@ -114,7 +116,7 @@ class Watched:
             billed_read_at=read_at,
         )
         self.usage.save(readings, "admin", now, data, bill)
-        return self.review.decide(now, "normal") if decides else 0
+        return self.limits.decide(now, "normal") if decides else 0
 
     def told(self) -> list[tuple[str, LimitAlert]]:
         """Every post and every edit that was put into the outbox, in order; the replies in threads are left out."""
@@ -160,7 +162,7 @@ def team(engine: Engine) -> Watched:
 
 
 def test_before_the_first_poll_nothing_is_decided_and_nothing_is_known(team: Watched) -> None:
-    assert team.review.decide(at("11-20 12:00"), "normal") == 0
+    assert team.limits.decide(at("11-20 12:00"), "normal") == 0
     assert team.review.spend(at("11-20 12:00")) == []
     assert team.review.widest(at("11-20 12:00")) is None
     assert team.told() == []

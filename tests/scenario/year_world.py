@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, select
 
+from bot.alerts.limits import LimitDetector
 from bot.alerts.model import LimitAlert
 from bot.budgets.budget import LIMITS, Budget, parse_scope
 from bot.budgets.period import PeriodKind, Weekday
@@ -256,15 +257,15 @@ class Year:
 
     async def live(self, mean: timedelta) -> None:
         """Poll and decide as the bot does; now and then it ends between the two, or begins anew with other limits."""
-        report, poller, review = self._started()
+        report, poller, review, limits = self._started()
         for now in moments(self._random, self.starts_at, self.ends_at, mean):
             self._clock.now = now
             chance = self._random.random()
             if chance < 0.04:
-                report, poller, review = self._started()
+                report, poller, review, limits = self._started()
             elif chance < 0.055:
                 self._edit()
-                report, poller, review = self._started()
+                report, poller, review, limits = self._started()
             report.fails_at = self._random.randrange(3) if self._random.random() < 0.04 else None
             report.bill_fails = self._random.random() < 0.05
             report.answers, report.bill = [], None
@@ -279,9 +280,9 @@ class Year:
                 self.failed += 1
             if self._random.random() < 0.02:
                 self.undecided += 1
-                report, poller, review = self._started()
+                report, poller, review, limits = self._started()
                 continue
-            review.decide(now, "normal")
+            limits.decide(now, "normal")
             self.oracle.looked(now)
 
     def posts(self) -> list[Told]:
@@ -292,13 +293,13 @@ class Year:
         alerts = [facts for facts in found if isinstance(facts, LimitAlert) and facts.level in LIMITS]
         return [Told(facts.decided_at, facts.incident) for facts in alerts]
 
-    def _started(self) -> tuple[Report, Poller, BudgetReview]:
+    def _started(self) -> tuple[Report, Poller, BudgetReview, LimitDetector]:
         report = Report(self.history, self._clock)
         budgets = [_budget(watch) for watch in self._watches.values()]
-        review = BudgetReview(
-            Snapshots(self._usage, load_rate_card()), self._alerts, lambda: budgets, MODES, load_rate_card()
-        )
-        return report, Poller(self._usage, {"admin": report}, "admin", self._clock), review
+        snapshots = Snapshots(self._usage, load_rate_card())
+        review = BudgetReview(snapshots, lambda: budgets, MODES, load_rate_card())
+        limits = LimitDetector(snapshots, self._alerts, review)
+        return report, Poller(self._usage, {"admin": report}, "admin", self._clock), review, limits
 
     def _edit(self) -> None:
         """Somebody changes a limit. No value comes back, so that each is an incident of its own."""

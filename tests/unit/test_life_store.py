@@ -9,7 +9,7 @@ from sqlalchemy import Engine, select, update
 
 from bot.alerts.life import Living, OpenAlert
 from bot.alerts.life_steps import Life, LifeStep
-from bot.alerts.life_watch import LifeWatch
+from bot.alerts.life_watch import LifecycleTimer
 from bot.alerts.model import LifecycleEvent
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
@@ -139,7 +139,7 @@ def test_an_alert_that_this_version_cannot_read_is_unknown_and_holds_up_no_other
     readable = opened(store, Level.SOFT)
     assert store.life.acknowledge(unreadable, "U1", NOW) == Handled("unknown")
     rules = AlertRules(escalate_levels=frozenset({Level.SOFT, Level.HARD}))
-    LifeWatch(store.life, rules, HandClock(NOW + HOUR)).look()
+    LifecycleTimer(store.life, rules, HandClock(NOW + HOUR)).look()
     assert life(engine, unreadable) == Life()
     assert life(engine, readable) == Life(escalated_at=NOW + HOUR)
 
@@ -202,7 +202,7 @@ def test_two_copies_that_advance_at_once_escalate_once(store: AlertStore, engine
 
     def copy() -> None:
         start.wait()
-        LifeWatch(AlertStore(engine).life, AlertRules(), HandClock(NOW + 30 * MINUTE)).look()
+        LifecycleTimer(AlertStore(engine).life, AlertRules(), HandClock(NOW + 30 * MINUTE)).look()
 
     copies = [threading.Thread(target=copy) for _ in range(4)]
     for thread in copies:
@@ -217,7 +217,7 @@ def test_time_runs_from_the_moment_at_which_people_could_see_it(store: AlertStor
     assert store.life.living() == [], "nobody can acknowledge what has not arrived"
     alert_id = sent(store).content.alert_id or 0
     assert store.life.living() == [Living(alert_id, Level.HARD, NOW, Life())]
-    LifeWatch(store.life, AlertRules(), HandClock(NOW + 30 * MINUTE)).look()
+    LifecycleTimer(store.life, AlertRules(), HandClock(NOW + 30 * MINUTE)).look()
     edit, told = sent(store), sent(store)
     assert (edit.action, told.action) == ("update", "broadcast")
     assert isinstance(told.content.facts, LifecycleEvent)
@@ -229,7 +229,7 @@ def test_that_a_period_has_begun_is_nobodys_to_acknowledge(store: AlertStore, en
     store.record(BUDGET, PERIOD, [begun], facts_of(), NOW)
     sent(store)
     rules = AlertRules(escalate_levels=frozenset(Level))
-    LifeWatch(store.life, rules, HandClock(NOW + HOUR)).look()
+    LifecycleTimer(store.life, rules, HandClock(NOW + HOUR)).look()
     assert waiting(engine) == []
 
 

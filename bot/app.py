@@ -52,6 +52,7 @@ from bot.fallback.service import FallbackService
 from bot.fallback.target import Target
 from bot.fallback.targets import targets_from, tidy_targets
 from bot.in_flight import InFlight
+from bot.later import Later
 from bot.leadership import Leadership
 from bot.message import Message
 from bot.notify.background import BackgroundDelivery
@@ -157,8 +158,11 @@ async def bot_from(
         workspace = Workspace()
         response_urls = ResponseUrls(session, client, in_flight)
         admins = Admins(settings.admins, client, workspace)
+        later = Later(threads.later, in_flight)
+        stack.push_async_callback(close_within, "the last writes", CLOSE_SECONDS, later.close)
         services = _services(
-            settings, engine, alerts, targets, client, http, limits, response_urls, admins, clock, leadership, threads
+            *(settings, engine, alerts, targets, client, http, limits, response_urls, admins, clock, leadership),
+            *(threads, later),
         )
         slack = _slack_app(client)
         handlers.register(slack, services, in_flight)
@@ -239,6 +243,7 @@ def _services(
     clock: Clock,
     leadership: Leadership,
     threads: Threads,
+    later: Later,
 ) -> Services:
     card = load_rate_card()
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
@@ -255,6 +260,7 @@ def _services(
         period_end=lambda moment: period_end(review.budgets, moment),
         served=settings.http_port is not None,
         changes=ChangeSignal(),
+        later=later,
     )
     review.in_force = partial(mode_in_force, fallback)
 
@@ -287,6 +293,7 @@ def _services(
         poll_seconds=settings.poll_seconds,
         display=settings.display,
         threads=threads,
+        later=later,
     )
 
 

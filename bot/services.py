@@ -13,6 +13,7 @@ from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
 from bot.fallback.prospects import Prospects
 from bot.fallback.service import FallbackService
+from bot.later import Later
 from bot.pricing.card import RateCard
 from bot.response_urls import ResponseUrls
 from bot.store.alerts import AlertStore
@@ -46,3 +47,4 @@ class Services:
     poll_seconds: int
     display: Display
     threads: Threads
+    later: Later

@@ -54,7 +54,7 @@ async def _decided(
 ) -> Message:
     permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
-        await services.threads.commands(services.fallback.refused, person.id, "proposal", permission.refusal)
+        services.fallback.refused(person.id, "proposal", permission.refusal)
         answer = Message(permission.refusal, [section(permission.refusal)])
     else:
         try:

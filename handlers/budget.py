@@ -74,7 +74,7 @@ async def _confirmed(services: Services, person: Person, value: str, *, removes:
     if permission.refusal is not None:
         _, _, words = value.partition(" ")
         detail = f"{'remove' if removes else 'set'} {words}: {permission.refusal}"
-        await services.threads.commands(services.fallback.refused, person.id, ACTION, detail)
+        services.fallback.refused(person.id, ACTION, detail)
         message = _said(permission.refusal)
     else:
         try:

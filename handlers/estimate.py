@@ -64,7 +64,8 @@ async def estimate_command(services: Services, user: str, words: str) -> Message
     except WordsError as error:
         return _priced(services, sentence(str(error)))
     result = await _estimated(services, workload)
-    lines = await services.threads.commands(_after, services, user, result)
+    lines = await services.threads.commands(_besides, services, user, result)
+    _remember(services, user, workload)
     message = estimate_message(result, lines)
     return Message(message.text, [*message.blocks, actions([share_button(words_of(workload._replace(name=None)))])])
 
@@ -121,8 +122,9 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
         result = estimate(workload, services.card, _today(services), services.rate_limits.known)
         known = tuple(display_lines(result.monthly_usd, services.display))
         await ack(response_action="update", view=result_view(result, known, words_of(workload), carried))
+        _remember(services, user, workload)
         lines, _ = await asyncio.gather(
-            services.threads.commands(_after, services, user, result), asyncio.sleep(SETTLES_SECONDS)
+            services.threads.commands(_besides, services, user, result), asyncio.sleep(SETTLES_SECONDS)
         )
         if lines != known:
             await _show(client, view["id"], result_view(result, lines, words_of(workload), carried))
@@ -131,7 +133,8 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
     await ack(response_action="update", view=counting_view(carried))
     workload, _ = await asyncio.gather(_counted(services, workload, prompt), asyncio.sleep(SETTLES_SECONDS))
     result = await _estimated(services, workload)
-    lines = await services.threads.commands(_after, services, user, result)
+    lines = await services.threads.commands(_besides, services, user, result)
+    _remember(services, user, workload)
     await _show(client, view["id"], result_view(result, lines, words_of(workload), carried))
 
 
@@ -174,10 +177,15 @@ async def _share(services: Services, body: dict[str, Any], words: str) -> None:
     await say_to_channel(services, body, Message(f"{who}\n{message.text}", [section(who), *message.blocks]))
 
 
-def _after(services: Services, user: str, result: Estimate) -> tuple[str, ...]:
-    """What else there is to say about an estimate, once it is remembered and, if it has a name, kept."""
+def _remember(services: Services, user: str, workload: Workload) -> None:
+    """What the form is filled in with next time; no answer waits for it."""
+    words = words_of(workload._replace(name=None))
+    services.later("the last estimate is not remembered", services.estimates.remember, user, words)
+
+
+def _besides(services: Services, user: str, result: Estimate) -> tuple[str, ...]:
+    """What else there is to say about an estimate, once it is kept if it has a name."""
     workload = result.workload
-    services.estimates.remember(user, words_of(workload._replace(name=None)))
     monthly = {route.model.id: result.usd_on(route.model) for route in workload.routes}
     review = services.review
     lines = display_lines(result.monthly_usd, services.display)

@@ -76,9 +76,7 @@ async def switch_to(
         return await _sentence(services, f"Nothing was changed: there is no mode {code(name)}; the modes are {modes}.")
     permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
-        await services.threads.commands(
-            services.fallback.refused, person.id, "mode", f"{mode.name}: {permission.refusal}"
-        )
+        services.fallback.refused(person.id, "mode", f"{mode.name}: {permission.refusal}")
         return await _sentence(services, permission.refusal)
     if mode.name == NORMAL and lasts is not None:
         return await _sentence(services, "Nothing was changed: normal takes no time, since it is not left by itself.")
@@ -177,7 +175,7 @@ async def _auto(services: Services, person: Person, words: str) -> Message:
         return await _sentence(services, "Nothing was changed: use `fallback auto on` or `fallback auto off`.")
     permission = await services.admins.may_switch(person, "say whether the chain steps down by itself")
     if permission.refusal is not None:
-        await services.threads.commands(services.fallback.refused, person.id, "auto", f"{word}: {permission.refusal}")
+        services.fallback.refused(person.id, "auto", f"{word}: {permission.refusal}")
         return await _sentence(services, permission.refusal)
     await services.threads.commands(services.fallback.set_auto, person.id, on=word == "on")
     levels = names(sorted(services.fallback.rules.auto_levels))

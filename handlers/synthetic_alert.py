@@ -17,7 +17,7 @@ async def send_test_alert(services: Services, person: Person) -> Message:
     """One test alert into the outbox, where the user may; otherwise why not."""
     permission = await services.admins.may_switch(person, "send a test alert")
     if permission.refusal is not None:
-        await services.threads.commands(services.fallback.refused, person.id, ACTION, permission.refusal)
+        services.fallback.refused(person.id, ACTION, permission.refusal)
         text = permission.refusal
     else:
         text = await services.threads.commands(_enqueued, services, person.id)

@@ -18,6 +18,7 @@ from bot.fallback.modes import NORMAL, Mode
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.rules import FallbackRules
 from bot.fallback.target import TargetState, TargetView
+from bot.later import Writes, at_once
 from bot.store.modes import ModeStore
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class FallbackService:
     """Synchronous; asynchronous callers use a thread.
 
     `period_end`: the end of the budgets' period around a moment. `served`: whether the HTTP port is open. `changes`: is
-    signalled after each change of the mode that this copy has committed.
+    signalled after each change of the mode that this copy has committed. `later`: keeps refusals.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class FallbackService:
         period_end: Callable[[datetime], datetime | None] = _no_period,
         served: bool = False,
         changes: ChangeSignal | None = None,
+        later: Writes = at_once,
     ) -> None:
         self.store = store
         self._reconciler = reconciler
@@ -87,6 +89,7 @@ class FallbackService:
         self.period_end = period_end
         self._served = served
         self.changes = changes or ChangeSignal()
+        self._later = later
         self._one_writer = threading.Lock()
 
     def in_force(self) -> ModeState:
@@ -234,8 +237,8 @@ class FallbackService:
         return self.store.history(most)
 
     def refused(self, actor: str, action: str, detail: str) -> None:
-        """Keep in the audit trail that somebody was refused."""
-        self.store.refused(self._clock(), actor, action, detail)
+        """Keep in the audit trail that somebody was refused, without waiting for it."""
+        self._later("a refusal is not in the audit trail", self.store.refused, self._clock(), actor, action, detail)
 
     def wanted(self, change: ModeChange | None) -> Mode:
         """The mode of a change; normal before the first."""

@@ -372,6 +372,7 @@ async def test_who_may_not_switch_is_refused_and_the_refusal_is_kept(
     assert buttons(message) == []
     assert polled.fallback.state().mode.name == "normal"
     assert announced(engine) == []
+    await polled.threads.later(int)
     ((actor, detail),) = refusals(engine)
     assert actor == DEVELOPER
     assert detail.startswith(("degraded: ", "minimal: "))

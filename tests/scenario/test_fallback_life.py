@@ -203,6 +203,7 @@ async def test_a_mode_that_would_be_dearer_is_refused_with_the_figures(
         )
         assert "(usage as of" in answer
         assert mode_of(bot) == "normal"
+        await bot.services.threads.later(int)
         (refused,) = refusals(simulated)
         assert refused[0] == ADMIN
         assert refused[1].startswith("newer: Nothing was changed")

@@ -67,7 +67,14 @@ async def test_a_test_alert_is_delivered_by_a_tick_while_the_cycle_is_at_work(si
 async def test_the_end_waits_for_no_thread_that_hangs() -> None:
     threads, release = Threads(), threading.Event()
     names = await asyncio.gather(*(pool(lambda: threading.current_thread().name) for pool in vars(threads).values()))
-    assert {name.rpartition("_")[0] for name in names} == {"commands", "web", "cycle", "delivery", "destinations"}
+    assert {name.rpartition("_")[0] for name in names} == {
+        "commands",
+        "web",
+        "cycle",
+        "delivery",
+        "destinations",
+        "later",
+    }
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
 

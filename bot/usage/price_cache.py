@@ -12,9 +12,14 @@ from contextlib import closing, suppress
 from hashlib import blake2b
 from pathlib import Path
 
+import bot
 from bot.usage.record_files import RecordFile
 
 FORMAT = 2
+
+READING = ("usage",)
+"""The folders of the program that read records, below the package."""
+
 CHANGES_SET_CTIME = os.name == "posix"
 """Whether every change of a file sets a time that nobody can set back."""
 
@@ -96,9 +101,9 @@ def _state_in(status: os.stat_result, path: str) -> bytes | None:
 def rules() -> bytes | None:
     """What changes when the program reads, or sorts by its price table, in another way; None where nobody can say."""
     digest = blake2b(f"{FORMAT} {sys.version}".encode(), digest_size=16)
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    package = os.path.dirname(os.path.abspath(bot.__file__))
     try:
-        for folder in ("cli", "pricing", "usage"):
+        for folder in ("cli", "pricing", *READING):
             with os.scandir(os.path.join(package, folder)) as entries:
                 for entry in sorted(entries, key=lambda one: one.name):
                     if entry.name.endswith((".py", ".toml")):

@@ -14,8 +14,7 @@ import pytest
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
 
-import bot.notify
-import bot.store
+import bot
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from bot.clock import DAY, HOUR
@@ -110,11 +109,9 @@ MADE: dict[type, Callable[[Engine], object]] = {
 
 
 def stores() -> Iterator[type]:
-    modules = [
-        *pkgutil.iter_modules(bot.store.__path__, "bot.store."),
-        *pkgutil.iter_modules(bot.notify.__path__, "bot.notify."),
-    ]
-    for module in modules:
+    for module in pkgutil.walk_packages(bot.__path__, "bot."):
+        if ".migrations" in module.name or module.name == "bot.__main__":
+            continue
         for _, found in inspect.getmembers(import_module(module.name), inspect.isclass):
             if found.__module__ == module.name and found.__name__.endswith("Store"):
                 yield found

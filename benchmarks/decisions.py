@@ -33,11 +33,11 @@ from benchmarks.figures import Figure, cpu_seconds, emit, say
 from benchmarks.world import DEFAULT_CACHE, MODELS, Size, budgets_toml, by_minute, data_state, database, reading
 from bot.app import bot_from
 from bot.clock import MINUTE, floor_hour
-from bot.cycle import Bot
-from bot.fallback.modes import NORMAL
+from bot.config.settings import Need, load_settings
+from bot.db.engine import connect
+from bot.mode import NORMAL
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
-from bot.settings import Need, load_settings
-from bot.store.engine import connect
 
 CYCLES = 5
 REPEATS = 20

@@ -30,11 +30,11 @@ import httpx
 import msgspec
 
 from benchmarks.polls_server import NOW, SINCE
+from bot.config.settings import Need, load_settings
+from bot.db.engine import open_database
 from bot.sandbox.clock import HandClock
-from bot.settings import Need, load_settings
-from bot.store.engine import open_database
-from bot.store.usage import UsageStore
-from bot.usage.poll import build_poller
+from bot.usage.poller import build_poller
+from bot.usage.store import UsageStore
 from tests.scenario.http_port import free_port
 
 ROUNDS = 5

@@ -33,9 +33,9 @@ from benchmarks.figures import percentile
 from bot.app import bot_from
 from bot.budgets.budget import Level
 from bot.clock import system_clock
-from bot.cycle import Bot
-from bot.lifecycle import Lifecycle
-from bot.settings import Need, load_settings
+from bot.config.settings import Need, load_settings
+from bot.runner.cycle import Bot
+from bot.runner.lifecycle import Lifecycle
 
 TICK_SECONDS = 0.001
 

@@ -26,11 +26,11 @@ from benchmarks.figures import Figure, emit, percentile, say
 from benchmarks.world import DEFAULT_CACHE, Size, data_state, database, reading
 from bot.app import bot_from
 from bot.clock import HOUR, floor_hour
+from bot.config.settings import Need, load_settings
+from bot.db.engine import connect
+from bot.db.state import RememberedStore
 from bot.sandbox.clock import HandClock
-from bot.settings import Need, load_settings
-from bot.store.engine import connect
-from bot.store.remembered import RememberedStore
-from bot.store.usage import UsageStore
+from bot.usage.store import UsageStore
 
 PAUSE_SECONDS = 0.005
 ALONE_SECONDS = 2.0

@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, create_engine, insert, make_url, text
 
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.db.engine import DatabaseError, open_database
+from bot.db.schema import usage, usage_hours
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.store.engine import DatabaseError, open_database
-from bot.store.schema import usage, usage_hours
-from bot.store.usage import UsageStore
-from bot.store.usage_reads import Name
 from bot.usage.age import DataState
-from bot.usage.source import Read, UsageReading, UsageRow
+from bot.usage.model import Read, UsageReading, UsageRow
+from bot.usage.store import UsageStore
+from bot.usage.store_reads import Name
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMAT = 1

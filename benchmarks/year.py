@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bot.store.engine import open_database
+from bot.db.engine import open_database
 from tests.scenario.year_world import Year
 
 BETWEEN_POLLS = timedelta(hours=5)

@@ -17,79 +17,76 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine
 
 from bot import slack_api
+from bot.alerts.cycle_state import CycleStateStore
+from bot.alerts.day_drift import DayDrift, settled_days
 from bot.alerts.delivery import DeliveryDetector
 from bot.alerts.detector import Detector
 from bot.alerts.drift import DriftDetector
+from bot.alerts.due import DueStore
 from bot.alerts.forecast import ForecastDetector
+from bot.alerts.incident_store import IncidentStore
 from bot.alerts.life_watch import LifecycleTimer
 from bot.alerts.limits import LimitDetector
 from bot.alerts.new_period import NewPeriodDetector
 from bot.alerts.no_data import NoDataDetector
+from bot.alerts.notice_contents import ContentStore
 from bot.alerts.receiver import Receiver
 from bot.alerts.spike import SpikeDetector
+from bot.alerts.spike_store import SpikeStore
+from bot.alerts.store import AlertStore
 from bot.budgets.book import BudgetBook
-from bot.budgets.drift import DayDrift
 from bot.budgets.review import BudgetReview
-from bot.budgets.settled_days import settled_days
 from bot.budgets.snapshots import Snapshots
+from bot.budgets.store import BudgetStore
 from bot.clock import Clock
-from bot.cycle import Bot
+from bot.config.settings import Settings
+from bot.db.engine import open_database
+from bot.db.later import Later
+from bot.db.lease import Lease
+from bot.db.state import RememberedStore
 from bot.doctor.check import Check, State
 from bot.doctor.examination import examine
 from bot.doctor.sample import sample_facts
-from bot.ending import close_in_thread, close_within
 from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
 from bot.fallback.auto_watch import AutoWatch
 from bot.fallback.change_signal import ChangeSignal
-from bot.fallback.expiry import period_end
-from bot.fallback.modes import modes_from_chain
-from bot.fallback.proof_watch import Verifier
-from bot.fallback.prospects import Prospects, mode_in_force
-from bot.fallback.proving import Proving
+from bot.fallback.impact import Prospects, mode_in_force
+from bot.fallback.proposal_store import ProposalStore
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService
-from bot.fallback.target import Target
-from bot.fallback.targets import targets_from, tidy_targets
+from bot.fallback.store import ModeStore
+from bot.fallback.target_store import TargetStore
+from bot.fallback.targets.base import Target
+from bot.fallback.targets.registry import targets_from, tidy_targets
+from bot.fallback.verification_watch import Verifier
+from bot.fallback.verifying import Proving
 from bot.in_flight import InFlight
-from bot.later import Later
-from bot.leadership import Leadership
-from bot.message import Message
+from bot.messages import Message
+from bot.mode import modes_from_chain
+from bot.modes.expiry import period_end
 from bot.notify.background import BackgroundDelivery
 from bot.notify.destination import Destination
 from bot.notify.outbox import Outbox
+from bot.notify.response_urls import ResponseUrls
 from bot.notify.slack import SlackDestination
+from bot.notify.slack_connection import Workspace
 from bot.phrases import count
 from bot.pricing.card import load_rate_card
-from bot.response_urls import ResponseUrls
+from bot.pricing.store import EstimateStore
+from bot.runner.cycle import Bot
+from bot.runner.ending import close_in_thread, close_within
+from bot.runner.leadership import Leadership
 from bot.services import Services
-from bot.settings import Settings
-from bot.slack_connection import Workspace
 from bot.steady_clock import SteadyClock
-from bot.store.alerts import AlertStore
-from bot.store.budgets import BudgetStore
-from bot.store.cycle_state import CycleStateStore
-from bot.store.due import DueStore
-from bot.store.engine import open_database
-from bot.store.estimates import EstimateStore
-from bot.store.incidents import IncidentStore
-from bot.store.lease import Lease
-from bot.store.modes import ModeStore
-from bot.store.notice_contents import ContentStore
-from bot.store.proposals import ProposalStore
-from bot.store.remembered import RememberedStore
-from bot.store.spikes import SpikeStore
-from bot.store.targets import TargetStore
-from bot.store.usage import UsageStore
 from bot.threads import Threads
-from bot.usage.poll import build_poller
-from bot.usage.remembered_limits import RememberedLimits
-from bot.usage.token_count import TokenCounter
-from bot.usage.transport import Transport
+from bot.usage.anthropic.client import Transport
+from bot.usage.anthropic.remembered_limits import RememberedLimits
+from bot.usage.anthropic.token_count import TokenCounter
+from bot.usage.poller import build_poller
+from bot.usage.store import UsageStore
 
 import handlers  # isort: skip  # the one place where bot/ knows of the user interface
-from handlers.blocks.alert import alert_message  # isort: skip
-from handlers.rendering import Rendering  # isort: skip
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +121,7 @@ def _slack_app(client: AsyncWebClient) -> AsyncApp:
 
 def sample_alert(now: datetime) -> Message:
     """An alert as this version draws it, for Slack to check."""
-    return alert_message(sample_facts(now), None)
+    return handlers.alert_message(sample_facts(now), None)
 
 
 @asynccontextmanager
@@ -166,7 +163,7 @@ async def bot_from(
         )
         slack = _slack_app(client)
         handlers.register(slack, services, in_flight)
-        rendering = Rendering(targets, workspace, settings.display, rules.late_after, services.review.is_stale)
+        rendering = handlers.Rendering(targets, workspace, settings.display, rules.late_after, services.review.is_stale)
         slack_place, further = SlackDestination(client, settings.channel), _destinations(settings.destinations)
         leads = {"still_leads": leadership.held, "predecessor_alive": leadership.previous_may_live}
         outbox = Outbox(alerts.notices, slack_place, rendering.blocks, clock, in_thread=threads.delivery, **leads)

@@ -3,25 +3,25 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bot.alerts.store import AlertStore
 from bot.budgets.book import BudgetBook
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshots import Snapshots
 from bot.clock import Clock
+from bot.db.later import Later
 from bot.display import Display
 from bot.doctor.check import Check
 from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
-from bot.fallback.prospects import Prospects
+from bot.fallback.impact import Prospects
 from bot.fallback.service import FallbackService
-from bot.later import Later
+from bot.notify.response_urls import ResponseUrls
 from bot.pricing.card import RateCard
-from bot.response_urls import ResponseUrls
-from bot.store.alerts import AlertStore
-from bot.store.estimates import EstimateStore
-from bot.store.usage import UsageStore
+from bot.pricing.store import EstimateStore
 from bot.threads import Threads
-from bot.usage.remembered_limits import RememberedLimits
-from bot.usage.token_count import TokenCounter
+from bot.usage.anthropic.remembered_limits import RememberedLimits
+from bot.usage.anthropic.token_count import TokenCounter
+from bot.usage.store import UsageStore
 
 
 @dataclass(frozen=True, slots=True)

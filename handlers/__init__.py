@@ -5,6 +5,10 @@ from slack_bolt.async_app import AsyncApp
 from bot.in_flight import InFlight
 from bot.services import Services
 from handlers import actions, alerts, budget, commands, errors, estimate, fallback_form, fallback_proof
+from handlers.render.alert import alert_message
+from handlers.rendering import Rendering
+
+__all__ = ["Rendering", "alert_message", "register"]
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:

@@ -8,18 +8,18 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.actor import Person
 from bot.fallback.approvals import NotApprovedError
-from bot.fallback.model import Proposal
 from bot.in_flight import InFlight
-from bot.message import Message
+from bot.messages import Message
+from bot.modes.model import Proposal
 from bot.services import Services
-from handlers.blocks.age import with_age
-from handlers.blocks.elements import section
-from handlers.blocks.fallback import mode_and_until
-from handlers.blocks.outside import sentence
-from handlers.blocks.proposal import APPROVE_ACTION, REJECT_ACTION, closed_message
-from handlers.blocks.spend import SWITCH_ACTION, drawn_for
 from handlers.fallback import age_of_data, switch_to
 from handlers.people import person_of
+from handlers.render.age import with_age
+from handlers.render.elements import section
+from handlers.render.escape import sentence
+from handlers.render.fallback import mode_and_until
+from handlers.render.proposal import APPROVE_ACTION, REJECT_ACTION, closed_message
+from handlers.render.spend import SWITCH_ACTION, drawn_for
 from handlers.replies import reply
 
 

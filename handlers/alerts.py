@@ -6,13 +6,13 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from bot.alerts.lifecycle_store import Handled
 from bot.in_flight import InFlight
-from bot.message import Message
+from bot.messages import Message
 from bot.services import Services
-from bot.store.life import Handled
-from handlers.blocks.elements import moment, section
-from handlers.blocks.life import ACKNOWLEDGE_ACTION, SNOOZE_ACTION, SNOOZES
-from handlers.blocks.outside import mention
+from handlers.render.elements import moment, section
+from handlers.render.escape import mention
+from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION, SNOOZES
 from handlers.replies import reply
 
 

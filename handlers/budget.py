@@ -12,14 +12,16 @@ from bot.budgets.book import mark_of
 from bot.budgets.budget import Budget
 from bot.budgets.report import known_of
 from bot.budgets.scopes import NoMatchError
+from bot.budgets.store import ACTION
 from bot.budgets.words import BudgetWordsError, budget_of, budget_words, named_first, split_budget_words
 from bot.in_flight import InFlight
-from bot.message import Message
+from bot.messages import Message
 from bot.services import Services
-from bot.store.budgets import ACTION
 from bot.typed_text import first_word, words_in
-from handlers.blocks.age import with_age
-from handlers.blocks.budget import (
+from handlers.fallback import age_of_data
+from handlers.people import person_of
+from handlers.render.age import with_age
+from handlers.render.budget import (
     REMOVE_ACTION,
     SET_ACTION,
     Standing,
@@ -34,10 +36,8 @@ from handlers.blocks.budget import (
     was_removed,
     was_set,
 )
-from handlers.blocks.elements import section
-from handlers.blocks.outside import code, sentence, shown
-from handlers.fallback import age_of_data
-from handlers.people import person_of
+from handlers.render.elements import section
+from handlers.render.escape import code, sentence, shown
 from handlers.replies import reply
 
 ACTIONS = ("list", "set", "remove")

@@ -10,21 +10,15 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
+from bot.alerts.day_drift import settled_days
 from bot.budgets.account import Detail
-from bot.budgets.settled_days import settled_days
 from bot.budgets.words import EXAMPLE as BUDGET_EXAMPLE
 from bot.clock import DAY
 from bot.in_flight import InFlight
-from bot.message import Message
+from bot.messages import Message
 from bot.pricing.word_help import EXAMPLES
 from bot.services import Services
 from bot.typed_text import cleaned, first_word, words_in
-from handlers.blocks.age import with_age
-from handlers.blocks.drift import truth_lines
-from handlers.blocks.elements import section
-from handlers.blocks.help import help_message
-from handlers.blocks.outside import code
-from handlers.blocks.status import status_message
 from handlers.budget import budget_command
 from handlers.doctor import doctor_command
 from handlers.estimate import estimate_command, open_form
@@ -34,6 +28,12 @@ from handlers.limits import limits_command
 from handlers.people import person_of
 from handlers.plan import plan_command
 from handlers.rates import rates_command
+from handlers.render.age import with_age
+from handlers.render.drift import truth_lines
+from handlers.render.elements import section
+from handlers.render.escape import code
+from handlers.render.help import help_message
+from handlers.render.status import status_message
 from handlers.replies import reply
 from handlers.report import report_command
 from handlers.synthetic_alert import send_test_alert

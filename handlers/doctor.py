@@ -2,12 +2,12 @@
 
 from bot.doctor.check import Check, State
 from bot.doctor.report import MARKS, summary
-from bot.message import Message
+from bot.messages import Message
 from bot.services import Services
-from handlers.blocks.age import with_age
-from handlers.blocks.elements import sections
-from handlers.blocks.outside import shown
 from handlers.fallback import age_of_data
+from handlers.render.age import with_age
+from handlers.render.elements import sections
+from handlers.render.escape import shown
 
 LINE_LIMIT = 700
 """Characters of one finding: some name a path and quote an error."""

@@ -9,9 +9,9 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
 from slack_bolt.response import BoltResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.message import Message
+from bot.db.engine import database_problem
+from bot.messages import Message
 from bot.services import Services
-from bot.store.engine import database_problem
 from handlers.replies import reply
 
 log = logging.getLogger(__name__)

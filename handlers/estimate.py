@@ -13,19 +13,21 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.budgets.account import Detail
 from bot.budgets.planned import planned, touched
 from bot.in_flight import InFlight
-from bot.message import Block, Message
+from bot.messages import Block, Message
 from bot.pricing.estimate import Estimate, estimate
+from bot.pricing.store import KeptEstimate
 from bot.pricing.text_tokens import Text, language_of
 from bot.pricing.words import EXAMPLE, WordsError, parse_workload, words_of
 from bot.pricing.workload import Workload
 from bot.services import Services
 from bot.slack_api import CallError, call
-from bot.store.estimates import KeptEstimate
 from bot.typed_text import words_in
-from handlers.blocks.age import with_age
-from handlers.blocks.elements import actions, section
-from handlers.blocks.estimate import estimate_message, planned_line
-from handlers.blocks.estimate_form import (
+from handlers.form_content import in_time
+from handlers.render.age import with_age
+from handlers.render.elements import actions, section
+from handlers.render.escape import code, mention, sentence
+from handlers.render.estimate import estimate_message, planned_line
+from handlers.render.estimate_form import (
     FORM,
     PROMPT,
     SHARE_ACTION,
@@ -38,10 +40,8 @@ from handlers.blocks.estimate_form import (
     share_button,
     words_from,
 )
-from handlers.blocks.kept_estimates import dropped, kept_line, kept_list, kept_message
-from handlers.blocks.outside import code, mention, sentence
-from handlers.blocks.spend import display_lines
-from handlers.form_content import in_time
+from handlers.render.kept_estimates import dropped, kept_line, kept_list, kept_message
+from handlers.render.spend import display_lines
 from handlers.replies import reply, response_url_of, say_to_channel
 
 log = logging.getLogger(__name__)

@@ -5,19 +5,19 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bot.actor import Person
-from bot.fallback.expiry import Cause
-from bot.fallback.modes import DEGRADED, NORMAL, Mode
 from bot.fallback.service import ModeState
-from bot.fallback.words import DurationError, duration, switch_words
-from bot.message import Message
+from bot.messages import Message
+from bot.mode import DEGRADED, NORMAL, Mode
+from bot.modes.expiry import Cause
+from bot.modes.parsing import DurationError, duration, switch_words
 from bot.services import Services
 from bot.typed_text import first_word, words_in
-from handlers.blocks.age import age_line, with_age
-from handlers.blocks.elements import moment, section
-from handlers.blocks.fallback import already, costs_more, mode_status, not_cheaper, switched
-from handlers.blocks.fallback_history import history_message
-from handlers.blocks.outside import code, names, sentence, shown
-from handlers.blocks.proposal import asked_message
+from handlers.render.age import age_line, with_age
+from handlers.render.elements import moment, section
+from handlers.render.escape import code, names, sentence, shown
+from handlers.render.fallback import already, costs_more, mode_status, not_cheaper, switched
+from handlers.render.fallback_history import history_message
+from handlers.render.proposal import asked_message
 
 ACTIONS = ("status", "on", "off", "auto", "history")
 MOST_HISTORY = 15

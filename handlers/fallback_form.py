@@ -7,18 +7,18 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.fallback.modes import NORMAL
-from bot.fallback.prospects import Overview
-from bot.fallback.words import DurationError, duration
+from bot.fallback.impact import Overview
 from bot.in_flight import InFlight
-from bot.message import Block, Message
+from bot.messages import Block, Message
+from bot.mode import NORMAL
+from bot.modes.parsing import DurationError, duration
 from bot.services import Services
 from bot.slack_api import CallError, call
-from handlers.blocks.fallback import FORM_ACTION
-from handlers.blocks.fallback_form import FORM, LASTS, MODE, REASON, change_form, filled
 from handlers.fallback import switch_to
 from handlers.form_content import in_time
 from handlers.people import person_of
+from handlers.render.fallback import FORM_ACTION
+from handlers.render.fallback_form import FORM, LASTS, MODE, REASON, change_form, filled
 from handlers.replies import reply, response_url_of
 
 log = logging.getLogger(__name__)

@@ -5,13 +5,13 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.fallback.model import ProofReport
+from bot.fallback.verification_store import Dismissal
 from bot.in_flight import InFlight
-from bot.message import Message
+from bot.messages import Message
+from bot.modes.model import ProofReport
 from bot.services import Services
-from bot.store.proofs import Dismissal
-from handlers.blocks.elements import section
-from handlers.blocks.proof import PROOF_DISMISS, proof_message
+from handlers.render.elements import section
+from handlers.render.verification import PROOF_DISMISS, proof_message
 from handlers.replies import replace, reply
 
 NOTHING_CHANGED = {

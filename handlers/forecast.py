@@ -3,14 +3,14 @@
 import difflib
 
 from bot.budgets.prospects import prospects
-from bot.message import Message
+from bot.messages import Message
 from bot.services import Services
 from bot.typed_text import words_in
-from handlers.blocks.age import with_age
-from handlers.blocks.elements import section
-from handlers.blocks.forecast import MOST_BUDGETS, forecast_message
-from handlers.blocks.outside import code, shown
 from handlers.fallback import age_of_data
+from handlers.render.age import with_age
+from handlers.render.elements import section
+from handlers.render.escape import code, shown
+from handlers.render.forecast import MOST_BUDGETS, forecast_message
 
 
 async def forecast_command(services: Services, words: str) -> Message:

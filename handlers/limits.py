@@ -1,11 +1,11 @@
 """`/claude-cost limits`: Anthropic's rate limits and the limits of the budgets."""
 
-from bot.message import Message
+from bot.messages import Message
 from bot.pricing.throughput import load_rate_limits
 from bot.services import Services
-from handlers.blocks.age import with_age
-from handlers.blocks.limits import limits_message
 from handlers.fallback import age_of_data
+from handlers.render.age import with_age
+from handlers.render.limits import limits_message
 
 
 async def limits_command(services: Services) -> Message:

@@ -2,7 +2,7 @@
 
 import re
 
-from bot.message import Message
+from bot.messages import Message
 from bot.pricing.estimate import estimate
 from bot.pricing.estimate_text import workload_line
 from bot.pricing.plans import compare_plans, plan_lines
@@ -10,9 +10,9 @@ from bot.pricing.word_values import WordsError, whole_number
 from bot.pricing.words import parse_workload
 from bot.services import Services
 from bot.typed_text import cleaned
-from handlers.blocks.age import with_age
-from handlers.blocks.elements import section
-from handlers.blocks.outside import escape, sentence
+from handlers.render.age import with_age
+from handlers.render.elements import section
+from handlers.render.escape import escape, sentence
 
 MOST_SEATS = 10_000
 

@@ -2,16 +2,16 @@
 
 import re
 
-from bot.message import Message
+from bot.messages import Message
 from bot.pricing.japanese_words import with_english_models
 from bot.pricing.model_ids import family_in
 from bot.pricing.model_words import UnknownModelError, model_named
 from bot.services import Services
 from bot.typed_text import words_in
-from handlers.blocks.age import with_age
-from handlers.blocks.elements import section
-from handlers.blocks.outside import code
-from handlers.blocks.rates import model_rates, overview
+from handlers.render.age import with_age
+from handlers.render.elements import section
+from handlers.render.escape import code
+from handlers.render.rates import model_rates, overview
 
 _LEAD = re.compile(r"^(?:(?:for|of|on|the)\s+)+", re.IGNORECASE)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.alerts.decide import Status
 from bot.alerts.model import (
     AlertPayload,
     DeliveryAlert,
@@ -18,32 +19,31 @@ from bot.alerts.model import (
     SyntheticAlert,
     not_extrapolated,
 )
+from bot.alerts.notice_contents import Content
+from bot.alerts.payloads import Payload
 from bot.alerts.rules import LATE
 from bot.budgets.budget import Level
-from bot.budgets.decide import Status
 from bot.display import USD, Display
-from bot.fallback.model import ModeAnnouncement, ModeEnding, ProofReport, Proposal
-from bot.fallback.target import Target
-from bot.message import Message, PlainMessage, Tone
+from bot.fallback.targets.base import Target
+from bot.messages import Message, PlainMessage, Tone
+from bot.modes.model import ModeAnnouncement, ModeEnding, ProofReport, Proposal
 from bot.notify.model import Notice
+from bot.notify.slack_connection import Workspace
 from bot.phrases import span
-from bot.slack_connection import Workspace
-from bot.store.notice_contents import Content
-from bot.store.payloads import Payload
-from handlers.blocks.alert import alert_message
-from handlers.blocks.delivery import delivery_message
-from handlers.blocks.drift import drift_message
-from handlers.blocks.elements import context, moment, section
-from handlers.blocks.fallback import announcement, end_warning
-from handlers.blocks.forecast_alert import forecast_alert_message
-from handlers.blocks.life import life_message, step_message, with_life
-from handlers.blocks.period import period_message
-from handlers.blocks.plain_text import plain_text
-from handlers.blocks.proof import proof_message
-from handlers.blocks.proposal import proposal_message
-from handlers.blocks.spike import spike_message
-from handlers.blocks.stale import stale_message
-from handlers.blocks.synthetic_alert import message_of_test
+from handlers.render.alert import alert_message
+from handlers.render.delivery import delivery_message
+from handlers.render.drift import drift_message
+from handlers.render.elements import context, moment, section
+from handlers.render.fallback import announcement, end_warning
+from handlers.render.forecast_alert import forecast_alert_message
+from handlers.render.lifecycle import life_message, step_message, with_life
+from handlers.render.no_data import stale_message
+from handlers.render.period import period_message
+from handlers.render.plain_text import plain_text
+from handlers.render.proposal import proposal_message
+from handlers.render.spike import spike_message
+from handlers.render.synthetic_alert import message_of_test
+from handlers.render.verification import proof_message
 
 TOLD_ONCE = "If this limit is crossed again in the same period, only Slack shows it."
 

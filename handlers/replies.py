@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bot.message import Message
+from bot.messages import Message
 from bot.services import Services
 
 

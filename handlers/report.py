@@ -1,18 +1,18 @@
 """`/claude-cost report`: what was spent in a stretch of days, by whom or on what."""
 
+from bot.alerts.day_drift import settled_days
 from bot.budgets.report import Report, report_of
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
-from bot.budgets.settled_days import settled_days
 from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY
-from bot.message import Message
+from bot.messages import Message
 from bot.services import Services
-from handlers.blocks.age import with_age
-from handlers.blocks.drift import truth_lines
-from handlers.blocks.elements import section
-from handlers.blocks.outside import code
-from handlers.blocks.report import report_message
 from handlers.fallback import age_of_data
+from handlers.render.age import with_age
+from handlers.render.drift import truth_lines
+from handlers.render.elements import section
+from handlers.render.escape import code
+from handlers.render.report import report_message
 
 
 async def report_command(services: Services, words: str) -> Message:

@@ -2,13 +2,13 @@
 
 from bot.actor import Person
 from bot.alerts.model import SyntheticAlert
-from bot.message import Message
+from bot.messages import Message
 from bot.phrases import count
 from bot.services import Services
-from handlers.blocks.age import with_age
-from handlers.blocks.elements import section
-from handlers.blocks.outside import code, names, sentence
 from handlers.fallback import age_of_data
+from handlers.render.age import with_age
+from handlers.render.elements import section
+from handlers.render.escape import code, names, sentence
 
 ACTION = "test-alert"
 

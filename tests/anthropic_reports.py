@@ -16,19 +16,19 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, select
 
 from bot.clock import HOUR
+from bot.db.engine import open_database
+from bot.db.schema import usage
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import DIMENSIONS, UsageBook, UsageEvent
 from bot.sandbox.clock import HandClock
-from bot.store.engine import open_database
-from bot.store.schema import usage
-from bot.store.usage import UsageStore
-from bot.usage.admin import AdminSource
-from bot.usage.analytics import AnalyticsSource
-from bot.usage.names import UNKNOWN_WORKSPACE, Directory
-from bot.usage.poll import Poller
-from bot.usage.source import DEFAULT_WORKSPACE, SourceName, UsageChoice, UsageReading
-from bot.usage.transport import Transport
+from bot.usage.anthropic.admin import AdminSource
+from bot.usage.anthropic.analytics import AnalyticsSource
+from bot.usage.anthropic.client import Transport
+from bot.usage.directory import UNKNOWN_WORKSPACE, Directory
+from bot.usage.model import DEFAULT_WORKSPACE, SourceName, UsageChoice, UsageReading
+from bot.usage.poller import Poller
+from bot.usage.store import UsageStore
 
 MONTH = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
+from bot.alerts.decide import Reason, Status, Step
 from bot.alerts.model import LimitAlert
 from bot.budgets.budget import Level
 from bot.budgets.budget_spend import BudgetSpend
-from bot.budgets.decide import Reason, Status, Step
-from bot.fallback.model import ModeAnnouncement
-from bot.store.engine import open_database
+from bot.db.engine import open_database
+from bot.modes.model import ModeAnnouncement
 
 # Read here, since every test begins by clearing the environment.
 POSTGRES = os.environ.get("CLAUDE_COST_TEST_POSTGRES", "")

@@ -11,16 +11,16 @@ from sqlalchemy import Engine, select
 
 from bot.budgets.budget import ORGANIZATION, Scope, ScopeKind
 from bot.budgets.causes import Cause, causes
-from bot.budgets.outlook import MOST_MOVERS, Mover, Recent, RecentUsage, Stretch, recent_window
 from bot.budgets.period import Period
 from bot.budgets.spend import COMPUTED_COST_TYPES, PricedUsage, Spend, in_scope, is_settled, price_usage
+from bot.budgets.trend import MOST_MOVERS, Mover, Recent, RecentUsage, Stretch, recent_window
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.db.schema import billed, usage_hours
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Hidden
 from bot.pricing.tokens import TokenCounts
-from bot.store.schema import billed, usage_hours
-from bot.store.usage import UsageStore
-from bot.usage.source import BilledRow, DayUsage, UsageRow
+from bot.usage.model import BilledRow, DayUsage, UsageRow
+from bot.usage.store import UsageStore
 
 ZERO = Decimal(0)
 LONG_AGO, FAR_AHEAD = datetime(2020, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC)

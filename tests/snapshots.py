@@ -11,9 +11,9 @@ from bot.budgets.usage_prices import UsagePrices
 from bot.budgets.usage_table import Day, Table, TableBuilder
 from bot.clock import MINUTE, floor_hour
 from bot.pricing.card import RateCard, load_rate_card
-from bot.store.usage_reads import NO_NAMES, Head, Version
 from bot.usage.age import DataState
-from bot.usage.source import BilledRow, UsageRow
+from bot.usage.model import BilledRow, UsageRow
+from bot.usage.store_reads import NO_NAMES, Head, Version
 
 
 def snapshot_of(

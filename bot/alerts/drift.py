@@ -8,18 +8,18 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
 
+from bot.alerts.cycle_state import CycleState
+from bot.alerts.day_drift import DayDrift, decide_drift, goes_on
+from bot.alerts.decide import NO_LIMIT, Reason, Status, Step
+from bot.alerts.incident_store import IncidentStore
 from bot.alerts.model import BILL, DriftAlert, ExplainedDrift, at_step, restated
+from bot.alerts.rules import DriftRules
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
-from bot.budgets.drift import DayDrift, decide_drift, goes_on
-from bot.budgets.rules import DriftRules
 from bot.budgets.spend import SETTLED_AFTER
 from bot.clock import DAY
-from bot.store.alerts import AlertStore
-from bot.store.cycle_state import CycleState
-from bot.store.incidents import IncidentStore
-from bot.store.usage import LONG_AGO, UsageStore
 from bot.usage.age import DataState
+from bot.usage.store import LONG_AGO, UsageStore
 
 JUDGED_FOR = 3 * DAY
 """How long after it has settled a day is judged."""

@@ -1,9 +1,9 @@
 """Lets time act on open alerts: snoozes end, and what nobody acknowledges is escalated."""
 
-from bot.alerts.life import due_step
+from bot.alerts.lifecycle import due_step
+from bot.alerts.lifecycle_store import LifeStore
 from bot.alerts.rules import AlertRules
 from bot.clock import Clock
-from bot.store.life import LifeStore
 
 
 class LifecycleTimer:

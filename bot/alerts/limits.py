@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from bot.alerts.decide import Incident, Status, Step, as_watched, closed, decide, taken, watch, withdrawn
 from bot.alerts.model import LimitAlert, at_step, restated
+from bot.alerts.quiet import NEVER_BILLED, Quiet, unquiet
+from bot.alerts.store import AlertStore
 from bot.budgets.account import Detail
 from bot.budgets.budget import Budget
 from bot.budgets.budget_spend import BudgetSpend
-from bot.budgets.decide import Incident, Status, Step, as_watched, closed, decide, taken, watch, withdrawn
 from bot.budgets.period import Period
-from bot.budgets.quiet import NEVER_BILLED, Quiet, unquiet
 from bot.budgets.review import STILL_REVIEWED, Agenda, BudgetReview
 from bot.budgets.scopes import Unmatched
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.clock import AFTER_EVERYTHING
-from bot.store.alerts import AlertStore
 
 Incidents = Mapping[tuple[str, str], Sequence[Incident]]
 """By budget and period."""

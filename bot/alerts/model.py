@@ -8,11 +8,11 @@ from typing import Annotated, Literal, TypedDict, TypeVar
 
 from pydantic import Field
 
-from bot.alerts.life_steps import LifeStep
+from bot.alerts.day_drift import DriftCause, ModelDrift
+from bot.alerts.decide import Reason, Status, Step
+from bot.alerts.lifecycle import LifeStep
 from bot.budgets.budget import Level
 from bot.budgets.budget_spend import BudgetSpend, KnownSum, NamedCause, NamedMover
-from bot.budgets.decide import Reason, Status, Step
-from bot.budgets.drift import DriftCause, ModelDrift
 
 MINUTE_KEY = "%Y-%m-%dT%H:%MZ"
 

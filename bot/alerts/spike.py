@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from bot.alerts.decide import Status, Step
 from bot.alerts.model import SpikeAlert, at_step
-from bot.budgets.budget import Budget, Scope, ScopeKind
-from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
-from bot.budgets.burn_rate import (
+from bot.alerts.rules import SpikeRules
+from bot.alerts.spike_rates import (
     LONG,
     LOOK_BACK,
     QUIET_AFTER_LIMIT,
@@ -31,20 +31,20 @@ from bot.budgets.burn_rate import (
     rates_of,
     window_end,
 )
+from bot.alerts.spike_store import SpikeStore
+from bot.alerts.store import AlertStore
+from bot.budgets.budget import Budget, Scope, ScopeKind
+from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.budgets.day_parts import parts_of
-from bot.budgets.decide import Status, Step
 from bot.budgets.named import named_cause, named_mover
-from bot.budgets.outlook import WHOLE, Mover, Stretch, is_dearer
 from bot.budgets.recent import RecentSpend
 from bot.budgets.review import BudgetReview
-from bot.budgets.rules import SpikeRules
 from bot.budgets.savings import is_moved_by
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
+from bot.budgets.trend import WHOLE, Mover, Stretch, is_dearer
 from bot.budgets.usage_prices import Money
 from bot.clock import DAY, HOUR, MINUTE, floor_hour, is_over
-from bot.store.alerts import AlertStore
-from bot.store.spikes import SpikeStore
 
 WIDTH = {ScopeKind.ORGANIZATION: 0, ScopeKind.WORKSPACE: 1, ScopeKind.KEY: 2, ScopeKind.MODEL: 2}
 """The widest scope first."""

@@ -12,13 +12,13 @@ from bot.budgets.causes import ROSE, Cause
 from bot.budgets.forecast import Forecast, ModeShift
 from bot.budgets.history import forecasts_of
 from bot.budgets.named import named_cause, named_mover
-from bot.budgets.outlook import Mover, is_dearer, usd_of, usd_under
 from bot.budgets.period import Period
 from bot.budgets.recent import RecentSpend, recent_spend
 from bot.budgets.savings import InForce, is_moved_by, mode_shares, mode_shifts
 from bot.budgets.snapshot import Snapshot
+from bot.budgets.trend import Mover, is_dearer, usd_of, usd_under
 from bot.clock import DAY, floor_hour
-from bot.fallback.modes import Mode
+from bot.mode import Mode
 
 
 class Detail(Flag):

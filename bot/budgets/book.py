@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Sequence
 
 from bot.budgets.budget import Budget
+from bot.budgets.store import BudgetStore, KeptBudget
 from bot.budgets.words import budget_words
 from bot.clock import Clock
-from bot.store.budgets import BudgetStore, KeptBudget
 
 
 class BudgetBook:

@@ -7,8 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from bot.budgets.budget import Scope
-from bot.budgets.outlook import Recent, RecentUsage
 from bot.budgets.spend import ZERO, in_scope
+from bot.budgets.trend import Recent, RecentUsage
 from bot.pricing.card import RateCard
 from bot.pricing.cost import cost_of
 from bot.pricing.tokens import STANDARD

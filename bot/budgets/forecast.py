@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from bot.budgets.budget import LIMITS, Budget, Level
 from bot.budgets.forecast_model import COLUMNS, DAYS, HOURS_IN_DAY, WEEK, Floats, outlook
-from bot.budgets.outlook import LEAST_KNOWN
 from bot.budgets.period import Period
+from bot.budgets.trend import LEAST_KNOWN
 from bot.clock import HOUR, floor_hour
 
 DAYS_BACK = DAYS

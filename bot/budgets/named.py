@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bot.budgets.budget_spend import NamedCause, NamedMover
 from bot.budgets.causes import Cause
-from bot.budgets.outlook import Mover
+from bot.budgets.trend import Mover
 
 
 def named_mover(

@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from bot.budgets.budget import ORGANIZATION, Scope
 from bot.budgets.causes import LEAST_SHARE, LEAST_USD, Cause, causes
-from bot.budgets.outlook import MOST_MOVERS, Mover, Recent, RecentUsage, Stretch, recent_window
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO, PricedUsage, price_usage
+from bot.budgets.trend import MOST_MOVERS, Mover, Recent, RecentUsage, Stretch, recent_window
 from bot.budgets.usage_index import Caller, Numbers
 from bot.budgets.usage_prices import Money
 from bot.budgets.usage_table import Table, summed
 from bot.clock import DAY, HOUR, floor_hour
 from bot.pricing.tokens import TokenCounts
-from bot.usage.source import DayUsage
+from bot.usage.model import DayUsage
 
 CLOSE = 1 - 1e-9
 """Sums that are this near to each other may be equal: which is larger is decided exactly."""

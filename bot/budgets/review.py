@@ -12,15 +12,15 @@ from bot.budgets.account import Account, Detail, Spending
 from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.forecast import Forecast
-from bot.budgets.outlook import Recent
 from bot.budgets.period import Period
 from bot.budgets.recent import recent_spend
 from bot.budgets.savings import InForce
 from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
+from bot.budgets.trend import Recent
 from bot.clock import AFTER_EVERYTHING, DAY, HOUR, floor_hour
-from bot.fallback.modes import Mode
+from bot.mode import Mode
 from bot.pricing.card import RateCard
 from bot.usage.age import is_stale
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from bot.budgets.budget_spend import BudgetSpend, ModeShare
 from bot.budgets.forecast import ModeShift
 from bot.clock import DAY, MINUTE
-from bot.fallback.modes import NORMAL, Mode
+from bot.mode import NORMAL, Mode
 
 WHOLE = Decimal(1)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.pricing.card import RateCard
-from bot.store.usage import Dimension, UsageStore
-from bot.store.usage_reads import Names
-from bot.usage.source import DEFAULT_WORKSPACE
+from bot.usage.model import DEFAULT_WORKSPACE
+from bot.usage.store import Dimension, UsageStore
+from bot.usage.store_reads import Names
 
 IsUsed = Callable[[Scope], bool]
 """Whether any known usage has exactly this id."""

@@ -36,9 +36,9 @@ from bot.budgets.usage_table import Day, Table
 from bot.clock import AFTER_EVERYTHING, BEFORE_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Hidden
-from bot.store.usage_reads import Head, Names
 from bot.usage.age import DataState
-from bot.usage.source import BilledRow
+from bot.usage.model import BilledRow
+from bot.usage.store_reads import Head, Names
 
 ROWS_HELD = 51 * HOUR
 """The last 24 hours, the 24 hours before, and the hours that both have a part of."""

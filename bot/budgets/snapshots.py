@@ -15,9 +15,9 @@ from bot.budgets.usage_prices import LEAST_PLACES, TooSmallError, UsagePrices, p
 from bot.budgets.usage_table import Day, Table, TableBuilder
 from bot.clock import AFTER_EVERYTHING, BEFORE_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
-from bot.store.usage import UsageStore
-from bot.store.usage_reads import NO_NAMES, Head, HourRead, UsageReader, head_of
-from bot.usage.source import BilledRow
+from bot.usage.model import BilledRow
+from bot.usage.store import UsageStore
+from bot.usage.store_reads import NO_NAMES, Head, HourRead, UsageReader, head_of
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from bot.clock import DAY
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Cost, Hidden, cost_of
 from bot.pricing.model_ids import family_in, spelled
-from bot.usage.source import DayUsage
+from bot.usage.model import DayUsage
 
 ZERO = Decimal(0)
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from bot.budgets.budget import CHAT, Budget
-from bot.budgets.written import WrittenBudget
-from bot.setting_fields import first_mistake
+from bot.budgets.parsing import WrittenBudget
+from bot.strict_fields import first_mistake
 from bot.typed_text import cleaned
 
 KEYS = ("scope", "period", "soft", "hard", "zone", "week_starts", "thresholds")

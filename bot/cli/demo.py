@@ -12,8 +12,8 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from bot.lifecycle import Lifecycle
 from bot.log_bound import BoundedHandler
+from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.clock import RunningClock
 from bot.sandbox.directions import FASTEST, Directions
 from bot.sandbox.page_server import PageServer

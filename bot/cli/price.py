@@ -12,8 +12,8 @@ from bot.cli.price_settled import read_settled
 from bot.clock import Clock, system_clock
 from bot.pricing.card import RateCard, load_rate_card
 from bot.pricing.totals import priced
-from bot.usage.price_cache import PriceCache, cache_folder, name_of_all, states_of
-from bot.usage.record_files import UnreadableError, find_files
+from bot.usage.logs.files import UnreadableError, find_files
+from bot.usage.logs.price_cache import PriceCache, cache_folder, name_of_all, states_of
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,12 +9,12 @@ from typing import Any, Self
 from bot.cli.price_settled import Settled
 from bot.pricing.file_calls import FileCalls, Kept, kept_in
 from bot.pricing.tally import Tally
-from bot.usage.calls import read_calls
-from bot.usage.price_cache import PriceCache, State, state_at
-from bot.usage.record_files import RecordFile, UnreadableError
-from bot.usage.record_streams import Advance
-from bot.usage.usage_block import Skipped
-from bot.usage.usual_lines import UsualLines
+from bot.usage.logs.calls import read_calls
+from bot.usage.logs.files import RecordFile, UnreadableError
+from bot.usage.logs.price_cache import PriceCache, State, state_at
+from bot.usage.logs.streams import Advance
+from bot.usage.logs.usage_block import Skipped
+from bot.usage.logs.usual_lines import UsualLines
 
 MOST_NAMELESS = 10_000
 """Calls without an id that are held at a time."""

@@ -12,17 +12,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.app import bot_from
 from bot.clock import system_clock
-from bot.cycle import Bot, Cycle
-from bot.doctor.memory import shown_database
-from bot.ending import Ending
-from bot.lifecycle import CredentialsRefusedError, Lifecycle
+from bot.config.environment import misspelled
+from bot.config.settings import Need, Settings, SettingsError, doubtful, load_settings
+from bot.db.engine import DatabaseError, database_problem
+from bot.doctor.database import shown_database
 from bot.log_bound import BoundedHandler
+from bot.notify.slack_connection import SlackRefusedError, SlackUnreachableError, check_bot_token
 from bot.phrases import count
-from bot.setting_variables import misspelled
-from bot.settings import Need, Settings, SettingsError, doubtful, load_settings
-from bot.slack_connection import SlackRefusedError, SlackUnreachableError, check_bot_token
+from bot.runner.cycle import Bot, Cycle
+from bot.runner.ending import Ending
+from bot.runner.lifecycle import CredentialsRefusedError, Lifecycle
 from bot.steady_clock import SteadyClock
-from bot.store.engine import DatabaseError, database_problem
 
 log = logging.getLogger(__name__)
 

@@ -12,16 +12,16 @@ from pydantic import SecretStr
 from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.period import PeriodKind
 from bot.clock import DAY, HOUR, Clock, floor_day, floor_hour
+from bot.config.settings import Settings
 from bot.doctor.check import Check, State
 from bot.money import usd
-from bot.settings import Settings
-from bot.usage import admin, analytics
-from bot.usage.admin import rfc3339
-from bot.usage.answers import Page, parsed
-from bot.usage.poll import FRESH
-from bot.usage.source import RefusedError, SourceError, SourceName, UsageChoice
-from bot.usage.spend_limits import ConsoleLimits, read_console_limits
-from bot.usage.transport import BadRequestError, NotServedError, Query, Transport
+from bot.usage.anthropic import admin, analytics
+from bot.usage.anthropic.admin import rfc3339
+from bot.usage.anthropic.client import BadRequestError, NotServedError, Query, Transport
+from bot.usage.anthropic.responses import Page, parsed
+from bot.usage.anthropic.spend_limits import ConsoleLimits, read_console_limits
+from bot.usage.model import RefusedError, SourceError, SourceName, UsageChoice
+from bot.usage.poller import FRESH
 
 
 @dataclass(frozen=True, slots=True)

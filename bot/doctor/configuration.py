@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 
 from pydantic import SecretStr
 
+from bot.config.environment import VARIABLES, misspelled
+from bot.config.settings import Need, Settings, SettingsError, doubtful, load_settings
 from bot.doctor.check import Check, State
-from bot.fallback.env_text import not_read_by
+from bot.fallback.targets.env_text import not_read_by
 from bot.secret_shapes import HOST, shown
-from bot.setting_variables import VARIABLES, misspelled
-from bot.settings import Need, Settings, SettingsError, doubtful, load_settings
 
 _NAME = re.compile(r"\b(" + "|".join(sorted((v.name for v in VARIABLES), key=len, reverse=True)) + r")(?:_FILE)?\b")
 

@@ -9,17 +9,17 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clock import Clock
 from bot.clock_offset import ClockOffsets
+from bot.config.settings import Settings
 from bot.doctor.anthropic import check_console_limit, check_usage_apis
 from bot.doctor.check import Check, State, run_checks
 from bot.doctor.clock_offset import judge_clock
 from bot.doctor.configuration import secrets_of
-from bot.doctor.memory import check_memory, shown_database
+from bot.doctor.database import check_memory, shown_database
 from bot.doctor.report import without_secrets
 from bot.doctor.slack import Met, check_admins, check_channel, check_connection, check_sample, meet
-from bot.message import Message
+from bot.messages import Message
 from bot.phrases import count
 from bot.pricing.card import RateCard
-from bot.settings import Settings
 from bot.steady_clock import SteadyClock
 
 SECONDS = 8

@@ -2,11 +2,11 @@
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.db.engine import DatabaseError, look_into
 from bot.doctor.check import Check, State
-from bot.doctor.memory import NOT_READ, missing_file
+from bot.doctor.database import NOT_READ, missing_file
 from bot.phrases import count
-from bot.store.engine import DatabaseError, look_into
-from bot.store.usage import UsageStore
+from bot.usage.store import UsageStore
 
 NAME = "rollups"
 

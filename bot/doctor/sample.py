@@ -3,12 +3,12 @@
 from datetime import datetime
 from decimal import Decimal
 
+from bot.alerts.decide import Reason, Status
 from bot.alerts.model import LimitAlert
 from bot.budgets.budget import Level
 from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedMover
-from bot.budgets.decide import Reason, Status
 from bot.clock import DAY
-from bot.fallback.modes import DEGRADED, NORMAL
+from bot.mode import DEGRADED, NORMAL
 
 
 def sample_facts(now: datetime) -> LimitAlert:

@@ -8,14 +8,14 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clock_offset import ClockOffsets
+from bot.config.environment import DEFAULT_HTTP_PORT
+from bot.config.settings import Settings
 from bot.doctor.check import Check, State
 from bot.fallback.admins import Admins
-from bot.message import Message
+from bot.messages import Message
+from bot.notify.slack_connection import SlackRefusedError, SlackUnreachableError, Workspace, check_app_token, refusal_of
 from bot.notify.slack_errors import remedy, sentence_of
-from bot.setting_variables import DEFAULT_HTTP_PORT
-from bot.settings import Settings
 from bot.slack_api import CallError, FailedCallError, RefusedCallError, as_object, call
-from bot.slack_connection import SlackRefusedError, SlackUnreachableError, Workspace, check_app_token, refusal_of
 
 NEEDED_SCOPES = ("chat:write", "commands")
 OPTIONAL_SCOPES = {

@@ -13,7 +13,7 @@ from bot.clock import Clock
 from bot.doctor.check import Check, State
 from bot.phrases import count
 from bot.pricing.card import RateCard
-from bot.store.usage import UsageStore
+from bot.usage.store import UsageStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
-from bot.slack_api import CallError, RefusedCallError, as_list, call
-from bot.slack_connection import (
+from bot.notify.slack_connection import (
     ANSWER_SECONDS,
     SlackRefusedError,
     SlackUnreachableError,
     Workspace,
     check_bot_token,
 )
+from bot.slack_api import CallError, RefusedCallError, as_list, call
 
 
 @dataclass(frozen=True, slots=True)

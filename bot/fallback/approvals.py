@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 from bot.clock import Clock
-from bot.fallback.model import Proposal, ProposalStatus
-from bot.fallback.modes import NORMAL, Mode
-from bot.fallback.prospects import Prospect
+from bot.fallback.impact import Prospect
+from bot.fallback.proposal_store import AlreadyApprovedError, NotOpenError, ProposalStore
 from bot.fallback.service import FallbackService
-from bot.store.proposals import AlreadyApprovedError, NotOpenError, ProposalStore
+from bot.mode import NORMAL, Mode
+from bot.modes.model import Proposal, ProposalStatus
 
 
 class NotApprovedError(Exception):

@@ -13,8 +13,8 @@ from decimal import Decimal
 from bot.actor import BOT
 from bot.budgets.budget import Level
 from bot.clock import is_over
-from bot.fallback.modes import NORMAL
-from bot.fallback.rules import FallbackRules
+from bot.mode import NORMAL
+from bot.modes.rules import FallbackRules
 from bot.money import usd
 
 DWELL = timedelta(minutes=30)

@@ -5,20 +5,20 @@ from datetime import datetime
 from decimal import Decimal
 
 from bot.actor import BOT
+from bot.alerts.cycle_state import CycleState
+from bot.alerts.decide import Status
+from bot.alerts.incident_store import IncidentStore, OpenedIncident
 from bot.budgets.budget import Budget, Level, Scope, ScopeKind
-from bot.budgets.decide import Status
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.fallback.auto import SETTLING, AutoStep, Cause, Change, SpendRates, auto_step
-from bot.fallback.changes import LOOK_BACK, NO_CHANGE, ModeChange
-from bot.fallback.modes import DEGRADED, MINIMAL, NORMAL
-from bot.fallback.proof import per_hour
-from bot.fallback.prospects import Overview, Prospects
+from bot.fallback.impact import Overview, Prospects
 from bot.fallback.service import FallbackService
-from bot.store.cycle_state import CycleState
-from bot.store.incidents import IncidentStore, OpenedIncident
+from bot.mode import DEGRADED, MINIMAL, NORMAL
+from bot.modes.changes import LOOK_BACK, NO_CHANGE, ModeChange
+from bot.modes.verification import per_hour
 
 CHAIN_MODES = (NORMAL, DEGRADED, MINIMAL)
 """In falling order of price. Where a mode of another name lies among them nobody has said."""

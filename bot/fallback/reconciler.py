@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.clock import Clock
-from bot.fallback.modes import Mode
-from bot.fallback.target import Target, TargetError, TargetState, TargetView
+from bot.fallback.target_store import TargetStore
+from bot.fallback.targets.base import Target, TargetError, TargetState, TargetView
+from bot.mode import Mode
 from bot.notify.back_off import back_off
-from bot.store.targets import TargetStore
 
 log = logging.getLogger(__name__)
 

@@ -9,17 +9,17 @@ from datetime import datetime
 from bot.actor import BOT
 from bot.budgets.savings import Saving
 from bot.clock import Clock
+from bot.db.later import Writes, at_once
 from bot.fallback.change_signal import ChangeSignal
-from bot.fallback.changes import NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
-from bot.fallback.consequences import Consequences
-from bot.fallback.expiry import Cause, Due, End, due, end_of
-from bot.fallback.model import ModeAnnouncement, ModeEnding, ProofReport
-from bot.fallback.modes import NORMAL, Mode
 from bot.fallback.reconciler import Reconciler
-from bot.fallback.rules import FallbackRules
-from bot.fallback.target import TargetState, TargetView
-from bot.later import Writes, at_once
-from bot.store.modes import ModeStore
+from bot.fallback.store import ModeStore
+from bot.fallback.targets.base import TargetState, TargetView
+from bot.mode import NORMAL, Mode
+from bot.modes.changes import NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
+from bot.modes.consequences import Consequences
+from bot.modes.expiry import Cause, Due, End, due, end_of
+from bot.modes.model import ModeAnnouncement, ModeEnding, ProofReport
+from bot.modes.rules import FallbackRules
 
 log = logging.getLogger(__name__)
 

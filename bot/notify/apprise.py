@@ -27,7 +27,7 @@ from apprise.result import AppriseResultStatus
 from apprise.utils.parse import parse_urls
 from pydantic import SecretStr
 
-from bot.message import PlainMessage, Tone
+from bot.messages import PlainMessage, Tone
 from bot.notify.bounded_requests import bound_requests
 from bot.notify.chatwork import SCHEMA, ChatWork
 from bot.notify.destination import CALL_SECONDS, Delivered, Destination, Failed, May, SendResult, Withheld, always

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.db.engine import database_problem
 from bot.in_flight import InFlight
 from bot.notify.outbox import Outbox
-from bot.store.engine import database_problem
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.message import Block, Message
+from bot.messages import Block, Message
 from bot.notify.destination import (
     Capability,
     CouldNotLook,

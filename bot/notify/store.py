@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Table, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from bot.db.schema import alerts, mode_changes, notices, proposals
 from bot.notify.model import (
     LONGEST_WAIT,
     SLACK,
@@ -21,7 +22,6 @@ from bot.notify.model import (
     UnreadableContentError,
     UnreadableNoticeError,
 )
-from bot.store.schema import alerts, mode_changes, notices, proposals
 
 ReadContent = Callable[[Connection, Row[Any]], Any]
 """What the renderer gets of a row of `notices`. Raises `UnreadableContentError`."""

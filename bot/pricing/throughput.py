@@ -167,7 +167,7 @@ def fit(
 ) -> Fit:
     """Which tier carries `loads`, with the busiest minute at `peak` times the mean, and allows `monthly_usd`.
 
-    `measured`: the organisation's real limits, see `bot.usage.rate_limits`. Raises ValueError for a peak below 1.
+    `measured`: the organisation's real limits, see `bot.usage.anthropic.limits`. Raises ValueError for a peak below 1.
     """
     if not peak.is_finite() or peak < 1:
         raise ValueError(f"A peak of {peak} times the mean is below the mean: give 1 or more.")

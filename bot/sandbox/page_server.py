@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from bot.message import Block
+from bot.messages import Block
 from bot.sandbox.directions import Directions
 from bot.sandbox.page_requests import Act, Click, Closing, Command, Deletion, Direction, Submission, read
 from bot.sandbox.server import LocalServer

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.message import Block
+from bot.messages import Block
 from bot.sandbox.block_limits import problems, text_length
 from bot.sandbox.slack_errors import ApiError, invalid_blocks
 from bot.sandbox.slack_limits import MESSAGE_BLOCKS_TEXT

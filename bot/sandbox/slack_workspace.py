@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from bot.clock import Clock
-from bot.message import Block
+from bot.messages import Block
 from bot.sandbox.slack_errors import ApiError
 from bot.sandbox.slack_signal import Signal
 

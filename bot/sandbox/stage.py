@@ -8,14 +8,14 @@ from pathlib import Path
 
 from bot.app import bot_from
 from bot.clock import Clock, system_clock
-from bot.cycle import Bot
+from bot.config.settings import Need, load_settings
+from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_messages import API_KEY, add_token_count
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN
 from bot.sandbox.team import KEYS, WORKSPACES, Team
-from bot.settings import Need, load_settings
 
 MONTH_STARTS = datetime(2026, 11, 1, tzinfo=UTC)
 CURTAIN = datetime(2026, 11, 10, 12, tzinfo=UTC)

@@ -6,12 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.clock import HOUR
+from bot.notify.slack_connection import SocketMode, check_bot_token
 from bot.sandbox.clock import HandClock
 from bot.sandbox.page_server import buttons
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, DEVELOPER, Message
 from bot.sandbox.stage import CURTAIN, HARD_USD, SOFT_USD, Stage, set_stage
-from bot.slack_connection import SocketMode, check_bot_token
 
 Say = Callable[[str], object]
 

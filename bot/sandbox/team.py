@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from bot.clock import DAY, HOUR
-from bot.fallback.modes import MODEL_VARIABLE
+from bot.mode import MODEL_VARIABLE
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox.anthropic_usage import UsageBook, UsageEvent

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
 
-from bot.usage.source import SourceName
+from bot.usage.model import SourceName
 
 ADMIN_DELAY = timedelta(minutes=5)
 """The admin report has a request within about this time (platform.claude.com, Usage and Cost API)."""

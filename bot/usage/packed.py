@@ -8,7 +8,7 @@ from typing import overload
 
 import msgspec
 
-from bot.usage.source import UsageReading, UsageRow
+from bot.usage.model import UsageReading, UsageRow
 
 PACKED_FROM = 20_000
 """Fewer rows than these, all readings together, are left as they are."""

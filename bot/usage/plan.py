@@ -6,12 +6,12 @@ slice of older hours at most is read again per poll, so that a poll late in the 
 only a gap, as after an outage or a change of source, is read at once and with it whatever is due.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.clock import DAY, HOUR, floor_hour, is_over
-from bot.usage.source import Read, SourceName, Width
+from bot.usage.model import Read, SourceName, TooManyRowsError, UsageReading, Width
 
 UNSETTLED = 2 * HOUR
 RECENT = 48 * HOUR
@@ -67,3 +67,41 @@ def _slices(due: Iterable[datetime], until: datetime) -> list[Read]:
         if not slices or hour >= slices[-1].ends_at:
             slices.append(Read("1h", hour, min(until, hour + SLICE)))
     return slices
+
+
+ROWS_PER_PART = 100_000
+MOST_ROWS = 250_000
+"""Of one part, unless it is a single hour."""
+
+Usage = Callable[[Read, int | None], Awaitable[UsageReading]]
+"""Reads; the second argument is the most rows, None for any number."""
+
+
+class Parts:
+    """`rows_per_hour`: what is known of the density before anything is read; each part corrects it for the next."""
+
+    def __init__(self, usage: Usage, rows_per_hour: float) -> None:
+        self._usage = usage
+        self._span = _part_of(rows_per_hour)
+
+    async def of(self, read: Read) -> AsyncIterator[UsageReading]:
+        """Readings that together are the whole `read`, in order."""
+        starts_at = read.starts_at
+        while starts_at < read.ends_at:
+            part = Read(read.width, starts_at, min(read.ends_at, starts_at + self._span))
+            try:
+                reading = await self._usage(part, MOST_ROWS if part.ends_at - starts_at > HOUR else None)
+            except TooManyRowsError:
+                self._span = max(HOUR, (part.ends_at - starts_at) // 2 // HOUR * HOUR)
+                continue
+            hours = (part.ends_at - starts_at) // HOUR
+            rows = len(reading.rows)
+            yield reading
+            del reading
+            self._span = min(_part_of(rows / hours), 2 * self._span)
+            starts_at = part.ends_at
+
+
+def _part_of(rows_per_hour: float) -> timedelta:
+    hours = int(ROWS_PER_PART / max(rows_per_hour, 1))
+    return max(1, hours) * HOUR

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.clock import floor_hour
+from bot.usage.model import Read, Seen, SeenBucket, SourceName, UsageReading, Width
 from bot.usage.plan import HourState
-from bot.usage.source import Read, Seen, SeenBucket, SourceName, UsageReading, Width
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import re
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bot.fallback.modes import CHAIN_VARIABLE, MODE_VARIABLE, MODEL_VARIABLE
+from bot.mode import CHAIN_VARIABLE, MODE_VARIABLE, MODEL_VARIABLE
 from bot.web.access import BearerAccess
 from bot.web.fallback import CurrentMode, ModeUnreadableError, ServedMode, tagged, unavailable
 

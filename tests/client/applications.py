@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.fallback.modes import modes_from_chain
+from bot.mode import modes_from_chain
 from claude_cost_client.ceiling import DEFAULT_CHAIN, Ceiling, ceiling_from
 from claude_cost_client.follower import Follower
 

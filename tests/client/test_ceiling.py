@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.fallback.modes import modes_from_chain
+from bot.mode import modes_from_chain
 from claude_cost_client.ceiling import Ceiling, ceiling_from, list_prices, no_dearer
 from tests.client.applications import CHAIN, HAIKU, OPUS, SONNET, ceiling
 

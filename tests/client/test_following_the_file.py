@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import claude_cost_client as client
-from bot.fallback.env_file import EnvFile
+from bot.fallback.targets.env_file import EnvFile
 from claude_cost_client import current_model
 from claude_cost_client.env_text import variables_in
 from claude_cost_client.follower import MOST_ANSWERS

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.fallback.ceiling import ceiling_from
-from bot.fallback.modes import modes_from_chain
+from bot.config.environment import VARIABLES
+from bot.mode import modes_from_chain
+from bot.modes.ceiling import ceiling_from
 from bot.pricing.card import load_rate_card
-from bot.setting_variables import VARIABLES
 from claude_cost_client import ceiling as clients
 from tests.contract.client_copies import ROOT, copies
 

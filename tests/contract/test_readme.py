@@ -9,19 +9,19 @@ import pytest
 
 from bot.__main__ import COMMANDS
 from bot.budgets.budget import Level
+from bot.budgets.parsing import WrittenBudget
 from bot.budgets.words import budget_of, split_budget_words
-from bot.budgets.written import WrittenBudget
 from bot.cli.doctor_arguments import add_arguments
-from bot.config_file import _File, read_config_file
-from bot.config_tables import AlertsTable, DisplayTable, DriftTable, FallbackTable, ForecastTable, SpikeTable
-from bot.fallback.env_file import EnvFile
-from bot.fallback.modes import CHAIN_VARIABLE, MODEL_VARIABLE, modes_from_chain
+from bot.config.environment import VARIABLES
+from bot.config.settings import Need, SettingsError, load_settings
+from bot.config.tables import AlertsTable, DisplayTable, DriftTable, FallbackTable, ForecastTable, SpikeTable
+from bot.config.toml import _File, read_config_file
+from bot.fallback.targets.env_file import EnvFile
+from bot.mode import CHAIN_VARIABLE, MODEL_VARIABLE, modes_from_chain
 from bot.pricing.card import load_rate_card
 from bot.pricing.word_help import EXAMPLES, MEANINGS
 from bot.pricing.words import FLAGS, KEYS, parse_workload
 from bot.sandbox.stage import HARD_USD, SOFT_USD
-from bot.setting_variables import VARIABLES
-from bot.settings import Need, SettingsError, load_settings
 from handlers.commands import COMMAND, SUBCOMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -86,6 +86,6 @@ def test_a_price_of_unchanged_files_starts_without_what_reads_files(
     log = tmp_path / "log.jsonl"
     log.write_text('{"model": "claude-opus-4-8", "usage": {"input_tokens": 5, "output_tokens": 7}}\n' * 2)
     time.sleep(0.11)  # a file that changed just now is not remembered
-    reading = {"bot.cli.price_reading", "msgspec", "bot.usage.record_streams"}
+    reading = {"bot.cli.price_reading", "msgspec", "bot.usage.logs.streams"}
     assert reading <= loaded("price", str(log), "--json")
     assert not loaded("price", str(log), "--json") & ((NOT_USED - {"json"}) | reading)

@@ -15,8 +15,10 @@ import pytest
 from bot.actor import Person
 from bot.app import bot_from
 from bot.clock import Clock, system_clock
-from bot.cycle import Bot
+from bot.config.settings import Need, load_settings
+from bot.notify.slack_connection import SocketMode
 from bot.pricing.tokens import TokenCounts
+from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_limits import LimitBook, serve_rate_limits
 from bot.sandbox.anthropic_messages import add_token_count
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
@@ -25,8 +27,6 @@ from bot.sandbox.anthropic_usage import UsageBook, UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, TEAM_ID, Message
-from bot.settings import Need, load_settings
-from bot.slack_connection import SocketMode
 
 SOFT, HARD = Decimal(100), Decimal(200)
 OPUS = "claude-opus-4-8"

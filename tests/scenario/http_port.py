@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
-from bot.cycle import Bot
+from bot.runner.cycle import Bot
 from bot.sandbox.slack_workspace import ADMIN
 from bot.web.server import web_app
 from tests.scenario.conftest import World

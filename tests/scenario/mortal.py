@@ -22,11 +22,11 @@ from sqlalchemy.pool import Pool
 
 from bot.app import bot_from
 from bot.budgets.budget import Level
-from bot.cycle import Bot
+from bot.config.settings import Need, load_settings
 from bot.notify.outbox import Delivery
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
-from bot.settings import Need, load_settings
 from handlers.commands import answer
 from tests.scenario.conftest import member
 

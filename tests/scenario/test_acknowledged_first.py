@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.cycle import Bot
+from bot.runner.cycle import Bot
 from bot.sandbox.slack_interactions import Interaction
 from bot.sandbox.slack_workspace import ADMIN
 from bot.threads import COMMANDS
-from handlers.blocks.budget import SET_ACTION
-from handlers.blocks.fallback import FORM_ACTION
 from handlers.commands import SUBCOMMANDS
+from handlers.render.budget import SET_ACTION
+from handlers.render.fallback import FORM_ACTION
 from tests.scenario.conftest import World
 
 ACK_SECONDS = 1.0

@@ -14,10 +14,10 @@ from bot.clock import DAY, HOUR
 from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
 from bot.sandbox.anthropic_server import ANALYTICS_KEY, Extra
 from bot.sandbox.anthropic_usage import UsageEvent
-from bot.usage import admin as admin_module
-from bot.usage import paging
-from bot.usage.source import BilledRow, MalformedError, Read, RefusedError, SourceError, UnavailableError, UsageRow
-from bot.usage.transport import ExpiredCursorError
+from bot.usage.anthropic import admin as admin_module
+from bot.usage.anthropic import paging
+from bot.usage.anthropic.client import ExpiredCursorError
+from bot.usage.model import BilledRow, MalformedError, Read, RefusedError, SourceError, UnavailableError, UsageRow
 from tests.anthropic_reports import (
     COST,
     INGEST,

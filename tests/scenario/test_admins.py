@@ -8,13 +8,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
 from bot.fallback.admins import Admins
+from bot.notify.slack_connection import Workspace
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
-from bot.slack_connection import Workspace
-from handlers.blocks.life import ACKNOWLEDGE_ACTION
 from handlers.people import person_of
+from handlers.render.lifecycle import ACKNOWLEDGE_ACTION
 from tests.databases import NOW
 from tests.scenario.conftest import World, member
 

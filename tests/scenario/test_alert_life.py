@@ -8,16 +8,16 @@ from sqlalchemy import select
 
 from bot.app import bot_from
 from bot.clock import DAY, HOUR
-from bot.cycle import Bot
+from bot.config.settings import Need, load_settings
+from bot.db.engine import connect
+from bot.db.schema import alerts
 from bot.pricing.tokens import TokenCounts
+from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Message
-from bot.settings import Need, load_settings
-from bot.store.engine import connect
-from bot.store.schema import alerts
-from handlers.blocks.alert import NOTHING_STOPPED
-from handlers.blocks.life import ACKNOWLEDGE_ACTION, SNOOZE_ACTION
+from handlers.render.alert import NOTHING_STOPPED
+from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION
 from tests.scenario.conftest import OPUS, World
 
 MINUTE = timedelta(minutes=1)

@@ -13,9 +13,9 @@ from bot.clock import DAY, HOUR
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.sandbox.anthropic_server import Extra
 from bot.sandbox.anthropic_usage import UsageEvent
-from bot.usage import analytics as analytics_module
-from bot.usage.names import UNKNOWN_WORKSPACE
-from bot.usage.source import BilledRow, MalformedError, Read, RefusedError, UnavailableError, UsageRow
+from bot.usage.anthropic import analytics as analytics_module
+from bot.usage.directory import UNKNOWN_WORKSPACE
+from bot.usage.model import BilledRow, MalformedError, Read, RefusedError, UnavailableError, UsageRow
 from tests.anthropic_reports import (
     ANALYTICS_COST,
     ANALYTICS_USAGE,

@@ -6,7 +6,7 @@ import pytest
 
 from bot.sandbox.slack_interactions import Interaction
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
-from handlers.blocks.budget import SET_ACTION
+from handlers.render.budget import SET_ACTION
 from tests.scenario.conftest import World
 from tests.scenario.test_acknowledged_first import ESTIMATE, locked, opened
 from tests.scenario.test_fallback_life import refusals

@@ -13,7 +13,7 @@ from bot.budgets.recent import RecentSpend
 from bot.budgets.savings import InForce
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.usage_table import Table
-from bot.cycle import Bot
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from tests.scenario.conftest import World
 from tests.scenario.test_statements import quiet

@@ -8,13 +8,13 @@ import pytest
 
 from bot.budgets.budget import Budget
 from bot.clock import DAY, HOUR
-from bot.cycle import Bot
+from bot.db.engine import connect
+from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_usage import DEFAULT_WORKSPACE_ID
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER, Message
-from bot.store.engine import connect
-from handlers.blocks.budget import REMOVE_ACTION, SET_ACTION
+from handlers.render.budget import REMOVE_ACTION, SET_ACTION
 from tests.scenario.conftest import ADMIN, World
 
 SEARCH = "budget set search scope=workspace:wrkspc_1 soft=50 hard=80"

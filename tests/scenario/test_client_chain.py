@@ -23,8 +23,8 @@ from anthropic.types import MessageParam
 import claude_cost_client as client
 from bot.__main__ import main
 from bot.clock import system_clock
-from bot.fallback.env_file import EnvFile
-from bot.fallback.modes import modes_from_chain
+from bot.fallback.targets.env_file import EnvFile
+from bot.mode import modes_from_chain
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
 from bot.pricing.tokens import STANDARD, TokenCounts

@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
+from bot.alerts.payloads import PAYLOADS
 from bot.app import bot_from
 from bot.clock import DAY, HOUR, floor_hour
-from bot.fallback.model import ModeAnnouncement
-from bot.message import Block, Message
+from bot.config.settings import Need, load_settings
+from bot.db.engine import open_database
+from bot.db.schema import audit, notices
+from bot.messages import Block, Message
+from bot.modes.model import ModeAnnouncement
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import TEAM_ID
 from bot.services import Services
-from bot.settings import Need, load_settings
-from bot.store.engine import open_database
-from bot.store.payloads import PAYLOADS
-from bot.store.schema import audit, notices
 from bot.usage.age import DataState
-from bot.usage.source import Read, UsageReading, UsageRow
+from bot.usage.model import Read, UsageReading, UsageRow
 from handlers.commands import COMMAND, SUBCOMMANDS, answer
 from handlers.fallback import switch_to
 from tests.databases import NOW

@@ -11,8 +11,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine, select
 
 from bot.alerts.model import LimitAlert
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.message import Message
+from bot.db.schema import notices
+from bot.messages import Message
 from bot.notify.model import LONGEST_WAIT, Notice
 from bot.notify.outbox import Delivery, Outbox
 from bot.notify.slack import SlackDestination
@@ -20,8 +22,6 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from bot.sandbox.slack_workspace import Message as Posted
-from bot.store.alerts import AlertStore
-from bot.store.schema import notices
 from tests.databases import (
     BUDGET,
     NOW,

@@ -19,8 +19,8 @@ import responses
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import create_engine, text
 
-from bot.cycle import Bot
-from bot.lifecycle import Lifecycle
+from bot.runner.cycle import Bot
+from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from handlers.commands import answer

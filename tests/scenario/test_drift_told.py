@@ -19,7 +19,7 @@ from bot.sandbox.anthropic_server import Extra
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import Message
-from bot.usage.records import call_in
+from bot.usage.logs.records import call_in
 from handlers.commands import answer
 from tests.scenario.conftest import ADMIN, World, member, world_at
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-from bot.cycle import Bot
-from bot.fallback.env_file import EnvFile
+from bot.fallback.targets.env_file import EnvFile
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Message
 from tests.scenario.conftest import OPUS, World

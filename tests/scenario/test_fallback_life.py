@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bot.cycle import Bot
-from bot.fallback.env_file import EnvFile
+from bot.db.engine import open_database
+from bot.db.schema import audit
+from bot.fallback.targets.env_file import EnvFile
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_views import View
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Message
-from bot.store.engine import open_database
-from bot.store.schema import audit
 from tests.scenario.conftest import World
 from tests.scenario.http_port import served, type_in_slack
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from bot.cycle import Bot
 from bot.fallback.service import ModeState
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN
 from tests.scenario.conftest import World

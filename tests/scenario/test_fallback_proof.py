@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from bot.cycle import Bot
+from bot.db.engine import open_database
+from bot.db.schema import audit
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER, Message
-from bot.store.engine import open_database
-from bot.store.schema import audit
 from tests.scenario.conftest import OPUS, World
 from tests.scenario.http_port import type_in_slack
 

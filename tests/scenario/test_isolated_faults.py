@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from bot import cycle
+from bot.db.engine import connect
+from bot.db.schema import notices
 from bot.fallback.service import FallbackService
-from bot.lifecycle import Lifecycle
+from bot.runner import cycle
+from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.clock import HandClock
-from bot.store.engine import connect
-from bot.store.schema import notices
 from tests.scenario.conftest import ADMIN, World
 
 

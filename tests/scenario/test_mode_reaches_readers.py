@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.actor import BOT
-from bot.cycle import Bot
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from claude_cost_client.follower import Follower

@@ -10,9 +10,9 @@ import pytest
 from bot.clock import DAY, HOUR
 from bot.sandbox.anthropic_server import ANALYTICS_KEY
 from bot.sandbox.anthropic_usage import DEFAULT_WORKSPACE_ID
-from bot.usage import names as names_module
-from bot.usage.names import UNKNOWN_WORKSPACE
-from bot.usage.source import Read
+from bot.usage import directory as names_module
+from bot.usage.directory import UNKNOWN_WORKSPACE
+from bot.usage.model import Read
 from tests.anthropic_reports import (
     ANSWERS,
     INGEST,

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from bot.clock import HOUR
-from bot.cycle import Bot
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_workspace import Message

@@ -14,15 +14,15 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.clock_offset import ClockOffsets
 from bot.doctor.slack import Met, check_channel, check_sample, meet
 from bot.fallback.admins import Admins
-from bot.message import Message
+from bot.messages import Message
 from bot.notify.destination import CouldNotLook, Failed, Found, NotEditable
 from bot.notify.model import Address
 from bot.notify.slack import SlackDestination
+from bot.notify.slack_connection import SlackUnreachableError, Workspace, check_app_token, check_bot_token
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import LocalServer
 from bot.sandbox.slack_workspace import TEAM_ID
 from bot.slack_api import CallError, call, new_session
-from bot.slack_connection import SlackUnreachableError, Workspace, check_app_token, check_bot_token
 from tests.databases import NOW
 from tests.scenario.conftest import member
 
@@ -125,7 +125,7 @@ async def client_of(server: LocalServer) -> AsyncIterator[AsyncWebClient]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.slack_connection.ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("bot.notify.slack_connection.ANSWER_SECONDS", 0.3)
     monkeypatch.setattr("bot.fallback.admins.ANSWER_SECONDS", 0.3)
 
 

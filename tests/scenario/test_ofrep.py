@@ -15,7 +15,7 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
 
-from bot.cycle import Bot
+from bot.runner.cycle import Bot
 from bot.sandbox.slack_workspace import ADMIN
 from bot.web.ofrep import typed
 from tests.scenario.conftest import World

@@ -10,11 +10,11 @@ import responses
 
 from bot.app import bot_from
 from bot.clock import MINUTE
-from bot.cycle import Bot
+from bot.config.settings import Need, load_settings
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_workspace import TEAM_ID, Message
-from bot.settings import Need, load_settings
 from handlers.commands import answer
 from tests.scenario.conftest import ADMIN, World, member
 

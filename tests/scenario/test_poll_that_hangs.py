@@ -8,16 +8,16 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from bot import cycle
-from bot.lifecycle import Lifecycle
+from bot.db.engine import connect
+from bot.runner import cycle
+from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.anthropic_server import ANALYTICS_USAGE
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
-from bot.store.engine import connect
-from bot.store.usage import UsageStore
-from bot.usage import poll
+from bot.usage import poller as poll
 from bot.usage.age import DataState
-from bot.usage.poll import PollOutcome
+from bot.usage.poller import PollOutcome
+from bot.usage.store import UsageStore
 from tests.scenario.conftest import World
 
 

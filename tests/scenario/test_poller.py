@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from bot.clock import DAY, HOUR, floor_hour
+from bot.db.schema import usage
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
-from bot.store.schema import usage
-from bot.usage.source import UsageChoice
+from bot.usage.model import UsageChoice
 from tests.anthropic_reports import (
     ANSWERS,
     COST,

@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from bot.clock import DAY, HOUR
+from bot.config.settings import Need, load_settings
 from bot.sandbox.anthropic_server import ADMIN_KEY
-from bot.settings import Need, load_settings
-from bot.usage import admin as admin_module
-from bot.usage import analytics as analytics_module
 from bot.usage.age import DataState
-from bot.usage.poll import Poller, build_poller
-from bot.usage.source import UsageChoice
+from bot.usage.anthropic import admin as admin_module
+from bot.usage.anthropic import analytics as analytics_module
+from bot.usage.model import UsageChoice
+from bot.usage.poller import Poller, build_poller
 from tests.anthropic_reports import (
     ANALYTICS_USAGE,
     KEYS,

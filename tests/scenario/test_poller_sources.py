@@ -10,7 +10,7 @@ import pytest
 
 from bot.clock import DAY, HOUR
 from bot.sandbox.anthropic_server import ANALYTICS_KEY, Extra
-from bot.usage.source import BilledRow
+from bot.usage.model import BilledRow
 from tests.anthropic_reports import (
     ANALYTICS_COST,
     ANALYTICS_USAGE,

@@ -7,13 +7,13 @@ import pytest
 from sqlalchemy import Engine, event, select
 
 from bot.clock import DAY, HOUR
-from bot.store.schema import usage, usage_hours
-from bot.usage import admin as admin_module
-from bot.usage import parts as parts_module
-from bot.usage import poll as poll_module
-from bot.usage import transport as transport_module
+from bot.db.schema import usage, usage_hours
+from bot.usage import plan as parts_module
+from bot.usage import poller as poll_module
 from bot.usage.age import DataState
-from bot.usage.source import Read, TooManyRowsError, UsageChoice
+from bot.usage.anthropic import admin as admin_module
+from bot.usage.anthropic import client as transport_module
+from bot.usage.model import Read, TooManyRowsError, UsageChoice
 from tests.anthropic_reports import (
     ANSWERS,
     KEYS,

@@ -16,7 +16,7 @@ from bot.pricing.call import Call
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.usage.records import call_in
+from bot.usage.logs.records import call_in
 
 TOKENS = (
     "input_tokens",

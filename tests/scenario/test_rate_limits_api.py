@@ -20,8 +20,8 @@ from bot.sandbox.anthropic_server import ADMIN_KEY, ANALYTICS_KEY, AnthropicSand
 from bot.sandbox.anthropic_usage import UsageBook
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
-from bot.usage.rate_limits import OwnLimits, read_rate_limits
-from bot.usage.transport import ATTEMPTS, Transport
+from bot.usage.anthropic.client import ATTEMPTS, Transport
+from bot.usage.anthropic.limits import OwnLimits, read_rate_limits
 
 OPUS = "claude-opus-5-5"
 OPUS_4 = ("claude-opus-4-5", "claude-opus-4-5-20251101", "claude-opus-4-6", "claude-opus-4-7", "claude-opus-4-8")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from bot.budgets.decide import Status
-from handlers.blocks.alert import alert_message
+from bot.alerts.decide import Status
+from handlers.render.alert import alert_message
 from tests.databases import open_migrated
 from tests.scenario.test_review import Watched, at, budget
 

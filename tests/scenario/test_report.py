@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.period import PeriodKind
 from bot.clock import DAY, HOUR
-from bot.cycle import Bot
-from bot.message import Message
+from bot.messages import Message
 from bot.pricing.card import load_rate_card
 from bot.pricing.throughput import load_rate_limits
+from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_limits import RATE_LIMITS, LimitGroup
 from bot.sandbox.anthropic_server import ANALYTICS_COST
 from bot.sandbox.block_limits import problems, text_length
@@ -25,11 +25,11 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_limits import MESSAGE_BLOCKS_TEXT
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
-from bot.store.usage import Bill
-from bot.usage.source import Read, UsageReading
-from handlers.blocks.limits import limits_message
-from handlers.blocks.report import short
+from bot.usage.model import Read, UsageReading
+from bot.usage.store import Bill
 from handlers.commands import answer
+from handlers.render.limits import limits_message
+from handlers.render.report import short
 from tests.scenario.conftest import World, member
 
 SONNET, HAIKU, UNKNOWN = "claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-9"

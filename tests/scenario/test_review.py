@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
+from bot.alerts.decide import Reason, Status
 from bot.alerts.limits import LimitDetector
 from bot.alerts.model import LimitAlert
+from bot.alerts.payloads import PAYLOADS
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Budget, Level, parse_scope
-from bot.budgets.decide import Reason, Status
 from bot.budgets.period import PeriodKind
 from bot.budgets.report import report_of
 from bot.budgets.report_words import report_words
@@ -23,18 +25,16 @@ from bot.budgets.review import BudgetReview
 from bot.budgets.savings import savings_of
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, floor_hour
-from bot.fallback.modes import modes_from_chain
+from bot.db.schema import alerts, notices
+from bot.mode import modes_from_chain
 from bot.notify.model import Address
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.store.alerts import AlertStore
-from bot.store.payloads import PAYLOADS
-from bot.store.schema import alerts, notices
-from bot.store.usage import Bill, UsageStore
-from bot.store.usage_reads import Name
 from bot.usage.age import ADMIN_DELAY, DataState
-from bot.usage.source import BilledRow, Read, UsageReading, UsageRow
-from handlers.blocks.alert import alert_message
+from bot.usage.model import BilledRow, Read, UsageReading, UsageRow
+from bot.usage.store import Bill, UsageStore
+from bot.usage.store_reads import Name
+from handlers.render.alert import alert_message
 from tests.databases import open_migrated
 
 CARD = load_rate_card()

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from bot.cycle import Bot
-from bot.fallback.env_file import EnvFile
-from bot.leadership import Leadership
-from bot.lifecycle import Lifecycle
+from bot.db.engine import connect, open_database
+from bot.db.lease import Lease, Timing
+from bot.db.schema import lease as lease_table
+from bot.fallback.targets.env_file import EnvFile
+from bot.runner.cycle import Bot
+from bot.runner.leadership import Leadership
+from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN
-from bot.store.engine import connect, open_database
-from bot.store.lease import Lease, Timing
-from bot.store.schema import lease as lease_table
 from tests.databases import postgres_database
 from tests.scenario.conftest import World
 
@@ -86,7 +86,7 @@ async def test_a_copy_that_leaves_is_followed_by_the_next_poll_of_another(simula
 async def test_another_copy_is_said_once_and_a_standby_beside_it_is_ready(
     simulated: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "bot.leadership")
+    caplog.set_level(logging.INFO, "bot.runner.leadership")
     async with simulated.bot() as leader, simulated.bot() as standby:
         await leader.cycle()
         for _ in range(5):
@@ -100,7 +100,7 @@ async def test_another_copy_is_said_once_and_a_standby_beside_it_is_ready(
 async def test_a_loop_that_is_stuck_loses_the_lease_and_gets_it_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "bot.leadership")
+    caplog.set_level(logging.INFO, "bot.runner.leadership")
     engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     async with Leadership(Lease(engine, QUICK)).kept() as leadership:
         await asyncio.sleep(QUICK.hold + 0.2)

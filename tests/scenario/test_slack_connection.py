@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from bot import slack_connection
 from bot.fallback import admins as admins_module
-from bot.lifecycle import Lifecycle
+from bot.notify import slack_connection
+from bot.notify.slack_connection import SlackUnreachableError, SocketMode, check_app_token, check_bot_token
+from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN
-from bot.slack_connection import SlackUnreachableError, SocketMode, check_app_token, check_bot_token
 from tests.scenario.conftest import World
 
 MINUTE = timedelta(minutes=1)

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.message import Message
+from bot.messages import Message
 from bot.notify.destination import Delivered, Failed, Found, NotEditable, NotThere, SendResult
 from bot.notify.model import Address
 from bot.notify.slack import LONGEST_TEXT, SlackDestination

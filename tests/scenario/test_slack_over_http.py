@@ -21,7 +21,7 @@ from multidict import CIMultiDict
 from pydantic import SecretStr
 from slack_sdk.signature import SignatureVerifier
 
-from bot.cycle import Bot
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import ALERTS, SIGNING_SECRET
 from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
@@ -29,9 +29,9 @@ from bot.steady_clock import SteadyClock
 from bot.web.connections import Connections
 from bot.web.port import open_port
 from bot.web.server import web_app
-from handlers.blocks.estimate_form import FORM as ESTIMATE_FORM
-from handlers.blocks.fallback import FORM_ACTION
-from handlers.blocks.fallback_form import FORM as FALLBACK_FORM
+from handlers.render.estimate_form import FORM as ESTIMATE_FORM
+from handlers.render.fallback import FORM_ACTION
+from handlers.render.fallback_form import FORM as FALLBACK_FORM
 from tests.scenario.conftest import World
 from tests.scenario.http_port import nothing_wrong
 

@@ -8,13 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
 from bot.clock import DAY, HOUR
-from bot.cycle import Bot
+from bot.db.engine import open_database
+from bot.db.schema import alerts
 from bot.pricing.tokens import TokenCounts
+from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import Message
-from bot.store.engine import open_database
-from bot.store.schema import alerts
 from tests.databases import database_url
 from tests.scenario.conftest import OPUS, World
 

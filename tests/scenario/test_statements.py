@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from bot.cycle import Bot
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from tests.databases import database_url
 from tests.scenario.conftest import World

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.lifecycle import Lifecycle
+from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.clock import HandClock
 from bot.threads import COMMANDS, MOST_CONNECTIONS, Pool, Threads
 from tests.scenario.conftest import World

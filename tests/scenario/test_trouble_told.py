@@ -7,7 +7,7 @@ import pytest
 import responses
 
 from bot.clock import MINUTE
-from bot.cycle import Bot
+from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.faults import Fault
 from bot.sandbox.slack_server import ALERTS

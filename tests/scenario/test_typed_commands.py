@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot.fallback.modes import NORMAL
-from bot.message import Message
+from bot.messages import Message
+from bot.mode import NORMAL
 from bot.sandbox.block_limits import problems
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from bot.services import Services

@@ -15,20 +15,18 @@ from sqlalchemy import Engine, select
 
 from bot.alerts.limits import LimitDetector
 from bot.alerts.model import LimitAlert
+from bot.alerts.payloads import PAYLOADS
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import LIMITS, Budget, parse_scope
 from bot.budgets.period import PeriodKind, Weekday
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshots import Snapshots
-from bot.fallback.modes import modes_from_chain
+from bot.db.schema import notices
+from bot.mode import modes_from_chain
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.sandbox.clock import HandClock
-from bot.store.alerts import AlertStore
-from bot.store.payloads import PAYLOADS
-from bot.store.schema import notices
-from bot.store.usage import UsageStore
-from bot.usage.poll import Poller
-from bot.usage.source import (
+from bot.usage.model import (
     NOTHING_STORED,
     BilledReading,
     BilledRow,
@@ -39,6 +37,8 @@ from bot.usage.source import (
     UsageReading,
     UsageRow,
 )
+from bot.usage.poller import Poller
+from bot.usage.store import UsageStore
 from tests.scenario.year_oracle import (
     DAY,
     DOLLAR,

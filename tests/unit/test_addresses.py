@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from bot.addresses import database_address, http_host, is_loopback
+from bot.config.settings import Need, Settings, SettingsError, load_settings
+from bot.db.engine import open_database
 from bot.doctor.configuration import read_configuration
-from bot.settings import Need, Settings, SettingsError, load_settings
-from bot.store.engine import open_database
 
 VARIABLES = ("ANTHROPIC_BASE_URL", "SLACK_API_URL")
 

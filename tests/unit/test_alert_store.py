@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, select
 from sqlalchemy import event as events
 
+from bot.alerts.decide import Incident, Reason, Status, Step
 from bot.alerts.model import LimitAlert
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.budgets.decide import Incident, Reason, Status, Step
+from bot.db.schema import alerts, notices
+from bot.fallback.store import ModeStore
 from bot.notify.model import Address, Notice, NoticeStatus
-from bot.store.alerts import AlertStore
-from bot.store.modes import ModeStore
-from bot.store.schema import alerts, notices
 from tests.databases import (
     BUDGET,
     HARD,
@@ -322,7 +322,7 @@ def test_the_log_has_one_line_with_the_reason_for_each_step(engine: Engine, capl
     watched = Step(Level.HARD, HARD, Status.WATCHED, Reason.IN_FORCE)
     store.record(BUDGET, PERIOD, [watched, crossed(Level.SOFT)], facts_of(), NOW)
     store.record(BUDGET, PERIOD, [SOFT_RESOLVED], facts_of(), NOW)
-    assert [record.getMessage() for record in caplog.records if record.name == "bot.store.alerts"] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "bot.alerts.store"] == [
         "alert default/2026-11/soft/400: open, because: crossed",
         "alert default/2026-11/soft/400: resolved, because: fell back below the limit",
     ]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.pricing.tokens import TokenCounts
-from bot.usage.answers import (
+from bot.usage.anthropic.responses import (
     MOST,
     AnalyticsCostRow,
     AnalyticsUsageRow,
@@ -30,7 +30,7 @@ from bot.usage.answers import (
     parsed,
     usd_from_cents,
 )
-from bot.usage.source import MalformedError, Read, Width
+from bot.usage.model import MalformedError, Read, Width
 
 PATH = "/v1/organizations/report"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from bot.alerts.notice_contents import ContentStore
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
 from bot.in_flight import InFlight
-from bot.message import PlainMessage
+from bot.messages import PlainMessage
 from bot.notify.attempts import ATTEMPT_SECONDS
 from bot.notify.background import BackgroundDelivery
 from bot.notify.destination import Delivered, Destination, May, SendResult, always
 from bot.notify.model import Address, Notice
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
-from bot.store.alerts import AlertStore
-from bot.store.notice_contents import ContentStore
 from tests.databases import NOW, crossed, open_migrated
 from tests.unit.test_outbox import record
 

@@ -14,7 +14,7 @@ from benchmarks.figures import Figure, emit, figures_of, percentile
 from benchmarks.table import markdown
 from benchmarks.world import FIRST, SEED, Size, budgets_toml, by_minute, database, hourly, reading
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
-from bot.config_file import read_config_file
+from bot.config.toml import read_config_file
 
 TINY = Size(5, 2)
 

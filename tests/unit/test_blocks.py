@@ -12,36 +12,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.life import OpenAlert
+from bot.alerts.decide import Reason, Status
+from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.model import LimitAlert, redrawn
+from bot.alerts.payloads import dumped, loaded
 from bot.budgets.budget import LIMITS, Level
 from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMover
 from bot.budgets.causes import CauseKind
-from bot.budgets.decide import Reason, Status
 from bot.budgets.savings import Saving, savings_of
-from bot.fallback.env_file import EnvFile
-from bot.fallback.model import ModeAnnouncement
-from bot.fallback.modes import Mode
-from bot.fallback.prospects import Overview, Prospect
+from bot.fallback.impact import Overview, Prospect
 from bot.fallback.service import Auto, ModeState
-from bot.fallback.target import TargetView
-from bot.message import Block, Message
+from bot.fallback.targets.base import TargetView
+from bot.fallback.targets.env_file import EnvFile
+from bot.messages import Block, Message
+from bot.mode import Mode
+from bot.modes.model import ModeAnnouncement
 from bot.money import percent, usd
 from bot.pricing.card import load_rate_card
 from bot.pricing.estimate import estimate
 from bot.pricing.words import parse_workload
 from bot.sandbox.block_limits import problems, text_length
-from bot.store.payloads import dumped, loaded
 from bot.usage.age import DataState
-from handlers.blocks.age import NO_DATA, age_line, with_age
-from handlers.blocks.alert import NOTHING_STOPPED, alert_message
-from handlers.blocks.elements import sections
-from handlers.blocks.estimate import estimate_message
-from handlers.blocks.fallback import already, announcement, mode_status, switched
-from handlers.blocks.help import help_message
-from handlers.blocks.outside import code, cut, escape, mention, names, plain, sentence, shown
-from handlers.blocks.spend import SWITCH_ACTION, parts_line, switch_button
-from handlers.blocks.status import status_message
+from handlers.render.age import NO_DATA, age_line, with_age
+from handlers.render.alert import NOTHING_STOPPED, alert_message
+from handlers.render.elements import sections
+from handlers.render.escape import code, cut, escape, mention, names, plain, sentence, shown
+from handlers.render.estimate import estimate_message
+from handlers.render.fallback import already, announcement, mode_status, switched
+from handlers.render.help import help_message
+from handlers.render.spend import SWITCH_ACTION, parts_line, switch_button
+from handlers.render.status import status_message
 
 CARD = load_rate_card()
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

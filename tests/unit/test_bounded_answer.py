@@ -16,11 +16,11 @@ from pydantic import SecretStr
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook
 from bot.sandbox.clock import HandClock
-from bot.usage import token_count
-from bot.usage import transport as transport_module
-from bot.usage.source import MalformedError, UnavailableError
-from bot.usage.token_count import PATH, TokenCounter
-from bot.usage.transport import ATTEMPTS, NotServedError, Transport
+from bot.usage.anthropic import client as transport_module
+from bot.usage.anthropic import token_count
+from bot.usage.anthropic.client import ATTEMPTS, NotServedError, Transport
+from bot.usage.anthropic.token_count import PATH, TokenCounter
+from bot.usage.model import MalformedError, UnavailableError
 from tests.anthropic_reports import NOW, WORKSPACES, Answering, Wire, says
 
 BODY = b'{"data": []}'

@@ -10,7 +10,7 @@ import pytest
 import responses
 from pydantic import SecretStr
 
-from bot.message import PlainMessage
+from bot.messages import PlainMessage
 from bot.notify import apprise
 from bot.notify.apprise import AppriseDestination
 from bot.notify.destination import Delivered, Failed, SendResult

@@ -12,12 +12,12 @@ from sqlalchemy import Engine, select
 from bot.budgets.book import BudgetBook, mark_of
 from bot.budgets.budget import CHAT, Budget, parse_scope
 from bot.budgets.period import PeriodKind, Weekday
+from bot.budgets.store import BudgetStore, KeptBudget
+from bot.db.schema import audit
+from bot.db.versions import CHECK_SECONDS
 from bot.doctor.check import State
-from bot.doctor.memory import judge_budgets
+from bot.doctor.database import judge_budgets
 from bot.sandbox.clock import HandClock
-from bot.store.budgets import BudgetStore, KeptBudget
-from bot.store.schema import audit
-from bot.store.versions import CHECK_SECONDS
 from tests.databases import NOW, database_url, engine
 
 __all__ = ["database_url", "engine"]

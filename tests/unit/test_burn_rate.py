@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import Level
-from bot.budgets.burn_rate import (
+from bot.alerts.decide import Reason, Status
+from bot.alerts.rules import SpikeRules
+from bot.alerts.spike_rates import (
     LEAST_HOURS_WITH_USAGE,
     LOOK_BACK,
     REOPENS_WITHIN,
@@ -25,8 +26,7 @@ from bot.budgets.burn_rate import (
     spike_key,
     window_end,
 )
-from bot.budgets.decide import Reason, Status
-from bot.budgets.rules import SpikeRules
+from bot.budgets.budget import Level
 from bot.clock import HOUR, floor_hour
 
 UTC_ZONE = ZoneInfo("UTC")

@@ -12,16 +12,16 @@ from sqlalchemy import Engine, select
 
 import bot.notify
 from bot.alerts.model import AlertPayload, Incident
+from bot.alerts.payloads import Payload
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.message import Message
+from bot.db.engine import open_database
+from bot.db.schema import notices
+from bot.messages import Message
 from bot.notify.destination import Capability, Delivered, Destination, Failed, May, SendResult, always
 from bot.notify.model import Address
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
-from bot.store.alerts import AlertStore
-from bot.store.engine import open_database
-from bot.store.payloads import Payload
-from bot.store.schema import notices
 from handlers.rendering import RENDERERS
 from tests.databases import NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed
 from tests.unit.test_outbox import Channel, outbox, record, render

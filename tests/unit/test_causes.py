@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from bot.budgets.budget import ORGANIZATION, parse_scope
 from bot.budgets.budget_spend import NamedCause
 from bot.budgets.causes import LEAST_USD, MOST_CAUSES, Cause, CauseKind, causes
-from bot.budgets.outlook import Recent, RecentUsage
 from bot.budgets.spend import price_usage
+from bot.budgets.trend import Recent, RecentUsage
 from bot.clock import DAY
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.usage.source import DayUsage
-from handlers.blocks.spend import cause_line
+from bot.usage.model import DayUsage
+from handlers.render.spend import cause_line
 
 CARD = load_rate_card()
 TODAY = date(2026, 11, 20)

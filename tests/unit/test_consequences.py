@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.outlook import RecentUsage
 from bot.budgets.spend import price_usage
-from bot.fallback.consequences import Consequences, consequences, unrestrained_until
+from bot.budgets.trend import RecentUsage
+from bot.modes.consequences import Consequences, consequences, unrestrained_until
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.usage.source import DayUsage
-from handlers.blocks.fallback_costs import cost_lines
+from bot.usage.model import DayUsage
+from handlers.render.fallback_costs import cost_lines
 
 CARD = load_rate_card()
 TODAY = date(2026, 11, 22)

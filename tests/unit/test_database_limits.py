@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from bot.store.engine import connect, open_database
-from bot.store.lease import Lease
-from bot.store.limits import LEASE_LIMITS, LIMITS, Limits
-from bot.store.postgres import without_limits
+from bot.db.engine import connect, open_database
+from bot.db.lease import Lease
+from bot.db.postgres import without_limits
+from bot.db.timeouts import LEASE_LIMITS, LIMITS, Limits
 from tests.black_hole import BlackHole
 from tests.databases import postgres_database
 

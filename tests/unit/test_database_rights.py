@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.store.engine import open_database
-from bot.store.private_file import open_to_others
+from bot.db.engine import open_database
+from bot.db.private_file import open_to_others
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.alerts.decide import Incident, Reason, Status, Step, as_watched, decide, watch
 from bot.budgets.budget import LIMITS, ORGANIZATION, Budget, Level
-from bot.budgets.decide import Incident, Reason, Status, Step, as_watched, decide, watch
 from bot.budgets.period import PeriodKind
 
 SOFT, HARD = Decimal(400), Decimal(600)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.alerts.delivery_health import PATIENCE, Failing, Reported, newly_failing, recovered
+from bot.alerts.delivery import PATIENCE, Failing, Reported, newly_failing, recovered
 from tests.databases import NOW
 
 SECOND = timedelta(seconds=1)

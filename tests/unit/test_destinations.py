@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from apprise.plugins.base import NotifyBase
 
+from bot.alerts.decide import Status
 from bot.alerts.receiver import Receiver
 from bot.alerts.rules import LATE
 from bot.budgets.budget import Level
-from bot.budgets.decide import Status
-from bot.config_file import read_config_file
+from bot.config.toml import read_config_file
 from bot.notify.apprise import default_name, service_of
-from handlers.blocks.plain_text import plain_text
+from handlers.render.plain_text import plain_text
 from handlers.rendering import TOLD_ONCE, plain_message
 from tests.databases import NOW, SOFT_RESOLVED, crossed, facts_of, spend_facts
 

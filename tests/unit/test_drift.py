@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.alerts.day_drift import DayDrift, DriftCause, decide_drift, drift_of, exceeds, goes_on
+from bot.alerts.decide import NO_LIMIT, Incident, Reason, Status
+from bot.alerts.rules import DriftRules
 from bot.budgets.budget import Level
-from bot.budgets.decide import NO_LIMIT, Incident, Reason, Status
-from bot.budgets.drift import DayDrift, DriftCause, decide_drift, drift_of, exceeds, goes_on
-from bot.budgets.rules import DriftRules
 from bot.budgets.spend import PricedUsage, price_usage
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.usage.source import BilledRow, DayUsage
+from bot.usage.model import BilledRow, DayUsage
 
 CARD = load_rate_card()
 DAY = date(2026, 11, 17)

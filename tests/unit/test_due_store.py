@@ -6,22 +6,22 @@ from itertools import product
 import pytest
 from sqlalchemy import Engine, update
 
-from bot.alerts.life import due_step
+from bot.alerts.cycle_state import CycleStateStore
+from bot.alerts.decide import NO_LIMIT, Reason, Status, Step
+from bot.alerts.due import Due, DueStore
+from bot.alerts.incident_store import IncidentStore
+from bot.alerts.lifecycle import due_step
 from bot.alerts.model import DATA, DeliveryAlert, SyntheticAlert
+from bot.alerts.notice_contents import ContentStore
 from bot.alerts.rules import AlertRules
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.budgets.decide import NO_LIMIT, Reason, Status, Step
-from bot.fallback.changes import AutoSwitch
+from bot.db.schema import alerts, notices
+from bot.fallback.store import ModeStore
+from bot.modes.changes import AutoSwitch
 from bot.notify.model import Address
-from bot.store.alerts import AlertStore
-from bot.store.cycle_state import CycleStateStore
-from bot.store.due import Due, DueStore
-from bot.store.incidents import IncidentStore
-from bot.store.modes import ModeStore
-from bot.store.notice_contents import ContentStore
-from bot.store.schema import alerts, notices
-from bot.store.usage import UsageStore
 from bot.usage.age import DataState
+from bot.usage.store import UsageStore
 from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of, mode_facts
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

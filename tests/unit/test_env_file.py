@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.fallback.env_file import BEGIN, END, EnvFile, EnvFileError
+from bot.fallback.targets.env_file import BEGIN, END, EnvFile, EnvFileError
 
 DEGRADED = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5"}
 NORMAL = {"CLAUDE_FALLBACK_MODE": "normal"}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.fallback.env_file import EnvFile
-from bot.fallback.in_place import is_mount_point, write_in_place
+from bot.fallback.targets.env_file import EnvFile
+from bot.fallback.targets.in_place import is_mount_point, write_in_place
 
 MODE = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5"}
 NORMAL = {"CLAUDE_FALLBACK_MODE": "normal"}
@@ -20,7 +20,7 @@ NOBODY = 65534
 
 WRITES = """
 import pathlib, sys
-from bot.fallback.env_file import EnvFile, EnvFileError
+from bot.fallback.targets.env_file import EnvFile, EnvFileError
 file = EnvFile(pathlib.Path(sys.argv[1]))
 try:
     print(file.in_place())

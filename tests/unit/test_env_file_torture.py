@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.fallback.env_file import EnvFile
+from bot.fallback.targets.env_file import EnvFile
 
 NORMAL = {"CLAUDE_FALLBACK_MODE": "normal"}
 DEGRADED = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5", "NOTE": "x" * 20_000}
@@ -31,7 +31,7 @@ print(reads, len(seen))
 
 DIES = """
 import os, sys, pathlib
-from bot.fallback.env_file import EnvFile
+from bot.fallback.targets.env_file import EnvFile
 
 steps_left = int(sys.argv[2])
 watched = ("open", "os.rename", "os.remove", "os.truncate", "os.chmod", "os.chown", "os.mkdir")
@@ -69,7 +69,7 @@ print("done")
 
 FULL_DISK = """
 import pathlib, resource, sys
-from bot.fallback.env_file import EnvFile, EnvFileError
+from bot.fallback.targets.env_file import EnvFile, EnvFileError
 
 room = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
@@ -164,7 +164,8 @@ def test_on_a_full_disk_the_old_file_stays_whole_and_the_failure_is_named(path: 
 def test_two_processes_that_write_at_once_leave_one_whole_file(path: Path) -> None:
     old, new = wholes(path)
     writer = (
-        "import sys,pathlib; from bot.fallback.env_file import EnvFile; file = EnvFile(pathlib.Path(sys.argv[1]))\n"
+        "import sys,pathlib; from bot.fallback.targets.env_file import EnvFile\n"
+        "file = EnvFile(pathlib.Path(sys.argv[1]))\n"
     )
     writer += "for _ in range(100): file.write(eval(sys.argv[2]))"
     running = [
@@ -256,7 +257,7 @@ def test_nothing_of_anybody_else_is_removed(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 def test_a_new_file_is_its_users_alone_and_one_that_is_there_keeps_its_rights(path: Path, umask: int) -> None:
-    writer = "import os,sys,pathlib; from bot.fallback.env_file import EnvFile; os.umask(int(sys.argv[2]))\n"
+    writer = "import os,sys,pathlib; from bot.fallback.targets.env_file import EnvFile; os.umask(int(sys.argv[2]))\n"
     writer += "EnvFile(pathlib.Path(sys.argv[1])).write({'A': '1'})"
     new = path.with_name("new.env")
     path.chmod(0o644)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration
-from bot.fallback.env_file import EnvFile, EnvFileError
-from bot.fallback.env_text import BEGIN, BOM, DOCKER, DOTENV, END, not_read_by, read_env_text, unfinished_line
+from bot.fallback.targets.env_file import EnvFile, EnvFileError
+from bot.fallback.targets.env_text import BEGIN, BOM, DOCKER, DOTENV, END, not_read_by, read_env_text, unfinished_line
 from claude_cost_client.env_text import variables_in
 
 SHELLS = [shell for shell in ("sh", "bash", "dash") if shutil.which(shell)]

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.alerts.decide import Incident, Reason, Status, Step
+from bot.alerts.forecast import Since, expect
+from bot.alerts.rules import ForecastRules
 from bot.budgets.budget import ORGANIZATION, Budget, Level
-from bot.budgets.decide import Incident, Reason, Status, Step
-from bot.budgets.expectation import Since, expect
 from bot.budgets.period import PeriodKind
-from bot.budgets.rules import ForecastRules
 from tests.databases import HARD, NOW, SOFT
 
 RULES = ForecastRules()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
 from bot.budgets.period import PeriodKind
-from bot.fallback.expiry import LONGEST_WARNING, Cause, Due, End, due, end_of, period_end
+from bot.modes.expiry import LONGEST_WARNING, Cause, Due, End, due, end_of, period_end
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MONTH_END = datetime(2026, 12, 1, tzinfo=UTC)

@@ -22,8 +22,8 @@ from bot.fallback.auto import (
     SpendRates,
     auto_step,
 )
-from bot.fallback.modes import DEGRADED, MINIMAL, NORMAL
-from bot.fallback.rules import FallbackRules
+from bot.mode import DEGRADED, MINIMAL, NORMAL
+from bot.modes.rules import FallbackRules
 
 MODES = (NORMAL, DEGRADED, MINIMAL)
 RULES = FallbackRules(auto=True)

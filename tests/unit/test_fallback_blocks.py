@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.budgets.savings import Saving
-from bot.fallback.changes import AuditEntry
-from bot.fallback.consequences import Consequences
-from bot.fallback.model import ModeAnnouncement, ModeEnding, Proposal, ProposalStatus
-from bot.fallback.prospects import Overview
+from bot.fallback.impact import Overview
+from bot.modes.changes import AuditEntry
+from bot.modes.consequences import Consequences
+from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, ProposalStatus
 from bot.sandbox.block_limits import view_problems
-from handlers.blocks.fallback import announcement, end_warning, mode_and_until
-from handlers.blocks.fallback_form import change_form
-from handlers.blocks.fallback_history import history_message
-from handlers.blocks.proposal import asked_message, proposal_message
+from handlers.render.fallback import announcement, end_warning, mode_and_until
+from handlers.render.fallback_form import change_form
+from handlers.render.fallback_history import history_message
+from handlers.render.proposal import asked_message, proposal_message
 from tests.databases import NOW
 from tests.unit.test_blocks import AS_OF, MOST_TEXT, buttons, check, check_twin, hostile, modes, saving
 

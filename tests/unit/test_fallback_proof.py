@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.clock import HOUR, floor_hour
-from bot.fallback.ceiling import Ceiling
-from bot.fallback.proof import (
+from bot.modes.ceiling import Ceiling
+from bot.modes.verification import (
     DEADLINE,
     HOLDS,
     RIGHT,
@@ -24,11 +24,11 @@ from bot.fallback.proof import (
     needed_since,
     proof_of,
 )
-from bot.fallback.proof_reports import AGAIN, MOST_TOLD, WATCHED_FOR, Told, report_due
+from bot.modes.verification_reports import AGAIN, MOST_TOLD, WATCHED_FOR, Told, report_due
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
+from bot.usage.model import UsageRow, Width
 from bot.usage.plan import HourState
-from bot.usage.source import UsageRow, Width
 
 CARD = load_rate_card()
 MINUTE = timedelta(minutes=1)

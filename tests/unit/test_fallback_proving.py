@@ -7,16 +7,16 @@ from sqlalchemy import Engine
 
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, floor_hour
-from bot.fallback.ceiling import Ceiling
-from bot.fallback.proof import ProofState, Watch, needed_since, proof_of
-from bot.fallback.proof_reports import report_due
-from bot.fallback.proving import Proving, proof_report, told_by
+from bot.fallback.verifying import Proving, proof_report, told_by
+from bot.modes.ceiling import Ceiling
+from bot.modes.verification import ProofState, Watch, needed_since, proof_of
+from bot.modes.verification_reports import report_due
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.store.usage import UsageStore
-from bot.store.usage_reads import Name
 from bot.usage.age import DataState
-from bot.usage.source import Read, UsageReading, UsageRow
+from bot.usage.model import Read, UsageReading, UsageRow
+from bot.usage.store import UsageStore
+from bot.usage.store_reads import Name
 
 CARD = load_rate_card()
 MINUTE = timedelta(minutes=1)

@@ -10,18 +10,18 @@ import pytest
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, event, select
 
+from bot.alerts.store import AlertStore
 from bot.budgets.savings import Saving
-from bot.fallback.env_file import EnvFile
-from bot.fallback.model import ModeAnnouncement
-from bot.fallback.modes import Mode, modes_from_chain
+from bot.db.schema import audit, mode_changes, notices
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService, ModeState
-from bot.fallback.target import Target, TargetView
+from bot.fallback.store import ModeStore
+from bot.fallback.target_store import TargetStore
+from bot.fallback.targets.base import Target, TargetView
+from bot.fallback.targets.env_file import EnvFile
+from bot.mode import Mode, modes_from_chain
+from bot.modes.model import ModeAnnouncement
 from bot.sandbox.clock import HandClock
-from bot.store.alerts import AlertStore
-from bot.store.modes import ModeStore
-from bot.store.schema import audit, mode_changes, notices
-from bot.store.targets import TargetStore
 from tests.databases import NOW
 
 CHAIN = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5")

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from sqlalchemy import Engine
 
+from bot.alerts.decide import Reason, Status, Step
+from bot.alerts.incident_store import IncidentStore, NewestIncident
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.budgets.decide import Reason, Status, Step
-from bot.store.alerts import AlertStore
-from bot.store.incidents import IncidentStore, NewestIncident
 from tests.databases import BUDGET, NOW, PERIOD, SOFT, SOFT_RESOLVED, crossed, facts_of
 
 HOUR = timedelta(hours=1)

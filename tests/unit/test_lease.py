@@ -19,15 +19,15 @@ import pytest
 from sqlalchemy import Engine, delete, select, text, update
 
 from bot.clock import seconds_since_boot
-from bot.store.engine import open_database
-from bot.store.lease import Lease, Timing, lease_state
-from bot.store.schema import lease as lease_table
+from bot.db.engine import open_database
+from bot.db.lease import Lease, Timing, lease_state
+from bot.db.schema import lease as lease_table
 from tests.databases import postgres_database
 
 HOLDER = """
 import sys
-from bot.store.engine import open_database
-from bot.store.lease import Lease
+from bot.db.engine import open_database
+from bot.db.lease import Lease
 
 lease = Lease(open_database(sys.argv[1]))
 print(lease.acquire(), flush=True)
@@ -36,8 +36,8 @@ sys.stdin.read()
 
 FREEZABLE = """
 import sys, time
-from bot.store.engine import open_database
-from bot.store.lease import Lease, Timing
+from bot.db.engine import open_database
+from bot.db.lease import Lease, Timing
 
 lease = Lease(open_database(sys.argv[1]), Timing(hold=0.5, term=1))
 while True:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.life import Living, due_step
-from bot.alerts.life_steps import Life, LifeStep
+from bot.alerts.lifecycle import Life, LifeStep, Living, due_step
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import Level
 from tests.databases import NOW

@@ -9,20 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.alerts.life import OpenAlert
-from bot.alerts.life_steps import Life, LifeStep
+from bot.alerts.decide import Reason, Status
+from bot.alerts.lifecycle import Life, LifeStep, OpenAlert
 from bot.alerts.model import ForecastAlert, LifecycleEvent, LimitAlert
+from bot.alerts.notice_contents import Content
+from bot.alerts.payloads import Payload
 from bot.budgets.budget import Level
-from bot.budgets.decide import Reason, Status
 from bot.display import Display
-from bot.message import Message
+from bot.messages import Message
 from bot.notify.model import Action, Notice
-from bot.slack_connection import Workspace
-from bot.store.notice_contents import Content
-from bot.store.payloads import Payload
-from handlers.blocks.alert import NOTHING_STOPPED, alert_message
-from handlers.blocks.forecast_alert import forecast_alert_message
-from handlers.blocks.life import life_message, open_alert_lines, step_message, with_life
+from bot.notify.slack_connection import Workspace
+from handlers.render.alert import NOTHING_STOPPED, alert_message
+from handlers.render.forecast_alert import forecast_alert_message
+from handlers.render.lifecycle import life_message, open_alert_lines, step_message, with_life
 from handlers.rendering import Rendering, headline, plain_message
 from tests.unit.test_blocks import (
     NOW,

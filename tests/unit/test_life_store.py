@@ -7,18 +7,17 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine, select, update
 
-from bot.alerts.life import Living, OpenAlert
-from bot.alerts.life_steps import Life, LifeStep
+from bot.alerts.decide import Incident, Reason, Status, Step
 from bot.alerts.life_watch import LifecycleTimer
+from bot.alerts.lifecycle import Life, LifeStep, Living, OpenAlert
+from bot.alerts.lifecycle_store import Handled
 from bot.alerts.model import LifecycleEvent
 from bot.alerts.rules import AlertRules
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.budgets.decide import Incident, Reason, Status, Step
+from bot.db.schema import alerts, audit, notices
 from bot.notify.model import Address, Notice
 from bot.sandbox.clock import HandClock
-from bot.store.alerts import AlertStore
-from bot.store.life import Handled
-from bot.store.schema import alerts, audit, notices
 from tests.databases import BUDGET, HARD, NOW, PERIOD, SOFT, SOFT_AGAIN, SOFT_RESOLVED, crossed, facts_of
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

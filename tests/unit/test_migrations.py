@@ -12,16 +12,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select, text, update
 
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.store.alerts import AlertStore
-from bot.store.engine import DatabaseError, connect, look_into, migrate, open_database
-from bot.store.schema import alerts, metadata, state
-from bot.store.usage import UsageStore
-from bot.store.usage_reads import DATA_STATE, DATA_STATE_KEY
+from bot.db.engine import DatabaseError, connect, look_into, migrate, open_database
+from bot.db.schema import alerts, metadata, state
 from bot.usage.age import DataState
+from bot.usage.store import UsageStore
+from bot.usage.store_reads import DATA_STATE, DATA_STATE_KEY
 from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of
 
-OPEN = "import sys; from bot.store.engine import open_database; open_database(sys.argv[1]).dispose()"
+OPEN = "import sys; from bot.db.engine import open_database; open_database(sys.argv[1]).dispose()"
 
 
 def tables(url: str) -> set[str]:

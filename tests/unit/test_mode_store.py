@@ -8,13 +8,13 @@ import pytest
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, select
 
-from bot.fallback.changes import NO_CHANGE, AutoSwitch
-from bot.fallback.model import ModeAnnouncement, ModeEnding
-from bot.fallback.target import TargetState
-from bot.store.alerts import AlertStore
-from bot.store.modes import ModeStore
-from bot.store.schema import audit, mode_changes, notices
-from bot.store.targets import TargetStore
+from bot.alerts.store import AlertStore
+from bot.db.schema import audit, mode_changes, notices
+from bot.fallback.store import ModeStore
+from bot.fallback.target_store import TargetStore
+from bot.fallback.targets.base import TargetState
+from bot.modes.changes import NO_CHANGE, AutoSwitch
+from bot.modes.model import ModeAnnouncement, ModeEnding
 from tests.databases import NOW, mode_facts
 
 VARIABLES = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5", "A_LAST": "1"}
@@ -71,7 +71,7 @@ def test_a_change_that_cannot_be_announced_is_not_made(
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("the machine stops here")
 
-    monkeypatch.setattr("bot.store.modes.enqueue", fails)
+    monkeypatch.setattr("bot.fallback.store.enqueue", fails)
     with pytest.raises(RuntimeError):
         store.change(VARIABLES, mode_facts())
     with engine.connect() as connection:

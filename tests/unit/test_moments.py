@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.usage.moments import moment_in
+from bot.usage.logs.moments import moment_in
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

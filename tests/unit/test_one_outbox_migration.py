@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, text
 
-from bot.alerts.life_steps import LifeStep
+from bot.alerts.decide import Reason, Status
+from bot.alerts.lifecycle import LifeStep
 from bot.alerts.model import (
     DeliveryAlert,
     DriftAlert,
@@ -20,16 +21,15 @@ from bot.alerts.model import (
     SpikeAlert,
     SyntheticAlert,
 )
+from bot.alerts.notice_contents import ContentStore, enqueue
+from bot.alerts.payloads import Payload, dumped
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.budgets.decide import Reason, Status
-from bot.fallback.model import ModeEnding
+from bot.db.engine import connect, migrate
+from bot.db.migrations.versions.v0014_one_outbox import about
+from bot.db.schema import notices
+from bot.modes.model import ModeEnding
 from bot.notify.model import Action, Address, Notice
-from bot.store.alerts import AlertStore
-from bot.store.engine import connect, migrate
-from bot.store.migrations.versions.v0014_one_outbox import about
-from bot.store.notice_contents import ContentStore, enqueue
-from bot.store.payloads import Payload, dumped
-from bot.store.schema import notices
 from tests.databases import NOW, SOFT_RESOLVED, crossed, facts_of, mode_facts, spend_facts
 
 SECOND = timedelta(seconds=1)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.alerts.decide import NO_LIMIT, Incident, Reason, Status, decide
+from bot.alerts.new_period import TOLD_WITHIN, may_open, opening, unbilled_days
 from bot.budgets.budget import Budget, Level, parse_scope
-from bot.budgets.decide import NO_LIMIT, Incident, Reason, Status, decide
-from bot.budgets.opening import TOLD_WITHIN, may_open, opening, unbilled_days
 from bot.budgets.period import PeriodKind, period_at
 
 MONTH = datetime(2026, 12, 1, tzinfo=UTC)

@@ -12,11 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
+from bot.alerts.decide import Step
 from bot.alerts.model import LimitAlert
+from bot.alerts.notice_contents import ContentStore
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.budgets.decide import Step
-from bot.fallback.model import ModeAnnouncement
-from bot.message import Message
+from bot.db.schema import alerts, notices
+from bot.fallback.store import ModeStore
+from bot.messages import Message
+from bot.modes.model import ModeAnnouncement
 from bot.notify.destination import (
     CouldNotLook,
     Delivered,
@@ -33,10 +37,6 @@ from bot.notify.model import LONGEST_WAIT, Address, Attempt, Notice
 from bot.notify.outbox import PATIENCE, Delivery, Outbox
 from bot.notify.slack import SlackDestination
 from bot.sandbox.clock import HandClock
-from bot.store.alerts import AlertStore
-from bot.store.modes import ModeStore
-from bot.store.notice_contents import ContentStore
-from bot.store.schema import alerts, notices
 from tests.databases import (
     BUDGET,
     NOW,

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
 from bot.notify.destination import CouldNotLook, Delivered
 from bot.notify.model import LONGEST_WAIT, Address
 from bot.notify.outbox import FEWEST_LOOKS, LOOKING_AT_MOST, MOST_LOOKS
 from bot.sandbox.clock import HandClock
-from bot.store.alerts import AlertStore
 from tests.databases import NOW, SOFT_RESOLVED, crossed, open_migrated
 from tests.unit.test_outbox import UNKNOWN, Channel, outbox, record
 

@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, select
 
+from bot.alerts.notice_contents import ContentStore
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.message import Message
+from bot.db.schema import notices
+from bot.messages import Message
 from bot.notify.attempts import ATTEMPT_SECONDS, SURELY_OVER
 from bot.notify.destination import CALL_SECONDS, Delivered, Failed, May, SendResult, Withheld, always
 from bot.notify.model import Address, Notice
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
-from bot.store.alerts import AlertStore
-from bot.store.notice_contents import ContentStore
-from bot.store.schema import notices
 from tests.databases import NOW, SOFT_RESOLVED, crossed
 from tests.unit.test_outbox import Channel, record, render
 

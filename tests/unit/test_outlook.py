@@ -12,23 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.budgets.budget import ORGANIZATION, parse_scope
-from bot.budgets.outlook import (
-    Mover,
-    Recent,
-    RecentUsage,
-    Stretch,
-    recent_window,
-    usd_of,
-    usd_under,
-)
 from bot.budgets.period import PeriodKind, period_at
 from bot.budgets.recent import RecentSpend, recent_spend
 from bot.budgets.spend import price_usage
+from bot.budgets.trend import Mover, Recent, RecentUsage, Stretch, recent_window, usd_of, usd_under
 from bot.clock import DAY, HOUR, floor_hour
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.usage.age import DataState
-from bot.usage.source import DayUsage, UsageRow
+from bot.usage.model import DayUsage, UsageRow
 from tests.snapshots import snapshot_of
 
 CARD = load_rate_card()

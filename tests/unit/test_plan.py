@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.clock import DAY, HOUR, floor_hour
+from bot.usage.model import Read, SourceName
 from bot.usage.plan import SLICE, HourState, plan_reads
-from bot.usage.source import Read, SourceName
 
 MONTH = datetime(2026, 11, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

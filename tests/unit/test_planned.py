@@ -11,7 +11,7 @@ from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.period import PeriodKind
 from bot.budgets.planned import Planned, planned
 from bot.pricing.card import load_rate_card
-from handlers.blocks.estimate import planned_line
+from handlers.render.estimate import planned_line
 
 
 def plan(period: PeriodKind, now: datetime) -> Planned:

@@ -21,7 +21,7 @@ from bot.pricing.card import load_rate_card
 from bot.pricing.sums import Place, Prompt
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.pricing.totals import Pile
-from bot.usage.price_cache import PriceCache, cache_folder
+from bot.usage.logs.price_cache import PriceCache, cache_folder
 
 CARD = load_rate_card()
 

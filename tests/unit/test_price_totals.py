@@ -22,9 +22,9 @@ from bot.pricing.cost import cost_of
 from bot.pricing.tally import Tally
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.pricing.totals import Totals
-from bot.usage.record_streams import records_of
-from bot.usage.records import call_in
-from bot.usage.usage_block import Skipped
+from bot.usage.logs.records import call_in
+from bot.usage.logs.streams import records_of
+from bot.usage.logs.usage_block import Skipped
 
 CARD = load_rate_card()
 TODAY = date(2026, 11, 22)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.fallback.model import MixRates, NamedCaller, ProofReport
-from bot.fallback.proof import ProofState
-from bot.store.payloads import PAYLOADS, dumped
-from handlers.blocks.proof import PROOF_DISMISS, proof_message
+from bot.alerts.payloads import PAYLOADS, dumped
+from bot.modes.model import MixRates, NamedCaller, ProofReport
+from bot.modes.verification import ProofState
+from handlers.render.verification import PROOF_DISMISS, proof_message
 from tests.unit.test_blocks import AS_OF, MOST_TEXT, NOW, buttons, check, check_twin, hostile
 
 MINUTE = timedelta(minutes=1)

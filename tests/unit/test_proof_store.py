@@ -6,10 +6,10 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine
 
-from bot.fallback.model import MixRates, ProofReport
-from bot.fallback.proof import ProofState
-from bot.store.alerts import AlertStore
-from bot.store.modes import ModeStore
+from bot.alerts.store import AlertStore
+from bot.fallback.store import ModeStore
+from bot.modes.model import MixRates, ProofReport
+from bot.modes.verification import ProofState
 from tests.databases import NOW, mode_facts
 
 VARIABLES = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5"}

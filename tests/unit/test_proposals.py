@@ -6,21 +6,21 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select
 
+from bot.alerts.payloads import PAYLOADS
+from bot.db.schema import approvals as approvals_table
+from bot.db.schema import audit, notices
 from bot.fallback.approvals import Approvals, NotApprovedError
-from bot.fallback.env_file import EnvFile
-from bot.fallback.model import Proposal, ProposalStatus
-from bot.fallback.modes import modes_from_chain
-from bot.fallback.prospects import Prospect
+from bot.fallback.impact import Prospect
+from bot.fallback.proposal_store import ProposalStore
 from bot.fallback.reconciler import Reconciler
-from bot.fallback.rules import FallbackRules
 from bot.fallback.service import FallbackService
+from bot.fallback.store import ModeStore
+from bot.fallback.target_store import TargetStore
+from bot.fallback.targets.env_file import EnvFile
+from bot.mode import modes_from_chain
+from bot.modes.model import Proposal, ProposalStatus
+from bot.modes.rules import FallbackRules
 from bot.sandbox.clock import HandClock
-from bot.store.modes import ModeStore
-from bot.store.payloads import PAYLOADS
-from bot.store.proposals import ProposalStore
-from bot.store.schema import approvals as approvals_table
-from bot.store.schema import audit, notices
-from bot.store.targets import TargetStore
 from tests.databases import NOW
 
 CHAIN = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5")

@@ -15,32 +15,32 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
 
 import bot
+from bot.alerts.cycle_state import CycleStateStore
+from bot.alerts.due import DueStore
+from bot.alerts.incident_store import IncidentStore
+from bot.alerts.lifecycle_store import LifeStore
+from bot.alerts.notice_contents import ContentStore, read_content
 from bot.alerts.rules import AlertRules
+from bot.alerts.spike_store import SpikeStore
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
+from bot.budgets.store import BudgetStore
 from bot.clock import DAY, HOUR
+from bot.db.engine import connect, database_problem, migrate, open_database
+from bot.db.lease import lease_state
+from bot.db.schema import state
+from bot.db.state import RememberedStore
+from bot.db.timeouts import Limits
+from bot.fallback.proposal_store import ProposalStore
+from bot.fallback.store import ModeStore
+from bot.fallback.target_store import TargetStore
+from bot.fallback.verification_store import ProofStore
 from bot.notify.store import BacklogStore, NoticeStore
+from bot.pricing.store import EstimateStore
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.store.alerts import AlertStore
-from bot.store.budgets import BudgetStore
-from bot.store.cycle_state import CycleStateStore
-from bot.store.due import DueStore
-from bot.store.engine import connect, database_problem, migrate, open_database
-from bot.store.estimates import EstimateStore
-from bot.store.incidents import IncidentStore
-from bot.store.lease import lease_state
-from bot.store.life import LifeStore
-from bot.store.limits import Limits
-from bot.store.modes import ModeStore
-from bot.store.notice_contents import ContentStore, read_content
-from bot.store.proofs import ProofStore
-from bot.store.proposals import ProposalStore
-from bot.store.remembered import RememberedStore
-from bot.store.schema import state
-from bot.store.spikes import SpikeStore
-from bot.store.targets import TargetStore
-from bot.store.usage import UsageStore
 from bot.usage.age import DataState
-from bot.usage.source import Read, UsageReading, UsageRow
+from bot.usage.model import Read, UsageReading, UsageRow
+from bot.usage.store import UsageStore
 from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of
 
 TODAY = NOW.replace(hour=0)

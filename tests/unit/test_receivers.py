@@ -3,15 +3,15 @@
 import pytest
 from sqlalchemy import Engine, select
 
+from bot.alerts.decide import Step
 from bot.alerts.model import AlertPayload
+from bot.alerts.notice_contents import ContentStore
+from bot.alerts.payloads import PAYLOADS
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.budgets.decide import Step
+from bot.db.schema import notices
 from bot.notify.model import LONGEST_WAIT, Notice
 from bot.notify.store import NoticeStore
-from bot.store.alerts import AlertStore
-from bot.store.notice_contents import ContentStore
-from bot.store.payloads import PAYLOADS
-from bot.store.schema import notices
 from tests.databases import (
     BUDGET,
     NOW,

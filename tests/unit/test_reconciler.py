@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from bot.fallback.env_file import EnvFile
-from bot.fallback.modes import modes_from_chain
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService
-from bot.fallback.target import TargetError, TargetView
+from bot.fallback.store import ModeStore
+from bot.fallback.target_store import TargetStore
+from bot.fallback.targets.base import TargetError, TargetView
+from bot.fallback.targets.env_file import EnvFile
+from bot.mode import modes_from_chain
 from bot.sandbox.clock import HandClock
-from bot.store.modes import ModeStore
-from bot.store.targets import TargetStore
 from tests.databases import NOW
 
 MODES = modes_from_chain(("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"), {})

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.usage import json_values, record_streams
-from bot.usage.record_streams import records_of
-from bot.usage.usage_block import Skipped
+from bot.usage.logs import json_values
+from bot.usage.logs import streams as record_streams
+from bot.usage.logs.streams import records_of
+from bot.usage.logs.usage_block import Skipped
 
 RECORD = {"model": "claude-opus-4-6", "note": "x" * 300, "usage": {"input_tokens": 10, "output_tokens": 7}}
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from bot.pricing.call import Call, Part
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.usage import record_streams
-from bot.usage.record_streams import DAMAGED, NotReadError, records_of
-from bot.usage.records import call_in
-from bot.usage.usage_block import Skipped
+from bot.usage.logs import streams as record_streams
+from bot.usage.logs.records import call_in
+from bot.usage.logs.streams import DAMAGED, NotReadError, records_of
+from bot.usage.logs.usage_block import Skipped
 
 BLOCK: dict[str, Any] = {
     "input_tokens": 10,

@@ -13,10 +13,10 @@ from bot.pricing.call import Call
 from bot.pricing.card import load_rate_card
 from bot.pricing.tally import Tally
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.usage.calls import read_calls
-from bot.usage.moments import moment_in
-from bot.usage.record_streams import records_of
-from bot.usage.usage_block import Skipped
+from bot.usage.logs.calls import read_calls
+from bot.usage.logs.moments import moment_in
+from bot.usage.logs.streams import records_of
+from bot.usage.logs.usage_block import Skipped
 
 DAY = "2026-09-01T00:00:00Z"
 USAGE_ROW: dict[str, Any] = {

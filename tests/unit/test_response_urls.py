@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.in_flight import InFlight
-from bot.response_urls import ResponseUrls, is_slacks, origin_of
+from bot.notify.response_urls import ResponseUrls, is_slacks, origin_of
 
 SANDBOX = origin_of("http://127.0.0.1:4000/api/")
 

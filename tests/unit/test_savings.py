@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.budgets.budget_spend import BudgetSpend, ModeShare
 from bot.budgets.savings import InForce, is_moved_by, mode_shares, saved_share, savings_of
-from bot.fallback.modes import Mode
+from bot.mode import Mode
 from tests.databases import spend_facts
 
 OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from bot.schedule import EveryTrigger, Job, move, schedule
+from bot.runner.schedule import EveryTrigger, Job, move, schedule
 
 NOW = datetime(2026, 11, 16, 9, tzinfo=UTC)
 YEAR = timedelta(days=365)

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bot.__main__ import main
+from bot.config.environment import VARIABLES, misspelled
+from bot.config.settings import Need, SettingsError, load_settings
 from bot.doctor.configuration import read_configuration
-from bot.doctor.memory import shown_database
+from bot.doctor.database import shown_database
 from bot.secret_shapes import HOST, looks_secret, quoted
-from bot.setting_variables import VARIABLES, misspelled
-from bot.settings import Need, SettingsError, load_settings
 
 SECRETS = [
     "xoxb-7361920485-AbCdEfGhIjKl",

@@ -14,8 +14,8 @@ from aiohttp import web
 from sqlalchemy.exc import OperationalError
 
 from bot.fallback.change_signal import ChangeSignal
-from bot.fallback.modes import Mode, modes_from_chain
 from bot.fallback.service import ModeState
+from bot.mode import Mode, modes_from_chain
 from bot.web.access import BearerAccess
 from bot.web.fallback import (
     CurrentMode,

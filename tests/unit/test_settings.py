@@ -8,18 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.rules import AlertRules
+from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
 from bot.amounts import usd_amount
 from bot.budgets.budget import Level, Scope, ScopeKind
 from bot.budgets.period import PeriodKind, Weekday
-from bot.budgets.rules import DriftRules, ForecastRules, SpikeRules
+from bot.config.environment import VARIABLES
+from bot.config.settings import Need, Settings, SettingsError, load_settings
 from bot.display import Display
 from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration, secrets_in
-from bot.doctor.memory import shown_database
-from bot.fallback.rules import FallbackRules
-from bot.setting_variables import VARIABLES
-from bot.settings import Need, Settings, SettingsError, load_settings
+from bot.doctor.database import shown_database
+from bot.modes.rules import FallbackRules
 
 COMPLETE = {
     "SLACK_BOT_TOKEN": "xoxb-secret-bot",

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.decide import Reason, Status
+from bot.alerts.decide import Reason, Status
+from bot.alerts.no_data import RETURNS_WITHIN, Silence, SilenceStep, decide_silence, silent_since
 from bot.usage.age import DataState, is_stale
-from bot.usage.silence import RETURNS_WITHIN, Silence, SilenceStep, decide_silence, silent_since
 
 START = datetime(2026, 11, 26, 14, 3, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -14,12 +14,12 @@ from bot.budgets.period import PeriodKind, period_at
 from bot.budgets.snapshots import DAYS_HELD, SPEND_KEPT, Snapshots
 from bot.budgets.usage_index import Numbers, UsageIndex
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.db.schema import usage_days
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.store.schema import usage_days
-from bot.store.usage import UsageStore
 from bot.usage.age import DataState
-from bot.usage.source import OddUsage, Read, UsageReading, UsageRow, Width
+from bot.usage.model import OddUsage, Read, UsageReading, UsageRow, Width
+from bot.usage.store import UsageStore
 from tests.databases import open_migrated
 
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-4-5"

@@ -13,23 +13,23 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete
 
+from bot.alerts.quiet import Quiet, unquiet
 from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind, parse_scope
 from bot.budgets.period import Period, PeriodKind, period_at, period_before
-from bot.budgets.quiet import Quiet, unquiet
 from bot.budgets.recent import recent_spend
 from bot.budgets.report import SCOPES, GroupBy, report_of
 from bot.budgets.snapshot import ROWS_HELD, Snapshot
 from bot.budgets.snapshots import DAYS_HELD, Snapshots
 from bot.budgets.usage_table import Day
 from bot.clock import DAY, HOUR, MINUTE, floor_day, floor_hour
+from bot.db.engine import open_database
+from bot.db.schema import billed, state, usage, usage_days, usage_hours
 from bot.pricing.card import RateCard, load_rate_card
 from bot.pricing.data_files import packaged
 from bot.pricing.tokens import STANDARD, UNKNOWN_TERM, Terms, TokenCounts
-from bot.store.engine import open_database
-from bot.store.schema import billed, state, usage, usage_days, usage_hours
-from bot.store.usage import Bill, UsageStore
 from bot.usage.age import DataState
-from bot.usage.source import BilledRow, OddUsage, Read, SourceName, UsageReading, UsageRow, Width
+from bot.usage.model import BilledRow, OddUsage, Read, SourceName, UsageReading, UsageRow, Width
+from bot.usage.store import Bill, UsageStore
 from tests.databases import open_migrated, postgres_database
 from tests.plain_spend import PlainGroup, PlainSpend, plain_spend
 from tests.snapshots import snapshot_of

@@ -16,9 +16,9 @@ from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import Hidden
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.store.usage import UsageStore
 from bot.usage.age import DataState
-from bot.usage.source import OddUsage, Read, UsageReading, UsageRow, Width
+from bot.usage.model import OddUsage, Read, UsageReading, UsageRow, Width
+from bot.usage.store import UsageStore
 
 CARD = load_rate_card()
 NOW = datetime(2026, 11, 20, 18, 50, tzinfo=UTC)

@@ -16,7 +16,7 @@ from bot.clock import DAY, HOUR
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.usage.age import DataState
-from bot.usage.source import BilledRow, DayUsage, UsageRow
+from bot.usage.model import BilledRow, DayUsage, UsageRow
 from tests.snapshots import snapshot_of
 
 CARD = load_rate_card()

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from bot.alerts.decide import Reason, Status
 from bot.alerts.model import SpikeAlert
+from bot.alerts.payloads import PAYLOADS, dumped
 from bot.budgets.budget import Level
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
-from bot.budgets.decide import Reason, Status
-from bot.message import Message
-from bot.store.payloads import PAYLOADS, dumped
-from handlers.blocks.alert import NOTHING_STOPPED
-from handlers.blocks.spike import spike_message
+from bot.messages import Message
+from handlers.render.alert import NOTHING_STOPPED
+from handlers.render.spike import spike_message
 from tests.unit.test_blocks import NOW, SPEND, buttons, cause, check, check_twin, hostile_spends, mover, named_spends
 
 STEPS = [

@@ -5,11 +5,11 @@ from decimal import Decimal
 
 from sqlalchemy import Engine
 
+from bot.alerts.decide import Reason, Status, Step
+from bot.alerts.spike_rates import Spike
+from bot.alerts.spike_store import SpikeStore
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
-from bot.budgets.burn_rate import Spike
-from bot.budgets.decide import Reason, Status, Step
-from bot.store.alerts import AlertStore
-from bot.store.spikes import SpikeStore
 from tests.databases import BUDGET, NOW, PERIOD, SOFT_AGAIN, SOFT_RESOLVED, crossed, facts_of
 
 KEY = "2026-11-20T12:00Z"

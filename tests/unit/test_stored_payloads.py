@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.store.payloads import dumped, loaded
+from bot.alerts.payloads import dumped, loaded
 
 STORED = [json.loads(line) for line in Path(__file__).with_name("stored_payloads.jsonl").read_text().splitlines()]
 """One row of every kind as 1.0 wrote it: those of incidents at several steps."""

@@ -15,9 +15,8 @@ from pydantic import SecretStr
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook
 from bot.sandbox.clock import HandClock
-from bot.usage import transport as transport_module
-from bot.usage.source import MalformedError, RefusedError, SourceError, UnavailableError
-from bot.usage.transport import (
+from bot.usage.anthropic import client as transport_module
+from bot.usage.anthropic.client import (
     ATTEMPTS,
     LONGEST_RETRY_AFTER,
     BadRequestError,
@@ -25,6 +24,7 @@ from bot.usage.transport import (
     NotServedError,
     Transport,
 )
+from bot.usage.model import MalformedError, RefusedError, SourceError, UnavailableError
 from tests.anthropic_reports import (
     NOW,
     WORKSPACES,

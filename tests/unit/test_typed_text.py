@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.budgets.words import BudgetWordsError, budget_of, named_first, split_budget_words
-from bot.fallback.words import switch_words
+from bot.modes.parsing import switch_words
 from bot.pricing.card import load_rate_card
 from bot.pricing.words import parse_workload
 from bot.typed_text import cleaned, readable, split_reason, words_in

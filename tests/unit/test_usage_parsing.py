@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 from bot.clock import HOUR
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage import packed as packed_module
-from bot.usage import usage_rows as usage_rows_module
-from bot.usage.answers import (
+from bot.usage.anthropic import rows as usage_rows_module
+from bot.usage.anthropic.buckets import Buckets, ResultBuckets, RowBuckets
+from bot.usage.anthropic.client import json_object
+from bot.usage.anthropic.odd_fields import OddFields
+from bot.usage.anthropic.pages import page_in
+from bot.usage.anthropic.responses import (
     MOST,
     AnalyticsRow,
     AnalyticsUsageRow,
@@ -23,13 +27,9 @@ from bot.usage.answers import (
     belongs,
     parsed,
 )
-from bot.usage.buckets import Buckets, ResultBuckets, RowBuckets
-from bot.usage.odd_fields import OddFields
+from bot.usage.anthropic.rows import LazyRows, as_stored
+from bot.usage.model import MalformedError, OddUsage, Read, TooManyRowsError, UsageReading
 from bot.usage.packed import packed
-from bot.usage.pages import page_in
-from bot.usage.source import MalformedError, OddUsage, Read, TooManyRowsError, UsageReading
-from bot.usage.transport import json_object
-from bot.usage.usage_rows import LazyRows, as_stored
 
 PATH = "/v1/report"
 START = datetime(2026, 11, 20, 10, tzinfo=UTC)

@@ -11,13 +11,13 @@ from sqlalchemy import Engine, delete
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import DAY, HOUR
+from bot.db.schema import usage, usage_days, usage_hours
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.store.schema import usage, usage_days, usage_hours
-from bot.store.usage import Bill, UsageStore
-from bot.store.usage_reads import Name
 from bot.usage.age import DataState
+from bot.usage.model import BilledRow, Read, SourceName, UsageReading, UsageRow, Width
 from bot.usage.plan import HourState
-from bot.usage.source import BilledRow, Read, SourceName, UsageReading, UsageRow, Width
+from bot.usage.store import Bill, UsageStore
+from bot.usage.store_reads import Name
 from tests.plain_spend import billed_rows
 
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)

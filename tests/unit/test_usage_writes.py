@@ -13,12 +13,12 @@ import pytest
 from sqlalchemy import Engine, delete, event, update
 
 from bot.clock import DAY, HOUR, MINUTE
+from bot.db.schema import usage, usage_days
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.store.schema import usage, usage_days
-from bot.store.usage import Bill, UsageStore
-from bot.store.usage_reads import Head
 from bot.usage.age import DataState
-from bot.usage.source import BilledRow, OddUsage, Read, SourceName, UsageReading, UsageRow, Width
+from bot.usage.model import BilledRow, OddUsage, Read, SourceName, UsageReading, UsageRow, Width
+from bot.usage.store import Bill, UsageStore
+from bot.usage.store_reads import Head
 
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
 NOW = MIDNIGHT + timedelta(hours=12, minutes=30)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from bot.pricing.call import Call
 from bot.pricing.file_calls import FileCalls
-from bot.usage import usual_lines
-from bot.usage.calls import CallReader
-from bot.usage.record_streams import _parsed
-from bot.usage.usage_block import Skipped
-from bot.usage.usual_lines import UsualLines
+from bot.usage.logs import usual_lines
+from bot.usage.logs.calls import CallReader
+from bot.usage.logs.streams import _parsed
+from bot.usage.logs.usage_block import Skipped
+from bot.usage.logs.usual_lines import UsualLines
 
 USAGE: dict[str, Any] = {
     "input_tokens": 10,

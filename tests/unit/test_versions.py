@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 from sqlalchemy import Connection, Engine
 
-from bot.store.remembered import RememberedStore
-from bot.store.usage import _next_version
-from bot.store.versions import ALERTS, bump
+from bot.db.state import RememberedStore
+from bot.db.versions import ALERTS, bump
+from bot.usage.store import _next_version
 
 ALMOST_AT_ONCE = 0.3
 """Seconds in which the second change has begun, and waits for the first one."""

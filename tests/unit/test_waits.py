@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, update
 
+from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
+from bot.db.schema import notices
 from bot.notify.back_off import Waits, back_off
 from bot.notify.destination import Failed
 from bot.notify.model import LONGEST_WAIT
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
-from bot.store.alerts import AlertStore
-from bot.store.schema import notices
 from tests.databases import NOW, crossed, open_migrated
 from tests.unit.test_outbox import Channel, record, render
 

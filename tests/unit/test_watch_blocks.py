@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from bot.alerts.day_drift import DriftCause, ModelDrift
+from bot.alerts.decide import NO_LIMIT, Reason, Status
 from bot.alerts.model import (
     AlertPayload,
     BegunPeriod,
@@ -15,12 +17,10 @@ from bot.alerts.model import (
     NewPeriodAlert,
     NoDataAlert,
 )
+from bot.alerts.payloads import PAYLOADS, dumped
 from bot.budgets.budget import Level
 from bot.budgets.budget_spend import KnownSum
-from bot.budgets.decide import NO_LIMIT, Reason, Status
-from bot.budgets.drift import DriftCause, ModelDrift
-from bot.store.payloads import PAYLOADS, dumped
-from handlers.blocks.drift import truth_lines
+from handlers.render.drift import truth_lines
 from handlers.rendering import TOLD_ONCE, incident_message, plain_message
 from tests.unit.test_blocks import AS_OF, LONGEST_EDIT, MOST_TEXT, NOW, SPEND, check, check_twin, hostile, with_spend
 

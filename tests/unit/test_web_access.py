@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from bot.settings import Need, Settings, SettingsError, load_settings
+from bot.config.settings import Need, Settings, SettingsError, load_settings
 from bot.web.access import BearerAccess
 
 TOKEN = "tok-~+/=42"

@@ -1,0 +1,279 @@
+"""Drift: what a settled day comes to by usage and rate card, against what Anthropic has billed for it.
+
+Pure. Differences are in USD and above zero where the bill is higher. What is known to make the two differ is named and
+taken off; only what is left is a reason for an alert.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from bot.alerts.decide import NO_LIMIT, Incident, Reason, Status, Step
+from bot.alerts.rules import DriftRules
+from bot.budgets.budget import Level
+from bot.budgets.snapshot import Snapshot
+from bot.budgets.spend import COMPUTED_COST_TYPES, ZERO, PricedUsage, is_settled, price_usage
+from bot.clock import DAY
+from bot.pricing.card import RateCard
+from bot.pricing.cost import cost_of
+from bot.pricing.tokens import TokenCounts
+from bot.usage.model import BilledRow, DayUsage
+
+ALIKE_POINTS = Decimal(2)
+"""Shares of the bill that differ by no more percentage points have the same cause, such as a contract's discount."""
+
+PRIORITY_TIER = "priority"
+WEB_SEARCH = "web_search"
+LONGEST_PROMPT = 10**12
+"""Tokens: above every step of a price."""
+
+
+class DriftCause(StrEnum):
+    """Why the bill may differ from usage × rate card."""
+
+    PRIORITY_TIER = "priority_tier"
+    REPORT_ONLY = "report_only"
+    DISCOUNT = "discount"
+    ASSUMED = "assumed"
+    LONG_PROMPTS = "long_prompts"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDrift:
+    """One model's part of a day, USD. `model`: the id as usage has it, or else the bill; None for what has no model.
+
+    `unexplained_usd`: the difference without `causes`, which are empty in what older versions have stored."""
+
+    model: str | None
+    computed_usd: Decimal
+    billed_usd: Decimal
+    unexplained_usd: Decimal
+    causes: Mapping[DriftCause, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DayDrift:
+    """One settled UTC day of the whole organisation, USD.
+
+    `list_usd`: the bill before discounts, None where it does not say. `by_model`: whether the bill tells models apart;
+    otherwise `models` has one part, the whole day.
+    """
+
+    day: date
+    computed_usd: Decimal
+    billed_usd: Decimal
+    list_usd: Decimal | None
+    by_model: bool
+    models: tuple[ModelDrift, ...]
+
+    @property
+    def difference_usd(self) -> Decimal:
+        return self.billed_usd - self.computed_usd
+
+    @property
+    def causes(self) -> dict[DriftCause, Decimal]:
+        """The known causes of the difference, with the dollars that they make."""
+        return summed(model.causes for model in self.models)
+
+    @property
+    def unexplained_usd(self) -> Decimal:
+        return sum((model.unexplained_usd for model in self.models), ZERO)
+
+
+def drift_of(day: date, priced: Iterable[PricedUsage], billed: Iterable[BilledRow], card: RateCard) -> DayDrift:
+    """`priced`, `billed`: all usage and the whole bill; only what is of this day counts."""
+    used = [row for row in priced if row.usage.day == day]
+    bill = [row for row in billed if row.day == day]
+    by_model = all(row.model is not None for row in bill if row.cost_type == "tokens")
+    searches_apart = by_model and any(row.cost_type == WEB_SEARCH and row.model is None for row in bill)
+    parts: dict[str | None, _Part] = {}
+    for row in used:
+        part = parts.setdefault(_key(row.usage.model, card) if by_model else None, _Part(card))
+        searched = part.add_usage(row, searches_apart=searches_apart)
+        if searched:
+            parts.setdefault(None, _Part(card)).computed_usd += searched
+    for bill_row in bill:
+        key = _key(bill_row.model, card) if by_model and bill_row.model is not None else None
+        parts.setdefault(key, _Part(card)).add_bill(bill_row)
+    listed = [row.usd if row.list_usd is None else row.list_usd for row in bill]
+    return DayDrift(
+        day=day,
+        computed_usd=sum((row.cost.usd for row in used), ZERO),
+        billed_usd=sum((row.usd for row in bill), ZERO),
+        list_usd=sum(listed, ZERO) if any(row.list_usd is not None for row in bill) else None,
+        by_model=by_model,
+        models=tuple(sorted((part.drift(named=key is not None) for key, part in parts.items()), key=_largest_first)),
+    )
+
+
+def summed(amounts: Iterable[Mapping[DriftCause, Decimal]]) -> dict[DriftCause, Decimal]:
+    """Dollars by cause, in the order in which causes are told."""
+    total: dict[DriftCause, Decimal] = {}
+    for each in amounts:
+        for cause, usd in each.items():
+            total[cause] = total.get(cause, ZERO) + usd
+    return {cause: total[cause] for cause in DriftCause if cause in total}
+
+
+def exceeds(drift: DayDrift, rules: DriftRules) -> bool:
+    """Whether what known causes do not explain is worth an alert. A day that is not billed at all is all drift."""
+    unexplained = abs(drift.unexplained_usd)
+    whole = abs(drift.billed_usd)
+    return unexplained >= rules.floor_usd and unexplained * 100 >= rules.limit_percent * whole and unexplained > 0
+
+
+def is_alike(drift: DayDrift, before: DayDrift) -> bool:
+    """Whether about the same share of the bill is unexplained on both days, with the same sign."""
+    if drift.billed_usd <= 0 or before.billed_usd <= 0:
+        return drift.billed_usd <= 0 and before.billed_usd <= 0
+    if (drift.unexplained_usd > 0) is not (before.unexplained_usd > 0):
+        return False
+    share, known = (100 * day.unexplained_usd / day.billed_usd for day in (drift, before))
+    return abs(share - known) <= ALIKE_POINTS
+
+
+def goes_on(drift: DayDrift, before: DayDrift | None, rules: DriftRules) -> DayDrift | None:
+    """The day that the next one is held against: this one where it differs, and none where it agrees.
+
+    A day with so little usage that the floor hides every difference says nothing, so that `before` stays.
+    """
+    if exceeds(drift, rules):
+        return drift
+    largest = max(abs(drift.billed_usd), abs(drift.computed_usd))
+    return before if largest * rules.limit_percent < 100 * rules.floor_usd else None
+
+
+def decide_drift(drift: DayDrift, rules: DriftRules, known: Incident | None, before: DayDrift | None) -> Step | None:
+    """The step to take about a day; each day is told once, and resolved where a later report makes it right.
+
+    `before`: what `goes_on` tells of the days before. What goes on as it was on
+    that day has been told.
+    """
+    open_ = known is not None and known.status is Status.OPEN
+    if exceeds(drift, rules):
+        if open_ or (known is not None and known.status is Status.CLOSED):
+            return None
+        if known is None and before is not None and is_alike(drift, before):
+            return Step(Level.DRIFT, NO_LIMIT, Status.OPEN, Reason.DRIFTED_LIKE_BEFORE)
+        reason = Reason.DRIFTED if known is None else Reason.DRIFTED_AGAIN
+        return Step(Level.DRIFT, NO_LIMIT, Status.OPEN, reason, post=True)
+    return Step(Level.DRIFT, NO_LIMIT, Status.RESOLVED, Reason.DRIFT_GONE) if open_ else None
+
+
+class _Part:
+    """A model, or a whole day, while its rows are added up."""
+
+    def __init__(self, card: RateCard) -> None:
+        self._card = card
+        self._used: list[PricedUsage] = []
+        self._bill: list[BilledRow] = []
+        self.computed_usd = ZERO
+
+    def add_usage(self, row: PricedUsage, *, searches_apart: bool) -> Decimal:
+        """Returns the dollars of web searches that are not counted here, since the bill has them apart."""
+        apart = sum((line.usd for line in row.cost.lines if line.kind == WEB_SEARCH), ZERO) if searches_apart else ZERO
+        self._used.append(row)
+        self.computed_usd += row.cost.usd - apart
+        return apart
+
+    def add_bill(self, row: BilledRow) -> None:
+        self._bill.append(row)
+
+    def drift(self, *, named: bool) -> ModelDrift:
+        billed_usd = sum((row.usd for row in self._bill), ZERO)
+        causes = {
+            DriftCause.PRIORITY_TIER: -self._computed(row for row in self._used if _is_priority(row.usage)),
+            DriftCause.REPORT_ONLY: sum(
+                (row.usd for row in self._bill if row.cost_type not in COMPUTED_COST_TYPES), ZERO
+            ),
+            DriftCause.DISCOUNT: sum((row.usd - row.list_usd for row in self._bill if row.list_usd is not None), ZERO),
+        }
+        rest = billed_usd - self.computed_usd - sum(causes.values(), ZERO)
+        causes[DriftCause.ASSUMED] = self._of_assumed(rest)
+        causes[DriftCause.LONG_PROMPTS] = self._of_long_prompts(rest - causes[DriftCause.ASSUMED])
+        known = {cause: usd for cause, usd in causes.items() if usd}
+        unexplained_usd = billed_usd - self.computed_usd - sum(known.values(), ZERO)
+        return ModelDrift(self._name() if named else None, self.computed_usd, billed_usd, unexplained_usd, known)
+
+    def _name(self) -> str | None:
+        return next((row.usage.model for row in self._used), next((row.model for row in self._bill), None))
+
+    def _computed(self, rows: Iterable[PricedUsage]) -> Decimal:
+        return sum((row.cost.usd for row in rows), ZERO)
+
+    def _of_assumed(self, rest: Decimal) -> Decimal:
+        """All that is left where only assumed prices were counted; beside others, what they may have been too high."""
+        assumed = [row for row in self._used if row.cost.assumed is not None and not _is_priority(row.usage)]
+        if not assumed:
+            return ZERO
+        if len(assumed) == len(self._used):
+            return rest
+        return max(min(rest, ZERO), -self._computed(assumed))
+
+    def _of_long_prompts(self, rest: Decimal) -> Decimal:
+        """As much as the dearer step of a price can make of it; sums do not show which prompts were long."""
+        rows = [row for row in self._used if row.cost.at_least and not _is_priority(row.usage)]
+        if not rows or rest <= 0:
+            return ZERO
+        return min(rest, sum((self._most(row.usage) - row.cost.usd for row in rows), ZERO))
+
+    def _most(self, usage: DayUsage) -> Decimal:
+        card = self._card
+        return cost_of(card, usage.model, usage.counts, usage.terms, usage.day, prompt_tokens=LONGEST_PROMPT).usd
+
+
+def _key(model_id: str, card: RateCard) -> str:
+    model = card.find(model_id)
+    return model_id.strip().lower() if model is None else model.id
+
+
+def _is_priority(usage: DayUsage) -> bool:
+    return usage.terms.service_tier == PRIORITY_TIER
+
+
+def _largest_first(drift: ModelDrift) -> tuple[Decimal, Decimal, str]:
+    # Fractions of a cent are no reason to stand before a model that costs more.
+    return -round(abs(drift.unexplained_usd), 2), -drift.billed_usd, drift.model or ""
+
+
+def _is_report_only(row: BilledRow) -> bool:
+    return row.cost_type not in COMPUTED_COST_TYPES
+
+
+def total_of(days: Sequence[DayDrift]) -> tuple[Decimal, Decimal, Decimal]:
+    """Computed, billed and unexplained dollars of all days together."""
+    return (
+        sum((day.computed_usd for day in days), ZERO),
+        sum((day.billed_usd for day in days), ZERO),
+        sum((day.unexplained_usd for day in days), ZERO),
+    )
+
+
+EVERY_HOUR = 2**24 - 1
+"""The mask of a day of which everything is known."""
+
+
+def settled_days(snapshot: Snapshot, first: date, last: date) -> list[DayDrift]:
+    """The UTC days `first` to `last`, both included, that are settled, that the cost report has, and of which the usage
+    of every hour is known; the oldest first.
+    """
+    read_at = snapshot.data.billed_read_at
+    days = [first + index * DAY for index in range((last - first).days + 1)]
+    found = [day for day in days if snapshot.bills.get(day) and is_settled(day, read_at)]
+    return [
+        drift_of(day, price_usage(_usage(snapshot, day), snapshot.card), snapshot.bills[day], snapshot.card)
+        for day in found
+        if snapshot.day(day).known == EVERY_HOUR
+    ]
+
+
+def _usage(snapshot: Snapshot, day: date) -> list[DayUsage]:
+    """The usage of the organisation, summed up by what it costs."""
+    rates, counts = snapshot.index.rates, snapshot.day(day).rates
+    return [
+        DayUsage(day, rates[rate].model, "", None, rates[rate].terms, TokenCounts(*counts[rate].tolist()))
+        for rate in range(len(counts))
+        if counts[rate].any()
+    ]

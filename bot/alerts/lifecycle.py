@@ -1,0 +1,76 @@
+"""The words for what people and time do to an alert."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from bot.alerts.rules import AlertRules
+from bot.budgets.budget import Level
+from bot.clock import DAY, is_over
+
+
+class LifeStep(StrEnum):
+    """A step in the life of an alert that no figure has caused."""
+
+    ACKNOWLEDGED = "acknowledged"
+    SNOOZED = "snoozed"
+    SNOOZE_OVER = "snooze over"
+    ESCALATED = "escalated"
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What people and time have done to an open alert besides its status."""
+
+    acknowledged_by: str | None = None
+    acknowledged_at: datetime | None = None
+    snoozed_by: str | None = None
+    snoozed_until: datetime | None = None
+    escalated_at: datetime | None = None
+
+
+LONGEST_SNOOZE = DAY
+"""Longer than any that is offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAlert:
+    """An alert that stands open, whether or not the channel was told. `since`: when it was opened last.
+
+    `subject`, `period` and `limit_usd` are the incident's identity: see `AlertPayload`.
+    """
+
+    subject: str
+    period: str
+    level: Level
+    limit_usd: Decimal
+    since: datetime
+    life: Life
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """An open alert that people can see. `seen_since`: when it was opened last, or when its message came if later."""
+
+    alert_id: int
+    level: Level
+    seen_since: datetime
+    life: Life
+
+
+def snooze_is_over(until: datetime, now: datetime) -> bool:
+    """Whether a snooze has ended; one that would last longer than any was made by a clock that has been set back."""
+    return not now < until <= now + LONGEST_SNOOZE
+
+
+def due_step(alert: Living, rules: AlertRules, now: datetime) -> LifeStep | None:
+    """What is due at `now`. A snooze that ends is told in the channel, so that nothing is escalated besides."""
+    life = alert.life
+    if life.snoozed_until is not None:
+        return LifeStep.SNOOZE_OVER if snooze_is_over(life.snoozed_until, now) else None
+    if life.acknowledged_at is not None or life.escalated_at is not None:
+        return None
+    if rules.escalate_after is None or alert.level not in rules.escalate_levels:
+        return None
+    return LifeStep.ESCALATED if is_over(rules.escalate_after, alert.seen_since, now) else None

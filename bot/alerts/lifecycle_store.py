@@ -1,0 +1,218 @@
+"""What people and time do to alerts: a change of the row, the edit of its message and the reply are one transaction."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, Engine, Row, select, update
+
+from bot.actor import BOT
+from bot.alerts.decide import Status
+from bot.alerts.lifecycle import Life, LifeStep, Living, OpenAlert, snooze_is_over
+from bot.alerts.model import AlertPayload, BudgetAlert, Incident, LifecycleEvent, redrawn
+from bot.alerts.notice_contents import edit, enqueue, in_slack, life_of, newest_notice
+from bot.alerts.payloads import loaded
+from bot.budgets.budget import Level
+from bot.budgets.budget_spend import BudgetSpend
+from bot.db.audit import keep
+from bot.db.schema import alerts, notices
+from bot.notify.model import Action, NoticeStatus
+
+SpendsOf = Callable[[Collection[str]], Mapping[str, BudgetSpend]]
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of a click.
+
+    `already`: it was so before. `over`: the alert is not open. `unknown`: there is none, or none that can be read.
+    """
+
+    outcome: Literal["done", "already", "over", "unknown"]
+    life: Life = field(default_factory=Life)
+
+
+class LifeStore:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def living(self) -> list[Living]:
+        """The open alerts whose message has reached the channel. That a period has begun is nobody's to acknowledge."""
+        query = (
+            select(alerts, notices.c.sent_at)
+            .join(notices, notices.c.alert_id == alerts.c.id)
+            .where(
+                alerts.c.status == Status.OPEN,
+                alerts.c.level != Level.PERIOD,
+                in_slack,
+                notices.c.action == "post",
+                notices.c.status == NoticeStatus.SENT,
+            )
+            .order_by(alerts.c.id)
+        )
+        with self._engine.connect() as connection:
+            return [
+                Living(row.id, Level(row.level), _seen_since(row.changed_at, row.sent_at), life_of(row))
+                for row in connection.execute(query)
+            ]
+
+    def open_alerts(self) -> list[OpenAlert]:
+        """Everything that stands open, the oldest first. That a period has begun is news, and nothing stands open."""
+        query = (
+            select(alerts)
+            .where(alerts.c.status == Status.OPEN, alerts.c.level != Level.PERIOD)
+            .order_by(alerts.c.changed_at, alerts.c.id)
+        )
+        with self._engine.connect() as connection:
+            return [
+                OpenAlert(row.budget, row.period, Level(row.level), row.limit_usd, row.changed_at, life_of(row))
+                for row in connection.execute(query)
+            ]
+
+    def acknowledge(self, alert_id: int, by: str, now: datetime) -> Handled:
+        """`by` has seen it: nothing is escalated any more, and a snooze ends."""
+
+        def change(life: Life) -> dict[str, object] | None:
+            if life.acknowledged_at is not None and life.snoozed_until is None:
+                return None
+            return {"acknowledged_by": by, "acknowledged_at": now, "snoozed_by": None, "snoozed_until": None}
+
+        return self._act(alert_id, LifeStep.ACKNOWLEDGED, by, now, change)
+
+    def snooze(self, alert_id: int, by: str, until: datetime, now: datetime) -> Handled:
+        """Nothing is heard of it before `until`."""
+
+        def change(life: Life) -> dict[str, object] | None:
+            return {"snoozed_by": by, "snoozed_until": until}
+
+        return self._act(alert_id, LifeStep.SNOOZED, by, now, change)
+
+    def advance(self, alert_id: int, step: LifeStep, now: datetime) -> Handled:
+        """Take a step that time has brought, if it has not been taken since: a broadcast tells the channel."""
+
+        def change(life: Life) -> dict[str, object] | None:
+            if step is LifeStep.SNOOZE_OVER:
+                if life.snoozed_until is None or not snooze_is_over(life.snoozed_until, now):
+                    return None
+                cleared = ("snoozed_by", "snoozed_until", "acknowledged_by", "acknowledged_at")
+                return {**dict.fromkeys(cleared), "escalated_at": now}
+            if life.escalated_at is not None or life.acknowledged_at is not None or life.snoozed_until is not None:
+                return None
+            return {"escalated_at": now}
+
+        return self._act(alert_id, step, BOT, now, change, action="broadcast")
+
+    def show_mode(self, mode: str, now: datetime, spends_of: SpendsOf) -> None:
+        """Have the message of each open alert of a budget say which fallback mode is in force by now.
+
+        `spends_of`: the newest figures of budgets, by name, which their messages then show; so does one that was drawn
+        from stale data, once they are fresh. It is asked before the transaction, only where a message may change.
+        """
+        with self._engine.connect() as connection:
+            open_alerts = _open_facts(connection)
+        asked = {about.subject for about in open_alerts.values() if _is_redrawn(about, mode)}
+        if not asked:
+            return
+        spends = spends_of(asked)
+        query = select(alerts.c.id).where(alerts.c.status == Status.OPEN).order_by(alerts.c.id).with_for_update()
+        with self._engine.begin() as connection:
+            connection.execute(query).all()
+            # What has become of them since they were read counts.
+            for alert_id, about in _open_facts(connection).items():
+                spend = spends.get(about.subject)
+                if _is_redrawn(about, mode) and (about.mode != mode or _is_fresh(spend)):
+                    edit(connection, alert_id, redrawn(about, mode, spend, now), now)
+
+    def _act(
+        self,
+        alert_id: int,
+        step: LifeStep,
+        by: str,
+        now: datetime,
+        change: Callable[[Life], dict[str, object] | None],
+        action: Action = "reply",
+    ) -> Handled:
+        with self._engine.begin() as connection:
+            row = connection.execute(select(alerts).where(alerts.c.id == alert_id).with_for_update()).one_or_none()
+            about = None if row is None else _newest_facts(connection, alert_id)
+            if row is None or about is None:
+                return Handled("unknown")
+            if row.status != Status.OPEN:
+                return Handled("over", life_of(row))
+            values = change(life_of(row))
+            if values is None:
+                return Handled("already", life_of(row))
+            changed = connection.execute(update(alerts).where(alerts.c.id == alert_id).values(values).returning(alerts))
+            life = life_of(changed.one())
+            _tell(connection, row, about, step, by, now, life, action)
+        return Handled("done", life)
+
+
+def _is_redrawn(about: AlertPayload, mode: str) -> bool:
+    """Whether an open alert may be drawn anew while this mode is in force."""
+    drawn = about.spend if isinstance(about, BudgetAlert) else None
+    return about.ends_at is not None and (about.mode != mode or (drawn is not None and drawn.stale_at is not None))
+
+
+def _is_fresh(spend: BudgetSpend | None) -> bool:
+    return spend is not None and spend.stale_at is None
+
+
+def _tell(
+    connection: Connection,
+    row: Row[tuple[object, ...]],
+    about: Incident,
+    step: LifeStep,
+    by: str,
+    now: datetime,
+    life: Life,
+    action: Action,
+) -> None:
+    alert_id = int(row._mapping["id"])
+    since = _seen_since(row._mapping["changed_at"], _sent_at(connection, alert_id))
+    facts = LifecycleEvent(step=step, by=by, at=now, until=life.snoozed_until, since=since, about=about)
+    edit(connection, alert_id, about, now)
+    enqueue(connection, action, facts, now, alert_id=alert_id)
+    keep(connection, now, by, f"alert {step}", "done", about.incident)
+
+
+def _seen_since(changed_at: datetime, sent_at: datetime | None) -> datetime:
+    """Nobody can have acknowledged what had not arrived."""
+    return changed_at if sent_at is None else max(changed_at, sent_at)
+
+
+def _sent_at(connection: Connection, alert_id: int) -> datetime | None:
+    query = select(notices.c.sent_at).where(notices.c.alert_id == alert_id, notices.c.action == "post", in_slack)
+    sent_at: datetime | None = connection.execute(query.limit(1)).scalar_one_or_none()
+    return sent_at
+
+
+def _newest_facts(connection: Connection, alert_id: int) -> Incident | None:
+    """What its message says now, or is about to say; None too where this version cannot read it."""
+    query = (
+        select(notices.c.facts)
+        .where(notices.c.alert_id == alert_id, notices.c.action.in_(("post", "update")), in_slack)
+        .order_by(notices.c.id.desc())
+        .limit(1)
+    )
+    stored = connection.execute(query).scalar_one_or_none()
+    if stored is None:
+        return None
+    payload = loaded(stored)
+    return payload if isinstance(payload, Incident) else None
+
+
+def _open_facts(connection: Connection) -> dict[int, AlertPayload]:
+    """What the message of each open alert says, by the alert's id; without those that this version cannot read."""
+    newest = newest_notice().scalar_subquery()
+    query = (
+        select(alerts.c.id, notices.c.facts)
+        .join(notices, notices.c.id == newest)
+        .where(alerts.c.status == Status.OPEN)
+        .order_by(alerts.c.id)
+    )
+    read = ((alert_id, loaded(stored)) for alert_id, stored in connection.execute(query))
+    return {alert_id: payload for alert_id, payload in read if isinstance(payload, AlertPayload)}

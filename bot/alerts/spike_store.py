@@ -1,0 +1,55 @@
+"""What the store knows of the spikes of a budget, and of what else was told of it."""
+
+from datetime import datetime
+
+from sqlalchemy import Engine, func, select
+
+from bot.alerts.decide import Status
+from bot.alerts.notice_contents import in_slack
+from bot.alerts.spike_rates import Spike
+from bot.budgets.budget import LIMITS, Level
+from bot.db.schema import alerts, notices
+from bot.db.versions import ALERTS, versions_of
+
+
+class SpikeStore:
+    """Synchronous; asynchronous callers use a thread. Spikes are recorded as every other incident is."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._versions = versions_of(engine)
+        self._open: tuple[int, frozenset[str]] | None = None
+
+    def newest(self, budget: str) -> Spike | None:
+        """The budget's last spike, whatever became of it."""
+        query = (
+            select(alerts)
+            .where(alerts.c.budget == budget, alerts.c.level == Level.SPIKE)
+            .order_by(alerts.c.id.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return Spike(row.period, row.limit_usd, Status(row.status), row.opened_at, row.changed_at)
+
+    def open(self) -> frozenset[str]:
+        """The budgets that have an open spike."""
+        version, known = self._versions.current(self._engine).get(ALERTS, 0), self._open
+        if known is None or known[0] != version:
+            query = select(alerts.c.budget).where(alerts.c.status == Status.OPEN, alerts.c.level == Level.SPIKE)
+            with self._engine.connect() as connection:
+                known = self._open = version, frozenset(connection.execute(query).scalars())
+        return known[1]
+
+    def limit_posted_at(self, budget: str) -> datetime | None:
+        """When an alert about one of the budget's limits was last decided to be posted."""
+        query = (
+            select(func.max(notices.c.created_at))
+            .join(alerts, alerts.c.id == notices.c.alert_id)
+            .where(alerts.c.budget == budget, alerts.c.level.in_(LIMITS), notices.c.action == "post", in_slack)
+        )
+        with self._engine.connect() as connection:
+            posted_at: datetime | None = connection.execute(query).scalar_one()
+        return posted_at

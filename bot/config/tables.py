@@ -1,0 +1,160 @@
+"""The tables of the TOML file beside its budgets: each checked by itself, and turned into the product's own values."""
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from bot.alerts.receiver import ALL_BUT_ROUTINE
+from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
+from bot.budgets.budget import Level
+from bot.display import USD, Display
+from bot.modes.rules import FallbackRules
+from bot.secret_shapes import WORD, quoted
+from bot.strict_fields import Minutes, Number, Percent, Table, Usd
+
+_ALERTS, _FORECAST, _SPIKE, _DRIFT, _FALLBACK = (
+    AlertRules(),
+    ForecastRules(),
+    SpikeRules(),
+    DriftRules(),
+    FallbackRules(),
+)
+"""What holds where a key is left out."""
+
+AUTO_LEVELS = (Level.HARD, Level.FORECAST, Level.SPIKE)
+"""What the fallback chain may step down at by itself."""
+
+MOST_APPROVALS = 5
+
+
+def _minutes(span: timedelta | None) -> int:
+    return 0 if span is None else span // timedelta(minutes=1)
+
+
+class AlertsTable(Table):
+    """`[alerts]`."""
+
+    escalate_minutes: Minutes = _minutes(_ALERTS.escalate_after)
+    escalate_levels: Annotated[frozenset[Level], Field(min_length=1)] = _ALERTS.escalate_levels
+    channel_levels: frozenset[Level] = _ALERTS.channel_levels
+
+    def rules(self) -> AlertRules:
+        after = timedelta(minutes=self.escalate_minutes) if self.escalate_minutes else None
+        return AlertRules(after, self.escalate_levels, self.channel_levels)
+
+
+class ForecastTable(Table):
+    """`[forecast]`."""
+
+    enabled: bool = _FORECAST.enabled
+    holds_minutes: Minutes = _minutes(_FORECAST.holds)
+    clear_percent: Percent = _FORECAST.clear_percent
+
+    def rules(self) -> ForecastRules:
+        return ForecastRules(self.enabled, timedelta(minutes=self.holds_minutes), self.clear_percent)
+
+
+class SpikeTable(Table):
+    """`[spike]`."""
+
+    enabled: bool = _SPIKE.enabled
+    factor: Number = _SPIKE.factor
+    floor_usd_per_hour: Usd = _SPIKE.floor_usd_per_hour
+    clear_percent: Percent = _SPIKE.clear_percent
+
+    @field_validator("factor")
+    @classmethod
+    def _above_usual(cls, value: Decimal) -> Decimal:
+        if value <= 1:
+            raise ValueError("a spike is above what is usual: write a factor above 1, such as 4")
+        return value
+
+    def rules(self) -> SpikeRules:
+        return SpikeRules(self.enabled, self.factor, self.floor_usd_per_hour, self.clear_percent)
+
+
+class DriftTable(Table):
+    """`[drift]`."""
+
+    enabled: bool = _DRIFT.enabled
+    limit_percent: Percent = _DRIFT.limit_percent
+    floor_usd: Usd = _DRIFT.floor_usd
+
+    def rules(self) -> DriftRules:
+        return DriftRules(self.enabled, self.limit_percent, self.floor_usd)
+
+
+class DisplayTable(Table):
+    """`[display]`."""
+
+    currency: str = USD.currency
+    rate: Number | None = None
+    tax_percent: Percent | None = None
+
+    @field_validator("currency")
+    @classmethod
+    def _code(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Z]{3}", value):
+            raise ValueError(
+                f"{quoted(value, WORD)} is no currency code of ISO 4217; write three capitals, such as JPY or EUR"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> "DisplayTable":
+        if self.currency == USD.currency and self.rate is not None:
+            raise ValueError("remove rate: sums are in USD already")
+        if self.currency != USD.currency and self.rate is None:
+            raise ValueError(f'set rate to the units of {self.currency} for 1 USD, such as "151.20"')
+        return self
+
+    def display(self) -> Display:
+        return Display(self.currency, USD.rate if self.rate is None else self.rate, self.tax_percent)
+
+
+class FallbackTable(Table):
+    """`[fallback]`."""
+
+    auto: bool = _FALLBACK.auto
+    auto_levels: Annotated[frozenset[Level], Field(min_length=1)] = _FALLBACK.auto_levels
+    approvals: Annotated[int, Field(strict=True, ge=0, le=MOST_APPROVALS)] = _FALLBACK.approvals
+    approval_minutes: Annotated[Minutes, Field(ge=1)] = _minutes(_FALLBACK.approval_lasts)
+
+    @field_validator("auto_levels")
+    @classmethod
+    def _worth_a_switch(cls, value: frozenset[Level]) -> frozenset[Level]:
+        others = sorted(value.difference(AUTO_LEVELS))
+        if others:
+            raise ValueError(f"{others[0]} switches nothing: use {', '.join(AUTO_LEVELS)}")
+        return value
+
+    def rules(self) -> FallbackRules:
+        return FallbackRules(self.auto, self.auto_levels, self.approvals, timedelta(minutes=self.approval_minutes))
+
+
+class DestinationTable(Table):
+    """One `[[destination]]`. The address may hold a secret, so it may also come from a file.
+
+    That a period has begun is for the channel alone, unless a destination asks for it.
+    """
+
+    url: SecretStr | None = None
+    url_file: str | None = None
+    levels: Annotated[frozenset[Level], Field(min_length=1)] = ALL_BUT_ROUTINE
+    name: str | None = Field(default=None, min_length=1, max_length=60)
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, value: str | None) -> str | None:
+        if value is not None and not (value.isprintable() and value.strip()):
+            raise ValueError("a name is shown to people; use letters they can read")
+        return value
+
+    @model_validator(mode="after")
+    def _one_address(self) -> "DestinationTable":
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError("set url or url_file, one of them")
+        return self

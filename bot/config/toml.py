@@ -1,0 +1,156 @@
+"""The TOML file: more budgets, further destinations, the variables of modes, and rules that differ from the usual."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+
+from bot.addresses import absolute
+from bot.alerts.receiver import Receiver
+from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
+from bot.budgets.budget import LIMITS, Budget
+from bot.budgets.parsing import WrittenBudget
+from bot.config.tables import (
+    AlertsTable,
+    DestinationTable,
+    DisplayTable,
+    DriftTable,
+    FallbackTable,
+    ForecastTable,
+    SpikeTable,
+)
+from bot.display import USD, Display
+from bot.mode import NORMAL
+from bot.modes.rules import FallbackRules
+from bot.secret_shapes import PATH, WORD, looks_secret, quoted, shown
+from bot.strict_fields import Table, first_mistake, first_secret
+
+
+class _File(Table):
+    budget: tuple[WrittenBudget, ...] = ()
+    destination: tuple[DestinationTable, ...] = ()
+    alerts: AlertsTable = AlertsTable()
+    forecast: ForecastTable = ForecastTable()
+    spike: SpikeTable = SpikeTable()
+    drift: DriftTable = DriftTable()
+    display: DisplayTable = DisplayTable()
+    fallback: FallbackTable = FallbackTable()
+    mode: dict[str, dict[str, str]] = Field(default_factory=dict)
+
+    @field_validator("mode")
+    @classmethod
+    def _shell_safe(cls, modes: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for name, variables in modes.items():
+            if name == NORMAL:
+                raise ValueError("normal has no variables: services use their own default there")
+            if not re.fullmatch(r"[a-z][a-z0-9_-]{0,59}", name):
+                raise ValueError(f"{quoted(name, WORD)} is no mode name; use small letters, digits, - and _")
+            for variable, value in variables.items():
+                if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+                    raise ValueError(f"{quoted(variable, WORD)} is no name of an environment variable")
+                if not value.isprintable():
+                    raise ValueError(f"the value of {variable} has a line break or a control character")
+        return modes
+
+    @model_validator(mode="after")
+    def _somebody_is_told(self) -> "_File":
+        for level in LIMITS:
+            told = [self.alerts.channel_levels, *(destination.levels for destination in self.destination)]
+            if not any(level in levels for levels in told):
+                raise ValueError(
+                    f'nobody would be told of a {level} limit: add "{level}" to channel_levels of [alerts], or to '
+                    "levels of a [[destination]]"
+                )
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigFile:
+    """What the file says, as the product's own values; without a file, what is usual."""
+
+    budgets: tuple[Budget, ...] = ()
+    destinations: tuple[Receiver, ...] = ()
+    mode: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    alert_rules: AlertRules = field(default_factory=AlertRules)
+    forecast_rules: ForecastRules = field(default_factory=ForecastRules)
+    spike_rules: SpikeRules = field(default_factory=SpikeRules)
+    drift_rules: DriftRules = field(default_factory=DriftRules)
+    fallback_rules: FallbackRules = field(default_factory=FallbackRules)
+    display: Display = USD
+
+
+def read_config_file(path: Path) -> ConfigFile:
+    """What the file says. Raises ValueError with one sentence that names the place and the remedy."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        secret = first_secret(raw)
+        if secret is not None:
+            raise ValueError(f"{path}: {secret}: this looks like a secret, which does not belong there.")
+        file = _File.model_validate(raw)
+    except OSError as error:
+        raise ValueError(
+            f"{shown(str(path), PATH)} cannot be read ({error.strerror}): correct the path or its rights."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid TOML: {_why_no_toml(error)}.") from None
+    except ValidationError as error:
+        place, clause = first_mistake(error)
+        raise ValueError(f"{path}: {place or 'the file'}: {clause}.") from None
+    _refuse_doubled(path, "budgets", [table.name for table in file.budget])
+    destinations = tuple(_receiver(table, number, path) for number, table in enumerate(file.destination))
+    _refuse_doubled(path, "destinations", [receiver.name for receiver in destinations])
+    return ConfigFile(
+        budgets=tuple(table.budget(str(path)) for table in file.budget),
+        destinations=destinations,
+        mode=file.mode,
+        alert_rules=file.alerts.rules(),
+        forecast_rules=file.forecast.rules(),
+        spike_rules=file.spike.rules(),
+        drift_rules=file.drift.rules(),
+        fallback_rules=file.fallback.rules(),
+        display=file.display.display(),
+    )
+
+
+def _why_no_toml(error: Exception) -> str:
+    """Where and why. What stands there is not quoted: a line that is no TOML is often a secret without quotes."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8"
+    if isinstance(error, RecursionError):
+        return "it has too many brackets in each other"
+    return re.sub(r"\('.*'\)|'[^']{2,}'|'.*'", "…", str(error))
+
+
+def _refuse_doubled(path: Path, kind: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{path}: two {kind} are named {name}: give one of them another name.")
+
+
+def _receiver(table: DestinationTable, number: int, path: Path) -> Receiver:
+    # Importing Apprise and its services takes most of a second, which only those wait for who use them.
+    from bot.notify.apprise import default_name, service_of
+
+    url = _address(table, f"{path}: destination.{number}.url_file")
+    try:
+        service = service_of(url)
+    except ValueError as error:
+        raise ValueError(f"{path}: destination.{number}: {error}") from None
+    return Receiver(table.name or default_name(service), SecretStr(url), table.levels)
+
+
+def _address(table: DestinationTable, place: str) -> str:
+    if table.url is not None:
+        return table.url.get_secret_value().strip()
+    written = table.url_file or ""
+    try:
+        return absolute(written).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        named = "what looks like a secret, not like a path" if looks_secret(written) else shown(written, PATH)
+        raise ValueError(
+            f"{place} names {named}, which cannot be read ({reason}): correct the path or its rights."
+        ) from None

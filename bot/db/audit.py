@@ -1,0 +1,16 @@
+"""The audit trail: who did or tried what, written within the transaction of the change that it tells."""
+
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, insert
+
+from bot.db.schema import audit
+
+Outcome = Literal["done", "refused", "failed"]
+
+
+def keep(connection: Connection, at: datetime, actor: str, action: str, outcome: Outcome, detail: str) -> None:
+    """One entry. `actor`: a Slack user id."""
+    entry = {"at": at, "actor": actor, "action": action, "outcome": outcome, "detail": detail}
+    connection.execute(insert(audit).values(entry))

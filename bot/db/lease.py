@@ -1,0 +1,291 @@
+"""Which of several copies on one database polls and delivers: the one whose token stands in the table `lease`.
+
+The owner renews its row, and counts itself as the owner only for `Timing.hold` seconds from the beginning of a renewal
+that succeeded. Another copy takes the row when it has not seen it change for `Timing.term` seconds, which is longer.
+Each copy measures both by itself and nobody compares clocks, so that the copies need not agree on the time. An owner
+that is frozen or cut off has stopped to be one before another copy can become it.
+
+Beside an SQLite database the owner also locks a file. A lock that is free proves that an owner which had it is dead, so
+that nobody waits for the term. A lock that is held proves nothing, and a file that cannot be locked changes nothing.
+PostgreSQL has nothing of that kind, since a connection that is cut is not a process that is dead.
+"""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, func, insert, select, type_coerce, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.clock import seconds_since_boot
+from bot.db.engine import connect_again, database_problem
+from bot.db.lock_file import Lock, LockFile
+from bot.db.schema import UTCDateTime, lease
+from bot.db.sqlite import SqliteEngine
+from bot.db.timeouts import LEASE_LIMITS, Limits
+
+log = logging.getLogger(__name__)
+
+NEXT = lease.c.renewals + 1
+
+Monotonic = Callable[[], float]
+"""Seconds that never go back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. `renew` and `look`: between two attempts of the owner, and of a copy that stands by.
+
+    `hold`: how long one renewal lasts. `term`: for how long a copy sees no renewal before it takes over. A frozen owner
+    is replaced after `term` and two `look`s at the latest.
+    """
+
+    renew: float = 3
+    look: float = 2
+    hold: float = 10
+    term: float = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A copy that holds the lease, for people. `since`: by the database's clock."""
+
+    host: str | None
+    pid: int | None
+    version: str | None
+    since: datetime | None
+
+    def __str__(self) -> str:
+        return f"host {self.host}, process {self.pid}, version {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The row as it was when it last changed for this copy. `at`: when this copy had read it."""
+
+    owner: str | None
+    renewals: int
+    at: float
+
+
+class Lease:
+    """Synchronous; `acquire` and `release` do I/O within `LEASE_LIMITS`, and never wait for another copy.
+
+    Several threads may ask at once. `held` reads memory only, and is what to ask before each thing that only one copy
+    may do. What was begun while the lease was held may still be under way when another copy takes over: a request to
+    Slack lasts longer than the difference between `hold` and `term`. Hence `previous_may_live`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        timing: Timing | None = None,
+        now: Monotonic = seconds_since_boot,
+        limits: Limits = LEASE_LIMITS,
+    ) -> None:
+        self.timing = timing or Timing()
+        self._now = now
+        self._token = secrets.token_hex(16)
+        self._file = engine.file if isinstance(engine, SqliteEngine) else None
+        self._lock = None if self._file is None else LockFile(self._file.path)
+        # Of its own, so that no other work of this process keeps a renewal waiting.
+        self._engine = connect_again(engine, limits)
+        self._connection: Connection | None = None
+        self._one_thread = threading.Lock()
+        self._owns_row = False
+        self._renewed: float | None = None
+        self._seen: _Seen | None = None
+        self.problem: str | None = None
+        """A sentence about why the last attempt did not get through to the row."""
+        self.lock_problem: str | None = None
+        """A sentence about a lock file that cannot be used, which costs the time of the term after a crash."""
+        self.other: Owner | None = None
+        """The copy that held the lease at the last attempt, instead of this one."""
+        self.other_is_alive = False
+        """Whether that copy has given a sign of life since this one looked first."""
+        self.previous_may_live = False
+        """Whether this copy took over from one that was only silent: what that one began may still be under way.
+
+        False after an owner that released the lease or is proven dead.
+        """
+
+    def acquire(self) -> bool:
+        """Renew the lease, or take it where that is allowed by now. Whether this copy holds it."""
+        with self._one_thread:
+            began = self._now()
+            gone = None if self._file is None else self._file.problem()
+            if gone is not None:
+                self._lose(gone)
+                return False
+            try:
+                won = self._renew() or self._take()
+            except SQLAlchemyError as error:
+                self._disconnect()
+                # Nobody could renew meanwhile, so the silence that was seen says nothing.
+                self._seen = None
+                self.problem = database_problem(error)
+                return self.held()
+            self.problem = None
+            if won:
+                self._renewed, self.other, self.other_is_alive = began, None, False
+            else:
+                self._lose(None)
+            return self.held()
+
+    def held(self) -> bool:
+        """Whether this copy is the owner at this moment. No I/O."""
+        renewed = self._renewed
+        return renewed is not None and 0 <= self._now() - renewed < self.timing.hold
+
+    def silent_for(self) -> float:
+        """For how many seconds the row has not changed as far as this copy has seen; 0 where it has not looked."""
+        seen = self._seen
+        return 0 if seen is None else self._now() - seen.at
+
+    def release(self) -> None:
+        """Give the lease to whoever asks next, if it is held, and close the connection."""
+        with self._one_thread:
+            owned, self._owns_row, self._renewed = self._owns_row, False, None
+            try:
+                if owned:
+                    self._execute(
+                        update(lease).where(lease.c.owner == self._token).values(owner=None, renewals=NEXT, lock=None)
+                    )
+            except SQLAlchemyError as error:
+                log.warning(
+                    "the lease was not given back, so that others wait for its end: %s", database_problem(error)
+                )
+            finally:
+                self._disconnect()
+                if self._lock is not None:
+                    self._lock.release()
+
+    def _renew(self) -> bool:
+        if not self._owns_row:
+            return False
+        if self._lock is not None:
+            self._try_lock(self._lock)
+        values = {"renewals": NEXT, "renewed_at": func.now(), "lock": self._lock.identity if self._lock else None}
+        self._owns_row = self._execute(update(lease).where(lease.c.owner == self._token).values(values)) == 1
+        return self._owns_row
+
+    def _take(self) -> bool:
+        row = self._look()
+        over = self.silent_for() >= self.timing.term
+        lock = None if self._lock is None else self._try_lock(self._lock)
+        if row.owner == self._token:
+            # The answer to the attempt that took it was lost.
+            proven = not self.previous_may_live
+        elif row.owner is None:
+            # The lock of an owner that has just released the row, is of an older version, or lost the row frozen.
+            proven = lock is not Lock.HELD_BY_ANOTHER
+        else:
+            proven = self._lock is not None and lock is Lock.TAKEN and row.lock == self._lock.identity
+            self.other = Owner(row.host, row.pid, row.version, row.since)
+            self.other_is_alive = self.other_is_alive or lock is Lock.HELD_BY_ANOTHER
+        if not proven and not over and row.owner != self._token:
+            return False
+        self.previous_may_live = not proven
+        own = {
+            "owner": self._token,
+            "renewals": NEXT,
+            "lock": self._lock.identity if self._lock else None,
+            "host": socket.gethostname()[:255],
+            "pid": os.getpid(),
+            "version": version("claude-cost-bot"),
+            "since": func.now(),
+            "renewed_at": func.now(),
+        }
+        unchanged = (lease.c.owner.is_not_distinct_from(row.owner), lease.c.renewals == row.renewals)
+        self._owns_row = self._execute(update(lease).where(*unchanged).values(own)) == 1
+        return self._owns_row
+
+    def _look(self) -> Row[Any]:
+        with self._connected() as connection:
+            row = connection.execute(select(lease)).one_or_none()
+            if row is None:
+                connection.execute(insert(lease).values(id=1, renewals=0))
+                row = connection.execute(select(lease)).one()
+        seen = self._seen
+        if seen is None or (seen.owner, seen.renewals) != (row.owner, row.renewals):
+            self.other_is_alive = seen is not None and row.owner is not None
+            self._seen = _Seen(row.owner, row.renewals, self._now())
+        return row
+
+    def _lose(self, problem: str | None) -> None:
+        self._owns_row, self._renewed, self.previous_may_live, self.problem = False, None, False, problem
+        if self._lock is not None:
+            self._lock.release()
+
+    def _try_lock(self, lock: LockFile) -> Lock:
+        result = lock.take()
+        known = self.lock_problem
+        self.lock_problem = None if lock.problem is None else lock_sentence(lock, self.timing)
+        if self.lock_problem is not None and known is None:
+            log.warning("%s", self.lock_problem)
+        return result
+
+    def _execute(self, statement: Any) -> int:
+        with self._connected() as connection:
+            return connection.execute(statement).rowcount
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        yield self._connection
+        # Each statement is a transaction of its own; only SQLAlchemy's ends here.
+        self._connection.rollback()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseState:
+    """Who holds the lease, for people. `silent_for`: seconds since the last renewal, by the database's clock.
+
+    `dead`: that the owner's process is proven to have ended. `lock_problem`: as in `Lease`.
+    """
+
+    owner: Owner | None
+    silent_for: float
+    dead: bool
+    lock_problem: str | None
+
+
+def lease_state(engine: Engine, timing: Timing | None = None) -> LeaseState:
+    """A look that takes nothing and makes no file. Raises `SQLAlchemyError`."""
+    with engine.connect() as connection:
+        found = connection.execute(select(lease, type_coerce(func.now(), UTCDateTime).label("now"))).one_or_none()
+    lock = LockFile(engine.file.path) if isinstance(engine, SqliteEngine) else None
+    result, identity, problem = None, None, None
+    if lock is not None:
+        result, identity = lock.take(create=False), lock.identity
+        lock.release()
+        if lock.problem is not None and os.path.lexists(lock.path):
+            problem = lock_sentence(lock, timing or Timing())
+    if found is None or found.owner is None:
+        return LeaseState(None, 0, False, problem)
+    dead = result is Lock.TAKEN and found.lock == identity
+    silent_for = (found.now - found.renewed_at).total_seconds() if found.renewed_at else 0
+    return LeaseState(Owner(found.host, found.pid, found.version, found.since), silent_for, dead, problem)
+
+
+def lock_sentence(lock: LockFile, timing: Timing) -> str:
+    """What a lock file that cannot be used costs, and the remedy."""
+    return (
+        f"The lock file {lock.path} cannot be used ({lock.problem}): after a crash the next copy waits "
+        f"{timing.term:g} s before it polls. Delete it, or correct its owner and its rights."
+    )

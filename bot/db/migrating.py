@@ -1,0 +1,64 @@
+"""Migrations by Alembic. Imported only where the schema is not the present one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine
+
+from bot.db.database_reasons import UnknownRevisionError
+
+
+def upgrade(engine: Engine, revision: str) -> bool:
+    """Run what is missing up to `revision`; whether the database had no tables of the bot before.
+
+    Raises `UnknownRevisionError`, or what SQLAlchemy raises.
+    """
+    with _configured() as config, engine.begin() as connection:
+        config.attributes["connection"] = connection
+        with _patience(connection), _refused():
+            is_new = MigrationContext.configure(connection).get_current_revision() is None
+            command.upgrade(config, revision)
+    return is_new
+
+
+def check_known(revision: str) -> None:
+    """Raises `UnknownRevisionError` for a revision that this version of the bot does not know."""
+    with _configured() as config, _refused():
+        ScriptDirectory.from_config(config).get_revision(revision)
+
+
+@contextmanager
+def _configured() -> Iterator[Config]:
+    with as_file(files("bot.db.migrations")) as directory:
+        config = Config()
+        config.set_main_option("script_location", str(directory).replace("%", "%%"))
+        yield config
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        if isinstance(error.__cause__, ResolutionError):
+            raise UnknownRevisionError(error.__cause__.argument) from None
+        raise ValueError(str(error)) from None
+
+
+@contextmanager
+def _patience(connection: Connection) -> Iterator[None]:
+    """A migration, and the wait for that of another copy, may take longer than any other statement."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    from bot.db.postgres import without_limits
+
+    with without_limits(connection):
+        yield

@@ -1,0 +1,135 @@
+"""SQLite: readers that wait for no writer, and a file that is missed when it is not the one that was opened."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import OperationalError
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
+
+from bot.db.private_file import make_private
+from bot.db.timeouts import KEPT_CONNECTIONS, Limits
+from bot.threads import MOST_CONNECTIONS
+
+WRITES = "claude_cost_writes"
+"""The execution option of a connection whose transaction is going to write."""
+
+
+class DatabaseFileError(sqlite3.OperationalError):
+    """The database's file is not the one that was opened; the text is one sentence with the remedy."""
+
+
+class DatabaseFile:
+    """Which file was opened first under this path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened: tuple[int, int] | None = None
+
+    def note(self) -> None:
+        """Take the file that is there now for the one that was opened, once."""
+        if self._opened is None:
+            with suppress(OSError):
+                self._opened = self._there()
+
+    def problem(self) -> str | None:
+        """A sentence where the file was deleted or replaced since, None where it was not or nobody can say."""
+        if self._opened is None:
+            return None
+        try:
+            if self._there() == self._opened:
+                return None
+            what = "was replaced by another one"
+        except (FileNotFoundError, NotADirectoryError):
+            what = "was deleted or moved away"
+        except OSError:
+            return None
+        return (
+            f"The database file {self.path} {what} while the bot runs, so nothing is polled, sent or stored: put it "
+            "back, then restart the bot."
+        )
+
+    def _there(self) -> tuple[int, int]:
+        # A descriptor of our own would drop SQLite's locks when it is closed.
+        found = os.stat(self.path)
+        return found.st_dev, found.st_ino
+
+
+class SqliteEngine(Engine):
+    """`begin()` is for what writes and takes the write lock at once; `connect()` is for reading and takes none.
+
+    A transaction that read first and wrote then would fail at once beside another writer instead of waiting.
+    """
+
+    file: DatabaseFile
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction that may write, committed at its end."""
+        with self.connect() as connection:
+            connection.execution_options(**{WRITES: True})
+            with connection.begin():
+                yield connection
+
+
+def connect_sqlite(url: str, limits: Limits, file: DatabaseFile | None = None) -> SqliteEngine:
+    """An engine, before migrations. `file`: of an engine that has opened the database already."""
+    parsed = make_url(url)
+    if file is None and parsed.database not in (None, "", ":memory:"):
+        make_private(Path(str(parsed.database)))
+    arguments = {} if "timeout" in parsed.query else {"timeout": limits.busy}
+    made = create_engine(
+        parsed,
+        connect_args=arguments,
+        pool_timeout=limits.pool,
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
+    )
+    engine = SqliteEngine(made.pool, made.dialect, made.url)
+    engine.file = file or DatabaseFile(Path(str(parsed.database)))
+
+    def refuse_another_file(*_: Any) -> None:
+        problem = engine.file.problem()
+        if problem is not None:
+            raise DatabaseFileError(problem)
+
+    def prepare(connection: sqlite3.Connection, record: Any) -> None:
+        # SQLAlchemy's own events begin transactions; sqlite3 would commit behind its back around DDL.
+        connection.isolation_level = None
+        _write_ahead(connection, limits.busy)
+        engine.file.note()
+        for pragma in ("foreign_keys = ON", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    def begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        if options.get("isolation_level") == "AUTOCOMMIT":
+            return
+        if not options.get(WRITES):
+            connection.exec_driver_sql("BEGIN")
+            return
+        problem = engine.file.problem()
+        if problem is not None:
+            raise OperationalError("BEGIN IMMEDIATE", None, DatabaseFileError(problem))
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "do_connect", refuse_another_file)
+    event.listen(engine.pool, "connect", prepare)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
+    # SQLite's own time-out does not hold for this statement while another copy makes the same change to a new file.
+    patient = retry(
+        retry=retry_if_exception(_busy), wait=wait_fixed(0.05), stop=stop_after_delay(seconds), reraise=True
+    )
+    patient(connection.execute)("PRAGMA journal_mode = WAL")

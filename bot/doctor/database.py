@@ -1,0 +1,308 @@
+"""What the bot remembers: the database, which copy is at work, how old the data is, what waits, the fallback file."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.addresses import POSTGRES, database_address
+from bot.alerts.store import AlertStore
+from bot.budgets.book import BudgetBook
+from bot.budgets.budget import Budget
+from bot.budgets.store import BudgetStore, KeptBudget
+from bot.clock import Clock
+from bot.config.settings import Settings
+from bot.db.engine import DatabaseError, look_into
+from bot.db.lease import LeaseState, Timing, lease_state
+from bot.db.private_file import open_to_others
+from bot.doctor.check import Check, State
+from bot.doctor.usage import UsageFindings, judge_usage, usage_findings
+from bot.fallback.reconciler import Reconciler
+from bot.fallback.service import FallbackService, ModeState
+from bot.fallback.store import ModeStore
+from bot.fallback.target_store import TargetStore
+from bot.fallback.targets.base import TargetView
+from bot.fallback.targets.env_file import EnvFile, EnvFileError
+from bot.fallback.targets.registry import targets_from
+from bot.mode import modes_from_chain
+from bot.notify.store import Waiting
+from bot.phrases import count, span
+from bot.pricing.card import load_rate_card
+from bot.secret_shapes import masked
+from bot.usage.age import DataState, is_stale
+from bot.usage.store import UsageStore
+
+NOT_READ = "Not checked: see database."
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the database says."""
+
+    data: DataState
+    lease: LeaseState
+    waiting: int
+    waits_because: str | None
+    destinations: tuple[Waiting, ...]
+    mode: ModeState
+    kept_budgets: tuple[KeptBudget, ...]
+    usage: UsageFindings
+
+    @property
+    def alive(self) -> bool:
+        """Whether a copy of the bot polls, as far as its row in the database shows."""
+        return self.lease.owner is not None and not self.lease.dead and self.lease.silent_for <= Timing().term
+
+
+def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
+    """Everything that a look into the database and at the fallback file tells; neither is changed.
+
+    Synchronous. `seconds`: the longest wait for a database server.
+    """
+    missing = missing_file(settings.database_url)
+    if missing is not None:
+        return [missing, *_without_database(settings)]
+    try:
+        engine, schema = look_into(settings.database_url, seconds)
+    except DatabaseError as error:
+        return [Check("database", State.FAIL, str(error)), *_without_database(settings)]
+    try:
+        if schema.present != schema.newest:
+            return [_old_schema(schema.present, schema.newest), *_without_database(settings)]
+        remembered = _read(engine, settings, clock)
+    except SQLAlchemyError as error:
+        text = f"The database cannot be read ({type(error).__name__})."
+        return [Check("database", State.FAIL, text), *_without_database(settings)]
+    finally:
+        engine.dispose()
+    return [
+        _opened(settings.database_url, schema.newest),
+        _lease(remembered),
+        judge_freshness(remembered, clock(), settings.poll_seconds),
+        _outbox(remembered),
+        *_destinations(settings, remembered),
+        judge_budgets(remembered.kept_budgets, settings.budgets),
+        *judge_usage(remembered.usage),
+        _fallback_file(settings, remembered.mode),
+        *_targets(settings, remembered.mode),
+    ]
+
+
+def shown_database(url: str) -> str:
+    """The address without login and options; only its kind where it cannot be read without doubt."""
+    try:
+        address = database_address(url)
+    except ValueError:
+        return f"{url.partition(':')[0]}://…" if url.startswith(("sqlite", *POSTGRES)) else "…"
+    bare = URL.create(address.drivername, host=address.host, port=address.port, database=address.database)
+    return masked(bare.render_as_string())
+
+
+def _opened(url: str, schema: str) -> Check:
+    text = f"The database opens and has this version's schema ({schema})."
+    path = Path(str(database_address(url).database))
+    if url.startswith("sqlite") and open_to_others(path):
+        text = f"{text} Other users of this machine may read {path}, which has what is spent, and by whom."
+        return Check("database", State.WARN, text, f"Take their rights away: chmod 600 {path}*")
+    return Check("database", State.OK, text)
+
+
+def missing_file(url: str) -> Check | None:
+    """A look must not make the file: the bot's own rights may be others than those of whoever looks."""
+    if not url.startswith("sqlite"):
+        return None
+    try:
+        path = Path(str(database_address(url).database))
+    except ValueError as error:
+        return Check("database", State.FAIL, f"CLAUDE_COST_DATABASE_URL cannot be used: {error}.")
+    if path.exists():
+        return None
+    if not path.parent.is_dir():
+        text = f"CLAUDE_COST_DATABASE_URL names {path}, and there is no directory {path.parent}."
+        return Check("database", State.FAIL, text, "Make it, or name another.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        text = f"CLAUDE_COST_DATABASE_URL names {path}, and {path.parent} cannot be written."
+        return Check("database", State.FAIL, text, "Correct the path, or the rights of the directory.")
+    return Check("database", State.OK, f"{path} is not there yet: the first start makes it.")
+
+
+def _old_schema(present: str | None, newest: str) -> Check:
+    if present is None:
+        return Check("database", State.OK, "The database opens and is empty: the first start makes its tables.")
+    text = f"The database opens, with the schema {present} of an older version: the next start brings it to {newest}."
+    return Check("database", State.WARN, text, "Restart the bot.")
+
+
+def _without_database(settings: Settings) -> list[Check]:
+    skipped = [
+        Check(name, State.SKIPPED, NOT_READ) for name in ("lease", "freshness", "outbox", "scopes", "usage_rows")
+    ]
+    return [*skipped, _fallback_file(settings, None)]
+
+
+def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
+    alerts = AlertStore(engine, {receiver.name: receiver.levels for receiver in settings.destinations})
+    modes = modes_from_chain(settings.fallback_chain, settings.modes)
+    budgets = BudgetBook(settings.budgets, BudgetStore(engine), clock)
+    return Remembered(
+        data=UsageStore(engine).data_state(),
+        lease=lease_state(engine),
+        waiting=alerts.notices.undelivered(),
+        waits_because=alerts.notices.last_error(),
+        destinations=tuple(alerts.destinations.waiting()),
+        kept_budgets=tuple(budgets.kept()),
+        usage=usage_findings(engine, budgets.in_force(), load_rate_card(), clock),
+        mode=FallbackService(
+            ModeStore(engine),
+            Reconciler(TargetStore(engine), targets_from(settings.fallback_file), clock),
+            modes,
+            clock,
+            served=settings.http_port is not None,
+        ).state(),
+    )
+
+
+def _lease(remembered: Remembered) -> Check:
+    lease = remembered.lease
+    if not remembered.alive and lease.owner is not None and not lease.dead:
+        text = (
+            f"The copy of the bot that polls ({lease.owner}) has given no sign of life for {lease.silent_for:.0f} s: "
+            "it was killed, is frozen or does not reach the database."
+        )
+        return Check("lease", State.WARN, text, "Start a copy of the bot, which takes over, or look at that one.")
+    text = "No copy of the bot is alive on this database: the next one to start polls."
+    if remembered.alive:
+        text = f"A copy of the bot is alive on this database ({lease.owner}): it polls and delivers."
+    if lease.lock_problem is not None:
+        return Check("lease", State.WARN, f"{text} {lease.lock_problem}")
+    return Check("lease", State.OK, text)
+
+
+def judge_freshness(remembered: Remembered, now: datetime, poll_seconds: int) -> Check:
+    """How old the stored data is. Old data is no fault while no copy of the bot is alive to read newer."""
+    data = remembered.data
+    if data.as_of is None:
+        if data.error is not None:
+            return Check("freshness", State.FAIL, f"No poll has succeeded yet: {data.error}")
+        state = State.FAIL if remembered.alive else State.SKIPPED
+        return Check("freshness", state, "There is no usage data yet: no poll has succeeded.")
+    age = span(now - data.as_of)
+    text = f"The usage data is as of {data.as_of:%Y-%m-%d %H:%M} UTC, {age} old, from the {data.source} API."
+    if data.error is not None:
+        return Check("freshness", State.FAIL, f"{text} The last poll failed: {data.error}")
+    if not is_stale(data, now, poll_seconds):
+        return Check("freshness", State.OK, text)
+    if remembered.alive:
+        return Check("freshness", State.FAIL, f"{text} That is stale.", "Read the bot's log.")
+    return Check("freshness", State.WARN, f"{text} That is stale.", "Start the bot.")
+
+
+def _outbox(remembered: Remembered) -> Check:
+    waiting = remembered.waiting
+    messages, one = count(waiting, "message"), waiting == 1
+    wait = f"{messages} {'waits' if one else 'wait'} for delivery to Slack"
+    if remembered.waits_because is not None:
+        return Check("outbox", State.FAIL, f"{wait}: {remembered.waits_because}")
+    if waiting and not remembered.alive:
+        return Check("outbox", State.WARN, f"{wait}.", "Start the bot.")
+    text = f"{messages} {'is' if one else 'are'} on {'its' if one else 'their'} way to Slack."
+    if not waiting:
+        text = "No message waits for delivery to Slack."
+    return Check("outbox", State.OK, text)
+
+
+def _destinations(settings: Settings, remembered: Remembered) -> list[Check]:
+    if not settings.destinations:
+        return []
+    if not remembered.destinations:
+        names = ", ".join(receiver.name for receiver in settings.destinations)
+        return [Check("destinations", State.OK, f"No alert waits for the further destinations ({names}).")]
+    return [
+        Check(
+            "destinations",
+            State.FAIL,
+            f"{count(one.count, 'alert')} {'waits' if one.count == 1 else 'wait'} for {one.destination}, because "
+            f"{one.error}.",
+        )
+        for one in remembered.destinations
+    ]
+
+
+def judge_budgets(kept: Sequence[KeptBudget], configured: Sequence[Budget]) -> Check:
+    """How many budgets are in force; one that was set in chat does not count where a configured one has its name."""
+    origins = {budget.name: budget.origin for budget in configured}
+    idle = [one.budget.name for one in kept if one.budget.name in origins]
+    if idle:
+        text = (
+            f"The budget {idle[0]} that was set in chat does not count, since {origins[idle[0]]} sets one of that name."
+        )
+        return Check("budgets", State.WARN, text, f"Rename it there, or type /claude-cost budget remove {idle[0]}.")
+    in_force = len(configured) + len(kept)
+    text = f"{count(in_force, 'budget')} {'is' if in_force == 1 else 'are'} in force, {len(kept)} of them set in chat."
+    return Check("budgets", State.OK, text)
+
+
+def _fallback_file(settings: Settings, mode: ModeState | None) -> Check:
+    path = settings.fallback_file
+    name = "fallback_file"
+    if not path.parent.is_dir():
+        text = f"CLAUDE_COST_FALLBACK_FILE names {path}, and there is no directory {path.parent}."
+        return Check(name, State.FAIL, text, "Make it, or correct CLAUDE_COST_FALLBACK_FILE.")
+    target = EnvFile(path)
+    if not os.access(path.parent, os.W_OK | os.X_OK) and not target.in_place():
+        text = f"{path.parent} cannot be written, so no fallback mode could be either."
+        return Check(name, State.FAIL, text, "Correct CLAUDE_COST_FALLBACK_FILE, or the rights of its directory.")
+    try:
+        block = target.read({}).block
+        doubts = target.doubts({} if mode is None else mode.mode.variables)
+        follows = mode is not None and target.holds(mode.mode.variables)
+    except EnvFileError as error:
+        return Check(name, State.FAIL, str(error))
+    if mode is None or (block is None and mode.changed_at is None):
+        if doubts:
+            return Check(name, State.WARN, f"{path} can be written. {' '.join(doubts)}")
+        return Check(name, State.OK, f"{path} can be written; its block is made when the bot starts.")
+    if mode.write_error is not None:
+        return Check(name, State.FAIL, f"The mode {mode.mode.name} is not written: {mode.write_error}")
+    if not follows:
+        text = f"{path} does not hold the mode {mode.mode.name}, which is the wanted one."
+        return Check(name, State.WARN, text, "A bot that is alive corrects it at its next poll.")
+    known = next((view for view in mode.targets if view.name == target.name), None)
+    outside = target.read(mode.mode.variables).outside
+    if outside:
+        text = f"{path} holds the mode {mode.mode.name}, but other lines of it set {', '.join(outside)} too."
+        return Check(name, State.WARN, text, "Remove those lines: services may read them instead.")
+    if doubts:
+        return Check(name, State.WARN, f"{path} holds the mode {mode.mode.name}. {' '.join(doubts)}")
+    return Check(name, State.OK, f"{path} can be written and holds the mode {mode.mode.name}.{_repaired(known)}")
+
+
+def _targets(settings: Settings, mode: ModeState) -> list[Check]:
+    """The targets beside the fallback file, and what needs none because it is served from the database."""
+    others = [view for view in mode.targets if view.name != str(settings.fallback_file)]
+    found = [_target(view, mode.mode.name) for view in others]
+    if mode.served:
+        text = "Over HTTP, its stream and OFREP the mode is served from the database, so that it cannot drift."
+        found.append(Check("targets", State.OK, text))
+    return found
+
+
+def _target(view: TargetView, mode: str) -> Check:
+    if view.error is not None:
+        return Check("targets", State.FAIL, f"The mode {mode} is not written to {view.name}: {view.error}")
+    if view.doubts:
+        return Check("targets", State.WARN, f"{view.name} holds the mode {mode}. {' '.join(view.doubts)}")
+    if view.written_at is None:
+        text = f"{view.name} has not been written yet."
+        return Check("targets", State.WARN, text, "A bot that is alive writes it at its next poll.")
+    return Check("targets", State.OK, f"{view.name} holds the mode {mode}.{_repaired(view)}")
+
+
+def _repaired(view: TargetView | None) -> str:
+    if view is None or view.repaired_at is None:
+        return ""
+    return f" Others had changed it; the bot put it right at {view.repaired_at:%Y-%m-%d %H:%M} UTC."

@@ -1,0 +1,150 @@
+"""The fallback mode and the audit trail."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from itertools import takewhile
+
+from sqlalchemy import Connection, Engine, insert, select, update
+
+from bot.alerts.notice_contents import enqueue
+from bot.db.audit import keep
+from bot.db.engine import lock_for_writers
+from bot.db.schema import audit, mode_changes, state
+from bot.db.state import remember
+from bot.fallback.verification_store import ProofStore
+from bot.mode import NORMAL
+from bot.modes.changes import AUTO_KEY, AUTO_SWITCH, LOOK_BACK, NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
+from bot.modes.model import ModeAnnouncement, ModeEnding
+
+HISTORY = ("mode", "proposal", "auto", "proof")
+"""Actions in the audit trail that are about the fallback mode."""
+
+
+class ModeStore:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.proofs = ProofStore(engine)
+
+    def current(self) -> ModeChange | None:
+        """The newest change, which is the mode that is wanted; None before the first."""
+        with self._engine.connect() as connection:
+            return newest_change(connection)
+
+    def changes(self, most: int) -> list[ModeChange]:
+        """The newest changes, at most so many of them, the oldest first."""
+        query = _CHANGES.order_by(mode_changes.c.id.desc()).limit(most)
+        with self._engine.connect() as connection:
+            return [ModeChange(**row._mapping) for row in reversed(connection.execute(query).all())]
+
+    def in_force(self) -> list[ModeChange]:
+        """The newest change, and before it those that it gave only another end; the newest first."""
+        changes = reversed(self.changes(LOOK_BACK))
+        newest = next(changes, None)
+        if newest is None:
+            return []
+        return [newest, *takewhile(lambda change: change.mode == newest.mode, changes)]
+
+    def change(self, variables: Mapping[str, str], facts: ModeAnnouncement, after: int | None = None) -> int | None:
+        """Record the change, its audit entry and its announcement in one transaction; returns the change's id.
+
+        None, and nothing recorded, where somebody else was quicker: the mode in force is not `facts.previous` any more,
+        or the newest change not the one `after` which this one has to come (`NO_CHANGE`: the first).
+        """
+        with self._engine.begin() as connection:
+            lock_for_writers(connection, mode_changes)
+            newest = newest_change(connection)
+            if facts.previous != (NORMAL if newest is None else newest.mode):
+                return None
+            if after is not None and after != (NO_CHANGE if newest is None else newest.id):
+                return None
+            return record_change(connection, variables, facts)
+
+    def warn(self, change_id: int, facts: ModeEnding, now: datetime) -> None:
+        """Announce the end of a mode below its announcement, once, in one transaction with the note of it."""
+        with self._engine.begin() as connection:
+            noted = connection.execute(
+                update(mode_changes)
+                .where(mode_changes.c.id == change_id, mode_changes.c.warned_at.is_(None))
+                .values(warned_at=now)
+            )
+            if noted.rowcount:
+                enqueue(connection, "broadcast", facts, now, mode_change_id=change_id)
+
+    def written(self, change_id: int, now: datetime, late: ModeAnnouncement | None = None) -> None:
+        """Every target holds the mode. `late`: what to announce, where the failure was announced before."""
+        with self._engine.begin() as connection:
+            marked = connection.execute(
+                update(mode_changes)
+                .where(mode_changes.c.id == change_id, mode_changes.c.written_at.is_(None))
+                .values(written_at=now, write_error=None)
+            )
+            if late is not None and marked.rowcount:
+                enqueue(connection, "post", late, now, mode_change_id=change_id)
+
+    def not_written(self, change_id: int, error: str) -> None:
+        """A target does not hold the mode, for this reason."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(mode_changes).where(mode_changes.c.id == change_id).values(written_at=None, write_error=error)
+            )
+
+    def refused(self, now: datetime, actor: str, action: str, detail: str) -> None:
+        """Keep that somebody was refused."""
+        with self._engine.begin() as connection:
+            keep(connection, now, actor, action, "refused", detail)
+
+    def auto(self) -> AutoSwitch | None:
+        """What was said in chat about switching by itself; None where nobody ever did."""
+        with self._engine.connect() as connection:
+            value = connection.execute(select(state.c.value).where(state.c.key == AUTO_KEY)).scalar_one_or_none()
+        return None if value is None else AUTO_SWITCH.validate_python(value)
+
+    def set_auto(self, said: AutoSwitch) -> None:
+        """Keep it, with its audit entry."""
+        value = AUTO_SWITCH.dump_python(said, mode="json")
+        with self._engine.begin() as connection:
+            remember(connection, AUTO_KEY, value)
+            keep(connection, said.at, said.by, "auto", "done", "on" if said.on else "off")
+
+    def history(self, most: int) -> list[AuditEntry]:
+        """The newest changes and refusals, the newest first."""
+        query = select(audit).where(audit.c.action.in_(HISTORY)).order_by(audit.c.id.desc()).limit(most)
+        with self._engine.connect() as connection:
+            return [
+                AuditEntry(row.at, row.actor, row.action, row.outcome, row.detail) for row in connection.execute(query)
+            ]
+
+
+_CHANGES = select(*(mode_changes.c[field.name] for field in fields(ModeChange)))
+
+
+def newest_change(connection: Connection) -> ModeChange | None:
+    """The change that is in force; None before the first."""
+    row = connection.execute(_CHANGES.order_by(mode_changes.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else ModeChange(**row._mapping)
+
+
+def record_change(connection: Connection, variables: Mapping[str, str], facts: ModeAnnouncement) -> int:
+    """The change, its audit entry and its announcement, within a transaction that has looked at the mode in force."""
+    change_id = int(
+        connection.execute(
+            insert(mode_changes)
+            .values(
+                mode=facts.mode,
+                variables=dict(variables),
+                changed_at=facts.changed_at,
+                changed_by=facts.by,
+                reason=facts.reason,
+                until=facts.until,
+            )
+            .returning(mode_changes.c.id)
+        ).scalar_one()
+    )
+    ends = "" if facts.until is None else f" until {facts.until:%Y-%m-%d %H:%M} UTC"
+    detail = f"{facts.previous} -> {facts.mode}{ends}: {facts.reason}"
+    keep(connection, facts.changed_at, facts.by, "mode", "done", detail)
+    enqueue(connection, "post", facts, facts.changed_at, mode_change_id=change_id)
+    return change_id

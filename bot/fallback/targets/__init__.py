@@ -1,0 +1,1 @@
+"""Where a mode's environment variables are written."""

@@ -1,0 +1,1 @@
+"""Fallback modes: values, and pure decisions about them."""

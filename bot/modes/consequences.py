@@ -1,0 +1,106 @@
+"""What a step to a cheaper model costs besides what it saves. Pure: usage, rate card and day are given.
+
+Sources: platform.claude.com, model pages, prompt caching and model deprecations, read until September 2026; the lengths
+and dates themselves stand in the rate card, which says when it was checked.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from bot.budgets.trend import RecentUsage, is_dearer
+from bot.clock import DAY
+from bot.pricing.card import Model, RateCard
+from bot.pricing.tokens import TokenCounts
+
+SOON = timedelta(days=60)
+"""A retirement that is nearer than this is worth a line."""
+
+OTHER_OPTIONS_FROM = 5
+"""From this generation on, thinking and tool_choice take other options."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consequences:
+    """Models by the names that people know; what does not apply is empty.
+
+    `model`: the one that is moved to. `retokenized`: models that move and whose text is about 30 % more tokens there.
+    `cached_tokens`: what moving models read from their caches in 24 hours, which start cold. `cached_from`: the
+    shortest prompt there that is cached, where a moving model that caches takes shorter ones. `options`: moving models
+    whose thinking and tool_choice options are others. `retires`: its last day, or the first on which that may be.
+    """
+
+    model: str
+    retokenized: tuple[str, ...] = ()
+    cached_tokens: int = 0
+    cached_from: int | None = None
+    options: tuple[str, ...] = ()
+    retires: date | None = None
+    may_retire: date | None = None
+
+
+def consequences(ceiling: str, usage: Sequence[RecentUsage], card: RateCard, on: date) -> Consequences | None:
+    """For the usage of 24 hours, under this ceiling on this day; None where the rate card does not know the model."""
+    target = card.find(ceiling)
+    if target is None:
+        return None
+    moving = [row for row in usage if is_dearer(row.priced.usage.model, ceiling, row.priced.usage.day, card)]
+    models = {model.id: model for row in moving if (model := card.find(row.priced.usage.model)) is not None}
+    caching = {row.priced.usage.model for row in moving if _caches(row.priced.usage.counts)}
+    cachers = [model for id_ in caching if (model := card.find(id_)) is not None]
+    return Consequences(
+        model=target.name,
+        retokenized=_names(model for model in models.values() if model.tokenizer < target.tokenizer),
+        cached_tokens=sum(int(row.priced.usage.counts.cache_read_input_tokens * row.share) for row in moving),
+        cached_from=_cached_from(target, cachers),
+        options=_names(model for model in models.values() if _other_options(model, target)),
+        retires=target.retires if target.retires is not None and target.retires - on <= SOON else None,
+        may_retire=_may_retire(target, on),
+    )
+
+
+def unrestrained_until(changes: Sequence[tuple[datetime, bool]], now: datetime) -> datetime | None:
+    """The end of the newest 24 hours in which no mode held the team back; None where that is now.
+
+    `changes`: every change of the mode, the oldest first: when it was, and whether the mode sets a ceiling.
+    """
+    ends = [*(at for at, _ in changes), now][1:]
+    stretches = [(at, end) for (at, held), end in zip(changes, ends, strict=True) if held]
+    until = now
+    for begin, end in reversed(stretches):
+        if end > until - DAY:
+            until = min(until, begin)
+    return None if until == now else until
+
+
+def _names(models: Iterable[Model]) -> tuple[str, ...]:
+    return tuple(sorted({model.name for model in models}))
+
+
+def _caches(counts: TokenCounts) -> bool:
+    return bool(
+        counts.cache_read_input_tokens + counts.cache_creation_5m_input_tokens + counts.cache_creation_1h_input_tokens
+    )
+
+
+def _cached_from(target: Model, cachers: Iterable[Model]) -> int | None:
+    least = target.min_cacheable_tokens
+    if least is None:
+        return None
+    shorter = any(model.min_cacheable_tokens is not None and model.min_cacheable_tokens < least for model in cachers)
+    return least if shorter else None
+
+
+def _other_options(model: Model, target: Model) -> bool:
+    return (_generation(model) >= OTHER_OPTIONS_FROM) != (_generation(target) >= OTHER_OPTIONS_FROM)
+
+
+def _generation(model: Model) -> int:
+    found = re.search(r"\d+", model.id)
+    return 0 if found is None else int(found[0])
+
+
+def _may_retire(target: Model, on: date) -> date | None:
+    day = target.retires_not_before
+    return day if target.retires is None and day is not None and day - on <= SOON else None

@@ -1,0 +1,135 @@
+"""What a notice says of the fallback mode: a change, its end, a request for approval, and whether it took effect."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+from bot.budgets.savings import Saving
+from bot.modes.consequences import Consequences
+from bot.modes.verification import ProofState
+
+
+class ProposalStatus(StrEnum):
+    """`void`: what it was bound to has changed since."""
+
+    OPEN = "open"
+    DONE = "done"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    VOID = "void"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeAnnouncement:
+    """A change of the fallback mode. `written`: the notice that a target, which had failed at first, follows now.
+
+    `until`: when it ends, where somebody has said so; `returns_at`: when it ends because its period does. `costs`: None
+    where that is not known. `approved_by`: the further people who had to agree. `previous_until`: for the way back.
+    `automatic`: the chain has stepped by itself.
+    """
+
+    kind: Literal["mode"] = "mode"
+    mode: str
+    previous: str
+    by: str
+    reason: str
+    changed_at: datetime
+    savings: tuple[Saving, ...]
+    as_of: datetime | None
+    written: bool = False
+    until: datetime | None = None
+    returns_at: datetime | None = None
+    costs: Consequences | None = None
+    approved_by: tuple[str, ...] = ()
+    previous_until: datetime | None = None
+    automatic: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeEnding:
+    """A fallback mode will return to normal by itself soon. `because`: a clause."""
+
+    kind: Literal["mode_end"] = "mode_end"
+    mode: str
+    ends_at: datetime
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A change of the fallback mode that waits for further admins, at one step of its life.
+
+    `lasts`: how long the mode is to be on; None until somebody says otherwise. `closed_by`: who rejected it, or whose
+    approval was the last; None where time or another change did it. `why`: one clause about a void one.
+    """
+
+    kind: Literal["proposal"] = "proposal"
+    proposal_id: int
+    mode: str
+    previous: str
+    variables: dict[str, str]
+    lasts: timedelta | None
+    reason: str
+    asked_by: str
+    asked_at: datetime
+    expires_at: datetime
+    needed: int
+    approved_by: tuple[str, ...] = ()
+    status: ProposalStatus = ProposalStatus.OPEN
+    closed_by: str | None = None
+    closed_at: datetime | None = None
+    why: str | None = None
+    savings: tuple[Saving, ...]
+    as_of: datetime | None
+    costs: Consequences | None = None
+    returns_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedCaller:
+    """A caller of a model above a mode's ceiling. Names are those that people know; ids tell equal names apart."""
+
+    model: str
+    workspace_id: str
+    workspace: str
+    api_key_id: str | None
+    key: str | None
+    usd_per_hour: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixRates:
+    """USD an hour, of all usage and of models above the ceiling, and USD per million tokens of all usage.
+
+    `usd_per_mtok`: None where there were no tokens, and in facts of versions that did not count them.
+    """
+
+    usd_per_hour: Decimal
+    above_usd_per_hour: Decimal
+    usd_per_mtok: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofReport:
+    """What usage shows of a change of the mode, told in the announcement's thread. Fields as in `Proof`.
+
+    `callers`: the largest; `more_callers`: how many there are beside them. `last`: the change is not watched any more.
+    """
+
+    kind: Literal["proof"] = "proof"
+    change_id: int
+    mode: str
+    ceiling: str
+    since: datetime
+    state: ProofState
+    above: tuple[str, ...]
+    before: MixRates | None
+    after: MixRates | None
+    took: timedelta | None
+    callers: tuple[NamedCaller, ...]
+    more_callers: int
+    last: bool
+    as_of: datetime
+    decided_at: datetime

@@ -1,0 +1,327 @@
+"""Whether a change of the fallback mode took effect: who calls models above its ceiling, by the minute, against before.
+
+Pure. The share is one of dollars: budgets count them, and a model that is used for long prompts and short answers would
+hardly show among output tokens. What is above the ceiling is decided by the rule that services have (`Ceiling`), so
+that nobody is blamed for a model that the mode lets stay. Time counts as the data knows it, never as the clock does.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from itertools import accumulate
+
+from bot.clock import HOUR, floor_hour
+from bot.modes.ceiling import Ceiling
+from bot.pricing.card import RateCard
+from bot.pricing.cost import cost_of
+from bot.pricing.model_ids import family_in
+from bot.pricing.unit_prices import MTOK
+from bot.usage.model import UsageRow
+from bot.usage.plan import HourState
+
+MINUTE = timedelta(minutes=1)
+ZERO = Decimal(0)
+
+RIGHT = Decimal("0.05")
+"""Share of dollars above the ceiling that counts as none: a job that ends, somebody who tries something out."""
+
+WINDOW = 5
+"""Minutes that are looked at together; a single minute may hold one large request and nothing else."""
+
+HOLDS = 10
+"""Minutes for which every window has to be right. A lull between two bursts is no proof."""
+
+DEADLINE = timedelta(minutes=30)
+"""Data of this long after the change and still wrong: now somebody should look. Restarts are mostly done by then."""
+
+HARDLY = Decimal("0.8")
+"""A share that is still this part of what it was before has hardly fallen."""
+
+STRETCHES = (HOLDS, 30, 60)
+"""Minutes back from the end of the data in which the callers are looked for; the next where one holds no usage."""
+
+
+class ProofState(StrEnum):
+    """What usage shows. `waiting`: not enough of it yet. `idle`: no usage since, so that nothing can be said."""
+
+    WAITING = "waiting"
+    IDLE = "idle"
+    PARTIAL = "partial"
+    NO_EFFECT = "no effect"
+    CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A change that is watched: the mode's name, its ceiling, and when it was switched on."""
+
+    mode: str
+    ceiling: Ceiling
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls what; the key is None for usage without one."""
+
+    model: str
+    workspace_id: str
+    api_key_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """A caller of a model above the ceiling, in USD an hour."""
+
+    caller: Caller
+    usd_per_hour: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Dollars of a stretch of time, of all usage and of models above the ceiling, and the tokens of all usage.
+
+    `tokens`: of all kinds, input from and into caches included. `usd` has web searches in it, which are no tokens.
+    """
+
+    usd: Decimal
+    above_usd: Decimal
+    tokens: int
+    span: timedelta
+
+    @property
+    def share(self) -> Decimal | None:
+        """Of models above the ceiling, 0 to 1; None without usage."""
+        return self.above_usd / self.usd if self.usd else None
+
+    @property
+    def usd_per_mtok(self) -> Decimal | None:
+        """USD per million tokens, which the amount of usage and so the time of day leave alone; None without tokens."""
+        return self.usd * MTOK / self.tokens if self.tokens else None
+
+    @property
+    def usd_per_hour(self) -> Decimal:
+        return per_hour(self.usd, self.span)
+
+    @property
+    def above_usd_per_hour(self) -> Decimal:
+        return per_hour(self.above_usd, self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """`above`: what people call the models above the ceiling that were seen, the dearest sum first.
+
+    `before`: the hour before the change, and the part of the change's hour before it; None where nothing is known of
+    it. `after`: the newest usage that says something. `took`: from the change until the share was right, None where it
+    is not or where that is not known to the minute. `callers`: who still calls such models, the largest first.
+    """
+
+    state: ProofState
+    above: tuple[str, ...]
+    before: Mix | None
+    after: Mix | None
+    took: timedelta | None
+    callers: tuple[Calling, ...]
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    row: UsageRow
+    usd: Decimal
+    above: bool
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.row.model, self.row.workspace_id, self.row.api_key_id)
+
+
+def per_hour(usd: Decimal, span: timedelta) -> Decimal:
+    """Dollars of a stretch as a rate. `span` is above zero."""
+    return usd * (HOUR // timedelta.resolution) / (span // timedelta.resolution)
+
+
+def needed_since(watch: Watch) -> datetime:
+    """From when on `proof_of` needs usage."""
+    return floor_hour(watch.since) - HOUR
+
+
+def proof_of(
+    watch: Watch, rows: Iterable[UsageRow], hours: Mapping[datetime, HourState], as_of: datetime, card: RateCard
+) -> Proof | None:
+    """What usage shows of a change. None for a mode without a ceiling, such as `normal`: no usage could be wrong there.
+
+    `rows` and `hours`: usage of the organisation and which hours are known, both from `needed_since` on. Recent hours
+    have to be kept by the minute; of older ones only the part before the change is looked at.
+    """
+    if watch.ceiling.model is None:
+        return None
+    priced = _priced(watch.ceiling, rows, card)
+    before = _before(watch.since, priced, hours)
+    start, minutes = _minutes_since(watch.since, priced, hours, as_of)
+    above = _names(watch.ceiling, priced, card)
+    known = len(minutes)
+
+    def proof(state: ProofState, back: int, took: timedelta | None = None, callers: tuple[Calling, ...] = ()) -> Proof:
+        after = _mix(minutes[known - back :]) if back else None
+        return Proof(state, above, before, after, took, callers, as_of)
+
+    right_from = _right_from(minutes)
+    if known - right_from >= HOLDS and _used(minutes[right_from:]):
+        exact = right_from > 0 or start - watch.since < MINUTE
+        took = max(start + right_from * MINUTE - watch.since, timedelta()) if exact else None
+        return proof(ProofState.CONFIRMED, known - right_from, took)
+    back = next((n for n in (*STRETCHES, known) if n <= known and _used(minutes[known - n :])), None)
+    if known < HOLDS or as_of - watch.since < DEADLINE:
+        return proof(ProofState.WAITING, back or 0)
+    if back is None:
+        return proof(ProofState.IDLE, 0)
+    after = _mix(minutes[known - back :])
+    turned_right = right_from < known and _used(minutes[known - WINDOW :])
+    if turned_right or (after.share or ZERO) <= RIGHT:
+        # It has become right and has to stay so for a while.
+        return proof(ProofState.WAITING, back)
+    share_before = None if before is None else before.share
+    hardly = (after.share or ZERO) >= HARDLY * (Decimal(1) if share_before is None else share_before)
+    state = ProofState.NO_EFFECT if hardly else ProofState.PARTIAL
+    return proof(state, back, callers=_callers(minutes[known - back :]))
+
+
+_Minute = list[_Priced]
+
+
+def _priced(ceiling: Ceiling, rows: Iterable[UsageRow], card: RateCard) -> list[_Priced]:
+    rows = list(rows)
+    known = Ceiling(
+        None if ceiling.model is None else _known_id(ceiling.model, card),
+        tuple(_known_id(model, card) for model in ceiling.mode_chain),
+        tuple(_known_id(model, card) for model in ceiling.whole_chain),
+    )
+    may_stay = {
+        model: ceiling.permits(model, card) or known.permits(_known_id(model, card), card)
+        for model in {row.model for row in rows}
+    }
+    return [
+        _Priced(
+            row,
+            cost_of(card, row.model, row.counts, row.terms, row.starts_at.date(), prompt_tokens=None).usd,
+            not may_stay[row.model],
+        )
+        for row in rows
+    ]
+
+
+def _known_id(model_id: str, card: RateCard) -> str:
+    """The id that price tables have for it; for an unknown model that of the one which it is priced as."""
+    return card.resolve(model_id, card.checked_on).model.id
+
+
+def _before(since: datetime, priced: Sequence[_Priced], hours: Mapping[datetime, HourState]) -> Mix | None:
+    change_hour = floor_hour(since)
+    span = timedelta()
+    found: list[_Priced] = []
+    for hour in (change_hour - HOUR, change_hour):
+        state = hours.get(hour)
+        if state is None:
+            continue
+        until = min(hour + HOUR, _floor_minute(since))
+        if state.width == "1h" and until < hour + HOUR:
+            # What lies before the change and what after it cannot be told apart any more.
+            continue
+        span += until - hour
+        found += [each for each in priced if hour <= each.row.starts_at < until]
+    return _sum(found, span) if span else None
+
+
+def _minutes_since(
+    since: datetime, priced: Sequence[_Priced], hours: Mapping[datetime, HourState], as_of: datetime
+) -> tuple[datetime, list[_Minute]]:
+    """The whole minutes from the change on, as far as the data goes without a gap and by the minute; and the first."""
+    until = _floor_minute(as_of)
+    first = until
+    hour = floor_hour(until - MINUTE)
+    while hour + HOUR > since and (state := hours.get(hour)) is not None and state.width == "1m":
+        first = hour
+        hour -= HOUR
+    start = min(max(first, _floor_minute(since + MINUTE - timedelta.resolution)), until)
+    minutes: list[_Minute] = [[] for _ in range(max(0, (until - start) // MINUTE))]
+    for each in priced:
+        if start <= each.row.starts_at < until:
+            minutes[(each.row.starts_at - start) // MINUTE].append(each)
+    return start, minutes
+
+
+def _right_from(minutes: Sequence[_Minute]) -> int:
+    """The first minute from which on every window is right; the number of minutes where the last window is not."""
+    sums = list(
+        accumulate((_sum(minute, MINUTE) for minute in minutes), _plus, initial=Mix(ZERO, ZERO, 0, timedelta()))
+    )
+    for end in range(len(minutes), WINDOW - 1, -1):
+        usd = sums[end].usd - sums[end - WINDOW].usd
+        above = sums[end].above_usd - sums[end - WINDOW].above_usd
+        if above > RIGHT * usd:
+            return len(minutes) if end == len(minutes) else end - WINDOW + 1
+    return 0
+
+
+def _callers(minutes: Sequence[_Minute]) -> tuple[Calling, ...]:
+    sums: dict[Caller, Decimal] = {}
+    for each in _all(minutes):
+        if each.above:
+            sums[each.caller] = sums.get(each.caller, ZERO) + each.usd
+    span = len(minutes) * MINUTE
+    largest = sorted(sums.items(), key=lambda item: (-item[1], str(item[0])))
+    return tuple(Calling(caller, per_hour(usd, span)) for caller, usd in largest if usd)
+
+
+def _names(ceiling: Ceiling, priced: Sequence[_Priced], card: RateCard) -> tuple[str, ...]:
+    """Families, as people say them; the model's own name where another of its family may stay."""
+    may_stay = {_family(each.row.model, card) for each in priced if not each.above}
+    may_stay.add(_family(ceiling.model or "", card))
+    sums: dict[str, Decimal] = {}
+    for each in priced:
+        if each.above and each.usd:
+            family = _family(each.row.model, card)
+            model = card.find(each.row.model)
+            own_name = each.row.model if model is None else model.name
+            name = own_name if family is None or family in may_stay else family.capitalize()
+            sums[name] = sums.get(name, ZERO) + each.usd
+    return tuple(sorted(sums, key=lambda name: (-sums[name], name)))
+
+
+def _family(model_id: str, card: RateCard) -> str | None:
+    model = card.find(model_id)
+    return family_in(model_id) if model is None else model.family
+
+
+def _mix(minutes: Sequence[_Minute]) -> Mix:
+    return _sum(_all(minutes), len(minutes) * MINUTE)
+
+
+def _sum(priced: Iterable[_Priced], span: timedelta) -> Mix:
+    usd = above = ZERO
+    tokens = 0
+    for each in priced:
+        usd += each.usd
+        above += each.usd if each.above else ZERO
+        tokens += each.row.counts.prompt_tokens + each.row.counts.output_tokens
+    return Mix(usd, above, tokens, span)
+
+
+def _plus(one: Mix, other: Mix) -> Mix:
+    return Mix(one.usd + other.usd, one.above_usd + other.above_usd, one.tokens + other.tokens, one.span + other.span)
+
+
+def _used(minutes: Sequence[_Minute]) -> bool:
+    return any(each.usd for each in _all(minutes))
+
+
+def _all(minutes: Sequence[_Minute]) -> Iterator[_Priced]:
+    return (each for minute in minutes for each in minute)
+
+
+def _floor_minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)

@@ -1,0 +1,75 @@
+"""Estimates that were kept under a name, and what each person estimated last."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import Engine, delete, insert, select
+
+from bot.db.schema import estimates, last_estimates
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEstimate:
+    """`words` parse to the workload; `monthly_usd` (exact) is what it cost at the prices of `rates_checked`."""
+
+    name: str
+    words: str
+    monthly_usd: Decimal
+    rates_checked: date
+    kept_by: str
+    kept_at: datetime
+
+
+class EstimateStore:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def keep(self, kept: KeptEstimate) -> KeptEstimate | None:
+        """Keep it; the one of this name that it replaces is returned."""
+        with self._engine.begin() as connection:
+            row = connection.execute(select(estimates).where(estimates.c.name == kept.name)).one_or_none()
+            connection.execute(delete(estimates).where(estimates.c.name == kept.name))
+            connection.execute(
+                insert(estimates).values(
+                    name=kept.name,
+                    words=kept.words,
+                    monthly_usd=kept.monthly_usd,
+                    rates_checked=kept.rates_checked,
+                    kept_by=kept.kept_by,
+                    kept_at=kept.kept_at,
+                )
+            )
+        return None if row is None else KeptEstimate(**row._mapping)
+
+    def all(self) -> list[KeptEstimate]:
+        """Every kept estimate by name."""
+        with self._engine.connect() as connection:
+            return [
+                KeptEstimate(**r._mapping) for r in connection.execute(select(estimates).order_by(estimates.c.name))
+            ]
+
+    def find(self, name: str) -> KeptEstimate | None:
+        """The one of this name."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(estimates).where(estimates.c.name == name)).one_or_none()
+        return None if row is None else KeptEstimate(**row._mapping)
+
+    def drop(self, name: str) -> bool:
+        """Forget it; False where there is none."""
+        with self._engine.begin() as connection:
+            return connection.execute(delete(estimates).where(estimates.c.name == name)).rowcount > 0
+
+    def remember(self, user: str, words: str) -> None:
+        """What this person estimated last."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(last_estimates).where(last_estimates.c.slack_user == user))
+            connection.execute(insert(last_estimates).values(slack_user=user, words=words))
+
+    def last_words(self, user: str) -> str | None:
+        """The words of this person's last estimate."""
+        query = select(last_estimates.c.words).where(last_estimates.c.slack_user == user)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar_one_or_none()

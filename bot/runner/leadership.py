@@ -1,0 +1,131 @@
+"""Keeps the lease of a running bot, and says so when it is lost, taken or cannot be asked for."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+
+from bot.db.lease import Lease
+
+log = logging.getLogger(__name__)
+
+ATTEMPT_SECONDS = 5
+"""How long one attempt is waited for; it then goes on by itself and no other one is begun."""
+
+RELEASE_SECONDS = 1.5
+"""How long the end waits for the lease to be given back. Without that, the next copy waits for its term."""
+
+AGAIN_SECONDS = 1
+"""After an attempt that failed."""
+
+
+class Leadership:
+    """Renews on the event loop: a loop that is stuck loses the lease, since it could not do the work either."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        # A database that does not answer keeps this one thread, and no others.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lease")
+        self._attempt: asyncio.Future[bool] | None = None
+        self._hangs = False
+        self._led = False
+        self._said: str | None = None
+
+    def held(self) -> bool:
+        """Whether this copy polls and delivers at this moment. No I/O."""
+        return self.lease.held()
+
+    def previous_may_live(self) -> bool:
+        """Whether what the copy before this one began may still be under way. No I/O."""
+        return self.lease.previous_may_live
+
+    def problem(self) -> str | None:
+        """A sentence where nobody is known to do the work, for the readiness check. No I/O."""
+        if self.lease.problem is not None:
+            return self.lease.problem
+        if self.held():
+            return None
+        if self._hangs:
+            return "The database does not answer, so nothing is polled or sent by this copy of the bot."
+        silent = self.lease.silent_for()
+        if silent > self.lease.timing.term:
+            return f"No copy of the bot polls: the one at work has given no sign of life for {silent:.0f} s."
+        return None
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator["Leadership"]:
+        """Try at once, then go on trying or renewing until the end, and give the lease back."""
+        await self.renew()
+        renewing = asyncio.create_task(self._renew_for_ever())
+        try:
+            yield self
+        finally:
+            renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await renewing
+            releasing = asyncio.get_running_loop().run_in_executor(self._thread, self.lease.release)
+            await asyncio.wait([releasing], timeout=RELEASE_SECONDS)
+            self._thread.shutdown(wait=False)
+
+    async def still_held(self) -> bool:
+        """Whether this copy leads, after one more attempt where its last renewal is too old."""
+        return self.held() or await self.renew()
+
+    async def renew(self) -> bool:
+        """One attempt; several callers share it. Whether this copy holds the lease."""
+        if self._led and not self.held():
+            self._say("the lease was not renewed in time: this copy stops to poll and deliver until it holds it again")
+        if self._attempt is None or self._attempt.done():
+            self._attempt = asyncio.get_running_loop().run_in_executor(self._thread, self.lease.acquire)
+        await asyncio.wait([self._attempt], timeout=ATTEMPT_SECONDS)
+        self._hangs = not self._attempt.done()
+        if not self._hangs:
+            self._attempt.result()
+        self._tell()
+        return self.held()
+
+    async def settled(self) -> bool:
+        """Try until it is known whether this copy leads: it does, or another one shows that it is alive.
+
+        Lasts a little longer than the lease's term at most.
+        """
+        timing = self.lease.timing
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timing.term + ATTEMPT_SECONDS):
+                while True:
+                    if await self.renew() or self.lease.other_is_alive:
+                        break
+                    await asyncio.sleep(AGAIN_SECONDS)
+        return self.held()
+
+    async def _renew_for_ever(self) -> None:
+        timing = self.lease.timing
+        while True:
+            failed = self._hangs or self.lease.problem is not None
+            await asyncio.sleep(AGAIN_SECONDS if failed else timing.renew if self.held() else timing.look)
+            try:
+                await self.renew()
+            except Exception:
+                log.exception("the lease could not be renewed")
+
+    def _tell(self) -> None:
+        """Log what has changed, once."""
+        if self.held():
+            if not self._led or self._said is not None:
+                log.info("this copy of the bot polls and delivers")
+            self._led, self._said = True, None
+            return
+        if self.lease.problem is not None or self._hangs:
+            self._say(f"nothing is polled or delivered: {self.problem()}")
+        elif self.lease.other is not None:
+            self._say(
+                "another copy of the bot is alive on this database: this one answers, but does not poll "
+                f"({self.lease.other})"
+            )
+        self._led = False
+
+    def _say(self, sentence: str) -> None:
+        if sentence != self._said:
+            log.warning("%s", sentence)
+        self._said = sentence

@@ -1,0 +1,232 @@
+"""The life of the running bot: connect, keep the schedule, stop cleanly."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.collector import calm_collector
+from bot.config.settings import SettingsError
+from bot.db.engine import database_problem
+from bot.notify.back_off import back_off
+from bot.notify.slack_connection import SlackUnreachableError, SocketMode, check_app_token, check_bot_token
+from bot.phrases import count
+from bot.runner.cycle import Bot
+from bot.runner.ending import close_within
+from bot.runner.schedule import Job, schedule
+from bot.steady_clock import SteadyClock
+from bot.usage.age import is_stale
+from bot.web.connections import Connections
+from bot.web.port import open_port
+from bot.web.server import web_app
+
+log = logging.getLogger(__name__)
+
+DELIVERY_SECONDS = 2
+DRAIN_SECONDS = 2.5
+"""For polls and posts in flight at the end; half of it for listeners that began while those were waited for."""
+
+CLOSE_SECONDS = 1
+READINESS_SECONDS = 2
+"""How long a readiness check waits for the database."""
+
+LONGEST_CONNECT_WAIT = timedelta(minutes=1)
+
+
+class CredentialsRefusedError(Exception):
+    """Anthropic refused the key before it ever answered; the text is one sentence with the remedy."""
+
+
+class Lifecycle:
+    """Runs one bot until `stop` is called. `tick`: real time between two polls."""
+
+    def __init__(self, bot: Bot, tick: timedelta) -> None:
+        self._bot = bot
+        self._tick = tick
+        self._stopping = asyncio.Event()
+        self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._socket: SocketMode | None = None
+        self._slack_problem: str | None = "Slack is not connected yet."
+        self._polled = False
+        self._asking: asyncio.Future[list[str]] | None = None
+
+    def stop(self) -> None:
+        """Ask for the end; `run` then drains and returns."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Until `stop`.
+
+        Raises `CredentialsRefusedError`, `SlackRefusedError` or `SettingsError` where a start is hopeless.
+        """
+        async with AsyncExitStack() as stack:
+            stack.enter_context(calm_collector())
+            await stack.enter_async_context(self._http())
+            stack.push_async_callback(self._bot.in_flight.drain, DRAIN_SECONDS / 2)
+            stack.push_async_callback(close_within, "the connection to Slack", CLOSE_SECONDS, self._disconnect)
+            await stack.enter_async_context(self._schedule())
+            stopped = asyncio.ensure_future(self._stopping.wait())
+            connected = asyncio.ensure_future(self._connect())
+            waiting: set[asyncio.Future[object]] = {stopped, connected, self._refused}  # type: ignore[arg-type]
+            try:
+                while not stopped.done():
+                    done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    for finished in done:
+                        finished.result()
+            finally:
+                for task in (stopped, connected):
+                    task.cancel()
+            log.info("stopping: what has begun is finished first")
+
+    async def problems(self) -> list[str]:
+        """What keeps the bot from its work, for the readiness check. Never raises, and answers within seconds."""
+        slack, stored = await asyncio.gather(self._slack(), self._ask_database())
+        lease = self._bot.leadership.problem()
+        return [*([slack] if slack else []), *([lease] if lease else []), *self._bot.faults.values(), *stored]
+
+    async def _slack(self) -> str | None:
+        if self._slack_problem is None and self._socket is not None and not await self._connected(self._socket):
+            return "The connection to Slack is lost and being made again."
+        return self._slack_problem
+
+    def notes(self) -> list[str]:
+        """What is worth knowing and keeps the bot from nothing."""
+        clock = self._bot.services.clock
+        said = clock.said() if isinstance(clock, SteadyClock) else None
+        return [] if said is None else [said]
+
+    async def _connected(self, socket: SocketMode) -> bool:
+        try:
+            async with asyncio.timeout(READINESS_SECONDS):
+                return bool(await socket.client.is_connected())
+        except TimeoutError:
+            return False
+
+    async def _ask_database(self) -> list[str]:
+        if self._asking is None:
+            # One question at a time: each that hangs holds one of the few threads.
+            self._asking = asyncio.ensure_future(self._bot.services.threads.web(self._stored_problems))
+        asking = self._asking
+        done, _ = await asyncio.wait({asking}, timeout=READINESS_SECONDS)
+        if not done:
+            return [f"The database has not answered for {READINESS_SECONDS} s."]
+        if self._asking is asking:
+            self._asking = None
+        try:
+            return asking.result()
+        except SQLAlchemyError as error:
+            return [database_problem(error)]
+        except Exception as error:  # noqa: BLE001  # a check that fails is an answer, too
+            return [f"The database cannot be read ({type(error).__name__}): look into its log, and at its disk."]
+
+    def _stored_problems(self) -> list[str]:
+        services = self._bot.services
+        data = services.usage.data_state()
+        found: list[str] = []
+        if data.as_of is None:
+            found.append("There is no usage data yet.")
+        elif is_stale(data, services.clock(), services.poll_seconds):
+            found.append(f"The usage data is stale, as of {data.as_of.isoformat()}.")
+        if data.error:
+            found.append(data.error)
+        found += [target.error for target in services.fallback.state().targets if target.error is not None]
+        waiting = services.alerts.notices.last_error()
+        if waiting:
+            found.append(waiting)
+        for failing in services.alerts.destinations.waiting():
+            since = failing.since.isoformat()
+            waits = count(failing.count, "alert")
+            found.append(f"{failing.destination}: {waits} waiting since {since}, because {failing.error}.")
+        return found
+
+    async def _connect(self) -> None:
+        settings = self._bot.settings
+        client = self._bot.slack.client
+        for failures in itertools.count():
+            try:
+                self._bot.workspace.learn(await check_bot_token(client, settings.channel))
+                if settings.slack_app_token is not None:
+                    app_token = settings.slack_app_token.get_secret_value()
+                    await check_app_token(client, app_token, settings.channel)
+                    self._socket = SocketMode(self._bot.slack, app_token)
+                    await self._socket.connect_async()  # type: ignore[no-untyped-call]
+            except SlackUnreachableError as error:
+                self._slack_problem = str(error)
+                wait = back_off(failures, LONGEST_CONNECT_WAIT).total_seconds()
+                log.error("%s Trying again in %d s.", error, wait)
+                await asyncio.sleep(wait)
+            else:
+                self._slack_problem = None
+                log.info("connected to Slack (%s)", "Socket Mode" if self._socket else "HTTP mode")
+                return
+
+    async def _disconnect(self) -> None:
+        if self._socket is not None:
+            await self._socket.close_async()  # type: ignore[no-untyped-call]
+
+    @asynccontextmanager
+    async def _http(self) -> AsyncIterator[None]:
+        settings = self._bot.settings
+        if settings.http_port is None:
+            yield
+            return
+        slack = self._bot.slack if settings.slack_app_token is None else None
+        connections = Connections()
+        app = web_app(
+            slack,
+            self.problems,
+            self._bot.services,
+            settings.read_token,
+            notes=self.notes,
+            signing_secret=settings.slack_signing_secret,
+            host=settings.http_host,
+            connections=connections,
+        )
+        async with AsyncExitStack() as stack:
+            port = open_port(app, settings.http_host, settings.http_port, connections)
+            addresses = await _listen(stack, port)
+            log.info("HTTP on %s", addresses)
+            yield
+
+    def _schedule(self) -> AbstractAsyncContextManager[object]:
+        seconds = self._tick.total_seconds()
+        jobs = [
+            Job("poll", seconds, self._poll, at_once=True),
+            Job("deliver", min(DELIVERY_SECONDS, seconds), self._deliver),
+        ]
+        return schedule(jobs, partial(self._bot.in_flight.drain, DRAIN_SECONDS), self._forget_last_pong)
+
+    def _forget_last_pong(self) -> None:
+        # Slack's client compares it with the wall clock: after a jump a live one looks dead, or a dead one alive.
+        if self._socket is not None:
+            self._socket.client.last_ping_pong_time = None
+
+    async def _poll(self) -> None:
+        async with self._bot.in_flight.work():
+            cycle = await self._bot.cycle()
+        if cycle.poll is None:
+            return
+        if cycle.poll.ok:
+            self._polled = True
+        elif cycle.poll.refused and not self._polled and not self._refused.done():
+            self._refused.set_exception(CredentialsRefusedError(cycle.poll.error))
+
+    async def _deliver(self) -> None:
+        async with self._bot.in_flight.work():
+            await self._bot.deliver()
+
+
+async def _listen(stack: AsyncExitStack, port: AbstractAsyncContextManager[list[Any]]) -> list[Any]:
+    try:
+        return await stack.enter_async_context(port)
+    except OSError as error:
+        raise SettingsError(
+            f"CLAUDE_COST_HTTP_PORT cannot be opened ({error}): choose another port, correct CLAUDE_COST_HTTP_HOST, or "
+            "stop what listens there."
+        ) from None

@@ -1,0 +1,1 @@
+"""Anthropic's usage and cost APIs: requests, pages, answers."""

@@ -1,0 +1,242 @@
+"""One GET to Anthropic: retries, waits and refusals, with every failure a `SourceError` whose text is fit for chat."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cache, partial
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import SecretStr
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_after_delay
+from tenacity.wait import wait_random_exponential
+
+from bot.usage.anthropic.bounded_answer import TooLargeError, bounded_answer
+from bot.usage.model import MalformedError, RefusedError, SourceError, UnavailableError
+
+Query = Sequence[tuple[str, str]]
+
+Result = TypeVar("Result")
+
+ATTEMPTS = 4
+LONGEST_RETRY_AFTER = timedelta(seconds=60)
+BACK_OFF = wait_random_exponential(multiplier=0.5, max=8)
+TIMEOUT = httpx.Timeout(30, connect=10)
+
+ATTEMPT_SECONDS = 45
+"""One attempt, from connecting to the last byte; `TIMEOUT` holds for each read alone."""
+
+ALL_SECONDS = 120
+"""All attempts at one answer with the waits between them: no attempt begins later, and none is given longer."""
+
+MOST_BYTES = 64 * 2**20
+"""Of one answer, unpacked. A page with every hour of a day of 1,000 keys and 5 models has about 40 MB."""
+
+API_VERSION = "2023-06-01"
+"""The version that the report endpoints are documented with; the SDK's newer default is not documented for them."""
+
+SPEND_LIMIT_CODES = ("enforced_spend_limit_reached", "contract_spend_limit_reached")
+SPEND_LIMIT_SENTENCE = "You have reached your specified"
+"""How the message of a 400 begins that only an own spend limit has caused; it carries no code."""
+
+
+class NotServedError(SourceError):
+    """404, or a redirect: this address does not serve that endpoint."""
+
+
+class BadRequestError(SourceError):
+    """400: the request as such is refused."""
+
+
+class ExpiredCursorError(SourceError):
+    """410: a page token is too old; the range has to be read from its beginning."""
+
+
+class TooManyBytesError(MalformedError):
+    """An answer is larger than asked for at most."""
+
+
+class _RetryLaterError(UnavailableError):
+    def __init__(self, sentence: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class Transport:
+    """`most_waiting`: the most that all calls together may wait between attempts; None means no such bound."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        key: SecretStr | None,
+        *,
+        most_waiting: timedelta | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        attempt_seconds: float = ATTEMPT_SECONDS,
+        all_seconds: float = ALL_SECONDS,
+    ) -> None:
+        self._http = http
+        self._key = key
+        self._left = most_waiting
+        self._sleep = sleep
+        self._attempt_seconds = attempt_seconds
+        self._all_seconds = all_seconds
+        # One thread of its own: large answers are parsed there, and whatever uses the default pool does not wait.
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="anthropic")
+
+    def close(self) -> None:
+        """End the thread that parses answers. A page that it parses is not waited for."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    async def work(self, job: Callable[..., Result], *arguments: Any) -> Result:
+        """What `job` returns, done outside the event loop, one job after the other."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, partial(job, *arguments))
+
+    async def get(self, path: str, query: Query, betas: Sequence[str] = ()) -> dict[str, Any]:
+        """The JSON object at `path`; for small answers. Raises `SourceError`."""
+        return json_object(await self.body(path, query, betas), path)
+
+    async def body(self, path: str, query: Query, betas: Sequence[str] = (), most: int | None = None) -> bytes:
+        """The answer at `path`, not parsed. Raises `SourceError`, `TooManyBytesError` beyond `most` bytes."""
+        ends_at = time.monotonic() + self._all_seconds
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(_RetryLaterError),
+            stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(self._all_seconds),
+            wait=self._wait,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                seconds = min(self._attempt_seconds, max(0, ends_at - time.monotonic()))
+                return await self._once(path, query, betas, seconds, MOST_BYTES if most is None else most)
+        raise AssertionError("retrying ends with an answer or an error")
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        asked = error.retry_after if isinstance(error, _RetryLaterError) else None
+        wait = BACK_OFF(state) if asked is None else min(asked, LONGEST_RETRY_AFTER).total_seconds()
+        if self._left is not None:
+            if timedelta(seconds=wait) > self._left:
+                raise UnavailableError(str(error))
+            self._left -= timedelta(seconds=wait)
+        return wait
+
+    async def _once(self, path: str, query: Query, betas: Sequence[str], seconds: float, most: int) -> bytes:
+        headers = {
+            "anthropic-version": API_VERSION,
+            "x-api-key": self._key_text(),
+            "user-agent": _user_agent(),
+        }
+        if betas:
+            headers["anthropic-beta"] = ",".join(betas)
+        try:
+            request = self._http.build_request(
+                "GET", path, params=httpx.QueryParams(list(query)), headers=headers, timeout=TIMEOUT
+            )
+            async with asyncio.timeout(seconds):
+                answer, body = await bounded_answer(self._http, request, most)
+        except TimeoutError:
+            raise _RetryLaterError(f"Anthropic's answer from {path} is not complete after {seconds:.0f} s.") from None
+        except TooLargeError:
+            raise TooManyBytesError(
+                f"Anthropic's answer from {path} has more than {most // 2**20} MB and is not read."
+            ) from None
+        except httpx.DecodingError:
+            raise MalformedError(f"Anthropic's answer from {path} cannot be unpacked; nothing was counted.") from None
+        except (httpx.TransportError, httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup) as error:
+            # The last two: what becomes of a port that is none, below httpx.
+            raise _RetryLaterError(f"Anthropic cannot be reached ({type(error).__name__}).") from None
+        if answer.status_code != 200:
+            raise _failure(answer, body, path)
+        return body
+
+    def _key_text(self) -> str:
+        text = self._key.get_secret_value() if self._key is not None else ""
+        if not (text.isascii() and text.isprintable()):
+            raise RefusedError("ANTHROPIC_ADMIN_KEY has characters that no key has: copy it anew.")
+        return text
+
+
+@cache
+def _user_agent() -> str:
+    return f"claude-cost-bot/{version('claude-cost-bot')}"
+
+
+def _failure(answer: httpx.Response, body: bytes, path: str) -> SourceError:
+    status = answer.status_code
+    code, message = _error_of(body)
+    if _names_a_spend_limit(status, code, message):
+        return UnavailableError(
+            f"Anthropic's own spend limit is reached, so that it refuses {path} as well (HTTP {status}): "
+            "raise the limit or add credit in the Console."
+        )
+    if status in (400, 403) and "hipaa" in message.lower():
+        return RefusedError(
+            f"{path} is closed to organisations with HIPAA readiness (HTTP {status}): set CLAUDE_COST_USAGE_API=admin."
+        )
+    if status in (401, 403):
+        return RefusedError(
+            f"Anthropic refuses ANTHROPIC_ADMIN_KEY for {path} (HTTP {status}): use an Admin key, or a key with the "
+            "scope read:analytics. Individual accounts have no such keys: set up an organisation in the Console."
+        )
+    if status == 404 or answer.has_redirect_location:
+        return NotServedError(f"{path} is not served at ANTHROPIC_BASE_URL (HTTP {status}): correct that address.")
+    if status == 410:
+        return ExpiredCursorError(f"Anthropic's page token for {path} has expired; the next poll begins anew.")
+    if status == 429:
+        return _RetryLaterError(f"Anthropic asks to wait with {path} (HTTP 429).", _retry_after(answer.headers))
+    if status >= 500 or status in (408, 409):
+        sentence = f"Anthropic has a fault of its own at {path} (HTTP {status})."
+        return _RetryLaterError(sentence, _retry_after(answer.headers))
+    return BadRequestError(f"Anthropic does not accept the request to {path} (HTTP {status}): update this bot.")
+
+
+def _error_of(body: bytes) -> tuple[str, str]:
+    """The code and the message of an error, empty where the body says neither."""
+    try:
+        error = json.loads(body)["error"]
+        return str((error.get("details") or {}).get("error_code") or ""), str(error.get("message") or "")
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return "", ""
+
+
+def _names_a_spend_limit(status: int, code: str, message: str) -> bool:
+    """Money, not haste: asking again does not help before someone acts (platform.claude.com, Rate limits, 2026)."""
+    if status == 402:
+        return True
+    return status in (400, 429) and (code in SPEND_LIMIT_CODES or message.startswith(SPEND_LIMIT_SENTENCE))
+
+
+def _retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """Seconds, or a date against the server's own `Date`, at most `LONGEST_RETRY_AFTER`; None where it says neither."""
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        return timedelta(seconds=min(float(text), LONGEST_RETRY_AFTER.total_seconds()))
+    try:
+        wait = _http_date(text) - _http_date(headers.get("date", ""))
+    except (ValueError, OverflowError):
+        return None
+    return min(max(wait, timedelta()), LONGEST_RETRY_AFTER)
+
+
+def _http_date(text: str) -> datetime:
+    parsed = parsedate_to_datetime(text)
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
+
+
+def json_object(body: bytes, path: str) -> dict[str, Any]:
+    """Raises `MalformedError` for anything else."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        raise MalformedError(f"Anthropic's answer from {path} is not JSON; nothing was counted.") from None
+    if not isinstance(data, dict):
+        raise MalformedError(f"Anthropic's answer from {path} is not an object; nothing was counted.")
+    return data

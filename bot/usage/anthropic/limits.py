@@ -1,0 +1,126 @@
+"""An organisation's own rate limits, from Anthropic's Rate Limits API: limits, not consumption.
+
+Source: platform.claude.com, Rate Limits API. A group is told apart by `group_type` (August 2026), by `group.type`
+(version 2026-10-21 and SDK 2.x), or by both (October 2026). Pages end where `next_page` is null.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.pricing.throughput import Limiter, Limits, Pool, load_rate_limits, pool_of
+from bot.usage.anthropic.client import NotServedError, Query, Transport
+from bot.usage.anthropic.responses import Answer, Count, parsed
+from bot.usage.model import MalformedError, RefusedError, SourceError
+
+RATE_LIMITS_PATH = "/v1/organizations/rate_limits"
+
+MOST_PAGES = 100
+
+LIMITERS: Mapping[str, Limiter] = {
+    "requests_per_minute": "requests_per_minute",
+    "input_tokens_per_minute": "input_tokens_per_minute",
+    "input_tokens_per_minute_cache_aware": "input_tokens_per_minute",
+    "output_tokens_per_minute": "output_tokens_per_minute",
+    "enqueued_batch_requests": "enqueued_batch_requests",
+}
+"""Those that a workload is held against; of two for the same, the lower one binds."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLimits:
+    """The limits by pool, as `bot.pricing.throughput.fit` takes them; or None and, in one sentence, why not."""
+
+    measured: Mapping[Pool, Limits] | None
+    why_not: str | None = None
+
+
+class _Limit(Answer):
+    """`value` null: the limit is there, its figure is not told."""
+
+    type: str
+    value: Count | None
+
+
+class _Group(Answer):
+    type: str
+    display_name: str | None = None
+
+
+class _Entry(Answer):
+    group_type: str | None = None
+    group: _Group | None = None
+    models: list[str] | None = None
+    limits: list[dict[str, Any]]
+
+    @property
+    def kind(self) -> str | None:
+        return self.group_type if self.group is None else self.group.type
+
+
+class _Page(Answer):
+    data: list[Any]
+    next_page: str | None = None
+
+
+async def read_rate_limits(transport: Transport) -> OwnLimits:
+    """The organisation's limits of every model group and of its batch queue. Never raises `SourceError`."""
+    try:
+        return OwnLimits(dict(_pools(await _entries(transport))))
+    except SourceError as error:
+        return OwnLimits(None, f"Your organisation's own rate limits are not known: {_because(error)}")
+
+
+def _because(error: SourceError) -> str:
+    if isinstance(error, RefusedError):
+        return "ANTHROPIC_ADMIN_KEY may not read them; an Admin key of an organisation may."
+    if isinstance(error, NotServedError):
+        return "they are not served at ANTHROPIC_BASE_URL, or not to this organisation; the Console shows them."
+    if isinstance(error, MalformedError):
+        return "Anthropic's answer does not have the documented shape; the Console shows them."
+    return str(error)
+
+
+async def _entries(transport: Transport) -> list[_Entry]:
+    entries: list[_Entry] = []
+    query: Query = []
+    for _ in range(MOST_PAGES):
+        page = parsed(_Page, await transport.get(RATE_LIMITS_PATH, query), RATE_LIMITS_PATH)
+        entries += [parsed(_Entry, value, RATE_LIMITS_PATH) for value in page.data]
+        if page.next_page is None:
+            return entries
+        if query == [("page", page.next_page)]:
+            break
+        query = [("page", page.next_page)]
+    raise MalformedError(f"Anthropic's pages from {RATE_LIMITS_PATH} do not come to an end.")
+
+
+def _pools(entries: Iterable[_Entry]) -> Iterable[tuple[Pool, Limits]]:
+    for entry in entries:
+        if entry.kind is None:
+            raise MalformedError(f"Anthropic's answer from {RATE_LIMITS_PATH} has an entry without a group.")
+        if entry.kind == "batch":
+            yield pool_of("", load_rate_limits().limits, batch=True), _limits(entry)
+        elif entry.kind == "model_group" and entry.models:
+            yield Pool(_name(entry, entry.models), frozenset(entry.models)), _limits(entry)
+
+
+def _name(entry: _Entry, models: list[str]) -> str:
+    """Anthropic's label of the group, or before labels the table's name for the first model of it that it knows."""
+    if entry.group is not None and entry.group.display_name:
+        return entry.group.display_name.removeprefix("Claude ")
+    known = load_rate_limits().limits
+    named = (pool_of(model, known) for model in models)
+    return next((pool.name for pool in named if pool in known), models[0])
+
+
+def _limits(entry: _Entry) -> Limits:
+    limits: dict[Limiter, int] = {}
+    for told in entry.limits:
+        limiter = LIMITERS.get(str(told.get("type")))
+        if limiter is None:
+            continue
+        value = parsed(_Limit, told, RATE_LIMITS_PATH).value
+        if value is not None:
+            limits[limiter] = min(value, limits.get(limiter, value))
+    return limits

@@ -1,0 +1,1 @@
+"""Recorded usage: files of logs, transcripts and reports, read into calls."""

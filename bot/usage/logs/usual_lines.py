@@ -1,0 +1,290 @@
+"""The usual lines of transcripts, read straight into numbers; any other line is left to the general way.
+
+A line is usual where its names are all known, each value has its usual type, and nothing in it could be a second
+usage block. For such lines the general way comes to the same result, in many times the time.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET
+
+from bot.pricing.call import EPOCH, MICROSECOND
+from bot.pricing.file_calls import FileCalls
+from bot.pricing.responses import MESSAGE_ID, STATE, Numbers
+from bot.usage.logs.moments import EARLIEST, moment_in
+from bot.usage.logs.records import LONGEST_NAME, SYNTHETIC_MODEL
+from bot.usage.logs.usage_block import MOST_TOKENS, Skipped
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+Plain = str | int | float | bool | None
+
+SHORT = 900
+"""Bytes; no shorter line is nested as deep, or has a number as long, as the general way refuses."""
+
+MOST_BRACKETS = 400
+MOST_DIGITS = 4000
+"""Of a line that is not short: with more of them, the general way decides whether it is JSON."""
+
+_DIGITS = b"0123456789"
+
+USUAL_TIME = len("2026-09-01T10:00:00.000Z")
+
+
+class _Lifetimes(msgspec.Struct, gc=False):
+    ephemeral_5m_input_tokens: Count | None = None
+    ephemeral_1h_input_tokens: Count | None = None
+
+
+class _Tools(msgspec.Struct, gc=False):
+    web_search_requests: Count | None = None
+
+
+class _OnlyMessage(msgspec.Struct, gc=False):
+    type: Literal["message"]
+    input_tokens: Count
+    output_tokens: Count
+    model: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Usage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    input_tokens: Count
+    output_tokens: Count
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation: _Lifetimes | None = None
+    server_tool_use: _Tools | None = None
+    service_tier: str | None = None
+    inference_geo: str | None = None
+    speed: str | None = None
+    iterations: list[_OnlyMessage] | None = None
+
+
+class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    model: str | msgspec.UnsetType = msgspec.UNSET
+    usage: _Usage | msgspec.UnsetType = msgspec.UNSET
+    type: Plain = None
+    role: Plain = None
+    content: msgspec.Raw = msgspec.Raw()
+    stop_reason: Plain = None
+    stop_sequence: Plain = None
+    stop_details: None = None
+    container: None = None
+    context_management: None = None
+    diagnostics: None = None
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    type: Literal["assistant", "user"]
+    message: _Message
+    timestamp: str = ""
+    sessionId: str = ""  # noqa: N815 - as it is written in the line
+    uuid: Plain = None
+    parentUuid: Plain = None  # noqa: N815
+    requestId: Plain = None  # noqa: N815
+    version: Plain = None
+    cwd: Plain = None
+    cwdHash: Plain = None  # noqa: N815
+    gitBranch: Plain = None  # noqa: N815
+    userType: Plain = None  # noqa: N815
+    entrypoint: Plain = None
+    slug: Plain = None
+    agentId: Plain = None  # noqa: N815
+    teamName: Plain = None  # noqa: N815
+    promptId: Plain = None  # noqa: N815
+    permissionMode: Plain = None  # noqa: N815
+    isSidechain: Plain = None  # noqa: N815
+    isMeta: Plain = None  # noqa: N815
+    isApiErrorMessage: Plain = None  # noqa: N815
+    isCompactSummary: Plain = None  # noqa: N815
+    isVisibleInTranscriptOnly: Plain = None  # noqa: N815
+    error: Plain = None
+    sourceToolUseID: Plain = None  # noqa: N815
+    sourceToolAssistantUUID: Plain = None  # noqa: N815
+    toolUseResult: msgspec.Raw = msgspec.Raw()  # noqa: N815
+
+
+class _Inner(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    message: _Message
+    type: Plain = None
+    timestamp: str = ""
+    requestId: Plain = None  # noqa: N815
+    uuid: Plain = None
+
+
+class _Data(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    type: Literal["agent_progress"]
+    message: _Inner
+    agentId: Plain = None  # noqa: N815
+
+
+class _Progress(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What a sub-agent's call is written as, inside of the line that tells its progress."""
+
+    type: Literal["progress"]
+    data: _Data
+    timestamp: Plain = None
+    sessionId: str = ""  # noqa: N815
+    uuid: Plain = None
+    parentUuid: Plain = None  # noqa: N815
+    version: Plain = None
+    cwd: Plain = None
+    cwdHash: Plain = None  # noqa: N815
+    gitBranch: Plain = None  # noqa: N815
+    userType: Plain = None  # noqa: N815
+    slug: Plain = None
+    isSidechain: Plain = None  # noqa: N815
+    toolUseID: Plain = None  # noqa: N815
+    parentToolUseID: Plain = None  # noqa: N815
+
+
+PROGRESS = b'{"type":"progress",'
+"""How the lines of progress begin; any other way of writing them is left to the general way."""
+
+_decoded_progress = msgspec.json.Decoder(_Progress).decode
+_decoded = msgspec.json.Decoder(_Line).decode
+_pack = STATE.pack
+_UNDECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+MOST_OPEN = 4096
+"""Responses of which the last record is kept as it was read: the records of one response are close to each other."""
+
+_Open = list[Any]
+"""The last record of a response: model, usage, the first and the last time of the records that say the same."""
+
+
+class UsualLines:
+    """Takes the usual lines of a file, and adds what they hold to the calls of that file, or of its next part."""
+
+    def __init__(self, calls: FileCalls) -> None:
+        self._calls = calls
+        self._open: dict[str, _Open] = {}
+        self._session = ""
+
+    def take(self, lines: Iterable[bytes]) -> list[bytes]:
+        """Count what usual lines hold; returns the other lines in their order."""
+        calls, others = self._calls, list[bytes]()
+        known_as = self._open.get
+        fromisoformat, responses = datetime.fromisoformat, calls.responses
+        for line in lines:
+            if len(line) > SHORT and not _is_tame(line):
+                others.append(line)
+                continue
+            try:
+                if line.startswith(PROGRESS):
+                    progress = _decoded_progress(line)
+                    session, text = progress.sessionId, progress.data.message.timestamp
+                    message = progress.data.message.message
+                    usage = message.usage
+                    is_call = usage is not UNSET
+                else:
+                    found = _decoded(line)
+                    session, text, message = found.sessionId, found.timestamp, found.message
+                    usage = message.usage
+                    is_call = usage is UNSET or found.type == "assistant"
+                line.decode()  # what is read over is not decoded
+            except _UNDECODED:
+                others.append(line)
+                continue
+            if not is_call:
+                others.append(line)
+                continue
+            if usage is UNSET:
+                calls.skipped[Skipped.NO_USAGE.value] += 1
+                continue
+            try:
+                at = fromisoformat(text) if len(text) == USUAL_TIME and text[-1] == "Z" else moment_in(text)
+            except ValueError:
+                at = moment_in(text)
+            known = None if message.id is UNSET else known_as(message.id)
+            if known is None or known[1] != usage or known[0] != message.model or session != self._session:
+                if not self._begin(message, usage, session, at):
+                    others.append(line)
+            elif at is None or at < EARLIEST:
+                others.append(line)
+            else:
+                responses.repeats += 1
+                if at > known[3]:
+                    known[3] = at
+                elif at < known[2]:
+                    known[2] = at
+        return others
+
+    def go_on(self, calls: FileCalls) -> None:
+        """Add what comes now to the next part of the file."""
+        self.finish()
+        self._calls = calls
+
+    def finish(self) -> None:
+        """Add what is held back still."""
+        numbers = self._calls.responses.numbers
+        self._calls.responses.add_states((response, _state(record, numbers)) for response, record in self._open.items())
+        self._open.clear()
+        self._session = ""
+
+    def _begin(self, message: "_Message", usage: "_Usage", session: str, at: datetime | None) -> bool:
+        """Take a record that does not repeat the one before it; False where it is left to the general way."""
+        model, response = message.model, message.id
+        if model is UNSET or response is UNSET or not model or not session:
+            return False
+        calls = self._calls
+        if model == SYNTHETIC_MODEL:
+            calls.skipped[Skipped.SYNTHETIC.value] += 1
+            return True
+        if len(response) > LONGEST_NAME or len(model) > LONGEST_NAME or MESSAGE_ID.fullmatch(response) is None:
+            return False
+        iterations = usage.iterations
+        if iterations and (len(iterations) > 1 or iterations[0].model not in (UNSET, model)):
+            return False
+        if at is None or at < EARLIEST:
+            return False
+        if not calls.is_claude(model):
+            calls.not_claude[model] += 1
+            return True
+        if session != self._session:
+            self._session = session
+            calls.sessions.add(session[:LONGEST_NAME])
+        opened = self._open
+        before = opened.get(response)
+        if before is not None:
+            calls.responses.add_states(((response, _state(before, calls.responses.numbers)),))
+        elif len(opened) >= MOST_OPEN:
+            self.finish()
+            self._session = session
+        opened[response] = [model, usage, at, at]
+        return True
+
+
+def _state(record: _Open, numbers: Numbers) -> bytes:
+    """The record as `Responses` keeps it."""
+    model, usage, first, last = record
+    split = one_hour = searches = 0
+    lifetimes, tools = usage.cache_creation, usage.server_tool_use
+    if lifetimes is not None:
+        split = lifetimes.ephemeral_5m_input_tokens or 0
+        one_hour = lifetimes.ephemeral_1h_input_tokens or 0
+    if tools is not None:
+        searches = tools.web_search_requests or 0
+    writes = usage.cache_creation_input_tokens or 0
+    begin = (first - EPOCH) // MICROSECOND
+    return _pack(
+        numbers.of_usual((model, usage.service_tier, usage.inference_geo, usage.speed)),
+        usage.input_tokens,
+        split,
+        one_hour,
+        usage.cache_read_input_tokens or 0,
+        usage.output_tokens,
+        searches,
+        writes if writes > split + one_hour else split + one_hour,
+        begin,
+        begin if last is first else (last - EPOCH) // MICROSECOND,
+    )
+
+
+def _is_tame(line: bytes) -> bool:
+    if line.count(b"[") + line.count(b"{") > MOST_BRACKETS:
+        return False
+    return len(line) <= MOST_DIGITS or len(line) - len(line.translate(None, _DIGITS)) <= MOST_DIGITS

@@ -1,0 +1,359 @@
+"""One poll: choose the source, read everything that is due, and only then store it, in one transaction.
+
+The first poll of all may have a long month to read. It stores part by part, each of whole hours, and what is known of
+the data last of all: until then there is no data yet, and the poll after one that was cut off goes on where it ended.
+Any later poll, also one that changes the source, stores everything at once: sums never mix what two polls say.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import httpx
+from pydantic import SecretStr
+
+from bot.clock import DAY, HOUR, MINUTE, Clock, is_over
+from bot.usage.age import ADMIN_DELAY, DataState, not_ahead, refreshed
+from bot.usage.anthropic.admin import AdminSource
+from bot.usage.anthropic.analytics import AnalyticsSource
+from bot.usage.anthropic.client import NotServedError, Query, Transport
+from bot.usage.directory import Directory
+from bot.usage.model import (
+    Read,
+    RefusedError,
+    SourceError,
+    SourceName,
+    UnavailableError,
+    UsageChoice,
+    UsageReading,
+    UsageSource,
+)
+from bot.usage.packed import PACKED_FROM, packed
+from bot.usage.plan import Parts, Usage, plan_reads
+from bot.usage.store import Bill, UsageStore
+from bot.usage.stored_buckets import StoredBuckets
+
+log = logging.getLogger(__name__)
+
+FRESH = timedelta(minutes=15)
+"""`auto` takes analytics only while its data is at most this old."""
+
+ANALYTICS_AGAIN = HOUR
+"""While `auto` reads from admin, analytics is tried again this often."""
+
+BILLED_AGAIN = HOUR
+
+STUCK_AFTER = timedelta(minutes=10)
+"""A poll ends when it has had no whole answer for so long; one with many pages may take its time."""
+
+LONGEST_POLL = HOUR
+
+DAYS_PER_BILL = 31
+
+
+MayStore = Callable[[], Awaitable[bool]]
+
+
+async def always() -> bool:
+    """For a copy that is alone."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class PollOutcome:
+    """`error` is the sentence of a failed poll; `refused`: no source accepts the key, so that waiting is no use."""
+
+    ok: bool
+    source: SourceName | None
+    error: str | None = None
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Everything that one source answered in one poll."""
+
+    source: SourceName
+    readings: Sequence[UsageReading]
+    as_of: datetime
+    odd: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A poll of which the minutes are read: they tell the age of the data, `rest` is still to be read."""
+
+    source: SourceName
+    minutes: UsageReading
+    rest: tuple[Read, ...]
+    as_of: datetime
+    odd: str | None
+    rows_per_hour: float
+    usage: Usage
+
+
+class Poller:
+    """Never two polls at once. `may_store`: asked before anything is stored, since another copy may poll by then."""
+
+    def __init__(
+        self,
+        store: UsageStore,
+        sources: Mapping[SourceName, UsageSource],
+        choice: UsageChoice,
+        clock: Clock,
+        may_store: MayStore = always,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.close = close
+        """Ends what the sources have begun."""
+
+        self._may_store = may_store
+        self._store = store
+        self._sources = sources
+        self._choice = choice
+        self._clock = clock
+        self._one_poll = asyncio.Lock()
+        self._deadline: asyncio.Timeout | None = None
+        self._give_up_at = 0.0
+        self._analytics_tried_at: datetime | None = None
+        self._stored = StoredBuckets()
+
+    async def poll(self, since: datetime) -> PollOutcome:
+        """Read what is due from `since` (a full hour) on. A failure leaves every number as it was."""
+        async with self._one_poll:
+            now = self._clock()
+            before = not_ahead(await asyncio.to_thread(self._store.data_state), now)
+            try:
+                async with self._bounded():
+                    reading = await self._read(now, since, before)
+            except _AnotherPollsError as error:
+                return PollOutcome(False, before.source, str(error))
+            except SourceError as error:
+                failed = replace(before, error=str(error), error_since=before.error_since or now)
+                if await self._may_store():
+                    await asyncio.to_thread(self._store.save_state, failed)
+                log.error("poll failed: %s", error)
+                return PollOutcome(False, before.source, str(error), isinstance(error, RefusedError))
+            after, bill = await self._with_bill(reading, _after(before, reading, now), since, now)
+            try:
+                await self._save(reading.readings, reading.source, now, after, bill)
+            except _AnotherPollsError as error:
+                return PollOutcome(False, before.source, str(error))
+            return PollOutcome(True, reading.source)
+
+    async def _save(
+        self,
+        readings: Sequence[UsageReading],
+        source: SourceName,
+        now: datetime,
+        data: DataState | None = None,
+        bill: Bill | None = None,
+    ) -> None:
+        """Without `data` it is a part of a poll."""
+        if not await self._may_store():
+            # What was read before a freeze is older than what another copy has stored since.
+            raise _AnotherPollsError("Another copy of the bot polls by now; nothing was stored.")
+        await asyncio.to_thread(self._store.save, readings, source, now, data, bill)
+        for reading in readings:
+            self._stored.keep(source, reading, now)
+
+    def progress(self) -> None:
+        """A whole answer has come: the poll that runs may wait for the next one as long again."""
+        if self._deadline is not None:
+            self._deadline.reschedule(min(_in(STUCK_AFTER), self._give_up_at))
+
+    @asynccontextmanager
+    async def _bounded(self) -> AsyncIterator[None]:
+        """Raises `UnavailableError` where the poll is stuck or takes too long."""
+        self._give_up_at = _in(LONGEST_POLL)
+        try:
+            async with asyncio.timeout_at(_in(STUCK_AFTER)) as self._deadline:
+                yield
+        except TimeoutError:
+            raise UnavailableError(
+                f"Anthropic has given no whole answer for {STUCK_AFTER // MINUTE} minutes, or is not done after "
+                f"{LONGEST_POLL // MINUTE}; the next poll begins anew."
+            ) from None
+        finally:
+            self._deadline = None
+
+    async def _read(self, now: datetime, since: datetime, before: DataState) -> _Reading:
+        if self._choice != "auto":
+            return await self._from(self._choice, now, since, before)
+        admin_error: SourceError | None = None
+        if before.source == "admin" and not self._analytics_due(now):
+            try:
+                return await self._from("admin", now, since, before)
+            except SourceError as error:
+                admin_error = error
+        self._analytics_tried_at = now
+        behind: _Begun | None = None
+        try:
+            begun = await self._begin("analytics", now, since, before)
+            if now - begun.as_of <= FRESH:
+                return await self._finish(begun, now, before)
+            behind, analytics_error = begun, _behind(begun.as_of)
+        except SourceError as error:
+            analytics_error = error
+        if admin_error is None:
+            try:
+                return await self._from("admin", now, since, before)
+            except SourceError as error:
+                admin_error = error
+        if behind is not None and _no_step_back(behind, before):
+            log.info("analytics is behind, and admin cannot stand in: %s", admin_error)
+            return await self._finish(behind, now, before)
+        raise _both(analytics_error, admin_error)
+
+    def _analytics_due(self, now: datetime) -> bool:
+        return self._analytics_tried_at is None or is_over(ANALYTICS_AGAIN, self._analytics_tried_at, now)
+
+    async def _from(self, name: SourceName, now: datetime, since: datetime, before: DataState) -> _Reading:
+        return await self._finish(await self._begin(name, now, since, before), now, before)
+
+    async def _begin(self, name: SourceName, now: datetime, since: datetime, before: DataState) -> _Begun:
+        hours = await asyncio.to_thread(self._store.hours, since)
+
+        async def usage(read: Read, most_rows: int | None = None) -> UsageReading:
+            return await self._sources[name].usage(read, self._stored.of(name, read, hours), most_rows)
+
+        first, *rest = plan_reads(now, since, hours, name)
+        minutes = await usage(first)
+        return _Begun(
+            source=name,
+            minutes=await asyncio.to_thread(packed, minutes) if rest and len(minutes.rows) >= PACKED_FROM else minutes,
+            rest=tuple(rest),
+            as_of=_as_of(minutes, name, before, now, since),
+            odd=minutes.odd.sentence,
+            rows_per_hour=len(minutes.rows) / max(1, (first.ends_at - first.starts_at) // HOUR),
+            usage=usage,
+        )
+
+    async def _finish(self, begun: _Begun, now: datetime, before: DataState) -> _Reading:
+        parts, odd = Parts(begun.usage, begun.rows_per_hour), begun.odd
+        held: list[UsageReading] = []
+        rows = 0
+        for read in begun.rest:
+            async for reading in parts.of(read):
+                odd = odd or reading.odd.sentence
+                held.append(reading)
+                rows += len(reading.rows)
+                if rows < PACKED_FROM:
+                    continue
+                if before.as_of is None:
+                    await self._save(held, begun.source, now)
+                    held, rows = [], 0
+                else:
+                    held[-1] = await asyncio.to_thread(packed, reading)
+        return _Reading(begun.source, [begun.minutes, *held], begun.as_of, odd)
+
+    async def _with_bill(
+        self, reading: _Reading, after: DataState, since: datetime, now: datetime
+    ) -> tuple[DataState, Bill | None]:
+        if after.billed_at is not None and not is_over(BILLED_AGAIN, after.billed_at, now):
+            return after, None
+        last = now.date()
+        first = max(since.date(), last - (DAYS_PER_BILL - 1) * DAY)
+        try:
+            async with self._bounded():
+                bill = await self._sources[reading.source].billed(first, last)
+        except SourceError as error:
+            log.warning("no cost report: %s", error)
+            return replace(after, billed_error=str(error), billed_at=now), None
+        if bill.odd is not None:
+            log.warning("%s", bill.odd)
+        state = replace(after, billed_error=bill.odd, billed_at=now, billed_read_at=now)
+        return state, Bill(first, last, bill.rows, bill.odd_days)
+
+
+class _AnotherPollsError(Exception):
+    """This copy does not hold the lease any more."""
+
+
+def _as_of(minutes: UsageReading, name: SourceName, before: DataState, now: datetime, since: datetime) -> datetime:
+    """How old the data of a poll is, by its minutes: hours before them have long been complete."""
+    if name == "admin":
+        return now - ADMIN_DELAY
+    if minutes.refreshed_at is not None:
+        return min(minutes.refreshed_at, now)
+    # A source that does not say how old its data is has at least what it has told, now or before.
+    told = before.as_of if before.source == name else None
+    return max([row.starts_at for row in minutes.rows] + [told or since])
+
+
+def _after(before: DataState, reading: _Reading, now: datetime) -> DataState:
+    odd = reading.odd
+    if odd is not None and odd != before.odd_rows:
+        log.warning("%s", odd)
+    after = replace(
+        before,
+        as_of=reading.as_of,
+        source=reading.source,
+        polled_at=now,
+        error=None,
+        error_since=None,
+        odd_rows=odd or before.odd_rows,
+        ages_at_refresh=refreshed(before, reading.source, reading.as_of, now),
+    )
+    if before.source is None or before.source == reading.source:
+        return after
+    log.warning("usage is read from %s now, from %s before", reading.source, before.source)
+    return replace(after, changed_from=before.source, changed_at=now, billed_at=None)
+
+
+def _behind(as_of: datetime) -> SourceError:
+    return UnavailableError(f"The data is as of {as_of:%Y-%m-%d %H:%M} UTC, which is too old.")
+
+
+def _no_step_back(behind: _Begun, before: DataState) -> bool:
+    """Whether data that is behind is better than what is stored; a change to older data would lower numbers."""
+    return before.as_of is None or before.source == behind.source or behind.as_of > before.as_of
+
+
+def _both(analytics_error: SourceError, admin_error: SourceError) -> SourceError:
+    errors = (admin_error, analytics_error)
+    refusals = [error for error in errors if isinstance(error, RefusedError)]
+    if refusals and all(isinstance(error, RefusedError | NotServedError) for error in errors):
+        return refusals[0]
+    return SourceError(f"Neither usage API can be read. Analytics: {analytics_error} Admin: {admin_error}")
+
+
+def _in(span: timedelta) -> float:
+    """A moment of the event loop's clock."""
+    return asyncio.get_running_loop().time() + span.total_seconds()
+
+
+class _Noting(Transport):
+    """Tells of each whole answer."""
+
+    answered: Callable[[], None] = staticmethod(lambda: None)
+
+    async def body(self, path: str, query: Query, betas: Sequence[str] = (), most: int | None = None) -> bytes:
+        body = await super().body(path, query, betas, most)
+        self.answered()
+        return body
+
+
+def build_poller(
+    http: httpx.AsyncClient,
+    key: SecretStr | None,
+    choice: UsageChoice,
+    store: UsageStore,
+    clock: Clock,
+    *,
+    most_waiting: timedelta | None,
+    may_store: MayStore = always,
+) -> Poller:
+    """Both sources over one transport with the admin `key`. `most_waiting`, `may_store`: of `Transport`, `Poller`."""
+    transport = _Noting(http, key, most_waiting=most_waiting)
+    directory = Directory(transport, store, clock)
+    sources: dict[SourceName, UsageSource] = {
+        "analytics": AnalyticsSource(transport, directory),
+        "admin": AdminSource(transport, directory, clock),
+    }
+    poller = Poller(store, sources, choice, clock, may_store, transport.close)
+    transport.answered = poller.progress
+    return poller

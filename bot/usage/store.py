@@ -1,0 +1,257 @@
+"""Usage by the hour, the bill by the day, names, and what is known of the last poll."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+
+from bot.clock import floor_hour
+from bot.db.schema import billed, names, usage, usage_hours
+from bot.db.state import locked, remember
+from bot.db.versions import versions_of
+from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
+from bot.usage.age import DataState
+from bot.usage.model import BilledRow, SourceName, UsageReading, UsageRow
+from bot.usage.plan import HourState
+from bot.usage.rollups import change_days, rebuild_days, wrong_days
+from bot.usage.store_reads import (
+    DATA_STATE,
+    DATA_STATE_KEY,
+    NAMES_KEY,
+    VERSION_KEY,
+    Name,
+    Names,
+    UsageReader,
+    Version,
+    names_in,
+    version_of,
+)
+from bot.usage.store_writes import Changes, mark_hours, replace_hours
+
+MOST_RECENT = 64
+"""Transactions of which this process knows by heart what they changed."""
+
+COUNTS = (
+    usage.c.uncached_input_tokens,
+    usage.c.cache_creation_5m_input_tokens,
+    usage.c.cache_creation_1h_input_tokens,
+    usage.c.cache_read_input_tokens,
+    usage.c.output_tokens,
+    usage.c.web_search_requests,
+)
+Dimension = Literal["workspace_id", "api_key_id", "model"]
+
+TERMS = (usage.c.service_tier, usage.c.inference_geo, usage.c.speed)
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """The cost report of the UTC days `first` to `last`, both included.
+
+    `odd_days` lack a row: they keep the bill that they have.
+    """
+
+    first: date
+    last: date
+    rows: Sequence[BilledRow]
+    odd_days: frozenset[date] = frozenset()
+
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""When an hour was read that is to be read again."""
+
+
+class UsageStore:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._recent: dict[int, dict[datetime, frozenset[datetime] | None]] = {}
+        self._versions = versions_of(engine)
+
+    @contextmanager
+    def reading(self) -> Iterator[UsageReader]:
+        """Reads as of one moment, whatever is written meanwhile."""
+        with self._engine.connect() as connection:
+            if self._postgres:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            yield UsageReader(connection, self._recent)
+
+    def rebuild_rollups(self) -> None:
+        """Make all roll-ups anew from the rows."""
+        with self._engine.begin() as connection:
+            rebuild_days(connection)
+            _next_version(connection, billed=False, rebuilt=True)
+        self._versions.changed()
+
+    def wrong_days(self) -> list[date]:
+        """UTC days whose roll-ups differ from the rows."""
+        with self._engine.connect() as connection:
+            return wrong_days(connection)
+
+    def hours(self, since: datetime) -> dict[datetime, HourState]:
+        """Who owns each hour from `since` on."""
+        query = select(usage_hours).where(usage_hours.c.hour >= since).order_by(usage_hours.c.hour)
+        with self._engine.connect() as connection:
+            return {row.hour: HourState(row.source, row.width, row.read_at) for row in connection.execute(query).all()}
+
+    def read_again(self, starts_at: datetime, ends_at: datetime) -> None:
+        """Make the hours between two full hours due at the next poll, whenever they were read last."""
+        hours = (usage_hours.c.hour >= starts_at) & (usage_hours.c.hour < ends_at)
+        with self._engine.begin() as connection:
+            connection.execute(update(usage_hours).where(hours).values(read_at=LONG_AGO))
+        self._versions.changed()
+
+    def save(
+        self,
+        readings: Iterable[UsageReading],
+        source: SourceName,
+        now: datetime,
+        data: DataState | None,
+        bill: Bill | None,
+    ) -> None:
+        """Everything that one poll has read, with its roll-ups, in one transaction.
+
+        `data` is None for a part of a poll: what is known of the last complete one stays.
+        """
+        changes, version = Changes(), None
+        with self._engine.begin() as connection:
+            for reading in readings:
+                replace_hours(connection, reading, source, now, changes)
+            change_days(connection, changes.days)
+            billed_anew = bill is not None and _replace_days(connection, bill)
+            if changes.buckets or billed_anew:
+                version = _next_version(connection, billed=billed_anew, rebuilt=changes.forgotten)
+                mark_hours(connection, changes.buckets, version)
+            if data is not None:
+                remember(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
+        if version is not None:
+            self._recent[version] = changes.buckets
+        self._versions.changed()
+        while len(self._recent) > MOST_RECENT:
+            self._recent.pop(next(iter(self._recent)))
+
+    def odd_days(self, starts_at: datetime, ends_at: datetime) -> frozenset[date]:
+        """UTC days with an hour in [`starts_at`, `ends_at`) of which a row could not be read in full."""
+        within = (usage_hours.c.hour >= starts_at, usage_hours.c.hour < ends_at, usage_hours.c.odd_rows > 0)
+        with self._engine.connect() as connection:
+            return frozenset(
+                hour.date() for hour in connection.execute(select(usage_hours.c.hour).where(*within)).scalars()
+            )
+
+    def save_state(self, data: DataState) -> None:
+        """Only what is known of the last poll, where it failed."""
+        with self._engine.begin() as connection:
+            remember(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
+        self._versions.changed()
+
+    def data_state(self) -> DataState:
+        """What is known of the data; all None before the first poll."""
+        value = self.state().get(DATA_STATE_KEY)
+        return DataState() if value is None else DATA_STATE.validate_python(value)
+
+    def state(self) -> Mapping[str, Any]:
+        """What tells whether anything has changed; the same value as long as nothing has."""
+        return self._versions.current(self._engine)
+
+    def unknown_terms(self, starts_at: datetime, ends_at: datetime) -> frozenset[str]:
+        """The names of the terms of which the source could not be asked for some usage in [`starts_at`, `ends_at`)."""
+        within = (usage.c.hour >= starts_at, usage.c.hour < ends_at)
+        with self._engine.connect() as connection:
+            return frozenset(
+                column.name
+                for column in TERMS
+                if connection.execute(select(usage.c.id).where(*within, column == UNKNOWN_TERM).limit(1)).first()
+            )
+
+    def has_usage_of(self, dimension: Dimension, value: str) -> bool:
+        """Whether any usage has exactly this id."""
+        query = select(usage.c.id).where(usage.c[dimension] == value).limit(1)
+        with self._engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
+    def buckets(self, starts_at: datetime, ends_at: datetime) -> list[UsageRow]:
+        """Usage of the buckets that begin in [`starts_at`, `ends_at`), as fine as it is kept, the oldest first.
+
+        How wide the buckets of an hour are, and whether anything is known of it, `hours` says.
+        """
+        dimensions = (usage.c.starts_at, usage.c.model, usage.c.workspace_id, usage.c.api_key_id, *TERMS)
+        query = (
+            select(*dimensions, *(func.sum(column).label(column.name) for column in COUNTS))
+            .where(usage.c.hour >= floor_hour(starts_at), usage.c.hour < ends_at)
+            .where(usage.c.starts_at >= starts_at, usage.c.starts_at < ends_at)
+            .group_by(*dimensions)
+            .order_by(usage.c.starts_at)
+        )
+        with self._engine.connect() as connection:
+            return [_usage_row(row._mapping) for row in connection.execute(query)]
+
+    def save_names(self, known: Iterable[Name], now: datetime) -> None:
+        """Replace all names by these."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(names))
+            rows = [{**asdict(name), "seen_at": now} for name in known]
+            if rows:
+                connection.execute(insert(names), rows)
+            remember(connection, NAMES_KEY, now.isoformat())
+        self._versions.changed()
+
+    def names(self) -> Names:
+        """The names as last read."""
+        with self._engine.connect() as connection:
+            return names_in(connection)
+
+    @property
+    def _postgres(self) -> bool:
+        return self._engine.dialect.name == "postgresql"
+
+
+def _replace_days(connection: Connection, bill: Bill) -> bool:
+    """Whether a day has changed: days that are billed as before are left alone."""
+    within = (billed.c.day >= bill.first, billed.c.day <= bill.last)
+    before = _by_day(
+        BilledRow(row.day, row.workspace_id, row.cost_type, row.usd, row.list_usd, row.model)
+        for row in connection.execute(select(billed).where(*within))
+    )
+    after = _by_day(row for row in bill.rows if bill.first <= row.day <= bill.last)
+    changed = [day for day in sorted({*before, *after} - bill.odd_days) if before.get(day) != after.get(day)]
+    for day in changed:
+        connection.execute(delete(billed).where(billed.c.day == day))
+    rows = [asdict(row) for day in changed for row in after.get(day, Counter()).elements()]
+    if rows:
+        connection.execute(insert(billed), rows)
+    return bool(changed)
+
+
+def _by_day(rows: Iterable[BilledRow]) -> dict[date, Counter[BilledRow]]:
+    found: dict[date, Counter[BilledRow]] = {}
+    for row in rows:
+        found.setdefault(row.day, Counter())[row] += 1
+    return found
+
+
+def _next_version(connection: Connection, *, billed: bool, rebuilt: bool = False) -> int:
+    before = version_of(locked(connection, VERSION_KEY, asdict(Version())))
+    usage_version = before.usage + 1
+    after = Version(
+        usage_version,
+        usage_version if billed else before.billed,
+        usage_version if rebuilt else before.rebuilt,
+    )
+    remember(connection, VERSION_KEY, asdict(after))
+    return usage_version
+
+
+def _usage_row(row: Any) -> UsageRow:
+    return UsageRow(
+        starts_at=row["starts_at"],
+        model=row["model"],
+        workspace_id=row["workspace_id"],
+        api_key_id=row["api_key_id"],
+        terms=Terms(*(row[column.name] for column in TERMS)),
+        counts=TokenCounts(*(int(row[column.name]) for column in COUNTS)),
+    )

@@ -1,0 +1,238 @@
+"""`/claude-cost budget`: the list, what a change would make of a budget, and the answers to who confirms it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bot.budgets.budget import CHAT, LIMITS, Budget, Level
+from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.period import PeriodKind, Weekday
+from bot.budgets.scopes import Unmatched
+from bot.budgets.store import KeptBudget
+from bot.display import Display
+from bot.messages import Block, Message
+from bot.money import usd
+from handlers.render.elements import actions, button, confirmation, context, moment, sections
+from handlers.render.escape import NAME_LIMIT, code, mention, plain, sentence, shown
+from handlers.render.spend import amount, display_lines, limits_line
+
+SET_ACTION = "budget_set"
+REMOVE_ACTION = "budget_remove"
+
+ROOM = 9000
+"""Characters for all budgets; Slack was seen to refuse messages of some 13,200 in all."""
+
+WITHDRAWN = "Its open alerts are withdrawn at the next poll."
+CONFIRM_FIRST = "Nothing is changed until you confirm it, and only the people in CLAUDE_COST_ADMINS may."
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A budget in its present period, which has this key. `spend`: the last known one, None before the first poll.
+
+    `unmatched`: why its scope counts nothing, None where it counts.
+    """
+
+    period: str
+    spend: BudgetSpend | None
+    unmatched: str | None = None
+
+    @property
+    def known(self) -> BudgetSpend | None:
+        """What is spent in the present period; None where the data ends before it began."""
+        return self.spend if self.spend is not None and self.spend.period == self.period else None
+
+
+def described(budget: Budget) -> str:
+    """`workspace:wrkspc_01, each week from Sunday (UTC), soft $50.00 and hard $100.00, told at 50% and 75%`."""
+    limits = [f"{level} {usd(limit)}" for level in LIMITS if (limit := budget.limit(level)) is not None]
+    period = budget.period.value
+    if budget.period is PeriodKind.WEEK and budget.week_starts is not Weekday.MONDAY:
+        period += f" from {budget.week_starts.capitalize()}"
+    text = f"{shown(str(budget.scope))}, each {period} ({shown(budget.zone.key)}), {' and '.join(limits)}"
+    thresholds = _thresholds(budget)
+    return f"{text}, told at {thresholds}" if budget.thresholds else text
+
+
+def unmatched_line(unmatched: Unmatched) -> str:
+    """A budget that counts nothing, and why."""
+    return f"Budget {shown(unmatched.budget.name)} counts nothing: {sentence(unmatched.sentence)}"
+
+
+def where(budget: Budget) -> str:
+    """Where the budget is set, and how it is changed."""
+    if budget.origin == CHAT:
+        return f"It is set in chat: change it with `budget set {shown(budget.name)} …`."
+    return f"It is set in {sentence(budget.origin)}: change it there and restart the bot."
+
+
+def configured_refusal(budget: Budget) -> str:
+    """Why a configured budget is not changed from chat."""
+    return f"Nothing was changed: budget {shown(budget.name)} cannot be changed from chat. {where(budget)}"
+
+
+def budget_list(
+    budgets: Sequence[Budget], standing: Callable[[Budget], Standing], kept: Sequence[KeptBudget], display: Display
+) -> Message:
+    """Every budget in force, as many as fit. `standing`: asked of each that is shown. `kept`: set in chat."""
+    by_name = {one.budget.name: one for one in kept}
+    lines: list[str] = []
+    room = ROOM
+    for number, budget in enumerate(budgets):
+        author = by_name.get(budget.name) if budget.origin == CHAT else None
+        found = [
+            f"• {shown(budget.name)}: {described(budget)}.",
+            *_spent(standing(budget), display),
+            where(budget) if author is None else f"{where(budget)} {_author(author)}",
+        ]
+        room -= sum(len(line) + 1 for line in found)
+        if room < 0:
+            lines.append(f"and {len(budgets) - number} more budgets, which do not fit into one message.")
+            break
+        lines += found
+    if not budgets:
+        lines = ["No budget is set: `budget set NAME hard=USD` sets one."]
+    lines += overridden_lines(kept, budgets)
+    return Message("\n".join(lines), sections(lines))
+
+
+def overridden_lines(kept: Sequence[KeptBudget], budgets: Sequence[Budget]) -> list[str]:
+    """A line for each budget from chat that does not count, because a configured one has its name."""
+    configured = {budget.name: budget for budget in budgets if budget.origin != CHAT}
+    return [
+        f"Another budget {shown(one.budget.name)} was set in chat and does not count, since "
+        f"{sentence(configured[one.budget.name].origin)} sets one of that name: rename it there, or type "
+        f"`budget remove {shown(one.budget.name)}`. {_author(one)}"
+        for one in kept
+        if one.budget.name in configured
+    ]
+
+
+def proposed(
+    before: Budget | None, after: Budget, standing: Standing, doubts: Sequence[str], value: str, display: Display
+) -> Message:
+    """What a budget would be, `before` being None where it is new. `standing`: of the budget as it would be.
+
+    `doubts`: sentences about what looks wrong. `value`: what the button says.
+    """
+    verb = "Set" if before is None else "Change"
+    lines = [f"Budget {shown(after.name)} would be {'set' if before is None else 'changed'}: {described(after)}."]
+    if before is not None:
+        lines += _changes(before, after)
+    lines += [*doubts, *_spent(standing, display), *_passed(after, standing)]
+    text = f"{described(after)}. It is watched from the next poll on."
+    dialog = confirmation(f"{verb} budget {plain(after.name, NAME_LIMIT)}?", text, f"{verb} budget")
+    style = "danger" if standing.unmatched is not None else "primary"
+    return _to_confirm(lines, button(f"{verb} budget", SET_ACTION, value, confirm=dialog, style=style))
+
+
+def proposed_removal(budget: Budget, standing: Standing, value: str, display: Display) -> Message:
+    """What would be removed. `value`: what the button says."""
+    lines = [f"Budget {shown(budget.name)} would be removed: {described(budget)}.", *_spent(standing, display)]
+    lines.append(WITHDRAWN)
+    dialog = confirmation(
+        f"Remove budget {plain(budget.name, NAME_LIMIT)}?",
+        f"{described(budget)}. Nobody is told of its limits any more. {WITHDRAWN}",
+        "Remove budget",
+        danger=True,
+    )
+    return _to_confirm(lines, button("Remove budget", REMOVE_ACTION, value, confirm=dialog, style="danger"))
+
+
+def another_scope(budget: Budget) -> str:
+    """The refusal to change whose spend a budget counts: its alerts would tell of what it never counted."""
+    return (
+        f"Nothing was changed: budget {shown(budget.name)} counts {shown(str(budget.scope))}, and its alerts are about "
+        "that. Set a budget of another name for another scope, and remove this one if it is not needed."
+    )
+
+
+def unchanged(budget: Budget) -> str:
+    """The answer where the budget is so already."""
+    return f"Nothing was changed: budget {shown(budget.name)} is so already, {described(budget)}."
+
+
+def was_set(budget: Budget, user: str) -> str:
+    """The answer to whoever confirmed."""
+    return (
+        f"Budget {shown(budget.name)} is set by {mention(user)}: {described(budget)}. It is watched from the next "
+        "poll on."
+    )
+
+
+def was_removed(name: str, user: str) -> str:
+    """The answer to whoever confirmed."""
+    return f"Budget {shown(name)} is removed by {mention(user)}. {WITHDRAWN}"
+
+
+def stale(name: str, present: Budget | None) -> str:
+    """The answer to a button that shows a budget as it is not any more."""
+    now = "there is none of that name now" if present is None else f"it is now {described(present)}"
+    return (
+        f"Nothing was changed: budget {shown(name)} was changed since this was shown; {now}. Type the command again to "
+        "see what it would do."
+    )
+
+
+def unknown_budget(name: str, nearest: str | None) -> str:
+    """The answer where nothing can be removed."""
+    hint = "`budget list` shows what there is." if nearest is None else f"Did you mean {code(nearest)}?"
+    return f"Nothing was changed: there is no budget {code(name)}. {hint}"
+
+
+def _thresholds(budget: Budget) -> str:
+    return _and([f"{percent}%" for percent in budget.thresholds]) or "no share before"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def _author(one: KeptBudget) -> str:
+    return f"Set by {mention(one.set_by)}, {moment(one.set_at)}."
+
+
+def _to_confirm(lines: Sequence[str], element: Block) -> Message:
+    blocks = [*sections([f"*{lines[0]}*", *lines[1:]]), actions([element]), context(CONFIRM_FIRST)]
+    return Message("\n".join([*lines, CONFIRM_FIRST]), blocks)
+
+
+def _spent(standing: Standing, display: Display) -> list[str]:
+    spend = standing.known
+    if spend is not None:
+        line = f"Spent in {shown(standing.period)}: {amount(spend)}, {limits_line(spend)}."
+        return [line, *display_lines(spend.spent_usd, display)]
+    if standing.unmatched is not None:
+        return [f"What it has spent is not known: {sentence(standing.unmatched)}"]
+    if standing.spend is None:
+        return ["What it has spent is not known yet: there is no data."]
+    return [f"What it has spent in {shown(standing.period)} is not known yet: the data ends before that began."]
+
+
+def _passed(budget: Budget, standing: Standing) -> list[str]:
+    spend = standing.known
+    if spend is None:
+        return []
+    passed = [
+        level.value for level in LIMITS if (limit := budget.limit(level)) is not None and spend.spent_usd >= limit
+    ]
+    if not passed:
+        return []
+    limits = f"{' and '.join(passed)} {'limits are' if len(passed) > 1 else 'limit is'}"
+    return [f"The {limits} reached already: the next poll tells it, unless that was told in this period before."]
+
+
+def _changes(before: Budget, after: Budget) -> list[str]:
+    rows = [
+        ("scope", str(before.scope), str(after.scope)),
+        ("period", before.period.value, after.period.value),
+        ("zone", before.zone.key, after.zone.key),
+        ("week starts", before.week_starts.value, after.week_starts.value),
+        *((f"{level} limit", _limit(before, level), _limit(after, level)) for level in LIMITS),
+        ("thresholds", _thresholds(before), _thresholds(after)),
+    ]
+    return [f"• {name}: {shown(was)} → {shown(will)}" for name, was, will in rows if was != will]
+
+
+def _limit(budget: Budget, level: Level) -> str:
+    limit = budget.limit(level)
+    return "none" if limit is None else usd(limit)

@@ -1,0 +1,123 @@
+"""Computed against billed: a day's drift as a message, and the lines that reports and status have of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+
+from bot.alerts.day_drift import DayDrift, DriftCause, ModelDrift, summed, total_of
+from bot.alerts.decide import Status
+from bot.alerts.model import DriftAlert
+from bot.messages import Message
+from bot.money import CENT, cents_of, in_cents, percent, usd
+from bot.phrases import count
+from handlers.render.elements import context, header, local_moment, moment, section, sections
+from handlers.render.escape import code, shown
+
+MOST_MODELS = 10
+
+CAUSES: Mapping[DriftCause, str] = {
+    DriftCause.PRIORITY_TIER: "Priority Tier, which is in the usage and not in the bill",
+    DriftCause.REPORT_ONLY: "code execution and session runtime, which only the bill knows",
+    DriftCause.DISCOUNT: "discounts",
+    DriftCause.ASSUMED: "models whose price is assumed",
+    DriftCause.LONG_PROMPTS: "long prompts at a dearer step, which sums do not show",
+}
+
+BILLED_MORE = "calls that the usage read here does not know, or a price above the rate card's"
+COMPUTED_MORE = "usage that is not billed, or a price below the rate card's"
+NO_LIST_PRICES = (
+    "This cost report does not tell list prices: a discount of your contract would look like this. "
+    "The analytics API tells both."
+)
+WHAT_TO_DO = (
+    "Budgets count what is billed for this day. The last two days are computed, and may be off in the same way: "
+    "compare the day with the cost page of Anthropic's Console. Later days with about the same share are not told."
+)
+
+CLOSED = (
+    "The day is judged no more, and its budgets keep what is billed. The same share on later days is not told again; "
+    "`status` and `report` show it."
+)
+
+
+def drift_message(facts: DriftAlert) -> Message:
+    """A settled day on which the two sums differ, or do not any more."""
+    resolved, closed = facts.status is Status.RESOLVED, facts.status is Status.CLOSED
+    over = resolved or closed
+    how = "resolved" if resolved else "closed, unresolved"
+    what = f"Drift of {facts.day} {how}" if over else f"Drift on {facts.day}"
+    sums = f"{usd(facts.billed_usd)} billed, {usd(facts.computed_usd)} computed"
+    causes = {cause.cause: cause.usd for cause in facts.causes}
+    unexplained, *told = _differences(facts.computed_usd, facts.billed_usd, [facts.unexplained_usd, *causes.values()])
+    first = f"{what}: {sums}, {_unexplained(unexplained, facts.billed_usd)}"
+    lines = [_cause_line(cause, amount) for cause, amount in zip(causes, told, strict=True)]
+    lines += [_model_line(model) for model in facts.models[:MOST_MODELS]]
+    if len(facts.models) > MOST_MODELS:
+        lines.append(f"and {len(facts.models) - MOST_MODELS} more models")
+    if not over:
+        lines += [NO_LIST_PRICES] if facts.list_usd is None and facts.unexplained_usd < 0 else []
+        lines.append(WHAT_TO_DO)
+    if closed:
+        lines.append(CLOSED)
+    title = f"Drift {how}" if over else "Computed and billed differ"
+    blocks = [header(title), section(f"*{first}*")]
+    blocks += sections(lines)
+    blocks.append(context(f"Incident {code(facts.incident)} · {_ages(facts, local=True)}"))
+    return Message("\n".join([first, *lines, f"Incident {shown(facts.incident)} · {_ages(facts)}"]), blocks)
+
+
+def truth_lines(days: Sequence[DayDrift], report_read_at: datetime | None) -> list[str]:
+    """Both sums of the settled days, what makes them differ, and when the bill was read."""
+    read = "not read yet" if report_read_at is None else f"read {moment(report_read_at)}"
+    if not days:
+        return [f"Computed against billed: no settled day to compare yet; cost report {read}."]
+    computed, billed, unexplained = total_of(days)
+    causes = summed(day.causes for day in days)
+    unexplained, *told = _differences(computed, billed, [unexplained, *causes.values()])
+    lines = [
+        f"Computed against billed, {count(len(days), 'settled day')} to {days[-1].day}: {usd(computed)} computed, "
+        f"{usd(billed)} billed, {_unexplained(unexplained, billed)}; cost report {read}."
+    ]
+    lines += [_cause_line(cause, amount) for cause, amount in zip(causes, told, strict=True)]
+    worst = max(days, key=lambda day: abs(day.unexplained_usd))
+    if len(days) > 1 and not _is_nothing(worst.unexplained_usd):
+        lines.append(f"• most of all on {worst.day}: {_unexplained(worst.unexplained_usd, worst.billed_usd)}")
+    return lines
+
+
+def _unexplained(unexplained: Decimal, billed: Decimal) -> str:
+    if _is_nothing(unexplained):
+        return "nothing unexplained"
+    part = f" ({percent(abs(unexplained), billed)} of the bill)" if billed > 0 else ""
+    return f"{usd(unexplained)} unexplained{part}"
+
+
+def _differences(computed: Decimal, billed: Decimal, parts: Sequence[Decimal]) -> list[Decimal]:
+    """The parts of the difference as they are told: with the computed sum they add up to the billed one."""
+    cents, whole = cents_of(billed) - cents_of(computed), sum(parts, Decimal(0))
+    # Both sums are rounded, so that their difference may be a cent off.
+    return in_cents(cents if abs(cents - cents_of(whole)) <= 1 else cents_of(whole), parts)
+
+
+def _cause_line(cause: DriftCause, amount: Decimal) -> str:
+    return f"• {usd(amount)} for {CAUSES[cause]}"
+
+
+def _model_line(model: ModelDrift) -> str:
+    name = "no model" if model.model is None else shown(model.model)
+    sums = f"{usd(model.computed_usd)} computed of {usd(model.billed_usd)} billed"
+    if _is_nothing(model.billed_usd - model.computed_usd):
+        return f"• {name}: {sums}, equal to the cent"
+    if _is_nothing(model.unexplained_usd):
+        return f"• {name}: {sums}, explained"
+    why = BILLED_MORE if model.unexplained_usd > 0 else COMPUTED_MORE
+    return f"• {name}: {sums}, {usd(model.unexplained_usd)} unexplained: {why}"
+
+
+def _is_nothing(amount: Decimal) -> bool:
+    return amount.quantize(CENT, ROUND_HALF_UP) == 0
+
+
+def _ages(facts: DriftAlert, *, local: bool = False) -> str:
+    say = local_moment if local else moment
+    return f"usage as of {say(facts.as_of)} · cost report read {say(facts.report_read_at)}"

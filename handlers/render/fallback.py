@@ -1,0 +1,321 @@
+"""The fallback mode: its announcement, its state, and the answers to who switches it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.savings import Saving
+from bot.fallback.impact import Overview, Prospect
+from bot.fallback.service import Auto, ModeState
+from bot.fallback.targets.base import Target, TargetView
+from bot.messages import Block, Message
+from bot.mode import NORMAL
+from bot.modes.expiry import Cause, End
+from bot.modes.model import ModeAnnouncement, ModeEnding
+from bot.modes.verification import ProofState
+from handlers.render.elements import (
+    actions,
+    button,
+    confirmation,
+    context,
+    local_moment,
+    moment,
+    section,
+    sections,
+    typed,
+)
+from handlers.render.escape import NAME_LIMIT, code, has_markup, mention, plain, sentence, shown
+from handlers.render.fallback_costs import cost_lines
+from handlers.render.spend import (
+    SWITCH_ACTION,
+    not_known,
+    others,
+    saving_clause,
+    switch_actions,
+    switch_button,
+    worthwhile,
+)
+from handlers.render.verification import proof_line
+
+FORM_ACTION = "fallback_form"
+
+FOLLOWS = (
+    "One that asks over HTTP, or through the client, follows at once. "
+    "Until usage shows it, the mode is written, not switched."
+)
+SERVED = "HTTP, its stream and OFREP: served from the database, so that they cannot drift."
+
+PATH_LIMIT = 400
+VARIABLE_LIMIT = 200
+MOST_VARIABLES = 15
+MOST_TARGETS = 5
+
+UNTIL = " until="
+SINCE = "Since "
+
+
+def announcement(
+    facts: ModeAnnouncement, targets: Sequence[Target], written_at: datetime | None, write_error: str | None
+) -> Message:
+    """A change of the mode, for the alert channel, in which every target's name stands."""
+    places = _places([target.name for target in targets])
+    if facts.written:
+        lines = [f"Fallback mode {shown(facts.mode)}: {places} could not be written before; now it is."]
+    else:
+        lines = [_headline(facts)]
+        if facts.mode != facts.previous:
+            lines += [*_saving_lines(facts.mode, facts.savings, facts.as_of), *cost_lines(facts.costs)]
+        lines += _end_lines(_end(facts))
+        if facts.automatic:
+            lines.append(_automatic_line(facts.mode))
+    lines.append(_written_line(places, written_at, write_error))
+    if write_error is None:
+        lines += [*dict.fromkeys(target.follows for target in targets), FOLLOWS]
+    blocks: list[Block] = [
+        *bold_with_reason(lines[0], "" if facts.written else facts.reason),
+        section("\n".join(lines[1:])),
+    ]
+    if not facts.written:
+        blocks.append(actions([_way_back(facts.mode, facts.previous, facts.previous_until)]))
+    blocks.append(context(f"Changed {local_moment(facts.changed_at)}"))
+    return Message("\n".join([*lines, f"Changed {moment(facts.changed_at)}"]), blocks)
+
+
+def end_warning(facts: ModeEnding) -> Message:
+    """Below the announcement of a mode that will end soon."""
+    line = (
+        f"Fallback mode {shown(facts.mode)} ends {moment(facts.ends_at)}, because {shown(facts.because)}: services may "
+        "then use their own default model again."
+    )
+    command = code(f"/claude-cost fallback on {facts.mode} for 2h", PATH_LIMIT)
+    advice = f"To keep it, an admin types {command}."
+    return Message(f"{line}\n{advice}", [section(f"*{line}*\n{advice}")])
+
+
+def switched(state: ModeState, previous: str, previous_until: datetime | None, prospect: Prospect) -> Message:
+    """The answer to whoever switched, with a way back."""
+    mode = state.mode.name
+    lines = [f"Fallback mode {shown(previous)} → {shown(mode)}."]
+    if mode == previous:
+        lines = [f"Fallback mode {shown(mode)} stays on."]
+    else:
+        lines += _saving_lines(mode, prospect.savings, prospect.as_of, why_unknown(prospect.spend))
+        lines += cost_lines(prospect.costs)
+    lines += [*_end_lines(state.ends), "It is announced in the alert channel."]
+    if state.write_error is not None:
+        lines.append(f"NOT written yet, the bot keeps trying: {sentence(state.write_error)}")
+    back = _way_back(mode, previous, previous_until)
+    return Message("\n".join(lines), [section("\n".join(lines)), actions([back])])
+
+
+def already(state: ModeState) -> Message:
+    """The answer when the mode asked for is the one in force."""
+    lines = [f"Nothing was changed: fallback mode {shown(state.mode.name)} is already on.", *_state(state)]
+    return Message("\n".join(lines), _drawn(lines, state.reason or ""))
+
+
+def not_cheaper(mode: str, saving: Saving, as_of: datetime | None) -> str:
+    """Why a mode is refused that would save nothing."""
+    age = "" if as_of is None else f" (usage as of {moment(as_of)})"
+    return (
+        f"Nothing was changed: {shown(mode)} would not be cheaper for what the team uses now. With at most "
+        f"{shown(saving.model)}, it {saving_clause(saving)}{age}."
+    )
+
+
+def mode_status(state: ModeState, auto: Auto, overview: Overview) -> Message:
+    """The answer to `fallback status`."""
+    lines = [f"Fallback mode: {shown(state.mode.name)}.", *_state(state), _auto_line(auto)]
+    found = others(overview.savings, state.mode.name)
+    if not found:
+        lines.append(f"What a mode saves is {why_unknown(overview.spend)}.")
+    for saving in found:
+        lines += _saving_lines(saving.mode, [saving], overview.as_of)
+        lines += [f"• {line}" for line in cost_lines(overview.costs.get(saving.mode))]
+    blocks = _drawn([f"*{lines[0]}*", *lines[1:]], state.reason or "")
+    buttons = [switch_button(saving, overview.as_of) for saving in worthwhile(found)]
+    if state.mode.name != NORMAL:
+        buttons = [_back("Back to normal", NORMAL, None)]
+    blocks.append(switch_actions([*buttons, button("Change…", FORM_ACTION, "open")], state.mode.name))
+    return Message("\n".join(lines), blocks)
+
+
+def why_unknown(spend: BudgetSpend | None) -> str:
+    """Why nothing is said of what a mode saves: a clause that follows `is`."""
+    if spend is None:
+        return "not known yet, since there is no budget with data"
+    if spend.expected_usd is None:
+        return not_known(spend)
+    return "not known, since nothing was used" if not spend.shares else "not known for this mode"
+
+
+def costs_more(mode: str, present: str, drawn_for: str, prospect: Prospect) -> str:
+    """Why a click on an old button is refused: beside the mode that is in force by now it would cost more."""
+    mine = next((saving for saving in prospect.savings if saving.mode == mode), None)
+    age = "" if prospect.as_of is None else f" (usage as of {moment(prospect.as_of)})"
+    costs = "" if mine is None or mine.usd >= 0 else f": it {saving_clause(mine)}{age}"
+    command = code(f"/claude-cost fallback on {mode}", PATH_LIMIT)
+    return (
+        f"Nothing was changed: this button is from when fallback mode {shown(drawn_for)} was in force. Now "
+        f"{shown(present)} is, and {shown(mode)} is dearer than that{costs}. To step back to it all the same, type "
+        f"{command}."
+    )
+
+
+def mode_line(state: ModeState) -> str:
+    """One line about the mode, for every status."""
+    name = shown(state.mode.name)
+    if state.changed_at is None:
+        return f"Fallback mode: {name}, never changed"
+    if state.write_error is not None or state.written_at is None:
+        follows = "NOT written"
+    else:
+        proved = state.proof is not None and state.proof.state is ProofState.CONFIRMED
+        follows = "switched" if proved else "written"
+    line = f"Fallback mode: {name} since {moment(state.changed_at)} by {_who(state.changed_by or '')}, {follows}"
+    return line if state.ends is None else f"{line}, ends {moment(state.ends.at)}"
+
+
+def mode_and_until(value: str) -> tuple[str, datetime | None]:
+    """What a button that switches says: the mode, and when it ends where that is known.
+
+    A value that no button of ours has is the name of no mode.
+    """
+    mode, _, until = value.partition(UNTIL)
+    if not until:
+        return mode, None
+    try:
+        ends = datetime.fromisoformat(until)
+    except ValueError:
+        return value, None
+    return (value, None) if ends.tzinfo is None else (mode, ends)
+
+
+def _headline(facts: ModeAnnouncement) -> str:
+    who = f"{_who(facts.by)}: {_why(facts.reason)}"
+    if facts.approved_by:
+        approved = ", ".join(_who(user) for user in facts.approved_by)
+        who = f"{_who(facts.by)}, approved by {approved}: {_why(facts.reason)}"
+    if facts.mode == facts.previous:
+        return f"Fallback mode {shown(facts.mode)} stays on, by {who}"
+    return f"Fallback mode {shown(facts.previous)} → {shown(facts.mode)}, by {who}"
+
+
+def _automatic_line(mode: str) -> str:
+    off = "" if mode == NORMAL else " or with `/claude-cost fallback off`"
+    return (
+        "Automatic, since stepping down by itself is on; `/claude-cost fallback auto off` ends that. An admin can undo "
+        f"it below{off}: what a person chooses holds until there is another alert."
+    )
+
+
+def _end(facts: ModeAnnouncement) -> End | None:
+    if facts.until is not None:
+        return End(facts.until, Cause.TIME)
+    return None if facts.returns_at is None else End(facts.returns_at, Cause.PERIOD)
+
+
+def _end_lines(end: End | None) -> list[str]:
+    if end is None:
+        return []
+    if end.cause is Cause.TIME:
+        return [f"Ends {moment(end.at)}, then normal again."]
+    return [f"Returns to normal at the start of the next period, {moment(end.at)}."]
+
+
+def _state(state: ModeState) -> list[str]:
+    lines = []
+    if state.changed_at is not None:
+        who = _who(state.changed_by or "")
+        lines.append(f"{SINCE}{moment(state.changed_at)}, by {who}: {_why(state.reason or '')}")
+    lines += _end_lines(state.ends)
+    lines += [_target_line(target) for target in state.targets[:MOST_TARGETS]]
+    if state.served:
+        lines.append(SERVED)
+    if state.mode.ceiling is not None and state.written_at is not None:
+        lines.append(proof_line(state.proof))
+    variables = [code(f"{name}={value}", VARIABLE_LIMIT) for name, value in state.mode.variables.items()]
+    lines += variables[:MOST_VARIABLES]
+    if len(variables) > MOST_VARIABLES:
+        lines.append(f"and {len(variables) - MOST_VARIABLES} more variables.")
+    lines += [sentence(doubt) for target in state.targets[:MOST_TARGETS] for doubt in target.doubts]
+    return lines
+
+
+def _target_line(target: TargetView) -> str:
+    line = _written_line(code(target.name, PATH_LIMIT), target.written_at, target.error)
+    if target.repaired_at is None:
+        return line
+    return f"{line} Others had changed it; it was put right at {moment(target.repaired_at)}."
+
+
+def _written_line(places: str, written_at: datetime | None, write_error: str | None) -> str:
+    if write_error is not None:
+        return f"NOT written yet, the bot keeps trying: {sentence(write_error)}"
+    return f"Target: {places}." if written_at is None else f"Written to {places} at {moment(written_at)}."
+
+
+def _places(listed: Sequence[str]) -> str:
+    return ", ".join(code(name, PATH_LIMIT) for name in listed[:MOST_TARGETS])
+
+
+def _auto_line(auto: Auto) -> str:
+    word = "on" if auto.on else "off"
+    if auto.said is None:
+        return f"Stepping down by itself: {word}, as in the settings."
+    return f"Stepping down by itself: {word}, said by {_who(auto.said.by)} {moment(auto.said.at)}."
+
+
+def _saving_lines(mode: str, savings: Sequence[Saving], as_of: datetime | None, why: str = "not known") -> list[str]:
+    name = shown(mode)
+    for saving in savings:
+        if saving.mode == mode:
+            age = f" (usage as of {moment(as_of)})" if as_of is not None else ""
+            return [f"{name}: at most {shown(saving.model)}; {saving_clause(saving)}{age}."]
+    if mode == NORMAL:
+        return ["Services use their own default model again."]
+    if savings:
+        return [f"{name}: what it saves is not known, since it names no model."]
+    return [f"{name}: what it saves is {why}."]
+
+
+def _way_back(mode: str, previous: str, until: datetime | None) -> Block:
+    if mode == previous:
+        return _back("Back to normal", NORMAL, None)
+    return _back(f"Undo: back to {previous}", previous, until)
+
+
+def _back(label: str, mode: str, until: datetime | None) -> Block:
+    name = plain(mode, NAME_LIMIT)
+    ends = "" if until is None else f" It ends {moment(until)}, as before."
+    dialog = confirmation(
+        f"Fallback mode back to {name}?",
+        f"The fallback mode becomes {name}.{ends} Services follow when they restart or reload their environment.",
+        f"Back to {name}",
+    )
+    value = mode if until is None else f"{mode}{UNTIL}{until.astimezone(UTC).isoformat()}"
+    return button(label, f"{SWITCH_ACTION}:{mode}", value, confirm=dialog)
+
+
+def bold_with_reason(headline: str, reason: str) -> list[Block]:
+    """A headline that ends in a reason: bold, and the reason as typed where marks in it would break that."""
+    if not has_markup(reason):
+        return [section(f"*{headline}*")]
+    return [section(f"*{headline.removesuffix(sentence(reason)).rstrip()}*"), typed(reason)]
+
+
+def _drawn(lines: Sequence[str], reason: str) -> list[Block]:
+    """Lines of which one may end in a reason, which is then drawn as typed below it."""
+    at = next((at for at, line in enumerate(lines) if line.startswith(SINCE)), None)
+    if at is None or not has_markup(reason):
+        return sections(lines)
+    lead = lines[at].removesuffix(sentence(reason)).rstrip()
+    return [*sections([*lines[:at], lead]), typed(reason), *sections(lines[at + 1 :])]
+
+
+def _who(user: str) -> str:
+    return mention(user) if user else "nobody"
+
+
+def _why(reason: str) -> str:
+    return sentence(reason) if reason.strip() else "no reason given"

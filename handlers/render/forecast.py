@@ -1,0 +1,98 @@
+"""`/claude-cost forecast`: where each budget's period will end, and when its limits are reached."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.budgets.budget import Budget
+from bot.budgets.forecast import DAYS_BACK, Crossing, Forecast
+from bot.budgets.period import PeriodKind
+from bot.budgets.prospects import Prospect
+from bot.display import USD, Display
+from bot.messages import Message
+from bot.money import percent, usd
+from bot.phrases import count
+from handlers.render.elements import context, moment, section
+from handlers.render.escape import shown
+from handlers.render.spend import amount, display_lines, not_known, warning_lines
+
+ROOM = 9000
+"""Characters for all budgets; Slack was seen to refuse messages of some 13,200 in all."""
+
+MOST_BUDGETS = 40
+
+HOW = (
+    "How: what is spent night and day goes on as it did lately; the rest follows the shape of the week in the last "
+    f"{DAYS_BACK} days, at the level of the last days. The range holds in four of five cases. Days to come "
+    "are at list prices."
+)
+
+
+def forecast_message(outlooks: Sequence[Prospect], display: Display = USD, more: int = 0) -> Message:
+    """A section for each budget, as many as fit. `more`: budgets beside the first `MOST_BUDGETS`, which never do."""
+    parts: list[list[str]] = []
+    room = ROOM
+    for outlook in outlooks:
+        lines = _lines(outlook, display)
+        room -= sum(len(line) + 1 for line in lines)
+        if room < 0 or len(parts) == MOST_BUDGETS:
+            break
+        parts.append(lines)
+    closing = [HOW] if any(outlook.forecast is not None for outlook in outlooks) else []
+    left_out = len(outlooks) + more - len(parts)
+    if left_out:
+        closing.insert(0, f"and {left_out} more budgets, which do not fit into one message.")
+    blocks = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in parts]
+    if closing:
+        blocks.append(context("\n".join(closing)))
+    return Message("\n".join([*(line for lines in parts for line in lines), *closing]), blocks)
+
+
+def _lines(outlook: Prospect, display: Display) -> list[str]:
+    spend, found = outlook.spend, outlook.forecast
+    name = f"budget {shown(spend.budget)}, {shown(spend.scope)}"
+    period, end = shown(outlook.period.key), moment(outlook.period.ends_at)
+    if spend.period != outlook.period.key:
+        return [f"Not known yet: {name}", f"The data ends before {period} began."]
+    so_far = f"spent so far {amount(spend)}"
+    if found is None:
+        return [
+            f"Not known: {name}" if spend.stale_at is not None else f"Not known yet: {name}",
+            f"Expected end: {not_known(spend)}. In {period}, which ends {end}, {so_far}.",
+            *warning_lines(spend),
+        ]
+    return [
+        f"{usd(found.expected_usd)} expected by {end}: {name}",
+        *display_lines(found.expected_usd, display),
+        f"Between {usd(found.low_usd)} and {usd(found.high_usd)} in {period}; {so_far}.",
+        *(_crossing_line(crossing, found, outlook.budget) for crossing in found.crossings),
+        _basis(found),
+        *warning_lines(spend),
+    ]
+
+
+def _crossing_line(crossing: Crossing, found: Forecast, budget: Budget) -> str:
+    limit = f"{crossing.level.capitalize()} limit {usd(crossing.limit_usd)}"
+    if crossing.passed:
+        return f"{limit}: reached already."
+    part = f"{percent(found.expected_usd, crossing.limit_usd)} of it expected"
+    worst = None if crossing.earliest is None else _when(crossing.earliest, budget)
+    if crossing.expected is None:
+        if worst is None:
+            return f"{limit}: not reached in this period ({part})."
+        return f"{limit}: not reached as expected ({part}), at the high end {worst}."
+    best = "not at all" if crossing.latest is None else _when(crossing.latest, budget)
+    expected = _when(crossing.expected, budget)
+    return f"{limit}: reached {expected} ({part}); at the high end {worst}, at the low end {best}."
+
+
+def _when(at: datetime, budget: Budget) -> str:
+    """`Fri 27 Nov`, in the budget's zone; with the hour where the budget is one of a day."""
+    local = at.astimezone(budget.zone)
+    day = f"{local:%a} {local.day} {local:%b}"
+    return f"{day} {local:%H:%M}" if budget.period is PeriodKind.DAY else day
+
+
+def _basis(found: Forecast) -> str:
+    if not found.days:
+        return f"Built on {count(found.known_hours, 'hour')} of usage."
+    return f"Built on {count(found.days, 'day')} of usage."

@@ -1,0 +1,79 @@
+"""`/claude-cost limits`: Anthropic's rate limits, and the limits of every budget with the place where they live."""
+
+from collections.abc import Mapping, Sequence
+
+from bot.budgets.budget import Budget
+from bot.messages import Message
+from bot.money import usd
+from bot.pricing.throughput import Limits, Pool, RateLimitTable
+from bot.pricing.throughput_text import UNITS
+from handlers.render.budget import described, where
+from handlers.render.elements import context, sections
+from handlers.render.escape import shown
+
+MOST_POOLS = 30
+MOST_BUDGETS = 30
+
+STOPS_NOTHING = "No limit of a budget stops a request; only the limit in Anthropic's Console does."
+
+
+def limits_message(budgets: Sequence[Budget], measured: Mapping[Pool, Limits] | None, table: RateLimitTable) -> Message:
+    """`measured`: the organisation's own rate limits, None or empty where they are not known: the table stands in."""
+    of_budgets = [_budget_line(budget) for budget in budgets[:MOST_BUDGETS]] or ["• no budget is set"]
+    if len(budgets) > MOST_BUDGETS:
+        of_budgets.append(f"and {len(budgets) - MOST_BUDGETS} more")
+    title, rates, source = _standard(table) if not measured else _own(measured)
+    closing = [source, STOPS_NOTHING]
+    blocks = [
+        *sections(["*Budgets*", *of_budgets]),
+        *sections([f"*{title}*", *rates]),
+        context("\n".join(closing)),
+    ]
+    return Message("\n".join(["Budgets", *of_budgets, title, *rates, *closing]), blocks)
+
+
+def _budget_line(budget: Budget) -> str:
+    return f"• {shown(budget.name)}: {described(budget)}. {where(budget)}"
+
+
+def _own(measured: Mapping[Pool, Limits]) -> tuple[str, list[str], str]:
+    pools = sorted(measured.items(), key=lambda item: (item[0].batch, item[0].name))
+    lines = [f"• {shown(pool.name)}: {_own_limits(limits)}" for pool, limits in pools[:MOST_POOLS]]
+    if len(pools) > MOST_POOLS:
+        lines.append(f"and {len(pools) - MOST_POOLS} more")
+    source = "Rate limits as Anthropic told them within the last hour; cache reads do not count as input."
+    return "Your organisation's own rate limits", lines, source
+
+
+def _own_limits(limits: Limits) -> str:
+    return ", ".join(f"{value:,} {UNITS[limiter]}" for limiter, value in limits.items()) or "not told"
+
+
+def _standard(table: RateLimitTable) -> tuple[str, list[str], str]:
+    """Pools with the same limits share a line."""
+    caps = [(tier.name, tier.monthly_cap_usd) for tier in table.tiers]
+    told = [f"{name} {'none' if cap is None else usd(cap).removesuffix('.00')}" for name, cap in caps]
+    alike: dict[str, list[str]] = {}
+    for pool, by_tier in table.limits.items():
+        alike.setdefault(_by_tier(by_tier, table), []).append(pool.name)
+    lines = [f"• monthly cap by tier: {' · '.join(told)}"]
+    lines += [f"• {', '.join(pools)}: {limits}" for limits, pools in alike.items()]
+    source = (
+        f"Standard limits of each tier as of {table.checked_on.isoformat()}; cache reads do not count as input. Your "
+        "organisation's own ones are not known here: an Admin key may read them, and the Console shows them."
+    )
+    return "Anthropic's standard rate limits, by tier", lines, source
+
+
+def _by_tier(by_tier: Mapping[str, Limits], table: RateLimitTable) -> str:
+    """`requests a minute Start 1,000 · Build 5,000; input tokens a minute Start …`."""
+    limiters = dict.fromkeys(limiter for limits in by_tier.values() for limiter in limits)
+    words = []
+    for limiter in limiters:
+        figures = [
+            f"{tier.name} {by_tier[tier.name][limiter]:,}"
+            for tier in table.tiers
+            if limiter in by_tier.get(tier.name, {})
+        ]
+        words.append(f"{UNITS[limiter]}: {' · '.join(figures)}")
+    return "; ".join(words) or "not known here"

@@ -1,0 +1,166 @@
+"""`/claude-cost report`: a period's spend in rows, beside the same stretch before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from bot.budgets.report import Group, GroupBy, Report
+from bot.budgets.spend import ZERO
+from bot.display import USD, Display
+from bot.messages import Message
+from bot.money import change, shares, usd, usd_parts
+from bot.phrases import count
+from bot.usage.model import DEFAULT_WORKSPACE
+from bot.usage.store_reads import Names
+from handlers.render.elements import moment, sections
+from handlers.render.escape import names, shown
+from handlers.render.spend import at_least_line, display_lines, parts_line
+from handlers.render.table import table
+
+MOST_ROWS = 15
+
+HEADINGS = {GroupBy.MODEL: "Model", GroupBy.WORKSPACE: "Workspace", GroupBy.KEY: "Key"}
+NONE = "–"
+
+
+def report_message(report: Report, known: Names, display: Display = USD, truth: Sequence[str] = ()) -> Message:
+    """The sum first, then how sure it is, then the rows.
+
+    `known`: the names of workspaces and keys. `truth`: lines on computed against billed.
+    """
+    first, *lead = _lead(report)
+    lead = [*display_lines(report.spend.total_usd, display), *lead]
+    groups, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
+    rows, rest_line = _rows(report, groups, rest, known)
+    closing = [] if rest_line is None else [rest_line]
+    closing += [*_warnings(report), *truth]
+    twin = [_line(row, report) for row in rows]
+    blocks = sections([f"*{first}*", *lead, *closing])
+    if rows:
+        blocks.append(table(_headings(report), [_cells(row, report) for row in rows]))
+    return Message("\n".join([first, *lead, *twin, *closing]), blocks)
+
+
+def _lead(report: Report) -> list[str]:
+    spend, period = report.spend, report.period
+    sum_ = f"at least {usd(spend.total_usd)}" if spend.at_least else usd(spend.total_usd)
+    lines = [f"{sum_} in {period.key}, from {moment(period.starts_at)} to {moment(report.as_of)}, by {report.by}"]
+    if not report.known.complete:
+        missing = report.known.of_hours - report.known.hours
+        lines.append(
+            f"INCOMPLETE: of {count(missing, 'hour')} out of {report.known.of_hours:,} since then no usage is known "
+            "here, so the true sum may be higher."
+        )
+    lines.append(f"{parts_line(spend)}.")
+    if report.computed_usd != spend.total_usd:
+        lines.append(
+            f"The rows are all computed from tokens and list prices, {usd(report.computed_usd)} together: the bill is "
+            "not split in this way."
+        )
+    lines.append(_before_line(report))
+    return lines
+
+
+def _before_line(report: Report) -> str:
+    if not report.known.complete:
+        return "It is not compared with the period before, since hours are missing."
+    if report.before is None:
+        return "No data for before: the same stretch of the period before is not known as a whole."
+    before = report.before
+    if not before.usd:
+        return f"In the same stretch of {before.period} nothing was used."
+    changed = change(report.computed_usd, before.usd)
+    now = "" if changed is None else f" (now {changed})"
+    return f"Computed for the same stretch of {before.period}: {usd(before.usd)}{now}."
+
+
+def _warnings(report: Report) -> list[str]:
+    lines = []
+    if assumed := report.spend.assumed:
+        verb = "is" if len(assumed) == 1 else "are"
+        lines.append(
+            f"Unknown price: {names(assumed)} {verb} not in the rate card and {verb} counted at the dearest rate known "
+            "for the family, or of all models where the family is unknown."
+        )
+    hidden = report.spend.hidden | {reason for group in report.groups for reason in group.hidden}
+    if hidden:
+        lines.append(at_least_line(hidden))
+    return lines
+
+
+def _headings(report: Report) -> list[str]:
+    columns = [HEADINGS[report.by], "USD", "Share", "Tokens in", "Tokens out"]
+    return columns if report.before is None else [*columns, "Before"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A group as it is written. The amounts of all rows, and of what is left out, add up to the computed sum."""
+
+    group: Group
+    label: str
+    amount: str
+    share: str
+
+
+def _rows(
+    report: Report, groups: Sequence[Group], rest: Sequence[Group], known: Names
+) -> tuple[list[_Row], str | None]:
+    """The rows, and a line about those that are left out."""
+    parts = [group.usd for group in groups]
+    if rest:
+        # What was used before and is not now is no part of this period's sum.
+        parts.append(sum((group.usd for group in rest), ZERO))
+    amounts = usd_parts(report.computed_usd, parts)
+    found = shares(parts) or [NONE] * len(parts)
+    rows = [
+        _Row(group, _label(group, report.by, known), f"≥ {amount}" if group.at_least else amount, share)
+        for group, amount, share in zip(groups, amounts, found, strict=False)
+    ]
+    return rows, f"and {len(rest)} more, {amounts[-1]} ({found[-1]})" if rest else None
+
+
+def _cells(row: _Row, report: Report) -> list[str]:
+    counts = row.group.counts
+    cells = [row.label, row.amount, row.share, short(counts.prompt_tokens), short(counts.output_tokens)]
+    return cells if report.before is None else [*cells, _before(row.group)]
+
+
+def _line(row: _Row, report: Report) -> str:
+    counts = row.group.counts
+    line = f"• {shown(row.label)}: {row.amount} ({row.share}), "
+    line += f"{short(counts.prompt_tokens)} tokens in, {short(counts.output_tokens)} out"
+    return line if report.before is None else f"{line}; before: {_before(row.group)}"
+
+
+def _before(group: Group) -> str:
+    if group.before_usd is None:
+        # Of the same stretch before; whether it was ever used the report does not know.
+        return "nothing"
+    changed = change(group.usd, group.before_usd)
+    return usd(group.before_usd) if changed is None else f"{usd(group.before_usd)} ({changed})"
+
+
+def _label(group: Group, by: GroupBy, known: Names) -> str:
+    if by is GroupBy.MODEL:
+        return f"{group.id} (price assumed)" if group.assumed else str(group.id)
+    if by is GroupBy.WORKSPACE:
+        return _workspace(str(group.id), known)
+    key = "no key" if group.id is None else known.keys.get(group.id, group.id)
+    return f"{key} · {_workspace(str(group.workspace_id), known)}"
+
+
+def _workspace(id_: str, known: Names) -> str:
+    name = known.workspaces.get(id_, id_)
+    # The Console calls the default workspace "Default", which alone says little.
+    return "default workspace" if id_ == DEFAULT_WORKSPACE and name.lower() == DEFAULT_WORKSPACE else name
+
+
+def short(tokens: int) -> str:
+    """`950`, `12.3k`, `1.2M`, `3.4B`."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        # A number that would round up to the next unit is told in that one.
+        if tokens >= size - size // 20_000:
+            amount = (Decimal(tokens) / size).quantize(Decimal("0.1"), ROUND_HALF_UP)
+            return f"{amount:,}{unit}"
+    return f"{tokens:,}"

@@ -1,0 +1,281 @@
+"""Lines about spend that alerts, status and announcements have in common. Each line serves text and blocks alike."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
+from bot.budgets.causes import CauseKind
+from bot.budgets.savings import Saving, savings_of
+from bot.display import Display
+from bot.messages import Block
+from bot.money import cents_of, in_cents, percent, share, usd
+from bot.phrases import count, span
+from bot.pricing.cost import Hidden
+from handlers.render.elements import actions, button, confirmation, moment
+from handlers.render.escape import NAME_LIMIT, names, plain, shown
+
+SWITCH_ACTION = "fallback_switch"
+DRAWN_FOR = "switch-from:"
+"""In the id of a row of switch buttons, before the mode that was in force when it was drawn."""
+
+LITTLE_DATA = "not known yet, since there are less than 6 hours of data"
+
+COMPUTED = "computed from tokens and list prices"
+
+WHOLE = Decimal(1)
+
+BRIEF = 32
+"""Characters of a name in a cause: the callers above it have their names in full, and an edit has little room."""
+
+MOST_WAYS_OUT = 6
+"""Modes that a message names; the chain alone has two."""
+
+
+WHY_AT_LEAST = {
+    Hidden.PROMPT: "Haiku 5.5 costs five times as much for prompts over 100,000 tokens, which sums do not show",
+    Hidden.FAST_PRICE: "a fast mode without a known price is counted at the standard one",
+    Hidden.TERMS: "Anthropic does not say here which tokens ran in fast mode, so all are counted as standard ones",
+    Hidden.ROWS: "some rows of Anthropic's report could not be read in full, which `doctor` names",
+}
+
+
+def amount(spend: BudgetSpend) -> str:
+    """What was spent; with `at least` where a price step per request cannot be seen."""
+    return f"at least {usd(spend.spent_usd)}" if spend.at_least else usd(spend.spent_usd)
+
+
+def limits_line(spend: BudgetSpend) -> str:
+    """`soft limit $400.00 (82%), hard limit $600.00 (55%)`."""
+    limits = (("soft", spend.soft_usd), ("hard", spend.hard_usd))
+    return ", ".join(
+        f"{level} limit {usd(limit)} ({percent(spend.spent_usd, limit)})"
+        for level, limit in limits
+        if limit is not None
+    )
+
+
+def display_line(amount_usd: Decimal, display: Display) -> str | None:
+    """The sum above it in the money that people want to read it in; None where that is dollars without tax."""
+    text = display.of(amount_usd)
+    return None if text is None else f"That is {text}."
+
+
+def display_lines(amount_usd: Decimal, display: Display) -> list[str]:
+    """The same as a list, to stand among other lines."""
+    line = display_line(amount_usd, display)
+    return [] if line is None else [line]
+
+
+def is_over(spend: BudgetSpend, at: datetime) -> bool:
+    """Whether the period had ended at this moment."""
+    return spend.ends_at <= at
+
+
+def over_line(spend: BudgetSpend) -> str:
+    """Instead of the expected end, once there is nothing left to come."""
+    return f"The period {shown(spend.period)} is over: it ended {moment(spend.ends_at)}."
+
+
+def stale_mark(spend: BudgetSpend) -> str:
+    """What a message from stale data says before anything else; empty where it is not stale."""
+    return "" if spend.stale_at is None else f"STALE, data is {_age(spend)} old: "
+
+
+def parts_line(spend: "Parts") -> str:
+    """How much of the sum is billed and how much computed; the parts add up to the sum as `usd` writes it.
+
+    What is billed is the same wherever it stands: an odd cent goes to the others.
+    """
+    parts = [(spend.computed_usd, COMPUTED)]
+    if spend.report_only_usd:
+        parts.append((spend.report_only_usd, "that only the cost report knows"))
+    billed = spend.billed_usd if spend.billed_days else Decimal(0)
+    total = sum((part for part, _ in parts), billed)
+    written = in_cents(cents_of(total) - cents_of(billed), [part for part, _ in parts])
+    first = [f"{usd(billed)} billed for {count(spend.billed_days, 'settled day')}"] if spend.billed_days else []
+    return " + ".join([*first, *(f"{usd(part)} {what}" for part, (_, what) in zip(written, parts, strict=True))])
+
+
+class Parts(Protocol):
+    """A sum that is put together of what is billed and what is computed."""
+
+    @property
+    def billed_usd(self) -> Decimal: ...
+    @property
+    def billed_days(self) -> int: ...
+    @property
+    def computed_usd(self) -> Decimal: ...
+    @property
+    def report_only_usd(self) -> Decimal: ...
+
+
+def end_line(spend: BudgetSpend) -> str:
+    """Where the period ends by the forecast, and in which range."""
+    end = moment(spend.ends_at)
+    if spend.expected_usd is None:
+        return f"Expected end: {not_known(spend)}. The period ends {end}."
+    range_ = ""
+    if spend.low_usd is not None and spend.high_usd is not None:
+        range_ = f" (range {usd(spend.low_usd)} to {usd(spend.high_usd)})"
+    return f"Expected end: {usd(spend.expected_usd)}{range_} by {end}."
+
+
+def not_known(spend: BudgetSpend) -> str:
+    """Why nothing is said of the rest of the period."""
+    if spend.stale_at is not None:
+        return not_extrapolated(spend.as_of, spend.stale_at)
+    return LITTLE_DATA
+
+
+def not_extrapolated(as_of: datetime, now: datetime) -> str:
+    """`not extrapolated, since the data is 12 h old`."""
+    return f"not extrapolated, since the data is {span(now - as_of)} old"
+
+
+def _age(spend: BudgetSpend) -> str:
+    return span((spend.stale_at or spend.as_of) - spend.as_of)
+
+
+def mover_line(mover: NamedMover) -> str:
+    """`claude-opus-4-8 · search · key ingest-2: $41.00 in 24 h, the 24 h before $9.00`."""
+    before = nothing_before(mover, "24 h") if mover.before_usd is None else f"the 24 h before {usd(mover.before_usd)}"
+    return f"{caller(mover)}: {usd(mover.usd)} in 24 h, {before}{by_mode(mover)}"
+
+
+def nothing_before(mover: NamedMover, stretch: str) -> str:
+    """`new` only for what was never seen."""
+    return "new" if mover.seen_before is False and not mover.by_mode else f"nothing in the {stretch} before"
+
+
+def by_mode(moved: NamedMover | NamedCause) -> str:
+    """Where the fallback mode has moved the usage, and nobody else."""
+    return " (moved here by the fallback mode)" if moved.by_mode else ""
+
+
+def caller(mover: NamedMover) -> str:
+    """`claude-opus-4-8 · search · key ingest-2`."""
+    who = f"{shown(mover.model)} · {shown(mover.workspace)}"
+    return who + (" · no key" if mover.key is None else f" · key {shown(mover.key)}")
+
+
+def cause_line(cause: NamedCause) -> str:
+    """`claude-opus-4-8 · key ingest-2: cache-read share fell from 92% to 31%, about $12.30`."""
+    workspace_or_key = (
+        f"{shown(cause.workspace, BRIEF)}, no key" if cause.key is None else f"key {shown(cause.key, BRIEF)}"
+    )
+    explained = "" if cause.kind is CauseKind.NEW_MODEL else f", about {usd(cause.usd)}"
+    return f"{shown(cause.model, BRIEF)} · {workspace_or_key}: {_what_changed(cause)}{explained}{by_mode(cause)}"
+
+
+def _what_changed(cause: NamedCause) -> str:
+    before, after = cause.before, cause.after
+    match cause.kind:
+        case CauseKind.NEW_MODEL:
+            return f"model first seen, {usd(after)}"
+        case CauseKind.CACHE_READ_FELL:
+            return f"cache-read share fell from {share(before, WHOLE)} to {share(after, WHOLE)}"
+        case CauseKind.BATCH_FELL:
+            return f"share in batches fell from {share(before, WHOLE)} to {share(after, WHOLE)}"
+        case CauseKind.CACHE_WRITES_1H_ROSE:
+            return f"1-hour cache writes {_rose(before, after)}, {usd(before)} → {usd(after)}"
+        case CauseKind.OUTPUT_ROSE:
+            return f"output {_rose(before, after)}, {usd(before)} → {usd(after)}"
+        case CauseKind.TOKENS_ROSE:
+            return f"tokens {_rose(before, after)}, {_tokens(before)} → {_tokens(after)}"
+        case CauseKind.FAST_MODE:
+            return "fast mode on"
+        case CauseKind.US_ONLY:
+            return "US-only inference on"
+
+
+def _rose(before: Decimal, after: Decimal) -> str:
+    return "doubled" if 2 * before <= after < 3 * before else "rose"
+
+
+def _tokens(tokens: Decimal) -> str:
+    for size, unit in ((1_000_000_000, " billion"), (1_000_000, " million"), (1_000, " thousand")):
+        if tokens >= size:
+            return f"{tokens / size:.1f}{unit}"
+    return f"{tokens:.0f}"
+
+
+def saving_clause(saving: Saving) -> str:
+    """What a mode would save, or that it would not."""
+    end = "until it ends"
+    if saving.until is None:
+        # Budgets of other periods say other sums.
+        end = "by the end of the period" + ("" if saving.ends_at is None else f", {moment(saving.ends_at)}")
+    if saving.usd > 0:
+        return f"saves about {usd(saving.usd)} {end}"
+    if saving.usd < 0:
+        return f"costs about {usd(-saving.usd)} more {end}"
+    if saving.share:
+        return f"saves nothing {end}, since nothing more is expected to be spent"
+    return "saves nothing at the present mix"
+
+
+def saving_line(saving: Saving) -> str:
+    """`degraded (at most claude-sonnet-5-5) saves about $120.00 by the end of the period`."""
+    return f"{shown(saving.mode)} (at most {shown(saving.model)}) {saving_clause(saving)}"
+
+
+def others(savings: Sequence[Saving], mode: str) -> list[Saving]:
+    """The modes to choose from while `mode` is in force."""
+    return [saving for saving in savings if saving.mode != mode][:MOST_WAYS_OUT]
+
+
+def ways_out(spend: BudgetSpend, mode: str) -> list[Saving]:
+    """The modes that would save something while `mode` is in force."""
+    return worthwhile(savings_of(spend, mode))[:MOST_WAYS_OUT]
+
+
+def warning_lines(spend: BudgetSpend) -> list[str]:
+    """What makes the sum less exact than it looks, loudly."""
+    lines = []
+    if spend.assumed:
+        verb = "is" if len(spend.assumed) == 1 else "are"
+        lines.append(
+            f"Unknown price: {names(spend.assumed)} {verb} not in the rate card and {verb} counted at the dearest rate "
+            "known for the family, or of all models where the family is unknown."
+        )
+    if spend.at_least:
+        lines.append(at_least_line(spend.hidden))
+    return lines
+
+
+def at_least_line(hidden: Collection[Hidden]) -> str:
+    """Why the true sum may be higher than the one shown."""
+    # Alerts that an older version has stored do not say why.
+    found = hidden or (Hidden.PROMPT, Hidden.FAST_PRICE)
+    return f"At least: {', and '.join(text for reason, text in WHY_AT_LEAST.items() if reason in found)}."
+
+
+def switch_actions(buttons: Sequence[Block], present: str) -> Block:
+    """A row of switch buttons. `present`: the mode in force, which the row says too, since it stays in old messages."""
+    return actions(buttons, f"{DRAWN_FOR}{present}")
+
+
+def drawn_for(block_id: str) -> str | None:
+    """The mode that was in force when this row of switch buttons was drawn; None for any other row."""
+    return block_id.removeprefix(DRAWN_FOR) if block_id.startswith(DRAWN_FOR) else None
+
+
+def switch_button(saving: Saving, as_of: datetime | None) -> Block:
+    """A button that switches to a mode, behind a dialog that states the saving and as of when it is."""
+    age = "" if as_of is None else f", as of {moment(as_of)}"
+    dialog = confirmation(
+        f"Switch to fallback mode {plain(saving.mode, NAME_LIMIT)}?",
+        f"This {saving_clause(saving)}{age}. Services may then use at most {plain(saving.model, NAME_LIMIT)}. "
+        "Running processes follow when they restart or reload their environment.",
+        f"Switch to {saving.mode}",
+        danger=True,
+    )
+    label, action_id = f"Switch to {saving.mode}", f"{SWITCH_ACTION}:{saving.mode}"
+    return button(label, action_id, saving.mode, confirm=dialog, style="danger")
+
+
+def worthwhile(savings: Sequence[Saving]) -> list[Saving]:
+    """The modes that would save something."""
+    return [saving for saving in savings if saving.usd > 0]

@@ -1,0 +1,189 @@
+"""`/claude-cost status`: every budget, the mode, and how old it all is."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+
+from bot.alerts.lifecycle import OpenAlert
+from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.scopes import Unmatched
+from bot.clock import DAY
+from bot.display import USD, Display
+from bot.fallback.service import ModeState
+from bot.messages import Message
+from bot.notify.store import Waiting
+from bot.phrases import count
+from bot.usage.age import DataState
+from handlers.render.age import STALE, age_line, with_age
+from handlers.render.budget import unmatched_line
+from handlers.render.elements import SECTION_LIMIT, context, moment, section
+from handlers.render.escape import sentence, shown
+from handlers.render.fallback import mode_line
+from handlers.render.lifecycle import open_alert_lines
+from handlers.render.spend import (
+    amount,
+    cause_line,
+    display_lines,
+    end_line,
+    is_over,
+    limits_line,
+    mover_line,
+    over_line,
+    parts_line,
+    warning_lines,
+)
+
+BAR_CELLS = 20
+
+TOLD_FOR = 7 * DAY
+"""How long a change of source is told; after that nobody asks any more why the numbers moved."""
+
+FULL_ROOM = 7500
+"""Characters for budgets told in full; Slack was seen to refuse messages of some 13,200 in all."""
+
+
+def status_message(
+    spends: Sequence[BudgetSpend],
+    data: DataState,
+    mode: ModeState,
+    delivery_error: str | None,
+    now: datetime,
+    poll_seconds: int,
+    destinations: Sequence[Waiting] = (),
+    display: Display = USD,
+    truth: Sequence[str] = (),
+    open_alerts: Sequence[OpenAlert] = (),
+    unmatched: Sequence[Unmatched] = (),
+    in_full: Callable[[BudgetSpend], BudgetSpend] | None = None,
+) -> Message:
+    """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
+
+    `destinations`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
+    `open_alerts`: those that stand open, the oldest first. `unmatched`: budgets whose scope matches nothing. `in_full`:
+    adds what `spends` need not have to one that is told in full: expected end, callers and causes.
+
+    The budget nearest to its limit comes first; callers that several budgets share are told once. Where the budgets
+    are too many for one message, the later ones have one line each. Stale data is said before anything else.
+    """
+    age = age_line(data, now, poll_seconds)
+    stale = age.startswith(STALE)
+    spends = sorted(spends, key=_share, reverse=True)
+    closing = [mode_line(mode), *truth, *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
+    closing += _waiting_lines(destinations)
+    closing += [unmatched_line(each) for each in unmatched]
+    standing = ["Open alerts:", *open_alert_lines(open_alerts)] if open_alerts else []
+    standing_blocks = [section("\n".join([f"*{standing[0]}*", *standing[1:]]))] if standing else []
+    if not spends:
+        blocks = [section(f"*{age}*"), *standing_blocks, context("\n".join(closing))]
+        return Message("\n".join([age, *standing, *closing]), blocks)
+    told: Iterator[BudgetSpend] = iter(spends) if in_full is None else map(in_full, spends)
+    if stale:
+        told = map(partial(_not_extrapolated, now=now), told)
+    parts = _divided(_all_budget_lines(told, now, display))
+    in_short = _in_short(spends[len(parts) :])
+    blocks = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in parts]
+    # What is in most danger, and what is open, first.
+    blocks[1:1] = standing_blocks
+    if in_short:
+        blocks.append(section("\n".join(in_short)))
+    if not stale:
+        closing.insert(1, age)
+    blocks.append(context("\n".join(closing)))
+    lines = [*parts[0], *standing] if parts else standing
+    text = "\n".join([*lines, *(line for lines in parts[1:] for line in lines), *in_short, *closing])
+    message = Message(text, blocks)
+    return with_age(message, age) if stale else message
+
+
+def _all_budget_lines(spends: Iterable[BudgetSpend], now: datetime, display: Display) -> Iterator[list[str]]:
+    """Of each budget; the same callers and causes once, where they stand first."""
+    told: list[tuple[object, ...]] = []
+    for spend in spends:
+        lines = _budget_lines(spend, now, display)
+        why = [f"• {mover_line(mover)}" for mover in spend.movers] + [f"• Why: {cause_line(c)}" for c in spend.causes]
+        if why and (spend.movers, spend.causes) not in told:
+            told.append((spend.movers, spend.causes))
+            lines += why
+        yield lines + warning_lines(spend)
+
+
+def _divided(parts: Iterator[list[str]]) -> list[list[str]]:
+    """Those that fit; of the rest nothing is asked for."""
+    room, found = FULL_ROOM, []
+    for lines in parts:
+        room -= sum(len(line) + 1 for line in lines)
+        if room < 0:
+            break
+        found.append(lines)
+    return found
+
+
+def _in_short(rest: Sequence[BudgetSpend]) -> list[str]:
+    short: list[str] = []
+    room = SECTION_LIMIT - 50
+    for spend in rest:
+        line = f"• {_headline(spend)} {limits_line(spend)}"
+        room -= len(line) + 1
+        if room < 0:
+            short.append(f"and {len(rest) - len(short)} more budgets, further from their limits.")
+            break
+        short.append(line)
+    return short
+
+
+def _not_extrapolated(spend: BudgetSpend, now: datetime) -> BudgetSpend:
+    return spend if spend.stale_at is not None else spend.not_extrapolated(now)
+
+
+def _share(spend: BudgetSpend) -> Decimal:
+    limit = spend.hard_usd or spend.soft_usd
+    return Decimal(0) if limit is None else spend.spent_usd / limit
+
+
+def _headline(spend: BudgetSpend) -> str:
+    return f"{amount(spend)} in {shown(spend.period)}: budget {shown(spend.budget)}, {shown(spend.scope)}"
+
+
+def _budget_lines(spend: BudgetSpend, now: datetime, display: Display) -> list[str]:
+    lines = [_headline(spend), *display_lines(spend.spent_usd, display)]
+    highest = spend.hard_usd or spend.soft_usd
+    if highest is not None:
+        full = min(BAR_CELLS, max(0, int(spend.spent_usd * BAR_CELLS / highest)))
+        lines.append(f"`{'█' * full}{'░' * (BAR_CELLS - full)}` {limits_line(spend)}")
+    lines.append(f"{parts_line(spend)}.")
+    if is_over(spend, now):
+        lines.append(f"{over_line(spend)} Of the new one nothing is known yet.")
+    else:
+        lines.append(end_line(spend))
+    return lines
+
+
+def _change_of_source(data: DataState, now: datetime) -> list[str]:
+    if data.changed_at is None or data.changed_from is None or now - data.changed_at > TOLD_FOR:
+        return []
+    return [
+        f"Read from the {data.changed_from} API until {moment(data.changed_at)}, since then from the {data.source} API."
+    ]
+
+
+def _problems(data: DataState, mode: ModeState, delivery_error: str | None) -> list[str]:
+    lines = []
+    if data.error is not None:
+        since = "" if data.error_since is None else f" since {moment(data.error_since)}"
+        lines.append(f"Polling fails{since}: {sentence(data.error)}")
+    if data.billed_error is not None:
+        lines.append(f"The cost report cannot be read, so newer days are computed: {sentence(data.billed_error)}")
+    if mode.write_error is not None:
+        lines.append(sentence(mode.write_error))
+    if delivery_error is not None:
+        lines.append(f"Alerts are waiting: {sentence(delivery_error)}")
+    return lines
+
+
+def _waiting_lines(destinations: Sequence[Waiting]) -> list[str]:
+    return [
+        f"{shown(waiting.destination)}: {count(waiting.count, 'alert')} waiting since {moment(waiting.since)}, "
+        f"because {sentence(waiting.error)}."
+        for waiting in destinations
+    ]

@@ -14,7 +14,7 @@ from bot.budgets.history import forecasts_of
 from bot.budgets.named import named_cause, named_mover
 from bot.budgets.period import Period
 from bot.budgets.recent import RecentSpend, recent_spend
-from bot.budgets.savings import InForce, is_moved_by, mode_shares, mode_shifts
+from bot.budgets.savings import InForce, is_moved_by, mode_shares, mode_shifts, reckoned_mode
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.trend import Mover, is_dearer, usd_of, usd_under
 from bot.clock import DAY, floor_hour
@@ -72,6 +72,10 @@ class Account:
             return [None for _ in asked]
         return forecasts_of(self._snapshot, [(budget, period, self._shifts(budget)) for budget, period in asked])
 
+    def _reckoned_mode(self, budget: Budget, expected: Forecast) -> str:
+        changes = self._mode.changes
+        return reckoned_mode(changes, self._shifts(budget), expected.shifts) if changes else self._mode.mode
+
     def _shifts(self, budget: Budget) -> tuple[ModeShift, ...]:
         changes = self._mode.changes
         return mode_shifts(changes, self._shares(budget)) if changes else ()
@@ -98,6 +102,7 @@ class Account:
             expected_usd=None if expected is None else expected.expected_usd,
             low_usd=None if expected is None else expected.low_usd,
             high_usd=None if expected is None else expected.high_usd,
+            forecast_mode=None if expected is None else self._reckoned_mode(budget, expected),
             movers=self._movers(budget) if Detail.WHY in detail else (),
             causes=self._causes(budget) if Detail.WHY in detail else (),
             shares=self._shares(budget) if Detail.SHARES in detail and not self._stale else (),

@@ -61,7 +61,8 @@ class BudgetSpend:
 
     `hidden`: why the sum is "at least". `expected_usd`: where the period ends by the forecast, in the range from
     `low_usd` to `high_usd`; all None with less than six hours of data, for a period that is over, and where the data
-    was stale. `shares`: of every mode against none, so that savings can be drawn for any mode in force; empty where
+    was stale. `forecast_mode`: the fallback mode that the expected end reckons with; None where that is not known.
+    `shares`: of every mode against none, so that savings can be drawn for any mode in force; empty where
     nothing was used. `as_of`: the age of all of it. `stale_at`: when it was drawn, where the data was stale then.
     """
 
@@ -82,6 +83,7 @@ class BudgetSpend:
     expected_usd: Decimal | None = None
     low_usd: Decimal | None = None
     high_usd: Decimal | None = None
+    forecast_mode: str | None = None
     movers: tuple[NamedMover, ...] = ()
     causes: tuple[NamedCause, ...] = ()
     shares: tuple[ModeShare, ...] = ()

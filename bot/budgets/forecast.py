@@ -96,7 +96,8 @@ class Crossing:
 class Forecast:
     """Spend at the end of the period, USD; no sum is below what is spent already. The range holds in 4 of 5 cases.
 
-    `left_usd`: what is still expected to be spent. `known_hours`: of the last 28 days, on which it is built.
+    `left_usd`: what is still expected to be spent. `known_hours`: of the last 28 days, on which it is built. `shifts`:
+    the changes of the fallback mode that it reckons with.
     """
 
     low_usd: Decimal
@@ -105,6 +106,7 @@ class Forecast:
     left_usd: Decimal
     crossings: tuple[Crossing, ...]
     known_hours: int
+    shifts: tuple[ModeShift, ...] = ()
 
     @property
     def days(self) -> int:
@@ -195,7 +197,9 @@ class _Group:
                 for way, total in zip(reversed(sums), (high, left, low), strict=True)
             ]
             crossings.append(Crossing(level, limit, False, *reached))
-        return Forecast(spent + low, spent + left, spent + high, left, tuple(crossings), known_hours)
+        return Forecast(
+            spent + low, spent + left, spent + high, left, tuple(crossings), known_hours, tuple(request.shifts)
+        )
 
     def _reached(self, way: Floats, missing: float) -> datetime:
         at = int(np.searchsorted(way, missing * (1 - ROUNDING)))

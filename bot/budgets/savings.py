@@ -4,10 +4,11 @@ A saving is a share of what the forecast still expects to be spent, against the 
 last 24 hours in which no mode held the team back. So nothing saves more than what is left.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal
+from itertools import takewhile
 from typing import NamedTuple
 
 from bot.budgets.budget_spend import BudgetSpend, ModeShare
@@ -99,7 +100,8 @@ def saved_share(wanted: Decimal, in_force: Decimal) -> Decimal | None:
 def savings_of(spend: BudgetSpend | None, in_force: str, until: datetime | None = None) -> tuple[Saving, ...]:
     """What each mode with a ceiling saves against the one in force; empty where that is not known.
 
-    `until`: the end of the mode where it is to end before the period; what is left counts in proportion to time.
+    `until`: the end of the mode where it is to end before the period; what is left counts in proportion to time. Right
+    after a switch the forecast does not reckon with it yet: what is left is then less by what the switch has saved.
     """
     left_usd = None if spend is None else spend.left_usd
     if spend is None or left_usd is None:
@@ -112,6 +114,9 @@ def savings_of(spend: BudgetSpend | None, in_force: str, until: datetime | None 
     present = shares.get(in_force)
     if present is None:
         return ()
+    reckoned = shares.get(spend.forecast_mode or in_force)
+    if reckoned is not None and 0 < present < reckoned:
+        left_usd = left_usd * _DIVISION.divide(present, reckoned)
     found = []
     for each in spend.shares:
         share = saved_share(each.share, present)
@@ -136,6 +141,19 @@ def mode_shifts(changes: Iterable[tuple[datetime, str]], shares: Iterable[ModeSh
             found.append(ModeShift(at, float(share / before)))
         before = share
     return tuple(found)
+
+
+def reckoned_mode(
+    changes: Sequence[tuple[datetime, str]], shifts: Sequence[ModeShift], counted: Collection[ModeShift]
+) -> str:
+    """The mode that a forecast reckons with: the one before the newest changes that it does not count.
+
+    `changes`: when each mode began, the oldest first; `shifts`: what they mean for the scope; `counted`: those of them
+    that the forecast counts.
+    """
+    not_counted = [shift.at for shift in takewhile(lambda shift: shift not in counted, reversed(shifts))]
+    modes = [mode for at, mode in changes if not not_counted or at < not_counted[-1]]
+    return modes[-1] if modes else NORMAL
 
 
 def is_moved_by(

@@ -9,7 +9,7 @@ import pytest
 from bot.budgets.budget_spend import ModeShare
 from bot.budgets.forecast import Hours, ModeShift
 from bot.budgets.history import shown
-from bot.budgets.savings import mode_shifts
+from bot.budgets.savings import mode_shifts, reckoned_mode
 from bot.clock import DAY, HOUR
 
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
@@ -62,3 +62,18 @@ def test_the_way_back_is_shown_by_usage_that_rises() -> None:
 def test_of_hours_that_are_not_known_nothing_is_shown() -> None:
     unknown = hours(float("nan"), NOON)
     assert shown([ModeShift(NOON, 0.4)], unknown, NOON + 3 * HOUR) == ()
+
+
+@pytest.mark.parametrize(
+    ("counted", "mode"), [((), "normal"), ((0,), "degraded"), ((0, 1), "minimal"), ((1,), "minimal")]
+)
+def test_a_forecast_reckons_with_the_newest_change_that_it_counts(counted: tuple[int, ...], mode: str) -> None:
+    changes = [(NOON, "degraded"), (NOON + HOUR, "minimal")]
+    found = mode_shifts(changes, SHARES)
+    assert reckoned_mode(changes, found, [found[index] for index in counted]) == mode
+
+
+def test_a_change_that_costs_the_same_is_reckoned_with_at_once() -> None:
+    changes = [(NOON, "degraded"), (NOON + HOUR, "of-another-time")]
+    assert reckoned_mode(changes, (found := mode_shifts(changes, SHARES)), found) == "of-another-time"
+    assert reckoned_mode([], (), ()) == "normal"

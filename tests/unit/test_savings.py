@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -131,3 +132,23 @@ def test_a_change_of_the_mode_moves_callers_to_its_ceiling_and_its_end_moves_the
     dear = [HAIKU, SONNET, OPUS]
     moves = mode.moves(NOON + timedelta(hours=1))
     assert is_moved_by(moves, model, used, lambda one, than: dear.index(one) > dear.index(than)) is moved
+
+
+def test_right_after_a_switch_what_it_saves_is_not_offered_once_more() -> None:
+    expected_without = spend(100, forecast_mode="normal")
+    assert told("normal", expected_without) == {"degraded": 60, "minimal": 90}
+    assert told("degraded", expected_without) == {"degraded": 0, "minimal": 30}
+    assert told("minimal", expected_without)["minimal"] == 0
+
+
+positive = st.decimals("0.000001", 1, places=6)
+
+
+@given(dollars, st.lists(positive, min_size=1, max_size=5, unique=True))
+def test_switches_one_after_another_never_save_more_than_was_left(left: Decimal, costs: list[Decimal]) -> None:
+    steps = [f"step-{number}" for number in range(len(costs))]
+    cheaper = sorted(costs, reverse=True)
+    known = tuple(ModeShare(mode=name, model=SONNET, share=cost) for name, cost in zip(steps, cheaper, strict=True))
+    facts = spend(left, shares=known, forecast_mode="normal")
+    saved = [told(before, facts)[after] for before, after in pairwise(["normal", *steps])]
+    assert sum(saved) <= left * (1 + Decimal("1e-20"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,7 @@ from bot.alerts.spike_store import SpikeStore
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
+from bot.budgets.causes import ROSE, Cause
 from bot.budgets.day_parts import parts_of
 from bot.budgets.named import named_cause, named_mover
 from bot.budgets.recent import RecentSpend
@@ -258,10 +260,11 @@ class SpikeDetector:
         names, moves = snapshot.names, self._review.in_force(last.until).moves(last.until)
         dearer = partial(is_dearer, on=last.until.date(), card=snapshot.card)
 
-        def by_mode(mover: Mover) -> bool:
-            risen = mover.before_usd is None or mover.usd > mover.before_usd
-            used = recent.models_of(mover.workspace_id, mover.api_key_id)
-            return risen and is_moved_by(moves, mover.model, used, dearer)
+        def by_mode(found: Mover | Cause, after: Decimal, before: Decimal | None) -> bool:
+            if not moves or (before is not None and after <= before):
+                return False
+            used = recent.models_of(found.workspace_id, found.api_key_id)
+            return is_moved_by(moves, found.model, used, dearer)
 
         return (
             tuple(
@@ -270,12 +273,17 @@ class SpikeDetector:
                     names.workspaces,
                     names.keys,
                     seen_before=recent.seen_before(mover, floor_hour(last.until - DAY)),
-                    by_mode=by_mode(mover),
+                    by_mode=by_mode(mover, mover.usd, mover.before_usd),
                 )
                 for mover in recent.risen(scope)
             ),
             tuple(
-                named_cause(cause, names.workspaces, names.keys)
+                named_cause(
+                    cause,
+                    names.workspaces,
+                    names.keys,
+                    by_mode=cause.kind in ROSE and by_mode(cause, cause.after, cause.before),
+                )
                 for cause in recent.causes(scope, floor_hour(last.until - DAY))
             ),
         )

@@ -14,7 +14,7 @@ from bot.pricing.tokens import TokenCounts
 from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
-from bot.sandbox.slack_workspace import Message
+from bot.sandbox.slack_workspace import ADMIN, Message
 from tests.databases import database_url
 from tests.scenario.conftest import OPUS, World
 
@@ -93,6 +93,21 @@ async def test_a_model_that_nobody_has_used_before_is_named(simulated: World, cl
     assert "claude-opus-5-5 · Default · key answers: " in spike.text
     assert "in the last hour, new" in spike.text
     assert "Why: claude-opus-5-5 · key answers: model first seen, $" in spike.text
+
+
+async def test_what_the_bots_own_switch_moved_is_named_as_moved(simulated: World, clock: HandClock) -> None:
+    quiet_days(simulated, clock.now)
+    async with simulated.bot(**FAR) as bot:
+        await bot.cycle()
+        fallback = bot.services.fallback
+        fallback.switch(fallback.modes["degraded"], ADMIN, "a test", (), None)
+        clock.advance(10 * MINUTE)
+        await runs_away(simulated, bot, clock, 40, model="claude-sonnet-5-5")
+    (spike,) = spikes(simulated)
+    (mover,) = [line for line in spike.text.splitlines() if "in the last hour" in line and "sonnet" in line]
+    (why,) = [line for line in spike.text.splitlines() if "Why: claude-sonnet-5-5" in line]
+    assert mover.endswith("(moved here by the fallback mode)")
+    assert why.endswith("(moved here by the fallback mode)")
 
 
 async def test_a_spike_that_ends_is_resolved_and_one_that_returns_within_hours_finds_its_message(

@@ -106,14 +106,15 @@ class LifeStore:
         return self._act(alert_id, step, BOT, now, change, action="broadcast")
 
     def show_mode(self, mode: str, now: datetime, spends_of: SpendsOf) -> None:
-        """Have the message of each open alert of a budget say which fallback mode is in force by now.
+        """Have the message of each open alert of a budget say which fallback mode is in force by now, or that its
+        period has ended.
 
         `spends_of`: the newest figures of budgets, by name, which their messages then show; so does one that was drawn
         from stale data, once they are fresh. It is asked before the transaction, only where a message may change.
         """
         with self._engine.connect() as connection:
             open_alerts = _open_facts(connection)
-        asked = {about.subject for about in open_alerts.values() if _is_redrawn(about, mode)}
+        asked = {about.subject for about in open_alerts.values() if _is_redrawn(about, mode, now)}
         if not asked:
             return
         spends = spends_of(asked)
@@ -123,7 +124,8 @@ class LifeStore:
             # What has become of them since they were read counts.
             for alert_id, about in _open_facts(connection).items():
                 spend = spends.get(about.subject)
-                if _is_redrawn(about, mode) and (about.mode != mode or _is_fresh(spend)):
+                due = about.mode != mode or _has_ended(about, now) or _is_fresh(spend)
+                if due and _is_redrawn(about, mode, now):
                     edit(connection, alert_id, redrawn(about, mode, spend, now), now)
 
     def _act(
@@ -151,10 +153,16 @@ class LifeStore:
         return Handled("done", life)
 
 
-def _is_redrawn(about: AlertPayload, mode: str) -> bool:
+def _is_redrawn(about: AlertPayload, mode: str, now: datetime) -> bool:
     """Whether an open alert may be drawn anew while this mode is in force."""
     drawn = about.spend if isinstance(about, BudgetAlert) else None
-    return about.ends_at is not None and (about.mode != mode or (drawn is not None and drawn.stale_at is not None))
+    was_stale = drawn is not None and drawn.stale_at is not None
+    return about.ends_at is not None and (about.mode != mode or was_stale or _has_ended(about, now))
+
+
+def _has_ended(about: AlertPayload, now: datetime) -> bool:
+    """Whether its period has ended since it was drawn: there is no way out of it any more."""
+    return isinstance(about, BudgetAlert) and about.decided_at < about.ends_at <= now
 
 
 def _is_fresh(spend: BudgetSpend | None) -> bool:

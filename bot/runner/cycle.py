@@ -17,6 +17,7 @@ from bot.alerts.detector import Detector
 from bot.alerts.due import Due, DueStore
 from bot.alerts.life_watch import LifecycleTimer
 from bot.alerts.no_data import NoDataDetector
+from bot.budgets.review import Agenda
 from bot.config.settings import Settings
 from bot.db.engine import database_problem
 from bot.in_flight import InFlight
@@ -85,8 +86,8 @@ class Bot:
     _reconciling: asyncio.Task[object] | None = None
     _mode: str = NORMAL
     """The fallback mode as it was read last."""
-    _shown: tuple[int | None, str, bool] | None = None
-    """The change and the mode that every open alert says by now, and whether the data was stale then."""
+    _shown: tuple[int | None, str, bool, Agenda] | None = None
+    """The change and the mode that every open alert says by now, if the data was stale then, and which periods ran."""
 
     def leads(self) -> bool:
         """Whether this copy polls and delivers at this moment. No I/O."""
@@ -210,7 +211,8 @@ class Bot:
         # Only the automatism changes the mode within a cycle; what others change is shown after the next one.
         change = fallback.store.current() if fallback.steps_down(state.auto) else state.change
         mode = fallback.wanted(change).name
-        shown = (None if change is None else change.id, mode, self.services.review.is_stale(now))
+        review = self.services.review
+        shown = (None if change is None else change.id, mode, review.is_stale(now), review.agenda(now))
         if shown != self._shown:
             self.services.alerts.life.show_mode(mode, now, partial(self.services.review.spend_by_name, now=now))
             self._shown = shown

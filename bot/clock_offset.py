@@ -20,7 +20,7 @@ class ClockOffsets:
         self.found: dict[str, timedelta] = {}
 
     def note(self, server: str, headers: Mapping[str, Any]) -> None:
-        """Take the `Date` of an answer that has just arrived; one without a date tells nothing."""
+        """Take the `Date` of an answer that has just arrived; one without a date is ignored."""
         now = self._clock()
         date = date_of(headers)
         if date is not None:

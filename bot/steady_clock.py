@@ -79,7 +79,7 @@ class SteadyClock:
             return self._now()
 
     def note(self, headers: Mapping[str, Any]) -> None:
-        """Take the `Date` of an answer from Anthropic that has just arrived; one without a date tells nothing."""
+        """Take the `Date` of an answer from Anthropic that has just arrived; one without a date is ignored."""
         date = date_of(headers)
         if date is None:
             return

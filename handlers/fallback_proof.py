@@ -42,7 +42,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 
 def _dismiss(services: Services, user: str, value: str) -> tuple[Dismissal, ProofReport | None]:
-    """What became of it, and what was told last about the change."""
+    """What became of it, and the last report about the change."""
     if not re.fullmatch(r"[0-9]{1,18}", value):
         return "unknown", None
     store = services.fallback.store

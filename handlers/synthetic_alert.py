@@ -1,4 +1,4 @@
-"""`/claude-cost test-alert`: a message that goes the way of every alert, and tells nothing but that it arrived."""
+"""`/claude-cost test-alert`: a message that goes the way of every alert, and says only that it arrived."""
 
 from bot.actor import Person
 from bot.alerts.model import SyntheticAlert

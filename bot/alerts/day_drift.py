@@ -109,7 +109,7 @@ def drift_of(day: date, priced: Iterable[PricedUsage], billed: Iterable[BilledRo
 
 
 def summed(amounts: Iterable[Mapping[DriftCause, Decimal]]) -> dict[DriftCause, Decimal]:
-    """Dollars by cause, in the order in which causes are told."""
+    """Dollars by cause, in the order in which causes are listed."""
     total: dict[DriftCause, Decimal] = {}
     for each in amounts:
         for cause, usd in each.items():
@@ -146,7 +146,7 @@ def goes_on(drift: DayDrift, before: DayDrift | None, rules: DriftRules) -> DayD
 
 
 def decide_drift(drift: DayDrift, rules: DriftRules, known: Incident | None, before: DayDrift | None) -> Step | None:
-    """The step to take about a day; each day is told once, and resolved where a later report makes it right.
+    """The step to take about a day; each day is reported once, and resolved where a later report corrects it.
 
     `before`: what `goes_on` tells of the days before. What goes on as it was on
     that day has been told.

@@ -1,4 +1,4 @@
-"""The decision: given a budget, what it has spent and what was told before, what should happen now, and why.
+"""The decision: given a budget, its spend and its incidents so far, what should happen now, and why.
 
 Pure. It reads no clock, no database and no network. A limit counts as crossed when spend is at or above it.
 """
@@ -86,7 +86,7 @@ class Step:
 
 
 def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) -> tuple[Step, ...]:
-    """The steps to take, in the order in which they are to be told; empty when nothing has changed.
+    """The steps to take, in the order in which they are reported; empty when nothing has changed.
 
     `incidents`: all of this budget in the present period, also those of limits that were edited since. The same
     limit is posted at most once: whoever crosses it again finds the first message reopened. A soft limit that was only
@@ -175,7 +175,7 @@ def _in_force(budget: Budget, incident: Incident) -> bool:
 
 
 def _mark_step(mark_usd: Decimal, highest: Decimal | None, incident: Incident | None) -> Step | None:
-    """`highest`: of everything that is crossed. Only that is told: what lies below it is passed on the way."""
+    """`highest`: of everything that is crossed. Only that is reported: what lies below it was passed on the way."""
     status = None if incident is None else incident.status
     if highest is not None and highest > mark_usd:
         passed = Step(Level.THRESHOLD, mark_usd, Status.SUPERSEDED, Reason.PASSED_BY_HIGHER)

@@ -32,14 +32,14 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What the others were told: that this destination takes nothing, since then."""
+    """What was reported to the others: this destination has taken nothing since then."""
 
     destination: str
     since: datetime
 
 
 def newly_failing(failing: Failing, reported: list[Reported], now: datetime) -> bool:
-    """Whether the others are to be told. Once for each time that it fails."""
+    """Whether to notify the others: once for each time that it fails."""
     if any(report.destination == failing.destination for report in reported):
         return False
     return failing.for_good or is_over(PATIENCE, failing.since, now)

@@ -28,7 +28,7 @@ LOOK_BACK = 7 * DAY
 """How far the last day may lie back that is held against a new one: weekends may have too little usage to differ."""
 
 BEFORE_THE_FIRST = DAY
-"""A bot that is new tells of the day that settled last before it came, and not of all that were there before."""
+"""On first start, report only the most recently settled day."""
 
 Days = Callable[[date, date], Sequence[DayDrift]]
 """The settled days from one UTC day to another, both included."""

@@ -36,7 +36,7 @@ LONGEST_SNOOZE = DAY
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """An alert that stands open, whether or not the channel was told. `since`: when it was opened last.
+    """An alert that stands open, whether or not the channel was notified. `since`: when it was opened last.
 
     `subject`, `period` and `limit_usd` are the incident's identity: see `AlertPayload`.
     """
@@ -65,7 +65,7 @@ def snooze_is_over(until: datetime, now: datetime) -> bool:
 
 
 def due_step(alert: Living, rules: AlertRules, now: datetime) -> LifeStep | None:
-    """What is due at `now`. A snooze that ends is told in the channel, so that nothing is escalated besides."""
+    """What is due at `now`. A snooze that expires is reported in the channel, so that nothing is escalated besides."""
     life = alert.life
     if life.snoozed_until is not None:
         return LifeStep.SNOOZE_OVER if snooze_is_over(life.snoozed_until, now) else None

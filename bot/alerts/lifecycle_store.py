@@ -91,7 +91,7 @@ class LifeStore:
         return self._act(alert_id, LifeStep.SNOOZED, by, now, change)
 
     def advance(self, alert_id: int, step: LifeStep, now: datetime) -> Handled:
-        """Take a step that time has brought, if it has not been taken since: a broadcast tells the channel."""
+        """Take a step that is due by time, if nobody has taken it since; a broadcast notifies the channel."""
 
         def change(life: Life) -> dict[str, object] | None:
             if step is LifeStep.SNOOZE_OVER:

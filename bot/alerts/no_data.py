@@ -1,4 +1,4 @@
-"""Silence: no data is a state of its own, which is told and whose end is told too; it is never taken for no spend.
+"""No data is a state of its own: its start and its end are reported, and it is never taken for no spend.
 
 Pure. A silence begins where the data becomes stale and ends where it is clearly fresh again, so that an age about the
 bound does not tell both in turn.
@@ -26,7 +26,7 @@ RETURNS_WITHIN = timedelta(minutes=30)
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """The last silence that was told: when it began, and since when it has its status."""
+    """The last reported gap in the data: when it began, and since when it has its status."""
 
     began_at: datetime
     status: Status
@@ -35,7 +35,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class SilenceStep:
-    """What is to be told. `began_at` is what the incident is known by; `since`: when the present silence began."""
+    """What to report. `began_at` identifies the incident; `since`: when the present gap began."""
 
     step: Step
     began_at: datetime

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from bot.budgets.budget import Level
 
 ALL_BUT_ROUTINE = frozenset(Level) - {Level.PERIOD}
-"""What a destination is told where nothing else is configured: that a period has begun alarms nobody."""
+"""What a destination receives by default: the start of a period alarms nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ class SpikeDetector:
         return _Seen(budget, newest, rates, usual, taken, covers)
 
     def _is_told(self, seen: _Seen, told: Sequence[Scope], last: _LastHour) -> bool:
-        """Whether what lies outside the scopes that are told of is no spike by itself."""
+        """Whether spend outside the reported scopes is no spike by itself."""
         if seen.usual is None or not told:
             return False
         return not self._rates_without(seen.budget.scope, told, last).reach(seen.usual.bound)

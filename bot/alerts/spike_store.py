@@ -1,4 +1,4 @@
-"""What the store knows of the spikes of a budget, and of what else was told of it."""
+"""The spikes of a budget, and which of its limits were reported."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Incidents: a change of one and the notices that tell it are one transaction."""
+"""Incidents: a change and its notices are one transaction."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -108,7 +108,7 @@ class AlertStore:
     def record(
         self, budget: str, period: str, steps: Sequence[Step], facts_of: Callable[[Step], AlertPayload], now: datetime
     ) -> None:
-        """Take all steps and enqueue what tells them, in one transaction.
+        """Take all steps and enqueue their notices, in one transaction.
 
         A step whose incident has no message of its own and that does not post one changes only the incident. An
         incident is posted once, whatever is repeated and by whom. Every further step edits its message, and a reply in
@@ -131,7 +131,7 @@ class AlertStore:
                 log.info("alert %s: %s, because: %s", facts.incident, step.status, step.reason)
 
     def note(self, budget: str, period: str, steps: Sequence[Step], now: datetime) -> None:
-        """Take steps that nobody is told of, such as which limits are in force, in one transaction."""
+        """Take steps without notices, such as which limits are in force, in one transaction."""
         with self._engine.begin() as connection:
             for step in steps:
                 _change(connection, budget, period, step, now)

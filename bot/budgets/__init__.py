@@ -1,1 +1,1 @@
-"""Budgets, periods, spend, forecasts, and the pure decision what should be told."""
+"""Budgets, periods, spend and forecasts."""

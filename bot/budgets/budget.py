@@ -97,7 +97,7 @@ class Budget:
 
     @property
     def highest_usd(self) -> Decimal | None:
-        """The limit that shares are told of: the hard one, or else the soft one."""
+        """The limit that shares refer to: the hard one, or else the soft one."""
         return self.hard_usd or self.soft_usd
 
     def period_at(self, now: datetime) -> Period:

@@ -258,6 +258,6 @@ def _holds_until(period: Period, now: datetime) -> datetime:
 
 
 def known_period(budget: Budget, as_of: datetime, now: datetime) -> Period:
-    """The present period, or the last one of which the data tells anything."""
+    """The present period, or the last one that the data covers."""
     present = budget.period_at(now)
     return present if present.starts_at < as_of else budget.period_at(as_of - as_of.resolution)

@@ -1,4 +1,4 @@
-"""The audit trail: who did or tried what, written within the transaction of the change that it tells."""
+"""The audit trail: who did or tried what, written in the transaction of the change."""
 
 from datetime import datetime
 from typing import Literal

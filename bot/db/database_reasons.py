@@ -53,7 +53,7 @@ _KNOWN = (
     ("already exists", "there is a table of the same name that is not the bot's"),
     ("read-only", "the server is read-only"),
 )
-"""What a message of PostgreSQL or libpq says, in small letters, and what is told of it."""
+"""What a message of PostgreSQL or libpq says, in small letters, and what people read instead."""
 
 _MISSING = re.compile(r'(database|role) ".*" does not exist', re.DOTALL)
 _NO_DIALECT = re.compile(r"Can't load plugin: sqlalchemy\.dialects:([a-z]{1,16}(?:\.[a-z]{1,16})?)")

@@ -59,7 +59,7 @@ class Remembered:
 
 
 def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
-    """Everything that a look into the database and at the fallback file tells; neither is changed.
+    """What the database and the fallback file say; neither is changed.
 
     Synchronous. `seconds`: the longest wait for a database server.
     """

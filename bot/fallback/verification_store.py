@@ -1,4 +1,4 @@
-"""What was told of the proof of each change of the mode: the reports in the outbox are the memory of it."""
+"""Which reports verified each change of the mode: the outbox remembers them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from bot.db.schema import mode_changes, notices
 from bot.modes.model import ProofReport
 
 Dismissal = Literal["done", "already", "over", "unknown"]
-"""What became of a click. `over`: the change is not watched any more. `unknown`: nothing was told of such a change."""
+"""What became of a click. `over`: the change is not watched any more. `unknown`: no report is about such a change."""
 
 
 class ProofStore:

@@ -1,4 +1,4 @@
-"""Watches what usage shows of the mode in force, and tells it below the announcement of the change."""
+"""Watches what usage shows of the mode in force, and reports it in the thread of the announcement."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -32,10 +32,10 @@ class Verifier:
         self._whole_chain = tuple(chain)
         self._state = state
         self._done: int | None = None
-        """The change of which nothing more is to be told."""
+        """The change that needs no further report."""
 
     def look(self, now: datetime, mode: str) -> None:
-        """Put what there is to tell into the outbox. A newer change ends the watch of the one before.
+        """Put the reports that are due into the outbox. A newer change ends the watch of the one before.
 
         Not the mode of the caller counts, but the newest change: the chain may have stepped down since.
         """

@@ -113,7 +113,7 @@ class MixRates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofReport:
-    """What usage shows of a change of the mode, told in the announcement's thread. Fields as in `Proof`.
+    """What usage shows of a change of the mode, reported in the announcement's thread. Fields as in `Proof`.
 
     `callers`: the largest; `more_callers`: how many there are beside them. `last`: the change is not watched any more.
     """

@@ -1,4 +1,4 @@
-"""When the proof of a mode change is told: soon, then seldom while it is wrong, and once at the end.
+"""When the verification of a mode change is reported: soon, then seldom while it is wrong, once at the end.
 
 Pure.
 """

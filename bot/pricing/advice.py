@@ -15,7 +15,7 @@ from bot.pricing.workload import Workload
 
 MOST_LINES = 3
 LEAST_SHARE = Decimal("0.005")
-"""What saves less is below what an estimate can tell."""
+"""What saves less is below the precision of an estimate."""
 
 MINUTES = {"5m": "5 minutes", "1h": "1 hour"}
 

@@ -193,7 +193,7 @@ class Bot:
         return delivery
 
     async def _decide(self, *, silent: bool = True) -> None:
-        """`silent`: whether data that does not come is told."""
+        """`silent`: whether missing data is reported."""
         now = self.services.clock()
         state = await self._try(STATE, self.cycle_state.read)
         if state is not None:
@@ -206,7 +206,7 @@ class Bot:
         await self._try("the fallback mode in alerts", self._show_mode)
 
     def _show_mode(self) -> None:
-        """Only after a change: what is told of this cycle says the mode that was in force when it began."""
+        """Only after a change: what this cycle reports says the mode that was in force when it began."""
         fallback, state, now = self.services.fallback, self.cycle_state.latest(), self.services.clock()
         # Only the automatism changes the mode within a cycle; what others change is shown after the next one.
         change = fallback.store.current() if fallback.steps_down(state.auto) else state.change
@@ -218,7 +218,7 @@ class Bot:
             self._shown = shown
 
     async def _try(self, what: str, work: Callable[[], Result], in_thread: InThread | None = None) -> Result | None:
-        """Do one thing of many: a fault in it is shown, and keeps nothing else from being told. None where it fails."""
+        """Do one thing of many: its fault is shown, and stops nothing else. None where it fails."""
         in_thread = in_thread or self.services.threads.cycle
         try:
             result = await in_thread(work)

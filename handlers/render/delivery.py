@@ -1,4 +1,4 @@
-"""A destination that takes no alerts, told at the others."""
+"""A destination that takes no alerts, reported at the others."""
 
 from bot.alerts.decide import Status
 from bot.alerts.model import DeliveryAlert

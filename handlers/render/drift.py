@@ -93,7 +93,7 @@ def _unexplained(unexplained: Decimal, billed: Decimal) -> str:
 
 
 def _differences(computed: Decimal, billed: Decimal, parts: Sequence[Decimal]) -> list[Decimal]:
-    """The parts of the difference as they are told: with the computed sum they add up to the billed one."""
+    """The parts of the difference as shown: with the computed sum they add up to the billed one."""
     cents, whole = cents_of(billed) - cents_of(computed), sum(parts, Decimal(0))
     # Both sums are rounded, so that their difference may be a cent off.
     return in_cents(cents if abs(cents - cents_of(whole)) <= 1 else cents_of(whole), parts)

@@ -37,10 +37,10 @@ from handlers.render.spend import (
 BAR_CELLS = 20
 
 TOLD_FOR = 7 * DAY
-"""How long a change of source is told; after that nobody asks any more why the numbers moved."""
+"""How long a change of source is shown; after that nobody asks any more why the numbers moved."""
 
 FULL_ROOM = 7500
-"""Characters for budgets told in full; Slack was seen to refuse messages of some 13,200 in all."""
+"""Characters for budgets shown in full; Slack was seen to refuse messages of some 13,200 in all."""
 
 
 def status_message(

@@ -278,9 +278,9 @@ def _bring_up_to_date(address: str, size: Size) -> None:
 
 
 def _code_of_the_store() -> str:
-    store = ROOT / "bot" / "store"
-    files = sorted([*store.glob("usage*.py"), *store.glob("roll*.py"), *store.glob("migrations/versions/*.py")])
-    return hashlib.sha256(b"".join(file.read_bytes() for file in [*files, store / "schema.py"])).hexdigest()[:8]
+    usage, db = ROOT / "bot" / "usage", ROOT / "bot" / "db"
+    files = sorted([*usage.glob("*store*.py"), usage / "rollups.py", *db.glob("migrations/versions/*.py")])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in [*files, db / "schema.py"])).hexdigest()[:8]
 
 
 def _fill(engine: Engine, size: Size) -> None:

@@ -32,7 +32,7 @@ class AlreadyApprovedError(Exception):
 
 
 class ProposalStore:
-    """Synchronous; asynchronous callers use a thread. A decision, its notice and its audit entry are one transaction."""
+    """Synchronous; asynchronous callers use a thread. A decision, its notice and its audit are one transaction each."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

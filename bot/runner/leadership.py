@@ -20,6 +20,9 @@ AGAIN_SECONDS = 1
 """After an attempt that failed."""
 
 
+NOT_IN_TIME = "the lease was not renewed in time: this copy stops to poll and deliver until it holds it again"
+
+
 class Leadership:
     """Renews on the event loop: a loop that is stuck loses the lease, since it could not do the work either."""
 
@@ -75,7 +78,7 @@ class Leadership:
     async def renew(self) -> bool:
         """One attempt; several callers share it. Whether this copy holds the lease."""
         if self._led and not self.held():
-            self._say("the lease was not renewed in time: this copy stops to poll and deliver until it holds it again")
+            self._say(NOT_IN_TIME)
         if self._attempt is None or self._attempt.done():
             self._attempt = asyncio.get_running_loop().run_in_executor(self._thread, self.lease.acquire)
         await asyncio.wait([self._attempt], timeout=ATTEMPT_SECONDS)
@@ -123,6 +126,9 @@ class Leadership:
                 "another copy of the bot is alive on this database: this one answers, but does not poll "
                 f"({self.lease.other})"
             )
+        elif self._led:
+            # An attempt that began in time and ended too late.
+            self._say(NOT_IN_TIME)
         self._led = False
 
     def _say(self, sentence: str) -> None:

@@ -10,6 +10,7 @@ from bot.sandbox.faults import Fault
 from bot.sandbox.slack_views import View
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from tests.scenario.conftest import World
+from tests.scenario.test_several_copies import until
 
 CHATBOT = "sonnet-4.6 requests=100k in=2000 out=500"
 FIELDS = {"model": "sonnet-4.6", "requests": "100k", "in": "2000", "out": "500", "ttl": "5m"}
@@ -70,9 +71,11 @@ async def test_a_form_that_a_broken_proxy_keeps_from_opening_is_answered_in_word
 
 
 async def test_the_form_is_filled_in_with_the_persons_last_estimate(simulated: World) -> None:
-    async with simulated.connected_bot():
+    async with simulated.connected_bot() as bot:
         words = "haiku-4.5 requests=9k/week in=5000 out=10 cached=4096 hit=90% ttl=1h batch peak=3x"
         await (await simulated.slack.command(f"estimate {words}", DEVELOPER)).first_reply()
+        # It is stored after the answer.
+        await until(lambda: bot.services.estimates.last_words(DEVELOPER) is not None)
         await simulated.slack.command("estimate", DEVELOPER)
         await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(DEVELOPER)))
         values = initial(modal(simulated))

@@ -1,0 +1,30 @@
+.DEFAULT_GOAL := help
+.PHONY: help install check test test-fast demo drawing
+
+BIN := .venv/bin
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/'
+
+install:  ## a virtual environment with everything that developing needs, as locked
+	python3 -m venv .venv
+	$(BIN)/pip install -q --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install -q --no-deps -e .
+
+check:  ## ruff, its format, and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test:  ## every test; with PostgreSQL where CLAUDE_COST_TEST_POSTGRES names a server
+	$(BIN)/pytest -n auto
+
+test-fast:  ## the tests without a running bot
+	$(BIN)/pytest -n auto tests/unit tests/contract tests/client
+
+demo:  ## the real bot against a local Slack and a local Anthropic, on a web page
+	$(BIN)/claude-cost demo
+
+drawing:  ## what is written from the code: the drawing of the rooms, the client's copies
+	$(BIN)/python -m tests.contract.rooms_drawing
+	$(BIN)/python -m tests.contract.client_copies

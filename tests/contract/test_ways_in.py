@@ -1,0 +1,37 @@
+"""What CONTRIBUTING.md and docs/architecture.md say is there, and the drawing is the one of the imports."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.contract.rooms_drawing import PAGE, drawn
+from tests.contract.test_rooms import ROOT
+
+PAGES = (ROOT / "CONTRIBUTING.md", PAGE)
+
+
+def test_the_drawing_of_the_rooms_is_the_one_of_the_imports() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == drawn(page), "run: python -m tests.contract.rooms_drawing"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:bot|handlers|tests|docs|client|benchmarks)/[\w./-]+|[A-Z]\w+\.md|pyproject\.toml)`", text)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_name_that_a_page_quotes_from_a_file_is_in_it(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    quoted = re.findall(r"`(\w+)` in `((?:bot|handlers|tests)/[\w./-]+\.py)`", text)
+    assert quoted
+    assert [(name, file) for name, file in quoted if name not in (ROOT / file).read_text(encoding="utf-8")] == []
+
+
+def test_make_has_the_commands_of_contributing() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)`", PAGES[0].read_text(encoding="utf-8"))) <= targets

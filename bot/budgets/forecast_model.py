@@ -6,7 +6,10 @@ An hour costs the sum of a base, which is spent night and day, and a shape of th
   that runs around the clock adds the same dollars to each hour to come.
 - The shape is the mean of what hours of the same weekday cost above the base. Where few weeks are known it is drawn
   to the mean of working days or weekends, of all days, and of all hours. It is scaled by the last days against it.
-- What the last hours cost more or less than that, further than chance explains, is added until a whole day is known.
+- Base and scale are drawn to their means of all four weeks as far as chance explains what they are off.
+- What the last hours cost more or less than that, further than chance explains, is added until a whole day is known;
+  less than that is carried on for some hours.
+- Growth that every week has had is taken out of the past first, and goes on ever more slowly.
 
 The range is taken from how far the same model missed in the same stretch from earlier days on, blended with what was
 seen elsewhere while few days are known. Hours are those of the wall clock, in rows of one series each. Pure numpy.
@@ -16,6 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bot.budgets.forecast_trend import growth_of
 
 Floats = NDArray[np.float64]
 
@@ -27,8 +32,6 @@ WEEKS = DAYS // WEEK
 SATURDAY = 5
 OFFICE = (8, 18)
 """Hours in which most teams work, by their wall clock."""
-
-GROWTH_OF_CHANCE = 0.02
 
 JUMP = 5.0
 """So many times the usual step from day to day is a change of what runs."""
@@ -50,19 +53,34 @@ class Tuning:
     """Weight of a day against the next one, for the scale of the shape."""
     scale_drawn: float = 0.18
     """How much noise between days draws the scale to 1."""
+    base_chance: float = 2.0
+    scale_chance: float = 0.5
+    """So many times the variance of a day, squared off the mean of all weeks, is believed by half."""
     slot_drawn: float = 0.5
     kind_drawn: float = 0.12
     hour_drawn: float = 0.25
     last_hours: int = 6
-    last_doubt: float = 30.0
+    last_doubt: float = 40.0
+    """So many times their usual variance the last hours are off, squared, where it is believed by half for good."""
+    near_doubt: float = 0.6
+    near_hours: float = 8.0
+    near_quiet: float = 0.15
+    """The same for the next hours; it fades. Hours that cost less than this share of the mean say little of others."""
     own_days: float = 1.1
     """So many earlier misses weigh as much as what was seen elsewhere."""
     prior_share: float = 0.05
-    inflation: float = 0.9
+    inflation: float = 0.82
     growth: float = 1.1
-    trend_kept: float = 0.8
-    jump_share: float = 0.2
-    drift_share: float = 0.35
+    own_share: float = 0.67
+    """The quantile of its own misses that the range is made from."""
+    change_share: float = 0.07
+    """Of what is left of four weeks: changes that nothing in the past announces."""
+    trend_kept: float = 0.9
+    """Of a trend, from week to week."""
+    trend_share: float = 0.8
+    """How much of what a trend adds is doubtful."""
+    jump_share: float = 2.0
+    drift_share: float = 0.75
     noise_share: float = 1.5
     tested_days: float = 11.0
     young_share: float = 0.4
@@ -76,6 +94,7 @@ class Tuning:
 
 TUNED = Tuning()
 TINY = 1e-300
+MICRO = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +119,7 @@ def outlook(
     distance from the present hour, by the wall clock. `lengths`: how much of each counts, in hours.
     """
     learnt = _Learnt(known, week_hours, tuning or TUNED)
-    rates = learnt.week()[:, steps % (WEEK * HOURS_IN_DAY)] * learnt.trend(steps)
+    rates = learnt.week()[:, steps % (WEEK * HOURS_IN_DAY)] * learnt.trend(steps) * learnt.near(steps)
     width = learnt.miss(lengths, rates)
     return Outlook(rates, width, width)
 
@@ -113,6 +132,7 @@ class _Learnt:
         self._days = np.where(self._mask, known, 0.0).reshape(series, DAYS, HOURS_IN_DAY)
         self._known = self._mask.reshape(series, DAYS, HOURS_IN_DAY)
         self._count = self._known.sum(axis=2)
+        self._grow()
         self._base_of_days()
         cells = week_hours.reshape(WEEK, HOURS_IN_DAY)
         self._weekend = cells // HOURS_IN_DAY >= SATURDAY
@@ -121,6 +141,14 @@ class _Learnt:
         self._night = ~self._weekend & ~self._office
         self._shape(self._weekend)
         self._levels()
+
+    def _grow(self) -> None:
+        """Brings the past to the present level, where every week has grown or shrunk."""
+        self._growth = growth_of(self._days.sum(axis=2), self._count.min(axis=1) == HOURS_IN_DAY)
+        grows = np.flatnonzero(self._growth)
+        if len(grows):
+            back = (COLUMNS - 0.5 - np.arange(COLUMNS)).reshape(DAYS, HOURS_IN_DAY) / (WEEK * HOURS_IN_DAY)
+            self._days[grows] *= np.exp(self._growth[grows, None, None] * back)
 
     def _base_of_days(self) -> None:
         cheapest = HOURS_IN_DAY // 4
@@ -206,14 +234,33 @@ class _Learnt:
             top[:, day], bottom[:, day] = above, below
         scale = np.where(bottom + drawn > TINY, (top + drawn) / np.maximum(bottom + drawn, TINY), 1.0)
         self._scale = np.clip(scale, 0.0, 3.0)
+        self._settle(usual_usd)
+
+    def _settle(self, usual: Floats) -> None:
+        """Draws base and scale to their means of all weeks, as far as chance explains what they are off."""
+        tuning = self._tuning
+        has = self._has_base
+        number = np.maximum(has.sum(axis=1), 1)
+        mean = self._base.sum(axis=1) / number
+        weight = _beyond_chance(self._carried - mean[:, None], self._base, has, tuning.base_chance)
+        self._carried = mean[:, None] + weight * (self._carried - mean[:, None])
+        full = (self._count >= LEAST_OF_A_DAY) & (np.abs(usual) > TINY)
+        size = np.sqrt(np.maximum(usual, 0.0) * usual.clip(0).mean(axis=1)[:, None])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            off = np.where(full & (size > 0), (self._rest.sum(axis=2) - usual) / size, 0.0)
+        weight = _beyond_chance(self._scale - 1.0, off, full & (size > 0), tuning.scale_chance)
+        self._scale = 1 + weight * (self._scale - 1)
 
     def _lately(self) -> Floats:
         """Dollars an hour that the last hours cost more than base and shape."""
         tuning = self._tuning
         expected = self._carried[:, -1, None] + self._scale[:, -1, None] * self._weekly[:, -1]
         off = np.where(self._known[:, -1], self._days[:, -1] - expected, 0.0)
-        scattered = self._rest - self._usual * self._known
-        spread = np.sqrt(np.square(scattered).sum(axis=(1, 2)) / np.maximum(self._count.sum(axis=1), 1))
+        hours = slice(-tuning.last_hours, None)
+        said = self._carried[:, :-1, None] + self._scale[:, :-1, None] * self._usual[:, :-1, hours]
+        ends = ((self._days[:, :-1, hours] - said) * self._known[:, :-1, hours]).sum(axis=2)
+        counted = self._known[:, :-1, -tuning.last_hours :].sum(axis=2)
+        square = np.square(ends / np.maximum(counted, 1)).sum(axis=1) / np.maximum((counted > 0).sum(axis=1), 1)
         last, known = off[:, -tuning.last_hours :], self._known[:, -1, -tuning.last_hours :]
         number = np.maximum(known.sum(axis=1), 1)
         mean = last.sum(axis=1) / number
@@ -221,8 +268,18 @@ class _Learnt:
         highest = np.where(known, last, -np.inf).max(axis=1)
         alike = np.where(mean > 0, np.clip(lowest, 0, None), np.clip(highest, None, 0))
         alike = np.where(known.sum(axis=1) >= tuning.last_hours // 2, alike, 0.0)
-        score = np.square(mean) * number / np.maximum(np.square(spread), TINY)
-        return np.where(alike != 0, mean * score / (score + tuning.last_doubt), 0.0)
+        score = np.minimum(np.square(mean) / np.maximum(square, TINY), 1 / MICRO)
+        usual = np.where(known, expected[:, -tuning.last_hours :], 0.0).sum(axis=1) / number
+        late = np.where(alike != 0, mean / (1 + np.square(tuning.last_doubt / np.maximum(score, MICRO))), 0.0)
+        # What is not believed for good still says something of the next hours.
+        usual = np.where(known, expected[:, -tuning.last_hours :], 0.0).sum(axis=1) / number
+        overall = self._days.sum(axis=(1, 2)) / np.maximum(self._count.sum(axis=1), 1)
+        against = np.maximum(usual, 0.0) + np.maximum(late, 0.0)
+        share = np.clip((mean - late) / np.maximum(against, TINY), -0.9, 1.0) * (usual > 0)
+        quiet = against / np.maximum(against + tuning.near_quiet * overall, TINY)
+        enough = known.sum(axis=1) >= tuning.last_hours // 2
+        self._today = share * quiet * enough * score / (score + tuning.near_doubt)
+        return late
 
     def week(self) -> Floats:
         """Dollars of each of the next 168 hours."""
@@ -235,19 +292,18 @@ class _Learnt:
             rates = self._assumed(rates, number)
         return rates.reshape(len(base), -1)
 
+    def near(self, steps: NDArray[np.int64]) -> Floats:
+        """By how much each hour to come is above or below its like, because the last hours were; it fades."""
+        found: Floats = 1 + self._today[:, None] * np.exp(-steps / self._tuning.near_hours)
+        return found
+
     def trend(self, steps: NDArray[np.int64]) -> Floats:
-        """By how much each hour to come is above or below its like: the least growth that every week has had."""
-        weeks = self._days.sum(axis=2).reshape(-1, WEEKS, WEEK).sum(axis=2)
-        whole = self._count.min(axis=1) == HOURS_IN_DAY
-        with np.errstate(divide="ignore", invalid="ignore"):
-            growth = np.where((weeks[:, :-1] > 0) & whole[:, None], np.log(weeks[:, 1:] / weeks[:, :-1]), 0.0)
-        growth = np.where(np.isfinite(growth), growth, 0.0)
-        least = np.where((growth > 0).all(axis=1), growth.min(axis=1), 0.0)
-        least = np.where((growth < 0).all(axis=1), growth.max(axis=1), least)
-        least = np.where(np.abs(least) > GROWTH_OF_CHANCE, np.clip(least, -0.5, 0.5) * self._tuning.trend_kept, 0.0)
-        if not least.any():
+        """By how much each hour to come is above or below the present level."""
+        if not self._growth.any():
             return np.ones((1, 1))
-        found: Floats = np.exp(least[:, None] * (steps / (WEEK * HOURS_IN_DAY) + 0.2))
+        kept = self._tuning.trend_kept
+        weeks = (1 - kept ** (steps / (WEEK * HOURS_IN_DAY))) / -np.log(kept)
+        found: Floats = np.exp(self._growth[:, None] * weeks)
         return found
 
     def _assumed(self, rates: Floats, number: NDArray[np.int64]) -> Floats:
@@ -297,21 +353,29 @@ class _Learnt:
         stretch = (max(hours, tested) / max(tested, TINY)) ** tuning.growth
         if tested < 1:
             stretch *= tested
-        own = _quantile(np.where(valid, np.abs(off), np.nan), 0.8) * stretch * tuning.inflation * self._unseen
+        own = _quantile(np.where(valid, np.abs(off), np.nan), tuning.own_share)
+        own = own * stretch * tuning.inflation * self._unseen
         days = hours / HOURS_IN_DAY
         seen = self._count.sum(axis=1) / HOURS_IN_DAY
         share = tuning.prior_share + tuning.young_share * np.exp(-seen / tuning.young_days)
         prior = share * left / np.sqrt(np.clip(days, 0.3, 1.0)) + tuning.noise_share * self._noise(hours)
         independent = number / max(whole, 1) ** 0.5
         weight = independent / (independent + tuning.own_days)
-        width: Floats = weight * own + (1 - weight) * prior + tuning.drift_share * self._drift() * hours
+        changes = (
+            tuning.change_share * min(days / DAYS, 1.0) + tuning.trend_share * np.abs(self._growth) * days / WEEK / 2
+        )
+        width: Floats = (
+            weight * own + (1 - weight) * prior + changes * left + tuning.drift_share * self._drift() * hours
+        )
         return width + tuning.jump_share * (self._jumped[:, -1] + np.abs(self._late)) * hours
 
     def _drift(self) -> Floats:
-        """By how many dollars an hour the last week differs from the one before; 0 where they are not known."""
-        whole = self._count[:, -2 * WEEK :].min(axis=1) == HOURS_IN_DAY
-        weeks = self._days[:, -2 * WEEK :].sum(axis=2).reshape(-1, 2, WEEK).sum(axis=2)
-        return np.where(whole, np.abs(weeks[:, 1] - weeks[:, 0]), 0.0) / (WEEK * HOURS_IN_DAY)
+        """By how many dollars an hour the last week differs from the like of the two before; 0 where not known."""
+        whole = self._count.reshape(-1, WEEKS, WEEK).min(axis=2) == HOURS_IN_DAY
+        weeks = self._days.sum(axis=2).reshape(-1, WEEKS, WEEK).sum(axis=2)
+        off = np.abs(weeks[:, -1:] - weeks[:, -3:-1])
+        off = np.where(whole[:, -3], off.min(axis=1), off[:, 1])
+        return np.where(whole[:, -1] & whole[:, -2], off, 0.0) / (WEEK * HOURS_IN_DAY)
 
     def _noise(self, hours: float) -> Floats:
         """How far a sum of hours is off by chance: by its own, and by that of the hours that are known."""
@@ -363,6 +427,16 @@ def _carried(values: Floats, has: NDArray[np.bool_], keeps: float) -> tuple[Floa
         number = np.where(known, np.where(afresh, 1.0, number * keeps + 1.0), number)
         carried[:, day], jumped[:, day] = usd / np.maximum(number, TINY), jump
     return carried, jumped
+
+
+def _beyond_chance(off: Floats, values: Floats, has: NDArray[np.bool_], doubt: float) -> Floats:
+    """How much of `off` to keep, 0 to 1. Chance is taken from day to day, which a change of level hardly touches."""
+    both = has[:, 1:] & has[:, :-1]
+    steps = np.abs(np.diff(values, axis=1)) * both
+    spread = 0.886 * steps.sum(axis=1) / np.maximum(both.sum(axis=1), 1)
+    square = np.square(off)
+    found = square / (square + doubt * np.square(spread)[:, None] + TINY)
+    return np.where(both.sum(axis=1)[:, None] >= 6, found, 1.0)
 
 
 def _drawn(usd: Floats, number: Floats, to: Floats, by: float | Floats) -> Floats:

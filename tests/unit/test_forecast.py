@@ -290,6 +290,49 @@ def test_a_job_that_ended_is_not_carried_on(ended: int) -> None:
     assert abs(found.expected_usd - before.expected_usd) <= 4 * left * Decimal("0.3")
 
 
+# ---- chance, and what is more than chance
+
+
+def test_one_busy_afternoon_does_not_raise_the_rest_of_the_month() -> None:
+    as_of = at("2026-11-17T18:00")
+    random = np.random.default_rng(7)
+    of_day = {day: Decimal(round(random.lognormal(-0.02, 0.2), 4)) for day in range(40)}
+
+    def restless(hour: datetime, today: Decimal) -> Decimal:
+        back = (as_of.date() - hour.date()).days
+        return office_hours(hour) * (of_day[back] if back else today)
+
+    usual = end_of(lambda hour: restless(hour, Decimal(1)), as_of)
+    busy = end_of(lambda hour: restless(hour, Decimal("1.3")), as_of)
+    assert near(busy.left_usd, float(usual.left_usd), 0.08)
+
+
+def test_where_days_differ_by_chance_the_mean_of_four_weeks_is_expected() -> None:
+    as_of = at("2026-11-02T00:00")
+    off = []
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        of_day = {day: Decimal(round(random.lognormal(-0.02, 0.2), 4)) for day in range(40)}
+
+        def restless(hour: datetime, of_day: dict[int, Decimal] = of_day) -> Decimal:
+            return of_day[(as_of.date() - hour.date()).days]
+
+        mean = float(sum(of_day[day] for day in range(1, 29)) / 28)
+        off.append(abs(float(end_of(restless, as_of).left_usd) / (29 * 24 * mean) - 1))
+    assert np.mean(off) < 0.03
+
+
+@pytest.mark.parametrize("weekly", [0.8, 1.1, 1.2])
+def test_growth_that_every_week_had_goes_on(weekly: float) -> None:
+    as_of = at("2026-11-16T00:00")
+
+    def grows(hour: datetime) -> Decimal:
+        return Decimal(weekly ** ((hour - as_of) / (7 * DAY)))
+
+    expected = sum(weekly ** ((index + 0.5) / (7 * 24)) for index in range(15 * 24))
+    assert near(end_of(grows, as_of).left_usd, expected, 0.03)
+
+
 # ---- what the bot and people do themselves
 
 

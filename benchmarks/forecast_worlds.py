@@ -66,8 +66,12 @@ def runaway(weekday: int, random: Random) -> Floats:
     return usual + job * random.uniform(0.8, 1.2, HOURS)
 
 
+def _before_step(weekday: int, random: Random) -> Floats:
+    return weekdays(weekday, random) if random.random() < 0.6 else steady(weekday, random)
+
+
 def step_down(weekday: int, random: Random) -> Floats:
-    usual = weekdays(weekday, random) if random.random() < 0.6 else steady(weekday, random)
+    usual = _before_step(weekday, random)
     ended = np.arange(HOURS) >= _changes_at(random)
     if random.random() < 0.5:
         return usual * np.where(ended, random.uniform(0.2, 0.7), 1.0)
@@ -84,6 +88,18 @@ def month_end(weekday: int, random: Random) -> Floats:
     usual = weekdays(weekday, random)
     day = np.arange(HOURS) // 24 % 30
     return usual * np.where(day >= 27, random.uniform(1.2, 1.8), 1.0)
+
+
+def change_of(kind: str, weekday: int, seed: int) -> int | None:
+    """The hour at which what runs changes for good: known to who made the series, and to nothing before it."""
+    random = _random(kind, seed)
+    if kind == "runaway":
+        weekdays(weekday, random)
+    elif kind == "step down":
+        _before_step(weekday, random)
+    else:
+        return None
+    return _changes_at(random)
 
 
 KINDS: Mapping[str, Callable[[int, Random], Floats]] = {
@@ -144,10 +160,14 @@ def _minutes(rows: Iterable[tuple[float, float]]) -> Floats:
 
 def drawn(kind: str, weekday: int, seed: int, recorded: Mapping[str, list[Floats]]) -> Floats:
     """The series of this kind and seed; a trace begins anywhere in itself, with days that differ by a little."""
-    random = np.random.default_rng([seed, sum(map(ord, kind))])
+    random = _random(kind, seed)
     if kind in KINDS:
         return KINDS[kind](weekday, random)
     series = recorded[kind][int(random.integers(len(recorded[kind])))]
     if kind == "ServeGen":
         return np.roll(series, 24 * int(random.integers(14))) * _noise(random, 0.05, 0.05)
     return np.roll(series, int(random.integers(HOURS))) * _noise(random, 0.05, 0.1)
+
+
+def _random(kind: str, seed: int) -> Random:
+    return np.random.default_rng([seed, sum(map(ord, kind))])

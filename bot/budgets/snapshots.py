@@ -66,13 +66,14 @@ class Snapshots:
             # Another thread may have brought a newer one meanwhile, to which these values are the past.
             values, present = self._store.state(), self._present
             head = head_of(values)
-            if present is None or (present.head != head and present.head.version.usage <= head.version.usage):
+            if present is None or present.head != head:
                 with self._store.reading() as reader:
                     if present is None or not present.head.has_rows_of(head):
                         # Read together with the rows: they may have changed since.
                         head = reader.head()
-                    present = self._present = self._brought_up_to_date(reader, head)
-                    self._serial = present.serial
+                    if present is None or present.head != head:
+                        present = self._present = self._brought_up_to_date(reader, head)
+                        self._serial = present.serial
             self._seen = values
         return present
 
@@ -94,6 +95,9 @@ class Snapshots:
     def _updated(self, reader: UsageReader, head: Head) -> Snapshot:
         before = self._present
         if before is None or before.head.version.rebuilt != head.version.rebuilt or _reaches_back(head, before):
+            return self._built(reader, head)
+        if head.version.usage < before.head.version.usage:
+            # The database was restored from a backup.
             return self._built(reader, head)
         names = before.names if before.head.names_read_at == head.names_read_at else reader.names()
         bills = before.bills if before.head.version.billed == head.version.billed else _bills(reader, head)

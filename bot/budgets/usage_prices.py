@@ -42,6 +42,10 @@ class TooSmallError(Exception):
         self.wide = wide
 
 
+MOST_DAYS = 400
+"""Days whose prices are remembered: a year and a month, beside which the oldest gives way."""
+
+
 @dataclass(frozen=True, slots=True)
 class DayPrices:
     """Of every rate on one day. `units`: of a token of each kind; `hidden`: masks; `assumed`: in no price table."""
@@ -60,7 +64,7 @@ class UsagePrices:
         self.places = places
         self.wide = wide
         self._of_day: dict[date, DayPrices] = {}
-        self._of_rate: dict[tuple[int, date], tuple[list[int], int, bool]] = {}
+        self._of_rate: dict[date, dict[int, tuple[list[int], int, bool]]] = {}
 
     def usd(self, units: Any) -> Decimal:
         """An amount of money in USD, exactly."""
@@ -82,6 +86,10 @@ class UsagePrices:
                 assumed=np.array([assumed for _, _, assumed in rows], dtype=np.bool_),
             )
             self._of_day[day] = found
+            if len(self._of_day) > MOST_DAYS:
+                oldest = min(self._of_day)
+                del self._of_day[oldest]
+                self._of_rate.pop(oldest, None)
         return found
 
     def priced(self, rates: Numbers, counts: Numbers, day: date) -> Money:
@@ -95,7 +103,8 @@ class UsagePrices:
         return found
 
     def _of(self, number: int, day: date) -> tuple[list[int], int, bool]:
-        known = self._of_rate.get((number, day))
+        rates = self._of_rate.setdefault(day, {})
+        known = rates.get(number)
         if known is not None:
             return known
         rate = self._index.rates[number]
@@ -105,8 +114,8 @@ class UsagePrices:
             raise TooSmallError(places, wide=self.wide or places > LEAST_PLACES + 2)
         units = [int(price.scaleb(self.places)) for price in found.usd_per_token]
         hidden = sum(1 << place for place, reason in enumerate(HIDDEN) if reason in found.hidden)
-        self._of_rate[number, day] = units, hidden, found.assumed is not None
-        return self._of_rate[number, day]
+        known = rates[number] = units, hidden, found.assumed is not None
+        return known
 
 
 def places_of(card: RateCard) -> int:

@@ -1,5 +1,6 @@
 """What snapshots keep from one update to the next: nothing that has changed, and nothing that nobody asks for again."""
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,15 @@ from bot.budgets.period import PeriodKind, period_at
 from bot.budgets.snapshots import DAYS_HELD, SPEND_KEPT, Snapshots
 from bot.budgets.usage_index import Numbers, UsageIndex
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
-from bot.db.schema import usage_days
+from bot.db.engine import connect
+from bot.db.schema import state, usage_days
+from bot.db.versions import CHECK_SECONDS
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.usage.age import DataState
 from bot.usage.model import OddUsage, Read, UsageReading, UsageRow, Width
 from bot.usage.store import UsageStore
+from bot.usage.store_reads import VERSION_KEY, head_of
 from tests.databases import open_migrated
 
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-4-5"
@@ -125,3 +129,20 @@ def test_a_scope_counts_a_model_that_another_thread_adds_while_it_is_looked_up()
 
 def _tuples(memo: dict[object, Any]) -> list[tuple[Any, ...]]:
     return [key for key in memo if isinstance(key, tuple)]
+
+
+def test_a_database_restored_from_a_backup_is_noticed(tmp_path: Path, store: UsageStore) -> None:
+    """Its version is lower than the one that the snapshot was made of."""
+    poll(store, START)
+    older = head_of(store.state())
+    hour = floor_hour(START) - 5 * HOUR
+    poll(store, START, reading("1h", hour, hour + HOUR, hour))
+    snapshots = Snapshots(store, load_rate_card())
+    assert snapshots.current().head.version.usage > older.version.usage
+    restored = {"usage": older.version.usage, "billed": older.version.billed, "rebuilt": older.version.rebuilt}
+    engine = connect(f"sqlite:///{next(tmp_path.glob('*.db'))}")
+    with engine.begin() as connection:
+        connection.execute(update(state).where(state.c.key == VERSION_KEY).values(value=restored))
+    engine.dispose()
+    time.sleep(CHECK_SECONDS + 0.1)
+    assert snapshots.current().head.version == older.version

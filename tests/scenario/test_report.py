@@ -353,10 +353,10 @@ async def test_a_forecast_tells_the_range_the_days_of_the_limits_and_what_it_is_
     lines = lines_of(await ask(bot, "forecast"))
     # 369 hours have passed, 351 are left.
     assert lines[0] == "$144.00 expected by 1 Dec 00:00 UTC: budget default, organization"
-    assert lines[1] == "Between $143.06 and $144.94 in 2026-11; spent so far $73.80."
+    assert lines[1] == "Between $140.49 and $147.51 in 2026-11; spent so far $73.80."
     assert lines[2] == (
         "Soft limit $100.00: reached Sat 21 Nov (144% of it expected); "
-        "at the high end Sat 21 Nov, at the low end Sat 21 Nov."
+        "at the high end Sat 21 Nov, at the low end Sun 22 Nov."
     )
     assert lines[3] == "Hard limit $200.00: not reached in this period (72% of it expected)."
     assert lines[4] == "Built on 28 days of usage."
@@ -387,7 +387,7 @@ async def test_a_limit_that_only_the_high_end_reaches_is_told_as_such(
     await polled(bot, clock, MONDAY)
     lines = lines_of(await ask(bot, "forecast"))
     # Nothing was used before the last day: a new job goes on.
-    assert lines[0].startswith("$93.75 expected by 1 Dec 00:00 UTC")
+    assert lines[0].startswith("$93.00 expected by 1 Dec 00:00 UTC")
     assert lines[2].startswith("Soft limit $100.00: not reached as expected (93% of it expected), at the high end ")
 
 

@@ -12,6 +12,7 @@ from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
 from bot.budgets.budget import Level
 from bot.display import USD, Display
 from bot.modes.rules import FallbackRules
+from bot.notify.model import SLACK
 from bot.secret_shapes import WORD, quoted
 from bot.strict_fields import Minutes, Number, Percent, Table, Usd
 
@@ -151,6 +152,8 @@ class DestinationTable(Table):
     def _printable(cls, value: str | None) -> str | None:
         if value is not None and not (value.isprintable() and value.strip()):
             raise ValueError("a name is shown to people; use letters they can read")
+        if value == SLACK:
+            raise ValueError(f"{SLACK} is the alert channel itself; use another name")
         return value
 
     @model_validator(mode="after")

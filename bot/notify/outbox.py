@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from bot.clock import Clock
 from bot.notify.attempts import COMMIT_SECONDS, Attempts
 from bot.notify.back_off import Waits, back_off
@@ -248,6 +250,13 @@ class Outbox:
         except TimeoutError:
             seconds = self._destination.call_seconds
             return Failed(f"{self.name} does not answer within {seconds} s.", outcome_unknown=True)
+        except (_TakenError, SQLAlchemyError):
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever a destination raises, its next notices get out
+            # Its text may quote an address, which may hold a secret.
+            log.error("%s failed at notice %d (%s)", self.name, notice.id, type(error).__name__)
+            why = f"{self.name} fails with an error of its own ({type(error).__name__})."
+            return Failed(why, outcome_unknown=True, alone=True)
 
     async def _settle(self, notice: Notice, number: int, outcome: Delivered | Failed | NotEditable) -> timedelta | None:
         if isinstance(outcome, Delivered):

@@ -167,3 +167,34 @@ def test_delivery_knows_no_kind_of_alert() -> None:
     }
     rooms = ("bot.alerts", "bot.budgets", "bot.fallback", "bot.usage", "handlers")
     assert sorted(module for module in imported if module.startswith(rooms)) == []
+
+
+class Broken(Board):
+    """Raises something of its own at its first message."""
+
+    async def post(
+        self,
+        message: Message,
+        identity: Mapping[str, str],
+        thread: Address | None = None,
+        *,
+        broadcast: bool = False,
+        reached: AbstractSet[str] = frozenset(),
+        may: May = always,
+    ) -> SendResult:
+        if not self.taken:
+            self.taken.append("broken")
+            raise RuntimeError("can't start new thread")
+        return await super().post(message, identity, thread, broadcast=broadcast, reached=reached, may=may)
+
+
+async def test_what_a_destination_raises_keeps_no_later_notice_and_shows_as_waiting(
+    store: AlertStore, clock: HandClock
+) -> None:
+    sender = Outbox(store.notices, Broken(clock), render, clock)
+    record(store, crossed(Level.SOFT), crossed(Level.HARD))
+    delivery = await sender.deliver()
+    assert (delivery.delivered, delivery.waiting) == (1, 1)
+    assert "an error of its own (RuntimeError)" in (delivery.error or "")
+    clock.advance(timedelta(minutes=1))
+    assert (await sender.deliver()).delivered == 1

@@ -390,6 +390,12 @@ def test_the_channel_may_leave_a_limit_to_a_destination(tmp_path: Path) -> None:
     assert load(CLAUDE_COST_CONFIG=path).alert_rules.channel_levels == frozenset()
 
 
+def test_no_destination_is_called_as_the_alert_channel_is(tmp_path: Path) -> None:
+    path = config(tmp_path, '[[destination]]\nurl = "json://localhost"\nname = "Slack"\n')
+    with pytest.raises(SettingsError, match="Slack is the alert channel itself; use another name"):
+        load(CLAUDE_COST_CONFIG=path)
+
+
 @pytest.mark.parametrize(
     ("admins", "warned"), [("U1,U2", True), ("U1", True), ("U1,U2,U3", False), ("U1,S1", False), ("", False)]
 )

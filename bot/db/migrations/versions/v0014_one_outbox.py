@@ -28,7 +28,8 @@ INSERT INTO notices (
     destination, alert_id, step, action, about, reposts, facts, status, created_at, attempts, attempted_at,
     next_attempt_at, reached, sent_at, error
 )
-SELECT destination, alert_id, step, 'post', '', FALSE, facts,
+SELECT CASE WHEN destination = 'Slack' THEN 'Slack (further)' ELSE destination END,
+    alert_id, step, 'post', '', FALSE, facts,
     CASE WHEN sent_at IS NOT NULL THEN 'sent' WHEN attempted_at IS NOT NULL THEN 'sending' ELSE 'pending' END,
     created_at, attempts, attempted_at, created_at, reached, sent_at, error
 FROM outside_notices ORDER BY id

@@ -158,25 +158,31 @@ async def bot_from(
         later = Later(threads.later, in_flight)
         stack.push_async_callback(close_within, "the last writes", CLOSE_SECONDS, later.close)
         services = _services(
-            *(settings, engine, alerts, targets, client, http, limits, response_urls, admins, clock, leadership),
-            *(threads, later),
+            settings,
+            engine,
+            alerts,
+            targets,
+            client,
+            http,
+            limits,
+            response_urls,
+            admins,
+            clock,
+            leadership,
+            threads,
+            later,
         )
         slack = _slack_app(client)
         handlers.register(slack, services, in_flight)
         rendering = handlers.Rendering(targets, workspace, settings.display, rules.late_after, services.review.is_stale)
-        slack_place, further = SlackDestination(client, settings.channel), _destinations(settings.destinations)
-        leads = {"still_leads": leadership.held, "predecessor_alive": leadership.previous_may_live}
-        outbox = Outbox(alerts.notices, slack_place, rendering.blocks, clock, in_thread=threads.delivery, **leads)
+        to_slack = SlackDestination(client, settings.channel)
+        outbox_of = partial(
+            Outbox, clock=clock, still_leads=leadership.held, predecessor_alive=leadership.previous_may_live
+        )
+        outbox = outbox_of(alerts.notices, to_slack, rendering.blocks, in_thread=threads.delivery)
         others = [
-            Outbox(
-                ContentStore(engine, destination.name),
-                destination,
-                rendering.plain,
-                clock,
-                in_thread=threads.destinations,
-                **leads,
-            )
-            for destination in further
+            outbox_of(ContentStore(engine, each.name), each, rendering.plain, in_thread=threads.destinations)
+            for each in _destinations(settings.destinations)
         ]
         destinations = BackgroundDelivery(others, in_flight)
         stack.push_async_callback(close_within, "the destinations", CLOSE_SECONDS, destinations.close)
@@ -189,7 +195,6 @@ async def bot_from(
             most_waiting=most_waiting,
             may_store=leadership.still_held,
         )
-
         stack.callback(poller.close)
 
         def refusing() -> frozenset[str]:

@@ -6,7 +6,7 @@ What blocks here is the database, a file, or computing; whatever runs on asyncio
 import asyncio
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -40,6 +40,10 @@ class Pool:
         """See `InThread`."""
         call = partial(contextvars.copy_context().run, work, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+    def submit(self, work: Callable[[], Result]) -> "Future[Result]":
+        """Have `work` done, from any thread, after what was submitted before. Raises `RuntimeError` once closed."""
+        return self._executor.submit(work)
 
     def close(self) -> None:
         """Take nothing more and wait for nothing: a thread that hangs is left behind."""

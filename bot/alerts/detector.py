@@ -12,5 +12,5 @@ class Detector(Protocol):
 
     name: str
 
-    def look(self, now: datetime, mode: str) -> None:
-        """Record what is to be reported. `mode`: the fallback mode in force."""
+    def look(self, now: datetime, mode: str) -> object:
+        """Record what is to be reported. `mode`: the fallback mode in force. What it returns is of no meaning here."""

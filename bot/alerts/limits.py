@@ -50,11 +50,7 @@ class LimitDetector:
         self._quiet: dict[tuple[str, str], Quiet] = {}
         self._quiet_in: Agenda | None = None
 
-    def look(self, now: datetime, mode: str) -> None:
-        """As `decide`, for the loop over all detectors."""
-        self.decide(now, mode)
-
-    def decide(self, now: datetime, mode: str) -> int:
+    def look(self, now: datetime, mode: str) -> int:
         """Take and record the steps of every budget; returns how many. `mode`: the fallback mode in force.
 
         A period that ended a short while ago is reviewed too, with the limits that were in force in it. After that its
@@ -136,7 +132,7 @@ class LimitDetector:
             # Anew even where it was quiet before: what is billed may have changed.
             self._quiet[budget.name, period.key] = Quiet.at(budget, period, incidents, total_usd, snapshot)
         if steps and snapshot.as_of is not None:
-            [facts] = self._review.spends_in([(budget, period)], now, Detail.ALL)
+            [facts] = self._review.spends_in([(budget, period)], now, Detail.ALL, snapshot)
             self._alerts.record(budget.name, period.key, [*noted, *steps], _facts_of(facts, mode, now), now)
         elif noted:
             self._alerts.note(budget.name, period.key, noted, now)

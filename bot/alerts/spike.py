@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -36,15 +35,14 @@ from bot.alerts.spike_store import SpikeStore
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
-from bot.budgets.causes import ROSE, Cause
+from bot.budgets.causes import ROSE
 from bot.budgets.day_parts import parts_of
 from bot.budgets.named import named_cause, named_mover
 from bot.budgets.recent import RecentSpend
 from bot.budgets.review import BudgetReview
-from bot.budgets.savings import is_moved_by
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
-from bot.budgets.trend import WHOLE, Mover, Stretch, is_dearer
+from bot.budgets.trend import WHOLE, Stretch
 from bot.budgets.usage_prices import Money
 from bot.clock import DAY, HOUR, MINUTE, floor_hour, is_over
 
@@ -258,14 +256,7 @@ class SpikeDetector:
         hour = [Stretch(last.until - LONG, last.until, WHOLE)]
         recent = RecentSpend(snapshot, last.until - LONG, hour, [Stretch(since, until, WHOLE / known)])
         names, moves = snapshot.names, self._review.in_force(last.until).moves(last.until)
-        dearer = partial(is_dearer, on=last.until.date(), card=snapshot.card)
-
-        def by_mode(found: Mover | Cause, after: Decimal, before: Decimal | None) -> bool:
-            if not moves or (before is not None and after <= before):
-                return False
-            used = recent.models_of(found.workspace_id, found.api_key_id)
-            return is_moved_by(moves, found.model, used, dearer)
-
+        by_mode = partial(recent.is_moved, moves, on=last.until.date())
         return (
             tuple(
                 named_mover(

@@ -14,9 +14,9 @@ from bot.budgets.history import forecasts_of
 from bot.budgets.named import named_cause, named_mover
 from bot.budgets.period import Period
 from bot.budgets.recent import RecentSpend, recent_spend
-from bot.budgets.savings import InForce, is_moved_by, mode_shares, mode_shifts, reckoned_mode
+from bot.budgets.savings import InForce, mode_shares, mode_shifts, reckoned_mode
 from bot.budgets.snapshot import Snapshot
-from bot.budgets.trend import Mover, is_dearer, usd_of, usd_under
+from bot.budgets.trend import Mover, usd_of, usd_under
 from bot.clock import DAY, floor_hour
 from bot.mode import Mode
 
@@ -157,13 +157,8 @@ class Account:
         )
 
     def _by_mode(self, found: Mover | Cause, usd: Decimal, before_usd: Decimal | None) -> bool:
-        """Whether a change of the mode has moved a caller to this model, or back to it."""
         moves = self._mode.moves(self._as_of)
-        if not moves or (before_usd is not None and usd <= before_usd):
-            return False
-        used = self._recent.models_of(found.workspace_id, found.api_key_id)
-        dearer = partial(is_dearer, on=self._as_of.date(), card=self._snapshot.card)
-        return is_moved_by(moves, found.model, used, dearer)
+        return self._recent.is_moved(moves, found, usd, before_usd, self._as_of.date())
 
 
 class Spending:

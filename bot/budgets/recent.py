@@ -4,16 +4,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
 
 from bot.budgets.budget import ORGANIZATION, Scope
 from bot.budgets.causes import LEAST_SHARE, LEAST_USD, Cause, causes
+from bot.budgets.savings import Move, is_moved_by
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO, PricedUsage, price_usage
-from bot.budgets.trend import MOST_MOVERS, Mover, Recent, RecentUsage, Stretch, recent_window
+from bot.budgets.trend import MOST_MOVERS, Mover, Recent, RecentUsage, Stretch, is_dearer, recent_window
 from bot.budgets.usage_index import Caller, Numbers
 from bot.budgets.usage_prices import Money
 from bot.budgets.usage_table import Table, summed
@@ -107,6 +108,17 @@ class RecentSpend:
         rises = last.about - before.about
         found = [(last.units(caller) - before.units(caller), caller) for caller in self._largest(rises, scope)]
         return self._movers(found)
+
+    def is_moved(
+        self, moves: Sequence[Move], found: Mover | Cause, usd: Decimal, before_usd: Decimal | None, on: date
+    ) -> bool:
+        """Whether a change of the mode has moved a caller to this model, or back to it, so that it rose from
+        `before_usd`. `on`: the day whose prices tell which model is dearer."""
+        if not moves or (before_usd is not None and usd <= before_usd):
+            return False
+        used = self.models_of(found.workspace_id, found.api_key_id)
+        dearer = partial(is_dearer, on=on, card=self._snapshot.card)
+        return is_moved_by(moves, found.model, used, dearer)
 
     def causes(self, scope: Scope, known_since: datetime) -> tuple[Cause, ...]:
         """What explains most of the last stretch. `known_since`: a model is new that was never used before."""

@@ -187,13 +187,17 @@ class BudgetReview:
         return next(iter(self._spend_of([(budget, None)], now, detail)), None)
 
     def spends_in(
-        self, asked: Sequence[tuple[Budget, Period]], now: datetime, detail: Detail = Detail.NONE
+        self,
+        asked: Sequence[tuple[Budget, Period]],
+        now: datetime,
+        detail: Detail = Detail.NONE,
+        snapshot: Snapshot | None = None,
     ) -> list[BudgetSpend]:
         """What budgets have spent in any periods, as far as usage of them is known, in the order of what is asked.
 
-        Empty before the first poll.
+        Empty before the first poll. `snapshot`: the one that was decided on, or else the present one.
         """
-        return self._spend_of(asked, now, detail)
+        return self._spend_of(asked, now, detail, snapshot=snapshot)
 
     def widest(self, now: datetime, in_force: InForce | None = None) -> BudgetSpend | None:
         """The spend of the whole organisation's first budget, or else of the first, in its present period, with its end
@@ -230,9 +234,10 @@ class BudgetReview:
         now: datetime,
         detail: Detail,
         in_force: InForce | None = None,
+        snapshot: Snapshot | None = None,
     ) -> list[BudgetSpend]:
         """Of the periods asked for, or else of those of which something is known."""
-        snapshot = self._snapshots.current()
+        snapshot = snapshot or self._snapshots.current()
         as_of = snapshot.as_of
         if as_of is None:
             return []

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import ParamSpec, Protocol
 
@@ -11,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.db.engine import database_problem
 from bot.in_flight import InFlight
-from bot.threads import InThread
+from bot.threads import Pool
 
 log = logging.getLogger(__name__)
 
@@ -31,39 +32,49 @@ def at_once(what: str, work: Callable[P, object], /, *args: P.args, **kwargs: P.
 
 
 class Later:
-    """Does what it is given in the order in which it comes. Made in the event loop; called from any thread.
+    """Does what it is given in the order in which it comes, from whichever thread. Made in the event loop.
 
-    `in_thread`: of one thread. What is not done yet is in flight. A failure is one line in the log.
+    `pool`: of one thread. What is not done yet is in flight. A failure is one line in the log.
     """
 
-    def __init__(self, in_thread: InThread, in_flight: InFlight) -> None:
-        self._in_thread = in_thread
+    def __init__(self, pool: Pool, in_flight: InFlight) -> None:
+        self._pool = pool
         self._in_flight = in_flight
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._left: set[Future[None]] = set()
+        self._waiting: set[asyncio.Task[None]] = set()
 
     def __call__(self, what: str, work: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """See `Writes`."""
-        call = partial(work, *args, **kwargs)
-        if threading.get_ident() == self._thread:
-            self._begin(what, call)
-        else:
-            self._loop.call_soon_threadsafe(self._begin, what, call)
+        try:
+            done = self._pool.submit(partial(_do, what, partial(work, *args, **kwargs)))
+        except RuntimeError:
+            log.warning("%s: the bot has ended", what)
+            return
+        self._left.add(done)
+        done.add_done_callback(self._left.discard)
+        with suppress(RuntimeError):  # the loop has ended, and nobody counts any more
+            self._loop.call_soon_threadsafe(self._count, done)
 
     async def close(self) -> None:
-        """Wait until everything is done."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        """Wait until everything is done that was given so far."""
+        while left := [asyncio.wrap_future(one) for one in tuple(self._left)]:
+            await asyncio.wait(left)
 
-    def _begin(self, what: str, call: Callable[[], object]) -> None:
-        task = asyncio.create_task(self._do(what, call))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _count(self, done: "Future[None]") -> None:
+        task = asyncio.create_task(self._until(done))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
 
-    async def _do(self, what: str, call: Callable[[], object]) -> None:
+    async def _until(self, done: "Future[None]") -> None:
         async with self._in_flight.work():
-            try:
-                await self._in_thread(call)
-            except SQLAlchemyError as error:
-                log.warning("%s: %s", what, database_problem(error))
+            await asyncio.wrap_future(done)
+
+
+def _do(what: str, call: Callable[[], object]) -> None:
+    try:
+        call()
+    except SQLAlchemyError as error:
+        log.warning("%s: %s", what, database_problem(error))
+    except Exception as error:  # noqa: BLE001  # whatever it is, what comes after it is done all the same
+        log.error("%s (%s)", what, type(error).__name__)

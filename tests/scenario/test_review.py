@@ -116,7 +116,7 @@ class Watched:
             billed_read_at=read_at,
         )
         self.usage.save(readings, "admin", now, data, bill)
-        return self.limits.decide(now, "normal") if decides else 0
+        return self.limits.look(now, "normal") if decides else 0
 
     def told(self) -> list[tuple[str, LimitAlert]]:
         """Every post and every edit that was put into the outbox, in order; the replies in threads are left out."""
@@ -162,7 +162,7 @@ def team(engine: Engine) -> Watched:
 
 
 def test_before_the_first_poll_nothing_is_decided_and_nothing_is_known(team: Watched) -> None:
-    assert team.limits.decide(at("11-20 12:00"), "normal") == 0
+    assert team.limits.look(at("11-20 12:00"), "normal") == 0
     assert team.review.spend(at("11-20 12:00")) == []
     assert team.review.widest(at("11-20 12:00")) is None
     assert team.told() == []

@@ -282,7 +282,7 @@ class Year:
                 self.undecided += 1
                 report, poller, review, limits = self._started()
                 continue
-            limits.decide(now, "normal")
+            limits.look(now, "normal")
             self.oracle.looked(now)
 
     def posts(self) -> list[Told]:

@@ -35,7 +35,7 @@ class Board(Destination):
 
     name = "board"
 
-    def __init__(self, clock: HandClock, *script: SendResult, takes: timedelta = timedelta(0)) -> None:
+    def __init__(self, clock: HandClock, *script: SendResult | Exception, takes: timedelta = timedelta(0)) -> None:
         self.clock = clock
         self.script = list(script)
         self.takes = takes
@@ -56,7 +56,10 @@ class Board(Destination):
         self.clock.advance(self.takes)
         self.taken.append(message.text)
         self.skipped.append(reached)
-        return self.script.pop(0) if self.script else Delivered()
+        answer = self.script.pop(0) if self.script else Delivered()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 @pytest.fixture
@@ -169,29 +172,10 @@ def test_delivery_knows_no_kind_of_alert() -> None:
     assert sorted(module for module in imported if module.startswith(rooms)) == []
 
 
-class Broken(Board):
-    """Raises something of its own at its first message."""
-
-    async def post(
-        self,
-        message: Message,
-        identity: Mapping[str, str],
-        thread: Address | None = None,
-        *,
-        broadcast: bool = False,
-        reached: AbstractSet[str] = frozenset(),
-        may: May = always,
-    ) -> SendResult:
-        if not self.taken:
-            self.taken.append("broken")
-            raise RuntimeError("can't start new thread")
-        return await super().post(message, identity, thread, broadcast=broadcast, reached=reached, may=may)
-
-
 async def test_what_a_destination_raises_keeps_no_later_notice_and_shows_as_waiting(
     store: AlertStore, clock: HandClock
 ) -> None:
-    sender = Outbox(store.notices, Broken(clock), render, clock)
+    sender = Outbox(store.notices, Board(clock, RuntimeError("can't start new thread")), render, clock)
     record(store, crossed(Level.SOFT), crossed(Level.HARD))
     delivery = await sender.deliver()
     assert (delivery.delivered, delivery.waiting) == (1, 1)

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 ORDER = (
-    *("base", "db", "pricing", "notify", "usage", "budgets", "modes", "alerts", "fallback", "config", "doctor"),
-    *("services", "handlers", "web", "runner", "app", "sandbox", "cli", "__main__"),
+    *("base", "db", "pricing", "notify", "usage", "ledger", "budgets", "modes", "alerts", "fallback", "config"),
+    *("doctor", "services", "handlers", "web", "runner", "app", "sandbox", "cli", "__main__"),
 )
 """Each room may import what stands left of it. `base` is every module directly in `bot/` but the last three."""
 

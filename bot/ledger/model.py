@@ -1,0 +1,118 @@
+"""One event of the ledger: what an application logs of one request, and sums of such events."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from bot.pricing.tokens import STANDARD, Terms, TokenCounts
+
+PROMPT_EDGES = (100_000, 200_000)
+"""Prompt lengths in tokens above which some models cost more; sums keep the requests between two edges apart."""
+
+Tags = tuple[tuple[str, str], ...]
+"""Free labels such as team or pull request, sorted by name; each name once."""
+
+
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    OK = "ok"
+    ERROR = "error"
+    RATE_LIMITED = "rate_limited"
+
+
+class Dimensions(NamedTuple):
+    """What sums are told apart by. None: the application did not log it.
+
+    `workspace` and `key` are ids or names, as logged. `prompts_above`: the largest of `PROMPT_EDGES` that the prompt is
+    longer than, else 0.
+    """
+
+    model: str
+    feature: str | None = None
+    user_id: str | None = None
+    tags: Tags = ()
+    workspace: str | None = None
+    key: str | None = None
+    terms: Terms = STANDARD
+    prompts_above: int = 0
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits: equal dimensions have equal digests, in every process."""
+        return hashlib.sha256(json.dumps(self, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One response, or one part of a response that another model was billed for.
+
+    `id` proves a repeat: two events with the same id are states of one response, of which the largest of each count is
+    kept. `at`: aware UTC. `requests`: 0 for a further part of a response that is counted already; several where the
+    source sums up (a metric).
+    """
+
+    id: str
+    at: datetime
+    dimensions: Dimensions
+    counts: TokenCounts
+    outcome: Outcome = Outcome.OK
+    requests: int = 1
+    request_id: str | None = None
+    session: str | None = None
+
+
+class Sums(NamedTuple):
+    """Sums of events. `errors` and `rate_limited` are parts of `requests`."""
+
+    counts: TokenCounts = TokenCounts()
+    requests: int = 0
+    errors: int = 0
+    rate_limited: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Sums of the events of one hour or one UTC day that agree in every dimension. `starts_at`: aware UTC."""
+
+    starts_at: datetime
+    dimensions: Dimensions
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of events that were appended: how many were new, and how many were known (grown ones included)."""
+
+    accepted: int
+    duplicates: int
+
+
+class Ledger(Protocol):
+    """Where events are kept. Synchronous; asynchronous callers use a thread."""
+
+    def append(self, events: Iterable[Event], received_at: datetime) -> Appended:
+        """Store events and their sums, durable when this returns. A repeat only raises counts that have grown."""
+
+    def roll_up(self, now: datetime) -> None:
+        """Bring the sums up to date where `append` does not do so itself."""
+
+    def prune(self, before: datetime) -> int:
+        """Delete events that were received before a time; the sums stay. Returns how many were deleted."""
+
+    def read(self, since: datetime, until: datetime) -> Iterable[Row]:
+        """The sums from `since` to `until`, by hour or by day where whole UTC days are in between; in no order."""
+
+
+def prompts_above(prompt_tokens: int) -> int:
+    """The largest edge that a prompt is longer than, else 0."""
+    return max((edge for edge in PROMPT_EDGES if prompt_tokens > edge), default=0)
+
+
+def tags_of(labels: Mapping[str, str]) -> Tags:
+    """Labels as tags."""
+    return tuple(sorted(labels.items()))

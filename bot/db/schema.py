@@ -340,3 +340,79 @@ last_estimates = Table(
     Column("slack_user", String(64), primary_key=True),
     Column("words", Text, nullable=False),
 )
+
+# Values that events of the ledger agree in. digest: of all of them, since NULL keeps no two rows apart. tags: a JSON
+# object with sorted names. prompts_above: how long the prompts are at least, 0 for the usual ones.
+ledger_dimensions = Table(
+    "ledger_dimensions",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("feature", Text),
+    Column("user_id", Text),
+    Column("tags", Text, nullable=False),
+    Column("workspace", Text),
+    Column("key", Text),
+    Column("service_tier", Text),
+    Column("inference_geo", Text),
+    Column("speed", Text),
+    Column("prompts_above", Integer, nullable=False),
+    UniqueConstraint("digest"),
+)
+
+# Responses as applications logged them. No foreign key: dimensions are never deleted, and each event would look.
+ledger_events = Table(
+    "ledger_events",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at", UTCDateTime, nullable=False, index=True),
+    Column("received_at", UTCDateTime, nullable=False, index=True),
+    Column("dimensions_id", BigInteger, nullable=False),
+    Column("uncached_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
+    Column("cache_read_input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("web_search_requests", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("request_id", Text),
+    Column("session", Text),
+    sqlite_with_rowid=False,
+)
+
+# Sums of events by UTC hour and by UTC day. They outlive the events.
+ledger_hours = Table(
+    "ledger_hours",
+    metadata,
+    Column("hour", UTCDateTime, primary_key=True),
+    Column("dimensions_id", BigInteger, primary_key=True),
+    Column("uncached_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
+    Column("cache_read_input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("web_search_requests", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("rate_limited", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+ledger_days = Table(
+    "ledger_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("dimensions_id", BigInteger, primary_key=True),
+    Column("uncached_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
+    Column("cache_read_input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("web_search_requests", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("rate_limited", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

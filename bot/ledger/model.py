@@ -86,7 +86,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of events that were appended: how many were new, and how many were known (grown ones included)."""
+    """What became of responses that were appended: how many were new, and how many were known (grown ones included).
+
+    Events with `requests` 0 are parts of others and in neither.
+    """
 
     accepted: int
     duplicates: int
@@ -102,7 +105,10 @@ class Ledger(Protocol):
         """Bring the sums up to date where `append` does not do so itself."""
 
     def prune(self, before: datetime) -> int:
-        """Delete events that were received before a time; the sums stay. Returns how many were deleted."""
+        """Delete events that were received before a time, so many at most as take seconds; the sums stay.
+
+        Returns how many were deleted.
+        """
 
     def read(self, since: datetime, until: datetime) -> Iterable[Row]:
         """The sums from `since` to `until`, by hour or by day where whole UTC days are in between; in no order."""

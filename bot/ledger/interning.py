@@ -1,0 +1,127 @@
+"""Dimensions ↔ the numbers that stand for them in the tables of the ledger."""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bot.db.schema import ledger_dimensions
+from bot.ledger.model import Dimensions, tags_of
+from bot.ledger.texts import clean_name, clean_or_none
+from bot.pricing.tokens import Terms
+
+MOST_KEPT = 20_000
+"""Dimensions that a process knows by heart."""
+
+COLUMNS = tuple(column.name for column in ledger_dimensions.columns if column.name != "id")
+_ARRAYS = ", ".join("%s::int[]" if name == "prompts_above" else "%s::text[]" for name in COLUMNS)
+
+_INSERT_SQLITE = (
+    f"INSERT INTO ledger_dimensions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
+    "ON CONFLICT (digest) DO NOTHING"
+)
+_INSERT_POSTGRES = (
+    f"INSERT INTO ledger_dimensions ({', '.join(COLUMNS)}) "
+    f"SELECT * FROM unnest({_ARRAYS}) ON CONFLICT (digest) DO NOTHING"
+)
+_BY_DIGEST = "SELECT digest, id FROM ledger_dimensions WHERE digest "
+_BY_ID = f"SELECT id, {', '.join(COLUMNS[1:])} FROM ledger_dimensions WHERE id "
+
+
+class Interning:
+    """Numbers of dimensions, of which the last ones are kept in memory; any thread may ask.
+
+    `stored`: what dimensions become before they are stored.
+    """
+
+    def __init__(self, stored: Callable[[Dimensions], Dimensions]) -> None:
+        self._stored = stored
+        self._numbers: dict[Dimensions, int] = {}
+        self._dimensions: dict[int, Dimensions] = {}
+        self._lock = Lock()
+
+    def numbers(self, connection: Connection, wanted: Collection[Dimensions]) -> dict[Dimensions, int]:
+        """The number of each, given now where there is none. `keep` them once the transaction is committed."""
+        found = {one: number for one in wanted if (number := self._numbers.get(one)) is not None}
+        missing = {one: _row(self._stored(one)) for one in wanted if one not in found}
+        if missing:
+            digests = {row[0] for row in missing.values()}
+            known = _known(connection, digests)
+            rows = sorted({row[0]: row for row in missing.values() if row[0] not in known}.values())
+            if rows:
+                _insert(connection, rows)
+                known |= _known(connection, digests - known.keys())
+            found |= {one: known[row[0]] for one, row in missing.items()}
+        return found
+
+    def keep(self, numbers: Mapping[Dimensions, int]) -> None:
+        """Remember numbers that the database holds."""
+        with self._lock:
+            _remember(self._numbers, numbers)
+
+    def dimensions(self, connection: Connection, wanted: Iterable[int]) -> Mapping[int, Dimensions]:
+        """What these numbers stand for."""
+        numbers = set(wanted)
+        found = {number: one for number in numbers if (one := self._dimensions.get(number)) is not None}
+        missing = sorted(numbers - found.keys())
+        if missing:
+            read = {row[0]: _dimensions(row[1:]) for row in rows_where(connection, _BY_ID, missing, "bigint")}
+            with self._lock:
+                _remember(self._dimensions, read)
+            found |= read
+        return found
+
+
+def rows_where(connection: Connection, query: str, values: Collection[Any], kind: str, rest: str = "") -> list[Any]:
+    """The rows of a query that ends in a column, where that is one of these values. One statement, however many.
+
+    `kind`: PostgreSQL's type of the column. `rest`: what follows, such as an order.
+    """
+    listed = list(values)
+    if connection.dialect.name == "postgresql":
+        found = connection.exec_driver_sql(f"{query} = ANY(%s::{kind}[]) {rest}", (listed,))
+    else:
+        found = connection.exec_driver_sql(f"{query} IN (SELECT value FROM json_each(?)) {rest}", (json.dumps(listed),))
+    return list(found.cursor.fetchall()) if found.cursor is not None else []
+
+
+def _known(connection: Connection, digests: Collection[str]) -> dict[str, int]:
+    return dict(rows_where(connection, _BY_DIGEST, digests, "text"))
+
+
+def _insert(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+    if connection.dialect.name == "postgresql":
+        # In the order of their digests: two copies of the bot never wait for each other in a circle.
+        connection.exec_driver_sql(_INSERT_POSTGRES, tuple(map(list, zip(*rows, strict=True))))
+    else:
+        connection.exec_driver_sql(_INSERT_SQLITE, rows)
+
+
+def _row(dimensions: Dimensions) -> tuple[Any, ...]:
+    clean = Dimensions(
+        model=clean_name(dimensions.model) or "unknown",
+        feature=clean_or_none(dimensions.feature),
+        user_id=clean_or_none(dimensions.user_id),
+        tags=tags_of({clean_name(name): clean_name(value) for name, value in dimensions.tags}),
+        workspace=clean_or_none(dimensions.workspace),
+        key=clean_or_none(dimensions.key),
+        terms=Terms(*map(clean_or_none, dimensions.terms)),
+        prompts_above=dimensions.prompts_above,
+    )
+    tags = json.dumps(dict(clean.tags), ensure_ascii=False, separators=(",", ":"))
+    return (clean.digest, *clean[:3], tags, *clean[4:6], *clean.terms, clean.prompts_above)
+
+
+def _dimensions(row: tuple[Any, ...]) -> Dimensions:
+    model, feature, user_id, tags, workspace, key, tier, geo, speed, above = row
+    return Dimensions(
+        model, feature, user_id, tags_of(json.loads(tags)), workspace, key, Terms(tier, geo, speed), above
+    )
+
+
+def _remember(kept: dict[Any, Any], more: Mapping[Any, Any]) -> None:
+    kept.update(more)
+    for oldest in list(kept)[: max(0, len(kept) - MOST_KEPT)]:
+        del kept[oldest]

@@ -1,0 +1,169 @@
+"""The ledger in the bot's own database: SQLite, or PostgreSQL where several copies append at once."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, Select, case, delete, func, literal, or_, select
+
+from bot.clock import DAY, floor_day
+from bot.db.schema import ledger_days, ledger_events, ledger_hours
+from bot.db.versions import LEDGER, bump, versions_of
+from bot.ledger.interning import Interning
+from bot.ledger.model import Appended, Event, Outcome, Row, Sums
+from bot.ledger.store_writes import NUMBERS, SUMS, append_events
+from bot.ledger.texts import stored_id
+from bot.ledger.users import user_hash, user_key, without_names
+from bot.pricing.tokens import TokenCounts
+
+PRUNED_AT_ONCE = 5_000
+"""Events in one transaction: whoever appends waits no longer than for so many."""
+
+MOST_PRUNED = 100_000
+"""Events in one call, which then lasts seconds at most."""
+
+
+class SqlLedger:
+    """See `Ledger`. Sums are kept by `append`, so `roll_up` has nothing to do.
+
+    `hash_users`: who a user is becomes a keyed hash before it is stored, whichever way an event came.
+    """
+
+    def __init__(self, engine: Engine, *, hash_users: bool = False) -> None:
+        self._engine = engine
+        self._hash = user_hash(user_key(engine)) if hash_users else None
+        self._interning = Interning(partial(without_names, hashed=self._hash) if self._hash else lambda same: same)
+        self._versions = versions_of(engine)
+
+    def user(self, user_id: str) -> str:
+        """What stands in the ledger for this user."""
+        return user_id if self._hash is None else self._hash(user_id)
+
+    def append(self, events: Iterable[Event], received_at: datetime) -> Appended:
+        """See `Ledger`. What was stored first tells the time, the dimensions and the outcome of a repeat."""
+        merged, responses = _merged(events)
+        if not merged:
+            return Appended(0, 0)
+        with self._engine.begin() as connection:
+            wanted = {event.dimensions for event in merged.values()}
+            numbers = self._interning.numbers(connection, wanted)
+            changes = append_events(connection, merged, numbers, received_at)
+            if changes.any:
+                bump(connection, LEDGER)
+        self._interning.keep(numbers)
+        if changes.any:
+            self._versions.changed()
+        accepted = sum(1 for event_id in changes.new if merged[event_id].requests)
+        return Appended(accepted, responses - accepted)
+
+    def roll_up(self, now: datetime) -> None:
+        """See `Ledger`."""
+
+    def prune(self, before: datetime) -> int:
+        """See `Ledger`. At most `MOST_PRUNED` events at a time: the next call goes on."""
+        pruned = 0
+        while pruned < MOST_PRUNED:
+            with self._engine.begin() as connection:
+                oldest = (
+                    select(ledger_events.c.id)
+                    .where(ledger_events.c.received_at < before)
+                    .order_by(ledger_events.c.received_at)
+                    .limit(PRUNED_AT_ONCE)
+                    # What another copy raises at this moment goes the next time.
+                    .with_for_update(skip_locked=True)
+                )
+                gone = connection.execute(delete(ledger_events).where(ledger_events.c.id.in_(oldest))).rowcount
+            pruned += gone
+            if gone < PRUNED_AT_ONCE:
+                break
+        return pruned
+
+    def read(self, since: datetime, until: datetime) -> list[Row]:
+        """See `Ledger`. An hour belongs to where it begins."""
+        first_day, last_day = _ceil_day(since), floor_day(until)
+        hour, day = ledger_hours.c.hour, ledger_days.c.day
+        hours: ColumnElement[bool] = (hour >= since) & (hour < until)
+        if first_day >= last_day:
+            return self._rows([_sums_of(ledger_hours, hour).where(hours)])
+        edges = or_((hour >= since) & (hour < first_day), (hour >= last_day) & (hour < until))
+        days = (day >= first_day.date()) & (day < last_day.date())
+        return self._rows([_sums_of(ledger_hours, hour).where(edges), _sums_of(ledger_days, day).where(days)])
+
+    def recent(self, since: datetime) -> list[Row]:
+        """Sums of the events from `since` on, by minute, as far as the events are still there."""
+        events = ledger_events.c
+        minute: Any
+        if self._engine.dialect.name == "postgresql":
+            minute = func.date_trunc("minute", events.at)
+        else:
+            minute = func.substr(events.at, 1, 16)
+        numbers = [func.sum(events[name]) for name in NUMBERS]
+        others = [
+            func.sum(case((events.outcome == outcome.value, events.requests), else_=literal(0)))
+            for outcome in (Outcome.ERROR, Outcome.RATE_LIMITED)
+        ]
+        query = select(minute, events.dimensions_id, *numbers, *others).where(events.at >= since)
+        return self._rows([query.group_by(minute, events.dimensions_id)])
+
+    def latest_received(self) -> datetime | None:
+        """When the last event came, None without any."""
+        with self._engine.connect() as connection:
+            latest: datetime | None = connection.execute(select(func.max(ledger_events.c.received_at))).scalar_one()
+        return latest
+
+    def version(self) -> int:
+        """Rises with every change of the sums, whichever copy makes it."""
+        return int(self._versions.current(self._engine).get(LEDGER, 0))
+
+    def _rows(self, queries: list[Select[Any]]) -> list[Row]:
+        with self._engine.connect() as connection:
+            if self._engine.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            found = [row for query in queries for row in connection.execute(query)]
+            dimensions = self._interning.dimensions(connection, (row[1] for row in found))
+        moments: dict[Any, datetime] = {}
+        rows = []
+        for start, number, *sums in found:
+            starts_at = moments.get(start) or moments.setdefault(start, _moment(start))
+            counts = TokenCounts(*map(int, sums[:6]))
+            rows.append(Row(starts_at, dimensions[number], Sums(counts, *map(int, sums[6:]))))
+        return rows
+
+
+def _merged(events: Iterable[Event]) -> tuple[dict[str, Event], int]:
+    """Events by the id that is stored, of several states of one the first with the largest counts; and how many of all
+    were responses, not parts of one.
+    """
+    merged: dict[str, Event] = {}
+    responses = 0
+    for event in events:
+        if event.requests:
+            responses += 1
+        event_id = stored_id(event.id)
+        first = merged.get(event_id)
+        if first is None:
+            merged[event_id] = event
+        else:
+            counts = TokenCounts(*map(max, first.counts, event.counts))
+            merged[event_id] = replace(first, counts=counts, requests=max(first.requests, event.requests))
+    return merged, responses
+
+
+def _sums_of(table: Any, start: ColumnElement[Any]) -> Select[Any]:
+    return select(start, table.c.dimensions_id, *(table.c[name] for name in SUMS))
+
+
+def _ceil_day(moment: datetime) -> datetime:
+    day = floor_day(moment)
+    return day if day == moment else day + DAY
+
+
+def _moment(start: Any) -> datetime:
+    """The start of an hour, a day or a minute, as the database has it."""
+    if isinstance(start, str):
+        return datetime.fromisoformat(start).replace(tzinfo=UTC)
+    if isinstance(start, datetime):
+        return start.astimezone(UTC)
+    return datetime(start.year, start.month, start.day, tzinfo=UTC)

@@ -1,0 +1,199 @@
+"""Events into the tables, with their sums: few statements for a batch, however many events it has.
+
+On PostgreSQL several copies of the bot append at once. Each takes its locks in one order: dimensions by digest, new
+events by id, known events by id, hours, days, the version.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from operator import add, sub
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Table
+
+from bot.db.schema import ledger_days, ledger_events, ledger_hours
+from bot.ledger.interning import rows_where
+from bot.ledger.model import Dimensions, Event, Outcome
+from bot.ledger.texts import clean_or_none
+
+Numbers = tuple[int, ...]
+"""The six counts and the requests of an event; in sums, errors and rate-limited ones too."""
+
+EVENT_COLUMNS = tuple(column.name for column in ledger_events.columns)
+NUMBERS = EVENT_COLUMNS[4:11]
+SUMS = tuple(column.name for column in ledger_hours.columns)[2:]
+_TYPES = {"at": "timestamptz", "received_at": "timestamptz", "hour": "timestamptz", "day": "date"}
+_TEXTS = frozenset({"id", "outcome", "request_id", "session"})
+
+_KNOWN = f"SELECT id, at, dimensions_id, {', '.join(NUMBERS)}, outcome FROM ledger_events WHERE id "
+_RAISE = f"UPDATE ledger_events SET {', '.join(f'{name} = ?' for name in NUMBERS)} WHERE id = ?"
+_RAISE_POSTGRES = (
+    f"UPDATE ledger_events AS kept SET {', '.join(f'{name} = grown.{name}' for name in NUMBERS)} "
+    f"FROM unnest({', '.join(['%s::bigint[]'] * len(NUMBERS))}, %s::text[]) AS grown ({', '.join(NUMBERS)}, id) "
+    "WHERE kept.id = grown.id"
+)
+
+
+class Changed(NamedTuple):
+    """What a batch has changed. `new`: ids that were not known. `any`: whether a sum is another one now."""
+
+    new: frozenset[str]
+    any: bool
+
+
+def numbers_of(event: Event) -> Numbers:
+    """Counts and requests of an event."""
+    return (*event.counts, event.requests)
+
+
+class _Sums:
+    """By how much the sums of hours and of days change."""
+
+    def __init__(self) -> None:
+        self._hours: dict[tuple[datetime, int], list[int]] = {}
+
+    def count(self, at: datetime, dimensions_id: int, numbers: Numbers, outcome: str) -> None:
+        key = (at.replace(minute=0, second=0, microsecond=0), dimensions_id)
+        found = self._hours.get(key)
+        requests = numbers[-1]
+        errors, limited = (
+            requests if outcome == Outcome.ERROR else 0,
+            requests if outcome == Outcome.RATE_LIMITED else 0,
+        )
+        if found is None:
+            self._hours[key] = [*numbers, errors, limited]
+        else:
+            found[:] = map(add, found, (*numbers, errors, limited))
+
+    def store(self, connection: Connection) -> None:
+        time = _bound(ledger_hours.c.hour, connection)
+        day_of = _bound(ledger_days.c.day, connection)
+        days: dict[tuple[Any, int], list[int]] = {}
+        for (hour, dimensions_id), sums in self._hours.items():
+            day = days.setdefault((hour.date(), dimensions_id), [0] * len(SUMS))
+            day[:] = map(add, day, sums)
+        hours = sorted((hour, number, *sums) for (hour, number), sums in self._hours.items())
+        _add(connection, ledger_hours, [(time(hour), *rest) for hour, *rest in hours])
+        _add(connection, ledger_days, [(day_of(day), number, *days[day, number]) for day, number in sorted(days)])
+
+
+def append_events(
+    connection: Connection,
+    events: Mapping[str, Event],
+    dimensions: Mapping[Dimensions, int],
+    received_at: datetime,
+) -> Changed:
+    """Store events by their ids, and their sums."""
+    rows = _rows(connection, events, dimensions, received_at)
+    sums = _Sums()
+    if connection.dialect.name == "postgresql":
+        insert = f"INSERT INTO ledger_events ({', '.join(EVENT_COLUMNS)}) SELECT * FROM {_unnest(EVENT_COLUMNS)} "
+        rows.sort()
+        added = connection.exec_driver_sql(f"{insert} ON CONFLICT (id) DO NOTHING RETURNING id", _columns(rows))
+        new = {row[0] for row in added}
+        known = _grown(events, _known(connection, events.keys() - new))
+        if known:
+            # Another copy may raise the same events at this moment.
+            known = _grown(events, _known(connection, known, "ORDER BY id FOR UPDATE"))
+    else:
+        stored = _known(connection, events.keys())
+        new = events.keys() - {row[0] for row in stored}
+        known = _grown(events, stored)
+        if new:
+            insert = f"INSERT INTO ledger_events ({', '.join(EVENT_COLUMNS)}) VALUES ({_places(EVENT_COLUMNS)})"
+            connection.exec_driver_sql(insert, [row for row in rows if row[0] in new] if known or stored else rows)
+    for event_id in new:
+        event = events[event_id]
+        sums.count(_utc(event.at), dimensions[event.dimensions], numbers_of(event), event.outcome)
+    _raise(connection, known, sums)
+    if new or known:
+        sums.store(connection)
+    return Changed(frozenset(new), bool(new or known))
+
+
+def _rows(
+    connection: Connection, events: Mapping[str, Event], dimensions: Mapping[Dimensions, int], received_at: datetime
+) -> list[tuple[Any, ...]]:
+    time = _bound(ledger_events.c.at, connection)
+    received = time(received_at)
+    return [
+        (
+            event_id,
+            time(event.at),
+            received,
+            dimensions[event.dimensions],
+            *event.counts,
+            event.requests,
+            event.outcome.value,
+            clean_or_none(event.request_id),
+            clean_or_none(event.session),
+        )
+        for event_id, event in events.items()
+    ]
+
+
+def _known(connection: Connection, ids: Iterable[str], rest: str = "") -> list[Any]:
+    wanted = list(ids)
+    return rows_where(connection, _KNOWN, wanted, "text", rest) if wanted else []
+
+
+Grown = dict[str, tuple[Any, int, Numbers, Numbers, str]]
+"""By id: time, dimensions, numbers before and after, outcome."""
+
+
+def _grown(events: Mapping[str, Event], stored: Iterable[Any]) -> Grown:
+    grown: Grown = {}
+    for event_id, at, dimensions_id, *before, outcome in stored:
+        after = tuple(map(max, before, numbers_of(events[event_id])))
+        if after != tuple(before):
+            grown[event_id] = (at, dimensions_id, tuple(before), after, outcome)
+    return grown
+
+
+def _raise(connection: Connection, grown: Grown, sums: _Sums) -> None:
+    if not grown:
+        return
+    rows = [(*after, event_id) for event_id, (_, _, _, after, _) in sorted(grown.items())]
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_RAISE_POSTGRES, _columns(rows))
+    else:
+        connection.exec_driver_sql(_RAISE, rows)
+    for at, dimensions_id, before, after, outcome in grown.values():
+        moment = _utc(at if isinstance(at, datetime) else datetime.fromisoformat(at))
+        sums.count(moment, dimensions_id, tuple(map(sub, after, before)), outcome)
+
+
+def _add(connection: Connection, table: Table, rows: list[tuple[Any, ...]]) -> None:
+    columns = tuple(column.name for column in table.columns)
+    start = columns[0]
+    raised = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in SUMS)
+    into = f"INSERT INTO {table.name} ({', '.join(columns)})"
+    raising = f"ON CONFLICT ({start}, dimensions_id) DO UPDATE SET {raised}"
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"{into} SELECT * FROM {_unnest(columns)} {raising}", _columns(rows))
+    else:
+        connection.exec_driver_sql(f"{into} VALUES ({_places(columns)}) {raising}", rows)
+
+
+def _unnest(columns: Sequence[str]) -> str:
+    kinds = ("text" if name in _TEXTS else _TYPES.get(name, "bigint") for name in columns)
+    return f"unnest({', '.join(f'%s::{kind}[]' for kind in kinds)})"
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+    return tuple(map(list, zip(*rows, strict=True)))
+
+
+def _places(columns: Sequence[str]) -> str:
+    return ", ".join("?" * len(columns))
+
+
+def _bound(column: Any, connection: Connection) -> Callable[[Any], Any]:
+    """How a time is given to the driver."""
+    dialect = connection.dialect
+    bind: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).bind_processor(dialect)
+    return bind or (lambda value: value)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -11,10 +11,10 @@ from functools import partial
 
 from bot.alerts.decide import Incident, Status, Step, as_watched, closed, decide, taken, watch, withdrawn
 from bot.alerts.model import LimitAlert, at_step, restated
-from bot.alerts.quiet import NEVER_BILLED, Quiet, unquiet
+from bot.alerts.quiet import Quiet, unquiet
 from bot.alerts.store import AlertStore
 from bot.budgets.account import Detail
-from bot.budgets.budget import Budget
+from bot.budgets.budget import BILLED, Budget
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.period import Period
 from bot.budgets.review import STILL_REVIEWED, Agenda, BudgetReview
@@ -124,7 +124,7 @@ class LimitDetector:
         total_usd = snapshot.spend(budget.scope, period).total_usd
         quiet = self._quiet.get((budget.name, period.key))
         is_quiet = quiet is not None and quiet.holds(budget, incidents, total_usd)
-        if is_quiet and budget.scope.kind in NEVER_BILLED:
+        if is_quiet and budget.scope.kind not in BILLED:
             return ()
         steps = [] if is_quiet else decide(budget, total_usd, incidents)
         noted = [] if is_quiet else watch(budget, incidents)

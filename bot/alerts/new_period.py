@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time
 from bot.alerts.decide import NO_LIMIT, Incident, Reason, Status, Step, as_watched
 from bot.alerts.model import BegunPeriod, NewPeriodAlert, at_step
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import LIMITS, Budget, Level, ScopeKind
+from bot.budgets.budget import BILLED, LIMITS, Budget, Level
 from bot.budgets.budget_spend import BudgetSpend, KnownSum
 from bot.budgets.period import Period, PeriodKind
 from bot.budgets.review import BudgetReview
@@ -49,8 +49,8 @@ def opening(before: Sequence[Incident], present: Sequence[Incident]) -> Step | N
 
 
 def unbilled_days(budget: Budget, period: Period, report_read_at: datetime | None) -> int:
-    """How many UTC days of the period may still change when they are billed; budgets of keys and models never are."""
-    if budget.scope.kind in (ScopeKind.KEY, ScopeKind.MODEL):
+    """How many UTC days of the period may still change when they are billed."""
+    if budget.scope.kind not in BILLED:
         return 0
     first = period.starts_at.astimezone(UTC).date()
     days = (first + index * DAY for index in range((period.ends_at - period.starts_at) // DAY + 2))

@@ -8,14 +8,11 @@ from decimal import ROUND_CEILING, Decimal
 import numpy as np
 
 from bot.alerts.decide import Incident
-from bot.budgets.budget import Budget, ScopeKind
+from bot.budgets.budget import BILLED, Budget
 from bot.budgets.period import Period
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO
 from bot.clock import BEFORE_EVERYTHING
-
-NEVER_BILLED = (ScopeKind.KEY, ScopeKind.MODEL)
-"""What of these has been spent follows from tokens alone: the bill is not split that way."""
 
 FAR = 2**62
 """Units of money beyond every limit."""
@@ -52,7 +49,7 @@ class Quiet:
         besides = _besides_tokens(budget, period, total_usd, snapshot)
         if besides is not None:
             low, high = _units(low_usd, besides, -FAR, snapshot), _units(high_usd, besides, FAR, snapshot)
-            if budget.scope.kind not in NEVER_BILLED:
+            if budget.scope.kind in BILLED:
                 settled_until = snapshot.settled_until(period)
         return cls(budget, incidents, low_usd, high_usd, low, high, settled_until)
 
@@ -83,7 +80,7 @@ def unquiet(
         if quiet is None or quiet.budget is not budget or incidents_of.get(key) is not quiet.incidents:
             found.append(pair)
             continue
-        billed = budget.scope.kind not in NEVER_BILLED
+        billed = budget.scope.kind in BILLED
         if quiet.low is None or quiet.high is None or (billed and (since is None or since < quiet.settled_until)):
             found.append(pair)
             continue
@@ -100,7 +97,7 @@ def unquiet(
 
 def _besides_tokens(budget: Budget, period: Period, total_usd: Decimal, snapshot: Snapshot) -> Decimal | None:
     """By how much the sum differs from the money of all tokens; None where 64 bits are too few for those."""
-    if budget.scope.kind in NEVER_BILLED:
+    if budget.scope.kind not in BILLED:
         return ZERO
     units = snapshot.units([budget.scope], period)
     return None if units is None else total_usd - snapshot.prices.usd(units[0])

@@ -46,8 +46,8 @@ from bot.budgets.trend import WHOLE, Stretch
 from bot.budgets.usage_prices import Money
 from bot.clock import DAY, HOUR, MINUTE, floor_hour, is_over
 
-WIDTH = {ScopeKind.ORGANIZATION: 0, ScopeKind.WORKSPACE: 1, ScopeKind.KEY: 2, ScopeKind.MODEL: 2}
-"""The widest scope first."""
+WIDE = (ScopeKind.ORGANIZATION, ScopeKind.WORKSPACE, ScopeKind.FEATURE)
+"""The widest first; any other is narrower."""
 
 WHY_BACK = 4 * DAY
 """How far back the callers are looked at that the last hour is held against: over a weekend, at least."""
@@ -128,7 +128,7 @@ class SpikeDetector:
         """
         if not self._rules.enabled:
             return
-        budgets = sorted(self._review.budgets, key=lambda budget: WIDTH[budget.scope.kind])
+        budgets = sorted(self._review.budgets, key=lambda budget: _width(budget.scope))
         last = self._last_hour({budget.scope for budget in budgets})
         if last is None:
             return
@@ -291,6 +291,10 @@ class SpikeDetector:
             at = table.minute[mask] + (hour - (last.until - LONG)) // MINUTE
             np.add.at(units, at, table.units[mask])
         return _rates(snapshot, units, last.until)
+
+
+def _width(scope: Scope) -> int:
+    return WIDE.index(scope.kind) if scope.kind in WIDE else len(WIDE)
 
 
 def _rates(snapshot: Snapshot, units: Money, until: datetime) -> Rates:

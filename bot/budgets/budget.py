@@ -17,6 +17,16 @@ class ScopeKind(StrEnum):
     WORKSPACE = "workspace"
     KEY = "key"
     MODEL = "model"
+    FEATURE = "feature"
+    USER = "user"
+    TAG = "tag"
+
+
+BILLED = frozenset({ScopeKind.ORGANIZATION, ScopeKind.WORKSPACE})
+"""Kinds of which the cost report has rows. What others spend follows from tokens alone."""
+
+LOGGED = frozenset({ScopeKind.FEATURE, ScopeKind.USER, ScopeKind.TAG})
+"""Kinds that only the applications' own usage log knows: budgets of these count the ledger."""
 
 
 class Level(StrEnum):
@@ -44,7 +54,10 @@ LIMITS = (Level.SOFT, Level.HARD)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`value` is the workspace id, the key id, or a model id or family; None for the organisation."""
+    """`value`: a workspace id, a key id, a model id or family, a feature, a user id or a tag as NAME=VALUE.
+
+    None for the organisation.
+    """
 
     kind: ScopeKind
     value: str | None = None
@@ -55,26 +68,43 @@ class Scope:
 
 ORGANIZATION = Scope(ScopeKind.ORGANIZATION)
 
+WRITTEN = {
+    **dict.fromkeys((ScopeKind.WORKSPACE, ScopeKind.KEY, ScopeKind.MODEL, ScopeKind.USER), "an id"),
+    ScopeKind.FEATURE: "a NAME",
+    ScopeKind.TAG: "a NAME=VALUE",
+}
+"""What follows the colon."""
+
 CHAT = "chat"
 """The origin of budgets that were set there."""
 
 
 def parse_scope(text: str) -> Scope:
-    """`organization`, `workspace:ID`, `key:ID` or `model:ID-or-family`. Raises ValueError with one clause."""
+    """`organization`, or a kind and a value: `workspace:ID`, `model:ID-or-family`, `feature:NAME`, `tag:NAME=VALUE`.
+
+    Raises ValueError with one clause.
+    """
     kind_text, colon, value = text.strip().partition(":")
     try:
         kind = ScopeKind(kind_text)
     except ValueError:
         raise ValueError(
-            f"{quoted(text, SCOPE)} is no scope: use organization, workspace:ID, key:ID or model:ID"
+            f"{quoted(text, SCOPE)} is no scope: use organization, workspace:ID, key:ID, model:ID, feature:NAME, "
+            "user:ID or tag:NAME=VALUE"
         ) from None
     if kind is ScopeKind.ORGANIZATION:
         if colon:
             raise ValueError("organization takes no id")
         return ORGANIZATION
     if not value.strip():
-        raise ValueError(f"{kind} needs an id after a colon, as in {kind}:ID")
-    return Scope(kind, value.strip())
+        what = WRITTEN[kind]
+        raise ValueError(f"{kind} needs {what} after a colon, as in {kind}:{what.split()[-1].upper()}")
+    if kind is not ScopeKind.TAG:
+        return Scope(kind, value.strip())
+    name, _, label = (part.strip() for part in value.partition("="))
+    if not name or not label:
+        raise ValueError("tag needs a name and a value, as in tag:team=search")
+    return Scope(kind, f"{name}={label}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,19 @@ class GroupBy(StrEnum):
     MODEL = "model"
     WORKSPACE = "workspace"
     KEY = "key"
+    FEATURE = "feature"
+    USER = "user"
+    TAG = "tag"
+
+
+LOGGED_BY = frozenset({GroupBy.FEATURE, GroupBy.USER, GroupBy.TAG})
+"""What only the applications' own log knows: reports by these are made of a snapshot of the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One row. `id` is the model's, the workspace's or the key's; None for usage without a key.
+    """One row. `id` is the model's, the workspace's, the key's, the feature, the user or the value of the tag; None for
+    usage without one.
 
     `usd` is computed from tokens and list prices. `workspace_id`: a key's. `before_usd`: of the same stretch before,
     None where there was none or where it is not known. `assumed`: the model is in no price table.
@@ -84,17 +92,23 @@ class Report:
     computed_usd: Decimal
     groups: tuple[Group, ...]
     before: Before | None
+    tag: str | None = None
+
+    @property
+    def grouped_by(self) -> str:
+        """As people say it: `feature`, `tag:team`."""
+        return str(self.by) if self.tag is None else f"{self.by}:{self.tag}"
 
 
 _Key = tuple[str | None, str | None]
 
-SCOPES = {GroupBy.MODEL: ScopeKind.MODEL, GroupBy.WORKSPACE: ScopeKind.WORKSPACE, GroupBy.KEY: ScopeKind.KEY}
+SCOPES = {by: ScopeKind(by.value) for by in GroupBy}
 
 
-def report_of(snapshot: Snapshot, period: Period, before: Period, by: GroupBy) -> Report | None:
+def report_of(snapshot: Snapshot, period: Period, before: Period, by: GroupBy, tag: str | None = None) -> Report | None:
     """The report of some UTC days, held against the same stretch of `before`; None where nothing is known of them.
 
-    Of a period that is not over, what the data reaches.
+    Of a period that is not over, what the data reaches. `tag`: the name of the tag, for a report by tag.
     """
     if snapshot.as_of is None or snapshot.as_of <= period.starts_at:
         return None
@@ -103,12 +117,13 @@ def report_of(snapshot: Snapshot, period: Period, before: Period, by: GroupBy) -
     days = [part.day for part in parts_of(period.starts_at, period.ends_at)]
     if not known.hours and not any(snapshot.bills.get(day) for day in days):
         return None
-    sums = _Sums(snapshot, by)
+    keys = snapshot.index.groups(SCOPES[by], tag)
+    sums = _Sums(snapshot, keys)
     for day in days:
         sums.add(day)
     until = min(before.starts_at + (as_of - period.starts_at), before.ends_at)
     compared = known.complete and known_of(snapshot, before.starts_at, until).complete
-    dollars_before = _dollars(snapshot, by, before.starts_at, until) if compared else {}
+    dollars_before = _dollars(snapshot, keys, before.starts_at, until) if compared else {}
     groups = sums.groups(dollars_before)
     seen = {(group.id, group.workspace_id) for group in groups}
     gone = [
@@ -125,6 +140,7 @@ def report_of(snapshot: Snapshot, period: Period, before: Period, by: GroupBy) -
         computed_usd=sum((group.usd for group in groups), ZERO),
         groups=tuple(sorted([*groups, *gone], key=lambda group: (-group.usd, -(group.before_usd or 0), str(group.id)))),
         before=Before(before.key, sum(dollars_before.values(), ZERO)) if compared else None,
+        tag=tag,
     )
 
 
@@ -136,9 +152,9 @@ def known_of(snapshot: Snapshot, starts_at: datetime, ends_at: datetime) -> Know
 class _Sums:
     """Sums of whole UTC days by scope, of all scopes at once."""
 
-    def __init__(self, snapshot: Snapshot, by: GroupBy) -> None:
+    def __init__(self, snapshot: Snapshot, keys: Sequence[tuple[_Key, int]]) -> None:
         self._snapshot = snapshot
-        self._by = by
+        self._keys = keys
         scopes = snapshot.index.scopes
         self._units: list[Money] = []
         self._counts = np.zeros((scopes, 6), np.int64)
@@ -154,29 +170,28 @@ class _Sums:
         self._hidden[:count] |= day.hidden
         self._assumed |= {number for assumed in day.assumed for number, _ in assumed}
 
-    def used(self) -> list[tuple[_Key, int]]:
-        """The groups that have any usage."""
+    def used(self) -> dict[_Key, list[int]]:
+        """The groups that have any usage, each with the numbers of its scopes."""
         used: list[bool] = np.any(self._counts, axis=1).tolist()
-        return [
-            (_key(self._by, value, workspace), number)
-            for value, workspace, number in self._snapshot.index.ids(SCOPES[self._by])
-            if number < len(used) and used[number]
-        ]
+        found: dict[_Key, list[int]] = {}
+        for key, number in self._keys:
+            if number < len(used) and used[number]:
+                found.setdefault(key, []).append(number)
+        return found
 
     def groups(self, before: Mapping[_Key, Decimal]) -> list[Group]:
         """All of them. `before`: what was spent in the stretch before."""
-        units, counts, hidden = added(self._units, len(self._counts)), self._counts.tolist(), self._hidden.tolist()
-        why = {mask: reasons(mask) for mask in set(hidden)}
+        units, counts = added(self._units, len(self._counts)), self._counts
         return [
             Group(
                 *key,
-                usd=self._snapshot.prices.usd(units[number]),
-                counts=TokenCounts(*counts[number]),
+                usd=self._snapshot.prices.usd(sum(units[number] for number in numbers)),
+                counts=TokenCounts(*counts[numbers].sum(axis=0).tolist()),
                 before_usd=before.get(key) or None,
-                assumed=number in self._assumed,
-                hidden=why[hidden[number]],
+                assumed=not self._assumed.isdisjoint(numbers),
+                hidden=reasons(int(np.bitwise_or.reduce(self._hidden[numbers]))),
             )
-            for key, number in self.used()
+            for key, numbers in self.used().items()
         ]
 
 
@@ -193,7 +208,9 @@ def added(parts: Sequence[Money], length: int) -> list[int]:
     return sums
 
 
-def _dollars(snapshot: Snapshot, by: GroupBy, starts_at: datetime, ends_at: datetime) -> dict[_Key, Decimal]:
+def _dollars(
+    snapshot: Snapshot, keys: Sequence[tuple[_Key, int]], starts_at: datetime, ends_at: datetime
+) -> dict[_Key, Decimal]:
     """Of whole hours, and of the last one the share that lies before `ends_at`: older usage is kept by the hour."""
     border = floor_hour(ends_at)
     share = Decimal((ends_at - border) // SECOND) / SECONDS_IN_HOUR
@@ -209,12 +226,8 @@ def _dollars(snapshot: Snapshot, by: GroupBy, starts_at: datetime, ends_at: date
                 parts.append(day.hours[:scopes, part.first : part.last].sum(axis=1))
         found.append(parts)
     whole, last = (added(parts, scopes) for parts in found)
-    return {
-        _key(by, value, workspace): usd
-        for value, workspace, number in snapshot.index.ids(SCOPES[by])
-        if number < scopes and (usd := snapshot.prices.usd(whole[number]) + snapshot.prices.usd(last[number]) * share)
-    }
-
-
-def _key(by: GroupBy, value: str, workspace: str | None) -> _Key:
-    return (value or None, workspace) if by is GroupBy.KEY else (value, None)
+    dollars: dict[_Key, Decimal] = {}
+    for key, number in keys:
+        if number < scopes and (usd := snapshot.prices.usd(whole[number]) + snapshot.prices.usd(last[number]) * share):
+            dollars[key] = dollars.get(key, ZERO) + usd
+    return dollars

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bot.budgets.budget import Budget, Scope, ScopeKind
+from bot.budgets.budget import LOGGED, Budget, Scope, ScopeKind
 from bot.pricing.card import RateCard
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store import Dimension, UsageStore
@@ -44,7 +44,7 @@ class Unmatched:
 
 
 def used_in(store: UsageStore) -> IsUsed:
-    """Asks the store about each scope; synchronous."""
+    """Asks the store about each scope of Anthropic's usage; synchronous."""
     return lambda scope: store.has_usage_of(_DIMENSIONS[scope.kind], scope.value or "")
 
 
@@ -97,6 +97,8 @@ def _resolved(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) ->
         return scope
     if scope.kind is ScopeKind.MODEL:
         return _model(scope, is_used, card)
+    if scope.kind in LOGGED:
+        return _logged(scope, is_used)
     value = scope.value or ""
     known = names.workspaces if scope.kind is ScopeKind.WORKSPACE else names.keys
     found = lookup.ids(scope.kind, value)
@@ -126,7 +128,16 @@ def _model(scope: Scope, is_used: IsUsed, card: RateCard) -> Scope:
     raise NoMatchError(f"There is no model {value} in the price table, and no usage has it{hint}", certain=True)
 
 
-def _near(scope: Scope, known: dict[str, str]) -> str:
+def _logged(scope: Scope, is_used: IsUsed) -> Scope:
+    if is_used(scope):
+        return scope
+    raise NoMatchError(
+        f"No usage is logged with the {scope.kind} {scope.value} yet: it counts from the first event that has it.",
+        certain=False,
+    )
+
+
+def _near(scope: Scope, known: Mapping[str, str]) -> str:
     value = (scope.value or "").casefold()
     words = {word.casefold(): id_ for id_, name in known.items() for word in (id_, name)}
     near = difflib.get_close_matches(value, words, n=1)

@@ -1,11 +1,12 @@
 """The present snapshot: built once at the start, and after that brought up to date by what has changed."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,8 +17,7 @@ from bot.budgets.usage_table import Day, Table, TableBuilder
 from bot.clock import AFTER_EVERYTHING, BEFORE_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
 from bot.usage.model import BilledRow
-from bot.usage.store import UsageStore
-from bot.usage.store_reads import NO_NAMES, Head, HourRead, UsageReader, head_of
+from bot.usage.store_reads import NO_NAMES, Head, HourRead, Names
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +41,44 @@ SPEND_KEPT = 3 * DAY
 Made = TypeVar("Made")
 
 
-class Snapshots:
-    """Synchronous; asynchronous callers use a thread. One thread at a time brings the snapshot up to date."""
+class Reader(Protocol):
+    """What is read of stored usage as of one moment, in the shapes of `UsageReader`."""
 
-    def __init__(self, store: UsageStore, card: RateCard) -> None:
+    def head(self) -> Head: ...
+    def changed(self, since: int, until: int) -> list[HourRead]: ...
+    def hours(self, starts_at: datetime, ends_at: datetime) -> list[HourRead]: ...
+    def hour_rows(self, hour: datetime) -> Iterator[Sequence[Any]]: ...
+    def bucket_rows(self, hour: datetime, buckets: frozenset[datetime] | None) -> Iterator[Sequence[Any]]: ...
+    def day_rows(self, first: date, last: date) -> dict[date, list[Any]]: ...
+    def callers_before(self, day: date) -> list[tuple[str, str, str]]: ...
+    def billed_rows(self, first: date) -> list[BilledRow]: ...
+    def names(self) -> Names: ...
+
+
+class Store(Protocol):
+    """Where usage is stored: Anthropic's in `UsageStore`, what applications log in `LedgerUsage`."""
+
+    def head(self) -> Head:
+        """What tells whether anything has changed; the same value as long as nothing has."""
+
+    def reading(self) -> AbstractContextManager[Reader]:
+        """Reads as of one moment, whatever is written meanwhile."""
+
+
+class Snapshots:
+    """Synchronous; asynchronous callers use a thread. One thread at a time brings the snapshot up to date.
+
+    `index`: makes the numbers of what `store` tells apart.
+    """
+
+    def __init__(self, store: Store, card: RateCard, index: Callable[[RateCard], UsageIndex] = UsageIndex) -> None:
         self._store = store
         self._card = card
+        self._index_of = index
         self._lock = Lock()
         self._present: Snapshot | None = None
         self._serial = 0
-        self._seen: Mapping[str, Any] | None = None
+        self._seen: Head | None = None
         self._older: dict[tuple[date, bool], Day] = {}
         self._older_rows: dict[datetime, Table] = {}
         # Fine enough for everything that may be read later, too.
@@ -59,13 +87,13 @@ class Snapshots:
 
     def current(self) -> Snapshot:
         """What is known now. Reads next to nothing where nothing has changed since the last call."""
-        values, present = self._store.state(), self._present
-        if present is not None and values is self._seen:
+        seen, present = self._store.head(), self._present
+        if present is not None and seen is self._seen:
             return present
         with self._lock:
-            # Another thread may have brought a newer one meanwhile, to which these values are the past.
-            values, present = self._store.state(), self._present
-            head = head_of(values)
+            # Another thread may have brought a newer one meanwhile, to which this one is the past.
+            seen, present = self._store.head(), self._present
+            head = seen
             if present is None or present.head != head:
                 with self._store.reading() as reader:
                     if present is None or not present.head.has_rows_of(head):
@@ -74,10 +102,10 @@ class Snapshots:
                     if present is None or present.head != head:
                         present = self._present = self._brought_up_to_date(reader, head)
                         self._serial = present.serial
-            self._seen = values
+            self._seen = seen
         return present
 
-    def _brought_up_to_date(self, reader: UsageReader, head: Head) -> Snapshot:
+    def _brought_up_to_date(self, reader: Reader, head: Head) -> Snapshot:
         try:
             return self._updated(reader, head)
         except TooSmallError as error:
@@ -87,12 +115,12 @@ class Snapshots:
             return self._brought_up_to_date(reader, head)
 
     def _reset(self, places: int, *, wide: bool) -> None:
-        self._index = UsageIndex(self._card)
+        self._index = self._index_of(self._card)
         self._prices = UsagePrices(self._card, self._index, places, wide=wide)
         self._builder = TableBuilder(self._index, self._prices)
         self._empty = self._builder.table([], date.min)
 
-    def _updated(self, reader: UsageReader, head: Head) -> Snapshot:
+    def _updated(self, reader: Reader, head: Head) -> Snapshot:
         before = self._present
         if before is None or before.head.version.rebuilt != head.version.rebuilt or _reaches_back(head, before):
             return self._built(reader, head)
@@ -114,7 +142,7 @@ class Snapshots:
         after.memo.update(_kept(before, after, touched, since))
         return replace(after, touched=(*before.touched, (before.serial, touched, since))[-UPDATES_KNOWN:])
 
-    def _built(self, reader: UsageReader, head: Head) -> Snapshot:
+    def _built(self, reader: Reader, head: Head) -> Snapshot:
         """All that is held, read anew; what was read of older days is forgotten, since any of them may have changed."""
         self._older, self._older_rows = {}, {}
         days: dict[date, Day] = {}
@@ -153,7 +181,7 @@ class Snapshots:
         )
 
     def _with_changes(
-        self, reader: UsageReader, before: Snapshot, changed: Sequence[HourRead]
+        self, reader: Reader, before: Snapshot, changed: Sequence[HourRead]
     ) -> tuple[Snapshot, frozenset[int] | None]:
         """The snapshot after these hours have changed, and the scopes that this may have touched; None for any."""
         days, tables, by_minute = dict(before.days), dict(before.tables), set(before.by_minute)
@@ -200,7 +228,7 @@ class Snapshots:
 
     def _with_hour(
         self,
-        reader: UsageReader,
+        reader: Reader,
         day: Day,
         hour: HourRead,
         had: Table,
@@ -230,7 +258,7 @@ class Snapshots:
         bit = 1 << hour.hour.hour
         return replace(made, known=made.known | bit, odd=made.odd | bit if hour.odd else made.odd & ~bit), table
 
-    def _read_day(self, reader: UsageReader, day: date, builder: TableBuilder) -> Day:
+    def _read_day(self, reader: Reader, day: date, builder: TableBuilder) -> Day:
         made = builder.empty_day(by_hour=True)
         for hour in reader.hours(_midnight(day), _midnight(day) + DAY):
             made, _ = self._with_hour(reader, made, hour, self._empty, builder)
@@ -291,7 +319,7 @@ class Snapshots:
         self._older = dict([*self._older.items(), *days.items()][-OLDER_HELD:])
 
 
-def _rolled_up(reader: UsageReader, first: date, last: date, builder: TableBuilder) -> dict[date, Day]:
+def _rolled_up(reader: Reader, first: date, last: date, builder: TableBuilder) -> dict[date, Day]:
     rows = reader.day_rows(first, last)
     known = {hour.hour: hour.odd for hour in reader.hours(_midnight(first), _midnight(last) + DAY)}
     found = {}
@@ -312,7 +340,7 @@ def _reaches_back(head: Head, before: Snapshot) -> bool:
     return floor_hour(head.data.as_of) < floor_hour(before.as_of)
 
 
-def _bills(reader: UsageReader, head: Head) -> Mapping[date, Sequence[BilledRow]]:
+def _bills(reader: Reader, head: Head) -> Mapping[date, Sequence[BilledRow]]:
     as_of = head.data.as_of
     found: dict[date, list[BilledRow]] = {}
     for row in reader.billed_rows(date.min if as_of is None else (as_of - LONGEST_BILL).date()):

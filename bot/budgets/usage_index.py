@@ -141,12 +141,7 @@ class UsageIndex:
         """Which of the first `count` callers the scope counts."""
         if scope.kind is ScopeKind.ORGANIZATION:
             return np.ones(count, dtype=np.bool_)
-        columns = {
-            ScopeKind.WORKSPACE: self.workspace_of_caller,
-            ScopeKind.KEY: self.key_of_caller,
-            ScopeKind.MODEL: self.model_of_caller,
-        }
-        values, numbers = columns[scope.kind].values[:count], self.of(scope)
+        values, numbers = self._column(scope.kind).values[:count], self.of(scope)
         return values == numbers[0] if len(numbers) == 1 else np.isin(values, numbers)
 
     def ids(self, kind: ScopeKind) -> list[tuple[str, str | None, int]]:
@@ -155,7 +150,22 @@ class UsageIndex:
         found = list(self._scopes.items())
         return [(value, workspace, number) for (each, value, workspace), number in found if each is kind]
 
-    def _find(self, scope: Scope) -> list[int]:
+    def groups(self, kind: ScopeKind, tag: str | None = None) -> list[tuple[tuple[str | None, str | None], int]]:
+        """By which value of this kind, and of a key in which workspace, each scope's usage counts, without overlap.
+
+        Usage without a key has None for it.
+        """
+        if kind is ScopeKind.KEY:
+            return [((value or None, workspace), number) for value, workspace, number in self.ids(kind)]
+        return [((value, None), number) for value, _, number in self.ids(kind)]
+
+    def _column(self, kind: ScopeKind) -> Column:
+        """The scope of each caller, among which those of this kind are."""
+        if kind is ScopeKind.MODEL:
+            return self.model_of_caller
+        return self.workspace_of_caller if kind is ScopeKind.WORKSPACE else self.key_of_caller
+
+    def _find(self, scope: Scope) -> Sequence[int]:
         value = scope.value or ""
         if scope.kind is ScopeKind.ORGANIZATION:
             return [ORGANIZATION_ID]
@@ -198,10 +208,13 @@ class UsageIndex:
         if found is None:
             found = self._scopes[key] = len(self._scopes)
             if kind is ScopeKind.KEY and value:
-                self._keys.setdefault(value, []).append(found)
+                self._add_key(value, found)
             # A scope that matched less before, such as a family of models, may match this one too.
             self._of_scope = {}
         return found
+
+    def _add_key(self, value: str, number: int) -> None:
+        self._keys.setdefault(value, []).append(number)
 
     def _rate(self, model: str, terms: Terms) -> int:
         found = self._rates.get((model, terms))

@@ -400,6 +400,32 @@ ledger_hours = Table(
     sqlite_with_rowid=False,
 )
 
+# Of the last days also by the minute.
+ledger_minutes = Table(
+    "ledger_minutes",
+    metadata,
+    Column("minute", UTCDateTime, primary_key=True),
+    Column("dimensions_id", BigInteger, primary_key=True),
+    Column("uncached_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
+    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
+    Column("cache_read_input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("web_search_requests", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("rate_limited", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Every hour from the first event's on, quiet ones too. version: of the ledger, when the hour was changed last.
+ledger_known_hours = Table(
+    "ledger_known_hours",
+    metadata,
+    Column("hour", UTCDateTime, primary_key=True),
+    Column("version", BigInteger, nullable=False, index=True),
+)
+
 ledger_days = Table(
     "ledger_days",
     metadata,

@@ -19,7 +19,7 @@ BUDGETS: Literal["budgets_version"] = "budgets_version"
 USAGE: Literal["usage_version"] = "usage_version"
 DATA: Literal["data"] = "data"
 NAMES: Literal["names_read_at"] = "names_read_at"
-LEDGER: Literal["ledger_version"] = "ledger_version"
+LEDGER: Literal["ledger"] = "ledger"
 
 KEYS = (ALERTS, BUDGETS, USAGE, DATA, NAMES, LEDGER)
 
@@ -27,7 +27,7 @@ CHECK_SECONDS = 0.5
 """What another copy of the bot has changed is seen this much later at most; what this one has, at once."""
 
 
-def bump(connection: Connection, what: Literal["alerts_version", "budgets_version", "ledger_version"]) -> None:
+def bump(connection: Connection, what: Literal["alerts_version", "budgets_version"]) -> None:
     """Count a change, in the transaction that makes it."""
     remember(connection, what, locked(connection, what, 0) + 1)
 

@@ -47,6 +47,33 @@ class Dimensions(NamedTuple):
         return hashlib.sha256(json.dumps(self, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
 
 
+class Labels(NamedTuple):
+    """What tells events of one feature and model apart, besides what changes their price."""
+
+    user_id: str | None = None
+    tags: Tags = ()
+    workspace: str | None = None
+    key: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> "Labels":
+        """Read from its `text`; the empty text has none."""
+        if not text:
+            return cls()
+        user_id, tags, workspace, key = json.loads(text)
+        return cls(user_id, tuple((name, value) for name, value in tags), workspace, key)
+
+    @property
+    def text(self) -> str:
+        """One text for equal labels, empty without any."""
+        return json.dumps(self, separators=(",", ":")) if any(self) else ""
+
+    def __str__(self) -> str:
+        """As people read them: `u1, team=search`."""
+        words = [*([self.user_id] if self.user_id else []), *(f"{name}={value}" for name, value in self.tags)]
+        return ", ".join([*words, *(each for each in (self.workspace, self.key) if each)])
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One response, or one part of a response that another model was billed for.

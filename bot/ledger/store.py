@@ -1,6 +1,7 @@
 """The ledger in the bot's own database: SQLite, or PostgreSQL where several copies append at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -10,16 +11,22 @@ from sqlalchemy import ColumnElement, Engine, Select, case, delete, func, litera
 
 from bot.clock import DAY, floor_day
 from bot.db.schema import ledger_days, ledger_events, ledger_hours
-from bot.db.versions import LEDGER, bump, versions_of
+from bot.db.versions import LEDGER, versions_of
 from bot.ledger.interning import Interning
+from bot.ledger.known_hours import note_changes, state_of
 from bot.ledger.model import Appended, Event, Outcome, Row, Sums
 from bot.ledger.store_writes import NUMBERS, SUMS, append_events
 from bot.ledger.texts import stored_id
+from bot.ledger.usage import LedgerReader, head_of
 from bot.ledger.users import user_hash, user_key, without_names
 from bot.pricing.tokens import TokenCounts
+from bot.usage.store_reads import Head
 
 PRUNED_AT_ONCE = 5_000
 """Events in one transaction: whoever appends waits no longer than for so many."""
+
+MOST_RECENT = 64
+"""Appends of which it is known which minutes they have changed."""
 
 MOST_PRUNED = 100_000
 """Events in one call, which then lasts seconds at most."""
@@ -36,6 +43,8 @@ class SqlLedger:
         self._hash = user_hash(user_key(engine)) if hash_users else None
         self._interning = Interning(partial(without_names, hashed=self._hash) if self._hash else lambda same: same)
         self._versions = versions_of(engine)
+        self._recent: dict[int, Mapping[datetime, frozenset[datetime]]] = {}
+        self._head: tuple[object, Head] | None = None
 
     def user(self, user_id: str) -> str:
         """What stands in the ledger for this user."""
@@ -50,13 +59,36 @@ class SqlLedger:
             wanted = {event.dimensions for event in merged.values()}
             numbers = self._interning.numbers(connection, wanted)
             changes = append_events(connection, merged, numbers, received_at)
-            if changes.any:
-                bump(connection, LEDGER)
+            state = note_changes(connection, changes.minutes, received_at) if changes.minutes else None
         self._interning.keep(numbers)
-        if changes.any:
+        if state is not None:
+            self._recent[state.version] = changes.minutes
+            while len(self._recent) > MOST_RECENT:
+                self._recent.pop(next(iter(self._recent)))
             self._versions.changed()
         accepted = sum(1 for event_id in changes.new if merged[event_id].requests)
         return Appended(accepted, responses - accepted)
+
+    def touch(self, now: datetime) -> None:
+        """Know that nothing more was logged up to `now` than what is stored."""
+        with self._engine.begin() as connection:
+            note_changes(connection, (), now)
+        self._versions.changed()
+
+    def head(self) -> Head:
+        """What tells whether anything has changed; the same value as long as nothing has."""
+        values, known = self._versions.current(self._engine), self._head
+        if known is None or known[0] is not values:
+            known = self._head = values, head_of(state_of(values.get(LEDGER)))
+        return known[1]
+
+    @contextmanager
+    def reading(self) -> Iterator[LedgerReader]:
+        """Reads as of one moment, whatever is written meanwhile."""
+        with self._engine.connect() as connection:
+            if self._engine.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            yield LedgerReader(connection, self._interning, self._recent)
 
     def roll_up(self, now: datetime) -> None:
         """See `Ledger`."""
@@ -115,7 +147,7 @@ class SqlLedger:
 
     def version(self) -> int:
         """Rises with every change of the sums, whichever copy makes it."""
-        return int(self._versions.current(self._engine).get(LEDGER, 0))
+        return state_of(self._versions.current(self._engine).get(LEDGER)).version
 
     def _rows(self, queries: list[Select[Any]]) -> list[Row]:
         with self._engine.connect() as connection:

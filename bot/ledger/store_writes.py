@@ -1,7 +1,7 @@
 """Events into the tables, with their sums: few statements for a batch, however many events it has.
 
 On PostgreSQL several copies of the bot append at once. Each takes its locks in one order: dimensions by digest, new
-events by id, known events by id, hours, days, the version.
+events by id, known events by id, minutes, hours, days, the version.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table
 
-from bot.db.schema import ledger_days, ledger_events, ledger_hours
+from bot.clock import DAY, floor_hour
+from bot.db.schema import ledger_days, ledger_events, ledger_hours, ledger_minutes
 from bot.ledger.interning import rows_where
 from bot.ledger.model import Dimensions, Event, Outcome
 from bot.ledger.texts import clean_or_none
@@ -22,7 +23,13 @@ Numbers = tuple[int, ...]
 EVENT_COLUMNS = tuple(column.name for column in ledger_events.columns)
 NUMBERS = EVENT_COLUMNS[4:11]
 SUMS = tuple(column.name for column in ledger_hours.columns)[2:]
-_TYPES = {"at": "timestamptz", "received_at": "timestamptz", "hour": "timestamptz", "day": "date"}
+_TYPES = {
+    "at": "timestamptz",
+    "received_at": "timestamptz",
+    "hour": "timestamptz",
+    "minute": "timestamptz",
+    "day": "date",
+}
 _TEXTS = frozenset({"id", "outcome", "request_id", "session"})
 
 _KNOWN = f"SELECT id, at, dimensions_id, {', '.join(NUMBERS)}, outcome FROM ledger_events WHERE id "
@@ -34,11 +41,15 @@ _RAISE_POSTGRES = (
 )
 
 
+MINUTES_KEPT = 3 * DAY
+"""How long sums are kept by the minute: longer than a snapshot holds the rows of its hours."""
+
+
 class Changed(NamedTuple):
-    """What a batch has changed. `new`: ids that were not known. `any`: whether a sum is another one now."""
+    """What a batch has changed. `new`: ids that were not known. `minutes`: by hour, whose sums are others now."""
 
     new: frozenset[str]
-    any: bool
+    minutes: Mapping[datetime, frozenset[datetime]]
 
 
 def numbers_of(event: Event) -> Numbers:
@@ -47,34 +58,46 @@ def numbers_of(event: Event) -> Numbers:
 
 
 class _Sums:
-    """By how much the sums of hours and of days change."""
+    """By how much sums change; those of minutes only since `minutes_from`."""
 
-    def __init__(self) -> None:
-        self._hours: dict[tuple[datetime, int], list[int]] = {}
+    def __init__(self, minutes_from: datetime) -> None:
+        self._minutes: dict[tuple[datetime, int], list[int]] = {}
+        self._minutes_from = minutes_from
 
     def count(self, at: datetime, dimensions_id: int, numbers: Numbers, outcome: str) -> None:
-        key = (at.replace(minute=0, second=0, microsecond=0), dimensions_id)
-        found = self._hours.get(key)
+        key = (at.replace(second=0, microsecond=0), dimensions_id)
+        found = self._minutes.get(key)
         requests = numbers[-1]
         errors, limited = (
             requests if outcome == Outcome.ERROR else 0,
             requests if outcome == Outcome.RATE_LIMITED else 0,
         )
         if found is None:
-            self._hours[key] = [*numbers, errors, limited]
+            self._minutes[key] = [*numbers, errors, limited]
         else:
             found[:] = map(add, found, (*numbers, errors, limited))
 
     def store(self, connection: Connection) -> None:
-        time = _bound(ledger_hours.c.hour, connection)
-        day_of = _bound(ledger_days.c.day, connection)
+        hours: dict[tuple[Any, int], list[int]] = {}
         days: dict[tuple[Any, int], list[int]] = {}
-        for (hour, dimensions_id), sums in self._hours.items():
-            day = days.setdefault((hour.date(), dimensions_id), [0] * len(SUMS))
-            day[:] = map(add, day, sums)
-        hours = sorted((hour, number, *sums) for (hour, number), sums in self._hours.items())
-        _add(connection, ledger_hours, [(time(hour), *rest) for hour, *rest in hours])
-        _add(connection, ledger_days, [(day_of(day), number, *days[day, number]) for day, number in sorted(days)])
+        for (minute, dimensions_id), sums in self._minutes.items():
+            for found, start in ((hours, floor_hour(minute)), (days, minute.date())):
+                of_start = found.setdefault((start, dimensions_id), [0] * len(SUMS))
+                of_start[:] = map(add, of_start, sums)
+        recent = {key: sums for key, sums in self._minutes.items() if key[0] >= self._minutes_from}
+        for table, changes in ((ledger_minutes, recent), (ledger_hours, hours), (ledger_days, days)):
+            bound = _bound(next(iter(table.columns)), connection)
+            rows = [(bound(start), number, *changes[start, number]) for start, number in sorted(changes)]
+            if rows:
+                _add(connection, table, rows)
+
+    @property
+    def changed(self) -> dict[datetime, frozenset[datetime]]:
+        """The minutes of each hour that have changed."""
+        found: dict[datetime, set[datetime]] = {}
+        for minute, _ in self._minutes:
+            found.setdefault(floor_hour(minute), set()).add(minute)
+        return {hour: frozenset(minutes) for hour, minutes in found.items()}
 
 
 def append_events(
@@ -85,7 +108,7 @@ def append_events(
 ) -> Changed:
     """Store events by their ids, and their sums."""
     rows = _rows(connection, events, dimensions, received_at)
-    sums = _Sums()
+    sums = _Sums(floor_hour(received_at) - MINUTES_KEPT)
     if connection.dialect.name == "postgresql":
         insert = f"INSERT INTO ledger_events ({', '.join(EVENT_COLUMNS)}) SELECT * FROM {_unnest(EVENT_COLUMNS)} "
         rows.sort()
@@ -108,7 +131,7 @@ def append_events(
     _raise(connection, known, sums)
     if new or known:
         sums.store(connection)
-    return Changed(frozenset(new), bool(new or known))
+    return Changed(frozenset(new), sums.changed)
 
 
 def _rows(

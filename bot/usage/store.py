@@ -23,10 +23,12 @@ from bot.usage.store_reads import (
     DATA_STATE_KEY,
     NAMES_KEY,
     VERSION_KEY,
+    Head,
     Name,
     Names,
     UsageReader,
     Version,
+    head_of,
     names_in,
     version_of,
 )
@@ -72,6 +74,7 @@ class UsageStore:
         self._engine = engine
         self._recent: dict[int, dict[datetime, frozenset[datetime] | None]] = {}
         self._versions = versions_of(engine)
+        self._head: tuple[Mapping[str, Any], Head] | None = None
 
     @contextmanager
     def reading(self) -> Iterator[UsageReader]:
@@ -157,6 +160,13 @@ class UsageStore:
     def state(self) -> Mapping[str, Any]:
         """What tells whether anything has changed; the same value as long as nothing has."""
         return self._versions.current(self._engine)
+
+    def head(self) -> Head:
+        """The same with its meaning; the same value as long as nothing has changed."""
+        values, known = self.state(), self._head
+        if known is None or known[0] is not values:
+            known = self._head = values, head_of(values)
+        return known[1]
 
     def unknown_terms(self, starts_at: datetime, ends_at: datetime) -> frozenset[str]:
         """The names of the terms of which the source could not be asked for some usage in [`starts_at`, `ends_at`)."""

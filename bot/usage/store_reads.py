@@ -53,9 +53,9 @@ class Names:
     The default workspace stands under `default`; `default_id` is the id that Anthropic's lists give it, where known.
     """
 
-    workspaces: dict[str, str]
-    keys: dict[str, str]
-    workspace_of_key: dict[str, str]
+    workspaces: Mapping[str, str]
+    keys: Mapping[str, str]
+    workspace_of_key: Mapping[str, str]
     read_at: datetime | None
     default_id: str | None = None
 

@@ -112,7 +112,7 @@ def test_a_scope_counts_a_model_that_another_thread_adds_while_it_is_looked_up()
     class Interrupted(UsageIndex):
         """Another thread adds a model of the family after the look through all models."""
 
-        def _find(self, scope: Scope) -> list[int]:
+        def _find(self, scope: Scope) -> Sequence[int]:
             found = super()._find(scope)
             self.groups_of([row_of("claude-opus-5")], START.date())
             return found

@@ -56,6 +56,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_ledger_events_at"), "ledger_events", ["at"], unique=False)
     op.create_index(op.f("ix_ledger_events_received_at"), "ledger_events", ["received_at"], unique=False)
     for table, start in (
+        ("ledger_minutes", sa.Column("minute", UTCDateTime(), nullable=False)),
         ("ledger_hours", sa.Column("hour", UTCDateTime(), nullable=False)),
         ("ledger_days", sa.Column("day", sa.Date(), nullable=False)),
     ):
@@ -67,6 +68,13 @@ def upgrade() -> None:
             sa.PrimaryKeyConstraint(start.name, "dimensions_id", name=op.f(f"pk_{table}")),
             sqlite_with_rowid=False,
         )
+    op.create_table(
+        "ledger_known_hours",
+        sa.Column("hour", UTCDateTime(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hour", name=op.f("pk_ledger_known_hours")),
+    )
+    op.create_index(op.f("ix_ledger_known_hours_version"), "ledger_known_hours", ["version"], unique=False)
 
 
 def _counts(names: tuple[str, ...]) -> Iterator[sa.Column[int]]:

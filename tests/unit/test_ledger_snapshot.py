@@ -1,0 +1,172 @@
+"""The snapshot of the ledger against a plain recomputation, over whatever applications log, late and again."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from bot.budgets.budget import ORGANIZATION, Scope, ScopeKind, parse_scope
+from bot.budgets.ledger_index import LedgerIndex, scopes_of_labels
+from bot.budgets.period import PeriodKind, period_at, period_before
+from bot.budgets.report import LOGGED_BY, GroupBy, report_of
+from bot.budgets.snapshots import Snapshots
+from bot.budgets.spend import ZERO, same_model
+from bot.clock import HOUR, MINUTE
+from bot.ledger.model import Dimensions, Event, Labels
+from bot.ledger.store import SqlLedger
+from bot.pricing.card import load_rate_card
+from bot.pricing.cost import cost_of
+from bot.pricing.tokens import Terms, TokenCounts
+from tests.databases import open_migrated, postgres_database
+
+CARD = load_rate_card()
+BEGIN = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+SCOPES = tuple(
+    map(
+        parse_scope,
+        (
+            "organization",
+            "feature:support",
+            "feature:search",
+            "user:u1",
+            "tag:team=a",
+            "tag:team=b",
+            "model:haiku",
+            "key:k1",
+        ),
+    )
+)
+
+DIMENSIONS = st.builds(
+    Dimensions,
+    model=st.sampled_from(("claude-opus-5-5", "claude-haiku-5-5", "experiment-1")),
+    feature=st.sampled_from((None, "support", "search", "bulk")),
+    user_id=st.sampled_from((None, "u1", "u2")),
+    tags=st.sampled_from(((), (("team", "a"),), (("pr", "7"), ("team", "b")))),
+    workspace=st.just(None),
+    key=st.sampled_from((None, "k1")),
+    terms=st.sampled_from((Terms(), Terms("batch", "us", None))),
+    prompts_above=st.just(0),
+)
+COUNTS = st.builds(TokenCounts, *(st.integers(0, 10**6) for _ in range(5)), st.integers(0, 3))
+EVENTS = st.tuples(st.integers(0, 12), DIMENSIONS, COUNTS, st.integers(0, 4 * 24 * 60))
+"""Id, dimensions, counts and how many minutes ago."""
+
+STEPS = st.lists(
+    st.tuples(st.integers(0, 40 * 60), st.lists(EVENTS, max_size=5), st.booleans()), min_size=1, max_size=8
+)
+"""Minutes that pass, what is appended then, and whether another process does it."""
+
+
+def counts(scope: Scope, dimensions: Dimensions) -> bool:
+    if scope == ORGANIZATION:
+        return True
+    if scope.kind is ScopeKind.FEATURE:
+        return dimensions.feature == scope.value
+    if scope.kind is ScopeKind.MODEL:
+        return same_model(scope.value or "", dimensions.model, CARD)
+    labels = Labels(dimensions.user_id, dimensions.tags, dimensions.workspace, dimensions.key)
+    return scope in scopes_of_labels(labels)
+
+
+def usd(events: Sequence[Event]) -> Decimal:
+    return sum(
+        (
+            cost_of(
+                CARD, each.dimensions.model, each.counts, each.dimensions.terms, each.at.date(), prompt_tokens=None
+            ).usd
+            for each in events
+        ),
+        ZERO,
+    )
+
+
+def value_of(by: GroupBy, dimensions: Dimensions) -> str | None:
+    if by is GroupBy.TAG:
+        return dict(dimensions.tags).get("team")
+    return dimensions.feature if by is GroupBy.FEATURE else dimensions.user_id
+
+
+def play(
+    engine: Engine, other: Engine, steps: list[tuple[int, list[tuple[int, Dimensions, TokenCounts, int]], bool]]
+) -> None:
+    here, elsewhere = SqlLedger(engine), SqlLedger(other)
+    snapshots = Snapshots(here, CARD, LedgerIndex)
+    stored: dict[str, Event] = {}
+    now = BEGIN
+    for minutes, events, by_other in steps:
+        now += minutes * MINUTE
+        logged = []
+        for number, dimensions, tokens, ago in events:
+            event = Event(f"msg_{number}", now - ago * MINUTE, dimensions, tokens)
+            known = stored.get(event.id)
+            logged.append(event)
+            if known is None:
+                stored[event.id] = event
+            else:
+                grown = TokenCounts(*map(max, known.counts, tokens))
+                stored[event.id] = Event(known.id, known.at, known.dimensions, grown)
+        (elsewhere if by_other else here).append(logged, now)
+        here.touch(now)
+        snapshot = snapshots.current()
+        if not stored:
+            assert snapshot.as_of is None
+            continue
+        assert snapshot.as_of == now
+        for zone in (ZoneInfo("UTC"), ZoneInfo("Asia/Kolkata")):
+            for kind in (PeriodKind.DAY, PeriodKind.MONTH):
+                period = period_at(kind, zone, now)
+                within = [each for each in stored.values() if period.starts_at <= each.at < period.ends_at]
+                for scope in SCOPES:
+                    mine = [each for each in within if counts(scope, each.dimensions)]
+                    assert snapshot.spend(scope, period).total_usd == usd(mine), (scope, period)
+        period = period_at(PeriodKind.MONTH, ZoneInfo("UTC"), now)
+        for by in LOGGED_BY:
+            report = report_of(snapshot, period, period_before(PeriodKind.MONTH, ZoneInfo("UTC"), period), by, "team")
+            found = {} if report is None else {group.id: group.usd for group in report.groups}
+            wanted: dict[str | None, list[Event]] = {}
+            for each in stored.values():
+                if period.starts_at <= each.at < period.ends_at and any(each.counts):
+                    wanted.setdefault(value_of(by, each.dimensions), []).append(each)
+            assert found == {value: usd(of_value) for value, of_value in wanted.items()}, by
+        first = min(each.at for each in stored.values())
+        assert snapshot.known_hours(first.replace(minute=0), now) == -((first.replace(minute=0) - now) // HOUR)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=STEPS)
+def test_the_snapshot_equals_a_plain_recomputation(
+    steps: list[tuple[int, list[tuple[int, Dimensions, TokenCounts, int]], bool]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db"
+    engine, other = open_migrated(url), open_migrated(url)
+    try:
+        play(engine, other, steps)
+    finally:
+        engine.dispose()
+        other.dispose()
+
+
+@settings(max_examples=4, deadline=None, phases=(Phase.generate,))
+@given(steps=STEPS)
+def test_the_snapshot_equals_a_plain_recomputation_on_postgresql(
+    steps: list[tuple[int, list[tuple[int, Dimensions, TokenCounts, int]], bool]],
+) -> None:
+    with postgres_database() as url:
+        engine, other = open_migrated(url), open_migrated(url)
+        try:
+            play(engine, other, steps)
+        finally:
+            engine.dispose()
+            other.dispose()

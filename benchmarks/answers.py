@@ -28,9 +28,8 @@ from benchmarks.decisions import environ_of
 from benchmarks.figures import Figure, emit, percentile, say
 from benchmarks.world import DEFAULT_CACHE, Size, database
 from bot.clock import system_clock
-from bot.sandbox.slack_errors import NotDispatchedError
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
-from bot.sandbox.slack_workspace import BOT_USER
+from bot.sandbox.slack_workspace import BOT_USER, NotDispatchedError
 from tests.scenario.http_port import free_port
 
 HERE = Path(__file__).resolve().parent

@@ -22,7 +22,7 @@ from typing import Any, Self
 import aiohttp
 
 from bot.sandbox.anthropic_usage import UsageEvent
-from bot.sandbox.faults import Fault, Faults
+from bot.sandbox.server import Fault, Faults
 from tests.scenario.conftest import World
 from tests.scenario.kills import LOOK_FAULTS
 

@@ -20,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import aiohttp
 
 from bot.clock import system_clock
-from bot.sandbox.slack_errors import NotDispatchedError
-from bot.sandbox.slack_workspace import ADMIN
+from bot.sandbox.slack_workspace import ADMIN, NotDispatchedError
 from tests.scenario.conftest import World, world_at
 from tests.scenario.http_port import free_port
 

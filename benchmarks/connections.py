@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.bot_process import BotProcess, asked, cross, give_budgets, until, until_served
 from bot.clock import system_clock
-from bot.sandbox.slack_errors import NotDispatchedError
 from bot.sandbox.slack_server import SIGNING_SECRET
+from bot.sandbox.slack_workspace import NotDispatchedError
 from tests.scenario.conftest import World, world_at
 from tests.scenario.http_port import free_port
 

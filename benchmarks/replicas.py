@@ -45,8 +45,7 @@ from benchmarks.owner_faults import KINDS, Outage, OwnerFaults, Polls, Replica
 from benchmarks.tcp_proxy import TcpProxy
 from bot.clock import system_clock
 from bot.sandbox.anthropic_usage import UsageEvent
-from bot.sandbox.slack_errors import NotDispatchedError
-from bot.sandbox.slack_workspace import Message
+from bot.sandbox.slack_workspace import Message, NotDispatchedError
 from tests.databases import POSTGRES, postgres_database
 from tests.scenario.conftest import World, world_at
 from tests.scenario.http_port import free_port

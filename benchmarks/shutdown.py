@@ -23,7 +23,7 @@ import aiohttp
 
 from bot.clock import system_clock
 from bot.sandbox.anthropic_server import ANALYTICS_USAGE
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import ADMIN
 from tests.scenario.conftest import World, world_at
 from tests.scenario.http_port import free_port

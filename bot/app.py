@@ -46,7 +46,7 @@ from bot.db.lease import Lease
 from bot.db.state import RememberedStore
 from bot.doctor.check import Check, State
 from bot.doctor.examination import examine
-from bot.doctor.sample import sample_facts
+from bot.doctor.slack import sample_facts
 from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
 from bot.fallback.auto_watch import AutoWatch
@@ -81,7 +81,7 @@ from bot.services import Services
 from bot.steady_clock import SteadyClock
 from bot.threads import Threads
 from bot.usage.anthropic.client import Transport
-from bot.usage.anthropic.remembered_limits import RememberedLimits
+from bot.usage.anthropic.limits import RememberedLimits
 from bot.usage.anthropic.token_count import TokenCounter
 from bot.usage.poller import build_poller
 from bot.usage.store import UsageStore

@@ -1,7 +1,6 @@
 """`/claude-cost doctor`: the command line's examination from within the running bot."""
 
-from bot.doctor.check import Check, State
-from bot.doctor.report import MARKS, summary
+from bot.doctor.check import MARKS, Check, State, summary
 from bot.messages import Message
 from bot.services import Services
 from handlers.fallback import age_of_data

@@ -16,9 +16,8 @@ from bot.in_flight import InFlight
 from bot.messages import Block, Message
 from bot.pricing.estimate import Estimate, estimate
 from bot.pricing.store import KeptEstimate
-from bot.pricing.text_tokens import Text, language_of
 from bot.pricing.words import EXAMPLE, WordsError, parse_workload, words_of
-from bot.pricing.workload import Workload
+from bot.pricing.workload import Text, Workload, language_of
 from bot.services import Services
 from bot.slack_api import CallError, call
 from bot.typed_text import words_in

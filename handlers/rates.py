@@ -5,7 +5,7 @@ import re
 from bot.messages import Message
 from bot.pricing.japanese_words import with_english_models
 from bot.pricing.model_ids import family_in
-from bot.pricing.model_words import UnknownModelError, model_named
+from bot.pricing.model_names import UnknownModelError, model_named
 from bot.services import Services
 from bot.typed_text import words_in
 from handlers.render.age import with_age

@@ -9,7 +9,7 @@ from bot.alerts.notice_contents import in_slack
 from bot.alerts.spike_rates import Spike
 from bot.budgets.budget import LIMITS, Level
 from bot.db.schema import alerts, notices
-from bot.db.versions import ALERTS, versions_of
+from bot.db.state import ALERTS, versions_of
 
 
 class SpikeStore:

@@ -19,7 +19,7 @@ from bot.alerts.receivers import Receivers
 from bot.budgets.budget import Level
 from bot.db.audit import keep
 from bot.db.schema import UTCDateTime, alerts, notices
-from bot.db.versions import ALERTS, bump, versions_of
+from bot.db.state import ALERTS, bump, versions_of
 from bot.notify.model import SLACK
 from bot.notify.store import BacklogStore
 

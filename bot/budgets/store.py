@@ -13,7 +13,7 @@ from bot.budgets.words import budget_words
 from bot.db.audit import keep
 from bot.db.engine import lock_for_writers
 from bot.db.schema import budgets
-from bot.db.versions import BUDGETS, bump, versions_of
+from bot.db.state import BUDGETS, bump, versions_of
 
 ACTION = "budget"
 """What the audit trail calls it."""

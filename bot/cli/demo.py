@@ -15,9 +15,8 @@ from pathlib import Path
 from bot.log_bound import BoundedHandler
 from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.clock import RunningClock
-from bot.sandbox.directions import FASTEST, Directions
 from bot.sandbox.page_server import PageServer
-from bot.sandbox.stage import CURTAIN, Stage, set_stage
+from bot.sandbox.stage import CURTAIN, FASTEST, Directions, Stage, set_stage
 from bot.sandbox.story import StoryError, tell
 
 DEFAULT_PORT = 8765

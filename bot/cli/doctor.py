@@ -12,11 +12,10 @@ from enum import Enum, auto
 from bot.app import sample_alert, slack_client
 from bot.cli.output import show
 from bot.clock import Clock, system_clock
-from bot.doctor.check import Check
+from bot.doctor.check import Check, all_well, doctor_json, doctor_text, without_secrets
 from bot.doctor.configuration import Configuration, read_configuration, secrets_in
+from bot.doctor.database import check_rollups
 from bot.doctor.examination import DATABASE_VARIABLE, examine, judge_rate_card
-from bot.doctor.report import all_well, doctor_json, doctor_text, without_secrets
-from bot.doctor.rollups import check_rollups
 from bot.pricing.card import load_rate_card
 from bot.slack_api import new_session
 

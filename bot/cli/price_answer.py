@@ -10,8 +10,7 @@ from typing import Any
 
 from bot.money import usd
 from bot.pricing.card import RateCard
-from bot.pricing.sums import LONGEST_PROMPT, Sum
-from bot.pricing.totals import UNKNOWN, Totals
+from bot.pricing.totals import LONGEST_PROMPT, UNKNOWN, Sum, Totals
 
 MICRODOLLAR = Decimal("0.000001")
 

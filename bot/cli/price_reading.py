@@ -7,8 +7,7 @@ from itertools import chain, repeat
 from typing import Any, Self
 
 from bot.cli.price_settled import Settled
-from bot.pricing.file_calls import FileCalls, Kept, kept_in
-from bot.pricing.tally import Tally
+from bot.pricing.tally import FileCalls, Kept, Tally, kept_in
 from bot.usage.logs.calls import read_calls
 from bot.usage.logs.files import RecordFile, UnreadableError
 from bot.usage.logs.price_cache import PriceCache, State, state_at

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from bot.pricing.sums import Place, Prompt
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.pricing.totals import Pile
+from bot.pricing.totals import Pile, Place, Prompt
 
 _Placed = list[tuple[Place, int, TokenCounts]]
 

@@ -14,14 +14,14 @@ from pydantic import SecretStr
 from bot.addresses import POSTGRES, absolute, database_address, http_host, is_host, is_loopback, sqlite_file
 from bot.alerts.receiver import Receiver
 from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
-from bot.amounts import usd_amount
 from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.period import PeriodKind
 from bot.config.environment import DEFAULT_HTTP_PORT, VARIABLES, Variable, misspelled
+from bot.config.models import chain_ids, rise_in, unknown_models
 from bot.config.toml import ConfigFile, read_config_file
-from bot.config.values import chain_ids, rise_in, unknown_models
 from bot.display import Display
 from bot.modes.rules import FallbackRules
+from bot.money import usd_amount
 from bot.pricing.card import load_rate_card
 from bot.secret_shapes import CHANNEL, HOST, MODEL, NUMBER, PATH, WORD, looks_secret, masked, one_line, quoted, shown
 from bot.usage.model import UsageChoice

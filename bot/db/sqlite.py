@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import OperationalError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
-from bot.db.private_file import make_private
 from bot.db.timeouts import KEPT_CONNECTIONS, Limits
 from bot.threads import MOST_CONNECTIONS
 
@@ -133,3 +132,25 @@ def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
         retry=retry_if_exception(_busy), wait=wait_fixed(0.05), stop=stop_after_delay(seconds), reraise=True
     )
     patient(connection.execute)("PRAGMA journal_mode = WAL")
+
+
+PRIVATE = 0o600
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file for the database where none is; SQLite gives the files beside it the same rights.
+
+    What is there already keeps its rights. Where it cannot be made, whoever opens it says why.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, PRIVATE))
+    except OSError:
+        return
+
+
+def open_to_others(path: Path) -> bool:
+    """Whether another user may read or write the file."""
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except OSError:
+        return False

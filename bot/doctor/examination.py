@@ -1,26 +1,23 @@
 """The whole examination: everything that is asked of Slack, Anthropic, the database and the machine."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import timedelta
 
 import httpx
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clock import Clock
-from bot.clock_offset import ClockOffsets
 from bot.config.settings import Settings
 from bot.doctor.anthropic import check_console_limit, check_usage_apis
-from bot.doctor.check import Check, State, run_checks
-from bot.doctor.clock_offset import judge_clock
+from bot.doctor.check import Check, State, run_checks, without_secrets
 from bot.doctor.configuration import secrets_of
 from bot.doctor.database import check_memory, shown_database
-from bot.doctor.report import without_secrets
 from bot.doctor.slack import Met, check_admins, check_channel, check_connection, check_sample, meet
 from bot.messages import Message
 from bot.phrases import count
 from bot.pricing.card import RateCard
-from bot.steady_clock import SteadyClock
+from bot.steady_clock import FAIL_ABOVE, WARN_ABOVE, ClockOffsets, SteadyClock
 
 SECONDS = 8
 """For each check; two rounds of them follow one another."""
@@ -119,3 +116,29 @@ def judge_rate_card(card: RateCard, clock: Clock) -> Check:
 def _paths(settings: Settings, wrong: frozenset[str]) -> Check:
     database = "" if DATABASE_VARIABLE in wrong else f"database {shown_database(settings.database_url)}, "
     return Check("paths", State.OK, f"Absolute paths: {database}fallback file {settings.fallback_file}.")
+
+
+def judge_clock(offsets: Mapping[str, timedelta], jumped: str | None = None) -> Check:
+    """By the server whose clock differs most. `jumped`: a sentence about a jump that the running bot has seen."""
+    check = _judge(offsets)
+    if jumped is None:
+        return check
+    state = State.WARN if check.state is State.OK else check.state
+    return Check(check.name, state, f"{jumped} {check.text}", check.remedy)
+
+
+def _judge(offsets: Mapping[str, timedelta]) -> Check:
+    if not offsets:
+        return Check("clock", State.SKIPPED, "Not checked, since no server has answered.")
+    server, offset = max(offsets.items(), key=lambda item: abs(item[1]))
+    seconds = int(abs(offset).total_seconds())
+    if abs(offset) <= WARN_ABOVE:
+        servers = " and ".join(sorted(offsets))
+        return Check("clock", State.OK, f"The machine's clock agrees with {servers} within {WARN_ABOVE.seconds} s.")
+    direction = "ahead of" if offset > timedelta() else "behind"
+    text = f"The machine's clock is {seconds} s {direction} {server}'s."
+    remedy = "Let the machine set its clock from the network (NTP)."
+    if abs(offset) > FAIL_ABOVE:
+        text += " Slack's signatures are refused and ages are wrong at more than 5 minutes."
+        return Check("clock", State.FAIL, text, remedy)
+    return Check("clock", State.WARN, text, remedy)

@@ -3,19 +3,26 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.clock_offset import ClockOffsets
+from bot.alerts.decide import Reason, Status
+from bot.alerts.model import LimitAlert
+from bot.budgets.budget import Level
+from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedMover
+from bot.clock import DAY
 from bot.config.environment import DEFAULT_HTTP_PORT
 from bot.config.settings import Settings
 from bot.doctor.check import Check, State
 from bot.fallback.admins import Admins
 from bot.messages import Message
+from bot.mode import DEGRADED, NORMAL
 from bot.notify.slack_connection import SlackRefusedError, SlackUnreachableError, Workspace, check_app_token, refusal_of
-from bot.notify.slack_errors import remedy, sentence_of
-from bot.slack_api import CallError, FailedCallError, RefusedCallError, as_object, call
+from bot.slack_api import CallError, FailedCallError, RefusedCallError, as_object, call, remedy, sentence_of
+from bot.steady_clock import ClockOffsets
 
 NEEDED_SCOPES = ("chat:write", "commands")
 OPTIONAL_SCOPES = {
@@ -162,3 +169,39 @@ async def check_admins(client: AsyncWebClient, settings: Settings, met: Met) -> 
     if unread:
         return [Check(name, State.WARN, f"Members of some groups are refused: {'; '.join(unread)}.")]
     return [Check(name, State.OK, f"{count}; the members of those that are groups can be read.")]
+
+
+def sample_facts(now: datetime) -> LimitAlert:
+    """A hard limit crossed, with movers, a way out and every warning."""
+    spend = BudgetSpend(
+        budget="sample",
+        scope="organization",
+        soft_usd=Decimal(50),
+        hard_usd=Decimal(100),
+        period=f"{now:%Y-%m}",
+        ends_at=now + DAY,
+        spent_usd=Decimal(120),
+        billed_usd=Decimal(80),
+        billed_days=2,
+        computed_usd=Decimal(39),
+        report_only_usd=Decimal(1),
+        at_least=True,
+        assumed=("claude-sample-1",),
+        expected_usd=Decimal(150),
+        low_usd=Decimal(130),
+        high_usd=Decimal(170),
+        movers=(
+            NamedMover(model="claude-sample-1", workspace="Search", key="ingest", usd=Decimal(9), before_usd=None),
+        ),
+        shares=(ModeShare(mode=DEGRADED, model="claude-sample-0", share=Decimal("0.6")),),
+        as_of=now,
+    )
+    return LimitAlert(
+        level=Level.HARD,
+        limit_usd=Decimal(100),
+        status=Status.OPEN,
+        reason=Reason.CROSSED,
+        decided_at=now,
+        mode=NORMAL,
+        spend=spend,
+    )

@@ -14,8 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.clock import HOUR, floor_hour
 from bot.db.schema import ledger_known_hours
-from bot.db.state import locked, remember
-from bot.db.versions import LEDGER
+from bot.db.state import LEDGER, locked, remember
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Engine, Select, case, delete, func, litera
 
 from bot.clock import DAY, floor_day
 from bot.db.schema import ledger_days, ledger_events, ledger_hours
-from bot.db.versions import LEDGER, versions_of
+from bot.db.state import LEDGER, versions_of
 from bot.ledger.interning import Interning
 from bot.ledger.known_hours import note_changes, state_of
 from bot.ledger.model import Appended, Event, Outcome, Row, Sums

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, select
 
 from bot.clock import HOUR, floor_hour
 from bot.db.schema import ledger_days, ledger_hours, ledger_known_hours, ledger_minutes, state
-from bot.db.versions import LEDGER
+from bot.db.state import LEDGER
 from bot.ledger.interning import Interning
 from bot.ledger.known_hours import LedgerState, state_of
 from bot.ledger.model import Dimensions, Labels

@@ -28,8 +28,8 @@ from bot.notify.destination import (
     always,
 )
 from bot.notify.model import SLACK, Address
-from bot.notify.slack_errors import CREDENTIALS, sentence_of
 from bot.slack_api import (
+    CREDENTIALS,
     Answer,
     CallError,
     FailedCallError,
@@ -37,6 +37,7 @@ from bot.slack_api import (
     RefusedCallError,
     as_object,
     call,
+    sentence_of,
 )
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
 from bot.notify.model import Address
-from bot.notify.slack_errors import CREDENTIALS, sentence_of
-from bot.slack_api import CallError, LimitedCallError, RefusedCallError, call
+from bot.slack_api import CREDENTIALS, CallError, LimitedCallError, RefusedCallError, call, sentence_of
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ from typing import Literal, NamedTuple, get_args
 
 from bot.pricing.caching import expected_hit_rate, hit_rate_with
 from bot.pricing.card import Model, RateCard
-from bot.pricing.impossible import failures
-from bot.pricing.monthly_cost import caches, monthly_lines, total
+from bot.pricing.monthly_cost import caches, failures, monthly_lines, total
 from bot.pricing.tokens import same_text
 from bot.pricing.workload import Route, Ttl, Workload, all_on
 

@@ -1,14 +1,24 @@
-"""The rate card: what each model costs on a day, read from the dated data file beside this module."""
+"""The dated tables beside this module. Their types are checked by tests, so that reading them needs no library."""
 
+import os
+import tomllib
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bot.pricing.data_files import Table, packaged
-from bot.pricing.model_ids import FAMILIES, family_in, spelled
-from bot.pricing.model_index import Listed, ModelIndex
+from bot.pricing.model_ids import FAMILIES, Listed, ModelIndex, family_in, spelled
+
+Table = dict[str, Any]
+"""A table as TOML has it: texts, whole numbers, dates, lists and tables."""
+
+
+def packaged(name: str) -> Table:
+    """The content of a TOML file of this package. Raises OSError and TOMLDecodeError: then the install is broken."""
+    # Not importlib.resources: its imports take longer than the reading.
+    with open(os.path.join(os.path.dirname(__file__), name), "rb") as file:
+        return tomllib.load(file)
 
 
 class Step(NamedTuple):

@@ -9,8 +9,7 @@ from bot.pricing.advice import Advice, advice_on
 from bot.pricing.alternatives import Alternative, Routing, alternatives_to, routing_to_goal
 from bot.pricing.card import Model, RateCard
 from bot.pricing.estimate_notes import assumptions_on, details_on, prices_note
-from bot.pricing.impossible import failures, without_effect
-from bot.pricing.monthly_cost import Line, monthly_counts, monthly_lines, total
+from bot.pricing.monthly_cost import Line, failures, monthly_counts, monthly_lines, total, without_effect
 from bot.pricing.throughput import Fit, Limits, Pool, fit, load_of
 from bot.pricing.workload import Workload
 

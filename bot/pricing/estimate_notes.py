@@ -10,8 +10,7 @@ from bot.pricing.alternatives import same_text_as
 from bot.pricing.caching import Warmth, break_even, warmth
 from bot.pricing.card import Model, RateCard
 from bot.pricing.monthly_cost import caches, monthly_lines, total, turn_prompts
-from bot.pricing.text_tokens import OLD_TOKENIZER, RULES, token_range
-from bot.pricing.workload import Route, Workload
+from bot.pricing.workload import OLD_TOKENIZER, RULES, Route, Workload, token_range
 
 BATCH_REQUESTS = 100_000
 BATCH_BYTES = 256_000_000

@@ -7,8 +7,11 @@ stays in the text, so that it is refused by its name. Phrases that would be misr
 import re
 from collections.abc import Callable, Mapping
 
+from bot.pricing.card import RateCard
+from bot.pricing.japanese_words import from_japanese
 from bot.pricing.misleading_words import check_named, check_periods, check_typed, with_halves
 from bot.pricing.model_ids import FAMILIES
+from bot.pricing.word_split import KEYS, LONGEST_WORD, SYNONYMS
 from bot.pricing.word_values import WordsError
 
 _N = r"\d[\d,._]*(?:\s?[kmb千万億](?![\w]))?"
@@ -247,3 +250,40 @@ def _characters(found: re.Match[str]) -> str:
 
 def _ttl(found: re.Match[str]) -> str:
     return f"ttl={found[1]}{found[2][0]}"
+
+
+_KEY_AND_COLON = re.compile(rf"(?<![\w=:.,/-])({'|'.join(sorted({*KEYS, *SYNONYMS, 'model'}))})\s*:\s*(?=[^\s:])")
+_DASHES = re.compile(r"(?<!\S)-+(?=[^\W\d])")
+_COMMAND = re.compile(r"^(?:/?claude-cost\s+)?(?:estimate\s+)?")
+_BRACKETS = re.compile(r"[(){}|]|(?<!\S)[+&](?!\S)")
+_MODEL_VERSION = re.compile(r"\d(\.\d{1,2})?")
+
+
+def single_words(text: str, card: RateCard) -> list[str]:
+    """The words of `text` (lower case, cleaned) after its plain phrases were made into words. Raises `WordsError`."""
+    text = _COMMAND.sub("", from_japanese(text))
+    text = _BRACKETS.sub(" ", text)
+    text = _KEY_AND_COLON.sub(r"\1=", re.sub(r"\s*=\s*", "=", _DASHES.sub("", text)))
+    text = from_plain_words(text, card.knows)
+    text = re.sub(r"(:\d[\d.]*%?),\s+", r"\1,", text)
+    single: list[str] = []
+    for word in (word.strip(",;:")[:LONGEST_WORD] for word in text.split()):
+        if single and _goes_on(single[-1], word, card):
+            single[-1] += f"-{word}"
+        elif word.strip("-"):
+            single.append(word)
+    return single
+
+
+def _goes_on(last: str, word: str, card: RateCard) -> bool:
+    """Whether a word belongs to the model that the last one begins: `Sonnet`, `4.6` and `Claude`, `3.5`, `Haiku`."""
+    if "=" in word:
+        return False
+    model = re.sub(r"^(?:to|model)=", "", last)
+    if re.fullmatch(r"(?:anthropic-)?claude", model):
+        return True
+    is_part = _MODEL_VERSION.fullmatch(word) is not None or word.split("[")[0] in (*card.families(), "instant")
+    if _MODEL_VERSION.fullmatch(word) and model.removeprefix("claude-") in card.families():
+        # A version that no model has is refused as one: `sonnet 9`.
+        return True
+    return is_part and card.knows(f"{model}-{word}")

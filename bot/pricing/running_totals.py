@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from math import lgamma, log
 
 from bot.pricing.call import Call
-from bot.pricing.sums import LONGEST_PROMPT, Place, Sums
 from bot.pricing.tokens import TokenCounts
+from bot.pricing.totals import LONGEST_PROMPT, Place, Sums
 
 PROOF_WITH_SESSION = 2.5
 PROOF = 9.0

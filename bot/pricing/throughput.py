@@ -11,8 +11,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Literal, NamedTuple
 
-from bot.pricing.card import Model
-from bot.pricing.data_files import packaged
+from bot.pricing.card import Model, packaged
 from bot.pricing.tokens import TokenCounts
 
 Limiter = Literal[

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bot.pricing.card import RateCard
-from bot.pricing.model_words import UnknownModelError, model_named
+from bot.pricing.model_names import UnknownModelError, model_named
 from bot.pricing.word_values import WordsError
 from bot.typed_text import cleaned
 
@@ -135,7 +135,7 @@ def _single_words(text: str, card: RateCard) -> list[str]:
     if plain is not None:
         return plain
     # Imported where somebody writes freely: its hundred patterns take longer than a whole estimate.
-    from bot.pricing.free_wording import single_words
+    from bot.pricing.plain_words import single_words
 
     return single_words(text, card)
 

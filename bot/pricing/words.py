@@ -10,11 +10,10 @@ from fractions import Fraction
 from typing import get_args
 
 from bot.pricing.card import Model, RateCard
-from bot.pricing.model_words import UnknownModelError, model_named, short_name
-from bot.pricing.text_tokens import Lang, Text
+from bot.pricing.model_names import UnknownModelError, model_named, short_name
 from bot.pricing.word_split import FLAGS, KEYS, Split, nearest_word, split_words
 from bot.pricing.word_values import WordsError, choice, number, rate, whole_number
-from bot.pricing.workload import Geo, Goal, Per, Route, Ttl, Workload, all_on
+from bot.pricing.workload import Geo, Goal, Lang, Per, Route, Text, Ttl, Workload, all_on
 
 EXAMPLE = "sonnet-4.6 requests=100k in=2000 out=500"
 

@@ -1,17 +1,17 @@
 """The life of the running bot: connect, keep the schedule, stop cleanly."""
 
 import asyncio
+import gc
 import itertools
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.collector import calm_collector
 from bot.config.settings import SettingsError
 from bot.db.engine import database_problem
 from bot.notify.back_off import back_off
@@ -23,8 +23,7 @@ from bot.runner.schedule import Job, schedule
 from bot.steady_clock import SteadyClock
 from bot.usage.age import is_stale
 from bot.web.connections import Connections
-from bot.web.port import open_port
-from bot.web.server import web_app
+from bot.web.server import open_port, web_app
 
 log = logging.getLogger(__name__)
 
@@ -230,3 +229,32 @@ async def _listen(stack: AsyncExitStack, port: AbstractAsyncContextManager[list[
             f"CLAUDE_COST_HTTP_PORT cannot be opened ({error}): choose another port, correct CLAUDE_COST_HTTP_HOST, or "
             "stop what listens there."
         ) from None
+
+
+YOUNG = 10_000
+"""New objects, less those that are gone, after which the young are collected."""
+
+MIDDLE = 10
+"""Collections of the young after which those that survived are collected too: at most 100,000 objects."""
+
+FULL = 1_000
+"""Collections of those after which everything is."""
+
+
+@contextmanager
+def calm_collector() -> Iterator[None]:
+    """Tune Python's garbage collector so that no collection stalls the event loop. Enter once everything is built.
+
+    A collection stops every thread while it looks at the objects. What the start made, mostly modules, stays until the
+    end, so it is frozen and never looked at again. Young objects are collected in portions that bound each stop to some
+    milliseconds; a full collection is left for cycles of references that gathered over days.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG, MIDDLE, FULL)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

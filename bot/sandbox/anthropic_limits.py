@@ -11,7 +11,7 @@ from aiohttp import web
 
 from bot.sandbox import anthropic_query as q
 from bot.sandbox.anthropic_server import ADMIN_KEY, ANALYTICS_KEY, AnthropicSandbox
-from bot.sandbox.faults import apply
+from bot.sandbox.server import apply
 
 RATE_LIMITS = "/v1/organizations/rate_limits"
 

@@ -14,21 +14,22 @@ from aiohttp import web
 from bot.clock import DAY, Clock
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox import anthropic_query as q
-from bot.sandbox.anthropic_bill import BilledLine, admin_results, analytics_rows
 from bot.sandbox.anthropic_usage import (
     DEFAULT_WORKSPACE_ID,
     DIMENSIONS,
+    BilledLine,
     UsageBook,
     UsageEvent,
+    admin_results,
     analytics_counters,
+    analytics_rows,
     cents,
     counters,
     flat_rows,
     rfc3339,
     sums,
 )
-from bot.sandbox.faults import Faults, apply
-from bot.sandbox.server import LocalServer
+from bot.sandbox.server import Faults, LocalServer, apply
 
 ADMIN_KEY = "sk-ant-admin01-sandbox"
 ANALYTICS_KEY = "sk-ant-analytics-sandbox"

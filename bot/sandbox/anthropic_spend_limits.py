@@ -11,7 +11,7 @@ from aiohttp import web
 from bot.sandbox import anthropic_query as q
 from bot.sandbox.anthropic_server import ADMIN_KEY, ANALYTICS_KEY, NOT_BEFORE, AnthropicSandbox
 from bot.sandbox.anthropic_usage import rfc3339
-from bot.sandbox.faults import apply
+from bot.sandbox.server import apply
 
 SPEND_LIMITS = "/v1/organizations/spend_limits"
 BETA = "spend-limit-reads-2026-09-26"

@@ -1,10 +1,13 @@
 """What both local servers share: an aiohttp application on a free loopback port, started and stopped as a context."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import format_datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self
 
 from aiohttp import web
 
@@ -54,3 +57,65 @@ def _dated(clock: Clock) -> Callable[[web.Request, web.StreamResponse], Awaitabl
         response.headers["Date"] = format_datetime(clock().astimezone(UTC), usegmt=True)
 
     return date
+
+
+FaultKind = Literal["status", "drop", "drop_after", "html", "not_json", "slow", "error"]
+
+ANTHROPIC_FAULT = {"type": "error", "error": {"type": "api_error"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`status`: this HTTP status. `drop`: no answer, nothing done. `drop_after`: done, but no answer.
+
+    `html`: a proxy's error page. `not_json`: 200 with rubbish. `slow`: the answer comes `seconds` late.
+    `error`: the service's own error word in a well-formed answer. `after_doing`: the call takes effect all the same.
+    """
+
+    kind: FaultKind
+    status: int = 500
+    retry_after: str | None = None
+    seconds: float = 0
+    error: str = ""
+    after_doing: bool = False
+
+
+class Faults:
+    """Scripted by the name of the call, used up in order. `outage`: in which every other call ends, while it lasts."""
+
+    def __init__(self) -> None:
+        self._script: dict[str, deque[Fault]] = {}
+        self.outage: Fault | None = None
+
+    def add(self, name: str, fault: Fault, times: int = 1) -> None:
+        """The next `times` calls of `name` end in this fault."""
+        self._script.setdefault(name, deque()).extend([fault] * times)
+
+    def next(self, name: str) -> Fault | None:
+        """What is to happen to this call, if anything."""
+        script = self._script.get(name)
+        return script.popleft() if script else self.outage
+
+
+async def apply(
+    fault: Fault, request: web.Request, *, body: Mapping[str, Any] = ANTHROPIC_FAULT
+) -> web.StreamResponse | None:
+    """The answer of a fault that any HTTP server may have; None where the real answer follows.
+
+    `body`: what the service says along with an error status.
+    """
+    if fault.kind == "slow":
+        await asyncio.sleep(fault.seconds)
+        return None
+    if fault.kind in ("drop", "drop_after"):
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the sandbox dropped this connection as scripted")
+    if fault.kind == "html":
+        return web.Response(status=fault.status, text="<html>Bad gateway</html>", content_type="text/html")
+    if fault.kind == "not_json":
+        return web.Response(text="{", content_type="application/json")
+    if fault.kind == "status":
+        headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
+        return web.json_response(dict(body), status=fault.status, headers=headers)
+    return None

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from bot.messages import Block
 from bot.sandbox.block_limits import problems, text_length
-from bot.sandbox.slack_errors import ApiError, invalid_blocks
 from bot.sandbox.slack_limits import MESSAGE_BLOCKS_TEXT
+from bot.sandbox.slack_workspace import ApiError, invalid_blocks
 
 Arguments = Mapping[str, Any]
 

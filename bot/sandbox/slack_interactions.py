@@ -8,11 +8,9 @@ from aiohttp import web
 
 from bot.clock import Clock
 from bot.sandbox.slack_arguments import content
-from bot.sandbox.slack_errors import ApiError
+from bot.sandbox.slack_dispatch import Ack
 from bot.sandbox.slack_limits import POSTED_TEXT
-from bot.sandbox.slack_signal import Signal
-from bot.sandbox.slack_socket import Ack
-from bot.sandbox.slack_workspace import BOT_USER, Message, SlackWorkspace
+from bot.sandbox.slack_workspace import BOT_USER, ApiError, Message, Signal, SlackWorkspace
 
 RESPONSE_USES = 5
 RESPONSE_LIFE = timedelta(minutes=30)

@@ -14,17 +14,14 @@ from aiohttp import web
 
 from bot.clock import Clock, system_clock
 from bot.sandbox import slack_payloads as payloads
-from bot.sandbox.faults import Fault, Faults, apply
-from bot.sandbox.server import LocalServer
+from bot.sandbox.server import Fault, Faults, LocalServer, apply
 from bot.sandbox.slack_arguments import arguments_of
-from bot.sandbox.slack_errors import ApiError
+from bot.sandbox.slack_dispatch import Ack, SocketConnections, dispatch, post_signed
 from bot.sandbox.slack_interactions import Interaction, ResponseUrls
 from bot.sandbox.slack_methods import METHODS, Slack, call
 from bot.sandbox.slack_payloads import Entered, Values
-from bot.sandbox.slack_signed import dispatch, post_signed
-from bot.sandbox.slack_socket import Ack, SocketConnections
 from bot.sandbox.slack_views import SlackViews, View
-from bot.sandbox.slack_workspace import ADMIN, APP_ID, Change, Message, SlackWorkspace
+from bot.sandbox.slack_workspace import ADMIN, APP_ID, ApiError, Change, Message, SlackWorkspace
 
 BOT_TOKEN = "xoxb-sandbox"
 APP_TOKEN = "xapp-sandbox"

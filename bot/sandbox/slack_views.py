@@ -8,8 +8,7 @@ from typing import Any
 
 from bot.clock import Clock
 from bot.sandbox.block_limits import view_problems
-from bot.sandbox.slack_errors import ApiError
-from bot.sandbox.slack_workspace import APP_ID, BOT_ID, TEAM_ID, Change, SlackWorkspace, with_block_ids
+from bot.sandbox.slack_workspace import APP_ID, BOT_ID, TEAM_ID, ApiError, Change, SlackWorkspace, with_block_ids
 
 TRIGGER_LIFE = timedelta(seconds=3)
 STACK = 3

@@ -1,4 +1,4 @@
-"""What the local Slack holds: people, channels, and messages with all their versions."""
+"""How the local Slack refuses."""
 
 import asyncio
 import itertools
@@ -10,8 +10,44 @@ from typing import Any, Literal
 
 from bot.clock import Clock
 from bot.messages import Block
-from bot.sandbox.slack_errors import ApiError
-from bot.sandbox.slack_signal import Signal
+
+
+class ApiError(Exception):
+    """A call that Slack answers with `ok: false`. `details` are the answer's further fields."""
+
+    def __init__(self, code: str, **details: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.details = details
+
+
+class NotDispatchedError(Exception):
+    """What a person sees when the app did not take what they did: `dispatch_failed`, `operation_timeout`."""
+
+
+def invalid_blocks(problems: list[str]) -> ApiError:
+    """The refusal of blocks that break a limit, with where and why."""
+    second_table = any("only_one_table_allowed" in problem for problem in problems)
+    code = "invalid_attachments" if second_table else "invalid_blocks"
+    return ApiError(code, response_metadata={"messages": problems})
+
+
+class Signal:
+    """Fired after every change of something; whoever waits for a condition then looks again."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def fire(self) -> None:
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Return once `condition` holds. Raises `TimeoutError` after `seconds` of real time."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await self._event.wait()
+
 
 TEAM_ID = "T0SANDBOX"
 APP_ID = "A0SANDBOX"

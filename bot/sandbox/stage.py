@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Literal
 
 from bot.app import bot_from
 from bot.clock import Clock, system_clock
@@ -13,6 +14,8 @@ from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_messages import API_KEY, add_token_count
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook
+from bot.sandbox.clock import RunningClock
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN
 from bot.sandbox.team import KEYS, WORKSPACES, Team
@@ -71,3 +74,51 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
         rules = replace(settings.alert_rules, escalate_after=timedelta(days=2), late_after=timedelta(hours=3))
         bot = await stack.enter_async_context(bot_from(replace(settings, alert_rules=rules), clock))
         yield Stage(clock, slack, anthropic, team, bot)
+
+
+Cue = Literal["pause", "play", "faster", "anthropic_down", "anthropic_up", "slack_down", "slack_up", "correct"]
+
+FASTEST = 6.0
+"""Simulated hours in one second of real time: the bot then still polls once in a simulated hour, its longest wait."""
+
+DOWN = Fault("status", status=503)
+
+
+@dataclass(frozen=True, slots=True)
+class Directions:
+    """`hours_a_second`: the simulated hours that pass in one second of real time, as the demo was started.
+
+    While Slack is down its Web API fails; what people do still reaches the bot.
+    """
+
+    clock: RunningClock
+    slack: SlackSandbox
+    anthropic: AnthropicSandbox
+    team: Team
+    hours_a_second: float
+
+    def follow(self, cue: Cue) -> None:
+        """Let it happen. Raises `ValueError` where there is nothing to correct."""
+        match cue:
+            case "pause" | "play" | "faster":
+                self.clock.run(self._paces()[cue] * 3600)
+            case "anthropic_down" | "anthropic_up":
+                self.anthropic.faults.outage = DOWN if cue == "anthropic_down" else None
+            case "slack_down" | "slack_up":
+                self.slack.faults.outage = DOWN if cue == "slack_down" else None
+            case "correct":
+                self.team.correct_runaway(self.clock())
+
+    def state(self) -> dict[str, Any]:
+        """What the page shows: the pace as its cue, how time passes in words, and what has failed or can be done."""
+        hours = self.clock.speed / 3600
+        return {
+            "pace": next((cue for cue, pace in self._paces().items() if pace == hours), None),
+            "speed": f"{hours:g} hours a second" if hours else "time stands still",
+            "anthropic_down": self.anthropic.faults.outage is not None,
+            "slack_down": self.slack.faults.outage is not None,
+            "runaway": self.team.runaway,
+        }
+
+    def _paces(self) -> dict[str, float]:
+        return {"pause": 0, "play": self.hours_a_second, "faster": FASTEST}

@@ -31,10 +31,9 @@ from bot.usage.model import (
     UsageReading,
     UsageSource,
 )
-from bot.usage.packed import PACKED_FROM, packed
 from bot.usage.plan import Parts, Usage, plan_reads
 from bot.usage.store import Bill, UsageStore
-from bot.usage.stored_buckets import StoredBuckets
+from bot.usage.stored_buckets import PACKED_FROM, StoredBuckets, packed
 
 log = logging.getLogger(__name__)
 

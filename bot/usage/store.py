@@ -11,8 +11,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from bot.clock import floor_hour
 from bot.db.schema import billed, names, usage, usage_hours
-from bot.db.state import locked, remember
-from bot.db.versions import versions_of
+from bot.db.state import locked, remember, versions_of
 from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
 from bot.usage.age import DataState
 from bot.usage.model import BilledRow, SourceName, UsageReading, UsageRow

@@ -3,12 +3,17 @@
 Kept in memory alone. It holds only as long as the store says that nobody else has written the hour since.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
+from typing import overload
+
+import msgspec
 
 from bot.clock import floor_hour
-from bot.usage.model import Read, Seen, SeenBucket, SourceName, UsageReading, Width
+from bot.usage.model import Read, Seen, SeenBucket, SourceName, UsageReading, UsageRow, Width
 from bot.usage.plan import HourState
 
 
@@ -55,3 +60,44 @@ class StoredBuckets:
 
 KEPT_DAYS = 70
 """More than the longest period and the days before it that are read."""
+
+
+PACKED_FROM = 20_000
+"""Fewer rows than these, all readings together, are left as they are."""
+
+ROWS_PER_PACK = 2_000
+"""Few enough to be packed in an instant, in which nothing else runs."""
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(list[UsageRow])
+
+
+class _PackedRows(Sequence[UsageRow]):
+    """Unpacked a few at a time."""
+
+    def __init__(self, rows: Sequence[UsageRow]) -> None:
+        self._count = len(rows)
+        some, self._packs = iter(rows), list[bytes]()
+        while pack := list(islice(some, ROWS_PER_PACK)):
+            self._packs.append(zlib.compress(_ENCODER.encode(pack), 1))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[UsageRow]:
+        for pack in self._packs:
+            yield from _DECODER.decode(zlib.decompress(pack))
+
+    @overload
+    def __getitem__(self, index: int) -> UsageRow: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[UsageRow]: ...
+
+    def __getitem__(self, index: int | slice) -> UsageRow | Sequence[UsageRow]:
+        return list(self)[index]
+
+
+def packed(reading: UsageReading) -> UsageReading:
+    """The same with its rows packed."""
+    return replace(reading, rows=_PackedRows(reading.rows))

@@ -1,8 +1,16 @@
 """The HTTP port: Slack's requests in HTTP mode, the fallback mode for services, metrics, and two health checks."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
 from pydantic import SecretStr
 from slack_bolt.async_app import AsyncApp
 
@@ -10,10 +18,63 @@ from bot.services import Services
 from bot.web.access import BearerAccess
 from bot.web.connections import Connections
 from bot.web.fallback import MOST_STREAMS, CurrentMode, Streams, fallback_routes
-from bot.web.health import Problems, health_routes
 from bot.web.metrics import measured, metrics_route
 from bot.web.ofrep import ofrep_routes
 from bot.web.slack_events import slack_route
+
+log = logging.getLogger(__name__)
+
+Problems = Callable[[], Awaitable[Sequence[str]]]
+"""What keeps the bot from doing its work at this moment, one sentence each; empty when it is ready."""
+
+CHECK_SECONDS = 3.0
+
+
+class Readiness:
+    """One check at a time, however many ask: one that hangs must not hold more than one thread."""
+
+    def __init__(self, problems: Problems, seconds: float = CHECK_SECONDS) -> None:
+        self._problems = problems
+        self._seconds = seconds
+        self._running: asyncio.Task[list[str]] | None = None
+        self._said: str | None = None
+
+    async def problems(self) -> list[str]:
+        """Sentences. A check that fails or does not answer in time is one too."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._checked())
+        running = self._running
+        await asyncio.wait({running}, timeout=self._seconds)
+        if not running.done():
+            return [f"The checks do not answer within {self._seconds:g} s: the database may be busy or away."]
+        return running.result()
+
+    async def _checked(self) -> list[str]:
+        try:
+            found = list(await self._problems())
+        except Exception as error:  # whatever it is, the probe has to get an answer
+            name = type(error).__name__
+            if name != self._said:
+                log.error("the readiness check fails", exc_info=error)
+            self._said = name
+            return [f"The checks fail ({name}): the bot's log has the details."]
+        self._said = None
+        return found
+
+
+def health_routes(problems: Problems, notes: Callable[[], Sequence[str]], access: BearerAccess) -> list[web.RouteDef]:
+    """Both checks. They need no token. `notes`: sentences that are worth knowing and keep nobody from work."""
+    readiness = Readiness(problems)
+
+    async def healthz(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(request: web.Request) -> web.StreamResponse:
+        found = await readiness.problems()
+        status = {"status": "not ready" if found else "ready", "problems": found, "notes": list(notes())}
+        return web.json_response(status, status=503 if found else 200)
+
+    return [web.get("/healthz", access.guard_host(healthz)), web.get("/readyz", access.guard_host(readyz))]
 
 
 def web_app(
@@ -47,3 +108,60 @@ def web_app(
     if slack is not None and signing_secret is not None:
         app.add_routes([slack_route(slack, signing_secret, services.clock)])
     return app
+
+
+SHUTDOWN_SECONDS = 1.0
+"""For requests that are under way; aiohttp waits as long again once it has cancelled them."""
+LINGERING_SECONDS = 1.0
+MOST_HEADERS = 64
+BACKLOG = 128
+"""Connections that wait in the kernel to be accepted."""
+
+
+class _ClientFaults(logging.Filter):
+    """Drops what aiohttp logs about requests that break HTTP: their senders would fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError | RequestPayloadError | ConnectionError)
+
+
+@asynccontextmanager
+async def open_port(app: web.Application, host: str, port: int, connections: Connections) -> AsyncIterator[list[Any]]:
+    """Serve until the end of the context; gives the addresses. Raises `OSError` where the port cannot be opened."""
+    quiet = logging.getLogger(__name__)
+    quiet.addFilter(_ClientFaults())
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=quiet,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        keepalive_timeout=connections.head_seconds,
+        lingering_time=LINGERING_SECONDS,
+        max_headers=MOST_HEADERS,
+        # A signature is of the bytes that were sent.
+        auto_decompress=False,
+    )
+    await runner.setup()
+    try:
+        listener = await _listener(runner, host, port, connections)
+        try:
+            yield [each.getsockname() for each in listener.sockets]
+        finally:
+            listener.close()
+    finally:
+        await runner.cleanup()
+
+
+async def _listener(runner: web.AppRunner, host: str, port: int, connections: Connections) -> asyncio.Server:
+    server = runner.server
+    if server is None:
+        raise RuntimeError("the runner has no server before its setup")
+    # asyncio accepts as many connections at a time as its backlog is long, and where descriptors have run out it logs
+    # and schedules a retry for each of them, which doubles for ever. With one at a time that is one line a second.
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(lambda: connections.protocol(server), host, port, backlog=1)
+    for each in listener.sockets:
+        with socket.socket(fileno=os.dup(each.fileno())) as same:
+            same.listen(BACKLOG)
+    return listener

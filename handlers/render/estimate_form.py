@@ -9,7 +9,7 @@ from typing import Any
 from bot.messages import Block
 from bot.pricing.card import RateCard
 from bot.pricing.estimate import Estimate
-from bot.pricing.model_words import short_name
+from bot.pricing.model_names import short_name
 from bot.pricing.workload import Workload
 from bot.typed_text import cleaned
 from handlers.render.elements import button, section

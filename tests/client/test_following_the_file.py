@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 import claude_cost_client as client
 from bot.fallback.targets.env_file import EnvFile
 from claude_cost_client import current_model
-from claude_cost_client.env_text import variables_in
 from claude_cost_client.follower import MOST_ANSWERS
-from claude_cost_client.source import EnvFileSource
+from claude_cost_client.source import EnvFileSource, variables_in
 from tests.client.applications import HAIKU, MODES, OPUS, SONNET, environ, eventually, following
 
 printable = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"]), max_size=30)

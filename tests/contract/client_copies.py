@@ -16,7 +16,7 @@ from bot.pricing.card import load_rate_card
 ROOT = Path(__file__).resolve().parents[2]
 ORIGINALS = ROOT / "bot" / "pricing"
 COPIES = ROOT / "client" / "src" / "claude_cost_client"
-READING = ("model_ids", "model_spellings", "model_index")
+READING = ("model_ids", "model_spellings")
 
 NOTE = "# Written by `python -m tests.contract.client_copies`: change {} instead.\n"
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bot.pricing.card import RateCard
-from bot.pricing.data_files import packaged
+from bot.pricing.card import RateCard, packaged
 
 
 class Entry(BaseModel):

@@ -12,7 +12,7 @@ from genai_prices.data import providers
 
 from bot.pricing.card import load_rate_card
 from bot.pricing.model_ids import spelled
-from bot.pricing.model_kinds import Kind, is_foreign, kind_of
+from bot.pricing.model_names import Kind, is_foreign, kind_of
 
 CARD = load_rate_card()
 NAMES_OF_LITELLM = Path(__file__).parent / "litellm_claude_names.txt"

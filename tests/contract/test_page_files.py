@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from bot.sandbox.directions import Cue
+from bot.sandbox.stage import Cue
 
 MARKUP_FROM_TEXT = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|\beval\("
 INLINE = r"\sstyle=|\son\w+=|<style|<script(?! type=\"module\" src=)"

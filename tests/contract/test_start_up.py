@@ -67,9 +67,7 @@ def test_a_short_command_loads_nothing_that_it_does_not_use(words: list[str]) ->
 
 def test_plain_words_load_no_patterns_of_free_wording() -> None:
     modules = loaded("estimate", "claude-opus-4-8", "requests=500/day", "in=2000", "out=500", "cached=1500", "hit=90%")
-    assert {name for name in modules if name.endswith(("_words", "_wording", "_spellings")) and "bot." in name} == {
-        "bot.pricing.model_words"
-    }
+    assert {name for name in modules if name.endswith(("_words", "_spellings")) and "bot." in name} == set()
     assert "difflib" not in modules
 
 

@@ -26,7 +26,7 @@ from aiohttp.typedefs import Handler
 from bot.clock import DAY, HOUR
 from bot.sandbox.anthropic_usage import UsageBook
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import SlackSandbox
 from bot.sandbox.slack_workspace import Message
 from tests.scenario.conftest import World, world_at

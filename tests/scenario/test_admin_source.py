@@ -15,7 +15,7 @@ from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
 from bot.sandbox.anthropic_server import ANALYTICS_KEY, Extra
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.usage.anthropic import admin as admin_module
-from bot.usage.anthropic import paging
+from bot.usage.anthropic import pages as paging
 from bot.usage.anthropic.client import ExpiredCursorError
 from bot.usage.model import BilledRow, MalformedError, Read, RefusedError, SourceError, UnavailableError, UsageRow
 from tests.anthropic_reports import (

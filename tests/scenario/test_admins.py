@@ -10,7 +10,7 @@ from bot.actor import Person
 from bot.fallback.admins import Admins
 from bot.notify.slack_connection import Workspace
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
 from handlers.people import person_of

@@ -19,7 +19,7 @@ from bot.notify.model import LONGEST_WAIT, Notice
 from bot.notify.outbox import Delivery, Outbox
 from bot.notify.slack import SlackDestination
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from bot.sandbox.slack_workspace import Message as Posted
 from tests.databases import (

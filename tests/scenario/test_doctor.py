@@ -19,11 +19,9 @@ from bot.clock import DAY, system_clock
 from bot.db.engine import connect
 from bot.db.schema import usage_days
 from bot.doctor.anthropic import judge_console_limit
-from bot.doctor.check import Check, State, run_checks
-from bot.doctor.clock_offset import judge_clock
+from bot.doctor.check import Check, State, doctor_json, doctor_text, run_checks, without_secrets
 from bot.doctor.configuration import read_configuration
-from bot.doctor.examination import judge_rate_card
-from bot.doctor.report import doctor_json, doctor_text, without_secrets
+from bot.doctor.examination import judge_clock, judge_rate_card
 from bot.fallback.targets.env_file import BEGIN
 from bot.pricing.card import load_rate_card
 from bot.sandbox.anthropic_server import (
@@ -37,7 +35,7 @@ from bot.sandbox.anthropic_server import (
 from bot.sandbox.anthropic_spend_limits import SPEND_LIMITS, SpendLimit
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
 from bot.usage.anthropic.spend_limits import ConsoleLimits
 from tests.databases import postgres_database

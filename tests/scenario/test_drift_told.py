@@ -12,11 +12,10 @@ import pytest
 from bot.clock import DAY, HOUR
 from bot.pricing.call import Call
 from bot.pricing.card import load_rate_card
-from bot.pricing.model_words import model_named
+from bot.pricing.model_names import model_named
 from bot.pricing.tokens import TokenCounts
-from bot.sandbox.anthropic_bill import BilledLine
 from bot.sandbox.anthropic_server import Extra
-from bot.sandbox.anthropic_usage import UsageEvent
+from bot.sandbox.anthropic_usage import BilledLine, UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import Message
 from bot.usage.logs.records import call_in

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from bot.sandbox.anthropic_server import ANALYTICS_USAGE
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from tests.scenario.conftest import World
 
 LONGEST = 9

@@ -6,7 +6,7 @@ from typing import Any
 from bot.sandbox.anthropic_limits import LimitGroup
 from bot.sandbox.anthropic_messages import API_KEY
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_views import View
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from tests.scenario.conftest import World

@@ -10,14 +10,12 @@ from time import monotonic
 import httpx
 import pytest
 
-from bot.sandbox.slack_errors import NotDispatchedError
 from bot.sandbox.slack_interactions import Interaction
 from bot.sandbox.slack_server import SIGNING_SECRET
-from bot.sandbox.slack_workspace import ADMIN
+from bot.sandbox.slack_workspace import ADMIN, NotDispatchedError
 from bot.web import connections as bounds
 from bot.web.connections import Connections, most_connections
-from bot.web.port import open_port
-from bot.web.server import web_app
+from bot.web.server import open_port, web_app
 from tests.scenario.conftest import World
 from tests.scenario.http_port import free_port, nothing_wrong
 

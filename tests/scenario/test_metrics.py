@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import ADMIN
 from bot.web.metrics import CONTENT_TYPE, Gauge, exposition
 from tests.scenario.conftest import World

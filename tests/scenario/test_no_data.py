@@ -5,7 +5,7 @@ from datetime import timedelta
 from bot.clock import HOUR
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import Message
 from tests.scenario.conftest import World
 

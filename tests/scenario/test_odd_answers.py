@@ -11,7 +11,6 @@ import pytest
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.clock_offset import ClockOffsets
 from bot.doctor.slack import Met, check_channel, check_sample, meet
 from bot.fallback.admins import Admins
 from bot.messages import Message
@@ -23,6 +22,7 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.server import LocalServer
 from bot.sandbox.slack_workspace import TEAM_ID
 from bot.slack_api import CallError, call, new_session
+from bot.steady_clock import ClockOffsets
 from tests.databases import NOW
 from tests.scenario.conftest import member
 

@@ -13,7 +13,7 @@ from bot.clock import MINUTE
 from bot.config.settings import Need, load_settings
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import TEAM_ID, Message
 from handlers.commands import answer
 from tests.scenario.conftest import ADMIN, World, member

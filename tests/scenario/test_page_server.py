@@ -16,10 +16,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.sandbox.anthropic_server import AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook
 from bot.sandbox.clock import HandClock, RunningClock
-from bot.sandbox.directions import Directions
 from bot.sandbox.page_server import ASSETS, PageServer
 from bot.sandbox.slack_server import ALERTS, BOT_TOKEN, SIGNING_SECRET, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, DEVELOPER
+from bot.sandbox.stage import Directions
 from bot.sandbox.team import Team
 from tests.scenario.form_app import FORM, Browser, FormApp, Json, field_of, filled, option, plain
 from tests.scenario.sandbox_slack.real_app import START, WITH_BUTTON, socket_mode

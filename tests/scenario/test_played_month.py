@@ -10,11 +10,10 @@ import pytest
 from bot.clock import DAY, HOUR
 from bot.notify.slack_connection import SocketMode, check_bot_token
 from bot.sandbox.clock import HandClock
-from bot.sandbox.directions import DOWN
 from bot.sandbox.page_server import buttons
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, Message
-from bot.sandbox.stage import CURTAIN, Stage, set_stage
+from bot.sandbox.stage import CURTAIN, DOWN, Stage, set_stage
 
 DOLLARS = r"-?\$[\d,]+\.\d\d|under \$0\.01"
 PARTS = re.compile(rf"(?:{DOLLARS}) (?:billed for|computed from)[^.]*")

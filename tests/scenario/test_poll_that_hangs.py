@@ -13,7 +13,7 @@ from bot.runner import cycle
 from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.anthropic_server import ANALYTICS_USAGE
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.usage import poller as poll
 from bot.usage.age import DataState
 from bot.usage.poller import PollOutcome

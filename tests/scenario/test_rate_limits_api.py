@@ -19,7 +19,7 @@ from bot.sandbox.anthropic_limits import RATE_LIMITS, LimitBook, LimitGroup, Sha
 from bot.sandbox.anthropic_server import ADMIN_KEY, ANALYTICS_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.usage.anthropic.client import ATTEMPTS, Transport
 from bot.usage.anthropic.limits import OwnLimits, read_rate_limits
 

@@ -22,7 +22,7 @@ from bot.sandbox.anthropic_limits import RATE_LIMITS, LimitGroup
 from bot.sandbox.anthropic_server import ANALYTICS_COST
 from bot.sandbox.block_limits import problems, text_length
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_limits import MESSAGE_BLOCKS_TEXT
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from bot.usage.model import Read, UsageReading

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from bot.sandbox.anthropic_server import ADMIN_KEY, ANALYTICS_USAGE, USAGE
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from tests.scenario.conftest import World

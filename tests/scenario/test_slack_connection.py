@@ -9,7 +9,7 @@ from bot.fallback import admins as admins_module
 from bot.notify import slack_connection
 from bot.notify.slack_connection import SlackUnreachableError, SocketMode, check_app_token, check_bot_token
 from bot.runner.lifecycle import Lifecycle
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN
 from tests.scenario.conftest import World
 

@@ -15,8 +15,7 @@ from bot.notify.destination import Delivered, Failed, Found, NotEditable, NotThe
 from bot.notify.model import Address
 from bot.notify.slack import LONGEST_TEXT, SlackDestination
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
-from bot.sandbox.server import LocalServer
+from bot.sandbox.server import Fault, LocalServer
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from tests.databases import (
     NOW,

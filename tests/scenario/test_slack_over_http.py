@@ -27,8 +27,7 @@ from bot.sandbox.slack_server import ALERTS, SIGNING_SECRET
 from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
 from bot.steady_clock import SteadyClock
 from bot.web.connections import Connections
-from bot.web.port import open_port
-from bot.web.server import web_app
+from bot.web.server import open_port, web_app
 from handlers.render.estimate_form import FORM as ESTIMATE_FORM
 from handlers.render.fallback import FORM_ACTION
 from handlers.render.fallback_form import FORM as FALLBACK_FORM

@@ -5,7 +5,7 @@ from datetime import timedelta
 from bot.db.engine import connect
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS
 from bot.sandbox.slack_workspace import DEVELOPER, Message
 from tests.scenario.conftest import World

@@ -9,7 +9,7 @@ import responses
 from bot.clock import MINUTE
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS
 from tests.scenario.conftest import World
 

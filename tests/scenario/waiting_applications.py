@@ -14,7 +14,7 @@ from openfeature import api
 from openfeature.client import OpenFeatureClient
 from openfeature.contrib.provider.ofrep import OFREPProvider
 
-from claude_cost_client.env_text import variables_in
+from claude_cost_client.source import variables_in
 from tests.client.applications import environ as client_environ
 from tests.scenario.http_port import PATIENCE, Event, events, next_mode
 

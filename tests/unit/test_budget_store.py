@@ -14,7 +14,7 @@ from bot.budgets.budget import CHAT, Budget, parse_scope
 from bot.budgets.period import PeriodKind, Weekday
 from bot.budgets.store import BudgetStore, KeptBudget
 from bot.db.schema import audit
-from bot.db.versions import CHECK_SECONDS
+from bot.db.state import CHECK_SECONDS
 from bot.doctor.check import State
 from bot.doctor.database import judge_budgets
 from bot.sandbox.clock import HandClock

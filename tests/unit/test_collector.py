@@ -2,7 +2,7 @@
 
 import gc
 
-from bot.collector import FULL, MIDDLE, YOUNG, calm_collector
+from bot.runner.lifecycle import FULL, MIDDLE, YOUNG, calm_collector
 
 
 class Node:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.db.engine import open_database
-from bot.db.private_file import open_to_others
+from bot.db.sqlite import open_to_others
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration
 from bot.fallback.targets.env_file import EnvFile, EnvFileError
 from bot.fallback.targets.env_text import BEGIN, BOM, DOCKER, DOTENV, END, not_read_by, read_env_text, unfinished_line
-from claude_cost_client.env_text import variables_in
+from claude_cost_client.source import variables_in
 
 SHELLS = [shell for shell in ("sh", "bash", "dash") if shutil.which(shell)]
 MODE = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5[1m]"}

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from bot.pricing import word_split
 from bot.pricing.card import load_rate_card
-from bot.pricing.free_wording import single_words
 from bot.pricing.model_ids import FAMILIES, spelled
 from bot.pricing.model_spellings import read_spelling
+from bot.pricing.plain_words import single_words
 from bot.pricing.word_values import WordsError
 
 CARD = load_rate_card()

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, delete, event, func, select
 
 from bot.clock import DAY, HOUR, MINUTE
 from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, state
-from bot.db.versions import versions_of
+from bot.db.state import versions_of
 from bot.ledger import store as store_module
 from bot.ledger.model import Appended, Dimensions, Event, Outcome, Row, Sums, tags_of
 from bot.ledger.store import SqlLedger

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
 from bot.pricing.model_ids import FAMILIES, family_in, spelled
-from bot.pricing.model_kinds import Kind, kind_of
-from bot.pricing.other_models import is_of_another_vendor
+from bot.pricing.model_names import Kind, is_of_another_vendor, kind_of
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 
 CARD = load_rate_card()

@@ -18,9 +18,8 @@ from bot.cli.price import price
 from bot.cli.price_answer import as_json
 from bot.cli.price_settled import Settled, read_settled
 from bot.pricing.card import load_rate_card
-from bot.pricing.sums import Place, Prompt
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.pricing.totals import Pile
+from bot.pricing.totals import Pile, Place, Prompt
 from bot.usage.logs.price_cache import PriceCache, cache_folder
 
 CARD = load_rate_card()

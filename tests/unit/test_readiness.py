@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy.exc import OperationalError
 
 from bot.web.access import BearerAccess
-from bot.web.health import Readiness, health_routes
+from bot.web.server import Readiness, health_routes
 
 
 async def test_a_check_that_fails_is_a_503_with_a_sentence_and_said_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
-from bot.amounts import usd_amount
 from bot.budgets.budget import Level, Scope, ScopeKind
 from bot.budgets.period import PeriodKind, Weekday
 from bot.config.environment import VARIABLES
@@ -19,6 +18,7 @@ from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration, secrets_in
 from bot.doctor.database import shown_database
 from bot.modes.rules import FallbackRules
+from bot.money import usd_amount
 
 COMPLETE = {
     "SLACK_BOT_TOKEN": "xoxb-secret-bot",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slack_sdk.signature import SignatureVerifier
 
-from bot.web.signature import ServedSignatures, is_signed
+from bot.web.slack_events import ServedSignatures, is_signed
 from tests.databases import NOW
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"

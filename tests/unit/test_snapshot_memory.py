@@ -17,7 +17,7 @@ from bot.budgets.usage_index import Numbers, UsageIndex
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.db.engine import connect
 from bot.db.schema import state, usage_days
-from bot.db.versions import CHECK_SECONDS
+from bot.db.state import CHECK_SECONDS
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.usage.age import DataState

@@ -24,8 +24,7 @@ from bot.budgets.usage_table import Day
 from bot.clock import DAY, HOUR, MINUTE, floor_day, floor_hour
 from bot.db.engine import open_database
 from bot.db.schema import billed, state, usage, usage_days, usage_hours
-from bot.pricing.card import RateCard, load_rate_card
-from bot.pricing.data_files import packaged
+from bot.pricing.card import RateCard, load_rate_card, packaged
 from bot.pricing.tokens import STANDARD, UNKNOWN_TERM, Terms, TokenCounts
 from bot.usage.age import DataState
 from bot.usage.model import BilledRow, OddUsage, Read, SourceName, UsageReading, UsageRow, Width

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.clock import HOUR
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.usage import packed as packed_module
+from bot.usage import stored_buckets as packed_module
 from bot.usage.anthropic import rows as usage_rows_module
 from bot.usage.anthropic.buckets import Buckets, ResultBuckets, RowBuckets
 from bot.usage.anthropic.client import json_object
@@ -29,7 +29,7 @@ from bot.usage.anthropic.responses import (
 )
 from bot.usage.anthropic.rows import LazyRows, as_stored
 from bot.usage.model import MalformedError, OddUsage, Read, TooManyRowsError, UsageReading
-from bot.usage.packed import packed
+from bot.usage.stored_buckets import packed
 
 PATH = "/v1/report"
 START = datetime(2026, 11, 20, 10, tzinfo=UTC)

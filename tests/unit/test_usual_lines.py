@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.pricing.call import Call
-from bot.pricing.file_calls import FileCalls
+from bot.pricing.tally import FileCalls
 from bot.usage.logs import usual_lines
 from bot.usage.logs.calls import CallReader
 from bot.usage.logs.streams import _parsed

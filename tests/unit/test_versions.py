@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 from sqlalchemy import Connection, Engine
 
-from bot.db.state import RememberedStore
-from bot.db.versions import ALERTS, bump
+from bot.db.state import ALERTS, RememberedStore, bump
 from bot.usage.store import _next_version
 
 ALMOST_AT_ONCE = 0.3

@@ -4,10 +4,14 @@ Source: platform.claude.com, Rate Limits API. A group is told apart by `group_ty
 (version 2026-10-21 and SDK 2.x), or by both (October 2026). Pages end where `next_page` is null.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+from bot.clock import HOUR, Clock, is_over
 from bot.pricing.throughput import Limiter, Limits, Pool, load_rate_limits, pool_of
 from bot.usage.anthropic.client import NotServedError, Query, Transport
 from bot.usage.anthropic.responses import Answer, Count, parsed
@@ -124,3 +128,45 @@ def _limits(entry: _Entry) -> Limits:
         if value is not None:
             limits[limiter] = min(value, limits.get(limiter, value))
     return limits
+
+
+FRESH_FOR = HOUR
+PATIENCE = timedelta(seconds=2)
+"""An estimate does not wait longer than this: it then goes by the table, and the next one has the answer."""
+
+
+class RememberedLimits:
+    """Never raises: what cannot be read is not known."""
+
+    def __init__(self, transport: Transport, clock: Clock) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._known: Mapping[Pool, Limits] | None = None
+        self._asked_at: datetime | None = None
+        self._asking: asyncio.Task[None] | None = None
+
+    @property
+    def known(self) -> Mapping[Pool, Limits] | None:
+        """What is known already, without waiting."""
+        return self._known
+
+    async def measured(self) -> Mapping[Pool, Limits] | None:
+        """The limits as they were within the last hour; None where they are not known."""
+        now = self._clock()
+        if self._asked_at is None or is_over(FRESH_FOR, self._asked_at, now):
+            self._asked_at = now
+            self._asking = asyncio.create_task(self._ask())
+        if self._asking is not None and not self._asking.done():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._asking), PATIENCE.total_seconds())
+        return self._known
+
+    async def close(self) -> None:
+        """Stop asking."""
+        if self._asking is not None:
+            self._asking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._asking
+
+    async def _ask(self) -> None:
+        self._known = (await read_rate_limits(self._transport)).measured

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import httpx
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
-from bot.usage.anthropic.bounded_answer import TooLargeError, bounded_answer
+from bot.usage.anthropic.client import TooLargeError, bounded_answer
 
 log = logging.getLogger(__name__)
 

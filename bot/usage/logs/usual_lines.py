@@ -12,8 +12,8 @@ import msgspec
 from msgspec import UNSET
 
 from bot.pricing.call import EPOCH, MICROSECOND
-from bot.pricing.file_calls import FileCalls
 from bot.pricing.responses import MESSAGE_ID, STATE, Numbers
+from bot.pricing.tally import FileCalls
 from bot.usage.logs.moments import EARLIEST, moment_in
 from bot.usage.logs.records import LONGEST_NAME, SYNTHETIC_MODEL
 from bot.usage.logs.usage_block import MOST_TOKENS, Skipped

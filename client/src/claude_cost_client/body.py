@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx2
 
+from claude_cost_client.event_stream import StreamedMessage
 from claude_cost_client.refusals import Refusal, refusal_in_stream
-from claude_cost_client.streamed_message import StreamedMessage
 
 Done = Callable[[dict[str, Any], bool], None]
 """Takes the message of a stream that told its usage, and whether the stream came to its end."""

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from claude_cost_client.model_ids import spelled
-from claude_cost_client.model_index import Listed, ModelIndex
+from claude_cost_client.model_ids import Listed, ModelIndex, spelled
 from claude_cost_client.models import MODELS
 
 log = logging.getLogger("claude_cost.client")

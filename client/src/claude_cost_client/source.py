@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import random
+import re
 import stat
 import threading
 import time
@@ -18,7 +19,6 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from claude_cost_client.ceiling import MODE_VARIABLE
-from claude_cost_client.env_text import variables_in
 from claude_cost_client.event_stream import EventReader
 
 log = logging.getLogger("claude_cost.client")
@@ -208,3 +208,27 @@ def _variables(answer: Any) -> dict[str, str]:
     if MODE_VARIABLE not in variables:
         variables = {**variables, MODE_VARIABLE: answer.get("mode")}
     return {name: value for name, value in variables.items() if isinstance(value, str)}
+
+
+_BLANK = "[ \\t]*"
+_LINE = re.compile(rf"{_BLANK}(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*){_BLANK}={_BLANK}(.*?){_BLANK}", re.DOTALL)
+
+
+def variables_in(text: str) -> dict[str, str]:
+    """Variables by name; the last line that sets a name counts. Lines that set nothing are passed over.
+
+    A line ends at a line feed, a carriage return or both, and at no other character. A byte order mark is skipped.
+    """
+    found = {}
+    for line in re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff")):
+        if match := _LINE.fullmatch(line):
+            found[match[1]] = _unquoted(match[2])
+    return found
+
+
+def _unquoted(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        return re.sub(r'\\(["\\$`])', r"\1", value[1:-1])
+    if len(value) >= 2 and value[0] == value[-1] == "'":
+        return value[1:-1]
+    return value

@@ -10,9 +10,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clock import system_clock
 from bot.sandbox.clock import HandClock
-from bot.sandbox.slack_errors import NotDispatchedError
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
-from bot.sandbox.slack_workspace import ADMIN
+from bot.sandbox.slack_workspace import ADMIN, NotDispatchedError
 from tests.scenario.sandbox_slack.real_app import WITH_BUTTON, answer_commands, http_mode, refusal, socket_mode
 
 

@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clock import system_clock
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from tests.scenario.sandbox_slack.real_app import (

@@ -10,7 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Fault, FaultKind
+from bot.sandbox.server import Fault, FaultKind
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, DEVELOPER
 from tests.scenario.sandbox_slack.real_app import START, WITH_BUTTON, refusal

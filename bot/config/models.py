@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from bot.pricing.card import RateCard
 from bot.pricing.model_ids import spelled
-from bot.pricing.model_kinds import is_foreign
+from bot.pricing.model_names import is_foreign
 from bot.secret_shapes import MODEL, shown
 
 _MISSPELLED = 0.8

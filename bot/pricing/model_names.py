@@ -1,7 +1,12 @@
-"""Names by which models of other vendors are recognised. A name that only might be one is not: it may be the team's."""
+"""Which model a text names: one of the rate card, another Claude model, or another vendor's."""
 
 import re
-from functools import cache
+from enum import Enum
+from functools import cache, lru_cache
+from typing import Protocol
+
+from bot.pricing.card import Model, RateCard
+from bot.pricing.model_ids import LONGEST_ID, plain, spelled
 
 _VENDOR = (
     r"openai|azure-openai|google|google-ai-studio|gemini|meta|meta[-_]llama|meta-models|mistral|mistralai"
@@ -58,3 +63,79 @@ def _patterns() -> tuple[list[re.Pattern[str]], re.Pattern[str]]:
     """Compiled when first asked for: an application that only follows the fallback mode never asks."""
     names = [re.compile(text, re.VERBOSE) for text in (_STRONG, _AT_START, _SIZE, _JOBS_OF_OTHERS)]
     return names, re.compile(_VENDOR)
+
+
+class Kind(Enum):
+    """What a model id is to a sum of Claude's cost.
+
+    KNOWN: a model of the rate card, or a bare family (priced as its newest model, and named as an assumption).
+    UNKNOWN_CLAUDE: priced at the dearest model that it could be, and named. NOT_CLAUDE: left out, and named.
+    """
+
+    KNOWN = "known"
+    UNKNOWN_CLAUDE = "unknown Claude model"
+    NOT_CLAUDE = "not a Claude model"
+
+
+class KnowsModels(Protocol):
+    """The rate card, as far as this module asks it."""
+
+    def knows(self, model_id: str) -> bool:
+        """Whether a text names a model or a family of the card."""
+
+
+def kind_of(model_id: str, card: KnowsModels) -> Kind:
+    """Whether a model's usage counts among Claude's, for logs that may hold other vendors' models too.
+
+    What is recognisably another vendor's is not Claude's, unless the text also says `claude`. Any other text that the
+    card does not know (`my-finetune`, an application inference profile, an empty one) may be Claude's and counts.
+    Anthropic's own usage reports hold nothing but Claude: do not ask there.
+    """
+    if card.knows(model_id):
+        return Kind.KNOWN
+    return Kind.NOT_CLAUDE if is_foreign(model_id) else Kind.UNKNOWN_CLAUDE
+
+
+@lru_cache(maxsize=4096)
+def is_foreign(model_id: str) -> bool:
+    """Whether a text is recognisably the name of another vendor's model, whatever gateway it went through."""
+    text = plain(model_id[:LONGEST_ID])
+    return spelled(model_id).name is None and "claude" not in text and is_of_another_vendor(text)
+
+
+class UnknownModelError(Exception):
+    """No model has this name. `nearest` is the likeliest one that was meant, as people write it.
+
+    `is_foreign`: the name is another vendor's, so that no model of Claude's can have been meant.
+    """
+
+    def __init__(self, word: str, nearest: str | None, is_foreign: bool = False) -> None:
+        super().__init__(word)
+        self.word = word
+        self.nearest = nearest
+        self.is_foreign = is_foreign
+
+
+def model_named(word: str, card: RateCard) -> Model:
+    """The model that `word` names; a bare family is its newest model. Raises `UnknownModelError`."""
+    found = card.find(word)
+    if found is not None:
+        return found
+    family = card.index.family(word)
+    if family is not None:
+        return card.newest(family)
+    if is_foreign(word):
+        raise UnknownModelError(word, None, is_foreign=True)
+    # Imported for a refusal alone.
+    from difflib import get_close_matches
+
+    known = {short_name(model): short_name(model) for model in card.models.values()}
+    known |= {name.replace(".", "-"): name for name in known} | {family: family for family in card.families()}
+    slug = (spelled(word).name or word.lower()).removeprefix("claude-")
+    nearest = get_close_matches(slug, known, n=1, cutoff=0.5)
+    raise UnknownModelError(word, known[nearest[0]] if nearest else None)
+
+
+def short_name(model: Model) -> str:
+    """`sonnet-4.6`."""
+    return model.name.lower().replace(" ", "-")

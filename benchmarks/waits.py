@@ -28,7 +28,7 @@ from bot.app import bot_from
 from bot.clock import HOUR, floor_hour
 from bot.config.settings import Need, load_settings
 from bot.db.engine import connect
-from bot.db.state import RememberedStore
+from bot.db.state import StateStore
 from bot.sandbox.clock import HandClock
 from bot.usage.store import UsageStore
 
@@ -40,7 +40,7 @@ NAME = "benchmark_waits"
 def wait_in_turns(address: str, kind: str, until: Callable[[], bool]) -> list[float]:
     """Seconds of each write or read of one row."""
     engine = connect(address)
-    store, usage = RememberedStore(engine), UsageStore(engine)
+    store, usage = StateStore(engine), UsageStore(engine)
     work: Callable[[], Any] = (lambda: store.put(NAME, time.time())) if kind == "write" else usage.data_state
     took = []
     while not until():

@@ -43,10 +43,10 @@ from bot.config.settings import Settings
 from bot.db.engine import open_database
 from bot.db.later import Later
 from bot.db.lease import Lease
-from bot.db.state import RememberedStore
+from bot.db.state import StateStore
 from bot.doctor.check import Check, State
 from bot.doctor.examination import examine
-from bot.doctor.slack import sample_facts
+from bot.doctor.slack import sample_limit_alert
 from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
 from bot.fallback.auto_watch import AutoWatch
@@ -81,7 +81,7 @@ from bot.services import Services
 from bot.steady_clock import SteadyClock
 from bot.threads import Threads
 from bot.usage.anthropic.client import Transport
-from bot.usage.anthropic.limits import RememberedLimits
+from bot.usage.anthropic.limits import RateLimitCache
 from bot.usage.anthropic.token_count import TokenCounter
 from bot.usage.poller import build_poller
 from bot.usage.store import UsageStore
@@ -121,7 +121,7 @@ def _slack_app(client: AsyncWebClient) -> AsyncApp:
 
 def sample_alert(now: datetime) -> Message:
     """An alert as this version draws it, for Slack to check."""
-    return handlers.alert_message(sample_facts(now), None)
+    return handlers.alert_message(sample_limit_alert(now), None)
 
 
 @asynccontextmanager
@@ -143,7 +143,7 @@ async def bot_from(
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
         if isinstance(clock, SteadyClock):
             http.event_hooks = {"response": [partial(_note_date, clock)]}
-        limits = RememberedLimits(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)
+        limits = RateLimitCache(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)
         stack.push_async_callback(close_within, "the rate limits", CLOSE_SECONDS, limits.close)
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
         wanted = {receiver.name: receiver.levels for receiver in settings.destinations}
@@ -239,7 +239,7 @@ def _services(
     targets: Sequence[Target],
     client: AsyncWebClient,
     http: httpx.AsyncClient,
-    limits: RememberedLimits,
+    limits: RateLimitCache,
     response_urls: ResponseUrls,
     admins: Admins,
     clock: Clock,
@@ -318,7 +318,7 @@ def _detectors(
         LimitDetector(snapshots, alerts, review),
         NoDataDetector(usage, alerts, state, review, settings.poll_seconds),
         NewPeriodDetector(snapshots, alerts, review),
-        ForecastDetector(review, alerts, RememberedStore(engine), settings.forecast_rules),
+        ForecastDetector(review, alerts, StateStore(engine), settings.forecast_rules),
         SpikeDetector(snapshots, alerts, SpikeStore(engine), review, settings.spike_rules),
         DriftDetector(usage, alerts, incidents, settled, settings.drift_rules, state),
         AutoWatch(services.fallback, services.prospects, review, incidents, snapshots, state),

@@ -19,7 +19,7 @@ from bot.notify.response_urls import ResponseUrls
 from bot.pricing.card import RateCard
 from bot.pricing.store import EstimateStore
 from bot.threads import Threads
-from bot.usage.anthropic.limits import RememberedLimits
+from bot.usage.anthropic.limits import RateLimitCache
 from bot.usage.anthropic.token_count import TokenCounter
 from bot.usage.store import UsageStore
 
@@ -40,7 +40,7 @@ class Services:
     estimates: EstimateStore
     counter: TokenCounter
     response_urls: ResponseUrls
-    rate_limits: RememberedLimits
+    rate_limits: RateLimitCache
     card: RateCard
     examine: Callable[[], Awaitable[tuple[Check, ...]]]
     clock: Clock

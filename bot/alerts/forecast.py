@@ -21,7 +21,7 @@ from bot.budgets.period import Period
 from bot.budgets.prospects import Prospect, prospects
 from bot.budgets.review import BudgetReview
 from bot.clock import BEFORE_EVERYTHING, is_over
-from bot.db.state import RememberedStore
+from bot.db.state import StateStore
 
 Since = Mapping[Decimal, datetime]
 """By limit: since when the expected end of the period has been at or above it without a break."""
@@ -124,7 +124,7 @@ class ForecastDetector:
         self,
         review: BudgetReview,
         alerts: AlertStore,
-        remembered: RememberedStore,
+        remembered: StateStore,
         rules: ForecastRules,
     ) -> None:
         self._review = review

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bot.db.schema import state
 
 
-class RememberedStore:
+class StateStore:
     """Synchronous; asynchronous callers use a thread. Values are JSON."""
 
     def __init__(self, engine: Engine) -> None:
@@ -29,10 +29,10 @@ class RememberedStore:
     def put(self, key: str, value: Any) -> None:
         """Keep the value instead of the one before."""
         with self._engine.begin() as connection:
-            remember(connection, key, value)
+            save_state(connection, key, value)
 
 
-def remember(connection: Connection, key: str, value: Any) -> None:
+def save_state(connection: Connection, key: str, value: Any) -> None:
     """Keep the value instead of the one before, within a transaction; another copy may do so at the same time."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     kept = dialect.insert(state).values(key=key, value=value)
@@ -66,7 +66,7 @@ CHECK_SECONDS = 0.5
 
 def bump(connection: Connection, what: Literal["alerts_version", "budgets_version"]) -> None:
     """Count a change, in the transaction that makes it."""
-    remember(connection, what, locked(connection, what, 0) + 1)
+    save_state(connection, what, locked(connection, what, 0) + 1)
 
 
 class Versions:

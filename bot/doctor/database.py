@@ -40,7 +40,7 @@ NOT_READ = "Not checked: see database."
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class Stored:
     """What the database says."""
 
     data: DataState
@@ -58,7 +58,7 @@ class Remembered:
         return self.lease.owner is not None and not self.lease.dead and self.lease.silent_for <= Timing().term
 
 
-def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
+def check_database(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
     """What the database and the fallback file say; neither is changed.
 
     Synchronous. `seconds`: the longest wait for a database server.
@@ -73,7 +73,7 @@ def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
     try:
         if schema.present != schema.newest:
             return [_old_schema(schema.present, schema.newest), *_without_database(settings)]
-        remembered = _read(engine, settings, clock)
+        stored = _read(engine, settings, clock)
     except SQLAlchemyError as error:
         text = f"The database cannot be read ({type(error).__name__})."
         return [Check("database", State.FAIL, text), *_without_database(settings)]
@@ -81,14 +81,14 @@ def check_memory(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
         engine.dispose()
     return [
         _opened(settings.database_url, schema.newest),
-        _lease(remembered),
-        judge_freshness(remembered, clock(), settings.poll_seconds),
-        _outbox(remembered),
-        *_destinations(settings, remembered),
-        judge_budgets(remembered.kept_budgets, settings.budgets),
-        *judge_usage(remembered.usage),
-        _fallback_file(settings, remembered.mode),
-        *_targets(settings, remembered.mode),
+        _lease(stored),
+        judge_freshness(stored, clock(), settings.poll_seconds),
+        _outbox(stored),
+        *_destinations(settings, stored),
+        judge_budgets(stored.kept_budgets, settings.budgets),
+        *judge_usage(stored.usage),
+        _fallback_file(settings, stored.mode),
+        *_targets(settings, stored.mode),
     ]
 
 
@@ -144,11 +144,11 @@ def _without_database(settings: Settings) -> list[Check]:
     return [*skipped, _fallback_file(settings, None)]
 
 
-def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
+def _read(engine: Engine, settings: Settings, clock: Clock) -> Stored:
     alerts = AlertStore(engine, {receiver.name: receiver.levels for receiver in settings.destinations})
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
     budgets = BudgetBook(settings.budgets, BudgetStore(engine), clock)
-    return Remembered(
+    return Stored(
         data=UsageStore(engine).data_state(),
         lease=lease_state(engine),
         waiting=alerts.notices.undelivered(),
@@ -166,29 +166,29 @@ def _read(engine: Engine, settings: Settings, clock: Clock) -> Remembered:
     )
 
 
-def _lease(remembered: Remembered) -> Check:
-    lease = remembered.lease
-    if not remembered.alive and lease.owner is not None and not lease.dead:
+def _lease(stored: Stored) -> Check:
+    lease = stored.lease
+    if not stored.alive and lease.owner is not None and not lease.dead:
         text = (
             f"The copy of the bot that polls ({lease.owner}) has given no sign of life for {lease.silent_for:.0f} s: "
             "it was killed, is frozen or does not reach the database."
         )
         return Check("lease", State.WARN, text, "Start a copy of the bot, which takes over, or look at that one.")
     text = "No copy of the bot is alive on this database: the next one to start polls."
-    if remembered.alive:
+    if stored.alive:
         text = f"A copy of the bot is alive on this database ({lease.owner}): it polls and delivers."
     if lease.lock_problem is not None:
         return Check("lease", State.WARN, f"{text} {lease.lock_problem}")
     return Check("lease", State.OK, text)
 
 
-def judge_freshness(remembered: Remembered, now: datetime, poll_seconds: int) -> Check:
+def judge_freshness(stored: Stored, now: datetime, poll_seconds: int) -> Check:
     """How old the stored data is. Old data is no fault while no copy of the bot is alive to read newer."""
-    data = remembered.data
+    data = stored.data
     if data.as_of is None:
         if data.error is not None:
             return Check("freshness", State.FAIL, f"No poll has succeeded yet: {data.error}")
-        state = State.FAIL if remembered.alive else State.SKIPPED
+        state = State.FAIL if stored.alive else State.SKIPPED
         return Check("freshness", state, "There is no usage data yet: no poll has succeeded.")
     age = span(now - data.as_of)
     text = f"The usage data is as of {data.as_of:%Y-%m-%d %H:%M} UTC, {age} old, from the {data.source} API."
@@ -196,18 +196,18 @@ def judge_freshness(remembered: Remembered, now: datetime, poll_seconds: int) ->
         return Check("freshness", State.FAIL, f"{text} The last poll failed: {data.error}")
     if not is_stale(data, now, poll_seconds):
         return Check("freshness", State.OK, text)
-    if remembered.alive:
+    if stored.alive:
         return Check("freshness", State.FAIL, f"{text} That is stale.", "Read the bot's log.")
     return Check("freshness", State.WARN, f"{text} That is stale.", "Start the bot.")
 
 
-def _outbox(remembered: Remembered) -> Check:
-    waiting = remembered.waiting
+def _outbox(stored: Stored) -> Check:
+    waiting = stored.waiting
     messages, one = count(waiting, "message"), waiting == 1
     wait = f"{messages} {'waits' if one else 'wait'} for delivery to Slack"
-    if remembered.waits_because is not None:
-        return Check("outbox", State.FAIL, f"{wait}: {remembered.waits_because}")
-    if waiting and not remembered.alive:
+    if stored.waits_because is not None:
+        return Check("outbox", State.FAIL, f"{wait}: {stored.waits_because}")
+    if waiting and not stored.alive:
         return Check("outbox", State.WARN, f"{wait}.", "Start the bot.")
     text = f"{messages} {'is' if one else 'are'} on {'its' if one else 'their'} way to Slack."
     if not waiting:
@@ -215,10 +215,10 @@ def _outbox(remembered: Remembered) -> Check:
     return Check("outbox", State.OK, text)
 
 
-def _destinations(settings: Settings, remembered: Remembered) -> list[Check]:
+def _destinations(settings: Settings, stored: Stored) -> list[Check]:
     if not settings.destinations:
         return []
-    if not remembered.destinations:
+    if not stored.destinations:
         names = ", ".join(receiver.name for receiver in settings.destinations)
         return [Check("destinations", State.OK, f"No alert waits for the further destinations ({names}).")]
     return [
@@ -228,7 +228,7 @@ def _destinations(settings: Settings, remembered: Remembered) -> list[Check]:
             f"{count(one.count, 'alert')} {'waits' if one.count == 1 else 'wait'} for {one.destination}, because "
             f"{one.error}.",
         )
-        for one in remembered.destinations
+        for one in stored.destinations
     ]
 
 

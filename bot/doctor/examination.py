@@ -12,7 +12,7 @@ from bot.config.settings import Settings
 from bot.doctor.anthropic import check_console_limit, check_usage_apis
 from bot.doctor.check import Check, State, run_checks, without_secrets
 from bot.doctor.configuration import secrets_of
-from bot.doctor.database import check_memory, shown_database
+from bot.doctor.database import check_database, shown_database
 from bot.doctor.slack import Met, check_admins, check_channel, check_connection, check_sample, meet
 from bot.messages import Message
 from bot.phrases import count
@@ -73,7 +73,7 @@ async def examine(
         return met[0].checks
 
     async def memory() -> Sequence[Check]:
-        return await asyncio.to_thread(check_memory, settings, clock, int(seconds))
+        return await asyncio.to_thread(check_database, settings, clock, int(seconds))
 
     async def note(answer: httpx.Response) -> None:
         offsets.note("Anthropic", answer.headers)

@@ -171,7 +171,7 @@ async def check_admins(client: AsyncWebClient, settings: Settings, met: Met) -> 
     return [Check(name, State.OK, f"{count}; the members of those that are groups can be read.")]
 
 
-def sample_facts(now: datetime) -> LimitAlert:
+def sample_limit_alert(now: datetime) -> LimitAlert:
     """A hard limit crossed, with movers, a way out and every warning."""
     spend = BudgetSpend(
         budget="sample",

@@ -11,7 +11,7 @@ from bot.alerts.notice_contents import enqueue
 from bot.db.audit import keep
 from bot.db.engine import lock_for_writers
 from bot.db.schema import audit, mode_changes, state
-from bot.db.state import remember
+from bot.db.state import save_state
 from bot.fallback.verification_store import ProofStore
 from bot.mode import NORMAL
 from bot.modes.changes import AUTO_KEY, AUTO_SWITCH, LOOK_BACK, NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
@@ -106,7 +106,7 @@ class ModeStore:
         """Keep it, with its audit entry."""
         value = AUTO_SWITCH.dump_python(said, mode="json")
         with self._engine.begin() as connection:
-            remember(connection, AUTO_KEY, value)
+            save_state(connection, AUTO_KEY, value)
             keep(connection, said.at, said.by, "auto", "done", "on" if said.on else "off")
 
     def history(self, most: int) -> list[AuditEntry]:

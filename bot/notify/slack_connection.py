@@ -22,7 +22,7 @@ from bot.slack_api import CREDENTIALS, CallError, LimitedCallError, RefusedCallE
 
 log = logging.getLogger(__name__)
 
-REMEMBERED_ENVELOPES = 1000
+KEPT_ENVELOPES = 1000
 
 ANSWER_SECONDS = 10
 """How long Slack may take to answer what others wait for."""
@@ -157,7 +157,7 @@ class SocketMode(AsyncBaseSocketModeHandler):
             await client.send_socket_mode_response(SocketModeResponse(envelope_id=req.envelope_id))
             return
         self._seen[req.envelope_id] = None
-        if len(self._seen) > REMEMBERED_ENVELOPES:
+        if len(self._seen) > KEPT_ENVELOPES:
             self._seen.popitem(last=False)
         begun_at = time.time()
         await send_async_response(client, req, await run_async_bolt_app(self._app, req), begun_at)

@@ -47,7 +47,7 @@ REQUESTS_END = "the end of requests for approval"
 
 LIFE = "snoozes and escalations"
 TO_SLACK = "the delivery to Slack"
-DELIVERY_WATCH = "the watch over deliveries"
+DELIVERY_HEALTH = "the check of delivery health"
 """Parts of a delivery, as its faults name them."""
 
 TARGET_SECONDS = 5
@@ -173,9 +173,9 @@ class Bot:
             self.destinations.begin()
         delivery = await self._deliver_to_slack() if due.slack else Delivery(0, 0, None, None)
         if due.watch:
-            await self._try(DELIVERY_WATCH, self.delivery_watch.look, thread)
+            await self._try(DELIVERY_HEALTH, self.delivery_watch.look, thread)
             self.destinations.begin()
-        for part, was_due in ((LIFE, due.life), (TO_SLACK, due.slack), (DELIVERY_WATCH, due.watch)):
+        for part, was_due in ((LIFE, due.life), (TO_SLACK, due.slack), (DELIVERY_HEALTH, due.watch)):
             if not was_due:
                 # What has nothing to do fails no more.
                 self.faults.pop(part, None)

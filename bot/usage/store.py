@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from bot.clock import floor_hour
 from bot.db.schema import billed, names, usage, usage_hours
-from bot.db.state import locked, remember, versions_of
+from bot.db.state import locked, save_state, versions_of
 from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
 from bot.usage.age import DataState
 from bot.usage.model import BilledRow, SourceName, UsageReading, UsageRow
@@ -130,7 +130,7 @@ class UsageStore:
                 version = _next_version(connection, billed=billed_anew, rebuilt=changes.forgotten)
                 mark_hours(connection, changes.buckets, version)
             if data is not None:
-                remember(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
+                save_state(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
         if version is not None:
             self._recent[version] = changes.buckets
         self._versions.changed()
@@ -148,7 +148,7 @@ class UsageStore:
     def save_state(self, data: DataState) -> None:
         """Only what is known of the last poll, where it failed."""
         with self._engine.begin() as connection:
-            remember(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
+            save_state(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
         self._versions.changed()
 
     def data_state(self) -> DataState:
@@ -206,7 +206,7 @@ class UsageStore:
             rows = [{**asdict(name), "seen_at": now} for name in known]
             if rows:
                 connection.execute(insert(names), rows)
-            remember(connection, NAMES_KEY, now.isoformat())
+            save_state(connection, NAMES_KEY, now.isoformat())
         self._versions.changed()
 
     def names(self) -> Names:
@@ -251,7 +251,7 @@ def _next_version(connection: Connection, *, billed: bool, rebuilt: bool = False
         usage_version if billed else before.billed,
         usage_version if rebuilt else before.rebuilt,
     )
-    remember(connection, VERSION_KEY, asdict(after))
+    save_state(connection, VERSION_KEY, asdict(after))
     return usage_version
 
 

@@ -29,7 +29,7 @@ from bot.clock import DAY, HOUR
 from bot.db.engine import connect, database_problem, migrate, open_database
 from bot.db.lease import lease_state
 from bot.db.schema import state
-from bot.db.state import RememberedStore
+from bot.db.state import StateStore
 from bot.db.timeouts import Limits
 from bot.fallback.proposal_store import ProposalStore
 from bot.fallback.store import ModeStore
@@ -64,7 +64,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     BacklogStore: {"stranded": (), "undelivered": (), "waiting": ()},
     ProofStore: {"is_dismissed": ([1],), "told": ([1],)},
     ProposalStore: {"close_outdated": (NOW, {}), "find": (1,)},
-    RememberedStore: {"get": ("data",)},
+    StateStore: {"get": ("data",)},
     SpikeStore: {"limit_posted_at": (BUDGET,), "newest": (BUDGET,), "open": ()},
     TargetStore: {"all": ()},
     UsageStore: {
@@ -93,7 +93,7 @@ WRITES = {
     BacklogStore: set(),
     ProofStore: {"dismiss", "tell"},
     ProposalStore: {"approve", "propose", "reject"},
-    RememberedStore: {"put"},
+    StateStore: {"put"},
     TargetStore: {"save"},
     UsageStore: {"read_again", "rebuild_rollups", "save", "save_names", "save_state"},
 }
@@ -162,7 +162,7 @@ def test_what_only_reads_takes_no_lock_from_a_writer_either(impatient: Engine, p
         with writer:
             writer.execute("INSERT INTO state (key, value) VALUES ('a', '1')")
         assert reader.execute(select(state)).all() == before
-    assert RememberedStore(impatient).get("a") == 1
+    assert StateStore(impatient).get("a") == 1
 
 
 def test_a_large_save_keeps_no_reader_waiting(impatient: Engine) -> None:
@@ -202,7 +202,7 @@ def test_two_that_read_and_then_write_wait_for_each_other(path: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
         for done in [threads.submit(count) for _ in range(4)]:
             done.result()
-    assert RememberedStore(engine).get("n") == 40
+    assert StateStore(engine).get("n") == 40
     engine.dispose()
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 from sqlalchemy import Connection, Engine
 
-from bot.db.state import ALERTS, RememberedStore, bump
+from bot.db.state import ALERTS, StateStore, bump
 from bot.usage.store import _next_version
 
 ALMOST_AT_ONCE = 0.3
@@ -32,6 +32,6 @@ def test_two_copies_that_change_something_at_once_count_two_changes(engine: Engi
             other = pool.submit(second)
             wait([other], ALMOST_AT_ONCE)
         other.result(30)
-    stored = RememberedStore(engine)
+    stored = StateStore(engine)
     assert stored.get(ALERTS) == earlier + 2
     assert stored.get("usage_version")["usage"] == earlier + 2

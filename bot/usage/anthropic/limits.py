@@ -135,7 +135,7 @@ PATIENCE = timedelta(seconds=2)
 """An estimate does not wait longer than this: it then goes by the table, and the next one has the answer."""
 
 
-class RememberedLimits:
+class RateLimitCache:
     """Never raises: what cannot be read is not known."""
 
     def __init__(self, transport: Transport, clock: Clock) -> None:

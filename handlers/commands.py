@@ -16,7 +16,7 @@ from bot.budgets.words import EXAMPLE as BUDGET_EXAMPLE
 from bot.clock import DAY
 from bot.in_flight import InFlight
 from bot.messages import Message
-from bot.pricing.word_help import EXAMPLES
+from bot.pricing.words import EXAMPLES
 from bot.services import Services
 from bot.typed_text import cleaned, first_word, words_in
 from handlers.budget import budget_command

@@ -6,7 +6,7 @@ from bot.messages import Message
 from bot.pricing.estimate import estimate
 from bot.pricing.estimate_text import workload_line
 from bot.pricing.plans import compare_plans, plan_lines
-from bot.pricing.word_values import WordsError, whole_number
+from bot.pricing.word_split import WordsError, whole_number
 from bot.pricing.words import parse_workload
 from bot.services import Services
 from bot.typed_text import cleaned

@@ -8,8 +8,7 @@ from bot.clock import system_clock
 from bot.pricing.card import load_rate_card
 from bot.pricing.estimate import estimate
 from bot.pricing.estimate_text import estimate_json, estimate_text
-from bot.pricing.word_help import EXAMPLES, MEANINGS
-from bot.pricing.words import WordsError, parse_workload
+from bot.pricing.words import EXAMPLES, MEANINGS, WordsError, parse_workload
 from bot.typed_text import cleaned
 
 

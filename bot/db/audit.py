@@ -1,4 +1,4 @@
-"""The audit trail: who did or tried what, written in the transaction of the change."""
+"""The audit trail: who did or tried what, recorded in the transaction of the change."""
 
 from datetime import datetime
 from typing import Literal
@@ -11,6 +11,6 @@ Outcome = Literal["done", "refused", "failed"]
 
 
 def keep(connection: Connection, at: datetime, actor: str, action: str, outcome: Outcome, detail: str) -> None:
-    """One entry. `actor`: a Slack user id."""
+    """Add an entry. `actor`: a Slack user id."""
     entry = {"at": at, "actor": actor, "action": action, "outcome": outcome, "detail": detail}
     connection.execute(insert(audit).values(entry))

@@ -1,21 +1,96 @@
-"""Opening the database: SQLite or PostgreSQL, brought to the present schema by migrations.
+"""Opening the database: SQLite or PostgreSQL, migrated to the present schema.
 
-Of either, `engine.begin()` is for a transaction that writes and `engine.connect()` for one that only reads, which waits
-for no writer.
+`engine.begin()` is for a transaction that writes, `engine.connect()` for one that only reads and waits for no writer.
+
+Error messages do not quote drivers: drivers quote their input, which may hold part of the password when the address is
+malformed. Only words known to be the driver's own are passed on.
 """
 
 import logging
 import re
+import sqlite3
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
 from sqlalchemy import URL, Connection, Engine, Table, inspect, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from bot.addresses import database_address
-from bot.db.database_reasons import UnknownRevisionError, reason_of
 from bot.db.sqlite import DatabaseFileError, SqliteEngine, connect_sqlite
 from bot.db.timeouts import LIMITS, Limits
+
+
+class UnknownRevisionError(ValueError):
+    """Only a newer version of the bot knows this revision of the schema; the text is the revision."""
+
+
+_KNOWN = (
+    ("has not answered", "the server has not answered in time"),
+    ("password authentication failed", "the server refuses the user or the password"),
+    ("no password supplied", "the server asks for a password, and the address has none"),
+    ("no pg_hba.conf entry", "the server's pg_hba.conf does not allow this user from this host"),
+    ("certificate verify failed", "the server's certificate cannot be verified"),
+    ("root certificate file", "the file of sslrootcert cannot be read"),
+    ("certificate file", "the file of sslcert cannot be read"),
+    ("private key file", "the file of sslkey cannot be read, or its rights are too wide"),
+    ("does not support ssl", "the server does not support TLS, which sslmode requires"),
+    ("invalid sslmode", "sslmode must be disable, allow, prefer, require, verify-ca or verify-full"),
+    ("weak sslmode", "sslmode is too weak for the other options"),
+    ("definition of service", "the service of the address is in no service file"),
+    ("service file", "the service file cannot be read"),
+    ("invalid connection option", "the address has an option that PostgreSQL does not know"),
+    ("invalid uri query parameter", "the address has an option that PostgreSQL does not know"),
+    ("invalid integer value", "an option of the address must be a whole number"),
+    ("invalid port number", "the port is a number from 1 to 65535"),
+    ("could not parse network address", "hostaddr must be an IP address"),
+    ("bad value for", "an option of the address has a value that PostgreSQL does not know"),
+    ("invalid", "an option of the address has a value that PostgreSQL does not know"),
+    ("connection refused", "connection refused: nothing is listening on that host and port"),
+    ("could not translate host name", "the host name cannot be resolved"),
+    ("name or service not known", "the host name cannot be resolved"),
+    ("timeout expired", "connection timed out"),
+    ("timed out", "connection timed out"),
+    ("network is unreachable", "connection failed: the network is unreachable"),
+    ("no route to host", "connection failed: no route to that host"),
+    ("no such file or directory", "connection failed: no PostgreSQL is listening on this machine's socket"),
+    ("server closed the connection", "the server closed the connection"),
+    ("too many c", "the server has too many connections already"),
+    ("remaining connection slots", "the server has too many connections already"),
+    ("starting up", "the server is starting up"),
+    ("shutting down", "the server is shutting down"),
+    ("permission denied", "the user lacks rights in that database"),
+    ("must be owner", "the user does not own the tables"),
+    ("already exists", "a table of the same name exists and is not the bot's"),
+    ("read-only", "the server is read-only"),
+)
+"""Parts of PostgreSQL's and libpq's messages, in lower case, and the clause that people read instead."""
+
+_MISSING = re.compile(r'(database|role) ".*" does not exist', re.DOTALL)
+_NO_DIALECT = re.compile(r"Can't load plugin: sqlalchemy\.dialects:([a-z]{1,16}(?:\.[a-z]{1,16})?)")
+
+
+def reason_of(error: BaseException) -> str:
+    """One clause that quotes no part of the address."""
+    cause = getattr(error, "orig", None) or error
+    text = str(cause)
+    if isinstance(cause, sqlite3.Error):
+        # SQLite's messages name tables at most.
+        return text.strip().splitlines()[0] if text.strip() else type(cause).__name__
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    if (dialect := _NO_DIALECT.fullmatch(text)) is not None:
+        return f"{dialect[1]} is not a kind of database that the bot supports"
+    if (missing := _MISSING.search(text)) is not None:
+        return f"the {'user' if missing[1] == 'role' else missing[1]} does not exist there"
+    lower = text.lower()
+    for sign, clause in _KNOWN:
+        if sign in lower:
+            return clause
+    if isinstance(cause, ArgumentError | ValueError | TypeError):
+        return "an option of the address cannot be used"
+    state = getattr(cause, "sqlstate", None)
+    return type(cause).__name__ if not state else f"{type(cause).__name__}, SQLSTATE {state}"
+
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +110,7 @@ class DatabaseError(Exception):
 
 
 def open_database(url: str) -> Engine:
-    """An engine on a database that has the present schema. Raises `DatabaseError`."""
+    """An engine on a database with the present schema. Raises `DatabaseError`."""
     engine = None
     try:
         engine = connect(url)
@@ -56,9 +131,9 @@ class SchemaState:
 
 
 def look_into(url: str, seconds: int) -> tuple[Engine, SchemaState]:
-    """An engine on a database as it is: nothing is migrated, and no server is waited for longer than `seconds`.
+    """An engine on a database as it is, without migrating it. `seconds`: the longest wait for a server.
 
-    Raises `DatabaseError`. An SQLite file that is not there is made, without tables.
+    Raises `DatabaseError`. A missing SQLite file is created, without tables.
     """
     engine = None
     try:
@@ -80,7 +155,7 @@ def _schema_state(engine: Engine) -> SchemaState:
 
 
 def _revision(engine: Engine) -> str | None:
-    """The revision of the database's schema; None where it has no tables of the bot, or none that says so."""
+    """The revision of the database's schema; None where it has no tables of the bot, or no version table."""
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
@@ -88,7 +163,7 @@ def _revision(engine: Engine) -> str | None:
 
 
 def _newest_revision() -> str:
-    """Of this version of the bot, by the names of its migrations: `v0007_billed_model.py` is 0007."""
+    """The newest revision of this version of the bot, from the file names: `v0007_billed_model.py` is 0007."""
     found = (NAME.match(path.name) for path in files("bot.db.migrations").joinpath("versions").iterdir())
     return max(match[1] for match in found if match is not None)
 
@@ -101,7 +176,7 @@ def _sentence(error: Exception) -> str:
         )
     if isinstance(error, UnknownRevisionError):
         return (
-            "CLAUDE_COST_DATABASE_URL names a database that a newer version of the bot has written "
+            "CLAUDE_COST_DATABASE_URL names a database that a newer version of the bot has migrated "
             f"(revision {error}): update the bot, or name another database."
         )
     return (
@@ -111,7 +186,7 @@ def _sentence(error: Exception) -> str:
 
 
 def database_problem(error: SQLAlchemyError) -> str:
-    """One sentence, with the remedy, for what the database raised while the bot runs."""
+    """One sentence, with the remedy, for an error of the database while the bot runs."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     if isinstance(cause, DatabaseFileError):
         return str(cause)
@@ -119,7 +194,7 @@ def database_problem(error: SQLAlchemyError) -> str:
     if getattr(cause, "sqlstate", None) == UNDEFINED_TABLE or reason.startswith("no such table"):
         return (
             "The database has lost its tables, so nothing is polled, sent or stored: restore it, or restart the bot, "
-            "which makes them anew and may send the alerts of this period again."
+            "which creates them and may send the alerts of this period again."
         )
     if reason.startswith("database is locked"):
         return "Another process keeps the database locked: end it, such as a shell in which a transaction is open."
@@ -127,7 +202,7 @@ def database_problem(error: SQLAlchemyError) -> str:
 
 
 def connect(url: str, limits: Limits = LIMITS) -> Engine:
-    """An engine, before migrations. Raises `DatabaseError` for what is no address."""
+    """An engine, before migrations. Raises `DatabaseError` for a malformed address."""
     if url.startswith("sqlite"):
         return connect_sqlite(url, limits)
     parsed = _parsed(url)
@@ -138,27 +213,29 @@ def connect(url: str, limits: Limits = LIMITS) -> Engine:
 
 
 def connect_again(engine: Engine, limits: Limits) -> Engine:
-    """Another engine on the same database, which misses the same file."""
+    """Another engine on the same database, which watches the same file."""
     url = engine.url.render_as_string(hide_password=False)
     return connect_sqlite(url, limits, engine.file) if isinstance(engine, SqliteEngine) else connect(url, limits)
 
 
 def migrate(engine: Engine, revision: str = HEAD) -> None:
-    """Run the migrations up to `revision` that are missing, in one transaction; several copies may start at once."""
+    """Run the missing migrations up to `revision` in one transaction; several copies may start at once."""
     if revision == HEAD and _revision(engine) == _newest_revision():
-        # Nothing to do: Alembic, which costs time and memory, is not imported.
+        # Up to date: skip the import of Alembic, which costs time and memory.
         return
     from bot.db.migrating import upgrade
 
     if upgrade(engine, revision):
         name = engine.url.set(query={}).render_as_string(hide_password=True)
-        log.info("the database %s is new: alerts of this period that another one has sent are sent again", name)
+        log.info(
+            "the database %s is new: alerts of this period that were sent from another database are sent again", name
+        )
 
 
 def lock_for_writers(connection: Connection, table: Table) -> None:
-    """Until the transaction ends nobody else changes the table: what is read now still holds when it is written."""
+    """Block other writers of the table until the transaction ends, so that a value read now still holds on write."""
     if connection.dialect.name == "postgresql":
-        # SQLite's writers wait for each other anyway.
+        # SQLite serialises writers anyway.
         connection.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
 
@@ -166,8 +243,8 @@ def _parsed(url: str) -> URL:
     try:
         return database_address(url)
     except ValueError as error:
-        # The address is not quoted: whatever is wrong with it may be a part of the password.
+        # Do not quote the address: the malformed part may be the password.
         raise DatabaseError(
-            f"CLAUDE_COST_DATABASE_URL is no address of a database ({error}): special characters of the password are "
+            f"CLAUDE_COST_DATABASE_URL is not a database address ({error}): special characters of the password are "
             "written as in %40 for @ and %2F for /."
         ) from None

@@ -1,4 +1,4 @@
-"""Small writes that no answer waits for: a person hears the answer first, whoever holds the database's write lock."""
+"""Small writes in the background: a reply is sent without waiting for the database's write lock."""
 
 import asyncio
 import logging
@@ -20,21 +20,21 @@ P = ParamSpec("P")
 
 
 class Writes(Protocol):
-    """Does `work` at once or later. `what`: the plain clause for the log where it fails."""
+    """Runs `work` at once or later. `what`: the clause for the log if it fails."""
 
     def __call__(self, what: str, work: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Raises nothing that a later write would raise."""
+        """Write now or queue the write; a queued write that fails is logged, not raised."""
 
 
 def at_once(what: str, work: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-    """For who has no event loop."""
+    """Write at once, for callers without an event loop."""
     work(*args, **kwargs)
 
 
 class Later:
-    """Does what it is given in the order in which it comes, from whichever thread. Made in the event loop.
+    """Queues writes from any thread and runs them in order. Create it in the event loop.
 
-    `pool`: of one thread. What is not done yet is in flight. A failure is one line in the log.
+    `pool`: of one thread. A write that has not run yet counts as in flight. A failure is one line in the log.
     """
 
     def __init__(self, pool: Pool, in_flight: InFlight) -> None:
@@ -53,11 +53,11 @@ class Later:
             return
         self._left.add(done)
         done.add_done_callback(self._left.discard)
-        with suppress(RuntimeError):  # the loop has ended, and nobody counts any more
+        with suppress(RuntimeError):  # the loop has ended, so nothing counts work in flight any more
             self._loop.call_soon_threadsafe(self._count, done)
 
     async def close(self) -> None:
-        """Wait until everything is done that was given so far."""
+        """Wait for every write queued so far."""
         while left := [asyncio.wrap_future(one) for one in tuple(self._left)]:
             await asyncio.wait(left)
 
@@ -76,5 +76,5 @@ def _do(what: str, call: Callable[[], object]) -> None:
         call()
     except SQLAlchemyError as error:
         log.warning("%s: %s", what, database_problem(error))
-    except Exception as error:  # noqa: BLE001  # whatever it is, what comes after it is done all the same
+    except Exception as error:  # noqa: BLE001  # the writes after it must still run
         log.error("%s (%s)", what, type(error).__name__)

@@ -1,13 +1,13 @@
-"""Which of several copies on one database polls and delivers: the one whose token stands in the table `lease`.
+"""The lease: of several copies on one database, the one whose token is in the table `lease` polls and delivers.
 
-The owner renews its row, and counts itself as the owner only for `Timing.hold` seconds from the beginning of a renewal
-that succeeded. Another copy takes the row when it has not seen it change for `Timing.term` seconds, which is longer.
-Each copy measures both by itself and nobody compares clocks, so that the copies need not agree on the time. An owner
-that is frozen or cut off has stopped to be one before another copy can become it.
+The owner renews its row. A successful renewal lasts `Timing.hold` seconds from its beginning. Another copy takes the
+row when it has not seen it change for `Timing.term` seconds, which is longer. Each copy measures both by its own
+monotonic clock, so the copies need not agree on the time. An owner that is frozen or cut off loses the lease before
+another copy can take it.
 
-Beside an SQLite database the owner also locks a file. A lock that is free proves that an owner which had it is dead, so
-that nobody waits for the term. A lock that is held proves nothing, and a file that cannot be locked changes nothing.
-PostgreSQL has nothing of that kind, since a connection that is cut is not a process that is dead.
+Beside an SQLite database the owner also locks a file. A free lock proves that the owner which held it is dead, so the
+next copy does not wait for the term. A held lock proves nothing, and a file that cannot be locked changes nothing.
+PostgreSQL has no equivalent: a cut connection does not prove a dead process.
 """
 
 import logging
@@ -42,9 +42,9 @@ Monotonic = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. `renew` and `look`: between two attempts of the owner, and of a copy that stands by.
+    """Seconds. `renew` and `look`: between two attempts of the owner, and of a standby copy.
 
-    `hold`: how long one renewal lasts. `term`: for how long a copy sees no renewal before it takes over. A frozen owner
+    `hold`: how long one renewal lasts. `term`: how long a standby sees no renewal before it takes over. A frozen owner
     is replaced after `term` and two `look`s at the latest.
     """
 
@@ -69,7 +69,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The row as it was when it last changed for this copy. `at`: when this copy had read it."""
+    """The row at its last change, as this copy saw it. `at`: when this copy read it."""
 
     owner: str | None
     renewals: int
@@ -77,11 +77,11 @@ class _Seen:
 
 
 class Lease:
-    """Synchronous; `acquire` and `release` do I/O within `LEASE_LIMITS`, and never wait for another copy.
+    """`acquire` and `release` do I/O within `LEASE_LIMITS`, and never wait for another copy. Thread-safe.
 
-    Several threads may ask at once. `held` reads memory only, and is what to ask before each thing that only one copy
-    may do. What was begun while the lease was held may still be under way when another copy takes over: a request to
-    Slack lasts longer than the difference between `hold` and `term`. Hence `previous_may_live`.
+    `held` reads memory only; check it before each action that only one copy may do. An action that began under the
+    lease may still be under way when another copy takes over: a request to Slack lasts longer than the difference
+    between `hold` and `term`. `previous_may_live` covers that case.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Lease:
         self._token = secrets.token_hex(16)
         self._file = engine.file if isinstance(engine, SqliteEngine) else None
         self._lock = None if self._file is None else LockFile(self._file.path)
-        # Of its own, so that no other work of this process keeps a renewal waiting.
+        # An engine of its own, so that no other work of this process delays a renewal.
         self._engine = connect_again(engine, limits)
         self._connection: Connection | None = None
         self._one_thread = threading.Lock()
@@ -104,21 +104,21 @@ class Lease:
         self._renewed: float | None = None
         self._seen: _Seen | None = None
         self.problem: str | None = None
-        """A sentence about why the last attempt did not get through to the row."""
+        """A sentence about why the last attempt did not reach the row."""
         self.lock_problem: str | None = None
-        """A sentence about a lock file that cannot be used, which costs the time of the term after a crash."""
+        """A sentence about an unusable lock file: after a crash, the next copy then waits for the term."""
         self.other: Owner | None = None
         """The copy that held the lease at the last attempt, instead of this one."""
         self.other_is_alive = False
-        """Whether that copy has given a sign of life since this one looked first."""
+        """Whether that copy has renewed since this one first looked."""
         self.previous_may_live = False
-        """Whether this copy took over from one that was only silent: what that one began may still be under way.
+        """Whether this copy took over from one that only stopped renewing: its calls may still be under way.
 
         False after an owner that released the lease or is proven dead.
         """
 
     def acquire(self) -> bool:
-        """Renew the lease, or take it where that is allowed by now. Whether this copy holds it."""
+        """Renew the lease, or take it if the term is over. Whether this copy holds it."""
         with self._one_thread:
             began = self._now()
             gone = None if self._file is None else self._file.problem()
@@ -129,7 +129,7 @@ class Lease:
                 won = self._renew() or self._take()
             except SQLAlchemyError as error:
                 self._disconnect()
-                # Nobody could renew meanwhile, so the silence that was seen says nothing.
+                # No copy could renew meanwhile, so a missing renewal proves nothing.
                 self._seen = None
                 self.problem = database_problem(error)
                 return self.held()
@@ -146,12 +146,12 @@ class Lease:
         return renewed is not None and 0 <= self._now() - renewed < self.timing.hold
 
     def silent_for(self) -> float:
-        """For how many seconds the row has not changed as far as this copy has seen; 0 where it has not looked."""
+        """Seconds since this copy last saw the row change; 0 where it has not looked."""
         seen = self._seen
         return 0 if seen is None else self._now() - seen.at
 
     def release(self) -> None:
-        """Give the lease to whoever asks next, if it is held, and close the connection."""
+        """Release the lease, if held, and close the connection."""
         with self._one_thread:
             owned, self._owns_row, self._renewed = self._owns_row, False, None
             try:
@@ -160,9 +160,7 @@ class Lease:
                         update(lease).where(lease.c.owner == self._token).values(owner=None, renewals=NEXT, lock=None)
                     )
             except SQLAlchemyError as error:
-                log.warning(
-                    "the lease was not given back, so that others wait for its end: %s", database_problem(error)
-                )
+                log.warning("the lease was not released; other copies wait for its term: %s", database_problem(error))
             finally:
                 self._disconnect()
                 if self._lock is not None:
@@ -182,7 +180,7 @@ class Lease:
         over = self.silent_for() >= self.timing.term
         lock = None if self._lock is None else self._try_lock(self._lock)
         if row.owner == self._token:
-            # The answer to the attempt that took it was lost.
+            # The response to the attempt that took it was lost.
             proven = not self.previous_may_live
         elif row.owner is None:
             # The lock of an owner that has just released the row, is of an older version, or lost the row frozen.
@@ -266,7 +264,7 @@ class LeaseState:
 
 
 def lease_state(engine: Engine, timing: Timing | None = None) -> LeaseState:
-    """A look that takes nothing and makes no file. Raises `SQLAlchemyError`."""
+    """Read the lease without taking it and without creating a file. Raises `SQLAlchemyError`."""
     with engine.connect() as connection:
         found = connection.execute(select(lease, type_coerce(func.now(), UTCDateTime).label("now"))).one_or_none()
     lock = LockFile(engine.file.path) if isinstance(engine, SqliteEngine) else None
@@ -284,7 +282,7 @@ def lease_state(engine: Engine, timing: Timing | None = None) -> LeaseState:
 
 
 def lock_sentence(lock: LockFile, timing: Timing) -> str:
-    """What a lock file that cannot be used costs, and the remedy."""
+    """The consequence of an unusable lock file, and the remedy."""
     return (
         f"The lock file {lock.path} cannot be used ({lock.problem}): after a crash the next copy waits "
         f"{timing.term:g} s before it polls. Delete it, or correct its owner and its rights."

@@ -1,4 +1,4 @@
-"""A lock on a file beside an SQLite database: a sign of life of the process that holds it, and nothing more."""
+"""A lock on a file beside an SQLite database: it shows that the process which holds it is alive."""
 
 import os
 from enum import Enum, auto
@@ -7,11 +7,11 @@ from pathlib import Path
 from filelock import lock_descriptor
 
 FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""A link or a pipe in the file's place keeps nobody waiting."""
+"""Do not follow a link or block on a pipe in the file's place."""
 
 
 class Lock(Enum):
-    """What became of an attempt to take the lock."""
+    """The outcome of an attempt to take the lock."""
 
     TAKEN = auto()
     HELD_BY_ANOTHER = auto()
@@ -19,14 +19,14 @@ class Lock(Enum):
 
 
 class LockFile:
-    """The lock goes with the process, however it ends. Not thread-safe.
+    """The lock ends with the process, however that ends. Not thread-safe.
 
-    `problem`: a clause about why the file cannot be used, after such an attempt. `identity`: of the file that is locked
-    now. No other file has it while this one is open, so a file that was deleted and made anew is told apart.
+    `problem`: a clause about why the file cannot be used, after a failed attempt. `identity`: of the file that is
+    locked now. No other file has it while this one is open, so a deleted and recreated file is recognised.
     """
 
     def __init__(self, database: Path) -> None:
-        # Two ways to write one path are one database.
+        # Two spellings of one path are one database.
         self.path = Path(f"{database.resolve()}.lock")
         self.identity: str | None = None
         self.problem: str | None = None
@@ -54,7 +54,7 @@ class LockFile:
         return Lock.TAKEN
 
     def release(self) -> None:
-        """Give the lock back, if it is held. The file stays: another process may have it open."""
+        """Release the lock, if held. The file stays: another process may have it open."""
         _close(self._descriptor)
         self._descriptor = self.identity = None
 
@@ -62,7 +62,7 @@ class LockFile:
         try:
             return os.open(self.path, os.O_RDWR | FLAGS | (os.O_CREAT if create else 0), 0o644)
         except PermissionError:
-            # The file of another user can be locked all the same, where it can be read.
+            # A readable file of another user can be locked too.
             return os.open(self.path, os.O_RDONLY | FLAGS)
 
 

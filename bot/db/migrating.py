@@ -1,4 +1,4 @@
-"""Migrations by Alembic. Imported only where the schema is not the present one."""
+"""Migrations by Alembic. Imported only when the schema is out of date."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +12,11 @@ from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
-from bot.db.database_reasons import UnknownRevisionError
+from bot.db.engine import UnknownRevisionError
 
 
 def upgrade(engine: Engine, revision: str) -> bool:
-    """Run what is missing up to `revision`; whether the database had no tables of the bot before.
+    """Run the missing migrations up to `revision`. Return whether the database had no tables of the bot before.
 
     Raises `UnknownRevisionError`, or what SQLAlchemy raises.
     """
@@ -54,7 +54,7 @@ def _refused() -> Iterator[None]:
 
 @contextmanager
 def _patience(connection: Connection) -> Iterator[None]:
-    """A migration, and the wait for that of another copy, may take longer than any other statement."""
+    """Lift the statement limits: a migration, and the wait for another copy's, may take longer than any statement."""
     if connection.dialect.name != "postgresql":
         yield
         return

@@ -18,7 +18,7 @@ SESSION_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_sess
 
 
 class ImpatientConnection(psycopg.Connection[Any]):
-    """Closed as soon as the server has been silent for `silence` seconds while it owes an answer.
+    """Closes when the server sends nothing for `silence` seconds while a response is due.
 
     libpq waits for ever. The network's own time-outs do not notice a server, or a proxy before it, that still
     acknowledges packets.
@@ -27,7 +27,7 @@ class ImpatientConnection(psycopg.Connection[Any]):
     silence = Limits().silence
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """As psycopg does. Raises `psycopg.OperationalError` after the silence."""
+        """As psycopg does. Raises `psycopg.OperationalError` after `silence` seconds."""
         return super().wait(self._listening(gen), interval, timeout)
 
     def _listening(self, gen: PQGen[RV]) -> PQGen[RV]:
@@ -50,7 +50,7 @@ class ImpatientConnection(psycopg.Connection[Any]):
 
 
 def connect_postgres(url: URL, limits: Limits) -> Engine:
-    """An engine, before migrations. What the address itself asks for wins over `limits`."""
+    """An engine, before migrations. Options in the address override `limits`."""
     wanted = {
         "connect_timeout": str(limits.connect),
         "tcp_user_timeout": str(int(limits.unanswered * 1000)),
@@ -74,7 +74,7 @@ def connect_postgres(url: URL, limits: Limits) -> Engine:
         return connection
 
     def limit_session(connection: ImpatientConnection, record: Any) -> None:
-        # Not among the options of the connection, which a pooler such as PgBouncer refuses.
+        # Not as connection options, which a pooler such as PgBouncer refuses.
         if settings:
             asked = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, false)")] * len(settings))
             connection.execute(sql.SQL("SELECT {}").format(asked), [word for pair in settings.items() for word in pair])

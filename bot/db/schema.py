@@ -71,7 +71,7 @@ metadata = MetaData(
     }
 )
 
-# Which source owns an hour, at which bucket width, when last read, and how many of its rows could not be read in full.
+# Which source owns an hour, at which bucket width, when it was last read, and how many of its rows are incomplete.
 # A row without usage is an hour of no traffic. version: of all usage, when this hour was changed last.
 usage_hours = Table(
     "usage_hours",
@@ -105,7 +105,7 @@ usage = Table(
     Index(None, "hour", "starts_at"),
 )
 
-# Usage summed up by UTC day; what a row of usage leaves out (NULL) is empty here, where it is a part of the key.
+# Usage by UTC day. A dimension that a row of usage leaves out (NULL) is an empty string here: it is part of the key.
 usage_days = Table(
     "usage_days",
     metadata,
@@ -138,7 +138,7 @@ billed = Table(
     Column("model", String(128)),
 )
 
-# Names of workspaces and keys as Anthropic last told them. kind: workspace | key
+# Names of workspaces and keys as last read from Anthropic. kind: workspace | key
 names = Table(
     "names",
     metadata,
@@ -149,7 +149,7 @@ names = Table(
     Column("seen_at", UTCDateTime, nullable=False),
 )
 
-# One row per thing that the bot remembers about itself: the state of the last poll, the source in use.
+# One row per value that the bot keeps about itself: the state of the last poll, the source in use.
 state = Table(
     "state",
     metadata,
@@ -158,7 +158,7 @@ state = Table(
 )
 
 # Which copy of the bot polls and delivers: one row. owner: its token, None where none does. renewals: rises with every
-# sign of life. lock: which file beside an SQLite database it has locked. The rest is for people; its times are by the
+# renewal. lock: which file beside an SQLite database it has locked. The rest is for people; its times are by the
 # database's clock.
 lease = Table(
     "lease",
@@ -174,9 +174,9 @@ lease = Table(
     Column("renewed_at", UTCDateTime),
 )
 
-# One incident. Its identity is (budget, period, level, limit): the same limit is never told twice in a period. What
-# people and time do to it beside its status is kept until it is opened again. opened_at: when it was noted;
-# first_opened_at: when it was opened for the first time, None where it never was.
+# One incident. Its identity is (budget, period, level, limit): the same limit is never reported twice in a period.
+# Acknowledgements, snoozes and reminders are kept until it reopens. opened_at: when it was recorded; first_opened_at:
+# when it was opened for the first time, None where it never was.
 alerts = Table(
     "alerts",
     metadata,
@@ -201,8 +201,8 @@ alerts = Table(
     Index(None, "status"),
 )
 
-# The outbox: one delivery of one message to one destination. facts: what is to be rendered, as it was when it was
-# decided. about: the visible id of what it reports. action: post | update | reply (in the thread of the message) |
+# The outbox: one delivery of one message to one destination. facts: the payload to render, as decided. about: the
+# visible id of what it reports. action: post | update | reply (in the thread of the message) |
 # broadcast (a reply that the channel shows too). reposts: whether an edit becomes a new message where the old one
 # cannot be edited. step: what a destination is notified of once for each alert, open | resolved | test; NULL in Slack.
 # reached: hashes of the destination's recipients that have it already.
@@ -233,9 +233,9 @@ notices = Table(
     Index(None, "mode_change_id"),
 )
 
-# Every change of the fallback mode; the newest row is the mode that is wanted. written_at: when every target held it.
-# until: when it ends by itself, if somebody has said so. warned_at: when its end was announced. proof_dismissed_by:
-# who wants to hear no more of whether it took effect.
+# Every change of the fallback mode; the newest row is the wanted mode. written_at: when every target held it. until:
+# when it expires, if it does. warned_at: when its expiry was announced. proof_dismissed_by: who dismissed the
+# verification of whether it took effect.
 mode_changes = Table(
     "mode_changes",
     metadata,
@@ -254,7 +254,7 @@ mode_changes = Table(
     Column("proof_dismissed_by", String(64)),
 )
 
-# What became of each target of the mode. change_id: the change that it was brought to last, none before the first.
+# The state of each target of the mode. change_id: the change last written to it, none before the first.
 target_states = Table(
     "target_states",
     metadata,
@@ -266,8 +266,8 @@ target_states = Table(
     Column("repaired_at", UTCDateTime),
 )
 
-# A change that waits for further admins. status: open | done | rejected | expired | void. change_id: the change of the
-# mode that was in force when it was asked for. facts: what its message says.
+# A change that waits for further admins. status: open | done | rejected | expired | void. change_id: the change that
+# was in force when it was proposed. facts: the payload of its message.
 proposals = Table(
     "proposals",
     metadata,
@@ -295,7 +295,7 @@ approvals = Table(
     Column("approved_at", UTCDateTime, nullable=False),
 )
 
-# Budgets that were set from chat; those of the environment and the TOML file are not here. thresholds: per cents.
+# Budgets set from chat; those of the environment and the TOML file are not here. thresholds: per cents.
 budgets = Table(
     "budgets",
     metadata,

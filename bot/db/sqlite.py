@@ -1,4 +1,4 @@
-"""SQLite: readers that wait for no writer, and a file that is missed when it is not the one that was opened."""
+"""SQLite: readers wait for no writer, and a deleted or replaced database file is noticed."""
 
 import os
 import sqlite3
@@ -15,7 +15,7 @@ from bot.db.timeouts import KEPT_CONNECTIONS, Limits
 from bot.threads import MOST_CONNECTIONS
 
 WRITES = "claude_cost_writes"
-"""The execution option of a connection whose transaction is going to write."""
+"""The execution option of a connection whose transaction will write."""
 
 
 class DatabaseFileError(sqlite3.OperationalError):
@@ -23,20 +23,20 @@ class DatabaseFileError(sqlite3.OperationalError):
 
 
 class DatabaseFile:
-    """Which file was opened first under this path."""
+    """The file that was opened first under this path."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._opened: tuple[int, int] | None = None
 
     def note(self) -> None:
-        """Take the file that is there now for the one that was opened, once."""
+        """Record the file that is there now as the opened one, once."""
         if self._opened is None:
             with suppress(OSError):
                 self._opened = self._there()
 
     def problem(self) -> str | None:
-        """A sentence where the file was deleted or replaced since, None where it was not or nobody can say."""
+        """A sentence if the file was deleted or replaced since; None where it was not, or that cannot be checked."""
         if self._opened is None:
             return None
         try:
@@ -59,9 +59,9 @@ class DatabaseFile:
 
 
 class SqliteEngine(Engine):
-    """`begin()` is for what writes and takes the write lock at once; `connect()` is for reading and takes none.
+    """`begin()` is for writing and takes the write lock at once; `connect()` is for reading and takes none.
 
-    A transaction that read first and wrote then would fail at once beside another writer instead of waiting.
+    A transaction that reads first and then writes would fail at once beside another writer instead of waiting.
     """
 
     file: DatabaseFile
@@ -138,9 +138,9 @@ PRIVATE = 0o600
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file for the database where none is; SQLite gives the files beside it the same rights.
+    """Create a database file that only the bot's user may read, whatever the umask; SQLite's other files follow it.
 
-    What is there already keeps its rights. Where it cannot be made, whoever opens it says why.
+    An existing file keeps its mode. If the file cannot be created, the open that follows reports why.
     """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, PRIVATE))

@@ -1,7 +1,8 @@
 """The table `state`: single values that the bot keeps about itself, and counters of changes.
 
 A counter rises with every change of its subject, so that a cache knows when to reload. All stores of one database share
-one `Versions`: one statement shows each whether its cache is current."""
+one `Versions`: one statement shows each whether its cache is current.
+"""
 
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from bot.db.schema import state
 
 
 class StateStore:
-    """Synchronous; asynchronous callers use a thread. Values are JSON."""
+    """Values are JSON."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -27,24 +28,24 @@ class StateStore:
             return connection.execute(select(state.c.value).where(state.c.key == key)).scalar_one_or_none()
 
     def put(self, key: str, value: Any) -> None:
-        """Keep the value instead of the one before."""
+        """Replace the value."""
         with self._engine.begin() as connection:
             save_state(connection, key, value)
 
 
 def save_state(connection: Connection, key: str, value: Any) -> None:
-    """Keep the value instead of the one before, within a transaction; another copy may do so at the same time."""
+    """Replace the value within a transaction; another copy may do so at the same time."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     kept = dialect.insert(state).values(key=key, value=value)
     connection.execute(kept.on_conflict_do_update(index_elements=[state.c.key], set_={"value": kept.excluded.value}))
 
 
 def locked(connection: Connection, key: str, first: Any) -> Any:
-    """The value, or `first` where there was none; no other copy changes it before this transaction ends."""
+    """The value, or `first` where there was none, locked until this transaction ends."""
     query = select(state.c.value).where(state.c.key == key).with_for_update()
     found = connection.execute(query).scalar_one_or_none()
     if found is None:
-        # A row that is not there cannot be locked: of two copies that begin at once, the second waits here.
+        # A missing row cannot be locked: of two copies that start at once, the second waits here.
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         connection.execute(dialect.insert(state).values(key=key, value=first).on_conflict_do_nothing())
         found = connection.execute(query).scalar_one()
@@ -61,20 +62,20 @@ LEDGER: Literal["ledger"] = "ledger"
 KEYS = (ALERTS, BUDGETS, USAGE, DATA, NAMES, LEDGER)
 
 CHECK_SECONDS = 0.5
-"""What another copy of the bot has changed is seen this much later at most; what this one has, at once."""
+"""The longest delay until a change of another copy is seen. This copy's own changes are seen at once."""
 
 
 def bump(connection: Connection, what: Literal["alerts_version", "budgets_version"]) -> None:
-    """Count a change, in the transaction that makes it."""
+    """Count a change in its own transaction."""
     save_state(connection, what, locked(connection, what, 0) + 1)
 
 
 class Versions:
-    """What the database says of them, looked at anew where something may have changed."""
+    """The counters in the database, read again where one may have changed."""
 
     def __init__(self) -> None:
         self._own = object()
-        """Another one after every change of this copy, whichever threads make changes at once."""
+        """Replaced at every change of this copy; concurrent changes need no lock."""
 
         self._known: tuple[object, float, Mapping[str, Any]] | None = None
 
@@ -83,7 +84,7 @@ class Versions:
         self._own = object()
 
     def current(self, engine: Engine) -> Mapping[str, Any]:
-        """By key; the same value as long as nothing has changed."""
+        """The counters by key; the same object while nothing has changed."""
         own, known = self._own, self._known
         if known is not None and known[0] is own and time.monotonic() - known[1] < CHECK_SECONDS:
             return known[2]
@@ -102,7 +103,7 @@ _LOCK = Lock()
 
 
 def versions_of(engine: Engine) -> Versions:
-    """The one for all stores of this database."""
+    """The `Versions` that all stores of this database share."""
     with _LOCK:
         found = _OF_ENGINE.get(engine)
         if found is None:

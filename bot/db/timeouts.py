@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In seconds. `busy`: for another writer of an SQLite file. The others but `pool` are PostgreSQL's.
+    """Seconds. `busy`: the wait for another writer of an SQLite file. The others, except `pool`, are PostgreSQL's.
 
-    `connect`: until a connection stands. `statement` and `lock`: what the server allows one statement, and one lock
-    that it waits for. `idle`: what it allows a transaction in which nothing happens, as of a process that is frozen.
-    `silence`: without a byte from the server or to it, after which the connection is given up. `unanswered`: the same
-    where the network itself says that nothing arrives. `pool`: for one of the process's own connections.
+    `connect`: to establish a connection. `statement` and `lock`: the server's limits for a statement and for the wait
+    for a lock. `idle`: the server's limit for an idle transaction, such as that of a frozen process. `silence`: without
+    a byte in either direction, after which the connection is closed. `unanswered`: the same where the network reports
+    that packets are not acknowledged. `pool`: the wait for one of the process's own connections.
     """
 
     busy: float = 5
@@ -25,10 +25,10 @@ class Limits:
 
 LIMITS = Limits()
 LEASE_LIMITS = Limits(busy=2, connect=3, statement=3, lock=3, idle=10, silence=4, unanswered=4, pool=3)
-"""For the lease, which is lost where the database answers more slowly."""
+"""For the lease, which is lost when the database responds more slowly."""
 
 MIGRATION_SILENCE = 3600.0
-"""Seconds that a migration may take for one statement."""
+"""Seconds that one statement of a migration may take."""
 
 KEPT_CONNECTIONS = 6
-"""Of the most that there may be, one for each thread: so many stay open when nobody uses them."""
+"""Connections that stay open while idle, of at most one per thread."""

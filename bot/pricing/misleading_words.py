@@ -2,7 +2,7 @@
 
 import re
 
-from bot.pricing.word_values import WordsError
+from bot.pricing.word_split import WordsError
 
 _N = r"\d[\d,._]*[kmb千万億]?"
 _EVERY = r"(?:(?:in|for|over|during)\s+)?(?:per|an?|one|each|every|this|the)"

@@ -11,8 +11,7 @@ from bot.pricing.card import RateCard
 from bot.pricing.japanese_words import from_japanese
 from bot.pricing.misleading_words import check_named, check_periods, check_typed, with_halves
 from bot.pricing.model_ids import FAMILIES
-from bot.pricing.word_split import KEYS, LONGEST_WORD, SYNONYMS
-from bot.pricing.word_values import WordsError
+from bot.pricing.word_split import KEYS, LONGEST_WORD, SYNONYMS, WordsError
 
 _N = r"\d[\d,._]*(?:\s?[kmb千万億](?![\w]))?"
 _COUNT = rf"(?<![\w=:.,/$-])(?P<n>{_N})"

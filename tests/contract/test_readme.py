@@ -19,8 +19,7 @@ from bot.config.toml import _File, read_config_file
 from bot.fallback.targets.env_file import EnvFile
 from bot.mode import CHAIN_VARIABLE, MODEL_VARIABLE, modes_from_chain
 from bot.pricing.card import load_rate_card
-from bot.pricing.word_help import EXAMPLES, MEANINGS
-from bot.pricing.words import FLAGS, KEYS, parse_workload
+from bot.pricing.words import EXAMPLES, FLAGS, KEYS, MEANINGS, parse_workload
 from bot.sandbox.stage import HARD_USD, SOFT_USD
 from handlers.commands import COMMAND, SUBCOMMANDS
 

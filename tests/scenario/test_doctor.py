@@ -563,7 +563,7 @@ async def test_a_file_that_is_no_database_fails(clinic: Clinic) -> None:
     ("revision", "state", "said"),
     [
         ("0001", State.WARN, "the schema 0001 of an older version"),
-        ("9999", State.FAIL, "a newer version of the bot has written (revision 9999): update the bot"),
+        ("9999", State.FAIL, "a newer version of the bot has migrated (revision 9999): update the bot"),
     ],
 )
 async def test_a_schema_of_another_version_is_told_and_left_as_it_is(

@@ -9,7 +9,7 @@ from bot.pricing.card import load_rate_card
 from bot.pricing.model_ids import FAMILIES, spelled
 from bot.pricing.model_spellings import read_spelling
 from bot.pricing.plain_words import single_words
-from bot.pricing.word_values import WordsError
+from bot.pricing.word_split import WordsError
 
 CARD = load_rate_card()
 

@@ -136,7 +136,7 @@ def test_a_database_of_a_newer_version_is_refused_in_one_sentence(database_url: 
     with pytest.raises(DatabaseError) as refusal:
         open_database(database_url)
     assert str(refusal.value) == (
-        "CLAUDE_COST_DATABASE_URL names a database that a newer version of the bot has written (revision 9999): "
+        "CLAUDE_COST_DATABASE_URL names a database that a newer version of the bot has migrated (revision 9999): "
         "update the bot, or name another database."
     )
 
@@ -146,8 +146,8 @@ def test_a_database_of_a_newer_version_is_refused_in_one_sentence(database_url: 
     [
         ("sqlite:////dev/null/claude-cost.db", "unable to open database file"),
         ("postgresql+psycopg://bot:hunter2@127.0.0.1:1/claude", "connection"),
-        ("postgresql+psycopg://bot:hunter2@127.0.0.1:port/claude", "no address"),
-        ("postgresql+psycopg://bot:p@hunter2@127.0.0.1/claude", "no address"),
+        ("postgresql+psycopg://bot:hunter2@127.0.0.1:port/claude", "not a database address"),
+        ("postgresql+psycopg://bot:p@hunter2@127.0.0.1/claude", "not a database address"),
         ("nosuchsql://bot:hunter2@127.0.0.1/claude", "nosuchsql"),
     ],
 )

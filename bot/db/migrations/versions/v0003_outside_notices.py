@@ -1,4 +1,4 @@
-"""What further destinations than Slack are told."""
+"""Notices for further destinations than Slack."""
 
 import sqlalchemy as sa
 from alembic import op

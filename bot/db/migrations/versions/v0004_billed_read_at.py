@@ -1,4 +1,4 @@
-"""When the cost report was last read is kept apart from when it was last tried."""
+"""Separate the time of the last read of the cost report from that of the last attempt."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What people and time do to an alert, where announcements of modes stand, and test alerts for every destination."""
+"""Acknowledgements and snoozes of alerts, addresses of mode announcements, test alerts for every destination."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Which model a row of the cost report is about; what was read before learns it when the report is read again."""
+"""The model of each row of the cost report; older rows get it when the report is read again."""
 
 import sqlalchemy as sa
 from alembic import op

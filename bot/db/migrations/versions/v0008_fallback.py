@@ -1,4 +1,4 @@
-"""The end of a mode, what became of each target, and changes that wait for a second person."""
+"""The expiry of a mode, the state of each target, and changes that wait for approval."""
 
 import sqlalchemy as sa
 from alembic import op

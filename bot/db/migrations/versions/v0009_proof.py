@@ -1,4 +1,4 @@
-"""Who wants to hear no more of a change's proof, and when an incident was first opened."""
+"""Who dismissed the verification of a mode change, and when an incident was first opened."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Indexes for what every cycle looks up: without them a look grows with everything that was ever told."""
+"""Indexes for the queries of every cycle, which otherwise scan every alert and notice ever stored."""
 
 from alembic import op
 

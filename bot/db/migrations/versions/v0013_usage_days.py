@@ -1,4 +1,4 @@
-"""Roll-ups of usage by UTC day, and by which version of all usage an hour was changed last."""
+"""Roll-ups of usage by UTC day, and the version of all usage at which an hour last changed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -52,7 +52,7 @@ def upgrade() -> None:
         ),
         sqlite_with_rowid=False,
     )
-    # Written out: what the program does by now with these tables is no part of this step.
+    # In full, not through the program's code, which may have changed since this migration.
     postgresql = op.get_bind().dialect.name == "postgresql"
     day = "CAST(timezone('UTC', hour) AS DATE)" if postgresql else "date(hour)"
     dimensions = ", ".join(f"coalesce({name}, '')" for name in DIMENSIONS)

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bot.alerts.lifecycle_store import LifeStore
+from bot.alerts.notice_contents import ContentStore
 from bot.alerts.store import AlertStore
 from bot.budgets.book import BudgetBook
 from bot.budgets.review import BudgetReview
@@ -16,6 +18,7 @@ from bot.fallback.approvals import Approvals
 from bot.fallback.impact import Prospects
 from bot.fallback.service import FallbackService
 from bot.notify.response_urls import ResponseUrls
+from bot.notify.store import BacklogStore
 from bot.pricing.card import RateCard
 from bot.pricing.store import EstimateStore
 from bot.threads import Threads
@@ -31,6 +34,9 @@ class Services:
     usage: UsageStore
     snapshots: Snapshots
     alerts: AlertStore
+    lifecycle: LifeStore
+    notices: ContentStore
+    destinations: BacklogStore
     budgets: BudgetBook
     review: BudgetReview
     fallback: FallbackService

@@ -7,6 +7,7 @@ line reads `cleaned` text. A reason is shown as it was typed: only Slack's own m
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 BECAUSE = "because"
 
@@ -101,3 +102,15 @@ def _plain_characters(text: str) -> str:
         keeps = unicodedata.decomposition(character).startswith(_KEPT_AS_THEY_ARE)
         plain.append(character if keeps else unicodedata.normalize("NFKC", character))
     return unicodedata.normalize("NFC", "".join(plain))
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was likely meant: one that `word` begins, or the most similar; None where none is near."""
+    # Imported for a mistake alone: it would slow the start of every command line.
+    from difflib import get_close_matches
+
+    listed, typed = list(known), word.lower()
+    begun = [one for one in listed if len(typed) > 2 and one.lower().startswith(typed)]
+    by_lower = {one.lower(): one for one in reversed(listed)}
+    near = begun or [by_lower[one] for one in get_close_matches(typed, by_lower, n=1)]
+    return near[0] if near else None

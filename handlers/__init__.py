@@ -4,9 +4,10 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.in_flight import InFlight
 from bot.services import Services
-from handlers import actions, alerts, budget, commands, errors, estimate, fallback_form, fallback_proof
+from handlers import alerts, budget, commands, estimate, fallback_clicks
 from handlers.render.alert import alert_message
 from handlers.rendering import Rendering
+from handlers.requests import register_errors
 
 __all__ = ["Rendering", "alert_message", "register"]
 
@@ -14,10 +15,8 @@ __all__ = ["Rendering", "alert_message", "register"]
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Add every listener to the app; what they do is counted by `in_flight`."""
     commands.register(app, services, in_flight)
-    actions.register(app, services, in_flight)
     alerts.register(app, services, in_flight)
     estimate.register(app, services, in_flight)
     budget.register(app, services, in_flight)
-    fallback_form.register(app, services, in_flight)
-    fallback_proof.register(app, services, in_flight)
-    errors.register(app, services)
+    fallback_clicks.register(app, services, in_flight)
+    register_errors(app, services)

@@ -1,63 +1,47 @@
-"""Buttons of an alert: acknowledge and snooze. Anybody in the channel may."""
+"""Acknowledging and snoozing an alert, which anybody in the channel may; and `/claude-cost test-alert`."""
 
 import re
 from datetime import timedelta
-from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.async_app import AsyncApp
 
 from bot.alerts.lifecycle_store import Handled
+from bot.alerts.model import SyntheticAlert
 from bot.in_flight import InFlight
 from bot.messages import Message
+from bot.phrases import count
 from bot.services import Services
-from handlers.render.elements import moment, section
-from handlers.render.escape import mention
+from handlers.render.elements import moment
+from handlers.render.escape import code, mention, names, sentence
 from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION, SNOOZES
-from handlers.replies import reply
+from handlers.requests import Click, Request, on_click, said
+
+TEST_ALERT = "test-alert"
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the buttons below an alert."""
-
-    async def on_acknowledge(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
-        await ack()
-        async with in_flight.work():
-            handled = await services.threads.commands(
-                _acknowledge, services, body["user"]["id"], str(action.get("value"))
-            )
-            await _answer(services, body, _acknowledged(handled))
-
-    async def on_snooze(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
-        await ack()
-        async with in_flight.work():
-            minutes = action["action_id"].partition(":")[2]
-            value = str(action.get("value"))
-            handled = await services.threads.commands(_snooze, services, body["user"]["id"], value, minutes)
-            await _answer(services, body, _snoozed(handled))
-
-    app.action(ACKNOWLEDGE_ACTION)(on_acknowledge)
-    app.action(re.compile(f"^{SNOOZE_ACTION}:"))(on_snooze)
+    app.action(ACKNOWLEDGE_ACTION)(on_click(services, in_flight, _acknowledge))
+    app.action(re.compile(f"^{SNOOZE_ACTION}:"))(on_click(services, in_flight, _snooze))
 
 
-def _acknowledge(services: Services, user: str, value: str) -> Handled:
-    if not _is_id(value):
-        return Handled("unknown")
-    return services.alerts.life.acknowledge(int(value), user, services.clock())
+async def _acknowledge(services: Services, click: Click) -> Message:
+    if click.id is None:
+        return said(_not_open(Handled("unknown")))
+    handled = await services.threads.commands(
+        services.lifecycle.acknowledge, click.id, click.person.id, services.clock()
+    )
+    return said(_acknowledged(handled))
 
 
-def _snooze(services: Services, user: str, value: str, minutes: str) -> Handled:
-    if not _is_id(value) or minutes not in map(str, SNOOZES):
-        return Handled("unknown")
+async def _snooze(services: Services, click: Click) -> Message:
+    minutes = click.action.partition(":")[2]
+    if click.id is None or minutes not in map(str, SNOOZES):
+        return said(_not_open(Handled("unknown")))
     now = services.clock()
-    return services.alerts.life.snooze(int(value), user, now + timedelta(minutes=int(minutes)), now)
-
-
-def _is_id(value: str) -> bool:
-    return re.fullmatch(r"[0-9]{1,18}", value) is not None
-
-
-async def _answer(services: Services, body: dict[str, Any], text: str) -> None:
-    await reply(services, body, Message(text, [section(text)]))
+    until = now + timedelta(minutes=int(minutes))
+    handled = await services.threads.commands(services.lifecycle.snooze, click.id, click.person.id, until, now)
+    return said(_snoozed(handled))
 
 
 def _acknowledged(handled: Handled) -> str:
@@ -71,9 +55,7 @@ def _acknowledged(handled: Handled) -> str:
 
 def _snoozed(handled: Handled) -> str:
     if handled.outcome == "done" and handled.life.snoozed_until is not None:
-        return (
-            f"Snoozed until {moment(handled.life.snoozed_until)}: if the alert still stands then, the channel hears it."
-        )
+        return f"Snoozed until {moment(handled.life.snoozed_until)}: the channel is notified then if it is still open."
     return _not_open(handled)
 
 
@@ -81,3 +63,28 @@ def _not_open(handled: Handled) -> str:
     if handled.outcome == "over":
         return "Nothing was changed: this alert is not open any more."
     return "Nothing was changed: the bot does not know this alert; it may be from before its database was set up anew."
+
+
+async def test_alert_command(services: Services, request: Request) -> Message:
+    """`test-alert`: a message that goes the way of every alert, where the user may; otherwise why not."""
+    permission = await services.admins.may_switch(request.person, "send a test alert")
+    if permission.refusal is not None:
+        services.fallback.refused(request.person.id, TEST_ALERT, permission.refusal)
+        return said(permission.refusal)
+    return said(await services.threads.commands(_enqueued, services, request.person.id))
+
+
+def _enqueued(services: Services, user: str) -> str:
+    before = services.notices.undelivered()
+    alert = SyntheticAlert(by=user, requested_at=services.clock())
+    services.alerts.enqueue_test(alert)
+    others = sorted(services.destinations.names)
+    besides = f" and to {names(others)}" if others else ""
+    text = f"Test alert {code(alert.incident)} is on its way to the alert channel{besides}: it is there within seconds."
+    if not before:
+        return text
+    error = services.notices.last_error()
+    why = "" if error is None else f" The first of them waits, because: {sentence(error)}"
+    return (
+        f"{text[:-1]}, once the {count(before, 'message')} before it {'is' if before == 1 else 'are'} delivered.{why}"
+    )

@@ -1,12 +1,9 @@
 """`/claude-cost budget`: every budget, and setting or removing one. Nothing is changed before a click confirms it."""
 
-import difflib
 from dataclasses import replace
-from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.async_app import AsyncApp
 
-from bot.actor import Person
 from bot.budgets.account import Detail
 from bot.budgets.book import mark_of
 from bot.budgets.budget import Budget
@@ -17,10 +14,7 @@ from bot.budgets.words import BudgetWordsError, budget_of, budget_words, named_f
 from bot.in_flight import InFlight
 from bot.messages import Message
 from bot.services import Services
-from bot.typed_text import first_word, words_in
-from handlers.fallback import age_of_data
-from handlers.people import person_of
-from handlers.render.age import with_age
+from bot.typed_text import first_word, nearest, words_in
 from handlers.render.budget import (
     REMOVE_ACTION,
     SET_ACTION,
@@ -36,54 +30,44 @@ from handlers.render.budget import (
     was_removed,
     was_set,
 )
-from handlers.render.elements import section
 from handlers.render.escape import code, sentence, shown
-from handlers.replies import reply
+from handlers.requests import Click, Request, dated, on_click, said
 
 ACTIONS = ("list", "set", "remove")
 USE = "use `budget list`, `budget set NAME hard=USD` or `budget remove NAME`"
 
 
-async def budget_command(services: Services, words: str) -> Message:
+async def budget_command(services: Services, request: Request) -> Message:
     """`budget [list | set NAME KEY=VALUE… | remove NAME]`."""
-    action, rest = first_word(words)
-    action = action.lower() or "list"
+    action, rest = first_word(request.typed)
     try:
-        message = await services.threads.commands(_answer, services, action, rest)
+        return await services.threads.commands(_answer, services, action.lower() or "list", rest)
     except BudgetWordsError as error:
-        message = _said(sentence(str(error)))
-    return with_age(message, await age_of_data(services))
+        return said(sentence(str(error)))
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the buttons that confirm."""
-
-    async def on_confirm(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
-        await ack()
-        async with in_flight.work():
-            removes = action["action_id"] == REMOVE_ACTION
-            value = str(action.get("value") or "")
-            await reply(services, body, await _confirmed(services, person_of(body), value, removes=removes))
-
-    app.action(SET_ACTION)(on_confirm)
-    app.action(REMOVE_ACTION)(on_confirm)
+    app.action(SET_ACTION)(on_click(services, in_flight, _confirmed))
+    app.action(REMOVE_ACTION)(on_click(services, in_flight, _confirmed))
 
 
-async def _confirmed(services: Services, person: Person, value: str, *, removes: bool) -> Message:
-    permission = await services.admins.may_switch(person, "change budgets")
+async def _confirmed(services: Services, click: Click) -> Message:
+    removes = click.action == REMOVE_ACTION
+    permission = await services.admins.may_switch(click.person, "change budgets")
     if permission.refusal is not None:
-        _, _, words = value.partition(" ")
+        _, _, words = click.value.partition(" ")
         detail = f"{'remove' if removes else 'set'} {words}: {permission.refusal}"
-        services.fallback.refused(person.id, ACTION, detail)
-        message = _said(permission.refusal)
+        services.fallback.refused(click.person.id, ACTION, detail)
+        text = permission.refusal
     else:
         try:
-            text = await services.threads.commands(_removed if removes else _set, services, person.id, value)
+            change = _removed if removes else _set
+            text = await services.threads.commands(change, services, click.person.id, click.value)
         except BudgetWordsError as error:
             # The button is of another version, or somebody made it up.
             text = sentence(f"Nothing was changed: {error}")
-        message = _said(text)
-    return with_age(message, await age_of_data(services))
+    return await dated(services, said(text))
 
 
 def _set(services: Services, user: str, value: str) -> str:
@@ -119,13 +103,13 @@ def _answer(services: Services, action: str, rest: str) -> Message:
         if name and not words_in(behind):
             return _removal(services, name)
         if name:
-            return _said(f"{code(words_in(behind)[0])} is not known here: `budget remove` takes one name.")
-        return _said(f"`budget remove` takes one name: {USE}.")
+            return said(f"{code(words_in(behind)[0])} is not known here: `budget remove` takes one name.")
+        return said(f"`budget remove` takes one name: {USE}.")
     if action == "list":
-        return _said(f"{code(words_in(rest)[0])} is not known here: `budget list` takes no words: {USE}.")
-    nearest = difflib.get_close_matches(action, ACTIONS, n=1)
-    hint = f" Did you mean `budget {nearest[0]}`?" if nearest else ""
-    return _said(f"{code(action)} is not known here: {USE}.{hint}")
+        return said(f"{code(words_in(rest)[0])} is not known here: `budget list` takes no words: {USE}.")
+    near = nearest(action, ACTIONS)
+    hint = f" Did you mean `budget {near}`?" if near else ""
+    return said(f"{code(action)} is not known here: {USE}.{hint}")
 
 
 def _list(services: Services) -> Message:
@@ -144,19 +128,19 @@ def _proposed(services: Services, words: str) -> Message:
     name, values = split_budget_words(words)
     configured = services.budgets.configured(name)
     if configured is not None:
-        return _said(configured_refusal(configured))
+        return said(configured_refusal(configured))
     before = services.budgets.find(name)
     after = budget_of(name, values, before)
     if after == before:
-        return _said(unchanged(after))
+        return said(unchanged(after))
     if before is not None and after.scope != before.scope:
-        return _said(another_scope(before))
+        return said(another_scope(before))
     doubts = []
     try:
         services.review.scope_of(after.scope)
     except NoMatchError as error:
         if error.certain:
-            return _said(f"Nothing was changed: {shown(str(after.scope))} would count nothing. {sentence(str(error))}")
+            return said(f"Nothing was changed: {shown(str(after.scope))} would count nothing. {sentence(str(error))}")
         doubts.append(sentence(str(error)))
     value = f"{mark_of(before)} {budget_words(after)}"
     standing = replace(_standing(services, after), unmatched=doubts[0] if doubts else None)
@@ -173,10 +157,9 @@ def _removal(services: Services, name: str) -> Message:
         return proposed_removal(before, _standing(services, before), value, services.display)
     configured = services.budgets.configured(name)
     if configured is not None:
-        return _said(configured_refusal(configured))
+        return said(configured_refusal(configured))
     known = [budget.name for budget in services.budgets.in_force()]
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return _said(unknown_budget(name, nearest[0] if nearest else None))
+    return said(unknown_budget(name, nearest(name, known)))
 
 
 def _standing(services: Services, budget: Budget) -> Standing:
@@ -198,7 +181,3 @@ def _doubts(services: Services, budget: Budget) -> list[str]:
                 "is known here yet, so the true sum may be higher; the next poll reads them."
             )
     return doubts
-
-
-def _said(text: str) -> Message:
-    return Message(text, [section(text)])

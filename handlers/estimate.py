@@ -1,7 +1,6 @@
 """`/claude-cost estimate`: typed words, the form, what was kept, and sharing a result with the channel."""
 
 import asyncio
-import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -20,9 +19,8 @@ from bot.pricing.words import EXAMPLE, WordsError, parse_workload, words_of
 from bot.pricing.workload import Text, Workload, language_of
 from bot.services import Services
 from bot.slack_api import CallError, call
-from bot.typed_text import words_in
-from handlers.form_content import in_time
-from handlers.render.age import with_age
+from bot.typed_text import nearest, words_in
+from handlers.prices import priced
 from handlers.render.elements import actions, section
 from handlers.render.escape import code, mention, sentence
 from handlers.render.estimate import estimate_message, planned_line
@@ -41,7 +39,7 @@ from handlers.render.estimate_form import (
 )
 from handlers.render.kept_estimates import dropped, kept_line, kept_list, kept_message
 from handlers.render.spend import display_lines
-from handlers.replies import reply, response_url_of, say_to_channel
+from handlers.requests import Request, in_time, open_view, reply, response_url_of, said, say_to_channel
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +49,9 @@ SETTLES_SECONDS = 0.5
 """Slack has put an acknowledgement's view in place by then."""
 
 
-async def estimate_command(services: Services, user: str, words: str) -> Message:
+async def estimate_command(services: Services, request: Request) -> Message:
     """`estimate WORDS…`, `estimate list`, `estimate show NAME`, `estimate drop NAME`."""
+    user, words = request.person.id, request.words
     first, *rest = [word.lower() for word in words_in(words)] or [""]
     if first in KEPT_ACTIONS:
         if (first == "list") == (not rest) and len(rest) < 2:
@@ -90,10 +89,7 @@ async def open_form(services: Services, command: Mapping[str, Any], client: Asyn
     # Without it the form is empty.
     last = await in_time(services.threads.commands(_last, services, str(command["user_id"])))
     view = form(services.card, last, Context(response_url_of(command) or ""))
-    try:
-        await call(client.views_open(trigger_id=str(command.get("trigger_id")), view=view))
-    except CallError as error:
-        log.warning("the form was not opened: %s", error)
+    if not await open_view(client, command, view):
         text = f"The form could not be opened. Type the workload, as in `estimate {EXAMPLE}`."
         await reply(services, command, _priced(services, text))
         return
@@ -208,11 +204,11 @@ def _besides(services: Services, user: str, result: Estimate) -> tuple[str, ...]
 def _kept(services: Services, action: str, name: str = "") -> Message:
     store = services.estimates
     if action == "list":
-        return _priced(services, kept_list(store.all()))
+        return _priced(services, "\n".join(kept_list(store.all())))
     kept = store.find(name)
     if kept is None:
-        near = difflib.get_close_matches(name, [other.name for other in store.all()], n=1)
-        hint = f": did you mean {code(near[0])}?" if near else "; `estimate list` shows what is."
+        near = nearest(name, [other.name for other in store.all()])
+        hint = f": did you mean {code(near)}?" if near else "; `estimate list` shows what is."
         return _priced(services, f"No estimate is kept as {code(name)}{hint}")
     if action == "drop":
         store.drop(name)
@@ -236,10 +232,8 @@ def _last(services: Services, user: str) -> Workload | None:
         return None
 
 
-def _priced(services: Services, text: str | Sequence[str]) -> Message:
-    lines = text if isinstance(text, str) else "\n".join(text)
-    checked = f"List prices checked on {services.card.checked_on.isoformat()}."
-    return with_age(Message(lines, [section(lines)]), checked)
+def _priced(services: Services, text: str) -> Message:
+    return priced(services, said(text))
 
 
 def _today(services: Services) -> date:

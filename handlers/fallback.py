@@ -1,6 +1,5 @@
-"""Changing the fallback mode from chat, typed or clicked. Rights are checked here, at the moment of the change."""
+"""`/claude-cost fallback`: showing and changing the mode. Rights are checked here, at the moment of the change."""
 
-import difflib
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -11,48 +10,44 @@ from bot.mode import DEGRADED, NORMAL, Mode
 from bot.modes.expiry import Cause
 from bot.modes.parsing import DurationError, duration, switch_words
 from bot.services import Services
-from bot.typed_text import first_word, words_in
-from handlers.render.age import age_line, with_age
-from handlers.render.elements import moment, section
+from bot.typed_text import first_word, nearest, words_in
+from handlers.render.elements import moment
 from handlers.render.escape import code, names, sentence, shown
 from handlers.render.fallback import already, costs_more, mode_status, not_cheaper, switched
 from handlers.render.fallback_history import history_message
 from handlers.render.proposal import asked_message
+from handlers.requests import Request, said
 
 ACTIONS = ("status", "on", "off", "auto", "history")
 MOST_HISTORY = 15
 
 
-async def fallback(services: Services, person: Person, words: str) -> Message:
+async def fallback_command(services: Services, request: Request) -> Message:
     """`fallback [status | on [MODE] [for TIME] [because …] | off [because …] | auto on|off | history]`."""
-    action, rest = first_word(words)
+    action, rest = first_word(request.typed)
     action = action.lower() or "status"
     if action in ("status", "history"):
         if more := words_in(rest):
-            return await _sentence(services, f"{code(more[0])} is not known here: `fallback {action}` takes no words.")
-        return await _dated(
-            services, await services.threads.commands(_status if action == "status" else _history, services)
-        )
+            return said(f"{code(more[0])} is not known here: `fallback {action}` takes no words.")
+        return await services.threads.commands(_status if action == "status" else _history, services)
     if action == "auto":
-        return await _auto(services, person, rest)
+        return await _auto(services, request.person, rest)
     if action not in ACTIONS:
         known = f"{code(action)} is not known here: use fallback status, on, off, auto or history."
-        return await _sentence(services, known + _hint(services, action))
+        return said(known + _hint(services, action))
     try:
         asked = switch_words(rest)
     except DurationError as error:
-        return await _sentence(services, f"Nothing was changed: {sentence(str(error))}")
-    wrong = _not_a_mode(services, asked.mode.split()) if action == "on" and asked.mode else None
-    if wrong is not None:
-        return await _sentence(services, wrong)
+        return said(f"Nothing was changed: {sentence(str(error))}")
     if action == "on":
-        return await switch_to(services, person, asked.mode or DEGRADED, asked.reason, lasts=asked.lasts)
+        wrong = _not_a_mode(services, asked.mode.split()) if asked.mode else None
+        if wrong is not None:
+            return said(wrong)
+        return await switch_to(services, request.person, asked.mode or DEGRADED, asked.reason, lasts=asked.lasts)
     if asked.mode or asked.lasts is not None:
         extra = code(asked.mode) if asked.mode else "the time"
-        return await _sentence(
-            services, f"`fallback off` takes no mode and no time: remove {extra}, or give a reason after because."
-        )
-    return await switch_to(services, person, NORMAL, asked.reason)
+        return said(f"`fallback off` takes no mode and no time: remove {extra}, or give a reason after because.")
+    return await switch_to(services, request.person, NORMAL, asked.reason)
 
 
 async def switch_to(
@@ -73,26 +68,18 @@ async def switch_to(
     mode = services.fallback.modes.get(name.lower())
     if mode is None:
         modes = names(list(services.fallback.modes))
-        return await _sentence(services, f"Nothing was changed: there is no mode {code(name)}; the modes are {modes}.")
+        return said(f"Nothing was changed: there is no mode {code(name)}; the modes are {modes}.")
     permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
         services.fallback.refused(person.id, "mode", f"{mode.name}: {permission.refusal}")
-        return await _sentence(services, permission.refusal)
+        return said(permission.refusal)
     if mode.name == NORMAL and lasts is not None:
-        return await _sentence(services, "Nothing was changed: normal takes no time, since it is not left by itself.")
-    return await _dated(
-        services, await services.threads.commands(_switch, services, person.id, mode, reason, lasts, until, drawn_for)
-    )
-
-
-async def age_of_data(services: Services) -> str:
-    """The line below every answer that says how old the data is."""
-    data = await services.threads.commands(services.usage.data_state)
-    return age_line(data, services.clock(), services.poll_seconds)
+        return said("Nothing was changed: normal takes no time, since it does not end by itself.")
+    return await services.threads.commands(_switch, services, person.id, mode, reason, lasts, until, drawn_for)
 
 
 def _not_a_mode(services: Services, words: list[str]) -> str | None:
-    """Why what stands behind `fallback on` is refused, where it is more than a mode or a time."""
+    """Why the words after `fallback on` are refused, where they are more than a mode or a time."""
     word = words[-1] if len(words) < 2 else words[1]
     try:
         duration(word)
@@ -110,11 +97,9 @@ def _not_a_mode(services: Services, words: list[str]) -> str | None:
 
 
 def _hint(services: Services, action: str) -> str:
+    meant = nearest(action, ACTIONS)
     if action in services.fallback.modes:
         meant = "off" if action == NORMAL else f"on {action}"
-    else:
-        nearest = difflib.get_close_matches(action, ACTIONS, n=1)
-        meant = nearest[0] if nearest else ""
     return f" Did you mean `fallback {meant}`?" if meant else ""
 
 
@@ -138,21 +123,16 @@ def _switch(
     if prospect.not_cheaper is not None:
         text = not_cheaper(mode.name, prospect.not_cheaper, prospect.as_of)
         fallback.refused(user, "mode", f"{mode.name}: {text}")
-        return Message(text, [section(text)])
+        return said(text)
     if drawn_for not in (None, before.mode.name) and prospect.steps_back:
-        text = costs_more(mode.name, before.mode.name, drawn_for or "", prospect)
-        return Message(text, [section(text)])
+        return said(costs_more(mode.name, before.mode.name, drawn_for or "", prospect))
     if services.approvals.are_needed(mode):
         left = None if ends is None else ends - now
         return asked_message(services.approvals.ask(mode, user, reason, left, prospect))
     after = fallback.switch(mode, user, reason, prospect.savings, prospect.as_of, costs=prospect.costs, until=ends)
-    _show_in_alerts(services, after.mode.name, now)
+    # At once, so that no open alert offers what is in force by now.
+    services.lifecycle.show_mode(after.mode.name, now, partial(services.review.spend_by_name, now=now))
     return switched(after, before.mode.name, before.until, prospect)
-
-
-def _show_in_alerts(services: Services, mode: str, now: datetime) -> None:
-    """Redraw the open alerts at once, so that none offers what is in force by now."""
-    services.alerts.life.show_mode(mode, now, partial(services.review.spend_by_name, now=now))
 
 
 def _status(services: Services) -> Message:
@@ -168,37 +148,25 @@ async def _auto(services: Services, person: Person, words: str) -> Message:
     listed = [word.lower() for word in words_in(words)]
     word = "".join(listed[:1])
     if extra := listed[1:]:
-        return await _sentence(
-            services, f"Nothing was changed: {code(extra[0])} is not known here: use `fallback auto on` or `… off`."
-        )
+        return said(f"Nothing was changed: {code(extra[0])} is not known here: use `fallback auto on` or `… off`.")
     if word not in ("on", "off"):
-        return await _sentence(services, "Nothing was changed: use `fallback auto on` or `fallback auto off`.")
+        return said("Nothing was changed: use `fallback auto on` or `fallback auto off`.")
     permission = await services.admins.may_switch(person, "say whether the chain steps down by itself")
     if permission.refusal is not None:
         services.fallback.refused(person.id, "auto", f"{word}: {permission.refusal}")
-        return await _sentence(services, permission.refusal)
+        return said(permission.refusal)
     await services.threads.commands(services.fallback.set_auto, person.id, on=word == "on")
-    levels = names(sorted(services.fallback.rules.auto_levels))
-    said = {
-        "on": f"From now on the chain steps down by itself at an alert of these levels: {levels}.",
-        "off": "From now on the chain does not step down by itself.",
-    }
-    ends = await services.threads.commands(services.fallback.state) if word == "off" else None
-    return await _sentence(services, said[word] + ("" if ends is None else _what_remains(ends)))
+    if word == "on":
+        levels = names(sorted(services.fallback.rules.auto_levels))
+        return said(f"From now on the chain steps down by itself at an alert of these levels: {levels}.")
+    state = await services.threads.commands(services.fallback.state)
+    return said(f"From now on the chain does not step down by itself.{_what_remains(state)}")
 
 
 def _what_remains(state: ModeState) -> str:
     """What still happens by itself once the chain does not step down any more."""
     if state.ends is None:
-        return " The mode changes only when an admin says so."
+        return " The mode changes only when an admin changes it."
     name, at = shown(state.mode.name), moment(state.ends.at)
     why = "its time is over then" if state.ends.cause is Cause.TIME else "a new period begins then"
     return f" Fallback mode {name} still returns to normal by itself {at}, because {why}; `fallback off` ends it now."
-
-
-async def _dated(services: Services, message: Message) -> Message:
-    return with_age(message, await age_of_data(services))
-
-
-async def _sentence(services: Services, text: str) -> Message:
-    return await _dated(services, Message(text, [section(text)]))

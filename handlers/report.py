@@ -1,29 +1,42 @@
-"""`/claude-cost report`: what was spent in a stretch of days, by whom or on what."""
+"""`/claude-cost report`, `forecast` and `limits`: what was spent, where it will end, and what limits it."""
 
 from bot.alerts.day_drift import settled_days
+from bot.budgets.prospects import prospects
 from bot.budgets.report import Report, report_of
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
 from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY
 from bot.messages import Message
+from bot.pricing.throughput import load_rate_limits
 from bot.services import Services
-from handlers.fallback import age_of_data
-from handlers.render.age import with_age
+from bot.typed_text import nearest, words_in
 from handlers.render.drift import truth_lines
-from handlers.render.elements import section
-from handlers.render.escape import code
+from handlers.render.escape import code, shown
+from handlers.render.forecast import MOST_BUDGETS, forecast_message
+from handlers.render.limits import limits_message
 from handlers.render.report import report_message
+from handlers.requests import Request, said
 
 
-async def report_command(services: Services, words: str) -> Message:
+async def report_command(services: Services, request: Request) -> Message:
     """`report [today|…|FROM..TO] [by model|workspace|key]`: the month by model when left out. Days are UTC days."""
     try:
-        asked = report_words(words, services.clock())
+        asked = report_words(request.words, services.clock())
     except ReportWordsError as error:
-        text = f"{code(error.word)} {error.why}" if error.word else error.why
-        return with_age(Message(text, [section(text)]), await age_of_data(services))
-    message = await services.threads.commands(_report, services, asked)
-    return with_age(message, await age_of_data(services))
+        return said(f"{code(error.word)} {error.why}" if error.word else error.why)
+    return await services.threads.commands(_report, services, asked)
+
+
+async def forecast_command(services: Services, request: Request) -> Message:
+    """`forecast [BUDGET]`: a range for every budget, or for one, with the day on which each limit is crossed."""
+    return await services.threads.commands(_forecast, services, request.words)
+
+
+async def limits_command(services: Services, request: Request) -> Message:
+    """`limits`: every budget with its limits and origin, and the organisation's rate limits or the table by tier."""
+    measured = await services.rate_limits.measured()
+    budgets = await services.threads.commands(services.budgets.in_force)
+    return limits_message(budgets, measured, load_rate_limits())
 
 
 def _report(services: Services, asked: ReportWords) -> Message:
@@ -31,10 +44,9 @@ def _report(services: Services, asked: ReportWords) -> Message:
     report = report_of(snapshot, asked.period, asked.before, asked.by)
     if report is not None:
         return report_message(report, snapshot.names, services.display, _truth(services, snapshot, report))
-    text = f"Nothing is known of {asked.name} yet: the data ends before it began."
     if snapshot.as_of is not None and snapshot.as_of > asked.period.starts_at:
-        text = f"Nothing is known of {asked.name}: no usage of those days is stored here."
-    return Message(text, [section(text)])
+        return said(f"Nothing is known of {asked.name}: no usage of those days is stored here.")
+    return said(f"Nothing is known of {asked.name} yet: the data ends before it began.")
 
 
 def _truth(services: Services, snapshot: Snapshot, report: Report) -> list[str]:
@@ -43,3 +55,24 @@ def _truth(services: Services, snapshot: Snapshot, report: Report) -> list[str]:
         # Today has not settled.
         return []
     return truth_lines(settled_days(snapshot, first, after - DAY), snapshot.data.billed_read_at)
+
+
+def _forecast(services: Services, words: str) -> Message:
+    names = {budget.name.lower(): budget.name for budget in services.budgets.in_force()}
+    listed = [word for word in words_in(words) if word.lower() not in ("for", "of", "budget")]
+    chosen = [names.get(word.lower()) for word in listed]
+    if None in chosen:
+        return _no_budget(listed[chosen.index(None)], sorted(names.values()))
+    now = services.clock()
+    asked = [pair for pair in services.review.present(now) if not chosen or pair[0].name in chosen]
+    found = prospects(services.review, now, asked[:MOST_BUDGETS])
+    if not found:
+        return said("Nothing can be forecast yet.")
+    return forecast_message(found, services.display, more=len(asked) - len(found))
+
+
+def _no_budget(word: str, known: list[str]) -> Message:
+    near = nearest(word, known)
+    hint = f" Did you mean `forecast {shown(near)}`?" if near else ""
+    text = f"There is no budget {code(word)}: `forecast` takes the name of a budget, or nothing for all of them."
+    return said(text + hint)

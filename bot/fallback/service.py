@@ -14,6 +14,7 @@ from bot.fallback.change_signal import ChangeSignal
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.store import ModeStore
 from bot.fallback.targets.base import TargetState, TargetView
+from bot.fallback.verification_store import Dismissal
 from bot.mode import NORMAL, Mode
 from bot.modes.changes import NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
 from bot.modes.consequences import Consequences
@@ -235,6 +236,13 @@ class FallbackService:
     def history(self, most: int) -> list[AuditEntry]:
         """The newest changes and refusals, the newest first."""
         return self.store.history(most)
+
+    def dismiss(self, change_id: int, by: str) -> tuple[Dismissal, ProofReport | None]:
+        """Watch a change of the mode no longer: what became of that, and the last report about the change."""
+        in_force = [change.id for change in self.store.in_force()]
+        outcome = self.store.proofs.dismiss(change_id, in_force, by, self._clock())
+        reports = self.store.proofs.told(in_force) if outcome == "done" else []
+        return outcome, reports[-1] if reports else None
 
     def refused(self, actor: str, action: str, detail: str) -> None:
         """Keep in the audit trail that somebody was refused, without waiting for it."""

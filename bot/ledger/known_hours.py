@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.clock import HOUR, floor_hour
 from bot.db.schema import ledger_known_hours
-from bot.db.state import LEDGER, locked, remember
+from bot.db.state import LEDGER, locked, save_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def note_changes(connection: Connection, changed: Iterable[datetime], now: datet
         )
     after = LedgerState(version, as_of, first, last)
     if after != before:
-        remember(connection, LEDGER, [version, as_of.isoformat(), first.isoformat(), last.isoformat()])
+        save_state(connection, LEDGER, [version, as_of.isoformat(), first.isoformat(), last.isoformat()])
     return after
 
 

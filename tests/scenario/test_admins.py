@@ -13,8 +13,8 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
-from handlers.people import person_of
 from handlers.render.lifecycle import ACKNOWLEDGE_ACTION
+from handlers.requests import person_of
 from tests.databases import NOW
 from tests.scenario.conftest import World, member
 

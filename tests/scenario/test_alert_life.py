@@ -75,7 +75,7 @@ async def test_from_opening_to_resolution_an_alert_is_one_message_with_its_threa
         assert alert.text.splitlines()[1] == "Acknowledged by <@U0DEV> at 16 Nov 09:00 UTC"
         clock.advance(5 * MINUTE)
         assert await clicked(simulated, bot, alert, f"{SNOOZE_ACTION}:60") == (
-            "Snoozed until 16 Nov 10:05 UTC: if the alert still stands then, the channel hears it."
+            "Snoozed until 16 Nov 10:05 UTC: the channel is notified then if it is still open."
         )
         assert alert.text.splitlines()[2] == "Snoozed until 16 Nov 10:05 UTC by <@U0DEV>"
         await passes(bot, clock, HOUR)

@@ -25,7 +25,8 @@ from bot.services import Services
 from bot.usage.age import DataState
 from bot.usage.model import Read, UsageReading, UsageRow
 from handlers.commands import COMMAND, SUBCOMMANDS, answer
-from handlers.fallback import switch_to
+from handlers.fallback_clicks import switch_clicked
+from handlers.requests import Click
 from tests.databases import NOW
 from tests.scenario.conftest import member
 
@@ -271,7 +272,7 @@ async def test_the_undo_brings_back_what_was_and_can_be_undone_itself(polled: Se
     await ask(polled, "fallback on minimal")
     (button,) = buttons(await ask(polled, "fallback on degraded"))
     assert (button["text"]["text"], button["value"]) == ("Undo: back to minimal", "minimal")
-    message = await switch_to(polled, member(ADMIN), button["value"], "button in the channel")
+    message = await switch_clicked(polled, Click(member(ADMIN), button["action_id"], button["value"]))
     assert message.text.startswith("Fallback mode degraded → minimal.")
     assert AGE in message.text
     (button,) = buttons(message)

@@ -124,7 +124,7 @@ async def test_a_mode_may_be_given_more_time_before_it_ends(simulated: World, cl
         ),
         (
             "fallback on normal for 2h",
-            "Nothing was changed: normal takes no time, since it is not left by itself.",
+            "Nothing was changed: normal takes no time, since it does not end by itself.",
         ),
     ],
 )

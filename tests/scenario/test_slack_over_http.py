@@ -243,7 +243,7 @@ async def test_an_error_after_the_acknowledgement_is_one_traceback_and_one_sente
         assert "Something went wrong here (error " in (await typed.first_reply(10)).text
         await bot.in_flight.drain(10)
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert [record.name for record in errors] == ["handlers.errors"]
+    assert [record.name for record in errors] == ["handlers.requests"]
     assert "AssertionError" not in caplog.text
 
 

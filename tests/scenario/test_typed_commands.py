@@ -12,7 +12,6 @@ from bot.sandbox.block_limits import problems
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from bot.services import Services
 from handlers.commands import SUBCOMMANDS, Subcommand, answer
-from handlers.rates import rates_command
 from tests.scenario.conftest import member
 from tests.scenario.test_commands import clock, polled, services
 
@@ -178,4 +177,4 @@ async def test_a_mention_in_a_reason_notifies_nobody(polled: Services) -> None:
 
 
 async def test_rates_are_found_by_words_with_a_comma(services: Services) -> None:
-    assert (await rates_command(services, "sonnet 4.6,")).text.startswith("Sonnet 4.6")
+    assert (await ask(services, "rates sonnet 4.6,")).text.startswith("Sonnet 4.6")

@@ -1,0 +1,230 @@
+"""Who asks, and how they are answered: every command, click and form comes in and goes out here."""
+
+import asyncio
+import json
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
+from slack_bolt.response import BoltResponse
+from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.actor import Person
+from bot.db.engine import database_problem
+from bot.in_flight import InFlight
+from bot.messages import Block, Message
+from bot.services import Services
+from bot.slack_api import CallError, call
+from bot.typed_text import cleaned
+from handlers.render.age import age_line, with_age
+from handlers.render.elements import section
+
+log = logging.getLogger(__name__)
+
+Content = TypeVar("Content")
+
+CONTENT_SECONDS = 1.5
+"""Of the three for which a `trigger_id` holds; the rest is for the call that opens the form."""
+
+_ID = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One typed command: who typed it, and the words after the subcommand, as they were typed."""
+
+    person: Person
+    typed: str
+
+    @property
+    def words(self) -> str:
+        """The words as they would come from a plain keyboard."""
+        return cleaned(self.typed)
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """One clicked button. `action`: its id; `row`: the id of the row of buttons. Anything in it may be made up."""
+
+    person: Person
+    action: str
+    value: str
+    row: str = ""
+
+    @property
+    def id(self) -> int | None:
+        """The value as the id of a row in the database; None where it is none."""
+        return int(self.value) if _ID.fullmatch(self.value) else None
+
+
+def click_of(body: Mapping[str, Any], action: Mapping[str, Any]) -> Click:
+    """The click that a request is about."""
+    named = {name: str(action.get(key) or "") for name, key in (("action", "action_id"), ("row", "block_id"))}
+    return Click(person_of(body), value=str(action.get("value") or ""), **named)
+
+
+def on_click(
+    services: Services, in_flight: InFlight, answer: Callable[[Services, Click], Awaitable[Message]]
+) -> Callable[..., Awaitable[None]]:
+    """A listener that acknowledges a click and answers only the person who clicked."""
+
+    async def clicked(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        await ack()
+        async with in_flight.work():
+            await reply(services, body, await answer(services, click_of(body, action)))
+
+    return clicked
+
+
+def person_of(body: Mapping[str, Any]) -> Person:
+    """The user of a command, a click or a form, with every workspace and organisation that the request names.
+
+    For somebody of another company (Slack Connect) `user.team_id` is that company's workspace.
+    """
+    user, team, enterprise = (_object(body.get(name)) for name in ("user", "team", "enterprise"))
+    return Person(
+        id=str(user.get("id") or body.get("user_id") or ""),
+        teams=_ids(body.get("team_id"), team.get("id"), user.get("team_id")),
+        enterprises=_ids(
+            body.get("enterprise_id"), enterprise.get("id"), team.get("enterprise_id"), user.get("enterprise_id")
+        ),
+    )
+
+
+def said(text: str) -> Message:
+    """An answer of one paragraph (mrkdwn)."""
+    return Message(text, [section(text)])
+
+
+async def dated(services: Services, message: Message) -> Message:
+    """The answer with the age of the data."""
+    data = await services.threads.commands(services.usage.data_state)
+    return with_age(message, age_line(data, services.clock(), services.poll_seconds))
+
+
+async def reply(services: Services, body: Mapping[str, Any], message: Message) -> None:
+    """Answer only the person whose request this is. Nothing is raised where Slack takes no answer any more."""
+    await _send(services, body, message, "ephemeral")
+
+
+async def say_to_channel(services: Services, body: Mapping[str, Any], message: Message) -> None:
+    """Answer everybody in the channel, also where the bot is no member of it."""
+    await _send(services, body, message, "in_channel")
+
+
+async def replace(services: Services, body: Mapping[str, Any], message: Message) -> None:
+    """Replace the message whose button was clicked, for everybody."""
+    await _send(services, body, message, "in_channel", replace_original=True)
+
+
+def response_url_of(body: Mapping[str, Any]) -> str | None:
+    """The response URL of a request; a view has none of its own, and carries that of the command that opened it."""
+    own = body.get("response_url")
+    if isinstance(own, str) and own:
+        return own
+    view = body.get("view")
+    packed = view.get("private_metadata") if isinstance(view, Mapping) else None
+    try:
+        carried = json.loads(packed) if isinstance(packed, str) else None
+    except (ValueError, RecursionError):
+        return None
+    url = carried.get("response_url") if isinstance(carried, dict) else None
+    return url if isinstance(url, str) and url else None
+
+
+async def in_time(content: Awaitable[Content]) -> Content | None:
+    """What a form shows beside its fields; None where it takes longer than `CONTENT_SECONDS`. Raises what it raises."""
+    task = asyncio.ensure_future(content)
+    done, _ = await asyncio.wait({task}, timeout=CONTENT_SECONDS)
+    if done:
+        return task.result()
+    task.cancel()
+    return None
+
+
+async def open_view(client: AsyncWebClient, body: Mapping[str, Any], view: Block) -> bool:
+    """Open a form for the person whose request this is; False where Slack refuses it, which the log then says."""
+    try:
+        await call(client.views_open(trigger_id=str(body.get("trigger_id")), view=view))
+    except CallError as error:
+        log.warning("the form was not opened: %s", error)
+        return False
+    return True
+
+
+class LastingAck(AsyncAck):
+    """Bolt takes an acknowledgement back where its listener fails at once after it; then Slack would wait in vain."""
+
+    @property
+    def response(self) -> BoltResponse | None:
+        return self._response
+
+    @response.setter
+    def response(self, response: BoltResponse | None) -> None:
+        self._response = response or getattr(self, "_response", None)
+
+
+def register_errors(app: AsyncApp, services: Services) -> None:
+    """Answer what listeners raise with an id for the person and for the log, and never with a traceback.
+
+    In HTTP mode only requests with a valid signature reach the app.
+    """
+
+    async def keep_ack(context: AsyncBoltContext, next_: Callable[[], Awaitable[None]]) -> None:
+        context["ack"] = LastingAck()  # type: ignore[no-untyped-call]  # Bolt's own has no types
+        await next_()
+
+    async def on_error(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:
+        await reply(services, body, said(_sentence(error)))
+        # There is no response to fill in once the request was acknowledged.
+        return None if response is None else BoltResponse(status=200)
+
+    app.middleware(keep_ack)
+    app.error(on_error)
+
+
+def _sentence(error: Exception) -> str:
+    """What the person reads; the log has the rest."""
+    if isinstance(error, SQLAlchemyError):
+        # The state of the database is a fault of its own, and readiness names it too.
+        log.error("an answer was not possible: %s", database_problem(error))
+        return database_problem(error)
+    incident = secrets.token_hex(4)
+    log.error("error %s while answering", incident, exc_info=error)
+    return f"Something went wrong here (error {incident}). The operator finds the cause in the bot's log."
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _ids(*values: object) -> frozenset[str]:
+    return frozenset(str(value) for value in values if value)
+
+
+async def _send(
+    services: Services,
+    body: Mapping[str, Any],
+    message: Message,
+    response_type: str,
+    *,
+    replace_original: bool = False,
+) -> None:
+    url = response_url_of(body)
+    if url is None:
+        return
+    answer: dict[str, Any] = {
+        "text": message.text,
+        "response_type": response_type,
+        "replace_original": replace_original,
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
+    if message.blocks:
+        answer["blocks"] = message.blocks
+    await services.response_urls.post(url, answer)

@@ -1,0 +1,67 @@
+"""`/claude-cost status` and `doctor`: how spend and the bot itself are doing."""
+
+from functools import partial
+
+from bot.alerts.day_drift import settled_days
+from bot.budgets.account import Detail
+from bot.clock import DAY
+from bot.doctor.check import MARKS, Check, State, summary
+from bot.messages import Message
+from bot.services import Services
+from handlers.render.drift import truth_lines
+from handlers.render.elements import sections
+from handlers.render.escape import shown
+from handlers.render.status import status_message
+from handlers.requests import Request
+
+TRUTH_DAYS = 7
+"""How many settled days `status` compares computed against billed."""
+
+LINE_LIMIT = 700
+"""Characters of one finding: some name a path and quote an error."""
+
+
+async def status_command(services: Services, request: Request) -> Message:
+    """`status`: every budget, the mode, the open alerts, and how old it all is."""
+    return await services.threads.commands(_status, services)
+
+
+async def doctor_command(services: Services, request: Request) -> Message:
+    """`doctor`: the command line's examination from within the running bot, with the settings of the start.
+
+    What has failed and what is less than good come first.
+    """
+    checks = await services.examine()
+    order = (State.FAIL, State.WARN, State.OK, State.SKIPPED)
+    ranked = sorted(checks, key=lambda check: order.index(check.state))
+    lines = [shown(line, LINE_LIMIT) for line in summary(checks)]
+    plain = [*lines, *(_line(check, "") for check in ranked)]
+    drawn = [f"*{lines[0]}*", *lines[1:], *(_line(check, "*") for check in ranked)]
+    return Message("\n".join(plain), sections(drawn))
+
+
+def _line(check: Check, bold: str) -> str:
+    mark = f"{bold}{MARKS[check.state]}{bold}" if check.state in (State.FAIL, State.WARN) else MARKS[check.state]
+    return f"{mark} · {shown(check.name)}: {shown(check.text, LINE_LIMIT)}"
+
+
+def _status(services: Services) -> Message:
+    now = services.clock()
+    today = now.date()
+    snapshot = services.snapshots.current()
+    settled = settled_days(snapshot, today - 2 * TRUTH_DAYS * DAY, today)
+    spending = services.review.spending(now)
+    return status_message(
+        spending.sums(),
+        snapshot.data,
+        services.fallback.state(),
+        services.notices.last_error(),
+        now,
+        services.poll_seconds,
+        services.destinations.waiting(),
+        services.display,
+        truth_lines(settled[-TRUTH_DAYS:], snapshot.data.billed_read_at),
+        services.lifecycle.open_alerts(),
+        services.review.unmatched(),
+        partial(spending.told, detail=Detail.ENDS | Detail.WHY),
+    )

@@ -1,12 +1,16 @@
 """The story of the tests with the bot killed at random moments among faults of Slack, more often than the tests do it.
 
     python benchmarks/kills.py [--kills 200] [--history with,failing,without] [--seed 1000]
+    python benchmarks/kills.py --every
 
 On SQLite, with random faults of posts and edits (429, 500, cut, each before or after Slack has stored it). As many
 kills are made in each of three settings: the bot may read the channel back; it may, and reading fails now and then too
 (429, 500, cut); it may not. Measures how many alerts and answers were lost, and how many stand there twice. Exit code 1
 where one was lost, where one is doubled though the bot may read, or where there are more doubles than kills and answers
 that Slack swallowed.
+
+`--every` kills it instead once before and after every commit and at every edge of every call of Slack, of which the
+tests take a third, with and without the right to read the channel back.
 """
 
 import argparse
@@ -22,7 +26,17 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.scenario.kills import Stormy, Undisturbed, Zygote, play_through_a_storm, undisturbed_in, zygote_in
+from tests.scenario.kills import (
+    Stormy,
+    Undisturbed,
+    Zygote,
+    at_calls,
+    at_commits,
+    kill,
+    play_through_a_storm,
+    undisturbed_in,
+    zygote_in,
+)
 
 KILLS_OF_A_STORY = 5
 HISTORY = ("with", "failing", "without")
@@ -64,6 +78,8 @@ class Series:
 
 async def _play(folder: Path, zygote: Zygote, arguments: argparse.Namespace) -> int:
     undisturbed = await undisturbed_in(folder, zygote)
+    if arguments.every:
+        return await _at_every_moment(folder, zygote, undisturbed)
     sys.stdout.write(
         f"seeds from {arguments.seed}\n{'channels:history':18}{'kills':>7}{'stories':>9}{'swallowed':>11}{'lost':>6}"
         f"{'doubled':>9}{'at most':>9}\n"
@@ -80,6 +96,31 @@ async def _play(folder: Path, zygote: Zygote, arguments: argparse.Namespace) -> 
             sys.stdout.writelines(f"  doubled: {one}\n" for one in series.doubled)
         sys.stdout.flush()
         well = well and series.well
+    return 0 if well else 1
+
+
+async def _at_every_moment(folder: Path, zygote: Zygote, undisturbed: Undisturbed) -> int:
+    well = True
+    for name, moments in (
+        ("before commits", at_commits(undisturbed, after=False)),
+        ("after commits", at_commits(undisturbed, after=True)),
+        ("calls of Slack", at_calls(undisturbed)),
+    ):
+        for readable in (True, False):
+            broken = []
+            for index, moment in enumerate(moments):
+                found = await kill(
+                    folder / f"{name} {readable} {index}", zygote, undisturbed, moment, readable=readable
+                )
+                wrong = [*found.difference.lost, *found.difference.strange]
+                doubled = len(found.difference.doubled)
+                if found.deaths != 1 or wrong or not found.remembers or doubled > (0 if readable else 1):
+                    broken.append(f"  step {moment.step}, {moment.death}: {found}\n")
+            history = "with" if readable else "without"
+            sys.stdout.write(f"{name}, {history} channels:history: {len(moments)} kills, {len(broken)} broken\n")
+            sys.stdout.writelines(broken)
+            sys.stdout.flush()
+            well = well and not broken
     return 0 if well else 1
 
 
@@ -118,6 +159,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=200, help="in each setting")
     parser.add_argument("--history", type=_settings, default=list(HISTORY), help="only these settings")
     parser.add_argument("--seed", type=int, default=1000, help="of the first story; each further one adds 1")
+    parser.add_argument("--every", action="store_true", help="once at every commit and call, none at random")
     arguments = parser.parse_args(words)
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:

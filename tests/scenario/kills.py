@@ -141,7 +141,7 @@ class Line:
     def __init__(self) -> None:
         self.pid: int | None = None
         self.calls: Counter[str] = Counter()
-        self._since_begin = 0
+        self._since_begin: list[str] = []
         self._death = LIVES
         self._under_way = 0
         self._idle = asyncio.Event()
@@ -149,11 +149,11 @@ class Line:
 
     def begin(self, death: Death) -> None:
         """A new process is about to begin, which is to die like this."""
-        self.pid, self._since_begin, self._death = None, 0, death
+        self.pid, self._since_begin, self._death = None, [], death
 
     @property
-    def since_begin(self) -> int:
-        """How many calls the last process has made."""
+    def since_begin(self) -> list[str]:
+        """What the last process has called, in order. A reply is a kind of its own."""
         return self._since_begin
 
     @web.middleware
@@ -162,8 +162,8 @@ class Line:
         if method not in (POST, EDIT):
             return await handler(request)
         self.calls[method] += 1
-        self._since_begin += 1
-        edge = self._death.edge if self._since_begin == self._death.call else None
+        self._since_begin.append(f"{method} in a thread" if b"thread_ts" in await request.read() else method)
+        edge = self._death.edge if len(self._since_begin) == self._death.call else None
         if edge == "arrived":
             self.kill()
             raise ConnectionResetError("the process that has called is dead")
@@ -218,12 +218,13 @@ class Scene:
 class Undisturbed:
     """The story without a death. `scenes`: what stood before each step, and at the end.
 
-    `commits` and `calls`: how many a process makes that plays one step alone. `seconds`: how long all of them take.
+    `commits` and `calls`: those of a process that plays one step alone: what each commit writes, and of which kind each
+    call is. `seconds`: how long all steps take.
     """
 
     scenes: list[Scene]
-    commits: list[int]
-    calls: list[int]
+    commits: list[list[list[str]]]
+    calls: list[list[str]]
     seconds: float
 
 
@@ -240,7 +241,7 @@ class Play:
     line: Line
     at: int = 0
     deaths: int = 0
-    commits: int = 0
+    commits: list[list[str]] = field(default_factory=list)
     scenes: list[Scene] = field(default_factory=list)
     _prepared: int = -1
 
@@ -397,6 +398,68 @@ def difference(wanted: Sequence[Told], found: Sequence[Told], *, in_order: bool 
     if in_order and not result.lost and not result.strange and order != [told.incident for told in wanted]:
         result.strange = order
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A death in a step. `turn`: neighbours differ in it by 1. `kinds`: which statements or which call it cuts off."""
+
+    step: int
+    death: Death
+    turn: int
+    kinds: frozenset[str]
+
+
+def at_commits(undisturbed: Undisturbed, *, after: bool) -> list[Moment]:
+    """Before or after each commit of each step."""
+    return [
+        Moment(step, Death(commit=number, after=after), step + number, frozenset(kinds))
+        for step, commits in enumerate(undisturbed.commits)
+        for number, kinds in enumerate(commits, 1)
+    ]
+
+
+def at_calls(undisturbed: Undisturbed) -> list[Moment]:
+    """At each edge of each call of Slack of each step."""
+    return [
+        Moment(step, Death(call=number, edge=edge), step + number + index, frozenset({f"{kind}, {edge}"}))
+        for step, calls in enumerate(undisturbed.calls)
+        for number, kind in enumerate(calls, 1)
+        for index, edge in enumerate(EDGES)
+    ]
+
+
+def spread(moments: Sequence[Moment], offset: int) -> list[Moment]:
+    """Every third moment, which is one edge of each call, and the first of each kind that no third moment has."""
+    chosen = [moment for moment in moments if (moment.turn + offset) % 3 == 0]
+    met = {kind for moment in chosen for kind in moment.kinds}
+    for moment in moments:
+        if not moment.kinds <= met:
+            chosen.append(moment)
+            met |= moment.kinds
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """What one death has changed. `remembers`: whether the bot does, afterwards, as without it."""
+
+    deaths: int
+    remembers: bool
+    difference: Difference
+
+
+async def kill(folder: Path, zygote: Zygote, undisturbed: Undisturbed, moment: Moment, *, readable: bool) -> Killed:
+    """Kill the bot at this moment, begin it anew, and play the step to its end.
+
+    Where the bot remembers and the channel shows the same as without a death, so will they after all later steps.
+    """
+    async with play_in(folder, zygote, readable=readable) as play:
+        play.go_to(moment.step, undisturbed.scenes[moment.step])
+        await play.until(moment.step, iter([moment.death]))
+        wanted = undisturbed.scenes[moment.step + 1]
+        remembers = play.remembered() == wanted.remembered
+        return Killed(play.deaths, remembers, difference(wanted.told, play.told()))
 
 
 NO_FAULT = Fault("slow")

@@ -9,11 +9,12 @@ everything once that every later one would do for the first time.
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.scenario.conftest import member
 
 LONGEST_MESSAGE = 65_536
 SECOND = timedelta(seconds=1)
+WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\s+(\w+)")
 SWITCH = "fallback on because of a test"
 
 
@@ -67,18 +69,35 @@ DEEDS: dict[str, Callable[[Bot, HandClock], Awaitable[None]]] = {
 
 @dataclass(slots=True)
 class Commits:
-    """Counts the commits of this process. It dies at number `fatal`, if any: before it or, if `after`, after it."""
+    """Counts the commits of this process. It dies at number `fatal`, if any: before it or, if `after`, after it.
+
+    `kinds`: what each commit has written, such as `INSERT INTO alerts`.
+    """
 
     fatal: int | None
     after: bool
-    count: int = 0
+    kinds: list[list[str]] = field(default_factory=list)
+    _written: dict[int, set[str]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many have begun."""
+        return len(self.kinds)
 
     def watch(self) -> None:
+        event.listen(Engine, "before_cursor_execute", self._write)
+        event.listen(Engine, "rollback", self._forget)
         event.listen(Engine, "commit", self._about_to)
         event.listen(Pool, "checkin", self._over)
 
+    def _write(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        self._written.setdefault(id(connection), set()).update(" ".join(found) for found in WRITES.findall(statement))
+
+    def _forget(self, connection: Any) -> None:
+        self._written.pop(id(connection), None)
+
     def _about_to(self, connection: Any) -> None:
-        self.count += 1
+        self.kinds.append(sorted(self._written.pop(id(connection), ())))
         if self.count == self.fatal and not self.after:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -97,7 +116,7 @@ async def _live(world: socket.socket, life: dict[str, Any]) -> None:
             _say(world, step=number)
             clock.now = datetime.fromisoformat(_heard(world)["now"])
             await DEEDS[life["deeds"][number]](bot, clock)
-    _say(world, commits=commits.count)
+    _say(world, commits=commits.kinds)
 
 
 def _say(world: socket.socket, **said: object) -> None:

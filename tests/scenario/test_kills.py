@@ -1,7 +1,10 @@
-"""The bot is killed at every commit and every call of Slack, and at random moments: no alert is lost."""
+"""The bot is killed at commits and calls of Slack of every kind, and at random moments: no alert is lost.
+
+`benchmarks/kills.py --every` kills it at every commit and every edge of every call.
+"""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -9,20 +12,21 @@ from random import Random
 import pytest
 
 from tests.scenario.kills import (
-    EDGES,
     STORY,
-    Death,
+    Moment,
     Told,
     Undisturbed,
     Zygote,
-    difference,
-    play_in,
+    at_calls,
+    at_commits,
+    kill,
     play_through_a_storm,
+    spread,
     undisturbed_in,
     zygote_in,
 )
 
-RANDOM_MOMENTS = 10
+RANDOM_MOMENTS = 5
 """With the right to read the channel back, and as many without."""
 DEATHS_OF_A_STORY = 5
 
@@ -38,21 +42,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Und
     return asyncio.run(undisturbed_in(tmp_path_factory.mktemp("undisturbed"), zygote))
 
 
-async def kill(
-    folder: Path, zygote: Zygote, undisturbed: Undisturbed, number: int, death: Death, *, readable: bool
-) -> int:
-    """Kill the bot in this step, begin it anew, and return how much of the step is there twice.
-
-    Where the bot remembers and the channel shows the same as without a death, so will they after all later steps.
-    """
-    async with play_in(folder, zygote, readable=readable) as play:
-        play.go_to(number, undisturbed.scenes[number])
-        await play.until(number, iter([death]))
-        wanted = undisturbed.scenes[number + 1]
-        found = difference(wanted.told, play.told())
-        assert (play.deaths, found.lost, found.strange) == (1, [], [])
-        assert play.remembered() == wanted.remembered
-        return len(found.doubled)
+async def kill_at_each(
+    folder: Path, zygote: Zygote, undisturbed: Undisturbed, moments: Iterable[Moment], *, readable: bool
+) -> None:
+    for index, moment in enumerate(moments):
+        killed = await kill(folder / str(index), zygote, undisturbed, moment, readable=readable)
+        assert (killed.deaths, killed.difference.lost, killed.difference.strange) == (1, [], []), moment
+        assert killed.remembers, moment
+        assert len(killed.difference.doubled) <= (0 if readable else 1), moment
 
 
 def test_the_story_has_posts_edits_and_answers_of_every_kind(undisturbed: Undisturbed) -> None:
@@ -76,16 +73,30 @@ def test_the_story_has_posts_edits_and_answers_of_every_kind(undisturbed: Undist
     ]
 
 
+def test_the_chosen_moments_cut_off_each_kind_of_statement_and_each_call(undisturbed: Undisturbed) -> None:
+    for moments in (at_commits(undisturbed, after=False), at_commits(undisturbed, after=True), at_calls(undisturbed)):
+        for offset in range(3):
+            chosen = spread(moments, offset)
+            assert {moment.step for moment in chosen} == set(range(len(STORY)))
+            assert {kind for one in chosen for kind in one.kinds} == {kind for one in moments for kind in one.kinds}
+            assert {(one.step, one.death.call) for one in chosen} >= {
+                (one.step, one.death.call) for one in moments if one.death.call
+            }
+    written = {kind for moment in at_commits(undisturbed, after=False) for kind in moment.kinds}
+    assert {"INSERT INTO alerts", "INSERT INTO mode_changes", "INSERT INTO notices", "UPDATE alerts"} <= written
+    called = {kind for calls in undisturbed.calls for kind in calls}
+    assert called == {"chat.postMessage", "chat.postMessage in a thread", "chat.update"}
+
+
 @pytest.mark.parametrize("number", range(len(STORY)))
 @pytest.mark.parametrize(("after", "readable"), [(False, False), (True, True)], ids=["before", "after"])
 async def test_killed_before_or_after_any_commit_the_bot_tells_everything(
     tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, number: int, after: bool, readable: bool
 ) -> None:
-    # After a commit the database is as before the next one, so that each state is met with the right and without.
-    for commit in range(1, undisturbed.commits[number] + 1):
-        death = Death(commit=commit, after=after)
-        doubled = await kill(tmp_path / str(commit), zygote, undisturbed, number, death, readable=readable)
-        assert doubled <= (0 if readable else 1)
+    # After a commit the database is as before the next one: with this offset both meet two thirds of the states.
+    moments = spread(at_commits(undisturbed, after=after), offset=int(after))
+    chosen = [moment for moment in moments if moment.step == number]
+    await kill_at_each(tmp_path, zygote, undisturbed, chosen, readable=readable)
 
 
 @pytest.mark.parametrize("number", range(len(STORY)))
@@ -93,11 +104,10 @@ async def test_killed_before_or_after_any_commit_the_bot_tells_everything(
 async def test_killed_at_any_call_of_slack_the_bot_tells_everything(
     tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, number: int, readable: bool
 ) -> None:
-    for call in range(1, undisturbed.calls[number] + 1):
-        for edge in EDGES:
-            death = Death(call=call, edge=edge)
-            doubled = await kill(tmp_path / f"{call} {edge}", zygote, undisturbed, number, death, readable=readable)
-            assert doubled <= (0 if readable else 1)
+    # With the right another edge of each call than without.
+    moments = spread(at_calls(undisturbed), offset=int(readable))
+    chosen = [moment for moment in moments if moment.step == number]
+    await kill_at_each(tmp_path, zygote, undisturbed, chosen, readable=readable)
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,17 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 def open_migrated(url: str) -> Engine:
-    """Like `open_database`, faster for an SQLite file that is not there: it is a copy of a migrated one."""
+    """Like `open_database`, faster for an SQLite file that is not there."""
+    migrate_by_copy(url)
+    return open_database(url)
+
+
+def migrate_by_copy(url: str) -> None:
+    """Make an SQLite file that is not there: a copy of a migrated one."""
     path = make_url(url).database
-    if url.startswith("sqlite") and path and not Path(path).exists():
+    if url.startswith("sqlite") and path and Path(path).parent.is_dir() and not Path(path).exists():
         Path(path).touch(0o600)
         Path(path).write_bytes(_migrated_file())
-    return open_database(url)
 
 
 @cache

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +27,8 @@ from bot.sandbox.anthropic_usage import UsageBook, UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, TEAM_ID, Message
+from tests.databases import migrate_by_copy
+from tests.scenario.forked import ForkServer, Process, fork_server
 
 SOFT, HARD = Decimal(100), Decimal(200)
 OPUS = "claude-opus-4-8"
@@ -50,7 +52,10 @@ class Finished:
 
 @dataclass(slots=True)
 class World:
-    """What a scenario plays in. `environ` is what the bot is started with."""
+    """What a scenario plays in.
+
+    `environ` is what the bot is started with. `forks` makes its processes; without it, each starts an interpreter.
+    """
 
     clock: Clock
     slack: SlackSandbox
@@ -59,6 +64,7 @@ class World:
     console: SpendLimitBook
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
+    forks: ForkServer | None = None
 
     def spend(
         self,
@@ -95,18 +101,20 @@ class World:
 
     async def once(self, **changes: str) -> Finished:
         """`claude-cost run --once`, as a process of its own."""
+        self._migrate(changes)
         return await self.command("run", "--once", **changes)
 
     async def command(self, *words: str, **changes: str) -> Finished:
         """A command of the command line, run to its end."""
-        process = await self._start(*words, **changes)
+        process = await self.start(*words, **changes)
         out, err = await asyncio.wait_for(process.communicate(), 60)
         return Finished(process.returncode or 0, out.decode(), err.decode())
 
     @asynccontextmanager
-    async def running(self, **changes: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def running(self, **changes: str) -> AsyncIterator[Process]:
         """`claude-cost run`, killed at the end if it is still there."""
-        process = await self._start("run", **changes)
+        self._migrate(changes)
+        process = await self.start("run", **changes)
         try:
             yield process
         finally:
@@ -114,22 +122,29 @@ class World:
                 process.kill()
             await process.communicate()
 
-    async def _start(self, *words: str, **changes: str) -> asyncio.subprocess.Process:
+    async def start(self, *words: str, **changes: str) -> Process:
+        """`claude-cost` with these words, in the world's folder."""
         inherited = {name: os.environ.get(name, "") for name in ("PATH", "SSL_CERT_FILE")}
-        environ = {**inherited, **self.environ, **changes}
+        environ = {name: value for name, value in {**inherited, **self.environ, **changes}.items() if value}
+        if self.forks is not None:
+            return await self.forks.start(words, environ, self.folder)
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "bot", *words),
-            env={name: value for name, value in environ.items() if value},
+            env=environ,
             cwd=self.folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
 
+    def _migrate(self, changes: Mapping[str, str]) -> None:
+        migrate_by_copy({**self.environ, **changes}["CLAUDE_COST_DATABASE_URL"])
+
     @asynccontextmanager
     async def bot(self, **changes: str) -> AsyncIterator[Bot]:
         """The bot in this process, with the world's clock; nothing runs until the test says so."""
+        self._migrate(changes)
         environ = {name: value for name, value in {**self.environ, **changes}.items() if value}
         async with bot_from(load_settings(environ, Need.RUN), self.clock) as bot:
             # As once it has connected.
@@ -180,10 +195,18 @@ async def world_at(clock: Clock, folder: Path, slack: SlackSandbox | None = None
         yield world
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServer]:
+    """What makes the processes of the bot."""
+    with fork_server() as server:
+        yield server
+
+
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, forks: ForkServer) -> AsyncIterator[World]:
     """The world of today, for the bot as a process of its own."""
     async with world_at(system_clock, tmp_path) as world:
+        world.forks = forks
         yield world
 
 

@@ -40,6 +40,7 @@ from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRE
 from bot.usage.anthropic.spend_limits import ConsoleLimits
 from tests.databases import postgres_database
 from tests.scenario.conftest import World, world_at
+from tests.scenario.forked import ForkServer
 
 OPTIONAL = {"channels:history", "channels:read", "usergroups:read"}
 NOWHERE = "http://127.0.0.1:9"
@@ -63,10 +64,11 @@ class Clinic:
 
 
 @pytest.fixture
-async def clinic(tmp_path: Path) -> AsyncIterator[Clinic]:
+async def clinic(tmp_path: Path, forks: ForkServer) -> AsyncIterator[Clinic]:
     """Before the first start; Slack and Anthropic are well, the Console's limit is at the hard limit."""
     clock = HandClock(system_clock())
     async with world_at(clock, tmp_path) as world:
+        world.forks = forks
         world.slack.workspace.scopes |= OPTIONAL
         world.console.limits = [SpendLimit("organization", "20000"), SpendLimit("usage_tier", "100000")]
         yield Clinic(world, clock)

@@ -11,6 +11,7 @@ import pytest
 from bot.sandbox.anthropic_server import ANALYTICS_USAGE
 from bot.sandbox.server import Fault
 from tests.scenario.conftest import World
+from tests.scenario.forked import Process
 
 LONGEST = 9
 """Seconds; what is promised is 8, and a machine under test is busy."""
@@ -18,7 +19,7 @@ LONGEST = 9
 HANGS = Fault("slow", seconds=60)
 
 
-async def ended(process: asyncio.subprocess.Process, name: int = signal.SIGTERM) -> tuple[int | None, str]:
+async def ended(process: Process, name: int = signal.SIGTERM) -> tuple[int | None, str]:
     process.send_signal(name)
     began = time.monotonic()
     _, err = await asyncio.wait_for(process.communicate(), 20)
@@ -28,6 +29,7 @@ async def ended(process: asyncio.subprocess.Process, name: int = signal.SIGTERM)
 
 @pytest.mark.parametrize(("name", "after"), [(signal.SIGTERM, 0.3), (signal.SIGINT, 0.9), (signal.SIGTERM, 1.8)])
 async def test_a_signal_at_the_very_start_is_a_clean_end(world: World, name: int, after: float) -> None:
+    world.forks = None
     async with world.running() as process:
         await asyncio.sleep(after)
         code, err = await ended(process, name)
@@ -66,7 +68,8 @@ async def test_a_thread_stuck_in_a_locked_database_is_left_behind(world: World) 
 @pytest.mark.parametrize("line", ["estimate opus requests=1k in=1 out=1", "doctor", "run --once"])
 async def test_control_c_shows_no_traceback_in_any_command(world: World, line: str) -> None:
     world.anthropic.faults.outage = world.slack.faults.outage = HANGS
-    process = await world._start(*line.split())
+    world.forks = None
+    process = await world.start(*line.split())
     await asyncio.sleep(0.4)
     with suppress(ProcessLookupError):  # it may have been quick
         process.send_signal(signal.SIGINT)

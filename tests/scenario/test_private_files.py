@@ -8,7 +8,7 @@ from tests.scenario.conftest import World
 
 async def test_everything_that_the_bot_makes_is_its_users_alone(world: World) -> None:
     world.spend(120)
-    assert (await world.once()).code == 0
+    assert (await world.command("run", "--once")).code == 0
     made = {path.name: path.stat().st_mode & 0o777 for path in world.folder.iterdir() if path.is_file()}
     assert {"claude-cost.db", "claude-cost.db.lock", "fallback.env"} <= made.keys()
     assert set(made.values()) == {0o600}

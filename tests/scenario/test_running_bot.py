@@ -16,6 +16,7 @@ from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from tests.scenario.conftest import World
+from tests.scenario.forked import Process
 
 PATIENCE = 30
 
@@ -36,7 +37,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.1)
 
 
-async def ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
+async def ended(process: Process) -> tuple[int, str]:
     _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     return process.returncode or 0, err.decode()
 

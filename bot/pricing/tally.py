@@ -248,7 +248,7 @@ class _Counted:
             self.sums.add(self._place_of(call, call.is_sum, None), 1, call.counts)
             return
         calls = 1
-        for part in _requests(call):
+        for part in requests_of(call):
             self.sums.add(self._place_of(call, call.is_sum, part), calls, part.counts)
             calls = 0
         self.odd += call.odd
@@ -261,7 +261,7 @@ class _Counted:
             calls = 0
 
 
-def _requests(call: Call) -> tuple[Part, ...]:
+def requests_of(call: Call) -> tuple[Part, ...]:
     """The requests that a response's own counts are of; the first is one to the response's own model if any is.
 
     What the parts lack in the first states of a stream belongs to the last of them.

@@ -1,0 +1,120 @@
+"""One call of a log, and the labels beside it → events of the ledger. Pure."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from bot.ledger.model import Dimensions, Event, Outcome, Tags, prompts_above, tags_of
+from bot.pricing.call import Call, Part
+from bot.pricing.tally import requests_of
+
+MOST_TAGS = 16
+LONGEST_NAME = 200
+"""Characters of a label; a longer one is cut."""
+
+WORKSPACE = ("workspace", "workspace_id")
+KEY = ("key", "api_key_id", "api_key_name")
+REQUEST_ID = ("request_id", "requestId", "_request_id")
+AROUND = ("metadata", "labels", "context")
+"""Objects of a record in which applications put such labels."""
+
+OUTCOMES = {
+    **{outcome.value: outcome for outcome in Outcome},
+    "success": Outcome.OK,
+    "failed": Outcome.ERROR,
+    "429": Outcome.RATE_LIMITED,
+    "rate_limit": Outcome.RATE_LIMITED,
+}
+
+CLAUDE_CODE = "claude-code"
+"""The feature of what Claude Code's transcripts hold."""
+
+
+class Labels(NamedTuple):
+    """What a record says about a call besides the call itself."""
+
+    tags: Tags = ()
+    workspace: str | None = None
+    key: str | None = None
+    outcome: Outcome = Outcome.OK
+    request_id: str | None = None
+
+
+NO_LABELS = Labels()
+
+
+def labels_in(record: Mapping[str, Any]) -> Labels:
+    """The labels of a record, in it or in one of the objects `AROUND` names."""
+    parts = [record, *(part for name in AROUND if isinstance(part := record.get(name), dict))]
+    tags = next((part["tags"] for part in parts if isinstance(part.get("tags"), dict)), {})
+    outcome = _first(parts, ("outcome",))
+    return Labels(
+        tags_of(dict(_tags(tags))),
+        _first(parts, WORKSPACE),
+        _first(parts, KEY),
+        Outcome.OK if outcome is None else OUTCOMES.get(outcome.lower(), Outcome.OK),
+        _first(parts, REQUEST_ID),
+    )
+
+
+def transcript_tags(folder: object, branch: object) -> Tags:
+    """What a line of a Claude Code transcript says about where it was: the last part of the folder, and the branch."""
+    project = folder.replace("\\", "/").rstrip("/").rpartition("/")[2] if isinstance(folder, str) else ""
+    named = {"branch": branch if isinstance(branch, str) else "", "project": project}
+    return tags_of({name: value[:LONGEST_NAME] for name, value in named.items() if value})
+
+
+def events_of_call(call: Call, event_id: str, at: datetime, labels: Labels = NO_LABELS) -> list[Event]:
+    """The events of a call: one, and one with `requests` 0 for each further part that was billed.
+
+    `event_id` names the response; further parts are called `ID#1`, … where they were billed besides the response's own
+    counts, and `ID#i1`, … where its counts divide into requests to several models or at several prices. `at`: aware
+    UTC.
+    """
+    divided = _divided(call)
+    events = [_event(call, event_id, at, labels, divided[0], 1)]
+    for number, part in enumerate(divided[1:], 1):
+        events.append(_event(call, f"{event_id}#i{number}", at, labels, part, 0))
+    for number, part in enumerate(call.outside, 1):
+        events.append(_event(call, f"{event_id}#{number}", at, labels, part, 0))
+    return events
+
+
+def _divided(call: Call) -> tuple[Part, ...]:
+    """The requests of a response, or the response as a whole where dividing it changes no price."""
+    if not call.inside:
+        return (Part(call.model, call.counts),)
+    parts = requests_of(call)
+    if len({(part.model, prompts_above(part.counts.prompt_tokens)) for part in parts}) == 1:
+        whole = parts[0].counts
+        for part in parts[1:]:
+            whole = whole + part.counts
+        if prompts_above(whole.prompt_tokens) == prompts_above(parts[0].counts.prompt_tokens):
+            return (Part(parts[0].model, whole),)
+    return parts
+
+
+def _event(call: Call, event_id: str, at: datetime, labels: Labels, part: Part, requests: int) -> Event:
+    above = call.prompts_above if call.is_sum else prompts_above(part.counts.prompt_tokens)
+    dimensions = Dimensions(
+        part.model, call.feature, call.user, labels.tags, labels.workspace, labels.key, call.terms, above
+    )
+    return Event(event_id, at, dimensions, part.counts, labels.outcome, requests, labels.request_id, call.session)
+
+
+def _tags(tags: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in sorted(tags.items())[:MOST_TAGS]:
+        text = _text(value)
+        if name and text is not None:
+            yield name[:LONGEST_NAME], text
+
+
+def _first(parts: list[Mapping[str, Any]], names: tuple[str, ...]) -> str | None:
+    return next((text for part in parts for name in names if (text := _text(part.get(name))) is not None), None)
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    text = str(value).strip()
+    return text[:LONGEST_NAME] or None

@@ -46,7 +46,7 @@ NO_LABELS = Labels()
 def labels_in(record: Mapping[str, Any]) -> Labels:
     """The labels of a record, in it or in one of the objects `AROUND` names."""
     parts = [record, *(part for name in AROUND if isinstance(part := record.get(name), dict))]
-    tags = next((part["tags"] for part in parts if isinstance(part.get("tags"), dict)), {})
+    tags: Mapping[str, Any] = next((part["tags"] for part in parts if isinstance(part.get("tags"), dict)), {})
     outcome = _first(parts, ("outcome",))
     return Labels(
         tags_of(dict(_tags(tags))),

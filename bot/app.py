@@ -62,6 +62,7 @@ from bot.fallback.targets.registry import targets_from, tidy_targets
 from bot.fallback.verification_watch import Verifier
 from bot.fallback.verifying import Proving
 from bot.in_flight import InFlight
+from bot.ledger.store import SqlLedger
 from bot.messages import Message
 from bot.mode import modes_from_chain
 from bot.modes.expiry import period_end
@@ -157,9 +158,12 @@ async def bot_from(
         admins = Admins(settings.admins, client, workspace)
         later = Later(threads.later, in_flight)
         stack.push_async_callback(close_within, "the last writes", CLOSE_SECONDS, later.close)
+        hash_users = settings.ledger_rules.hash_users
+        ledger = await asyncio.to_thread(partial(SqlLedger, engine, hash_users=hash_users))
         services = _services(
             settings,
             engine,
+            ledger,
             alerts,
             targets,
             client,
@@ -235,6 +239,7 @@ def _waiting(alerts: int) -> str:
 def _services(
     settings: Settings,
     engine: Engine,
+    ledger: SqlLedger,
     alerts: AlertStore,
     targets: Sequence[Target],
     client: AsyncWebClient,
@@ -277,6 +282,7 @@ def _services(
 
     return Services(
         usage=usage,
+        ledger=ledger,
         snapshots=snapshots,
         alerts=alerts,
         lifecycle=alerts.life,

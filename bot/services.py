@@ -17,6 +17,7 @@ from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
 from bot.fallback.impact import Prospects
 from bot.fallback.service import FallbackService
+from bot.ledger.store import SqlLedger
 from bot.notify.response_urls import ResponseUrls
 from bot.notify.store import BacklogStore
 from bot.pricing.card import RateCard
@@ -32,6 +33,7 @@ class Services:
     """One record, built once."""
 
     usage: UsageStore
+    ledger: SqlLedger
     snapshots: Snapshots
     alerts: AlertStore
     lifecycle: LifeStore

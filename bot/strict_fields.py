@@ -79,13 +79,17 @@ def _place(part: int | str) -> str:
 def first_secret(value: object, place: tuple[int | str, ...] = ()) -> str | None:
     """The place of the first key or text that looks like a secret, where addresses and variables have theirs.
 
-    `url` of a destination and the values of a mode may hold one.
+    `url` of a destination, `token` of a sender and the values of a mode may hold one.
     """
     if isinstance(value, dict):
         for key, part in value.items():
             if looks_secret(str(key)):
                 return ".".join(map(_place, (*place, key)))
-            if key != "url" and place[:1] != ("mode",) and (found := first_secret(part, (*place, key))) is not None:
+            if (
+                key not in ("url", "token")
+                and place[:1] != ("mode",)
+                and (found := first_secret(part, (*place, key))) is not None
+            ):
                 return found
     elif isinstance(value, list):
         for index, part in enumerate(value):

@@ -13,13 +13,13 @@ from typing import ParamSpec, Protocol, TypeVar
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-COMMANDS, WEB, CYCLE, DELIVERY, DESTINATIONS, LATER = 6, 2, 3, 2, 2, 1
+COMMANDS, WEB, CYCLE, DELIVERY, DESTINATIONS, LATER, INGEST = 6, 2, 3, 2, 2, 1, 2
 """Threads of each pool. A fallback target that hangs holds one of the cycle's; what is done later is done in order."""
 
 POLLING = 6
 """Threads of asyncio's own pool that the poll, the doctor and the start may use at one time."""
 
-MOST_CONNECTIONS = COMMANDS + WEB + CYCLE + DELIVERY + DESTINATIONS + LATER + POLLING
+MOST_CONNECTIONS = COMMANDS + WEB + CYCLE + DELIVERY + DESTINATIONS + LATER + INGEST + POLLING
 """One database connection for each thread, so that none waits for another's."""
 
 
@@ -60,8 +60,10 @@ class Threads:
         self.delivery = Pool("delivery", DELIVERY)
         self.destinations = Pool("destinations", DESTINATIONS)
         self.later = Pool("later", LATER)
+        self.ingest = Pool("ingest", INGEST)
 
     def close(self) -> None:
         """Close every pool."""
-        for pool in (self.commands, self.web, self.cycle, self.delivery, self.destinations, self.later):
+        pools = (self.commands, self.web, self.cycle, self.delivery, self.destinations, self.later, self.ingest)
+        for pool in pools:
             pool.close()

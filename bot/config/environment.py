@@ -53,6 +53,7 @@ VARIABLES: tuple[Variable, ...] = (
         "bearer token for reading the fallback mode over HTTP; required where the address is not the loopback",
         secret=True,
     ),
+    Variable("CLAUDE_COST_INGEST_TOKEN", "bearer token with which applications send their usage", secret=True),
 )
 
 DEFAULT_HTTP_PORT = 8080

@@ -20,6 +20,7 @@ from bot.config.environment import DEFAULT_HTTP_PORT, VARIABLES, Variable, missp
 from bot.config.models import chain_ids, rise_in, unknown_models
 from bot.config.toml import ConfigFile, read_config_file
 from bot.display import Display
+from bot.ledger.rules import LedgerRules
 from bot.modes.rules import FallbackRules
 from bot.money import usd_amount
 from bot.pricing.card import load_rate_card
@@ -80,6 +81,9 @@ class Settings:
     drift_rules: DriftRules
     fallback_rules: FallbackRules
     display: Display
+    ledger_rules: LedgerRules = field(default_factory=LedgerRules)
+    ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
+    """By the sender's name."""
 
 
 def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
@@ -124,6 +128,8 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         drift_rules=config.drift_rules,
         fallback_rules=config.fallback_rules,
         display=config.display,
+        ledger_rules=config.ledger_rules,
+        ingest_tokens=_ingest_tokens(values, config),
     )
     for sentence in doubtful(settings):
         log.warning("%s", masked(sentence))
@@ -374,12 +380,7 @@ def _http_port(values: Mapping[str, str]) -> int | None:
 
 
 def _read_token(values: Mapping[str, str], need: Need) -> SecretStr | None:
-    token, host = values["CLAUDE_COST_READ_TOKEN"], values["CLAUDE_COST_HTTP_HOST"]
-    if token and not re.fullmatch(r"[!-~]+", token):
-        raise SettingsError(
-            "CLAUDE_COST_READ_TOKEN has a character that no HTTP header can carry: use letters, digits and punctuation "
-            "without spaces, such as the output of openssl rand -hex 32."
-        )
+    token, host = _bearer(values, "CLAUDE_COST_READ_TOKEN"), values["CLAUDE_COST_HTTP_HOST"]
     # Only a bot that Slack reaches opens the port.
     opens = Need.SLACK_TRANSPORT in need and _http_port(values) is not None
     if opens and not token and not is_loopback(host):
@@ -389,3 +390,25 @@ def _read_token(values: Mapping[str, str], need: Need) -> SecretStr | None:
             "CLAUDE_COST_HTTP_HOST=127.0.0.1."
         )
     return _secret(token)
+
+
+def _ingest_tokens(values: Mapping[str, str], config: ConfigFile) -> Mapping[str, SecretStr]:
+    token = _secret(_bearer(values, "CLAUDE_COST_INGEST_TOKEN"))
+    if token is None:
+        return config.ingest_tokens
+    if "default" in config.ingest_tokens:
+        raise SettingsError(
+            "CLAUDE_COST_INGEST_TOKEN makes the sender named default, and the file of CLAUDE_COST_CONFIG has an "
+            "[[ingest]] of that name too: rename it there."
+        )
+    return {"default": token, **config.ingest_tokens}
+
+
+def _bearer(values: Mapping[str, str], name: str) -> str:
+    token = values[name]
+    if token and not re.fullmatch(r"[!-~]+", token):
+        raise SettingsError(
+            f"{name} has a character that no HTTP header can carry: use letters, digits and punctuation without "
+            "spaces, such as the output of openssl rand -hex 32."
+        )
+    return token

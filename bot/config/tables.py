@@ -11,17 +11,19 @@ from bot.alerts.receiver import ALL_BUT_ROUTINE
 from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
 from bot.budgets.budget import Level
 from bot.display import USD, Display
+from bot.ledger.rules import LedgerRules
 from bot.modes.rules import FallbackRules
 from bot.notify.model import SLACK
 from bot.secret_shapes import WORD, quoted
 from bot.strict_fields import Minutes, Number, Percent, Table, Usd
 
-_ALERTS, _FORECAST, _SPIKE, _DRIFT, _FALLBACK = (
+_ALERTS, _FORECAST, _SPIKE, _DRIFT, _FALLBACK, _LEDGER = (
     AlertRules(),
     ForecastRules(),
     SpikeRules(),
     DriftRules(),
     FallbackRules(),
+    LedgerRules(),
 )
 """What holds where a key is left out."""
 
@@ -29,6 +31,9 @@ AUTO_LEVELS = (Level.HARD, Level.FORECAST, Level.SPIKE)
 """What the fallback chain may step down at by itself."""
 
 MOST_APPROVALS = 5
+MOST_KEPT_DAYS = 3660
+INGEST_TOKEN = re.compile(r"[!-~]+")
+"""Characters that an HTTP header can carry, without spaces."""
 
 
 def _minutes(span: timedelta | None) -> int:
@@ -134,6 +139,37 @@ class FallbackTable(Table):
 
     def rules(self) -> FallbackRules:
         return FallbackRules(self.auto, self.auto_levels, self.approvals, timedelta(minutes=self.approval_minutes))
+
+
+class LedgerTable(Table):
+    """`[ledger]`."""
+
+    keep_days: Annotated[int, Field(strict=True, ge=1, le=MOST_KEPT_DAYS)] = _LEDGER.keep.days
+    hash_users: bool = _LEDGER.hash_users
+
+    def rules(self) -> LedgerRules:
+        return LedgerRules(timedelta(days=self.keep_days), self.hash_users)
+
+
+class IngestTable(Table):
+    """One `[[ingest]]`: who may send usage, and nothing else. The token may also come from a file."""
+
+    name: str = Field(min_length=1, max_length=60)
+    token: SecretStr | None = None
+    token_file: str | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", value):
+            raise ValueError("a name of a sender has letters, digits, spaces, dots, - and _")
+        return value
+
+    @model_validator(mode="after")
+    def _one_token(self) -> "IngestTable":
+        if (self.token is None) == (self.token_file is None):
+            raise ValueError("set token or token_file, one of them")
+        return self
 
 
 class DestinationTable(Table):

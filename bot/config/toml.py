@@ -14,15 +14,19 @@ from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
 from bot.budgets.budget import LIMITS, Budget
 from bot.budgets.parsing import WrittenBudget
 from bot.config.tables import (
+    INGEST_TOKEN,
     AlertsTable,
     DestinationTable,
     DisplayTable,
     DriftTable,
     FallbackTable,
     ForecastTable,
+    IngestTable,
+    LedgerTable,
     SpikeTable,
 )
 from bot.display import USD, Display
+from bot.ledger.rules import LedgerRules
 from bot.mode import NORMAL
 from bot.modes.rules import FallbackRules
 from bot.secret_shapes import PATH, WORD, looks_secret, quoted, shown
@@ -38,6 +42,8 @@ class _File(Table):
     drift: DriftTable = DriftTable()
     display: DisplayTable = DisplayTable()
     fallback: FallbackTable = FallbackTable()
+    ledger: LedgerTable = LedgerTable()
+    ingest: tuple[IngestTable, ...] = ()
     mode: dict[str, dict[str, str]] = Field(default_factory=dict)
 
     @field_validator("mode")
@@ -80,6 +86,8 @@ class ConfigFile:
     drift_rules: DriftRules = field(default_factory=DriftRules)
     fallback_rules: FallbackRules = field(default_factory=FallbackRules)
     display: Display = USD
+    ledger_rules: LedgerRules = field(default_factory=LedgerRules)
+    ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
 
 
 def read_config_file(path: Path) -> ConfigFile:
@@ -102,6 +110,7 @@ def read_config_file(path: Path) -> ConfigFile:
     _refuse_doubled(path, "budgets", [table.name for table in file.budget])
     destinations = tuple(_receiver(table, number, path) for number, table in enumerate(file.destination))
     _refuse_doubled(path, "destinations", [receiver.name for receiver in destinations])
+    _refuse_doubled(path, "senders ([[ingest]])", [table.name for table in file.ingest])
     return ConfigFile(
         budgets=tuple(table.budget(str(path)) for table in file.budget),
         destinations=destinations,
@@ -112,6 +121,8 @@ def read_config_file(path: Path) -> ConfigFile:
         drift_rules=file.drift.rules(),
         fallback_rules=file.fallback.rules(),
         display=file.display.display(),
+        ledger_rules=file.ledger.rules(),
+        ingest_tokens={table.name: _ingest_token(table, number, path) for number, table in enumerate(file.ingest)},
     )
 
 
@@ -143,9 +154,24 @@ def _receiver(table: DestinationTable, number: int, path: Path) -> Receiver:
 
 
 def _address(table: DestinationTable, place: str) -> str:
-    if table.url is not None:
-        return table.url.get_secret_value().strip()
-    written = table.url_file or ""
+    return _secret_of(table.url, table.url_file, place)
+
+
+def _ingest_token(table: IngestTable, number: int, path: Path) -> SecretStr:
+    token = _secret_of(table.token, table.token_file, f"{path}: ingest.{number}.token_file")
+    if not INGEST_TOKEN.fullmatch(token):
+        raise ValueError(
+            f"{path}: ingest.{number}: the token is empty or has a character that no HTTP header can carry: use "
+            "letters, digits and punctuation without spaces, such as the output of openssl rand -hex 32."
+        )
+    return SecretStr(token)
+
+
+def _secret_of(value: SecretStr | None, file: str | None, place: str) -> str:
+    """What is written here, or what stands in the file. `place`: of the file's name."""
+    if value is not None:
+        return value.get_secret_value().strip()
+    written = file or ""
     try:
         return absolute(written).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:

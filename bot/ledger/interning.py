@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from bot.db.schema import ledger_dimensions
 from bot.ledger.model import Dimensions, tags_of
-from bot.ledger.texts import clean_name, clean_or_none
+from bot.ledger.texts import clean_name, clean_or_none, shown_name
 from bot.pricing.tokens import Terms
 
 MOST_KEPT = 20_000
@@ -102,11 +102,11 @@ def _insert(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
 def _row(dimensions: Dimensions) -> tuple[Any, ...]:
     clean = Dimensions(
         model=clean_name(dimensions.model) or "unknown",
-        feature=clean_or_none(dimensions.feature),
-        user_id=clean_or_none(dimensions.user_id),
-        tags=tags_of({clean_name(name): clean_name(value) for name, value in dimensions.tags}),
-        workspace=clean_or_none(dimensions.workspace),
-        key=clean_or_none(dimensions.key),
+        feature=shown_name(dimensions.feature),
+        user_id=shown_name(dimensions.user_id),
+        tags=tags_of({clean_name(name): shown_name(value) or "" for name, value in dimensions.tags}),
+        workspace=shown_name(dimensions.workspace),
+        key=shown_name(dimensions.key),
         terms=Terms(*map(clean_or_none, dimensions.terms)),
         prompts_above=dimensions.prompts_above,
     )

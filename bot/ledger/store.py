@@ -28,7 +28,7 @@ PRUNED_AT_ONCE = 5_000
 MOST_RECENT = 64
 """Appends of which it is known which minutes they have changed."""
 
-MOST_PRUNED = 100_000
+MOST_PRUNED = 50_000
 """Events in one call, which then lasts seconds at most."""
 
 

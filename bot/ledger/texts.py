@@ -2,7 +2,7 @@
 
 import hashlib
 
-from bot.secret_shapes import one_line
+from bot.secret_shapes import masked, one_line
 
 LONGEST_NAME = 200
 """Characters of a name or an id."""
@@ -20,6 +20,11 @@ def clean_name(text: str) -> str:
 def clean_or_none(text: str | None) -> str | None:
     """The same; None where nothing is left of it."""
     return None if text is None else clean_name(text) or None
+
+
+def shown_name(text: str | None) -> str | None:
+    """The same, with an ellipsis for what has the form of a secret: some applications log their key as `key`."""
+    return None if text is None else masked(clean_name(text)) or None
 
 
 def stored_id(event_id: str) -> str:

@@ -21,6 +21,7 @@ from bot.budgets.review import Agenda
 from bot.config.settings import Settings
 from bot.db.engine import database_problem
 from bot.in_flight import InFlight
+from bot.ledger.store import MOST_PRUNED
 from bot.mode import NORMAL
 from bot.notify.background import BackgroundDelivery
 from bot.notify.outbox import Delivery, Outbox
@@ -45,10 +46,15 @@ MODES_END = "the end of modes"
 REQUESTS_END = "the end of requests for approval"
 """Parts of a cycle, as its faults name them."""
 
+RETENTION = "the deletion of old responses from the ledger"
+
 LIFE = "snoozes and escalations"
 TO_SLACK = "the delivery to Slack"
 DELIVERY_HEALTH = "the check of delivery health"
 """Parts of a delivery, as its faults name them."""
+
+PRUNE_SECONDS = 3600
+"""Between two looks for responses that were kept long enough."""
 
 TARGET_SECONDS = 5
 """How long a cycle waits for the targets of the fallback mode."""
@@ -86,6 +92,7 @@ class Bot:
     _reconciling: asyncio.Task[object] | None = None
     _mode: str = NORMAL
     """The fallback mode as it was read last."""
+    _pruned_at: float | None = None
     _shown: tuple[int | None, str, bool, Agenda] | None = None
     """The change and the mode that every open alert says by now, if the data was stale then, and which periods ran."""
 
@@ -117,7 +124,9 @@ class Bot:
         if not await self.leadership.still_held():
             return Cycle(None, None)
         await self._decide()
-        return Cycle(poll.result(), await self._deliver())
+        cycle = Cycle(poll.result(), await self._deliver())
+        await self._prune()
+        return cycle
 
     async def deliver(self) -> Delivery | None:
         """Deliver what is due, if this copy leads: to Slack, while the other destinations are only begun with."""
@@ -160,6 +169,14 @@ class Bot:
             return PollOutcome(False, None, self._failed(what, error))
         self.faults.pop(what, None)
         return outcome
+
+    async def _prune(self) -> None:
+        if self._pruned_at is not None and time.monotonic() - self._pruned_at < PRUNE_SECONDS:
+            return
+        before = self.services.clock() - self.settings.ledger_rules.keep
+        pruned = await self._try(RETENTION, partial(self.services.ledger.prune, before))
+        if pruned is None or pruned < MOST_PRUNED:
+            self._pruned_at = time.monotonic()
 
     async def _deliver(self) -> Delivery:
         thread = self.services.threads.delivery

@@ -186,6 +186,7 @@ class Lifecycle:
             signing_secret=settings.slack_signing_secret,
             host=settings.http_host,
             connections=connections,
+            ingest_tokens=settings.ingest_tokens,
         )
         async with AsyncExitStack() as stack:
             port = open_port(app, settings.http_host, settings.http_port, connections)

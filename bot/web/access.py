@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -26,7 +26,7 @@ OWN_SITE = frozenset({"same-origin", "none"})
 
 
 class BearerAccess:
-    """One bearer token in front of handlers. `variable`: the setting that holds it, which refusals name.
+    """Bearer tokens in front of handlers, any of which will do. `variable`: the setting that refusals name.
 
     Without a token the port is open on the loopback alone, which settings see to. Then requests whose headers show a
     proxy are refused, since a proxy on the same machine would make the port public, and so are those whose headers show
@@ -34,14 +34,16 @@ class BearerAccess:
     loopback's.
     """
 
-    def __init__(self, token: SecretStr | None, variable: str, host: str = "") -> None:
-        self._token = token
+    def __init__(
+        self, token: SecretStr | None, variable: str, host: str = "", *, others: Iterable[SecretStr] = ()
+    ) -> None:
+        self._tokens = tuple(each.get_secret_value().encode() for each in (token, *others) if each is not None)
         self._variable = variable
         self._hosts = LOOPBACK | ({f"[{host}]" if ":" in host else host.lower()} if host else frozenset())
 
     def refusal(self, request: web.Request) -> web.Response | None:
         """401, 403 or 421, or None where the request may pass."""
-        if self._token is None:
+        if not self._tokens:
             if any(_OF_PROXIES.fullmatch(header.replace("_", "-")) for header in request.headers):
                 return _unauthorized(
                     f"This request came through a proxy: set {self._variable}, and send it as Authorization: Bearer "
@@ -53,15 +55,16 @@ class BearerAccess:
         given = _bearer(request.headers.get(hdrs.AUTHORIZATION, ""))
         if given is None:
             return _unauthorized(f"Send Authorization: Bearer TOKEN with the token of {self._variable}.")
-        expected = self._token.get_secret_value().encode()
         # Header bytes that are no UTF-8 arrive as surrogates.
-        if hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected):
+        sent = given.encode("utf-8", "surrogateescape")
+        # Each is compared, so that the time tells nothing about which one is right.
+        if sum(hmac.compare_digest(sent, token) for token in self._tokens):
             return None
         return _unauthorized(f"This is not the token of {self._variable}.", ', error="invalid_token"')
 
     def foreign(self, request: web.Request) -> web.Response | None:
         """421 or 403 for a request that names another host or site, where no token keeps web pages from reading."""
-        if self._token is not None:
+        if self._tokens:
             return None
         if not is_for(request, self._hosts):
             sentence = f"This port answers to localhost only: use http://localhost, or set {self._variable}."

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -24,6 +25,10 @@ BODY_SECONDS = 10.0
 ROOM_SECONDS = 0.25
 """A connection that has waited so long without a whole request makes room for a new one."""
 SAID_SECONDS = 60.0
+LARGE_BODIES = 4
+"""Large bodies in memory at one time, for each path."""
+LARGE_WAIT_SECONDS = 5.0
+RETRY_SECONDS = 2
 
 
 def most_connections() -> int:
@@ -32,6 +37,25 @@ def most_connections() -> int:
     if limit == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS
     return max(FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, (limit - OTHER_DESCRIPTORS) // 2))
+
+
+@dataclass(frozen=True, slots=True)
+class LargeBodies:
+    """Of requests whose bodies are larger than usual, and may be compressed: a few are read and handled at one time.
+
+    `refusal`: decides before any of the body is read. `wait_seconds`: how long a request waits until it is its turn.
+    """
+
+    most_bytes: int
+    refusal: Callable[[web.Request], web.Response | None]
+    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES))
+    wait_seconds: float = LARGE_WAIT_SECONDS
+
+    def busy(self) -> web.Response:
+        """503 for a request whose turn did not come."""
+        response = _refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests at once: send the same again later.")
+        response.headers[hdrs.RETRY_AFTER] = str(RETRY_SECONDS)
+        return response
 
 
 class Connections:
@@ -49,6 +73,11 @@ class Connections:
         self.body_seconds = body_seconds
         self._waiting_since: dict[RequestHandler, float] = {}
         self._said_at = float("-inf")
+        self._large: dict[str, LargeBodies] = {}
+
+    def allow(self, path: str, bodies: LargeBodies) -> None:
+        """Let POST requests to a path have such bodies."""
+        self._large[path] = bodies
 
     def protocol(self, server: web.Server) -> asyncio.Protocol:
         """What one accepted connection begins with, for `loop.create_server`."""
@@ -70,8 +99,27 @@ class Connections:
     @web.middleware
     async def whole_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Read the body before the handler runs, within `body_seconds`; a body that is none gets one 4xx."""
-        if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
-            return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding.")
+        large = self._large.get(request.path) if request.method == hdrs.METH_POST else None
+        if large is None:
+            if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+                return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding.")
+            return await self._read(request, handler)
+        refusal = large.refusal(request)
+        if refusal is not None:
+            # The rest of the body is not waited for.
+            refusal.force_close()
+            return refusal
+        try:
+            async with asyncio.timeout(large.wait_seconds):
+                await large.free.acquire()
+        except TimeoutError:
+            return large.busy()
+        try:
+            return await self._read(request.clone(client_max_size=large.most_bytes), handler)
+        finally:
+            large.free.release()
+
+    async def _read(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             async with asyncio.timeout(self.body_seconds):
                 await request.read()

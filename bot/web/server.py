@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,10 +14,12 @@ from aiohttp.web_protocol import RequestPayloadError
 from pydantic import SecretStr
 from slack_bolt.async_app import AsyncApp
 
+from bot.addresses import is_loopback
 from bot.services import Services
 from bot.web.access import BearerAccess
 from bot.web.connections import Connections
 from bot.web.fallback import MOST_STREAMS, CurrentMode, Streams, fallback_routes
+from bot.web.ingest import Ingest, IngestAccess
 from bot.web.metrics import measured, metrics_route
 from bot.web.ofrep import ofrep_routes
 from bot.web.slack_events import slack_route
@@ -87,12 +89,13 @@ def web_app(
     host: str = "",
     connections: Connections | None = None,
     notes: Callable[[], Sequence[str]] = tuple,
+    ingest_tokens: Mapping[str, SecretStr] | None = None,
 ) -> web.Application:
     """`slack` is None in Socket Mode, where Slack sends nothing over HTTP; otherwise it needs `signing_secret`.
 
     `read_token`: what reading takes; None only where the port is on the loopback. Health needs none. `host`: the
     configured address. `connections`: what bounds them, where the port is a real one. `notes`: sentences that the
-    readiness check shows as well.
+    readiness check shows as well. `ingest_tokens`: of those who may send usage, by name.
     """
     connections = connections or Connections()
     app = web.Application(middlewares=[connections.whole_request])
@@ -105,6 +108,11 @@ def web_app(
     app.add_routes([metrics_route(lambda: measured(services), readers, services.threads.web)])
     app.on_shutdown.append(streams.end)
     app.on_cleanup.append(current.close)
+    # A proxy brings Slack's requests in HTTP mode, and those of others with them.
+    is_local = slack is None and read_token is None and (not host or is_loopback(host))
+    senders = IngestAccess(ingest_tokens or {}, host, is_local=is_local)
+    ingest = Ingest(services.ledger, senders, services.threads.ingest, services.clock)
+    app.add_routes([ingest.route(connections)])
     if slack is not None and signing_secret is not None:
         app.add_routes([slack_route(slack, signing_secret, services.clock)])
     return app

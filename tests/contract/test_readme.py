@@ -14,7 +14,15 @@ from bot.budgets.words import budget_of, split_budget_words
 from bot.cli.doctor_arguments import add_arguments
 from bot.config.environment import VARIABLES
 from bot.config.settings import Need, SettingsError, load_settings
-from bot.config.tables import AlertsTable, DisplayTable, DriftTable, FallbackTable, ForecastTable, SpikeTable
+from bot.config.tables import (
+    AlertsTable,
+    DisplayTable,
+    DriftTable,
+    FallbackTable,
+    ForecastTable,
+    LedgerTable,
+    SpikeTable,
+)
 from bot.config.toml import _File, read_config_file
 from bot.fallback.targets.env_file import EnvFile
 from bot.mode import CHAIN_VARIABLE, MODEL_VARIABLE, modes_from_chain
@@ -122,7 +130,7 @@ def test_the_toml_example_is_accepted(tmp_path: Path) -> None:
 
 def test_every_key_of_the_file_and_every_level_is_explained() -> None:
     settings = section("Settings")
-    tables = (AlertsTable, ForecastTable, SpikeTable, DriftTable, DisplayTable, FallbackTable)
+    tables = (AlertsTable, ForecastTable, SpikeTable, DriftTable, DisplayTable, FallbackTable, LedgerTable)
     explained = {name for row in rows(settings) for name in re.findall(r"`(?:\[\w+\] )?(\w+)`", row[0])}
     assert {key for table in tables for key in table.model_fields} <= explained
     assert all(f"{key} = " in settings for key in WrittenBudget.model_fields)
@@ -152,6 +160,7 @@ def test_the_example_file_is_accepted_and_shows_every_table(tmp_path: Path) -> N
     example = (ROOT / "docs" / "claude-cost.example.toml").read_text(encoding="utf-8")
     assert {*tomllib.loads(example)} == {*_File.model_fields}
     (tmp_path / "chatwork").write_text("chatwork://TOKEN@4711", encoding="utf-8")
+    (tmp_path / "ingest").write_text("token", encoding="utf-8")
     path = tmp_path / "claude-cost.toml"
     path.write_text(example.replace("/run/secrets", str(tmp_path)), encoding="utf-8")
     read = read_config_file(path)

@@ -74,6 +74,7 @@ async def test_the_end_waits_for_no_thread_that_hangs() -> None:
         "delivery",
         "destinations",
         "later",
+        "ingest",
     }
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -183,6 +183,14 @@ def test_no_text_keeps_others_from_being_stored(ledger: SqlLedger) -> None:
     assert all(name.isprintable() and len(name) <= 200 for name in names_read)
 
 
+def test_a_key_that_was_logged_instead_of_its_name_is_not_stored(ledger: SqlLedger, engine: Engine) -> None:
+    secret = "sk-ant-api03-abcdefghijklmnop"
+    names = Dimensions(OPUS, secret, secret, tags_of({"auth": f"Bearer {secret}"}), secret, secret)
+    ledger.append([response(1, dimensions=names)], NOON)
+    with engine.connect() as connection:
+        assert secret not in repr(connection.execute(select(ledger_dimensions)).all())
+
+
 def test_a_restarted_bot_knows_dimensions_again(engine: Engine) -> None:
     SqlLedger(engine).append([response(1), response(2, dimensions=FAST)], NOON)
     again = SqlLedger(engine)

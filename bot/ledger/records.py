@@ -1,0 +1,244 @@
+"""One record that an application sends → events of the ledger, or the reason why it is refused. Pure.
+
+The fields are those of the team's usage log; whatever else `price` reads from a file is read here too. Unknown fields
+are ignored. What would be lost or counted wrongly without a word is refused with one sentence instead.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.ledger.model import Dimensions, Event, Outcome, Tags, prompts_above, tags_of
+from bot.ledger.texts import LONGEST_NAME, clean_name, clean_or_none
+from bot.pricing.call import Call, Part
+from bot.pricing.tally import requests_of
+from bot.pricing.tokens import Terms, TokenCounts
+from bot.usage.logs.records import MESSAGE_ID, call_in
+from bot.usage.logs.usage_block import (
+    CACHE_READ,
+    CACHE_WRITE,
+    CACHE_WRITE_1H,
+    CACHE_WRITE_5M,
+    INPUT,
+    OUTPUT,
+    Record,
+    Skipped,
+)
+
+MOST_TAGS = 20
+LONGEST_TAG_NAME = 64
+FURTHEST_AHEAD = timedelta(days=1)
+"""A clock may be wrong by a zone, not by more."""
+
+TIMES = ("time", "timestamp")
+NAMES = ("feature", "user_id", "workspace", "key", "session", "request_id")
+TERMS = ("service_tier", "inference_geo", "speed")
+FOUR = frozenset({*INPUT, *OUTPUT, *CACHE_READ, *CACHE_WRITE, *CACHE_WRITE_1H, *CACHE_WRITE_5M, "web_search_requests"})
+"""Counts of a short record, in every writing; a `usage` block counts instead of them."""
+
+TOO_LONG = "a whole number is too long for a name"
+
+OUTCOMES = {each.value: each for each in Outcome}
+
+
+class RefusedRecordError(Exception):
+    """A record is not stored; the text is one clause that quotes nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What an application says about a response besides its usage."""
+
+    feature: str | None = None
+    user_id: str | None = None
+    tags: Tags = ()
+    workspace: str | None = None
+    key: str | None = None
+    session: str | None = None
+    request_id: str | None = None
+    outcome: Outcome = Outcome.OK
+
+
+def events_in(record: Any, now: datetime, new_id: Callable[[], str]) -> list[Event]:
+    """The events of one decoded JSON value: one, and one more for each part that another model was billed for.
+
+    `new_id` makes the id of a record that has none. Raises `RefusedRecordError`.
+    """
+    if not isinstance(record, dict):
+        raise RefusedRecordError(Skipped.NOT_AN_OBJECT)
+    outcome = _outcome(record.get("outcome"))
+    names = {name: _name(record, name) for name in NAMES}
+    tags = _tags(record.get("tags"))
+    own_id = next(filter(None, [_id(record.get(name)) for name in (*MESSAGE_ID, "id")]), None)
+    call = _call(record, outcome)
+    at = _moment(record, call, now)
+    labels = Labels(
+        feature=names["feature"] or clean_or_none(call.feature),
+        user_id=names["user_id"] or clean_or_none(call.user),
+        tags=tags,
+        workspace=names["workspace"],
+        key=names["key"],
+        session=names["session"] or clean_or_none(call.session),
+        request_id=names["request_id"],
+        outcome=outcome,
+    )
+    return list(events_of(call, _id(call.response) or own_id or new_id(), at, labels))
+
+
+def events_of(call: Call, event_id: str, at: datetime, labels: Labels) -> Iterator[Event]:
+    """A response as events: itself, then `ID#1` … for requests to other models and for longer prompts within it."""
+    terms = Terms(*map(clean_or_none, call.terms))
+    number, requests = 0, 1
+    for model, above, counts in _parts(call):
+        yield Event(
+            id=f"{event_id}#{number}" if number else event_id,
+            at=at,
+            dimensions=Dimensions(
+                clean_name(model),
+                labels.feature,
+                labels.user_id,
+                labels.tags,
+                labels.workspace,
+                labels.key,
+                terms,
+                above,
+            ),
+            counts=counts,
+            outcome=labels.outcome,
+            requests=requests,
+            request_id=labels.request_id,
+            session=labels.session,
+        )
+        number, requests = number + 1, 0
+
+
+def _parts(call: Call) -> list[tuple[str, int, TokenCounts]]:
+    """Model, edge of prompts and counts: the response's own first, those that agree summed up."""
+    if not call.inside and not call.outside:
+        above = call.prompts_above if call.is_sum else prompts_above(call.counts.prompt_tokens)
+        return [(call.model, above, call.counts)]
+    return [*_summed(requests_of(call)), *_summed(call.outside)]
+
+
+def _summed(parts: tuple[Part, ...]) -> list[tuple[str, int, TokenCounts]]:
+    found: dict[tuple[str, int], TokenCounts] = {}
+    for part in parts:
+        key = (part.model, prompts_above(part.counts.prompt_tokens))
+        found[key] = found.get(key, TokenCounts()) + part.counts
+    return [(model, above, counts) for (model, above), counts in found.items()]
+
+
+def _call(record: Record, outcome: Outcome) -> Call:
+    usage = record.get("usage")
+    if usage == {}:
+        usage = None
+    if usage is not None and not isinstance(usage, dict):
+        raise RefusedRecordError("usage is not a JSON object")
+    plain: dict[str, Any] = {name: value for name, value in record.items() if name not in ("usage", "tags")}
+    # A message around the usage has it elsewhere.
+    is_own = usage is not None or not any(isinstance(value, dict | list) for value in plain.values())
+    if usage is not None:
+        block = dict(usage)
+        plain = {**{name: value for name, value in plain.items() if name not in FOUR}, "usage": block}
+    else:
+        block = plain
+        if "web_search_requests" in plain and not isinstance(plain.get("server_tool_use"), dict):
+            plain["server_tool_use"] = {"web_search_requests": plain["web_search_requests"]}
+    for name in TERMS:
+        if block.get(name) is None and record.get(name) is not None:
+            block[name] = record[name]
+        if not isinstance(block.get(name), str | None):
+            raise RefusedRecordError(f"{name} is not a text")
+    if outcome is not Outcome.OK and is_own:
+        for name in (*INPUT, *OUTPUT):
+            if block.get(name) is None:
+                block[name] = 0
+    try:
+        call = call_in(plain)
+    except ValueError:
+        # Python writes out no number of more than 4,300 digits.
+        raise RefusedRecordError(TOO_LONG) from None
+    if isinstance(call, Skipped):
+        raise RefusedRecordError(call.value)
+    return call
+
+
+def _moment(record: Record, call: Call, now: datetime) -> datetime:
+    if call.at is None:
+        # A time that is there and cannot be read would be taken for the present one.
+        if any(record.get(name) not in (None, "") for name in TIMES):
+            raise RefusedRecordError("the time is no ISO 8601 time since 2023 and no number of seconds since 1970")
+        return now
+    if call.at > now + FURTHEST_AHEAD:
+        raise RefusedRecordError("the time is more than a day ahead")
+    return call.at.astimezone(UTC)
+
+
+def _outcome(value: Any) -> Outcome:
+    if value is None:
+        return Outcome.OK
+    if isinstance(value, str) and (found := OUTCOMES.get(value.strip().lower())) is not None:
+        return found
+    if value in (429, "429"):
+        return Outcome.RATE_LIMITED
+    raise RefusedRecordError("outcome is not ok, error or rate_limited")
+
+
+def _id(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _digits(value)
+    if not isinstance(value, str):
+        raise RefusedRecordError("id is neither a text nor a whole number")
+    if len(value) > LONGEST_NAME:
+        raise RefusedRecordError(f"id is longer than {LONGEST_NAME} characters")
+    if not value.isprintable():
+        raise RefusedRecordError("id has a control character")
+    return value
+
+
+def _name(record: Record, name: str) -> str | None:
+    value = record.get(name)
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = _digits(value)
+    if not isinstance(value, str):
+        raise RefusedRecordError(f"{name} is neither a text nor a whole number")
+    return clean_name(value) or None
+
+
+def _tags(value: Any) -> Tags:
+    if value is None:
+        return ()
+    if not isinstance(value, dict):
+        raise RefusedRecordError("tags are not a JSON object")
+    if len(value) > MOST_TAGS:
+        raise RefusedRecordError(f"more than {MOST_TAGS} tags")
+    return tags_of({name: text for name, text in map(_tag, value.items()) if text})
+
+
+def _tag(pair: tuple[str, Any]) -> tuple[str, str]:
+    name, value = pair
+    if len(name) > LONGEST_TAG_NAME:
+        raise RefusedRecordError(f"a tag's name is longer than {LONGEST_TAG_NAME} characters")
+    clean = clean_name(name)
+    if not clean:
+        raise RefusedRecordError("a tag has no name")
+    if value is None:
+        return clean, ""
+    if isinstance(value, bool):
+        return clean, str(value).lower()
+    if isinstance(value, int):
+        return clean, _digits(value)
+    if not isinstance(value, str):
+        raise RefusedRecordError("a tag is neither a text nor a whole number")
+    return clean, clean_name(value)
+
+
+def _digits(number: int) -> str:
+    if abs(number) > 10**LONGEST_NAME:
+        raise RefusedRecordError(TOO_LONG)
+    return str(number)

@@ -35,7 +35,10 @@ from bot.alerts.spike import SpikeDetector
 from bot.alerts.spike_store import SpikeStore
 from bot.alerts.store import AlertStore
 from bot.budgets.book import BudgetBook
+from bot.budgets.budget import LOGGED
+from bot.budgets.ledger_index import LedgerIndex
 from bot.budgets.review import BudgetReview
+from bot.budgets.reviews import Reviews
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.store import BudgetStore
 from bot.clock import Clock
@@ -178,7 +181,9 @@ async def bot_from(
         )
         slack = _slack_app(client)
         handlers.register(slack, services, in_flight)
-        rendering = handlers.Rendering(targets, workspace, settings.display, rules.late_after, services.review.is_stale)
+        rendering = handlers.Rendering(
+            targets, workspace, settings.display, rules.late_after, services.review.usage.is_stale
+        )
         to_slack = SlackDestination(client, settings.channel)
         outbox_of = partial(
             Outbox, clock=clock, still_leads=leadership.held, predecessor_alive=leadership.previous_may_live
@@ -209,6 +214,7 @@ async def bot_from(
         delivery_watch = DeliveryDetector(
             alerts, lambda: outbox.blocked, refusing, lambda: services.fallback.state().mode.name, clock
         )
+        reacting = (LimitDetector(services.logged, services.alerts, services.review.logged),)
         yield Bot(
             settings=settings,
             services=services,
@@ -220,7 +226,8 @@ async def bot_from(
             in_flight=in_flight,
             workspace=workspace,
             cycle_state=cycle_state,
-            detectors=_detectors(settings, engine, services, cycle_state),
+            detectors=_detectors(settings, engine, services, cycle_state, reacting),
+            reacting=reacting,
             life=life,
             delivery_watch=delivery_watch,
             due=DueStore(engine, alerts.destinations.names, rules),
@@ -257,19 +264,25 @@ def _services(
     usage = UsageStore(engine)
     snapshots = Snapshots(usage, card)
     book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
-    review = BudgetReview(snapshots, book.in_force, modes, card, settings.poll_seconds)
+    logged = Snapshots(ledger, card, LedgerIndex)
+    review = Reviews(
+        BudgetReview(
+            snapshots, book.in_force, modes, card, settings.poll_seconds, lambda scope: scope.kind not in LOGGED
+        ),
+        BudgetReview(logged, book.in_force, modes, card, counts=lambda scope: scope.kind in LOGGED),
+    )
     fallback = FallbackService(
         ModeStore(engine),
         Reconciler(TargetStore(engine), targets, clock),
         modes,
         clock,
         rules=settings.fallback_rules,
-        period_end=lambda moment: period_end(review.budgets, moment),
+        period_end=lambda moment: period_end(review.usage.budgets, moment),
         served=settings.http_port is not None,
         changes=ChangeSignal(),
         later=later,
     )
-    review.in_force = partial(mode_in_force, fallback)
+    review.usage.in_force = review.logged.in_force = partial(mode_in_force, fallback)
 
     async def examined() -> tuple[Check, ...]:
         steady = clock if isinstance(clock, SteadyClock) else None
@@ -284,6 +297,7 @@ def _services(
         usage=usage,
         ledger=ledger,
         snapshots=snapshots,
+        logged=logged,
         alerts=alerts,
         lifecycle=alerts.life,
         notices=alerts.notices,
@@ -291,7 +305,7 @@ def _services(
         budgets=book,
         review=review,
         fallback=fallback,
-        prospects=Prospects(review, fallback, card, clock),
+        prospects=Prospects(review.usage, fallback, card, clock),
         approvals=Approvals(ProposalStore(engine), fallback, clock),
         admins=admins,
         estimates=EstimateStore(engine),
@@ -313,10 +327,14 @@ async def _note_date(clock: SteadyClock, answer: httpx.Response) -> None:
 
 
 def _detectors(
-    settings: Settings, engine: Engine, services: Services, cycle_state: CycleStateStore
+    settings: Settings,
+    engine: Engine,
+    services: Services,
+    cycle_state: CycleStateStore,
+    reacting: Sequence[Detector],
 ) -> tuple[Detector, ...]:
-    usage, alerts, review, card = services.usage, services.alerts, services.review, services.card
-    snapshots = services.snapshots
+    usage, alerts, review, card = services.usage, services.alerts, services.review.usage, services.card
+    snapshots, logged = services.snapshots, services.review.logged
     incidents, state = IncidentStore(engine), cycle_state.latest
 
     def settled(first: date, last: date) -> list[DayDrift]:
@@ -325,10 +343,14 @@ def _detectors(
     # The chain steps down after all that it may answer, and what it did is proved after that.
     return (
         LimitDetector(snapshots, alerts, review),
+        *reacting,
         NoDataDetector(usage, alerts, state, review, settings.poll_seconds),
         NewPeriodDetector(snapshots, alerts, review),
+        NewPeriodDetector(services.logged, alerts, logged),
         ForecastDetector(review, alerts, StateStore(engine), settings.forecast_rules),
+        ForecastDetector(logged, alerts, StateStore(engine, "logged_"), settings.forecast_rules),
         SpikeDetector(snapshots, alerts, SpikeStore(engine), review, settings.spike_rules),
+        SpikeDetector(services.logged, alerts, SpikeStore(engine), logged, settings.spike_rules),
         DriftDetector(usage, alerts, incidents, settled, settings.drift_rules, state),
         AutoWatch(services.fallback, services.prospects, review, incidents, snapshots, state),
         Verifier(services.fallback, Proving(usage, snapshots, card), usage, settings.fallback_chain, state),

@@ -7,7 +7,7 @@ from bot.alerts.lifecycle_store import LifeStore
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.store import AlertStore
 from bot.budgets.book import BudgetBook
-from bot.budgets.review import BudgetReview
+from bot.budgets.reviews import Reviews
 from bot.budgets.snapshots import Snapshots
 from bot.clock import Clock
 from bot.db.later import Later
@@ -35,12 +35,13 @@ class Services:
     usage: UsageStore
     ledger: SqlLedger
     snapshots: Snapshots
+    logged: Snapshots
     alerts: AlertStore
     lifecycle: LifeStore
     notices: ContentStore
     destinations: BacklogStore
     budgets: BudgetBook
-    review: BudgetReview
+    review: Reviews
     fallback: FallbackService
     prospects: Prospects
     approvals: Approvals

@@ -182,7 +182,7 @@ def _besides(services: Services, user: str, result: Estimate) -> tuple[str, ...]
     """What else there is to say about an estimate, once it is kept if it has a name."""
     workload = result.workload
     monthly = {route.model.id: result.usd_on(route.model) for route in workload.routes}
-    review = services.review
+    review = services.review.usage
     lines = display_lines(result.monthly_usd, services.display)
     now = services.clock()
     budgets = touched(review.budgets, monthly, services.card)

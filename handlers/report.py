@@ -1,8 +1,7 @@
 """`/claude-cost report`, `forecast` and `limits`: what was spent, where it will end, and what limits it."""
 
 from bot.alerts.day_drift import settled_days
-from bot.budgets.prospects import prospects
-from bot.budgets.report import Report, report_of
+from bot.budgets.report import LOGGED_BY, Report, report_of
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
 from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY
@@ -14,12 +13,12 @@ from handlers.render.drift import truth_lines
 from handlers.render.escape import code, shown
 from handlers.render.forecast import MOST_BUDGETS, forecast_message
 from handlers.render.limits import limits_message
-from handlers.render.report import report_message
+from handlers.render.report import logged_lines, report_message
 from handlers.requests import Request, said
 
 
 async def report_command(services: Services, request: Request) -> Message:
-    """`report [today|…|FROM..TO] [by model|workspace|key]`: the month by model when left out. Days are UTC days."""
+    """`report [today|…|FROM..TO] [by …]`: the month by model when left out. Days are UTC days."""
     try:
         asked = report_words(request.words, services.clock())
     except ReportWordsError as error:
@@ -40,8 +39,17 @@ async def limits_command(services: Services, request: Request) -> Message:
 
 
 def _report(services: Services, asked: ReportWords) -> Message:
-    snapshot = services.snapshots.current()
-    report = report_of(snapshot, asked.period, asked.before, asked.by)
+    logged = asked.by in LOGGED_BY
+    snapshot = services.logged.current() if logged else services.snapshots.current()
+    report = report_of(snapshot, asked.period, asked.before, asked.by, asked.tag)
+    if report is not None and logged:
+        share = logged_lines(report, services.snapshots.current())
+        return report_message(report, snapshot.names, services.display, share)
+    if logged:
+        return said(
+            f"No application has logged usage of {asked.name}: what a {asked.by} spends is known only from the usage "
+            "log of your applications. README says how they send it."
+        )
     if report is not None:
         return report_message(report, snapshot.names, services.display, _truth(services, snapshot, report))
     if snapshot.as_of is not None and snapshot.as_of > asked.period.starts_at:
@@ -65,7 +73,7 @@ def _forecast(services: Services, words: str) -> Message:
         return _no_budget(listed[chosen.index(None)], sorted(names.values()))
     now = services.clock()
     asked = [pair for pair in services.review.present(now) if not chosen or pair[0].name in chosen]
-    found = prospects(services.review, now, asked[:MOST_BUDGETS])
+    found = services.review.prospects(asked[:MOST_BUDGETS], now)
     if not found:
         return said("Nothing can be forecast yet.")
     return forecast_message(found, services.display, more=len(asked) - len(found))

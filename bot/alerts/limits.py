@@ -4,7 +4,7 @@ Only what may have changed since the last decision is decided again.
 """
 
 from collections import ChainMap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,6 @@ from bot.budgets.budget import BILLED, Budget
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.period import Period
 from bot.budgets.review import STILL_REVIEWED, Agenda, BudgetReview
-from bot.budgets.scopes import Unmatched
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.clock import AFTER_EVERYTHING
@@ -81,14 +80,12 @@ class LimitDetector:
                 decided += sum(step.status is not Status.WATCHED for step in steps)
         ends_at = done.ends_at if done is not None and same else now
         if now >= ends_at:
-            # A budget whose scope cannot be found at the moment is still configured.
-            names = {each.budget.name if isinstance(each, Unmatched) else each.name for each in agenda.found}
-            ended, ends_at = self._end(names, mode, now)
+            ended, ends_at = self._end(mode, now)
             decided += ended
         self._decided = _Decided(agenda, incidents, snapshot.serial, ends_at)
         return decided
 
-    def _end(self, names: Collection[str], mode: str, now: datetime) -> tuple[int, datetime]:
+    def _end(self, mode: str, now: datetime) -> tuple[int, datetime]:
         """Withdraw alerts of budgets that are not configured any more, and close those of periods that are over.
 
         The message keeps the figures that it has, with their age. Returns how many there were, and when there may be
@@ -101,7 +98,7 @@ class LimitDetector:
             incident = Incident(facts.level, facts.limit_usd, facts.status)
             if facts.ends_at + STILL_REVIEWED <= now:
                 step = closed(incident)
-            elif facts.subject not in names:
+            elif not self._review.is_in_force(facts.subject):
                 step = withdrawn(incident)
             else:
                 ends_at = min(ends_at, facts.ends_at + STILL_REVIEWED)

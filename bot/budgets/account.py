@@ -162,29 +162,30 @@ class Account:
 
 
 class Spending:
-    """The sums of many budgets from one snapshot; what more there is to say of one is worked out when it is shown.
+    """The sums of many budgets; what more there is to say of one is worked out when it is shown."""
 
-    `account`: None before the first poll.
-    """
-
-    def __init__(self, account: Account | None, asked: Sequence[tuple[Budget, Period]], now: datetime) -> None:
-        self._account = account
-        self._asked = {budget.name: (budget, period) for budget, period in asked}
+    def __init__(self, asked: Sequence[tuple[Account, Sequence[tuple[Budget, Period]]]], now: datetime) -> None:
+        self._asked = asked
+        self._account_of = {budget.name: (account, (budget, period)) for account, of in asked for budget, period in of}
         self._now = now
+
+    def __add__(self, other: "Spending") -> "Spending":
+        """Of both at the same moment."""
+        return Spending([*self._asked, *other._asked], self._now)
 
     def sums(self) -> list[BudgetSpend]:
         """Without anything more."""
-        return [] if self._account is None else self._account.facts(list(self._asked.values()), self._now, Detail.NONE)
+        return [spend for account, asked in self._asked for spend in account.facts(asked, self._now, Detail.NONE)]
 
     def of(self, name: str) -> BudgetSpend | None:
         """The sums of one budget; None where nothing is known of it."""
-        found = self._asked.get(name)
-        return None if self._account is None or found is None else self._told(self._account, found, Detail.NONE)
+        return self._told(name, Detail.NONE) if name in self._account_of else None
 
     def told(self, spend: BudgetSpend, detail: Detail) -> BudgetSpend:
         """One of the sums, with what is asked for."""
-        return spend if self._account is None else self._told(self._account, self._asked[spend.budget], detail)
+        return self._told(spend.budget, detail)
 
-    def _told(self, account: Account, asked: tuple[Budget, Period], detail: Detail) -> BudgetSpend:
+    def _told(self, name: str, detail: Detail) -> BudgetSpend:
+        account, asked = self._account_of[name]
         [found] = account.facts([asked], self._now, detail)
         return found

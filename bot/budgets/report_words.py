@@ -18,16 +18,17 @@ MOST_DAYS = 366
 _RUNNING = {"today": PeriodKind.DAY, "week": PeriodKind.WEEK, "month": PeriodKind.MONTH}
 _PAST = {"yesterday": PeriodKind.DAY, "last week": PeriodKind.WEEK, "last month": PeriodKind.MONTH}
 PERIODS = (*_RUNNING, *_PAST)
-USE = "use `report [today | yesterday | week | month | last week | last month | FROM..TO] [by model | workspace | key]`"
-
-OF_THE_LEDGER = ("feature", "user", "product", "group", "tag", "agent", "actor", "team", "project")
-"""What only a team's own usage log can say."""
+USE = (
+    "use `report [today | yesterday | week | month | last week | last month | FROM..TO] "
+    "[by model | workspace | key | feature | user | tag:NAME]`"
+)
 
 _GROUPS = {
     **{by.value: by for by in GroupBy},
     **{f"{by.value}s": by for by in GroupBy},
     **dict.fromkeys(("api key", "api-key", "apikey", "api keys", "api-keys", "api_key"), GroupBy.KEY),
 }
+_TAG = re.compile(r"(?:tags?|label)[:= ]\s*([^\s:=]{1,64})", re.IGNORECASE)
 _FILLERS = ("for", "of", "the", "this", "in", "from", "current")
 _DATE = r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})"
 _LONE_DASH = re.compile(rf"({_DATE},?)\s+-+(?=\s|\d|$)")
@@ -47,22 +48,30 @@ class ReportWordsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReportWords:
-    """`name`: the period as it is said in a sentence, `this month`. `before`: the stretch that it is held against."""
+    """`name`: the period as it is said in a sentence, `this month`. `before`: the stretch that it is held against.
+
+    `tag`: whose values the rows are, for a report by tag.
+    """
 
     name: str
     period: Period
     before: Period
     by: GroupBy
+    tag: str | None = None
 
 
 def report_words(text: str, now: datetime) -> ReportWords:
     """The month by model where nothing is said. Raises `ReportWordsError`."""
     # A dash on its own is dropped with the other marks, but between days it stands for "to".
-    words = " ".join(words_in(_LONE_DASH.sub(r"\1..", cleaned(text)))).lower().split()
+    typed = " ".join(words_in(_LONE_DASH.sub(r"\1..", cleaned(text)))).split()
+    words = [word.lower() for word in typed]
     at = next((at for at, word in enumerate(words) if word in ("by", "per")), len(words))
-    by = _group(words[at + 1 :]) if at < len(words) else GroupBy.MODEL
+    tag = _TAG.fullmatch(" ".join(typed[at + 1 :]))
+    by = GroupBy.MODEL
+    if at < len(words):
+        by = _group(words[at + 1 :]) if tag is None else GroupBy.TAG
     name, period, before = _period(" ".join(words[:at]), now)
-    return ReportWords(name, period, before, by)
+    return ReportWords(name, period, before, by, None if tag is None else tag[1])
 
 
 def _period(text: str, now: datetime) -> tuple[str, Period, Period]:
@@ -132,15 +141,10 @@ def _group(words: list[str]) -> GroupBy:
     if not words:
         raise ReportWordsError("", f"`by` needs a word after it: {USE}.")
     said = " ".join(words)
+    if said in ("tag", "tags"):
+        raise ReportWordsError(words[0], "needs the name of a tag, as in `report by tag:team`.")
     if said in _GROUPS:
         return _GROUPS[said]
-    kind = re.split(r"[:=]", words[0])[0].removesuffix("s")
-    if kind in OF_THE_LEDGER:
-        raise ReportWordsError(
-            words[0],
-            "is not known to Anthropic's usage reports: only the usage log of your own applications says it, and "
-            "reports do not read that. Use `report by model`, `by workspace` or `by key`.",
-        )
     unknown = next((word for word in words if word not in _GROUPS and word != "api"), None)
     if unknown is None:
         raise ReportWordsError(words[1], f"is one too many after `by`: {USE}.")

@@ -9,7 +9,7 @@ from functools import partial
 from operator import is_
 
 from bot.budgets.account import Account, Detail, Spending
-from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
+from bot.budgets.budget import LOGGED, ORGANIZATION, Budget, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.forecast import Forecast
 from bot.budgets.period import Period
@@ -74,6 +74,8 @@ class Agenda:
 class BudgetReview:
     """Synchronous; asynchronous callers use a thread. `book`: asked for the budgets in force at every question.
 
+    `counts`: which of those the snapshots know of.
+
     `poll_seconds`: between two polls, by which is judged what is stale; None where nothing is.
     """
 
@@ -84,12 +86,14 @@ class BudgetReview:
         modes: Mapping[str, Mode],
         card: RateCard,
         poll_seconds: int | None = None,
+        counts: Callable[[Scope], bool] = lambda scope: scope.kind not in LOGGED,
     ) -> None:
         self.in_force: Callable[[datetime], InForce] = lambda now: InForce()
         """The fallback mode in force, of which the composition root knows."""
         self._poll_seconds = poll_seconds
         self._snapshots = snapshots
         self._book = book
+        self._counts = counts
         self._modes = modes
         self._card = card
         self._reported: dict[str, str] = {}
@@ -110,6 +114,10 @@ class BudgetReview:
         """The budgets in force whose scope matches nothing in the organisation."""
         return [each for each in self._matched() if isinstance(each, Unmatched)]
 
+    def is_in_force(self, name: str) -> bool:
+        """Whether there is a budget of this name at all, whatever it counts."""
+        return any(budget.name == name for budget in self._book())
+
     def scope_of(self, scope: Scope) -> Scope:
         """The scope with the id that usage is stored under. Raises `NoMatchError`."""
         snapshot = self._snapshots.current()
@@ -122,7 +130,8 @@ class BudgetReview:
         # Usage of a scope that nobody has heard of before may be what a budget is about.
         about = (book, snapshot.names, snapshot.index, snapshot.index.scopes)
         if known is None or not (known[0][-1] == about[-1] and all(map(is_, known[0][:-1], about[:-1]))):
-            found = tuple(matched(book, snapshot.names, snapshot.is_used, self._card))
+            mine = [budget for budget in book if self._counts(budget.scope)]
+            found = tuple(matched(mine, snapshot.names, snapshot.is_used, self._card))
             self._report_unmatched(found)
             known = self._known = about, found
         return known[1]
@@ -164,9 +173,9 @@ class BudgetReview:
         snapshot = self._snapshots.current()
         as_of = snapshot.as_of
         if as_of is None:
-            return Spending(None, (), now)
+            return Spending((), now)
         pairs = [(budget, known_period(budget, as_of, now)) for budget in self.budgets]
-        return Spending(self._account(snapshot, as_of, now), pairs, now)
+        return Spending([(self._account(snapshot, as_of, now), pairs)], now)
 
     def forecasts(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[Forecast | None]:
         """Where these periods, which the data has reached, will end; None with too little data, or stale one."""

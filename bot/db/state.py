@@ -19,18 +19,21 @@ from bot.db.schema import state
 class StateStore:
     """Values are JSON."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, prefix: str = "") -> None:
         self._engine = engine
+        self._prefix = prefix
 
     def get(self, key: str) -> Any:
         """The value; None where there is none."""
         with self._engine.connect() as connection:
-            return connection.execute(select(state.c.value).where(state.c.key == key)).scalar_one_or_none()
+            return connection.execute(
+                select(state.c.value).where(state.c.key == self._prefix + key)
+            ).scalar_one_or_none()
 
     def put(self, key: str, value: Any) -> None:
         """Replace the value."""
         with self._engine.begin() as connection:
-            save_state(connection, key, value)
+            save_state(connection, self._prefix + key, value)
 
 
 def save_state(connection: Connection, key: str, value: Any) -> None:

@@ -70,7 +70,9 @@ class SqlLedger:
         return Appended(accepted, responses - accepted)
 
     def touch(self, now: datetime) -> None:
-        """Know that nothing more was logged up to `now` than what is stored."""
+        """Know that nothing more was logged up to `now` than what is stored. Writes nothing before the first event."""
+        if self.head().data.as_of is None:
+            return
         with self._engine.begin() as connection:
             note_changes(connection, (), now)
         self._versions.changed()

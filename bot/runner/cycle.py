@@ -46,6 +46,7 @@ MODES_END = "the end of modes"
 REQUESTS_END = "the end of requests for approval"
 """Parts of a cycle, as its faults name them."""
 
+LEDGER = "the age of the ledger"
 RETENTION = "the deletion of old responses from the ledger"
 
 LIFE = "snoozes and escalations"
@@ -83,17 +84,25 @@ class Bot:
     workspace: Workspace
     cycle_state: CycleStateStore
     detectors: Sequence[Detector]
+    reacting: Sequence[Detector]
     life: LifecycleTimer
     delivery_watch: DeliveryDetector
     due: DueStore
+    logged: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set where applications may have logged something that is not decided on."""
     faults: dict[str, str] = field(default_factory=dict)
     """A sentence for each part that failed when it was tried last."""
 
     _reconciling: asyncio.Task[object] | None = None
     _mode: str = NORMAL
     """The fallback mode as it was read last."""
+    _deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _ledger_version: int = 0
+    """As it was read last."""
+    _logged_version: int = 0
+    """Of the ledger, as it was decided on last."""
     _pruned_at: float | None = None
-    _shown: tuple[int | None, str, bool, Agenda] | None = None
+    _shown: tuple[int | None, str, bool, tuple[Agenda, Agenda]] | None = None
     """The change and the mode that every open alert says by now, if the data was stale then, and which periods ran."""
 
     def leads(self) -> bool:
@@ -130,7 +139,25 @@ class Bot:
 
     async def deliver(self) -> Delivery | None:
         """Deliver what is due, if this copy leads: to Slack, while the other destinations are only begun with."""
-        return await self._deliver() if self.leads() else None
+        if not self.leads():
+            return None
+        delivery = await self._deliver()
+        if self._ledger_version != self._logged_version:
+            # Another copy has stored what applications log.
+            self.logged.set()
+        return delivery
+
+    async def react(self) -> None:
+        """Decide on what applications have logged, and deliver, if this copy leads."""
+        if not self.leads():
+            return
+        async with self._deciding:
+            now = self.services.clock()
+            version = await self._try(LEDGER, self.services.ledger.version)
+            for detector in self.reacting:
+                await self._try(detector.name, partial(detector.look, now, self._mode))
+            self._logged_version = self._logged_version if version is None else version
+        await self._deliver()
 
     async def _follow_modes(self, leads: bool) -> None:
         services = self.services
@@ -163,7 +190,7 @@ class Bot:
     async def _poll(self) -> PollOutcome:
         what = "the poll"
         try:
-            since = await self.services.threads.cycle(self.services.review.needed_since, self.services.clock())
+            since = await self.services.threads.cycle(self.services.review.usage.needed_since, self.services.clock())
             outcome = await self.poller.poll(since)
         except Exception as error:  # noqa: BLE001  # whatever it is, what is known is decided on
             return PollOutcome(False, None, self._failed(what, error))
@@ -199,6 +226,7 @@ class Bot:
         return delivery
 
     def _look_at_due(self) -> Due:
+        self._ledger_version = self.services.ledger.version()
         return self.due.look(self.services.clock())
 
     async def _deliver_to_slack(self) -> Delivery:
@@ -211,11 +239,16 @@ class Bot:
 
     async def _decide(self, *, silent: bool = True) -> None:
         """`silent`: whether missing data is reported."""
+        async with self._deciding:
+            await self._decide_alone(silent=silent)
+
+    async def _decide_alone(self, *, silent: bool) -> None:
         now = self.services.clock()
         state = await self._try(STATE, self.cycle_state.read)
         if state is not None:
             self._mode = self.services.fallback.wanted(state.change).name
         mode = self._mode
+        await self._try(LEDGER, partial(self.services.ledger.touch, now))
         for detector in self.detectors:
             if isinstance(detector, NoDataDetector) and not silent:
                 continue
@@ -229,7 +262,7 @@ class Bot:
         change = fallback.store.current() if fallback.steps_down(state.auto) else state.change
         mode = fallback.wanted(change).name
         review = self.services.review
-        shown = (None if change is None else change.id, mode, review.is_stale(now), review.agenda(now))
+        shown = (None if change is None else change.id, mode, review.is_stale(now), review.agendas(now))
         if shown != self._shown:
             self.services.alerts.life.show_mode(mode, now, partial(self.services.review.spend_by_name, now=now))
             self._shown = shown

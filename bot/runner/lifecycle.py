@@ -28,6 +28,9 @@ from bot.web.server import open_port, web_app
 log = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 2
+REACTION_SECONDS = 0.3
+"""Between two decisions on what applications log."""
+
 DRAIN_SECONDS = 2.5
 """For polls and posts in flight at the end; half of it for listeners that began while those were waited for."""
 
@@ -72,14 +75,15 @@ class Lifecycle:
             await stack.enter_async_context(self._schedule())
             stopped = asyncio.ensure_future(self._stopping.wait())
             connected = asyncio.ensure_future(self._connect())
-            waiting: set[asyncio.Future[object]] = {stopped, connected, self._refused}  # type: ignore[arg-type]
+            reacting = asyncio.ensure_future(self._react())
+            waiting: set[asyncio.Future[object]] = {stopped, connected, reacting, self._refused}  # type: ignore[arg-type]
             try:
                 while not stopped.done():
                     done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                     for finished in done:
                         finished.result()
             finally:
-                for task in (stopped, connected):
+                for task in (stopped, connected, reacting):
                     task.cancel()
             log.info("stopping: what has begun is finished first")
 
@@ -187,6 +191,7 @@ class Lifecycle:
             host=settings.http_host,
             connections=connections,
             ingest_tokens=settings.ingest_tokens,
+            stored=self._bot.logged.set,
         )
         async with AsyncExitStack() as stack:
             port = open_port(app, settings.http_host, settings.http_port, connections)
@@ -216,6 +221,15 @@ class Lifecycle:
             self._polled = True
         elif cycle.poll.refused and not self._polled and not self._refused.done():
             self._refused.set_exception(CredentialsRefusedError(cycle.poll.error))
+
+    async def _react(self) -> None:
+        """Decide on what applications have logged as soon as it is stored, however much comes at once."""
+        while True:
+            await self._bot.logged.wait()
+            self._bot.logged.clear()
+            async with self._bot.in_flight.work():
+                await self._bot.react()
+            await asyncio.sleep(REACTION_SECONDS)
 
     async def _deliver(self) -> None:
         async with self._bot.in_flight.work():

@@ -1,7 +1,7 @@
 """`POST /v1/usage`: what applications log of each response, taken in batch by batch."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 
@@ -51,9 +51,20 @@ class IngestAccess:
 
 
 class Ingest:
-    """The handler. `in_thread`: where bodies are read and stored, apart from everything that people wait for."""
+    """The handler. `in_thread`: where bodies are read and stored, apart from everything that people wait for.
 
-    def __init__(self, ledger: Ledger, access: IngestAccess, in_thread: InThread, clock: Clock) -> None:
+    `stored`: called once something is.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        access: IngestAccess,
+        in_thread: InThread,
+        clock: Clock,
+        stored: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._stored = stored
         self._ledger = ledger
         self._access = access
         self._in_thread = in_thread
@@ -80,6 +91,7 @@ class Ingest:
             # The threads have ended with the bot.
             return self._unavailable("the bot is ending")
         self._failing = False
+        self._stored()
         return web.json_response(asdict(taken))
 
     def _refusal(self, request: web.Request) -> web.Response | None:

@@ -17,6 +17,7 @@ from slack_bolt.async_app import AsyncApp
 from bot.addresses import is_loopback
 from bot.services import Services
 from bot.web.access import BearerAccess
+from bot.web.budgets import budgets_route
 from bot.web.connections import Connections
 from bot.web.fallback import MOST_STREAMS, CurrentMode, Streams, fallback_routes
 from bot.web.ingest import Ingest, IngestAccess
@@ -90,12 +91,14 @@ def web_app(
     connections: Connections | None = None,
     notes: Callable[[], Sequence[str]] = tuple,
     ingest_tokens: Mapping[str, SecretStr] | None = None,
+    stored: Callable[[], None] = lambda: None,
 ) -> web.Application:
     """`slack` is None in Socket Mode, where Slack sends nothing over HTTP; otherwise it needs `signing_secret`.
 
     `read_token`: what reading takes; None only where the port is on the loopback. Health needs none. `host`: the
     configured address. `connections`: what bounds them, where the port is a real one. `notes`: sentences that the
-    readiness check shows as well. `ingest_tokens`: of those who may send usage, by name.
+    readiness check shows as well. `ingest_tokens`: of those who may send usage, by name. `stored`: called
+    when some was stored.
     """
     connections = connections or Connections()
     app = web.Application(middlewares=[connections.whole_request])
@@ -105,13 +108,14 @@ def web_app(
     streams = Streams(current, services.fallback.changes, min(MOST_STREAMS, connections.most // 2))
     app.add_routes(health_routes(problems, notes, readers))
     app.add_routes([*fallback_routes(current, streams, readers), *ofrep_routes(current, readers)])
+    app.add_routes([budgets_route(services, readers)])
     app.add_routes([metrics_route(lambda: measured(services), readers, services.threads.web)])
     app.on_shutdown.append(streams.end)
     app.on_cleanup.append(current.close)
     # A proxy brings Slack's requests in HTTP mode, and those of others with them.
     is_local = slack is None and read_token is None and (not host or is_loopback(host))
     senders = IngestAccess(ingest_tokens or {}, host, is_local=is_local)
-    ingest = Ingest(services.ledger, senders, services.threads.ingest, services.clock)
+    ingest = Ingest(services.ledger, senders, services.threads.ingest, services.clock, stored)
     app.add_routes([ingest.route(connections)])
     if slack is not None and signing_secret is not None:
         app.add_routes([slack_route(slack, signing_secret, services.clock)])

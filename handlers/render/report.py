@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from bot.budgets.report import Group, GroupBy, Report
+from bot.budgets.budget import ORGANIZATION
+from bot.budgets.report import LOGGED_BY, Group, GroupBy, Report
+from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
 from bot.messages import Message
@@ -19,7 +21,7 @@ from handlers.render.table import table
 
 MOST_ROWS = 15
 
-HEADINGS = {GroupBy.MODEL: "Model", GroupBy.WORKSPACE: "Workspace", GroupBy.KEY: "Key"}
+HEADINGS = {by: by.value.capitalize() for by in GroupBy}
 NONE = "–"
 
 
@@ -41,10 +43,23 @@ def report_message(report: Report, known: Names, display: Display = USD, truth: 
     return Message("\n".join([first, *lead, *twin, *closing]), blocks)
 
 
+def logged_lines(report: Report, usage: Snapshot) -> list[str]:
+    """What share of Anthropic's figures applications have logged, where those are known for the same stretch."""
+    if usage.as_of is None or usage.as_of <= report.period.starts_at:
+        return ["From the usage log of your applications alone: Anthropic's figures of this time are not known here."]
+    until = min(usage.as_of, report.as_of)
+    whole = usage.usd(ORGANIZATION, report.period.starts_at, until)
+    line = f"From the usage log of your applications. Anthropic counted {usd(whole)} up to {moment(until)}"
+    share = shares([report.computed_usd, whole - report.computed_usd]) if 0 < report.computed_usd <= whole else None
+    return [f"{line}: {share[0]} of it is logged." if share else f"{line}."]
+
+
 def _lead(report: Report) -> list[str]:
     spend, period = report.spend, report.period
     sum_ = f"at least {usd(spend.total_usd)}" if spend.at_least else usd(spend.total_usd)
-    lines = [f"{sum_} in {period.key}, from {moment(period.starts_at)} to {moment(report.as_of)}, by {report.by}"]
+    lines = [
+        f"{sum_} in {period.key}, from {moment(period.starts_at)} to {moment(report.as_of)}, by {report.grouped_by}"
+    ]
     if not report.known.complete:
         missing = report.known.of_hours - report.known.hours
         lines.append(
@@ -89,7 +104,7 @@ def _warnings(report: Report) -> list[str]:
 
 
 def _headings(report: Report) -> list[str]:
-    columns = [HEADINGS[report.by], "USD", "Share", "Tokens in", "Tokens out"]
+    columns = [report.tag or HEADINGS[report.by], "USD", "Share", "Tokens in", "Tokens out"]
     return columns if report.before is None else [*columns, "Before"]
 
 
@@ -144,6 +159,8 @@ def _before(group: Group) -> str:
 def _label(group: Group, by: GroupBy, known: Names) -> str:
     if by is GroupBy.MODEL:
         return f"{group.id} (price assumed)" if group.assumed else str(group.id)
+    if by in LOGGED_BY:
+        return group.id or f"no {by}"
     if by is GroupBy.WORKSPACE:
         return _workspace(str(group.id), known)
     key = "no key" if group.id is None else known.keys.get(group.id, group.id)

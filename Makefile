@@ -25,6 +25,7 @@ test-fast:  ## the tests without a running bot
 demo:  ## the real bot against a local Slack and a local Anthropic, on a web page
 	$(BIN)/claude-cost demo
 
-drawing:  ## what is written from the code: the drawing of the rooms, the client's copies
+drawing:  ## what is generated from the code: the rooms, the tree of exceptions, the client's copies
 	$(BIN)/python -m tests.contract.rooms_drawing
+	$(BIN)/python -m tests.contract.errors_drawing
 	$(BIN)/python -m tests.contract.client_copies

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract import errors_drawing
 from tests.contract.rooms_drawing import PAGE, drawn
 from tests.contract.test_rooms import ROOT
 
@@ -14,6 +15,18 @@ PAGES = (ROOT / "CONTRIBUTING.md", PAGE)
 def test_the_drawing_of_the_rooms_is_the_one_of_the_imports() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page == drawn(page), "run: python -m tests.contract.rooms_drawing"
+
+
+def test_the_tree_of_exceptions_is_the_one_of_the_classes() -> None:
+    page = errors_drawing.PAGE.read_text(encoding="utf-8")
+    assert page == errors_drawing.drawn(page), "run: python -m tests.contract.errors_drawing"
+
+
+def test_every_exception_that_the_page_of_errors_names_is_in_the_tree() -> None:
+    prose = errors_drawing.PAGE.read_text(encoding="utf-8").partition(errors_drawing.BEGIN)[0]
+    named = set(re.findall(r"`(\w+Error)`", prose))
+    assert named
+    assert named <= {one.name for one in errors_drawing.exceptions()}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

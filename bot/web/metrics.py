@@ -1,6 +1,6 @@
-"""`GET /metrics`: what the bot knows in numbers, in Prometheus' text format 0.0.4.
+"""`GET /metrics`: the bot's figures in Prometheus' text format 0.0.4.
 
-What is not known is left out, so that no graph shows a zero for it.
+Unknown values are left out, so that no graph shows a zero for them.
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+CHANNEL = "slack"
+"""The label of the alert channel's notices."""
+
 Sample = tuple[Mapping[str, str], Decimal | int]
 """Labels and value."""
 
@@ -39,12 +42,11 @@ class Gauge:
 
 
 def measured(services: Services) -> list[Gauge]:
-    """Spend, limits, age of the data, mode and waiting notices. Synchronous; asynchronous callers use a thread."""
+    """Spend, limits, age of the data, mode and waiting notices. Synchronous."""
     spends = services.review.spend(services.clock(), Detail.ENDS)
     data = services.snapshots.current().data
     as_of = data.as_of
     mode = services.fallback.state().mode.name
-    waiting = {"slack": services.alerts.notices.undelivered(), **services.alerts.destinations.undelivered()}
     return [
         Gauge(
             "claude_cost_spend_usd",
@@ -56,7 +58,7 @@ def measured(services: Services) -> list[Gauge]:
         ),
         Gauge(
             "claude_cost_expected_usd",
-            "Spend at the end of the period by the forecast; left out while it is not known and while data is stale.",
+            "Forecast spend at the end of the period; left out while unknown and while data is stale.",
             [
                 ({"budget": spend.budget}, spend.expected_usd.quantize(CENT, ROUND_HALF_UP))
                 for spend in spends
@@ -65,7 +67,7 @@ def measured(services: Services) -> list[Gauge]:
         ),
         Gauge(
             "claude_cost_assumed_models",
-            "Models whose price is not known, priced at the dearest rate of their family.",
+            "Models of unknown price, priced at the dearest rate of their family.",
             [({"budget": spend.budget}, len(spend.assumed)) for spend in spends],
         ),
         Gauge(
@@ -85,24 +87,38 @@ def measured(services: Services) -> list[Gauge]:
         ),
         Gauge(
             "claude_cost_data_stale",
-            "1 while the data is older than is usual, so that nothing is extrapolated from it; otherwise 0.",
+            "1 while the data is stale and not extrapolated; otherwise 0.",
             [] if as_of is None else [({}, int(is_stale(data, services.clock(), services.poll_seconds)))],
         ),
         Gauge(
             "claude_cost_fallback_mode",
-            "1 for the fallback mode that is wanted, 0 for the others.",
+            "1 for the wanted fallback mode, 0 for the others.",
             [({"mode": name}, int(name == mode)) for name in dict.fromkeys([*services.fallback.modes, mode])],
         ),
         Gauge(
             "claude_cost_notices_waiting",
-            "Notices that wait for delivery.",
-            [({"destination": name}, count) for name, count in waiting.items()],
+            "Notices waiting for delivery.",
+            waiting(services.alerts.notices.undelivered(), services.alerts.destinations.undelivered()),
         ),
     ]
 
 
+def waiting(in_slack: int, further: Mapping[str, int]) -> list[Sample]:
+    """Waiting notices: those of the alert channel as `slack`, and those of each further destination by its name.
+
+    A further destination that has the name `slack` too is `slack (further)`: equal labels would be one sample.
+    """
+    counts = {CHANNEL: in_slack}
+    for name, number in further.items():
+        label = name
+        while label in counts or (label != name and label in further):
+            label += " (further)"
+        counts[label] = number
+    return [({"destination": label}, number) for label, number in counts.items()]
+
+
 def exposition(gauges: Iterable[Gauge]) -> str:
-    """The text that Prometheus reads. Gauges without a sample are left out."""
+    """The exposition text. Gauges without a sample are left out."""
     lines = []
     for gauge in gauges:
         if gauge.samples:
@@ -122,8 +138,8 @@ def metrics_route(
             async with one_at_a_time:
                 text = exposition(await in_thread(measure))
         except SQLAlchemyError as error:
-            log.error("no metrics: the database does not answer (%s)", type(error).__name__)
-            text = "The database does not answer at this moment: ask again.\n"
+            log.error("no metrics: the database is not responding (%s)", type(error).__name__)
+            text = "The database is not responding: retry later.\n"
             return web.Response(text=text, status=503, headers={hdrs.RETRY_AFTER: str(RETRY_SECONDS)})
         return web.Response(body=text.encode(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
@@ -131,7 +147,7 @@ def metrics_route(
 
 
 def _number(value: Decimal | int) -> str:
-    # An exponent would be allowed too; a plain number is easier to read.
+    # An exponent is allowed too; a plain number is easier to read.
     return str(value) if isinstance(value, int) else f"{value:f}"
 
 

@@ -137,6 +137,12 @@ def test_both_readmes_have_the_same_ten_lines() -> None:
     assert one[0] == "pip install ./client\n"
 
 
+def test_the_distributions_page_links_to_no_file_beside_it() -> None:
+    """The page of a distribution has no folder around it."""
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "client" / "README.md").read_text(encoding="utf-8"))
+    assert [link for link in links if not link.startswith("https://")] == []
+
+
 def test_the_two_wheels_have_no_name_in_common() -> None:
     bot = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     client = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text(encoding="utf-8"))

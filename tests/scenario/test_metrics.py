@@ -7,7 +7,7 @@ from decimal import Decimal
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import ADMIN
-from bot.web.metrics import CONTENT_TYPE, Gauge, exposition
+from bot.web.metrics import CONTENT_TYPE, Gauge, exposition, waiting
 from tests.scenario.conftest import World
 from tests.scenario.http_port import served
 
@@ -56,6 +56,14 @@ async def test_after_a_poll_the_spend_its_age_and_what_waits_are_there(simulated
     assert found['claude_cost_fallback_mode{mode="normal"}'] == 0
     assert found['claude_cost_fallback_mode{mode="degraded"}'] == 1
     assert found['claude_cost_notices_waiting{destination="slack"}'] == 2
+
+
+def test_a_destination_of_the_name_slack_is_counted_apart_from_the_channel() -> None:
+    further = {"slack": 2, "Slack": 3, "pager": 0, "slack (further)": 4}
+    found = {labels["destination"]: number for labels, number in waiting(1, further)}
+    assert found["slack"] == 1
+    assert (found["Slack"], found["pager"], found["slack (further)"]) == (3, 0, 4)
+    assert sorted(found.values()) == [0, 1, 2, 3, 4]
 
 
 async def test_spend_is_for_those_with_the_token(simulated: World) -> None:

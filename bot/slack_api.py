@@ -1,7 +1,8 @@
-"""Every call of Slack's Web API: a deadline for the whole, a bound on the answer, and two kinds of failure.
+"""Calls of Slack's Web API: a total deadline, a bound on the response, two kinds of failure, and remedies for errors.
 
-slack_sdk reads an answer of any size, follows redirects, and raises whatever its code runs into where an answer is not
-Slack's: a proxy's page, JSON that is no object, bytes that are no text.
+slack_sdk reads a response of any size, follows redirects, and raises arbitrary errors where a response is not Slack's:
+a proxy's page, JSON that is not an object, bytes that are not text. Error codes: docs.slack.dev, the error lists of the
+methods used here.
 """
 
 import asyncio
@@ -15,15 +16,15 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 TIMEOUT_SECONDS = 15
-"""How long one call may take, from connecting to the last byte."""
+"""Seconds for one call, from connecting to the last byte."""
 
 MOST_BYTES = 8 * 2**20
-"""Of one answer, unpacked. A page of 200 messages has about 1 MB."""
+"""The largest response, unpacked. A page of 200 messages has about 1 MB."""
 
 LONGEST_RETRY_AFTER = timedelta(days=1)
 
 TEMPORARY = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
-"""Answers after which Slack may have done it all the same (docs.slack.dev, chat.postMessage)."""
+"""Errors after which Slack may have done the call anyway (docs.slack.dev, chat.postMessage)."""
 
 LIMITED = frozenset({"ratelimited", "rate_limited"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -34,7 +35,7 @@ class CallError(Exception):
 
 
 class FailedCallError(CallError):
-    """No answer of Slack's. `arrived`: whether Slack may have the call. `headers`: of the answer, if there was one."""
+    """No valid response. `arrived`: whether Slack may have received the call. `headers`: of the response, if any."""
 
     def __init__(self, sentence: str, *, arrived: bool = True, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
@@ -53,7 +54,7 @@ class LimitedCallError(CallError):
 class RefusedCallError(CallError):
     """Slack understood the call and did nothing.
 
-    `code`: Slack's word for why. `needed`: the scope that is missing. `details`: what it says about the arguments.
+    `code`: Slack's error code. `needed`: the missing scope. `details`: what Slack says about the arguments.
     """
 
     def __init__(self, answer: "Answer") -> None:
@@ -68,23 +69,23 @@ class RefusedCallError(CallError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with `ok`. Nothing else in `data` is sure to have the type that Slack documents."""
+    """A response with `ok`. No other field of `data` is sure to have the type that Slack documents."""
 
     data: Mapping[str, Any]
     headers: Mapping[str, str]
 
     def text(self, name: str) -> str:
-        """A field, empty where it is missing or no text."""
+        """A field; empty if it is missing or not text."""
         value = self.data.get(name)
         return value if isinstance(value, str) else ""
 
 
 class TooLargeError(aiohttp.ClientPayloadError):
-    """An answer has more than `MOST_BYTES`."""
+    """A response has more than `MOST_BYTES`."""
 
 
 class RedirectedError(aiohttp.ClientError):
-    """An answer points elsewhere. Slack's API never does, and the token and the message belong to it alone."""
+    """A response redirects. Slack's API never does, and the token and the message must reach no other host."""
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
@@ -113,7 +114,7 @@ async def _stay_here(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 
 
 def new_session() -> aiohttp.ClientSession:
-    """A session for Slack's Web API, whose calls are bounded whoever makes them."""
+    """A session for Slack's Web API that bounds every call."""
     return aiohttp.ClientSession(
         response_class=_BoundedResponse,
         middlewares=(_stay_here,),
@@ -122,9 +123,9 @@ def new_session() -> aiohttp.ClientSession:
 
 
 async def call(calling: Awaitable[AsyncSlackResponse], seconds: float = TIMEOUT_SECONDS) -> Answer:
-    """The answer of one call, such as `call(client.auth_test())`. Raises `CallError`, whatever Slack answers."""
+    """The response to one call, such as `call(client.auth_test())`. Raises `CallError` for every failure."""
     try:
-        # The client's own time-out does not hold for a session that it was given.
+        # The client's own time-out does not apply to a session that it was given.
         async with asyncio.timeout(seconds):
             response = await calling
     except SlackApiError as error:
@@ -139,18 +140,18 @@ async def call(calling: Awaitable[AsyncSlackResponse], seconds: float = TIMEOUT_
 
 
 def as_object(value: object) -> Mapping[str, Any]:
-    """The value if it is an object of JSON, otherwise an empty one."""
+    """The value if it is a JSON object, otherwise an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: object) -> list[Any]:
-    """The value if it is a list of JSON, otherwise an empty one."""
+    """The value if it is a JSON list, otherwise an empty one."""
     return value if isinstance(value, list) else []
 
 
 def _unreachable(error: Exception) -> str:
     if isinstance(error, TooLargeError):
-        return f"Slack's answer has more than {MOST_BYTES // 2**20} MB and is not read."
+        return f"Slack's response has more than {MOST_BYTES // 2**20} MB and is not read."
     if isinstance(error, RedirectedError):
         return f"SLACK_API_URL redirects to another address ({error}): correct it."
     return f"Slack cannot be reached ({type(error).__name__})."
@@ -164,9 +165,9 @@ def _failure(response: Any) -> CallError:
     if status == 429 or code in LIMITED:
         return LimitedCallError(retry_after(answer.headers))
     if status >= 500 or code in TEMPORARY:
-        return FailedCallError(f"Slack has a fault of its own ({code or f'HTTP {status}'}).", headers=answer.headers)
+        return FailedCallError(f"Slack has an internal error ({code or f'HTTP {status}'}).", headers=answer.headers)
     if not code or answer.data.get("ok") is not False:
-        return FailedCallError(f"Slack answers with something that is not Slack's (HTTP {status}).")
+        return FailedCallError(f"The response is not Slack's (HTTP {status}): a proxy may stand between.")
     return RefusedCallError(answer)
 
 
@@ -198,7 +199,7 @@ CREDENTIALS = frozenset(
 _REMEDIES = {
     "not_in_channel": "The bot is not in {channel}: type /invite @claude-cost there.",
     "channel_not_found": (
-        "Slack knows no channel {channel} that the bot may see: correct CLAUDE_COST_CHANNEL, or type "
+        "The bot can see no channel {channel}: correct CLAUDE_COST_CHANNEL, or type "
         "/invite @claude-cost there if the channel is private."
     ),
     "is_archived": "The channel {channel} is archived: unarchive it or set CLAUDE_COST_CHANNEL to another one.",
@@ -208,7 +209,7 @@ _REMEDIES = {
     "token_revoked": "SLACK_BOT_TOKEN was revoked: reinstall the Slack app and set the new token.",
     "token_expired": "SLACK_BOT_TOKEN has expired: switch token rotation off in the Slack app and reinstall it.",
     "account_inactive": "The bot's Slack account is switched off: reinstall the Slack app and set the new token.",
-    "not_allowed_token_type": "SLACK_BOT_TOKEN is of the wrong kind: it must be the bot token, xoxb-….",
+    "not_allowed_token_type": "SLACK_BOT_TOKEN is the wrong kind of token: it must be the bot token, xoxb-….",
     "team_added_to_org": "The workspace has joined an Enterprise organisation: reinstall the Slack app there.",
     "two_factor_setup_required": "The workspace asks for two-factor sign-in: finish that set-up in Slack.",
     "restricted_action": "The workspace does not let this app post in {channel}: ask its admins for that right.",
@@ -221,17 +222,17 @@ _REMEDIES = {
 
 
 def remedy(code: str, *, channel: str, needed: str = "") -> str:
-    """One sentence for a refusal by Slack. `needed`: the scope that Slack named."""
+    """One sentence for an error code of Slack's. `needed`: the scope that Slack named."""
     sentence = _REMEDIES.get(code)
     if sentence is None and code.startswith("restricted_action"):
         sentence = _REMEDIES["restricted_action"]
     if sentence is None:
-        return f"Slack refuses ({code}): look the code up in Slack's method pages, or run the set-up again."
+        return f"Slack refuses the call ({code}): look the code up in Slack's method pages, or run the set-up again."
     return sentence.format(channel=channel, needed=needed or "that Slack names")
 
 
 def sentence_of(error: CallError, channel: str) -> str:
-    """One sentence for a call that failed; the remedy where Slack refused it."""
+    """One sentence for a failed call, with the remedy if Slack refused it."""
     if isinstance(error, RefusedCallError):
         return remedy(error.code, channel=channel, needed=error.needed)
     return str(error)

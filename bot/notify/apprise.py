@@ -1,8 +1,8 @@
 """Destinations through Apprise, which knows some 180 services.
 
-Apprise blocks, so every message has a thread; it sleeps between two sends and can retry by itself, both of which are
-switched off, because the outbox does that. What Apprise writes to its log may name addresses, so it goes nowhere:
-reasons are given in words of our own.
+Apprise blocks, so each message gets a thread. Its throttling sleeps and its retries are switched off: the outbox
+retries. Apprise's log may name addresses, so it is discarded, and failures get a reason of our own. Its services reach
+the network through `requests`, which is bounded here: no endless response, and no redirects.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from bot.notify.model import Address
 log = logging.getLogger(__name__)
 
 POST_SECONDS = 60
-"""How long one message may take with all its recipients."""
+"""The longest time for one message to all its recipients."""
 
 NAME_LIMIT = 60
 """Characters of a destination's name."""
@@ -49,7 +49,7 @@ _TYPES: dict[Tone, NotifyType] = {
 }
 
 FOR_GOOD = (401, 403, 404, 410)
-"""HTTP answers that do not change by themselves: a token that was revoked, a webhook that is gone."""
+"""HTTP statuses that a retry does not change: a revoked token, a deleted webhook."""
 
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 _NO_CONNECTION = re.compile(r"connection error", re.IGNORECASE)
@@ -57,7 +57,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9]{1,19})://", re.IGNORECASE)
 
 
 def service_of(url: str) -> NotifyBase:
-    """What Apprise makes of an address. Raises ValueError with a sentence that does not quote it."""
+    """Apprise's service for an address. Raises ValueError with a sentence that does not quote the address."""
     _prepare()
     if len(parse_urls(url)) > 1:
         raise ValueError("this is more than one address; write one [[destination]] for each.")
@@ -66,16 +66,16 @@ def service_of(url: str) -> NotifyBase:
         raise ValueError(_why_refused(url))
     service.request_rate_per_sec = 0
     service.retry = 0
-    # An optional service would report success whatever became of the message.
+    # An optional service would report success even when delivery failed.
     service.optional = False
     if service.overflow_mode is OverflowMode.UPSTREAM:
-        # A service that takes less than a whole alert refuses it for ever; the first lines say what happened.
+        # A service with a short limit would refuse a whole alert for ever; the first lines say what happened.
         service.overflow_mode = OverflowMode.TRUNCATE
     return service
 
 
 def default_name(service: NotifyBase) -> str:
-    """Scheme and host; secrets that some services have in the place of the host are unreadable."""
+    """Scheme and host, with secrets masked that some services put in the place of the host."""
     scheme, _, rest = service.url(privacy=True).partition("://")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     return f"{scheme}://{host}"[:NAME_LIMIT]
@@ -103,10 +103,11 @@ class AppriseDestination(Destination):
         reached: AbstractSet[str] = frozenset(),
         may: May = always,
     ) -> SendResult:
-        """Send to those recipients of the destination that are not in `reached`, for at most `POST_SECONDS`.
+        """Send to the recipients that are not in `reached`, for at most `POST_SECONDS`.
 
-        At most one thread: while an earlier one does not end, nothing else is sent. No failure is of unknown outcome:
-        nobody could look for the message. None concerns other messages, as far as a service's answer shows.
+        One thread at most: while an earlier one hangs, nothing else is sent. A failure never has an unknown outcome,
+        because no service can be searched for the message, and concerns this message alone as far as the response
+        shows.
         """
         if not may():
             return Withheld()
@@ -123,7 +124,7 @@ class AppriseDestination(Destination):
             return _failed(f"it has not answered within {POST_SECONDS} s", hashes)
 
     def _notify(self, message: PlainMessage, reached: AbstractSet[str], hashes: set[str]) -> SendResult:
-        # The hooks by which Apprise's services skip recipients that have a message already; by themselves they forget.
+        # Apprise's hooks to skip recipients that have the message already; Apprise itself does not store them.
         _hook(self._service, "is_delivered", lambda key, per_message=False: _recipient_hash(key) in hashes)
         _hook(self._service, "mark_delivered", lambda key, per_message=False: hashes.add(_recipient_hash(key)))
         try:
@@ -132,7 +133,7 @@ class AppriseDestination(Destination):
             )
         except Exception as error:  # noqa: BLE001  # a service's own fault is no reason to hold up the next message
             log.error("%s failed at a message (%s)", self.name, type(error).__name__)
-            return _failed(f"it fails with an error of its own ({type(error).__name__})", hashes)
+            return _failed(f"it failed with an internal error ({type(error).__name__})", hashes)
         if result.status is AppriseResultStatus.SUCCESS:
             result.close()
             return Delivered()
@@ -146,11 +147,11 @@ def _failed(why: str, reached: AbstractSet[str], *, for_good: bool = False) -> F
 
 
 class _OutOfTimeError(BaseException):
-    """No service catches this."""
+    """A BaseException, so that no service catches it."""
 
 
 def _in_thread(work: Callable[[], SendResult]) -> tuple[threading.Thread, Future[SendResult]]:
-    """In no pool: one that hangs must hold up neither another destination, nor the database, nor the end."""
+    """Use no pool: a thread that hangs must not delay another destination, the database or the shutdown."""
     future: Future[SendResult] = Future()
 
     def run() -> None:
@@ -169,7 +170,7 @@ def _in_thread(work: Callable[[], SendResult]) -> tuple[threading.Thread, Future
 def _interrupt(thread: threading.Thread) -> None:
     """Raise `_OutOfTimeError` in a thread as soon as it gets a byte, or runs into the limit of one connection.
 
-    Each wait for a byte has a limit; their sum has none, so that a server that dribbles would hold it for ever.
+    Each wait for a byte has a limit, but their sum has none: a server that dribbles would hold the thread for ever.
     """
     if thread.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_OutOfTimeError))
@@ -180,38 +181,38 @@ def _hook(service: NotifyBase, name: str, function: Callable[..., Any]) -> None:
 
 
 def _recipient_hash(key: object) -> str:
-    """Recognises a recipient without naming it: hashes are stored."""
+    """A hash that recognises a recipient without storing its address."""
     return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
 def _reason(result: AppriseResult, *, some: bool) -> str:
-    """A clause on why the destination did not take the message. Apprise's own words are not quoted."""
+    """A clause on why the destination refused the message. Apprise's own words are not quoted."""
     lines = [entry.message for entry in result.logs()]
     for line in lines:
         status = _STATUS.search(line)
         if status is not None:
-            return f"it answers with HTTP status {status[1]}"
+            return f"it responded with HTTP status {status[1]}"
     if any(_NO_CONNECTION.search(line) for line in lines):
         return "there is no connection to it, or it refuses the login"
-    return "some of its recipients do not take the message" if some else "it does not take the message"
+    return "some of its recipients refuse the message" if some else "it refuses the message"
 
 
 def _why_refused(url: str) -> str:
     scheme = _SCHEME.match(url)
     if scheme is None:
-        return "this is no address of Apprise, such as mailto://USER:PASSWORD@HOST?to=NAME@HOST."
+        return "this is not an Apprise address, such as mailto://USER:PASSWORD@HOST?to=NAME@HOST."
     name = scheme[1].lower()
     known = NotificationManager().schemas()
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {nearest[0]}://?" if nearest else "see github.com/caronc/apprise for those it knows."
-        return f"Apprise knows no addresses that begin with {name}://; {hint}"
+        hint = f"did you mean {nearest[0]}://?" if nearest else "see github.com/caronc/apprise for the list."
+        return f"Apprise does not know addresses that begin with {name}://; {hint}"
     return f"this {name}:// address lacks a part or has a wrong one; see how Apprise wants it written."
 
 
 def _asset() -> AppriseAsset:
-    # A redirected message becomes a request for a page, whose answer looks like success. Without a time limit of its
-    # own Apprise works in the calling thread; each connection has its limit all the same.
+    # A redirected message becomes a request for a page, whose response looks like success. Without its own time limit
+    # Apprise works in the calling thread; each connection still has a limit.
     return AppriseAsset(
         app_id="claude-cost",
         app_desc="spend on the Claude API",
@@ -235,7 +236,7 @@ def _prepare() -> None:
 
 
 MOST_BYTES = 2**20
-"""Of one answer, unpacked. Services answer a message with a line or two."""
+"""The largest response, unpacked. Services respond to a message with a line or two."""
 
 _PIECE_BYTES = 2**16
 
@@ -244,9 +245,9 @@ class _BoundedAdapter(HTTPAdapter):
     """Raises `requests.RequestException`, which every service takes for a connection error."""
 
     def send(self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **kwargs: Any) -> Any:
-        """The answer, read here unless `stream`, and without the address that it may redirect to."""
+        """The response, read here unless `stream`, without the address of a redirect."""
         response = super().send(request, True, *args, **kwargs)
-        # Some services do not ask whether to follow, and a message that follows becomes a request for a page.
+        # Some services follow redirects unasked, and a redirected message becomes a request for a page.
         response.headers.pop("Location", None)
         if not stream:
             pieces: list[bytes] = []
@@ -262,6 +263,6 @@ class _BoundedAdapter(HTTPAdapter):
 
 
 def bound_requests() -> None:
-    """From now on, for every session of this process; only Apprise uses `requests` here."""
-    # There is no other way to reach the sessions that the services open for each message.
+    """Bound every session of this process; only Apprise uses `requests` here."""
+    # The services open a session for each message, and offer no other way to reach it.
     setattr(requests.sessions, "HTTPAdapter", _BoundedAdapter)  # noqa: B010  # mypy refuses to assign to a type

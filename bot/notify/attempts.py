@@ -1,4 +1,4 @@
-"""Which attempts at a notice are this copy's, and which ones another copy may be making at this moment."""
+"""Which delivery attempts are this copy's, and which ones another copy may still be making."""
 
 import time
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from bot.notify.destination import CALL_SECONDS
 from bot.notify.model import Attempt
 
 COMMIT_SECONDS = 5
-"""How long writing an attempt down may take besides the attempt itself."""
+"""Seconds for recording an attempt, besides the attempt itself."""
 
 ATTEMPT_SECONDS = CALL_SECONDS + COMMIT_SECONDS
-"""After which an attempt of another copy is surely over, at a destination whose calls take no longer."""
+"""Seconds after which another copy's attempt is over, at a destination whose calls take no longer."""
 
 SURELY_OVER = timedelta(minutes=5)
-"""The same by the clocks of two machines, for a copy that does not live long enough to see the time pass."""
+"""The same by the clocks of two machines, for a copy that does not live long enough to measure it."""
 
 
 class Attempts:
-    """`predecessor_alive`: whether whoever led before may still be at work. `monotonic`: in seconds.
+    """`predecessor_alive`: whether the previous leader may still be at work. `monotonic`: in seconds.
 
-    An attempt of another copy counts as under way for `seconds` after this copy has seen it first, without
-    regard to either machine's clock.
+    Another copy's attempt counts as under way for `seconds` after this copy first saw it, whatever either machine's
+    clock says.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Attempts:
         self._ours[notice_id] = number
 
     def over(self, notice_id: int) -> None:
-        """There will be no other attempt."""
+        """The notice is settled: no further attempt follows."""
         self._ours.pop(notice_id, None)
         self._seen.pop(notice_id, None)
 
@@ -53,7 +53,7 @@ class Attempts:
         return self._ours.get(attempt.notice_id) == attempt.number
 
     def under_way(self, attempt: Attempt) -> bool:
-        """Whether another copy may be making it at this moment."""
+        """Whether another copy may still be making the attempt."""
         if self.ours(attempt) or not self._predecessor_alive():
             return False
         now = self._monotonic()

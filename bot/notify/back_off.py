@@ -1,4 +1,4 @@
-"""The back-off after failures, and waits by a wall clock that people and NTP may set."""
+"""The back-off after failures, and waits that survive changes of the wall clock."""
 
 from collections.abc import Hashable
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ FIRST_WAIT = timedelta(seconds=1)
 
 
 def back_off(failures: int, longest: timedelta, first: timedelta = FIRST_WAIT) -> timedelta:
-    """How long to wait after one more failure than `failures`: `first`, then twice as long each time."""
+    """The wait before the next retry, after `failures` earlier failures: `first`, then doubled each time."""
     return min(first * (1 << min(failures, 20)), longest)
 
 
@@ -20,8 +20,8 @@ Key = TypeVar("Key", bound=Hashable)
 class Waits(Generic[Key]):
     """Until when each key waits.
 
-    A clock that is set back between two looks takes the waits with it, so that none lasts longer than it should by more
-    than the time between two looks. One that is set forward ends them.
+    If the clock is set back between two calls, the waits move with it: none is prolonged by more than the time between
+    the calls. If the clock is set forward, they end early.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -30,29 +30,29 @@ class Waits(Generic[Key]):
         self._until: dict[Key, datetime] = {}
 
     def put(self, key: Key, wait: timedelta) -> None:
-        """Let it wait from now on."""
+        """Start a wait."""
         self._until[key] = self._now() + wait
 
     def drop(self, key: Key) -> None:
-        """It waits no longer."""
+        """End a wait."""
         self._until.pop(key, None)
 
     def clear(self) -> None:
-        """Nothing waits any longer."""
+        """End every wait."""
         self._until.clear()
 
     def left(self, key: Key) -> timedelta:
-        """How long it still waits; zero where it does not."""
+        """The rest of a wait; zero where there is none."""
         now = self._now()
         return max(timedelta(0), self._until.get(key, now) - now)
 
     def waiting(self) -> set[Key]:
-        """Everything that still waits."""
+        """The keys that still wait."""
         now = self._now()
         return {key for key, until in self._until.items() if now < until}
 
     def shortest(self) -> timedelta | None:
-        """How long until the first wait is over, zero if one is; None where nothing was put."""
+        """How long until the first wait is over, zero if one is; None where there is none."""
         return min((self.left(key) for key in list(self._until)), default=None)
 
     def _now(self) -> datetime:

@@ -1,4 +1,4 @@
-"""Delivery beside everything else: nobody waits for a destination but its own notices."""
+"""Delivery in the background: a slow destination delays only its own notices."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ class BackgroundDelivery:
         self._runs: dict[str, asyncio.Task[None]] = {}
 
     def begin(self) -> None:
-        """Start what is due, and return at once. A destination that is still at work goes on with that."""
+        """Start deliveries that are due and return at once. A run still in progress continues."""
         for outbox in self._outboxes:
             run = self._runs.get(outbox.name)
             if run is None or run.done():
@@ -32,17 +32,17 @@ class BackgroundDelivery:
                 self._runs[outbox.name] = run
 
     async def settled(self) -> None:
-        """Wait for what was begun."""
+        """Wait for the runs in progress."""
         if self._runs:
             await asyncio.wait(self._runs.values())
 
     def retry_in(self) -> timedelta | None:
-        """How long until the next notice may be tried again; None where none has failed."""
+        """How long until the next retry; None where no notice has failed."""
         waits = (outbox.retry_in() for outbox in self._outboxes)
         return min((wait for wait in waits if wait is not None), default=None)
 
     async def close(self) -> None:
-        """Stop. What is being sent at this moment is sent once more after the next start."""
+        """Stop. A message being sent at this moment is sent again after the next start."""
         for run in self._runs.values():
             run.cancel()
         await self.settled()
@@ -57,4 +57,4 @@ class BackgroundDelivery:
 
 def _log_crash(run: asyncio.Task[None]) -> None:
     if not run.cancelled() and (error := run.exception()) is not None:
-        log.error("%s: the delivery ended with an error of its own", run.get_name(), exc_info=error)
+        log.error("%s: the delivery crashed", run.get_name(), exc_info=error)

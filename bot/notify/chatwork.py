@@ -1,4 +1,4 @@
-"""ChatWork, which Apprise does not know, as a plug-in for it: `chatwork://TOKEN@ROOM`.
+"""A ChatWork plug-in for Apprise, which has none: `chatwork://TOKEN@ROOM`.
 
 Source: developer.chatwork.com, `POST /rooms/{room_id}/messages` with the header `X-ChatWorkToken` and a form field
 `body`.
@@ -20,7 +20,7 @@ _HARMLESS = str.maketrans({"[": "［", "]": "］"})
 
 
 class ChatWork(NotifyBase):
-    """Posts to one room. Titles become the first line, because ChatWork has none."""
+    """Posts to one room. A title becomes the first line, because ChatWork has no titles."""
 
     service_name = "ChatWork"
     service_url = "https://go.chatwork.com/"
@@ -48,7 +48,7 @@ class ChatWork(NotifyBase):
         return f"{SCHEMA}://{token}@{self.room}/?{parameters}"
 
     def send(self, body: str, title: str = "", notify_type: NotifyType = NotifyType.INFO, **kwargs: Any) -> bool:
-        """Post one message; False where ChatWork does not take it."""
+        """Post one message; False if ChatWork refuses it."""
         try:
             answer = requests.post(
                 f"{API}/rooms/{self.room}/messages",
@@ -68,7 +68,7 @@ class ChatWork(NotifyBase):
 
     @staticmethod
     def parse_url(url: str, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
-        """The parts of an address; None where it is none."""
+        """The parts of an address; None if it is malformed."""
         parts: dict[str, Any] | None = NotifyBase.parse_url(url, verify_host=False)
         if parts:
             parts["token"] = NotifyBase.unquote(parts["user"]) if parts.get("user") else None

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from bot.notify.model import Action, Address
 
 CALL_SECONDS = 25
-"""How long after an attempt is written down its call may still begin; Slack's calls end within that time, too."""
+"""Seconds after an attempt is recorded in which its call may begin; Slack's calls also end within that time."""
 
 
 class Capability(StrEnum):
-    """What a destination can do besides taking new messages."""
+    """Optional capabilities of a destination, besides posting."""
 
     EDIT = "edit"
     THREAD = "thread"
@@ -31,17 +31,17 @@ NEEDS: Mapping[Action, Capability] = {
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The destination has the message. `address`: where it stands, if it can be edited or answered."""
+    """The destination has the message. `address`: its place, if it can be edited or replied to."""
 
     address: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`retry_after`: what the destination asked for. `outcome_unknown`: the message may have arrived all the same.
+    """`retry_after`: what the destination asked for. `outcome_unknown`: the message may have arrived anyway.
 
-    `alone`: this one message is refused and others may be taken; otherwise none would get through now. `for_good`:
-    nothing will, until somebody does something about it. `reached`: hashes of the recipients that have it.
+    `alone`: only this message is refused; otherwise no message would get through now. `for_good`: none will until
+    somebody fixes the cause. `reached`: hashes of the recipients that have it.
     """
 
     sentence: str
@@ -54,7 +54,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NotEditable:
-    """The message cannot be edited or answered, now or later. `gone`: it was deleted."""
+    """The message can never be edited or replied to. `gone`: it was deleted."""
 
     sentence: str
     gone: bool = False
@@ -62,7 +62,7 @@ class NotEditable:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """This copy may not send any more: nothing was put on the wire by this call."""
+    """This copy may no longer send: this call put nothing on the wire."""
 
 
 SendResult = Delivered | Failed | NotEditable | Withheld
@@ -70,19 +70,19 @@ SendResult = Delivered | Failed | NotEditable | Withheld
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The message stands there."""
+    """The message is there."""
 
     address: Address
 
 
 @dataclass(frozen=True, slots=True)
 class NotThere:
-    """Everything that could be the message was read, and it is not there."""
+    """Every candidate was read, and the message is not there."""
 
 
 @dataclass(frozen=True, slots=True)
 class CouldNotLook:
-    """The message may or may not be there. `resume`: from where the next look goes on; empty for the newest message.
+    """The search is unfinished. `resume`: where the next search continues; empty for the newest message.
 
     `retry_after`: what the destination asked for. `for_good`: the bot may not read there until somebody changes that.
     """
@@ -96,11 +96,11 @@ class CouldNotLook:
 Look = Found | NotThere | CouldNotLook
 
 May = Callable[[], bool]
-"""Whether this copy may still send, asked right before every call that sends something."""
+"""Whether this copy may still send; called right before each call that sends."""
 
 
 def always() -> bool:
-    """For a copy that is the only one."""
+    """Always true, for a single copy."""
     return True
 
 
@@ -124,15 +124,15 @@ class Destination(Protocol):
         reached: AbstractSet[str] = frozenset(),
         may: May = always,
     ) -> SendResult:
-        """Send a new message, as it is rendered for this destination. `identity`: what `find` recognises it by.
+        """Send a new message, as rendered for this destination. `identity`: what `find` recognises it by.
 
-        `thread`: the message to answer instead; `broadcast`: the answer is shown outside of the thread, too. `reached`:
+        `thread`: the message to reply to instead; `broadcast`: the reply is shown outside the thread too. `reached`:
         hashes of recipients to skip.
         """
         raise NotImplementedError
 
     async def update(self, address: Address, message: Any, *, may: May = always) -> SendResult:
-        """Edit a message of our own."""
+        """Edit one of the bot's messages."""
         return NotEditable(f"{self.name} cannot edit messages.")
 
     async def find(
@@ -140,7 +140,7 @@ class Destination(Protocol):
     ) -> Look:
         """Look for the message posted with `identity`.
 
-        `since`: when it was decided, None where the clock has jumped since. `thread`: the message below which it was
-        posted. `resume`: where an earlier look ended.
+        `since`: when it was decided, None if the clock has jumped since. `thread`: the thread it was posted in.
+        `resume`: where an earlier search stopped.
         """
         return CouldNotLook(f"{self.name} cannot search messages.", for_good=True)

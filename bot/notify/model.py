@@ -9,14 +9,14 @@ SLACK = "Slack"
 """The destination that is the alert channel in Slack."""
 
 Action = Literal["post", "update", "reply", "broadcast"]
-"""A reply stands in the thread of the message; a broadcast is a reply that the channel shows too."""
+"""A reply goes to the thread of the message; a broadcast is a reply that the channel shows too."""
 
 LONGEST_WAIT = timedelta(minutes=5)
-"""Between two attempts at one notice."""
+"""The longest wait between two attempts at one notice."""
 
 
 class NoticeStatus(StrEnum):
-    """`sending` is written before the call to the destination: found later, its outcome is unknown."""
+    """`sending` is recorded before the call to the destination: after a crash, its outcome is unknown."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -28,14 +28,14 @@ UNDELIVERED = (NoticeStatus.PENDING, NoticeStatus.SENDING)
 
 
 class UnreadableContentError(Exception):
-    """This version cannot read what a notice says."""
+    """This version cannot read the content of a notice."""
 
 
 class UnreadableNoticeError(Exception):
     """A stored notice that this version cannot read."""
 
     def __init__(self, notice_id: int, attempts: int, outcome_unknown: bool) -> None:
-        super().__init__("what was stored of it cannot be read by this version of the bot")
+        super().__init__("this version of the bot cannot read its stored content")
         self.notice_id = notice_id
         self.attempts = attempts
         self.outcome_unknown = outcome_unknown
@@ -43,7 +43,7 @@ class UnreadableNoticeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a message stands in Slack."""
+    """The address of a message in Slack."""
 
     channel: str
     ts: str
@@ -53,7 +53,7 @@ class Address:
 class Notice:
     """One delivery. `about`: the visible id of what it reports, such as that of an incident.
 
-    `content`: what the renderer gets; delivery does not look into it. `address`: the message to edit or to answer.
+    `content`: the renderer's input, opaque to delivery. `address`: the message to edit or to reply to.
     `reposts`: an edit becomes a new message where the old one cannot be edited. `attempted_at`: when the last attempt
     began. `reached`: hashes of the destination's recipients that have it already.
     """
@@ -73,7 +73,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that is written down: the notice, its number, and when it began by the clock of whoever made it."""
+    """A recorded attempt: the notice, its number, and when it began by the clock of the copy that made it."""
 
     notice_id: int
     number: int

@@ -1,4 +1,4 @@
-"""Delivers the notices of one destination, each chain in order. What cannot be delivered waits; nothing is lost."""
+"""Delivers the notices of one destination, each chain in order. A notice that fails waits for a retry; none is lost."""
 
 import asyncio
 import logging
@@ -37,25 +37,25 @@ from bot.threads import InThread
 log = logging.getLogger(__name__)
 
 Render = Callable[[Notice, datetime], Any]
-"""The message of a notice as it is sent at this moment, in the form that its destination takes."""
+"""The message of a notice as of now, in the form of its destination."""
 
 PATIENCE = 8
-"""Failures, about eight minutes of them, after which what fails like the whole destination may be due to one notice."""
+"""Failures, over about eight minutes, after which an apparent outage may be the fault of one notice."""
 
 LONGEST_LOOK_WAIT = timedelta(minutes=1)
-"""Between two looks into the channel that fail."""
+"""The longest wait between two failed searches of the channel."""
 
 LOOKING_AT_MOST = timedelta(minutes=10)
 FEWEST_LOOKS, MOST_LOOKS = 3, 17
-"""After so long, counted from the attempt, and at least so many looks that failed, a notice is sent again: an alert
-that is lost is worse than one that stands there twice. `MOST_LOOKS` take about as long, whatever the clock says."""
+"""A notice is sent again after this time since the attempt and this number of failed searches: a lost alert is worse
+than a doubled one. `MOST_LOOKS` take about as long, whatever the clock says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How one run over an outbox ended. `delivered`: how many notices are done with, `waiting`: how many are left.
+    """The result of one run over an outbox. `delivered`: settled notices, `waiting`: notices left.
 
-    `error`: why the oldest one waits. `retry_in`: how long until the next try, where this run has failed.
+    `error`: why the oldest one waits. `retry_in`: how long until the next retry, if this run failed.
     """
 
     delivered: int
@@ -65,11 +65,11 @@ class Delivery:
 
 
 class _TakenError(Exception):
-    """Another copy delivers this notice, or may do so by now."""
+    """Another copy delivers this notice, or may be doing so."""
 
 
 class _Lookups:
-    """The looks into the channel for one notice that failed, and from where the next one goes on."""
+    """The failed searches of the channel for one notice, and where the next one continues."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -77,24 +77,22 @@ class _Lookups:
 
 
 class Outbox:
-    """One for each destination. Only one run at a time, so that no notice is sent by two of them.
+    """One per destination, with one run at a time, so that no notice is sent twice.
 
-    An edit of a message that is gone or closed becomes a new message where the notice says so. Otherwise the reply in
-    its thread reports enough, or nobody sees that either.
+    An edit of a deleted or closed message becomes a new message if the notice allows it; otherwise it is dropped.
 
-    What fails because of the destination as a whole ends the run, since nothing else would get through. A notice that
-    is refused alone, or cannot be read or drawn by this version, holds up only its own chain. So does one that has
-    failed for longer than `PATIENCE` though the next one gets through at the same moment; where that fails too,
-    everything waits and goes on in order. A run tries each notice once.
+    A failure of the whole destination ends the run. A notice that is refused alone, or that this version cannot read or
+    render, holds up only its own chain. So does a notice that has failed for longer than `PATIENCE` while the next one
+    gets through; if that fails too, all wait and continue in order. A run tries each notice once.
 
-    At a destination that can be searched, what may have arrived is looked for before it is sent again. A look that
-    fails settles nothing: it is repeated, and holds up only the same chain.
+    If the destination can be searched, a message that may have arrived is searched for before it is sent again. A
+    failed search settles nothing: it is repeated, and holds up only its own chain.
 
-    A restart keeps only the waits that a destination has asked for. Our own back-off ends with the process, since a
-    start often follows the remedy.
+    After a restart, only waits that a destination asked for still hold. The back-off ends with the process, since a
+    restart often follows a fix.
 
-    `still_leads`: whether no other copy has taken over, asked without I/O right before every call. `predecessor_alive`:
-    whether the copy that led before may still be making a call. `monotonic`: seconds that no clock setting changes.
+    `still_leads`: whether no other copy has taken over; called without I/O right before each send. `predecessor_alive`:
+    whether the previous leader may still be making a call. `monotonic`: seconds that no clock setting changes.
     """
 
     def __init__(
@@ -124,12 +122,12 @@ class Outbox:
         self._suspects: set[int] = set()
         self._failed: set[int] = set()
         self.refused: str | None = None
-        """Why nothing is taken until somebody does something about it; None where the next notice may be taken."""
+        """Why the destination refuses everything until somebody fixes the cause; None if the next notice may pass."""
         self.blocked = False
-        """Whether the last try failed in a way that would stop every notice."""
+        """Whether the last attempt failed for the whole destination."""
 
     async def deliver(self) -> Delivery:
-        """Send everything due, oldest first, until a failure that concerns all."""
+        """Send every notice that is due, oldest first, until a failure of the whole destination."""
         delivered = 0
         waits: list[timedelta] = []
         async with self._one_run:
@@ -162,12 +160,12 @@ class Outbox:
         return self._destination.name
 
     def retry_in(self) -> timedelta | None:
-        """How long until the next notice that has failed may be tried again; None where none has."""
+        """How long until the next retry; None where no notice has failed."""
         waits = [wait for wait in (self._waits.shortest(), self._all_wait.shortest()) if wait is not None]
         return max(waits, default=None)
 
     def _drop_suspects(self) -> None:
-        """Let all wait for those notices that failed long, unless another one got through since."""
+        """Hold every notice behind those that failed for long, unless another one got through since."""
         for notice_id in self._suspects:
             self._all_wait.put(None, max(self._waits.left(notice_id), self._all_wait.left(None)))
             self._waits.drop(notice_id)
@@ -188,7 +186,7 @@ class Outbox:
         return None
 
     async def _hold(self, notice_id: int, attempts: int, why: str, *, outcome_unknown: bool) -> timedelta:
-        """Let a notice wait that was not tried, because of a fault of our own."""
+        """Delay a notice that was not tried because of a fault of our own."""
         return await self._wait_alone(notice_id, attempts, LONGEST_WAIT, why, outcome_unknown=outcome_unknown)
 
     async def _wait_alone(
@@ -206,15 +204,15 @@ class Outbox:
         return self._store.undelivered(), self._store.last_error()
 
     async def _send(self, notice: Notice) -> timedelta | None:
-        """None when the notice is done with, otherwise how long to wait."""
+        """None when the notice is settled, otherwise how long to wait."""
         if self._address(notice) is None and not _can_be_posted(notice):
-            why = "there is no message to edit or to answer"
+            why = "there is no message to edit or to reply to"
             await self._in_thread(self._store.give_up, notice.id, why, attempts=notice.attempts)
             return None
         try:
             message = self._render(notice, self._clock())
         except Exception as error:  # noqa: BLE001  # whatever a fault in drawing one raises, the others get out
-            why = f"it cannot be drawn by this version of the bot ({type(error).__name__})"
+            why = f"this version of the bot cannot render it ({type(error).__name__})"
             return await self._hold(notice.id, notice.attempts, why, outcome_unknown=notice.outcome_unknown)
         if notice.outcome_unknown and (notice.action != "update" or self._address(notice) is None):
             look = await self._look(notice)
@@ -227,11 +225,11 @@ class Outbox:
         attempt = await self._begin(notice)
         outcome = await self._within_time(notice, message, attempt)
         if isinstance(outcome, Withheld):
-            raise _TakenError("another copy of the bot may deliver it by now, so nothing was sent")
+            raise _TakenError("another copy of the bot may deliver it, so nothing was sent")
         return await self._settle(notice, attempt.number, outcome)
 
     async def _begin(self, notice: Notice) -> "_Begun":
-        """Write the attempt down. Nothing may be sent once this copy no longer leads, or the attempt has grown old."""
+        """Record the attempt. It may send only while this copy leads and the attempt is recent."""
         began_at = self._monotonic()
         number = notice.attempts + 1
         if not self._still_leads() or not await self._in_thread(self._store.start_attempt, notice, self._clock()):
@@ -249,13 +247,13 @@ class Outbox:
                 return await self._call(notice, message, attempt.may_send)
         except TimeoutError:
             seconds = self._destination.call_seconds
-            return Failed(f"{self.name} does not answer within {seconds} s.", outcome_unknown=True)
+            return Failed(f"{self.name} did not respond within {seconds} s.", outcome_unknown=True)
         except (_TakenError, SQLAlchemyError):
             raise
         except Exception as error:  # noqa: BLE001  # whatever a destination raises, its next notices get out
-            # Its text may quote an address, which may hold a secret.
+            # The error's text may quote an address, which may hold a secret.
             log.error("%s failed at notice %d (%s)", self.name, notice.id, type(error).__name__)
-            why = f"{self.name} fails with an error of its own ({type(error).__name__})."
+            why = f"{self.name} failed with an internal error ({type(error).__name__})."
             return Failed(why, outcome_unknown=True, alone=True)
 
     async def _settle(self, notice: Notice, number: int, outcome: Delivered | Failed | NotEditable) -> timedelta | None:
@@ -267,7 +265,7 @@ class Outbox:
             return None
         if isinstance(outcome, NotEditable):
             log.warning("%s: notice %d is dropped: %s", self.name, notice.id, outcome.sentence)
-            # Slack would put the answer to a message that was deleted into the channel itself.
+            # Slack would post a reply to a deleted message into the channel itself.
             await self._in_thread(
                 self._store.give_up, notice.id, outcome.sentence, forget_address=outcome.gone, attempts=number
             )
@@ -290,7 +288,7 @@ class Outbox:
             notice.id,
             now if outcome.retry_after is None or outcome.alone else now + wait,
             outcome.sentence,
-            # What was unknown stays so: that this attempt did nothing says nothing of the one before.
+            # An unknown outcome stays unknown: this attempt's failure says nothing about the one before.
             outcome_unknown=outcome.outcome_unknown or notice.outcome_unknown,
             attempts=number,
             reached=notice.reached | outcome.reached,
@@ -306,12 +304,12 @@ class Outbox:
         if not await self._in_thread(self._store.finish, notice.id, now, address, attempts=attempts):
             where = "" if address is None else f" as {address.ts} in {address.channel}"
             log.warning(
-                "%s: notice %d is delivered%s, but another copy has taken it over: it may stand there twice",
+                "%s: notice %d is delivered%s, but another copy has taken it over: it may appear twice",
                 *(self.name, notice.id, where),
             )
 
     async def _look(self, notice: Notice) -> Look:
-        """Whether the notice has arrived already; `NotThere` also where it is time to send it again."""
+        """Whether the notice has arrived already; `NotThere` also when it is time to send it again."""
         if Capability.FIND not in self._destination.capabilities:
             return NotThere()
         lookups = self._lookups.setdefault(notice.id, _Lookups())
@@ -328,14 +326,14 @@ class Outbox:
         return look if isinstance(look, Found) else NotThere()
 
     async def _look_again(self, notice: Notice, look: CouldNotLook) -> timedelta:
-        """Let a notice wait whose look failed."""
+        """Delay a notice whose search failed."""
         wait = look.retry_after or back_off(self._lookups[notice.id].count - 1, LONGEST_LOOK_WAIT)
-        why = f"It may stand in the channel already, and looking there fails: {look.why}"
+        why = f"It may be in the channel already, and searching there fails: {look.why}"
         wait = min(wait, LONGEST_WAIT)
         return await self._wait_alone(notice.id, notice.attempts, wait, why, outcome_unknown=True)
 
     def _address(self, notice: Notice) -> Address | None:
-        """The message to edit or to answer; None too where the destination can do neither."""
+        """The message to edit or to reply to; None too where the destination can do neither."""
         needed = NEEDS.get(notice.action)
         return notice.address if needed is None or needed in self._destination.capabilities else None
 
@@ -357,11 +355,11 @@ class Outbox:
                 return Delivered(look.address)
             if isinstance(look, CouldNotLook):
                 return Failed(look.why, look.retry_after, outcome_unknown=True, alone=True)
-        log.warning("%s: notice %d is posted anew: %s", self.name, notice.id, outcome.sentence)
+        log.warning("%s: notice %d is posted again: %s", self.name, notice.id, outcome.sentence)
         return await self._post(notice, message, may_send)
 
     async def _answer(self, notice: Notice, thread: Address, message: Any, may_send: May) -> SendResult:
-        """Below the message, whose address stays the known one."""
+        """Post in the thread of the message, whose stored address stays."""
         broadcast = notice.action == "broadcast"
         result = await self._destination.post(
             message, _identity(notice), thread=thread, broadcast=broadcast, may=may_send
@@ -371,7 +369,7 @@ class Outbox:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """An attempt of this copy. `may_send`: whether it may still put something on the wire."""
+    """An attempt of this copy. `may_send`: whether it may still send."""
 
     number: int
     may_send: May
@@ -383,13 +381,13 @@ def _can_be_posted(notice: Notice) -> bool:
 
 
 def _looked_enough(notice: Notice, failed: int, now: datetime) -> bool:
-    """Whether to send again what may stand there."""
+    """Whether to stop searching and send again."""
     tried_for = timedelta(0) if notice.attempted_at is None else now - notice.attempted_at
     return failed >= MOST_LOOKS or (failed >= FEWEST_LOOKS and tried_for >= LOOKING_AT_MOST)
 
 
 def _surely_before(notice: Notice, now: datetime) -> datetime | None:
-    """A moment before the first attempt; None where the clock was set since, so that no stored time says."""
+    """A moment before the first attempt; None if the clock was set since, so that no stored time is reliable."""
     attempted_at = notice.attempted_at or notice.created_at
     return notice.created_at if notice.created_at <= attempted_at <= now else None
 

@@ -1,7 +1,7 @@
 """Posting to the response URLs that Slack gives with commands and clicks.
 
-A request names the address, so only Slack's own are called, and no redirect is followed. Source, also of the five uses
-within 30 minutes: https://docs.slack.dev/interactivity/handling-user-interaction#message_responses
+The address comes with a request, so only Slack's own hosts are called, and no redirect is followed. Source, also of the
+five uses within 30 minutes: https://docs.slack.dev/interactivity/handling-user-interaction#message_responses
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from bot.slack_api import RedirectedError, retry_after
 log = logging.getLogger(__name__)
 
 HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
-"""Where Slack and GovSlack take answers."""
+"""The hosts of Slack's and GovSlack's response URLs."""
 ATTEMPTS = 4
-"""Below Slack's five uses, since an attempt without an answer may have counted as one."""
+"""Below Slack's five uses, since an attempt without a response may have counted."""
 ATTEMPT_SECONDS = 4.0
 TOTAL_SECONDS = 20.0
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=0.5), timedelta(seconds=TOTAL_SECONDS)
@@ -38,7 +38,7 @@ Origin = tuple[str, str, int]
 
 
 class ResponseUrls:
-    """Posts answers. `client`: its address decides which origin is Slack's besides `HOSTS`."""
+    """Posts replies. `client`: its base URL is an allowed origin besides `HOSTS`."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class ResponseUrls:
         self._attempt_seconds = attempt_seconds
 
     async def post(self, url: str, body: Mapping[str, Any]) -> bool:
-        """Whether Slack took it. What goes wrong is logged, without the address."""
+        """Whether Slack accepted the reply. Failures are logged, without the address."""
         if not is_slacks(url, self._own):
-            log.error("an answer was not sent: the response URL is not an address of Slack's")
+            log.error("a reply was not sent: the response URL is not one of Slack's")
             return False
         time = asyncio.get_running_loop().time
         deadline = time() + TOTAL_SECONDS
@@ -71,7 +71,7 @@ class ResponseUrls:
                 break
             if await self._in_flight.drains_within(pause):
                 break
-        log.error("an answer was not delivered: %s", problem)
+        log.error("a reply was not delivered: %s", problem)
         return False
 
     async def _attempt(self, url: str, body: Mapping[str, Any]) -> "_Outcome":
@@ -80,7 +80,7 @@ class ResponseUrls:
         try:
             async with (
                 asyncio.timeout(self._attempt_seconds),
-                # The answer's body is not read, however long it is.
+                # The response's body is not read, however long it is.
                 self._session.post(url, json=body, allow_redirects=False, proxy=self._proxy) as answer,
             ):
                 return _outcome(answer.status, answer.headers)
@@ -92,7 +92,7 @@ class ResponseUrls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    """Of one attempt. `final`: another one would not help. `retry_after`: seconds that Slack asks to wait."""
+    """A failed attempt. `final`: a retry would not help. `retry_after`: seconds that Slack asks to wait."""
 
     problem: str = ""
     sent: bool = False
@@ -103,7 +103,7 @@ class _Outcome:
 def _outcome(status: int, headers: Mapping[str, str]) -> _Outcome:
     if status == 200:
         return _Outcome(sent=True)
-    problem = f"Slack's response URL said {status}"
+    problem = f"Slack's response URL returned {status}"
     if status == 429:
         asked = retry_after(headers)
         return _Outcome(problem=problem, retry_after=0 if asked is None else asked.total_seconds())

@@ -1,4 +1,4 @@
-"""One call to Slack and what became of it: delivered, to be tried again, of unknown outcome, or impossible."""
+"""Slack as a destination: each call ends as delivered, to be retried, of unknown outcome, or impossible."""
 
 import logging
 import time
@@ -48,12 +48,12 @@ MESSAGE_REFUSED = frozenset(
     {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "invalid_arguments"}
     | {"too_many_attachments", "invalid_attachments", "only_one_table_allowed"}
 )
-"""Slack refuses how the message is drawn: the plain text alone still gets through."""
+"""Slack refuses the blocks: the plain text alone still gets through."""
 
 METADATA_REFUSED = frozenset(
     {"metadata_too_large", "invalid_metadata_format", "invalid_metadata_schema", "metadata_must_be_sent_from_app"}
 )
-"""Slack refuses what the message is recognised by: the message still gets through without."""
+"""Slack refuses the metadata: the message still gets through without it."""
 
 NOT_EDITABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 GONE = frozenset({"message_not_found", "thread_not_found"})
@@ -68,10 +68,10 @@ LONGEST_TEXT = 4000
 HISTORY_PAGE = 200
 HISTORY_PAGES = 20
 LOOK_SECONDS = 20
-"""One look ends after so many pages or seconds; the next one goes on there."""
+"""One search ends after so many pages or seconds; the next one continues there."""
 
 CLOCKS_DIFFER = timedelta(days=1)
-"""How much earlier than the notice a message is looked for: by how much our clock may be ahead of Slack's."""
+"""A search starts this much before the notice: our clock may be that far ahead of Slack's."""
 
 NEVER_READABLE = (
     CREDENTIALS
@@ -79,7 +79,7 @@ NEVER_READABLE = (
     | {"missing_scope", "no_permission", "access_denied", "thread_not_found", "enterprise_is_restricted"}
     | {"method_not_supported_for_channel_type", "team_access_not_granted", "unknown_method", "method_deprecated"}
 )
-"""Answers to a look into the channel that stay so until somebody does something about it."""
+"""Errors of a search that last until somebody fixes the cause."""
 
 
 class SlackDestination(Destination):
@@ -104,8 +104,8 @@ class SlackDestination(Destination):
     ) -> SendResult:
         """Post; `identity` goes along as metadata, by which `find` recognises the message.
 
-        `thread`: the message to answer instead; `broadcast`: the channel shows the answer too. Only an answer can come
-        out as `NotEditable`.
+        `thread`: the message to reply to instead; `broadcast`: the channel shows the reply too. Only a reply can end as
+        `NotEditable`.
         """
         channel = self._channel if thread is None else thread.channel
 
@@ -126,7 +126,7 @@ class SlackDestination(Destination):
         return await self._attempt(calling, draft, channel, frozenset() if thread is None else NOT_ANSWERABLE, may)
 
     async def update(self, address: Address, message: Message, *, may: May = always) -> SendResult:
-        """Edit a message of our own."""
+        """Edit one of the bot's messages."""
 
         def calling(draft: _Draft) -> Awaitable[AsyncSlackResponse]:
             return self._client.chat_update(
@@ -139,16 +139,16 @@ class SlackDestination(Destination):
     async def find(
         self, identity: Mapping[str, str], since: datetime | None, thread: Address | None = None, resume: str = ""
     ) -> Look:
-        """Look for the message posted with `identity`, which needs the optional history scope.
+        """Search for the message posted with `identity`, which needs the optional history scope.
 
-        `since`: when it was decided, None where the clock has jumped since. `thread`: the message below which it was
-        posted. `resume`: what an earlier look said.
+        `since`: when it was decided, None if the clock has jumped since. `thread`: the thread it was posted in.
+        `resume`: what an earlier search returned.
         """
         if since is not None and thread is None:
             found = await self._search(identity, None, str((since - CLOCKS_DIFFER).timestamp()), resume)
             if found is not None:
                 return found
-            # Not one message for a day: our clock may be far ahead.
+            # No message for a whole day: our clock may be far ahead.
             return await self._search(identity, None, None, "", pages=1) or NotThere()
         return await self._search(identity, thread, None, resume) or NotThere()
 
@@ -173,17 +173,17 @@ class SlackDestination(Destination):
                 return _not_read(error, channel, cursor)
             messages = answer.data.get("messages")
             if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-                return CouldNotLook("Slack answers without a list of messages.", resume=cursor)
+                return CouldNotLook("Slack's response has no list of messages.", resume=cursor)
             for message in messages:
                 if as_object(message.get("metadata")).items() >= wanted.items():
                     ts = message.get("ts")
                     if not isinstance(ts, str) or not ts:
-                        return CouldNotLook("Slack answers without saying where the message stands.", resume=cursor)
+                        return CouldNotLook("Slack's response does not say where the message is.", resume=cursor)
                     return Found(Address(channel, ts))
             seen += len(messages)
             following = as_object(answer.data.get("response_metadata")).get("next_cursor") or ""
             if not isinstance(following, str) or (not following and answer.data.get("has_more")):
-                return CouldNotLook("Slack answers without saying how to read on.")
+                return CouldNotLook("Slack's response has no cursor for the next page.")
             if not following:
                 return NotThere() if seen or cursor else None
             cursor = following
@@ -230,7 +230,7 @@ class SlackDestination(Destination):
 def _delivered(answer: Answer, channel: str) -> SendResult:
     ts = answer.text("ts")
     if not ts:
-        return Failed("Slack answers without saying where the message stands.", outcome_unknown=True)
+        return Failed("Slack's response does not say where the message is.", outcome_unknown=True)
     return Delivered(Address(answer.text("channel") or channel, ts))
 
 
@@ -246,7 +246,7 @@ def _not_read(error: CallError, channel: str, cursor: str) -> CouldNotLook:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """Slack has understood, and has done nothing. `detail`: what it said about the message."""
+    """Slack refused the call. `detail`: what it said about the message."""
 
     code: str
     sentence: str
@@ -255,14 +255,14 @@ class _Refused:
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """The message in the form in which it is tried."""
+    """The message in one of the forms to try."""
 
     text: str
     blocks: list[Block] | None
     metadata: dict[str, Any] | None
 
     def plainer(self, refused: _Refused) -> "_Draft | None":
-        """What to try instead; None where the form of the message is not what was refused, or cannot be plainer."""
+        """The next plainer form; None if the form was not what Slack refused, or cannot be plainer."""
         if refused.code in METADATA_REFUSED:
             plain = replace(self, metadata=None)
         elif refused.code in MESSAGE_REFUSED:
@@ -270,7 +270,7 @@ class _Draft:
         else:
             return None
         log.warning(
-            "Slack refuses a message as it is drawn (%s), so it is sent plainer: %s", refused.code, refused.detail
+            "Slack refuses the format of a message (%s); sending it in a plainer form: %s", refused.code, refused.detail
         )
         return None if plain == self else plain
 

@@ -1,4 +1,4 @@
-"""Reaching Slack: credentials are checked before anything else, since Bolt itself checks nothing at start."""
+"""Connecting to Slack: credentials are checked first, since Bolt checks none at start."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 KEPT_ENVELOPES = 1000
 
 ANSWER_SECONDS = 10
-"""How long Slack may take to answer what others wait for."""
+"""Seconds that Slack may take for a call that others wait for."""
 
 LONGEST_SOCKET_WAIT = timedelta(minutes=1)
 
@@ -35,12 +35,12 @@ class SlackRefusedError(Exception):
 
 
 class SlackUnreachableError(Exception):
-    """Slack does not answer, or answers with a fault of its own."""
+    """Slack does not respond, or responds with an internal error."""
 
 
 @dataclass(slots=True)
 class Workspace:
-    """What `auth.test` answered about the bot's own workspace; everything is empty until then.
+    """The bot's own workspace, from `auth.test`; every field is empty until then.
 
     `team`, `enterprise`: ids of the workspace and of its Enterprise organisation, empty where it belongs to none.
     """
@@ -50,12 +50,12 @@ class Workspace:
     enterprise: str = ""
 
     def learn(self, answered: "Workspace") -> None:
-        """Take over what `check_bot_token` has found out."""
+        """Set the fields from the response that `check_bot_token` got."""
         self.url, self.team, self.enterprise = answered.url, answered.team, answered.enterprise
 
     @property
     def is_known(self) -> bool:
-        """Whether members of this workspace can be told from others."""
+        """Whether members of this workspace can be distinguished from others."""
         return bool(self.team or self.enterprise)
 
     def has(self, person: Person) -> bool:
@@ -70,14 +70,14 @@ class Workspace:
         return person.teams == {self.team}
 
     def permalink(self, address: Address) -> str | None:
-        """The address of a message in the form that Slack's own links have; None where it cannot be known."""
+        """The link to a message, in Slack's own form; None while the workspace is unknown."""
         if not self.url:
             return None
         return f"{self.url.rstrip('/')}/archives/{address.channel}/p{address.ts.replace('.', '')}"
 
 
 async def check_bot_token(client: AsyncWebClient, channel: str) -> Workspace:
-    """`auth.test`, with what it tells. Raises `SlackRefusedError` or `SlackUnreachableError`."""
+    """Call `auth.test` and return its response. Raises `SlackRefusedError` or `SlackUnreachableError`."""
     try:
         answer = await call(client.auth_test(), ANSWER_SECONDS)
     except CallError as error:
@@ -86,19 +86,19 @@ async def check_bot_token(client: AsyncWebClient, channel: str) -> Workspace:
 
 
 async def check_app_token(client: AsyncWebClient, app_token: str, channel: str) -> str:
-    """`apps.connections.open`, with the address of the connection. Raises like `check_bot_token`."""
+    """Call `apps.connections.open` and return the address of the connection. Raises like `check_bot_token`."""
     try:
         answer = await call(client.apps_connections_open(app_token=app_token), ANSWER_SECONDS)
     except CallError as error:
         raise refusal_of(error, channel, "SLACK_APP_TOKEN") from None
     url = answer.text("url")
     if not url.startswith(("wss://", "ws://")):
-        raise SlackUnreachableError("Slack answers without an address for the connection.")
+        raise SlackUnreachableError("Slack's response has no address for the connection.")
     return url
 
 
 def refusal_of(error: CallError, channel: str, variable: str) -> Exception:
-    """What to raise where Slack refuses the token in `variable`: `SlackRefusedError` or `SlackUnreachableError`."""
+    """The error for a failed check of the token in `variable`: `SlackRefusedError` or `SlackUnreachableError`."""
     if not isinstance(error, RefusedCallError):
         return SlackUnreachableError(str(error))
     code = error.code
@@ -113,7 +113,7 @@ def refusal_of(error: CallError, channel: str, variable: str) -> Exception:
 
 
 class _Client(SocketModeClient):
-    """slack_sdk's client, except that connecting has a deadline and survives whatever Slack answers.
+    """slack_sdk's client, except that connecting has a deadline and survives every response.
 
     aiohttp takes messages of at most 4 MB, and slack_sdk connects anew after a larger one.
     """
@@ -134,13 +134,13 @@ class _Client(SocketModeClient):
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """For slack_sdk, which logs one for every time that Slack cannot be reached."""
+    """Drops the line that slack_sdk logs each time Slack cannot be reached."""
     record.exc_info = None
     return True
 
 
 class SocketMode(AsyncBaseSocketModeHandler):
-    """Like Bolt's handler, except that an envelope that Slack delivers twice is acknowledged twice and served once."""
+    """Bolt's handler, except that an envelope delivered twice is acknowledged twice and handled once."""
 
     def __init__(self, app: AsyncApp, app_token: str) -> None:
         self.app = self._app = app
@@ -153,7 +153,7 @@ class SocketMode(AsyncBaseSocketModeHandler):
 
     async def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # Bolt narrows it the same way
         if req.envelope_id in self._seen:
-            log.info("envelope %s came again and was served before", req.envelope_id)
+            log.info("envelope %s came again; it was handled before", req.envelope_id)
             await client.send_socket_mode_response(SocketModeResponse(envelope_id=req.envelope_id))
             return
         self._seen[req.envelope_id] = None

@@ -1,4 +1,4 @@
-"""The outbox in the database: what is to be sent, in order, until it is delivered."""
+"""The outbox in the database: notices in order, until they are delivered."""
 
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
@@ -24,19 +24,19 @@ from bot.notify.model import (
 )
 
 ReadContent = Callable[[Connection, Row[Any]], Any]
-"""What the renderer gets of a row of `notices`. Raises `UnreadableContentError`."""
+"""The renderer's input from a row of `notices`. Raises `UnreadableContentError`."""
 
 _OWNERS: tuple[tuple[str, Table], ...] = (
     ("alert_id", alerts),
     ("mode_change_id", mode_changes),
     ("proposal_id", proposals),
 )
-"""What a notice may belong to, by the column that names it: each keeps where its message stands."""
+"""The possible owners of a notice, by its column: each stores the address of its message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A destination that has failed to take something. `since`: when the oldest was decided; `error`: a clause."""
+    """A destination with failed notices. `since`: when the oldest was decided; `error`: a clause."""
 
     destination: str
     count: int
@@ -49,10 +49,10 @@ def _nobody(attempt: Attempt) -> bool:
 
 
 class NoticeStore:
-    """The notices of one destination. Synchronous; asynchronous callers use a thread.
+    """The notices of one destination.
 
-    What becomes of an attempt is written by whoever made it, who gives its number as `attempts`. Where another copy has
-    begun a later one since, or has settled the notice, the methods for that return False and change nothing.
+    The copy that made an attempt records its outcome, with the attempt's number as `attempts`. If another copy has
+    begun a later attempt since, or has settled the notice, these methods return False and change nothing.
     """
 
     def __init__(self, engine: Engine, read_content: ReadContent, destination: str = SLACK) -> None:
@@ -70,12 +70,12 @@ class NoticeStore:
     ) -> Notice | None:
         """The oldest undelivered notice that may be tried at `now`; None while the destination has asked to wait.
 
-        In order within one chain, which is an incident, a proposal, or all announcements of modes: nothing there
-        overtakes what waits, such as the notices `held`, or those with an attempt that may be `under_way` in another
-        copy. `ours`: whether this copy made an attempt, so that it knows itself how long the destination has asked to
-        wait. Raises `UnreadableNoticeError`.
+        In order within one chain, which is an incident, a proposal, or all announcements of modes: no notice overtakes
+        one that waits, such as those in `held`, or with an attempt that may be `under_way` in another copy. `ours`:
+        whether this copy made an attempt, and so knows how long the destination asked to wait. Raises
+        `UnreadableNoticeError`.
         """
-        # Without the content: many may wait, and each look is at all of them.
+        # Without the content: many may wait, and each query reads all of them.
         columns = [column for column in notices.c if column.name != "facts"]
         query = select(*columns).where(*self._undelivered).order_by(notices.c.id)
         with self._engine.connect() as connection:
@@ -104,13 +104,13 @@ class NoticeStore:
             return connection.execute(query).scalar_one()
 
     def start_attempt(self, notice: Notice, now: datetime) -> bool:
-        """Write down that the destination is about to be called. False where another copy has taken the notice."""
+        """Record that the destination is about to be called. False if another copy has taken the notice."""
         values = {"status": NoticeStatus.SENDING, "attempts": notice.attempts + 1, "attempted_at": now}
         with self._engine.begin() as connection:
             return _set(connection, notice.id, notice.attempts, values)
 
     def finish(self, notice_id: int, now: datetime, address: Address | None, *, attempts: int | None = None) -> bool:
-        """Delivered; the message's address is kept with the notice's owner. None leaves the one that is known."""
+        """Record the delivery and store the message's address with the notice's owner. None keeps the stored one."""
         with self._engine.begin() as connection:
             values = {"status": NoticeStatus.SENT, "sent_at": now, "error": None}
             if not _set(connection, notice_id, attempts, values):
@@ -129,7 +129,7 @@ class NoticeStore:
         attempts: int | None = None,
         reached: AbstractSet[str] | None = None,
     ) -> bool:
-        """Not delivered, or not known to be: to be tried again. `reached`: None leaves the known recipients."""
+        """Record a failed or unknown delivery, to be retried. `reached`: None keeps the stored recipients."""
         status = NoticeStatus.SENDING if outcome_unknown else NoticeStatus.PENDING
         values: dict[str, object] = {"status": status, "next_attempt_at": next_attempt_at, "error": error}
         if reached is not None:
@@ -138,7 +138,7 @@ class NoticeStore:
             return _set(connection, notice_id, attempts, values)
 
     def give_up(self, notice_id: int, error: str, *, forget_address: bool = False, attempts: int | None = None) -> bool:
-        """An edit or an answer that can never be made. `forget_address`: nothing can be, since its message is gone."""
+        """Drop an edit or a reply that can never be made. `forget_address`: its message is gone."""
         with self._engine.begin() as connection:
             if not _set(connection, notice_id, attempts, {"status": NoticeStatus.OBSOLETE, "error": error}):
                 return False
@@ -152,7 +152,7 @@ class NoticeStore:
         return None if waiting is None else waiting[1]
 
     def failing(self) -> tuple[datetime, str] | None:
-        """Since when the oldest notice waits that was tried in vain, and why; None where there is none."""
+        """Since when the oldest failed notice waits, and why; None where there is none."""
         query = (
             select(notices.c.created_at, notices.c.error)
             .where(*self._undelivered, notices.c.error.is_not(None))
@@ -165,26 +165,23 @@ class NoticeStore:
 
 
 class BacklogStore:
-    """What waits for each destination besides Slack. Synchronous; asynchronous callers use a thread.
-
-    `names`: the destinations that are configured.
-    """
+    """Waiting notices of the destinations besides Slack. `names`: the configured ones."""
 
     def __init__(self, engine: Engine, names: Collection[str]) -> None:
         self._engine = engine
         self.names = tuple(names)
 
     def undelivered(self) -> dict[str, int]:
-        """How many notices wait for each destination that is configured, tried or not."""
+        """How many notices wait for each configured destination, tried or not."""
         counts = self._counts()
         return {name: counts[name] for name in self.names if name in counts}
 
     def stranded(self) -> dict[str, int]:
-        """How many notices wait for destinations that are not configured any more."""
+        """How many notices wait for destinations that are no longer configured."""
         return {name: count for name, count in self._counts().items() if name not in self.names}
 
     def waiting(self) -> list[Waiting]:
-        """The destinations that have failed to take what waits for them."""
+        """The destinations with failed notices."""
         query = (
             select(notices.c.destination, notices.c.created_at, notices.c.error)
             .where(notices.c.destination.in_(self.names), notices.c.status.in_(UNDELIVERED))
@@ -224,7 +221,7 @@ def insert_notice(
 ) -> None:
     """Put a notice into the outbox, within the transaction of the change that it reports.
 
-    `step`: the destination is notified of it only once for each alert. `owner`: an id by its column. See `Notice`.
+    `step`: the destination is notified of it once per alert. `owner`: an id by its column. See `Notice`.
     """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(
@@ -248,7 +245,7 @@ def insert_notice(
 
 
 def _set(connection: Connection, notice_id: int, attempts: int | None, values: Mapping[str, object]) -> bool:
-    """Whether the notice is still to be settled, and no other copy has taken it since it had so many attempts."""
+    """Whether the notice is unsettled, and no other copy has taken it since it had so many attempts."""
     undelivered = update(notices).where(notices.c.id == notice_id, notices.c.status.in_(UNDELIVERED)).values(**values)
     if attempts is not None:
         undelivered = undelivered.where(notices.c.attempts == attempts)
@@ -256,9 +253,10 @@ def _set(connection: Connection, notice_id: int, attempts: int | None, values: M
 
 
 def _waits(row: Row[Any], now: datetime) -> bool:
-    """Whether what the destination asked for is not over. No wait outlasts the time for which it was asked.
+    """Whether the wait that the destination asked for is not over yet.
 
-    Before its attempt, or further from its end than any wait is long, the clock has been set since.
+    The clock was set since if now is before the attempt, or further from the wait's end than any wait is long. Such a
+    wait is over, so that no change of the clock prolongs one.
     """
     if row.attempted_at is not None and now < row.attempted_at:
         return False
@@ -297,7 +295,7 @@ def _address(connection: Connection, row: Row[Any]) -> Address | None:
 
 
 def address_of(owner: Row[Any]) -> Address | None:
-    """Where the message stands of a row that may own notices."""
+    """The address of the message of a row that may own notices."""
     return None if owner.channel is None or owner.ts is None else Address(owner.channel, owner.ts)
 
 

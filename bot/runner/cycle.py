@@ -1,4 +1,4 @@
-"""The running bot: one cycle of poll, decide and deliver, in which no fault of one part stops another."""
+"""The running bot: one cycle of poll, decide and deliver. A fault of one part stops no other part."""
 
 import asyncio
 import logging
@@ -36,15 +36,15 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 LEAST_PATIENCE_SECONDS = 15
-"""What a poll may take, or else one interval between polls, before what is known is decided on beside it."""
+"""A poll may take this long, or one interval between polls if longer, before decisions go on beside it."""
 
 HANGS_AFTER_SECONDS = 300
-"""A poll that takes so long is no reason any more not to say how old the data is."""
+"""After this time a running poll no longer delays the report of missing data."""
 
 STATE = "the state of modes and data"
-MODES_END = "the end of modes"
-REQUESTS_END = "the end of requests for approval"
-"""Parts of a cycle, as its faults name them."""
+MODES_END = "the expiry of modes"
+REQUESTS_END = "the expiry of proposals"
+"""Parts of a cycle, as faults name them."""
 
 LEDGER = "the age of the ledger"
 RETENTION = "the deletion of old responses from the ledger"
@@ -52,13 +52,13 @@ RETENTION = "the deletion of old responses from the ledger"
 LIFE = "snoozes and escalations"
 TO_SLACK = "the delivery to Slack"
 DELIVERY_HEALTH = "the check of delivery health"
-"""Parts of a delivery, as its faults name them."""
+"""Parts of a delivery, as faults name them."""
 
 PRUNE_SECONDS = 3600
 """Between two looks for responses that were kept long enough."""
 
 TARGET_SECONDS = 5
-"""How long a cycle waits for the targets of the fallback mode."""
+"""Seconds that a cycle waits for the targets of the fallback mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Cycle:
 
 @dataclass(slots=True)
 class Bot:
-    """The running parts. Built by `bot_from`, which also closes them."""
+    """The parts of the running bot. Built by `bot_from`, which also closes them."""
 
     settings: Settings
     services: Services
@@ -91,30 +91,30 @@ class Bot:
     logged: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where applications may have logged something that is not decided on."""
     faults: dict[str, str] = field(default_factory=dict)
-    """A sentence for each part that failed when it was tried last."""
+    """A sentence for each part whose last run failed."""
 
     _reconciling: asyncio.Task[object] | None = None
     _mode: str = NORMAL
-    """The fallback mode as it was read last."""
+    """The fallback mode as last read."""
     _deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _ledger_version: int = 0
-    """As it was read last."""
+    """As last read."""
     _logged_version: int = 0
-    """Of the ledger, as it was decided on last."""
+    """The version of the ledger that was decided on last."""
     _pruned_at: float | None = None
     _shown: tuple[int | None, str, bool, tuple[Agenda, Agenda]] | None = None
-    """The change and the mode that every open alert says by now, if the data was stale then, and which periods ran."""
+    """What every open alert shows: the change, the mode, whether data was stale, and the open periods."""
 
     def leads(self) -> bool:
-        """Whether this copy polls and delivers at this moment. No I/O."""
+        """Whether this copy holds the lease. No I/O."""
         return self.leadership.held()
 
     async def cycle(self) -> Cycle:
-        """Poll, decide, deliver. Every copy brings its own fallback target to the wanted mode, whichever leads.
+        """Poll, decide, deliver. Every copy writes the wanted mode to its own fallback target, whichever leads.
 
-        While the poll takes long, time goes on for everything else: what is known is decided on at every interval.
+        While a poll takes long, decisions go on with the stored data at every interval.
         """
-        # One more attempt, so that a copy whose owner has just gone does not lose a whole poll.
+        # One more attempt, so that a copy whose leader has just ended does not miss a whole poll.
         leads = await self.leadership.still_held()
         await self._follow_modes(leads)
         if not leads:
@@ -123,10 +123,10 @@ class Bot:
         try:
             while not (await asyncio.wait({poll}, timeout=max(self.settings.poll_seconds, LEAST_PATIENCE_SECONDS)))[0]:
                 if not self.leads():
-                    # Whoever holds the lease by now polls as well.
+                    # The new holder of the lease polls as well.
                     return Cycle(None, None)
                 await self._follow_modes(leads)
-                # After a long pause everything is to be read first, which is no silence of Anthropic's.
+                # After a long pause the bot has to read first; that is not missing data.
                 await self._decide(silent=time.monotonic() - began >= HANGS_AFTER_SECONDS)
         finally:
             poll.cancel()
@@ -138,7 +138,7 @@ class Bot:
         return cycle
 
     async def deliver(self) -> Delivery | None:
-        """Deliver what is due, if this copy leads: to Slack, while the other destinations are only begun with."""
+        """Deliver what is due, if this copy leads: wait for Slack, and start the other destinations."""
         if not self.leads():
             return None
         delivery = await self._deliver()
@@ -173,12 +173,12 @@ class Bot:
             else:
                 self.faults.pop(REQUESTS_END, None)
         else:
-            # Whoever leads meanwhile may have told alerts under another mode.
+            # The leader meanwhile may have reported alerts under another mode.
             self._shown = None
         await self._reconcile(records=leads)
 
     async def _reconcile(self, *, records: bool) -> None:
-        """Bring the targets to the mode. One that hangs, such as a file on a dead network disk, keeps nothing back."""
+        """Write the mode to the targets. One that hangs, such as a file on a dead network disk, delays nothing else."""
         what = "the fallback targets"
         if self._reconciling is None or self._reconciling.done():
             work = partial(self.services.fallback.reconcile, records=records)
@@ -207,8 +207,8 @@ class Bot:
 
     async def _deliver(self) -> Delivery:
         thread = self.services.threads.delivery
-        looked = await self._try("the look at what is due", self._look_at_due, thread)
-        # Where that fails, each part shows for itself whether it does.
+        looked = await self._try("the query for due notices", self._look_at_due, thread)
+        # If that fails, run each part, which reports its own fault.
         due = looked or Due()
         if due.life:
             await self._try(LIFE, self.life.look, thread)
@@ -221,7 +221,7 @@ class Bot:
             self.destinations.begin()
         for part, was_due in ((LIFE, due.life), (TO_SLACK, due.slack), (DELIVERY_HEALTH, due.watch)):
             if not was_due:
-                # What has nothing to do fails no more.
+                # A part with nothing due has no fault.
                 self.faults.pop(part, None)
         return delivery
 
@@ -256,9 +256,9 @@ class Bot:
         await self._try("the fallback mode in alerts", self._show_mode)
 
     def _show_mode(self) -> None:
-        """Only after a change: what this cycle reports says the mode that was in force when it began."""
+        """Update alerts after a change of mode: this cycle's reports show the mode in force at its start."""
         fallback, state, now = self.services.fallback, self.cycle_state.latest(), self.services.clock()
-        # Only the automatism changes the mode within a cycle; what others change is shown after the next one.
+        # Only the automatic switch changes the mode within a cycle; other changes are shown after the next one.
         change = fallback.store.current() if fallback.steps_down(state.auto) else state.change
         mode = fallback.wanted(change).name
         review = self.services.review
@@ -268,7 +268,7 @@ class Bot:
             self._shown = shown
 
     async def _try(self, what: str, work: Callable[[], Result], in_thread: InThread | None = None) -> Result | None:
-        """Do one thing of many: its fault is shown, and stops nothing else. None where it fails."""
+        """Run one part: its fault is shown and stops no other part. None if it fails."""
         in_thread = in_thread or self.services.threads.cycle
         try:
             result = await in_thread(work)
@@ -279,7 +279,7 @@ class Bot:
         return result
 
     def _failed(self, what: str, error: Exception) -> str:
-        """Keep a fault, with its traceback in the log where it is a new one; returns the sentence about it."""
+        """Record a fault, log a new one with its traceback, and return the sentence about it."""
         sentence = f"A part of the bot fails ({what}: {type(error).__name__}): its log has the details."
         new = self.faults.get(what) != sentence
         self.faults[what] = sentence

@@ -1,7 +1,7 @@
 """The end of `claude-cost run`: exit code 0 within seconds of the first signal, whatever hangs.
 
-Python waits at its end for every thread that it has started, and a thread may hang in a call to a database or to a mail
-server. What must last is in the database at any moment, so such threads are left behind.
+Python waits at exit for every thread, and a thread may hang in a call to a database or a mail server. Everything that
+must last is in the database at any moment, so such threads are abandoned.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from types import FrameType
 log = logging.getLogger(__name__)
 
 END_WITHIN_SECONDS = 7.0
-"""From the first signal on. Docker kills after 10 seconds, Kubernetes after 30."""
+"""Seconds from the first signal. Docker kills after 10 seconds, Kubernetes after 30."""
 
 
 class Ending:
-    """Handles SIGTERM and SIGINT. Until `when_asked` was called a signal ends the process at once, with `code`.
+    """Handles SIGTERM and SIGINT. Until `when_asked` is called, a signal ends the process at once, with `code`.
 
-    So does a second signal, and the first one after `END_WITHIN_SECONDS` even if the clean-up hangs.
+    So does a second signal, and `END_WITHIN_SECONDS` after the first one, even if the clean-up hangs.
     """
 
     def __init__(self, code: int = 0) -> None:
@@ -32,17 +32,17 @@ class Ending:
         self._stop: Callable[[], None] | None = None
         self._alarm = -1
         self.asked = False
-        """Whether a signal came."""
+        """Whether a signal has arrived."""
 
     def handle_signals(self) -> None:
-        """Take over both signals. Only in the main thread."""
+        """Install the handlers of both signals. Only in the main thread."""
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._on_signal)
 
     def when_asked(self, stop: Callable[[], None]) -> None:
         """Have the first signal call `stop` in the loop that runs."""
         read, self._alarm = os.pipe()
-        # A thread that stands ready: a handler of signals cannot start one, as it may have interrupted just that.
+        # Start the thread now: a signal handler cannot, as it may have interrupted a thread's start.
         threading.Thread(target=self._watch, args=(read,), daemon=True, name="ending").start()
         self._loop, self._stop = asyncio.get_running_loop(), stop
 
@@ -57,21 +57,21 @@ class Ending:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.asked or self._loop is None or self._stop is None or self._loop.is_closed():
-            # Not even a lock is taken here: the signal may have interrupted whoever holds it.
+            # Take no lock here: the signal may have interrupted its holder.
             os._exit(self._code)
         self.asked = True
         os.write(self._alarm, b"!")
         self._loop.call_soon_threadsafe(self._stop)
 
     def _watch(self, alarm: int) -> None:
-        """Whatever the loop or a thread is stuck in, and whoever holds the log's lock."""
+        """End the process even if the loop or a thread is stuck, or the log's lock is held."""
         os.read(alarm, 1)
         time.sleep(END_WITHIN_SECONDS)
         os._exit(self._code)
 
 
 async def close_within(what: str, seconds: float, close: Callable[[], Awaitable[object]]) -> None:
-    """One step of a clean-up: a fault of it is logged, and after so many seconds it is left alone."""
+    """One step of the clean-up: a fault is logged, and after so many seconds the step is abandoned."""
 
     async def step() -> None:
         await close()
@@ -79,7 +79,7 @@ async def close_within(what: str, seconds: float, close: Callable[[], Awaitable[
     task = asyncio.ensure_future(step())
     done, _ = await asyncio.wait({task}, timeout=seconds)
     if not done:
-        log.warning("stopping: %s takes longer than %g s and is left alone", what, seconds)
+        log.warning("stopping: %s takes longer than %g s and is abandoned", what, seconds)
         task.cancel()
     elif not task.cancelled() and (error := task.exception()) is not None:
         log.warning("stopping: %s failed (%s)", what, type(error).__name__)

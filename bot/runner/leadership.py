@@ -1,4 +1,4 @@
-"""Keeps the lease of a running bot, and says so when it is lost, taken or cannot be asked for."""
+"""Keeps the lease of a running bot, and logs when it is lost, taken or unreachable."""
 
 import asyncio
 import logging
@@ -11,24 +11,24 @@ from bot.db.lease import Lease
 log = logging.getLogger(__name__)
 
 ATTEMPT_SECONDS = 5
-"""How long one attempt is waited for; it then goes on by itself and no other one is begun."""
+"""Seconds to wait for one attempt; it then continues in the background and no other one starts."""
 
 RELEASE_SECONDS = 1.5
-"""How long the end waits for the lease to be given back. Without that, the next copy waits for its term."""
+"""Seconds that the shutdown waits for the release. Without a release, the next copy waits for the term."""
 
 AGAIN_SECONDS = 1
-"""After an attempt that failed."""
+"""Seconds after a failed attempt."""
 
 
-NOT_IN_TIME = "the lease was not renewed in time: this copy stops to poll and deliver until it holds it again"
+NOT_IN_TIME = "the lease was not renewed in time: this copy stops polling and delivering until it holds the lease again"
 
 
 class Leadership:
-    """Renews on the event loop: a loop that is stuck loses the lease, since it could not do the work either."""
+    """Renews on the event loop: a stuck loop loses the lease, since it could not do the work either."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
-        # A database that does not answer keeps this one thread, and no others.
+        # A database that does not respond blocks this one thread only.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lease")
         self._attempt: asyncio.Future[bool] | None = None
         self._hangs = False
@@ -36,29 +36,29 @@ class Leadership:
         self._said: str | None = None
 
     def held(self) -> bool:
-        """Whether this copy polls and delivers at this moment. No I/O."""
+        """Whether this copy holds the lease. No I/O."""
         return self.lease.held()
 
     def previous_may_live(self) -> bool:
-        """Whether what the copy before this one began may still be under way. No I/O."""
+        """Whether calls of the previous leader may still be under way. No I/O."""
         return self.lease.previous_may_live
 
     def problem(self) -> str | None:
-        """A sentence where nobody is known to do the work, for the readiness check. No I/O."""
+        """A sentence if no copy is known to lead, for the readiness check. No I/O."""
         if self.lease.problem is not None:
             return self.lease.problem
         if self.held():
             return None
         if self._hangs:
-            return "The database does not answer, so nothing is polled or sent by this copy of the bot."
+            return "The database is not responding, so this copy of the bot polls and sends nothing."
         silent = self.lease.silent_for()
         if silent > self.lease.timing.term:
-            return f"No copy of the bot polls: the one at work has given no sign of life for {silent:.0f} s."
+            return f"No copy of the bot polls: the leader has not renewed its lease for {silent:.0f} s."
         return None
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator["Leadership"]:
-        """Try at once, then go on trying or renewing until the end, and give the lease back."""
+        """Try at once, then keep trying or renewing until the end, and release the lease."""
         await self.renew()
         renewing = asyncio.create_task(self._renew_for_ever())
         try:
@@ -72,11 +72,11 @@ class Leadership:
             self._thread.shutdown(wait=False)
 
     async def still_held(self) -> bool:
-        """Whether this copy leads, after one more attempt where its last renewal is too old."""
+        """Whether this copy leads, after one more attempt if its last renewal is too old."""
         return self.held() or await self.renew()
 
     async def renew(self) -> bool:
-        """One attempt; several callers share it. Whether this copy holds the lease."""
+        """Make one attempt, shared by concurrent callers. Whether this copy holds the lease."""
         if self._led and not self.held():
             self._say(NOT_IN_TIME)
         if self._attempt is None or self._attempt.done():
@@ -89,7 +89,7 @@ class Leadership:
         return self.held()
 
     async def settled(self) -> bool:
-        """Try until it is known whether this copy leads: it does, or another one shows that it is alive.
+        """Try until it is known whether this copy leads: it does, or another one renews.
 
         Lasts a little longer than the lease's term at most.
         """
@@ -113,7 +113,7 @@ class Leadership:
                 log.exception("the lease could not be renewed")
 
     def _tell(self) -> None:
-        """Log what has changed, once."""
+        """Log each change once."""
         if self.held():
             if not self._led or self._said is not None:
                 log.info("this copy of the bot polls and delivers")
@@ -123,11 +123,11 @@ class Leadership:
             self._say(f"nothing is polled or delivered: {self.problem()}")
         elif self.lease.other is not None:
             self._say(
-                "another copy of the bot is alive on this database: this one answers, but does not poll "
+                "another copy of the bot leads on this database: this one answers commands, but does not poll "
                 f"({self.lease.other})"
             )
         elif self._led:
-            # An attempt that began in time and ended too late.
+            # An attempt that started in time and ended too late.
             self._say(NOT_IN_TIME)
         self._led = False
 

@@ -1,4 +1,4 @@
-"""The life of the running bot: connect, keep the schedule, stop cleanly."""
+"""The lifecycle of the running bot: connect, run the schedule, stop cleanly."""
 
 import asyncio
 import gc
@@ -32,17 +32,17 @@ REACTION_SECONDS = 0.3
 """Between two decisions on what applications log."""
 
 DRAIN_SECONDS = 2.5
-"""For polls and posts in flight at the end; half of it for listeners that began while those were waited for."""
+"""Seconds for polls and posts in flight at shutdown; half as long for listeners that started meanwhile."""
 
 CLOSE_SECONDS = 1
 READINESS_SECONDS = 2
-"""How long a readiness check waits for the database."""
+"""Seconds that a readiness check waits for the database."""
 
 LONGEST_CONNECT_WAIT = timedelta(minutes=1)
 
 
 class CredentialsRefusedError(Exception):
-    """Anthropic refused the key before it ever answered; the text is one sentence with the remedy."""
+    """Anthropic refused the key at the first request; the text is one sentence with the remedy."""
 
 
 class Lifecycle:
@@ -59,13 +59,13 @@ class Lifecycle:
         self._asking: asyncio.Future[list[str]] | None = None
 
     def stop(self) -> None:
-        """Ask for the end; `run` then drains and returns."""
+        """Request the shutdown; `run` then drains and returns."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Until `stop`.
+        """Run until `stop`.
 
-        Raises `CredentialsRefusedError`, `SlackRefusedError` or `SettingsError` where a start is hopeless.
+        Raises `CredentialsRefusedError`, `SlackRefusedError` or `SettingsError` if a start cannot succeed.
         """
         async with AsyncExitStack() as stack:
             stack.enter_context(calm_collector())
@@ -85,21 +85,21 @@ class Lifecycle:
             finally:
                 for task in (stopped, connected, reacting):
                     task.cancel()
-            log.info("stopping: what has begun is finished first")
+            log.info("stopping: finishing work in progress")
 
     async def problems(self) -> list[str]:
-        """What keeps the bot from its work, for the readiness check. Never raises, and answers within seconds."""
+        """Why the bot is not ready, for the readiness check. Never raises, and returns within seconds."""
         slack, stored = await asyncio.gather(self._slack(), self._ask_database())
         lease = self._bot.leadership.problem()
         return [*([slack] if slack else []), *([lease] if lease else []), *self._bot.faults.values(), *stored]
 
     async def _slack(self) -> str | None:
         if self._slack_problem is None and self._socket is not None and not await self._connected(self._socket):
-            return "The connection to Slack is lost and being made again."
+            return "The connection to Slack is lost; reconnecting."
         return self._slack_problem
 
     def notes(self) -> list[str]:
-        """What is worth knowing and keeps the bot from nothing."""
+        """Sentences for the readiness check that do not affect readiness."""
         clock = self._bot.services.clock
         said = clock.said() if isinstance(clock, SteadyClock) else None
         return [] if said is None else [said]
@@ -113,12 +113,12 @@ class Lifecycle:
 
     async def _ask_database(self) -> list[str]:
         if self._asking is None:
-            # One question at a time: each that hangs holds one of the few threads.
+            # One query at a time: each that hangs holds one of the few threads.
             self._asking = asyncio.ensure_future(self._bot.services.threads.web(self._stored_problems))
         asking = self._asking
         done, _ = await asyncio.wait({asking}, timeout=READINESS_SECONDS)
         if not done:
-            return [f"The database has not answered for {READINESS_SECONDS} s."]
+            return [f"The database has not responded for {READINESS_SECONDS} s."]
         if self._asking is asking:
             self._asking = None
         try:
@@ -126,7 +126,7 @@ class Lifecycle:
         except SQLAlchemyError as error:
             return [database_problem(error)]
         except Exception as error:  # noqa: BLE001  # a check that fails is an answer, too
-            return [f"The database cannot be read ({type(error).__name__}): look into its log, and at its disk."]
+            return [f"The database cannot be read ({type(error).__name__}): check its log and its disk."]
 
     def _stored_problems(self) -> list[str]:
         services = self._bot.services
@@ -162,7 +162,7 @@ class Lifecycle:
             except SlackUnreachableError as error:
                 self._slack_problem = str(error)
                 wait = back_off(failures, LONGEST_CONNECT_WAIT).total_seconds()
-                log.error("%s Trying again in %d s.", error, wait)
+                log.error("%s Retrying in %d s.", error, wait)
                 await asyncio.sleep(wait)
             else:
                 self._slack_problem = None
@@ -208,7 +208,8 @@ class Lifecycle:
         return schedule(jobs, partial(self._bot.in_flight.drain, DRAIN_SECONDS), self._forget_last_pong)
 
     def _forget_last_pong(self) -> None:
-        # Slack's client compares it with the wall clock: after a jump a live one looks dead, or a dead one alive.
+        # Slack's client compares it with the wall clock: after a jump, a live connection looks dead or a dead one
+        # alive.
         if self._socket is not None:
             self._socket.client.last_ping_pong_time = None
 
@@ -242,18 +243,18 @@ async def _listen(stack: AsyncExitStack, port: AbstractAsyncContextManager[list[
     except OSError as error:
         raise SettingsError(
             f"CLAUDE_COST_HTTP_PORT cannot be opened ({error}): choose another port, correct CLAUDE_COST_HTTP_HOST, or "
-            "stop what listens there."
+            "stop the process that listens there."
         ) from None
 
 
 YOUNG = 10_000
-"""New objects, less those that are gone, after which the young are collected."""
+"""New objects, less freed ones, after which the young are collected."""
 
 MIDDLE = 10
 """Collections of the young after which those that survived are collected too: at most 100,000 objects."""
 
 FULL = 1_000
-"""Collections of those after which everything is."""
+"""Collections of the middle generation after which everything is collected."""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Jobs at intervals that no jump of the wall clock stops, delays or repeats.
+"""Interval jobs that no jump of the wall clock stops, delays or repeats.
 
-APScheduler plans by the wall clock. What it has planned is moved along whenever that clock is set.
+APScheduler plans by the wall clock. Planned runs are moved whenever that clock is set.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from bot.steady_clock import JumpDetector
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-"""How often the wall clock is compared with the monotonic one, which the event loop sleeps by."""
+"""How often the wall clock is compared with the monotonic clock, by which the event loop sleeps."""
 
 SOON_AGAIN_SECONDS = 60
-"""A job that runs at once after a jump does so at most this often, however often the clock is set."""
+"""The shortest interval between two runs of a job that jumps of the clock cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`at_once`: at the start already, and after each jump, since what it asks may tell what time it is."""
+    """`at_once`: also run at the start and after each jump, since the run may show the correct time."""
 
     name: str
     seconds: float
@@ -36,15 +36,15 @@ class Job:
     at_once: bool = False
 
     async def run(self) -> None:
-        """Do the work once. Only the end of the schedule cancels it, which is no fault."""
+        """Run the job once. Only the end of the schedule cancels it, which is no fault."""
         try:
             await self.work()
         except asyncio.CancelledError:
-            log.info("stopping: %s is left undone", self.name)
+            log.info("stopping: %s is cancelled", self.name)
 
 
 class EveryTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no type information
-    """Each run an interval after the last one; runs that time has passed over are left out, however many they are."""
+    """Each run one interval after the last one; missed runs are skipped."""
 
     def __init__(self, seconds: float) -> None:
         self._every = timedelta(seconds=seconds)
@@ -64,13 +64,13 @@ async def schedule(
     clock: Clock = system_clock,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[AsyncIOScheduler]:
-    """Runs the jobs inside of it. `finish`: waited for at the end, before what still runs is cancelled.
+    """Runs the jobs inside the context. `finish`: awaited at the end, before running jobs are cancelled.
 
     `on_jump`: called when the wall clock was set.
 
     `clock` and `monotonic` are compared to notice that the clock was set; APScheduler itself reads the machine's.
     """
-    # A late run is better than none, however late: every run does whatever is due.
+    # A late run is better than none: every run does all that is due.
     defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     for job in jobs:
@@ -85,7 +85,7 @@ async def schedule(
         with suppress(asyncio.CancelledError):
             await keeper
         scheduler.pause()
-        # The scheduler cancels what still runs when it is shut down, so that is waited for before.
+        # Wait first: the scheduler cancels running jobs when it shuts down.
         await finish()
         scheduler.shutdown()
 
@@ -110,7 +110,7 @@ async def _keep_time(
 
 
 def move(scheduler: AsyncIOScheduler, job: Job, now: datetime, jump: timedelta, *, at_once: bool) -> None:
-    """Plan the next run of a job anew after the clock was set by `jump`: never later than one interval from now."""
+    """Replan a job after the clock was set by `jump`: its next run is at most one interval away."""
     planned = scheduler.get_job(job.name).next_run_time + jump
     next_run_time = now if at_once else min(max(planned, now), now + timedelta(seconds=job.seconds))
     scheduler.modify_job(job.name, next_run_time=next_run_time)

@@ -1,4 +1,4 @@
-"""Who may read over HTTP: on the loopback this machine, elsewhere who sends the bearer token (RFC 6750)."""
+"""Access control for reading over HTTP: this machine on the loopback, elsewhere a bearer token (RFC 6750)."""
 
 import hmac
 import re
@@ -22,16 +22,15 @@ _OF_PROXIES = re.compile(
 )
 """Headers that only proxies add, with hyphens for underscores."""
 OWN_SITE = frozenset({"same-origin", "none"})
-"""Values of Sec-Fetch-Site where no page of another site has a part in the request (W3C Fetch Metadata)."""
+"""Values of Sec-Fetch-Site of requests that no other site's page caused (W3C Fetch Metadata)."""
 
 
 class BearerAccess:
-    """Bearer tokens in front of handlers, any of which will do. `variable`: the setting that refusals name.
+    """Guards handlers with bearer tokens, any of which passes. `variable`: the setting named in refusals.
 
-    Without a token the port is open on the loopback alone, which settings see to. Then requests whose headers show a
-    proxy are refused, since a proxy on the same machine would make the port public, and so are those whose headers show
-    a web page of another site. `host`: the configured address of the port, which clients may name besides the
-    loopback's.
+    Without a token the port is open on the loopback alone; the settings ensure that. Then requests that came through a
+    proxy are refused, since a proxy on the same machine would make the port public, and so are requests of another
+    site's web page. `host`: the configured address of the port, which clients may use besides the loopback's names.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class BearerAccess:
         self._hosts = LOOPBACK | ({f"[{host}]" if ":" in host else host.lower()} if host else frozenset())
 
     def refusal(self, request: web.Request) -> web.Response | None:
-        """401, 403 or 421, or None where the request may pass."""
+        """A response of 401, 403 or 421; None if the request may pass."""
         if not self._tokens:
             if any(_OF_PROXIES.fullmatch(header.replace("_", "-")) for header in request.headers):
                 return _unauthorized(
@@ -55,7 +54,7 @@ class BearerAccess:
         given = _bearer(request.headers.get(hdrs.AUTHORIZATION, ""))
         if given is None:
             return _unauthorized(f"Send Authorization: Bearer TOKEN with the token of {self._variable}.")
-        # Header bytes that are no UTF-8 arrive as surrogates.
+        # Header bytes that are not UTF-8 arrive as surrogates.
         sent = given.encode("utf-8", "surrogateescape")
         # Each is compared, so that the time tells nothing about which one is right.
         if sum(hmac.compare_digest(sent, token) for token in self._tokens):
@@ -63,7 +62,7 @@ class BearerAccess:
         return _unauthorized(f"This is not the token of {self._variable}.", ', error="invalid_token"')
 
     def foreign(self, request: web.Request) -> web.Response | None:
-        """421 or 403 for a request that names another host or site, where no token keeps web pages from reading."""
+        """421 or 403 for a request of another host or site, when no token protects the port from web pages."""
         if self._tokens:
             return None
         if not is_for(request, self._hosts):
@@ -82,14 +81,14 @@ class BearerAccess:
         return _behind(self.refusal, handler)
 
     def guard_host(self, handler: Handler) -> Handler:
-        """`handler`, open to everybody but to pages of other sites."""
+        """`handler`, open to all requests except those of other sites' pages."""
         return _behind(self.foreign, handler)
 
 
 def is_for(request: web.Request, hosts: frozenset[str]) -> bool:
-    """Whether the request names one of these hosts, on any port.
+    """Whether the request's Host is one of these, on any port.
 
-    A name that somebody else's DNS points at the loopback (DNS rebinding) is none of them. No browser leaves out Host.
+    A foreign name whose DNS points at the loopback (DNS rebinding) is refused. Every browser sends Host.
     """
     named = request.headers.getall(hdrs.HOST, [])
     return not named or (len(named) == 1 and _name_in(named[0]) in hosts)

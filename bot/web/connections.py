@@ -1,4 +1,4 @@
-"""How much of the process the HTTP port may take: connections, and time for each part of a request."""
+"""Limits of the HTTP port: connections, and time for each part of a request."""
 
 import asyncio
 import logging
@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 MOST_CONNECTIONS = 256
 FEWEST_CONNECTIONS = 8
 OTHER_DESCRIPTORS = 64
-"""What the database, Slack, Anthropic and the process itself need."""
+"""File descriptors for the database, Slack, Anthropic and the process itself."""
 HEAD_SECONDS = 10.0
-"""For a whole request head, and between two requests on one connection."""
+"""Seconds for a whole request head, and between two requests on one connection."""
 BODY_SECONDS = 10.0
 ROOM_SECONDS = 0.25
-"""A connection that has waited so long without a whole request makes room for a new one."""
+"""Seconds without a whole request after which a connection may be dropped for a new one."""
 SAID_SECONDS = 60.0
 LARGE_BODIES = 4
 """Large bodies in memory at one time, for each path."""
@@ -32,7 +32,7 @@ RETRY_SECONDS = 2
 
 
 def most_connections() -> int:
-    """256, or less where the process may not open many files."""
+    """256, or fewer where the process may not open many files."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS
@@ -61,8 +61,8 @@ class LargeBodies:
 class Connections:
     """Bounds the connections of one server, and the time in seconds until each has sent a whole request.
 
-    Above the bound the connection that has waited longest for its request is dropped, so that many that send nothing
-    do not lock others out; where none has waited for long, the new one is.
+    Above the bound, the connection that has waited longest for its request is dropped, so that idle connections do not
+    lock others out; if none has waited for long, the new one is dropped.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Connections:
         self._large[path] = bodies
 
     def protocol(self, server: web.Server) -> asyncio.Protocol:
-        """What one accepted connection begins with, for `loop.create_server`."""
+        """The protocol of an accepted connection, for `loop.create_server`."""
         return _Gate(self, server)
 
     def admit(self, server: web.Server, transport: asyncio.Transport) -> None:
@@ -98,7 +98,7 @@ class Connections:
 
     @web.middleware
     async def whole_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Read the body before the handler runs, within `body_seconds`; a body that is none gets one 4xx."""
+        """Read the body before the handler runs, within `body_seconds`; a malformed body gets a 4xx."""
         large = self._large.get(request.path) if request.method == hdrs.METH_POST else None
         if large is None:
             if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
@@ -124,11 +124,11 @@ class Connections:
             async with asyncio.timeout(self.body_seconds):
                 await request.read()
         except TimeoutError:
-            return _refused(HTTPStatus.REQUEST_TIMEOUT, f"The body was not here within {self.body_seconds:g} s.")
+            return _refused(HTTPStatus.REQUEST_TIMEOUT, f"The body did not arrive within {self.body_seconds:g} s.")
         except web.HTTPRequestEntityTooLarge:
             return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
         except (RequestPayloadError, HttpProcessingError):
-            return _refused(HTTPStatus.BAD_REQUEST, "The body breaks HTTP.")
+            return _refused(HTTPStatus.BAD_REQUEST, "The body is not valid HTTP.")
         self._waiting_since.pop(request.protocol, None)
         try:
             return await handler(request)
@@ -138,9 +138,9 @@ class Connections:
     def _make_room(self, present: Sequence[RequestHandler], now: float) -> bool:
         if now - self._said_at > SAID_SECONDS:
             self._said_at = now
-            log.warning("the HTTP port has all %d connections that it takes: others are closed", self.most)
+            log.warning("the HTTP port has reached its %d connections: further ones are closed", self.most)
         idle = [(self._waiting_since[one], one) for one in present if one in self._waiting_since]
-        # One that is closed already stays among the present ones until its task has ended.
+        # A closed connection stays in the set until its task has ended.
         waiting = [(since, one) for since, one in idle if one.transport is not None and now - since >= ROOM_SECONDS]
         if not waiting:
             return False
@@ -150,7 +150,7 @@ class Connections:
 
 
 class _Gate(asyncio.Protocol):
-    """Decides about a connection once it is made, when those before it have been counted."""
+    """Accepts or closes a connection once it is made, when those before it have been counted."""
 
     def __init__(self, connections: Connections, server: web.Server) -> None:
         self._connections = connections

@@ -1,4 +1,4 @@
-"""The fallback mode for services that follow at once: one object to fetch with an ETag, and a stream of its changes."""
+"""The fallback mode over HTTP: one object with an ETag, and a stream of its changes."""
 
 import asyncio
 import hashlib
@@ -22,9 +22,9 @@ from bot.web.access import BearerAccess
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-"""Between two looks at the store, for all streams together: for changes by other copies, which wake nobody here."""
+"""Seconds between two reads of the store for all streams: changes by other copies send no signal here."""
 GONE_SECONDS = 0.5
-"""Between two looks whether a stream's reader is still there."""
+"""Seconds between two checks whether a stream's reader is still connected."""
 KEEP_ALIVE_SECONDS = 15
 WRITE_SECONDS = 30
 MOST_STREAMS = 100
@@ -32,12 +32,12 @@ RETRY_SECONDS = 5
 
 
 class ModeUnreadableError(Exception):
-    """The store does not answer at this moment; the text is one sentence."""
+    """The store is not responding; the text is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServedMode:
-    """The mode as services get it. `body`: the JSON object. `tag`: its ETag without the quotes."""
+    """The mode as served. `body`: the JSON object. `tag`: its ETag without the quotes."""
 
     name: str
     variables: Mapping[str, str]
@@ -46,7 +46,7 @@ class ServedMode:
 
 
 def served(state: ModeState) -> ServedMode:
-    """What `GET /v1/fallback` and the stream say: mode, variables, since, until, by, reason."""
+    """The object of `GET /v1/fallback` and the stream: mode, variables, since, until, by, reason."""
     body = json.dumps(
         {
             "mode": state.mode.name,
@@ -61,14 +61,14 @@ def served(state: ModeState) -> ServedMode:
 
 
 class CurrentMode:
-    """Reads the store for all requests and streams with one thread of its own, however many they are.
+    """Reads the store for all requests and streams in one thread of its own.
 
-    `read` is synchronous and gives the wanted mode; another copy on the same database may have changed it.
+    `read` is synchronous and returns the wanted mode; another copy on the same database may have changed it.
     """
 
     def __init__(self, read: Callable[[], ModeState]) -> None:
         self._read = read
-        # Commands and reviews may have taken every thread of the default executor for seconds.
+        # Commands and reviews may occupy every thread of the default executor for seconds.
         self._thread = ThreadPoolExecutor(1, "served-mode")
         self._one_reader = asyncio.Lock()
         self._begun_at = -math.inf
@@ -84,13 +84,13 @@ class CurrentMode:
         time = asyncio.get_running_loop().time
         asked_at = time()
         async with self._one_reader:
-            # Whoever waited for the lock shares what was read meanwhile, also that it could not be read.
+            # A caller that waited for the lock shares the read made meanwhile, and its failure.
             if self._begun_at <= asked_at:
                 begun_at = time()
-                # Kept together, after the read: one that is cancelled was none.
+                # Set together, after the read: a cancelled read does not count.
                 self._latest, self._begun_at = await self._fetch(), begun_at
             if self._latest is None:
-                raise ModeUnreadableError("The mode cannot be read at this moment: keep the last one, and ask again.")
+                raise ModeUnreadableError("The mode cannot be read now: keep the last one and retry.")
             return self._latest
 
     async def _fetch(self) -> ServedMode | None:
@@ -98,7 +98,9 @@ class CurrentMode:
             state = await asyncio.get_running_loop().run_in_executor(self._thread, self._read)
         except SQLAlchemyError as error:
             if not self._said_unreadable:
-                log.error("the fallback mode cannot be served: the database does not answer (%s)", type(error).__name__)
+                log.error(
+                    "the fallback mode cannot be served: the database is not responding (%s)", type(error).__name__
+                )
             self._said_unreadable = True
             return None
         self._said_unreadable = False
@@ -106,9 +108,9 @@ class CurrentMode:
 
 
 class Streams:
-    """Server-sent events: the present mode at once, then every change, with comments that keep the connection alive.
+    """Server-sent events: the current mode at once, then every change, with comments that keep the connection alive.
 
-    While a stream is open, one task reads the mode for all of them: at every signal of `changes`, and every
+    While a stream is open, one task reads the mode for all streams: at every signal of `changes`, and every
     `LOOK_SECONDS` for changes by other copies of the bot.
     """
 
@@ -130,12 +132,12 @@ class Streams:
         self.open = 0
 
     async def end(self, app: web.Application) -> None:
-        """Let every stream come to its end; for `on_shutdown`."""
+        """End every stream; for `on_shutdown`."""
         self._ending = True
         self._wake_all()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """One stream, until the reader or the server goes. 503 above the bound, or while the mode is unreadable."""
+        """One stream, until the reader or the server ends it. 503 above the bound, or while the mode is unreadable."""
         if self.open >= self._most:
             return unavailable(
                 {"error": f"There are {self._most} open streams already: poll /v1/fallback, or try again later."}
@@ -144,7 +146,7 @@ class Streams:
         woken = asyncio.Event()
         self._waiting.add(woken)
         try:
-            # Watched before the first read, so that no change falls between the two.
+            # Subscribe before the first read, so that no change is missed between the two.
             if self._watching is None or self._watching.done():
                 self._watching = asyncio.create_task(self._watch())
             first = await self._read()
@@ -159,7 +161,7 @@ class Streams:
                 self._watching = self._newest = None
 
     async def _watch(self) -> None:
-        """Read the mode after every change, and wake the streams when it is another one."""
+        """Read the mode after every signal, and wake the streams when it has changed."""
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
         with self._changes.heard_by(lambda: loop.call_soon_threadsafe(changed.set)):
@@ -167,13 +169,13 @@ class Streams:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
                         await changed.wait()
-                # Before the read: a change that is committed during it needs another one.
+                # Before the read: a change committed during it needs another read.
                 changed.clear()
                 with suppress(ModeUnreadableError):
                     await self._read()
 
     async def _read(self) -> ServedMode:
-        """The mode, read now; for all streams, so that none goes back to what was read before."""
+        """Read the mode for all streams, so that none goes back to an earlier one."""
         mode = await self._current.now()
         if self._newest is None or mode.tag != self._newest.tag:
             self._newest = mode
@@ -188,7 +190,7 @@ class Streams:
             woken.set()
 
     async def _stream(self, request: web.Request, mode: ServedMode, woken: asyncio.Event) -> web.StreamResponse:
-        # Proxies that buffer would hold a change back; nginx reads the last header.
+        # A buffering proxy would delay a change; the last header is nginx's.
         headers = {hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         response.content_type = "text/event-stream"
@@ -198,7 +200,7 @@ class Streams:
             await _write(request, response, b"retry: %d\n%s" % (RETRY_SECONDS * 1000, _event(mode)))
             await self._follow(request, response, mode, woken)
         except ConnectionError:
-            # The reader has gone.
+            # The reader has disconnected.
             return response
         return response
 
@@ -207,7 +209,7 @@ class Streams:
     ) -> None:
         time = asyncio.get_running_loop().time
         written_at = time()
-        # Without a transport the reader has gone, which would otherwise show at the next write only.
+        # No transport: the reader has disconnected, which otherwise shows only at the next write.
         while not self._ending and request.transport is not None and not self._watch_failed():
             newest = self._newest or mode
             if newest.tag != mode.tag:
@@ -247,19 +249,19 @@ def tagged(request: web.Request, body: bytes) -> web.Response:
     else:
         response = web.Response(body=body, content_type="application/json", charset="utf-8")
     response.etag = tag
-    # A cache between the bot and a service may keep it, but has to ask whether it still holds.
+    # A cache between the bot and a service may store it, but must revalidate.
     response.headers[hdrs.CACHE_CONTROL] = "private, no-cache"
     return response
 
 
 def _asked(request: web.Request) -> set[str]:
-    """The tags of `If-None-Match`. Some clients leave the quotes out, which RFC 9110 wants."""
+    """The tags of `If-None-Match`. Some clients omit the quotes that RFC 9110 requires."""
     header = ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
     return {part.strip().removeprefix("W/").strip('"') for part in header.split(",")}
 
 
 def unavailable(body: Mapping[str, object]) -> web.Response:
-    """503, to be asked again."""
+    """503, to be retried."""
     return web.json_response(body, status=503, headers={hdrs.RETRY_AFTER: str(RETRY_SECONDS)})
 
 
@@ -269,7 +271,7 @@ def entity_tag(body: bytes) -> str:
 
 
 def _event(mode: ServedMode) -> bytes:
-    # JSON has no line breaks of its own, so that the object is one `data` line.
+    # This JSON has no line breaks, so the object is one `data` line.
     return b'event: fallback\nid: "%s"\ndata: %s\n\n' % (mode.tag.encode(), mode.body)
 
 
@@ -277,10 +279,10 @@ async def _write(request: web.Request, response: web.StreamResponse, chunk: byte
     try:
         await asyncio.wait_for(response.write(chunk), WRITE_SECONDS)
     except TimeoutError:
-        # It does not read; to end the response politely would wait for it again.
+        # The reader does not read; a graceful end would wait for it again.
         if request.transport is not None:
             request.transport.abort()
-        raise ConnectionResetError("the reader does not read") from None
+        raise ConnectionResetError("the reader has stopped reading") from None
 
 
 def _moment(moment: datetime | None) -> str | None:

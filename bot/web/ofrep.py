@@ -1,8 +1,8 @@
 """The fallback mode as flags of OpenFeature's Remote Evaluation Protocol (OFREP 0.2).
 
 The flags are the names of the mode's variables. A variable that the mode does not set is an unknown flag, so that the
-caller's own default holds: in the mode normal that is the model. An SDK gives its default too where the flag has
-another type than it asks for, so a value that looks like a boolean or a number is one.
+caller's default applies: in the mode normal, to the model. An SDK also returns its default when the flag has another
+type than requested, so a value that looks like a boolean or a number is served as one.
 Source: https://github.com/open-feature/protocol/blob/main/service/openapi.yaml
 """
 
@@ -18,13 +18,13 @@ from bot.web.fallback import CurrentMode, ModeUnreadableError, ServedMode, tagge
 
 ALWAYS_TEXT = (MODE_VARIABLE, MODEL_VARIABLE, CHAIN_VARIABLE)
 
-# As many digits as JavaScript's numbers hold exactly. "007" and "+1" are names that happen to have digits.
+# As many digits as JavaScript's numbers hold exactly. "007" and "+1" are names, not numbers.
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")
 _DECIMAL = re.compile(r"-?(?=[0-9.]{3,16}$)(?:0|[1-9][0-9]*)\.[0-9]+")
 
 
 class EvaluationRequest(BaseModel):
-    """The body of both requests. The mode is one for everybody, so that the context changes nothing."""
+    """The body of both requests. The mode is the same for everybody, so the context is ignored."""
 
     model_config = ConfigDict(strict=True)
 
@@ -77,7 +77,7 @@ def _evaluation(mode: ServedMode, name: str) -> dict[str, object]:
 
 
 def typed(text: str) -> bool | int | float | str:
-    """A boolean for true and false, a number where it has the one way to write that number, otherwise the text."""
+    """A boolean for true and false, a number for its canonical form, otherwise the text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     if _INTEGER.fullmatch(text):
@@ -96,6 +96,6 @@ async def _problem(request: web.Request) -> dict[str, object] | None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         if first["loc"][:1] == ("context",):
-            return {"errorCode": "INVALID_CONTEXT", "errorDetails": "context is no JSON object."}
-        return {"errorCode": "PARSE_ERROR", "errorDetails": f"The body is no JSON object: {first['msg']}."}
+            return {"errorCode": "INVALID_CONTEXT", "errorDetails": "context is not a JSON object."}
+        return {"errorCode": "PARSE_ERROR", "errorDetails": f"The body is not a JSON object: {first['msg']}."}
     return None

@@ -28,13 +28,13 @@ from bot.web.slack_events import slack_route
 log = logging.getLogger(__name__)
 
 Problems = Callable[[], Awaitable[Sequence[str]]]
-"""What keeps the bot from doing its work at this moment, one sentence each; empty when it is ready."""
+"""Why the bot is not ready, one sentence for each reason; empty when it is ready."""
 
 CHECK_SECONDS = 3.0
 
 
 class Readiness:
-    """One check at a time, however many ask: one that hangs must not hold more than one thread."""
+    """Runs one check at a time for all callers: a hanging check holds one thread only."""
 
     def __init__(self, problems: Problems, seconds: float = CHECK_SECONDS) -> None:
         self._problems = problems
@@ -43,30 +43,30 @@ class Readiness:
         self._said: str | None = None
 
     async def problems(self) -> list[str]:
-        """Sentences. A check that fails or does not answer in time is one too."""
+        """The problems, one sentence each. A check that fails or times out is a problem too."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._checked())
         running = self._running
         await asyncio.wait({running}, timeout=self._seconds)
         if not running.done():
-            return [f"The checks do not answer within {self._seconds:g} s: the database may be busy or away."]
+            return [f"The checks did not finish within {self._seconds:g} s: the database may be busy or unreachable."]
         return running.result()
 
     async def _checked(self) -> list[str]:
         try:
             found = list(await self._problems())
-        except Exception as error:  # whatever it is, the probe has to get an answer
+        except Exception as error:  # the probe must get a response
             name = type(error).__name__
             if name != self._said:
-                log.error("the readiness check fails", exc_info=error)
+                log.error("the readiness check failed", exc_info=error)
             self._said = name
-            return [f"The checks fail ({name}): the bot's log has the details."]
+            return [f"The checks failed ({name}): see the bot's log."]
         self._said = None
         return found
 
 
 def health_routes(problems: Problems, notes: Callable[[], Sequence[str]], access: BearerAccess) -> list[web.RouteDef]:
-    """Both checks. They need no token. `notes`: sentences that are worth knowing and keep nobody from work."""
+    """Both checks, without a token. `notes`: sentences that do not affect readiness."""
     readiness = Readiness(problems)
 
     async def healthz(request: web.Request) -> web.StreamResponse:
@@ -95,16 +95,15 @@ def web_app(
 ) -> web.Application:
     """`slack` is None in Socket Mode, where Slack sends nothing over HTTP; otherwise it needs `signing_secret`.
 
-    `read_token`: what reading takes; None only where the port is on the loopback. Health needs none. `host`: the
-    configured address. `connections`: what bounds them, where the port is a real one. `notes`: sentences that the
-    readiness check shows as well. `ingest_tokens`: of those who may send usage, by name. `stored`: called
-    when some was stored.
+    `read_token`: the token for reading; None only on the loopback. Health needs none. `host`: the configured address.
+    `connections`: their bounds, on a real port. `notes`: further sentences of the readiness check. `ingest_tokens`: of
+    those who may send usage, by name. `stored`: called when usage was stored.
     """
     connections = connections or Connections()
     app = web.Application(middlewares=[connections.whole_request])
     readers = BearerAccess(read_token, "CLAUDE_COST_READ_TOKEN", host)
     current = CurrentMode(services.fallback.in_force)
-    # Readers that stay must not take the place of all others.
+    # Long-lived streams must not use up every connection.
     streams = Streams(current, services.fallback.changes, min(MOST_STREAMS, connections.most // 2))
     app.add_routes(health_routes(problems, notes, readers))
     app.add_routes([*fallback_routes(current, streams, readers), *ofrep_routes(current, readers)])
@@ -123,15 +122,15 @@ def web_app(
 
 
 SHUTDOWN_SECONDS = 1.0
-"""For requests that are under way; aiohttp waits as long again once it has cancelled them."""
+"""Seconds for requests under way; aiohttp waits as long again once it has cancelled them."""
 LINGERING_SECONDS = 1.0
 MOST_HEADERS = 64
 BACKLOG = 128
-"""Connections that wait in the kernel to be accepted."""
+"""Connections that may wait in the kernel to be accepted."""
 
 
 class _ClientFaults(logging.Filter):
-    """Drops what aiohttp logs about requests that break HTTP: their senders would fill the log."""
+    """Drops aiohttp's log entries about malformed requests, with which their senders could fill the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -140,7 +139,7 @@ class _ClientFaults(logging.Filter):
 
 @asynccontextmanager
 async def open_port(app: web.Application, host: str, port: int, connections: Connections) -> AsyncIterator[list[Any]]:
-    """Serve until the end of the context; gives the addresses. Raises `OSError` where the port cannot be opened."""
+    """Serve until the end of the context; yields the addresses. Raises `OSError` if the port cannot be opened."""
     quiet = logging.getLogger(__name__)
     quiet.addFilter(_ClientFaults())
     runner = web.AppRunner(
@@ -151,7 +150,7 @@ async def open_port(app: web.Application, host: str, port: int, connections: Con
         keepalive_timeout=connections.head_seconds,
         lingering_time=LINGERING_SECONDS,
         max_headers=MOST_HEADERS,
-        # A signature is of the bytes that were sent.
+        # A signature is of the bytes as sent.
         auto_decompress=False,
     )
     await runner.setup()

@@ -21,9 +21,9 @@ from bot.web.slack_requests import FORM, JSON, UnreadableBodyError, read
 TIMESTAMP_HEADER = "X-Slack-Request-Timestamp"
 SIGNATURE_HEADER = "X-Slack-Signature"
 WINDOW_SECONDS = 300
-"""How far the time of a request may be from ours, in both directions."""
+"""The largest difference between a request's time and ours, in both directions."""
 MOST_SERVED = 10_000
-"""Signatures that are remembered: 33 requests a second for the whole window."""
+"""Signatures kept: 33 requests a second for the whole window."""
 
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
@@ -46,10 +46,7 @@ def is_signed(
 
 
 class ServedSignatures:
-    """The signatures of requests that have been served, for as long as they hold.
-
-    Above `most` the oldest is forgotten.
-    """
+    """The signatures of handled requests, until they expire. Above `most` the oldest is dropped."""
 
     def __init__(self, most: int = MOST_SERVED) -> None:
         self._most = most
@@ -59,7 +56,7 @@ class ServedSignatures:
         return len(self._until)
 
     def is_first(self, signature: str, timestamp: str, now: datetime) -> bool:
-        """Whether a signature that holds has not been served yet; from now on it has been."""
+        """Whether a valid signature is new; records it."""
         while self._until and next(iter(self._until.values())) < now.timestamp():
             self._until.popitem(last=False)
         if signature in self._until:
@@ -74,7 +71,7 @@ log = logging.getLogger(__name__)
 
 
 def slack_route(slack: AsyncApp, signing_secret: SecretStr, clock: Clock) -> web.RouteDef:
-    """`clock`: by which the age of a signature is taken. Each signature is served once: a repeat changes nothing."""
+    """`clock`: for the age of a signature. Each signature is handled once: a repeat changes nothing."""
     served = ServedSignatures()
 
     async def events(request: web.Request) -> web.StreamResponse:
@@ -83,8 +80,8 @@ def slack_route(slack: AsyncApp, signing_secret: SecretStr, clock: Clock) -> web
         timestamps, signatures = headers.getall(TIMESTAMP_HEADER, []), headers.getall(SIGNATURE_HEADER, [])
         now = clock()
         if not is_signed(body, timestamps, signatures, signing_secret.get_secret_value(), now):
-            return _refused(401, "This request has no valid signature of Slack's, or its time is not now.")
-        # aiohttp takes a content type that is none for application/octet-stream.
+            return _refused(401, "This request has no valid Slack signature, or its timestamp is too far from now.")
+        # aiohttp reads a malformed content type as application/octet-stream.
         if request.content_type not in (FORM, JSON) or len(headers.getall(hdrs.CONTENT_TYPE)) != 1:
             return _refused(415, f"Send {FORM} or {JSON}.")
         if (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
@@ -94,9 +91,9 @@ def slack_route(slack: AsyncApp, signing_secret: SecretStr, clock: Clock) -> web
         except UnreadableBodyError as error:
             return _refused(400, str(error))
         if not served.is_first(signatures[0], timestamps[0], now):
-            log.info("Slack's request of %s was served before: nothing is done again.", timestamps[0])
+            log.info("Slack's request of %s was handled before: ignoring the repeat", timestamps[0])
             return web.Response()
-        # As JSON, so that Bolt reads exactly what was checked.
+        # As JSON, so that Bolt reads exactly the checked fields.
         asked = AsyncBoltRequest(body=json.dumps(payload), headers={"content-type": JSON})
         return await to_aiohttp_response(await slack.async_dispatch(asked))
 

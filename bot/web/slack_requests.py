@@ -1,4 +1,4 @@
-"""What Slack posts, read strictly: a body of another shape reaches neither Bolt nor a handler, and no field unchecked.
+"""Strict parsing of Slack's posts: only bodies of a known shape, and only checked fields, reach Bolt and handlers.
 
 Source: https://docs.slack.dev/interactivity/ (payloads of commands,
 block_actions, view_submission, view_closed) and https://docs.slack.dev/apis/events-api/ (the wrapper of events).
@@ -15,7 +15,7 @@ MOST_FIELDS = 100
 
 
 class UnreadableBodyError(Exception):
-    """No request of Slack's; the text is one sentence."""
+    """The body is not a Slack request; the text is one sentence."""
 
 
 class _Part(BaseModel):
@@ -53,7 +53,7 @@ class _View(_Named):
 
 
 class _SubmittedView(_View):
-    # Bolt's matchers index it, and take a `workflow_step` for a payload with a step.
+    # Bolt's matchers index it, and treat a `workflow_step` as a payload with a step.
     type: Literal["modal"]
     state: _State
 
@@ -123,13 +123,13 @@ def read(body: bytes, content_type: str) -> dict[str, Any]:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        raise UnreadableBodyError("The body is no UTF-8 text.") from None
+        raise UnreadableBodyError("The body is not UTF-8 text.") from None
     if content_type == JSON:
         return _checked(_object(text), _EVENTS)
     try:
         fields = dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS))
     except ValueError:
-        raise UnreadableBodyError("The body is no form.") from None
+        raise UnreadableBodyError("The body is not a form.") from None
     if "payload" in fields:
         return _checked(_object(fields["payload"]), _INTERACTIONS)
     return _checked(fields, _COMMANDS)
@@ -137,12 +137,12 @@ def read(body: bytes, content_type: str) -> dict[str, Any]:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        # It raises ValueError also for what is nested too deeply.
+        # It also raises ValueError for a body nested too deeply.
         value = from_json(text, allow_inf_nan=False)
     except ValueError:
-        raise UnreadableBodyError("The body is not the JSON that Slack sends.") from None
+        raise UnreadableBodyError("The body is not JSON as Slack sends it.") from None
     if not isinstance(value, dict):
-        raise UnreadableBodyError("The body is no JSON object.")
+        raise UnreadableBodyError("The body is not a JSON object.")
     return value
 
 
@@ -151,4 +151,6 @@ def _checked(payload: dict[str, Any], shape: TypeAdapter[_Part]) -> dict[str, An
         return shape.validate_python(payload).model_dump(exclude_none=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise UnreadableBodyError(f"The body is nothing that this app takes from Slack ({first['type']}).") from None
+        raise UnreadableBodyError(
+            f"The body is not a request that this app accepts from Slack ({first['type']})."
+        ) from None

@@ -236,7 +236,7 @@ async def test_what_fails_is_kept_over_a_restart_and_says_so_without_its_address
     simulated.spend(SOFT)
     async with simulated.bot() as bot:
         await cycle(bot)
-        reason = "because it answers with HTTP status 503"
+        reason = "because it responded with HTTP status 503"
         (problem,) = [line for line in await Lifecycle(bot, MINUTE).problems() if "hook" in line]
         assert problem == f"hook: 1 alert waiting since 2026-11-16T09:00:00+00:00, {reason}."
         status = await answer(bot.services, member(ADMIN), "status")
@@ -257,7 +257,7 @@ async def test_what_fails_is_kept_over_a_restart_and_says_so_without_its_address
         assert all("hook" not in line for line in await Lifecycle(bot, MINUTE).problems())
     told = json.loads(body(said(web, WEBHOOK)[-1]))
     assert told["message"].startswith("Late by 30 min: this is how it stood at 16 Nov 09:00 UTC.")
-    assert "hook: notice 2 waits 1 s: it answers with HTTP status 503" in caplog.text
+    assert "hook: notice 2 waits 1 s: it responded with HTTP status 503" in caplog.text
     shown = caplog.text + "".join(capfd.readouterr()) + stored_text(simulated.folder)
     assert "HTTP status 503" in shown
     assert TOKEN not in shown
@@ -273,7 +273,7 @@ async def test_a_recipient_that_has_a_letter_is_spared_when_another_gets_it_late
     async with simulated.bot() as bot:
         await cycle(bot)
         (waiting,) = bot.services.alerts.destinations.waiting()
-        assert waiting.error == "some of its recipients do not take the message"
+        assert waiting.error == "some of its recipients refuse the message"
     post.refused.clear()
     async with simulated.bot() as bot:
         await cycle(bot)
@@ -355,7 +355,7 @@ async def test_a_wrong_address_ends_the_start_with_one_sentence_that_does_not_sh
     path = world.folder / "bot.toml"
     assert (finished.code, finished.out) == (2, "")
     assert finished.err == (
-        f"CLAUDE_COST_CONFIG: {path}: destination.0: Apprise knows no addresses that begin with mailot://; "
+        f"CLAUDE_COST_CONFIG: {path}: destination.0: Apprise does not know addresses that begin with mailot://; "
         "did you mean mailto://?\n"
     )
 

@@ -294,7 +294,7 @@ def test_what_looks_like_a_secret_is_not_shown_either(text: str) -> None:
     [
         ("invalid_auth", "Slack refuses SLACK_BOT_TOKEN: copy the Bot User OAuth Token again"),
         ("token_revoked", "SLACK_BOT_TOKEN was revoked"),
-        ("internal_error", "Slack has a fault of its own (internal_error)."),
+        ("internal_error", "Slack has an internal error (internal_error)."),
     ],
 )
 async def test_a_refused_bot_token_fails_and_nothing_is_made_of_it(clinic: Clinic, error: str, said: str) -> None:
@@ -356,7 +356,7 @@ async def test_http_mode_says_where_slack_has_to_reach_the_bot(clinic: Clinic) -
     [
         ({"is_archived": True}, f"The channel {ALERTS} is archived"),
         ({"has_bot": False}, f"The bot is not in {ALERTS}"),
-        ({"has_bot": False, "is_private": True}, f"Slack knows no channel {ALERTS} that the bot may see"),
+        ({"has_bot": False, "is_private": True}, f"The bot can see no channel {ALERTS}"),
     ],
 )
 async def test_a_channel_that_cannot_be_posted_in_fails(clinic: Clinic, change: dict[str, bool], said: str) -> None:

@@ -128,7 +128,7 @@ async def test_above_the_bound_new_connections_are_closed_and_said_once(
             assert await client.rest(5) == b""
         assert not any(client.is_closed for client in port.clients[:8])
     (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert record.getMessage() == "the HTTP port has all 8 connections that it takes: others are closed"
+    assert record.getMessage() == "the HTTP port has reached its 8 connections: further ones are closed"
 
 
 @pytest.mark.parametrize("sent", [HALF_A_HEAD, HALF_A_BODY, b""], ids=["heads", "bodies", "nothing"])

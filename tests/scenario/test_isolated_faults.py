@@ -78,7 +78,7 @@ async def test_a_letter_that_cannot_be_read_is_shown_as_waiting(simulated: World
         await bot.cycle()
         await bot.destinations.settled()
         (waiting,) = bot.services.alerts.destinations.waiting()
-        assert waiting.error == "what was stored of it cannot be read by this version of the bot"
+        assert waiting.error == "this version of the bot cannot read its stored content"
 
 
 class HangingTargets:

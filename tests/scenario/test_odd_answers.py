@@ -184,7 +184,7 @@ async def test_an_answer_whose_parts_are_not_what_slack_documents_settles_nothin
         async for client in client_of(server):
             destination = SlackDestination(client, "C1")
             assert await check_bot_token(client, "C1") == Workspace("")
-            with pytest.raises(SlackUnreachableError, match="without an address"):
+            with pytest.raises(SlackUnreachableError, match="no address"):
                 await check_app_token(client, "xapp-1", "C1")
             outcome = await destination.post(MESSAGE, IDENTITY)
             assert isinstance(outcome, Failed)

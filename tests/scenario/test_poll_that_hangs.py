@@ -106,7 +106,7 @@ async def test_readiness_answers_with_a_sentence_while_the_database_does_not(sim
                 first, second = await asyncio.gather(lifecycle.problems(), lifecycle.problems())
         finally:
             answers.set()
-        assert {"The database has not answered for 2 s."} <= set(first)
+        assert {"The database has not responded for 2 s."} <= set(first)
         assert first == second
         async with asyncio.timeout(20):
             while any("database" in problem for problem in await lifecycle.problems()):  # noqa: ASYNC110  # no event tells

@@ -272,7 +272,7 @@ async def test_a_second_copy_on_the_same_database_answers_but_does_not_poll(worl
             second.send_signal(signal.SIGTERM)
             code, err = await ended(second)
             assert code == 0
-            assert "another copy of the bot is alive" in err
+            assert "another copy of the bot leads" in err
     assert len(world.posts()) == 1
 
 

@@ -92,7 +92,7 @@ async def test_another_copy_is_said_once_and_a_standby_beside_it_is_ready(
         for _ in range(5):
             await standby.cycle()
         assert [line for line in await Lifecycle(standby, MINUTE).problems() if "not connected" not in line] == []
-    said = [line for line in caplog.messages if line.startswith("another copy of the bot is alive")]
+    said = [line for line in caplog.messages if line.startswith("another copy of the bot leads")]
     assert len(said) == 1
     assert f"process {os.getpid()}" in said[0]
 
@@ -110,7 +110,7 @@ async def test_a_loop_that_is_stuck_loses_the_lease_and_gets_it_again(
         await until(leadership.held)
     assert caplog.messages == [
         "this copy of the bot polls and delivers",
-        "the lease was not renewed in time: this copy stops to poll and deliver until it holds it again",
+        "the lease was not renewed in time: this copy stops polling and delivering until it holds the lease again",
         "this copy of the bot polls and delivers",
     ]
     engine.dispose()

@@ -45,7 +45,7 @@ async def test_readiness_notices_a_connection_that_is_lost(simulated: World) -> 
             assert await lifecycle.problems() == []
             lifecycle._socket.client.auto_reconnect_enabled = False
             await lifecycle._socket.client.disconnect()  # type: ignore[no-untyped-call]
-            assert await lifecycle.problems() == ["The connection to Slack is lost and being made again."]
+            assert await lifecycle.problems() == ["The connection to Slack is lost; reconnecting."]
             await lifecycle._socket.client.connect_to_new_endpoint()
             assert await lifecycle.problems() == []
         finally:

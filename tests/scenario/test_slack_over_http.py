@@ -336,7 +336,7 @@ async def test_a_captured_request_is_served_once_and_its_repeat_changes_nothing(
             assert await post(origin, body, captured) == 200
         await bot.in_flight.drain(10)
         assert len(interaction.replies) == replies
-        assert caplog.text.count("was served before") == 3
+        assert caplog.text.count("was handled before") == 3
         clock.advance(timedelta(seconds=1))
         assert await post(origin, body, captured) == 401
         assert await post(origin, body, signed(body, clock())) == 200

@@ -98,7 +98,7 @@ async def test_it_waits_its_turn_behind_what_cannot_be_delivered(simulated: Worl
         await bot.cycle()
         reply = await asked(simulated)
         assert "once the 1 message before it" in reply
-        assert "Slack has a fault of its own" in reply
+        assert "Slack has an internal error" in reply
         await bot.deliver()
         assert simulated.posts() == []
         clock.advance(timedelta(minutes=1))

@@ -71,7 +71,7 @@ async def test_a_webhook_that_is_gone_is_reported_everywhere_else_at_once(
         first = "No alerts reach hook: 1 waiting since 16 Nov 09:00 UTC."
         assert told_in_slack(simulated) == [first]
         (post,) = [post for post in simulated.posts() if post.text.startswith(first)]
-        assert f"The reason: it answers with HTTP status {status}." in post.text
+        assert f"The reason: it responded with HTTP status {status}." in post.text
         assert titles(web, OTHER)[1:] == [first]
         assert all("reach hook" not in title for title in titles(web, HOOK))
         web.remove(gone)

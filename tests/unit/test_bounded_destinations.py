@@ -120,5 +120,5 @@ async def test_no_redirect_takes_the_message_elsewhere(status: int, parameters: 
         location = f"HTTP/1.1 {status} Moved\r\nLocation: http://127.0.0.1:{elsewhere}/\r\nContent-Length: 0\r\n\r\n"
         with serving(lambda connection: connection.sendall(location.encode())) as (port, _):
             told = await destination(port, parameters).post(MESSAGE, {})
-    assert reason(told) == f"it answers with HTTP status {status}"
+    assert reason(told) == f"it responded with HTTP status {status}"
     assert heard == []

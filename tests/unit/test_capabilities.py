@@ -179,6 +179,6 @@ async def test_what_a_destination_raises_keeps_no_later_notice_and_shows_as_wait
     record(store, crossed(Level.SOFT), crossed(Level.HARD))
     delivery = await sender.deliver()
     assert (delivery.delivered, delivery.waiting) == (1, 1)
-    assert "an error of its own (RuntimeError)" in (delivery.error or "")
+    assert "an internal error (RuntimeError)" in (delivery.error or "")
     clock.advance(timedelta(minutes=1))
     assert (await sender.deliver()).delivered == 1

@@ -11,7 +11,7 @@ SECOND = timedelta(seconds=1)
 
 
 def failing(name: str = "hook", *, for_good: bool = False) -> Failing:
-    return Failing(name, NOW, "it answers with HTTP status 503.", 1, for_good)
+    return Failing(name, NOW, "it responded with HTTP status 503.", 1, for_good)
 
 
 def test_a_fault_is_reported_once_it_has_lasted() -> None:

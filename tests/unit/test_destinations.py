@@ -55,8 +55,8 @@ def test_the_address_may_come_from_a_file(tmp_path: Path) -> None:
     ("lines", "said"),
     [
         ('url = "mailot://me:c0ffee5ecre7@example.com"', "did you mean mailto://?"),
-        ('url = "c0ffee5ecre7"', "no address of Apprise"),
-        ('url = ""', "no address of Apprise"),
+        ('url = "c0ffee5ecre7"', "not an Apprise address"),
+        ('url = ""', "not an Apprise address"),
         ('url = "chatwork://c0ffee5ecre7@room"', "this chatwork:// address lacks a part"),
         ('url = "chatwork://c0ffee5ecre7"', "this chatwork:// address lacks a part"),
         ('url = "json://a/c0ffee5ecre7, json://b/c0ffee5ecre7"', "write one [[destination]] for each"),

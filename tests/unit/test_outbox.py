@@ -386,7 +386,7 @@ async def test_nobody_is_told_that_a_deleted_message_is_settled(
         rows = connection.execute(query.order_by(notices.c.id)).all()
     assert [tuple(row) for row in rows] == [
         ("obsolete", "The message was deleted in Slack."),
-        ("obsolete", "there is no message to edit or to answer"),
+        ("obsolete", "there is no message to edit or to reply to"),
     ]
 
 
@@ -453,7 +453,7 @@ async def test_what_cannot_be_drawn_was_not_tried_and_holds_up_only_its_own_inci
     record(store, crossed(Level.SOFT))
     record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
     sender = Outbox(store.notices, channel, broken, clock)
-    why = "it cannot be drawn by this version of the bot (LookupError)"
+    why = "this version of the bot cannot render it (LookupError)"
     assert await sender.deliver() == Delivery(1, 3, why, LONGEST_WAIT)
     assert await sender.deliver() == Delivery(0, 3, why, None)
     assert channel.sent == [("post", "default/2026-11/hard/600 open")]
@@ -471,7 +471,7 @@ async def test_what_an_older_version_stored_in_another_form_does_not_stop_the_ot
     record(store, crossed(Level.HARD))
     delivery = await outbox(store, channel, clock).deliver()
     assert (delivery.delivered, delivery.waiting, delivery.retry_in) == (1, 1, LONGEST_WAIT)
-    assert "cannot be read" in str(delivery.error)
+    assert "cannot read" in str(delivery.error)
     assert channel.sent == [("post", "default/2026-11/hard/600 open")]
 
 

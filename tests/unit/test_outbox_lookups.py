@@ -16,7 +16,7 @@ from tests.databases import NOW, SOFT_RESOLVED, crossed, open_migrated
 from tests.unit.test_outbox import UNKNOWN, Channel, outbox, record
 
 SECOND = timedelta(seconds=1)
-FAULT = CouldNotLook("Slack has a fault of its own (HTTP 500).")
+FAULT = CouldNotLook("Slack has an internal error (HTTP 500).")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ async def test_the_wait_that_slack_asks_for_at_a_look_is_kept(store: AlertStore,
     await sender.deliver()
     clock.advance(SECOND)
     delivery = await sender.deliver()
-    assert (delivery.retry_in, "looking there fails" in str(delivery.error)) == (30 * SECOND, True)
+    assert (delivery.retry_in, "searching there fails" in str(delivery.error)) == (30 * SECOND, True)
     clock.advance(29 * SECOND)
     await sender.deliver()
     assert channel.searches == 1

@@ -200,7 +200,7 @@ async def test_a_process_that_was_frozen_after_its_commit_sends_nothing_when_it_
     assert (await sender.deliver()).delivered == 1
 
 
-@pytest.mark.parametrize("outcome", [None, Failed("Slack has a fault of its own.", outcome_unknown=True)])
+@pytest.mark.parametrize("outcome", [None, Failed("Slack has an internal error.", outcome_unknown=True)])
 async def test_a_former_owner_that_wakes_up_does_not_overwrite_what_the_new_one_did(
     engine: Engine, caplog: pytest.LogCaptureFixture, outcome: SendResult | None
 ) -> None:
@@ -218,7 +218,7 @@ async def test_a_former_owner_that_wakes_up_does_not_overwrite_what_the_new_one_
     with caplog.at_level(logging.WARNING):
         await frozen
     assert copies.states() == [("sent", 2)]
-    assert ("it may stand there twice" in caplog.text) == (outcome is None)
+    assert ("it may appear twice" in caplog.text) == (outcome is None)
     again = store.notices.due(NOW)
     assert again is None
 

@@ -24,7 +24,7 @@ async def test_a_check_that_fails_is_a_503_with_a_sentence_and_said_once(caplog:
                 assert answer.status == 503
                 assert await answer.json() == {
                     "status": "not ready",
-                    "problems": ["The checks fail (OperationalError): the bot's log has the details."],
+                    "problems": ["The checks failed (OperationalError): see the bot's log."],
                     "notes": [],
                 }
         async with client.get("/healthz") as answer:
@@ -45,7 +45,7 @@ async def test_checks_that_hang_are_said_to_and_begun_once() -> None:
     readiness = Readiness(hanging, 0.05)
     answers = await asyncio.gather(*(readiness.problems() for _ in range(20)))
     assert {len(answer) for answer in answers} == {1}
-    assert answers[0][0].startswith("The checks do not answer within 0.05 s")
+    assert answers[0][0].startswith("The checks did not finish within 0.05 s")
     assert len(begun) == 1
     go_on.set()
     assert await readiness.problems() == []

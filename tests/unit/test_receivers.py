@@ -100,11 +100,11 @@ def test_what_a_destination_has_taken_waits_no_more(store: AlertStore, pager: Co
 def test_a_failure_is_kept_with_those_who_were_reached(store: AlertStore, engine: Engine) -> None:
     mail = ContentStore(engine, "mail")
     record(store, crossed(Level.SOFT))
-    mail.retry(due(mail).id, NOW, "it does not take the message", outcome_unknown=False, reached={"a1"})
+    mail.retry(due(mail).id, NOW, "it refuses the message", outcome_unknown=False, reached={"a1"})
     assert due(mail).reached == {"a1"}
     (waiting,) = store.destinations.waiting()
     assert (waiting.destination, waiting.count, waiting.since) == ("mail", 1, NOW)
-    assert waiting.error == "it does not take the message"
+    assert waiting.error == "it refuses the message"
 
 
 def test_what_waits_for_a_destination_that_is_gone_is_stranded_and_blocks_nothing(
@@ -123,9 +123,9 @@ def test_only_the_latest_attempt_settles_a_notice(store: AlertStore, pager: Cont
     under_way = due(pager)
     assert under_way.attempted_at == NOW
     assert pager.start_attempt(under_way, NOW)
-    assert not pager.retry(notice.id, NOW, "it does not take the message", outcome_unknown=False, attempts=1)
+    assert not pager.retry(notice.id, NOW, "it refuses the message", outcome_unknown=False, attempts=1)
     assert not pager.finish(notice.id, NOW, None, attempts=1)
-    assert pager.retry(notice.id, NOW, "it does not take the message", outcome_unknown=False, attempts=2)
+    assert pager.retry(notice.id, NOW, "it refuses the message", outcome_unknown=False, attempts=2)
     assert not due(pager).outcome_unknown
     assert pager.finish(notice.id, NOW, None, attempts=2)
 

@@ -118,7 +118,7 @@ async def test_an_answer_that_slack_refuses_is_not_sent_again(
     assert not await urls.post(str(server.make_url("/x")), {"text": "hello"})
     assert hooks.taken == 1
     assert [record.getMessage() for record in caplog.records if record.name.startswith("bot")] == [
-        f"an answer was not delivered: Slack's response URL said {status}"
+        f"a reply was not delivered: Slack's response URL returned {status}"
     ]
 
 
@@ -151,7 +151,7 @@ async def test_nobody_there_is_tried_a_few_times_and_said_without_the_address(
     urls = ResponseUrls(session, AsyncWebClient("xoxb-1", base_url=f"{origin}/api/"), in_flight)
     assert not await urls.post(f"{origin}/secret-part", {"text": "hello"})
     (record,) = [record for record in caplog.records if record.name.startswith("bot")]
-    assert record.getMessage().startswith("an answer was not delivered: Slack's response URL cannot be reached")
+    assert record.getMessage().startswith("a reply was not delivered: Slack's response URL cannot be reached")
     assert "secret-part" not in caplog.text
 
 

@@ -11,10 +11,9 @@ from bot.in_flight import InFlight
 from bot.messages import Message
 from bot.phrases import count
 from bot.services import Services
-from handlers.render.elements import moment
-from handlers.render.escape import code, mention, names, sentence
 from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION, SNOOZES
-from handlers.requests import Click, Request, on_click, said
+from handlers.render.parts import code, mention, moment, names, said, sentence
+from handlers.requests import Click, Request, on_click
 
 TEST_ALERT = "test-alert"
 
@@ -62,7 +61,7 @@ def _snoozed(handled: Handled) -> str:
 def _not_open(handled: Handled) -> str:
     if handled.outcome == "over":
         return "Nothing was changed: this alert is not open any more."
-    return "Nothing was changed: the bot does not know this alert; it may be from before its database was set up anew."
+    return "Nothing was changed: the bot does not know this alert; it may be from before its database was replaced."
 
 
 async def test_alert_command(services: Services, request: Request) -> Message:

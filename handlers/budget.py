@@ -30,8 +30,8 @@ from handlers.render.budget import (
     was_removed,
     was_set,
 )
-from handlers.render.escape import code, sentence, shown
-from handlers.requests import Click, Request, dated, on_click, said
+from handlers.render.parts import code, said, sentence, shown
+from handlers.requests import Click, Request, dated, on_click
 
 ACTIONS = ("list", "set", "remove")
 USE = "use `budget list`, `budget set NAME hard=USD` or `budget remove NAME`"
@@ -65,7 +65,7 @@ async def _confirmed(services: Services, click: Click) -> Message:
             change = _removed if removes else _set
             text = await services.threads.commands(change, services, click.person.id, click.value)
         except BudgetWordsError as error:
-            # The button is of another version, or somebody made it up.
+            # The button is of another version, or made up.
             text = sentence(f"Nothing was changed: {error}")
     return await dated(services, said(text))
 
@@ -99,11 +99,11 @@ def _answer(services: Services, action: str, rest: str) -> Message:
     if action == "set":
         return _proposed(services, rest)
     if action == "remove":
-        name, behind = named_first(rest)
-        if name and not words_in(behind):
+        name, more = named_first(rest)
+        if name and not words_in(more):
             return _removal(services, name)
         if name:
-            return said(f"{code(words_in(behind)[0])} is not known here: `budget remove` takes one name.")
+            return said(f"{code(words_in(more)[0])} is not known here: `budget remove` takes one name.")
         return said(f"`budget remove` takes one name: {USE}.")
     if action == "list":
         return said(f"{code(words_in(rest)[0])} is not known here: `budget list` takes no words: {USE}.")
@@ -149,7 +149,7 @@ def _proposed(services: Services, words: str) -> Message:
 
 def _removal(services: Services, name: str) -> Message:
     if services.budgets.find(name) is None and services.budgets.configured(name) is None:
-        # A point behind it may be the end of a sentence.
+        # The full stop may end a sentence.
         name = name.rstrip(".") or name
     before = services.budgets.find(name)
     if before is not None:

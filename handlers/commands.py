@@ -19,10 +19,10 @@ from handlers.budget import budget_command
 from handlers.estimate import estimate_command, open_form
 from handlers.fallback import fallback_command
 from handlers.prices import plan_command, rates_command
-from handlers.render.escape import code
-from handlers.render.help import help_message
+from handlers.render.answer import help_message
+from handlers.render.parts import code, said
 from handlers.report import forecast_command, limits_command, report_command
-from handlers.requests import Request, dated, person_of, reply, said
+from handlers.requests import Request, dated, person_of, reply
 from handlers.status import doctor_command, status_command
 
 COMMAND = "/claude-cost"

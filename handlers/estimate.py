@@ -21,25 +21,23 @@ from bot.services import Services
 from bot.slack_api import CallError, call
 from bot.typed_text import nearest, words_in
 from handlers.prices import priced
-from handlers.render.elements import actions, section
-from handlers.render.escape import code, mention, sentence
-from handlers.render.estimate import estimate_message, planned_line
-from handlers.render.estimate_form import (
-    FORM,
+from handlers.render.estimate import dropped, estimate_message, kept_line, kept_list, kept_message, planned_line
+from handlers.render.forms import (
+    ESTIMATE_FORM,
     PROMPT,
     SHARE_ACTION,
     Context,
     counting_view,
+    estimate_form,
     field_of,
-    filled,
-    form,
+    filled_estimate,
     result_view,
     share_button,
     words_from,
 )
-from handlers.render.kept_estimates import dropped, kept_line, kept_list, kept_message
+from handlers.render.parts import buttons, code, mention, paragraph, said, sentence
 from handlers.render.spend import display_lines
-from handlers.requests import Request, in_time, open_view, reply, response_url_of, said, say_to_channel
+from handlers.requests import Request, in_time, open_view, reply, response_url_of, say_to_channel
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +62,8 @@ async def estimate_command(services: Services, request: Request) -> Message:
     result = await _estimated(services, workload)
     lines = await services.threads.commands(_besides, services, user, result)
     _remember(services, user, workload)
-    message = estimate_message(result, lines)
-    return Message(message.text, [*message.blocks, actions([share_button(words_of(workload._replace(name=None)))])])
+    share = buttons([share_button(words_of(workload._replace(name=None)))])
+    return Message([*estimate_message(result, lines).parts, share])
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
@@ -80,7 +78,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         async with in_flight.work():
             await _share(services, body, str(action.get("value") or ""))
 
-    app.view(FORM)(on_submit)
+    app.view(ESTIMATE_FORM)(on_submit)
     app.action(SHARE_ACTION)(on_share)
 
 
@@ -88,7 +86,7 @@ async def open_form(services: Services, command: Mapping[str, Any], client: Asyn
     """Open the form, filled in with the person's last estimate."""
     # Without it the form is empty.
     last = await in_time(services.threads.commands(_last, services, str(command["user_id"])))
-    view = form(services.card, last, Context(response_url_of(command) or ""))
+    view = estimate_form(services.card, last, Context(response_url_of(command) or ""))
     if not await open_view(client, command, view):
         text = f"The form could not be opened. Type the workload, as in `estimate {EXAMPLE}`."
         await reply(services, command, _priced(services, text))
@@ -99,7 +97,7 @@ async def open_form(services: Services, command: Mapping[str, Any], client: Asyn
 
 async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
     view, user = body["view"], str(body["user"]["id"])
-    carried, values = Context(response_url_of(body) or ""), filled(view["state"])
+    carried, values = Context(response_url_of(body) or ""), filled_estimate(view["state"])
     prompt = values.pop(PROMPT, None)
     if prompt is not None and "in" in values:
         await ack(response_action="errors", errors={PROMPT: "Give input tokens or a prompt, not both."})
@@ -167,9 +165,8 @@ async def _share(services: Services, body: dict[str, Any], words: str) -> None:
         await reply(services, body, _priced(services, sentence(str(error))))
         return
     result = await _estimated(services, workload)
-    message = estimate_message(result, ())
     who = f"{mention(str(body['user']['id']))} estimated {code(words, 400)}"
-    await say_to_channel(services, body, Message(f"{who}\n{message.text}", [section(who), *message.blocks]))
+    await say_to_channel(services, body, Message([paragraph(who), *estimate_message(result, ()).parts]))
 
 
 def _remember(services: Services, user: str, workload: Workload) -> None:

@@ -11,12 +11,10 @@ from bot.modes.expiry import Cause
 from bot.modes.parsing import DurationError, duration, switch_words
 from bot.services import Services
 from bot.typed_text import first_word, nearest, words_in
-from handlers.render.elements import moment
-from handlers.render.escape import code, names, sentence, shown
-from handlers.render.fallback import already, costs_more, mode_status, not_cheaper, switched
-from handlers.render.fallback_history import history_message
+from handlers.render.fallback import already, costs_more, history_message, mode_status, not_cheaper, switched
+from handlers.render.parts import code, moment, names, said, sentence, shown
 from handlers.render.proposal import asked_message
-from handlers.requests import Request, said
+from handlers.requests import Request
 
 ACTIONS = ("status", "on", "off", "auto", "history")
 MOST_HISTORY = 15

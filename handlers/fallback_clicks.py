@@ -20,9 +20,9 @@ from bot.modes.model import Proposal
 from bot.modes.parsing import DurationError, duration
 from bot.services import Services
 from handlers.fallback import switch_to
-from handlers.render.escape import sentence
 from handlers.render.fallback import FORM_ACTION, mode_and_until
-from handlers.render.fallback_form import FORM, LASTS, MODE, REASON, change_form, filled
+from handlers.render.forms import FALLBACK_FORM, LASTS, MODE, REASON, change_form, filled_change
+from handlers.render.parts import said, sentence
 from handlers.render.proposal import APPROVE_ACTION, REJECT_ACTION, closed_message
 from handlers.render.spend import SWITCH_ACTION, drawn_for
 from handlers.render.verification import PROOF_DISMISS, proof_message
@@ -37,20 +37,19 @@ from handlers.requests import (
     replace,
     reply,
     response_url_of,
-    said,
 )
 
 ERROR_LIMIT = 300
 
 NO_PROPOSAL = 0
-"""The id that no proposal has: what a made-up button stands for."""
+"""An id that no proposal has, for a made-up button."""
 
 NOT_DISMISSED = {
     "already": "Nothing was changed: somebody has dismissed it already.",
     "over": "Nothing was changed: this change of the fallback mode is not watched any more.",
     "unknown": (
         "Nothing was changed: the bot does not know this change of the fallback mode; it may be from before its "
-        "database was set up anew."
+        "database was replaced."
     ),
 }
 
@@ -74,7 +73,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
         async with in_flight.work():
             # Slack waits three seconds here: what needs the database is answered by message afterwards.
-            values = filled(body["view"]["state"])
+            values = filled_change(body["view"]["state"])
             errors, lasts = _mistakes(services, values)
             if errors:
                 await ack(response_action="errors", errors=errors)
@@ -89,7 +88,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     app.action(REJECT_ACTION)(on_click(services, in_flight, _reject))
     app.action(PROOF_DISMISS)(on_dismiss)
     app.action(FORM_ACTION)(on_open)
-    app.view(FORM)(on_submit)
+    app.view(FALLBACK_FORM)(on_submit)
 
 
 async def switch_clicked(services: Services, click: Click) -> Message:

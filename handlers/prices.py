@@ -13,10 +13,10 @@ from bot.pricing.word_split import WordsError, whole_number
 from bot.pricing.words import parse_workload
 from bot.services import Services
 from bot.typed_text import words_in
-from handlers.render.age import with_age
-from handlers.render.escape import code, escape, sentence
+from handlers.render.answer import with_age
+from handlers.render.parts import code, escape, said, sentence
 from handlers.render.rates import model_rates, overview
-from handlers.requests import Request, said
+from handlers.requests import Request
 
 MOST_SEATS = 10_000
 

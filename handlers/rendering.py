@@ -30,19 +30,14 @@ from bot.modes.model import ModeAnnouncement, ModeEnding, ProofReport, Proposal
 from bot.notify.model import Notice
 from bot.notify.slack_connection import Workspace
 from bot.phrases import span
-from handlers.render.alert import alert_message
-from handlers.render.delivery import delivery_message
+from handlers.render.alert import alert_message, forecast_alert_message, spike_message
+from handlers.render.bot_alerts import delivery_message, no_data_message, synthetic_alert_message
 from handlers.render.drift import drift_message
-from handlers.render.elements import context, moment, section
 from handlers.render.fallback import announcement, end_warning
-from handlers.render.forecast_alert import forecast_alert_message
 from handlers.render.lifecycle import life_message, step_message, with_life
-from handlers.render.no_data import stale_message
+from handlers.render.parts import context, moment, plain_text, said
 from handlers.render.period import period_message
-from handlers.render.plain_text import plain_text
 from handlers.render.proposal import proposal_message
-from handlers.render.spike import spike_message
-from handlers.render.synthetic_alert import message_of_test
 from handlers.render.verification import proof_message
 
 TOLD_ONCE = "If this limit is crossed again in the same period, only Slack shows it."
@@ -78,12 +73,12 @@ RENDERERS: Mapping[type[Payload], Callable[[Any, Situation], Message]] = {
     LimitAlert: lambda facts, at: alert_message(facts, at.related_link, at.display),
     ForecastAlert: lambda facts, at: forecast_alert_message(facts),
     SpikeAlert: lambda facts, at: spike_message(facts),
-    NoDataAlert: lambda facts, at: stale_message(facts),
+    NoDataAlert: lambda facts, at: no_data_message(facts),
     DriftAlert: lambda facts, at: drift_message(facts),
     DeliveryAlert: lambda facts, at: delivery_message(facts),
     NewPeriodAlert: lambda facts, at: period_message(facts),
     LifecycleEvent: _life_message,
-    SyntheticAlert: lambda facts, at: message_of_test(facts),
+    SyntheticAlert: lambda facts, at: synthetic_alert_message(facts),
     ModeAnnouncement: _announcement,
     ModeEnding: lambda facts, at: end_warning(facts),
     ProofReport: lambda facts, at: proof_message(facts),
@@ -130,7 +125,7 @@ class Rendering:
             ):
                 message = with_life(message, content.alert_id, facts.status, content.life)
         late = None if notice.action == "update" else _late_line(notice.created_at, now, self._late_after)
-        return message if late is None else _with_late(message, late)
+        return message if late is None else message.below_first_line(context(late))
 
     def plain(self, notice: Notice, now: datetime) -> PlainMessage:
         """For destinations that take plain text."""
@@ -181,8 +176,7 @@ def _step(facts: AlertPayload) -> Message:
     """The reply about a step that the figures have caused."""
     if isinstance(facts, LimitAlert):
         return step_message(facts)
-    text = headline(facts)
-    return Message(text, [section(text)])
+    return said(headline(facts))
 
 
 def _late_line(decided_at: datetime, now: datetime, late_after: timedelta) -> str | None:
@@ -191,9 +185,3 @@ def _late_line(decided_at: datetime, now: datetime, late_after: timedelta) -> st
     if delay <= late_after:
         return None
     return f"Late by {span(delay)}: this is how it stood at {moment(decided_at)}."
-
-
-def _with_late(message: Message, late: str) -> Message:
-    """Below the first line: what stands last in an alert is to stay there."""
-    first, *rest = message.text.split("\n")
-    return Message("\n".join([first, late, *rest]), [*message.blocks[:1], context(late), *message.blocks[1:]])

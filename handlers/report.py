@@ -10,11 +10,11 @@ from bot.pricing.throughput import load_rate_limits
 from bot.services import Services
 from bot.typed_text import nearest, words_in
 from handlers.render.drift import truth_lines
-from handlers.render.escape import code, shown
 from handlers.render.forecast import MOST_BUDGETS, forecast_message
 from handlers.render.limits import limits_message
+from handlers.render.parts import code, said, shown
 from handlers.render.report import logged_lines, report_message
-from handlers.requests import Request, said
+from handlers.requests import Request
 
 
 async def report_command(services: Services, request: Request) -> Message:

@@ -21,8 +21,8 @@ from bot.messages import Block, Message
 from bot.services import Services
 from bot.slack_api import CallError, call
 from bot.typed_text import cleaned
-from handlers.render.age import age_line, with_age
-from handlers.render.elements import section
+from handlers.render.answer import age_line, with_age
+from handlers.render.parts import said
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +96,6 @@ def person_of(body: Mapping[str, Any]) -> Person:
     )
 
 
-def said(text: str) -> Message:
-    """An answer of one paragraph (mrkdwn)."""
-    return Message(text, [section(text)])
-
-
 async def dated(services: Services, message: Message) -> Message:
     """The answer with the age of the data."""
     data = await services.threads.commands(services.usage.data_state)
@@ -158,7 +153,7 @@ async def open_view(client: AsyncWebClient, body: Mapping[str, Any], view: Block
 
 
 class LastingAck(AsyncAck):
-    """Bolt takes an acknowledgement back where its listener fails at once after it; then Slack would wait in vain."""
+    """Bolt withdraws an acknowledgement when its listener fails right after it; Slack would then show a timeout."""
 
     @property
     def response(self) -> BoltResponse | None:

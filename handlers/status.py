@@ -9,8 +9,7 @@ from bot.doctor.check import MARKS, Check, State, summary
 from bot.messages import Message
 from bot.services import Services
 from handlers.render.drift import truth_lines
-from handlers.render.elements import sections
-from handlers.render.escape import shown
+from handlers.render.parts import lead, shown
 from handlers.render.status import status_message
 from handlers.requests import Request
 
@@ -35,14 +34,11 @@ async def doctor_command(services: Services, request: Request) -> Message:
     order = (State.FAIL, State.WARN, State.OK, State.SKIPPED)
     ranked = sorted(checks, key=lambda check: order.index(check.state))
     lines = [shown(line, LINE_LIMIT) for line in summary(checks)]
-    plain = [*lines, *(_line(check, "") for check in ranked)]
-    drawn = [f"*{lines[0]}*", *lines[1:], *(_line(check, "*") for check in ranked)]
-    return Message("\n".join(plain), sections(drawn))
+    return Message([lead(*lines, *map(_line, ranked))])
 
 
-def _line(check: Check, bold: str) -> str:
-    mark = f"{bold}{MARKS[check.state]}{bold}" if check.state in (State.FAIL, State.WARN) else MARKS[check.state]
-    return f"{mark} · {shown(check.name)}: {shown(check.text, LINE_LIMIT)}"
+def _line(check: Check) -> str:
+    return f"{MARKS[check.state]} · {shown(check.name)}: {shown(check.text, LINE_LIMIT)}"
 
 
 def _status(services: Services) -> Message:

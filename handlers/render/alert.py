@@ -1,29 +1,34 @@
-"""An incident as a message: the number first, then what it means, then what to do."""
+"""Alerts about spend: a limit, a forecast above one, a spike. The number first, then what it means, then what to do."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from bot.alerts.decide import Reason, Status
-from bot.alerts.model import LimitAlert
+from bot.alerts.model import ForecastAlert, LimitAlert, SpikeAlert
 from bot.budgets.budget import Level
+from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.display import USD, Display
-from bot.messages import Block, Message
+from bot.messages import Message, Part
 from bot.mode import NORMAL
 from bot.money import percent, usd
-from handlers.render.elements import context, header, local_moment, moment, section
-from handlers.render.escape import code, shown
+from handlers.render.parts import bullets, context, heading, lead, moment, names, paragraph, shown, warning
 from handlers.render.spend import (
+    COMPUTED,
     amount,
+    by_mode,
+    caller,
     cause_line,
     display_lines,
     end_line,
     is_over,
     mover_line,
+    nothing_before,
     over_line,
     parts_line,
     saving_line,
     stale_mark,
-    switch_actions,
     switch_button,
+    switch_buttons,
     warning_lines,
     ways_out,
 )
@@ -34,139 +39,221 @@ INCIDENT_LIMIT = 200
 """A visible incident id is only cut where a budget's name is longer than settings let it be."""
 
 
-def alert_message(facts: LimitAlert, related_link: str | None, display: Display = USD) -> Message:
-    """The incident at its present step. `related_link`: the other level's message, where there is one.
+def alert_message(alert: LimitAlert, related_link: str | None, display: Display = USD) -> Message:
+    """A limit at its present step. `related_link`: the other limit's message, where there is one.
 
-    `display`: the money in which the sum is told besides.
+    `display`: the money in which the sum is shown besides.
     """
-    standing = [*display_lines(facts.spend.spent_usd, display), *_standing(facts, related_link)]
-    return Message("\n".join(_lines(facts, standing)), _blocks(facts, standing))
-
-
-def _lines(facts: LimitAlert, standing: list[str]) -> list[str]:
-    spend = facts.spend
-    over = f" ({shown(spend.period)}, which is over)" if _over(facts) else ""
-    lines = [
-        f"{stale_mark(spend)}{_sum(facts)}: {_what_happened(facts)}, budget {shown(spend.budget)}{over}",
-        _figures(facts),
-        *standing,
-        *warning_lines(spend),
+    spend = alert.spend
+    ended = is_over(spend, alert.decided_at)
+    over = f" ({shown(spend.period)}, which is over)" if ended else ""
+    parts = [
+        heading(f"{_what_happened(alert).capitalize()}: {spend.budget}"),
+        lead(f"{stale_mark(spend)}{_sum(alert)}: {_what_happened(alert)}, budget {shown(spend.budget)}{over}"),
+        paragraph(
+            f"Period {shown(spend.period)}, {shown(spend.scope)}: {parts_line(spend)}.",
+            *display_lines(spend.spent_usd, display),
+            *_other_limit(alert, related_link),
+        ),
+        warning(*warning_lines(spend)),
     ]
-    if _over(facts):
-        lines.append(over_line(spend))
-    elif facts.status is Status.OPEN:
-        lines.append(end_line(spend))
-        lines += [f"• {mover_line(mover)}" for mover in spend.movers]
-        lines += [f"• Why: {cause_line(cause)}" for cause in spend.causes]
-        lines += [f"Fallback mode {saving_line(saving)}." for saving in ways_out(spend, facts.mode)]
-    if facts.mode != NORMAL and facts.status is Status.OPEN:
-        lines.append(f"Fallback mode {shown(facts.mode)} is on.")
-    lines.append(f"Incident {shown(facts.incident, INCIDENT_LIMIT)} · data as of {moment(spend.as_of)}")
-    if says_nothing_stopped(facts):
-        lines.append(NOTHING_STOPPED)
-    return lines
-
-
-def _blocks(facts: LimitAlert, standing: list[str]) -> list[Block]:
-    spend = facts.spend
-    over = ", which is over" if _over(facts) else ""
-    figures = [f"*{stale_mark(spend)}{_sum(facts)}* in {shown(spend.period)}{over}", _figures(facts), *standing]
-    blocks = [header(f"{_what_happened(facts).capitalize()}: {spend.budget}"), section("\n".join(figures))]
-    if _over(facts):
-        blocks.append(section(over_line(spend)))
-    elif facts.status is Status.OPEN:
-        blocks += _outlook(facts)
-    warnings = warning_lines(spend)
-    if warnings:
-        blocks.append(section("\n".join(f"*{line}*" for line in warnings)))
-    mode = ""
+    if ended:
+        parts.append(paragraph(over_line(spend)))
+    elif alert.status is Status.OPEN:
+        parts += [paragraph(end_line(spend)), *_callers(spend), *_ways_out(spend, alert.mode)]
     # Only an open alert is kept at what is in force.
-    if facts.mode != NORMAL and facts.status is Status.OPEN:
-        mode = f" · fallback mode {shown(facts.mode)} is on"
-    incident = code(facts.incident, INCIDENT_LIMIT)
-    blocks.append(context(f"Incident {incident} · data as of {local_moment(spend.as_of)}{mode}"))
-    if says_nothing_stopped(facts):
-        blocks.append(context(f"*{NOTHING_STOPPED}*"))
-    return blocks
+    parts += _closing(alert.incident, spend, alert.mode if alert.status is Status.OPEN else NORMAL)
+    return Message([*parts, context(NOTHING_STOPPED, bold=True)] if says_nothing_stopped(alert) else parts)
 
 
-def says_nothing_stopped(facts: LimitAlert) -> bool:
+def forecast_alert_message(alert: ForecastAlert) -> Message:
+    """A period that is expected to end above a limit: the expected sum first, then the range and the date."""
+    spend = alert.spend
+    parts = [
+        heading(f"{_forecast_title(alert)}: {spend.budget}"),
+        lead(f"{stale_mark(spend)}{_expected(alert)}, budget {shown(spend.budget)}"),
+        paragraph(*_range(alert), *_date(alert), _spent_so_far(spend)),
+        warning(*warning_lines(spend)),
+    ]
+    if alert.status is Status.OPEN:
+        parts += [*_callers(spend), *_ways_out(spend, alert.mode)]
+    return Message([*parts, *_closing(alert.incident, spend, NORMAL)])
+
+
+def spike_message(alert: SpikeAlert) -> Message:
+    """A spike at its present step: dollars an hour first, then whose they are and why, then the ways out."""
+    spend = alert.spend
+    parts = [
+        heading(f"{_spike_state(alert)}: {spend.budget}"),
+        lead(
+            f"{stale_mark(spend)}{_spike_state(alert)}: {_rate(alert)} "
+            f"(budget {shown(spend.budget)}, {shown(spend.scope)})"
+        ),
+        paragraph(_rates(alert), _spent_of_limit(spend)),
+        warning(*warning_lines(spend)),
+    ]
+    if alert.status is Status.OPEN:
+        parts += [_who_and_why("Risen most in the last hour", [_risen(mover) for mover in alert.movers], alert.causes)]
+        parts += _ways_out(spend, alert.mode)
+    parts += _closing(alert.incident, spend, alert.mode)
+    return Message([*parts, context(NOTHING_STOPPED, bold=True)] if alert.status is Status.OPEN else parts)
+
+
+def says_nothing_stopped(alert: LimitAlert) -> bool:
     """An open hard alert ends by saying so; once it is over there is nothing to stop."""
-    return facts.level is Level.HARD and facts.status is Status.OPEN
+    return alert.level is Level.HARD and alert.status is Status.OPEN
 
 
-def _outlook(facts: LimitAlert) -> list[Block]:
-    spend = facts.spend
-    blocks = [section(end_line(spend))]
-    if spend.movers:
-        blocks.append(section(_bullets("*Largest in the last 24 hours*", [mover_line(m) for m in spend.movers])))
-    if spend.causes:
-        blocks.append(section(_bullets("*What changed*", [cause_line(cause) for cause in spend.causes])))
-    savings = ways_out(spend, facts.mode)
-    if savings:
-        blocks.append(section(_bullets("*Ways out*", [f"Fallback mode {saving_line(s)}" for s in savings])))
-        blocks.append(switch_actions([switch_button(saving, spend.as_of) for saving in savings], facts.mode))
-    return blocks
+def _callers(spend: BudgetSpend) -> list[Part]:
+    return [_who_and_why("Largest in the last day", [mover_line(mover) for mover in spend.movers], spend.causes)]
 
 
-def _bullets(title: str, lines: list[str]) -> str:
-    return "\n".join([title, *(f"• {line}" for line in lines)])
+def _who_and_why(title: str, who: Sequence[str], causes: Sequence[NamedCause]) -> Part:
+    return bullets(title if who else "What changed", [*who, *(f"Why: {cause_line(cause)}" for cause in causes)])
 
 
-def _sum(facts: LimitAlert) -> str:
-    share = percent(facts.spend.spent_usd, facts.limit_usd)
-    return f"{amount(facts.spend)} of {usd(facts.limit_usd)} ({share})"
+def _ways_out(spend: BudgetSpend, mode: str) -> list[Part]:
+    savings = ways_out(spend, mode)
+    return [
+        bullets("Ways out", [f"Fallback mode {saving_line(saving)}." for saving in savings]),
+        switch_buttons([switch_button(saving, spend.as_of) for saving in savings], mode),
+    ]
 
 
-def _over(facts: LimitAlert) -> bool:
-    return is_over(facts.spend, facts.decided_at)
+def _closing(incident: str, spend: BudgetSpend, mode: str) -> list[Part]:
+    small_print = context(f"Incident {shown(incident, INCIDENT_LIMIT)} · data as of {moment(spend.as_of)}")
+    return [small_print] if mode == NORMAL else [paragraph(f"Fallback mode {shown(mode)} is on."), small_print]
 
 
-def _what_happened(facts: LimitAlert) -> str:
-    limit = f"{facts.level} limit"
-    if facts.level is Level.THRESHOLD:
-        limit = f"threshold {_mark(facts)}"
-    if facts.status is Status.CLOSED:
+def _sum(alert: LimitAlert) -> str:
+    share = percent(alert.spend.spent_usd, alert.limit_usd)
+    return f"{amount(alert.spend)} of {usd(alert.limit_usd)} ({share})"
+
+
+def _what_happened(alert: LimitAlert) -> str:
+    limit = f"{alert.level} limit"
+    if alert.level is Level.THRESHOLD:
+        limit = f"threshold {_mark(alert)}"
+    if alert.status is Status.CLOSED:
         return f"{limit} crossed, period closed"
-    if facts.status is Status.SUPERSEDED:
+    if alert.status is Status.SUPERSEDED:
         return f"{limit} crossed, superseded"
-    if facts.status is Status.WITHDRAWN:
+    if alert.status is Status.WITHDRAWN:
         return f"{limit} changed, this one is not in force any more"
-    if facts.status is Status.RESOLVED:
+    if alert.status is Status.RESOLVED:
         return f"{limit} resolved, spend is below it again"
-    return f"{limit} crossed again" if facts.reason is Reason.CROSSED_AGAIN else f"{limit} crossed"
+    return f"{limit} crossed again" if alert.reason is Reason.CROSSED_AGAIN else f"{limit} crossed"
 
 
-def _mark(facts: LimitAlert) -> str:
+def _mark(alert: LimitAlert) -> str:
     """A threshold as the share that it is of the upper limit."""
-    upper = facts.spend.hard_usd or facts.spend.soft_usd
-    return usd(facts.limit_usd) if upper is None else f"{percent(facts.limit_usd, upper)} of {usd(upper)}"
+    upper = alert.spend.hard_usd or alert.spend.soft_usd
+    return usd(alert.limit_usd) if upper is None else f"{percent(alert.limit_usd, upper)} of {usd(upper)}"
 
 
-def _figures(facts: LimitAlert) -> str:
-    return f"Period {shown(facts.spend.period)}, {shown(facts.spend.scope)}: {parts_line(facts.spend)}."
-
-
-def _standing(facts: LimitAlert, related_link: str | None) -> list[str]:
-    """How the other limit stands."""
-    soft_usd, hard_usd = facts.spend.soft_usd, facts.spend.hard_usd
+def _other_limit(alert: LimitAlert, related_link: str | None) -> list[str]:
+    """What is known of the other limit."""
+    soft_usd, hard_usd = alert.spend.soft_usd, alert.spend.hard_usd
     link = f": <{related_link}|its message>" if related_link else ""
-    if facts.level is Level.THRESHOLD:
-        following = _next(facts)
-        return [] if following is None or facts.status is not Status.OPEN else [f"The next limit is {usd(following)}."]
-    if facts.status is Status.SUPERSEDED:
+    if alert.level is Level.THRESHOLD:
+        following = _next(alert)
+        return [] if following is None or alert.status is not Status.OPEN else [f"The next limit is {usd(following)}."]
+    if alert.status is Status.SUPERSEDED:
         return [f"The next limit{'' if hard_usd is None else f', {usd(hard_usd)},'} is crossed too{link}."]
-    if facts.level is Level.SOFT:
-        return [f"The next limit is {usd(hard_usd)}."] if facts.status is Status.OPEN and hard_usd is not None else []
+    if alert.level is Level.SOFT:
+        return [f"The next limit is {usd(hard_usd)}."] if alert.status is Status.OPEN and hard_usd is not None else []
     if soft_usd is None:
         return []
-    if facts.status is Status.OPEN:
+    if alert.status is Status.OPEN:
         return [f"The soft limit of {usd(soft_usd)} is passed too{link}."]
-    if facts.reason is Reason.FELL_BELOW_HARD:
+    if alert.reason is Reason.FELL_BELOW_HARD:
         return [f"Spend is still at or above the soft limit of {usd(soft_usd)}."]
     return []
 
 
-def _next(facts: LimitAlert) -> Decimal | None:
-    limits = (facts.spend.soft_usd, facts.spend.hard_usd)
-    return min((limit for limit in limits if limit is not None and limit > facts.limit_usd), default=None)
+def _next(alert: LimitAlert) -> Decimal | None:
+    limits = (alert.spend.soft_usd, alert.spend.hard_usd)
+    return min((limit for limit in limits if limit is not None and limit > alert.limit_usd), default=None)
+
+
+def _spent_so_far(spend: BudgetSpend) -> str:
+    only_computed = not spend.billed_days and not spend.report_only_usd
+    return f"Spent so far: {amount(spend)}, {COMPUTED if only_computed else parts_line(spend)}."
+
+
+def _forecast_title(alert: ForecastAlert) -> str:
+    if alert.status is Status.RESOLVED:
+        return "Forecast below the limit again"
+    if alert.status is Status.OPEN:
+        return "Forecast above the limit"
+    return "Forecast superseded" if alert.status is Status.SUPERSEDED else "Forecast ended"
+
+
+def _expected(alert: ForecastAlert) -> str:
+    if alert.spend.stale_at is not None and alert.status is Status.OPEN:
+        return f"Forecast above {usd(alert.limit_usd)}"
+    share = percent(alert.expected_usd, alert.limit_usd)
+    ends = moment(alert.spend.ends_at)
+    if alert.status is Status.RESOLVED:
+        return f"Forecast {usd(alert.expected_usd)} by {ends}, below {usd(alert.limit_usd)} again ({share})"
+    if alert.status is Status.SUPERSEDED and alert.spend.spent_usd >= alert.limit_usd:
+        return f"Forecast came true: {amount(alert.spend)} of {usd(alert.limit_usd)} is spent"
+    if alert.status is Status.SUPERSEDED:
+        return f"Forecast {usd(alert.expected_usd)} by {ends}, above the limit after {usd(alert.limit_usd)} too"
+    if alert.status is Status.OPEN:
+        return f"Forecast {usd(alert.expected_usd)} by {ends}, above {usd(alert.limit_usd)} ({share})"
+    return f"Forecast of {usd(alert.limit_usd)} is over: the limit or the period is not in force any more"
+
+
+def _range(alert: ForecastAlert) -> list[str]:
+    if alert.spend.stale_at is not None:
+        return [end_line(alert.spend)]
+    if alert.status not in (Status.OPEN, Status.RESOLVED):
+        # Once it is over, the limit's own alert says what is expected.
+        return []
+    return [f"Range: {usd(alert.low_usd)} to {usd(alert.high_usd)} at the end of {shown(alert.spend.period)}."]
+
+
+def _date(alert: ForecastAlert) -> list[str]:
+    if alert.status is not Status.OPEN or alert.crossed_at is None or alert.spend.stale_at is not None:
+        return []
+    early = alert.crossed_earliest_at
+    earliest = "" if early is None or early == alert.crossed_at else f", at the earliest {moment(early)}"
+    level = "hard" if alert.limit_usd == alert.spend.hard_usd else "soft"
+    return [f"The {level} limit of {usd(alert.limit_usd)} is reached about {moment(alert.crossed_at)}{earliest}."]
+
+
+def _spike_state(alert: SpikeAlert) -> str:
+    if alert.status is Status.RESOLVED:
+        return "Spike resolved"
+    if alert.status is not Status.OPEN:
+        return "Spike not watched any more"
+    return "Spike again" if alert.reason is Reason.SPIKE_AGAIN else "Spike"
+
+
+def _rate(alert: SpikeAlert) -> str:
+    usual = alert.usual_usd_per_hour
+    return f"{usd(alert.long_usd_per_hour)} an hour, " + (
+        "what is usual is not known" if usual is None else f"usually {usd(usual)}"
+    )
+
+
+def _rates(alert: SpikeAlert) -> str:
+    figures = (
+        f"The last ten minutes ran at {usd(alert.short_usd_per_hour)} an hour. It is a spike from "
+        f"{usd(alert.limit_usd)} an hour on. First seen {moment(alert.since)}."
+    )
+    return f"{figures} Seen by these budgets too: {names(alert.within)}." if alert.within else figures
+
+
+def _spent_of_limit(spend: BudgetSpend) -> str:
+    highest = spend.hard_usd or spend.soft_usd
+    of = "" if highest is None else f" of {usd(highest)} ({percent(spend.spent_usd, highest)})"
+    return f"Spent in {shown(spend.period)}: {amount(spend)}{of}."
+
+
+def _risen(mover: NamedMover) -> str:
+    before = f"on average {usd(mover.before_usd or Decimal(0))} an hour"
+    if mover.before_usd is None:
+        before = nothing_before(mover, "two weeks")
+    return f"{caller(mover)}: {usd(mover.usd)} in the last hour, {before}{by_mode(mover)}"

@@ -11,8 +11,22 @@ from bot.budgets.store import KeptBudget
 from bot.display import Display
 from bot.messages import Block, Message
 from bot.money import usd
-from handlers.render.elements import actions, button, confirmation, context, moment, sections
-from handlers.render.escape import NAME_LIMIT, code, mention, plain, sentence, shown
+from handlers.render.parts import (
+    NAME_LIMIT,
+    button,
+    buttons,
+    code,
+    confirmation,
+    context,
+    fitting,
+    lead,
+    mention,
+    moment,
+    paragraph,
+    plain,
+    sentence,
+    shown,
+)
 from handlers.render.spend import amount, display_lines, limits_line
 
 SET_ACTION = "budget_set"
@@ -43,14 +57,14 @@ class Standing:
 
 
 def described(budget: Budget) -> str:
-    """`workspace:wrkspc_01, each week from Sunday (UTC), soft $50.00 and hard $100.00, told at 50% and 75%`."""
+    """`workspace:wrkspc_01, each week from Sunday (UTC), soft $50.00 and hard $100.00, notified at 50% and 75%`."""
     limits = [f"{level} {usd(limit)}" for level in LIMITS if (limit := budget.limit(level)) is not None]
     period = budget.period.value
     if budget.period is PeriodKind.WEEK and budget.week_starts is not Weekday.MONDAY:
         period += f" from {budget.week_starts.capitalize()}"
     text = f"{shown(str(budget.scope))}, each {period} ({shown(budget.zone.key)}), {' and '.join(limits)}"
     thresholds = _thresholds(budget)
-    return f"{text}, told at {thresholds}" if budget.thresholds else text
+    return f"{text}, notified at {thresholds}" if budget.thresholds else text
 
 
 def unmatched_line(unmatched: Unmatched) -> str:
@@ -75,24 +89,22 @@ def budget_list(
 ) -> Message:
     """Every budget in force, as many as fit. `standing`: asked of each that is shown. `kept`: set in chat."""
     by_name = {one.budget.name: one for one in kept}
-    lines: list[str] = []
-    room = ROOM
-    for number, budget in enumerate(budgets):
+
+    def lines_of(budget: Budget) -> list[str]:
         author = by_name.get(budget.name) if budget.origin == CHAT else None
-        found = [
+        return [
             f"• {shown(budget.name)}: {described(budget)}.",
             *_spent(standing(budget), display),
             where(budget) if author is None else f"{where(budget)} {_author(author)}",
         ]
-        room -= sum(len(line) + 1 for line in found)
-        if room < 0:
-            lines.append(f"and {len(budgets) - number} more budgets, which do not fit into one message.")
-            break
-        lines += found
+
+    listed = fitting(map(lines_of, budgets), ROOM)
+    lines = [line for group in listed for line in group]
+    if len(listed) < len(budgets):
+        lines.append(f"and {len(budgets) - len(listed)} more budgets, which do not fit into one message.")
     if not budgets:
         lines = ["No budget is set: `budget set NAME hard=USD` sets one."]
-    lines += overridden_lines(kept, budgets)
-    return Message("\n".join(lines), sections(lines))
+    return Message([paragraph(*lines, *overridden_lines(kept, budgets))])
 
 
 def overridden_lines(kept: Sequence[KeptBudget], budgets: Sequence[Budget]) -> list[str]:
@@ -131,7 +143,7 @@ def proposed_removal(budget: Budget, standing: Standing, value: str, display: Di
     lines.append(WITHDRAWN)
     dialog = confirmation(
         f"Remove budget {plain(budget.name, NAME_LIMIT)}?",
-        f"{described(budget)}. Nobody is told of its limits any more. {WITHDRAWN}",
+        f"{described(budget)}. Its limits are not watched any more. {WITHDRAWN}",
         "Remove budget",
         danger=True,
     )
@@ -139,7 +151,7 @@ def proposed_removal(budget: Budget, standing: Standing, value: str, display: Di
 
 
 def another_scope(budget: Budget) -> str:
-    """The refusal to change whose spend a budget counts: its alerts would tell of what it never counted."""
+    """The refusal to change whose spend a budget counts: its alerts would be about what it never counted."""
     return (
         f"Nothing was changed: budget {shown(budget.name)} counts {shown(str(budget.scope))}, and its alerts are about "
         "that. Set a budget of another name for another scope, and remove this one if it is not needed."
@@ -148,7 +160,7 @@ def another_scope(budget: Budget) -> str:
 
 def unchanged(budget: Budget) -> str:
     """The answer where the budget is so already."""
-    return f"Nothing was changed: budget {shown(budget.name)} is so already, {described(budget)}."
+    return f"Nothing was changed: budget {shown(budget.name)} is already set so, {described(budget)}."
 
 
 def was_set(budget: Budget, user: str) -> str:
@@ -192,8 +204,7 @@ def _author(one: KeptBudget) -> str:
 
 
 def _to_confirm(lines: Sequence[str], element: Block) -> Message:
-    blocks = [*sections([f"*{lines[0]}*", *lines[1:]]), actions([element]), context(CONFIRM_FIRST)]
-    return Message("\n".join([*lines, CONFIRM_FIRST]), blocks)
+    return Message([lead(*lines), buttons([element]), context(CONFIRM_FIRST)])
 
 
 def _spent(standing: Standing, display: Display) -> list[str]:
@@ -218,7 +229,7 @@ def _passed(budget: Budget, standing: Standing) -> list[str]:
     if not passed:
         return []
     limits = f"{' and '.join(passed)} {'limits are' if len(passed) > 1 else 'limit is'}"
-    return [f"The {limits} reached already: the next poll tells it, unless that was told in this period before."]
+    return [f"The {limits} reached already: the next poll reports it, unless it was reported in this period before."]
 
 
 def _changes(before: Budget, after: Budget) -> list[str]:

@@ -10,8 +10,7 @@ from bot.alerts.model import DriftAlert
 from bot.messages import Message
 from bot.money import CENT, cents_of, in_cents, percent, usd
 from bot.phrases import count
-from handlers.render.elements import context, header, local_moment, moment, section, sections
-from handlers.render.escape import code, shown
+from handlers.render.parts import context, heading, lead, moment, paragraph, shown
 
 MOST_MODELS = 10
 
@@ -26,44 +25,50 @@ CAUSES: Mapping[DriftCause, str] = {
 BILLED_MORE = "calls that the usage read here does not know, or a price above the rate card's"
 COMPUTED_MORE = "usage that is not billed, or a price below the rate card's"
 NO_LIST_PRICES = (
-    "This cost report does not tell list prices: a discount of your contract would look like this. "
-    "The analytics API tells both."
+    "This cost report has no list prices: a discount of your contract would look like this. "
+    "The analytics API reports both."
 )
 WHAT_TO_DO = (
     "Budgets count what is billed for this day. The last two days are computed, and may be off in the same way: "
-    "compare the day with the cost page of Anthropic's Console. Later days with about the same share are not told."
+    "compare the day with the cost page of Anthropic's Console. Later days with about the same share are not reported."
 )
 
 CLOSED = (
-    "The day is judged no more, and its budgets keep what is billed. The same share on later days is not told again; "
-    "`status` and `report` show it."
+    "The day is not compared any more, and its budgets keep what is billed. The same share on later days is not "
+    "reported again; `status` and `report` show it."
 )
 
 
-def drift_message(facts: DriftAlert) -> Message:
+def drift_message(alert: DriftAlert) -> Message:
     """A settled day on which the two sums differ, or do not any more."""
-    resolved, closed = facts.status is Status.RESOLVED, facts.status is Status.CLOSED
+    resolved, closed = alert.status is Status.RESOLVED, alert.status is Status.CLOSED
     over = resolved or closed
     how = "resolved" if resolved else "closed, unresolved"
-    what = f"Drift of {facts.day} {how}" if over else f"Drift on {facts.day}"
-    sums = f"{usd(facts.billed_usd)} billed, {usd(facts.computed_usd)} computed"
-    causes = {cause.cause: cause.usd for cause in facts.causes}
-    unexplained, *told = _differences(facts.computed_usd, facts.billed_usd, [facts.unexplained_usd, *causes.values()])
-    first = f"{what}: {sums}, {_unexplained(unexplained, facts.billed_usd)}"
-    lines = [_cause_line(cause, amount) for cause, amount in zip(causes, told, strict=True)]
-    lines += [_model_line(model) for model in facts.models[:MOST_MODELS]]
-    if len(facts.models) > MOST_MODELS:
-        lines.append(f"and {len(facts.models) - MOST_MODELS} more models")
+    what = f"Drift of {alert.day} {how}" if over else f"Drift on {alert.day}"
+    sums = f"{usd(alert.billed_usd)} billed, {usd(alert.computed_usd)} computed"
+    causes = {cause.cause: cause.usd for cause in alert.causes}
+    unexplained, *amounts = _differences(
+        alert.computed_usd, alert.billed_usd, [alert.unexplained_usd, *causes.values()]
+    )
+    first = f"{what}: {sums}, {_unexplained(unexplained, alert.billed_usd)}"
+    lines = [_cause_line(cause, amount) for cause, amount in zip(causes, amounts, strict=True)]
+    lines += [_model_line(model) for model in alert.models[:MOST_MODELS]]
+    if len(alert.models) > MOST_MODELS:
+        lines.append(f"and {len(alert.models) - MOST_MODELS} more models")
     if not over:
-        lines += [NO_LIST_PRICES] if facts.list_usd is None and facts.unexplained_usd < 0 else []
+        lines += [NO_LIST_PRICES] if alert.list_usd is None and alert.unexplained_usd < 0 else []
         lines.append(WHAT_TO_DO)
     if closed:
         lines.append(CLOSED)
-    title = f"Drift {how}" if over else "Computed and billed differ"
-    blocks = [header(title), section(f"*{first}*")]
-    blocks += sections(lines)
-    blocks.append(context(f"Incident {code(facts.incident)} · {_ages(facts, local=True)}"))
-    return Message("\n".join([first, *lines, f"Incident {shown(facts.incident)} · {_ages(facts)}"]), blocks)
+    ages = f"usage as of {moment(alert.as_of)} · cost report read {moment(alert.report_read_at)}"
+    return Message(
+        [
+            heading(f"Drift {how}" if over else "Computed and billed differ"),
+            lead(first),
+            paragraph(*lines),
+            context(f"Incident {shown(alert.incident)} · {ages}"),
+        ]
+    )
 
 
 def truth_lines(days: Sequence[DayDrift], report_read_at: datetime | None) -> list[str]:
@@ -73,12 +78,12 @@ def truth_lines(days: Sequence[DayDrift], report_read_at: datetime | None) -> li
         return [f"Computed against billed: no settled day to compare yet; cost report {read}."]
     computed, billed, unexplained = total_of(days)
     causes = summed(day.causes for day in days)
-    unexplained, *told = _differences(computed, billed, [unexplained, *causes.values()])
+    unexplained, *amounts = _differences(computed, billed, [unexplained, *causes.values()])
     lines = [
         f"Computed against billed, {count(len(days), 'settled day')} to {days[-1].day}: {usd(computed)} computed, "
         f"{usd(billed)} billed, {_unexplained(unexplained, billed)}; cost report {read}."
     ]
-    lines += [_cause_line(cause, amount) for cause, amount in zip(causes, told, strict=True)]
+    lines += [_cause_line(cause, amount) for cause, amount in zip(causes, amounts, strict=True)]
     worst = max(days, key=lambda day: abs(day.unexplained_usd))
     if len(days) > 1 and not _is_nothing(worst.unexplained_usd):
         lines.append(f"• most of all on {worst.day}: {_unexplained(worst.unexplained_usd, worst.billed_usd)}")
@@ -116,8 +121,3 @@ def _model_line(model: ModelDrift) -> str:
 
 def _is_nothing(amount: Decimal) -> bool:
     return amount.quantize(CENT, ROUND_HALF_UP) == 0
-
-
-def _ages(facts: DriftAlert, *, local: bool = False) -> str:
-    say = local_moment if local else moment
-    return f"usage as of {say(facts.as_of)} · cost report read {say(facts.report_read_at)}"

@@ -1,50 +1,41 @@
-"""An estimate as a message: what cannot work, the number, what would be cheaper, the lines and the notes."""
+"""An estimate as a message: what cannot work, the number, what would be cheaper, the lines; and those that are kept."""
 
 from collections.abc import Sequence
 
 from bot.budgets.planned import Planned
-from bot.messages import Block, Message
+from bot.messages import Message
 from bot.money import cents_of, in_cents, percent, usd
 from bot.pricing.estimate import Estimate
-from bot.pricing.estimate_text import (
-    advice_lines,
-    closing_lines,
-    estimate_text,
-    line_words,
-    routing_words,
-    workload_line,
-)
+from bot.pricing.estimate_text import advice_lines, closing_lines, headline, line_words, routing_words
+from bot.pricing.store import KeptEstimate
 from bot.pricing.throughput_text import verdict_lines
-from handlers.render.elements import context, section
-from handlers.render.escape import escape, shown
+from handlers.render.parts import bullets, code, context, escape, figure, mention, moment, paragraph, shown, table
 from handlers.render.spend import LITTLE_DATA, not_extrapolated
-from handlers.render.table import table
 
 HEADINGS = ("Tokens", "a month", "USD per million", "USD")
 
+WORDS_LIMIT = 300
+MOST_KEPT = 20
+
 
 def estimate_message(estimate: Estimate, more: Sequence[str]) -> Message:
-    """Blocks with the terminal's text as their twin. `more`: lines (mrkdwn) about budgets and what was kept."""
+    """What cannot work comes before the number. `more`: lines (mrkdwn) about budgets and what was kept."""
     routing = routing_words(estimate)
-    lead = [escape(problem) for problem in estimate.problems]
-    lead += [f"*{usd(estimate.monthly_usd)} a month*", escape(workload_line(estimate.workload))]
-    lead += [] if routing is None else [escape(routing)]
-    rows = [line_words(line, estimate) for line in estimate.lines]
-    blocks: list[Block] = [
-        section("\n".join(lead)),
-        section(escape("\n".join(advice_lines(estimate)))),
-        *([table(HEADINGS, rows)] if rows else []),
-        *([section("\n".join(["*Budgets with it*", *more]))] if more else []),
-        context(escape("\n".join([*verdict_lines(estimate.fit), *closing_lines(estimate)]))),
-    ]
-    return Message("\n\n".join([escape(estimate_text(estimate)), *(["\n".join(more)] if more else [])]), blocks)
+    return Message(
+        [
+            paragraph(*map(escape, estimate.problems)),
+            figure(escape(headline(estimate)), *([] if routing is None else [escape(routing)])),
+            paragraph(*map(escape, advice_lines(estimate))),
+            table(HEADINGS, [line_words(line, estimate) for line in estimate.lines], _line_in_words),
+            bullets("Budgets with it", more),
+            context(*map(escape, [*verdict_lines(estimate.fit), *closing_lines(estimate)])),
+        ]
+    )
 
 
-def lines_section(estimate: Estimate) -> Block:
-    """The lines for a modal, where Slack shows no table."""
-    rows = [line_words(line, estimate) for line in estimate.lines]
-    lines = [f"• {kind}: {tokens} tokens × {price} per million = {dollars}" for kind, tokens, price, dollars in rows]
-    return section(escape("\n".join(lines)) or "Without tokens there is nothing to pay for.")
+def _line_in_words(cells: Sequence[str]) -> str:
+    kind, tokens, price, dollars = cells
+    return f"• {kind}: {tokens} tokens × {price} per million = {dollars}"
 
 
 def planned_line(plan: Planned) -> str:
@@ -57,10 +48,42 @@ def planned_line(plan: Planned) -> str:
         why = LITTLE_DATA if plan.stale_at is None else not_extrapolated(plan.as_of, plan.stale_at)
         return f"{line}; its expected end is {why}."
     share = percent(plan.total_usd, plan.limit_usd)
-    # The expected end is told elsewhere too, so that what is added takes the odd cent.
+    # The expected end is shown elsewhere too, so that what is added takes the odd cent.
     cents = cents_of(plan.total_usd) - cents_of(plan.expected_usd)
     [added] = in_cents(cents, [plan.added_usd])
     return (
         f"{line}; begun now, {usd(added)} more in this {plan.period}: expected end "
         f"{usd(plan.expected_usd)} → {usd(plan.total_usd)}, {share} of {limit}."
     )
+
+
+def kept_list(kept: Sequence[KeptEstimate]) -> list[str]:
+    """One line for each; the newest `MOST_KEPT` where there are more."""
+    if not kept:
+        return ["No estimate is kept: add as=NAME to one, as in `estimate sonnet requests=1k in=2000 out=500 as=demo`."]
+    shown = sorted(kept, key=lambda one: one.kept_at, reverse=True)[:MOST_KEPT]
+    lines = [f"{code(one.name)}: {usd(one.monthly_usd)} a month, {code(one.words, WORDS_LIMIT)}" for one in shown]
+    more = len(kept) - len(shown)
+    return lines if more <= 0 else [*lines, f"and {more} older ones"]
+
+
+def kept_line(kept: KeptEstimate, replaced: KeptEstimate | None) -> str:
+    """That an estimate is kept now, and what it replaced."""
+    line = f"Kept as {code(kept.name)}, with the prices checked on {kept.rates_checked.isoformat()}."
+    if replaced is None:
+        return line
+    return f"{line} It replaces {usd(replaced.monthly_usd)} a month of {moment(replaced.kept_at)}."
+
+
+def dropped(kept: KeptEstimate) -> str:
+    """That it is forgotten, with the words that bring it back."""
+    return f"{code(kept.name)} is dropped. It was {code(kept.words, WORDS_LIMIT)}."
+
+
+def kept_message(kept: KeptEstimate, now: Estimate) -> Message:
+    """What it cost when it was kept, and what it costs today."""
+    then = (
+        f"{code(kept.name)}, kept by {mention(kept.kept_by)} on {moment(kept.kept_at)}: {usd(kept.monthly_usd)} "
+        f"a month at the prices checked on {kept.rates_checked.isoformat()}."
+    )
+    return Message([paragraph(then, "Today:"), *estimate_message(now, ()).parts])

@@ -1,38 +1,49 @@
 """The fallback mode: its announcement, its state, and the answers to who switches it."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.savings import Saving
 from bot.fallback.impact import Overview, Prospect
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.targets.base import Target, TargetView
-from bot.messages import Block, Message
+from bot.messages import Block, Message, Part
 from bot.mode import NORMAL
+from bot.modes.changes import AuditEntry
 from bot.modes.expiry import Cause, End
 from bot.modes.model import ModeAnnouncement, ModeEnding
 from bot.modes.verification import ProofState
-from handlers.render.elements import (
-    actions,
+from handlers.render.parts import (
+    NAME_LIMIT,
     button,
+    buttons,
+    code,
     confirmation,
     context,
-    local_moment,
+    has_markup,
+    lead,
+    mention,
     moment,
+    paragraph,
+    plain,
+    said,
     section,
-    sections,
+    sentence,
+    shown,
     typed,
+    with_reason,
 )
-from handlers.render.escape import NAME_LIMIT, code, has_markup, mention, plain, sentence, shown
-from handlers.render.fallback_costs import cost_lines
 from handlers.render.spend import (
     SWITCH_ACTION,
+    cost_lines,
     not_known,
     others,
     saving_clause,
-    switch_actions,
     switch_button,
+    switch_buttons,
     worthwhile,
 )
 from handlers.render.verification import proof_line
@@ -50,19 +61,25 @@ VARIABLE_LIMIT = 200
 MOST_VARIABLES = 15
 MOST_TARGETS = 5
 
+DETAIL_LIMIT = 300
+REFUSED, PROPOSAL = "refused", "proposal"
+
+_MENTION = re.compile(r"&lt;@([UW][A-Z0-9]+)&gt;")
+"""A refusal names the admins in the form in which Slack shows them."""
+
 UNTIL = " until="
-SINCE = "Since "
 
 
 def announcement(
     facts: ModeAnnouncement, targets: Sequence[Target], written_at: datetime | None, write_error: str | None
 ) -> Message:
-    """A change of the mode, for the alert channel, in which every target's name stands."""
+    """A change of the mode, for the alert channel, with the name of every target."""
     places = _places([target.name for target in targets])
+    lines = []
     if facts.written:
-        lines = [f"Fallback mode {shown(facts.mode)}: {places} could not be written before; now it is."]
+        first = lead(f"Fallback mode {shown(facts.mode)}: {places} could not be written before; now it is.")
     else:
-        lines = [_headline(facts)]
+        first = with_reason(_headline(facts), facts.reason)
         if facts.mode != facts.previous:
             lines += [*_saving_lines(facts.mode, facts.savings, facts.as_of), *cost_lines(facts.costs)]
         lines += _end_lines(_end(facts))
@@ -71,14 +88,8 @@ def announcement(
     lines.append(_written_line(places, written_at, write_error))
     if write_error is None:
         lines += [*dict.fromkeys(target.follows for target in targets), FOLLOWS]
-    blocks: list[Block] = [
-        *bold_with_reason(lines[0], "" if facts.written else facts.reason),
-        section("\n".join(lines[1:])),
-    ]
-    if not facts.written:
-        blocks.append(actions([_way_back(facts.mode, facts.previous, facts.previous_until)]))
-    blocks.append(context(f"Changed {local_moment(facts.changed_at)}"))
-    return Message("\n".join([*lines, f"Changed {moment(facts.changed_at)}"]), blocks)
+    back = [] if facts.written else [_way_back(facts.mode, facts.previous, facts.previous_until)]
+    return Message([first, paragraph(*lines), buttons(back), context(f"Changed {moment(facts.changed_at)}")])
 
 
 def end_warning(facts: ModeEnding) -> Message:
@@ -88,8 +99,7 @@ def end_warning(facts: ModeEnding) -> Message:
         "then use their own default model again."
     )
     command = code(f"/claude-cost fallback on {facts.mode} for 2h", PATH_LIMIT)
-    advice = f"To keep it, an admin types {command}."
-    return Message(f"{line}\n{advice}", [section(f"*{line}*\n{advice}")])
+    return Message([lead(line, f"To keep it, an admin types {command}.")])
 
 
 def switched(state: ModeState, previous: str, previous_until: datetime | None, prospect: Prospect) -> Message:
@@ -104,14 +114,13 @@ def switched(state: ModeState, previous: str, previous_until: datetime | None, p
     lines += [*_end_lines(state.ends), "It is announced in the alert channel."]
     if state.write_error is not None:
         lines.append(f"NOT written yet, the bot keeps trying: {sentence(state.write_error)}")
-    back = _way_back(mode, previous, previous_until)
-    return Message("\n".join(lines), [section("\n".join(lines)), actions([back])])
+    return Message([paragraph(*lines), buttons([_way_back(mode, previous, previous_until)])])
 
 
 def already(state: ModeState) -> Message:
     """The answer when the mode asked for is the one in force."""
-    lines = [f"Nothing was changed: fallback mode {shown(state.mode.name)} is already on.", *_state(state)]
-    return Message("\n".join(lines), _drawn(lines, state.reason or ""))
+    first = paragraph(f"Nothing was changed: fallback mode {shown(state.mode.name)} is already on.")
+    return Message([first, *_state(state)])
 
 
 def not_cheaper(mode: str, saving: Saving, as_of: datetime | None) -> str:
@@ -125,19 +134,42 @@ def not_cheaper(mode: str, saving: Saving, as_of: datetime | None) -> str:
 
 def mode_status(state: ModeState, auto: Auto, overview: Overview) -> Message:
     """The answer to `fallback status`."""
-    lines = [f"Fallback mode: {shown(state.mode.name)}.", *_state(state), _auto_line(auto)]
     found = others(overview.savings, state.mode.name)
+    lines = [_auto_line(auto)]
     if not found:
         lines.append(f"What a mode saves is {why_unknown(overview.spend)}.")
     for saving in found:
         lines += _saving_lines(saving.mode, [saving], overview.as_of)
         lines += [f"• {line}" for line in cost_lines(overview.costs.get(saving.mode))]
-    blocks = _drawn([f"*{lines[0]}*", *lines[1:]], state.reason or "")
-    buttons = [switch_button(saving, overview.as_of) for saving in worthwhile(found)]
+    switches = [switch_button(saving, overview.as_of) for saving in worthwhile(found)]
     if state.mode.name != NORMAL:
-        buttons = [_back("Back to normal", NORMAL, None)]
-    blocks.append(switch_actions([*buttons, button("Change…", FORM_ACTION, "open")], state.mode.name))
-    return Message("\n".join(lines), blocks)
+        switches = [_back("Back to normal", NORMAL, None)]
+    return Message(
+        [
+            lead(f"Fallback mode: {shown(state.mode.name)}."),
+            *_state(state),
+            paragraph(*lines),
+            switch_buttons([*switches, button("Change…", FORM_ACTION, "open")], state.mode.name),
+        ]
+    )
+
+
+def history_message(entries: Sequence[AuditEntry]) -> Message:
+    """Who did or tried what, when and why; the newest first."""
+    if not entries:
+        return said("The fallback mode was never changed, and nobody was refused.")
+    parts = [lead("The last changes of the fallback mode, and refusals; the newest first.")]
+    for as_typed, alike in groupby(entries, _is_drawn_as_typed):
+        if as_typed:
+            # What somebody typed is drawn as typed, below who did it and when.
+            parts += [Part(f"• {_entry(e)}", [section(f"• {_entry_lead(e)}"), typed(_detail(e))]) for e in alike]
+        else:
+            parts.append(paragraph(*(f"• {_entry(entry)}" for entry in alike)))
+    return Message(parts)
+
+
+def _is_drawn_as_typed(entry: AuditEntry) -> bool:
+    return has_markup(entry.detail) and not _is_ours(entry)
 
 
 def why_unknown(spend: BudgetSpend | None) -> str:
@@ -223,13 +255,12 @@ def _end_lines(end: End | None) -> list[str]:
     return [f"Returns to normal at the start of the next period, {moment(end.at)}."]
 
 
-def _state(state: ModeState) -> list[str]:
-    lines = []
+def _state(state: ModeState) -> list[Part]:
+    parts = []
     if state.changed_at is not None:
-        who = _who(state.changed_by or "")
-        lines.append(f"{SINCE}{moment(state.changed_at)}, by {who}: {_why(state.reason or '')}")
-    lines += _end_lines(state.ends)
-    lines += [_target_line(target) for target in state.targets[:MOST_TARGETS]]
+        since = f"Since {moment(state.changed_at)}, by {_who(state.changed_by or '')}: {_why(state.reason or '')}"
+        parts.append(with_reason(since, state.reason or "", bold=False))
+    lines = [*_end_lines(state.ends), *(_target_line(target) for target in state.targets[:MOST_TARGETS])]
     if state.served:
         lines.append(SERVED)
     if state.mode.ceiling is not None and state.written_at is not None:
@@ -239,7 +270,7 @@ def _state(state: ModeState) -> list[str]:
     if len(variables) > MOST_VARIABLES:
         lines.append(f"and {len(variables) - MOST_VARIABLES} more variables.")
     lines += [sentence(doubt) for target in state.targets[:MOST_TARGETS] for doubt in target.doubts]
-    return lines
+    return [*parts, paragraph(*lines)]
 
 
 def _target_line(target: TargetView) -> str:
@@ -297,25 +328,31 @@ def _back(label: str, mode: str, until: datetime | None) -> Block:
     return button(label, f"{SWITCH_ACTION}:{mode}", value, confirm=dialog)
 
 
-def bold_with_reason(headline: str, reason: str) -> list[Block]:
-    """A headline that ends in a reason: bold, and the reason as typed where marks in it would break that."""
-    if not has_markup(reason):
-        return [section(f"*{headline}*")]
-    return [section(f"*{headline.removesuffix(sentence(reason)).rstrip()}*"), typed(reason)]
-
-
-def _drawn(lines: Sequence[str], reason: str) -> list[Block]:
-    """Lines of which one may end in a reason, which is then drawn as typed below it."""
-    at = next((at for at, line in enumerate(lines) if line.startswith(SINCE)), None)
-    if at is None or not has_markup(reason):
-        return sections(lines)
-    lead = lines[at].removesuffix(sentence(reason)).rstrip()
-    return [*sections([*lines[:at], lead]), typed(reason), *sections(lines[at + 1 :])]
-
-
 def _who(user: str) -> str:
     return mention(user) if user else "nobody"
 
 
 def _why(reason: str) -> str:
     return sentence(reason) if reason.strip() else "no reason given"
+
+
+def _entry(entry: AuditEntry) -> str:
+    detail = shown(_detail(entry), DETAIL_LIMIT)
+    if _is_ours(entry):
+        detail = _MENTION.sub(r"<@\1>", detail)
+    return f"{_entry_lead(entry)}{detail}"
+
+
+def _is_ours(entry: AuditEntry) -> bool:
+    """Whether the detail is a refusal in our own words; that of a rejected proposal holds the reason that was typed."""
+    return entry.outcome == REFUSED and entry.action != PROPOSAL
+
+
+def _entry_lead(entry: AuditEntry) -> str:
+    what = "" if entry.action == "mode" else f"{shown(entry.action)} "
+    refused = "" if entry.outcome == "done" else f"{shown(entry.outcome)}, "
+    return f"{moment(entry.at)} · {mention(entry.actor)} · {refused}{what}"
+
+
+def _detail(entry: AuditEntry) -> str:
+    return entry.detail.rstrip(": ").replace("->", "→", 1)

@@ -11,8 +11,7 @@ from bot.display import USD, Display
 from bot.messages import Message
 from bot.money import percent, usd
 from bot.phrases import count
-from handlers.render.elements import context, moment, section
-from handlers.render.escape import shown
+from handlers.render.parts import context, fitting, lead, moment, shown
 from handlers.render.spend import amount, display_lines, not_known, warning_lines
 
 ROOM = 9000
@@ -29,22 +28,12 @@ HOW = (
 
 def forecast_message(outlooks: Sequence[Prospect], display: Display = USD, more: int = 0) -> Message:
     """A section for each budget, as many as fit. `more`: budgets beside the first `MOST_BUDGETS`, which never do."""
-    parts: list[list[str]] = []
-    room = ROOM
-    for outlook in outlooks:
-        lines = _lines(outlook, display)
-        room -= sum(len(line) + 1 for line in lines)
-        if room < 0 or len(parts) == MOST_BUDGETS:
-            break
-        parts.append(lines)
+    parts = [lead(*lines) for lines in fitting((_lines(one, display) for one in outlooks), ROOM, MOST_BUDGETS)]
     closing = [HOW] if any(outlook.forecast is not None for outlook in outlooks) else []
     left_out = len(outlooks) + more - len(parts)
     if left_out:
         closing.insert(0, f"and {left_out} more budgets, which do not fit into one message.")
-    blocks = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in parts]
-    if closing:
-        blocks.append(context("\n".join(closing)))
-    return Message("\n".join([*(line for lines in parts for line in lines), *closing]), blocks)
+    return Message([*parts, context(*closing)])
 
 
 def _lines(outlook: Prospect, display: Display) -> list[str]:

@@ -1,18 +1,16 @@
 """What people and time have done to an alert: lines and buttons on its message, and the replies in its thread."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 from bot.alerts.decide import Reason, Status
 from bot.alerts.lifecycle import Life, LifeStep, OpenAlert
 from bot.alerts.model import LifecycleEvent, LimitAlert
 from bot.budgets.budget import Level
-from bot.messages import Block, Message
+from bot.messages import Message, Part
 from bot.money import usd
 from bot.phrases import span
 from handlers.render.alert import NOTHING_STOPPED
-from handlers.render.elements import actions, button, context, local_moment, moment, section
-from handlers.render.escape import mention, shown
+from handlers.render.parts import button, buttons, context, mention, moment, paragraph, shown
 from handlers.render.spend import amount
 
 ACKNOWLEDGE_ACTION = "alert_acknowledge"
@@ -29,13 +27,9 @@ def with_life(message: Message, alert_id: int, status: Status, life: Life) -> Me
     """An incident's message with who has seen it, below its first line, and the buttons for those who have not."""
     if status is not Status.OPEN:
         return message
-    first, *rest = message.text.split("\n")
-    blocks = list(message.blocks)
-    lines = _lines(life, moment)
-    if lines:
-        blocks.insert(1, context(" · ".join(_lines(life, local_moment))))
-    blocks.insert(_before_the_small_print(blocks), _buttons(alert_id, life))
-    return Message("\n".join([first, *lines, *rest]), blocks)
+    parts = list(message.below_first_line(context(*_lines(life))).parts)
+    parts.insert(_before_the_small_print(parts), _buttons(alert_id, life))
+    return Message(parts)
 
 
 def life_message(facts: LifecycleEvent, headline: str) -> Message:
@@ -49,15 +43,12 @@ def life_message(facts: LifecycleEvent, headline: str) -> Message:
         lines.append("Whoever takes it clicks Acknowledge at the alert above.")
         if facts.about.level is Level.HARD and facts.about.status is Status.OPEN:
             lines.append(NOTHING_STOPPED)
-    text = "\n".join(lines)
-    return Message(text, [section(text)])
+    return Message([paragraph(*lines)])
 
 
 def step_message(facts: LimitAlert) -> Message:
     """The reply about a step that the figures have caused."""
-    lines = [_step(facts), f"Data as of {moment(facts.spend.as_of)}."]
-    blocks: list[Block] = [section(lines[0]), context(f"Data as of {local_moment(facts.spend.as_of)}")]
-    return Message("\n".join(lines), blocks)
+    return Message([paragraph(_step(facts)), context(f"Data as of {moment(facts.spend.as_of)}.")])
 
 
 def _step(facts: LimitAlert) -> str:
@@ -96,7 +87,7 @@ def open_alert_lines(open_alerts: Sequence[OpenAlert]) -> list[str]:
 
 
 def _open_alert(alert: OpenAlert) -> str:
-    who_has_it = [*_lines(alert.life, moment)] or ["nobody has acknowledged it"]
+    who_has_it = [*_lines(alert.life)] or ["nobody has acknowledged it"]
     return ", ".join([f"{_what_is_open(alert)}: since {moment(alert.since)}", *map(_uncapitalized, who_has_it)]) + "."
 
 
@@ -125,28 +116,28 @@ def _uncapitalized(line: str) -> str:
     return line[:1].lower() + line[1:]
 
 
-def _lines(life: Life, told: Callable[[datetime], str]) -> list[str]:
+def _lines(life: Life) -> list[str]:
     lines = []
     if life.acknowledged_at is not None:
-        lines.append(f"Acknowledged by {mention(life.acknowledged_by or '')} at {told(life.acknowledged_at)}")
+        lines.append(f"Acknowledged by {mention(life.acknowledged_by or '')} at {moment(life.acknowledged_at)}")
     if life.snoozed_until is not None:
-        lines.append(f"Snoozed until {told(life.snoozed_until)} by {mention(life.snoozed_by or '')}")
+        lines.append(f"Snoozed until {moment(life.snoozed_until)} by {mention(life.snoozed_by or '')}")
     if life.escalated_at is not None and life.acknowledged_at is None:
-        lines.append(f"Told to the channel again at {told(life.escalated_at)}: nobody has acknowledged it since")
+        lines.append(f"Told to the channel again at {moment(life.escalated_at)}: nobody has acknowledged it since")
     return lines
 
 
-def _buttons(alert_id: int, life: Life) -> Block:
+def _buttons(alert_id: int, life: Life) -> Part:
     elements = []
     if life.acknowledged_at is None:
         elements.append(button("Acknowledge", ACKNOWLEDGE_ACTION, str(alert_id), style="primary"))
     for minutes, name in SNOOZES.items():
         elements.append(button(f"Snooze {name}", f"{SNOOZE_ACTION}:{minutes}", str(alert_id)))
-    return actions(elements)
+    return buttons(elements)
 
 
-def _before_the_small_print(blocks: list[Block]) -> int:
-    at = len(blocks)
-    while at > 1 and blocks[at - 1]["type"] == "context":
+def _before_the_small_print(parts: Sequence[Part]) -> int:
+    at = len(parts)
+    while at > 1 and all(block["type"] == "context" for block in parts[at - 1].blocks):
         at -= 1
     return at

@@ -8,8 +8,7 @@ from bot.money import usd
 from bot.pricing.throughput import Limits, Pool, RateLimitTable
 from bot.pricing.throughput_text import UNITS
 from handlers.render.budget import described, where
-from handlers.render.elements import context, sections
-from handlers.render.escape import shown
+from handlers.render.parts import context, lead, shown
 
 MOST_POOLS = 30
 MOST_BUDGETS = 30
@@ -18,18 +17,12 @@ STOPS_NOTHING = "No limit of a budget stops a request; only the limit in Anthrop
 
 
 def limits_message(budgets: Sequence[Budget], measured: Mapping[Pool, Limits] | None, table: RateLimitTable) -> Message:
-    """`measured`: the organisation's own rate limits, None or empty where they are not known: the table stands in."""
+    """`measured`: the organisation's own rate limits, None or empty where not known: then the table is shown."""
     of_budgets = [_budget_line(budget) for budget in budgets[:MOST_BUDGETS]] or ["• no budget is set"]
     if len(budgets) > MOST_BUDGETS:
         of_budgets.append(f"and {len(budgets) - MOST_BUDGETS} more")
     title, rates, source = _standard(table) if not measured else _own(measured)
-    closing = [source, STOPS_NOTHING]
-    blocks = [
-        *sections(["*Budgets*", *of_budgets]),
-        *sections([f"*{title}*", *rates]),
-        context("\n".join(closing)),
-    ]
-    return Message("\n".join(["Budgets", *of_budgets, title, *rates, *closing]), blocks)
+    return Message([lead("Budgets", *of_budgets), lead(title, *rates), context(source, STOPS_NOTHING)])
 
 
 def _budget_line(budget: Budget) -> str:
@@ -41,22 +34,22 @@ def _own(measured: Mapping[Pool, Limits]) -> tuple[str, list[str], str]:
     lines = [f"• {shown(pool.name)}: {_own_limits(limits)}" for pool, limits in pools[:MOST_POOLS]]
     if len(pools) > MOST_POOLS:
         lines.append(f"and {len(pools) - MOST_POOLS} more")
-    source = "Rate limits as Anthropic told them within the last hour; cache reads do not count as input."
+    source = "Rate limits as Anthropic reported them within the last hour; cache reads do not count as input."
     return "Your organisation's own rate limits", lines, source
 
 
 def _own_limits(limits: Limits) -> str:
-    return ", ".join(f"{value:,} {UNITS[limiter]}" for limiter, value in limits.items()) or "not told"
+    return ", ".join(f"{value:,} {UNITS[limiter]}" for limiter, value in limits.items()) or "not reported"
 
 
 def _standard(table: RateLimitTable) -> tuple[str, list[str], str]:
     """Pools with the same limits share a line."""
     caps = [(tier.name, tier.monthly_cap_usd) for tier in table.tiers]
-    told = [f"{name} {'none' if cap is None else usd(cap).removesuffix('.00')}" for name, cap in caps]
+    by_name = [f"{name} {'none' if cap is None else usd(cap).removesuffix('.00')}" for name, cap in caps]
     alike: dict[str, list[str]] = {}
     for pool, by_tier in table.limits.items():
         alike.setdefault(_by_tier(by_tier, table), []).append(pool.name)
-    lines = [f"• monthly cap by tier: {' · '.join(told)}"]
+    lines = [f"• monthly cap by tier: {' · '.join(by_name)}"]
     lines += [f"• {', '.join(pools)}: {limits}" for limits, pools in alike.items()]
     source = (
         f"Standard limits of each tier as of {table.checked_on.isoformat()}; cache reads do not count as input. Your "

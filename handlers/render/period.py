@@ -7,8 +7,7 @@ from bot.messages import Message
 from bot.mode import NORMAL
 from bot.money import NO_CHANGE, change, percent, usd
 from bot.phrases import count
-from handlers.render.elements import context, header, local_moment, moment, section, sections
-from handlers.render.escape import code, shown
+from handlers.render.parts import context, heading, lead, moment, paragraph, shown
 from handlers.render.spend import amount, parts_line, warning_lines
 
 INCIDENT_LIMIT = 200
@@ -17,28 +16,28 @@ MOST_OTHERS = 60
 """The post is never edited, so that its text may be longer than an edit takes."""
 
 
-def period_message(facts: NewPeriodAlert) -> Message:
+def period_message(alert: NewPeriodAlert) -> Message:
     """A new week or month of a budget, and of those that begin with it."""
     first = (
-        f"New {facts.period_kind} {shown(facts.key)} for budget {shown(facts.budget)}: "
-        f"{shown(facts.last.period)} ended at {amount(facts.last)}"
+        f"New {alert.period_kind} {shown(alert.key)} for budget {shown(alert.budget)}: "
+        f"{shown(alert.last.period)} ended at {amount(alert.last)}"
     )
-    last, new, others = _last(facts), _new(facts), _others(facts)
-    name = f"{len(facts.others) + 1} budgets" if others else facts.budget
-    blocks = [
-        header(f"New {facts.period_kind}: {name}"),
-        section("\n".join([f"*{first}*", *last])),
-        section("\n".join(new)),
-        *sections(others),
-        context(f"Incident {code(facts.incident, INCIDENT_LIMIT)} · data as of {local_moment(facts.as_of)}"),
-    ]
-    closing = f"Incident {shown(facts.incident, INCIDENT_LIMIT)} · data as of {moment(facts.as_of)}"
-    return Message("\n".join([first, *last, *new, *others, closing]), blocks)
+    others = _others(alert)
+    name = f"{len(alert.others) + 1} budgets" if others else alert.budget
+    return Message(
+        [
+            heading(f"New {alert.period_kind}: {name}"),
+            lead(first, *_last(alert)),
+            paragraph(*_new(alert)),
+            paragraph(*others),
+            context(f"Incident {shown(alert.incident, INCIDENT_LIMIT)} · data as of {moment(alert.as_of)}"),
+        ]
+    )
 
 
-def _last(facts: NewPeriodAlert) -> list[str]:
-    last = facts.last
-    lines = [f"{shown(last.period)}, {shown(last.scope)}: {parts_line(last)}{_so_far(facts)}."]
+def _last(alert: NewPeriodAlert) -> list[str]:
+    last = alert.last
+    lines = [f"{shown(last.period)}, {shown(last.scope)}: {parts_line(last)}{_so_far(alert)}."]
     shares = [
         f"{percent(last.spent_usd, limit)} of its {level} limit, {usd(limit)}"
         for level, limit in (("soft", last.soft_usd), ("hard", last.hard_usd))
@@ -46,45 +45,45 @@ def _last(facts: NewPeriodAlert) -> list[str]:
     ]
     if shares:
         lines.append(f"That is {' and '.join(shares)}.")
-    if facts.missing_hours:
+    if alert.missing_hours:
         lines.append(
-            f"INCOMPLETE: of {count(facts.missing_hours, 'hour')} of it no usage is known here, so the true sum may "
+            f"INCOMPLETE: of {count(alert.missing_hours, 'hour')} of it no usage is known here, so the true sum may "
             "be higher."
         )
-    if facts.before is not None:
-        against = _against(last.spent_usd, facts.before.spent_usd)
-        lines.append(f"The {facts.period_kind} before, {shown(facts.before.period)}: {against}.")
+    if alert.before is not None:
+        against = _against(last.spent_usd, alert.before.spent_usd)
+        lines.append(f"The {alert.period_kind} before, {shown(alert.before.period)}: {against}.")
     return lines + warning_lines(last)
 
 
-def _so_far(facts: NewPeriodAlert) -> str:
-    if not facts.unbilled_days:
+def _so_far(alert: NewPeriodAlert) -> str:
+    if not alert.unbilled_days:
         return ""
-    verb = "is" if facts.unbilled_days == 1 else "are"
-    return f", so far: {count(facts.unbilled_days, 'day')} {verb} not yet billed"
+    verb = "is" if alert.unbilled_days == 1 else "are"
+    return f", so far: {count(alert.unbilled_days, 'day')} {verb} not yet billed"
 
 
-def _new(facts: NewPeriodAlert) -> list[str]:
+def _new(alert: NewPeriodAlert) -> list[str]:
     limits = [
         f"{level} limit {usd(limit)}"
-        for level, limit in (("soft", facts.soft_usd), ("hard", facts.hard_usd))
+        for level, limit in (("soft", alert.soft_usd), ("hard", alert.hard_usd))
         if limit is not None
     ]
-    lines = [f"{shown(facts.key)}, until {moment(facts.new_ends_at)}: {', '.join(limits)}."]
-    mode = shown(facts.mode)
-    lines.append(f"Fallback mode: {mode}." if facts.mode == NORMAL else f"Fallback mode {mode} is on.")
+    lines = [f"{shown(alert.key)}, until {moment(alert.new_ends_at)}: {', '.join(limits)}."]
+    mode = shown(alert.mode)
+    lines.append(f"Fallback mode: {mode}." if alert.mode == NORMAL else f"Fallback mode {mode} is on.")
     return lines
 
 
-def _others(facts: NewPeriodAlert) -> list[str]:
-    if not facts.others:
+def _others(alert: NewPeriodAlert) -> list[str]:
+    if not alert.others:
         return []
-    lines = [f"It begins for {len(facts.others) + 1} budgets. The other {len(facts.others)}:"]
-    lines += [f"• {_other_line(other)}" for other in facts.others[:MOST_OTHERS]]
-    more = len(facts.others) - MOST_OTHERS
+    lines = [f"It begins for {len(alert.others) + 1} budgets. The other {len(alert.others)}:"]
+    lines += [f"• {_other_line(other)}" for other in alert.others[:MOST_OTHERS]]
+    more = len(alert.others) - MOST_OTHERS
     if more > 0:
         lines.append(f"and {more} more: `status` shows them all")
-    if any(other.unsure for other in facts.others):
+    if any(other.unsure for other in alert.others):
         lines.append("Sums with “so far” can still change: days are not billed, hours missing, or prices not certain.")
     return lines
 

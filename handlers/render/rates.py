@@ -1,14 +1,13 @@
 """`/claude-cost rates`: rows of the rate card, of one model in full or of each family's newest."""
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
 from bot.messages import Message
 from bot.money import CENT
 from bot.pricing.card import Model, Prices, RateCard, Rates
-from handlers.render.elements import sections
-from handlers.render.escape import code, shown
-from handlers.render.table import table
+from handlers.render.parts import code, lead, paragraph, shown, table
 
 HEADINGS = ("Model", "Input", "Write 5 min", "Write 1 h", "Cache read", "Output", "Fast in", "Fast out")
 NONE = "–"
@@ -19,12 +18,15 @@ TOKENIZERS = {1: "the one before Opus 4.7", 2: "that of Opus 4.7 and later, abou
 def overview(card: RateCard, today: date) -> Message:
     """Each family's newest model at today's prices."""
     models = [card.newest(family) for family in card.families()]
-    lead = ["USD per million tokens, the newest model of each family. `rates MODEL` tells more."]
     notes = [f"{model.name}: {line}" for model in models if (line := _step_line(model.rates(today))) is not None]
-    notes.append(_factors(card))
-    twin = [f"• {model.name}: {_prices(model.rates(today))}{_fast(model.rates(today), today)}" for model in models]
     rows = [_cells(model, model.rates(today), today) for model in models]
-    return Message("\n".join([*lead, *twin, *notes]), [*sections([*lead, *notes]), table(HEADINGS, rows)])
+    return Message(
+        [
+            paragraph("USD per million tokens, the newest model of each family. `rates MODEL` shows more."),
+            table(HEADINGS, rows, _in_words),
+            paragraph(*notes, _factors(card)),
+        ]
+    )
 
 
 def model_rates(model: Model, card: RateCard, today: date) -> Message:
@@ -48,7 +50,7 @@ def model_rates(model: Model, card: RateCard, today: date) -> Message:
     least = model.min_cacheable_tokens
     lines.append(f"• smallest prompt that is cached: {'not known' if least is None else f'{least:,} tokens'}")
     lines.append(f"• {_surcharges(model, card)}")
-    return Message("\n".join([first, *lines]), sections([f"*{first}*", *lines]))
+    return Message([lead(first, *lines)])
 
 
 def _cells(model: Model, rates: Rates, today: date) -> list[str]:
@@ -65,18 +67,23 @@ def _cells(model: Model, rates: Rates, today: date) -> list[str]:
 
 def _prices(prices: Prices) -> str:
     return (
-        f"input {_price(prices.input)}, cache writes {_price(prices.cache_write_5m)} for 5 minutes and "
-        f"{_price(prices.cache_write_1h)} for 1 hour, cache reads {_price(prices.cache_read)}, "
-        f"output {_price(prices.output)}"
+        f"input {_price(prices.input)}, {_writes(_price(prices.cache_write_5m), _price(prices.cache_write_1h))}, "
+        f"cache reads {_price(prices.cache_read)}, output {_price(prices.output)}"
     )
+
+
+def _in_words(cells: Sequence[str]) -> str:
+    name, input_, write_5m, write_1h, read, output, *fast = cells
+    prices = f"input {input_}, {_writes(write_5m, write_1h)}, cache reads {read}, output {output}"
+    return f"• {name}: {prices}" + ("" if NONE in fast else f"; fast mode: input {fast[0]}, output {fast[1]}")
+
+
+def _writes(write_5m: str, write_1h: str) -> str:
+    return f"cache writes {write_5m} for 5 minutes and {write_1h} for 1 hour"
 
 
 def _fast_now(rates: Rates, today: date) -> bool:
     return rates.fast_input is not None and (rates.fast_until is None or today <= rates.fast_until)
-
-
-def _fast(rates: Rates, today: date) -> str:
-    return f"; fast mode: {_fast_words(rates, today)}" if _fast_now(rates, today) else ""
 
 
 def _fast_words(rates: Rates, today: date) -> str:

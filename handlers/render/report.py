@@ -14,10 +14,8 @@ from bot.money import change, shares, usd, usd_parts
 from bot.phrases import count
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store_reads import Names
-from handlers.render.elements import moment, sections
-from handlers.render.escape import names, shown
+from handlers.render.parts import lead, moment, names, paragraph, table
 from handlers.render.spend import at_least_line, display_lines, parts_line
-from handlers.render.table import table
 
 MOST_ROWS = 15
 
@@ -30,17 +28,17 @@ def report_message(report: Report, known: Names, display: Display = USD, truth: 
 
     `known`: the names of workspaces and keys. `truth`: lines on computed against billed.
     """
-    first, *lead = _lead(report)
-    lead = [*display_lines(report.spend.total_usd, display), *lead]
-    groups, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
-    rows, rest_line = _rows(report, groups, rest, known)
-    closing = [] if rest_line is None else [rest_line]
-    closing += [*_warnings(report), *truth]
-    twin = [_line(row, report) for row in rows]
-    blocks = sections([f"*{first}*", *lead, *closing])
-    if rows:
-        blocks.append(table(_headings(report), [_cells(row, report) for row in rows]))
-    return Message("\n".join([first, *lead, *twin, *closing]), blocks)
+    first, *rest = _lead(report)
+    groups, left_out = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
+    rows, more = _rows(report, groups, left_out, known)
+    closing = [*([] if more is None else [more]), *_warnings(report), *truth]
+    return Message(
+        [
+            lead(first, *display_lines(report.spend.total_usd, display), *rest),
+            table(_headings(report), [_cells(row, report) for row in rows], _in_words),
+            paragraph(*closing),
+        ]
+    )
 
 
 def logged_lines(report: Report, usage: Snapshot) -> list[str]:
@@ -141,11 +139,10 @@ def _cells(row: _Row, report: Report) -> list[str]:
     return cells if report.before is None else [*cells, _before(row.group)]
 
 
-def _line(row: _Row, report: Report) -> str:
-    counts = row.group.counts
-    line = f"• {shown(row.label)}: {row.amount} ({row.share}), "
-    line += f"{short(counts.prompt_tokens)} tokens in, {short(counts.output_tokens)} out"
-    return line if report.before is None else f"{line}; before: {_before(row.group)}"
+def _in_words(cells: Sequence[str]) -> str:
+    who, amount, share, tokens_in, tokens_out, *before = cells
+    line = f"• {who}: {amount} ({share}), {tokens_in} tokens in, {tokens_out} out"
+    return f"{line}; before: {before[0]}" if before else line
 
 
 def _before(group: Group) -> str:
@@ -176,7 +173,7 @@ def _workspace(id_: str, known: Names) -> str:
 def short(tokens: int) -> str:
     """`950`, `12.3k`, `1.2M`, `3.4B`."""
     for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        # A number that would round up to the next unit is told in that one.
+        # A number that would round up to the next unit is written in that one.
         if tokens >= size - size // 20_000:
             amount = (Decimal(tokens) / size).quantize(Decimal("0.1"), ROUND_HALF_UP)
             return f"{amount:,}{unit}"

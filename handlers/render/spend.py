@@ -1,7 +1,7 @@
-"""Lines about spend that alerts, status and announcements have in common. Each line serves text and blocks alike."""
+"""Lines about spend and savings that alerts, status and announcements have in common."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -9,12 +9,12 @@ from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.budgets.causes import CauseKind
 from bot.budgets.savings import Saving, savings_of
 from bot.display import Display
-from bot.messages import Block
+from bot.messages import Block, Part
+from bot.modes.consequences import Consequences
 from bot.money import cents_of, in_cents, percent, share, usd
 from bot.phrases import count, span
 from bot.pricing.cost import Hidden
-from handlers.render.elements import actions, button, confirmation, moment
-from handlers.render.escape import NAME_LIMIT, names, plain, shown
+from handlers.render.parts import NAME_LIMIT, button, buttons, confirmation, moment, names, plain, shown
 
 SWITCH_ACTION = "fallback_switch"
 DRAWN_FOR = "switch-from:"
@@ -63,7 +63,7 @@ def display_line(amount_usd: Decimal, display: Display) -> str | None:
 
 
 def display_lines(amount_usd: Decimal, display: Display) -> list[str]:
-    """The same as a list, to stand among other lines."""
+    """The same as a list of no or one line."""
     line = display_line(amount_usd, display)
     return [] if line is None else [line]
 
@@ -86,7 +86,7 @@ def stale_mark(spend: BudgetSpend) -> str:
 def parts_line(spend: "Parts") -> str:
     """How much of the sum is billed and how much computed; the parts add up to the sum as `usd` writes it.
 
-    What is billed is the same wherever it stands: an odd cent goes to the others.
+    The billed part is the same in every message: an odd cent goes to the others.
     """
     parts = [(spend.computed_usd, COMPUTED)]
     if spend.report_only_usd:
@@ -150,7 +150,7 @@ def nothing_before(mover: NamedMover, stretch: str) -> str:
 
 
 def by_mode(moved: NamedMover | NamedCause) -> str:
-    """Where the fallback mode has moved the usage, and nobody else."""
+    """For usage that the fallback mode, and nothing else, has moved."""
     return " (moved here by the fallback mode)" if moved.by_mode else ""
 
 
@@ -252,9 +252,9 @@ def at_least_line(hidden: Collection[Hidden]) -> str:
     return f"At least: {', and '.join(text for reason, text in WHY_AT_LEAST.items() if reason in found)}."
 
 
-def switch_actions(buttons: Sequence[Block], present: str) -> Block:
+def switch_buttons(elements: Sequence[Block], present: str) -> Part:
     """A row of switch buttons. `present`: the mode in force, which the row says too, since it stays in old messages."""
-    return actions(buttons, f"{DRAWN_FOR}{present}")
+    return buttons(elements, f"{DRAWN_FOR}{present}")
 
 
 def drawn_for(block_id: str) -> str | None:
@@ -263,7 +263,7 @@ def drawn_for(block_id: str) -> str | None:
 
 
 def switch_button(saving: Saving, as_of: datetime | None) -> Block:
-    """A button that switches to a mode, behind a dialog that states the saving and as of when it is."""
+    """A button that switches to a mode, with a dialog that states the saving and how old its data is."""
     age = "" if as_of is None else f", as of {moment(as_of)}"
     dialog = confirmation(
         f"Switch to fallback mode {plain(saving.mode, NAME_LIMIT)}?",
@@ -279,3 +279,33 @@ def switch_button(saving: Saving, as_of: datetime | None) -> Block:
 def worthwhile(savings: Sequence[Saving]) -> list[Saving]:
     """The modes that would save something."""
     return [saving for saving in savings if saving.usd > 0]
+
+
+def cost_lines(costs: Consequences | None) -> list[str]:
+    """What a step to a cheaper model costs: a line for each thing that applies; none where nothing is known."""
+    if costs is None:
+        return []
+    model = shown(costs.model)
+    lines = []
+    if costs.retokenized:
+        lines.append(f"The same text is about 30% more tokens on {model} than on {names(costs.retokenized)}.")
+    if costs.cached_tokens:
+        lines.append(
+            f"Caches start cold: of what is read from them now, {costs.cached_tokens:,} tokens in 24 h, each prefix is "
+            "written anew first."
+        )
+    if costs.cached_from is not None:
+        lines.append(f"{model} caches prompts from {costs.cached_from:,} tokens on: shorter ones lose their cache.")
+    if costs.options:
+        lines.append(
+            f"Options for thinking and tool_choice are others on {model} than on {names(costs.options)}: try a request."
+        )
+    if costs.retires is not None:
+        lines.append(f"{model} retires on {_day(costs.retires)}: have a newer model ready.")
+    if costs.may_retire is not None:
+        lines.append(f"{model} may retire from {_day(costs.may_retire)} on.")
+    return lines
+
+
+def _day(day: date) -> str:
+    return day.isoformat()

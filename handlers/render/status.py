@@ -15,12 +15,11 @@ from bot.messages import Message
 from bot.notify.store import Waiting
 from bot.phrases import count
 from bot.usage.age import DataState
-from handlers.render.age import STALE, age_line, with_age
+from handlers.render.answer import STALE, age_line, with_age
 from handlers.render.budget import unmatched_line
-from handlers.render.elements import SECTION_LIMIT, context, moment, section
-from handlers.render.escape import sentence, shown
 from handlers.render.fallback import mode_line
 from handlers.render.lifecycle import open_alert_lines
+from handlers.render.parts import SECTION_LIMIT, context, fitting, lead, moment, paragraph, sentence, shown
 from handlers.render.spend import (
     amount,
     cause_line,
@@ -36,8 +35,8 @@ from handlers.render.spend import (
 
 BAR_CELLS = 20
 
-TOLD_FOR = 7 * DAY
-"""How long a change of source is shown; after that nobody asks any more why the numbers moved."""
+SHOWN_FOR = 7 * DAY
+"""How long a change of source is shown, since it can move the numbers."""
 
 FULL_ROOM = 7500
 """Characters for budgets shown in full; Slack was seen to refuse messages of some 13,200 in all."""
@@ -60,11 +59,11 @@ def status_message(
     """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
 
     `destinations`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
-    `open_alerts`: those that stand open, the oldest first. `unmatched`: budgets whose scope matches nothing. `in_full`:
-    adds what `spends` need not have to one that is told in full: expected end, callers and causes.
+    `open_alerts`: the oldest first. `unmatched`: budgets whose scope matches nothing. `in_full`: adds to one
+    that is shown in full what `spends` need not have: expected end, callers and causes.
 
-    The budget nearest to its limit comes first; callers that several budgets share are told once. Where the budgets
-    are too many for one message, the later ones have one line each. Stale data is said before anything else.
+    The budget nearest to its limit comes first; callers that several budgets share are shown once. Where the budgets
+    are too many for one message, the later ones have one line each. Stale data is reported before anything else.
     """
     age = age_line(data, now, poll_seconds)
     stale = age.startswith(STALE)
@@ -72,64 +71,40 @@ def status_message(
     closing = [mode_line(mode), *truth, *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
     closing += _waiting_lines(destinations)
     closing += [unmatched_line(each) for each in unmatched]
-    standing = ["Open alerts:", *open_alert_lines(open_alerts)] if open_alerts else []
-    standing_blocks = [section("\n".join([f"*{standing[0]}*", *standing[1:]]))] if standing else []
+    opened = [lead("Open alerts:", *open_alert_lines(open_alerts))] if open_alerts else []
     if not spends:
-        blocks = [section(f"*{age}*"), *standing_blocks, context("\n".join(closing))]
-        return Message("\n".join([age, *standing, *closing]), blocks)
-    told: Iterator[BudgetSpend] = iter(spends) if in_full is None else map(in_full, spends)
+        return Message([lead(age), *opened, context(*closing)])
+    asked: Iterator[BudgetSpend] = iter(spends) if in_full is None else map(in_full, spends)
     if stale:
-        told = map(partial(_not_extrapolated, now=now), told)
-    parts = _divided(_all_budget_lines(told, now, display))
-    in_short = _in_short(spends[len(parts) :])
-    blocks = [section("\n".join([f"*{lines[0]}*", *lines[1:]])) for lines in parts]
+        asked = map(partial(_not_extrapolated, now=now), asked)
+    parts = [lead(*lines) for lines in fitting(_all_budget_lines(asked, now, display), FULL_ROOM)]
     # What is in most danger, and what is open, first.
-    blocks[1:1] = standing_blocks
-    if in_short:
-        blocks.append(section("\n".join(in_short)))
+    parts[1:1] = opened
+    parts.append(paragraph(*_in_short(spends[len(parts) - len(opened) :])))
     if not stale:
         closing.insert(1, age)
-    blocks.append(context("\n".join(closing)))
-    lines = [*parts[0], *standing] if parts else standing
-    text = "\n".join([*lines, *(line for lines in parts[1:] for line in lines), *in_short, *closing])
-    message = Message(text, blocks)
+    message = Message([*parts, context(*closing)])
     return with_age(message, age) if stale else message
 
 
 def _all_budget_lines(spends: Iterable[BudgetSpend], now: datetime, display: Display) -> Iterator[list[str]]:
-    """Of each budget; the same callers and causes once, where they stand first."""
-    told: list[tuple[object, ...]] = []
+    """Of each budget; the same callers and causes only once, at the first budget."""
+    named: list[tuple[object, ...]] = []
     for spend in spends:
         lines = _budget_lines(spend, now, display)
         why = [f"• {mover_line(mover)}" for mover in spend.movers] + [f"• Why: {cause_line(c)}" for c in spend.causes]
-        if why and (spend.movers, spend.causes) not in told:
-            told.append((spend.movers, spend.causes))
+        if why and (spend.movers, spend.causes) not in named:
+            named.append((spend.movers, spend.causes))
             lines += why
         yield lines + warning_lines(spend)
 
 
-def _divided(parts: Iterator[list[str]]) -> list[list[str]]:
-    """Those that fit; of the rest nothing is asked for."""
-    room, found = FULL_ROOM, []
-    for lines in parts:
-        room -= sum(len(line) + 1 for line in lines)
-        if room < 0:
-            break
-        found.append(lines)
-    return found
-
-
 def _in_short(rest: Sequence[BudgetSpend]) -> list[str]:
-    short: list[str] = []
-    room = SECTION_LIMIT - 50
-    for spend in rest:
-        line = f"• {_headline(spend)} {limits_line(spend)}"
-        room -= len(line) + 1
-        if room < 0:
-            short.append(f"and {len(rest) - len(short)} more budgets, further from their limits.")
-            break
-        short.append(line)
-    return short
+    """A line for each, as many as fit into one section."""
+    lines = [f"• {_headline(spend)} {limits_line(spend)}" for spend in rest]
+    short = [line for [line] in fitting(([line] for line in lines), SECTION_LIMIT - 60)]
+    more = len(lines) - len(short)
+    return [*short, f"and {more} more budgets, further from their limits."] if more else short
 
 
 def _not_extrapolated(spend: BudgetSpend, now: datetime) -> BudgetSpend:
@@ -160,7 +135,7 @@ def _budget_lines(spend: BudgetSpend, now: datetime, display: Display) -> list[s
 
 
 def _change_of_source(data: DataState, now: datetime) -> list[str]:
-    if data.changed_at is None or data.changed_from is None or now - data.changed_at > TOLD_FOR:
+    if data.changed_at is None or data.changed_from is None or now - data.changed_at > SHOWN_FOR:
         return []
     return [
         f"Read from the {data.changed_from} API until {moment(data.changed_at)}, since then from the {data.source} API."

@@ -3,14 +3,13 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from bot.messages import Block, Message
+from bot.messages import Message
 from bot.modes.model import MixRates, NamedCaller, ProofReport
 from bot.modes.verification import ProofState
 from bot.modes.verification_reports import WATCHED_FOR
 from bot.money import share, usd
 from bot.phrases import span
-from handlers.render.elements import actions, button, context, local_moment, moment, section
-from handlers.render.escape import code, mention, shown
+from handlers.render.parts import button, buttons, code, context, lead, mention, moment, paragraph, shown
 
 PROOF_DISMISS = "proof_dismiss"
 
@@ -23,80 +22,81 @@ LOOK = (
 )
 
 
-def proof_message(facts: ProofReport, dismissed_by: str | None = None) -> Message:
-    """The figures first, then who still calls what. `dismissed_by`: the Slack user who wants to hear no more of it."""
-    first, *rest = _lines(facts)
-    wrong = facts.state in (ProofState.PARTIAL, ProofState.NO_EFFECT)
+def proof_message(report: ProofReport, dismissed_by: str | None = None) -> Message:
+    """The figures first, then who still calls what. `dismissed_by`: the Slack user who wants no more reports."""
+    first, *rest = _lines(report)
+    wrong = report.state in (ProofState.PARTIAL, ProofState.NO_EFFECT)
     if dismissed_by is not None:
-        rest.append(f"Dismissed by {mention(dismissed_by)}: nothing more is said about this change.")
-    elif facts.last and facts.state is not ProofState.CONFIRMED:
+        rest.append(f"Dismissed by {mention(dismissed_by)}: nothing more is reported about this change.")
+    elif report.last and report.state is not ProofState.CONFIRMED:
         rest.append(f"It is {WATCHED_FOR // timedelta(hours=1)} h since the change, which is not watched any more.")
     elif wrong:
         rest.append(LOOK)
-    age = f"{_basis(facts)}. Usage as of"
-    blocks: list[Block] = [section(f"*{first}*")]
-    if rest:
-        blocks.append(section("\n".join(rest)))
-    if wrong and not facts.last and dismissed_by is None:
-        blocks.append(actions([button("Dismiss", PROOF_DISMISS, str(facts.change_id))]))
-    blocks.append(context(f"{age} {local_moment(facts.as_of)}"))
-    return Message("\n".join([first, *rest, f"{age} {moment(facts.as_of)}"]), blocks)
+    dismissible = wrong and not report.last and dismissed_by is None
+    return Message(
+        [
+            lead(first),
+            paragraph(*rest),
+            buttons([button("Dismiss", PROOF_DISMISS, str(report.change_id))] if dismissible else []),
+            context(f"{_basis(report)}. Usage as of {moment(report.as_of)}"),
+        ]
+    )
 
 
-def proof_line(facts: ProofReport | None) -> str:
-    """For `fallback status`: what usage showed last of the mode in force; None before anything was told."""
-    if facts is None:
+def proof_line(report: ProofReport | None) -> str:
+    """For `fallback status`: what usage showed last of the mode in force; None before the first report."""
+    if report is None:
         return "Written, not switched: usage does not show it yet."
-    if facts.state is ProofState.CONFIRMED:
-        return f"Switched: {_course(facts)}."
-    first = _lines(facts)[0].removesuffix(".")
-    return f"Written, not switched. {first}, as of {moment(facts.as_of)}."
+    if report.state is ProofState.CONFIRMED:
+        return f"Switched: {_course(report)}."
+    first = _lines(report)[0].removesuffix(".")
+    return f"Written, not switched. {first}, as of {moment(report.as_of)}."
 
 
-def _lines(facts: ProofReport) -> list[str]:
-    mode, ceiling = shown(facts.mode), code(facts.ceiling)
-    if facts.state is ProofState.CONFIRMED:
+def _lines(report: ProofReport) -> list[str]:
+    mode, ceiling = shown(report.mode), code(report.ceiling)
+    if report.state is ProofState.CONFIRMED:
         return [
-            f"{_course(facts)}.",
+            f"{_course(report)}.",
             f"Fallback mode {mode} has taken effect: services use at most {ceiling}.",
         ]
-    if facts.state is ProofState.IDLE:
+    if report.state is ProofState.IDLE:
         return [f"No usage since the switch to fallback mode {mode}, so nothing can be said about its effect."]
-    if facts.state is ProofState.WAITING:
+    if report.state is ProofState.WAITING:
         return [f"Whether fallback mode {mode} has taken effect is not known: there is not enough usage to tell."]
-    others = [f"• {_calling(calling)}" for calling in facts.callers[1:]]
-    if facts.more_callers:
-        others.append(f"and {facts.more_callers} more.")
-    label = "No effect" if facts.state is ProofState.NO_EFFECT else "In part"
-    who = _still(facts.callers[0]) if facts.callers else f"models above {ceiling} are still called"
+    others = [f"• {_calling(calling)}" for calling in report.callers[1:]]
+    if report.more_callers:
+        others.append(f"and {report.more_callers} more.")
+    label = "No effect" if report.state is ProofState.NO_EFFECT else "In part"
+    who = _still(report.callers[0]) if report.callers else f"models above {ceiling} are still called"
     return [
         f"{label}: {who}",
         *others,
-        f"{_course(facts)}. Fallback mode {mode} asks for {ceiling} at most.",
+        f"{_course(report)}. Fallback mode {mode} asks for {ceiling} at most.",
     ]
 
 
-def _course(facts: ProofReport) -> str:
+def _course(report: ProofReport) -> str:
     """`Opus share 71% → 3% in 6 min, $4.10 → $1.80 a million tokens`; without dollars where no tokens are known."""
-    names = [shown(name) for name in facts.above[:MOST_NAMES]]
-    if len(facts.above) > MOST_NAMES:
-        names.append(f"{len(facts.above) - MOST_NAMES} more")
+    names = [shown(name) for name in report.above[:MOST_NAMES]]
+    if len(report.above) > MOST_NAMES:
+        names.append(f"{len(report.above) - MOST_NAMES} more")
     label = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    course = f"{label} share" if label else f"Share above {code(facts.ceiling)}"
-    course += f" {_share(facts.before)} → {_share(facts.after)}"
-    if facts.took is not None:
-        course += f" in {_minutes(facts.took)}"
-    if _has_rates(facts):
-        course += f", {_rate(facts.before)} → {_rate(facts.after)} a million tokens"
+    course = f"{label} share" if label else f"Share above {code(report.ceiling)}"
+    course += f" {_share(report.before)} → {_share(report.after)}"
+    if report.took is not None:
+        course += f" in {_minutes(report.took)}"
+    if _has_rates(report):
+        course += f", {_rate(report.before)} → {_rate(report.after)} a million tokens"
     return course
 
 
-def _has_rates(facts: ProofReport) -> bool:
-    return any(mix is not None and mix.usd_per_mtok is not None for mix in (facts.before, facts.after))
+def _has_rates(report: ProofReport) -> bool:
+    return any(mix is not None and mix.usd_per_mtok is not None for mix in (report.before, report.after))
 
 
-def _basis(facts: ProofReport) -> str:
-    tokens = "; tokens of all kinds" if _has_rates(facts) else ""
+def _basis(report: ProofReport) -> str:
+    tokens = "; tokens of all kinds" if _has_rates(report) else ""
     return f"Shares of the dollars of all usage, by list prices{tokens}"
 
 

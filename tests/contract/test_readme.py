@@ -11,7 +11,7 @@ from bot.__main__ import COMMANDS
 from bot.budgets.budget import Level
 from bot.budgets.parsing import WrittenBudget
 from bot.budgets.words import budget_of, split_budget_words
-from bot.cli.doctor_arguments import add_arguments
+from bot.cli.command_parser import doctor_arguments
 from bot.config.environment import VARIABLES
 from bot.config.settings import Need, SettingsError, load_settings
 from bot.config.tables import (
@@ -109,7 +109,7 @@ def test_the_table_of_terminal_commands_is_the_codes_own() -> None:
 
 def test_every_option_of_doctor_is_explained() -> None:
     parser = ArgumentParser(add_help=False)
-    add_arguments(parser)
+    doctor_arguments(parser)
     options = re.findall(r"--\w+", parser.format_usage())
     assert options == ["--json", "--rollups", "--repair"]
     assert all(

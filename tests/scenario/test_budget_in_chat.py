@@ -134,7 +134,7 @@ async def test_a_change_names_what_differs_and_keeps_the_rest(simulated: World) 
         assert (budget.soft_usd, budget.hard_usd, budget.thresholds) == (Decimal(50), Decimal(120), (50, 75))
         assert str(budget.scope) == "workspace:wrkspc_1"
         again = await asked(simulated, "budget set search hard=120")
-        assert again.text.startswith("Nothing was changed: budget search is so already")
+        assert again.text.startswith("Nothing was changed: budget search is already set so")
         assert buttons(again) == []
 
 
@@ -186,7 +186,7 @@ async def test_a_second_click_finds_it_done_already(simulated: World) -> None:
     async with simulated.connected_bot():
         shown = await asked(simulated, SEARCH)
         await clicked(simulated, shown)
-        assert "is so already" in await clicked(simulated, shown)
+        assert "is already set so" in await clicked(simulated, shown)
     assert len(audited(simulated)) == 1
 
 
@@ -227,7 +227,7 @@ async def test_the_list_says_of_each_budget_what_it_is_what_it_has_spent_and_whe
     assert "• default: organization, each month (UTC), soft $100.00 and hard $200.00." in listed
     assert "Spent in 2026-11: $60.00, soft limit $100.00 (60%), hard limit $200.00 (30%)." in listed
     assert "It is set in CLAUDE_COST_SOFT_USD and CLAUDE_COST_HARD_USD" in listed
-    described = "workspace:wrkspc_1, each week from Sunday (Asia/Tokyo), hard $240.00, told at 50%, 75% and 90%"
+    described = "workspace:wrkspc_1, each week from Sunday (Asia/Tokyo), hard $240.00, notified at 50%, 75% and 90%"
     assert f"• search: {described}." in listed
     assert "Spent in week-2026-11-15: $60.00, hard limit $240.00 (25%)." in listed
     assert f"Set by <@U0ADMIN>, {clock():%-d %b %H:%M} UTC." in listed

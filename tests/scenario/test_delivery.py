@@ -14,7 +14,7 @@ from bot.alerts.model import LimitAlert
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
 from bot.db.schema import notices
-from bot.messages import Message
+from bot.messages import Message, Part
 from bot.notify.model import LONGEST_WAIT, Notice
 from bot.notify.outbox import Delivery, Outbox
 from bot.notify.slack import SlackDestination
@@ -84,7 +84,7 @@ def render(notice: Notice, now: datetime) -> Message:
     assert isinstance(notice.content.facts, LimitAlert)
     link = "" if notice.content.related is None else f", see {notice.content.related.ts}"
     text = f"{notice.content.facts.incident} {notice.content.facts.status}{link}"
-    return Message(text, [{"type": "section", "text": {"type": "mrkdwn", "text": text}}])
+    return Message([Part(text, [{"type": "section", "text": {"type": "mrkdwn", "text": text}}])])
 
 
 def texts(slack: SlackSandbox) -> list[str]:

@@ -89,7 +89,7 @@ async def test_whoever_dismisses_it_hears_no_more_of_this_change(simulated: Worl
         click = await simulated.slack.click(wrong, "proof_dismiss", DEVELOPER)
         await click.first_reply()
         assert wrong.text.startswith("No effect: workspace Search")
-        assert "Dismissed by <@U0DEV>: nothing more is said about this change." in wrong.text
+        assert "Dismissed by <@U0DEV>: nothing more is reported about this change." in wrong.text
         assert not [block for block in wrong.blocks if block["type"] == "actions"]
         await goes_on(simulated, bot, clock, 90, OPUS, every=15)
         await goes_on(simulated, bot, clock, 20, SONNET)

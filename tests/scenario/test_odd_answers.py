@@ -13,7 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.doctor.slack import Met, check_channel, check_sample, meet
 from bot.fallback.admins import Admins
-from bot.messages import Message
+from bot.messages import Message, Part
 from bot.notify.destination import CouldNotLook, Failed, Found, NotEditable
 from bot.notify.model import Address
 from bot.notify.slack import SlackDestination
@@ -27,7 +27,7 @@ from tests.databases import NOW
 from tests.scenario.conftest import member
 
 IDENTITY = {"what": "default/2026-11/soft/400", "notice": "1", "created_at": NOW.isoformat()}
-MESSAGE = Message("soft limit crossed", [{"type": "divider"}])
+MESSAGE = Message([Part("soft limit crossed", [{"type": "divider"}])])
 PLACE = Address("C1", "1.0")
 
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]

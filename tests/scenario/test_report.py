@@ -552,7 +552,7 @@ async def test_limits_show_the_budgets_and_the_organisations_own_rate_limits(
         "• Opus 5.5 &lt;!here&gt;: 4,000 requests a minute, 10,000,000 input tokens a minute, 800,000 output tokens a "
         "minute",
         "• Message Batches: 500,000 requests in the queue",
-        "Rate limits as Anthropic told them within the last hour; cache reads do not count as input.",
+        "Rate limits as Anthropic reported them within the last hour; cache reads do not count as input.",
         "No limit of a budget stops a request; only the limit in Anthropic's Console does.",
         AGE,
     ]

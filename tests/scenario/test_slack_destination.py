@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.messages import Message
+from bot.messages import Message, Part
 from bot.notify.destination import Delivered, Failed, Found, NotEditable, NotThere, SendResult
 from bot.notify.model import Address
 from bot.notify.slack import LONGEST_TEXT, SlackDestination
@@ -24,7 +24,7 @@ from tests.databases import (
 SECOND = timedelta(seconds=1)
 OTHER = "C0OTHER"
 BLOCKS = [{"type": "section", "text": {"type": "mrkdwn", "text": "*450 of 400 USD*"}}]
-MESSAGE = Message("soft limit crossed", BLOCKS)
+MESSAGE = Message([Part("soft limit crossed", BLOCKS)])
 IDENTITY = {"what": "default/2026-11/soft/400", "notice": "1", "created_at": NOW.isoformat()}
 POST, EDIT, HISTORY = "chat.postMessage", "chat.update", "conversations.history"
 
@@ -79,7 +79,7 @@ async def test_an_edit_replaces_text_and_blocks_and_keeps_the_identity(
     posted = await destination.post(MESSAGE, IDENTITY)
     assert isinstance(posted, Delivered)
     assert posted.address is not None
-    assert await destination.update(posted.address, Message("resolved")) == posted
+    assert await destination.update(posted.address, Message([Part("resolved")])) == posted
     [message] = slack.messages
     assert (message.texts, message.blocks) == ([MESSAGE.text, "resolved"], [])
     assert message.metadata is not None
@@ -228,7 +228,7 @@ async def test_blocks_that_slack_refuses_leave_the_text_which_is_complete(
 async def test_slacks_own_check_of_the_blocks_leads_to_the_text(
     slack: SlackSandbox, destination: SlackDestination
 ) -> None:
-    wrong = Message("complete", [{"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}])
+    wrong = Message([Part("complete", [{"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}])])
     assert isinstance(await destination.post(wrong, IDENTITY), Delivered)
     posted = await destination.post(MESSAGE, IDENTITY)
     assert isinstance(posted, Delivered)
@@ -258,7 +258,7 @@ async def test_a_text_too_long_to_edit_keeps_its_first_line_and_the_incident_at_
         "Incident default/2026-11/hard/600",
         "Nothing has been stopped.",
     ]
-    assert await destination.update(posted.address, Message("\n".join(lines))) == posted
+    assert await destination.update(posted.address, Message([Part("\n".join(lines))])) == posted
     [message] = slack.messages
     assert len(message.text) <= LONGEST_TEXT
     assert message.text.startswith("hard limit crossed\n")

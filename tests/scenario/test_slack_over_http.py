@@ -28,9 +28,8 @@ from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
 from bot.steady_clock import SteadyClock
 from bot.web.connections import Connections
 from bot.web.server import open_port, web_app
-from handlers.render.estimate_form import FORM as ESTIMATE_FORM
 from handlers.render.fallback import FORM_ACTION
-from handlers.render.fallback_form import FORM as FALLBACK_FORM
+from handlers.render.forms import ESTIMATE_FORM, FALLBACK_FORM
 from tests.scenario.conftest import World
 from tests.scenario.http_port import nothing_wrong
 

@@ -33,13 +33,11 @@ from bot.pricing.estimate import estimate
 from bot.pricing.words import parse_workload
 from bot.sandbox.block_limits import problems, text_length
 from bot.usage.age import DataState
-from handlers.render.age import NO_DATA, age_line, with_age
 from handlers.render.alert import NOTHING_STOPPED, alert_message
-from handlers.render.elements import sections
-from handlers.render.escape import code, cut, escape, mention, names, plain, sentence, shown
+from handlers.render.answer import NO_DATA, age_line, help_message, with_age
 from handlers.render.estimate import estimate_message
 from handlers.render.fallback import already, announcement, mode_status, switched
-from handlers.render.help import help_message
+from handlers.render.parts import code, cut, escape, mention, names, paragraph, plain, sentence, shown
 from handlers.render.spend import SWITCH_ACTION, parts_line, switch_button
 from handlers.render.status import status_message
 
@@ -274,7 +272,7 @@ def test_of_many_names_the_first_are_shown_and_the_rest_are_counted() -> None:
 
 @given(st.lists(st.text("ab", min_size=1, max_size=1500), min_size=1, max_size=20))
 def test_lines_are_packed_into_sections_without_cutting_any(lines: list[str]) -> None:
-    blocks = sections(lines)
+    blocks = paragraph(*lines).blocks
     assert "\n".join(block["text"]["text"] for block in blocks) == "\n".join(lines)
     assert problems(blocks, "message") == []
 
@@ -437,9 +435,9 @@ def test_an_open_alert_says_how_it_is_made_up_where_it_leads_and_what_the_ways_o
         "Expected end: $700.11 (range $650.01 to $750.21) by 1 Dec 00:00 UTC.",
         "• claude-opus-4-8 · Search · key ingest: $41.27 in 24 h, the 24 h before $9.13",
         "• claude-haiku-5-5 · default · no key: $41.27 in 24 h, the 24 h before $9.13",
-        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42"
+        "• Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42"
         " by the end of the period, 1 Dec 00:00 UTC.",
-        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33"
+        "• Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33"
         " by the end of the period, 1 Dec 00:00 UTC.",
     ]
     assert [button["text"]["text"] for button in buttons(message)] == ["Switch to degraded", "Switch to minimal"]

@@ -13,7 +13,7 @@ from bot.modes.consequences import Consequences, consequences, unrestrained_unti
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.usage.model import DayUsage
-from handlers.render.fallback_costs import cost_lines
+from handlers.render.spend import cost_lines
 
 CARD = load_rate_card()
 TODAY = date(2026, 11, 22)

@@ -13,7 +13,7 @@ from bot.alerts.rules import LATE
 from bot.budgets.budget import Level
 from bot.config.toml import read_config_file
 from bot.notify.apprise import default_name, service_of
-from handlers.render.plain_text import plain_text
+from handlers.render.parts import plain_text
 from handlers.rendering import TOLD_ONCE, plain_message
 from tests.databases import NOW, SOFT_RESOLVED, crossed, facts_of, spend_facts
 

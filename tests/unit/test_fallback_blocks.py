@@ -14,9 +14,8 @@ from bot.modes.changes import AuditEntry
 from bot.modes.consequences import Consequences
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, ProposalStatus
 from bot.sandbox.block_limits import view_problems
-from handlers.render.fallback import announcement, end_warning, mode_and_until
-from handlers.render.fallback_form import change_form
-from handlers.render.fallback_history import history_message
+from handlers.render.fallback import announcement, end_warning, history_message, mode_and_until
+from handlers.render.forms import change_form
 from handlers.render.proposal import asked_message, proposal_message
 from tests.databases import NOW
 from tests.unit.test_blocks import AS_OF, MOST_TEXT, buttons, check, check_twin, hostile, modes, saving

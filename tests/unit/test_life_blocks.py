@@ -19,8 +19,7 @@ from bot.display import Display
 from bot.messages import Message
 from bot.notify.model import Action, Notice
 from bot.notify.slack_connection import Workspace
-from handlers.render.alert import NOTHING_STOPPED, alert_message
-from handlers.render.forecast_alert import forecast_alert_message
+from handlers.render.alert import NOTHING_STOPPED, alert_message, forecast_alert_message
 from handlers.render.lifecycle import life_message, open_alert_lines, step_message, with_life
 from handlers.rendering import Rendering, headline, plain_message
 from tests.unit.test_blocks import (
@@ -165,7 +164,7 @@ def test_the_sum_is_told_in_the_money_of_the_readers_too() -> None:
     check(message)
     check_twin(message)
     assert message.text.splitlines()[2] == line
-    assert line in message.blocks[1]["text"]["text"]
+    assert any(line in block["text"]["text"] for block in message.blocks if block["type"] == "section")
     assert line in plain_message(alert(), NOW, NOW, display=YEN).body
     assert "That is" not in rendered(alert(), display=Display()).text
 

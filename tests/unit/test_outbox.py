@@ -19,7 +19,7 @@ from bot.alerts.store import AlertStore
 from bot.budgets.budget import Level
 from bot.db.schema import alerts, notices
 from bot.fallback.store import ModeStore
-from bot.messages import Message
+from bot.messages import Message, Part
 from bot.modes.model import ModeAnnouncement
 from bot.notify.destination import (
     CouldNotLook,
@@ -121,9 +121,9 @@ def store(engine: Engine) -> AlertStore:
 def render(notice: Notice, now: datetime) -> Message:
     """The incident's visible id and how it stands."""
     if isinstance(notice.content.facts, LimitAlert):
-        return Message(f"{notice.content.facts.incident} {notice.content.facts.status}")
+        return Message([Part(f"{notice.content.facts.incident} {notice.content.facts.status}")])
     assert isinstance(notice.content.facts, ModeAnnouncement)
-    return Message(f"fallback mode {notice.content.facts.mode}")
+    return Message([Part(f"fallback mode {notice.content.facts.mode}")])
 
 
 def outbox(store: AlertStore, channel: Channel, clock: HandClock) -> Outbox:

@@ -14,8 +14,7 @@ from bot.alerts.payloads import PAYLOADS, dumped
 from bot.budgets.budget import Level
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.messages import Message
-from handlers.render.alert import NOTHING_STOPPED
-from handlers.render.spike import spike_message
+from handlers.render.alert import NOTHING_STOPPED, spike_message
 from tests.unit.test_blocks import NOW, SPEND, buttons, cause, check, check_twin, hostile_spends, mover, named_spends
 
 STEPS = [
@@ -75,9 +74,9 @@ def test_an_open_spike_says_whose_it_is_why_and_what_helps() -> None:
         "Spent in 2026-11: $412.50 of $600.00 (68%).",
         "• claude-opus-4-8 · Search · key ingest: $41.27 in the last hour, on average $9.13 an hour",
         "• Why: claude-opus-4-8 · key ingest: cache-read share fell from 92% to 31%, about $1,312.77",
-        "Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42"
+        "• Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42"
         " by the end of the period, 1 Dec 00:00 UTC.",
-        "Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33"
+        "• Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33"
         " by the end of the period, 1 Dec 00:00 UTC.",
         "Incident default/2026-11-20T12:00Z/spike/10.5 · data as of 20 Nov 11:55 UTC",
         NOTHING_STOPPED,

@@ -164,7 +164,7 @@ def test_the_first_line_says_what_it_is_and_the_last_which(facts: AlertPayload, 
 def test_a_day_that_is_not_billed_at_all_has_no_share() -> None:
     facts = drift(billed_usd=Decimal(0), unexplained_usd=Decimal("-3.08"))
     assert first_line(facts).endswith("$0.00 billed, $3.08 computed, -$3.08 unexplained")
-    assert "does not tell list prices" in incident_message(facts, None).text
+    assert "has no list prices" in incident_message(facts, None).text
 
 
 def test_a_new_period_says_how_sure_the_last_total_is_and_how_it_compares() -> None:

@@ -1,22 +1,24 @@
-"""The form of an estimate: a modal with a field for each common word, and its result."""
+"""The forms: a modal for an estimate with its result, and one that changes the fallback mode."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.messages import Block
+from bot.fallback.impact import Overview
+from bot.messages import Block, Part
+from bot.mode import NORMAL
 from bot.pricing.card import RateCard
 from bot.pricing.estimate import Estimate
 from bot.pricing.model_names import short_name
 from bot.pricing.workload import Workload
 from bot.typed_text import cleaned
-from handlers.render.elements import button, section
-from handlers.render.escape import cut
-from handlers.render.estimate import estimate_message, lines_section
+from handlers.render.estimate import estimate_message
+from handlers.render.parts import LABEL_LIMIT, button, buttons, cut, paragraph, plain, section, shown
+from handlers.render.spend import cost_lines, saving_clause
 
-FORM = "estimate_form"
+ESTIMATE_FORM = "estimate_form"
 SHARE_ACTION = "estimate_share"
 PROMPT = "prompt"
 MORE = "more"
@@ -26,7 +28,15 @@ FIELD = "value"
 PROMPT_LIMIT = 3000
 """Characters of a plain_text_input (docs.slack.dev, plain-text input element)."""
 
+VALUE_LIMIT = 150
+"""Characters of an option's value (docs.slack.dev, option object)."""
+
 FIELDS = ("requests", "in", PROMPT, "out", "cached", "hit", "ttl", "batch", MORE)
+
+FALLBACK_FORM = "fallback_change"
+MODE, LASTS, REASON = "mode", "for", "because"
+MOST_MODES = 20
+REASON_LIMIT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +50,12 @@ class Context:
         return json.dumps({"response_url": self.response_url})
 
 
-def form(card: RateCard, last: Workload | None, carried: Context) -> Block:
+def estimate_form(card: RateCard, last: Workload | None, carried: Context) -> Block:
     """The empty form, or one that is filled in as the user's last one was."""
     values = {} if last is None else _values(last)
     return {
         "type": "modal",
-        "callback_id": FORM,
+        "callback_id": ESTIMATE_FORM,
         "private_metadata": carried.packed(),
         "title": _plain("Estimate a workload"),
         "submit": _plain("Estimate"),
@@ -74,15 +84,18 @@ def form(card: RateCard, last: Workload | None, carried: Context) -> Block:
 
 def result_view(estimate: Estimate, lines: tuple[str, ...], words: str, carried: Context) -> Block:
     """The result in place of the form, with a button that shares it."""
-    blocks = [
-        lines_section(estimate) if block["type"] == "table" else block
-        for block in estimate_message(estimate, lines).blocks
-    ]
-    return _view([*blocks, {"type": "actions", "elements": [share_button(words)]}], carried)
+    parts = [*estimate_message(estimate, lines).parts, buttons([share_button(words)])]
+    # Slack shows no table in a modal (docs.slack.dev, table block).
+    shown_parts = [paragraph(part.text) if _has_table(part) else part for part in parts]
+    return _view([block for part in shown_parts for block in part.blocks], carried)
+
+
+def _has_table(part: Part) -> bool:
+    return any(block["type"] == "table" for block in part.blocks)
 
 
 def counting_view(carried: Context) -> Block:
-    """What stands there while a prompt is counted."""
+    """What is shown while a prompt is counted."""
     return _view([section("Counting the prompt's tokens …")], carried)
 
 
@@ -95,7 +108,7 @@ _PER_CENT = re.compile(r"(?!1(?:\.0*)?$)(?:[1-9]\d?(?:\.\d+)?|100(?:\.0+)?)")
 
 
 def words_from(values: Mapping[str, str]) -> str:
-    """The line of words that the filled fields stand for; the prompt is none of them."""
+    """The filled fields as the words of an estimate, without the prompt."""
     words = [values.get("model", ""), *(["batch"] if values.get("batch") else [])]
     for key in ("requests", "in", "out", "cached", "hit"):
         if value := cleaned(values.get(key, "")).replace(" ", ""):
@@ -107,7 +120,7 @@ def words_from(values: Mapping[str, str]) -> str:
     return " ".join([*words, values.get(MORE, "")]).strip()
 
 
-def filled(state: Mapping[str, Any]) -> dict[str, str]:
+def filled_estimate(state: Mapping[str, Any]) -> dict[str, str]:
     """What the submitted form holds, by word; empty fields are left out."""
     found = {}
     for key, actions in state["values"].items():
@@ -126,6 +139,58 @@ def filled(state: Mapping[str, Any]) -> dict[str, str]:
 def field_of(key: str | None) -> str:
     """The field that shows the mistake about a word."""
     return key if key in FIELDS or key == "model" else MORE
+
+
+def change_form(modes: Sequence[str], present: str, overview: Overview, response_url: str) -> Block:
+    """The modes with what each saves beside the one in force."""
+    savings = {saving.mode: saving for saving in overview.savings}
+    options = []
+    for mode in modes[:MOST_MODES]:
+        saving = savings.get(mode)
+        name = f"{mode} (in force)" if mode == present else mode
+        if mode not in (present, NORMAL):
+            name += f": {saving_clause(saving)}" if saving is not None else ": saving not known"
+        options.append(_option(mode, name))
+    lines = [
+        f"*{shown(mode)}*: {' '.join(found)}"
+        for mode in modes[:MOST_MODES]
+        if mode != present and (found := cost_lines(overview.costs.get(mode)))
+    ]
+    return {
+        "type": "modal",
+        "callback_id": FALLBACK_FORM,
+        "private_metadata": json.dumps({"response_url": response_url}),
+        "title": _plain("Fallback mode"),
+        "submit": _plain("Change"),
+        "close": _plain("Cancel"),
+        "blocks": [
+            _input(MODE, "Mode", {"type": "static_select", "action_id": FIELD, "options": options}),
+            _input(
+                LASTS,
+                "For how long",
+                {"type": "plain_text_input", "action_id": FIELD, "placeholder": _plain("2h")},
+                hint="Like 90m, 2h or 3d; empty: until the next period begins.",
+                optional=True,
+            ),
+            _input(
+                REASON,
+                "Why",
+                {"type": "plain_text_input", "action_id": FIELD, "max_length": REASON_LIMIT},
+                optional=True,
+            ),
+            *([section("\n".join(lines))] if lines else []),
+        ],
+    }
+
+
+def filled_change(state: Mapping[str, Any]) -> dict[str, str]:
+    """What the submitted form holds; empty fields are empty."""
+    found = {}
+    for key, elements in state["values"].items():
+        element = elements.get(FIELD) or {}
+        option = element.get("selected_option") or {}
+        found[key] = str(option.get("value") or element.get("value") or "").strip()
+    return found
 
 
 def _values(last: Workload) -> dict[str, str]:
@@ -211,8 +276,8 @@ def _input(key: str, label: str, element: Block, *, hint: str | None = None, opt
 
 
 def _option(value: str, name: str) -> Block:
-    return {"text": _plain(cut(name, 75)), "value": value}
+    return {"text": _plain(name), "value": cut(value, VALUE_LIMIT)}
 
 
 def _plain(text: str) -> Block:
-    return {"type": "plain_text", "text": text}
+    return {"type": "plain_text", "text": plain(text, LABEL_LIMIT)}

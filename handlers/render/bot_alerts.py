@@ -1,0 +1,96 @@
+"""Alerts about the bot itself: no data, a destination that takes no alerts, and the test alert."""
+
+from bot.alerts.decide import Status
+from bot.alerts.model import DeliveryAlert, NoDataAlert, SyntheticAlert
+from bot.budgets.budget_spend import KnownSum
+from bot.messages import Message
+from bot.money import percent, usd
+from bot.phrases import count, span
+from handlers.render.parts import context, heading, lead, mention, moment, paragraph, sentence, shown
+
+MOST_SUMS = 5
+
+NOT_ZERO = "What has been spent since is not known here, and it is not zero: requests and their cost go on."
+WHAT_TO_DO = (
+    "The bot keeps trying and reports here when data comes again; `/claude-cost doctor` shows which link fails. Until "
+    "then it sees no limit crossed: only the limit in Anthropic's Console holds."
+)
+NOTHING = "nothing was spent and no limit is crossed"
+
+
+def no_data_message(alert: NoDataAlert) -> Message:
+    """No data, or data again: since when and why, then what is known, then what to do."""
+    over = alert.status is Status.RESOLVED
+    age = "" if alert.as_of is None else f" · data as of {moment(alert.as_of)}"
+    return Message(
+        [
+            heading("Data again" if over else "No data"),
+            lead(_again(alert) if over else f"{_silent(alert)}: {sentence(alert.because)}"),
+            paragraph(*(_after(alert) if over else [NOT_ZERO, *_known(alert, "Last known"), WHAT_TO_DO])),
+            context(f"Incident {shown(alert.incident)}{age}"),
+        ]
+    )
+
+
+def delivery_message(alert: DeliveryAlert) -> Message:
+    """What does not arrive where, since when and why; or that it does again. Reported at the other destinations."""
+    name = shown(alert.destination)
+    if alert.status is Status.OPEN:
+        title = f"No alerts reach {alert.destination}"
+        first = f"No alerts reach {name}: {alert.count} waiting since {moment(alert.since)}."
+        second = f"The reason: {sentence(alert.error)} They are kept, and sent as soon as it takes them."
+    elif alert.status is Status.WITHDRAWN:
+        title = f"{alert.destination} is not configured any more"
+        first = f"{name} is not configured any more: what waited for it since {moment(alert.since)} is not sent."
+        second = "It is kept, and sent if the destination comes back under the same name."
+    else:
+        title = f"Alerts reach {alert.destination} again"
+        first = f"Alerts reach {name} again, since {moment(alert.decided_at)}."
+        second = f"None had since {moment(alert.since)}. What waited is sent, and says that it is late."
+    small_print = context(f"Incident {shown(alert.incident)} · {moment(alert.decided_at)}")
+    return Message([heading(title), lead(first), paragraph(second), small_print])
+
+
+def synthetic_alert_message(alert: SyntheticAlert) -> Message:
+    """Who asked for it, and how to recognise a repeat. It looks like no real alert: no sum, no limit, test first."""
+    return Message(
+        [
+            heading("Test alert"),
+            lead(f"Test alert: {NOTHING}."),
+            paragraph(f"{mention(alert.by)} asked for it. It came the way of real alerts, so those arrive here too."),
+            context(f"Incident {shown(alert.incident)} · asked for {moment(alert.requested_at)}"),
+        ]
+    )
+
+
+def _silent(alert: NoDataAlert) -> str:
+    yet = " yet," if alert.as_of is None else ""
+    return f"No data{yet} since {moment(alert.since)} ({span(alert.decided_at - alert.since)})"
+
+
+def _again(alert: NoDataAlert) -> str:
+    away = span(alert.decided_at - alert.since)
+    return f"Data again since {moment(alert.decided_at)}: it was missing from {moment(alert.since)} on ({away})"
+
+
+def _after(alert: NoDataAlert) -> list[str]:
+    if alert.missing_hours:
+        hours = count(alert.missing_hours, "hour")
+        lines = [f"INCOMPLETE: of {hours} since then no usage is known here, so the true sum may be higher."]
+    else:
+        lines = ["Nothing known is missing: the usage of every hour since then has been read."]
+    return [*lines, *_known(alert, "Spend is now")]
+
+
+def _known(alert: NoDataAlert, title: str) -> list[str]:
+    if not alert.sums:
+        return []
+    listed = "; ".join(_sum(known) for known in alert.sums[:MOST_SUMS])
+    more = len(alert.sums) - MOST_SUMS
+    return [f"{title}: {listed}{f'; and {more} more budgets' if more > 0 else ''}."]
+
+
+def _sum(known: KnownSum) -> str:
+    limit = known.limit_usd
+    of = "" if limit is None else f" of {usd(limit)} ({percent(known.spent_usd, limit)})"
+    return f"{usd(known.spent_usd)}{of} in {shown(known.period)}, budget {shown(known.budget)}"

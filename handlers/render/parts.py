@@ -1,0 +1,288 @@
+"""What messages are made of: parts that yield text and blocks alike, within Slack's limits, and outside text made fit.
+
+Names of workspaces, keys and models, reasons and error sentences may hold anything: they are made harmless, one line,
+and short. In mrkdwn exactly three characters are escaped (docs.slack.dev, formatting message text); plain_text knows no
+markup and no escapes.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.messages import Block, Message, Part
+
+SECTION_LIMIT = 3000
+"""Characters of a section's text (docs.slack.dev, section block)."""
+
+CONFIRM_LIMIT = 300
+"""Characters of a confirm dialog's text (docs.slack.dev, confirmation dialog object)."""
+
+HEADER_LIMIT = 150
+"""Characters of a header (docs.slack.dev, header block)."""
+
+LABEL_LIMIT = 75
+"""Characters of a button's text (docs.slack.dev, button element), and of an option's."""
+
+TYPED_LIMIT = 400
+"""Characters of a reason, as in the text beside the blocks."""
+
+CELL_LIMIT = 60
+
+ACTION_ID_LIMIT = BLOCK_ID_LIMIT = 255
+VALUE_LIMIT = 2000
+"""Characters of a button's ids (docs.slack.dev, button element)."""
+
+NAME_LIMIT = 60
+SENTENCE_LIMIT = 400
+"""Characters as they are sent, escapes included. Edits take 4,000 in all (docs.slack.dev, chat.update)."""
+
+MOST_NAMES = 5
+
+ELLIPSIS = "…"
+UNNAMED = "(no name)"
+
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_PLAIN = str.maketrans("<>", "‹›")
+_HALF_ESCAPE = re.compile(r"&[a-z]{0,3}$")
+_JOINER = "\u200d"
+"""Holds one emoji together that is written as several."""
+
+_MARKUP = re.compile(r"(?<!\w)[*_~`]|[*_~`](?!\w)|:[a-z][a-z0-9_+'-]*:")
+
+_USER_ID = re.compile(r"[UW][A-Z0-9]+")
+
+_ANGLES = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
+_CALL_TO_ALL = re.compile(r"@(?=(?:everyone|here|channel|all)\b)", re.IGNORECASE)
+_UNESCAPED = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
+
+
+def said(text: str) -> Message:
+    """A message of one paragraph (mrkdwn)."""
+    return Message([paragraph(text)])
+
+
+def heading(title: str) -> Part:
+    """A title above the message, drawn only: the line below it says what it is about."""
+    return Part(blocks=[{"type": "header", "text": {"type": "plain_text", "text": plain(title, HEADER_LIMIT)}}])
+
+
+def lead(first: str, *rest: str) -> Part:
+    """The line that matters most, bold, and lines below it."""
+    return Part("\n".join([first, *rest]), _sections([f"*{first}*", *rest]))
+
+
+def figure(line: str, *rest: str) -> Part:
+    """A number and, after a colon, what it is: drawn on two lines, the number bold."""
+    number, _, meaning = line.partition(": ")
+    return Part("\n".join([line, *rest]), _sections([f"*{number}*", meaning, *rest]))
+
+
+def paragraph(*lines: str) -> Part:
+    """Lines in as few sections as they fit in, none cut in two."""
+    return Part("\n".join(lines), _sections(lines))
+
+
+def bullets(title: str, lines: Sequence[str]) -> Part:
+    """Lines below a title, which is drawn only; empty where there are none."""
+    listed = [f"• {line}" for line in lines]
+    return Part("\n".join(listed), _sections([f"*{title}*", *listed]) if listed else [])
+
+
+def warning(*lines: str) -> Part:
+    """Lines that must not be overlooked: each of them bold."""
+    return Part("\n".join(lines), _sections([f"*{line}*" for line in lines]))
+
+
+def with_reason(line: str, reason: str, *, bold: bool = True) -> Part:
+    """A line that ends in a reason, which is drawn as it was typed below it where mrkdwn would draw marks in it."""
+    if not has_markup(reason):
+        return lead(line) if bold else paragraph(line)
+    before = line.removesuffix(sentence(reason)).rstrip()
+    return Part(line, [*_sections([f"*{before}*" if bold else before]), typed(reason)])
+
+
+def context(*lines: str, bold: bool = False) -> Part:
+    """Small print."""
+    drawn = "\n".join(f"*{line}*" if bold else line for line in lines)
+    element = {"type": "mrkdwn", "text": cut(drawn, SECTION_LIMIT), "verbatim": True}
+    return Part("\n".join(lines), [{"type": "context", "elements": [element]}] if drawn else [])
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], line: Callable[[Sequence[str]], str]) -> Part:
+    """The first column to the left and all others to the right. `line`: a row in words, from its escaped cells.
+
+    Slack shows at most one table in a message (docs.slack.dev, table block), and no cell of it may be empty.
+    """
+    cells = [[{"type": "raw_text", "text": plain(text, CELL_LIMIT)} for text in row] for row in (headings, *rows)]
+    columns = [{"align": "left", "is_wrapped": True}, *({"align": "right"} for _ in headings[1:])]
+    drawn = {"type": "table", "rows": cells, "column_settings": columns}
+    return Part("\n".join(line([shown(cell) for cell in row]) for row in rows), [drawn] if rows else [])
+
+
+def buttons(elements: Sequence[Block], row: str | None = None) -> Part:
+    """A row of buttons. `row`: its id, which differs from that of every other block of the message."""
+    block: Block = {"type": "actions", "elements": list(elements)}
+    if row is not None:
+        block["block_id"] = cut(row, BLOCK_ID_LIMIT)
+    return Part(blocks=[block] if elements else [])
+
+
+def button(
+    label: str, action_id: str, value: str, *, confirm: dict[str, Any] | None = None, style: str | None = None
+) -> Block:
+    """`value`: what the click says; `action_id` differs from that of every other button of the row."""
+    element: Block = {
+        "type": "button",
+        "text": {"type": "plain_text", "text": plain(label, LABEL_LIMIT)},
+        "action_id": cut(action_id, ACTION_ID_LIMIT),
+        "value": cut(value, VALUE_LIMIT),
+    }
+    if confirm is not None:
+        element["confirm"] = confirm
+    if style is not None:
+        element["style"] = style
+    return element
+
+
+def confirmation(title: str, text: str, confirm: str, *, danger: bool = False) -> dict[str, Any]:
+    """A dialog before a button acts. What must not be cut comes first in `text`."""
+    dialog: dict[str, Any] = {
+        "title": {"type": "plain_text", "text": plain(title, 100)},
+        "text": {"type": "plain_text", "text": plain(text, CONFIRM_LIMIT)},
+        "confirm": {"type": "plain_text", "text": plain(confirm, 30)},
+        "deny": {"type": "plain_text", "text": "Cancel"},
+    }
+    if danger:
+        dialog["style"] = "danger"
+    return dialog
+
+
+def moment(at: datetime) -> str:
+    """`23 Nov 14:05 UTC`."""
+    at = at.astimezone(UTC)
+    return f"{at.day} {at:%b %H:%M} UTC"
+
+
+def fitting(groups: Iterable[Sequence[str]], room: int, most: int | None = None) -> list[Sequence[str]]:
+    """As many groups of lines as fit into so many characters, `most` at most; of the rest nothing is asked for."""
+    found: list[Sequence[str]] = []
+    for lines in groups:
+        room -= sum(len(line) + 1 for line in lines)
+        if room < 0 or len(found) == most:
+            break
+        found.append(lines)
+    return found
+
+
+def section(text: str) -> Block:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": cut(text, SECTION_LIMIT), "verbatim": True}}
+
+
+def typed(text: str) -> Block:
+    """What a person typed, drawn as it was typed, whatever marks of mrkdwn are in it."""
+    drawn = plain(text, TYPED_LIMIT)
+    return {"type": "section", "text": {"type": "plain_text", "text": drawn, "emoji": False}}
+
+
+def _sections(lines: Iterable[str]) -> list[Block]:
+    texts: list[str] = []
+    for line in lines:
+        if texts and len(texts[-1]) + 1 + len(line) <= SECTION_LIMIT:
+            texts[-1] += f"\n{line}"
+        else:
+            texts.append(line)
+    return [section(text) for text in texts if text]
+
+
+def escape(value: str) -> str:
+    """The value with nothing changed but what mrkdwn would read as markup of links and mentions."""
+    return "".join(_ESCAPES.get(character, character) for character in value)
+
+
+def shown(value: str, limit: int = NAME_LIMIT) -> str:
+    """The value on one line of mrkdwn, with an ellipsis where it is longer than `limit` characters."""
+    line = _one_line(value)
+    escaped = escape(line)
+    if len(escaped) <= limit:
+        return escaped
+    kept, length = [], len(ELLIPSIS)
+    for character in line:
+        piece = _ESCAPES.get(character, character)
+        length += len(piece)
+        if length > limit:
+            break
+        kept.append(piece)
+    return "".join(kept).rstrip() + ELLIPSIS
+
+
+def sentence(value: str) -> str:
+    """The same for a whole sentence, such as an error's."""
+    return shown(value, SENTENCE_LIMIT)
+
+
+def has_markup(value: str) -> bool:
+    """Whether mrkdwn would draw some of it: bold, italic, struck out, code or an emoji.
+
+    Slack has no escape for these; such text is drawn as typed in plain_text alone.
+    """
+    return _MARKUP.search(value) is not None
+
+
+def code(value: str, limit: int = NAME_LIMIT) -> str:
+    """The value in code style, which a backtick of its own cannot end."""
+    harmless = value.replace("`", "'")
+    return f"`{shown(harmless, limit)}`"
+
+
+def plain(value: str, limit: int) -> str:
+    """The value on one line of plain_text, with nothing in it that could be taken for markup after all."""
+    return cut(_one_line(value).translate(_PLAIN), limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """`text`, or as much of it as fits, with an ellipsis. No escape is cut in two."""
+    if len(text) <= limit:
+        return text
+    return _HALF_ESCAPE.sub("", text[: limit - len(ELLIPSIS)]).rstrip() + ELLIPSIS
+
+
+def names(values: Sequence[str]) -> str:
+    """The values with commas between, the first few of them where they are many."""
+    listed = ", ".join(shown(value) for value in values[:MOST_NAMES])
+    more = len(values) - MOST_NAMES
+    return listed if more <= 0 else f"{listed} and {more} more"
+
+
+def mention(user: str) -> str:
+    """A Slack user's id as a mention; what is no id is shown as it is."""
+    return f"<@{user}>" if _USER_ID.fullmatch(user) else shown(user)
+
+
+def _one_line(value: str) -> str:
+    visible = "".join(character if character.isprintable() or character == _JOINER else " " for character in value)
+    return " ".join(visible.split()) or UNNAMED
+
+
+def plain_text(mrkdwn: str) -> str:
+    """Mentions, links and dates written out, escapes undone.
+
+    Names from outside are escaped in mrkdwn, so that angle brackets are ours. Some chat services would call
+    everybody at the sight of words such as @everyone: those are parted by a space without width.
+    """
+    text = _ANGLES.sub(_written_out, mrkdwn)
+    for escaped, character in _UNESCAPED:
+        text = text.replace(escaped, character)
+    return _CALL_TO_ALL.sub("@\u200b", text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    target, label = match[1], match[2]
+    if target.startswith("@"):
+        return label or target
+    if target.startswith("#"):
+        return f"#{label}" if label else target
+    if target.startswith("!"):
+        return label or f"@{target[1:]}"
+    address = target.removeprefix("mailto:")
+    return address if label is None or label == address else f"{label} ({target})"

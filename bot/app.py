@@ -4,9 +4,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -31,6 +31,7 @@ from bot.alerts.new_period import NewPeriodDetector
 from bot.alerts.no_data import NoDataDetector
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.receiver import Receiver
+from bot.alerts.rules import AlertRules
 from bot.alerts.spike import SpikeDetector
 from bot.alerts.spike_store import SpikeStore
 from bot.alerts.store import AlertStore
@@ -67,7 +68,7 @@ from bot.fallback.verifying import Proving
 from bot.in_flight import InFlight
 from bot.ledger.store import SqlLedger
 from bot.messages import Message
-from bot.mode import modes_from_chain
+from bot.mode import Mode, modes_from_chain
 from bot.modes.expiry import period_end
 from bot.notify.background import BackgroundDelivery
 from bot.notify.destination import Destination
@@ -76,7 +77,7 @@ from bot.notify.response_urls import ResponseUrls
 from bot.notify.slack import SlackDestination
 from bot.notify.slack_connection import Workspace
 from bot.phrases import count
-from bot.pricing.card import load_rate_card
+from bot.pricing.card import RateCard, load_rate_card
 from bot.pricing.store import EstimateStore
 from bot.runner.cycle import Bot
 from bot.runner.ending import close_in_thread, close_within
@@ -128,6 +129,24 @@ def sample_alert(now: datetime) -> Message:
     return handlers.alert_message(sample_limit_alert(now), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What everything else is built on: the settings, the clock, the database, the connections and the threads."""
+
+    settings: Settings
+    clock: Clock
+    threads: Threads
+    engine: Engine
+    leadership: Leadership
+    client: AsyncWebClient
+    http: httpx.AsyncClient
+    rate_limits: RateLimitCache
+    response_urls: ResponseUrls
+    workspace: Workspace
+    in_flight: InFlight
+    later: Later
+
+
 @asynccontextmanager
 async def bot_from(
     settings: Settings, clock: Clock, *, most_waiting: timedelta | None = None, hears_clicks: bool = True
@@ -137,162 +156,110 @@ async def bot_from(
     `hears_clicks`: whether people can acknowledge alerts; where they cannot, nothing is escalated.
     """
     async with AsyncExitStack() as stack:
-        threads = Threads()
-        stack.callback(threads.close)
-        engine = await asyncio.to_thread(open_database, settings.database_url)
-        stack.push_async_callback(close_in_thread, "the database", CLOSE_SECONDS, engine.dispose)
-        leadership = await stack.enter_async_context(Leadership(Lease(engine)).kept())
-        session = await stack.enter_async_context(slack_api.new_session())
-        client = slack_client(settings, session)
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
-        if isinstance(clock, SteadyClock):
-            http.event_hooks = {"response": [partial(_note_date, clock)]}
-        limits = RateLimitCache(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)
-        stack.push_async_callback(close_within, "the rate limits", CLOSE_SECONDS, limits.close)
+        base = await _base(stack, settings, clock)
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
-        wanted = {receiver.name: receiver.levels for receiver in settings.destinations}
-        alerts = AlertStore(engine, wanted, rules.channel_levels)
-        await _warn_of_stranded(alerts)
+        alerts = await _alerts(base, rules)
         await asyncio.to_thread(tidy_targets, settings.fallback_file, time.time())
         targets = targets_from(settings.fallback_file)
-        in_flight = InFlight()
-        workspace = Workspace()
-        response_urls = ResponseUrls(session, client, in_flight)
-        admins = Admins(settings.admins, client, workspace)
-        later = Later(threads.later, in_flight)
-        stack.push_async_callback(close_within, "the last writes", CLOSE_SECONDS, later.close)
-        hash_users = settings.ledger_rules.hash_users
-        ledger = await asyncio.to_thread(partial(SqlLedger, engine, hash_users=hash_users))
-        services = _services(
-            settings,
-            engine,
-            ledger,
-            alerts,
-            targets,
-            client,
-            http,
-            limits,
-            response_urls,
-            admins,
-            clock,
-            leadership,
-            threads,
-            later,
-        )
-        slack = _slack_app(client)
-        handlers.register(slack, services, in_flight)
+        services = await asyncio.to_thread(_services, base, alerts, targets)
+        slack = _slack_app(base.client)
+        handlers.register(slack, services, base.in_flight)
         rendering = handlers.Rendering(
-            targets, workspace, settings.display, rules.late_after, services.review.usage.is_stale
+            targets, base.workspace, settings.display, rules.late_after, services.review.is_stale
         )
-        to_slack = SlackDestination(client, settings.channel)
-        outbox_of = partial(
-            Outbox, clock=clock, still_leads=leadership.held, predecessor_alive=leadership.previous_may_live
-        )
-        outbox = outbox_of(alerts.notices, to_slack, rendering.blocks, in_thread=threads.delivery)
-        others = [
-            outbox_of(ContentStore(engine, each.name), each, rendering.plain, in_thread=threads.destinations)
-            for each in _destinations(settings.destinations)
-        ]
-        destinations = BackgroundDelivery(others, in_flight)
+        outbox, others = _outboxes(base, alerts, rendering)
+        destinations = BackgroundDelivery(others, base.in_flight)
         stack.push_async_callback(close_within, "the destinations", CLOSE_SECONDS, destinations.close)
         poller = build_poller(
-            http,
+            base.http,
             settings.anthropic_admin_key,
             settings.usage_api,
             services.usage,
             clock,
             most_waiting=most_waiting,
-            may_store=leadership.still_held,
+            may_store=base.leadership.still_held,
         )
         stack.callback(poller.close)
-
-        def refusing() -> frozenset[str]:
-            return frozenset(each.name for each in (outbox, *others) if each.refused is not None)
-
-        cycle_state = CycleStateStore(engine)
-        life = LifecycleTimer(alerts.life, rules, clock)
-        delivery_watch = DeliveryDetector(
-            alerts, lambda: outbox.blocked, refusing, lambda: services.fallback.state().mode.name, clock
-        )
-        reacting = (LimitDetector(services.logged, services.alerts, services.review.logged),)
+        cycle_state = CycleStateStore(base.engine)
+        reacting = (LimitDetector(services.logged, alerts, services.review.logged),)
         yield Bot(
             settings=settings,
             services=services,
             poller=poller,
             outbox=outbox,
             destinations=destinations,
-            leadership=leadership,
+            leadership=base.leadership,
             slack=slack,
-            in_flight=in_flight,
-            workspace=workspace,
+            in_flight=base.in_flight,
+            workspace=base.workspace,
             cycle_state=cycle_state,
-            detectors=_detectors(settings, engine, services, cycle_state, reacting),
+            detectors=_detectors(base, services, cycle_state, reacting),
             reacting=reacting,
-            life=life,
-            delivery_watch=delivery_watch,
-            due=DueStore(engine, alerts.destinations.names, rules),
+            life=LifecycleTimer(alerts.life, rules, clock),
+            delivery_watch=_delivery_detector(base, services, outbox, others),
+            due=DueStore(base.engine, alerts.destinations.names, rules),
         )
 
 
-async def _warn_of_stranded(alerts: AlertStore) -> None:
+async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base:
+    """Opened here, closed by `stack` in reverse."""
+    threads = Threads()
+    stack.callback(threads.close)
+    engine = await asyncio.to_thread(open_database, settings.database_url)
+    stack.push_async_callback(close_in_thread, "the database", CLOSE_SECONDS, engine.dispose)
+    leadership = await stack.enter_async_context(Leadership(Lease(engine)).kept())
+    session = await stack.enter_async_context(slack_api.new_session())
+    client = slack_client(settings, session)
+    http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
+    if isinstance(clock, SteadyClock):
+        http.event_hooks = {"response": [partial(_note_date, clock)]}
+    rate_limits = RateLimitCache(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)
+    stack.push_async_callback(close_within, "the rate limits", CLOSE_SECONDS, rate_limits.close)
+    in_flight = InFlight()
+    later = Later(threads.later, in_flight)
+    stack.push_async_callback(close_within, "the last writes", CLOSE_SECONDS, later.close)
+    return Base(
+        settings=settings,
+        clock=clock,
+        threads=threads,
+        engine=engine,
+        leadership=leadership,
+        client=client,
+        http=http,
+        rate_limits=rate_limits,
+        response_urls=ResponseUrls(session, client, in_flight),
+        workspace=Workspace(),
+        in_flight=in_flight,
+        later=later,
+    )
+
+
+async def _alerts(base: Base, rules: AlertRules) -> AlertStore:
+    wanted = {receiver.name: receiver.levels for receiver in base.settings.destinations}
+    alerts = AlertStore(base.engine, wanted, rules.channel_levels)
     for name, waiting in (await asyncio.to_thread(alerts.destinations.stranded)).items():
         log.warning("%s for a destination named %s, which is not configured any more", _waiting(waiting), name)
+    return alerts
 
 
 def _waiting(alerts: int) -> str:
     return f"{count(alerts, 'alert')} {'waits' if alerts == 1 else 'wait'}"
 
 
-def _services(
-    settings: Settings,
-    engine: Engine,
-    ledger: SqlLedger,
-    alerts: AlertStore,
-    targets: Sequence[Target],
-    client: AsyncWebClient,
-    http: httpx.AsyncClient,
-    limits: RateLimitCache,
-    response_urls: ResponseUrls,
-    admins: Admins,
-    clock: Clock,
-    leadership: Leadership,
-    threads: Threads,
-    later: Later,
-) -> Services:
+def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Services:
+    settings, clock, engine = base.settings, base.clock, base.engine
     card = load_rate_card()
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
     usage = UsageStore(engine)
-    snapshots = Snapshots(usage, card)
+    ledger = SqlLedger(engine, hash_users=settings.ledger_rules.hash_users)
+    snapshots, logged = Snapshots(usage, card), Snapshots(ledger, card, LedgerIndex)
     book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
-    logged = Snapshots(ledger, card, LedgerIndex)
     review = Reviews(
-        BudgetReview(
-            snapshots, book.in_force, modes, card, settings.poll_seconds, lambda scope: scope.kind not in LOGGED
-        ),
+        BudgetReview(snapshots, book.in_force, modes, card, settings.poll_seconds),
         BudgetReview(logged, book.in_force, modes, card, counts=lambda scope: scope.kind in LOGGED),
     )
-    fallback = FallbackService(
-        ModeStore(engine),
-        Reconciler(TargetStore(engine), targets, clock),
-        modes,
-        clock,
-        rules=settings.fallback_rules,
-        period_end=lambda moment: period_end(review.usage.budgets, moment),
-        served=settings.http_port is not None,
-        changes=ChangeSignal(),
-        later=later,
-    )
+    fallback = _fallback(base, targets, modes, review.usage)
     review.usage.in_force = review.logged.in_force = partial(mode_in_force, fallback)
-
-    async def examined() -> tuple[Check, ...]:
-        steady = clock if isinstance(clock, SteadyClock) else None
-        found = await examine(settings, client, sample_alert(clock()), card, clock, steady=steady)
-        problem = leadership.problem()
-        if problem is None:
-            return found
-        # What is found under the database's address need not be what this copy has opened.
-        return tuple(Check("lease", State.FAIL, problem) if check.name == "lease" else check for check in found)
-
     return Services(
         usage=usage,
         ledger=ledger,
@@ -307,18 +274,75 @@ def _services(
         fallback=fallback,
         prospects=Prospects(review.usage, fallback, card, clock),
         approvals=Approvals(ProposalStore(engine), fallback, clock),
-        admins=admins,
+        admins=Admins(settings.admins, base.client, base.workspace),
         estimates=EstimateStore(engine),
-        counter=TokenCounter(http, settings.anthropic_api_key),
-        response_urls=response_urls,
-        rate_limits=limits,
+        counter=TokenCounter(base.http, settings.anthropic_api_key),
+        response_urls=base.response_urls,
+        rate_limits=base.rate_limits,
         card=card,
-        examine=examined,
+        examine=partial(_examined, base, card),
         clock=clock,
         poll_seconds=settings.poll_seconds,
         display=settings.display,
-        threads=threads,
-        later=later,
+        threads=base.threads,
+        later=base.later,
+    )
+
+
+def _fallback(
+    base: Base, targets: Sequence[Target], modes: Mapping[str, Mode], review: BudgetReview
+) -> FallbackService:
+    return FallbackService(
+        ModeStore(base.engine),
+        Reconciler(TargetStore(base.engine), targets, base.clock),
+        modes,
+        base.clock,
+        rules=base.settings.fallback_rules,
+        period_end=lambda moment: period_end(review.budgets, moment),
+        served=base.settings.http_port is not None,
+        changes=ChangeSignal(),
+        later=base.later,
+    )
+
+
+async def _examined(base: Base, card: RateCard) -> tuple[Check, ...]:
+    """The examination of `doctor`, from within the running bot."""
+    clock = base.clock
+    steady = clock if isinstance(clock, SteadyClock) else None
+    found = await examine(base.settings, base.client, sample_alert(clock()), card, clock, steady=steady)
+    problem = base.leadership.problem()
+    if problem is None:
+        return found
+    # What is found under the database's address need not be what this copy has opened.
+    return tuple(Check("lease", State.FAIL, problem) if check.name == "lease" else check for check in found)
+
+
+def _outboxes(base: Base, alerts: AlertStore, rendering: handlers.Rendering) -> tuple[Outbox, list[Outbox]]:
+    """The alert channel's, and one for each further destination."""
+    outbox_of = partial(
+        Outbox,
+        clock=base.clock,
+        still_leads=base.leadership.held,
+        predecessor_alive=base.leadership.previous_may_live,
+    )
+    to_slack = SlackDestination(base.client, base.settings.channel)
+    others = [
+        outbox_of(ContentStore(base.engine, each.name), each, rendering.plain, in_thread=base.threads.destinations)
+        for each in _destinations(base.settings.destinations)
+    ]
+    return outbox_of(alerts.notices, to_slack, rendering.blocks, in_thread=base.threads.delivery), others
+
+
+def _delivery_detector(base: Base, services: Services, outbox: Outbox, others: Sequence[Outbox]) -> DeliveryDetector:
+    def refusing() -> frozenset[str]:
+        return frozenset(each.name for each in (outbox, *others) if each.refused is not None)
+
+    return DeliveryDetector(
+        services.alerts,
+        lambda: outbox.blocked,
+        refusing,
+        lambda: services.fallback.state().mode.name,
+        base.clock,
     )
 
 
@@ -327,12 +351,10 @@ async def _note_date(clock: SteadyClock, answer: httpx.Response) -> None:
 
 
 def _detectors(
-    settings: Settings,
-    engine: Engine,
-    services: Services,
-    cycle_state: CycleStateStore,
-    reacting: Sequence[Detector],
+    base: Base, services: Services, cycle_state: CycleStateStore, reacting: Sequence[Detector]
 ) -> tuple[Detector, ...]:
+    """`reacting`: those that also look whenever applications have logged something."""
+    settings, engine = base.settings, base.engine
     usage, alerts, review, card = services.usage, services.alerts, services.review.usage, services.card
     snapshots, logged = services.snapshots, services.review.logged
     incidents, state = IncidentStore(engine), cycle_state.latest
@@ -340,7 +362,7 @@ def _detectors(
     def settled(first: date, last: date) -> list[DayDrift]:
         return settled_days(snapshots.current(), first, last)
 
-    # The chain steps down after all that it may answer, and what it did is proved after that.
+    # The chain steps down after everything that it may answer, and what it did is verified after that.
     return (
         LimitDetector(snapshots, alerts, review),
         *reacting,

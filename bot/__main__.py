@@ -14,12 +14,9 @@ COMMANDS = {
     "run": "run the bot",
     "demo": "run the bot against a local Slack and a local Anthropic, and show the channel on a web page",
     "doctor": "check settings, keys, scopes, the age of the data, the channel, the fallback file and the clock",
-    "estimate": "say what a workload would cost",
+    "estimate": "estimate what a workload would cost a month",
     "price": "price recorded usage in files and folders",
 }
-
-ARGUMENTS = {"run": "bot.cli.run_arguments", "doctor": "bot.cli.doctor_arguments", "price": "bot.cli.price_arguments"}
-"""Where the words of a command are that takes seconds to import, so that its help does not."""
 
 INTERRUPTED = 130
 
@@ -38,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _main(words: Sequence[str]) -> int:
-    from bot.cli.command_parser import CommandParser, ShowVersion
+    from bot.cli.command_parser import ARGUMENTS, CommandParser, ShowVersion
 
     # `help` and `version` are what people try before the options.
     if list(words[:1]) == ["help"]:
@@ -53,7 +50,8 @@ def _main(words: Sequence[str]) -> int:
         subparser = subparsers.add_parser(name, help=meaning, description=f"{meaning[:1].upper()}{meaning[1:]}.")
         # Only the command that was asked for is imported: a price should not wait for Slack's libraries.
         if name in words[:1]:
-            import_module(ARGUMENTS.get(name, f"bot.cli.{name}")).add_arguments(subparser)
+            add_arguments = ARGUMENTS.get(name) or import_module(f"bot.cli.{name}").add_arguments
+            add_arguments(subparser)
     if not words:
         parser.print_help()
         return 0
@@ -65,7 +63,7 @@ def _main(words: Sequence[str]) -> int:
 
 
 def _end_on_signals(words: Sequence[str]) -> dict[signal.Signals, Any]:
-    """Have signals end the process at once, before the imports that take most of a start; returns what was before.
+    """End the process on a signal, already during the imports that take most of a start; return the handlers before.
 
     `run` replaces the handlers once it has something to finish. The demo has a folder to clear away.
     """

@@ -1,10 +1,17 @@
-"""The parser of the command line, which never repeats a secret that was typed among its words."""
+"""The parser of the command line, and the words of the commands that take seconds to import.
+
+A refusal never repeats a secret that was typed among the words.
+"""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, tzinfo
 from typing import Any, NoReturn
+
+GROUPS = ("model", "day", "feature", "user")
+"""What the table of `price` can show."""
 
 
 class HelpText(argparse.HelpFormatter):
@@ -63,3 +70,61 @@ def version_line() -> str:
         return f"claude-cost {version('claude-cost-bot')}"
     except PackageNotFoundError:
         return "claude-cost, not installed"
+
+
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words of `run`."""
+    parser.add_argument("--once", action="store_true", help="poll, decide and deliver once, then exit (for cron)")
+
+
+def doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words of `doctor`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--rollups", action="store_true", help="also compare every daily sum with its rows, which reads all of them"
+    )
+    parser.add_argument("--repair", action="store_true", help="like --rollups, and rebuild the sums that differ")
+
+
+def price_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words of `price`."""
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a file of JSON lines, JSON or CSV, also compressed with gzip, bzip2 or xz; a folder, of which every file "
+        "that holds usage is read; or - for standard input",
+    )
+    parser.add_argument("--by", choices=GROUPS, default="model", help="what the table shows (default: model)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object with every grouping")
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="read every file again; otherwise what unchanged files hold is remembered in $XDG_CACHE_HOME/claude-cost "
+        "or ~/.cache/claude-cost, as tokens and ids without dollars",
+    )
+    parser.add_argument(
+        "--zone",
+        type=_zone,
+        default=UTC,
+        metavar="ZONE",
+        help="the time zone of the days that are shown, as in Europe/Berlin (default: UTC); prices go by UTC days",
+    )
+
+
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        zone = ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise argparse.ArgumentTypeError(f"{name!r} is no IANA time zone; write it as in Europe/Berlin") from None
+    return UTC if zone.key in ("UTC", "Etc/UTC") else zone
+
+
+ARGUMENTS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
+    "run": run_arguments,
+    "doctor": doctor_arguments,
+    "price": price_arguments,
+}
+"""Kept here so that the help of these commands does not wait for what they import."""

@@ -1,4 +1,4 @@
-"""`claude-cost demo`: the real bot on a local stage, on a web page or told on the terminal."""
+"""`claude-cost demo`: the real bot against a local Slack and Anthropic, on a web page or as a story on the terminal."""
 
 import argparse
 import asyncio
@@ -26,7 +26,7 @@ TICK_SECONDS = 1 / FASTEST
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of `demo`."""
-    parser.add_argument("--once", action="store_true", help="tell the story on the terminal and exit")
+    parser.add_argument("--once", action="store_true", help="play the story on the terminal and exit")
     parser.add_argument(
         "--speed",
         type=_speed,

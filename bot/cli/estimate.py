@@ -13,7 +13,7 @@ from bot.typed_text import cleaned
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `estimate`; `--json` may stand anywhere among them."""
+    """The words of `estimate`; `--json` may be anywhere among them."""
     parser.usage = "claude-cost estimate [--json] MODEL requests=N in=TOKENS out=TOKENS [WORD…]"
     parser.formatter_class = PlainHelpText
     parser.epilog = "\n".join(help_lines())

@@ -27,7 +27,7 @@ from bot.steady_clock import SteadyClock
 log = logging.getLogger(__name__)
 
 FOR_ITSELF = 0o077
-"""The umask: what the bot makes says what a team spends, which is nobody else's on this machine."""
+"""The umask: files that the bot writes show what a team spends, so other users of the machine may not read them."""
 
 ONCE_WAITS_AT_MOST = timedelta(seconds=10)
 

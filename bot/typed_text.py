@@ -104,13 +104,16 @@ def _plain_characters(text: str) -> str:
     return unicodedata.normalize("NFC", "".join(plain))
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was likely meant: one that `word` begins, or the most similar; None where none is near."""
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known word that was likely meant: one that begins with `word`, or the most similar; None where none is near.
+
+    `cutoff`: how similar, from 0 to 1.
+    """
     # Imported for a mistake alone: it would slow the start of every command line.
     from difflib import get_close_matches
 
     listed, typed = list(known), word.lower()
     begun = [one for one in listed if len(typed) > 2 and one.lower().startswith(typed)]
     by_lower = {one.lower(): one for one in reversed(listed)}
-    near = begun or [by_lower[one] for one in get_close_matches(typed, by_lower, n=1)]
+    near = begun or [by_lower[one] for one in get_close_matches(typed, by_lower, n=1, cutoff=cutoff)]
     return near[0] if near else None

@@ -1,6 +1,5 @@
 """The words after `report`: which stretch of time, and what the rows are. Days are UTC days."""
 
-import difflib
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,7 +8,7 @@ from zoneinfo import ZoneInfo
 from bot.budgets.period import Period, PeriodKind, period_at, period_before
 from bot.budgets.report import GroupBy
 from bot.clock import DAY
-from bot.typed_text import cleaned, words_in
+from bot.typed_text import cleaned, nearest, words_in
 
 REPORTS_IN = ZoneInfo("UTC")
 
@@ -148,14 +147,14 @@ def _group(words: list[str]) -> GroupBy:
     unknown = next((word for word in words if word not in _GROUPS and word != "api"), None)
     if unknown is None:
         raise ReportWordsError(words[1], f"is one too many after `by`: {USE}.")
-    near = difflib.get_close_matches(unknown, [*GroupBy], n=1)
-    hint = f" Did you mean `report by {near[0]}`?" if near else ""
+    near = nearest(unknown, GroupBy)
+    hint = f" Did you mean `report by {near}`?" if near else ""
     raise ReportWordsError(unknown, f"is not known after `by`: {USE}.{hint}")
 
 
 def _unknown(word: str, said: str = "") -> ReportWordsError:
     typed = {**{period: period for period in PERIODS}, **{by.value: f"by {by}" for by in GroupBy}}
     typed |= {"day": "today", "days": "today", "daily": "today", "weekly": "week", "monthly": "month"}
-    near = difflib.get_close_matches(said, typed, n=1) or difflib.get_close_matches(word, typed, n=1)
-    hint = f" Did you mean `report {typed[near[0]]}`?" if near else ""
+    near = nearest(said, typed) or nearest(word, typed)
+    hint = f" Did you mean `report {typed[near]}`?" if near else ""
     return ReportWordsError(word, f"is not known here: {USE}.{hint}")

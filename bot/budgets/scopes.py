@@ -3,12 +3,12 @@
 A scope that matches nothing would be $0.00 for ever, which nobody could tell from a team that spends nothing.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.budgets.budget import LOGGED, Budget, Scope, ScopeKind
 from bot.pricing.card import RateCard
+from bot.typed_text import nearest
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store import Dimension, UsageStore
 from bot.usage.store_reads import Names
@@ -123,8 +123,8 @@ def _model(scope: Scope, is_used: IsUsed, card: RateCard) -> Scope:
     value = scope.value or ""
     if card.index.family(value) is not None or card.find(value) is not None or is_used(scope):
         return scope
-    near = difflib.get_close_matches(value.lower(), [*card.models, *card.families()], n=1)
-    hint = f": did you mean model:{near[0]}?" if near else "."
+    near = nearest(value, [*card.models, *card.families()])
+    hint = f": did you mean model:{near}?" if near else "."
     raise NoMatchError(f"There is no model {value} in the price table, and no usage has it{hint}", certain=True)
 
 
@@ -140,9 +140,9 @@ def _logged(scope: Scope, is_used: IsUsed) -> Scope:
 def _near(scope: Scope, known: Mapping[str, str]) -> str:
     value = (scope.value or "").casefold()
     words = {word.casefold(): id_ for id_, name in known.items() for word in (id_, name)}
-    near = difflib.get_close_matches(value, words, n=1)
+    near = nearest(value, words)
     if near:
-        id_ = words[near[0]]
+        id_ = words[near]
         return f": did you mean {scope.kind}:{id_} ({known[id_]})?"
     some = ", ".join(sorted(known.values())[:5])
     return f"; it has {some}{' and others' if len(known) > 5 else ''}." if some else "; it has none."

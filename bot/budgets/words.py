@@ -1,6 +1,5 @@
 """A budget in chat: `search scope=workspace:ID period=week soft=50 hard=100`, read and written in the same words."""
 
-import difflib
 import re
 from collections.abc import Mapping
 
@@ -9,7 +8,7 @@ from pydantic import ValidationError
 from bot.budgets.budget import CHAT, Budget
 from bot.budgets.parsing import WrittenBudget
 from bot.strict_fields import first_mistake
-from bot.typed_text import cleaned
+from bot.typed_text import cleaned, nearest
 
 KEYS = ("scope", "period", "soft", "hard", "zone", "week_starts", "thresholds")
 NONE = "none"
@@ -127,7 +126,7 @@ def _per_cents(text: str) -> list[int]:
 
 
 def _unknown(typed: str, equals: str) -> str:
-    near = difflib.get_close_matches(typed.lower(), KEYS, n=1, cutoff=0.6)
+    near = nearest(typed, KEYS)
     known = ", ".join(f"{key}=" for key in KEYS)
-    meant = f"did you mean {near[0]}=?" if near else f"use {known}."
+    meant = f"did you mean {near}=?" if near else f"use {known}."
     return f"{typed}{equals} is not known here: {meant}"

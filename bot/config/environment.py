@@ -1,9 +1,10 @@
 """The environment variables: one table, from which reading, README and the doctor go."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from bot.typed_text import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def misspelled(environ: Mapping[str, str]) -> list[str]:
                     "no setting of this version and is not used"
                 )
                 continue
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            near = nearest(name, known)
+            hint = f"; did you mean {near}?" if near else ""
             sentences.append(f"{name} is no setting of this version and is not used{hint}")
     return sentences

@@ -1,6 +1,5 @@
 """Models as people write them into settings: aliases are resolved, misspellings and other vendors' refused."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,6 +8,7 @@ from bot.pricing.card import RateCard
 from bot.pricing.model_ids import spelled
 from bot.pricing.model_names import is_foreign
 from bot.secret_shapes import MODEL, shown
+from bot.typed_text import nearest
 
 _MISSPELLED = 0.8
 """So alike, a name is a known one with a letter wrong, and not another model."""
@@ -46,10 +46,10 @@ def _chain_id(word: str, card: RateCard) -> str:
         return found
     if is_foreign(word):
         raise ValueError(f"{shown(word, _CHAIN_WORD)} is not a Claude model: name Claude models only.")
-    nearest = difflib.get_close_matches(word.lower(), [*card.models, *card.families()], n=1, cutoff=_MISSPELLED)
+    near = nearest(word, [*card.models, *card.families()], _MISSPELLED)
     # Family and version that can be read are no misspelling: the model may be newer than the card.
-    if nearest and spelled(word).name is None:
-        raise ValueError(f"{shown(word, _CHAIN_WORD)} is no known model: did you mean {nearest[0]}?")
+    if near and spelled(word).name is None:
+        raise ValueError(f"{shown(word, _CHAIN_WORD)} is no known model: did you mean {near}?")
     return word
 
 
@@ -58,8 +58,8 @@ def unknown_models(chain: Sequence[str], card: RateCard) -> list[str]:
     clauses = []
     for model_id in chain:
         if card.find(model_id) is None:
-            nearest = difflib.get_close_matches(model_id, card.models, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            near = nearest(model_id, card.models)
+            hint = f"; did you mean {near}?" if near else ""
             named = shown(model_id, MODEL)
             clauses.append(f"{named}, which is in no price table of this version and is priced by assumption{hint}")
     return clauses

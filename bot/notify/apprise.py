@@ -7,7 +7,6 @@ the network through `requests`, which is bounded here: no endless response, and 
 
 import asyncio
 import ctypes
-import difflib
 import hashlib
 import logging
 import re
@@ -33,6 +32,7 @@ from bot.messages import PlainMessage, Tone
 from bot.notify.chatwork import SCHEMA, ChatWork
 from bot.notify.destination import CALL_SECONDS, Delivered, Destination, Failed, May, SendResult, Withheld, always
 from bot.notify.model import Address
+from bot.typed_text import nearest
 
 log = logging.getLogger(__name__)
 
@@ -204,8 +204,8 @@ def _why_refused(url: str) -> str:
     name = scheme[1].lower()
     known = NotificationManager().schemas()
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {nearest[0]}://?" if nearest else "see github.com/caronc/apprise for the list."
+        near = nearest(name, known)
+        hint = f"did you mean {near}://?" if near else "see github.com/caronc/apprise for the list."
         return f"Apprise does not know addresses that begin with {name}://; {hint}"
     return f"this {name}:// address lacks a part or has a wrong one; see how Apprise wants it written."
 

@@ -10,7 +10,7 @@ from bot.budgets.words import BudgetWordsError, budget_of, named_first, split_bu
 from bot.modes.parsing import switch_words
 from bot.pricing.card import load_rate_card
 from bot.pricing.words import parse_workload
-from bot.typed_text import cleaned, readable, split_reason, words_in
+from bot.typed_text import cleaned, nearest, readable, split_reason, words_in
 
 CARD = load_rate_card()
 
@@ -167,3 +167,25 @@ def test_a_budget_in_everyday_writing_means_the_same(typed: str, plain: str) -> 
 def test_an_amount_of_two_readings_stays_refused(typed: str) -> None:
     with pytest.raises(BudgetWordsError):
         budget_of(*split_budget_words(typed))
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("stat", "status"),
+        ("STAUTS", "status"),
+        ("repot", "report"),
+        ("re", None),
+        ("r", None),
+        ("status", "status"),
+        ("zebra", None),
+        ("", None),
+    ],
+)
+def test_the_nearest_word_is_one_that_is_begun_or_the_most_similar(word: str, meant: str | None) -> None:
+    assert nearest(word, ["status", "report", "Rates"]) == meant
+
+
+def test_the_nearest_word_is_given_as_it_is_written() -> None:
+    assert nearest("ratse", ["Rates"]) == "Rates"
+    assert nearest("rates", []) is None

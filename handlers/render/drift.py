@@ -19,7 +19,7 @@ CAUSES: Mapping[DriftCause, str] = {
     DriftCause.REPORT_ONLY: "code execution and session runtime, which only the bill knows",
     DriftCause.DISCOUNT: "discounts",
     DriftCause.ASSUMED: "models whose price is assumed",
-    DriftCause.LONG_PROMPTS: "long prompts at a dearer step, which sums do not show",
+    DriftCause.LONG_PROMPTS: "long prompts at a higher price, which sums do not show",
 }
 
 BILLED_MORE = "calls that the usage read here does not know, or a price above the rate card's"

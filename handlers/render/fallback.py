@@ -189,7 +189,7 @@ def costs_more(mode: str, present: str, drawn_for: str, prospect: Prospect) -> s
     command = code(f"/claude-cost fallback on {mode}", PATH_LIMIT)
     return (
         f"Nothing was changed: this button is from when fallback mode {shown(drawn_for)} was in force. Now "
-        f"{shown(present)} is, and {shown(mode)} is dearer than that{costs}. To step back to it all the same, type "
+        f"{shown(present)} is, and {shown(mode)} costs more than that{costs}. To switch to it all the same, type "
         f"{command}."
     )
 

@@ -14,8 +14,8 @@ from bot.money import change, shares, usd, usd_parts
 from bot.phrases import count
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store_reads import Names
-from handlers.render.parts import lead, moment, names, paragraph, table
-from handlers.render.spend import at_least_line, display_lines, parts_line
+from handlers.render.parts import lead, moment, paragraph, table
+from handlers.render.spend import at_least_line, display_lines, parts_line, unknown_price_line
 
 MOST_ROWS = 15
 
@@ -89,12 +89,8 @@ def _before_line(report: Report) -> str:
 
 def _warnings(report: Report) -> list[str]:
     lines = []
-    if assumed := report.spend.assumed:
-        verb = "is" if len(assumed) == 1 else "are"
-        lines.append(
-            f"Unknown price: {names(assumed)} {verb} not in the rate card and {verb} counted at the dearest rate known "
-            "for the family, or of all models where the family is unknown."
-        )
+    if report.spend.assumed:
+        lines.append(unknown_price_line(report.spend.assumed))
     hidden = report.spend.hidden | {reason for group in report.groups for reason in group.hidden}
     if hidden:
         lines.append(at_least_line(hidden))

@@ -235,14 +235,19 @@ def warning_lines(spend: BudgetSpend) -> list[str]:
     """What makes the sum less exact than it looks, loudly."""
     lines = []
     if spend.assumed:
-        verb = "is" if len(spend.assumed) == 1 else "are"
-        lines.append(
-            f"Unknown price: {names(spend.assumed)} {verb} not in the rate card and {verb} counted at the dearest rate "
-            "known for the family, or of all models where the family is unknown."
-        )
+        lines.append(unknown_price_line(spend.assumed))
     if spend.at_least:
         lines.append(at_least_line(spend.hidden))
     return lines
+
+
+def unknown_price_line(models: Sequence[str]) -> str:
+    """Which models are counted at a price that is assumed."""
+    verb = "is" if len(models) == 1 else "are"
+    return (
+        f"Unknown price: {names(models)} {verb} not in the rate card and {verb} counted at the highest rate known for "
+        "the family, or of all models where the family is unknown."
+    )
 
 
 def at_least_line(hidden: Collection[Hidden]) -> str:
@@ -292,7 +297,7 @@ def cost_lines(costs: Consequences | None) -> list[str]:
     if costs.cached_tokens:
         lines.append(
             f"Caches start cold: of what is read from them now, {costs.cached_tokens:,} tokens in 24 h, each prefix is "
-            "written anew first."
+            "written again first."
         )
     if costs.cached_from is not None:
         lines.append(f"{model} caches prompts from {costs.cached_from:,} tokens on: shorter ones lose their cache.")

@@ -188,7 +188,7 @@ def nothing_found(priced: Priced, paths: list[str]) -> str:
 
 
 def _grouped(totals: Totals, by: str) -> list[tuple[str, Sum]]:
-    """Days in their order; everything else the dearest first."""
+    """Days in their order; everything else the most expensive first."""
     if by == "day":
         return sorted(totals.by_day.items())
     sums = {"model": totals.by_model, "feature": totals.by_feature, "user": totals.by_user}[by]

@@ -72,7 +72,7 @@ async def _once(settings: Settings) -> int:
         try:
             bot.workspace.learn(await check_bot_token(bot.slack.client, settings.channel))
         except (SlackRefusedError, SlackUnreachableError):
-            # Only links need the answer; whether alerts get through is what delivery finds out.
+            # Only links need the answer; delivery finds out whether alerts get through.
             bot.workspace.url = ""
         await bot.leadership.settled()
         cycle = await bot.cycle()
@@ -122,8 +122,8 @@ def _undone(bot: Bot, cycle: Cycle) -> str | None:
     if cycle.delivery.waiting:
         reason = cycle.delivery.error or "Slack has not been asked yet."
         problems.append(f"{_waiting(cycle.delivery.waiting)} for delivery: {reason}")
-    tried = {one.destination: one.error for one in bot.services.alerts.destinations.waiting()}
-    for name, waiting in bot.services.alerts.destinations.undelivered().items():
+    tried = {one.destination: one.error for one in bot.services.destinations.waiting()}
+    for name, waiting in bot.services.destinations.undelivered().items():
         reason = tried.get(name, "it has not answered yet")
         problems.append(f"{_waiting(waiting)} for {name}, because {reason}.")
     return " ".join(problems) or None
@@ -140,7 +140,7 @@ def _sentences(warnings: list[str]) -> list[str]:
 def _log_to_stderr(level: int) -> None:
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=level, format=form, handlers=[BoundedHandler(sys.stderr)])
-    # That a run is left out while the one before it is still at work is said by what is at work.
+    # The step that is still at work logs it itself when the next run is skipped.
     logging.getLogger("apscheduler.scheduler").setLevel(max(level, logging.ERROR))
     for name in ("slack_bolt", "slack_sdk", "httpx", "httpcore", "apscheduler", "alembic", "aiohttp", "urllib3"):
         # Below this level these libraries log whole bodies and addresses.

@@ -1,4 +1,4 @@
-"""`/claude-cost budget`: the list, what a change would make of a budget, and the answers to who confirms it."""
+"""`/claude-cost budget`: the list, what a change would make of a budget, and the answers to a confirmation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -164,7 +164,7 @@ def unchanged(budget: Budget) -> str:
 
 
 def was_set(budget: Budget, user: str) -> str:
-    """The answer to whoever confirmed."""
+    """The answer to the person who confirmed."""
     return (
         f"Budget {shown(budget.name)} is set by {mention(user)}: {described(budget)}. It is watched from the next "
         "poll on."
@@ -172,7 +172,7 @@ def was_set(budget: Budget, user: str) -> str:
 
 
 def was_removed(name: str, user: str) -> str:
-    """The answer to whoever confirmed."""
+    """The answer to the person who confirmed."""
     return f"Budget {shown(name)} is removed by {mention(user)}. {WITHDRAWN}"
 
 

@@ -103,7 +103,7 @@ def end_warning(facts: ModeEnding) -> Message:
 
 
 def switched(state: ModeState, previous: str, previous_until: datetime | None, prospect: Prospect) -> Message:
-    """The answer to whoever switched, with a way back."""
+    """The answer to a switch, with a way back."""
     mode = state.mode.name
     lines = [f"Fallback mode {shown(previous)} → {shown(mode)}."]
     if mode == previous:
@@ -157,11 +157,11 @@ def mode_status(state: ModeState, auto: Auto, overview: Overview) -> Message:
 def history_message(entries: Sequence[AuditEntry]) -> Message:
     """Who did or tried what, when and why; the newest first."""
     if not entries:
-        return said("The fallback mode was never changed, and nobody was refused.")
+        return said("The fallback mode was never changed, and no change was refused.")
     parts = [lead("The last changes of the fallback mode, and refusals; the newest first.")]
     for as_typed, alike in groupby(entries, _is_drawn_as_typed):
         if as_typed:
-            # What somebody typed is drawn as typed, below who did it and when.
+            # What a person typed is drawn as typed, below who did it and when.
             parts += [Part(f"• {_entry(e)}", [section(f"• {_entry_lead(e)}"), typed(_detail(e))]) for e in alike]
         else:
             parts.append(paragraph(*(f"• {_entry(entry)}" for entry in alike)))

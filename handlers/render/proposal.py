@@ -37,7 +37,7 @@ def proposal_message(proposal: Proposal) -> Message:
 
 
 def asked_message(proposal: Proposal) -> Message:
-    """The answer to whoever asked."""
+    """The answer to the person who asked."""
     lines = [
         f"Nothing is changed yet: fallback mode {shown(proposal.mode)} needs {_people(proposal.needed)} beside you.",
         f"It is asked for in the alert channel, until {moment(proposal.expires_at)}.",
@@ -46,7 +46,7 @@ def asked_message(proposal: Proposal) -> Message:
 
 
 def closed_message(proposal: Proposal) -> Message:
-    """The answer to whoever clicked."""
+    """The answer to the person who clicked."""
     return said(_progress(proposal))
 
 

@@ -63,7 +63,7 @@ def _lines(report: ProofReport) -> list[str]:
     if report.state is ProofState.IDLE:
         return [f"No usage since the switch to fallback mode {mode}, so nothing can be said about its effect."]
     if report.state is ProofState.WAITING:
-        return [f"Whether fallback mode {mode} has taken effect is not known: there is not enough usage to tell."]
+        return [f"Whether fallback mode {mode} has taken effect is not known: there is not enough usage."]
     others = [f"• {_calling(calling)}" for calling in report.callers[1:]]
     if report.more_callers:
         others.append(f"and {report.more_callers} more.")

@@ -119,7 +119,8 @@ def _slack_app(client: AsyncWebClient) -> AsyncApp:
     of_bolt = {name: os.environ.pop(name) for name in BOLTS_OWN if name in os.environ}
     try:
         # The HTTP port verifies signatures, before anything of a request is parsed.
-        return AsyncApp(client=client, request_verification_enabled=False)
+        # Without a name, Bolt reads the sources of the whole call stack to find one.
+        return AsyncApp(name="claude-cost", client=client, request_verification_enabled=False)
     finally:
         os.environ.update(of_bolt)
 

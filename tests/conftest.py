@@ -10,6 +10,10 @@ import pytest
 import responses
 from hypothesis import settings
 
+from tests.databases import database_url, empty_database_url, engine, kept_postgres
+
+__all__ = ["database_url", "empty_database_url", "engine", "kept_postgres"]
+
 # A machine that does other things as well may be slow, which is no failure.
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")

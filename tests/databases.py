@@ -1,4 +1,4 @@
-"""Databases for the tests, each test with one of its own, and what the tests put into them.
+"""Databases for the tests, and what the tests put into them.
 
 PostgreSQL takes part where the environment variable CLAUDE_COST_TEST_POSTGRES names a server on which databases may
 be made, such as postgresql://bot@127.0.0.1:54329/postgres.
@@ -23,6 +23,7 @@ from bot.budgets.budget import Level
 from bot.budgets.budget_spend import BudgetSpend
 from bot.db.engine import open_database
 from bot.modes.model import ModeAnnouncement
+from tests.kept_postgres import KeptDatabase
 
 # Read here, since every test begins by clearing the environment.
 POSTGRES = os.environ.get("CLAUDE_COST_TEST_POSTGRES", "")
@@ -32,9 +33,28 @@ SOFT, HARD = Decimal(400), Decimal(600)
 BUDGET, PERIOD = "default", "2026-11"
 
 
+@pytest.fixture(scope="session")
+def kept_postgres() -> Iterator[KeptDatabase]:
+    """The PostgreSQL database that the tests of this process share, one after the other."""
+    with postgres_database() as url:
+        yield KeptDatabase(url)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of an empty database, once of each kind."""
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database with the present schema and nothing else, once of each kind."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'claude-cost.db'}"
+        migrate_by_copy(url)
+        return url
+    kept: KeptDatabase = request.getfixturevalue("kept_postgres")
+    kept.renew()
+    return kept.url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a database without a table, once of each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'claude-cost.db'}"
         return
@@ -45,7 +65,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """A database with the present schema."""
-    engine = open_migrated(database_url)
+    engine = open_database(database_url)
     yield engine
     engine.dispose()
 

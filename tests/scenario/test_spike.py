@@ -15,10 +15,7 @@ from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, Message
-from tests.databases import database_url
 from tests.scenario.conftest import OPUS, World
-
-__all__ = ["database_url"]
 
 MINUTE = timedelta(minutes=1)
 FAR = {"CLAUDE_COST_SOFT_USD": "5000", "CLAUDE_COST_HARD_USD": "10000"}

@@ -12,10 +12,7 @@ from sqlalchemy import Engine, event
 
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
-from tests.databases import database_url
 from tests.scenario.conftest import World
-
-__all__ = ["database_url"]
 
 BEGINNINGS = ("BEGIN", "COMMIT", "ROLLBACK", "SELECT set_config", "PRAGMA")
 OWN_IN_A_CYCLE = 5

@@ -18,9 +18,7 @@ from bot.db.state import CHECK_SECONDS
 from bot.doctor.check import State
 from bot.doctor.database import judge_budgets
 from bot.sandbox.clock import HandClock
-from tests.databases import NOW, database_url, engine
-
-__all__ = ["database_url", "engine"]
+from tests.databases import NOW
 
 ADMIN, OTHER = "U0ADMIN", "U0OTHER"
 SEARCH = Budget(

@@ -39,23 +39,23 @@ def execute(url: str, statement: str) -> None:
     engine.dispose()
 
 
-def test_an_empty_database_gets_every_table(database_url: str) -> None:
-    open_database(database_url).dispose()
-    assert tables(database_url) == {*metadata.tables, "alembic_version"}
+def test_an_empty_database_gets_every_table(empty_database_url: str) -> None:
+    open_database(empty_database_url).dispose()
+    assert tables(empty_database_url) == {*metadata.tables, "alembic_version"}
 
 
-def test_the_migrations_and_the_tables_in_the_code_are_the_same_schema(database_url: str) -> None:
-    engine = open_database(database_url)
+def test_the_migrations_and_the_tables_in_the_code_are_the_same_schema(empty_database_url: str) -> None:
+    engine = open_database(empty_database_url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
 
 
-def test_opening_again_changes_nothing_and_keeps_what_is_there(database_url: str) -> None:
-    engine = open_database(database_url)
+def test_opening_again_changes_nothing_and_keeps_what_is_there(empty_database_url: str) -> None:
+    engine = open_database(empty_database_url)
     AlertStore(engine).record(BUDGET, PERIOD, [crossed(Level.SOFT)], facts_of(), NOW)
     engine.dispose()
-    engine = open_database(database_url)
+    engine = open_database(empty_database_url)
     migrate(engine)
     assert AlertStore(engine).notices.undelivered() == 1
     engine.dispose()
@@ -67,9 +67,9 @@ def test_opening_again_changes_nothing_and_keeps_what_is_there(database_url: str
     ids=["read at the last attempt", "read before the last attempt"],
 )
 def test_an_older_database_learns_when_its_cost_report_was_read(
-    database_url: str, error: str | None, read_at: datetime
+    empty_database_url: str, error: str | None, read_at: datetime
 ) -> None:
-    engine = connect(database_url)
+    engine = connect(empty_database_url)
     migrate(engine, "0003")
     tried_at = NOW - timedelta(hours=1)
     data = DataState(as_of=NOW, source="admin", polled_at=NOW, billed_error=error, billed_at=tried_at)
@@ -87,8 +87,8 @@ def test_an_older_database_learns_when_its_cost_report_was_read(
     engine.dispose()
 
 
-def test_an_older_database_learns_when_its_incidents_were_first_opened(database_url: str) -> None:
-    engine = connect(database_url)
+def test_an_older_database_learns_when_its_incidents_were_first_opened(empty_database_url: str) -> None:
+    engine = connect(empty_database_url)
     migrate(engine, "0008")
     with engine.begin() as connection:
         for number, posted in ((1, True), (2, False)):
@@ -112,29 +112,29 @@ def test_an_older_database_learns_when_its_incidents_were_first_opened(database_
     engine.dispose()
 
 
-def test_several_processes_may_open_an_empty_database_at_once(database_url: str) -> None:
-    command = [sys.executable, "-c", OPEN, database_url]
+def test_several_processes_may_open_an_empty_database_at_once(empty_database_url: str) -> None:
+    command = [sys.executable, "-c", OPEN, empty_database_url]
     copies = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(5)]
     errors = [copy.communicate()[1] for copy in copies]
     assert [(copy.returncode, error) for copy, error in zip(copies, errors, strict=True)] == [(0, "")] * 5
-    assert "alerts" in tables(database_url)
+    assert "alerts" in tables(empty_database_url)
 
 
-def test_a_migration_that_fails_halfway_leaves_nothing_behind(database_url: str) -> None:
-    execute(database_url, 'CREATE TABLE "usage" (id INTEGER)')
+def test_a_migration_that_fails_halfway_leaves_nothing_behind(empty_database_url: str) -> None:
+    execute(empty_database_url, 'CREATE TABLE "usage" (id INTEGER)')
     with pytest.raises(DatabaseError, match="CLAUDE_COST_DATABASE_URL"):
-        open_database(database_url)
-    assert tables(database_url) <= {"usage", "alembic_version"}
-    execute(database_url, 'DROP TABLE "usage"')
-    open_database(database_url).dispose()
-    assert tables(database_url) == {*metadata.tables, "alembic_version"}
+        open_database(empty_database_url)
+    assert tables(empty_database_url) <= {"usage", "alembic_version"}
+    execute(empty_database_url, 'DROP TABLE "usage"')
+    open_database(empty_database_url).dispose()
+    assert tables(empty_database_url) == {*metadata.tables, "alembic_version"}
 
 
-def test_a_database_of_a_newer_version_is_refused_in_one_sentence(database_url: str) -> None:
-    open_database(database_url).dispose()
-    execute(database_url, "UPDATE alembic_version SET version_num = '9999'")
+def test_a_database_of_a_newer_version_is_refused_in_one_sentence(empty_database_url: str) -> None:
+    open_database(empty_database_url).dispose()
+    execute(empty_database_url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DatabaseError) as refusal:
-        open_database(database_url)
+        open_database(empty_database_url)
     assert str(refusal.value) == (
         "CLAUDE_COST_DATABASE_URL names a database that a newer version of the bot has migrated (revision 9999): "
         "update the bot, or name another database."
@@ -170,18 +170,20 @@ def test_a_file_that_is_no_database_is_named_as_such_and_left_alone(tmp_path: Pa
     assert stat.S_ISREG(path.stat().st_mode)
 
 
-def test_a_database_of_the_present_schema_is_opened_without_alembic(database_url: str) -> None:
-    open_database(database_url).dispose()
+def test_a_database_of_the_present_schema_is_opened_without_alembic(empty_database_url: str) -> None:
+    open_database(empty_database_url).dispose()
     program = f"{OPEN}; print('alembic' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program, database_url], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, empty_database_url], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "False"
 
 
-def test_the_newest_migration_is_known_by_its_file(database_url: str) -> None:
-    engine = open_database(database_url)
+def test_the_newest_migration_is_known_by_its_file(empty_database_url: str) -> None:
+    engine = open_database(empty_database_url)
     with engine.connect() as connection:
         present = MigrationContext.configure(connection).get_current_revision()
     engine.dispose()
-    other, state_of_schema = look_into(database_url, 5)
+    other, state_of_schema = look_into(empty_database_url, 5)
     other.dispose()
     assert state_of_schema.present == state_of_schema.newest == present

@@ -133,9 +133,9 @@ def further(engine: Engine, destination: str, step: str, facts: Payload, **value
 
 
 @pytest.fixture
-def old(database_url: str) -> Engine:
+def old(empty_database_url: str) -> Engine:
     """A database of the version before, with notices in both tables."""
-    engine = connect(database_url)
+    engine = connect(empty_database_url)
     migrate(engine, "0013")
     alert(engine, "soft", "1.0")
     alert(engine, "hard", None)

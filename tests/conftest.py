@@ -8,15 +8,13 @@ from pathlib import Path
 import certifi
 import pytest
 import responses
-from hypothesis import settings
 
 from tests.databases import database_url, empty_database_url, engine, kept_postgres
+from tests.examples import register_profiles
 
 __all__ = ["database_url", "empty_database_url", "engine", "kept_postgres"]
 
-# A machine that does other things as well may be slow, which is no failure.
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
+register_profiles()
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

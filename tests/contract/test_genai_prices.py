@@ -196,7 +196,7 @@ days = st.one_of(
 
 @pytest.mark.parametrize("model_id", COMPARED)
 def test_both_tables_price_any_request_alike_but_for_the_listed_reasons(model_id: str) -> None:
-    @settings(derandomize=True, deadline=None, max_examples=150)
+    @settings(derandomize=True)
     @given(counted, days, terms_of_service)
     def compare(counts: TokenCounts, on: date, terms: Terms) -> None:
         request = Request(model_id, counts, on, terms)

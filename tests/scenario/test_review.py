@@ -534,7 +534,7 @@ def test_a_failed_poll_after_days_away_lowers_no_number(team: Watched) -> None:
 moments = st.integers(0, 48 * 60 - 1).map(lambda minute: at("11-29 00:00") + minute * MINUTE)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     uses=st.lists(st.tuples(moments, st.integers(1, 60)), max_size=6),
     polls=st.lists(moments, min_size=1, max_size=6),

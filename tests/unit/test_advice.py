@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.pricing.alternatives import Alternative
@@ -240,7 +240,6 @@ def workloads(draw: st.DrawFn) -> str:
     return " ".join(words)
 
 
-@settings(max_examples=60, deadline=None)
 @given(workloads())
 def test_advice_saves_and_what_saves_most_comes_first(words: str) -> None:
     result = estimated(words)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.clock import HOUR
@@ -36,21 +36,18 @@ def test_data_is_stale_when_it_is_older_than_three_polls_and_than_a_quarter_of_a
     assert is_stale(as_of(NOW - limit - SECOND), NOW, poll_seconds)
 
 
-@settings(deadline=None)
 @given(AGES, AGES, POLL_SECONDS)
 def test_data_that_gets_older_never_becomes_fresh_again(age: timedelta, more: timedelta, poll_seconds: int) -> None:
     older, newer = as_of(NOW - age - more), as_of(NOW - age)
     assert is_stale(older, NOW, poll_seconds) >= is_stale(newer, NOW, poll_seconds)
 
 
-@settings(deadline=None)
 @given(AGES, POLL_SECONDS, POLL_SECONDS)
 def test_a_slower_poll_allows_older_data(age: timedelta, one: int, other: int) -> None:
     slow, quick = max(one, other), min(one, other)
     assert is_stale(as_of(NOW - age), NOW, slow) <= is_stale(as_of(NOW - age), NOW, quick)
 
 
-@settings(deadline=None)
 @given(POLL_SECONDS)
 def test_what_the_admin_report_showed_at_the_last_poll_is_never_stale(poll_seconds: int) -> None:
     polled_at = NOW - poll_seconds * SECOND

@@ -96,7 +96,7 @@ def test_the_same_limit_is_posted_once_however_often_it_is_recorded(store: Alert
     assert [action for action, _ in told(engine)].count("post") == 1
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.one_of(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.pricing.tokens import TokenCounts
@@ -165,7 +165,6 @@ def test_a_time_without_a_zone_is_an_error_and_so_is_what_is_no_time(
         parsed(shape, {**body, "starting_at": value}, PATH)
 
 
-@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)), st.integers(-23 * 60, 23 * 60))  # noqa: DTZ001
 def test_a_time_of_any_zone_is_the_same_moment_in_utc(wall: datetime, offset: int) -> None:
     moment = wall.replace(tzinfo=timezone(offset * MINUTE))
@@ -195,7 +194,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.sampled_from(SHAPES), st.data())
 def test_whatever_stands_in_a_field_the_answer_is_read_or_refused_in_one_sentence(
     known: tuple[type[Answer], dict[str, Any]], data: st.DataObject
@@ -210,7 +208,6 @@ def test_whatever_stands_in_a_field_the_answer_is_read_or_refused_in_one_sentenc
         assert text.endswith("nothing was counted.")
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_whatever_is_answered_instead_is_refused(body: Any) -> None:
     with pytest.raises(MalformedError):
@@ -249,7 +246,6 @@ def test_cents_are_dollars_to_the_last_digit(amount: Any, usd: str) -> None:
     assert usd_from_cents(row.cost.amount, row.cost.currency, PATH) == Decimal(usd)
 
 
-@settings(deadline=None)
 @given(st.integers(-(10**27), 10**27), st.integers(0, 20))
 def test_no_amount_loses_a_digit(digits: int, places: int) -> None:
     amount = Decimal(digits).scaleb(-places)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.decide import Reason, Status
@@ -322,7 +322,6 @@ alerts = st.builds(
 links = st.sampled_from([None, LINK])
 
 
-@settings(deadline=None)
 @given(alerts, links)
 def test_every_alert_fits_into_slack_and_lets_nothing_in_whatever_the_names(
     facts: LimitAlert, link: str | None
@@ -342,7 +341,6 @@ def test_every_alert_fits_into_slack_and_lets_nothing_in_whatever_the_names(
 plain_names = st.sampled_from(["claude-opus-4-8", "search", "ingest-2", "Team A"])
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(LEVELS_AND_STATUSES),
     st.sampled_from(Reason),
@@ -628,7 +626,6 @@ def test_a_target_that_follows_late_is_announced_without_a_button() -> None:
     assert buttons(message) == []
 
 
-@settings(deadline=None)
 @given(
     mode=modes,
     previous=modes,
@@ -649,7 +646,6 @@ def test_every_announcement_fits_into_slack_and_lets_nothing_in(
         check(announcement(facts, [EnvFile(Path(path))], written_at, error))
 
 
-@settings(deadline=None)
 @given(
     mode=modes,
     variables=st.dictionaries(hostile, hostile, max_size=14),
@@ -795,7 +791,6 @@ def test_the_bar_has_as_many_cells_as_always_whatever_was_spent(spent: str, full
     assert f"`{'█' * full}{'░' * (20 - full)}`" in message.text
 
 
-@settings(deadline=None)
 @given(
     st.lists(hostile_spends, max_size=60),
     hostile,

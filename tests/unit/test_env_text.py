@@ -114,7 +114,7 @@ def test_a_value_reaches_every_reader_but_those_that_are_named(tmp_path: Path, v
 PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "), max_size=30)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(PRINTABLE.filter(str.isprintable), min_size=8, max_size=8))
 def test_any_printable_value_is_the_same_for_shells_and_the_client(tmp_path: Path, values: list[str]) -> None:
     path = tmp_path / "services.env"
@@ -252,7 +252,7 @@ def test_whole_lines_are_not_told_of(tmp_path: Path, before: str) -> None:
     assert file.doubts(MODE) == ()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example("A='#\n")
 @example("A=\\#'\n'")
 @given(st.text(alphabet="A='\"\\#\n x", max_size=14).map(lambda text: f"A={text}"))

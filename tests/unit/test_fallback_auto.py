@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.actor import BOT
@@ -243,7 +243,6 @@ ends = st.one_of(st.integers(1, 20), st.integers(100, 1000))
 """Ticks until the period of an incident is over."""
 
 
-@settings(deadline=None)
 @given(st.lists(events, min_size=10, max_size=60), st.lists(ends, min_size=2, max_size=2))
 def test_it_never_flaps_and_never_acts_against_a_person_whatever_the_course(
     course: list[Event], periods: list[int]

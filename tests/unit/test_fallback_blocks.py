@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.budgets.savings import Saving
@@ -67,7 +67,6 @@ def test_a_closed_proposal_has_no_buttons(status: ProposalStatus) -> None:
     assert buttons(message) == []
 
 
-@settings(deadline=None)
 @given(mode=modes, reason=hostile, why=hostile, status=st.sampled_from(ProposalStatus))
 def test_every_proposal_fits_into_slack_and_lets_nothing_in(
     mode: str, reason: str, why: str, status: ProposalStatus
@@ -78,7 +77,6 @@ def test_every_proposal_fits_into_slack_and_lets_nothing_in(
     check(end_warning(ModeEnding(mode=mode, ends_at=NOW, because=why)))
 
 
-@settings(deadline=None)
 @given(actor=hostile, action=hostile, detail=hostile)
 def test_every_history_fits_into_slack_and_lets_nothing_in(actor: str, action: str, detail: str) -> None:
     entries = [AuditEntry(NOW, actor, action, outcome, detail) for outcome in ("done", "refused", "failed")] * 5
@@ -86,7 +84,6 @@ def test_every_history_fits_into_slack_and_lets_nothing_in(actor: str, action: s
     check(history_message([]))
 
 
-@settings(deadline=None)
 @given(names=st.lists(modes, min_size=1, max_size=30, unique=True))
 def test_every_form_is_one_that_slack_opens(names: list[str]) -> None:
     savings: tuple[Saving, ...] = tuple(saving(name, name) for name in names)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.clock import HOUR, floor_hour
@@ -243,7 +243,6 @@ def replaced(row: UsageRow, counts: TokenCounts) -> UsageRow:
 kinds = st.builds(TokenCounts, *[st.integers(0, 5_000_000)] * 5, st.integers(0, 50))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(-79, 39), st.sampled_from([OPUS, SONNET, HAIKU]), kinds), max_size=40),
     st.integers(0, 40),
@@ -269,7 +268,6 @@ def test_twice_the_usage_changes_neither_dollars_a_million_tokens_nor_shares(
                 assert (single.usd_per_mtok is None) == (single.tokens == 0)
 
 
-@settings(deadline=None)
 @given(courses, st.integers(0, 80))
 def test_confirmed_means_that_there_is_usage_and_that_next_to_none_is_above(
     course: list[tuple[int, str, int]], known: int

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.budgets.budget import ORGANIZATION, Budget, Level
@@ -114,7 +114,6 @@ def hours_left(period: Period, as_of: datetime) -> Decimal:
 @example(at("2026-11-01T05:30"), PeriodKind.MONTH, "America/New_York")  # the first of the two
 @example(at("2026-11-01T06:30"), PeriodKind.MONTH, "America/New_York")  # the second
 @example(at("2026-09-06T04:30"), PeriodKind.DAY, "America/Santiago")  # a day that has no midnight
-@settings(deadline=None, max_examples=40)
 def test_an_even_team_goes_on_as_it_did_in_every_zone_and_at_every_moment(
     as_of: datetime, kind: PeriodKind, zone: str
 ) -> None:
@@ -126,7 +125,6 @@ def test_an_even_team_goes_on_as_it_did_in_every_zone_and_at_every_moment(
 
 
 @given(moments, kinds, zones, st.sets(st.integers(0, 29 * 24), max_size=100))
-@settings(deadline=None, max_examples=20)
 def test_a_gap_in_the_data_is_not_no_usage(as_of: datetime, kind: PeriodKind, zone: str, missing: set[int]) -> None:
     gap = {floor_hour(as_of) - index * HOUR for index in missing}
     mine = budget(kind, zone)
@@ -428,7 +426,6 @@ def stories(draw: st.DrawFn) -> Request:
 
 
 @given(stories())
-@settings(deadline=None, max_examples=25)
 def test_the_range_holds_what_is_expected_and_none_of_it_is_below_what_is_spent(
     story: Request,
 ) -> None:
@@ -438,13 +435,11 @@ def test_the_range_holds_what_is_expected_and_none_of_it_is_below_what_is_spent(
 
 
 @given(st.lists(stories(), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=20)
 def test_many_at_once_say_what_each_says_alone(asked: list[Request]) -> None:
     assert forecasts(asked + asked) == [forecasts([request])[0] for request in asked + asked]
 
 
 @given(stories(), st.sampled_from([0.01, 3.0, 1000.0]))
-@settings(deadline=None, max_examples=30)
 def test_a_team_that_spends_more_in_proportion_is_forecast_in_proportion(story: Request, factor: float) -> None:
     (found,) = forecasts([story])
     hours = Hours(story.hours.starts_at, story.hours.usd * factor)
@@ -457,7 +452,6 @@ def test_a_team_that_spends_more_in_proportion_is_forecast_in_proportion(story: 
 
 
 @given(stories())
-@settings(deadline=None, max_examples=25)
 def test_a_limit_is_reached_within_the_period_exactly_where_the_sum_reaches_it(
     story: Request,
 ) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.decide import Reason, Status
@@ -124,7 +124,6 @@ either_level = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(either_level, lives)
 def test_with_its_life_every_alert_fits_into_slack_and_a_hard_one_ends_as_it_should(
     facts: LimitAlert, life: Life
@@ -208,7 +207,6 @@ def test_no_reply_can_be_taken_for_the_alert(facts: LimitAlert, what: LifeStep) 
     assert "hard limit" not in first
 
 
-@settings(deadline=None)
 @given(either_level)
 def test_neither_can_a_reply_about_what_the_figures_did(facts: LimitAlert) -> None:
     message = rendered(facts, "reply")
@@ -254,7 +252,6 @@ def test_a_reply_says_what_the_figures_did_and_how_old_they_are(status: Status, 
 # ---- forecasts
 
 
-@settings(deadline=None)
 @given(forecasts, lives)
 def test_every_forecast_alert_fits_into_slack_whatever_the_names(facts: ForecastAlert, life: Life) -> None:
     check(rendered(facts, life=life))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.clock import DAY, HOUR, floor_hour
@@ -222,7 +222,6 @@ def lives(draw: st.DrawFn) -> tuple[datetime, list[tuple[datetime, SourceName]]]
     return since, polls
 
 
-@settings(deadline=None)
 @given(lives())
 def test_after_every_poll_each_hour_has_one_owner_and_none_is_missing(
     life: tuple[datetime, list[tuple[datetime, SourceName]]],
@@ -247,7 +246,6 @@ def test_after_every_poll_each_hour_has_one_owner_and_none_is_missing(
         assert {state.source for state in polled.hours.values()} == {source}
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(10, 60), st.integers(0, 31 * 24 * 60 - 1))
 def test_no_hour_is_ever_older_than_its_age_allows(step: int, start: int) -> None:
     since = datetime(2026, 10, 1, tzinfo=UTC)

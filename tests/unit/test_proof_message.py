@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.payloads import PAYLOADS, dumped
@@ -172,7 +172,6 @@ mixes = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(ProofState),
     st.lists(hostile, max_size=5).map(tuple),
@@ -204,7 +203,6 @@ def test_every_proof_fits_into_slack_and_lets_nothing_in_whatever_the_names(
     check(proof_message(found, dismissed_by), most_text=MOST_TEXT)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(ProofState), st.tuples(mixes, mixes), st.booleans())
 def test_the_text_of_a_proof_has_every_figure_of_its_blocks(
     state: ProofState, figures: tuple[MixRates | None, MixRates | None], last: bool

@@ -122,7 +122,6 @@ def test_a_secret_anywhere_in_the_file_is_not_quoted(text: str, tmp_path: Path) 
             assert leaked(sentence, secret) == []
 
 
-@settings(max_examples=150, deadline=None)
 @example("/", "127.0.0.1:1")
 @example("?", "db")
 @given(ODD, HOSTS)
@@ -278,7 +277,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example({"ANTHROPIC_BASE_URL": "http://[::1"}, "")
 @example({"ANTHROPIC_BASE_URL": "http://host:99x"}, "")
 @example({"CLAUDE_COST_FALLBACK_FILE": "~nobody-of-that-name/x"}, "")

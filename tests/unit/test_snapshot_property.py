@@ -30,6 +30,7 @@ from bot.usage.age import DataState
 from bot.usage.model import BilledRow, OddUsage, Read, SourceName, UsageReading, UsageRow, Width
 from bot.usage.store import Bill, UsageStore
 from tests.databases import open_migrated, postgres_database
+from tests.examples import one_in
 from tests.plain_spend import PlainGroup, PlainSpend, plain_spend
 from tests.snapshots import snapshot_of
 
@@ -454,7 +455,7 @@ AS_FOUND = (Phase.explicit, Phase.reuse, Phase.generate)
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=15, phases=AS_FOUND, suppress_health_check=SLOW)
+@settings(max_examples=one_in(2), phases=AS_FOUND, suppress_health_check=SLOW)
 @given(st.sampled_from(STARTS), st.sampled_from(ZONES), steps)
 def test_whatever_happens_the_snapshot_says_what_the_rows_say(
     sqlite_engine: Engine, start: datetime, zone: str, history: list[Poll | Restart]
@@ -462,7 +463,7 @@ def test_whatever_happens_the_snapshot_says_what_the_rows_say(
     played(sqlite_engine, start, zone, history)
 
 
-@settings(max_examples=4, phases=AS_FOUND, suppress_health_check=SLOW)
+@settings(max_examples=one_in(6), phases=AS_FOUND, suppress_health_check=SLOW)
 @given(st.sampled_from(STARTS), st.sampled_from(ZONES), steps)
 def test_it_does_so_on_postgresql_as_well(
     postgres_engine: Engine, start: datetime, zone: str, history: list[Poll | Restart]
@@ -470,7 +471,6 @@ def test_it_does_so_on_postgresql_as_well(
     played(postgres_engine, start, zone, history)
 
 
-@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 47), dimensions, st.builds(TokenCounts, *[small] * 6)), max_size=12))
 def test_integers_of_any_size_say_the_same_as_64_bits(traffic: list[Any]) -> None:
     midnight = datetime(2026, 11, 20, tzinfo=UTC)

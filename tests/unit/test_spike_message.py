@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -91,7 +91,6 @@ def test_a_spike_that_is_over_offers_nothing() -> None:
     assert NOTHING_STOPPED not in message.text
 
 
-@settings(deadline=None)
 @given(st.sampled_from(STEPS), hostile_spends, st.booleans())
 def test_every_spike_fits_into_slack_and_lets_nothing_in_whatever_the_names(
     step: tuple[Status, Reason], spend: BudgetSpend, known: bool
@@ -102,7 +101,6 @@ def test_every_spike_fits_into_slack_and_lets_nothing_in_whatever_the_names(
     assert "limit" not in first_line(message).replace(spend.budget, "").replace(spend.scope, "")
 
 
-@settings(deadline=None)
 @given(st.sampled_from(STEPS), named_spends)
 def test_the_text_of_a_spike_has_every_figure_of_its_blocks(step: tuple[Status, Reason], spend: BudgetSpend) -> None:
     plain = replace(spend, assumed=(), shares=SPEND.shares)

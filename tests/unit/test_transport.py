@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -198,7 +198,6 @@ async def test_a_wait_that_cannot_be_read_falls_back_on_our_own(line: Line, text
     assert all(0 <= wait <= 2 for wait in line.slept)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40), st.binary(max_size=40) | st.just(DATE.encode()))
 def test_no_header_makes_a_wait_that_is_negative_or_too_long(retry_after: bytes, date: bytes) -> None:
     async def ask() -> list[float]:

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.budgets.words import BudgetWordsError, budget_of, named_first, split_budget_words
@@ -132,19 +132,16 @@ BUDGETS = (
 SWITCHES = ("minimal", "minimal for 2h", "for 90m", "degraded for 1h30m")
 
 
-@settings(max_examples=400)
 @given(st.sampled_from(WORKLOADS), st.randoms(use_true_random=False))
 def test_an_estimate_from_a_phone_means_the_same(line: str, chance: random.Random) -> None:
     assert parse_workload(phoned(line, chance), CARD) == parse_workload(line, CARD)
 
 
-@settings(max_examples=200)
 @given(st.sampled_from(BUDGETS), st.randoms(use_true_random=False))
 def test_a_budget_from_a_phone_means_the_same(line: str, chance: random.Random) -> None:
     assert budget_of(*split_budget_words(phoned(line, chance))) == budget_of(*split_budget_words(line))
 
 
-@settings(max_examples=200)
 @given(st.sampled_from(SWITCHES), st.randoms(use_true_random=False))
 def test_a_switch_from_a_phone_means_the_same(line: str, chance: random.Random) -> None:
     assert switch_words(phoned(line, chance)) == switch_words(line)

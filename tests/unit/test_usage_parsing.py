@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.clock import HOUR
@@ -151,7 +151,6 @@ def bodies(draw: st.DrawFn, analytics: bool) -> bytes:
 
 
 @pytest.mark.parametrize("analytics", [False, True], ids=["admin", "analytics"])
-@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_the_bytes_say_what_the_tolerant_way_says(analytics: bool, data: st.DataObject) -> None:
     body = data.draw(bodies(analytics))

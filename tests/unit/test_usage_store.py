@@ -192,7 +192,7 @@ def test_buckets_that_begin_before_or_after_the_stretch_are_left_out(store: Usag
     assert found == minutes[20:23]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.integers(0, 71), st.lists(st.integers(0, 2**53), min_size=6, max_size=6)), min_size=1, max_size=20

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.pricing.card import load_rate_card
@@ -231,7 +231,6 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=500)
 @given(st.lists(WORDS, max_size=10))
 def test_no_mixture_of_words_raises_anything_but_the_sentence(words: list[str]) -> None:
     assert workload_or_sentence(" ".join(words))

@@ -7,6 +7,7 @@ everything once that every later one would do for the first time.
 """
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -134,6 +135,7 @@ def main(fd: int) -> None:
         while heard := _heard(world):
             if "deeds" not in heard:
                 continue  # an answer to a process that was killed before it heard it
+            gc.freeze()  # A collection in a fork would copy what all of them share.
             child = os.fork() if heard["forks"] else 0
             if child:
                 _, status = os.waitpid(child, 0)

@@ -1,7 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-fast demo drawing
+.PHONY: help install check test test-fast coverage demo drawing
 
 BIN := .venv/bin
+
+# Python keeps its bytecode even where the environment forbids it: to make it anew takes longer than many a test.
+export PYTHONDONTWRITEBYTECODE :=
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/'
@@ -19,8 +22,14 @@ check:  ## ruff, its format, and mypy
 test:  ## every test; with PostgreSQL where CLAUDE_COST_TEST_POSTGRES names a server
 	$(BIN)/pytest -n auto
 
-test-fast:  ## the tests without a running bot
-	$(BIN)/pytest -n auto tests/unit tests/contract tests/client
+test-fast:  ## the tests without processes, a running bot or PostgreSQL
+	CLAUDE_COST_TEST_POSTGRES= $(BIN)/pytest -n auto tests/unit tests/contract tests/client
+
+coverage:  ## every test, and the lines and branches that none of them takes
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 demo:  ## the real bot against a local Slack and a local Anthropic, on a web page
 	$(BIN)/claude-cost demo

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md and docs/architecture.md say is there, and the drawing is the one of the imports."""
+"""What CONTRIBUTING.md and pages of docs say is there, and the drawing is the one of the imports."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,7 @@ from tests.contract.rooms_drawing import PAGE, drawn
 from tests.contract.test_rooms import ROOT
 
 PAGES = (ROOT / "CONTRIBUTING.md", PAGE)
+TESTING = ROOT / "docs" / "testing.md"
 
 
 def test_the_drawing_of_the_rooms_is_the_one_of_the_imports() -> None:
@@ -29,7 +30,7 @@ def test_every_exception_that_the_page_of_errors_names_is_in_the_tree() -> None:
     assert named <= {one.name for one in errors_drawing.exceptions()}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, TESTING], ids=lambda page: page.name)
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"`((?:bot|handlers|tests|docs|client|benchmarks)/[\w./-]+|[A-Z]\w+\.md|pyproject\.toml)`", text)
@@ -45,6 +46,7 @@ def test_every_name_that_a_page_quotes_from_a_file_is_in_it(page: Path) -> None:
     assert [(name, file) for name, file in quoted if name not in (ROOT / file).read_text(encoding="utf-8")] == []
 
 
-def test_make_has_the_commands_of_contributing() -> None:
+@pytest.mark.parametrize("page", [PAGES[0], TESTING], ids=lambda page: page.name)
+def test_make_has_the_commands_that_a_page_names(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z-]+)`", PAGES[0].read_text(encoding="utf-8"))) <= targets
+    assert set(re.findall(r"`make ([a-z-]+)`", page.read_text(encoding="utf-8"))) <= targets

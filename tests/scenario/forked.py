@@ -24,6 +24,7 @@ from bot.__main__ import main as claude_cost
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_MESSAGE = 65_536
+INHERITED = ("PATH", "COVERAGE_PROCESS_CONFIG")
 OUT, ERR, STATUS = range(3)
 """The descriptors that come with a command line."""
 
@@ -94,7 +95,7 @@ class ForkServer:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.scenario.forked", str(theirs.fileno())],
                 cwd=ROOT,
-                env={"PATH": os.environ.get("PATH", "")},
+                env={name: os.environ[name] for name in INHERITED if name in os.environ},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )

@@ -23,7 +23,7 @@ test:  ## every test; with PostgreSQL where CLAUDE_COST_TEST_POSTGRES names a se
 	$(BIN)/pytest -n auto
 
 test-fast:  ## the tests without processes, a running bot or PostgreSQL
-	CLAUDE_COST_TEST_POSTGRES= $(BIN)/pytest -n auto tests/unit tests/contract tests/client
+	CLAUDE_COST_TEST_POSTGRES= $(BIN)/pytest -n $$(getconf _NPROCESSORS_ONLN) tests/unit tests/contract tests/client
 
 coverage:  ## every test, and the lines and branches that none of them takes
 	$(BIN)/coverage erase

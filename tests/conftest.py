@@ -44,7 +44,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_certi
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def no_call_through_requests() -> Iterator[None]:
     """A library that reached out through requests would fail here instead of reaching the internet."""
     with responses.RequestsMock(assert_all_requests_are_fired=False):

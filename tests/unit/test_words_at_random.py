@@ -11,7 +11,7 @@ from bot.pricing.estimate import estimate
 from bot.pricing.estimate_text import estimate_text
 from tests.unit.test_words import workload_or_sentence
 
-LINES = 5_000
+LINES = 1_500
 SEED = 20261123
 TODAY = date(2026, 11, 23)
 

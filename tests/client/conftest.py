@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.client.ingest_server import IngestServer
 from tests.client.mode_server import ModeServer
 
 
@@ -13,6 +14,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("claude_cost_client.source.POLL_SECONDS", 0.01)
     monkeypatch.setattr("claude_cost_client.source.FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr("claude_cost_client.source.LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("claude_cost_client.sender.COLLECT_SECONDS", 0.01)
+    monkeypatch.setattr("claude_cost_client.sender.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("claude_cost_client.sender.LONGEST_PAUSE_SECONDS", 0.05)
+
+
+@pytest.fixture
+def bot() -> Iterator[IngestServer]:
+    bot = IngestServer()
+    yield bot
+    bot.close()
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from claude_cost_client import with_fallback
-from claude_cost_client.usage_log import UsageLog, record_of
-from tests.client.applications import NOW, OPUS, SONNET
+from claude_cost_client import with_fallback, with_usage
+from claude_cost_client.usage_log import UsageLog
 
 
 def test_a_usage_line_is_appended_whole_beside_those_of_other_writers(tmp_path: Path) -> None:
@@ -61,24 +59,8 @@ def test_without_the_variable_nothing_is_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_record_names_the_preferred_model_only_where_another_one_answered() -> None:
-    message: dict[str, Any] = {"id": "msg_1", "model": SONNET, "usage": {"input_tokens": 1, "output_tokens": 2}}
-    names: dict[str, Any] = {"request_id": None, "feature": None, "user_id": "u1"}
-    asked = record_of(message, NOW, **names, preferred=OPUS)
-    assert asked == {
-        "timestamp": "2026-11-16T09:00:00+00:00",
-        "user_id": "u1",
-        "model": SONNET,
-        "preferred_model": OPUS,
-        "message_id": "msg_1",
-        "usage": message["usage"],
-    }
-    own = record_of(message, NOW, **names, preferred=SONNET)
-    assert own is not None
-    assert "preferred_model" not in own
-    assert record_of({"id": "msg_1", "usage": None}, NOW, **names, preferred=SONNET) is None
-
-
 def test_a_client_of_another_provider_is_refused() -> None:
     with pytest.raises(TypeError, match="with_fallback takes an Anthropic or AsyncAnthropic client, not object"):
         with_fallback(object())
+    with pytest.raises(TypeError, match="with_usage takes an Anthropic or AsyncAnthropic client, not object"):
+        with_usage(object())

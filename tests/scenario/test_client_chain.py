@@ -607,7 +607,7 @@ async def test_many_at_once_share_one_client_and_each_has_its_own_chain(
     lines = lines_of(usage_log)
     assert sorted(line["user_id"] for line in lines) == sorted(f"u{number}" for number in range(40))
     assert Counter(line["model"] for line in lines) == models
-    assert len({line["message_id"] for line in lines}) == 40
+    assert len({line["id"] for line in lines}) == 40
 
 
 def used(api: MessagesApi) -> Decimal:
@@ -639,7 +639,7 @@ async def test_a_broken_stream_leaves_a_line_with_what_it_told(
     with pytest.raises(httpx2.TransportError):
         await team.ask(manner)
     (line,) = lines_of(usage_log)
-    assert (line["model"], line["message_id"], line["complete"]) == (OPUS, "msg_01", False)
+    assert (line["model"], line["id"], line["complete"]) == (OPUS, "msg_01", False)
     assert (line["usage"]["input_tokens"], line["usage"]["output_tokens"]) == (1001, 1)
 
 
@@ -653,7 +653,7 @@ async def test_a_stream_that_the_application_leaves_is_logged_once(
     async with team.asynchronous.messages.stream(**PLAIN) as stream:
         await anext(aiter(stream.text_stream))
     await asyncio.to_thread(leave)
-    left = [(line["message_id"], line["usage"]["input_tokens"]) for line in lines_of(usage_log)]
+    left = [(line["id"], line["usage"]["input_tokens"]) for line in lines_of(usage_log)]
     assert left == [("msg_01", 1001), ("msg_02", 1002)]
 
 

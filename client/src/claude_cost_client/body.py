@@ -1,28 +1,100 @@
-"""A streamed response that is held back until its first token, then passed on as it comes."""
+"""Streamed responses: one that is held back until its first token, and one that is read along for its usage."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
 
 import httpx2
 
 from claude_cost_client.event_stream import StreamedMessage
 from claude_cost_client.refusals import Refusal, refusal_in_stream
 
-Done = Callable[[dict[str, Any], bool], None]
-"""Takes the message of a stream that told its usage, and whether the stream came to its end."""
+
+class Reader(Protocol):
+    """Reads along in a stream. Raises nothing."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take in what has arrived."""
+
+    def end(self, broken: bool) -> None:
+        """The stream has ended or is closed, or its connection broke. May be called again."""
+
+
+def _with_body(http: httpx2.Response, stream: httpx2.SyncByteStream | httpx2.AsyncByteStream) -> httpx2.Response:
+    """The same response with `stream` as its body, which is decoded already."""
+    headers = http.headers.copy()
+    for name in ("content-encoding", "content-length"):
+        headers.pop(name, None)
+    return httpx2.Response(
+        http.status_code, headers=headers, stream=stream, request=http.request, extensions=http.extensions
+    )
+
+
+class ReadBody(httpx2.SyncByteStream):
+    """Passes a stream on as it comes, and shows it to a reader."""
+
+    def __init__(self, http: httpx2.Response, reader: Reader) -> None:
+        self._http = http
+        self._reader = reader
+
+    def as_response(self) -> httpx2.Response:
+        """The response with this body."""
+        return _with_body(self._http, self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        broken = False
+        try:
+            for chunk in self._http.iter_bytes():
+                self._reader.feed(chunk)
+                yield chunk
+        except httpx2.HTTPError:
+            broken = True
+            raise
+        finally:
+            self._reader.end(broken)
+
+    def close(self) -> None:
+        self._http.close()
+        self._reader.end(False)
+
+
+class AsyncReadBody(httpx2.AsyncByteStream):
+    """The same for the asynchronous client."""
+
+    def __init__(self, http: httpx2.Response, reader: Reader) -> None:
+        self._http = http
+        self._reader = reader
+
+    def as_response(self) -> httpx2.Response:
+        """The response with this body."""
+        return _with_body(self._http, self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        broken = False
+        try:
+            async for chunk in self._http.aiter_bytes():
+                self._reader.feed(chunk)
+                yield chunk
+        except httpx2.HTTPError:
+            broken = True
+            raise
+        finally:
+            self._reader.end(broken)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+        self._reader.end(False)
 
 
 class _Held:
     """What has arrived before the first token, and what it means."""
 
-    def __init__(self, http: httpx2.Response, done: Done | None) -> None:
+    def __init__(self, http: httpx2.Response) -> None:
         self.http = http
         self.chunks: list[bytes] = []
         self.failure: httpx2.HTTPError | None = None
         self._seen = StreamedMessage()
-        self._done = done
 
     def hold(self, chunk: bytes) -> bool:
         """Keep a chunk; whether the stream may now be judged."""
@@ -37,36 +109,12 @@ class _Held:
             return refusal_in_stream(self._seen.error)
         return Refusal("a stream that ended before its first token")
 
-    def follow(self, chunk: bytes) -> None:
-        """Read along behind the first token, for the usage."""
-        if self._done is not None:
-            self._seen.feed(chunk)
-
-    def end(self) -> None:
-        """Tell the usage, once."""
-        done, self._done = self._done, None
-        if done is not None and self._seen.message is not None:
-            done(self._seen.message, self._seen.complete)
-
-    def response(self, stream: httpx2.SyncByteStream | httpx2.AsyncByteStream) -> httpx2.Response:
-        """The same response with `stream` as its body, which is decoded already."""
-        headers = self.http.headers.copy()
-        for name in ("content-encoding", "content-length"):
-            headers.pop(name, None)
-        return httpx2.Response(
-            self.http.status_code,
-            headers=headers,
-            stream=stream,
-            request=self.http.request,
-            extensions=self.http.extensions,
-        )
-
 
 class Body(httpx2.SyncByteStream):
-    """For the synchronous client. `done` is called when the stream has ended or is closed; None: nobody asks."""
+    """A stream that is held back until its first token, then passed on as it comes. For the synchronous client."""
 
-    def __init__(self, http: httpx2.Response, done: Done | None) -> None:
-        self._held = _Held(http, done)
+    def __init__(self, http: httpx2.Response) -> None:
+        self._held = _Held(http)
         self._chunks = http.iter_bytes()
 
     def begin(self) -> Refusal | None:
@@ -84,29 +132,23 @@ class Body(httpx2.SyncByteStream):
 
     def as_response(self) -> httpx2.Response:
         """The response with this body."""
-        return self._held.response(self)
+        return _with_body(self._held.http, self)
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._held.chunks
-            if self._held.failure is not None:
-                raise self._held.failure
-            for chunk in self._chunks:
-                self._held.follow(chunk)
-                yield chunk
-        finally:
-            self._held.end()
+        yield from self._held.chunks
+        if self._held.failure is not None:
+            raise self._held.failure
+        yield from self._chunks
 
     def close(self) -> None:
         self._held.http.close()
-        self._held.end()
 
 
 class AsyncBody(httpx2.AsyncByteStream):
     """The same for the asynchronous client."""
 
-    def __init__(self, http: httpx2.Response, done: Done | None) -> None:
-        self._held = _Held(http, done)
+    def __init__(self, http: httpx2.Response) -> None:
+        self._held = _Held(http)
         self._chunks = http.aiter_bytes()
 
     async def begin(self) -> Refusal | None:
@@ -124,20 +166,15 @@ class AsyncBody(httpx2.AsyncByteStream):
 
     def as_response(self) -> httpx2.Response:
         """The response with this body."""
-        return self._held.response(self)
+        return _with_body(self._held.http, self)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            for chunk in self._held.chunks:
-                yield chunk
-            if self._held.failure is not None:
-                raise self._held.failure
-            async for chunk in self._chunks:
-                self._held.follow(chunk)
-                yield chunk
-        finally:
-            self._held.end()
+        for chunk in self._held.chunks:
+            yield chunk
+        if self._held.failure is not None:
+            raise self._held.failure
+        async for chunk in self._chunks:
+            yield chunk
 
     async def aclose(self) -> None:
         await self._held.http.aclose()
-        self._held.end()

@@ -86,7 +86,7 @@ class StreamedMessage:
 def _parsed(data: str) -> dict[str, Any]:
     try:
         return _object(json.loads(data))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 

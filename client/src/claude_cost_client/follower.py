@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from claude_cost_client.ceiling import MODE_VARIABLE, NORMAL, WHOLE_CHAIN_VARIABLE, Ceiling, ceiling_from
 from claude_cost_client.source import EnvFileSource, HttpSource, Source
+from claude_cost_client.wire import secret_in
 
 log = logging.getLogger("claude_cost.client")
 
@@ -87,11 +88,7 @@ class Follower:
         return EnvFileSource(path or DEFAULT_FILE, expected=bool(path))
 
     def _token(self) -> str | None:
-        path = self._environ.get(TOKEN_VARIABLE + "_FILE")
-        if path:
-            with open(path, encoding="utf-8") as file:
-                return file.read().strip()
-        return self._environ.get(TOKEN_VARIABLE)
+        return secret_in(self._environ, TOKEN_VARIABLE)
 
     def _learn(self, variables: Mapping[str, str]) -> tuple[Ceiling, dict[str, str]] | None:
         """Take over a mode's variables; None, and nothing changes, where they are none."""

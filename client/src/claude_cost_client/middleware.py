@@ -1,4 +1,4 @@
-"""The fallback chain as middleware of the official client. The only module here that needs `anthropic`."""
+"""The fallback chain as middleware of the official client. Needs `anthropic`, as `recording` does."""
 
 from __future__ import annotations
 
@@ -24,23 +24,33 @@ from anthropic import (
     CallNext,
 )
 
-from claude_cost_client.body import AsyncBody, Body, Done
+from claude_cost_client.body import AsyncBody, Body
 from claude_cost_client.follower import Follower
+from claude_cost_client.recording import Recorder, is_message
 from claude_cost_client.refusals import RATE_LIMITED, Attempts, Refusal, refusal_of
-from claude_cost_client.usage_log import UsageLog, record_of
 
 log = logging.getLogger("claude_cost.client")
 
 Client = TypeVar("Client")
 
-MESSAGES_PATH = "/v1/messages"
+
+def recorded(client: Client, recorder: Recorder) -> Client:
+    """A copy of the client whose usage is recorded; see `claude_cost_client.with_usage`."""
+    if isinstance(client, Anthropic):
+        return client.with_middleware(recorder.handle)
+    if isinstance(client, AsyncAnthropic):
+        return client.with_middleware(recorder.handle_async)
+    raise TypeError(
+        f"with_usage takes an Anthropic or AsyncAnthropic client, not {type(client).__name__}: the answers of other "
+        "providers are read by UsageSender.put."
+    )
 
 
 def chained(
-    client: Client, follower: Follower, chain: Sequence[str] | None, feature: str | None, longest_wait: float
+    client: Client, follower: Follower, chain: Sequence[str] | None, recorder: Recorder, longest_wait: float
 ) -> Client:
     """A copy of the client whose messages go down the chain; see `claude_cost_client.with_fallback`."""
-    middleware = FallbackMiddleware(follower, chain, feature, longest_wait)
+    middleware = FallbackMiddleware(follower, chain, recorder, longest_wait)
     if isinstance(client, Anthropic):
         return client.with_options(max_retries=0).with_middleware(middleware.handle)
     if isinstance(client, AsyncAnthropic):
@@ -55,23 +65,22 @@ class FallbackMiddleware:
     """Asks one model after the other; each attempt passes the rest of the client's middleware again."""
 
     def __init__(
-        self, follower: Follower, chain: Sequence[str] | None, feature: str | None, longest_wait: float
+        self, follower: Follower, chain: Sequence[str] | None, recorder: Recorder, longest_wait: float
     ) -> None:
         self._follower = follower
         self._chain = None if chain is None else tuple(chain)
-        self._feature = feature
+        self._recorder = recorder
         self._longest_wait = longest_wait
-        self._usage_log = UsageLog()
 
     def handle(self, request: APIRequest, call_next: CallNext) -> APIResponse[Any]:
         """For the synchronous client."""
         call = self._call(request)
         if call is None:
-            return call_next(request)
+            return self._recorder.handle(request, call_next)
         while True:
             response = None
             try:
-                response = call_next(call.attempt())
+                response = self._recorder.handle(call.attempt(), call_next, call.preferred)
                 refusal = self._read(response, call, request.stream)
             except (APIConnectionError, httpx2.HTTPError) as error:
                 pause = call.pause_after(_unanswered(error))
@@ -90,7 +99,7 @@ class FallbackMiddleware:
     def _read(self, response: APIResponse[Any], call: _Call, stream: bool) -> Refusal | None:
         http = response.http_response
         if http.is_success and stream:
-            body = Body(http, call.done(http))
+            body = Body(http)
             refusal = body.begin()
             response.http_response = body.as_response()
             return refusal
@@ -101,11 +110,11 @@ class FallbackMiddleware:
         """For the asynchronous client."""
         call = self._call(request)
         if call is None:
-            return await call_next(request)
+            return await self._recorder.handle_async(request, call_next)
         while True:
             response = None
             try:
-                response = await call_next(call.attempt())
+                response = await self._recorder.handle_async(call.attempt(), call_next, call.preferred)
                 refusal = await self._read_async(response, call, request.stream)
             except (APIConnectionError, httpx2.HTTPError) as error:
                 pause = call.pause_after(_unanswered(error))
@@ -124,7 +133,7 @@ class FallbackMiddleware:
     async def _read_async(self, response: AsyncAPIResponse[Any], call: _Call, stream: bool) -> Refusal | None:
         http = response.http_response
         if http.is_success and stream:
-            body = AsyncBody(http, call.done(http))
+            body = AsyncBody(http)
             refusal = await body.begin()
             response.http_response = body.as_response()
             return refusal
@@ -133,41 +142,28 @@ class FallbackMiddleware:
 
     def _call(self, request: APIRequest) -> _Call | None:
         """None for whatever is no message: token counts, batches, models, files."""
-        if request.method.lower() != "post" or request.url.partition("?")[0] != MESSAGES_PATH:
+        if not is_message(request):
             return None
         body = request.json
-        if not isinstance(body, dict) or not isinstance(preferred := body.get("model"), str):
-            return None
+        assert isinstance(body, dict)
+        preferred = str(body["model"])
         models = self._follower.ceiling().models_to_try(preferred, self._chain)
-        return _Call(request, body, preferred, Attempts(models, self._longest_wait), self._usage_log, self._feature)
+        return _Call(request, body, preferred, Attempts(models, self._longest_wait))
 
 
 class _Call:
-    """One request of the application and what becomes of it. No I/O but the usage log."""
+    """One request of the application and what becomes of it. No I/O."""
 
-    def __init__(
-        self,
-        request: APIRequest,
-        body: dict[str, Any],
-        preferred: str,
-        attempts: Attempts,
-        usage_log: UsageLog,
-        feature: str | None,
-    ) -> None:
+    def __init__(self, request: APIRequest, body: dict[str, Any], preferred: str, attempts: Attempts) -> None:
+        self.preferred = preferred
         self._request = request
         self._body = body
-        self._preferred = preferred
         self._attempts = attempts
-        self._usage_log = usage_log
-        self._feature = feature
-        metadata = body.get("metadata")
-        user_id = metadata.get("user_id") if isinstance(metadata, dict) else None
-        self._user_id = user_id if isinstance(user_id, str) else None
 
     def attempt(self) -> APIRequest:
         """The request for the model whose turn it is."""
         model = self._attempts.model
-        if model == self._preferred:
+        if model == self.preferred:
             return self._request
         return self._request.copy(body={**self._body, "model": model})
 
@@ -181,35 +177,14 @@ class _Call:
         return pause
 
     def taken(self, http: httpx2.Response) -> Refusal | None:
-        """What a response that was read as a whole means; its usage is logged."""
+        """What a response that was read as a whole means."""
         if http.is_success:
-            if self._usage_log.path is not None:
-                self._log(_json_object(http), http, True)
             return None
         code = None
         if http.status_code == RATE_LIMITED:
             error = _object(_json_object(http).get("error"))
             code = _object(error.get("details")).get("error_code")
         return refusal_of(http.status_code, http.headers, code if isinstance(code, str) else None, _now())
-
-    def done(self, http: httpx2.Response) -> Done | None:
-        """Takes what a stream told when it has ended; None where nobody wants to know."""
-        if self._usage_log.path is None:
-            return None
-        return lambda message, complete: self._log(message, http, complete)
-
-    def _log(self, message: dict[str, Any], http: httpx2.Response, complete: bool) -> None:
-        record = record_of(
-            message,
-            _now(),
-            request_id=http.headers.get("request-id"),
-            feature=self._feature,
-            user_id=self._user_id,
-            preferred=self._preferred,
-            complete=complete,
-        )
-        if record is not None:
-            self._usage_log.append(record)
 
 
 def _unanswered(error: Exception) -> Refusal:

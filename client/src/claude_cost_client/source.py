@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from claude_cost_client.ceiling import MODE_VARIABLE
 from claude_cost_client.event_stream import EventReader
+from claude_cost_client.wire import Complaints, NoRedirects
 
 log = logging.getLogger("claude_cost.client")
 
@@ -60,7 +61,7 @@ class EnvFileSource:
         with suppress(OSError):  # of a working directory that has been removed
             self._path = os.path.abspath(self._path)
         self._seen: tuple[int, ...] | None = None
-        self._complaints = _Complaints(logging.WARNING if expected else logging.INFO)
+        self._complaints = Complaints(logging.WARNING if expected else logging.INFO)
 
     def at_once(self) -> Mapping[str, str] | None:
         """The file's variables if it is new or has changed since the last time; None if not, or unreadable."""
@@ -103,8 +104,8 @@ class HttpSource:
         self._url = url.rstrip("/") + "/v1/fallback"
         self._token = token
         self._etag: str | None = None
-        self._opener = urllib.request.build_opener(_NoRedirects)
-        self._complaints = _Complaints()
+        self._opener = urllib.request.build_opener(NoRedirects)
+        self._complaints = Complaints()
         self._stream_from = -math.inf
 
     def at_once(self) -> Mapping[str, str] | None:
@@ -176,29 +177,6 @@ class HttpSource:
         if token:
             headers = {**headers, "Authorization": f"Bearer {token}"}
         return self._opener.open(urllib.request.Request(self._url + path, headers=headers), timeout=timeout)
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the token to another address."""
-
-    def redirect_request(self, *args: object, **kwargs: object) -> None:
-        return None
-
-
-class _Complaints:
-    """Says in the log once why the source is silent, and again only after it has spoken in between."""
-
-    def __init__(self, level: int = logging.WARNING) -> None:
-        self._level = level
-        self._said = False
-
-    def say(self, sentence: str, *words: object) -> None:
-        if not self._said:
-            log.log(self._level, sentence, *words)
-        self._said = True
-
-    def end(self) -> None:
-        self._said = False
 
 
 def _variables(answer: Any) -> dict[str, str]:

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 log = logging.getLogger("claude_cost.client")
@@ -15,39 +14,6 @@ VARIABLE = "CLAUDE_COST_USAGE_LOG"
 
 NEW_FILE_MODE = 0o640
 """Lines name users, so a new file is not for everybody."""
-
-
-def record_of(
-    message: Mapping[str, Any],
-    at: datetime,
-    *,
-    request_id: str | None,
-    feature: str | None,
-    user_id: str | None,
-    preferred: str,
-    complete: bool = True,
-) -> dict[str, Any] | None:
-    """The record of one Messages response; None without usage. `at`: aware UTC.
-
-    `preferred` is the model that the application asked for, written where another one answered. `complete` is False
-    for a stream that broke off or was left: its output tokens are those that were told until then.
-    """
-    usage = message.get("usage")
-    if not isinstance(usage, dict) or not usage:
-        return None
-    model = message.get("model")
-    record = {
-        "timestamp": at.isoformat(),
-        "feature": feature,
-        "user_id": user_id,
-        "model": model,
-        "preferred_model": preferred if preferred != model else None,
-        "message_id": message.get("id"),
-        "request_id": request_id,
-        "complete": None if complete else False,
-        "usage": usage,
-    }
-    return {name: value for name, value in record.items() if value is not None}
 
 
 class UsageLog:

@@ -1,0 +1,43 @@
+"""What the follower and the sender share on the way to the bot: no redirects, warnings given once, secrets in files."""
+
+from __future__ import annotations
+
+import logging
+import urllib.request
+from collections.abc import Mapping
+
+log = logging.getLogger("claude_cost.client")
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the token to another address."""
+
+    def redirect_request(self, *args: object, **kwargs: object) -> None:
+        return None
+
+
+class Complaints:
+    """Logs one warning for as long as something is wrong, and the next one only after it was well in between."""
+
+    def __init__(self, level: int = logging.WARNING) -> None:
+        self._level = level
+        self._said = False
+
+    def say(self, sentence: str, *words: object) -> None:
+        if not self._said:
+            self._said = True
+            log.log(self._level, sentence, *words)
+
+    def end(self) -> bool:
+        """All is well again; whether something was wrong before."""
+        was_wrong, self._said = self._said, False
+        return was_wrong
+
+
+def secret_in(environ: Mapping[str, str], variable: str) -> str | None:
+    """A secret from the file that `VARIABLE_FILE` names, else from the variable. Raises OSError and ValueError."""
+    path = environ.get(variable + "_FILE")
+    if path:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip() or None
+    return environ.get(variable, "").strip() or None

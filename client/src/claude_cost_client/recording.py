@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
@@ -18,7 +19,9 @@ from claude_cost_client.sender import UsageSender
 from claude_cost_client.usage_log import UsageLog
 
 MESSAGES_PATH = "/v1/messages"
-_BATCH_RESULTS = re.compile(r"/v1/messages/batches/[^/?]+/results")
+_BATCH = re.compile(r"/v1/messages/batches/([^/?]+)(/results)?(?:\?|$)")
+MOST_BATCHES = 100
+"""Whose end is remembered."""
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes of one result of a batch; the usage of a longer one is not recorded."""
 
@@ -40,6 +43,7 @@ class Recorder:
         self._sender = sender
         self._usage_log = UsageLog()
         self._feature = label(feature)
+        self._ended: dict[str, datetime] = {}
 
     def handle(self, request: APIRequest, call_next: CallNext, preferred: str | None = None) -> APIResponse[Any]:
         """For the synchronous client. `preferred`: the model that the application asked for, where it is another."""
@@ -89,6 +93,16 @@ class Recorder:
         """Send a record of a request that was not answered; the usage log has responses only."""
         self._sender.put(record)
 
+    def learn_end(self, batch: str, ended_at: object) -> None:
+        """Remember when a batch ended: its results may be read weeks later. `ended_at`: ISO 8601, as received."""
+        if isinstance(ended_at, str):
+            with suppress(ValueError):
+                ended = datetime.fromisoformat(ended_at.replace("Z", "+00:00"))
+                if ended.tzinfo is not None:
+                    self._ended[batch] = ended.astimezone(timezone.utc)
+        while len(self._ended) > MOST_BATCHES:
+            self._ended.pop(next(iter(self._ended)), None)
+
     def _record_for(self, request: APIRequest, preferred: str | None) -> _Recording | None:
         """None for whatever has no usage, and where nobody wants records."""
         if self._usage_log.path is None and not self._sender.is_on:
@@ -100,8 +114,10 @@ class Recorder:
             user_id = metadata.get("user_id") if isinstance(metadata, dict) else None
             labels = self._labels(user_id if isinstance(user_id, str) else None)
             return _MessageRecording(self, labels, str(body["model"]), preferred)
-        if request.method.lower() == "get" and _BATCH_RESULTS.search(request.url):
-            return _BatchRecording(self, self._labels(None))
+        if request.method.lower() == "get" and (batch := _BATCH.search(request.url)):
+            if batch[2]:
+                return _BatchRecording(self, self._labels(None), self._ended.get(batch[1]))
+            return _BatchLook(self, batch[1])
         return None
 
     def _labels(self, user_id: str | None) -> Labels:
@@ -192,11 +208,15 @@ class _MessageRecording:
 
 
 class _BatchRecording:
-    """Of a request for the results of a batch. Results without a message were not billed, and name no model."""
+    """Of a request for the results of a batch, which ended at a time, or at an unknown one.
 
-    def __init__(self, recorder: Recorder, labels: Labels) -> None:
+    Results without a message were not billed, and name no model: they are not recorded.
+    """
+
+    def __init__(self, recorder: Recorder, labels: Labels, ended_at: datetime | None) -> None:
         self._recorder = recorder
         self._labels = labels
+        self._ended_at = ended_at
         self._unfinished = bytearray()
 
     def reader(self, http: httpx2.Response) -> Reader:
@@ -227,7 +247,30 @@ class _BatchRecording:
         result = _object(_json_object(line).get("result"))
         message = _object(result.get("message"))
         if message:
-            self._recorder.keep(record_of(message, _now(), self._labels))
+            self._recorder.keep(record_of(message, self._ended_at or _now(), self._labels))
+
+
+class _BatchLook:
+    """Of a look at a batch, which precedes that at its results."""
+
+    def __init__(self, recorder: Recorder, batch: str) -> None:
+        self._recorder = recorder
+        self._batch = batch
+
+    def whole(self, http: httpx2.Response) -> None:
+        self._recorder.learn_end(self._batch, _json_object(http.content).get("ended_at"))
+
+    def reader(self, http: httpx2.Response) -> Reader:
+        return self
+
+    def feed(self, chunk: bytes) -> None:
+        """A look is never streamed."""
+
+    def end(self, broken: bool) -> None:
+        """A look is never streamed."""
+
+    def unanswered(self) -> None:
+        """No message was asked for."""
 
 
 def _request_id(http: httpx2.Response) -> str | None:

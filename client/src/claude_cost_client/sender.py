@@ -150,10 +150,13 @@ class UsageSender:
 
     def close(self, timeout: float = EXIT_SECONDS) -> None:
         """Send what waits, for at most `timeout` seconds, then end the threads; what comes later is not recorded."""
+        until = time.monotonic() + timeout
         self.finish(timeout)
         self._stopped.set()
         self._wake.put(None)
         self._due.set()
+        for thread in list(self._threads.values()):
+            thread.join(max(0.0, until - time.monotonic()))
 
     def finish(self, timeout: float) -> None:
         """Put on disk what waits, and send it if the bot is not known to be away; `timeout`: seconds."""
@@ -222,7 +225,7 @@ class UsageSender:
             left = self._next_at - time.monotonic()
             self._due.wait(left if left > 0 else LOOK_SECONDS)
             self._due.clear()
-            if self._flushes or time.monotonic() >= self._next_at:
+            if not self._stopped.is_set() and (self._flushes or time.monotonic() >= self._next_at):
                 self._round(ANSWER_SECONDS)
 
     def _round(self, seconds: float, until: float = math.inf) -> None:

@@ -16,12 +16,14 @@ class Refuse:
             raise ImportError(f"{name} is not in the standard library")
 
 sys.meta_path.insert(0, Refuse())
-from claude_cost_client import current_model, with_fallback
+from claude_cost_client import current_model, flush_usage, usage_labels, with_fallback, with_usage
 print(current_model("claude-opus-5-5"))
-try:
-    with_fallback(object())
-except ImportError as error:
-    print(error)
+for wrap in (with_fallback, with_usage):
+    try:
+        wrap(object())
+    except ImportError as error:
+        print(error)
+assert flush_usage()
 """
 
 WITH_NOTHING_ELSE = """
@@ -37,12 +39,13 @@ except ImportError as error:
 """
 
 NEEDS_THE_OFFICIAL_CLIENT = "with_fallback needs the official client: pip install 'anthropic>=2.12'"
+SO_DOES_THE_OTHER = NEEDS_THE_OFFICIAL_CLIENT.replace("with_fallback", "with_usage")
 
 
 def test_the_standard_library_is_all_that_it_imports() -> None:
     program = [sys.executable, "-c", ONLY_THE_STANDARD_LIBRARY]
     done = subprocess.run(program, env=environ(), capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["claude-opus-5-5", NEEDS_THE_OFFICIAL_CLIENT]
+    assert done.stdout.splitlines() == ["claude-opus-5-5", NEEDS_THE_OFFICIAL_CLIENT, SO_DOES_THE_OTHER]
 
 
 def test_it_serves_in_an_environment_where_nothing_else_is_installed(tmp_path: Path) -> None:

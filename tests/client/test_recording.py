@@ -290,3 +290,16 @@ async def test_the_usage_log_has_the_same_records_of_responses(
     refused, answered = await sent(sender, bot)
     assert refused["outcome"] == "error"
     assert [json.loads(line) for line in (tmp_path / "usage.jsonl").read_text().splitlines()] == [answered]
+
+
+async def test_a_client_that_is_wrapped_again_records_once(
+    api: MessagesApi, make: Make, sender: UsageSender, bot: IngestServer
+) -> None:
+    def twice(client: Any, **options: Any) -> Any:
+        return with_fallback(with_usage(with_fallback(client, sender=sender), sender=sender), **options)
+
+    team = make(wrap=twice, feature="search")
+    api.troubles = {OPUS: [OVERLOADED, OVERLOADED]}
+    assert [(await team.ask(manner))[1] for manner in ("create", "async_create")] == [SONNET, SONNET]
+    found = [(each["model"], each["outcome"], each["feature"]) for each in await sent(sender, bot)]
+    assert found == [(OPUS, "error", "search"), (SONNET, "ok", "search")] * 2

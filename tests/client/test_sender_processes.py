@@ -133,6 +133,23 @@ os.wait()
     assert (names(bot), len(bot.events), bot.repeats) == ({"a", "b", "child"}, 15, 0)
 
 
+def test_a_forked_child_keeps_the_files_that_its_program_has_opened(bot: IngestServer, tmp_path: Path) -> None:
+    program = """
+for attempt in range(3):
+    put(sender, f'a{attempt}')
+    assert sender.flush(30)
+opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(30)]
+child = os.fork()
+if child == 0:
+    for descriptor in opened:
+        os.fstat(descriptor)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    run(bot, tmp_path, program)
+    assert len(bot.events) == 15
+
+
 def test_a_child_whose_parent_is_killed_does_not_keep_the_parents_files(bot: IngestServer, tmp_path: Path) -> None:
     bot.status = 503
     program = """

@@ -63,7 +63,8 @@ def with_fallback(
 
     `chain`: models in falling order of price; default: the mode's, else `CLAUDE_COST_FALLBACK_CHAIN`. Usage is recorded
     as by `with_usage`. Raises TypeError for anything but an `Anthropic` or `AsyncAnthropic` client, whose model ids are
-    those of the chain, and ImportError without version 2 of `anthropic`.
+    those of the chain, and ImportError without version 2 of `anthropic`. A client that was wrapped before, by this or
+    by `with_usage`, is wrapped anew.
     """
     try:
         from claude_cost_client.middleware import chained

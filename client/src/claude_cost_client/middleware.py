@@ -22,6 +22,7 @@ from anthropic import (
     AsyncAPIResponse,
     AsyncCallNext,
     CallNext,
+    MiddlewareInput,
 )
 
 from claude_cost_client.body import AsyncBody, Body
@@ -37,12 +38,12 @@ Client = TypeVar("Client")
 def recorded(client: Client, recorder: Recorder) -> Client:
     """A copy of the client whose usage is recorded; see `claude_cost_client.with_usage`."""
     if isinstance(client, Anthropic):
-        return client.with_middleware(recorder.handle)
+        return client.with_options(middleware=[*_others(client.middleware), recorder.handle])
     if isinstance(client, AsyncAnthropic):
-        return client.with_middleware(recorder.handle_async)
+        return client.with_options(middleware=[*_others(client.middleware), recorder.handle_async])
     raise TypeError(
-        f"with_usage takes an Anthropic or AsyncAnthropic client, not {type(client).__name__}: the answers of other "
-        "providers are read by UsageSender.put."
+        f"with_usage takes an Anthropic or AsyncAnthropic client, not {type(client).__name__}: give the usage of other "
+        "clients to UsageSender.put."
     )
 
 
@@ -52,13 +53,20 @@ def chained(
     """A copy of the client whose messages go down the chain; see `claude_cost_client.with_fallback`."""
     middleware = FallbackMiddleware(follower, chain, recorder, longest_wait)
     if isinstance(client, Anthropic):
-        return client.with_options(max_retries=0).with_middleware(middleware.handle)
+        return client.with_options(max_retries=0, middleware=[*_others(client.middleware), middleware.handle])
     if isinstance(client, AsyncAnthropic):
-        return client.with_options(max_retries=0).with_middleware(middleware.handle_async)
+        return client.with_options(max_retries=0, middleware=[*_others(client.middleware), middleware.handle_async])
     raise TypeError(
         f"with_fallback takes an Anthropic or AsyncAnthropic client, not {type(client).__name__}: "
         "clients of other providers have other model ids than the chain."
     )
+
+
+def _others(middleware: Sequence[MiddlewareInput]) -> list[MiddlewareInput]:
+    """Without earlier chains and recorders: a client that is wrapped again obeys the newest, and records once."""
+    return [
+        each for each in middleware if not isinstance(getattr(each, "__self__", None), (FallbackMiddleware, Recorder))
+    ]
 
 
 class FallbackMiddleware:

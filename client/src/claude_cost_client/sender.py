@@ -75,7 +75,6 @@ class UsageSender:
         self._environ = environ
         self._ways: tuple[Ingest, Spool] | None = None
         self._reset()
-        PROCESS.add(self)
 
     def __repr__(self) -> str:
         return f"UsageSender({self._ways[0].address!r})" if self._ways else "UsageSender()"
@@ -91,6 +90,7 @@ class UsageSender:
         self._counting = threading.RLock()
         self._starting = threading.Lock()
         self._storing = threading.Lock()
+        self._building = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
         self._stopped = threading.Event()
         self._due = threading.Event()
@@ -135,6 +135,7 @@ class UsageSender:
         """
         if not self.is_on:
             return True
+        PROCESS.add(self)
         self._store()
         flush = _Flush()
         self._flushes.append(flush)
@@ -241,7 +242,10 @@ class UsageSender:
 
     def _send_all(self, seconds: float, until: float) -> bool:
         ingest, _ = self._way()
-        while time.monotonic() < until and (batch := self._next_batch()) is not None:
+        while time.monotonic() < until:
+            batch = self._next_batch()
+            if batch is None:
+                return True
             outcome = ingest.post(batch.lines, seconds) if batch.lines else Delivered()
             if not isinstance(outcome, Delivered):
                 batch.keep()
@@ -252,20 +256,16 @@ class UsageSender:
                 self._count_dropped(1)
             self._count_rejected(outcome.rejected, outcome.reason)
             self._go_on()
-        return time.monotonic() < until
+        return False
 
     def _next_batch(self) -> Taken | _InMemory | None:
         if self._unspooled:
             return _InMemory(self._unspooled)
         _, spool = self._way()
-        try:
+        taken = spool.take()
+        if taken is None:
+            spool.close_file()
             taken = spool.take()
-            if taken is None:
-                spool.close_file()
-                taken = spool.take()
-        except OSError as error:
-            self._tell(f"is not asked: {spool.directory} cannot be read ({error.strerror})")
-            return None
         return taken
 
     def _pause(self, reason: str, retry_after: float | None) -> None:
@@ -313,6 +313,7 @@ class UsageSender:
         if self._stopped.is_set() or not self._starting.acquire(blocking=False):
             return
         try:
+            PROCESS.add(self)
             for name, target in (("collect", self._collect), ("post", self._post)):
                 thread = self._threads.get(name)
                 if thread is None or not thread.is_alive():
@@ -326,12 +327,13 @@ class UsageSender:
             self._starting.release()
 
     def _way(self) -> tuple[Ingest, Spool]:
-        if self._ways is None:
-            url = self._given_url or self._environ.get(URL_VARIABLE) or ""
-            ingest = Ingest(url, self._token, None if self._allow_http else _hosts(self._environ))
-            parent = Path(self._given_spool or self._environ.get(SPOOL_VARIABLE) or _own_directory(self._environ))
-            self._ways = ingest, Spool(parent.expanduser().absolute(), url.rstrip("/"), self._spool_bytes)
-        return self._ways
+        with self._building:
+            if self._ways is None:
+                url = (self._given_url or self._environ.get(URL_VARIABLE) or "").strip().rstrip("/")
+                ingest = Ingest(url, self._token, None if self._allow_http else _hosts(self._environ))
+                parent = Path(self._given_spool or self._environ.get(SPOOL_VARIABLE) or _own_directory(self._environ))
+                self._ways = ingest, Spool(Path(os.path.abspath(os.path.expanduser(parent))), url, self._spool_bytes)
+            return self._ways
 
     def _token(self) -> str | None:
         return self._given_token or secret_in(self._environ, TOKEN_VARIABLE)
@@ -361,7 +363,11 @@ class _InMemory:
 
     def __init__(self, waiting: deque[bytes]) -> None:
         self._waiting = waiting
-        self.lines = [waiting.popleft() for _ in range(min(len(waiting), MOST_IN_A_REQUEST))]
+        self.lines: list[bytes] = []
+        # The collecting thread may drop some meanwhile.
+        with suppress(IndexError):
+            while len(self.lines) < MOST_IN_A_REQUEST:
+                self.lines.append(waiting.popleft())
 
     def delete(self) -> None:
         """The bot has the lines."""

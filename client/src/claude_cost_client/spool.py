@@ -38,7 +38,7 @@ class Taken:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
-        self._descriptor = descriptor
+        self._descriptor: int | None = descriptor
         *self.lines, self.torn = _read(descriptor).split(b"\n")
 
     def delete(self) -> None:
@@ -49,18 +49,22 @@ class Taken:
 
     def keep(self) -> None:
         """Leave the file for the next attempt, of whatever process."""
-        _let_go(self._descriptor)
+        # Forgotten before it is closed: a child that is forked in between must not close what has its number then.
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            _let_go(descriptor)
 
     def forget(self) -> None:
         """Close the file in a forked child; the parent keeps its lock."""
-        with suppress(OSError):
-            os.close(self._descriptor)
+        if self._descriptor is not None:
+            with suppress(OSError):
+                os.close(self._descriptor)
 
 
 class Spool:
     """A directory in `parent`, made with mode 0700, of this user and the bot at `address`.
 
-    `longest`: bytes of all files together; the oldest are dropped beyond. Methods raise OSError where the disk does.
+    `longest`: bytes of all files together; the oldest are dropped beyond. `add` raises OSError where the disk does.
     """
 
     def __init__(self, parent: Path, address: str, longest: int) -> None:
@@ -106,9 +110,9 @@ class Spool:
     def take(self) -> Taken | None:
         """The oldest complete file that nobody else has; None where there is none. One at a time."""
         for path in self._listed():
-            if (descriptor := _locked(path)) is not None:
-                self._taken = Taken(path, descriptor)
-                return self._taken
+            if (taken := _taken(path)) is not None:
+                self._taken = taken
+                return taken
         return None
 
     def _portions(self, lines: Sequence[bytes]) -> Iterator[tuple[int, int]]:
@@ -158,9 +162,10 @@ class Spool:
         self._descriptor, self._path, self._size = descriptor, path, 0
 
     def _complete(self) -> None:
-        if self._descriptor is not None:
-            _let_go(self._descriptor)
+        descriptor = self._descriptor
         self._descriptor, self._path, self._size = None, None, 0
+        if descriptor is not None:
+            _let_go(descriptor)
 
     def _trim(self) -> int:
         """Drop the oldest files until the rest is small enough; files that another process has are left to it."""
@@ -171,9 +176,8 @@ class Spool:
                 break
             if path == self._path:
                 self._complete()
-            if (descriptor := _locked(path)) is None:
+            if (taken := _taken(path)) is None:
                 continue
-            taken = Taken(path, descriptor)
             dropped += len(taken.lines)
             taken.delete()
             total -= size
@@ -183,7 +187,8 @@ class Spool:
         """All files, the oldest first."""
         try:
             names = os.listdir(self.directory)
-        except FileNotFoundError:
+        except OSError:
+            # Not made yet, or of no use, which `add` reports.
             return []
         return [self.directory / name for name in sorted(names) if name.endswith(ENDING)]
 
@@ -214,6 +219,18 @@ def _locked(path: Path) -> int | None:
         pass
     os.close(descriptor)
     return None
+
+
+def _taken(path: Path) -> Taken | None:
+    """A file with a lock on it; None where another one has it, or where it cannot be read."""
+    descriptor = _locked(path)
+    if descriptor is None:
+        return None
+    try:
+        return Taken(path, descriptor)
+    except OSError:
+        _let_go(descriptor)
+        return None
 
 
 def _lock(descriptor: int) -> None:

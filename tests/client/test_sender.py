@@ -195,7 +195,7 @@ def test_a_full_spool_drops_the_oldest_and_counts_them(
     assert len(newest) + sender.dropped == 500
     assert newest == [record(number)["id"] for number in range(sender.dropped, 500)]
     assert len(newest) > 50
-    assert caplog.text.count("the oldest usage records are dropped") == 1
+    assert caplog.text.count("too many wait to be sent, and the oldest go") == 1
 
 
 def test_where_the_disk_cannot_be_written_records_wait_in_memory(

@@ -1,5 +1,6 @@
 """The fallback chain around the real `anthropic` client, against a local Messages API that refuses and breaks."""
 
+import ast
 import asyncio
 import json
 import re
@@ -29,6 +30,7 @@ from bot.pricing.tokens import STANDARD, TokenCounts
 from claude_cost_client import current_model, with_fallback
 from claude_cost_client.follower import Follower
 from tests.client.applications import HAIKU, OPUS, SONNET, environ
+from tests.client.ingest_server import TOKEN, IngestServer
 from tests.client.messages_api import (
     HELLO,
     MANNERS,
@@ -470,15 +472,43 @@ def wait_for(model: str) -> None:
         time.sleep(0.02)
 
 
-async def test_readmes_example_runs_as_it_is(api: MessagesApi, target: EnvFile, tmp_path: Path) -> None:
+WATCHED = """
+import atexit, sys, threading
+connecting = set()
+def watch(event, args):
+    if event == "socket.connect":
+        connecting.add((threading.current_thread().name, args[1][1]))
+sys.addaudithook(watch)
+atexit.register(lambda: print(sorted(connecting)))
+"""
+
+
+async def test_readmes_example_runs_as_it_is_and_its_own_thread_never_connects_to_the_bot(
+    api: MessagesApi, target: EnvFile, tmp_path: Path
+) -> None:
     target.write(modes_from_chain(CHAIN, {})["degraded"].variables)
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     api.troubles = {SONNET: [OVERLOADED]}
+    bot = IngestServer()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", example),
+        *(sys.executable, "-c", WATCHED + example),
         cwd=tmp_path,
-        env=environ(ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY="key"),
+        env=environ(
+            ANTHROPIC_BASE_URL=api.url,
+            ANTHROPIC_API_KEY="key",
+            CLAUDE_COST_URL=bot.url,
+            CLAUDE_COST_INGEST_TOKEN=TOKEN,
+            CLAUDE_COST_SPOOL=str(tmp_path / "spool"),
+        ),
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await asyncio.wait_for(process.communicate(), 60)
-    assert out.decode().split() == [HAIKU, SONNET]
+    bot.close()
+    answer, connecting = out.decode().splitlines()
+    assert answer.split() == [HAIKU, SONNET]
+    assert [(each["feature"], each["model"], each["outcome"]) for each in bot.records] == [
+        ("search", SONNET, "error"),
+        ("search", HAIKU, "ok"),
+    ]
+    messages = int(api.url.rpartition(":")[2])
+    assert ast.literal_eval(connecting) == [("MainThread", messages), ("claude-cost-usage-post", bot.port)]

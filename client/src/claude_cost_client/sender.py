@@ -253,7 +253,7 @@ class UsageSender:
                 return False
             batch.delete()
             if batch.torn:
-                self._count_dropped(1)
+                self._count_dropped(1, "a process was killed while it wrote one")
             self._count_rejected(outcome.rejected, outcome.reason)
             self._go_on()
         return False
@@ -292,10 +292,10 @@ class UsageSender:
             self._told.add(reason)
             log.warning("%s %s; usage records are kept and sent later", self._way()[0].address, reason)
 
-    def _count_dropped(self, count: int) -> None:
+    def _count_dropped(self, count: int, reason: str = "too many wait to be sent, and the oldest go") -> None:
         with self._counting:
             self.dropped += count
-        self._dropping.say("the oldest usage records are dropped, %s until now: too many wait to be sent", self.dropped)
+        self._dropping.say("usage records are dropped, %s until now: %s", self.dropped, reason)
 
     def _count_rejected(self, count: int, reason: str) -> None:
         if count:

@@ -196,3 +196,13 @@ def test_labels_are_short_texts_and_a_secret_key_is_none_of_them() -> None:
         assert current_labels() == Labels(feature="f" * 200, user_id="42", tags=tags)
     with usage_labels(key="ingest-2", workspace="wrkspc_1"):
         assert current_labels() == Labels(key="ingest-2", workspace="wrkspc_1")
+
+
+def test_of_too_many_tags_the_inner_ones_stay() -> None:
+    inner = {f"b{number:02}": "1" for number in range(15)}
+    with usage_labels(tags={f"a{number:02}": "1" for number in range(30)}):
+        assert len(current_labels().tags) == 20
+        with usage_labels(tags={**inner, "n" * 100: "1"}):
+            tags = dict(current_labels().tags)
+    assert len(tags) == 20
+    assert set(inner) | {"n" * 64} <= set(tags)

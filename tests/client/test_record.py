@@ -39,7 +39,7 @@ def test_without_usage_there_is_none(usage: object) -> None:
     assert record_of({**MESSAGE, "usage": usage}, NOW, Labels()) is None
 
 
-@pytest.mark.parametrize("given", [None, "", 7, "x" * 201])
+@pytest.mark.parametrize("given", [None, "", 7, "x" * 201, "msg_1\n"])
 def test_a_response_without_a_usable_id_gets_one_that_no_other_has(given: object) -> None:
     records = [record_of({**MESSAGE, "id": given}, NOW, Labels()) for _ in range(2)]
     assert len({record["id"] for record in records if record}) == 2

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LONGEST_LABEL = 200
-"""Characters; the bot refuses longer ones, and the usage is worth more than the end of a label."""
+LONGEST_LABEL, LONGEST_TAG_NAME = 200, 64
+MOST_TAGS = 20
+"""The bot refuses a record with longer or more labels, and its usage is worth more than they are."""
 
 
 class Labels(NamedTuple):
@@ -25,9 +26,10 @@ class Labels(NamedTuple):
     tags: tuple[tuple[str, str], ...] = ()
 
     def within(self, outer: Labels) -> Labels:
-        """Both together: where both say something, this one counts; tags are merged."""
+        """Both together: where both say something, this one counts; tags are merged, and of too many these stay."""
         own = {name: value for name, value in self._asdict().items() if value is not None}
-        own["tags"] = tuple(sorted({**dict(outer.tags), **dict(self.tags)}.items()))
+        merged = {**dict(self.tags), **{name: value for name, value in outer.tags if name not in dict(self.tags)}}
+        own["tags"] = tuple(sorted(list(merged.items())[:MOST_TAGS]))
         return outer._replace(**own)
 
 
@@ -56,7 +58,8 @@ class usage_labels:  # noqa: N801  a context manager and decorator, which are wr
     labels are those at the time of the request, also for a stream that is read later. Threads have those of the
     context that they are started in where that is copied (`asyncio.to_thread`, `contextvars.copy_context().run`).
 
-    Values that are not text are written as text, None is left out, and a label has at most 200 characters. `key` is
+    Values that are not text are written as text, and None is left out. A label has at most 200 characters, the name of
+    a tag 64, and there are at most 20 tags; what is longer is cut. `key` is
     the id or name of an API key; the key itself is never recorded.
     """
 
@@ -163,8 +166,9 @@ def key_label(value: object) -> str | None:
 
 def tags_of(tags: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
     """Tags sorted by name; those without name or value are left out."""
-    named = {label(name): label(value) for name, value in (tags or {}).items()}
-    return tuple(sorted((name, value) for name, value in named.items() if name is not None and value is not None))
+    named = {str(name)[:LONGEST_TAG_NAME]: label(value) for name, value in (tags or {}).items()}
+    kept = [(name, value) for name, value in named.items() if name and value is not None]
+    return tuple(sorted(kept[:MOST_TAGS]))
 
 
 def _without(owner: usage_labels, scope: _Scope | None) -> _Scope | None:

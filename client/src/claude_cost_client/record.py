@@ -80,4 +80,4 @@ def new_id() -> str:
 
 
 def _id(given: object) -> str:
-    return given if isinstance(given, str) and 0 < len(given) <= LONGEST_ID else new_id()
+    return given if isinstance(given, str) and 0 < len(given) <= LONGEST_ID and given.isprintable() else new_id()

@@ -1,6 +1,7 @@
 """The client agrees with the bot, which it cannot import: on models, prices, and what a mode leaves to a service."""
 
 import ast
+import builtins
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -126,6 +127,21 @@ def test_its_modules_are_written_in_the_syntax_of_its_oldest_python() -> None:
         ast.parse(text, feature_version=(3, 9))
         # In Python 3.9 `str | None` cannot be evaluated.
         assert "\nfrom __future__ import annotations\n" in text, path.name
+        assert list(unions_evaluated(ast.parse(text))) == [], path.name
+
+
+def unions_evaluated(tree: ast.AST) -> Iterator[str]:
+    """`X | Y` of types outside of annotations, as in an alias or a base class."""
+    for node in ast.walk(tree):
+        for name in ("annotation", "returns"):
+            if hasattr(node, name):
+                setattr(node, name, None)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            for part in (node.left, node.right):
+                word = ast.unparse(part)
+                if word == "None" or "[" in word or hasattr(builtins, word):
+                    yield ast.unparse(node)
 
 
 def test_both_readmes_have_the_same_ten_lines() -> None:

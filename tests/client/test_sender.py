@@ -272,6 +272,16 @@ def test_more_than_memory_holds_drops_the_oldest(
     assert ([*bot.events], sender.dropped) == ([record(number)["id"] for number in range(15, 25)], 15)
 
 
+def test_many_at_once_do_not_wait_to_be_collected(
+    bot: IngestServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("claude_cost_client.sender.COLLECT_SECONDS", 60)
+    sender = make()
+    for number in range(3000):
+        sender.put(record(number))
+    eventually(lambda: len(bot.events) >= 2000)
+
+
 def test_rejected_records_are_counted_and_logged_once(
     bot: IngestServer, make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -31,8 +31,10 @@ TOKEN_VARIABLE = "CLAUDE_COST_INGEST_TOKEN"
 SPOOL_VARIABLE = "CLAUDE_COST_SPOOL"
 ALLOW_HTTP_VARIABLE = "CLAUDE_COST_ALLOW_HTTP"
 
-MOST_WAITING = 10_000
-"""Records in memory; the oldest are dropped beyond, which happens where the disk cannot be written."""
+MOST_WAITING = 20_000
+"""Records in memory; the oldest are dropped beyond, which happens where the disk is too slow or cannot be written."""
+MANY = 1_000
+"""Records that are written to disk at once, before `COLLECT_SECONDS` are over."""
 SPOOL_BYTES = 64 * 1024 * 1024
 COLLECT_SECONDS = 0.2
 """Records that come within this time go into one request, and are lost if the process is killed meanwhile."""
@@ -87,6 +89,7 @@ class UsageSender:
         self._unspooled: deque[bytes] = deque()
         # A put may come out of a finalizer at any place, so that it takes no lock that the same thread may have.
         self._wake: SimpleQueue[None] = SimpleQueue()
+        self._many: SimpleQueue[None] = SimpleQueue()
         self._counting = threading.RLock()
         self._starting = threading.Lock()
         self._storing = threading.Lock()
@@ -98,7 +101,8 @@ class UsageSender:
         self._pauses = 0
         self._next_at = self._asked_until = 0.0
         self._told: set[str] = set()
-        self._dropping, self._rejecting, self._spooling, self._threading = (Complaints() for _ in range(4))
+        self._dropped_until_told = 1
+        self._rejecting, self._spooling, self._threading = (Complaints() for _ in range(3))
 
     @property
     def is_on(self) -> bool:
@@ -126,6 +130,8 @@ class UsageSender:
         self._queue.append(given)
         if self._wake.empty():
             self._wake.put(None)
+        if len(self._queue) >= MANY and self._many.empty():
+            self._many.put(None)
         self._start()
 
     def flush(self, timeout: float = 5.0) -> bool:
@@ -154,6 +160,7 @@ class UsageSender:
         until = time.monotonic() + timeout
         self.finish(timeout)
         self._stopped.set()
+        self._many.put(None)
         self._wake.put(None)
         self._due.set()
         for thread in list(self._threads.values()):
@@ -175,10 +182,8 @@ class UsageSender:
     def _collect(self) -> None:
         while not self._stopped.is_set():
             self._wake.get()
-            self._stopped.wait(COLLECT_SECONDS)
             with suppress(Empty):
-                while True:
-                    self._wake.get_nowait()
+                self._many.get(timeout=COLLECT_SECONDS)
             self._store()
             self._due.set()
 
@@ -281,7 +286,6 @@ class UsageSender:
 
     def _go_on(self) -> None:
         self._pauses, self._next_at, self._asked_until = 0, 0.0, 0.0
-        self._dropping.end()
         if self._told:
             self._told.clear()
             log.info("%s takes usage records again", self._way()[0].address)
@@ -295,7 +299,10 @@ class UsageSender:
     def _count_dropped(self, count: int, reason: str = "too many wait to be sent, and the oldest go") -> None:
         with self._counting:
             self.dropped += count
-        self._dropping.say("usage records are dropped, %s until now: %s", self.dropped, reason)
+            if self.dropped < self._dropped_until_told:
+                return
+            self._dropped_until_told = self.dropped * 10
+        log.warning("usage records are dropped, %s until now: %s", self.dropped, reason)
 
     def _count_rejected(self, count: int, reason: str) -> None:
         if count:

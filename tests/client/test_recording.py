@@ -303,3 +303,23 @@ async def test_a_client_that_is_wrapped_again_records_once(
     assert [(await team.ask(manner))[1] for manner in ("create", "async_create")] == [SONNET, SONNET]
     found = [(each["model"], each["outcome"], each["feature"]) for each in await sent(sender, bot)]
     assert found == [(OPUS, "error", "search"), (SONNET, "ok", "search")] * 2
+
+
+@pytest.mark.parametrize("wrap", [with_usage, with_fallback])
+async def test_an_answer_out_of_another_middlewares_cache_is_passed_on(
+    api: MessagesApi, make: Make, sender: UsageSender, bot: IngestServer, wrap: Callable[..., Any]
+) -> None:
+    team = make(wrap=wrap)
+    message = anthropic.types.Message.model_validate(api.message({"model": HAIKU}))
+
+    def cached(request: anthropic.APIRequest, call_next: anthropic.CallNext) -> Any:
+        return message
+
+    async def cached_too(request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext) -> Any:
+        return message
+
+    sync = team.sync.with_middleware(cached)
+    asynchronous = team.asynchronous.with_middleware(cached_too)
+    assert await asyncio.to_thread(lambda: sync.messages.create(**PLAIN)) is message
+    assert await asynchronous.messages.create(**PLAIN) is message
+    assert await sent(sender, bot) == []

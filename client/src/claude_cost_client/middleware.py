@@ -105,6 +105,9 @@ class FallbackMiddleware:
             time.sleep(pause)
 
     def _read(self, response: APIResponse[Any], call: _Call, stream: bool) -> Refusal | None:
+        if not isinstance(response, APIResponse):
+            # Another middleware answered with what it had.
+            return None
         http = response.http_response
         if http.is_success and stream:
             body = Body(http)
@@ -139,6 +142,8 @@ class FallbackMiddleware:
             await anyio.sleep(pause)
 
     async def _read_async(self, response: AsyncAPIResponse[Any], call: _Call, stream: bool) -> Refusal | None:
+        if not isinstance(response, AsyncAPIResponse):
+            return None
         http = response.http_response
         if http.is_success and stream:
             body = AsyncBody(http)

@@ -52,6 +52,9 @@ class Recorder:
             return call_next(request)
         try:
             response = call_next(request)
+            if not isinstance(response, APIResponse):
+                # Another middleware answered with what it had.
+                return response
             http = response.http_response
             if http.is_success and request.stream:
                 response.http_response = ReadBody(http, record.reader(http)).as_response()
@@ -72,6 +75,8 @@ class Recorder:
             return await call_next(request)
         try:
             response = await call_next(request)
+            if not isinstance(response, AsyncAPIResponse):
+                return response
             http = response.http_response
             if http.is_success and request.stream:
                 response.http_response = AsyncReadBody(http, record.reader(http)).as_response()

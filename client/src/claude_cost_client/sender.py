@@ -52,8 +52,7 @@ class UsageSender:
 
     `url`, `token`: default: `CLAUDE_COST_URL`, `CLAUDE_COST_INGEST_TOKEN` (or `_FILE`). `spool`: a directory for
     records that the bot does not have yet, in all at most `spool_bytes`; default: `CLAUDE_COST_SPOOL`, else one of this
-    user's.
-    `allow_http`: over plain http the token may go to any host, and not only to the loopback and those in
+    user's. `allow_http`: over plain http the token may go to any host, and not only to the loopback and those in
     `CLAUDE_COST_ALLOW_HTTP`.
 
     `dropped` and `rejected` count records that did not fit, and that the bot refused.
@@ -171,7 +170,7 @@ class UsageSender:
         if not self.is_on or not (self._threads or self._queue or self._unspooled):
             return
         self._store()
-        if time.monotonic() >= self._next_at:
+        if self._unspooled or time.monotonic() >= self._next_at:
             self.flush(timeout)
             self._store()
         if self._unspooled:

@@ -6,9 +6,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from bot.ledger.records import RefusedRecordError
-from bot.usage.logs.usage_block import Skipped
-
 MOST_UNPACKED = 32 * 1024 * 1024
 MOST_RECORDS = 50_000
 MOST_MEMBERS = 100
@@ -17,7 +14,6 @@ MOST_COMMAS = 1_000_000
 """In an array that is split at once; each could be one of that many elements."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-TOO_DEEP = "nested too deep"
 
 _SPACE = b" \t\r\n"
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|[\[{]|[\]}]|,', re.DOTALL)
@@ -68,16 +64,6 @@ def records_of(body: bytes, *, is_lines: bool) -> Iterator[bytes | msgspec.Raw]:
     if first is None and begin != b"[":
         raise BodyError(400, "The body is empty: send a record, an array of records, or one on each line.")
     return found if first is None else _with(first, found)
-
-
-def value_of(text: bytes | msgspec.Raw) -> object:
-    """The value of a JSON text. Raises `RefusedRecordError` where it is none."""
-    try:
-        return msgspec.json.decode(text)
-    except RecursionError:
-        raise RefusedRecordError(TOO_DEEP) from None
-    except (msgspec.DecodeError, ValueError):
-        raise RefusedRecordError(Skipped.NOT_JSON) from None
 
 
 def _records(body: bytes, begin: bytes, is_lines: bool) -> Iterator[bytes | msgspec.Raw]:

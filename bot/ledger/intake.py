@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
 
-from bot.ledger.bodies import BodyError, gunzip, records_of, value_of
+from bot.ledger.bodies import BodyError, gunzip, records_of
 from bot.ledger.model import Event, Ledger
-from bot.ledger.records import RefusedRecordError, events_in
+from bot.ledger.plain_records import RecordReader
+from bot.ledger.records import RefusedRecordError
 from bot.usage.logs.usage_block import Skipped
 
 
@@ -28,24 +29,31 @@ class Taken:
     rejected: list[Rejected]
 
 
-def take(ledger: Ledger, body: bytes, now: datetime, *, is_gzip: bool, is_lines: bool) -> Taken:
-    """Store the records of a body, durable when this returns. Raises `BodyError`, or what the ledger raises."""
-    text = gunzip(body) if is_gzip else body
-    new_id = _ids(now)
-    events: list[Event] = []
-    rejected: list[Rejected] = []
-    # Split up as a whole before any of it is looked into: a body with too many records is refused at once.
-    records = list(records_of(text, is_lines=is_lines))
-    for index, record in enumerate(records):
-        try:
-            events += events_in(value_of(record), now, new_id)
-        except RefusedRecordError as refused:
-            rejected.append(Rejected(index, str(refused)))
-    nothing_read = len(rejected) == len(records) and all(each.reason == Skipped.NOT_JSON for each in rejected)
-    if records and nothing_read and not is_lines:
-        raise BodyError(400, "The body is not JSON.")
-    appended = ledger.append(events, now)
-    return Taken(appended.accepted, appended.duplicates, rejected)
+class Intake:
+    """Stores the records of bodies in a ledger. Several threads may use it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._reader = RecordReader()
+
+    def take(self, body: bytes, now: datetime, *, is_gzip: bool, is_lines: bool) -> Taken:
+        """What is good is durable when this returns. Raises `BodyError`, or what the ledger raises."""
+        text = gunzip(body) if is_gzip else body
+        new_id = _ids(now)
+        events: list[Event] = []
+        rejected: list[Rejected] = []
+        # Split up as a whole before any of it is looked into: a body with too many records is refused at once.
+        records = list(records_of(text, is_lines=is_lines))
+        for index, record in enumerate(records):
+            try:
+                events += self._reader.events(record, now, new_id)
+            except RefusedRecordError as refused:
+                rejected.append(Rejected(index, str(refused)))
+        nothing_read = len(rejected) == len(records) and all(each.reason == Skipped.NOT_JSON for each in rejected)
+        if records and nothing_read and not is_lines:
+            raise BodyError(400, "The body is not JSON.")
+        appended = self._ledger.append(events, now)
+        return Taken(appended.accepted, appended.duplicates, rejected)
 
 
 def _ids(now: datetime) -> Callable[[], str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from bot.ledger.model import Dimensions, Event, Outcome, Tags, prompts_above, tags_of
 from bot.ledger.texts import LONGEST_NAME, clean_name, clean_or_none
 from bot.pricing.call import Call, Part
@@ -37,6 +39,7 @@ TERMS = ("service_tier", "inference_geo", "speed")
 FOUR = frozenset({*INPUT, *OUTPUT, *CACHE_READ, *CACHE_WRITE, *CACHE_WRITE_1H, *CACHE_WRITE_5M, "web_search_requests"})
 """Counts of a short record, in every writing; a `usage` block counts instead of them."""
 
+TOO_DEEP = "nested too deep"
 TOO_LONG = "a whole number is too long for a name"
 
 OUTCOMES = {each.value: each for each in Outcome}
@@ -58,6 +61,16 @@ class Labels:
     session: str | None = None
     request_id: str | None = None
     outcome: Outcome = Outcome.OK
+
+
+def value_of(text: bytes | msgspec.Raw) -> object:
+    """The value of a JSON text. Raises `RefusedRecordError` where it is none."""
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise RefusedRecordError(TOO_DEEP) from None
+    except (msgspec.DecodeError, ValueError):
+        raise RefusedRecordError(Skipped.NOT_JSON) from None
 
 
 def events_in(record: Any, now: datetime, new_id: Callable[[], str]) -> list[Event]:

@@ -56,9 +56,11 @@ class SqlLedger:
         if not merged:
             return Appended(0, 0)
         with self._engine.begin() as connection:
-            wanted = {event.dimensions for event in merged.values()}
-            numbers = self._interning.numbers(connection, wanted)
-            changes = append_events(connection, merged, numbers, received_at)
+            # By identity: most events of a batch share few objects, and hashing one costs more than all else here.
+            objects = {id(event.dimensions): event.dimensions for event in merged.values()}
+            numbers = self._interning.numbers(connection, set(objects.values()))
+            by_identity = {identity: numbers[dimensions] for identity, dimensions in objects.items()}
+            changes = append_events(connection, merged, by_identity, received_at)
             state = note_changes(connection, changes.minutes, received_at) if changes.minutes else None
         self._interning.keep(numbers)
         if state is not None:

@@ -6,15 +6,15 @@ events by id, known events by id, minutes, hours, days, the version.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from operator import add, sub
+from operator import sub
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table
 
 from bot.clock import DAY, floor_hour
-from bot.db.schema import ledger_days, ledger_events, ledger_hours, ledger_minutes
+from bot.db.schema import UTCDateTime, ledger_days, ledger_events, ledger_hours, ledger_minutes
 from bot.ledger.interning import rows_where
-from bot.ledger.model import Dimensions, Event, Outcome
+from bot.ledger.model import Event, Outcome
 from bot.ledger.texts import clean_or_none
 
 Numbers = tuple[int, ...]
@@ -52,42 +52,38 @@ class Changed(NamedTuple):
     minutes: Mapping[datetime, frozenset[datetime]]
 
 
-def numbers_of(event: Event) -> Numbers:
-    """Counts and requests of an event."""
-    return (*event.counts, event.requests)
-
-
 class _Sums:
     """By how much sums change; those of minutes only since `minutes_from`."""
 
     def __init__(self, minutes_from: datetime) -> None:
-        self._minutes: dict[tuple[datetime, int], list[int]] = {}
         self._minutes_from = minutes_from
+        self._changes: dict[tuple[datetime, int], list[Numbers]] = {}
 
     def count(self, at: datetime, dimensions_id: int, numbers: Numbers, outcome: str) -> None:
         key = (at.replace(second=0, microsecond=0), dimensions_id)
-        found = self._minutes.get(key)
-        requests = numbers[-1]
-        errors, limited = (
-            requests if outcome == Outcome.ERROR else 0,
-            requests if outcome == Outcome.RATE_LIMITED else 0,
-        )
-        if found is None:
-            self._minutes[key] = [*numbers, errors, limited]
+        if outcome == Outcome.OK:
+            numbers = (*numbers, 0, 0)
         else:
-            found[:] = map(add, found, (*numbers, errors, limited))
+            requests = numbers[-1]
+            limited = outcome == Outcome.RATE_LIMITED
+            numbers = (*numbers, 0, requests) if limited else (*numbers, requests, 0)
+        found = self._changes.get(key)
+        if found is None:
+            self._changes[key] = [numbers]
+        else:
+            found.append(numbers)
 
     def store(self, connection: Connection) -> None:
-        hours: dict[tuple[Any, int], list[int]] = {}
-        days: dict[tuple[Any, int], list[int]] = {}
-        for (minute, dimensions_id), sums in self._minutes.items():
-            for found, start in ((hours, floor_hour(minute)), (days, minute.date())):
-                of_start = found.setdefault((start, dimensions_id), [0] * len(SUMS))
-                of_start[:] = map(add, of_start, sums)
-        recent = {key: sums for key, sums in self._minutes.items() if key[0] >= self._minutes_from}
+        minutes = {key: _summed(changes) for key, changes in self._changes.items()}
+        hours: dict[tuple[Any, int], list[Numbers]] = {}
+        days: dict[tuple[Any, int], list[Numbers]] = {}
+        for (minute, number), numbers in minutes.items():
+            hours.setdefault((floor_hour(minute), number), []).append(numbers)
+            days.setdefault((minute.date(), number), []).append(numbers)
+        recent = {key: [numbers] for key, numbers in minutes.items() if key[0] >= self._minutes_from}
         for table, changes in ((ledger_minutes, recent), (ledger_hours, hours), (ledger_days, days)):
             bound = _bound(next(iter(table.columns)), connection)
-            rows = [(bound(start), number, *changes[start, number]) for start, number in sorted(changes)]
+            rows = [(bound(start), number, *_summed(changes[start, number])) for start, number in sorted(changes)]
             if rows:
                 _add(connection, table, rows)
 
@@ -95,23 +91,26 @@ class _Sums:
     def changed(self) -> dict[datetime, frozenset[datetime]]:
         """The minutes of each hour that have changed."""
         found: dict[datetime, set[datetime]] = {}
-        for minute, _ in self._minutes:
+        for minute, _ in self._changes:
             found.setdefault(floor_hour(minute), set()).add(minute)
         return {hour: frozenset(minutes) for hour, minutes in found.items()}
+
+
+def _summed(changes: Sequence[Numbers]) -> Numbers:
+    return tuple(map(sum, zip(*changes, strict=True))) if len(changes) > 1 else changes[0]
 
 
 def append_events(
     connection: Connection,
     events: Mapping[str, Event],
-    dimensions: Mapping[Dimensions, int],
+    dimensions: Mapping[int, int],
     received_at: datetime,
 ) -> Changed:
-    """Store events by their ids, and their sums."""
+    """Store events by their ids, and their sums. `dimensions`: numbers by the identity of the object."""
     rows = _rows(connection, events, dimensions, received_at)
     sums = _Sums(floor_hour(received_at) - MINUTES_KEPT)
     if connection.dialect.name == "postgresql":
         insert = f"INSERT INTO ledger_events ({', '.join(EVENT_COLUMNS)}) SELECT * FROM {_unnest(EVENT_COLUMNS)} "
-        rows.sort()
         added = connection.exec_driver_sql(f"{insert} ON CONFLICT (id) DO NOTHING RETURNING id", _columns(rows))
         new = {row[0] for row in added}
         known = _grown(events, _known(connection, events.keys() - new))
@@ -127,7 +126,7 @@ def append_events(
             connection.exec_driver_sql(insert, [row for row in rows if row[0] in new] if known or stored else rows)
     for event_id in new:
         event = events[event_id]
-        sums.count(_utc(event.at), dimensions[event.dimensions], numbers_of(event), event.outcome)
+        sums.count(_utc(event.at), dimensions[id(event.dimensions)], (*event.counts, event.requests), event.outcome)
     _raise(connection, known, sums)
     if new or known:
         sums.store(connection)
@@ -135,7 +134,7 @@ def append_events(
 
 
 def _rows(
-    connection: Connection, events: Mapping[str, Event], dimensions: Mapping[Dimensions, int], received_at: datetime
+    connection: Connection, events: Mapping[str, Event], dimensions: Mapping[int, int], received_at: datetime
 ) -> list[tuple[Any, ...]]:
     time = _bound(ledger_events.c.at, connection)
     received = time(received_at)
@@ -144,14 +143,14 @@ def _rows(
             event_id,
             time(event.at),
             received,
-            dimensions[event.dimensions],
+            dimensions[id(event.dimensions)],
             *event.counts,
             event.requests,
-            event.outcome.value,
-            clean_or_none(event.request_id),
-            clean_or_none(event.session),
+            "ok" if event.outcome is Outcome.OK else event.outcome.value,
+            event.request_id and clean_or_none(event.request_id),
+            event.session and clean_or_none(event.session),
         )
-        for event_id, event in events.items()
+        for event_id, event in sorted(events.items())
     ]
 
 
@@ -167,7 +166,8 @@ Grown = dict[str, tuple[Any, int, Numbers, Numbers, str]]
 def _grown(events: Mapping[str, Event], stored: Iterable[Any]) -> Grown:
     grown: Grown = {}
     for event_id, at, dimensions_id, *before, outcome in stored:
-        after = tuple(map(max, before, numbers_of(events[event_id])))
+        event = events[event_id]
+        after = tuple(map(max, before, (*event.counts, event.requests)))
         if after != tuple(before):
             grown[event_id] = (at, dimensions_id, tuple(before), after, outcome)
     return grown
@@ -214,9 +214,18 @@ def _places(columns: Sequence[str]) -> str:
 def _bound(column: Any, connection: Connection) -> Callable[[Any], Any]:
     """How a time is given to the driver."""
     dialect = connection.dialect
+    if dialect.name == "sqlite" and isinstance(column.type, UTCDateTime):
+        return _sqlite_time
     bind: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).bind_processor(dialect)
     return bind or (lambda value: value)
 
 
+def _sqlite_time(moment: datetime) -> str:
+    """As SQLAlchemy writes it, in a tenth of the time."""
+    return (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat(" ", "microseconds")[:26]
+
+
 def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is UTC:
+        return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.clock import Clock
 from bot.db.engine import database_problem
 from bot.ledger.bodies import BodyError
-from bot.ledger.intake import take
+from bot.ledger.intake import Intake
 from bot.ledger.model import Ledger
 from bot.threads import InThread
 from bot.web.access import BearerAccess
@@ -65,7 +65,7 @@ class Ingest:
         stored: Callable[[], None] = lambda: None,
     ) -> None:
         self._stored = stored
-        self._ledger = ledger
+        self._intake = Intake(ledger)
         self._access = access
         self._in_thread = in_thread
         self._clock = clock
@@ -80,9 +80,9 @@ class Ingest:
         """200 with what became of each record, once all of that is durable."""
         body = await request.read()
         is_gzip = request.headers.get(hdrs.CONTENT_ENCODING, "").lower() in GZIP
-        work = partial(take, is_gzip=is_gzip, is_lines=request.content_type in LINES)
+        work = partial(self._intake.take, is_gzip=is_gzip, is_lines=request.content_type in LINES)
         try:
-            taken = await self._in_thread(work, self._ledger, body, self._clock())
+            taken = await self._in_thread(work, body, self._clock())
         except BodyError as error:
             return refused(error.status, str(error))
         except SQLAlchemyError as error:

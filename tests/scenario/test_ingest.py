@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import json
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -23,6 +25,7 @@ from bot.web.server import open_port, web_app
 from tests.databases import postgres_database
 from tests.scenario.conftest import World
 from tests.scenario.http_port import nothing_wrong
+from tests.scenario.random_bodies import attempt
 
 TOKEN, OTHER, READ = "ingest-token", "other-token", "read-token"
 LINES = "application/x-ndjson"
@@ -215,6 +218,17 @@ async def test_a_body_that_is_none_is_refused_in_one_sentence(port: Port) -> Non
         assert says in answer.json()["error"]
     assert port.stored() == (0, 0)
     assert (await port.send([])).json() == {"accepted": 0, "duplicates": 0, "rejected": []}
+
+
+async def test_whatever_is_sent_has_an_answer_and_no_fault(port: Port, caplog: pytest.LogCaptureFixture) -> None:
+    random = Random(13)
+    for number in range(150):
+        one = attempt(random)
+        answer = await port.client.post("/v1/usage", content=one.body, headers=one.headers)
+        assert answer.status_code in one.statuses, (number, one.body[:200], one.headers, answer.text)
+        assert set(answer.json()) in ({"error"}, {"accepted", "duplicates", "rejected"})
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
+    assert port.stored()[0] > 50
 
 
 async def test_other_methods_and_a_body_without_a_length_are_refused(port: Port) -> None:

@@ -1,0 +1,45 @@
+"""The port of a bot in this process, without Slack and Anthropic: for benchmarks of what it takes in."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from bot.web.server import open_port
+from pydantic import SecretStr
+
+from bot.app import bot_from
+from bot.clock import system_clock
+from bot.config.settings import Need, load_settings
+from bot.services import Services
+from bot.web.connections import Connections
+from bot.web.server import web_app
+
+TOKEN = "ingest-token"
+
+
+async def no_problem() -> list[str]:
+    """A bot that is ready."""
+    return []
+
+
+@asynccontextmanager
+async def port_in(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
+    """A client of the port, and the services behind it, on a database of its own."""
+    environ = {
+        "SLACK_BOT_TOKEN": "xoxb-1",
+        "SLACK_APP_TOKEN": "xapp-1",
+        "ANTHROPIC_ADMIN_KEY": "key",
+        "CLAUDE_COST_CHANNEL": "C1",
+        "CLAUDE_COST_HARD_USD": "100",
+        "CLAUDE_COST_DATABASE_URL": f"sqlite:///{folder / 'claude-cost.db'}",
+        "CLAUDE_COST_FALLBACK_FILE": str(folder / "fallback.env"),
+    }
+    connections, tokens = Connections(), {"default": SecretStr(TOKEN)}
+    async with bot_from(load_settings(environ, Need.RUN), system_clock) as bot:
+        app = web_app(None, no_problem, bot.services, None, connections=connections, ingest_tokens=tokens)
+        async with (
+            open_port(app, "127.0.0.1", 0, connections) as ((_, port),),
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+        ):
+            yield client, bot.services

@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook
 from bot.sandbox.clock import HandClock
-from bot.usage.anthropic import client as transport_module
 from bot.usage.anthropic.client import (
     ATTEMPTS,
     LONGEST_RETRY_AFTER,
+    TIMEOUT,
     BadRequestError,
     ExpiredCursorError,
     NotServedError,
@@ -48,13 +48,15 @@ class Line:
         self.http = http
         self.wire = wire
         self.slept: list[float] = []
+        self.timeout = TIMEOUT
 
     def transport(self, key: str | None = ADMIN_KEY, most_waiting: timedelta | None = None) -> Transport:
         async def sleep(seconds: float) -> None:
             self.slept.append(seconds)
             await asyncio.sleep(0)
 
-        return Transport(self.http, SecretStr(key) if key else None, most_waiting=most_waiting, sleep=sleep)
+        secret = SecretStr(key) if key else None
+        return Transport(self.http, secret, most_waiting=most_waiting, sleep=sleep, timeout=self.timeout)
 
     async def get(self, *answers: Answering) -> dict[str, Any]:
         self.wire.script(WORKSPACES, *answers)
@@ -143,10 +145,8 @@ async def test_a_server_that_is_not_there_is_named_as_such(line: Line) -> None:
     assert len(line.slept) == ATTEMPTS - 1
 
 
-async def test_a_server_that_does_not_answer_in_time_is_asked_again(
-    line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport_module, "TIMEOUT", httpx.Timeout(5, read=0.05))
+async def test_a_server_that_does_not_answer_in_time_is_asked_again(line: Line) -> None:
+    line.timeout = httpx.Timeout(5, read=0.05)
     error = await line.failure(*[never_answers] * ATTEMPTS)
     assert isinstance(error, UnavailableError)
     assert str(error) == "Anthropic cannot be reached (ReadTimeout)."

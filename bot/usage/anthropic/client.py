@@ -155,6 +155,7 @@ class Transport:
         *,
         most_waiting: timedelta | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        timeout: httpx.Timeout = TIMEOUT,
         attempt_seconds: float = ATTEMPT_SECONDS,
         all_seconds: float = ALL_SECONDS,
     ) -> None:
@@ -162,6 +163,7 @@ class Transport:
         self._key = key
         self._left = most_waiting
         self._sleep = sleep
+        self._timeout = timeout
         self._attempt_seconds = attempt_seconds
         self._all_seconds = all_seconds
         # One thread of its own: large answers are parsed there, and whatever uses the default pool does not wait.
@@ -215,7 +217,7 @@ class Transport:
             headers["anthropic-beta"] = ",".join(betas)
         try:
             request = self._http.build_request(
-                "GET", path, params=httpx.QueryParams(list(query)), headers=headers, timeout=TIMEOUT
+                "GET", path, params=httpx.QueryParams(list(query)), headers=headers, timeout=self._timeout
             )
             async with asyncio.timeout(seconds):
                 answer, body = await bounded_answer(self._http, request, most)

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-from bot.web.server import open_port
 from pydantic import SecretStr
 
 from bot.app import bot_from
@@ -13,7 +12,7 @@ from bot.clock import system_clock
 from bot.config.settings import Need, load_settings
 from bot.services import Services
 from bot.web.connections import Connections
-from bot.web.server import web_app
+from bot.web.server import open_port, web_app
 
 TOKEN = "ingest-token"
 

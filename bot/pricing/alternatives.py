@@ -20,7 +20,7 @@ COMMON_SHARE = Fraction(9, 10)
 """Assumed: so much of a prompt is the same in every request, where nobody said what can be cached."""
 
 MOST_ASSUMED_HITS = Decimal("0.99")
-"""Some entry is always written anew, so that no more is promised of a cache which is not there yet."""
+"""Some entries are always rewritten, so this is the most to expect of a cache that does not exist yet."""
 
 
 class Alternative(NamedTuple):
@@ -179,7 +179,7 @@ def _way(
 ) -> Alternative:
     text = _same_work(other, asked)
     if _counted_with(asked) is None:
-        # The input is counted anew for each model, so there is no second figure.
+        # The input is counted again for each model, so there is no second figure.
         other = text
     if other.batch and asked.batch:
         label += ", batch"

@@ -15,7 +15,7 @@ _VENDOR = (
     r"|stability-ai|black-forest-labs|voyage|jina|jina_ai|elevenlabs|deepgram|assemblyai|twelvelabs|arcee-ai"
     r"|stepfun|stepfun-ai|xiaomi|meituan|upstage"
 )
-"""A segment of a gateway's path, or what stands before the first dot of a Bedrock id."""
+"""A segment of a gateway's path, or the part before the first dot of a Bedrock id."""
 
 _STRONG = r"""(?:^|(?<=[^a-z\d]))(?:
       (?:chat)?gpt-?\d | (?:chat)?gpt(?:-|$) | gemini-\d | gemma | codegemma | (?:meta-?)?(?:code)?llama | mistral

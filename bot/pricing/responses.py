@@ -180,7 +180,7 @@ class Responses:
 
 
 def _key(call: Call, source: str) -> str:
-    """The API's own id of a response, or a digest of what else tells two responses apart.
+    """The API's own id of a response, or a digest of what else distinguishes responses.
 
     The API gives an id of its own form once. Any other may be a gateway's constant: there a repeat also has the same
     session, or the same file where no session is named, the same model and the same prompt.

@@ -2,7 +2,7 @@
 
 Only records without an id are looked at, file by file. In such a log every count of a session and model grows from
 record to record, and output with every one; of single calls about every second one has less output than the one
-before, so a few records tell the two apart. As soon as a file's records shrink too often, it is one of single calls.
+before, so a few records distinguish the two. As soon as a file's records shrink too often, it is one of single calls.
 """
 
 from collections.abc import Callable

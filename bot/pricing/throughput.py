@@ -1,6 +1,6 @@
 """Whether a workload fits Anthropic's rate limits and monthly caps, from the dated table beside this module.
 
-Limits that nobody told are unknown: such a pool is named, and never taken for fitting or for excluded.
+Undisclosed limits are unknown: such a pool is named, and counts neither as sufficient nor as exceeded.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

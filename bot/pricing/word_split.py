@@ -133,7 +133,7 @@ _PLAIN = re.compile(
     r"requests=\d+(?:\.\d+)?[km]?(?:/(?:day|week|month))?|(?:in|out|cached)=\d+(?:\.\d+)?[km]?|hit=\d+%?|ttl=5m|ttl=1h"
     r"|turns=\d+"
 )
-"""A key and its value that no free wording changes, whatever stands beside it."""
+"""A key and its value, which no free wording around them changes."""
 
 _PLAIN_MODEL = re.compile(r"[a-z][a-z0-9.-]{0,60}")
 

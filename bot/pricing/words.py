@@ -279,7 +279,7 @@ def _check_cache(workload: Workload, values: Mapping[str, str]) -> None:
                 f"{key}= says something about cached tokens only: add cached=TOKENS or leave {key} out.", key
             )
     if workload.turns > 1:
-        # The prefix stands before the conversation, and is no part of what a turn adds.
+        # The prefix precedes the conversation and is not part of what a turn adds.
         return
     shortest = min(workload.input_for(route.model) for route in workload.routes)
     if workload.cached_tokens > shortest:

@@ -156,7 +156,7 @@ def counters(counts: TokenCounts) -> dict[str, Any]:
 
 
 def analytics_counters(counts: TokenCounts) -> dict[str, Any]:
-    """Counts as analytics tells them."""
+    """Counts in the form of the analytics API."""
     return counters(counts) | {"total_tokens": counts.prompt_tokens + counts.output_tokens, "requests": None}
 
 

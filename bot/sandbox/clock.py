@@ -22,7 +22,7 @@ class RunningClock:
 
     @property
     def speed(self) -> float:
-        """How many times as fast as real time; 0 while it stands still."""
+        """How many times as fast as real time; 0 while paused."""
         return self._speed
 
     def run(self, speed: float) -> None:
@@ -35,7 +35,7 @@ class RunningClock:
 
 
 class HandClock:
-    """Simulated time that stands still until it is moved."""
+    """Simulated time that changes only when it is moved."""
 
     def __init__(self, start: datetime) -> None:
         self.now = start

@@ -1,6 +1,6 @@
 """Slack's figures (docs.slack.dev, 2026: Block Kit reference, Modals, chat.postMessage and chat.update).
 
-Where copies of the documentation differ, the stricter figure stands here.
+Where copies of the documentation differ, this is the stricter figure.
 """
 
 MESSAGE_BLOCKS = 50

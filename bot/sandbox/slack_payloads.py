@@ -173,7 +173,7 @@ def _from(workspace: SlackWorkspace, user: str, kind: str) -> Payload:
 
 
 def _state(view: View, values: Values) -> Payload:
-    """What the elements of a view hold, as Slack tells it: by block id and action id. Raises `ValueError`."""
+    """The state of a view's elements, as Slack sends it: by block id and action id. Raises `ValueError`."""
     elements = {
         (block_id, str(element["action_id"])): element
         for block_id, element in elements_of(view.content["blocks"])

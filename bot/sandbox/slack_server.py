@@ -204,7 +204,7 @@ class SlackSandbox(LocalServer):
             raise ValueError(f"{user} may not delete that message")
         self.workspace.delete(message)
 
-    # How the app hears of it
+    # Notifications of the app
 
     async def send_envelope(
         self,

@@ -33,7 +33,7 @@ def invalid_blocks(problems: list[str]) -> ApiError:
 
 
 class Signal:
-    """Fired after every change of something; whoever waits for a condition then looks again."""
+    """Fired after every change; waiters then check their condition again."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -251,7 +251,7 @@ class SlackWorkspace:
         return message
 
     def at(self, ts: str, channel: str | None = None) -> Message | None:
-        """What stands at this `ts`, which may be a tombstone."""
+        """The message at this `ts`, which may be a tombstone."""
         for message in self.messages:
             if message.ts == ts and channel in (None, message.channel):
                 return message

@@ -1,4 +1,4 @@
-"""How old the data is, and when that is too old."""
+"""The age of the data, and when data is stale."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ ADMIN_DELAY = timedelta(minutes=5)
 LEAST_STALE = timedelta(minutes=15)
 
 REFRESHES = 24
-"""Of so many refreshes the usual age is the median, so that one outage does not become usual."""
+"""The usual age is the median over this many refreshes, so that one outage does not shift it."""
 
 FEWEST_REFRESHES = 2
 
@@ -22,13 +22,13 @@ LONGEST_GAP = timedelta(hours=2)
 
 @dataclass(frozen=True, slots=True)
 class DataState:
-    """What is known of the data: its age, where it came from, and what went wrong.
+    """The state of the data: its age, its source, and errors.
 
     `as_of` is None before the first complete poll. `error` is the sentence of a failing poll, `error_since` when
     it began to fail. `billed_error`: why the last attempt at the cost report, at `billed_at`, failed; `billed_read_at`:
-    when the stored report was read. `changed_from` and `changed_at` tell the last change of source. `odd_rows`: the
-    last sentence about rows that could not be read in full. `ages_at_refresh`: how old the data of this source was, in
-    seconds, each of the last times that newer data came; the newest last.
+    when the stored report was read. `changed_from` and `changed_at`: the last change of source. `odd_rows`: the last
+    sentence about incomplete rows. `ages_at_refresh`: the age of this source's data, in seconds, at each of the last
+    refreshes; the newest last.
     """
 
     as_of: datetime | None = None
@@ -53,7 +53,7 @@ def is_stale(data: DataState, now: datetime, poll_seconds: int) -> bool:
 def refreshed(before: DataState, source: SourceName, as_of: datetime, now: datetime) -> tuple[float, ...]:
     """`ages_at_refresh` after a poll at `now` that read data as of `as_of` from `source`.
 
-    What came while the bot was not polling says nothing of the source. Neither does a change of it.
+    Data that came while the bot was not polling does not count, nor does a change of source.
     """
     if before.source != source or before.as_of is None or before.polled_at is None:
         return ()
@@ -64,9 +64,9 @@ def refreshed(before: DataState, source: SourceName, as_of: datetime, now: datet
 
 
 def not_ahead(data: DataState, now: datetime) -> DataState:
-    """The same with the times that a clock which has been set back since wrote down ahead of `now`, taken for `now`.
+    """The state with times later than `now`, recorded before the clock was set back, replaced by `now`.
 
-    Left as they are, they would hide for as long that no data comes.
+    Unchanged, they would hide missing data until the clock reaches them.
     """
 
     def present(moment: datetime | None) -> datetime | None:
@@ -84,7 +84,7 @@ def not_ahead(data: DataState, now: datetime) -> DataState:
 
 
 def stale_after(data: DataState, poll_seconds: int) -> timedelta:
-    """The age up to which data is not stale: three polls, 15 minutes, or twice what is usual of the source.
+    """The age up to which data is not stale: three polls, 15 minutes, or twice the source's usual age.
 
     Analytics exports in batches, often hours apart: its usual age is the median of those at which newer data came.
     """

@@ -1,4 +1,4 @@
-"""Names of workspaces and keys, kept in the store. A look-up that fails costs names, never a poll."""
+"""Names of workspaces and keys, kept in the store. A failed look-up costs names, never a poll."""
 
 import asyncio
 import logging
@@ -25,11 +25,11 @@ AGAIN_AFTER_FAULT = timedelta(minutes=5)
 AGAIN_AFTER_REFUSAL = HOUR
 
 UNKNOWN_WORKSPACE = "unknown"
-"""Where usage belongs whose workspace cannot be found out."""
+"""The workspace of usage whose workspace cannot be determined."""
 
 
 class Directory:
-    """Tells workspaces and keys apart, and the default workspace from the rest. A name once read is kept."""
+    """Looks up workspaces and keys, and identifies the default workspace. Names once read are kept."""
 
     def __init__(self, transport: Transport, store: UsageStore, clock: Clock) -> None:
         self._transport = transport
@@ -39,15 +39,15 @@ class Directory:
         self._not_before: datetime | None = None
         self._in_no_list: set[str] = set()
         self.generation = 0
-        """Rises when usage of a workspace or a key that was known belongs elsewhere from now on."""
+        """Rises when a known workspace or key is reassigned."""
 
     async def load(self) -> None:
-        """Take what the store has, where nothing has been read yet."""
+        """Load the stored names, unless names were read already."""
         if self._names.read_at is None:
             self._take(await asyncio.to_thread(self._store.names))
 
     async def know(self, keys: AbstractSet[str], workspaces: AbstractSet[str]) -> None:
-        """Read the lists again where they are a day old, or where one of these ids is new."""
+        """Read the lists again if they are a day old, or if one of these ids is new."""
         await self.load()
         now = self._clock()
         unknown = self._unknown(keys, workspaces)
@@ -62,7 +62,7 @@ class Directory:
             return
         await asyncio.to_thread(self._store.save_names, _merged(self._names, read), now)
         self._take(await asyncio.to_thread(self._store.names))
-        # An id that no list has would otherwise make every poll read the lists again.
+        # Otherwise an id that is in no list would make every poll read the lists again.
         self._in_no_list = self._unknown(keys, workspaces)
 
     def _take(self, names: Names) -> None:
@@ -77,7 +77,7 @@ class Directory:
         )
 
     def workspace_of_key(self, key: str) -> str:
-        """A key's workspace; keys that have none belong to the default workspace, unknown ones nobody knows where."""
+        """A key's workspace; a key without one belongs to the default workspace, an unknown key to `unknown`."""
         if key not in self._names.keys:
             return UNKNOWN_WORKSPACE
         return self._names.workspace_of_key.get(key, DEFAULT_WORKSPACE)
@@ -139,7 +139,7 @@ def _known_workspaces(names: Names) -> tuple[object, ...]:
 
 
 def _merged(known: Names, read: Iterable[Name]) -> list[Name]:
-    """What was read over what was known: usage outlives the key that made it."""
+    """The read names merged over the known ones: usage outlives the key that made it."""
     workspaces = [
         Name("workspace", id_, name, known.default_id if id_ == DEFAULT_WORKSPACE else None)
         for id_, name in known.workspaces.items()

@@ -1,4 +1,4 @@
-"""The one protocol behind which both of Anthropic's usage APIs stand, its values and its errors."""
+"""The protocol that both of Anthropic's usage APIs implement, its values and its errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ Width = Literal["1m", "1h"]
 SourceName = Literal["analytics", "admin"]
 
 UsageChoice = Literal["auto", "analytics", "admin"]
-"""Which source polls read: `auto` takes the one that is fresh and that the key may read."""
+"""The source to poll: `auto` takes the one that is fresh and that the key may read."""
 
 DEFAULT_WORKSPACE = "default"
-"""The organisation's default workspace, whatever a source calls it (null or a `wrkspc_…` id)."""
+"""The id of the default workspace, whichever id a source uses for it (null or a `wrkspc_…` id)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class DayUsage:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A stretch of whole UTC hours to be read at one bucket width; `ends_at` is exclusive."""
+    """A range of whole UTC hours to read at one bucket width; `ends_at` is exclusive."""
 
     width: Width
     starts_at: datetime
@@ -53,7 +53,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class OddUsage:
-    """Rows that could not be read in full: how many by UTC hour, and one sentence with the names of their fields."""
+    """Incomplete rows: their number by UTC hour, and one sentence with the names of their fields."""
 
     rows_by_hour: Mapping[datetime, int] = field(default_factory=dict)
     sentence: str | None = None
@@ -61,10 +61,10 @@ class OddUsage:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What the rows of one bucket, or of a whole answer, lack.
+    """Counts of incomplete rows of one bucket, or of a whole response.
 
-    `rows`: how many there are; `odd`: those with a field that cannot be read, `fields` its names in the order in which
-    they were met; `without_main_counts`: those that lack the tokens that every row has.
+    `rows`: the number of rows; `odd`: those with an unreadable field, `fields` the names of such fields in the order
+    met; `without_main_counts`: those that lack the token counts that every row has.
     """
 
     rows: int = 0
@@ -75,10 +75,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class SeenBucket:
-    """How a bucket was answered: a digest of its bytes.
+    """A digest of a bucket's bytes, to recognise an unchanged bucket.
 
-    `decided_by`: what else decides what is stored of the same bytes. `apart`: how the separate answer about the usage
-    whose workspace no key tells had it, None where none was needed.
+    `decided_by`: what else determines the rows stored for the same bytes. `apart`: the digest in the separate response
+    about usage whose workspace does not follow from a key, None if none was needed.
     """
 
     digest: bytes
@@ -93,10 +93,10 @@ Seen = Mapping[datetime, SeenBucket]
 
 @dataclass(frozen=True, slots=True)
 class UsageReading:
-    """The complete answer to one `Read`. `refreshed_at`: what the source says its data is as of, or None.
+    """The complete response to one `Read`. `refreshed_at`: the source's own `as of`, or None.
 
-    `unchanged`: the starts of the buckets that are as they were stored last; `rows` are those of all others, `odd`
-    is of both. `seen`: by the start, the buckets that need not be parsed again when they are answered like this again.
+    `unchanged`: the starts of the buckets that equal the stored ones; `rows` are those of all others, `odd` covers
+    both. `seen`: by their start, the buckets that need not be parsed again if their bytes stay the same.
     """
 
     read: Read
@@ -111,7 +111,7 @@ class UsageReading:
 class BilledRow:
     """Dollars of Anthropic's cost report for one UTC day.
 
-    `list_usd`: before discounts, where the source tells. `model`: an API id, None for what is billed for no model.
+    `list_usd`: before discounts, if the source has it. `model`: an API id, None for costs without a model.
     """
 
     day: date
@@ -124,7 +124,7 @@ class BilledRow:
 
 @dataclass(frozen=True, slots=True)
 class BilledReading:
-    """The cost report of some days. `odd_days` lack a row, and `odd` is the sentence that says so."""
+    """The cost report of some days. `odd_days`: days that lack a row; `odd`: the sentence about them."""
 
     rows: tuple[BilledRow, ...]
     odd_days: frozenset[date] = frozenset()
@@ -135,12 +135,12 @@ NOTHING_STORED: Seen = {}
 
 
 class UsageSource(Protocol):
-    """Raises `SourceError` and nothing else; an answer is complete (every page) or it is an error."""
+    """Raises `SourceError` only; a response is complete (every page) or an error."""
 
     name: SourceName
 
     async def usage(self, read: Read, stored: Seen = NOTHING_STORED, most_rows: int | None = None) -> UsageReading:
-        """`stored`: how the buckets were answered that are in the store as they were answered then.
+        """`stored`: the digests of the buckets in the store.
 
         Raises `TooManyRowsError` beyond `most_rows`.
         """
@@ -156,16 +156,16 @@ class SourceError(Exception):
 
 
 class RefusedError(SourceError):
-    """401 or 403: the key is wrong or may not read this. Asking again does not help."""
+    """401 or 403: the key is wrong or may not read this. A retry does not help."""
 
 
 class UnavailableError(SourceError):
-    """Not reachable, overloaded or limited, also after retries. Asking again later may help."""
+    """Not reachable, overloaded or limited, also after retries. A later retry may help."""
 
 
 class TooManyRowsError(SourceError):
-    """An answer has more rows than the caller wants to hold at once."""
+    """A response has more rows than the caller accepts at once."""
 
 
 class MalformedError(SourceError):
-    """An answer that does not have the documented shape. Never to be read as zero usage."""
+    """A response without the documented shape. It must never count as zero usage."""

@@ -1,9 +1,9 @@
-"""What a poll reads. Pure: which hours are known, from where and since when, decides what is asked for next.
+"""Plans the reads of a poll from the known hours, their sources and their ages. Pure.
 
-Recent hours still change, so the last two and the running one are read minute by minute at every poll. An hour that
-leaves that window is settled: it is read again as one hour, every hour for two days, and once a day after that. One
-slice of older hours at most is read again per poll, so that a poll late in the month asks no more than an early one;
-only a gap, as after an outage or a change of source, is read at once and with it whatever is due.
+Recent hours still change, so the last two and the current one are read minute by minute at every poll. An hour that
+leaves that window is settled: it is read again as one hour, every hour for two days, and once a day after that. At most
+one slice of older hours is read again per poll, so that a poll late in the month reads no more than an early one. Only
+a gap, as after an outage or a change of source, is read at once, together with all that is due.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ SLICE = 168 * HOUR
 
 @dataclass(frozen=True, slots=True)
 class HourState:
-    """Who owns an hour in the store, at which bucket width, and when it was last read."""
+    """The source of an hour in the store, its bucket width, and when it was last read."""
 
     source: SourceName
     width: Width
@@ -51,7 +51,7 @@ def _due(state: HourState | None, source: SourceName, now: datetime) -> bool:
 
 
 def _unusable(state: HourState | None, source: SourceName, now: datetime) -> bool:
-    """One that was read ahead of the clock was read by a wrong one, which may have taken it for over."""
+    """Whether an hour was read later than now: by a wrong clock, which may have considered the hour over."""
     return state is None or state.source != source or state.width != "1h" or state.read_at > now
 
 
@@ -61,7 +61,7 @@ def _span(starts_at: datetime, ends_at: datetime) -> list[datetime]:
 
 
 def _slices(due: Iterable[datetime], until: datetime) -> list[Read]:
-    """Whole slices that hold all of these hours: what is not due yet costs no request more, and is not due so soon."""
+    """Whole slices that contain all of these hours: hours that are not due yet cost no further request."""
     slices: list[Read] = []
     for hour in due:
         if not slices or hour >= slices[-1].ends_at:
@@ -85,7 +85,7 @@ class Parts:
         self._span = _part_of(rows_per_hour)
 
     async def of(self, read: Read) -> AsyncIterator[UsageReading]:
-        """Readings that together are the whole `read`, in order."""
+        """The whole `read` in parts, in order."""
         starts_at = read.starts_at
         while starts_at < read.ends_at:
             part = Read(read.width, starts_at, min(read.ends_at, starts_at + self._span))

@@ -1,8 +1,8 @@
 """One poll: choose the source, read everything that is due, and only then store it, in one transaction.
 
-The first poll of all may have a long month to read. It stores part by part, each of whole hours, and what is known of
-the data last of all: until then there is no data yet, and the poll after one that was cut off goes on where it ended.
-Any later poll, also one that changes the source, stores everything at once: sums never mix what two polls say.
+The very first poll may have a long month to read. It stores part by part, each of whole hours, and the state of the
+data last: until then there is no data yet, and the poll after an interrupted one continues where that stopped. Any
+later poll, also one that changes the source, stores everything at once: sums never mix the results of two polls.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ ANALYTICS_AGAIN = HOUR
 BILLED_AGAIN = HOUR
 
 STUCK_AFTER = timedelta(minutes=10)
-"""A poll ends when it has had no whole answer for so long; one with many pages may take its time."""
+"""A poll is aborted after this time without a whole response; one with many pages may take longer."""
 
 LONGEST_POLL = HOUR
 
@@ -57,13 +57,13 @@ MayStore = Callable[[], Awaitable[bool]]
 
 
 async def always() -> bool:
-    """For a copy that is alone."""
+    """Always true, for a single copy."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class PollOutcome:
-    """`error` is the sentence of a failed poll; `refused`: no source accepts the key, so that waiting is no use."""
+    """`error` is the sentence of a failed poll; `refused`: no source accepts the key, so waiting does not help."""
 
     ok: bool
     source: SourceName | None
@@ -73,7 +73,7 @@ class PollOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """Everything that one source answered in one poll."""
+    """All readings of one source in one poll."""
 
     source: SourceName
     readings: Sequence[UsageReading]
@@ -83,7 +83,7 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """A poll of which the minutes are read: they tell the age of the data, `rest` is still to be read."""
+    """A poll whose minutes are read, which determine the age of the data; `rest` is still to be read."""
 
     source: SourceName
     minutes: UsageReading
@@ -95,7 +95,7 @@ class _Begun:
 
 
 class Poller:
-    """Never two polls at once. `may_store`: asked before anything is stored, since another copy may poll by then."""
+    """Runs one poll at a time. `may_store`: checked before storing, since another copy may poll by then."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Poller:
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self.close = close
-        """Ends what the sources have begun."""
+        """Close the sources."""
 
         self._may_store = may_store
         self._store = store
@@ -121,7 +121,7 @@ class Poller:
         self._stored = StoredBuckets()
 
     async def poll(self, since: datetime) -> PollOutcome:
-        """Read what is due from `since` (a full hour) on. A failure leaves every number as it was."""
+        """Read what is due from `since` (a full hour) on. A failure changes no number."""
         async with self._one_poll:
             now = self._clock()
             before = not_ahead(await asyncio.to_thread(self._store.data_state), now)
@@ -160,13 +160,13 @@ class Poller:
             self._stored.keep(source, reading, now)
 
     def progress(self) -> None:
-        """A whole answer has come: the poll that runs may wait for the next one as long again."""
+        """A whole response has arrived: restart the running poll's time limit."""
         if self._deadline is not None:
             self._deadline.reschedule(min(_in(STUCK_AFTER), self._give_up_at))
 
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
-        """Raises `UnavailableError` where the poll is stuck or takes too long."""
+        """Raises `UnavailableError` if the poll is stuck or takes too long."""
         self._give_up_at = _in(LONGEST_POLL)
         try:
             async with asyncio.timeout_at(_in(STUCK_AFTER)) as self._deadline:
@@ -174,7 +174,7 @@ class Poller:
         except TimeoutError:
             raise UnavailableError(
                 f"Anthropic has given no whole answer for {STUCK_AFTER // MINUTE} minutes, or is not done after "
-                f"{LONGEST_POLL // MINUTE}; the next poll begins anew."
+                f"{LONGEST_POLL // MINUTE}; the next poll starts again."
             ) from None
         finally:
             self._deadline = None
@@ -269,16 +269,16 @@ class Poller:
 
 
 class _AnotherPollsError(Exception):
-    """This copy does not hold the lease any more."""
+    """This copy no longer holds the lease."""
 
 
 def _as_of(minutes: UsageReading, name: SourceName, before: DataState, now: datetime, since: datetime) -> datetime:
-    """How old the data of a poll is, by its minutes: hours before them have long been complete."""
+    """The age of a poll's data, from its minutes: earlier hours have long been complete."""
     if name == "admin":
         return now - ADMIN_DELAY
     if minutes.refreshed_at is not None:
         return min(minutes.refreshed_at, now)
-    # A source that does not say how old its data is has at least what it has told, now or before.
+    # A source without an `as of` has at least the data that it has returned, now or before.
     told = before.as_of if before.source == name else None
     return max([row.starts_at for row in minutes.rows] + [told or since])
 
@@ -308,7 +308,7 @@ def _behind(as_of: datetime) -> SourceError:
 
 
 def _no_step_back(behind: _Begun, before: DataState) -> bool:
-    """Whether data that is behind is better than what is stored; a change to older data would lower numbers."""
+    """Whether late data is newer than the stored data; a change to older data would lower numbers."""
     return before.as_of is None or before.source == behind.source or behind.as_of > before.as_of
 
 
@@ -326,7 +326,7 @@ def _in(span: timedelta) -> float:
 
 
 class _Noting(Transport):
-    """Tells of each whole answer."""
+    """Reports each whole response."""
 
     answered: Callable[[], None] = staticmethod(lambda: None)
 

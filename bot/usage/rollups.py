@@ -54,14 +54,14 @@ def change_days(connection: Connection, changes: DayChanges) -> None:
 
 
 def rebuild_days(connection: Connection) -> None:
-    """Make all sums anew from the rows."""
+    """Rebuild all sums from the rows."""
     connection.execute(delete(usage_days))
     columns = ["day", *DIMENSIONS, *COUNTS]
     connection.execute(insert(usage_days).from_select(columns, _sums(connection)))
 
 
 def wrong_days(connection: Connection) -> list[date]:
-    """UTC days on which a sum differs from its rows, the oldest first; none on a database that is whole."""
+    """UTC days on which a sum differs from its rows, the oldest first; none on an intact database."""
     rows, kept = _sums(connection).subquery("summed"), usage_days.alias("kept")
     same = and_(rows.c.day == kept.c.day, *(rows.c[name] == kept.c[name] for name in DIMENSIONS))
     differ = or_(kept.c.day.is_(None), *(rows.c[name] != kept.c[name] for name in COUNTS))

@@ -1,4 +1,4 @@
-"""Usage by the hour, the bill by the day, names, and what is known of the last poll."""
+"""Tables of usage by the hour, the bill by the day, names, and the state of the last poll."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ from bot.usage.store_reads import (
 from bot.usage.store_writes import Changes, mark_hours, replace_hours
 
 MOST_RECENT = 64
-"""Transactions of which this process knows by heart what they changed."""
+"""Transactions whose changes this process keeps in memory."""
 
 COUNTS = (
     usage.c.uncached_input_tokens,
@@ -63,11 +63,11 @@ class Bill:
 
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-"""When an hour was read that is to be read again."""
+"""The read time that makes an hour due again."""
 
 
 class UsageStore:
-    """Synchronous; asynchronous callers use a thread."""
+    """Reads and writes usage; see `UsageReader` for reads as of one moment."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -77,14 +77,14 @@ class UsageStore:
 
     @contextmanager
     def reading(self) -> Iterator[UsageReader]:
-        """Reads as of one moment, whatever is written meanwhile."""
+        """Reads as of one moment, despite concurrent writes."""
         with self._engine.connect() as connection:
             if self._postgres:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             yield UsageReader(connection, self._recent)
 
     def rebuild_rollups(self) -> None:
-        """Make all roll-ups anew from the rows."""
+        """Rebuild all roll-ups from the rows."""
         with self._engine.begin() as connection:
             rebuild_days(connection)
             _next_version(connection, billed=False, rebuilt=True)
@@ -102,7 +102,7 @@ class UsageStore:
             return {row.hour: HourState(row.source, row.width, row.read_at) for row in connection.execute(query).all()}
 
     def read_again(self, starts_at: datetime, ends_at: datetime) -> None:
-        """Make the hours between two full hours due at the next poll, whenever they were read last."""
+        """Make the hours between two full hours due at the next poll."""
         hours = (usage_hours.c.hour >= starts_at) & (usage_hours.c.hour < ends_at)
         with self._engine.begin() as connection:
             connection.execute(update(usage_hours).where(hours).values(read_at=LONG_AGO))
@@ -146,18 +146,18 @@ class UsageStore:
             )
 
     def save_state(self, data: DataState) -> None:
-        """Only what is known of the last poll, where it failed."""
+        """Save only the state of the last poll, after it failed."""
         with self._engine.begin() as connection:
             save_state(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
         self._versions.changed()
 
     def data_state(self) -> DataState:
-        """What is known of the data; all None before the first poll."""
+        """The state of the data; all None before the first poll."""
         value = self.state().get(DATA_STATE_KEY)
         return DataState() if value is None else DATA_STATE.validate_python(value)
 
     def state(self) -> Mapping[str, Any]:
-        """What tells whether anything has changed; the same value as long as nothing has."""
+        """The version of the stored data; equal while nothing has changed."""
         return self._versions.current(self._engine)
 
     def head(self) -> Head:
@@ -200,7 +200,7 @@ class UsageStore:
             return [_usage_row(row._mapping) for row in connection.execute(query)]
 
     def save_names(self, known: Iterable[Name], now: datetime) -> None:
-        """Replace all names by these."""
+        """Replace all names."""
         with self._engine.begin() as connection:
             connection.execute(delete(names))
             rows = [{**asdict(name), "seen_at": now} for name in known]

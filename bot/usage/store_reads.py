@@ -1,4 +1,4 @@
-"""What is read of stored usage as of one moment."""
+"""Reads of stored usage as of one moment."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ NameKind = Literal["workspace", "key"]
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What Anthropic calls a workspace or a key.
+    """The name of a workspace or a key at Anthropic.
 
     `workspace_id`: a key's workspace; of the workspace `default`, the id that Anthropic's lists give it.
     """
@@ -50,7 +50,7 @@ class Name:
 class Names:
     """Names by id, and when they were read; None where they never were.
 
-    The default workspace stands under `default`; `default_id` is the id that Anthropic's lists give it, where known.
+    The default workspace has the id `default`; `default_id` is its id in Anthropic's lists, if known.
     """
 
     workspaces: Mapping[str, str]
@@ -77,7 +77,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What tells whether anything has changed since: read with one statement."""
+    """The version of the stored data, read with one statement."""
 
     data: DataState
     version: Version

@@ -1,6 +1,7 @@
-"""How the buckets in the store were answered, so that a poll parses and stores only those that are answered otherwise.
+"""Digests of the stored buckets, so that a poll parses and stores only changed ones, and packed rows of a poll.
 
-Kept in memory alone. It holds only as long as the store says that nobody else has written the hour since.
+Kept in memory only. A digest is valid only while no other copy has written its hour since. Readings that wait to be
+stored are packed, because a month of a large organisation is gigabytes of rows.
 """
 
 import zlib
@@ -66,7 +67,7 @@ PACKED_FROM = 20_000
 """Fewer rows than these, all readings together, are left as they are."""
 
 ROWS_PER_PACK = 2_000
-"""Few enough to be packed in an instant, in which nothing else runs."""
+"""Few enough to be packed without stalling the event loop."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(list[UsageRow])

@@ -8,13 +8,11 @@ import asyncio
 import os
 import sys
 
-from bot.web.server import open_port
-
 from bot.app import bot_from
 from bot.clock import system_clock
 from bot.config.settings import Need, load_settings
 from bot.web.connections import Connections
-from bot.web.server import web_app
+from bot.web.server import open_port, web_app
 from tests.scenario.http_port import nothing_wrong
 
 

@@ -1,1 +1,1 @@
-"""Anthropic's usage and cost APIs: requests, pages, answers."""
+"""Anthropic's usage and cost APIs: requests, pages, responses."""

@@ -81,7 +81,7 @@ class AdminSource:
             # The beta is not open to every organisation, and one refusal is not for good.
             reading = await read_again(partial(self._without_speed, read, most_rows), stored)
             self._speed_refused_at = self._clock()
-            log.warning("fast mode cannot be told apart, so its tokens are priced as standard ones: %s", error)
+            log.warning("fast mode cannot be distinguished, so its tokens are priced as standard ones: %s", error)
             return reading
         return await read_again(partial(self._without_speed, read, most_rows), stored)
 
@@ -141,7 +141,7 @@ class AdminSource:
         most_rows: int | None = None,
         wanted: Container[datetime] | None = None,
     ) -> ResultBuckets:
-        """Pages that are too large for one are asked for anew with half the buckets, also by the reads after this."""
+        """A page that is too large is requested again with half the buckets, as are later pages."""
 
         def collector() -> ResultBuckets:
             return ResultBuckets(

@@ -2,7 +2,7 @@
 
 Source: Anthropic's SDK 2.12.0 (types) and the documentation of October 2026. Flat rows, largest first unless asked
 otherwise; `limit` counts rows; at most five groups; the default workspace has an id of its own; `data_refreshed_at`
-tells the age; money is a decimal string in cents.
+gives the age; money is a decimal string in cents.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ ROWS_PER_PAGE = 1000
 
 GROUPS = ("model", "api_key_id", "service_tier", "inference_geo", "speed")
 KEYLESS_GROUPS = ("model", "workspace_id", "service_tier", "inference_geo", "speed")
-"""Five groups at most: the workspace comes from the key, and traffic without a key is asked for apart."""
+"""Five groups at most: the workspace comes from the key, and traffic without a key is requested separately."""
 
 
 class AnalyticsSource:

@@ -1,4 +1,4 @@
-"""The buckets of one usage report, page by page: those that are as they were stored last are not parsed again.
+"""The buckets of one usage report, page by page: unchanged ones are not parsed again.
 
 A bucket is recognised by a digest over all of its bytes, on however many pages they come.
 """
@@ -21,7 +21,7 @@ from bot.usage.model import NOTHING_STORED, OddUsage, Read, Seen, SeenBucket, Ta
 
 
 class AgainError(Exception):
-    """Something that was taken for unchanged is not: nothing of the answer may be left out."""
+    """A bucket taken for unchanged has changed: the whole response must be parsed."""
 
 
 NOT_SEEN = SeenBucket(b"", Tally())
@@ -60,7 +60,7 @@ def seen_with(found: "Buckets", apart: "Buckets", asked: Seen, needed: Set[datet
 
 
 def ids_in(rows: ReportRows) -> tuple[set[str], set[str]]:
-    """The keys and the workspaces of these rows."""
+    """The keys and the workspaces of the rows."""
     keys = {row.api_key_id for each in rows.values() for row in each}
     workspaces = {row.workspace_id for each in rows.values() for row in each}
     return keys - {None}, workspaces - {None}  # type: ignore[return-value]
@@ -112,7 +112,7 @@ class Buckets(ABC):
         self._copied = len(self._parts)
 
     def end(self) -> None:
-        """The last bucket is whole."""
+        """The last bucket is complete."""
         self._close()
 
     def odd(self) -> OddUsage:

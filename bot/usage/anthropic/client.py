@@ -1,6 +1,7 @@
-"""The body of an answer over httpx, read piece by piece: what it says of its own length is not believed.
+"""Requests to Anthropic: retries, deadlines, errors as sentences, and responses of bounded size.
 
-httpx unpacks each piece as a whole, a thousand times its size, and every layer of several encodings.
+A body is read piece by piece and its declared length is not trusted: httpx would unpack each piece as a whole, up to a
+thousand times its size, and every layer of several encodings.
 """
 
 import asyncio
@@ -25,19 +26,19 @@ from tenacity.wait import wait_random_exponential
 from bot.usage.model import MalformedError, RefusedError, SourceError, UnavailableError
 
 ACCEPTED = "gzip, deflate"
-"""The header `Accept-Encoding`: what can be unpacked here, whatever else is installed."""
+"""The header `Accept-Encoding`: the encodings that this module can unpack."""
 
 _STEP_BYTES = 2**20
 
 
 class TooLargeError(Exception):
-    """An answer has more bytes, unpacked, than the caller wants to hold."""
+    """A response has more bytes, unpacked, than the caller accepts."""
 
 
 async def bounded_answer(http: httpx.AsyncClient, request: httpx.Request, most: int) -> tuple[httpx.Response, bytes]:
-    """An answer and its body. No redirect is followed.
+    """A response and its body. No redirect is followed.
 
-    Raises `TooLargeError` where the body has more than `most` bytes, unpacked, and what httpx raises.
+    Raises `TooLargeError` if the body has more than `most` bytes, unpacked, and what httpx raises.
     """
     request.headers["accept-encoding"] = ACCEPTED
     answer = await http.send(request, stream=True, follow_redirects=False)
@@ -110,7 +111,7 @@ ATTEMPT_SECONDS = 45
 """One attempt, from connecting to the last byte; `TIMEOUT` holds for each read alone."""
 
 ALL_SECONDS = 120
-"""All attempts at one answer with the waits between them: no attempt begins later, and none is given longer."""
+"""Seconds for all attempts at one response, waits included: no attempt starts or lasts beyond it."""
 
 MOST_BYTES = 64 * 2**20
 """Of one answer, unpacked. A page with every hour of a day of 1,000 keys and 5 models has about 40 MB."""
@@ -136,7 +137,7 @@ class ExpiredCursorError(SourceError):
 
 
 class TooManyBytesError(MalformedError):
-    """An answer is larger than asked for at most."""
+    """A response is larger than the caller accepts."""
 
 
 class _RetryLaterError(UnavailableError):
@@ -146,7 +147,7 @@ class _RetryLaterError(UnavailableError):
 
 
 class Transport:
-    """`most_waiting`: the most that all calls together may wait between attempts; None means no such bound."""
+    """`most_waiting`: the bound on all calls' waits between attempts together; None: unbounded."""
 
     def __init__(
         self,
@@ -166,11 +167,11 @@ class Transport:
         self._timeout = timeout
         self._attempt_seconds = attempt_seconds
         self._all_seconds = all_seconds
-        # One thread of its own: large answers are parsed there, and whatever uses the default pool does not wait.
+        # A thread of its own parses large responses, so that users of the default pool do not wait.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="anthropic")
 
     def close(self) -> None:
-        """End the thread that parses answers. A page that it parses is not waited for."""
+        """End the parsing thread, without waiting for a page that it parses."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     async def work(self, job: Callable[..., Result], *arguments: Any) -> Result:
@@ -239,7 +240,7 @@ class Transport:
     def _key_text(self) -> str:
         text = self._key.get_secret_value() if self._key is not None else ""
         if not (text.isascii() and text.isprintable()):
-            raise RefusedError("ANTHROPIC_ADMIN_KEY has characters that no key has: copy it anew.")
+            raise RefusedError("ANTHROPIC_ADMIN_KEY has characters that no key has: copy it again.")
         return text
 
 
@@ -268,7 +269,7 @@ def _failure(answer: httpx.Response, body: bytes, path: str) -> SourceError:
     if status == 404 or answer.has_redirect_location:
         return NotServedError(f"{path} is not served at ANTHROPIC_BASE_URL (HTTP {status}): correct that address.")
     if status == 410:
-        return ExpiredCursorError(f"Anthropic's page token for {path} has expired; the next poll begins anew.")
+        return ExpiredCursorError(f"Anthropic's page token for {path} has expired; the next poll starts again.")
     if status == 429:
         return _RetryLaterError(f"Anthropic asks to wait with {path} (HTTP 429).", _retry_after(answer.headers))
     if status >= 500 or status in (408, 409):
@@ -287,7 +288,7 @@ def _error_of(body: bytes) -> tuple[str, str]:
 
 
 def _names_a_spend_limit(status: int, code: str, message: str) -> bool:
-    """Money, not haste: asking again does not help before someone acts (platform.claude.com, Rate limits, 2026)."""
+    """Whether a limit is about spend, not rate: a retry does not help (platform.claude.com, Rate limits, 2026)."""
     if status == 402:
         return True
     return status in (400, 429) and (code in SPEND_LIMIT_CODES or message.startswith(SPEND_LIMIT_SENTENCE))

@@ -1,6 +1,6 @@
 """An organisation's own rate limits, from Anthropic's Rate Limits API: limits, not consumption.
 
-Source: platform.claude.com, Rate Limits API. A group is told apart by `group_type` (August 2026), by `group.type`
+Source: platform.claude.com, Rate Limits API. A group is identified by `group_type` (August 2026), by `group.type`
 (version 2026-10-21 and SDK 2.x), or by both (October 2026). Pages end where `next_page` is null.
 """
 
@@ -28,7 +28,7 @@ LIMITERS: Mapping[str, Limiter] = {
     "output_tokens_per_minute": "output_tokens_per_minute",
     "enqueued_batch_requests": "enqueued_batch_requests",
 }
-"""Those that a workload is held against; of two for the same, the lower one binds."""
+"""The limits that a workload is compared with; of two for the same pool, the lower one binds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class OwnLimits:
 
 
 class _Limit(Answer):
-    """`value` null: the limit is there, its figure is not told."""
+    """`value` null: the limit exists, its figure is not disclosed."""
 
     type: str
     value: Count | None
@@ -132,11 +132,11 @@ def _limits(entry: _Entry) -> Limits:
 
 FRESH_FOR = HOUR
 PATIENCE = timedelta(seconds=2)
-"""An estimate does not wait longer than this: it then goes by the table, and the next one has the answer."""
+"""The longest wait of an estimate: after it, the estimate uses the table, and the next one has the limits."""
 
 
 class RateLimitCache:
-    """Never raises: what cannot be read is not known."""
+    """Caches the limits for an hour. Never raises: limits that cannot be read are unknown."""
 
     def __init__(self, transport: Transport, clock: Clock) -> None:
         self._transport = transport
@@ -147,11 +147,11 @@ class RateLimitCache:
 
     @property
     def known(self) -> Mapping[Pool, Limits] | None:
-        """What is known already, without waiting."""
+        """The cached limits, without waiting."""
         return self._known
 
     async def measured(self) -> Mapping[Pool, Limits] | None:
-        """The limits as they were within the last hour; None where they are not known."""
+        """The limits as of the last hour; None if unknown."""
         now = self._clock()
         if self._asked_at is None or is_over(FRESH_FOR, self._asked_at, now):
             self._asked_at = now

@@ -111,7 +111,7 @@ async def all_pages(
     """A collector that has every page, asked for with the same parameters; `most_bytes`: of one page.
 
     There is no most pages: what ends an answer without end is a page that came before, or the time of the poll. A page
-    token that has expired begins the range anew, once.
+    token that has expired restarts the range, once.
     """
     try:
         return await _pages(transport, path, query, betas, collector(), most_bytes)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bot.usage.logs.usage_block import Record, Skipped
 
 SUFFIXES = (".jsonl", ".json", ".ndjson")
-"""The files that are always read of a folder; others are read where usage stands in their beginning."""
+"""The files that are always read of a folder; others are read if their beginning contains usage."""
 
 STANDARD_INPUT = "-"
 

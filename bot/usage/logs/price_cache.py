@@ -33,7 +33,7 @@ COARSE_SETTLED_NS = 2_100_000_000
 them where file systems know whole seconds only."""
 
 MOST_BYTES = 512 * 1024 * 1024
-"""Beyond this size the cache begins anew."""
+"""Beyond this size the cache is cleared."""
 
 BROKEN = (sqlite3.Error, OSError, ValueError, OverflowError)
 

@@ -1,6 +1,6 @@
 """One recorded JSON object → the call that it holds. Pure: files are read elsewhere, prices are known elsewhere.
 
-Three kinds are told apart by content and none by name: a team's own log record, anything that carries a Messages
+Three kinds are recognised by content, none by name: a team's own log record, anything that carries a Messages
 response or its `usage` block, and lines of Claude Code transcripts. Each record is one call at most.
 """
 

@@ -1,4 +1,4 @@
-"""Bytes of a file → the JSON records in it, one at a time, told apart by content.
+"""Bytes of a file → the JSON records in it, one at a time, recognised by content.
 
 JSON lines, values behind each other, one array or one document that wraps lists; as UTF-8 or UTF-16, compressed with
 gzip, bzip2 or xz; tables of CSV. Memory stays flat: nothing but the line or the value at hand is kept.

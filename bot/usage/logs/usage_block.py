@@ -121,7 +121,7 @@ def has_own_names(block: Record) -> bool:
 
 
 def has_lifetimes(block: Record) -> bool:
-    """Whether the cache writes of a block are told apart by their lifetime."""
+    """Whether the cache writes of a block are split by their lifetime."""
     return is_object(block.get("cache_creation"))
 
 
@@ -169,7 +169,7 @@ def _without_cache_in_input(block: Record, counts: TokenCounts) -> TokenCounts:
 
 
 def terms_in(block: Record) -> Terms:
-    """The terms of a block, as far as it tells them."""
+    """The terms of a block, as far as it has them."""
     return Terms(_word(block, "service_tier"), _word(block, "inference_geo"), _word(block, "speed"))
 
 

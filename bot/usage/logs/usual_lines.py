@@ -122,7 +122,7 @@ class _Data(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _Progress(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What a sub-agent's call is written as, inside of the line that tells its progress."""
+    """The form of a sub-agent's call inside a progress line."""
 
     type: Literal["progress"]
     data: _Data

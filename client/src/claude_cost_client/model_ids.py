@@ -1,10 +1,10 @@
 # Written by `python -m tests.contract.client_copies`: change bot/pricing/model_ids.py instead.
 """One reading of every spelling of a Claude model: API ids, Bedrock, Vertex, gateways, and names as people write them.
 
-Reading is syntax alone: it says which family and version a text names, and what else the text says about the price.
-Whether such a model exists is the rate card's to say (`ModelIndex`), so `claude-sonnet-9` is read and
-stays unknown. A text that holds anything beyond the known decorations is not read at all. Plain names are read here,
-all others by the patterns of `model_spellings`. Written for Python 3.9 and its standard library alone.
+Parsing is syntax only: it yields the family and version that a text names, and what else the text says about the price.
+Whether such a model exists, `ModelIndex` decides by a rate card, so `claude-sonnet-9` is parsed and stays unknown. A
+text with anything beyond the known decorations is not parsed at all. Plain names are parsed here, all others by the
+patterns of `model_spellings`. Written for Python 3.9 and its standard library alone.
 
 The bot and the client hold the same text.
 """
@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 FAMILIES = ("fable", "mythos", "opus", "sonnet", "haiku")
 
 GENERATION, INSTANT = "claude", "instant"
-"""What stands for a family in the names of the first two generations: `claude-2.1`, `claude-instant-1.2`."""
+"""The families in the names of the first two generations: `claude-2.1`, `claude-instant-1.2`."""
 
 LONGEST_ID = 300
 

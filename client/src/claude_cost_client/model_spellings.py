@@ -73,7 +73,7 @@ def read_spelling(text: str) -> Spelling:
 
 
 def _place(text: str) -> tuple[str, Platform | None, bool] | None:
-    """What stands before the model, whose platform that is, and whether it names a region at a premium.
+    """The part before the model, its platform, and whether it names a region at a premium.
 
     None for an ARN that holds no model name, such as an application inference profile's.
     """

@@ -1,6 +1,6 @@
 """What a failed request means for the next attempt: another model, a pause, or the end. Pure.
 
-The cases are those of platform.claude.com on errors and rate limits. A spent budget is told from an ordinary rate limit
+The cases are those of platform.claude.com on errors and rate limits. A spent budget differs from an ordinary rate limit
 by its error code, and by the missing `retry-after`: it ends on the first of a month or when somebody raises it, so that
 another attempt, with whatever model, is refused too.
 """
@@ -28,7 +28,7 @@ JITTER = 0.25
 
 @dataclass(frozen=True)
 class Refusal:
-    """`final`: the application is told. `retry_after`: seconds that the API asks to wait before the same model."""
+    """`final`: raised to the application. `retry_after`: seconds to wait before the same model, as the API asks."""
 
     reason: str
     final: bool = False

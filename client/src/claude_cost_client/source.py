@@ -35,7 +35,7 @@ POLL_SECONDS = 5.0
 STREAM_AGAIN_SECONDS = 600.0
 """After a stream of which nothing arrived, until the next attempt; the mode is polled meanwhile."""
 SILENT_SECONDS = 40.0
-"""A stream that is silent for so long is opened anew: its connection may be dead. The bot writes every 15 s."""
+"""A stream without data for this long is reopened: its connection may be dead. The bot writes every 15 s."""
 ANSWER_SECONDS = 10.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
 
@@ -125,7 +125,7 @@ class HttpSource:
                 retry_after = FIRST_PAUSE_SECONDS
                 pause = FIRST_PAUSE_SECONDS if self._listen(learn, stopped) else POLL_SECONDS
             except (OSError, http.client.HTTPException, ValueError) as error:
-                # The text of an error may repeat a header, so only its kind is told.
+                # The text of an error may repeat a header, so log only its kind.
                 reason = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
                 self._complaints.say("%s does not answer (%s); the fallback mode stays as it was", self._url, reason)
                 pause, retry_after = retry_after, min(LONGEST_PAUSE_SECONDS, retry_after * 2)

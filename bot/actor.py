@@ -1,17 +1,17 @@
-"""Who has done something."""
+"""The actor of a change: a person or the bot."""
 
 from dataclasses import dataclass
 
 BOT = "claude-cost"
-"""Who acts where no person does. No id of a Slack user looks like it."""
+"""The actor of automatic changes. No id of a Slack user has this form."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A Slack user as a request names them.
+    """A Slack user, as identified by a request.
 
-    `teams`, `enterprises`: the workspaces and organisations that the request names, the user's own among them. An id is
-    unique within its workspace or organisation only.
+    `teams`, `enterprises`: the workspaces and organisations in the request, the user's own among them. An id is unique
+    within its workspace or organisation only.
     """
 
     id: str

@@ -1,7 +1,6 @@
-"""Addresses as they stand in settings: of HTTP services and of the database.
+"""Addresses in settings: of HTTP services and of the database.
 
-Every refusal is a ValueError with one clause that quotes nothing of the address: what is in the wrong place may be a
-part of a password.
+Every refusal is a ValueError with one clause that quotes no part of the address: a misplaced part may be a password.
 """
 
 import ipaddress
@@ -53,7 +52,7 @@ def http_host(address: str) -> str:
 
 
 def _known_to_libraries(address: str) -> None:
-    """Raises ValueError where httpx (Anthropic) or yarl (Slack) reads another host, or none."""
+    """Raises ValueError if httpx (Anthropic) or yarl (Slack) would read another host, or none."""
     try:
         read = {httpx.URL(address).raw_host.decode().strip("[]"), (yarl.URL(address).raw_host or "").rstrip(".")}
     except (httpx.InvalidURL, ValueError, TypeError):
@@ -81,7 +80,7 @@ def _idna(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can be reached at `host`."""
+    """Whether `host` is reachable from this machine only."""
     host = host.lower().rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -96,7 +95,7 @@ def is_loopback(host: str) -> bool:
 def database_address(address: str) -> URL:
     """The address of the database as SQLAlchemy reads it. Raises ValueError.
 
-    An address that could be read in two ways is refused: SQLAlchemy would take a part of the password for the host.
+    An ambiguous address is refused: SQLAlchemy might take a part of the password for the host.
     """
     scheme, _, rest = address.partition("://")
     if not address.isprintable():
@@ -117,7 +116,7 @@ def _check_server(rest: str) -> None:
     place, _, query = rest.partition("?")
     authority, _, database = place.partition("/")
     if "@" in database or "@" in query or authority.count("@") > 1 or "/" in database:
-        raise ValueError("one @ stands before the host, and none after it")
+        raise ValueError("write one @ before the host, and none after it")
     if any(not re.fullmatch(r"[a-z_]{1,40}=.*", part) for part in query.split("&") if query):
         raise ValueError("after the ? stand NAME=VALUE, with & between them")
     host, port = _host_and_port(authority.rpartition("@")[2])
@@ -131,7 +130,7 @@ def _host_and_port(text: str) -> tuple[str, str | None]:
     if text.startswith("["):
         host, bracket, port = text[1:].partition("]")
         if not bracket or (port and not port.startswith(":")) or ":" not in host:
-            raise ValueError("an IPv6 address stands in brackets, as in [::1]")
+            raise ValueError("write an IPv6 address in brackets, as in [::1]")
         return host, port[1:] or None
     host, colon, port = text.partition(":")
     return host, port if colon else None
@@ -143,12 +142,12 @@ def sqlite_file(address: str) -> Path:
     if not rest.startswith("/") or not rest.strip("/") or ":memory:" in rest:
         raise ValueError("it names no file")
     if looks_secret(rest[1:]):
-        raise ValueError("what stands there looks like a secret, not like a file")
+        raise ValueError("the path looks like a secret, not like a file")
     return absolute(rest[1:])
 
 
 def absolute(path: str) -> Path:
-    """An absolute path, `~` included. Raises ValueError for what can be none."""
+    """An absolute path, with `~` expanded. Raises ValueError if there is none."""
     if "\0" in path:
         raise ValueError("a path cannot have a NUL character")
     try:

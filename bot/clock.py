@@ -1,4 +1,4 @@
-"""The clock that everything else is given; nothing else in the product reads the time."""
+"""The clock that is passed to everything else; no other module reads the time."""
 
 import time
 from collections.abc import Callable
@@ -31,15 +31,15 @@ def floor_day(moment: datetime) -> datetime:
 
 
 def is_over(wait: timedelta, since: datetime, now: datetime) -> bool:
-    """Whether a wait that began at `since` has ended by `now`, whatever was done to the clock in between.
+    """Whether a wait that began at `since` has ended by `now`, even if the clock was set in between.
 
-    A beginning further ahead than the wait was written down by a clock that has been set back since: that wait is over.
-    So no wait lasts longer than twice its length.
+    If the clock was set back and the start lies further ahead than the wait is long, the wait is over. So no wait lasts
+    longer than twice its length.
     """
     return abs(now - since) >= wait
 
 
 def seconds_since_boot() -> float:
-    """Seconds that never go back and, where the system can tell, go on while the machine sleeps."""
+    """Seconds that never go back and, where the system supports it, go on while the machine sleeps."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)

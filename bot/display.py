@@ -1,4 +1,4 @@
-"""In what money people want to read sums. Prices and limits are USD without tax; this only ever stands beside them."""
+"""The display currency and tax. Prices and limits are USD without tax; other amounts are only shown beside them."""
 
 from dataclasses import dataclass
 from decimal import MAX_PREC, Context, Decimal
@@ -11,24 +11,24 @@ _CODES = {
     4: "CLF UYW",
 }
 MINOR_UNITS = {code: places for places, codes in _CODES.items() for code in codes.split()}
-"""Decimal places of the currencies that have not two (ISO 4217, list one, six-group.com)."""
+"""Decimal places of the currencies that do not have two (ISO 4217, list one, six-group.com)."""
 
 SIGNS = {"USD": "$", "JPY": "¥", "EUR": "€", "GBP": "£", "KRW": "₩", "INR": "₹"}
-"""Signs that mean one currency to most readers; the others are told by their code."""
+"""Signs that mean one currency to most readers; other currencies are shown by their code."""
 
 _EXACT = Context(prec=MAX_PREC)
 
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """`rate`: units of `currency` (an ISO 4217 code) for one USD. `tax_percent`: None where no tax is to be shown."""
+    """`rate`: units of `currency` (an ISO 4217 code) for one USD. `tax_percent`: None to show no tax."""
 
     currency: str = "USD"
     rate: Decimal = Decimal(1)
     tax_percent: Decimal | None = None
 
     def of(self, usd: Decimal) -> str | None:
-        """An amount in USD as people want to read it beside that; None where there is nothing to add.
+        """An amount in USD as shown beside the USD; None where there is nothing to add.
 
         `¥66,120 without tax, ¥72,732 with 10% tax (at 150 JPY for 1 USD)`: each rounded half-up by itself, to the
         places that the currency has.

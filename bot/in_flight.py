@@ -1,4 +1,4 @@
-"""Counts listeners that are still working, because nothing in Bolt waits for them when the process ends."""
+"""Counts running listeners, because Bolt does not wait for them at shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ class InFlight:
                 self._idle.set()
 
     async def drain(self, seconds: float) -> bool:
-        """Wait until nothing is in flight, at most this long; returns whether that was reached."""
+        """Wait until nothing is in flight, at most this long; return whether that was reached."""
         self._draining.set()
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)
@@ -36,7 +36,7 @@ class InFlight:
         return True
 
     async def drains_within(self, seconds: float) -> bool:
-        """Sleep for so long, or until a drain has begun; returns whether one has."""
+        """Sleep for so long, or until a drain has begun; return whether one has."""
         try:
             await asyncio.wait_for(self._draining.wait(), seconds)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""Bounds what reaches the log, so that a fault which repeats cannot fill a disk."""
+"""Bounds the log, so that a repeating fault cannot fill the disk."""
 
 import logging
 import re
@@ -11,7 +11,7 @@ PER_KIND = 10
 WINDOW_SECONDS = 60.0
 PER_SECOND = 50
 MOST_KINDS = 500
-"""More kinds than this at a time are taken for one, so that memory stays bounded as well."""
+"""Above this many kinds at a time, the others count as one kind, so that memory stays bounded."""
 
 MOST_CHARACTERS = 16_000
 """Of one entry with its traceback."""
@@ -50,7 +50,7 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
         return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} … (cut)"
 
     def close(self) -> None:
-        """Say what was left out, then close."""
+        """Log how many entries were dropped, then close."""
         for key, kind in self._kinds.items():
             self._sum_up(key, kind)
         self._kinds.clear()

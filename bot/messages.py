@@ -52,7 +52,7 @@ Tone = Literal["soft", "hard", "resolved"]
 
 @dataclass(frozen=True, slots=True)
 class PlainMessage:
-    """For places that know nothing of Slack: plain text. `tone`: services that have colours show it."""
+    """Plain text for destinations other than Slack. `tone`: shown by services that have colours."""
 
     title: str
     body: str

@@ -1,4 +1,4 @@
-"""Modes: named sets of environment variables. `normal` always exists and asks nothing of the services."""
+"""Modes: named sets of environment variables. `normal` always exists and sets no model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Mode:
 
 
 def modes_from_chain(chain: Sequence[str], configured: Mapping[str, Mapping[str, str]]) -> dict[str, Mode]:
-    """The modes by name, `normal` first: those of the chain, then the configured ones, which win over them.
+    """The modes by name, `normal` first: those of the chain, then the configured ones, which override them.
 
     `chain`: model ids in falling order of price, at least two. `configured`: variables by mode name.
     """

@@ -1,4 +1,4 @@
-"""Dollars and shares for people. Rounding happens here and nowhere before."""
+"""Dollars and shares as text, and amounts as people type them. Rounding happens here and nowhere before."""
 
 import re
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from math import floor
 CENT = Decimal("0.01")
 
 LEAST_TO_COMPARE = Decimal(1)
-"""USD: a percentage of less says nothing, however large it is."""
+"""USD: below this, a percentage of change is not meaningful."""
 
 MANY_TIMES = 10
-"""From this factor on a change is told as a factor: nobody reads 10,143 %."""
+"""From this factor on, a change is shown as a factor: 10,143 % is hard to read."""
 
 TRACE = Decimal("0.001")
-"""USD: stands for what is not nothing and less than a cent."""
+"""USD: represents an amount above zero and below a cent."""
 
 NO_CHANGE = "±0%"
 

@@ -1,4 +1,4 @@
-"""Which texts may be shown to people: nothing that could be a secret is quoted, and a sentence is one line."""
+"""Masks secrets in texts for people: possible secrets are never quoted, and a sentence is one line."""
 
 import ipaddress
 import re
@@ -28,10 +28,10 @@ _ONE_TOKEN = re.compile(r"[A-Za-z0-9+/=_~.-]{20,}")
 _RANDOM_RUN = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
 
 Shape = re.Pattern[str] | Callable[[str], bool]
-"""How a harmless text looks at its place."""
+"""The form of a harmless text at its place."""
 
 TOO_SHORT = 5
-"""Characters: so few are no secret, and no useful part of one."""
+"""Characters: a text this short is neither a secret nor a useful part of one."""
 
 NUMBER = re.compile(r"[-+]?[$€£¥]?[0-9.,_]{1,15} ?[a-zA-Z%€$]{0,3}")
 CHANNEL = re.compile(r"[A-Z][A-Z0-9]{0,10}|#[a-z]{1,12}(-[a-z]{1,12}){0,3}")

@@ -19,7 +19,7 @@ FAIL_ABOVE = timedelta(minutes=5)
 
 
 class ClockOffsets:
-    """Collects the difference at each answer: positive where the machine is ahead of the server."""
+    """Collects the clock difference at each response: positive if the machine is ahead of the server."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -48,25 +48,25 @@ def _parsed(text: str) -> datetime | None:
 
 
 SMALLEST_JUMP = timedelta(seconds=1)
-"""Less is how a clock is slewed, or time that the process was not given between two readings."""
+"""Less than this is slewing, or the process was not scheduled between two readings."""
 
 READINGS = 5
-"""The most that a machine which is very busy is given to read both clocks at one moment."""
+"""Attempts to read both clocks at one moment, on a very busy machine."""
 
 BACK_AGAIN = timedelta(seconds=2)
-"""So close to the time before all jumps, the clock was corrected."""
+"""This close to the time before all jumps, the clock counts as corrected."""
 
 NEAR = FAIL_ABOVE
-"""A server's clock speaks for a time that differs by at most this much."""
+"""A server's clock confirms a time that differs by at most this much."""
 
 WITHOUT_WORD = timedelta(minutes=2)
-"""So long the time goes on as before a jump while Anthropic says nothing. After that the machine's clock counts."""
+"""How long the time goes on as before a jump without a response from Anthropic. Then the machine's clock counts."""
 
 NAMED_FOR = HOUR
 
 
 class JumpDetector:
-    """Tells by how much the wall clock was set. `monotonic`: seconds of a clock that nobody sets."""
+    """Measures by how much the wall clock was set. `monotonic`: seconds of a clock that nobody sets."""
 
     def __init__(self, wall: Clock, monotonic: Callable[[], float]) -> None:
         self._wall = wall
@@ -74,14 +74,14 @@ class JumpDetector:
         self._last = self._read()
 
     def look(self) -> tuple[datetime, timedelta]:
-        """The wall clock's time, and the jump since the last look: zero, or at least `SMALLEST_JUMP` either way."""
+        """The wall clock's time, and its jump since the last call: zero, or at least `SMALLEST_JUMP` either way."""
         wall, seconds = self._read()
         jump = (wall - self._last[0]) - timedelta(seconds=seconds - self._last[1])
         self._last = (wall, seconds)
         return wall, jump if abs(jump) >= SMALLEST_JUMP else timedelta()
 
     def _read(self) -> tuple[datetime, float]:
-        """Both clocks at one moment; a process that was held up between the two would take that for a jump."""
+        """Both clocks at one moment; a pause of the process between the two would look like a jump."""
         for _ in range(READINGS):
             before, wall, after = self._monotonic(), self._wall(), self._monotonic()
             if after - before < SMALLEST_JUMP.total_seconds() / 4:
@@ -90,10 +90,10 @@ class JumpDetector:
 
 
 class SteadyClock:
-    """A `Clock`, for several threads. To be read at least once in a few minutes, so that slewing is no jump.
+    """A thread-safe `Clock`. Read it at least once in a few minutes, so that slewing does not look like a jump.
 
-    After a jump time goes on as before until Anthropic's clock decides between the two. Where it agrees with neither,
-    or says nothing for `WITHOUT_WORD`, the machine's clock counts.
+    After a jump, time goes on as before until Anthropic's clock confirms one of the two. If it agrees with neither, or
+    does not respond for `WITHOUT_WORD`, the machine's clock counts.
     """
 
     def __init__(self, wall: Clock = system_clock, monotonic: Callable[[], float] = seconds_since_boot) -> None:

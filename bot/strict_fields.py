@@ -1,4 +1,4 @@
-"""What the tables of the TOML file are made of: strict fields, and one sentence for the first mistake."""
+"""Strict field types of the TOML file's tables, and one sentence for the first mistake."""
 
 import re
 from decimal import Decimal
@@ -14,13 +14,13 @@ _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 class Table(BaseModel):
-    """A table in which every key is known."""
+    """A table that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 def _text(value: object, example: str) -> str:
-    # A number of TOML with a fraction is a binary one, which 0.1 is not.
+    # A TOML number with a fraction is binary, so 0.1 would not be exact.
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f'write it as a string, such as "{example}"')
     return str(value)
@@ -33,7 +33,7 @@ def _usd(value: object) -> Decimal:
 def _number(value: object) -> Decimal:
     text = _text(value, "2.5")
     if not _NUMBER.fullmatch(text) or not Decimal(text):
-        raise ValueError(f"{quoted(text, NUMBER)} is no number above zero, such as 4 or 2.5")
+        raise ValueError(f"{quoted(text, NUMBER)} is not a number above zero, such as 4 or 2.5")
     return Decimal(text)
 
 
@@ -47,7 +47,7 @@ def _known_zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{quoted(value, ZONE)} is no IANA time zone; write it as in Europe/Berlin") from None
+        raise ValueError(f"{quoted(value, ZONE)} is not an IANA time zone; write it as in Europe/Berlin") from None
     return value
 
 
@@ -61,7 +61,7 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 
 
 def first_mistake(error: ValidationError) -> tuple[str, str]:
-    """Where the first mistake is (`budget.0.scope`, empty for the whole), and a clause that says what is wrong."""
+    """The place of the first mistake (`budget.0.scope`, empty for the whole), and a clause about it."""
     first = error.errors(include_url=False, include_input=False)[0]
     text = first["msg"]
     if first["type"] == "extra_forbidden":
@@ -72,14 +72,14 @@ def first_mistake(error: ValidationError) -> tuple[str, str]:
 
 
 def _place(part: int | str) -> str:
-    """A key that nobody knows may be a value that was pasted into the wrong line."""
+    """A key for display: an unknown one may be a secret pasted into the wrong line."""
     return str(part) if isinstance(part, int) else shown(part, KEY)
 
 
 def first_secret(value: object, place: tuple[int | str, ...] = ()) -> str | None:
-    """The place of the first key or text that looks like a secret, where addresses and variables have theirs.
+    """The place of the first key or text that looks like a secret.
 
-    `url` of a destination, `token` of a sender and the values of a mode may hold one.
+    The `url` of a destination, the `token` of a sender and the values of a mode may hold one and are skipped.
     """
     if isinstance(value, dict):
         for key, part in value.items():

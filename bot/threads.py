@@ -1,6 +1,6 @@
-"""Threads for work that blocks, a small pool for each kind of it: none waits for a thread that another kind holds.
+"""Threads for blocking work: a small pool for each kind of work, so that one kind never waits for another's threads.
 
-What blocks here is the database, a file, or computing; whatever runs on asyncio's own pool is the poll and the start.
+Blocking work is the database, files and computing. The poll and the start use asyncio's own pool.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 COMMANDS, WEB, CYCLE, DELIVERY, DESTINATIONS, LATER, INGEST = 6, 2, 3, 2, 2, 1, 2
-"""Threads of each pool. A fallback target that hangs holds one of the cycle's; what is done later is done in order."""
+"""Threads of each pool. A hanging fallback target holds one of the cycle's; background writes run in order."""
 
 POLLING = 6
 """Threads of asyncio's own pool that the poll, the doctor and the start may use at one time."""
 
 MOST_CONNECTIONS = COMMANDS + WEB + CYCLE + DELIVERY + DESTINATIONS + LATER + INGEST + POLLING
-"""One database connection for each thread, so that none waits for another's."""
+"""One database connection per thread, so that no thread waits for another's."""
 
 
 class InThread(Protocol):
@@ -42,11 +42,11 @@ class Pool:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     def submit(self, work: Callable[[], Result]) -> "Future[Result]":
-        """Have `work` done, from any thread, after what was submitted before. Raises `RuntimeError` once closed."""
+        """Queue `work`, from any thread. Raises `RuntimeError` once closed."""
         return self._executor.submit(work)
 
     def close(self) -> None:
-        """Take nothing more and wait for nothing: a thread that hangs is left behind."""
+        """Accept no more work and wait for none: a hanging thread is abandoned."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 

@@ -1,8 +1,8 @@
-"""What people type, as phones, Macs and Slack deliver it, made plain in one place.
+"""Normalises typed text, as phones, Macs and Slack deliver it.
 
-Keyboards curl quotes, lengthen dashes and put full stops behind words; copied text brings spaces that do not break and
-characters that cannot be seen; Slack turns whatever looks like an address into a link. Every command, form and command
-line reads `cleaned` text. A reason is shown as it was typed: only Slack's own markup is written out (`readable`).
+Keyboards curl quotes, lengthen dashes and add full stops; copied text brings non-breaking spaces and invisible
+characters; Slack turns everything that looks like an address into a link. Every command, form and command line reads
+`cleaned` text. A reason is shown as typed: only Slack's own markup is expanded (`readable`).
 """
 
 import re
@@ -33,9 +33,9 @@ _END_OF_SENTENCE = re.compile(r"(?<=[^\s.])(?:[!?;]+|\.(?!\.)|\.{3,})+(?=,*(?:\s
 
 
 def cleaned(text: str) -> str:
-    """`text` as it would come from a plain keyboard, on one line, without quotes, emphasis and full stops.
+    """`text` as from a plain keyboard, on one line, without quotes, emphasis and full stops.
 
-    Whoever cleans twice gets the same. Commas and colons stay, as they part the values of some words.
+    Idempotent. Commas and colons stay, since they separate the values of some words.
     """
     while (once := _cleaned_once(text)) != text:
         text = once
@@ -49,7 +49,7 @@ def words_in(text: str) -> list[str]:
 
 
 def first_word(text: str) -> tuple[str, str]:
-    """The first word, cleaned, and what stands behind it, as typed."""
+    """The first word, cleaned, and the rest, as typed."""
     first, rest = "", text
     while not first and rest.strip():
         typed, *behind = rest.split(maxsplit=1)
@@ -58,7 +58,7 @@ def first_word(text: str) -> tuple[str, str]:
 
 
 def split_reason(text: str) -> tuple[str, str]:
-    """What stands before the first `because`, as typed, and the reason behind it, readable; empty without one."""
+    """The text before the first `because`, as typed, and the reason after it, readable; empty without one."""
     words = text.split()
     for at, word in enumerate(words):
         if cleaned(word).strip("-,:;").lower() == BECAUSE:

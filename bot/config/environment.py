@@ -1,4 +1,4 @@
-"""The environment variables: one table, from which reading, README and the doctor go."""
+"""The environment variables: one table, used by the settings, README and the doctor."""
 
 import re
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CLAUDE_COST_HARD_USD", "hard limit of the same month, in USD; one of the two limits suffices"),
     Variable("CLAUDE_COST_POLL_SECONDS", "seconds between two polls, 1 to 3600", "60"),
     Variable("CLAUDE_COST_USAGE_API", "`auto`, `analytics` or `admin`", "auto"),
-    Variable("CLAUDE_COST_DATABASE_URL", "where the bot keeps its memory", "sqlite:///claude-cost.db", secret=True),
+    Variable("CLAUDE_COST_DATABASE_URL", "the bot's database", "sqlite:///claude-cost.db", secret=True),
     Variable("CLAUDE_COST_CONFIG", "a TOML file with more budgets, modes and destinations of alerts"),
     Variable(
         "CLAUDE_COST_FALLBACK_CHAIN",
@@ -60,15 +60,15 @@ VARIABLES: tuple[Variable, ...] = (
 DEFAULT_HTTP_PORT = 8080
 
 OF_THE_APPLICATION = ("CLAUDE_COST_FALLBACK_URL", "CLAUDE_COST_USAGE_LOG")
-"""Read by the client in the team's services, which may share an environment with the bot."""
+"""Variables of the client in the team's services, which may share an environment with the bot."""
 
 
 _PLAUSIBLE = re.compile(r"(?=.{1,48}$)CLAUDE_COST(?:_[A-Z]{1,14}){1,5}")
-"""Another name may be a pasted secret."""
+"""The form of a name that may be shown; another one may be a pasted secret."""
 
 
 def misspelled(environ: Mapping[str, str]) -> list[str]:
-    """A sentence for each variable that looks like a setting and is none."""
+    """A sentence for each variable that looks like a setting but is not one."""
     known = {*OF_THE_APPLICATION, *(variable.name for variable in VARIABLES)} | {
         f"{v.name}_FILE" for v in VARIABLES if v.secret
     }
@@ -78,10 +78,10 @@ def misspelled(environ: Mapping[str, str]) -> list[str]:
             if not _PLAUSIBLE.fullmatch(name):
                 sentences.append(
                     f"a variable that begins with CLAUDE_COST_ and has a name of {len(name)} characters (not shown) is "
-                    "no setting of this version and is not used"
+                    "not a setting of this version and is ignored"
                 )
                 continue
             near = nearest(name, known)
             hint = f"; did you mean {near}?" if near else ""
-            sentences.append(f"{name} is no setting of this version and is not used{hint}")
+            sentences.append(f"{name} is not a setting of this version and is ignored{hint}")
     return sentences

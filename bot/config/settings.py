@@ -38,7 +38,7 @@ class SettingsError(Exception):
 
 
 class Need(Flag):
-    """What a command cannot do without."""
+    """The settings that a command requires."""
 
     SLACK_BOT = auto()
     SLACK_TRANSPORT = auto()
@@ -191,7 +191,7 @@ def _require(values: Mapping[str, str], need: Need) -> None:
 
 
 def doubtful(settings: Settings) -> list[str]:
-    """A sentence for each value that can be used and looks like a mistake."""
+    """A sentence for each value that is usable but looks like a mistake."""
     sentences = [
         f"CLAUDE_COST_FALLBACK_CHAIN names {clause}"
         for clause in unknown_models(settings.fallback_chain, load_rate_card())
@@ -201,7 +201,7 @@ def doubtful(settings: Settings) -> list[str]:
     if 0 <= others < approvals and not any(admin.startswith("S") for admin in settings.admins):
         sentences.append(
             f"[fallback] approvals is {approvals}, and CLAUDE_COST_ADMINS names {others} beside the one who asks, so "
-            "nobody could ever switch: lower one or add to the other."
+            "no change could ever be approved: lower one or add to the other."
         )
     return sentences
 
@@ -214,7 +214,7 @@ def _config_file(path: str) -> ConfigFile:
     try:
         file = absolute(path)
         if not file.exists() and PATH.fullmatch(path) is None:
-            raise ValueError(f"{shown(path, PATH)} is the path of no file: correct it.")
+            raise ValueError(f"{shown(path, PATH)} is not a file: correct the path.")
         return read_config_file(file)
     except ValueError as error:
         raise SettingsError(f"CLAUDE_COST_CONFIG: {error}") from None
@@ -259,7 +259,7 @@ def _token(values: Mapping[str, str], name: str, prefix: str) -> SecretStr | Non
     if value and not value.startswith(prefix):
         raise SettingsError(f"{name} does not begin with {prefix}: copy the right token from your Slack app's pages.")
     if not re.fullmatch(r"[!-~]*", value):
-        raise SettingsError(f"{name} has a space or another character that no token has: copy it anew.")
+        raise SettingsError(f"{name} has a space or another character that no token has: copy it again.")
     return _secret(value)
 
 
@@ -268,7 +268,7 @@ def _url(values: Mapping[str, str], name: str, over_http: frozenset[str]) -> str
         host = http_host(values[name])
     except ValueError as error:
         raise SettingsError(
-            f"{name} is no address that can be used: {error}. Write it as in https://api.example.com/path."
+            f"{name} is not a usable address: {error}. Write it as in https://api.example.com/path."
         ) from None
     if values[name].lower().startswith("http:") and not is_loopback(host) and host not in over_http:
         raise SettingsError(
@@ -332,11 +332,11 @@ def _database_url(value: str) -> str:
             raise ValueError("it begins with neither sqlite:/// nor postgresql://")
         database_address(address)
     except ValueError as error:
-        # The address is not quoted: whatever is wrong with it may be a part of the password.
+        # Do not quote the address: the malformed part may be the password.
         raise SettingsError(
             f"CLAUDE_COST_DATABASE_URL cannot be used ({error}): it must be sqlite:///FILE or "
             "postgresql://USER:PASSWORD@HOST/NAME, with special characters of the password as in %40 for @, %2F for / "
-            "and %3A for :. A memory that is lost with the process would repeat alerts."
+            "and %3A for :. A database in memory is refused: alerts would repeat after a restart."
         ) from None
     return address
 
@@ -381,7 +381,7 @@ def _http_port(values: Mapping[str, str]) -> int | None:
 
 def _read_token(values: Mapping[str, str], need: Need) -> SecretStr | None:
     token, host = _bearer(values, "CLAUDE_COST_READ_TOKEN"), values["CLAUDE_COST_HTTP_HOST"]
-    # Only a bot that Slack reaches opens the port.
+    # The port opens only in HTTP mode, or when it is set.
     opens = Need.SLACK_TRANSPORT in need and _http_port(values) is not None
     if opens and not token and not is_loopback(host):
         raise SettingsError(

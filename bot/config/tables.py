@@ -1,4 +1,4 @@
-"""The tables of the TOML file beside its budgets: each checked by itself, and turned into the product's own values."""
+"""The tables of the TOML file besides its budgets: each is validated and converted into the product's own values."""
 
 import re
 from datetime import timedelta
@@ -25,10 +25,10 @@ _ALERTS, _FORECAST, _SPIKE, _DRIFT, _FALLBACK, _LEDGER = (
     FallbackRules(),
     LedgerRules(),
 )
-"""What holds where a key is left out."""
+"""The defaults of keys that are left out."""
 
 AUTO_LEVELS = (Level.HARD, Level.FORECAST, Level.SPIKE)
-"""What the fallback chain may step down at by itself."""
+"""The levels at which the bot may step down the fallback chain by itself."""
 
 MOST_APPROVALS = 5
 MOST_KEPT_DAYS = 3660
@@ -105,7 +105,7 @@ class DisplayTable(Table):
     def _code(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Z]{3}", value):
             raise ValueError(
-                f"{quoted(value, WORD)} is no currency code of ISO 4217; write three capitals, such as JPY or EUR"
+                f"{quoted(value, WORD)} is not a currency code of ISO 4217; write three capitals, such as JPY or EUR"
             )
         return value
 
@@ -175,7 +175,7 @@ class IngestTable(Table):
 class DestinationTable(Table):
     """One `[[destination]]`. The address may hold a secret, so it may also come from a file.
 
-    That a period has begun is for the channel alone, unless a destination asks for it.
+    Period-start notices go to the channel alone, unless a destination asks for them.
     """
 
     url: SecretStr | None = None

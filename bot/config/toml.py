@@ -1,4 +1,4 @@
-"""The TOML file: more budgets, further destinations, the variables of modes, and rules that differ from the usual."""
+"""The TOML file: more budgets, further destinations, the variables of modes, and rules of detectors."""
 
 import re
 import tomllib
@@ -53,10 +53,10 @@ class _File(Table):
             if name == NORMAL:
                 raise ValueError("normal has no variables: services use their own default there")
             if not re.fullmatch(r"[a-z][a-z0-9_-]{0,59}", name):
-                raise ValueError(f"{quoted(name, WORD)} is no mode name; use small letters, digits, - and _")
+                raise ValueError(f"{quoted(name, WORD)} is not a mode name; use small letters, digits, - and _")
             for variable, value in variables.items():
                 if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
-                    raise ValueError(f"{quoted(variable, WORD)} is no name of an environment variable")
+                    raise ValueError(f"{quoted(variable, WORD)} is not a name of an environment variable")
                 if not value.isprintable():
                     raise ValueError(f"the value of {variable} has a line break or a control character")
         return modes
@@ -67,7 +67,7 @@ class _File(Table):
             told = [self.alerts.channel_levels, *(destination.levels for destination in self.destination)]
             if not any(level in levels for levels in told):
                 raise ValueError(
-                    f'nobody would be told of a {level} limit: add "{level}" to channel_levels of [alerts], or to '
+                    f'nobody would be notified of a {level} limit: add "{level}" to channel_levels of [alerts], or to '
                     "levels of a [[destination]]"
                 )
         return self
@@ -75,7 +75,7 @@ class _File(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigFile:
-    """What the file says, as the product's own values; without a file, what is usual."""
+    """The content of the file as the product's own values; without a file, the defaults."""
 
     budgets: tuple[Budget, ...] = ()
     destinations: tuple[Receiver, ...] = ()
@@ -91,7 +91,7 @@ class ConfigFile:
 
 
 def read_config_file(path: Path) -> ConfigFile:
-    """What the file says. Raises ValueError with one sentence that names the place and the remedy."""
+    """Parse the file. Raises ValueError with one sentence that names the place and the remedy."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         secret = first_secret(raw)
@@ -127,7 +127,7 @@ def read_config_file(path: Path) -> ConfigFile:
 
 
 def _why_no_toml(error: Exception) -> str:
-    """Where and why. What stands there is not quoted: a line that is no TOML is often a secret without quotes."""
+    """The place and the reason. The text is not quoted: a line that is not TOML is often an unquoted secret."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not text in UTF-8"
     if isinstance(error, RecursionError):
@@ -142,7 +142,7 @@ def _refuse_doubled(path: Path, kind: str, names: list[str]) -> None:
 
 
 def _receiver(table: DestinationTable, number: int, path: Path) -> Receiver:
-    # Importing Apprise and its services takes most of a second, which only those wait for who use them.
+    # Import lazily: Apprise and its services take most of a second.
     from bot.notify.apprise import default_name, service_of
 
     url = _address(table, f"{path}: destination.{number}.url_file")

@@ -1,4 +1,4 @@
-"""What the key may read at Anthropic, one tiny read each, and whether the Console has a limit that stops requests."""
+"""Checks of the key's access at Anthropic, by one small read each, and of the Console's limit that stops requests."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ from bot.usage.poller import FRESH
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What became of the reads from one of the two APIs; the errors are None where it answered.
+    """The outcome of the reads from one of the two APIs; the errors are None on success.
 
-    `refreshed_at`: what the API says its data is as of, where it says so.
+    `refreshed_at`: the API's own `as of`, where it has one.
     """
 
     source: SourceName
@@ -37,12 +37,12 @@ class Access:
     refreshed_at: datetime | None
 
     def too_old(self, now: datetime) -> bool:
-        """Older than `auto` accepts."""
+        """Whether the data is older than `auto` accepts."""
         return self.refreshed_at is not None and now - self.refreshed_at > FRESH
 
 
 async def check_usage_apis(http: httpx.AsyncClient, settings: Settings, clock: Clock) -> list[Check]:
-    """Both APIs, and the cost report of the one that the bot reads."""
+    """Check both APIs, and the cost report of the one that the bot reads."""
     transport = _transport(http, settings.anthropic_admin_key)
     if transport is None:
         names = ("anthropic_analytics", "anthropic_admin", "cost_report")
@@ -55,7 +55,7 @@ async def check_usage_apis(http: httpx.AsyncClient, settings: Settings, clock: C
 
 
 async def check_console_limit(http: httpx.AsyncClient, key: SecretStr | None, budgets: Sequence[Budget]) -> list[Check]:
-    """The Console's monthly limit against the organisation's hard limit."""
+    """Compare the Console's monthly limit with the organisation's hard limit."""
     transport = _transport(http, key)
     if transport is None:
         return [Check("console_limit", State.SKIPPED, "Not checked, since ANTHROPIC_ADMIN_KEY is missing or wrong.")]
@@ -72,7 +72,7 @@ async def check_console_limit(http: httpx.AsyncClient, key: SecretStr | None, bu
 
 
 def judge_usage_apis(choice: UsageChoice, analytics: Access, admin: Access, now: datetime) -> list[Check]:
-    """`auto` needs one of the two; a chosen one has to answer."""
+    """`auto` needs one of the two; a configured one must work."""
     used = _used(choice, analytics, admin, now)
     checks = [
         _api(access, needed=access.source == choice or used is None or used is access, used=used, now=now)
@@ -88,7 +88,7 @@ def judge_usage_apis(choice: UsageChoice, analytics: Access, admin: Access, now:
 
 
 def judge_console_limit(limits: ConsoleLimits, hard_usd: Decimal | None) -> Check:
-    """A limit that is absent, or above our hard one, lets spend go on after the hard alert."""
+    """Without a limit at or below our hard limit, spend continues after the hard alert."""
     own_usd = limits.own_usd
     aim = _aim(hard_usd)
     if own_usd is None:
@@ -118,12 +118,12 @@ def _hard_usd(budgets: Sequence[Budget]) -> Decimal | None:
 
 
 def _transport(http: httpx.AsyncClient, key: SecretStr | None) -> Transport | None:
-    # What fails now is the finding: nothing is tried again.
+    # No retries: a failure now is the finding.
     return None if key is None else Transport(http, key, most_waiting=timedelta(0))
 
 
 def _used(choice: UsageChoice, analytics: Access, admin: Access, now: datetime) -> Access | None:
-    """The one that a poll would read from at this moment."""
+    """The API that a poll would read from now."""
     order = [analytics, admin]
     if choice != "auto":
         order = [access for access in order if access.source == choice]

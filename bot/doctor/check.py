@@ -1,6 +1,7 @@
 """Findings of the doctor: running the checks side by side, and the report as text and as JSON.
 
-No check can raise or hold up another one. The report shows no secret, whatever a finding quotes."""
+No check can raise or hold up another one. The report shows no secret, whatever a finding quotes.
+"""
 
 import asyncio
 import logging
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class State(StrEnum):
-    """`warn`: it works, but not as well as it could. `skipped`: it cannot be known here, or is not needed."""
+    """`warn`: it works, but not fully. `skipped`: it cannot be checked here, or is not needed."""
 
     OK = "ok"
     WARN = "warn"
@@ -25,7 +26,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding. `sentence` may quote values from outside. `remedy`: what to do, where it is apart."""
+    """One finding. `sentence` may quote external values. `remedy`: what to do, if not part of the sentence."""
 
     name: str
     state: State
@@ -38,15 +39,15 @@ class Check:
 
 
 async def run_checks(probes: Mapping[str, Awaitable[Sequence[Check]]], seconds: float) -> list[Check]:
-    """The findings of all probes, in their order. One that takes longer than `seconds`, or breaks, has failed."""
+    """The findings of all probes, in order. A probe that raises or takes longer than `seconds` is a failure."""
     answers = await asyncio.gather(*(_bounded(probe, seconds) for probe in probes.values()), return_exceptions=True)
     found: list[Check] = []
     for name, answer in zip(probes, answers, strict=True):
         if isinstance(answer, TimeoutError):
-            found.append(Check(name, State.FAIL, f"There was no answer within {seconds:g} s.", "Try again."))
+            found.append(Check(name, State.FAIL, f"There was no response within {seconds:g} s.", "Try again."))
         elif isinstance(answer, BaseException):
-            log.error("the check %s broke off", name, exc_info=answer)
-            found.append(Check(name, State.FAIL, f"The check broke off ({type(answer).__name__})."))
+            log.error("the check %s crashed", name, exc_info=answer)
+            found.append(Check(name, State.FAIL, f"The check crashed ({type(answer).__name__})."))
         else:
             found += answer
     return found
@@ -60,11 +61,11 @@ async def _bounded(probe: Awaitable[Sequence[Check]], seconds: float) -> Sequenc
 MARKS = {State.OK: "ok", State.WARN: "WARN", State.FAIL: "FAIL", State.SKIPPED: "skipped"}
 
 LEAST_SECRET = 6
-"""Characters. A shorter value is a word that a sentence may need."""
+"""Characters. A shorter value may be an ordinary word of a sentence."""
 
 
 def all_well(checks: Iterable[Check]) -> bool:
-    """Whether nothing has failed."""
+    """Whether no check failed."""
     return all(check.state is not State.FAIL for check in checks)
 
 
@@ -96,7 +97,7 @@ def doctor_text(checks: Sequence[Check]) -> str:
 
 
 def summary(checks: Sequence[Check]) -> list[str]:
-    """What has failed first, then the warnings, then how many there are of the rest."""
+    """The failures, the warnings, then the counts."""
     lines = []
     for state, word in ((State.FAIL, "Failed"), (State.WARN, "Warnings")):
         names = [check.name for check in checks if check.state is state]

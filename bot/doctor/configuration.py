@@ -1,4 +1,4 @@
-"""The settings as far as they can be read: every mistake as its sentence, not only the first one."""
+"""Checks of the settings: a sentence for every mistake, not only the first one."""
 
 import re
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ _NAME = re.compile(r"\b(" + "|".join(sorted((v.name for v in VARIABLES), key=len
 
 NEEDED = Need.RUN
 MISSED_BY_SOME = Need.SLACK_TRANSPORT
-"""`run --once` does without."""
+"""Not needed by `run --once`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`settings` has the default in the place of every variable in `wrong`; None where even that is no settings."""
+    """`settings` has the defaults for the variables in `wrong`; None if no settings can be made even so."""
 
     settings: Settings | None
     wrong: frozenset[str]
@@ -29,7 +29,7 @@ class Configuration:
 
 
 def read_configuration(environ: Mapping[str, str]) -> Configuration:
-    """Everything that is wrong with or missing from `environ` and the TOML file that it names."""
+    """Every mistake in `environ` and the TOML file that it names."""
     usable = dict(environ)
     wrong: set[str] = set()
     checks: list[Check] = []
@@ -69,13 +69,13 @@ def open_doors(settings: Settings) -> list[str]:
     used = any(url.lower().startswith("http:") for url in (settings.slack_api_url, settings.anthropic_base_url))
     more = "" if used else ", and no address begins with http://: remove it"
     return [
-        f"CLAUDE_COST_ALLOW_HTTP lets the credentials go unencrypted to {listed}, where whoever is in between can "
+        f"CLAUDE_COST_ALLOW_HTTP lets the credentials go unencrypted to {listed}, where anyone in between can "
         f"read them{more}"
     ]
 
 
 def unportable(settings: Settings) -> list[str]:
-    """A sentence for each variable of a mode that not every reader of the env file gets as it is."""
+    """A sentence for each variable of a mode that some readers of the env file would change."""
     return [
         f"{variable} of the mode {mode} must be quoted in the env file for shells; as it is, it is not read by "
         f"{' and '.join(readers)}"
@@ -86,7 +86,7 @@ def unportable(settings: Settings) -> list[str]:
 
 
 def secrets_in(environ: Mapping[str, str], settings: Settings | None) -> list[str]:
-    """The values that no output may show, those that stand in files included. Of addresses only their passwords."""
+    """The values that no output may show, including those in files. Of addresses only the passwords."""
     found = [environ.get(variable.name, "").strip() for variable in VARIABLES if variable.secret]
     found = [password for value in found for password in (_passwords(value) if "://" in value else [value])]
     return [*found, *(secrets_of(settings) if settings is not None else [])]

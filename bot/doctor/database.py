@@ -1,4 +1,4 @@
-"""What the bot remembers: the database, which copy is at work, how old the data is, what waits, the fallback file."""
+"""Checks of the database: the leading copy, the age of the data, the outbox, the fallback file, the roll-ups."""
 
 import os
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ NOT_READ = "Not checked: see database."
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the database says."""
+    """The values that the checks read from the database."""
 
     data: DataState
     lease: LeaseState
@@ -54,15 +54,12 @@ class Stored:
 
     @property
     def alive(self) -> bool:
-        """Whether a copy of the bot polls, as far as its row in the database shows."""
+        """Whether a copy of the bot polls, by its row in the database."""
         return self.lease.owner is not None and not self.lease.dead and self.lease.silent_for <= Timing().term
 
 
 def check_database(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
-    """What the database and the fallback file say; neither is changed.
-
-    Synchronous. `seconds`: the longest wait for a database server.
-    """
+    """Check the database and the fallback file without changing them. `seconds`: the longest wait for a server."""
     missing = missing_file(settings.database_url)
     if missing is not None:
         return [missing, *_without_database(settings)]
@@ -93,7 +90,7 @@ def check_database(settings: Settings, clock: Clock, seconds: int) -> list[Check
 
 
 def shown_database(url: str) -> str:
-    """The address without login and options; only its kind where it cannot be read without doubt."""
+    """The address without login and options; only its kind if the address is ambiguous."""
     try:
         address = database_address(url)
     except ValueError:
@@ -106,13 +103,13 @@ def _opened(url: str, schema: str) -> Check:
     text = f"The database opens and has this version's schema ({schema})."
     path = Path(str(database_address(url).database))
     if url.startswith("sqlite") and open_to_others(path):
-        text = f"{text} Other users of this machine may read {path}, which has what is spent, and by whom."
-        return Check("database", State.WARN, text, f"Take their rights away: chmod 600 {path}*")
+        text = f"{text} Other users of this machine may read {path}, which holds what is spent, and by whom."
+        return Check("database", State.WARN, text, f"Restrict it: chmod 600 {path}*")
     return Check("database", State.OK, text)
 
 
 def missing_file(url: str) -> Check | None:
-    """A look must not make the file: the bot's own rights may be others than those of whoever looks."""
+    """A finding about a missing SQLite file. A check must not create it: its owner may not be the bot's user."""
     if not url.startswith("sqlite"):
         return None
     try:
@@ -123,16 +120,16 @@ def missing_file(url: str) -> Check | None:
         return None
     if not path.parent.is_dir():
         text = f"CLAUDE_COST_DATABASE_URL names {path}, and there is no directory {path.parent}."
-        return Check("database", State.FAIL, text, "Make it, or name another.")
+        return Check("database", State.FAIL, text, "Create it, or name another.")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         text = f"CLAUDE_COST_DATABASE_URL names {path}, and {path.parent} cannot be written."
         return Check("database", State.FAIL, text, "Correct the path, or the rights of the directory.")
-    return Check("database", State.OK, f"{path} is not there yet: the first start makes it.")
+    return Check("database", State.OK, f"{path} does not exist yet: the first start creates it.")
 
 
 def _old_schema(present: str | None, newest: str) -> Check:
     if present is None:
-        return Check("database", State.OK, "The database opens and is empty: the first start makes its tables.")
+        return Check("database", State.OK, "The database opens and is empty: the first start creates its tables.")
     text = f"The database opens, with the schema {present} of an older version: the next start brings it to {newest}."
     return Check("database", State.WARN, text, "Restart the bot.")
 
@@ -183,7 +180,7 @@ def _lease(stored: Stored) -> Check:
 
 
 def judge_freshness(stored: Stored, now: datetime, poll_seconds: int) -> Check:
-    """How old the stored data is. Old data is no fault while no copy of the bot is alive to read newer."""
+    """The age of the stored data. Old data is only a warning while no copy of the bot is alive."""
     data = stored.data
     if data.as_of is None:
         if data.error is not None:
@@ -233,7 +230,7 @@ def _destinations(settings: Settings, stored: Stored) -> list[Check]:
 
 
 def judge_budgets(kept: Sequence[KeptBudget], configured: Sequence[Budget]) -> Check:
-    """How many budgets are in force; one that was set in chat does not count where a configured one has its name."""
+    """The number of budgets in force; a configured budget overrides one set in chat under its name."""
     origins = {budget.name: budget.origin for budget in configured}
     idle = [one.budget.name for one in kept if one.budget.name in origins]
     if idle:
@@ -251,10 +248,10 @@ def _fallback_file(settings: Settings, mode: ModeState | None) -> Check:
     name = "fallback_file"
     if not path.parent.is_dir():
         text = f"CLAUDE_COST_FALLBACK_FILE names {path}, and there is no directory {path.parent}."
-        return Check(name, State.FAIL, text, "Make it, or correct CLAUDE_COST_FALLBACK_FILE.")
+        return Check(name, State.FAIL, text, "Create it, or correct CLAUDE_COST_FALLBACK_FILE.")
     target = EnvFile(path)
     if not os.access(path.parent, os.W_OK | os.X_OK) and not target.in_place():
-        text = f"{path.parent} cannot be written, so no fallback mode could be either."
+        text = f"{path.parent} is not writable, so no fallback mode can be written."
         return Check(name, State.FAIL, text, "Correct CLAUDE_COST_FALLBACK_FILE, or the rights of its directory.")
     try:
         block = target.read({}).block
@@ -282,7 +279,7 @@ def _fallback_file(settings: Settings, mode: ModeState | None) -> Check:
 
 
 def _targets(settings: Settings, mode: ModeState) -> list[Check]:
-    """The targets beside the fallback file, and what needs none because it is served from the database."""
+    """The targets besides the fallback file, and the HTTP port, which needs none."""
     others = [view for view in mode.targets if view.name != str(settings.fallback_file)]
     found = [_target(view, mode.mode.name) for view in others]
     if mode.served:
@@ -305,7 +302,7 @@ def _target(view: TargetView, mode: str) -> Check:
 def _repaired(view: TargetView | None) -> str:
     if view is None or view.repaired_at is None:
         return ""
-    return f" Others had changed it; the bot put it right at {view.repaired_at:%Y-%m-%d %H:%M} UTC."
+    return f" It had been changed by others; the bot repaired it at {view.repaired_at:%Y-%m-%d %H:%M} UTC."
 
 
 NAME = "rollups"
@@ -317,7 +314,10 @@ CONNECT_SECONDS = 8
 
 
 def check_rollups(url: str, *, repair: bool) -> Check:
-    """Compare every sum with its rows; where they differ and `repair` is set, make all sums anew. Synchronous."""
+    """Compare every sum by day with its rows of usage; with `repair`, rebuild all sums if they differ.
+
+    Reads every row, so it runs on request only.
+    """
     if missing_file(url) is not None:
         return Check(NAME, State.SKIPPED, NOT_READ)
     try:
@@ -342,6 +342,6 @@ def check_rollups(url: str, *, repair: bool) -> Check:
     others = f" and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
     days = f"{count(len(wrong), 'day')} ({named}{others})"
     if repair:
-        return Check(NAME, State.OK, f"The sums of {days} differed from the rows of usage: all sums were made anew.")
+        return Check(NAME, State.OK, f"The sums of {days} differed from the rows of usage: all sums were rebuilt.")
     text = f"The sums of {days} differ from the rows of usage: what is shown of older days may be wrong."
-    return Check(NAME, State.FAIL, text, "Make them anew: claude-cost doctor --repair")
+    return Check(NAME, State.FAIL, text, "Rebuild them: claude-cost doctor --repair")

@@ -1,4 +1,4 @@
-"""The whole examination: everything that is asked of Slack, Anthropic, the database and the machine."""
+"""The whole examination: all checks of Slack, Anthropic, the database and the machine."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
@@ -20,7 +20,7 @@ from bot.pricing.card import RateCard
 from bot.steady_clock import FAIL_ABOVE, WARN_ABOVE, ClockOffsets, SteadyClock
 
 SECONDS = 8
-"""For each check; two rounds of them follow one another."""
+"""Seconds for each check; there are two rounds."""
 
 OLD_CARD = timedelta(days=90)
 
@@ -43,7 +43,7 @@ ORDER = (
     *("clock", "rate_card"),
     "rollups",
 )
-"""Every name that a finding may have, in the order in which they are shown; scripts go by them."""
+"""Every name that a finding may have, in the order of the report; scripts rely on them."""
 
 DATABASE_VARIABLE = "CLAUDE_COST_DATABASE_URL"
 
@@ -59,10 +59,10 @@ async def examine(
     seconds: float = SECONDS,
     steady: SteadyClock | None = None,
 ) -> tuple[Check, ...]:
-    """Every finding, free of secrets. Posts nothing, and changes nothing that the bot remembers.
+    """Every finding, free of secrets. Posts nothing, and does not change the database.
 
-    `wrong`: variables that could not be read, so that what they name is not looked for at a default place. `sample`: an
-    alert as this version draws it. `steady`: the running bot's clock, which knows of jumps.
+    `wrong`: variables that could not be read; checks that need them are skipped rather than run with defaults.
+    `sample`: an alert as this version renders it. `steady`: the running bot's clock, which has seen jumps.
     """
     offsets = ClockOffsets(clock if steady is None else steady.wall)
     jumped = None if steady is None else steady.jump_said()
@@ -105,7 +105,7 @@ async def examine(
 def judge_rate_card(card: RateCard, clock: Clock) -> Check:
     """How long ago the packaged prices were checked."""
     days = (clock().date() - card.checked_on).days
-    # Where the clock is behind that day, as in the demo, there is no age to tell.
+    # No age if the clock is behind that day, as in the demo.
     age = f", {count(days, 'day')} ago" if days > 0 else ", today" if days == 0 else ""
     text = f"List prices were checked on {card.checked_on.isoformat()}{age}."
     if days > OLD_CARD.days:
@@ -119,7 +119,7 @@ def _paths(settings: Settings, wrong: frozenset[str]) -> Check:
 
 
 def judge_clock(offsets: Mapping[str, timedelta], jumped: str | None = None) -> Check:
-    """By the server whose clock differs most. `jumped`: a sentence about a jump that the running bot has seen."""
+    """Judge by the server whose clock differs most. `jumped`: a sentence about a jump that the running bot saw."""
     check = _judge(offsets)
     if jumped is None:
         return check
@@ -129,7 +129,7 @@ def judge_clock(offsets: Mapping[str, timedelta], jumped: str | None = None) -> 
 
 def _judge(offsets: Mapping[str, timedelta]) -> Check:
     if not offsets:
-        return Check("clock", State.SKIPPED, "Not checked, since no server has answered.")
+        return Check("clock", State.SKIPPED, "Not checked, since no server responded.")
     server, offset = max(offsets.items(), key=lambda item: abs(item[1]))
     seconds = int(abs(offset).total_seconds())
     if abs(offset) <= WARN_ABOVE:

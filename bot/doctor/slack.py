@@ -1,4 +1,4 @@
-"""What Slack lets the bot do: its tokens, its scopes, the channel, and whether an alert is drawn as Slack wants it."""
+"""Checks of Slack: the tokens, the scopes, the channel, and whether Slack accepts an alert's blocks."""
 
 import json
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ from bot.steady_clock import ClockOffsets
 
 NEEDED_SCOPES = ("chat:write", "commands")
 OPTIONAL_SCOPES = {
-    "channels:history": "after a broken connection it cannot look whether a message has arrived, and posts it again",
+    "channels:history": "after a broken connection it cannot check whether a message has arrived, and posts it again",
     "channels:read": "only a test alert shows whether it may post in the channel",
     "usergroups:read": "members of user groups in CLAUDE_COST_ADMINS are refused",
 }
-"""What the bot does without each of them."""
+"""The consequence of lacking each optional scope."""
 
 SEE_TOKEN = "Not checked: see slack_token."
 TEST_ALERT = "Only a test alert proves it: type /claude-cost test-alert in Slack."
@@ -38,7 +38,7 @@ TEST_ALERT = "Only a test alert proves it: type /claude-cost test-alert in Slack
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """What `auth.test` has told. `scopes` is None where Slack did not say; `known` is false where it refused."""
+    """The result of `auth.test`. `scopes` is None if Slack did not send them; `known` is false if it refused."""
 
     known: bool
     scopes: frozenset[str] | None
@@ -46,7 +46,7 @@ class Met:
 
 
 async def meet(client: AsyncWebClient, offsets: ClockOffsets) -> Met:
-    """Who the bot token is, which scopes it has, and what time Slack has."""
+    """Check the bot token: its identity, its scopes, and Slack's time."""
     if not client.token:
         return _unknown(Check("slack_token", State.SKIPPED, "Not checked, since SLACK_BOT_TOKEN is missing or wrong."))
     try:
@@ -67,7 +67,7 @@ def _unknown(check: Check) -> Met:
 
 
 def _scopes(headers: Mapping[str, Any]) -> frozenset[str] | None:
-    """The header `X-OAuth-Scopes`, which Slack sends with every answer to a token."""
+    """The scopes in the header `X-OAuth-Scopes`, which Slack sends with every response to a token."""
     for name, value in headers.items():
         if name.lower() == "x-oauth-scopes":
             return frozenset(word.strip() for word in str(value).split(",") if word.strip())
@@ -75,7 +75,7 @@ def _scopes(headers: Mapping[str, Any]) -> frozenset[str] | None:
 
 
 def judge_scopes(scopes: frozenset[str] | None) -> Check:
-    """Needed scopes that are missing are a failure; of the optional ones it is said what the bot does without them."""
+    """A missing required scope is a failure; a missing optional one is reported with its consequence."""
     if scopes is None:
         text = f"Slack did not say which scopes the token has; needed are {' and '.join(NEEDED_SCOPES)}."
         return Check("slack_scopes", State.SKIPPED, text)
@@ -91,7 +91,7 @@ def judge_scopes(scopes: frozenset[str] | None) -> Check:
 
 
 async def check_connection(client: AsyncWebClient, settings: Settings) -> list[Check]:
-    """How Slack reaches the bot: the app-level token opens a connection, or HTTP mode is on."""
+    """Check how Slack reaches the bot: the app-level token opens a connection, or HTTP mode is on."""
     name = "slack_connection"
     if settings.slack_app_token is None:
         if settings.slack_signing_secret is None:
@@ -107,7 +107,7 @@ async def check_connection(client: AsyncWebClient, settings: Settings) -> list[C
 
 
 async def check_channel(client: AsyncWebClient, channel: str, met: Met) -> list[Check]:
-    """Whether the bot is in the channel, where a scope lets it look. Nothing is posted."""
+    """Check whether the bot is in the channel, if a scope allows. Nothing is posted."""
     name = "channel"
     if not channel:
         return [Check(name, State.SKIPPED, "Not checked, since CLAUDE_COST_CHANNEL is missing or wrong.")]
@@ -138,7 +138,7 @@ def _judge_channel(told: Mapping[str, Any], channel: str, scopes: frozenset[str]
 
 
 async def check_sample(client: AsyncWebClient, sample: Message, met: Met) -> list[Check]:
-    """Whether Slack accepts an alert as this version draws it (`blocks.validate`, which needs no scope)."""
+    """Check whether Slack accepts an alert as this version renders it (`blocks.validate`, which needs no scope)."""
     name = "sample_alert"
     if not met.known:
         return [Check(name, State.SKIPPED, SEE_TOKEN)]
@@ -157,7 +157,7 @@ async def check_sample(client: AsyncWebClient, sample: Message, met: Met) -> lis
 
 
 async def check_admins(client: AsyncWebClient, settings: Settings, met: Met) -> list[Check]:
-    """Whether anybody may change the mode, and whether the members of named groups can be read."""
+    """Check whether anybody may change the mode, and whether the members of named groups can be read."""
     name = "admins"
     if not settings.admins:
         text = "Nobody may change the fallback mode: CLAUDE_COST_ADMINS is empty."
@@ -172,7 +172,7 @@ async def check_admins(client: AsyncWebClient, settings: Settings, met: Met) -> 
 
 
 def sample_limit_alert(now: datetime) -> LimitAlert:
-    """A hard limit crossed, with movers, a way out and every warning."""
+    """An alert for Slack to check, never sent: a crossed hard limit with movers, a saving and every warning."""
     spend = BudgetSpend(
         budget="sample",
         scope="organization",

@@ -1,4 +1,4 @@
-"""Whether the stored usage says all that its price depends on, and whether every budget's scope means something."""
+"""Checks of the stored usage: whether its price is fully determined, and whether every budget's scope matches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from bot.usage.store import UsageStore
 
 @dataclass(frozen=True, slots=True)
 class UsageFindings:
-    """Of the open UTC month. `odd_rows`: the last sentence about rows that could not be read in full."""
+    """Findings of the open UTC month. `odd_rows`: the last sentence about incomplete rows."""
 
     odd_days: int
     odd_rows: str | None
@@ -27,7 +27,7 @@ class UsageFindings:
 
 
 def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, clock: Clock) -> UsageFindings:
-    """Read from the database; synchronous."""
+    """Read the findings from the database."""
     store = UsageStore(engine)
     now = clock()
     month = period_at(PeriodKind.MONTH, ZoneInfo("UTC"), now)
@@ -41,7 +41,7 @@ def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, cl
 
 
 def judge_usage(findings: UsageFindings) -> list[Check]:
-    """One line for what makes sums "at least", one for scopes."""
+    """One finding about the exactness of sums, one about scopes."""
     return [_exactness(findings), _scopes(findings.unmatched)]
 
 

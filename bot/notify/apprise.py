@@ -158,7 +158,7 @@ def _in_thread(work: Callable[[], SendResult]) -> tuple[threading.Thread, Future
         with suppress(_OutOfTimeError):
             try:
                 future.set_result(work())
-            except Exception as error:  # noqa: BLE001  # whoever waits for the future gets it
+            except Exception as error:  # noqa: BLE001  # the future's waiter gets it
                 future.set_exception(error)
 
     future.set_running_or_notify_cancel()

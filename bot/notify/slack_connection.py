@@ -115,7 +115,7 @@ def refusal_of(error: CallError, channel: str, variable: str) -> Exception:
 class _Client(SocketModeClient):
     """slack_sdk's client, except that connecting has a deadline and survives every response.
 
-    aiohttp takes messages of at most 4 MB, and slack_sdk connects anew after a larger one.
+    aiohttp accepts messages of at most 4 MB, and slack_sdk reconnects after a larger one.
     """
 
     async def issue_new_wss_url(self) -> str:

@@ -138,9 +138,9 @@ async def test_sums_are_compared_with_their_rows_on_request_and_made_anew_on_req
     assert found.code == 1
     assert (
         f"The sums of 1 day ({day}) differ from the rows of usage: what is shown of older days may be wrong. "
-        "Make them anew: claude-cost doctor --repair\n"
+        "Rebuild them: claude-cost doctor --repair\n"
     ) in found.out
-    said = f"The sums of 1 day ({day}) differed from the rows of usage: all sums were made anew."
+    said = f"The sums of 1 day ({day}) differed from the rows of usage: all sums were rebuilt."
     assert await rollups(Rollups.REPAIR) == (State.OK, said)
     assert await rollups(Rollups.REPAIR) == well
     assert "rollups" not in await clinic.examine()
@@ -320,7 +320,7 @@ async def test_a_slack_that_answers_rubbish_is_a_finding_too(clinic: Clinic, fau
     found = await clinic.examine()
     assert found["slack_token"].state is State.FAIL
     assert found["slack_connection"].state is State.FAIL
-    assert "broke off" not in found["slack_token"].sentence + found["slack_connection"].sentence
+    assert "crashed" not in found["slack_token"].sentence + found["slack_connection"].sentence
 
 
 async def test_a_missing_scope_fails_and_is_named(clinic: Clinic) -> None:
@@ -541,7 +541,7 @@ def test_a_console_limit_is_well_exactly_up_to_the_hard_one(own_cents: int, hard
 async def test_before_the_first_start_there_is_nothing_to_read(clinic: Clinic) -> None:
     found = await clinic.examine()
     assert found["database"].state is State.OK
-    assert "the first start makes it" in found["database"].sentence
+    assert "the first start creates it" in found["database"].sentence
     assert {found[name].state for name in ("lease", "freshness", "outbox")} == {State.SKIPPED}
     assert found["fallback_file"].state is State.OK
 
@@ -607,7 +607,7 @@ async def test_on_postgresql_a_copy_that_is_alive_is_noticed_as_well(clinic: Cli
     with postgres_database() as url:
         clinic.world.environ["CLAUDE_COST_DATABASE_URL"] = url.replace("+psycopg", "")
         empty = await clinic.one("database")
-        assert empty.sentence == "The database opens and is empty: the first start makes its tables."
+        assert empty.sentence == "The database opens and is empty: the first start creates its tables."
         await poll(clinic)
         assert "No copy of the bot is alive" in (await clinic.one("lease")).sentence
         async with clinic.world.bot() as bot:
@@ -785,7 +785,7 @@ async def test_a_check_that_hangs_or_breaks_fails_and_holds_up_no_other() -> Non
         ("b", State.FAIL),
         ("c", State.OK),
     ]
-    assert found[1].sentence == "The check broke off (KeyError)."
+    assert found[1].sentence == "The check crashed (KeyError)."
 
 
 def test_a_finding_stays_on_its_line_whatever_it_quotes() -> None:

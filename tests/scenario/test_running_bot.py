@@ -231,7 +231,7 @@ async def test_once_says_in_the_same_line_that_a_variable_is_misspelled(world: W
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
     finished = await world.once(CLAUDE_COST_ADMIN="U1")
     assert (finished.code, finished.out, finished.err.count("\n")) == (0, "", 1)
-    assert "CLAUDE_COST_ADMIN is no setting" in finished.err
+    assert "CLAUDE_COST_ADMIN is not a setting" in finished.err
     assert "did you mean CLAUDE_COST_ADMINS?" in finished.err
     refused = await world.once(CLAUDE_COST_ADMIN="U1", ANTHROPIC_ADMIN_KEY="sk-ant-refused")
     assert (refused.code, refused.err.count("\n")) == (1, 1)

@@ -126,7 +126,7 @@ def test_whatever_is_typed_is_a_budget_or_one_sentence(text: str) -> None:
         ("a hard=1 scope=key:", "scope=key: cannot be used: key needs an id"),
         ("a hard=1 scope=none", "is no scope"),
         ("a hard=1 period=year", "period=year cannot be used: use one of these: 'day', 'week' or 'month'"),
-        ("a hard=1 zone=Mars/Olympus", "is no IANA time zone"),
+        ("a hard=1 zone=Mars/Olympus", "is not an IANA time zone"),
         ("a hard=1 week_starts=funday", "week_starts=funday cannot be used"),
         ("a hard=1 thresholds=half", "write per cents with commas between"),
         ("a hard=1 thresholds=75,50", "thresholds rise"),

@@ -263,7 +263,7 @@ def test_the_name_of_an_unknown_variable_that_may_be_a_secret_is_not_printed(
 )
 def test_a_name_that_looks_like_a_setting_is_printed(name: str) -> None:
     (sentence,) = misspelled({name: "x"})
-    assert sentence.startswith(f"{name} is no setting")
+    assert sentence.startswith(f"{name} is not a setting")
 
 
 VALUES = st.one_of(

@@ -242,7 +242,7 @@ async def test_a_short_run_does_not_begin_a_wait_that_is_too_long(line: Line) ->
         (404, NotServedError, "correct that address"),
         (400, BadRequestError, "update this bot"),
         (413, BadRequestError, "update this bot"),
-        (410, ExpiredCursorError, "begins anew"),
+        (410, ExpiredCursorError, "starts again"),
     ],
 )
 async def test_what_asking_again_does_not_help_is_named_with_its_remedy_and_not_asked_again(

@@ -66,6 +66,8 @@ from bot.fallback.targets.registry import targets_from, tidy_targets
 from bot.fallback.verification_watch import Verifier
 from bot.fallback.verifying import Proving
 from bot.in_flight import InFlight
+from bot.ledger.otlp.ingest import OtlpIngest
+from bot.ledger.otlp.store import OtlpStore
 from bot.ledger.store import SqlLedger
 from bot.messages import Message
 from bot.mode import Mode, modes_from_chain
@@ -264,6 +266,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
     return Services(
         usage=usage,
         ledger=ledger,
+        otlp=OtlpIngest(ledger, OtlpStore(engine), card),
         snapshots=snapshots,
         logged=logged,
         alerts=alerts,

@@ -17,6 +17,7 @@ from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
 from bot.fallback.impact import Prospects
 from bot.fallback.service import FallbackService
+from bot.ledger.otlp.ingest import OtlpIngest
 from bot.ledger.store import SqlLedger
 from bot.notify.response_urls import ResponseUrls
 from bot.notify.store import BacklogStore
@@ -34,6 +35,7 @@ class Services:
 
     usage: UsageStore
     ledger: SqlLedger
+    otlp: OtlpIngest
     snapshots: Snapshots
     logged: Snapshots
     alerts: AlertStore

@@ -442,3 +442,25 @@ ledger_days = Table(
     Column("rate_limited", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# Cumulative series of OTLP metrics: the last point of each. digest: names the series, its start time included.
+ledger_series = Table(
+    "ledger_series",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("value", BigInteger, nullable=False),
+    Column("values", BigInteger, nullable=False),
+    Column("seen_at", UTCDateTime, nullable=False, index=True),
+)
+
+# Who sends spans or events, and who metrics, since when and until when, so that no call counts in both ways.
+ledger_senders = Table(
+    "ledger_senders",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("first_ns", BigInteger, nullable=False),
+    Column("last_ns", BigInteger, nullable=False),
+    Column("seen_at", UTCDateTime, nullable=False, index=True),
+)

@@ -201,6 +201,7 @@ class Bot:
         if self._pruned_at is not None and time.monotonic() - self._pruned_at < PRUNE_SECONDS:
             return
         before = self.services.clock() - self.settings.ledger_rules.keep
+        await self._try(RETENTION, partial(self.services.otlp.prune, before))
         pruned = await self._try(RETENTION, partial(self.services.ledger.prune, before))
         if pruned is None or pruned < MOST_PRUNED:
             self._pruned_at = time.monotonic()

@@ -23,6 +23,7 @@ from bot.web.fallback import MOST_STREAMS, CurrentMode, Streams, fallback_routes
 from bot.web.ingest import Ingest, IngestAccess
 from bot.web.metrics import measured, metrics_route
 from bot.web.ofrep import ofrep_routes
+from bot.web.otlp import OtlpReceiver
 from bot.web.slack_events import slack_route
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,8 @@ def web_app(
     is_local = slack is None and read_token is None and (not host or is_loopback(host))
     senders = IngestAccess(ingest_tokens or {}, host, is_local=is_local)
     ingest = Ingest(services.ledger, senders, services.threads.ingest, services.clock, stored)
-    app.add_routes([ingest.route(connections)])
+    otlp = OtlpReceiver(senders, services.otlp, services.threads.ingest, services.clock, stored)
+    app.add_routes([ingest.route(connections), *otlp.routes(connections)])
     if slack is not None and signing_secret is not None:
         app.add_routes([slack_route(slack, signing_secret, services.clock)])
     return app

@@ -26,11 +26,11 @@ IO = {
 PURE = (
     *("bot.pricing", "bot.budgets", "bot.modes", "bot.usage.logs", "bot.alerts.decide", "bot.alerts.day_drift"),
     *("bot.alerts.lifecycle", "bot.alerts.model", "bot.alerts.quiet", "bot.alerts.rules", "bot.alerts.spike_rates"),
-    *("bot.fallback.auto", "bot.usage.model", "bot.usage.plan", "bot.money", "bot.phrases"),
+    *("bot.ledger.otlp", "bot.fallback.auto", "bot.usage.model", "bot.usage.plan", "bot.money", "bot.phrases"),
 )
 """What only computes, all the modules in a folder included."""
 
-NOT_PURE = {"bot.pricing.store", "bot.budgets.store", "bot.usage.logs.price_cache"}
+NOT_PURE = {"bot.ledger.otlp.store", "bot.pricing.store", "bot.budgets.store", "bot.usage.logs.price_cache"}
 """The tables of a pure room, and its cache of files."""
 
 

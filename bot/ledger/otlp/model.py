@@ -1,0 +1,92 @@
+"""What OTLP bodies hold, as far as the ledger reads them: spans, log records, points of metrics."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import NamedTuple
+
+from bot.pricing.call import EPOCH
+
+Value = str | int | float | bool
+Attributes = Mapping[str, Value]
+
+LATEST_AHEAD = timedelta(days=1)
+"""How far ahead of our clock a sender's may be; a time beyond that is none."""
+
+
+class UnreadableBodyError(Exception):
+    """The body is no OTLP; the text is one sentence."""
+
+
+class Source(NamedTuple):
+    """Who sent something: the attributes of its resource, the instrumentation, and its version."""
+
+    resource: Attributes
+    scope: str
+    version: str
+
+
+class Span(NamedTuple):
+    """A finished span. Ids are hexadecimal text, empty where there is none; times are nanoseconds since 1970.
+
+    `exceptions`: the types of the exceptions that it recorded.
+    """
+
+    source: Source
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    started_ns: int
+    ended_ns: int
+    attributes: Attributes
+    failed: bool
+    message: str
+    exceptions: tuple[str, ...]
+
+
+class LogRecord(NamedTuple):
+    """A log record. `name`: what kind of event it is."""
+
+    source: Source
+    name: str
+    trace_id: str
+    span_id: str
+    at_ns: int
+    attributes: Attributes
+
+
+class Temporality(Enum):
+    """What the value of a point is counted from: the point before, or the start of the series."""
+
+    DELTA = 1
+    CUMULATIVE = 2
+
+
+class Point(NamedTuple):
+    """One point of a sum, or of a histogram, whose `value` is then the sum of so many `values`."""
+
+    source: Source
+    metric: str
+    temporality: Temporality
+    started_ns: int
+    at_ns: int
+    attributes: Attributes
+    value: float
+    values: int | None
+
+
+def moment(nanoseconds: int, received_at: datetime) -> datetime:
+    """Aware UTC; `received_at` where the sender gave no time, or one that cannot be."""
+    if nanoseconds <= 0:
+        return received_at
+    try:
+        at = EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:
+        return received_at
+    return at if at <= received_at + LATEST_AHEAD else received_at
+
+
+def nanoseconds(at: datetime) -> int:
+    """Since 1970."""
+    return (at - EPOCH) // timedelta(microseconds=1) * 1000

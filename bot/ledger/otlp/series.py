@@ -1,0 +1,244 @@
+"""Points of token metrics → how much each series has grown, and events for that. Pure; states are kept elsewhere.
+
+A series is what agrees in resource, instrumentation, metric, attributes and start time: a process that starts anew
+begins a new one, and two processes that call themselves the same do not disturb each other. What a series grows by is
+an event whose id names the state that it grew from: the same growth reported again is the same event, and a later
+report of it a larger state of that event.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import isfinite
+from typing import NamedTuple
+
+from bot.ledger.model import Dimensions, Event
+from bot.ledger.otlp.calls import Counted
+from bot.ledger.otlp.labels import labels_of
+from bot.ledger.otlp.model import Attributes, Point, Source, Temporality, moment
+from bot.ledger.otlp.names import Meaning, said, text, whole
+from bot.ledger.otlp.usage import Passed, is_sum, passed, uncached
+from bot.pricing.model_names import KnowsModels
+from bot.pricing.tokens import Terms, TokenCounts
+from bot.usage.logs.usage_block import MOST_TOKENS, Skipped, UnusableError
+
+CLAUDE_CODE_METRIC = "claude_code.token.usage"
+FORMER_METRIC = "gen_ai.client.token.usage"
+USAGE_METRICS = "gen_ai.client.inference.usage."
+
+KINDS: Mapping[str, str] = {
+    "input": "input",
+    "prompt": "input",
+    "output": "output",
+    "completion": "output",
+    "cacheread": "cache_read",
+    "cached": "cache_read",
+    "inputcached": "cache_read",
+    "inputcacheread": "cache_read",
+    "cachecreation": "cache_write",
+    "cachewrite": "cache_write",
+    "inputcachewrite": "cache_write",
+    "inputcachecreation": "cache_write",
+}
+"""Values of the attribute that tells kinds of tokens apart, without their separators."""
+
+BY_NAME: Mapping[str, str] = {
+    f"{USAGE_METRICS}input_tokens": "input",
+    f"{USAGE_METRICS}output_tokens": "output",
+    f"{USAGE_METRICS}cache_read.input_tokens": "cache_read",
+    f"{USAGE_METRICS}cache_write.input_tokens": "cache_write",
+    f"{USAGE_METRICS}cache_creation.input_tokens": "cache_write",
+}
+TYPES: Mapping[str, tuple[str, ...]] = {
+    CLAUDE_CODE_METRIC: ("type",),
+    FORMER_METRIC: ("gen_ai.token.type", "gen_ai.usage.token_type", "llm.usage.token_type"),
+}
+METRICS = frozenset({*BY_NAME, *TYPES})
+
+HOUR_NS = 3_600_000_000_000
+EXPORT_NS = 60_000_000_000
+"""The usual time between two exports, for points that do not say since when they count."""
+LATEST_NS = 2**63 - 1
+
+
+class SeriesState(NamedTuple):
+    """The last point of a cumulative series: time in nanoseconds, value, and of how many values that is the sum."""
+
+    at_ns: int
+    value: int
+    values: int
+
+
+@dataclass
+class Growth:
+    """What the series of one caller and model have grown by within an hour. Times in nanoseconds."""
+
+    source: Source
+    attributes: Attributes
+    family: str
+    since_ns: int = LATEST_NS
+    until_ns: int = 0
+    tokens: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    requests: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    marks: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The same for the same growth, however often it is reported."""
+        return "otlp-" + hashlib.sha256("\n".join(sorted(self.marks.values())).encode()).hexdigest()
+
+    @property
+    def counts(self) -> TokenCounts:
+        """Tokens by the API's names. A metric says nothing of the lifetime of caches."""
+        read, written, output = self.tokens["cache_read"], self.tokens["cache_write"], self.tokens["output"]
+        fresh = self.tokens["input"]
+        if self.family != CLAUDE_CODE_METRIC:
+            fresh = uncached(fresh, read + written, output, None) if fresh else 0
+        return TokenCounts(fresh, written, 0, read, output)
+
+
+def digest_of(point: Point) -> str:
+    """Names the series of a point."""
+    whole_name = (
+        sorted(point.source.resource.items()),
+        point.source.scope,
+        point.metric,
+        point.started_ns,
+        sorted(point.attributes.items()),
+    )
+    return hashlib.sha256(json.dumps(whole_name).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def kind_of_tokens(point: Point) -> str | None:
+    """Input, output, cache_read or cache_write; None for tokens that are part of others, such as reasoning."""
+    named = BY_NAME.get(point.metric)
+    if named is not None:
+        return named
+    said_kind = text(point.attributes, TYPES.get(point.metric, ())) or ""
+    return KINDS.get("".join(letter for letter in said_kind.lower() if letter.isalnum()))
+
+
+def growths(
+    points: Iterable[tuple[str, Point]], states: Mapping[str, SeriesState], counted: Counted
+) -> tuple[list[Growth], dict[str, SeriesState]]:
+    """What points with the digests of their series add to what is known, and the new states of cumulative series."""
+    new = dict(states)
+    found: dict[object, Growth] = {}
+    seen: set[str] = set()
+    for digest, point in sorted(points, key=lambda pair: pair[1].at_ns):
+        kind = kind_of_tokens(point)
+        if kind is None:
+            continue
+        try:
+            grown = _grown(digest, point, new, seen)
+        except UnusableError as error:
+            counted.refused[error.reason.value] += 1
+            continue
+        if grown is None:
+            continue
+        value, values, since_ns, mark = grown
+        growth = _growth_for(point, found)
+        growth.tokens[kind] += value
+        growth.requests[kind] += values
+        # Several points of a cumulative series are one growth, from the state before the first.
+        growth.marks.setdefault(mark if point.temporality is Temporality.DELTA else digest, mark)
+        growth.since_ns = min(growth.since_ns, since_ns)
+        growth.until_ns = max(growth.until_ns, point.at_ns)
+    return list(found.values()), {digest: state for digest, state in new.items() if states.get(digest) != state}
+
+
+def without_former(growths_found: list[Growth], points: Iterable[Point]) -> list[Growth]:
+    """Without the former metric where a service sends the newer ones too: both count the same calls."""
+    newer = {_sender(point.source) for point in points if point.metric in BY_NAME}
+    return [one for one in growths_found if one.family != FORMER_METRIC or _sender(one.source) not in newer]
+
+
+def reason_to_pass(growth: Growth, card: KnowsModels) -> Passed | None:
+    """Why a growth is none that Anthropic bills."""
+    if is_sum(growth.attributes):
+        return Passed.SUM_OF_CALLS
+    return passed(growth.source, growth.attributes, said(growth.attributes, Meaning.MODEL), card)
+
+
+def event_of(growth: Growth, received_at: datetime) -> Event:
+    """The event. Raises `UnusableError` where no model is named."""
+    model = said(growth.attributes, Meaning.MODEL)
+    if model is None:
+        raise UnusableError(Skipped.NO_MODEL)
+    labels = labels_of(growth.source, growth.attributes)
+    speed = said(growth.attributes, Meaning.SPEED)
+    return Event(
+        id=growth.id,
+        at=moment(growth.until_ns, received_at),
+        dimensions=Dimensions(
+            model,
+            labels.feature,
+            labels.user_id,
+            labels.tags,
+            labels.workspace,
+            labels.key,
+            Terms(said(growth.attributes, Meaning.TIER), said(growth.attributes, Meaning.GEO), speed),
+        ),
+        counts=growth.counts,
+        requests=growth.requests["output"] or growth.requests["input"],
+        session=labels.session,
+    )
+
+
+def _grown(
+    digest: str, point: Point, states: dict[str, SeriesState], seen: set[str]
+) -> tuple[int, int, int, str] | None:
+    """Tokens, number of values, since when, and the name of the state that the point grew from; None for a repeat."""
+    if not 0 <= point.at_ns <= LATEST_NS or not 0 <= point.started_ns <= LATEST_NS:
+        raise UnusableError(Skipped.NOT_WHOLE)
+    begun = point.started_ns or max(0, point.at_ns - EXPORT_NS)
+    values = min(point.values or 0, MOST_TOKENS)
+    if point.temporality is Temporality.DELTA:
+        mark = f"{digest}@{point.at_ns}"
+        value = whole(point.value)
+        if mark in seen or not value:
+            return None
+        seen.add(mark)
+        return value, values, begun, mark
+    last = states.get(digest)
+    total = _total(point.value)
+    if last is not None and point.at_ns <= last.at_ns:
+        return None
+    states[digest] = SeriesState(point.at_ns, total, values)
+    mark = f"{digest}@{last.at_ns if last is not None else 'start'}"
+    if last is None:
+        before = SeriesState(0, 0, 0)
+    elif total < last.value:
+        # The sender began anew and kept its start time.
+        before = SeriesState(last.at_ns, 0, 0)
+    else:
+        before = last
+    grown = total - before.value
+    if not grown:
+        return None
+    return whole(grown), max(0, values - before.values), max(begun, before.at_ns), mark
+
+
+def _total(value: float) -> int:
+    if not isfinite(value) or value != int(value):
+        raise UnusableError(Skipped.NOT_WHOLE)
+    if value < 0:
+        raise UnusableError(Skipped.NEGATIVE)
+    if value > LATEST_NS:
+        raise UnusableError(Skipped.BEYOND_BELIEF)
+    return int(value)
+
+
+def _growth_for(point: Point, found: dict[object, Growth]) -> Growth:
+    types = TYPES.get(point.metric, ())
+    attributes = {name: value for name, value in point.attributes.items() if name not in types}
+    family = USAGE_METRICS if point.metric in BY_NAME else point.metric
+    key = (_sender(point.source), point.source.scope, family, frozenset(attributes.items()), point.at_ns // HOUR_NS)
+    return found.setdefault(key, Growth(point.source, attributes, family))
+
+
+def _sender(source: Source) -> object:
+    return frozenset(source.resource.items())

@@ -14,12 +14,14 @@ NOT_USED = {
     "apscheduler",
     "asyncio",
     "email",
+    "google.protobuf",
     "httpx",
     "importlib.metadata",
     "importlib.resources",
     "json",
     "msgspec",
     "numpy",
+    "opentelemetry",
     "pydantic",
     "requests",
     "slack_bolt",
@@ -87,3 +89,12 @@ def test_a_price_of_unchanged_files_starts_without_what_reads_files(
     reading = {"bot.cli.price_reading", "msgspec", "bot.usage.logs.streams"}
     assert reading <= loaded("price", str(log), "--json")
     assert not loaded("price", str(log), "--json") & ((NOT_USED - {"json"}) | reading)
+
+
+def test_the_bot_starts_without_protobuf() -> None:
+    """It is imported when the first request in protobuf arrives."""
+    program = "import sys, bot.app, bot.web.server; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    modules = set(done.stdout.split())
+    assert "bot.web.otlp" in modules
+    assert not {name for name in modules if name.startswith(("google.protobuf", "opentelemetry"))}

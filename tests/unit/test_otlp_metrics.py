@@ -284,3 +284,9 @@ def test_a_call_that_failed_counts_also_in_the_time_of_metrics(receiver: Receive
     receiver.take(usage_counters((40, 4, 0, 0)))
     receiver.take(traces(span(GENAI | {"error.type": "429"})), "traces")
     assert [event.outcome for event in receiver.ledger.events.values()] == ["ok", "rate_limited"]
+
+
+def test_a_number_of_values_that_is_none_is_no_negative_number_of_requests(receiver: Receiver) -> None:
+    points = values(GENAI | {"gen_ai.token.type": "output"}, 30, -3)
+    receiver.take(metrics(histogram("gen_ai.client.token.usage", points)))
+    assert (receiver.ledger.only.requests, receiver.ledger.counts.output_tokens) == (0, 30)

@@ -195,7 +195,7 @@ def _grown(
     if not 0 <= point.at_ns <= LATEST_NS or not 0 <= point.started_ns <= LATEST_NS:
         raise UnusableError(Skipped.NOT_WHOLE)
     begun = point.started_ns or max(0, point.at_ns - EXPORT_NS)
-    values = min(point.values or 0, MOST_TOKENS)
+    values = max(0, min(point.values or 0, MOST_TOKENS))
     if point.temporality is Temporality.DELTA:
         mark = f"{digest}@{point.at_ns}"
         value = whole(point.value)

@@ -268,3 +268,36 @@ async def test_the_bot_keeps_what_is_reported_and_forgets_silent_senders(world: 
         assert (await port.client.post("/v1/traces", content=b"", headers=PROTOBUF)).status_code == 401
         forgotten = bot.services.otlp.prune(bot.services.clock() + timedelta(days=1))
         assert forgotten == 1
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of protobuf."""
+    length, prefix = len(content), bytearray([number << 3 | 2])
+    while length > 0x7F:
+        prefix.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes(prefix) + bytes([length]) + content
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (PROTOBUF, field(1, b"") * 100_000),
+        (PROTOBUF, field(1, field(2, field(2, b"") * 100_000))),
+        (PROTOBUF, field(1, field(2, field(2, b"") * 1_000)) * 30),
+        (JSON, b'{"resourceSpans": [' + b",".join([b"{}"] * 700_000) + b"]}"),
+        (JSON, b'{"resourceSpans": [{"scopeSpans": [{"spans": [' + b",".join([b"{}"] * 30_000) + b"]}]}]}"),
+    ],
+    ids=["resources", "spans", "spans of many", "objects", "spans in json"],
+)
+async def test_a_request_of_many_empty_parts_is_refused_before_it_takes_long(
+    port: OtlpPort, headers: dict[str, str], body: bytes
+) -> None:
+    answer = await port.client.post("/v1/traces", content=body, headers=headers)
+    assert answer.status_code == 413
+    assert b"20,000 parts" in answer.content
+
+
+async def test_attributes_without_end_are_not_looked_at(port: OtlpPort) -> None:
+    spans = field(1, field(2, field(2, field(9, b"") * 500_000)))
+    assert (await port.client.post("/v1/traces", content=spans, headers=PROTOBUF)).status_code == 200

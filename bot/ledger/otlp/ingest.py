@@ -59,7 +59,7 @@ class OtlpIngest:
         self._one_at_a_time = Lock()
 
     def take(self, signal: Signal, body: bytes, received_at: datetime, *, is_json: bool) -> Taken:
-        """Store what a request reports, durable when this returns. Raises `UnreadableBodyError`."""
+        """Store what a request reports, durable when this returns. Raises `UnreadableBodyError` or `BodyError`."""
         request = read_request(signal, body, is_json=is_json)
         counted = Counted()
         if signal == "metrics":

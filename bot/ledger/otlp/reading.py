@@ -5,9 +5,11 @@ asks for are kept; of points all are, since they tell one series from another.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from math import isfinite
 from typing import Any, Literal
 
+from bot.ledger.bodies import BodyError
 from bot.ledger.otlp.json_form import read_json
 from bot.ledger.otlp.model import Attributes, LogRecord, Point, Source, Span, Temporality, Value
 from bot.ledger.otlp.names import is_read
@@ -16,6 +18,12 @@ Signal = Literal["traces", "logs", "metrics"]
 
 MOST_ATTRIBUTES = 256
 """Of one resource or point; further ones are passed over."""
+MOST_ITEMS = 20_000
+"""Resources, instrumentations, spans, log records, metrics or points in one request."""
+MOST_PAIRS = 10_000
+"""Attributes of one span or record that are looked at."""
+MOST_BRACES = 600_000
+"""Objects in a body of JSON: twice what 8 MB of real spans have."""
 LONGEST_KEY = 256
 LONGEST_VALUE = 1_000_000
 """Characters of a text, such as a whole response; a longer one is passed over."""
@@ -32,18 +40,40 @@ TEMPORALITIES = {
 
 
 def read_request(signal: Signal, body: bytes, *, is_json: bool) -> Any:
-    """The request in a body. Raises `UnreadableBodyError`."""
+    """The request in a body. Raises `UnreadableBodyError`, and `BodyError` for one with too many parts."""
     if is_json:
+        if body.count(b"{") > MOST_BRACES:
+            raise too_many()
         return read_json(signal, body)
     from bot.ledger.otlp.protobuf_form import read_protobuf
 
     return read_protobuf(signal, body)
 
 
+def too_many() -> BodyError:
+    """What refuses a request with too many parts, of which each costs more than its bytes."""
+    return BodyError(413, f"The request has more than {MOST_ITEMS:,} parts: send fewer at a time.")
+
+
+class _Room:
+    """For how many parts of one request there is room, whatever parts they are."""
+
+    def __init__(self) -> None:
+        self._left = MOST_ITEMS
+
+    def through(self, items: Any) -> Iterator[Any]:
+        """The items of a list that may be missing. Raises `BodyError`."""
+        self._left -= len(items or ())
+        if self._left < 0:
+            raise too_many()
+        return iter(items or ())
+
+
 def spans_in(request: Any) -> Iterator[Span]:
     """Every span of a request to `/v1/traces`."""
-    for source, group in _groups(request.resource_spans, "scope_spans"):
-        for span in group.spans or ():
+    room = _Room()
+    for source, group in _groups(request.resource_spans, "scope_spans", room):
+        for span in room.through(group.spans):
             status = span.status
             events = span.events or ()
             yield Span(
@@ -63,8 +93,9 @@ def spans_in(request: Any) -> Iterator[Span]:
 
 def records_in(request: Any) -> Iterator[LogRecord]:
     """Every record of a request to `/v1/logs`."""
-    for source, group in _groups(request.resource_logs, "scope_logs"):
-        for record in group.log_records or ():
+    room = _Room()
+    for source, group in _groups(request.resource_logs, "scope_logs", room):
+        for record in room.through(group.log_records):
             attributes = _read(record.attributes)
             name = record.event_name or attributes.get("event.name") or _text_of(record.body)
             yield LogRecord(
@@ -80,19 +111,20 @@ def records_in(request: Any) -> Iterator[LogRecord]:
 def points_in(request: Any, wanted: Iterable[str]) -> Iterator[Point]:
     """Every point of these metrics in a request to `/v1/metrics`."""
     names = frozenset(wanted)
-    for source, group in _groups(request.resource_metrics, "scope_metrics"):
-        for metric in group.metrics or ():
+    room = _Room()
+    for source, group in _groups(request.resource_metrics, "scope_metrics", room):
+        for metric in room.through(group.metrics):
             if metric.name in names:
-                yield from _points(source, metric)
+                yield from _points(source, metric, room)
 
 
-def _points(source: Source, metric: Any) -> Iterator[Point]:
+def _points(source: Source, metric: Any, room: _Room) -> Iterator[Point]:
     for kind in ("sum", "histogram", "exponential_histogram"):
         data = getattr(metric, kind)
         temporality = None if data is None else TEMPORALITIES.get(data.aggregation_temporality)
         if temporality is None:
             continue
-        for point in data.data_points or ():
+        for point in room.through(data.data_points):
             value = _number(point) if kind == "sum" else _finite(point.sum)
             if value is None:
                 continue
@@ -108,11 +140,11 @@ def _points(source: Source, metric: Any) -> Iterator[Point]:
             )
 
 
-def _groups(resources: Any, name: str) -> Iterator[tuple[Source, Any]]:
-    for one in resources or ():
+def _groups(resources: Any, name: str, room: _Room) -> Iterator[tuple[Source, Any]]:
+    for one in room.through(resources):
         resource = one.resource
         attributes = _all(resource.attributes) if resource is not None else {}
-        for group in getattr(one, name) or ():
+        for group in room.through(getattr(one, name)):
             scope = group.scope
             named = (scope.name or "", scope.version or "") if scope is not None else ("", "")
             yield Source(attributes, named[0][:LONGEST_KEY], named[1][:LONGEST_KEY]), group
@@ -120,7 +152,7 @@ def _groups(resources: Any, name: str) -> Iterator[tuple[Source, Any]]:
 
 def _read(pairs: Any) -> Attributes:
     found: dict[str, Value] = {}
-    for pair in pairs or ():
+    for pair in islice(pairs or (), MOST_PAIRS):
         if is_read(pair.key or "") and (value := _value(pair.value)) is not None:
             found[pair.key] = value
     return found
@@ -128,7 +160,7 @@ def _read(pairs: Any) -> Attributes:
 
 def _all(pairs: Any) -> Attributes:
     found: dict[str, Value] = {}
-    for pair in pairs or ():
+    for pair in islice(pairs or (), MOST_PAIRS):
         if len(found) == MOST_ATTRIBUTES:
             break
         if pair.key and len(pair.key) <= LONGEST_KEY and (value := _value(pair.value)) is not None:
@@ -183,8 +215,8 @@ def _text_of(body: Any) -> str:
 
 
 def _exceptions(events: Any) -> Iterator[str]:
-    for event in events:
+    for event in islice(events, MOST_PAIRS):
         if event.name == "exception":
-            for pair in event.attributes or ():
+            for pair in islice(event.attributes or (), MOST_PAIRS):
                 if pair.key == "exception.type" and isinstance(kind := _value(pair.value), str):
                     yield kind[:LONGEST_KEY]

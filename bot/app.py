@@ -266,7 +266,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
     return Services(
         usage=usage,
         ledger=ledger,
-        otlp=OtlpIngest(ledger, OtlpStore(engine), card),
+        otlp=OtlpIngest(ledger, OtlpStore(engine), card, ledger.user),
         snapshots=snapshots,
         logged=logged,
         alerts=alerts,

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from bot.ledger.otlp.ingest import Taken
+from bot.ledger.otlp.model import Source
+from bot.ledger.otlp.senders import senders_of_call
 from bot.ledger.otlp.store import OtlpStore
 from bot.ledger.otlp.usage import Passed
 from bot.pricing.tokens import TokenCounts
@@ -290,3 +292,12 @@ def test_a_number_of_values_that_is_none_is_no_negative_number_of_requests(recei
     points = values(GENAI | {"gen_ai.token.type": "output"}, 30, -3)
     receiver.take(metrics(histogram("gen_ai.client.token.usage", points)))
     assert (receiver.ledger.only.requests, receiver.ledger.counts.output_tokens) == (0, 30)
+
+
+def test_where_users_are_hashed_their_ids_name_no_sender() -> None:
+    plain, hashed = (
+        senders_of_call(Source(CODE, "", ""), PERSON, stored)
+        for stored in (lambda user: user, lambda user: f"keyed-{user}")
+    )
+    assert plain[0] == hashed[0]
+    assert not set(plain[1:-1]) & set(hashed[1:-1])

@@ -14,6 +14,7 @@ from bot.ledger.otlp.repeats import noting_parents, once
 from bot.ledger.otlp.senders import (
     Known,
     Period,
+    StoredUser,
     Way,
     is_counted_by_calls,
     is_counted_by_metrics,
@@ -50,9 +51,15 @@ class _Reported:
 
 
 class OtlpIngest:
-    """Synchronous; asynchronous callers use a thread. `card`: which models are Claude's."""
+    """Synchronous; asynchronous callers use a thread. `card`: which models are Claude's.
 
-    def __init__(self, ledger: Ledger, store: OtlpStore, card: KnowsModels) -> None:
+    `stored_user`: what stands in the database for a user, whose id it may have to keep out.
+    """
+
+    def __init__(
+        self, ledger: Ledger, store: OtlpStore, card: KnowsModels, stored_user: StoredUser = lambda user: user
+    ) -> None:
+        self._stored_user = stored_user
         self._ledger = ledger
         self._store = store
         self._card = card
@@ -83,7 +90,11 @@ class OtlpIngest:
         if not calls:
             return 0, 0
         reported = [
-            _Reported(one, senders_of_call(one.source, one.attributes), nanoseconds(time_of(one, received_at)))
+            _Reported(
+                one,
+                senders_of_call(one.source, one.attributes, self._stored_user),
+                nanoseconds(time_of(one, received_at)),
+            )
             for one in calls
         ]
         with self._one_at_a_time:
@@ -111,7 +122,7 @@ class OtlpIngest:
         return taken
 
     def _counting(self, grown: list[Growth], received_at: datetime, counted: Counted) -> tuple[Known, list[Event]]:
-        senders = [sender_of_metric(one.source, one.attributes) for one in grown]
+        senders = [sender_of_metric(one.source, one.attributes, self._stored_user) for one in grown]
         known = dict(self._store.senders(senders))
         before = dict(known)
         events: list[Event] = []

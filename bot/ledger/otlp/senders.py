@@ -9,7 +9,7 @@ A sender is a session, or a user, or a service: whatever the metrics tell apart.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -42,30 +42,33 @@ class Period(NamedTuple):
         return Period(min(self.first_ns, first_ns), max(self.last_ns, last_ns))
 
 
+StoredUser = Callable[[str], str]
+"""What stands in the database for a user."""
+
 Known = Mapping[tuple[str, Way], Period]
 """By the digest of a sender and the way."""
 
 
-def senders_of_call(source: Source, attributes: Attributes) -> tuple[str, ...]:
+def senders_of_call(source: Source, attributes: Attributes, stored_user: StoredUser) -> tuple[str, ...]:
     """Digests of the service, the users and the session that a span or an event belongs to."""
     service = _service(source)
     session = _either(source, attributes, ALIASES[Meaning.SESSION])
     users = {_either(source, attributes, (name,)) for name in _user_names(source)} - {None}
     return (
         _digest("service", service),
-        *(_digest("user", (*service, user)) for user in sorted(map(str, users))),
+        *(_digest("user", (*service, stored_user(user))) for user in sorted(map(str, users))),
         *(() if session is None else (_digest("session", (*service, session)),)),
     )
 
 
-def sender_of_metric(source: Source, attributes: Attributes) -> str:
+def sender_of_metric(source: Source, attributes: Attributes, stored_user: StoredUser) -> str:
     """The digest of the session, else of the user, else of the service."""
     service = _service(source)
     session = _either(source, attributes, ALIASES[Meaning.SESSION])
     if session is not None:
         return _digest("session", (*service, session))
     user = _either(source, attributes, _user_names(source))
-    return _digest("service", service) if user is None else _digest("user", (*service, user))
+    return _digest("service", service) if user is None else _digest("user", (*service, stored_user(user)))
 
 
 def is_counted_by_metrics(senders: Iterable[str], at_ns: int, known: Known) -> bool:

@@ -37,7 +37,7 @@ CODES = {400: 3, 401: 16, 403: 7, 413: 8, 415: 3, 421: 7, 503: 14}
 
 
 class OtlpReceiver:
-    """Takes requests of all three signals. `in_thread`: where bodies are read and stored. `stored`: called after that."""
+    """Takes requests of all three signals. `in_thread`: reads and stores bodies. `stored`: called after that."""
 
     def __init__(
         self,

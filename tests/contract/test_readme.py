@@ -62,7 +62,7 @@ def test_try_it_has_two_commands_of_one_line_each() -> None:
     assert all(command.count("\n") == 1 for command in commands)
     demo, tests = commands
     assert demo.rstrip().endswith("claude-cost demo")
-    assert tests == "make install test\n"
+    assert tests.rstrip().endswith("pytest -n auto")
 
 
 def test_the_files_that_readme_names_are_there() -> None:

@@ -34,7 +34,10 @@ from bot.ledger.store import SqlLedger
 from bot.pricing.tokens import TokenCounts
 
 BATCH = 5_000
-FEATURES, USERS, MODELS, TEAMS = 10, 20, ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"), 3
+FEATURES, USERS, MODELS, TEAMS = 10, 10, ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"), 3
+REPORT_USERS = 3
+"""So few that the smaller ledger has every sum that the larger one has."""
+
 FIRST = datetime(2026, 10, 1, tzinfo=UTC)
 MONTH = timedelta(days=30)
 GOAL_SHARE, GOAL_GROWTH = 0.25, 1.2
@@ -117,7 +120,7 @@ def events(count: int, seed: int) -> Iterator[list[Event]]:
         Dimensions(model, f"feature-{feature}", f"user-{user}", tags_of({"team": f"team-{feature % TEAMS}"}))
         for model in MODELS
         for feature in range(FEATURES)
-        for user in range(USERS)
+        for user in range(REPORT_USERS)
     ]
     hours = MONTH // HOUR
     for first in range(0, count, BATCH):

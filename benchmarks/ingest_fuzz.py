@@ -1,6 +1,6 @@
 """Random requests to `POST /v1/usage`: right, broken and hostile ones, more of them than the tests send.
 
-    python benchmarks/ingest_fuzz.py [--requests 100000] [--seed 1]
+    python benchmarks/ingest_fuzz.py [--requests 100000] [--seed 1] [--quick]
 
 Exit code 1 where an answer has the wrong status or is no JSON object, where the bot logs a fault, or where it takes
 more than 400 MB more memory than at the start.
@@ -57,8 +57,11 @@ def peak() -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--quick", action="store_true", help="few, to see that everything runs")
     parser.add_argument("--seed", type=int, default=1)
     words = parser.parse_args()
+    if words.quick:
+        words.requests = 2_000
     faults = _Faults()
     logging.getLogger().addHandler(faults)
     before = peak()

@@ -1,6 +1,6 @@
 """The bot is killed at random moments while applications send usage, more often than the tests do it.
 
-    python benchmarks/ingest_kills.py [--kills 200] [--seed 1000]
+    python benchmarks/ingest_kills.py [--kills 200] [--seed 1000] [--quick]
 
 On SQLite, and on PostgreSQL where CLAUDE_COST_TEST_POSTGRES names a server. What was not acknowledged is sent again,
 and grown states of old responses with it. Exit code 1 where an acknowledged response is lost or anything counts twice.
@@ -32,8 +32,11 @@ async def measure(folder: Path, database_url: str, kills: int, seed: int) -> Out
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--quick", action="store_true", help="few, to see that everything runs")
     parser.add_argument("--seed", type=int, default=1000)
     words = parser.parse_args()
+    if words.quick:
+        words.kills = 5
     logging.basicConfig(level=logging.ERROR)
     well = True
     with ExitStack() as stack:

@@ -1,7 +1,7 @@
 """The port of a bot in this process, without Slack and Anthropic: for benchmarks of what it takes in."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from bot.app import bot_from
 from bot.clock import system_clock
+from bot.collector import calm_collector
 from bot.config.settings import Need, load_settings
 from bot.services import Services
 from bot.web.connections import Connections
@@ -35,10 +36,11 @@ async def port_in(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Servic
         "CLAUDE_COST_FALLBACK_FILE": str(folder / "fallback.env"),
     }
     connections, tokens = Connections(), {"default": SecretStr(TOKEN)}
-    async with bot_from(load_settings(environ, Need.RUN), system_clock) as bot:
+    async with AsyncExitStack() as stack:
+        bot = await stack.enter_async_context(bot_from(load_settings(environ, Need.RUN), system_clock))
+        # As the running bot has it.
+        stack.enter_context(calm_collector())
         app = web_app(None, no_problem, bot.services, None, connections=connections, ingest_tokens=tokens)
-        async with (
-            open_port(app, "127.0.0.1", 0, connections) as ((_, port),),
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
-        ):
-            yield client, bot.services
+        ((_, port),) = await stack.enter_async_context(open_port(app, "127.0.0.1", 0, connections))
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        yield await stack.enter_async_context(client), bot.services

@@ -28,6 +28,9 @@ BENCHMARKS = (
     "start_up",
     "switch_latency",
     "forecast",
+    "ingest",
+    "ingest_fuzz",
+    "ingest_kills",
 )
 HOURS = 4 * 3600
 HEAD = ("what", "measured", "floor", "ratio", "goal", "met?")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, case, delete, func, literal, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Engine, Select, case, cast, delete, func, literal, or_, select
 
 from bot.clock import DAY, floor_day
 from bot.db.schema import ledger_days, ledger_events, ledger_hours
@@ -135,12 +135,13 @@ class SqlLedger:
             minute = func.date_trunc("minute", events.at)
         else:
             minute = func.substr(events.at, 1, 16)
-        numbers = [func.sum(events[name]) for name in NUMBERS]
-        others = [
-            func.sum(case((events.outcome == outcome.value, events.requests), else_=literal(0)))
+        failed = [
+            case((events.outcome == outcome.value, events.requests), else_=literal(0))
             for outcome in (Outcome.ERROR, Outcome.RATE_LIMITED)
         ]
-        query = select(minute, events.dimensions_id, *numbers, *others).where(events.at >= since)
+        # PostgreSQL's sums are decimals.
+        sums = [cast(func.sum(each), BigInteger) for each in (*(events[name] for name in NUMBERS), *failed)]
+        query = select(minute, events.dimensions_id, *sums).where(events.at >= since)
         return self._rows([query.group_by(minute, events.dimensions_id)])
 
     def latest_received(self) -> datetime | None:
@@ -163,8 +164,7 @@ class SqlLedger:
         rows = []
         for start, number, *sums in found:
             starts_at = moments.get(start) or moments.setdefault(start, _moment(start))
-            counts = TokenCounts(*map(int, sums[:6]))
-            rows.append(Row(starts_at, dimensions[number], Sums(counts, *map(int, sums[6:]))))
+            rows.append(Row(starts_at, dimensions[number], Sums(TokenCounts(*sums[:6]), *sums[6:])))
         return rows
 
 

@@ -124,8 +124,9 @@ def append_events(
         if new:
             insert = f"INSERT INTO ledger_events ({', '.join(EVENT_COLUMNS)}) VALUES ({_places(EVENT_COLUMNS)})"
             connection.exec_driver_sql(insert, [row for row in rows if row[0] in new] if known or stored else rows)
-    for event_id in new:
-        event = events[event_id]
+    for event_id, event in events.items():
+        if event_id not in new:
+            continue
         sums.count(_utc(event.at), dimensions[id(event.dimensions)], (*event.counts, event.requests), event.outcome)
     _raise(connection, known, sums)
     if new or known:

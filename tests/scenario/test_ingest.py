@@ -349,13 +349,13 @@ async def test_responses_go_after_their_time_and_their_sums_stay(
     config = tmp_path / "claude-cost.toml"
     config.write_text("[ledger]\nkeep_days = 2\nhash_users = true\n", encoding="utf-8")
     async with simulated.bot(CLAUDE_COST_CONFIG=str(config)) as bot, port_of(bot) as port:
-        await port.send([record(1, user_id="ada")])
+        await port.send([record(1, user_id="lovelace")])
         clock.advance(3 * DAY)
-        await port.send([record(2, user_id="ada")])
+        await port.send([record(2, user_id="lovelace")])
         await bot.cycle()
         with port.raw() as connection:
             assert connection.execute(text("SELECT id FROM ledger_events")).scalars().all() == ["msg_2"]
-            assert "ada" not in repr(connection.execute(text("SELECT * FROM ledger_dimensions")).all())
+            assert "lovelace" not in repr(connection.execute(text("SELECT * FROM ledger_dimensions")).all())
         assert port.stored() == (2, 20)
 
 

@@ -357,24 +357,27 @@ def test_the_cost_of_a_report_does_not_grow_with_the_events(ledger: SqlLedger, e
 
 def test_users_are_stored_as_keyed_hashes_where_the_team_wants_that(engine: Engine) -> None:
     ledger = SqlLedger(engine, hash_users=True)
-    named = SEARCH._replace(tags=tags_of({"team": "core", "user.email": "zoe@example.com", "enduser_id": "zoe"}))
+    named = SEARCH._replace(
+        user_id="lovelace",
+        tags=tags_of({"team": "core", "user.email": "lovelace@example.com", "enduser_id": "lovelace"}),
+    )
     ledger.append([response(1, dimensions=named), response(2, dimensions=named)], NOON)
     SqlLedger(engine, hash_users=True).append([response(3, dimensions=named)], NOON)
     (row,) = ledger.read(NOON, NOON + HOUR)
     assert row.sums.requests == 3
-    assert row.dimensions.user_id == ledger.user("zoe")
-    assert re.fullmatch(r"[0-9a-f]{16}", ledger.user("zoe"))
+    assert row.dimensions.user_id == ledger.user("lovelace")
+    assert re.fullmatch(r"[0-9a-f]{16}", ledger.user("lovelace"))
     assert dict(row.dimensions.tags)["team"] == "core"
-    assert dict(row.dimensions.tags)["enduser_id"] == ledger.user("zoe")
+    assert dict(row.dimensions.tags)["enduser_id"] == ledger.user("lovelace")
     with engine.connect() as connection:
         for table in TABLES:
-            assert "zoe" not in repr(connection.execute(select(table)).all())
+            assert "lovelace" not in repr(connection.execute(select(table)).all())
 
 
 def test_every_database_has_a_key_of_its_own_for_hashes(tmp_path: Any) -> None:
     engines = [open_migrated(f"sqlite:///{tmp_path / name}") for name in ("one.db", "two.db")]
-    one, other = (SqlLedger(engine, hash_users=True).user("zoe") for engine in engines)
+    one, other = (SqlLedger(engine, hash_users=True).user("lovelace") for engine in engines)
     assert one != other
-    assert SqlLedger(engines[0]).user("zoe") == "zoe"
+    assert SqlLedger(engines[0]).user("lovelace") == "lovelace"
     for engine in engines:
         engine.dispose()

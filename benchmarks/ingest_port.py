@@ -5,11 +5,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
+from bot.collector import calm_collector
 from pydantic import SecretStr
 
 from bot.app import bot_from
 from bot.clock import system_clock
-from bot.collector import calm_collector
 from bot.config.settings import Need, load_settings
 from bot.services import Services
 from bot.web.connections import Connections

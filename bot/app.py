@@ -184,7 +184,7 @@ async def bot_from(
         )
         stack.callback(poller.close)
         cycle_state = CycleStateStore(base.engine)
-        reacting = (LimitDetector(services.logged, alerts, services.review.logged),)
+        reacting = (LimitDetector(services.logged, alerts, services.review.logged, "limits of logged usage"),)
         yield Bot(
             settings=settings,
             services=services,

@@ -39,9 +39,8 @@ class _Decided:
 class LimitDetector:
     """Synchronous; asynchronous callers use a thread."""
 
-    name = "limits"
-
-    def __init__(self, snapshots: Snapshots, alerts: AlertStore, review: BudgetReview) -> None:
+    def __init__(self, snapshots: Snapshots, alerts: AlertStore, review: BudgetReview, name: str = "limits") -> None:
+        self.name = name
         self._snapshots = snapshots
         self._alerts = alerts
         self._review = review

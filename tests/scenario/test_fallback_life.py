@@ -393,7 +393,7 @@ async def test_drift_and_a_target_that_cannot_be_written_are_said_in_status_and_
         assert "Others had changed it; it was put right at 16 Nov 09:05 UTC." in status
         checks = await bot.services.examine()
         (found,) = [check for check in checks if check.name == "fallback_file"]
-        assert "the bot put it right at 2026-11-16 09:05 UTC" in found.sentence
+        assert "the bot repaired it at 2026-11-16 09:05 UTC" in found.sentence
         path.unlink()
         path.mkdir()
         await bot.cycle()

@@ -298,8 +298,9 @@ async def test_before_anything_is_known_of_a_period_there_is_no_sum_and_no_zero(
         ("report tomorrow", "`tomorrow` is not known here: use `report [today"),
         ("report last year", "`year` is not known here: use `report [today"),
         ("report week now", "`now` is not known here: use `report [today"),
-        ("report by feature", "`feature` is not known to Anthropic's usage reports: only the usage log of your own"),
-        ("report month by tag:team", "`tag:team` is not known to Anthropic's usage reports"),
+        ("report by feature", "No application has logged usage of this month"),
+        ("report month by tag:team", "what a tag spends is known only from the usage log of your applications"),
+        ("report month by tag", "`tag` needs the name of a tag, as in `report by tag:team`."),
         (
             "report 2026-11-10..2026-11-01",
             "`2026-11-10..2026-11-01` ends before it begins: write 2026-11-01..2026-11-10.",

@@ -17,6 +17,7 @@ from bot.budgets.report import LOGGED_BY, GroupBy, report_of
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.spend import ZERO, same_model
 from bot.clock import HOUR, MINUTE
+from bot.db.state import versions_of
 from bot.ledger.model import Dimensions, Event, Labels
 from bot.ledger.store import SqlLedger
 from bot.pricing.card import load_rate_card
@@ -112,6 +113,8 @@ def play(
                 grown = TokenCounts(*map(max, known.counts, tokens))
                 stored[event.id] = Event(known.id, known.at, known.dimensions, grown)
         (elsewhere if by_other else here).append(logged, now)
+        # What another process has stored is seen half a second later otherwise.
+        versions_of(engine).changed()
         here.touch(now)
         snapshot = snapshots.current()
         if not stored:

@@ -35,6 +35,7 @@ from bot.fallback.proposal_store import ProposalStore
 from bot.fallback.store import ModeStore
 from bot.fallback.target_store import TargetStore
 from bot.fallback.verification_store import ProofStore
+from bot.ledger.otlp.store import OtlpStore
 from bot.notify.store import BacklogStore, NoticeStore
 from bot.pricing.store import EstimateStore
 from bot.pricing.tokens import Terms, TokenCounts
@@ -62,6 +63,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     ContentStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
     NoticeStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
     BacklogStore: {"stranded": (), "undelivered": (), "waiting": ()},
+    OtlpStore: {"senders": (["digest"],), "series": (["digest"],)},
     ProofStore: {"is_dismissed": ([1],), "told": ([1],)},
     ProposalStore: {"close_outdated": (NOW, {}), "find": (1,)},
     StateStore: {"get": ("data",)},
@@ -71,6 +73,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
         "buckets": (TODAY, NOW),
         "data_state": (),
         "has_usage_of": ("api_key_id", "apikey_1"),
+        "head": (),
         "hours": (TODAY,),
         "names": (),
         "odd_days": (TODAY, NOW),
@@ -91,6 +94,7 @@ WRITES = {
     ContentStore: {"finish", "give_up", "retry", "start_attempt"},
     NoticeStore: {"finish", "give_up", "retry", "start_attempt"},
     BacklogStore: set(),
+    OtlpStore: {"keep_senders", "keep_series", "prune"},
     ProofStore: {"dismiss", "tell"},
     ProposalStore: {"approve", "propose", "reject"},
     StateStore: {"put"},

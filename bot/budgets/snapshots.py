@@ -55,7 +55,7 @@ class Reader(Protocol):
     def names(self) -> Names: ...
 
 
-class Store(Protocol):
+class StoredUsage(Protocol):
     """Where usage is stored: Anthropic's in `UsageStore`, what applications log in `LedgerUsage`."""
 
     def head(self) -> Head:
@@ -71,7 +71,7 @@ class Snapshots:
     `index`: makes the numbers of what `store` tells apart.
     """
 
-    def __init__(self, store: Store, card: RateCard, index: Callable[[RateCard], UsageIndex] = UsageIndex) -> None:
+    def __init__(self, store: StoredUsage, card: RateCard, index: Callable[[RateCard], UsageIndex] = UsageIndex) -> None:
         self._store = store
         self._card = card
         self._index_of = index

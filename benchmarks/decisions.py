@@ -90,7 +90,7 @@ def environ_of(size: Size, budgets: int, address: str, folder: Path, **more: str
 def decide(bot: Bot, clock: HandClock) -> None:
     """What a cycle decides: the limits of every budget, then everything else that is detected."""
     bot.cycle_state.read()
-    for detector in bot.detectors:
+    for detector in bot.looks:
         detector.look(clock(), NORMAL)
 
 

@@ -31,7 +31,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from benchmarks.figures import percentile
 from bot.app import bot_from
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.clock import system_clock
 from bot.config.settings import Need, load_settings
 from bot.runner.cycle import Bot
@@ -81,7 +81,7 @@ class Alarm:
         # The tests know what a notice has to say.
         from tests.databases import crossed, facts_of
 
-        step = crossed(Level.SOFT, limit)
+        step = crossed(LimitKind.SOFT, limit)
         alerts, now = self._bot.services.alerts, self._bot.services.clock()
         work = partial(alerts.record, "b0000", "2026-10", [step], facts_of(), now)
         await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import aiohttp
@@ -18,21 +18,15 @@ from sqlalchemy import Engine
 
 from bot import slack_api
 from bot.alerts.cycle_state import CycleStateStore
-from bot.alerts.day_drift import DayDrift, settled_days
-from bot.alerts.delivery import DeliveryDetector
-from bot.alerts.detector import Detector
-from bot.alerts.drift import DriftDetector
+from bot.alerts.detector import DetectorContext, Look
 from bot.alerts.due import DueStore
-from bot.alerts.forecast import ForecastDetector
+from bot.alerts.evaluator import Evaluator
 from bot.alerts.incident_store import IncidentStore
-from bot.alerts.life_watch import LifecycleTimer
-from bot.alerts.limits import LimitDetector
-from bot.alerts.new_period import NewPeriodDetector
-from bot.alerts.no_data import NoDataDetector
+from bot.alerts.kinds import AlertKind
+from bot.alerts.lifecycle_timer import LifecycleTimer
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.receiver import Receiver
-from bot.alerts.rules import AlertRules
-from bot.alerts.spike import SpikeDetector
+from bot.alerts.rules import AlertRules, DetectorRules
 from bot.alerts.spike_store import SpikeStore
 from bot.alerts.store import AlertStore
 from bot.budgets.book import BudgetBook
@@ -101,6 +95,9 @@ BOLTS_OWN = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET")
 CLOSE_SECONDS = 0.5
 """For each step of the clean-up at the end."""
 
+OF_LOGGED = " of logged usage"
+"""Added to the names of what looks at budgets that count it."""
+
 LIMITS_WAIT = timedelta(seconds=30)
 """For the rate limits, which only an estimate asks for."""
 
@@ -129,7 +126,7 @@ def _slack_app(client: AsyncWebClient) -> AsyncApp:
 
 def sample_alert(now: datetime) -> Message:
     """An alert as this version draws it, for Slack to check."""
-    return handlers.alert_message(sample_limit_alert(now), None)
+    return handlers.limit_message(sample_limit_alert(now), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +181,8 @@ async def bot_from(
         )
         stack.callback(poller.close)
         cycle_state = CycleStateStore(base.engine)
-        reacting = (LimitDetector(services.logged, alerts, services.review.logged, "limits of logged usage"),)
+        context = _detector_context(base, services, cycle_state, outbox, others)
+        reacting = Evaluator(AlertKind.LIMIT, _logged(base, services, context), OF_LOGGED)
         yield Bot(
             settings=settings,
             services=services,
@@ -196,10 +194,10 @@ async def bot_from(
             in_flight=base.in_flight,
             workspace=base.workspace,
             cycle_state=cycle_state,
-            detectors=_detectors(base, services, cycle_state, reacting),
-            reacting=reacting,
-            life=LifecycleTimer(alerts.life, rules, clock),
-            delivery_watch=_delivery_detector(base, services, outbox, others),
+            looks=_looks(base, services, context, reacting),
+            reacting=(reacting,),
+            lifecycle_timer=LifecycleTimer(alerts.life, rules, clock),
+            delivery_health=Evaluator(AlertKind.DELIVERY, context),
             due=DueStore(base.engine, alerts.destinations.names, rules),
         )
 
@@ -337,49 +335,51 @@ def _outboxes(base: Base, alerts: AlertStore, rendering: handlers.Rendering) -> 
     return outbox_of(alerts.notices, to_slack, rendering.blocks, in_thread=base.threads.delivery), others
 
 
-def _delivery_detector(base: Base, services: Services, outbox: Outbox, others: Sequence[Outbox]) -> DeliveryDetector:
-    def refusing() -> frozenset[str]:
-        return frozenset(each.name for each in (outbox, *others) if each.refused is not None)
-
-    return DeliveryDetector(
-        services.alerts,
-        lambda: outbox.blocked,
-        refusing,
-        lambda: services.fallback.state().mode.name,
-        base.clock,
-    )
-
-
 async def _note_date(clock: SteadyClock, answer: httpx.Response) -> None:
     clock.note(answer.headers)
 
 
-def _detectors(
-    base: Base, services: Services, cycle_state: CycleStateStore, reacting: Sequence[Detector]
-) -> tuple[Detector, ...]:
-    """`reacting`: those that also look whenever applications have logged something."""
+def _detector_context(
+    base: Base, services: Services, cycle_state: CycleStateStore, outbox: Outbox, others: Sequence[Outbox]
+) -> DetectorContext:
     settings, engine = base.settings, base.engine
-    usage, alerts, review, card = services.usage, services.alerts, services.review.usage, services.card
-    snapshots, logged = services.snapshots, services.review.logged
-    incidents, state = IncidentStore(engine), cycle_state.latest
 
-    def settled(first: date, last: date) -> list[DayDrift]:
-        return settled_days(snapshots.current(), first, last)
+    def refusing() -> frozenset[str]:
+        return frozenset(each.name for each in (outbox, *others) if each.refused is not None)
 
+    return DetectorContext(
+        snapshots=services.snapshots,
+        usage=services.usage,
+        review=services.review.usage,
+        alerts=services.alerts,
+        incidents=IncidentStore(engine),
+        spikes=SpikeStore(engine),
+        remembered=StateStore(engine),
+        state=cycle_state.latest,
+        rules=DetectorRules(settings.forecast_rules, settings.spike_rules, settings.drift_rules, settings.poll_seconds),
+        slack_blocked=lambda: outbox.blocked,
+        refusing=refusing,
+    )
+
+
+def _logged(base: Base, services: Services, context: DetectorContext) -> DetectorContext:
+    """The same for budgets that count what applications log."""
+    remembered = StateStore(base.engine, "logged_")
+    return replace(context, snapshots=services.logged, review=services.review.logged, remembered=remembered)
+
+
+def _looks(base: Base, services: Services, context: DetectorContext, reacting: Evaluator) -> tuple[Look, ...]:
+    """What follows every poll. Deliveries are looked at after each delivery instead."""
+    fallback, snapshots, state = services.fallback, services.snapshots, context.state
+    logged = _logged(base, services, context)
+    verifying = Proving(services.usage, snapshots, services.card)
     # The chain steps down after everything that it may answer, and what it did is verified after that.
     return (
-        LimitDetector(snapshots, alerts, review),
-        *reacting,
-        NoDataDetector(usage, alerts, state, review, settings.poll_seconds),
-        NewPeriodDetector(snapshots, alerts, review),
-        NewPeriodDetector(services.logged, alerts, logged),
-        ForecastDetector(review, alerts, StateStore(engine), settings.forecast_rules),
-        ForecastDetector(logged, alerts, StateStore(engine, "logged_"), settings.forecast_rules),
-        SpikeDetector(snapshots, alerts, SpikeStore(engine), review, settings.spike_rules),
-        SpikeDetector(services.logged, alerts, SpikeStore(engine), logged, settings.spike_rules),
-        DriftDetector(usage, alerts, incidents, settled, settings.drift_rules, state),
-        AutoWatch(services.fallback, services.prospects, review, incidents, snapshots, state),
-        Verifier(services.fallback, Proving(usage, snapshots, card), usage, settings.fallback_chain, state),
+        *(Evaluator(kind, context) for kind in AlertKind if kind is not AlertKind.DELIVERY),
+        reacting,
+        *(Evaluator(kind, logged, OF_LOGGED) for kind in (AlertKind.NEW_PERIOD, AlertKind.FORECAST, AlertKind.SPIKE)),
+        AutoWatch(fallback, services.prospects, services.review.usage, context.incidents, snapshots, state),
+        Verifier(fallback, verifying, services.usage, base.settings.fallback_chain, state),
     )
 
 

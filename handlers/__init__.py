@@ -5,11 +5,11 @@ from slack_bolt.async_app import AsyncApp
 from bot.in_flight import InFlight
 from bot.services import Services
 from handlers import alerts, budget, commands, estimate, fallback_clicks
-from handlers.render.alert import alert_message
+from handlers.render.limit_alert import limit_message
 from handlers.rendering import Rendering
 from handlers.requests import register_errors
 
-__all__ = ["Rendering", "alert_message", "register"]
+__all__ = ["Rendering", "limit_message", "register"]
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:

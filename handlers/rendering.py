@@ -5,24 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.alerts.decide import Status
-from bot.alerts.model import (
-    AlertPayload,
-    DeliveryAlert,
-    DriftAlert,
-    ForecastAlert,
-    LifecycleEvent,
-    LimitAlert,
-    NewPeriodAlert,
-    NoDataAlert,
-    SpikeAlert,
-    SyntheticAlert,
-    not_extrapolated,
-)
+from bot.alerts.incident import Status
+from bot.alerts.kinds import AlertKind
+from bot.alerts.limit import LimitAlert
+from bot.alerts.model import AlertPayload, SyntheticAlert, not_extrapolated
 from bot.alerts.notice_contents import Content
-from bot.alerts.payloads import Payload
+from bot.alerts.payloads import LifecycleEvent, Payload, payload_type
 from bot.alerts.rules import LATE
-from bot.budgets.budget import Level
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
 from bot.messages import Message, PlainMessage, Tone
@@ -30,19 +19,16 @@ from bot.modes.model import ModeAnnouncement, ModeEnding, ProofReport, Proposal
 from bot.notify.model import Notice
 from bot.notify.slack_connection import Workspace
 from bot.phrases import span
-from handlers.render.alert import alert_message, forecast_alert_message, spike_message
-from handlers.render.bot_alerts import delivery_message, no_data_message, synthetic_alert_message
-from handlers.render.drift import drift_message
+from handlers.render.alert_kinds import renderer
 from handlers.render.fallback import announcement, end_warning
-from handlers.render.lifecycle import life_message, step_message, with_life
+from handlers.render.lifecycle import life_message, with_life
+from handlers.render.limit_alert import limit_message, limit_step_message
 from handlers.render.parts import context, moment, plain_text, said
-from handlers.render.period import period_message
 from handlers.render.proposal import proposal_message
+from handlers.render.synthetic_alert import synthetic_alert_message
 from handlers.render.verification import proof_message
 
 TOLD_ONCE = "If this limit is crossed again in the same period, only Slack shows it."
-
-ALARMING = frozenset({Level.HARD, Level.SPIKE, Level.STALE, Level.DELIVERY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +55,14 @@ def _announcement(facts: ModeAnnouncement, at: Situation) -> Message:
     return announcement(facts, at.targets, at.content.written_at, at.content.write_error)
 
 
+def _alert_renderer(kind: AlertKind) -> Callable[[Any, Situation], Message]:
+    draw = renderer(kind)
+    return lambda payload, at: draw(payload)
+
+
 RENDERERS: Mapping[type[Payload], Callable[[Any, Situation], Message]] = {
-    LimitAlert: lambda facts, at: alert_message(facts, at.related_link, at.display),
-    ForecastAlert: lambda facts, at: forecast_alert_message(facts),
-    SpikeAlert: lambda facts, at: spike_message(facts),
-    NoDataAlert: lambda facts, at: no_data_message(facts),
-    DriftAlert: lambda facts, at: drift_message(facts),
-    DeliveryAlert: lambda facts, at: delivery_message(facts),
-    NewPeriodAlert: lambda facts, at: period_message(facts),
+    **{payload_type(kind): _alert_renderer(kind) for kind in AlertKind},
+    LimitAlert: lambda facts, at: limit_message(facts, at.related_link, at.display),
     LifecycleEvent: _life_message,
     SyntheticAlert: lambda facts, at: synthetic_alert_message(facts),
     ModeAnnouncement: _announcement,
@@ -118,11 +104,7 @@ class Rendering:
             link = None if content.related is None else self._workspace.permalink(content.related)
             at = Situation(now, content, link, self._display, self._targets, self._is_stale(now))
             message = RENDERERS[type(facts)](facts, at)
-            if (
-                isinstance(facts, AlertPayload)
-                and content.alert_id is not None
-                and not isinstance(facts, NewPeriodAlert)
-            ):
+            if isinstance(facts, AlertPayload) and facts.can_be_acknowledged and content.alert_id is not None:
                 message = with_life(message, content.alert_id, facts.status, content.life)
         late = None if notice.action == "update" else _late_line(notice.created_at, now, self._late_after)
         return message if late is None else message.below_first_line(context(late))
@@ -169,13 +151,13 @@ def _tone(facts: Payload) -> Tone:
         return "soft"
     if facts.status is Status.RESOLVED:
         return "resolved"
-    return "hard" if facts.level in ALARMING else "soft"
+    return "hard" if facts.is_urgent else "soft"
 
 
 def _step(facts: AlertPayload) -> Message:
     """The reply about a step that the figures have caused."""
     if isinstance(facts, LimitAlert):
-        return step_message(facts)
+        return limit_step_message(facts)
     return said(headline(facts))
 
 

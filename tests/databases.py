@@ -7,8 +7,9 @@ be made, such as postgresql://bot@127.0.0.1:54329/postgres.
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -17,9 +18,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from bot.alerts.decide import Reason, Status, Step
-from bot.alerts.model import LimitAlert
-from bot.budgets.budget import Level
+from bot.alerts.decide import LimitReason, LimitStep
+from bot.alerts.delivery import DeliveryAlert, DeliveryReason
+from bot.alerts.incident import Incident, Status
+from bot.alerts.kinds import AlertKind
+from bot.alerts.limit import LimitAlert
+from bot.alerts.model import Transition, at_step
+from bot.alerts.new_period import NewPeriodAlert, NewPeriodReason
+from bot.alerts.no_data import NoDataAlert, NoDataReason
+from bot.alerts.spike import SpikeAlert
+from bot.alerts.spike_rates import SpikeReason
+from bot.budgets.budget import Limit, LimitKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.db.engine import open_database
 from bot.modes.model import ModeAnnouncement
@@ -134,21 +143,93 @@ def spend_facts(soft_usd: Decimal | None = SOFT, hard_usd: Decimal | None = HARD
     )
 
 
-def facts_of(spend: BudgetSpend | None = None) -> Callable[[Step], LimitAlert]:
+def facts_of(spend: BudgetSpend | None = None) -> Callable[[LimitStep], LimitAlert]:
     """What a step's notice says."""
 
-    def facts(step: Step) -> LimitAlert:
-        return LimitAlert(
-            level=step.level,
-            limit_usd=step.limit_usd,
-            status=step.status,
-            reason=step.reason,
-            decided_at=NOW,
-            mode="normal",
-            spend=spend or spend_facts(),
-        )
+    def facts(step: LimitStep) -> LimitAlert:
+        return LimitAlert(**at_step(step, "normal", NOW), limit=step.limit, spend=spend or spend_facts())
 
     return facts
+
+
+def reported(
+    steps: Sequence[LimitStep], *, budget: str = BUDGET, period: str = PERIOD, spend: BudgetSpend | None = None
+) -> list[Transition]:
+    """Steps of a budget's limits, with what is reported of them."""
+    payload = facts_of(replace(spend or spend_facts(), budget=budget, period=period))
+    return [Transition(payload(step), step.post) for step in steps]
+
+
+def spike_payload(
+    bound: int | Decimal = 10, status: Status = Status.OPEN, *, budget: str = BUDGET, key: str = "2026-11-20T12:00Z"
+) -> SpikeAlert:
+    """What a spike's notice says. `bound`: USD an hour."""
+    return SpikeAlert(
+        status=status,
+        reason=SpikeReason.BEGAN,
+        decided_at=NOW,
+        mode="normal",
+        key=key,
+        bound_usd_per_hour=Decimal(bound),
+        spend=replace(spend_facts(), budget=budget),
+        long_usd_per_hour=Decimal(62),
+        short_usd_per_hour=Decimal(71),
+        usual_usd_per_hour=None,
+        since=NOW,
+        movers=(),
+        causes=(),
+    )
+
+
+def no_data_payload(status: Status = Status.OPEN, began_at: datetime = NOW) -> NoDataAlert:
+    """What a notice says of data that does not come."""
+    return NoDataAlert(
+        status=status,
+        reason=NoDataReason.MISSING,
+        decided_at=NOW,
+        mode="normal",
+        began_at=began_at,
+        since=began_at,
+        because="HTTP 500.",
+        as_of=None,
+        sums=(),
+    )
+
+
+def delivery_payload(status: Status = Status.OPEN, destination: str = "mail") -> DeliveryAlert:
+    """What a notice says of a destination that takes nothing."""
+    return DeliveryAlert(
+        status=status,
+        reason=DeliveryReason.REFUSES,
+        decided_at=NOW,
+        mode="normal",
+        destination=destination,
+        since=NOW,
+        error="it fails.",
+        count=1,
+    )
+
+
+def new_period_payload(status: Status = Status.CLOSED, key: str = PERIOD) -> NewPeriodAlert:
+    """What the post that opens a month says."""
+    return NewPeriodAlert(
+        status=status,
+        reason=NewPeriodReason.BEGUN,
+        decided_at=NOW,
+        mode="normal",
+        budget=BUDGET,
+        scope="organization",
+        period_kind="month",
+        key=key,
+        new_ends_at=datetime(2026, 12, 1, tzinfo=UTC),
+        soft_usd=SOFT,
+        hard_usd=HARD,
+        last=spend_facts(),
+        unbilled_days=0,
+        missing_hours=0,
+        before=None,
+        as_of=NOW,
+    )
 
 
 def mode_facts(mode: str = "degraded", previous: str = "normal") -> ModeAnnouncement:
@@ -158,12 +239,23 @@ def mode_facts(mode: str = "degraded", previous: str = "normal") -> ModeAnnounce
     )
 
 
-def crossed(level: Level, limit_usd: Decimal | None = None) -> Step:
+def limit_step(kind: LimitKind, limit_usd: Decimal, status: Status, reason: str, post: bool = False) -> LimitStep:
+    """A step of a limit's incident."""
+    return LimitStep(Limit(kind, limit_usd), status, reason, post)
+
+
+def limit_incident(kind: LimitKind, limit_usd: Decimal, status: Status) -> Incident:
+    """A limit's incident as it is known."""
+    return Incident(AlertKind.LIMIT, Limit(kind, limit_usd), status)
+
+
+def crossed(kind: LimitKind, limit_usd: Decimal | None = None) -> LimitStep:
     """The step that posts a limit's message."""
-    return Step(level, limit_usd or (SOFT if level is Level.SOFT else HARD), Status.OPEN, Reason.CROSSED, post=True)
+    limit = Limit(kind, limit_usd or (SOFT if kind is LimitKind.SOFT else HARD))
+    return LimitStep(limit, Status.OPEN, LimitReason.CROSSED, post=True)
 
 
-SOFT_SUPERSEDED = Step(Level.SOFT, SOFT, Status.SUPERSEDED, Reason.PASSED_BY_HARD)
-SOFT_RESOLVED = Step(Level.SOFT, SOFT, Status.RESOLVED, Reason.FELL_BELOW)
-SOFT_AGAIN = Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED_AGAIN)
-SOFT_WITHDRAWN = Step(Level.SOFT, SOFT, Status.WITHDRAWN, Reason.LIMIT_CHANGED)
+SOFT_SUPERSEDED = LimitStep(Limit(LimitKind.SOFT, SOFT), Status.SUPERSEDED, LimitReason.PASSED_BY_HARD)
+SOFT_RESOLVED = LimitStep(Limit(LimitKind.SOFT, SOFT), Status.RESOLVED, LimitReason.FELL_BELOW)
+SOFT_AGAIN = LimitStep(Limit(LimitKind.SOFT, SOFT), Status.OPEN, LimitReason.CROSSED_AGAIN)
+SOFT_WITHDRAWN = LimitStep(Limit(LimitKind.SOFT, SOFT), Status.WITHDRAWN, LimitReason.LIMIT_CHANGED)

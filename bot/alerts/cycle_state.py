@@ -4,10 +4,9 @@ from dataclasses import dataclass, fields
 
 from sqlalchemy import Engine, Select, exists, literal, select, true
 
-from bot.alerts.decide import Status
+from bot.alerts.incident import DATA, Status
 from bot.alerts.incident_store import NewestIncident
-from bot.alerts.model import DATA
-from bot.budgets.budget import Level
+from bot.alerts.kinds import AlertKind
 from bot.db.schema import alerts, mode_changes, proposals, state
 from bot.modes.changes import AUTO_KEY, AUTO_SWITCH, AutoSwitch, ModeChange
 from bot.modes.model import ProposalStatus
@@ -45,7 +44,7 @@ class CycleStateStore:
         with self._engine.connect() as connection:
             row = connection.execute(_QUERY).one()
         change = None if row.id is None else ModeChange(**{name: row._mapping[name] for name in CHANGE})
-        no_data = None if row.period is None else NewestIncident(row.period, Status(row.status), row.since)
+        no_data = None if row.key is None else NewestIncident(row.key, Status(row.status), row.since)
         self._latest = CycleState(
             data=DataState() if row.data is None else DATA_STATE.validate_python(row.data),
             change=change,
@@ -67,8 +66,8 @@ def _value_of(key: str) -> Select[tuple[object]]:
 def _query() -> Select[tuple[object, ...]]:
     newest = select(*(mode_changes.c[name] for name in CHANGE)).order_by(mode_changes.c.id.desc()).limit(1)
     no_data = (
-        select(alerts.c.period, alerts.c.status, alerts.c.changed_at.label("since"))
-        .where(alerts.c.budget == DATA, alerts.c.level == Level.STALE)
+        select(alerts.c.key, alerts.c.status, alerts.c.changed_at.label("since"))
+        .where(alerts.c.subject == DATA, alerts.c.kind == AlertKind.NO_DATA)
         .order_by(alerts.c.id.desc())
         .limit(1)
     )

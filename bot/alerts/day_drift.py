@@ -10,9 +10,8 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from bot.alerts.decide import NO_LIMIT, Incident, Reason, Status, Step
+from bot.alerts.incident import Incident, Status, Step
 from bot.alerts.rules import DriftRules
-from bot.budgets.budget import Level
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import COMPUTED_COST_TYPES, ZERO, PricedUsage, is_settled, price_usage
 from bot.clock import DAY
@@ -28,6 +27,14 @@ PRIORITY_TIER = "priority"
 WEB_SEARCH = "web_search"
 LONGEST_PROMPT = 10**12
 """Tokens: above every step of a price."""
+
+
+class DriftReason(StrEnum):
+    DIFFERS = "computed and billed differ"
+    DIFFERS_AGAIN = "computed and billed differ again"
+    AGREES = "computed and billed agree now"
+    LIKE_BEFORE = "computed and billed differ by the same share as on the day before"
+    FINAL = "the day is judged no more"
 
 
 class DriftCause(StrEnum):
@@ -148,18 +155,17 @@ def goes_on(drift: DayDrift, before: DayDrift | None, rules: DriftRules) -> DayD
 def decide_drift(drift: DayDrift, rules: DriftRules, known: Incident | None, before: DayDrift | None) -> Step | None:
     """The step to take about a day; each day is reported once, and resolved where a later report corrects it.
 
-    `before`: what `goes_on` tells of the days before. What goes on as it was on
-    that day has been told.
+    `before`: the day of those before that `goes_on` has kept. What goes on as it was on that day was reported.
     """
     open_ = known is not None and known.status is Status.OPEN
     if exceeds(drift, rules):
         if open_ or (known is not None and known.status is Status.CLOSED):
             return None
         if known is None and before is not None and is_alike(drift, before):
-            return Step(Level.DRIFT, NO_LIMIT, Status.OPEN, Reason.DRIFTED_LIKE_BEFORE)
-        reason = Reason.DRIFTED if known is None else Reason.DRIFTED_AGAIN
-        return Step(Level.DRIFT, NO_LIMIT, Status.OPEN, reason, post=True)
-    return Step(Level.DRIFT, NO_LIMIT, Status.RESOLVED, Reason.DRIFT_GONE) if open_ else None
+            return Step(None, Status.OPEN, DriftReason.LIKE_BEFORE)
+        reason = DriftReason.DIFFERS if known is None else DriftReason.DIFFERS_AGAIN
+        return Step(None, Status.OPEN, reason, post=True)
+    return Step(None, Status.RESOLVED, DriftReason.AGREES) if open_ else None
 
 
 class _Part:

@@ -1,15 +1,16 @@
 """When a destination that takes nothing is reported at the others. Pure."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
 
-from bot.alerts.decide import Reason, Status, Step
-from bot.alerts.model import DeliveryAlert, at_step, since_of
-from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
-from bot.clock import Clock, is_over
+from bot.alerts.detector import DetectorContext
+from bot.alerts.incident import Identity, Status, Step, minute_key, moment_of
+from bot.alerts.kinds import AlertKind
+from bot.alerts.model import AlertPayload, Transition, at_step
+from bot.clock import is_over
 from bot.notify.model import SLACK
 
 PATIENCE = timedelta(minutes=10)
@@ -50,73 +51,81 @@ def recovered(report: Reported, failing: list[Failing]) -> bool:
     return all(found.destination != report.destination for found in failing)
 
 
-NO_LIMIT = Decimal(0)
+class DeliveryReason(StrEnum):
+    REFUSES = "a destination takes nothing"
+    TAKES_AGAIN = "the destination takes alerts again"
+    NOT_CONFIGURED = "the destination is not configured any more"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryAlert(AlertPayload):
+    """A destination that takes nothing. `since`: when the oldest was decided that waits; `error`: one sentence.
+
+    `count` waits at the decision. Once it takes alerts again, that is 0 and there is no error.
+    """
+
+    kind: Literal[AlertKind.DELIVERY] = AlertKind.DELIVERY
+    destination: str
+    since: datetime
+    error: str
+    count: int
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(AlertKind.DELIVERY, self.destination, minute_key(self.since))
+
+    @property
+    def is_urgent(self) -> bool:
+        return True
+
+    @property
+    def unreachable(self) -> str:
+        return self.destination
 
 
 class DeliveryDetector:
-    """Synchronous; asynchronous callers use a thread.
+    """Every destination, Slack included."""
 
-    `slack_blocked`: whether Slack takes nothing at all, not only one message. `refusing`: the destinations that refuse
-    for good.
-    """
+    name = "delivery health"
 
-    def __init__(
-        self,
-        alerts: AlertStore,
-        slack_blocked: Callable[[], bool],
-        refusing: Callable[[], Collection[str]],
-        mode: Callable[[], str],
-        clock: Clock,
-    ) -> None:
-        self._alerts = alerts
-        self._slack_blocked = slack_blocked
-        self._refusing = refusing
-        self._mode = mode
-        self._clock = clock
+    def __init__(self, context: DetectorContext) -> None:
+        self._context = context
 
-    def look(self) -> None:
-        """Tell what is new, and what is over."""
-        now = self._clock()
+    def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
+        """What has failed since, and what takes alerts again."""
+        context = self._context
         failing = self._failing()
-        reported = [
-            Reported(subject, since_of(period)) for subject, period in self._alerts.open_incidents(Level.DELIVERY)
-        ]
+        opened = context.alerts.open_incidents(AlertKind.DELIVERY)
+        reported = [Reported(subject, moment_of(key)) for subject, key in opened]
         for found in failing:
             if newly_failing(found, reported, now):
-                self._record(self._facts(found.destination, found.since, _OPENS, now, found), _OPENS, now)
+                yield [_transition(_OPENS, found.destination, found.since, mode, now, found.error, found.count)]
         for report in reported:
-            if report.destination != SLACK and report.destination not in self._alerts.destinations.names:
-                self._record(self._facts(report.destination, report.since, _LEFT, now), _LEFT, now)
+            if report.destination != SLACK and report.destination not in context.alerts.destinations.names:
+                yield [_transition(_LEFT, report.destination, report.since, mode, now)]
             elif recovered(report, failing):
-                self._record(self._facts(report.destination, report.since, _ENDS, now), _ENDS, now)
+                yield [_transition(_ENDS, report.destination, report.since, mode, now)]
 
     def _failing(self) -> list[Failing]:
-        refusing = self._refusing()
+        alerts, refusing = self._context.alerts, self._context.refusing()
         found = []
-        slack = self._alerts.notices.failing()
-        if slack is not None and self._slack_blocked():
+        slack = alerts.notices.failing()
+        if slack is not None and self._context.slack_blocked():
             since, error = slack
-            found.append(Failing(SLACK, since, error, self._alerts.notices.undelivered(), SLACK in refusing))
-        for waiting in self._alerts.destinations.waiting():
+            found.append(Failing(SLACK, since, error, alerts.notices.undelivered(), SLACK in refusing))
+        for waiting in alerts.destinations.waiting():
             name = waiting.destination
             found.append(Failing(name, waiting.since, f"{waiting.error}.", waiting.count, name in refusing))
         return found
 
-    def _facts(
-        self, destination: str, since: datetime, step: Step, now: datetime, failing: Failing | None = None
-    ) -> DeliveryAlert:
-        return DeliveryAlert(
-            **at_step(step, self._mode(), now),
-            destination=destination,
-            since=since,
-            error="" if failing is None else failing.error,
-            count=0 if failing is None else failing.count,
-        )
 
-    def _record(self, facts: DeliveryAlert, step: Step, now: datetime) -> None:
-        self._alerts.record(facts.subject, facts.period, [step], lambda _: facts, now)
+_OPENS = Step(None, Status.OPEN, DeliveryReason.REFUSES, post=True)
+_ENDS = Step(None, Status.RESOLVED, DeliveryReason.TAKES_AGAIN)
+_LEFT = Step(None, Status.WITHDRAWN, DeliveryReason.NOT_CONFIGURED)
 
 
-_OPENS = Step(Level.DELIVERY, NO_LIMIT, Status.OPEN, Reason.REFUSES, post=True)
-_ENDS = Step(Level.DELIVERY, NO_LIMIT, Status.RESOLVED, Reason.TAKES_AGAIN)
-_LEFT = Step(Level.DELIVERY, NO_LIMIT, Status.WITHDRAWN, Reason.NOT_CONFIGURED)
+def _transition(
+    step: Step, destination: str, since: datetime, mode: str, now: datetime, error: str = "", count: int = 0
+) -> Transition:
+    payload = DeliveryAlert(**at_step(step, mode, now), destination=destination, since=since, error=error, count=count)
+    return Transition(payload, step.post)

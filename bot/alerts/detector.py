@@ -1,16 +1,65 @@
-"""What is run after every poll: each detector watches for one kind of thing that people are alerted to."""
+"""What looks for one kind of alert, and what it is given to look at."""
 
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from bot.alerts.model import Transition
+from bot.alerts.rules import DetectorRules
+
+if TYPE_CHECKING:
+    # The stores read payloads back, which stand in the files of their detectors.
+    from bot.alerts.cycle_state import CycleState
+    from bot.alerts.incident_store import IncidentStore
+    from bot.alerts.spike_store import SpikeStore
+    from bot.alerts.store import AlertStore
+    from bot.budgets.review import BudgetReview
+    from bot.budgets.snapshots import Snapshots
+    from bot.db.state import StateStore
+    from bot.usage.store import UsageStore
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorContext:
+    """What every detector is built from.
+
+    `state`: of this cycle, without I/O where it was read already. `slack_blocked`: whether Slack takes nothing at all,
+    not only one message. `refusing`: the destinations that refuse for good.
+    """
+
+    snapshots: "Snapshots"
+    usage: "UsageStore"
+    review: "BudgetReview"
+    alerts: "AlertStore"
+    incidents: "IncidentStore"
+    spikes: "SpikeStore"
+    remembered: "StateStore"
+    state: "Callable[[], CycleState]"
+    rules: DetectorRules
+    slack_blocked: Callable[[], bool] = bool
+    refusing: Callable[[], Collection[str]] = frozenset
 
 
 class Detector(Protocol):
-    """Reads the snapshot and its own incidents, decides, and records its steps.
+    """Looks for one kind of alert. Built from a `DetectorContext` alone. Synchronous.
 
-    `name`: what its faults are called. A fault in one detector keeps no other from being run.
+    `name`: what its faults are called.
     """
 
     name: str
 
+    def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
+        """What is to be recorded and reported, each part in a transaction of its own. `mode`: the one in force.
+
+        A part is recorded before the next one is asked for.
+        """
+
+
+class Look(Protocol):
+    """What is run after every poll. `name`: what its faults are called, which keep no other from being run."""
+
+    name: str
+
     def look(self, now: datetime, mode: str) -> object:
-        """Record what is to be reported. `mode`: the fallback mode in force. What it returns is of no meaning here."""
+        """Record what is due. `mode`: the fallback mode in force. What it returns is of no meaning here."""

@@ -1,25 +1,23 @@
-"""Tells the settled days on which computed and billed differ by more than known causes explain.
+"""The settled days on which computed and billed differ by more than known causes explain.
 
-What goes on day after day is told on its first day; that day's message is closed when it is judged no more.
+What goes on day after day is reported on its first day; that day's message is closed when it is judged no more.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from functools import partial
+from typing import Literal
 
-from bot.alerts.cycle_state import CycleState
-from bot.alerts.day_drift import DayDrift, decide_drift, goes_on
-from bot.alerts.decide import NO_LIMIT, Reason, Status, Step
-from bot.alerts.incident_store import IncidentStore
-from bot.alerts.model import BILL, DriftAlert, ExplainedDrift, at_step, restated
-from bot.alerts.rules import DriftRules
-from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.alerts.day_drift import DayDrift, DriftReason, decide_drift, goes_on, settled_days
+from bot.alerts.detector import DetectorContext
+from bot.alerts.incident import BILL, Identity, Incident, Status, Step
+from bot.alerts.kinds import AlertKind
+from bot.alerts.model import AlertPayload, Transition, at_step, restated
 from bot.budgets.spend import SETTLED_AFTER
 from bot.clock import DAY
 from bot.usage.age import DataState
-from bot.usage.store import LONG_AGO, UsageStore
+from bot.usage.store import LONG_AGO
 
 JUDGED_FOR = 3 * DAY
 """How long after it has settled a day is judged."""
@@ -30,39 +28,41 @@ LOOK_BACK = 7 * DAY
 BEFORE_THE_FIRST = DAY
 """On first start, report only the most recently settled day."""
 
-Days = Callable[[date, date], Sequence[DayDrift]]
-"""The settled days from one UTC day to another, both included."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftAlert(AlertPayload):
+    """A settled day on which computed and billed differ by more than known causes explain.
+
+    `as_of`: the age of the usage, `report_read_at` that of the bill.
+    """
+
+    kind: Literal[AlertKind.DRIFT] = AlertKind.DRIFT
+    drift: DayDrift
+    report_read_at: datetime
+    as_of: datetime
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(AlertKind.DRIFT, BILL, self.drift.day.isoformat())
 
 
 class DriftDetector:
-    """Synchronous; asynchronous callers use a thread."""
+    """The days that settled lately, once for each reading of the cost report."""
 
     name = "drift"
 
-    def __init__(
-        self,
-        usage: UsageStore,
-        alerts: AlertStore,
-        incidents: IncidentStore,
-        days: Days,
-        rules: DriftRules,
-        state: Callable[[], CycleState],
-    ) -> None:
-        self._usage = usage
-        self._alerts = alerts
-        self._incidents = incidents
-        self._days = days
-        self._rules = rules
-        self._state = state
+    def __init__(self, context: DetectorContext) -> None:
+        self._context = context
+        self._rules = context.rules.drift
         self._judged: datetime | None = None
         self._billed: dict[date, Decimal] = {}
         """The bills of settled days as they were judged last."""
         self._asked: dict[date, datetime | None] = {}
         """By day: the last poll before its usage was asked for again."""
 
-    def look(self, now: datetime, mode: str) -> None:
-        """Judge the days that settled lately, once for each reading of the cost report."""
-        data = self._state().data
+    def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
+        """The step of every day that is judged, and the end of what is judged no more."""
+        data = self._context.state().data
         if not self._rules.enabled or data.billed_read_at is None or data.billed_read_at == self._judged:
             return
         first = self._first_judged(now)
@@ -70,41 +70,38 @@ class DriftDetector:
         waiting: set[date] = set()
         found = self._days(first - LOOK_BACK, now.date())
         for drift in found:
-            if drift.day >= first and self._decide(drift, before, data, now, mode):
-                waiting.add(drift.day)
-            # The first days only tell whether what differs now has been told already.
-            if drift.day >= first or self._is_known(drift.day):
+            if drift.day >= first:
+                step = decide_drift(drift, self._rules, self._known(drift.day), before)
+                if step is not None and self._has_to_wait(step, drift, data):
+                    waiting.add(drift.day)
+                elif step is not None:
+                    self._asked.pop(drift.day, None)
+                    yield [_transition(step, drift, data, mode, now)]
+            # The first days only show whether what differs now was reported already.
+            if drift.day >= first or self._known(drift.day) is not None:
                 before = goes_on(drift, before, self._rules)
-        self._close(first, now, mode)
+        yield from self._final(first, now, mode)
         self._billed |= {drift.day: drift.billed_usd for drift in found if drift.day not in waiting}
         if not waiting:
             self._judged = data.billed_read_at
 
+    def _days(self, first: date, last: date) -> list[DayDrift]:
+        return settled_days(self._context.snapshots.current(), first, last)
+
     def _first_judged(self, now: datetime) -> date:
-        watching_since = self._incidents.watching_since() or now
+        watching_since = self._context.incidents.watching_since() or now
         settled_since = max(now - JUDGED_FOR, watching_since - BEFORE_THE_FIRST)
         # A day has settled a day after its end.
         return (settled_since - SETTLED_AFTER - DAY + timedelta.resolution).date() + DAY
 
-    def _is_known(self, day: date) -> bool:
-        return any(found.level is Level.DRIFT for found in self._alerts.incidents(BILL, day.isoformat()))
+    def _known(self, day: date) -> Incident | None:
+        incidents = self._context.alerts.incidents(BILL, day.isoformat())
+        return next((found for found in incidents if found.kind is AlertKind.DRIFT), None)
 
-    def _decide(self, drift: DayDrift, before: DayDrift | None, data: DataState, now: datetime, mode: str) -> bool:
-        """Whether the day has to wait, since what has corrected the bill may correct its usage too."""
-        period = drift.day.isoformat()
-        known = next(
-            (found for found in self._alerts.incidents(BILL, period) if found.level is Level.DRIFT),
-            None,
-        )
-        step = decide_drift(drift, self._rules, known, before)
-        if step is None:
-            return False
+    def _has_to_wait(self, step: Step, drift: DayDrift, data: DataState) -> bool:
+        """Whether what has corrected the bill may correct the day's usage too."""
         corrected = self._billed.get(drift.day, drift.billed_usd) != drift.billed_usd
-        if step.status is Status.OPEN and corrected and self._usage_is_older(drift.day, data):
-            return True
-        self._asked.pop(drift.day, None)
-        self._alerts.record(BILL, period, [step], _facts_of(drift, data, now, mode), now)
-        return False
+        return step.status is Status.OPEN and corrected and self._usage_is_older(drift.day, data)
 
     def _usage_is_older(self, day: date, data: DataState) -> bool:
         """Whether the day's usage was read before the bill; it is read again then, at the next poll.
@@ -112,49 +109,33 @@ class DriftDetector:
         What that poll does not read, such as a day before every budget's period, is judged as it is.
         """
         starts_at = datetime.combine(day, time(), UTC)
-        hours = self._usage.hours(starts_at)
+        hours = self._context.usage.hours(starts_at)
         read_at = min(hours[hour].read_at for hour in hours if hour < starts_at + DAY)
         if data.billed_read_at is None or read_at >= data.billed_read_at:
             return False
         if read_at > LONG_AGO:
-            self._usage.read_again(starts_at, starts_at + DAY)
+            self._context.usage.read_again(starts_at, starts_at + DAY)
             self._asked[day] = data.polled_at
             return True
         return day in self._asked and self._asked[day] == data.polled_at
 
-    def _close(self, first: date, now: datetime, mode: str) -> None:
+    def _final(self, first: date, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
         """End what is judged no more, so that nothing of it stands open for ever; the message keeps its figures."""
-        step = Step(Level.DRIFT, NO_LIMIT, Status.CLOSED, Reason.DRIFT_FINAL)
-        told = {facts.period: facts for facts in self._alerts.standing() if isinstance(facts, DriftAlert)}
-        for subject, period in self._alerts.open_incidents(Level.DRIFT):
-            if date.fromisoformat(period) >= first:
+        step = Step(None, Status.CLOSED, DriftReason.FINAL)
+        standing = {each.drift.day: each for each in self._context.alerts.standing() if isinstance(each, DriftAlert)}
+        for _, key in self._context.alerts.open_incidents(AlertKind.DRIFT):
+            day = date.fromisoformat(key)
+            if day >= first:
                 continue
-            facts = told.get(period)
-            if facts is None:
-                self._close_untold(date.fromisoformat(period), step, now, mode)
+            if day in standing:
+                yield [Transition(restated(standing[day], step, mode=mode, now=now))]
             else:
-                self._alerts.record(subject, period, [step], partial(restated, facts, mode=mode, now=now), now)
-
-    def _close_untold(self, day: date, step: Step, now: datetime, mode: str) -> None:
-        data = self._usage.data_state()
-        for drift in self._days(day, day):
-            self._alerts.record(BILL, day.isoformat(), [step], _facts_of(drift, data, now, mode), now)
+                data = self._context.usage.data_state()
+                yield from ([_transition(step, drift, data, mode, now)] for drift in self._days(day, day))
 
 
-def _facts_of(drift: DayDrift, data: DataState, now: datetime, mode: str) -> Callable[[Step], DriftAlert]:
-    def facts(step: Step) -> DriftAlert:
-        return DriftAlert(
-            **at_step(step, mode, now),
-            day=drift.day,
-            computed_usd=drift.computed_usd,
-            billed_usd=drift.billed_usd,
-            list_usd=drift.list_usd,
-            difference_usd=drift.difference_usd,
-            unexplained_usd=drift.unexplained_usd,
-            causes=tuple(ExplainedDrift(cause=cause, usd=usd) for cause, usd in drift.causes.items()),
-            models=drift.models if drift.by_model else (),
-            report_read_at=data.billed_read_at or now,
-            as_of=data.as_of or now,
-        )
-
-    return facts
+def _transition(step: Step, drift: DayDrift, data: DataState, mode: str, now: datetime) -> Transition:
+    payload = DriftAlert(
+        **at_step(step, mode, now), drift=drift, report_read_at=data.billed_read_at or now, as_of=data.as_of or now
+    )
+    return Transition(payload, step.post)

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Engine, and_, exists, or_, select
 
-from bot.alerts.decide import Status
+from bot.alerts.incident import Status
+from bot.alerts.kinds import AlertKind
 from bot.alerts.lifecycle import LONGEST_SNOOZE
-from bot.alerts.notice_contents import in_slack
+from bot.alerts.notice_contents import in_slack, level_in
 from bot.alerts.rules import AlertRules
-from bot.budgets.budget import Level
 from bot.db.schema import alerts, notices
 from bot.notify.model import UNDELIVERED
 
@@ -47,8 +47,8 @@ class DueStore:
         waits = select(notices.c.id).where(notices.c.status.in_(UNDELIVERED))
         unsent = waits.where(notices.c.destination.in_(self._names))
         is_open = alerts.c.status == Status.OPEN
-        reports = select(alerts.c.id).where(is_open, alerts.c.level == Level.DELIVERY)
-        lives = select(alerts.c.id).where(is_open, alerts.c.level != Level.PERIOD, self._life_may_be_due(now))
+        reports = select(alerts.c.id).where(is_open, alerts.c.kind == AlertKind.DELIVERY)
+        lives = select(alerts.c.id).where(is_open, self._life_may_be_due(now))
         with self._engine.connect() as connection:
             found = connection.execute(
                 select(exists(waits.where(in_slack)), exists(unsent), exists(lives), exists(reports))
@@ -66,4 +66,4 @@ class DueStore:
         unanswered = and_(
             snoozed.is_(None), alerts.c.acknowledged_at.is_(None), alerts.c.escalated_at.is_(None), waited
         )
-        return or_(over, and_(unanswered, alerts.c.level.in_(sorted(self._rules.escalate_levels))))
+        return or_(over, and_(unanswered, level_in(self._rules.escalate_levels)))

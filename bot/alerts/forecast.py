@@ -1,27 +1,78 @@
 """When a forecast is worth an alert. Pure.
 
-One limit is told at a time, the highest that the expected end of the period passes: a lower one is superseded by it. An
-alert opens once that has held for a while, is superseded when the limit itself is crossed, and is resolved when the
-expected end has fallen well below the limit.
+One limit is reported at a time, the highest that the expected end of the period passes: a lower one is superseded by
+it. An alert opens once that has held for a while, is superseded when the limit itself is crossed, and is resolved when
+the expected end has fallen well below the limit.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from operator import itemgetter
+from typing import Literal, Self
 
-from bot.alerts.decide import Incident, Reason, Status, Step
-from bot.alerts.model import ForecastAlert, at_step
+from bot.alerts.detector import DetectorContext
+from bot.alerts.incident import Identity, Incident, Status, Step
+from bot.alerts.kinds import AlertKind
+from bot.alerts.model import BudgetAlert, Transition, at_step
 from bot.alerts.rules import ForecastRules
-from bot.alerts.store import AlertStore
-from bot.budgets.budget import LIMITS, Budget, Level
+from bot.budgets.budget import Budget, Limit
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.forecast import Forecast
 from bot.budgets.period import Period
-from bot.budgets.prospects import Prospect, prospects
-from bot.budgets.review import BudgetReview
+from bot.budgets.prospects import prospects
 from bot.clock import BEFORE_EVERYTHING, is_over
-from bot.db.state import StateStore
+
+
+class ForecastReason(StrEnum):
+    EXPECTED = "the period is expected to end above the limit"
+    EXPECTED_AGAIN = "the period is expected to end above the limit again"
+    EXPECTED_HIGHER = "the period is expected to end above the next limit too"
+    EXPECTED_BELOW = "the period is expected to end below the limit"
+    CROSSED = "crossed"
+    LIMIT_CHANGED = "the limit is not in force any more"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastAlert(BudgetAlert):
+    """A period that is expected to end above a limit, USD. `crossed_at`: when the limit is reached, as expected."""
+
+    kind: Literal[AlertKind.FORECAST] = AlertKind.FORECAST
+    limit: Limit
+    low_usd: Decimal
+    expected_usd: Decimal
+    high_usd: Decimal
+    crossed_at: datetime | None
+    crossed_earliest_at: datetime | None
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(AlertKind.FORECAST, self.spend.budget, self.spend.period, self.limit)
+
+    def with_spend(self, spend: BudgetSpend) -> Self:
+        end, low_usd, high_usd = spend.expected_usd, spend.low_usd, spend.high_usd
+        if end is None or low_usd is None or high_usd is None or not spend.spent_usd < self.limit.usd <= end:
+            return self
+        return replace(
+            self,
+            spend=spend,
+            expected_usd=end,
+            low_usd=low_usd,
+            high_usd=high_usd,
+            # The dates belong to the older figures.
+            crossed_at=None,
+            crossed_earliest_at=None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastStep(Step):
+    """A step of a forecast's incident."""
+
+    limit: Limit
+
 
 Since = Mapping[Decimal, datetime]
 """By limit: since when the expected end of the period has been at or above it without a break."""
@@ -31,7 +82,7 @@ Since = Mapping[Decimal, datetime]
 class Expected:
     """The steps to take, and what to remember until the next look."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ForecastStep, ...]
     since: Since
 
 
@@ -48,61 +99,65 @@ def expect(
 
     `as_of`: the age of the data, by whose time it is measured how long something holds.
     """
-    limits = [limit for level in LIMITS if (limit := budget.limit(level)) is not None]
-    passed = {limit: since.get(limit, as_of) for limit in limits if spent_usd < limit <= expected_usd}
-    told = max((limit for limit, begun in passed.items() if as_of - begun >= rules.holds), default=None)
-    known = {i.limit_usd: i for i in incidents if i.level is Level.FORECAST}
-    # What has been told stands until it is cleared: while it does, a lower limit is no news.
+    known = {i.limit.usd: (i.limit, i.status) for i in incidents if i.kind is AlertKind.FORECAST and i.limit}
+    # A limit that has become the other one at the same sum keeps its incident.
+    limits = [known.get(limit.usd, (limit, None))[0] for limit in budget.limits()]
+    passed = {limit.usd: since.get(limit.usd, as_of) for limit in limits if spent_usd < limit.usd <= expected_usd}
+    lasting = [usd for usd, begun in passed.items() if as_of - begun >= rules.holds]
+    # What was reported stands until it is cleared: while it does, a lower limit is no news.
     standing = [
-        limit
+        limit.usd
         for limit in limits
-        if limit in known
-        and known[limit].status is Status.OPEN
-        and spent_usd < limit
+        if known.get(limit.usd, (limit, None))[1] is Status.OPEN
+        and spent_usd < limit.usd
         and not _is_cleared(limit, expected_usd, rules)
     ]
-    told = max((limit for limit in (told, *standing) if limit is not None), default=None)
-    steps = [_step(limit, spent_usd, expected_usd, told, known.get(limit), rules) for limit in limits]
-    steps += [_withdraw(incident) for limit, incident in known.items() if limit not in limits]
+    highest = max((*lasting, *standing), default=None)
+    steps = [
+        _step(limit, spent_usd, expected_usd, highest, known.get(limit.usd, (limit, None))[1], rules)
+        for limit in limits
+    ]
+    steps += [_withdraw(limit, status) for limit, status in known.values() if limit not in limits]
     return Expected(tuple(step for step in steps if step is not None), passed)
 
 
 def _step(
-    limit_usd: Decimal,
+    limit: Limit,
     spent_usd: Decimal,
     expected_usd: Decimal,
-    told: Decimal | None,
-    incident: Incident | None,
+    highest: Decimal | None,
+    status: Status | None,
     rules: ForecastRules,
-) -> Step | None:
-    is_open = incident is not None and incident.status is Status.OPEN
-    if limit_usd == told:
+) -> ForecastStep | None:
+    """`highest`: the limit to report, USD. `status`: that of the limit's incident, None where there is none."""
+    is_open = status is Status.OPEN
+    if limit.usd == highest:
         if is_open:
             return None
-        reason = Reason.EXPECTED if incident is None else Reason.EXPECTED_AGAIN
-        return Step(Level.FORECAST, limit_usd, Status.OPEN, reason, post=True)
-    if incident is None or incident.status not in (Status.OPEN, Status.SUPERSEDED):
+        reason = ForecastReason.EXPECTED if status is None else ForecastReason.EXPECTED_AGAIN
+        return ForecastStep(limit, Status.OPEN, reason, post=True)
+    if status not in (Status.OPEN, Status.SUPERSEDED):
         return None
-    if _is_cleared(limit_usd, expected_usd, rules) and spent_usd < limit_usd:
+    if _is_cleared(limit, expected_usd, rules) and spent_usd < limit.usd:
         # One that was superseded is over too: its message would go on speaking of a limit that is not in reach.
-        return Step(Level.FORECAST, limit_usd, Status.RESOLVED, Reason.EXPECTED_BELOW)
+        return ForecastStep(limit, Status.RESOLVED, ForecastReason.EXPECTED_BELOW)
     if not is_open:
         return None
-    if spent_usd >= limit_usd:
-        return Step(Level.FORECAST, limit_usd, Status.SUPERSEDED, Reason.CROSSED)
-    if told is not None and told > limit_usd:
-        return Step(Level.FORECAST, limit_usd, Status.SUPERSEDED, Reason.EXPECTED_HIGHER)
+    if spent_usd >= limit.usd:
+        return ForecastStep(limit, Status.SUPERSEDED, ForecastReason.CROSSED)
+    if highest is not None and highest > limit.usd:
+        return ForecastStep(limit, Status.SUPERSEDED, ForecastReason.EXPECTED_HIGHER)
     return None
 
 
-def _is_cleared(limit_usd: Decimal, expected_usd: Decimal, rules: ForecastRules) -> bool:
-    return expected_usd < limit_usd * rules.clear_percent / 100
+def _is_cleared(limit: Limit, expected_usd: Decimal, rules: ForecastRules) -> bool:
+    return expected_usd < limit.usd * rules.clear_percent / 100
 
 
-def _withdraw(incident: Incident) -> Step | None:
-    if incident.status not in (Status.OPEN, Status.SUPERSEDED):
+def _withdraw(limit: Limit, status: Status) -> ForecastStep | None:
+    if status not in (Status.OPEN, Status.SUPERSEDED):
         return None
-    return Step(Level.FORECAST, incident.limit_usd, Status.WITHDRAWN, Reason.LIMIT_CHANGED)
+    return ForecastStep(limit, Status.WITHDRAWN, ForecastReason.LIMIT_CHANGED)
 
 
 LOOK_EVERY = timedelta(minutes=10)
@@ -116,37 +171,29 @@ REMEMBERED = "forecast_since"
 
 
 class ForecastDetector:
-    """Synchronous; asynchronous callers use a thread."""
+    """Every budget's present period, some of them in each cycle."""
 
     name = "forecasts"
 
-    def __init__(
-        self,
-        review: BudgetReview,
-        alerts: AlertStore,
-        remembered: StateStore,
-        rules: ForecastRules,
-    ) -> None:
-        self._review = review
-        self._alerts = alerts
-        self._remembered = remembered
-        self._rules = rules
+    def __init__(self, context: DetectorContext) -> None:
+        self._context = context
         self._looked_at: dict[str, datetime] = {}
 
-    def look(self, now: datetime, mode: str) -> None:
-        """`mode`: the fallback mode in force."""
-        if not self._rules.enabled:
+    def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
+        """The steps of those budgets whose turn it is."""
+        review, rules = self._context.review, self._context.rules.forecast
+        if not rules.enabled:
             return
-        present = self._review.present(now)
+        present = review.present(now)
         due = looked_at_next(present, self._looked_at, now)
-        found = prospects(self._review, now, due) if due else []
+        found = prospects(review, now, due) if due else []
         if not found:
             return
         in_force = {_key(*pair) for pair in present}
         self._looked_at = {key: at for key, at in self._looked_at.items() if key in in_force}
-        remembered = self._remembered.get(REMEMBERED) or {}
+        remembered = self._context.remembered.get(REMEMBERED) or {}
         kept = {key: since for key, since in remembered.items() if key in in_force}
-        incidents = self._alerts.incidents_in(self._review.agenda(now).periods)
+        incidents = self._context.alerts.incidents_in(review.agenda(now).periods)
         for prospect in found:
             key = _key(prospect.budget, prospect.period)
             self._looked_at[key] = now
@@ -156,32 +203,25 @@ class ForecastDetector:
             before = kept.pop(key, None)
             if prospect.forecast is None:
                 continue
-            known = incidents.get((prospect.budget.name, prospect.period.key), ())
-            since = self._look_at(prospect, prospect.forecast, known, _since(before), mode, now)
-            if since:
-                kept[key] = {f"{limit:f}": begun.isoformat() for limit, begun in since.items()}
+            expected = expect(
+                prospect.budget,
+                prospect.spend.spent_usd,
+                prospect.forecast.expected_usd,
+                incidents.get((prospect.budget.name, prospect.period.key), ()),
+                _since(before),
+                rules,
+                prospect.spend.as_of,
+            )
+            if expected.steps:
+                spend = review.spend_against(prospect.budget, now) or prospect.spend
+                yield [
+                    Transition(_payload(step, spend, prospect.forecast, mode, now), step.post)
+                    for step in expected.steps
+                ]
+            if expected.since:
+                kept[key] = {f"{limit:f}": begun.isoformat() for limit, begun in expected.since.items()}
         if kept != remembered:
-            self._remembered.put(REMEMBERED, kept)
-
-    def _look_at(
-        self,
-        prospect: Prospect,
-        forecast: Forecast,
-        incidents: Sequence[Incident],
-        since: Since,
-        mode: str,
-        now: datetime,
-    ) -> Since:
-        budget, period = prospect.budget, prospect.period
-        spent_usd = prospect.spend.spent_usd
-        # Data that does not come confirms nothing.
-        as_of = prospect.spend.as_of
-        expected = expect(budget, spent_usd, forecast.expected_usd, incidents, since, self._rules, as_of)
-        if expected.steps:
-            spend = self._review.spend_against(budget, now) or prospect.spend
-            facts_of = _facts_of(replace(prospect, spend=spend), forecast, mode, now)
-            self._alerts.record(budget.name, period.key, expected.steps, facts_of, now)
-        return expected.since
+            self._context.remembered.put(REMEMBERED, kept)
 
 
 def looked_at_next(
@@ -211,17 +251,15 @@ def _since(stored: Mapping[str, str] | None) -> Since:
     return {Decimal(limit): datetime.fromisoformat(begun) for limit, begun in (stored or {}).items()}
 
 
-def _facts_of(prospect: Prospect, forecast: Forecast, mode: str, now: datetime) -> Callable[[Step], ForecastAlert]:
-    def facts(step: Step) -> ForecastAlert:
-        crossing = next((c for c in forecast.crossings if c.limit_usd == step.limit_usd), None)
-        return ForecastAlert(
-            **at_step(step, mode, now),
-            spend=prospect.spend,
-            low_usd=forecast.low_usd,
-            expected_usd=forecast.expected_usd,
-            high_usd=forecast.high_usd,
-            crossed_at=None if crossing is None else crossing.expected,
-            crossed_earliest_at=None if crossing is None else crossing.earliest,
-        )
-
-    return facts
+def _payload(step: ForecastStep, spend: BudgetSpend, forecast: Forecast, mode: str, now: datetime) -> ForecastAlert:
+    crossing = next((c for c in forecast.crossings if c.limit_usd == step.limit.usd), None)
+    return ForecastAlert(
+        **at_step(step, mode, now),
+        limit=step.limit,
+        spend=spend,
+        low_usd=forecast.low_usd,
+        expected_usd=forecast.expected_usd,
+        high_usd=forecast.high_usd,
+        crossed_at=None if crossing is None else crossing.expected,
+        crossed_earliest_at=None if crossing is None else crossing.earliest,
+    )

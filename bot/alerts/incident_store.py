@@ -1,22 +1,23 @@
 """What is known of incidents beyond one period of a budget."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Engine, func, or_, select
 
-from bot.alerts.decide import Status
-from bot.budgets.budget import Level
+from bot.alerts.incident import Identity, Status
+from bot.alerts.kinds import AlertKind, Level
+from bot.alerts.notice_contents import identity_of, level_in
 from bot.db.schema import alerts
 
 
 @dataclass(frozen=True, slots=True)
 class NewestIncident:
-    """The incident of a subject and a level that was opened last. `changed_at`: since when it has its status."""
+    """The incident of a subject and a kind that was opened last. `changed_at`: since when it has its status."""
 
-    period: str
+    key: str
     status: Status
     changed_at: datetime
 
@@ -25,10 +26,8 @@ class NewestIncident:
 class OpenedIncident:
     """An incident that is or was open. `changed_at`: since when it has its status."""
 
-    budget: str
-    period: str
-    level: Level
-    limit_usd: Decimal
+    identity: Identity
+    bound_usd_per_hour: Decimal | None
     status: Status
     first_opened_at: datetime
     changed_at: datetime
@@ -40,33 +39,31 @@ class IncidentStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def newest(self, subject: str, level: Level) -> NewestIncident | None:
+    def newest(self, subject: str, kind: AlertKind) -> NewestIncident | None:
         """The last incident of its kind; None where there never was one."""
         query = (
-            select(alerts.c.period, alerts.c.status, alerts.c.changed_at)
-            .where(alerts.c.budget == subject, alerts.c.level == level)
+            select(alerts.c.key, alerts.c.status, alerts.c.changed_at)
+            .where(alerts.c.subject == subject, alerts.c.kind == kind)
             .order_by(alerts.c.id.desc())
             .limit(1)
         )
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else NewestIncident(row.period, Status(row.status), row.changed_at)
+        return None if row is None else NewestIncident(row.key, Status(row.status), row.changed_at)
 
     def opened(self, levels: Collection[Level], closed_since: datetime) -> list[OpenedIncident]:
         """The incidents of these levels that are open, or were and are not since that moment at the earliest."""
         query = (
-            select(*(alerts.c[field.name] for field in fields(OpenedIncident)))
-            .where(alerts.c.level.in_(levels), alerts.c.first_opened_at.is_not(None))
+            select(alerts)
+            .where(level_in(levels), alerts.c.first_opened_at.is_not(None))
             .where(or_(alerts.c.status == Status.OPEN, alerts.c.changed_at >= closed_since))
             .order_by(alerts.c.id)
         )
         with self._engine.connect() as connection:
             return [
                 OpenedIncident(
-                    row.budget,
-                    row.period,
-                    Level(row.level),
-                    row.limit_usd,
+                    identity_of(row),
+                    row.bound_usd_per_hour,
                     Status(row.status),
                     row.first_opened_at,
                     row.changed_at,

@@ -5,8 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from bot.alerts.incident import Identity
+from bot.alerts.kinds import Level
 from bot.alerts.rules import AlertRules
-from bot.budgets.budget import Level
 from bot.clock import DAY, is_over
 
 
@@ -36,21 +37,19 @@ LONGEST_SNOOZE = DAY
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """An alert that stands open, whether or not the channel was notified. `since`: when it was opened last.
+    """An alert that is open, whether or not the channel was notified. `since`: when it was opened last.
 
-    `subject`, `period` and `limit_usd` are the incident's identity: see `AlertPayload`.
+    `bound_usd_per_hour`: of a spike.
     """
 
-    subject: str
-    period: str
-    level: Level
-    limit_usd: Decimal
+    identity: Identity
+    bound_usd_per_hour: Decimal | None
     since: datetime
     life: Life
 
 
 @dataclass(frozen=True, slots=True)
-class Living:
+class SeenAlert:
     """An open alert that people can see. `seen_since`: when it was opened last, or when its message came if later."""
 
     alert_id: int
@@ -64,7 +63,7 @@ def snooze_is_over(until: datetime, now: datetime) -> bool:
     return not now < until <= now + LONGEST_SNOOZE
 
 
-def due_step(alert: Living, rules: AlertRules, now: datetime) -> LifeStep | None:
+def due_step(alert: SeenAlert, rules: AlertRules, now: datetime) -> LifeStep | None:
     """What is due at `now`. A snooze that expires is reported in the channel, so that nothing is escalated besides."""
     life = alert.life
     if life.snoozed_until is not None:

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, Engine, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
 
 from bot.actor import BOT
-from bot.alerts.decide import Status
-from bot.alerts.lifecycle import Life, LifeStep, Living, OpenAlert, snooze_is_over
-from bot.alerts.model import AlertPayload, BudgetAlert, Incident, LifecycleEvent, redrawn
-from bot.alerts.notice_contents import edit, enqueue, in_slack, life_of, newest_notice
-from bot.alerts.payloads import loaded
-from bot.budgets.budget import Level
+from bot.alerts.incident import Status
+from bot.alerts.kinds import AlertKind
+from bot.alerts.lifecycle import Life, LifeStep, OpenAlert, SeenAlert, snooze_is_over
+from bot.alerts.model import AlertPayload, BudgetAlert, redrawn
+from bot.alerts.notice_contents import edit, enqueue, identity_of, in_slack, life_of, newest_notice
+from bot.alerts.payloads import LifecycleEvent, loaded, payload_type
 from bot.budgets.budget_spend import BudgetSpend
 from bot.db.audit import keep
 from bot.db.schema import alerts, notices
@@ -39,14 +39,14 @@ class LifeStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def living(self) -> list[Living]:
-        """The open alerts whose message has reached the channel. That a period has begun is nobody's to acknowledge."""
+    def seen(self) -> list[SeenAlert]:
+        """The open alerts whose message has reached the channel, of those that somebody has to take."""
         query = (
             select(alerts, notices.c.sent_at)
             .join(notices, notices.c.alert_id == alerts.c.id)
             .where(
                 alerts.c.status == Status.OPEN,
-                alerts.c.level != Level.PERIOD,
+                _to_be_taken(),
                 in_slack,
                 notices.c.action == "post",
                 notices.c.status == NoticeStatus.SENT,
@@ -55,20 +55,20 @@ class LifeStore:
         )
         with self._engine.connect() as connection:
             return [
-                Living(row.id, Level(row.level), _seen_since(row.changed_at, row.sent_at), life_of(row))
+                SeenAlert(row.id, identity_of(row).level, _seen_since(row.changed_at, row.sent_at), life_of(row))
                 for row in connection.execute(query)
             ]
 
     def open_alerts(self) -> list[OpenAlert]:
-        """Everything that stands open, the oldest first. That a period has begun is news, and nothing stands open."""
+        """Everything open that somebody has to take, the oldest first."""
         query = (
             select(alerts)
-            .where(alerts.c.status == Status.OPEN, alerts.c.level != Level.PERIOD)
+            .where(alerts.c.status == Status.OPEN, _to_be_taken())
             .order_by(alerts.c.changed_at, alerts.c.id)
         )
         with self._engine.connect() as connection:
             return [
-                OpenAlert(row.budget, row.period, Level(row.level), row.limit_usd, row.changed_at, life_of(row))
+                OpenAlert(identity_of(row), row.bound_usd_per_hour, row.changed_at, life_of(row))
                 for row in connection.execute(query)
             ]
 
@@ -153,6 +153,10 @@ class LifeStore:
         return Handled("done", life)
 
 
+def _to_be_taken() -> ColumnElement[bool]:
+    return alerts.c.kind.not_in([kind for kind in AlertKind if not payload_type(kind).can_be_acknowledged])
+
+
 def _is_redrawn(about: AlertPayload, mode: str, now: datetime) -> bool:
     """Whether an open alert may be drawn anew while this mode is in force."""
     drawn = about.spend if isinstance(about, BudgetAlert) else None
@@ -172,7 +176,7 @@ def _is_fresh(spend: BudgetSpend | None) -> bool:
 def _tell(
     connection: Connection,
     row: Row[tuple[object, ...]],
-    about: Incident,
+    about: AlertPayload,
     step: LifeStep,
     by: str,
     now: datetime,
@@ -198,7 +202,7 @@ def _sent_at(connection: Connection, alert_id: int) -> datetime | None:
     return sent_at
 
 
-def _newest_facts(connection: Connection, alert_id: int) -> Incident | None:
+def _newest_facts(connection: Connection, alert_id: int) -> AlertPayload | None:
     """What its message says now, or is about to say; None too where this version cannot read it."""
     query = (
         select(notices.c.facts)
@@ -210,7 +214,7 @@ def _newest_facts(connection: Connection, alert_id: int) -> Incident | None:
     if stored is None:
         return None
     payload = loaded(stored)
-    return payload if isinstance(payload, Incident) else None
+    return payload if isinstance(payload, AlertPayload) else None
 
 
 def _open_facts(connection: Connection) -> dict[int, AlertPayload]:

@@ -1,18 +1,21 @@
 """The post that opens a period: what the last one came to, and what the new one allows. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from decimal import Decimal
+from enum import StrEnum
+from typing import ClassVar, Literal
 
-from bot.alerts.decide import NO_LIMIT, Incident, Reason, Status, Step, as_watched
-from bot.alerts.model import BegunPeriod, NewPeriodAlert, at_step
-from bot.alerts.store import AlertStore
-from bot.budgets.budget import BILLED, LIMITS, Budget, Level
+from bot.alerts.decide import as_watched
+from bot.alerts.detector import DetectorContext
+from bot.alerts.incident import Identity, Incident, Status, Step
+from bot.alerts.kinds import AlertKind
+from bot.alerts.model import AlertPayload, Transition, at_step
+from bot.budgets.budget import BILLED, LIMITS, Budget
 from bot.budgets.budget_spend import BudgetSpend, KnownSum
 from bot.budgets.period import Period, PeriodKind
-from bot.budgets.review import BudgetReview
 from bot.budgets.snapshot import Snapshot
-from bot.budgets.snapshots import Snapshots
 from bot.budgets.spend import is_settled
 from bot.clock import BEFORE_EVERYTHING, DAY, HOUR, floor_hour
 from bot.usage.age import DataState
@@ -28,6 +31,56 @@ MOST_POSTS = 3
 """As many budgets that begin at one moment have a post each; more of them share one."""
 
 
+class NewPeriodReason(StrEnum):
+    BEGUN = "the period has begun"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BegunPeriod:
+    """A budget whose period has begun too, in one line. `last_usd`: what the period before came to, USD.
+
+    `last_limit_usd`: the higher limit that was in force in it. `unsure`: the sum may still change, or is incomplete.
+    """
+
+    budget: str
+    last_usd: Decimal
+    last_limit_usd: Decimal | None
+    unsure: bool
+    soft_usd: Decimal | None
+    hard_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPeriodAlert(AlertPayload):
+    """A budget's period has begun. `last`: the period before, with the limits that were in force in it.
+
+    `unbilled_days`: how many of its days the cost report has not settled. `missing_hours`: of how many of its hours
+    no usage is known. `before`: what the period before that one came to, None where it is not known as a whole.
+    `others`: the budgets that begin at the same moment, where they are too many for a post each.
+    """
+
+    can_be_acknowledged: ClassVar[bool] = False
+
+    kind: Literal[AlertKind.NEW_PERIOD] = AlertKind.NEW_PERIOD
+    budget: str
+    scope: str
+    period_kind: Literal["week", "month"]
+    key: str
+    new_ends_at: datetime
+    soft_usd: Decimal | None
+    hard_usd: Decimal | None
+    last: BudgetSpend
+    unbilled_days: int
+    missing_hours: int
+    before: KnownSum | None
+    as_of: datetime
+    others: tuple[BegunPeriod, ...] = ()
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(AlertKind.NEW_PERIOD, self.budget, self.key)
+
+
 def may_open(budget: Budget, period: Period, now: datetime, as_of: datetime) -> bool:
     """Whether this is the time for the post: the data has reached the period, and its beginning is not long ago."""
     return may_still_open(budget, period, now) and period.starts_at <= as_of
@@ -41,11 +94,11 @@ def may_still_open(budget: Budget, period: Period, now: datetime) -> bool:
 def opening(before: Sequence[Incident], present: Sequence[Incident]) -> Step | None:
     """The post, once, where the budget was watched in the period before. Both: all incidents of their period.
 
-    It is told and done with: nothing about it stands open.
+    It is closed at once: nothing about it stands open.
     """
-    watched = any(incident.level in LIMITS for incident in before)
-    told = any(incident.level is Level.PERIOD for incident in present)
-    return Step(Level.PERIOD, NO_LIMIT, Status.CLOSED, Reason.BEGUN, post=True) if watched and not told else None
+    watched = any(incident.limit_kind in LIMITS for incident in before if incident.kind is AlertKind.LIMIT)
+    posted = any(incident.kind is AlertKind.NEW_PERIOD for incident in present)
+    return Step(None, Status.CLOSED, NewPeriodReason.BEGUN, post=True) if watched and not posted else None
 
 
 def unbilled_days(budget: Budget, period: Period, report_read_at: datetime | None) -> int:
@@ -81,23 +134,21 @@ class _Sums:
 
 
 class NewPeriodDetector:
-    """Synchronous; asynchronous callers use a thread."""
+    """Every budget of a week or a month."""
 
     name = "new periods"
 
-    def __init__(self, snapshots: Snapshots, alerts: AlertStore, review: BudgetReview) -> None:
-        self._snapshots = snapshots
-        self._alerts = alerts
-        self._review = review
+    def __init__(self, context: DetectorContext) -> None:
+        self._context = context
         self._present: Sequence[tuple[Budget, Period]] = ()
         self._opened: set[tuple[str, str]] = set()
         self._waiting: list[tuple[Budget, Period, Period]] = []
         """Of those that run, the ones that may be opened now or later, with the periods before."""
         self._looked_at = BEFORE_EVERYTHING
 
-    def look(self, now: datetime, mode: str) -> None:
-        """Record the posts that are due."""
-        data = self._snapshots.current().data
+    def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
+        """The posts that are due."""
+        data = self._context.snapshots.current().data
         if data.as_of is None:
             return
         groups: dict[tuple[object, ...], list[_Due]] = {}
@@ -112,12 +163,11 @@ class NewPeriodDetector:
             shared = len(group) > MOST_POSTS
             others = [_line(due, sums[due.budget.name]) for due in group[1:]] if shared else []
             for index, due in enumerate(group):
-                facts_of = _facts_of(due, sums[due.budget.name], others if index == 0 else [], now, mode)
-                step = replace(due.step, post=due.step.post and not (shared and index))
-                self._alerts.record(due.budget.name, due.period.key, [step], facts_of, now)
+                payload = _payload(due, sums[due.budget.name], others if index == 0 else [], now, mode)
+                yield [Transition(payload, post=due.step.post and not (shared and index))]
 
     def _all_due(self, now: datetime, as_of: datetime) -> list[_Due]:
-        present = self._review.present(now)
+        present = self._context.review.present(now)
         if present is not self._present or now < self._looked_at:
             self._present = present
             self._opened &= {(budget.name, period.key) for budget, period in present}
@@ -134,7 +184,7 @@ class NewPeriodDetector:
         ]
         if not asked:
             return []
-        incidents = self._alerts.incidents_in(self._review.agenda(now).periods)
+        incidents = self._context.alerts.incidents_in(self._context.review.agenda(now).periods)
         return [due for each in asked if (due := self._due(*each, incidents)) is not None]
 
     def _due(
@@ -144,10 +194,10 @@ class NewPeriodDetector:
         ended: Period,
         known: Mapping[tuple[str, str], Sequence[Incident]],
     ) -> _Due | None:
-        incidents, told = known.get((budget.name, ended.key), ()), known.get((budget.name, period.key), ())
-        if any(incident.level is Level.PERIOD for incident in told):
+        incidents, present = known.get((budget.name, ended.key), ()), known.get((budget.name, period.key), ())
+        if any(incident.kind is AlertKind.NEW_PERIOD for incident in present):
             self._opened.add((budget.name, period.key))
-        step = opening(incidents, told)
+        step = opening(incidents, present)
         if step is None:
             return None
         watched = as_watched(budget, incidents) or budget
@@ -156,8 +206,8 @@ class NewPeriodDetector:
     def _sums(self, all_due: Sequence[_Due], data: DataState, now: datetime) -> dict[str, _Sums]:
         """By the names of the budgets; everything is read once for all of them."""
         asked = [pair for due in all_due for pair in ((due.watched, due.ended), (due.budget, due.before))]
-        spends = self._review.spends_in(asked, now)
-        snapshot = self._snapshots.current()
+        spends = self._context.review.spends_in(asked, now)
+        snapshot = self._context.snapshots.current()
         periods = {period for due in all_due for period in (due.ended, due.before)}
         missing = {period: _missing_hours(period, snapshot) for period in periods}
         return {
@@ -171,32 +221,26 @@ class NewPeriodDetector:
         }
 
 
-def _facts_of(
-    due: _Due, sums: _Sums, others: Sequence[BegunPeriod], now: datetime, mode: str
-) -> Callable[[Step], NewPeriodAlert]:
+def _payload(due: _Due, sums: _Sums, others: Sequence[BegunPeriod], now: datetime, mode: str) -> NewPeriodAlert:
     budget, before = due.budget, sums.before
-
-    def facts(step: Step) -> NewPeriodAlert:
-        return NewPeriodAlert(
-            **at_step(step, mode, now),
-            budget=budget.name,
-            scope=str(budget.scope),
-            period_kind="week" if budget.period is PeriodKind.WEEK else "month",
-            key=due.period.key,
-            new_ends_at=due.period.ends_at,
-            soft_usd=budget.soft_usd,
-            hard_usd=budget.hard_usd,
-            last=sums.last,
-            unbilled_days=sums.unbilled_days,
-            missing_hours=sums.missing_hours,
-            before=None
-            if before is None
-            else KnownSum(budget=budget.name, period=before.period, spent_usd=before.spent_usd, limit_usd=None),
-            as_of=sums.last.as_of,
-            others=tuple(others),
-        )
-
-    return facts
+    return NewPeriodAlert(
+        **at_step(due.step, mode, now),
+        budget=budget.name,
+        scope=str(budget.scope),
+        period_kind="week" if budget.period is PeriodKind.WEEK else "month",
+        key=due.period.key,
+        new_ends_at=due.period.ends_at,
+        soft_usd=budget.soft_usd,
+        hard_usd=budget.hard_usd,
+        last=sums.last,
+        unbilled_days=sums.unbilled_days,
+        missing_hours=sums.missing_hours,
+        before=None
+        if before is None
+        else KnownSum(budget=budget.name, period=before.period, spent_usd=before.spent_usd, limit_usd=None),
+        as_of=sums.last.as_of,
+        others=tuple(others),
+    )
 
 
 def _line(due: _Due, sums: _Sums) -> BegunPeriod:

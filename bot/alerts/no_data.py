@@ -1,31 +1,62 @@
 """No data is a state of its own: its start and its end are reported, and it is never taken for no spend.
 
-Pure. A silence begins where the data becomes stale and ends where it is clearly fresh again, so that an age about the
-bound does not tell both in turn.
+Pure. It begins where the data becomes stale and ends where it is clearly fresh again, so that an age about the
+bound does not report both in turn.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
 
-from bot.alerts.cycle_state import CycleState
-from bot.alerts.decide import NO_LIMIT, Reason, Status, Step
-from bot.alerts.model import DATA, NoDataAlert, at_step, minute_key
-from bot.alerts.store import AlertStore
+from bot.alerts.detector import DetectorContext
+from bot.alerts.incident import DATA, Identity, Status, Step, minute_key
+from bot.alerts.kinds import AlertKind
+from bot.alerts.model import AlertPayload, Transition, at_step
 from bot.budgets.account import Detail
-from bot.budgets.budget import Level
 from bot.budgets.budget_spend import BudgetSpend, KnownSum
-from bot.budgets.review import BudgetReview
 from bot.clock import HOUR, floor_hour
 from bot.usage.age import DataState, not_ahead, stale_after
-from bot.usage.store import UsageStore
 
 RETURNS_WITHIN = timedelta(minutes=30)
-"""A silence that begins so soon after the end of the last one is the same incident."""
+"""A gap that begins so soon after the end of the last one is the same incident."""
+
+
+class NoDataReason(StrEnum):
+    MISSING = "no data has come"
+    MISSING_AGAIN = "no data has come again"
+    BACK = "data has come again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoDataAlert(AlertPayload):
+    """No data has come since `since`. `because`: one sentence on why.
+
+    `began_at`: when the first of several gaps in a row began, which is what the incident is known by. `as_of`: the age
+    of the data, None before the first of all. `missing_hours`: hours of usage that are not in the store once data has
+    come again.
+    """
+
+    kind: Literal[AlertKind.NO_DATA] = AlertKind.NO_DATA
+    began_at: datetime
+    since: datetime
+    because: str
+    as_of: datetime | None
+    sums: tuple[KnownSum, ...]
+    missing_hours: int = 0
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(AlertKind.NO_DATA, DATA, minute_key(self.began_at))
+
+    @property
+    def is_urgent(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class Gap:
     """The last reported gap in the data: when it began, and since when it has its status."""
 
     began_at: datetime
@@ -34,7 +65,7 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class SilenceStep:
+class GapStep:
     """What to report. `began_at` identifies the incident; `since`: when the present gap began."""
 
     step: Step
@@ -42,7 +73,7 @@ class SilenceStep:
     since: datetime
 
 
-def silent_since(data: DataState, now: datetime, poll_seconds: int) -> datetime | None:
+def missing_since(data: DataState, now: datetime, poll_seconds: int) -> datetime | None:
     """Since when no data has come, where that is too long ago.
 
     Before any data has come, the first failure counts; without one, nothing was tried yet.
@@ -56,85 +87,68 @@ def is_fresh(data: DataState, now: datetime, poll_seconds: int) -> bool:
     return data.as_of is not None and (now - data.as_of) * 3 <= stale_after(data, poll_seconds) * 2
 
 
-def decide_silence(data: DataState, now: datetime, poll_seconds: int, last: Silence | None) -> SilenceStep | None:
+def decide_no_data(data: DataState, now: datetime, poll_seconds: int, last: Gap | None) -> GapStep | None:
     """The step to take after a poll, whether it succeeded or not."""
-    since = silent_since(data, now, poll_seconds)
+    since = missing_since(data, now, poll_seconds)
     if last is not None and last.status is Status.OPEN:
         if not is_fresh(data, now, poll_seconds):
             return None
-        return SilenceStep(_step(Status.RESOLVED, Reason.DATA_AGAIN), last.began_at, last.began_at)
+        return GapStep(_step(Status.RESOLVED, NoDataReason.BACK), last.began_at, last.began_at)
     if since is None:
         return None
     if last is not None and since - last.changed_at <= RETURNS_WITHIN:
-        return SilenceStep(_step(Status.OPEN, Reason.SILENT_AGAIN), last.began_at, since)
-    return SilenceStep(_step(Status.OPEN, Reason.SILENT), since, since)
+        return GapStep(_step(Status.OPEN, NoDataReason.MISSING_AGAIN), last.began_at, since)
+    return GapStep(_step(Status.OPEN, NoDataReason.MISSING), since, since)
 
 
-def _step(status: Status, reason: Reason) -> Step:
-    return Step(Level.STALE, NO_LIMIT, status, reason, post=status is Status.OPEN)
+def _step(status: Status, reason: NoDataReason) -> Step:
+    return Step(None, status, reason, post=status is Status.OPEN)
 
 
 NOT_REFRESHED = "Anthropic answers, but its data is not refreshed."
 
 
 class NoDataDetector:
-    """Synchronous; asynchronous callers use a thread. To be asked after a poll, or while one hangs."""
+    """The age of the data. To be asked after a poll, or while one hangs."""
 
     name = "no data"
 
-    def __init__(
-        self,
-        usage: UsageStore,
-        alerts: AlertStore,
-        state: Callable[[], CycleState],
-        review: BudgetReview,
-        poll_seconds: int,
-    ) -> None:
-        self._usage = usage
-        self._alerts = alerts
-        self._state = state
-        self._review = review
-        self._poll_seconds = poll_seconds
+    def __init__(self, context: DetectorContext) -> None:
+        self._context = context
 
-    def look(self, now: datetime, mode: str) -> None:
-        """Take and record the step that is due, if any."""
-        stored = self._state().data
+    def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
+        """The step that is due, if any."""
+        context = self._context
+        stored = context.state().data
         data = not_ahead(stored, now)
         if data != stored:
-            self._usage.save_state(data)
-        told = decide_silence(data, now, self._poll_seconds, self._last())
-        if told is not None:
-            facts_of = self._facts_of(told, data, now, mode)
-            self._alerts.record(DATA, minute_key(told.began_at), [told.step], facts_of, now)
+            context.usage.save_state(data)
+        found = decide_no_data(data, now, context.rules.poll_seconds, self._last())
+        if found is not None:
+            yield [Transition(self._payload(found, data, now, mode), found.step.post)]
 
-    def _last(self) -> Silence | None:
-        newest = self._state().no_data
+    def _last(self) -> Gap | None:
+        newest = self._context.state().no_data
         if newest is None:
             return None
-        return Silence(datetime.fromisoformat(newest.period), newest.status, newest.changed_at)
+        return Gap(datetime.fromisoformat(newest.key), newest.status, newest.changed_at)
 
-    def _facts_of(self, told: SilenceStep, data: DataState, now: datetime, mode: str) -> Callable[[Step], NoDataAlert]:
-        sums = tuple(_sum(spend) for spend in self._review.spend(now, Detail.NONE))
-        missing = self._missing_hours(told.since, data) if told.step.status is Status.RESOLVED else 0
-
-        def facts(step: Step) -> NoDataAlert:
-            return NoDataAlert(
-                **at_step(step, mode, now),
-                began_at=told.began_at,
-                since=told.since,
-                because=data.error or NOT_REFRESHED,
-                as_of=data.as_of,
-                sums=sums,
-                missing_hours=missing,
-            )
-
-        return facts
+    def _payload(self, found: GapStep, data: DataState, now: datetime, mode: str) -> NoDataAlert:
+        return NoDataAlert(
+            **at_step(found.step, mode, now),
+            began_at=found.began_at,
+            since=found.since,
+            because=data.error or NOT_REFRESHED,
+            as_of=data.as_of,
+            sums=tuple(_sum(spend) for spend in self._context.review.spend(now, Detail.NONE)),
+            missing_hours=self._missing_hours(found.since, data) if found.step.status is Status.RESOLVED else 0,
+        )
 
     def _missing_hours(self, since: datetime, data: DataState) -> int:
         if data.as_of is None:
             return 0
         first = floor_hour(since)
-        known = self._usage.hours(first)
+        known = self._context.usage.hours(first)
         count = -((first - data.as_of) // HOUR)
         return sum(1 for index in range(count) if first + index * HOUR not in known)
 

@@ -1,18 +1,19 @@
 """What notices report, stored and read back for their renderers; Slack's notices of an incident."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select, update
 
-from bot.alerts.decide import Status
+from bot.alerts.incident import Identity, Status
+from bot.alerts.kinds import AlertKind, Level
 from bot.alerts.lifecycle import Life
-from bot.alerts.model import AlertPayload, LifecycleEvent, LimitAlert, SyntheticAlert
-from bot.alerts.payloads import PAYLOADS, Payload, dumped
-from bot.budgets.budget import Level
+from bot.alerts.model import AlertPayload, SyntheticAlert
+from bot.alerts.payloads import LifecycleEvent, Payload, dumped, parsed
+from bot.budgets.budget import Limit, LimitKind
 from bot.db.schema import alerts, mode_changes, notices
 from bot.notify.model import SLACK, Action, Address, NoticeStatus, UnreadableContentError
 from bot.notify.store import NoticeStore, address_of, insert_notice
@@ -44,12 +45,12 @@ class ContentStore(NoticeStore):
 def read_content(connection: Connection, row: Row[Any]) -> Content:
     """What a row of `notices` reports. Raises `UnreadableContentError`."""
     try:
-        facts = PAYLOADS.validate_python(row.facts)
+        facts = parsed(row.facts)
     except ValidationError as error:
         raise UnreadableContentError from error
     if row.alert_id is not None:
         alert = connection.execute(select(alerts).where(alerts.c.id == row.alert_id)).one()
-        related = _related(connection, alert.budget, alert.period, facts) if isinstance(facts, LimitAlert) else None
+        related = _related(connection, facts) if isinstance(facts, AlertPayload) else None
         return Content(facts, related, row.alert_id, life_of(alert))
     if row.mode_change_id is not None:
         query = select(mode_changes.c.written_at, mode_changes.c.write_error)
@@ -114,14 +115,29 @@ def newest_notice() -> Select[tuple[int]]:
     return select(func.max(notices.c.id)).where(*shown).correlate(alerts)
 
 
-def incident_is(budget: str, period: str, level: Level, limit_usd: Decimal) -> ColumnElement[bool]:
+def incident_is(identity: Identity) -> ColumnElement[bool]:
     """The condition that a row of `alerts` is this incident."""
+    limit = identity.limit
     return and_(
-        alerts.c.budget == budget,
-        alerts.c.period == period,
-        alerts.c.level == level,
-        alerts.c.limit_usd == limit_usd,
+        alerts.c.kind == identity.kind,
+        alerts.c.subject == identity.subject,
+        alerts.c.key == identity.key,
+        alerts.c.limit_kind == (None if limit is None else limit.kind),
+        alerts.c.limit_usd == (None if limit is None else limit.usd),
     )
+
+
+def level_in(levels: Collection[Level]) -> ColumnElement[bool]:
+    """The condition that a row of `alerts` is of one of these levels."""
+    kinds = [level for level in levels if isinstance(level, AlertKind)]
+    limits = [level for level in levels if isinstance(level, LimitKind)]
+    return or_(alerts.c.kind.in_(kinds), and_(alerts.c.kind == AlertKind.LIMIT, alerts.c.limit_kind.in_(limits)))
+
+
+def identity_of(row: Row[Any]) -> Identity:
+    """The incident that a row of `alerts` is."""
+    limit = None if row.limit_usd is None else Limit(LimitKind(row.limit_kind), row.limit_usd)
+    return Identity(AlertKind(row.kind), row.subject, row.key, limit)
 
 
 def life_of(alert: Row[Any]) -> Life:
@@ -135,12 +151,10 @@ def _about(facts: Payload) -> str:
     return facts.incident if isinstance(facts, AlertPayload | SyntheticAlert) else f"mode/{facts.mode}"
 
 
-def _related(connection: Connection, budget: str, period: str, facts: LimitAlert) -> Address | None:
-    """The message of the budget's other limit as it was at the decision; never that of a limit edited since."""
-    hard = facts.level is Level.HARD
-    level, limit_usd = (Level.SOFT, facts.spend.soft_usd) if hard else (Level.HARD, facts.spend.hard_usd)
-    if limit_usd is None:
+def _related(connection: Connection, payload: AlertPayload) -> Address | None:
+    """The message of the other limit that this one links to."""
+    if payload.related is None:
         return None
-    query = select(alerts).where(incident_is(budget, period, level, limit_usd))
+    query = select(alerts).where(incident_is(replace(payload.identity, limit=payload.related)))
     other = connection.execute(query).one_or_none()
     return None if other is None else address_of(other)

@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, Decimal
 
 import numpy as np
 
-from bot.alerts.decide import Incident
+from bot.alerts.incident import Incident
 from bot.budgets.budget import BILLED, Budget
 from bot.budgets.period import Period
 from bot.budgets.snapshot import Snapshot

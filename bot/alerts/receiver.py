@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from bot.budgets.budget import Level
+from bot.alerts.kinds import LEVELS, AlertKind, Level
 
-ALL_BUT_ROUTINE = frozenset(Level) - {Level.PERIOD}
+ALL_BUT_ROUTINE = frozenset(LEVELS) - {AlertKind.NEW_PERIOD}
 """What a destination receives by default: the start of a period alarms nobody."""
 
 

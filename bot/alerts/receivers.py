@@ -6,10 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from bot.alerts.decide import Status, Step
-from bot.alerts.model import AlertPayload, DeliveryAlert, SyntheticAlert
+from bot.alerts.incident import Status
+from bot.alerts.kinds import Level
+from bot.alerts.model import SyntheticAlert, Transition
 from bot.alerts.notice_contents import enqueue
-from bot.budgets.budget import Level
 from bot.db.schema import notices
 
 TEST = "test"
@@ -21,22 +21,23 @@ class Receivers:
     def __init__(self, wanted: Mapping[str, AbstractSet[Level]]) -> None:
         self._wanted = wanted
 
-    def notify(self, connection: Connection, alert_id: int, step: Step, facts: AlertPayload, now: datetime) -> None:
+    def notify(self, connection: Connection, alert_id: int, transition: Transition, now: datetime) -> None:
         """Enqueue this step, once for each destination.
 
         A destination is notified when an incident opens, and once when it is resolved if it was notified before. What
         only an edit can show is left out, such as that a higher limit supersedes it.
         """
+        payload, status = transition.payload, transition.payload.status
         for name, levels in self._wanted.items():
-            if step.level not in levels or (isinstance(facts, DeliveryAlert) and facts.destination == name):
+            if payload.level not in levels or payload.unreachable == name:
                 continue
-            if step.post or (step.status is Status.RESOLVED and _was_notified(connection, name, alert_id)):
-                enqueue(connection, "post", facts, now, destination=name, step=step.status, alert_id=alert_id)
+            if transition.post or (status is Status.RESOLVED and _was_notified(connection, name, alert_id)):
+                enqueue(connection, "post", payload, now, destination=name, step=status, alert_id=alert_id)
 
-    def notify_test(self, connection: Connection, facts: SyntheticAlert) -> None:
+    def notify_test(self, connection: Connection, test: SyntheticAlert) -> None:
         """Enqueue a test alert for every destination, whatever levels it receives."""
         for name in self._wanted:
-            enqueue(connection, "post", facts, facts.requested_at, destination=name, step=TEST)
+            enqueue(connection, "post", test, test.requested_at, destination=name, step=TEST)
 
 
 def _was_notified(connection: Connection, destination: str, alert_id: int) -> bool:

@@ -4,21 +4,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from bot.budgets.budget import Level
+from bot.alerts.kinds import LEVELS, AlertKind, Level
+from bot.budgets.budget import LimitKind
 
 LATE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRules:
-    """`escalate_after`: how long an alert of `escalate_levels` may stand unacknowledged; None for as long as it likes.
+    """`escalate_after`: how long an alert of `escalate_levels` may stand unacknowledged. None: never escalate.
 
-    `channel_levels`: what the alert channel in Slack is told. `late_after`: what arrives later than this says so.
+    `channel_levels`: what the alert channel in Slack shows. `late_after`: what arrives later than this says so.
     """
 
     escalate_after: timedelta | None = timedelta(minutes=30)
-    escalate_levels: frozenset[Level] = frozenset({Level.HARD, Level.SPIKE})
-    channel_levels: frozenset[Level] = frozenset(Level)
+    escalate_levels: frozenset[Level] = frozenset({LimitKind.HARD, AlertKind.SPIKE})
+    channel_levels: frozenset[Level] = frozenset(LEVELS)
     late_after: timedelta = LATE
 
 
@@ -55,3 +56,13 @@ class DriftRules:
     enabled: bool = True
     limit_percent: Decimal = Decimal(10)
     floor_usd: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorRules:
+    """What detectors go by. `poll_seconds`: between two polls."""
+
+    forecast: ForecastRules = ForecastRules()
+    spike: SpikeRules = SpikeRules()
+    drift: DriftRules = DriftRules()
+    poll_seconds: int = 60

@@ -1,21 +1,24 @@
-"""Watches the dollars an hour of every budget: reads the last hour minute by minute, decides, and records.
+"""Dollars an hour of every budget: reads the last hour minute by minute, and decides.
 
-One runaway is seen by every budget that counts its callers, and is told once: by the widest of them, or by the one that
-was there first.
+One runaway is seen by every budget that counts its callers, and is reported once: by the widest of them, or by the one
+that was there first.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from bot.alerts.decide import Status, Step
-from bot.alerts.model import SpikeAlert, at_step
-from bot.alerts.rules import SpikeRules
+from bot.alerts.detector import DetectorContext
+from bot.alerts.incident import Identity, Status
+from bot.alerts.kinds import AlertKind
+from bot.alerts.model import BudgetAlert, Transition, at_step
 from bot.alerts.spike_rates import (
     LONG,
     LOOK_BACK,
@@ -31,17 +34,13 @@ from bot.alerts.spike_rates import (
     rates_of,
     window_end,
 )
-from bot.alerts.spike_store import SpikeStore
-from bot.alerts.store import AlertStore
 from bot.budgets.budget import Budget, Scope, ScopeKind
-from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
+from bot.budgets.budget_spend import NamedCause, NamedMover
 from bot.budgets.causes import ROSE
 from bot.budgets.day_parts import parts_of
 from bot.budgets.named import named_cause, named_mover
 from bot.budgets.recent import RecentSpend
-from bot.budgets.review import BudgetReview
 from bot.budgets.snapshot import Snapshot
-from bot.budgets.snapshots import Snapshots
 from bot.budgets.trend import WHOLE, Stretch
 from bot.budgets.usage_prices import Money
 from bot.clock import DAY, HOUR, MINUTE, floor_hour, is_over
@@ -51,6 +50,43 @@ WIDE = (ScopeKind.ORGANIZATION, ScopeKind.WORKSPACE, ScopeKind.FEATURE)
 
 WHY_BACK = 4 * DAY
 """How far back the callers are looked at that the last hour is held against: over a weekend, at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpikeAlert(BudgetAlert):
+    """Dollars an hour far above what is usual. `bound_usd_per_hour`: from which rate on it was a spike.
+
+    `key`: when it was first seen. `usual_usd_per_hour` is None where it is not known.
+    The movers and the causes hold the last hour against the mean hour of the two weeks before. `within`: the further
+    budgets that see the same spike.
+    """
+
+    kind: Literal[AlertKind.SPIKE] = AlertKind.SPIKE
+    key: str
+    bound_usd_per_hour: Decimal
+    long_usd_per_hour: Decimal
+    short_usd_per_hour: Decimal
+    usual_usd_per_hour: Decimal | None
+    since: datetime
+    movers: tuple[NamedMover, ...]
+    causes: tuple[NamedCause, ...]
+    within: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(AlertKind.SPIKE, self.spend.budget, self.key)
+
+    @property
+    def incident(self) -> str:
+        return self.identity.visible(self.bound_usd_per_hour)
+
+    @property
+    def is_urgent(self) -> bool:
+        return True
+
+    @property
+    def bound(self) -> Decimal:
+        return self.bound_usd_per_hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,38 +137,28 @@ class _Seen:
 
 
 class SpikeDetector:
-    """Synchronous; asynchronous callers use a thread. The budgets are those of the review."""
+    """Every budget of the review."""
 
     name = "spikes"
 
-    def __init__(
-        self,
-        snapshots: Snapshots,
-        alerts: AlertStore,
-        spikes: SpikeStore,
-        review: BudgetReview,
-        rules: SpikeRules,
-    ) -> None:
-        self._snapshots = snapshots
-        self._alerts = alerts
-        self._spikes = spikes
-        self._review = review
-        self._rules = rules
+    def __init__(self, context: DetectorContext) -> None:
+        self._context = context
+        self._rules = context.rules.spike
         self._usual: dict[tuple[Scope, ZoneInfo], Baseline | None] = {}
         self._usual_around: tuple[datetime, ...] = ()
 
-    def look(self, now: datetime, mode: str) -> None:
-        """Take and record the step of every budget's spike, if there is one. `mode`: the fallback mode in force.
+    def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
+        """The step of every budget's spike, if there is one.
 
         Nothing is decided where the last hour is not known minute by minute, as after a long outage.
         """
         if not self._rules.enabled:
             return
-        budgets = sorted(self._review.budgets, key=lambda budget: _width(budget.scope))
+        budgets = sorted(self._context.review.budgets, key=lambda budget: _width(budget.scope))
         last = self._last_hour({budget.scope for budget in budgets})
         if last is None:
             return
-        is_open = self._spikes.open()
+        is_open = self._context.spikes.open()
         self._learn(last, [budget for budget in budgets if budget.name in is_open or budget.scope in last.reaching])
         seen = [
             self._see(budget, last, now)
@@ -141,24 +167,24 @@ class SpikeDetector:
         ]
         for each in seen:
             if each.taken is not None and not each.opens:
-                self._record(each, each.taken, (), last, mode, now)
-        told = [each.budget.scope for each in seen if each.covers]
+                yield self._transitions(each, each.taken, (), last, mode, now)
+        reported = [each.budget.scope for each in seen if each.covers]
         beginning = [each for each in seen if each.opens]
         while beginning:
             first, *beginning = beginning
-            if first.taken is None or self._is_told(first, told, last):
+            if first.taken is None or self._is_reported(first, reported, last):
                 continue
-            told.append(first.budget.scope)
-            within = [each for each in beginning if self._is_told(each, told, last)]
-            self._record(first, first.taken, [each.budget.name for each in within], last, mode, now)
+            reported.append(first.budget.scope)
+            within = [each for each in beginning if self._is_reported(each, reported, last)]
+            yield self._transitions(first, first.taken, [each.budget.name for each in within], last, mode, now)
             beginning = [each for each in beginning if each not in within]
 
     def _see(self, budget: Budget, last: _LastHour, now: datetime) -> _Seen:
         rates = _rates(last.snapshot, last.minutes[last.scopes[budget.scope]], last.until)
-        newest = self._spikes.newest(budget.name)
+        newest = self._context.spikes.newest(budget.name)
         is_open = newest is not None and newest.status is Status.OPEN
         usual = self._usual[budget.scope, budget.zone]
-        posted_at = self._spikes.limit_posted_at(budget.name)
+        posted_at = self._context.spikes.limit_posted_at(budget.name)
         taken = decide_spike(rates, usual, newest, posted_at, self._rules, now)
         if is_open:
             covers = taken is None
@@ -168,14 +194,14 @@ class SpikeDetector:
             covers = taken is None and reaches and quiet
         return _Seen(budget, newest, rates, usual, taken, covers)
 
-    def _is_told(self, seen: _Seen, told: Sequence[Scope], last: _LastHour) -> bool:
+    def _is_reported(self, seen: _Seen, reported: Sequence[Scope], last: _LastHour) -> bool:
         """Whether spend outside the reported scopes is no spike by itself."""
-        if seen.usual is None or not told:
+        if seen.usual is None or not reported:
             return False
-        return not self._rates_without(seen.budget.scope, told, last).reach(seen.usual.bound)
+        return not self._rates_without(seen.budget.scope, reported, last).reach(seen.usual.bound)
 
     def _last_hour(self, scopes: Collection[Scope]) -> _LastHour | None:
-        snapshot = self._snapshots.current()
+        snapshot = self._context.snapshots.current()
         if snapshot.as_of is None:
             return None
         until = window_end(snapshot.as_of)
@@ -208,43 +234,28 @@ class SpikeDetector:
             for zone in zones[scope]:
                 self._usual[scope, zone] = baseline(hours, with_usage, zone, last.until, self._rules)
 
-    def _record(
+    def _transitions(
         self, seen: _Seen, taken: SpikeStep, within: Sequence[str], last: _LastHour, mode: str, now: datetime
-    ) -> None:
-        spend = self._review.spend_against(seen.budget, now)
-        if spend is not None:
-            facts_of = self._facts_of(seen, taken, spend, within, last, mode, now)
-            self._alerts.record(seen.budget.name, taken.period, [taken.step], facts_of, now)
-
-    def _facts_of(
-        self,
-        seen: _Seen,
-        taken: SpikeStep,
-        spend: BudgetSpend,
-        within: Sequence[str],
-        last: _LastHour,
-        mode: str,
-        now: datetime,
-    ) -> Callable[[Step], SpikeAlert]:
-        movers, found = self._why(seen.budget.scope, last) if seen.opens else ((), ())
+    ) -> Sequence[Transition]:
+        spend = self._context.review.spend_against(seen.budget, now)
+        if spend is None:
+            return ()
+        movers, causes = self._why(seen.budget.scope, last) if seen.opens else ((), ())
         newest, rates, usual = seen.newest, seen.rates, seen.usual
-        is_first = newest is None or newest.period != taken.period
-
-        def facts(step: Step) -> SpikeAlert:
-            return SpikeAlert(
-                **at_step(step, mode, now),
-                key=taken.period,
-                spend=spend,
-                long_usd_per_hour=rates.long,
-                short_usd_per_hour=rates.short,
-                usual_usd_per_hour=None if usual is None else usual.usual,
-                since=now if newest is None or is_first else newest.opened_at,
-                movers=movers,
-                causes=found,
-                within=tuple(within),
-            )
-
-        return facts
+        payload = SpikeAlert(
+            **at_step(taken.step, mode, now),
+            key=taken.key,
+            bound_usd_per_hour=taken.bound,
+            spend=spend,
+            long_usd_per_hour=rates.long,
+            short_usd_per_hour=rates.short,
+            usual_usd_per_hour=None if usual is None else usual.usual,
+            since=now if newest is None or newest.key != taken.key else newest.opened_at,
+            movers=movers,
+            causes=causes,
+            within=tuple(within),
+        )
+        return [Transition(payload, taken.step.post)]
 
     def _why(self, scope: Scope, last: _LastHour) -> tuple[tuple[NamedMover, ...], tuple[NamedCause, ...]]:
         """The last hour against the mean hour of the days before."""
@@ -255,7 +266,7 @@ class SpikeDetector:
             return (), ()
         hour = [Stretch(last.until - LONG, last.until, WHOLE)]
         recent = RecentSpend(snapshot, last.until - LONG, hour, [Stretch(since, until, WHOLE / known)])
-        names, moves = snapshot.names, self._review.in_force(last.until).moves(last.until)
+        names, moves = snapshot.names, self._context.review.in_force(last.until).moves(last.until)
         by_mode = partial(recent.is_moved, moves, on=last.until.date())
         return (
             tuple(

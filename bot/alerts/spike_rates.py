@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
 from functools import lru_cache
 from statistics import median
 from zoneinfo import ZoneInfo
 
-from bot.alerts.decide import Reason, Status, Step
+from bot.alerts.incident import Status, Step, minute_key
 from bot.alerts.rules import SpikeRules
-from bot.budgets.budget import Level
 from bot.budgets.spend import ZERO
 from bot.clock import DAY, HOUR, floor_hour, is_over
 from bot.money import CENT
@@ -66,12 +66,18 @@ class Baseline:
     bound: Decimal
 
 
+class SpikeReason(StrEnum):
+    BEGAN = "dollars an hour far above what is usual"
+    AGAIN = "dollars an hour far above what is usual again"
+    ENDED = "dollars an hour are no longer far above what is usual"
+
+
 @dataclass(frozen=True, slots=True)
 class Spike:
-    """The newest spike of a budget. `limit_usd`: the bound at its opening; `period`: the hour in which it was seen."""
+    """The newest spike of a budget. `bound`: USD an hour from which on it was one; `key`: when it was first seen."""
 
-    period: str
-    limit_usd: Decimal
+    key: str
+    bound: Decimal
     status: Status
     opened_at: datetime
     changed_at: datetime
@@ -79,9 +85,10 @@ class Spike:
 
 @dataclass(frozen=True, slots=True)
 class SpikeStep:
-    """A step of the incident with this period key."""
+    """A step of the incident with this key. `bound`: USD an hour from which on it is a spike."""
 
-    period: str
+    key: str
+    bound: Decimal
     step: Step
 
 
@@ -139,22 +146,25 @@ def decide_spike(
     last posted. Between the bound and the rate at which it ends nothing changes, so that it does not flap.
     """
     if newest is not None and newest.status is Status.OPEN:
-        if rates.long < _end(newest.limit_usd, rules):
-            return _again(newest, Status.RESOLVED, Reason.SPIKE_ENDED)
+        if rates.long < _end(newest.bound, rules):
+            return _again(newest, Status.RESOLVED, SpikeReason.ENDED)
         return None
     if usual is None or not rates.reach(usual.bound):
         return None
     resolved = newest is not None and newest.status is Status.RESOLVED
     if newest is not None and resolved and not is_over(REOPENS_WITHIN, newest.changed_at, now):
-        if rates.reach(newest.limit_usd):
-            return _again(newest, Status.OPEN, Reason.SPIKE_AGAIN)
-        if rates.long >= _end(newest.limit_usd, rules):
+        if rates.reach(newest.bound):
+            return _again(newest, Status.OPEN, SpikeReason.AGAIN)
+        if rates.long >= _end(newest.bound, rules):
             return None
         # What was usual at the hour of that one was far more: below it, this is another.
     if limit_posted_at is not None and not is_over(QUIET_AFTER_LIMIT, limit_posted_at, now):
         return None
-    step = Step(Level.SPIKE, usual.bound, Status.OPEN, Reason.SPIKE_BEGAN, post=True)
-    return SpikeStep(spike_key(now), step)
+    key = spike_key(now)
+    if newest is not None and newest.key == key:
+        # Another one in the same hour.
+        key = minute_key(now)
+    return SpikeStep(key, usual.bound, Step(None, Status.OPEN, SpikeReason.BEGAN, post=True))
 
 
 def spike_key(now: datetime) -> str:
@@ -162,12 +172,12 @@ def spike_key(now: datetime) -> str:
     return f"{floor_hour(now):%Y-%m-%dT%H:%MZ}"
 
 
-def _again(spike: Spike, status: Status, reason: Reason) -> SpikeStep:
-    return SpikeStep(spike.period, Step(Level.SPIKE, spike.limit_usd, status, reason))
+def _again(spike: Spike, status: Status, reason: SpikeReason) -> SpikeStep:
+    return SpikeStep(spike.key, spike.bound, Step(None, status, reason))
 
 
-def _end(limit_usd: Decimal, rules: SpikeRules) -> Decimal:
-    return limit_usd * rules.clear_percent / 100
+def _end(bound: Decimal, rules: SpikeRules) -> Decimal:
+    return bound * rules.clear_percent / 100
 
 
 def _hours(starts_at: datetime, ends_at: datetime) -> Iterator[datetime]:

@@ -29,27 +29,24 @@ LOGGED = frozenset({ScopeKind.FEATURE, ScopeKind.USER, ScopeKind.TAG})
 """Kinds that only the applications' own usage log knows: budgets of these count the ledger."""
 
 
-class Level(StrEnum):
-    """What an alert is about: one of a budget's limits, or something that is noticed besides them.
-
-    `threshold`: a share of the limit that is told on the way to it. `forecast`: the period will end above a limit.
-    `spike`: dollars an hour far above what is usual. `stale`: no data. `drift`: computed and billed differ. `delivery`:
-    a destination takes nothing any more. `period`: a period has begun.
-    """
+class LimitKind(StrEnum):
+    """The limits of a budget. `threshold`: a share of the upper one, reported on the way to it."""
 
     SOFT = "soft"
     HARD = "hard"
     THRESHOLD = "threshold"
-    FORECAST = "forecast"
-    SPIKE = "spike"
-    STALE = "stale"
-    DRIFT = "drift"
-    DELIVERY = "delivery"
-    PERIOD = "period"
 
 
-LIMITS = (Level.SOFT, Level.HARD)
+LIMITS = (LimitKind.SOFT, LimitKind.HARD)
 """A budget's two limits, the lower one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One of a budget's limits, in USD."""
+
+    kind: LimitKind
+    usd: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +139,13 @@ class Budget:
         """The budget's periods that ended after `since`, and the one that contains `now`; the oldest first."""
         return periods_since(self.period, self.zone, since, now, self.week_starts)
 
-    def limit(self, level: Level) -> Decimal | None:
-        """The limit of a level in USD, or None where the budget has none."""
-        return self.soft_usd if level is Level.SOFT else self.hard_usd
+    def limit(self, kind: LimitKind) -> Decimal | None:
+        """The soft or hard limit in USD, or None where the budget has none."""
+        return self.soft_usd if kind is LimitKind.SOFT else self.hard_usd
+
+    def limits(self) -> list[Limit]:
+        """The soft and the hard limit, as far as the budget has them."""
+        return [Limit(kind, usd) for kind in LIMITS if (usd := self.limit(kind)) is not None]
 
     def marks(self) -> dict[Decimal, int]:
         """The thresholds in USD, rising, with their per cents; none that is a limit as well."""

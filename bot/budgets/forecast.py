@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.budgets.budget import LIMITS, Budget, Level
+from bot.budgets.budget import LIMITS, Budget, LimitKind
 from bot.budgets.forecast_model import COLUMNS, DAYS, HOURS_IN_DAY, WEEK, Floats, outlook
 from bot.budgets.period import Period
 from bot.budgets.trend import LEAST_KNOWN
@@ -84,7 +84,7 @@ class Crossing:
     `passed`: it is reached already, and then it has no time to come.
     """
 
-    level: Level
+    kind: LimitKind
     limit_usd: Decimal
     passed: bool
     earliest: datetime | None = None
@@ -184,19 +184,19 @@ class _Group:
         low, left, high = (_usd(float(way[-1])) if len(way) else Decimal(0) for way in sums)
         low, high = min(low, left), max(high, left)
         crossings = []
-        for level in LIMITS:
-            limit = request.budget.limit(level)
+        for kind in LIMITS:
+            limit = request.budget.limit(kind)
             if limit is None:
                 continue
             missing = limit - spent
             if missing <= 0:
-                crossings.append(Crossing(level, limit, passed=True))
+                crossings.append(Crossing(kind, limit, passed=True))
                 continue
             reached = [
                 self._reached(way, float(missing)) if total >= missing else None
                 for way, total in zip(reversed(sums), (high, left, low), strict=True)
             ]
-            crossings.append(Crossing(level, limit, False, *reached))
+            crossings.append(Crossing(kind, limit, False, *reached))
         return Forecast(
             spent + low, spent + left, spent + high, left, tuple(crossings), known_hours, tuple(request.shifts)
         )

@@ -71,7 +71,9 @@ class Snapshots:
     `index`: makes the numbers of what `store` tells apart.
     """
 
-    def __init__(self, store: StoredUsage, card: RateCard, index: Callable[[RateCard], UsageIndex] = UsageIndex) -> None:
+    def __init__(
+        self, store: StoredUsage, card: RateCard, index: Callable[[RateCard], UsageIndex] = UsageIndex
+    ) -> None:
         self._store = store
         self._card = card
         self._index_of = index

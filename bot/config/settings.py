@@ -20,8 +20,8 @@ from bot.config.environment import DEFAULT_HTTP_PORT, VARIABLES, Variable, missp
 from bot.config.models import chain_ids, rise_in, unknown_models
 from bot.config.toml import ConfigFile, read_config_file
 from bot.display import Display
+from bot.fallback.rules import FallbackRules
 from bot.ledger.rules import LedgerRules
-from bot.modes.rules import FallbackRules
 from bot.money import usd_amount
 from bot.pricing.card import load_rate_card
 from bot.secret_shapes import CHANNEL, HOST, MODEL, NUMBER, PATH, WORD, looks_secret, masked, one_line, quoted, shown

@@ -5,14 +5,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
+from bot.alerts.kinds import AlertKind, Level, level_of
 from bot.alerts.receiver import ALL_BUT_ROUTINE
 from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.display import USD, Display
+from bot.fallback.rules import FallbackRules
 from bot.ledger.rules import LedgerRules
-from bot.modes.rules import FallbackRules
 from bot.notify.model import SLACK
 from bot.secret_shapes import WORD, quoted
 from bot.strict_fields import Minutes, Number, Percent, Table, Usd
@@ -27,13 +28,15 @@ _ALERTS, _FORECAST, _SPIKE, _DRIFT, _FALLBACK, _LEDGER = (
 )
 """The defaults of keys that are left out."""
 
-AUTO_LEVELS = (Level.HARD, Level.FORECAST, Level.SPIKE)
-"""The levels at which the bot may step down the fallback chain by itself."""
+AUTO_LEVELS = (LimitKind.HARD, AlertKind.FORECAST, AlertKind.SPIKE)
+"""The alerts at which the bot may step down the fallback chain by itself."""
 
 MOST_APPROVALS = 5
 MOST_KEPT_DAYS = 3660
 INGEST_TOKEN = re.compile(r"[!-~]+")
 """Characters that an HTTP header can carry, without spaces."""
+
+NamedLevel = Annotated[Level, BeforeValidator(level_of)]
 
 
 def _minutes(span: timedelta | None) -> int:
@@ -44,8 +47,8 @@ class AlertsTable(Table):
     """`[alerts]`."""
 
     escalate_minutes: Minutes = _minutes(_ALERTS.escalate_after)
-    escalate_levels: Annotated[frozenset[Level], Field(min_length=1)] = _ALERTS.escalate_levels
-    channel_levels: frozenset[Level] = _ALERTS.channel_levels
+    escalate_levels: Annotated[frozenset[NamedLevel], Field(min_length=1)] = _ALERTS.escalate_levels
+    channel_levels: frozenset[NamedLevel] = _ALERTS.channel_levels
 
     def rules(self) -> AlertRules:
         after = timedelta(minutes=self.escalate_minutes) if self.escalate_minutes else None
@@ -125,7 +128,7 @@ class FallbackTable(Table):
     """`[fallback]`."""
 
     auto: bool = _FALLBACK.auto
-    auto_levels: Annotated[frozenset[Level], Field(min_length=1)] = _FALLBACK.auto_levels
+    auto_levels: Annotated[frozenset[NamedLevel], Field(min_length=1)] = _FALLBACK.auto_levels
     approvals: Annotated[int, Field(strict=True, ge=0, le=MOST_APPROVALS)] = _FALLBACK.approvals
     approval_minutes: Annotated[Minutes, Field(ge=1)] = _minutes(_FALLBACK.approval_lasts)
 
@@ -180,7 +183,7 @@ class DestinationTable(Table):
 
     url: SecretStr | None = None
     url_file: str | None = None
-    levels: Annotated[frozenset[Level], Field(min_length=1)] = ALL_BUT_ROUTINE
+    levels: Annotated[frozenset[NamedLevel], Field(min_length=1)] = ALL_BUT_ROUTINE
     name: str | None = Field(default=None, min_length=1, max_length=60)
 
     @field_validator("name")

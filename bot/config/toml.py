@@ -26,9 +26,9 @@ from bot.config.tables import (
     SpikeTable,
 )
 from bot.display import USD, Display
+from bot.fallback.rules import FallbackRules
 from bot.ledger.rules import LedgerRules
 from bot.mode import NORMAL
-from bot.modes.rules import FallbackRules
 from bot.secret_shapes import PATH, WORD, looks_secret, quoted, shown
 from bot.strict_fields import Table, first_mistake, first_secret
 

@@ -1,7 +1,7 @@
 """Migrations by Alembic. Imported only when the schema is out of date."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.resources import as_file, files
 
 from alembic import command
@@ -20,7 +20,7 @@ def upgrade(engine: Engine, revision: str) -> bool:
 
     Raises `UnknownRevisionError`, or what SQLAlchemy raises.
     """
-    with _configured() as config, engine.begin() as connection:
+    with _configured() as config, _transaction(engine) as connection:
         config.attributes["connection"] = connection
         with _patience(connection), _refused():
             is_new = MigrationContext.configure(connection).get_current_revision() is None
@@ -32,6 +32,14 @@ def check_known(revision: str) -> None:
     """Raises `UnknownRevisionError` for a revision that this version of the bot does not know."""
     with _configured() as config, _refused():
         ScriptDirectory.from_config(config).get_revision(revision)
+
+
+def _transaction(engine: Engine) -> AbstractContextManager[Connection]:
+    if engine.dialect.name != "sqlite":
+        return engine.begin()
+    from bot.db.sqlite import rebuilding
+
+    return rebuilding(engine)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 
@@ -61,6 +62,9 @@ class Usd(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(value)
 
+
+WITHOUT_LIMIT: dict[str, Any] = {f"{name}_where": text("limit_usd IS NULL") for name in ("sqlite", "postgresql")}
+"""For databases two NULLs differ: what has no limit is unique by an index of its own."""
 
 metadata = MetaData(
     naming_convention={
@@ -174,17 +178,21 @@ lease = Table(
     Column("renewed_at", UTCDateTime),
 )
 
-# One incident. Its identity is (budget, period, level, limit): the same limit is never reported twice in a period.
-# Acknowledgements, snoozes and reminders are kept until it reopens. opened_at: when it was recorded; first_opened_at:
-# when it was opened for the first time, None where it never was.
+# One incident. Its identity is (kind, subject, key, limit), where an alert of many a kind is about no limit: the same
+# limit is never reported twice in a period. subject: a budget, a destination, or `data` and `bill`. key: the budget's
+# period, or the moment or day at which it began. bound_usd_per_hour: what a spike is held against. What people and time
+# do to it beside its status is kept until it is opened again. opened_at: when it was noted; first_opened_at: when it
+# was opened for the first time, None where it never was.
 alerts = Table(
     "alerts",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("budget", String(128), nullable=False),
-    Column("period", String(64), nullable=False),
-    Column("level", String(16), nullable=False),
-    Column("limit_usd", Usd, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", String(128), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("limit_kind", String(16)),
+    Column("limit_usd", Usd),
+    Column("bound_usd_per_hour", Usd),
     Column("status", String(16), nullable=False),
     Column("opened_at", UTCDateTime, nullable=False),
     Column("changed_at", UTCDateTime, nullable=False),
@@ -196,8 +204,9 @@ alerts = Table(
     Column("snoozed_until", UTCDateTime),
     Column("escalated_at", UTCDateTime),
     Column("first_opened_at", UTCDateTime),
-    UniqueConstraint("budget", "period", "level", "limit_usd"),
-    Index(None, "period"),
+    UniqueConstraint("kind", "subject", "key", "limit_kind", "limit_usd"),
+    Index("ix_alerts_without_limit", "kind", "subject", "key", unique=True, **WITHOUT_LIMIT),
+    Index(None, "key"),
     Index(None, "status"),
 )
 

@@ -122,6 +122,28 @@ def connect_sqlite(url: str, limits: Limits, file: DatabaseFile | None = None) -
     return engine
 
 
+@contextmanager
+def rebuilding(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which tables may be rebuilt. What refers to one is checked at its end, not when it is dropped.
+
+    Raises `DatabaseFileError` where a reference leads nowhere then, and nothing is changed.
+    """
+    with engine.connect() as connection:
+        # Within a transaction SQLite would ignore this.
+        raw = connection.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)
+        raw.execute("PRAGMA foreign_keys = OFF")
+        try:
+            connection.execution_options(**{WRITES: True})
+            with connection.begin():
+                yield connection
+                lost = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                if lost is not None:
+                    raise DatabaseFileError(f"A row of {lost[0]} refers to a row of {lost[2]} that is not there.")
+        finally:
+            raw.execute("PRAGMA foreign_keys = ON")
+
+
 def _busy(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 

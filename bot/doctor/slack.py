@@ -9,9 +9,10 @@ from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.alerts.decide import Reason, Status
-from bot.alerts.model import LimitAlert
-from bot.budgets.budget import Level
+from bot.alerts.decide import LimitReason
+from bot.alerts.incident import Status
+from bot.alerts.limit import LimitAlert
+from bot.budgets.budget import Limit, LimitKind
 from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedMover
 from bot.clock import DAY
 from bot.config.environment import DEFAULT_HTTP_PORT
@@ -197,10 +198,9 @@ def sample_limit_alert(now: datetime) -> LimitAlert:
         as_of=now,
     )
     return LimitAlert(
-        level=Level.HARD,
-        limit_usd=Decimal(100),
+        limit=Limit(LimitKind.HARD, Decimal(100)),
         status=Status.OPEN,
-        reason=Reason.CROSSED,
+        reason=LimitReason.CROSSED,
         decided_at=now,
         mode=NORMAL,
         spend=spend,

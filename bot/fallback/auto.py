@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from bot.actor import BOT
-from bot.budgets.budget import Level
+from bot.alerts.kinds import AlertKind, Level
+from bot.budgets.budget import LimitKind
 from bot.clock import is_over
+from bot.fallback.rules import FallbackRules
 from bot.mode import NORMAL
-from bot.modes.rules import FallbackRules
 from bot.money import usd
 
 DWELL = timedelta(minutes=30)
@@ -34,10 +35,10 @@ MATTERS = Decimal("0.01")
 """What would be spent until the end of the period, as a share of the limit; less is not worth a second step."""
 
 _WHY = {
-    Level.SOFT: "the soft limit of {limit} of budget {budget} is crossed",
-    Level.HARD: "the hard limit of {limit} of budget {budget} is crossed",
-    Level.FORECAST: "budget {budget} is going to end above its limit of {limit}",
-    Level.SPIKE: "budget {budget} spends far more an hour than is usual",
+    LimitKind.SOFT: "the soft limit of {limit} of budget {budget} is crossed",
+    LimitKind.HARD: "the hard limit of {limit} of budget {budget} is crossed",
+    AlertKind.FORECAST: "budget {budget} is going to end above its limit of {limit}",
+    AlertKind.SPIKE: "budget {budget} spends far more an hour than is usual",
 }
 
 
@@ -55,16 +56,16 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class Trigger:
     """An incident that may step the chain down. `opened_at`: first in its period; a reopening does not move it.
 
     `closed_at`: since when it is not open, None while it is. `ends_at`: the end of its period, from which on it counts
-    no more.
+    no more. `bound_usd`: what was passed; USD an hour of a spike.
     """
 
     budget: str
     level: Level
-    limit_usd: Decimal
+    bound_usd: Decimal
     opened_at: datetime
     closed_at: datetime | None
     ends_at: datetime
@@ -88,12 +89,12 @@ class SpendRates:
 
 @dataclass(frozen=True, slots=True)
 class AutoStep:
-    """The change to make, by `BOT`. `reason`: one clause. `cause`: what it answers; None on the way back."""
+    """The change to make, by `BOT`. `reason`: one clause. `trigger`: what it answers; None on the way back."""
 
     mode: str
     previous: str
     reason: str
-    cause: Cause | None
+    trigger: Trigger | None
 
 
 def auto_step(
@@ -101,7 +102,7 @@ def auto_step(
     auto: bool,
     modes: Sequence[str],
     changes: Sequence[Change],
-    causes: Sequence[Cause],
+    triggers: Sequence[Trigger],
     rates: SpendRates | None,
     savings: Mapping[str, Decimal],
     now: datetime,
@@ -109,8 +110,8 @@ def auto_step(
     """What the automatism does at `now`; None where it leaves the mode alone, as it always does while it is off.
 
     `auto`: whether it is on. `modes`: in falling order of price, `normal` first; a mode in force that is none of them
-    is left alone. `changes`: the oldest first, back to the first opening of the oldest cause and to the mode before the
-    automatic ones at the end. `causes`: also those that are not open any more. `rates`: None while they are not known.
+    is left alone. `changes`: the oldest first, back to the first opening of the oldest trigger and to the mode before
+    the automatic ones at the end. `triggers`: also those that are not open any more. `rates`: None while unknown.
     `savings`: share of spend by mode; one that saves nothing is skipped, one that is missing is unknown and trusted to
     the order.
 
@@ -123,14 +124,14 @@ def auto_step(
     own = _own_steps(changes, modes)
     taken_back_at = _taken_back_at(changes, modes)
     answered = [
-        cause
-        for cause in causes
-        if cause.level in rules.auto_levels and (taken_back_at is None or taken_back_at < cause.opened_at <= now)
+        trigger
+        for trigger in triggers
+        if trigger.level in rules.auto_levels and (taken_back_at is None or taken_back_at < trigger.opened_at <= now)
     ]
-    counting = [cause for cause in answered if cause.counts(now)]
+    counting = [trigger for trigger in answered if trigger.counts(now)]
     if counting:
         return _down(in_force, modes, changes, own, counting, rates, savings, now)
-    if own and all(cause.is_quiet(now) for cause in answered):
+    if own and all(trigger.is_quiet(now) for trigger in answered):
         return AutoStep(_mode_before(changes, own), in_force, _why_back(answered, now), None)
     return None
 
@@ -140,7 +141,7 @@ def _down(
     modes: Sequence[str],
     changes: Sequence[Change],
     own: int,
-    counting: Sequence[Cause],
+    counting: Sequence[Trigger],
     rates: SpendRates | None,
     savings: Mapping[str, Decimal],
     now: datetime,
@@ -151,25 +152,25 @@ def _down(
     mode = next((mode for mode in cheaper if mode not in savings or savings[mode] > 0), None)
     if mode is None:
         return None
-    first = min(counting, key=lambda cause: cause.opened_at)
+    first = min(counting, key=lambda trigger: trigger.opened_at)
     reason = _WHY.get(first.level, "an alert ({level}) of budget {budget} is open").format(
-        limit=usd(first.limit_usd), budget=first.budget, level=first.level
+        limit=usd(first.bound_usd), budget=first.budget, level=first.level
     )
     if own:
-        if rates is None or not any(_goes_on(rates, cause, now) for cause in counting):
+        if rates is None or not any(_goes_on(rates, trigger, now) for trigger in counting):
             return None
         reason += f", and spend goes on at {usd(rates.since)} an hour ({usd(rates.before)} before {in_force})"
     return AutoStep(mode, in_force, reason, first)
 
 
-def _goes_on(rates: SpendRates, cause: Cause, now: datetime) -> bool:
-    hours_left = Decimal((cause.ends_at - now) // timedelta.resolution) / (timedelta(hours=1) // timedelta.resolution)
+def _goes_on(rates: SpendRates, trigger: Trigger, now: datetime) -> bool:
+    hours_left = Decimal((trigger.ends_at - now) // timedelta.resolution) / (timedelta(hours=1) // timedelta.resolution)
     to_come = rates.since * hours_left
-    return to_come > 0 and rates.since >= rates.before * STILL_GOES_ON and to_come >= cause.limit_usd * MATTERS
+    return to_come > 0 and rates.since >= rates.before * STILL_GOES_ON and to_come >= trigger.bound_usd * MATTERS
 
 
-def _why_back(answered: Sequence[Cause], now: datetime) -> str:
-    if answered and all(cause.ends_at <= now for cause in answered):
+def _why_back(answered: Sequence[Trigger], now: datetime) -> str:
+    if answered and all(trigger.ends_at <= now for trigger in answered):
         return "the period is over"
     return f"no alert that counts has been open for {HOLD // timedelta(minutes=1)} minutes"
 

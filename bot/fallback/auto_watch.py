@@ -6,14 +6,15 @@ from decimal import Decimal
 
 from bot.actor import BOT
 from bot.alerts.cycle_state import CycleState
-from bot.alerts.decide import Status
+from bot.alerts.incident import Status
 from bot.alerts.incident_store import IncidentStore, OpenedIncident
-from bot.budgets.budget import Budget, Level, Scope, ScopeKind
+from bot.alerts.kinds import AlertKind
+from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
-from bot.fallback.auto import SETTLING, AutoStep, Cause, Change, SpendRates, auto_step
+from bot.fallback.auto import SETTLING, AutoStep, Change, SpendRates, Trigger, auto_step
 from bot.fallback.impact import Overview, Prospects
 from bot.fallback.service import FallbackService
 from bot.mode import DEGRADED, MINIMAL, NORMAL
@@ -54,16 +55,16 @@ class AutoWatch:
             return
         changes = self._fallback.store.changes(LOOK_BACK)
         budgets = {budget.name: budget for budget in self._review.budgets}
-        causes = self._causes(budgets, now)
-        counting = [cause for cause in causes if cause.counts(now)]
+        triggers = self._triggers(budgets, now)
+        counting = [trigger for trigger in triggers if trigger.counts(now)]
         overview = self._prospects.overview() if counting else None
         step = auto_step(
             self._fallback.rules,
             True,
             CHAIN_MODES,
             [Change(change.mode, change.changed_at, change.changed_by) for change in changes],
-            causes,
-            self._rates(changes, _widest([budgets[cause.budget].scope for cause in counting])),
+            triggers,
+            self._rates(changes, _widest([budgets[trigger.budget].scope for trigger in counting])),
             {} if overview is None else {saving.mode: saving.share or Decimal(0) for saving in overview.savings},
             now,
         )
@@ -72,7 +73,7 @@ class AutoWatch:
 
     def _switch(self, step: AutoStep, changes: Sequence[ModeChange], overview: Overview, now: datetime) -> None:
         mode, until = step.mode, None
-        if step.cause is None:
+        if step.trigger is None:
             # A mode that somebody has given a time gets no more of it for having been stepped down from.
             until = next((change.until for change in reversed(changes) if change.mode == mode), None)
             if until is not None and until <= now:
@@ -89,19 +90,19 @@ class AutoWatch:
             automatic=True,
         )
 
-    def _causes(self, budgets: Mapping[str, Budget], now: datetime) -> list[Cause]:
+    def _triggers(self, budgets: Mapping[str, Budget], now: datetime) -> list[Trigger]:
         found = self._incidents.opened(self._fallback.rules.auto_levels, closed_since=now - DAY)
         return [
-            Cause(
-                incident.budget,
-                incident.level,
-                incident.limit_usd,
+            Trigger(
+                incident.identity.subject,
+                incident.identity.level,
+                _bound(incident),
                 incident.first_opened_at,
                 None if incident.status is Status.OPEN else incident.changed_at,
-                _ends_at(incident, budgets[incident.budget]),
+                _ends_at(incident, budgets[incident.identity.subject]),
             )
             for incident in found
-            if incident.budget in budgets
+            if incident.identity.subject in budgets
         ]
 
     def _rates(self, changes: Sequence[ModeChange], scope: Scope | None) -> SpendRates | None:
@@ -137,11 +138,17 @@ def _dollars(snapshot: Snapshot, scope: Scope, starts_at: datetime, ends_at: dat
     return None if minutes is None else snapshot.prices.usd(sum(minutes[0].tolist()))
 
 
+def _bound(incident: OpenedIncident) -> Decimal:
+    """What was passed, USD; USD an hour of a spike."""
+    limit, rate = incident.identity.limit, incident.bound_usd_per_hour
+    return limit.usd if limit is not None else rate or Decimal(0)
+
+
 def _ends_at(incident: OpenedIncident, budget: Budget) -> datetime:
     """The end of its period; of one that was over when the alert was opened, the beginning of the next."""
     period = budget.period_at(incident.first_opened_at)
-    # The period of a spike is the hour in which it was seen.
-    in_it = incident.level is Level.SPIKE or incident.period == period.key
+    # A spike is known by the hour in which it was seen.
+    in_it = incident.identity.kind is AlertKind.SPIKE or incident.identity.key == period.key
     return period.ends_at if in_it else period.starts_at
 
 

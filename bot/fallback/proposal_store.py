@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from bot.actor import BOT
 from bot.alerts.notice_contents import enqueue
-from bot.alerts.payloads import PAYLOADS, dumped
+from bot.alerts.payloads import dumped, parsed
 from bot.db.audit import Outcome, keep
 from bot.db.engine import lock_for_writers
 from bot.db.schema import approvals, mode_changes, proposals
@@ -141,7 +141,7 @@ def _row(connection: Connection, proposal_id: int) -> Row[Any] | None:
 
 
 def _proposal(row: Row[Any]) -> Proposal:
-    stored = PAYLOADS.validate_python(row.facts)
+    stored = parsed(row.facts)
     if not isinstance(stored, Proposal):
         raise TypeError(f"proposal {row.id} holds a {type(stored).__name__}")
     return stored

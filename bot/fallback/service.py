@@ -12,6 +12,7 @@ from bot.clock import Clock
 from bot.db.later import Writes, at_once
 from bot.fallback.change_signal import ChangeSignal
 from bot.fallback.reconciler import Reconciler
+from bot.fallback.rules import FallbackRules
 from bot.fallback.store import ModeStore
 from bot.fallback.targets.base import TargetState, TargetView
 from bot.fallback.verification_store import Dismissal
@@ -20,7 +21,6 @@ from bot.modes.changes import NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
 from bot.modes.consequences import Consequences
 from bot.modes.expiry import Cause, Due, End, due, end_of
 from bot.modes.model import ModeAnnouncement, ModeEnding, ProofReport
-from bot.modes.rules import FallbackRules
 
 log = logging.getLogger(__name__)
 

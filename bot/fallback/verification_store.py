@@ -7,7 +7,7 @@ from typing import Literal
 from sqlalchemy import Connection, Engine, Select, func, select, update
 
 from bot.alerts.notice_contents import enqueue
-from bot.alerts.payloads import PAYLOADS
+from bot.alerts.payloads import parsed
 from bot.db.audit import keep
 from bot.db.engine import lock_for_writers
 from bot.db.schema import mode_changes, notices
@@ -79,7 +79,7 @@ def _told(connection: Connection, change_ids: Sequence[int]) -> list[ProofReport
         .order_by(notices.c.id)
     )
     stored = connection.execute(query).scalars()
-    return [payload for value in stored if isinstance(payload := PAYLOADS.validate_python(value), ProofReport)]
+    return [payload for value in stored if isinstance(payload := parsed(value), ProofReport)]
 
 
 def _dismissed(change_ids: Sequence[int]) -> Select[tuple[int]]:

@@ -12,11 +12,11 @@ from slack_bolt.async_app import AsyncApp
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.alerts.cycle_state import CycleStateStore
-from bot.alerts.delivery import DeliveryDetector
-from bot.alerts.detector import Detector
+from bot.alerts.detector import Look
 from bot.alerts.due import Due, DueStore
-from bot.alerts.life_watch import LifecycleTimer
-from bot.alerts.no_data import NoDataDetector
+from bot.alerts.evaluator import Evaluator
+from bot.alerts.kinds import AlertKind
+from bot.alerts.lifecycle_timer import LifecycleTimer
 from bot.budgets.review import Agenda
 from bot.config.settings import Settings
 from bot.db.engine import database_problem
@@ -83,10 +83,11 @@ class Bot:
     in_flight: InFlight
     workspace: Workspace
     cycle_state: CycleStateStore
-    detectors: Sequence[Detector]
-    reacting: Sequence[Detector]
-    life: LifecycleTimer
-    delivery_watch: DeliveryDetector
+    looks: Sequence[Look]
+    reacting: Sequence[Look]
+    """Those that also look whenever applications have logged something."""
+    lifecycle_timer: LifecycleTimer
+    delivery_health: Evaluator
     due: DueStore
     logged: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where applications may have logged something that is not decided on."""
@@ -127,7 +128,7 @@ class Bot:
                     return Cycle(None, None)
                 await self._follow_modes(leads)
                 # After a long pause the bot has to read first; that is not missing data.
-                await self._decide(silent=time.monotonic() - began >= HANGS_AFTER_SECONDS)
+                await self._decide(judges_age=time.monotonic() - began >= HANGS_AFTER_SECONDS)
         finally:
             poll.cancel()
         if not await self.leadership.still_held():
@@ -212,19 +213,22 @@ class Bot:
         # If that fails, run each part, which reports its own fault.
         due = looked or Due()
         if due.life:
-            await self._try(LIFE, self.life.look, thread)
+            await self._try(LIFE, self.lifecycle_timer.look, thread)
             due = replace(due, slack=True)
         if due.destinations:
             self.destinations.begin()
         delivery = await self._deliver_to_slack() if due.slack else Delivery(0, 0, None, None)
         if due.watch:
-            await self._try(DELIVERY_HEALTH, self.delivery_watch.look, thread)
+            await self._try(DELIVERY_HEALTH, self._look_at_deliveries, thread)
             self.destinations.begin()
         for part, was_due in ((LIFE, due.life), (TO_SLACK, due.slack), (DELIVERY_HEALTH, due.watch)):
             if not was_due:
                 # A part with nothing due has no fault.
                 self.faults.pop(part, None)
         return delivery
+
+    def _look_at_deliveries(self) -> int:
+        return self.delivery_health.look(self.services.clock(), self._mode)
 
     def _look_at_due(self) -> Due:
         self._ledger_version = self.services.ledger.version()
@@ -238,22 +242,22 @@ class Bot:
         self.faults.pop(TO_SLACK, None)
         return delivery
 
-    async def _decide(self, *, silent: bool = True) -> None:
-        """`silent`: whether missing data is reported."""
+    async def _decide(self, *, judges_age: bool = True) -> None:
+        """`judges_age`: whether missing data is reported."""
         async with self._deciding:
-            await self._decide_alone(silent=silent)
+            await self._decide_alone(judges_age=judges_age)
 
-    async def _decide_alone(self, *, silent: bool) -> None:
+    async def _decide_alone(self, *, judges_age: bool) -> None:
         now = self.services.clock()
         state = await self._try(STATE, self.cycle_state.read)
         if state is not None:
             self._mode = self.services.fallback.wanted(state.change).name
         mode = self._mode
         await self._try(LEDGER, partial(self.services.ledger.touch, now))
-        for detector in self.detectors:
-            if isinstance(detector, NoDataDetector) and not silent:
+        for each in self.looks:
+            if isinstance(each, Evaluator) and each.kind is AlertKind.NO_DATA and not judges_age:
                 continue
-            await self._try(detector.name, partial(detector.look, now, mode))
+            await self._try(each.name, partial(each.look, now, mode))
         await self._try("the fallback mode in alerts", self._show_mode)
 
     def _show_mode(self) -> None:

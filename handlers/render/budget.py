@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot.budgets.budget import CHAT, LIMITS, Budget, Level
+from bot.budgets.budget import CHAT, LIMITS, Budget, LimitKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.period import PeriodKind, Weekday
 from bot.budgets.scopes import Unmatched
@@ -58,7 +58,7 @@ class Standing:
 
 def described(budget: Budget) -> str:
     """`workspace:wrkspc_01, each week from Sunday (UTC), soft $50.00 and hard $100.00, notified at 50% and 75%`."""
-    limits = [f"{level} {usd(limit)}" for level in LIMITS if (limit := budget.limit(level)) is not None]
+    limits = [f"{kind} {usd(limit)}" for kind in LIMITS if (limit := budget.limit(kind)) is not None]
     period = budget.period.value
     if budget.period is PeriodKind.WEEK and budget.week_starts is not Weekday.MONDAY:
         period += f" from {budget.week_starts.capitalize()}"
@@ -223,9 +223,7 @@ def _passed(budget: Budget, standing: Standing) -> list[str]:
     spend = standing.known
     if spend is None:
         return []
-    passed = [
-        level.value for level in LIMITS if (limit := budget.limit(level)) is not None and spend.spent_usd >= limit
-    ]
+    passed = [kind.value for kind in LIMITS if (limit := budget.limit(kind)) is not None and spend.spent_usd >= limit]
     if not passed:
         return []
     limits = f"{' and '.join(passed)} {'limits are' if len(passed) > 1 else 'limit is'}"
@@ -238,12 +236,12 @@ def _changes(before: Budget, after: Budget) -> list[str]:
         ("period", before.period.value, after.period.value),
         ("zone", before.zone.key, after.zone.key),
         ("week starts", before.week_starts.value, after.week_starts.value),
-        *((f"{level} limit", _limit(before, level), _limit(after, level)) for level in LIMITS),
+        *((f"{kind} limit", _limit(before, kind), _limit(after, kind)) for kind in LIMITS),
         ("thresholds", _thresholds(before), _thresholds(after)),
     ]
     return [f"• {name}: {shown(was)} → {shown(will)}" for name, was, will in rows if was != will]
 
 
-def _limit(budget: Budget, level: Level) -> str:
-    limit = budget.limit(level)
+def _limit(budget: Budget, kind: LimitKind) -> str:
+    limit = budget.limit(kind)
     return "none" if limit is None else usd(limit)

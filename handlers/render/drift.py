@@ -1,18 +1,13 @@
-"""Computed against billed: a day's drift as a message, and the lines that reports and status have of it."""
+"""Computed against billed, in words: the lines that reports, status and a drift's alert have of it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
-from bot.alerts.day_drift import DayDrift, DriftCause, ModelDrift, summed, total_of
-from bot.alerts.decide import Status
-from bot.alerts.model import DriftAlert
-from bot.messages import Message
+from bot.alerts.day_drift import DayDrift, DriftCause, summed, total_of
 from bot.money import CENT, cents_of, in_cents, percent, usd
 from bot.phrases import count
-from handlers.render.parts import context, heading, lead, moment, paragraph, shown
-
-MOST_MODELS = 10
+from handlers.render.parts import moment
 
 CAUSES: Mapping[DriftCause, str] = {
     DriftCause.PRIORITY_TIER: "Priority Tier, which is in the usage and not in the bill",
@@ -22,102 +17,46 @@ CAUSES: Mapping[DriftCause, str] = {
     DriftCause.LONG_PROMPTS: "long prompts at a higher price, which sums do not show",
 }
 
-BILLED_MORE = "calls that the usage read here does not know, or a price above the rate card's"
-COMPUTED_MORE = "usage that is not billed, or a price below the rate card's"
-NO_LIST_PRICES = (
-    "This cost report has no list prices: a discount of your contract would look like this. "
-    "The analytics API reports both."
-)
-WHAT_TO_DO = (
-    "Budgets count what is billed for this day. The last two days are computed, and may be off in the same way: "
-    "compare the day with the cost page of Anthropic's Console. Later days with about the same share are not reported."
-)
-
-CLOSED = (
-    "The day is not compared any more, and its budgets keep what is billed. The same share on later days is not "
-    "reported again; `status` and `report` show it."
-)
-
-
-def drift_message(alert: DriftAlert) -> Message:
-    """A settled day on which the two sums differ, or do not any more."""
-    resolved, closed = alert.status is Status.RESOLVED, alert.status is Status.CLOSED
-    over = resolved or closed
-    how = "resolved" if resolved else "closed, unresolved"
-    what = f"Drift of {alert.day} {how}" if over else f"Drift on {alert.day}"
-    sums = f"{usd(alert.billed_usd)} billed, {usd(alert.computed_usd)} computed"
-    causes = {cause.cause: cause.usd for cause in alert.causes}
-    unexplained, *amounts = _differences(
-        alert.computed_usd, alert.billed_usd, [alert.unexplained_usd, *causes.values()]
-    )
-    first = f"{what}: {sums}, {_unexplained(unexplained, alert.billed_usd)}"
-    lines = [_cause_line(cause, amount) for cause, amount in zip(causes, amounts, strict=True)]
-    lines += [_model_line(model) for model in alert.models[:MOST_MODELS]]
-    if len(alert.models) > MOST_MODELS:
-        lines.append(f"and {len(alert.models) - MOST_MODELS} more models")
-    if not over:
-        lines += [NO_LIST_PRICES] if alert.list_usd is None and alert.unexplained_usd < 0 else []
-        lines.append(WHAT_TO_DO)
-    if closed:
-        lines.append(CLOSED)
-    ages = f"usage as of {moment(alert.as_of)} · cost report read {moment(alert.report_read_at)}"
-    return Message(
-        [
-            heading(f"Drift {how}" if over else "Computed and billed differ"),
-            lead(first),
-            paragraph(*lines),
-            context(f"Incident {shown(alert.incident)} · {ages}"),
-        ]
-    )
-
 
 def truth_lines(days: Sequence[DayDrift], report_read_at: datetime | None) -> list[str]:
     """Both sums of the settled days, what makes them differ, and when the bill was read."""
     read = "not read yet" if report_read_at is None else f"read {moment(report_read_at)}"
     if not days:
         return [f"Computed against billed: no settled day to compare yet; cost report {read}."]
-    computed, billed, unexplained = total_of(days)
+    computed, billed, whole = total_of(days)
     causes = summed(day.causes for day in days)
-    unexplained, *amounts = _differences(computed, billed, [unexplained, *causes.values()])
+    rest, *amounts = differences(computed, billed, [whole, *causes.values()])
     lines = [
         f"Computed against billed, {count(len(days), 'settled day')} to {days[-1].day}: {usd(computed)} computed, "
-        f"{usd(billed)} billed, {_unexplained(unexplained, billed)}; cost report {read}."
+        f"{usd(billed)} billed, {unexplained(rest, billed)}; cost report {read}."
     ]
-    lines += [_cause_line(cause, amount) for cause, amount in zip(causes, amounts, strict=True)]
+    lines += [cause_line(cause, amount) for cause, amount in zip(causes, amounts, strict=True)]
     worst = max(days, key=lambda day: abs(day.unexplained_usd))
-    if len(days) > 1 and not _is_nothing(worst.unexplained_usd):
-        lines.append(f"• most of all on {worst.day}: {_unexplained(worst.unexplained_usd, worst.billed_usd)}")
+    if len(days) > 1 and not is_nothing(worst.unexplained_usd):
+        lines.append(f"• most of all on {worst.day}: {unexplained(worst.unexplained_usd, worst.billed_usd)}")
     return lines
 
 
-def _unexplained(unexplained: Decimal, billed: Decimal) -> str:
-    if _is_nothing(unexplained):
+def unexplained(rest: Decimal, billed: Decimal) -> str:
+    """What known causes leave of a difference."""
+    if is_nothing(rest):
         return "nothing unexplained"
-    part = f" ({percent(abs(unexplained), billed)} of the bill)" if billed > 0 else ""
-    return f"{usd(unexplained)} unexplained{part}"
+    part = f" ({percent(abs(rest), billed)} of the bill)" if billed > 0 else ""
+    return f"{usd(rest)} unexplained{part}"
 
 
-def _differences(computed: Decimal, billed: Decimal, parts: Sequence[Decimal]) -> list[Decimal]:
+def differences(computed: Decimal, billed: Decimal, parts: Sequence[Decimal]) -> list[Decimal]:
     """The parts of the difference as shown: with the computed sum they add up to the billed one."""
     cents, whole = cents_of(billed) - cents_of(computed), sum(parts, Decimal(0))
     # Both sums are rounded, so that their difference may be a cent off.
     return in_cents(cents if abs(cents - cents_of(whole)) <= 1 else cents_of(whole), parts)
 
 
-def _cause_line(cause: DriftCause, amount: Decimal) -> str:
+def cause_line(cause: DriftCause, amount: Decimal) -> str:
+    """What one cause makes."""
     return f"• {usd(amount)} for {CAUSES[cause]}"
 
 
-def _model_line(model: ModelDrift) -> str:
-    name = "no model" if model.model is None else shown(model.model)
-    sums = f"{usd(model.computed_usd)} computed of {usd(model.billed_usd)} billed"
-    if _is_nothing(model.billed_usd - model.computed_usd):
-        return f"• {name}: {sums}, equal to the cent"
-    if _is_nothing(model.unexplained_usd):
-        return f"• {name}: {sums}, explained"
-    why = BILLED_MORE if model.unexplained_usd > 0 else COMPUTED_MORE
-    return f"• {name}: {sums}, {usd(model.unexplained_usd)} unexplained: {why}"
-
-
-def _is_nothing(amount: Decimal) -> bool:
+def is_nothing(amount: Decimal) -> bool:
+    """Whether it is less than half a cent."""
     return amount.quantize(CENT, ROUND_HALF_UP) == 0

@@ -60,7 +60,7 @@ def _lines(outlook: Prospect, display: Display) -> list[str]:
 
 
 def _crossing_line(crossing: Crossing, found: Forecast, budget: Budget) -> str:
-    limit = f"{crossing.level.capitalize()} limit {usd(crossing.limit_usd)}"
+    limit = f"{crossing.kind.capitalize()} limit {usd(crossing.limit_usd)}"
     if crossing.passed:
         return f"{limit}: reached already."
     part = f"{percent(found.expected_usd, crossing.limit_usd)} of it expected"

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
-from bot.alerts.decide import Reason, Status
+from bot.alerts.incident import Status
 from bot.alerts.lifecycle import Life, LifeStep, OpenAlert
-from bot.alerts.model import LifecycleEvent, LimitAlert
-from bot.budgets.budget import Level
+from bot.alerts.payloads import LifecycleEvent
+from bot.budgets.budget import LimitKind
 from bot.messages import Message, Part
-from bot.money import usd
 from bot.phrases import span
-from handlers.render.alert import NOTHING_STOPPED
-from handlers.render.parts import button, buttons, context, mention, moment, paragraph, shown
-from handlers.render.spend import amount
+from handlers.render.alert_kinds import open_line
+from handlers.render.parts import button, buttons, context, mention, moment, paragraph
+from handlers.render.spend_alert import NOTHING_STOPPED
 
 ACKNOWLEDGE_ACTION = "alert_acknowledge"
 SNOOZE_ACTION = "alert_snooze"
@@ -41,31 +40,9 @@ def life_message(facts: LifecycleEvent, headline: str) -> Message:
             age = moment(facts.about.figures_as_of)
             lines.append(f"That was as of {age}; `/claude-cost status` tells how it stands now.")
         lines.append("Whoever takes it clicks Acknowledge at the alert above.")
-        if facts.about.level is Level.HARD and facts.about.status is Status.OPEN:
+        if facts.about.level is LimitKind.HARD and facts.about.status is Status.OPEN:
             lines.append(NOTHING_STOPPED)
     return Message([paragraph(*lines)])
-
-
-def step_message(facts: LimitAlert) -> Message:
-    """The reply about a step that the figures have caused."""
-    return Message([paragraph(_step(facts)), context(f"Data as of {moment(facts.spend.as_of)}.")])
-
-
-def _step(facts: LimitAlert) -> str:
-    spent = amount(facts.spend)
-    if facts.status is Status.SUPERSEDED:
-        hard_usd = facts.spend.hard_usd
-        if facts.level is Level.SOFT and hard_usd is not None:
-            return f"Superseded: {spent} is spent, so that the next limit, {usd(hard_usd)}, is crossed too."
-        return f"Superseded: {spent} is spent, more than the next mark."
-    if facts.status is Status.RESOLVED:
-        return f"Resolved: {spent} is spent, below {usd(facts.limit_usd)} again."
-    if facts.status is Status.WITHDRAWN:
-        return f"Withdrawn: {usd(facts.limit_usd)} is not in force any more."
-    if facts.status is Status.CLOSED:
-        return f"Period closed: {shown(facts.spend.period)} is over. What was known last is {spent}."
-    again = "Open again" if facts.reason is Reason.FELL_BELOW_HARD else "Crossed again"
-    return f"{again}: {spent} of {usd(facts.limit_usd)} is spent."
 
 
 def _what_happened(facts: LifecycleEvent) -> str:
@@ -88,28 +65,7 @@ def open_alert_lines(open_alerts: Sequence[OpenAlert]) -> list[str]:
 
 def _open_alert(alert: OpenAlert) -> str:
     who_has_it = [*_lines(alert.life)] or ["nobody has acknowledged it"]
-    return ", ".join([f"{_what_is_open(alert)}: since {moment(alert.since)}", *map(_uncapitalized, who_has_it)]) + "."
-
-
-def _what_is_open(alert: OpenAlert) -> str:
-    subject, period, limit = shown(alert.subject), shown(alert.period), usd(alert.limit_usd)
-    match alert.level:
-        case Level.SOFT | Level.HARD:
-            return f"{alert.level} limit {limit} of budget {subject} in {period}"
-        case Level.THRESHOLD:
-            return f"threshold {limit} of budget {subject} in {period}"
-        case Level.FORECAST:
-            return f"forecast above {limit} of budget {subject} in {period}"
-        case Level.SPIKE:
-            return f"spike in budget {subject}, from {limit} an hour"
-        case Level.STALE:
-            return "no data"
-        case Level.DRIFT:
-            return f"computed and billed differ for {period}"
-        case Level.DELIVERY:
-            return f"{subject} takes no alerts"
-        case Level.PERIOD:
-            return f"new period {period} of budget {subject}"
+    return ", ".join([f"{open_line(alert)}: since {moment(alert.since)}", *map(_uncapitalized, who_has_it)]) + "."
 
 
 def _uncapitalized(line: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import COMMANDS
-from bot.budgets.budget import Level
+from bot.alerts.kinds import LEVELS
 from bot.budgets.parsing import WrittenBudget
 from bot.budgets.words import budget_of, split_budget_words
 from bot.cli.command_parser import doctor_arguments
@@ -134,7 +134,7 @@ def test_every_key_of_the_file_and_every_level_is_explained() -> None:
     explained = {name for row in rows(settings) for name in re.findall(r"`(?:\[\w+\] )?(\w+)`", row[0])}
     assert {key for table in tables for key in table.model_fields} <= explained
     assert all(f"{key} = " in settings for key in WrittenBudget.model_fields)
-    assert all(f"`{level}`" in settings for level in Level)
+    assert all(f"`{level}`" in settings for level in LEVELS)
 
 
 def test_every_budget_that_is_set_in_chat_is_one() -> None:

@@ -13,13 +13,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select, text, update
 
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.db.engine import DatabaseError, connect, look_into, migrate, open_database
 from bot.db.schema import alerts, metadata, state
 from bot.usage.age import DataState
 from bot.usage.store import UsageStore
 from bot.usage.store_reads import DATA_STATE, DATA_STATE_KEY
-from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of
+from tests.databases import NOW, crossed, reported
 
 OPEN = "import sys; from bot.db.engine import open_database; open_database(sys.argv[1]).dispose()"
 
@@ -53,7 +53,7 @@ def test_the_migrations_and_the_tables_in_the_code_are_the_same_schema(empty_dat
 
 def test_opening_again_changes_nothing_and_keeps_what_is_there(empty_database_url: str) -> None:
     engine = open_database(empty_database_url)
-    AlertStore(engine).record(BUDGET, PERIOD, [crossed(Level.SOFT)], facts_of(), NOW)
+    AlertStore(engine).record(reported([crossed(LimitKind.SOFT)]), NOW)
     engine.dispose()
     engine = open_database(empty_database_url)
     migrate(engine)

@@ -39,7 +39,7 @@ LOOKS = ("conversations.history", "conversations.replies")
 READ = "channels:history"
 MOST_LIVES = 20
 REMEMBERED = (
-    "SELECT budget, period, level, limit_usd, status, acknowledged_by, ts IS NULL FROM alerts ORDER BY id",
+    "SELECT kind, subject, key, limit_kind, limit_usd, status, acknowledged_by, ts IS NULL FROM alerts ORDER BY id",
     "SELECT mode, changed_by, ts IS NULL FROM mode_changes ORDER BY id",
     "SELECT count(*) FROM notices WHERE status IN ('pending', 'sending')",
 )

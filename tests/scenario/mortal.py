@@ -23,7 +23,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import Pool
 
 from bot.app import bot_from
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.config.settings import Need, load_settings
 from bot.notify.outbox import Delivery
 from bot.runner.cycle import Bot
@@ -43,7 +43,7 @@ async def _cycle(bot: Bot, clock: HandClock) -> None:
 
 
 async def _acknowledge(bot: Bot, clock: HandClock) -> None:
-    (hard,) = [alert for alert in bot.services.alerts.life.living() if alert.level is Level.HARD]
+    (hard,) = [alert for alert in bot.services.alerts.life.seen() if alert.level is LimitKind.HARD]
     bot.services.alerts.life.acknowledge(hard.alert_id, ADMIN, clock())
     await _until_delivered(bot, clock, await bot.deliver())
 

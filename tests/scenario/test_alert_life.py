@@ -6,6 +6,8 @@ import pytest
 import responses
 from sqlalchemy import select
 
+from bot.alerts.kinds import level_of
+from bot.alerts.notice_contents import level_in
 from bot.app import bot_from
 from bot.clock import DAY, HOUR
 from bot.config.settings import Need, load_settings
@@ -16,8 +18,8 @@ from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Message
-from handlers.render.alert import NOTHING_STOPPED
 from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION
+from handlers.render.spend_alert import NOTHING_STOPPED
 from tests.scenario.conftest import OPUS, World
 
 MINUTE = timedelta(minutes=1)
@@ -56,7 +58,7 @@ def configured(world: World, text: str) -> dict[str, str]:
 def statuses(world: World, level: str) -> list[str]:
     engine = connect(world.environ["CLAUDE_COST_DATABASE_URL"])
     with engine.connect() as connection:
-        found = list(connection.execute(select(alerts.c.status).where(alerts.c.level == level)).scalars())
+        found = list(connection.execute(select(alerts.c.status).where(level_in([level_of(level)]))).scalars())
     engine.dispose()
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.payloads import PAYLOADS
+from bot.alerts.payloads import parsed
 from bot.app import bot_from
 from bot.clock import DAY, HOUR, floor_hour
 from bot.config.settings import Need, load_settings
@@ -118,7 +118,7 @@ def labels(message: Message) -> list[str]:
 def announced(engine: Engine) -> list[ModeAnnouncement]:
     with engine.connect() as connection:
         rows = connection.execute(select(notices.c.facts).order_by(notices.c.id)).scalars().all()
-    return [facts for facts in map(PAYLOADS.validate_python, rows) if isinstance(facts, ModeAnnouncement)]
+    return [facts for facts in map(parsed, rows) if isinstance(facts, ModeAnnouncement)]
 
 
 def refusals(engine: Engine) -> list[tuple[str, str]]:

@@ -10,9 +10,9 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine, select
 
-from bot.alerts.model import LimitAlert
+from bot.alerts.limit import LimitAlert
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.db.schema import notices
 from bot.messages import Message, Part
 from bot.notify.model import LONGEST_WAIT, Notice
@@ -23,15 +23,13 @@ from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from bot.sandbox.slack_workspace import Message as Posted
 from tests.databases import (
-    BUDGET,
     NOW,
-    PERIOD,
     SOFT_AGAIN,
     SOFT_RESOLVED,
     SOFT_SUPERSEDED,
     crossed,
-    facts_of,
     open_migrated,
+    reported,
 )
 
 SECOND = timedelta(seconds=1)
@@ -92,7 +90,7 @@ def texts(slack: SlackSandbox) -> list[str]:
 
 
 def record(store: AlertStore, *steps: Any) -> None:
-    store.record(BUDGET, PERIOD, steps, facts_of(), NOW)
+    store.record(reported(steps), NOW)
 
 
 async def run_until_empty(outbox: Outbox, clock: HandClock) -> list[Delivery]:
@@ -107,9 +105,9 @@ async def run_until_empty(outbox: Outbox, clock: HandClock) -> list[Delivery]:
 async def test_the_course_of_a_month_is_two_messages_that_link_to_each_other(
     slack: SlackSandbox, store: AlertStore, outbox: Outbox
 ) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox.deliver()
-    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     assert await outbox.deliver() == Delivery(3, 0, None, None)
     soft, hard, step = slack.messages
     assert (step.thread_ts, step.broadcast) == (soft.ts, False)
@@ -122,7 +120,7 @@ async def test_a_lost_answer_is_settled_by_reading_back(
 ) -> None:
     slack.workspace.scopes.add("channels:history")
     slack.faults.add(POST, Fault("drop_after"))
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     runs = await run_until_empty(outbox, clock)
     assert [run.delivered for run in runs] == [0, 1]
     assert texts(slack) == ["default/2026-11/soft/400 open"]
@@ -135,7 +133,7 @@ async def test_without_the_right_to_read_a_lost_answer_means_the_same_alert_twic
     slack: SlackSandbox, store: AlertStore, outbox: Outbox, clock: HandClock
 ) -> None:
     slack.faults.add(POST, Fault("drop_after"))
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await run_until_empty(outbox, clock)
     assert texts(slack) == ["default/2026-11/soft/400 open"] * 2
 
@@ -147,7 +145,7 @@ async def test_an_answer_that_was_lost_before_a_limit_is_still_looked_for(
     slack.faults.add(POST, Fault("drop_after"))
     slack.faults.add(HISTORY, Fault("status", status=503))
     slack.faults.add(POST, Fault("status", status=429, retry_after="5"))
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await run_until_empty(outbox, clock)
     assert texts(slack) == ["default/2026-11/soft/400 open"]
 
@@ -163,7 +161,7 @@ async def test_a_bot_that_dies_between_sending_and_recording_leaves_no_alert_unt
 ) -> None:
     if readable:
         slack.workspace.scopes.add("channels:history")
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     notice = store.notices.due(clock())
     assert notice is not None
     assert store.notices.start_attempt(notice, clock())
@@ -181,7 +179,7 @@ async def test_a_bot_that_is_not_invited_keeps_every_alert_until_it_is(
     slack: SlackSandbox, store: AlertStore, outbox: Outbox, clock: HandClock
 ) -> None:
     slack.workspace.channels[ALERTS].has_bot = False
-    record(store, crossed(Level.SOFT), crossed(Level.HARD))
+    record(store, crossed(LimitKind.SOFT), crossed(LimitKind.HARD))
     for _ in range(20):
         delivery = await outbox.deliver()
         assert (delivery.delivered, delivery.waiting) == (0, 2)
@@ -201,7 +199,7 @@ async def test_what_concerns_every_message_is_asked_once_and_what_concerns_one_s
     slack: SlackSandbox, store: AlertStore, outbox: Outbox, code: str, calls: int
 ) -> None:
     slack.faults.add(POST, Fault("error", error=code))
-    record(store, crossed(Level.SOFT), crossed(Level.HARD))
+    record(store, crossed(LimitKind.SOFT), crossed(LimitKind.HARD))
     delivery = await outbox.deliver()
     assert (delivery.delivered, len(slack.calls)) == (calls - 1, calls)
 
@@ -211,7 +209,7 @@ async def test_slacks_wish_to_wait_is_granted_up_to_a_bound(
 ) -> None:
     slack.faults.add(POST, Fault("status", status=429, retry_after="30"))
     slack.faults.add(POST, Fault("status", status=429, retry_after="86400"))
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     runs = await run_until_empty(outbox, clock)
     assert [run.retry_in for run in runs] == [30 * SECOND, LONGEST_WAIT, None]
     assert [at - NOW for at in (call.at for call in slack.calls)] == [
@@ -224,7 +222,7 @@ async def test_slacks_wish_to_wait_is_granted_up_to_a_bound(
 async def test_an_alert_deleted_by_hand_is_posted_anew_when_the_limit_is_crossed_again(
     slack: SlackSandbox, store: AlertStore, outbox: Outbox
 ) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox.deliver()
     slack.workspace.delete(slack.messages[0])
     record(store, SOFT_RESOLVED)
@@ -242,7 +240,7 @@ async def test_an_alert_deleted_by_hand_is_posted_anew_when_the_limit_is_crossed
 async def test_where_edits_are_closed_the_thread_tells_that_the_limit_is_settled(
     slack: SlackSandbox, store: AlertStore, outbox: Outbox
 ) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox.deliver()
     slack.faults.add(EDIT, Fault("error", error="edit_window_closed"))
     record(store, SOFT_RESOLVED)
@@ -257,11 +255,11 @@ async def test_where_edits_are_closed_the_thread_tells_that_the_limit_is_settled
 async def test_a_new_channel_is_not_held_up_by_messages_in_the_old_one(
     slack: SlackSandbox, client: AsyncWebClient, store: AlertStore, outbox: Outbox, clock: HandClock
 ) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox.deliver()
     slack.workspace.channels[ALERTS].is_archived = True
     moved = Outbox(store.notices, SlackDestination(client, OTHER), render, clock)
-    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     assert (await moved.deliver()).waiting == 0
     assert [(message.channel, message.text.split(",")[0]) for message in slack.messages] == [
         (ALERTS, "default/2026-11/soft/400 open"),
@@ -284,8 +282,8 @@ async def test_a_storm_of_faults_ends_with_every_alert_in_the_channel_in_order(
     ):
         slack.faults.add(POST, fault)
     slack.faults.add(EDIT, Fault("drop_after"))
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     await run_until_empty(outbox, clock)
     first: list[Posted] = slack.messages
     assert [message.texts[0].split(",")[0] for message in first] == [

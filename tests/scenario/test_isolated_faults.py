@@ -34,7 +34,7 @@ async def test_a_detector_that_fails_is_named_and_the_limit_is_told_all_the_same
     clock.advance(timedelta(hours=1))
     async with simulated.bot() as bot:
         fragile = Fragile()
-        bot.detectors = (fragile, *bot.detectors)
+        bot.looks = (fragile, *bot.looks)
         await bot.cycle()
         assert len(simulated.alerts("soft")) == 1
         (fault,) = bot.faults.values()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from bot.alerts.decide import Status
-from handlers.render.alert import alert_message
+from bot.alerts.incident import Status
+from handlers.render.limit_alert import limit_message
 from tests.databases import open_migrated
 from tests.scenario.test_review import Watched, at, budget
 
@@ -29,7 +29,7 @@ def test_the_alert_of_a_renamed_budget_is_withdrawn_and_the_new_name_has_its_own
     assert team.posts() == ["old/2026-11/soft/100", "new/2026-11/soft/100"]
     (action, facts) = team.told()[-1]
     assert (action, facts.incident, facts.status) == ("update", "old/2026-11/soft/100", Status.WITHDRAWN)
-    assert "not in force any more" in alert_message(facts, None).text
+    assert "not in force any more" in limit_message(facts, None).text
     assert facts.spend.as_of == at("11-20 11:55")
     assert team.polls("11-20 12:02") == 0
     assert len(team.told()) == 3
@@ -71,7 +71,7 @@ def test_an_alert_is_closed_once_when_its_period_is_reviewed_no_more(engine: Eng
     assert team.polls("12-03 00:01") == 0
     hard = [facts for _, facts in team.told()][-1]
     assert (hard.incident, hard.status) == ("default/2026-11/hard/200", Status.CLOSED)
-    assert "period closed" in alert_message(hard, None).text.splitlines()[0]
+    assert "period closed" in limit_message(hard, None).text.splitlines()[0]
 
 
 def test_a_budget_that_comes_back_opens_its_first_message_again(engine: Engine) -> None:

@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from bot.alerts.decide import Reason, Status
-from bot.alerts.limits import LimitDetector
-from bot.alerts.model import LimitAlert
-from bot.alerts.payloads import PAYLOADS
+from bot.alerts.decide import LimitReason
+from bot.alerts.incident import Status
+from bot.alerts.kinds import AlertKind
+from bot.alerts.limit import LimitAlert
+from bot.alerts.payloads import parsed
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Budget, Level, parse_scope
+from bot.budgets.budget import Budget, LimitKind, parse_scope
 from bot.budgets.period import PeriodKind
 from bot.budgets.report import report_of
 from bot.budgets.report_words import report_words
@@ -34,8 +35,9 @@ from bot.usage.age import ADMIN_DELAY, DataState
 from bot.usage.model import BilledRow, Read, UsageReading, UsageRow
 from bot.usage.store import Bill, UsageStore
 from bot.usage.store_reads import Name
-from handlers.render.alert import alert_message
+from handlers.render.limit_alert import limit_message
 from tests.databases import open_migrated
+from tests.detectors import evaluator
 
 CARD = load_rate_card()
 MODES = modes_from_chain(("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"), {})
@@ -85,7 +87,7 @@ class Watched:
         """The review of a process that begins now, with these budgets."""
         self.snapshots = Snapshots(self.usage, CARD)
         self.review = BudgetReview(self.snapshots, lambda: budgets, MODES, CARD)
-        self.limits = LimitDetector(self.snapshots, self.alerts, self.review)
+        self.limits = evaluator(AlertKind.LIMIT, self.engine, self.snapshots, self.alerts, self.review)
         return self.review
 
     def spends(
@@ -122,7 +124,7 @@ class Watched:
         """Every post and every edit that was put into the outbox, in order; the replies in threads are left out."""
         with self.engine.connect() as connection:
             rows = connection.execute(select(notices.c.action, notices.c.facts).order_by(notices.c.id)).all()
-        found = [(row.action, PAYLOADS.validate_python(row.facts)) for row in rows]
+        found = [(row.action, parsed(row.facts)) for row in rows]
         return [(action, facts) for action, facts in found if isinstance(facts, LimitAlert) and action != "reply"]
 
     def posts(self) -> list[str]:
@@ -191,7 +193,7 @@ def test_usage_of_a_months_last_minutes_that_is_seen_after_midnight_opens_that_m
     assert facts.spend.spent_usd == 110
     assert facts.spend.ends_at == at("12-01 00:00")
     assert (facts.spend.expected_usd, facts.spend.movers, facts.spend.shares) == (None, (), ())
-    text = alert_message(facts, None).text
+    text = limit_message(facts, None).text
     assert text.splitlines()[0] == (
         "$110.00 of $100.00 (110%): soft limit crossed, budget default (2026-11, which is over)"
     )
@@ -229,8 +231,8 @@ def test_both_limits_crossed_in_the_last_minutes_are_one_hard_message(engine: En
     team.spends(250, "11-30 23:58")
     team.polls("12-01 00:05")
     ((action, facts),) = team.told()
-    assert (action, facts.level, facts.reason) == ("post", Level.HARD, Reason.CROSSED_WITH_SOFT)
-    assert alert_message(facts, None).text.splitlines()[-1].startswith("Nothing has been stopped")
+    assert (action, facts.level, facts.reason) == ("post", LimitKind.HARD, LimitReason.CROSSED_WITH_SOFT)
+    assert limit_message(facts, None).text.splitlines()[-1].startswith("Nothing has been stopped")
 
 
 def test_a_correction_after_the_end_edits_the_message_and_does_not_post(team: Watched) -> None:
@@ -240,8 +242,8 @@ def test_a_correction_after_the_end_edits_the_message_and_does_not_post(team: Wa
     team.uses.clear()
     team.polls("12-01 09:00")
     (_, (action, facts)) = team.told()
-    assert (action, facts.status, facts.reason) == ("update", Status.RESOLVED, Reason.FELL_BELOW)
-    assert "which is over" in alert_message(facts, None).text.splitlines()[0]
+    assert (action, facts.status, facts.reason) == ("update", Status.RESOLVED, LimitReason.FELL_BELOW)
+    assert "which is over" in limit_message(facts, None).text.splitlines()[0]
 
 
 def test_the_bill_of_the_last_day_may_still_open_the_alert(team: Watched) -> None:
@@ -341,7 +343,7 @@ def test_what_is_only_watched_is_no_incident_and_has_no_message(engine: Engine) 
     team.polls("11-20 12:00")
     team.polls("11-20 12:01")
     with engine.connect() as connection:
-        rows = connection.execute(select(alerts.c.level, alerts.c.status, alerts.c.period)).all()
+        rows = connection.execute(select(alerts.c.limit_kind, alerts.c.status, alerts.c.key)).all()
     assert [tuple(row) for row in rows] == [("soft", "watched", "2026-11"), ("hard", "watched", "2026-11")]
     assert team.told() == []
 

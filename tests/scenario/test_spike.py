@@ -267,9 +267,9 @@ async def test_beside_an_open_spike_only_one_of_other_callers_is_told(simulated:
 
 def told(database_url: str) -> list[tuple[object, ...]]:
     engine: Engine = open_database(database_url)
-    query = select(alerts.c.budget, alerts.c.period, alerts.c.level, alerts.c.limit_usd, alerts.c.status)
+    query = select(alerts.c.subject, alerts.c.key, alerts.c.kind, alerts.c.bound_usd_per_hour, alerts.c.status)
     try:
         with engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(query.where(alerts.c.level == "spike"))]
+            return [tuple(row) for row in connection.execute(query.where(alerts.c.kind == "spike"))]
     finally:
         engine.dispose()

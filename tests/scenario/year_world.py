@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, select
 
-from bot.alerts.limits import LimitDetector
-from bot.alerts.model import LimitAlert
-from bot.alerts.payloads import PAYLOADS
+from bot.alerts.evaluator import Evaluator
+from bot.alerts.kinds import AlertKind
+from bot.alerts.limit import LimitAlert
+from bot.alerts.payloads import parsed
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LIMITS, Budget, parse_scope
 from bot.budgets.period import PeriodKind, Weekday
@@ -39,6 +40,7 @@ from bot.usage.model import (
 )
 from bot.usage.poller import Poller
 from bot.usage.store import UsageStore
+from tests.detectors import evaluator
 from tests.scenario.year_oracle import (
     DAY,
     DOLLAR,
@@ -289,16 +291,16 @@ class Year:
         """The messages that the outbox holds for crossed limits, in order."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(notices.c.action, notices.c.facts).order_by(notices.c.id)).all()
-        found = [PAYLOADS.validate_python(row.facts) for row in rows if row.action == "post"]
+        found = [parsed(row.facts) for row in rows if row.action == "post"]
         alerts = [facts for facts in found if isinstance(facts, LimitAlert) and facts.level in LIMITS]
         return [Told(facts.decided_at, facts.incident) for facts in alerts]
 
-    def _started(self) -> tuple[Report, Poller, BudgetReview, LimitDetector]:
+    def _started(self) -> tuple[Report, Poller, BudgetReview, Evaluator]:
         report = Report(self.history, self._clock)
         budgets = [_budget(watch) for watch in self._watches.values()]
         snapshots = Snapshots(self._usage, load_rate_card())
         review = BudgetReview(snapshots, lambda: budgets, MODES, load_rate_card())
-        limits = LimitDetector(snapshots, self._alerts, review)
+        limits = evaluator(AlertKind.LIMIT, self._engine, snapshots, self._alerts, review)
         return report, Poller(self._usage, {"admin": report}, "admin", self._clock), review, limits
 
     def _edit(self) -> None:

@@ -4,6 +4,7 @@ import logging
 import threading
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,10 +12,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, select
 from sqlalchemy import event as events
 
-from bot.alerts.decide import Incident, Reason, Status, Step
-from bot.alerts.model import LimitAlert
+from bot.alerts.decide import LimitReason, LimitStep
+from bot.alerts.incident import Status, Step
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.db.schema import alerts, notices
 from bot.fallback.store import ModeStore
 from bot.notify.model import Address, Notice, NoticeStatus
@@ -30,7 +31,10 @@ from tests.databases import (
     SOFT_WITHDRAWN,
     crossed,
     facts_of,
+    limit_incident,
+    limit_step,
     mode_facts,
+    reported,
     spend_facts,
 )
 
@@ -42,8 +46,8 @@ def store(engine: Engine) -> AlertStore:
     return AlertStore(engine)
 
 
-def record(store: AlertStore, *steps: Step) -> None:
-    store.record(BUDGET, PERIOD, steps, facts_of(), NOW)
+def record(store: AlertStore, *steps: LimitStep) -> None:
+    store.record(reported(steps), NOW)
 
 
 def due(store: AlertStore) -> Notice:
@@ -68,31 +72,35 @@ def told(engine: Engine) -> list[tuple[str, str]]:
 
 
 def test_an_incident_and_its_notice_are_recorded_together(store: AlertStore) -> None:
-    record(store, crossed(Level.SOFT))
-    assert store.incidents(BUDGET, PERIOD) == [Incident(Level.SOFT, SOFT, Status.OPEN)]
+    record(store, crossed(LimitKind.SOFT))
+    assert store.incidents(BUDGET, PERIOD) == [limit_incident(LimitKind.SOFT, SOFT, Status.OPEN)]
     notice = due(store)
     assert notice.action == "post"
-    assert notice.content.facts == facts_of()(crossed(Level.SOFT))
+    assert notice.content.facts == facts_of()(crossed(LimitKind.SOFT))
     assert (notice.attempts, notice.outcome_unknown, notice.created_at) == (0, False, NOW)
 
 
 def test_a_failure_between_the_incident_and_its_notice_leaves_neither(store: AlertStore, engine: Engine) -> None:
-    def fails(step: Step) -> LimitAlert:
-        if step.level is Level.SOFT:
-            raise RuntimeError("the machine stops here")
-        return facts_of()(step)
+    inserted: list[str] = []
 
+    def fails(*call: Any) -> None:
+        if call[2].startswith("INSERT INTO notices"):
+            inserted.append(call[2])
+            if len(inserted) == 2:
+                raise RuntimeError("the machine stops here")
+
+    events.listen(engine, "before_cursor_execute", fails)
     with pytest.raises(RuntimeError):
-        store.record(BUDGET, PERIOD, [crossed(Level.HARD), SOFT_SUPERSEDED, crossed(Level.SOFT)], fails, NOW)
+        record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED, crossed(LimitKind.SOFT))
     assert store.incidents(BUDGET, PERIOD) == []
     assert told(engine) == []
 
 
 def test_the_same_limit_is_posted_once_however_often_it_is_recorded(store: AlertStore, engine: Engine) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     send(store, "1.0")
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     assert [action for action, _ in told(engine)].count("post") == 1
 
 
@@ -100,14 +108,16 @@ def test_the_same_limit_is_posted_once_however_often_it_is_recorded(store: Alert
 @given(
     st.lists(
         st.one_of(
-            st.sampled_from([crossed(Level.SOFT), crossed(Level.HARD), SOFT_SUPERSEDED, SOFT_RESOLVED, SOFT_AGAIN]),
+            st.sampled_from(
+                [crossed(LimitKind.SOFT), crossed(LimitKind.HARD), SOFT_SUPERSEDED, SOFT_RESOLVED, SOFT_AGAIN]
+            ),
             st.just("send"),
             st.just("fail"),
         ),
         max_size=12,
     )
 )
-def test_whatever_happens_no_limit_is_posted_twice(engine: Engine, course: list[Step | str]) -> None:
+def test_whatever_happens_no_limit_is_posted_twice(engine: Engine, course: list[LimitStep | str]) -> None:
     with engine.begin() as connection:
         connection.execute(delete(notices))
         connection.execute(delete(alerts))
@@ -127,16 +137,16 @@ def test_whatever_happens_no_limit_is_posted_twice(engine: Engine, course: list[
 
 @pytest.mark.parametrize("written", ["400.00", "4E+2", "400"])
 def test_a_limit_written_differently_is_the_same_limit(store: AlertStore, engine: Engine, written: str) -> None:
-    record(store, crossed(Level.SOFT, Decimal("400")))
-    record(store, crossed(Level.SOFT, Decimal(written)))
-    assert store.incidents(BUDGET, PERIOD) == [Incident(Level.SOFT, SOFT, Status.OPEN)]
+    record(store, crossed(LimitKind.SOFT, Decimal("400")))
+    record(store, crossed(LimitKind.SOFT, Decimal(written)))
+    assert store.incidents(BUDGET, PERIOD) == [limit_incident(LimitKind.SOFT, SOFT, Status.OPEN)]
     assert [action for action, _ in told(engine)].count("post") == 1
 
 
 def test_another_limit_and_another_period_are_other_incidents(store: AlertStore, engine: Engine) -> None:
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.SOFT, Decimal("400.01")))
-    store.record(BUDGET, "2026-12", [crossed(Level.SOFT)], facts_of(), NOW)
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.SOFT, Decimal("400.01")))
+    store.record(reported([crossed(LimitKind.SOFT)], budget=BUDGET, period="2026-12"), NOW)
     assert [action for action, _ in told(engine)] == ["post", "post", "post"]
     assert len(store.incidents(BUDGET, PERIOD)) == 2
 
@@ -146,7 +156,7 @@ def test_two_copies_that_see_the_same_crossing_at_once_post_it_once(engine: Engi
 
     def copy() -> None:
         start.wait()
-        record(AlertStore(engine), crossed(Level.HARD))
+        record(AlertStore(engine), crossed(LimitKind.HARD))
 
     copies = [threading.Thread(target=copy) for _ in range(4)]
     for thread in copies:
@@ -154,26 +164,26 @@ def test_two_copies_that_see_the_same_crossing_at_once_post_it_once(engine: Engi
     for thread in copies:
         thread.join()
     assert [action for action, _ in told(engine)].count("post") == 1
-    assert AlertStore(engine).incidents(BUDGET, PERIOD) == [Incident(Level.HARD, HARD, Status.OPEN)]
+    assert AlertStore(engine).incidents(BUDGET, PERIOD) == [limit_incident(LimitKind.HARD, HARD, Status.OPEN)]
 
 
 def test_notices_come_in_the_order_in_which_they_were_recorded(store: AlertStore) -> None:
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     order = [send(store, f"{number}.0") for number in range(4)]
     assert [(notice.action, notice.content.facts.level) for notice in order] == [
-        ("post", Level.SOFT),
-        ("post", Level.HARD),
-        ("update", Level.SOFT),
-        ("reply", Level.SOFT),
+        ("post", LimitKind.SOFT),
+        ("post", LimitKind.HARD),
+        ("update", LimitKind.SOFT),
+        ("reply", LimitKind.SOFT),
     ]
     assert store.notices.due(NOW) is None
 
 
 def test_nothing_overtakes_a_notice_that_waits(store: AlertStore) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     first = due(store)
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.HARD))
     store.notices.start_attempt(first, NOW)
     store.notices.retry(first.id, NOW + SECOND, "Slack asks to wait.", outcome_unknown=False)
     assert store.notices.due(NOW) is None
@@ -184,9 +194,9 @@ def test_nothing_overtakes_a_notice_that_waits(store: AlertStore) -> None:
 
 
 def test_an_update_knows_the_message_to_edit_and_the_one_to_link_to(store: AlertStore) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     send(store, "1.0")
-    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     hard = send(store, "2.0")
     assert (hard.address, hard.content.related) == (None, Address("C1", "1.0"))
     superseded = due(store)
@@ -194,36 +204,36 @@ def test_an_update_knows_the_message_to_edit_and_the_one_to_link_to(store: Alert
 
 
 def test_a_message_never_links_to_the_one_of_a_limit_that_was_edited_since(store: AlertStore) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     send(store, "1.0")
     record(store, SOFT_WITHDRAWN)
     send(store)
     send(store)
-    raised = facts_of(spend_facts(soft_usd=Decimal(500)))
-    store.record(BUDGET, PERIOD, [crossed(Level.HARD)], raised, NOW)
+    raised = spend_facts(soft_usd=Decimal(500))
+    store.record(reported([crossed(LimitKind.HARD)], spend=raised), NOW)
     assert due(store).content.related is None
 
 
 def test_a_withdrawn_limit_edits_its_message_and_can_come_back_to_it(store: AlertStore) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     send(store, "1.0")
     record(store, SOFT_WITHDRAWN)
-    assert store.incidents(BUDGET, PERIOD) == [Incident(Level.SOFT, SOFT, Status.WITHDRAWN)]
+    assert store.incidents(BUDGET, PERIOD) == [limit_incident(LimitKind.SOFT, SOFT, Status.WITHDRAWN)]
     assert send(store).address == Address("C1", "1.0")
     assert send(store).action == "reply"
-    record(store, Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED_AGAIN))
+    record(store, limit_step(LimitKind.SOFT, SOFT, Status.OPEN, LimitReason.CROSSED_AGAIN))
     again = due(store)
     assert (again.action, again.address) == ("update", Address("C1", "1.0"))
 
 
 def test_an_incident_that_nobody_was_told_of_changes_silently(store: AlertStore, engine: Engine) -> None:
-    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     assert told(engine) == [("post", "pending")]
-    assert Incident(Level.SOFT, SOFT, Status.SUPERSEDED) in store.incidents(BUDGET, PERIOD)
+    assert limit_incident(LimitKind.SOFT, SOFT, Status.SUPERSEDED) in store.incidents(BUDGET, PERIOD)
 
 
 def test_an_edit_that_waits_gives_way_to_a_newer_one(store: AlertStore, engine: Engine) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     record(store, SOFT_RESOLVED)
     record(store, SOFT_AGAIN)
     assert told(engine) == [
@@ -236,7 +246,7 @@ def test_an_edit_that_waits_gives_way_to_a_newer_one(store: AlertStore, engine: 
 
 
 def test_an_edit_that_is_under_way_is_never_taken_back(store: AlertStore, engine: Engine) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     send(store, "1.0")
     record(store, SOFT_RESOLVED)
     store.notices.start_attempt(due(store), NOW)
@@ -251,14 +261,14 @@ def test_an_edit_that_is_under_way_is_never_taken_back(store: AlertStore, engine
 
 
 def test_a_crash_between_sending_and_recording_leaves_a_notice_of_unknown_outcome(store: AlertStore) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     assert store.notices.start_attempt(due(store), NOW)
     left = due(store)
     assert (left.outcome_unknown, left.attempts) == (True, 1)
 
 
 def test_of_two_copies_that_hold_the_same_notice_one_may_send_it(store: AlertStore) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     mine, theirs = due(store), due(store)
     assert store.notices.start_attempt(mine, NOW)
     assert not store.notices.start_attempt(theirs, NOW)
@@ -267,7 +277,7 @@ def test_of_two_copies_that_hold_the_same_notice_one_may_send_it(store: AlertSto
 
 
 def test_a_delivered_notice_carries_no_error_any_more(store: AlertStore, engine: Engine) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     notice = due(store)
     store.notices.start_attempt(notice, NOW)
     store.notices.retry(notice.id, NOW, "Slack cannot be reached.", outcome_unknown=True)
@@ -279,7 +289,7 @@ def test_a_delivered_notice_carries_no_error_any_more(store: AlertStore, engine:
 
 
 def test_an_answer_below_a_message_leaves_the_incidents_message_where_it_is(store: AlertStore) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     send(store, "1.0")
     record(store, SOFT_RESOLVED)
     send(store, None)
@@ -304,8 +314,9 @@ def test_incidents_of_many_budgets_and_periods_are_read_at_once(engine: Engine, 
     periods = ("2026-10", "2026-11", "2026-11-20")
     for number in range(20):
         for period in periods:
-            store.record(f"team-{number}", period, [crossed(Level.SOFT), crossed(Level.HARD)], facts_of(), NOW)
-    store.record("team-0", "2026-11", [SOFT_RESOLVED], facts_of(), NOW)
+            both = [crossed(LimitKind.SOFT), crossed(LimitKind.HARD)]
+            store.record(reported(both, budget=f"team-{number}", period=period), NOW)
+    store.record(reported([SOFT_RESOLVED], budget="team-0", period="2026-11"), NOW)
     statements: list[str] = []
     events.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     found = store.incidents_in(["2026-11", "2026-11-20", "2026-12"])
@@ -319,9 +330,9 @@ def test_incidents_of_many_budgets_and_periods_are_read_at_once(engine: Engine, 
 def test_the_log_has_one_line_with_the_reason_for_each_step(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     store = AlertStore(engine)
     caplog.set_level(logging.INFO)
-    watched = Step(Level.HARD, HARD, Status.WATCHED, Reason.IN_FORCE)
-    store.record(BUDGET, PERIOD, [watched, crossed(Level.SOFT)], facts_of(), NOW)
-    store.record(BUDGET, PERIOD, [SOFT_RESOLVED], facts_of(), NOW)
+    watched = limit_step(LimitKind.HARD, HARD, Status.WATCHED, LimitReason.IN_FORCE)
+    store.record(reported([watched, crossed(LimitKind.SOFT)]), NOW)
+    store.record(reported([SOFT_RESOLVED]), NOW)
     assert [record.getMessage() for record in caplog.records if record.name == "bot.alerts.store"] == [
         "alert default/2026-11/soft/400: open, because: crossed",
         "alert default/2026-11/soft/400: resolved, because: fell back below the limit",

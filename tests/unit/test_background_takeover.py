@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.in_flight import InFlight
 from bot.messages import PlainMessage
 from bot.notify.attempts import ATTEMPT_SECONDS
@@ -23,7 +23,7 @@ from bot.sandbox.clock import HandClock
 from tests.databases import NOW, crossed, open_migrated
 from tests.unit.test_outbox import record
 
-WANTED = {"pager": frozenset({Level.SOFT, Level.HARD})}
+WANTED = {"pager": frozenset({LimitKind.SOFT, LimitKind.HARD})}
 
 
 class Pager(Destination):
@@ -95,11 +95,11 @@ async def test_a_message_that_a_living_copy_is_sending_waits_and_others_go_on(en
     pager = Pager()
     copies = Copies(engine, pager)
     pager.answers.clear()
-    record(copies.store, crossed(Level.SOFT))
+    record(copies.store, crossed(LimitKind.SOFT))
     first = copies.copy()
     first.begin()
     await pager.arrived.wait()
-    record(copies.store, crossed(Level.HARD))
+    record(copies.store, crossed(LimitKind.HARD))
     pager.answers.set()
     second = copies.copy()
     second.begin()
@@ -112,7 +112,7 @@ async def test_a_message_that_a_living_copy_is_sending_waits_and_others_go_on(en
 async def test_a_message_of_a_copy_that_is_gone_is_taken_over(engine: Engine, predecessor: bool) -> None:
     pager = Pager()
     copies = Copies(engine, pager)
-    record(copies.store, crossed(Level.SOFT))
+    record(copies.store, crossed(LimitKind.SOFT))
     pending = ContentStore(engine, "pager")
     notice = pending.due(NOW)
     assert notice is not None
@@ -128,7 +128,7 @@ async def test_a_message_of_a_copy_that_is_gone_is_taken_over(engine: Engine, pr
 async def test_a_copy_that_lost_the_lease_sends_no_message(engine: Engine) -> None:
     pager = Pager()
     copies = Copies(engine, pager)
-    record(copies.store, crossed(Level.SOFT))
+    record(copies.store, crossed(LimitKind.SOFT))
     await run(copies.copy(lambda: False))
     assert pager.titles == []
     await run(copies.copy())

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.decide import Reason, Status
+from bot.alerts.decide import LimitReason
+from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
-from bot.alerts.model import LimitAlert, redrawn
+from bot.alerts.limit import LimitAlert
+from bot.alerts.model import redrawn
 from bot.alerts.payloads import dumped, loaded
-from bot.budgets.budget import LIMITS, Level
+from bot.budgets.budget import LIMITS, Limit, LimitKind
 from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMover
 from bot.budgets.causes import CauseKind
 from bot.budgets.savings import Saving, savings_of
@@ -33,12 +35,13 @@ from bot.pricing.estimate import estimate
 from bot.pricing.words import parse_workload
 from bot.sandbox.block_limits import problems, text_length
 from bot.usage.age import DataState
-from handlers.render.alert import NOTHING_STOPPED, alert_message
 from handlers.render.answer import NO_DATA, age_line, help_message, with_age
 from handlers.render.estimate import estimate_message
 from handlers.render.fallback import already, announcement, mode_status, switched
+from handlers.render.limit_alert import limit_message
 from handlers.render.parts import code, cut, escape, mention, names, paragraph, plain, sentence, shown
 from handlers.render.spend import SWITCH_ACTION, parts_line, switch_button
+from handlers.render.spend_alert import NOTHING_STOPPED
 from handlers.render.status import status_message
 
 CARD = load_rate_card()
@@ -131,17 +134,16 @@ def with_spend(**changes: Any) -> BudgetSpend:
 
 
 def alert(
-    level: Level = Level.SOFT,
+    level: LimitKind = LimitKind.SOFT,
     status: Status = Status.OPEN,
-    reason: Reason = Reason.CROSSED,
+    reason: LimitReason = LimitReason.CROSSED,
     spend: BudgetSpend = SPEND,
     mode: str = "normal",
     decided_at: datetime = NOW,
 ) -> LimitAlert:
-    limit = spend.soft_usd if level is Level.SOFT else spend.hard_usd
+    limit = spend.soft_usd if level is LimitKind.SOFT else spend.hard_usd
     return LimitAlert(
-        level=level,
-        limit_usd=limit or Decimal(1),
+        limit=Limit(level, limit or Decimal(1)),
         status=status,
         reason=reason,
         decided_at=decided_at,
@@ -314,7 +316,7 @@ alerts = st.builds(
         which[0], which[1], reason, spend, mode, spend.ends_at + timedelta(hours=1) if over else NOW
     ),
     st.sampled_from(LEVELS_AND_STATUSES),
-    st.sampled_from(Reason),
+    st.sampled_from(LimitReason),
     hostile_spends,
     st.one_of(st.just("normal"), hostile),
     st.booleans(),
@@ -326,14 +328,14 @@ links = st.sampled_from([None, LINK])
 def test_every_alert_fits_into_slack_and_lets_nothing_in_whatever_the_names(
     facts: LimitAlert, link: str | None
 ) -> None:
-    message = alert_message(facts, link)
+    message = limit_message(facts, link)
     check(message)
     first = message.text.partition("\n")[0]
     assert f"{facts.level.value} limit" in first
     for figure in (
         usd(facts.spend.spent_usd),
-        usd(facts.limit_usd),
-        percent(facts.spend.spent_usd, facts.limit_usd),
+        usd(facts.limit.usd),
+        percent(facts.spend.spent_usd, facts.limit.usd),
     ):
         assert figure in first
 
@@ -343,15 +345,15 @@ plain_names = st.sampled_from(["claude-opus-4-8", "search", "ingest-2", "Team A"
 
 @given(
     st.sampled_from(LEVELS_AND_STATUSES),
-    st.sampled_from(Reason),
+    st.sampled_from(LimitReason),
     named_spends,
     st.lists(plain_names, max_size=3).map(tuple),
     links,
     st.booleans(),
 )
 def test_the_text_of_an_alert_has_every_figure_of_its_blocks(
-    level_status: tuple[Level, Status],
-    reason: Reason,
+    level_status: tuple[LimitKind, Status],
+    reason: LimitReason,
     spend: BudgetSpend,
     assumed: tuple[str, ...],
     link: str | None,
@@ -365,22 +367,22 @@ def test_the_text_of_an_alert_has_every_figure_of_its_blocks(
         shares=tuple(share(f"mode-{index}", part=str(s.share)) for index, s in enumerate(spend.shares)),
     )
     decided_at = spend.ends_at if over else NOW
-    message = alert_message(alert(*level_status, reason, spend, "mode-1", decided_at), link)
+    message = limit_message(alert(*level_status, reason, spend, "mode-1", decided_at), link)
     check(message)
     check_twin(message)
 
 
 @pytest.mark.parametrize(("level", "status"), LEVELS_AND_STATUSES)
-@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("reason", LimitReason)
 def test_a_soft_alert_never_says_hard_and_an_open_hard_one_ends_with_what_stops_requests(
-    level: Level, status: Status, reason: Reason
+    level: LimitKind, status: Status, reason: LimitReason
 ) -> None:
     for spend in (SPEND, with_spend(hard_usd=None), with_spend(at_least=True, assumed=("x-1",), expected_usd=None)):
-        message = alert_message(alert(level, status, reason, spend), LINK)
+        message = limit_message(alert(level, status, reason, spend), LINK)
         every = "\n".join([message.text, *texts(message.blocks, "mrkdwn"), *texts(message.blocks, "plain_text")])
-        if level is Level.SOFT:
+        if level is LimitKind.SOFT:
             assert "hard" not in every.lower()
-        if level is not Level.HARD or status is not Status.OPEN:
+        if level is not LimitKind.HARD or status is not Status.OPEN:
             # What is over has nothing to stop any more.
             assert NOTHING_STOPPED not in every
         else:
@@ -393,7 +395,7 @@ def test_a_soft_alert_never_says_hard_and_an_open_hard_one_ends_with_what_stops_
     ("facts", "first"),
     [
         (alert(), "$412.50 of $400.00 (103%): soft limit crossed, budget default"),
-        (alert(Level.HARD), "$412.50 of $600.00 (68%): hard limit crossed, budget default"),
+        (alert(LimitKind.HARD), "$412.50 of $600.00 (68%): hard limit crossed, budget default"),
         (
             alert(status=Status.SUPERSEDED),
             "$412.50 of $400.00 (103%): soft limit crossed, superseded, budget default",
@@ -407,7 +409,7 @@ def test_a_soft_alert_never_says_hard_and_an_open_hard_one_ends_with_what_stops_
             "$412.50 of $400.00 (103%): soft limit changed, this one is not in force any more, budget default",
         ),
         (
-            alert(reason=Reason.CROSSED_AGAIN),
+            alert(reason=LimitReason.CROSSED_AGAIN),
             "$412.50 of $400.00 (103%): soft limit crossed again, budget default",
         ),
         (
@@ -421,11 +423,11 @@ def test_a_soft_alert_never_says_hard_and_an_open_hard_one_ends_with_what_stops_
     ],
 )
 def test_the_first_line_of_an_alert_says_it_all(facts: LimitAlert, first: str) -> None:
-    assert alert_message(facts, None).text.splitlines()[0] == first
+    assert limit_message(facts, None).text.splitlines()[0] == first
 
 
 def test_an_open_alert_says_how_it_is_made_up_where_it_leads_and_what_the_ways_out_are() -> None:
-    message = alert_message(alert(Level.HARD), LINK)
+    message = limit_message(alert(LimitKind.HARD), LINK)
     assert message.text.splitlines()[1:-2] == [
         "Period 2026-11, organization: $300.25 billed for 17 settled days + $111.75 computed from tokens and list "
         "prices + $0.50 that only the cost report knows.",
@@ -461,17 +463,17 @@ def test_what_is_billed_is_the_same_beside_every_other_part(
 
 
 def test_an_open_alert_of_a_period_that_is_over_is_redrawn_without_a_way_out() -> None:
-    facts = alert(Level.HARD)
+    facts = alert(LimitKind.HARD)
     redrawn_facts = loaded(dumped(redrawn(facts, "degraded", None, SPEND.ends_at)))
     assert isinstance(redrawn_facts, LimitAlert)
-    told = alert_message(redrawn_facts, None)
+    told = limit_message(redrawn_facts, None)
     assert "over" in told.text.splitlines()[0]
     assert not any(block["type"] == "actions" for block in told.blocks)
     assert "Expected end" not in told.text
 
 
 def test_the_mode_in_force_is_named_and_no_way_out_any_more() -> None:
-    message = alert_message(alert(mode="degraded"), None)
+    message = limit_message(alert(mode="degraded"), None)
     assert "Fallback mode degraded is on." in message.text
     assert "degraded (at most" not in message.text
     assert [button["value"] for button in buttons(message)] == ["minimal"]
@@ -479,7 +481,7 @@ def test_the_mode_in_force_is_named_and_no_way_out_any_more() -> None:
 
 def test_of_very_many_modes_an_alert_offers_the_first_ones() -> None:
     shares = tuple(share(f"mode-{index}", "m" * 60) for index in range(40))
-    message = alert_message(alert(spend=with_spend(shares=shares)), None)
+    message = limit_message(alert(spend=with_spend(shares=shares)), None)
     check(message)
     check_twin(message)
     assert [button["value"] for button in buttons(message)] == [f"mode-{index}" for index in range(6)]
@@ -487,19 +489,19 @@ def test_of_very_many_modes_an_alert_offers_the_first_ones() -> None:
 
 def test_a_mode_that_would_not_save_is_no_way_out() -> None:
     spend = with_spend(shares=(share(part="1.2"), share("minimal", part="1")))
-    message = alert_message(alert(spend=spend), None)
+    message = limit_message(alert(spend=spend), None)
     assert "Fallback mode" not in message.text
     assert buttons(message) == []
 
 
 def test_beside_a_cheaper_mode_in_force_a_dearer_one_is_no_way_out() -> None:
-    message = alert_message(alert(mode="minimal"), None)
+    message = limit_message(alert(mode="minimal"), None)
     assert "degraded" not in message.text
     assert buttons(message) == []
 
 
 def test_an_alert_drawn_for_another_mode_tells_the_savings_against_that() -> None:
-    message = alert_message(alert(mode="degraded"), None)
+    message = limit_message(alert(mode="degraded"), None)
     # $287.61 are left, of which degraded costs 0.55 and minimal 0.30.
     assert "minimal (at most claude-haiku-5-5) saves about $130.73 by the end of the period" in message.text
     (button,) = buttons(message)
@@ -509,10 +511,10 @@ def test_an_alert_drawn_for_another_mode_tells_the_savings_against_that() -> Non
     )
 
 
-@pytest.mark.parametrize("level", [Level.SOFT, Level.HARD])
-def test_an_alert_drawn_from_stale_data_says_so_first_and_extrapolates_nothing(level: Level) -> None:
+@pytest.mark.parametrize("level", [LimitKind.SOFT, LimitKind.HARD])
+def test_an_alert_drawn_from_stale_data_says_so_first_and_extrapolates_nothing(level: LimitKind) -> None:
     stale = SPEND.not_extrapolated(AS_OF + timedelta(hours=12))
-    message = alert_message(alert(level, spend=stale), None)
+    message = limit_message(alert(level, spend=stale), None)
     first = message.text.splitlines()[0]
     assert first.startswith("STALE, data is 12 h old: $412.50 of $")
     assert f"{level} limit crossed" in first
@@ -523,7 +525,7 @@ def test_an_alert_drawn_from_stale_data_says_so_first_and_extrapolates_nothing(l
 
 
 def test_an_alert_of_a_period_that_is_over_says_so_at_once_and_offers_nothing() -> None:
-    message = alert_message(alert(decided_at=SPEND.ends_at), None)
+    message = limit_message(alert(decided_at=SPEND.ends_at), None)
     assert "which is over" in message.text.splitlines()[0]
     assert "which is over" in message.blocks[1]["text"]["text"].splitlines()[0]
     assert "Expected end" not in message.text
@@ -532,7 +534,7 @@ def test_an_alert_of_a_period_that_is_over_says_so_at_once_and_offers_nothing() 
 
 def test_unknown_is_said_in_words_and_never_as_zero() -> None:
     spend = with_spend(expected_usd=None, shares=(), movers=(replace(mover(), before_usd=None),))
-    message = alert_message(alert(spend=spend), None)
+    message = limit_message(alert(spend=spend), None)
     assert (
         "Expected end: not known yet, since there are less than 6 hours of data. The period ends 1 Dec" in message.text
     )
@@ -542,7 +544,7 @@ def test_unknown_is_said_in_words_and_never_as_zero() -> None:
 
 
 def test_models_without_a_price_are_named_loudly() -> None:
-    message = alert_message(alert(spend=with_spend(assumed=("claude-opus-9", "x-1"))), None)
+    message = limit_message(alert(spend=with_spend(assumed=("claude-opus-9", "x-1"))), None)
     line = next(line for line in message.text.splitlines() if line.startswith("Unknown price"))
     assert "claude-opus-9, x-1 are not in the rate card" in line
     assert any(f"*{line}*" in text for text in texts(message.blocks, "mrkdwn"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.decide import Reason, Status
+from bot.alerts.incident import Status
 from bot.alerts.rules import SpikeRules
 from bot.alerts.spike_rates import (
     LEAST_HOURS_WITH_USAGE,
@@ -19,6 +19,7 @@ from bot.alerts.spike_rates import (
     Baseline,
     Rates,
     Spike,
+    SpikeReason,
     SpikeStep,
     baseline,
     decide_spike,
@@ -26,7 +27,6 @@ from bot.alerts.spike_rates import (
     spike_key,
     window_end,
 )
-from bot.budgets.budget import Level
 from bot.clock import HOUR, floor_hour
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -103,8 +103,8 @@ def test_one_large_request_is_no_spike_and_many_of_them_are() -> None:
 def test_a_spike_opens_with_the_rate_from_which_on_it_is_one_and_the_hour_in_which_it_was_seen() -> None:
     found = decided(rates(60))
     assert found is not None
-    assert (found.period, found.step.level, found.step.limit_usd) == ("2026-11-16T09:00Z", Level.SPIKE, Decimal(10))
-    assert (found.step.status, found.step.reason, found.step.post) == (Status.OPEN, Reason.SPIKE_BEGAN, True)
+    assert (found.key, found.bound) == ("2026-11-16T09:00Z", Decimal(10))
+    assert (found.step.status, found.step.reason, found.step.post) == (Status.OPEN, SpikeReason.BEGAN, True)
 
 
 def test_both_windows_must_be_at_the_bound() -> None:
@@ -123,8 +123,8 @@ def test_a_spike_that_stands_open_says_nothing_more_until_it_ends() -> None:
     assert decided(rates(5), is_open) is None
     found = decided(rates(Decimal("4.99")), is_open)
     assert found is not None
-    assert (found.period, found.step.limit_usd) == (is_open.period, Decimal(10))
-    assert (found.step.status, found.step.reason, found.step.post) == (Status.RESOLVED, Reason.SPIKE_ENDED, False)
+    assert (found.key, found.bound) == (is_open.key, Decimal(10))
+    assert (found.step.status, found.step.reason, found.step.post) == (Status.RESOLVED, SpikeReason.ENDED, False)
 
 
 def test_a_spike_ends_also_where_what_is_usual_is_not_known_any_more() -> None:
@@ -135,27 +135,27 @@ def test_what_rises_again_within_six_hours_is_the_same_spike_and_later_another()
     soon = spike(Status.RESOLVED, MONDAY - REOPENS_WITHIN + MINUTE)
     found = decided(rates(60), soon)
     assert found is not None
-    assert (found.period, found.step.reason, found.step.post) == (soon.period, Reason.SPIKE_AGAIN, False)
+    assert (found.key, found.step.reason, found.step.post) == (soon.key, SpikeReason.AGAIN, False)
     later = decided(rates(60), spike(Status.RESOLVED, MONDAY - REOPENS_WITHIN))
     assert later is not None
-    assert (later.period, later.step.reason, later.step.post) == ("2026-11-16T09:00Z", Reason.SPIKE_BEGAN, True)
+    assert (later.key, later.step.reason, later.step.post) == ("2026-11-16T09:00Z", SpikeReason.BEGAN, True)
 
 
 def test_a_spike_far_below_an_earlier_one_that_was_measured_at_a_dear_hour_is_another() -> None:
     dear = spike(Status.RESOLVED, MONDAY - HOUR, limit_usd=200)
     found = decided(rates(60), dear)
     assert found is not None
-    assert (found.step.limit_usd, found.step.post) == (Decimal(10), True)
+    assert (found.bound, found.step.post) == (Decimal(10), True)
     assert decided(rates(150), dear) is None
     again = decided(rates(200), dear)
     assert again is not None
-    assert again.step.reason is Reason.SPIKE_AGAIN
+    assert again.step.reason is SpikeReason.AGAIN
 
 
 def test_a_spike_that_was_withdrawn_does_not_come_back() -> None:
     found = decided(rates(60), spike(Status.WITHDRAWN, MONDAY - HOUR))
     assert found is not None
-    assert found.step.reason is Reason.SPIKE_BEGAN
+    assert found.step.reason is SpikeReason.BEGAN
 
 
 def test_beside_a_fresh_alert_about_a_limit_no_spike_is_posted() -> None:
@@ -247,7 +247,7 @@ class Told:
             return
         self.steps.append(taken)
         opened_at = self.now if taken.step.post or self.newest is None else self.newest.opened_at
-        self.newest = Spike(taken.period, taken.step.limit_usd, taken.step.status, opened_at, self.now)
+        self.newest = Spike(taken.key, taken.bound, taken.step.status, opened_at, self.now)
 
 
 USD = st.decimals(min_value=0, max_value=1000, places=2)
@@ -270,7 +270,7 @@ def test_steps_alternate_and_one_runaway_is_posted_once(values: Sequence[Decimal
     statuses = [taken.step.status for taken in told.steps]
     assert statuses == [Status.OPEN, Status.RESOLVED] * (len(statuses) // 2) + [Status.OPEN] * (len(statuses) % 2)
     assert sum(taken.step.post for taken in told.steps) == min(1, len(statuses))
-    assert len({(taken.period, taken.step.limit_usd) for taken in told.steps}) == min(1, len(statuses))
+    assert len({(taken.key, taken.bound) for taken in told.steps}) == min(1, len(statuses))
 
 
 @given(st.lists(st.tuples(USD, st.decimals(min_value=10, max_value=400, places=2)), max_size=200))
@@ -280,7 +280,7 @@ def test_however_the_bound_moves_within_six_hours_only_a_far_lower_spike_is_anot
     told = Told()
     for value, limit in seen:
         told.sees(rates(value), Baseline(Decimal(1), limit))
-    limits = [taken.step.limit_usd for taken in told.steps if taken.step.post]
+    limits = [taken.bound for taken in told.steps if taken.step.post]
     assert all(later < earlier / 2 for earlier, later in pairwise(limits))
 
 

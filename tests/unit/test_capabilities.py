@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import Engine, select
 
 import bot.notify
-from bot.alerts.model import AlertPayload, Incident
-from bot.alerts.payloads import Payload
+from bot.alerts.kinds import AlertKind
+from bot.alerts.model import AlertPayload
+from bot.alerts.payloads import Payload, payload_type
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.db.engine import open_database
 from bot.db.schema import notices
 from bot.messages import Message
@@ -87,7 +88,7 @@ def states(engine: Engine) -> list[tuple[str, str]]:
 
 async def test_what_cannot_be_searched_for_is_sent_again_at_once(store: AlertStore, clock: HandClock) -> None:
     board = Board(clock, LOST)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await Outbox(store.notices, board, render, clock).deliver()
     clock.advance(SECOND)
     assert (await Outbox(store.notices, board, render, clock).deliver()).delivered == 1
@@ -97,7 +98,7 @@ async def test_what_cannot_be_searched_for_is_sent_again_at_once(store: AlertSto
 async def test_where_nothing_can_be_edited_an_open_alert_is_sent_anew_and_the_rest_is_dropped(
     store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_RESOLVED)
     board = Board(clock)
@@ -120,7 +121,7 @@ async def test_recipients_that_have_a_message_are_skipped_at_every_further_attem
     some = Failed("some of its recipients do not take it", alone=True, reached=frozenset({"a1"}))
     other = Failed("some of its recipients do not take it", alone=True, reached=frozenset({"b2"}))
     board = Board(clock, some, other)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     while (delivery := await Outbox(store.notices, board, render, clock).deliver()).waiting:
         clock.advance(delivery.retry_in or SECOND)
     assert board.skipped == [set(), {"a1"}, {"a1", "b2"}]
@@ -130,7 +131,7 @@ async def test_a_run_tries_each_notice_once_however_long_a_dead_destination_take
     store: AlertStore, clock: HandClock
 ) -> None:
     board = Board(clock, *[Failed("it hangs", alone=True)] * 10, takes=timedelta(minutes=1))
-    record(store, crossed(Level.SOFT), crossed(Level.HARD))
+    record(store, crossed(LimitKind.SOFT), crossed(LimitKind.HARD))
     sender = Outbox(store.notices, board, render, clock)
     assert (await sender.deliver()).waiting == 2
     assert len(board.taken) == 2
@@ -142,7 +143,7 @@ async def test_a_run_tries_each_notice_once_however_long_a_dead_destination_take
 
 async def test_a_failure_for_good_shows_until_something_is_taken(store: AlertStore, clock: HandClock) -> None:
     board = Board(clock, Failed("the token was revoked", alone=True, for_good=True))
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     sender = Outbox(store.notices, board, render, clock)
     await sender.deliver()
     assert sender.refused == "the token was revoked"
@@ -156,7 +157,7 @@ def test_slack_can_do_everything() -> None:
 
 
 def test_every_kind_of_notice_has_a_renderer() -> None:
-    assert set(RENDERERS) == {*get_args(Incident), *get_args(Payload)} - {AlertPayload}
+    assert set(RENDERERS) == {*map(payload_type, AlertKind), *get_args(Payload)} - {AlertPayload}
 
 
 def test_delivery_knows_no_kind_of_alert() -> None:
@@ -176,7 +177,7 @@ async def test_what_a_destination_raises_keeps_no_later_notice_and_shows_as_wait
     store: AlertStore, clock: HandClock
 ) -> None:
     sender = Outbox(store.notices, Board(clock, RuntimeError("can't start new thread")), render, clock)
-    record(store, crossed(Level.SOFT), crossed(Level.HARD))
+    record(store, crossed(LimitKind.SOFT), crossed(LimitKind.HARD))
     delivery = await sender.deliver()
     assert (delivery.delivered, delivery.waiting) == (1, 1)
     assert "an internal error (RuntimeError)" in (delivery.error or "")

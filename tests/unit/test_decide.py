@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.decide import Incident, Reason, Status, Step, as_watched, decide, watch
-from bot.budgets.budget import LIMITS, ORGANIZATION, Budget, Level
+from bot.alerts.decide import LimitReason, as_watched, decide, watch
+from bot.alerts.incident import Incident, Status, Step
+from bot.alerts.kinds import AlertKind, Level
+from bot.budgets.budget import LIMITS, ORGANIZATION, Budget, LimitKind
 from bot.budgets.period import PeriodKind
+from tests.databases import limit_incident, limit_step
 
 SOFT, HARD = Decimal(400), Decimal(600)
 BUDGET = Budget("default", ORGANIZATION, PeriodKind.MONTH, ZoneInfo("UTC"), SOFT, HARD, "environment")
@@ -18,9 +21,9 @@ BUDGET = Budget("default", ORGANIZATION, PeriodKind.MONTH, ZoneInfo("UTC"), SOFT
 
 def after(steps: tuple[Step, ...], incidents: list[Incident]) -> list[Incident]:
     """The incidents as the store would hold them after these steps."""
-    known = {(incident.level, incident.limit_usd): incident for incident in incidents}
+    known = {(incident.limit_kind, incident.limit_usd): incident for incident in incidents}
     for step in steps:
-        known[step.level, step.limit_usd] = Incident(step.level, step.limit_usd, step.status)
+        known[step.limit_kind, step.limit_usd] = Incident(AlertKind.LIMIT, step.limit, step.status)
     return list(known.values())
 
 
@@ -32,12 +35,12 @@ def play(budget: Budget, spends: list[Decimal]) -> tuple[list[Step], list[Incide
 def play_edited(course: list[tuple[Budget, Decimal]]) -> tuple[list[Step], list[Incident]]:
     """The same where limits are edited on the way. Like the store, it posts nothing that has its message already."""
     incidents: list[Incident] = []
-    posts: dict[tuple[Level, Decimal], Step] = {}
+    posts: dict[tuple[LimitKind | None, Decimal | None], Step] = {}
     for budget, spent in course:
         steps = decide(budget, spent, incidents)
         for step in steps:
             if step.post:
-                posts.setdefault((step.level, step.limit_usd), step)
+                posts.setdefault((step.limit_kind, step.limit_usd), step)
         incidents = after(steps, incidents)
     return list(posts.values()), incidents
 
@@ -47,67 +50,73 @@ def test_below_both_limits_nothing_happens() -> None:
 
 
 def test_spend_at_the_limit_counts_as_crossed() -> None:
-    assert decide(BUDGET, SOFT, []) == (Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED, post=True),)
+    assert decide(BUDGET, SOFT, []) == (limit_step(LimitKind.SOFT, SOFT, Status.OPEN, LimitReason.CROSSED, post=True),)
 
 
 def test_soft_then_hard_are_two_posts_and_the_soft_one_is_superseded() -> None:
     posts, incidents = play(BUDGET, [Decimal(450), Decimal(500), Decimal(650), Decimal(700)])
-    assert [(post.level, post.reason) for post in posts] == [
-        (Level.SOFT, Reason.CROSSED),
-        (Level.HARD, Reason.CROSSED),
+    assert [(post.limit_kind, post.reason) for post in posts] == [
+        (LimitKind.SOFT, LimitReason.CROSSED),
+        (LimitKind.HARD, LimitReason.CROSSED),
     ]
-    assert {incident.level: incident.status for incident in incidents} == {
-        Level.SOFT: Status.SUPERSEDED,
-        Level.HARD: Status.OPEN,
+    assert {incident.limit_kind: incident.status for incident in incidents} == {
+        LimitKind.SOFT: Status.SUPERSEDED,
+        LimitKind.HARD: Status.OPEN,
     }
 
 
 def test_both_first_seen_together_are_one_hard_post_that_knows_of_the_soft_limit() -> None:
     posts, incidents = play(BUDGET, [Decimal(650)])
-    assert [(post.level, post.reason) for post in posts] == [(Level.HARD, Reason.CROSSED_WITH_SOFT)]
-    assert Incident(Level.SOFT, SOFT, Status.SUPERSEDED) in incidents
+    assert [(post.limit_kind, post.reason) for post in posts] == [(LimitKind.HARD, LimitReason.CROSSED_WITH_SOFT)]
+    assert limit_incident(LimitKind.SOFT, SOFT, Status.SUPERSEDED) in incidents
 
 
 def test_a_soft_limit_told_with_the_hard_one_is_told_once_when_spend_falls_between_them() -> None:
     posts, incidents = play(BUDGET, [Decimal(650), Decimal(500), Decimal(650), Decimal(500)])
-    assert [(post.level, post.reason) for post in posts] == [
-        (Level.HARD, Reason.CROSSED_WITH_SOFT),
-        (Level.SOFT, Reason.FELL_BELOW_HARD),
+    assert [(post.limit_kind, post.reason) for post in posts] == [
+        (LimitKind.HARD, LimitReason.CROSSED_WITH_SOFT),
+        (LimitKind.SOFT, LimitReason.FELL_BELOW_HARD),
     ]
-    assert Incident(Level.SOFT, SOFT, Status.OPEN) in incidents
+    assert limit_incident(LimitKind.SOFT, SOFT, Status.OPEN) in incidents
 
 
 def test_a_soft_limit_told_with_the_hard_one_is_told_when_the_hard_one_is_raised() -> None:
     raised = replace(BUDGET, hard_usd=Decimal(900))
     posts, incidents = play_edited([(BUDGET, Decimal(650)), (raised, Decimal(650)), (raised, Decimal(650))])
-    assert [post.level for post in posts] == [Level.HARD, Level.SOFT]
-    assert incidents == [Incident(Level.HARD, HARD, Status.WITHDRAWN), Incident(Level.SOFT, SOFT, Status.OPEN)]
+    assert [post.limit_kind for post in posts] == [LimitKind.HARD, LimitKind.SOFT]
+    assert incidents == [
+        limit_incident(LimitKind.HARD, HARD, Status.WITHDRAWN),
+        limit_incident(LimitKind.SOFT, SOFT, Status.OPEN),
+    ]
 
 
 def test_a_soft_limit_told_with_the_hard_one_is_told_when_it_alone_is_crossed_again() -> None:
     posts, incidents = play(BUDGET, [Decimal(650), Decimal(50), Decimal(450)])
-    assert [(post.level, post.reason) for post in posts] == [
-        (Level.HARD, Reason.CROSSED_WITH_SOFT),
-        (Level.SOFT, Reason.CROSSED_AGAIN),
+    assert [(post.limit_kind, post.reason) for post in posts] == [
+        (LimitKind.HARD, LimitReason.CROSSED_WITH_SOFT),
+        (LimitKind.SOFT, LimitReason.CROSSED_AGAIN),
     ]
-    assert incidents == [Incident(Level.HARD, HARD, Status.RESOLVED), Incident(Level.SOFT, SOFT, Status.OPEN)]
+    assert incidents == [
+        limit_incident(LimitKind.HARD, HARD, Status.RESOLVED),
+        limit_incident(LimitKind.SOFT, SOFT, Status.OPEN),
+    ]
 
 
 def test_spend_that_falls_back_resolves_and_crossing_again_reopens_the_same_incident() -> None:
-    fell = decide(BUDGET, Decimal(399), [Incident(Level.SOFT, SOFT, Status.OPEN)])
-    assert fell == (Step(Level.SOFT, SOFT, Status.RESOLVED, Reason.FELL_BELOW),)
-    again = decide(BUDGET, Decimal(401), [Incident(Level.SOFT, SOFT, Status.RESOLVED)])
-    assert again == (Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED_AGAIN, post=True),)
+    fell = decide(BUDGET, Decimal(399), [limit_incident(LimitKind.SOFT, SOFT, Status.OPEN)])
+    assert fell == (limit_step(LimitKind.SOFT, SOFT, Status.RESOLVED, LimitReason.FELL_BELOW),)
+    again = decide(BUDGET, Decimal(401), [limit_incident(LimitKind.SOFT, SOFT, Status.RESOLVED)])
+    assert again == (limit_step(LimitKind.SOFT, SOFT, Status.OPEN, LimitReason.CROSSED_AGAIN, post=True),)
     posts, _ = play(BUDGET, [Decimal(450), Decimal(399), Decimal(401)])
-    assert [post.reason for post in posts] == [Reason.CROSSED]
+    assert [post.reason for post in posts] == [LimitReason.CROSSED]
 
 
 def test_an_edited_limit_is_a_new_incident_and_the_old_one_is_withdrawn() -> None:
     edited = replace(BUDGET, soft_usd=Decimal(500))
-    steps = decide(edited, Decimal(550), [Incident(Level.SOFT, SOFT, Status.OPEN)])
+    steps = decide(edited, Decimal(550), [limit_incident(LimitKind.SOFT, SOFT, Status.OPEN)])
     assert steps == (
-        Step(Level.SOFT, SOFT, Status.WITHDRAWN, Reason.LIMIT_CHANGED),
-        Step(Level.SOFT, Decimal(500), Status.OPEN, Reason.CROSSED, post=True),
+        limit_step(LimitKind.SOFT, SOFT, Status.WITHDRAWN, LimitReason.LIMIT_CHANGED),
+        limit_step(LimitKind.SOFT, Decimal(500), Status.OPEN, LimitReason.CROSSED, post=True),
     )
 
 
@@ -116,15 +125,16 @@ def test_a_limit_that_was_told_before_is_not_posted_again_when_it_comes_back() -
     spent = Decimal(550)
     posts, incidents = play_edited([(BUDGET, spent), (edited, spent), (BUDGET, spent)])
     assert [post.limit_usd for post in posts] == [SOFT, Decimal(500)]
-    assert Incident(Level.SOFT, SOFT, Status.OPEN) in incidents
+    assert limit_incident(LimitKind.SOFT, SOFT, Status.OPEN) in incidents
 
 
 @pytest.mark.parametrize(
-    ("budget", "level"), [(replace(BUDGET, soft_usd=None), Level.HARD), (replace(BUDGET, hard_usd=None), Level.SOFT)]
+    ("budget", "level"),
+    [(replace(BUDGET, soft_usd=None), LimitKind.HARD), (replace(BUDGET, hard_usd=None), LimitKind.SOFT)],
 )
 def test_a_budget_with_one_limit_tells_only_that_one(budget: Budget, level: Level) -> None:
     posts, _ = play(budget, [Decimal(450), Decimal(650)])
-    assert [post.level for post in posts] == [level]
+    assert [post.limit_kind for post in posts] == [level]
 
 
 amounts = st.decimals(min_value=0, max_value=1000, places=2)
@@ -143,10 +153,10 @@ def test_while_a_limit_is_crossed_an_alert_that_was_posted_stands_open_and_else_
     posts, incidents = play_edited(course)
     budget, spent = course[-1]
     crossed = [level for level in LIMITS if _is_crossed(budget.limit(level), spent)]
-    posted = {(post.level, post.limit_usd) for post in posts}
+    posted = {(post.limit_kind, post.limit_usd) for post in posts}
     standing = [incident for incident in incidents if incident.status is Status.OPEN]
-    assert [incident.level for incident in standing] == crossed[-1:]
-    assert all((incident.level, incident.limit_usd) in posted for incident in standing)
+    assert [incident.limit_kind for incident in standing] == crossed[-1:]
+    assert all((incident.limit_kind, incident.limit_usd) in posted for incident in standing)
 
 
 def _is_crossed(limit_usd: Decimal | None, spent_usd: Decimal) -> bool:
@@ -156,14 +166,14 @@ def _is_crossed(limit_usd: Decimal | None, spent_usd: Decimal) -> bool:
 @given(st.lists(amounts, max_size=30))
 def test_whatever_spend_does_each_limit_is_posted_at_most_once(spends: list[Decimal]) -> None:
     posts, _ = play(BUDGET, spends)
-    assert len({post.level for post in posts}) == len(posts)
+    assert len({post.limit_kind for post in posts}) == len(posts)
 
 
 @given(st.lists(amounts, min_size=1, max_size=30))
 def test_every_limit_that_was_ever_reached_was_told(spends: list[Decimal]) -> None:
     posts, _ = play(BUDGET, spends)
-    told = {post.level for post in posts}
-    assert (Level.HARD in told) == (max(spends) >= HARD)
+    told = {post.limit_kind for post in posts}
+    assert (LimitKind.HARD in told) == (max(spends) >= HARD)
     if max(spends) >= SOFT:
         assert told, "a crossed soft limit is told by itself or with the hard one"
 
@@ -180,61 +190,63 @@ MARKED = replace(BUDGET, thresholds=(25, 50, 90))
 """$150 and $300 below the soft limit of $400, and $540 between it and the hard one of $600."""
 
 
-def mark(usd: int, status: Status, reason: Reason, *, post: bool = False) -> Step:
-    return Step(Level.THRESHOLD, Decimal(usd), status, reason, post=post)
+def mark(usd: int, status: Status, reason: LimitReason, *, post: bool = False) -> Step:
+    return limit_step(LimitKind.THRESHOLD, Decimal(usd), status, reason, post=post)
 
 
 def test_a_threshold_is_told_when_spend_reaches_it() -> None:
     assert decide(MARKED, Decimal("149.99"), []) == ()
-    assert decide(MARKED, Decimal(150), []) == (mark(150, Status.OPEN, Reason.CROSSED, post=True),)
+    assert decide(MARKED, Decimal(150), []) == (mark(150, Status.OPEN, LimitReason.CROSSED, post=True),)
 
 
 def test_of_several_thresholds_first_seen_together_only_the_highest_is_told() -> None:
     assert decide(MARKED, Decimal(320), []) == (
-        mark(150, Status.SUPERSEDED, Reason.PASSED_BY_HIGHER),
-        mark(300, Status.OPEN, Reason.CROSSED, post=True),
+        mark(150, Status.SUPERSEDED, LimitReason.PASSED_BY_HIGHER),
+        mark(300, Status.OPEN, LimitReason.CROSSED, post=True),
     )
 
 
 def test_a_limit_supersedes_the_thresholds_below_it() -> None:
-    steps = decide(MARKED, Decimal(450), [Incident(Level.THRESHOLD, Decimal(300), Status.OPEN)])
+    steps = decide(MARKED, Decimal(450), [limit_incident(LimitKind.THRESHOLD, Decimal(300), Status.OPEN)])
     assert steps == (
-        Step(Level.SOFT, SOFT, Status.OPEN, Reason.CROSSED, post=True),
-        mark(150, Status.SUPERSEDED, Reason.PASSED_BY_HIGHER),
-        mark(300, Status.SUPERSEDED, Reason.PASSED_BY_HIGHER),
+        limit_step(LimitKind.SOFT, SOFT, Status.OPEN, LimitReason.CROSSED, post=True),
+        mark(150, Status.SUPERSEDED, LimitReason.PASSED_BY_HIGHER),
+        mark(300, Status.SUPERSEDED, LimitReason.PASSED_BY_HIGHER),
     )
 
 
 def test_a_threshold_that_was_passed_on_the_way_stays_silent_when_spend_falls_back_to_it() -> None:
     posts, incidents = play(MARKED, [Decimal(320), Decimal(200), Decimal(320)])
     assert [post.limit_usd for post in posts] == [Decimal(300)]
-    assert Incident(Level.THRESHOLD, Decimal(300), Status.OPEN) in incidents
+    assert limit_incident(LimitKind.THRESHOLD, Decimal(300), Status.OPEN) in incidents
 
 
 def test_a_threshold_resolves_and_opens_again_in_its_message() -> None:
-    told = [Incident(Level.THRESHOLD, Decimal(150), Status.OPEN)]
-    assert decide(MARKED, Decimal(100), told) == (mark(150, Status.RESOLVED, Reason.FELL_BELOW),)
-    again = decide(MARKED, Decimal(160), [Incident(Level.THRESHOLD, Decimal(150), Status.RESOLVED)])
-    assert again == (mark(150, Status.OPEN, Reason.CROSSED_AGAIN),)
+    told = [limit_incident(LimitKind.THRESHOLD, Decimal(150), Status.OPEN)]
+    assert decide(MARKED, Decimal(100), told) == (mark(150, Status.RESOLVED, LimitReason.FELL_BELOW),)
+    again = decide(MARKED, Decimal(160), [limit_incident(LimitKind.THRESHOLD, Decimal(150), Status.RESOLVED)])
+    assert again == (mark(150, Status.OPEN, LimitReason.CROSSED_AGAIN),)
 
 
 def test_an_edited_limit_withdraws_thresholds_that_were_shares_of_it() -> None:
     raised = replace(MARKED, hard_usd=Decimal(1000))
-    steps = decide(raised, Decimal(260), [Incident(Level.THRESHOLD, Decimal(150), Status.OPEN)])
+    steps = decide(raised, Decimal(260), [limit_incident(LimitKind.THRESHOLD, Decimal(150), Status.OPEN)])
     assert steps == (
-        Step(Level.THRESHOLD, Decimal(150), Status.WITHDRAWN, Reason.LIMIT_CHANGED),
-        mark(250, Status.OPEN, Reason.CROSSED, post=True),
+        limit_step(LimitKind.THRESHOLD, Decimal(150), Status.WITHDRAWN, LimitReason.LIMIT_CHANGED),
+        mark(250, Status.OPEN, LimitReason.CROSSED, post=True),
     )
 
 
 def test_a_threshold_at_the_soft_limit_is_that_limit() -> None:
     budget = replace(BUDGET, soft_usd=Decimal(300), thresholds=(50,))
-    assert decide(budget, Decimal(310), []) == (Step(Level.SOFT, Decimal(300), Status.OPEN, Reason.CROSSED, post=True),)
+    assert decide(budget, Decimal(310), []) == (
+        limit_step(LimitKind.SOFT, Decimal(300), Status.OPEN, LimitReason.CROSSED, post=True),
+    )
 
 
 def test_a_period_that_is_over_is_not_held_to_thresholds_that_came_later() -> None:
     then = replace(BUDGET, thresholds=(25,))
-    noted = [Incident(step.level, step.limit_usd, step.status) for step in watch(then, [])]
+    noted = [Incident(AlertKind.LIMIT, step.limit, step.status) for step in watch(then, [])]
     watched = as_watched(MARKED, noted)
     assert watched is not None
     assert (watched.soft_usd, watched.hard_usd, watched.thresholds) == (SOFT, HARD, (25,))
@@ -249,15 +261,19 @@ def test_whatever_spend_and_edits_do_each_threshold_is_posted_at_most_once(
     course: list[tuple[Budget, tuple[int, ...], Decimal]],
 ) -> None:
     edited = [(replace(budget, thresholds=thresholds), spent) for budget, thresholds, spent in course]
-    asked: list[tuple[Level, Decimal]] = []
+    asked: list[tuple[LimitKind | None, Decimal | None]] = []
     incidents: list[Incident] = []
     for budget, spent in edited:
         steps = decide(budget, spent, incidents)
-        assert len({(step.level, step.limit_usd) for step in steps}) == len(steps), "nothing is told two things at once"
-        asked += [(step.level, step.limit_usd) for step in steps if step.post and step.level is Level.THRESHOLD]
+        assert len({(step.limit_kind, step.limit_usd) for step in steps}) == len(steps), (
+            "nothing is told two things at once"
+        )
+        asked += [
+            (step.limit_kind, step.limit_usd) for step in steps if step.post and step.limit_kind is LimitKind.THRESHOLD
+        ]
         incidents = after(steps, incidents)
         assert decide(budget, spent, incidents) == ()
-        open_marks = [i.limit_usd for i in incidents if i.level is Level.THRESHOLD and i.status is Status.OPEN]
+        open_marks = [i.limit_usd for i in incidents if i.limit_kind is LimitKind.THRESHOLD and i.status is Status.OPEN]
         crossed_marks = [usd for usd in budget.marks() if spent >= usd]
         limits_crossed = [usd for level in LIMITS if (usd := budget.limit(level)) is not None and spent >= usd]
         highest = max([*crossed_marks, *limits_crossed], default=None)

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from apprise.plugins.base import NotifyBase
 
-from bot.alerts.decide import Status
+from bot.alerts.incident import Status
+from bot.alerts.kinds import LEVELS, AlertKind
 from bot.alerts.receiver import Receiver
 from bot.alerts.rules import LATE
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.config.toml import read_config_file
 from bot.notify.apprise import default_name, service_of
 from handlers.render.parts import plain_text
@@ -39,7 +40,7 @@ def refusal(folder: Path, toml: str) -> str:
 def test_a_destination_needs_only_its_address(tmp_path: Path) -> None:
     (receiver,) = read(tmp_path, f'[[destination]]\nurl = "{CHATWORK}"')
     assert receiver.name == "chatwork://4711"
-    assert receiver.levels == set(Level) - {Level.PERIOD}
+    assert receiver.levels == set(LEVELS) - {AlertKind.NEW_PERIOD}
     assert receiver.url.get_secret_value() == CHATWORK
     assert TOKEN not in repr(receiver)
 
@@ -48,7 +49,7 @@ def test_the_address_may_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{CHATWORK}\n")
     toml = f'[[destination]]\nurl_file = "{tmp_path}/secret"\nname = "ops room"\nlevels = ["hard"]'
     assert read(tmp_path, toml)[0].url.get_secret_value() == CHATWORK
-    assert [(a.name, a.levels) for a in read(tmp_path, toml)] == [("ops room", frozenset({Level.HARD}))]
+    assert [(a.name, a.levels) for a in read(tmp_path, toml)] == [("ops room", frozenset({LimitKind.HARD}))]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_slacks_markup_is_written_out(mrkdwn: str, plain: str) -> None:
 
 def test_a_letter_has_the_sum_as_its_title_and_says_what_slack_says() -> None:
     spend = replace(spend_facts(), budget="R&D")
-    written = plain_message(facts_of(spend)(crossed(Level.HARD)), NOW, NOW)
+    written = plain_message(facts_of(spend)(crossed(LimitKind.HARD)), NOW, NOW)
     assert written.title == "$612.35 of $600.00 (102%): hard limit crossed, budget R&D"
     assert written.tone == "hard"
     assert "The soft limit of $400.00 is passed too." in written.body
@@ -134,7 +135,7 @@ def test_the_letter_that_a_limit_is_resolved_says_that_it_is_the_last_one() -> N
 
 
 def test_a_letter_is_late_after_ten_minutes_and_says_how_late() -> None:
-    facts = facts_of()(crossed(Level.SOFT))
+    facts = facts_of()(crossed(LimitKind.SOFT))
     assert "Late" not in plain_message(facts, NOW, NOW + LATE).body
     late = plain_message(facts, NOW, NOW + timedelta(minutes=95))
     assert late.body.splitlines()[0] == "Late by 95 min: this is how it stood at 20 Nov 12:00 UTC."

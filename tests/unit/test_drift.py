@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.day_drift import DayDrift, DriftCause, decide_drift, drift_of, exceeds, goes_on
-from bot.alerts.decide import NO_LIMIT, Incident, Reason, Status
+from bot.alerts.day_drift import DayDrift, DriftCause, DriftReason, decide_drift, drift_of, exceeds, goes_on
+from bot.alerts.incident import Incident, Status
+from bot.alerts.kinds import AlertKind
 from bot.alerts.rules import DriftRules
-from bot.budgets.budget import Level
 from bot.budgets.spend import PricedUsage, price_usage
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
@@ -157,15 +157,15 @@ def test_a_day_is_told_once_resolved_when_it_is_right_and_told_again_in_the_same
     wrong, right = drift(used(10), bill(20)), drift(used(20), bill(20))
     told = decide_drift(wrong, RULES, None, None)
     assert told is not None
-    assert (told.level, told.limit_usd, told.status, told.post) == (Level.DRIFT, NO_LIMIT, Status.OPEN, True)
-    open_ = Incident(Level.DRIFT, NO_LIMIT, Status.OPEN)
+    assert (told.limit, told.status, told.post) == (None, Status.OPEN, True)
+    open_ = Incident(AlertKind.DRIFT, None, Status.OPEN)
     assert decide_drift(wrong, RULES, open_, None) is None
     resolved = decide_drift(right, RULES, open_, None)
     assert resolved is not None
-    assert (resolved.status, resolved.reason, resolved.post) == (Status.RESOLVED, Reason.DRIFT_GONE, False)
+    assert (resolved.status, resolved.reason, resolved.post) == (Status.RESOLVED, DriftReason.AGREES, False)
     again = decide_drift(wrong, RULES, replace(open_, status=Status.RESOLVED), None)
     assert again is not None
-    assert (again.status, again.reason) == (Status.OPEN, Reason.DRIFTED_AGAIN)
+    assert (again.status, again.reason) == (Status.OPEN, DriftReason.DIFFERS_AGAIN)
     assert decide_drift(right, RULES, None, None) is None
 
 
@@ -216,7 +216,7 @@ def test_a_standing_cause_is_told_on_its_first_day(
     step = decide_drift(today, RULES, None, earlier)
     assert step is not None
     assert (step.status, step.post) == (Status.OPEN, post)
-    assert decide_drift(today, RULES, Incident(Level.DRIFT, NO_LIMIT, Status.CLOSED), None) is None
+    assert decide_drift(today, RULES, Incident(AlertKind.DRIFT, None, Status.CLOSED), None) is None
 
 
 def test_a_quiet_day_between_leaves_a_standing_cause_told_and_a_day_that_agrees_ends_it() -> None:

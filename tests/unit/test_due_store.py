@@ -7,22 +7,24 @@ import pytest
 from sqlalchemy import Engine, update
 
 from bot.alerts.cycle_state import CycleStateStore
-from bot.alerts.decide import NO_LIMIT, Reason, Status, Step
+from bot.alerts.decide import LimitReason
 from bot.alerts.due import Due, DueStore
+from bot.alerts.incident import DATA, Status
 from bot.alerts.incident_store import IncidentStore
+from bot.alerts.kinds import AlertKind
 from bot.alerts.lifecycle import due_step
-from bot.alerts.model import DATA, DeliveryAlert, SyntheticAlert
+from bot.alerts.model import SyntheticAlert, Transition
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.rules import AlertRules
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.db.schema import alerts, notices
 from bot.fallback.store import ModeStore
 from bot.modes.changes import AutoSwitch
 from bot.notify.model import Address
 from bot.usage.age import DataState
 from bot.usage.store import UsageStore
-from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of, mode_facts
+from tests.databases import HARD, NOW, crossed, delivery_payload, limit_step, mode_facts, no_data_payload, reported
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NOTHING = Due(slack=False, destinations=False, life=False, reports=False)
@@ -40,10 +42,10 @@ def deliver_all(store: AlertStore) -> None:
 
 
 def test_what_waits_is_due_until_it_is_delivered(engine: Engine) -> None:
-    store = AlertStore(engine, {"mail": frozenset({Level.HARD})})
+    store = AlertStore(engine, {"mail": frozenset({LimitKind.HARD})})
     due = due_store(engine, store)
     assert due.look(NOW) == NOTHING
-    store.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW)
+    store.record(reported([crossed(LimitKind.HARD)]), NOW)
     assert due.look(NOW) == Due(slack=True, destinations=True, life=False, reports=False)
     deliver_all(store)
     assert due.look(NOW) == Due(slack=False, destinations=True, life=False, reports=False)
@@ -64,36 +66,23 @@ def test_a_notice_whose_outcome_is_unknown_is_due(engine: Engine) -> None:
 
 
 def test_letters_for_a_destination_that_is_gone_are_not_due(engine: Engine) -> None:
-    before = AlertStore(engine, {"mail": frozenset({Level.HARD})})
-    before.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW)
+    before = AlertStore(engine, {"mail": frozenset({LimitKind.HARD})})
+    before.record(reported([crossed(LimitKind.HARD)]), NOW)
     deliver_all(before)
     assert due_store(engine, AlertStore(engine)).look(NOW) == NOTHING
 
 
 def test_an_open_report_about_a_destination_is_looked_at(engine: Engine) -> None:
     store = AlertStore(engine, {"mail": frozenset()})
-    step = Step(Level.DELIVERY, NO_LIMIT, Status.OPEN, Reason.REFUSES)
-    facts = DeliveryAlert(
-        level=step.level,
-        limit_usd=step.limit_usd,
-        status=step.status,
-        reason=step.reason,
-        decided_at=NOW,
-        mode="normal",
-        destination="mail",
-        since=NOW,
-        error="",
-        count=1,
-    )
-    store.record(facts.subject, facts.period, [step], lambda _: facts, NOW)
+    store.record([Transition(delivery_payload())], NOW)
     assert due_store(engine, store).look(NOW).watch
     assert due_store(engine, store).look(NOW).reports
 
 
-@pytest.mark.parametrize("level", [Level.SOFT, Level.HARD])
-def test_no_step_that_time_brings_is_missed_whatever_was_done_to_the_clock(engine: Engine, level: Level) -> None:
+@pytest.mark.parametrize("level", [LimitKind.SOFT, LimitKind.HARD])
+def test_no_step_that_time_brings_is_missed_whatever_was_done_to_the_clock(engine: Engine, level: LimitKind) -> None:
     store = AlertStore(engine)
-    store.record(BUDGET, PERIOD, [crossed(level)], facts_of(), NOW)
+    store.record(reported([crossed(level)]), NOW)
     deliver_all(store)
     moments = (None, NOW - 31 * MINUTE, NOW, NOW + 2 * DAY)
     found, looks = 0, {rules: due_store(engine, store, rules) for rules in (RULES, AlertRules(escalate_after=None))}
@@ -105,7 +94,7 @@ def test_no_step_that_time_brings_is_missed_whatever_was_done_to_the_clock(engin
                 )
             )
             connection.execute(update(notices).values(sent_at=changed_at))
-        (living,) = store.life.living()
+        (living,) = store.life.seen()
         for rules, look in looks.items():
             if due_step(living, rules, NOW) is not None:
                 found += 1
@@ -115,10 +104,10 @@ def test_no_step_that_time_brings_is_missed_whatever_was_done_to_the_clock(engin
 
 def test_a_resolved_alert_is_never_due(engine: Engine) -> None:
     store = AlertStore(engine)
-    store.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW)
-    resolved = Step(Level.HARD, crossed(Level.HARD).limit_usd, Status.RESOLVED, Reason.FELL_BELOW)
+    store.record(reported([crossed(LimitKind.HARD)]), NOW)
+    resolved = limit_step(LimitKind.HARD, HARD, Status.RESOLVED, LimitReason.FELL_BELOW)
     assert due_store(engine, store).look(NOW + HOUR).life
-    store.record(BUDGET, PERIOD, [resolved], facts_of(), NOW)
+    store.record(reported([resolved]), NOW)
     assert not due_store(engine, store).look(NOW + HOUR).life
 
 
@@ -141,14 +130,13 @@ def test_the_state_of_a_cycle_is_what_its_parts_say(engine: Engine) -> None:
     modes.set_auto(AutoSwitch(True, "U1", NOW))
     for mode, previous in (("degraded", "normal"), ("minimal", "degraded")):
         modes.change({"CLAUDE_MODEL": mode}, mode_facts(mode, previous))
-    step = Step(Level.STALE, NO_LIMIT, Status.OPEN, Reason.SILENT)
-    AlertStore(engine).record(DATA, "2026-11-20T11:00Z", [step], facts_of(), NOW)
+    AlertStore(engine).record([Transition(no_data_payload(began_at=NOW - HOUR))], NOW)
     assert states.latest() == empty
     state = states.read()
     assert (state.data, state.change, state.auto) == (usage.data_state(), modes.current(), modes.auto())
     assert state.change is not None
     assert state.change.variables == {"CLAUDE_MODEL": "minimal"}
-    assert state.no_data == incidents.newest(DATA, Level.STALE)
+    assert state.no_data == incidents.newest(DATA, AlertKind.NO_DATA)
     assert state.no_data is not None
     assert not state.proposals
     assert states.latest() is state

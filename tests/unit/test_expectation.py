@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.decide import Incident, Reason, Status, Step
-from bot.alerts.forecast import Since, expect
+from bot.alerts.forecast import ForecastReason, ForecastStep, Since, expect
+from bot.alerts.incident import Incident, Status
+from bot.alerts.kinds import AlertKind
 from bot.alerts.rules import ForecastRules
-from bot.budgets.budget import ORGANIZATION, Budget, Level
+from bot.budgets.budget import ORGANIZATION, Budget, Limit, LimitKind
 from bot.budgets.period import PeriodKind
 from tests.databases import HARD, NOW, SOFT
 
@@ -33,23 +34,30 @@ class Course:
         self.since: Since = {}
         self.posted: list[Decimal] = []
 
-    def look(self, expected_usd: Decimal, spent_usd: Decimal = Decimal(0), after: timedelta = HOUR) -> Sequence[Step]:
+    def look(
+        self, expected_usd: Decimal, spent_usd: Decimal = Decimal(0), after: timedelta = HOUR
+    ) -> Sequence[ForecastStep]:
         self.now += after
         incidents = list(self.incidents.values())
         found = expect(self.budget, spent_usd, expected_usd, incidents, self.since, RULES, self.now)
         self.since = found.since
         for step in found.steps:
-            if step.post and step.limit_usd not in self.posted:
-                self.posted.append(step.limit_usd)
-            self.incidents[step.limit_usd] = Incident(step.level, step.limit_usd, step.status)
+            if step.post and step.limit.usd not in self.posted:
+                self.posted.append(step.limit.usd)
+            self.incidents[step.limit.usd] = Incident(AlertKind.FORECAST, step.limit, step.status)
         return found.steps
 
     def status(self, limit_usd: Decimal) -> Status:
         return self.incidents[limit_usd].status
 
 
-def opened(limit_usd: Decimal, reason: Reason = Reason.EXPECTED) -> Step:
-    return Step(Level.FORECAST, limit_usd, Status.OPEN, reason, post=True)
+def forecast_step(limit_usd: Decimal, status: Status, reason: ForecastReason, *, post: bool = False) -> ForecastStep:
+    kind = LimitKind.HARD if limit_usd == HARD else LimitKind.SOFT
+    return ForecastStep(Limit(kind, limit_usd), status, reason, post)
+
+
+def opened(limit_usd: Decimal, reason: ForecastReason = ForecastReason.EXPECTED) -> ForecastStep:
+    return forecast_step(limit_usd, Status.OPEN, reason, post=True)
 
 
 def test_it_opens_once_the_expected_end_has_been_above_the_limit_for_an_hour() -> None:
@@ -92,7 +100,7 @@ def test_the_lower_one_is_superseded_when_the_higher_one_is_told() -> None:
     course.look(ABOVE_SOFT)
     assert course.look(ABOVE_HARD) == ()
     steps = course.look(ABOVE_HARD)
-    assert steps == (Step(Level.FORECAST, SOFT, Status.SUPERSEDED, Reason.EXPECTED_HIGHER), opened(HARD))
+    assert steps == (forecast_step(SOFT, Status.SUPERSEDED, ForecastReason.EXPECTED_HIGHER), opened(HARD))
 
 
 def test_while_the_higher_one_stands_the_lower_one_is_no_news() -> None:
@@ -109,7 +117,7 @@ def test_once_the_higher_one_is_resolved_the_lower_one_has_its_turn() -> None:
     course.look(ABOVE_HARD)
     course.look(ABOVE_HARD)
     steps = course.look(ABOVE_SOFT)
-    assert steps == (opened(SOFT), Step(Level.FORECAST, HARD, Status.RESOLVED, Reason.EXPECTED_BELOW))
+    assert steps == (opened(SOFT), forecast_step(HARD, Status.RESOLVED, ForecastReason.EXPECTED_BELOW))
 
 
 def test_it_is_superseded_when_the_limit_itself_is_crossed() -> None:
@@ -117,7 +125,7 @@ def test_it_is_superseded_when_the_limit_itself_is_crossed() -> None:
     course.look(ABOVE_SOFT)
     course.look(ABOVE_SOFT)
     steps = course.look(ABOVE_SOFT, spent_usd=SOFT)
-    assert steps == (Step(Level.FORECAST, SOFT, Status.SUPERSEDED, Reason.CROSSED),)
+    assert steps == (forecast_step(SOFT, Status.SUPERSEDED, ForecastReason.CROSSED),)
     assert course.look(ABOVE_SOFT, spent_usd=SOFT) == ()
 
 
@@ -131,14 +139,14 @@ def test_it_is_resolved_below_nine_tenths_of_the_limit_and_not_before() -> None:
     course.look(ABOVE_SOFT)
     course.look(ABOVE_SOFT)
     assert course.look(Decimal(360)) == ()
-    assert course.look(Decimal("359.99")) == (Step(Level.FORECAST, SOFT, Status.RESOLVED, Reason.EXPECTED_BELOW),)
+    assert course.look(Decimal("359.99")) == (forecast_step(SOFT, Status.RESOLVED, ForecastReason.EXPECTED_BELOW),)
 
 
 def test_what_was_superseded_is_resolved_with_what_superseded_it() -> None:
     course = Course()
     for expected in (ABOVE_SOFT, ABOVE_SOFT, ABOVE_HARD, ABOVE_HARD):
         course.look(expected)
-    assert {step.limit_usd: step.status for step in course.look(BELOW)} == {
+    assert {step.limit.usd: step.status for step in course.look(BELOW)} == {
         SOFT: Status.RESOLVED,
         HARD: Status.RESOLVED,
     }
@@ -149,7 +157,7 @@ def test_it_opens_again_in_its_message_without_a_new_post() -> None:
     course = Course()
     for expected in (ABOVE_SOFT, ABOVE_SOFT, BELOW, ABOVE_SOFT):
         course.look(expected)
-    assert course.look(ABOVE_SOFT) == (opened(SOFT, Reason.EXPECTED_AGAIN),)
+    assert course.look(ABOVE_SOFT) == (opened(SOFT, ForecastReason.EXPECTED_AGAIN),)
     assert course.posted == [SOFT]
 
 
@@ -158,7 +166,7 @@ def test_an_edited_limit_withdraws_the_old_one_and_has_to_hold_by_itself() -> No
     course.look(ABOVE_SOFT)
     course.look(ABOVE_SOFT)
     course.budget = replace(BUDGET, soft_usd=Decimal(420))
-    assert course.look(ABOVE_SOFT) == (Step(Level.FORECAST, SOFT, Status.WITHDRAWN, Reason.LIMIT_CHANGED),)
+    assert course.look(ABOVE_SOFT) == (forecast_step(SOFT, Status.WITHDRAWN, ForecastReason.LIMIT_CHANGED),)
     assert course.look(ABOVE_SOFT) == (opened(Decimal(420)),)
 
 
@@ -184,12 +192,12 @@ def test_whatever_is_expected_each_limit_is_posted_once_and_one_stands_open_at_m
                 above_since.setdefault(limit, played.now)
             else:
                 above_since.pop(limit, None)
-        assert len({step.limit_usd for step in steps}) == len(steps), "no limit is told two things at once"
+        assert len({step.limit.usd for step in steps}) == len(steps), "no limit is told two things at once"
         for step in steps:
-            known = before.get(step.limit_usd)
+            known = before.get(step.limit.usd)
             assert known is None or known.status is not step.status, "nothing is told that is so already"
             if step.status is Status.OPEN:
-                assert played.now - above_since[step.limit_usd] >= RULES.holds
+                assert played.now - above_since[step.limit.usd] >= RULES.holds
         standing = [limit for limit, incident in played.incidents.items() if incident.status is Status.OPEN]
         assert len(standing) <= 1
         assert all(spent < limit for limit in standing)

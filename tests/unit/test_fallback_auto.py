@@ -11,25 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.actor import BOT
-from bot.budgets.budget import Level
+from bot.alerts.kinds import LEVELS, AlertKind
+from bot.budgets.budget import LimitKind
 from bot.fallback.auto import (
     DWELL,
     HOLD,
     SETTLING,
     AutoStep,
-    Cause,
     Change,
     SpendRates,
+    Trigger,
     auto_step,
 )
+from bot.fallback.rules import FallbackRules
 from bot.mode import DEGRADED, MINIMAL, NORMAL
-from bot.modes.rules import FallbackRules
 
 MODES = (NORMAL, DEGRADED, MINIMAL)
 RULES = FallbackRules(auto=True)
 CROSSED = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ENDS = datetime(2026, 12, 1, tzinfo=UTC)
-HARD = Cause("default", Level.HARD, Decimal(600), CROSSED, None, ENDS)
+HARD = Trigger("default", LimitKind.HARD, Decimal(600), CROSSED, None, ENDS)
 SAVINGS = {DEGRADED: Decimal(120), MINIMAL: Decimal(200)}
 HARDLY_LESS = SpendRates(before=Decimal(41), since=Decimal(30))
 ADMIN = "U0ADMIN"
@@ -39,7 +40,7 @@ MINUTE = timedelta(minutes=1)
 def step(
     now: datetime,
     changes: Sequence[Change] = (),
-    causes: Sequence[Cause] = (HARD,),
+    triggers: Sequence[Trigger] = (HARD,),
     *,
     auto: bool = True,
     rules: FallbackRules = RULES,
@@ -47,7 +48,7 @@ def step(
     rates: SpendRates | None = HARDLY_LESS,
     savings: dict[str, Decimal] = SAVINGS,
 ) -> AutoStep | None:
-    return auto_step(rules, auto, modes, changes, causes, rates, savings, now)
+    return auto_step(rules, auto, modes, changes, triggers, rates, savings, now)
 
 
 def by_itself(mode: str, at: datetime = CROSSED) -> Change:
@@ -67,16 +68,16 @@ def test_while_it_is_off_nothing_happens_by_itself() -> None:
 
 
 def test_only_the_levels_that_the_rules_name_count() -> None:
-    forecast = replace(HARD, level=Level.FORECAST)
-    assert step(CROSSED, causes=[forecast, replace(HARD, level=Level.SOFT)]) is None
-    found = step(CROSSED, causes=[forecast], rules=replace(RULES, auto_levels=frozenset({Level.FORECAST})))
+    forecast = replace(HARD, level=AlertKind.FORECAST)
+    assert step(CROSSED, triggers=[forecast, replace(HARD, level=LimitKind.SOFT)]) is None
+    found = step(CROSSED, triggers=[forecast], rules=replace(RULES, auto_levels=frozenset({AlertKind.FORECAST})))
     assert found is not None
     assert found.reason == "budget default is going to end above its limit of $600.00"
 
 
 def test_every_level_has_a_reason_in_words() -> None:
-    for level in Level:
-        found = step(CROSSED, causes=[replace(HARD, level=level)], rules=FallbackRules(auto_levels=frozenset(Level)))
+    for level in LEVELS:
+        found = step(CROSSED, triggers=[replace(HARD, level=level)], rules=FallbackRules(auto_levels=frozenset(LEVELS)))
         assert found is not None
         assert "budget default" in found.reason
 
@@ -127,10 +128,10 @@ def test_what_a_person_has_undone_stays_undone_for_this_incident_also_when_it_op
 
 def test_a_further_incident_after_a_persons_change_is_answered() -> None:
     undone = [by_itself(DEGRADED), Change(NORMAL, CROSSED + HOLD, ADMIN)]
-    raised = replace(HARD, limit_usd=Decimal(900), opened_at=CROSSED + 2 * HOLD)
+    raised = replace(HARD, bound_usd=Decimal(900), opened_at=CROSSED + 2 * HOLD)
     found = step(CROSSED + 2 * HOLD, undone, [HARD, raised])
     assert found is not None
-    assert (found.mode, found.cause) == (DEGRADED, raised)
+    assert (found.mode, found.trigger) == (DEGRADED, raised)
 
 
 def test_whoever_switches_at_an_open_alert_has_answered_it() -> None:
@@ -249,28 +250,30 @@ def test_it_never_flaps_and_never_acts_against_a_person_whatever_the_course(
 ) -> None:
     now = CROSSED
     changes: list[Change] = []
-    causes: dict[int, Cause] = {}
+    triggers: dict[int, Trigger] = {}
     for event in course:
         if event.toggle is not None:
-            causes[event.toggle] = toggled(
-                causes.get(event.toggle), event.toggle, CROSSED + periods[event.toggle] * TICK, now
+            triggers[event.toggle] = toggled(
+                triggers.get(event.toggle), event.toggle, CROSSED + periods[event.toggle] * TICK, now
             )
         if event.person is not None and event.person != mode_of(changes):
             changes.append(Change(event.person, now, ADMIN))
         for _ in range(event.ticks):
             now += TICK
-            found = step(now, changes, list(causes.values()), auto=event.auto, rates=event.rates, savings=event.savings)
+            found = step(
+                now, changes, list(triggers.values()), auto=event.auto, rates=event.rates, savings=event.savings
+            )
             if found is not None:
-                check_step(found, changes, list(causes.values()), event, now)
+                check_step(found, changes, list(triggers.values()), event, now)
                 changes.append(by_itself(found.mode, now))
     automatic = [change.at for change in changes if change.automatic]
     assert all(later - earlier >= DWELL for earlier, later in pairwise(automatic))
-    assert len(automatic) <= len(MODES) * len(causes)
+    assert len(automatic) <= len(MODES) * len(triggers)
 
 
-def toggled(known: Cause | None, number: int, ends_at: datetime, now: datetime) -> Cause:
+def toggled(known: Trigger | None, number: int, ends_at: datetime, now: datetime) -> Trigger:
     if known is None:
-        return Cause(f"budget-{number}", Level.HARD, Decimal(600), now, None, ends_at)
+        return Trigger(f"budget-{number}", LimitKind.HARD, Decimal(600), now, None, ends_at)
     return replace(known, closed_at=now if known.closed_at is None else None)
 
 
@@ -279,18 +282,18 @@ def mode_of(changes: Sequence[Change]) -> str:
 
 
 def check_step(
-    found: AutoStep, changes: Sequence[Change], causes: Sequence[Cause], event: Event, now: datetime
+    found: AutoStep, changes: Sequence[Change], triggers: Sequence[Trigger], event: Event, now: datetime
 ) -> None:
     assert event.auto
     assert found.previous == mode_of(changes) != found.mode
     by_people = [change for change in changes if not change.automatic]
     if MODES.index(found.mode) > MODES.index(found.previous):
         assert event.savings.get(found.mode, Decimal(1)) > 0
-        assert found.cause in [cause for cause in causes if cause.counts(now)]
-        assert found.cause is not None
-        assert found.cause.opened_at > last_turn(changes)
+        assert found.trigger in [trigger for trigger in triggers if trigger.counts(now)]
+        assert found.trigger is not None
+        assert found.trigger.opened_at > last_turn(changes)
     else:
-        assert not any(cause.counts(now) and cause.opened_at > last_turn(changes) for cause in causes)
+        assert not any(trigger.counts(now) and trigger.opened_at > last_turn(changes) for trigger in triggers)
         assert changes[-1].automatic
         chosen = by_people[-1].mode if by_people else NORMAL
         assert found.mode == chosen
@@ -308,17 +311,17 @@ def last_turn(changes: Sequence[Change]) -> datetime:
 @pytest.mark.parametrize("minutes", [5, 10, 25, 40])
 def test_an_incident_that_opens_and_closes_for_two_days_moves_the_mode_down_once_and_back_once(minutes: int) -> None:
     changes: list[Change] = []
-    cause = HARD
+    trigger = HARD
     for tick in range(2 * 24 * 12):
         now = CROSSED + tick * TICK
         if tick and tick * TICK % (minutes * MINUTE) == timedelta():
-            cause = toggled(cause, 0, ENDS, now)
-        found = step(now, changes, [cause], rates=SpendRates(Decimal(41), Decimal(9)))
+            trigger = toggled(trigger, 0, ENDS, now)
+        found = step(now, changes, [trigger], rates=SpendRates(Decimal(41), Decimal(9)))
         if found is not None:
             changes.append(by_itself(found.mode, now))
     for tick in range(12):
         now = CROSSED + timedelta(days=2) + tick * TICK
-        found = step(now, changes, [replace(cause, closed_at=CROSSED + timedelta(days=2))])
+        found = step(now, changes, [replace(trigger, closed_at=CROSSED + timedelta(days=2))])
         if found is not None:
             changes.append(by_itself(found.mode, now))
     assert [change.mode for change in changes] == [DEGRADED, NORMAL]

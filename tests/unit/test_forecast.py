@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import ORGANIZATION, Budget, Level
+from bot.budgets.budget import ORGANIZATION, Budget, LimitKind
 from bot.budgets.forecast import HOURS_BACK, Forecast, Hours, ModeShift, PlannedSpend, Request, forecast, forecasts
 from bot.budgets.period import Period, PeriodKind, period_at
 from bot.clock import DAY, HOUR, floor_hour
@@ -459,9 +459,9 @@ def test_a_limit_is_reached_within_the_period_exactly_where_the_sum_reaches_it(
     mine, period, spent = story.budget, story.period, story.spent_usd
     (found,) = forecasts([story])
     assert found is not None
-    assert [crossing.level for crossing in found.crossings] == [Level.SOFT, Level.HARD]
+    assert [crossing.kind for crossing in found.crossings] == [LimitKind.SOFT, LimitKind.HARD]
     for crossing in found.crossings:
-        limit = mine.limit(crossing.level)
+        limit = mine.limit(crossing.kind)
         assert limit == crossing.limit_usd
         assert crossing.passed == (spent >= limit)
         ways = (

@@ -4,34 +4,36 @@ from datetime import timedelta
 
 from sqlalchemy import Engine
 
-from bot.alerts.decide import Reason, Status, Step
+from bot.alerts.decide import LimitReason
+from bot.alerts.incident import Status
 from bot.alerts.incident_store import IncidentStore, NewestIncident
+from bot.alerts.kinds import AlertKind
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
-from tests.databases import BUDGET, NOW, PERIOD, SOFT, SOFT_RESOLVED, crossed, facts_of
+from bot.budgets.budget import LimitKind
+from tests.databases import BUDGET, NOW, SOFT, SOFT_RESOLVED, crossed, limit_step, reported
 
 HOUR = timedelta(hours=1)
 
 
 def test_of_an_empty_store_nothing_is_known(engine: Engine) -> None:
     store = IncidentStore(engine)
-    assert store.newest(BUDGET, Level.SOFT) is None
+    assert store.newest(BUDGET, AlertKind.LIMIT) is None
     assert store.watching_since() is None
 
 
 def test_the_newest_incident_is_the_one_that_was_opened_last(engine: Engine) -> None:
     alerts, store = AlertStore(engine), IncidentStore(engine)
-    alerts.record(BUDGET, PERIOD, [crossed(Level.SOFT)], facts_of(), NOW)
-    alerts.record(BUDGET, "2026-12", [crossed(Level.SOFT)], facts_of(), NOW + HOUR)
-    alerts.record(BUDGET, PERIOD, [SOFT_RESOLVED], facts_of(), NOW + 2 * HOUR)
-    assert store.newest(BUDGET, Level.SOFT) == NewestIncident("2026-12", Status.OPEN, NOW + HOUR)
-    assert store.newest(BUDGET, Level.HARD) is None
-    assert store.newest("other", Level.SOFT) is None
+    alerts.record(reported([crossed(LimitKind.SOFT)]), NOW)
+    alerts.record(reported([crossed(LimitKind.SOFT)], budget=BUDGET, period="2026-12"), NOW + HOUR)
+    alerts.record(reported([SOFT_RESOLVED]), NOW + 2 * HOUR)
+    assert store.newest(BUDGET, AlertKind.LIMIT) == NewestIncident("2026-12", Status.OPEN, NOW + HOUR)
+    assert store.newest(BUDGET, AlertKind.SPIKE) is None
+    assert store.newest("other", AlertKind.LIMIT) is None
 
 
 def test_the_bot_watches_since_it_first_noted_something(engine: Engine) -> None:
     alerts, store = AlertStore(engine), IncidentStore(engine)
-    noted = Step(Level.SOFT, SOFT, Status.WATCHED, Reason.IN_FORCE)
-    alerts.record(BUDGET, PERIOD, [noted], facts_of(), NOW)
-    alerts.record(BUDGET, "2026-12", [noted], facts_of(), NOW + HOUR)
+    noted = limit_step(LimitKind.SOFT, SOFT, Status.WATCHED, LimitReason.IN_FORCE)
+    alerts.record(reported([noted]), NOW)
+    alerts.record(reported([noted], budget=BUDGET, period="2026-12"), NOW + HOUR)
     assert store.watching_since() == NOW

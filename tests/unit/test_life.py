@@ -7,23 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.lifecycle import Life, LifeStep, Living, due_step
+from bot.alerts.kinds import LEVELS, AlertKind, Level
+from bot.alerts.lifecycle import Life, LifeStep, SeenAlert, due_step
 from bot.alerts.rules import AlertRules
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from tests.databases import NOW
 
 MINUTE = timedelta(minutes=1)
 RULES = AlertRules()
 
 
-def living(level: Level = Level.HARD, life: Life | None = None, seen_since: datetime = NOW) -> Living:
-    return Living(1, level, seen_since, life or Life())
+def living(level: Level = LimitKind.HARD, life: Life | None = None, seen_since: datetime = NOW) -> SeenAlert:
+    return SeenAlert(1, level, seen_since, life or Life())
 
 
-@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize("level", LEVELS)
 def test_only_what_the_rules_name_is_escalated(level: Level) -> None:
     step = due_step(living(level), RULES, NOW + timedelta(days=9))
-    assert step == (LifeStep.ESCALATED if level in (Level.HARD, Level.SPIKE) else None)
+    assert step == (LifeStep.ESCALATED if level in (LimitKind.HARD, AlertKind.SPIKE) else None)
 
 
 def test_it_is_escalated_after_half_an_hour_and_not_a_second_before() -> None:
@@ -41,7 +42,7 @@ def test_what_somebody_has_acknowledged_or_the_channel_has_heard_again_stays_qui
     assert due_step(living(life=Life(escalated_at=NOW)), RULES, later) is None
 
 
-@pytest.mark.parametrize("level", [Level.HARD, Level.SOFT])
+@pytest.mark.parametrize("level", [LimitKind.HARD, LimitKind.SOFT])
 def test_a_snooze_is_over_at_its_end_whatever_the_level_and_until_then_nothing_is_due(level: Level) -> None:
     snoozed = living(level, Life(snoozed_by="U1", snoozed_until=NOW + 60 * MINUTE))
     assert due_step(snoozed, RULES, NOW + 59 * MINUTE) is None

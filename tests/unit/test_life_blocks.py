@@ -9,18 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.decide import Reason, Status
+from bot.alerts.decide import LimitReason
+from bot.alerts.forecast import ForecastAlert, ForecastReason
+from bot.alerts.incident import Identity, Status
+from bot.alerts.kinds import AlertKind
 from bot.alerts.lifecycle import Life, LifeStep, OpenAlert
-from bot.alerts.model import ForecastAlert, LifecycleEvent, LimitAlert
+from bot.alerts.limit import LimitAlert
 from bot.alerts.notice_contents import Content
-from bot.alerts.payloads import Payload
-from bot.budgets.budget import Level
+from bot.alerts.payloads import LifecycleEvent, Payload
+from bot.budgets.budget import Limit, LimitKind
 from bot.display import Display
 from bot.messages import Message
 from bot.notify.model import Action, Notice
 from bot.notify.slack_connection import Workspace
-from handlers.render.alert import NOTHING_STOPPED, alert_message, forecast_alert_message
-from handlers.render.lifecycle import life_message, open_alert_lines, step_message, with_life
+from handlers.render.forecast_alert import forecast_message
+from handlers.render.lifecycle import life_message, open_alert_lines, with_life
+from handlers.render.limit_alert import limit_message, limit_step_message
+from handlers.render.spend_alert import NOTHING_STOPPED
 from handlers.rendering import Rendering, headline, plain_message
 from tests.unit.test_blocks import (
     NOW,
@@ -51,10 +56,9 @@ lives = st.builds(
 figures = st.decimals(0, 10**9, places=2)
 forecasts = st.builds(
     lambda spend, status, low, expected, high, dated: ForecastAlert(
-        level=Level.FORECAST,
-        limit_usd=Decimal(600),
+        limit=Limit(LimitKind.HARD, Decimal(600)),
         status=status,
-        reason=Reason.EXPECTED,
+        reason=ForecastReason.EXPECTED,
         decided_at=NOW,
         mode="normal",
         spend=spend,
@@ -91,7 +95,7 @@ def step(facts: LimitAlert, what: LifeStep, **changes: Any) -> LifecycleEvent:
 
 
 def test_a_new_alert_can_be_acknowledged_and_snoozed() -> None:
-    message = with_life(alert_message(alert(), None), 7, Status.OPEN, Life())
+    message = with_life(limit_message(alert(), None), 7, Status.OPEN, Life())
     check(message)
     row = [(button["text"]["text"], button["value"]) for button in buttons(message) if button["value"] == "7"]
     assert row == [("Acknowledge", "7"), ("Snooze 1 h", "7"), ("Snooze 8 h", "7")]
@@ -100,7 +104,7 @@ def test_a_new_alert_can_be_acknowledged_and_snoozed() -> None:
 
 
 def test_it_says_who_has_it_below_its_first_line_and_offers_what_is_left() -> None:
-    plain = alert_message(alert(), None)
+    plain = limit_message(alert(), None)
     message = with_life(plain, 7, Status.OPEN, Life("U0ADMIN", NOW))
     check(message)
     first, second, *rest = message.text.splitlines()
@@ -115,12 +119,12 @@ def test_it_says_who_has_it_below_its_first_line_and_offers_what_is_left() -> No
 
 
 def test_one_that_is_over_has_nothing_to_click() -> None:
-    plain = alert_message(alert(status=Status.RESOLVED), None)
+    plain = limit_message(alert(status=Status.RESOLVED), None)
     assert with_life(plain, 7, Status.RESOLVED, HELD) == plain
 
 
 either_level = st.one_of(
-    alerts, alerts.map(lambda facts: replace(facts, level=Level.THRESHOLD, limit_usd=Decimal(300)))
+    alerts, alerts.map(lambda facts: replace(facts, limit=Limit(LimitKind.THRESHOLD, Decimal(300))))
 )
 
 
@@ -131,24 +135,24 @@ def test_with_its_life_every_alert_fits_into_slack_and_a_hard_one_ends_as_it_sho
     message = rendered(facts, life=life)
     check(message)
     assert len(message.blocks) <= 50
-    if facts.level is Level.HARD and facts.status is Status.OPEN:
+    if facts.level is LimitKind.HARD and facts.status is Status.OPEN:
         assert message.text.endswith(NOTHING_STOPPED)
 
 
-@pytest.mark.parametrize("level", [Level.SOFT, Level.HARD])
-def test_what_arrives_late_says_so_below_its_first_line_and_ends_as_ever(level: Level) -> None:
+@pytest.mark.parametrize("level", [LimitKind.SOFT, LimitKind.HARD])
+def test_what_arrives_late_says_so_below_its_first_line_and_ends_as_ever(level: LimitKind) -> None:
     late = rendered(alert(level), late=timedelta(minutes=95))
     check(late)
     lines = late.text.splitlines()
-    assert lines[0] == alert_message(alert(level), None).text.splitlines()[0]
+    assert lines[0] == limit_message(alert(level), None).text.splitlines()[0]
     assert lines[1] == "Late by 95 min: this is how it stood at 20 Nov 12:00 UTC."
     assert lines[-1] == rendered(alert(level)).text.splitlines()[-1]
 
 
 def test_the_letter_of_a_resolved_hard_limit_has_nothing_to_stop_any_more() -> None:
-    resolved = plain_message(alert(Level.HARD, Status.RESOLVED, Reason.FELL_BELOW), NOW, NOW)
+    resolved = plain_message(alert(LimitKind.HARD, Status.RESOLVED, LimitReason.FELL_BELOW), NOW, NOW)
     assert NOTHING_STOPPED not in resolved.body
-    assert plain_message(alert(Level.HARD), NOW, NOW).body.endswith(NOTHING_STOPPED)
+    assert plain_message(alert(LimitKind.HARD), NOW, NOW).body.endswith(NOTHING_STOPPED)
     assert resolved.body.startswith("If this limit is crossed again")
 
 
@@ -173,23 +177,23 @@ def test_the_sum_is_told_in_the_money_of_the_readers_too() -> None:
 
 def threshold(status: Status = Status.OPEN, usd: int = 300, **spend: Any) -> LimitAlert:
     facts = alert(status=status, spend=with_spend(**spend))
-    return replace(facts, level=Level.THRESHOLD, limit_usd=Decimal(usd))
+    return replace(facts, limit=Limit(LimitKind.THRESHOLD, Decimal(usd)))
 
 
 def test_a_threshold_says_which_share_it_is_and_what_comes_next() -> None:
-    message = alert_message(threshold(spent_usd=Decimal(310)), None)
+    message = limit_message(threshold(spent_usd=Decimal(310)), None)
     check(message)
     check_twin(message)
     lines = message.text.splitlines()
     assert lines[0] == "$310.00 of $300.00 (103%): threshold 50% of $600.00 crossed, budget default"
     assert "The next limit is $400.00." in lines
     assert NOTHING_STOPPED not in message.text
-    above = alert_message(threshold(usd=540, spent_usd=Decimal(550)), None)
+    above = limit_message(threshold(usd=540, spent_usd=Decimal(550)), None)
     assert "The next limit is $600.00." in above.text
 
 
 def test_a_threshold_that_is_passed_names_no_next_limit_since_that_may_be_passed_too() -> None:
-    message = alert_message(threshold(Status.SUPERSEDED), None)
+    message = limit_message(threshold(Status.SUPERSEDED), None)
     assert message.text.startswith("$412.50 of $300.00 (137%): threshold 50% of $600.00 crossed, superseded")
     assert "next limit" not in message.text
 
@@ -197,7 +201,7 @@ def test_a_threshold_that_is_passed_names_no_next_limit_since_that_may_be_passed
 # ---- replies
 
 
-@pytest.mark.parametrize("facts", [alert(Level.SOFT), alert(Level.HARD), threshold()])
+@pytest.mark.parametrize("facts", [alert(LimitKind.SOFT), alert(LimitKind.HARD), threshold()])
 @pytest.mark.parametrize("what", LifeStep)
 def test_no_reply_can_be_taken_for_the_alert(facts: LimitAlert, what: LifeStep) -> None:
     message = rendered(step(facts, what, until=NOW + HOUR), "reply")
@@ -216,7 +220,7 @@ def test_neither_can_a_reply_about_what_the_figures_did(facts: LimitAlert) -> No
 
 
 def test_what_the_channel_hears_again_says_why_what_and_what_to_do() -> None:
-    facts = alert(Level.HARD)
+    facts = alert(LimitKind.HARD)
     escalated = life_message(step(facts, LifeStep.ESCALATED), headline(facts))
     assert escalated.text.splitlines() == [
         "Nobody has acknowledged this for 30 min.",
@@ -233,16 +237,20 @@ def test_what_the_channel_hears_again_says_why_what_and_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("status", "reason", "line"),
     [
-        (Status.SUPERSEDED, Reason.PASSED_BY_HARD, "Superseded: $412.50 is spent, so that the next limit, $600.00,"),
-        (Status.RESOLVED, Reason.FELL_BELOW, "Resolved: $412.50 is spent, below $400.00 again."),
-        (Status.WITHDRAWN, Reason.LIMIT_CHANGED, "Withdrawn: $400.00 is not in force any more."),
-        (Status.CLOSED, Reason.PERIOD_CLOSED, "Period closed: 2026-11 is over. What was known last is $412.50."),
-        (Status.OPEN, Reason.CROSSED_AGAIN, "Crossed again: $412.50 of $400.00 is spent."),
-        (Status.OPEN, Reason.FELL_BELOW_HARD, "Open again: $412.50 of $400.00 is spent."),
+        (
+            Status.SUPERSEDED,
+            LimitReason.PASSED_BY_HARD,
+            "Superseded: $412.50 is spent, so that the next limit, $600.00,",
+        ),
+        (Status.RESOLVED, LimitReason.FELL_BELOW, "Resolved: $412.50 is spent, below $400.00 again."),
+        (Status.WITHDRAWN, LimitReason.LIMIT_CHANGED, "Withdrawn: $400.00 is not in force any more."),
+        (Status.CLOSED, LimitReason.PERIOD_CLOSED, "Period closed: 2026-11 is over. What was known last is $412.50."),
+        (Status.OPEN, LimitReason.CROSSED_AGAIN, "Crossed again: $412.50 of $400.00 is spent."),
+        (Status.OPEN, LimitReason.FELL_BELOW_HARD, "Open again: $412.50 of $400.00 is spent."),
     ],
 )
-def test_a_reply_says_what_the_figures_did_and_how_old_they_are(status: Status, reason: Reason, line: str) -> None:
-    message = step_message(alert(status=status, reason=reason))
+def test_a_reply_says_what_the_figures_did_and_how_old_they_are(status: Status, reason: LimitReason, line: str) -> None:
+    message = limit_step_message(alert(status=status, reason=reason))
     check(message)
     check_twin(message)
     assert message.text.startswith(line)
@@ -260,10 +268,9 @@ def test_every_forecast_alert_fits_into_slack_whatever_the_names(facts: Forecast
 
 def test_a_forecast_alert_says_the_sum_the_range_and_the_date() -> None:
     facts = ForecastAlert(
-        level=Level.FORECAST,
-        limit_usd=Decimal(600),
+        limit=Limit(LimitKind.HARD, Decimal(600)),
         status=Status.OPEN,
-        reason=Reason.EXPECTED,
+        reason=ForecastReason.EXPECTED,
         decided_at=NOW,
         mode="normal",
         spend=with_spend(budget="b" * 60),
@@ -273,7 +280,7 @@ def test_a_forecast_alert_says_the_sum_the_range_and_the_date() -> None:
         crossed_at=NOW + 48 * HOUR,
         crossed_earliest_at=NOW + 24 * HOUR,
     )
-    message = forecast_alert_message(facts)
+    message = forecast_message(facts)
     check_twin(message)
     lines = message.text.splitlines()
     assert lines[0] == f"Forecast $700.00 by 1 Dec 00:00 UTC, above $600.00 (116%), budget {'b' * 60}"
@@ -285,18 +292,24 @@ def test_a_forecast_alert_says_the_sum_the_range_and_the_date() -> None:
 # ---- status
 
 
-def standing(level: Level = Level.HARD, life: Life | None = None, **changes: Any) -> OpenAlert:
-    known = {"subject": "default", "period": "2026-11", "limit_usd": Decimal(600), **changes}
-    return OpenAlert(level=level, since=NOW, life=life or Life(), **known)
+def standing(
+    kind: AlertKind = AlertKind.LIMIT,
+    life: Life | None = None,
+    limit: Limit | None = None,
+    bound: Decimal | None = None,
+    subject: str = "default",
+    key: str = "2026-11",
+) -> OpenAlert:
+    return OpenAlert(Identity(kind, subject, key, limit), bound, NOW, life or Life())
 
 
 def test_status_has_a_line_for_every_open_alert() -> None:
     assert open_alert_lines(
         [
-            standing(),
-            standing(Level.SOFT, Life("U0ADMIN", NOW), limit_usd=Decimal(400)),
-            standing(Level.SPIKE, HELD, limit_usd=Decimal(10)),
-            standing(Level.STALE, Life(escalated_at=NOW)),
+            standing(limit=Limit(LimitKind.HARD, Decimal(600))),
+            standing(life=Life("U0ADMIN", NOW), limit=Limit(LimitKind.SOFT, Decimal(400))),
+            standing(AlertKind.SPIKE, HELD, bound=Decimal(10)),
+            standing(AlertKind.NO_DATA, Life(escalated_at=NOW)),
         ]
     ) == [
         "• hard limit $600.00 of budget default in 2026-11: since 20 Nov 12:00 UTC, nobody has acknowledged it.",
@@ -309,7 +322,7 @@ def test_status_has_a_line_for_every_open_alert() -> None:
     ]
 
 
-@given(st.lists(st.builds(standing, st.sampled_from(Level), lives, subject=hostile, period=hostile), max_size=20))
+@given(st.lists(st.builds(standing, st.sampled_from(AlertKind), lives, subject=hostile, key=hostile), max_size=20))
 def test_status_fits_into_slack_whatever_stands_open(open_alerts: list[OpenAlert]) -> None:
     for spends in ([], [SPEND]):
         message = status(spends, open_alerts=open_alerts)

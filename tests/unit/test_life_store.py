@@ -7,18 +7,35 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine, select, update
 
-from bot.alerts.decide import Incident, Reason, Status, Step
-from bot.alerts.life_watch import LifecycleTimer
-from bot.alerts.lifecycle import Life, LifeStep, Living, OpenAlert
+from bot.alerts.decide import LimitReason, LimitStep
+from bot.alerts.incident import Identity, Status
+from bot.alerts.kinds import LEVELS, AlertKind
+from bot.alerts.lifecycle import Life, LifeStep, OpenAlert, SeenAlert
 from bot.alerts.lifecycle_store import Handled
-from bot.alerts.model import LifecycleEvent
+from bot.alerts.lifecycle_timer import LifecycleTimer
+from bot.alerts.model import Transition
+from bot.alerts.payloads import LifecycleEvent
 from bot.alerts.rules import AlertRules
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import Limit, LimitKind
 from bot.db.schema import alerts, audit, notices
 from bot.notify.model import Address, Notice
 from bot.sandbox.clock import HandClock
-from tests.databases import BUDGET, HARD, NOW, PERIOD, SOFT, SOFT_AGAIN, SOFT_RESOLVED, crossed, facts_of
+from tests.databases import (
+    BUDGET,
+    HARD,
+    NOW,
+    PERIOD,
+    SOFT,
+    SOFT_AGAIN,
+    SOFT_RESOLVED,
+    crossed,
+    facts_of,
+    limit_incident,
+    limit_step,
+    new_period_payload,
+    reported,
+)
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 INCIDENT = "default/2026-11/hard/600"
@@ -29,10 +46,14 @@ def store(engine: Engine) -> AlertStore:
     return AlertStore(engine)
 
 
-def opened(store: AlertStore, level: Level = Level.HARD) -> int:
+def opened(store: AlertStore, level: LimitKind = LimitKind.HARD) -> int:
     """An alert whose message is in the channel."""
-    store.record(BUDGET, PERIOD, [crossed(level)], facts_of(), NOW)
+    store.record(reported([crossed(level)]), NOW)
     return sent(store).content.alert_id or 0
+
+
+def crossed_is(kind: LimitKind, usd: Decimal) -> Identity:
+    return Identity(AlertKind.LIMIT, BUDGET, PERIOD, Limit(kind, usd))
 
 
 def sent(store: AlertStore) -> Notice:
@@ -68,7 +89,11 @@ def test_an_acknowledgement_is_kept_audited_edited_in_and_replied(store: AlertSt
     assert life(engine, alert_id) == known
     assert audited(engine) == [("U1", "alert acknowledged", "done", INCIDENT)]
     edit, reply = sent(store), sent(store)
-    assert (edit.action, edit.content.facts, edit.content.life) == ("update", facts_of()(crossed(Level.HARD)), known)
+    assert (edit.action, edit.content.facts, edit.content.life) == (
+        "update",
+        facts_of()(crossed(LimitKind.HARD)),
+        known,
+    )
     assert reply.action == "reply"
     assert isinstance(reply.content.facts, LifecycleEvent)
     assert (reply.content.facts.step, reply.content.facts.by, reply.content.facts.at) == (
@@ -115,10 +140,14 @@ def test_of_two_who_acknowledge_at_once_one_is_first(store: AlertStore, engine: 
     assert waiting(engine) == ["update", "reply"]
 
 
-@pytest.mark.parametrize("over", [SOFT_RESOLVED, Step(Level.SOFT, SOFT, Status.CLOSED, Reason.PERIOD_CLOSED)])
-def test_what_is_over_can_be_neither_acknowledged_nor_snoozed(store: AlertStore, engine: Engine, over: Step) -> None:
-    alert_id = opened(store, Level.SOFT)
-    store.record(BUDGET, PERIOD, [over], facts_of(), NOW)
+@pytest.mark.parametrize(
+    "over", [SOFT_RESOLVED, limit_step(LimitKind.SOFT, SOFT, Status.CLOSED, LimitReason.PERIOD_CLOSED)]
+)
+def test_what_is_over_can_be_neither_acknowledged_nor_snoozed(
+    store: AlertStore, engine: Engine, over: LimitStep
+) -> None:
+    alert_id = opened(store, LimitKind.SOFT)
+    store.record(reported([over]), NOW)
     assert store.life.acknowledge(alert_id, "U1", NOW).outcome == "over"
     assert store.life.snooze(alert_id, "U1", NOW + HOUR, NOW).outcome == "over"
     assert life(engine, alert_id) == Life()
@@ -135,28 +164,28 @@ def test_an_alert_that_this_version_cannot_read_is_unknown_and_holds_up_no_other
     unreadable = opened(store)
     with engine.begin() as connection:
         connection.execute(update(notices).values(facts={"kind": "from the future"}))
-    readable = opened(store, Level.SOFT)
+    readable = opened(store, LimitKind.SOFT)
     assert store.life.acknowledge(unreadable, "U1", NOW) == Handled("unknown")
-    rules = AlertRules(escalate_levels=frozenset({Level.SOFT, Level.HARD}))
+    rules = AlertRules(escalate_levels=frozenset({LimitKind.SOFT, LimitKind.HARD}))
     LifecycleTimer(store.life, rules, HandClock(NOW + HOUR)).look()
     assert life(engine, unreadable) == Life()
     assert life(engine, readable) == Life(escalated_at=NOW + HOUR)
 
 
 def test_an_alert_that_opens_again_is_nobodys_yet(store: AlertStore, engine: Engine) -> None:
-    alert_id = opened(store, Level.SOFT)
+    alert_id = opened(store, LimitKind.SOFT)
     store.life.acknowledge(alert_id, "U1", NOW)
     store.life.snooze(alert_id, "U1", NOW + HOUR, NOW)
-    store.record(BUDGET, PERIOD, [SOFT_RESOLVED], facts_of(), NOW)
+    store.record(reported([SOFT_RESOLVED]), NOW)
     assert life(engine, alert_id) == Life("U1", NOW, "U1", NOW + HOUR)
-    store.record(BUDGET, PERIOD, [SOFT_AGAIN], facts_of(), NOW)
+    store.record(reported([SOFT_AGAIN]), NOW)
     assert life(engine, alert_id) == Life()
 
 
 def test_an_alert_that_a_second_copy_opens_too_stays_whose_it_is(store: AlertStore, engine: Engine) -> None:
     alert_id = opened(store)
     store.life.acknowledge(alert_id, "U1", NOW)
-    store.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW)
+    store.record(reported([crossed(LimitKind.HARD)]), NOW)
     assert life(engine, alert_id) == Life("U1", NOW)
 
 
@@ -212,10 +241,10 @@ def test_two_copies_that_advance_at_once_escalate_once(store: AlertStore, engine
 
 
 def test_time_runs_from_the_moment_at_which_people_could_see_it(store: AlertStore, engine: Engine) -> None:
-    store.record(BUDGET, PERIOD, [crossed(Level.HARD)], facts_of(), NOW - HOUR)
-    assert store.life.living() == [], "nobody can acknowledge what has not arrived"
+    store.record(reported([crossed(LimitKind.HARD)]), NOW - HOUR)
+    assert store.life.seen() == [], "nobody can acknowledge what has not arrived"
     alert_id = sent(store).content.alert_id or 0
-    assert store.life.living() == [Living(alert_id, Level.HARD, NOW, Life())]
+    assert store.life.seen() == [SeenAlert(alert_id, LimitKind.HARD, NOW, Life())]
     LifecycleTimer(store.life, AlertRules(), HandClock(NOW + 30 * MINUTE)).look()
     edit, told = sent(store), sent(store)
     assert (edit.action, told.action) == ("update", "broadcast")
@@ -224,23 +253,29 @@ def test_time_runs_from_the_moment_at_which_people_could_see_it(store: AlertStor
 
 
 def test_that_a_period_has_begun_is_nobodys_to_acknowledge(store: AlertStore, engine: Engine) -> None:
-    begun = Step(Level.PERIOD, Decimal(0), Status.OPEN, Reason.BEGUN, post=True)
-    store.record(BUDGET, PERIOD, [begun], facts_of(), NOW)
+    store.record([Transition(new_period_payload(Status.OPEN), post=True)], NOW)
     sent(store)
-    rules = AlertRules(escalate_levels=frozenset(Level))
+    rules = AlertRules(escalate_levels=frozenset(LEVELS))
     LifecycleTimer(store.life, rules, HandClock(NOW + HOUR)).look()
     assert waiting(engine) == []
 
 
 def test_what_stands_open_is_known_with_who_has_it_told_or_not(store: AlertStore) -> None:
-    store.record(BUDGET, PERIOD, [crossed(Level.SOFT)], facts_of(), NOW - HOUR)
+    store.record(reported([crossed(LimitKind.SOFT)]), NOW - HOUR)
     sent(store)
     alert_id = opened(store)
-    store.record("search", PERIOD, [Step(Level.SOFT, SOFT, Status.RESOLVED, Reason.FELL_BELOW)], facts_of(), NOW)
-    store.record(BUDGET, "2026-12", [Step(Level.PERIOD, Decimal(0), Status.OPEN, Reason.BEGUN)], facts_of(), NOW)
+    store.record(
+        reported(
+            [limit_step(LimitKind.SOFT, SOFT, Status.RESOLVED, LimitReason.FELL_BELOW)],
+            budget="search",
+            period=PERIOD,
+        ),
+        NOW,
+    )
+    store.record([Transition(new_period_payload(Status.OPEN, key="2026-12"))], NOW)
     store.life.acknowledge(alert_id, "U1", NOW)
     assert store.life.open_alerts() == [
-        OpenAlert(BUDGET, PERIOD, Level.SOFT, SOFT, NOW - HOUR, Life()),
-        OpenAlert(BUDGET, PERIOD, Level.HARD, HARD, NOW, Life("U1", NOW)),
+        OpenAlert(crossed_is(LimitKind.SOFT, SOFT), None, NOW - HOUR, Life()),
+        OpenAlert(crossed_is(LimitKind.HARD, HARD), None, NOW, Life("U1", NOW)),
     ]
-    assert Incident(Level.SOFT, SOFT, Status.OPEN) in store.incidents(BUDGET, PERIOD)
+    assert limit_incident(LimitKind.SOFT, SOFT, Status.OPEN) in store.incidents(BUDGET, PERIOD)

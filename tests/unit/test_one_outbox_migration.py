@@ -1,106 +1,43 @@
 """The migration to one outbox: every stored notice is kept, and goes on where it was."""
 
 import json
-from collections.abc import Mapping
-from datetime import date, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select, text
 
-from bot.alerts.decide import Reason, Status
-from bot.alerts.lifecycle import LifeStep
-from bot.alerts.model import (
-    DeliveryAlert,
-    DriftAlert,
-    ForecastAlert,
-    LifecycleEvent,
-    NewPeriodAlert,
-    NoDataAlert,
-    SpikeAlert,
-    SyntheticAlert,
-)
+from bot.alerts.kinds import LEVELS
+from bot.alerts.limit import LimitAlert
+from bot.alerts.model import SyntheticAlert
 from bot.alerts.notice_contents import ContentStore, enqueue
-from bot.alerts.payloads import Payload, dumped
+from bot.alerts.payloads import Payload, dumped, parsed
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.db.engine import connect, migrate
 from bot.db.migrations.versions.v0014_one_outbox import about
+from bot.db.migrations.versions.v0015_kinds_of_alerts import rewritten
 from bot.db.schema import notices
-from bot.modes.model import ModeEnding
 from bot.notify.model import Action, Address, Notice
-from tests.databases import NOW, SOFT_RESOLVED, crossed, facts_of, mode_facts, spend_facts
+from tests.databases import NOW, SOFT_RESOLVED, crossed, facts_of, mode_facts, reported
+from tests.unit.test_stored_payloads import STORED
 
 SECOND = timedelta(seconds=1)
-SOFT = facts_of()(crossed(Level.SOFT))
-HARD = facts_of()(crossed(Level.HARD))
+WITH_ID = [each for each in STORED if each["kind"] not in ("mode_end", "proof", "proposal")]
+
+SOFT = facts_of()(crossed(LimitKind.SOFT))
+HARD = facts_of()(crossed(LimitKind.HARD))
 RESOLVED = facts_of()(SOFT_RESOLVED)
-INCIDENT: Mapping[str, Any] = {
-    "level": Level.SPIKE,
-    "limit_usd": Decimal("1E+2"),
-    "status": Status.OPEN,
-    "reason": Reason.REFUSES,
-    "decided_at": NOW,
-    "mode": "normal",
-}
-KINDS: Mapping[str, Payload] = {
-    "alert": SOFT,
-    "delivery": DeliveryAlert(**INCIDENT, destination="mail", since=NOW, error="", count=1),
-    "drift": DriftAlert(
-        **INCIDENT,
-        day=date(2026, 11, 17),
-        computed_usd=Decimal(1),
-        billed_usd=Decimal(2),
-        list_usd=None,
-        difference_usd=Decimal(1),
-        unexplained_usd=Decimal(1),
-        causes=(),
-        models=(),
-        report_read_at=NOW,
-        as_of=NOW,
-    ),
-    "forecast": ForecastAlert(
-        **INCIDENT,
-        spend=spend_facts(),
-        low_usd=Decimal(1),
-        expected_usd=Decimal(2),
-        high_usd=Decimal(3),
-        crossed_at=None,
-        crossed_earliest_at=None,
-    ),
-    "life": LifecycleEvent(step=LifeStep.ACKNOWLEDGED, by="U1", at=NOW, until=None, since=NOW, about=HARD),
-    "mode": mode_facts(),
-    "mode_end": ModeEnding(mode="degraded", ends_at=NOW, because="its time is over"),
-    "period": NewPeriodAlert(
-        **INCIDENT,
-        budget="team",
-        scope="organization",
-        period_kind="month",
-        key="2026-12",
-        new_ends_at=NOW,
-        soft_usd=None,
-        hard_usd=None,
-        last=spend_facts(),
-        unbilled_days=0,
-        missing_hours=0,
-        before=None,
-        as_of=NOW,
-    ),
-    "spike": SpikeAlert(
-        **INCIDENT,
-        spend=spend_facts(),
-        key="2026-11-20T11:00Z",
-        long_usd_per_hour=Decimal(1),
-        short_usd_per_hour=Decimal(1),
-        usual_usd_per_hour=None,
-        since=NOW,
-        movers=(),
-        causes=(),
-    ),
-    "stale": NoDataAlert(**INCIDENT, began_at=NOW, since=NOW, because="", as_of=None, sums=()),
-    "test": SyntheticAlert(by="U1", requested_at=NOW + timedelta(microseconds=7)),
-}
+TEST = SyntheticAlert(by="U1", requested_at=NOW + timedelta(microseconds=7))
+
+
+def as_stored_then(payload: LimitAlert | SyntheticAlert) -> dict[str, Any]:
+    """What the version before wrote of it."""
+    stored: dict[str, Any] = dumped(payload)
+    if not isinstance(payload, LimitAlert):
+        return stored
+    limit = stored.pop("limit")
+    return {**stored, "kind": "alert", "level": limit["kind"], "limit_usd": limit["usd"]}
 
 
 def insert(engine: Engine, table: str, **values: object) -> None:
@@ -117,8 +54,8 @@ def alert(engine: Engine, level: str, ts: str | None) -> None:
     insert(engine, "alerts", level=level, status="open", **known, **moments, **place)
 
 
-def slack(engine: Engine, action: str, facts: Payload | None, status: str, **values: object) -> None:
-    stored = {"kind": "of another version"} if facts is None else dumped(facts)
+def slack(engine: Engine, action: str, facts: LimitAlert | None, status: str, **values: object) -> None:
+    stored = {"kind": "of another version"} if facts is None else as_stored_then(facts)
     known = {"created_at": "2026-11-20 12:00:00.000000", "next_attempt_at": "2026-11-20 12:00:00.000000"}
     attempts = values.pop("attempts", 0)
     insert(
@@ -126,9 +63,9 @@ def slack(engine: Engine, action: str, facts: Payload | None, status: str, **val
     )
 
 
-def further(engine: Engine, destination: str, step: str, facts: Payload, **values: object) -> None:
+def further(engine: Engine, destination: str, step: str, facts: LimitAlert | SyntheticAlert, **values: object) -> None:
     known = {"attempts": 0, "reached": "[]", "created_at": "2026-11-20 12:00:00.000000"} | values
-    stored = json.dumps(dumped(facts))
+    stored = json.dumps(as_stored_then(facts))
     insert(engine, "outside_notices", **known, destination=destination, step=step, facts=stored)
 
 
@@ -149,7 +86,7 @@ def old(empty_database_url: str) -> Engine:
     further(engine, "mail", "open", SOFT, alert_id=1, **sent)
     further(engine, "mail", "resolved", RESOLVED, alert_id=1, reached='["a1", "b2"]', attempts=2, error="it fails")
     further(engine, "hook", "open", HARD, alert_id=2, attempts=1, attempted_at="2026-11-20 12:00:04.000000")
-    further(engine, "hook", "test", KINDS["test"])
+    further(engine, "hook", "test", TEST)
     return engine
 
 
@@ -195,7 +132,7 @@ def test_slacks_notices_go_on_where_they_were(old: Engine) -> None:
 
 def test_further_destinations_get_what_waited_and_only_those_who_lack_it(old: Engine) -> None:
     migrate(old)
-    waiting = AlertStore(old, {"mail": frozenset(Level), "hook": frozenset(Level)})
+    waiting = AlertStore(old, {"mail": frozenset(LEVELS), "hook": frozenset(LEVELS)})
     assert waiting.destinations.undelivered() == {"mail": 1, "hook": 2}
     (failing,) = waiting.destinations.waiting()
     assert (failing.destination, failing.since, failing.error) == ("mail", NOW, "it fails")
@@ -203,25 +140,24 @@ def test_further_destinations_get_what_waited_and_only_those_who_lack_it(old: En
     assert (resolved.content.facts, resolved.reached) == (RESOLVED, frozenset({"a1", "b2"}))
     uncertain = due(ContentStore(old, "hook"))
     assert (uncertain.content.facts, uncertain.outcome_unknown) == (HARD, True)
-    waiting.record("default", "2026-11", [crossed(Level.SOFT), SOFT_RESOLVED], facts_of(), NOW)
+    waiting.record(reported([crossed(LimitKind.SOFT), SOFT_RESOLVED], budget="default", period="2026-11"), NOW)
     assert waiting.destinations.undelivered() == {"mail": 1, "hook": 4}, "mail is not notified of the same steps again"
     old.dispose()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_message_is_recognised_by_what_it_was_sent_with(kind: str, engine: Engine) -> None:
-    facts = KINDS[kind]
+@pytest.mark.parametrize("stored", WITH_ID, ids=lambda each: str(each["kind"]))
+def test_a_message_is_recognised_by_what_it_was_sent_with(stored: dict[str, Any], engine: Engine) -> None:
     with engine.begin() as connection:
-        enqueue(connection, "post", facts, NOW)
-        stored = connection.execute(select(notices.c.about, notices.c.facts)).one()
-    assert about(stored.facts) == stored.about
+        enqueue(connection, "post", parsed(rewritten(stored)), NOW)
+        now_sent_with = connection.execute(select(notices.c.about)).scalar_one()
+    assert about(stored) == now_sent_with
 
 
 def test_an_open_alert_is_posted_anew_and_nothing_else_is(engine: Engine) -> None:
     sent: list[tuple[Action, Payload]] = [
         ("update", SOFT),
         ("update", RESOLVED),
-        ("update", KINDS["mode"]),
+        ("update", mode_facts()),
         ("post", SOFT),
     ]
     with engine.begin() as connection:

@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.decide import NO_LIMIT, Incident, Reason, Status, decide
-from bot.alerts.new_period import TOLD_WITHIN, may_open, opening, unbilled_days
-from bot.budgets.budget import Budget, Level, parse_scope
+from bot.alerts.decide import decide
+from bot.alerts.incident import Incident, Status
+from bot.alerts.kinds import AlertKind
+from bot.alerts.new_period import TOLD_WITHIN, NewPeriodReason, may_open, opening, unbilled_days
+from bot.budgets.budget import Budget, LimitKind, parse_scope
 from bot.budgets.period import PeriodKind, period_at
+from tests.databases import limit_incident
 
 MONTH = datetime(2026, 12, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-WATCHED = Incident(Level.SOFT, Decimal(100), Status.WATCHED)
-TOLD = Incident(Level.PERIOD, NO_LIMIT, Status.CLOSED)
+WATCHED = limit_incident(LimitKind.SOFT, Decimal(100), Status.WATCHED)
+TOLD = Incident(AlertKind.NEW_PERIOD, None, Status.CLOSED)
 
 
 def budget(period: str = "month", zone: str = "UTC", scope: str = "organization") -> Budget:
@@ -26,7 +29,7 @@ def budget(period: str = "month", zone: str = "UTC", scope: str = "organization"
 def test_a_period_is_opened_once_where_the_one_before_was_watched() -> None:
     step = opening([WATCHED], [])
     assert step is not None
-    assert (step.level, step.limit_usd, step.reason) == (Level.PERIOD, NO_LIMIT, Reason.BEGUN)
+    assert (step.limit, step.reason) == (None, NewPeriodReason.BEGUN)
     assert step.status is Status.CLOSED
     assert step.post
     assert opening([WATCHED], [WATCHED, TOLD]) is None

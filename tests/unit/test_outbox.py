@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from bot.alerts.decide import Step
-from bot.alerts.model import LimitAlert
+from bot.alerts.decide import LimitStep
+from bot.alerts.limit import LimitAlert
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.db.schema import alerts, notices
 from bot.fallback.store import ModeStore
 from bot.messages import Message, Part
@@ -38,16 +38,14 @@ from bot.notify.outbox import PATIENCE, Delivery, Outbox
 from bot.notify.slack import SlackDestination
 from bot.sandbox.clock import HandClock
 from tests.databases import (
-    BUDGET,
     NOW,
-    PERIOD,
     SOFT_AGAIN,
     SOFT_RESOLVED,
     SOFT_SUPERSEDED,
     crossed,
-    facts_of,
     mode_facts,
     open_migrated,
+    reported,
 )
 
 SECOND = timedelta(seconds=1)
@@ -130,13 +128,15 @@ def outbox(store: AlertStore, channel: Channel, clock: HandClock) -> Outbox:
     return Outbox(store.notices, channel, render, clock)
 
 
-def record(store: AlertStore, *steps: Step) -> None:
-    store.record(BUDGET, PERIOD, steps, facts_of(), NOW)
+def record(store: AlertStore, *steps: LimitStep) -> None:
+    store.record(reported(steps), NOW)
 
 
 def soft_address(engine: Engine) -> tuple[str, str]:
     with engine.connect() as connection:
-        row = connection.execute(select(alerts.c.channel, alerts.c.ts).where(alerts.c.level == Level.SOFT)).one()
+        row = connection.execute(
+            select(alerts.c.channel, alerts.c.ts).where(alerts.c.limit_kind == LimitKind.SOFT)
+        ).one()
     return row.channel, row.ts
 
 
@@ -148,8 +148,8 @@ async def test_an_empty_outbox_asks_slack_nothing(store: AlertStore, clock: Hand
 
 async def test_posts_and_edits_arrive_in_the_order_of_their_decisions(store: AlertStore, clock: HandClock) -> None:
     channel = Channel()
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     assert await outbox(store, channel, clock).deliver() == Delivery(4, 0, None, None)
     assert channel.sent == [
         ("post", "default/2026-11/soft/400 open"),
@@ -161,9 +161,9 @@ async def test_posts_and_edits_arrive_in_the_order_of_their_decisions(store: Ale
 
 async def test_alerts_and_announcements_share_one_queue(store: AlertStore, engine: Engine, clock: HandClock) -> None:
     channel = Channel()
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.HARD))
     ModeStore(engine).change({}, mode_facts())
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, channel, clock).deliver()
     assert [text.split()[0] for _, text in channel.sent] == [
         "default/2026-11/hard/600",
@@ -174,8 +174,8 @@ async def test_alerts_and_announcements_share_one_queue(store: AlertStore, engin
 
 async def test_a_refusal_keeps_everything_waiting_in_order_and_says_why(store: AlertStore, clock: HandClock) -> None:
     channel = Channel(REFUSED)
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.HARD))
     delivery = await outbox(store, channel, clock).deliver()
     assert delivery == Delivery(0, 2, REFUSED.sentence, SECOND)
     clock.advance(SECOND)
@@ -191,7 +191,7 @@ async def test_nothing_is_sent_before_its_time_and_the_reason_is_still_told(
     store: AlertStore, clock: HandClock
 ) -> None:
     channel = Channel(REFUSED)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     sender = outbox(store, channel, clock)
     await sender.deliver()
     assert await sender.deliver() == Delivery(0, 1, REFUSED.sentence, None)
@@ -202,7 +202,7 @@ async def test_a_start_tries_again_at_once_since_it_often_follows_the_remedy(
     store: AlertStore, clock: HandClock
 ) -> None:
     channel = Channel(*[REFUSED] * 5)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     sender = outbox(store, channel, clock)
     for _ in range(5):
         delivery = await sender.deliver()
@@ -212,7 +212,7 @@ async def test_a_start_tries_again_at_once_since_it_often_follows_the_remedy(
 
 async def test_a_start_does_not_shorten_what_slack_asked_for(store: AlertStore, clock: HandClock) -> None:
     channel = Channel(Failed("Slack asks to wait.", retry_after=30 * SECOND))
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, channel, clock).deliver()
     assert await outbox(store, channel, clock).deliver() == Delivery(0, 1, "Slack asks to wait.", None)
     clock.advance(30 * SECOND)
@@ -221,7 +221,7 @@ async def test_a_start_does_not_shorten_what_slack_asked_for(store: AlertStore, 
 
 async def test_a_refused_alert_waits_for_hours_and_is_never_dropped(store: AlertStore, clock: HandClock) -> None:
     channel = Channel(*[REFUSED] * 150)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     sender = outbox(store, channel, clock)
     waits = []
     for _ in range(150):
@@ -249,7 +249,7 @@ async def test_slack_is_left_alone_as_long_as_it_asks_within_a_bound(
     store: AlertStore, clock: HandClock, asked: timedelta | None, waits: timedelta
 ) -> None:
     channel = Channel(Failed("Slack asks to wait.", retry_after=asked))
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     sender = outbox(store, channel, clock)
     assert (await sender.deliver()).retry_in == waits
     clock.advance(waits - timedelta(milliseconds=1))
@@ -262,7 +262,7 @@ async def test_what_may_stand_in_the_channel_is_found_there_instead_of_being_sen
     store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
     channel = Channel(UNKNOWN, readable=True)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, channel, clock).deliver()
     clock.advance(SECOND)
     assert (await outbox(store, channel, clock).deliver()).delivered == 1
@@ -274,7 +274,7 @@ async def test_without_the_right_to_read_it_is_sent_again_with_the_same_incident
     store: AlertStore, clock: HandClock
 ) -> None:
     channel = Channel(UNKNOWN)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, channel, clock).deliver()
     clock.advance(SECOND)
     assert (await outbox(store, channel, clock).deliver()).delivered == 1
@@ -283,7 +283,7 @@ async def test_without_the_right_to_read_it_is_sent_again_with_the_same_incident
 
 async def test_an_unknown_outcome_stays_unknown_until_it_is_settled(store: AlertStore, clock: HandClock) -> None:
     channel = Channel(UNKNOWN, Failed("Slack asks to wait.", retry_after=SECOND))
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     for _ in range(3):
         await outbox(store, channel, clock).deliver()
         clock.advance(SECOND)
@@ -292,7 +292,7 @@ async def test_an_unknown_outcome_stays_unknown_until_it_is_settled(store: Alert
 
 async def test_what_was_surely_not_sent_is_not_looked_for(store: AlertStore, clock: HandClock) -> None:
     channel = Channel(REFUSED, REFUSED)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     for _ in range(3):
         await outbox(store, channel, clock).deliver()
         clock.advance(2 * SECOND)
@@ -314,7 +314,7 @@ async def test_after_a_crash_between_sending_and_recording_the_alert_gets_out(
             raise Crash
 
     channel = Channel(readable=readable)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     with pytest.raises(Crash):
         await Outbox(Crashing(engine), channel, render, clock).deliver()
     assert await outbox(store, channel, clock).deliver() == Delivery(1, 0, None, None)
@@ -323,7 +323,7 @@ async def test_after_a_crash_between_sending_and_recording_the_alert_gets_out(
 
 
 async def test_an_edit_whose_outcome_is_unknown_is_made_again(store: AlertStore, clock: HandClock) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_RESOLVED)
     channel = Channel(UNKNOWN)
@@ -336,7 +336,7 @@ async def test_an_edit_whose_outcome_is_unknown_is_made_again(store: AlertStore,
 async def test_a_reply_whose_outcome_is_unknown_is_looked_for_below_its_message(
     store: AlertStore, clock: HandClock
 ) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_RESOLVED)
     channel = Channel(Delivered(Address("C1", "1.0")), UNKNOWN, readable=True)
@@ -350,7 +350,7 @@ async def test_a_reply_whose_outcome_is_unknown_is_looked_for_below_its_message(
 async def test_a_limit_crossed_again_is_posted_anew_where_its_message_cannot_be_edited(
     store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_AGAIN)
     channel = Channel(NotEditable("It cannot be edited."))
@@ -362,7 +362,7 @@ async def test_a_limit_crossed_again_is_posted_anew_where_its_message_cannot_be_
 async def test_that_a_limit_is_settled_is_told_below_the_message_that_cannot_be_edited(
     store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_RESOLVED)
     channel = Channel(NotEditable("Slack does not let messages of that age be edited."))
@@ -374,10 +374,10 @@ async def test_that_a_limit_is_settled_is_told_below_the_message_that_cannot_be_
 async def test_nobody_is_told_that_a_deleted_message_is_settled(
     store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_RESOLVED)
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.HARD))
     channel = Channel(NotEditable("The message was deleted in Slack.", gone=True))
     assert (await outbox(store, channel, clock).deliver()).waiting == 0
     assert channel.actions == ["edit 1.0", "post"]
@@ -393,7 +393,7 @@ async def test_nobody_is_told_that_a_deleted_message_is_settled(
 async def test_a_limit_crossed_again_after_its_message_was_deleted_has_a_new_one(
     store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_RESOLVED)
     await outbox(store, Channel(NotEditable("The message was deleted in Slack.", gone=True)), clock).deliver()
@@ -406,7 +406,7 @@ async def test_a_limit_crossed_again_after_its_message_was_deleted_has_a_new_one
 
 async def test_two_runs_at_once_send_everything_once(store: AlertStore, clock: HandClock) -> None:
     channel = Channel()
-    record(store, crossed(Level.SOFT), crossed(Level.HARD), SOFT_SUPERSEDED)
+    record(store, crossed(LimitKind.SOFT), crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     sender = outbox(store, channel, clock)
     deliveries = await asyncio.gather(*(sender.deliver() for _ in range(5)))
     assert sum(delivery.delivered for delivery in deliveries) == 4
@@ -434,7 +434,7 @@ async def test_two_copies_that_take_the_same_notice_at_once_send_it_once(engine:
             return notice
 
     channel = Channel()
-    record(AlertStore(engine), crossed(Level.SOFT))
+    record(AlertStore(engine), crossed(LimitKind.SOFT))
     copies = [Outbox(Copy(engine), channel, render, clock) for _ in range(2)]
     deliveries = await asyncio.gather(*(copy.deliver() for copy in copies))
     assert channel.actions == ["post"]
@@ -445,13 +445,13 @@ async def test_what_cannot_be_drawn_was_not_tried_and_holds_up_only_its_own_inci
     store: AlertStore, clock: HandClock
 ) -> None:
     def broken(notice: Notice, now: datetime) -> Message:
-        if isinstance(notice.content.facts, LimitAlert) and notice.content.facts.level is Level.SOFT:
+        if isinstance(notice.content.facts, LimitAlert) and notice.content.facts.level is LimitKind.SOFT:
             raise LookupError(notice.id)
         return render(notice, now)
 
     channel = Channel()
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     sender = Outbox(store.notices, channel, broken, clock)
     why = "this version of the bot cannot render it (LookupError)"
     assert await sender.deliver() == Delivery(1, 3, why, LONGEST_WAIT)
@@ -465,10 +465,10 @@ async def test_what_an_older_version_stored_in_another_form_does_not_stop_the_ot
     store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
     channel = Channel()
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     with engine.begin() as connection:
         connection.execute(notices.update().values(facts={"kind": "alert", "level": "soft"}))
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.HARD))
     delivery = await outbox(store, channel, clock).deliver()
     assert (delivery.delivered, delivery.waiting, delivery.retry_in) == (1, 1, LONGEST_WAIT)
     assert "cannot read" in str(delivery.error)
@@ -480,8 +480,8 @@ async def test_a_notice_that_slack_keeps_refusing_holds_up_only_its_own_incident
 ) -> None:
     refused = Failed("Slack refuses (invalid_metadata).", alone=True)
     channel = Channel(refused)
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     ModeStore(engine).change({}, mode_facts())
     sender = outbox(store, channel, clock)
     assert await sender.deliver() == Delivery(2, 3, refused.sentence, SECOND)
@@ -507,8 +507,8 @@ async def test_what_fails_for_minutes_holds_up_only_its_own_incident_where_other
     store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
     channel = Channel(*[UNKNOWN] * (PATIENCE + 2))
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.HARD))
     sender = outbox(store, channel, clock)
     await fail(sender, clock, PATIENCE + 1, waiting=2)
     assert await sender.deliver() == Delivery(1, 1, UNKNOWN.sentence, LONGEST_WAIT)
@@ -525,8 +525,8 @@ async def test_what_fails_for_minutes_holds_up_only_its_own_incident_where_other
 
 async def test_after_a_long_outage_everything_is_told_in_order(store: AlertStore, clock: HandClock) -> None:
     channel = Channel(*[UNKNOWN] * (PATIENCE + 1 + 2 * 10))
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.HARD))
     sender = outbox(store, channel, clock)
     await fail(sender, clock, PATIENCE + 1, waiting=2)
     await fail(sender, clock, 10, waiting=2)
@@ -541,12 +541,12 @@ async def test_what_comes_at_the_end_of_a_long_outage_does_not_overtake_what_wai
     store: AlertStore, clock: HandClock
 ) -> None:
     channel = Channel(*[UNKNOWN] * (PATIENCE + 2))
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     sender = outbox(store, channel, clock)
     await fail(sender, clock, PATIENCE + 1, waiting=1)
     delivery = await sender.deliver()
     assert delivery.retry_in == LONGEST_WAIT
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.HARD))
     assert (await sender.deliver()).delivered == 0
     clock.advance(LONGEST_WAIT)
     assert (await sender.deliver()).delivered == 2
@@ -572,7 +572,7 @@ def test_whatever_slack_answers_every_alert_arrives_once_and_in_order(
         connection.execute(notices.delete())
         connection.execute(alerts.delete())
     store, clock = AlertStore(sqlite_engine), HandClock(NOW)
-    record(store, crossed(Level.SOFT), crossed(Level.HARD))
+    record(store, crossed(LimitKind.SOFT), crossed(LimitKind.HARD))
     channel = Channel(*script, readable=True)
     arrived: list[str] = []
 

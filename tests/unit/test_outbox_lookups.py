@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.notify.destination import CouldNotLook, Delivered
 from bot.notify.model import LONGEST_WAIT, Address
 from bot.notify.outbox import FEWEST_LOOKS, LOOKING_AT_MOST, MOST_LOOKS
@@ -36,7 +36,7 @@ async def test_what_cannot_be_looked_for_now_is_looked_for_again_and_not_sent_tw
 ) -> None:
     channel = Channel(UNKNOWN, readable=True)
     channel.looks = [FAULT] * 3
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     sender = outbox(store, channel, clock)
     waits = []
     while (delivery := await sender.deliver()).waiting:
@@ -50,7 +50,7 @@ async def test_what_cannot_be_looked_for_now_is_looked_for_again_and_not_sent_tw
 async def test_the_wait_that_slack_asks_for_at_a_look_is_kept(store: AlertStore, clock: HandClock) -> None:
     channel = Channel(UNKNOWN, readable=True)
     channel.looks = [CouldNotLook("Slack asks to wait.", retry_after=30 * SECOND)]
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     sender = outbox(store, channel, clock)
     await sender.deliver()
     clock.advance(SECOND)
@@ -67,8 +67,8 @@ async def test_the_wait_that_slack_asks_for_at_a_look_is_kept(store: AlertStore,
 async def test_other_incidents_go_on_while_one_is_looked_for(store: AlertStore, clock: HandClock) -> None:
     channel = Channel(UNKNOWN, readable=True)
     channel.looks = [FAULT]
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.HARD))
     sender = outbox(store, channel, clock)
     await sender.deliver()
     clock.advance(SECOND)
@@ -81,7 +81,7 @@ async def test_where_no_look_ever_works_the_alert_is_sent_again_since_a_lost_one
 ) -> None:
     channel = Channel(UNKNOWN, readable=True)
     channel.looks = [FAULT] * 1000
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     sender = outbox(store, channel, clock)
     begun_at = clock.now
     while (delivery := await sender.deliver()).waiting:
@@ -92,7 +92,7 @@ async def test_where_no_look_ever_works_the_alert_is_sent_again_since_a_lost_one
 
 async def test_the_first_looks_after_a_long_time_off_may_fail_too(store: AlertStore, clock: HandClock) -> None:
     channel = Channel(UNKNOWN, readable=True)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, channel, clock).deliver()
     clock.advance(timedelta(hours=8))
     channel.looks = [FAULT] * (FEWEST_LOOKS - 1)
@@ -105,7 +105,7 @@ async def test_the_first_looks_after_a_long_time_off_may_fail_too(store: AlertSt
 async def test_a_clock_that_was_set_back_does_not_prolong_the_looking(store: AlertStore, clock: HandClock) -> None:
     channel = Channel(UNKNOWN, readable=True)
     channel.looks = [FAULT] * 1000
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     sender = outbox(store, channel, clock)
     await sender.deliver()
     clock.now -= timedelta(days=40)
@@ -115,7 +115,7 @@ async def test_a_clock_that_was_set_back_does_not_prolong_the_looking(store: Ale
 
 
 async def test_a_reply_is_looked_for_until_a_look_works(store: AlertStore, clock: HandClock) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await outbox(store, Channel(), clock).deliver()
     record(store, SOFT_RESOLVED)
     channel = Channel(Delivered(Address("C1", "1.0")), UNKNOWN, readable=True)

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select
 
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.db.schema import notices
 from bot.messages import Message
 from bot.notify.attempts import ATTEMPT_SECONDS, SURELY_OVER
@@ -101,11 +101,11 @@ async def test_what_a_living_copy_is_sending_is_not_sent_by_the_next_owner_and_o
     wire, theirs = Wire(), Channel()
     copies, store = Copies(engine, wire), AlertStore(engine)
     wire.answers.clear()
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     first = asyncio.create_task(copies.copy().deliver())
     await wire.arrived.wait()
     record(store, SOFT_RESOLVED)
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.HARD))
     second = copies.copy(channel=theirs)
     assert (await second.deliver()).delivered == 1
     assert [text.split()[0] for _, text in theirs.sent] == ["default/2026-11/hard/600"]
@@ -120,7 +120,7 @@ async def test_an_attempt_of_a_copy_that_is_gone_is_taken_over_once_it_is_surely
     wire = Wire(readable=True)
     copies = Copies(engine, wire)
     wire.answers.clear()
-    record(AlertStore(engine), crossed(Level.SOFT))
+    record(AlertStore(engine), crossed(LimitKind.SOFT))
     gone = asyncio.create_task(copies.copy().deliver())
     await wire.arrived.wait()
     gone.cancel()
@@ -138,7 +138,7 @@ async def test_an_attempt_of_a_copy_that_is_gone_is_taken_over_once_it_is_surely
 async def test_a_copy_that_lives_for_seconds_goes_by_the_wall_clock(engine: Engine, age: timedelta) -> None:
     channel = Channel(readable=True)
     copies, store = Copies(engine, channel), AlertStore(engine)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     notice = store.notices.due(NOW)
     assert notice is not None
     assert store.notices.start_attempt(notice, NOW)
@@ -150,7 +150,7 @@ async def test_a_copy_that_lives_for_seconds_goes_by_the_wall_clock(engine: Engi
 async def test_where_the_former_owner_is_surely_dead_its_attempt_is_taken_over_at_once(engine: Engine) -> None:
     channel = Channel(readable=True)
     copies, store = Copies(engine, channel), AlertStore(engine)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     notice = store.notices.due(NOW)
     assert notice is not None
     assert store.notices.start_attempt(notice, NOW)
@@ -160,7 +160,7 @@ async def test_where_the_former_owner_is_surely_dead_its_attempt_is_taken_over_a
 async def test_a_copy_that_lost_the_lease_begins_nothing(engine: Engine) -> None:
     channel = Wire()
     copies = Copies(engine, channel)
-    record(AlertStore(engine), crossed(Level.SOFT))
+    record(AlertStore(engine), crossed(LimitKind.SOFT))
     assert (await copies.copy(leads=lambda: False).deliver()).delivered == 0
     assert (channel.sent, copies.states()) == ([], [("pending", 0)])
 
@@ -177,7 +177,7 @@ async def test_a_copy_that_loses_the_lease_at_its_commit_sends_nothing_and_leave
 
     wire = Wire()
     copies = Copies(engine, wire)
-    record(AlertStore(engine), crossed(Level.SOFT))
+    record(AlertStore(engine), crossed(LimitKind.SOFT))
     assert (await copies.copy(leads=lambda: leads, store=Losing).deliver()).waiting == 1
     assert (wire.sent, copies.states()) == ([], [("sending", 1)])
 
@@ -193,7 +193,7 @@ async def test_a_process_that_was_frozen_after_its_commit_sends_nothing_when_it_
                 copies.monotonic.seconds += CALL_SECONDS
             return taken
 
-    record(AlertStore(engine), crossed(Level.SOFT))
+    record(AlertStore(engine), crossed(LimitKind.SOFT))
     sender = copies.copy(store=Freezing)
     assert (await sender.deliver()).waiting == 1
     assert (wire.sent, copies.states()) == ([], [("sending", 1)])
@@ -207,7 +207,7 @@ async def test_a_former_owner_that_wakes_up_does_not_overwrite_what_the_new_one_
     wire = Wire(*([] if outcome is None else [outcome]))
     copies, store = Copies(engine, wire), AlertStore(engine)
     wire.answers.clear()
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     frozen = asyncio.create_task(copies.copy().deliver())
     await wire.arrived.wait()
     notice = store.notices.due(NOW)
@@ -228,7 +228,7 @@ async def test_an_answer_that_is_late_counts_as_unknown(engine: Engine) -> None:
     wire.call_seconds = 0.05
     wire.answers.clear()
     copies = Copies(engine, wire)
-    record(AlertStore(engine), crossed(Level.SOFT))
+    record(AlertStore(engine), crossed(LimitKind.SOFT))
     delivery = await copies.copy().deliver()
     assert (delivery.waiting, delivery.retry_in) == (1, SECOND)
     assert copies.states() == [("sending", 1)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.payloads import PAYLOADS, dumped
+from bot.alerts.payloads import dumped, parsed
 from bot.modes.model import MixRates, NamedCaller, ProofReport
 from bot.modes.verification import ProofState
 from handlers.render.verification import PROOF_DISMISS, proof_message
@@ -114,7 +114,7 @@ def test_a_proof_of_a_version_that_counted_no_tokens_is_read_and_told_without_th
     stored = dumped(facts(state))
     for side in ("before", "after"):
         del stored[side]["usd_per_mtok"]
-    old = PAYLOADS.validate_python(stored)
+    old = parsed(stored)
     assert isinstance(old, ProofReport)
     message = proof_message(old)
     assert "tokens" not in message.text
@@ -157,7 +157,7 @@ def test_whoever_dismisses_it_is_named_and_the_button_goes() -> None:
 
 def test_it_is_read_back_from_the_outbox_as_it_was_put_there() -> None:
     for state in ProofState:
-        assert PAYLOADS.validate_python(dumped(facts(state))) == facts(state)
+        assert parsed(dumped(facts(state))) == facts(state)
 
 
 amounts = st.decimals(0, 10**7, places=4)

@@ -6,20 +6,20 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.payloads import PAYLOADS
+from bot.alerts.payloads import parsed
 from bot.db.schema import approvals as approvals_table
 from bot.db.schema import audit, notices
 from bot.fallback.approvals import Approvals, NotApprovedError
 from bot.fallback.impact import Prospect
 from bot.fallback.proposal_store import ProposalStore
 from bot.fallback.reconciler import Reconciler
+from bot.fallback.rules import FallbackRules
 from bot.fallback.service import FallbackService
 from bot.fallback.store import ModeStore
 from bot.fallback.target_store import TargetStore
 from bot.fallback.targets.env_file import EnvFile
 from bot.mode import modes_from_chain
 from bot.modes.model import Proposal, ProposalStatus
-from bot.modes.rules import FallbackRules
 from bot.sandbox.clock import HandClock
 from tests.databases import NOW
 
@@ -52,7 +52,7 @@ class Team:
             select(notices.c.action, notices.c.facts).where(notices.c.proposal_id.is_not(None)).order_by(notices.c.id)
         )
         with self.engine.connect() as connection:
-            rows = [(row.action, PAYLOADS.validate_python(row.facts)) for row in connection.execute(query)]
+            rows = [(row.action, parsed(row.facts)) for row in connection.execute(query)]
         return [(action, facts) for action, facts in rows if isinstance(facts, Proposal)]
 
     def audited(self) -> list[tuple[str, str, str]]:

@@ -23,7 +23,7 @@ from bot.alerts.notice_contents import ContentStore, read_content
 from bot.alerts.rules import AlertRules
 from bot.alerts.spike_store import SpikeStore
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.budgets.store import BudgetStore
 from bot.clock import DAY, HOUR
 from bot.db.engine import connect, database_problem, migrate, open_database
@@ -42,7 +42,7 @@ from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage.age import DataState
 from bot.usage.model import Read, UsageReading, UsageRow
 from bot.usage.store import UsageStore
-from tests.databases import BUDGET, NOW, PERIOD, crossed, facts_of
+from tests.databases import BUDGET, NOW, PERIOD, crossed, reported
 
 TODAY = NOW.replace(hour=0)
 
@@ -50,14 +50,14 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     AlertStore: {
         "incidents": (BUDGET, PERIOD),
         "incidents_in": ([PERIOD],),
-        "open_incidents": (Level.SOFT,),
+        "open_incidents": (LimitKind.SOFT,),
         "standing": (),
     },
     BudgetStore: {"all": ()},
     CycleStateStore: {"latest": (), "read": ()},
     DueStore: {"look": (NOW,)},
     EstimateStore: {"all": (), "find": ("any",), "last_words": ("U1",)},
-    IncidentStore: {"newest": (BUDGET, Level.SOFT), "opened": ([Level.SOFT], TODAY), "watching_since": ()},
+    IncidentStore: {"newest": (BUDGET, LimitKind.SOFT), "opened": ([LimitKind.SOFT], TODAY), "watching_since": ()},
     LifeStore: {"living": (), "open_alerts": ()},
     ModeStore: {"auto": (), "changes": (5,), "current": (), "history": (5,), "in_force": ()},
     ContentStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
@@ -135,7 +135,7 @@ def impatient(path: Path) -> Iterator[Engine]:
     """A database with an open alert, through an engine that waits for no other writer."""
     engine = connect(f"sqlite:///{path}", Limits(busy=0.05))
     migrate(engine)
-    AlertStore(engine).record(BUDGET, PERIOD, [crossed(Level.SOFT)], facts_of(), NOW)
+    AlertStore(engine).record(reported([crossed(LimitKind.SOFT)]), NOW)
     yield engine
     engine.dispose()
 

@@ -3,28 +3,26 @@
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.decide import Step
+from bot.alerts.decide import LimitStep
 from bot.alerts.model import AlertPayload
 from bot.alerts.notice_contents import ContentStore
-from bot.alerts.payloads import PAYLOADS
+from bot.alerts.payloads import parsed
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.db.schema import notices
 from bot.notify.model import LONGEST_WAIT, Notice
 from bot.notify.store import NoticeStore
 from tests.databases import (
-    BUDGET,
     NOW,
-    PERIOD,
     SOFT_AGAIN,
     SOFT_RESOLVED,
     SOFT_SUPERSEDED,
     SOFT_WITHDRAWN,
     crossed,
-    facts_of,
+    reported,
 )
 
-WANTED = {"mail": frozenset({Level.SOFT, Level.HARD}), "pager": frozenset({Level.HARD})}
+WANTED = {"mail": frozenset({LimitKind.SOFT, LimitKind.HARD}), "pager": frozenset({LimitKind.HARD})}
 
 
 @pytest.fixture
@@ -43,26 +41,26 @@ def due(store: NoticeStore) -> Notice:
     return notice
 
 
-def record(store: AlertStore, *steps: Step) -> None:
-    store.record(BUDGET, PERIOD, steps, facts_of(), NOW)
+def record(store: AlertStore, *steps: LimitStep) -> None:
+    store.record(reported(steps), NOW)
 
 
 def told(engine: Engine, name: str) -> list[str]:
     query = select(notices.c.facts).where(notices.c.destination == name).order_by(notices.c.id)
     with engine.connect() as connection:
-        facts = [PAYLOADS.validate_python(stored) for stored in connection.execute(query).scalars()]
+        facts = [parsed(stored) for stored in connection.execute(query).scalars()]
     return [f"{fact.level} {fact.status}" if isinstance(fact, AlertPayload) else "test" for fact in facts]
 
 
 def test_every_destination_is_told_the_levels_that_it_wants(store: AlertStore, engine: Engine) -> None:
-    record(store, crossed(Level.SOFT))
-    record(store, crossed(Level.HARD), SOFT_SUPERSEDED)
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     assert told(engine, "mail") == ["soft open", "hard open"]
     assert told(engine, "pager") == ["hard open"]
 
 
 def test_a_limit_that_goes_to_and_fro_is_told_once_each_way(store: AlertStore, engine: Engine) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     for _ in range(3):
         record(store, SOFT_RESOLVED)
         record(store, SOFT_AGAIN)
@@ -70,25 +68,25 @@ def test_a_limit_that_goes_to_and_fro_is_told_once_each_way(store: AlertStore, e
 
 
 def test_two_copies_that_see_the_same_crossing_tell_it_once(store: AlertStore, engine: Engine) -> None:
-    record(store, crossed(Level.SOFT))
-    record(AlertStore(engine, WANTED), crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
+    record(AlertStore(engine, WANTED), crossed(LimitKind.SOFT))
     assert told(engine, "mail") == ["soft open"]
 
 
 def test_who_was_not_told_that_it_opened_is_not_told_that_it_is_resolved(store: AlertStore, engine: Engine) -> None:
-    record(AlertStore(engine), crossed(Level.SOFT))
+    record(AlertStore(engine), crossed(LimitKind.SOFT))
     record(store, SOFT_RESOLVED)
     assert told(engine, "mail") == []
 
 
 def test_a_limit_that_was_lifted_is_slacks_to_show(store: AlertStore, engine: Engine) -> None:
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     record(store, SOFT_WITHDRAWN)
     assert told(engine, "mail") == ["soft open"]
 
 
 def test_what_a_destination_has_taken_waits_no_more(store: AlertStore, pager: ContentStore) -> None:
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.HARD))
     notice = due(pager)
     assert pager.start_attempt(notice, NOW)
     assert not pager.start_attempt(notice, NOW)
@@ -99,7 +97,7 @@ def test_what_a_destination_has_taken_waits_no_more(store: AlertStore, pager: Co
 
 def test_a_failure_is_kept_with_those_who_were_reached(store: AlertStore, engine: Engine) -> None:
     mail = ContentStore(engine, "mail")
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     mail.retry(due(mail).id, NOW, "it refuses the message", outcome_unknown=False, reached={"a1"})
     assert due(mail).reached == {"a1"}
     (waiting,) = store.destinations.waiting()
@@ -110,14 +108,14 @@ def test_a_failure_is_kept_with_those_who_were_reached(store: AlertStore, engine
 def test_what_waits_for_a_destination_that_is_gone_is_stranded_and_blocks_nothing(
     store: AlertStore, engine: Engine
 ) -> None:
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.HARD))
     later = AlertStore(engine, {"mail": WANTED["mail"]})
     assert later.destinations.stranded() == {"pager": 1}
     assert later.destinations.undelivered() == {"mail": 1}
 
 
 def test_only_the_latest_attempt_settles_a_notice(store: AlertStore, pager: ContentStore) -> None:
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.HARD))
     notice = due(pager)
     assert pager.start_attempt(notice, NOW)
     under_way = due(pager)
@@ -131,7 +129,7 @@ def test_only_the_latest_attempt_settles_a_notice(store: AlertStore, pager: Cont
 
 
 def test_each_destination_has_an_order_and_a_pace_of_its_own(store: AlertStore, pager: ContentStore) -> None:
-    record(store, crossed(Level.HARD))
+    record(store, crossed(LimitKind.HARD))
     in_slack = due(store.notices)
     store.notices.start_attempt(in_slack, NOW)
     store.notices.retry(in_slack.id, NOW + LONGEST_WAIT, "Slack asks to wait.", outcome_unknown=False)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.alerts.kinds import LEVELS, AlertKind
 from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
-from bot.budgets.budget import Level, Scope, ScopeKind
+from bot.budgets.budget import LimitKind, Scope, ScopeKind
 from bot.budgets.period import PeriodKind, Weekday
 from bot.config.environment import VARIABLES
 from bot.config.settings import Need, Settings, SettingsError, load_settings
@@ -17,7 +18,7 @@ from bot.display import Display
 from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration, secrets_in
 from bot.doctor.database import shown_database
-from bot.modes.rules import FallbackRules
+from bot.fallback.rules import FallbackRules
 from bot.money import usd_amount
 
 COMPLETE = {
@@ -367,17 +368,17 @@ def test_every_table_of_the_file_is_read(tmp_path: Path) -> None:
     search = settings.budgets[1]
     assert (search.week_starts, search.thresholds) == (Weekday.SUNDAY, (50, 75, 90))
     assert settings.alert_rules == AlertRules(
-        timedelta(minutes=5), frozenset({Level.HARD, Level.SOFT}), frozenset({Level.HARD, Level.SPIKE})
+        timedelta(minutes=5), frozenset({LimitKind.HARD, LimitKind.SOFT}), frozenset({LimitKind.HARD, AlertKind.SPIKE})
     )
     assert settings.forecast_rules == ForecastRules(False, timedelta(0), Decimal("87.5"))
     assert settings.spike_rules == SpikeRules(True, Decimal("2.5"), Decimal(3), Decimal(40))
     assert settings.drift_rules == DriftRules(False, Decimal(5), Decimal("0.5"))
     assert settings.display == Display("JPY", Decimal("151.20"), Decimal(10))
     assert settings.fallback_rules == FallbackRules(
-        True, frozenset({Level.HARD, Level.FORECAST}), 1, timedelta(minutes=15)
+        True, frozenset({LimitKind.HARD, AlertKind.FORECAST}), 1, timedelta(minutes=15)
     )
     (destination,) = settings.destinations
-    assert destination.levels == set(Level) - {Level.PERIOD}
+    assert destination.levels == set(LEVELS) - {AlertKind.NEW_PERIOD}
 
 
 def test_zero_minutes_mean_that_nothing_is_escalated(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.decide import Reason, Status
-from bot.alerts.no_data import RETURNS_WITHIN, Silence, SilenceStep, decide_silence, silent_since
+from bot.alerts.incident import Status
+from bot.alerts.no_data import RETURNS_WITHIN, Gap, GapStep, NoDataReason, decide_no_data, missing_since
 from bot.usage.age import DataState, is_stale
 
 START = datetime(2026, 11, 26, 14, 3, tzinfo=UTC)
@@ -19,13 +19,13 @@ POLL_SECONDS = 60
 class Told:
     """What was told so far, and what the store would know of it."""
 
-    last: Silence | None = None
-    steps: list[tuple[datetime, SilenceStep]] = field(default_factory=list)
+    last: Gap | None = None
+    steps: list[tuple[datetime, GapStep]] = field(default_factory=list)
 
-    def hear(self, data: DataState, now: datetime) -> SilenceStep | None:
-        found = decide_silence(data, now, POLL_SECONDS, self.last)
+    def hear(self, data: DataState, now: datetime) -> GapStep | None:
+        found = decide_no_data(data, now, POLL_SECONDS, self.last)
         if found is not None:
-            self.last = Silence(found.began_at, found.step.status, now)
+            self.last = Gap(found.began_at, found.step.status, now)
             self.steps.append((now, found))
         return found
 
@@ -40,7 +40,12 @@ def test_data_is_missed_from_the_moment_it_is_of_and_told_once() -> None:
     assert told.hear(data, START + 15 * MINUTE) is None
     found = told.hear(data, START + 16 * MINUTE)
     assert found is not None
-    assert (found.since, found.began_at, found.step.reason, found.step.post) == (START, START, Reason.SILENT, True)
+    assert (found.since, found.began_at, found.step.reason, found.step.post) == (
+        START,
+        START,
+        NoDataReason.MISSING,
+        True,
+    )
     assert told.hear(data, START + 500 * MINUTE) is None
 
 
@@ -50,19 +55,19 @@ def test_its_return_is_told_in_the_same_incident() -> None:
     now = START + 67 * MINUTE
     found = told.hear(DataState(as_of=now - 5 * MINUTE, source="admin"), now)
     assert found is not None
-    assert (found.step.status, found.step.reason, found.began_at) == (Status.RESOLVED, Reason.DATA_AGAIN, START)
+    assert (found.step.status, found.step.reason, found.began_at) == (Status.RESOLVED, NoDataReason.BACK, START)
     assert told.hear(DataState(as_of=now - 4 * MINUTE, source="admin"), now + MINUTE) is None
 
 
-def test_a_silence_soon_after_another_is_the_same_incident_and_a_later_one_is_not() -> None:
+def test_a_gap_soon_after_another_is_the_same_incident_and_a_later_one_is_not() -> None:
     for since_recovery, same in ((timedelta(0), True), (RETURNS_WITHIN, True), (RETURNS_WITHIN + MINUTE, False)):
-        told = Told(Silence(START - 60 * MINUTE, Status.RESOLVED, START))
+        told = Told(Gap(START - 60 * MINUTE, Status.RESOLVED, START))
         as_of = START + since_recovery
         found = told.hear(failing(as_of, as_of), as_of + 16 * MINUTE)
         assert found is not None
         assert found.since == as_of
         assert (found.began_at == START - 60 * MINUTE) is same
-        assert found.step.reason is (Reason.SILENT_AGAIN if same else Reason.SILENT)
+        assert found.step.reason is (NoDataReason.MISSING_AGAIN if same else NoDataReason.MISSING)
 
 
 def test_before_any_data_the_first_failure_counts() -> None:
@@ -75,7 +80,7 @@ def test_before_any_data_the_first_failure_counts() -> None:
     assert found.since == START
 
 
-def test_data_that_is_old_already_when_it_comes_ends_no_silence() -> None:
+def test_data_that_is_old_already_when_it_comes_ends_no_gap() -> None:
     told = Told()
     told.hear(failing(None, START), START + 16 * MINUTE)
     now = START + 20 * MINUTE
@@ -97,12 +102,12 @@ def test_an_age_about_the_bound_tells_at_most_one_post_in_half_an_hour(ages: lis
         open_ = told.last is not None and told.last.status is Status.OPEN
         assert open_ or not is_stale(data, now, POLL_SECONDS)
         if step is not None and step.step.status is Status.OPEN:
-            assert step.since == silent_since(data, now, POLL_SECONDS)
+            assert step.since == missing_since(data, now, POLL_SECONDS)
     statuses = [step.step.status for _, step in told.steps]
     assert statuses == [(Status.OPEN, Status.RESOLVED)[index % 2] for index in range(len(statuses))]
     recovered = None
     for now, step in told.steps:
         if step.step.status is Status.RESOLVED:
             recovered = now
-        elif step.step.reason is Reason.SILENT and recovered is not None:
+        elif step.step.reason is NoDataReason.MISSING and recovered is not None:
             assert step.since - recovered > RETURNS_WITHIN

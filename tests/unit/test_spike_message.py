@@ -8,26 +8,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from bot.alerts.decide import Reason, Status
-from bot.alerts.model import SpikeAlert
-from bot.alerts.payloads import PAYLOADS, dumped
-from bot.budgets.budget import Level
+from bot.alerts.decide import LimitReason
+from bot.alerts.incident import Status
+from bot.alerts.payloads import dumped, parsed
+from bot.alerts.spike import SpikeAlert
+from bot.alerts.spike_rates import SpikeReason
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.messages import Message
-from handlers.render.alert import NOTHING_STOPPED, spike_message
+from handlers.render.spend_alert import NOTHING_STOPPED
+from handlers.render.spike_alert import spike_message
 from tests.unit.test_blocks import NOW, SPEND, buttons, cause, check, check_twin, hostile_spends, mover, named_spends
 
 STEPS = [
-    (Status.OPEN, Reason.SPIKE_BEGAN),
-    (Status.OPEN, Reason.SPIKE_AGAIN),
-    (Status.RESOLVED, Reason.SPIKE_ENDED),
-    (Status.WITHDRAWN, Reason.LIMIT_CHANGED),
+    (Status.OPEN, SpikeReason.BEGAN),
+    (Status.OPEN, SpikeReason.AGAIN),
+    (Status.RESOLVED, SpikeReason.ENDED),
+    (Status.WITHDRAWN, LimitReason.LIMIT_CHANGED),
 ]
 
 
 def spike(
     status: Status = Status.OPEN,
-    reason: Reason = Reason.SPIKE_BEGAN,
+    reason: str = SpikeReason.BEGAN,
     spend: BudgetSpend = SPEND,
     movers: tuple[NamedMover, ...] = (),
     causes: tuple[NamedCause, ...] = (),
@@ -35,8 +37,7 @@ def spike(
     mode: str = "normal",
 ) -> SpikeAlert:
     return SpikeAlert(
-        level=Level.SPIKE,
-        limit_usd=Decimal("10.5"),
+        bound_usd_per_hour=Decimal("10.5"),
         status=status,
         reason=reason,
         decided_at=NOW,
@@ -85,7 +86,7 @@ def test_an_open_spike_says_whose_it_is_why_and_what_helps() -> None:
 
 
 def test_a_spike_that_is_over_offers_nothing() -> None:
-    message = spike_message(spike(Status.RESOLVED, Reason.SPIKE_ENDED, movers=(mover(),)))
+    message = spike_message(spike(Status.RESOLVED, SpikeReason.ENDED, movers=(mover(),)))
     assert buttons(message) == []
     assert "Why" not in message.text
     assert NOTHING_STOPPED not in message.text
@@ -93,7 +94,7 @@ def test_a_spike_that_is_over_offers_nothing() -> None:
 
 @given(st.sampled_from(STEPS), hostile_spends, st.booleans())
 def test_every_spike_fits_into_slack_and_lets_nothing_in_whatever_the_names(
-    step: tuple[Status, Reason], spend: BudgetSpend, known: bool
+    step: tuple[Status, str], spend: BudgetSpend, known: bool
 ) -> None:
     usual = Decimal(1) if known else None
     message = spike_message(spike(*step, spend, spend.movers, spend.causes, usual, spend.budget))
@@ -102,7 +103,7 @@ def test_every_spike_fits_into_slack_and_lets_nothing_in_whatever_the_names(
 
 
 @given(st.sampled_from(STEPS), named_spends)
-def test_the_text_of_a_spike_has_every_figure_of_its_blocks(step: tuple[Status, Reason], spend: BudgetSpend) -> None:
+def test_the_text_of_a_spike_has_every_figure_of_its_blocks(step: tuple[Status, str], spend: BudgetSpend) -> None:
     plain = replace(spend, assumed=(), shares=SPEND.shares)
     message = spike_message(spike(*step, plain, tuple(mover() for _ in spend.movers), (cause(),)))
     check(message)
@@ -111,7 +112,7 @@ def test_the_text_of_a_spike_has_every_figure_of_its_blocks(step: tuple[Status, 
 
 def test_what_a_spike_says_is_read_back_from_the_outbox_as_it_was() -> None:
     facts = spike(movers=(mover(),), causes=(cause(),))
-    assert PAYLOADS.validate_python(dumped(facts)) == facts
+    assert parsed(dumped(facts)) == facts
 
 
 def test_an_alert_from_before_there_were_causes_is_read_back_without_any() -> None:

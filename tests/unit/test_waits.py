@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, update
 
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Level
+from bot.budgets.budget import LimitKind
 from bot.db.schema import notices
 from bot.notify.back_off import Waits, back_off
 from bot.notify.destination import Failed
@@ -57,7 +57,7 @@ async def test_what_slack_asked_for_holds_no_longer_after_a_restart_whatever_the
     engine: Engine, jump: timedelta
 ) -> None:
     store, clock = AlertStore(engine), HandClock(NOW)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     limited = Channel(Failed("Slack asks to wait.", retry_after=timedelta(minutes=3)))
     await Outbox(store.notices, limited, render, clock).deliver()
     clock.advance(SECOND)
@@ -71,7 +71,7 @@ async def test_what_slack_asked_for_holds_no_longer_after_a_restart_whatever_the
 
 async def test_a_wait_that_was_written_while_the_clock_was_far_ahead_is_over_once_it_is_right(engine: Engine) -> None:
     store, clock = AlertStore(engine), HandClock(NOW)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     await Outbox(store.notices, Channel(Failed("Slack asks to wait.", retry_after=SECOND)), render, clock).deliver()
     with engine.begin() as connection:
         connection.execute(update(notices).values(next_attempt_at=NOW + timedelta(days=365)))
@@ -81,7 +81,7 @@ async def test_a_wait_that_was_written_while_the_clock_was_far_ahead_is_over_onc
 
 async def test_a_clock_set_back_holds_a_delivery_no_longer_than_its_back_off(engine: Engine) -> None:
     store, clock = AlertStore(engine), HandClock(NOW)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     channel = Channel(*[Failed("Slack cannot be reached.", retry_after=timedelta(minutes=1))])
     sender = Outbox(store.notices, channel, render, clock)
     await sender.deliver()
@@ -94,7 +94,7 @@ async def test_a_clock_set_back_holds_a_delivery_no_longer_than_its_back_off(eng
 
 async def test_each_jump_forward_lets_one_try_through_and_the_back_off_goes_on_growing(engine: Engine) -> None:
     store, clock = AlertStore(engine), HandClock(NOW)
-    record(store, crossed(Level.SOFT))
+    record(store, crossed(LimitKind.SOFT))
     channel = Channel(*[Failed("Slack cannot be reached.")] * 100)
     sender = Outbox(store.notices, channel, render, clock)
     waits = []

@@ -7,18 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from bot.alerts.day_drift import DriftCause, ModelDrift
-from bot.alerts.decide import NO_LIMIT, Reason, Status
-from bot.alerts.model import (
-    AlertPayload,
-    BegunPeriod,
-    DriftAlert,
-    ExplainedDrift,
-    NewPeriodAlert,
-    NoDataAlert,
-)
-from bot.alerts.payloads import PAYLOADS, dumped
-from bot.budgets.budget import Level
+from bot.alerts.day_drift import DayDrift, DriftCause, ModelDrift
+from bot.alerts.drift import DriftAlert
+from bot.alerts.incident import Status
+from bot.alerts.model import AlertPayload
+from bot.alerts.new_period import BegunPeriod, NewPeriodAlert
+from bot.alerts.no_data import NoDataAlert, NoDataReason
+from bot.alerts.payloads import dumped, parsed
 from bot.budgets.budget_spend import KnownSum
 from handlers.render.drift import truth_lines
 from handlers.rendering import TOLD_ONCE, incident_message, plain_message
@@ -27,12 +22,10 @@ from tests.unit.test_blocks import AS_OF, LONGEST_EDIT, MOST_TEXT, NOW, SPEND, c
 SINCE = NOW - timedelta(minutes=32)
 
 
-def incident(level: Level, status: Status = Status.OPEN, mode: str = "normal") -> dict[str, Any]:
+def incident(status: Status = Status.OPEN, mode: str = "normal") -> dict[str, Any]:
     return {
-        "level": level,
-        "limit_usd": NO_LIMIT,
         "status": status,
-        "reason": Reason.SILENT,
+        "reason": NoDataReason.MISSING,
         "decided_at": NOW,
         "mode": mode,
     }
@@ -47,26 +40,22 @@ def stale(status: Status = Status.OPEN, name: str = "default", **changes: Any) -
         "as_of": SINCE,
         "sums": (known,) * 7,
     }
-    return NoDataAlert(**incident(Level.STALE, status), **(values | changes))
+    return NoDataAlert(**incident(status), **(values | changes))
 
 
-def drift(status: Status = Status.OPEN, name: str = "claude-opus-4-8", **changes: Any) -> DriftAlert:
-    model = ModelDrift(
-        model=name, computed_usd=Decimal("1.97"), billed_usd=Decimal("8.90"), unexplained_usd=Decimal("6.93")
-    )
-    values: dict[str, Any] = {
-        "day": date(2026, 11, 17),
-        "computed_usd": Decimal("3.08"),
-        "billed_usd": Decimal("10.01"),
-        "list_usd": None,
-        "difference_usd": Decimal("6.93"),
-        "unexplained_usd": Decimal("6.93"),
-        "causes": tuple(ExplainedDrift(cause=cause, usd=Decimal(-1)) for cause in DriftCause),
-        "models": (model,) * 12,
-        "report_read_at": NOW,
-        "as_of": AS_OF,
-    }
-    return DriftAlert(**incident(Level.DRIFT, status), **(values | changes))
+def drift(
+    status: Status = Status.OPEN,
+    name: str = "claude-opus-4-8",
+    billed_usd: Decimal = Decimal("10.01"),
+    unexplained_usd: Decimal = Decimal("6.93"),
+    *,
+    by_model: bool = True,
+) -> DriftAlert:
+    causes = dict.fromkeys(DriftCause, Decimal(-1))
+    model = ModelDrift(name, Decimal("1.97"), Decimal("8.90"), Decimal("6.93"))
+    rest = ModelDrift(None, Decimal(0), Decimal(0), unexplained_usd - 12 * model.unexplained_usd, causes)
+    day = DayDrift(date(2026, 11, 17), Decimal("3.08"), billed_usd, None, by_model, (*(model,) * 12, rest))
+    return DriftAlert(**incident(status), drift=day, report_read_at=NOW, as_of=AS_OF)
 
 
 def period(name: str = "default", mode: str = "normal", **changes: Any) -> NewPeriodAlert:
@@ -84,7 +73,7 @@ def period(name: str = "default", mode: str = "normal", **changes: Any) -> NewPe
         "before": KnownSum(budget=name, period="2026-10", spent_usd=Decimal(375), limit_usd=None),
         "as_of": AS_OF,
     }
-    return NewPeriodAlert(**incident(Level.PERIOD, mode=mode), **(values | changes))
+    return NewPeriodAlert(**incident(mode=mode), **(values | changes))
 
 
 def begun(name: str, usd: int = 50, *, unsure: bool = False) -> BegunPeriod:
@@ -126,7 +115,7 @@ def test_whoever_sees_only_the_text_misses_nothing() -> None:
 def test_what_is_kept_in_the_outbox_is_read_back_as_it_was(name: str) -> None:
     for facts in every(name):
         kept = dumped(facts)
-        assert PAYLOADS.validate_python(kept) == facts
+        assert parsed(kept) == facts
 
 
 def first_line(facts: AlertPayload) -> str:

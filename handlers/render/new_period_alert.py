@@ -2,7 +2,8 @@
 
 from decimal import Decimal
 
-from bot.alerts.model import BegunPeriod, NewPeriodAlert
+from bot.alerts.lifecycle import OpenAlert
+from bot.alerts.new_period import BegunPeriod, NewPeriodAlert
 from bot.messages import Message
 from bot.mode import NORMAL
 from bot.money import NO_CHANGE, change, percent, usd
@@ -16,7 +17,7 @@ MOST_OTHERS = 60
 """The post is never edited, so that its text may be longer than an edit takes."""
 
 
-def period_message(alert: NewPeriodAlert) -> Message:
+def new_period_message(alert: NewPeriodAlert) -> Message:
     """A new week or month of a budget, and of those that begin with it."""
     first = (
         f"New {alert.period_kind} {shown(alert.key)} for budget {shown(alert.budget)}: "
@@ -33,6 +34,11 @@ def period_message(alert: NewPeriodAlert) -> Message:
             context(f"Incident {shown(alert.incident, INCIDENT_LIMIT)} · data as of {moment(alert.as_of)}"),
         ]
     )
+
+
+def new_period_line(alert: OpenAlert) -> str:
+    """What is open, in a list."""
+    return f"new period {shown(alert.identity.key)} of budget {shown(alert.identity.subject)}"
 
 
 def _last(alert: NewPeriodAlert) -> list[str]:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bot.budgets.budget import Level
+from bot.alerts.kinds import Level
+from bot.budgets.budget import LimitKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,6 @@ class FallbackRules:
     """
 
     auto: bool = False
-    auto_levels: frozenset[Level] = frozenset({Level.HARD})
+    auto_levels: frozenset[Level] = frozenset({LimitKind.HARD})
     approvals: int = 0
     approval_lasts: timedelta = timedelta(hours=1)

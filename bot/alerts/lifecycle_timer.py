@@ -16,7 +16,7 @@ class LifecycleTimer:
 
     def look(self) -> None:
         """Take every step that is due."""
-        for alert in self._store.living():
+        for alert in self._store.seen():
             step = due_step(alert, self._rules, self._clock())
             if step is not None:
                 self._store.advance(alert.alert_id, step, self._clock())

@@ -1,12 +1,13 @@
-"""Alerts about the bot itself: no data, a destination that takes no alerts, and the test alert."""
+"""Missing data as a message: since when and why, then what is known, then what to do."""
 
-from bot.alerts.decide import Status
-from bot.alerts.model import DeliveryAlert, NoDataAlert, SyntheticAlert
+from bot.alerts.incident import Status
+from bot.alerts.lifecycle import OpenAlert
+from bot.alerts.no_data import NoDataAlert
 from bot.budgets.budget_spend import KnownSum
 from bot.messages import Message
 from bot.money import percent, usd
 from bot.phrases import count, span
-from handlers.render.parts import context, heading, lead, mention, moment, paragraph, sentence, shown
+from handlers.render.parts import context, heading, lead, moment, paragraph, sentence, shown
 
 MOST_SUMS = 5
 
@@ -15,7 +16,6 @@ WHAT_TO_DO = (
     "The bot keeps trying and reports here when data comes again; `/claude-cost doctor` shows which link fails. Until "
     "then it sees no limit crossed: only the limit in Anthropic's Console holds."
 )
-NOTHING = "nothing was spent and no limit is crossed"
 
 
 def no_data_message(alert: NoDataAlert) -> Message:
@@ -25,45 +25,19 @@ def no_data_message(alert: NoDataAlert) -> Message:
     return Message(
         [
             heading("Data again" if over else "No data"),
-            lead(_again(alert) if over else f"{_silent(alert)}: {sentence(alert.because)}"),
+            lead(_again(alert) if over else f"{_missing(alert)}: {sentence(alert.because)}"),
             paragraph(*(_after(alert) if over else [NOT_ZERO, *_known(alert, "Last known"), WHAT_TO_DO])),
             context(f"Incident {shown(alert.incident)}{age}"),
         ]
     )
 
 
-def delivery_message(alert: DeliveryAlert) -> Message:
-    """What does not arrive where, since when and why; or that it does again. Reported at the other destinations."""
-    name = shown(alert.destination)
-    if alert.status is Status.OPEN:
-        title = f"No alerts reach {alert.destination}"
-        first = f"No alerts reach {name}: {alert.count} waiting since {moment(alert.since)}."
-        second = f"The reason: {sentence(alert.error)} They are kept, and sent as soon as it takes them."
-    elif alert.status is Status.WITHDRAWN:
-        title = f"{alert.destination} is not configured any more"
-        first = f"{name} is not configured any more: what waited for it since {moment(alert.since)} is not sent."
-        second = "It is kept, and sent if the destination comes back under the same name."
-    else:
-        title = f"Alerts reach {alert.destination} again"
-        first = f"Alerts reach {name} again, since {moment(alert.decided_at)}."
-        second = f"None had since {moment(alert.since)}. What waited is sent, and says that it is late."
-    small_print = context(f"Incident {shown(alert.incident)} · {moment(alert.decided_at)}")
-    return Message([heading(title), lead(first), paragraph(second), small_print])
+def no_data_line(alert: OpenAlert) -> str:
+    """What is open, in a list."""
+    return "no data"
 
 
-def synthetic_alert_message(alert: SyntheticAlert) -> Message:
-    """Who asked for it, and how to recognise a repeat. It looks like no real alert: no sum, no limit, test first."""
-    return Message(
-        [
-            heading("Test alert"),
-            lead(f"Test alert: {NOTHING}."),
-            paragraph(f"{mention(alert.by)} asked for it. It came the way of real alerts, so those arrive here too."),
-            context(f"Incident {shown(alert.incident)} · asked for {moment(alert.requested_at)}"),
-        ]
-    )
-
-
-def _silent(alert: NoDataAlert) -> str:
+def _missing(alert: NoDataAlert) -> str:
     yet = " yet," if alert.as_of is None else ""
     return f"No data{yet} since {moment(alert.since)} ({span(alert.decided_at - alert.since)})"
 

@@ -1,0 +1,100 @@
+"""An incident and its steps. Pure.
+
+An incident is known by its kind, its subject, its key, and its limit where it is about one. The subject is a budget, a
+destination, or what belongs to neither. The key is the budget's period, or the moment or day at which it began.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from bot.alerts.kinds import AlertKind, Level
+from bot.budgets.budget import Limit, LimitKind
+
+MINUTE_KEY = "%Y-%m-%dT%H:%MZ"
+
+DATA, BILL = "data", "bill"
+"""Subjects of incidents that belong to no budget."""
+
+
+def minute_key(moment: datetime) -> str:
+    """`2026-11-26T14:03Z`: how an incident that belongs to no period is known by the moment at which it began."""
+    return moment.astimezone(UTC).strftime(MINUTE_KEY)
+
+
+def moment_of(key: str) -> datetime:
+    """The moment that `minute_key` names."""
+    return datetime.strptime(key, MINUTE_KEY).replace(tzinfo=UTC)
+
+
+class Status(StrEnum):
+    """Where an incident stands. `watched`: the limit is in force and was not seen crossed yet."""
+
+    WATCHED = "watched"
+    OPEN = "open"
+    SUPERSEDED = "superseded"
+    RESOLVED = "resolved"
+    WITHDRAWN = "withdrawn"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """By which an incident is known. `limit`: None where it is about none."""
+
+    kind: AlertKind
+    subject: str
+    key: str
+    limit: Limit | None = None
+
+    @property
+    def level(self) -> Level:
+        """What people call it: a limit's alert goes by the kind of its limit."""
+        return self.limit.kind if self.kind is AlertKind.LIMIT and self.limit is not None else self.kind
+
+    def visible(self, last: Decimal | None = None) -> str:
+        """The id that messages show and are found again by: `default/2026-11/soft/400`.
+
+        `last`: a sum to end with instead of the limit. Without either it ends with 0.
+        """
+        sum_ = last if last is not None else Decimal(0) if self.limit is None else self.limit.usd
+        return f"{self.subject}/{self.key}/{self.level}/{sum_:f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What is known of one incident of a subject and a key. `limit`: None where it is about none."""
+
+    kind: AlertKind
+    limit: Limit | None
+    status: Status
+
+    @property
+    def limit_kind(self) -> LimitKind | None:
+        return None if self.limit is None else self.limit.kind
+
+    @property
+    def limit_usd(self) -> Decimal | None:
+        return None if self.limit is None else self.limit.usd
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One incident changes to `status`, and the message that it has, if any, is edited. `reason`: one clause.
+
+    `post`: it is to stand in the channel, so one that has no message yet gets it; never a second one.
+    """
+
+    limit: Limit | None
+    status: Status
+    reason: str
+    post: bool = False
+
+    @property
+    def limit_kind(self) -> LimitKind | None:
+        return None if self.limit is None else self.limit.kind
+
+    @property
+    def limit_usd(self) -> Decimal | None:
+        return None if self.limit is None else self.limit.usd

@@ -1,0 +1,170 @@
+"""Limits: which budget crosses one, falls back below it, or is over; recorded with what is reported of it.
+
+Only what may have changed since the last decision is decided again.
+"""
+
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, Self
+
+from bot.alerts.decide import LimitStep, as_watched, closed, decide, taken, watch, withdrawn
+from bot.alerts.detector import DetectorContext
+from bot.alerts.incident import Identity, Incident, Status
+from bot.alerts.kinds import AlertKind
+from bot.alerts.model import BudgetAlert, Transition, at_step, restated
+from bot.alerts.quiet import Quiet, unquiet
+from bot.budgets.account import Detail
+from bot.budgets.budget import BILLED, Budget, Limit, LimitKind
+from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.period import Period
+from bot.budgets.review import STILL_REVIEWED, Agenda
+from bot.budgets.snapshot import Snapshot
+from bot.clock import AFTER_EVERYTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitAlert(BudgetAlert):
+    """A limit of a budget, or a threshold on the way to it."""
+
+    kind: Literal[AlertKind.LIMIT] = AlertKind.LIMIT
+    limit: Limit
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(AlertKind.LIMIT, self.spend.budget, self.spend.period, self.limit)
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.limit.kind is LimitKind.HARD
+
+    @property
+    def related(self) -> Limit | None:
+        """The budget's other limit as it was at the decision; never one that was edited since."""
+        hard = self.limit.kind is LimitKind.HARD
+        kind, usd = (LimitKind.SOFT, self.spend.soft_usd) if hard else (LimitKind.HARD, self.spend.hard_usd)
+        return None if usd is None else Limit(kind, usd)
+
+    def with_spend(self, spend: BudgetSpend) -> Self:
+        return replace(self, spend=spend) if spend.spent_usd >= self.limit.usd else self
+
+
+Incidents = Mapping[tuple[str, str], Sequence[Incident]]
+"""By budget and period."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What the last decision was about. Where it is the same again, only what usage has changed since is decided on."""
+
+    agenda: Agenda
+    incidents: Incidents
+    serial: int
+    ends_at: datetime
+
+
+class LimitDetector:
+    """Every limit of every budget, in the present period and in one that ended a short while ago."""
+
+    name = "limits"
+
+    def __init__(self, context: DetectorContext) -> None:
+        self._context = context
+        self._decided: _Decided | None = None
+        self._quiet: dict[tuple[str, str], Quiet] = {}
+        self._quiet_in: Agenda | None = None
+
+    def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
+        """The steps of every budget.
+
+        A period that ended a short while ago is reviewed too, with the limits that were in force in it. After that its
+        alerts are closed. Those of budgets that are not configured any more are withdrawn.
+        """
+        snapshot = self._context.snapshots.current()
+        if snapshot.as_of is None:
+            return
+        agenda = self._agenda_at(now)
+        incidents = self._context.alerts.incidents_in(agenda.periods)
+        done = self._decided
+        same = done is not None and done.agenda is agenda and done.incidents is incidents
+        if done is not None and same:
+            numbers, since = snapshot.touched_since(done.serial), snapshot.changed_from(done.serial)
+            touched, known_since = agenda.touched(numbers, since), None if numbers is None else since
+            due: Sequence[tuple[Budget, Period]] = unquiet(touched, self._quiet, incidents, snapshot, known_since)
+        else:
+            due = agenda.reviewed
+        # A period that ended while the bot was away is held to the limits of the one before it.
+        newer: dict[tuple[str, str], Sequence[Incident]] = {}
+        known = ChainMap(newer, incidents)  # type: ignore[arg-type]
+        for budget, period in due:
+            key = (budget.name, period.key)
+            held_to, steps = self._steps(budget, period, known, snapshot, now)
+            if not steps:
+                continue
+            newer[key] = taken(steps, known.get(key, ()))
+            if all(step.status is Status.WATCHED for step in steps):
+                self._context.alerts.watch([Identity(AlertKind.LIMIT, *key, step.limit) for step in steps], now)
+            else:
+                [spend] = self._context.review.spends_in([(held_to, period)], now, Detail.ALL, snapshot)
+                yield [Transition(_payload(spend, step, mode, now), step.post) for step in steps]
+        ends_at = done.ends_at if done is not None and same else now
+        if now >= ends_at:
+            ended, ends_at = self._ended(mode, now)
+            for transition in ended:
+                yield [transition]
+        self._decided = _Decided(agenda, incidents, snapshot.serial, ends_at)
+
+    def _ended(self, mode: str, now: datetime) -> tuple[list[Transition], datetime]:
+        """Withdraw alerts of budgets that are not configured any more, and close those of periods that are over.
+
+        The message keeps the figures that it has, with their age. Also when there may be the next one.
+        """
+        ended, ends_at = [], AFTER_EVERYTHING
+        for payload in self._context.alerts.standing():
+            if payload.ends_at is None:
+                continue
+            limit = payload.identity.limit
+            if payload.ends_at + STILL_REVIEWED <= now:
+                step = closed(limit)
+            elif not self._context.review.is_in_force(payload.subject):
+                step = withdrawn(limit)
+            else:
+                ends_at = min(ends_at, payload.ends_at + STILL_REVIEWED)
+                continue
+            ended.append(Transition(restated(payload, step, mode=mode, now=now)))
+        return ended, ends_at
+
+    def _steps(
+        self, budget: Budget, period: Period, known: Incidents, snapshot: Snapshot, now: datetime
+    ) -> tuple[Budget, Sequence[LimitStep]]:
+        """Also the budget with the limits that it is held to."""
+        incidents = known.get((budget.name, period.key), ())
+        if period.is_over(now):
+            # The bot may have been away for as long as the period lasted.
+            before = budget.period_before(period)
+            watched = as_watched(budget, incidents or known.get((budget.name, before.key), ()))
+            if watched is None:
+                return budget, ()
+            budget = watched
+        total_usd = snapshot.spend(budget.scope, period).total_usd
+        quiet = self._quiet.get((budget.name, period.key))
+        is_quiet = quiet is not None and quiet.holds(budget, incidents, total_usd)
+        if is_quiet and budget.scope.kind not in BILLED:
+            return budget, ()
+        steps = [] if is_quiet else decide(budget, total_usd, incidents)
+        noted = [] if is_quiet else watch(budget, incidents)
+        if not steps and not noted:
+            # Anew even where it was quiet before: what is billed may have changed.
+            self._quiet[budget.name, period.key] = Quiet.at(budget, period, incidents, total_usd, snapshot)
+        return budget, (*noted, *steps)
+
+    def _agenda_at(self, now: datetime) -> Agenda:
+        agenda = self._context.review.agenda(now)
+        if agenda is not self._quiet_in:
+            self._quiet, self._quiet_in = {}, agenda
+        return agenda
+
+
+def _payload(spend: BudgetSpend, step: LimitStep, mode: str, now: datetime) -> LimitAlert:
+    return LimitAlert(**at_step(step, mode, now), limit=step.limit, spend=spend)

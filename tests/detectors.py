@@ -1,0 +1,36 @@
+"""What detectors are built from, for tests that run one by itself."""
+
+from typing import Any
+
+from sqlalchemy import Engine
+
+from bot.alerts.cycle_state import CycleStateStore
+from bot.alerts.detector import DetectorContext
+from bot.alerts.evaluator import Evaluator
+from bot.alerts.incident_store import IncidentStore
+from bot.alerts.kinds import AlertKind
+from bot.alerts.rules import DetectorRules
+from bot.alerts.spike_store import SpikeStore
+from bot.alerts.store import AlertStore
+from bot.budgets.review import BudgetReview
+from bot.budgets.snapshots import Snapshots
+from bot.db.state import StateStore
+from bot.usage.store import UsageStore
+
+
+def evaluator(
+    kind: AlertKind, engine: Engine, snapshots: Snapshots, alerts: AlertStore, review: BudgetReview, **changes: Any
+) -> Evaluator:
+    """The evaluator of one kind of alert, by itself."""
+    known: dict[str, Any] = {
+        "snapshots": snapshots,
+        "usage": UsageStore(engine),
+        "review": review,
+        "alerts": alerts,
+        "incidents": IncidentStore(engine),
+        "spikes": SpikeStore(engine),
+        "remembered": StateStore(engine),
+        "state": CycleStateStore(engine).latest,
+        "rules": DetectorRules(),
+    }
+    return Evaluator(kind, DetectorContext(**(known | changes)))

@@ -47,7 +47,7 @@ from bot.doctor.examination import examine
 from bot.doctor.slack import sample_limit_alert
 from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
-from bot.fallback.auto_watch import AutoWatch
+from bot.fallback.auto_fallback import AutoFallback
 from bot.fallback.change_signal import ChangeSignal
 from bot.fallback.impact import Prospects, mode_in_force
 from bot.fallback.proposal_store import ProposalStore
@@ -57,8 +57,8 @@ from bot.fallback.store import ModeStore
 from bot.fallback.target_store import TargetStore
 from bot.fallback.targets.base import Target
 from bot.fallback.targets.registry import targets_from, tidy_targets
-from bot.fallback.verification_watch import Verifier
-from bot.fallback.verifying import Proving
+from bot.fallback.usage_verifier import UsageVerifier
+from bot.fallback.verifier import Verifier
 from bot.in_flight import InFlight
 from bot.ledger.otlp.ingest import OtlpIngest
 from bot.ledger.otlp.store import OtlpStore
@@ -372,14 +372,14 @@ def _looks(base: Base, services: Services, context: DetectorContext, reacting: E
     """What follows every poll. Deliveries are looked at after each delivery instead."""
     fallback, snapshots, state = services.fallback, services.snapshots, context.state
     logged = _logged(base, services, context)
-    verifying = Proving(services.usage, snapshots, services.card)
+    usage_verifier = UsageVerifier(services.usage, snapshots, services.card)
     # The chain steps down after everything that it may answer, and what it did is verified after that.
     return (
         *(Evaluator(kind, context) for kind in AlertKind if kind is not AlertKind.DELIVERY),
         reacting,
         *(Evaluator(kind, logged, OF_LOGGED) for kind in (AlertKind.NEW_PERIOD, AlertKind.FORECAST, AlertKind.SPIKE)),
-        AutoWatch(fallback, services.prospects, services.review.usage, context.incidents, snapshots, state),
-        Verifier(fallback, verifying, services.usage, base.settings.fallback_chain, state),
+        AutoFallback(fallback, services.prospects, services.review.usage, context.incidents, snapshots, state),
+        Verifier(fallback, usage_verifier, services.usage, base.settings.fallback_chain, state),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bot.alerts.lifecycle_store import LifeStore
+from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.store import AlertStore
 from bot.budgets.book import BudgetBook
@@ -39,7 +39,7 @@ class Services:
     snapshots: Snapshots
     logged: Snapshots
     alerts: AlertStore
-    lifecycle: LifeStore
+    lifecycle: LifecycleStore
     notices: ContentStore
     destinations: BacklogStore
     budgets: BudgetBook

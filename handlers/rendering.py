@@ -15,7 +15,7 @@ from bot.alerts.rules import LATE
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
 from bot.messages import Message, PlainMessage, Tone
-from bot.modes.model import ModeAnnouncement, ModeEnding, ProofReport, Proposal
+from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 from bot.notify.model import Notice
 from bot.notify.slack_connection import Workspace
 from bot.phrases import span
@@ -46,13 +46,13 @@ class Situation:
     is_stale: bool = False
 
 
-def _life_message(facts: LifecycleEvent, at: Situation) -> Message:
+def _life_message(payload: LifecycleEvent, at: Situation) -> Message:
     # Nothing is extrapolated from stale data.
-    return life_message(facts, headline(not_extrapolated(facts.about, at.now) if at.is_stale else facts.about))
+    return life_message(payload, headline(not_extrapolated(payload.about, at.now) if at.is_stale else payload.about))
 
 
-def _announcement(facts: ModeAnnouncement, at: Situation) -> Message:
-    return announcement(facts, at.targets, at.content.written_at, at.content.write_error)
+def _announcement(payload: ModeAnnouncement, at: Situation) -> Message:
+    return announcement(payload, at.targets, at.content.written_at, at.content.write_error)
 
 
 def _alert_renderer(kind: AlertKind) -> Callable[[Any, Situation], Message]:
@@ -62,13 +62,13 @@ def _alert_renderer(kind: AlertKind) -> Callable[[Any, Situation], Message]:
 
 RENDERERS: Mapping[type[Payload], Callable[[Any, Situation], Message]] = {
     **{payload_type(kind): _alert_renderer(kind) for kind in AlertKind},
-    LimitAlert: lambda facts, at: limit_message(facts, at.related_link, at.display),
+    LimitAlert: lambda payload, at: limit_message(payload, at.related_link, at.display),
     LifecycleEvent: _life_message,
     SyntheticAlert: lambda facts, at: synthetic_alert_message(facts),
     ModeAnnouncement: _announcement,
-    ModeEnding: lambda facts, at: end_warning(facts),
-    ProofReport: lambda facts, at: proof_message(facts),
-    Proposal: lambda facts, at: proposal_message(facts),
+    ModeEnding: lambda payload, at: end_warning(payload),
+    VerificationReport: lambda payload, at: proof_message(payload),
+    Proposal: lambda payload, at: proposal_message(payload),
 }
 """Every kind of notice, as a message of its own."""
 
@@ -97,37 +97,37 @@ class Rendering:
     def blocks(self, notice: Notice, now: datetime) -> Message:
         """For Slack."""
         content: Content = notice.content
-        facts = content.facts
-        if isinstance(facts, AlertPayload) and notice.action == "reply":
-            message = _step(facts)
+        payload = content.payload
+        if isinstance(payload, AlertPayload) and notice.action == "reply":
+            message = _step(payload)
         else:
             link = None if content.related is None else self._workspace.permalink(content.related)
             at = Situation(now, content, link, self._display, self._targets, self._is_stale(now))
-            message = RENDERERS[type(facts)](facts, at)
-            if isinstance(facts, AlertPayload) and facts.can_be_acknowledged and content.alert_id is not None:
-                message = with_life(message, content.alert_id, facts.status, content.life)
+            message = RENDERERS[type(payload)](payload, at)
+            if isinstance(payload, AlertPayload) and payload.can_be_acknowledged and content.alert_id is not None:
+                message = with_life(message, content.alert_id, payload.status, content.life)
         late = None if notice.action == "update" else _late_line(notice.created_at, now, self._late_after)
         return message if late is None else message.below_first_line(context(late))
 
     def plain(self, notice: Notice, now: datetime) -> PlainMessage:
         """For destinations that take plain text."""
-        facts = notice.content.facts
-        return plain_message(facts, notice.created_at, now, display=self._display, late_after=self._late_after)
+        payload = notice.content.payload
+        return plain_message(payload, notice.created_at, now, display=self._display, late_after=self._late_after)
 
 
-def incident_message(facts: AlertPayload, related_link: str | None = None, display: Display = USD) -> Message:
+def incident_message(payload: AlertPayload, related_link: str | None = None, display: Display = USD) -> Message:
     """An incident at one step, without what people did to it."""
-    at = Situation(facts.decided_at, Content(facts), related_link, display)
-    return RENDERERS[type(facts)](facts, at)
+    at = Situation(payload.decided_at, Content(payload), related_link, display)
+    return RENDERERS[type(payload)](payload, at)
 
 
-def headline(facts: AlertPayload) -> str:
+def headline(payload: AlertPayload) -> str:
     """What the incident's message says first."""
-    return incident_message(facts).text.partition("\n")[0]
+    return incident_message(payload).text.partition("\n")[0]
 
 
 def plain_message(
-    facts: Payload,
+    payload: Payload,
     decided_at: datetime,
     now: datetime,
     *,
@@ -135,30 +135,30 @@ def plain_message(
     late_after: timedelta = LATE,
 ) -> PlainMessage:
     """The message without Slack's markup, its first line the title. `now`: when it is sent."""
-    message = RENDERERS[type(facts)](facts, Situation(now, Content(facts), display=display))
+    message = RENDERERS[type(payload)](payload, Situation(now, Content(payload), display=display))
     title, _, body = plain_text(message.text).partition("\n")
     lines = [body]
-    if isinstance(facts, LimitAlert) and facts.status is Status.RESOLVED:
+    if isinstance(payload, LimitAlert) and payload.status is Status.RESOLVED:
         lines.insert(0, TOLD_ONCE)
     late = _late_line(decided_at, now, late_after)
     if late is not None:
         lines.insert(0, late)
-    return PlainMessage(title, "\n".join(lines), _tone(facts))
+    return PlainMessage(title, "\n".join(lines), _tone(payload))
 
 
-def _tone(facts: Payload) -> Tone:
-    if not isinstance(facts, AlertPayload):
+def _tone(payload: Payload) -> Tone:
+    if not isinstance(payload, AlertPayload):
         return "soft"
-    if facts.status is Status.RESOLVED:
+    if payload.status is Status.RESOLVED:
         return "resolved"
-    return "hard" if facts.is_urgent else "soft"
+    return "hard" if payload.is_urgent else "soft"
 
 
-def _step(facts: AlertPayload) -> Message:
+def _step(payload: AlertPayload) -> Message:
     """The reply about a step that the figures have caused."""
-    if isinstance(facts, LimitAlert):
-        return limit_step_message(facts)
-    return said(headline(facts))
+    if isinstance(payload, LimitAlert):
+        return limit_step_message(payload)
+    return said(headline(payload))
 
 
 def _late_line(decided_at: datetime, now: datetime, late_after: timedelta) -> str | None:

@@ -71,7 +71,7 @@ def closed(limit: Limit | None) -> Step:
     return Step(limit, Status.CLOSED, LimitReason.PERIOD_CLOSED)
 
 
-def watch(budget: Budget, incidents: Sequence[Incident]) -> tuple[LimitStep, ...]:
+def track_limits(budget: Budget, incidents: Sequence[Incident]) -> tuple[LimitStep, ...]:
     """Steps that note which limits are in force, silently, so that a period that is over can be held to its own."""
     known = {limit for limit, _ in _of_limits(incidents)}
     limits = [*budget.limits(), *(Limit(LimitKind.THRESHOLD, mark) for mark in budget.marks())]

@@ -11,7 +11,7 @@ from bot.alerts.rules import AlertRules
 from bot.clock import DAY, is_over
 
 
-class LifeStep(StrEnum):
+class LifecycleStep(StrEnum):
     """A step in the life of an alert that no figure has caused."""
 
     ACKNOWLEDGED = "acknowledged"
@@ -63,13 +63,13 @@ def snooze_is_over(until: datetime, now: datetime) -> bool:
     return not now < until <= now + LONGEST_SNOOZE
 
 
-def due_step(alert: SeenAlert, rules: AlertRules, now: datetime) -> LifeStep | None:
+def due_step(alert: SeenAlert, rules: AlertRules, now: datetime) -> LifecycleStep | None:
     """What is due at `now`. A snooze that expires is reported in the channel, so that nothing is escalated besides."""
     life = alert.life
     if life.snoozed_until is not None:
-        return LifeStep.SNOOZE_OVER if snooze_is_over(life.snoozed_until, now) else None
+        return LifecycleStep.SNOOZE_OVER if snooze_is_over(life.snoozed_until, now) else None
     if life.acknowledged_at is not None or life.escalated_at is not None:
         return None
     if rules.escalate_after is None or alert.level not in rules.escalate_levels:
         return None
-    return LifeStep.ESCALATED if is_over(rules.escalate_after, alert.seen_since, now) else None
+    return LifecycleStep.ESCALATED if is_over(rules.escalate_after, alert.seen_since, now) else None

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
 from bot.actor import BOT
 from bot.alerts.incident import Status
 from bot.alerts.kinds import AlertKind
-from bot.alerts.lifecycle import Life, LifeStep, OpenAlert, SeenAlert, snooze_is_over
+from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert, SeenAlert, snooze_is_over
 from bot.alerts.model import AlertPayload, BudgetAlert, redrawn
 from bot.alerts.notice_contents import edit, enqueue, identity_of, in_slack, life_of, newest_notice
 from bot.alerts.payloads import LifecycleEvent, loaded, payload_type
@@ -33,7 +33,7 @@ class Handled:
     life: Life = field(default_factory=Life)
 
 
-class LifeStore:
+class LifecycleStore:
     """Synchronous; asynchronous callers use a thread."""
 
     def __init__(self, engine: Engine) -> None:
@@ -80,7 +80,7 @@ class LifeStore:
                 return None
             return {"acknowledged_by": by, "acknowledged_at": now, "snoozed_by": None, "snoozed_until": None}
 
-        return self._act(alert_id, LifeStep.ACKNOWLEDGED, by, now, change)
+        return self._act(alert_id, LifecycleStep.ACKNOWLEDGED, by, now, change)
 
     def snooze(self, alert_id: int, by: str, until: datetime, now: datetime) -> Handled:
         """Nothing is heard of it before `until`."""
@@ -88,13 +88,13 @@ class LifeStore:
         def change(life: Life) -> dict[str, object] | None:
             return {"snoozed_by": by, "snoozed_until": until}
 
-        return self._act(alert_id, LifeStep.SNOOZED, by, now, change)
+        return self._act(alert_id, LifecycleStep.SNOOZED, by, now, change)
 
-    def advance(self, alert_id: int, step: LifeStep, now: datetime) -> Handled:
+    def advance(self, alert_id: int, step: LifecycleStep, now: datetime) -> Handled:
         """Take a step that is due by time, if nobody has taken it since; a broadcast notifies the channel."""
 
         def change(life: Life) -> dict[str, object] | None:
-            if step is LifeStep.SNOOZE_OVER:
+            if step is LifecycleStep.SNOOZE_OVER:
                 if life.snoozed_until is None or not snooze_is_over(life.snoozed_until, now):
                     return None
                 cleared = ("snoozed_by", "snoozed_until", "acknowledged_by", "acknowledged_at")
@@ -113,7 +113,7 @@ class LifeStore:
         from stale data, once they are fresh. It is asked before the transaction, only where a message may change.
         """
         with self._engine.connect() as connection:
-            open_alerts = _open_facts(connection)
+            open_alerts = _open_payloads(connection)
         asked = {about.subject for about in open_alerts.values() if _is_redrawn(about, mode, now)}
         if not asked:
             return
@@ -122,7 +122,7 @@ class LifeStore:
         with self._engine.begin() as connection:
             connection.execute(query).all()
             # What has become of them since they were read counts.
-            for alert_id, about in _open_facts(connection).items():
+            for alert_id, about in _open_payloads(connection).items():
                 spend = spends.get(about.subject)
                 due = about.mode != mode or _has_ended(about, now) or _is_fresh(spend)
                 if due and _is_redrawn(about, mode, now):
@@ -131,7 +131,7 @@ class LifeStore:
     def _act(
         self,
         alert_id: int,
-        step: LifeStep,
+        step: LifecycleStep,
         by: str,
         now: datetime,
         change: Callable[[Life], dict[str, object] | None],
@@ -139,7 +139,7 @@ class LifeStore:
     ) -> Handled:
         with self._engine.begin() as connection:
             row = connection.execute(select(alerts).where(alerts.c.id == alert_id).with_for_update()).one_or_none()
-            about = None if row is None else _newest_facts(connection, alert_id)
+            about = None if row is None else _newest_payload(connection, alert_id)
             if row is None or about is None:
                 return Handled("unknown")
             if row.status != Status.OPEN:
@@ -149,7 +149,7 @@ class LifeStore:
                 return Handled("already", life_of(row))
             changed = connection.execute(update(alerts).where(alerts.c.id == alert_id).values(values).returning(alerts))
             life = life_of(changed.one())
-            _tell(connection, row, about, step, by, now, life, action)
+            _report(connection, row, about, step, by, now, life, action)
         return Handled("done", life)
 
 
@@ -173,11 +173,11 @@ def _is_fresh(spend: BudgetSpend | None) -> bool:
     return spend is not None and spend.stale_at is None
 
 
-def _tell(
+def _report(
     connection: Connection,
     row: Row[tuple[object, ...]],
     about: AlertPayload,
-    step: LifeStep,
+    step: LifecycleStep,
     by: str,
     now: datetime,
     life: Life,
@@ -185,9 +185,9 @@ def _tell(
 ) -> None:
     alert_id = int(row._mapping["id"])
     since = _seen_since(row._mapping["changed_at"], _sent_at(connection, alert_id))
-    facts = LifecycleEvent(step=step, by=by, at=now, until=life.snoozed_until, since=since, about=about)
+    event = LifecycleEvent(step=step, by=by, at=now, until=life.snoozed_until, since=since, about=about)
     edit(connection, alert_id, about, now)
-    enqueue(connection, action, facts, now, alert_id=alert_id)
+    enqueue(connection, action, event, now, alert_id=alert_id)
     keep(connection, now, by, f"alert {step}", "done", about.incident)
 
 
@@ -202,7 +202,7 @@ def _sent_at(connection: Connection, alert_id: int) -> datetime | None:
     return sent_at
 
 
-def _newest_facts(connection: Connection, alert_id: int) -> AlertPayload | None:
+def _newest_payload(connection: Connection, alert_id: int) -> AlertPayload | None:
     """What its message says now, or is about to say; None too where this version cannot read it."""
     query = (
         select(notices.c.facts)
@@ -217,7 +217,7 @@ def _newest_facts(connection: Connection, alert_id: int) -> AlertPayload | None:
     return payload if isinstance(payload, AlertPayload) else None
 
 
-def _open_facts(connection: Connection) -> dict[int, AlertPayload]:
+def _open_payloads(connection: Connection) -> dict[int, AlertPayload]:
     """What the message of each open alert says, by the alert's id; without those that this version cannot read."""
     newest = newest_notice().scalar_subquery()
     query = (

@@ -1,7 +1,7 @@
 """Lets time act on open alerts: snoozes end, and what nobody acknowledges is escalated."""
 
 from bot.alerts.lifecycle import due_step
-from bot.alerts.lifecycle_store import LifeStore
+from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.rules import AlertRules
 from bot.clock import Clock
 
@@ -9,7 +9,7 @@ from bot.clock import Clock
 class LifecycleTimer:
     """Synchronous; asynchronous callers use a thread."""
 
-    def __init__(self, store: LifeStore, rules: AlertRules, clock: Clock) -> None:
+    def __init__(self, store: LifecycleStore, rules: AlertRules, clock: Clock) -> None:
         self._store = store
         self._rules = rules
         self._clock = clock

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Self
 
-from bot.alerts.decide import LimitStep, as_watched, closed, decide, taken, watch, withdrawn
+from bot.alerts.decide import LimitStep, as_watched, closed, decide, taken, track_limits, withdrawn
 from bot.alerts.detector import DetectorContext
 from bot.alerts.incident import Identity, Incident, Status
 from bot.alerts.kinds import AlertKind
@@ -104,7 +104,7 @@ class LimitDetector:
                 continue
             newer[key] = taken(steps, known.get(key, ()))
             if all(step.status is Status.WATCHED for step in steps):
-                self._context.alerts.watch([Identity(AlertKind.LIMIT, *key, step.limit) for step in steps], now)
+                self._context.alerts.track([Identity(AlertKind.LIMIT, *key, step.limit) for step in steps], now)
             else:
                 [spend] = self._context.review.spends_in([(held_to, period)], now, Detail.ALL, snapshot)
                 yield [Transition(_payload(spend, step, mode, now), step.post) for step in steps]
@@ -153,7 +153,7 @@ class LimitDetector:
         if is_quiet and budget.scope.kind not in BILLED:
             return budget, ()
         steps = [] if is_quiet else decide(budget, total_usd, incidents)
-        noted = [] if is_quiet else watch(budget, incidents)
+        noted = [] if is_quiet else track_limits(budget, incidents)
         if not steps and not noted:
             # Anew even where it was quiet before: what is billed may have changed.
             self._quiet[budget.name, period.key] = Quiet.at(budget, period, incidents, total_usd, snapshot)

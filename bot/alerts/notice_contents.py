@@ -27,7 +27,7 @@ class Content:
     target of a mode change has followed by now.
     """
 
-    facts: Payload
+    payload: Payload
     related: Address | None = None
     alert_id: int | None = None
     life: Life = field(default_factory=Life)
@@ -45,24 +45,24 @@ class ContentStore(NoticeStore):
 def read_content(connection: Connection, row: Row[Any]) -> Content:
     """What a row of `notices` reports. Raises `UnreadableContentError`."""
     try:
-        facts = parsed(row.facts)
+        payload = parsed(row.facts)
     except ValidationError as error:
         raise UnreadableContentError from error
     if row.alert_id is not None:
         alert = connection.execute(select(alerts).where(alerts.c.id == row.alert_id)).one()
-        related = _related(connection, facts) if isinstance(facts, AlertPayload) else None
-        return Content(facts, related, row.alert_id, life_of(alert))
+        related = _related(connection, payload) if isinstance(payload, AlertPayload) else None
+        return Content(payload, related, row.alert_id, life_of(alert))
     if row.mode_change_id is not None:
         query = select(mode_changes.c.written_at, mode_changes.c.write_error)
         change = connection.execute(query.where(mode_changes.c.id == row.mode_change_id)).one()
-        return Content(facts, written_at=change.written_at, write_error=change.write_error)
-    return Content(facts)
+        return Content(payload, written_at=change.written_at, write_error=change.write_error)
+    return Content(payload)
 
 
 def enqueue(
     connection: Connection,
     action: Action,
-    facts: Payload,
+    payload: Payload,
     now: datetime,
     *,
     destination: str = SLACK,
@@ -70,12 +70,12 @@ def enqueue(
     **owner: int | None,
 ) -> None:
     """Put a notice into the outbox, within the transaction of the change that it reports. See `insert_notice`."""
-    stands_open = isinstance(facts, AlertPayload) and facts.status is Status.OPEN
+    stands_open = isinstance(payload, AlertPayload) and payload.status is Status.OPEN
     insert_notice(
         connection,
         action,
-        _about(facts),
-        dumped(facts),
+        _about(payload),
+        dumped(payload),
         now,
         destination=destination,
         step=step,
@@ -85,7 +85,7 @@ def enqueue(
     )
 
 
-def edit(connection: Connection, alert_id: int, facts: Payload, now: datetime) -> None:
+def edit(connection: Connection, alert_id: int, payload: Payload, now: datetime) -> None:
     """Have the incident's message edited; an older edit that waits gives way."""
     connection.execute(
         update(notices)
@@ -96,7 +96,7 @@ def edit(connection: Connection, alert_id: int, facts: Payload, now: datetime) -
         )
         .values(status=NoticeStatus.OBSOLETE)
     )
-    enqueue(connection, "update", facts, now, alert_id=alert_id)
+    enqueue(connection, "update", payload, now, alert_id=alert_id)
 
 
 def has_message(connection: Connection, alert_id: int) -> bool:
@@ -145,10 +145,10 @@ def life_of(alert: Row[Any]) -> Life:
     return Life(alert.acknowledged_by, alert.acknowledged_at, alert.snoozed_by, alert.snoozed_until, alert.escalated_at)
 
 
-def _about(facts: Payload) -> str:
-    if isinstance(facts, LifecycleEvent):
-        return facts.about.incident
-    return facts.incident if isinstance(facts, AlertPayload | SyntheticAlert) else f"mode/{facts.mode}"
+def _about(payload: Payload) -> str:
+    if isinstance(payload, LifecycleEvent):
+        return payload.about.incident
+    return payload.incident if isinstance(payload, AlertPayload | SyntheticAlert) else f"mode/{payload.mode}"
 
 
 def _related(connection: Connection, payload: AlertPayload) -> Address | None:

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from bot.alerts.kinds import AlertKind
-from bot.alerts.lifecycle import LifeStep
+from bot.alerts.lifecycle import LifecycleStep
 from bot.alerts.model import AlertPayload, SyntheticAlert
-from bot.modes.model import ModeAnnouncement, ModeEnding, ProofReport, Proposal
+from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 
 
 def payload_type(kind: AlertKind) -> type[AlertPayload]:
@@ -40,7 +40,7 @@ class LifecycleEvent:
     """
 
     kind: Literal["life"] = "life"
-    step: LifeStep
+    step: LifecycleStep
     by: str
     at: datetime
     until: datetime | None
@@ -48,9 +48,9 @@ class LifecycleEvent:
     about: Annotated[AlertPayload, PlainValidator(_read), PlainSerializer(_written)]
 
 
-Payload = AlertPayload | LifecycleEvent | ModeAnnouncement | ModeEnding | ProofReport | Proposal | SyntheticAlert
+Payload = AlertPayload | LifecycleEvent | ModeAnnouncement | ModeEnding | VerificationReport | Proposal | SyntheticAlert
 
-OTHERS = (LifecycleEvent, ModeAnnouncement, ModeEnding, ProofReport, Proposal, SyntheticAlert)
+OTHERS = (LifecycleEvent, ModeAnnouncement, ModeEnding, VerificationReport, Proposal, SyntheticAlert)
 
 
 def dumped(payload: Payload) -> Any:

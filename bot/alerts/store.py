@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.alerts.incident import Identity, Incident, Status
 from bot.alerts.kinds import LEVELS, AlertKind, Level
-from bot.alerts.lifecycle_store import LifeStore
+from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.model import AlertPayload, SyntheticAlert, Transition
 from bot.alerts.notice_contents import ContentStore, edit, enqueue, has_message, incident_is, newest_notice
 from bot.alerts.payloads import loaded
@@ -57,7 +57,7 @@ class AlertStore:
         self._engine = engine
         self._channel_levels = channel_levels
         self.notices = ContentStore(engine)
-        self.life = LifeStore(engine)
+        self.life = LifecycleStore(engine)
         self.destinations = BacklogStore(engine, receivers or {})
         self._receivers = Receivers(receivers or {})
         self._versions = versions_of(engine)
@@ -131,7 +131,7 @@ class AlertStore:
             if payload.status is not Status.WATCHED:
                 log.info("alert %s: %s, because: %s", payload.incident, payload.status, payload.reason)
 
-    def watch(self, identities: Iterable[Identity], now: datetime) -> None:
+    def track(self, identities: Iterable[Identity], now: datetime) -> None:
         """Note without notices which limits are in force, in one transaction."""
         with self._engine.begin() as connection:
             for identity in identities:

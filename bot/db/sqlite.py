@@ -18,6 +18,9 @@ WRITES = "claude_cost_writes"
 """The execution option of a connection whose transaction will write."""
 
 
+CHECK_REFERENCES = "PRAGMA foreign_key_check"
+
+
 class DatabaseFileError(sqlite3.OperationalError):
     """The database's file is not the one that was opened; the text is one sentence with the remedy."""
 
@@ -126,7 +129,7 @@ def connect_sqlite(url: str, limits: Limits, file: DatabaseFile | None = None) -
 def rebuilding(engine: Engine) -> Iterator[Connection]:
     """A transaction in which tables may be rebuilt. What refers to one is checked at its end, not when it is dropped.
 
-    Raises `DatabaseFileError` where a reference leads nowhere then, and nothing is changed.
+    Raises SQLAlchemy's `OperationalError` where a reference has been lost, and nothing is changed.
     """
     with engine.connect() as connection:
         # Within a transaction SQLite would ignore this.
@@ -136,10 +139,12 @@ def rebuilding(engine: Engine) -> Iterator[Connection]:
         try:
             connection.execution_options(**{WRITES: True})
             with connection.begin():
+                before = connection.exec_driver_sql(CHECK_REFERENCES).all()
                 yield connection
-                lost = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-                if lost is not None:
-                    raise DatabaseFileError(f"A row of {lost[0]} refers to a row of {lost[2]} that is not there.")
+                lost = [row for row in connection.exec_driver_sql(CHECK_REFERENCES).all() if row not in before]
+                if lost:
+                    reason = f"a row of {lost[0][0]} would refer to a row of {lost[0][2]} that is not there"
+                    raise OperationalError(CHECK_REFERENCES, None, sqlite3.OperationalError(reason))
         finally:
             raw.execute("PRAGMA foreign_keys = ON")
 

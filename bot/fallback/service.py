@@ -20,7 +20,7 @@ from bot.mode import NORMAL, Mode
 from bot.modes.changes import NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
 from bot.modes.consequences import Consequences
 from bot.modes.expiry import Cause, Due, End, due, end_of
-from bot.modes.model import ModeAnnouncement, ModeEnding, ProofReport
+from bot.modes.model import ModeAnnouncement, ModeEnding, VerificationReport
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class ModeState:
     until: datetime | None = None
     ends: End | None = None
     served: bool = False
-    proof: ProofReport | None = None
+    proof: VerificationReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ class FallbackService:
         """The newest changes and refusals, the newest first."""
         return self.store.history(most)
 
-    def dismiss(self, change_id: int, by: str) -> tuple[Dismissal, ProofReport | None]:
+    def dismiss(self, change_id: int, by: str) -> tuple[Dismissal, VerificationReport | None]:
         """Watch a change of the mode no longer: what became of that, and the last report about the change."""
         in_force = [change.id for change in self.store.in_force()]
         outcome = self.store.proofs.dismiss(change_id, in_force, by, self._clock())

@@ -11,7 +11,7 @@ from bot.alerts.payloads import parsed
 from bot.db.audit import keep
 from bot.db.engine import lock_for_writers
 from bot.db.schema import mode_changes, notices
-from bot.modes.model import ProofReport
+from bot.modes.model import VerificationReport
 
 Dismissal = Literal["done", "already", "over", "unknown"]
 """What became of a click. `over`: the change is not watched any more. `unknown`: no report is about such a change."""
@@ -23,7 +23,7 @@ class ProofStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def told(self, change_ids: Sequence[int]) -> list[ProofReport]:
+    def told(self, change_ids: Sequence[int]) -> list[VerificationReport]:
         """Every report about these changes, the oldest first."""
         with self._engine.connect() as connection:
             return _told(connection, change_ids)
@@ -33,7 +33,7 @@ class ProofStore:
         with self._engine.connect() as connection:
             return connection.execute(_dismissed(change_ids)).first() is not None
 
-    def tell(self, facts: ProofReport, told: int, change_ids: Sequence[int]) -> bool:
+    def tell(self, facts: VerificationReport, told: int, change_ids: Sequence[int]) -> bool:
         """Put a report below the announcement of its change.
 
         False, and nothing is told, where that is not the newest change any more, where it was dismissed, or where
@@ -68,7 +68,7 @@ class ProofStore:
             return "done"
 
 
-def _told(connection: Connection, change_ids: Sequence[int]) -> list[ProofReport]:
+def _told(connection: Connection, change_ids: Sequence[int]) -> list[VerificationReport]:
     query = (
         select(notices.c.facts)
         .where(
@@ -79,7 +79,7 @@ def _told(connection: Connection, change_ids: Sequence[int]) -> list[ProofReport
         .order_by(notices.c.id)
     )
     stored = connection.execute(query).scalars()
-    return [payload for value in stored if isinstance(payload := parsed(value), ProofReport)]
+    return [payload for value in stored if isinstance(payload := parsed(value), VerificationReport)]
 
 
 def _dismissed(change_ids: Sequence[int]) -> Select[tuple[int]]:

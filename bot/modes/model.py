@@ -8,7 +8,7 @@ from typing import Literal
 
 from bot.budgets.savings import Saving
 from bot.modes.consequences import Consequences
-from bot.modes.verification import ProofState
+from bot.modes.verification import UsageSum, VerificationState
 
 
 class ProposalStatus(StrEnum):
@@ -100,20 +100,8 @@ class NamedCaller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MixRates:
-    """USD an hour, of all usage and of models above the ceiling, and USD per million tokens of all usage.
-
-    `usd_per_mtok`: None where there were no tokens, and in facts of versions that did not count them.
-    """
-
-    usd_per_hour: Decimal
-    above_usd_per_hour: Decimal
-    usd_per_mtok: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProofReport:
-    """What usage shows of a change of the mode, reported in the announcement's thread. Fields as in `Proof`.
+class VerificationReport:
+    """What usage shows of a change of the mode, reported in the announcement's thread. Fields as in `Verification`.
 
     `callers`: the largest; `more_callers`: how many there are beside them. `last`: the change is not watched any more.
     """
@@ -123,10 +111,10 @@ class ProofReport:
     mode: str
     ceiling: str
     since: datetime
-    state: ProofState
+    state: VerificationState
     above: tuple[str, ...]
-    before: MixRates | None
-    after: MixRates | None
+    before: UsageSum | None
+    after: UsageSum | None
     took: timedelta | None
     callers: tuple[NamedCaller, ...]
     more_callers: int

@@ -43,7 +43,7 @@ STRETCHES = (HOLDS, 30, 60)
 """Minutes back from the end of the data in which the callers are looked for; the next where one holds no usage."""
 
 
-class ProofState(StrEnum):
+class VerificationState(StrEnum):
     """What usage shows. `waiting`: not enough of it yet. `idle`: no usage since, so that nothing can be said."""
 
     WAITING = "waiting"
@@ -54,7 +54,7 @@ class ProofState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class VerificationTarget:
     """A change that is watched: the mode's name, its ceiling, and when it was switched on."""
 
     mode: str
@@ -80,7 +80,7 @@ class Calling:
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
+class UsageSum:
     """Dollars of a stretch of time, of all usage and of models above the ceiling, and the tokens of all usage.
 
     `tokens`: of all kinds, input from and into caches included. `usd` has web searches in it, which are no tokens.
@@ -111,7 +111,7 @@ class Mix:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class Verification:
     """`above`: what people call the models above the ceiling that were seen, the dearest sum first.
 
     `before`: the hour before the change, and the part of the change's hour before it; None where nothing is known of
@@ -119,10 +119,10 @@ class Proof:
     is not or where that is not known to the minute. `callers`: who still calls such models, the largest first.
     """
 
-    state: ProofState
+    state: VerificationState
     above: tuple[str, ...]
-    before: Mix | None
-    after: Mix | None
+    before: UsageSum | None
+    after: UsageSum | None
     took: timedelta | None
     callers: tuple[Calling, ...]
     as_of: datetime
@@ -144,50 +144,56 @@ def per_hour(usd: Decimal, span: timedelta) -> Decimal:
     return usd * (HOUR // timedelta.resolution) / (span // timedelta.resolution)
 
 
-def needed_since(watch: Watch) -> datetime:
-    """From when on `proof_of` needs usage."""
-    return floor_hour(watch.since) - HOUR
+def needed_since(target: VerificationTarget) -> datetime:
+    """From when on `verify` needs usage."""
+    return floor_hour(target.since) - HOUR
 
 
-def proof_of(
-    watch: Watch, rows: Iterable[UsageRow], hours: Mapping[datetime, HourState], as_of: datetime, card: RateCard
-) -> Proof | None:
+def verify(
+    target: VerificationTarget,
+    rows: Iterable[UsageRow],
+    hours: Mapping[datetime, HourState],
+    as_of: datetime,
+    card: RateCard,
+) -> Verification | None:
     """What usage shows of a change. None for a mode without a ceiling, such as `normal`: no usage could be wrong there.
 
     `rows` and `hours`: usage of the organisation and which hours are known, both from `needed_since` on. Recent hours
     have to be kept by the minute; of older ones only the part before the change is looked at.
     """
-    if watch.ceiling.model is None:
+    if target.ceiling.model is None:
         return None
-    priced = _priced(watch.ceiling, rows, card)
-    before = _before(watch.since, priced, hours)
-    start, minutes = _minutes_since(watch.since, priced, hours, as_of)
-    above = _names(watch.ceiling, priced, card)
+    priced = _priced(target.ceiling, rows, card)
+    before = _before(target.since, priced, hours)
+    start, minutes = _minutes_since(target.since, priced, hours, as_of)
+    above = _names(target.ceiling, priced, card)
     known = len(minutes)
 
-    def proof(state: ProofState, back: int, took: timedelta | None = None, callers: tuple[Calling, ...] = ()) -> Proof:
+    def found(
+        state: VerificationState, back: int, took: timedelta | None = None, callers: tuple[Calling, ...] = ()
+    ) -> Verification:
         after = _mix(minutes[known - back :]) if back else None
-        return Proof(state, above, before, after, took, callers, as_of)
+        return Verification(state, above, before, after, took, callers, as_of)
 
     right_from = _right_from(minutes)
     if known - right_from >= HOLDS and _used(minutes[right_from:]):
-        exact = right_from > 0 or start - watch.since < MINUTE
-        took = max(start + right_from * MINUTE - watch.since, timedelta()) if exact else None
-        return proof(ProofState.CONFIRMED, known - right_from, took)
+        exact = right_from > 0 or start - target.since < MINUTE
+        took = max(start + right_from * MINUTE - target.since, timedelta()) if exact else None
+        return found(VerificationState.CONFIRMED, known - right_from, took)
     back = next((n for n in (*STRETCHES, known) if n <= known and _used(minutes[known - n :])), None)
-    if known < HOLDS or as_of - watch.since < DEADLINE:
-        return proof(ProofState.WAITING, back or 0)
+    if known < HOLDS or as_of - target.since < DEADLINE:
+        return found(VerificationState.WAITING, back or 0)
     if back is None:
-        return proof(ProofState.IDLE, 0)
+        return found(VerificationState.IDLE, 0)
     after = _mix(minutes[known - back :])
     turned_right = right_from < known and _used(minutes[known - WINDOW :])
     if turned_right or (after.share or ZERO) <= RIGHT:
         # It has become right and has to stay so for a while.
-        return proof(ProofState.WAITING, back)
+        return found(VerificationState.WAITING, back)
     share_before = None if before is None else before.share
     hardly = (after.share or ZERO) >= HARDLY * (Decimal(1) if share_before is None else share_before)
-    state = ProofState.NO_EFFECT if hardly else ProofState.PARTIAL
-    return proof(state, back, callers=_callers(minutes[known - back :]))
+    state = VerificationState.NO_EFFECT if hardly else VerificationState.PARTIAL
+    return found(state, back, callers=_callers(minutes[known - back :]))
 
 
 _Minute = list[_Priced]
@@ -219,7 +225,7 @@ def _known_id(model_id: str, card: RateCard) -> str:
     return card.resolve(model_id, card.checked_on).model.id
 
 
-def _before(since: datetime, priced: Sequence[_Priced], hours: Mapping[datetime, HourState]) -> Mix | None:
+def _before(since: datetime, priced: Sequence[_Priced], hours: Mapping[datetime, HourState]) -> UsageSum | None:
     change_hour = floor_hour(since)
     span = timedelta()
     found: list[_Priced] = []
@@ -257,7 +263,7 @@ def _minutes_since(
 def _right_from(minutes: Sequence[_Minute]) -> int:
     """The first minute from which on every window is right; the number of minutes where the last window is not."""
     sums = list(
-        accumulate((_sum(minute, MINUTE) for minute in minutes), _plus, initial=Mix(ZERO, ZERO, 0, timedelta()))
+        accumulate((_sum(minute, MINUTE) for minute in minutes), _plus, initial=UsageSum(ZERO, ZERO, 0, timedelta()))
     )
     for end in range(len(minutes), WINDOW - 1, -1):
         usd = sums[end].usd - sums[end - WINDOW].usd
@@ -297,22 +303,24 @@ def _family(model_id: str, card: RateCard) -> str | None:
     return family_in(model_id) if model is None else model.family
 
 
-def _mix(minutes: Sequence[_Minute]) -> Mix:
+def _mix(minutes: Sequence[_Minute]) -> UsageSum:
     return _sum(_all(minutes), len(minutes) * MINUTE)
 
 
-def _sum(priced: Iterable[_Priced], span: timedelta) -> Mix:
+def _sum(priced: Iterable[_Priced], span: timedelta) -> UsageSum:
     usd = above = ZERO
     tokens = 0
     for each in priced:
         usd += each.usd
         above += each.usd if each.above else ZERO
         tokens += each.row.counts.prompt_tokens + each.row.counts.output_tokens
-    return Mix(usd, above, tokens, span)
+    return UsageSum(usd, above, tokens, span)
 
 
-def _plus(one: Mix, other: Mix) -> Mix:
-    return Mix(one.usd + other.usd, one.above_usd + other.above_usd, one.tokens + other.tokens, one.span + other.span)
+def _plus(one: UsageSum, other: UsageSum) -> UsageSum:
+    return UsageSum(
+        one.usd + other.usd, one.above_usd + other.above_usd, one.tokens + other.tokens, one.span + other.span
+    )
 
 
 def _used(minutes: Sequence[_Minute]) -> bool:

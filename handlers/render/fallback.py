@@ -15,7 +15,7 @@ from bot.mode import NORMAL
 from bot.modes.changes import AuditEntry
 from bot.modes.expiry import Cause, End
 from bot.modes.model import ModeAnnouncement, ModeEnding
-from bot.modes.verification import ProofState
+from bot.modes.verification import VerificationState
 from handlers.render.parts import (
     NAME_LIMIT,
     button,
@@ -202,7 +202,7 @@ def mode_line(state: ModeState) -> str:
     if state.write_error is not None or state.written_at is None:
         follows = "NOT written"
     else:
-        proved = state.proof is not None and state.proof.state is ProofState.CONFIRMED
+        proved = state.proof is not None and state.proof.state is VerificationState.CONFIRMED
         follows = "switched" if proved else "written"
     line = f"Fallback mode: {name} since {moment(state.changed_at)} by {_who(state.changed_by or '')}, {follows}"
     return line if state.ends is None else f"{line}, ends {moment(state.ends.at)}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bot.alerts.incident import Status
-from bot.alerts.lifecycle import Life, LifeStep, OpenAlert
+from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert
 from bot.alerts.payloads import LifecycleEvent
 from bot.budgets.budget import LimitKind
 from bot.messages import Message, Part
@@ -31,29 +31,29 @@ def with_life(message: Message, alert_id: int, status: Status, life: Life) -> Me
     return Message(parts)
 
 
-def life_message(facts: LifecycleEvent, headline: str) -> Message:
+def life_message(event: LifecycleEvent, headline: str) -> Message:
     """The reply about a step that a person or time has caused. `headline`: what the alert's message says first."""
-    lines = [_what_happened(facts)]
-    if facts.step in (LifeStep.ESCALATED, LifeStep.SNOOZE_OVER):
+    lines = [_what_happened(event)]
+    if event.step in (LifecycleStep.ESCALATED, LifecycleStep.SNOOZE_OVER):
         lines.append(headline)
-        if facts.about.figures_as_of is not None:
-            age = moment(facts.about.figures_as_of)
+        if event.about.figures_as_of is not None:
+            age = moment(event.about.figures_as_of)
             lines.append(f"That was as of {age}; `/claude-cost status` tells how it stands now.")
         lines.append("Whoever takes it clicks Acknowledge at the alert above.")
-        if facts.about.level is LimitKind.HARD and facts.about.status is Status.OPEN:
+        if event.about.level is LimitKind.HARD and event.about.status is Status.OPEN:
             lines.append(NOTHING_STOPPED)
     return Message([paragraph(*lines)])
 
 
-def _what_happened(facts: LifecycleEvent) -> str:
-    if facts.step is LifeStep.ACKNOWLEDGED:
-        return f"Acknowledged by {mention(facts.by)}."
-    if facts.step is LifeStep.SNOOZED:
-        until = "" if facts.until is None else f" until {moment(facts.until)}"
-        return f"Snoozed by {mention(facts.by)}{until}."
-    if facts.step is LifeStep.SNOOZE_OVER:
+def _what_happened(event: LifecycleEvent) -> str:
+    if event.step is LifecycleStep.ACKNOWLEDGED:
+        return f"Acknowledged by {mention(event.by)}."
+    if event.step is LifecycleStep.SNOOZED:
+        until = "" if event.until is None else f" until {moment(event.until)}"
+        return f"Snoozed by {mention(event.by)}{until}."
+    if event.step is LifecycleStep.SNOOZE_OVER:
         return "The snooze is over, and this still stands."
-    return f"Nobody has acknowledged this for {span(facts.at - facts.since)}."
+    return f"Nobody has acknowledged this for {span(event.at - event.since)}."
 
 
 def open_alert_lines(open_alerts: Sequence[OpenAlert]) -> list[str]:

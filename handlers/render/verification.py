@@ -4,8 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 from bot.messages import Message
-from bot.modes.model import MixRates, NamedCaller, ProofReport
-from bot.modes.verification import ProofState
+from bot.modes.model import NamedCaller, VerificationReport
+from bot.modes.verification import UsageSum, VerificationState
 from bot.modes.verification_reports import WATCHED_FOR
 from bot.money import share, usd
 from bot.phrases import span
@@ -22,13 +22,13 @@ LOOK = (
 )
 
 
-def proof_message(report: ProofReport, dismissed_by: str | None = None) -> Message:
+def proof_message(report: VerificationReport, dismissed_by: str | None = None) -> Message:
     """The figures first, then who still calls what. `dismissed_by`: the Slack user who wants no more reports."""
     first, *rest = _lines(report)
-    wrong = report.state in (ProofState.PARTIAL, ProofState.NO_EFFECT)
+    wrong = report.state in (VerificationState.PARTIAL, VerificationState.NO_EFFECT)
     if dismissed_by is not None:
         rest.append(f"Dismissed by {mention(dismissed_by)}: nothing more is reported about this change.")
-    elif report.last and report.state is not ProofState.CONFIRMED:
+    elif report.last and report.state is not VerificationState.CONFIRMED:
         rest.append(f"It is {WATCHED_FOR // timedelta(hours=1)} h since the change, which is not watched any more.")
     elif wrong:
         rest.append(LOOK)
@@ -43,31 +43,31 @@ def proof_message(report: ProofReport, dismissed_by: str | None = None) -> Messa
     )
 
 
-def proof_line(report: ProofReport | None) -> str:
+def proof_line(report: VerificationReport | None) -> str:
     """For `fallback status`: what usage showed last of the mode in force; None before the first report."""
     if report is None:
         return "Written, not switched: usage does not show it yet."
-    if report.state is ProofState.CONFIRMED:
+    if report.state is VerificationState.CONFIRMED:
         return f"Switched: {_course(report)}."
     first = _lines(report)[0].removesuffix(".")
     return f"Written, not switched. {first}, as of {moment(report.as_of)}."
 
 
-def _lines(report: ProofReport) -> list[str]:
+def _lines(report: VerificationReport) -> list[str]:
     mode, ceiling = shown(report.mode), code(report.ceiling)
-    if report.state is ProofState.CONFIRMED:
+    if report.state is VerificationState.CONFIRMED:
         return [
             f"{_course(report)}.",
             f"Fallback mode {mode} has taken effect: services use at most {ceiling}.",
         ]
-    if report.state is ProofState.IDLE:
+    if report.state is VerificationState.IDLE:
         return [f"No usage since the switch to fallback mode {mode}, so nothing can be said about its effect."]
-    if report.state is ProofState.WAITING:
+    if report.state is VerificationState.WAITING:
         return [f"Whether fallback mode {mode} has taken effect is not known: there is not enough usage."]
     others = [f"• {_calling(calling)}" for calling in report.callers[1:]]
     if report.more_callers:
         others.append(f"and {report.more_callers} more.")
-    label = "No effect" if report.state is ProofState.NO_EFFECT else "In part"
+    label = "No effect" if report.state is VerificationState.NO_EFFECT else "In part"
     who = _still(report.callers[0]) if report.callers else f"models above {ceiling} are still called"
     return [
         f"{label}: {who}",
@@ -76,7 +76,7 @@ def _lines(report: ProofReport) -> list[str]:
     ]
 
 
-def _course(report: ProofReport) -> str:
+def _course(report: VerificationReport) -> str:
     """`Opus share 71% → 3% in 6 min, $4.10 → $1.80 a million tokens`; without dollars where no tokens are known."""
     names = [shown(name) for name in report.above[:MOST_NAMES]]
     if len(report.above) > MOST_NAMES:
@@ -91,16 +91,16 @@ def _course(report: ProofReport) -> str:
     return course
 
 
-def _has_rates(report: ProofReport) -> bool:
+def _has_rates(report: VerificationReport) -> bool:
     return any(mix is not None and mix.usd_per_mtok is not None for mix in (report.before, report.after))
 
 
-def _basis(report: ProofReport) -> str:
+def _basis(report: VerificationReport) -> str:
     tokens = "; tokens of all kinds" if _has_rates(report) else ""
     return f"Shares of the dollars of all usage, by list prices{tokens}"
 
 
-def _share(mix: MixRates | None) -> str:
+def _share(mix: UsageSum | None) -> str:
     if mix is None:
         return "unknown"
     if mix.usd_per_hour == 0:
@@ -108,7 +108,7 @@ def _share(mix: MixRates | None) -> str:
     return share(mix.above_usd_per_hour, mix.usd_per_hour)
 
 
-def _rate(mix: MixRates | None) -> str:
+def _rate(mix: UsageSum | None) -> str:
     return "unknown" if mix is None or mix.usd_per_mtok is None else usd(mix.usd_per_mtok)
 
 

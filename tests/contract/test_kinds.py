@@ -89,7 +89,7 @@ for _ in range(2):
     assert toys.look(now, "normal") == 1
     print(*open_alert_lines(store.life.open_alerts()))
 notice = store.notices.due(now)
-print(notice.action, notice.about, plain_message(notice.content.facts, now, now).title)
+print(notice.action, notice.about, plain_message(notice.content.payload, now, now).title)
 print(store.notices.undelivered(), store.destinations.undelivered())
 """
 

@@ -11,15 +11,17 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select, text, update
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.db.engine import DatabaseError, connect, look_into, migrate, open_database
 from bot.db.schema import alerts, metadata, state
+from bot.db.sqlite import rebuilding
 from bot.usage.age import DataState
 from bot.usage.store import UsageStore
 from bot.usage.store_reads import DATA_STATE, DATA_STATE_KEY
-from tests.databases import NOW, crossed, reported
+from tests.databases import NOW, crossed, open_migrated, reported
 
 OPEN = "import sys; from bot.db.engine import open_database; open_database(sys.argv[1]).dispose()"
 
@@ -109,6 +111,18 @@ def test_an_older_database_learns_when_its_incidents_were_first_opened(empty_dat
     with engine.connect() as connection:
         found = connection.execute(select(alerts.c.first_opened_at).order_by(alerts.c.id)).scalars().all()
     assert found == [datetime(2026, 11, 5, 10, tzinfo=UTC), None]
+    engine.dispose()
+
+
+def test_a_migration_that_would_lose_what_others_refer_to_changes_nothing(tmp_path: Path) -> None:
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    AlertStore(engine).record(reported([crossed(LimitKind.SOFT)]), NOW)
+    with pytest.raises(OperationalError, match="would refer to a row of alerts"), rebuilding(engine) as connection:
+        connection.execute(text("DELETE FROM alerts"))
+    with engine.connect() as connection:
+        assert connection.execute(select(alerts.c.status)).scalars().all() == ["open"]
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(text("DELETE FROM alerts"))
     engine.dispose()
 
 

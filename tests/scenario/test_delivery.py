@@ -79,9 +79,9 @@ def outbox(store: AlertStore, destination: SlackDestination, clock: HandClock) -
 
 def render(notice: Notice, now: datetime) -> Message:
     """The incident's visible id, how it stands, and a link to the other level's message."""
-    assert isinstance(notice.content.facts, LimitAlert)
+    assert isinstance(notice.content.payload, LimitAlert)
     link = "" if notice.content.related is None else f", see {notice.content.related.ts}"
-    text = f"{notice.content.facts.incident} {notice.content.facts.status}{link}"
+    text = f"{notice.content.payload.incident} {notice.content.payload.status}{link}"
     return Message([Part(text, [{"type": "section", "text": {"type": "mrkdwn", "text": text}}])])
 
 

@@ -76,7 +76,7 @@ def test_an_incident_and_its_notice_are_recorded_together(store: AlertStore) -> 
     assert store.incidents(BUDGET, PERIOD) == [limit_incident(LimitKind.SOFT, SOFT, Status.OPEN)]
     notice = due(store)
     assert notice.action == "post"
-    assert notice.content.facts == facts_of()(crossed(LimitKind.SOFT))
+    assert notice.content.payload == facts_of()(crossed(LimitKind.SOFT))
     assert (notice.attempts, notice.outcome_unknown, notice.created_at) == (0, False, NOW)
 
 
@@ -171,7 +171,7 @@ def test_notices_come_in_the_order_in_which_they_were_recorded(store: AlertStore
     record(store, crossed(LimitKind.SOFT))
     record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     order = [send(store, f"{number}.0") for number in range(4)]
-    assert [(notice.action, notice.content.facts.level) for notice in order] == [
+    assert [(notice.action, notice.content.payload.level) for notice in order] == [
         ("post", LimitKind.SOFT),
         ("post", LimitKind.HARD),
         ("update", LimitKind.SOFT),
@@ -307,7 +307,7 @@ def test_an_announcement_tells_how_far_the_target_has_followed_by_now(store: Ale
     modes.written(change, NOW + SECOND)
     announcement = due(store)
     assert (announcement.content.written_at, announcement.content.write_error) == (NOW + SECOND, None)
-    assert announcement.content.facts == mode_facts()
+    assert announcement.content.payload == mode_facts()
 
 
 def test_incidents_of_many_budgets_and_periods_are_read_at_once(engine: Engine, store: AlertStore) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.decide import LimitReason, as_watched, decide, watch
+from bot.alerts.decide import LimitReason, as_watched, decide, track_limits
 from bot.alerts.incident import Incident, Status, Step
 from bot.alerts.kinds import AlertKind, Level
 from bot.budgets.budget import LIMITS, ORGANIZATION, Budget, LimitKind
@@ -246,11 +246,11 @@ def test_a_threshold_at_the_soft_limit_is_that_limit() -> None:
 
 def test_a_period_that_is_over_is_not_held_to_thresholds_that_came_later() -> None:
     then = replace(BUDGET, thresholds=(25,))
-    noted = [Incident(AlertKind.LIMIT, step.limit, step.status) for step in watch(then, [])]
+    noted = [Incident(AlertKind.LIMIT, step.limit, step.status) for step in track_limits(then, [])]
     watched = as_watched(MARKED, noted)
     assert watched is not None
     assert (watched.soft_usd, watched.hard_usd, watched.thresholds) == (SOFT, HARD, (25,))
-    assert watch(then, noted) == ()
+    assert track_limits(then, noted) == ()
 
 
 marked = st.sampled_from([(), (25,), (25, 50, 90), (10, 66, 67), (99,)])

@@ -17,14 +17,14 @@ from bot.modes.verification import (
     RIGHT,
     Caller,
     Calling,
-    Mix,
-    Proof,
-    ProofState,
-    Watch,
+    UsageSum,
+    Verification,
+    VerificationState,
+    VerificationTarget,
     needed_since,
-    proof_of,
+    verify,
 )
-from bot.modes.verification_reports import AGAIN, MOST_TOLD, WATCHED_FOR, Told, report_due
+from bot.modes.verification_reports import AGAIN, MOST_REPORTS, WATCHED_FOR, Report, report_due
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.usage.model import UsageRow, Width
@@ -38,7 +38,7 @@ FIRST = datetime(2026, 11, 20, 12, 21, tzinfo=UTC)
 
 OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
 CHAIN = (OPUS, SONNET, HAIKU)
-DEGRADED = Watch("degraded", Ceiling(SONNET, (SONNET, HAIKU), CHAIN), SINCE)
+DEGRADED = VerificationTarget("degraded", Ceiling(SONNET, (SONNET, HAIKU), CHAIN), SINCE)
 
 PER_MTOK = {OPUS: 20, SONNET: 10, "claude-opus-4-8": 25, "claude-sonnet-4-6": 15}
 """USD per million output tokens, from the rate card."""
@@ -78,11 +78,11 @@ BEFORE = [
 def proof(
     rows: Sequence[UsageRow],
     known_minutes: int,
-    watch: Watch = DEGRADED,
+    watch: VerificationTarget = DEGRADED,
     hours: dict[datetime, HourState] | None = None,
-) -> Proof:
+) -> Verification:
     as_of = FIRST + known_minutes * MINUTE
-    found = proof_of(watch, rows, by_minute(as_of) if hours is None else hours, as_of, CARD)
+    found = verify(watch, rows, by_minute(as_of) if hours is None else hours, as_of, CARD)
     assert found is not None
     return found
 
@@ -94,10 +94,10 @@ def test_it_took_six_minutes_and_the_share_and_the_dollars_are_held_against_befo
         *minutes(FIRST + 6 * MINUTE, 10, OPUS, "0.004"),
     ]
     found = proof([*BEFORE, *after], 16)
-    assert found.state is ProofState.CONFIRMED
+    assert found.state is VerificationState.CONFIRMED
     assert found.above == ("Opus",)
     assert found.took == FIRST + 6 * MINUTE - SINCE
-    assert found.before == Mix(Decimal(56), Decimal(40), 80 * (25_000 + 20_000), 80 * MINUTE)
+    assert found.before == UsageSum(Decimal(56), Decimal(40), 80 * (25_000 + 20_000), 80 * MINUTE)
     assert found.before.usd_per_hour == 42
     assert found.after is not None
     assert (found.after.usd_per_hour, found.after.above_usd_per_hour) == (Decimal(9), Decimal("0.24"))
@@ -107,10 +107,10 @@ def test_it_took_six_minutes_and_the_share_and_the_dollars_are_held_against_befo
 
 def test_a_lull_between_two_bursts_is_no_proof() -> None:
     right = minutes(FIRST, HOLDS, SONNET, "0.1")
-    assert proof([*BEFORE, *right], HOLDS - 1).state is ProofState.WAITING
-    assert proof([*BEFORE, *right], HOLDS).state is ProofState.CONFIRMED
+    assert proof([*BEFORE, *right], HOLDS - 1).state is VerificationState.WAITING
+    assert proof([*BEFORE, *right], HOLDS).state is VerificationState.CONFIRMED
     burst = row(FIRST + 4 * MINUTE, OPUS, "1")
-    assert proof([*BEFORE, *right, burst], HOLDS).state is ProofState.WAITING
+    assert proof([*BEFORE, *right, burst], HOLDS).state is VerificationState.WAITING
 
 
 def test_who_follows_at_once_is_told_so() -> None:
@@ -121,7 +121,7 @@ def test_who_follows_at_once_is_told_so() -> None:
 def test_without_any_usage_nothing_is_ever_confirmed() -> None:
     for known in (5, 29, 31, 200, 2000):
         found = proof(BEFORE, known, hours=by_minute(FIRST + known * MINUTE))
-        assert found.state is (ProofState.IDLE if known > 29 else ProofState.WAITING)
+        assert found.state is (VerificationState.IDLE if known > 29 else VerificationState.WAITING)
         assert (found.after, found.took) == (None, None)
 
 
@@ -131,9 +131,9 @@ def test_a_change_that_nobody_follows_has_no_effect_and_the_callers_are_named() 
         *minutes(FIRST, 35, OPUS, "0.1"),
         *minutes(FIRST, 35, SONNET, "0.05"),
     ]
-    assert proof([*BEFORE, *after], 20).state is ProofState.WAITING
+    assert proof([*BEFORE, *after], 20).state is VerificationState.WAITING
     found = proof([*BEFORE, *after], 35)
-    assert found.state is ProofState.NO_EFFECT
+    assert found.state is VerificationState.NO_EFFECT
     assert found.callers == (
         Calling(Caller("claude-opus-4-8", "billing-prod", "ingest-2"), Decimal(12)),
         Calling(Caller(OPUS, "default", "k1"), Decimal(6)),
@@ -145,22 +145,22 @@ def test_a_change_that_nobody_follows_has_no_effect_and_the_callers_are_named() 
 def test_where_some_have_followed_the_rest_is_named() -> None:
     after = [*minutes(FIRST, 35, OPUS, "0.1"), *minutes(FIRST, 35, SONNET, "0.3")]
     found = proof([*BEFORE, *after], 35)
-    assert found.state is ProofState.PARTIAL
+    assert found.state is VerificationState.PARTIAL
     assert [calling.caller.model for calling in found.callers] == [OPUS]
     assert found.took is None
 
 
 def test_who_has_just_become_right_is_not_blamed_any_more() -> None:
     after = [*minutes(FIRST, 28, OPUS, "0.5"), *minutes(FIRST + 28 * MINUTE, 6, SONNET, "0.2")]
-    assert proof([*BEFORE, *after], 34).state is ProofState.WAITING
-    assert proof([*BEFORE, *after], 30).state is not ProofState.WAITING
+    assert proof([*BEFORE, *after], 34).state is VerificationState.WAITING
+    assert proof([*BEFORE, *after], 30).state is not VerificationState.WAITING
 
 
 def test_where_calls_are_rare_the_newest_ones_count() -> None:
     wrong = proof([*BEFORE, row(FIRST + 5 * MINUTE, OPUS, "1")], 50)
-    assert wrong.state is ProofState.NO_EFFECT
+    assert wrong.state is VerificationState.NO_EFFECT
     assert wrong.callers == (Calling(Caller(OPUS, "default", "k1"), Decimal("1.2")),)
-    assert proof([*BEFORE, row(FIRST + 5 * MINUTE, SONNET, "1")], 50).state is ProofState.CONFIRMED
+    assert proof([*BEFORE, row(FIRST + 5 * MINUTE, SONNET, "1")], 50).state is VerificationState.CONFIRMED
 
 
 def test_a_model_that_the_mode_lets_stay_is_never_wrong() -> None:
@@ -168,16 +168,16 @@ def test_a_model_that_the_mode_lets_stay_is_never_wrong() -> None:
     assert CARD.find(dated) is not None
     watch = replace(DEGRADED, ceiling=Ceiling("claude-sonnet-4-5", ("claude-sonnet-4-5",), CHAIN))
     after = [row(FIRST + index * MINUTE, dated, "1", per_mtok=15) for index in range(12)]
-    assert proof(after, 12, watch).state is ProofState.CONFIRMED
+    assert proof(after, 12, watch).state is VerificationState.CONFIRMED
 
 
 def test_an_unknown_model_counts_as_what_it_is_priced_as() -> None:
     unknown = [row(FIRST + index * MINUTE, "claude-opus-9", "1", per_mtok=75) for index in range(35)]
     found = proof(unknown, 35)
-    assert found.state is ProofState.NO_EFFECT
+    assert found.state is VerificationState.NO_EFFECT
     assert found.above == ("Opus",)
     cheap = [row(FIRST + index * MINUTE, "claude-haiku-9", "1", per_mtok=5) for index in range(35)]
-    assert proof(cheap, 35).state is ProofState.CONFIRMED
+    assert proof(cheap, 35).state is VerificationState.CONFIRMED
 
 
 def test_where_a_family_is_right_in_part_its_models_are_named_each() -> None:
@@ -186,8 +186,8 @@ def test_where_a_family_is_right_in_part_its_models_are_named_each() -> None:
 
 
 def test_normal_sets_no_ceiling_so_that_nothing_could_be_wrong() -> None:
-    watch = Watch("normal", Ceiling(None, (), CHAIN), SINCE)
-    assert proof_of(watch, BEFORE, by_minute(FIRST + HOUR), FIRST + HOUR, CARD) is None
+    watch = VerificationTarget("normal", Ceiling(None, (), CHAIN), SINCE)
+    assert verify(watch, BEFORE, by_minute(FIRST + HOUR), FIRST + HOUR, CARD) is None
 
 
 def test_before_is_unknown_where_the_data_begins_later() -> None:
@@ -195,7 +195,7 @@ def test_before_is_unknown_where_the_data_begins_later() -> None:
     del hours[floor_hour(SINCE) - HOUR], hours[floor_hour(SINCE)]
     found = proof(minutes(floor_hour(SINCE) + HOUR, 35, OPUS, "1"), 75, hours=hours)
     assert found.before is None
-    assert found.state is ProofState.NO_EFFECT
+    assert found.state is VerificationState.NO_EFFECT
 
 
 def test_once_the_hour_of_the_change_is_kept_as_one_the_hour_before_is_what_it_is_held_against() -> None:
@@ -208,8 +208,8 @@ def test_once_the_hour_of_the_change_is_kept_as_one_the_hour_before_is_what_it_i
     ]
     until = change_hour + 2 * HOUR
     found = proof(rows, (until - FIRST) // MINUTE, hours=by_minute(until, hourly_before=change_hour + HOUR))
-    assert found.before == Mix(Decimal(42), Decimal(30), 1_500_000 + 1_200_000, HOUR)
-    assert found.state is ProofState.CONFIRMED
+    assert found.before == UsageSum(Decimal(42), Decimal(30), 1_500_000 + 1_200_000, HOUR)
+    assert found.state is VerificationState.CONFIRMED
     assert found.took is None
 
 
@@ -279,16 +279,16 @@ def test_confirmed_means_that_there_is_usage_and_that_next_to_none_is_above(
     ]
     found = proof([*BEFORE, *rows], known)
     newest = [each for each in rows if each.starts_at >= FIRST + (known - HOLDS) * MINUTE]
-    if found.state is ProofState.CONFIRMED:
+    if found.state is VerificationState.CONFIRMED:
         assert found.after is not None
         assert found.after.usd > 0
         assert found.after.span >= HOLDS * MINUTE
         assert found.after.above_usd <= 2 * RIGHT * found.after.usd
     if not rows:
-        assert found.state in (ProofState.WAITING, ProofState.IDLE)
+        assert found.state in (VerificationState.WAITING, VerificationState.IDLE)
     if newest and known > DEADLINE // MINUTE and all(each.model == OPUS for each in newest):
-        assert found.state in (ProofState.PARTIAL, ProofState.NO_EFFECT)
-    assert bool(found.callers) == (found.state in (ProofState.PARTIAL, ProofState.NO_EFFECT))
+        assert found.state in (VerificationState.PARTIAL, VerificationState.NO_EFFECT)
+    assert bool(found.callers) == (found.state in (VerificationState.PARTIAL, VerificationState.NO_EFFECT))
 
 
 # ---- when it is told
@@ -297,59 +297,59 @@ INGEST = Caller(OPUS, "billing-prod", "ingest-2")
 OTHER = Caller(OPUS, "search", None)
 
 
-def seen(state: ProofState, *callers: Caller) -> Proof:
-    return Proof(state, ("Opus",), None, None, None, tuple(Calling(each, Decimal(1)) for each in callers), SINCE)
+def seen(state: VerificationState, *callers: Caller) -> Verification:
+    return Verification(state, ("Opus",), None, None, None, tuple(Calling(each, Decimal(1)) for each in callers), SINCE)
 
 
-def due(found: Proof, told: Sequence[Told], after: timedelta, *, dismissed: bool = False) -> Told | None:
+def due(found: Verification, told: Sequence[Report], after: timedelta, *, dismissed: bool = False) -> Report | None:
     return report_due(found, DEGRADED, told, dismissed, SINCE + after)
 
 
-NO_EFFECT = seen(ProofState.NO_EFFECT, INGEST)
-TOLD = Told(ProofState.NO_EFFECT, frozenset({INGEST}), SINCE + DEADLINE, last=False)
+NO_EFFECT = seen(VerificationState.NO_EFFECT, INGEST)
+TOLD = Report(VerificationState.NO_EFFECT, frozenset({INGEST}), SINCE + DEADLINE, last=False)
 
 
-@pytest.mark.parametrize("state", [ProofState.WAITING, ProofState.IDLE])
-def test_while_nothing_can_be_said_nothing_is_said(state: ProofState) -> None:
+@pytest.mark.parametrize("state", [VerificationState.WAITING, VerificationState.IDLE])
+def test_while_nothing_can_be_said_nothing_is_said(state: VerificationState) -> None:
     assert due(seen(state), [], HOUR) is None
 
 
 def test_what_is_wrong_is_told_once_and_again_only_after_an_hour_and_with_something_new() -> None:
     assert due(NO_EFFECT, [], DEADLINE) == TOLD
     assert due(NO_EFFECT, [TOLD], DEADLINE + 5 * AGAIN) is None
-    further = seen(ProofState.PARTIAL, INGEST, OTHER)
+    further = seen(VerificationState.PARTIAL, INGEST, OTHER)
     assert due(further, [TOLD], DEADLINE + AGAIN - MINUTE) is None
     found = due(further, [TOLD], DEADLINE + AGAIN)
-    assert found == Told(ProofState.PARTIAL, frozenset({INGEST, OTHER}), SINCE + DEADLINE + AGAIN, last=False)
+    assert found == Report(VerificationState.PARTIAL, frozenset({INGEST, OTHER}), SINCE + DEADLINE + AGAIN, last=False)
 
 
 def test_what_is_right_is_told_at_once_and_ends_it() -> None:
-    confirmed = due(seen(ProofState.CONFIRMED), [TOLD], DEADLINE + MINUTE)
+    confirmed = due(seen(VerificationState.CONFIRMED), [TOLD], DEADLINE + MINUTE)
     assert confirmed is not None
     assert confirmed.last
     assert due(NO_EFFECT, [TOLD, confirmed], 3 * HOUR) is None
 
 
 def test_what_is_dismissed_is_not_spoken_of_again() -> None:
-    for found in (NO_EFFECT, seen(ProofState.CONFIRMED)):
+    for found in (NO_EFFECT, seen(VerificationState.CONFIRMED)):
         assert due(found, [TOLD], WATCHED_FOR, dismissed=True) is None
 
 
 def test_after_a_day_one_line_ends_it_whatever_is_known() -> None:
-    for state in ProofState:
+    for state in VerificationState:
         found = due(seen(state), [TOLD], WATCHED_FOR)
         assert found is not None
         assert found.last
 
 
-@given(st.lists(st.tuples(st.sampled_from(ProofState), st.sets(st.sampled_from([INGEST, OTHER]))), max_size=400))
+@given(st.lists(st.tuples(st.sampled_from(VerificationState), st.sets(st.sampled_from([INGEST, OTHER]))), max_size=400))
 def test_a_change_is_spoken_of_a_handful_of_times_whatever_usage_does(
-    course: list[tuple[ProofState, set[Caller]]],
+    course: list[tuple[VerificationState, set[Caller]]],
 ) -> None:
-    told: list[Told] = []
+    told: list[Report] = []
     for index, (state, callers) in enumerate(course):
         found = due(seen(state, *callers), told, index * 7 * MINUTE)
         if found is not None:
             told.append(found)
-    assert len(told) <= MOST_TOLD
+    assert len(told) <= MOST_REPORTS
     assert sum(each.last for each in told) <= 1

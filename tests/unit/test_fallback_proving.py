@@ -7,9 +7,9 @@ from sqlalchemy import Engine
 
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, floor_hour
-from bot.fallback.verifying import Proving, proof_report, told_by
+from bot.fallback.usage_verifier import UsageVerifier, report_of, verification_report
 from bot.modes.ceiling import Ceiling
-from bot.modes.verification import ProofState, Watch, needed_since, proof_of
+from bot.modes.verification import VerificationState, VerificationTarget, needed_since, verify
 from bot.modes.verification_reports import report_due
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
@@ -22,7 +22,7 @@ CARD = load_rate_card()
 MINUTE = timedelta(minutes=1)
 SINCE = datetime(2026, 11, 20, 12, 20, tzinfo=UTC)
 OPUS, SONNET = "claude-opus-4-8", "claude-sonnet-5-5"
-WATCH = Watch("degraded", Ceiling(SONNET, (SONNET,), ("claude-opus-5-5", SONNET)), SINCE)
+WATCH = VerificationTarget("degraded", Ceiling(SONNET, (SONNET,), ("claude-opus-5-5", SONNET)), SINCE)
 
 
 def calls(first: datetime, count: int, model: str, workspace: str = "w1", key: str | None = "k1") -> list[UsageRow]:
@@ -39,8 +39,8 @@ def store_with(engine: Engine, as_of: datetime, rows: list[UsageRow]) -> UsageSt
     return store
 
 
-def proving(store: UsageStore) -> Proving:
-    return Proving(store, Snapshots(store, CARD), CARD)
+def proving(store: UsageStore) -> UsageVerifier:
+    return UsageVerifier(store, Snapshots(store, CARD), CARD)
 
 
 def test_before_the_first_poll_nothing_is_known(engine: Engine) -> None:
@@ -51,7 +51,7 @@ def test_a_change_that_is_followed_is_confirmed_from_what_the_polls_have_stored(
     rows = [*calls(SINCE - 60 * MINUTE, 64, OPUS), *calls(SINCE + 4 * MINUTE, 16, SONNET)]
     found = proving(store_with(engine, SINCE + 20 * MINUTE, rows)).look(WATCH)
     assert found is not None
-    assert (found.state, found.took) == (ProofState.CONFIRMED, 4 * MINUTE)
+    assert (found.state, found.took) == (VerificationState.CONFIRMED, 4 * MINUTE)
 
 
 def test_who_still_calls_is_told_by_name_and_remembered_by_id(engine: Engine) -> None:
@@ -65,15 +65,15 @@ def test_who_still_calls_is_told_by_name_and_remembered_by_id(engine: Engine) ->
     assert found is not None
     report = report_due(found, WATCH, [], dismissed=False, now=SINCE + 40 * MINUTE)
     assert report is not None
-    facts = proof_report(found, report, WATCH, 7, store.names())
-    assert facts.state is ProofState.NO_EFFECT
+    facts = verification_report(found, report, WATCH, 7, store.names())
+    assert facts.state is VerificationState.NO_EFFECT
     assert [(each.workspace, each.key) for each in facts.callers] == [
         ("billing-prod", "ingest-2"),
         ("w20", None),
         ("w21", None),
     ]
     assert facts.more_callers == 2
-    assert told_by(facts) == report
+    assert report_of(facts) == report
 
 
 @pytest.mark.parametrize("minutes", [20, 35, 200])
@@ -90,7 +90,7 @@ def test_the_proof_is_that_of_the_rows_in_the_database_whatever_kinds_of_tokens_
     store = store_with(engine, as_of, rows)
     since = needed_since(WATCH)
     found = proving(store).look(WATCH)
-    assert found == proof_of(WATCH, store.buckets(since, as_of), store.hours(since), as_of, CARD)
+    assert found == verify(WATCH, store.buckets(since, as_of), store.hours(since), as_of, CARD)
     assert found is not None
     assert found.before is not None
     assert found.before.tokens == 70 * 25 + 70 * 20_000
@@ -104,7 +104,7 @@ def test_what_a_later_poll_adds_is_seen_at_the_next_look(engine: Engine) -> None
     store_with(engine, SINCE + 20 * MINUTE, [*first, *calls(SINCE + 5 * MINUTE, 15, SONNET)])
     found = looks.look(WATCH)
     assert found is not None
-    assert (found.state, found.took) == (ProofState.CONFIRMED, 5 * MINUTE)
+    assert (found.state, found.took) == (VerificationState.CONFIRMED, 5 * MINUTE)
 
 
 def test_a_change_of_days_ago_is_held_against_usage_that_only_the_database_holds(engine: Engine) -> None:
@@ -113,7 +113,7 @@ def test_a_change_of_days_ago_is_held_against_usage_that_only_the_database_holds
     store = store_with(engine, as_of, rows)
     since = needed_since(WATCH)
     found = proving(store).look(WATCH)
-    assert found == proof_of(WATCH, store.buckets(since, as_of), store.hours(since), as_of, CARD)
+    assert found == verify(WATCH, store.buckets(since, as_of), store.hours(since), as_of, CARD)
     assert found is not None
     assert found.before is not None
     assert found.before.tokens == 60 * 20_000

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine, select, text
 
-from bot.alerts.decide import LimitReason, watch
+from bot.alerts.decide import LimitReason, track_limits
 from bot.alerts.incident import Identity, Incident, Status
 from bot.alerts.incident_store import IncidentStore
 from bot.alerts.kinds import AlertKind
@@ -24,6 +24,7 @@ from bot.db.engine import connect, migrate
 from bot.db.migrations.versions.v0014_one_outbox import about
 from bot.db.migrations.versions.v0015_kinds_of_alerts import rewritten
 from bot.db.schema import alerts, notices
+from bot.modes.model import VerificationReport
 from bot.notify.model import Address
 from tests.databases import NOW, limit_step, reported
 from tests.unit.test_stored_payloads import STORED
@@ -137,6 +138,22 @@ def test_the_ids_that_people_have_seen_stay_those_of_the_same_incidents(payload:
     assert now.incident == about(payload)
 
 
+def test_rates_of_a_verification_become_sums_with_the_same_rates() -> None:
+    old = stored("proof")
+    report = loaded(rewritten(old))
+    assert isinstance(report, VerificationReport)
+    assert report.before is not None
+    rates = old["before"]
+    assert report.before.usd_per_hour == Decimal(rates["usd_per_hour"])
+    assert report.before.above_usd_per_hour == Decimal(rates["above_usd_per_hour"])
+    assert report.before.usd_per_mtok == Decimal(rates["usd_per_mtok"])
+    assert report.after is None
+    uncounted = loaded(rewritten({**old, "before": {**rates, "usd_per_mtok": None}}))
+    assert isinstance(uncounted, VerificationReport)
+    assert uncounted.before is not None
+    assert uncounted.before.usd_per_mtok is None
+
+
 def test_a_button_of_a_posted_message_acts_on_its_alert(old: Engine) -> None:
     migrate(old)
     store = AlertStore(old)
@@ -146,7 +163,7 @@ def test_a_button_of_a_posted_message_acts_on_its_alert(old: Engine) -> None:
     ]
     waiting = store.notices.due(NOW + SECOND)
     assert waiting is not None
-    assert isinstance(waiting.content.facts, LifecycleEvent)
+    assert isinstance(waiting.content.payload, LifecycleEvent)
     assert (waiting.about, waiting.address) == ("default/2026-11/hard/600.50", Address("C1", "600.5.hard"))
     old.dispose()
 
@@ -155,7 +172,7 @@ def test_the_middle_of_an_incident_is_neither_repeated_nor_lost(old: Engine) -> 
     migrate(old)
     store = AlertStore(old)
     budget = Budget("default", ORGANIZATION, PeriodKind.MONTH, UTC_ZONE, Decimal(400), Decimal("600.5"), "environment")
-    assert watch(budget, store.incidents("default", "2026-11")) == (), "what is in force was noted already"
+    assert track_limits(budget, store.incidents("default", "2026-11")) == (), "what is in force was noted already"
     before = store.notices.undelivered()
     crossed = limit_step(LimitKind.HARD, Decimal("600.5"), Status.OPEN, LimitReason.CROSSED, post=True)
     store.record(reported([crossed]), NOW)

@@ -13,7 +13,7 @@ from bot.alerts.decide import LimitReason
 from bot.alerts.forecast import ForecastAlert, ForecastReason
 from bot.alerts.incident import Identity, Status
 from bot.alerts.kinds import AlertKind
-from bot.alerts.lifecycle import Life, LifeStep, OpenAlert
+from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert
 from bot.alerts.limit import LimitAlert
 from bot.alerts.notice_contents import Content
 from bot.alerts.payloads import LifecycleEvent, Payload
@@ -86,7 +86,7 @@ def rendered(facts: Payload, action: Action = "post", late: timedelta = timedelt
     return rendering.blocks(notice(facts, action, **changes), NOW + late)
 
 
-def step(facts: LimitAlert, what: LifeStep, **changes: Any) -> LifecycleEvent:
+def step(facts: LimitAlert, what: LifecycleStep, **changes: Any) -> LifecycleEvent:
     known = LifecycleEvent(step=what, by="U0ADMIN", at=NOW + HOUR / 2, until=None, since=NOW, about=facts)
     return replace(known, **changes)
 
@@ -202,8 +202,8 @@ def test_a_threshold_that_is_passed_names_no_next_limit_since_that_may_be_passed
 
 
 @pytest.mark.parametrize("facts", [alert(LimitKind.SOFT), alert(LimitKind.HARD), threshold()])
-@pytest.mark.parametrize("what", LifeStep)
-def test_no_reply_can_be_taken_for_the_alert(facts: LimitAlert, what: LifeStep) -> None:
+@pytest.mark.parametrize("what", LifecycleStep)
+def test_no_reply_can_be_taken_for_the_alert(facts: LimitAlert, what: LifecycleStep) -> None:
     message = rendered(step(facts, what, until=NOW + HOUR), "reply")
     check(message)
     first = message.text.splitlines()[0]
@@ -221,7 +221,7 @@ def test_neither_can_a_reply_about_what_the_figures_did(facts: LimitAlert) -> No
 
 def test_what_the_channel_hears_again_says_why_what_and_what_to_do() -> None:
     facts = alert(LimitKind.HARD)
-    escalated = life_message(step(facts, LifeStep.ESCALATED), headline(facts))
+    escalated = life_message(step(facts, LifecycleStep.ESCALATED), headline(facts))
     assert escalated.text.splitlines() == [
         "Nobody has acknowledged this for 30 min.",
         "$412.50 of $600.00 (68%): hard limit crossed, budget default",
@@ -229,7 +229,7 @@ def test_what_the_channel_hears_again_says_why_what_and_what_to_do() -> None:
         "Whoever takes it clicks Acknowledge at the alert above.",
         NOTHING_STOPPED,
     ]
-    over = life_message(step(alert(), LifeStep.SNOOZE_OVER), headline(alert()))
+    over = life_message(step(alert(), LifecycleStep.SNOOZE_OVER), headline(alert()))
     assert over.text.splitlines()[0] == "The snooze is over, and this still stands."
     assert NOTHING_STOPPED not in over.text
 

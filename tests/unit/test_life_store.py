@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select, update
 from bot.alerts.decide import LimitReason, LimitStep
 from bot.alerts.incident import Identity, Status
 from bot.alerts.kinds import LEVELS, AlertKind
-from bot.alerts.lifecycle import Life, LifeStep, OpenAlert, SeenAlert
+from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert, SeenAlert
 from bot.alerts.lifecycle_store import Handled
 from bot.alerts.lifecycle_timer import LifecycleTimer
 from bot.alerts.model import Transition
@@ -89,19 +89,19 @@ def test_an_acknowledgement_is_kept_audited_edited_in_and_replied(store: AlertSt
     assert life(engine, alert_id) == known
     assert audited(engine) == [("U1", "alert acknowledged", "done", INCIDENT)]
     edit, reply = sent(store), sent(store)
-    assert (edit.action, edit.content.facts, edit.content.life) == (
+    assert (edit.action, edit.content.payload, edit.content.life) == (
         "update",
         facts_of()(crossed(LimitKind.HARD)),
         known,
     )
     assert reply.action == "reply"
-    assert isinstance(reply.content.facts, LifecycleEvent)
-    assert (reply.content.facts.step, reply.content.facts.by, reply.content.facts.at) == (
-        LifeStep.ACKNOWLEDGED,
+    assert isinstance(reply.content.payload, LifecycleEvent)
+    assert (reply.content.payload.step, reply.content.payload.by, reply.content.payload.at) == (
+        LifecycleStep.ACKNOWLEDGED,
         "U1",
         NOW + MINUTE,
     )
-    assert reply.content.facts.about == edit.content.facts
+    assert reply.content.payload.about == edit.content.payload
 
 
 def test_a_failure_on_the_way_leaves_nothing_of_it(store: AlertStore, engine: Engine) -> None:
@@ -195,10 +195,10 @@ def test_a_snooze_ends_with_a_word_to_the_channel_and_the_alert_is_nobodys_again
     alert_id = opened(store)
     store.life.acknowledge(alert_id, "U1", NOW)
     assert store.life.snooze(alert_id, "U2", NOW + HOUR, NOW) == Handled("done", Life("U1", NOW, "U2", NOW + HOUR))
-    assert store.life.advance(alert_id, LifeStep.SNOOZE_OVER, NOW + 59 * MINUTE).outcome == "already"
-    assert store.life.advance(alert_id, LifeStep.SNOOZE_OVER, NOW + HOUR).outcome == "done"
+    assert store.life.advance(alert_id, LifecycleStep.SNOOZE_OVER, NOW + 59 * MINUTE).outcome == "already"
+    assert store.life.advance(alert_id, LifecycleStep.SNOOZE_OVER, NOW + HOUR).outcome == "done"
     assert life(engine, alert_id) == Life(escalated_at=NOW + HOUR)
-    assert store.life.advance(alert_id, LifeStep.SNOOZE_OVER, NOW + 2 * HOUR).outcome == "already"
+    assert store.life.advance(alert_id, LifecycleStep.SNOOZE_OVER, NOW + 2 * HOUR).outcome == "already"
     assert waiting(engine) == ["reply", "reply", "update", "broadcast"]
     assert audited(engine)[-1] == ("claude-cost", "alert snooze over", "done", INCIDENT)
 
@@ -220,7 +220,7 @@ def test_a_click_between_the_look_and_the_step_comes_before_the_step(
         store.life.acknowledge(alert_id, "U1", NOW)
     else:
         store.life.snooze(alert_id, "U1", NOW + HOUR, NOW)
-    assert store.life.advance(alert_id, LifeStep.ESCALATED, NOW + 30 * MINUTE).outcome == "already"
+    assert store.life.advance(alert_id, LifecycleStep.ESCALATED, NOW + 30 * MINUTE).outcome == "already"
     assert life(engine, alert_id).escalated_at is None
 
 
@@ -248,8 +248,8 @@ def test_time_runs_from_the_moment_at_which_people_could_see_it(store: AlertStor
     LifecycleTimer(store.life, AlertRules(), HandClock(NOW + 30 * MINUTE)).look()
     edit, told = sent(store), sent(store)
     assert (edit.action, told.action) == ("update", "broadcast")
-    assert isinstance(told.content.facts, LifecycleEvent)
-    assert told.content.facts.at - told.content.facts.since == 30 * MINUTE
+    assert isinstance(told.content.payload, LifecycleEvent)
+    assert told.content.payload.at - told.content.payload.since == 30 * MINUTE
 
 
 def test_that_a_period_has_begun_is_nobodys_to_acknowledge(store: AlertStore, engine: Engine) -> None:

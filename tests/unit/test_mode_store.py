@@ -60,7 +60,7 @@ def test_a_change_and_its_announcement_are_one(store: ModeStore, engine: Engine)
     change_id = store.change(VARIABLES, mode_facts())
     notice = AlertStore(engine).notices.due(NOW)
     assert notice is not None
-    assert (notice.action, notice.content.facts) == ("post", mode_facts())
+    assert (notice.action, notice.content.payload) == ("post", mode_facts())
     with engine.connect() as connection:
         assert connection.execute(select(notices.c.mode_change_id)).scalar_one() == change_id
 

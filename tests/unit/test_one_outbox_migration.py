@@ -126,7 +126,7 @@ def test_slacks_notices_go_on_where_they_were(old: Engine) -> None:
     assert (uncertain.id, uncertain.outcome_unknown, uncertain.about) == (2, True, HARD.incident)
     assert (uncertain.attempts, uncertain.attempted_at) == (3, NOW + 2 * SECOND)
     edit = due(store, frozenset({2}))
-    assert (edit.id, edit.address, edit.content.facts, edit.reposts) == (3, Address("C1", "1.0"), SOFT, True)
+    assert (edit.id, edit.address, edit.content.payload, edit.reposts) == (3, Address("C1", "1.0"), SOFT, True)
     old.dispose()
 
 
@@ -137,9 +137,9 @@ def test_further_destinations_get_what_waited_and_only_those_who_lack_it(old: En
     (failing,) = waiting.destinations.waiting()
     assert (failing.destination, failing.since, failing.error) == ("mail", NOW, "it fails")
     resolved = due(ContentStore(old, "mail"))
-    assert (resolved.content.facts, resolved.reached) == (RESOLVED, frozenset({"a1", "b2"}))
+    assert (resolved.content.payload, resolved.reached) == (RESOLVED, frozenset({"a1", "b2"}))
     uncertain = due(ContentStore(old, "hook"))
-    assert (uncertain.content.facts, uncertain.outcome_unknown) == (HARD, True)
+    assert (uncertain.content.payload, uncertain.outcome_unknown) == (HARD, True)
     waiting.record(reported([crossed(LimitKind.SOFT), SOFT_RESOLVED], budget="default", period="2026-11"), NOW)
     assert waiting.destinations.undelivered() == {"mail": 1, "hook": 4}, "mail is not notified of the same steps again"
     old.dispose()

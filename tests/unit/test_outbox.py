@@ -118,10 +118,10 @@ def store(engine: Engine) -> AlertStore:
 
 def render(notice: Notice, now: datetime) -> Message:
     """The incident's visible id and how it stands."""
-    if isinstance(notice.content.facts, LimitAlert):
-        return Message([Part(f"{notice.content.facts.incident} {notice.content.facts.status}")])
-    assert isinstance(notice.content.facts, ModeAnnouncement)
-    return Message([Part(f"fallback mode {notice.content.facts.mode}")])
+    if isinstance(notice.content.payload, LimitAlert):
+        return Message([Part(f"{notice.content.payload.incident} {notice.content.payload.status}")])
+    assert isinstance(notice.content.payload, ModeAnnouncement)
+    return Message([Part(f"fallback mode {notice.content.payload.mode}")])
 
 
 def outbox(store: AlertStore, channel: Channel, clock: HandClock) -> Outbox:
@@ -445,7 +445,7 @@ async def test_what_cannot_be_drawn_was_not_tried_and_holds_up_only_its_own_inci
     store: AlertStore, clock: HandClock
 ) -> None:
     def broken(notice: Notice, now: datetime) -> Message:
-        if isinstance(notice.content.facts, LimitAlert) and notice.content.facts.level is LimitKind.SOFT:
+        if isinstance(notice.content.payload, LimitAlert) and notice.content.payload.level is LimitKind.SOFT:
             raise LookupError(notice.id)
         return render(notice, now)
 

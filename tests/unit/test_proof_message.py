@@ -10,17 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.payloads import dumped, parsed
-from bot.modes.model import MixRates, NamedCaller, ProofReport
-from bot.modes.verification import ProofState
+from bot.db.migrations.versions.v0015_kinds_of_alerts import rewritten
+from bot.modes.model import NamedCaller, VerificationReport
+from bot.modes.verification import UsageSum, VerificationState
 from handlers.render.verification import PROOF_DISMISS, proof_message
 from tests.unit.test_blocks import AS_OF, MOST_TEXT, NOW, buttons, check, check_twin, hostile
 
 MINUTE = timedelta(minutes=1)
 
 
-def mix(usd: str, above: str, per_mtok: str | None = None) -> MixRates:
+def mix(usd: str, above: str, per_mtok: str | None = None) -> UsageSum:
     rate = None if per_mtok is None else Decimal(per_mtok)
-    return MixRates(usd_per_hour=Decimal(usd), above_usd_per_hour=Decimal(above), usd_per_mtok=rate)
+    tokens = round(Decimal(usd) * 1_000_000 / rate) if rate else 0
+    return UsageSum(Decimal(usd), Decimal(above), tokens, timedelta(hours=1))
 
 
 def calling(
@@ -36,10 +38,10 @@ def calling(
     )
 
 
-def facts(state: ProofState = ProofState.CONFIRMED, **changes: Any) -> ProofReport:
-    wrong = state in (ProofState.PARTIAL, ProofState.NO_EFFECT)
+def facts(state: VerificationState = VerificationState.CONFIRMED, **changes: Any) -> VerificationReport:
+    wrong = state in (VerificationState.PARTIAL, VerificationState.NO_EFFECT)
     return replace(
-        ProofReport(
+        VerificationReport(
             change_id=7,
             mode="degraded",
             ceiling="claude-sonnet-5-5",
@@ -67,7 +69,7 @@ def test_a_change_that_took_effect_is_said_with_the_figures_first() -> None:
 
 
 def test_no_effect_names_who_calls_what_with_which_key_and_for_how_much() -> None:
-    message = proof_message(facts(ProofState.NO_EFFECT))
+    message = proof_message(facts(VerificationState.NO_EFFECT))
     assert message.text.startswith(
         "No effect: workspace billing-prod still calls claude-opus-4-8 with key ingest-2 ($12.10 an hour)\n"
     )
@@ -78,12 +80,12 @@ def test_no_effect_names_who_calls_what_with_which_key_and_for_how_much() -> Non
 
 def test_in_part_names_the_largest_and_counts_the_rest() -> None:
     callers = (calling(), calling(key=None, usd="3"))
-    message = proof_message(facts(ProofState.PARTIAL, callers=callers, more_callers=4))
+    message = proof_message(facts(VerificationState.PARTIAL, callers=callers, more_callers=4))
     assert message.text.startswith("In part: workspace billing-prod still calls claude-opus-4-8 with key ingest-2")
     assert "• claude-opus-4-8 · billing-prod · no key: $3.00 an hour\nand 4 more." in message.text
     assert (
         "without a key ($1.00 an hour)"
-        in proof_message(facts(ProofState.PARTIAL, callers=(calling(key=None, usd="1"),))).text
+        in proof_message(facts(VerificationState.PARTIAL, callers=(calling(key=None, usd="1"),))).text
     )
 
 
@@ -109,17 +111,17 @@ def test_nothing_is_said_of_dollars_an_hour_before_and_after() -> None:
     assert "Shares of the dollars of all usage, by list prices; tokens of all kinds. Usage as of" in message.text
 
 
-@pytest.mark.parametrize("state", list(ProofState))
-def test_a_proof_of_a_version_that_counted_no_tokens_is_read_and_told_without_them(state: ProofState) -> None:
+@pytest.mark.parametrize("state", list(VerificationState))
+def test_a_proof_of_a_version_that_counted_no_tokens_is_read_and_told_without_them(state: VerificationState) -> None:
     stored = dumped(facts(state))
     for side in ("before", "after"):
-        del stored[side]["usd_per_mtok"]
-    old = parsed(stored)
-    assert isinstance(old, ProofReport)
+        stored[side] = {"usd_per_hour": stored[side]["usd"], "above_usd_per_hour": stored[side]["above_usd"]}
+    old = parsed(rewritten(stored))
+    assert isinstance(old, VerificationReport)
     message = proof_message(old)
     assert "tokens" not in message.text
     assert "unknown" not in message.text
-    if state is ProofState.CONFIRMED:
+    if state is VerificationState.CONFIRMED:
         assert message.text.startswith("Opus share 71% → 3% in 6 min.\n")
 
 
@@ -142,21 +144,28 @@ def test_the_share_says_of_what(above: tuple[str, ...], words: str) -> None:
 
 
 def test_the_last_line_says_that_it_is_the_last() -> None:
-    for state in (ProofState.PARTIAL, ProofState.NO_EFFECT, ProofState.IDLE, ProofState.WAITING):
+    for state in (
+        VerificationState.PARTIAL,
+        VerificationState.NO_EFFECT,
+        VerificationState.IDLE,
+        VerificationState.WAITING,
+    ):
         message = proof_message(facts(state, last=True))
         assert "It is 24 h since the change, which is not watched any more." in message.text
         assert buttons(message) == []
-    assert proof_message(facts(ProofState.IDLE)).text.startswith("No usage since the switch to fallback mode degraded")
+    assert proof_message(facts(VerificationState.IDLE)).text.startswith(
+        "No usage since the switch to fallback mode degraded"
+    )
 
 
 def test_whoever_dismisses_it_is_named_and_the_button_goes() -> None:
-    message = proof_message(facts(ProofState.NO_EFFECT), dismissed_by="U0ADMIN")
+    message = proof_message(facts(VerificationState.NO_EFFECT), dismissed_by="U0ADMIN")
     assert "Dismissed by <@U0ADMIN>" in message.text
     assert buttons(message) == []
 
 
 def test_it_is_read_back_from_the_outbox_as_it_was_put_there() -> None:
-    for state in ProofState:
+    for state in VerificationState:
         assert parsed(dumped(facts(state))) == facts(state)
 
 
@@ -173,7 +182,7 @@ mixes = st.one_of(
 
 
 @given(
-    st.sampled_from(ProofState),
+    st.sampled_from(VerificationState),
     st.lists(hostile, max_size=5).map(tuple),
     st.lists(st.builds(calling, hostile, hostile, st.one_of(st.none(), hostile)), max_size=3).map(tuple),
     st.tuples(hostile.filter(bool), hostile),
@@ -182,11 +191,11 @@ mixes = st.one_of(
     st.sampled_from([None, "U0ADMIN"]),
 )
 def test_every_proof_fits_into_slack_and_lets_nothing_in_whatever_the_names(
-    state: ProofState,
+    state: VerificationState,
     above: tuple[str, ...],
     callers: tuple[NamedCaller, ...],
     mode: tuple[str, str],
-    figures: tuple[MixRates | None, MixRates | None],
+    figures: tuple[UsageSum | None, UsageSum | None],
     last: bool,
     dismissed_by: str | None,
 ) -> None:
@@ -203,8 +212,8 @@ def test_every_proof_fits_into_slack_and_lets_nothing_in_whatever_the_names(
     check(proof_message(found, dismissed_by), most_text=MOST_TEXT)
 
 
-@given(st.sampled_from(ProofState), st.tuples(mixes, mixes), st.booleans())
+@given(st.sampled_from(VerificationState), st.tuples(mixes, mixes), st.booleans())
 def test_the_text_of_a_proof_has_every_figure_of_its_blocks(
-    state: ProofState, figures: tuple[MixRates | None, MixRates | None], last: bool
+    state: VerificationState, figures: tuple[UsageSum | None, UsageSum | None], last: bool
 ) -> None:
     check_twin(proof_message(facts(state, before=figures[0], after=figures[1], last=last)))

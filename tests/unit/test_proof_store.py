@@ -8,16 +8,18 @@ from sqlalchemy import Engine
 
 from bot.alerts.store import AlertStore
 from bot.fallback.store import ModeStore
-from bot.modes.model import MixRates, ProofReport
-from bot.modes.verification import ProofState
+from bot.modes.model import VerificationReport
+from bot.modes.verification import UsageSum, VerificationState
 from tests.databases import NOW, mode_facts
 
 VARIABLES = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5"}
 
 
-def proof(change_id: int, state: ProofState = ProofState.NO_EFFECT, *, last: bool = False) -> ProofReport:
-    mix = MixRates(usd_per_hour=Decimal(41), above_usd_per_hour=Decimal(29))
-    return ProofReport(
+def proof(
+    change_id: int, state: VerificationState = VerificationState.NO_EFFECT, *, last: bool = False
+) -> VerificationReport:
+    mix = UsageSum(Decimal(41), Decimal(29), 0, timedelta(hours=1))
+    return VerificationReport(
         change_id=change_id,
         mode="degraded",
         ceiling="claude-sonnet-5-5",
@@ -84,7 +86,7 @@ def test_what_is_dismissed_is_told_no_more_and_dismissed_once(store: ModeStore) 
 
 def test_what_is_proved_needs_no_dismissal(store: ModeStore) -> None:
     change_id = changed(store)
-    assert store.proofs.tell(proof(change_id, ProofState.CONFIRMED, last=True), 0, [change_id])
+    assert store.proofs.tell(proof(change_id, VerificationState.CONFIRMED, last=True), 0, [change_id])
     assert store.proofs.dismiss(change_id, [change_id], "U1", NOW) == "over"
 
 

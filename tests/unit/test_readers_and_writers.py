@@ -18,7 +18,7 @@ import bot
 from bot.alerts.cycle_state import CycleStateStore
 from bot.alerts.due import DueStore
 from bot.alerts.incident_store import IncidentStore
-from bot.alerts.lifecycle_store import LifeStore
+from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.notice_contents import ContentStore, read_content
 from bot.alerts.rules import AlertRules
 from bot.alerts.spike_store import SpikeStore
@@ -58,7 +58,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     DueStore: {"look": (NOW,)},
     EstimateStore: {"all": (), "find": ("any",), "last_words": ("U1",)},
     IncidentStore: {"newest": (BUDGET, LimitKind.SOFT), "opened": ([LimitKind.SOFT], TODAY), "watching_since": ()},
-    LifeStore: {"living": (), "open_alerts": ()},
+    LifecycleStore: {"living": (), "open_alerts": ()},
     ModeStore: {"auto": (), "changes": (5,), "current": (), "history": (5,), "in_force": ()},
     ContentStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
     NoticeStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
@@ -89,7 +89,7 @@ WRITES = {
     AlertStore: {"enqueue_test", "note", "record"},
     BudgetStore: {"remove", "set"},
     EstimateStore: {"drop", "keep", "remember"},
-    LifeStore: {"acknowledge", "advance", "show_mode", "snooze"},
+    LifecycleStore: {"acknowledge", "advance", "show_mode", "snooze"},
     ModeStore: {"change", "not_written", "refused", "set_auto", "warn", "written"},
     ContentStore: {"finish", "give_up", "retry", "start_attempt"},
     NoticeStore: {"finish", "give_up", "retry", "start_attempt"},

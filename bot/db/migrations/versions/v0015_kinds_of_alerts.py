@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,7 +72,7 @@ def _rewrite(connection: sa.Connection) -> None:
     # A notice with facts of another form cannot be read before and after, and is not sent.
     changed = []
     for row in connection.execute(sa.select(notices.c.id, notices.c.facts)):
-        with suppress(KeyError, TypeError, AttributeError):
+        with suppress(KeyError, TypeError, AttributeError, ArithmeticError):
             changed.append({"notice_id": row.id, "facts": rewritten(row.facts)})
     if changed:
         statement = notices.update().where(notices.c.id == sa.bindparam("notice_id"))
@@ -83,6 +84,8 @@ def rewritten(facts: Mapping[str, Any]) -> dict[str, Any]:
     kind = facts["kind"]
     if kind == "life":
         return {**facts, "about": rewritten(facts["about"])}
+    if kind == "proof":
+        return {**facts, "before": _sum(facts["before"]), "after": _sum(facts["after"])}
     if "level" not in facts:
         return dict(facts)
     found = {name: value for name, value in facts.items() if name not in ("level", "limit_usd")}
@@ -97,6 +100,15 @@ def rewritten(facts: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "period" and facts["status"] == "open":
         return {**found, "status": "closed"}
     return found
+
+
+def _sum(rates: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Rates as sums of one hour; the tokens follow from the price of a million."""
+    if rates is None:
+        return None
+    usd, usd_per_mtok = Decimal(rates["usd_per_hour"]), Decimal(rates.get("usd_per_mtok") or 0)
+    tokens = round(usd * 1_000_000 / usd_per_mtok) if usd_per_mtok else 0
+    return {"usd": str(usd), "above_usd": rates["above_usd_per_hour"], "tokens": tokens, "span": "PT1H"}
 
 
 def _limit_kind(facts: Mapping[str, Any]) -> str:

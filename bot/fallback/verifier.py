@@ -5,10 +5,10 @@ from datetime import datetime
 
 from bot.alerts.cycle_state import CycleState
 from bot.fallback.service import FallbackService
-from bot.fallback.verifying import Proving, proof_report, told_by
+from bot.fallback.usage_verifier import UsageVerifier, report_of, verification_report
 from bot.modes.ceiling import Ceiling, ceiling_from
 from bot.modes.changes import ModeChange
-from bot.modes.verification import Watch
+from bot.modes.verification import VerificationTarget
 from bot.modes.verification_reports import report_due
 from bot.usage.store import UsageStore
 
@@ -21,13 +21,13 @@ class Verifier:
     def __init__(
         self,
         fallback: FallbackService,
-        proving: Proving,
+        usage_verifier: UsageVerifier,
         usage: UsageStore,
         chain: Sequence[str],
         state: Callable[[], CycleState],
     ) -> None:
         self._fallback = fallback
-        self._proving = proving
+        self._usage_verifier = usage_verifier
         self._usage = usage
         self._whole_chain = tuple(chain)
         self._state = state
@@ -50,16 +50,17 @@ class Verifier:
         ceiling = self._ceiling(newest)
         if ceiling.model is None:
             return
-        watch = Watch(newest.mode, ceiling, first.changed_at)
+        target = VerificationTarget(newest.mode, ceiling, first.changed_at)
         proofs, ids = self._fallback.store.proofs, [change.id for change in changes]
-        told = [told_by(facts) for facts in proofs.told(ids)]
-        if (told and told[-1].last) or proofs.is_dismissed(ids):
+        reported = [report_of(payload) for payload in proofs.told(ids)]
+        if (reported and reported[-1].last) or proofs.is_dismissed(ids):
             self._done = newest.id
             return
-        proof = self._proving.look(watch)
-        report = None if proof is None else report_due(proof, watch, told, dismissed=False, now=now)
-        if proof is not None and report is not None:
-            proofs.tell(proof_report(proof, report, watch, newest.id, self._usage.names()), len(told), ids)
+        found = self._usage_verifier.look(target)
+        report = None if found is None else report_due(found, target, reported, dismissed=False, now=now)
+        if found is not None and report is not None:
+            payload = verification_report(found, report, target, newest.id, self._usage.names())
+            proofs.tell(payload, len(reported), ids)
 
     def _has_ceiling(self, change: ModeChange) -> bool:
         return self._ceiling(change).model is not None

@@ -25,7 +25,7 @@ CHAIN_MODES = (NORMAL, DEGRADED, MINIMAL)
 """In falling order of price. Where a mode of another name lies among them nobody has said."""
 
 
-class AutoWatch:
+class AutoFallback:
     """Synchronous; asynchronous callers use a thread. The budgets are those of the review."""
 
     name = "automatic fallback"

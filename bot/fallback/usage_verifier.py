@@ -1,4 +1,4 @@
-"""Looks at the stored usage for the proof of a mode change, and puts what it shows into the facts of a notice."""
+"""Verifies a mode change by the stored usage, and puts what that shows into a notice."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,9 +6,9 @@ from datetime import datetime
 from bot.budgets.snapshot import ROWS_HELD, Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.clock import MINUTE, floor_hour
-from bot.modes.model import MixRates, NamedCaller, ProofReport
-from bot.modes.verification import Caller, Mix, Proof, Watch, needed_since, proof_of
-from bot.modes.verification_reports import MOST_CALLERS, Told
+from bot.modes.model import NamedCaller, VerificationReport
+from bot.modes.verification import Caller, Verification, VerificationTarget, needed_since, verify
+from bot.modes.verification_reports import MOST_CALLERS, Report
 from bot.pricing.card import RateCard
 from bot.pricing.tokens import TokenCounts
 from bot.usage.model import UsageRow
@@ -16,7 +16,7 @@ from bot.usage.store import UsageStore
 from bot.usage.store_reads import Names
 
 
-class Proving:
+class UsageVerifier:
     """Synchronous; asynchronous callers use a thread."""
 
     def __init__(self, usage: UsageStore, snapshots: Snapshots, card: RateCard) -> None:
@@ -24,16 +24,16 @@ class Proving:
         self._snapshots = snapshots
         self._card = card
 
-    def look(self, watch: Watch) -> Proof | None:
+    def look(self, target: VerificationTarget) -> Verification | None:
         """What usage shows by now; None before the first poll, and for a mode without a ceiling."""
         snapshot = self._snapshots.current()
         as_of = snapshot.as_of
         if as_of is None:
             return None
-        since = needed_since(watch)
+        since = needed_since(target)
         held = since >= floor_hour(as_of) - ROWS_HELD
         rows = _rows(snapshot, since, as_of) if held else self._usage.buckets(since, as_of)
-        return proof_of(watch, rows, self._usage.hours(since), as_of, self._card)
+        return verify(target, rows, self._usage.hours(since), as_of, self._card)
 
 
 def _rows(snapshot: Snapshot, starts_at: datetime, ends_at: datetime) -> Iterator[UsageRow]:
@@ -54,19 +54,21 @@ def _rows(snapshot: Snapshot, starts_at: datetime, ends_at: datetime) -> Iterato
             )
 
 
-def proof_report(proof: Proof, report: Told, watch: Watch, change_id: int, names: Names) -> ProofReport:
+def verification_report(
+    found: Verification, report: Report, target: VerificationTarget, change_id: int, names: Names
+) -> VerificationReport:
     """What a report says. `change_id`: the change of the mode in whose thread it stands."""
-    named = proof.callers[:MOST_CALLERS]
-    return ProofReport(
+    named = found.callers[:MOST_CALLERS]
+    return VerificationReport(
         change_id=change_id,
-        mode=watch.mode,
-        ceiling=watch.ceiling.model or "",
-        since=watch.since,
-        state=proof.state,
-        above=proof.above,
-        before=_mix(proof.before),
-        after=_mix(proof.after),
-        took=proof.took,
+        mode=target.mode,
+        ceiling=target.ceiling.model or "",
+        since=target.since,
+        state=found.state,
+        above=found.above,
+        before=found.before,
+        after=found.after,
+        took=found.took,
         callers=tuple(
             NamedCaller(
                 model=calling.caller.model,
@@ -78,23 +80,17 @@ def proof_report(proof: Proof, report: Told, watch: Watch, change_id: int, names
             )
             for calling in named
         ),
-        more_callers=len(proof.callers) - len(named),
+        more_callers=len(found.callers) - len(named),
         last=report.last,
-        as_of=proof.as_of,
+        as_of=found.as_of,
         decided_at=report.at,
     )
 
 
-def told_by(facts: ProofReport) -> Told:
-    """The report that these facts were, for the decision on the next one."""
-    return Told(facts.state, frozenset(_caller(calling) for calling in facts.callers), facts.decided_at, facts.last)
-
-
-def _mix(mix: Mix | None) -> MixRates | None:
-    if mix is None:
-        return None
-    return MixRates(
-        usd_per_hour=mix.usd_per_hour, above_usd_per_hour=mix.above_usd_per_hour, usd_per_mtok=mix.usd_per_mtok
+def report_of(payload: VerificationReport) -> Report:
+    """The report that these payload were, for the decision on the next one."""
+    return Report(
+        payload.state, frozenset(_caller(calling) for calling in payload.callers), payload.decided_at, payload.last
     )
 
 

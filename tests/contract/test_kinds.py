@@ -59,10 +59,11 @@ class ToyDetector:
 """
 RENDERER = """
 from bot.messages import Message
+from handlers.render.parts import lead
 
 
 def toy_message(payload):
-    return Message(f"The {payload.toy} is {payload.status}.", [])
+    return Message([lead(f"The {payload.toy} is {payload.status}.")])
 
 
 def toy_line(alert):
@@ -131,7 +132,7 @@ def test_every_kind_has_what_its_name_leads_to(kind: AlertKind) -> None:
 
 def test_no_kind_is_named_in_a_list_besides() -> None:
     """Names of payloads stand in their two files, and in what is about that kind alone."""
-    about_limits = {"bot.doctor.sample", "handlers.rendering"}
+    about_limits = {"bot.doctor.slack", "handlers.rendering"}
     for kind in AlertKind:
         own = {f"bot.alerts.{kind.module}", f"handlers.render.{kind.module}_alert"}
         name = rf"\b{kind.class_prefix}(Alert|Detector)\b"

@@ -72,9 +72,9 @@ def stored(kind: str, level: str | None = None) -> dict[str, Any]:
 
 
 @pytest.fixture
-def old(database_url: str) -> Engine:
+def old(empty_database_url: str) -> Engine:
     """A database of the version before, in the middle of every kind of incident."""
-    engine = connect(database_url)
+    engine = connect(empty_database_url)
     migrate(engine, "0014")
     for row in ROWS:
         incident(engine, *row)

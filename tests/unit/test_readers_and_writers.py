@@ -58,7 +58,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     DueStore: {"look": (NOW,)},
     EstimateStore: {"all": (), "find": ("any",), "last_words": ("U1",)},
     IncidentStore: {"newest": (BUDGET, LimitKind.SOFT), "opened": ([LimitKind.SOFT], TODAY), "watching_since": ()},
-    LifecycleStore: {"living": (), "open_alerts": ()},
+    LifecycleStore: {"seen": (), "open_alerts": ()},
     ModeStore: {"auto": (), "changes": (5,), "current": (), "history": (5,), "in_force": ()},
     ContentStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
     NoticeStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
@@ -86,7 +86,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
 """Every method of a store that only reads, and what it is asked."""
 
 WRITES = {
-    AlertStore: {"enqueue_test", "note", "record"},
+    AlertStore: {"enqueue_test", "record", "track"},
     BudgetStore: {"remove", "set"},
     EstimateStore: {"drop", "keep", "remember"},
     LifecycleStore: {"acknowledge", "advance", "show_mode", "snooze"},

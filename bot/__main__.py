@@ -16,7 +16,11 @@ COMMANDS = {
     "doctor": "check settings, keys, scopes, the age of the data, the channel, the fallback file and the clock",
     "estimate": "estimate what a workload would cost a month",
     "price": "price recorded usage in files and folders",
+    "import": "store recorded usage of files and folders in the ledger, once each",
 }
+
+MODULES = {"import": "bot.cli.import_files"}
+"""Where a command is whose name is a word of Python."""
 
 INTERRUPTED = 130
 
@@ -59,7 +63,7 @@ def _main(words: Sequence[str]) -> int:
     arguments = parser.parse_args([words[0], "--", *words[1:]] if words[0] == "estimate" else words)
     if arguments.command not in words[:1]:
         parser.error(f"the command comes first, as in claude-cost {arguments.command}")
-    return int(import_module(f"bot.cli.{arguments.command}").run(arguments))
+    return int(import_module(MODULES.get(arguments.command, f"bot.cli.{arguments.command}")).run(arguments))
 
 
 def _end_on_signals(words: Sequence[str]) -> dict[signal.Signals, Any]:

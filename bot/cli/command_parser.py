@@ -112,6 +112,19 @@ def price_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def import_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words of `import`."""
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a file or folder that `claude-cost price` reads: logs and transcripts, also growing, rotated and "
+        "compressed ones; or - for standard input. What was imported before is recognised and counts once",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be stored, and store nothing")
+
+
 def _zone(name: str) -> tzinfo:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -126,5 +139,6 @@ ARGUMENTS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "run": run_arguments,
     "doctor": doctor_arguments,
     "price": price_arguments,
+    "import": import_arguments,
 }
 """Kept here so that the help of these commands does not wait for what they import."""

@@ -37,7 +37,7 @@ def as_json(priced: Priced, card: RateCard) -> dict[str, Any]:
     """One object; amounts are strings of USD with six decimals, rounded half-up from exact sums."""
     totals = priced.totals
     return {
-        "total_usd": _decimals(totals.total.usd),
+        "total_usd": decimals(totals.total.usd),
         "calls": totals.total.calls,
         "duplicates": totals.repeats,
         "by_model": _sums(totals.by_model),
@@ -45,12 +45,12 @@ def as_json(priced: Priced, card: RateCard) -> dict[str, Any]:
         "by_feature": _sums(totals.by_feature),
         "by_user": _sums(totals.by_user),
         "unpriced": {model: one.calls for model, one in sorted(totals.assumed.items())},
-        "assumed_usd": _decimals(totals.assumed_usd),
+        "assumed_usd": decimals(totals.assumed_usd),
         "at_least": dict(sorted(totals.at_least.items())),
-        "not_in_total": {"calls": 0, "usd": _decimals(Decimal(0))},
+        "not_in_total": {"calls": 0, "usd": decimals(Decimal(0))},
         "outside_counts": {
             "calls": totals.outside.calls,
-            "usd": _decimals(totals.outside.usd),
+            "usd": decimals(totals.outside.usd),
             "unreadable": totals.odd_iterations,
         },
         "unknown_service_tiers": dict(sorted(totals.tiers.items())),
@@ -77,13 +77,14 @@ def _sums(sums: Mapping[str, Sum]) -> dict[str, dict[str, Any]]:
             "cache_read_input_tokens": part.counts.cache_read_input_tokens,
             "output_tokens": part.counts.output_tokens,
             "web_search_requests": part.counts.web_search_requests,
-            "usd": _decimals(part.usd),
+            "usd": decimals(part.usd),
         }
         for name, part in sorted(sums.items())
     }
 
 
-def _decimals(amount: Decimal) -> str:
+def decimals(amount: Decimal) -> str:
+    """Six decimals, rounded half-up."""
     return str(amount.quantize(MICRODOLLAR, ROUND_HALF_UP))
 
 
@@ -92,7 +93,7 @@ def as_text(priced: Priced, card: RateCard, by: str) -> Iterator[str]:
     totals = priced.totals
     least = "at least " if totals.at_least else ""
     assumed = f", {usd(totals.assumed_usd)} of it ASSUMED" if totals.assumed else ""
-    yield f"{least}{usd(totals.total.usd)} for {_number(totals.total.calls, 'call')}{assumed}"
+    yield f"{least}{usd(totals.total.usd)} for {number(totals.total.calls, 'call')}{assumed}"
     yield ""
     yield from _table(by, _grouped(totals, by), totals.total)
     yield ""
@@ -103,36 +104,36 @@ def _notes(priced: Priced, card: RateCard) -> Iterator[str]:
     totals = priced.totals
     for model, one in sorted(totals.assumed.items()):
         yield (
-            f"ASSUMED: {_shown(model)} is in no price table: {_number(one.calls, 'call')}, {usd(one.usd)}, {one.how}. "
+            f"ASSUMED: {shown(model)} is in no price table: {number(one.calls, 'call')}, {usd(one.usd)}, {one.how}. "
             "A newer claude-cost may know it."
         )
     for model, calls in sorted(totals.at_least.items()):
         yield (
-            f"At least: {_number(calls, 'call')} of {_shown(model)} may have cost more, in fast mode or above "
+            f"At least: {number(calls, 'call')} of {shown(model)} may have cost more, in fast mode or above "
             "a step of the price that the records do not show; counted at the standard price."
         )
     if totals.outside.calls:
         yield (
             f"Included: {usd(totals.outside.usd)} of compaction, advice and other attempts, billed too, that "
-            f"{_number(totals.outside.calls, 'call')} list outside of their own counts."
+            f"{number(totals.outside.calls, 'call')} list outside of their own counts."
         )
     if totals.odd_iterations:
-        yield f"{_number(totals.odd_iterations, 'iteration')} could not be read: their tokens are not in the total."
+        yield f"{number(totals.odd_iterations, 'iteration')} could not be read: their tokens are not in the total."
     for tier, calls in sorted(totals.tiers.items()):
-        yield f"Service tier {_shown(tier)} has no published price: {_number(calls, 'call')} counted as standard."
+        yield f"Service tier {shown(tier)} has no published price: {number(calls, 'call')} counted as standard."
     yield from _notes_on_sums(totals)
     searches = totals.total.counts.web_search_requests
     if searches:
-        yield f"Included: {_number(searches, 'web search', 'web searches')} at {usd(card.web_search_usd)} each."
+        yield f"Included: {number(searches, 'web search', 'web searches')} at {usd(card.web_search_usd)} each."
     if totals.repeats:
-        yield f"{_number(totals.repeats, 'repeat')} of a response already counted: left out."
+        yield f"{number(totals.repeats, 'repeat')} of a response already counted: left out."
     for model, calls in sorted(totals.not_claude.items()):
-        yield f"Left out: {_number(calls, 'call')} of {_shown(model)}, which is not a Claude model."
+        yield f"Left out: {number(calls, 'call')} of {shown(model)}, which is not a Claude model."
     for reason, lines in sorted(priced.skipped.items(), key=lambda item: (-item[1], item[0])):
-        yield f"{_number(lines, 'line')} skipped in {_names(priced.skipped_in[reason])}: {reason}."
+        yield f"{number(lines, 'line')} skipped in {_names(priced.skipped_in[reason])}: {reason}."
     yield from _notes_on_files(priced.left_out)
     if UNKNOWN in totals.by_day:
-        yield f"{_number(totals.by_day[UNKNOWN].calls, 'call')} without a time: priced at today's rates."
+        yield f"{number(totals.by_day[UNKNOWN].calls, 'call')} without a time: priced at today's rates."
     yield (
         f"List prices in USD without tax, prices checked on {card.checked_on.isoformat()}. Days are {priced.zone}"
         f"{'' if priced.zone == 'UTC' else '; prices go by UTC days'}."
@@ -142,48 +143,48 @@ def _notes(priced: Priced, card: RateCard) -> Iterator[str]:
 def _notes_on_sums(totals: Totals) -> Iterator[str]:
     for model, calls in sorted(totals.beyond.items()):
         yield (
-            f"{_number(calls, 'record')} of {_shown(model)} with a prompt above {LONGEST_PROMPT:,} tokens, which no "
+            f"{number(calls, 'record')} of {shown(model)} with a prompt above {LONGEST_PROMPT:,} tokens, which no "
             "model reads at once: priced as the sum of several requests. If it is a running total, it is too much."
         )
     if totals.running_totals:
         yield (
             f"Running totals in {_names(totals.running_totals_in)}: the largest of each session and model counts, "
-            f"{_number(totals.running_totals, 'record')} before it left out."
+            f"{number(totals.running_totals, 'record')} before it left out."
         )
     if totals.sums:
         yield (
-            f"{_number(totals.sums, 'record')} of reports or clients, each the sum of several requests: a report of "
+            f"{number(totals.sums, 'record')} of reports or clients, each the sum of several requests: a report of "
             "the same requests as other files here counts them twice."
         )
     if totals.session_sums:
-        yield (f"{_number(totals.session_sums, 'sum')} of a session left out: its calls are counted one by one.")
+        yield (f"{number(totals.session_sums, 'sum')} of a session left out: its calls are counted one by one.")
 
 
 def _notes_on_files(left_out: Mapping[str, str]) -> Iterator[str]:
     reasons = Counter(left_out.values())
-    for reason, number in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+    for reason, files in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
         names = tuple(name for name, why in left_out.items() if why == reason)
-        yield f"{_number(number, 'file')} not read ({reason}): {_names(names)}."
+        yield f"{number(files, 'file')} not read ({reason}): {_names(names)}."
 
 
 def _names(names: tuple[str, ...]) -> str:
     """The last parts of a few file names."""
-    shown = ", ".join(_shown(PurePath(name).name) for name in names[:MOST_NAMES])
+    listed = ", ".join(shown(PurePath(name).name) for name in names[:MOST_NAMES])
     more = len(names) - MOST_NAMES
-    return f"{shown} and {more:,} more" if more > 0 else shown
+    return f"{listed} and {more:,} more" if more > 0 else listed
 
 
 def nothing_found(priced: Priced, paths: list[str]) -> str:
     """One sentence for files without any call."""
     there = []
     for model, calls in sorted(priced.totals.not_claude.items()):
-        there.append(f"{calls:,} × {_shown(model)}, which is not a Claude model")
+        there.append(f"{calls:,} × {shown(model)}, which is not a Claude model")
     there.extend(f"{lines:,} × {reason}" for reason, lines in sorted(priced.skipped.items()))
     where = ", ".join(paths)
     if there:
         return f"No call was found in {where}; what is there was skipped: {'; '.join(there)}."
     if priced.left_out:
-        return f"Nothing to price in {where}: {_number(len(priced.left_out), 'file')} there, none of them with usage."
+        return f"Nothing to price in {where}: {number(len(priced.left_out), 'file')} there, none of them with usage."
     return f"Nothing to price in {where}: no record in any file."
 
 
@@ -196,13 +197,13 @@ def _grouped(totals: Totals, by: str) -> list[tuple[str, Sum]]:
 
 
 def _table(by: str, rows: list[tuple[str, Sum]], total: Sum) -> Iterator[str]:
-    cells = [(by, *COLUMNS), *((_shown(name), *_cells(part)) for name, part in rows)]
+    cells = [(by, *COLUMNS), *((shown(name), *_cells(part)) for name, part in rows)]
     if len(rows) > 1:
         cells.append(("total", *_cells(total)))
     widths = [max(map(_columns_of, column)) for column in zip(*cells, strict=True)]
     for first, *numbers in cells:
         name = first + " " * (widths[0] - _columns_of(first))
-        yield "  ".join((name, *(number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True))))
+        yield "  ".join((name, *(cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True))))
 
 
 def _cells(part: Sum) -> tuple[str, ...]:
@@ -215,14 +216,15 @@ def _cells(part: Sum) -> tuple[str, ...]:
         counts.cache_read_input_tokens,
         counts.output_tokens,
     )
-    return (*(f"{number:,}" for number in numbers), usd(part.usd))
+    return (*(f"{count:,}" for count in numbers), usd(part.usd))
 
 
-def _number(number: int, one: str, more: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
+def number(how_many: int, one: str, more: str | None = None) -> str:
+    """`1 file`, `1,200 files`."""
+    return f"{how_many:,} {one if how_many == 1 else more or one + 's'}"
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A name from a file, without what a terminal would obey."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
 

@@ -24,7 +24,7 @@ def read(
 ) -> tuple[Settled, list[str]]:
     """What the files come to, and a sentence for each that could not be read."""
     skipped, skipped_in, broken = Counter[str](), dict[str, list[str]](), list[str]()
-    with _Progress(sum(file.size for file in files)) as progress:
+    with Progress(sum(file.size for file in files)) as progress:
         for file, (name, state) in zip(files, states or repeat((b"", None)), strict=False):
             known = None if state is None else cache.find_one_of_many(name, state)
             kept = None if known is None else kept_in(known)
@@ -56,7 +56,7 @@ def _recalled(file: RecordFile, tally: Tally, kept: Kept) -> Iterator[FileCalls]
     yield part
 
 
-class _Progress:
+class Progress:
     """A bar on a terminal, once it takes long enough to wonder. `size`: in bytes."""
 
     def __init__(self, size: int) -> None:

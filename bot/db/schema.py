@@ -435,6 +435,30 @@ ledger_known_hours = Table(
     Column("version", BigInteger, nullable=False, index=True),
 )
 
+# What was read of files: a content by its SHA-256. size: in bytes, unpacked. head: of its first line, which stays while
+# a file grows. records: how many of the content's records were looked at one by one. totals: whether they were read as
+# running totals.
+ledger_files = Table(
+    "ledger_files",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("head", String(64), nullable=False, index=True),
+    Column("records", BigInteger, nullable=False),
+    Column("totals", Boolean, nullable=False),
+    Column("read_at", UTCDateTime, nullable=False),
+)
+
+# What files say of a session as a whole. kind: `totals` for running totals, where the counters stand; `sum` for sums of
+# a session, the ids of their events. key: a digest of what they are of.
+ledger_file_sessions = Table(
+    "ledger_file_sessions",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+
 ledger_days = Table(
     "ledger_days",
     metadata,

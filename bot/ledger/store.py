@@ -1,21 +1,34 @@
 """The ledger in the bot's own database: SQLite, or PostgreSQL where several copies append at once."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Engine, Select, case, cast, delete, func, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+)
 
-from bot.clock import DAY, floor_day
+from bot.clock import DAY, floor_day, floor_hour
 from bot.db.schema import ledger_days, ledger_events, ledger_hours
 from bot.db.state import LEDGER, versions_of
 from bot.ledger.interning import Interning
 from bot.ledger.known_hours import note_changes, state_of
-from bot.ledger.model import Appended, Event, Outcome, Row, Sums
-from bot.ledger.store_writes import NUMBERS, SUMS, append_events
+from bot.ledger.model import Appended, Dimensions, Event, Outcome, Row, Sums
+from bot.ledger.store_writes import MINUTES_KEPT, NUMBERS, SUMS, ByHour, Changes, append_events, withdraw_events
 from bot.ledger.texts import stored_id
 from bot.ledger.usage import LedgerReader, head_of
 from bot.ledger.users import user_hash, user_key, without_names
@@ -30,6 +43,20 @@ MOST_RECENT = 64
 
 MOST_PRUNED = 50_000
 """Events in one call, which then lasts seconds at most."""
+
+
+class Change(NamedTuple):
+    """Events to append, and the ids of those that turned out to be none."""
+
+    events: Iterable[Event]
+    withdrawn: Collection[str] = ()
+
+
+class Stored(NamedTuple):
+    """What became of a change. `by_hour`: by how much the sums have changed, by UTC hour and number of dimensions."""
+
+    appended: Appended
+    by_hour: ByHour
 
 
 class SqlLedger:
@@ -52,24 +79,38 @@ class SqlLedger:
 
     def append(self, events: Iterable[Event], received_at: datetime) -> Appended:
         """See `Ledger`. What was stored first tells the time, the dimensions and the outcome of a repeat."""
-        merged, responses = _merged(events)
-        if not merged:
-            return Appended(0, 0)
+        events = list(events)
+        return self.change(lambda _: Change(events), received_at).appended if events else Appended(0, 0)
+
+    def change(self, plan: Callable[[Connection], Change], received_at: datetime) -> Stored:
+        """Append and withdraw what `plan` says, in one transaction with all that it reads and writes itself."""
         with self._engine.begin() as connection:
+            events, withdrawn = plan(connection)
+            merged, responses = _merged(events)
             # By identity: most events of a batch share few objects, and hashing one costs more than all else here.
             objects = {id(event.dimensions): event.dimensions for event in merged.values()}
-            numbers = self._interning.numbers(connection, set(objects.values()))
+            numbers = self._interning.numbers(connection, set(objects.values())) if objects else {}
             by_identity = {identity: numbers[dimensions] for identity, dimensions in objects.items()}
-            changes = append_events(connection, merged, by_identity, received_at)
-            state = note_changes(connection, changes.minutes, received_at) if changes.minutes else None
+            changes = Changes(floor_hour(received_at) - MINUTES_KEPT)
+            if withdrawn:
+                withdraw_events(connection, withdrawn, changes)
+            new = append_events(connection, merged, by_identity, received_at, changes) if merged else frozenset()
+            changes.store(connection)
+            minutes = changes.minutes
+            state = note_changes(connection, minutes, received_at) if minutes else None
         self._interning.keep(numbers)
         if state is not None:
-            self._recent[state.version] = changes.minutes
+            self._recent[state.version] = minutes
             while len(self._recent) > MOST_RECENT:
                 self._recent.pop(next(iter(self._recent)))
             self._versions.changed()
-        accepted = sum(1 for event_id in changes.new if merged[event_id].requests)
-        return Appended(accepted, responses - accepted)
+        accepted = sum(1 for event_id in new if merged[event_id].requests)
+        return Stored(Appended(accepted, responses - accepted), changes.by_hour)
+
+    def dimensions(self, numbers: Collection[int]) -> Mapping[int, Dimensions]:
+        """What these numbers of `Stored.by_hour` stand for."""
+        with self._engine.connect() as connection:
+            return self._interning.dimensions(connection, numbers)
 
     def touch(self, now: datetime) -> None:
         """Know that nothing more was logged up to `now` than what is stored. Writes nothing before the first event."""

@@ -7,7 +7,7 @@ events by id, known events by id, minutes, hours, days, the version.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import sub
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Table
 
@@ -16,6 +16,9 @@ from bot.db.schema import UTCDateTime, ledger_days, ledger_events, ledger_hours,
 from bot.ledger.interning import rows_where
 from bot.ledger.model import Event, Outcome
 from bot.ledger.texts import clean_or_none
+
+ByHour = Mapping[tuple[datetime, int], Sequence[int]]
+"""Sums by UTC hour and number of the dimensions, in the order of `SUMS`."""
 
 Numbers = tuple[int, ...]
 """The six counts and the requests of an event; in sums, errors and rate-limited ones too."""
@@ -45,21 +48,16 @@ MINUTES_KEPT = 3 * DAY
 """How long sums are kept by the minute: longer than a snapshot holds the rows of its hours."""
 
 
-class Changed(NamedTuple):
-    """What a batch has changed. `new`: ids that were not known. `minutes`: by hour, whose sums are others now."""
-
-    new: frozenset[str]
-    minutes: Mapping[datetime, frozenset[datetime]]
-
-
-class _Sums:
-    """By how much sums change; those of minutes only since `minutes_from`."""
+class Changes:
+    """By how much sums change in one transaction; those of minutes only since `minutes_from`."""
 
     def __init__(self, minutes_from: datetime) -> None:
         self._minutes_from = minutes_from
         self._changes: dict[tuple[datetime, int], list[Numbers]] = {}
+        self.by_hour: ByHour = {}
 
     def count(self, at: datetime, dimensions_id: int, numbers: Numbers, outcome: str) -> None:
+        """Count an event, or by how much it has grown; negative numbers take it off."""
         key = (at.replace(second=0, microsecond=0), dimensions_id)
         if outcome == Outcome.OK:
             numbers = (*numbers, 0, 0)
@@ -74,6 +72,7 @@ class _Sums:
             found.append(numbers)
 
     def store(self, connection: Connection) -> None:
+        """Bring the sums up to date, once all is counted."""
         minutes = {key: _summed(changes) for key, changes in self._changes.items()}
         hours: dict[tuple[Any, int], list[Numbers]] = {}
         days: dict[tuple[Any, int], list[Numbers]] = {}
@@ -86,9 +85,10 @@ class _Sums:
             rows = [(bound(start), number, *_summed(changes[start, number])) for start, number in sorted(changes)]
             if rows:
                 _add(connection, table, rows)
+        self.by_hour = {key: _summed(changes) for key, changes in hours.items()}
 
     @property
-    def changed(self) -> dict[datetime, frozenset[datetime]]:
+    def minutes(self) -> dict[datetime, frozenset[datetime]]:
         """The minutes of each hour that have changed."""
         found: dict[datetime, set[datetime]] = {}
         for minute, _ in self._changes:
@@ -105,10 +105,13 @@ def append_events(
     events: Mapping[str, Event],
     dimensions: Mapping[int, int],
     received_at: datetime,
-) -> Changed:
-    """Store events by their ids, and their sums. `dimensions`: numbers by the identity of the object."""
+    changes: Changes,
+) -> frozenset[str]:
+    """Store events by their ids, and count them. `dimensions`: numbers by the identity of the object.
+
+    Returns the ids that were not known.
+    """
     rows = _rows(connection, events, dimensions, received_at)
-    sums = _Sums(floor_hour(received_at) - MINUTES_KEPT)
     if connection.dialect.name == "postgresql":
         insert = f"INSERT INTO ledger_events ({', '.join(EVENT_COLUMNS)}) SELECT * FROM {_unnest(EVENT_COLUMNS)} "
         added = connection.exec_driver_sql(f"{insert} ON CONFLICT (id) DO NOTHING RETURNING id", _columns(rows))
@@ -127,11 +130,20 @@ def append_events(
     for event_id, event in events.items():
         if event_id not in new:
             continue
-        sums.count(_utc(event.at), dimensions[id(event.dimensions)], (*event.counts, event.requests), event.outcome)
-    _raise(connection, known, sums)
-    if new or known:
-        sums.store(connection)
-    return Changed(frozenset(new), sums.changed)
+        changes.count(_utc(event.at), dimensions[id(event.dimensions)], (*event.counts, event.requests), event.outcome)
+    _raise(connection, known, changes)
+    return frozenset(new)
+
+
+def withdraw_events(connection: Connection, ids: Iterable[str], changes: Changes) -> None:
+    """Delete events that turned out to be none, and take them off the sums. Ids that are not known are nothing."""
+    rest = "ORDER BY id FOR UPDATE" if connection.dialect.name == "postgresql" else ""
+    found = _known(connection, ids, rest)
+    if found:
+        rows_where(connection, "DELETE FROM ledger_events WHERE id ", [row[0] for row in found], "text")
+    for _, at, dimensions_id, *numbers, outcome in found:
+        moment = _utc(at if isinstance(at, datetime) else datetime.fromisoformat(at))
+        changes.count(moment, dimensions_id, tuple(-number for number in numbers), outcome)
 
 
 def _rows(
@@ -174,7 +186,7 @@ def _grown(events: Mapping[str, Event], stored: Iterable[Any]) -> Grown:
     return grown
 
 
-def _raise(connection: Connection, grown: Grown, sums: _Sums) -> None:
+def _raise(connection: Connection, grown: Grown, changes: Changes) -> None:
     if not grown:
         return
     rows = [(*after, event_id) for event_id, (_, _, _, after, _) in sorted(grown.items())]
@@ -184,7 +196,7 @@ def _raise(connection: Connection, grown: Grown, sums: _Sums) -> None:
         connection.exec_driver_sql(_RAISE, rows)
     for at, dimensions_id, before, after, outcome in grown.values():
         moment = _utc(at if isinstance(at, datetime) else datetime.fromisoformat(at))
-        sums.count(moment, dimensions_id, tuple(map(sub, after, before)), outcome)
+        changes.count(moment, dimensions_id, tuple(map(sub, after, before)), outcome)
 
 
 def _add(connection: Connection, table: Table, rows: list[tuple[Any, ...]]) -> None:

@@ -76,7 +76,7 @@ class Responses:
 
     def add(self, call: Call, source: str) -> None:
         """A record of a response. `source` is its file."""
-        key = _key(call, source)
+        key = identity_of(call, source)
         self.add_states(((key, self._packed(call)),))
         if call.inside or call.outside or call.odd:
             self.parts[key] = _larger(self.parts.get(key, NO_PARTS), (call.inside, call.outside, call.odd))
@@ -179,7 +179,7 @@ class Responses:
         return STATE.pack(number, *map(max, counts, new_counts), first, max(last, new_last))
 
 
-def _key(call: Call, source: str) -> str:
+def identity_of(call: Call, source: str) -> str:
     """The API's own id of a response, or a digest of what else distinguishes responses.
 
     The API gives an id of its own form once. Any other may be a gateway's constant: there a repeat also has the same

@@ -8,6 +8,7 @@ before, so a few records distinguish the two. As soon as a file's records shrink
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import lgamma, log
+from typing import NamedTuple
 
 from bot.pricing.call import Call
 from bot.pricing.tokens import TokenCounts
@@ -27,19 +28,15 @@ GROWTH = 5
 Places = Callable[[Call, bool], Place]
 """The place of a call; with True that of a sum of several calls."""
 
-_Key = tuple[str | None, ...]
+SeriesKey = tuple[str | None, ...]
 
 
 @dataclass(slots=True)
 class _Series:
-    """The records of one session and model in one file, counted in both ways: `each` record for itself, and what
-    each has risen above the one before. `stretch`: records since the counters last began anew."""
+    """The records of one session and model in one file. `stretch`: records since the counters last began anew."""
 
     has_session: bool
-    each: Sums = field(default_factory=Sums)
-    risen: Sums = field(default_factory=Sums)
     last: TokenCounts = field(default_factory=TokenCounts)
-    last_place: Place | None = None
     lines: int = 0
     stretch: int = 0
     bits: float = 0.0
@@ -52,13 +49,106 @@ class _Series:
         return self.bits + lgamma(self.stretch + 1) / log(2)
 
 
+class Step(NamedTuple):
+    """What a record says if its log holds running totals. `rise`: what it has above the record before; `total`: where
+    the counters stand now; `starts`: whether they begin anew with it."""
+
+    key: SeriesKey
+    rise: TokenCounts
+    total: TokenCounts
+    starts: bool
+
+
+class Log:
+    """One file's records without an id, as far as they tell running totals from single calls."""
+
+    def __init__(self) -> None:
+        self.series: dict[SeriesKey, _Series] = {}
+        self.is_open = True
+        self._rises = self._falls = self._restarts = 0
+
+    def follow(self, call: Call) -> Step:
+        """The next record. Once the log is no longer open, its records are single calls."""
+        key = series_key(call)
+        series = self.series.get(key)
+        if series is None:
+            series = self.series[key] = _Series(call.session is not None, first_output=call.counts.output_tokens)
+        counts = rise = call.counts
+        if series.lines:
+            order = _order(series.last, counts)
+            if order > 0:
+                self._rises += 1
+                series.is_no_conversation |= _cannot_follow(series.last, counts)
+                rise = counts - series.last
+            elif order < 0:
+                self._restarts += 1
+                series.bits, series.stretch = series.order_bits, 0
+            elif counts == series.last:
+                rise = TokenCounts()
+            else:
+                self._falls += 1
+                counts = _largest(counts, series.last)
+                rise = counts - series.last
+        starts = series.stretch == 0
+        if counts != series.last or starts:
+            series.stretch += 1
+        series.lines += 1
+        series.is_beyond |= call.counts.prompt_tokens > LONGEST_PROMPT
+        series.last = counts
+        if self._falls * 50 > self._rises or self._restarts * 4 > max(self._rises, 4):
+            self.is_open = False
+        return Step(key, rise, counts, starts)
+
+    @property
+    def holds_totals(self) -> bool:
+        """Whether the records so far are running totals."""
+        if not self._rises or not self.is_open:
+            return False
+        grown = [series for series in self.series.values() if series.order_bits >= 1]
+        if any(series.is_beyond for series in grown):
+            with_session = sum(series.order_bits for series in grown if series.has_session)
+            return with_session >= PROOF_WITH_SESSION or sum(series.order_bits for series in grown) >= PROOF
+        if self._falls or self._restarts:
+            return False
+        many_fold = [
+            series
+            for series in grown
+            if series.has_session and series.last.output_tokens >= GROWTH * max(1, series.first_output)
+        ]
+        impossible = sum(series.order_bits for series in many_fold if series.is_no_conversation)
+        order_alone = sum(series.order_bits for series in many_fold)
+        return impossible >= PROOF_WITHIN_PROMPTS or order_alone >= PROOF_OF_ORDER_ALONE
+
+
+def series_key(call: Call) -> SeriesKey:
+    """What counts together: a session's calls of one model, or without a session what a feature and user used."""
+    if call.session is not None:
+        return call.session, call.model
+    return None, call.model, call.feature, call.user
+
+
+def rise_after(before: TokenCounts, counts: TokenCounts) -> tuple[TokenCounts, TokenCounts, bool]:
+    """What a running total has above the one before, where the counters stand now, and whether they began anew."""
+    if _order(before, counts) < 0:
+        return counts, counts, True
+    total = _largest(before, counts)
+    return total - before, total, False
+
+
+@dataclass(slots=True)
+class _Placed:
+    """The records of a series counted in both ways: `each` record for itself, and what each has `risen`."""
+
+    each: Sums = field(default_factory=Sums)
+    risen: Sums = field(default_factory=Sums)
+    last_place: Place | None = None
+    lines: int = 0
+
+
 @dataclass(slots=True)
 class _File:
-    series: dict[_Key, _Series] = field(default_factory=dict)
-    rises: int = 0
-    falls: int = 0
-    restarts: int = 0
-    is_open: bool = True
+    log: Log = field(default_factory=Log)
+    placed: dict[SeriesKey, _Placed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,94 +173,54 @@ class RunningTotals:
         file = self._files.get(source)
         if file is None:
             file = self._files[source] = _File()
-        if not file.is_open:
+        if not file.log.is_open:
             return False
-        self._follow(file, call)
-        if file.falls * 50 <= file.rises and file.restarts * 4 <= max(file.rises, 4):
+        self._place(file, call)
+        if file.log.is_open:
             return True
-        file.is_open = False
-        for series in file.series.values():
-            self._released.include(series.each)
-        file.series.clear()
+        for placed in file.placed.values():
+            self._released.include(placed.each)
+        file.placed.clear()
         return True
 
     def settled(self) -> Settled:
         """The sums of all that is held back."""
         sums, left_out, files = Sums(), 0, []
         sums.include(self._released)
-        found: dict[_Key, list[_Series]] = {}
+        found: dict[SeriesKey, list[tuple[_Series, _Placed]]] = {}
         for name, file in self._files.items():
-            if _are_totals(file):
+            if file.log.holds_totals:
                 files.append(name)
-                for key, series in file.series.items():
-                    found.setdefault(key, []).append(series)
+                for key, placed in file.placed.items():
+                    found.setdefault(key, []).append((file.log.series[key], placed))
         for file in self._files.values():
-            for key, series in file.series.items():
+            for key, placed in file.placed.items():
                 same = found.get(key)
                 if same is None:
-                    sums.include(series.each)
-                elif not any(series is one for one in same) and series.has_session:
-                    same.append(series)
-                elif not any(series is one for one in same):
-                    sums.include(series.each)
+                    sums.include(placed.each)
+                elif not any(placed is one for _, one in same) and file.log.series[key].has_session:
+                    same.append((file.log.series[key], placed))
+                elif not any(placed is one for _, one in same):
+                    sums.include(placed.each)
         for same in found.values():
             # One counter may go on in the next file; what it ends with holds all before.
-            largest = max(same, key=lambda series: series.last.output_tokens)
+            _, largest = max(same, key=lambda one: one[0].last.output_tokens)
             sums.include(largest.risen)
-            left_out += sum(series.lines for series in same) - _calls_in(largest.risen)
+            left_out += sum(placed.lines for _, placed in same) - _calls_in(largest.risen)
         return Settled(sums, left_out, tuple(files))
 
-    def _follow(self, file: _File, call: Call) -> None:
-        has_session = call.session is not None
-        key = (call.session, call.model) if has_session else (None, call.model, call.feature, call.user)
-        series = file.series.get(key)
-        if series is None:
-            series = file.series[key] = _Series(has_session, first_output=call.counts.output_tokens)
+    def _place(self, file: _File, call: Call) -> None:
+        step = file.log.follow(call)
+        placed = file.placed.get(step.key)
+        if placed is None:
+            placed = file.placed[step.key] = _Placed()
         place, several = self._place_of(call, False), self._place_of(call, True)
-        counts = rise = call.counts
-        if series.lines:
-            order = _order(series.last, counts)
-            if order > 0:
-                file.rises += 1
-                series.is_no_conversation |= _cannot_follow(series.last, counts)
-                rise = counts - series.last
-            elif order < 0:
-                file.restarts += 1
-                series.bits, series.stretch = series.order_bits, 0
-            elif counts == series.last:
-                rise = TokenCounts()
-            else:
-                file.falls += 1
-                counts = _largest(counts, series.last)
-                rise = counts - series.last
-        new_stretch = series.stretch == 0
-        if series.last_place is not None and not new_stretch:
-            series.risen.add(series.last_place, -1, TokenCounts())
-        series.risen.add(several, 1, rise)
-        series.each.add(place, 1, call.counts)
-        if counts != series.last or new_stretch:
-            series.stretch += 1
-        series.lines += 1
-        series.is_beyond |= call.counts.prompt_tokens > LONGEST_PROMPT
-        series.last, series.last_place = counts, several
-
-
-def _are_totals(file: _File) -> bool:
-    if not file.rises:
-        return False
-    grown = [series for series in file.series.values() if series.order_bits >= 1]
-    if any(series.is_beyond for series in grown):
-        with_session = sum(series.order_bits for series in grown if series.has_session)
-        return with_session >= PROOF_WITH_SESSION or sum(series.order_bits for series in grown) >= PROOF
-    if file.falls or file.restarts:
-        return False
-    many_fold = [
-        series
-        for series in grown
-        if series.has_session and series.last.output_tokens >= GROWTH * max(1, series.first_output)
-    ]
-    impossible = sum(series.order_bits for series in many_fold if series.is_no_conversation)
-    return impossible >= PROOF_WITHIN_PROMPTS or sum(series.order_bits for series in many_fold) >= PROOF_OF_ORDER_ALONE
+        if placed.last_place is not None and not step.starts:
+            placed.risen.add(placed.last_place, -1, TokenCounts())
+        placed.risen.add(several, 1, step.rise)
+        placed.each.add(place, 1, call.counts)
+        placed.lines += 1
+        placed.last_place = several
 
 
 def _cannot_follow(before: TokenCounts, after: TokenCounts) -> bool:

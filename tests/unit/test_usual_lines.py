@@ -12,7 +12,7 @@ from bot.pricing.call import Call
 from bot.pricing.tally import FileCalls
 from bot.usage.logs import usual_lines
 from bot.usage.logs.calls import CallReader
-from bot.usage.logs.streams import _parsed
+from bot.usage.logs.streams import parsed
 from bot.usage.logs.usage_block import Skipped
 from bot.usage.logs.usual_lines import UsualLines
 
@@ -123,7 +123,7 @@ def _said(calls: FileCalls) -> tuple[object, ...]:
 
 def _general(lines: list[bytes]) -> FileCalls:
     calls = _file()
-    for value in map(_parsed, lines):
+    for value in map(parsed, lines):
         found: list[Call | Skipped] = []
         if isinstance(value, Skipped):
             found = [value]

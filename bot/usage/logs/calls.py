@@ -15,13 +15,16 @@ STREAM_WRAPPERS = ("event", "data", "chunk", "payload")
 
 
 class CallReader:
-    """Reads one file's records in their order."""
+    """Reads one file's records in their order. `found_in`: the record in which the last call was looked for, without
+    what a collector has put around it."""
 
     def __init__(self) -> None:
+        self.found_in: Record = {}
         self._started: dict[str, Record] = {}
 
     def calls(self, record: Record) -> Iterator[Call | Skipped]:
         """What one record holds: a call or the reason why there is none; several where it is a page of a report."""
+        self.found_in = record
         if "message" in record and record.get("type") == "assistant":
             yield call_in(record)
             return
@@ -42,6 +45,7 @@ class CallReader:
             record = self._completed(record, event)
         call = call_in(record)
         if call is Skipped.NO_USAGE and (inner := _inner_record(record)) is not None:
+            self.found_in = inner
             call = call_in(inner)
         yield call
 

@@ -5,10 +5,11 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from bot.usage.logs.streams import Advance, Take
@@ -58,16 +59,24 @@ class RecordFile(NamedTuple):
 
         Raises `UnreadableError`.
         """
-        from bot.usage.logs.streams import DAMAGED, NotReadError, records_of
+        from bot.usage.logs.streams import records_of
+
+        with self.opened() as stream:
+            yield from records_of(stream, advance, take)
+
+    @contextmanager
+    def opened(self) -> Iterator[BinaryIO]:
+        """Its bytes. What is wrong with them while they are read is raised as `UnreadableError` too."""
+        from bot.usage.logs.streams import DAMAGED, NotReadError
 
         try:
             if self.path is None:
                 if sys.stdin is None:
                     raise UnreadableError("Cannot read standard input: it is closed.")
-                yield from records_of(sys.stdin.buffer, advance, take)
+                yield sys.stdin.buffer
             else:
                 with open(self.path, "rb", buffering=0) as stream:
-                    yield from records_of(stream, advance, take)
+                    yield stream
         except NotReadError as error:
             raise UnreadableError(f"Cannot read {self.name}: {error}.") from None
         except DAMAGED:

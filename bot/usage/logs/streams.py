@@ -158,6 +158,9 @@ def _unpacked(reader: Reader, head: bytes) -> Reader | None:
     return io.BufferedReader(unpacked, BUFFER)
 
 
+Through = Callable[[Reader], io.RawIOBase]
+"""What the unpacked content passes through before it is read."""
+
 Take = Callable[[list[bytes]], list[bytes]]
 """Takes the lines that it can read by itself; returns the others."""
 
@@ -168,7 +171,10 @@ def all_of(lines: list[bytes]) -> list[bytes]:
 
 
 def records_of(
-    stream: BinaryIO, advance: Advance = lambda read: None, take: Take = all_of
+    stream: BinaryIO,
+    advance: Advance = lambda read: None,
+    take: Take = all_of,
+    through: Through | None = None,
 ) -> Iterator[Record | Skipped]:
     """The records of a stream, apart from the lines that `take` takes. Empty lines are nothing.
 
@@ -177,7 +183,10 @@ def records_of(
     What begins like a document and does not turn out to be one is read as lines.
     """
     reader, beginning = _opened(stream, advance)
-    if _begins_array(beginning):
+    if through is not None:
+        reader = io.BufferedReader(through(reader), BUFFER)
+        beginning = reader.peek(16)
+    if begins_array(beginning):
         yield from _document(reader, b"")
         return
     lines = _lines(reader)
@@ -187,10 +196,10 @@ def records_of(
     if first is not None and first.startswith(b"{") and not take([first]):
         yield from _lines_left(reader, take)
         return
-    if first is not None and (table := _table(first)) is not None:
+    if first is not None and (table := table_of(first)) is not None:
         yield from table(lines)
         return
-    value = _parsed(first)
+    value = parsed(first)
     if value is Skipped.NOT_JSON and first is not None and first.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{":
         yield from _document(reader, first)
         return
@@ -198,7 +207,7 @@ def records_of(
     if second == END:
         yield from (value,) if isinstance(value, Skipped) else records_of_document(value)
         return
-    yield from _records_of_lines((value, *map(_parsed, (None,) if second is None else take([second]))))
+    yield from _records_of_lines((value, *map(parsed, (None,) if second is None else take([second]))))
     yield from _lines_left(reader, take)
 
 
@@ -208,7 +217,7 @@ def _lines_left(reader: Reader, take: Take) -> Iterator[Record | Skipped]:
         if lines is None:
             yield Skipped.TOO_LONG
         else:
-            yield from _records_of_lines(map(_parsed, filter(_holds_anything, take(lines))))
+            yield from _records_of_lines(map(parsed, filter(_holds_anything, take(lines))))
 
 
 def _holds_anything(line: bytes) -> bool:
@@ -237,7 +246,7 @@ def _document(reader: Reader, first: bytes) -> Iterator[Record | Skipped]:
                 first = broken.rest
                 continue
             rest: Reader = io.BufferedReader(_Chained(broken.rest, reader), BUFFER)
-            yield from _records_of_lines(map(_parsed, _lines(rest)))
+            yield from _records_of_lines(map(parsed, _lines(rest)))
         return
 
 
@@ -299,7 +308,7 @@ def _batches(stream: Reader) -> Iterator[list[bytes] | None]:
         yield [b"".join(begun)]
 
 
-def _parsed(line: bytes | None) -> Any:
+def parsed(line: bytes | None) -> Any:
     """The JSON value of a line, or the reason why there is none."""
     if line is None:
         return Skipped.TOO_LONG
@@ -326,31 +335,31 @@ def _parsed_within(line: bytes) -> Any:
         return Skipped.NOT_JSON
 
 
-def _begins_array(head: bytes) -> bool:
+def begins_array(head: bytes) -> bool:
     """Whether the first value is an array, and the first lines are not values of one line each."""
     if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] != b"[":
         return False
     first, end, others = head.removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")
     second = others.lstrip().partition(b"\n")[0].rstrip()
-    return not end or second in (b"{", b"[") or not isinstance(_parsed(first), list)
+    return not end or second in (b"{", b"[") or not isinstance(parsed(first), list)
 
 
 def holds_usage(beginning: bytes) -> bool:
     """Whether the first lines of a file hold usage in a form that is read."""
     first, *others = beginning.split(b"\n")
-    if _table(first) is not None:
+    if table_of(first) is not None:
         return True
     if SIGN_OF_USAGE.search(beginning) is None:
         return False
     if beginning.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"["):
         return True
-    return any(isinstance(_parsed(line), dict) for line in (first, *others) if SIGN_OF_USAGE.search(line))
+    return any(isinstance(parsed(line), dict) for line in (first, *others) if SIGN_OF_USAGE.search(line))
 
 
 Table = Callable[[Iterator[bytes | None]], Iterator[Record | Skipped]]
 
 
-def _table(header: bytes) -> Table | None:
+def table_of(header: bytes) -> Table | None:
     """How to read a table of CSV, where the first line names columns of usage or of its cost."""
     try:
         text = header.removeprefix(codecs.BOM_UTF8).decode().strip()
@@ -359,7 +368,7 @@ def _table(header: bytes) -> Table | None:
     if text[:1] in ("{", "["):
         return None
     delimiter = max(",;\t", key=text.count)
-    names = _cells(text, delimiter)
+    names = cells_of(text, delimiter)
     if not any(columns <= set(names) for columns in TABLES):
         return None
 
@@ -369,13 +378,13 @@ def _table(header: bytes) -> Table | None:
                 yield Skipped.TOO_LONG
                 continue
             # A cell with a line break in it costs its own row alone.
-            cells = _cells(line.decode("utf-8", "replace").rstrip("\r\n"), delimiter)
+            cells = cells_of(line.decode("utf-8", "replace").rstrip("\r\n"), delimiter)
             yield {name: cell for name, cell in zip(names, cells, strict=False) if cell != ""}
 
     return read
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
+def cells_of(line: str, delimiter: str) -> list[str]:
     try:
         return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
     except csv.Error:

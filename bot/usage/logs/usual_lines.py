@@ -4,16 +4,17 @@ A line is usual where its names are all known, each value has its usual type, an
 usage block. For such lines the general way comes to the same result, in many times the time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET
 
-from bot.pricing.call import EPOCH, MICROSECOND
+from bot.pricing.call import EPOCH, MICROSECOND, Call
 from bot.pricing.responses import MESSAGE_ID, STATE, Numbers
 from bot.pricing.tally import FileCalls
+from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage.logs.moments import EARLIEST, moment_in
 from bot.usage.logs.records import LONGEST_NAME, SYNTHETIC_MODEL
 from bot.usage.logs.usage_block import MOST_TOKENS, Skipped
@@ -152,16 +153,21 @@ _UNDECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 MOST_OPEN = 4096
 """Responses of which the last record is kept as it was read: the records of one response are close to each other."""
 
-_Open = list[Any]
-"""The last record of a response: model, usage, the first and the last time of the records that say the same."""
+Opened = list[Any]
+"""The last record of a response: model, usage, the first and the last time of the records that say the same; session,
+folder and branch."""
+
+Close = Callable[[str, Opened], None]
+"""Takes what there is of a response, in place of the calls of the file."""
 
 
 class UsualLines:
     """Takes the usual lines of a file, and adds what they hold to the calls of that file, or of its next part."""
 
-    def __init__(self, calls: FileCalls) -> None:
+    def __init__(self, calls: FileCalls, close: Close | None = None) -> None:
         self._calls = calls
-        self._open: dict[str, _Open] = {}
+        self._to = close
+        self._open: dict[str, Opened] = {}
         self._session = ""
 
     def take(self, lines: Iterable[bytes]) -> list[bytes]:
@@ -176,15 +182,16 @@ class UsualLines:
             try:
                 if line.startswith(PROGRESS):
                     progress = _decoded_progress(line)
+                    found: _Line | _Progress = progress
                     session, text = progress.sessionId, progress.data.message.timestamp
                     message = progress.data.message.message
                     usage = message.usage
                     is_call = usage is not UNSET
                 else:
-                    found = _decoded(line)
-                    session, text, message = found.sessionId, found.timestamp, found.message
+                    found = plain = _decoded(line)
+                    session, text, message = plain.sessionId, plain.timestamp, plain.message
                     usage = message.usage
-                    is_call = usage is UNSET or found.type == "assistant"
+                    is_call = usage is UNSET or plain.type == "assistant"
                 line.decode()  # what is read over is not decoded
             except _UNDECODED:
                 others.append(line)
@@ -201,7 +208,7 @@ class UsualLines:
                 at = moment_in(text)
             known = None if message.id is UNSET else known_as(message.id)
             if known is None or known[1] != usage or known[0] != message.model or session != self._session:
-                if not self._begin(message, usage, session, at):
+                if not self._begin(message, usage, session, at, found):
                     others.append(line)
             elif at is None or at < EARLIEST:
                 others.append(line)
@@ -220,12 +227,21 @@ class UsualLines:
 
     def finish(self) -> None:
         """Add what is held back still."""
-        numbers = self._calls.responses.numbers
-        self._calls.responses.add_states((response, _state(record, numbers)) for response, record in self._open.items())
+        self._close(self._open.items())
         self._open.clear()
         self._session = ""
 
-    def _begin(self, message: "_Message", usage: "_Usage", session: str, at: datetime | None) -> bool:
+    def _close(self, opened: Iterable[tuple[str, Opened]]) -> None:
+        if self._to is None:
+            responses = self._calls.responses
+            responses.add_states((response, _state(record, responses.numbers)) for response, record in opened)
+            return
+        for response, record in opened:
+            self._to(response, record)
+
+    def _begin(
+        self, message: "_Message", usage: "_Usage", session: str, at: datetime | None, line: "_Line | _Progress"
+    ) -> bool:
         """Take a record that does not repeat the one before it; False where it is left to the general way."""
         model, response = message.model, message.id
         if model is UNSET or response is UNSET or not model or not session:
@@ -250,17 +266,36 @@ class UsualLines:
         opened = self._open
         before = opened.get(response)
         if before is not None:
-            calls.responses.add_states(((response, _state(before, calls.responses.numbers)),))
+            self._close(((response, before),))
         elif len(opened) >= MOST_OPEN:
             self.finish()
             self._session = session
-        opened[response] = [model, usage, at, at]
+        opened[response] = [model, usage, at, at, session, line.cwd, line.gitBranch]
         return True
 
 
-def _state(record: _Open, numbers: Numbers) -> bytes:
+def usual_call(response: str, record: Opened) -> Call:
+    """The record as a call of its first time."""
+    model, usage, first, _, session, _, _ = record
+    split = one_hour = searches = 0
+    lifetimes, tools = usage.cache_creation, usage.server_tool_use
+    if lifetimes is not None:
+        split = lifetimes.ephemeral_5m_input_tokens or 0
+        one_hour = lifetimes.ephemeral_1h_input_tokens or 0
+    if tools is not None:
+        searches = tools.web_search_requests or 0
+    unsplit = max(0, (usage.cache_creation_input_tokens or 0) - split - one_hour)
+    counts = TokenCounts(
+        *(usage.input_tokens, split + unsplit, one_hour, usage.cache_read_input_tokens or 0),
+        *(usage.output_tokens, searches),
+    )
+    terms = Terms(usage.service_tier or None, usage.inference_geo or None, usage.speed or None)
+    return Call(model, counts, terms, first, response=response, session=session[:LONGEST_NAME], unsplit=unsplit)
+
+
+def _state(record: Opened, numbers: Numbers) -> bytes:
     """The record as `Responses` keeps it."""
-    model, usage, first, last = record
+    model, usage, first, last, *_ = record
     split = one_hour = searches = 0
     lifetimes, tools = usage.cache_creation, usage.server_tool_use
     if lifetimes is not None:

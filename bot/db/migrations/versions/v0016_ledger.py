@@ -75,6 +75,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hour", name=op.f("pk_ledger_known_hours")),
     )
     op.create_index(op.f("ix_ledger_known_hours_version"), "ledger_known_hours", ["version"], unique=False)
+    op.create_table(
+        "ledger_files",
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("head", sa.String(length=64), nullable=False),
+        sa.Column("records", sa.BigInteger(), nullable=False),
+        sa.Column("totals", sa.Boolean(), nullable=False),
+        sa.Column("read_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("pk_ledger_files")),
+    )
+    op.create_index(op.f("ix_ledger_files_head"), "ledger_files", ["head"], unique=False)
+    op.create_table(
+        "ledger_file_sessions",
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "key", name=op.f("pk_ledger_file_sessions")),
+    )
 
 
 def _counts(names: tuple[str, ...]) -> Iterator[sa.Column[int]]:

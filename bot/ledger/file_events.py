@@ -1,0 +1,219 @@
+"""The records of one file → events, each with an id that the same record has wherever it is read again. Pure.
+
+An id of the API's own form is that of the response, any other counts in its session alone. A record without an id is
+known by its place: by a digest of it and of all records before it in its file, so that copies, renamed, compressed
+and grown files hold the same events.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from typing import NamedTuple
+
+import msgspec
+
+from bot.ledger.events_of_call import CLAUDE_CODE, Labels, events_of_call, labels_in, transcript_tags
+from bot.ledger.model import Dimensions, Event, Tags, prompts_above, tags_of
+from bot.pricing.call import Call
+from bot.pricing.responses import identity_of
+from bot.pricing.running_totals import Log, Step
+from bot.pricing.tally import FileCalls
+from bot.usage.logs.calls import CallReader
+from bot.usage.logs.content import Content
+from bot.usage.logs.streams import Reader
+from bot.usage.logs.usage_block import Record, Skipped
+from bot.usage.logs.usual_lines import Opened, UsualLines, usual_call
+
+SINGLE, TOTAL, SUM = "@", "~", "+"
+"""How ids of records without an id begin: of a single call, of what a running total has risen, of a session's sum."""
+
+REPORT = "a report of Anthropic's own sums, which the bot reads from Anthropic itself"
+
+_encoded = msgspec.json.Encoder().encode
+
+
+class Known(NamedTuple):
+    """What was read of a file before. `records`: how many were looked at one by one; `totals`: as running totals."""
+
+    size: int = 0
+    records: int = 0
+    totals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A record without an id, of which it is not clear yet how it counts."""
+
+    place: str
+    call: Call
+    at: datetime
+    labels: Labels
+    is_new: bool
+    step: Step
+
+    def single(self) -> list[Event]:
+        """Its events as a single call."""
+        return events_of_call(self.call, SINGLE + self.place, self.at, self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSum:
+    """What a client says its whole session used: it counts where the calls of the session are not there."""
+
+    call: Call
+    event: Event
+
+
+class FileEvents:
+    """Reads one file. `source`: what stays the same while it grows; `fallback`: aware UTC, the time of records that
+    have none. `emit` takes the events as they are found; what is held back stays in `held` and `sums`."""
+
+    def __init__(
+        self,
+        source: str,
+        fallback: datetime,
+        known: Known,
+        is_claude: Callable[[str], bool],
+        emit: Callable[[Iterable[Event]], None],
+    ) -> None:
+        self.known = known
+        self.content: Content | None = None
+        self.counted = FileCalls(source, is_claude)
+        self.held: list[Held] = []
+        self.sums: list[SessionSum] = []
+        self.records = 0
+        self.calls = 0
+        self.untimed = 0
+        self.odd = 0
+        self.turned_single: list[Held] = []
+        self.skipped: Counter[str] = Counter()
+        self._source = source
+        self._fallback = fallback
+        self._emit = emit
+        self._log = Log()
+        self._chain = sha256()
+        self._usual = UsualLines(self.counted, self._close)
+        self._is_new = not known.size
+        self._dimensions: dict[tuple[object, ...], Dimensions] = {}
+
+    @property
+    def holds_totals(self) -> bool:
+        return self._log.holds_totals
+
+    @property
+    def repeats(self) -> int:
+        """Lines that say the same of a response as the line before."""
+        return self.counted.responses.repeats
+
+    def through(self, reader: Reader) -> Content:
+        """The content from which all that is read comes."""
+        self.content = Content(reader, self.known.size)
+        return self.content
+
+    def take(self, lines: list[bytes]) -> list[bytes]:
+        """Take the usual lines of transcripts; returns the others."""
+        if not self._is_new and self.content is not None and self.content.is_new:
+            self._usual.finish()
+            self._begin_new()
+        return self._usual.take(lines)
+
+    def _begin_new(self) -> None:
+        self._is_new = True
+        self.counted.skipped.clear()
+        self.counted.not_claude.clear()
+        self.counted.responses.repeats = 0
+
+    def read(self, records: Iterable[Record | Skipped]) -> None:
+        """Read all records that are not taken as usual lines."""
+        reader = CallReader()
+        for record in records:
+            if isinstance(record, Skipped):
+                self.skipped[record.value] += self._is_new or (self.content is not None and self.content.is_new)
+                continue
+            self.records += 1
+            is_new = self.records > self.known.records
+            self._chain.update(self._content_of(record))
+            for number, call in enumerate(reader.calls(record)):
+                if isinstance(call, Skipped):
+                    self.skipped[call.value] += is_new
+                else:
+                    self._take(call, reader.found_in, number, is_new)
+
+    def finish(self) -> None:
+        """Emit what is held back of usual lines. Nothing is read after that."""
+        self._usual.finish()
+        if not self._is_new:
+            self._begin_new()
+
+    def _take(self, call: Call, record: Record, number: int, is_new: bool) -> None:
+        if not self.counted.is_claude(call.model):
+            self.counted.not_claude[call.model] += is_new
+            return
+        if call.is_sum and not call.sums_session:
+            self.skipped[REPORT] += is_new
+            return
+        self.calls += is_new
+        self.odd += call.odd if is_new else 0
+        at = call.at
+        if at is None:
+            at = self._fallback
+            self.untimed += is_new
+        labels = labels_in(record)
+        if record.get("type") in ("assistant", "progress", "user") and isinstance(record.get("sessionId"), str):
+            tags = {**dict(transcript_tags(record.get("cwd"), record.get("gitBranch"))), **dict(labels.tags)}
+            labels = labels._replace(tags=tags_of(tags))
+            call = replace(call, feature=call.feature or CLAUDE_CODE)
+        if call.sums_session:
+            (event,) = events_of_call(call, SUM + self._place(number), at, labels)
+            if is_new:
+                self.sums.append(SessionSum(call, event))
+        elif call.response is not None:
+            if is_new:
+                self._emit(events_of_call(call, identity_of(call, self._source), at, labels))
+        elif self._log.is_open and not (call.inside or call.outside or call.odd):
+            self.held.append(Held(self._place(number), call, at, labels, is_new, self._log.follow(call)))
+            if not self._log.is_open:
+                self._release()
+        elif is_new:
+            self._emit(events_of_call(call, SINGLE + self._place(number), at, labels))
+
+    def _release(self) -> None:
+        """The records turned out to be single calls."""
+        for held in self.held:
+            if held.is_new or self.known.totals:
+                self._emit(held.single())
+        if self.known.totals:
+            self.turned_single = self.held
+        self.held = []
+
+    def _place(self, number: int) -> str:
+        place = self._chain.hexdigest()[:40]
+        return f"{place}.{number}" if number else place
+
+    def _content_of(self, record: Record) -> bytes:
+        last = None if self.content is None else self.content.last_column
+        if last is not None:
+            # The last cell of a row may have been written in part only when it was read.
+            record = {name: value for name, value in record.items() if name != last}
+        try:
+            return _encoded(record)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            return json.dumps(record, separators=(",", ":")).encode()
+
+    def _close(self, response: str, record: Opened) -> None:
+        if not self._is_new:
+            return
+        self.calls += 1
+        call = usual_call(response, record)
+        above = prompts_above(call.counts.prompt_tokens)
+        key = (*call.terms, call.model, record[5], record[6], above)
+        dimensions = self._dimensions.get(key)
+        if dimensions is None:
+            tags: Tags = transcript_tags(record[5], record[6])
+            dimensions = Dimensions(call.model, CLAUDE_CODE, None, tags, terms=call.terms, prompts_above=above)
+            self._dimensions[key] = dimensions
+        assert call.at is not None
+        self._emit((Event(response, call.at, dimensions, call.counts, session=call.session),))

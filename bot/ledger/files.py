@@ -1,0 +1,309 @@
+"""Files of usage records → the ledger, once each, however often and in whichever state they are read.
+
+What a file holds goes to the ledger in batches, each a transaction; the last one notes that the file was read. A crash
+between them loses nothing, since the file is read again, and doubles nothing, since its events have the same ids.
+"""
+
+import sys
+import tempfile
+from collections import Counter as Numbers
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from operator import add
+from typing import BinaryIO
+
+from sqlalchemy import Connection, Engine
+
+from bot.clock import Clock
+from bot.ledger.file_events import SUM, TOTAL, FileEvents, Held, Known
+from bot.ledger.file_totals import Counter, counter_in, followed
+from bot.ledger.files_store import (
+    SUMS,
+    TOTALS,
+    contents_of,
+    digest_of,
+    lock_sessions,
+    remember_content,
+    session_values,
+    sessions_with_calls,
+    single_calls,
+    summed_sessions,
+    write_session_values,
+)
+from bot.ledger.model import Dimensions, Event
+from bot.ledger.model import Sums as LedgerSums
+from bot.ledger.store import Change, SqlLedger
+from bot.pricing.running_totals import SeriesKey
+from bot.pricing.tokens import TokenCounts
+from bot.usage.logs.content import head_of, known_part
+from bot.usage.logs.files import RecordFile, UnreadableError
+from bot.usage.logs.streams import Advance, records_of
+
+BATCH = 4_000
+"""Events in one transaction: other writers wait for some tens of milliseconds."""
+
+ByHour = dict[tuple[datetime, Dimensions], LedgerSums]
+
+
+@dataclass
+class Imported:
+    """What became of files. Numbers are of what was not read before. `repeats`: records of responses that were known;
+    `by_hour`: by how much the sums of the ledger have changed; `unreadable`: a sentence for each file."""
+
+    files: int = 0
+    unchanged: int = 0
+    records: int = 0
+    new: int = 0
+    running_totals: int = 0
+    session_sums: int = 0
+    untimed: int = 0
+    odd: int = 0
+    skipped: Numbers[str] = field(default_factory=Numbers)
+    not_claude: Numbers[str] = field(default_factory=Numbers)
+    unreadable: list[str] = field(default_factory=list)
+    by_hour: ByHour = field(default_factory=dict)
+
+    @property
+    def repeats(self) -> int:
+        return max(0, self.records - self.new - self.running_totals - self.session_sums)
+
+
+class FileImport:
+    """Brings files into a ledger. `is_claude`: whether a model counts."""
+
+    def __init__(
+        self, engine: Engine, ledger: SqlLedger, is_claude: Callable[[str], bool], clock: Clock, advance: Advance
+    ) -> None:
+        self.imported = Imported()
+        self._engine = engine
+        self._ledger = ledger
+        self._is_claude = is_claude
+        self._clock = clock
+        self._advance = advance
+        self._summed = summed_sessions(engine)
+        self._hours: dict[tuple[datetime, int], list[int]] = {}
+
+    def add(self, file: RecordFile) -> None:
+        """Bring in a file, or what is new in it."""
+        try:
+            with file.opened() as opened, _seekable(opened) as stream:
+                self._add(file, stream)
+        except UnreadableError as error:
+            self.imported.unreadable.append(str(error))
+
+    def finish(self) -> Imported:
+        """What became of all files."""
+        dimensions = self._ledger.dimensions({number for _, number in self._hours})
+        for (hour, number), (*counts, requests, errors, limited) in self._hours.items():
+            key = hour, dimensions[number]
+            self.imported.by_hour[key] = LedgerSums(TokenCounts(*counts), requests, errors, limited)
+        return self.imported
+
+    def _add(self, file: RecordFile, stream: BinaryIO) -> None:
+        head = head_of(stream)
+        contents = contents_of(self._engine, head)
+        known = Known()
+        if contents:
+            stream.seek(0)
+            begin, is_all = known_part(stream, [(one.size, digest) for digest, one in contents.items()])
+            known = known if begin is None else contents[begin]
+            if is_all:
+                self._advance(file.size)
+                self.imported.unchanged += 1
+                return
+        stream.seek(0)
+        self.imported.files += 1
+        waiting = _Waiting(self._store)
+        events = FileEvents(head, self._time_of(file), known, self._is_claude, waiting.emit)
+        is_whole = False
+        try:
+            events.read(records_of(stream, self._advance, events.take, events.through))
+            is_whole = True
+            if known.size and not (events.calls or events.repeats):
+                self.imported.unchanged += 1
+                self.imported.files -= 1
+        finally:
+            # Of a damaged file all that could be read counts, and it is read again the next time.
+            if is_whole or isinstance(sys.exception(), Exception):
+                self._end(events, waiting, head if is_whole else None)
+
+    def _time_of(self, file: RecordFile) -> datetime:
+        """When a record without a time was written at the latest."""
+        now = self._clock().astimezone(UTC)
+        if file.status is None:
+            return now
+        return min(now, datetime.fromtimestamp(file.status.st_mtime, UTC))
+
+    def _store(self, plan: Callable[[Connection], Change]) -> None:
+        stored = self._ledger.change(lambda connection: self._without_sums(connection, plan(connection)), self._clock())
+        for key, sums in stored.by_hour.items():
+            self.imported.new += sums[6]
+            found = self._hours.get(key)
+            self._hours[key] = list(sums) if found is None else list(map(add, found, sums))
+
+    def _without_sums(self, connection: Connection, change: Change) -> Change:
+        """Sums of sessions give way to the calls of the sessions."""
+        if not self._summed:
+            return change
+        events = list(change.events)
+        calls = {digest_of(event.session) for event in events if event.session and not event.id.startswith(SUM)}
+        given_up = calls & self._summed
+        if not given_up:
+            return change
+        lock_sessions(connection)
+        values = session_values(connection, SUMS, given_up)
+        write_session_values(connection, SUMS, dict.fromkeys(values))
+        self._summed -= given_up
+        return Change(events, [*change.withdrawn, *(one for ids in values.values() for one in ids)])
+
+    def _end(self, events: FileEvents, waiting: "_Waiting", head: str | None) -> None:
+        """Store what is left, and note that the content was read, unless `head` is None."""
+        events.finish()
+        self._count(events)
+        content = events.content
+
+        def plan(connection: Connection) -> Change:
+            settling = _Settling(connection, events.known, events.holds_totals)
+            settling.turn_single(events.turned_single)
+            settling.settle(events.held)
+            found = [*waiting.taken(), *settling.events]
+            sums, keys = _session_sums(connection, events, {event.session for event in found})
+            self._summed |= keys
+            self.imported.running_totals += settling.left_out
+            self.imported.session_sums += len(events.sums) - len(sums)
+            if head is not None and content is not None and content.size:
+                read = Known(content.size, events.records - content.has_half_row, events.holds_totals)
+                remember_content(connection, content.digest, head, read, self._clock())
+            return Change([*found, *sums], settling.withdrawn)
+
+        self._store(plan)
+
+    def _count(self, events: FileEvents) -> None:
+        counted, imported = events.counted, self.imported
+        imported.records += events.calls + events.repeats
+        imported.untimed += events.untimed
+        imported.odd += events.odd
+        imported.skipped.update(events.skipped)
+        imported.skipped.update(counted.skipped)
+        imported.not_claude.update(counted.not_claude)
+
+
+class _Waiting:
+    """Events on their way to the ledger."""
+
+    def __init__(self, store: Callable[[Callable[[Connection], Change]], None]) -> None:
+        self._store = store
+        self._waiting: list[Event] = []
+
+    def emit(self, events: Iterable[Event]) -> None:
+        """Store these with the next batch."""
+        self._waiting += events
+        if len(self._waiting) >= BATCH:
+            batch = self.taken()
+            self._store(lambda connection: Change(batch))
+
+    def taken(self) -> list[Event]:
+        """All that waits, which is forgotten here."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+class _Settling:
+    """What records without an id come to, at the end of their file and within the transaction."""
+
+    def __init__(self, connection: Connection, known: Known, totals: bool) -> None:
+        self.events: list[Event] = []
+        self.withdrawn: list[str] = []
+        self.left_out = 0
+        self._connection = connection
+        self._known = known
+        self._totals = totals
+
+    def turn_single(self, held: Collection[Held]) -> None:
+        """What was read as running totals turned out to be single calls."""
+        if not held:
+            return
+        lock_sessions(self._connection)
+        old = [one for one in held if not one.is_new]
+        self.withdrawn += [TOTAL + one.place for one in old]
+        keys = {digest_of(one.step.key) for one in old}
+        write_session_values(self._connection, TOTALS, dict.fromkeys(keys))
+
+    def settle(self, held: Collection[Held]) -> None:
+        """Count what was held back in one way or the other."""
+        if not held:
+            return
+        lock_sessions(self._connection)
+        series: dict[SeriesKey, list[Held]] = {}
+        for one in held:
+            series.setdefault(one.step.key, []).append(one)
+        digests = {key: digest_of(key) for key in series}
+        known = session_values(self._connection, TOTALS, digests.values())
+        counters: dict[str, Counter] = {}
+        begun: list[SeriesKey] = []
+        for key, its in series.items():
+            found = known.get(digests[key])
+            if not self._totals and (found is None or key[0] is None or self._known.totals):
+                self._as_single(its)
+                continue
+            if not self._known.totals:
+                self.withdrawn += [event.id for one in its for event in one.single()]
+            if found is None and key[0] is not None:
+                begun.append(key)
+            counter = None if found is None else counter_in(found)
+            events, counters[digests[key]] = followed(its, counter, goes_on=self._known.totals)
+            self.events += events
+            self.left_out += sum(one.is_new for one in its) - sum(event.requests for event in events)
+        if self._known.totals and not self._totals:
+            self.turn_single(held)
+        if begun:
+            # Beginnings of the same counters, in files too short to tell.
+            sessions = [(str(key[0]), str(key[1])) for key in begun]
+            self.withdrawn += single_calls(self._connection, sessions)
+        write_session_values(self._connection, TOTALS, {key: one.written() for key, one in counters.items()})
+
+    def _as_single(self, series: Iterable[Held]) -> None:
+        for one in series:
+            if one.is_new or self._known.totals:
+                self.events += one.single()
+
+
+def _session_sums(
+    connection: Connection, events: FileEvents, beside: Collection[str | None]
+) -> tuple[list[Event], set[str]]:
+    """Sums of sessions of which there are no calls, and the keys of these sessions. `beside`: sessions with calls."""
+    found = events.sums
+    if not found:
+        return [], set()
+    lock_sessions(connection)
+    sessions = {one.call.session for one in found if one.call.session is not None} - set(beside)
+    with_calls = sessions_with_calls(connection, sessions) | (set(beside) - {None})
+    counted = [one for one in found if one.call.session not in with_calls]
+    ids: dict[str, list[str]] = {}
+    for one in counted:
+        if one.call.session is not None:
+            ids.setdefault(digest_of(one.call.session), []).append(one.event.id)
+    before = session_values(connection, SUMS, ids)
+    values = {key: [*before.get(key, ()), *new] for key, new in ids.items()}
+    write_session_values(connection, SUMS, values)
+    return [one.event for one in counted], set(values)
+
+
+@contextmanager
+def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """The stream itself, or a copy where it can be read only once."""
+    if stream.seekable():
+        yield stream
+        return
+    with tempfile.TemporaryFile() as copy:
+        while piece := stream.read(1024 * 1024):
+            copy.write(piece)
+        copy.seek(0)
+        yield copy
+
+
+def in_order(files: Iterable[RecordFile]) -> list[RecordFile]:
+    """The files that changed first come first: a running total goes on from one to the next."""
+    return sorted(files, key=lambda file: 0 if file.status is None else file.status.st_mtime_ns)

@@ -12,12 +12,18 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
+from bot.budgets.budget import ORGANIZATION
+from bot.budgets.ledger_index import LedgerIndex
+from bot.budgets.period import PeriodKind, period_at
+from bot.budgets.snapshots import Snapshots
+from bot.cli.import_answer import totals_of
 from bot.cli.import_files import import_files
 from bot.ledger.files import Imported
 from bot.ledger.model import Row, Sums
@@ -40,10 +46,10 @@ Line = dict[str, Any]
 class Home:
     """A folder of logs and a ledger."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None) -> None:
         self.folder = folder / "logs"
         self.folder.mkdir()
-        self.engine: Engine = open_migrated(f"sqlite:///{folder / 'claude-cost.db'}")
+        self.engine: Engine = open_migrated(url or f"sqlite:///{folder / 'claude-cost.db'}")
         self.ledger = SqlLedger(self.engine)
 
     def put(self, name: str, content: bytes) -> Path:
@@ -76,6 +82,13 @@ def key_of(row: Row) -> Any:
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     home = Home(tmp_path)
+    yield home
+    home.engine.dispose()
+
+
+@pytest.fixture
+def home_of_each_kind(database_url: str, tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path, database_url)
     yield home
     home.engine.dispose()
 
@@ -304,12 +317,20 @@ def test_running_totals_go_on_in_the_next_file_and_begin_anew_after_a_restart(ho
     assert (home.tokens().output_tokens, home.requests()) == (995, 2)
 
 
-def test_the_beginning_of_a_running_total_is_taken_back_once_it_is_recognised(home: Home) -> None:
+def test_the_beginning_of_a_running_total_is_taken_back_once_it_is_recognised(home_of_each_kind: Home) -> None:
+    home = home_of_each_kind
     records = totals("a", [100, 250, 400, 900, 1000])
+    snapshots = Snapshots(home.ledger, load_rate_card(), LedgerIndex)
     for end in range(1, len(records) + 1):
         home.put("totals.jsonl", lines(records[:end]))
-        home.bring()
-    assert (home.tokens().output_tokens, home.requests()) == (1000, 1)
+        home.put("calls.jsonl", lines([single(number, id=f"msg_{number}") for number in range(end)]))
+        added = home.bring()
+        snapshots.current()
+    assert (home.tokens().output_tokens, home.requests()) == (1000 + 5 * end, 1 + end)
+    assert added.unreadable == []
+    card, month = load_rate_card(), period_at(PeriodKind.MONTH, ZoneInfo("UTC"), NOW)
+    spent = totals_of(Imported(by_hour=home.rows()), card).total.usd
+    assert snapshots.current().spend(ORGANIZATION, month).total_usd == spent
 
 
 Cut = tuple[list[Line], list[int], bool]

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from bot.ledger.model import Dimensions, Event, Outcome, Tags, prompts_above, tags_of
+from bot.ledger.texts import LONGEST_NAME
 from bot.pricing.call import Call, Part
 from bot.pricing.tally import requests_of
 
-MOST_TAGS = 16
-LONGEST_NAME = 200
-"""Characters of a label; a longer one is cut."""
+MOST_TAGS = 20
+LONGEST_TAG_NAME = 64
 
 WORKSPACE = ("workspace", "workspace_id")
 KEY = ("key", "api_key_id", "api_key_name")
@@ -25,12 +25,13 @@ OUTCOMES = {
     "429": Outcome.RATE_LIMITED,
     "rate_limit": Outcome.RATE_LIMITED,
 }
+"""How applications write the outcome of a request."""
 
 CLAUDE_CODE = "claude-code"
 """The feature of what Claude Code's transcripts hold."""
 
 
-class Labels(NamedTuple):
+class RecordLabels(NamedTuple):
     """What a record says about a call besides the call itself."""
 
     tags: Tags = ()
@@ -40,21 +41,30 @@ class Labels(NamedTuple):
     request_id: str | None = None
 
 
-NO_LABELS = Labels()
+NO_LABELS = RecordLabels()
 
 
-def labels_in(record: Mapping[str, Any]) -> Labels:
+def labels_in(record: Mapping[str, Any]) -> RecordLabels:
     """The labels of a record, in it or in one of the objects `AROUND` names."""
     parts = [record, *(part for name in AROUND if isinstance(part := record.get(name), dict))]
     tags: Mapping[str, Any] = next((part["tags"] for part in parts if isinstance(part.get("tags"), dict)), {})
-    outcome = _first(parts, ("outcome",))
-    return Labels(
+    outcome = outcome_of(_first(parts, ("outcome",)))
+    return RecordLabels(
         tags_of(dict(_tags(tags))),
         _first(parts, WORKSPACE),
         _first(parts, KEY),
-        Outcome.OK if outcome is None else OUTCOMES.get(outcome.lower(), Outcome.OK),
+        outcome or Outcome.OK,
         _first(parts, REQUEST_ID),
     )
+
+
+def outcome_of(value: object) -> Outcome | None:
+    """The outcome that a record names; None for a text that is none."""
+    if value is None:
+        return Outcome.OK
+    if isinstance(value, str):
+        return OUTCOMES.get(value.strip().lower())
+    return Outcome.RATE_LIMITED if value == 429 else None
 
 
 def transcript_tags(folder: object, branch: object) -> Tags:
@@ -64,7 +74,7 @@ def transcript_tags(folder: object, branch: object) -> Tags:
     return tags_of({name: value[:LONGEST_NAME] for name, value in named.items() if value})
 
 
-def events_of_call(call: Call, event_id: str, at: datetime, labels: Labels = NO_LABELS) -> list[Event]:
+def events_of_call(call: Call, event_id: str, at: datetime, labels: RecordLabels = NO_LABELS) -> list[Event]:
     """The events of a call: one, and one with `requests` 0 for each further part that was billed.
 
     `event_id` names the response; further parts are called `ID#1`, … where they were billed besides the response's own
@@ -94,7 +104,7 @@ def _divided(call: Call) -> tuple[Part, ...]:
     return parts
 
 
-def _event(call: Call, event_id: str, at: datetime, labels: Labels, part: Part, requests: int) -> Event:
+def _event(call: Call, event_id: str, at: datetime, labels: RecordLabels, part: Part, requests: int) -> Event:
     above = call.prompts_above if call.is_sum else prompts_above(part.counts.prompt_tokens)
     dimensions = Dimensions(
         part.model, call.feature, call.user, labels.tags, labels.workspace, labels.key, call.terms, above
@@ -106,7 +116,7 @@ def _tags(tags: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in sorted(tags.items())[:MOST_TAGS]:
         text = _text(value)
         if name and text is not None:
-            yield name[:LONGEST_NAME], text
+            yield name[:LONGEST_TAG_NAME], text
 
 
 def _first(parts: list[Mapping[str, Any]], names: tuple[str, ...]) -> str | None:
@@ -115,6 +125,9 @@ def _first(parts: list[Mapping[str, Any]], names: tuple[str, ...]) -> str | None
 
 def _text(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    # Python writes out no number of more than 4,300 digits.
+    if isinstance(value, int) and abs(value) > 10**LONGEST_NAME:
         return None
     text = str(value).strip()
     return text[:LONGEST_NAME] or None

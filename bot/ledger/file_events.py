@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bot.ledger.events_of_call import CLAUDE_CODE, Labels, events_of_call, labels_in, transcript_tags
+from bot.ledger.events_of_call import CLAUDE_CODE, RecordLabels, events_of_call, labels_in, transcript_tags
 from bot.ledger.model import Dimensions, Event, Tags, prompts_above, tags_of
 from bot.pricing.call import Call
 from bot.pricing.responses import identity_of
@@ -50,7 +50,7 @@ class Held:
     place: str
     call: Call
     at: datetime
-    labels: Labels
+    labels: RecordLabels
     is_new: bool
     step: Step
 

@@ -4,18 +4,17 @@ The fields are those of the team's usage log; whatever else `price` reads from a
 are ignored. What would be lost or counted wrongly without a word is refused with one sentence instead.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from bot.ledger.model import Dimensions, Event, Outcome, Tags, prompts_above, tags_of
+from bot.ledger.events_of_call import LONGEST_TAG_NAME, MOST_TAGS, RecordLabels, events_of_call, outcome_of
+from bot.ledger.model import Event, Outcome, Tags, tags_of
 from bot.ledger.texts import LONGEST_NAME, clean_name, clean_or_none
-from bot.pricing.call import Call, Part
-from bot.pricing.tally import requests_of
-from bot.pricing.tokens import Terms, TokenCounts
+from bot.pricing.call import Call
 from bot.usage.logs.records import MESSAGE_ID, call_in
 from bot.usage.logs.usage_block import (
     CACHE_READ,
@@ -28,8 +27,6 @@ from bot.usage.logs.usage_block import (
     Skipped,
 )
 
-MOST_TAGS = 20
-LONGEST_TAG_NAME = 64
 FURTHEST_AHEAD = timedelta(days=1)
 """A clock may be wrong by a zone, not by more."""
 
@@ -42,25 +39,9 @@ FOUR = frozenset({*INPUT, *OUTPUT, *CACHE_READ, *CACHE_WRITE, *CACHE_WRITE_1H, *
 TOO_DEEP = "nested too deep"
 TOO_LONG = "a whole number is too long for a name"
 
-OUTCOMES = {each.value: each for each in Outcome}
-
 
 class RefusedRecordError(Exception):
     """A record is not stored; the text is one clause that quotes nothing of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """What an application says about a response besides its usage."""
-
-    feature: str | None = None
-    user_id: str | None = None
-    tags: Tags = ()
-    workspace: str | None = None
-    key: str | None = None
-    session: str | None = None
-    request_id: str | None = None
-    outcome: Outcome = Outcome.OK
 
 
 def value_of(text: bytes | msgspec.Raw) -> object:
@@ -86,60 +67,14 @@ def events_in(record: Any, now: datetime, new_id: Callable[[], str]) -> list[Eve
     own_id = next(filter(None, [_id(record.get(name)) for name in (*MESSAGE_ID, "id")]), None)
     call = _call(record, outcome)
     at = _moment(record, call, now)
-    labels = Labels(
+    labels = RecordLabels(tags, names["workspace"], names["key"], outcome, names["request_id"])
+    call = replace(
+        call,
         feature=names["feature"] or clean_or_none(call.feature),
-        user_id=names["user_id"] or clean_or_none(call.user),
-        tags=tags,
-        workspace=names["workspace"],
-        key=names["key"],
+        user=names["user_id"] or clean_or_none(call.user),
         session=names["session"] or clean_or_none(call.session),
-        request_id=names["request_id"],
-        outcome=outcome,
     )
-    return list(events_of(call, _id(call.response) or own_id or new_id(), at, labels))
-
-
-def events_of(call: Call, event_id: str, at: datetime, labels: Labels) -> Iterator[Event]:
-    """A response as events: itself, then `ID#1` … for requests to other models and for longer prompts within it."""
-    terms = Terms(*map(clean_or_none, call.terms))
-    number, requests = 0, 1
-    for model, above, counts in _parts(call):
-        yield Event(
-            id=f"{event_id}#{number}" if number else event_id,
-            at=at,
-            dimensions=Dimensions(
-                clean_name(model),
-                labels.feature,
-                labels.user_id,
-                labels.tags,
-                labels.workspace,
-                labels.key,
-                terms,
-                above,
-            ),
-            counts=counts,
-            outcome=labels.outcome,
-            requests=requests,
-            request_id=labels.request_id,
-            session=labels.session,
-        )
-        number, requests = number + 1, 0
-
-
-def _parts(call: Call) -> list[tuple[str, int, TokenCounts]]:
-    """Model, edge of prompts and counts: the response's own first, those that agree summed up."""
-    if not call.inside and not call.outside:
-        above = call.prompts_above if call.is_sum else prompts_above(call.counts.prompt_tokens)
-        return [(call.model, above, call.counts)]
-    return [*_summed(requests_of(call)), *_summed(call.outside)]
-
-
-def _summed(parts: tuple[Part, ...]) -> list[tuple[str, int, TokenCounts]]:
-    found: dict[tuple[str, int], TokenCounts] = {}
-    for part in parts:
-        key = (part.model, prompts_above(part.counts.prompt_tokens))
-        found[key] = found.get(key, TokenCounts()) + part.counts
-    return [(model, above, counts) for (model, above), counts in found.items()]
+    return events_of_call(call, _id(call.response) or own_id or new_id(), at, labels)
 
 
 def _call(record: Record, outcome: Outcome) -> Call:
@@ -189,13 +124,10 @@ def _moment(record: Record, call: Call, now: datetime) -> datetime:
 
 
 def _outcome(value: Any) -> Outcome:
-    if value is None:
-        return Outcome.OK
-    if isinstance(value, str) and (found := OUTCOMES.get(value.strip().lower())) is not None:
-        return found
-    if value in (429, "429"):
-        return Outcome.RATE_LIMITED
-    raise RefusedRecordError("outcome is not ok, error or rate_limited")
+    found = outcome_of(value)
+    if found is None:
+        raise RefusedRecordError("outcome is not ok, error or rate_limited")
+    return found
 
 
 def _id(value: Any) -> str | None:

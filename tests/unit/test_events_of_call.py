@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from bot.ledger.events_of_call import Labels, events_of_call, labels_in, transcript_tags
+from bot.ledger.events_of_call import RecordLabels, events_of_call, labels_in, transcript_tags
 from bot.ledger.model import Outcome
 from bot.pricing.call import Call, Part
 from bot.pricing.tokens import TokenCounts
@@ -12,7 +12,7 @@ AT = datetime(2026, 6, 28, 10, tzinfo=UTC)
 
 def test_a_call_is_one_event_with_all_that_is_known_of_it() -> None:
     call = Call("claude-opus-4-8", TokenCounts(10, output_tokens=5), feature="support", user="u1", session="s1")
-    (event,) = events_of_call(call, "msg_1", AT, Labels((("team", "red"),), "wrk", "key", Outcome.ERROR, "req_1"))
+    (event,) = events_of_call(call, "msg_1", AT, RecordLabels((("team", "red"),), "wrk", "key", Outcome.ERROR, "req_1"))
     its = event.dimensions
     assert (its.model, its.feature, its.user_id, its.tags) == ("claude-opus-4-8", "support", "u1", (("team", "red"),))
     assert (its.workspace, its.key, event.outcome, event.request_id) == ("wrk", "key", Outcome.ERROR, "req_1")
@@ -44,11 +44,11 @@ def test_a_long_prompt_is_kept_apart() -> None:
 
 def test_labels_stand_in_the_record_or_in_its_metadata() -> None:
     tags = {"team": "red", "pr": 812, "odd": [1], "empty": ""}
-    found = Labels((("pr", "812"), ("team", "red")), "wrkspc_1", "key_1", Outcome.RATE_LIMITED, "req_1")
+    found = RecordLabels((("pr", "812"), ("team", "red")), "wrkspc_1", "key_1", Outcome.RATE_LIMITED, "req_1")
     own = {"workspace": "wrkspc_1", "key": "key_1", "tags": tags, "outcome": "rate_limited", "request_id": "req_1"}
     assert labels_in(own) == found
     assert labels_in({"metadata": own}) == found
-    assert labels_in({"model": "a"}) == Labels()
+    assert labels_in({"model": "a"}) == RecordLabels()
 
 
 def test_a_transcript_is_tagged_with_its_project_and_branch() -> None:

@@ -27,6 +27,7 @@ from bot.cli.import_answer import totals_of
 from bot.cli.import_files import import_files
 from bot.ledger.files import Imported
 from bot.ledger.model import Row, Sums
+from bot.ledger.records import events_in
 from bot.ledger.store import SqlLedger
 from bot.pricing.card import load_rate_card
 from bot.pricing.tally import Tally
@@ -247,6 +248,25 @@ def test_an_id_that_a_gateway_repeats_counts_in_its_session_alone(home: Home) ->
     records = [single(1, id="chatcmpl-1", request_id="r", session=session) for session in "aab"]
     home.put("app.jsonl", lines(records))
     assert (home.bring().new, home.requests()) == (2, 2)
+
+
+def test_a_response_counts_once_whether_it_is_sent_or_imported(home: Home) -> None:
+    def request(kind: str, model: str, tokens: int) -> Line:
+        return {"type": kind, "model": model, "input_tokens": tokens, "output_tokens": 1}
+
+    iterations = [
+        request("compaction", MODEL, 200_001),
+        request("message", MODEL, 10),
+        request("fallback_message", "claude-haiku-4-5", 7),
+        request("advisor_message", "claude-haiku-4-5", 5),
+    ]
+    usage = {"input_tokens": 17, "output_tokens": 2, "iterations": iterations}
+    record = {"time": at(1), "feature": "search", "model": MODEL, "id": "msg_1", "usage": usage}
+    home.ledger.append(events_in(record, NOW, lambda: "made"), NOW)
+    before = home.rows()
+    home.put("app.jsonl", lines([record]))
+    home.bring()
+    assert home.rows() == before
 
 
 def test_a_stream_whose_end_comes_later_is_read_with_its_beginning(home: Home) -> None:

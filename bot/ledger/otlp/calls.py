@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bot.ledger.events_of_call import Labels, events_of_call
+from bot.ledger.events_of_call import RecordLabels, events_of_call
 from bot.ledger.model import Event, Outcome
 from bot.ledger.otlp.labels import Sender, labels_of
 from bot.ledger.otlp.model import Attributes, LogRecord, Source, Span, moment
@@ -92,7 +92,7 @@ def events_of(candidate: Candidate, received_at: datetime) -> list[Event]:
     """A call as events: itself, and what was billed besides."""
     labels = candidate.labels
     call = replace(candidate.call, feature=labels.feature, user=labels.user_id, session=labels.session)
-    beside = Labels(labels.tags, labels.workspace, labels.key, labels.outcome, labels.request_id)
+    beside = RecordLabels(labels.tags, labels.workspace, labels.key, labels.outcome, labels.request_id)
     return events_of_call(call, candidate.id or candidate.fallback_id, time_of(candidate, received_at), beside)
 
 

@@ -8,6 +8,7 @@ sum for each of them.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bot.ledger.events_of_call import LONGEST_TAG_NAME, MOST_TAGS
 from bot.ledger.model import Outcome, Tags, tags_of
 from bot.ledger.otlp.model import Attributes, Source
 from bot.ledger.otlp.names import (
@@ -20,7 +21,6 @@ from bot.ledger.otlp.names import (
     text,
 )
 from bot.ledger.otlp.usage import is_claude_code
-from bot.ledger.records import LONGEST_TAG_NAME, MOST_TAGS
 
 LONGEST_TAG = 200
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from bot.ledger.events_of_call import CLAUDE_CODE, RecordLabels, events_of_call, labels_in, transcript_tags
-from bot.ledger.model import Dimensions, Event, Tags, prompts_above, tags_of
+from bot.ledger.model import PROMPT_EDGES, Dimensions, Event, Tags, prompts_above, tags_of
 from bot.pricing.call import Call
 from bot.pricing.responses import identity_of
 from bot.pricing.running_totals import Log, Step
@@ -208,7 +208,8 @@ class FileEvents:
             return
         self.calls += 1
         call = usual_call(response, record)
-        above = prompts_above(call.counts.prompt_tokens)
+        prompt = call.counts.prompt_tokens
+        above = prompts_above(prompt) if prompt > PROMPT_EDGES[0] else 0
         key = (*call.terms, call.model, record[5], record[6], above)
         dimensions = self._dimensions.get(key)
         if dimensions is None:

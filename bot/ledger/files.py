@@ -22,10 +22,12 @@ from bot.ledger.file_totals import Counter, counter_in, followed
 from bot.ledger.files_store import (
     SUMS,
     TOTALS,
+    Content,
     contents_of,
     digest_of,
+    known_heads,
     lock_sessions,
-    remember_content,
+    remember_contents,
     session_values,
     sessions_with_calls,
     single_calls,
@@ -83,6 +85,9 @@ class FileImport:
         self._clock = clock
         self._advance = advance
         self._summed = summed_sessions(engine)
+        self._heads = known_heads(engine)
+        self._waiting = _Waiting(self._flush)
+        self._read: list[Content] = []
         self._hours: dict[tuple[datetime, int], list[int]] = {}
 
     def add(self, file: RecordFile) -> None:
@@ -95,6 +100,7 @@ class FileImport:
 
     def finish(self) -> Imported:
         """What became of all files."""
+        self._flush()
         dimensions = self._ledger.dimensions({number for _, number in self._hours})
         for (hour, number), (*counts, requests, errors, limited) in self._hours.items():
             key = hour, dimensions[number]
@@ -103,7 +109,7 @@ class FileImport:
 
     def _add(self, file: RecordFile, stream: BinaryIO) -> None:
         head = head_of(stream)
-        contents = contents_of(self._engine, head)
+        contents = contents_of(self._engine, head) if head in self._heads else {}
         known = Known()
         if contents:
             stream.seek(0)
@@ -115,8 +121,7 @@ class FileImport:
                 return
         stream.seek(0)
         self.imported.files += 1
-        waiting = _Waiting(self._store)
-        events = FileEvents(head, self._time_of(file), known, self._is_claude, waiting.emit)
+        events = FileEvents(head, self._time_of(file), known, self._is_claude, self._waiting.emit)
         is_whole = False
         try:
             events.read(records_of(stream, self._advance, events.take, events.through))
@@ -127,7 +132,7 @@ class FileImport:
         finally:
             # Of a damaged file all that could be read counts, and it is read again the next time.
             if is_whole or isinstance(sys.exception(), Exception):
-                self._end(events, waiting, head if is_whole else None)
+                self._end(events, head if is_whole else None)
 
     def _time_of(self, file: RecordFile) -> datetime:
         """When a record without a time was written at the latest."""
@@ -158,25 +163,46 @@ class FileImport:
         self._summed -= given_up
         return Change(events, [*change.withdrawn, *(one for ids in values.values() for one in ids)])
 
-    def _end(self, events: FileEvents, waiting: "_Waiting", head: str | None) -> None:
+    def _flush(self) -> None:
+        """Store what waits, and note which files it is all of."""
+        events, contents = self._waiting.taken(), self._read_so_far()
+
+        def plan(connection: Connection) -> Change:
+            remember_contents(connection, contents, self._clock())
+            return Change(events)
+
+        if events or contents:
+            self._store(plan)
+
+    def _read_so_far(self) -> list[Content]:
+        contents, self._read = self._read, []
+        return contents
+
+    def _end(self, events: FileEvents, head: str | None) -> None:
         """Store what is left, and note that the content was read, unless `head` is None."""
         events.finish()
         self._count(events)
-        content = events.content
+        read, content = list[Content](), events.content
+        if head is not None and content is not None and content.size:
+            known = Known(content.size, events.records - content.has_half_row, events.holds_totals)
+            read.append(Content(content.digest, head, known))
+            self._heads.add(head)
+        if not (events.held or events.sums or events.turned_single):
+            # Small files share a transaction.
+            self._read += read
+            return
+        self._flush()
 
         def plan(connection: Connection) -> Change:
             settling = _Settling(connection, events.known, events.holds_totals)
             settling.turn_single(events.turned_single)
             settling.settle(events.held)
-            found = [*waiting.taken(), *settling.events]
-            sums, keys = _session_sums(connection, events, {event.session for event in found})
+            sums, keys = _session_sums(connection, events, {event.session for event in settling.events})
             self._summed |= keys
             self.imported.running_totals += settling.left_out
             self.imported.session_sums += len(events.sums) - len(sums)
-            if head is not None and content is not None and content.size:
-                read = Known(content.size, events.records - content.has_half_row, events.holds_totals)
-                remember_content(connection, content.digest, head, read, self._clock())
-            return Change([*found, *sums], settling.withdrawn)
+            remember_contents(connection, read, self._clock())
+            return Change([*settling.events, *sums], settling.withdrawn)
 
         self._store(plan)
 
@@ -193,16 +219,15 @@ class FileImport:
 class _Waiting:
     """Events on their way to the ledger."""
 
-    def __init__(self, store: Callable[[Callable[[Connection], Change]], None]) -> None:
-        self._store = store
+    def __init__(self, flush: Callable[[], None]) -> None:
+        self._flush = flush
         self._waiting: list[Event] = []
 
     def emit(self, events: Iterable[Event]) -> None:
         """Store these with the next batch."""
         self._waiting += events
         if len(self._waiting) >= BATCH:
-            batch = self.taken()
-            self._store(lambda connection: Change(batch))
+            self._flush()
 
     def taken(self) -> list[Event]:
         """All that waits, which is forgotten here."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
@@ -20,6 +20,14 @@ COPIED_AT_ONCE = 10_000
 """Rows."""
 
 
+class Content(NamedTuple):
+    """The content of a file by its SHA-256. `head`: of its first line."""
+
+    digest: str
+    head: str
+    known: Known
+
+
 def contents_of(engine: Engine, head: str) -> dict[str, Known]:
     """The contents that begin with the same line, by their SHA-256."""
     columns = ledger_files.c
@@ -28,14 +36,21 @@ def contents_of(engine: Engine, head: str) -> dict[str, Known]:
         return {digest: Known(*rest) for digest, *rest in connection.execute(query)}
 
 
-def remember_content(connection: Connection, digest: str, head: str, known: Known, now: datetime) -> None:
-    """Note that a content was read."""
-    connection.execute(delete(ledger_files).where(ledger_files.c.sha256 == digest))
-    connection.execute(
-        insert(ledger_files).values(
-            sha256=digest, head=head, size=known.size, records=known.records, totals=known.totals, read_at=now
-        )
-    )
+def known_heads(engine: Engine) -> set[str]:
+    """The first lines of all contents."""
+    with engine.connect() as connection:
+        return set(connection.execute(select(ledger_files.c.head).distinct()).scalars())
+
+
+def remember_contents(connection: Connection, contents: Iterable[Content], now: datetime) -> None:
+    """Note that contents were read."""
+    rows = {
+        one.digest: {"sha256": one.digest, "head": one.head, **one.known._asdict(), "read_at": now} for one in contents
+    }
+    for some in _some(rows):
+        connection.execute(delete(ledger_files).where(ledger_files.c.sha256.in_(some)))
+    if rows:
+        connection.execute(insert(ledger_files), list(rows.values()))
 
 
 def lock_sessions(connection: Connection) -> None:

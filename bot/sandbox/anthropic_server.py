@@ -11,10 +11,11 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.clock import DAY, Clock
+from bot.clock import DAY, HOUR, Clock
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox import anthropic_query as q
 from bot.sandbox.anthropic_usage import (
+    ANALYTICS_DIMENSIONS,
     DEFAULT_WORKSPACE_ID,
     DIMENSIONS,
     BilledLine,
@@ -74,6 +75,8 @@ class AnthropicSandbox(LocalServer):
         self.workspaces = dict(workspaces or {})
         self.refuses_speed = False
         """Whether this organisation has no access to the beta in which usage is grouped by speed."""
+        self.hipaa = False
+        """Whether this organisation has HIPAA readiness, to which the analytics pair is closed."""
         self.keys = dict(keys or {})
         self.archived: set[str] = set()
         """Ids of workspaces and keys that are archived: the workspaces are left out unless they are asked for."""
@@ -109,6 +112,8 @@ class AnthropicSandbox(LocalServer):
             analytics = path in (ANALYTICS_USAGE, ANALYTICS_COST)
             if key == ANALYTICS_KEY and not analytics:
                 return _error(403, "permission_error", "this key may only read analytics")
+            if analytics and self.hipaa:
+                return _error(400, "invalid_request_error", "not available to organizations with HIPAA readiness")
             if analytics and ANALYTICS_BETA not in _betas(request):
                 return _error(400, "invalid_request_error", "the beta header is missing")
             try:
@@ -236,11 +241,11 @@ class AnthropicSandbox(LocalServer):
         query = request.query
         allowed = {"starting_at", "ending_at", "time_bucket_width", "limit", "page", "group_by[]", "order_by"}
         q.known_only(query, allowed | {"order", "api_key_ids[]", "beta"})
-        width = q.WIDTHS[q.one_of(query, "time_bucket_width", q.WIDTHS, "1d")]
+        width = q.WIDTHS[q.one_of(query, "time_bucket_width", q.WIDTHS, "1d")] if "time_bucket_width" in query else None
         starts_at, ends_at = self._analytics_range(request, width)
         by_size = "total_tokens" if kind == "usage" else "amount"
         free = {"cost_type"} if kind == "cost" else set()
-        names = q.groups(query, {*DIMENSIONS, *free}, most=5, free=free)
+        names = q.groups(query, {*ANALYTICS_DIMENSIONS, *free}, most=5, free=free)
         by = q.one_of(query, "order_by", {"time", by_size}, by_size)
         order = q.one_of(query, "order", {"asc", "desc"}, "desc")
         now = self.clock()
@@ -250,7 +255,14 @@ class AnthropicSandbox(LocalServer):
             events = [event for event in events if event.api_key_id is None]
         if kind == "cost":
             events = self._billed_by_usage(events)
-        rows = flat_rows(events, width, names, kind, value)
+
+        def bucket_of(moment: datetime) -> tuple[datetime, datetime]:
+            if width is None:
+                return starts_at, ends_at
+            begins = q.floor_to(moment, width)
+            return begins, begins + width
+
+        rows = flat_rows(events, bucket_of, names, kind, value)
         if kind == "cost":
             rows += analytics_rows(self._bill_lines(starts_at, ends_at), names)
             rows += self._extra_rows(starts_at, ends_at, names)
@@ -270,9 +282,13 @@ class AnthropicSandbox(LocalServer):
             }
         )
 
-    def _analytics_range(self, request: web.Request, width: timedelta) -> tuple[datetime, datetime]:
+    def _analytics_range(self, request: web.Request, width: timedelta | None) -> tuple[datetime, datetime]:
         starts_at = q.required_moment(request.query, "starting_at")
-        ends_at = q.required_moment(request.query, "ending_at")
+        if width is None:
+            ends_at = q.moment(request.query, "ending_at") or min(self.clock(), starts_at + 31 * DAY)
+            starts_at, ends_at = q.floor_to(starts_at, HOUR), q.floor_to(ends_at, HOUR)
+        else:
+            ends_at = q.required_moment(request.query, "ending_at")
         longest = DAY if width == q.WIDTHS["1m"] else 31 * DAY
         if ends_at <= starts_at:
             raise q.QueryError("ending_at must be after starting_at")
@@ -287,7 +303,7 @@ class AnthropicSandbox(LocalServer):
             {
                 "starting_at": rfc3339(q.floor_to(extra.at, DAY)),
                 "ending_at": rfc3339(q.floor_to(extra.at, DAY) + DAY),
-                "group": dict.fromkeys((*DIMENSIONS, "cost_type"))
+                "group": dict.fromkeys((*ANALYTICS_DIMENSIONS, "cost_type"))
                 | ({"workspace_id": DEFAULT_WORKSPACE_ID} if "workspace_id" in names else {})
                 | ({"cost_type": extra.cost_type} if "cost_type" in names else {}),
                 "cost": {

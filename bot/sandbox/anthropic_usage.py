@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 from bot.clock import DAY
@@ -15,6 +16,38 @@ from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 
 DEFAULT_WORKSPACE_ID = "wrkspc_default0000000000"
 """What analytics calls the default workspace; the admin report says null."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person as the analytics report names one."""
+
+    id: str
+    name: str | None = None
+    email_address: str | None = None
+
+    def shown(self) -> dict[str, Any]:
+        return {
+            "type": "user_actor",
+            "user_id": self.id,
+            "name": self.name,
+            "email_address": self.email_address,
+            "deleted": False,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """What the analytics report knows of some usage besides its key. `groups`: all that the user is in."""
+
+    product: str = "messages_api"
+    user: User | None = None
+    groups: tuple[str, ...] = ()
+    agent_id: str | None = None
+    organization_id: str = "org_sandbox"
+
+
+PLAIN = Attribution()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +65,7 @@ class UsageEvent:
     terms: Terms = STANDARD
     visible_at: datetime | None = None
     hidden_from: datetime | None = None
+    attribution: Attribution = PLAIN
 
 
 def _moment(event: UsageEvent) -> datetime:
@@ -77,6 +111,38 @@ DIMENSIONS: Mapping[str, Dimension] = {
 }
 
 
+Attributed = Callable[[UsageEvent], Sequence[Any]]
+
+ATTRIBUTED: Mapping[str, Attributed] = {
+    "product": lambda event: [event.attribution.product],
+    "actor": lambda event: [_actor(event)],
+    "rbac_group_id": lambda event: event.attribution.groups or [None],
+    "agent_id": lambda event: [event.attribution.agent_id],
+    "organization_id": lambda event: [event.attribution.organization_id],
+}
+"""Dimensions that the analytics pair alone has, each with the values that an event counts under."""
+
+ANALYTICS_DIMENSIONS = (*DIMENSIONS, *ATTRIBUTED)
+
+
+def _actor(event: UsageEvent) -> User | str | None:
+    """A user, or the id of a key whose use is no person's."""
+    return event.attribution.user or event.api_key_id
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, User):
+        return value.shown()
+    if isinstance(value, str) and value.startswith("apikey_"):
+        return {"type": "api_actor", "api_key_id": value}
+    return value
+
+
+def _places(event: UsageEvent, names: Sequence[str]) -> Iterable[tuple[Any, ...]]:
+    """The groups that an event is in: several where a user is in several."""
+    return product(*(ATTRIBUTED[name](event) if name in ATTRIBUTED else [DIMENSIONS[name](event)] for name in names))
+
+
 def floor_to(moment: datetime, width: timedelta) -> datetime:
     """The start of the bucket that contains `moment`."""
     start = datetime(1970, 1, 1, tzinfo=UTC)
@@ -107,33 +173,39 @@ def cents(event: UsageEvent) -> Decimal:
 
 def flat_rows(
     events: Sequence[UsageEvent],
-    width: timedelta,
+    bucket_of: Callable[[datetime], tuple[datetime, datetime]],
     names: Sequence[str],
     kind: str,
     value: Callable[[TokenCounts, Decimal], dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Rows of the analytics reports, the largest first. `value`: what a row says of its counts and its cents."""
-    dimensional = [name for name in names if name in DIMENSIONS]
-    groups: dict[tuple[datetime, tuple[str | None, ...]], tuple[TokenCounts, Decimal]] = {}
+    """Rows of the analytics reports, the largest first. `value`: what a row says of its counts and its cents.
+
+    `bucket_of`: the beginning and the end of the bucket that a moment is in.
+    """
+    dimensional = [name for name in names if name in ANALYTICS_DIMENSIONS]
+    groups: dict[tuple[tuple[datetime, datetime], tuple[Any, ...]], tuple[TokenCounts, Decimal]] = {}
     for event in events:
-        place = floor_to(event.at, width), tuple(DIMENSIONS[name](event) for name in dimensional)
-        counts, money = groups.get(place, (TokenCounts(), Decimal(0)))
-        groups[place] = counts + event.counts, money + (cents(event) if kind == "cost" else 0)
+        for group in _places(event, dimensional):
+            place = bucket_of(event.at), group
+            counts, money = groups.get(place, (TokenCounts(), Decimal(0)))
+            groups[place] = counts + event.counts, money + (cents(event) if kind == "cost" else 0)
 
     def size(counts: TokenCounts, money: Decimal) -> Decimal | int:
         return money if kind == "cost" else counts.prompt_tokens + counts.output_tokens
 
     rows = []
-    for (begins, group), (counts, money) in sorted(groups.items(), key=lambda item: size(*item[1]), reverse=True):
-        dimensions = dict.fromkeys(DIMENSIONS) | dict(zip(dimensional, group, strict=True))
+    for (bucket, group), (counts, money) in sorted(groups.items(), key=lambda item: size(*item[1]), reverse=True):
+        dimensions = dict.fromkeys(ANALYTICS_DIMENSIONS) | {
+            name: _shown(value) if name == "actor" else value for name, value in zip(dimensional, group, strict=True)
+        }
         if "workspace_id" in names and dimensions["workspace_id"] is None:
             dimensions["workspace_id"] = DEFAULT_WORKSPACE_ID
         if kind == "cost":
             dimensions["cost_type"] = "tokens" if "cost_type" in names else None
         rows.append(
             {
-                "starting_at": rfc3339(begins),
-                "ending_at": rfc3339(begins + width),
+                "starting_at": rfc3339(bucket[0]),
+                "ending_at": rfc3339(bucket[1]),
                 "group": dimensions,
                 kind: value(counts, money),
             }
@@ -201,7 +273,7 @@ def analytics_rows(lines: Iterable[BilledLine], names: Sequence[str]) -> list[di
     """Rows of the analytics cost report by the day, grouped by `names`."""
     rows = []
     for line in lines:
-        group: dict[str, Any] = dict.fromkeys((*DIMENSIONS, "cost_type"))
+        group: dict[str, Any] = dict.fromkeys((*ANALYTICS_DIMENSIONS, "cost_type"))
         if "workspace_id" in names:
             group["workspace_id"] = line.workspace_id or DEFAULT_WORKSPACE_ID
         if "model" in names:

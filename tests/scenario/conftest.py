@@ -19,6 +19,7 @@ from bot.config.settings import Need, load_settings
 from bot.notify.slack_connection import SocketMode
 from bot.pricing.tokens import TokenCounts
 from bot.runner.cycle import Bot
+from bot.sandbox.anthropic_claude_code import CodeBook, serve_claude_code
 from bot.sandbox.anthropic_limits import LimitBook, serve_rate_limits
 from bot.sandbox.anthropic_messages import add_token_count
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
@@ -64,6 +65,7 @@ class World:
     console: SpendLimitBook
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
+    code: CodeBook = field(default_factory=CodeBook)
     forks: ForkServer | None = None
 
     def spend(
@@ -174,10 +176,12 @@ async def world_at(clock: Clock, folder: Path, slack: SlackSandbox | None = None
     add_token_count(anthropic.app)
     serve_rate_limits(anthropic, limits)
     serve_spend_limits(anthropic, console)
+    code = CodeBook()
+    serve_claude_code(anthropic, code)
     async with slack or SlackSandbox(system_clock) as slack, anthropic:
         anthropic.delay = timedelta(0)
         anthropic.analytics_behind = timedelta(0)
-        world = World(clock, slack, anthropic, limits, console, folder)
+        world = World(clock, slack, anthropic, limits, console, folder, code=code)
         world.environ = {
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_APP_TOKEN": APP_TOKEN,

@@ -72,6 +72,9 @@ WRITTEN = {
 }
 """What follows the colon."""
 
+ON_DEMAND = ("product", "group", "agent", "actor")
+"""What `report by` asks Anthropic about when somebody asks: no budget counts it."""
+
 CHAT = "chat"
 """The origin of budgets that were set there."""
 
@@ -82,6 +85,11 @@ def parse_scope(text: str) -> Scope:
     Raises ValueError with one clause.
     """
     kind_text, colon, value = text.strip().partition(":")
+    if kind_text in ON_DEMAND:
+        raise ValueError(
+            f"no budget counts spend by {kind_text}, which only `report by {kind_text}` shows: use workspace:ID or "
+            "key:ID, or feature:NAME, user:ID or tag:NAME=VALUE of what your applications log"
+        )
     try:
         kind = ScopeKind(kind_text)
     except ValueError:

@@ -81,6 +81,7 @@ from bot.runner.leadership import Leadership
 from bot.services import Services
 from bot.steady_clock import SteadyClock
 from bot.threads import Threads
+from bot.usage.anthropic.attribution_cache import Attribution
 from bot.usage.anthropic.client import Transport
 from bot.usage.anthropic.limits import RateLimitCache
 from bot.usage.anthropic.token_count import TokenCounter
@@ -141,6 +142,7 @@ class Base:
     client: AsyncWebClient
     http: httpx.AsyncClient
     rate_limits: RateLimitCache
+    attribution: Attribution
     response_urls: ResponseUrls
     workspace: Workspace
     in_flight: InFlight
@@ -216,6 +218,8 @@ async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base
         http.event_hooks = {"response": [partial(_note_date, clock)]}
     rate_limits = RateLimitCache(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)
     stack.push_async_callback(close_within, "the rate limits", CLOSE_SECONDS, rate_limits.close)
+    attribution = Attribution(Transport(http, settings.anthropic_admin_key), settings.usage_api, clock)
+    stack.push_async_callback(close_within, "the attribution", CLOSE_SECONDS, attribution.close)
     in_flight = InFlight()
     later = Later(threads.later, in_flight)
     stack.push_async_callback(close_within, "the last writes", CLOSE_SECONDS, later.close)
@@ -228,6 +232,7 @@ async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base
         client=client,
         http=http,
         rate_limits=rate_limits,
+        attribution=attribution,
         response_urls=ResponseUrls(session, client, in_flight),
         workspace=Workspace(),
         in_flight=in_flight,
@@ -281,6 +286,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
         counter=TokenCounter(base.http, settings.anthropic_api_key),
         response_urls=base.response_urls,
         rate_limits=base.rate_limits,
+        attribution=base.attribution,
         card=card,
         examine=partial(_examined, base, card),
         clock=clock,

@@ -24,6 +24,7 @@ from bot.notify.store import BacklogStore
 from bot.pricing.card import RateCard
 from bot.pricing.store import EstimateStore
 from bot.threads import Threads
+from bot.usage.anthropic.attribution_cache import Attribution
 from bot.usage.anthropic.limits import RateLimitCache
 from bot.usage.anthropic.token_count import TokenCounter
 from bot.usage.store import UsageStore
@@ -52,6 +53,7 @@ class Services:
     counter: TokenCounter
     response_urls: ResponseUrls
     rate_limits: RateLimitCache
+    attribution: Attribution
     card: RateCard
     examine: Callable[[], Awaitable[tuple[Check, ...]]]
     clock: Clock

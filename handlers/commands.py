@@ -80,10 +80,12 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     ),
     Subcommand(
         "report",
-        "[today | yesterday | week | month | last week | last month | FROM..TO] [by model | workspace | key]",
+        "[today | yesterday | week | month | last week | last month | FROM..TO] "
+        "[by model | workspace | key | feature | user | tag:NAME | product | group | agent | actor | organization]",
         "what was spent and on what, against the same stretch before; the month by model when left out",
         report_command,
-        ("report yesterday by key", "report last month by workspace", "report 2026-11-01..2026-11-15"),
+        ("report yesterday by key", "report last month by product", "report 2026-11-01..2026-11-15"),
+        says_age=True,
     ),
     Subcommand(
         "forecast",

@@ -1,7 +1,7 @@
 """`/claude-cost report`, `forecast` and `limits`: what was spent, where it will end, and what limits it."""
 
 from bot.alerts.day_drift import settled_days
-from bot.budgets.report import LOGGED_BY, Report, report_of
+from bot.budgets.report import LOGGED_BY, GroupBy, Report, report_of
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
 from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY
@@ -9,12 +9,14 @@ from bot.messages import Message
 from bot.pricing.throughput import load_rate_limits
 from bot.services import Services
 from bot.typed_text import nearest, words_in
+from bot.usage.attribution import AttributedBy, NotAttributedError
+from handlers.render.attribution import attributed_message
 from handlers.render.drift import truth_lines
 from handlers.render.forecast import MOST_BUDGETS, forecast_message
 from handlers.render.limits import limits_message
 from handlers.render.parts import code, said, shown
 from handlers.render.report import logged_lines, report_message
-from handlers.requests import Request
+from handlers.requests import Request, dated
 
 
 async def report_command(services: Services, request: Request) -> Message:
@@ -22,8 +24,14 @@ async def report_command(services: Services, request: Request) -> Message:
     try:
         asked = report_words(request.words, services.clock())
     except ReportWordsError as error:
-        return said(f"{code(error.word)} {error.why}" if error.word else error.why)
-    return await services.threads.commands(_report, services, asked)
+        return await dated(services, said(f"{code(error.word)} {error.why}" if error.word else error.why))
+    by = asked.by
+    if isinstance(by, AttributedBy):
+        return await _attributed(services, asked, by)
+    message = await services.threads.commands(_report, services, asked, by)
+    if message is None:
+        return await _attributed(services, asked, by)
+    return await dated(services, message)
 
 
 async def forecast_command(services: Services, request: Request) -> Message:
@@ -38,16 +46,41 @@ async def limits_command(services: Services, request: Request) -> Message:
     return limits_message(budgets, measured, load_rate_limits())
 
 
-def _report(services: Services, asked: ReportWords) -> Message:
-    logged = asked.by in LOGGED_BY
+async def _attributed(services: Services, asked: ReportWords, by: AttributedBy | GroupBy) -> Message:
+    """Anthropic's own attribution; by user, where no application logs any."""
+    first, after = asked.period.starts_at, asked.period.ends_at
+    try:
+        if isinstance(by, AttributedBy):
+            found = await services.attribution.spend(by, first, after)
+        else:
+            found = await services.attribution.spend_by_user(first, after)
+    except NotAttributedError as error:
+        return said(str(error) if isinstance(by, AttributedBy) else f"{_nothing_logged(asked)} {error}")
+    more = [] if isinstance(by, AttributedBy) else [_nothing_logged(asked)]
+    if found.starts_at > first:
+        more.append(f"Anthropic has nothing older than {found.starts_at.date()}: the days before are left out.")
+    return attributed_message(found, asked.period.key, services.display, more)
+
+
+def _nothing_logged(asked: ReportWords) -> str:
+    return f"No application has logged usage of {asked.name}, which `report by user` shows first."
+
+
+def _report(services: Services, asked: ReportWords, by: GroupBy) -> Message | None:
+    """None for a report by user without anything logged: Anthropic may know more."""
+    logged = by in LOGGED_BY
     snapshot = services.logged.current() if logged else services.snapshots.current()
-    report = report_of(snapshot, asked.period, asked.before, asked.by, asked.tag)
+    report = report_of(snapshot, asked.period, asked.before, by, asked.tag)
     if report is not None and logged:
         share = logged_lines(report, services.snapshots.current())
+        if by is GroupBy.USER:
+            share.append("Whom Anthropic itself attributes spend to: `report by actor`.")
         return report_message(report, snapshot.names, services.display, share)
+    if by is GroupBy.USER:
+        return None
     if logged:
         return said(
-            f"No application has logged usage of {asked.name}: what a {asked.by} spends is known only from the usage "
+            f"No application has logged usage of {asked.name}: what a {by} spends is known only from the usage "
             "log of your applications. README says how they send it."
         )
     if report is not None:

@@ -9,6 +9,7 @@ from bot.budgets.period import Period, PeriodKind, period_at, period_before
 from bot.budgets.report import GroupBy
 from bot.clock import DAY
 from bot.typed_text import cleaned, nearest, words_in
+from bot.usage.attribution import AttributedBy
 
 REPORTS_IN = ZoneInfo("UTC")
 
@@ -19,12 +20,15 @@ _PAST = {"yesterday": PeriodKind.DAY, "last week": PeriodKind.WEEK, "last month"
 PERIODS = (*_RUNNING, *_PAST)
 USE = (
     "use `report [today | yesterday | week | month | last week | last month | FROM..TO] "
-    "[by model | workspace | key | feature | user | tag:NAME]`"
+    "[by model | workspace | key | feature | user | tag:NAME | product | group | agent | actor | organization]`"
 )
 
-_GROUPS = {
-    **{by.value: by for by in GroupBy},
-    **{f"{by.value}s": by for by in GroupBy},
+_KINDS: tuple[GroupBy | AttributedBy, ...] = (*GroupBy, *AttributedBy)
+
+_GROUPS: dict[str, GroupBy | AttributedBy] = {
+    **{by.value: by for by in _KINDS},
+    **{f"{by.value}s": by for by in _KINDS},
+    **dict.fromkeys(("organisation", "organisations", "org", "orgs"), AttributedBy.ORGANIZATION),
     **dict.fromkeys(("api key", "api-key", "apikey", "api keys", "api-keys", "api_key"), GroupBy.KEY),
 }
 _TAG = re.compile(r"(?:tags?|label)[:= ]\s*([^\s:=]{1,64})", re.IGNORECASE)
@@ -55,7 +59,7 @@ class ReportWords:
     name: str
     period: Period
     before: Period
-    by: GroupBy
+    by: GroupBy | AttributedBy
     tag: str | None = None
 
 
@@ -66,7 +70,7 @@ def report_words(text: str, now: datetime) -> ReportWords:
     words = [word.lower() for word in typed]
     at = next((at for at, word in enumerate(words) if word in ("by", "per")), len(words))
     tag = _TAG.fullmatch(" ".join(typed[at + 1 :]))
-    by = GroupBy.MODEL
+    by: GroupBy | AttributedBy = GroupBy.MODEL
     if at < len(words):
         by = _group(words[at + 1 :]) if tag is None else GroupBy.TAG
     name, period, before = _period(" ".join(words[:at]), now)
@@ -136,7 +140,7 @@ def _day(year: str, month: str, day: str) -> date:
         ) from None
 
 
-def _group(words: list[str]) -> GroupBy:
+def _group(words: list[str]) -> GroupBy | AttributedBy:
     if not words:
         raise ReportWordsError("", f"`by` needs a word after it: {USE}.")
     said = " ".join(words)
@@ -147,13 +151,13 @@ def _group(words: list[str]) -> GroupBy:
     unknown = next((word for word in words if word not in _GROUPS and word != "api"), None)
     if unknown is None:
         raise ReportWordsError(words[1], f"is one too many after `by`: {USE}.")
-    near = nearest(unknown, GroupBy)
+    near = nearest(unknown, _KINDS)
     hint = f" Did you mean `report by {near}`?" if near else ""
     raise ReportWordsError(unknown, f"is not known after `by`: {USE}.{hint}")
 
 
 def _unknown(word: str, said: str = "") -> ReportWordsError:
-    typed = {**{period: period for period in PERIODS}, **{by.value: f"by {by}" for by in GroupBy}}
+    typed = {**{period: period for period in PERIODS}, **{by.value: f"by {by}" for by in _KINDS}}
     typed |= {"day": "today", "days": "today", "daily": "today", "weekly": "week", "monthly": "month"}
     near = nearest(said, typed) or nearest(word, typed)
     hint = f" Did you mean `report {typed[near]}`?" if near else ""

@@ -20,7 +20,7 @@ from bot.alerts.payloads import parsed
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import Budget, LimitKind, parse_scope
 from bot.budgets.period import PeriodKind
-from bot.budgets.report import report_of
+from bot.budgets.report import GroupBy, report_of
 from bot.budgets.report_words import report_words
 from bot.budgets.review import BudgetReview
 from bot.budgets.savings import savings_of
@@ -516,7 +516,7 @@ def test_a_failing_report_leaves_every_number_and_every_open_alert_as_it_was(tea
         (facts,) = team.review.spend(at(when))
         assert (facts.spent_usd, facts.billed_usd, facts.billed_days) == (before.spent_usd, Decimal(105), 1)
     asked = report_words("month", at("11-15 12:00"))
-    report = report_of(team.snapshots.current(), asked.period, asked.before, asked.by)
+    report = report_of(team.snapshots.current(), asked.period, asked.before, GroupBy.MODEL)
     assert report is not None
     assert report.spend.billed_usd == 105
     assert team.posts() == ["default/2026-11/soft/100"]

@@ -1,11 +1,14 @@
 """Spend as Anthropic attributes it, over real HTTP: by product, group, agent, actor and, without a log, by user."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
 from bot.clock import DAY, HOUR, MINUTE
 from bot.messages import Message
@@ -18,6 +21,9 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from bot.usage.anthropic import attribution as attribution_module
+from bot.usage.anthropic.attribution_cache import Attribution as AttributionCache
+from bot.usage.anthropic.client import Transport
+from bot.usage.attribution import AttributedBy, NotAttributedError
 from handlers.commands import answer
 from tests.scenario.conftest import World, member
 from tests.scenario.http_port import served
@@ -77,6 +83,9 @@ async def test_actors_have_names_which_can_do_no_harm(simulated: World, bot: Bot
     spend(simulated, "3", Attribution(user=NAMESAKE))
     spend(simulated, "2", Attribution(user=EVIL))
     spend(simulated, "1", Attribution())
+    spend(simulated, "0.5", Attribution(user=User("user_4", "", "")))
+    spend(simulated, "0.5", Attribution(product="", user=User("", "")))
+    assert "(no name): $0.50" in await ask(bot, "report by product")
     text = await ask(bot, "report by actor")
     assert "• Jane Smith (user_1): $4.00" in text
     assert "• Jane Smith (user_3): $3.00" in text
@@ -218,6 +227,40 @@ async def test_claude_codes_users_stand_in_where_analytics_is_closed(
     assert "$1.00 of it was used on subscriptions" in text
     assert asked_of(simulated, CLAUDE_CODE) == 16
     assert "ask about 31 days at most" in await ask(bot, "report 2026-09-01..2026-11-16 by user")
+
+
+async def test_the_operators_choice_of_admin_holds_for_users_too(simulated: World, clock: HandClock) -> None:
+    simulated.code.days.append(CodeDay(clock().date(), "jane@example.com", 100))
+    async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
+        assert "• jane@example.com: $1.00" in await ask(bot, "report by user")
+    assert asked_of(simulated, ANALYTICS_COST) == 0
+
+
+@pytest.mark.parametrize("hipaa", [False, True])
+async def test_a_day_that_has_just_begun_has_no_figures_yet(
+    simulated: World, bot: Bot, clock: HandClock, hipaa: bool
+) -> None:
+    simulated.anthropic.hipaa = hipaa
+    clock.now = clock.now.replace(hour=0, minute=30)
+    assert "ask in an hour" in await ask(bot, "report today by user")
+
+
+async def test_many_who_ask_at_once_share_one_answer_and_nobody_waits_for_ever(
+    simulated: World, clock: HandClock
+) -> None:
+    spend(simulated, "4", Attribution())
+    simulated.anthropic.faults.add(ANALYTICS_COST, Fault("slow", seconds=0.3))
+    month = clock().replace(day=1, hour=0), clock() + DAY
+    async with httpx.AsyncClient(base_url=simulated.anthropic.origin) as http:
+        transport = Transport(http, SecretStr(ADMIN_KEY))
+        impatient = AttributionCache(transport, "auto", clock, patience=timedelta(milliseconds=20))
+        with pytest.raises(NotAttributedError, match="takes long to answer: ask again"):
+            await impatient.spend(AttributedBy.PRODUCT, *month)
+        attribution = AttributionCache(transport, "auto", clock)
+        found = await asyncio.gather(*(attribution.spend(AttributedBy.PRODUCT, *month) for _ in range(5)))
+        assert [each.usd for each in found] == [Decimal(4)] * 5
+        assert asked_of(simulated, ANALYTICS_COST) == 2
+        await asyncio.gather(impatient.close(), attribution.close())
 
 
 async def test_where_both_are_closed_one_answer_says_why(simulated: World) -> None:

@@ -62,8 +62,10 @@ class _Used:
 async def read_claude_code(transport: Transport, starts_at: datetime, ends_at: datetime, now: datetime) -> Attributed:
     """The estimated spend of every user of Claude Code on UTC days.
 
-    Raises `SourceError`, and `NotAttributedError` for more days than `MOST_DAYS`.
+    Raises `SourceError`, and `NotAttributedError` for more days than `MOST_DAYS` and for days that have just begun.
     """
+    if now - HOUR <= starts_at:
+        raise NotAttributedError("Claude Code's report leaves out the last hour: ask in an hour.")
     until = min(ends_at, floor_day(now) + DAY)
     days = [starts_at + number * DAY for number in range(-((starts_at - until) // DAY))]
     if len(days) > MOST_DAYS:

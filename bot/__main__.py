@@ -17,6 +17,7 @@ COMMANDS = {
     "estimate": "estimate what a workload would cost a month",
     "price": "price recorded usage in files and folders",
     "import": "store recorded usage of files and folders in the ledger, once each",
+    "export": "write a report as CSV, or its usage in the columns of FOCUS",
 }
 
 MODULES = {"import": "bot.cli.import_files"}

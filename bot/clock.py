@@ -30,6 +30,12 @@ def floor_day(moment: datetime) -> datetime:
     return floor_hour(moment).replace(hour=0)
 
 
+def ceil_day(moment: datetime) -> datetime:
+    """The first UTC midnight that is not before `moment`."""
+    day = floor_day(moment)
+    return day if day == moment else day + DAY
+
+
 def is_over(wait: timedelta, since: datetime, now: datetime) -> bool:
     """Whether a wait that began at `since` has ended by `now`, even if the clock was set in between.
 

@@ -37,6 +37,14 @@ def in_currency(amount: Decimal, sign: str, places: int) -> str:
     return f"{minus}{sign}{rounded:,}"
 
 
+def small_usd(amount: Decimal) -> str:
+    """As `usd`, but more exact below a dollar (`$0.0135`) and below a cent (`$0.00042`)."""
+    if not 0 < amount < 1:
+        return usd(amount)
+    places = 4 if amount >= CENT else 1 - amount.adjusted()
+    return in_currency(amount, "$", places)
+
+
 def usd_parts(total: Decimal, parts: Sequence[Decimal]) -> list[str]:
     """The parts of `total` as `usd` writes them, adding up to the total as it is written, to the cent.
 

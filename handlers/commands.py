@@ -16,12 +16,13 @@ from bot.services import Services
 from bot.typed_text import cleaned, first_word, nearest, words_in
 from handlers.alerts import TEST_ALERT, test_alert_command
 from handlers.budget import budget_command
+from handlers.cache import cache_command
 from handlers.estimate import estimate_command, open_form
 from handlers.fallback import fallback_command
 from handlers.prices import plan_command, rates_command
 from handlers.render.answer import help_message
 from handlers.render.parts import code, said
-from handlers.report import forecast_command, limits_command, report_command
+from handlers.report import forecast_command, limits_command, report_command, top_command
 from handlers.requests import Request, dated, person_of, reply
 from handlers.status import doctor_command, status_command
 
@@ -88,6 +89,20 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         says_age=True,
     ),
     Subcommand(
+        "top",
+        "[PERIOD] [by …]",
+        "the five largest rows of a report, by feature where applications log usage, otherwise by key",
+        top_command,
+        ("top yesterday", "top last week by user"),
+    ),
+    Subcommand(
+        "cache",
+        "[PERIOD] [by …]",
+        "cache hit rates against the break-even, with the dollars saved or lost, by feature or model",
+        cache_command,
+        ("cache last week", "cache today by key"),
+    ),
+    Subcommand(
         "forecast",
         "[BUDGET]",
         "where every budget will end, as a range, and when its limits are reached",
@@ -115,7 +130,12 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         budget_command,
         (f"budget set {BUDGET_EXAMPLE}", "budget remove search"),
     ),
-    Subcommand("limits", "", "every budget and where it is set, and Anthropic's rate limits", limits_command),
+    Subcommand(
+        "limits",
+        "",
+        "every budget and where it is set, Anthropic's rate limits, and how near logged traffic came",
+        limits_command,
+    ),
     Subcommand("doctor", "", "what keeps the bot from its work, and what to do about it", doctor_command),
     Subcommand(TEST_ALERT, "", "a test alert to every destination of alerts; for admins", test_alert_command),
 )

@@ -1,22 +1,37 @@
 """`/claude-cost report`, `forecast` and `limits`: what was spent, where it will end, and what limits it."""
 
+from collections.abc import Mapping
+from datetime import datetime
+from fractions import Fraction
+
 from bot.alerts.day_drift import settled_days
-from bot.budgets.report import LOGGED_BY, GroupBy, Report, report_of
+from bot.budgets.budget import ORGANIZATION
+from bot.budgets.busiest import MinuteOfModel, busiest_minutes
+from bot.budgets.coverage import Coverage, closed_until, coverage_of
+from bot.budgets.logged_requests import grouped, requests_of
+from bot.budgets.period import Period
+from bot.budgets.report import LOGGED_BY, SECOND, SECONDS_IN_HOUR, GroupBy, Report, report_of
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
 from bot.budgets.snapshot import Snapshot
-from bot.clock import DAY
+from bot.clock import DAY, HOUR, floor_hour
+from bot.ledger.model import Sums
 from bot.messages import Message
-from bot.pricing.throughput import load_rate_limits
+from bot.pricing.throughput import Limits, Pool, load_rate_limits
 from bot.services import Services
 from bot.typed_text import nearest, words_in
 from bot.usage.attribution import AttributedBy, NotAttributedError
 from handlers.render.attribution import attributed_message
+from handlers.render.coverage import coverage_lines
 from handlers.render.drift import truth_lines
 from handlers.render.forecast import MOST_BUDGETS, forecast_message
 from handlers.render.limits import limits_message
+from handlers.render.logged_requests import OfGroups
 from handlers.render.parts import code, said, shown
-from handlers.render.report import logged_lines, report_message
+from handlers.render.report import MOST_ROWS, report_message
+from handlers.render.traffic import Traffic
 from handlers.requests import Request, dated
+
+MOST_IN_TOP = 5
 
 
 async def report_command(services: Services, request: Request) -> Message:
@@ -40,10 +55,13 @@ async def forecast_command(services: Services, request: Request) -> Message:
 
 
 async def limits_command(services: Services, request: Request) -> Message:
-    """`limits`: every budget with its limits and origin, and the organisation's rate limits or the table by tier."""
+    """`limits`: every budget with its limits and origin, the organisation's rate limits or the table by tier, and how
+    near to them the logged traffic of the last day came.
+    """
     measured = await services.rate_limits.measured()
     budgets = await services.threads.commands(services.budgets.in_force)
-    return limits_message(budgets, measured, load_rate_limits())
+    traffic = await services.threads.commands(_traffic, services, measured or {})
+    return limits_message(budgets, measured, load_rate_limits(), traffic)
 
 
 async def _attributed(services: Services, asked: ReportWords, by: AttributedBy | GroupBy) -> Message:
@@ -66,16 +84,49 @@ def _nothing_logged(asked: ReportWords) -> str:
     return f"No application has logged usage of {asked.name}, which `report by user` shows first."
 
 
-def _report(services: Services, asked: ReportWords, by: GroupBy) -> Message | None:
+def _traffic(services: Services, measured: Mapping[Pool, Limits]) -> Traffic | None:
+    as_of = services.ledger.head().data.as_of
+    if as_of is None:
+        return None
+    since = floor_hour(services.clock() - DAY)
+    totals = services.ledger.totals(since, as_of)
+    minutes = [
+        MinuteOfModel(at, model, sums.requests, sums.counts)
+        for at, model, sums in services.ledger.minutes_of_models(since)
+    ]
+    by = {str(each): grouped(totals, each) for each in (GroupBy.FEATURE, GroupBy.MODEL)}
+    return Traffic(since, as_of, by, busiest_minutes(minutes, measured, services.card))
+
+
+async def top_command(services: Services, request: Request) -> Message:
+    """`top [PERIOD] [by …]`: the largest rows of a report; by feature where applications log, otherwise by key."""
+    try:
+        asked = report_words(request.words, services.clock())
+    except ReportWordsError as error:
+        return said(f"{code(error.word)} {error.why}" if error.word else error.why)
+    if isinstance(asked.by, AttributedBy):
+        return await _attributed(services, asked, asked.by)
+    found = await services.threads.commands(_top, services, asked, asked.by)
+    return await _attributed(services, asked, asked.by) if found is None else found
+
+
+def _top(services: Services, asked: ReportWords, by: GroupBy) -> Message | None:
+    if not asked.by_given:
+        by = GroupBy.FEATURE if is_logged(services, asked.period) else GroupBy.KEY
+    return _report(services, asked, by, MOST_IN_TOP)
+
+
+def _report(services: Services, asked: ReportWords, by: GroupBy, most: int = MOST_ROWS) -> Message | None:
     """None for a report by user without anything logged: Anthropic may know more."""
     logged = by in LOGGED_BY
     snapshot = services.logged.current() if logged else services.snapshots.current()
     report = report_of(snapshot, asked.period, asked.before, by, asked.tag)
     if report is not None and logged:
-        share = logged_lines(report, services.snapshots.current())
+        share = coverage_lines(_coverage(services, asked.period))
         if by is GroupBy.USER:
             share.append("Whom Anthropic itself attributes spend to: `report by actor`.")
-        return report_message(report, snapshot.names, services.display, share)
+        requests = _requests(services, report)
+        return report_message(report, snapshot.names, services.display, share, requests, most)
     if by is GroupBy.USER:
         return None
     if logged:
@@ -84,10 +135,55 @@ def _report(services: Services, asked: ReportWords, by: GroupBy) -> Message | No
             "log of your applications. README says how they send it."
         )
     if report is not None:
-        return report_message(report, snapshot.names, services.display, _truth(services, snapshot, report))
+        closing = _truth(services, snapshot, report)
+        if asked.by is GroupBy.KEY:
+            closing = [*closing, *_coverage_by_key(services, asked.period)]
+        return report_message(report, snapshot.names, services.display, closing, most=most)
     if snapshot.as_of is not None and snapshot.as_of > asked.period.starts_at:
         return said(f"Nothing is known of {asked.name}: no usage of those days is stored here.")
     return said(f"Nothing is known of {asked.name} yet: the data ends before it began.")
+
+
+def _coverage_by_key(services: Services, period: Period) -> list[str]:
+    """Nothing where no application logs."""
+    return coverage_lines(_coverage(services, period)) if is_logged(services, period) else []
+
+
+def is_logged(services: Services, period: Period) -> bool:
+    """Whether applications have logged any cost in the period."""
+    logged = services.logged.current()
+    if logged.as_of is None:
+        return False
+    logged.have(period.starts_at, period.ends_at)
+    return bool(logged.usd(ORGANIZATION, period.starts_at, min(period.ends_at, logged.as_of)))
+
+
+def _requests(services: Services, report: Report) -> OfGroups:
+    """By row of the report, from the sums of the ledger."""
+
+    def rows(since: datetime, until: datetime) -> dict[str | None, Sums]:
+        return grouped(services.ledger.totals(since, until), report.by, report.tag)
+
+    before, now = report.before, rows(report.period.starts_at, report.as_of)
+    if before is None:
+        return requests_of(now, None, {}, Fraction(0))
+    border = floor_hour(before.until)
+    share = Fraction((before.until - border) // SECOND, SECONDS_IN_HOUR)
+    last = rows(border, border + HOUR) if share else {}
+    return requests_of(now, rows(before.starts_at, border), last, share)
+
+
+def _coverage(services: Services, period: Period) -> Coverage | None:
+    usage, logged = services.snapshots.current(), services.logged.current()
+    until = closed_until(usage, logged, period)
+    if until is None:
+        return None
+    tokens = {at: counts.tokens for at, counts in services.usage.totals(period.starts_at, until).items()}
+    in_logs: dict[tuple[str | None, str], int] = {}
+    for dimensions, sums in services.ledger.totals(period.starts_at, until).items():
+        at = (dimensions.key, dimensions.model)
+        in_logs[at] = in_logs.get(at, 0) + sums.counts.tokens
+    return coverage_of(usage, logged, period.starts_at, until, tokens, in_logs)
 
 
 def _truth(services: Services, snapshot: Snapshot, report: Report) -> list[str]:

@@ -66,6 +66,8 @@ class Before:
 
     period: str
     usd: Decimal
+    starts_at: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def report_of(snapshot: Snapshot, period: Period, before: Period, by: GroupBy, t
         spend=snapshot.spend(ORGANIZATION, period),
         computed_usd=sum((group.usd for group in groups), ZERO),
         groups=tuple(sorted([*groups, *gone], key=lambda group: (-group.usd, -(group.before_usd or 0), str(group.id)))),
-        before=Before(before.key, sum(dollars_before.values(), ZERO)) if compared else None,
+        before=Before(before.key, sum(dollars_before.values(), ZERO), before.starts_at, until) if compared else None,
         tag=tag,
     )
 

@@ -53,7 +53,7 @@ class ReportWordsError(Exception):
 class ReportWords:
     """`name`: the period as it is said in a sentence, `this month`. `before`: the stretch that it is held against.
 
-    `tag`: whose values the rows are, for a report by tag.
+    `tag`: whose values the rows are, for a report by tag. `by_given`: whether `by` was typed.
     """
 
     name: str
@@ -61,6 +61,7 @@ class ReportWords:
     before: Period
     by: GroupBy | AttributedBy
     tag: str | None = None
+    by_given: bool = False
 
 
 def report_words(text: str, now: datetime) -> ReportWords:
@@ -74,7 +75,7 @@ def report_words(text: str, now: datetime) -> ReportWords:
     if at < len(words):
         by = _group(words[at + 1 :]) if tag is None else GroupBy.TAG
     name, period, before = _period(" ".join(words[:at]), now)
-    return ReportWords(name, period, before, by, None if tag is None else tag[1])
+    return ReportWords(name, period, before, by, None if tag is None else tag[1], by_given=at < len(words))
 
 
 def _period(text: str, now: datetime) -> tuple[str, Period, Period]:

@@ -101,6 +101,10 @@ class Sums(NamedTuple):
     errors: int = 0
     rate_limited: int = 0
 
+    def plus(self, other: "Sums") -> "Sums":
+        """Both together."""
+        return Sums(self.counts + other.counts, *(mine + its for mine, its in zip(self[1:], other[1:], strict=True)))
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -30,6 +30,11 @@ class TokenCounts(NamedTuple):
             + self.cache_read_input_tokens
         )
 
+    @property
+    def tokens(self) -> int:
+        """Prompt and output."""
+        return self.prompt_tokens + self.output_tokens
+
     def __sub__(self, other: "TokenCounts") -> "TokenCounts":
         return TokenCounts(*(mine - its for mine, its in zip(self, other, strict=True)))
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, or_, select, update
 
-from bot.clock import floor_hour
-from bot.db.schema import billed, names, usage, usage_hours
+from bot.clock import ceil_day, floor_day, floor_hour
+from bot.db.schema import billed, names, usage, usage_days, usage_hours
 from bot.db.state import locked, save_state, versions_of
 from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
 from bot.usage.age import DataState
@@ -198,6 +198,26 @@ class UsageStore:
         )
         with self._engine.connect() as connection:
             return [_usage_row(row._mapping) for row in connection.execute(query)]
+
+    def totals(self, since: datetime, until: datetime) -> dict[tuple[str | None, str], TokenCounts]:
+        """Tokens by key and model of the hours from `since` to `until`, from the sums of whole UTC days in between."""
+        first_day, last_day = ceil_day(since), floor_day(until)
+        hour, day = usage.c.hour, usage_days.c.day
+        edges: ColumnElement[bool] = (hour >= since) & (hour < until)
+        if first_day < last_day:
+            edges = or_((hour >= since) & (hour < first_day), (hour >= last_day) & (hour < until))
+        days = (day >= first_day.date()) & (day < last_day.date())
+        found: dict[tuple[str | None, str], TokenCounts] = {}
+        with self._engine.connect() as connection:
+            if self._postgres:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            for table, within in ((usage, edges), (usage_days, days)):
+                by = (table.c.api_key_id, table.c.model)
+                sums = (func.sum(table.c[column.name]) for column in COUNTS)
+                for key, model, *counts in connection.execute(select(*by, *sums).where(within).group_by(*by)):
+                    at = (key or None, model)
+                    found[at] = found.get(at, TokenCounts()) + TokenCounts(*map(int, counts))
+        return found
 
     def save_names(self, known: Iterable[Name], now: datetime) -> None:
         """Replace all names."""

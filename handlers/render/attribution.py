@@ -9,8 +9,9 @@ from bot.messages import Message
 from bot.money import shares, usd, usd_parts
 from bot.phrases import count
 from bot.usage.attribution import Attributed, AttributedBy, AttributedRow
+from handlers.render.logged_requests import NONE
 from handlers.render.parts import lead, moment, paragraph, said, table
-from handlers.render.report import MOST_ROWS, NONE, short
+from handlers.render.report import MOST_ROWS, short
 from handlers.render.spend import display_lines
 
 CLAUDE_CODE_COVERS = (

@@ -9,6 +9,7 @@ from bot.pricing.throughput import Limits, Pool, RateLimitTable
 from bot.pricing.throughput_text import UNITS
 from handlers.render.budget import described, where
 from handlers.render.parts import context, lead, shown
+from handlers.render.traffic import Traffic, traffic_parts
 
 MOST_POOLS = 30
 MOST_BUDGETS = 30
@@ -16,13 +17,23 @@ MOST_BUDGETS = 30
 STOPS_NOTHING = "No limit of a budget stops a request; only the limit in Anthropic's Console does."
 
 
-def limits_message(budgets: Sequence[Budget], measured: Mapping[Pool, Limits] | None, table: RateLimitTable) -> Message:
-    """`measured`: the organisation's own rate limits, None or empty where not known: then the table is shown."""
+def limits_message(
+    budgets: Sequence[Budget],
+    measured: Mapping[Pool, Limits] | None,
+    table: RateLimitTable,
+    traffic: Traffic | None = None,
+) -> Message:
+    """`measured`: the organisation's own rate limits, None or empty where not known: then the table is shown.
+
+    `traffic`: what applications logged of the last day; None where none logs.
+    """
     of_budgets = [_budget_line(budget) for budget in budgets[:MOST_BUDGETS]] or ["• no budget is set"]
     if len(budgets) > MOST_BUDGETS:
         of_budgets.append(f"and {len(budgets) - MOST_BUDGETS} more")
     title, rates, source = _standard(table) if not measured else _own(measured)
-    return Message([lead("Budgets", *of_budgets), lead(title, *rates), context(source, STOPS_NOTHING)])
+    return Message(
+        [lead("Budgets", *of_budgets), lead(title, *rates), *traffic_parts(traffic), context(source, STOPS_NOTHING)]
+    )
 
 
 def _budget_line(budget: Budget) -> str:

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from bot.budgets.budget import ORGANIZATION
 from bot.budgets.report import LOGGED_BY, Group, GroupBy, Report
-from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
 from bot.messages import Message
@@ -14,42 +12,43 @@ from bot.money import change, shares, usd, usd_parts
 from bot.phrases import count
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store_reads import Names
+from handlers.render.logged_requests import NONE, Column, OfGroups, request_columns, together_lines
 from handlers.render.parts import lead, moment, paragraph, table
 from handlers.render.spend import at_least_line, display_lines, parts_line, unknown_price_line
 
 MOST_ROWS = 15
 
 HEADINGS = {by: by.value.capitalize() for by in GroupBy}
-NONE = "–"
 
 
-def report_message(report: Report, known: Names, display: Display = USD, truth: Sequence[str] = ()) -> Message:
+def report_message(
+    report: Report,
+    known: Names,
+    display: Display = USD,
+    truth: Sequence[str] = (),
+    requests: OfGroups | None = None,
+    most: int = MOST_ROWS,
+) -> Message:
     """The sum first, then how sure it is, then the rows.
 
-    `known`: the names of workspaces and keys. `truth`: lines on computed against billed.
+    `known`: the names of workspaces and keys. `truth`: lines on computed against billed. `requests`: by row, where
+    applications log them. `most`: rows; the rest is one line.
     """
     first, *rest = _lead(report)
-    groups, left_out = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
+    groups, left_out = report.groups[:most], report.groups[most:]
     rows, more = _rows(report, groups, left_out, known)
-    closing = [*([] if more is None else [more]), *_warnings(report), *truth]
+    together = [] if requests is None else together_lines(report, requests)
+    closing = [*([] if more is None else [more]), *together, *_warnings(report), *truth]
+    columns = request_columns(report, requests, groups)
+    headings = [*_headings(report), *(column.heading for column in columns)]
+    cells = [[*_cells(row, report), *(column.cells[index] for column in columns)] for index, row in enumerate(rows)]
     return Message(
         [
             lead(first, *display_lines(report.spend.total_usd, display), *rest),
-            table(_headings(report), [_cells(row, report) for row in rows], _in_words),
+            table(headings, cells, lambda row: _in_words(row, columns, with_before=report.before is not None)),
             paragraph(*closing),
         ]
     )
-
-
-def logged_lines(report: Report, usage: Snapshot) -> list[str]:
-    """What share of Anthropic's figures applications have logged, where those are known for the same stretch."""
-    if usage.as_of is None or usage.as_of <= report.period.starts_at:
-        return ["From the usage log of your applications alone: Anthropic's figures of this time are not known here."]
-    until = min(usage.as_of, report.as_of)
-    whole = usage.usd(ORGANIZATION, report.period.starts_at, until)
-    line = f"From the usage log of your applications. Anthropic counted {usd(whole)} up to {moment(until)}"
-    share = shares([report.computed_usd, whole - report.computed_usd]) if 0 < report.computed_usd <= whole else None
-    return [f"{line}: {share[0]} of it is logged." if share else f"{line}."]
 
 
 def _lead(report: Report) -> list[str]:
@@ -135,9 +134,11 @@ def _cells(row: _Row, report: Report) -> list[str]:
     return cells if report.before is None else [*cells, _before(row.group)]
 
 
-def _in_words(cells: Sequence[str]) -> str:
-    who, amount, share, tokens_in, tokens_out, *before = cells
-    line = f"• {who}: {amount} ({share}), {tokens_in} tokens in, {tokens_out} out"
+def _in_words(cells: Sequence[str], columns: Sequence[Column], *, with_before: bool) -> str:
+    who, amount, share, tokens_in, tokens_out, *others = cells
+    before, more = (others[:1], others[1:]) if with_before else ([], others)
+    extra = "".join(f", {cell} {column.said(cell)}" for cell, column in zip(more, columns, strict=True) if cell != NONE)
+    line = f"• {who}: {amount} ({share}), {tokens_in} tokens in, {tokens_out} out{extra}"
     return f"{line}; before: {before[0]}" if before else line
 
 

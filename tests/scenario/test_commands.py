@@ -181,7 +181,7 @@ async def test_help_lists_every_subcommand(services: Services, words: str) -> No
         ("&lt;!channel&gt;", "`&lt;!channel&gt;` is not a command of mine."),
         ("<!channel>", "`&lt;!channel&gt;` is not a command of mine."),
         ("a&amp;b", "`a&amp;b` is not a command of mine."),
-        ("two\nlines", "`two` is not a command of mine."),
+        ("seven\nlines", "`seven` is not a command of mine."),
         ("x" * 2000, f"`{'x' * 59}…` is not a command of mine."),
     ],
 )

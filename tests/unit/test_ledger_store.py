@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, event, func, select
 
 from bot.clock import DAY, HOUR, MINUTE
-from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, state
+from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes, state
 from bot.db.state import versions_of
 from bot.ledger import store as store_module
 from bot.ledger.model import Appended, Dimensions, Event, Outcome, Row, Sums, tags_of
@@ -30,7 +30,7 @@ NOON = MIDNIGHT + 12 * HOUR
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-5-5"
 SEARCH = Dimensions(OPUS, "search", "zoe", tags_of({"team": "core", "pr": "7"}))
 FAST = Dimensions(HAIKU, None, None, (), "wrkspc_1", "apikey_1", Terms("batch", "us", "fast"), 200_000)
-TABLES = (ledger_events, ledger_hours, ledger_days, ledger_dimensions, state)
+TABLES = (ledger_events, ledger_hours, ledger_minutes, ledger_days, ledger_dimensions, state)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -381,3 +381,27 @@ def test_every_database_has_a_key_of_its_own_for_hashes(tmp_path: Any) -> None:
     assert SqlLedger(engines[0]).user("lovelace") == "lovelace"
     for engine in engines:
         engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [(NOON - DAY, NOON + 2 * DAY), (MIDNIGHT, MIDNIGHT + DAY), (NOON, NOON + HOUR), (NOON, NOON)],
+    ids=["days and edges", "one day", "one hour", "nothing"],
+)
+def test_totals_are_the_sums_of_what_is_read(ledger: SqlLedger, since: datetime, until: datetime) -> None:
+    at = (NOON - DAY, NOON - 2 * HOUR, NOON, NOON + DAY, NOON + 2 * DAY)
+    outcomes = (Outcome.OK, Outcome.RATE_LIMITED, Outcome.ERROR)
+    ledger.append(
+        [response(i, at[i % 5], (SEARCH, FAST)[i % 2], counts(i + 1), outcomes[i % 3]) for i in range(30)], NOON
+    )
+    expected: dict[Dimensions, Sums] = {}
+    for row in ledger.read(since, until):
+        expected[row.dimensions] = expected.get(row.dimensions, Sums()).plus(row.sums)
+    assert ledger.totals(since, until) == expected
+
+
+def test_minutes_of_models_add_up_without_batches(ledger: SqlLedger) -> None:
+    other = SEARCH._replace(feature="support")
+    ledger.append([response(1), response(2, NOON, other), response(3, NOON, FAST), response(4, NOON + MINUTE)], NOON)
+    found = {(at, model): sums.requests for at, model, sums in ledger.minutes_of_models(NOON)}
+    assert found == {(NOON, OPUS): 2, (NOON + MINUTE, OPUS): 1}

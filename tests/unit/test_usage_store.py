@@ -271,3 +271,22 @@ def test_lists_without_any_name_count_as_read(store: UsageStore) -> None:
 def test_a_time_without_a_zone_is_refused(store: UsageStore) -> None:
     with pytest.raises(SQLAlchemyError, match="without a zone"):
         store.hours(datetime(2026, 11, 20))  # noqa: DTZ001  # the very mistake
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [(-30, 20), (0, 24), (3, 5), (-24, 24), (6, 6)],
+    ids=["a day and edges", "one day", "hours", "two days", "nothing"],
+)
+def test_totals_by_key_and_model_are_the_sums_of_the_buckets(store: UsageStore, since: int, until: int) -> None:
+    rows = [
+        row(MIDNIGHT + hour * HOUR, 40 + hour, (OPUS, "claude-haiku-5-5")[hour % 2], ("k1", None, "k2")[hour % 3])
+        for hour in range(-36, 24)
+    ]
+    save(store, reading("1h", MIDNIGHT - 36 * HOUR, 60, *rows))
+    expected: dict[tuple[str | None, str], TokenCounts] = {}
+    first, last = MIDNIGHT + since * HOUR, MIDNIGHT + until * HOUR
+    for found in store.buckets(first, last):
+        at = (found.api_key_id, found.model)
+        expected[at] = expected.get(at, TokenCounts()) + found.counts
+    assert store.totals(first, last) == expected

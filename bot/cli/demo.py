@@ -82,7 +82,7 @@ async def _serve(folder: Path, speed: float, port: int | None) -> None:
 
 async def _work(stage: Stage) -> None:
     while True:
-        stage.team.work_until(stage.clock())
+        await stage.work()
         await asyncio.sleep(TICK_SECONDS / 2)
 
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
+
 from bot.app import bot_from
 from bot.clock import Clock, system_clock
 from bot.config.settings import Need, load_settings
@@ -19,6 +21,9 @@ from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN
 from bot.sandbox.team import KEYS, WORKSPACES, Team
+from bot.sandbox.usage_log import UsageLog
+from bot.web.connections import Connections
+from bot.web.server import open_port, web_app
 
 MONTH_STARTS = datetime(2026, 11, 1, tzinfo=UTC)
 CURTAIN = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -26,16 +31,32 @@ CURTAIN = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
 SOFT_USD, HARD_USD = "500", "700"
 
+FEATURE = "support"
+FEATURE_BUDGET = f"""\
+[[budget]]
+name = "{FEATURE}"
+scope = "feature:{FEATURE}"
+period = "day"
+soft_usd = "40"
+"""
+"""The budget of a feature, which only the log of the applications knows: a usual day stays below it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that plays. `team.work_until` lets time leave its mark."""
+    """Everything that plays. `work` lets time leave its mark. `log`: from the team's applications to the bot."""
 
     clock: Clock
     slack: SlackSandbox
     anthropic: AnthropicSandbox
     team: Team
     bot: Bot
+    log: UsageLog
+
+    async def work(self) -> None:
+        """The team works up to the present, and its applications log it."""
+        self.team.work_until(self.clock())
+        await self.log.send(self.team.take_logged())
 
 
 @asynccontextmanager
@@ -53,7 +74,8 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
         await stack.enter_async_context(anthropic)
         fallback_file = folder / "claude-cost.env"
         team = Team(book, fallback_file, MONTH_STARTS)
-        team.work_until(clock())
+        config = folder / "claude-cost.toml"
+        config.write_text(FEATURE_BUDGET, encoding="utf-8")
         environ = {
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_APP_TOKEN": APP_TOKEN,
@@ -67,16 +89,37 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
             "CLAUDE_COST_POLL_SECONDS": str(poll_seconds),
             "CLAUDE_COST_DATABASE_URL": f"sqlite:///{folder / 'claude-cost.db'}",
             "CLAUDE_COST_FALLBACK_FILE": str(fallback_file),
+            "CLAUDE_COST_CONFIG": str(config),
             "CLAUDE_COST_ADMINS": ADMIN,
         }
         settings = load_settings(environ, Need.RUN)
         # In simulated time a second is hours: people would not be quick enough, and everything would be late.
         rules = replace(settings.alert_rules, escalate_after=timedelta(days=2), late_after=timedelta(hours=3))
         bot = await stack.enter_async_context(bot_from(replace(settings, alert_rules=rules), clock))
-        yield Stage(clock, slack, anthropic, team, bot)
+        client = await stack.enter_async_context(_port(bot))
+        stage = Stage(clock, slack, anthropic, team, bot, UsageLog(client))
+        await stage.work()
+        yield stage
 
 
-Cue = Literal["pause", "play", "faster", "anthropic_down", "anthropic_up", "slack_down", "slack_up", "correct"]
+@asynccontextmanager
+async def _port(bot: Bot) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the bot's HTTP port, on a free one of the loopback."""
+
+    async def problems() -> list[str]:
+        return list(bot.faults.values())
+
+    connections = Connections()
+    app = web_app(None, problems, bot.services, None, connections=connections, stored=bot.logged.set)
+    async with open_port(app, "127.0.0.1", 0, connections) as [address]:
+        host, port = address
+        async with httpx.AsyncClient(base_url=f"http://{host}:{port}") as client:
+            yield client
+
+
+Cue = Literal[
+    "pause", "play", "faster", "anthropic_down", "anthropic_up", "slack_down", "slack_up", "retries", "correct"
+]
 
 FASTEST = 6.0
 """Simulated hours in one second of real time: the bot then still polls once in a simulated hour, its longest wait."""
@@ -106,6 +149,8 @@ class Directions:
                 self.anthropic.faults.outage = DOWN if cue == "anthropic_down" else None
             case "slack_down" | "slack_up":
                 self.slack.faults.outage = DOWN if cue == "slack_down" else None
+            case "retries":
+                self.team.retry_support(self.clock())
             case "correct":
                 self.team.correct_runaway(self.clock())
 

@@ -11,7 +11,7 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.page_server import buttons
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, DEVELOPER, Message
-from bot.sandbox.stage import CURTAIN, HARD_USD, SOFT_USD, Stage, set_stage
+from bot.sandbox.stage import CURTAIN, FEATURE, HARD_USD, SOFT_USD, Stage, set_stage
 
 Say = Callable[[str], object]
 
@@ -60,13 +60,24 @@ class _Story:
             await self._poll()
         await self._type(ADMIN, "status")
         await self._type(ADMIN, "fallback off")
+        await self._type(DEVELOPER, "report month by feature")
+        await self._retry()
         self._say("\nThat was the demo. Without --once it runs on a web page.")
 
     async def _poll(self) -> None:
         self._clock.advance(POLL_EVERY)
-        self._stage.team.work_until(self._clock())
+        await self._stage.work()
         await self._stage.bot.cycle()
         self._show()
+
+    async def _retry(self) -> None:
+        self._say("\nThe support feature retries without end. Its log reaches the bot at once, before any poll.")
+        self._stage.team.retry_support(self._clock())
+        await self._stage.work()
+        await self._stage.bot.react()
+        self._show()
+        if self._alert("soft limit", FEATURE) is None:
+            raise StoryError(f"The demo broke off: no alert about the budget {FEATURE} came.")
 
     async def _deliver(self) -> None:
         await self._stage.bot.deliver()
@@ -79,14 +90,19 @@ class _Story:
                 self._told[message.ts] = message.text
                 self._quote(f"claude-cost {verb} in #{self._channel()}", message.text)
 
-    async def _poll_until(self, word: str) -> Message:
+    async def _poll_until(self, limit: str) -> Message:
         end = self._clock() + PATIENCE
         while self._clock() < end:
             await self._poll()
-            for message in self._stage.slack.messages:
-                if word in message.text.partition("\n")[0]:
-                    return message
-        raise StoryError(f"The demo broke off: no alert about the {word} came.")
+            if (message := self._alert(limit, "default")) is not None:
+                return message
+        raise StoryError(f"The demo broke off: no alert about the {limit} came.")
+
+    def _alert(self, limit: str, budget: str) -> Message | None:
+        for message in self._stage.slack.messages:
+            if all(words in message.text.partition("\n")[0] for words in (limit, f"budget {budget}")):
+                return message
+        return None
 
     async def _type(self, user: str, words: str) -> None:
         interaction = await self._stage.slack.command(words, user)

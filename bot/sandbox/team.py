@@ -1,6 +1,7 @@
 """A pretended team whose services use Claude: a quiet start of the month, then a runaway job.
 
-The services read the fallback file as real ones would, when they restart, so that a switch shows in the usage.
+The services read the fallback file as real ones would, when they restart, so that a switch shows in the usage. Most of
+them log their requests, see `usage_log`.
 """
 
 import random
@@ -15,6 +16,7 @@ from bot.mode import MODEL_VARIABLE
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox.anthropic_usage import UsageBook, UsageEvent
+from bot.sandbox.usage_log import Feature, Logged
 
 WORKSPACES: Mapping[str, str] = {"wrkspc_01Search": "Search", "wrkspc_01Support": "Support"}
 
@@ -25,6 +27,9 @@ KEYS: Mapping[str, tuple[str, str | None]] = {
 }
 
 STEP = timedelta(minutes=10)
+RETRIES = 1600
+"""Requests of the support feature when it retries without end, until somebody stops it."""
+
 RESTARTS_EVERY = HOUR
 SEED = 20261101
 
@@ -42,15 +47,22 @@ class Service:
     """How long after the start of the simulated month it appears."""
     runs_away: bool = False
     """Whether nobody meant it to use that much: Anthropic may correct it."""
+    features: tuple[Feature, ...] = ()
+    """What its requests are for, as far as they are logged."""
 
+
+SUPPORT = Feature("support", 0.7, "care", ("agent-ida", "agent-jon", "agent-kim"))
+
+ANSWERS = Service(
+    "apikey_01Answers",
+    "claude-sonnet-5-5",
+    TokenCounts(uncached_input_tokens=4500, cache_read_input_tokens=30000, output_tokens=2100),
+    110,
+    features=(SUPPORT, Feature("search", 0.3, "search", ("web", "mobile"))),
+)
 
 SERVICES = (
-    Service(
-        "apikey_01Answers",
-        "claude-sonnet-5-5",
-        TokenCounts(uncached_input_tokens=900, cache_read_input_tokens=6000, output_tokens=420),
-        550,
-    ),
+    ANSWERS,
     Service(
         "apikey_01Review",
         "claude-opus-4-8",
@@ -61,6 +73,7 @@ SERVICES = (
             output_tokens=1900,
         ),
         14,
+        features=(Feature("code-review", 0.9, "platform", ("dev", "ada")),),
     ),
     Service(None, "claude-haiku-4-5", TokenCounts(uncached_input_tokens=1200, output_tokens=300), 60),
     Service(
@@ -71,6 +84,7 @@ SERVICES = (
         around_the_clock=True,
         begins=10 * DAY,
         runs_away=True,
+        features=(Feature("batch-summaries", 0.6, "search", ("nightly",)),),
     ),
 )
 
@@ -86,6 +100,7 @@ class Team:
         self._restarted_at = starts_at
         self._ceiling: str | None = None
         self._ran_away: list[UsageEvent] = []
+        self._logged: list[Logged] = []
         self._corrected = False
         self._random = random.Random(SEED)  # a story that is told the same way each time
 
@@ -117,32 +132,43 @@ class Team:
             self._book.correct(event, now)
         self._corrected = True
 
+    def retry_support(self, now: datetime) -> None:
+        """The support feature sends the same request thousands of times at once."""
+        model = _cheaper(ANSWERS.model, self._ceiling, now)
+        self._use(ANSWERS, now, model, RETRIES)
+        self._logged.append(Logged(now, timedelta(0), SUPPORT, model, ANSWERS.shape, RETRIES))
+
+    def take_logged(self) -> list[Logged]:
+        """What the applications have logged since the last call."""
+        logged, self._logged = self._logged, []
+        return logged
+
     def _serve(self, service: Service, at: datetime) -> None:
         if at < self._starts_at + service.begins or (service.runs_away and self._corrected):
             return
         busy = 1.0 if service.around_the_clock else _working_hours(at)
         requests = round(service.requests_an_hour * (STEP / HOUR) * busy * self._random.uniform(0.8, 1.2))
+        if at == self._starts_at:
+            # The log of a quiet first night would begin late, and its reports would be called incomplete.
+            requests = max(1, requests)
         if requests == 0:
             return
-        shape = service.shape
-        counts = TokenCounts(
-            *(
-                requests * tokens
-                for tokens in (
-                    shape.uncached_input_tokens,
-                    shape.cache_creation_5m_input_tokens,
-                    shape.cache_creation_1h_input_tokens,
-                    shape.cache_read_input_tokens,
-                    shape.output_tokens,
-                )
-            )
-        )
-        workspace = None if service.api_key_id is None else KEYS[service.api_key_id][1]
         model = _cheaper(service.model, self._ceiling, at)
-        event = UsageEvent(at, model, counts, workspace, service.api_key_id)
-        self._book.add(event)
+        event = self._use(service, at, model, requests)
         if service.runs_away:
             self._ran_away.append(event)
+        share, logged = 0.0, 0
+        for feature in service.features:
+            share, before = share + feature.share, logged
+            logged = round(requests * share)
+            self._logged.append(Logged(at, STEP, feature, model, service.shape, logged - before))
+
+    def _use(self, service: Service, at: datetime, model: str, requests: int) -> UsageEvent:
+        counts = TokenCounts(*(requests * tokens for tokens in service.shape))
+        workspace = None if service.api_key_id is None else KEYS[service.api_key_id][1]
+        event = UsageEvent(at, model, counts, workspace, service.api_key_id)
+        self._book.add(event)
+        return event
 
 
 def model_in(path: Path) -> str | None:

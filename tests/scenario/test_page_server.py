@@ -254,6 +254,17 @@ async def test_the_runaway_jobs_usage_is_corrected_once_and_the_job_ends(
     assert await browser.post("/direct", cue="correct") == refused
 
 
+async def test_the_support_feature_retries_and_both_anthropic_and_the_log_know(
+    directions: Directions, browser: Browser
+) -> None:
+    assert await browser.post("/direct", cue="retries") == (204, "")
+    [logged] = directions.team.take_logged()
+    later = START + timedelta(minutes=1)
+    [used] = directions.anthropic.book.shown(START, later, later, timedelta())
+    assert (logged.feature.name, logged.at, used.at) == ("support", START, START)
+    assert used.counts == tuple(logged.requests * tokens for tokens in logged.shape)
+
+
 async def test_a_direction_that_the_stage_does_not_know_is_refused(browser: Browser) -> None:
     status, text = await browser.post("/direct", cue="applause")
     assert (status, text.partition(":")[0]) == (400, "cue")

@@ -7,6 +7,8 @@ import { send } from "./wire.js";
 
 const SUGGESTIONS = [
   "status",
+  "report month by feature",
+  "report month by user",
   "estimate",
   "estimate sonnet-4.6 requests=100k in=2000 out=500 cached=1500 hit=90%",
   "fallback on because the budget is nearly gone",

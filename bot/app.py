@@ -32,6 +32,7 @@ from bot.alerts.store import AlertStore
 from bot.budgets.book import BudgetBook
 from bot.budgets.budget import LOGGED
 from bot.budgets.ledger_index import LedgerIndex
+from bot.budgets.live import LiveSource
 from bot.budgets.review import BudgetReview
 from bot.budgets.reviews import Reviews
 from bot.budgets.snapshots import Snapshots
@@ -184,7 +185,10 @@ async def bot_from(
         stack.callback(poller.close)
         cycle_state = CycleStateStore(base.engine)
         context = _detector_context(base, services, cycle_state, outbox, others)
-        reacting = Evaluator(AlertKind.LIMIT, _logged(base, services, context), OF_LOGGED)
+        reacting = (
+            Evaluator(AlertKind.LIMIT, context),
+            Evaluator(AlertKind.LIMIT, _logged(base, services, context), OF_LOGGED),
+        )
         yield Bot(
             settings=settings,
             services=services,
@@ -197,7 +201,7 @@ async def bot_from(
             workspace=base.workspace,
             cycle_state=cycle_state,
             looks=_looks(base, services, context, reacting),
-            reacting=(reacting,),
+            reacting=reacting,
             lifecycle_timer=LifecycleTimer(alerts.life, rules, clock),
             delivery_health=Evaluator(AlertKind.DELIVERY, context),
             due=DueStore(base.engine, alerts.destinations.names, rules),
@@ -261,7 +265,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
     snapshots, logged = Snapshots(usage, card), Snapshots(ledger, card, LedgerIndex)
     book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
     review = Reviews(
-        BudgetReview(snapshots, book.in_force, modes, card, settings.poll_seconds),
+        BudgetReview(snapshots, book.in_force, modes, card, settings.poll_seconds, live=LiveSource(logged)),
         BudgetReview(logged, book.in_force, modes, card, counts=lambda scope: scope.kind in LOGGED),
     )
     fallback = _fallback(base, targets, modes, review.usage)
@@ -374,15 +378,15 @@ def _logged(base: Base, services: Services, context: DetectorContext) -> Detecto
     return replace(context, snapshots=services.logged, review=services.review.logged, remembered=remembered)
 
 
-def _looks(base: Base, services: Services, context: DetectorContext, reacting: Evaluator) -> tuple[Look, ...]:
+def _looks(base: Base, services: Services, context: DetectorContext, reacting: Sequence[Evaluator]) -> tuple[Look, ...]:
     """What follows every poll. Deliveries are looked at after each delivery instead."""
     fallback, snapshots, state = services.fallback, services.snapshots, context.state
     logged = _logged(base, services, context)
     usage_verifier = UsageVerifier(services.usage, snapshots, services.card)
     # The chain steps down after everything that it may answer, and what it did is verified after that.
     return (
-        *(Evaluator(kind, context) for kind in AlertKind if kind is not AlertKind.DELIVERY),
-        reacting,
+        *reacting,
+        *(Evaluator(kind, context) for kind in AlertKind if kind not in (AlertKind.LIMIT, AlertKind.DELIVERY)),
         *(Evaluator(kind, logged, OF_LOGGED) for kind in (AlertKind.NEW_PERIOD, AlertKind.FORECAST, AlertKind.SPIKE)),
         AutoFallback(fallback, services.prospects, services.review.usage, context.incidents, snapshots, state),
         Verifier(fallback, usage_verifier, services.usage, base.settings.fallback_chain, state),

@@ -7,6 +7,7 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal, Self
 
 from bot.alerts.decide import LimitStep, as_watched, closed, decide, taken, track_limits, withdrawn
@@ -18,9 +19,9 @@ from bot.alerts.quiet import Quiet, unquiet
 from bot.budgets.account import Detail
 from bot.budgets.budget import BILLED, Budget, Limit, LimitKind
 from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.live import LiveSpend
 from bot.budgets.period import Period
 from bot.budgets.review import STILL_REVIEWED, Agenda
-from bot.budgets.snapshot import Snapshot
 from bot.clock import AFTER_EVERYTHING
 
 
@@ -61,6 +62,7 @@ class _Decided:
     agenda: Agenda
     incidents: Incidents
     serial: int
+    provisional: Mapping[tuple[str, str], Decimal]
     ends_at: datetime
 
 
@@ -86,12 +88,15 @@ class LimitDetector:
             return
         agenda = self._agenda_at(now)
         incidents = self._context.alerts.incidents_in(agenda.periods)
+        live = self._context.review.live.beside(snapshot)
+        provisional = live.provisional(agenda.reviewed)
         done = self._decided
         same = done is not None and done.agenda is agenda and done.incidents is incidents
         if done is not None and same:
             numbers, since = snapshot.touched_since(done.serial), snapshot.changed_from(done.serial)
             touched, known_since = agenda.touched(numbers, since), None if numbers is None else since
             due: Sequence[tuple[Budget, Period]] = unquiet(touched, self._quiet, incidents, snapshot, known_since)
+            due = _with_changed(due, agenda.reviewed, done.provisional, provisional)
         else:
             due = agenda.reviewed
         # A period that ended while the bot was away is held to the limits of the one before it.
@@ -99,21 +104,21 @@ class LimitDetector:
         known = ChainMap(newer, incidents)  # type: ignore[arg-type]
         for budget, period in due:
             key = (budget.name, period.key)
-            held_to, steps = self._steps(budget, period, known, snapshot, now)
+            held_to, steps = self._steps(budget, period, known, live, now)
             if not steps:
                 continue
             newer[key] = taken(steps, known.get(key, ()))
             if all(step.status is Status.WATCHED for step in steps):
                 self._context.alerts.track([Identity(AlertKind.LIMIT, *key, step.limit) for step in steps], now)
             else:
-                [spend] = self._context.review.spends_in([(held_to, period)], now, Detail.ALL, snapshot)
+                [spend] = self._context.review.spends_in([(held_to, period)], now, Detail.ALL, live)
                 yield [Transition(_payload(spend, step, mode, now), step.post) for step in steps]
         ends_at = done.ends_at if done is not None and same else now
         if now >= ends_at:
             ended, ends_at = self._ended(mode, now)
             for transition in ended:
                 yield [transition]
-        self._decided = _Decided(agenda, incidents, snapshot.serial, ends_at)
+        self._decided = _Decided(agenda, incidents, snapshot.serial, provisional, ends_at)
 
     def _ended(self, mode: str, now: datetime) -> tuple[list[Transition], datetime]:
         """Withdraw alerts of budgets that are not configured any more, and close those of periods that are over.
@@ -136,7 +141,7 @@ class LimitDetector:
         return ended, ends_at
 
     def _steps(
-        self, budget: Budget, period: Period, known: Incidents, snapshot: Snapshot, now: datetime
+        self, budget: Budget, period: Period, known: Incidents, live: LiveSpend, now: datetime
     ) -> tuple[Budget, Sequence[LimitStep]]:
         """Also the budget with the limits that it is held to."""
         incidents = known.get((budget.name, period.key), ())
@@ -147,16 +152,20 @@ class LimitDetector:
             if watched is None:
                 return budget, ()
             budget = watched
-        total_usd = snapshot.spend(budget.scope, period).total_usd
+        spend = live.spend(budget.scope, period)
+        total_usd = spend.total_usd
         quiet = self._quiet.get((budget.name, period.key))
         is_quiet = quiet is not None and quiet.holds(budget, incidents, total_usd)
-        if is_quiet and budget.scope.kind not in BILLED:
+        same = quiet is not None and quiet.provisional_usd == spend.provisional_usd
+        if is_quiet and same and budget.scope.kind not in BILLED:
             return budget, ()
         steps = [] if is_quiet else decide(budget, total_usd, incidents)
         noted = [] if is_quiet else track_limits(budget, incidents)
         if not steps and not noted:
-            # Anew even where it was quiet before: what is billed may have changed.
-            self._quiet[budget.name, period.key] = Quiet.at(budget, period, incidents, total_usd, snapshot)
+            # Anew even where it was quiet before: what is billed or provisional may have changed.
+            self._quiet[budget.name, period.key] = Quiet.at(
+                budget, period, incidents, total_usd, live.usage, spend.provisional_usd
+            )
         return budget, (*noted, *steps)
 
     def _agenda_at(self, now: datetime) -> Agenda:
@@ -164,6 +173,21 @@ class LimitDetector:
         if agenda is not self._quiet_in:
             self._quiet, self._quiet_in = {}, agenda
         return agenda
+
+
+def _with_changed(
+    due: Sequence[tuple[Budget, Period]],
+    reviewed: Sequence[tuple[Budget, Period]],
+    before: Mapping[tuple[str, str], Decimal],
+    after: Mapping[tuple[str, str], Decimal],
+) -> Sequence[tuple[Budget, Period]]:
+    """Together with those whose provisional spend is another one: what is quiet knows of tokens and bills alone."""
+    changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    if not changed:
+        return due
+    found = {id(pair): pair for pair in due}
+    found.update((id(pair), pair) for pair in reviewed if (pair[0].name, pair[1].key) in changed)
+    return list(found.values())
 
 
 def _payload(spend: BudgetSpend, step: LimitStep, mode: str, now: datetime) -> LimitAlert:

@@ -25,8 +25,9 @@ class Quiet:
     """Nothing was to be done. It is so again as long as spend passes none of the budget's limits, up or down.
 
     `low`, `high`: the limits around it, in units of the money of all tokens of the period. What is billed differs from
-    those by a sum that stays the same as long as the bill does and no usage before `settled_until` changes. None where
-    64 bits are too few.
+    those by a sum that stays the same as long as the bill does and no usage before `settled_until` changes. What is
+    provisional is no part of them either: all of this holds while that is `provisional_usd`. None where 64 bits are
+    too few.
     """
 
     budget: Budget
@@ -35,23 +36,30 @@ class Quiet:
     high_usd: Decimal | None
     low: int | None
     high: int | None
+    provisional_usd: Decimal
     settled_until: datetime
 
     @classmethod
     def at(
-        cls, budget: Budget, period: Period, incidents: Sequence[Incident], total_usd: Decimal, snapshot: Snapshot
+        cls,
+        budget: Budget,
+        period: Period,
+        incidents: Sequence[Incident],
+        total_usd: Decimal,
+        snapshot: Snapshot,
+        provisional_usd: Decimal = ZERO,
     ) -> "Quiet":
         """What was found at this sum."""
         limits = [usd for usd in (budget.soft_usd, budget.hard_usd, *budget.marks()) if usd is not None]
         low_usd = max((usd for usd in limits if usd <= total_usd), default=None)
         high_usd = min((usd for usd in limits if usd > total_usd), default=None)
         low, high, settled_until = None, None, BEFORE_EVERYTHING
-        besides = _besides_tokens(budget, period, total_usd, snapshot)
+        besides = _besides_tokens(budget, period, total_usd, snapshot, provisional_usd)
         if besides is not None:
             low, high = _units(low_usd, besides, -FAR, snapshot), _units(high_usd, besides, FAR, snapshot)
             if budget.scope.kind in BILLED:
                 settled_until = snapshot.settled_until(period)
-        return cls(budget, incidents, low_usd, high_usd, low, high, settled_until)
+        return cls(budget, incidents, low_usd, high_usd, low, high, provisional_usd, settled_until)
 
     def holds(self, budget: Budget, incidents: Sequence[Incident], total_usd: Decimal) -> bool:
         """Whether nothing is to be done at this sum either."""
@@ -95,10 +103,12 @@ def unquiet(
     return found
 
 
-def _besides_tokens(budget: Budget, period: Period, total_usd: Decimal, snapshot: Snapshot) -> Decimal | None:
+def _besides_tokens(
+    budget: Budget, period: Period, total_usd: Decimal, snapshot: Snapshot, provisional_usd: Decimal
+) -> Decimal | None:
     """By how much the sum differs from the money of all tokens; None where 64 bits are too few for those."""
     if budget.scope.kind not in BILLED:
-        return ZERO
+        return provisional_usd
     units = snapshot.units([budget.scope], period)
     return None if units is None else total_usd - snapshot.prices.usd(units[0])
 

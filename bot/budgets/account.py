@@ -11,11 +11,11 @@ from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMo
 from bot.budgets.causes import ROSE, Cause
 from bot.budgets.forecast import Forecast, ModeShift
 from bot.budgets.history import forecasts_of
+from bot.budgets.live import LiveSpend
 from bot.budgets.named import named_cause, named_mover
 from bot.budgets.period import Period
 from bot.budgets.recent import RecentSpend, recent_spend
 from bot.budgets.savings import InForce, mode_shares, mode_shifts, reckoned_mode
-from bot.budgets.snapshot import Snapshot
 from bot.budgets.trend import Mover, usd_of, usd_under
 from bot.clock import DAY, floor_hour
 from bot.mode import Mode
@@ -37,19 +37,22 @@ class Detail(Flag):
 class Account:
     """Of one snapshot, whose data has an age. `stale`: nothing is said of the rest of a period.
 
+    Sums have what is provisional; everything else is told by the snapshot alone.
+
     `in_force`: the fallback mode, asked for where it is needed.
     """
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        live: LiveSpend,
         as_of: datetime,
         modes: Mapping[str, Mode],
         in_force: Callable[[], InForce],
         *,
         stale: bool,
     ) -> None:
-        self._snapshot = snapshot
+        self._live = live
+        self._snapshot = live.usage
         self._as_of = as_of
         self._modes = modes
         self._in_force = in_force
@@ -83,7 +86,8 @@ class Account:
     def _facts(
         self, budget: Budget, period: Period, expected: Forecast | None, now: datetime, detail: Detail
     ) -> BudgetSpend:
-        spend = self._snapshot.spend(budget.scope, period)
+        spend = self._live.spend(budget.scope, period)
+        least_usd = spend.total_usd if spend.provisional_usd else None
         return BudgetSpend(
             budget=budget.name,
             scope=str(budget.scope),
@@ -96,12 +100,14 @@ class Account:
             billed_days=spend.billed_days,
             computed_usd=spend.computed_usd,
             report_only_usd=spend.report_only_usd,
+            provisional_usd=spend.provisional_usd,
+            provisional_since=spend.provisional_since,
             at_least=spend.at_least,
             hidden=tuple(sorted(spend.hidden)),
             assumed=spend.assumed,
-            expected_usd=None if expected is None else expected.expected_usd,
-            low_usd=None if expected is None else expected.low_usd,
-            high_usd=None if expected is None else expected.high_usd,
+            expected_usd=None if expected is None else _at_least(expected.expected_usd, least_usd),
+            low_usd=None if expected is None else _at_least(expected.low_usd, least_usd),
+            high_usd=None if expected is None else _at_least(expected.high_usd, least_usd),
             forecast_mode=None if expected is None else self._reckoned_mode(budget, expected),
             movers=self._movers(budget) if Detail.WHY in detail else (),
             causes=self._causes(budget) if Detail.WHY in detail else (),
@@ -159,6 +165,11 @@ class Account:
     def _by_mode(self, found: Mover | Cause, usd: Decimal, before_usd: Decimal | None) -> bool:
         moves = self._mode.moves(self._as_of)
         return self._recent.is_moved(moves, found, usd, before_usd, self._as_of.date())
+
+
+def _at_least(expected_usd: Decimal, least_usd: Decimal | None) -> Decimal:
+    """An expected end that is below what is spent by now would be none."""
+    return expected_usd if least_usd is None else max(expected_usd, least_usd)
 
 
 class Spending:

@@ -59,6 +59,7 @@ class ModeShare:
 class BudgetSpend:
     """A budget's spend and outlook at one moment: what alerts and `status` are both rendered from.
 
+    `provisional_usd`: the part of `spent_usd` that only applications have logged, since `provisional_since`.
     `hidden`: why the sum is "at least". `expected_usd`: where the period ends by the forecast, in the range from
     `low_usd` to `high_usd`; all None with less than six hours of data, for a period that is over, and where the data
     was stale. `forecast_mode`: the fallback mode that the expected end reckons with; None where that is not known.
@@ -80,6 +81,8 @@ class BudgetSpend:
     at_least: bool
     hidden: tuple[Hidden, ...] = ()
     assumed: tuple[str, ...]
+    provisional_usd: Decimal = Decimal(0)
+    provisional_since: datetime | None = None
     expected_usd: Decimal | None = None
     low_usd: Decimal | None = None
     high_usd: Decimal | None = None

@@ -19,6 +19,8 @@ class LedgerIndex(UsageIndex):
         super().__init__(card)
         self._by_label: dict[Scope, list[int]] = {}
         self._labels: dict[str, Labels] = {}
+        self.of_calls: list[tuple[Labels, int]] = []
+        """Labels that name a workspace or a key, each with its number; it only grows."""
 
     def groups(self, kind: ScopeKind, tag: str | None = None) -> list[tuple[tuple[str | None, str | None], int]]:
         """As in the usage index. `tag`: the name of the tag whose values are asked for."""
@@ -49,7 +51,10 @@ class LedgerIndex(UsageIndex):
         return super()._find(scope)
 
     def _add_key(self, value: str, number: int) -> None:
-        for scope in scopes_of_labels(self._labels_of(value)):
+        labels = self._labels_of(value)
+        if labels.workspace or labels.key:
+            self.of_calls.append((labels, number))
+        for scope in scopes_of_labels(labels):
             self._by_label.setdefault(scope, []).append(number)
 
 

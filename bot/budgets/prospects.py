@@ -15,7 +15,8 @@ from bot.budgets.review import BudgetReview
 class Prospect:
     """One budget, its present period, the spend that is known and the forecast, None with too little or stale data.
 
-    Of a period that began after the data ends nothing is known yet; `spend` is then that of an earlier one.
+    Of a period that began after the data ends nothing is forecast. `spend` is that of an earlier one there, unless
+    applications have logged something of it.
     """
 
     budget: Budget
@@ -35,7 +36,11 @@ def prospects(
     spends = review.spend_of([budget for budget, _ in pairs], now)
     if not spends:
         return []
-    known = [pair for pair, spend in zip(pairs, spends, strict=True) if spend.period == pair[1].key]
+    known = [
+        (budget, period)
+        for (budget, period), spend in zip(pairs, spends, strict=True)
+        if spend.period == period.key and period.starts_at < spend.as_of
+    ]
     made = {budget.name: found for (budget, _), found in zip(known, review.forecasts(known, now), strict=True)}
     return [
         Prospect(budget, period, spend, made.get(budget.name))

@@ -12,6 +12,7 @@ from bot.budgets.account import Account, Detail, Spending
 from bot.budgets.budget import LOGGED, ORGANIZATION, Budget, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.forecast import Forecast
+from bot.budgets.live import LiveSource, LiveSpend
 from bot.budgets.period import Period
 from bot.budgets.recent import recent_spend
 from bot.budgets.savings import InForce
@@ -74,7 +75,7 @@ class Agenda:
 class BudgetReview:
     """Synchronous; asynchronous callers use a thread. `book`: asked for the budgets in force at every question.
 
-    `counts`: which of those the snapshots know of.
+    `counts`: which of those the snapshots know of. `live`: adds what is provisional.
 
     `poll_seconds`: between two polls, by which is judged what is stale; None where nothing is.
     """
@@ -87,6 +88,7 @@ class BudgetReview:
         card: RateCard,
         poll_seconds: int | None = None,
         counts: Callable[[Scope], bool] = lambda scope: scope.kind not in LOGGED,
+        live: LiveSource | None = None,
     ) -> None:
         self.in_force: Callable[[datetime], InForce] = lambda now: InForce()
         """The fallback mode in force, of which the composition root knows."""
@@ -94,6 +96,7 @@ class BudgetReview:
         self._snapshots = snapshots
         self._book = book
         self._counts = counts
+        self.live = live or LiveSource(None)
         self._modes = modes
         self._card = card
         self._reported: dict[str, str] = {}
@@ -174,15 +177,16 @@ class BudgetReview:
         as_of = snapshot.as_of
         if as_of is None:
             return Spending((), now)
-        pairs = [(budget, known_period(budget, as_of, now)) for budget in self.budgets]
-        return Spending([(self._account(snapshot, as_of, now), pairs)], now)
+        live = self.live.beside(snapshot)
+        pairs = [(budget, known_period(budget, live, as_of, now)) for budget in self.budgets]
+        return Spending([(self._account(live, as_of, now), pairs)], now)
 
     def forecasts(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[Forecast | None]:
         """Where these periods, which the data has reached, will end; None with too little data, or stale one."""
         snapshot = self._snapshots.current()
         if snapshot.as_of is None:
             return [None for _ in asked]
-        return self._account(snapshot, snapshot.as_of, now).forecasts(asked)
+        return self._account(LiveSpend(snapshot), snapshot.as_of, now).forecasts(asked)
 
     def spend_against(self, budget: Budget, now: datetime, detail: Detail = Detail.ALL) -> BudgetSpend | None:
         """The same for a budget that is not in force, or not yet.
@@ -200,13 +204,13 @@ class BudgetReview:
         asked: Sequence[tuple[Budget, Period]],
         now: datetime,
         detail: Detail = Detail.NONE,
-        snapshot: Snapshot | None = None,
+        live: LiveSpend | None = None,
     ) -> list[BudgetSpend]:
         """What budgets have spent in any periods, as far as usage of them is known, in the order of what is asked.
 
-        Empty before the first poll. `snapshot`: the one that was decided on, or else the present one.
+        Empty before the first poll. `live`: what was decided on, or else what is known now.
         """
-        return self._spend_of(asked, now, detail, snapshot=snapshot)
+        return self._spend_of(asked, now, detail, live=live)
 
     def widest(self, now: datetime, in_force: InForce | None = None) -> BudgetSpend | None:
         """The spend of the whole organisation's first budget, or else of the first, in its present period, with its end
@@ -243,19 +247,19 @@ class BudgetReview:
         now: datetime,
         detail: Detail,
         in_force: InForce | None = None,
-        snapshot: Snapshot | None = None,
+        live: LiveSpend | None = None,
     ) -> list[BudgetSpend]:
         """Of the periods asked for, or else of those of which something is known."""
-        snapshot = snapshot or self._snapshots.current()
-        as_of = snapshot.as_of
+        live = live or self.live.beside(self._snapshots.current())
+        as_of = live.usage.as_of
         if as_of is None:
             return []
-        pairs = [(budget, period or known_period(budget, as_of, now)) for budget, period in asked]
-        return self._account(snapshot, as_of, now, in_force).facts(pairs, now, detail)
+        pairs = [(budget, period or known_period(budget, live, as_of, now)) for budget, period in asked]
+        return self._account(live, as_of, now, in_force).facts(pairs, now, detail)
 
-    def _account(self, snapshot: Snapshot, as_of: datetime, now: datetime, in_force: InForce | None = None) -> Account:
+    def _account(self, live: LiveSpend, as_of: datetime, now: datetime, in_force: InForce | None = None) -> Account:
         asked = partial(self.in_force, now) if in_force is None else lambda: in_force
-        return Account(snapshot, as_of, self._modes, asked, stale=self.is_stale(now))
+        return Account(live, as_of, self._modes, asked, stale=self.is_stale(now))
 
 
 def _in_scope(found: Sequence[Budget | Unmatched]) -> tuple[Budget, ...]:
@@ -271,7 +275,9 @@ def _holds_until(period: Period, now: datetime) -> datetime:
     return period.ends_at + (STILL_REVIEWED if period.is_over(now) else timedelta())
 
 
-def known_period(budget: Budget, as_of: datetime, now: datetime) -> Period:
-    """The present period, or the last one that the data covers."""
+def known_period(budget: Budget, live: LiveSpend, as_of: datetime, now: datetime) -> Period:
+    """The present period, or the last one of which anything is known."""
     present = budget.period_at(now)
-    return present if present.starts_at < as_of else budget.period_at(as_of - as_of.resolution)
+    if present.starts_at < as_of or live.spend(budget.scope, present).provisional_usd:
+        return present
+    return budget.period_at(as_of - as_of.resolution)

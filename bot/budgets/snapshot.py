@@ -5,7 +5,7 @@ caller comes from the rows of their hours. Nothing here reads the database, but 
 are held.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -28,7 +28,7 @@ from bot.budgets.day_parts import (
     units_of,
 )
 from bot.budgets.period import Period
-from bot.budgets.spend import COMPUTED_COST_TYPES, ZERO, Spend, is_settled
+from bot.budgets.spend import COMPUTED_COST_TYPES, ZERO, Computed, Spend, is_settled
 from bot.budgets.usage_index import Numbers, UsageIndex
 from bot.budgets.usage_minutes import MINUTES, Minutes, within
 from bot.budgets.usage_prices import Money, UsagePrices, reasons
@@ -158,24 +158,49 @@ class Snapshot:
         bills = self._bills(scope, period)
         read_at = self.data.billed_read_at
         settled = {day for day in bills if midnight(day) + DAY <= period.ends_at and is_settled(day, read_at)}
-        ids = self.index.of(scope)
+        computed = self.computed(self.index.of(scope), period.starts_at, period.ends_at, settled)
+        return Spend(
+            billed_usd=sum((row.usd for day in settled for row in bills[day]), ZERO),
+            billed_days=len(settled),
+            computed_usd=computed.usd,
+            report_only_usd=sum(
+                (
+                    row.usd
+                    for day, rows in bills.items()
+                    if day not in settled
+                    for row in rows
+                    if row.cost_type not in COMPUTED_COST_TYPES
+                ),
+                ZERO,
+            ),
+            hidden=computed.hidden,
+            assumed=computed.assumed,
+        )
+
+    def computed(
+        self, ids: Numbers, starts_at: datetime, ends_at: datetime, without: Collection[date] = ()
+    ) -> Computed:
+        """What tokens of these scopes, by their numbers, come to in [`starts_at`, `ends_at`), at list prices.
+
+        `without`: days that do not count.
+        """
         units, hidden, assumed = 0, 0, set[str]()
         odd = False
-        ends_at, cuts = self._cut(period.starts_at, self._end(period.ends_at))
-        whole, others = self._split(period.starts_at, ends_at)
+        ends_at, cuts = self._cut(starts_at, self._end(ends_at))
+        whole, others = self._split(starts_at, ends_at)
         if whole is not None:
             stack, first, last = self._stack, *whole
-            counted = [index for index in range(first, last) if stack.first + index * DAY not in settled]
+            counted = [index for index in range(first, last) if stack.first + index * DAY not in without]
             here = np.ix_(np.array(counted, np.intp), within(ids, stack.units.shape[1]))
             units += sum(stack.units[here].ravel().tolist())
             hidden |= int(np.bitwise_or.reduce(stack.hidden[here], axis=None))
-            odd |= any(first <= (day - stack.first).days < last and day not in settled for day in stack.odd)
+            odd |= any(first <= (day - stack.first).days < last and day not in without for day in stack.odd)
             others = [*others, *(part for part in stack.assumed if first <= (part.day - stack.first).days < last)]
         for part in others:
             day = self.day(part.day, by_hour=not part.whole)
             assumed |= assumed_of(day, part, ids)
             # Whole days that are held have been counted.
-            if part.day not in settled and not (part.whole and part.day in self.days):
+            if part.day not in without and not (part.whole and part.day in self.days):
                 units += units_of(day, part, ids)
                 hidden |= hidden_of_part(day, part, ids)
                 odd |= part.any_of(day.odd)
@@ -192,23 +217,13 @@ class Snapshot:
         found = set(reasons(hidden))
         if odd:
             found.add(Hidden.ROWS)
-        return Spend(
-            billed_usd=sum((row.usd for day in settled for row in bills[day]), ZERO),
-            billed_days=len(settled),
-            computed_usd=self.prices.usd(units),
-            report_only_usd=sum(
-                (
-                    row.usd
-                    for day, rows in bills.items()
-                    if day not in settled
-                    for row in rows
-                    if row.cost_type not in COMPUTED_COST_TYPES
-                ),
-                ZERO,
-            ),
-            hidden=frozenset(found),
-            assumed=tuple(sorted(assumed)),
-        )
+        return Computed(self.prices.usd(units), frozenset(found), tuple(sorted(assumed)))
+
+    def settled_days(self, scope: Scope, starts_at: datetime, ends_at: datetime) -> frozenset[date]:
+        """The days of [`starts_at`, `ends_at`) that may count as billed for the scope."""
+        read_at = self.data.billed_read_at
+        bills = self._bills(scope, Period("", starts_at, ends_at))
+        return frozenset(day for day in bills if is_settled(day, read_at))
 
     def settled_until(self, period: Period) -> datetime:
         """The end of the last day of the period that may count as billed."""

@@ -30,11 +30,21 @@ class PricedUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """Dollars of tokens at list prices. `hidden`, `assumed`: as in `Spend`."""
+
+    usd: Decimal
+    hidden: frozenset[Hidden] = frozenset()
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Spend:
-    """Dollars of a scope in a period. `total_usd` is the sum of its three parts.
+    """Dollars of a scope in a period. `total_usd` is the sum of its four parts.
 
     `report_only_usd`: cost types that only the cost report knows, of days that are not billed. `hidden`: why the true
     figure may be higher. `assumed`: models that are not in the rate card and were priced by assumption.
+    `provisional_usd`: what applications have logged since `provisional_since`, beyond what Anthropic's data has.
     """
 
     billed_usd: Decimal
@@ -43,6 +53,8 @@ class Spend:
     report_only_usd: Decimal
     hidden: frozenset[Hidden]
     assumed: tuple[str, ...]
+    provisional_usd: Decimal = ZERO
+    provisional_since: datetime | None = None
 
     @property
     def at_least(self) -> bool:
@@ -51,7 +63,7 @@ class Spend:
 
     @property
     def total_usd(self) -> Decimal:
-        return self.billed_usd + self.computed_usd + self.report_only_usd
+        return self.billed_usd + self.computed_usd + self.report_only_usd + self.provisional_usd
 
 
 def price_usage(usage: Iterable[DayUsage], card: RateCard) -> list[PricedUsage]:

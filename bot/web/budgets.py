@@ -57,6 +57,7 @@ def _budget(budget: Budget, spend: BudgetSpend | None, now: datetime) -> dict[st
         "period": period.key if spend is None else spend.period,
         "ends_at": _time(period.ends_at if spend is None else spend.ends_at),
         "spent_usd": _usd(spent),
+        "provisional_usd": _usd(None if spend is None else spend.provisional_usd),
         "soft_usd": _usd(budget.soft_usd),
         "hard_usd": _usd(budget.hard_usd),
         "left_usd": _usd(left),

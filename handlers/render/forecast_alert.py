@@ -33,7 +33,7 @@ def forecast_line(alert: OpenAlert) -> str:
 
 
 def _spent_so_far(spend: BudgetSpend) -> str:
-    only_computed = not spend.billed_days and not spend.report_only_usd
+    only_computed = not (spend.billed_days or spend.report_only_usd or spend.provisional_usd)
     return f"Spent so far: {amount(spend)}, {COMPUTED if only_computed else parts_line(spend)}."
 
 

@@ -84,13 +84,16 @@ def stale_mark(spend: BudgetSpend) -> str:
 
 
 def parts_line(spend: "Parts") -> str:
-    """How much of the sum is billed and how much computed; the parts add up to the sum as `usd` writes it.
+    """How much of the sum is billed, computed and provisional; the parts add up to the sum as `usd` writes it.
 
     The billed part is the same in every message: an odd cent goes to the others.
     """
     parts = [(spend.computed_usd, COMPUTED)]
     if spend.report_only_usd:
         parts.append((spend.report_only_usd, "that only the cost report knows"))
+    if spend.provisional_usd:
+        since = "" if spend.provisional_since is None else f" since {moment(spend.provisional_since)}"
+        parts.append((spend.provisional_usd, f"provisional, from your applications' log{since}"))
     billed = spend.billed_usd if spend.billed_days else Decimal(0)
     total = sum((part for part, _ in parts), billed)
     written = in_cents(cents_of(total) - cents_of(billed), [part for part, _ in parts])
@@ -109,6 +112,10 @@ class Parts(Protocol):
     def computed_usd(self) -> Decimal: ...
     @property
     def report_only_usd(self) -> Decimal: ...
+    @property
+    def provisional_usd(self) -> Decimal: ...
+    @property
+    def provisional_since(self) -> datetime | None: ...
 
 
 def end_line(spend: BudgetSpend) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from bot.budgets.account import Account, Detail
 from bot.budgets.budget import Budget
+from bot.budgets.live import LiveSpend
 from bot.budgets.recent import RecentSpend
 from bot.budgets.savings import InForce
 from bot.budgets.snapshot import Snapshot
@@ -126,5 +127,5 @@ async def test_sums_and_expected_ends_are_told_without_a_look_at_the_rows_of_hou
 
 def told(snapshot: Snapshot, budgets: tuple[Budget, ...], detail: Detail, now: datetime) -> None:
     assert snapshot.as_of is not None
-    account = Account(snapshot, snapshot.as_of, {}, InForce, stale=False)
+    account = Account(LiveSpend(snapshot), snapshot.as_of, {}, InForce, stale=False)
     account.facts([(budget, budget.period_at(now)) for budget in budgets], now, detail)

@@ -146,7 +146,7 @@ async def test_the_budgets_over_http(simulated: World, bot: Bot) -> None:
         shown = (await client.get("/v1/budgets")).json()
     found = {each["name"]: each for each in shown["budgets"]}
     assert shown["as_of"] is not None
-    assert found["default"]["spent_usd"] == "12.50"
+    assert (found["default"]["spent_usd"], found["default"]["provisional_usd"]) == ("18.50", "6.00")
     support = found["support"]
     assert {name: support[name] for name in ("scope", "spent_usd", "soft_usd", "hard_usd", "left_usd", "status")} == {
         "scope": "feature:support",

@@ -272,8 +272,7 @@ class SpikeDetector:
             tuple(
                 named_mover(
                     mover,
-                    names.workspaces,
-                    names.keys,
+                    names,
                     seen_before=recent.seen_before(mover, floor_hour(last.until - DAY)),
                     by_mode=by_mode(mover, mover.usd, mover.before_usd),
                 )
@@ -282,8 +281,7 @@ class SpikeDetector:
             tuple(
                 named_cause(
                     cause,
-                    names.workspaces,
-                    names.keys,
+                    names,
                     by_mode=cause.kind in ROSE and by_mode(cause, cause.after, cause.before),
                 )
                 for cause in recent.causes(scope, floor_hour(last.until - DAY))

@@ -142,8 +142,7 @@ class Account:
         return tuple(
             named_mover(
                 mover,
-                names.workspaces,
-                names.keys,
+                names,
                 seen_before=self._recent.seen_before(mover, self._known_from),
                 by_mode=self._by_mode(mover, mover.usd, mover.before_usd),
             )
@@ -155,8 +154,7 @@ class Account:
         return tuple(
             named_cause(
                 cause,
-                names.workspaces,
-                names.keys,
+                names,
                 by_mode=cause.kind in ROSE and self._by_mode(cause, cause.after, cause.before),
             )
             for cause in self._recent.causes(budget.scope, self._known_from)

@@ -12,6 +12,8 @@ from bot.pricing.cost import Hidden
 class NamedMover:
     """One of the largest callers of the last 24 hours; names are those that people know.
 
+    `logged`: from the applications' own log, where `workspace` is the feature and `key` the user, tags and the like.
+
     `before_usd`: of the 24 hours before, None without any. `seen_before`: whether this caller was ever used before the
     last 24 hours; None where that is not known. `by_mode`: it has risen because a change of the fallback mode moved
     the caller to this model, or back to it.
@@ -24,6 +26,7 @@ class NamedMover:
     before_usd: Decimal | None
     seen_before: bool | None = None
     by_mode: bool = False
+    logged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ class NamedCause:
     before: Decimal
     after: Decimal
     by_mode: bool = False
+    logged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

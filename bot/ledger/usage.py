@@ -42,7 +42,7 @@ class _Callers(dict[str, str]):
         return str(Labels.of(text))
 
 
-NAMES = Names(_Features(), _Callers(), {}, datetime.min.replace(tzinfo=UTC))
+NAMES = Names(_Features(), _Callers(), {}, datetime.min.replace(tzinfo=UTC), logged=True)
 
 
 class LedgerReader:

@@ -50,7 +50,8 @@ class Name:
 class Names:
     """Names by id, and when they were read; None where they never were.
 
-    The default workspace has the id `default`; `default_id` is its id in Anthropic's lists, if known.
+    The default workspace has the id `default`; `default_id` is its id in Anthropic's lists, if known. `logged`: of the
+    ledger, whose workspaces are features and whose keys are labels.
     """
 
     workspaces: Mapping[str, str]
@@ -58,6 +59,7 @@ class Names:
     workspace_of_key: Mapping[str, str]
     read_at: datetime | None
     default_id: str | None = None
+    logged: bool = False
 
 
 NO_NAMES = Names({}, {}, {}, None)

@@ -164,16 +164,19 @@ def by_mode(moved: NamedMover | NamedCause) -> str:
 def caller(mover: NamedMover) -> str:
     """`claude-opus-4-8 · search · key ingest-2`."""
     who = f"{shown(mover.model)} · {shown(mover.workspace)}"
+    if mover.logged:
+        return who if mover.key is None else f"{who} · {shown(mover.key)}"
     return who + (" · no key" if mover.key is None else f" · key {shown(mover.key)}")
 
 
 def cause_line(cause: NamedCause) -> str:
     """`claude-opus-4-8 · key ingest-2: cache-read share fell from 92% to 31%, about $12.30`."""
-    workspace_or_key = (
-        f"{shown(cause.workspace, BRIEF)}, no key" if cause.key is None else f"key {shown(cause.key, BRIEF)}"
-    )
+    if cause.logged:
+        who = shown(cause.workspace, BRIEF) + ("" if cause.key is None else f" · {shown(cause.key, BRIEF)}")
+    else:
+        who = f"{shown(cause.workspace, BRIEF)}, no key" if cause.key is None else f"key {shown(cause.key, BRIEF)}"
     explained = "" if cause.kind is CauseKind.NEW_MODEL else f", about {usd(cause.usd)}"
-    return f"{shown(cause.model, BRIEF)} · {workspace_or_key}: {_what_changed(cause)}{explained}{by_mode(cause)}"
+    return f"{shown(cause.model, BRIEF)} · {who}: {_what_changed(cause)}{explained}{by_mode(cause)}"
 
 
 def _what_changed(cause: NamedCause) -> str:

@@ -73,16 +73,18 @@ def set_budget(bot: Bot, wanted: Budget) -> None:
     assert bot.services.budgets.set(wanted, "none", "U0ADMIN")
 
 
-async def test_a_features_budget_fires_on_what_is_logged(simulated: World, bot: Bot) -> None:
+async def test_a_features_budget_fires_on_what_is_logged(simulated: World, bot: Bot, clock: HandClock) -> None:
     set_budget(bot, budget("support", "feature:support", "5", "10"))
     async with served(bot) as client:
-        await send(client, record(1, "4.99"), record(2, "50", "search"))
+        await send(client, record(1, "4.99", user_id="u1", tags={"team": "care"}), record(2, "50", "search"))
         await bot.cycle()
         assert simulated.posts() == []
+        clock.advance(MINUTE)
         await send(client, record(3, "0.01"))
         await bot.react()
         [alert] = simulated.posts()
-        assert all(part in alert.text for part in ("soft limit", "support", "$5.00"))
+        assert all(part in alert.text for part in ("soft limit", "$5.00", f"{OPUS} · support · u1, team=care: $4.99"))
+        assert "key" not in alert.text
         await send(client, record(3, "0.01"))
         await bot.react()
         await bot.cycle()

@@ -59,6 +59,7 @@ def snapshot_of(
         load=lambda _, by_hour: builder.empty_day(by_hour=by_hour),
         load_days=lambda _, __: None,
         load_rows=lambda _: empty,
+        load_minutes=lambda _: None,
         callers=len(index.callers),
     )
 

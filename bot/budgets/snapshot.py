@@ -52,6 +52,9 @@ LoadDay = Callable[[date, bool], Day]
 LoadRows = Callable[[datetime], Table]
 """The rows of an hour that are not held."""
 
+LoadMinutes = Callable[[datetime], Table | None]
+"""The rows of an hour that are not held, where it is stored by the minute; else None."""
+
 LoadDays = Callable[[date, date], None]
 """Has the days from one to the other, both included, read at once where they are not held."""
 
@@ -77,6 +80,7 @@ class Snapshot:
     load: LoadDay
     load_days: LoadDays
     load_rows: LoadRows
+    load_minutes: LoadMinutes
     callers: int = 0
     serial: int = 0
     touched: tuple[tuple[int, frozenset[int] | None, datetime], ...] = ()
@@ -394,16 +398,27 @@ class Snapshot:
         """What `_divided` cuts, and the end of the rest."""
         cuts = []
         first, last = floor_hour(starts_at), floor_hour(ends_at)
-        if first < starts_at < ends_at and first in self.by_minute:
+        if first < starts_at < ends_at and self._has_minutes(first):
             cuts.append(Cut(first, minute_of(starts_at - first), min(MINUTES, minute_of(ends_at - first))))
-        if starts_at <= last < ends_at and last in self.by_minute:
+        if starts_at <= last < ends_at and self._has_minutes(last):
             cuts.append(Cut(last, 0, minute_of(ends_at - last)))
             ends_at = last
         return ends_at, cuts
 
+    def _has_minutes(self, hour: datetime) -> bool:
+        """Whether an hour is kept by the minute. Reads only where a border lies within an hour that is not held."""
+        return hour in self.by_minute or self._older_minutes(hour) is not None
+
+    def _older_minutes(self, hour: datetime) -> Table | None:
+        is_older = self.as_of is not None and hour < floor_hour(self.as_of) - ROWS_HELD
+        return self.load_minutes(hour) if is_older and self.knows(hour) else None
+
     def _minutes_of(self, hour: datetime) -> Minutes:
         """An hour that is kept by the minute."""
-        table = self.tables[hour]
+        table = self.tables[hour] if hour in self.by_minute else self._older_minutes(hour)
+        if table is None:
+            raise LookupError(f"{hour} is not kept by the minute")
+        table = self._known_to_this(table)
         found = self.memo.get(("minutes", hour))
         if not isinstance(found, Minutes) or found.table is not table:
             found = Minutes(table, self.index, self.prices, self.prices.of_day(hour.date()))

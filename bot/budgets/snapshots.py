@@ -83,6 +83,7 @@ class Snapshots:
         self._seen: Head | None = None
         self._older: dict[tuple[date, bool], Day] = {}
         self._older_rows: dict[datetime, Table] = {}
+        self._older_minutes: dict[datetime, Table | None] = {}
         # Fine enough for everything that may be read later, too.
         places = places_of(card)
         self._reset(places, wide=places > LEAST_PLACES + 2)
@@ -146,7 +147,7 @@ class Snapshots:
 
     def _built(self, reader: Reader, head: Head) -> Snapshot:
         """All that is held, read anew; what was read of older days is forgotten, since any of them may have changed."""
-        self._older, self._older_rows = {}, {}
+        self._older, self._older_rows, self._older_minutes = {}, {}, {}
         days: dict[date, Day] = {}
         tables: dict[datetime, Table] = {}
         by_minute: set[datetime] = set()
@@ -176,6 +177,7 @@ class Snapshots:
             load=self._load,
             load_days=self._load_days,
             load_rows=self._load_rows,
+            load_minutes=self._load_minutes,
             callers=len(self._index.callers),
             # Whoever knows an earlier one has to look at everything anew.
             serial=self._serial + 1,
@@ -197,6 +199,7 @@ class Snapshots:
             self._older.pop((of_day, True), None)
             self._older.pop((of_day, False), None)
             self._older_rows.pop(hour.hour, None)
+            self._older_minutes.pop(hour.hour, None)
             if of_day < days_from:
                 # Read when somebody asks for it, but whose usage it is has to be known before.
                 self._index.groups_of(reader.day_rows(of_day, of_day).get(of_day, []), of_day)
@@ -307,6 +310,23 @@ class Snapshots:
                 )
                 self._older_rows = dict([*self._older_rows.items(), (hour, found)][-OLDER_ROWS_HELD:])
         return found
+
+    def _load_minutes(self, hour: datetime) -> Table | None:
+        """The rows of an hour that no snapshot holds and that is stored by the minute: a period begins within it."""
+        if hour not in self._older_minutes:
+            with self._lock, self._store.reading() as reader:
+                found = None
+                if any(each.width == "1m" for each in reader.hours(hour, hour + HOUR)):
+                    found = self._of_any_width(lambda builder: builder.joined(self._minutes(reader, hour, builder)))
+                kept = {**self._older_minutes, hour: found}
+                self._older_minutes = dict(list(kept.items())[-OLDER_ROWS_HELD:])
+        return self._older_minutes.get(hour)
+
+    def _minutes(self, reader: Reader, hour: datetime, builder: TableBuilder) -> list[Table]:
+        return [
+            builder.table([row[1:] for row in rows], hour.date(), [_minute(row[0], hour) for row in rows])
+            for rows in reader.bucket_rows(hour, None)
+        ]
 
     def _of_any_width(self, make: Callable[[TableBuilder], Made]) -> Made:
         """What is made of older days. Where 64 bits are too few for it, only this gets larger numbers."""

@@ -79,11 +79,10 @@ class Alarm:
 
     async def _deliver(self, limit: Decimal) -> None:
         # The tests know what a notice has to say.
-        from tests.databases import crossed, facts_of
+        from tests.databases import crossed, reported
 
-        step = crossed(LimitKind.SOFT, limit)
-        alerts, now = self._bot.services.alerts, self._bot.services.clock()
-        work = partial(alerts.record, "b0000", "2026-10", [step], facts_of(), now)
+        transitions = reported([crossed(LimitKind.SOFT, limit)], budget="b0000", period="2026-10")
+        work = partial(self._bot.services.alerts.record, transitions, self._bot.services.clock())
         await asyncio.get_running_loop().run_in_executor(self._thread, work)
         await self._bot.deliver()
 

@@ -178,6 +178,9 @@ def _dearer_input(fell: Decimal, before: _Sums, after: _Sums) -> Decimal:
     """What the input that is not read from the cache any more costs more than if it still were."""
     tokens = sum((after.tokens[kind] for kind in WRITTEN_OR_UNCACHED), ZERO)
     usd = sum((after.plain[kind] for kind in WRITTEN_OR_UNCACHED), ZERO)
+    if not tokens:
+        # Nothing but output.
+        return ZERO
     read = before.plain["cache_read"] / before.tokens["cache_read"]
     return fell * (tokens + after.tokens["cache_read"]) * (usd / tokens - read)
 

@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from bot.__main__ import COMMANDS
+from bot.__main__ import COMMANDS, MODULES
 from bot.__main__ import main as claude_cost
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,7 +137,7 @@ def fork_server() -> Iterator[ForkServer]:
 
 def main(descriptor: int) -> int:
     """Fork a process for every command line, until the other end is closed. Returns the exit code of each process."""
-    for name in ("bot.cli.command_parser", *(f"bot.cli.{command}" for command in COMMANDS)):
+    for name in ("bot.cli.command_parser", *(MODULES.get(each, f"bot.cli.{each}") for each in COMMANDS)):
         import_module(name)
     gc.freeze()  # A collection in a fork would copy what all of them share.
     with socket.socket(fileno=descriptor) as tests:

@@ -79,6 +79,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
         "odd_days": (TODAY, NOW),
         "reading": (),
         "state": (),
+        "totals": (TODAY, NOW),
         "unknown_terms": (TODAY, NOW),
         "wrong_days": (),
     },

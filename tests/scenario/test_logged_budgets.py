@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
+from bot.budgets.book import mark_of
 from bot.budgets.budget import Budget, parse_scope
 from bot.budgets.period import PeriodKind
 from bot.clock import MINUTE
@@ -92,6 +93,29 @@ async def test_a_features_budget_fires_on_what_is_logged(simulated: World, bot: 
         await send(client, record(4, "5"))
         await bot.react()
         assert len(simulated.alerts("hard")) == 1
+
+
+async def test_a_features_alert_is_withdrawn_once_with_its_budget_and_by_nothing_else(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    support = budget("support", "feature:support", None, "1")
+    set_budget(bot, support)
+    async with served(bot) as client:
+        await send(client, record(1, "2"))
+        await bot.react()
+    simulated.spend("1")
+    for _ in range(2):
+        clock.advance(MINUTE)
+        await bot.cycle()
+    [alert] = simulated.posts()
+    assert "hard limit crossed" in alert.text
+    assert bot.services.budgets.remove("support", mark_of(support), "U0ADMIN")
+    for _ in range(2):
+        clock.advance(MINUTE)
+        await bot.cycle()
+    [alert] = simulated.posts()
+    assert "not in force any more" in alert.text
+    assert len(simulated.replies(alert)) == 1
 
 
 async def test_an_event_over_the_limit_alerts_before_the_next_poll(simulated: World) -> None:

@@ -122,7 +122,8 @@ class World:
         return evaluator(AlertKind.LIMIT, self.engine, self.snapshots, self.alerts, review)
 
     def poll(self, age: timedelta, delay: timedelta) -> None:
-        """The report as of `age` ago, with whatever was used until `delay` ago."""
+        """The report as of `age` ago, with whatever was used until `delay` ago. No two polls are at one moment."""
+        self.now += timedelta(seconds=self.now == self.polled_at)
         self.as_of = max(self.now - age, self.as_of or BEGIN - DAY)
         self.reported = [each for each in self.used if each.at <= self.now - delay or each.at < self.as_of]
         self.polls, self.polled_at = self.polls + 1, self.now

@@ -155,8 +155,9 @@ class Bot:
         async with self._deciding:
             now = self.services.clock()
             version = await self._try(LEDGER, self.services.ledger.version)
+            mode = await self._mode_in_force()
             for detector in self.reacting:
-                await self._try(detector.name, partial(detector.look, now, self._mode))
+                await self._try(detector.name, partial(detector.look, now, mode))
             self._logged_version = self._logged_version if version is None else version
         await self._deliver()
 
@@ -249,16 +250,20 @@ class Bot:
 
     async def _decide_alone(self, *, judges_age: bool) -> None:
         now = self.services.clock()
-        state = await self._try(STATE, self.cycle_state.read)
-        if state is not None:
-            self._mode = self.services.fallback.wanted(state.change).name
-        mode = self._mode
+        mode = await self._mode_in_force()
         await self._try(LEDGER, partial(self.services.ledger.touch, now))
         for each in self.looks:
             if isinstance(each, Evaluator) and each.kind is AlertKind.NO_DATA and not judges_age:
                 continue
             await self._try(each.name, partial(each.look, now, mode))
         await self._try("the fallback mode in alerts", self._show_mode)
+
+    async def _mode_in_force(self) -> str:
+        """The fallback mode, or the one last read where it cannot be."""
+        state = await self._try(STATE, self.cycle_state.read)
+        if state is not None:
+            self._mode = self.services.fallback.wanted(state.change).name
+        return self._mode
 
     def _show_mode(self) -> None:
         """Update alerts after a change of mode: this cycle's reports show the mode in force at its start."""

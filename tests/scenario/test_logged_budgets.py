@@ -118,6 +118,21 @@ async def test_a_features_alert_is_withdrawn_once_with_its_budget_and_by_nothing
     assert len(simulated.replies(alert)) == 1
 
 
+async def test_an_alert_at_once_knows_the_mode_that_was_changed_since_the_last_poll(simulated: World, bot: Bot) -> None:
+    set_budget(bot, budget("support", "feature:support", None, "1"))
+    bot.services.fallback.switch(bot.services.fallback.modes["degraded"], "U0ADMIN", "a test", (), None)
+    await bot.cycle()
+    bot.services.fallback.switch(bot.services.fallback.modes["normal"], "U0ADMIN", "a test", (), None)
+    before = len(simulated.posts())
+    async with served(bot) as client:
+        await send(client, record(1, "2"))
+    await bot.react()
+    alert = simulated.posts()[-1]
+    assert len(simulated.posts()) > before
+    assert "hard limit crossed" in alert.text
+    assert "degraded is on" not in alert.text
+
+
 async def test_an_event_over_the_limit_alerts_before_the_next_poll(simulated: World) -> None:
     port = free_port()
     path = simulated.folder / "claude-cost.toml"

@@ -95,6 +95,11 @@ def test_a_cache_that_is_not_hit_any_more_is_named_with_what_it_costs() -> None:
     assert line(cause) == f"cache-read share fell from 88% to 18%, about ${cause.usd:.2f}"
 
 
+def test_a_cache_is_not_missed_by_who_sends_no_input_at_all() -> None:
+    only_output = TokenCounts(output_tokens=9 * MILLION)
+    assert CauseKind.CACHE_READ_FELL not in {cause.kind for cause in named([used(only_output)], [used()])}
+
+
 def test_the_very_same_traffic_twice_is_more_tokens_and_nothing_else() -> None:
     (cause,) = named([used(times(NORMAL, 2))], [used()])
     assert (cause.kind, cause.usd) == (CauseKind.TOKENS_ROSE, Decimal("22.25"))

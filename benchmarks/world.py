@@ -132,7 +132,7 @@ def by_minute(size: Size, hour: datetime, until: datetime) -> Rows:
     used = (minutes[None, :] * 7 + (whole.keys * 3 + whole.models)[:, None]) % 11 < 2
     used &= hour.timestamp() + minutes * 60 < until.timestamp()
     rows, found = np.nonzero(used)
-    # Drawn for the whole hour, so that what was told of a minute stays as it was.
+    # Drawn for the whole hour, so that a minute that was reported stays as it was.
     number = (hour - FIRST) // HOUR
     counts = _counts(len(whole.keys) * 60, number, 2_000).reshape(len(whole.keys), 60, 6)
     return Rows(whole.keys[rows], whole.models[rows], found.astype(np.int64), counts[rows, found])

@@ -67,7 +67,7 @@ async def test_status_works_out_the_expected_ends_of_the_budgets_that_it_tells_i
         assert text.count("budget team-") == BUDGETS - 1
         # The one after the last that fits is drawn before that is known.
         assert done["forecast"] == in_full + 1
-        # Modes are not told of there.
+        # Modes are not shown there.
         assert done["shares"] == 0
 
 

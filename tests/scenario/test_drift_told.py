@@ -1,4 +1,4 @@
-"""Computed against billed, told of a real day, and what of it status and report say."""
+"""Computed against billed on a real day: its alert, and what status and report say of it."""
 
 import csv
 import json

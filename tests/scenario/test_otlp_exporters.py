@@ -29,7 +29,7 @@ CACHED = {
     "cache_creation": {"ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 300},
 }
 OUTPUT, AT_START = 17, 1
-"""Tokens of every answer, and those that the first event of a stream tells of already."""
+"""Tokens of every answer, and those that the first event of a stream has already."""
 
 CALLS = ("plain", "cached", "streamed", "managed", "async-cached", "async-streamed", "async-managed")
 WITHOUT_LIFETIMES = TokenCounts(13, 500, 0, 3_000, OUTPUT)

@@ -1,4 +1,4 @@
-"""What was told of a change's proof: the report and the memory of it are one row, and a newer change ends it."""
+"""The last report about a change of the mode and what is kept of it are one row, and a newer change ends both."""
 
 from datetime import timedelta
 from decimal import Decimal

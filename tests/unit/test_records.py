@@ -1,4 +1,4 @@
-"""One recorded JSON object: what it tells of, or why it tells of nothing."""
+"""One recorded JSON object: the call in it, or why there is none."""
 
 import json
 from collections.abc import Mapping

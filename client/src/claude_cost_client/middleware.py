@@ -181,7 +181,7 @@ class _Call:
         return self._request.copy(body={**self._body, "model": model})
 
     def pause_after(self, refusal: Refusal) -> float | None:
-        """Seconds until the next attempt; None when the application is told of the refusal."""
+        """Seconds until the next attempt; None when the application gets the refusal."""
         model = self._attempts.model
         pause = self._attempts.after(refusal, random.random())
         if pause is not None:

@@ -185,10 +185,8 @@ async def bot_from(
         stack.callback(poller.close)
         cycle_state = CycleStateStore(base.engine)
         context = _detector_context(base, services, cycle_state, outbox, others)
-        reacting = (
-            Evaluator(AlertKind.LIMIT, context),
-            Evaluator(AlertKind.LIMIT, _logged(base, services, context), OF_LOGGED),
-        )
+        logged = _logged(base, services, context)
+        reacting = (Evaluator(AlertKind.LIMIT, context), Evaluator(AlertKind.LIMIT, logged, OF_LOGGED))
         yield Bot(
             settings=settings,
             services=services,
@@ -200,7 +198,7 @@ async def bot_from(
             in_flight=base.in_flight,
             workspace=base.workspace,
             cycle_state=cycle_state,
-            looks=_looks(base, services, context, reacting),
+            looks=_looks(base, services, context, logged, reacting),
             reacting=reacting,
             lifecycle_timer=LifecycleTimer(alerts.life, rules, clock),
             delivery_health=Evaluator(AlertKind.DELIVERY, context),
@@ -378,10 +376,15 @@ def _logged(base: Base, services: Services, context: DetectorContext) -> Detecto
     return replace(context, snapshots=services.logged, review=services.review.logged, remembered=remembered)
 
 
-def _looks(base: Base, services: Services, context: DetectorContext, reacting: Sequence[Evaluator]) -> tuple[Look, ...]:
+def _looks(
+    base: Base,
+    services: Services,
+    context: DetectorContext,
+    logged: DetectorContext,
+    reacting: Sequence[Evaluator],
+) -> tuple[Look, ...]:
     """What follows every poll. Deliveries are looked at after each delivery instead."""
     fallback, snapshots, state = services.fallback, services.snapshots, context.state
-    logged = _logged(base, services, context)
     usage_verifier = UsageVerifier(services.usage, snapshots, services.card)
     # The chain steps down after everything that it may answer, and what it did is verified after that.
     return (

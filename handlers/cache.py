@@ -9,8 +9,8 @@ from bot.pricing.tokens import STANDARD
 from bot.services import Services
 from bot.usage.attribution import AttributedBy
 from handlers.render.cache import cache_message
-from handlers.render.parts import code, said
-from handlers.report import is_logged
+from handlers.render.parts import said
+from handlers.report import is_logged, no_report
 from handlers.requests import Request
 
 
@@ -19,7 +19,7 @@ async def cache_command(services: Services, request: Request) -> Message:
     try:
         asked = report_words(request.words, services.clock())
     except ReportWordsError as error:
-        return said(f"{code(error.word)} {error.why}" if error.word else error.why)
+        return no_report(error)
     by = asked.by
     if isinstance(by, AttributedBy) or by is GroupBy.WORKSPACE:
         return said(f"`cache` is known by model, key, feature, user or tag:NAME, not by {by}.")

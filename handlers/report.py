@@ -39,7 +39,7 @@ async def report_command(services: Services, request: Request) -> Message:
     try:
         asked = report_words(request.words, services.clock())
     except ReportWordsError as error:
-        return await dated(services, said(f"{code(error.word)} {error.why}" if error.word else error.why))
+        return await dated(services, no_report(error))
     by = asked.by
     if isinstance(by, AttributedBy):
         return await _attributed(services, asked, by)
@@ -47,6 +47,11 @@ async def report_command(services: Services, request: Request) -> Message:
     if message is None:
         return await _attributed(services, asked, by)
     return await dated(services, message)
+
+
+def no_report(error: ReportWordsError) -> Message:
+    """What is wrong with the words of a report."""
+    return said(f"{code(error.word)} {error.why}" if error.word else error.why)
 
 
 async def forecast_command(services: Services, request: Request) -> Message:
@@ -103,7 +108,7 @@ async def top_command(services: Services, request: Request) -> Message:
     try:
         asked = report_words(request.words, services.clock())
     except ReportWordsError as error:
-        return said(f"{code(error.word)} {error.why}" if error.word else error.why)
+        return no_report(error)
     if isinstance(asked.by, AttributedBy):
         return await _attributed(services, asked, asked.by)
     found = await services.threads.commands(_top, services, asked, asked.by)

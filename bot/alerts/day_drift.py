@@ -244,10 +244,6 @@ def _largest_first(drift: ModelDrift) -> tuple[Decimal, Decimal, str]:
     return -round(abs(drift.unexplained_usd), 2), -drift.billed_usd, drift.model or ""
 
 
-def _is_report_only(row: BilledRow) -> bool:
-    return row.cost_type not in COMPUTED_COST_TYPES
-
-
 def total_of(days: Sequence[DayDrift]) -> tuple[Decimal, Decimal, Decimal]:
     """Computed, billed and unexplained dollars of all days together."""
     return (

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
+from functools import partial
 from threading import Lock
 from typing import Any, Protocol, TypeVar
 
@@ -56,7 +57,7 @@ class Reader(Protocol):
 
 
 class StoredUsage(Protocol):
-    """Where usage is stored: Anthropic's in `UsageStore`, what applications log in `LedgerUsage`."""
+    """Where usage is stored: Anthropic's in `UsageStore`, what applications log in `SqlLedger`."""
 
     def head(self) -> Head:
         """What tells whether anything has changed; the same value as long as nothing has."""
@@ -247,10 +248,7 @@ class Snapshots:
         of_day = hour.hour.date()
         gone, left = had, self._empty
         if hour.width == "1m":
-            new = builder.joined(
-                builder.table([row[1:] for row in rows], of_day, [_minute(row[0], hour.hour) for row in rows])
-                for rows in reader.bucket_rows(hour.hour, hour.buckets)
-            )
+            new = _by_minute(reader, hour.hour, hour.buckets, builder)
             if hour.buckets is not None and len(had):
                 replaced = [_minute(bucket, hour.hour) for bucket in hour.buckets]
                 mask = np.isin(had.minute, replaced)
@@ -317,16 +315,10 @@ class Snapshots:
             with self._lock, self._store.reading() as reader:
                 found = None
                 if any(each.width == "1m" for each in reader.hours(hour, hour + HOUR)):
-                    found = self._of_any_width(lambda builder: builder.joined(self._minutes(reader, hour, builder)))
+                    found = self._of_any_width(partial(_by_minute, reader, hour, None))
                 kept = {**self._older_minutes, hour: found}
                 self._older_minutes = dict(list(kept.items())[-OLDER_ROWS_HELD:])
         return self._older_minutes.get(hour)
-
-    def _minutes(self, reader: Reader, hour: datetime, builder: TableBuilder) -> list[Table]:
-        return [
-            builder.table([row[1:] for row in rows], hour.date(), [_minute(row[0], hour) for row in rows])
-            for rows in reader.bucket_rows(hour, None)
-        ]
 
     def _of_any_width(self, make: Callable[[TableBuilder], Made]) -> Made:
         """What is made of older days. Where 64 bits are too few for it, only this gets larger numbers."""
@@ -339,6 +331,14 @@ class Snapshots:
     def _keep_older(self, days: Mapping[tuple[date, bool], Day]) -> None:
         """Under the lock under which they were read: an update that changes one of them comes before or after."""
         self._older = dict([*self._older.items(), *days.items()][-OLDER_HELD:])
+
+
+def _by_minute(reader: Reader, hour: datetime, buckets: frozenset[datetime] | None, builder: TableBuilder) -> Table:
+    """The rows of an hour that is stored by the minute; only of `buckets` where given."""
+    return builder.joined(
+        builder.table([row[1:] for row in rows], hour.date(), [_minute(row[0], hour) for row in rows])
+        for rows in reader.bucket_rows(hour, buckets)
+    )
 
 
 def _rolled_up(reader: Reader, first: date, last: date, builder: TableBuilder) -> dict[date, Day]:

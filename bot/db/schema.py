@@ -66,6 +66,21 @@ class Usd(TypeDecorator[Decimal]):
 WITHOUT_LIMIT: dict[str, Any] = {f"{name}_where": text("limit_usd IS NULL") for name in ("sqlite", "postgresql")}
 """For databases two NULLs differ: what has no limit is unique by an index of its own."""
 
+TOKENS = (
+    "uncached_input_tokens",
+    "cache_creation_5m_input_tokens",
+    "cache_creation_1h_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+    "web_search_requests",
+)
+"""What every table of usage counts, in the order of `TokenCounts`."""
+
+
+def _counts(*names: str) -> list[Column[int]]:
+    return [Column(name, BigInteger, nullable=False) for name in names]
+
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -100,12 +115,7 @@ usage = Table(
     Column("service_tier", String(64)),
     Column("inference_geo", String(64)),
     Column("speed", String(64)),
-    Column("uncached_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
-    Column("cache_read_input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("web_search_requests", BigInteger, nullable=False),
+    *_counts(*TOKENS),
     Index(None, "hour", "starts_at"),
 )
 
@@ -120,12 +130,7 @@ usage_days = Table(
     Column("service_tier", String(64), primary_key=True),
     Column("inference_geo", String(64), primary_key=True),
     Column("speed", String(64), primary_key=True),
-    Column("uncached_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
-    Column("cache_read_input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("web_search_requests", BigInteger, nullable=False),
+    *_counts(*TOKENS),
     sqlite_with_rowid=False,
 )
 
@@ -378,13 +383,7 @@ ledger_events = Table(
     Column("at", UTCDateTime, nullable=False, index=True),
     Column("received_at", UTCDateTime, nullable=False, index=True),
     Column("dimensions_id", BigInteger, nullable=False),
-    Column("uncached_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
-    Column("cache_read_input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("web_search_requests", BigInteger, nullable=False),
-    Column("requests", BigInteger, nullable=False),
+    *_counts(*TOKENS, "requests"),
     Column("outcome", String(16), nullable=False),
     Column("request_id", Text),
     Column("session", Text),
@@ -397,15 +396,7 @@ ledger_hours = Table(
     metadata,
     Column("hour", UTCDateTime, primary_key=True),
     Column("dimensions_id", BigInteger, primary_key=True),
-    Column("uncached_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
-    Column("cache_read_input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("web_search_requests", BigInteger, nullable=False),
-    Column("requests", BigInteger, nullable=False),
-    Column("errors", BigInteger, nullable=False),
-    Column("rate_limited", BigInteger, nullable=False),
+    *_counts(*TOKENS, "requests", "errors", "rate_limited"),
     sqlite_with_rowid=False,
 )
 
@@ -415,15 +406,7 @@ ledger_minutes = Table(
     metadata,
     Column("minute", UTCDateTime, primary_key=True),
     Column("dimensions_id", BigInteger, primary_key=True),
-    Column("uncached_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
-    Column("cache_read_input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("web_search_requests", BigInteger, nullable=False),
-    Column("requests", BigInteger, nullable=False),
-    Column("errors", BigInteger, nullable=False),
-    Column("rate_limited", BigInteger, nullable=False),
+    *_counts(*TOKENS, "requests", "errors", "rate_limited"),
     sqlite_with_rowid=False,
 )
 
@@ -464,15 +447,7 @@ ledger_days = Table(
     metadata,
     Column("day", Date, primary_key=True),
     Column("dimensions_id", BigInteger, primary_key=True),
-    Column("uncached_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_5m_input_tokens", BigInteger, nullable=False),
-    Column("cache_creation_1h_input_tokens", BigInteger, nullable=False),
-    Column("cache_read_input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("web_search_requests", BigInteger, nullable=False),
-    Column("requests", BigInteger, nullable=False),
-    Column("errors", BigInteger, nullable=False),
-    Column("rate_limited", BigInteger, nullable=False),
+    *_counts(*TOKENS, "requests", "errors", "rate_limited"),
     sqlite_with_rowid=False,
 )
 

@@ -7,28 +7,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Engine,
-    Select,
-    case,
-    cast,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, delete, func, literal, or_, select
 
 from bot.clock import ceil_day, floor_day, floor_hour
 from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes
 from bot.db.state import LEDGER, versions_of
 from bot.ledger.interning import Interning
 from bot.ledger.known_hours import note_changes, state_of
-from bot.ledger.model import Appended, Dimensions, Event, Outcome, Row, Sums
-from bot.ledger.store_writes import MINUTES_KEPT, NUMBERS, SUMS, ByHour, Changes, append_events, withdraw_events
+from bot.ledger.model import Appended, Dimensions, Event, Row, Sums
+from bot.ledger.store_writes import MINUTES_KEPT, SUMS, ByHour, Changes, append_events, withdraw_events
 from bot.ledger.texts import stored_id
 from bot.ledger.usage import LedgerReader, head_of
 from bot.ledger.users import user_hash, user_key, without_names
@@ -159,25 +146,12 @@ class SqlLedger:
 
     def read(self, since: datetime, until: datetime) -> list[Row]:
         """See `Ledger`. An hour belongs to where it begins."""
-        first_day, last_day = ceil_day(since), floor_day(until)
-        hour, day = ledger_hours.c.hour, ledger_days.c.day
-        hours: ColumnElement[bool] = (hour >= since) & (hour < until)
-        if first_day >= last_day:
-            return self._rows([_sums_of(ledger_hours, hour).where(hours)])
-        edges = or_((hour >= since) & (hour < first_day), (hour >= last_day) & (hour < until))
-        days = (day >= first_day.date()) & (day < last_day.date())
-        return self._rows([_sums_of(ledger_hours, hour).where(edges), _sums_of(ledger_days, day).where(days)])
+        return self._rows([_sums_of(table, start).where(within) for table, start, within in _divided(since, until)])
 
     def totals(self, since: datetime, until: datetime) -> dict[Dimensions, Sums]:
         """What `read` returns, added up by its dimensions. Costs as many rows as there are sums, not events."""
-        first_day, last_day = ceil_day(since), floor_day(until)
-        hour, day = ledger_hours.c.hour, ledger_days.c.day
-        edges: ColumnElement[bool] = (hour >= since) & (hour < until)
-        if first_day < last_day:
-            edges = or_((hour >= since) & (hour < first_day), (hour >= last_day) & (hour < until))
-        days = (day >= first_day.date()) & (day < last_day.date())
         found: dict[Dimensions, Sums] = {}
-        for table, within in ((ledger_hours, edges), (ledger_days, days)):
+        for table, _, within in _divided(since, until):
             number = table.c.dimensions_id
             sums = [func.sum(table.c[name]) for name in SUMS]
             query = select(literal(since.isoformat()), number, *sums).where(within).group_by(number)
@@ -198,29 +172,6 @@ class SqlLedger:
                 (at, model, Sums(TokenCounts(*map(int, found[:6])), *map(int, found[6:])))
                 for at, model, *found in connection.execute(query.group_by(minute, by))
             ]
-
-    def recent(self, since: datetime) -> list[Row]:
-        """Sums of the events from `since` on, by minute, as far as the events are still there."""
-        events = ledger_events.c
-        minute: Any
-        if self._engine.dialect.name == "postgresql":
-            minute = func.date_trunc("minute", events.at)
-        else:
-            minute = func.substr(events.at, 1, 16)
-        failed = [
-            case((events.outcome == outcome.value, events.requests), else_=literal(0))
-            for outcome in (Outcome.ERROR, Outcome.RATE_LIMITED)
-        ]
-        # PostgreSQL's sums are decimals.
-        sums = [cast(func.sum(each), BigInteger) for each in (*(events[name] for name in NUMBERS), *failed)]
-        query = select(minute, events.dimensions_id, *sums).where(events.at >= since)
-        return self._rows([query.group_by(minute, events.dimensions_id)])
-
-    def latest_received(self) -> datetime | None:
-        """When the last event came, None without any."""
-        with self._engine.connect() as connection:
-            latest: datetime | None = connection.execute(select(func.max(ledger_events.c.received_at))).scalar_one()
-        return latest
 
     def version(self) -> int:
         """Rises with every change of the sums, whichever copy makes it."""
@@ -257,6 +208,17 @@ def _merged(events: Iterable[Event]) -> tuple[dict[str, Event], int]:
             counts = TokenCounts(*map(max, first.counts, event.counts))
             merged[event_id] = replace(first, counts=counts, requests=max(first.requests, event.requests))
     return merged, responses
+
+
+def _divided(since: datetime, until: datetime) -> list[tuple[Table, ColumnElement[Any], ColumnElement[bool]]]:
+    """The tables of which a stretch is put together, each with its start and condition: whole UTC days, and hours."""
+    first_day, last_day = ceil_day(since), floor_day(until)
+    hour, day = ledger_hours.c.hour, ledger_days.c.day
+    if first_day >= last_day:
+        return [(ledger_hours, hour, (hour >= since) & (hour < until))]
+    edges = or_((hour >= since) & (hour < first_day), (hour >= last_day) & (hour < until))
+    days = (day >= first_day.date()) & (day < last_day.date())
+    return [(ledger_hours, hour, edges), (ledger_days, day, days)]
 
 
 def _sums_of(table: Any, start: ColumnElement[Any]) -> Select[Any]:

@@ -17,12 +17,10 @@ from bot.db.state import LEDGER
 from bot.ledger.interning import Interning
 from bot.ledger.known_hours import LedgerState, state_of
 from bot.ledger.model import Dimensions, Labels
-from bot.ledger.store_writes import MINUTES_KEPT, SUMS
+from bot.ledger.store_writes import MINUTES_KEPT
 from bot.usage.age import DataState
 from bot.usage.model import BilledRow
 from bot.usage.store_reads import ROWS_AT_ONCE, Head, HourRead, Names, Version
-
-COUNTS = SUMS[:6]
 
 Recent = Mapping[int, Mapping[datetime, frozenset[datetime]]]
 """By version of the ledger, which minutes of which hours this process has changed."""

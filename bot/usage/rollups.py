@@ -11,17 +11,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Date, Select, and_, cast, delete, func, insert, literal, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.db.schema import usage, usage_days
+from bot.db.schema import TOKENS, usage, usage_days
 
 DIMENSIONS = ("model", "workspace_id", "api_key_id", "service_tier", "inference_geo", "speed")
-COUNTS = (
-    "uncached_input_tokens",
-    "cache_creation_5m_input_tokens",
-    "cache_creation_1h_input_tokens",
-    "cache_read_input_tokens",
-    "output_tokens",
-    "web_search_requests",
-)
+COUNTS = TOKENS
 
 Dimensions = tuple[str | None, ...]
 """Model, workspace, key, service tier, region and speed of a row."""

@@ -90,8 +90,7 @@ def total(rows: Sequence[Row]) -> tuple[int, ...]:
 
 
 def test_an_empty_ledger_says_so(ledger: SqlLedger) -> None:
-    assert (ledger.read(MIDNIGHT, MIDNIGHT + DAY), ledger.recent(MIDNIGHT)) == ([], [])
-    assert (ledger.latest_received(), ledger.version(), ledger.prune(NOON)) == (None, 0, 0)
+    assert (ledger.read(MIDNIGHT, MIDNIGHT + DAY), ledger.version(), ledger.prune(NOON)) == ([], 0, 0)
     assert ledger.append([], NOON) == Appended(0, 0)
 
 
@@ -102,7 +101,6 @@ def test_sums_keep_every_dimension_apart(ledger: SqlLedger) -> None:
         (NOON, SEARCH): Sums(counts(15, 2), 2, 0, 0),
         (NOON, FAST): Sums(counts(10, 1), 1, 0, 1),
     }
-    assert ledger.latest_received() == NOON
 
 
 def test_a_response_that_is_sent_again_counts_once(ledger: SqlLedger) -> None:
@@ -127,7 +125,6 @@ def test_of_several_states_of_a_response_the_largest_of_each_count_is_kept(ledge
     kept = Sums(TokenCounts(10, 3, 0, 7, 20, 1), 1)
     assert by_start(ledger.read(MIDNIGHT, MIDNIGHT + 2 * DAY)) == {(MIDNIGHT, SEARCH): kept}
     assert by_start(ledger.read(NOON, NOON + HOUR)) == {(NOON, SEARCH): kept}
-    assert by_start(ledger.recent(NOON)) == {(NOON, SEARCH): kept}
 
 
 def test_a_further_part_of_a_response_is_no_response_of_its_own(ledger: SqlLedger) -> None:
@@ -146,17 +143,6 @@ def test_whole_days_are_read_as_days_and_the_rest_by_hour(ledger: SqlLedger) -> 
     assert ledger.read(NOON + MINUTE, NOON + 2 * MINUTE) == ledger.read(NOON + HOUR, NOON) == []
 
 
-def test_what_is_recent_is_told_by_minute(ledger: SqlLedger) -> None:
-    seconds = timedelta(seconds=10)
-    ledger.append([response(number, NOON + number * seconds, outcome=Outcome.ERROR) for number in range(9)], NOON)
-    found = by_start(ledger.recent(NOON + seconds))
-    assert {start - NOON: sums[1:] for (start, _), sums in found.items()} == {
-        timedelta(0): (5, 5, 0),
-        MINUTE: (3, 3, 0),
-    }
-    assert ledger.recent(NOON + HOUR) == []
-
-
 def test_events_go_by_when_they_came_and_their_sums_stay(ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "PRUNED_AT_ONCE", 2)
     monkeypatch.setattr(store_module, "MOST_PRUNED", 4)
@@ -167,7 +153,7 @@ def test_events_go_by_when_they_came_and_their_sums_stay(ledger: SqlLedger, monk
     assert ledger.append(old, NOON + HOUR) == Appended(0, 5)
     assert [ledger.prune(NOON + MINUTE) for _ in range(3)] == [4, 1, 0]
     assert total(ledger.read(MIDNIGHT - 100 * DAY, MIDNIGHT + DAY))[0] == 60
-    assert ledger.latest_received() is None
+    assert ledger.prune(NOON + 100 * DAY) == 0
 
 
 def test_no_text_keeps_others_from_being_stored(ledger: SqlLedger) -> None:

@@ -21,7 +21,7 @@ class Mode:
 
     @property
     def ceiling(self) -> str | None:
-        """The dearest model that services may use in this mode; None where the mode sets none."""
+        """The most expensive model that services may use in this mode; None where the mode sets none."""
         return self.variables.get(MODEL_VARIABLE)
 
 

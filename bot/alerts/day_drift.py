@@ -219,7 +219,7 @@ class _Part:
         return max(min(rest, ZERO), -self._computed(assumed))
 
     def _of_long_prompts(self, rest: Decimal) -> Decimal:
-        """As much as the dearer step of a price can make of it; sums do not show which prompts were long."""
+        """As much as the more expensive step of a price can make of it; sums do not show which prompts were long."""
         rows = [row for row in self._used if row.cost.at_least and not _is_priority(row.usage)]
         if not rows or rest <= 0:
             return ZERO

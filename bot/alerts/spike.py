@@ -94,7 +94,7 @@ class _LastHour:
     """The long window, which ends at `until`.
 
     `minutes`: units of money by minute, a row for each of `scopes`. `steady`: units an hour of the windows, without the
-    dearest minute. `reaching`: scopes of which both reach the floor: no bound is below it.
+    most expensive minute. `reaching`: scopes of which both reach the floor: no bound is below it.
     """
 
     snapshot: Snapshot

@@ -43,9 +43,9 @@ QUIET_AFTER_LIMIT = HOUR
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """USD an hour in the windows that end at the age of the data; the `steady` ones leave out the dearest minute.
+    """USD an hour in the windows that end at the age of the data; `steady` leaves out the most expensive minute.
 
-    A single large request is counted in one minute, so that it is no spike, however dear it is.
+    A single large request falls into one minute, so it is never a spike, whatever it costs.
     """
 
     long: Decimal
@@ -116,8 +116,8 @@ def baseline(
     """What is usual around the long window that ends at `until`; None where too little is known to say.
 
     `hours`: USD of the scope in every known hour of the look-back, whole hours before the window. `with_usage`: how
-    many of them had any usage in the whole organisation. The dearest of the hours that the window touches counts, and
-    of one more on either side: jobs start some minutes early, and those that follow UTC move when clocks change.
+    many of them had any usage in the whole organisation. The most expensive hour counts, of those that the window
+    touches and of one more on either side: jobs start some minutes early, and jobs in UTC move when clocks change.
     """
     if with_usage < LEAST_HOURS_WITH_USAGE or not hours:
         return None

@@ -18,8 +18,8 @@ Use = tuple[str | None, str, Terms, TokenCounts]
 class CacheUse:
     """`hit_rate`: cache reads in the whole prompt. `reused`: cache reads in all that was cached; None without any.
 
-    `break_even`: the `reused` from which on caching is no dearer than none, at the TTLs in use; None where nothing was
-    written. `saved_usd`: below zero where caching cost more than it saved.
+    `break_even`: the lowest `reused` at which caching pays, at the TTLs in use; None where nothing was written.
+    `saved_usd`: negative where caching cost more than it saved.
     """
 
     row: str | None

@@ -161,7 +161,7 @@ def _of_caller(
         yield cause(CauseKind.TOKENS_ROSE, before.usd * (growth - 1), before.all_tokens, after.all_tokens)
     fell = before.cache_read_share - after.cache_read_share
     if fell >= LEAST_FALL:
-        usd = _dearer_input(fell, before, after)
+        usd = _costlier_input(fell, before, after)
         yield cause(CauseKind.CACHE_READ_FELL, usd, before.cache_read_share, after.cache_read_share)
     for kind, name in ((CauseKind.CACHE_WRITES_1H_ROSE, "cache_write_1h"), (CauseKind.OUTPUT_ROSE, "output")):
         # What the kind has grown beyond all the others.
@@ -174,7 +174,7 @@ def _of_caller(
         yield cause(CauseKind.BATCH_FELL, lost, batch, batch_after)
 
 
-def _dearer_input(fell: Decimal, before: _Sums, after: _Sums) -> Decimal:
+def _costlier_input(fell: Decimal, before: _Sums, after: _Sums) -> Decimal:
     """What the input that is not read from the cache any more costs more than if it still were."""
     tokens = sum((after.tokens[kind] for kind in WRITTEN_OR_UNCACHED), ZERO)
     usd = sum((after.plain[kind] for kind in WRITTEN_OR_UNCACHED), ZERO)

@@ -57,7 +57,7 @@ class Gap:
 class Coverage:
     """`until`: the end of the last closed hour. `known`: hours of Anthropic's data; nothing is said where some lack.
 
-    `models`: the dearest first. `gaps`: the largest first.
+    `models`: the most expensive first. `gaps`: the largest first.
     """
 
     starts_at: datetime

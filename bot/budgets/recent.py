@@ -14,7 +14,7 @@ from bot.budgets.causes import LEAST_SHARE, LEAST_USD, Cause, causes
 from bot.budgets.savings import Move, is_moved_by
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO, PricedUsage, price_usage
-from bot.budgets.trend import MOST_MOVERS, Mover, Recent, RecentUsage, Stretch, is_dearer, recent_window
+from bot.budgets.trend import MOST_MOVERS, Mover, Recent, RecentUsage, Stretch, costs_more, recent_window
 from bot.budgets.usage_index import Caller, Numbers
 from bot.budgets.usage_prices import Money
 from bot.budgets.usage_table import Table, summed
@@ -113,12 +113,12 @@ class RecentSpend:
         self, moves: Sequence[Move], found: Mover | Cause, usd: Decimal, before_usd: Decimal | None, on: date
     ) -> bool:
         """Whether a change of the mode has moved a caller to this model, or back to it, so that it rose from
-        `before_usd`. `on`: the day whose prices tell which model is dearer."""
+        `before_usd`. `on`: the day whose prices tell which model is more expensive."""
         if not moves or (before_usd is not None and usd <= before_usd):
             return False
         used = self.models_of(found.workspace_id, found.api_key_id)
-        dearer = partial(is_dearer, on=on, card=self._snapshot.card)
-        return is_moved_by(moves, found.model, used, dearer)
+        costlier = partial(costs_more, on=on, card=self._snapshot.card)
+        return is_moved_by(moves, found.model, used, costlier)
 
     def causes(self, scope: Scope, known_since: datetime) -> tuple[Cause, ...]:
         """What explains most of the last stretch. `known_since`: a model is new that was never used before."""

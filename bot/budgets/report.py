@@ -84,7 +84,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`spend`: with the billed part, as budgets count it. `groups`: the dearest first; `computed_usd` is their sum."""
+    """`spend` includes the billed part, as for budgets. `groups`: most expensive first; they sum to `computed_usd`."""
 
     period: Period
     by: GroupBy

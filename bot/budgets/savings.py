@@ -39,11 +39,11 @@ class Saving:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The fallback mode in force. `ceiling`: the dearest model that it permits; None for `normal`.
+    """The fallback mode in force. `ceiling`: the most expensive model that it permits; None for `normal`.
 
     `since`: when it was switched on, None where nobody ever switched. `mix_until`: the end of the newest 24 hours in
     which no mode held the team back; None where that is now. `changes`: when each mode began, the oldest first.
-    `ceilings`: the same with the dearest model that each permits.
+    `ceilings`: the same with the most expensive model that each permits.
     """
 
     mode: str = NORMAL
@@ -67,7 +67,7 @@ class InForce:
 
 
 class Move(NamedTuple):
-    """A change of the dearest permitted model; None where everything is."""
+    """A change of the most expensive permitted model; None where everything is."""
 
     before: str | None
     after: str | None
@@ -157,17 +157,17 @@ def reckoned_mode(
 
 
 def is_moved_by(
-    moves: Iterable[Move], model: str, used: Collection[str], is_dearer: Callable[[str, str], bool]
+    moves: Iterable[Move], model: str, used: Collection[str], costs_more: Callable[[str, str], bool]
 ) -> bool:
     """Whether changes of the mode explain that a caller has come to `model`, or has come back to it.
 
-    `used`: the caller's models in these two days. `is_dearer`: whether the first model is dearer than the second.
+    `used`: the caller's models in these two days. `costs_more`: whether the first model costs more than the second.
     """
     for before, after in moves:
-        if after == model and any(is_dearer(each, model) for each in used):
+        if after == model and any(costs_more(each, model) for each in used):
             return True
-        if before in used and before is not None and is_dearer(model, before):
-            return after is None or not is_dearer(model, after)
+        if before in used and before is not None and costs_more(model, before):
+            return after is None or not costs_more(model, after)
     return False
 
 

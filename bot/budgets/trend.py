@@ -107,14 +107,14 @@ def _in_scope(rows: Iterable[RecentUsage], scope: Scope, card: RateCard) -> Iter
     return (row for row in rows if in_scope(scope, row.priced.usage, card))
 
 
-def is_dearer(model_id: str, than: str, on: date, card: RateCard) -> bool:
+def costs_more(model_id: str, than: str, on: date, card: RateCard) -> bool:
     """Whether a service on this model moves, where the other one is the ceiling."""
     return _rank(card, model_id, on) > _rank(card, than, on)
 
 
 def _cost_under(ceiling: str, row: PricedUsage, card: RateCard) -> Decimal:
     usage = row.usage
-    if not is_dearer(usage.model, ceiling, usage.day, card):
+    if not costs_more(usage.model, ceiling, usage.day, card):
         return row.cost.usd
     counts = _retokenized(usage, ceiling, card)
     return cost_of(card, ceiling, counts, usage.terms, usage.day, prompt_tokens=None).usd

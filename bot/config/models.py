@@ -20,9 +20,9 @@ def rise_in(chain: Sequence[str], card: RateCard) -> str | None:
     Models that are not in the card are skipped, since their price is unknown.
     """
     known = [(model_id, model.price[-1]) for model_id in chain if (model := card.find(model_id)) is not None]
-    for (dearer, before), (cheaper, after) in pairwise(known):
+    for (costlier, before), (cheaper, after) in pairwise(known):
         if (after.output, after.input) > (before.output, before.input):
-            return f"{cheaper} costs more than {dearer}"
+            return f"{cheaper} costs more than {costlier}"
     return None
 
 

@@ -349,7 +349,7 @@ def _chain(value: str) -> tuple[str, ...]:
     if len(chain) < 2 or len(set(chain)) < len(chain):
         raise SettingsError(
             f"CLAUDE_COST_FALLBACK_CHAIN is {', '.join(quoted(model, MODEL) for model in chain) or 'empty'}: it must "
-            "name at least two different models, the dearest first, with commas between them."
+            "name at least two different models, the most expensive first, with commas between them."
         )
     if any(looks_secret(model) or not model.isprintable() for model in chain):
         raise SettingsError(

@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.review import BudgetReview
 from bot.budgets.savings import InForce, Saving, savings_of
-from bot.budgets.trend import Recent, is_dearer
+from bot.budgets.trend import Recent, costs_more
 from bot.clock import Clock
 from bot.fallback.service import FallbackService
 from bot.mode import Mode
@@ -22,7 +22,7 @@ class Prospect:
 
     `savings`: what each mode would save beside the one in force. `not_cheaper`: the figures that refuse the step, where
     it would save nothing. `costs`: None where there is nothing to say. `spend`: what `savings` is a share of.
-    `steps_back`: `wanted` is dearer than the mode in force.
+    `steps_back`: `wanted` is more expensive than the mode in force.
     """
 
     savings: tuple[Saving, ...]
@@ -118,7 +118,7 @@ class Prospects:
     def _is_step_back(self, present: Mode, wanted: Mode, now: datetime) -> bool:
         if present.ceiling is None or wanted.ceiling is None:
             return False
-        return is_dearer(wanted.ceiling, present.ceiling, now.date(), self._card)
+        return costs_more(wanted.ceiling, present.ceiling, now.date(), self._card)
 
 
 def is_cheaper(saving: Saving) -> bool:

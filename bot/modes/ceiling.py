@@ -14,9 +14,9 @@ from bot.pricing.model_ids import spelled
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The dearest model that services may use. `model` is None where the mode sets none.
+    """The most expensive model that services may use. `model` is None where the mode sets none.
 
-    `mode_chain`: the mode's own chain, from the ceiling downwards. `whole_chain`: the whole one, the dearest first.
+    `mode_chain`: the mode's own chain, from the ceiling down. `whole_chain`: the team's chain, most expensive first.
     """
 
     model: str | None
@@ -24,10 +24,10 @@ class Ceiling:
     whole_chain: tuple[str, ...]
 
     def permits(self, model: str, card: RateCard) -> bool:
-        """Whether a model is the ceiling or no dearer than it, in whatever spelling either of them is written.
+        """Whether a model is the ceiling or no more expensive than it, in whatever spelling either of them is written.
 
         The team's chains decide first. For a model that is in neither, the newest list prices do: it stays if neither
-        its input nor its output costs more. A model that is not in the rate card counts as dearer.
+        its input nor its output costs more. A model that is not in the rate card counts as more expensive.
         """
         if self.model is None:
             return True
@@ -37,11 +37,11 @@ class Ceiling:
         whole = [_key(each, card) for each in self.whole_chain]
         if own in whole and ceiling in whole:
             return whole.index(own) > whole.index(ceiling)
-        return _is_no_dearer(own, ceiling, card)
+        return _costs_no_more(own, ceiling, card)
 
 
 def ceiling_from(variables: Mapping[str, str], whole_chain: Sequence[str]) -> Ceiling:
-    """The ceiling that a mode's variables set. `whole_chain`: the team's model ids, the dearest first."""
+    """The ceiling that a mode's variables set. `whole_chain`: the team's model ids, the most expensive first."""
     if variables.get(MODE_VARIABLE, NORMAL) == NORMAL:
         # Services use their own default, whatever else is set.
         return Ceiling(None, (), tuple(whole_chain))
@@ -59,7 +59,7 @@ def _key(model: str, card: RateCard) -> str:
     return card.index.find(model) or spelled(model).name or model
 
 
-def _is_no_dearer(own: str, ceiling: str, card: RateCard) -> bool:
+def _costs_no_more(own: str, ceiling: str, card: RateCard) -> bool:
     one, other = card.models.get(own), card.models.get(ceiling)
     if one is None or other is None:
         return False

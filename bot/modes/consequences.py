@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from bot.budgets.trend import RecentUsage, is_dearer
+from bot.budgets.trend import RecentUsage, costs_more
 from bot.clock import DAY
 from bot.pricing.card import Model, RateCard
 from bot.pricing.tokens import TokenCounts
@@ -45,7 +45,7 @@ def consequences(ceiling: str, usage: Sequence[RecentUsage], card: RateCard, on:
     target = card.find(ceiling)
     if target is None:
         return None
-    moving = [row for row in usage if is_dearer(row.priced.usage.model, ceiling, row.priced.usage.day, card)]
+    moving = [row for row in usage if costs_more(row.priced.usage.model, ceiling, row.priced.usage.day, card)]
     models = {model.id: model for row in moving if (model := card.find(row.priced.usage.model)) is not None}
     caching = {row.priced.usage.model for row in moving if _caches(row.priced.usage.counts)}
     cachers = [model for id_ in caching if (model := card.find(id_)) is not None]

@@ -112,7 +112,7 @@ class UsageSum:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """`above`: what people call the models above the ceiling that were seen, the dearest sum first.
+    """`above`: what people call the models above the ceiling that were seen, the most expensive sum first.
 
     `before`: the hour before the change, and the part of the change's hour before it; None where nothing is known of
     it. `after`: the newest usage that says something. `took`: from the change until the share was right, None where it

@@ -1,7 +1,7 @@
 """What would make a workload cheaper: at most three lines, each with its saving for the same text.
 
-What the same models can do comes first, because their answers stay what they are: the greatest saving leads. Another
-model's answers have to be tried, so that a model is a line of its own after them.
+Changes that keep the models come first, largest saving first, because the answers stay the same. Answers of another
+model have to be tried first, so other models come last, one line each.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from bot.pricing.workload import Workload
 
 MOST_LINES = 3
 LEAST_SHARE = Decimal("0.005")
-"""What saves less is below the precision of an estimate."""
+"""A smaller saving is below the precision of an estimate."""
 
 MINUTES = {"5m": "5 minutes", "1h": "1 hour"}
 
@@ -37,7 +37,7 @@ class Advice(NamedTuple):
     @property
     def sentence(self) -> str:
         """`Send in batches: $675.00, saves $675.00 (-50%)`."""
-        # What it costs and what it saves add up to what was asked for, as each is written.
+        # Rounded so that cost and saving add up to the cost of the asked workload.
         [saves] = in_cents(cents_of(self.here_usd) - cents_of(self.monthly_usd), [self.saves_usd])
         line = f"{self.what}: {usd(self.monthly_usd)}, saves {usd(saves)} ({self._less(self.monthly_usd)})"
         if self.with_more is None:
@@ -50,9 +50,9 @@ class Advice(NamedTuple):
 
 
 def advice_on(asked: Workload, here: Decimal, ways: Sequence[Alternative], *, runs: bool) -> tuple[Advice, ...]:
-    """`runs`: whether the requests work as they were asked for.
+    """`runs`: whether the asked requests work at all.
 
-    Only what works and is cheaper; of the ways that exclude each other (two ways of caching) the cheapest alone."""
+    Returns only changes that work and save; of two that exclude each other (two TTLs of the cache), the cheaper one."""
     if not here:
         return ()
     cheaper = [way for way in ways if way.works and here - way.compared_usd >= here * LEAST_SHARE]
@@ -74,7 +74,7 @@ def _by_change(ways: Sequence[Alternative]) -> list[Alternative]:
 
 
 def _same_models(way: Alternative, asked: Workload, here: Decimal, ways: Sequence[Alternative]) -> Advice:
-    """The first line also says what it saves together with the other one of caching and batches."""
+    """Add to the first line what caching and batches save together."""
     more = None
     caching = next((other for other in ways if "caching" in other.changes), None)
     together = None if caching is None else caching.compared_batch_usd

@@ -1,4 +1,4 @@
-"""The same workload done otherwise: other models, batch, other caching; and how to reach a goal."""
+"""Other ways to run the same workload: other models, batches, other caching; and how to reach a target cost."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -14,13 +14,13 @@ from bot.pricing.tokens import same_text
 from bot.pricing.workload import Route, Ttl, Workload, all_on
 
 Change = Literal["batch", "caching", "speed", "model"]
-"""In what an alternative differs from the workload that was asked for."""
+"""How an alternative differs from the asked workload."""
 
 COMMON_SHARE = Fraction(9, 10)
-"""Assumed: so much of a prompt is the same in every request, where nobody said what can be cached."""
+"""Assumed share of a prompt that repeats in every request, if nothing was said about caching."""
 
 MOST_ASSUMED_HITS = Decimal("0.99")
-"""Some entries are always rewritten, so this is the most to expect of a cache that does not exist yet."""
+"""Some entries are always rewritten, so do not promise more for a cache that does not exist yet."""
 
 
 class Alternative(NamedTuple):
@@ -42,7 +42,7 @@ class Alternative(NamedTuple):
 
     @property
     def compared_usd(self) -> Decimal:
-        """What to hold against the workload that was asked for: the dollars for the same text."""
+        """Dollars for the same text: the figure to compare with the asked workload."""
         return self.monthly_usd if self.same_text_usd is None else self.same_text_usd
 
     @property
@@ -52,9 +52,9 @@ class Alternative(NamedTuple):
 
 
 class Routing(NamedTuple):
-    """Which share of the requests has to move to the cheaper model to reach the goal.
+    """The share of requests that has to move to the cheaper model to reach the target.
 
-    `share`: 0 where the goal is met already; None where even all of them would not do.
+    `share`: 0 if the target is met already; None if moving all requests is not enough.
     """
 
     to: Model
@@ -64,7 +64,7 @@ class Routing(NamedTuple):
 
 
 def alternatives_to(workload: Workload, card: RateCard, on: date) -> tuple[Alternative, ...]:
-    """The cheapest for the same text first. Models that could not do the work are left out, unless they were named."""
+    """Cheapest first for the same text. Models that cannot do the work are left out, unless they were named."""
     ways = [*_same_models(workload, card, on), *_other_models(workload, card, on)]
     found: dict[str, Alternative] = {}
     for way in ways:
@@ -73,7 +73,7 @@ def alternatives_to(workload: Workload, card: RateCard, on: date) -> tuple[Alter
 
 
 def same_text_as(workload: Workload, counted_with: int) -> Workload:
-    """A workload on one model with the tokens that it makes of text which another tokenizer counted."""
+    """A workload on one model, with its tokens converted from another model's tokenizer."""
     model = workload.routes[0].model
     if model.tokenizer == counted_with:
         return workload
@@ -90,7 +90,7 @@ def same_text_as(workload: Workload, counted_with: int) -> Workload:
 
 
 def routing_to_goal(workload: Workload, card: RateCard, on: date) -> Routing | None:
-    """None without a goal."""
+    """None without a target."""
     if workload.goal is None:
         return None
     goal = workload.goal
@@ -179,7 +179,7 @@ def _way(
 ) -> Alternative:
     text = _same_work(other, asked)
     if _counted_with(asked) is None:
-        # The input is counted again for each model, so there is no second figure.
+        # The input is counted per model already, so there is no second figure.
         other = text
     if other.batch and asked.batch:
         label += ", batch"
@@ -188,7 +188,7 @@ def _way(
         label += ", too short to be cached there"
     plain = _priced(other, card, on)
     same = plain if text is other else _priced(text, card, on)
-    # Each turn would wait up to a day for the answer to the one before it: nobody is offered that.
+    # Not offered: each turn would wait up to a day for the answer to the previous one.
     offered = not (other.batch or asked.batch or other.turns > 1)
     return Alternative(
         label=label,

@@ -1,8 +1,8 @@
-"""When caching pays: the hit rate from which on it is no dearer, and the hit rate that the requests will have.
+"""When caching pays: the break-even hit rate, and the hit rate to expect.
 
-Requests are taken to arrive at random at an even rate around the clock (a Poisson process). A hit renews the entry at
-no cost, so a request hits when the gap before it is shorter than the entry's life: with mean gap g and life t that is
-a share of 1 - exp(-t / g). Requests that come in bursts hit more often.
+Assumes random arrivals at an even rate around the clock (a Poisson process). A hit renews the entry at no cost, so a
+request hits if the gap before it is shorter than the TTL: with mean gap g and TTL t, a share of 1 - exp(-t / g).
+Bursts hit more often.
 """
 
 from datetime import date, timedelta
@@ -28,9 +28,9 @@ class Warmth(NamedTuple):
 
 
 def break_even(model: Model, ttl: str, on: date, prompt_tokens: int | None = None) -> Fraction:
-    """The hit rate, 0 to 1, from which on caching costs no more than plain input: (w - 1) / (w - r).
+    """The hit rate, 0 to 1, at which caching costs as much as plain input: (w - 1) / (w - r).
 
-    w and r are what a write and a read cost as multiples of the input price.
+    w and r are the prices of a write and a read as multiples of the input price.
     """
     rates = model.rates(on).at(prompt_tokens)
     write = rates.cache_write_1h if ttl == "1h" else rates.cache_write_5m
@@ -45,22 +45,22 @@ def warmth(workload: Workload, share: Fraction = Fraction(1)) -> Warmth:
 
 
 def expected_hit_rate(requests_a_month: Fraction, ttl: Ttl) -> Decimal:
-    """The share of requests that hit, 0 to 1, to a whole per cent: the model is no more exact than that."""
+    """The share of requests that hit, 0 to 1, in whole per cent: the model is not more precise."""
     return Decimal(round(_arrive_in_time(requests_a_month, ttl) * 100)) / 100
 
 
 def hit_rate_of(workload: Workload, share: Fraction = Fraction(1)) -> Decimal:
-    """The hit rate that was given, or the one to expect of the share of the requests that one model has."""
+    """The given hit rate, or the one to expect from the share of requests that one model serves."""
     if workload.hit_rate is not None:
         return workload.hit_rate
     return expected_hit_rate(_requests(workload, share), workload.ttl)
 
 
 def hit_rate_with(ttl: Ttl, workload: Workload, share: Fraction = Fraction(1)) -> Decimal | None:
-    """The hit rate with another TTL; None where it follows from the rate because none was given.
+    """The hit rate with another TTL; None if none was given, since it then follows from the request rate.
 
-    A given one changes as the expected one does. It is not raised above what the rate allows, and where it is higher
-    already, a longer life changes nothing: such requests come in bursts.
+    A given rate changes in proportion to the expected one, up to what the request rate allows. If it is higher
+    already, requests come in bursts and a longer TTL changes nothing.
     """
     if workload.hit_rate is None or ttl == workload.ttl:
         return workload.hit_rate
@@ -69,7 +69,7 @@ def hit_rate_with(ttl: Ttl, workload: Workload, share: Fraction = Fraction(1)) -
     given = float(workload.hit_rate)
     scaled = given * with_other / with_this
     other = max(given, min(scaled, with_other)) if with_other > with_this else scaled
-    # A ten-thousandth, so that a rate which stays the same is the given one to the digit.
+    # Rounded to a ten-thousandth, so that an unchanged rate equals the given one exactly.
     return workload.hit_rate if abs(other - given) < 0.0001 else Decimal(round(other * 10_000)) / 10_000
 
 

@@ -1,4 +1,4 @@
-"""One response of the API as logs keep it: what sums over calls are made of."""
+"""One response of the API as logs record it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

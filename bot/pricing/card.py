@@ -1,4 +1,4 @@
-"""The dated tables beside this module. Their types are checked by tests, so that reading them needs no library."""
+"""The dated price tables beside this module. Tests check their types, so reading them needs no library."""
 
 import os
 import tomllib
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from bot.pricing.model_ids import FAMILIES, Listed, ModelIndex, family_in, spelled
 
 Table = dict[str, Any]
-"""A table as TOML has it: texts, whole numbers, dates, lists and tables."""
+"""A TOML table: strings, integers, dates, arrays and tables."""
 
 
 def packaged(name: str) -> Table:
@@ -22,7 +22,7 @@ def packaged(name: str) -> Table:
 
 
 class Step(NamedTuple):
-    """Prices of a single request whose whole prompt is longer than `above_prompt_tokens`, for all of its tokens."""
+    """Prices for all tokens of a request whose prompt is longer than `above_prompt_tokens`."""
 
     above_prompt_tokens: int
     input: Decimal
@@ -87,7 +87,7 @@ class Model(NamedTuple):
     spellings: tuple[str, ...] = ()
 
     def rates(self, on: date) -> Rates:
-        """The prices of a UTC day; before the first known price, that first one."""
+        """The prices on a UTC day; the first known price applies to earlier days too."""
         known = [rates for rates in self.price if rates.valid_from <= on]
         return known[-1] if known else self.price[0]
 
@@ -98,10 +98,10 @@ class Model(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """What a model id is priced as, and what its spelling says about the price.
+    """The model whose price applies to an id, and what the spelling of the id says about the price.
 
-    `assumed`: one clause that says so where the id does not name the model; None where it does. `is_known`: False for
-    an id that names neither a model nor a family of the card.
+    `assumed`: a clause about the assumption, None if the id names the model. `is_known`: False if the id names neither
+    a model nor a family of the card.
     """
 
     model: Model
@@ -136,14 +136,14 @@ class RateCard:
         return None if found is None else self.models[found]
 
     def knows(self, spelling: str) -> bool:
-        """Whether a text names a model, or no more than a family."""
+        """Whether a text names a model or a family of the card."""
         return self.index.find(spelling) is not None or self.index.family(spelling) is not None
 
     def resolve(self, model_id: str, on: date) -> Resolved:
         """The model that an id is priced as on a UTC day.
 
-        A bare family is its newest model of that day. An unknown id is the dearest model of its family that was still
-        served that day; one without a family, the dearest of the whole card.
+        A bare family means its newest model of that day. An unknown id is priced as the most expensive model of its
+        family still served that day; without a family, as the most expensive of the card.
         """
         said = spelled(model_id)
         model = self.find(model_id)
@@ -155,8 +155,8 @@ class RateCard:
             assumed = f"priced as the newest {family} of that day, {newest.name}"
             return Resolved(newest, newest.rates(on), said.regional, assumed, fast=said.fast, batch=said.batch)
         family = family_in(model_id)
-        stand_in = self._dearest_served(family, on)
-        known_as = f"the dearest {family} rate" if family else "the dearest rate of all"
+        stand_in = self._most_expensive_served(family, on)
+        known_as = f"the most expensive {family} rate" if family else "the most expensive rate of all"
         assumed = f"priced at {known_as}, {stand_in.name}'s"
         return Resolved(stand_in, stand_in.rates(on), said.regional, assumed, False, said.fast, said.batch)
 
@@ -165,11 +165,11 @@ class RateCard:
         return self.models[self.index.newest(family, on)]
 
     def families(self) -> tuple[str, ...]:
-        """The families, the dearest of today's models first; the generations before them have none."""
+        """The families, most expensive first. Models of the first generations belong to no family."""
         there = {model.family for model in self.models.values()}
         return tuple(family for family in FAMILIES if family in there)
 
-    def _dearest_served(self, family: str | None, on: date) -> Model:
+    def _most_expensive_served(self, family: str | None, on: date) -> Model:
         among = [model for model in self.models.values() if family is None or model.family == family]
         served = [each for each in among if each.released <= on and (each.retires is None or on <= each.retires)]
         return max(served or among, key=lambda model: _dearness(model.rates(on)))

@@ -27,7 +27,7 @@ class CostLine(NamedTuple):
 
 
 class Cost:
-    """What a usage costs in USD, and at which prices. A plain class is the fastest to make one of for each row."""
+    """What a usage costs in USD, and at which prices. A plain class, because one is made for every row."""
 
     __slots__ = ("counts", "prices", "usd")
 
@@ -48,7 +48,7 @@ class Cost:
 
     @property
     def lines(self) -> tuple[CostLine, ...]:
-        """One line for each kind that is counted."""
+        """One line for each kind of token that occurs."""
         *tokens, searches = self.counts
         lines = [
             CostLine(kind, n, usd_per_mtok, n * usd_per_mtok / MTOK)
@@ -62,7 +62,7 @@ class Cost:
 
     @property
     def assumed(self) -> str | None:
-        """The clause that says how an unknown model was priced."""
+        """How an unknown model was priced, as a clause."""
         return self.prices.assumed
 
     @property
@@ -82,9 +82,9 @@ def cost_of(
 ) -> Cost:
     """What `counts` cost in USD at the rates of the UTC day `on`.
 
-    `prompt_tokens`: the whole prompt of this one request. None means a sum of requests: it is priced at the
-    base step, and marked `at_least` where the model has a dearer step above it. So are fast mode without a fast price
-    in the card, and terms that could not be asked for where they make this model dearer.
+    `prompt_tokens`: the whole prompt of one request. None: a sum of requests, priced at the base step and marked
+    `at_least` if the model has a more expensive step. Also marked: fast mode without a fast price in the card, and
+    terms that the source cannot report if they can raise the price of this model.
     """
     steps = stepped_prices(card, model_id, on, terms)
     prices = steps.several if prompt_tokens is None else steps.at(prompt_tokens)

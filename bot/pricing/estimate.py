@@ -14,14 +14,14 @@ from bot.pricing.throughput import Fit, Limits, Pool, fit, load_of
 from bot.pricing.workload import Workload
 
 USUAL_PEAK = Decimal(10)
-"""How many times the mean the busiest minute is, where nobody said; it is named beside the result."""
+"""Default ratio of the busiest minute to the average minute; the result states it."""
 
 
 class Estimate(NamedTuple):
-    """Dollars are exact and unrounded. `alternatives`: the cheapest for the same text first, dearer ones included.
+    """Dollars are exact and unrounded. `alternatives`: cheapest first for the same text, including more expensive ones.
 
-    `problems`: why requests fail, and what was asked for without effect. `advice`: what would make it cheaper.
-    `assumptions`: what the figures take for granted; `details`: what is good to know. `rates_checked`: the day of the
+    `problems`: why requests fail, and which options have no effect. `advice`: what would make it cheaper.
+    `assumptions`: what the figures assume; `details`: background. `rates_checked`: the day of the
     prices.
     """
 
@@ -39,12 +39,12 @@ class Estimate(NamedTuple):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """All that has to be said, the most surprising first."""
+        """All notes, the most surprising first."""
         return (*self.problems, *self.assumptions, *self.details)
 
     @property
     def recommendation(self) -> str:
-        """One sentence: the first advice, or that there is none."""
+        """The first advice as one sentence, or a sentence that there is none."""
         if self.monthly_usd == 0:
             return "There is nothing to pay for."
         if self.advice:

@@ -1,4 +1,4 @@
-"""What has to be said beside an estimate: what it assumes, and what is good to know."""
+"""Notes beside an estimate: its assumptions and background."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -24,7 +24,7 @@ BYTES_A_TOKEN = 4
 
 
 def assumptions_on(workload: Workload, card: RateCard, today: date) -> Iterator[str]:
-    """What the figures take for granted, the most surprising ones first."""
+    """What the figures assume, the most surprising first."""
     for route in workload.routes:
         yield from _retirement(route.model, today)
         if workload.fast:
@@ -44,7 +44,7 @@ def assumptions_on(workload: Workload, card: RateCard, today: date) -> Iterator[
 
 
 def details_on(workload: Workload, card: RateCard, today: date) -> Iterator[str]:
-    """What is good to know and changes no figure."""
+    """Background that changes no figure."""
     for route in workload.routes:
         yield from _cache_details(workload, route, today)
     if workload.batch:
@@ -59,7 +59,7 @@ def details_on(workload: Workload, card: RateCard, today: date) -> Iterator[str]
 
 
 def prices_note(card: RateCard) -> str:
-    """Of when the prices are."""
+    """The date of the prices."""
     return f"List prices checked on {card.checked_on.isoformat()}, USD without tax."
 
 
@@ -102,7 +102,7 @@ def _turn_notes(workload: Workload) -> Iterator[str]:
 
 
 def _hit_rate_note(workload: Workload, route: Route) -> Iterator[str]:
-    """The assumed hit rate; or that the given one is more than the rate of requests makes likely."""
+    """The assumed hit rate; or a warning that the given one is unlikely at this request rate."""
     if not caches(workload, route.model):
         return
     on = "" if len(workload.routes) == 1 else f" on {route.model.name}"

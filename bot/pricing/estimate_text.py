@@ -1,4 +1,4 @@
-"""An estimate in words, the number first: the same lines for the terminal and for Slack's text."""
+"""An estimate as text, the number first: the same lines for terminal and Slack."""
 
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
@@ -32,7 +32,7 @@ def headline(estimate: Estimate) -> str:
 
 
 def workload_line(work: Workload) -> str:
-    """The workload in one line, for a reader who did not type it."""
+    """The workload in one line, for readers who did not type it."""
     one = work.requests == 1
     what = ("request" if one else "requests") if work.turns == 1 else f"conversations of {work.turns} turns"
     line = (
@@ -67,7 +67,7 @@ def line_words(line: Line, estimate: Estimate) -> tuple[str, str, str, str]:
 
 
 def advice_lines(estimate: Estimate) -> list[str]:
-    """The ways to save, the ones that keep the models first; then what the named comparison costs."""
+    """The ways to save, those that keep the models first; then the named comparison."""
     own = [advice.sentence for advice in estimate.advice if not advice.models]
     others = [advice.sentence for advice in estimate.advice if advice.models]
     models = "model" if estimate.workload.model is not None else "models"
@@ -111,13 +111,13 @@ def routing_words(estimate: Estimate) -> str | None:
         )
     if routing.share == 0:
         return f"Nothing has to move: {usd(estimate.monthly_usd)} is within {goal} a month."
-    # Rounded up, so that the goal is met.
+    # Rounded up, so that the target is met.
     share = (routing.share * 100).quantize(CENT, ROUND_CEILING)
     return f"{share}% of the requests must move to {routing.to.name} for {goal} a month."
 
 
 def estimate_text(estimate: Estimate) -> str:
-    """What cannot work, the number, the ways to save, the lines, the fit, and what is assumed."""
+    """Problems, the number, ways to save, cost lines, rate limits and assumptions."""
     rows = [("", "tokens a month", "per million", "USD"), *(line_words(line, estimate) for line in estimate.lines)]
     routing = routing_words(estimate)
     parts: list[Sequence[str]] = [
@@ -129,7 +129,7 @@ def estimate_text(estimate: Estimate) -> str:
 
 
 def closing_lines(estimate: Estimate) -> list[str]:
-    """What the figures assume, of when the prices are, and the workload in words; the JSON object has more notes."""
+    """Assumptions, the date of the prices, and the workload as words; the JSON object has more notes."""
     return [*estimate.assumptions, estimate.details[-1], f"In words: {words_of(estimate.workload)}"]
 
 
@@ -177,7 +177,7 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
 
 
 def _ways(other: Alternative) -> list[tuple[Decimal, dict[str, Any]]]:
-    """The way and the same in batches, each beside the dollars that it is ordered by."""
+    """An alternative and the same in batches, each with the dollars that it is sorted by."""
     ways = [_way(other.label, other, other.monthly_usd, other.same_text_usd)]
     if other.batch_usd is not None:
         ways.append(_way(f"{other.label}, batch", other, other.batch_usd, other.same_text_batch_usd))

@@ -1,6 +1,6 @@
-"""Japanese words of an estimate made into the English ones: `月10万リクエスト` is `10万 requests/month`.
+"""Translates Japanese words of an estimate into English ones: `月10万リクエスト` is `10万 requests/month`.
 
-Japanese is written without spaces, so that these are found inside of words.
+Japanese is written without spaces, so matches are found inside words.
 """
 
 import re
@@ -69,7 +69,7 @@ _EMPTY = re.compile(rf"{_PARTICLES}+(?=[\s,]|$)|(?<=[a-z0-9%]){_PARTICLES}+(?=\s
 
 
 def from_japanese(text: str) -> str:
-    """`text` (lower case, cleaned) with its Japanese words made into English ones; words not known here stay.
+    """`text` (lower case, cleaned) with its Japanese words translated; unknown words stay.
 
     Raises `WordsError` for phrases that would be misread.
     """
@@ -113,7 +113,7 @@ def _value(found: re.Match[str]) -> str:
 
 
 def _with_the_number_before(phrase: re.Pattern[str], made: Callable[[re.Match[str]], str], text: str) -> str:
-    """Replace `phrase`, but not where its number goes with a word before: `入力2000 リクエスト10万`."""
+    """Replace `phrase`, unless its number belongs to the word before: `入力2000 リクエスト10万`."""
     done, last = "", 0
     for found in phrase.finditer(text):
         done += text[last : found.start()]

@@ -1,4 +1,4 @@
-"""Phrases of an estimate that would be misread, or whose leaving out would change the price: refused by their cause."""
+"""Refuses phrases of an estimate that would be misread, or that would change the price if they were ignored."""
 
 import re
 
@@ -95,7 +95,7 @@ def with_halves(text: str) -> str:
 
 
 def check_japanese(text: str) -> None:
-    """`text` (lower case, cleaned) before anything is made of it. Raises `WordsError`."""
+    """`text` (lower case, cleaned) before any translation. Raises `WordsError`."""
     for found in _NUMBER_BEFORE_PERIOD.finditer(text):
         if found["n"] != "1" and not _BELONGS_BEFORE.search(text[: found.start()]) and not _is_version(found):
             said = "".join(found["said"].split())
@@ -124,14 +124,14 @@ def _is_version(found: re.Match[str]) -> bool:
 
 
 def check_japanese_tokens(text: str) -> None:
-    """A Japanese period at the tokens, where the rest is words already. Raises `WordsError`."""
+    """Refuse a Japanese period attached to tokens; the rest is translated already. Raises `WordsError`."""
     if (found := _JAPANESE_TOKENS.search(text)) is not None:
         key = found["key"] or found["key2"]
         raise _per_request(key, (found["before"] or found["behind"]).strip(), text)
 
 
 def check_typed(text: str) -> None:
-    """`text` before plain words are made of it. Raises `WordsError`."""
+    """`text` before plain phrases become words. Raises `WordsError`."""
     _check_sums(text)
     if (tokens := _TOKENS_A_PERIOD.search(text)) is not None:
         raise _per_request("out" if tokens["said"].startswith(("out", "comp")) else "in", tokens["period"], text)
@@ -191,7 +191,7 @@ def check_named(text: str) -> None:
 
 
 def check_periods(text: str) -> None:
-    """`text` whose requests have taken their period. Raises `WordsError` for one that stands elsewhere."""
+    """`text` after the requests' period was read. Raises `WordsError` for a second period."""
     if (tokens := _BEHIND_TOKENS.search(text)) is not None:
         raise _per_request(tokens["key"], tokens["period"], text)
     if (before := _BEFORE_TOKENS.search(text)) is not None:

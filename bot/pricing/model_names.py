@@ -1,4 +1,4 @@
-"""Which model a text names: one of the rate card, another Claude model, or another vendor's."""
+"""Tells whether a text names a model of the rate card, another Claude model, or another vendor's model."""
 
 import re
 from enum import Enum
@@ -24,7 +24,7 @@ _STRONG = r"""(?:^|(?<=[^a-z\d]))(?:
     | (?:chat)?glm-?\d | ernie- | hunyuan | doubao | minimax- | baichuan
     | internlm | nemotron | jamba | dall-e | whisper-\d | stable-diffusion | starcoder | text-embedding
     )"""
-"""Unmistakable wherever a word begins."""
+"""Unambiguous at the start of any word."""
 
 _AT_START = r"""(?:^|(?<=[/:.]))(?:
       o[1-9](?:-(?:mini|pro|preview|deep-research|\d{4}).*)?$ | codex(?:-|$)
@@ -40,13 +40,13 @@ _AT_START = r"""(?:^|(?<=[/:.]))(?:
     | mxbai-embed | all-minilm | zephyr-\d | lfm-?\d
     | muse-(?:spark|wonder|glimmer) | mai-(?:ds|code|image|cyber)
     )"""
-"""Names that are words as well, or short: only where a name begins."""
+"""Short names and ordinary words: matched only at the start of a name."""
 
 _SIZE = r"(?:^|[-_:/])\d+(?:\.\d+)?b(?:[-_:]|$)"
-"""Billions of weights: open models are called by them, and Claude never is."""
+"""Parameter counts: open models carry them in their names, Claude models never do."""
 
 _JOBS_OF_OTHERS = r"(?:^|[^a-z])(?:embed|embedding|embeddings|rerank|reranker)(?:[^a-z]|$)"
-"""Claude makes no embeddings and ranks nothing."""
+"""Anthropic sells no embedding or ranking models."""
 
 
 def is_of_another_vendor(text: str) -> bool:
@@ -60,16 +60,16 @@ def is_of_another_vendor(text: str) -> bool:
 
 @cache
 def _patterns() -> tuple[list[re.Pattern[str]], re.Pattern[str]]:
-    """Compiled when first asked for: an application that only follows the fallback mode never asks."""
+    """Compiled on first use: an application that only follows the fallback mode never needs it."""
     names = [re.compile(text, re.VERBOSE) for text in (_STRONG, _AT_START, _SIZE, _JOBS_OF_OTHERS)]
     return names, re.compile(_VENDOR)
 
 
 class Kind(Enum):
-    """What a model id is to a sum of Claude's cost.
+    """How a model id counts in Claude totals.
 
     KNOWN: a model of the rate card, or a bare family (priced as its newest model, and named as an assumption).
-    UNKNOWN_CLAUDE: priced at the dearest model that it could be, and named. NOT_CLAUDE: left out, and named.
+    UNKNOWN_CLAUDE: priced at the most expensive model that it could be, and named. NOT_CLAUDE: left out, and named.
     """
 
     KNOWN = "known"
@@ -78,18 +78,18 @@ class Kind(Enum):
 
 
 class KnowsModels(Protocol):
-    """The rate card, as far as this module asks it."""
+    """What this module needs of the rate card."""
 
     def knows(self, model_id: str) -> bool:
         """Whether a text names a model or a family of the card."""
 
 
 def kind_of(model_id: str, card: KnowsModels) -> Kind:
-    """Whether a model's usage counts among Claude's, for logs that may hold other vendors' models too.
+    """Whether usage of a model counts as Claude's, for logs that may hold other vendors' models.
 
-    What is recognisably another vendor's is not Claude's, unless the text also says `claude`. Any other text that the
-    card does not know (`my-finetune`, an application inference profile, an empty one) may be Claude's and counts.
-    Anthropic's own usage reports hold nothing but Claude: do not ask there.
+    A recognizable model of another vendor does not count, unless the text also says `claude`. Any other unknown text
+    (`my-finetune`, an application inference profile, an empty one) may be a Claude model and counts. Not needed for
+    Anthropic's own reports, which hold Claude only.
     """
     if card.knows(model_id):
         return Kind.KNOWN
@@ -98,15 +98,15 @@ def kind_of(model_id: str, card: KnowsModels) -> Kind:
 
 @lru_cache(maxsize=4096)
 def is_foreign(model_id: str) -> bool:
-    """Whether a text is recognisably the name of another vendor's model, whatever gateway it went through."""
+    """Whether a text names another vendor's model, through any gateway."""
     text = plain(model_id[:LONGEST_ID])
     return spelled(model_id).name is None and "claude" not in text and is_of_another_vendor(text)
 
 
 class UnknownModelError(Exception):
-    """No model has this name. `nearest` is the likeliest one that was meant, as people write it.
+    """No model has this name. `nearest`: the most likely model, as people write it.
 
-    `is_foreign`: the name is another vendor's, so that no model of Claude's can have been meant.
+    `is_foreign`: the name belongs to another vendor.
     """
 
     def __init__(self, word: str, nearest: str | None, is_foreign: bool = False) -> None:
@@ -126,7 +126,7 @@ def model_named(word: str, card: RateCard) -> Model:
         return card.newest(family)
     if is_foreign(word):
         raise UnknownModelError(word, None, is_foreign=True)
-    # Imported for a refusal alone.
+    # Needed only for a refusal.
     from difflib import get_close_matches
 
     known = {short_name(model): short_name(model) for model in card.models.values()}

@@ -1,4 +1,4 @@
-"""What one way of doing a workload costs in a month of 30 days, line by line."""
+"""What a workload costs in a month of 30 days, line by line."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -16,7 +16,7 @@ from bot.pricing.workload import Route, Workload
 class Line(NamedTuple):
     """One kind of token on one model, or web searches. `usd_per_mtok` is after batch, steps, speed and region.
 
-    `usd` is exact. `resent`: what a conversation's later turns send again of the turns before them.
+    `usd` is exact. `resent`: tokens of earlier turns that later turns of a conversation send again.
     """
 
     model: Model
@@ -28,9 +28,9 @@ class Line(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Some of a conversation's turns that have one price: how many, and the tokens that they send in sum.
+    """Turns of a conversation that share one price: their number and the tokens that they send in total.
 
-    `own_tokens`: their own, uncached. `resent_tokens`: of the turns before, uncached. The cached prefix is left out.
+    `own_tokens`: new input, uncached. `resent_tokens`: earlier turns, uncached. Both exclude the cached prefix.
     """
 
     turns: int
@@ -55,12 +55,12 @@ def total(lines: tuple[Line, ...]) -> Decimal:
 
 
 def caches(workload: Workload, model: Model) -> bool:
-    """Whether the cached part is cached at all: prefixes below the model's minimum silently are not."""
+    """Whether the cached part is long enough; the API ignores shorter prefixes silently."""
     return workload.cached_tokens > 0 and _long_enough(workload.cached_tokens, model)
 
 
 def monthly_counts(model: Model, lines: tuple[Line, ...]) -> TokenCounts:
-    """The month's tokens of one model, as the lines have them."""
+    """The month's tokens of one model."""
     counts = dict.fromkeys(("input", "cache_write_5m", "cache_write_1h", "cache_read", "output", "web_search"), 0)
     for line in lines:
         if line.model.id == model.id:
@@ -94,7 +94,7 @@ def _route_lines(workload: Workload, route: Route, card: RateCard, on: date) -> 
 
 
 def _parts(workload: Workload, model: Model, on: date) -> list[_Part]:
-    """The turns, apart by the price step that their prompts reach."""
+    """The turns, grouped by the price step of their prompts."""
     step = model.rates(on).step
     cached = _cached(workload, model)
     own = workload.prefix_tokens + workload.input_for(model) - cached
@@ -139,7 +139,7 @@ def _resent_counts(workload: Workload, part: _Part, conversations: Fraction) -> 
 
 
 def _cached(workload: Workload, model: Model) -> int:
-    """Never more than there is: a text may be fewer tokens here than on the model that its cache was counted for."""
+    """At most the whole input: a text may have fewer tokens here than on the model that the cache was counted for."""
     there = workload.prefix_tokens + workload.input_for(model)
     return min(workload.cached_tokens, there) if caches(workload, model) else 0
 
@@ -155,7 +155,7 @@ def _long_enough(prefix: int, model: Model) -> bool:
 
 
 def _merged(lines: list[Line]) -> list[Line]:
-    """Lines of one model, kind and price become one."""
+    """Merge lines with the same model, kind and price."""
     merged: dict[tuple[str, str, Decimal, bool], Line] = {}
     for line in lines:
         key = (line.model.id, line.kind, line.usd_per_mtok, line.resent)
@@ -167,17 +167,17 @@ def _merged(lines: list[Line]) -> list[Line]:
 
 
 def _whole(tokens: Fraction) -> int:
-    """Half-up, in integers: fractions would take most of an estimate's time."""
+    """Rounds half up, in integers: fractions would take most of an estimate's time."""
     return (2 * tokens.numerator + tokens.denominator) // (2 * tokens.denominator)
 
 
 def failures(workload: Workload, today: date) -> tuple[str, ...]:
-    """Why requests fail on the UTC day `today`, one sentence for each reason; empty where they work."""
+    """Why requests fail on the UTC day `today`, one sentence per reason; empty if they work."""
     return tuple(reason for route in workload.routes for reason in _failures_on(route.model, workload, today))
 
 
 def without_effect(workload: Workload, today: date) -> Iterator[str]:
-    """What was asked for and does nothing, though the requests work."""
+    """Options that have no effect, though the requests work."""
     for route in workload.routes:
         model = route.model
         if workload.cached_tokens and not caches(workload, model):

@@ -1,7 +1,7 @@
-"""Plain English made into the words of an estimate: `2,000 tokens in` is `in=2000`.
+"""Translates plain English into the words of an estimate: `2,000 tokens in` becomes `in=2000`.
 
-Only phrases that can mean one thing are taken; what they became is shown beside the result. Whatever is not known here
-stays in the text, so that it is refused by its name. Phrases that would be misread raise `WordsError`.
+Only unambiguous phrases are translated, and the result shows the translation. Unknown words stay in the text, so that
+the parser refuses them by name. Phrases that would be misread raise `WordsError`.
 """
 
 import re
@@ -152,9 +152,9 @@ _FILLERS = re.compile(
 
 
 def from_plain_words(text: str, knows: Callable[[str], bool]) -> str:
-    """`text` (lower case, cleaned) with its plain phrases made into words; everything else stays.
+    """`text` (lower case, cleaned) with its plain phrases translated; everything else stays.
 
-    `knows`: whether something is the name of a model, so that `opus 5 100 requests` are not 5,100.
+    `knows`: whether a text names a model, so that `opus 5 100 requests` is not read as 5,100.
     """
     text = with_halves(_VERSION_SIGN.sub(r"\1 ", text))
     check_typed(text)
@@ -185,7 +185,7 @@ def from_plain_words(text: str, knows: Callable[[str], bool]) -> str:
 
 
 def _batches(text: str) -> str:
-    """The flags, where they are not denied. Raises `WordsError` where one is both wanted and denied."""
+    """The flags that are not negated. Raises `WordsError` if a flag is both set and negated."""
     for name, denied, wanted in (("batch", _NO_BATCHES, _BATCHES), ("fast", _NO_FAST, _FAST)):
         left = denied.sub(" ", text)
         if left != text and wanted.search(left):
@@ -217,7 +217,7 @@ def _numbers(text: str) -> str:
 
 
 def _whole(found: re.Match[str]) -> str:
-    """`100 000` in one, unless the second number may be one of its own, as in `requests=100 500 in`."""
+    """Join `100 000`, unless the second number may stand alone, as in `requests=100 500 in`."""
     behind = found.string[found.end() :].lstrip()
     named = found.string[: found.start()].endswith("=")
     ambiguous = named and not found[2].endswith("000") and re.match(r"[a-z]+(?![\w=])", behind) is not None
@@ -225,7 +225,7 @@ def _whole(found: re.Match[str]) -> str:
 
 
 def _keyword_first(text: str) -> str:
-    """`in 2000 out 500`; not where a number stands before or a word behind, which may mean `2000 in 500 out`."""
+    """`in 2000 out 500`; not after a number or before a word, which may mean `2000 in 500 out`."""
 
     def turned(found: re.Match[str]) -> str:
         if found["before"] or found["behind"]:
@@ -259,7 +259,7 @@ _MODEL_VERSION = re.compile(r"\d(\.\d{1,2})?")
 
 
 def single_words(text: str, card: RateCard) -> list[str]:
-    """The words of `text` (lower case, cleaned) after its plain phrases were made into words. Raises `WordsError`."""
+    """The words of `text` (lower case, cleaned) after its plain phrases were translated. Raises `WordsError`."""
     text = _COMMAND.sub("", from_japanese(text))
     text = _BRACKETS.sub(" ", text)
     text = _KEY_AND_COLON.sub(r"\1=", re.sub(r"\s*=\s*", "=", _DASHES.sub("", text)))
@@ -275,7 +275,7 @@ def single_words(text: str, card: RateCard) -> list[str]:
 
 
 def _goes_on(last: str, word: str, card: RateCard) -> bool:
-    """Whether a word belongs to the model that the last one begins: `Sonnet`, `4.6` and `Claude`, `3.5`, `Haiku`."""
+    """Whether a word continues a model name that the last word began: `Sonnet`, `4.6`; `Claude`, `3.5`, `Haiku`."""
     if "=" in word:
         return False
     model = re.sub(r"^(?:to|model)=", "", last)
@@ -283,6 +283,6 @@ def _goes_on(last: str, word: str, card: RateCard) -> bool:
         return True
     is_part = _MODEL_VERSION.fullmatch(word) is not None or word.split("[")[0] in (*card.families(), "instant")
     if _MODEL_VERSION.fullmatch(word) and model.removeprefix("claude-") in card.families():
-        # A version that no model has is refused as one: `sonnet 9`.
+        # Keeps a version that no model has, so that the refusal names it: `sonnet 9`.
         return True
     return is_part and card.knows(f"{model}-{word}")

@@ -1,4 +1,4 @@
-"""A subscription against the API: what seats cost, and how many tokens the API gives for the same money."""
+"""Compares subscriptions with the API: what seats cost, and how many API tokens the same money buys."""
 
 import tomllib
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from bot.pricing.card import Model, Prices, RateCard
 MONTHS_IN_YEAR = 12
 
 INPUT_PARTS, OUTPUT_PARTS = 3, 1
-"""The mix of tokens that a blended price is of; without cache."""
+"""The token mix of the blended price, without cache."""
 
 
 class _Entry(BaseModel):
@@ -23,14 +23,14 @@ class _Entry(BaseModel):
 
 
 class Seats(_Entry):
-    """How many seats one team has at least and at most."""
+    """The fewest and the most seats of a team."""
 
     least: int
     most: int
 
 
 class Plan(_Entry):
-    """A subscription. Prices are USD for one seat: billed by the month, and for a year that is paid at once."""
+    """A subscription. USD per seat: billed monthly, and for a year paid in advance."""
 
     name: str
     monthly_usd: Decimal
@@ -49,10 +49,10 @@ class PlanTable(_Entry):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One plan for the people who asked. `seats`: those that are paid, of a team at least its minimum.
+    """One plan for a number of people. `seats`: paid seats, at least the plan's minimum.
 
-    `monthly_usd`: for all of them, billed by the month. `yearly_usd`: for all of them and a year, where that is sold.
-    `api_is_cheaper`: than the monthly price. `break_even_mtok`: million tokens a month for which the API costs as much.
+    `monthly_usd`: for all seats, billed monthly. `yearly_usd`: for all seats and a year, where offered.
+    `api_is_cheaper`: than the monthly price. `break_even_mtok`: million tokens a month at which the API costs the same.
     """
 
     plan: Plan
@@ -70,9 +70,9 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class PlanComparison:
-    """`too_small`: plans that do not have so many seats. `blended_usd_per_mtok`: of `model`, see `blended`.
+    """`too_small`: plans without enough seats. `blended_usd_per_mtok`: of `model`, see `blended`.
 
-    `plans_checked`, `rates_checked`: the days of the prices. `notes`: what the figures leave out.
+    `plans_checked`, `rates_checked`: the days of the prices. `notes`: what the figures exclude.
     """
 
     api_monthly_usd: Decimal
@@ -92,7 +92,7 @@ def blended(prices: Prices) -> Decimal:
 
 
 def compare_plans(monthly_usd: Decimal, seats: int, model: Model, card: RateCard, today: date) -> PlanComparison:
-    """What `seats` people pay on each plan, against a use that costs `monthly_usd` on the API.
+    """What `seats` people pay on each plan, compared with usage that costs `monthly_usd` on the API.
 
     Break-even tokens are those of `model` at the prices of the UTC day `today`. Raises ValueError for less than one
     seat.
@@ -116,7 +116,7 @@ def compare_plans(monthly_usd: Decimal, seats: int, model: Model, card: RateCard
 
 
 def plan_lines(comparison: PlanComparison) -> list[str]:
-    """The answer in short lines for terminal and Slack: the API's price, each plan against it, notes."""
+    """The comparison in short lines for terminal and Slack: the API's price, each plan, notes."""
     who = "1 person" if comparison.people == 1 else f"{comparison.people:,} people"
     return [
         f"On the API: {usd(comparison.api_monthly_usd)} a month. Subscriptions for {who}:",

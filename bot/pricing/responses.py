@@ -1,4 +1,4 @@
-"""Which records are states of one response, and what several states of it come to. Bounded memory for each response."""
+"""Tells which records describe the same response, and merges their states. Memory per response is bounded."""
 
 import re
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ MESSAGE_ID = re.compile("msg_[A-Za-z0-9_]+")
 """The form of the API's message ids, also as Bedrock and Vertex write them."""
 
 Names = tuple[str, str | None, str | None, str | None, str | None, str | None, bool]
-"""Everything about a call that is no count, no time and no id: model, service tier, region, speed, feature, user, and
+"""Everything about a call except counts, times and ids: model, service tier, region, speed, feature, user, and
 whether it is a sum."""
 
 Parts = tuple[tuple[Part, ...], tuple[Part, ...], int]
@@ -36,7 +36,7 @@ UsualNames = tuple[str, str | None, str | None, str | None]
 
 
 class Numbers:
-    """Numbers for the names of calls, which states have instead of the names."""
+    """Numbers that stand for the names of calls in packed states."""
 
     def __init__(self) -> None:
         self.names: list[Names] = []
@@ -52,7 +52,7 @@ class Numbers:
         return number
 
     def of_usual(self, names: UsualNames) -> int:
-        """The number of calls that have no more names than these."""
+        """The number for calls with only these names."""
         number = self._usual.get(names)
         if number is None:
             model, tier, geo, speed = names
@@ -61,7 +61,7 @@ class Numbers:
 
 
 class Responses:
-    """The state of each response so far, in some 200 bytes each: its next state may come at any time."""
+    """The latest state of each response, about 200 bytes each: a further state may come at any time."""
 
     def __init__(self, numbers: Numbers | None = None) -> None:
         self.numbers = numbers or Numbers()
@@ -82,7 +82,7 @@ class Responses:
             self.parts[key] = _larger(self.parts.get(key, NO_PARTS), (call.inside, call.outside, call.odd))
 
     def add_states(self, states: Iterable[tuple[str, bytes]]) -> None:
-        """The same for records that are packed already, as in `STATE`, with ids of the API's own form."""
+        """The same for packed records (`STATE`) whose ids have the API's form."""
         mine = self.states
         for key, new in states:
             known = mine.get(key)
@@ -94,7 +94,7 @@ class Responses:
                 mine[key] = self._merged(known, new)
 
     def include(self, other: "Responses") -> None:
-        """Add all of another one, as if its records came here."""
+        """Add everything of another instance."""
         states = other.states
         if other.numbers is not self.numbers:
             states = self._renumbered(states, dict(enumerate(other.names)))
@@ -107,12 +107,12 @@ class Responses:
         self.repeats += other.repeats
 
     def used_names(self) -> dict[int, Names]:
-        """The names that its states have, by their numbers."""
+        """The names that its states refer to, by number."""
         used = {state[:4] for state in self.states.values()}
         return {number: self.names[number] for number in (int.from_bytes(four, "little") for four in used)}
 
     def recall(self, states: dict[str, bytes], names: dict[int, Names]) -> None:
-        """Take states that were written down with these names."""
+        """Restore stored states with these names."""
         self.states = self._renumbered(states, names)
 
     def _renumbered(self, states: dict[str, bytes], names: dict[int, Names]) -> dict[str, bytes]:
@@ -123,7 +123,7 @@ class Responses:
         return {key: begin[state[:4]] + state[4:] for key, state in states.items()}
 
     def whole(self, key: str, state: bytes) -> Call:
-        """A response with the largest counts of its records."""
+        """A response with the largest counts among its records."""
         number, uncached, split, one_hour, read, output, searches, writes, first, _ = STATE.unpack(state)
         unsplit = max(0, writes - split - one_hour)
         model, tier, geo, speed, feature, user, is_sum = self.names[number]
@@ -163,7 +163,7 @@ class Responses:
         )
 
     def _merged(self, known: bytes, new: bytes) -> bytes:
-        """Each count's largest; the names and terms of the last state; the time of the first."""
+        """The maximum of each count, the names and terms of the last state, and the time of the first."""
         if known[:UNTIMED] == new[:UNTIMED]:
             first, last = _TIMES.unpack_from(known, UNTIMED)
             new_first, new_last = _TIMES.unpack_from(new, UNTIMED)
@@ -180,10 +180,10 @@ class Responses:
 
 
 def identity_of(call: Call, source: str) -> str:
-    """The API's own id of a response, or a digest of what else distinguishes responses.
+    """The API's id of a response, or a digest of other distinguishing fields.
 
-    The API gives an id of its own form once. Any other may be a gateway's constant: there a repeat also has the same
-    session, or the same file where no session is named, the same model and the same prompt.
+    The API never repeats an id of its own form. Any other id may be a constant of a gateway: then a repeat must also
+    have the same session (or file, without a session), model and prompt.
     """
     if call.response is not None and is_message_id(call.response):
         return call.response
@@ -201,7 +201,7 @@ def is_message_id(text: str) -> bool:
 
 
 def _order(names: Names) -> tuple[object, ...]:
-    """An order that makes the choice between two states of the same time the same, whichever comes first."""
+    """A total order, so that the choice between two states of the same time does not depend on their order."""
     model, tier, geo, speed, feature, user, _ = names
     return tuple((name is not None, name or "") for name in (model, feature, user, tier, geo, speed))
 

@@ -1,8 +1,8 @@
-"""Logs that write the total so far with every record, instead of what one call used: recognised, never added up.
+"""Recognizes logs whose records hold the running total of a session instead of one call, so that they are not summed.
 
-Only records without an id are looked at, file by file. In such a log every count of a session and model grows from
-record to record, and output with every one; of single calls about every second one has less output than the one
-before, so a few records distinguish the two. As soon as a file's records shrink too often, it is one of single calls.
+Looks only at records without an id, file by file. In such a log every count of a session and model grows from record
+to record, and output grows every time. Of single calls, about every second one has less output than the one before,
+so a few records tell the two apart. Once a file's records shrink too often, it holds single calls.
 """
 
 from collections.abc import Callable
@@ -18,22 +18,21 @@ PROOF_WITH_SESSION = 2.5
 PROOF = 9.0
 PROOF_WITHIN_PROMPTS = 20.0
 PROOF_OF_ORDER_ALONE = 40.0
-"""Bits, log2 of the number of orders that the records could have: how unlikely the growth is for single calls. The
-last two are asked where no prompt is longer than a model reads: the first of them of series that cannot be a
-conversation, the second of any other."""
+"""Bits (log2 of the possible orders of the records): how unlikely such growth is for single calls. The last two
+apply if no prompt exceeds a context window: the first to series that cannot be a conversation, the second to others."""
 
 GROWTH = 5
-"""By what factor output has grown at least in a series that counts for `PROOF_WITHIN_PROMPTS`."""
+"""Minimum growth factor of output in a series that counts for `PROOF_WITHIN_PROMPTS`."""
 
 Places = Callable[[Call, bool], Place]
-"""The place of a call; with True that of a sum of several calls."""
+"""The place of a call; True marks a sum of several calls."""
 
 SeriesKey = tuple[str | None, ...]
 
 
 @dataclass(slots=True)
 class _Series:
-    """The records of one session and model in one file. `stretch`: records since the counters last began anew."""
+    """The records of one session and model in one file. `stretch`: records since the counters last restarted."""
 
     has_session: bool
     last: TokenCounts = field(default_factory=TokenCounts)
@@ -50,8 +49,8 @@ class _Series:
 
 
 class Step(NamedTuple):
-    """What a record says if its log holds running totals. `rise`: what it has above the record before; `total`: where
-    the counters stand now; `starts`: whether they begin anew with it."""
+    """What a record says if its log holds running totals. `rise`: increase since the previous record; `total`: the
+    counters now; `starts`: whether the counters restarted at this record."""
 
     key: SeriesKey
     rise: TokenCounts
@@ -60,7 +59,7 @@ class Step(NamedTuple):
 
 
 class Log:
-    """One file's records without an id, as far as they tell running totals from single calls."""
+    """The evidence in one file's records without an id: running totals or single calls."""
 
     def __init__(self) -> None:
         self.series: dict[SeriesKey, _Series] = {}
@@ -68,7 +67,7 @@ class Log:
         self._rises = self._falls = self._restarts = 0
 
     def follow(self, call: Call) -> Step:
-        """The next record. Once the log is no longer open, its records are single calls."""
+        """Add the next record. Once the question is settled, records are single calls."""
         key = series_key(call)
         series = self.series.get(key)
         if series is None:
@@ -121,14 +120,14 @@ class Log:
 
 
 def series_key(call: Call) -> SeriesKey:
-    """What counts together: a session's calls of one model, or without a session what a feature and user used."""
+    """The series of a record: a session and model, or a feature and user without a session."""
     if call.session is not None:
         return call.session, call.model
     return None, call.model, call.feature, call.user
 
 
 def rise_after(before: TokenCounts, counts: TokenCounts) -> tuple[TokenCounts, TokenCounts, bool]:
-    """What a running total has above the one before, where the counters stand now, and whether they began anew."""
+    """The increase since the previous running total, the counters now, and whether they restarted."""
     if _order(before, counts) < 0:
         return counts, counts, True
     total = _largest(before, counts)
@@ -137,7 +136,7 @@ def rise_after(before: TokenCounts, counts: TokenCounts) -> tuple[TokenCounts, T
 
 @dataclass(slots=True)
 class _Placed:
-    """The records of a series counted in both ways: `each` record for itself, and what each has `risen`."""
+    """A series counted both ways: `each` record as a call, and `risen` as increases."""
 
     each: Sums = field(default_factory=Sums)
     risen: Sums = field(default_factory=Sums)
@@ -153,7 +152,7 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What the records come to after all: their sums, and how many records of running totals were left out."""
+    """The final sums of the records, and how many records of running totals were left out."""
 
     sums: Sums
     left_out: int
@@ -161,7 +160,7 @@ class Settled:
 
 
 class RunningTotals:
-    """Holds records back until it is clear how they count. Flat memory for a file of single calls."""
+    """Holds records back until it is clear how they count. Memory stays flat for a file of single calls."""
 
     def __init__(self, place_of: Places) -> None:
         self._place_of = place_of
@@ -169,7 +168,7 @@ class RunningTotals:
         self._released = Sums()
 
     def holds(self, call: Call, source: str) -> bool:
-        """Take a call without an id; False where its file is known to hold single calls, and it counts at once."""
+        """Hold back a call without an id; False if its file holds single calls and the call counts at once."""
         file = self._files.get(source)
         if file is None:
             file = self._files[source] = _File()
@@ -184,7 +183,7 @@ class RunningTotals:
         return True
 
     def settled(self) -> Settled:
-        """The sums of all that is held back."""
+        """The sums of everything held back."""
         sums, left_out, files = Sums(), 0, []
         sums.include(self._released)
         found: dict[SeriesKey, list[tuple[_Series, _Placed]]] = {}
@@ -203,7 +202,7 @@ class RunningTotals:
                 elif not any(placed is one for _, one in same):
                     sums.include(placed.each)
         for same in found.values():
-            # One counter may go on in the next file; what it ends with holds all before.
+            # A counter may continue in the next file; its last total includes everything before.
             _, largest = max(same, key=lambda one: one[0].last.output_tokens)
             sums.include(largest.risen)
             left_out += sum(placed.lines for _, placed in same) - _calls_in(largest.risen)

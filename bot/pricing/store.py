@@ -1,4 +1,4 @@
-"""Estimates that were kept under a name, and what each person estimated last."""
+"""Estimates kept under a name, and each person's last estimate."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -58,12 +58,12 @@ class EstimateStore:
         return None if row is None else KeptEstimate(**row._mapping)
 
     def drop(self, name: str) -> bool:
-        """Forget it; False where there is none."""
+        """Delete it; False if there is none."""
         with self._engine.begin() as connection:
             return connection.execute(delete(estimates).where(estimates.c.name == name)).rowcount > 0
 
     def remember(self, user: str, words: str) -> None:
-        """What this person estimated last."""
+        """Store this person's last estimate."""
         with self._engine.begin() as connection:
             connection.execute(delete(last_estimates).where(last_estimates.c.slack_user == user))
             connection.execute(insert(last_estimates).values(slack_user=user, words=words))

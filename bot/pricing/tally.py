@@ -1,4 +1,4 @@
-"""The calls of one file, or of a part of it, in a form that can be kept and added to those of other files."""
+"""The calls of one file, or a part of it, in a form that can be stored and added to those of other files."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from bot.pricing.totals import LONGEST_PROMPT, Pile, Place, Prompt, Steps, Sums,
 
 
 class Kept(msgspec.Struct, array_like=True):
-    """All that the calls of a file come to, as it is written down: tokens and ids, no dollars."""
+    """The stored form of a file's calls: tokens and ids, no dollars."""
 
     names: dict[int, Names]
     states: dict[str, bytes]
@@ -32,7 +32,7 @@ _decoded = msgspec.msgpack.Decoder(Kept).decode
 
 
 def kept_in(body: bytes) -> Kept | None:
-    """What was written down; None where it has another form."""
+    """The stored calls; None if they have another form."""
     try:
         return _decoded(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -40,9 +40,9 @@ def kept_in(body: bytes) -> Kept | None:
 
 
 class FileCalls:
-    """Calls by what has to be known of them: responses by their ids, each call without an id in its order, other
-    vendors' calls and skipped lines by number. `name`: that of the file; `is_claude`: whether a model counts;
-    `numbers`: shared with other files, they make adding up quick."""
+    """Responses by id, calls without an id in their order, and counts of other vendors' calls and skipped lines.
+
+    `name`: that of the file. `is_claude`: whether a model counts. `numbers`: shared by files, to add up quickly."""
 
     def __init__(self, name: str, is_claude: Callable[[str], bool], numbers: Numbers | None = None) -> None:
         self.name = name
@@ -66,7 +66,7 @@ class FileCalls:
             self.responses.add(call, self.name)
 
     def kept(self) -> bytes:
-        """What can be written down of them."""
+        """Their stored form."""
         its = self.responses
         kept = Kept(
             *(its.used_names(), its.states, its.parts, its.repeats, self.nameless),
@@ -75,7 +75,7 @@ class FileCalls:
         return msgspec.msgpack.encode(kept)
 
     def recall(self, kept: Kept) -> None:
-        """Take what was written down instead of calls."""
+        """Restore the stored form."""
         its = self.responses
         its.recall(kept.states, kept.names)
         its.parts, its.repeats = kept.parts, kept.repeats
@@ -111,7 +111,7 @@ class Tally:
         self._claude: dict[str, bool] = {}
 
     def file(self, name: str) -> FileCalls:
-        """A place for the calls of a file, which count once they are included."""
+        """A place for the calls of a file; they count once included."""
         return FileCalls(name, self._is_claude, self._responses.numbers)
 
     def add(self, call: Call, source: str = "") -> None:
@@ -164,7 +164,7 @@ class Tally:
         )
 
     def _count_responses(self, counted: "_Counted") -> None:
-        """Each response once. Those of one day under the same names differ in their numbers alone."""
+        """Count each response once. Responses of one day with the same names differ only in numbers."""
         responses, sums = self._responses, counted.sums
         in_utc = self._zone is UTC
         places: dict[tuple[int, int], tuple[int, list[list[int]]]] = {}
@@ -195,7 +195,7 @@ class Tally:
             numbers[6] += searches
 
     def _of_day(self, call: Call, sums: Sums) -> tuple[int, list[list[int]]]:
-        """The step of the price of such calls, and their numbers in the sums by the kind of prompt."""
+        """The price step of such calls, and their numbers in the sums by kind of prompt."""
         place = self._place(call, False)
         step = self._step.of(call.model, place.day or self._today)
         return (
@@ -228,7 +228,7 @@ class Tally:
 
 
 class _Counted:
-    """Calls by place, and what they were billed for outside of their own counts."""
+    """Calls by place, and what was billed besides their own counts."""
 
     def __init__(self, place_of: Callable[[Call, bool, Part | None], Place]) -> None:
         self.sums = Sums()
@@ -237,7 +237,7 @@ class _Counted:
         self._place_of = place_of
 
     def include(self, other: "_Counted") -> None:
-        """Add all of another one."""
+        """Add everything of another tally."""
         self.sums.include(other.sums)
         self.outside.include(other.outside)
         self.odd += other.odd
@@ -262,9 +262,9 @@ class _Counted:
 
 
 def requests_of(call: Call) -> tuple[Part, ...]:
-    """The requests that a response's own counts are of; the first is one to the response's own model if any is.
+    """The requests behind a response's own counts; a request to the response's own model comes first.
 
-    What the parts lack in the first states of a stream belongs to the last of them.
+    What the parts lack in early states of a stream belongs to the last of them.
     """
     parts = call.inside
     if not parts:

@@ -1,6 +1,6 @@
 """Whether a workload fits Anthropic's rate limits and monthly caps, from the dated table beside this module.
 
-Undisclosed limits are unknown: such a pool is named, and counts neither as sufficient nor as exceeded.
+Undisclosed limits are unknown: such a pool is listed, and counts as neither sufficient nor exceeded.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,26 +17,26 @@ from bot.pricing.tokens import TokenCounts
 Limiter = Literal[
     "requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "enqueued_batch_requests"
 ]
-"""The Rate Limits API's own names. Input tokens are those that count: uncached ones and cache writes."""
+"""The Rate Limits API's own names. Input tokens: uncached input and cache writes, as the limits count them."""
 
 Limits = Mapping[Limiter, int]
-"""The limits of one pool; what is missing is unknown."""
+"""The limits of one pool; a missing limit is unknown."""
 
 Need = Mapping[Limiter, Decimal]
-"""What a workload asks of one pool, to a millionth."""
+"""What a workload needs of one pool, rounded to a millionth."""
 
 MINUTES_IN_DAY = 1_440
 MINUTES_IN_MONTH = 30 * MINUTES_IN_DAY
 """A month of an estimate has 30 days."""
 
 OWN = "own"
-"""The holder of measured limits, where `PoolFit.limits` of the table has the names of tiers."""
+"""The holder of measured limits in `PoolFit.limits`; the table's holders are tiers."""
 
 _MILLIONTH = Decimal("0.000001")
 
 
 class Pool(NamedTuple):
-    """Models that share their limits. `batch`: the one queue of all batches, of whatever model."""
+    """Models that share their limits. `batch`: the single queue for batches of all models."""
 
     name: str
     models: frozenset[str]
@@ -44,7 +44,7 @@ class Pool(NamedTuple):
 
 
 class Tier(NamedTuple):
-    """A usage tier. `monthly_cap_usd`: at most this much is spent in a calendar month; None: no cap."""
+    """A usage tier. `monthly_cap_usd`: the most that may be spent in a calendar month; None: no cap."""
 
     name: str
     monthly_cap_usd: Decimal | None = None
@@ -60,10 +60,10 @@ class RateLimitTable(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What one model has to carry in the mean minute of a month of 30 days.
+    """The load on one model in an average minute of a month of 30 days.
 
-    `input_tokens_per_minute` are uncached input and cache writes: cache reads do not count. `batch`: the requests go
-    through the Message Batches API.
+    `input_tokens_per_minute` are uncached input and cache writes: cache reads do not count. `batch`: requests of the
+    Message Batches API.
     """
 
     model_id: str
@@ -74,7 +74,7 @@ class Load(NamedTuple):
 
 
 class Coverage(Enum):
-    """Whether limits suffice. `UNKNOWN`: nothing known is too low, but not everything is known."""
+    """Whether limits suffice. `UNKNOWN`: no known limit is too low, but not all limits are known."""
 
     COVERED = "covered"
     SHORT = "short"
@@ -82,7 +82,7 @@ class Coverage(Enum):
 
 
 class Shortage(NamedTuple):
-    """A limit that the peak passes."""
+    """A limit that the peak exceeds."""
 
     pool: Pool
     limiter: Limiter
@@ -91,7 +91,7 @@ class Shortage(NamedTuple):
 
 
 class PoolFit(NamedTuple):
-    """What one pool has to carry, at the mean and at the peak, and its limits by holder: tiers, or `OWN`."""
+    """The load on one pool, average and peak, and its limits by holder: tiers, or `OWN`."""
 
     pool: Pool
     mean: Need
@@ -99,7 +99,7 @@ class PoolFit(NamedTuple):
     limits: Mapping[str, Limits]
 
     def shortages(self, holder: str) -> tuple[Shortage, ...]:
-        """The holder's limits that the peak passes."""
+        """The holder's limits that the peak exceeds."""
         limits = self.limits.get(holder, {})
         return tuple(
             Shortage(self.pool, limiter, need, limits[limiter])
@@ -108,7 +108,7 @@ class PoolFit(NamedTuple):
         )
 
     def coverage(self, holder: str) -> Coverage:
-        """Whether the holder's limits suffice at the peak; what is not needed needs no limit."""
+        """Whether the holder's limits suffice at the peak; no load needs no limit."""
         if self.shortages(holder):
             return Coverage.SHORT
         known = self.limits.get(holder, {})
@@ -117,7 +117,7 @@ class PoolFit(NamedTuple):
 
 
 class TierFit(NamedTuple):
-    """One tier against the whole workload. `covers_usd`: its monthly cap. `rates`: its rate limits."""
+    """One tier compared with the workload. `covers_usd`: by its monthly cap. `rates`: by its rate limits."""
 
     tier: Tier
     covers_usd: bool
@@ -130,7 +130,7 @@ class TierFit(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """`pools` by the table, `own` by the organisation's real limits: None where these were not read."""
+    """`pools`: by the table. `own`: by the organization's real limits, None if they were not read."""
 
     monthly_usd: Decimal
     peak: Decimal
@@ -141,22 +141,22 @@ class Fit(NamedTuple):
 
     @property
     def tier(self) -> Tier | None:
-        """The lowest tier that covers cap and rates for certain, by the table."""
+        """The lowest tier whose cap and rates certainly suffice, by the table."""
         return next((found.tier for found in self.tiers if found.coverage is Coverage.COVERED), None)
 
     @property
     def least_tier(self) -> Tier:
-        """The lowest tier that nothing known excludes; the last one has no cap and no published limit."""
+        """The lowest tier that no known limit excludes; the last tier has no cap and no published limits."""
         return next((found.tier for found in self.tiers if found.coverage is not Coverage.SHORT), self.tiers[-1].tier)
 
     @property
     def own_coverage(self) -> Coverage | None:
-        """Whether the organisation's real rate limits suffice; they tell more than the table where they are known."""
+        """Whether the organization's real rate limits suffice; where known, they take precedence over the table."""
         return None if self.own is None else _together(pool.coverage(OWN) for pool in self.own)
 
 
 def load_of(model: Model, monthly_requests: Fraction, counts: TokenCounts, *, batch: bool = False) -> Load:
-    """The load of a month's requests with these tokens, spread evenly; `counts` are those of the month."""
+    """The load of a month's requests, spread evenly; `counts` are the month's tokens."""
     counted = counts.prompt_tokens - counts.cache_read_input_tokens
     return Load(model.id, _a_minute(monthly_requests), _a_minute(counted), _a_minute(counts.output_tokens), batch=batch)
 
@@ -164,9 +164,9 @@ def load_of(model: Model, monthly_requests: Fraction, counts: TokenCounts, *, ba
 def fit(
     loads: Sequence[Load], monthly_usd: Decimal, peak: Decimal, measured: Mapping[Pool, Limits] | None = None
 ) -> Fit:
-    """Which tier carries `loads`, with the busiest minute at `peak` times the mean, and allows `monthly_usd`.
+    """Which tier fits `loads` and allows `monthly_usd`, with the busiest minute at `peak` times the average.
 
-    `measured`: the organisation's real limits, see `bot.usage.anthropic.limits`. Raises ValueError for a peak below 1.
+    `measured`: the organization's real limits, see `bot.usage.anthropic.limits`. Raises ValueError for a peak below 1.
     """
     if not peak.is_finite() or peak < 1:
         raise ValueError(f"A peak of {peak} times the mean is below the mean: give 1 or more.")
@@ -174,7 +174,7 @@ def fit(
     pools = _pool_fits(loads, peak, table.limits)
     own = None
     if measured is not None:
-        # A model that the organisation's limits leave out is unknown there, and named as the table names it.
+        # A model without a measured limit is unknown, and named as in the table.
         named: dict[Pool, Mapping[str, Limits]] = {pool: {OWN: limits} for pool, limits in measured.items()}
         own = _pool_fits(loads, peak, named | {pool: {} for pool in table.limits if pool not in named})
     tiers = tuple(
@@ -189,7 +189,7 @@ def fit(
 
 
 def pool_of(model_id: str, pools: Iterable[Pool], *, batch: bool = False) -> Pool:
-    """The pool that a model's requests count towards; a pool of its own where none has it."""
+    """The pool that a model's requests count towards; a new one if no pool has it."""
     for pool in pools:
         if pool.batch if batch else model_id in pool.models:
             return pool
@@ -239,7 +239,7 @@ def _pool_fits(
 
 def _needs(load: Load) -> Iterator[tuple[Limiter, Decimal]]:
     if load.batch:
-        # A request may wait for 24 hours, so a whole day's requests may wait at once.
+        # A request may wait for 24 hours, so a day's requests may be queued at once.
         yield "enqueued_batch_requests", load.requests_per_minute * MINUTES_IN_DAY
         return
     yield "requests_per_minute", load.requests_per_minute
@@ -248,7 +248,7 @@ def _needs(load: Load) -> Iterator[tuple[Limiter, Decimal]]:
 
 
 def _to_a_millionth(need: Decimal) -> Decimal:
-    """A rate that is a limit exactly must not pass it by the last digit of a division."""
+    """Rounding: a rate equal to a limit must not exceed it by the last digit of a division."""
     return need.quantize(_MILLIONTH, ROUND_HALF_UP, Context(prec=MAX_PREC))
 
 

@@ -1,4 +1,4 @@
-"""Whether a workload fits the rate limits, in words: the same lines for the terminal and for Slack's text."""
+"""Whether a workload fits the rate limits, as text: the same lines for terminal and Slack."""
 
 from collections.abc import Iterable, Sequence
 from decimal import MAX_PREC, ROUND_CEILING, ROUND_HALF_UP, Context, Decimal
@@ -15,7 +15,7 @@ UNITS = {
 
 
 def fit_lines(fit: Fit) -> list[str]:
-    """Short lines: what is needed, what it fits and why nothing lower, and as of when the limits are."""
+    """Short lines: the need, the tier that fits, why no lower one does, and the date of the limits."""
     return [
         *(_needs_line(pool, fit) for pool in fit.pools),
         *verdict_lines(fit),
@@ -25,7 +25,7 @@ def fit_lines(fit: Fit) -> list[str]:
 
 
 def verdict_lines(fit: Fit) -> list[str]:
-    """What it fits, and why nothing lower."""
+    """The tier that fits, and why no lower one does."""
     coverage = fit.own_coverage
     if coverage is None:
         verdict = _tier_words(fit)
@@ -62,7 +62,7 @@ def _own_line(fit: Fit) -> str:
 
 
 def _tier_words(fit: Fit) -> str:
-    """A verb with what belongs to it: `fits tier Build: Start's monthly cap of $500 does not cover $600.00`."""
+    """A verb with its object and reason: `fits tier Build: Start's monthly cap of $500 does not cover $600.00`."""
     certain = fit.tier
     tier = certain or fit.least_tier
     lower = fit.tiers[: [found.tier for found in fit.tiers].index(tier)]
@@ -78,7 +78,7 @@ def _tier_words(fit: Fit) -> str:
 
 
 def _why_not(fit: Fit, excluded: Sequence[TierFit]) -> str:
-    """The caps that are too low, and the rate limits of the highest excluded tier: those below it are lower still."""
+    """The caps that are too low, and the rate limits of the highest excluded tier; lower tiers have lower limits."""
     reasons = [_caps(fit, [found for found in excluded if not found.covers_usd])]
     if excluded and excluded[-1].covers_usd:
         name = excluded[-1].tier.name
@@ -110,7 +110,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _rate(need: Decimal) -> str:
-    """`2.3`, `46,296`; a rate that rounds to nothing but is not nothing is `under 0.1`."""
+    """`2.3`, `46,296`; a positive rate that rounds to zero is `under 0.1`."""
     if 0 < need < Decimal("0.1"):
         return "under 0.1"
     step = Decimal(1) if need >= 10 else Decimal("0.1")

@@ -1,4 +1,4 @@
-"""Token counts and the terms under which they are billed: what is stored, and from which dollars are derived."""
+"""Token counts and billing terms: what is stored, and what dollars are derived from."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
@@ -50,16 +50,15 @@ class TokenCounts(NamedTuple):
 
 
 UNKNOWN_TERM = "unknown"
-"""The value of a term of which the source could not be asked."""
+"""The value of a term that the source cannot report."""
 
 
 class Terms(NamedTuple):
     """What changes the price of the same tokens. None means: not reported, billed as standard.
 
     `service_tier`: `standard`, `batch`, `priority`, `flex` … · `inference_geo`: `global`, `us`, `not_available` ·
-    `speed`: `standard`, `fast`. All three are open sets: a value that is not known is billed as standard. One that
-    could not be asked for is `UNKNOWN_TERM`: it is billed as standard too, and the sum is "at least" where it may cost
-    more.
+    `speed`: `standard`, `fast`. All three are open sets: an unknown value is billed as standard. A term
+    that the source cannot report is `UNKNOWN_TERM`: priced as standard, and the sum is "at least" if it may cost more.
     """
 
     service_tier: str | None = None

@@ -1,4 +1,4 @@
-"""Tokens added up by everything that changes their price or that sums are shown by."""
+"""Tokens summed by everything that changes their price or that sums are grouped by."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ LONGEST_PROMPT = 1_000_000
 
 
 class Prompt(IntEnum):
-    """What is known about the prompts of a place's requests.
+    """What is known about the prompt lengths of a place's requests.
 
     BEYOND: each counts more than any model reads, so it must be of several requests.
     """
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """What a number of calls have in common: their tokens and exact USD."""
+    """Tokens and exact USD of a number of calls."""
 
     calls: int
     counts: TokenCounts
@@ -59,7 +59,7 @@ class Sums:
         self._numbers: dict[Place, list[int]] = {}
 
     def add(self, place: Place, calls: int, counts: TokenCounts) -> None:
-        """Count tokens, and this many calls."""
+        """Add tokens and this many calls."""
         numbers = self.numbers(place)
         numbers[0] += calls
         numbers[1] += counts.uncached_input_tokens
@@ -70,26 +70,26 @@ class Sums:
         numbers[6] += counts.web_search_requests
 
     def numbers(self, place: Place) -> list[int]:
-        """The calls of a place and its tokens in the order of `TokenCounts`, to be added to."""
+        """The mutable counts of a place: calls, then tokens in the order of `TokenCounts`."""
         numbers = self._numbers.get(place)
         if numbers is None:
             numbers = self._numbers[place] = [0] * 7
         return numbers
 
     def include(self, other: "Sums") -> None:
-        """Add all of another one."""
+        """Add everything of another one."""
         for place, calls, counts in other.places():
             self.add(place, calls, counts)
 
     def places(self) -> Iterator[tuple[Place, int, TokenCounts]]:
-        """Each place that something is left in, its calls and its tokens."""
+        """Each place with any calls or tokens left, its calls and its tokens."""
         for place, (calls, *tokens) in self._numbers.items():
             if calls or any(tokens):
                 yield place, calls, TokenCounts(*tokens)
 
 
 UNKNOWN = "unknown"
-"""The name of the day, feature or user of calls that do not say theirs."""
+"""The day, feature or user of calls that have none."""
 
 KNOWN_TIERS = frozenset({None, "standard", "priority", "batch"})
 """Service tiers with a published price; Priority Tier is billed as standard beyond what was committed."""
@@ -106,7 +106,7 @@ class Assumption:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Everything that a pile of calls comes to.
+    """The sums of a set of calls.
 
     `by_day`, `by_feature` and `by_user` have the key `unknown` for calls that do not say. `at_least`: model → calls
     whose true price may be higher. `outside`: responses that were billed for tokens besides their own counts, and
@@ -142,7 +142,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Pile:
-    """What a pile of calls comes to before it is priced: tokens, and no dollars. See `Totals` for the names."""
+    """The sums of a set of calls before pricing: tokens, no dollars. See `Totals` for the names."""
 
     sums: list[tuple[Place, int, TokenCounts]]
     outside: list[tuple[Place, int, TokenCounts]]
@@ -156,7 +156,7 @@ class Pile:
 
 
 class Steps:
-    """From which prompt on a model's price takes its step, asked once for each day."""
+    """The prompt length at which a model's price steps up, looked up once per day."""
 
     def __init__(self, card: RateCard) -> None:
         self._card = card
@@ -172,7 +172,7 @@ class Steps:
 
 
 def priced(pile: Pile, card: RateCard, today: date) -> Totals:
-    """A pile at the prices of a card; `today`: the UTC day at whose rates calls without a time are priced."""
+    """Prices sums by a card; `today`: the UTC day at whose rates calls without a time are priced."""
     prices = _Prices(card, today)
     found = _Totals(prices, pile.sums)
     return Totals(
@@ -209,7 +209,7 @@ class _Prices:
         on = self._today if place.day is None else place.day
         prompt_tokens: int | None = 0
         if place.prompt is Prompt.LONG:
-            # Any prompt on the same side of the step stands for all of this place.
+            # Any prompt on the same side of the step has the same price.
             prompt_tokens = (self._step.of(place.model, on) or 0) + 1
         elif place.prompt is not Prompt.SHORT:
             prompt_tokens = None
@@ -258,7 +258,7 @@ def _sum(parts: Iterable[Sum]) -> Sum:
 
 
 def _together(parts: list[Assumption]) -> Assumption:
-    """One assumption for a model; it was made in several ways where the dearest rate changed in the meantime."""
+    """The assumption for a model, or several if the most expensive rate changed in the meantime."""
     return Assumption(
         calls=sum(part.calls for part in parts),
         usd=sum((part.usd for part in parts), Decimal(0)),

@@ -1,4 +1,4 @@
-"""What one token of each kind costs: the rates of the day after batch, region, speed and step, worked out once."""
+"""The price of one token of each kind: the rates of a day after batch, region, speed and step, computed once."""
 
 from datetime import date
 from decimal import Decimal
@@ -12,14 +12,14 @@ from bot.pricing.tokens import UNKNOWN_TERM, Terms
 MTOK = Decimal(1_000_000)
 
 KEPT = 8192
-"""How many combinations of model, terms and day are remembered: a year of a busy organisation."""
+"""Cached combinations of model, terms and day: a year of a busy organization."""
 
 
 class Hidden(StrEnum):
-    """Why the true cost may be higher than what is computed.
+    """Why the true cost may be higher than the computed cost.
 
     `prompt`: a sum of requests does not show prompts above a price step. `fast_price`: the card has no price for the
-    fast mode of this model. `terms`: the source could not be asked for a dimension that changes the price. `rows`: some
+    fast mode of this model. `terms`: the source cannot report a dimension that changes the price. `rows`: some
     rows could not be read in full.
     """
 
@@ -43,7 +43,7 @@ class UnitPrices(NamedTuple):
 
 
 class SteppedPrices(NamedTuple):
-    """Unit prices by what is known of the prompt. `above_prompt_tokens`: the longest prompt that is not `long`."""
+    """Unit prices by prompt length. `above_prompt_tokens`: the longest prompt that is not `long`."""
 
     several: UnitPrices
     short: UnitPrices
@@ -84,7 +84,7 @@ def _unit_prices(card: RateCard, resolved: Resolved, prices: Prices, terms: Term
     uncached, write_5m, write_1h, read, output = (price * factor for price in _by_kind(prices, fast))
     reasons = {
         Hidden.FAST_PRICE: fast and (prices.fast_input is None or not resolved.is_known),
-        Hidden.TERMS: _may_be_dearer(resolved, prices, terms, on),
+        Hidden.TERMS: _may_cost_more(resolved, prices, terms, on),
     }
     return UnitPrices(
         (uncached / MTOK, write_5m / MTOK, write_1h / MTOK, read / MTOK, output / MTOK, card.web_search_usd),
@@ -95,7 +95,7 @@ def _unit_prices(card: RateCard, resolved: Resolved, prices: Prices, terms: Term
 
 
 def _with_those_of_the_id(terms: Terms, resolved: Resolved) -> Terms:
-    """`claude-opus-4.8-fast` and `claude-opus-4.8:batch` say how they were served where the usage does not."""
+    """`claude-opus-4.8-fast` and `claude-opus-4.8:batch` name speed and tier if the usage does not."""
     if resolved.fast and terms.speed is None:
         terms = terms._replace(speed="fast")
     if resolved.batch and terms.service_tier is None:
@@ -104,14 +104,14 @@ def _with_those_of_the_id(terms: Terms, resolved: Resolved) -> Terms:
 
 
 def _runs_fast(rates: Rates, terms: Terms, on: date) -> bool:
-    """Batches never run fast, and nothing does after the last day of fast mode."""
+    """Batches never run fast, and no request does after the last day of fast mode."""
     return (
         terms.speed == "fast" and terms.service_tier != "batch" and (rates.fast_until is None or on <= rates.fast_until)
     )
 
 
-def _may_be_dearer(resolved: Resolved, prices: Prices, terms: Terms, on: date) -> bool:
-    """Whether a term that could not be asked for has a dearer value for this model."""
+def _may_cost_more(resolved: Resolved, prices: Prices, terms: Terms, on: date) -> bool:
+    """Whether a term that the source cannot report may raise the price of this model."""
     unknown_model = resolved.assumed is not None
     if terms.inference_geo == UNKNOWN_TERM and (unknown_model or resolved.model.us_inference):
         return True
@@ -121,11 +121,11 @@ def _may_be_dearer(resolved: Resolved, prices: Prices, terms: Terms, on: date) -
 
 
 def _by_kind(prices: Prices, fast: bool) -> tuple[Decimal, Decimal, Decimal, Decimal, Decimal]:
-    """The five token prices; where the card has no fast price, the standard one is the least that fast costs."""
+    """The five token prices. Without a fast price in the card, the standard price is the lower bound."""
     uncached, write_5m, write_1h, read = prices.input, prices.cache_write_5m, prices.cache_write_1h, prices.cache_read
     if not fast or prices.fast_input is None or prices.fast_output is None:
         return uncached, write_5m, write_1h, read, prices.output
-    # Multiplied before it is divided: the ratio alone may have no end as a decimal.
+    # Multiply before dividing: the ratio alone may have no finite decimal.
     faster = prices.fast_input
     return (
         uncached * faster / uncached,
@@ -137,7 +137,7 @@ def _by_kind(prices: Prices, fast: bool) -> tuple[Decimal, Decimal, Decimal, Dec
 
 
 def _factor(card: RateCard, resolved: Resolved, terms: Terms) -> Decimal:
-    # An unknown id is most likely a new model, and new models carry every surcharge.
+    # An unknown id is most likely a new model, and new models have every surcharge.
     unknown = not resolved.is_known
     factor = Decimal(1)
     if terms.service_tier == "batch":

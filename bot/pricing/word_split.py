@@ -1,4 +1,4 @@
-"""The words of an estimate: splitting what was typed, and reading amounts, shares and counts."""
+"""Splits the words of an estimate, and reads amounts, shares and counts."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from bot.pricing.model_names import UnknownModelError, model_named
 from bot.typed_text import cleaned
 
 MOST = 10**12
-"""Above every workload there is; a typing mistake otherwise fills the channel with digits."""
+"""Above any real workload; otherwise a typing mistake fills the channel with digits."""
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "千": 10**3, "万": 10**4, "億": 10**8}
 _DOTTED = re.compile(r"\d{1,3}(?:\.\d{3})+")
-"""Thousands to some, a fraction to others."""
+"""`1.500`: thousands to some, a fraction to others."""
 
 _WRITTEN_NUMBER = re.compile(r"(\d{1,3}(?:[,_]\d{3})+|\d{1,40})(\.\d{1,9})?([kmb千万億]?)")
 
@@ -22,7 +22,7 @@ Choice = TypeVar("Choice", bound=str)
 
 
 class WordsError(Exception):
-    """Words that make no workload; the text is one sentence with the remedy. `key`: the word it is about, if one."""
+    """Words that are no workload; the message is a sentence with the remedy. `key`: the word concerned, if any."""
 
     def __init__(self, sentence: str, key: str | None = None) -> None:
         super().__init__(sentence)
@@ -63,7 +63,7 @@ def rate(key: str, text: str) -> Decimal:
 
 
 def choice(key: str, text: str, choices: Mapping[str, Choice], remedy: str) -> Choice:
-    """One of a few words. Raises `WordsError`, with what to write instead."""
+    """One of a few words. Raises `WordsError` that names the choices."""
     if text not in choices:
         raise WordsError(f"{key}={text} is not offered: {remedy}.", key)
     return choices[text]
@@ -106,7 +106,7 @@ SYNONYMS = {
     **dict.fromkeys(("budget", "goal"), "target"),
     **dict.fromkeys(("name",), "as"),
 }
-"""Other names that can mean only one thing."""
+"""Unambiguous synonyms."""
 
 REMEDIES = {
     **dict.fromkeys(
@@ -123,7 +123,7 @@ REMEDIES = {
     **dict.fromkeys(("requests", "request", "calls", "messages"), "say how many, as in requests=100k"),
     **dict.fromkeys(("budget", "target"), "write target=700 to=haiku-4.5"),
 }
-"""What to write instead of words that people often use here."""
+"""Common words that have another name here."""
 
 NOTHING = "leave it out, or write words such as requests=100k in=2000 out=500"
 BEGIN = "begin with a model, as in sonnet-4.6 requests=100k in=2000 out=500"
@@ -133,7 +133,7 @@ _PLAIN = re.compile(
     r"requests=\d+(?:\.\d+)?[km]?(?:/(?:day|week|month))?|(?:in|out|cached)=\d+(?:\.\d+)?[km]?|hit=\d+%?|ttl=5m|ttl=1h"
     r"|turns=\d+"
 )
-"""A key and its value, which no free wording around them changes."""
+"""A key and its value."""
 
 _PLAIN_MODEL = re.compile(r"[a-z][a-z0-9.-]{0,60}")
 
@@ -141,7 +141,7 @@ _NUMBER = re.compile(r"\d{1,12}[kmb]?")
 
 
 class Split(NamedTuple):
-    """The words by their kind. Values are in lower case. `typed`: the key of a value as it was typed."""
+    """The words by kind. Values are in lower case. `typed`: each value's key as it was typed."""
 
     values: Mapping[str, str]
     flags: frozenset[str]
@@ -150,7 +150,7 @@ class Split(NamedTuple):
 
 
 def split_words(text: str, card: RateCard) -> Split:
-    """Raises `WordsError` for words that are nothing, or too many."""
+    """Raises `WordsError` for unknown or surplus words."""
     values: dict[str, str] = {}
     typed: dict[str, str] = {}
     flags: set[str] = set()
@@ -174,7 +174,7 @@ def split_words(text: str, card: RateCard) -> Split:
 
 
 def nearest_word(word: str, cutoff: float) -> str | None:
-    """The flag or key (with its `=`) that was likely meant."""
+    """The most similar flag or key (with its `=`)."""
     near = _near(word.lower(), (*FLAGS, *KEYS), cutoff)
     if not near:
         return None
@@ -182,26 +182,26 @@ def nearest_word(word: str, cutoff: float) -> str | None:
 
 
 def _near(word: str, among: Sequence[str], cutoff: float) -> list[str]:
-    # Imported for a refusal alone.
+    # Needed only for a refusal.
     from difflib import get_close_matches
 
     return get_close_matches(word, among, n=1, cutoff=cutoff)
 
 
 def _single_words(text: str, card: RateCard) -> list[str]:
-    """`Sonnet 4.6` is one word, `in = 2000` and `a:50, b:50` too, and full-width digits are digits."""
+    """`Sonnet 4.6`, `in = 2000` and `a:50, b:50` become one word each; full-width digits become digits."""
     text = cleaned(text).lower()
     plain = _plain_words(text, card)
     if plain is not None:
         return plain
-    # Imported where somebody writes freely: its hundred patterns take longer than a whole estimate.
+    # Imported only for free wording: its hundred patterns take longer than a whole estimate.
     from bot.pricing.plain_words import single_words
 
     return single_words(text, card)
 
 
 def _plain_words(text: str, card: RateCard) -> list[str] | None:
-    """The words where each is in its plain form, and at most one is a model; None for what takes more reading."""
+    """The words if each has its plain form and at most one is a model; None if free wording has to be read."""
     words = text.split()
     models = [word for word in words if not _PLAIN.fullmatch(word)]
     if not models or (len(models) == 1 and _PLAIN_MODEL.fullmatch(models[0]) and card.knows(models[0])):
@@ -241,7 +241,7 @@ def _counts(word: str) -> bool:
 
 
 def _unknown(word: str, card: RateCard, remedy: str) -> WordsError:
-    """The refusal of a word that is neither a model nor anything else."""
+    """The refusal of an unknown word."""
     if re.fullmatch(r"\d[\d.]*%", word):
         return WordsError(f"{word} stands alone: if it is the cache hit rate, write hit={word}.", "hit")
     if _counts(word):

@@ -1,6 +1,6 @@
-"""The words of an estimate, as people type them in chat, on the command line and into the form, made into a workload.
+"""Parses the words of an estimate, from chat, command line and form, into a workload.
 
-Nothing is guessed silently: each mistake is one sentence that names the word and what to write instead.
+Nothing is guessed silently: each mistake is one sentence that names the word and the remedy.
 """
 
 import re
@@ -50,7 +50,7 @@ _NAME = re.compile(r"[\w-]{1,40}")
 
 
 def _check_length(words: str) -> None:
-    """Nobody types so much, and the cost of reading it grows with the square of its length."""
+    """Longer texts are refused: the cost of parsing grows with the square of the length."""
     if len(words) > MOST_CHARACTERS:
         raise WordsError(f"This has {len(words):,} characters: describe a workload in at most {MOST_CHARACTERS:,}.")
     if _LONG_NUMBER.search(words):
@@ -279,7 +279,7 @@ def _check_cache(workload: Workload, values: Mapping[str, str]) -> None:
                 f"{key}= says something about cached tokens only: add cached=TOKENS or leave {key} out.", key
             )
     if workload.turns > 1:
-        # The prefix precedes the conversation and is not part of what a turn adds.
+        # The prefix precedes the conversation and is not part of a turn's input.
         return
     shortest = min(workload.input_for(route.model) for route in workload.routes)
     if workload.cached_tokens > shortest:
@@ -342,7 +342,7 @@ MEANINGS: tuple[tuple[str, str], ...] = (
     ("ttl=1h", "how long the cache lives: `5m` (when left out) or `1h`"),
     ("batch", "half the price, results within 24 hours"),
     ("fast", "fast mode, on models that have it; never together with `batch`"),
-    ("geo=us", "inference in the US only, a tenth dearer; models from Opus 4.6 and Sonnet 4.6 on"),
+    ("geo=us", "inference in the US only, a tenth more expensive; models from Opus 4.6 and Sonnet 4.6 on"),
     ("search=2", "web searches of a request (of each turn), $10 per 1,000"),
     (
         "turns=20",

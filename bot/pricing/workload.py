@@ -1,7 +1,7 @@
-"""A workload: what an estimate is about, with its tokens estimated from characters where needed.
+"""A workload, with tokens estimated from characters where needed.
 
 Rules of thumb for the older tokenizer (generation 1): English 4 characters a token, Japanese 1.5 tokens a character,
-between 1 and 2 by content. The newer one makes about 30 % more of the same text (platform.claude.com, 2026)."""
+between 1 and 2 by content. The newer one makes about 30 % more tokens of the same text (platform.claude.com, 2026)."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -17,7 +17,7 @@ OLD_TOKENIZER = 1
 
 
 class Rule(NamedTuple):
-    """Tokens of one character with the older tokenizer: usually, at least, at most."""
+    """Tokens per character with the older tokenizer: usual, least, most."""
 
     usual: Fraction
     least: Fraction
@@ -32,7 +32,7 @@ RULES: dict[Lang, Rule] = {
 
 
 class Text(NamedTuple):
-    """So many characters of a language."""
+    """A number of characters in a language."""
 
     chars: int
     lang: Lang
@@ -44,7 +44,7 @@ def tokens_of(text: Text, tokenizer: int) -> int:
 
 
 def token_range(text: Text, tokenizer: int) -> tuple[int, int]:
-    """The fewest and the most that the rule of thumb allows."""
+    """The range that the rule of thumb allows."""
     rule = RULES[text.lang]
     return _tokens(text, rule.least, tokenizer), _tokens(text, rule.most, tokenizer)
 
@@ -87,7 +87,7 @@ class Route(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """A sum that the month shall not pass, reached by moving requests to a cheaper model."""
+    """A monthly cost to stay below by moving requests to a cheaper model."""
 
     usd: Decimal
     to: Model
@@ -99,7 +99,7 @@ class Workload(NamedTuple):
     `requests`: of single requests, or of conversations where `turns` is above 1. `input_tokens` are the counts of
     whichever model reads them, unless `text` says what the input is. `prefix_tokens`: what every turn of a conversation
     sends before the conversation itself. `cached_tokens` are part of the prefix, or of the input of single requests.
-    `hit_rate`: share of requests that find the cached part in the cache, 0 to 1; None where nothing was said: then it
+    `hit_rate`: share of requests that find the cached part in the cache, 0 to 1; None if not given: then it
     follows from rate and TTL. `turns_cached`: each turn has a breakpoint at the end of its prompt, so that the next one
     reads it from the cache. `searches`: web searches of a request, or turn. `geo`: where inference has to run.
     `compared_with`: the one model that a mix is held against. `peak`: how many times the mean the busiest minute is.

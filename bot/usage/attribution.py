@@ -45,7 +45,7 @@ class AttributedRow:
 
 @dataclass(frozen=True, slots=True)
 class Attributed:
-    """Spend of a stretch of time, the dearest row first.
+    """Spend of a stretch of time, the most expensive row first.
 
     `usd`: of everything, which rows by group do not add up to. `list_usd`: before discounts, None where it is not
     known. `refreshed_at`: up to where the figures are complete, None where Anthropic does not say. `odd`: rows that

@@ -67,7 +67,7 @@ def measured(services: Services) -> list[Gauge]:
         ),
         Gauge(
             "claude_cost_assumed_models",
-            "Models of unknown price, priced at the dearest rate of their family.",
+            "Models of unknown price, priced at the most expensive rate of their family.",
             [({"budget": spend.budget}, len(spend.assumed)) for spend in spends],
         ),
         Gauge(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.mode import modes_from_chain
-from claude_cost_client.ceiling import Ceiling, ceiling_from, list_prices, no_dearer
+from claude_cost_client.ceiling import Ceiling, ceiling_from, costs_no_more, list_prices
 from tests.client.applications import CHAIN, HAIKU, OPUS, SONNET, ceiling
 
 
@@ -98,7 +98,7 @@ def test_where_the_platforms_name_of_the_ceiling_is_not_certain_the_log_says_so_
     found = ceiling("degraded")
     for preferred in ("anthropic/claude-4.8-opus", "mx.anthropic.claude-opus-4-8", "anthropic/claude-opus-4"):
         assert [found.applied_to(preferred) for _ in range(3)] == [SONNET] * 3
-        assert caplog.text.count(f"{preferred} is dearer than {SONNET}") == 1
+        assert caplog.text.count(f"{preferred} is more expensive than {SONNET}") == 1
 
 
 def test_a_ceiling_in_another_spelling_is_the_same_ceiling() -> None:
@@ -143,9 +143,9 @@ def test_a_ceiling_never_makes_a_service_dearer(model: str, spelling: str, deare
     found = Ceiling(other.format(dearest), (), ())
     for each in (model, spelling.format(model), spelling.format(model).upper()):
         used = found.applied_to(each)
-        assert no_dearer(used, each)
-        assert no_dearer(used, dearest)
-        assert (used == each) == no_dearer(model, dearest)
+        assert costs_no_more(used, each)
+        assert costs_no_more(used, dearest)
+        assert (used == each) == costs_no_more(model, dearest)
 
 
 def test_a_model_without_any_known_price_is_replaced() -> None:
@@ -198,7 +198,7 @@ def test_a_request_goes_down_the_chain_from_where_it_is() -> None:
 
 
 def test_no_dearer_needs_both_prices_to_be_known() -> None:
-    assert no_dearer(HAIKU, SONNET)
-    assert not no_dearer(SONNET, HAIKU)
-    assert not no_dearer("house-model", SONNET)
-    assert not no_dearer(HAIKU, "house-model")
+    assert costs_no_more(HAIKU, SONNET)
+    assert not costs_no_more(SONNET, HAIKU)
+    assert not costs_no_more("house-model", SONNET)
+    assert not costs_no_more(HAIKU, "house-model")

@@ -517,7 +517,8 @@ async def test_every_model_of_the_rate_card_can_be_shown(bot: Bot, model: str) -
         ("rates xyzzy", "The rate card has no model `xyzzy`. Type `rates` for the newest models."),
         (
             "rates claude-haiku-9",
-            "The rate card has no model `claude-haiku-9`; its usage is priced at the dearest haiku rate, Haiku 4.5's.",
+            "The rate card has no model `claude-haiku-9`; its usage is priced at the most expensive haiku rate, "
+            "Haiku 4.5's.",
         ),
         ("rates gpt-5", "`gpt-5` is not a Claude model: only Claude models have prices here."),
         ("rates &lt;!channel&gt;", "The rate card has no model `&lt;!channel&gt;`."),

@@ -37,7 +37,7 @@ FAMILIES = {
 LAST_FAST_DAY = date(2026, 11, 30)
 SONNETS_NEW_PRICE = date(2026, 10, 7)
 LAST_DAY_OF_OPUS_4_1 = date(2026, 8, 5)
-"""Until then the dearest Opus that was served; after it those at the price of Opus 4.8."""
+"""Until then the most expensive Opus that was served; after it those at the price of Opus 4.8."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def on_model(result: Estimate, model: str) -> Alternative:
 def test_a_model_that_makes_more_tokens_of_the_text_is_not_called_cheaper() -> None:
     work = "sonnet-4.6 requests=100k in=20000 out=100 cached=19000 ttl=1h hit=99.9%"
     opus = on_model(estimated(work), "claude-opus-5-5")
-    # For equal counts it is 3 % cheaper, for the same text 25 % dearer.
+    # For equal counts it is 3 % cheaper, for the same text 25 % more expensive.
     assert opus.monthly_usd < Decimal("1030.83") < opus.compared_usd
     assert opus.compared_usd / Decimal("1030.83") > Decimal("1.25")
     assert "Opus 5.5" not in estimate_text(estimated(work))

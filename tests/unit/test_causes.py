@@ -90,7 +90,7 @@ def test_a_cache_that_is_not_hit_any_more_is_named_with_what_it_costs() -> None:
     missed = NORMAL._replace(uncached_input_tokens=9 * MILLION, cache_read_input_tokens=2 * MILLION)
     (cause,) = named([used(missed)], [used()])
     assert cause.kind is CauseKind.CACHE_READ_FELL
-    # Eight million tokens at $5 instead of $0.50; writes, which are dearer, are a little of the rest.
+    # Eight million tokens at $5 instead of $0.50; writes, which are more expensive, are a little of the rest.
     assert 36 <= cause.usd < 38
     assert line(cause) == f"cache-read share fell from 88% to 18%, about ${cause.usd:.2f}"
 

@@ -198,7 +198,7 @@ def test_no_caller_left_out_is_larger_than_a_mover(usage: list[tuple[int, Decima
         ("claude-sonnet-4-6", "claude-opus-5-5", TokenCounts(cache_read_input_tokens=1_300_000), "-0.04"),
         # searches cost the same everywhere
         (SONNET, OPUS, TokenCounts(web_search_requests=1000), "0"),
-        # an unknown model is taken for the dearest of its family that is still served
+        # an unknown model is taken for the most expensive of its family that is still served
         (SONNET, "claude-opus-9", TokenCounts(output_tokens=1_000_000), "15"),
     ],
 )

@@ -167,7 +167,7 @@ def test_unknown_models_are_counted_at_the_dearest_rate_and_named() -> None:
     assert {model: one.calls for model, one in found.assumed.items()} == {"claude-opus-9": 1, "nameless": 2}
     assert found.assumed_usd == found.by_model["claude-opus-9"].usd + found.by_model["nameless"].usd
     assert found.total.usd == found.assumed_usd + found.by_model["claude-opus-4-6"].usd
-    assert "dearest opus rate" in found.assumed["claude-opus-9"].how
+    assert "most expensive opus rate" in found.assumed["claude-opus-9"].how
 
 
 def test_web_searches_are_priced_and_batches_cost_half() -> None:

@@ -107,7 +107,7 @@ def test_shares_are_of_what_the_24_hours_cost() -> None:
 @pytest.mark.parametrize(
     ("ceilings", "model", "used", "moved"),
     [
-        # Down: to the ceiling, from something dearer.
+        # Down: to the ceiling, from something more expensive.
         ([(0, SONNET)], SONNET, {OPUS, SONNET}, True),
         ([(0, SONNET)], SONNET, {SONNET}, False),
         ([(0, SONNET)], HAIKU, {OPUS, HAIKU}, False),

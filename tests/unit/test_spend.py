@@ -171,7 +171,7 @@ def test_keys_and_models_are_always_computed_because_the_bill_is_not_split_that_
         ("model:opus", "claude-opus-5-5", True),
         ("model:Opus", "claude-opus-4-8", True),
         ("model:opus", "claude-sonnet-5-5", False),
-        # an unknown model is priced as the dearest one, but is not of its family
+        # an unknown model is priced as the most expensive one, but is not of its family
         ("model:opus", "claude-opus-9", True),
         *((f"model:{family}", "experiment-7", False) for family in CARD.families()),
         ("model:experiment-7", "experiment-7", True),
@@ -200,7 +200,7 @@ def test_unknown_models_are_counted_at_the_dearest_rate_and_named() -> None:
     rows = [replace(used(nov(20), 0, model), counts=counts) for model in ("claude-opus-9", "x-1", OPUS)]
     known = spend(rows, [], None)
     assert known.assumed == ("claude-opus-9", "x-1")
-    # Of the models that are still served Opus 5 is the dearest Opus, and Fable 5 the dearest of all.
+    # Of the models that are still served Opus 5 is the most expensive Opus, and Fable 5 the most expensive of all.
     assert known.total_usd == 25 + 50 + 25
 
 

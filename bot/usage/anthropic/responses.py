@@ -59,7 +59,7 @@ class Answer(BaseModel):
 
 
 class CacheCreation(Answer):
-    """Writes by the time for which they are kept. A time that is new here counts as the dearest known one."""
+    """Writes by the time for which they are kept. A time that is new here counts as the most expensive known one."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

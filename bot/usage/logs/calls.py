@@ -1,4 +1,4 @@
-"""The records of one file → its calls. What a record means may depend on those before it: events of a stream."""
+"""Converts the records of one file into calls. The meaning of a record may depend on earlier ones (stream events)."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -9,21 +9,20 @@ from bot.usage.logs.reports import calls_in_report, rows_in
 from bot.usage.logs.usage_block import Record, Skipped, is_object
 
 TEXTS = ("log", "message", "msg", "MESSAGE", "textPayload", "body", "line")
-"""Where log collectors put the line that an application wrote."""
+"""Fields in which log collectors put an application's line."""
 
 STREAM_WRAPPERS = ("event", "data", "chunk", "payload")
 
 
 class CallReader:
-    """Reads one file's records in their order. `found_in`: the record in which the last call was looked for, without
-    what a collector has put around it."""
+    """Reads one file's records in order. `found_in`: the last record, unwrapped from a collector's envelope."""
 
     def __init__(self) -> None:
         self.found_in: Record = {}
         self._started: dict[str, Record] = {}
 
     def calls(self, record: Record) -> Iterator[Call | Skipped]:
-        """What one record holds: a call or the reason why there is none; several where it is a page of a report."""
+        """The call of one record or the reason why it has none; several for a page of a report."""
         self.found_in = record
         if "message" in record and record.get("type") == "assistant":
             yield call_in(record)
@@ -50,7 +49,7 @@ class CallReader:
         yield call
 
     def _completed(self, record: Record, event: Record) -> Record:
-        """An event of a stream; the last ones have cumulative counts, and what names the response is in the first."""
+        """An event of a stream: the first identifies the response, the last ones have cumulative counts."""
         stream = str(next((record[name] for name in ("session_id", "request_id", "stream_id") if name in record), ""))
         if event["type"] == "message_start":
             message = event.get("message")

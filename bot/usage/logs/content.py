@@ -1,4 +1,4 @@
-"""The unpacked content of a file that grows: how far it is complete, and what of it was read before. Pure."""
+"""The unpacked content of a growing file: how far it is complete, and how much of it was read before. Pure."""
 
 import io
 from collections.abc import Collection
@@ -18,7 +18,7 @@ from bot.usage.logs.streams import (
 from bot.usage.logs.usage_block import Skipped
 
 HEAD = 64 * 1024
-"""Bytes in which the end of the first line is looked for."""
+"""Bytes searched for the end of the first line."""
 
 
 def head_of(stream: BinaryIO) -> str:
@@ -48,7 +48,7 @@ def known_part(stream: BinaryIO, known: Collection[tuple[int, str]]) -> tuple[st
 
 
 class Content(io.RawIOBase):
-    """A content without the half line at its end, which is left for the next time.
+    """Content without an incomplete last line, which is read next time.
 
     `size` and `digest` are of what was read. `known`: the size of what was read before; `is_new`: whether anything
     behind that was read. The two never come in one piece, so that lines before the one are told from lines behind.
@@ -126,7 +126,7 @@ class Content(io.RawIOBase):
             self._tail_size += len(piece)
 
     def _last(self, piece: bytes) -> bytes:
-        """What is left at the end, or of a line that is too long."""
+        """The rest at the end, or of a line that is too long."""
         tail = b"".join((*self._tail, piece))
         self._tail.clear()
         self._tail_size = 0

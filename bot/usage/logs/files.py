@@ -1,4 +1,4 @@
-"""Files and folders → the files of records in them, found by what is in them and not by their names."""
+"""Finds files of usage records in paths, by content and not by name."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bot.usage.logs.usage_block import Record, Skipped
 
 SUFFIXES = (".jsonl", ".json", ".ndjson")
-"""The files that are always read of a folder; others are read if their beginning contains usage."""
+"""Suffixes that are always read in a folder; other files are read if their beginning contains usage."""
 
 STANDARD_INPUT = "-"
 
@@ -27,10 +27,10 @@ SNIFFED = 64 * 1024
 """Bytes of a file's beginning in which usage is looked for."""
 
 BACKUPS = (".bak", ".orig", ".old", ".tmp", ".swp", ".part", "~")
-"""Copies that editors and downloads leave behind."""
+"""Leftovers of editors and downloads."""
 
 DOCUMENTS = (".md", ".rst", ".html", ".py", ".ipynb", ".js", ".ts", ".tsx", ".go", ".rs", ".java", ".rb", ".toml")
-"""Texts and source code, in which usage is an example."""
+"""Prose and source code, where usage is an example."""
 
 UNSEARCHED_FOLDERS = frozenset({".git", "node_modules", ".venv", "__pycache__"})
 
@@ -40,14 +40,14 @@ class UnreadableError(Exception):
 
 
 class RecordFile(NamedTuple):
-    """A file to read, and what it was like when it was found. Without them it is standard input."""
+    """A file to read and its state when found. Without both, standard input."""
 
     path: str | None = None
     status: os.stat_result | None = None
 
     @property
     def size(self) -> int:
-        """In bytes, 0 where nobody knows beforehand."""
+        """In bytes; 0 if unknown beforehand."""
         return 0 if self.status is None else self.status.st_size
 
     @property
@@ -66,7 +66,7 @@ class RecordFile(NamedTuple):
 
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
-        """Its bytes. What is wrong with them while they are read is raised as `UnreadableError` too."""
+        """Its bytes. Errors while reading are raised as `UnreadableError` too."""
         from bot.usage.logs.streams import DAMAGED, NotReadError
 
         try:
@@ -89,7 +89,7 @@ class RecordFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A file of a folder that is not read; `reason` is a clause."""
+    """A skipped file of a folder; `reason` is a clause."""
 
     path: str
     reason: str
@@ -97,7 +97,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is to read, in the order of the names. `unreadable`: one sentence for each folder or file that
+    """What can be read, sorted by name. `unreadable`: one sentence for each folder or file that
     cannot be looked at or seems to hold usage in a form that is not read. `left_out`: what else is not read."""
 
     files: tuple[RecordFile, ...]
@@ -106,7 +106,7 @@ class Found:
 
 
 def find_files(paths: Sequence[str]) -> Found:
-    """The files of these paths, folders with all that is in them, each file once however often it is reached.
+    """The files at these paths, folders recursively, each file once.
 
     Raises `UnreadableError` for a path that does not exist or cannot be looked at; `-` is standard input.
     """
@@ -134,7 +134,7 @@ class _Search:
         try:
             status = os.stat(path)
             if not stat.S_ISDIR(status.st_mode):
-                # A file that is named itself is read whatever it is called and holds.
+                # A file that the user names is always read.
                 if self._is_new(status):
                     self.files.append(RecordFile(path, status))
             elif self._is_new(status):
@@ -145,7 +145,7 @@ class _Search:
             raise UnreadableError(_cannot_read(path, error)) from None
 
     def _inside(self, folder: str, names: list[str]) -> None:
-        # A stack of its own: folders may be nested deeper than Python calls.
+        # An explicit stack: folders may be nested deeper than Python's recursion limit.
         waiting = [_within(folder, name) for name in reversed(names)]
         while waiting:
             path = waiting.pop()
@@ -165,7 +165,7 @@ class _Search:
 
     def _consider(self, path: str, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
-            # A named pipe in a folder would wait for ever for somebody to write to it.
+            # Opening a named pipe would block for ever.
             self.left_out.append(LeftOut(path, "no ordinary file"))
             return
         if (status.st_dev, status.st_ino) in self._seen:
@@ -198,7 +198,7 @@ class _Search:
                 return ""
             return str(error)
         except DAMAGED:
-            return None  # reading it says what is wrong with it
+            return None  # reading it reports the reason
         has_usage = holds_usage(content)
         if name.endswith(BACKUPS):
             if has_usage:

@@ -1,4 +1,4 @@
-"""JSON values behind each other or in one array, read piece by piece."""
+"""Reads concatenated JSON values, or the elements of one array, piece by piece."""
 
 import codecs
 import io
@@ -11,13 +11,13 @@ LONGEST_VALUE = 8 * 1024 * 1024
 """Characters of one value; a longer object is read member by member, and the lists in it element by element."""
 
 NEAR_END = 16
-"""Characters: an error this close to the end of what was read may be of a value that goes on."""
+"""Characters: an error this close to the end of the text read may belong to an incomplete value."""
 
 _DECODER = json.JSONDecoder()
 
 
 class BrokenError(Exception):
-    """The values end in something that is no JSON. `rest`: the bytes from there on, without those not yet read;
+    """The values end in text that is not JSON. `rest`: the bytes from there on, without those not yet read;
     where nothing was found before, all of them."""
 
     def __init__(self, found_any: bool, rest: bytes) -> None:
@@ -123,7 +123,7 @@ class _Text:
         self._is_complete = False
 
     def skip_space(self) -> bool:
-        """Go to the next character that is no space; False at the end."""
+        """Skip white space; False at the end."""
         while True:
             while self._at < len(self._window) and self._window[self._at] in " \t\r\n\ufeff\x1e":
                 self._at += 1
@@ -163,14 +163,14 @@ class _Text:
             piece *= 2
 
     def rest(self, found_any: bool) -> bytes:
-        """What was read and not taken, from the next line that begins with an object; all of it where none was."""
+        """The unconsumed text from the next line that begins with an object; all of it if there is none."""
         if not found_any:
             return self._window.encode("utf-8", "replace")
         begin = self._window.find("\n{", self._at)
         return self._window[begin + 1 :].encode("utf-8", "replace") if begin >= 0 else b""
 
     def _more(self, size: int) -> bool:
-        """Read on; what was taken is forgotten."""
+        """Read more and drop the consumed text."""
         if self._is_complete:
             return False
         content = self._stream.read(size)

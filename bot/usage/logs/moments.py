@@ -1,4 +1,4 @@
-"""Times as logs write them → aware UTC. Pure."""
+"""Parses times as logs write them into aware UTC. Pure."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ _UTC = frozenset({"z", "utc", "gmt"})
 def moment_in(value: Any) -> datetime | None:
     """The moment of a JSON value: ISO 8601 and its neighbours, RFC 2822, what `date` prints, or a count since 1970.
 
-    A time without a zone is UTC. None where it is no time, is before the API existed, or its zone is not certain.
+    A time without a zone is UTC. None if it is not a time, is before the API existed, or has an uncertain zone.
     """
     try:
         moment = _text(value) if isinstance(value, str) else _number(value)
@@ -82,7 +82,7 @@ def _number(value: Any) -> datetime | None:
 
 
 def _written(written: re.Match[str]) -> datetime | None:
-    """ISO 8601 with what others put around it: spaces, slashes, a zone in words, 24:00, a leap second."""
+    """ISO 8601 and common variations: spaces, slashes, a zone in words, 24:00, a leap second."""
     if written["name"] and not written["zone"]:
         return None  # a zone by its name alone: EST is at least three of them
     year, month, day = map(int, re.split("[-/]", written["day"]))

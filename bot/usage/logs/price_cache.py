@@ -1,6 +1,6 @@
-"""What files came to when they were last read, so that unchanged ones are not read again. Tokens, never dollars.
+"""Caches the tokens of files, so that unchanged files are not read again. Never dollars.
 
-It only saves time: whatever is wrong with it, files are read as if it were not there.
+The cache only saves time: if it is unusable, files are read as without it.
 """
 
 import os
@@ -21,7 +21,7 @@ READING = ("usage", "usage/logs")
 """The folders of the program that read records, below the package."""
 
 CHANGES_SET_CTIME = os.name == "posix"
-"""Whether every change of a file sets a time that nobody can set back."""
+"""Whether every change of a file sets a time that cannot be set back."""
 
 HEAD = 4096
 """Bytes of a file's beginning that are compared where nothing but its size and a time that can be set tell changes."""
@@ -50,7 +50,7 @@ def cache_folder(environment: Mapping[str, str]) -> Path | None:
 
 
 State = tuple[bytes, bytes | None]
-"""The name under which a file is kept, and what changes when the file changes; None where that is not certain."""
+"""The cache key of a file and its state, which changes when the file changes; None if that is not certain."""
 
 
 def states_of(files: Iterable[RecordFile], asked_ns: int, *, again: bool = False) -> list[State]:
@@ -79,7 +79,7 @@ def _named(file: RecordFile, here: bytes | None, asked_ns: int, again: bool) -> 
 
 
 def state_at(path: str) -> bytes | None:
-    """The state of a file now, however shortly ago it changed; None where there is none."""
+    """The state of a file now, even if it changed a moment ago; None if it does not exist."""
     try:
         return _state_in(os.stat(path), path)
     except (OSError, ValueError):
@@ -99,7 +99,7 @@ def _state_in(status: os.stat_result, path: str) -> bytes | None:
 
 
 def rules() -> bytes | None:
-    """What changes when the program reads, or sorts by its price table, in another way; None where nobody can say."""
+    """Changes when the reading code or the price table changes; None if that cannot be told."""
     digest = blake2b(f"{FORMAT} {sys.version}".encode(), digest_size=16)
     package = os.path.dirname(os.path.abspath(bot.__file__))
     try:
@@ -114,7 +114,7 @@ def rules() -> bytes | None:
 
 
 class PriceCache:
-    """The cache in a folder, which is made; of no use where `folder` is None or cannot be used."""
+    """The cache in a folder, created if needed; disabled if `folder` is None or unusable."""
 
     def __init__(self, folder: Path | None) -> None:
         self._rules = rules() if folder is not None else None
@@ -147,12 +147,12 @@ class PriceCache:
         except sqlite3.DatabaseError as error:
             database.close()
             if not isinstance(error, sqlite3.OperationalError):
-                path.unlink()  # no database, or a damaged one: the next run makes a new one
+                path.unlink()  # not a database, or damaged: the next run creates a new one
             return
         self._database = database
 
     def find(self, name: bytes, state: bytes) -> bytes | None:
-        """What was kept under a name, if its state is still the same."""
+        """The entry of a name, if its state has not changed."""
         if self._database is None or self._rules is None:
             return None
         with suppress(*BROKEN):
@@ -163,7 +163,7 @@ class PriceCache:
         return None
 
     def find_one_of_many(self, name: bytes, state: bytes) -> bytes | None:
-        """The same where most may not be there: one question tells what is."""
+        """The same for names that are mostly missing: one query finds those present."""
         if self._kept is None:
             self._kept = {}
             if self._database is not None:
@@ -172,12 +172,12 @@ class PriceCache:
         return self.find(name, state) if name in self._kept else None
 
     def keep(self, name: bytes, state: bytes, body: bytes) -> None:
-        """Keep this once the cache is closed."""
+        """Store this when the cache is closed."""
         if self._database is not None and self._rules is not None:
             self._waiting.append((name, self._rules + state, _digest(name, body), body))
 
     def close(self) -> None:
-        """Write what there is to keep."""
+        """Write pending entries."""
         if self._database is None:
             return
         with suppress(*BROKEN), closing(self._database) as database:

@@ -1,4 +1,4 @@
-"""One recorded JSON object → the call that it holds. Pure: files are read elsewhere, prices are known elsewhere.
+"""Converts one recorded JSON object into a call. Pure: no files, no prices.
 
 Three kinds are recognised by content, none by name: a team's own log record, anything that carries a Messages
 response or its `usage` block, and lines of Claude Code transcripts. Each record is one call at most.
@@ -29,7 +29,7 @@ from bot.usage.logs.usage_block import (
 )
 
 SYNTHETIC_MODEL = "<synthetic>"
-"""What Claude Code writes as the model of messages that it made up itself, such as notices of an error."""
+"""The model that Claude Code writes for its own messages, such as error notices."""
 
 DEEPEST = 8
 LONGEST_NAME = 200
@@ -47,12 +47,12 @@ USER = ("user_id", "user", "userId")
 
 ELSEWHERE = frozenset({*MODEL, *TIME, *MESSAGE_ID, *SESSION, *FEATURE, *USER} - {"timestamp", "sessionId"})
 NAMES_AND_TIMES = frozenset({*ELSEWHERE, *REQUEST_ID, "timestamp", "sessionId"} - {"model"})
-"""Names that the usual transcript line does not have, in the line and in its message."""
+"""Fields that a usual transcript line lacks, in the line and in its message."""
 
 WITHOUT_CALLS = frozenset(
     {"content", "toolUseResult", "iterations", "cache_creation", "server_tool_use", "output_tokens_details"}
 )
-"""Parts of a transcript line in which no further usage block is looked for."""
+"""Parts of a transcript line that are not searched for usage blocks."""
 
 UNSEARCHED = frozenset({"iterations", "content", "toolUseResult"})
 """`iterations` are read with the block that contains them; `content` is what was said; `toolUseResult` repeats a
@@ -72,7 +72,7 @@ class _Found:
 
 
 def call_in(record: Record) -> Call | Skipped:
-    """The one call that a record holds, or why there is none.
+    """The call of a record, or the reason why it has none.
 
     Of several usage blocks the one with a `cache_creation` object counts, then one with the API's own names for
     cached tokens, then the outermost. Blocks in lists count only where there is no other, and only alone. Model, time
@@ -108,7 +108,7 @@ def call_in(record: Record) -> Call | Skipped:
 
 
 def _plain_block(record: Record) -> _Found | None:
-    """The block of a flat record or of the usual transcript line, found without a search: there is no other in it."""
+    """The only block of a flat record or a usual transcript line, found without a search."""
     message = record.get("message")
     if not isinstance(message, dict):
         if "input_tokens" not in record or "output_tokens" not in record or not FOREIGN_NAMES.isdisjoint(record):
@@ -250,7 +250,7 @@ def _time(found: _Found) -> datetime | None:
 
 
 def _name(found: _Found, names: tuple[str, ...]) -> str | None:
-    """A name near the block, or in one of the objects directly in the record, such as `metadata`."""
+    """A name near the block, or in an object directly in the record, such as `metadata`."""
     near = _nearest(found, names)
     if near is not None or len(found.path) == 1:
         return near

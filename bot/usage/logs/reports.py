@@ -1,7 +1,7 @@
-"""Saved answers of Anthropic's usage and cost reports, and sums that clients write → the calls that they sum up. Pure.
+"""Converts saved answers of Anthropic's usage reports, and sums that clients write, into calls. Pure.
 
-A row of a report is a sum of requests: the length of a prompt is not known, and neither are repeats. What a report has
-as dollars is no usage: it is named, and in no sum.
+A row of a report is a sum of requests: the length of a prompt is not known, and neither are repeats. Dollars in
+a report are not usage: they are listed, and in no sum.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Bytes of a file → the JSON records in it, one at a time, recognised by content.
+"""Reads the JSON records in a file, one at a time; the form is recognized by content.
 
 JSON lines, values behind each other, one array or one document that wraps lists; as UTF-8 or UTF-16, compressed with
-gzip, bzip2 or xz; tables of CSV. Memory stays flat: nothing but the line or the value at hand is kept.
+gzip, bzip2 or xz; tables of CSV. Memory stays flat: only the current line or value is held.
 """
 
 import bz2
@@ -31,7 +31,7 @@ else:
     Reader = io.BufferedReader
 
 END = b""
-"""What comes after the last line; no line is that empty."""
+"""Marks the end of the lines."""
 
 Advance = Callable[[int], object]
 """Called after each read with the number of bytes."""
@@ -66,18 +66,18 @@ NOT_READ = {
     b"PAR1": "it is a Parquet file; export it as JSON lines",
     b"\x04\x22\x4d\x18": "it is compressed with LZ4; unpack it with unlz4",
 }
-"""First bytes of what is recognised and not read, and what to do about it."""
+"""First bytes of formats that are recognized but not supported, with the remedy."""
 
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 """What reading a damaged compressed file raises, besides the errors of reading a file at all."""
 
 
 class NotReadError(Exception):
-    """A stream whose form is recognised and not read; the text is a clause that names the remedy."""
+    """A recognized but unsupported format; the message is a clause that names the remedy."""
 
 
 class _Counted(io.RawIOBase):
-    """A stream that says how much of it was read."""
+    """A stream that reports its progress."""
 
     def __init__(self, stream: BinaryIO, advance: Advance) -> None:
         self._stream = stream
@@ -159,7 +159,7 @@ def _unpacked(reader: Reader, head: bytes) -> Reader | None:
 
 
 Through = Callable[[Reader], io.RawIOBase]
-"""What the unpacked content passes through before it is read."""
+"""A filter of the unpacked content."""
 
 Take = Callable[[list[bytes]], list[bytes]]
 """Takes the lines that it can read by itself; returns the others."""
@@ -180,7 +180,7 @@ def records_of(
 
     Raises `NotReadError`, OSError, and `DAMAGED`.
 
-    What begins like a document and does not turn out to be one is read as lines.
+    Content that begins like a document but is not one is read as lines.
     """
     reader, beginning = _opened(stream, advance)
     if through is not None:
@@ -233,7 +233,7 @@ def _records_of_lines(values: Iterable[Any]) -> Iterator[Record | Skipped]:
 
 
 def _document(reader: Reader, first: bytes) -> Iterator[Record | Skipped]:
-    """The records of values that are not one to a line. What is damaged is named once, and read on behind it."""
+    """The records of values that are not one per line. Damage is reported once, and reading goes on behind it."""
     while True:
         try:
             for value, is_alone in values_of(reader, first):
@@ -321,7 +321,7 @@ def parsed(line: bytes | None) -> Any:
 
 
 def _parsed_within(line: bytes) -> Any:
-    """The value of a line with something around it: a byte order mark, NULs of a crash, what a logger writes first."""
+    """The value of a line with extra text: a byte order mark, NULs of a crash, a logger's prefix."""
     try:
         text = line.removeprefix(codecs.BOM_UTF8).strip(b"\x00 \t\r\n").decode()
     except UnicodeDecodeError:
@@ -377,7 +377,7 @@ def table_of(header: bytes) -> Table | None:
             if line is None:
                 yield Skipped.TOO_LONG
                 continue
-            # A cell with a line break in it costs its own row alone.
+            # A cell with a line break loses only its own row.
             cells = cells_of(line.decode("utf-8", "replace").rstrip("\r\n"), delimiter)
             yield {name: cell for name, cell in zip(names, cells, strict=False) if cell != ""}
 

@@ -1,4 +1,4 @@
-"""The `usage` block of a Messages response, as APIs, logs and transcripts write it → counts and terms."""
+"""The `usage` block of a Messages response, as APIs, logs and transcripts write it, parsed into counts and terms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Record = Mapping[str, Any]
 
 
 class Skipped(StrEnum):
-    """Why a line or a record is in no sum."""
+    """Why a line or record is not counted."""
 
     NOT_UTF8 = "not UTF-8 text"
     NOT_JSON = "not JSON"
@@ -42,7 +42,7 @@ class UnusableError(Exception):
 
 
 MOST_TOKENS = 10_000_000_000
-"""More than a thousand times the longest context there is, and room for records that sum up a day."""
+"""A thousand times the longest context window, with room for records that sum up a day."""
 
 LONGEST_NUMBER = 20
 """Digits of a count that is written as text."""
@@ -81,7 +81,7 @@ FOREIGN_NAMES = frozenset(
         "llm.token_count.prompt",
     }
 )
-"""Names of other APIs and of libraries that translate; there, input often includes what was read from a cache."""
+"""Field names of other APIs and of adapters, whose input often includes cache reads."""
 
 PI_NAMES = {
     "input": "input_tokens",
@@ -190,7 +190,7 @@ NO_ITERATIONS = Iterations()
 
 
 def iterations_in(block: Record, model: str, counts: TokenCounts) -> Iterations:
-    """Tell apart which iterations repeat `counts` and which were billed besides.
+    """Separate iterations that repeat `counts` from those billed besides.
 
     Compaction and advice never are in the counts. Of the others, those whose prompts sum up to the counts repeat
     them. Where no such choice does, a plain message repeats them if it names no other model, and the rest does not.

@@ -1,7 +1,7 @@
-"""The usual lines of transcripts, read straight into numbers; any other line is left to the general way.
+"""The fast path: usual lines of transcripts read straight into numbers; other lines take the general path.
 
-A line is usual where its names are all known, each value has its usual type, and nothing in it could be a second
-usage block. For such lines the general way comes to the same result, in many times the time.
+A line is usual if all its names are known, each value has its usual type, and nothing in it could be a second usage
+block. The general path gives the same result for such lines, many times slower.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ SHORT = 900
 
 MOST_BRACKETS = 400
 MOST_DIGITS = 4000
-"""Of a line that is not short: with more of them, the general way decides whether it is JSON."""
+"""Limit in a long line: beyond it, the general path decides whether the line is JSON."""
 
 _DIGITS = b"0123456789"
 
@@ -143,7 +143,7 @@ class _Progress(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 PROGRESS = b'{"type":"progress",'
-"""How the lines of progress begin; any other way of writing them is left to the general way."""
+"""How progress lines begin; other spellings take the general path."""
 
 _decoded_progress = msgspec.json.Decoder(_Progress).decode
 _decoded = msgspec.json.Decoder(_Line).decode
@@ -171,7 +171,7 @@ class UsualLines:
         self._session = ""
 
     def take(self, lines: Iterable[bytes]) -> list[bytes]:
-        """Count what usual lines hold; returns the other lines in their order."""
+        """Count usual lines; return the other lines in order."""
         calls, others = self._calls, list[bytes]()
         known_as = self._open.get
         fromisoformat, responses = datetime.fromisoformat, calls.responses
@@ -226,7 +226,7 @@ class UsualLines:
         self._calls = calls
 
     def finish(self) -> None:
-        """Add what is held back still."""
+        """Add what is still held back."""
         self._close(self._open.items())
         self._open.clear()
         self._session = ""
@@ -242,7 +242,7 @@ class UsualLines:
     def _begin(
         self, message: "_Message", usage: "_Usage", session: str, at: datetime | None, line: "_Line | _Progress"
     ) -> bool:
-        """Take a record that does not repeat the one before it; False where it is left to the general way."""
+        """Take a record that does not repeat the one before it; False if the general path has to read it."""
         model, response = message.model, message.id
         if model is UNSET or response is UNSET or not model or not session:
             return False

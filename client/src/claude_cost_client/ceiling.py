@@ -29,9 +29,9 @@ _HYPHENED = re.compile(r"claude-(?:[a-z]+)-\d+-\d{1,2}(?![\w.])", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The dearest model that services may use. `model` is None where the mode sets none.
+    """The most expensive model that services may use. `model` is None where the mode sets none.
 
-    `mode_chain`: the mode's own chain, from the ceiling downwards. `whole_chain`: the whole one, the dearest first.
+    `mode_chain`: the mode's own chain, from the ceiling down. `whole_chain`: the team's chain, most expensive first.
     """
 
     model: str | None
@@ -39,10 +39,10 @@ class Ceiling:
     whole_chain: tuple[str, ...]
 
     def permits(self, model: str) -> bool:
-        """Whether a model is the ceiling or no dearer than it, in whatever spelling either of them is written.
+        """Whether a model is the ceiling or no more expensive than it, in whatever spelling either of them is written.
 
         The team's chains decide first. For a model that is in neither, the rate card does: it stays if neither its
-        input nor its output costs more. A model that is in no price table counts as dearer.
+        input nor its output costs more. A model that is in no price table counts as more expensive.
         """
         if self.model is None:
             return True
@@ -52,7 +52,7 @@ class Ceiling:
         whole = [_key(each) for each in self.whole_chain]
         if own in whole and ceiling in whole:
             return whole.index(own) > whole.index(ceiling)
-        return no_dearer(model, self.model)
+        return costs_no_more(model, self.model)
 
     def applied_to(self, preferred: str) -> str:
         """`preferred` as it is written where it is permitted, else the ceiling, written for the same platform.
@@ -69,8 +69,8 @@ class Ceiling:
     def models_to_try(self, preferred: str, chain: Sequence[str] | None) -> tuple[str, ...]:
         """The models for one request, each once: the permitted one, then the permitted ones of the chain behind it.
 
-        Behind a model that is not in the chain come those that are no dearer by the rate card; behind one that is in
-        no price table either, the whole chain.
+        A model outside the chain is followed by the models that cost no more; a model without a known price, by the
+        whole chain.
         """
         first = self.applied_to(preferred)
         among = tuple(chain) if chain is not None else (self.mode_chain or self.whole_chain)
@@ -78,7 +78,7 @@ class Ceiling:
         if _key(first) in keys:
             among = among[keys.index(_key(first)) + 1 :]
         elif _key(first) in list_prices():
-            among = tuple(model for model in among if no_dearer(model, first))
+            among = tuple(model for model in among if costs_no_more(model, first))
         models = {_key(first): first}
         for model in filter(self.permits, among):
             models.setdefault(_key(model), written_like(preferred, model) or model)
@@ -100,8 +100,8 @@ def ceiling_from(variables: Mapping[str, str], whole_chain: str | None) -> Ceili
     return Ceiling(variables.get(MODEL_VARIABLE) or None, _models(variables.get(MODE_CHAIN_VARIABLE, "")), team)
 
 
-def no_dearer(model: str, than: str) -> bool:
-    """Whether neither input nor output of `model` costs more, by the newest list prices. Unknown prices are dearer."""
+def costs_no_more(model: str, than: str) -> bool:
+    """Whether neither input nor output of `model` costs more, by list prices. An unknown price counts as higher."""
     prices = list_prices()
     own, other = prices.get(_key(model)), prices.get(_key(than))
     if own is None or other is None:
@@ -166,8 +166,8 @@ def _key(model: str) -> str:
 def _warn_of_platform(ceiling: str, preferred: str) -> None:
     """Once for each pair."""
     log.warning(
-        "%s is dearer than %s, and how its platform calls the latter is not certain; set CLAUDE_MODEL of the mode to "
-        "an id of that platform",
+        "%s is more expensive than %s, and its platform's id for the latter is not certain; set CLAUDE_MODEL "
+        "of the mode to an id of that platform",
         preferred,
         ceiling,
     )

@@ -1,4 +1,4 @@
-"""Claude Code's report of the local Anthropic: what each user spent on a UTC day.
+"""Claude Code's report of the local Anthropic: each user's spend on a UTC day.
 
 Shapes and rules: platform.claude.com, Claude Code Analytics API (2026).
 """
@@ -38,7 +38,7 @@ class CodeBook:
 
 
 def serve_claude_code(server: AnthropicSandbox, book: CodeBook) -> None:
-    """Let `server`, which has not been started, answer for its organisation's use of Claude Code too."""
+    """Add the endpoint to `server`, before its start."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         server.requests.append((CLAUDE_CODE, list(request.query.items())))

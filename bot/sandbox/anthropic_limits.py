@@ -1,4 +1,4 @@
-"""The Rate Limits API of the local Anthropic, in every shape that it has been documented in.
+"""The Rate Limits API of the local Anthropic, in every documented shape.
 
 Shapes and rules: platform.claude.com, Rate Limits API (August and October 2026), and the types of the SDK 2.12.0.
 """
@@ -41,7 +41,7 @@ class LimitBook:
 
 
 def serve_rate_limits(server: AnthropicSandbox, book: LimitBook) -> None:
-    """Let `server`, which has not been started, answer for its organisation's rate limits too."""
+    """Add the endpoint to `server`, before its start."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         server.requests.append((RATE_LIMITS, list(request.query.items())))

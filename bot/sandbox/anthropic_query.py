@@ -1,4 +1,4 @@
-"""Checks a query the way Anthropic documents it, and refuses what is not documented."""
+"""Checks queries against Anthropic's documentation, and refuses undocumented ones."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
@@ -66,7 +66,7 @@ def one_of(query: MultiMapping[str], name: str, allowed: Collection[str], defaul
 
 
 def offset(query: MultiMapping[str]) -> int:
-    """Where the page begins; tokens are only good with the parameters that they were made with."""
+    """Where the page begins; a page token is valid only with the parameters of its first query."""
     token = query.get("page")
     if token is None:
         return 0

@@ -1,4 +1,4 @@
-"""A local Anthropic: both generations of the usage and cost reports and the look-ups, strict about what it is asked.
+"""A local Anthropic: both generations of the usage and cost reports and the directories; it refuses invalid queries.
 
 Shapes and rules: platform.claude.com, Usage and Cost API and Admin API (2026), and the types of Anthropic's SDK 2.12.0.
 """
@@ -50,7 +50,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """Money that no token explains, such as code execution, on one UTC day."""
+    """Costs without tokens, such as code execution, on one UTC day."""
 
     at: datetime
     cost_type: str
@@ -87,7 +87,7 @@ class AnthropicSandbox(LocalServer):
         self.analytics_behind = timedelta(minutes=5)
         self.billed_share = Decimal(1)
         self.bills: list[BilledLine] = []
-        """A day that has lines here is billed by them, and not by what its usage costs."""
+        """A day with lines here is billed by these lines instead of by its usage."""
         for path, handler in {
             USAGE: self._usage,
             COST: self._cost,

@@ -22,7 +22,7 @@ ScopeType = Literal["organization", "usage_tier", "workspace"]
 
 @dataclass(frozen=True, slots=True)
 class SpendLimit:
-    """`amount`: whole cents as a string, None where nothing is capped."""
+    """`amount`: whole cents as a string, None: no cap."""
 
     scope: ScopeType
     amount: str | None
@@ -40,7 +40,7 @@ class SpendLimitBook:
 
 
 def serve_spend_limits(server: AnthropicSandbox, book: SpendLimitBook) -> None:
-    """Let `server`, which has not been started, answer for its organisation's spend limits too."""
+    """Add the endpoint to `server`, before its start."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         server.requests.append((SPEND_LIMITS, list(request.query.items())))

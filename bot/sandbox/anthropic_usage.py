@@ -1,4 +1,4 @@
-"""The usage that the local Anthropic has counted: events, and their sums as the two report APIs show them."""
+"""The usage of the local Anthropic: events, and their sums in the form of the two report APIs."""
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What the analytics report knows of some usage besides its key. `groups`: all that the user is in."""
+    """What the analytics report knows about usage besides its key. `groups`: all groups of the user."""
 
     product: str = "messages_api"
     user: User | None = None
@@ -82,7 +82,7 @@ class UsageBook:
         insort(self._events, event, key=_moment)
 
     def correct(self, event: UsageEvent, at: datetime) -> None:
-        """From `at` on the reports do not show this event any more."""
+        """Hide this event from the reports from `at` on."""
         index = self._events.index(event, bisect_left(self._events, event.at, key=_moment))
         self._events[index] = replace(event, hidden_from=at)
 
@@ -126,7 +126,7 @@ ANALYTICS_DIMENSIONS = (*DIMENSIONS, *ATTRIBUTED)
 
 
 def _actor(event: UsageEvent) -> User | str | None:
-    """A user, or the id of a key whose use is no person's."""
+    """A user, or the id of a key that no person uses."""
     return event.attribution.user or event.api_key_id
 
 

@@ -32,7 +32,7 @@ _HOME = fields(
 
 
 def problems(blocks: Any, surface: Surface) -> list[str]:
-    """What Slack would refuse about blocks on this surface, each with a JSON pointer; nothing when they are good."""
+    """What Slack would refuse in blocks on this surface, each with a JSON pointer; empty if they are valid."""
     found: Problems = []
     if not isinstance(blocks, list):
         say(found, "/blocks", "must be a list")
@@ -53,7 +53,7 @@ def problems(blocks: Any, surface: Surface) -> list[str]:
 
 
 def view_problems(view: Any) -> list[str]:
-    """What Slack would refuse about a modal or a Home tab."""
+    """What Slack would refuse in a modal or a Home tab."""
     found: Problems = []
     typed({"modal": _MODAL, "home": _HOME})(view, "/view", found)
     if found:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 class RunningClock:
     """Simulated time that passes `speed` times as fast as real time, beginning at `start`.
 
-    `real_seconds`: of real time, counted from whenever.
+    `real_seconds`: a monotonic clock of real time.
     """
 
     def __init__(self, start: datetime, speed: float, real_seconds: Callable[[], float] = time.monotonic) -> None:
@@ -26,7 +26,7 @@ class RunningClock:
         return self._speed
 
     def run(self, speed: float) -> None:
-        """Go on from now at another speed, or stand still at 0. Raises `ValueError` where time would run back."""
+        """Change the speed from now on; 0 pauses. Raises `ValueError` for a negative speed."""
         if speed < 0:
             raise ValueError("time does not run backwards")
         real_now = self._real_seconds()
@@ -35,7 +35,7 @@ class RunningClock:
 
 
 class HandClock:
-    """Simulated time that changes only when it is moved."""
+    """Simulated time that changes only by `advance`."""
 
     def __init__(self, start: datetime) -> None:
         self.now = start

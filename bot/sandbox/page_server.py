@@ -28,13 +28,13 @@ class Request(BaseModel):
 
 
 class Direction(Request):
-    """Something happens on the stage, by nobody in the channel."""
+    """An event of the simulation that nobody in the channel causes."""
 
     cue: Cue
 
 
 class Act(Request):
-    """Someone does something."""
+    """A person acts."""
 
     user: str
 
@@ -52,7 +52,7 @@ class Deletion(Act):
 
 
 Entries = dict[str, dict[str, str | list[str]]]
-"""What inputs hold, by block id and action id: a text, the value of an option, or the values of all ticked ones."""
+"""Values of inputs by block id and action id: a text, the value of an option, or the values of all ticked ones."""
 
 
 class Click(Act):
@@ -119,7 +119,7 @@ ASSETS: Mapping[str, str] = {
     "wire.js": "text/javascript",
 }
 TICK_SECONDS = 0.25
-"""How often the time is sent again; every change of the workspace is sent at once."""
+"""Seconds between two sends of the time; every change of the workspace is sent at once."""
 
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
 
@@ -287,7 +287,7 @@ class PageServer(LocalServer):
 
 @web.middleware
 async def _local_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """No page of another site reaches the demo, whatever name it points at the loopback."""
+    """Refuse pages of other sites, whatever host name they use for the loopback."""
     if not is_for(request, LOOPBACK) or not is_from(request, LOOPBACK):
         raise web.HTTPForbidden(text="The demo's page answers to http://127.0.0.1 and http://localhost only.")
     return await handler(request)
@@ -309,7 +309,7 @@ def _modal(view: View) -> dict[str, Any]:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What did not go through, as an answer: 502 where the app failed, 400 where nobody could have done this."""
+    """The answer to a failed action: 502 if the app failed, 400 if the action is impossible."""
     try:
         yield
     except NotDispatchedError as error:

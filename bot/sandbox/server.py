@@ -88,11 +88,11 @@ class Faults:
         self.outage: Fault | None = None
 
     def add(self, name: str, fault: Fault, times: int = 1) -> None:
-        """The next `times` calls of `name` end in this fault."""
+        """Let the next `times` calls of `name` end in this fault."""
         self._script.setdefault(name, deque()).extend([fault] * times)
 
     def next(self, name: str) -> Fault | None:
-        """What is to happen to this call, if anything."""
+        """The scripted fault of this call, if any."""
         script = self._script.get(name)
         return script.popleft() if script else self.outage
 
@@ -100,9 +100,9 @@ class Faults:
 async def apply(
     fault: Fault, request: web.Request, *, body: Mapping[str, Any] = ANTHROPIC_FAULT
 ) -> web.StreamResponse | None:
-    """The answer of a fault that any HTTP server may have; None where the real answer follows.
+    """The answer of a generic HTTP fault; None if the real answer follows.
 
-    `body`: what the service says along with an error status.
+    `body`: the service's body for an error status.
     """
     if fault.kind == "slow":
         await asyncio.sleep(fault.seconds)

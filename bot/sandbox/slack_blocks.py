@@ -1,4 +1,4 @@
-"""What a good Block Kit block looks like, and which blocks each surface takes."""
+"""The rules of valid Block Kit blocks, and the blocks that each surface accepts."""
 
 from collections.abc import Mapping
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Checks of JSON values, put together from small ones; what is wrong is said as Slack says it, with where it is."""
+"""Composable checks of JSON values, which report errors in Slack's words with a JSON pointer."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -52,7 +52,7 @@ def flag(value: Any, pointer: str, problems: Problems) -> None:
 
 
 def anything(value: Any, pointer: str, problems: Problems) -> None:
-    """No rule is known."""
+    """Accepts any value: no rule is known."""
 
 
 def word(*allowed: str) -> Check:
@@ -124,7 +124,7 @@ def typed(checks: Mapping[str, Check]) -> Check:
 
 
 def also(*checks: Check) -> Check:
-    """All of these, one after the other."""
+    """All of these checks in order."""
 
     def check(value: Any, pointer: str, problems: Problems) -> None:
         for one in checks:

@@ -42,11 +42,11 @@ class SocketConnections:
 
     @property
     def count(self) -> int:
-        """Connections that take envelopes: open, and not told to disconnect."""
+        """Connections that accept envelopes: open, and not asked to disconnect."""
         return len(self._serving())
 
     def new_ticket(self) -> str:
-        """A word that admits one connection."""
+        """A ticket for one connection."""
         ticket = uuid.uuid4().hex
         self._tickets.add(ticket)
         return ticket
@@ -103,7 +103,7 @@ class SocketConnections:
                 del self._waiting[id_]
 
     async def disconnect(self, reason: str) -> None:
-        """Tell every connection to go; it takes no more envelopes, and stays open until the app leaves."""
+        """Ask every connection to disconnect; it gets no more envelopes, and stays open until the app closes it."""
         for socket in self._serving():
             self._leaving.add(socket)
             await socket.send_json(_disconnect(reason))

@@ -1,4 +1,4 @@
-"""What a good Block Kit element looks like: buttons, menus, inputs and the objects they are made of."""
+"""The rules of valid Block Kit elements: buttons, menus, inputs and their objects."""
 
 from collections.abc import Mapping
 

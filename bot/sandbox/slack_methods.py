@@ -249,7 +249,7 @@ def _readable(slack: Slack, arguments: Arguments) -> Channel:
 
 
 def _lasting(slack: Slack, channel: Channel) -> list[Message]:
-    """What Slack keeps of a channel: ephemeral messages are not stored."""
+    """The stored messages of a channel: ephemeral messages are not stored."""
     return [one for one in slack.workspace.messages if one.channel == channel.id and one.ephemeral_to is None]
 
 

@@ -43,8 +43,8 @@ class Call:
 class SlackSandbox(LocalServer):
     """Socket Mode unless `http_endpoint` is set: then people's actions are posted there, signed.
 
-    `ack_seconds`: real time that the app has for an acknowledgement. `lifetime_clock`: by which trigger ids and
-    response URLs run out, where `clock` runs too fast for that. Faults are scripted by the name of the method, or
+    `ack_seconds`: real time that the app has for an acknowledgement. `lifetime_clock`: expires trigger ids and
+    response URLs, if `clock` runs too fast for that. Faults are scripted by the name of the method, or
     `response_url`.
     """
 

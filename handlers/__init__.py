@@ -4,7 +4,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.in_flight import InFlight
 from bot.services import Services
-from handlers import alerts, budget, commands, estimate, fallback_clicks
+from handlers import alerts, budget, commands, estimate, fallback_clicks, home
 from handlers.render.limit_alert import limit_message
 from handlers.rendering import Rendering
 from handlers.requests import register_errors
@@ -19,4 +19,5 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     estimate.register(app, services, in_flight)
     budget.register(app, services, in_flight)
     fallback_clicks.register(app, services, in_flight)
+    home.register(app, services, in_flight)
     register_errors(app, services)

@@ -37,7 +37,7 @@ from handlers.render.forms import (
 )
 from handlers.render.parts import buttons, code, mention, paragraph, said, sentence
 from handlers.render.spend import display_lines
-from handlers.requests import Request, in_time, open_view, reply, response_url_of, say_to_channel
+from handlers.requests import Request, in_time, open_view, person_of, reply, response_url_of, say_to_channel
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +82,14 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     app.action(SHARE_ACTION)(on_share)
 
 
-async def open_form(services: Services, command: Mapping[str, Any], client: AsyncWebClient) -> None:
-    """Open the form, filled in with the person's last estimate."""
+async def open_form(services: Services, body: Mapping[str, Any], client: AsyncWebClient) -> None:
+    """Open the form for a command or a click, filled in with the person's last estimate."""
     # Without it the form is empty.
-    last = await in_time(services.threads.commands(_last, services, str(command["user_id"])))
-    view = estimate_form(services.card, last, Context(response_url_of(command) or ""))
-    if not await open_view(client, command, view):
+    last = await in_time(services.threads.commands(_last, services, person_of(body).id))
+    view = estimate_form(services.card, last, Context(response_url_of(body) or ""))
+    if not await open_view(client, body, view):
         text = f"The form could not be opened. Type the workload, as in `estimate {EXAMPLE}`."
-        await reply(services, command, _priced(services, text))
+        await reply(services, body, _priced(services, text))
         return
     # Known by the time the form is filled in.
     await services.rate_limits.measured()

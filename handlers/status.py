@@ -22,7 +22,7 @@ LINE_LIMIT = 700
 
 async def status_command(services: Services, request: Request) -> Message:
     """`status`: every budget, the mode, the open alerts, and how old it all is."""
-    return await services.threads.commands(_status, services)
+    return await services.threads.commands(status_of, services)
 
 
 async def doctor_command(services: Services, request: Request) -> Message:
@@ -41,7 +41,8 @@ def _line(check: Check) -> str:
     return f"{MARKS[check.state]} · {shown(check.name)}: {shown(check.text, LINE_LIMIT)}"
 
 
-def _status(services: Services) -> Message:
+def status_of(services: Services) -> Message:
+    """What `status` answers. Reads the database."""
     now = services.clock()
     today = now.date()
     snapshot = services.snapshots.current()

@@ -83,8 +83,9 @@ def estimate_form(card: RateCard, last: Workload | None, carried: Context) -> Bl
 
 
 def result_view(estimate: Estimate, lines: tuple[str, ...], words: str, carried: Context) -> Block:
-    """The result in place of the form, with a button that shares it."""
-    parts = [*estimate_message(estimate, lines).parts, buttons([share_button(words)])]
+    """The result in place of the form, with a button that shares it where the form was opened from a channel."""
+    share = [share_button(words)] if carried.response_url else []
+    parts = [*estimate_message(estimate, lines).parts, buttons(share)]
     # Slack shows no table in a modal (docs.slack.dev, table block).
     shown_parts = [paragraph(part.text) if _has_table(part) else part for part in parts]
     return _view([block for part in shown_parts for block in part.blocks], carried)

@@ -20,6 +20,7 @@ SCOPES_OF_METHODS = {
     "auth_test": None,
     "apps_connections_open": None,  # the app-level token's own scope
     "views_open": None,
+    "views_publish": None,
     "views_update": None,
     "conversations_history": "channels:history",
     "conversations_replies": "channels:history",
@@ -66,6 +67,11 @@ def test_the_colour_is_one(manifest: dict[str, Any]) -> None:
 
 def test_it_declares_the_command_that_the_code_listens_to(manifest: dict[str, Any]) -> None:
     assert [command["command"] for command in manifest["features"]["slash_commands"]] == [COMMAND]
+
+
+def test_it_subscribes_to_the_event_that_draws_the_home_tab(manifest: dict[str, Any]) -> None:
+    assert manifest["features"]["app_home"]["home_tab_enabled"] is True
+    assert manifest["settings"]["event_subscriptions"]["bot_events"] == ["app_home_opened"]
 
 
 def test_the_hint_names_every_subcommand(manifest: dict[str, Any]) -> None:

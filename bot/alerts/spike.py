@@ -265,7 +265,7 @@ class SpikeDetector:
         if not known:
             return (), ()
         hour = [Stretch(last.until - LONG, last.until, WHOLE)]
-        recent = RecentSpend(snapshot, last.until - LONG, hour, [Stretch(since, until, WHOLE / known)])
+        recent = RecentSpend(snapshot, last.until - LONG, last.until, hour, [Stretch(since, until, WHOLE / known)])
         names, moves = snapshot.names, self._context.review.in_force(last.until).moves(last.until)
         by_mode = partial(recent.is_moved, moves, on=last.until.date())
         return (

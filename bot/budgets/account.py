@@ -122,17 +122,16 @@ class Account:
 
     @cached_property
     def _recent(self) -> RecentSpend:
-        return recent_spend(self._snapshot, self._as_of)
+        return recent_spend(self._snapshot)
 
     @property
     def _known_from(self) -> datetime:
         """The first hour that belongs to the last 24 hours, at least in part."""
-        return floor_hour(self._as_of - DAY)
+        return floor_hour(self._recent.until - DAY)
 
     def _shares(self, budget: Budget) -> tuple[ModeShare, ...]:
         """Of the last 24 hours in which no mode held the team back."""
-        until = self._mode.mix_until
-        mix = self._recent if until is None else recent_spend(self._snapshot, min(until, self._as_of))
+        mix = recent_spend(self._snapshot, self._mode.mix_until)
         usage, card = mix.of_scope(budget.scope), self._snapshot.card
         under = partial(usd_under, recent=usage, scope=ORGANIZATION, card=card)
         return mode_shares(self._modes.values(), usd_of(usage, ORGANIZATION, card), under)
@@ -161,8 +160,8 @@ class Account:
         )
 
     def _by_mode(self, found: Mover | Cause, usd: Decimal, before_usd: Decimal | None) -> bool:
-        moves = self._mode.moves(self._as_of)
-        return self._recent.is_moved(moves, found, usd, before_usd, self._as_of.date())
+        until = self._recent.until
+        return self._recent.is_moved(self._mode.moves(until), found, usd, before_usd, until.date())
 
 
 def _at_least(expected_usd: Decimal, least_usd: Decimal | None) -> Decimal:

@@ -66,7 +66,7 @@ class PlannedSpend:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One forecast to make. `spent_usd`: of `period` up to `as_of`, which is the age of the data."""
+    """One forecast to make. `spent_usd`: of `period` up to `counted_until`, or up to `as_of`, the age of the data."""
 
     budget: Budget
     period: Period
@@ -75,6 +75,7 @@ class Request:
     as_of: datetime
     shifts: Sequence[ModeShift] = ()
     planned: Sequence[PlannedSpend] = ()
+    counted_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +130,40 @@ def forecast(
 
 def forecasts(requests: Sequence[Request]) -> list[Forecast | None]:
     """As `forecast`, of many at once: those of one zone and period share the work."""
-    groups: dict[tuple[ZoneInfo, datetime, datetime, datetime], list[int]] = {}
+    groups: dict[tuple[ZoneInfo, datetime, datetime, datetime, datetime], list[int]] = {}
     for index, request in enumerate(requests):
-        key = (request.budget.zone, request.as_of, request.period.starts_at, request.period.ends_at)
+        until = request.counted_until or request.as_of
+        key = (request.budget.zone, request.as_of, until, request.period.starts_at, request.period.ends_at)
         groups.setdefault(key, []).append(index)
     found: list[Forecast | None] = [None] * len(requests)
-    for (zone, as_of, starts_at, ends_at), indices in groups.items():
-        group = _Group(zone, as_of, starts_at, ends_at)
+    for key, indices in groups.items():
+        group = _Group(*key)
         for index, made in zip(indices, group.forecasts([requests[index] for index in indices]), strict=True):
             found[index] = made
     return found
 
 
-class _Group:
-    """Forecasts of one zone, moment and period."""
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """By series: dollars of each hour to come on the lowest, the expected and the highest path."""
 
-    def __init__(self, zone: ZoneInfo, as_of: datetime, starts_at: datetime, ends_at: datetime) -> None:
+    low: Floats
+    expected: Floats
+    high: Floats
+
+    @property
+    def sums(self) -> list[Floats]:
+        return [np.cumsum(way, axis=1) for way in (self.low, self.expected, self.high)]
+
+
+class _Group:
+    """Forecasts of one zone, moment and period. `counted_until`: the hours to come begin there."""
+
+    def __init__(
+        self, zone: ZoneInfo, as_of: datetime, counted_until: datetime, starts_at: datetime, ends_at: datetime
+    ) -> None:
         self._as_of = as_of
+        self._until = max(as_of, counted_until)
         self._running = floor_hour(as_of)
         self._first = self._running - HOURS_BACK * HOUR
         self._zone = zone
@@ -157,27 +175,54 @@ class _Group:
         hours = max(-((first - ends_at) // HOUR), 0)
         self._future = [first + index * HOUR for index in range(hours)]
         self._steps = self._wall(first, hours) - self._wall(self._running, 1)[0]
-        since = max(as_of, starts_at)
+        since = max(self._until, starts_at)
         self._lengths = np.array([_share(hour, since, ends_at) for hour in self._future], dtype=np.float64)
 
     def forecasts(self, requests: Sequence[Request]) -> list[Forecast | None]:
-        known, covered = self._known(requests)
+        rows = self._rows(requests)
+        known = self._by_wall(rows[:, :-1])
+        covered = (~np.isnan(rows[:, -1 - HOURS_IN_DAY : -1])).sum(axis=1) + np.where(
+            np.isnan(rows[:, -1]), 0.0, (self._as_of - self._running) / HOUR
+        )
         number = (~np.isnan(known)).sum(axis=1)
-        seen = outlook(known, self._week_hours(), self._steps, self._lengths)
-        path = seen.rates * self._lengths
-        left = path.sum(axis=1)
-        low, high = np.maximum(left - seen.below, 0.0), left + seen.above
-        paths = [_scaled(path, left, low, self._lengths), path, _scaled(path, left, high, self._lengths)]
-        planned = self._planned(requests)
-        if planned is not None:
-            paths = [way + planned for way in paths]
-        sums = [np.cumsum(way, axis=1) for way in paths]
+        sums = self._ways(requests, rows).sums
         return [
             self._one(request, [way[row] for way in sums], int(number[row]))
             if covered[row] * HOUR >= LEAST_KNOWN
             else None
             for row, request in enumerate(requests)
         ]
+
+    def _ways(self, requests: Sequence[Request], rows: Floats) -> _Ways:
+        seen = outlook(self._by_wall(rows[:, :-1]), self._week_hours(), self._steps, self._lengths)
+        path = seen.rates * self._lengths
+        left = path.sum(axis=1)
+        low, high = np.maximum(left - seen.below, 0.0), left + seen.above
+        ways = [_scaled(path, left, low, self._lengths), path, _scaled(path, left, high, self._lengths)]
+        planned = self._planned(requests)
+        if planned is not None:
+            ways = [way + planned for way in ways]
+        found = _Ways(*ways)
+        if self._future[:1] == [self._running] and len(self._future) > 1:
+            self._with_bursts(found, requests, rows, seen.rates[:, 0])
+        return found
+
+    def _with_bursts(self, ways: _Ways, requests: Sequence[Request], rows: Floats, whole: Floats) -> None:
+        """A running hour that has already cost more than a whole one counts as one: the hours after it are expected
+        as they will be when it is over. `whole`: what the running hour is expected to cost from end to end."""
+        highest = np.where(np.isnan(rows), 0.0, rows)[:, -1 - HOURS_IN_DAY : -1].max(axis=1)
+        bursts = np.flatnonzero(rows[:, -1] > np.maximum(whole, highest)).tolist()
+        if not bursts:
+            return
+        after = _Group(self._zone, self._running + HOUR, self._until, self._starts_at, self._ends_at)
+        mine = [requests[row] for row in bursts]
+        later = after._ways(mine, after._rows(mine))
+        for way, other in zip(
+            (ways.low, ways.expected, ways.high), (later.low, later.expected, later.high), strict=True
+        ):
+            # The rest of the running hour is expected as it was.
+            way[bursts, 0] = ways.expected[bursts, 0]
+            way[bursts, 1:] = other
 
     def _one(self, request: Request, sums: Sequence[Floats], known_hours: int) -> Forecast:
         spent = request.spent_usd
@@ -203,10 +248,11 @@ class _Group:
 
     def _reached(self, way: Floats, missing: float) -> datetime:
         at = int(np.searchsorted(way, missing * (1 - ROUNDING)))
-        return max(self._future[min(at, len(way) - 1)], self._as_of, self._starts_at)
+        return max(self._future[min(at, len(way) - 1)], self._until, self._starts_at)
 
-    def _known(self, requests: Sequence[Request]) -> tuple[Floats, Floats]:
-        """By series: dollars of past hours by the wall clock, and how many hours of the last day are known."""
+    def _rows(self, requests: Sequence[Request]) -> Floats:
+        """By series: dollars of past hours and, last, of the running one so far. Without what was planned, and as if
+        the present mode had always been in force."""
         count = len(self._past)
         rows = np.full((len(requests), count + 1), np.nan)
         for row, request in zip(rows, requests, strict=True):
@@ -215,18 +261,14 @@ class _Group:
             values = hours.usd[max(-skipped, 0) :][: count + 1 - max(skipped, 0)]
             at = max(skipped, 0)
             row[at : at + len(values)] = values
-        covered = (~np.isnan(rows[:, -1 - HOURS_IN_DAY : -1])).sum(axis=1) + np.where(
-            np.isnan(rows[:, -1]), 0.0, (self._as_of - self._running) / HOUR
-        )
-        rows = rows[:, :-1]
         for row, request in zip(rows, requests, strict=True):
             for planned in request.planned:
-                np.subtract(row, self._spread(planned, self._first, count), out=row)
+                np.subtract(row, self._spread(planned, self._first, count + 1), out=row)
                 np.maximum(row, 0.0, out=row)
             for shift in request.shifts:
-                before = np.clip([(shift.at - self._first) / HOUR - index for index in range(count)], 0.0, 1.0)
+                before = np.clip([(shift.at - self._first) / HOUR - index for index in range(count + 1)], 0.0, 1.0)
                 row *= 1 + (shift.factor - 1) * before
-        return self._by_wall(rows), covered
+        return rows
 
     def _by_wall(self, rows: Floats) -> Floats:
         if np.array_equal(self._past, np.arange(-len(self._past), 0)):

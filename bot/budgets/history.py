@@ -31,7 +31,13 @@ def forecasts_of(snapshot: Snapshot, asked: Sequence[tuple[Budget, Period, Shift
     hours = hours_of(snapshot, [budget.scope for _, (budget, _, _) in missing], as_of)
     requests = [
         Request(
-            budget, period, snapshot.spend(budget.scope, period).total_usd, known, as_of, shown(shifts, known, as_of)
+            budget=budget,
+            period=period,
+            spent_usd=snapshot.spend(budget.scope, period).total_usd,
+            hours=known,
+            as_of=as_of,
+            shifts=shown(shifts, known, as_of),
+            counted_until=snapshot.counted_until,
         )
         for (_, (budget, period, shifts)), known in zip(missing, hours, strict=True)
     ]

@@ -1,7 +1,7 @@
 """The last 24 hours of a snapshot against the 24 hours before: who spent most, and on what."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property, partial
@@ -68,12 +68,16 @@ class _DaySums:
 class RecentSpend:
     """Two stretches of a snapshot. Nothing is worked out before it is asked for, and nothing twice.
 
-    `since`: where the last one begins. They may be of different lengths where their shares make up for it.
+    `since`, `until`: where the last one begins and ends. They may be of different lengths where their shares make up
+    for it.
     """
 
-    def __init__(self, snapshot: Snapshot, since: datetime, last: Sequence[Stretch], before: Sequence[Stretch]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, since: datetime, until: datetime, last: Sequence[Stretch], before: Sequence[Stretch]
+    ) -> None:
         self._snapshot = snapshot
         self._since = since
+        self.until = until
         self._stretches = {True: tuple(last), False: tuple(before)}
         self._callers: dict[bool, Callers] = {}
         self._by_rate: dict[Scope, Recent] = {}
@@ -84,7 +88,7 @@ class RecentSpend:
     @cached_property
     def covered(self) -> timedelta:
         """How much of the last stretch is known: all of it, or less on a young database."""
-        until = self._stretches[True][-1].ends_at
+        until = self.until
         hour, found = floor_hour(self._since), timedelta()
         while hour < until:
             if self._snapshot.knows(hour):
@@ -287,10 +291,23 @@ def _day_sums(share: Decimal, day: date, tables: Sequence[Table]) -> _DaySums:
     return _DaySums(share, day, groups, counts)
 
 
-def recent_spend(snapshot: Snapshot, until: datetime) -> RecentSpend:
-    """The 24 hours up to `until` against those before; worked out once for each snapshot."""
+def recent_spend(snapshot: Snapshot, until: datetime | None = None) -> RecentSpend:
+    """The 24 hours up to `until` against those before; worked out once for each snapshot. The snapshot has an age.
+
+    Without `until`, or with one that the data has not reached, up to the newest data that sums count: the running
+    minute too.
+    """
+    present = snapshot.counted_until
+    if present is None:
+        raise LookupError("nothing is known before the first poll")
+    is_present = until is None or until >= present
+    until = present if until is None or is_present else until
     found = snapshot.memo.get(("recent", until))
     if not isinstance(found, RecentSpend):
         window = recent_window(until)
-        found = snapshot.memo["recent", until] = RecentSpend(snapshot, until - DAY, window.last, window.before)
+        last = list(window.last)
+        if is_present:
+            # What a clock that is far ahead has stamped is counted, so it belongs to the present.
+            last[-1] = replace(last[-1], ends_at=max(until, snapshot.rows_end))
+        found = snapshot.memo["recent", until] = RecentSpend(snapshot, until - DAY, until, last, window.before)
     return found

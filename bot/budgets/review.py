@@ -231,8 +231,7 @@ class BudgetReview:
         snapshot = self._snapshots.current()
         if snapshot.as_of is None:
             return None
-        until = snapshot.as_of if mix_until is None else min(mix_until, snapshot.as_of)
-        return recent_spend(snapshot, until).of_scope(ORGANIZATION)
+        return recent_spend(snapshot, mix_until).of_scope(ORGANIZATION)
 
     def agenda(self, now: datetime) -> Agenda:
         """The same value as long as nothing of it begins, ends or is set otherwise."""

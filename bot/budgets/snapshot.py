@@ -43,6 +43,9 @@ from bot.usage.store_reads import Head, Names
 ROWS_HELD = 51 * HOUR
 """The last 24 hours, the 24 hours before, and the hours that both have a part of."""
 
+MOST_AHEAD = 10 * MINUTE
+"""Usage may be this much newer than the age of the data. A sender whose clock is further ahead moves no stretch."""
+
 MOST_EXACT = 2.0**62
 """Units of money that 64 bits surely hold."""
 
@@ -96,6 +99,35 @@ class Snapshot:
     def as_of(self) -> datetime | None:
         """The age of the data; None before the first poll."""
         return self.head.data.as_of
+
+    @property
+    def counted_until(self) -> datetime | None:
+        """The end of the newest minute with usage, or the age of the data where that is later.
+
+        Sums of a period count every row of it: those of the running minute and of a clock that is a bit ahead too.
+        """
+        as_of = self.as_of
+        if as_of is None:
+            return None
+        newest = self._newest
+        return as_of if newest is None else max(as_of, min(newest + MINUTE, as_of + MOST_AHEAD))
+
+    @property
+    def rows_end(self) -> datetime:
+        """The end of the newest minute with usage; long ago where nothing is held since the hour of `as_of`."""
+        newest = self._newest
+        return BEFORE_EVERYTHING if newest is None else newest + MINUTE
+
+    @property
+    def _newest(self) -> datetime | None:
+        """The newest minute with usage, or the hour where it is not kept by the minute; None before that of `as_of`."""
+        if "newest" not in self.memo:
+            running = AFTER_EVERYTHING if self.as_of is None else floor_hour(self.as_of)
+            hours = [hour for hour, table in self.tables.items() if hour >= running and len(table)]
+            last = max(hours, default=None)
+            self.memo["newest"] = None if last is None else last + int(self.tables[last].minute.max()) * MINUTE
+        found: datetime | None = self.memo["newest"]
+        return found
 
     def touched_since(self, serial: int) -> frozenset[int] | None:
         """The scopes whose sums may have changed since the snapshot of that serial; None where that is not known."""

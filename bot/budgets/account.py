@@ -8,7 +8,7 @@ from functools import cached_property, partial
 
 from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMover
-from bot.budgets.causes import ROSE, Cause
+from bot.budgets.causes import LEAST_SHARE, LEAST_USD, ROSE, Cause
 from bot.budgets.forecast import Forecast, ModeShift
 from bot.budgets.history import forecasts_of
 from bot.budgets.live import LiveSpend
@@ -16,7 +16,8 @@ from bot.budgets.named import named_cause, named_mover
 from bot.budgets.period import Period
 from bot.budgets.recent import RecentSpend, recent_spend
 from bot.budgets.savings import InForce, mode_shares, mode_shifts, reckoned_mode
-from bot.budgets.trend import Mover, usd_of, usd_under
+from bot.budgets.spend import Spend
+from bot.budgets.trend import MOST_MOVERS, Mover, usd_of, usd_under
 from bot.clock import DAY, floor_hour
 from bot.mode import Mode
 
@@ -37,7 +38,8 @@ class Detail(Flag):
 class Account:
     """Of one snapshot, whose data has an age. `stale`: nothing is said of the rest of a period.
 
-    Sums have what is provisional; everything else is told by the snapshot alone.
+    Sums and expected ends have what is provisional, and its largest caller is named. What changed and what a mode saves
+    of a dollar is told by the snapshot alone.
 
     `in_force`: the fallback mode, asked for where it is needed.
     """
@@ -73,7 +75,7 @@ class Account:
         """Where periods that the data has reached will end; None with too little data, and where it is stale."""
         if self._stale:
             return [None for _ in asked]
-        return forecasts_of(self._snapshot, [(budget, period, self._shifts(budget)) for budget, period in asked])
+        return forecasts_of(self._live, [(budget, period, self._shifts(budget)) for budget, period in asked])
 
     def _reckoned_mode(self, budget: Budget, expected: Forecast) -> str:
         changes = self._mode.changes
@@ -87,7 +89,6 @@ class Account:
         self, budget: Budget, period: Period, expected: Forecast | None, now: datetime, detail: Detail
     ) -> BudgetSpend:
         spend = self._live.spend(budget.scope, period)
-        least_usd = spend.total_usd if spend.provisional_usd else None
         return BudgetSpend(
             budget=budget.name,
             scope=str(budget.scope),
@@ -105,11 +106,11 @@ class Account:
             at_least=spend.at_least,
             hidden=tuple(sorted(spend.hidden)),
             assumed=spend.assumed,
-            expected_usd=None if expected is None else _at_least(expected.expected_usd, least_usd),
-            low_usd=None if expected is None else _at_least(expected.low_usd, least_usd),
-            high_usd=None if expected is None else _at_least(expected.high_usd, least_usd),
+            expected_usd=None if expected is None else expected.expected_usd,
+            low_usd=None if expected is None else expected.low_usd,
+            high_usd=None if expected is None else expected.high_usd,
             forecast_mode=None if expected is None else self._reckoned_mode(budget, expected),
-            movers=self._movers(budget) if Detail.WHY in detail else (),
+            movers=self._movers(budget, spend) if Detail.WHY in detail else (),
             causes=self._causes(budget) if Detail.WHY in detail else (),
             shares=self._shares(budget) if Detail.SHARES in detail and not self._stale else (),
             as_of=self._as_of,
@@ -136,9 +137,10 @@ class Account:
         under = partial(usd_under, recent=usage, scope=ORGANIZATION, card=card)
         return mode_shares(self._modes.values(), usd_of(usage, ORGANIZATION, card), under)
 
-    def _movers(self, budget: Budget) -> tuple[NamedMover, ...]:
+    def _movers(self, budget: Budget, spend: Spend) -> tuple[NamedMover, ...]:
+        """The largest, and among them who has logged most of what is provisional where that is worth naming."""
         names = self._snapshot.names
-        return tuple(
+        found = tuple(
             named_mover(
                 mover,
                 names,
@@ -147,6 +149,10 @@ class Account:
             )
             for mover in self._recent.movers(budget.scope)
         )
+        newest = self._live.provisional_caller(budget.scope, spend)
+        if newest is None or newest.usd < max(LEAST_USD, LEAST_SHARE * self._recent.usd(budget.scope)):
+            return found
+        return tuple(sorted((*found[: MOST_MOVERS - 1], newest), key=lambda mover: -mover.usd))
 
     def _causes(self, budget: Budget) -> tuple[NamedCause, ...]:
         names = self._snapshot.names
@@ -162,11 +168,6 @@ class Account:
     def _by_mode(self, found: Mover | Cause, usd: Decimal, before_usd: Decimal | None) -> bool:
         until = self._recent.until
         return self._recent.is_moved(self._mode.moves(until), found, usd, before_usd, until.date())
-
-
-def _at_least(expected_usd: Decimal, least_usd: Decimal | None) -> Decimal:
-    """An expected end that is below what is spent by now would be none."""
-    return expected_usd if least_usd is None else max(expected_usd, least_usd)
 
 
 class Spending:

@@ -16,7 +16,8 @@ class NamedMover:
 
     `before_usd`: of the 24 hours before, None without any. `seen_before`: whether this caller was ever used before the
     last 24 hours; None where that is not known. `by_mode`: it has risen because a change of the fallback mode moved
-    the caller to this model, or back to it.
+    the caller to this model, or back to it. `since`: of a caller of what is provisional, when `usd` begins; it has no
+    24 hours.
     """
 
     model: str
@@ -27,6 +28,7 @@ class NamedMover:
     seen_before: bool | None = None
     by_mode: bool = False
     logged: bool = False
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,11 @@ MICRO_USD = Decimal("0.000001")
 WALLS = 128
 """Stretches of hours whose wall clock is remembered: some for each zone and period."""
 
+BURST_FADES_HOURS = 8.0
+BURST_COMES_AGAIN = 1 / 3
+"""Of what an hour that still runs has cost beyond any other of the last day. Whether a retry loop was stopped in the
+minute in which it was noticed is not known: too little to carry on its rate, too much to forget it."""
+
 ROUNDING = 1e-12
 """The share by which sums of floats are off."""
 
@@ -209,11 +214,18 @@ class _Group:
 
     def _with_bursts(self, ways: _Ways, requests: Sequence[Request], rows: Floats, whole: Floats) -> None:
         """A running hour that has already cost more than a whole one counts as one: the hours after it are expected
-        as they will be when it is over. `whole`: what the running hour is expected to cost from end to end."""
+        as they will be when it is over. `whole`: what the running hour is expected to cost from end to end.
+
+        What is beyond the dearest hour of the last day may come again in the next hours, at most once on the highest
+        path.
+        """
         highest = np.where(np.isnan(rows), 0.0, rows)[:, -1 - HOURS_IN_DAY : -1].max(axis=1)
-        bursts = np.flatnonzero(rows[:, -1] > np.maximum(whole, highest)).tolist()
+        beyond = rows[:, -1] - np.maximum(whole, highest)
+        bursts = np.flatnonzero(beyond > 0).tolist()
         if not bursts:
             return
+        fades = np.exp(-np.arange(len(self._future)) / BURST_FADES_HOURS) * self._lengths
+        again = beyond[bursts, None] * fades / max(BURST_FADES_HOURS, float(fades.sum()))
         after = _Group(self._zone, self._running + HOUR, self._until, self._starts_at, self._ends_at)
         mine = [requests[row] for row in bursts]
         later = after._ways(mine, after._rows(mine))
@@ -223,6 +235,8 @@ class _Group:
             # The rest of the running hour is expected as it was.
             way[bursts, 0] = ways.expected[bursts, 0]
             way[bursts, 1:] = other
+        ways.expected[bursts] += again * BURST_COMES_AGAIN
+        ways.high[bursts] += again
 
     def _one(self, request: Request, sums: Sequence[Floats], known_hours: int) -> Forecast:
         spent = request.spent_usd

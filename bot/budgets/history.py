@@ -7,6 +7,7 @@ import numpy as np
 
 from bot.budgets.budget import Budget, Scope
 from bot.budgets.forecast import HOURS_BACK, Forecast, Hours, ModeShift, Request, forecasts
+from bot.budgets.live import LiveSpend
 from bot.budgets.period import Period
 from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY, HOUR, floor_hour
@@ -17,33 +18,42 @@ HOURS_COMPARED = 6
 """After a change of the mode."""
 
 
-def forecasts_of(snapshot: Snapshot, asked: Sequence[tuple[Budget, Period, Shifts]]) -> list[Forecast | None]:
-    """The forecast of each budget's period, which the data has reached; each is made once for a snapshot.
+def forecasts_of(live: LiveSpend, asked: Sequence[tuple[Budget, Period, Shifts]]) -> list[Forecast | None]:
+    """The forecast of each budget's period, which the data has reached, from what is spent on, provisional or not.
 
     The last of the three: changes of the fallback mode, and what they mean for the scope. One that usage does not show
-    counts for nothing: services may not have followed, or have nothing to follow with.
+    counts for nothing: services may not have followed, or have nothing to follow with. Each is made once.
     """
+    snapshot = live.usage
     as_of = snapshot.as_of
     if as_of is None:
         return [None for _ in asked]
+    spends = [live.spend(budget.scope, period) for budget, period, _ in asked]
     keys = [("forecast", budget, period, tuple(shifts)) for budget, period, shifts in asked]
-    missing = [(key, each) for key, each in dict(zip(keys, asked, strict=True)).items() if key not in snapshot.memo]
-    hours = hours_of(snapshot, [budget.scope for _, (budget, _, _) in missing], as_of)
+    memos = [live.forecasts if spend.provisional_usd else snapshot.memo for spend in spends]
+    missing = {
+        key: (*each, spend)
+        for key, each, spend, memo in zip(keys, asked, spends, memos, strict=True)
+        if key not in memo
+    }
+    hours = hours_of(snapshot, [budget.scope for budget, *_ in missing.values()], as_of)
     requests = [
         Request(
             budget=budget,
             period=period,
-            spent_usd=snapshot.spend(budget.scope, period).total_usd,
+            spent_usd=spend.total_usd,
             hours=known,
             as_of=as_of,
             shifts=shown(shifts, known, as_of),
-            counted_until=snapshot.counted_until,
+            counted_until=live.counted_until if spend.provisional_usd else snapshot.counted_until,
         )
-        for (_, (budget, period, shifts)), known in zip(missing, hours, strict=True)
+        for (budget, period, shifts, spend), known in zip(missing.values(), hours, strict=True)
     ]
-    for (key, _), found in zip(missing, forecasts(requests), strict=True):
-        snapshot.memo[key] = found
-    return [snapshot.memo[key] for key in keys]
+    made = dict(zip(missing, forecasts(requests), strict=True))
+    for key, memo in zip(keys, memos, strict=True):
+        if key in made:
+            memo[key] = made[key]
+    return [memo[key] for key, memo in zip(keys, memos, strict=True)]
 
 
 def hours_of(snapshot: Snapshot, scopes: Sequence[Scope], as_of: datetime) -> list[Hours]:

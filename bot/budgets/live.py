@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 
 from bot.budgets.budget import LOGGED, Budget, Scope, ScopeKind
+from bot.budgets.budget_spend import NamedMover
 from bot.budgets.ledger_index import LedgerIndex
+from bot.budgets.named import named_mover
 from bot.budgets.period import Period
 from bot.budgets.snapshot import ROWS_HELD, Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.spend import ZERO, Spend
+from bot.budgets.trend import Mover
 from bot.budgets.usage_index import Numbers
 from bot.clock import AFTER_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.ledger.model import Labels
@@ -114,6 +117,8 @@ class LiveSpend:
     polled_at: datetime = NEVER
     at_poll: Snapshot | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
+    forecasts: dict[Any, Any] = field(default_factory=dict)
+    """Of what has something provisional; those of the rest are the snapshot's."""
 
     def spend(self, scope: Scope, period: Period) -> Spend:
         """As of the snapshot, with what is provisional in it."""
@@ -126,6 +131,34 @@ class LiveSpend:
             found = self.memo[scope, period] = spend, self._with_provisional(spend, scope, period)
         made: Spend = found[1]
         return made
+
+    @property
+    def counted_until(self) -> datetime | None:
+        """Up to when sums count anything: the newest of both."""
+        ends = [each.counted_until for each in (self.usage, self.logged) if each is not None]
+        return max((end for end in ends if end is not None), default=None)
+
+    def provisional_caller(self, scope: Scope, spend: Spend) -> NamedMover | None:
+        """Who has logged most of what is provisional in a period of the scope; None where nothing is."""
+        logged, numbers, since = self.logged, self.numbers, spend.provisional_since
+        if logged is None or numbers is None or logged.as_of is None or since is None:
+            return None
+        if since < floor_hour(logged.as_of) - ROWS_HELD:
+            return None
+        index, units = logged.index, logged.prices.zeros(logged.callers)
+        for _, table in logged.rows(since, _end(logged)):
+            np.add.at(units, index.caller_of_group.values[table.group], table.units)
+        if scope.kind in (ScopeKind.ORGANIZATION, ScopeKind.MODEL):
+            inside = index.callers_in(scope, logged.callers)
+        else:
+            inside = np.isin(index.key_of_caller.values[: logged.callers], numbers.of(scope))
+        mine = np.flatnonzero(inside & (units > 0))
+        if not len(mine):
+            return None
+        largest = int(mine[np.argmax(units[mine])])
+        # Some of it may be in the report already, by which the provisional sum is less.
+        usd = min(logged.prices.usd(int(units[largest])), spend.provisional_usd)
+        return named_mover(Mover(*index.callers[largest], usd, None), logged.names, since=since)
 
     def provisional(self, pairs: Iterable[Reviewed]) -> dict[tuple[str, str], Decimal]:
         """What is provisional, by budget and period, where anything is."""

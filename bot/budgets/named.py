@@ -1,13 +1,22 @@
 """Callers under the names that people know: ids of workspaces and keys that have no known name stay ids."""
 
+from datetime import datetime
+
 from bot.budgets.budget_spend import NamedCause, NamedMover
 from bot.budgets.causes import Cause
 from bot.budgets.trend import Mover
 from bot.usage.store_reads import Names
 
 
-def named_mover(mover: Mover, names: Names, *, seen_before: bool | None = None, by_mode: bool = False) -> NamedMover:
-    """`seen_before`, `by_mode`: as in `NamedMover`."""
+def named_mover(
+    mover: Mover,
+    names: Names,
+    *,
+    seen_before: bool | None = None,
+    by_mode: bool = False,
+    since: datetime | None = None,
+) -> NamedMover:
+    """`seen_before`, `by_mode`, `since`: as in `NamedMover`."""
     return NamedMover(
         model=mover.model,
         workspace=names.workspaces.get(mover.workspace_id, mover.workspace_id),
@@ -17,6 +26,7 @@ def named_mover(mover: Mover, names: Names, *, seen_before: bool | None = None, 
         seen_before=seen_before,
         by_mode=by_mode,
         logged=names.logged,
+        since=since,
     )
 
 

@@ -186,7 +186,7 @@ class BudgetReview:
         snapshot = self._snapshots.current()
         if snapshot.as_of is None:
             return [None for _ in asked]
-        return self._account(LiveSpend(snapshot), snapshot.as_of, now).forecasts(asked)
+        return self._account(self.live.beside(snapshot), snapshot.as_of, now).forecasts(asked)
 
     def spend_against(self, budget: Budget, now: datetime, detail: Detail = Detail.ALL) -> BudgetSpend | None:
         """The same for a budget that is not in force, or not yet.

@@ -6,7 +6,7 @@ them log their requests, see `usage_log`.
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -29,6 +29,9 @@ KEYS: Mapping[str, tuple[str, str | None]] = {
 STEP = timedelta(minutes=10)
 RETRIES = 1600
 """Requests of the support feature when it retries without end, until somebody stops it."""
+
+RETRYING = "agent-kim"
+"""Whose requests they are."""
 
 RESTARTS_EVERY = HOUR
 SEED = 20261101
@@ -133,10 +136,12 @@ class Team:
         self._corrected = True
 
     def retry_support(self, now: datetime) -> None:
-        """The support feature sends the same request thousands of times at once."""
+        """One agent of the support feature sends the same request thousands of times at once."""
         model = _cheaper(ANSWERS.model, self._ceiling, now)
         self._use(ANSWERS, now, model, RETRIES)
-        self._logged.append(Logged(now, timedelta(0), SUPPORT, model, ANSWERS.shape, RETRIES))
+        self._logged.append(
+            Logged(now, timedelta(0), replace(SUPPORT, users=(RETRYING,)), model, ANSWERS.shape, RETRIES)
+        )
 
     def take_logged(self) -> list[Logged]:
         """What the applications have logged since the last call."""

@@ -147,6 +147,8 @@ def _age(spend: BudgetSpend) -> str:
 
 def mover_line(mover: NamedMover) -> str:
     """`claude-opus-4-8 · search · key ingest-2: $41.00 in 24 h, the 24 h before $9.00`."""
+    if mover.since is not None:
+        return f"{caller(mover)}: {usd(mover.usd)} logged since {moment(mover.since)}"
     before = nothing_before(mover, "24 h") if mover.before_usd is None else f"the 24 h before {usd(mover.before_usd)}"
     return f"{caller(mover)}: {usd(mover.usd)} in 24 h, {before}{by_mode(mover)}"
 

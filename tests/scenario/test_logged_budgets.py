@@ -1,7 +1,9 @@
 """Budgets and reports of what applications log: a feature's budget, alerts within seconds, the budgets over HTTP."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +14,7 @@ import pytest
 from bot.budgets.book import mark_of
 from bot.budgets.budget import Budget, parse_scope
 from bot.budgets.period import PeriodKind
-from bot.clock import MINUTE
+from bot.clock import HOUR, MINUTE
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER
@@ -93,6 +95,56 @@ async def test_a_features_budget_fires_on_what_is_logged(simulated: World, bot: 
         await send(client, record(4, "5"))
         await bot.react()
         assert len(simulated.alerts("hard")) == 1
+
+
+async def test_the_alert_of_a_runaway_names_it_and_counts_its_minute_in_every_figure(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    """$0.10 an hour since two days, then $20.00 in the minute that is running."""
+    daily = replace(budget("support", "feature:support", "10", None), period=PeriodKind.DAY)
+    set_budget(bot, daily)
+    usual = [
+        record(hour, "0.1", user_id="usual", time=(clock() - hour * HOUR + 30 * MINUTE).isoformat())
+        for hour in range(1, 49)
+    ]
+    async with served(bot) as client:
+        await send(client, *usual)
+        await bot.cycle()
+        assert simulated.posts() == []
+        runaway = [record(100 + each, "2", user_id="runaway", time=clock().isoformat()) for each in range(10)]
+        await send(client, *runaway)
+        await bot.react()
+        [alert] = simulated.posts()
+        # Nine hours of the day, and the minute.
+        assert "$20.90 of $10.00 (209%)" in alert.text
+        assert f"{OPUS} · support · runaway: $20.00 in 24 h, new" in alert.text
+        assert f"{OPUS} · support · usual: $2.40 in 24 h, the 24 h before $2.40" in alert.text
+        end, low, high, saved = figures(alert.text)
+        # $1.50 of usual hours are left, a third of the burst fades into them, and the range has it once more.
+        assert Decimal("20.90") <= low <= end <= high
+        assert Decimal("22.40") + 20 / Decimal(4) <= end <= Decimal("22.40") + 20 / Decimal(2)
+        assert Decimal("22.40") + 20 / Decimal(2) <= high <= Decimal("22.40") + 2 * 20
+        assert Decimal(0) < saved <= end - Decimal("20.90")
+        shown = await ask(bot, "status")
+        assert figures(shown)[:3] == (end, low, high)
+        assert "runaway: $20.00 in 24 h, new" in shown
+        by_feature = await ask(bot, "report today by feature")
+        assert "support: $20.90" in by_feature
+    async with served(bot, "secret") as client:
+        client.headers["Authorization"] = "Bearer secret"
+        budgets = (await client.get("/v1/budgets")).json()["budgets"]
+    [found] = [each for each in budgets if each["name"] == "support"]
+    assert (found["spent_usd"], found["expected_usd"]) == ("20.90", str(end))
+
+
+def figures(text: str) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+    """The expected end and its range, and what the cheapest mode saves; -1 where no mode is named."""
+    of_support = text[text.index("budget support") :]
+    end = re.search(r"Expected end: \$(\S+) \(range \$(\S+) to \$(\S+)\)", of_support)
+    assert end is not None, text
+    saved = re.findall(r"saves about \$(\S+) by", of_support)
+    low, expected, high = (Decimal(end[group]) for group in (2, 1, 3))
+    return expected, low, high, Decimal(saved[-1] if saved else -1)
 
 
 async def test_a_features_alert_is_withdrawn_once_with_its_budget_and_by_nothing_else(

@@ -1,17 +1,19 @@
 """Provisional spend: what applications log counts at once, apart, and once only, until Anthropic's report has it."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from decimal import Decimal
 
 import httpx
 import pytest
 
 from bot.budgets.period import PeriodKind
-from bot.clock import MINUTE
+from bot.clock import HOUR, MINUTE
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from handlers.render.parts import moment
-from tests.scenario.conftest import World
+from tests.scenario.conftest import OPUS, World
 from tests.scenario.http_port import free_port, served
 from tests.scenario.test_logged_budgets import ask, budget, posted, ready, record, send, set_budget, until
 
@@ -55,6 +57,31 @@ async def test_an_event_that_crosses_a_limit_alerts_before_the_report_has_it(
     status = await ask(bot, "status")
     assert "$10.00 in" in status
     assert "provisional" not in status
+
+
+async def test_an_alert_on_provisional_spend_names_who_logged_it(simulated: World, bot: Bot, clock: HandClock) -> None:
+    set_budget(bot, replace(budget("day", "organization", None, "10"), period=PeriodKind.DAY))
+    for hour in range(1, 49):
+        simulated.spend("0.1", clock() - hour * HOUR)
+    await bot.cycle()
+    before = await ask(bot, "forecast")
+    [usual] = re.findall(r"\$(\S+) expected by 17 Nov[^\n]*budget day", before)
+    async with served(bot) as client:
+        await send(client, record(1, "3", user_id="other"), record(2, "17", user_id="runaway"))
+    await bot.react()
+    [alert] = simulated.posts()
+    as_of = bot.services.snapshots.current().as_of
+    assert as_of is not None
+    assert "$20.00 provisional" in alert.text
+    assert f"{OPUS} · support · runaway: $17.00 logged since {moment(as_of)}" in alert.text
+    assert "$2.40 in 24 h, the 24 h before $2.40" in alert.text
+    spent, end = (
+        Decimal(re.findall(pattern, alert.text)[0]) for pattern in (r"\$(\S+) of \$10", r"Expected end: \$(\S+)")
+    )
+    # What applications log is beside what was expected, less the minutes in which it came.
+    assert Decimal(usual) + Decimal("19.97") <= end <= Decimal(usual) + 20
+    assert end > spent
+    assert f"${end} expected by" in await ask(bot, "forecast")
 
 
 async def test_what_is_provisional_is_shown_apart(simulated: World, bot: Bot, clock: HandClock) -> None:

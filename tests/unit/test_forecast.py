@@ -134,6 +134,45 @@ def test_a_gap_in_the_data_is_not_no_usage(as_of: datetime, kind: PeriodKind, zo
         assert abs(found.expected_usd - 100 - hours_left(period, as_of)) < TINY
 
 
+# ---- an hour that has cost more than any other, and is not over
+
+
+def with_burst(story: Dollars, as_of: datetime, so_far: Decimal | int, kind: PeriodKind) -> Forecast:
+    mine, past = budget(kind), history(story, as_of)
+    past.usd[-1] = float(so_far)
+    found = forecast(mine, period_at(kind, UTC_ZONE, as_of), Decimal(so_far), past, as_of)
+    assert found is not None
+    return found
+
+
+@given(moments, kinds, st.sampled_from([steady, office_hours]), st.integers(20, 5000))
+def test_a_burst_is_neither_forgotten_nor_carried_on_for_a_month(
+    as_of: datetime, kind: PeriodKind, story: Dollars, burst: int
+) -> None:
+    usual, found = with_burst(story, as_of, 0, kind), with_burst(story, as_of, burst, kind)
+    hours = float(hours_left(period_at(kind, UTC_ZONE, as_of), as_of))
+    assert found.expected_usd >= found.low_usd >= burst
+    assert found.high_usd >= found.expected_usd
+    again = Decimal(burst - 10) * Decimal(1 - np.exp(-max(hours - 1, 0) / 8))
+    assert found.high_usd - burst - found.left_usd >= again / 2
+    # At its own rate a burst of one minute would come again thousands of times.
+    assert found.left_usd <= 2 * usual.left_usd + 4 * burst
+
+
+@given(moments, kinds, st.decimals(0, 1, places=3))
+def test_an_hour_that_costs_what_hours_cost_changes_nothing(as_of: datetime, kind: PeriodKind, so_far: Decimal) -> None:
+    assert with_burst(steady, as_of, so_far, kind).left_usd == with_burst(steady, as_of, 0, kind).left_usd
+
+
+@given(moments, st.integers(20, 500))
+def test_hours_to_come_begin_where_the_counted_ones_end(as_of: datetime, minutes: int) -> None:
+    mine, period = budget(), period_at(PeriodKind.MONTH, UTC_ZONE, as_of)
+    until = as_of + timedelta(minutes=minutes)
+    [found] = forecasts([Request(mine, period, Decimal(7), history(steady, as_of), as_of, counted_until=until)])
+    assert found is not None
+    assert abs(found.left_usd - hours_left(period, until)) < TINY
+
+
 # ---- where the calendar is odd
 
 CALENDAR = [

@@ -1,6 +1,6 @@
 """What the last 24 hours say: who moved, and what a cheaper mode would save."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from bot.budgets.budget import ORGANIZATION, parse_scope
 from bot.budgets.period import PeriodKind, period_at
 from bot.budgets.recent import RecentSpend, recent_spend
+from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import price_usage
 from bot.budgets.trend import Mover, Recent, RecentUsage, Stretch, recent_window, usd_of, usd_under
-from bot.clock import DAY, HOUR, floor_hour
+from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.usage.age import DataState
@@ -119,6 +120,50 @@ def test_what_is_covered_is_the_part_of_the_last_24_hours_that_was_read(as_of: d
     assert timedelta() <= covered(which) <= min(DAY, len(which) * HOUR)
     assert covered(which) == sum((covered([one]) for one in which), timedelta())
     assert covered(range(-24, 1)) == DAY
+
+
+def spent_at(minutes: Mapping[int, int], as_of: datetime) -> Snapshot:
+    """Dollars by the minute in which they were spent, counted from that of `as_of`."""
+    running = as_of.replace(second=0, microsecond=0)
+    rows = [
+        UsageRow(running + minute * MINUTE, row.model, row.workspace_id, row.api_key_id, row.terms, row.counts)
+        for minute, usd in minutes.items()
+        for row in [used(usd)]
+    ]
+    return snapshot_of(rows, DataState(as_of=as_of))
+
+
+@given(moments, st.dictionaries(st.integers(-26 * 60, 26 * 60), st.integers(1, 9), max_size=9))
+def test_the_last_24_hours_have_all_that_a_day_has_spent(as_of: datetime, minutes: dict[int, int]) -> None:
+    snapshot = spent_at(minutes, as_of)
+    day = period_at(PeriodKind.DAY, ZoneInfo("UTC"), as_of)
+    recent = recent_spend(snapshot)
+    # Of the hour in which the 24 hours begin, the share that lies in them counts.
+    cut = floor_hour(recent.until - DAY) + HOUR
+    if cut <= day.starts_at or not snapshot.tables.get(cut - HOUR):
+        assert recent.usd(ORGANIZATION) >= snapshot.spend(ORGANIZATION, day).total_usd
+    assert recent.usd(ORGANIZATION) == sum(mover.usd for mover in recent.movers(ORGANIZATION))
+    assert as_of <= recent.until <= as_of + 10 * MINUTE
+
+
+@given(moments, st.integers(0, 9))
+def test_the_running_minute_counts_and_the_24_hours_are_no_longer_for_it(as_of: datetime, ahead: int) -> None:
+    rate, burst = 1, 1000
+    minutes = dict.fromkeys(range(-50 * 60, 0), rate) | {ahead: burst}
+    recent = recent_spend(spent_at(minutes, as_of))
+    [mover] = recent.movers(ORGANIZATION)
+    assert mover.before_usd is not None
+    day = DAY // MINUTE
+    # The minutes up to that of the burst had nothing else in them.
+    assert day - ahead - 2 <= mover.usd - burst <= day
+    assert abs(mover.before_usd - day) <= 1
+    assert recent.until - as_of <= (ahead + 1) * MINUTE
+
+
+def test_a_clock_that_is_a_day_ahead_moves_no_window() -> None:
+    recent = recent_spend(spent_at({-23 * 60: 5, 20 * 60: 7}, AS_OF))
+    assert recent.until <= AS_OF + 10 * MINUTE
+    assert recent.usd(ORGANIZATION) == 12
 
 
 def test_stretches_follow_each_other_without_a_gap() -> None:

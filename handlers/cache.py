@@ -32,13 +32,14 @@ def _cache(services: Services, asked: ReportWords, by: GroupBy) -> Message:
     logged = by in LOGGED_BY
     snapshot = services.logged.current() if logged else services.snapshots.current()
     starts_at = asked.period.starts_at
-    if snapshot.as_of is None or snapshot.as_of <= starts_at:
+    counted_until = snapshot.counted_until
+    if counted_until is None or counted_until <= starts_at:
         return said(f"Nothing is known of {asked.name} yet.")
-    until = min(snapshot.as_of, asked.period.ends_at)
+    until = min(counted_until, asked.period.ends_at)
     on = (until - until.resolution).date()
     used: list[Use]
     if logged:
-        totals = services.ledger.totals(starts_at, until)
+        totals = services.ledger.totals(starts_at, asked.period.ends_at)
         used = [(group_of(of, by, asked.tag), of.model, of.terms, sums.counts) for of, sums in totals.items()]
     else:
         by_model = by is GroupBy.MODEL

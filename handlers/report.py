@@ -13,7 +13,7 @@ from bot.budgets.period import Period
 from bot.budgets.report import LOGGED_BY, SECOND, SECONDS_IN_HOUR, GroupBy, Report, report_of
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
 from bot.budgets.snapshot import Snapshot
-from bot.clock import DAY, HOUR, floor_hour
+from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.ledger.model import Sums
 from bot.messages import Message
 from bot.pricing.throughput import Limits, Pool, load_rate_limits
@@ -94,7 +94,7 @@ def _traffic(services: Services, measured: Mapping[Pool, Limits]) -> Traffic | N
     if as_of is None:
         return None
     since = floor_hour(services.clock() - DAY)
-    totals = services.ledger.totals(since, as_of)
+    totals = services.ledger.totals(since, as_of + MINUTE)
     minutes = [
         MinuteOfModel(at, model, sums.requests, sums.counts)
         for at, model, sums in services.ledger.minutes_of_models(since)
@@ -141,7 +141,7 @@ def _report(services: Services, asked: ReportWords, by: GroupBy, most: int = MOS
         )
     if report is not None:
         closing = _truth(services, snapshot, report)
-        if asked.by is GroupBy.KEY:
+        if by is GroupBy.KEY:
             closing = [*closing, *_coverage_by_key(services, asked.period)]
         return report_message(report, snapshot.names, services.display, closing, most=most)
     if snapshot.as_of is not None and snapshot.as_of > asked.period.starts_at:
@@ -160,7 +160,7 @@ def is_logged(services: Services, period: Period) -> bool:
     if logged.as_of is None:
         return False
     logged.have(period.starts_at, period.ends_at)
-    return bool(logged.usd(ORGANIZATION, period.starts_at, min(period.ends_at, logged.as_of)))
+    return bool(logged.spend(ORGANIZATION, period).total_usd)
 
 
 def _requests(services: Services, report: Report) -> OfGroups:
@@ -169,7 +169,7 @@ def _requests(services: Services, report: Report) -> OfGroups:
     def rows(since: datetime, until: datetime) -> dict[str | None, Sums]:
         return grouped(services.ledger.totals(since, until), report.by, report.tag)
 
-    before, now = report.before, rows(report.period.starts_at, report.as_of)
+    before, now = report.before, rows(report.period.starts_at, report.period.ends_at)
     if before is None:
         return requests_of(now, None, {}, Fraction(0))
     border = floor_hour(before.until)

@@ -112,10 +112,11 @@ def report_of(snapshot: Snapshot, period: Period, before: Period, by: GroupBy, t
 
     Of a period that is not over, what the data reaches. `tag`: the name of the tag, for a report by tag.
     """
-    if snapshot.as_of is None or snapshot.as_of <= period.starts_at:
+    until = snapshot.counted_until
+    if snapshot.as_of is None or until is None or until <= period.starts_at:
         return None
-    as_of = min(snapshot.as_of, period.ends_at)
-    known = known_of(snapshot, period.starts_at, as_of)
+    as_of = min(max(snapshot.as_of, period.starts_at), period.ends_at)
+    known = known_of(snapshot, period.starts_at, min(until, period.ends_at))
     days = [part.day for part in parts_of(period.starts_at, period.ends_at)]
     if not known.hours and not any(snapshot.bills.get(day) for day in days):
         return None

@@ -9,9 +9,11 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from bot.config.environment import given
 from bot.log_bound import BoundedHandler
 from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.clock import RunningClock
@@ -44,6 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     os.umask(0o077)
     level = logging.CRITICAL if arguments.once else logging.ERROR
     logging.basicConfig(level=level, handlers=[BoundedHandler(sys.stderr)])
+    ignored = given(os.environ)
+    if ignored:
+        print(ignored_sentence(ignored), file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="claude-cost-demo-") as folder:
         try:
             if arguments.once:
@@ -57,6 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"The page cannot be served ({error}): choose another port with --port.", file=sys.stderr)
             return 1
     return 0
+
+
+def ignored_sentence(names: Sequence[str]) -> str:
+    """Of these settings of the environment nothing is used."""
+    what = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    hint = " The port of the page is set with --port." if "CLAUDE_COST_HTTP_PORT" in names else ""
+    return f"The demo has settings of its own and does not use {what} of the environment.{hint}"
 
 
 async def _serve(folder: Path, speed: float, port: int | None) -> None:

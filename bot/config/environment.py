@@ -67,6 +67,12 @@ _PLAUSIBLE = re.compile(r"(?=.{1,48}$)CLAUDE_COST(?:_[A-Z]{1,14}){1,5}")
 """The form of a name that may be shown; another one may be a pasted secret."""
 
 
+def given(environ: Mapping[str, str]) -> list[str]:
+    """The names of the settings that have a value in the environment, or a file that holds it."""
+    names = [name for each in VARIABLES for name in (each.name, *([f"{each.name}_FILE"] if each.secret else []))]
+    return [name for name in names if environ.get(name, "").strip()]
+
+
 def misspelled(environ: Mapping[str, str]) -> list[str]:
     """A sentence for each variable that looks like a setting but is not one."""
     known = {*OF_THE_APPLICATION, *(variable.name for variable in VARIABLES)} | {

@@ -1,14 +1,18 @@
 """Answers that join what applications log with what Anthropic counts: shares, requests, caches, limits, estimates."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
+from bot.budgets.report import GroupBy
+from bot.budgets.report_words import report_words
 from bot.clock import HOUR, MINUTE
 from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_limits import LimitGroup
 from bot.sandbox.clock import HandClock
+from handlers.report import _report
 from tests.scenario.conftest import OPUS, World
 from tests.scenario.http_port import served
 from tests.scenario.test_logged_budgets import ask, record, send
@@ -36,6 +40,31 @@ async def test_a_report_says_what_share_is_logged_and_what_nobody_logs(
         assert "16 Nov 10:00 UTC" in answered
         assert "In no log: key ingest: 62% of its claude-opus-4-8 tokens." in answered
     assert "no log" not in await ask(bot, "report by model")
+
+
+async def test_the_largest_rows_say_what_share_is_logged_as_a_report_by_key_does(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    start = clock.now
+    simulated.spend("50", at=start, key="apikey_1")
+    await bot.cycle()
+    async with served(bot) as client:
+        assert "apikey_1" in await ask(bot, "top today") or "ingest" in await ask(bot, "top today")
+        await send(client, record(1, "19", key="ingest"))
+        # The minute that runs is logged too, so the rows are the features from now on.
+        assert "support: $19.00 (100%)" in await ask(bot, "top today")
+        assert "Logged: 1 request, $19.00 a request." in await ask(bot, "report today by feature")
+    clock.now = start + HOUR + 10 * MINUTE
+    await bot.cycle()
+    by_key = await ask(bot, "report today by key")
+    [share] = re.findall(r"Applications logged [^\n]*\nIn no log[^\n]*", by_key)
+    for words in ("top today by key", "top by key"):
+        assert share in await ask(bot, words)
+    # Whatever chose the key as what the rows are.
+    asked = report_words("today", clock())
+    message = _report(bot.services, asked, GroupBy.KEY)
+    assert message is not None
+    assert share in message.text
 
 
 async def test_logs_without_a_key_leave_the_least_that_is_missing(simulated: World, bot: Bot, clock: HandClock) -> None:

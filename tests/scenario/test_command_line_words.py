@@ -1,11 +1,14 @@
 """The words of the command line: help, version, and an estimate without words."""
 
+import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from bot.__main__ import COMMANDS, main
+from bot.config.environment import given
 
 
 def cli(*words: str) -> subprocess.CompletedProcess[str]:
@@ -47,6 +50,38 @@ def test_the_version_is_printed(words: list[str], capsys: pytest.CaptureFixture[
 def test_the_demo_names_slack_and_anthropic_with_capitals() -> None:
     shown = " ".join(cli("demo", "--help").stdout.split())
     assert "a local Slack and a local Anthropic" in shown
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({}, ""),
+        ({"CLAUDE_COST_HTTP_PORT": " ", "PATH": "/bin"}, ""),
+        (
+            {"CLAUDE_COST_HTTP_PORT": "8111"},
+            "The demo has settings of its own and does not use CLAUDE_COST_HTTP_PORT of the environment. "
+            "The port of the page is set with --port.\n",
+        ),
+        (
+            {"SLACK_BOT_TOKEN_FILE": "/run/token", "CLAUDE_COST_SOFT_USD": "5", "CLAUDE_COST_CONFIG": "x.toml"},
+            "The demo has settings of its own and does not use SLACK_BOT_TOKEN_FILE, CLAUDE_COST_SOFT_USD and "
+            "CLAUDE_COST_CONFIG of the environment.\n",
+        ),
+    ],
+)
+def test_the_demo_says_which_settings_it_does_not_use(
+    environ: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in given(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    # A port that is taken ends the demo at once.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["demo", "--port", str(taken.getsockname()[1])]) == 1
+    assert capsys.readouterr().err.startswith(sentence + "The page cannot be served")
 
 
 @pytest.mark.parametrize("words", [["help", "stauts"], ["stauts"], ["--", "run"]])

@@ -18,6 +18,7 @@ from bot.services import Services
 from bot.slack_api import CallError, call
 from handlers.estimate import open_form
 from handlers.render.home import ESTIMATE_ACTION, REFRESH_ACTION, Stretch, home_view
+from handlers.report import with_provisional
 from handlers.status import status_of
 
 log = logging.getLogger(__name__)
@@ -70,4 +71,4 @@ def _stretch(services: Services, snapshot: Snapshot, asked: ReportWords) -> Stre
     on = (report.as_of - report.as_of.resolution).date()
     uses = cache_uses(((None, model, STANDARD, counts) for (_, model), counts in tokens.items()), services.card, on)
     hit_rate: Fraction | None = uses[0].hit_rate if uses else None
-    return Stretch(asked.name, report, hit_rate)
+    return Stretch(asked.name, with_provisional(services, snapshot, report), hit_rate)

@@ -1,6 +1,7 @@
 """`/claude-cost report`, `forecast` and `limits`: what was spent, where it will end, and what limits it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 
@@ -140,6 +141,7 @@ def _report(services: Services, asked: ReportWords, by: GroupBy, most: int = MOS
             "log of your applications. README says how they send it."
         )
     if report is not None:
+        report = with_provisional(services, snapshot, report)
         closing = _truth(services, snapshot, report)
         if by is GroupBy.KEY:
             closing = [*closing, *_coverage_by_key(services, asked.period)]
@@ -147,6 +149,12 @@ def _report(services: Services, asked: ReportWords, by: GroupBy, most: int = MOS
     if snapshot.as_of is not None and snapshot.as_of > asked.period.starts_at:
         return said(f"Nothing is known of {asked.name}: no usage of those days is stored here.")
     return said(f"Nothing is known of {asked.name} yet: the data ends before it began.")
+
+
+def with_provisional(services: Services, snapshot: Snapshot, report: Report) -> Report:
+    """A report of Anthropic's usage whose sum also counts what applications have logged since, as `status` does."""
+    live = services.review.usage.live.beside(snapshot)
+    return replace(report, spend=live.spend(ORGANIZATION, report.period))
 
 
 def _coverage_by_key(services: Services, period: Period) -> list[str]:

@@ -104,6 +104,23 @@ async def test_what_is_provisional_is_shown_apart(simulated: World, bot: Bot, cl
     assert any(line.startswith("claude_cost_spend_usd") and line.endswith(" 15.7") for line in metrics.splitlines())
 
 
+async def test_reports_and_status_say_the_same_sum_while_some_of_it_is_provisional(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    simulated.spend("6")
+    clock.advance(10 * MINUTE)
+    await bot.cycle()
+    async with served(bot) as client:
+        await send(client, record(1, "4"))
+    status, report, today = [await ask(bot, words) for words in ("status", "report month by key", "report today")]
+    parts = re.compile(r"^\$6\.00 computed [^+]*\+ \$4\.00 provisional, .*$", re.MULTILINE)
+    for text in (status, report, today):
+        assert text.startswith("$10.00 in ")
+        assert parts.findall(text) == parts.findall(status)
+        assert len(parts.findall(text)) == 1
+    assert "$6.00 together" in report
+
+
 async def test_an_alert_on_provisional_spend_resolves_where_the_report_says_less(
     simulated: World, bot: Bot, clock: HandClock
 ) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -14,14 +14,14 @@ from bot.budgets.planned import planned, touched
 from bot.in_flight import InFlight
 from bot.messages import Block, Message
 from bot.pricing.estimate import Estimate, estimate
-from bot.pricing.store import KeptEstimate
 from bot.pricing.words import EXAMPLE, WordsError, parse_workload, words_of
 from bot.pricing.workload import Text, Workload, language_of
 from bot.services import Services
 from bot.slack_api import CallError, call
-from bot.typed_text import nearest, words_in
+from bot.typed_text import words_in
+from handlers.kept_estimates import KEPT_ACTIONS, Bound, check_bound, keep, kept_answer, kept_refusal, split_scope
 from handlers.prices import priced
-from handlers.render.estimate import dropped, estimate_message, kept_line, kept_list, kept_message, planned_line
+from handlers.render.estimate import estimate_message, planned_line
 from handlers.render.forms import (
     ESTIMATE_FORM,
     PROMPT,
@@ -41,8 +41,6 @@ from handlers.requests import Request, in_time, open_view, person_of, reply, res
 
 log = logging.getLogger(__name__)
 
-KEPT_ACTIONS = ("list", "show", "drop")
-
 SETTLES_SECONDS = 0.5
 """Slack has put an acknowledgement's view in place by then."""
 
@@ -53,14 +51,16 @@ async def estimate_command(services: Services, request: Request) -> Message:
     first, *rest = [word.lower() for word in words_in(words)] or [""]
     if first in KEPT_ACTIONS:
         if (first == "list") == (not rest) and len(rest) < 2:
-            return await services.threads.commands(_kept, services, first, *rest)
-        return _priced(services, _kept_refusal(first, rest))
+            return await services.threads.commands(kept_answer, services, first, *rest)
+        return _priced(services, kept_refusal(first, rest))
     try:
-        workload = parse_workload(words, services.card)
+        bound = split_scope(request.typed)
+        workload = parse_workload(bound.words, services.card)
+        check_bound(bound, workload.name)
     except WordsError as error:
         return _priced(services, sentence(str(error)))
     result = await _estimated(services, workload)
-    lines = await services.threads.commands(_besides, services, user, result)
+    lines = await services.threads.commands(_besides, services, user, result, bound)
     _remember(services, user, workload)
     share = buttons([share_button(words_of(workload._replace(name=None)))])
     return Message([*estimate_message(result, lines).parts, share])
@@ -104,7 +104,9 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
         return
     stand_in = {} if prompt is None else {"in": str(len(prompt))}
     try:
-        workload = parse_workload(words_from(values | stand_in), services.card)
+        bound = split_scope(words_from(values | stand_in))
+        workload = parse_workload(bound.words, services.card)
+        check_bound(bound, workload.name)
     except WordsError as error:
         await ack(response_action="errors", errors={field_of(error.key): str(error)[:300]})
         return
@@ -117,7 +119,7 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
         await ack(response_action="update", view=result_view(result, known, words_of(workload), carried))
         _remember(services, user, workload)
         lines, _ = await asyncio.gather(
-            services.threads.commands(_besides, services, user, result), asyncio.sleep(SETTLES_SECONDS)
+            services.threads.commands(_besides, services, user, result, bound), asyncio.sleep(SETTLES_SECONDS)
         )
         if lines != known:
             await _show(client, view["id"], result_view(result, lines, words_of(workload), carried))
@@ -126,7 +128,7 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
     await ack(response_action="update", view=counting_view(carried))
     workload, _ = await asyncio.gather(_counted(services, workload, prompt), asyncio.sleep(SETTLES_SECONDS))
     result = await _estimated(services, workload)
-    lines = await services.threads.commands(_besides, services, user, result)
+    lines = await services.threads.commands(_besides, services, user, result, bound)
     _remember(services, user, workload)
     await _show(client, view["id"], result_view(result, lines, words_of(workload), carried))
 
@@ -175,7 +177,7 @@ def _remember(services: Services, user: str, workload: Workload) -> None:
     services.later("the last estimate is not remembered", services.estimates.remember, user, words)
 
 
-def _besides(services: Services, user: str, result: Estimate) -> tuple[str, ...]:
+def _besides(services: Services, user: str, result: Estimate, bound: Bound) -> tuple[str, ...]:
     """What else there is to say about an estimate, once it is kept if it has a name."""
     workload = result.workload
     monthly = {route.model.id: result.usd_on(route.model) for route in workload.routes}
@@ -185,39 +187,8 @@ def _besides(services: Services, user: str, result: Estimate) -> tuple[str, ...]
     budgets = touched(review.budgets, monthly, services.card)
     plans = planned(budgets, review.spend_of(budgets, now, Detail.ENDS), monthly, services.card, now)
     lines += [planned_line(plan) for plan in plans]
-    if workload.name is not None:
-        kept = KeptEstimate(
-            name=workload.name,
-            words=words_of(workload._replace(name=None)),
-            monthly_usd=result.monthly_usd,
-            rates_checked=result.rates_checked,
-            kept_by=user,
-            kept_at=services.clock(),
-        )
-        lines.append(kept_line(kept, services.estimates.keep(kept)))
+    lines += keep(services, user, result, bound)
     return tuple(lines)
-
-
-def _kept(services: Services, action: str, name: str = "") -> Message:
-    store = services.estimates
-    if action == "list":
-        return _priced(services, "\n".join(kept_list(store.all())))
-    kept = store.find(name)
-    if kept is None:
-        near = nearest(name, [other.name for other in store.all()])
-        hint = f": did you mean {code(near)}?" if near else "; `estimate list` shows what is."
-        return _priced(services, f"No estimate is kept as {code(name)}{hint}")
-    if action == "drop":
-        store.drop(name)
-        return _priced(services, dropped(kept))
-    return kept_message(kept, estimate(parse_workload(kept.words, services.card), services.card, _today(services)))
-
-
-def _kept_refusal(action: str, rest: Sequence[str]) -> str:
-    if not rest:
-        return f"The name is missing: type `estimate {action} NAME`; `estimate list` shows the names."
-    takes = "no words" if action == "list" else "one name"
-    return f"{code(rest[0] if action == 'list' else rest[1])} is not known here: `estimate {action}` takes {takes}."
 
 
 def _last(services: Services, user: str) -> Workload | None:

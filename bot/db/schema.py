@@ -346,6 +346,8 @@ estimates = Table(
     Column("rates_checked", Date, nullable=False),
     Column("kept_by", String(64), nullable=False),
     Column("kept_at", UTCDateTime, nullable=False),
+    # Whose usage it is compared with, as in a budget.
+    Column("scope", String(200)),
 )
 
 last_estimates = Table(

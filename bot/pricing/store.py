@@ -11,7 +11,10 @@ from bot.db.schema import estimates, last_estimates
 
 @dataclass(frozen=True, slots=True)
 class KeptEstimate:
-    """`words` parse to the workload; `monthly_usd` (exact) is what it cost at the prices of `rates_checked`."""
+    """`words` parse to the workload; `monthly_usd` (exact) is what it cost at the prices of `rates_checked`.
+
+    `scope`: whose usage it is compared with, in the words of a budget's scope; None: nobody's.
+    """
 
     name: str
     words: str
@@ -19,6 +22,7 @@ class KeptEstimate:
     rates_checked: date
     kept_by: str
     kept_at: datetime
+    scope: str | None = None
 
 
 class EstimateStore:
@@ -40,6 +44,7 @@ class EstimateStore:
                     rates_checked=kept.rates_checked,
                     kept_by=kept.kept_by,
                     kept_at=kept.kept_at,
+                    scope=kept.scope,
                 )
             )
         return None if row is None else KeptEstimate(**row._mapping)

@@ -87,6 +87,7 @@ KEYS = (
     "to",
     "peak",
     "as",
+    "for",
 )
 """`in` and `chars`, and the pairs that belong together, in the order in which help names them."""
 

@@ -267,6 +267,13 @@ def _peak(values: Mapping[str, str]) -> Decimal | None:
 
 
 def _name(values: Mapping[str, str]) -> str | None:
+    if "for" in values:
+        # Whose usage is meant is read before the workload, where estimates are kept.
+        raise WordsError(
+            "for= says whose usage an estimate is compared with that /claude-cost estimate keeps: type it there, or "
+            "leave for out.",
+            "for",
+        )
     if "as" in values and not _NAME.fullmatch(values["as"]):
         raise WordsError(f"as={values['as']} is no name: use up to 40 letters, digits, - and _.", "as")
     return values.get("as")
@@ -353,5 +360,9 @@ MEANINGS: tuple[tuple[str, str], ...] = (
     ("to=haiku-4.5", "the model that requests move to"),
     ("peak=20x", "the busiest minute against the mean, for the rate limits (10 when left out)"),
     ("as=support-bot", "keeps the estimate under this name (in Slack)"),
+    (
+        "for=feature:support",
+        "with `as`: whose usage `estimate show NAME` compares it with, as a budget's scope (`for=none`: nobody's)",
+    ),
 )
 """An example of each word, and what it means."""

@@ -201,23 +201,43 @@ class UsageStore:
 
     def totals(self, since: datetime, until: datetime) -> dict[tuple[str | None, str], TokenCounts]:
         """Tokens by key and model of the hours from `since` to `until`, from the sums of whole UTC days in between."""
+        found: dict[tuple[str | None, str], TokenCounts] = {}
+        for (key, model), counts in self._totals(("api_key_id", "model"), None, since, until):
+            at = (key or None, str(model))
+            found[at] = found.get(at, TokenCounts()) + counts
+        return found
+
+    def tokens_of(
+        self, caller: tuple[Dimension, str] | None, since: datetime, until: datetime
+    ) -> dict[tuple[str, Terms], TokenCounts]:
+        """As `totals`, by model and terms. `caller`: only the usage with this id; None for the organisation."""
+        found: dict[tuple[str, Terms], TokenCounts] = {}
+        by = ("model", *(column.name for column in TERMS))
+        for (model, *terms), counts in self._totals(by, caller, since, until):
+            at = (str(model), Terms(*(term or None for term in terms)))
+            found[at] = found.get(at, TokenCounts()) + counts
+        return found
+
+    def _totals(
+        self, by: Sequence[str], caller: tuple[Dimension, str] | None, since: datetime, until: datetime
+    ) -> Iterator[tuple[Sequence[str | None], TokenCounts]]:
         first_day, last_day = ceil_day(since), floor_day(until)
         hour, day = usage.c.hour, usage_days.c.day
         edges: ColumnElement[bool] = (hour >= since) & (hour < until)
         if first_day < last_day:
             edges = or_((hour >= since) & (hour < first_day), (hour >= last_day) & (hour < until))
         days = (day >= first_day.date()) & (day < last_day.date())
-        found: dict[tuple[str | None, str], TokenCounts] = {}
         with self._engine.connect() as connection:
             if self._postgres:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             for table, within in ((usage, edges), (usage_days, days)):
-                by = (table.c.api_key_id, table.c.model)
+                dimensions = [table.c[name] for name in by]
                 sums = (func.sum(table.c[column.name]) for column in COUNTS)
-                for key, model, *counts in connection.execute(select(*by, *sums).where(within).group_by(*by)):
-                    at = (key or None, model)
-                    found[at] = found.get(at, TokenCounts()) + TokenCounts(*map(int, counts))
-        return found
+                query = select(*dimensions, *sums).where(within).group_by(*dimensions)
+                if caller is not None:
+                    query = query.where(table.c[caller[0]] == caller[1])
+                for row in connection.execute(query):
+                    yield row[: len(by)], TokenCounts(*map(int, row[len(by) :]))
 
     def save_names(self, known: Iterable[Name], now: datetime) -> None:
         """Replace all names."""

@@ -1,6 +1,7 @@
 """An estimate as a message: what cannot work, the number, what would be cheaper, the lines; and those that are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 from bot.budgets.planned import Planned
 from bot.messages import Message
@@ -9,7 +10,19 @@ from bot.pricing.estimate import Estimate
 from bot.pricing.estimate_text import advice_lines, closing_lines, headline, line_words, routing_words
 from bot.pricing.store import KeptEstimate
 from bot.pricing.throughput_text import verdict_lines
-from handlers.render.parts import bullets, code, context, escape, figure, mention, moment, paragraph, shown, table
+from handlers.render.parts import (
+    bullets,
+    code,
+    context,
+    escape,
+    figure,
+    mention,
+    moment,
+    paragraph,
+    sentence,
+    shown,
+    table,
+)
 from handlers.render.spend import LITTLE_DATA, not_extrapolated
 
 HEADINGS = ("Tokens", "a month", "USD per million", "USD")
@@ -57,14 +70,33 @@ def planned_line(plan: Planned) -> str:
     )
 
 
-def kept_list(kept: Sequence[KeptEstimate]) -> list[str]:
-    """One line for each; the newest `MOST_KEPT` where there are more."""
+def kept_list(kept: Sequence[KeptEstimate], pace: Callable[[KeptEstimate], Decimal | None]) -> list[str]:
+    """One line for each; the newest `MOST_KEPT` where there are more. `pace`: USD a month of what it is bound to."""
     if not kept:
         return ["No estimate is kept: add as=NAME to one, as in `estimate sonnet requests=1k in=2000 out=500 as=demo`."]
-    shown = sorted(kept, key=lambda one: one.kept_at, reverse=True)[:MOST_KEPT]
-    lines = [f"{code(one.name)}: {usd(one.monthly_usd)} a month, {code(one.words, WORDS_LIMIT)}" for one in shown]
-    more = len(kept) - len(shown)
+    newest = sorted(kept, key=lambda one: one.kept_at, reverse=True)[:MOST_KEPT]
+    lines = [
+        f"{code(one.name)}: {usd(one.monthly_usd)} a month{_pace_clause(one, pace)}, {code(one.words, WORDS_LIMIT)}"
+        for one in newest
+    ]
+    more = len(kept) - len(newest)
     return lines if more <= 0 else [*lines, f"and {more} older ones"]
+
+
+def _pace_clause(kept: KeptEstimate, pace: Callable[[KeptEstimate], Decimal | None]) -> str:
+    if kept.scope is None:
+        return ""
+    monthly = pace(kept)
+    known = "pace not known yet" if monthly is None else f"on pace for {usd(monthly)}"
+    return f" estimated, {known} ({shown(kept.scope)})"
+
+
+def bound_line(kept: KeptEstimate, doubt: str | None) -> list[str]:
+    """Whose usage it is compared with, if anybody's. `doubt`: why there is none of it, one sentence."""
+    if kept.scope is None:
+        return [] if doubt is None else [f"It is compared with no usage. {sentence(doubt)}"]
+    line = f"`estimate show {kept.name}` compares it with the usage of {shown(kept.scope)}."
+    return [line if doubt is None else f"{line} {sentence(doubt)}"]
 
 
 def kept_line(kept: KeptEstimate, replaced: KeptEstimate | None) -> str:

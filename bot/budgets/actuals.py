@@ -1,0 +1,391 @@
+"""A kept estimate against what was used: the pace, and what each input explains of the difference. Pure.
+
+The estimate's inputs are replaced by the measured ones, one after the other in the order of `Input`; an effect is what
+one replacement changes. So the effects add up to the whole difference, exactly.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from typing import NamedTuple
+
+from bot.budgets.budget import Scope
+from bot.budgets.snapshot import Snapshot
+from bot.clock import DAY, HOUR, floor_hour
+from bot.ledger.model import Sums
+from bot.pricing.card import RateCard
+from bot.pricing.estimate import Estimate
+from bot.pricing.monthly_cost import monthly_counts
+from bot.pricing.tokens import Terms, TokenCounts
+from bot.pricing.unit_prices import unit_prices
+from bot.pricing.workload import DAYS_IN_MONTH
+
+MOST_DAYS = 7
+"""A whole week has each day of the week once."""
+
+LOOK_BACK = 28 * DAY
+"""How far back the first usage is looked for: these days are held by the hour."""
+
+LEAST_HOURS = 6
+"""As for a forecast: fewer say nothing about a month."""
+
+HOURS_IN_MONTH = DAYS_IN_MONTH * 24
+
+LEAST_CHANGE = Fraction(1, 20)
+"""An amount that differs by less is as estimated."""
+
+LEAST_POINTS = Fraction(1, 50)
+"""A share that differs by less is as estimated."""
+
+MOST_UNCOUNTED = Fraction(1, 10)
+"""Share of the tokens that may come without requests, as those of a response's further models do."""
+
+PROMPT_KINDS = 4
+"""Of the counts of `TokenCounts`, those of the prompt."""
+
+Amounts = tuple[Fraction, ...]
+"""Tokens or prices by kind, in the order of `TokenCounts`."""
+
+
+class Input(StrEnum):
+    """What an estimate takes for granted. `prices`: those of the day on which it was kept."""
+
+    PRICES = "prices"
+    REQUESTS = "requests"
+    PROMPT = "prompt"
+    CACHED = "cached"
+    HIT = "hit"
+    TTL = "ttl"
+    OUTPUT = "output"
+    SEARCHES = "searches"
+    MODELS = "models"
+    BATCH = "batch"
+    US = "us"
+    FAST = "fast"
+
+
+SHARES = frozenset({Input.CACHED, Input.HIT, Input.TTL, Input.BATCH, Input.US, Input.FAST})
+
+OF_THE_MONTH = frozenset({Input.REQUESTS})
+"""Not known before there is a pace."""
+
+_TERMS = ((Input.BATCH, "service_tier", "batch"), (Input.US, "inference_geo", "us"), (Input.FAST, "speed", "fast"))
+
+
+class Stretch(NamedTuple):
+    """UTC hours from `since` to `until` (exclusive). `hours`: how many of them are known."""
+
+    since: datetime
+    until: datetime
+    hours: int
+
+    @property
+    def gives_pace(self) -> bool:
+        """Whether it is long enough."""
+        return self.hours >= LEAST_HOURS
+
+    def monthly(self, usd: Decimal) -> Decimal | None:
+        """Dollars of the stretch in 30 days; None where it is too short."""
+        if not self.gives_pace:
+            return None
+        exact = Fraction(usd) * HOURS_IN_MONTH / self.hours
+        return Decimal(exact.numerator) / Decimal(exact.denominator)
+
+
+def stretch_of(first: datetime, end: datetime, known_hours: Callable[[datetime, datetime], int]) -> Stretch:
+    """The last whole days since the hour `first` of the first usage, at most `MOST_DAYS`; within a day of it all hours.
+
+    `end`: the start of the hour in which the data ends. An hour that runs counts only where there is little else.
+    """
+    if end - first < LEAST_HOURS * HOUR:
+        return Stretch(first, end + HOUR, max(0, (end - first) // HOUR))
+    days = min(MOST_DAYS, (end - first) // DAY)
+    since = end - days * DAY if days else first
+    return Stretch(since, end, known_hours(since, end))
+
+
+def stretch_in(snapshot: Snapshot, scope: Scope) -> Stretch | None:
+    """What a pace of the scope is taken from; None without any usage of it."""
+    if snapshot.as_of is None or not len(snapshot.index.of(scope)):
+        return None
+    end = floor_hour(snapshot.as_of)
+    begin = end - LOOK_BACK
+    hours = snapshot.hourly([scope], begin, end + HOUR)[0].nonzero()[0]
+    # What was used before counts for every hour since.
+    first = begin + int(hours[0]) * HOUR if len(hours) else begin
+    return stretch_of(first, end, snapshot.known_hours)
+
+
+class Used(NamedTuple):
+    """Tokens of one model under one set of terms. `requests`: those that were answered; None where nobody counts."""
+
+    model: str
+    terms: Terms
+    counts: TokenCounts
+    requests: int | None
+
+
+def used_of(sums: Mapping[tuple[str, Terms], Sums]) -> tuple[Used, ...]:
+    """Logged usage. Requests are known where hardly any tokens come without them."""
+    tokens = sum(each.counts.tokens for each in sums.values())
+    uncounted = sum(each.counts.tokens for each in sums.values() if not each.requests)
+    counted = any(each.requests for each in sums.values()) and uncounted <= tokens * MOST_UNCOUNTED
+    return tuple(
+        Used(model, terms, each.counts, each.requests - each.errors - each.rate_limited if counted else None)
+        for (model, terms), each in sums.items()
+    )
+
+
+class Difference(NamedTuple):
+    """An input that is not as estimated; None: there is no such input. `usd`: a month's effect, None without a pace.
+
+    Amounts are per request, or a month's where requests are unknown; `requests` are a day's. Shares are 0 to 1.
+    `models`: the shares of models by name, as estimated and as used.
+    """
+
+    input: Input
+    estimated: Fraction | None
+    actual: Fraction | None
+    usd: Fraction | None
+    models: tuple[Mapping[str, Fraction], Mapping[str, Fraction]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`monthly_usd`: the pace, None where too little is known. `differences`: the largest effect first.
+
+    `rest_usd`: the difference in dollars beyond `differences`; None without a pace. `by_request`: whether requests are
+    known. `nothing_used`: the scope used nothing in the whole stretch.
+    """
+
+    estimated_usd: Decimal
+    monthly_usd: Decimal | None
+    differences: tuple[Difference, ...]
+    rest_usd: Fraction | None
+    by_request: bool
+    nothing_used: bool = False
+
+
+def compared(
+    kept_usd: Decimal, estimate: Estimate, used: Sequence[Used], stretch: Stretch, pace: Decimal | None, card: RateCard
+) -> Comparison:
+    """`kept_usd`: the estimate as it was kept; `estimate`: of the same words at today's prices. `pace`: USD a month."""
+    if not any(any(each.counts) for each in used):
+        return Comparison(kept_usd, pace, (), None, by_request=False, nothing_used=True)
+    on = (stretch.until - stretch.until.resolution).date()
+    steps = _Steps(estimate, used, stretch, card, on)
+    found = [Difference(Input.PRICES, None, None, Fraction(estimate.monthly_usd) - Fraction(kept_usd)), *steps.taken()]
+    known = stretch.gives_pace and pace is not None
+    if not known:
+        found = [each._replace(usd=None) for each in found if each.input not in (Input.PRICES, Input.REQUESTS)]
+        if not steps.by_request:
+            # Tokens of a month are a pace as well.
+            found = [each for each in found if each.input in SHARES or each.input is Input.MODELS]
+    notable = [each for each in found if _is_notable(each)]
+    notable.sort(key=lambda each: -abs(each.usd or Fraction(0)))
+    rest = None
+    if pace is not None and known:
+        rest = Fraction(pace) - Fraction(kept_usd) - sum((each.usd or Fraction(0) for each in notable), Fraction(0))
+    return Comparison(kept_usd, pace if known else None, tuple(notable), rest, steps.by_request)
+
+
+class _Steps:
+    """The estimate's month, made into the measured one step by step."""
+
+    def __init__(self, estimate: Estimate, used: Sequence[Used], stretch: Stretch, card: RateCard, on: date) -> None:
+        workload = estimate.workload
+        self._estimate, self._used, self._card, self._on = estimate, used, card, on
+        self._scale = Fraction(HOURS_IN_MONTH, max(1, stretch.hours))
+        counted = sum(each.requests or 0 for each in used)
+        self.by_request = counted > 0 and all(each.requests is not None for each in used)
+        self._requests = counted * self._scale if self.by_request else None
+        self._estimated_requests = workload.monthly_requests * workload.turns
+        self._terms = Terms("batch" if workload.batch else "standard", workload.geo, "fast" if workload.fast else None)
+        self._tokens = self._of_estimate()
+        self._actual = tuple(self._scale * sum(column) for column in zip(*(each.counts for each in used), strict=True))
+        self._prices = self._estimated_prices()
+
+    def taken(self) -> list[Difference]:
+        """Every step, whether or not it changes anything."""
+        return [
+            *([] if self._requests is None else [self._to_requests(self._requests)]),
+            self._to_prompt(),
+            *self._to_cache(),
+            self._to_output(),
+            self._to_searches(),
+            *self._to_rows(),
+        ]
+
+    def _of_estimate(self) -> Amounts:
+        counts = TokenCounts()
+        for route in self._estimate.workload.routes:
+            counts += monthly_counts(route.model, self._estimate.lines)
+        return tuple(map(Fraction, counts))
+
+    def _estimated_prices(self) -> Amounts:
+        """What one of each kind costs on the mean of the estimate, whose models have their shares."""
+        kinds = ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output", "web_search")
+        found = []
+        for place, kind in enumerate(kinds):
+            usd = sum((Fraction(line.usd) for line in self._estimate.lines if line.kind == kind), Fraction(0))
+            tokens = self._tokens[place]
+            found.append(usd / tokens if tokens else self._price_of(place))
+        return tuple(found)
+
+    def _price_of(self, place: int) -> Fraction:
+        routes = self._estimate.workload.routes
+        prices = (unit_prices(self._card, route.model.id, self._terms, self._on) for route in routes)
+        return sum(
+            (route.share * Fraction(price.usd_per_token[place]) for route, price in zip(routes, prices, strict=True)),
+            Fraction(0),
+        )
+
+    def _to(self, tokens: Amounts) -> Fraction:
+        """Goes on to these tokens; the dollars that this changes."""
+        before, self._tokens = self._tokens, tokens
+        return sum(
+            ((now - then) * price for now, then, price in zip(tokens, before, self._prices, strict=True)), Fraction(0)
+        )
+
+    def _to_requests(self, requests: Fraction) -> Difference:
+        estimated = self._estimated_requests
+        usd = self._to(tuple(tokens * requests / estimated for tokens in self._tokens))
+        return Difference(Input.REQUESTS, estimated / DAYS_IN_MONTH, requests / DAYS_IN_MONTH, usd)
+
+    def _per_request(self, amount: Fraction) -> Fraction:
+        return amount if self._requests is None else amount / self._requests
+
+    def _to_prompt(self) -> Difference:
+        before, now = sum(self._tokens[:PROMPT_KINDS]), sum(self._actual[:PROMPT_KINDS])
+        if before:
+            prompt = [tokens * now / before for tokens in self._tokens[:PROMPT_KINDS]]
+        else:
+            prompt = [now, *[Fraction(0)] * (PROMPT_KINDS - 1)]
+        usd = self._to((*prompt, *self._tokens[PROMPT_KINDS:]))
+        return Difference(Input.PROMPT, self._per_request(Fraction(before)), self._per_request(Fraction(now)), usd)
+
+    def _to_cache(self) -> list[Difference]:
+        """What is cached, how much of that is read, and for how long the rest is written."""
+        then, now = _Cache.of(self._tokens), _Cache.of(self._actual)
+        hit = now.hit if then.hit is None else then.hit
+        ttl = "1h" if self._estimate.workload.ttl == "1h" else "5m"
+        long = Fraction(ttl == "1h") if then.long is None else then.long
+        long = (now.long or Fraction(0)) if not then.cached else long
+        found = []
+        for input_, before, after, state in (
+            (Input.CACHED, then.cached, now.cached, (now.cached, hit, long)),
+            (Input.HIT, then.hit, now.hit, (now.cached, now.hit, long)),
+            (Input.TTL, long if then.cached else None, now.long, (now.cached, now.hit, now.long)),
+        ):
+            prompt = sum(self._actual[:PROMPT_KINDS], Fraction(0))
+            kinds = _cached(prompt, *(part or Fraction(0) for part in state))
+            found.append(Difference(input_, before, after, self._to((*kinds, *self._tokens[PROMPT_KINDS:]))))
+        return found
+
+    def _to_output(self) -> Difference:
+        before, now = self._tokens[PROMPT_KINDS], self._actual[PROMPT_KINDS]
+        usd = self._to((*self._tokens[:PROMPT_KINDS], now, self._tokens[-1]))
+        return Difference(Input.OUTPUT, self._per_request(before), self._per_request(now), usd)
+
+    def _to_searches(self) -> Difference:
+        before, now = self._tokens[-1], self._actual[-1]
+        usd = self._to(self._actual)
+        return Difference(Input.SEARCHES, self._per_request(before), self._per_request(now), usd)
+
+    def _to_rows(self) -> list[Difference]:
+        """From the estimate's models and terms to those of each row."""
+        before = sum((n * price for n, price in zip(self._tokens, self._prices, strict=True)), Fraction(0))
+        terms = [self._terms] * len(self._used)
+        now = self._cost(terms)
+        found = [Difference(Input.MODELS, None, None, now - before, (self._estimated_models(), self._models()))]
+        for input_, name, value in _TERMS:
+            before = now
+            terms = [
+                each._replace(**{name: getattr(used.terms, name)}) for each, used in zip(terms, self._used, strict=True)
+            ]
+            now = self._cost(terms)
+            estimated = Fraction(getattr(self._terms, name) == value)
+            of = sum(used.counts.tokens for used in self._used if getattr(used.terms, name) == value)
+            every = sum(used.counts.tokens for used in self._used)
+            found.append(Difference(input_, estimated, Fraction(of, every or 1), now - before))
+        return found
+
+    def _cost(self, terms: Sequence[Terms]) -> Fraction:
+        total = Fraction(0)
+        for used, each in zip(self._used, terms, strict=True):
+            prices = unit_prices(self._card, used.model, each, self._on).usd_per_token
+            total += sum((n * Fraction(price) for n, price in zip(used.counts, prices, strict=True)), Fraction(0))
+        return total * self._scale
+
+    def _models(self) -> Mapping[str, Fraction]:
+        """By requests, or by tokens where those are unknown."""
+        return _shares(
+            (self._name(each.model), Fraction(each.counts.tokens if each.requests is None else each.requests))
+            for each in self._used
+        )
+
+    def _estimated_models(self) -> Mapping[str, Fraction]:
+        routes = self._estimate.workload.routes
+        if self.by_request:
+            return _shares((route.model.name, route.share) for route in routes)
+        return _shares(
+            (route.model.name, Fraction(monthly_counts(route.model, self._estimate.lines).tokens)) for route in routes
+        )
+
+    def _name(self, model_id: str) -> str:
+        model = self._card.find(model_id)
+        return model_id if model is None else model.name
+
+
+class _Cache(NamedTuple):
+    """Of the prompt, the share that is cached; of that, the share that is read; of the rest, what lives an hour.
+
+    None: of nothing.
+    """
+
+    cached: Fraction
+    hit: Fraction | None
+    long: Fraction | None
+
+    @classmethod
+    def of(cls, tokens: Amounts) -> "_Cache":
+        _, short, long, read, *_ = tokens
+        prompt, written = sum(tokens[:PROMPT_KINDS], Fraction(0)), short + long
+        cached = written + read
+        return cls(
+            cached / prompt if prompt else Fraction(0),
+            read / cached if cached else None,
+            long / written if written else None,
+        )
+
+
+def _cached(prompt: Fraction, cached: Fraction, hit: Fraction, long: Fraction) -> Amounts:
+    """The kinds of a prompt, from the shares of `_Cache`."""
+    written = prompt * cached * (1 - hit)
+    return prompt * (1 - cached), written * (1 - long), written * long, prompt * cached * hit
+
+
+def _shares(parts: Iterable[tuple[str, Fraction]]) -> dict[str, Fraction]:
+    found: dict[str, Fraction] = {}
+    for name, part in parts:
+        found[name] = found.get(name, Fraction(0)) + part
+    whole = sum(found.values(), Fraction(0))
+    return {name: part / whole for name, part in found.items() if part} if whole else {}
+
+
+def _is_notable(difference: Difference) -> bool:
+    if difference.input is Input.PRICES:
+        return abs(difference.usd or Fraction(0)) >= Fraction(1, 200)
+    if difference.models is not None:
+        (estimated, actual), nothing = difference.models, Fraction(0)
+        gaps = (abs(estimated.get(name, nothing) - actual.get(name, nothing)) for name in {*estimated, *actual})
+        return any(gap >= LEAST_POINTS for gap in gaps)
+    estimated_, actual_ = difference.estimated, difference.actual
+    if difference.input in SHARES:
+        # What there is nothing of shows in the share that is cached.
+        return estimated_ is not None and actual_ is not None and abs(actual_ - estimated_) >= LEAST_POINTS
+    before, after = estimated_ or Fraction(0), actual_ or Fraction(0)
+    return abs(after - before) > LEAST_CHANGE * max(before, after)

@@ -1,0 +1,207 @@
+"""Estimates that are kept: `as=NAME for=SCOPE`, `estimate list`, `estimate show NAME`, `estimate drop NAME`."""
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from bot.budgets.actuals import Stretch, Used, compared, stretch_in, used_of
+from bot.budgets.budget import LOGGED, Scope, ScopeKind, parse_scope
+from bot.budgets.logged_requests import group_of
+from bot.budgets.parsing import LONGEST_SCOPE
+from bot.budgets.report import GroupBy
+from bot.budgets.scopes import NoMatchError
+from bot.budgets.snapshot import Snapshot
+from bot.budgets.spend import Computed, same_model
+from bot.ledger.model import Sums
+from bot.messages import Message
+from bot.pricing.estimate import Estimate, estimate
+from bot.pricing.store import KeptEstimate
+from bot.pricing.tokens import Terms
+from bot.pricing.words import WordsError, parse_workload, words_of
+from bot.services import Services
+from bot.typed_text import cleaned, nearest
+from bot.usage.store import Dimension
+from handlers.prices import priced
+from handlers.render.actuals import Pace, actual_message, unknown_pace
+from handlers.render.estimate import bound_line, dropped, kept_line, kept_list, kept_message
+from handlers.render.parts import code, said, sentence
+
+KEPT_ACTIONS = ("list", "show", "drop")
+
+EXAMPLE_SCOPE = "for=feature:support"
+NONE = "none"
+"""Compares it with nobody's usage again."""
+
+_KINDS = "|".join(ScopeKind)
+_QUOTED = re.compile(
+    rf"""(?<!\S)for\s*=\s*(?:(?P<kind>{_KINDS})\s*:\s*)?["'“”‘’「」](?P<value>[^"'“”‘’「」]*)["'“”‘’「」]""", re.I
+)
+_WORD = re.compile(
+    rf"(?<!\S)for(?:\s*=\s*(?:(?P<kind>{_KINDS})\s*:\s*)?|\s+(?P<free>{_KINDS})\s*:\s*)(?P<value>[^\s]*)", re.IGNORECASE
+)
+
+_COLUMNS: dict[ScopeKind, Dimension] = {ScopeKind.WORKSPACE: "workspace_id", ScopeKind.KEY: "api_key_id"}
+
+
+class Bound(NamedTuple):
+    """The words of a workload, and whose usage it is compared with. `given`: whether anything was said about that."""
+
+    words: str
+    scope: Scope | None = None
+    given: bool = False
+
+
+def split_scope(typed: str) -> Bound:
+    """Takes `for=SCOPE` out of what was typed. Raises `WordsError`."""
+    text = typed if (quoted := _QUOTED.search(typed)) else cleaned(typed)
+    found = quoted or _WORD.search(text)
+    if found is None:
+        return Bound(cleaned(typed))
+    rest = f"{text[: found.start()]} {text[found.end() :]}"
+    if _QUOTED.search(rest) or _WORD.search(rest):
+        raise WordsError("for= is given twice: keep one of them.", "for")
+    groups = found.groupdict()
+    kind, value = groups.get("kind") or groups.get("free"), cleaned(found["value"]).strip(",;")
+    written = value if kind is None else f"{kind.lower()}:{value}"
+    if not written:
+        raise WordsError(f"for= has no value: say whose usage is meant, as in {EXAMPLE_SCOPE}.", "for")
+    if written.lower() == NONE:
+        return Bound(cleaned(rest), None, given=True)
+    kind_typed, colon, rest_of_it = written.partition(":")
+    try:
+        scope = parse_scope(f"{kind_typed.lower()}{colon}{rest_of_it}")
+    except ValueError as error:
+        raise WordsError(f"for= is not understood: {error}; an example is {EXAMPLE_SCOPE}.", "for") from None
+    if len(str(scope)) > LONGEST_SCOPE:
+        raise WordsError(f"for= takes at most {LONGEST_SCOPE} characters.", "for")
+    return Bound(cleaned(rest), scope, given=True)
+
+
+def check_bound(bound: Bound, name: str | None) -> None:
+    """Only what is kept can be compared later. Raises `WordsError`."""
+    if bound.given and name is None:
+        raise WordsError("for= compares an estimate that is kept: add as=NAME, such as as=support-bot.", "as")
+
+
+def keep(services: Services, user: str, result: Estimate, bound: Bound) -> list[str]:
+    """Keep an estimate that has a name; the lines that say so. Without `for=` the one before stays bound."""
+    workload, store = result.workload, services.estimates
+    if workload.name is None:
+        return []
+    before = store.find(workload.name)
+    scope, doubt = (None if bound.scope is None else str(bound.scope)), None
+    if not bound.given and before is not None:
+        scope = before.scope
+    elif bound.scope is not None:
+        try:
+            services.review.scope_of(bound.scope)
+        except NoMatchError as error:
+            doubt = str(error)
+            scope = None if error.certain else scope
+    kept = KeptEstimate(
+        name=workload.name,
+        words=words_of(workload._replace(name=None)),
+        monthly_usd=result.monthly_usd,
+        rates_checked=result.rates_checked,
+        kept_by=user,
+        kept_at=services.clock(),
+        scope=scope,
+    )
+    return [kept_line(kept, store.keep(kept)), *bound_line(kept, doubt)]
+
+
+def kept_answer(services: Services, action: str, name: str = "") -> Message:
+    """What `list`, `show` and `drop` answer."""
+    store = services.estimates
+    if action == "list":
+        kept_ones = store.all()
+        return priced(services, said("\n".join(kept_list(kept_ones, lambda kept: _pace(services, kept)))))
+    kept = store.find(name)
+    if kept is None:
+        near = nearest(name, [other.name for other in store.all()])
+        hint = f": did you mean {code(near)}?" if near else "; `estimate list` shows what is."
+        return priced(services, said(f"No estimate is kept as {code(name)}{hint}"))
+    if action == "drop":
+        store.drop(name)
+        return priced(services, said(dropped(kept)))
+    try:
+        workload = parse_workload(kept.words, services.card)
+    except WordsError as error:
+        # Words of an older version may not be understood any more.
+        return priced(services, said(sentence(f"{kept.name} cannot be estimated again: {error}")))
+    now = estimate(workload, services.card, services.clock().date())
+    return kept_message(kept, now) if kept.scope is None else _compared(services, kept, now, parse_scope(kept.scope))
+
+
+def kept_refusal(action: str, rest: Sequence[str]) -> str:
+    """Why `list`, `show` or `drop` is not understood with these words."""
+    if not rest:
+        return f"The name is missing: type `estimate {action} NAME`; `estimate list` shows the names."
+    takes = "no words" if action == "list" else "one name"
+    return f"{code(rest[0] if action == 'list' else rest[1])} is not known here: `estimate {action}` takes {takes}."
+
+
+def _snapshot(services: Services, scope: Scope) -> Snapshot:
+    return services.logged.current() if scope.kind in LOGGED else services.snapshots.current()
+
+
+def _compared(services: Services, kept: KeptEstimate, now: Estimate, written: Scope) -> Message:
+    found = _measured(services, written)
+    if isinstance(found, str):
+        return priced(services, said(unknown_pace(kept, found)))
+    scope, stretch, computed = found
+    logged = scope.kind in LOGGED
+    used = _logged(services, scope, stretch) if logged else _billed(services, scope, stretch)
+    monthly = stretch.monthly(computed.usd)
+    comparison = compared(kept.monthly_usd, now, used, stretch, monthly, services.card)
+    pace = Pace(stretch, monthly, computed.hidden, computed.assumed, logged)
+    return priced(services, actual_message(kept, comparison, pace, services.display))
+
+
+def _measured(services: Services, written: Scope) -> tuple[Scope, Stretch, Computed] | str:
+    """The scope as stored, what its pace is taken from, and what that cost; or why nothing is known."""
+    try:
+        scope = services.review.scope_of(written)
+    except NoMatchError as error:
+        return str(error)
+    snapshot = _snapshot(services, scope)
+    stretch = stretch_in(snapshot, scope)
+    if stretch is None:
+        return f"No usage of {written} is known so far."
+    return scope, stretch, snapshot.computed(snapshot.index.of(scope), stretch.since, stretch.until)
+
+
+def _pace(services: Services, kept: KeptEstimate) -> Decimal | None:
+    """USD a month; None where too little is known."""
+    found = None if kept.scope is None else _measured(services, parse_scope(kept.scope))
+    if found is None or isinstance(found, str):
+        return None
+    _, stretch, computed = found
+    return stretch.monthly(computed.usd)
+
+
+def _logged(services: Services, scope: Scope, stretch: Stretch) -> tuple[Used, ...]:
+    value, tag, by = scope.value or "", None, GroupBy(scope.kind.value)
+    if scope.kind is ScopeKind.TAG:
+        tag, _, value = value.partition("=")
+    found: dict[tuple[str, Terms], Sums] = {}
+    for dimensions, sums in services.ledger.totals(stretch.since, stretch.until).items():
+        if group_of(dimensions, by, tag) == value:
+            at = (dimensions.model, dimensions.terms)
+            found[at] = found.get(at, Sums()).plus(sums)
+    return used_of(found)
+
+
+def _billed(services: Services, scope: Scope, stretch: Stretch) -> tuple[Used, ...]:
+    """Anthropic's usage has no requests."""
+    column = _COLUMNS.get(scope.kind)
+    caller = None if column is None else (column, scope.value or "")
+    tokens = services.usage.tokens_of(caller, stretch.since, stretch.until)
+    return tuple(
+        Used(model, terms, counts, None)
+        for (model, terms), counts in tokens.items()
+        if scope.kind is not ScopeKind.MODEL
+        or model == scope.value
+        or same_model(scope.value or "", model, services.card)
+    )

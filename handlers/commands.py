@@ -76,7 +76,10 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         "[MODEL requests=N in=TOKENS out=TOKENS [WORD…] | list | show NAME | drop NAME]",
         "what a workload would cost a month, and what would make it cheaper; without words, a form",
         estimate_command,
-        tuple(f"estimate {example}" for example in EXAMPLES),
+        (
+            *(f"estimate {example}" for example in EXAMPLES),
+            f"estimate {EXAMPLES[0]} as=support-bot for=feature:support",
+        ),
         says_age=True,
     ),
     Subcommand(

@@ -35,7 +35,7 @@ NONE = "none"
 
 _KINDS = "|".join(ScopeKind)
 _QUOTED = re.compile(
-    rf"""(?<!\S)for\s*=\s*(?:(?P<kind>{_KINDS})\s*:\s*)?["'“”‘’「」](?P<value>[^"'“”‘’「」]*)["'“”‘’「」]""", re.I
+    rf"""(?<!\S)for\s*=\s*(?:(?P<kind>{_KINDS})\s*:\s*)?["'“”‘’「」](?P<value>[^"'“”‘’「」]*)["'“”‘’「」][,;]*""", re.I
 )
 _WORD = re.compile(
     rf"(?<!\S)for(?:\s*=\s*(?:(?P<kind>{_KINDS})\s*:\s*)?|\s+(?P<free>{_KINDS})\s*:\s*)(?P<value>[^\s]*)", re.IGNORECASE

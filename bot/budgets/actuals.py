@@ -175,13 +175,13 @@ def compared(
     """`kept_usd`: the estimate as it was kept; `estimate`: of the same words at today's prices. `pace`: USD a month."""
     if not any(any(each.counts) for each in used):
         return Comparison(kept_usd, pace, (), None, by_request=False, nothing_used=True)
-    on = (stretch.until - stretch.until.resolution).date()
-    steps = _Steps(estimate, used, stretch, card, on)
-    found = [Difference(Input.PRICES, None, None, Fraction(estimate.monthly_usd) - Fraction(kept_usd)), *steps.taken()]
+    prices = Difference(Input.PRICES, None, None, Fraction(estimate.monthly_usd) - Fraction(kept_usd))
+    found = [prices, *every_difference(estimate, used, stretch, card)]
+    by_request = _are_counted(used)
     known = stretch.gives_pace and pace is not None
     if not known:
         found = [each._replace(usd=None) for each in found if each.input not in (Input.PRICES, Input.REQUESTS)]
-        if not steps.by_request:
+        if not by_request:
             # Tokens of a month are a pace as well.
             found = [each for each in found if each.input in SHARES or each.input is Input.MODELS]
     notable = [each for each in found if _is_notable(each)]
@@ -189,7 +189,19 @@ def compared(
     rest = None
     if pace is not None and known:
         rest = Fraction(pace) - Fraction(kept_usd) - sum((each.usd or Fraction(0) for each in notable), Fraction(0))
-    return Comparison(kept_usd, pace if known else None, tuple(notable), rest, steps.by_request)
+    return Comparison(kept_usd, pace if known else None, tuple(notable), rest, by_request)
+
+
+def every_difference(estimate: Estimate, used: Sequence[Used], stretch: Stretch, card: RateCard) -> list[Difference]:
+    """Of all inputs, also of those that are as estimated: the effects lead from the estimate to what was used.
+
+    At the prices of the stretch's last day.
+    """
+    return _Steps(estimate, used, stretch, card, (stretch.until - stretch.until.resolution).date()).taken()
+
+
+def _are_counted(used: Sequence[Used]) -> bool:
+    return all(each.requests is not None for each in used) and any(each.requests for each in used)
 
 
 class _Steps:
@@ -200,8 +212,7 @@ class _Steps:
         self._estimate, self._used, self._card, self._on = estimate, used, card, on
         self._scale = Fraction(HOURS_IN_MONTH, max(1, stretch.hours))
         counted = sum(each.requests or 0 for each in used)
-        self.by_request = counted > 0 and all(each.requests is not None for each in used)
-        self._requests = counted * self._scale if self.by_request else None
+        self._requests = counted * self._scale if _are_counted(used) else None
         self._estimated_requests = workload.monthly_requests * workload.turns
         self._terms = Terms("batch" if workload.batch else "standard", workload.geo, "fast" if workload.fast else None)
         self._tokens = self._of_estimate()
@@ -329,7 +340,7 @@ class _Steps:
 
     def _estimated_models(self) -> Mapping[str, Fraction]:
         routes = self._estimate.workload.routes
-        if self.by_request:
+        if self._requests is not None:
             return _shares((route.model.name, route.share) for route in routes)
         return _shares(
             (route.model.name, Fraction(monthly_counts(route.model, self._estimate.lines).tokens)) for route in routes

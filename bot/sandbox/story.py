@@ -17,7 +17,8 @@ Say = Callable[[str], object]
 
 POLL_EVERY = HOUR
 PATIENCE = timedelta(days=15)
-ESTIMATE = "estimate sonnet-4.6 requests=100k in=2000 out=500 cached=1500 hit=90%"
+WORKLOAD = "sonnet-5.5 requests=600/day in=34k out=1500 cached=30k hit=90%"
+ESTIMATE = f"estimate {WORKLOAD} as=support-bot for=feature:{FEATURE}"
 
 
 class StoryError(Exception):
@@ -61,6 +62,7 @@ class _Story:
         await self._type(ADMIN, "status")
         await self._type(ADMIN, "fallback off")
         await self._type(DEVELOPER, "report month by feature")
+        await self._type(DEVELOPER, "estimate show support-bot")
         await self._retry()
         self._say("\nThat was the demo. Without --once it runs on a web page.")
 

@@ -77,7 +77,7 @@ def estimate_form(card: RateCard, last: Workload | None, carried: Context) -> Bl
             _text_field("hit", "Cache hit rate", "90%", values, optional=True),
             _select_field("ttl", "The cache lives", {"5m": "5 minutes", "1h": "1 hour"}, values.get("ttl", "5m")),
             _checkbox("batch", "Send in batches", "Half the price, results within 24 hours", "batch" in values),
-            _text_field(MORE, "More words", "turns=20 peak=10x target=700 to=haiku-4.5", values, optional=True),
+            _text_field(MORE, "More words", "turns=20 as=support-bot for=feature:support", values, optional=True),
         ],
     }
 

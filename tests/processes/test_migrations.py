@@ -18,6 +18,7 @@ from bot.budgets.budget import LimitKind
 from bot.db.engine import DatabaseError, connect, look_into, migrate, open_database
 from bot.db.schema import alerts, metadata, state
 from bot.db.sqlite import rebuilding
+from bot.pricing.store import EstimateStore
 from bot.usage.age import DataState
 from bot.usage.store import UsageStore
 from bot.usage.store_reads import DATA_STATE, DATA_STATE_KEY
@@ -60,6 +61,25 @@ def test_opening_again_changes_nothing_and_keeps_what_is_there(empty_database_ur
     engine = open_database(empty_database_url)
     migrate(engine)
     assert AlertStore(engine).notices.undelivered() == 1
+    engine.dispose()
+
+
+def test_an_older_databases_estimates_are_bound_to_nothing(empty_database_url: str) -> None:
+    engine = connect(empty_database_url)
+    migrate(engine, "0017")
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO estimates (name, words, monthly_usd, rates_checked, kept_by, kept_at) "
+                "VALUES ('bot', 'opus requests=1 in=1 out=1', '1350', '2026-11-22', 'U0DEV', '2026-11-20 12:00:00')"
+            )
+        )
+    migrate(engine)
+    store = EstimateStore(engine)
+    [before] = store.all()
+    assert (before.monthly_usd, before.scope) == (1350, None)
+    store.keep(replace(before, scope="tag:team=care"))
+    assert store.find("bot") == replace(before, scope="tag:team=care")
     engine.dispose()
 
 

@@ -84,6 +84,20 @@ def test_a_late_correction_replaces_the_hour(store: UsageStore) -> None:
     assert output_of(store) == 137
 
 
+def test_tokens_of_a_caller_come_from_whole_days_and_the_hours_around_them(store: UsageStore) -> None:
+    hours = [MIDNIGHT + index * HOUR for index in range(48)]
+    rows = [row(hour, 1) for hour in hours]
+    rows += [replace(row(hour, 100), api_key_id="k2", terms=Terms("batch", None, "fast")) for hour in hours]
+    save(store, reading("1h", MIDNIGHT, 48, *rows), now=MIDNIGHT + 3 * DAY)
+    since, until = MIDNIGHT - 2 * HOUR, MIDNIGHT + DAY + 5 * HOUR
+    everything = {terms: counts.output_tokens for (_, terms), counts in store.tokens_of(None, since, until).items()}
+    assert everything == {rows[0].terms: 29, Terms("batch", None, "fast"): 2900}
+    [(_, of_key)] = store.tokens_of(("api_key_id", "k2"), since, until).items()
+    assert of_key.output_tokens == 2900
+    of_all = store.tokens_of(("workspace_id", rows[0].workspace_id), MIDNIGHT + HOUR, MIDNIGHT + 3 * HOUR)
+    assert sum(counts.output_tokens for counts in of_all.values()) == 202
+
+
 def test_a_correction_may_take_usage_away_altogether(store: UsageStore) -> None:
     save(store, reading("1h", MIDNIGHT, 1, row(MIDNIGHT, 100)))
     save(store, reading("1h", MIDNIGHT, 1))

@@ -185,6 +185,7 @@ def test_a_hit_rate_is_a_share_or_a_percentage() -> None:
         ("sonnet requests=1 in=1 out=1 target=1 to=sonnet", "to=sonnet is the model itself"),
         ("sonnet requests=1 in=1 out=1 peak=0.5x", "from 1x on"),
         ("sonnet requests=1 in=1 out=1 as=a/b", "as=a/b is no name"),
+        ("sonnet requests=1 in=1 out=1 for=feature:a", "for= says whose usage an estimate is compared with"),
     ],
 )
 def test_a_mistake_is_answered_by_one_sentence_with_the_remedy(words: str, sentence: str) -> None:

@@ -41,6 +41,8 @@ _WORD = re.compile(
     rf"(?<!\S)for(?:\s*=\s*(?:(?P<kind>{_KINDS})\s*:\s*)?|\s+(?P<free>{_KINDS})\s*:\s*)(?P<value>[^\s]*)", re.IGNORECASE
 )
 
+_SECRET = re.compile(r"(sk-ant|xox[a-z]|xapp)-")
+
 _COLUMNS: dict[ScopeKind, Dimension] = {ScopeKind.WORKSPACE: "workspace_id", ScopeKind.KEY: "api_key_id"}
 
 
@@ -73,6 +75,8 @@ def split_scope(typed: str) -> Bound:
         scope = parse_scope(f"{kind_typed.lower()}{colon}{rest_of_it}")
     except ValueError as error:
         raise WordsError(f"for= is not understood: {error}; an example is {EXAMPLE_SCOPE}.", "for") from None
+    if _SECRET.match(scope.value or ""):
+        raise WordsError("for= takes the id or the name of a key, never the key itself: it was not stored.", "for")
     if len(str(scope)) > LONGEST_SCOPE:
         raise WordsError(f"for= takes at most {LONGEST_SCOPE} characters.", "for")
     return Bound(cleaned(rest), scope, given=True)
@@ -89,13 +93,15 @@ def keep(services: Services, user: str, result: Estimate, bound: Bound) -> list[
     workload, store = result.workload, services.estimates
     if workload.name is None:
         return []
-    before = store.find(workload.name)
-    scope, doubt = (None if bound.scope is None else str(bound.scope)), None
-    if not bound.given and before is not None:
-        scope = before.scope
+    scope, doubt = None, None
+    if not bound.given:
+        before = store.find(workload.name)
+        scope = None if before is None else before.scope
     elif bound.scope is not None:
+        meant = _without_user(services, bound.scope)
+        scope = str(meant)
         try:
-            services.review.scope_of(bound.scope)
+            services.review.scope_of(meant)
         except NoMatchError as error:
             doubt = str(error)
             scope = None if error.certain else scope
@@ -109,6 +115,13 @@ def keep(services: Services, user: str, result: Estimate, bound: Bound) -> list[
         scope=scope,
     )
     return [kept_line(kept, store.keep(kept)), *bound_line(kept, doubt)]
+
+
+def _without_user(services: Services, scope: Scope) -> Scope:
+    """Where the ledger holds hashes of users, the hash: a user's name is not stored here either."""
+    if scope.kind is not ScopeKind.USER or services.logged.current().is_used(scope):
+        return scope
+    return Scope(ScopeKind.USER, services.ledger.user(scope.value or ""))
 
 
 def kept_answer(services: Services, action: str, name: str = "") -> Message:

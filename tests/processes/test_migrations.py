@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_an_older_databases_estimates_are_bound_to_nothing(empty_database_url: s
     migrate(engine)
     store = EstimateStore(engine)
     [before] = store.all()
-    assert (before.monthly_usd, before.scope) == (1350, None)
+    assert (before.monthly_usd, before.scope) == (Decimal(1350), None)
     store.keep(replace(before, scope="tag:team=care"))
     assert store.find("bot") == replace(before, scope="tag:team=care")
     engine.dispose()

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.clock import HOUR, MINUTE
+from bot.clock import DAY, HOUR, MINUTE
 from bot.pricing.words import WordsError
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
@@ -123,6 +124,37 @@ async def test_what_applications_log_is_compared_by_request(
     assert f"Usage of {scope} (logged by applications) in the 6 hours" in shown
 
 
+async def test_a_users_name_is_not_kept_where_the_ledger_holds_hashes(
+    simulated: World, clock: HandClock, tmp_path: Path
+) -> None:
+    config = tmp_path / "claude-cost.toml"
+    config.write_text("[ledger]\nhash_users = true\n", encoding="utf-8")
+    async with simulated.bot(CLAUDE_COST_CONFIG=str(config)) as bot:
+        await ask(bot, f"estimate {PLAIN} for=user:lovelace")
+        await log_hours(bot, clock, 6, user_id="lovelace")
+        listed = await ask(bot, "estimate list")
+    assert "lovelace" not in listed
+    assert "on pace for $" in listed
+
+
+async def test_what_is_not_used_any_more_is_on_pace_for_nothing(bot: Bot, clock: HandClock) -> None:
+    await ask(bot, f"estimate {PLAIN} for=feature:support")
+    await log_hours(bot, clock, 6)
+    clock.advance(8 * DAY)
+    await bot.cycle()
+    shown = await ask(bot, "estimate show bot")
+    assert "on pace for $0.00 (-100%): no usage of feature:support in the 7 days up to 24 Nov 15:00 UTC." in shown
+
+
+async def test_the_first_hours_show_what_a_request_is_like(bot: Bot, clock: HandClock) -> None:
+    await ask(bot, f"estimate {PLAIN} for=feature:support")
+    await log_hours(bot, clock, 2, output_tokens=800)
+    shown = await ask(bot, "estimate show bot")
+    assert "pace not known yet (it takes 6 hours of usage): " in shown
+    assert "output 800 tokens a request instead of 500" in shown
+    assert "in the time since 16 Nov 09:00 UTC" in shown
+
+
 async def test_a_binding_stays_until_it_is_taken_away(bot: Bot) -> None:
     await ask(bot, f"estimate {PLAIN} for=feature:support")
     assert "compares it with the usage of feature:support" in await ask(bot, f"estimate {PLAIN} batch")
@@ -164,6 +196,7 @@ def test_what_names_no_scope_is_left_to_the_workload(words: str) -> None:
         ("for=tag:team", "tag needs a name and a value, as in tag:team=search"),
         ("for=product:api", "no budget counts spend by product"),
         ("for=feature:a for=feature:b", "for= is given twice"),
+        ("for=key:sk-ant-api03-abc", "for= takes the id or the name of a key, never the key itself"),
         (f"for=feature:{'x' * 300}", "at most 200 characters"),
     ],
 )

@@ -2,7 +2,7 @@
 
     python benchmarks/decisions.py [--keys 50,500] [--budgets 1,50] [--postgres ADDRESS] [--quick]
 
-Each size runs in a process of its own, on a copy of the organisation of `world.py`: the bot is composed as it runs, and
+Each size runs in a process of its own, on a copy of the organization of `world.py`: the bot is composed as it runs, and
 takes its first decision, then some after polls that changed the running hour alone. CPU is that of the whole process,
 user and system; storing the poll is not counted. The floors come from the same process: plain SQL sums over the same
 rows, and running totals in numpy.
@@ -68,7 +68,7 @@ class Costs:
 
 
 def environ_of(size: Size, budgets: int, address: str, folder: Path, **more: str) -> dict[str, str]:
-    """The settings of a bot that has this organisation and so many budgets, and nobody to talk to."""
+    """The settings of a bot that has this organization and so many budgets, and nobody to talk to."""
     config = folder / "claude-cost.toml"
     config.write_text(budgets_toml(size, budgets), encoding="utf-8")
     return {

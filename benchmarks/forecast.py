@@ -2,7 +2,7 @@
 
     python benchmarks/forecast.py [--traces FOLDER] [--seeds N] [--tuning]
 
-Each kind of organisation is played with other seeds than those the model was tuned on (`--tuning` plays those). The
+Each kind of organization is played with other seeds than those the model was tuned on (`--tuning` plays those). The
 end of day, week and month budgets is forecast at 10, 25, 50 and 75 % of the period, with 6 hours, 2, 7 and 28 days
 known. The error is the distance of the expected end from the true end, as a share of what such periods cost in the
 mean, over all cases.

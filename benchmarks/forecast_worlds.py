@@ -1,4 +1,4 @@
-"""Pretended organisations and recorded traces, as dollars by UTC hour, to score forecasts on."""
+"""Pretended organizations and recorded traces, as dollars by UTC hour, to score forecasts on."""
 
 import csv
 import json

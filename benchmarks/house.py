@@ -53,7 +53,7 @@ class Entered:
 
 
 async def flows(entered: Entered) -> dict[str, int]:
-    """Of the demo's organisation: by what is done, how many files it enters."""
+    """Of the demo's organization: by what is done, how many files it enters."""
     clock = HandClock(CURTAIN)
     with tempfile.TemporaryDirectory() as folder:
         async with set_stage(clock, Path(folder), poll_seconds=3600) as stage:

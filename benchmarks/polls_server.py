@@ -31,7 +31,7 @@ ROW = (
 
 
 class Reports:
-    """The reports of an organisation with so many keys."""
+    """The reports of an organization with so many keys."""
 
     def __init__(self, keys: int) -> None:
         self.keys = keys

@@ -1,4 +1,4 @@
-"""An organisation of any size in a database that the bot opens, the same one for the same numbers.
+"""An organization of any size in a database that the bot opens, the same one for the same numbers.
 
     python benchmarks/world.py KEYS [DAYS] [--budgets N] [--cache FOLDER]
 
@@ -193,7 +193,7 @@ def budgets_toml(size: Size, count: int) -> str:
 
 @contextmanager
 def database(size: Size, folder: Path, cache: Path = DEFAULT_CACHE, postgres: str | None = None) -> Iterator[str]:
-    """The address of a copy of this organisation. `postgres`: a server to make it on, instead of an SQLite file."""
+    """The address of a copy of this organization. `postgres`: a server to make it on, instead of an SQLite file."""
     if postgres is None:
         copy = folder / "claude-cost.db"
         shutil.copy(built(size, cache), copy)
@@ -215,7 +215,7 @@ def database(size: Size, folder: Path, cache: Path = DEFAULT_CACHE, postgres: st
 
 
 def built(size: Size, cache: Path = DEFAULT_CACHE) -> Path:
-    """The SQLite file with this organisation, made if it is not in the cache; not to be opened by a bot.
+    """The SQLite file with this organization, made if it is not in the cache; not to be opened by a bot.
 
     Checkouts whose store differs have files of their own, made from another one's rows where that can be.
     """
@@ -338,7 +338,7 @@ def _bulk(engine: Engine, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 def main() -> None:
-    """Make the organisation and print where it is, and its budgets."""
+    """Make the organization and print where it is, and its budgets."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("keys", type=int)
     arguments.add_argument("days", type=int, nargs="?", default=31)

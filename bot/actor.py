@@ -10,8 +10,8 @@ BOT = "claude-cost"
 class Person:
     """A Slack user, as identified by a request.
 
-    `teams`, `enterprises`: the workspaces and organisations in the request, the user's own among them. An id is unique
-    within its workspace or organisation only.
+    `teams`, `enterprises`: the workspaces and organizations in the request, the user's own among them. An id is unique
+    within its workspace or organization only.
     """
 
     id: str

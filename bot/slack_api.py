@@ -210,7 +210,7 @@ _REMEDIES = {
     "token_expired": "SLACK_BOT_TOKEN has expired: switch token rotation off in the Slack app and reinstall it.",
     "account_inactive": "The bot's Slack account is switched off: reinstall the Slack app and set the new token.",
     "not_allowed_token_type": "SLACK_BOT_TOKEN is the wrong kind of token: it must be the bot token, xoxb-….",
-    "team_added_to_org": "The workspace has joined an Enterprise organisation: reinstall the Slack app there.",
+    "team_added_to_org": "The workspace has joined an Enterprise organization: reinstall the Slack app there.",
     "two_factor_setup_required": "The workspace asks for two-factor sign-in: finish that set-up in Slack.",
     "restricted_action": "The workspace does not let this app post in {channel}: ask its admins for that right.",
     "no_permission": "The workspace does not let this app post in {channel}: ask its admins for that right.",

@@ -61,7 +61,7 @@ async def forecast_command(services: Services, request: Request) -> Message:
 
 
 async def limits_command(services: Services, request: Request) -> Message:
-    """`limits`: every budget with its limits and origin, the organisation's rate limits or the table by tier, and how
+    """`limits`: every budget with its limits and origin, the organization's rate limits or the table by tier, and how
     near to them the logged traffic of the last day came.
     """
     measured = await services.rate_limits.measured()

@@ -82,7 +82,7 @@ def on_click(
 
 
 def person_of(body: Mapping[str, Any]) -> Person:
-    """The user of a command, a click or a form, with every workspace and organisation that the request names.
+    """The user of a command, a click or a form, with every workspace and organization that the request names.
 
     For somebody of another company (Slack Connect) `user.team_id` is that company's workspace.
     """

@@ -62,7 +62,7 @@ class ModelDrift:
 
 @dataclass(frozen=True, slots=True)
 class DayDrift:
-    """One settled UTC day of the whole organisation, USD.
+    """One settled UTC day of the whole organization, USD.
 
     `list_usd`: the bill before discounts, None where it does not say. `by_model`: whether the bill tells models apart;
     otherwise `models` has one part, the whole day.
@@ -272,7 +272,7 @@ def settled_days(snapshot: Snapshot, first: date, last: date) -> list[DayDrift]:
 
 
 def _usage(snapshot: Snapshot, day: date) -> list[DayUsage]:
-    """The usage of the organisation, summed up by what it costs."""
+    """The usage of the organization, summed up by what it costs."""
     rates, counts = snapshot.index.rates, snapshot.day(day).rates
     return [
         DayUsage(day, rates[rate].model, "", None, rates[rate].terms, TokenCounts(*counts[rate].tolist()))

@@ -26,7 +26,7 @@ LOOK_BACK = 14 * DAY
 """Two of every day of the week: enough for what is usual, and short enough to follow how a team's use grows."""
 
 LEAST_HOURS_WITH_USAGE = 24
-"""In the whole organisation: before that nobody can say what is usual, and everything would look like a spike."""
+"""In the whole organization: before that nobody can say what is usual, and everything would look like a spike."""
 
 LEAST_OF_A_KIND = 3
 """Fewer hours have no middle that one odd hour among them could not move."""
@@ -116,7 +116,7 @@ def baseline(
     """What is usual around the long window that ends at `until`; None where too little is known to say.
 
     `hours`: USD of the scope in every known hour of the look-back, whole hours before the window. `with_usage`: how
-    many of them had any usage in the whole organisation. The most expensive hour counts, of those that the window
+    many of them had any usage in the whole organization. The most expensive hour counts, of those that the window
     touches and of one more on either side: jobs start some minutes early, and jobs in UTC move when clocks change.
     """
     if with_usage < LEAST_HOURS_WITH_USAGE or not hours:

@@ -53,7 +53,7 @@ class Limit:
 class Scope:
     """`value`: a workspace id, a key id, a model id or family, a feature, a user id or a tag as NAME=VALUE.
 
-    None for the organisation.
+    None for the organization.
     """
 
     kind: ScopeKind

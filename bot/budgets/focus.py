@@ -1,7 +1,7 @@
 """Usage as rows of the FinOps Open Cost and Usage Specification (FOCUS 1.2). Pure.
 
 Source: focus.finops.org, columns of the dataset. One row for each UTC day, model, workspace, key, terms and kind of
-token, at list prices. What the specification wants and is not known here is empty; the account is the organisation.
+token, at list prices. What the specification wants and is not known here is empty; the account is the organization.
 """
 
 import json

@@ -114,7 +114,7 @@ class BudgetReview:
         return _in_scope(self._matched())
 
     def unmatched(self) -> list[Unmatched]:
-        """The budgets in force whose scope matches nothing in the organisation."""
+        """The budgets in force whose scope matches nothing in the organization."""
         return [each for each in self._matched() if isinstance(each, Unmatched)]
 
     def is_in_force(self, name: str) -> bool:
@@ -213,7 +213,7 @@ class BudgetReview:
         return self._spend_of(asked, now, detail, live=live)
 
     def widest(self, now: datetime, in_force: InForce | None = None) -> BudgetSpend | None:
-        """The spend of the whole organisation's first budget, or else of the first, in its present period, with its end
+        """The spend of the whole organization's first budget, or else of the first, in its present period, with its end
         and what each mode costs. `in_force`: the fallback mode, where the caller has just read it.
 
         None before the first poll and without a budget. Of a period that began after the data ends nothing is spent.
@@ -226,7 +226,7 @@ class BudgetReview:
         return next(iter(self._spend_of(asked, now, detail, in_force)), None)
 
     def recent(self, now: datetime, mix_until: datetime | None = None) -> Recent | None:
-        """What the organisation used in the last 24 hours, or in those that end at `mix_until`, summed up by what it
+        """What the organization used in the last 24 hours, or in those that end at `mix_until`, summed up by what it
         costs; None before the first poll."""
         snapshot = self._snapshots.current()
         if snapshot.as_of is None:

@@ -1,4 +1,4 @@
-"""Whose spend a scope means: ids and names are looked up, and what the organisation does not have is refused.
+"""Whose spend a scope means: ids and names are looked up, and what the organization does not have is refused.
 
 A scope that matches nothing would be $0.00 for ever, which nobody could tell from a team that spends nothing.
 """
@@ -24,7 +24,7 @@ _DIMENSIONS: Mapping[ScopeKind, Dimension] = {
 
 
 class NoMatchError(Exception):
-    """Nothing in the organisation is meant by a scope; the text is one sentence with the remedy.
+    """Nothing in the organization is meant by a scope; the text is one sentence with the remedy.
 
     `certain`: False where the lists of workspaces and keys have not been read, so that it may exist after all.
     """
@@ -116,7 +116,7 @@ def _resolved(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) ->
             "use organization or model.",
             certain=False,
         )
-    raise NoMatchError(f"There is no {scope.kind} {value} in this organisation{_near(scope, known)}", certain=True)
+    raise NoMatchError(f"There is no {scope.kind} {value} in this organization{_near(scope, known)}", certain=True)
 
 
 def _model(scope: Scope, is_used: IsUsed, card: RateCard) -> Scope:

@@ -21,7 +21,7 @@ from bot.pricing.tokens import Terms
 Numbers = npt.NDArray[np.int64]
 
 ORGANIZATION_ID = 0
-"""The number of the whole organisation among the scopes."""
+"""The number of the whole organization among the scopes."""
 
 DIMENSIONS = 6
 """A row's key: model, workspace, key, service tier, region, speed."""

@@ -45,7 +45,7 @@ class Day:
     """What one UTC day comes to, by scope: arrays of as many scopes as there were when it was made.
 
     `units`, `counts`, `hidden`: of the whole day. `hours` and `hidden_hours`: of each of its hours; None where only
-    the roll-up of the day was read. `rates`: counts of the organisation by rate. `used`, `known`, `odd`: masks of
+    the roll-up of the day was read. `rates`: counts of the organization by rate. `used`, `known`, `odd`: masks of
     hours that have rows, of which anything is known, and of which a row could not be read in full.
     """
 

@@ -32,7 +32,7 @@ VARIABLES: tuple[Variable, ...] = (
         "hosts, with commas between them, that may get the key or the token over plain http; the loopback always may",
     ),
     Variable("CLAUDE_COST_CHANNEL", "id of the channel for alerts and announcements, such as `C0123456789`"),
-    Variable("CLAUDE_COST_SOFT_USD", "soft limit of the organisation's calendar month, in USD"),
+    Variable("CLAUDE_COST_SOFT_USD", "soft limit of the organization's calendar month, in USD"),
     Variable("CLAUDE_COST_HARD_USD", "hard limit of the same month, in USD; one of the two limits suffices"),
     Variable("CLAUDE_COST_POLL_SECONDS", "seconds between two polls, 1 to 3600", "60"),
     Variable("CLAUDE_COST_USAGE_API", "`auto`, `analytics` or `admin`", "auto"),

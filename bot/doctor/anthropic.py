@@ -55,7 +55,7 @@ async def check_usage_apis(http: httpx.AsyncClient, settings: Settings, clock: C
 
 
 async def check_console_limit(http: httpx.AsyncClient, key: SecretStr | None, budgets: Sequence[Budget]) -> list[Check]:
-    """Compare the Console's monthly limit with the organisation's hard limit."""
+    """Compare the Console's monthly limit with the organization's hard limit."""
     transport = _transport(http, key)
     if transport is None:
         return [Check("console_limit", State.SKIPPED, "Not checked, since ANTHROPIC_ADMIN_KEY is missing or wrong.")]
@@ -63,7 +63,7 @@ async def check_console_limit(http: httpx.AsyncClient, key: SecretStr | None, bu
     try:
         limits = await read_console_limits(transport)
     except (RefusedError, NotServedError, BadRequestError):
-        text = "Whether Anthropic's Console has a spend limit cannot be read with this key or for this organisation."
+        text = "Whether Anthropic's Console has a spend limit cannot be read with this key or for this organization."
         return [Check("console_limit", State.SKIPPED, text, _aim(hard_usd))]
     except SourceError as error:
         text = f"The Console's spend limit is not known: {error}"

@@ -59,7 +59,7 @@ def _exactness(findings: UsageFindings) -> Check:
 
 def _scopes(unmatched: Sequence[Unmatched]) -> Check:
     if not unmatched:
-        return Check("scopes", State.OK, "Every budget's scope is known in this organisation.")
+        return Check("scopes", State.OK, "Every budget's scope is known in this organization.")
     said = " ".join(f"{each.budget.name}: {each.sentence}" for each in unmatched)
     if any(each.certain for each in unmatched):
         text = f"{len(unmatched)} of the budgets count nothing: {said}"

@@ -32,7 +32,7 @@ class Admins:
     """User ids decide at once; members of user groups are asked of Slack (optional scope `usergroups:read`).
 
     Nothing is remembered between two clicks: whoever has left the group has lost the right. The ids are those of the
-    bot's own workspace or organisation: the same id from another one (Slack Connect) has no rights.
+    bot's own workspace or organization: the same id from another one (Slack Connect) has no rights.
     """
 
     def __init__(self, ids: AbstractSet[str], client: AsyncWebClient, workspace: Workspace) -> None:

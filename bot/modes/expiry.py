@@ -36,7 +36,7 @@ class End:
 
 
 def period_end(budgets: Sequence[Budget], moment: datetime) -> datetime | None:
-    """The end of the period around `moment`: of the organisation's first budget, or of the first; None without any."""
+    """The end of the period around `moment`: of the organization's first budget, or of the first; None without any."""
     if not budgets:
         return None
     widest = min(budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)

@@ -158,7 +158,7 @@ def verify(
 ) -> Verification | None:
     """What usage shows of a change. None for a mode without a ceiling, such as `normal`: no usage could be wrong there.
 
-    `rows` and `hours`: usage of the organisation and which hours are known, both from `needed_since` on. Recent hours
+    `rows` and `hours`: usage of the organization and which hours are known, both from `needed_since` on. Recent hours
     have to be kept by the minute; of older ones only the part before the change is looked at.
     """
     if target.ceiling.model is None:

@@ -42,7 +42,7 @@ class SlackUnreachableError(Exception):
 class Workspace:
     """The bot's own workspace, from `auth.test`; every field is empty until then.
 
-    `team`, `enterprise`: ids of the workspace and of its Enterprise organisation, empty where it belongs to none.
+    `team`, `enterprise`: ids of the workspace and of its Enterprise organization, empty where it belongs to none.
     """
 
     url: str = ""
@@ -59,14 +59,14 @@ class Workspace:
         return bool(self.team or self.enterprise)
 
     def has(self, person: Person) -> bool:
-        """Whether everything that the request names is this workspace or its organisation.
+        """Whether everything that the request names is this workspace or its organization.
 
-        Ids of users are unique in an organisation, whichever of its workspaces they act in.
+        Ids of users are unique in an organization, whichever of its workspaces they act in.
         """
-        # Slack puts the id of an organisation (E…) where a workspace is expected if the user belongs to no single one.
-        organisations = person.enterprises | {team for team in person.teams if team.startswith("E")}
-        if organisations:
-            return organisations == {self.enterprise}
+        # Slack puts the id of an organization (E…) where a workspace is expected if the user belongs to no single one.
+        organizations = person.enterprises | {team for team in person.teams if team.startswith("E")}
+        if organizations:
+            return organizations == {self.enterprise}
         return person.teams == {self.team}
 
     def permalink(self, address: Address) -> str | None:

@@ -61,7 +61,7 @@ class Estimate(NamedTuple):
 def estimate(
     workload: Workload, card: RateCard, today: date, measured: Mapping[Pool, Limits] | None = None
 ) -> Estimate:
-    """The cost of `workload` at the prices of the UTC day `today`. `measured`: the organisation's own rate limits."""
+    """The cost of `workload` at the prices of the UTC day `today`. `measured`: the organization's own rate limits."""
     lines = monthly_lines(workload, card, today)
     usd = total(lines)
     alternatives = alternatives_to(workload, card, today)

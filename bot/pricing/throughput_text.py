@@ -19,7 +19,7 @@ def fit_lines(fit: Fit) -> list[str]:
     return [
         *(_needs_line(pool, fit) for pool in fit.pools),
         *verdict_lines(fit),
-        f"Standard limits as of {fit.checked_on.isoformat()}; cache reads do not count, and a new organisation may "
+        f"Standard limits as of {fit.checked_on.isoformat()}; cache reads do not count, and a new organization may "
         "start with less.",
     ]
 
@@ -31,7 +31,7 @@ def verdict_lines(fit: Fit) -> list[str]:
         verdict = _tier_words(fit)
         return [f"{verdict[0].upper()}{verdict[1:]}."]
     if coverage is Coverage.COVERED:
-        lines = ["Fits your organisation's own rate limits."]
+        lines = ["Fits your organization's own rate limits."]
         if too_low := _caps(fit, [found for found in fit.tiers if not found.covers_usd]):
             lines.append(f"Check its monthly cap too: {too_low}.")
         return lines
@@ -56,9 +56,9 @@ def _needs_line(found: PoolFit, fit: Fit) -> str:
 def _own_line(fit: Fit) -> str:
     own = fit.own or ()
     if fit.own_coverage is Coverage.SHORT:
-        return f"Does not fit your organisation's own rate limits: it allows {_worst(own, OWN, fit)}."
+        return f"Does not fit your organization's own rate limits: it allows {_worst(own, OWN, fit)}."
     unknown = _listed([found.pool.name for found in own if found.coverage(OWN) is Coverage.UNKNOWN])
-    return f"Your organisation's own rate limits do not tell all of those for {unknown}."
+    return f"Your organization's own rate limits do not tell all of those for {unknown}."
 
 
 def _tier_words(fit: Fit) -> str:

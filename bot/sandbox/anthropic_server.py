@@ -74,9 +74,9 @@ class AnthropicSandbox(LocalServer):
         self.book = book
         self.workspaces = dict(workspaces or {})
         self.refuses_speed = False
-        """Whether this organisation has no access to the beta in which usage is grouped by speed."""
+        """Whether this organization has no access to the beta in which usage is grouped by speed."""
         self.hipaa = False
-        """Whether this organisation has HIPAA readiness, to which the analytics pair is closed."""
+        """Whether this organization has HIPAA readiness, to which the analytics pair is closed."""
         self.keys = dict(keys or {})
         self.archived: set[str] = set()
         """Ids of workspaces and keys that are archived: the workspaces are left out unless they are asked for."""

@@ -17,7 +17,7 @@ SPEND_LIMITS = "/v1/organizations/spend_limits"
 BETA = "spend-limit-reads-2026-09-26"
 
 ScopeType = Literal["organization", "usage_tier", "workspace"]
-"""Those of Console organisations; any other is answered with 400."""
+"""Those of Console organizations; any other is answered with 400."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class SpendLimit:
 
 @dataclass(slots=True)
 class SpendLimitBook:
-    """What the endpoint answers with. `open_to_us`: whether the organisation has the early access."""
+    """What the endpoint answers with. `open_to_us`: whether the organization has the early access."""
 
     limits: list[SpendLimit] = field(default_factory=list)
     open_to_us: bool = True

@@ -1,4 +1,4 @@
-"""Spend as Anthropic itself attributes it: to products, groups, agents, actors and organisations."""
+"""Spend as Anthropic itself attributes it: to products, groups, agents, actors and organizations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

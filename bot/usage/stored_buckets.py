@@ -1,7 +1,7 @@
 """Digests of the stored buckets, so that a poll parses and stores only changed ones, and packed rows of a poll.
 
 Kept in memory only. A digest is valid only while no other copy has written its hour since. Readings that wait to be
-stored are packed, because a month of a large organisation is gigabytes of rows.
+stored are packed, because a month of a large organization is gigabytes of rows.
 """
 
 import zlib

@@ -23,7 +23,7 @@ def limits_message(
     table: RateLimitTable,
     traffic: Traffic | None = None,
 ) -> Message:
-    """`measured`: the organisation's own rate limits, None or empty where not known: then the table is shown.
+    """`measured`: the organization's own rate limits, None or empty where not known: then the table is shown.
 
     `traffic`: what applications logged of the last day; None where none logs.
     """
@@ -46,7 +46,7 @@ def _own(measured: Mapping[Pool, Limits]) -> tuple[str, list[str], str]:
     if len(pools) > MOST_POOLS:
         lines.append(f"and {len(pools) - MOST_POOLS} more")
     source = "Rate limits as Anthropic reported them within the last hour; cache reads do not count as input."
-    return "Your organisation's own rate limits", lines, source
+    return "Your organization's own rate limits", lines, source
 
 
 def _own_limits(limits: Limits) -> str:
@@ -64,7 +64,7 @@ def _standard(table: RateLimitTable) -> tuple[str, list[str], str]:
     lines += [f"• {', '.join(pools)}: {limits}" for limits, pools in alike.items()]
     source = (
         f"Standard limits of each tier as of {table.checked_on.isoformat()}; cache reads do not count as input. Your "
-        "organisation's own ones are not known here: an Admin key may read them, and the Console shows them."
+        "organization's own ones are not known here: an Admin key may read them, and the Console shows them."
     )
     return "Anthropic's standard rate limits, by tier", lines, source
 

@@ -329,7 +329,7 @@ async def test_what_two_questions_do_not_settle_keeps_its_tokens_and_an_unknown_
     assert {(row.workspace_id, row.counts.output_tokens) for row in reading.rows} == {("unknown", 3), ("unknown", 4)}
 
 
-async def test_an_organisation_without_the_fast_mode_beta_is_asked_again_every_hour(
+async def test_an_organization_without_the_fast_mode_beta_is_asked_again_every_hour(
     reports: Reports, caplog: pytest.LogCaptureFixture
 ) -> None:
     reports.use(5)

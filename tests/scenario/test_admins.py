@@ -138,7 +138,7 @@ def someone(*teams: str, enterprises: tuple[str, ...] = ()) -> Person:
         (Workspace(), someone(), False),
     ],
 )
-async def test_an_admins_id_counts_only_from_the_bots_own_workspace_or_organisation(
+async def test_an_admins_id_counts_only_from_the_bots_own_workspace_or_organization(
     slack: SlackSandbox, own: Workspace, person: Person, *, belongs: bool
 ) -> None:
     slack.faults.outage = Fault("status", status=503)

@@ -330,7 +330,7 @@ async def test_a_bill_that_is_not_as_documented_is_an_error(reports: Reports, an
         await reports.analytics().billed(date(2026, 11, 1), date(2026, 11, 20))
 
 
-async def test_an_organisation_with_hipaa_readiness_hears_what_to_set(reports: Reports) -> None:
+async def test_an_organization_with_hipaa_readiness_hears_what_to_set(reports: Reports) -> None:
     message = "The analytics API is not available to organizations with HIPAA readiness enabled."
     reports.wire.script(ANALYTICS_USAGE, fails(400, message=message), times=2)
     with pytest.raises(RefusedError, match="set CLAUDE_COST_USAGE_API=admin"):

@@ -78,7 +78,7 @@ async def test_status_works_out_the_expected_ends_of_the_budgets_that_it_tells_i
         ("report month by key", 0, 0),
         ("forecast team-7", 1, 0),
         ("fallback status", 1, 1),
-        # Of the organisation's budget and of Opus: Haiku touches one alone.
+        # Of the organization's budget and of Opus: Haiku touches one alone.
         ("estimate haiku requests=100k in=2000 out=500", 1, 0),
         ("budget set team-x hard=100", 0, 0),
         ("status", None, 0),
@@ -90,7 +90,7 @@ async def test_a_command_works_out_what_it_shows(
     async with quiet(simulated, clock, simulated.environ["CLAUDE_COST_DATABASE_URL"], BUDGETS) as bot:
         text, done = await asked(simulated, bot, words)
         assert done["forecast"] == (text.count("Expected end: ") + 1 if ends is None else ends)
-        # The mix of the last 24 hours is the organisation's, and that of the budget whose saving is told.
+        # The mix of the last 24 hours is the organization's, and that of the budget whose saving is told.
         assert done["shares"] <= shares
 
 
@@ -102,7 +102,7 @@ async def test_a_change_of_the_mode_works_out_the_budgets_whose_alerts_it_redraw
         _, done = await asked(simulated, bot, "fallback on")
         await bot.deliver()
         assert "degraded" in alert.text
-        # The organisation's budget, as the mode was before and as it is after.
+        # The organization's budget, as the mode was before and as it is after.
         assert done["forecast"] <= 2
         assert done["shares"] <= 2
 

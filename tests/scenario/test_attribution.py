@@ -75,7 +75,7 @@ async def test_spend_by_agent_and_organization_has_a_row_for_what_has_none(simul
     spend(simulated, "1", Attribution())
     assert "• agent_1: $3.00 (75%)" in (by_agent := await ask(bot, "report by agents"))
     assert "• no agent: $1.00 (25%)" in by_agent
-    assert "• org_child: $3.00 (75%)" in await ask(bot, "report by organisation")
+    assert "• org_child: $3.00 (75%)" in await ask(bot, "report by organization")
 
 
 async def test_actors_have_names_which_can_do_no_harm(simulated: World, bot: Bot) -> None:
@@ -169,7 +169,7 @@ async def test_a_key_that_may_not_is_named_with_the_remedy(
 
 async def test_hipaa_readiness_and_the_admin_choice_are_named(simulated: World, bot: Bot) -> None:
     simulated.anthropic.hipaa = True
-    assert "closed to organisations with HIPAA readiness" in await ask(bot, "report by product")
+    assert "closed to organizations with HIPAA readiness" in await ask(bot, "report by product")
     async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as chosen:
         before = asked_of(simulated, ANALYTICS_COST)
         assert "CLAUDE_COST_USAGE_API is admin: set it to auto" in await ask(chosen, "report by actor")

@@ -236,12 +236,12 @@ async def test_the_list_says_of_each_budget_what_it_is_what_it_has_spent_and_whe
 @pytest.mark.parametrize(
     ("scope", "sentence"),
     [
-        ("workspace:wrkspc_nope", "There is no workspace wrkspc_nope in this organisation: did you mean"),
+        ("workspace:wrkspc_nope", "There is no workspace wrkspc_nope in this organization: did you mean"),
         (
             "workspace:serch",
-            "There is no workspace serch in this organisation: did you mean workspace:wrkspc_1 (Search)?",
+            "There is no workspace serch in this organization: did you mean workspace:wrkspc_1 (Search)?",
         ),
-        ("key:apikey_7", "There is no key apikey_7 in this organisation: did you mean key:apikey_"),
+        ("key:apikey_7", "There is no key apikey_7 in this organization: did you mean key:apikey_"),
         ("model:opsu", "There is no model opsu in the price table, and no usage has it: did you mean model:opus?"),
     ],
 )
@@ -290,7 +290,7 @@ async def test_a_configured_budget_that_matches_nothing_is_named_and_is_never_ze
         assert "budget team counts nothing: There is no workspace wrkspc_nope" in caplog.text
         for words in ("status", "budget list"):
             answer = await asked(simulated, words)
-            assert "There is no workspace wrkspc_nope in this organisation" in answer.text
+            assert "There is no workspace wrkspc_nope in this organization" in answer.text
             assert "$0.00" not in answer.text
     finished = await simulated.command("doctor", CLAUDE_COST_CONFIG=str(config))
     assert "team: There is no workspace wrkspc_nope" in finished.out

@@ -157,7 +157,7 @@ async def test_a_typed_estimate_can_be_shared_too(simulated: World) -> None:
     assert shared is not reply
 
 
-async def test_the_organisations_own_rate_limits_win_over_the_table(simulated: World) -> None:
+async def test_the_organizations_own_rate_limits_win_over_the_table(simulated: World) -> None:
     plenty = {"input_tokens_per_minute": 10**9, "output_tokens_per_minute": 10**9}
     few = {"requests_per_minute": 10, **plenty}
     simulated.limits.groups.append(
@@ -165,7 +165,7 @@ async def test_the_organisations_own_rate_limits_win_over_the_table(simulated: W
     )
     async with simulated.connected_bot():
         reply = await (await simulated.slack.command(f"estimate {CHATBOT}")).first_reply()
-    assert "Does not fit your organisation's own rate limits: it allows Sonnet 4.6 10 requests a minute" in reply.text
+    assert "Does not fit your organization's own rate limits: it allows Sonnet 4.6 10 requests a minute" in reply.text
 
 
 async def test_a_plan_is_compared_with_the_api_for_the_same_use(simulated: World) -> None:

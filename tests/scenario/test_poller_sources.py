@@ -103,7 +103,7 @@ async def test_analytics_is_tried_again_once_an_hour_and_with_one_request(report
     assert reports.output() == 18 * 24
 
 
-async def test_analytics_that_is_not_open_to_an_organisation_leaves_admin(reports: Reports) -> None:
+async def test_analytics_that_is_not_open_to_an_organization_leaves_admin(reports: Reports) -> None:
     reports.use(5)
     reports.wire.script(ANALYTICS_USAGE, fails(404))
     outcome = await reports.poller().poll(MONTH)

@@ -170,7 +170,7 @@ async def test_a_day_that_began_after_the_report_ends_counts_what_is_logged(
     assert f"$4.00 in {clock():%Y-%m-%d}" in shown
 
 
-async def test_an_event_over_the_organisations_limit_alerts_before_the_next_poll(simulated: World) -> None:
+async def test_an_event_over_the_organizations_limit_alerts_before_the_next_poll(simulated: World) -> None:
     port = free_port()
     path = simulated.folder / "claude-cost.toml"
     path.write_text('[[budget]]\nname = "all"\nscope = "organization"\nhard_usd = "1"\n')

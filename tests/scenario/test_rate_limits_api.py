@@ -1,4 +1,4 @@
-"""The organisation's own rate limits, read over HTTP from the local Anthropic in every documented shape."""
+"""The organization's own rate limits, read over HTTP from the local Anthropic in every documented shape."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ GROUPS = [
 
 
 @dataclass(slots=True)
-class Organisation:
+class Organization:
     """A local Anthropic with limits of its own, and what has been slept between attempts."""
 
     server: AnthropicSandbox
@@ -70,7 +70,7 @@ class Organisation:
 
 
 @asynccontextmanager
-async def organisation_at(clock: HandClock, answer: Handler | None = None) -> AsyncIterator[Organisation]:
+async def organization_at(clock: HandClock, answer: Handler | None = None) -> AsyncIterator[Organization]:
     """With limits as documented, or with another server's answer in their place."""
     server = AnthropicSandbox(clock, UsageBook())
     book = LimitBook(list(GROUPS))
@@ -79,13 +79,13 @@ async def organisation_at(clock: HandClock, answer: Handler | None = None) -> As
     else:
         server.app.router.add_get(RATE_LIMITS, answer)
     async with server:
-        yield Organisation(server, book, [])
+        yield Organization(server, book, [])
 
 
 @pytest.fixture
-async def organisation(clock: HandClock) -> AsyncIterator[Organisation]:
-    async with organisation_at(clock) as organisation:
-        yield organisation
+async def organization(clock: HandClock) -> AsyncIterator[Organization]:
+    async with organization_at(clock) as organization:
+        yield organization
 
 
 def answering(body: object) -> Handler:
@@ -96,9 +96,9 @@ def answering(body: object) -> Handler:
 
 
 @pytest.mark.parametrize("shape", ["group_type", "both", "group"])
-async def test_every_documented_shape_is_read_alike(organisation: Organisation, shape: Shape) -> None:
-    organisation.book.shape = shape
-    own = await organisation.read()
+async def test_every_documented_shape_is_read_alike(organization: Organization, shape: Shape) -> None:
+    organization.book.shape = shape
+    own = await organization.read()
     assert own.why_not is None
     assert own.measured == {
         Pool("Opus 5.5", frozenset({OPUS})): {
@@ -115,42 +115,42 @@ async def test_every_documented_shape_is_read_alike(organisation: Organisation, 
     }
 
 
-async def test_the_limits_that_were_read_decide_whether_a_workload_fits(organisation: Organisation) -> None:
-    own = await organisation.read()
+async def test_the_limits_that_were_read_decide_whether_a_workload_fits(organization: Organization) -> None:
+    own = await organization.read()
     # By the standard table this peak needs tier Build.
     needed = Load(OPUS, Decimal(390), Decimal(1000), Decimal(1000))
     found = fit([needed], Decimal(400), Decimal(10), own.measured)
     assert found.own_coverage is Coverage.COVERED
-    assert fit_lines(found)[1] == "Fits your organisation's own rate limits."
+    assert fit_lines(found)[1] == "Fits your organization's own rate limits."
     both = fit([needed, Load(OPUS_4[1], Decimal(201), Decimal(0), Decimal(0))], Decimal(400), Decimal(10), own.measured)
     assert fit_lines(both)[2] == (
-        "Does not fit your organisation's own rate limits: it allows Opus 4.x 2,000 requests a minute, but 2,010 are "
+        "Does not fit your organization's own rate limits: it allows Opus 4.x 2,000 requests a minute, but 2,010 are "
         "needed at the peak."
     )
 
 
-async def test_pages_are_followed_to_the_end(organisation: Organisation) -> None:
-    at_once = await organisation.read()
-    organisation.book.most_per_page = 2
-    assert await organisation.read() == at_once
-    assert [[name for name, _ in query] for query in organisation.asked] == [[], [], ["page"], ["page"]]
+async def test_pages_are_followed_to_the_end(organization: Organization) -> None:
+    at_once = await organization.read()
+    organization.book.most_per_page = 2
+    assert await organization.read() == at_once
+    assert [[name for name, _ in query] for query in organization.asked] == [[], [], ["page"], ["page"]]
 
 
 async def test_a_group_without_a_label_has_the_name_of_the_table_or_of_its_first_model(
-    organisation: Organisation,
+    organization: Organization,
 ) -> None:
-    organisation.book.shape = "group_type"
-    organisation.book.groups = [
+    organization.book.shape = "group_type"
+    organization.book.groups = [
         LimitGroup("model_group", {}, ("claude-next-9", "claude-next-9-1")),
         LimitGroup("model_group", {}, ("claude-opus-4-5-20251101", "claude-opus-4-5")),
     ]
-    own = await organisation.read()
+    own = await organization.read()
     assert own.measured is not None
     assert [pool.name for pool in own.measured] == ["claude-next-9", "Opus 4.x"]
 
 
 async def test_of_two_input_limits_the_lower_one_binds_and_unknown_limiters_are_left_alone(
-    organisation: Organisation,
+    organization: Organization,
 ) -> None:
     told = {
         "input_tokens_per_minute_cache_aware": 7,
@@ -158,14 +158,14 @@ async def test_of_two_input_limits_the_lower_one_binds_and_unknown_limiters_are_
         "fast_otpm": 1,
         "something_new": 2,
     }
-    organisation.book.groups = [LimitGroup("model_group", told, (OPUS,))]
-    own = await organisation.read()
+    organization.book.groups = [LimitGroup("model_group", told, (OPUS,))]
+    own = await organization.read()
     assert own.measured == {Pool("Opus 5.5", frozenset({OPUS})): {"input_tokens_per_minute": 7}}
 
 
-async def test_a_limit_of_zero_is_a_limit(organisation: Organisation) -> None:
-    organisation.book.groups = [LimitGroup("model_group", {"requests_per_minute": 0}, (OPUS,))]
-    own = await organisation.read()
+async def test_a_limit_of_zero_is_a_limit(organization: Organization) -> None:
+    organization.book.groups = [LimitGroup("model_group", {"requests_per_minute": 0}, (OPUS,))]
+    own = await organization.read()
     assert own.measured == {Pool("Opus 5.5", frozenset({OPUS})): {"requests_per_minute": 0}}
 
 
@@ -176,16 +176,16 @@ async def test_pages_that_lead_back_to_themselves_end_the_reading(clock: HandClo
         calls.append(request.query_string)
         return web.json_response({"data": [], "next_page": "again"})
 
-    async with organisation_at(clock, again) as organisation:
-        assert (await organisation.read()).measured is None
+    async with organization_at(clock, again) as organization:
+        assert (await organization.read()).measured is None
     assert calls == ["", "page=again"]
 
 
-async def test_an_organisation_without_groups_has_no_known_limits_rather_than_limits_of_zero(
-    organisation: Organisation,
+async def test_an_organization_without_groups_has_no_known_limits_rather_than_limits_of_zero(
+    organization: Organization,
 ) -> None:
-    organisation.book.groups = []
-    own = await organisation.read()
+    organization.book.groups = []
+    own = await organization.read()
     assert own == OwnLimits({})
     found = fit([Load(OPUS, Decimal(1), Decimal(1), Decimal(1))], Decimal(1), Decimal(1), own.measured)
     assert found.own_coverage is Coverage.UNKNOWN
@@ -193,24 +193,24 @@ async def test_an_organisation_without_groups_has_no_known_limits_rather_than_li
 
 @pytest.mark.parametrize("key", [ANALYTICS_KEY, "sk-ant-api03-workspace", "", None, "schlüssel"])
 async def test_a_key_that_may_not_read_limits_is_named_with_the_remedy(
-    organisation: Organisation, key: str | None
+    organization: Organization, key: str | None
 ) -> None:
-    own = await organisation.read(key)
+    own = await organization.read(key)
     assert own == OwnLimits(
         None,
-        "Your organisation's own rate limits are not known: ANTHROPIC_ADMIN_KEY may not read them; an Admin key of an "
-        "organisation may.",
+        "Your organization's own rate limits are not known: ANTHROPIC_ADMIN_KEY may not read them; an Admin key of an "
+        "organization may.",
     )
 
 
 async def test_a_server_without_the_endpoint_leaves_the_table_to_answer(clock: HandClock) -> None:
     server = AnthropicSandbox(clock, UsageBook())
     async with server:
-        own = await Organisation(server, LimitBook(), []).read()
+        own = await Organization(server, LimitBook(), []).read()
     assert own.measured is None
     assert own.why_not == (
-        "Your organisation's own rate limits are not known: they are not served at ANTHROPIC_BASE_URL, or not to this "
-        "organisation; the Console shows them."
+        "Your organization's own rate limits are not known: they are not served at ANTHROPIC_BASE_URL, or not to this "
+        "organization; the Console shows them."
     )
 
 
@@ -227,28 +227,28 @@ async def test_a_server_without_the_endpoint_leaves_the_table_to_answer(clock: H
     ],
 )
 async def test_every_other_failure_is_one_sentence_and_no_limits(
-    organisation: Organisation, fault: Fault, sentence: str
+    organization: Organization, fault: Fault, sentence: str
 ) -> None:
-    organisation.server.faults.add(RATE_LIMITS, fault, times=ATTEMPTS)
-    own = await organisation.read()
+    organization.server.faults.add(RATE_LIMITS, fault, times=ATTEMPTS)
+    own = await organization.read()
     assert own.measured is None
     assert own.why_not is not None
-    assert own.why_not.startswith("Your organisation's own rate limits are not known: ")
+    assert own.why_not.startswith("Your organization's own rate limits are not known: ")
     assert sentence in own.why_not
     assert ADMIN_KEY not in own.why_not
 
 
-async def test_a_fault_that_passes_costs_a_wait_and_not_the_limits(organisation: Organisation) -> None:
-    organisation.server.faults.add(RATE_LIMITS, Fault("status", status=429, retry_after="7"))
-    own = await organisation.read()
+async def test_a_fault_that_passes_costs_a_wait_and_not_the_limits(organization: Organization) -> None:
+    organization.server.faults.add(RATE_LIMITS, Fault("status", status=429, retry_after="7"))
+    own = await organization.read()
     assert own.measured
-    assert organisation.slept == [7]
+    assert organization.slept == [7]
 
 
-async def test_a_reader_who_cannot_wait_is_answered_at_once(organisation: Organisation) -> None:
-    organisation.server.faults.add(RATE_LIMITS, Fault("status", status=429, retry_after="7"), times=ATTEMPTS)
-    own = await organisation.read(most_waiting=timedelta(seconds=3))
-    assert (own.measured, organisation.slept) == (None, [])
+async def test_a_reader_who_cannot_wait_is_answered_at_once(organization: Organization) -> None:
+    organization.server.faults.add(RATE_LIMITS, Fault("status", status=429, retry_after="7"), times=ATTEMPTS)
+    own = await organization.read(most_waiting=timedelta(seconds=3))
+    assert (own.measured, organization.slept) == (None, [])
 
 
 def entry(**fields: object) -> dict[str, object]:
@@ -272,11 +272,11 @@ def entry(**fields: object) -> dict[str, object]:
     ],
 )
 async def test_an_answer_in_another_shape_is_no_answer(clock: HandClock, body: object) -> None:
-    async with organisation_at(clock, answering(body)) as organisation:
-        own = await organisation.read()
+    async with organization_at(clock, answering(body)) as organization:
+        own = await organization.read()
     assert own == OwnLimits(
         None,
-        "Your organisation's own rate limits are not known: Anthropic's answer does not have the documented shape; the "
+        "Your organization's own rate limits are not known: Anthropic's answer does not have the documented shape; the "
         "Console shows them.",
     )
 
@@ -291,22 +291,22 @@ async def test_odd_values_of_limiters_and_groups_that_are_not_used_do_no_harm(cl
             entry(models=None),
         ]
     }
-    async with organisation_at(clock, answering(body)) as organisation:
-        assert await organisation.read() == OwnLimits({Pool("Opus 5.5", frozenset({OPUS})): {}})
+    async with organization_at(clock, answering(body)) as organization:
+        assert await organization.read() == OwnLimits({Pool("Opus 5.5", frozenset({OPUS})): {}})
 
 
-async def ask(organisation: Organisation, query: str, version: str | None = "2023-06-01") -> httpx.Response:
+async def ask(organization: Organization, query: str, version: str | None = "2023-06-01") -> httpx.Response:
     headers = {"x-api-key": ADMIN_KEY} | ({} if version is None else {"anthropic-version": version})
-    async with httpx.AsyncClient(base_url=organisation.server.origin, headers=headers) as http:
+    async with httpx.AsyncClient(base_url=organization.server.origin, headers=headers) as http:
         return await http.get(f"{RATE_LIMITS}{query}")
 
 
-async def test_the_local_anthropic_filters_as_documented(organisation: Organisation) -> None:
-    batch = (await ask(organisation, "?group_type=batch")).json()
+async def test_the_local_anthropic_filters_as_documented(organization: Organization) -> None:
+    batch = (await ask(organization, "?group_type=batch")).json()
     assert [found["group"] for found in batch["data"]] == [{"type": "batch", "id": "rlg_02"}]
-    model = (await ask(organisation, "?model=claude-opus-4-7")).json()
+    model = (await ask(organization, "?model=claude-opus-4-7")).json()
     assert [found["group"]["display_name"] for found in model["data"]] == ["Claude Opus 4.x"]
-    first = (await ask(organisation, "?limit=1")).json()
+    first = (await ask(organization, "?limit=1")).json()
     assert len(first["data"]) == 1
     assert first["next_page"]
 
@@ -316,10 +316,10 @@ async def test_the_local_anthropic_filters_as_documented(organisation: Organisat
     [("?model=claude-none", 404), ("?group_type=cars", 400), ("?limit=0", 400), ("?after_id=a", 400)],
 )
 async def test_the_local_anthropic_refuses_what_is_not_documented(
-    organisation: Organisation, query: str, status: int
+    organization: Organization, query: str, status: int
 ) -> None:
-    assert (await ask(organisation, query)).status_code == status
+    assert (await ask(organization, query)).status_code == status
 
 
-async def test_the_local_anthropic_wants_a_version(organisation: Organisation) -> None:
-    assert (await ask(organisation, "", version=None)).status_code == 400
+async def test_the_local_anthropic_wants_a_version(organization: Organization) -> None:
+    assert (await ask(organization, "", version=None)).status_code == 400

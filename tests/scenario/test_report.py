@@ -533,7 +533,7 @@ async def test_a_model_that_is_in_no_table_gets_a_sentence(bot: Bot, words: str,
 # ---- limits
 
 
-async def test_limits_show_the_budgets_and_the_organisations_own_rate_limits(
+async def test_limits_show_the_budgets_and_the_organizations_own_rate_limits(
     simulated: World, clock: HandClock, bot: Bot
 ) -> None:
     simulated.limits.groups = [
@@ -550,7 +550,7 @@ async def test_limits_show_the_budgets_and_the_organisations_own_rate_limits(
         "Budgets",
         "• default: organization, each month (UTC), soft $100.00 and hard $200.00. It is set in CLAUDE_COST_SOFT_USD "
         "and CLAUDE_COST_HARD_USD: change it there and restart the bot.",
-        "Your organisation's own rate limits",
+        "Your organization's own rate limits",
         "• Opus 5.5 &lt;!here&gt;: 4,000 requests a minute, 10,000,000 input tokens a minute, 800,000 output tokens a "
         "minute",
         "• Message Batches: 500,000 requests in the queue",

@@ -73,7 +73,7 @@ class Use:
 
 
 class Watched:
-    """An organisation, its usage, and the bot's stores. Usage is visible five minutes after it happened."""
+    """An organization, its usage, and the bot's stores. Usage is visible five minutes after it happened."""
 
     def __init__(self, engine: Engine, *budgets: Budget) -> None:
         self.engine = engine
@@ -422,7 +422,7 @@ def test_savings_right_after_the_change_of_the_month_are_those_of_the_month_to_c
     }
 
 
-def test_savings_are_those_of_the_whole_organisation_where_it_has_a_budget(engine: Engine) -> None:
+def test_savings_are_those_of_the_whole_organization_where_it_has_a_budget(engine: Engine) -> None:
     team = Watched(engine, budget(scope="workspace:wrkspc_2", name="small"), budget(name="all"))
     team.usage.save_names([Name("workspace", "wrkspc_2", "Quiet")], at("11-20 00:00"))
     team.spends(10, "11-30 12:00")

@@ -179,7 +179,7 @@ async def test_one_large_request_is_no_spike(simulated: World, clock: HandClock)
     assert simulated.posts() == []
 
 
-async def test_an_organisation_that_has_just_begun_has_no_spikes(simulated: World, clock: HandClock) -> None:
+async def test_an_organization_that_has_just_begun_has_no_spikes(simulated: World, clock: HandClock) -> None:
     async with simulated.bot(**FAR) as bot:
         await runs_away(simulated, bot, clock, 30)
     assert simulated.posts() == []

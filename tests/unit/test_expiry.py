@@ -21,7 +21,7 @@ def budget(name: str, scope: Scope, period: PeriodKind, zone: str = "UTC") -> Bu
     return Budget(name, scope, period, ZoneInfo(zone), Decimal(1), None, "a test")
 
 
-def test_the_period_is_that_of_the_organisations_budget_wherever_it_stands() -> None:
+def test_the_period_is_that_of_the_organizations_budget_wherever_it_stands() -> None:
     search = budget("search", Scope(ScopeKind.KEY, "k"), PeriodKind.DAY)
     assert period_end([search, budget("default", ORGANIZATION, PeriodKind.MONTH)], NOON) == MONTH_END
     assert period_end([search], NOON) == datetime(2026, 11, 21, tzinfo=UTC)

@@ -87,7 +87,7 @@ class Used:
 
 @dataclass
 class World:
-    """An organisation with its report and its log, and one copy of the bot that watches both."""
+    """An organization with its report and its log, and one copy of the bot that watches both."""
 
     engine: Engine
     source: SourceName = "admin"

@@ -331,7 +331,7 @@ def test_what_only_the_report_knows_counts_in_exactly_one_period(
 
 
 @given(st.lists(usages, max_size=8), st.lists(bills, max_size=8), reads)
-def test_workspaces_and_the_organisation_agree_on_what_is_computed_from_the_same_days(
+def test_workspaces_and_the_organization_agree_on_what_is_computed_from_the_same_days(
     usage: list[UsageRow], report: list[BilledRow], read_at: datetime | None
 ) -> None:
     parts = [spend(usage, report, read_at, Scope(ScopeKind.WORKSPACE, name)) for name in ("wrkspc_search", "default")]

@@ -131,7 +131,7 @@ def test_the_chatbot_fits_scale_because_of_its_cost_and_the_lines_say_so() -> No
         "Needs 2.3 requests a minute at the mean, 23 at a peak of 10 times that; 4,630 and 46,296 input tokens, "
         "1,157 and 11,574 output tokens.",
         "Fits tier Scale: Start's and Build's monthly caps of $500 and $1,000 do not cover $1,350.00.",
-        "Standard limits as of 2026-10-17; cache reads do not count, and a new organisation may start with less.",
+        "Standard limits as of 2026-10-17; cache reads do not count, and a new organization may start with less.",
     ]
 
 
@@ -263,10 +263,10 @@ def test_batches_of_all_models_share_a_queue_and_leave_the_other_limits_alone() 
     assert fit_lines(fit(loads, NO_MONEY, Decimal("1.5")))[0].endswith("; 450,000 at a peak of 1.5 times that.")
 
 
-def test_the_organisations_own_limits_win_over_the_table() -> None:
+def test_the_organizations_own_limits_win_over_the_table() -> None:
     own = {Pool("Haiku 5.5", frozenset({HAIKU})): limits(50, 100_000, 20_000)}
     assert fit([chatbot(HAIKU)], Decimal(45), TEN, own).own_coverage is Coverage.COVERED
-    assert lines_of(chatbot(HAIKU), usd="45", measured=own)[1:-1] == ["Fits your organisation's own rate limits."]
+    assert lines_of(chatbot(HAIKU), usd="45", measured=own)[1:-1] == ["Fits your organization's own rate limits."]
 
 
 def test_own_limits_that_suffice_still_leave_the_monthly_cap_to_be_checked() -> None:
@@ -279,7 +279,7 @@ def test_own_limits_that_suffice_still_leave_the_monthly_cap_to_be_checked() -> 
 def test_own_limits_below_the_need_are_told_with_the_tier_that_would_do() -> None:
     own = {Pool("Sonnet 4.x", frozenset({SONNET})): limits(5, 100_000, 20_000)}
     assert lines_of(chatbot(), usd="400", measured=own)[1:3] == [
-        "Does not fit your organisation's own rate limits: it allows Sonnet 4.x 5 requests a minute, but 24 are needed "
+        "Does not fit your organization's own rate limits: it allows Sonnet 4.x 5 requests a minute, but 24 are needed "
         "at the peak.",
         "By Anthropic's standard limits it fits tier Start.",
     ]
@@ -288,7 +288,7 @@ def test_own_limits_below_the_need_are_told_with_the_tier_that_would_do() -> Non
 def test_an_own_limit_of_nothing_is_a_limit() -> None:
     own = {Pool("Sonnet 4.x", frozenset({SONNET})): limits(0, 1, 0)}
     assert lines_of(chatbot(), measured=own)[1] == (
-        "Does not fit your organisation's own rate limits: it allows Sonnet 4.x 0 output tokens a minute, but 11,575 "
+        "Does not fit your organization's own rate limits: it allows Sonnet 4.x 0 output tokens a minute, but 11,575 "
         "are needed at the peak."
     )
 
@@ -303,12 +303,12 @@ def test_an_own_limit_of_nothing_is_a_limit() -> None:
 )
 def test_own_limits_that_leave_something_out_say_so_and_the_table_answers(own: Mapping[Pool, Limits]) -> None:
     assert lines_of(chatbot(), usd="400", measured=own)[1:3] == [
-        "Your organisation's own rate limits do not tell all of those for Sonnet 4.x.",
+        "Your organization's own rate limits do not tell all of those for Sonnet 4.x.",
         "By Anthropic's standard limits it fits tier Start.",
     ]
 
 
-def test_own_pools_are_those_that_the_organisation_has() -> None:
+def test_own_pools_are_those_that_the_organization_has() -> None:
     one = {Pool("Everything", frozenset({SONNET, OPUS})): limits(100, 100, 100)}
     found = fit([load(SONNET, 60), load(OPUS, 60)], NO_MONEY, ONCE, one)
     assert found.own is not None

@@ -78,7 +78,7 @@ class AdminSource:
             if self._speed_may_be_asked():
                 return await read_again(partial(self._with_speed, read, most_rows), stored)
         except BadRequestError as error:
-            # The beta is not open to every organisation, and one refusal is not for good.
+            # The beta is not open to every organization, and one refusal is not for good.
             reading = await read_again(partial(self._without_speed, read, most_rows), stored)
             self._speed_refused_at = self._clock()
             log.warning("fast mode cannot be distinguished, so its tokens are priced as standard ones: %s", error)

@@ -1,4 +1,4 @@
-"""Spend by product, group, agent, actor and organisation, from the Usage and Cost Analytics API.
+"""Spend by product, group, agent, actor and organization, from the Usage and Cost Analytics API.
 
 Source: Anthropic's SDK 2.14.0 (types). Without `time_bucket_width` each row is a sum over the whole range, whose ends
 are rounded down to the hour; `ending_at` is then by default now, or 31 days after the beginning. A range has 31 days at

@@ -137,10 +137,10 @@ def _because(error: SourceError, by: AttributedBy) -> str:
     if isinstance(error, _NotChosenError):
         return (
             "it comes from Anthropic's analytics API, and CLAUDE_COST_USAGE_API is admin: set it to auto, unless your "
-            f"organisation has HIPAA readiness. {LOGS}"
+            f"organization has HIPAA readiness. {LOGS}"
         )
     if "HIPAA" in str(error):
-        return f"Anthropic's analytics API is closed to organisations with HIPAA readiness. {LOGS}"
+        return f"Anthropic's analytics API is closed to organizations with HIPAA readiness. {LOGS}"
     if isinstance(error, RefusedError):
         return (
             "ANTHROPIC_ADMIN_KEY may not read Anthropic's analytics API: use an Admin key, or a key with the scope "
@@ -148,10 +148,10 @@ def _because(error: SourceError, by: AttributedBy) -> str:
         )
     if isinstance(error, NotServedError):
         return (
-            f"Anthropic's analytics API is not served at ANTHROPIC_BASE_URL, or not open to this organisation. {LOGS}"
+            f"Anthropic's analytics API is not served at ANTHROPIC_BASE_URL, or not open to this organization. {LOGS}"
         )
     if isinstance(error, BadRequestError) and by is AttributedBy.ORGANIZATION:
-        return "only a key of the parent organisation may ask for it."
+        return "only a key of the parent organization may ask for it."
     if isinstance(error, MalformedError):
         return "Anthropic's answer does not have the documented shape: update this bot."
     return str(error)

@@ -259,12 +259,12 @@ def _failure(answer: httpx.Response, body: bytes, path: str) -> SourceError:
         )
     if status in (400, 403) and "hipaa" in message.lower():
         return RefusedError(
-            f"{path} is closed to organisations with HIPAA readiness (HTTP {status}): set CLAUDE_COST_USAGE_API=admin."
+            f"{path} is closed to organizations with HIPAA readiness (HTTP {status}): set CLAUDE_COST_USAGE_API=admin."
         )
     if status in (401, 403):
         return RefusedError(
             f"Anthropic refuses ANTHROPIC_ADMIN_KEY for {path} (HTTP {status}): use an Admin key, or a key with the "
-            "scope read:analytics. Individual accounts have no such keys: set up an organisation in the Console."
+            "scope read:analytics. Individual accounts have no such keys: set up an organization in the Console."
         )
     if status == 404 or answer.has_redirect_location:
         return NotServedError(f"{path} is not served at ANTHROPIC_BASE_URL (HTTP {status}): correct that address.")

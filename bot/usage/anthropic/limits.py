@@ -1,4 +1,4 @@
-"""An organisation's own rate limits, from Anthropic's Rate Limits API: limits, not consumption.
+"""An organization's own rate limits, from Anthropic's Rate Limits API: limits, not consumption.
 
 Source: platform.claude.com, Rate Limits API. A group is identified by `group_type` (August 2026), by `group.type`
 (version 2026-10-21 and SDK 2.x), or by both (October 2026). Pages end where `next_page` is null.
@@ -68,18 +68,18 @@ class _Page(Answer):
 
 
 async def read_rate_limits(transport: Transport) -> OwnLimits:
-    """The organisation's limits of every model group and of its batch queue. Never raises `SourceError`."""
+    """The organization's limits of every model group and of its batch queue. Never raises `SourceError`."""
     try:
         return OwnLimits(dict(_pools(await _entries(transport))))
     except SourceError as error:
-        return OwnLimits(None, f"Your organisation's own rate limits are not known: {_because(error)}")
+        return OwnLimits(None, f"Your organization's own rate limits are not known: {_because(error)}")
 
 
 def _because(error: SourceError) -> str:
     if isinstance(error, RefusedError):
-        return "ANTHROPIC_ADMIN_KEY may not read them; an Admin key of an organisation may."
+        return "ANTHROPIC_ADMIN_KEY may not read them; an Admin key of an organization may."
     if isinstance(error, NotServedError):
-        return "they are not served at ANTHROPIC_BASE_URL, or not to this organisation; the Console shows them."
+        return "they are not served at ANTHROPIC_BASE_URL, or not to this organization; the Console shows them."
     if isinstance(error, MalformedError):
         return "Anthropic's answer does not have the documented shape; the Console shows them."
     return str(error)

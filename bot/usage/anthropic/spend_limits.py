@@ -1,6 +1,6 @@
 """The limit that stops requests: what is set in Anthropic's Console, from the Spend Limits API where it is open.
 
-Source: Anthropic's SDK 2.12.0 (types) and the documentation of September 2026; for Console organisations an early
+Source: Anthropic's SDK 2.12.0 (types) and the documentation of September 2026; for Console organizations an early
 preview. `amount` is a string of whole cents, or null where nothing is capped. Pages end where `next_page` is null.
 """
 
@@ -20,7 +20,7 @@ MOST_PAGES = 100
 
 @dataclass(frozen=True, slots=True)
 class ConsoleLimits:
-    """Monthly USD of the whole organisation. `own_usd`: set by itself, `tier_usd`: Anthropic's cap; None: none."""
+    """Monthly USD of the whole organization. `own_usd`: set by itself, `tier_usd`: Anthropic's cap; None: none."""
 
     own_usd: Decimal | None
     tier_usd: Decimal | None
@@ -44,7 +44,7 @@ class _Page(Answer):
 
 
 async def read_console_limits(transport: Transport) -> ConsoleLimits:
-    """The organisation's monthly limits. Raises `SourceError`, mostly because the key may not read them."""
+    """The organization's monthly limits. Raises `SourceError`, mostly because the key may not read them."""
     limits = await _limits(transport)
     return ConsoleLimits(_lowest(limits, "organization"), _lowest(limits, "usage_tier"))
 

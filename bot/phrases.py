@@ -1,6 +1,6 @@
 """Counts and lengths of time for people: one way of saying each."""
 
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 from bot.clock import DAY, HOUR, MINUTE
 
@@ -8,6 +8,11 @@ from bot.clock import DAY, HOUR, MINUTE
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """`1 settled day`, `1,200 settled days`. `plural`: where it is not the noun with an s."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def day_name(day: date, now: datetime) -> str:
+    """`14 Nov`; with its year where that is not the one of `now`."""
+    return f"{day.day} {day:%b}" + ("" if day.year == now.year else f" {day.year}")
 
 
 def span(length: timedelta) -> str:

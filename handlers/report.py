@@ -17,6 +17,7 @@ from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.ledger.model import Sums
 from bot.messages import Message
+from bot.phrases import day_name
 from bot.pricing.throughput import Limits, Pool, load_rate_limits
 from bot.services import Services
 from bot.typed_text import nearest, words_in
@@ -82,7 +83,8 @@ async def _attributed(services: Services, asked: ReportWords, by: AttributedBy |
         return said(str(error) if isinstance(by, AttributedBy) else f"{_nothing_logged(asked)} {error}")
     more = [] if isinstance(by, AttributedBy) else [_nothing_logged(asked)]
     if found.starts_at > first:
-        more.append(f"Anthropic has nothing older than {found.starts_at.date()}: the days before are left out.")
+        begin = day_name(found.starts_at.date(), services.clock())
+        more.append(f"Anthropic has nothing older than {begin}: the days before are left out.")
     return attributed_message(found, asked.period.key, services.display, more)
 
 

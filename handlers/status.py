@@ -5,7 +5,7 @@ from functools import partial
 from bot.alerts.day_drift import settled_days
 from bot.budgets.account import Detail
 from bot.clock import DAY
-from bot.doctor.check import MARKS, Check, State, summary
+from bot.doctor.check import MARKS, Check, State, summary, title
 from bot.messages import Message
 from bot.services import Services
 from handlers.render.drift import truth_lines
@@ -38,7 +38,7 @@ async def doctor_command(services: Services, request: Request) -> Message:
 
 
 def _line(check: Check) -> str:
-    return f"{MARKS[check.state]} · {shown(check.name)}: {shown(check.text, LINE_LIMIT)}"
+    return f"{MARKS[check.state]} · {title(check)}: {shown(check.text, LINE_LIMIT)}"
 
 
 def status_of(services: Services) -> Message:

@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from bot.phrases import day_name
+
 
 class PeriodKind(StrEnum):
     """How often a budget starts afresh."""
@@ -28,7 +30,8 @@ class Weekday(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """One stretch, aware UTC, `ends_at` exclusive. `key` names it for people and for the store: `2026-11`.
+    """One stretch, aware UTC, `ends_at` exclusive. `key` names it for the store and in ids: `2026-11`; `period_name`
+    says it for people.
 
     A week that begins on Monday has its ISO number, `2026-W47`; any other has its first day, `week-2026-11-15`, so that
     the two are never taken for each other.
@@ -64,6 +67,38 @@ def period_at(kind: PeriodKind, zone: ZoneInfo, now: datetime, week_starts: Week
         following = (first + timedelta(days=31)).replace(day=1)
         key = f"{first:%Y-%m}"
     return Period(key, _midnight(first, zone), _midnight(following, zone))
+
+
+def period_name(key: str, now: datetime) -> str:
+    """`November`, `the week of 9 Nov`, `14 Nov` or `10 Nov to 15 Nov`; the year where it is not the one of `now`.
+
+    A key of another form is its own name.
+    """
+    first, is_range, last = key.partition("..")
+    try:
+        if is_range:
+            return f"{day_name(date.fromisoformat(first), now)} to {day_name(date.fromisoformat(last), now)}"
+        if key.count("-") == 1 and "W" not in key:
+            month = date.fromisoformat(f"{key}-01")
+            return f"{month:%B}" if month.year == now.year else f"{month:%B %Y}"
+        if _is_week(key):
+            return f"the week of {day_name(date.fromisoformat(key.removeprefix('week-')), now)}"
+        return day_name(date.fromisoformat(key), now)
+    except ValueError:
+        return key
+
+
+def in_period(key: str, now: datetime) -> str:
+    """`in November`, `in the week of 9 Nov`, `on 14 Nov`, `in the days 10 Nov to 15 Nov`."""
+    name = period_name(key, now)
+    if ".." in key:
+        return f"in the days {name}"
+    is_day = key.count("-") == 2 and not _is_week(key)
+    return f"on {name}" if is_day else f"in {name}"
+
+
+def _is_week(key: str) -> bool:
+    return "W" in key or key.startswith("week-")
 
 
 def period_before(kind: PeriodKind, zone: ZoneInfo, period: Period, week_starts: Weekday = Weekday.MONDAY) -> Period:

@@ -5,6 +5,7 @@ No check can raise or hold up another one. The report shows no secret, whatever 
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -58,6 +59,36 @@ async def _bounded(probe: Awaitable[Sequence[Check]], seconds: float) -> Sequenc
         return await probe
 
 
+TITLES: Mapping[str, str] = {
+    "paths": "files",
+    "slack_token": "Slack token",
+    "slack_scopes": "Slack scopes",
+    "slack_connection": "Slack connection",
+    "channel": "alert channel",
+    "sample_alert": "sample alert",
+    "anthropic": "Anthropic",
+    "anthropic_analytics": "analytics API",
+    "anthropic_admin": "admin API",
+    "cost_report": "cost report",
+    "console_limit": "Console limit",
+    "lease": "running copy",
+    "freshness": "age of the data",
+    "outbox": "waiting messages",
+    "scopes": "budget scopes",
+    "usage_rows": "rows of usage",
+    "fallback_file": "fallback file",
+    "targets": "fallback targets",
+    "rate_card": "list prices",
+    "rollups": "sums by day",
+}
+"""What people read for the name of a check, where that is not one of their words already."""
+
+
+def title(check: Check) -> str:
+    """The name of the check for people; JSON has its own name."""
+    return TITLES.get(check.name, check.name.replace("_", " "))
+
+
 MARKS = {State.OK: "ok", State.WARN: "WARN", State.FAIL: "FAIL", State.SKIPPED: "skipped"}
 
 LEAST_SECRET = 6
@@ -91,8 +122,8 @@ def doctor_json(checks: Sequence[Check]) -> dict[str, Any]:
 
 def doctor_text(checks: Sequence[Check]) -> str:
     """One line for each finding, then the summary."""
-    width = max(len(check.name) for check in checks)
-    lines = [f"{MARKS[check.state]:<7}  {check.name:<{width}}  {one_line(check.text)}" for check in checks]
+    width = max(len(title(check)) for check in checks)
+    lines = [f"{MARKS[check.state]:<7}  {title(check):<{width}}  {one_line(check.text)}" for check in checks]
     return "\n".join([*lines, "", *summary(checks)])
 
 
@@ -100,8 +131,9 @@ def summary(checks: Sequence[Check]) -> list[str]:
     """The failures, the warnings, then the counts."""
     lines = []
     for state, word in ((State.FAIL, "Failed"), (State.WARN, "Warnings")):
-        names = [check.name for check in checks if check.state is state]
-        if names:
+        found = Counter(title(check) for check in checks if check.state is state)
+        if found:
+            names = (name if number == 1 else f"{name} ({number})" for name, number in found.items())
             lines.append(f"{word}: {', '.join(names)}.")
     counts = [f"{sum(check.state is state for check in checks)} {state.value}" for state in State]
     return [*lines, f"{', '.join(counts)}."]

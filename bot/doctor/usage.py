@@ -62,6 +62,6 @@ def _scopes(unmatched: Sequence[Unmatched]) -> Check:
         return Check("scopes", State.OK, "Every budget's scope is known in this organization.")
     said = " ".join(f"{each.budget.name}: {each.sentence}" for each in unmatched)
     if any(each.certain for each in unmatched):
-        text = f"{len(unmatched)} of the budgets count nothing: {said}"
+        text = f"{count(len(unmatched), 'budget counts', 'budgets count')} nothing: {said}"
         return Check("scopes", State.FAIL, text, "Correct the scope where the budget is set.")
     return Check("scopes", State.WARN, said, "Start the bot, which reads the lists, and look again.")

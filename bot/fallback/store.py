@@ -16,6 +16,7 @@ from bot.fallback.verification_store import ProofStore
 from bot.mode import NORMAL
 from bot.modes.changes import AUTO_KEY, AUTO_SWITCH, LOOK_BACK, NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
 from bot.modes.model import ModeAnnouncement, ModeEnding
+from bot.phrases import day_name
 
 HISTORY = ("mode", "proposal", "auto", "proof")
 """Actions in the audit trail that are about the fallback mode."""
@@ -143,7 +144,9 @@ def record_change(connection: Connection, variables: Mapping[str, str], facts: M
             .returning(mode_changes.c.id)
         ).scalar_one()
     )
-    ends = "" if facts.until is None else f" until {facts.until:%Y-%m-%d %H:%M} UTC"
+    ends = ""
+    if facts.until is not None:
+        ends = f" until {day_name(facts.until.date(), facts.changed_at)} {facts.until:%H:%M} UTC"
     detail = f"{facts.previous} -> {facts.mode}{ends}: {facts.reason}"
     keep(connection, facts.changed_at, facts.by, "mode", "done", detail)
     enqueue(connection, "post", facts, facts.changed_at, mode_change_id=change_id)

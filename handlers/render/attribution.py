@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from bot.budgets.period import in_period, period_name
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
 from bot.messages import Message
@@ -20,12 +21,17 @@ CLAUDE_CODE_COVERS = (
 )
 
 
-def attributed_message(found: Attributed, name: str, display: Display = USD, more: Sequence[str] = ()) -> Message:
-    """The sum first, where it comes from, then the rows. `name`: of the period. `more`: lines after the first one."""
+def attributed_message(found: Attributed, key: str, display: Display = USD, more: Sequence[str] = ()) -> Message:
+    """The sum first, where it comes from, then the rows. `key`: of the period. `more`: lines after the first one."""
     if not found.rows:
-        return said(" ".join([f"Anthropic attributes no spend of {name} so far.", *more, _source(found)]))
+        return said(
+            " ".join(
+                [f"Anthropic attributes no spend of {period_name(key, found.ends_at)} so far.", *more, _source(found)]
+            )
+        )
     sum_ = f"at least {usd(found.usd)}" if found.odd else usd(found.usd)
-    first = f"{sum_} in {name}, from {moment(found.starts_at)} to {moment(found.ends_at)}, by {found.by}"
+    when = in_period(key, found.ends_at)
+    first = f"{sum_} {when}, from {moment(found.starts_at)} to {moment(found.ends_at)}, by {found.by}"
     rows, left_out = found.rows[:MOST_ROWS], found.rows[MOST_ROWS:]
     cells, closing = _cells(found, rows, left_out)
     return Message(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bot.budgets.budget import CHAT, LIMITS, Budget, LimitKind
 from bot.budgets.budget_spend import BudgetSpend
-from bot.budgets.period import PeriodKind, Weekday
+from bot.budgets.period import PeriodKind, Weekday, in_period
 from bot.budgets.scopes import Unmatched
 from bot.budgets.store import KeptBudget
 from bot.display import Display
@@ -27,7 +27,7 @@ from handlers.render.parts import (
     sentence,
     shown,
 )
-from handlers.render.spend import amount, display_lines, limits_line
+from handlers.render.spend import amount, display_lines, in_its_period, limits_line
 
 SET_ACTION = "budget_set"
 REMOVE_ACTION = "budget_remove"
@@ -210,13 +210,14 @@ def _to_confirm(lines: Sequence[str], element: Block) -> Message:
 def _spent(standing: Standing, display: Display) -> list[str]:
     spend = standing.known
     if spend is not None:
-        line = f"Spent in {shown(standing.period)}: {amount(spend)}, {limits_line(spend)}."
+        line = f"Spent {in_its_period(spend)}: {amount(spend)}, {limits_line(spend)}."
         return [line, *display_lines(spend.spent_usd, display)]
     if standing.unmatched is not None:
         return [f"What it has spent is not known: {sentence(standing.unmatched)}"]
     if standing.spend is None:
         return ["What it has spent is not known yet: there is no data."]
-    return [f"What it has spent in {shown(standing.period)} is not known yet: the data ends before that began."]
+    when = shown(in_period(standing.period, standing.spend.as_of))
+    return [f"What it has spent {when} is not known yet: the data ends before that began."]
 
 
 def _passed(budget: Budget, standing: Standing) -> list[str]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from bot.budgets.cache_use import CacheUse
-from bot.budgets.period import Period
+from bot.budgets.period import Period, in_period
 from bot.messages import Message
 from bot.money import share, usd
 from bot.phrases import count
@@ -22,7 +22,7 @@ def cache_message(
     """`uses`: the label of each row and the row, the largest loss first. `on`: the UTC day of the rates."""
     net = sum((use.saved_usd for _, use in uses), Decimal(0))
     lost = [-use.saved_usd for _, use in uses if use.saved_usd < 0]
-    lines = [f"Caching {_saved(net)} in {period.key}, up to {moment(until)}, by {by}"]
+    lines = [f"Caching {_saved(net)} {in_period(period.key, until)}, up to {moment(until)}, by {by}"]
     if lost:
         lines.append(f"Below the break-even: {count(len(lost), 'row')}, which lost {usd(sum(lost, Decimal(0)))}.")
     rows = [_cells(label, use) for label, use in uses[:MOST_ROWS]]

@@ -1,12 +1,12 @@
 """Computed against billed, in words: the lines that reports, status and a drift's alert have of it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from bot.alerts.day_drift import DayDrift, DriftCause, summed, total_of
 from bot.money import CENT, cents_of, in_cents, percent, usd
-from bot.phrases import count
+from bot.phrases import count, day_name
 from handlers.render.parts import moment
 
 CAUSES: Mapping[DriftCause, str] = {
@@ -26,15 +26,21 @@ def truth_lines(days: Sequence[DayDrift], report_read_at: datetime | None) -> li
     computed, billed, whole = total_of(days)
     causes = summed(day.causes for day in days)
     rest, *amounts = differences(computed, billed, [whole, *causes.values()])
+    until = _day(days[-1].day, report_read_at)
     lines = [
-        f"Computed against billed, {count(len(days), 'settled day')} to {days[-1].day}: {usd(computed)} computed, "
+        f"Computed against billed, {count(len(days), 'settled day')} to {until}: {usd(computed)} computed, "
         f"{usd(billed)} billed, {unexplained(rest, billed)}; cost report {read}."
     ]
     lines += [cause_line(cause, amount) for cause, amount in zip(causes, amounts, strict=True)]
     worst = max(days, key=lambda day: abs(day.unexplained_usd))
     if len(days) > 1 and not is_nothing(worst.unexplained_usd):
-        lines.append(f"• most of all on {worst.day}: {unexplained(worst.unexplained_usd, worst.billed_usd)}")
+        most = unexplained(worst.unexplained_usd, worst.billed_usd)
+        lines.append(f"• most of all on {_day(worst.day, report_read_at)}: {most}")
     return lines
+
+
+def _day(day: date, now: datetime | None) -> str:
+    return day.isoformat() if now is None else day_name(day, now)
 
 
 def unexplained(rest: Decimal, billed: Decimal) -> str:

@@ -4,8 +4,10 @@ from bot.alerts.day_drift import ModelDrift
 from bot.alerts.drift import DriftAlert
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
+from bot.budgets.period import period_name
 from bot.messages import Message
 from bot.money import usd
+from bot.phrases import day_name
 from handlers.render.drift import cause_line, differences, is_nothing, unexplained
 from handlers.render.parts import context, heading, lead, moment, paragraph, shown
 
@@ -33,7 +35,8 @@ def drift_message(alert: DriftAlert) -> Message:
     resolved, closed = alert.status is Status.RESOLVED, alert.status is Status.CLOSED
     over, drift = resolved or closed, alert.drift
     how = "resolved" if resolved else "closed, unresolved"
-    what = f"Drift of {drift.day} {how}" if over else f"Drift on {drift.day}"
+    day = day_name(drift.day, alert.as_of)
+    what = f"Drift of {day} {how}" if over else f"Drift on {day}"
     sums = f"{usd(drift.billed_usd)} billed, {usd(drift.computed_usd)} computed"
     causes, models = drift.causes, drift.models if drift.by_model else ()
     rest, *amounts = differences(drift.computed_usd, drift.billed_usd, [drift.unexplained_usd, *causes.values()])
@@ -60,7 +63,7 @@ def drift_message(alert: DriftAlert) -> Message:
 
 def drift_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
-    return f"computed and billed differ for {shown(alert.identity.key)}"
+    return f"computed and billed differ for {shown(period_name(alert.identity.key, alert.since))}"
 
 
 def _model_line(model: ModelDrift) -> str:

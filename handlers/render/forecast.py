@@ -5,14 +5,14 @@ from datetime import datetime
 
 from bot.budgets.budget import Budget
 from bot.budgets.forecast import DAYS_BACK, Crossing, Forecast
-from bot.budgets.period import PeriodKind
+from bot.budgets.period import PeriodKind, period_name
 from bot.budgets.prospects import Prospect
 from bot.display import USD, Display
 from bot.messages import Message
 from bot.money import percent, usd
 from bot.phrases import count
 from handlers.render.parts import context, fitting, lead, moment, shown
-from handlers.render.spend import amount, display_lines, not_known, warning_lines
+from handlers.render.spend import amount, capitalized, display_lines, in_its_period, not_known, warning_lines
 
 ROOM = 9000
 """Characters for all budgets; Slack was seen to refuse messages of some 13,200 in all."""
@@ -39,20 +39,22 @@ def forecast_message(outlooks: Sequence[Prospect], display: Display = USD, more:
 def _lines(outlook: Prospect, display: Display) -> list[str]:
     spend, found = outlook.spend, outlook.forecast
     name = f"budget {shown(spend.budget)}, {shown(spend.scope)}"
-    period, end = shown(outlook.period.key), moment(outlook.period.ends_at)
+    end = moment(outlook.period.ends_at)
     if spend.period != outlook.period.key:
+        period = shown(period_name(outlook.period.key, outlook.period.starts_at))
         return [f"Not known yet: {name}", f"The data ends before {period} began."]
+    when = in_its_period(spend)
     so_far = f"spent so far {amount(spend)}"
     if found is None:
         return [
             f"Not known: {name}" if spend.stale_at is not None else f"Not known yet: {name}",
-            f"Expected end: {not_known(spend)}. In {period}, which ends {end}, {so_far}.",
+            f"Expected end: {not_known(spend)}. {capitalized(when)}, which ends {end}, {so_far}.",
             *warning_lines(spend),
         ]
     return [
         f"{usd(found.expected_usd)} expected by {end}: {name}",
         *display_lines(found.expected_usd, display),
-        f"Between {usd(found.low_usd)} and {usd(found.high_usd)} in {period}; {so_far}.",
+        f"Between {usd(found.low_usd)} and {usd(found.high_usd)} {when}; {so_far}.",
         *(_crossing_line(crossing, found, outlook.budget) for crossing in found.crossings),
         _basis(found),
         *warning_lines(spend),

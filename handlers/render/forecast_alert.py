@@ -4,6 +4,7 @@ from bot.alerts.forecast import ForecastAlert
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.period import in_period, period_name
 from bot.messages import Message
 from bot.mode import NORMAL
 from bot.money import percent, usd
@@ -29,7 +30,9 @@ def forecast_message(alert: ForecastAlert) -> Message:
 def forecast_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
     limit = "" if alert.identity.limit is None else f" above {usd(alert.identity.limit.usd)}"
-    return f"forecast{limit} of budget {shown(alert.identity.subject)} in {shown(alert.identity.key)}"
+    return (
+        f"forecast{limit} of budget {shown(alert.identity.subject)} {shown(in_period(alert.identity.key, alert.since))}"
+    )
 
 
 def _spent_so_far(spend: BudgetSpend) -> str:
@@ -67,7 +70,8 @@ def _range(alert: ForecastAlert) -> list[str]:
     if alert.status not in (Status.OPEN, Status.RESOLVED):
         # Once it is over, the limit's own alert says what is expected.
         return []
-    return [f"Range: {usd(alert.low_usd)} to {usd(alert.high_usd)} at the end of {shown(alert.spend.period)}."]
+    period = shown(period_name(alert.spend.period, alert.spend.as_of))
+    return [f"Range: {usd(alert.low_usd)} to {usd(alert.high_usd)} at the end of {period}."]
 
 
 def _date(alert: ForecastAlert) -> list[str]:

@@ -7,6 +7,7 @@ from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.limit import LimitAlert
 from bot.budgets.budget import LimitKind
+from bot.budgets.period import in_period, period_name
 from bot.display import USD, Display
 from bot.messages import Message
 from bot.mode import NORMAL
@@ -17,6 +18,7 @@ from handlers.render.spend import (
     display_lines,
     end_line,
     is_over,
+    its_period,
     over_line,
     parts_line,
     stale_mark,
@@ -32,12 +34,12 @@ def limit_message(alert: LimitAlert, related_link: str | None, display: Display 
     """
     spend = alert.spend
     ended = is_over(spend, alert.decided_at)
-    over = f" ({shown(spend.period)}, which is over)" if ended else ""
+    over = f" ({shown(period_name(spend.period, spend.as_of))}, which is over)" if ended else ""
     parts = [
         heading(f"{_what_happened(alert).capitalize()}: {spend.budget}"),
         lead(f"{stale_mark(spend)}{_sum(alert)}: {_what_happened(alert)}, budget {shown(spend.budget)}{over}"),
         paragraph(
-            f"Period {shown(spend.period)}, {shown(spend.scope)}: {parts_line(spend)}.",
+            f"{its_period(spend)}, {shown(spend.scope)}: {parts_line(spend)}.",
             *display_lines(spend.spent_usd, display),
             *_other_limit(alert, related_link),
         ),
@@ -54,11 +56,12 @@ def limit_message(alert: LimitAlert, related_link: str | None, display: Display 
 
 def limit_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
-    subject, key, limit = shown(alert.identity.subject), shown(alert.identity.key), alert.identity.limit
+    subject, limit = shown(alert.identity.subject), alert.identity.limit
+    when = shown(in_period(alert.identity.key, alert.since))
     if limit is None:
-        return f"limit of budget {subject} in {key}"
+        return f"limit of budget {subject} {when}"
     name = "threshold" if limit.kind is LimitKind.THRESHOLD else f"{limit.kind} limit"
-    return f"{name} {usd(limit.usd)} of budget {subject} in {key}"
+    return f"{name} {usd(limit.usd)} of budget {subject} {when}"
 
 
 def limit_step_message(alert: LimitAlert) -> Message:
@@ -78,7 +81,8 @@ def _step(alert: LimitAlert) -> str:
     if alert.status is Status.WITHDRAWN:
         return f"Withdrawn: {usd(alert.limit.usd)} is not in force any more."
     if alert.status is Status.CLOSED:
-        return f"Period closed: {shown(alert.spend.period)} is over. What was known last is {spent}."
+        period = shown(period_name(alert.spend.period, alert.spend.as_of))
+        return f"Period closed: {period} is over. What was known last is {spent}."
     again = "Open again" if alert.reason == LimitReason.FELL_BELOW_HARD else "Crossed again"
     return f"{again}: {spent} of {usd(alert.limit.usd)} is spent."
 

@@ -4,12 +4,13 @@ from decimal import Decimal
 
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.new_period import BegunPeriod, NewPeriodAlert
+from bot.budgets.period import period_name
 from bot.messages import Message
 from bot.mode import NORMAL
 from bot.money import NO_CHANGE, change, percent, usd
 from bot.phrases import count
 from handlers.render.parts import context, heading, lead, moment, paragraph, shown
-from handlers.render.spend import amount, parts_line, warning_lines
+from handlers.render.spend import amount, capitalized, its_period, parts_line, warning_lines
 
 INCIDENT_LIMIT = 200
 
@@ -20,8 +21,8 @@ MOST_OTHERS = 60
 def new_period_message(alert: NewPeriodAlert) -> Message:
     """A new week or month of a budget, and of those that begin with it."""
     first = (
-        f"New {alert.period_kind} {shown(alert.key)} for budget {shown(alert.budget)}: "
-        f"{shown(alert.last.period)} ended at {amount(alert.last)}"
+        f"New {alert.period_kind} {_new_name(alert)} for budget {shown(alert.budget)}: "
+        f"{shown(period_name(alert.last.period, alert.as_of))} ended at {amount(alert.last)}"
     )
     others = _others(alert)
     name = f"{len(alert.others) + 1} budgets" if others else alert.budget
@@ -38,12 +39,18 @@ def new_period_message(alert: NewPeriodAlert) -> Message:
 
 def new_period_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
-    return f"new period {shown(alert.identity.key)} of budget {shown(alert.identity.subject)}"
+    name = shown(period_name(alert.identity.key, alert.since))
+    return f"new period {name} of budget {shown(alert.identity.subject)}"
+
+
+def _new_name(alert: NewPeriodAlert) -> str:
+    """`December`, `of 16 Nov`: after the kind."""
+    return shown(period_name(alert.key, alert.as_of)).removeprefix("the week ")
 
 
 def _last(alert: NewPeriodAlert) -> list[str]:
     last = alert.last
-    lines = [f"{shown(last.period)}, {shown(last.scope)}: {parts_line(last)}{_so_far(alert)}."]
+    lines = [f"{its_period(last)}, {shown(last.scope)}: {parts_line(last)}{_so_far(alert)}."]
     shares = [
         f"{percent(last.spent_usd, limit)} of its {level} limit, {usd(limit)}"
         for level, limit in (("soft", last.soft_usd), ("hard", last.hard_usd))
@@ -58,7 +65,9 @@ def _last(alert: NewPeriodAlert) -> list[str]:
         )
     if alert.before is not None:
         against = _against(last.spent_usd, alert.before.spent_usd)
-        lines.append(f"The {alert.period_kind} before, {shown(alert.before.period)}: {against}.")
+        lines.append(
+            f"The {alert.period_kind} before, {shown(period_name(alert.before.period, alert.as_of))}: {against}."
+        )
     return lines + warning_lines(last)
 
 
@@ -75,7 +84,8 @@ def _new(alert: NewPeriodAlert) -> list[str]:
         for level, limit in (("soft", alert.soft_usd), ("hard", alert.hard_usd))
         if limit is not None
     ]
-    lines = [f"{shown(alert.key)}, until {moment(alert.new_ends_at)}: {', '.join(limits)}."]
+    period = capitalized(shown(period_name(alert.key, alert.as_of)))
+    lines = [f"{period}, until {moment(alert.new_ends_at)}: {', '.join(limits)}."]
     mode = shown(alert.mode)
     lines.append(f"Fallback mode: {mode}." if alert.mode == NORMAL else f"Fallback mode {mode} is on.")
     return lines

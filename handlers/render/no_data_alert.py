@@ -1,9 +1,12 @@
 """Missing data as a message: since when and why, then what is known, then what to do."""
 
+from datetime import datetime
+
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.no_data import NoDataAlert
 from bot.budgets.budget_spend import KnownSum
+from bot.budgets.period import in_period
 from bot.messages import Message
 from bot.money import percent, usd
 from bot.phrases import count, span
@@ -59,12 +62,12 @@ def _after(alert: NoDataAlert) -> list[str]:
 def _known(alert: NoDataAlert, title: str) -> list[str]:
     if not alert.sums:
         return []
-    listed = "; ".join(_sum(known) for known in alert.sums[:MOST_SUMS])
+    listed = "; ".join(_sum(known, alert.decided_at) for known in alert.sums[:MOST_SUMS])
     more = len(alert.sums) - MOST_SUMS
     return [f"{title}: {listed}{f'; and {more} more budgets' if more > 0 else ''}."]
 
 
-def _sum(known: KnownSum) -> str:
+def _sum(known: KnownSum, now: datetime) -> str:
     limit = known.limit_usd
     of = "" if limit is None else f" of {usd(limit)} ({percent(known.spent_usd, limit)})"
-    return f"{usd(known.spent_usd)}{of} in {shown(known.period)}, budget {shown(known.budget)}"
+    return f"{usd(known.spent_usd)}{of} {shown(in_period(known.period, now))}, budget {shown(known.budget)}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
+from bot.budgets.period import in_period, period_name
 from bot.budgets.report import LOGGED_BY, Group, GroupBy, Report
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
@@ -54,9 +55,8 @@ def report_message(
 def _lead(report: Report) -> list[str]:
     spend, period = report.spend, report.period
     sum_ = f"at least {usd(spend.total_usd)}" if spend.at_least else usd(spend.total_usd)
-    lines = [
-        f"{sum_} in {period.key}, from {moment(period.starts_at)} to {moment(report.as_of)}, by {report.grouped_by}"
-    ]
+    when = in_period(period.key, report.as_of)
+    lines = [f"{sum_} {when}, from {moment(period.starts_at)} to {moment(report.as_of)}, by {report.grouped_by}"]
     if not report.known.complete:
         missing = report.known.of_hours - report.known.hours
         lines.append(
@@ -80,10 +80,10 @@ def _before_line(report: Report) -> str:
         return "No data for before: the same stretch of the period before is not known as a whole."
     before = report.before
     if not before.usd:
-        return f"In the same stretch of {before.period} nothing was used."
+        return f"In the same stretch of {period_name(before.period, report.as_of)} nothing was used."
     changed = change(report.computed_usd, before.usd)
     now = "" if changed is None else f" (now {changed})"
-    return f"Computed for the same stretch of {before.period}: {usd(before.usd)}{now}."
+    return f"Computed for the same stretch of {period_name(before.period, report.as_of)}: {usd(before.usd)}{now}."
 
 
 def _warnings(report: Report) -> list[str]:

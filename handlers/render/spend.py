@@ -7,6 +7,7 @@ from typing import Protocol
 
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.budgets.causes import CauseKind
+from bot.budgets.period import in_period, period_name
 from bot.budgets.savings import Saving, savings_of
 from bot.display import Display
 from bot.messages import Block, Part
@@ -68,6 +69,21 @@ def display_lines(amount_usd: Decimal, display: Display) -> list[str]:
     return [] if line is None else [line]
 
 
+def in_its_period(spend: BudgetSpend) -> str:
+    """`in November`; with the year where the data is of another one."""
+    return shown(in_period(spend.period, spend.as_of))
+
+
+def its_period(spend: BudgetSpend) -> str:
+    """`November`, `The week of 9 Nov`: at the beginning of a sentence."""
+    return capitalized(shown(period_name(spend.period, spend.as_of)))
+
+
+def capitalized(text: str) -> str:
+    """With a capital at the beginning of a sentence; the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def is_over(spend: BudgetSpend, at: datetime) -> bool:
     """Whether the period had ended at this moment."""
     return spend.ends_at <= at
@@ -75,7 +91,7 @@ def is_over(spend: BudgetSpend, at: datetime) -> bool:
 
 def over_line(spend: BudgetSpend) -> str:
     """Instead of the expected end, once there is nothing left to come."""
-    return f"The period {shown(spend.period)} is over: it ended {moment(spend.ends_at)}."
+    return f"{its_period(spend)} is over: it ended {moment(spend.ends_at)}."
 
 
 def stale_mark(spend: BudgetSpend) -> str:

@@ -10,7 +10,7 @@ from bot.budgets.budget_spend import BudgetSpend, NamedMover
 from bot.messages import Message
 from bot.money import percent, usd
 from handlers.render.parts import context, heading, lead, moment, names, paragraph, shown, warning
-from handlers.render.spend import amount, by_mode, caller, nothing_before, stale_mark, warning_lines
+from handlers.render.spend import amount, by_mode, caller, in_its_period, nothing_before, stale_mark, warning_lines
 from handlers.render.spend_alert import NOTHING_STOPPED, closing, ways_out_parts, who_and_why
 
 
@@ -64,7 +64,7 @@ def _rates(alert: SpikeAlert) -> str:
 def _spent_of_limit(spend: BudgetSpend) -> str:
     highest = spend.hard_usd or spend.soft_usd
     of = "" if highest is None else f" of {usd(highest)} ({percent(spend.spent_usd, highest)})"
-    return f"Spent in {shown(spend.period)}: {amount(spend)}{of}."
+    return f"Spent {in_its_period(spend)}: {amount(spend)}{of}."
 
 
 def _risen(mover: NamedMover) -> str:

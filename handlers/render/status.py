@@ -25,6 +25,7 @@ from handlers.render.spend import (
     cause_line,
     display_lines,
     end_line,
+    in_its_period,
     is_over,
     limits_line,
     mover_line,
@@ -117,7 +118,7 @@ def _share(spend: BudgetSpend) -> Decimal:
 
 
 def _headline(spend: BudgetSpend) -> str:
-    return f"{amount(spend)} in {shown(spend.period)}: budget {shown(spend.budget)}, {shown(spend.scope)}"
+    return f"{amount(spend)} {in_its_period(spend)}: budget {shown(spend.budget)}, {shown(spend.scope)}"
 
 
 def _budget_lines(spend: BudgetSpend, now: datetime, display: Display) -> list[str]:

@@ -274,7 +274,7 @@ async def test_an_alert_whose_period_is_over_is_closed_once_its_figures_are_fina
         assert statuses(simulated, "soft") == ["closed", "watched"]
         assert "soft limit crossed, period closed" in first_line(alert)
         assert thread(simulated, alert) == [
-            ("Period closed: 2026-11 is over. What was known last is $150.00.", False),
+            ("Period closed: November is over. What was known last is $150.00.", False),
         ]
         with pytest.raises(ValueError, match="alert_acknowledge"):
             await simulated.slack.click(alert, ACKNOWLEDGE_ACTION)
@@ -288,7 +288,7 @@ async def test_status_says_what_stands_open_and_who_has_it(simulated: World, clo
         before = await (await simulated.slack.command("status", DEVELOPER)).first_reply()
         await clicked(simulated, bot, alert, ACKNOWLEDGE_ACTION)
         after = await (await simulated.slack.command("status", DEVELOPER)).first_reply()
-    what = "• soft limit $100.00 of budget default in 2026-11: since 16 Nov 09:00 UTC"
+    what = "• soft limit $100.00 of budget default in November: since 16 Nov 09:00 UTC"
     assert f"{what}, nobody has acknowledged it." in before.text
     assert f"{what}, acknowledged by <@U0DEV> at 16 Nov 09:00 UTC." in after.text
 

@@ -148,7 +148,7 @@ async def test_cache_shows_hit_rates_against_the_break_even(simulated: World, bo
     clock.advance(MINUTE)
     await bot.cycle()
     answered = await ask(bot, "cache today")
-    assert "Caching saved $3.25 in 2026-11-16, up to 16 Nov 09:01 UTC, by feature" in answered
+    assert "Caching saved $3.25 on 16 Nov, up to 16 Nov 09:01 UTC, by feature" in answered
     assert "Below the break-even: 1 row, which lost $0.68." in answered
     assert "support: hit rate 10%, 10% reused (break-even 22%): lost $0.68" in answered
     assert "search: hit rate 45%, 90% reused (break-even 22%): saved $3.93" in answered

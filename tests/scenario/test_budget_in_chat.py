@@ -56,7 +56,7 @@ async def test_an_admin_sets_a_budget_and_its_alert_comes_with_the_next_cycle(si
         assert shown.text.startswith(
             "Budget search would be set: workspace:wrkspc_1, each month (UTC), soft $50.00 and hard $80.00."
         )
-        assert "Spent in 2026-11: $60.00, soft limit $50.00 (120%), hard limit $80.00 (75%)." in shown.text
+        assert "Spent in November: $60.00, soft limit $50.00 (120%), hard limit $80.00 (75%)." in shown.text
         assert "The soft limit is reached already" in shown.text
         assert kept(bot) == []
         assert "is set by <@U0ADMIN>: workspace:wrkspc_1, each month (UTC)" in await clicked(simulated, shown)
@@ -86,12 +86,12 @@ async def test_usage_that_was_never_read_makes_the_sum_incomplete_until_the_next
     async with simulated.connected_bot(**only) as bot:
         await bot.cycle()
         shown = await asked(simulated, "budget set all hard=100")
-        assert "Spent in 2026-11: $5.00" in shown.text
+        assert "Spent in November: $5.00" in shown.text
         assert re.search(r"INCOMPLETE: of \d+ of \d+ hours of this period no usage is known here yet", shown.text)
         await clicked(simulated, shown)
         await bot.cycle()
         again = await asked(simulated, "budget set all hard=90")
-        assert "Spent in 2026-11: $35.00" in again.text
+        assert "Spent in November: $35.00" in again.text
         assert "INCOMPLETE" not in again.text
 
 
@@ -225,11 +225,11 @@ async def test_the_list_says_of_each_budget_what_it_is_what_it_has_spent_and_whe
         estimated = (await asked(simulated, "estimate sonnet-4.6 requests=100k in=2000 out=500")).text
         assert "That is ¥202,500 without tax, ¥222,750 with 10% tax (at 150 JPY for 1 USD)." in estimated
     assert "• default: organization, each month (UTC), soft $100.00 and hard $200.00." in listed
-    assert "Spent in 2026-11: $60.00, soft limit $100.00 (60%), hard limit $200.00 (30%)." in listed
+    assert "Spent in November: $60.00, soft limit $100.00 (60%), hard limit $200.00 (30%)." in listed
     assert "It is set in CLAUDE_COST_SOFT_USD and CLAUDE_COST_HARD_USD" in listed
     described = "workspace:wrkspc_1, each week from Sunday (Asia/Tokyo), hard $240.00, notified at 50%, 75% and 90%"
     assert f"• search: {described}." in listed
-    assert "Spent in week-2026-11-15: $60.00, hard limit $240.00 (25%)." in listed
+    assert "Spent in the week of 15 Nov: $60.00, hard limit $240.00 (25%)." in listed
     assert f"Set by <@U0ADMIN>, {clock():%-d %b %H:%M} UTC." in listed
 
 
@@ -264,7 +264,7 @@ async def test_a_scope_may_be_a_name_and_counts_the_same(simulated: World, scope
     async with simulated.connected_bot() as bot:
         await bot.cycle()
         answer = await asked(simulated, f"budget set team scope={scope} hard=5")
-        assert "Spent in 2026-11: $3.00, hard limit $5.00 (60%)." in answer.text
+        assert "Spent in November: $3.00, hard limit $5.00 (60%)." in answer.text
         assert buttons(answer) == [SET_ACTION]
 
 
@@ -276,7 +276,7 @@ async def test_the_default_workspace_is_one_whatever_it_is_called(simulated: Wor
     async with simulated.connected_bot(CLAUDE_COST_USAGE_API=source) as bot:
         await bot.cycle()
         answer = await asked(simulated, f"budget set team scope=workspace:{scope} hard=5")
-        assert "Spent in 2026-11: $4.00, hard limit $5.00 (80%)." in answer.text
+        assert "Spent in November: $4.00, hard limit $5.00 (80%)." in answer.text
 
 
 async def test_a_configured_budget_that_matches_nothing_is_named_and_is_never_zero(

@@ -197,7 +197,7 @@ async def test_an_unknown_word_gets_help_and_the_nearest_match(services: Service
 async def test_status_tells_spend_end_movers_mode_and_age(polled: Services) -> None:
     text = (await ask(polled, "Status.")).text
     lines = text.splitlines()
-    assert lines[0] == "$240.00 in 2026-11: budget default, organization"
+    assert lines[0] == "$240.00 in November: budget default, organization"
     assert "soft limit $400.00 (60%), hard limit $600.00 (40%)" in lines[1]
     assert lines[2] == "$240.00 computed from tokens and list prices."
     assert lines[3].startswith("Expected end: $")

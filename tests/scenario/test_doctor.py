@@ -19,9 +19,9 @@ from bot.clock import DAY, system_clock
 from bot.db.engine import connect
 from bot.db.schema import usage_days
 from bot.doctor.anthropic import judge_console_limit
-from bot.doctor.check import Check, State, doctor_json, doctor_text, run_checks, without_secrets
+from bot.doctor.check import Check, State, doctor_json, doctor_text, run_checks, title, without_secrets
 from bot.doctor.configuration import read_configuration
-from bot.doctor.examination import judge_clock, judge_rate_card
+from bot.doctor.examination import ORDER, judge_clock, judge_rate_card
 from bot.fallback.targets.env_file import BEGIN
 from bot.pricing.card import load_rate_card
 from bot.sandbox.anthropic_server import (
@@ -107,7 +107,20 @@ async def test_one_failure_is_named_in_the_summary_and_the_exit_code_is_1(clinic
     assert finished.err == ""
     (line,) = [line for line in finished.out.splitlines() if line.startswith("FAIL")]
     assert line.endswith(f"The bot is not in {ALERTS}: type /invite @claude-cost there.")
-    assert "\nFailed: channel.\n" in finished.out
+    assert "\nFailed: alert channel.\n" in finished.out
+
+
+def test_settings_that_are_wrong_are_named_once_and_counted() -> None:
+    checks = [Check("settings", State.FAIL, "One."), Check("rate_card", State.FAIL, "Two.")]
+    text = doctor_text([*checks, Check("settings", State.FAIL, "Three.")])
+    assert "\nFailed: settings (2), list prices.\n" in text
+    assert "rate_card" not in text
+    assert doctor_json(checks)["checks"][1]["name"] == "rate_card"
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_people_read_no_name_with_an_underscore(name: str) -> None:
+    assert "_" not in title(Check(name, State.OK, "Well."))
 
 
 async def test_json_is_one_object_with_the_same_findings(clinic: Clinic) -> None:
@@ -148,7 +161,7 @@ async def test_sums_are_compared_with_their_rows_on_request_and_made_anew_on_req
 
 async def test_without_a_database_there_are_no_sums_to_compare_and_none_is_made(clinic: Clinic) -> None:
     found = await clinic.world.command("doctor", "--repair")
-    (line,) = [line for line in found.out.splitlines() if " rollups " in line]
+    (line,) = [line for line in found.out.splitlines() if " sums by day " in line]
     assert line.endswith("Not checked: see database.")
     assert not (clinic.world.folder / "claude-cost.db").exists()
 
@@ -310,7 +323,7 @@ async def test_slack_out_of_reach_is_said_without_a_traceback(clinic: Clinic) ->
     assert finished.code == 1
     assert finished.err == ""
     assert "Slack cannot be reached (ClientConnectorError)." in finished.out
-    assert "\nFailed: slack_token, slack_connection.\n" in finished.out
+    assert "\nFailed: Slack token, Slack connection.\n" in finished.out
 
 
 @pytest.mark.parametrize("fault", [Fault("html", status=502), Fault("not_json"), Fault("status", status=503)])
@@ -459,7 +472,7 @@ async def test_anthropic_out_of_reach_is_said_without_a_traceback(clinic: Clinic
     finished = await clinic.world.command("doctor", ANTHROPIC_BASE_URL=NOWHERE)
     assert (finished.code, finished.err) == (1, "")
     assert "Anthropic cannot be reached (ConnectError)." in finished.out
-    assert "\nFailed: anthropic_analytics, anthropic_admin.\n" in finished.out
+    assert "\nFailed: analytics API, admin API.\n" in finished.out
 
 
 async def test_each_read_is_tiny_and_made_once(clinic: Clinic) -> None:
@@ -792,7 +805,7 @@ def test_a_finding_stays_on_its_line_whatever_it_quotes() -> None:
     text = doctor_text([Check("x", State.WARN, "one\ntwo\x1b[31m", "three"), Check("long_name", State.OK, "Well.")])
     assert text.splitlines() == [
         "WARN     x          one two [31m three",
-        "ok       long_name  Well.",
+        "ok       long name  Well.",
         "",
         "Warnings: x.",
         "1 ok, 1 warn, 0 fail, 0 skipped.",
@@ -807,12 +820,12 @@ async def test_slack_gets_the_same_findings_with_the_failures_first(clinic: Clin
         await bot.cycle()
         well = await (await clinic.world.slack.command("doctor")).first_reply(20)
         assert "Failed" not in well.text
-        assert "· lease: A copy of the bot is alive" in well.text
+        assert "· running copy: A copy of the bot is alive" in well.text
         assert "Data as of " in well.text
         clinic.world.slack.workspace.channels[ALERTS].is_archived = True
         ill = await (await clinic.world.slack.command("doctor", "U0DEV")).first_reply(20)
     first, _, second, *_ = ill.text.splitlines()
-    assert first == "Failed: channel."
+    assert first == "Failed: alert channel."
     assert second.startswith(f"FAIL · channel: The channel {ALERTS} is archived")
     assert problems(ill.blocks, "message") == []
     assert clinic.world.posts() == []

@@ -69,7 +69,7 @@ def test_the_story_has_posts_edits_and_answers_of_every_kind(undisturbed: Undist
         ),
         Told("mode/degraded", "Fallback mode normal → degraded, by <@U0ADMIN>: of a test", ()),
         Told("mode/normal", "Fallback mode degraded → normal, by claude-cost: a new period has begun", ()),
-        Told("default/2026-12/period/0", "New month 2026-12 for budget default: 2026-11 ended at $0.00", ()),
+        Told("default/2026-12/period/0", "New month December for budget default: November ended at $0.00", ()),
     ]
 
 

@@ -113,7 +113,7 @@ async def test_a_whole_month_of_restarts_and_changes_tells_each_limit_once_and_o
     async with simulated.bot() as bot:
         await bot.cycle()
     opened = simulated.posts()[len(told) :]
-    assert [first_line(post) for post in opened] == ["New month 2026-12 for budget default: 2026-11 ended at $270.00"]
+    assert [first_line(post) for post in opened] == ["New month December for budget default: November ended at $270.00"]
 
 
 async def test_spend_that_falls_back_resolves_the_message_and_reopens_it_without_a_new_post(

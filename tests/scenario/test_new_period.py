@@ -43,13 +43,13 @@ async def test_a_month_opens_with_the_last_ones_total_and_its_own_limits_once(
     (new,) = openings(simulated)
     assert len(new.texts) == 1
     lines = new.text.splitlines()
-    assert lines[0] == "New month 2026-12 for budget default: 2026-11 ended at $125.00"
+    assert lines[0] == "New month December for budget default: November ended at $125.00"
     assert lines[1] == (
-        "2026-11, organization: $70.00 billed for 1 settled day + $55.00 computed from tokens and list prices, "
+        "November, organization: $70.00 billed for 1 settled day + $55.00 computed from tokens and list prices, "
         "so far: 1 day is not yet billed."
     )
     assert lines[2] == "That is 125% of its soft limit, $100.00 and 62% of its hard limit, $200.00."
-    assert lines[3] == "2026-12, until 1 Jan 00:00 UTC: soft limit $100.00, hard limit $200.00."
+    assert lines[3] == "December, until 1 Jan 00:00 UTC: soft limit $100.00, hard limit $200.00."
     assert lines[4] == "Fallback mode degraded is on."
     assert lines[5].startswith("Incident default/2026-12/period/0 · data as of 1 Dec 00:0")
     assert simulated.alerts("soft") == [soft]
@@ -109,10 +109,10 @@ async def test_weeks_are_compared_with_the_one_before_and_days_are_not_opened(
         clock.advance(timedelta(hours=1, minutes=30))
         await bot.cycle()
     first, second = openings(simulated)
-    assert first_line(first) == "New week 2026-W47 for budget weekly: 2026-W46 ended at $10.00"
-    assert "The week before, 2026-W45: $0.00." in first.text
-    assert first_line(second) == "New week 2026-W48 for budget weekly: 2026-W47 ended at $15.00"
-    assert "The week before, 2026-W46: $10.00, so this is +50%." in second.text
+    assert first_line(first) == "New week of 16 Nov for budget weekly: the week of 9 Nov ended at $10.00"
+    assert "The week before, the week of 2 Nov: $0.00." in first.text
+    assert first_line(second) == "New week of 23 Nov for budget weekly: the week of 16 Nov ended at $15.00"
+    assert "The week before, the week of 9 Nov: $10.00, so this is +50%." in second.text
 
 
 @pytest.mark.parametrize(("count", "posts"), [(3, 3), (12, 2)])

@@ -45,7 +45,7 @@ async def test_a_silence_is_told_with_its_reason_and_its_end_in_the_same_message
         assert len(told.texts) == 1
         assert first_line(told).startswith("No data since 16 Nov 09:05 UTC (16 min): ")
         assert "ANTHROPIC_ADMIN_KEY" in first_line(told)
-        assert "Last known: $60.00 of $200.00 (30%) in 2026-11, budget default." in told.text
+        assert "Last known: $60.00 of $200.00 (30%) in November, budget default." in told.text
         assert "data/2026-11-16T09:05Z/stale/0" in told.text
         assert "$0.00" not in told.text
         simulated.spend(10)
@@ -55,7 +55,7 @@ async def test_a_silence_is_told_with_its_reason_and_its_end_in_the_same_message
             "Data again since 16 Nov 10:11 UTC: it was missing from 16 Nov 09:05 UTC on (66 min)"
         )
         assert "Nothing known is missing: the usage of every hour since then has been read." in told.text
-        assert "Spend is now: $70.00 of $200.00 (35%) in 2026-11, budget default." in told.text
+        assert "Spend is now: $70.00 of $200.00 (35%) in November, budget default." in told.text
     assert silences(simulated) == [told]
 
 

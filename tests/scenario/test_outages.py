@@ -122,14 +122,14 @@ async def test_an_hour_without_anthropic_lowers_no_number_and_what_was_crossed_i
         simulated.anthropic.faults.outage = None
         await cycles(bot, clock, 3)
     # Once it is stale, that is said first.
-    assert all("$60.00 in 2026-11" in text for text in seen)
+    assert all("$60.00 in November" in text for text in seen)
     assert "Data as of 16 Nov 09:10 UTC (60 min old)" in seen[-1]
     stale, soft = (post for post in simulated.posts() if "/forecast/" not in post.text)
     assert [text.partition(":")[0] for text in stale.texts] == [
         "No data since 16 Nov 09",
         "Data again since 16 Nov 10",
     ]
-    assert "Spend is now: $120.00 of $200.00 (60%) in 2026-11, budget default." in stale.text
+    assert "Spend is now: $120.00 of $200.00 (60%) in November, budget default." in stale.text
     assert len(simulated.replies(stale)) == 1
     assert soft.texts[0].startswith("$120.00 of $100.00 (120%): soft limit crossed, budget default")
     assert (len(soft.texts), simulated.replies(soft)) == (1, [])

@@ -87,7 +87,7 @@ async def test_a_report_is_typed_in_slack_and_only_the_person_who_asked_sees_it(
         await polled(bot, clock, MONDAY)
         interaction = await simulated.slack.command("report", ADMIN)
         reply = await interaction.first_reply()
-    assert reply.text.startswith("$40.00 in 2026-11, from 1 Nov 00:00 UTC to 16 Nov 09:00 UTC, by model\n")
+    assert reply.text.startswith("$40.00 in November, from 1 Nov 00:00 UTC to 16 Nov 09:00 UTC, by model\n")
     assert reply.ephemeral_to == ADMIN
 
 
@@ -102,12 +102,12 @@ async def test_a_month_is_told_by_model_with_shares_tokens_and_the_same_stretch_
     await polled(bot, clock, OCTOBER_ENDS, MONDAY)
     message = await ask(bot, "report")
     assert lines_of(message) == [
-        "$40.00 in 2026-11, from 1 Nov 00:00 UTC to 16 Nov 09:00 UTC, by model",
+        "$40.00 in November, from 1 Nov 00:00 UTC to 16 Nov 09:00 UTC, by model",
         "$30.00 billed for 1 settled day + $10.00 computed from tokens and list prices.",
-        "Computed for the same stretch of 2026-10: $10.00 (now +300%).",
+        "Computed for the same stretch of October: $10.00 (now +300%).",
         "• claude-opus-4-8: $30.00 (75%), 6.0M tokens in, 0 out; before: $10.00 (+200%)",
         "• claude-sonnet-5-5: $10.00 (25%), 5.0M tokens in, 0 out; before: nothing",
-        "Computed against billed, 1 settled day to 2026-11-06: $30.00 computed, $30.00 billed, nothing unexplained; "
+        "Computed against billed, 1 settled day to 6 Nov: $30.00 computed, $30.00 billed, nothing unexplained; "
         "cost report read 16 Nov 09:00 UTC.",
         AGE,
     ]
@@ -141,7 +141,7 @@ async def test_the_last_hour_before_counts_with_the_share_that_lies_in_the_stret
     simulated.spend(8, MONDAY - DAY + timedelta(minutes=50))
     simulated.spend(1, MONDAY - HOUR)
     await polled(bot, clock, now)
-    assert "2026-11-15: $2.00 (now -50%)." in (await ask(bot, "report today")).text
+    assert "15 Nov: $2.00 (now -50%)." in (await ask(bot, "report today")).text
 
 
 async def test_without_complete_data_for_before_nothing_is_compared(
@@ -161,7 +161,7 @@ async def test_a_stretch_before_in_which_nothing_was_used_is_known_as_such(
 ) -> None:
     simulated.spend(30, MONDAY - HOUR)
     await polled(bot, clock, OCTOBER_ENDS, MONDAY)
-    assert "In the same stretch of 2026-10 nothing was used." in (await ask(bot, "report")).text
+    assert "In the same stretch of October nothing was used." in (await ask(bot, "report")).text
 
 
 async def test_hours_of_which_nothing_is_known_are_told_loudly(
@@ -175,7 +175,7 @@ async def test_hours_of_which_nothing_is_known_are_told_loudly(
     async with simulated.bot(**changes) as bot:
         await polled(bot, clock, MONDAY)  # read since the last reviewed week began
         text = (await ask(bot, "report month")).text
-    assert text.startswith("$30.00 in 2026-11")
+    assert text.startswith("$30.00 in November")
     assert (
         "INCOMPLETE: of 192 hours out of 369 since then no usage is known here, so the true sum may be higher." in text
     )
@@ -184,10 +184,10 @@ async def test_hours_of_which_nothing_is_known_are_told_loudly(
 @pytest.mark.parametrize(
     ("words", "period", "usd"),
     [
-        ("report today", "2026-11-16", "$1.00"),
-        ("report week by model", "2026-W47", "$1.00"),
-        ("Report MONTH", "2026-11", "$7.00"),
-        ("report by model", "2026-11", "$7.00"),
+        ("report today", "on 16 Nov", "$1.00"),
+        ("report week by model", "in the week of 16 Nov", "$1.00"),
+        ("Report MONTH", "in November", "$7.00"),
+        ("report by model", "in November", "$7.00"),
     ],
 )
 async def test_days_weeks_and_months_are_those_of_utc(
@@ -197,7 +197,7 @@ async def test_days_weeks_and_months_are_those_of_utc(
     for amount, at in ((1, midnight), (2, midnight - timedelta(minutes=1)), (4, midnight - 7 * DAY)):
         simulated.spend(amount, at)
     await polled(bot, clock, MONDAY)
-    assert (await ask(bot, words)).text.startswith(f"{usd} in {period}, from ")
+    assert (await ask(bot, words)).text.startswith(f"{usd} {period}, from ")
 
 
 async def test_rows_by_workspace_and_by_key_have_the_names_of_the_console(
@@ -228,7 +228,7 @@ async def test_beyond_fifteen_rows_the_rest_is_one_sum_and_everything_adds_up(
     assert len(rows) == 15
     assert "and 5 more, $15.00" in message.text
     assert sum(usd_of(row[1]) for row in rows) + 15 == 210
-    assert message.text.startswith("$210.00 in 2026-11-16")
+    assert message.text.startswith("$210.00 on 16 Nov")
     assert "<!here>" not in message.text
     assert all(len(cell) <= 60 for row in rows for cell in row)
 
@@ -259,7 +259,7 @@ async def test_a_bill_with_a_discount_differs_from_the_rows_and_that_is_said(
     discounted = replace(row, usd=row.usd * Decimal("0.9"), list_usd=row.usd)
     usage.save([], "analytics", MONDAY, state, Bill(row.day, row.day, [discounted]))
     lines = lines_of(await ask(bot, "report"))
-    assert lines[0].startswith("$27.00 in 2026-11")
+    assert lines[0].startswith("$27.00 in November")
     assert lines[2].startswith("The rows are all computed from tokens and list prices, $30.00 together")
 
 
@@ -354,7 +354,7 @@ async def test_a_forecast_tells_the_range_the_days_of_the_limits_and_what_it_is_
     lines = lines_of(await ask(bot, "forecast"))
     # 369 hours have passed, 351 are left.
     assert lines[0] == "$144.00 expected by 1 Dec 00:00 UTC: budget default, organization"
-    assert lines[1] == "Between $140.49 and $147.51 in 2026-11; spent so far $73.80."
+    assert lines[1] == "Between $140.49 and $147.51 in November; spent so far $73.80."
     assert lines[2] == (
         "Soft limit $100.00: reached Sat 21 Nov (144% of it expected); "
         "at the high end Sat 21 Nov, at the low end Sun 22 Nov."
@@ -373,7 +373,7 @@ async def test_hours_that_are_missing_in_the_store_are_not_taken_for_hours_witho
     lines = lines_of(await ask(bot, "forecast"))
     # What was spent in those days the bill still tells.
     assert lines[0].startswith("$144.00 expected by")
-    assert lines[1].endswith("in 2026-11; spent so far $73.80.")
+    assert lines[1].endswith("in November; spent so far $73.80.")
     assert lines[4] == "Built on 24 days of usage."
     message = await ask(bot, "report")
     assert "INCOMPLETE: of 96 hours out of 369" in message.text
@@ -407,7 +407,7 @@ async def test_a_forecast_needs_a_poll_and_six_hours_of_data(simulated: World, c
     assert lines_of(message)[:2] == [
         "Not known yet: budget default, organization",
         "Expected end: not known yet, since there are less than 6 hours of data. "
-        "In 2026-11, which ends 1 Dec 00:00 UTC, spent so far $0.00.",
+        "In November, which ends 1 Dec 00:00 UTC, spent so far $0.00.",
     ]
 
 
@@ -420,7 +420,7 @@ async def test_of_a_month_that_began_after_the_data_ends_nothing_is_forecast(
     message = await ask(bot, "forecast")
     assert lines_of(message)[:2] == [
         "Not known yet: budget default, organization",
-        "The data ends before 2026-11 began.",
+        "The data ends before November began.",
     ]
     assert "$" not in message.text
 
@@ -440,7 +440,7 @@ async def test_every_budget_is_forecast_in_its_own_scope_period_and_zone(
         await polled(bot, clock, MONDAY - 15 * DAY, MONDAY)
         lines = lines_of(await ask(bot, "forecast"))
     search = lines.index("$24.00 expected by 16 Nov 15:00 UTC: budget search, workspace:wrkspc_1")
-    assert "Between $23.97 and $24.03 in 2026-11-16; spent so far $18.00." in lines[search + 1]
+    assert "Between $23.97 and $24.03 on 16 Nov; spent so far $18.00." in lines[search + 1]
     # Two more hours: from 19:00 to 20:00 in Tokyo.
     assert lines[search + 2].startswith("Soft limit $20.00: reached Mon 16 Nov 19:00 (120% of it expected)")
 
@@ -594,13 +594,13 @@ def test_without_a_budget_the_limits_say_so() -> None:
 @pytest.mark.parametrize(
     ("words", "first", "rows"),
     [
-        ("report yesterday", "$25.00 in 2026-11-15, from 15 Nov 00:00 UTC to 16 Nov 00:00 UTC, by model", 1),
-        ("report last week", "$35.00 in 2026-W46, from 9 Nov 00:00 UTC to 16 Nov 00:00 UTC, by model", 1),
-        ("report previous month by key", "$10.00 in 2026-10, from 1 Oct 00:00 UTC to 1 Nov 00:00 UTC, by key", 1),
-        ("report 2026-11-10..2026-11-15", "$35.00 in 2026-11-10..2026-11-15, from 10 Nov 00:00 UTC to 16 Nov", 1),
-        ("report 2026-11-15", "$25.00 in 2026-11-15, from 15 Nov 00:00 UTC to 16 Nov 00:00 UTC, by model", 1),
-        ("report 2026-11-14..", "$65.00 in 2026-11-14..2026-11-16, from 14 Nov 00:00 UTC to 16 Nov 09:00 UTC", 1),
-        ("report from 2026-11-14 to today", "$65.00 in 2026-11-14..2026-11-16, from 14 Nov 00:00 UTC to 16 Nov", 1),
+        ("report yesterday", "$25.00 on 15 Nov, from 15 Nov 00:00 UTC to 16 Nov 00:00 UTC, by model", 1),
+        ("report last week", "$35.00 in the week of 9 Nov, from 9 Nov 00:00 UTC to 16 Nov 00:00 UTC, by model", 1),
+        ("report previous month by key", "$10.00 in October, from 1 Oct 00:00 UTC to 1 Nov 00:00 UTC, by key", 1),
+        ("report 2026-11-10..2026-11-15", "$35.00 in the days 10 Nov to 15 Nov, from 10 Nov 00:00 UTC to 16 Nov", 1),
+        ("report 2026-11-15", "$25.00 on 15 Nov, from 15 Nov 00:00 UTC to 16 Nov 00:00 UTC, by model", 1),
+        ("report 2026-11-14..", "$65.00 in the days 14 Nov to 16 Nov, from 14 Nov 00:00 UTC to 16 Nov 09:00 UTC", 1),
+        ("report from 2026-11-14 to today", "$65.00 in the days 14 Nov to 16 Nov, from 14 Nov 00:00 UTC to 16 Nov", 1),
     ],
 )
 async def test_a_stretch_that_is_over_is_told_as_a_whole(

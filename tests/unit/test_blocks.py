@@ -418,7 +418,7 @@ def test_a_soft_alert_never_says_hard_and_an_open_hard_one_ends_with_what_stops_
         ),
         (
             alert(decided_at=SPEND.ends_at),
-            "$412.50 of $400.00 (103%): soft limit crossed, budget default (2026-11, which is over)",
+            "$412.50 of $400.00 (103%): soft limit crossed, budget default (November, which is over)",
         ),
     ],
 )
@@ -429,7 +429,7 @@ def test_the_first_line_of_an_alert_says_it_all(facts: LimitAlert, first: str) -
 def test_an_open_alert_says_how_it_is_made_up_where_it_leads_and_what_the_ways_out_are() -> None:
     message = limit_message(alert(LimitKind.HARD), LINK)
     assert message.text.splitlines()[1:-2] == [
-        "Period 2026-11, organization: $300.25 billed for 17 settled days + $111.75 computed from tokens and list "
+        "November, organization: $300.25 billed for 17 settled days + $111.75 computed from tokens and list "
         "prices + $0.50 that only the cost report knows.",
         f"The soft limit of $400.00 is passed too: <{LINK}|its message>.",
         "Expected end: $700.11 (range $650.01 to $750.21) by 1 Dec 00:00 UTC.",
@@ -723,7 +723,7 @@ def test_a_status_has_every_budget_the_mode_and_the_age() -> None:
     check(message)
     check_twin(message)
     assert message.text.splitlines()[:4] == [
-        "$412.50 in 2026-11: budget default, organization",
+        "$412.50 in November: budget default, organization",
         "`█████████████░░░░░░░` soft limit $400.00 (103%), hard limit $600.00 (68%)",
         "$300.25 billed for 17 settled days + $111.75 computed from tokens and list prices + $0.50 that only the cost "
         "report knows.",
@@ -782,7 +782,7 @@ def test_a_mode_that_the_target_does_not_hold_yet_is_not_called_written() -> Non
 def test_a_period_that_is_over_says_that_nothing_is_known_of_the_new_one() -> None:
     message = status([with_spend(expected_usd=None, movers=(), shares=())], now=SPEND.ends_at + timedelta(minutes=3))
     check_twin(message)
-    over = "The period 2026-11 is over: it ended 1 Dec 00:00 UTC. Of the new one nothing is known yet."
+    over = "November is over: it ended 1 Dec 00:00 UTC. Of the new one nothing is known yet."
     assert over in message.text.splitlines()
     assert "Pace" not in message.text
 
@@ -813,8 +813,8 @@ def test_of_very_many_budgets_those_nearest_to_their_limits_are_shown() -> None:
     message = status(spends)
     check(message, most_text=MOST_TEXT)
     check_twin(message)
-    assert message.text.splitlines()[0] == "$199.00 in 2026-11: budget team-199, organization"
-    assert "• $150.00 in 2026-11: budget team-150, organization soft limit $400.00 (37%)" in message.text
+    assert message.text.splitlines()[0] == "$199.00 in November: budget team-199, organization"
+    assert "• $150.00 in November: budget team-150, organization soft limit $400.00 (37%)" in message.text
     assert re.search(r"and \d+ more budgets, further from their limits\.", message.text)
 
 

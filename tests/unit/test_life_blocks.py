@@ -244,7 +244,7 @@ def test_what_the_channel_hears_again_says_why_what_and_what_to_do() -> None:
         ),
         (Status.RESOLVED, LimitReason.FELL_BELOW, "Resolved: $412.50 is spent, below $400.00 again."),
         (Status.WITHDRAWN, LimitReason.LIMIT_CHANGED, "Withdrawn: $400.00 is not in force any more."),
-        (Status.CLOSED, LimitReason.PERIOD_CLOSED, "Period closed: 2026-11 is over. What was known last is $412.50."),
+        (Status.CLOSED, LimitReason.PERIOD_CLOSED, "Period closed: November is over. What was known last is $412.50."),
         (Status.OPEN, LimitReason.CROSSED_AGAIN, "Crossed again: $412.50 of $400.00 is spent."),
         (Status.OPEN, LimitReason.FELL_BELOW_HARD, "Open again: $412.50 of $400.00 is spent."),
     ],
@@ -284,7 +284,7 @@ def test_a_forecast_alert_says_the_sum_the_range_and_the_date() -> None:
     check_twin(message)
     lines = message.text.splitlines()
     assert lines[0] == f"Forecast $700.00 by 1 Dec 00:00 UTC, above $600.00 (116%), budget {'b' * 60}"
-    assert lines[1] == "Range: $610.00 to $790.00 at the end of 2026-11."
+    assert lines[1] == "Range: $610.00 to $790.00 at the end of November."
     assert lines[2] == "The hard limit of $600.00 is reached about 22 Nov 12:00 UTC, at the earliest 21 Nov 12:00 UTC."
     assert lines[-1].startswith(f"Incident {'b' * 60}/2026-11/forecast/600 · data as of")
 
@@ -312,8 +312,8 @@ def test_status_has_a_line_for_every_open_alert() -> None:
             standing(AlertKind.NO_DATA, Life(escalated_at=NOW)),
         ]
     ) == [
-        "• hard limit $600.00 of budget default in 2026-11: since 20 Nov 12:00 UTC, nobody has acknowledged it.",
-        "• soft limit $400.00 of budget default in 2026-11: since 20 Nov 12:00 UTC, "
+        "• hard limit $600.00 of budget default in November: since 20 Nov 12:00 UTC, nobody has acknowledged it.",
+        "• soft limit $400.00 of budget default in November: since 20 Nov 12:00 UTC, "
         "acknowledged by <@U0ADMIN> at 20 Nov 12:00 UTC.",
         "• spike in budget default, from $10.00 an hour: since 20 Nov 12:00 UTC, "
         "acknowledged by <@U0ADMIN> at 20 Nov 12:00 UTC, snoozed until 20 Nov 13:00 UTC by <@U0ADMIN>.",

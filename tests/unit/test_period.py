@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.period import Period, PeriodKind, Weekday, period_at, period_before, periods_since
+from bot.budgets.period import (
+    Period,
+    PeriodKind,
+    Weekday,
+    in_period,
+    period_at,
+    period_before,
+    period_name,
+    periods_since,
+)
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Asia/Kolkata", "Australia/Lord_Howe"]
 moments = st.datetimes(datetime(2024, 1, 1), datetime(2028, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001  # the strategy adds the zone
@@ -120,3 +129,34 @@ def test_no_two_different_weeks_have_the_same_key(day: date) -> None:
         for shift in range(-8, 9):
             week = period_at(PeriodKind.WEEK, ZoneInfo("UTC"), noon + timedelta(days=shift), week_starts)
             assert weeks.setdefault(week.key, week) == week
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "within", "a_year_later"),
+    [
+        ("2026-11", "November", "in November", "in November 2026"),
+        ("2026-11-14", "14 Nov", "on 14 Nov", "on 14 Nov 2026"),
+        ("2026-W46", "the week of 9 Nov", "in the week of 9 Nov", "in the week of 9 Nov 2026"),
+        ("week-2026-11-15", "the week of 15 Nov", "in the week of 15 Nov", "in the week of 15 Nov 2026"),
+        ("2026-11-10..2026-11-15", "10 Nov to 15 Nov", "in the days 10 Nov to 15 Nov", None),
+        ("the 6 days before", "the 6 days before", "in the 6 days before", None),
+        ("2026-13", "2026-13", "in 2026-13", None),
+    ],
+)
+def test_people_read_a_period_by_its_name(key: str, name: str, within: str, a_year_later: str | None) -> None:
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    assert (period_name(key, now), in_period(key, now)) == (name, within)
+    if a_year_later is not None:
+        assert in_period(key, now.replace(year=2027)) == a_year_later
+
+
+def test_a_week_that_begins_in_the_year_before_has_that_year() -> None:
+    january = datetime(2027, 1, 2, tzinfo=UTC)
+    period = period_at(PeriodKind.WEEK, ZoneInfo("UTC"), january)
+    assert (period.key, period_name(period.key, january)) == ("2026-W53", "the week of 28 Dec 2026")
+
+
+@given(moments, st.sampled_from(PeriodKind), st.sampled_from(Weekday))
+def test_no_name_of_a_period_is_its_key(now: datetime, kind: PeriodKind, week_starts: Weekday) -> None:
+    period = period_at(kind, ZoneInfo("UTC"), now, week_starts)
+    assert "-" not in period_name(period.key, now)

@@ -100,7 +100,7 @@ def test_nothing_changes_until_another_admin_agrees(team: Team, file: EnvFile, c
     assert team.audited() == [
         ("U1", "done", "normal -> degraded for 2 h asked for: too dear"),
         ("U2", "done", "normal -> degraded for 2 h approved: too dear"),
-        ("U1", "done", "normal -> degraded until 2026-11-20 14:01 UTC: too dear"),
+        ("U1", "done", "normal -> degraded until 20 Nov 14:01 UTC: too dear"),
         ("U2", "done", "normal -> degraded for 2 h done: too dear"),
     ]
 

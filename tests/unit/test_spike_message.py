@@ -72,7 +72,7 @@ def test_an_open_spike_says_whose_it_is_why_and_what_helps() -> None:
     assert message.text.splitlines()[1:] == [
         "The last ten minutes ran at $71.20 an hour. It is a spike from $10.50 an hour on. "
         "First seen 20 Nov 11:40 UTC.",
-        "Spent in 2026-11: $412.50 of $600.00 (68%).",
+        "Spent in November: $412.50 of $600.00 (68%).",
         "• claude-opus-4-8 · Search · key ingest: $41.27 in the last hour, on average $9.13 an hour",
         "• Why: claude-opus-4-8 · key ingest: cache-read share fell from 92% to 31%, about $1,312.77",
         "• Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42"

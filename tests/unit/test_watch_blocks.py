@@ -133,12 +133,12 @@ def first_line(facts: AlertPayload) -> str:
         ),
         (
             drift(),
-            "Drift on 2026-11-17: $10.01 billed, $3.08 computed, $6.93 unexplained (69% of the bill)",
+            "Drift on 17 Nov: $10.01 billed, $3.08 computed, $6.93 unexplained (69% of the bill)",
             "bill/2026-11-17/drift/0",
         ),
         (
             period(),
-            "New month 2026-12 for budget default: 2026-11 ended at $412.50",
+            "New month December for budget default: November ended at $412.50",
             "default/2026-12/period/0",
         ),
     ],
@@ -160,7 +160,7 @@ def test_a_new_period_says_how_sure_the_last_total_is_and_how_it_compares() -> N
     text = incident_message(period(), None).text
     assert "so far: 2 days are not yet billed." in text
     assert "INCOMPLETE: of 3 hours of it no usage is known here" in text
-    assert "The month before, 2026-10: $375.00, so this is +10%." in text
+    assert "The month before, October: $375.00, so this is +10%." in text
     assert "Fallback mode: normal." in text
     whole = period(unbilled_days=0, missing_hours=0, before=None, last=SPEND)
     assert "so far" not in incident_message(whole, None).text

@@ -26,7 +26,7 @@ from bot.alerts.kinds import AlertKind
 from bot.alerts.lifecycle_timer import LifecycleTimer
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.receiver import Receiver
-from bot.alerts.rules import AlertRules, DetectorRules
+from bot.alerts.rules import AlertRules
 from bot.alerts.spike_store import SpikeStore
 from bot.alerts.store import AlertStore
 from bot.budgets.book import BudgetBook
@@ -350,7 +350,7 @@ async def _note_date(clock: SteadyClock, answer: httpx.Response) -> None:
 def _detector_context(
     base: Base, services: Services, cycle_state: CycleStateStore, outbox: Outbox, others: Sequence[Outbox]
 ) -> DetectorContext:
-    settings, engine = base.settings, base.engine
+    engine = base.engine
 
     def refusing() -> frozenset[str]:
         return frozenset(each.name for each in (outbox, *others) if each.refused is not None)
@@ -364,7 +364,7 @@ def _detector_context(
         spikes=SpikeStore(engine),
         remembered=StateStore(engine),
         state=cycle_state.latest,
-        rules=DetectorRules(settings.forecast_rules, settings.spike_rules, settings.drift_rules, settings.poll_seconds),
+        rules=base.settings.detector_rules,
         slack_blocked=lambda: outbox.blocked,
         refusing=refusing,
     )

@@ -21,9 +21,9 @@ class Table(BaseModel):
 
 def _text(value: object, example: str) -> str:
     # A TOML number with a fraction is binary, so 0.1 would not be exact.
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise ValueError(f'write it as a string, such as "{example}"')
-    return str(value)
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def _usd(value: object) -> Decimal:
@@ -43,6 +43,12 @@ def _share(percent: Decimal) -> Decimal:
     return percent
 
 
+def _above_usual(factor: Decimal) -> Decimal:
+    if factor <= 1:
+        raise ValueError("write a factor above 1, such as 4: it multiplies what is usual")
+    return factor
+
+
 def _known_zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -56,6 +62,9 @@ Number = Annotated[Decimal, BeforeValidator(_number)]
 """Above zero."""
 
 Percent = Annotated[Number, AfterValidator(_share)]
+Factor = Annotated[Number, AfterValidator(_above_usual)]
+"""Times what is usual."""
+
 Minutes = Annotated[int, Field(strict=True, ge=0, le=7 * 24 * 60)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 

@@ -14,6 +14,7 @@ from bot.alerts.detector import DetectorContext
 from bot.alerts.incident import BILL, Identity, Incident, Status, Step
 from bot.alerts.kinds import AlertKind
 from bot.alerts.model import AlertPayload, Transition, at_step, restated
+from bot.alerts.rules import DriftRules
 from bot.budgets.spend import SETTLED_AFTER
 from bot.clock import DAY
 from bot.usage.age import DataState
@@ -53,7 +54,7 @@ class DriftDetector:
 
     def __init__(self, context: DetectorContext) -> None:
         self._context = context
-        self._rules = context.rules.drift
+        self._rules = context.rules.of(DriftRules)
         self._judged: datetime | None = None
         self._billed: dict[date, Decimal] = {}
         """The bills of settled days as they were judged last."""

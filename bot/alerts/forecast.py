@@ -181,7 +181,7 @@ class ForecastDetector:
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
         """The steps of those budgets whose turn it is."""
-        review, rules = self._context.review, self._context.rules.forecast
+        review, rules = self._context.review, self._context.rules.of(ForecastRules)
         if not rules.enabled:
             return
         present = review.present(now)

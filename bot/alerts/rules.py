@@ -1,11 +1,14 @@
-"""How alerts behave towards people: what is escalated, and which levels the alert channel shows."""
+"""What is configured of alerts: what is escalated, what the alert channel shows, and what detectors go by."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from importlib import import_module
+from typing import TypeVar
 
 from bot.alerts.kinds import LEVELS, AlertKind, Level
 from bot.budgets.budget import LimitKind
+from bot.strict_fields import Factor, Minutes, Percent, Table, Usd
 
 LATE = timedelta(minutes=10)
 
@@ -23,46 +26,58 @@ class AlertRules:
     late_after: timedelta = LATE
 
 
-@dataclass(frozen=True, slots=True)
-class ForecastRules:
-    """An alert opens where the expected end of the period has been at or above a limit for `holds`.
+class ForecastRules(Table):
+    """`[forecast]`. An alert opens where the expected end of the period has been at or above a limit for `holds`.
 
     It is resolved where the expected end is below `clear_percent` of the limit.
     """
 
     enabled: bool = True
-    holds: timedelta = timedelta(hours=1)
-    clear_percent: Decimal = Decimal(90)
+    holds_minutes: Minutes = 60
+    clear_percent: Percent = Decimal(90)
+
+    @property
+    def holds(self) -> timedelta:
+        return timedelta(minutes=self.holds_minutes)
 
 
-@dataclass(frozen=True, slots=True)
-class SpikeRules:
-    """An alert opens where dollars an hour reach `factor` times what is usual, and `floor_usd_per_hour`.
+class SpikeRules(Table):
+    """`[spike]`. An alert opens where dollars an hour reach `factor` times what is usual, and `floor_usd_per_hour`.
 
     Both in a long window of an hour and in a short one at its end, so that one large request is no spike and neither is
     one that has ended. It is resolved where the long window is below `clear_percent` of that rate.
     """
 
     enabled: bool = True
-    factor: Decimal = Decimal(4)
-    floor_usd_per_hour: Decimal = Decimal(10)
-    clear_percent: Decimal = Decimal(50)
+    factor: Factor = Decimal(4)
+    floor_usd_per_hour: Usd = Decimal(10)
+    clear_percent: Percent = Decimal(50)
 
 
-@dataclass(frozen=True, slots=True)
-class DriftRules:
-    """An alert opens where a settled day's computed sum differs from the bill by at least this share and this much."""
+class DriftRules(Table):
+    """`[drift]`. An alert opens where a settled day's computed sum differs from the bill by at least both of these."""
 
     enabled: bool = True
-    limit_percent: Decimal = Decimal(10)
-    floor_usd: Decimal = Decimal(1)
+    limit_percent: Percent = Decimal(10)
+    floor_usd: Usd = Decimal(1)
+
+
+Rules = TypeVar("Rules", bound=Table)
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorRules:
-    """What detectors go by. `poll_seconds`: between two polls."""
+    """What detectors go by. `tables`: those of the TOML file. `poll_seconds`: between two polls."""
 
-    forecast: ForecastRules = ForecastRules()
-    spike: SpikeRules = SpikeRules()
-    drift: DriftRules = DriftRules()
+    tables: tuple[Table, ...] = ()
     poll_seconds: int = 60
+
+    def of(self, kind: type[Rules]) -> Rules:
+        """The rules of this type; the usual ones where the file has no table of them."""
+        return next((table for table in self.tables if isinstance(table, kind)), kind())
+
+
+def rules_type(kind: AlertKind) -> type[Table] | None:
+    """`SpikeRules` as `bot/alerts/spike.py` has it, which is the table `[spike]`; None for a kind without any."""
+    found: type[Table] | None = getattr(import_module(f"bot.alerts.{kind.module}"), f"{kind.class_prefix}Rules", None)
+    return found

@@ -19,6 +19,7 @@ from bot.alerts.detector import DetectorContext
 from bot.alerts.incident import Identity, Status
 from bot.alerts.kinds import AlertKind
 from bot.alerts.model import BudgetAlert, Transition, at_step
+from bot.alerts.rules import SpikeRules
 from bot.alerts.spike_rates import (
     LONG,
     LOOK_BACK,
@@ -143,7 +144,7 @@ class SpikeDetector:
 
     def __init__(self, context: DetectorContext) -> None:
         self._context = context
-        self._rules = context.rules.spike
+        self._rules = context.rules.of(SpikeRules)
         self._usual: dict[tuple[Scope, ZoneInfo], Baseline | None] = {}
         self._usual_around: tuple[datetime, ...] = ()
 

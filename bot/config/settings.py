@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from bot.addresses import POSTGRES, absolute, database_address, http_host, is_host, is_loopback, sqlite_file
 from bot.alerts.receiver import Receiver
-from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
+from bot.alerts.rules import AlertRules, DetectorRules
 from bot.budgets.budget import ORGANIZATION, Budget
 from bot.budgets.period import PeriodKind
 from bot.config.environment import DEFAULT_HTTP_PORT, VARIABLES, Variable, misspelled
@@ -76,9 +76,7 @@ class Settings:
     http_port: int | None
     read_token: SecretStr | None
     alert_rules: AlertRules
-    forecast_rules: ForecastRules
-    spike_rules: SpikeRules
-    drift_rules: DriftRules
+    detector_rules: DetectorRules
     fallback_rules: FallbackRules
     display: Display
     ledger_rules: LedgerRules = field(default_factory=LedgerRules)
@@ -100,6 +98,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
             "CLAUDE_COST_SOFT_USD and CLAUDE_COST_HARD_USD are both missing: set at least one monthly limit in USD, "
             "or a [[budget]] in the file that CLAUDE_COST_CONFIG names."
         )
+    poll_seconds = _integer(values, "CLAUDE_COST_POLL_SECONDS", 1, 3600)
     settings = Settings(
         slack_bot_token=_token(values, "SLACK_BOT_TOKEN", "xoxb-"),
         slack_app_token=_token(values, "SLACK_APP_TOKEN", "xapp-"),
@@ -112,7 +111,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         channel=_channel(values["CLAUDE_COST_CHANNEL"]),
         budgets=budgets,
         destinations=config.destinations,
-        poll_seconds=_integer(values, "CLAUDE_COST_POLL_SECONDS", 1, 3600),
+        poll_seconds=poll_seconds,
         usage_api=_usage_api(values["CLAUDE_COST_USAGE_API"]),
         database_url=_database_url(values["CLAUDE_COST_DATABASE_URL"]),
         fallback_chain=_chain(values["CLAUDE_COST_FALLBACK_CHAIN"]),
@@ -123,9 +122,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         http_port=_http_port(values),
         read_token=_read_token(values, need),
         alert_rules=config.alert_rules,
-        forecast_rules=config.forecast_rules,
-        spike_rules=config.spike_rules,
-        drift_rules=config.drift_rules,
+        detector_rules=DetectorRules(config.detector_tables, poll_seconds),
         fallback_rules=config.fallback_rules,
         display=config.display,
         ledger_rules=config.ledger_rules,

@@ -1,31 +1,25 @@
-"""The tables of the TOML file besides its budgets: each is validated and converted into the product's own values."""
+"""The tables of the TOML file besides its budgets and the rules of detectors: each is validated and converted into the
+product's own values.
+"""
 
 import re
 from datetime import timedelta
-from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from bot.alerts.kinds import AlertKind, Level, level_of
 from bot.alerts.receiver import ALL_BUT_ROUTINE
-from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
+from bot.alerts.rules import AlertRules
 from bot.budgets.budget import LimitKind
 from bot.display import USD, Display
 from bot.fallback.rules import FallbackRules
 from bot.ledger.rules import LedgerRules
 from bot.notify.model import SLACK
 from bot.secret_shapes import WORD, quoted
-from bot.strict_fields import Minutes, Number, Percent, Table, Usd
+from bot.strict_fields import Minutes, Number, Percent, Table
 
-_ALERTS, _FORECAST, _SPIKE, _DRIFT, _FALLBACK, _LEDGER = (
-    AlertRules(),
-    ForecastRules(),
-    SpikeRules(),
-    DriftRules(),
-    FallbackRules(),
-    LedgerRules(),
-)
+_ALERTS, _FALLBACK, _LEDGER = AlertRules(), FallbackRules(), LedgerRules()
 """The defaults of keys that are left out."""
 
 AUTO_LEVELS = (LimitKind.HARD, AlertKind.FORECAST, AlertKind.SPIKE)
@@ -53,47 +47,6 @@ class AlertsTable(Table):
     def rules(self) -> AlertRules:
         after = timedelta(minutes=self.escalate_minutes) if self.escalate_minutes else None
         return AlertRules(after, self.escalate_levels, self.channel_levels)
-
-
-class ForecastTable(Table):
-    """`[forecast]`."""
-
-    enabled: bool = _FORECAST.enabled
-    holds_minutes: Minutes = _minutes(_FORECAST.holds)
-    clear_percent: Percent = _FORECAST.clear_percent
-
-    def rules(self) -> ForecastRules:
-        return ForecastRules(self.enabled, timedelta(minutes=self.holds_minutes), self.clear_percent)
-
-
-class SpikeTable(Table):
-    """`[spike]`."""
-
-    enabled: bool = _SPIKE.enabled
-    factor: Number = _SPIKE.factor
-    floor_usd_per_hour: Usd = _SPIKE.floor_usd_per_hour
-    clear_percent: Percent = _SPIKE.clear_percent
-
-    @field_validator("factor")
-    @classmethod
-    def _above_usual(cls, value: Decimal) -> Decimal:
-        if value <= 1:
-            raise ValueError("a spike is above what is usual: write a factor above 1, such as 4")
-        return value
-
-    def rules(self) -> SpikeRules:
-        return SpikeRules(self.enabled, self.factor, self.floor_usd_per_hour, self.clear_percent)
-
-
-class DriftTable(Table):
-    """`[drift]`."""
-
-    enabled: bool = _DRIFT.enabled
-    limit_percent: Percent = _DRIFT.limit_percent
-    floor_usd: Usd = _DRIFT.floor_usd
-
-    def rules(self) -> DriftRules:
-        return DriftRules(self.enabled, self.limit_percent, self.floor_usd)
 
 
 class DisplayTable(Table):

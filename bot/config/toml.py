@@ -5,12 +5,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, create_model, field_validator, model_validator
 
 from bot.addresses import absolute
+from bot.alerts.kinds import AlertKind
 from bot.alerts.receiver import Receiver
-from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
+from bot.alerts.rules import AlertRules, rules_type
 from bot.budgets.budget import LIMITS, Budget
 from bot.budgets.parsing import WrittenBudget
 from bot.config.tables import (
@@ -18,12 +20,9 @@ from bot.config.tables import (
     AlertsTable,
     DestinationTable,
     DisplayTable,
-    DriftTable,
     FallbackTable,
-    ForecastTable,
     IngestTable,
     LedgerTable,
-    SpikeTable,
 )
 from bot.display import USD, Display
 from bot.fallback.rules import FallbackRules
@@ -37,9 +36,6 @@ class _File(Table):
     budget: tuple[WrittenBudget, ...] = ()
     destination: tuple[DestinationTable, ...] = ()
     alerts: AlertsTable = AlertsTable()
-    forecast: ForecastTable = ForecastTable()
-    spike: SpikeTable = SpikeTable()
-    drift: DriftTable = DriftTable()
     display: DisplayTable = DisplayTable()
     fallback: FallbackTable = FallbackTable()
     ledger: LedgerTable = LedgerTable()
@@ -81,9 +77,7 @@ class ConfigFile:
     destinations: tuple[Receiver, ...] = ()
     mode: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     alert_rules: AlertRules = field(default_factory=AlertRules)
-    forecast_rules: ForecastRules = field(default_factory=ForecastRules)
-    spike_rules: SpikeRules = field(default_factory=SpikeRules)
-    drift_rules: DriftRules = field(default_factory=DriftRules)
+    detector_tables: tuple[Table, ...] = ()
     fallback_rules: FallbackRules = field(default_factory=FallbackRules)
     display: Display = USD
     ledger_rules: LedgerRules = field(default_factory=LedgerRules)
@@ -97,7 +91,8 @@ def read_config_file(path: Path) -> ConfigFile:
         secret = first_secret(raw)
         if secret is not None:
             raise ValueError(f"{path}: {secret}: this looks like a secret, which does not belong there.")
-        file = _File.model_validate(raw)
+        rules = _detector_rules(raw)
+        file = _with(rules).model_validate(raw)
     except OSError as error:
         raise ValueError(
             f"{shown(str(path), PATH)} cannot be read ({error.strerror}): correct the path or its rights."
@@ -116,14 +111,27 @@ def read_config_file(path: Path) -> ConfigFile:
         destinations=destinations,
         mode=file.mode,
         alert_rules=file.alerts.rules(),
-        forecast_rules=file.forecast.rules(),
-        spike_rules=file.spike.rules(),
-        drift_rules=file.drift.rules(),
+        detector_tables=tuple(getattr(file, name) for name in rules),
         fallback_rules=file.fallback.rules(),
         display=file.display.display(),
         ledger_rules=file.ledger.rules(),
         ingest_tokens={table.name: _ingest_token(table, number, path) for number, table in enumerate(file.ingest)},
     )
+
+
+def _detector_rules(raw: Mapping[str, object]) -> Mapping[str, type[Table]]:
+    """By table of the file, the rules of detectors that it holds. Only those detectors are imported."""
+    found = {kind.module: rules_type(kind) for kind in AlertKind if kind.module in raw}
+    return {name: rules for name, rules in found.items() if rules is not None}
+
+
+def _with(rules: Mapping[str, type[Table]]) -> type[_File]:
+    """The file with these tables of detectors."""
+    if not rules:
+        return _File
+    tables: dict[str, Any] = {name: (table, ...) for name, table in rules.items()}
+    made: type[_File] = create_model("_FileWithRules", __base__=_File, **tables)
+    return made
 
 
 def _why_no_toml(error: Exception) -> str:

@@ -26,6 +26,11 @@ from typing import Literal
 from bot.alerts.incident import Identity, Status, Step
 from bot.alerts.kinds import AlertKind
 from bot.alerts.model import AlertPayload, Transition, at_step
+from bot.strict_fields import Table
+
+
+class ToyRules(Table):
+    toy: str = "bear"
 
 
 class ToyReason(StrEnum):
@@ -48,14 +53,15 @@ class ToyDetector:
 
     def __init__(self, context):
         self._context = context
+        self._toy = context.rules.of(ToyRules).toy
 
     def look(self, now, mode):
-        is_open = ("bear", "today") in self._context.alerts.open_incidents(AlertKind.TOY)
+        is_open = (self._toy, "today") in self._context.alerts.open_incidents(AlertKind.TOY)
         if is_open:
             step = Step(None, Status.RESOLVED, ToyReason.MENDED)
         else:
             step = Step(None, Status.OPEN, ToyReason.BROKEN, post=True)
-        yield [Transition(ToyAlert(**at_step(step, mode, now), toy="bear"), step.post)]
+        yield [Transition(ToyAlert(**at_step(step, mode, now), toy=self._toy), step.post)]
 """
 RENDERER = """
 from bot.messages import Message
@@ -72,8 +78,11 @@ def toy_line(alert):
 STORY = """
 import logging, sys
 from datetime import UTC, datetime
+from pathlib import Path
 from bot.alerts.kinds import AlertKind
+from bot.alerts.rules import DetectorRules
 from bot.alerts.store import AlertStore
+from bot.config.toml import read_config_file
 from bot.db.engine import open_database
 from handlers.render.lifecycle import open_alert_lines
 from handlers.rendering import plain_message
@@ -85,7 +94,9 @@ log.setLevel(logging.INFO)
 now = datetime(2026, 11, 20, 12, tzinfo=UTC)
 engine = open_database("sqlite:///toy.db")
 store = AlertStore(engine, {"mail": frozenset({AlertKind.TOY})})
-toys = evaluator(AlertKind.TOY, engine, None, store, None)
+Path("toy.toml").write_text("[toy]\\ntoy = 'duck'")
+rules = DetectorRules(read_config_file(Path("toy.toml")).detector_tables)
+toys = evaluator(AlertKind.TOY, engine, None, store, None, rules=rules)
 for _ in range(2):
     assert toys.look(now, "normal") == 1
     print(*open_alert_lines(store.life.open_alerts()))
@@ -111,11 +122,11 @@ def test_a_new_kind_takes_one_line_its_detector_and_its_renderer(tmp_path: Path)
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
-        "alert bear/today/toy/0: open, because: the toy is broken",
-        "• the bear is broken: since 20 Nov 12:00 UTC, nobody has acknowledged it.",
-        "alert bear/today/toy/0: resolved, because: the toy is mended",
+        "alert duck/today/toy/0: open, because: the toy is broken",
+        "• the duck is broken: since 20 Nov 12:00 UTC, nobody has acknowledged it.",
+        "alert duck/today/toy/0: resolved, because: the toy is mended",
         "",
-        "post bear/today/toy/0 The bear is open.",
+        "post duck/today/toy/0 The duck is open.",
         "3 {'mail': 2}",
     ]
 

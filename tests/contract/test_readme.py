@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import COMMANDS
-from bot.alerts.kinds import LEVELS
+from bot.alerts.kinds import LEVELS, AlertKind
+from bot.alerts.rules import rules_type
 from bot.budgets.parsing import WrittenBudget
 from bot.budgets.words import budget_of, split_budget_words
 from bot.cli.command_parser import doctor_arguments
@@ -17,11 +18,8 @@ from bot.config.settings import Need, SettingsError, load_settings
 from bot.config.tables import (
     AlertsTable,
     DisplayTable,
-    DriftTable,
     FallbackTable,
-    ForecastTable,
     LedgerTable,
-    SpikeTable,
 )
 from bot.config.toml import _File, read_config_file
 from bot.fallback.targets.env_file import EnvFile
@@ -33,6 +31,9 @@ from handlers.commands import COMMAND, SUBCOMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+OF_DETECTORS = {kind.module: rules for kind in AlertKind if (rules := rules_type(kind)) is not None}
+"""By the name of its table in the TOML file."""
 
 OF_CLAUDE_CODE = {
     "ANTHROPIC_MODEL",
@@ -130,9 +131,20 @@ def test_the_toml_example_is_accepted(tmp_path: Path) -> None:
 
 def test_every_key_of_the_file_and_every_level_is_explained() -> None:
     settings = section("Settings")
-    tables = (AlertsTable, ForecastTable, SpikeTable, DriftTable, DisplayTable, FallbackTable, LedgerTable)
-    explained = {name for row in rows(settings) for name in re.findall(r"`(?:\[\w+\] )?(\w+)`", row[0])}
-    assert {key for table in tables for key in table.model_fields} <= explained
+    tables = {
+        **OF_DETECTORS,
+        "alerts": AlertsTable,
+        "display": DisplayTable,
+        "fallback": FallbackTable,
+        "ledger": LedgerTable,
+    }
+    explained: dict[str, set[str]] = {}
+    for row in rows(settings):
+        first, *others = re.findall(r"`([^`]+)`", row[0]) or [""]
+        named = re.fullmatch(r"\[(\w+)\] (\w+)", first)
+        if named is not None:
+            explained.setdefault(named[1], set()).update((named[2], *others))
+    assert explained == {name: {*table.model_fields} for name, table in tables.items()}
     assert all(f"{key} = " in settings for key in WrittenBudget.model_fields)
     assert all(f"`{level}`" in settings for level in LEVELS)
 
@@ -158,7 +170,7 @@ def test_the_example_of_destinations_is_accepted(tmp_path: Path) -> None:
 
 def test_the_example_file_is_accepted_and_shows_every_table(tmp_path: Path) -> None:
     example = (ROOT / "docs" / "claude-cost.example.toml").read_text(encoding="utf-8")
-    assert {*tomllib.loads(example)} == {*_File.model_fields}
+    assert {*tomllib.loads(example)} == {*_File.model_fields, *OF_DETECTORS}
     (tmp_path / "chatwork").write_text("chatwork://TOKEN@4711", encoding="utf-8")
     (tmp_path / "ingest").write_text("token", encoding="utf-8")
     path = tmp_path / "claude-cost.toml"

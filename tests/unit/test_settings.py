@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.kinds import LEVELS, AlertKind
-from bot.alerts.rules import AlertRules, DriftRules, ForecastRules, SpikeRules
+from bot.alerts.rules import AlertRules, DetectorRules, DriftRules, ForecastRules, SpikeRules
 from bot.budgets.budget import LimitKind, Scope, ScopeKind
 from bot.budgets.period import PeriodKind, Weekday
 from bot.config.environment import VARIABLES
@@ -320,8 +320,8 @@ def test_a_budget_in_the_file_makes_the_two_variables_unnecessary(tmp_path: Path
 
 def test_without_the_tables_the_usual_rules_hold() -> None:
     settings = load()
-    assert (settings.alert_rules, settings.forecast_rules) == (AlertRules(), ForecastRules())
-    assert (settings.spike_rules, settings.drift_rules) == (SpikeRules(), DriftRules())
+    assert (settings.alert_rules, settings.detector_rules) == (AlertRules(), DetectorRules())
+    assert all(settings.detector_rules.of(rules) == rules() for rules in (ForecastRules, SpikeRules, DriftRules))
     assert (settings.fallback_rules, settings.display) == (FallbackRules(), Display())
 
 
@@ -370,9 +370,13 @@ def test_every_table_of_the_file_is_read(tmp_path: Path) -> None:
     assert settings.alert_rules == AlertRules(
         timedelta(minutes=5), frozenset({LimitKind.HARD, LimitKind.SOFT}), frozenset({LimitKind.HARD, AlertKind.SPIKE})
     )
-    assert settings.forecast_rules == ForecastRules(False, timedelta(0), Decimal("87.5"))
-    assert settings.spike_rules == SpikeRules(True, Decimal("2.5"), Decimal(3), Decimal(40))
-    assert settings.drift_rules == DriftRules(False, Decimal(5), Decimal("0.5"))
+    rules = settings.detector_rules
+    assert rules.of(ForecastRules) == ForecastRules(enabled=False, holds_minutes=0, clear_percent=Decimal("87.5"))
+    assert rules.of(ForecastRules).holds == timedelta(0)
+    assert rules.of(SpikeRules) == SpikeRules(
+        factor=Decimal("2.5"), floor_usd_per_hour=Decimal(3), clear_percent=Decimal(40)
+    )
+    assert rules.of(DriftRules) == DriftRules(enabled=False, limit_percent=Decimal(5), floor_usd=Decimal("0.5"))
     assert settings.display == Display("JPY", Decimal("151.20"), Decimal(10))
     assert settings.fallback_rules == FallbackRules(
         True, frozenset({LimitKind.HARD, AlertKind.FORECAST}), 1, timedelta(minutes=15)

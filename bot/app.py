@@ -357,6 +357,7 @@ def _detector_context(
 
     return DetectorContext(
         snapshots=services.snapshots,
+        logged=services.logged,
         usage=services.usage,
         review=services.review.usage,
         alerts=services.alerts,

@@ -24,6 +24,7 @@ def evaluator(
     """The evaluator of one kind of alert, by itself."""
     known: dict[str, Any] = {
         "snapshots": snapshots,
+        "logged": snapshots,
         "usage": UsageStore(engine),
         "review": review,
         "alerts": alerts,

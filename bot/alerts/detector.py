@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 class DetectorContext:
     """What every detector is built from.
 
+    `snapshots`: what the budgets of `review` count. `logged`: what applications log.
     `state`: of this cycle, without I/O where it was read already. `slack_blocked`: whether Slack takes nothing at all,
     not only one message. `refusing`: the destinations that refuse for good.
     """
 
     snapshots: "Snapshots"
+    logged: "Snapshots"
     usage: "UsageStore"
     review: "BudgetReview"
     alerts: "AlertStore"

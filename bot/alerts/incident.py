@@ -4,6 +4,7 @@ An incident is known by its kind, its subject, its key, and its limit where it i
 destination, or what belongs to neither. The key is the budget's period, or the moment or day at which it began.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,8 +15,19 @@ from bot.budgets.budget import Limit, LimitKind
 
 MINUTE_KEY = "%Y-%m-%dT%H:%MZ"
 
+LONGEST_SUBJECT = 128
+"""Characters."""
+
 DATA, BILL = "data", "bill"
 """Subjects of incidents that belong to no budget."""
+
+
+def subject_of(text: str) -> str:
+    """A text from outside as a subject: a long one is cut, and ends in digits that stand for it alone."""
+    if len(text) <= LONGEST_SUBJECT:
+        return text
+    digits = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{text[: LONGEST_SUBJECT - len(digits) - 1]}…{digits}"
 
 
 def minute_key(moment: datetime) -> str:

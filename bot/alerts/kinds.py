@@ -20,6 +20,7 @@ class AlertKind(StrEnum):
     SPIKE = "spike"
     DRIFT = "drift"
     DELIVERY = "delivery"
+    FIRST_SEEN = "first_seen"
 
     @property
     def module(self) -> str:

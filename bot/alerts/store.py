@@ -26,8 +26,8 @@ from bot.notify.store import BacklogStore
 
 log = logging.getLogger(__name__)
 
-MOST_KNOWN = 4
-"""Sets of periods of which the incidents are remembered."""
+MOST_KNOWN = 8
+"""Sets of keys of which the incidents are remembered."""
 
 _AS_TEXT = type_coerce(alerts.c.limit_usd, String)
 

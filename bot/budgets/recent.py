@@ -113,6 +113,12 @@ class RecentSpend:
         found = [(last.units(caller) - before.units(caller), caller) for caller in self._largest(rises, scope)]
         return self._movers(found)
 
+    def by_caller(self, scope: Scope) -> list[tuple[Caller, Decimal]]:
+        """Dollars of the last stretch of everybody whom the scope counts."""
+        last, callers = self._of_callers(last=True), self._snapshot.index.callers
+        inside = np.flatnonzero(self._inside(scope) & (last.about > 0))
+        return [(callers[caller], self._usd(last.units(caller))) for caller in inside.tolist()]
+
     def is_moved(
         self, moves: Sequence[Move], found: Mover | Cause, usd: Decimal, before_usd: Decimal | None, on: date
     ) -> bool:

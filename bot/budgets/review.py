@@ -97,7 +97,7 @@ class BudgetReview:
         self._book = book
         self._counts = counts
         self.live = live or LiveSource(None)
-        self._modes = modes
+        self.modes = modes
         self._card = card
         self._reported: dict[str, str] = {}
         self._known: tuple[tuple[object, ...], tuple[Budget | Unmatched, ...]] | None = None
@@ -258,7 +258,7 @@ class BudgetReview:
 
     def _account(self, live: LiveSpend, as_of: datetime, now: datetime, in_force: InForce | None = None) -> Account:
         asked = partial(self.in_force, now) if in_force is None else lambda: in_force
-        return Account(live, as_of, self._modes, asked, stale=self.is_stale(now))
+        return Account(live, as_of, self.modes, asked, stale=self.is_stale(now))
 
 
 def _in_scope(found: Sequence[Budget | Unmatched]) -> tuple[Budget, ...]:

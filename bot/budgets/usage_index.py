@@ -137,6 +137,21 @@ class UsageIndex:
             found = known[scope] = np.array(self._find(scope), dtype=np.int64)
         return found
 
+    def first_days(self, kind: ScopeKind, count: int) -> dict[str, date]:
+        """By value of this kind the first day on which one of the first `count` callers has used anything of it."""
+        first = np.full(self.scopes, date.max.toordinal())
+        np.minimum.at(first, self._column(kind).values[:count], self.first_day_of_caller.values[:count])
+        found: dict[str, int] = {}
+        for (value, _), number in self.groups(kind):
+            if value is not None and number < len(first):
+                found[value] = min(found.get(value, date.max.toordinal()), int(first[number]))
+        return {value: date.fromordinal(day) for value, day in found.items()}
+
+    def models_of_key(self, caller: Caller, count: int) -> frozenset[str]:
+        """What the key of a caller, or usage without one in its workspace, has ever used."""
+        mine = self.key_of_caller.values[:count] == self.key_number(caller.workspace_id, caller.api_key_id)
+        return frozenset(self.callers[each].model for each in np.flatnonzero(mine).tolist())
+
     def callers_in(self, scope: Scope, count: int) -> npt.NDArray[np.bool_]:
         """Which of the first `count` callers the scope counts."""
         if scope.kind is ScopeKind.ORGANIZATION:

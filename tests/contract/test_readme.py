@@ -27,12 +27,15 @@ from bot.mode import CHAIN_VARIABLE, MODEL_VARIABLE, modes_from_chain
 from bot.pricing.card import load_rate_card
 from bot.pricing.words import EXAMPLES, FLAGS, KEYS, MEANINGS, parse_workload
 from bot.sandbox.stage import HARD_USD, SOFT_USD
+from bot.strict_fields import Table
 from handlers.commands import COMMAND, SUBCOMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-OF_DETECTORS = {kind.module: rules for kind in AlertKind if (rules := rules_type(kind)) is not None}
+OF_DETECTORS: dict[str, type[Table]] = {
+    kind.module: rules for kind in AlertKind if (rules := rules_type(kind)) is not None
+}
 """By the name of its table in the TOML file."""
 
 OF_CLAUDE_CODE = {
@@ -131,7 +134,7 @@ def test_the_toml_example_is_accepted(tmp_path: Path) -> None:
 
 def test_every_key_of_the_file_and_every_level_is_explained() -> None:
     settings = section("Settings")
-    tables = {
+    tables: dict[str, type[Table]] = {
         **OF_DETECTORS,
         "alerts": AlertsTable,
         "display": DisplayTable,

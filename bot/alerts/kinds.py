@@ -21,6 +21,7 @@ class AlertKind(StrEnum):
     DRIFT = "drift"
     DELIVERY = "delivery"
     FIRST_SEEN = "first_seen"
+    OUTLIER = "outlier"
 
     @property
     def module(self) -> str:

@@ -62,6 +62,7 @@ class AlertStore:
         self._receivers = Receivers(receivers or {})
         self._versions = versions_of(engine)
         self._incidents: dict[frozenset[str], _Known] = {}
+        self._open: tuple[int, Mapping[str, Sequence[tuple[str, str]]]] | None = None
 
     def incidents(self, subject: str, key: str) -> list[Incident]:
         """All incidents of a subject and a key, such as those of a budget in a period."""
@@ -84,11 +85,17 @@ class AlertStore:
             self._incidents = {**dict(kept[-MOST_KNOWN:]), wanted: known}
         return known.found
 
-    def open_incidents(self, kind: AlertKind) -> list[tuple[str, str]]:
-        """Subject and key of the open incidents of this kind."""
-        query = select(alerts.c.subject, alerts.c.key).where(alerts.c.kind == kind, alerts.c.status == Status.OPEN)
-        with self._engine.connect() as connection:
-            return [(row.subject, row.key) for row in connection.execute(query.order_by(alerts.c.id))]
+    def open_incidents(self, kind: AlertKind) -> Sequence[tuple[str, str]]:
+        """Subject and key of the open incidents of this kind; those of all kinds are read at once."""
+        version, known = self._versions.current(self._engine).get(ALERTS, 0), self._open
+        if known is None or known[0] != version:
+            query = select(alerts.c.kind, alerts.c.subject, alerts.c.key).where(alerts.c.status == Status.OPEN)
+            found: dict[str, list[tuple[str, str]]] = {}
+            with self._engine.connect() as connection:
+                for row in connection.execute(query.order_by(alerts.c.id)):
+                    found.setdefault(row.kind, []).append((row.subject, row.key))
+            known = self._open = version, found
+        return known[1].get(kind, ())
 
     def standing(self) -> list[AlertPayload]:
         """What the message of each incident says that stands open or superseded, the oldest first.

@@ -1,0 +1,73 @@
+"""An unusual day of a user or a feature as a message: the sum against what is usual first, then what it went into."""
+
+from decimal import Decimal
+from math import floor
+
+from bot.alerts.incident import Status
+from bot.alerts.lifecycle import OpenAlert
+from bot.alerts.outlier import LOOK_BACK, OutlierAlert
+from bot.messages import Message
+from bot.money import usd
+from bot.phrases import count
+from handlers.render.parts import bullets, context, heading, lead, moment, paragraph, shown
+from handlers.render.spend import caller
+from handlers.render.spend_alert import INCIDENT_LIMIT
+
+
+def outlier_message(alert: OutlierAlert) -> Message:
+    """The day so far, or what it came to."""
+    who = f"{alert.what} {shown(alert.id)}"
+    small_print = context(f"Incident {shown(alert.incident, INCIDENT_LIMIT)} · log as of {moment(alert.as_of)}")
+    if alert.status is not Status.OPEN:
+        first = f"Outlier over, {who}: {usd(alert.usd)} on {alert.day}{_against(alert)}"
+        return Message([heading(f"Outlier over: {who}"), lead(first), small_print])
+    return Message(
+        [
+            heading(f"Outlier: {who}"),
+            lead(f"Outlier, {who}: {usd(alert.usd)} today{_against(alert)}"),
+            paragraph(*_known(alert)),
+            bullets("Largest today", [f"{caller(mover)}: {usd(mover.usd)}" for mover in alert.callers]),
+            paragraph(
+                f"As your applications log it, on the UTC day {alert.day}. It is reported once a day, from "
+                f"{alert.factor:f} times what is usual and {usd(alert.floor_usd)} on."
+            ),
+            small_print,
+        ]
+    )
+
+
+def outlier_line(alert: OpenAlert) -> str:
+    """What is open, in a list."""
+    day, _, what = alert.identity.key.partition("/")
+    return f"{shown(what)} {shown(alert.identity.subject)} is far above what is usual on {shown(day)}"
+
+
+def _against(alert: OutlierAlert) -> str:
+    """Empty where nothing is known to hold it against."""
+    usual = alert.usual
+    if alert.above_team and usual.members_usd:
+        team = f"the median of its team {shown(usual.team or '')}"
+        return (
+            f", {_times(alert.usd, usual.members_usd)} times {team} ({usd(usual.members_usd)}, {usual.members} users)"
+        )
+    return f", {_times(alert.usd, usual.own_usd)} times its usual day ({usd(usual.own_usd)})" if usual.own_usd else ""
+
+
+def _known(alert: OutlierAlert) -> list[str]:
+    usual, lines = alert.usual, []
+    if usual.own_usd is not None:
+        days = count(usual.days, "day")
+        lines.append(
+            f"Its usual day is the median of {days} with usage in the {LOOK_BACK} days before: {usd(usual.own_usd)}."
+        )
+    else:
+        lines.append(f"Its usual day is not known: there are {count(usual.days, 'day')} with usage before this one.")
+    if usual.team is not None and usual.members_usd is not None:
+        lines.append(f"The median of its team {shown(usual.team)} is {usd(usual.members_usd)} ({usual.members} users).")
+    return lines
+
+
+def _times(sum_: Decimal, usual: Decimal) -> str:
+    """`6.1`, rounded down: what is not yet five times as much is not called so."""
+    tenths = floor(sum_ * 10 / usual)
+    return f"{tenths // 10:,}.{tenths % 10}"

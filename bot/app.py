@@ -359,6 +359,7 @@ def _detector_context(
         snapshots=services.snapshots,
         logged=services.logged,
         usage=services.usage,
+        ledger=services.ledger,
         review=services.review.usage,
         alerts=services.alerts,
         incidents=IncidentStore(engine),

@@ -8,7 +8,7 @@ from fractions import Fraction
 from bot.alerts.day_drift import settled_days
 from bot.budgets.budget import ORGANIZATION
 from bot.budgets.busiest import MinuteOfModel, busiest_minutes
-from bot.budgets.coverage import Coverage, closed_until, coverage_of
+from bot.budgets.coverage import Coverage, closed_until, coverage_from
 from bot.budgets.logged_requests import grouped, requests_of
 from bot.budgets.period import Period
 from bot.budgets.report import LOGGED_BY, SECOND, SECONDS_IN_HOUR, GroupBy, Report, report_of
@@ -193,12 +193,9 @@ def _coverage(services: Services, period: Period) -> Coverage | None:
     until = closed_until(usage, logged, period)
     if until is None:
         return None
-    tokens = {at: counts.tokens for at, counts in services.usage.totals(period.starts_at, until).items()}
-    in_logs: dict[tuple[str | None, str], int] = {}
-    for dimensions, sums in services.ledger.totals(period.starts_at, until).items():
-        at = (dimensions.key, dimensions.model)
-        in_logs[at] = in_logs.get(at, 0) + sums.counts.tokens
-    return coverage_of(usage, logged, period.starts_at, until, tokens, in_logs)
+    totals = services.usage.totals(period.starts_at, until)
+    logged_totals = services.ledger.totals(period.starts_at, until)
+    return coverage_from(usage, logged, period.starts_at, until, totals, logged_totals)
 
 
 def _truth(services: Services, snapshot: Snapshot, report: Report) -> list[str]:

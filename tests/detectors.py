@@ -15,6 +15,7 @@ from bot.alerts.store import AlertStore
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshots import Snapshots
 from bot.db.state import StateStore
+from bot.ledger.store import SqlLedger
 from bot.usage.store import UsageStore
 
 
@@ -26,6 +27,7 @@ def evaluator(
         "snapshots": snapshots,
         "logged": snapshots,
         "usage": UsageStore(engine),
+        "ledger": SqlLedger(engine),
         "review": review,
         "alerts": alerts,
         "incidents": IncidentStore(engine),

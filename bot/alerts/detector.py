@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bot.budgets.review import BudgetReview
     from bot.budgets.snapshots import Snapshots
     from bot.db.state import StateStore
+    from bot.ledger.store import SqlLedger
     from bot.usage.store import UsageStore
 
 
@@ -32,6 +33,7 @@ class DetectorContext:
     snapshots: "Snapshots"
     logged: "Snapshots"
     usage: "UsageStore"
+    ledger: "SqlLedger"
     review: "BudgetReview"
     alerts: "AlertStore"
     incidents: "IncidentStore"

@@ -18,7 +18,7 @@ MINUTE_KEY = "%Y-%m-%dT%H:%MZ"
 LONGEST_SUBJECT = 128
 """Characters."""
 
-DATA, BILL = "data", "bill"
+DATA, BILL, LOGS = "data", "bill", "logs"
 """Subjects of incidents that belong to no budget."""
 
 

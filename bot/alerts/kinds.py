@@ -22,6 +22,7 @@ class AlertKind(StrEnum):
     DELIVERY = "delivery"
     FIRST_SEEN = "first_seen"
     OUTLIER = "outlier"
+    UNATTRIBUTED = "unattributed"
 
     @property
     def module(self) -> str:

@@ -12,7 +12,9 @@ from bot.budgets.report import Known, known_of
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO
 from bot.clock import floor_hour
+from bot.ledger.model import Dimensions, Sums
 from bot.pricing.card import RateCard
+from bot.pricing.tokens import TokenCounts
 
 Tokens = Mapping[tuple[str | None, str], int]
 """By key (None without one) and model."""
@@ -23,11 +25,15 @@ LEAST_MISSING = Fraction(1, 100)
 
 @dataclass(frozen=True, slots=True)
 class OfModel:
-    """Computed USD of one model. Logs may have more than Anthropic counted, such as calls through another platform."""
+    """Computed USD of one model. Logs may have more than Anthropic counted, such as calls through another platform.
+
+    `tokens`: as Anthropic counted them.
+    """
 
     model: str
     counted_usd: Decimal
     logged_usd: Decimal
+    tokens: int = 0
 
     @property
     def covered_usd(self) -> Decimal:
@@ -66,6 +72,11 @@ class Coverage:
     models: tuple[OfModel, ...]
     gaps: tuple[Gap, ...]
 
+    def usd(self, gap: Gap) -> Decimal:
+        """About what the tokens of a gap cost: as much as all of their model do on average."""
+        of = next((each for each in self.models if each.model == gap.model and each.tokens), None)
+        return ZERO if of is None else of.counted_usd * gap.missing / of.tokens
+
     @property
     def counted_usd(self) -> Decimal:
         return sum((each.counted_usd for each in self.models), ZERO)
@@ -95,16 +106,36 @@ def coverage_of(
         return Coverage(starts_at, until, known, (), ())
     logged.have(starts_at, until)
     models = {_model(model, usage.card) for snapshot in (usage, logged) for model in _models(snapshot)}
+    of_model: dict[str, int] = {}
+    for (_, text), number in tokens.items():
+        of_model[_model(text, usage.card)] = of_model.get(_model(text, usage.card), 0) + number
     found = []
     for model in sorted(models):
         counted, in_logs = (
             snapshot.usd(Scope(ScopeKind.MODEL, model), starts_at, until) for snapshot in (usage, logged)
         )
         if counted or in_logs:
-            found.append(OfModel(model, counted, in_logs))
+            found.append(OfModel(model, counted, in_logs, of_model.get(model, 0)))
     found.sort(key=lambda each: (-each.counted_usd, -each.logged_usd, each.model))
     gaps = gaps_of(tokens, logged_tokens, usage.names.keys, usage.card)
     return Coverage(starts_at, until, known, tuple(found), gaps)
+
+
+def coverage_from(
+    usage: Snapshot,
+    logged: Snapshot,
+    starts_at: datetime,
+    until: datetime,
+    totals: Mapping[tuple[str | None, str], TokenCounts],
+    logged_totals: Mapping[Dimensions, Sums],
+) -> Coverage:
+    """The same from the totals of both stores in that time."""
+    in_logs: dict[tuple[str | None, str], int] = {}
+    for dimensions, sums in logged_totals.items():
+        at = (dimensions.key, dimensions.model)
+        in_logs[at] = in_logs.get(at, 0) + sums.counts.tokens
+    tokens = {at: counts.tokens for at, counts in totals.items()}
+    return coverage_of(usage, logged, starts_at, until, tokens, in_logs)
 
 
 def gaps_of(tokens: Tokens, logged_tokens: Tokens, names: Mapping[str, str], card: RateCard) -> tuple[Gap, ...]:

@@ -1,0 +1,59 @@
+"""Spend that is in no log as a message: its share first, then whose it is."""
+
+from bot.alerts.incident import Status
+from bot.alerts.lifecycle import OpenAlert
+from bot.alerts.unattributed import UnattributedAlert, UnattributedReason, UnloggedPart
+from bot.messages import Message
+from bot.money import share, usd
+from handlers.render.parts import bullets, context, heading, lead, moment, paragraph, shown
+
+WHAT_TO_DO = (
+    "Who uses those keys is not known here: have the applications send what they use, or look the key up in "
+    "Anthropic's Console. `report by key` shows all of it."
+)
+
+
+def unattributed_message(alert: UnattributedAlert) -> Message:
+    """The share that no log explains, or that enough is explained again."""
+    small_print = context(f"Incident {shown(alert.incident)} · closed hours up to {moment(alert.until)}")
+    if alert.status is Status.WITHDRAWN:
+        return Message([heading("Spend in no log"), lead(f"Spend in no log: {alert.reason}"), small_print])
+    if alert.status is not Status.OPEN:
+        return Message([heading("Spend in no log: resolved"), lead(f"Resolved: {_share(alert)}"), small_print])
+    again = " again" if alert.reason == UnattributedReason.ABOVE_AGAIN else ""
+    return Message(
+        [
+            heading("Spend in no log"),
+            lead(f"Spend in no log{again}: {_share(alert)}"),
+            bullets("Missing", [_part(part) for part in alert.parts]),
+            paragraph(WHAT_TO_DO, _bounds(alert)),
+            small_print,
+        ]
+    )
+
+
+def unattributed_line(alert: OpenAlert) -> str:
+    """What is open, in a list."""
+    return "too much spend is in no log of an application"
+
+
+def _share(alert: UnattributedAlert) -> str:
+    if not alert.counted_usd:
+        return f"Anthropic counted nothing in the 24 h to {moment(alert.until)}"
+    part = share(alert.missing_usd, alert.counted_usd)
+    sums = f"{usd(alert.missing_usd)} of {usd(alert.counted_usd)}"
+    return f"{part} of what Anthropic counted in the 24 h to {moment(alert.until)}, {sums}"
+
+
+def _part(part: UnloggedPart) -> str:
+    who = "usage without a key" if part.key is None else f"key {shown(part.key)}"
+    least = "at least " if part.at_least else ""
+    return f"{who}: {least}{part.percent}% of its {shown(part.model)} tokens are in no log, about {usd(part.usd)}"
+
+
+def _bounds(alert: UnattributedAlert) -> str:
+    clear = alert.limit_percent * alert.clear_percent / 100
+    return (
+        f"It is reported from {alert.limit_percent:f}% and {usd(alert.floor_usd)} on, and resolved below "
+        f"{clear.normalize():f}%."
+    )

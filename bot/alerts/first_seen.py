@@ -156,6 +156,7 @@ class FirstSeenDetector:
         self._baselines: dict[str, Baseline] | None = None
         self._new: dict[ScopeKind, tuple[tuple[object, ...], dict[str, date]]] = {}
         self._opened: dict[Identity, datetime] = {}
+        self._set: tuple[object, frozenset[str]] | None = None
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
         """What is new and spends, and what is known by now."""
@@ -267,9 +268,7 @@ class FirstSeenDetector:
 
     def _of_others(self, look: _Look, scope: Scope, now: datetime) -> Decimal:
         """Dollars of a model in 24 hours, without callers that the fallback mode has moved to it and reported keys."""
-        review, snapshot = self._context.review, look.snapshot
-        set_ = models_set(review.in_force(now), review.modes, floor_day(now) - NEW_FOR - DAY, snapshot.card)
-        total = ZERO
+        snapshot, set_, total = look.snapshot, self._models_set(look.snapshot.card, now), ZERO
         for caller, usd in recent_spend(snapshot, look.until).by_caller(scope):
             used = snapshot.index.models_of_key(caller, snapshot.callers)
             has_others = len({_model(model, snapshot.card) for model in used}) > 1
@@ -277,6 +276,15 @@ class FirstSeenDetector:
             if not is_moved and caller.api_key_id not in look.reported:
                 total += usd
         return total
+
+    def _models_set(self, card: RateCard, now: datetime) -> frozenset[str]:
+        """Those of the last week; read again after a change of the mode, and once a day."""
+        review, change = self._context.review, self._context.state().change
+        at = (None if change is None else change.id, now.date())
+        if self._set is None or self._set[0] != at:
+            found = models_set(review.in_force(now), review.modes, floor_day(now) - NEW_FOR - DAY, card)
+            self._set = at, found
+        return self._set[1]
 
     def _payload(self, step: Step, look: _Look, scope: Scope, usd: Decimal, mode: str, now: datetime) -> FirstSeenAlert:
         snapshot, id_ = look.snapshot, scope.value or ""

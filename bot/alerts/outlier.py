@@ -28,6 +28,7 @@ from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO
 from bot.budgets.trend import WHOLE, Stretch
 from bot.budgets.usage_minutes import within
+from bot.budgets.usage_table import Day
 from bot.clock import DAY
 from bot.strict_fields import Factor, Table, Usd
 
@@ -137,21 +138,23 @@ class OutlierDetector:
     def __init__(self, context: DetectorContext) -> None:
         self._context = context
         self._rules = context.rules.of(OutlierRules)
-        self._looked_at: Snapshot | None = None
+        self._looked_at: Day | None = None
+        """Today, as it was at the last look."""
         self._days: _Days | None = None
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
         """Who is far above what is usual today, and the end of the days before."""
         snapshot = self._context.logged.current()
-        if snapshot.as_of is None or snapshot is self._looked_at:
+        if snapshot.as_of is None:
             return
         today = snapshot.as_of.date()
         if self._days is None or self._days.today != today:
             self._days = _Days(today)
         yield from self._ended(snapshot, today, mode, now)
-        if self._rules.enabled:
+        day = snapshot.days.get(today)
+        if self._rules.enabled and day is not self._looked_at:
             yield from self._outliers(snapshot, snapshot.as_of, self._days, mode, now)
-        self._looked_at = snapshot
+            self._looked_at = day
 
     def _outliers(
         self, snapshot: Snapshot, as_of: datetime, days: "_Days", mode: str, now: datetime

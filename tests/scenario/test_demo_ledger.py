@@ -70,6 +70,21 @@ async def test_a_feature_that_retries_without_end_alerts_before_any_poll(stage: 
     assert "soft limit crossed, budget support" in alert.text
 
 
+async def test_a_runaway_job_is_reported_as_a_new_key_and_feature_before_any_limit_is_crossed(stage: Stage) -> None:
+    assert isinstance(stage.clock, HandClock)
+    before = len(stage.slack.messages)
+    for _ in range(2):
+        stage.clock.advance(10 * HOUR)
+        await stage.work()
+        await stage.bot.cycle()
+    told = [message.text.partition("\n")[0] for message in stage.slack.messages[before:]]
+    assert [line.partition(" has spent")[0] for line in told if line.startswith("New ")] == [
+        "New key: ingest-2",
+        "New feature: batch-summaries",
+    ]
+    assert not [line for line in told if "limit crossed" in line]
+
+
 async def test_what_the_bot_does_not_take_is_sent_again_and_nothing_twice() -> None:
     taken: list[str] = []
     answers = iter((200, 503, 200, 200))

@@ -10,6 +10,7 @@ from handlers.commands import answer
 from tests.scenario.conftest import World, member
 from tests.scenario.http_port import served
 from tests.scenario.test_logged_budgets import record, send
+from tests.scenario.test_statements import MOST_IN_A_CYCLE, counted
 
 OPUS_4_7, HAIKU = "claude-opus-4-7", "claude-haiku-4-5"
 NO_LIMITS = {"CLAUDE_COST_SOFT_USD": "", "CLAUDE_COST_HARD_USD": "9000"}
@@ -121,3 +122,28 @@ async def test_it_can_be_switched_off_and_its_floor_set(simulated: World, clock:
             simulated.spend(6, key=key)
             await bot.cycle()
         assert len(new(simulated)) == expected
+
+
+async def test_an_open_alert_and_a_model_of_the_mode_cost_a_quiet_cycle_no_statement(
+    simulated: World, clock: HandClock
+) -> None:
+    simulated.spend(50)
+    async with simulated.bot(**NO_LIMITS, CLAUDE_COST_USAGE_API="admin") as bot:
+        await bot.cycle()
+        fallback = bot.services.fallback
+        await asyncio.to_thread(fallback.switch, fallback.modes["degraded"], "U1", "a test", (), None)
+        asked = []
+        for _ in range(2):
+            for _ in range(3):
+                clock.advance(timedelta(minutes=1))
+                await bot.cycle()
+            with counted(bot) as cycle:
+                await bot.cycle()
+            asked.append(len(cycle.statements))
+            clock.advance(HOUR)
+            simulated.spend(40, key="apikey_2")
+            simulated.spend(90, model=fallback.modes["degraded"].ceiling or "")
+            await bot.cycle()
+    assert len(new(simulated)) == 1
+    before, after = asked
+    assert after <= before <= MOST_IN_A_CYCLE

@@ -44,9 +44,7 @@ class MemoryLedger:
                 self.events[event.id] = event
             else:
                 duplicates += 1
-                counts = TokenCounts(*map(max, known.counts, event.counts))
-                requests = max(known.requests, event.requests)
-                self.events[event.id] = dataclasses.replace(known, counts=counts, requests=requests)
+                self.events[event.id] = known.with_state(event)
         return Appended(accepted, duplicates)
 
     def roll_up(self, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """One call of a log, and the labels beside it → events of the ledger. Pure."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -82,7 +83,10 @@ def events_of_call(call: Call, event_id: str, at: datetime, labels: RecordLabels
     UTC.
     """
     divided = _divided(call)
-    events = [_event(call, event_id, at, labels, divided[0], 1)]
+    first = _event(call, event_id, at, labels, divided[0], 1)
+    # Requests that a response divides into tell their lifetimes themselves.
+    unsplit = min(call.unsplit, call.counts.cache_creation_5m_input_tokens) if first.counts == call.counts else 0
+    events = [replace(first, unsplit=unsplit) if unsplit else first]
     for number, part in enumerate(divided[1:], 1):
         events.append(_event(call, f"{event_id}#i{number}", at, labels, part, 0))
     for number, part in enumerate(call.outside, 1):

@@ -217,4 +217,4 @@ class FileEvents:
             dimensions = Dimensions(call.model, CLAUDE_CODE, None, tags, terms=call.terms, prompts_above=above)
             self._dimensions[key] = dimensions
         assert call.at is not None
-        self._emit((Event(response, call.at, dimensions, call.counts, session=call.session),))
+        self._emit((Event(response, call.at, dimensions, call.counts, session=call.session, unsplit=call.unsplit),))

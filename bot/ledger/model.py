@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -80,7 +80,7 @@ class Event:
 
     `id` proves a repeat: two events with the same id are states of one response, of which the largest of each count is
     kept. `at`: aware UTC. `requests`: 0 for a further part of a response that is counted already; several where the
-    source sums up (a metric).
+    source sums up (a metric). `unsplit`: how many of the 5-minute writes were reported without a lifetime.
     """
 
     id: str
@@ -91,6 +91,33 @@ class Event:
     requests: int = 1
     request_id: str | None = None
     session: str | None = None
+    unsplit: int = field(default=0, compare=False)
+
+    def with_state(self, other: "Event") -> "Event":
+        """The same response, with the largest counts of both states."""
+        counts, unsplit = largest(self.counts, self.unsplit, other.counts, other.unsplit)
+        return replace(self, counts=counts, requests=max(self.requests, other.requests), unsplit=unsplit)
+
+
+def largest(counts: TokenCounts, unsplit: int, other: TokenCounts, other_unsplit: int) -> tuple[TokenCounts, int]:
+    """The largest of each count of two states of one response, and how many of the 5-minute writes are unsplit then.
+
+    Writes without a lifetime are those that the other state may tell lifetimes of: the larger sum of writes counts.
+    """
+    found = TokenCounts(*map(max, counts, other))
+    if not unsplit and not other_unsplit:
+        return found, 0
+    written = max(_written(counts), _written(other))
+    split = max(
+        counts.cache_creation_5m_input_tokens - unsplit,
+        other.cache_creation_5m_input_tokens - other_unsplit,
+    )
+    unsplit = max(0, written - split - found.cache_creation_1h_input_tokens)
+    return found._replace(cache_creation_5m_input_tokens=split + unsplit), unsplit
+
+
+def _written(counts: TokenCounts) -> int:
+    return counts.cache_creation_5m_input_tokens + counts.cache_creation_1h_input_tokens
 
 
 class Sums(NamedTuple):

@@ -133,6 +133,13 @@ def _counts(record: _Record) -> TokenCounts | None:
     )
 
 
+def _unsplit(record: _Record, counts: TokenCounts) -> int:
+    """How many of the 5-minute writes were reported without a lifetime."""
+    lifetimes = None if record.usage is None else record.usage.cache_creation
+    split = 0 if lifetimes is None else lifetimes.ephemeral_5m_input_tokens or 0
+    return counts.cache_creation_5m_input_tokens - split
+
+
 def _labels(record: _Record, counts: TokenCounts) -> tuple[object, ...]:
     """What decides about the dimensions, as it was sent."""
     prompt = counts[0] + counts[1] + counts[2] + counts[3]
@@ -167,4 +174,5 @@ def _event(
     at = now if time is None else moment_in(time)
     if at is None or at - now > FURTHEST_AHEAD:
         return None
-    return Event(event_id, at, dimensions, counts, Outcome.OK, 1, record.request_id, record.session)
+    unsplit = _unsplit(record, counts)
+    return Event(event_id, at, dimensions, counts, Outcome.OK, 1, record.request_id, record.session, unsplit)

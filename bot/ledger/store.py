@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -205,8 +204,7 @@ def _merged(events: Iterable[Event]) -> tuple[dict[str, Event], int]:
         if first is None:
             merged[event_id] = event
         else:
-            counts = TokenCounts(*map(max, first.counts, event.counts))
-            merged[event_id] = replace(first, counts=counts, requests=max(first.requests, event.requests))
+            merged[event_id] = first.with_state(event)
     return merged, responses
 
 

@@ -14,8 +14,9 @@ from sqlalchemy import Connection, Table
 from bot.clock import DAY, floor_hour
 from bot.db.schema import UTCDateTime, ledger_days, ledger_events, ledger_hours, ledger_minutes
 from bot.ledger.interning import rows_where
-from bot.ledger.model import Event, Outcome
+from bot.ledger.model import Event, Outcome, largest
 from bot.ledger.texts import clean_or_none
+from bot.pricing.tokens import TokenCounts
 
 ByHour = Mapping[tuple[datetime, int], Sequence[int]]
 """Sums by UTC hour and number of the dimensions, in the order of `SUMS`."""
@@ -35,11 +36,12 @@ _TYPES = {
 }
 _TEXTS = frozenset({"id", "outcome", "request_id", "session"})
 
-_KNOWN = f"SELECT id, at, dimensions_id, {', '.join(NUMBERS)}, outcome FROM ledger_events WHERE id "
-_RAISE = f"UPDATE ledger_events SET {', '.join(f'{name} = ?' for name in NUMBERS)} WHERE id = ?"
+_RAISED = (*NUMBERS, ledger_events.c.unsplit_cache_writes.name)
+_KNOWN = f"SELECT id, at, dimensions_id, {', '.join(_RAISED)}, outcome FROM ledger_events WHERE id "
+_RAISE = f"UPDATE ledger_events SET {', '.join(f'{name} = ?' for name in _RAISED)} WHERE id = ?"
 _RAISE_POSTGRES = (
-    f"UPDATE ledger_events AS kept SET {', '.join(f'{name} = grown.{name}' for name in NUMBERS)} "
-    f"FROM unnest({', '.join(['%s::bigint[]'] * len(NUMBERS))}, %s::text[]) AS grown ({', '.join(NUMBERS)}, id) "
+    f"UPDATE ledger_events AS kept SET {', '.join(f'{name} = grown.{name}' for name in _RAISED)} "
+    f"FROM unnest({', '.join(['%s::bigint[]'] * len(_RAISED))}, %s::text[]) AS grown ({', '.join(_RAISED)}, id) "
     "WHERE kept.id = grown.id"
 )
 
@@ -141,7 +143,7 @@ def withdraw_events(connection: Connection, ids: Iterable[str], changes: Changes
     found = _known(connection, ids, rest)
     if found:
         rows_where(connection, "DELETE FROM ledger_events WHERE id ", [row[0] for row in found], "text")
-    for _, at, dimensions_id, *numbers, outcome in found:
+    for _, at, dimensions_id, *numbers, _, outcome in found:
         moment = _utc(at if isinstance(at, datetime) else datetime.fromisoformat(at))
         changes.count(moment, dimensions_id, tuple(-number for number in numbers), outcome)
 
@@ -162,6 +164,7 @@ def _rows(
             "ok" if event.outcome is Outcome.OK else event.outcome.value,
             event.request_id and clean_or_none(event.request_id),
             event.session and clean_or_none(event.session),
+            event.unsplit,
         )
         for event_id, event in sorted(events.items())
     ]
@@ -173,16 +176,18 @@ def _known(connection: Connection, ids: Iterable[str], rest: str = "") -> list[A
 
 
 Grown = dict[str, tuple[Any, int, Numbers, Numbers, str]]
-"""By id: time, dimensions, numbers before and after, outcome."""
+"""By id: time, dimensions, numbers before and after, each with the unsplit writes at the end, outcome."""
 
 
 def _grown(events: Mapping[str, Event], stored: Iterable[Any]) -> Grown:
     grown: Grown = {}
-    for event_id, at, dimensions_id, *before, outcome in stored:
-        event = events[event_id]
-        after = tuple(map(max, before, (*event.counts, event.requests)))
-        if after != tuple(before):
-            grown[event_id] = (at, dimensions_id, tuple(before), after, outcome)
+    for event_id, at, dimensions_id, *numbers, outcome in stored:
+        event, before = events[event_id], tuple(numbers)
+        *counted, requests, unsplit = before
+        counts, unsplit = largest(TokenCounts(*counted), unsplit, event.counts, event.unsplit)
+        after = (*counts, max(requests, event.requests), unsplit)
+        if after != before:
+            grown[event_id] = (at, dimensions_id, before, after, outcome)
     return grown
 
 
@@ -195,8 +200,9 @@ def _raise(connection: Connection, grown: Grown, changes: Changes) -> None:
     else:
         connection.exec_driver_sql(_RAISE, rows)
     for at, dimensions_id, before, after, outcome in grown.values():
-        moment = _utc(at if isinstance(at, datetime) else datetime.fromisoformat(at))
-        changes.count(moment, dimensions_id, tuple(map(sub, after, before)), outcome)
+        if after[:-1] != before[:-1]:
+            moment = _utc(at if isinstance(at, datetime) else datetime.fromisoformat(at))
+            changes.count(moment, dimensions_id, tuple(map(sub, after[:-1], before[:-1])), outcome)
 
 
 def _add(connection: Connection, table: Table, rows: list[tuple[Any, ...]]) -> None:

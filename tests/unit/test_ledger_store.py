@@ -127,6 +127,38 @@ def test_of_several_states_of_a_response_the_largest_of_each_count_is_kept(ledge
     assert by_start(ledger.read(NOON, NOON + HOUR)) == {(NOON, SEARCH): kept}
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "later"])
+@pytest.mark.parametrize("split_first", [True, False], ids=["lifetimes first", "sum first"])
+@pytest.mark.parametrize(
+    ("written", "lifetimes", "kept"),
+    [
+        (100, (0, 100), (0, 100)),
+        (100, (30, 70), (30, 70)),
+        (100, (100, 0), (100, 0)),
+        (90, (30, 70), (30, 70)),
+        (110, (30, 70), (40, 70)),
+        (0, (30, 70), (30, 70)),
+    ],
+)
+def test_cache_writes_without_a_lifetime_are_those_of_which_another_report_tells_it(
+    ledger: SqlLedger,
+    written: int,
+    lifetimes: tuple[int, int],
+    kept: tuple[int, int],
+    split_first: bool,
+    together: bool,
+) -> None:
+    states = [
+        replace(response(1, tokens=TokenCounts(1, written, 0, 0, 1)), unsplit=written),
+        response(1, tokens=TokenCounts(1, *lifetimes, 0, 1)),
+    ]
+    if split_first:
+        states.reverse()
+    for some in [states] if together else [[each] for each in (*states, *states)]:
+        ledger.append(some, NOON)
+    assert total(ledger.read(MIDNIGHT, MIDNIGHT + DAY)) == (1, *kept, 0, 1, 0, 1, 0, 0)
+
+
 def test_a_further_part_of_a_response_is_no_response_of_its_own(ledger: SqlLedger) -> None:
     part = Event("msg_1#1", NOON, FAST, counts(3), requests=0)
     assert ledger.append([response(1), part], NOON) == Appended(1, 0)

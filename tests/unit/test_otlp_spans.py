@@ -378,6 +378,20 @@ def test_a_recorded_response_that_cannot_be_read_leaves_the_counts(receiver: Rec
     assert receiver.ledger.counts == TokenCounts(9, output_tokens=2)
 
 
+@pytest.mark.parametrize("official_first", [True, False])
+def test_lifetimes_of_caches_that_arrive_in_another_request_count_no_write_twice(
+    receiver: Receiver, official_first: bool
+) -> None:
+    shared = {**ANTHROPIC, "gen_ai.usage.input_tokens": 420, "gen_ai.usage.output_tokens": 50}
+    shared |= {"gen_ai.usage.cache_read.input_tokens": 300, "gen_ai.response.id": "msg_1"}
+    plain = {**shared, "gen_ai.usage.cache_creation.input_tokens": 20}
+    official = {**plain, "anthropic.usage.cache_creation.ephemeral_1h_input_tokens": 20}
+    reports = [official, plain] if official_first else [plain, official]
+    for attributes in reports:
+        receiver.take(traces(span(attributes)))
+    assert receiver.ledger.only.counts == TokenCounts(100, 0, 20, 300, 50)
+
+
 def test_the_inference_event_of_a_call_and_its_span_count_once(receiver: Receiver) -> None:
     ids = {"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174"}
     event = record(usage(10), eventName="gen_ai.client.inference.operation.details", **ids)

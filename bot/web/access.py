@@ -51,7 +51,8 @@ class BearerAccess:
             if not OWN_SITE.issuperset(request.headers.getall("Sec-Fetch-Site", [])):
                 return self._from_another_site()
             return self.foreign(request)
-        given = _bearer(request.headers.get(hdrs.AUTHORIZATION, ""))
+        sent_with = request.headers.getall(hdrs.AUTHORIZATION, [])
+        given = _bearer(sent_with[0]) if len(sent_with) == 1 else None
         if given is None:
             return _unauthorized(f"Send Authorization: Bearer TOKEN with the token of {self._variable}.")
         # Header bytes that are not UTF-8 arrive as surrogates.

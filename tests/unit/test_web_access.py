@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 from pydantic import SecretStr
 
 from bot.config.settings import Need, Settings, SettingsError, load_settings
@@ -67,6 +68,13 @@ def test_any_other_token_is_refused_as_invalid_and_not_repeated(given_token: str
     assert sentence(response) == f"This is not the token of {VARIABLE}."
     assert response is not None
     assert response.headers["WWW-Authenticate"].endswith('error="invalid_token"')
+
+
+@pytest.mark.parametrize("other", [TOKEN, "another"])
+def test_two_authorization_headers_are_none(other: str) -> None:
+    headers = CIMultiDict([("Authorization", f"Bearer {TOKEN}"), ("Authorization", f"Bearer {other}")])
+    refused = BearerAccess(SecretStr(TOKEN), VARIABLE).refusal(make_mocked_request("GET", "/", headers=headers))
+    assert "Send Authorization: Bearer TOKEN" in sentence(refused)
 
 
 def test_no_refusal_names_the_token() -> None:

@@ -61,7 +61,7 @@ def labels_in(record: Mapping[str, Any]) -> RecordLabels:
 
 def outcome_of(value: object) -> Outcome | None:
     """The outcome that a record names; None for a text that is none."""
-    if value is None:
+    if value is None or value == "":
         return Outcome.OK
     if isinstance(value, str):
         return OUTCOMES.get(value.strip().lower())

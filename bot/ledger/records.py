@@ -15,6 +15,7 @@ from bot.ledger.events_of_call import LONGEST_TAG_NAME, MOST_TAGS, RecordLabels,
 from bot.ledger.model import Event, Outcome, Tags, tags_of
 from bot.ledger.texts import LONGEST_NAME, clean_name, clean_or_none
 from bot.pricing.call import Call
+from bot.pricing.model_names import Kind, is_foreign
 from bot.usage.logs.records import MESSAGE_ID, call_in
 from bot.usage.logs.usage_block import (
     CACHE_READ,
@@ -109,6 +110,8 @@ def _call(record: Record, outcome: Outcome) -> Call:
         raise RefusedRecordError(TOO_LONG) from None
     if isinstance(call, Skipped):
         raise RefusedRecordError(call.value)
+    if is_foreign(call.model):
+        raise RefusedRecordError(Kind.NOT_CLAUDE.value)
     return call
 
 

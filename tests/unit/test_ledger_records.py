@@ -147,6 +147,7 @@ def test_the_id_of_a_response_within_a_record_goes_before_the_records_own() -> N
     [
         ("ok", Outcome.OK),
         (None, Outcome.OK),
+        ("", Outcome.OK),
         ("error", Outcome.ERROR),
         ("RATE_LIMITED", Outcome.RATE_LIMITED),
         (429, Outcome.RATE_LIMITED),
@@ -160,6 +161,16 @@ def test_an_outcome_is_one_of_three(outcome: Any, wanted: Outcome) -> None:
 @pytest.mark.parametrize("outcome", ["fine", 500, True, [], {}, 1.5])
 def test_another_outcome_is_refused(outcome: Any) -> None:
     assert refusal(outcome=outcome) == "outcome is not ok, error or rate_limited"
+
+
+@pytest.mark.parametrize("model", ["gpt-5", "openai/o3", "gemini-2.5-pro", "deepseek-chat", "mistral-large"])
+def test_a_model_of_another_vendor_is_no_spend_on_claude(model: str) -> None:
+    assert refusal(model=model) == "not a Claude model"
+
+
+@pytest.mark.parametrize("model", ["claude-zeta-9", "my-finetune", "opus", "anthropic/claude-opus-5-5"])
+def test_a_model_that_may_be_claudes_counts(model: str) -> None:
+    assert event(model=model).dimensions.model == model
 
 
 @pytest.mark.parametrize("outcome", ["error", "rate_limited"])

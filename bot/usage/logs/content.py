@@ -62,7 +62,7 @@ class Content(io.RawIOBase):
         self._reader = reader
         self._known = known
         self._hashed = sha256()
-        self._ready = b""
+        self._ready = memoryview(b"")
         self._tail: list[bytes] = []
         self._tail_size = 0
         self._is_lines: bool | None = None
@@ -79,7 +79,7 @@ class Content(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._ready and not self._is_complete:
-            self._ready = self._more()
+            self._ready = memoryview(self._more())
         size = min(len(buffer), len(self._ready))
         if self.size < self._known:
             left = self._known - self.size

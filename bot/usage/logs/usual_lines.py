@@ -29,6 +29,9 @@ MOST_BRACKETS = 400
 MOST_DIGITS = 4000
 """Limit in a long line: beyond it, the general path decides whether the line is JSON."""
 
+STRIDE = 250
+"""Bytes between two that are looked at first, for a run of so many digits meets several of them."""
+
 _DIGITS = b"0123456789"
 
 USUAL_TIME = len("2026-09-01T10:00:00.000Z")
@@ -192,7 +195,8 @@ class UsualLines:
                     session, text, message = plain.sessionId, plain.timestamp, plain.message
                     usage = message.usage
                     is_call = usage is UNSET or plain.type == "assistant"
-                line.decode()  # what is read over is not decoded
+                if not line.isascii():
+                    line.decode()  # what is read over is not decoded
             except _UNDECODED:
                 others.append(line)
                 continue
@@ -322,4 +326,12 @@ def _state(record: Opened, numbers: Numbers) -> bytes:
 def _is_tame(line: bytes) -> bool:
     if line.count(b"[") + line.count(b"{") > MOST_BRACKETS:
         return False
-    return len(line) <= MOST_DIGITS or len(line) - len(line.translate(None, _DIGITS)) <= MOST_DIGITS
+    return (
+        len(line) <= MOST_DIGITS
+        or _digits_in(line[::STRIDE]) < MOST_DIGITS // STRIDE
+        or _digits_in(line) <= MOST_DIGITS
+    )
+
+
+def _digits_in(text: bytes) -> int:
+    return len(text) - len(text.translate(None, _DIGITS))

@@ -11,19 +11,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from bot.ledger.events_of_call import CLAUDE_CODE, RecordLabels, events_of_call, labels_in, transcript_tags
 from bot.ledger.model import PROMPT_EDGES, Dimensions, Event, Tags, prompts_above, tags_of
+from bot.ledger.record_shapes import Found, RecordShapes
 from bot.pricing.call import Call
-from bot.pricing.responses import identity_of
+from bot.pricing.responses import identity_of, is_message_id
 from bot.pricing.running_totals import Log, Step
 from bot.pricing.tally import FileCalls
 from bot.usage.logs.calls import CallReader
 from bot.usage.logs.content import Content
-from bot.usage.logs.streams import Reader
+from bot.usage.logs.records import records_in
+from bot.usage.logs.streams import Reader, parsed
 from bot.usage.logs.usage_block import Record, Skipped
 from bot.usage.logs.usual_lines import Opened, UsualLines, usual_call
 
@@ -78,6 +80,7 @@ class FileEvents:
         known: Known,
         is_claude: Callable[[str], bool],
         emit: Callable[[Iterable[Event]], None],
+        shapes: RecordShapes,
     ) -> None:
         self.known = known
         self.content: Content | None = None
@@ -98,6 +101,10 @@ class FileEvents:
         self._usual = UsualLines(self.counted, self._close)
         self._is_new = not known.size
         self._dimensions: dict[tuple[object, ...], Dimensions] = {}
+        self._reader = CallReader()
+        self._shapes = shapes
+        self._is_begun = False
+        self._one_by_one = False
 
     @property
     def holds_totals(self) -> bool:
@@ -114,11 +121,26 @@ class FileEvents:
         return self.content
 
     def take(self, lines: list[bytes]) -> list[bytes]:
-        """Take the usual lines of transcripts; returns the others."""
+        """Take lines in their order; returns the first one where it may begin something else than lines."""
         if not self._is_new and self.content is not None and self.content.is_new:
             self._usual.finish()
             self._begin_new()
-        return self._usual.take(lines)
+        if not self._is_begun:
+            self._is_begun = True
+            return self._usual.take(lines)
+        # Either way gives the same; what the last batch was decides which one is tried first.
+        others = lines if self._one_by_one else self._usual.take(lines)
+        read = 0
+        for line in others:
+            if not line or line.isspace():
+                continue
+            record = parsed(line)
+            if self._one_by_one and _may_be_usual(record) and not self._usual.take([line]):
+                continue
+            read += 1
+            self.read((record,) if isinstance(record, dict | Skipped) else records_in(record))
+        self._one_by_one = read > len(lines) // 2
+        return []
 
     def _begin_new(self) -> None:
         self._is_new = True
@@ -127,20 +149,49 @@ class FileEvents:
         self.counted.responses.repeats = 0
 
     def read(self, records: Iterable[Record | Skipped]) -> None:
-        """Read all records that are not taken as usual lines."""
-        reader = CallReader()
+        """Read all records that are not taken as lines."""
         for record in records:
             if isinstance(record, Skipped):
                 self.skipped[record.value] += self._is_new or (self.content is not None and self.content.is_new)
-                continue
-            self.records += 1
-            is_new = self.records > self.known.records
-            self._chain.update(self._content_of(record))
-            for number, call in enumerate(reader.calls(record)):
-                if isinstance(call, Skipped):
-                    self.skipped[call.value] += is_new
-                else:
-                    self._take(call, reader.found_in, number, is_new)
+            else:
+                self._read(record)
+
+    def _read(self, record: Record) -> None:
+        self.records += 1
+        is_new = self.records > self.known.records
+        self._chain.update(self._content_of(record))
+        found = self._shapes.read(record)
+        if found is not None and self.counted.is_claude(found.model):
+            self._take_usual(found, is_new)
+            return
+        for number, call in enumerate(self._reader.calls(record)):
+            if isinstance(call, Skipped):
+                self.skipped[call.value] += is_new
+            else:
+                self._take(call, self._reader.found_in, number, is_new)
+
+    def _take_usual(self, found: Found, is_new: bool) -> None:
+        response = found.response
+        if response is None:
+            self._count(found.call(), found.labels, 0, is_new)
+            return
+        self.calls += is_new
+        self.untimed += is_new and found.at is None
+        if is_new:
+            if not is_message_id(response):
+                response = identity_of(found.call(), self._source)
+            labels = found.labels
+            event = Event(
+                response,
+                found.at or self._fallback,
+                found.dimensions,
+                found.counts,
+                labels.outcome,
+                1,
+                labels.request_id,
+                found.session,
+            )
+            self._emit((event,))
 
     def finish(self) -> None:
         """Emit what is held back of usual lines. Nothing is read after that."""
@@ -155,17 +206,20 @@ class FileEvents:
         if call.is_sum and not call.sums_session:
             self.skipped[REPORT] += is_new
             return
+        labels = labels_in(record)
+        if record.get("type") in ("assistant", "progress", "user") and isinstance(record.get("sessionId"), str):
+            tags = {**dict(transcript_tags(record.get("cwd"), record.get("gitBranch"))), **dict(labels.tags)}
+            labels = labels._replace(tags=tags_of(tags))
+            call = replace(call, feature=call.feature or CLAUDE_CODE)
+        self._count(call, labels, number, is_new)
+
+    def _count(self, call: Call, labels: RecordLabels, number: int, is_new: bool) -> None:
         self.calls += is_new
         self.odd += call.odd if is_new else 0
         at = call.at
         if at is None:
             at = self._fallback
             self.untimed += is_new
-        labels = labels_in(record)
-        if record.get("type") in ("assistant", "progress", "user") and isinstance(record.get("sessionId"), str):
-            tags = {**dict(transcript_tags(record.get("cwd"), record.get("gitBranch"))), **dict(labels.tags)}
-            labels = labels._replace(tags=tags_of(tags))
-            call = replace(call, feature=call.feature or CLAUDE_CODE)
         if call.sums_session:
             (event,) = events_of_call(call, SUM + self._place(number), at, labels)
             if is_new:
@@ -218,3 +272,8 @@ class FileEvents:
             self._dimensions[key] = dimensions
         assert call.at is not None
         self._emit((Event(response, call.at, dimensions, call.counts, session=call.session, unsplit=call.unsplit),))
+
+
+def _may_be_usual(value: Any) -> bool:
+    """Whether a line may be one that transcripts have; JSON that only `json` reads may be, too."""
+    return "message" in value or "data" in value if isinstance(value, dict) else isinstance(value, Skipped)

@@ -36,6 +36,7 @@ from bot.ledger.files_store import (
 )
 from bot.ledger.model import Dimensions, Event
 from bot.ledger.model import Sums as LedgerSums
+from bot.ledger.record_shapes import RecordShapes
 from bot.ledger.store import Change, SqlLedger
 from bot.pricing.running_totals import SeriesKey
 from bot.pricing.tokens import TokenCounts
@@ -88,6 +89,7 @@ class FileImport:
         self._summed = summed_sessions(engine)
         self._heads = known_heads(engine)
         self._waiting = _Waiting(self._flush)
+        self._shapes = RecordShapes()
         self._read: list[Content] = []
         self._hours: dict[tuple[datetime, int], list[int]] = {}
 
@@ -122,7 +124,7 @@ class FileImport:
                 return
         stream.seek(0)
         self.imported.files += 1
-        events = FileEvents(head, self._time_of(file), known, self._is_claude, self._waiting.emit)
+        events = FileEvents(head, self._time_of(file), known, self._is_claude, self._waiting.emit, self._shapes)
         is_whole = False
         try:
             events.read(records_of(stream, self._advance, events.take, events.through))

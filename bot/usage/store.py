@@ -210,7 +210,7 @@ class UsageStore:
     def tokens_of(
         self, caller: tuple[Dimension, str] | None, since: datetime, until: datetime
     ) -> dict[tuple[str, Terms], TokenCounts]:
-        """As `totals`, by model and terms. `caller`: only the usage with this id; None for the organisation."""
+        """As `totals`, by model and terms. `caller`: only the usage with this id; None for the organization."""
         found: dict[tuple[str, Terms], TokenCounts] = {}
         by = ("model", *(column.name for column in TERMS))
         for (model, *terms), counts in self._totals(by, caller, since, until):

@@ -219,7 +219,7 @@ async def test_only_what_is_kept_can_be_compared(bot: Bot) -> None:
 async def test_a_workspace_that_does_not_exist_is_named_and_not_bound(bot: Bot) -> None:
     await bot.cycle()
     answered = await ask(bot, f"estimate {PLAIN} for=workspace:serch")
-    assert "It is compared with no usage. There is no workspace serch in this organisation: did you mean" in answered
+    assert "It is compared with no usage. There is no workspace serch in this organization: did you mean" in answered
     assert "`bot`: $40.50 a month, `" in await ask(bot, "estimate list")
 
 

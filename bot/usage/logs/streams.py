@@ -16,9 +16,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeAlias
 
+import msgspec
+
 from bot.usage.logs.json_values import BrokenError, values_of
 from bot.usage.logs.records import records_in, records_of_document
 from bot.usage.logs.usage_block import Record, Skipped
+
+_decoded = msgspec.json.Decoder().decode
 
 LONGEST = 64 * 1024 * 1024
 """Bytes of one line, which is held in memory as a whole."""
@@ -207,7 +211,9 @@ def records_of(
     if second == END:
         yield from (value,) if isinstance(value, Skipped) else records_of_document(value)
         return
-    yield from _records_of_lines((value, *map(parsed, (None,) if second is None else take([second]))))
+    yield from _records_of_lines((value,))
+    # Only now, for `take` may read lines in their order.
+    yield from _records_of_lines(map(parsed, (None,) if second is None else take([second])))
     yield from _lines_left(reader, take)
 
 
@@ -312,6 +318,11 @@ def parsed(line: bytes | None) -> Any:
     """The JSON value of a line, or the reason why there is none."""
     if line is None:
         return Skipped.TOO_LONG
+    try:
+        # Whatever it reads, it reads as `json` does, which reads more.
+        return _decoded(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
     try:
         return json.loads(line.decode())
     except UnicodeDecodeError:

@@ -1,12 +1,13 @@
-"""Addresses in settings: of HTTP services and of the database.
+"""Addresses in settings: of HTTP services, of the database and of ClickHouse.
 
 Every refusal is a ValueError with one clause that quotes no part of the address: a misplaced part may be a password.
 """
 
 import ipaddress
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import yarl
@@ -20,6 +21,7 @@ _HOST_NAME = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 
+CLICKHOUSE = ("clickhouse", "https", "http")
 POSTGRES = ("postgresql", "postgresql+psycopg")
 
 
@@ -90,6 +92,48 @@ def is_loopback(host: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return address.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseAddress:
+    """Where ClickHouse's HTTP interface is. Empty: the server's own default."""
+
+    host: str
+    port: int
+    is_secure: bool
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+
+def clickhouse_address(address: str) -> ClickHouseAddress:
+    """`https://USER:PASSWORD@HOST:PORT/DATABASE`. Raises ValueError.
+
+    `clickhouse://` is TLS on the ports 8443 and 443 only.
+    """
+    scheme, separator, rest = address.partition("://")
+    if scheme not in CLICKHOUSE or not separator:
+        raise ValueError("it begins with neither clickhouse:// nor https://")
+    if not address.isprintable() or " " in address:
+        raise ValueError("it has a space or a control character")
+    if "?" in rest or "#" in rest:
+        raise ValueError("it cannot have a ? or a #")
+    _check_server(rest)
+    login, _, place = rest.partition("/")[0].rpartition("@")
+    host, port = _host_and_port(place)
+    if not host:
+        raise ValueError("it has no host")
+    user, _, password = login.partition(":")
+    number = int(port) if port is not None else None
+    is_secure = scheme == "https" or (scheme == "clickhouse" and number in (8443, 443))
+    return ClickHouseAddress(
+        host=host.lower().rstrip("."),
+        port=number or (8443 if is_secure else 8123),
+        is_secure=is_secure,
+        user=unquote(user),
+        password=unquote(password),
+        database=unquote(rest.partition("/")[2]),
+    )
 
 
 def database_address(address: str) -> URL:

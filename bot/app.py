@@ -61,9 +61,9 @@ from bot.fallback.targets.registry import targets_from, tidy_targets
 from bot.fallback.usage_verifier import UsageVerifier
 from bot.fallback.verifier import Verifier
 from bot.in_flight import InFlight
+from bot.ledger.clickhouse_ledger import ledger_from
 from bot.ledger.otlp.ingest import OtlpIngest
 from bot.ledger.otlp.store import OtlpStore
-from bot.ledger.store import SqlLedger
 from bot.messages import Message
 from bot.mode import Mode, modes_from_chain
 from bot.modes.expiry import period_end
@@ -259,7 +259,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
     card = load_rate_card()
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
     usage = UsageStore(engine)
-    ledger = SqlLedger(engine, hash_users=settings.ledger_rules.hash_users)
+    ledger = ledger_from(engine, settings.ledger_url, settings.ledger_rules)
     snapshots, logged = Snapshots(usage, card), Snapshots(ledger, card, LedgerIndex)
     book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
     review = Reviews(

@@ -88,7 +88,8 @@ def _place(part: int | str) -> str:
 def first_secret(value: object, place: tuple[int | str, ...] = ()) -> str | None:
     """The place of the first key or text that looks like a secret.
 
-    The `url` of a destination, the `token` of a sender and the values of a mode may hold one and are skipped.
+    The `url` of a destination or of the ledger, the `token` of a sender and the values of a mode may hold one and are
+    skipped.
     """
     if isinstance(value, dict):
         for key, part in value.items():

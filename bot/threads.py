@@ -13,13 +13,13 @@ from typing import ParamSpec, Protocol, TypeVar
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-COMMANDS, WEB, CYCLE, DELIVERY, DESTINATIONS, LATER, INGEST = 6, 2, 3, 2, 2, 1, 2
+COMMANDS, WEB, CYCLE, DELIVERY, DESTINATIONS, LATER, INGEST, LEDGER = 6, 2, 3, 2, 2, 1, 2, 1
 """Threads of each pool. A hanging fallback target holds one of the cycle's; background writes run in order."""
 
 POLLING = 6
 """Threads of asyncio's own pool that the poll, the doctor and the start may use at one time."""
 
-MOST_CONNECTIONS = COMMANDS + WEB + CYCLE + DELIVERY + DESTINATIONS + LATER + INGEST + POLLING
+MOST_CONNECTIONS = COMMANDS + WEB + CYCLE + DELIVERY + DESTINATIONS + LATER + INGEST + LEDGER + POLLING
 """One database connection per thread, so that no thread waits for another's."""
 
 
@@ -61,9 +61,11 @@ class Threads:
         self.destinations = Pool("destinations", DESTINATIONS)
         self.later = Pool("later", LATER)
         self.ingest = Pool("ingest", INGEST)
+        self.ledger = Pool("ledger", LEDGER)
 
     def close(self) -> None:
         """Close every pool."""
-        pools = (self.commands, self.web, self.cycle, self.delivery, self.destinations, self.later, self.ingest)
+        first = (self.commands, self.web, self.cycle, self.delivery)
+        pools = (*first, self.destinations, self.later, self.ingest, self.ledger)
         for pool in pools:
             pool.close()

@@ -19,6 +19,8 @@ from bot.cli.price_reading import Progress
 from bot.clock import Clock, system_clock
 from bot.config.settings import Need, Settings, SettingsError, load_settings
 from bot.db.engine import DatabaseError, database_problem, open_database
+from bot.ledger.clickhouse import ClickHouseError
+from bot.ledger.clickhouse_ledger import ledger_from
 from bot.ledger.files import FileImport, Imported, in_order
 from bot.ledger.files_store import copy_ledger
 from bot.ledger.store import SqlLedger
@@ -43,6 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     except SQLAlchemyError as error:
         complain(database_problem(error))
+        return 1
+    except ClickHouseError as error:
+        complain(str(error))
         return 1
     unreadable = [*found.unreadable, *imported.unreadable]
     for sentence in unreadable:
@@ -83,4 +88,4 @@ def ledger_database(url: str, *, dry_run: bool) -> Iterator[Engine]:
 
 
 def _ledger(engine: Engine, settings: Settings) -> SqlLedger:
-    return SqlLedger(engine, hash_users=settings.ledger_rules.hash_users)
+    return ledger_from(engine, settings.ledger_url, settings.ledger_rules)

@@ -11,7 +11,16 @@ from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
-from bot.addresses import POSTGRES, absolute, database_address, http_host, is_host, is_loopback, sqlite_file
+from bot.addresses import (
+    POSTGRES,
+    absolute,
+    clickhouse_address,
+    database_address,
+    http_host,
+    is_host,
+    is_loopback,
+    sqlite_file,
+)
 from bot.alerts.receiver import Receiver
 from bot.alerts.rules import AlertRules, DetectorRules
 from bot.budgets.budget import ORGANIZATION, Budget
@@ -68,6 +77,8 @@ class Settings:
     poll_seconds: int
     usage_api: UsageChoice
     database_url: str = field(repr=False)
+    ledger_url: str = field(default="", repr=False)
+    """Of ClickHouse; empty: what applications log is in the bot's database."""
     fallback_chain: tuple[str, ...]
     fallback_file: Path
     modes: Mapping[str, Mapping[str, str]]
@@ -114,6 +125,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         poll_seconds=poll_seconds,
         usage_api=_usage_api(values["CLAUDE_COST_USAGE_API"]),
         database_url=_database_url(values["CLAUDE_COST_DATABASE_URL"]),
+        ledger_url=_ledger_url(values, config, over_http),
         fallback_chain=_chain(values["CLAUDE_COST_FALLBACK_CHAIN"]),
         fallback_file=_path(values, "CLAUDE_COST_FALLBACK_FILE"),
         modes=config.mode,
@@ -336,6 +348,33 @@ def _database_url(value: str) -> str:
             "and %3A for :. A database in memory is refused: alerts would repeat after a restart."
         ) from None
     return address
+
+
+def _ledger_url(values: Mapping[str, str], config: ConfigFile, over_http: frozenset[str]) -> str:
+    value, written = values["CLAUDE_COST_LEDGER_URL"], config.ledger_url
+    if value and written is not None:
+        raise SettingsError(
+            "CLAUDE_COST_LEDGER_URL is set, and the file of CLAUDE_COST_CONFIG has [ledger] url too: keep one of them."
+        )
+    name = "CLAUDE_COST_LEDGER_URL" if written is None else "CLAUDE_COST_CONFIG: [ledger] url"
+    value = value if written is None else written.get_secret_value()
+    if not value:
+        return ""
+    try:
+        address = clickhouse_address(value)
+    except ValueError as error:
+        # Do not quote the address: the malformed part may be the password.
+        raise SettingsError(
+            f"{name} cannot be used ({error}): it must be https://USER:PASSWORD@HOST:PORT/DATABASE or "
+            "clickhouse://USER:PASSWORD@HOST/DATABASE, the address of ClickHouse's HTTP interface, with special "
+            "characters of the password as in %40 for @, %2F for / and %3A for :."
+        ) from None
+    if not address.is_secure and not is_loopback(address.host) and address.host not in over_http:
+        raise SettingsError(
+            f"{name} is plain HTTP, so that the network between here and there could read the password and the ids of "
+            "users: use https://, or add the host to CLAUDE_COST_ALLOW_HTTP if that network is your own."
+        )
+    return value
 
 
 def _chain(value: str) -> tuple[str, ...]:

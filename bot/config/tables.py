@@ -98,10 +98,18 @@ class FallbackTable(Table):
 
 
 class LedgerTable(Table):
-    """`[ledger]`."""
+    """`[ledger]`. The address of ClickHouse may hold a password, so it may also come from a file."""
 
+    url: SecretStr | None = None
+    url_file: str | None = None
     keep_days: Annotated[int, Field(strict=True, ge=1, le=MOST_KEPT_DAYS)] = _LEDGER.keep.days
     hash_users: bool = _LEDGER.hash_users
+
+    @model_validator(mode="after")
+    def _one_address(self) -> "LedgerTable":
+        if self.url is not None and self.url_file is not None:
+            raise ValueError("set url or url_file, one of them")
+        return self
 
     def rules(self) -> LedgerRules:
         return LedgerRules(timedelta(days=self.keep_days), self.hash_users)

@@ -81,6 +81,7 @@ class ConfigFile:
     fallback_rules: FallbackRules = field(default_factory=FallbackRules)
     display: Display = USD
     ledger_rules: LedgerRules = field(default_factory=LedgerRules)
+    ledger_url: SecretStr | None = None
     ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
 
 
@@ -115,6 +116,7 @@ def read_config_file(path: Path) -> ConfigFile:
         fallback_rules=file.fallback.rules(),
         display=file.display.display(),
         ledger_rules=file.ledger.rules(),
+        ledger_url=_ledger_url(file.ledger, path),
         ingest_tokens={table.name: _ingest_token(table, number, path) for number, table in enumerate(file.ingest)},
     )
 
@@ -173,6 +175,12 @@ def _ingest_token(table: IngestTable, number: int, path: Path) -> SecretStr:
             "letters, digits and punctuation without spaces, such as the output of openssl rand -hex 32."
         )
     return SecretStr(token)
+
+
+def _ledger_url(table: LedgerTable, path: Path) -> SecretStr | None:
+    if table.url is None and table.url_file is None:
+        return None
+    return SecretStr(_secret_of(table.url, table.url_file, f"{path}: ledger.url_file"))
 
 
 def _secret_of(value: SecretStr | None, file: str | None, place: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.addresses import POSTGRES, database_address
+from bot.addresses import POSTGRES, clickhouse_address, database_address
 from bot.alerts.store import AlertStore
 from bot.budgets.book import BudgetBook
 from bot.budgets.budget import Budget
@@ -28,6 +28,7 @@ from bot.fallback.target_store import TargetStore
 from bot.fallback.targets.base import TargetView
 from bot.fallback.targets.env_file import EnvFile, EnvFileError
 from bot.fallback.targets.registry import targets_from
+from bot.ledger.clickhouse import ClickHouseError, connect_clickhouse, look_at
 from bot.mode import modes_from_chain
 from bot.notify.store import Waiting
 from bot.phrases import count, span
@@ -303,6 +304,18 @@ def _repaired(view: TargetView | None) -> str:
     if view is None or view.repaired_at is None:
         return ""
     return f" It had been changed by others; the bot repaired it at {view.repaired_at:%Y-%m-%d %H:%M} UTC."
+
+
+def check_clickhouse(url: str, seconds: int) -> Check:
+    """Whether ClickHouse answers and has the table, which is not made. `seconds`: the longest wait."""
+    try:
+        version, has_table = look_at(connect_clickhouse(clickhouse_address(url), seconds))
+    except (ClickHouseError, DatabaseError) as error:
+        return Check("ledger", State.FAIL, str(error))
+    if not has_table:
+        text = f"ClickHouse {version} answers; the bot makes its table of responses there when it first needs it."
+        return Check("ledger", State.OK, text)
+    return Check("ledger", State.OK, f"ClickHouse {version} answers and has the table of responses.")
 
 
 NAME = "rollups"

@@ -12,7 +12,7 @@ from bot.config.settings import Settings
 from bot.doctor.anthropic import check_console_limit, check_usage_apis
 from bot.doctor.check import Check, State, run_checks, without_secrets
 from bot.doctor.configuration import secrets_of
-from bot.doctor.database import check_database, shown_database
+from bot.doctor.database import check_clickhouse, check_database, shown_database
 from bot.doctor.slack import Met, check_admins, check_channel, check_connection, check_sample, meet
 from bot.messages import Message
 from bot.phrases import count
@@ -37,6 +37,7 @@ ORDER = (
         "budgets",
         "scopes",
         "usage_rows",
+        "ledger",
         "fallback_file",
         "targets",
     ),
@@ -46,6 +47,7 @@ ORDER = (
 """Every name that a finding may have, in the order of the report; scripts rely on them."""
 
 DATABASE_VARIABLE = "CLAUDE_COST_DATABASE_URL"
+LEDGER_VARIABLES = frozenset({"CLAUDE_COST_LEDGER_URL", "CLAUDE_COST_CONFIG"})
 
 
 async def examine(
@@ -75,6 +77,9 @@ async def examine(
     async def memory() -> Sequence[Check]:
         return await asyncio.to_thread(check_database, settings, clock, int(seconds))
 
+    async def clickhouse() -> Sequence[Check]:
+        return [await asyncio.to_thread(check_clickhouse, settings.ledger_url, int(seconds))]
+
     async def note(answer: httpx.Response) -> None:
         offsets.note("Anthropic", answer.headers)
 
@@ -87,6 +92,8 @@ async def examine(
             first["console_limit"] = check_console_limit(http, settings.anthropic_admin_key, settings.budgets)
         if DATABASE_VARIABLE not in wrong:
             first["database"] = memory()
+        if settings.ledger_url and wrong.isdisjoint(LEDGER_VARIABLES):
+            first["ledger"] = clickhouse()
         found = await run_checks(first, seconds)
     who = met[0] if met else Met(False, None, ())
     second: dict[str, Awaitable[Sequence[Check]]] = {}

@@ -29,7 +29,6 @@ from bot.ledger.files_store import (
     lock_sessions,
     remember_contents,
     session_values,
-    sessions_with_calls,
     single_calls,
     summed_sessions,
     write_session_values,
@@ -200,7 +199,7 @@ class FileImport:
             settling = _Settling(connection, events.known, events.holds_totals)
             settling.turn_single(events.turned_single)
             settling.settle(events.held)
-            sums, keys = _session_sums(connection, events, {event.session for event in settling.events})
+            sums, keys = _session_sums(self._ledger, connection, events, {event.session for event in settling.events})
             self._summed |= keys
             self.imported.running_totals += settling.left_out
             self.imported.session_sums += len(events.sums) - len(sums)
@@ -299,7 +298,7 @@ class _Settling:
 
 
 def _session_sums(
-    connection: Connection, events: FileEvents, beside: Collection[str | None]
+    ledger: SqlLedger, connection: Connection, events: FileEvents, beside: Collection[str | None]
 ) -> tuple[list[Event], set[str]]:
     """Sums of sessions of which there are no calls, and the keys of these sessions. `beside`: sessions with calls."""
     found = events.sums
@@ -307,7 +306,7 @@ def _session_sums(
         return [], set()
     lock_sessions(connection)
     sessions = {one.call.session for one in found if one.call.session is not None} - set(beside)
-    with_calls = sessions_with_calls(connection, sessions) | (set(beside) - {None})
+    with_calls = ledger.sessions_with_calls(connection, sessions) | (set(beside) - {None})
     counted = [one for one in found if one.call.session not in with_calls]
     ids: dict[str, list[str]] = {}
     for one in counted:

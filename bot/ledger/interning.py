@@ -27,6 +27,7 @@ _INSERT_POSTGRES = (
     f"SELECT * FROM unnest({_ARRAYS}) ON CONFLICT (digest) DO NOTHING"
 )
 _BY_DIGEST = "SELECT digest, id FROM ledger_dimensions WHERE digest "
+_ROWS = f"SELECT id, {', '.join(COLUMNS)} FROM ledger_dimensions WHERE id "
 _BY_ID = f"SELECT id, {', '.join(COLUMNS[1:])} FROM ledger_dimensions WHERE id "
 
 
@@ -47,12 +48,7 @@ class Interning:
         found = {one: number for one in wanted if (number := self._numbers.get(one)) is not None}
         missing = {one: _row(self._stored(one)) for one in wanted if one not in found}
         if missing:
-            digests = {row[0] for row in missing.values()}
-            known = _known(connection, digests)
-            rows = sorted({row[0]: row for row in missing.values() if row[0] not in known}.values())
-            if rows:
-                _insert(connection, rows)
-                known |= _known(connection, digests - known.keys())
+            known = numbers_of_rows(connection, missing.values())
             found |= {one: known[row[0]] for one, row in missing.items()}
         return found
 
@@ -72,6 +68,22 @@ class Interning:
                 _remember(self._dimensions, read)
             found |= read
         return found
+
+
+def numbers_of_rows(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> dict[str, int]:
+    """By their digests the numbers of rows as they are stored, given now where there is none."""
+    by_digest = {row[0]: row for row in rows}
+    known = _known(connection, by_digest.keys())
+    new = sorted(row for digest, row in by_digest.items() if digest not in known)
+    if new:
+        _insert(connection, new)
+        known |= _known(connection, by_digest.keys() - known.keys())
+    return known
+
+
+def rows_of_numbers(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[Any, ...]]:
+    """What is stored for these numbers, in the order of `COLUMNS`."""
+    return {row[0]: tuple(row[1:]) for row in rows_where(connection, _ROWS, numbers, "bigint")}
 
 
 def rows_where(connection: Connection, query: str, values: Collection[Any], kind: str, rest: str = "") -> list[Any]:

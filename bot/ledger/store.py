@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, delete, func, literal, or_, select
@@ -11,10 +12,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, delete,
 from bot.clock import ceil_day, floor_day, floor_hour
 from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes
 from bot.db.state import LEDGER, versions_of
+from bot.ledger.files_store import sessions_with_calls
 from bot.ledger.interning import Interning
 from bot.ledger.known_hours import note_changes, state_of
 from bot.ledger.model import Appended, Dimensions, Event, Row, Sums
-from bot.ledger.store_writes import MINUTES_KEPT, SUMS, ByHour, Changes, append_events, withdraw_events
+from bot.ledger.store_writes import MINUTES_KEPT, SUMS, ByHour, Changes, append_events, put_back_events, withdraw_events
 from bot.ledger.texts import stored_id
 from bot.ledger.usage import LedgerReader, head_of
 from bot.ledger.users import user_hash, user_key, without_names
@@ -32,10 +34,16 @@ MOST_PRUNED = 50_000
 
 
 class Change(NamedTuple):
-    """Events to append, and the ids of those that turned out to be none."""
+    """Events to append, and the ids of those that turned out to be none.
+
+    `counted`: events that are in the sums already, as rows. `sums`: by how much sums were wrong, by minute and number
+    of the dimensions.
+    """
 
     events: Iterable[Event]
     withdrawn: Collection[str] = ()
+    counted: Collection[tuple[Any, ...]] = ()
+    sums: Mapping[tuple[datetime, int], tuple[int, ...]] = MappingProxyType({})
 
 
 class Stored(NamedTuple):
@@ -71,7 +79,7 @@ class SqlLedger:
     def change(self, plan: Callable[[Connection], Change], received_at: datetime) -> Stored:
         """Append and withdraw what `plan` says, in one transaction with all that it reads and writes itself."""
         with self._engine.begin() as connection:
-            events, withdrawn = plan(connection)
+            events, withdrawn, counted, sums = plan(connection)
             merged, responses = _merged(events)
             # By identity: most events of a batch share few objects, and hashing one costs more than all else here.
             objects = {id(event.dimensions): event.dimensions for event in merged.values()}
@@ -80,6 +88,10 @@ class SqlLedger:
             changes = Changes(floor_hour(received_at) - MINUTES_KEPT)
             if withdrawn:
                 withdraw_events(connection, withdrawn, changes)
+            if counted:
+                put_back_events(connection, counted)
+            for (minute, number), numbers_off in sums.items():
+                changes.add(minute, number, numbers_off)
             new = append_events(connection, merged, by_identity, received_at, changes) if merged else frozenset()
             changes.store(connection)
             minutes = changes.minutes
@@ -97,6 +109,10 @@ class SqlLedger:
         """What these numbers of `Stored.by_hour` stand for."""
         with self._engine.connect() as connection:
             return self._interning.dimensions(connection, numbers)
+
+    def sessions_with_calls(self, connection: Connection, sessions: Iterable[str]) -> set[str]:
+        """Which of these sessions have calls in the ledger, besides sums of a session."""
+        return sessions_with_calls(connection, sessions)
 
     def touch(self, now: datetime) -> None:
         """Know that nothing more was logged up to `now` than what is stored. Writes nothing before the first event."""

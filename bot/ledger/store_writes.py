@@ -73,6 +73,10 @@ class Changes:
         else:
             found.append(numbers)
 
+    def add(self, minute: datetime, dimensions_id: int, sums: Numbers) -> None:
+        """Change the sums of a minute by these, in the order of `SUMS`."""
+        self._changes.setdefault((minute, dimensions_id), []).append(sums)
+
     def store(self, connection: Connection) -> None:
         """Bring the sums up to date, once all is counted."""
         minutes = {key: _summed(changes) for key, changes in self._changes.items()}
@@ -146,6 +150,21 @@ def withdraw_events(connection: Connection, ids: Iterable[str], changes: Changes
     for _, at, dimensions_id, *numbers, _, outcome in found:
         moment = _utc(at if isinstance(at, datetime) else datetime.fromisoformat(at))
         changes.count(moment, dimensions_id, tuple(-number for number in numbers), outcome)
+
+
+def put_back_events(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Store events that count already, in the order of `EVENT_COLUMNS`. Those that are there stay as they are."""
+    time = _bound(ledger_events.c.at, connection)
+    bound = [(event_id, time(at), time(received), *rest) for event_id, at, received, *rest in sorted(rows)]
+    if not bound:
+        return
+    into = f"INSERT INTO ledger_events ({', '.join(EVENT_COLUMNS)})"
+    if connection.dialect.name == "postgresql":
+        select = f"SELECT * FROM {_unnest(EVENT_COLUMNS)} ON CONFLICT (id) DO NOTHING"
+        connection.exec_driver_sql(f"{into} {select}", _columns(bound))
+    else:
+        values = f"VALUES ({_places(EVENT_COLUMNS)}) ON CONFLICT (id) DO NOTHING"
+        connection.exec_driver_sql(f"{into} {values}", bound)
 
 
 def _rows(

@@ -21,6 +21,7 @@ from bot.budgets.review import Agenda
 from bot.config.settings import Settings
 from bot.db.engine import database_problem
 from bot.in_flight import InFlight
+from bot.ledger.clickhouse import ClickHouseError
 from bot.ledger.store import MOST_PRUNED
 from bot.mode import NORMAL
 from bot.notify.background import BackgroundDelivery
@@ -47,6 +48,7 @@ REQUESTS_END = "the expiry of proposals"
 """Parts of a cycle, as faults name them."""
 
 LEDGER = "the age of the ledger"
+ROLL_UP = "the move of responses to ClickHouse"
 RETENTION = "the deletion of old responses from the ledger"
 
 LIFE = "snoozes and escalations"
@@ -56,6 +58,9 @@ DELIVERY_HEALTH = "the check of delivery health"
 
 PRUNE_SECONDS = 3600
 """Between two looks for responses that were kept long enough."""
+
+ROLL_UP_SECONDS = 5
+"""Seconds that a cycle waits for the ledger's sums."""
 
 TARGET_SECONDS = 5
 """Seconds that a cycle waits for the targets of the fallback mode."""
@@ -95,6 +100,7 @@ class Bot:
     """A sentence for each part whose last run failed."""
 
     _reconciling: asyncio.Task[object] | None = None
+    _rolling_up: asyncio.Task[object] | None = None
     _mode: str = NORMAL
     """The fallback mode as last read."""
     _deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -135,6 +141,7 @@ class Bot:
             return Cycle(None, None)
         await self._decide()
         cycle = Cycle(poll.result(), await self._deliver())
+        await self._roll_up()
         await self._prune()
         return cycle
 
@@ -198,6 +205,13 @@ class Bot:
             return PollOutcome(False, None, self._failed(what, error))
         self.faults.pop(what, None)
         return outcome
+
+    async def _roll_up(self) -> None:
+        """Bring the ledger's sums up to date. The next cycle begins even where that takes longer."""
+        if self._rolling_up is None or self._rolling_up.done():
+            work = partial(self.services.ledger.roll_up, self.services.clock())
+            self._rolling_up = asyncio.create_task(self._try(ROLL_UP, work, self.services.threads.ledger))
+        await asyncio.wait({self._rolling_up}, timeout=ROLL_UP_SECONDS)
 
     async def _prune(self) -> None:
         if self._pruned_at is not None and time.monotonic() - self._pruned_at < PRUNE_SECONDS:
@@ -295,6 +309,8 @@ class Bot:
         self.faults[what] = sentence
         if isinstance(error, SQLAlchemyError):
             log.error("%s failed: %s", what, database_problem(error))
+        elif isinstance(error, ClickHouseError):
+            log.error("%s failed: %s", what, error)
         else:
             log.error("%s failed (%s)", what, type(error).__name__, exc_info=error if new else None)
         return sentence

@@ -1,0 +1,363 @@
+"""The ledger with its responses in ClickHouse, for more of them than the bot's own database should hold.
+
+The bot's own database has all sums, and the responses of the running hours: there one transaction counts a response and
+knows its id, whichever copy of the bot it came to. `roll_up` moves responses to ClickHouse and rebuilds the sums of
+hours that are closed from there. A response that ClickHouse has is put back before it is counted a second time.
+
+Copies agree by one row of `state`: who appends holds it shared, who moves holds it alone and counts a turn. A look-up
+in ClickHouse holds only for the turn that it began in.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from operator import sub
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, select
+
+from bot.clock import DAY, HOUR, floor_hour
+from bot.db.schema import ledger_events, ledger_hours, ledger_minutes, state
+from bot.db.state import locked, save_state
+from bot.ledger.clickhouse import Cell, ClickHouseError, ClickHouseEvents, Kept, clickhouse_events
+from bot.ledger.file_events import SINGLE, SUM, TOTAL
+from bot.ledger.interning import numbers_of_rows, rows_of_numbers, rows_where
+from bot.ledger.model import Appended, Event
+from bot.ledger.rules import LedgerRules
+from bot.ledger.store import Change, SqlLedger, Stored
+from bot.ledger.store_writes import EVENT_COLUMNS, MINUTES_KEPT, NUMBERS, SUMS
+from bot.ledger.texts import stored_id
+
+log = logging.getLogger(__name__)
+
+MOVES = "ledger_moves"
+"""In the table `state`: how often responses were moved, and up to which hour sums are rebuilt."""
+
+MOVED_AFTER = HOUR
+"""From when it was received until a response is moved. Senders repeat within minutes."""
+
+MOVED_AT_ONCE = 5_000
+MOVING_SECONDS = 30
+"""In one call; the next one goes on."""
+
+RETRY_SECONDS = 30
+"""After a failed look-up, until the next one: meanwhile senders do not wait for ClickHouse."""
+
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Times that ClickHouse can store. Responses of other times stay where they are."""
+
+
+ByMinute = dict[tuple[datetime, int], tuple[int, ...]]
+"""Sums by minute or hour and number of the dimensions, in the order of `SUMS`."""
+
+
+class _Turn(NamedTuple):
+    number: int
+    rebuilt: datetime | None
+    """The start of the first hour whose sums are not rebuilt; None before the first roll-up."""
+
+    @classmethod
+    def of(cls, value: Any) -> "_Turn":
+        number, rebuilt = value
+        return cls(number, None if rebuilt is None else datetime.fromisoformat(rebuilt))
+
+    def written(self) -> list[Any]:
+        return [self.number, None if self.rebuilt is None else self.rebuilt.isoformat()]
+
+
+class _Found(NamedTuple):
+    """What ClickHouse had in a turn."""
+
+    turn: int
+    rows: Mapping[str, Kept]
+
+
+class _MovedMeanwhileError(Exception):
+    """Responses were moved since the look-up."""
+
+
+class ClickHouseLedger(SqlLedger):
+    """See `Ledger`.
+
+    An append that finds ClickHouse out of reach is stored all the same; what turns out to be a repeat when it is moved
+    is taken off the sums then. `keep`: how long ClickHouse keeps a response.
+    """
+
+    def __init__(self, engine: Engine, events: ClickHouseEvents, keep: timedelta, *, hash_users: bool = False) -> None:
+        super().__init__(engine, hash_users=hash_users)
+        self._events = events
+        self._keep = keep
+        self._retry_at: float | None = None
+        with engine.begin() as connection:
+            locked(connection, MOVES, _Turn(0, None).written())
+
+    def append(self, events: Iterable[Event], received_at: datetime) -> Appended:
+        """See `Ledger`."""
+        events = list(events)
+        if not events:
+            return Appended(0, 0)
+        ids = {stored_id(event.id) for event in events}
+        while True:
+            found = self._looked_up(ids)
+
+            def plan(connection: Connection, found: _Found | None = found) -> Change:
+                turn = _shared_turn(connection)
+                if found is None:
+                    return Change(events)
+                if turn.number != found.turn:
+                    raise _MovedMeanwhileError
+                return Change(events, counted=_rows(connection, found.rows.values()))
+
+            try:
+                return super().change(plan, received_at).appended
+            except _MovedMeanwhileError:
+                continue
+
+    def change(self, plan: Callable[[Connection], Change], received_at: datetime) -> Stored:
+        """As `SqlLedger.change`. Looks into ClickHouse within the transaction, and raises `ClickHouseError`."""
+
+        def looking(connection: Connection) -> Change:
+            _shared_turn(connection)
+            change = plan(connection)
+            events = list(change.events)
+            found = self._events.find({stored_id(event.id) for event in events})
+            return change._replace(events=events, counted=_rows(connection, found.values()))
+
+        return super().change(looking, received_at)
+
+    def sessions_with_calls(self, connection: Connection, sessions: Iterable[str]) -> set[str]:
+        """As `SqlLedger.sessions_with_calls`. Raises `ClickHouseError`."""
+        wanted = list(sessions)
+        return super().sessions_with_calls(connection, wanted) | self._events.sessions(wanted)
+
+    def roll_up(self, now: datetime) -> None:
+        """Move what was received `MOVED_AFTER` ago, and rebuild hours that are closed. Raises `ClickHouseError`.
+
+        Several copies may do so at the same time. One call takes no more than `MOVING_SECONDS` and one rebuild more.
+        """
+        until = time.monotonic() + MOVING_SECONDS
+        while self._move(now):
+            if time.monotonic() > until:
+                return
+        while self._rebuild_next(now):
+            if time.monotonic() > until:
+                return
+
+    def _looked_up(self, ids: Collection[str]) -> _Found | None:
+        """What ClickHouse has of these; None where it is out of reach."""
+        if self._retry_at is not None and time.monotonic() < self._retry_at:
+            return None
+        turn = self._turn().number
+        try:
+            found = self._events.find(ids)
+        except ClickHouseError as error:
+            if self._retry_at is None:
+                log.warning("responses are stored without a look for older repeats: %s", error)
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            return None
+        if self._retry_at is not None:
+            log.info("ClickHouse answers again")
+            self._retry_at = None
+        return _Found(turn, found)
+
+    def _turn(self) -> _Turn:
+        with self._engine.connect() as connection:
+            return _Turn.of(connection.execute(select(state.c.value).where(state.c.key == MOVES)).scalar_one())
+
+    def _move(self, now: datetime) -> bool:
+        """Move some. False: there is nothing more to move."""
+        with self._engine.connect() as connection:
+            held = _movable(connection, now - MOVED_AFTER)
+        if not held:
+            return False
+        found = self._events.find(one.id for one in held)
+        late = [one for one in held if one.id in found and found[one.id].received_at != one.received_at]
+        if late:
+            self._take_off(late, found, now)
+        moved = [one for one in held if one.id not in {each.id for each in late}]
+        self._events.store([one for one in moved if one.id not in found or found[one.id].numbers != one.numbers])
+        with self._engine.begin() as connection:
+            turn = _Turn.of(locked(connection, MOVES, None))
+            # What has grown meanwhile is moved the next time.
+            stored = {one.id: one.numbers for one in _held(connection, [one.id for one in moved])}
+            gone = [one.id for one in moved if stored.get(one.id) == one.numbers]
+            if gone:
+                rows_where(connection, "DELETE FROM ledger_events WHERE id ", gone, "text")
+            save_state(connection, MOVES, turn._replace(number=turn.number + 1).written())
+        return len(held) == MOVED_AT_ONCE or bool(late)
+
+    def _take_off(self, late: Collection[Kept], found: Mapping[str, Kept], now: datetime) -> None:
+        """Put the response as ClickHouse has it in the place of a repeat that was counted as new."""
+        ids = [one.id for one in late]
+
+        def plan(connection: Connection) -> Change:
+            turn = _Turn.of(locked(connection, MOVES, None))
+            save_state(connection, MOVES, turn._replace(number=turn.number + 1).written())
+            counted, sums = list[Kept](), ByMinute()
+            for one in _held(connection, ids):
+                first = found[one.id]
+                numbers = tuple(map(max, first.numbers, one.numbers))
+                counted.append(first._replace(numbers=numbers))
+                growth = _expanded(tuple(map(sub, numbers, first.numbers)), first.outcome)
+                number = numbers_of_rows(connection, [first.dimensions])[first.dimensions[0]]
+                key = (_minute(first.at), number)
+                sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(SUMS)), growth, strict=True)))
+            return Change((), [one.id for one in counted], _rows(connection, counted), sums)
+
+        super().change(plan, now)
+        log.warning("%d responses were counted a second time while ClickHouse was out of reach; corrected", len(late))
+
+    def _rebuild_next(self, now: datetime) -> bool:
+        """Rebuild the sums of the first hour that is closed and not rebuilt. False: there is none."""
+        turn = self._turn()
+        closed = floor_hour(now - MOVED_AFTER)
+        hour = closed if turn.rebuilt is None else max(turn.rebuilt, floor_hour(now - self._keep + DAY))
+        if turn.rebuilt is not None and hour >= closed:
+            return False
+        with self._engine.connect() as connection:
+            held = _held_of(connection, hour)
+        # Nothing of the time before the first roll-up: not all of it is in ClickHouse.
+        cells = [] if turn.rebuilt is None else self._events.hour(hour)
+        known = {} if turn.rebuilt is None else self._events.find(one.id for one in held)
+
+        def plan(connection: Connection) -> Change:
+            if _Turn.of(locked(connection, MOVES, None)) != turn or _held_of(connection, hour) != held:
+                raise _MovedMeanwhileError
+            rebuilt = hour if turn.rebuilt is None else hour + HOUR
+            save_state(connection, MOVES, _Turn(turn.number + 1, rebuilt).written())
+            if turn.rebuilt is None:
+                return Change(())
+            right = _right_sums(connection, hour, cells, held, known)
+            by_minute = hour >= floor_hour(now) - MINUTES_KEPT
+            return Change((), sums=_differences(connection, hour, right, by_minute=by_minute))
+
+        try:
+            changed = super().change(plan, now).by_hour
+        except _MovedMeanwhileError:
+            # Another copy moves or rebuilds, or a response has come late: the next call goes on.
+            return False
+        if changed:
+            log.warning("the sums of %s UTC were not those of its responses; corrected", f"{hour:%Y-%m-%d %H:%M}")
+        return True
+
+
+def ledger_from(engine: Engine, url: str, rules: LedgerRules) -> SqlLedger:
+    """The ledger of this database, with its responses in the ClickHouse at `url` where there is one.
+
+    Raises `DatabaseError` where its library is missing; the server need not be reachable.
+    """
+    if not url:
+        return SqlLedger(engine, hash_users=rules.hash_users)
+    events = clickhouse_events(url, rules.keep)
+    return ClickHouseLedger(engine, events, rules.keep, hash_users=rules.hash_users)
+
+
+def _shared_turn(connection: Connection) -> _Turn:
+    query = select(state.c.value).where(state.c.key == MOVES).with_for_update(read=True)
+    return _Turn.of(connection.execute(query).scalar_one())
+
+
+def _movable(connection: Connection, before: datetime) -> list[Kept]:
+    """Responses that were received before a time, the oldest first. What files say may be withdrawn, so it stays."""
+    events = ledger_events.c
+    query = (
+        select(ledger_events)
+        .where(events.received_at < before, events.at >= EARLIEST, events.at < LATEST)
+        .where(*(events.id.not_like(f"{mark}%") for mark in (SINGLE, SUM, TOTAL)))
+        .order_by(events.received_at)
+        .limit(MOVED_AT_ONCE)
+    )
+    return _read(connection, connection.execute(query).all())
+
+
+def _held(connection: Connection, ids: Collection[str]) -> list[Kept]:
+    rows = rows_where(connection, f"SELECT {', '.join(EVENT_COLUMNS)} FROM ledger_events WHERE id ", ids, "text")
+    return _read(connection, rows)
+
+
+def _held_of(connection: Connection, hour: datetime) -> list[Kept]:
+    """What the bot's own database still has of an hour, in the order of ids."""
+    events = ledger_events.c
+    query = select(ledger_events).where(events.at >= hour, events.at < hour + HOUR).order_by(events.id)
+    return _read(connection, connection.execute(query).all())
+
+
+def _read(connection: Connection, rows: Collection[Any]) -> list[Kept]:
+    dimensions = rows_of_numbers(connection, {row[3] for row in rows})
+    return [
+        Kept(
+            event_id,
+            _utc(at),
+            _utc(received_at),
+            dimensions[number],
+            tuple(rest[: len(NUMBERS)]),
+            *rest[len(NUMBERS) :],
+        )
+        for event_id, at, received_at, number, *rest in rows
+    ]
+
+
+def _rows(connection: Connection, kept: Collection[Kept]) -> list[tuple[Any, ...]]:
+    """As rows of `ledger_events`."""
+    if not kept:
+        return []
+    numbers = numbers_of_rows(connection, {one.dimensions for one in kept})
+    return [
+        (*one[:3], numbers[one.dimensions[0]], *one.numbers, one.outcome, one.request_id, one.session) for one in kept
+    ]
+
+
+def _right_sums(
+    connection: Connection, hour: datetime, cells: Collection[Cell], held: Collection[Kept], known: Mapping[str, Kept]
+) -> ByMinute:
+    """What ClickHouse has of an hour, and what of it is only in the bot's own database, by minute.
+
+    A response that is in both counts as it is here. A repeat that was counted as new still counts twice: it is taken
+    off when it is moved.
+    """
+    right: dict[tuple[datetime, int], list[tuple[int, ...]]] = {}
+    twice = [known[one.id] for one in held if one.id in known and known[one.id].received_at == one.received_at]
+    rows = [*(cell.dimensions for cell in cells), *(one.dimensions for one in (*held, *twice))]
+    numbers = numbers_of_rows(connection, rows)
+    for cell in cells:
+        right.setdefault((cell.minute, numbers[cell.dimensions[0]]), []).append(cell.sums)
+    for sign, kept in ((1, held), (-1, twice)):
+        for one in kept:
+            sums = tuple(sign * number for number in _expanded(one.numbers, one.outcome))
+            right.setdefault((_minute(one.at), numbers[one.dimensions[0]]), []).append(sums)
+    return {key: tuple(map(sum, zip(*several, strict=True))) for key, several in right.items()}
+
+
+def _differences(connection: Connection, hour: datetime, right: ByMinute, *, by_minute: bool) -> ByMinute:
+    """By how much the sums in the database differ from the right ones."""
+    table, start = (ledger_minutes, ledger_minutes.c.minute) if by_minute else (ledger_hours, ledger_hours.c.hour)
+    nothing = (0,) * len(SUMS)
+    if not by_minute:
+        hours: ByMinute = {}
+        for (_, number), sums in right.items():
+            hours[hour, number] = tuple(map(sum, zip(hours.get((hour, number), nothing), sums, strict=True)))
+        right = hours
+    query = select(start, table.c.dimensions_id, *(table.c[name] for name in SUMS))
+    found = connection.execute(query.where(start >= hour, start < hour + HOUR)).all()
+    present: ByMinute = {(_utc(row[0]), row[1]): tuple(row[2:]) for row in found}
+    off = {
+        key: tuple(map(sub, right.get(key, nothing), present.get(key, nothing)))
+        for key in right.keys() | present.keys()
+    }
+    return {key: sums for key, sums in off.items() if any(sums)}
+
+
+def _expanded(numbers: tuple[int, ...], outcome: str) -> tuple[int, ...]:
+    requests = numbers[-1]
+    return (*numbers, requests if outcome == "error" else 0, requests if outcome == "rate_limited" else 0)
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
+
+
+def _utc(moment: datetime | str) -> datetime:
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -297,6 +297,6 @@ class _Spent:
 
 
 def _callers(snapshot: Snapshot, scope: Scope, today: date, as_of: datetime) -> tuple[NamedMover, ...]:
-    begin = midnight(today)
-    recent = RecentSpend(snapshot, begin, [Stretch(begin, begin + DAY, WHOLE)], [Stretch(begin - DAY, begin, WHOLE)])
+    begin, end = midnight(today), midnight(today) + DAY
+    recent = RecentSpend(snapshot, begin, end, [Stretch(begin, end, WHOLE)], [Stretch(begin - DAY, begin, WHOLE)])
     return tuple(named_mover(mover, snapshot.names) for mover in recent.movers(scope))

@@ -190,6 +190,7 @@ class FileEvents:
                 1,
                 labels.request_id,
                 found.session,
+                found.unsplit,
             )
             self._emit((event,))
 

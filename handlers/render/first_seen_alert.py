@@ -12,15 +12,15 @@ from handlers.render.spend_alert import INCIDENT_LIMIT
 
 def first_seen_message(alert: FirstSeenAlert) -> Message:
     """Something new at its present step."""
-    title = f"New {alert.what}: {shown(alert.name)}"
+    above, title = heading(f"New {alert.what}: {alert.name}"), f"New {alert.what}: {shown(alert.name)}"
     small_print = context(f"Incident {shown(alert.incident, INCIDENT_LIMIT)} · data as of {moment(alert.as_of)}")
     if alert.status is not Status.OPEN:
-        return Message([heading(title), lead(f"{title}, known for a week by now"), small_print])
+        return Message([above, lead(f"{title}, known for a week by now"), small_print])
     why = f"First used on {alert.first_day}, and nothing of it is in the history before."
     also = [f"New with it: model {names(alert.models)}."] if alert.models else []
     return Message(
         [
-            heading(title),
+            above,
             lead(f"{title} has spent {usd(alert.usd)} in 24 h"),
             paragraph(why, *also),
             bullets("Largest in the last day", [f"{caller(mover)}: {usd(mover.usd)}" for mover in alert.callers]),

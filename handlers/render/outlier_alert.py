@@ -20,10 +20,10 @@ def outlier_message(alert: OutlierAlert) -> Message:
     small_print = context(f"Incident {shown(alert.incident, INCIDENT_LIMIT)} · log as of {moment(alert.as_of)}")
     if alert.status is not Status.OPEN:
         first = f"Outlier over, {who}: {usd(alert.usd)} on {alert.day}{_against(alert)}"
-        return Message([heading(f"Outlier over: {who}"), lead(first), small_print])
+        return Message([heading(f"Outlier over: {alert.what} {alert.id}"), lead(first), small_print])
     return Message(
         [
-            heading(f"Outlier: {who}"),
+            heading(f"Outlier: {alert.what} {alert.id}"),
             lead(f"Outlier, {who}: {usd(alert.usd)} today{_against(alert)}"),
             paragraph(*_known(alert)),
             bullets("Largest today", [f"{caller(mover)}: {usd(mover.usd)}" for mover in alert.callers]),

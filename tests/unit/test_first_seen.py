@@ -10,16 +10,19 @@ from hypothesis import strategies as st
 from bot.alerts.first_seen import (
     NEW_FOR,
     Baseline,
+    FirstSeenAlert,
     FirstSeenReason,
     FirstSeenRules,
     decide_first_seen,
     models_set,
     new_of,
 )
-from bot.alerts.incident import LONGEST_SUBJECT, Status, subject_of
+from bot.alerts.incident import LONGEST_SUBJECT, Status, Step, subject_of
+from bot.alerts.model import at_step
 from bot.budgets.savings import InForce
 from bot.mode import Mode
 from bot.pricing.card import load_rate_card
+from handlers.rendering import incident_message
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RULES = FirstSeenRules(floor_usd=Decimal(20))
@@ -135,3 +138,24 @@ def test_a_subject_fits_its_column(text: str) -> None:
 
 def test_two_long_texts_stay_two_subjects() -> None:
     assert subject_of("x" * 200 + "a") != subject_of("x" * 200 + "b")
+
+
+@pytest.mark.parametrize("status", [Status.OPEN, Status.CLOSED])
+def test_a_name_from_outside_calls_nobody(status: Status) -> None:
+    alert = FirstSeenAlert(
+        **at_step(Step(None, status, ""), "normal", NOW),
+        what="feature",
+        id="<!channel> & *co*",
+        name="<!channel> & *co*",
+        first_day=TODAY,
+        usd=Decimal(25),
+        floor_usd=Decimal(20),
+        callers=(),
+        models=("<@U1>",),
+        as_of=NOW,
+    )
+    message = incident_message(alert)
+    assert "<!channel>" not in message.text
+    assert "<@U1>" not in message.text
+    assert "New feature: &lt;!channel&gt; &amp; *co*" in message.text
+    assert "<!channel>" not in str([block for block in message.blocks if block["type"] != "header"])

@@ -437,7 +437,8 @@ ledger_files = Table(
 )
 
 # What files say of a session as a whole. kind: `totals` for running totals, where the counters stand; `sum` for sums of
-# a session, the ids of their events. key: a digest of what they are of.
+# a session, the ids of their events. key: a digest of what they are of. Also by which a file that was read is known
+# again unopened (`file`): its size and times by its path and inode.
 ledger_file_sessions = Table(
     "ledger_file_sessions",
     metadata,

@@ -4,13 +4,15 @@ What a file holds goes to the ledger in batches, each a transaction; the last on
 between them loses nothing, since the file is read again, and doubles nothing, since its events have the same ids.
 """
 
+import os
+import stat
 import sys
 import tempfile
 from collections import Counter as Numbers
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import add
 from typing import BinaryIO
 
@@ -23,11 +25,13 @@ from bot.ledger.files_store import (
     SUMS,
     TOTALS,
     Content,
+    Seen,
     contents_of,
     digest_of,
     known_heads,
     lock_sessions,
     remember_contents,
+    seen_files,
     session_values,
     single_calls,
     summed_sessions,
@@ -46,6 +50,9 @@ from bot.usage.logs.streams import Advance, records_of
 BATCH = 16_000
 """Events in one transaction: other writers wait for some tenths of a second. Ids are random, so that a batch changes
 nearly every page of their index; larger batches write each page less often."""
+
+SETTLED = timedelta(seconds=2)
+"""A file that changed so lately may change again within the same tick of its times."""
 
 ByHour = dict[tuple[datetime, Dimensions], LedgerSums]
 
@@ -87,6 +94,7 @@ class FileImport:
         self._advance = advance
         self._summed = summed_sessions(engine)
         self._heads = known_heads(engine)
+        self._seen = seen_files(engine)
         self._waiting = _Waiting(self._flush)
         self._shapes = RecordShapes()
         self._read: list[Content] = []
@@ -94,6 +102,10 @@ class FileImport:
 
     def add(self, file: RecordFile) -> None:
         """Bring in a file, or what is new in it."""
+        if _seen_as(file, self._clock()) in self._seen:
+            self._advance(file.size)
+            self.imported.unchanged += 1
+            return
         try:
             with file.opened() as opened, _seekable(opened) as stream:
                 self._add(file, stream)
@@ -117,9 +129,10 @@ class FileImport:
             stream.seek(0)
             begin, is_all = known_part(stream, [(one.size, digest) for digest, one in contents.items()])
             known = known if begin is None else contents[begin]
-            if is_all:
+            if is_all and begin is not None:
                 self._advance(file.size)
                 self.imported.unchanged += 1
+                self._read.append(Content(begin, head, known, _seen_as(file, self._clock())))
                 return
         stream.seek(0)
         self.imported.files += 1
@@ -134,7 +147,7 @@ class FileImport:
         finally:
             # Of a damaged file all that could be read counts, and it is read again the next time.
             if is_whole or isinstance(sys.exception(), Exception):
-                self._end(events, head if is_whole else None)
+                self._end(events, file, head if is_whole else None)
 
     def _time_of(self, file: RecordFile) -> datetime:
         """When a record without a time was written at the latest."""
@@ -180,14 +193,14 @@ class FileImport:
         contents, self._read = self._read, []
         return contents
 
-    def _end(self, events: FileEvents, head: str | None) -> None:
+    def _end(self, events: FileEvents, file: RecordFile, head: str | None) -> None:
         """Store what is left, and note that the content was read, unless `head` is None."""
         events.finish()
         self._count(events)
         read, content = list[Content](), events.content
         if head is not None and content is not None and content.size:
             known = Known(content.size, events.records - content.has_half_row, events.holds_totals)
-            read.append(Content(content.digest, head, known))
+            read.append(Content(content.digest, head, known, _seen_as(file, self._clock())))
             self._heads.add(head)
         if not (events.held or events.sums or events.turned_single):
             # Small files share a transaction.
@@ -316,6 +329,17 @@ def _session_sums(
     values = {key: [*before.get(key, ()), *new] for key, new in ids.items()}
     write_session_values(connection, SUMS, values)
     return [one.event for one in counted], set(values)
+
+
+def _seen_as(file: RecordFile, now: datetime) -> Seen | None:
+    """None for standard input, and for a file that changed just now."""
+    status = file.status
+    if file.path is None or status is None or not stat.S_ISREG(status.st_mode):
+        return None
+    if max(status.st_mtime, status.st_ctime) > (now - SETTLED).timestamp():
+        return None
+    key = digest_of([os.path.abspath(file.path), status.st_dev, status.st_ino])
+    return Seen(key, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @contextmanager

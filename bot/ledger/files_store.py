@@ -12,7 +12,7 @@ from bot.db.engine import lock_for_writers
 from bot.db.schema import ledger_dimensions, ledger_events, ledger_file_sessions, ledger_files, state
 from bot.ledger.file_events import SINGLE, Known
 
-TOTALS, SUMS = "totals", "sum"
+TOTALS, SUMS, FILES = "totals", "sum", "file"
 AT_ONCE = 500
 """Values in one statement."""
 
@@ -20,12 +20,22 @@ COPIED_AT_ONCE = 10_000
 """Rows."""
 
 
+class Seen(NamedTuple):
+    """What a file was like when its content was read: it is that content as long as the file is like that."""
+
+    key: str
+    size: int
+    modified: int
+    changed: int
+
+
 class Content(NamedTuple):
-    """The content of a file by its SHA-256. `head`: of its first line."""
+    """The content of a file by its SHA-256. `head`: of its first line. `seen`: None where it may change unseen."""
 
     digest: str
     head: str
     known: Known
+    seen: Seen | None
 
 
 def contents_of(engine: Engine, head: str) -> dict[str, Known]:
@@ -44,9 +54,12 @@ def known_heads(engine: Engine) -> set[str]:
 
 def remember_contents(connection: Connection, contents: Iterable[Content], now: datetime) -> None:
     """Note that contents were read."""
+    contents = list(contents)
     rows = {
         one.digest: {"sha256": one.digest, "head": one.head, **one.known._asdict(), "read_at": now} for one in contents
     }
+    seen = {one.seen.key: one.seen[1:] for one in contents if one.seen is not None}
+    write_session_values(connection, FILES, seen)
     for some in _some(rows):
         connection.execute(delete(ledger_files).where(ledger_files.c.sha256.in_(some)))
     if rows:
@@ -73,6 +86,14 @@ def summed_sessions(engine: Engine) -> set[str]:
     with engine.connect() as connection:
         query = select(ledger_file_sessions.c.key).where(ledger_file_sessions.c.kind == SUMS)
         return set(connection.execute(query).scalars())
+
+
+def seen_files(engine: Engine) -> set[Seen]:
+    """The files whose contents were read, as they were then."""
+    columns = ledger_file_sessions.c
+    with engine.connect() as connection:
+        query = select(columns.key, columns.value).where(columns.kind == FILES)
+        return {Seen(key, *value) for key, value in connection.execute(query)}
 
 
 def write_session_values(connection: Connection, kind: str, values: Mapping[str, Any]) -> None:

@@ -127,7 +127,8 @@ class RecordShapes:
         try:
             shape = self._shapes[key]
         except KeyError:
-            shape = _remember(self._shapes, MOST_SHAPES, key, _shape_of(record))
+            shape = _shape_of(record)
+            _remember(self._shapes, MOST_SHAPES, key, shape)
         if shape is None or (shape.has_type and record["type"] in SPECIAL_TYPES):
             return None
         block, names = record, shape.counts
@@ -174,7 +175,8 @@ class RecordShapes:
             usual = usual and all(type(value) in SCALARS or name in IN_USAGE for name, value in block.items())
             usual = usual and not any(isinstance(block.get(name), list) for name in IN_USAGE)
             names = _count_names(block) if usual and _texts(block, TERMS) is not None else None
-            return _remember(self._blocks, MOST_SHAPES, key, names)
+            _remember(self._blocks, MOST_SHAPES, key, names)
+            return names
 
     def _labels(
         self, record: Mapping[str, Any], block: Mapping[str, Any], shape: _Shape, model: str, counts: TokenCounts
@@ -198,7 +200,9 @@ class RecordShapes:
             return None
         labels = labels_in(record)._replace(request_id=None)
         named = (labels.tags, labels.workspace, labels.key, terms, above)
-        return _remember(self._known, MOST_LABELS, key, (labels, Dimensions(model, feature, user, *named)))
+        found = labels, Dimensions(model, feature, user, *named)
+        _remember(self._known, MOST_LABELS, key, found)
+        return found
 
 
 def _shape_of(record: Mapping[str, Any]) -> _Shape | None:
@@ -284,8 +288,7 @@ def _request_id(record: Mapping[str, Any], names: Names) -> str | None:
     return None
 
 
-def _remember(kept: dict[tuple[object, ...], Any], most: int, key: tuple[object, ...], value: Any) -> Any:
+def _remember(kept: dict[tuple[object, ...], Any], most: int, key: tuple[object, ...], value: Any) -> None:
     if len(kept) >= most:
         kept.clear()
     kept[key] = value
-    return value

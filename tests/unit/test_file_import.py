@@ -160,6 +160,45 @@ def test_a_file_counts_once_however_often_it_comes(home: Home) -> None:
     assert home.requests() == 5
 
 
+def test_a_file_that_is_as_it_was_is_not_opened_again(home: Home) -> None:
+    path = home.put("log.jsonl", lines([single(1, id="msg_1")]))
+    later = datetime.now(UTC) + timedelta(hours=1)
+
+    def again() -> Imported:
+        return import_files(home.engine, home.ledger, found, load_rate_card(), lambda: later)
+
+    found = find_files([str(path)])
+    assert again().new == 1
+    path.rename(path.with_name("kept"))
+    assert (again().unchanged, again().unreadable) == (1, [])
+    home.put("log.jsonl", lines([single(2, id="msg_2")]))
+    found = find_files([str(path)])
+    assert (again().new, home.requests()) == (1, 2)
+
+
+def test_transcripts_and_records_take_turns_in_one_file(home: Home) -> None:
+    said = {"type": "assistant", "sessionId": "s", "timestamp": "2026-11-02T10:00:00.000Z"}
+    usage = {"input_tokens": 3, "output_tokens": 4}
+    turns = [
+        line
+        for number in range(40)
+        for line in (
+            *(single(one, id=f"msg_{number}x{one}") for one in range(100 * (number % 2))),
+            *({**said, "message": {"id": f"msg_{number}y{one}", "model": MODEL, "usage": usage}} for one in range(60)),
+            {"model": MODEL, "input_tokens": number, "output_tokens": 9 - number % 7, "time": "2026-11-03T00:00:00Z"},
+        )
+    ]
+    content = lines(turns)
+    whole = home.put("whole.jsonl", content)
+    assert home.bring(whole).new == len(turns)
+    cut = content.index(b"\n", len(content) // 3) + 1
+    part = home.put("part.jsonl", content[:cut])
+    copy = home.put("copy.jsonl", content[:cut])
+    assert home.bring(part).new == 0
+    copy.write_bytes(content)
+    assert (home.bring(copy).new, home.requests()) == (0, len(turns))
+
+
 def test_equal_lines_without_an_id_are_as_many_calls(home: Home) -> None:
     home.put("app.jsonl", lines([single(1)] * 3))
     assert (home.bring().new, home.bring().new, home.requests()) == (3, 0, 3)

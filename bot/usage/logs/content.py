@@ -83,7 +83,7 @@ class Content(io.RawIOBase):
         size = min(len(buffer), len(self._ready))
         if self.size < self._known:
             left = self._known - self.size
-            if self._ready[left : left + 1] == b"\n":
+            if bytes(self._ready[left : left + 1]) == b"\n":
                 self._known += 1
                 left += 1
             size = min(size, left)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.addresses import clickhouse_address
 from bot.config.settings import Need, Settings, SettingsError, load_settings
 from bot.ledger.rules import LedgerRules
 
@@ -78,3 +79,84 @@ def test_a_token_with_a_space_is_refused_and_not_shown() -> None:
     with pytest.raises(SettingsError, match="CLAUDE_COST_INGEST_TOKEN has a character") as mistake:
         load(CLAUDE_COST_INGEST_TOKEN=f"{TOKEN} x")
     assert TOKEN not in str(mistake.value)
+
+
+CLICKHOUSE = "https://ledger:s3cr%40t@clicks.example:8443/costs"
+
+
+def test_responses_stay_in_the_bots_database_unless_a_clickhouse_is_named(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(f"{CLICKHOUSE}\n", encoding="utf-8")
+    assert load().ledger_url == ""
+    for settings in (
+        load(CLAUDE_COST_LEDGER_URL=CLICKHOUSE),
+        load(CLAUDE_COST_LEDGER_URL_FILE=str(tmp_path / "url")),
+        load(written(tmp_path, f'[ledger]\nurl = "{CLICKHOUSE}"\n')),
+        load(written(tmp_path, f'[ledger]\nurl_file = "{tmp_path / "url"}"\n')),
+    ):
+        assert settings.ledger_url == CLICKHOUSE
+        assert "s3cr" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        (CLICKHOUSE, ("clicks.example", 8443, True, "ledger", "s3cr@t", "costs")),
+        ("https://clicks.example", ("clicks.example", 8443, True, "", "", "")),
+        ("https://clicks.example:443/", ("clicks.example", 443, True, "", "", "")),
+        ("clickhouse://localhost/costs", ("localhost", 8123, False, "", "", "costs")),
+        ("clickhouse://u@clicks.example:8443", ("clicks.example", 8443, True, "u", "", "")),
+        ("clickhouse://[::1]:9123/a", ("::1", 9123, False, "", "", "a")),
+        ("http://u:a%3Ab@127.0.0.1/a", ("127.0.0.1", 8123, False, "u", "a:b", "a")),
+    ],
+)
+def test_an_address_of_clickhouse_is_that_of_its_http_interface(
+    address: str, found: tuple[str, int, bool, str, str, str]
+) -> None:
+    read = clickhouse_address(address)
+    assert (read.host, read.port, read.is_secure, read.user, read.password, read.database) == found
+    assert read.password not in repr(read) or not read.password
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "clicks.example:8443",
+        "mysql://ledger:s3cret@clicks.example",
+        "clickhouse://ledger:s3cret@clicks.example",
+        "http://ledger:s3cret@clicks.example:8123/costs",
+        "https://ledger:s3cret@clicks.example:0/costs",
+        "https://ledger:s3cret@clicks.example:99999/costs",
+        "https://ledger:s3c@ret@clicks.example/costs",
+        "https://ledger:s3c/ret@clicks.example/costs",
+        "https://ledger:s3c#ret@clicks.example/costs",
+        "https://ledger:s3cret@clicks.example/costs?verify=false",
+        "https://ledger:s3c ret@clicks.example/costs",
+        "https://ledger:s3cret@/costs",
+        "https://",
+        "chdb:///tmp/s3cret",
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_a_wrong_address_of_clickhouse_is_one_sentence_without_its_password(
+    address: str, place: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, f'[ledger]\nurl = "{address}"\n' if place == "file" else "")
+    with pytest.raises(SettingsError) as raised:
+        load(path, **({"CLAUDE_COST_LEDGER_URL": address} if place == "environment" else {}))
+    sentence = str(raised.value)
+    assert sentence.startswith("CLAUDE_COST_LEDGER_URL" if place == "environment" else "CLAUDE_COST_CONFIG")
+    assert "s3c" not in sentence
+    assert "ret@" not in sentence
+    assert sentence.endswith(".")
+
+
+def test_a_network_of_ones_own_may_carry_clickhouse_over_plain_http() -> None:
+    address = "clickhouse://ledger:s3cret@clicks.internal/costs"
+    assert load(CLAUDE_COST_LEDGER_URL=address, CLAUDE_COST_ALLOW_HTTP="clicks.internal").ledger_url == address
+
+
+def test_one_place_names_the_clickhouse(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="keep one of them"):
+        load(written(tmp_path, f'[ledger]\nurl = "{CLICKHOUSE}"\n'), CLAUDE_COST_LEDGER_URL=CLICKHOUSE)
+    with pytest.raises(SettingsError, match="set url or url_file"):
+        load(written(tmp_path, f'[ledger]\nurl = "{CLICKHOUSE}"\nurl_file = "/x"\n'))

@@ -826,7 +826,7 @@ async def test_slack_gets_the_same_findings_with_the_failures_first(clinic: Clin
         ill = await (await clinic.world.slack.command("doctor", "U0DEV")).first_reply(20)
     first, _, second, *_ = ill.text.splitlines()
     assert first == "Failed: alert channel."
-    assert second.startswith(f"FAIL · channel: The channel {ALERTS} is archived")
+    assert second.startswith(f"FAIL · alert channel: The channel {ALERTS} is archived")
     assert problems(ill.blocks, "message") == []
     assert clinic.world.posts() == []
     for secret in SECRETS:

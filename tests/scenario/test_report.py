@@ -131,7 +131,7 @@ async def test_a_month_that_is_longer_than_the_one_before_is_compared_with_all_o
     simulated.spend(10, march - 40 * DAY)
     simulated.spend(30, march.replace(day=1))
     await polled(bot, clock, datetime(2027, 2, 28, 23, tzinfo=UTC), march)
-    assert "Computed for the same stretch of 2027-02: $10.00 (now +200%)." in (await ask(bot, "report")).text
+    assert "Computed for the same stretch of February: $10.00 (now +200%)." in (await ask(bot, "report")).text
 
 
 async def test_the_last_hour_before_counts_with_the_share_that_lies_in_the_stretch(

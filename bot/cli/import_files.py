@@ -21,12 +21,12 @@ from bot.config.settings import Need, Settings, SettingsError, load_settings
 from bot.db.engine import DatabaseError, database_problem, open_database
 from bot.ledger.clickhouse import ClickHouseError
 from bot.ledger.clickhouse_ledger import ledger_from
-from bot.ledger.files import FileImport, Imported, in_order
+from bot.ledger.files import FileImport, Imported
 from bot.ledger.files_store import copy_ledger
 from bot.ledger.store import SqlLedger
 from bot.pricing.card import RateCard, load_rate_card
 from bot.pricing.model_names import Kind, kind_of
-from bot.usage.logs.files import Found, UnreadableError, find_files
+from bot.usage.logs.files import Found, UnreadableError, find_files, in_order
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from bot.cli.price_settled import read_settled
 from bot.clock import Clock, system_clock
 from bot.pricing.card import RateCard, load_rate_card
 from bot.pricing.totals import priced
-from bot.usage.logs.files import UnreadableError, find_files
+from bot.usage.logs.files import UnreadableError, find_files, in_order
 from bot.usage.logs.price_cache import PriceCache, cache_folder, name_of_all, states_of
 
 
@@ -45,8 +45,9 @@ def price(
     cache = cache or PriceCache(None)
     asked_ns = time.time_ns()
     found = find_files(paths)
+    files = in_order(found.files)
     today = clock().astimezone(UTC).date()
-    states = states_of(found.files, asked_ns) if cache.is_open else ()
+    states = states_of(files, asked_ns) if cache.is_open else ()
     name = None
     if states and all(state is not None for _, state in states):
         name = name_of_all(f"{zone} {today}", states)
@@ -57,13 +58,13 @@ def price(
         from bot.cli.price_reading import read
         from bot.pricing.tally import Tally
 
-        settled, broken = read(found.files, states, Tally(card, today, zone), cache)
+        settled, broken = read(files, states, Tally(card, today, zone), cache)
         unreadable += broken
         # Files that changed while they were read are not kept.
-        if name is not None and not broken and states == states_of(found.files, asked_ns, again=True):
+        if name is not None and not broken and states == states_of(files, asked_ns, again=True):
             cache.keep(name, b"", settled.written())
     cache.close()
     left_out = {one.path: one.reason for one in found.left_out}
-    files = {reason: tuple(names) for reason, names in settled.skipped_in.items()}
+    skipped_in = {reason: tuple(names) for reason, names in settled.skipped_in.items()}
     totals = priced(settled.pile, card, today)
-    return Priced(totals, settled.skipped, files, tuple(unreadable), left_out, str(zone))
+    return Priced(totals, settled.skipped, skipped_in, tuple(unreadable), left_out, str(zone))

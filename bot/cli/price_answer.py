@@ -58,6 +58,7 @@ def as_json(priced: Priced, card: RateCard) -> dict[str, Any]:
         "sums_of_requests": totals.sums,
         "running_totals": {"left_out": totals.running_totals, "files": list(totals.running_totals_in)},
         "session_sums": totals.session_sums,
+        "in_copies": totals.in_copies,
         "not_claude": dict(sorted(totals.not_claude.items())),
         "skipped": dict(sorted(priced.skipped.items())),
         "unreadable": list(priced.unreadable),
@@ -148,13 +149,18 @@ def _notes_on_sums(totals: Totals) -> Iterator[str]:
         )
     if totals.running_totals:
         yield (
-            f"Running totals in {_names(totals.running_totals_in)}: the largest of each session and model counts, "
-            f"{number(totals.running_totals, 'record')} before it left out."
+            f"Running totals in {_names(totals.running_totals_in)}: what each session and model has risen by counts, "
+            f"{number(totals.running_totals, 'record')} that later ones contain left out."
         )
     if totals.sums:
         yield (
             f"{number(totals.sums, 'record')} of reports or clients, each the sum of several requests: a report of "
             "the same requests as other files here counts them twice."
+        )
+    if totals.in_copies:
+        yield (
+            f"{number(totals.in_copies, 'call')} without an id in two files at the same place: counted in each. If one "
+            "is a copy of the other, name one of them; `import` counts copies once."
         )
     if totals.session_sums:
         yield (f"{number(totals.session_sums, 'sum')} of a session left out: its calls are counted one by one.")

@@ -2,17 +2,18 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any, Self
 
 from bot.cli.price_settled import Settled
+from bot.pricing.call import Call
 from bot.pricing.tally import FileCalls, Kept, Tally, kept_in
-from bot.usage.logs.calls import read_calls
+from bot.usage.logs.calls import CallReader, RecordChain
 from bot.usage.logs.files import RecordFile, UnreadableError
 from bot.usage.logs.price_cache import PriceCache, State, state_at
 from bot.usage.logs.streams import Advance
-from bot.usage.logs.usage_block import Skipped
+from bot.usage.logs.usage_block import Record, Skipped
 from bot.usage.logs.usual_lines import UsualLines
 
 MOST_NAMELESS = 10_000
@@ -56,6 +57,21 @@ def _recalled(file: RecordFile, tally: Tally, kept: Kept) -> Iterator[FileCalls]
     yield part
 
 
+def _placed(records: Iterable[Record | Skipped]) -> Iterator[tuple[Call | Skipped, int]]:
+    """The calls of one file, and by which number each is known in every copy of the file."""
+    reader, chain = CallReader(), RecordChain()
+    for record in records:
+        if isinstance(record, Skipped):
+            yield record, 0
+            continue
+        chain.add(record)
+        for number, call in enumerate(reader.calls(record)):
+            place = 0
+            if isinstance(call, Call) and (call.response is None or call.sums_session):
+                place = (int.from_bytes(chain.digest[:8]) + number) % 2**64
+            yield call, place
+
+
 class Progress:
     """A bar on a terminal, once it takes long enough to wonder. `size`: in bytes."""
 
@@ -87,11 +103,11 @@ def _parts(file: RecordFile, tally: Tally, advance: Advance) -> Iterator[FileCal
     part = tally.file(file.name)
     usual = UsualLines(part)
     try:
-        for call in read_calls(file.records(advance, usual.take)):
+        for call, place in _placed(file.records(advance, usual.take)):
             if isinstance(call, Skipped):
                 part.skipped[call.value] += 1
                 continue
-            part.add(call)
+            part.add(call, place)
             if len(part.nameless) >= MOST_NAMELESS:
                 before, part = part, tally.file(file.name)
                 usual.go_on(part)

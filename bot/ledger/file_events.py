@@ -5,24 +5,20 @@ known by its place: by a digest of it and of all records before it in its file, 
 and grown files hold the same events.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, NamedTuple
-
-import msgspec
 
 from bot.ledger.events_of_call import CLAUDE_CODE, RecordLabels, events_of_call, labels_in, transcript_tags
 from bot.ledger.model import PROMPT_EDGES, Dimensions, Event, Tags, prompts_above, tags_of
 from bot.ledger.record_shapes import Found, RecordShapes
 from bot.pricing.call import Call
 from bot.pricing.responses import identity_of, is_message_id
-from bot.pricing.running_totals import Log, Step
+from bot.pricing.running_totals import Log, SeriesKey
 from bot.pricing.tally import FileCalls
-from bot.usage.logs.calls import CallReader
+from bot.usage.logs.calls import CallReader, RecordChain
 from bot.usage.logs.content import Content
 from bot.usage.logs.records import records_in
 from bot.usage.logs.streams import Reader, parsed
@@ -33,8 +29,6 @@ SINGLE, TOTAL, SUM = "@", "~", "+"
 """How ids of records without an id begin: of a single call, of what a running total has risen, of a session's sum."""
 
 REPORT = "a report of Anthropic's own sums, which the bot reads from Anthropic itself"
-
-_encoded = msgspec.json.Encoder().encode
 
 
 class Known(NamedTuple):
@@ -54,7 +48,7 @@ class Held:
     at: datetime
     labels: RecordLabels
     is_new: bool
-    step: Step
+    series: SeriesKey
 
     def single(self) -> list[Event]:
         """Its events as a single call."""
@@ -97,7 +91,7 @@ class FileEvents:
         self._fallback = fallback
         self._emit = emit
         self._log = Log()
-        self._chain = sha256()
+        self._chain = RecordChain()
         self._usual = UsualLines(self.counted, self._close)
         self._is_new = not known.size
         self._dimensions: dict[tuple[object, ...], Dimensions] = {}
@@ -159,7 +153,7 @@ class FileEvents:
     def _read(self, record: Record) -> None:
         self.records += 1
         is_new = self.records > self.known.records
-        self._chain.update(self._content_of(record))
+        self._chain.add(self._without_last(record))
         found = self._shapes.read(record)
         if found is not None and self.counted.is_claude(found.model):
             self._take_usual(found, is_new)
@@ -245,18 +239,13 @@ class FileEvents:
         self.held = []
 
     def _place(self, number: int) -> str:
-        place = self._chain.hexdigest()[:40]
+        place = self._chain.digest[:20].hex()
         return f"{place}.{number}" if number else place
 
-    def _content_of(self, record: Record) -> bytes:
+    def _without_last(self, record: Record) -> Record:
+        """The last cell of a table's row may have been written in part only when it was read."""
         last = None if self.content is None else self.content.last_column
-        if last is not None:
-            # The last cell of a row may have been written in part only when it was read.
-            record = {name: value for name, value in record.items() if name != last}
-        try:
-            return _encoded(record)
-        except (TypeError, ValueError, OverflowError, RecursionError):
-            return json.dumps(record, separators=(",", ":")).encode()
+        return record if last is None else {name: value for name, value in record.items() if name != last}
 
     def _close(self, response: str, record: Opened) -> None:
         if not self._is_new:

@@ -9,7 +9,7 @@ import stat
 import sys
 import tempfile
 from collections import Counter as Numbers
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,13 +19,14 @@ from typing import BinaryIO
 from sqlalchemy import Connection, Engine
 
 from bot.clock import Clock
-from bot.ledger.file_events import SUM, TOTAL, FileEvents, Held, Known
-from bot.ledger.file_totals import Counter, counter_in, followed
+from bot.ledger.file_events import SINGLE, SUM, TOTAL, FileEvents, Held, Known
+from bot.ledger.file_totals import begun, followed
 from bot.ledger.files_store import (
     SUMS,
     TOTALS,
     Content,
     Seen,
+    SingleCall,
     contents_of,
     digest_of,
     known_heads,
@@ -41,6 +42,7 @@ from bot.ledger.model import Dimensions, Event
 from bot.ledger.model import Sums as LedgerSums
 from bot.ledger.record_shapes import RecordShapes
 from bot.ledger.store import Change, SqlLedger
+from bot.pricing.counters import Counter, counter_in
 from bot.pricing.running_totals import SeriesKey
 from bot.pricing.tokens import TokenCounts
 from bot.usage.logs.content import head_of, known_part
@@ -268,7 +270,7 @@ class _Settling:
         lock_sessions(self._connection)
         old = [one for one in held if not one.is_new]
         self.withdrawn += [TOTAL + one.place for one in old]
-        keys = {digest_of(one.step.key) for one in old}
+        keys = {digest_of(one.series) for one in old}
         write_session_values(self._connection, TOTALS, dict.fromkeys(keys))
 
     def settle(self, held: Collection[Held]) -> None:
@@ -278,31 +280,44 @@ class _Settling:
         lock_sessions(self._connection)
         series: dict[SeriesKey, list[Held]] = {}
         for one in held:
-            series.setdefault(one.step.key, []).append(one)
+            series.setdefault(one.series, []).append(one)
         digests = {key: digest_of(key) for key in series}
         known = session_values(self._connection, TOTALS, digests.values())
+        # Beginnings of the same counters, in files too short to tell.
+        begun_now = {
+            (key[0], key[1])
+            for key in series
+            if self._totals and key[0] is not None and key[1] is not None and digests[key] not in known
+        }
+        singles = single_calls(self._connection, begun_now)
         counters: dict[str, Counter] = {}
-        begun: list[SeriesKey] = []
         for key, its in series.items():
             found = known.get(digests[key])
             if not self._totals and (found is None or key[0] is None or self._known.totals):
                 self._as_single(its)
                 continue
-            if not self._known.totals:
+            if not self._known.totals and (found is None or key[0] is None):
+                # Of a counter that is known, the single calls that still count stand in it.
                 self.withdrawn += [event.id for one in its for event in one.single()]
-            if found is None and key[0] is not None:
-                begun.append(key)
-            counter = None if found is None else counter_in(found)
+            counter = (
+                self._begun(its, singles.get((str(key[0]), str(key[1])), ())) if found is None else counter_in(found)
+            )
             events, counters[digests[key]] = followed(its, counter, goes_on=self._known.totals)
             self.events += events
             self.left_out += sum(one.is_new for one in its) - sum(event.requests for event in events)
         if self._known.totals and not self._totals:
             self.turn_single(held)
-        if begun:
-            # Beginnings of the same counters, in files too short to tell.
-            sessions = [(str(key[0]), str(key[1])) for key in begun]
-            self.withdrawn += single_calls(self._connection, sessions)
         write_session_values(self._connection, TOTALS, {key: one.written() for key, one in counters.items()})
+
+    def _begun(self, series: Sequence[Held], singles: Sequence[SingleCall]) -> Counter | None:
+        """Where the counter stands after these of other files. None: nowhere yet."""
+        own = {SINGLE + held.place for held in series}
+        others = [one for one in singles if one.id not in own]
+        if not others:
+            return None
+        withdrawn, counter = begun(others, timed=all(held.call.at is not None for held in series))
+        self.withdrawn += withdrawn
+        return counter
 
     def _as_single(self, series: Iterable[Held]) -> None:
         for one in series:
@@ -353,8 +368,3 @@ def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
             copy.write(piece)
         copy.seek(0)
         yield copy
-
-
-def in_order(files: Iterable[RecordFile]) -> list[RecordFile]:
-    """The files that changed first come first: a running total goes on from one to the next."""
-    return sorted(files, key=lambda file: 0 if file.status is None else file.status.st_mtime_ns)

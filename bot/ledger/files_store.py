@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from bot.db.engine import lock_for_writers
-from bot.db.schema import ledger_dimensions, ledger_events, ledger_file_sessions, ledger_files, state
+from bot.db.schema import TOKENS, ledger_dimensions, ledger_events, ledger_file_sessions, ledger_files, state
 from bot.ledger.file_events import SINGLE, Known
+from bot.pricing.tokens import TokenCounts
 
 TOTALS, SUMS, FILES = "totals", "sum", "file"
 AT_ONCE = 500
@@ -106,17 +107,30 @@ def write_session_values(connection: Connection, kind: str, values: Mapping[str,
         connection.execute(insert(ledger_file_sessions), rows)
 
 
-def single_calls(connection: Connection, sessions: Collection[tuple[str, str]]) -> list[str]:
-    """Ids of the events of these sessions and models that count as single calls without an id of their own."""
-    wanted, found = set(sessions), list[str]()
+class SingleCall(NamedTuple):
+    """An event that counts as a single call without an id of its own. `at`: aware UTC."""
+
+    id: str
+    at: datetime
+    counts: TokenCounts
+
+
+def single_calls(
+    connection: Connection, sessions: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], list[SingleCall]]:
+    """The single calls of these sessions and models, in the order of their times."""
+    found: dict[tuple[str, str], list[SingleCall]] = {one: [] for one in sessions}
     events, named = ledger_events.c, ledger_dimensions.c
-    for some in _some(sorted({session for session, _ in wanted})):
+    for some in _some(sorted({session for session, _ in found})):
         query = (
-            select(events.id, events.session, named.model)
+            select(events.session, named.model, events.id, events.at, *(events[name] for name in TOKENS))
             .join_from(ledger_events, ledger_dimensions, events.dimensions_id == named.id)
             .where(events.session.in_(some), events.id.like(f"{SINGLE}%"))
+            .order_by(events.at)
         )
-        found += [event_id for event_id, session, model in connection.execute(query) if (session, model) in wanted]
+        for session, model, event_id, at, *counts in connection.execute(query):
+            if (session, model) in found:
+                found[session, model].append(SingleCall(event_id, at, TokenCounts(*counts)))
     return found
 
 

@@ -9,6 +9,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
+def micros(at: datetime) -> int:
+    """Microseconds since 1970. `at`: aware."""
+    return (at - EPOCH) // MICROSECOND
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Tokens of one request to one model."""

@@ -5,12 +5,13 @@ to record, and output grows every time. Of single calls, about every second one 
 so a few records tell the two apart. Once a file's records shrink too often, it holds single calls.
 """
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import lgamma, log
-from typing import NamedTuple
 
-from bot.pricing.call import Call
+from bot.pricing.call import Call, micros
+from bot.pricing.counters import Counter, Reading, largest, order_of
 from bot.pricing.tokens import TokenCounts
 from bot.pricing.totals import LONGEST_PROMPT, Place, Sums
 
@@ -48,16 +49,6 @@ class _Series:
         return self.bits + lgamma(self.stretch + 1) / log(2)
 
 
-class Step(NamedTuple):
-    """What a record says if its log holds running totals. `rise`: increase since the previous record; `total`: the
-    counters now; `starts`: whether the counters restarted at this record."""
-
-    key: SeriesKey
-    rise: TokenCounts
-    total: TokenCounts
-    starts: bool
-
-
 class Log:
     """The evidence in one file's records without an id: running totals or single calls."""
 
@@ -66,37 +57,32 @@ class Log:
         self.is_open = True
         self._rises = self._falls = self._restarts = 0
 
-    def follow(self, call: Call) -> Step:
-        """Add the next record. Once the question is settled, records are single calls."""
+    def follow(self, call: Call) -> SeriesKey:
+        """The next record, of which series it is. Once the log is no longer open, its records are single calls."""
         key = series_key(call)
         series = self.series.get(key)
         if series is None:
             series = self.series[key] = _Series(call.session is not None, first_output=call.counts.output_tokens)
-        counts = rise = call.counts
+        counts = call.counts
         if series.lines:
-            order = _order(series.last, counts)
+            order = order_of(series.last, counts)
             if order > 0:
                 self._rises += 1
                 series.is_no_conversation |= _cannot_follow(series.last, counts)
-                rise = counts - series.last
             elif order < 0:
                 self._restarts += 1
                 series.bits, series.stretch = series.order_bits, 0
-            elif counts == series.last:
-                rise = TokenCounts()
-            else:
+            elif counts != series.last:
                 self._falls += 1
-                counts = _largest(counts, series.last)
-                rise = counts - series.last
-        starts = series.stretch == 0
-        if counts != series.last or starts:
+                counts = largest(counts, series.last)
+        if counts != series.last or series.stretch == 0:
             series.stretch += 1
         series.lines += 1
         series.is_beyond |= call.counts.prompt_tokens > LONGEST_PROMPT
         series.last = counts
         if self._falls * 50 > self._rises or self._restarts * 4 > max(self._rises, 4):
             self.is_open = False
-        return Step(key, rise, counts, starts)
+        return key
 
     @property
     def holds_totals(self) -> bool:
@@ -126,28 +112,36 @@ def series_key(call: Call) -> SeriesKey:
     return None, call.model, call.feature, call.user
 
 
-def rise_after(before: TokenCounts, counts: TokenCounts) -> tuple[TokenCounts, TokenCounts, bool]:
-    """The increase since the previous running total, the counters now, and whether they restarted."""
-    if _order(before, counts) < 0:
-        return counts, counts, True
-    total = _largest(before, counts)
-    return total - before, total, False
+NO_TIME = -(2**63)
+NUMBERS = 8
+"""Of a packed reading: its time, its counts, and the number of its place."""
 
 
 @dataclass(slots=True)
-class _Placed:
-    """A series counted both ways: `each` record as a call, and `risen` as increases."""
+class _Held:
+    """The records of a series: `each` counted for itself, and `packed` as readings of a running total."""
 
     each: Sums = field(default_factory=Sums)
-    risen: Sums = field(default_factory=Sums)
-    last_place: Place | None = None
-    lines: int = 0
+    packed: "array[int]" = field(default_factory=lambda: array("q"))
+
+    def add(self, call: Call, place: int) -> None:
+        self.packed.extend((NO_TIME if call.at is None else micros(call.at), *call.counts, place))
+
+    @property
+    def lines(self) -> int:
+        return len(self.packed) // NUMBERS
+
+    def readings(self) -> Iterator[tuple[Reading, int]]:
+        """Each reading and the number of its place."""
+        for begin in range(0, len(self.packed), NUMBERS):
+            at, *counts, place = self.packed[begin : begin + NUMBERS]
+            yield Reading(None if at == NO_TIME else at, TokenCounts(*counts)), place
 
 
 @dataclass(slots=True)
 class _File:
     log: Log = field(default_factory=Log)
-    placed: dict[SeriesKey, _Placed] = field(default_factory=dict)
+    held: dict[SeriesKey, _Held] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +154,14 @@ class Settled:
 
 
 class RunningTotals:
-    """Holds records back until it is clear how they count. Memory stays flat for a file of single calls."""
+    """Holds records back until it is clear how they count. Flat memory for a file of single calls; files come in the
+    order in which they were written, as far as that is known."""
 
     def __init__(self, place_of: Places) -> None:
         self._place_of = place_of
         self._files: dict[str, _File] = {}
         self._released = Sums()
+        self._places: dict[Place, int] = {}
 
     def holds(self, call: Call, source: str) -> bool:
         """Hold back a call without an id; False if its file holds single calls and the call counts at once."""
@@ -174,52 +170,39 @@ class RunningTotals:
             file = self._files[source] = _File()
         if not file.log.is_open:
             return False
-        self._place(file, call)
+        key = file.log.follow(call)
+        held = file.held.setdefault(key, _Held())
+        held.each.add(self._place_of(call, False), 1, call.counts)
+        held.add(call, self._places.setdefault(self._place_of(call, True), len(self._places)))
         if file.log.is_open:
             return True
-        for placed in file.placed.values():
-            self._released.include(placed.each)
-        file.placed.clear()
+        for held in file.held.values():
+            self._released.include(held.each)
+        file.held.clear()
         return True
 
     def settled(self) -> Settled:
-        """The sums of everything held back."""
-        sums, left_out, files = Sums(), 0, []
+        """The sums of all that is held back."""
+        sums, left_out = Sums(), 0
         sums.include(self._released)
-        found: dict[SeriesKey, list[tuple[_Series, _Placed]]] = {}
-        for name, file in self._files.items():
-            if file.log.holds_totals:
-                files.append(name)
-                for key, placed in file.placed.items():
-                    found.setdefault(key, []).append((file.log.series[key], placed))
+        files = [name for name, file in self._files.items() if file.log.holds_totals]
+        of_totals = {key for name in files for key in self._files[name].held}
+        places = list(self._places)
+        counters: dict[SeriesKey, Counter] = {}
         for file in self._files.values():
-            for key, placed in file.placed.items():
-                same = found.get(key)
-                if same is None:
-                    sums.include(placed.each)
-                elif not any(placed is one for _, one in same) and file.log.series[key].has_session:
-                    same.append((file.log.series[key], placed))
-                elif not any(placed is one for _, one in same):
-                    sums.include(placed.each)
-        for same in found.values():
-            # A counter may continue in the next file; its last total includes everything before.
-            _, largest = max(same, key=lambda one: one[0].last.output_tokens)
-            sums.include(largest.risen)
-            left_out += sum(placed.lines for _, placed in same) - _calls_in(largest.risen)
+            is_totals = file.log.holds_totals
+            for key, held in file.held.items():
+                # A file too short to tell belongs to the session that another one tells of.
+                if not is_totals and (key not in of_totals or key[0] is None):
+                    sums.include(held.each)
+                    continue
+                read = list(held.readings())
+                rises, counters[key] = counters.get(key, Counter()).advanced([reading for reading, _ in read])
+                left_out += held.lines
+                for rise in rises:
+                    sums.add(places[read[rise.number][1]], int(rise.starts), rise.counts)
+                    left_out -= rise.starts
         return Settled(sums, left_out, tuple(files))
-
-    def _place(self, file: _File, call: Call) -> None:
-        step = file.log.follow(call)
-        placed = file.placed.get(step.key)
-        if placed is None:
-            placed = file.placed[step.key] = _Placed()
-        place, several = self._place_of(call, False), self._place_of(call, True)
-        if placed.last_place is not None and not step.starts:
-            placed.risen.add(placed.last_place, -1, TokenCounts())
-        placed.risen.add(several, 1, step.rise)
-        placed.each.add(place, 1, call.counts)
-        placed.lines += 1
-        placed.last_place = several
 
 
 def _cannot_follow(before: TokenCounts, after: TokenCounts) -> bool:
@@ -227,21 +210,3 @@ def _cannot_follow(before: TokenCounts, after: TokenCounts) -> bool:
     its prompt does not hold the answer before."""
     sent = before.prompt_tokens + before.output_tokens
     return after.cache_read_input_tokens > sent or after.prompt_tokens < sent
-
-
-def _order(before: TokenCounts, after: TokenCounts) -> int:
-    """1 where every count has grown or stayed and output has grown, -1 the other way round, 0 otherwise."""
-    pairs = list(zip(before, after, strict=True))
-    if after.output_tokens > before.output_tokens:
-        return 1 if all(one <= other for one, other in pairs) else 0
-    if after.output_tokens < before.output_tokens:
-        return -1 if all(one >= other for one, other in pairs) else 0
-    return 0
-
-
-def _largest(one: TokenCounts, other: TokenCounts) -> TokenCounts:
-    return TokenCounts(*map(max, one, other))
-
-
-def _calls_in(sums: Sums) -> int:
-    return sum(calls for _, calls, _ in sums.places())

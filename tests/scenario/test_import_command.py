@@ -1,5 +1,7 @@
 """`claude-cost import` as it is typed: real files, a real database, kills, and a bot that writes beside it."""
 
+import csv
+import gzip
 import json
 import os
 import random
@@ -9,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,9 @@ from bot.db.engine import open_database
 from bot.db.schema import ledger_events, ledger_hours
 from bot.ledger.model import Dimensions, Event
 from bot.ledger.store import SqlLedger
-from bot.pricing.tokens import TokenCounts
+from bot.money import CENT
+from bot.pricing.cost import cost_of
+from bot.pricing.tokens import STANDARD, TokenCounts
 from tests.databases import open_migrated
 
 AsJson = Callable[..., dict[str, Any]]
@@ -163,7 +167,10 @@ def environment(database: str) -> dict[str, str]:
 
 
 def test_the_log_of_one_day_explains_the_bill_but_for_opus(shared: Path, imported: AsJson, database: str) -> None:
-    """Haiku and Sonnet agree to the cent; of Opus 1.97 of 8.90 USD were logged."""
+    """Haiku and Sonnet agree to the cent, row by row and in sum: the bill rounds each row, input and output of a model,
+    to a cent. Of Opus 8.90 USD are billed and 1.97 logged, and no price explains the rest: input is billed 26 times as
+    high as the log, output a third higher, and no row is of a cache. So other calls of the same key were not logged:
+    some 1,273,000 tokens of input and 22,700 of output."""
     imported(*sorted((shared / "data" / "app-usage-log" / "tokenomics").glob("run-20260628*.jsonl")))
     from bot.cli.import_answer import totals_of
     from bot.ledger.files import Imported
@@ -174,19 +181,44 @@ def test_the_log_of_one_day_explains_the_bill_but_for_opus(shared: Path, importe
     rows = SqlLedger(engine).read(day, day + timedelta(days=1))
     engine.dispose()
     logged = totals_of(Imported(by_hour={(row.starts_at, row.dimensions): row.sums for row in rows}), load_rate_card())
-    families = dict.fromkeys(("haiku", "sonnet", "opus"), Decimal(0))
+    exact: dict[tuple[str, str], Decimal] = {}
     for model, its in logged.by_model.items():
-        families[next(name for name in families if name in model)] += its.usd
-    billed = dict.fromkeys(families, Decimal(0))
+        lines = cost_of(load_rate_card(), model, its.counts, STANDARD, day.date(), prompt_tokens=0).lines
+        exact |= {(model.split("-")[1], line.kind): line.usd for line in lines}
+    assert {key: str(usd.normalize()) for key, usd in exact.items()} == {
+        ("haiku", "input"): "0.035329",
+        ("haiku", "output"): "0.1838",
+        ("sonnet", "input"): "0.106173",
+        ("sonnet", "output"): "0.78435",
+        ("opus", "input"): "0.253695",
+        ("opus", "output"): "1.713375",
+    }
+    billed: dict[tuple[str, str], Decimal] = {}
     (export,) = (shared / "data" / "console-export").glob("*.csv")
-    for line in export.read_text().splitlines():
-        cells = line.split(",")
+    for cells in csv.reader(export.read_text().splitlines()):
         if cells[0] == "2026-06-28":
-            billed[next(name for name in billed if name in cells[1].lower())] += Decimal(cells[7])
-    assert {name: f"{usd:.2f}" for name, usd in billed.items() if name == "opus"} == {"opus": "8.90"}
-    assert f"{families['opus']:.2f}" == "1.97"
-    for name in ("haiku", "sonnet"):
-        assert abs(families[name] - billed[name]) < Decimal("0.03")  # each row of the bill is rounded to a cent
+            key = cells[1].split()[1].lower(), cells[6].removesuffix("_no_cache")
+            assert key not in billed
+            billed[key] = Decimal(cells[7])
+    assert billed.keys() == exact.keys()
+    for family in ("haiku", "sonnet"):
+        mine, theirs = ([one[family, kind] for kind in ("input", "output")] for one in (exact, billed))
+        assert [usd.quantize(CENT, ROUND_HALF_UP) for usd in mine] == theirs
+        assert sum(mine, Decimal(0)).quantize(CENT, ROUND_HALF_UP) == sum(theirs)
+    half_a_cent = CENT / 2
+    opus = {kind: (exact["opus", kind], billed["opus", kind]) for kind in ("input", "output")}
+    assert [sum(column).quantize(CENT) for column in zip(*opus.values(), strict=True)] == [
+        Decimal("1.97"),
+        Decimal("8.90"),
+    ]
+    factors = {kind: ((its - half_a_cent) / mine, (its + half_a_cent) / mine) for kind, (mine, its) in opus.items()}
+    assert factors["input"][0] > 26
+    assert factors["output"][1] < Decimal("1.34")
+    missing = {
+        "input": (opus["input"][1] - opus["input"][0]) / 5 * 1_000_000,
+        "output": (opus["output"][1] - opus["output"][0]) / 25 * 1_000_000,
+    }
+    assert missing == {"input": 1_273_261, "output": 22_665}
 
 
 def test_a_log_of_running_totals_imports_to_its_true_total(
@@ -204,6 +236,14 @@ def test_a_log_of_running_totals_imports_to_its_true_total(
     assert together.quantize(Decimal("0.01")) == Decimal("1391.20")
     assert main(["price", "--json", "--no-cache", str(log)]) == 0
     assert json.loads(capsys.readouterr().out)["total_usd"] == "1391.200080"
+    rotated = tmp_path / "rotated"
+    rotated.mkdir()
+    for age, (begin, end) in enumerate(((600_000, None), (300_000, 600_000), (0, 300_000))):
+        begin, end = (cut and content.index(b"\n", cut) + 1 for cut in (begin, end))
+        (rotated / f"totals.jsonl.{age}.gz").write_bytes(gzip.compress(content[begin:end]))
+    assert main(["price", "--json", "--no-cache", str(rotated)]) == 0
+    assert json.loads(capsys.readouterr().out)["total_usd"] == "1391.200080"
+    assert imported(rotated)["total_usd"] == "0.000000"
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes(content[content.index(b"\n", 100_000) + 1 :])
     assert imported(copy)["total_usd"] == "0.000000"

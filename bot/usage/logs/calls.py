@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+import msgspec
 
 from bot.pricing.call import Call
 from bot.usage.logs.records import call_in
@@ -11,7 +14,29 @@ from bot.usage.logs.usage_block import Record, Skipped, is_object
 TEXTS = ("log", "message", "msg", "MESSAGE", "textPayload", "body", "line")
 """Fields in which log collectors put an application's line."""
 
+_encoded = msgspec.json.Encoder().encode
+
 STREAM_WRAPPERS = ("event", "data", "chunk", "payload")
+
+
+class RecordChain:
+    """Where records stand in their log: of each and of all before it. The same in every copy of the log, renamed,
+    compressed, with other ends of lines or written as an array."""
+
+    def __init__(self) -> None:
+        self._hashed = sha256()
+
+    def add(self, record: Record) -> None:
+        """The next record of the file."""
+        try:
+            content = _encoded(record)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            content = json.dumps(record, separators=(",", ":")).encode()
+        self._hashed.update(content)
+
+    @property
+    def digest(self) -> bytes:
+        return self._hashed.digest()
 
 
 class CallReader:

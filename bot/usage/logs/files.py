@@ -2,9 +2,10 @@
 
 import errno
 import os
+import re
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -31,6 +32,9 @@ BACKUPS = (".bak", ".orig", ".old", ".tmp", ".swp", ".part", "~")
 
 DOCUMENTS = (".md", ".rst", ".html", ".py", ".ipynb", ".js", ".ts", ".tsx", ".go", ".rs", ".java", ".rb", ".toml")
 """Prose and source code, where usage is an example."""
+
+ROTATED = re.compile(r"\.([0-9]{1,6})(?:\.(?:gz|bz2|xz))?$")
+"""How the names of rotated logs end."""
 
 UNSEARCHED_FOLDERS = frozenset({".git", "node_modules", ".venv", "__pycache__"})
 
@@ -117,6 +121,20 @@ def find_files(paths: Sequence[str]) -> Found:
         else:
             search.named(str(Path(path)))
     return Found(tuple(search.files), tuple(search.unreadable), tuple(search.left_out))
+
+
+def in_order(files: Iterable[RecordFile]) -> list[RecordFile]:
+    """The files in the order in which they were written: a running total goes on from one to the next. Of files with
+    one time, as copying makes them, the oldest of a rotation (`app.jsonl.2.gz`, `app.jsonl.1`, `app.jsonl`) is
+    first."""
+    return sorted(
+        files, key=lambda file: (0 if file.status is None else file.status.st_mtime_ns, -_rotation(file.name))
+    )
+
+
+def _rotation(name: str) -> int:
+    found = ROTATED.search(os.path.basename(name))
+    return int(found[1]) if found else 0
 
 
 class _Search:

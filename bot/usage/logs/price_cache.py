@@ -15,7 +15,7 @@ from pathlib import Path
 import bot
 from bot.usage.logs.files import RecordFile
 
-FORMAT = 2
+FORMAT = 3
 
 READING = ("usage", "usage/logs")
 """The folders of the program that read records, below the package."""

@@ -236,11 +236,14 @@ def test_a_log_of_running_totals_imports_to_its_true_total(
     assert together.quantize(Decimal("0.01")) == Decimal("1391.20")
     assert main(["price", "--json", "--no-cache", str(log)]) == 0
     assert json.loads(capsys.readouterr().out)["total_usd"] == "1391.200080"
+
+    def after_line(cut: int) -> int:
+        return content.find(b"\n", cut) + 1 if 0 < cut < len(content) else cut
+
     rotated = tmp_path / "rotated"
     rotated.mkdir()
-    for age, (begin, end) in enumerate(((600_000, None), (300_000, 600_000), (0, 300_000))):
-        begin, end = (cut and content.index(b"\n", cut) + 1 for cut in (begin, end))
-        (rotated / f"totals.jsonl.{age}.gz").write_bytes(gzip.compress(content[begin:end]))
+    for age, (begin, end) in enumerate(((600_000, len(content)), (300_000, 600_000), (0, 300_000))):
+        (rotated / f"totals.jsonl.{age}.gz").write_bytes(gzip.compress(content[after_line(begin) : after_line(end)]))
     assert main(["price", "--json", "--no-cache", str(rotated)]) == 0
     assert json.loads(capsys.readouterr().out)["total_usd"] == "1391.200080"
     assert imported(rotated)["total_usd"] == "0.000000"

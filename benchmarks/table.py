@@ -27,6 +27,7 @@ BENCHMARKS = (
     "cost_of",
     "start_up",
     "switch_latency",
+    "alert_latency",
     "forecast",
     "ingest",
     "ingest_fuzz",

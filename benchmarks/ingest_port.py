@@ -5,12 +5,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
-from bot.collector import calm_collector
 from pydantic import SecretStr
 
 from bot.app import bot_from
 from bot.clock import system_clock
 from bot.config.settings import Need, load_settings
+from bot.runner.lifecycle import calm_collector
 from bot.services import Services
 from bot.web.connections import Connections
 from bot.web.server import open_port, web_app

@@ -110,7 +110,7 @@ class Content(io.RawIOBase):
                 return piece
             self._hold(piece)
             return b""
-        whole = b"".join((*self._tail, piece[:end]))
+        whole = b"".join((*self._tail, memoryview(piece)[:end]))
         self._tail.clear()
         self._tail_size = 0
         if self._is_lines is None and whole.strip():

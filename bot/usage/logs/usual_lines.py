@@ -22,12 +22,8 @@ from bot.usage.logs.usage_block import MOST_TOKENS, Skipped
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 Plain = str | int | float | bool | None
 
-SHORT = 900
-"""Bytes; no shorter line is nested as deep, or has a number as long, as the general way refuses."""
-
-MOST_BRACKETS = 400
 MOST_DIGITS = 4000
-"""Limit in a long line: beyond it, the general path decides whether the line is JSON."""
+"""With more digits in a line, the general path decides whether it is JSON: a number may be too long."""
 
 STRIDE = 250
 """Bytes between two that are looked at first, for a run of so many digits meets several of them."""
@@ -179,7 +175,7 @@ class UsualLines:
         known_as = self._open.get
         fromisoformat, responses = datetime.fromisoformat, calls.responses
         for line in lines:
-            if len(line) > SHORT and not _is_tame(line):
+            if len(line) > MOST_DIGITS and not _is_tame(line):
                 others.append(line)
                 continue
             try:
@@ -324,13 +320,7 @@ def _state(record: Opened, numbers: Numbers) -> bytes:
 
 
 def _is_tame(line: bytes) -> bool:
-    if line.count(b"[") + line.count(b"{") > MOST_BRACKETS:
-        return False
-    return (
-        len(line) <= MOST_DIGITS
-        or _digits_in(line[::STRIDE]) < MOST_DIGITS // STRIDE
-        or _digits_in(line) <= MOST_DIGITS
-    )
+    return _digits_in(line[::STRIDE]) < MOST_DIGITS // STRIDE or _digits_in(line) <= MOST_DIGITS
 
 
 def _digits_in(text: bytes) -> int:

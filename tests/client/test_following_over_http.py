@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from claude_cost_client.follower import MOST_ANSWERS
-from tests.client.applications import CHAIN, HAIKU, MODES, OPUS, SONNET, eventually, following
+from tests.client.applications import CHAIN, HAIKU, MODES, OPUS, QUICK, SONNET, eventually, following
 from tests.client.mode_server import ModeServer
 
 
@@ -32,12 +32,9 @@ def test_without_a_stream_the_mode_is_polled_and_an_unchanged_one_is_not_sent_ag
         eventually(lambda: follower.answer(OPUS) == HAIKU)
 
 
-def test_behind_a_proxy_that_holds_the_stream_back_the_mode_is_polled(
-    server: ModeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("claude_cost_client.source.SILENT_SECONDS", 0.2)
+def test_behind_a_proxy_that_holds_the_stream_back_the_mode_is_polled(server: ModeServer) -> None:
     server.silent = True
-    with following(CLAUDE_COST_FALLBACK_URL=server.url) as follower:
+    with following(QUICK._replace(silent=0.2), CLAUDE_COST_FALLBACK_URL=server.url) as follower:
         assert follower.answer(OPUS) == OPUS
         eventually(lambda: sum(status == 304 for *_, status in server.requests) > 5)
         server.mode = "minimal"
@@ -45,10 +42,9 @@ def test_behind_a_proxy_that_holds_the_stream_back_the_mode_is_polled(
         assert server.streams_opened == 1
 
 
-def test_after_an_outage_the_pauses_begin_short_again(server: ModeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("claude_cost_client.source.POLL_SECONDS", 60)
+def test_after_an_outage_the_pauses_begin_short_again(server: ModeServer) -> None:
     server.status = 500
-    with following(CLAUDE_COST_FALLBACK_URL=server.url) as follower:
+    with following(QUICK._replace(poll=60), CLAUDE_COST_FALLBACK_URL=server.url) as follower:
         assert follower.answer(OPUS) == OPUS
         for mode, model in (("degraded", SONNET), ("minimal", HAIKU)):
             asked = len(server.requests)

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import claude_cost_client as client
 from bot.fallback.targets.env_file import EnvFile
 from claude_cost_client import current_model
 from claude_cost_client.follower import MOST_ANSWERS
 from claude_cost_client.source import EnvFileSource, variables_in
-from tests.client.applications import HAIKU, MODES, OPUS, SONNET, environ, eventually, following
+from tests.client.applications import HAIKU, MODES, OPUS, SONNET, environ, eventually, following, following_here
 
 printable = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"]), max_size=30)
 
@@ -96,8 +95,7 @@ def test_current_model_reads_the_default_file_in_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     EnvFile(tmp_path / "claude-cost.env").write(MODES["degraded"].variables)
-    with following() as follower:
-        monkeypatch.setattr(client, "_follower", follower)
+    with following_here():
         assert [current_model(model) for model in (OPUS, OPUS, HAIKU)] == [SONNET, SONNET, HAIKU]
 
 

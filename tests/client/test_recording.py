@@ -11,7 +11,7 @@ import anthropic
 import pytest
 
 from claude_cost_client import UsageSender, usage_labels, with_fallback, with_usage
-from tests.client.applications import HAIKU, OPUS, SONNET, eventually
+from tests.client.applications import HAIKU, OPUS, QUICKLY, SONNET, eventually
 from tests.client.ingest_server import TOKEN, IngestServer
 from tests.client.messages_api import (
     BATCH_ENDED,
@@ -41,7 +41,7 @@ async def api() -> AsyncIterator[MessagesApi]:
 
 @pytest.fixture
 def sender(bot: IngestServer, tmp_path: Path) -> Iterator[UsageSender]:
-    sender = UsageSender(bot.url, TOKEN, spool=tmp_path / "spool", environ={})
+    sender = UsageSender(bot.url, TOKEN, spool=tmp_path / "spool", environ={}, bounds=QUICKLY)
     yield sender
     sender.close(0)
 

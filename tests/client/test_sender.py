@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from claude_cost_client import UsageSender
-from tests.client.applications import eventually
+from tests.client.applications import QUICKLY, eventually
 from tests.client.ingest_server import TOKEN, IngestServer
 
 Make = Callable[..., UsageSender]
@@ -25,7 +25,11 @@ def make(bot: IngestServer, tmp_path: Path) -> Iterator[Make]:
     made: list[UsageSender] = []
 
     def make(url: str | None = None, token: str | None = TOKEN, **more: Any) -> UsageSender:
-        made.append(UsageSender(url or bot.url, token, **{"spool": tmp_path / "spool", "environ": {}, **more}))
+        made.append(
+            UsageSender(
+                url or bot.url, token, **{"spool": tmp_path / "spool", "environ": {}, "bounds": QUICKLY, **more}
+            )
+        )
         return made[-1]
 
     yield make
@@ -199,12 +203,11 @@ def test_a_full_spool_drops_the_oldest_and_counts_them(
 
 
 def test_where_the_disk_cannot_be_written_records_wait_in_memory(
-    bot: IngestServer, make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    bot: IngestServer, make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("claude_cost_client.sender.MOST_WAITING", 30)
     (tmp_path / "file").write_text("")
     bot.status = 503
-    sender = make(spool=tmp_path / "file")
+    sender = make(spool=tmp_path / "file", bounds=QUICKLY._replace(waiting=30))
     for number in range(40):
         sender.put(record(number))
         sender.flush()
@@ -260,23 +263,16 @@ def test_a_line_that_a_kill_has_torn_is_counted_and_the_others_are_sent(
     assert ([*bot.events], sender.dropped) == ([record(1)["id"]], 1)
 
 
-def test_more_than_memory_holds_drops_the_oldest(
-    bot: IngestServer, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("claude_cost_client.sender.MOST_WAITING", 10)
-    monkeypatch.setattr("claude_cost_client.sender.COLLECT_SECONDS", 60)
-    sender = make()
+def test_more_than_memory_holds_drops_the_oldest(bot: IngestServer, make: Make) -> None:
+    sender = make(bounds=QUICKLY._replace(waiting=10, collect=60))
     for number in range(25):
         sender.put(record(number))
     assert sender.flush()
     assert ([*bot.events], sender.dropped) == ([record(number)["id"] for number in range(15, 25)], 15)
 
 
-def test_many_at_once_do_not_wait_to_be_collected(
-    bot: IngestServer, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("claude_cost_client.sender.COLLECT_SECONDS", 60)
-    sender = make()
+def test_many_at_once_do_not_wait_to_be_collected(bot: IngestServer, make: Make) -> None:
+    sender = make(bounds=QUICKLY._replace(collect=60))
     for number in range(3000):
         sender.put(record(number))
     eventually(lambda: len(bot.events) >= 2000)

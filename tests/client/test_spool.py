@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from claude_cost_client import UsageSender
 from claude_cost_client.spool import Spool
+from tests.client.applications import QUICKLY
 from tests.client.ingest_server import TOKEN, IngestServer
 
 ADDRESS = "http://127.0.0.1:8080"
@@ -73,7 +74,7 @@ def test_a_disk_that_is_full_loses_nothing_and_doubles_nothing(
         return {"id": f"msg_{number}", "model": "claude-opus-5-5", "input_tokens": 1, "output_tokens": 1}
 
     bot.status = 503
-    sender = UsageSender(bot.url, TOKEN, spool=tmp_path, environ={})
+    sender = UsageSender(bot.url, TOKEN, spool=tmp_path, environ={}, bounds=QUICKLY)
     sender.put(record(1))
     assert not sender.flush()
     write = os.write

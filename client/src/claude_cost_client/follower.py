@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 
 from claude_cost_client.ceiling import MODE_VARIABLE, NORMAL, WHOLE_CHAIN_VARIABLE, Ceiling, ceiling_from
-from claude_cost_client.source import EnvFileSource, HttpSource, Source
+from claude_cost_client.source import PACE, EnvFileSource, HttpSource, Pace, Source
 from claude_cost_client.wire import secret_in
 
 log = logging.getLogger("claude_cost.client")
@@ -28,7 +28,8 @@ class Follower:
     `answers`: preferred model → model to use, of the mode that is known now; replaced as a whole with the mode.
     """
 
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ, pace: Pace = PACE) -> None:
+        self._pace = pace
         self._environ = environ
         self._watches_forks = False
         self._reset()
@@ -57,6 +58,11 @@ class Follower:
         """End the thread; the last known mode stays."""
         self._stopped.set()
 
+    def restart(self) -> None:
+        """Forget the mode and end the thread: the next question reads the environment anew."""
+        self.close()
+        self._reset()
+
     def _start(self) -> tuple[Ceiling, dict[str, str]]:
         with self._starting:
             if self._known is not None:
@@ -83,9 +89,9 @@ class Follower:
     def _source(self) -> Source:
         url = self._environ.get(URL_VARIABLE)
         if url:
-            return HttpSource(url, self._token)
+            return HttpSource(url, self._token, self._pace)
         path = self._environ.get(FILE_VARIABLE)
-        return EnvFileSource(path or DEFAULT_FILE, expected=bool(path))
+        return EnvFileSource(path or DEFAULT_FILE, bool(path), self._pace)
 
     def _token(self) -> str | None:
         return secret_in(self._environ, TOKEN_VARIABLE)

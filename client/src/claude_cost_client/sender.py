@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from claude_cost_client.ingest import Delivered, Ingest
 from claude_cost_client.process import EXIT_SECONDS, PROCESS
@@ -31,20 +31,32 @@ TOKEN_VARIABLE = "CLAUDE_COST_INGEST_TOKEN"
 SPOOL_VARIABLE = "CLAUDE_COST_SPOOL"
 ALLOW_HTTP_VARIABLE = "CLAUDE_COST_ALLOW_HTTP"
 
-MOST_WAITING = 20_000
-"""Records in memory; the oldest are dropped beyond, which happens where the disk is too slow or cannot be written."""
 MANY = 1_000
-"""Records that are written to disk at once, before `COLLECT_SECONDS` are over."""
+"""Records that are written to disk at once, before `Bounds.collect` seconds are over."""
 SPOOL_BYTES = 64 * 1024 * 1024
-COLLECT_SECONDS = 0.2
-"""Records that come within this time go into one request, and are lost if the process is killed meanwhile."""
 LOOK_SECONDS = 30.0
 """Between two looks for files that killed processes have left."""
 ANSWER_SECONDS = 10.0
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 JITTER = 0.25
 
 MOST_IN_A_REQUEST = 500
+
+
+class Bounds(NamedTuple):
+    """How much waits, and for how many seconds.
+
+    `waiting`: records in memory; the oldest are dropped beyond, which happens where the disk is too slow or cannot be
+    written. `collect`: records that come within this time go into one request, and are lost if the process is killed
+    meanwhile. `first_pause`, `longest_pause`: after failures, each pause twice as long as the one before.
+    """
+
+    waiting: int = 20_000
+    collect: float = 0.2
+    first_pause: float = 1.0
+    longest_pause: float = 60.0
+
+
+BOUNDS = Bounds()
 
 
 class UsageSender:
@@ -67,7 +79,9 @@ class UsageSender:
         spool_bytes: int = SPOOL_BYTES,
         allow_http: bool = False,
         environ: Mapping[str, str] = os.environ,
+        bounds: Bounds = BOUNDS,
     ) -> None:
+        self._bounds = bounds
         self._given_url = url
         self._given_token = token
         self._given_spool = spool
@@ -122,7 +136,7 @@ class UsageSender:
             return
         given["id"] = given.get("id") or new_id()
         given["time"] = given.get("time") or datetime.now(timezone.utc).isoformat()
-        if len(self._queue) >= MOST_WAITING:
+        if len(self._queue) >= self._bounds.waiting:
             with suppress(IndexError):
                 self._queue.popleft()
                 self._count_dropped(1)
@@ -182,7 +196,7 @@ class UsageSender:
         while not self._stopped.is_set():
             self._wake.get()
             with suppress(Empty):
-                self._many.get(timeout=COLLECT_SECONDS)
+                self._many.get(timeout=self._bounds.collect)
             self._store()
             self._due.set()
 
@@ -208,7 +222,7 @@ class UsageSender:
                 )
                 self._unspooled.extend(written)
                 dropped = 0
-                while len(self._unspooled) > MOST_WAITING:
+                while len(self._unspooled) > self._bounds.waiting:
                     self._unspooled.popleft()
                     dropped += 1
             else:
@@ -274,7 +288,7 @@ class UsageSender:
 
     def _pause(self, reason: str, retry_after: float | None) -> None:
         spread = 1 + JITTER * random.random()
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self._pauses, 20)) * spread
+        pause = min(self._bounds.longest_pause, self._bounds.first_pause * 2 ** min(self._pauses, 20)) * spread
         now = time.monotonic()
         self._pauses += 1
         if retry_after is not None:

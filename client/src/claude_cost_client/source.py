@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from claude_cost_client.ceiling import MODE_VARIABLE
 from claude_cost_client.event_stream import EventReader
@@ -27,19 +27,31 @@ log = logging.getLogger("claude_cost.client")
 Learn = Callable[[Mapping[str, str]], object]
 """Takes the variables of the mode in force."""
 
-FILE_SECONDS = 0.15
-"""Between two looks at the env file, each of them one `os.stat`."""
 SETTLED_SECONDS = 0.1
 """A file that changed less than this ago is read again: a second write may leave time and size as they are."""
-POLL_SECONDS = 5.0
 STREAM_AGAIN_SECONDS = 600.0
 """After a stream of which nothing arrived, until the next attempt; the mode is polled meanwhile."""
-SILENT_SECONDS = 40.0
-"""A stream without data for this long is reopened: its connection may be dead. The bot writes every 15 s."""
 ANSWER_SECONDS = 10.0
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
 
 LONGEST_ANSWER = 1_000_000
+
+
+class Pace(NamedTuple):
+    """How often a source looks, in seconds.
+
+    `file`: between two looks at the env file, each of them one `os.stat`. `poll`: between two questions where there is
+    no stream. `silent`: a stream without data for this long is reopened, since its connection may be dead; the bot
+    writes every 15 s. `first_pause`, `longest_pause`: after failures, each pause twice as long as the one before.
+    """
+
+    file: float = 0.15
+    poll: float = 5.0
+    silent: float = 40.0
+    first_pause: float = 0.5
+    longest_pause: float = 10.0
+
+
+PACE = Pace()
 
 
 class Source(Protocol):
@@ -55,7 +67,8 @@ class Source(Protocol):
 class EnvFileSource:
     """The env file; looked at every 0.15 s, read when it has changed. `expected`: its absence is worth a warning."""
 
-    def __init__(self, path: str, expected: bool) -> None:
+    def __init__(self, path: str, expected: bool, pace: Pace = PACE) -> None:
+        self._pace = pace
         self._path = os.path.expanduser(path)
         # Absolute from now on, so that a service that changes its directory keeps its file.
         with suppress(OSError):  # of a working directory that has been removed
@@ -87,7 +100,7 @@ class EnvFileSource:
 
     def follow(self, learn: Learn, stopped: threading.Event) -> None:
         """Look again and again."""
-        while not stopped.wait(FILE_SECONDS):
+        while not stopped.wait(self._pace.file):
             if (variables := self.at_once()) is not None:
                 learn(variables)
 
@@ -100,7 +113,8 @@ class HttpSource:
     other address.
     """
 
-    def __init__(self, url: str, token: Callable[[], str | None]) -> None:
+    def __init__(self, url: str, token: Callable[[], str | None], pace: Pace = PACE) -> None:
+        self._pace = pace
         self._url = url.rstrip("/") + "/v1/fallback"
         self._token = token
         self._etag: str | None = None
@@ -117,18 +131,18 @@ class HttpSource:
         if not self._url.startswith(("http://", "https://")):
             self._complaints.say("%s is no http address: correct CLAUDE_COST_FALLBACK_URL", self._url)
             return
-        retry_after = FIRST_PAUSE_SECONDS
+        retry_after = self._pace.first_pause
         while not stopped.is_set():
             try:
                 self._ask(learn)
                 self._complaints.end()
-                retry_after = FIRST_PAUSE_SECONDS
-                pause = FIRST_PAUSE_SECONDS if self._listen(learn, stopped) else POLL_SECONDS
+                retry_after = self._pace.first_pause
+                pause = self._pace.first_pause if self._listen(learn, stopped) else self._pace.poll
             except (OSError, http.client.HTTPException, ValueError) as error:
                 # The text of an error may repeat a header, so log only its kind.
                 reason = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
                 self._complaints.say("%s does not answer (%s); the fallback mode stays as it was", self._url, reason)
-                pause, retry_after = retry_after, min(LONGEST_PAUSE_SECONDS, retry_after * 2)
+                pause, retry_after = retry_after, min(self._pace.longest_pause, retry_after * 2)
             stopped.wait(pause * random.uniform(0.75, 1.25))
 
     def _ask(self, learn: Learn) -> None:
@@ -152,7 +166,7 @@ class HttpSource:
             return False
         arrived = False
         try:
-            with self._open("/stream", SILENT_SECONDS, {"Accept": "text/event-stream"}) as response:
+            with self._open("/stream", self._pace.silent, {"Accept": "text/event-stream"}) as response:
                 if response.headers.get_content_type() != "text/event-stream":
                     return False
                 events = EventReader()
@@ -166,7 +180,7 @@ class HttpSource:
         except (OSError, http.client.HTTPException):
             # Ended, silent or broken: what has been missed is asked for at once.
             pass
-        if arrived or time.monotonic() - begun_at < SILENT_SECONDS:
+        if arrived or time.monotonic() - begun_at < self._pace.silent:
             return True
         # The bot sends the mode at once, so something on the way holds the stream back.
         self._stream_from = time.monotonic() + STREAM_AGAIN_SECONDS

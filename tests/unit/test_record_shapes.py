@@ -43,7 +43,7 @@ TEXT_NAMES = (
     "user",
 )
 OTHER_NAMES = ("service_tier", "speed", "workspace", "key", "outcome", "type", "role", "uncached_input_tokens", "data")
-PARTS = st.one_of(
+PARTS: st.SearchStrategy[dict[str, int]] = st.one_of(
     st.just({}),
     st.just({"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}),
     st.just({"web_search_requests": 2}),
@@ -97,7 +97,7 @@ def test_a_record_read_by_its_shape_is_what_the_general_way_reads(record: dict[s
     labels = labels_in(record)
     assert found.call() == call
     assert found.labels == labels
-    (event,) = events_of_call(call, "id", AT, labels)  # type: ignore[arg-type]
+    (event,) = events_of_call(call, "id", AT, labels)
     assert (event.dimensions, event.counts) == (found.dimensions, found.counts)
 
 

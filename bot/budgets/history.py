@@ -45,7 +45,7 @@ def forecasts_of(live: LiveSpend, asked: Sequence[tuple[Budget, Period, Shifts]]
             hours=known,
             as_of=as_of,
             shifts=shown(shifts, known, as_of),
-            counted_until=live.counted_until if spend.provisional_usd else snapshot.counted_until,
+            counted_until=live.counted_until if spend.provisional_usd else as_of,
         )
         for (budget, period, shifts, spend), known in zip(missing.values(), hours, strict=True)
     ]

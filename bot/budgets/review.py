@@ -277,6 +277,9 @@ def _holds_until(period: Period, now: datetime) -> datetime:
 def known_period(budget: Budget, live: LiveSpend, as_of: datetime, now: datetime) -> Period:
     """The present period, or the last one of which anything is known."""
     present = budget.period_at(now)
-    if present.starts_at < (live.usage.counted_until or as_of) or live.spend(budget.scope, present).provisional_usd:
+    if present.starts_at < as_of or live.spend(budget.scope, present).provisional_usd:
+        return present
+    if present.starts_at < (live.usage.counted_until or as_of):
+        # Its first minute runs.
         return present
     return budget.period_at(as_of - as_of.resolution)

@@ -58,7 +58,7 @@ def as_json(priced: Priced, card: RateCard) -> dict[str, Any]:
         "sums_of_requests": totals.sums,
         "running_totals": {"left_out": totals.running_totals, "files": list(totals.running_totals_in)},
         "session_sums": totals.session_sums,
-        "in_copies": totals.in_copies,
+        "begin_alike": list(totals.begin_alike),
         "not_claude": dict(sorted(totals.not_claude.items())),
         "skipped": dict(sorted(priced.skipped.items())),
         "unreadable": list(priced.unreadable),
@@ -157,10 +157,10 @@ def _notes_on_sums(totals: Totals) -> Iterator[str]:
             f"{number(totals.sums, 'record')} of reports or clients, each the sum of several requests: a report of "
             "the same requests as other files here counts them twice."
         )
-    if totals.in_copies:
+    if totals.begin_alike:
         yield (
-            f"{number(totals.in_copies, 'call')} without an id in two files at the same place: counted in each. If one "
-            "is a copy of the other, name one of them; `import` counts copies once."
+            f"Counted, but perhaps copies: {_names(totals.begin_alike)} without ids, with the first records of another "
+            "file. Name one of them to price one; `import` counts copies once."
         )
     if totals.session_sums:
         yield (f"{number(totals.session_sums, 'sum')} of a session left out: its calls are counted one by one.")

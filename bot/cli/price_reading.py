@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from bot.cli.price_settled import Settled
 from bot.pricing.call import Call
+from bot.pricing.copies import COMPARED
 from bot.pricing.tally import FileCalls, Kept, Tally, kept_in
 from bot.usage.logs.calls import CallReader, RecordChain
 from bot.usage.logs.files import RecordFile, UnreadableError
@@ -58,16 +59,18 @@ def _recalled(file: RecordFile, tally: Tally, kept: Kept) -> Iterator[FileCalls]
 
 
 def _placed(records: Iterable[Record | Skipped]) -> Iterator[tuple[Call | Skipped, int]]:
-    """The calls of one file, and by which number each is known in every copy of the file."""
-    reader, chain = CallReader(), RecordChain()
+    """The calls of one file, and by which number each of the first without an id is known in every copy of it."""
+    reader, chain, found = CallReader(), RecordChain(), 0
     for record in records:
         if isinstance(record, Skipped):
             yield record, 0
             continue
-        chain.add(record)
+        if found < COMPARED:
+            chain.add(record)
         for number, call in enumerate(reader.calls(record)):
             place = 0
-            if isinstance(call, Call) and (call.response is None or call.sums_session):
+            if found < COMPARED and isinstance(call, Call) and (call.response is None or call.sums_session):
+                found += 1
                 place = (int.from_bytes(chain.digest[:8]) + number) % 2**64
             yield call, place
 

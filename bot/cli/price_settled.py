@@ -26,7 +26,7 @@ class Settled:
             [
                 *(_written(pile.sums), _written(pile.outside), pile.odd_iterations, pile.sum_records),
                 *(pile.not_claude, pile.repeats, pile.running_totals, pile.running_totals_in, pile.session_sums),
-                pile.in_copies,
+                pile.begin_alike,
                 *(self.skipped, self.skipped_in),
             ],
             separators=(",", ":"),
@@ -37,10 +37,10 @@ def read_settled(body: bytes) -> Settled | None:
     """What was written; None where it has another form."""
     try:
         sums, outside, odd, records, *rest = json.loads(body)
-        not_claude, repeats, left_out, names, sessions, copies, skipped, skipped_in = rest
+        not_claude, repeats, left_out, names, sessions, alike, skipped, skipped_in = rest
         pile = Pile(
             *(_placed(sums), _placed(outside), odd, records, not_claude, repeats, left_out, tuple(names), sessions),
-            in_copies=copies,
+            begin_alike=tuple(alike),
         )
         return Settled(pile, skipped, skipped_in)
     except (ValueError, TypeError, RecursionError):

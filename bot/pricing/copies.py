@@ -1,33 +1,30 @@
-"""Which calls without an id are in another file as well, at the same place: a copy of the log. Pure.
+"""Which files begin with the very records that another one begins with, and may be copies of it. Pure.
 
-Nothing proves that such a call is a repeat, so it counts in each file, and is named.
+Nothing proves that a record without an id is a repeat, so it counts in each file, and the file is named.
 """
 
-from array import array
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+
+COMPARED = 16
+"""Calls without an id, from the first one of a file."""
 
 
-class Copies:
-    """What files hold, call by call: a call is known by a number that it shares with all that stand before it."""
+class Beginnings:
+    """How files begin: each call is known by a number that it shares with all that stand before it."""
 
     def __init__(self) -> None:
-        self._found: Counter[str] = Counter()
-        self._places: dict[str, array[int]] = {}
-        self._alike: dict[int, list[str]] = {}
+        self._known: dict[int, list[Sequence[int]]] = {}
+        self._alike: list[str] = []
 
-    def add(self, name: str, place: int) -> None:
-        """The next call of a file by its number, 8 bytes of a digest; 0 where it has none."""
-        places = self._places.get(name)
-        if places is None:
-            places = self._places[name] = array("Q")
-            self._alike.setdefault(place, []).append(name)
-        number = len(places)
-        places.append(place)
-        if place:
-            others = (self._places[other] for other in self._alike[places[0]] if other != name)
-            self._found[name] += any(number < len(other) and other[number] == place for other in others)
+    def add(self, name: str, numbers: Sequence[int]) -> None:
+        """The first calls of a file, by 8 bytes of a digest each."""
+        if not numbers:
+            return
+        known = self._known.setdefault(numbers[0], [])
+        if any(numbers[last] == one[last] for one in known if (last := min(len(numbers), len(one)) - 1) >= 0):
+            self._alike.append(name)
+        known.append(numbers)
 
-    def beside(self, names: Collection[str]) -> int:
-        """How many calls are in a file read before as well, apart from those of the files named."""
-        return sum(found for name, found in self._found.items() if name not in names)
+    def alike(self, besides: Collection[str]) -> tuple[str, ...]:
+        """The files that begin as one read before, without those in `besides`."""
+        return tuple(name for name in self._alike if name not in besides)

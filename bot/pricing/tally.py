@@ -1,6 +1,5 @@
 """The calls of one file, or a part of it, in a form that can be stored and added to those of other files."""
 
-from array import array
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, tzinfo
@@ -9,7 +8,7 @@ import msgspec
 
 from bot.pricing.call import Call, Part
 from bot.pricing.card import RateCard
-from bot.pricing.copies import Copies
+from bot.pricing.copies import Beginnings
 from bot.pricing.model_names import Kind, kind_of
 from bot.pricing.responses import NO_TIME, STATE, Names, Numbers, Parts, Responses
 from bot.pricing.running_totals import RunningTotals
@@ -25,7 +24,7 @@ class Kept(msgspec.Struct, array_like=True):
     parts: dict[str, Parts]
     repeats: int
     nameless: list[Call]
-    places: bytes
+    places: tuple[int, ...]
     sessions: list[str]
     not_claude: dict[str, int]
     skipped: dict[str, int]
@@ -52,13 +51,14 @@ class FileCalls:
         self.is_claude = is_claude
         self.responses = Responses(numbers)
         self.nameless: list[Call] = []
-        self.places = array("Q")
+        self.places: tuple[int, ...] = ()
         self.sessions: set[str] = set()
         self.not_claude: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
 
     def add(self, call: Call, place: int = 0) -> None:
-        """Take one call. `place`: of one without an id, the same number in every copy of the file; 0: not known."""
+        """Take one call. `place`: of one of the first without an id, the same number in every copy of
+        the file; 0 of all others."""
         if not self.is_claude(call.model):
             self.not_claude[call.model] += 1
             return
@@ -66,7 +66,8 @@ class FileCalls:
             self.sessions.add(call.session)
         if call.response is None or call.sums_session:
             self.nameless.append(call)
-            self.places.append(place)
+            if place:
+                self.places += (place,)
         else:
             self.responses.add(call, self.name)
 
@@ -74,7 +75,7 @@ class FileCalls:
         """Their stored form."""
         its = self.responses
         kept = Kept(
-            *(its.used_names(), its.states, its.parts, its.repeats, self.nameless, self.places.tobytes()),
+            *(its.used_names(), its.states, its.parts, its.repeats, self.nameless, self.places),
             *(list(self.sessions), dict(self.not_claude), dict(self.skipped)),
         )
         return msgspec.msgpack.encode(kept)
@@ -85,7 +86,7 @@ class FileCalls:
         its.recall(kept.states, kept.names)
         its.parts, its.repeats = kept.parts, kept.repeats
         self.nameless = kept.nameless
-        self.places = array("Q", kept.places)
+        self.places = kept.places
         self.sessions.update(kept.sessions)
         self.not_claude.update(kept.not_claude)
         self.skipped.update(kept.skipped)
@@ -99,7 +100,7 @@ class Tally:
     """Adds calls up. `today`: the UTC day at whose rates calls without a time are priced. `zone`: that of `by_day`.
 
     Memory grows with the different models, days, features, users and sessions, by some 200 bytes with each response
-    that has an id, since its repeats may still come, and by 8 bytes with each call that has none.
+    that has an id, since its repeats may still come; not with the number of calls.
     """
 
     def __init__(self, card: RateCard, today: date, zone: tzinfo = UTC) -> None:
@@ -109,7 +110,7 @@ class Tally:
         self._counted = _Counted(self._place)
         self._responses = Responses()
         self._running = RunningTotals(self._place)
-        self._copies = Copies()
+        self._beginnings = Beginnings()
         self._step = Steps(card)
         self._sum_records = 0
         self._not_claude: Counter[str] = Counter()
@@ -132,8 +133,8 @@ class Tally:
         self._not_claude.update(calls.not_claude)
         self._sessions |= calls.sessions
         self._responses.include(calls.responses)
-        for call, place in zip(calls.nameless, calls.places, strict=True):
-            self._copies.add(calls.name, place)
+        self._beginnings.add(calls.name, calls.places)
+        for call in calls.nameless:
             self._sum_records += call.is_sum and not call.sums_session
             if call.sums_session:
                 self._session_sums.append(call)
@@ -169,7 +170,7 @@ class Tally:
             running_totals=held.left_out,
             running_totals_in=held.files,
             session_sums=left_out,
-            in_copies=self._copies.beside(held.files),
+            begin_alike=self._beginnings.alike(held.files),
         )
 
     def _count_responses(self, counted: "_Counted") -> None:

@@ -114,8 +114,8 @@ class Totals:
     standard. `beyond`: model → calls whose prompt is longer than any model reads. `sums`: records that sum up several
     requests. `not_claude`: other vendors' model → calls, in no sum. `repeats`: records of a response already counted.
     `running_totals`: records left out, since later ones contain them, and the files they are in. `session_sums`:
-    records left out, since the calls of their session are counted one by one. `in_copies`: calls without an id that
-    another file has at the same place; they count in both.
+    records left out, since the calls of their session are counted one by one. `begin_alike`: files without
+    ids that begin with the same records as another one, and count all the same.
     """
 
     total: Sum
@@ -135,7 +135,7 @@ class Totals:
     running_totals: int
     running_totals_in: tuple[str, ...]
     session_sums: int
-    in_copies: int = 0
+    begin_alike: tuple[str, ...] = ()
 
     @property
     def assumed_usd(self) -> Decimal:
@@ -155,7 +155,7 @@ class Pile:
     running_totals: int
     running_totals_in: tuple[str, ...]
     session_sums: int
-    in_copies: int = 0
+    begin_alike: tuple[str, ...] = ()
 
 
 class Steps:
@@ -196,7 +196,7 @@ def priced(pile: Pile, card: RateCard, today: date) -> Totals:
         running_totals=pile.running_totals,
         running_totals_in=pile.running_totals_in,
         session_sums=pile.session_sums,
-        in_copies=pile.in_copies,
+        begin_alike=pile.begin_alike,
     )
 
 

@@ -1,13 +1,17 @@
-"""Random requests to `POST /v1/usage`: right, broken and hostile ones, more of them than the tests send.
+"""Random requests to the ports that take usage in: right, broken and hostile ones, more of them than the tests send.
+
+Three of four go to `POST /v1/usage`, the others to the OTLP routes: requests with something in them replaced, damaged
+protobuf, and what `/v1/usage` gets.
 
     python benchmarks/ingest_fuzz.py [--requests 100000] [--seed 1] [--quick]
 
-Exit code 1 where an answer has the wrong status or is no JSON object, where the bot logs a fault, or where it takes
+Exit code 1 where an answer has the wrong status or form, where the bot logs a fault, or where it takes
 more than 400 MB of memory.
 """
 
 import argparse
 import asyncio
+import json
 import logging
 import resource
 import sys
@@ -15,15 +19,65 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from benchmarks.figures import Figure, emit
 from benchmarks.ingest_port import port_in
-from tests.scenario.random_bodies import attempt
+from tests.otlp import counter, logs, metrics, point, record, span, traces
+from tests.scenario.random_bodies import Attempt, any_value, attempt, damaged
 
 MOST_MEMORY = 400
 KILOBYTES = 1024
+
+
+JSON, PROTOBUF = "application/json", "application/x-protobuf"
+OTLP_STATUSES = frozenset({200, 400, 413, 415})
+CALL = {
+    "gen_ai.provider.name": "anthropic",
+    "gen_ai.operation.name": "chat",
+    "gen_ai.response.model": "claude-sonnet-4-6",
+    "gen_ai.response.id": "msg_01A",
+    "gen_ai.usage.input_tokens": 420,
+    "gen_ai.usage.output_tokens": 50,
+    "user.id": "u1",
+}
+
+
+def otlp_attempt(random: Random) -> tuple[str, Attempt]:
+    """A signal's path and the next request to it."""
+    path = f"/v1/{random.choice(('traces', 'logs', 'metrics'))}"
+    like = attempt(random)
+    statuses = like.statuses if like.statuses == {401} else OTLP_STATUSES
+    if random.randrange(3) == 0:
+        return path, Attempt(like.body, like.headers, statuses)
+    headers = {"Authorization": like.headers["Authorization"], "Content-Type": JSON}
+    if random.randrange(3) == 0:
+        body = damaged(random, ParseDict(traces(span(CALL)), ExportTraceServiceRequest()).SerializeToString())
+        return path, Attempt(body, {**headers, "Content-Type": PROTOBUF}, statuses)
+    event = logs(record(CALL, eventName="claude_code.api_request"), resource={"service.name": "claude-code"})
+    count = metrics(counter("claude_code.token.usage", point({"type": "input"}, 5)))
+    sent = random.choice((traces(span(CALL)), event, count))
+    for _ in range(random.randrange(3)):
+        replace_something(random, sent)
+    return path, Attempt(json.dumps(sent).encode(), headers, statuses)
+
+
+def replace_something(random: Random, value: Any) -> None:
+    """Put any value into the place of one that is in this one, however deep."""
+    while True:
+        names = list(value) if isinstance(value, dict) else list(range(len(value)))
+        if not names:
+            return
+        name = random.choice(names)
+        if not isinstance(value[name], dict | list) or random.randrange(5) == 0:
+            value[name] = any_value(random)
+            return
+        value = value[name]
 
 
 class _Faults(logging.Handler):
@@ -40,11 +94,11 @@ async def measure(folder: Path, requests: int, seed: int) -> tuple[Counter[int],
     random, statuses, wrong = Random(seed), Counter[int](), list[str]()
     async with port_in(folder) as (client, _):
         for number in range(requests):
-            one = attempt(random)
-            answer = await client.post("/v1/usage", content=one.body, headers=one.headers)
+            path, one = otlp_attempt(random) if number % 4 == 3 else ("/v1/usage", attempt(random))
+            answer = await client.post(path, content=one.body, headers=one.headers)
             statuses[answer.status_code] += 1
-            is_object = answer.headers.get("content-type", "").startswith("application/json")
-            if answer.status_code not in one.statuses or not is_object:
+            forms = (JSON,) if path == "/v1/usage" else (JSON, PROTOBUF)
+            if answer.status_code not in one.statuses or not answer.headers.get("content-type", "").startswith(forms):
                 wrong.append(f"{number}: {answer.status_code} {answer.text[:200]} for {one.body[:200]!r} {one.headers}")
     return statuses, wrong
 

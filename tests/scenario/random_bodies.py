@@ -50,13 +50,14 @@ def attempt(random: Random) -> Attempt:
         body = gzip.compress(body, 1)
         headers["Content-Encoding"] = "gzip"
         if random.randrange(3) == 0:
-            body = _damaged(random, body)
+            body = damaged(random, body)
     elif fate == 5:
-        body = _damaged(random, body)
+        body = damaged(random, body)
     return Attempt(body, headers, statuses)
 
 
-def _damaged(random: Random, body: bytes) -> bytes:
+def damaged(random: Random, body: bytes) -> bytes:
+    """The body cut somewhere, or with some bytes changed."""
     changed = bytearray(body[: random.randrange(len(body) + 1)] if random.randrange(2) else body)
     for _ in range(random.randrange(4)):
         if changed:
@@ -64,7 +65,8 @@ def _damaged(random: Random, body: bytes) -> bytes:
     return bytes(changed)
 
 
-def _value(random: Random, depth: int = 0) -> Any:
+def any_value(random: Random, depth: int = 0) -> Any:
+    """Some JSON value, with names of usage in its objects."""
     kind = random.randrange(12 if depth < 4 else 9)
     plain: tuple[Any, ...] = (
         None,
@@ -80,12 +82,12 @@ def _value(random: Random, depth: int = 0) -> Any:
     if kind < len(plain):
         return plain[kind]
     if kind == 9:
-        return [_value(random, depth + 1) for _ in range(random.randrange(4))]
-    return {_name(random): _value(random, depth + 1) for _ in range(random.randrange(5))}
+        return [any_value(random, depth + 1) for _ in range(random.randrange(4))]
+    return {_name(random): any_value(random, depth + 1) for _ in range(random.randrange(5))}
 
 
 def _name(random: Random) -> str:
-    return random.choice(NAMES) if random.randrange(4) else str(_value(random, 9))[:40]
+    return random.choice(NAMES) if random.randrange(4) else str(any_value(random, 9))[:40]
 
 
 def _record(random: Random) -> Any:
@@ -96,8 +98,8 @@ def _record(random: Random) -> Any:
         "output_tokens": random.randrange(1000),
     }
     for _ in range(random.randrange(4)):
-        record[_name(random)] = _value(random)
-    return record if random.randrange(8) else _value(random)
+        record[_name(random)] = any_value(random)
+    return record if random.randrange(8) else any_value(random)
 
 
 def _array(random: Random) -> bytes:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bot.ledger.events_of_call import events_of_call, labels_in
 from bot.ledger.record_shapes import RecordShapes
 from bot.usage.logs.calls import CallReader
+from bot.usage.logs.streams import parsed
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -43,7 +44,7 @@ TEXT_NAMES = (
     "user",
 )
 OTHER_NAMES = ("service_tier", "speed", "workspace", "key", "outcome", "type", "role", "uncached_input_tokens", "data")
-PARTS: st.SearchStrategy[dict[str, int]] = st.one_of(
+PARTS: st.SearchStrategy[dict[str, int] | None] = st.one_of(
     st.just({}),
     st.just({"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}),
     st.just({"web_search_requests": 2}),
@@ -139,6 +140,4 @@ def test_any_other_record_is_left_to_the_general_way(record: dict[str, Any]) -> 
     "text", ["{}", "1e400", "NaN", '"\\ud800"', "[" * 200 + "]" * 200, "1" * 100, '"\\udc00\\ud800"']
 )
 def test_a_line_is_read_as_json_reads_it(text: str) -> None:
-    from bot.usage.logs.streams import parsed
-
     assert repr(parsed(text.encode())) == repr(json.loads(text))

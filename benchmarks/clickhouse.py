@@ -73,10 +73,11 @@ def event(random: Random, number: int, now: datetime) -> Event:
 def sums_of(ledger: SqlLedger, now: datetime) -> dict[tuple[datetime, Dimensions], Sums]:
     """By hour and by day."""
     found = {}
-    hour = START - 3 * DAY
-    while hour < now + HOUR:
-        found |= {(row.starts_at, row.dimensions): row.sums for row in ledger.read(hour, hour + HOUR)}
-        hour += HOUR
+    half = START - 3 * DAY
+    while half < now + HOUR:
+        # No whole day, so these are hours.
+        found |= {(row.starts_at, row.dimensions): row.sums for row in ledger.read(half, half + 12 * HOUR)}
+        half += 12 * HOUR
     for row in ledger.read(START - 3 * DAY, now + 2 * DAY):
         found[row.starts_at + timedelta(seconds=1), row.dimensions] = row.sums
     return {key: sums for key, sums in found.items() if any(sums.counts) or any(sums[1:])}

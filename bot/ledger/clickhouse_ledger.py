@@ -171,32 +171,38 @@ class ClickHouseLedger(SqlLedger):
             held = _movable(connection, now - MOVED_AFTER)
         if not held:
             return False
+        turn = self._turn().number
         found = self._events.find(one.id for one in held)
         late = [one for one in held if one.id in found and found[one.id].received_at != one.received_at]
-        if late:
-            self._take_off(late, found, now)
+        if late and not self._take_off(late, _Found(turn, found), now):
+            return True
         moved = [one for one in held if one.id not in {each.id for each in late}]
         self._events.store([one for one in moved if one.id not in found or found[one.id].numbers != one.numbers])
         with self._engine.begin() as connection:
-            turn = _Turn.of(locked(connection, MOVES, None))
+            at = _Turn.of(locked(connection, MOVES, None))
             # What has grown meanwhile is moved the next time.
             stored = {one.id: one.numbers for one in _held(connection, [one.id for one in moved])}
             gone = [one.id for one in moved if stored.get(one.id) == one.numbers]
             if gone:
                 rows_where(connection, "DELETE FROM ledger_events WHERE id ", gone, "text")
-            save_state(connection, MOVES, turn._replace(number=turn.number + 1).written())
+            save_state(connection, MOVES, at._replace(number=at.number + 1).written())
         return len(held) == MOVED_AT_ONCE or bool(late)
 
-    def _take_off(self, late: Collection[Kept], found: Mapping[str, Kept], now: datetime) -> None:
-        """Put the response as ClickHouse has it in the place of a repeat that was counted as new."""
+    def _take_off(self, late: Collection[Kept], found: _Found, now: datetime) -> bool:
+        """Put the response as ClickHouse has it in the place of a repeat that was counted as new.
+
+        False: another copy has moved responses since the look-up.
+        """
         ids = [one.id for one in late]
 
         def plan(connection: Connection) -> Change:
             turn = _Turn.of(locked(connection, MOVES, None))
+            if turn.number != found.turn:
+                raise _MovedMeanwhileError
             save_state(connection, MOVES, turn._replace(number=turn.number + 1).written())
             counted, sums = list[Kept](), ByMinute()
             for one in _held(connection, ids):
-                first = found[one.id]
+                first = found.rows[one.id]
                 numbers = tuple(map(max, first.numbers, one.numbers))
                 counted.append(first._replace(numbers=numbers))
                 growth = _expanded(tuple(map(sub, numbers, first.numbers)), first.outcome)
@@ -205,8 +211,12 @@ class ClickHouseLedger(SqlLedger):
                 sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(SUMS)), growth, strict=True)))
             return Change((), [one.id for one in counted], _rows(connection, counted), sums)
 
-        super().change(plan, now)
+        try:
+            super().change(plan, now)
+        except _MovedMeanwhileError:
+            return False
         log.warning("%d responses were counted a second time while ClickHouse was out of reach; corrected", len(late))
+        return True
 
     def _rebuild_next(self, now: datetime) -> bool:
         """Rebuild the sums of the first hour that is closed and not rebuilt. False: there is none."""

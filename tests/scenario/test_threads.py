@@ -75,6 +75,7 @@ async def test_the_end_waits_for_no_thread_that_hangs() -> None:
         "destinations",
         "later",
         "ingest",
+        "ledger",
     }
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -82,6 +82,7 @@ class Overtaking:
     def __init__(self, events: ClickHouseEvents, happens: Callable[[], object]) -> None:
         self._events = events
         self._happens: list[Callable[[], object]] = [happens]
+        self.store, self.hour = events.store, events.hour
 
     def find(self, ids: Iterable[str]) -> dict[str, Kept]:
         found = self._events.find(ids)
@@ -417,6 +418,24 @@ def test_copies_append_the_same_while_one_moves(engine: Engine, clickhouse: Clic
         assert [each.result() for each in moves] == [None, None]
     copies[0].roll_up(NOON + 9 * HOUR)
     assert (total(copies[1]), len(clickhouse.ids), held(engine)) == (400, 40, set())
+
+
+def test_two_copies_take_a_repeat_off_once(
+    engine: Engine, clickhouse: ClickHouseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, other = (opened(engine, clickhouse) for _ in range(2))
+    ledger.append([response(1)], NOON)
+    ledger.roll_up(NOON + 2 * HOUR)
+    clickhouse.fails_with = "no"
+    ledger.append([response(1, output=15)], NOON + 3 * HOUR)
+    clickhouse.fails_with = None
+    other._events = Overtaking(other._events, lambda: ledger.roll_up(NOON + 5 * HOUR))  # type: ignore[assignment]
+    assert total(ledger) == 25
+    monkeypatch.setattr(clickhouse_ledger, "MOVING_SECONDS", -1)
+    other.roll_up(NOON + 5 * HOUR)
+    assert (total(ledger), held(engine)) == (15, {"msg_1"})
+    other.roll_up(NOON + 5 * HOUR)
+    assert (total(ledger), held(engine)) == (15, set())
 
 
 def test_no_look_up_waits_for_a_clickhouse_that_has_just_failed(

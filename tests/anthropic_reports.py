@@ -22,11 +22,12 @@ from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import DIMENSIONS, UsageBook, UsageEvent
 from bot.sandbox.clock import HandClock
-from bot.usage.anthropic.admin import AdminSource
+from bot.usage.anthropic.admin import PAGE_MOST_BYTES, AdminSource
 from bot.usage.anthropic.analytics import AnalyticsSource
 from bot.usage.anthropic.client import Transport
 from bot.usage.directory import UNKNOWN_WORKSPACE, Directory
 from bot.usage.model import DEFAULT_WORKSPACE, SourceName, UsageChoice, UsageReading
+from bot.usage.plan import SIZES, Sizes
 from bot.usage.poller import Poller
 from bot.usage.store import UsageStore
 
@@ -169,22 +170,22 @@ class Reports:
     def directory(self, transport: Transport) -> Directory:
         return Directory(transport, self.store, self.clock)
 
-    def admin(self, key: str = ADMIN_KEY) -> AdminSource:
+    def admin(self, key: str = ADMIN_KEY, page_bytes: int = PAGE_MOST_BYTES) -> AdminSource:
         transport = self.transport(key)
-        return AdminSource(transport, self.directory(transport), self.clock)
+        return AdminSource(transport, self.directory(transport), self.clock, page_bytes)
 
     def analytics(self, key: str = ADMIN_KEY) -> AnalyticsSource:
         transport = self.transport(key)
         return AnalyticsSource(transport, self.directory(transport))
 
-    def poller(self, choice: UsageChoice = "auto", key: str = ADMIN_KEY) -> Poller:
+    def poller(self, choice: UsageChoice = "auto", key: str = ADMIN_KEY, sizes: Sizes = SIZES) -> Poller:
         transport = self.transport(key)
         directory = self.directory(transport)
         sources = {
             "analytics": AnalyticsSource(transport, directory),
             "admin": AdminSource(transport, directory, self.clock),
         }
-        return Poller(self.store, sources, choice, self.clock)  # type: ignore[arg-type]
+        return Poller(self.store, sources, choice, self.clock, sizes=sizes)  # type: ignore[arg-type]
 
     def use(
         self,

@@ -36,6 +36,8 @@ class Admins:
     """
 
     def __init__(self, ids: AbstractSet[str], client: AsyncWebClient, workspace: Workspace) -> None:
+        self.answer_seconds: float = ANSWER_SECONDS
+        """How long Slack may take for each answer."""
         self._users = frozenset(word for word in ids if not word.startswith("S"))
         self._groups = frozenset(ids) - self._users
         self._client = client
@@ -68,7 +70,7 @@ class Admins:
         own = self._workspace
         if not own.is_known:
             with suppress(SlackRefusedError, SlackUnreachableError):
-                own.learn(await check_bot_token(self._client, ""))
+                own.learn(await check_bot_token(self._client, "", self.answer_seconds))
         if not own.is_known:
             return (
                 "Nothing was changed: Slack has not said yet which workspace the bot belongs to, and only admins "
@@ -90,7 +92,7 @@ class Admins:
 
     async def _members(self, group: str) -> frozenset[str]:
         try:
-            answer = await call(self._client.usergroups_users_list(usergroup=group), ANSWER_SECONDS)
+            answer = await call(self._client.usergroups_users_list(usergroup=group), self.answer_seconds)
         except RefusedCallError as error:
             raise _UnreadError(_why(group, error.code)) from None
         except CallError:

@@ -302,7 +302,8 @@ def _read(connection: Connection, rows: Collection[Any]) -> list[Kept]:
             _utc(received_at),
             dimensions[number],
             tuple(rest[: len(NUMBERS)]),
-            *rest[len(NUMBERS) :],
+            # Of the cache writes of a response that was moved, none counts as unsplit any more.
+            *rest[len(NUMBERS) : -1],
         )
         for event_id, at, received_at, number, *rest in rows
     ]

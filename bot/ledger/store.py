@@ -140,22 +140,22 @@ class SqlLedger:
     def roll_up(self, now: datetime) -> None:
         """See `Ledger`."""
 
-    def prune(self, before: datetime) -> int:
-        """See `Ledger`. At most `MOST_PRUNED` events at a time: the next call goes on."""
+    def prune(self, before: datetime, at_once: int = PRUNED_AT_ONCE, most: int = MOST_PRUNED) -> int:
+        """See `Ledger`. At most `most` events, `at_once` in a transaction: the next call goes on."""
         pruned = 0
-        while pruned < MOST_PRUNED:
+        while pruned < most:
             with self._engine.begin() as connection:
                 oldest = (
                     select(ledger_events.c.id)
                     .where(ledger_events.c.received_at < before)
                     .order_by(ledger_events.c.received_at)
-                    .limit(PRUNED_AT_ONCE)
+                    .limit(at_once)
                     # What another copy raises at this moment goes the next time.
                     .with_for_update(skip_locked=True)
                 )
                 gone = connection.execute(delete(ledger_events).where(ledger_events.c.id.in_(oldest))).rowcount
             pruned += gone
-            if gone < PRUNED_AT_ONCE:
+            if gone < at_once:
                 break
         return pruned
 

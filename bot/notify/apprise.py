@@ -84,10 +84,10 @@ def default_name(service: NotifyBase) -> str:
 class AppriseDestination(Destination):
     """One destination, for one message at a time."""
 
-    call_seconds = CALL_SECONDS + POST_SECONDS
-
-    def __init__(self, name: str, url: SecretStr) -> None:
+    def __init__(self, name: str, url: SecretStr, post_seconds: float = POST_SECONDS) -> None:
         self.name = name
+        self.call_seconds = CALL_SECONDS + post_seconds
+        self._post_seconds = post_seconds
         self._service = service_of(url.get_secret_value())
         self._apprise = Apprise(asset=_asset())
         self._apprise.add(self._service)
@@ -103,7 +103,7 @@ class AppriseDestination(Destination):
         reached: AbstractSet[str] = frozenset(),
         may: May = always,
     ) -> SendResult:
-        """Send to the recipients that are not in `reached`, for at most `POST_SECONDS`.
+        """Send to the recipients that are not in `reached`, for at most `post_seconds`.
 
         One thread at most: while an earlier one hangs, nothing else is sent. A failure never has an unknown outcome,
         because no service can be searched for the message, and concerns this message alone as far as the response
@@ -117,11 +117,11 @@ class AppriseDestination(Destination):
         hashes = set(reached)
         self._thread, result = _in_thread(lambda: self._notify(message, reached, hashes))
         try:
-            async with asyncio.timeout(POST_SECONDS):
+            async with asyncio.timeout(self._post_seconds):
                 return await asyncio.wrap_future(result)
         except TimeoutError:
             _interrupt(self._thread)
-            return _failed(f"it has not answered within {POST_SECONDS} s", hashes)
+            return _failed(f"it has not answered within {self._post_seconds} s", hashes)
 
     def _notify(self, message: PlainMessage, reached: AbstractSet[str], hashes: set[str]) -> SendResult:
         # Apprise's hooks to skip recipients that have the message already; Apprise itself does not store them.

@@ -76,19 +76,19 @@ class Workspace:
         return f"{self.url.rstrip('/')}/archives/{address.channel}/p{address.ts.replace('.', '')}"
 
 
-async def check_bot_token(client: AsyncWebClient, channel: str) -> Workspace:
+async def check_bot_token(client: AsyncWebClient, channel: str, seconds: float = ANSWER_SECONDS) -> Workspace:
     """Call `auth.test` and return its response. Raises `SlackRefusedError` or `SlackUnreachableError`."""
     try:
-        answer = await call(client.auth_test(), ANSWER_SECONDS)
+        answer = await call(client.auth_test(), seconds)
     except CallError as error:
         raise refusal_of(error, channel, "SLACK_BOT_TOKEN") from None
     return Workspace(*(answer.text(name) for name in ("url", "team_id", "enterprise_id")))
 
 
-async def check_app_token(client: AsyncWebClient, app_token: str, channel: str) -> str:
+async def check_app_token(client: AsyncWebClient, app_token: str, channel: str, seconds: float = ANSWER_SECONDS) -> str:
     """Call `apps.connections.open` and return the address of the connection. Raises like `check_bot_token`."""
     try:
-        answer = await call(client.apps_connections_open(app_token=app_token), ANSWER_SECONDS)
+        answer = await call(client.apps_connections_open(app_token=app_token), seconds)
     except CallError as error:
         raise refusal_of(error, channel, "SLACK_APP_TOKEN") from None
     url = answer.text("url")
@@ -118,9 +118,11 @@ class _Client(SocketModeClient):
     aiohttp accepts messages of at most 4 MB, and slack_sdk reconnects after a larger one.
     """
 
+    answer_seconds: float = ANSWER_SECONDS
+
     async def issue_new_wss_url(self) -> str:
         try:
-            answer = await call(self.web_client.apps_connections_open(app_token=self.app_token), ANSWER_SECONDS)
+            answer = await call(self.web_client.apps_connections_open(app_token=self.app_token), self.answer_seconds)
         except LimitedCallError as error:
             await asyncio.sleep(min(error.retry_after or timedelta(0), LONGEST_SOCKET_WAIT).total_seconds())
             raise
@@ -129,7 +131,9 @@ class _Client(SocketModeClient):
     async def connect(self) -> None:
         if self.current_session is None:
             await self.aiohttp_client_session.close()
-            self.aiohttp_client_session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS))
+            self.aiohttp_client_session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self.answer_seconds)
+            )
         await super().connect()  # type: ignore[no-untyped-call]
 
 
@@ -142,12 +146,13 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 class SocketMode(AsyncBaseSocketModeHandler):
     """Bolt's handler, except that an envelope delivered twice is acknowledged twice and handled once."""
 
-    def __init__(self, app: AsyncApp, app_token: str) -> None:
+    def __init__(self, app: AsyncApp, app_token: str, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.app = self._app = app
         self.app_token = app_token
         quiet = logging.getLogger(f"{__name__}.socket_mode")
         quiet.addFilter(_without_traceback)
         self.client: SocketModeClient = _Client(app_token, quiet, app.client, ping_interval=10)
+        self.client.answer_seconds = answer_seconds
         self.client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type]
         self._seen: OrderedDict[str, None] = OrderedDict()
 

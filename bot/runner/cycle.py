@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from slack_bolt.async_app import AsyncApp
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,12 +36,6 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-LEAST_PATIENCE_SECONDS = 15
-"""A poll may take this long, or one interval between polls if longer, before decisions go on beside it."""
-
-HANGS_AFTER_SECONDS = 300
-"""After this time a running poll no longer delays the report of missing data."""
-
 STATE = "the state of modes and data"
 MODES_END = "the expiry of modes"
 REQUESTS_END = "the expiry of proposals"
@@ -62,8 +56,20 @@ PRUNE_SECONDS = 3600
 ROLL_UP_SECONDS = 5
 """Seconds that a cycle waits for the ledger's sums."""
 
-TARGET_SECONDS = 5
-"""Seconds that a cycle waits for the targets of the fallback mode."""
+class Patience(NamedTuple):
+    """How many seconds a cycle waits for others.
+
+    `poll`: a poll may take this long, or one interval between polls if longer, before decisions go on beside it.
+    `hangs`: after this time a running poll no longer delays the report of missing data. `target`: for the targets of
+    the fallback mode.
+    """
+
+    poll: float = 15
+    hangs: float = 300
+    target: float = 5
+
+
+PATIENCE = Patience()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,7 @@ class Bot:
     lifecycle_timer: LifecycleTimer
     delivery_health: Evaluator
     due: DueStore
+    patience: Patience = PATIENCE
     logged: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where applications may have logged something that is not decided on."""
     faults: dict[str, str] = field(default_factory=dict)
@@ -128,13 +135,13 @@ class Bot:
             return Cycle(None, None)
         poll, began = asyncio.create_task(self._poll()), time.monotonic()
         try:
-            while not (await asyncio.wait({poll}, timeout=max(self.settings.poll_seconds, LEAST_PATIENCE_SECONDS)))[0]:
+            while not (await asyncio.wait({poll}, timeout=max(self.settings.poll_seconds, self.patience.poll)))[0]:
                 if not self.leads():
                     # The new holder of the lease polls as well.
                     return Cycle(None, None)
                 await self._follow_modes(leads)
                 # After a long pause the bot has to read first; that is not missing data.
-                await self._decide(judges_age=time.monotonic() - began >= HANGS_AFTER_SECONDS)
+                await self._decide(judges_age=time.monotonic() - began >= self.patience.hangs)
         finally:
             poll.cancel()
         if not await self.leadership.still_held():
@@ -192,7 +199,7 @@ class Bot:
         if self._reconciling is None or self._reconciling.done():
             work = partial(self.services.fallback.reconcile, records=records)
             self._reconciling = asyncio.create_task(self._try(what, work))
-        await asyncio.wait({self._reconciling}, timeout=TARGET_SECONDS)
+        await asyncio.wait({self._reconciling}, timeout=self.patience.target)
         if not self._reconciling.done():
             self.faults[what] = f"A part of the bot hangs ({what}): the fallback file or its disk does not answer."
 

@@ -80,6 +80,8 @@ class AnthropicSandbox(LocalServer):
         self.keys = dict(keys or {})
         self.archived: set[str] = set()
         """Ids of workspaces and keys that are archived: the workspaces are left out unless they are asked for."""
+        self.page_most: int | None = None
+        """Entries of a page, where it has fewer than are asked for."""
         self.faults = Faults()
         self.requests: list[tuple[str, list[tuple[str, str]]]] = []
         self.extras: list[Extra] = []
@@ -199,7 +201,7 @@ class AnthropicSandbox(LocalServer):
         more: Callable[[datetime, datetime], list[dict[str, Any]]] = lambda starts_at, ends_at: [],
     ) -> web.Response:
         query, width = request.query, q.WIDTHS[width_name]
-        limit = q.whole_number(query, "limit", *BUCKET_LIMITS[width_name])
+        limit = self.page_of(q.whole_number(query, "limit", *BUCKET_LIMITS[width_name]))
         now = self.clock()
         starts_at = q.floor_to(q.required_moment(query, "starting_at"), width)
         ends_at = min(q.moment(query, "ending_at") or now, now)
@@ -270,7 +272,7 @@ class AnthropicSandbox(LocalServer):
             rows.sort(key=lambda row: str(row["starting_at"]), reverse=True)
         if order == "asc":
             rows.reverse()
-        limit = q.whole_number(query, "limit", 20, 1000)
+        limit = self.page_of(q.whole_number(query, "limit", 20, 1000))
         first = q.offset(query)
         has_more = first + limit < len(rows)
         return web.json_response(
@@ -331,7 +333,7 @@ class AnthropicSandbox(LocalServer):
             for id_, name in listed.items()
             if archived or id_ not in self.archived
         ]
-        return _listed(request, rows)
+        return self._listed(request, rows)
 
     async def _api_keys(self, request: web.Request) -> web.Response:
         rows = [
@@ -344,24 +346,27 @@ class AnthropicSandbox(LocalServer):
             }
             for id_, (name, workspace) in self.keys.items()
         ]
-        return _listed(request, rows)
+        return self._listed(request, rows)
 
+    def _listed(self, request: web.Request, rows: list[dict[str, Any]]) -> web.Response:
+        q.known_only(request.query, {"limit", "after_id", "include_archived", "include_default"})
+        limit = self.page_of(q.whole_number(request.query, "limit", 20, 1000))
+        ids = [row["id"] for row in rows]
+        after = request.query.get("after_id")
+        first = ids.index(after) + 1 if after in ids else 0
+        page = rows[first : first + limit]
+        return web.json_response(
+            {
+                "data": page,
+                "has_more": first + limit < len(rows),
+                "first_id": page[0]["id"] if page else None,
+                "last_id": page[-1]["id"] if page else None,
+            }
+        )
 
-def _listed(request: web.Request, rows: list[dict[str, Any]]) -> web.Response:
-    q.known_only(request.query, {"limit", "after_id", "include_archived", "include_default"})
-    limit = q.whole_number(request.query, "limit", 20, 1000)
-    ids = [row["id"] for row in rows]
-    after = request.query.get("after_id")
-    first = ids.index(after) + 1 if after in ids else 0
-    page = rows[first : first + limit]
-    return web.json_response(
-        {
-            "data": page,
-            "has_more": first + limit < len(rows),
-            "first_id": page[0]["id"] if page else None,
-            "last_id": page[-1]["id"] if page else None,
-        }
-    )
+    def page_of(self, limit: int) -> int:
+        """How many entries a page has for which at most `limit` are asked."""
+        return min(limit, self.page_most or limit)
 
 
 def _betas(request: web.Request) -> list[str]:

@@ -9,6 +9,7 @@ a gap, as after an outage or a change of source, is read at once, together with 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from bot.clock import DAY, HOUR, floor_hour, is_over
 from bot.usage.model import Read, SourceName, TooManyRowsError, UsageReading, Width
@@ -69,9 +70,19 @@ def _slices(due: Iterable[datetime], until: datetime) -> list[Read]:
     return slices
 
 
-ROWS_PER_PART = 100_000
-MOST_ROWS = 250_000
-"""Of one part, unless it is a single hour."""
+class Sizes(NamedTuple):
+    """How much of a long reading is held at once, in rows.
+
+    `part`: what a part is planned for. `most`: of one part, unless it is a single hour. `packed_from`: fewer rows, all
+    readings together, are left as they are.
+    """
+
+    part: int = 100_000
+    most: int = 250_000
+    packed_from: int = 20_000
+
+
+SIZES = Sizes()
 
 Usage = Callable[[Read, int | None], Awaitable[UsageReading]]
 """Reads; the second argument is the most rows, None for any number."""
@@ -80,9 +91,10 @@ Usage = Callable[[Read, int | None], Awaitable[UsageReading]]
 class Parts:
     """`rows_per_hour`: what is known of the density before anything is read; each part corrects it for the next."""
 
-    def __init__(self, usage: Usage, rows_per_hour: float) -> None:
+    def __init__(self, usage: Usage, rows_per_hour: float, sizes: Sizes = SIZES) -> None:
+        self._sizes = sizes
         self._usage = usage
-        self._span = _part_of(rows_per_hour)
+        self._span = self._part_of(rows_per_hour)
 
     async def of(self, read: Read) -> AsyncIterator[UsageReading]:
         """The whole `read` in parts, in order."""
@@ -90,7 +102,7 @@ class Parts:
         while starts_at < read.ends_at:
             part = Read(read.width, starts_at, min(read.ends_at, starts_at + self._span))
             try:
-                reading = await self._usage(part, MOST_ROWS if part.ends_at - starts_at > HOUR else None)
+                reading = await self._usage(part, self._sizes.most if part.ends_at - starts_at > HOUR else None)
             except TooManyRowsError:
                 self._span = max(HOUR, (part.ends_at - starts_at) // 2 // HOUR * HOUR)
                 continue
@@ -98,10 +110,9 @@ class Parts:
             rows = len(reading.rows)
             yield reading
             del reading
-            self._span = min(_part_of(rows / hours), 2 * self._span)
+            self._span = min(self._part_of(rows / hours), 2 * self._span)
             starts_at = part.ends_at
 
-
-def _part_of(rows_per_hour: float) -> timedelta:
-    hours = int(ROWS_PER_PART / max(rows_per_hour, 1))
-    return max(1, hours) * HOUR
+    def _part_of(self, rows_per_hour: float) -> timedelta:
+        hours = int(self._sizes.part / max(rows_per_hour, 1))
+        return max(1, hours) * HOUR

@@ -31,9 +31,9 @@ from bot.usage.model import (
     UsageReading,
     UsageSource,
 )
-from bot.usage.plan import Parts, Usage, plan_reads
+from bot.usage.plan import SIZES, Parts, Sizes, Usage, plan_reads
 from bot.usage.store import Bill, UsageStore
-from bot.usage.stored_buckets import PACKED_FROM, StoredBuckets, packed
+from bot.usage.stored_buckets import StoredBuckets, packed
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,6 @@ ANALYTICS_AGAIN = HOUR
 BILLED_AGAIN = HOUR
 
 STUCK_AFTER = timedelta(minutes=10)
-"""A poll is aborted after this time without a whole response; one with many pages may take longer."""
 
 LONGEST_POLL = HOUR
 
@@ -105,9 +104,14 @@ class Poller:
         clock: Clock,
         may_store: MayStore = always,
         close: Callable[[], None] = lambda: None,
+        sizes: Sizes = SIZES,
     ) -> None:
         self.close = close
         """Close the sources."""
+        self.stuck_after = STUCK_AFTER
+        """A poll is aborted after this time without a whole response; one with many pages may take longer."""
+
+        self._sizes = sizes
 
         self._may_store = may_store
         self._store = store
@@ -162,18 +166,18 @@ class Poller:
     def progress(self) -> None:
         """A whole response has arrived: restart the running poll's time limit."""
         if self._deadline is not None:
-            self._deadline.reschedule(min(_in(STUCK_AFTER), self._give_up_at))
+            self._deadline.reschedule(min(_in(self.stuck_after), self._give_up_at))
 
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
         """Raises `UnavailableError` if the poll is stuck or takes too long."""
         self._give_up_at = _in(LONGEST_POLL)
         try:
-            async with asyncio.timeout_at(_in(STUCK_AFTER)) as self._deadline:
+            async with asyncio.timeout_at(_in(self.stuck_after)) as self._deadline:
                 yield
         except TimeoutError:
             raise UnavailableError(
-                f"Anthropic has given no whole answer for {STUCK_AFTER // MINUTE} minutes, or is not done after "
+                f"Anthropic has given no whole answer for {self.stuck_after // MINUTE} minutes, or is not done after "
                 f"{LONGEST_POLL // MINUTE}; the next poll starts again."
             ) from None
         finally:
@@ -221,9 +225,10 @@ class Poller:
 
         first, *rest = plan_reads(now, since, hours, name)
         minutes = await usage(first)
+        is_long = rest and len(minutes.rows) >= self._sizes.packed_from
         return _Begun(
             source=name,
-            minutes=await asyncio.to_thread(packed, minutes) if rest and len(minutes.rows) >= PACKED_FROM else minutes,
+            minutes=await asyncio.to_thread(packed, minutes) if is_long else minutes,
             rest=tuple(rest),
             as_of=_as_of(minutes, name, before, now, since),
             odd=minutes.odd.sentence,
@@ -232,7 +237,7 @@ class Poller:
         )
 
     async def _finish(self, begun: _Begun, now: datetime, before: DataState) -> _Reading:
-        parts, odd = Parts(begun.usage, begun.rows_per_hour), begun.odd
+        parts, odd = Parts(begun.usage, begun.rows_per_hour, self._sizes), begun.odd
         held: list[UsageReading] = []
         rows = 0
         for read in begun.rest:
@@ -240,7 +245,7 @@ class Poller:
                 odd = odd or reading.odd.sentence
                 held.append(reading)
                 rows += len(reading.rows)
-                if rows < PACKED_FROM:
+                if rows < self._sizes.packed_from:
                     continue
                 if before.as_of is None:
                     await self._save(held, begun.source, now)

@@ -63,9 +63,6 @@ KEPT_DAYS = 70
 """More than the longest period and the days before it that are read."""
 
 
-PACKED_FROM = 20_000
-"""Fewer rows than these, all readings together, are left as they are."""
-
 ROWS_PER_PACK = 2_000
 """Few enough to be packed without stalling the event loop."""
 
@@ -76,10 +73,10 @@ _DECODER = msgspec.msgpack.Decoder(list[UsageRow])
 class _PackedRows(Sequence[UsageRow]):
     """Unpacked a few at a time."""
 
-    def __init__(self, rows: Sequence[UsageRow]) -> None:
+    def __init__(self, rows: Sequence[UsageRow], rows_per_pack: int) -> None:
         self._count = len(rows)
         some, self._packs = iter(rows), list[bytes]()
-        while pack := list(islice(some, ROWS_PER_PACK)):
+        while pack := list(islice(some, rows_per_pack)):
             self._packs.append(zlib.compress(_ENCODER.encode(pack), 1))
 
     def __len__(self) -> int:
@@ -99,6 +96,6 @@ class _PackedRows(Sequence[UsageRow]):
         return list(self)[index]
 
 
-def packed(reading: UsageReading) -> UsageReading:
+def packed(reading: UsageReading, rows_per_pack: int = ROWS_PER_PACK) -> UsageReading:
     """The same with its rows packed."""
-    return replace(reading, rows=_PackedRows(reading.rows))
+    return replace(reading, rows=_PackedRows(reading.rows, rows_per_pack))

@@ -66,8 +66,14 @@ class Connections:
     """
 
     def __init__(
-        self, most: int | None = None, *, head_seconds: float = HEAD_SECONDS, body_seconds: float = BODY_SECONDS
+        self,
+        most: int | None = None,
+        *,
+        head_seconds: float = HEAD_SECONDS,
+        body_seconds: float = BODY_SECONDS,
+        room_seconds: float = ROOM_SECONDS,
     ) -> None:
+        self._room_seconds = room_seconds
         self.most = most_connections() if most is None else most
         self.head_seconds = head_seconds
         self.body_seconds = body_seconds
@@ -141,7 +147,9 @@ class Connections:
             log.warning("the HTTP port has reached its %d connections: further ones are closed", self.most)
         idle = [(self._waiting_since[one], one) for one in present if one in self._waiting_since]
         # A closed connection stays in the set until its task has ended.
-        waiting = [(since, one) for since, one in idle if one.transport is not None and now - since >= ROOM_SECONDS]
+        waiting = [
+            (since, one) for since, one in idle if one.transport is not None and now - since >= self._room_seconds
+        ]
         if not waiting:
             return False
         _, longest = min(waiting, key=lambda pair: pair[0])

@@ -111,7 +111,7 @@ class Streams:
     """Server-sent events: the current mode at once, then every change, with comments that keep the connection alive.
 
     While a stream is open, one task reads the mode for all streams: at every signal of `changes`, and every
-    `LOOK_SECONDS` for changes by other copies of the bot.
+    `look_seconds` for changes by other copies of the bot.
     """
 
     def __init__(
@@ -120,7 +120,9 @@ class Streams:
         changes: ChangeSignal,
         most: int = MOST_STREAMS,
         keep_alive: float = KEEP_ALIVE_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
+        self._look_seconds = look_seconds
         self._current = current
         self._changes = changes
         self._most = most
@@ -167,7 +169,7 @@ class Streams:
         with self._changes.heard_by(lambda: loop.call_soon_threadsafe(changed.set)):
             while True:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(self._look_seconds):
                         await changed.wait()
                 # Before the read: a change committed during it needs another read.
                 changed.clear()

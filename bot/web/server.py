@@ -19,7 +19,7 @@ from bot.services import Services
 from bot.web.access import BearerAccess
 from bot.web.budgets import budgets_route
 from bot.web.connections import Connections
-from bot.web.fallback import MOST_STREAMS, CurrentMode, Streams, fallback_routes
+from bot.web.fallback import LOOK_SECONDS, MOST_STREAMS, CurrentMode, Streams, fallback_routes
 from bot.web.ingest import Ingest, IngestAccess
 from bot.web.metrics import measured, metrics_route
 from bot.web.ofrep import ofrep_routes
@@ -93,19 +93,23 @@ def web_app(
     notes: Callable[[], Sequence[str]] = tuple,
     ingest_tokens: Mapping[str, SecretStr] | None = None,
     stored: Callable[[], None] = lambda: None,
+    look_seconds: float = LOOK_SECONDS,
 ) -> web.Application:
     """`slack` is None in Socket Mode, where Slack sends nothing over HTTP; otherwise it needs `signing_secret`.
 
     `read_token`: the token for reading; None only on the loopback. Health needs none. `host`: the configured address.
     `connections`: their bounds, on a real port. `notes`: further sentences of the readiness check. `ingest_tokens`: of
-    those who may send usage, by name. `stored`: called when usage was stored.
+    those who may send usage, by name. `stored`: called when usage was stored. `look_seconds`: between two looks
+    for a mode that another copy has changed.
     """
     connections = connections or Connections()
     app = web.Application(middlewares=[connections.whole_request])
     readers = BearerAccess(read_token, "CLAUDE_COST_READ_TOKEN", host)
     current = CurrentMode(services.fallback.in_force)
     # Long-lived streams must not use up every connection.
-    streams = Streams(current, services.fallback.changes, min(MOST_STREAMS, connections.most // 2))
+    streams = Streams(
+        current, services.fallback.changes, min(MOST_STREAMS, connections.most // 2), look_seconds=look_seconds
+    )
     app.add_routes(health_routes(problems, notes, readers))
     app.add_routes([*fallback_routes(current, streams, readers), *ofrep_routes(current, readers)])
     app.add_routes([budgets_route(services, readers)])

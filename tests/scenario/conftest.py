@@ -16,7 +16,7 @@ from bot.actor import Person
 from bot.app import bot_from
 from bot.clock import Clock, system_clock
 from bot.config.settings import Need, load_settings
-from bot.notify.slack_connection import SocketMode
+from bot.notify.slack_connection import ANSWER_SECONDS, SocketMode
 from bot.pricing.tokens import TokenCounts
 from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_claude_code import CodeBook, serve_claude_code
@@ -154,10 +154,10 @@ class World:
             yield bot
 
     @asynccontextmanager
-    async def connected_bot(self, **changes: str) -> AsyncIterator[Bot]:
+    async def connected_bot(self, answer_seconds: float = ANSWER_SECONDS, /, **changes: str) -> AsyncIterator[Bot]:
         """The bot in this process, connected to Slack; it polls when the test says so."""
         async with self.bot(**changes) as bot:
-            socket = SocketMode(bot.slack, APP_TOKEN)
+            socket = SocketMode(bot.slack, APP_TOKEN, answer_seconds)
             await socket.connect_async()  # type: ignore[no-untyped-call]
             try:
                 await self.slack.wait_connected()

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from bot.runner.cycle import Bot
 from bot.sandbox.slack_workspace import ADMIN
+from bot.web.fallback import LOOK_SECONDS
 from bot.web.server import web_app
 from tests.scenario.conftest import World
 
@@ -29,9 +30,11 @@ async def nothing_wrong() -> list[str]:
 
 
 @asynccontextmanager
-async def served(bot: Bot, token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def served(
+    bot: Bot, token: str | None = None, look_seconds: float = LOOK_SECONDS
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the port that this bot would open in Socket Mode."""
-    app = web_app(None, nothing_wrong, bot.services, SecretStr(token) if token else None)
+    app = web_app(None, nothing_wrong, bot.services, SecretStr(token) if token else None, look_seconds=look_seconds)
     async with client_of(app) as client:
         yield client
 

@@ -14,9 +14,8 @@ from bot.clock import DAY, HOUR
 from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
 from bot.sandbox.anthropic_server import ANALYTICS_KEY, Extra
 from bot.sandbox.anthropic_usage import UsageEvent
-from bot.usage.anthropic import admin as admin_module
-from bot.usage.anthropic import pages as paging
 from bot.usage.anthropic.client import ExpiredCursorError
+from bot.usage.anthropic.pages import MOST_EMPTY_PAGES
 from bot.usage.model import BilledRow, MalformedError, Read, RefusedError, SourceError, UnavailableError, UsageRow
 from tests.anthropic_reports import (
     COST,
@@ -50,9 +49,9 @@ async def reports(tmp_path: Path) -> AsyncIterator[Reports]:
 
 
 @pytest.fixture
-def three_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def three_pages(reports: Reports) -> None:
     """Three hours of minutes no longer fit on one page."""
-    monkeypatch.setattr(admin_module, "BUCKETS_PER_PAGE", {"1m": 60, "1h": 24})
+    reports.server.page_most = 60
 
 
 def alter_first_row(**changes: Any) -> Answering:
@@ -176,14 +175,14 @@ async def test_pages_that_lead_in_a_circle_or_nowhere_end_in_an_error(
     assert len(reports.wire.to(USAGE)) == len(tokens)
 
 
-async def test_pages_without_end_are_given_up(reports: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paging, "MOST_EMPTY_PAGES", 6)
+async def test_pages_without_end_are_given_up(reports: Reports) -> None:
     reports.wire.script(
-        USAGE, *[says({"data": [], "has_more": True, "next_page": f"page-{index}"}) for index in range(20)]
+        USAGE,
+        *[says({"data": [], "has_more": True, "next_page": f"page-{index}"}) for index in range(MOST_EMPTY_PAGES + 10)],
     )
     with pytest.raises(MalformedError, match="do not come to an end"):
         await reports.admin().usage(LAST_HOURS)
-    assert len(reports.wire.to(USAGE)) == 7
+    assert len(reports.wire.to(USAGE)) == MOST_EMPTY_PAGES + 1
 
 
 async def test_a_last_page_that_names_a_next_one_all_the_same_is_the_last(reports: Reports) -> None:

@@ -13,7 +13,6 @@ from bot.clock import DAY, HOUR
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.sandbox.anthropic_server import Extra
 from bot.sandbox.anthropic_usage import UsageEvent
-from bot.usage.anthropic import analytics as analytics_module
 from bot.usage.directory import UNKNOWN_WORKSPACE
 from bot.usage.model import BilledRow, MalformedError, Read, RefusedError, UnavailableError, UsageRow
 from tests.anthropic_reports import (
@@ -51,9 +50,9 @@ async def reports(tmp_path: Path) -> AsyncIterator[Reports]:
 
 
 @pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_pages(reports: Reports) -> None:
     """Ten rows fill a page."""
-    monkeypatch.setattr(analytics_module, "ROWS_PER_PAGE", 10)
+    reports.server.page_most = 10
 
 
 def alter_first_row(**changes: Any) -> Answering:

@@ -9,7 +9,7 @@ from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from handlers.render.budget import SET_ACTION
 from tests.scenario.conftest import World
 from tests.scenario.test_acknowledged_first import ESTIMATE, locked, opened
-from tests.scenario.test_fallback_life import refusals
+from tests.scenario.test_fallback_lifecycle import refusals
 
 SONNET = "sonnet-4.6 requests=100k in=2000 out=500"
 PATIENCE = 3

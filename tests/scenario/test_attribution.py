@@ -20,7 +20,6 @@ from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
-from bot.usage.anthropic import attribution as attribution_module
 from bot.usage.anthropic.attribution_cache import Attribution as AttributionCache
 from bot.usage.anthropic.client import Transport
 from bot.usage.attribution import AttributedBy, NotAttributedError
@@ -115,9 +114,9 @@ async def test_the_same_question_is_asked_once_in_five_minutes(simulated: World,
 
 
 async def test_a_long_stretch_is_asked_in_parts_and_added_up_page_by_page(
-    simulated: World, bot: Bot, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+    simulated: World, bot: Bot, clock: HandClock
 ) -> None:
-    monkeypatch.setattr(attribution_module, "ROWS_PER_PAGE", 1)
+    simulated.anthropic.page_most = 1
     for days in (1, 40, 80):
         spend(simulated, "1", Attribution("claude_code"), clock() - days * DAY)
         spend(simulated, "2", Attribution("chat"), clock() - days * DAY)
@@ -127,8 +126,8 @@ async def test_a_long_stretch_is_asked_in_parts_and_added_up_page_by_page(
     assert asked_of(simulated, ANALYTICS_COST) == 6
 
 
-async def test_an_expired_page_restarts_the_range(simulated: World, bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attribution_module, "ROWS_PER_PAGE", 1)
+async def test_an_expired_page_restarts_the_range(simulated: World, bot: Bot) -> None:
+    simulated.anthropic.page_most = 1
     spend(simulated, "1", Attribution("chat"))
     spend(simulated, "2", Attribution("claude_code"))
     simulated.anthropic.faults.add(ANALYTICS_COST, Fault("status", status=410))

@@ -118,10 +118,9 @@ async def test_what_breaks_http_is_one_4xx_without_a_line_in_the_log(
 
 
 async def test_above_the_bound_new_connections_are_closed_and_said_once(
-    simulated: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    simulated: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(bounds, "ROOM_SECONDS", 60.0)
-    async with open_of(simulated, Connections(8)) as port:
+    async with open_of(simulated, Connections(8, room_seconds=60)) as port:
         for _ in range(40):
             await port.send(HALF_A_HEAD)
         for client in port.clients[8:]:

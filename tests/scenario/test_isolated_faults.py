@@ -4,13 +4,12 @@ import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import pytest
 from sqlalchemy import update
 
 from bot.db.engine import connect
 from bot.db.schema import notices
 from bot.fallback.service import FallbackService
-from bot.runner import cycle
+from bot.runner.cycle import Patience
 from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.clock import HandClock
 from tests.scenario.conftest import ADMIN, World
@@ -95,12 +94,10 @@ class HangingTargets:
         self.answers.wait(30)
 
 
-async def test_a_target_that_hangs_delays_no_alert_and_is_named(
-    simulated: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cycle, "TARGET_SECONDS", 0.1)
+async def test_a_target_that_hangs_delays_no_alert_and_is_named(simulated: World) -> None:
     simulated.spend(120)
     async with simulated.bot() as bot:
+        bot.patience = Patience(target=0.1)
         hanging = HangingTargets(bot.services.fallback)
         bot.services = replace(bot.services, fallback=hanging)  # type: ignore[arg-type]
         try:

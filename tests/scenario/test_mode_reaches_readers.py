@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from bot.actor import BOT
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
@@ -25,11 +23,6 @@ OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def no_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.web.fallback.LOOK_SECONDS", 3600)
-
-
 @asynccontextmanager
 async def listening(world: World, lines: str = "", **changes: str) -> AsyncIterator[tuple[Bot, AsyncIterator[Event]]]:
     """A connected bot with these lines in the table `[fallback]`, and its stream beyond the first event."""
@@ -37,7 +30,7 @@ async def listening(world: World, lines: str = "", **changes: str) -> AsyncItera
     config.write_text(f"[fallback]\n{lines}")
     async with (
         world.connected_bot(CLAUDE_COST_CONFIG=str(config), **changes) as bot,
-        served(bot) as client,
+        served(bot, look_seconds=3600) as client,
         client.stream("GET", STREAM) as answer,
     ):
         stream = events(answer)
@@ -45,7 +38,6 @@ async def listening(world: World, lines: str = "", **changes: str) -> AsyncItera
         yield bot, stream
 
 
-@pytest.mark.usefixtures("no_look")
 async def test_a_command_wakes_the_stream_also_for_another_end_of_the_same_mode(simulated: World) -> None:
     async with listening(simulated) as (_, stream):
         await type_in_slack(simulated, "fallback on because the budget is gone")
@@ -57,7 +49,6 @@ async def test_a_command_wakes_the_stream_also_for_another_end_of_the_same_mode(
         assert (await next_mode(stream))["mode"] == "normal"
 
 
-@pytest.mark.usefixtures("no_look")
 async def test_the_end_of_a_modes_time_wakes_the_stream(simulated: World, clock: HandClock) -> None:
     async with listening(simulated) as (bot, stream):
         await type_in_slack(simulated, "fallback on for 2h")
@@ -67,7 +58,6 @@ async def test_the_end_of_a_modes_time_wakes_the_stream(simulated: World, clock:
         assert (await next_mode(stream))["reason"] == "its time is over"
 
 
-@pytest.mark.usefixtures("no_look")
 async def test_the_chain_that_steps_down_by_itself_wakes_the_stream(simulated: World, clock: HandClock) -> None:
     for hour in range(1, 25):
         simulated.spend(5, clock() - hour * HOUR + HOUR / 2)
@@ -79,7 +69,6 @@ async def test_the_chain_that_steps_down_by_itself_wakes_the_stream(simulated: W
         assert (await next_mode(stream))["by"] == BOT
 
 
-@pytest.mark.usefixtures("no_look")
 async def test_the_last_approval_wakes_the_stream(simulated: World, clock: HandClock) -> None:
     async with listening(simulated, "approvals = 1\n", CLAUDE_COST_ADMINS=f"{ADMIN},{DEVELOPER}") as (bot, stream):
         await type_in_slack(simulated, "fallback on")
@@ -89,7 +78,6 @@ async def test_the_last_approval_wakes_the_stream(simulated: World, clock: HandC
         assert (await next_mode(stream))["mode"] == "degraded"
 
 
-@pytest.mark.usefixtures("no_look")
 async def test_a_target_that_cannot_be_written_holds_no_stream_up(simulated: World, tmp_path: Path) -> None:
     missing = tmp_path / "no folder" / "fallback.env"
     async with listening(simulated, CLAUDE_COST_FALLBACK_FILE=str(missing)) as (_, stream):

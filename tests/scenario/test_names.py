@@ -10,7 +10,6 @@ import pytest
 from bot.clock import DAY, HOUR
 from bot.sandbox.anthropic_server import ANALYTICS_KEY
 from bot.sandbox.anthropic_usage import DEFAULT_WORKSPACE_ID
-from bot.usage import directory as names_module
 from bot.usage.directory import UNKNOWN_WORKSPACE
 from bot.usage.model import Read
 from tests.anthropic_reports import (
@@ -136,10 +135,8 @@ async def test_archived_workspaces_and_keys_keep_their_names(reports: Reports) -
     assert reports.store.names().keys[INGEST] == "ingest-2"
 
 
-async def test_names_that_span_pages_are_read_to_the_last_one(
-    reports: Reports, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(names_module, "PER_PAGE", 2)
+async def test_names_that_span_pages_are_read_to_the_last_one(reports: Reports) -> None:
+    reports.server.page_most = 2
     reports.server.workspaces.update({f"wrkspc_{index}": f"Workspace {index}" for index in range(5)})
     await reports.analytics().usage(LAST_HOURS)
     names = reports.store.names()
@@ -147,8 +144,8 @@ async def test_names_that_span_pages_are_read_to_the_last_one(
     asked = [call.values("after_id") for call in reports.wire.to(WORKSPACES)]
     assert asked == [[], [SUPPORT], ["wrkspc_1"], ["wrkspc_3"]] * 2
     assert [*dict.fromkeys(call.query.partition("&after_id")[0] for call in reports.wire.to(WORKSPACES))] == [
-        "include_archived=true&limit=2",
-        "include_archived=true&include_default=true&limit=2",
+        "include_archived=true&limit=1000",
+        "include_archived=true&include_default=true&limit=1000",
     ]
 
 

@@ -123,17 +123,15 @@ async def client_of(server: LocalServer) -> AsyncIterator[AsyncWebClient]:
         yield AsyncWebClient("xoxb-1", base_url=f"{server.origin}/api/", timeout=15, session=session, retry_handlers=[])
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.notify.slack_connection.ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr("bot.fallback.admins.ANSWER_SECONDS", 0.3)
+SECONDS = 0.3
+"""How long Slack may take for an answer."""
 
 
 async def survives(client: AsyncWebClient) -> None:
     """Every use of Slack's Web API, none of which may be taken for a success."""
     client.timeout = 1
     destination = SlackDestination(client, "C1")
-    for start in (check_bot_token(client, "C1"), check_app_token(client, "xapp-1", "C1")):
+    for start in (check_bot_token(client, "C1", SECONDS), check_app_token(client, "xapp-1", "C1", SECONDS)):
         with pytest.raises(SlackUnreachableError) as unreachable:
             await start
         assert len(str(unreachable.value).splitlines()) == 1
@@ -147,7 +145,9 @@ async def survives(client: AsyncWebClient) -> None:
     for look in (await destination.find(IDENTITY, NOW), await destination.find(IDENTITY, NOW, PLACE)):
         assert isinstance(look, CouldNotLook)
         assert not look.for_good
-    assert not (await Admins({"S0OPS"}, client, Workspace("", TEAM_ID)).may_switch(member("U1"))).allowed
+    admins = Admins({"S0OPS"}, client, Workspace("", TEAM_ID))
+    admins.answer_seconds = SECONDS
+    assert not (await admins.may_switch(member("U1"))).allowed
     known = Met(True, frozenset({"channels:read"}), ())
     assert not (await meet(client, ClockOffsets(HandClock(NOW)))).known
     assert all(check.state != "ok" for check in await check_channel(client, "C1", known))
@@ -158,14 +158,14 @@ async def survives(client: AsyncWebClient) -> None:
 
 
 @pytest.mark.parametrize("shape", ODD)
-async def test_no_answer_that_is_not_slacks_is_taken_for_one_or_ends_the_bot(shape: str, impatient: None) -> None:
+async def test_no_answer_that_is_not_slacks_is_taken_for_one_or_ends_the_bot(shape: str) -> None:
     slow = shape == "dribble"
     async with Odd(ODD[shape]) as server:
         async for client in client_of(server):
             if slow:
                 client.timeout = 1
                 with pytest.raises(SlackUnreachableError):
-                    await check_bot_token(client, "C1")
+                    await check_bot_token(client, "C1", SECONDS)
                 outcome = await call_in_vain(client)
                 assert "TimeoutError" in outcome
                 return
@@ -174,7 +174,7 @@ async def test_no_answer_that_is_not_slacks_is_taken_for_one_or_ends_the_bot(sha
 
 async def call_in_vain(client: AsyncWebClient) -> str:
     with pytest.raises(CallError) as error:
-        await call(client.chat_postMessage(channel="C1", text="x"), 0.3)
+        await call(client.chat_postMessage(channel="C1", text="x"), SECONDS)
     return str(error.value)
 
 

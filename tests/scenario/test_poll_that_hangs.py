@@ -5,32 +5,27 @@ import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import pytest
 from sqlalchemy import text
 
 from bot.db.engine import connect
-from bot.runner import cycle
+from bot.runner.cycle import Patience
 from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.anthropic_server import ANALYTICS_USAGE
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
-from bot.usage import poller as poll
 from bot.usage.age import DataState
 from bot.usage.poller import PollOutcome
 from bot.usage.store import UsageStore
 from tests.scenario.conftest import World
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes a quarter of a minute takes no time here."""
-    monkeypatch.setattr(cycle, "LEAST_PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(cycle, "HANGS_AFTER_SECONDS", 0.1)
+IMPATIENT = Patience(poll=0.1, hangs=0.1)
+"""What takes a quarter of a minute takes no time here."""
 
 
 async def test_that_no_data_comes_is_told_while_the_poll_hangs(simulated: World, clock: HandClock) -> None:
     simulated.spend(60)
     async with simulated.bot() as bot:
+        bot.patience = IMPATIENT
         await bot.cycle()
         simulated.anthropic.faults.add(ANALYTICS_USAGE, Fault("slow", seconds=60))
         clock.advance(timedelta(minutes=20))
@@ -45,23 +40,19 @@ async def test_that_no_data_comes_is_told_while_the_poll_hangs(simulated: World,
             cycling.cancel()
 
 
-async def test_a_poll_without_a_whole_answer_is_given_up_with_a_sentence(
-    simulated: World, clock: HandClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(poll, "STUCK_AFTER", timedelta(seconds=1))
+async def test_a_poll_without_a_whole_answer_is_given_up_with_a_sentence(simulated: World, clock: HandClock) -> None:
     async with simulated.bot(CLAUDE_COST_USAGE_API="analytics") as bot:
+        bot.poller.stuck_after = timedelta(seconds=1)
         simulated.anthropic.faults.add(ANALYTICS_USAGE, Fault("slow", seconds=60))
         (outcome, _) = await asyncio.gather(bot.poller.poll(clock().replace(day=1, hour=0)), asyncio.sleep(0))
         assert "no whole answer" in str(outcome.error)
         assert "no whole answer" in str(bot.services.usage.data_state().error)
 
 
-async def test_a_poll_of_many_answers_may_take_longer_than_one_may(
-    simulated: World, clock: HandClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(poll, "STUCK_AFTER", timedelta(seconds=1.5))
+async def test_a_poll_of_many_answers_may_take_longer_than_one_may(simulated: World, clock: HandClock) -> None:
     simulated.anthropic.faults.add(ANALYTICS_USAGE, Fault("slow", seconds=0.6), times=4)
     async with simulated.bot(CLAUDE_COST_USAGE_API="analytics") as bot:
+        bot.poller.stuck_after = timedelta(seconds=1.5)
         assert (await bot.poller.poll(clock().replace(day=1, hour=0))).ok
 
 
@@ -75,6 +66,7 @@ class Broken:
 async def test_a_poll_that_raises_shows_and_the_cycle_goes_on(simulated: World, clock: HandClock) -> None:
     simulated.spend(60)
     async with simulated.bot() as bot:
+        bot.patience = IMPATIENT
         await bot.cycle()
         works, bot.poller = bot.poller, Broken()  # type: ignore[assignment]
         clock.advance(timedelta(minutes=20))
@@ -90,6 +82,7 @@ async def test_a_poll_that_raises_shows_and_the_cycle_goes_on(simulated: World, 
 
 async def test_readiness_answers_with_a_sentence_while_the_database_does_not(simulated: World) -> None:
     async with simulated.bot() as bot:
+        bot.patience = IMPATIENT
         await bot.cycle()
         lifecycle = Lifecycle(bot, timedelta(1))
         answers = threading.Event()
@@ -115,6 +108,7 @@ async def test_readiness_answers_with_a_sentence_while_the_database_does_not(sim
 
 async def test_readiness_names_a_database_that_fails_and_each_step_that_does(simulated: World) -> None:
     async with simulated.bot() as bot:
+        bot.patience = IMPATIENT
         await bot.cycle()
         other = connect(simulated.environ["CLAUDE_COST_DATABASE_URL"])
         with other.begin() as connection:

@@ -14,8 +14,6 @@ from bot.clock import DAY, HOUR
 from bot.config.settings import Need, load_settings
 from bot.sandbox.anthropic_server import ADMIN_KEY
 from bot.usage.age import DataState
-from bot.usage.anthropic import admin as admin_module
-from bot.usage.anthropic import analytics as analytics_module
 from bot.usage.model import UsageChoice
 from bot.usage.poller import Poller, build_poller
 from tests.anthropic_reports import (
@@ -44,10 +42,9 @@ async def reports(tmp_path: Path) -> AsyncIterator[Reports]:
 
 
 @pytest.fixture
-def many_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three hours of minutes take three pages on either API."""
-    monkeypatch.setattr(admin_module, "BUCKETS_PER_PAGE", {"1m": 60, "1h": 168})
-    monkeypatch.setattr(analytics_module, "ROWS_PER_PAGE", 10)
+def many_pages(reports: Reports) -> None:
+    """Three hours of minutes take several pages on either API."""
+    reports.server.page_most = 10
 
 
 FAILURES: list[Answering] = [

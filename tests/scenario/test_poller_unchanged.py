@@ -8,12 +8,11 @@ from sqlalchemy import Engine, event, select
 
 from bot.clock import DAY, HOUR
 from bot.db.schema import usage, usage_hours
-from bot.usage import plan as parts_module
-from bot.usage import poller as poll_module
 from bot.usage.age import DataState
-from bot.usage.anthropic import admin as admin_module
-from bot.usage.anthropic import client as transport_module
+from bot.usage.anthropic.admin import PAGE_MOST_BYTES
+from bot.usage.anthropic.client import MOST_BYTES
 from bot.usage.model import Read, TooManyRowsError, UsageChoice
+from bot.usage.plan import Sizes
 from tests.anthropic_reports import (
     ANSWERS,
     KEYS,
@@ -135,12 +134,9 @@ async def test_a_key_that_belongs_elsewhere_moves_its_usage_though_the_answer_is
     assert found == ["wrkspc_01Elsewhere"]
 
 
-async def test_a_page_that_is_too_large_is_asked_for_with_fewer_buckets(
-    reports: Reports, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(admin_module, "PAGE_MOST_BYTES", 6_000)
+async def test_a_page_that_is_too_large_is_asked_for_with_fewer_buckets(reports: Reports) -> None:
     minutes(reports, 60)
-    admin = reports.admin()
+    admin = reports.admin(page_bytes=6_000)
     assert output_of(await admin.usage(LAST_HOURS)) == 60
     limits = [call.values("limit")[0] for call in reports.wire.to(USAGE)]
     assert limits[0] == "1440"
@@ -150,42 +146,33 @@ async def test_a_page_that_is_too_large_is_asked_for_with_fewer_buckets(
     assert {call.values("limit")[0] for call in reports.wire.to(USAGE)} == {limits[-1]}
 
 
-async def test_one_bucket_may_be_larger_than_a_page_should_be(
-    reports: Reports, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(admin_module, "PAGE_MOST_BYTES", 10)
+async def test_one_bucket_may_be_larger_than_a_page_should_be(reports: Reports) -> None:
     minutes(reports, 3)
-    assert output_of(await reports.admin().usage(LAST_HOURS)) == 3
+    assert output_of(await reports.admin(page_bytes=10).usage(LAST_HOURS)) == 3
 
 
-async def test_an_answer_of_more_than_a_thousand_pages_is_read_to_the_last_one(
-    reports: Reports, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(admin_module, "BUCKETS_PER_PAGE", {"1m": 1, "1h": 1})
+async def test_an_answer_of_more_than_a_thousand_pages_is_read_to_the_last_one(reports: Reports) -> None:
+    reports.server.page_most = 1
     minutes(reports, 60)
     days = Read("1m", NOW.replace(minute=0) - 17 * HOUR, NOW.replace(minute=0) + HOUR)
     assert output_of(await reports.admin().usage(days)) == 60
     assert len(reports.wire.to(USAGE)) > 1000
 
 
-@pytest.fixture
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A day of one row an hour is a part."""
-    monkeypatch.setattr(poll_module, "PACKED_FROM", 10)
-    monkeypatch.setattr(parts_module, "ROWS_PER_PART", 24)
-    monkeypatch.setattr(parts_module, "MOST_ROWS", 40)
+SMALL = Sizes(part=24, most=40, packed_from=10)
+"""A day of one row an hour is a part."""
 
 
-async def test_a_new_install_that_is_cut_off_goes_on_where_it_ended(reports: Reports, small_parts: None) -> None:
+async def test_a_new_install_that_is_cut_off_goes_on_where_it_ended(reports: Reports) -> None:
     total = fill(reports, 300)
     reports.wire.script(USAGE, *[passes] * 6, *[fails(500)] * 4)
-    outcome = await reports.poller("admin").poll(MONTH)
+    outcome = await reports.poller("admin", sizes=SMALL).poll(MONTH)
     data = reports.store.data_state()
     assert (outcome.ok, data) == (False, DataState(error=outcome.error, error_since=NOW))
     known = reports.store.hours(MONTH)
     assert len(known) > 24
     reports.wire.forget()
-    assert await poll(reports, reports.poller("admin")) > 2
+    assert await poll(reports, reports.poller("admin", sizes=SMALL)) > 2
     asked = {call.values("starting_at")[0] for call in reports.wire.to(USAGE)}
     assert not asked & {f"{hour:%Y-%m-%dT%H:%M:%SZ}" for hour in list(known)[1:]}
     assert reports.output() == total
@@ -193,35 +180,35 @@ async def test_a_new_install_that_is_cut_off_goes_on_where_it_ended(reports: Rep
     assert reports.stored() == reports.reported(MONTH)
 
 
-async def test_a_change_of_source_is_stored_all_at_once(reports: Reports, small_parts: None) -> None:
+async def test_a_change_of_source_is_stored_all_at_once(reports: Reports) -> None:
     fill(reports, 300)
-    await poll(reports, reports.poller("analytics"))
+    await poll(reports, reports.poller("analytics", sizes=SMALL))
     stored = reports.stored()
     reports.use(100, NOW - 3 * DAY)
     reports.wire.forget()
     reports.wire.script(USAGE, *[passes] * 6, *[fails(500)] * 4)
-    assert not (await reports.poller("admin").poll(MONTH)).ok
+    assert not (await reports.poller("admin", sizes=SMALL).poll(MONTH)).ok
     assert reports.stored() == stored
     with reports.engine.connect() as connection:
         assert set(connection.execute(select(usage_hours.c.source)).scalars()) == {"analytics"}
-    await poll(reports, reports.poller("admin"))
+    await poll(reports, reports.poller("admin", sizes=SMALL))
     assert reports.stored() == reports.reported(MONTH)
 
 
-async def test_a_part_with_too_many_rows_is_read_as_smaller_ones(reports: Reports, small_parts: None) -> None:
+async def test_a_part_with_too_many_rows_is_read_as_smaller_ones(reports: Reports) -> None:
     for index in range(200):
         reports.use(1, NOW - 100 * HOUR - index % 10 * HOUR, model=f"claude-opus-5-{index}")
     total = 200 + fill(reports, 300)
-    await poll(reports, reports.poller("admin"))
+    await poll(reports, reports.poller("admin", sizes=SMALL))
     assert reports.output() == total
     with pytest.raises(TooManyRowsError):
         await reports.admin().usage(Read("1h", NOW.replace(minute=0) - 120 * HOUR, NOW.replace(minute=0)), {}, 40)
 
 
-async def test_the_parsing_ends_with_its_poller(reports: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_parsing_ends_with_its_poller(reports: Reports) -> None:
     transport = reports.transport()
     assert await transport.work(len, b"abc") == 3
     transport.close()
     with pytest.raises(RuntimeError, match="shutdown"):
         await transport.work(len, b"abc")
-    assert transport_module.MOST_BYTES > admin_module.PAGE_MOST_BYTES
+    assert MOST_BYTES > PAGE_MOST_BYTES

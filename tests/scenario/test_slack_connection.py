@@ -5,8 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from bot.fallback import admins as admins_module
-from bot.notify import slack_connection
 from bot.notify.slack_connection import SlackUnreachableError, SocketMode, check_app_token, check_bot_token
 from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.server import Fault
@@ -17,20 +15,15 @@ MINUTE = timedelta(minutes=1)
 SILENT = Fault("slow", seconds=30)
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (slack_connection, admins_module):
-        monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
-
-
-async def test_a_slack_that_never_answers_is_unreachable(simulated: World, impatient: None) -> None:
+async def test_a_slack_that_never_answers_is_unreachable(simulated: World) -> None:
     for method in ("auth.test", "apps.connections.open", "usergroups.users.list"):
         simulated.slack.faults.add(method, SILENT)
     async with simulated.bot(CLAUDE_COST_ADMINS="S0OPS") as bot:
         with pytest.raises(SlackUnreachableError, match="TimeoutError"):
-            await check_bot_token(bot.slack.client, ALERTS)
+            await check_bot_token(bot.slack.client, ALERTS, 0.2)
         with pytest.raises(SlackUnreachableError, match="TimeoutError"):
-            await check_app_token(bot.slack.client, APP_TOKEN, ALERTS)
+            await check_app_token(bot.slack.client, APP_TOKEN, ALERTS, 0.2)
+        bot.services.admins.answer_seconds = 0.2
         (clause,) = await bot.services.admins.unread_groups()
     assert "Slack does not answer" in clause
 
@@ -70,11 +63,8 @@ async def test_whatever_slack_answers_when_a_connection_is_made_anew_it_is_tried
     assert not any(record.exc_info for record in caplog.records)
 
 
-async def test_a_connection_lives_on_after_the_deadline_for_making_it(
-    simulated: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slack_connection, "ANSWER_SECONDS", 0.5)
-    async with simulated.connected_bot() as bot:
+async def test_a_connection_lives_on_after_the_deadline_for_making_it(simulated: World) -> None:
+    async with simulated.connected_bot(0.5) as bot:
         await asyncio.sleep(0.8)
         await bot.cycle()
         await simulated.slack.command("help")

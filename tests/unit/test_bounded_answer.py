@@ -16,7 +16,6 @@ from pydantic import SecretStr
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook
 from bot.sandbox.clock import HandClock
-from bot.usage.anthropic import token_count
 from bot.usage.anthropic.client import ATTEMPTS, NotServedError, Transport
 from bot.usage.anthropic.token_count import PATH, TokenCounter
 from bot.usage.model import MalformedError, UnavailableError
@@ -140,9 +139,6 @@ async def test_a_port_that_is_none_is_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("answering", [dribble, says(b" " * 100_000)])
-async def test_a_prompt_is_not_counted_by_an_answer_that_is_slow_or_large(
-    line: Line, monkeypatch: pytest.MonkeyPatch, answering: Answering
-) -> None:
-    monkeypatch.setattr(token_count, "TIMEOUT_SECONDS", 0.3)
+async def test_a_prompt_is_not_counted_by_an_answer_that_is_slow_or_large(line: Line, answering: Answering) -> None:
     line.wire.script(PATH, answering)
-    assert await TokenCounter(line.http, SecretStr("sk")).count("x", ["claude-haiku-4-5"]) == {}
+    assert await TokenCounter(line.http, SecretStr("sk"), seconds=0.3).count("x", ["claude-haiku-4-5"]) == {}

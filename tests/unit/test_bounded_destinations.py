@@ -11,8 +11,7 @@ import responses
 from pydantic import SecretStr
 
 from bot.messages import PlainMessage
-from bot.notify import apprise
-from bot.notify.apprise import AppriseDestination
+from bot.notify.apprise import POST_SECONDS, AppriseDestination
 from bot.notify.destination import Delivered, Failed, SendResult
 
 MESSAGE = PlainMessage("hard limit crossed", "all of it", "hard")
@@ -55,9 +54,9 @@ def serving(answer: Callable[[socket.socket], object]) -> Iterator[tuple[int, li
         listening.close()
 
 
-def destination(port: int, parameters: str = "") -> AppriseDestination:
+def destination(port: int, parameters: str = "", post_seconds: float = POST_SECONDS) -> AppriseDestination:
     url = SecretStr(f"json://127.0.0.1:{port}/hook{parameters}")
-    return AppriseDestination("hook", url)
+    return AppriseDestination("hook", url, post_seconds)
 
 
 def reason(result: SendResult) -> str:
@@ -73,9 +72,8 @@ def dribbles(connection: socket.socket, begin: bytes, stop: threading.Event) -> 
 
 @pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n"])
 async def test_a_destination_that_dribbles_is_left_after_a_while_and_told_again_later(
-    monkeypatch: pytest.MonkeyPatch, begin: bytes
+    begin: bytes,
 ) -> None:
-    monkeypatch.setattr(apprise, "POST_SECONDS", 0.3)
     slow = [True]
     stop = threading.Event()
 
@@ -86,7 +84,7 @@ async def test_a_destination_that_dribbles_is_left_after_a_while_and_told_again_
             connection.sendall(OK)
 
     with serving(answer) as (port, _):
-        hook = destination(port)
+        hook = destination(port, post_seconds=0.3)
         assert reason(await hook.post(MESSAGE, {})) == "it has not answered within 0.3 s"
         slow[0] = False
         for _ in range(50):

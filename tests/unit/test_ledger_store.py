@@ -19,7 +19,6 @@ from sqlalchemy import Engine, delete, event, func, select
 from bot.clock import DAY, HOUR, MINUTE
 from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes, state
 from bot.db.state import versions_of
-from bot.ledger import store as store_module
 from bot.ledger.model import Appended, Dimensions, Event, Outcome, Row, Sums, tags_of
 from bot.ledger.store import SqlLedger
 from bot.pricing.tokens import Terms, TokenCounts
@@ -175,15 +174,13 @@ def test_whole_days_are_read_as_days_and_the_rest_by_hour(ledger: SqlLedger) -> 
     assert ledger.read(NOON + MINUTE, NOON + 2 * MINUTE) == ledger.read(NOON + HOUR, NOON) == []
 
 
-def test_events_go_by_when_they_came_and_their_sums_stay(ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "PRUNED_AT_ONCE", 2)
-    monkeypatch.setattr(store_module, "MOST_PRUNED", 4)
+def test_events_go_by_when_they_came_and_their_sums_stay(ledger: SqlLedger) -> None:
     old = [response(number, MIDNIGHT - 90 * DAY) for number in range(5)]
     ledger.append([response("new", MIDNIGHT)], MIDNIGHT - DAY)
     ledger.append(old, NOON)
     assert ledger.prune(NOON) == 1
     assert ledger.append(old, NOON + HOUR) == Appended(0, 5)
-    assert [ledger.prune(NOON + MINUTE) for _ in range(3)] == [4, 1, 0]
+    assert [ledger.prune(NOON + MINUTE, at_once=2, most=4) for _ in range(3)] == [4, 1, 0]
     assert total(ledger.read(MIDNIGHT - 100 * DAY, MIDNIGHT + DAY))[0] == 60
     assert ledger.prune(NOON + 100 * DAY) == 0
 

@@ -79,6 +79,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
         "odd_days": (TODAY, NOW),
         "reading": (),
         "state": (),
+        "tokens_of": (None, TODAY, NOW),
         "totals": (TODAY, NOW),
         "unknown_terms": (TODAY, NOW),
         "wrong_days": (),

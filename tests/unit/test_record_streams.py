@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.usage.logs import json_values
-from bot.usage.logs import streams as record_streams
+from bot.usage.logs import streams
+from bot.usage.logs.json_values import LONGEST_VALUE, values_of
 from bot.usage.logs.streams import records_of
 from bot.usage.logs.usage_block import Skipped
 
@@ -25,10 +25,12 @@ def read(content: str | bytes) -> list[Any]:
     return list(records_of(BytesIO(content if isinstance(content, bytes) else content.encode())))
 
 
-@pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_small_pieces(content: str) -> list[Any]:
     """Every value goes over the edge of a piece."""
-    monkeypatch.setattr(json_values, "PIECE", 37)
+    found: list[Any] = []
+    for value, _ in values_of(BufferedReader(BytesIO(content.encode())), b"", piece=37):
+        found += value if isinstance(value, list) else [value]
+    return found
 
 
 values = st.recursive(
@@ -39,13 +41,12 @@ values = st.recursive(
 objects = st.dictionaries(st.sampled_from("abc"), values, min_size=1, max_size=3)
 
 
-@pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("indent", [None, 1])
 def test_a_value_may_lie_across_the_pieces_that_are_read(indent: int | None) -> None:
     @given(st.lists(objects, min_size=2, max_size=5))
     def check(some: list[dict[str, Any]]) -> None:
-        assert read(json.dumps(some, indent=indent, ensure_ascii=False)) == some
-        assert read("\n".join(json.dumps(one, indent=2, ensure_ascii=False) for one in some)) == some
+        assert in_small_pieces(json.dumps(some, indent=indent, ensure_ascii=False)) == some
+        assert in_small_pieces("\n".join(json.dumps(one, indent=2, ensure_ascii=False) for one in some)) == some
 
     check()
 
@@ -64,11 +65,10 @@ def test_what_is_damaged_in_the_middle_costs_itself_alone() -> None:
     ]
 
 
-def test_an_object_too_long_to_hold_is_unwrapped_or_read_without_its_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_values, "LONGEST_VALUE", 1_000)
-    monkeypatch.setattr(json_values, "PIECE", 100)
-    assert read(json.dumps({"meta": {"page": 1}, "data": [RECORD] * 9}, indent=1)) == [RECORD] * 9
-    long = {**RECORD, "tags": ["x" * 50] * 100}
+def test_an_object_too_long_to_hold_is_unwrapped_or_read_without_its_lists() -> None:
+    many = LONGEST_VALUE // len(json.dumps(RECORD)) + 1
+    assert read(json.dumps({"meta": {"page": 1}, "data": [RECORD] * many}, indent=1)) == [RECORD] * many
+    long = {**RECORD, "tags": ["x" * 1000] * (4 * LONGEST_VALUE // 1000)}
     assert read(json.dumps(long, indent=1)) == [RECORD]
 
 
@@ -130,11 +130,8 @@ def test_lines_are_the_same_read_one_by_one_or_many_at_a_time(lines: list[bytes]
     def reader() -> Any:
         return BufferedReader(BytesIO(content), 2)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(record_streams, "BUFFER", buffer)
-        patch.setattr(record_streams, "LONGEST", 9)
-        batches = list(record_streams._batches(reader()))
-        one_by_one = [None if line is None else line.rstrip(b"\n") for line in record_streams._lines(reader())]
+    batches = list(streams._batches(reader(), buffer, longest=9))
+    one_by_one = [None if line is None else line.rstrip(b"\n") for line in streams._lines(reader(), longest=9)]
     many = [line for batch in batches for line in ([None] if batch is None else batch)]
     assert [line for line in many if line is None or line.strip()] == one_by_one
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from bot.pricing.call import Call, Part
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.usage.logs import streams as record_streams
 from bot.usage.logs.records import call_in
-from bot.usage.logs.streams import DAMAGED, NotReadError, records_of
+from bot.usage.logs.streams import DAMAGED, LONGEST, NotReadError, records_of
 from bot.usage.logs.usage_block import Skipped
 
 BLOCK: dict[str, Any] = {
@@ -392,9 +391,8 @@ def test_a_broken_first_line_costs_that_line_alone() -> None:
     assert list(records_of(BytesIO(content))) == [Skipped.NOT_JSON, plain(), RESPONSE]
 
 
-def test_a_line_that_is_too_long_is_read_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_streams, "LONGEST", 1000)
-    long = json.dumps({"content": "x" * 5000}).encode()
+def test_a_line_that_is_too_long_is_read_over() -> None:
+    long = b"x" * (LONGEST + 1)
     short = json.dumps(plain()).encode()
     assert list(records_of(BytesIO(b"\n".join((short, long, short))))) == [plain(), Skipped.TOO_LONG, plain()]
     assert list(records_of(BytesIO(b"\n".join((long, short, long))))) == [Skipped.TOO_LONG, plain(), Skipped.TOO_LONG]

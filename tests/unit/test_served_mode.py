@@ -66,10 +66,10 @@ def store() -> Iterator[Store]:
 
 @asynccontextmanager
 async def served_streams(
-    store: Store, most: int, keep_alive: float, changes: ChangeSignal | None = None
+    store: Store, most: int, keep_alive: float, changes: ChangeSignal | None = None, look_seconds: float = 10 * PATIENCE
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Streams]]:
     current = CurrentMode(store.state)
-    streams = Streams(current, changes or ChangeSignal(), most, keep_alive)
+    streams = Streams(current, changes or ChangeSignal(), most, keep_alive, look_seconds)
     access = BearerAccess(None, "CLAUDE_COST_READ_TOKEN")
     app = web.Application()
     app.add_routes([*fallback_routes(current, streams, access), *ofrep_routes(current, access)])
@@ -136,10 +136,7 @@ async def test_the_mode_is_read_while_all_threads_for_other_work_are_taken(store
         await asyncio.gather(*work)
 
 
-async def test_a_signal_reaches_every_stream_without_waiting_for_the_next_look(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.web.fallback.LOOK_SECONDS", 10 * PATIENCE)
+async def test_a_signal_reaches_every_stream_without_waiting_for_the_next_look(store: Store) -> None:
     changes = ChangeSignal()
     async with served_streams(store, 20, 15, changes) as (client, streams), AsyncExitStack() as stack:
         followers = []
@@ -156,8 +153,7 @@ async def test_a_signal_reaches_every_stream_without_waiting_for_the_next_look(
         assert streams.open == 20
 
 
-async def test_a_signal_during_a_read_leads_to_another_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.web.fallback.LOOK_SECONDS", 10 * PATIENCE)
+async def test_a_signal_during_a_read_leads_to_another_read(store: Store) -> None:
     changes = ChangeSignal()
     async with (
         served_streams(store, 1, 15, changes) as (client, _),
@@ -176,21 +172,18 @@ async def test_a_signal_during_a_read_leads_to_another_read(store: Store, monkey
         assert (await next_mode(stream))["mode"] == "degraded"
 
 
-async def test_a_change_that_signals_nothing_is_found_by_the_look_for_it(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.web.fallback.LOOK_SECONDS", 0.05)
-    async with served_streams(store, 1, 15) as (client, _), client.stream("GET", "/v1/fallback/stream") as answer:
+async def test_a_change_that_signals_nothing_is_found_by_the_look_for_it(store: Store) -> None:
+    async with (
+        served_streams(store, 1, 15, look_seconds=0.05) as (client, _),
+        client.stream("GET", "/v1/fallback/stream") as answer,
+    ):
         stream = events(answer)
         assert (await next_mode(stream))["mode"] == "normal"
         store.mode = MODES["minimal"]
         assert (await next_mode(stream))["mode"] == "minimal"
 
 
-async def test_a_new_stream_shows_its_newer_mode_to_those_before_it_and_none_goes_back(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.web.fallback.LOOK_SECONDS", 10 * PATIENCE)
+async def test_a_new_stream_shows_its_newer_mode_to_those_before_it_and_none_goes_back(store: Store) -> None:
     async with served_streams(store, 2, 0) as (client, _), client.stream("GET", "/v1/fallback/stream") as first:
         early = events(first)
         assert (await next_mode(early))["mode"] == "normal"
@@ -202,10 +195,9 @@ async def test_a_new_stream_shows_its_newer_mode_to_those_before_it_and_none_goe
             assert await anext(late) == {"": "keep-alive"}
 
 
-async def test_nobody_reads_the_store_while_no_stream_is_open(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.web.fallback.LOOK_SECONDS", 0.01)
+async def test_nobody_reads_the_store_while_no_stream_is_open(store: Store) -> None:
     changes = ChangeSignal()
-    async with served_streams(store, 1, 15, changes) as (client, streams):
+    async with served_streams(store, 1, 15, changes, look_seconds=0.01) as (client, streams):
         async with client.stream("GET", "/v1/fallback/stream") as answer:
             await next_mode(events(answer))
         async with asyncio.timeout(PATIENCE):
@@ -247,7 +239,7 @@ async def test_a_database_that_is_away_is_said_once_in_the_log_and_asked_again(
 
 async def test_while_the_database_is_away_readers_get_503_and_open_streams_stay(store: Store) -> None:
     async with (
-        served_streams(store, 2, keep_alive=0) as (client, streams),
+        served_streams(store, 2, keep_alive=0, look_seconds=0.05) as (client, streams),
         client.stream("GET", "/v1/fallback/stream") as answer,
     ):
         stream = events(answer)

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from bot.clock import HOUR
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.usage import stored_buckets as packed_module
-from bot.usage.anthropic import rows as usage_rows_module
 from bot.usage.anthropic.buckets import Buckets, ResultBuckets, RowBuckets
 from bot.usage.anthropic.client import json_object
 from bot.usage.anthropic.odd_fields import OddFields
@@ -252,13 +250,11 @@ def test_counts_of_every_kind_arrive_in_their_place() -> None:
     assert found.counts == TokenCounts(1, 2, 3, 4, 6, 5)
 
 
-def test_many_rows_are_made_one_by_one_and_packed_without_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_are_made_one_by_one_and_packed_without_loss() -> None:
     found = read(False, [*entry(False, 0, 1, 2, model="claude-opus-5-5"), *entry(False, 1, 3, api_key_id="key")])
     few = as_stored(found.rows)
-    monkeypatch.setattr(usage_rows_module, "LAZY_FROM", 3)
-    monkeypatch.setattr(packed_module, "ROWS_PER_PACK", 2)
-    many = as_stored(found.rows)
-    small = packed(UsageReading(READ, many, None)).rows
+    many = as_stored(found.rows, lazy_from=3)
+    small = packed(UsageReading(READ, many, None), rows_per_pack=2).rows
     assert isinstance(many, LazyRows)
     assert few == tuple(many) == tuple(small) == tuple(small)
     assert (len(many), many[1], small[2], list(small[:2])) == (3, few[1], few[2], list(few[:2]))

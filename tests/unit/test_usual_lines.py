@@ -4,17 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.pricing.call import Call
 from bot.pricing.tally import FileCalls
-from bot.usage.logs import usual_lines
 from bot.usage.logs.calls import CallReader
 from bot.usage.logs.streams import parsed
 from bot.usage.logs.usage_block import Skipped
-from bot.usage.logs.usual_lines import UsualLines
+from bot.usage.logs.usual_lines import MOST_OPEN, UsualLines
 
 USAGE: dict[str, Any] = {
     "input_tokens": 10,
@@ -137,10 +135,10 @@ def _general(lines: list[bytes]) -> FileCalls:
     return calls
 
 
-def _taken(*lines: bytes) -> int:
+def _taken(*lines: bytes, most_open: int = MOST_OPEN) -> int:
     """How many lines the straight way took; fails where both ways differ."""
     straight = _file()
-    usual = UsualLines(straight)
+    usual = UsualLines(straight, most_open=most_open)
     others = usual.take(lines)
     usual.finish()
     left = list(others)
@@ -195,9 +193,7 @@ states = st.builds(
 
 @given(st.lists(states, max_size=12), st.integers(1, 3))
 def test_both_ways_say_the_same_of_the_states_of_responses(lines: list[dict[str, Any]], most_open: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(usual_lines, "MOST_OPEN", most_open)
-        _taken(*(json.dumps(line).encode() for line in lines))
+    _taken(*(json.dumps(line).encode() for line in lines), most_open=most_open)
 
 
 def test_the_usual_lines_take_the_straight_way() -> None:

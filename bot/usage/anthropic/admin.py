@@ -65,7 +65,10 @@ class AdminSource:
 
     name: SourceName = "admin"
 
-    def __init__(self, transport: Transport, directory: Directory, clock: Clock) -> None:
+    def __init__(
+        self, transport: Transport, directory: Directory, clock: Clock, page_bytes: int = PAGE_MOST_BYTES
+    ) -> None:
+        self._page_bytes = page_bytes
         self._transport = transport
         self._directory = directory
         self._clock = clock
@@ -159,14 +162,14 @@ class AdminSource:
                 *(("group_by[]", group) for group in groups),
             ]
             try:
-                most_bytes = PAGE_MOST_BYTES if limit > 1 else None
+                most_bytes = self._page_bytes if limit > 1 else None
                 found = await all_pages(self._transport, USAGE_PATH, query, betas, collector, most_bytes)
             except TooManyBytesError:
                 if limit == 1:
                     raise
                 self._buckets_per_page[read.width] = limit // 2
                 continue
-            if limit < buckets and found.largest_page < PAGE_MOST_BYTES // 3:
+            if limit < buckets and found.largest_page < self._page_bytes // 3:
                 self._buckets_per_page[read.width] = 2 * limit
             return found
 

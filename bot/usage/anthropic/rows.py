@@ -79,10 +79,10 @@ class LazyRows(Sequence[UsageRow]):
         return list(self)[index]
 
 
-def as_stored(rows: ReportRows) -> Sequence[UsageRow]:
-    """All rows, one after the other."""
+def as_stored(rows: ReportRows, lazy_from: int = LAZY_FROM) -> Sequence[UsageRow]:
+    """All rows, one after the other; `lazy_from` and more are made while they are read."""
     lazy = LazyRows(rows)
-    return lazy if len(lazy) >= LAZY_FROM else tuple(lazy)
+    return lazy if len(lazy) >= lazy_from else tuple(lazy)
 
 
 def usage_row(starts_at: datetime, row: ReportRow) -> UsageRow:

@@ -27,7 +27,8 @@ class _Answer(BaseModel):
 class TokenCounter:
     """`key` is None where no ordinary API key is configured; then nothing is ever counted."""
 
-    def __init__(self, http: httpx.AsyncClient, key: SecretStr | None) -> None:
+    def __init__(self, http: httpx.AsyncClient, key: SecretStr | None, seconds: float = TIMEOUT_SECONDS) -> None:
+        self._seconds = seconds
         self._http = http
         self._key = key
 
@@ -48,8 +49,8 @@ class TokenCounter:
         asked = {"model": model_id, "messages": [{"role": "user", "content": prompt}]}
         headers = {"x-api-key": key.get_secret_value(), "anthropic-version": "2023-06-01"}
         try:
-            request = self._http.build_request("POST", PATH, json=asked, headers=headers, timeout=TIMEOUT_SECONDS)
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            request = self._http.build_request("POST", PATH, json=asked, headers=headers, timeout=self._seconds)
+            async with asyncio.timeout(self._seconds):
                 answer, body = await bounded_answer(self._http, request, MOST_BYTES)
         except (
             TimeoutError,

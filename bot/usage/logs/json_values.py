@@ -26,12 +26,14 @@ class BrokenError(Exception):
         self.rest = rest
 
 
-def values_of(stream: io.BufferedReader, first: bytes) -> Iterator[tuple[Any, bool]]:
+def values_of(stream: io.BufferedReader, first: bytes, piece: int = PIECE) -> Iterator[tuple[Any, bool]]:
     """The values, and of each whether it is alone; the elements of an array that is alone count as values of it.
+
+    `piece`: bytes that are read at once.
 
     Raises `BrokenError`.
     """
-    text = _Text(stream, first)
+    text = _Text(stream, first, piece)
     return _values(text)
 
 
@@ -115,8 +117,9 @@ _TOO_LONG = object()
 class _Text:
     """A window on a text."""
 
-    def __init__(self, stream: io.BufferedReader, first: bytes) -> None:
+    def __init__(self, stream: io.BufferedReader, first: bytes, piece: int) -> None:
         self._stream = stream
+        self._piece = piece
         self._decode = codecs.getincrementaldecoder("utf-8")()
         self._window = self._decode.decode(first).removeprefix("\ufeff")
         self._at = 0
@@ -129,7 +132,7 @@ class _Text:
                 self._at += 1
             if self._at < len(self._window):
                 return True
-            if not self._more(PIECE):
+            if not self._more(self._piece):
                 return False
 
     def here(self) -> str:
@@ -141,7 +144,7 @@ class _Text:
 
     def value(self) -> Any:
         """The value that begins here; `_TOO_LONG` for one beyond `LONGEST_VALUE`, which is not taken."""
-        piece = PIECE
+        piece = self._piece
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._window, self._at)
@@ -157,7 +160,7 @@ class _Text:
             except RecursionError:
                 raise ValueError("nested too deep") from None
             else:
-                if end < len(self._window) or self._is_complete or not self._more(PIECE):
+                if end < len(self._window) or self._is_complete or not self._more(self._piece):
                     self._at = end
                     return value
             piece *= 2
@@ -175,7 +178,7 @@ class _Text:
             return False
         content = self._stream.read(size)
         self._is_complete = len(content) < size
-        if self._at > PIECE:
+        if self._at > self._piece:
             self._window, self._at = self._window[self._at :], 0
         try:
             self._window += self._decode.decode(content, final=self._is_complete)

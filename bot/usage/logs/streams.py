@@ -272,30 +272,30 @@ class _Chained(io.RawIOBase):
         return len(content)
 
 
-def _lines(stream: Reader) -> Iterator[bytes | None]:
+def _lines(stream: Reader, longest: int = LONGEST) -> Iterator[bytes | None]:
     """The lines that are not empty; None for one that is too long, which is read over in pieces."""
-    while line := stream.readline(LONGEST + 1):
-        if len(line) <= LONGEST or line.endswith(b"\n"):
+    while line := stream.readline(longest + 1):
+        if len(line) <= longest or line.endswith(b"\n"):
             if not line.isspace():
                 yield line
             continue
         while not line.endswith(b"\n"):
-            line = stream.readline(LONGEST)
+            line = stream.readline(longest)
             if not line:
                 break
         yield None
 
 
-def _batches(stream: Reader) -> Iterator[list[bytes] | None]:
+def _batches(stream: Reader, buffer: int = BUFFER, longest: int = LONGEST) -> Iterator[list[bytes] | None]:
     """The lines without their ends, as many at a time as are read at once; None for one that is too long."""
     begun: list[bytes] = []
     size = 0
-    while piece := stream.read1(BUFFER):
+    while piece := stream.read1(buffer):
         lines = piece.split(b"\n")
         rest = lines.pop()
         if lines:
             size += len(lines[0])
-            if size > LONGEST:
+            if size > longest:
                 yield None
                 del lines[0]
             elif begun:
@@ -304,11 +304,11 @@ def _batches(stream: Reader) -> Iterator[list[bytes] | None]:
             begun.clear()
             size = 0
         size += len(rest)
-        if size > LONGEST:
+        if size > longest:
             begun.clear()
         elif rest:
             begun.append(rest)
-    if size > LONGEST:
+    if size > longest:
         yield None
     elif size:
         yield [b"".join(begun)]

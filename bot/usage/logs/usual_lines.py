@@ -163,7 +163,8 @@ Close = Callable[[str, Opened], None]
 class UsualLines:
     """Takes the usual lines of a file, and adds what they hold to the calls of that file, or of its next part."""
 
-    def __init__(self, calls: FileCalls, close: Close | None = None) -> None:
+    def __init__(self, calls: FileCalls, close: Close | None = None, most_open: int = MOST_OPEN) -> None:
+        self._most_open = most_open
         self._calls = calls
         self._to = close
         self._open: dict[str, Opened] = {}
@@ -267,7 +268,7 @@ class UsualLines:
         before = opened.get(response)
         if before is not None:
             self._close(((response, before),))
-        elif len(opened) >= MOST_OPEN:
+        elif len(opened) >= self._most_open:
             self.finish()
             self._session = session
         opened[response] = [model, usage, at, at, session, line.cwd, line.gitBranch]

@@ -56,6 +56,7 @@ PRUNE_SECONDS = 3600
 ROLL_UP_SECONDS = 5
 """Seconds that a cycle waits for the ledger's sums."""
 
+
 class Patience(NamedTuple):
     """How many seconds a cycle waits for others.
 

@@ -86,7 +86,7 @@ class ClickHouseError(Exception):
 class Kept(NamedTuple):
     """A response as it is stored. `dimensions`: a row as in `ledger_dimensions`, without its number.
 
-    `numbers`: the six counts and the requests.
+    `numbers`: the six counts and the requests. `unsplit`: as of `Event`; ClickHouse does not keep it.
     """
 
     id: str
@@ -97,6 +97,7 @@ class Kept(NamedTuple):
     outcome: str
     request_id: str | None
     session: str | None
+    unsplit: int = 0
 
 
 class Cell(NamedTuple):

@@ -131,14 +131,15 @@ class ClickHouseLedger(SqlLedger):
         wanted = list(sessions)
         return super().sessions_with_calls(connection, wanted) | self._events.sessions(wanted)
 
-    def roll_up(self, now: datetime) -> None:
+    def roll_up(self, now: datetime, *, at_once: int = MOVED_AT_ONCE, seconds: float = MOVING_SECONDS) -> None:
         """Move what was received `MOVED_AFTER` ago, and rebuild hours that are closed. Raises `ClickHouseError`.
 
-        Several copies may do so at the same time. One call takes no more than `MOVING_SECONDS` and one rebuild more.
+        Several copies may do so at the same time. `at_once`: responses in one transaction. One call takes no more than
+        `seconds` and one rebuild more.
         """
-        until = time.monotonic() + MOVING_SECONDS
-        while self._move(now):
-            if time.monotonic() > until:
+        until = time.monotonic() + seconds
+        while self._move(now, at_once):
+            if time.monotonic() >= until:
                 return
         while self._rebuild_next(now):
             if time.monotonic() > until:
@@ -165,10 +166,10 @@ class ClickHouseLedger(SqlLedger):
         with self._engine.connect() as connection:
             return _Turn.of(connection.execute(select(state.c.value).where(state.c.key == MOVES)).scalar_one())
 
-    def _move(self, now: datetime) -> bool:
+    def _move(self, now: datetime, at_once: int = MOVED_AT_ONCE) -> bool:
         """Move some. False: there is nothing more to move."""
         with self._engine.connect() as connection:
-            held = _movable(connection, now - MOVED_AFTER)
+            held = _movable(connection, now - MOVED_AFTER, at_once)
         if not held:
             return False
         turn = self._turn().number
@@ -186,7 +187,7 @@ class ClickHouseLedger(SqlLedger):
             if gone:
                 rows_where(connection, "DELETE FROM ledger_events WHERE id ", gone, "text")
             save_state(connection, MOVES, at._replace(number=at.number + 1).written())
-        return len(held) == MOVED_AT_ONCE or bool(late)
+        return len(held) == at_once or bool(late)
 
     def _take_off(self, late: Collection[Kept], found: _Found, now: datetime) -> bool:
         """Put the response as ClickHouse has it in the place of a repeat that was counted as new.
@@ -268,15 +269,15 @@ def _shared_turn(connection: Connection) -> _Turn:
     return _Turn.of(connection.execute(query).scalar_one())
 
 
-def _movable(connection: Connection, before: datetime) -> list[Kept]:
-    """Responses that were received before a time, the oldest first. What files say may be withdrawn, so it stays."""
+def _movable(connection: Connection, before: datetime, most: int) -> list[Kept]:
+    """`most` responses received before a time, the oldest first. What files say may be withdrawn, so it stays."""
     events = ledger_events.c
     query = (
         select(ledger_events)
         .where(events.received_at < before, events.at >= EARLIEST, events.at < LATEST)
         .where(*(events.id.not_like(f"{mark}%") for mark in (SINGLE, SUM, TOTAL)))
         .order_by(events.received_at)
-        .limit(MOVED_AT_ONCE)
+        .limit(most)
     )
     return _read(connection, connection.execute(query).all())
 
@@ -302,8 +303,7 @@ def _read(connection: Connection, rows: Collection[Any]) -> list[Kept]:
             _utc(received_at),
             dimensions[number],
             tuple(rest[: len(NUMBERS)]),
-            # Of the cache writes of a response that was moved, none counts as unsplit any more.
-            *rest[len(NUMBERS) : -1],
+            *rest[len(NUMBERS) :],
         )
         for event_id, at, received_at, number, *rest in rows
     ]
@@ -314,9 +314,7 @@ def _rows(connection: Connection, kept: Collection[Kept]) -> list[tuple[Any, ...
     if not kept:
         return []
     numbers = numbers_of_rows(connection, {one.dimensions for one in kept})
-    return [
-        (*one[:3], numbers[one.dimensions[0]], *one.numbers, one.outcome, one.request_id, one.session) for one in kept
-    ]
+    return [(*one[:3], numbers[one.dimensions[0]], *one.numbers, *one[5:]) for one in kept]
 
 
 def _right_sums(

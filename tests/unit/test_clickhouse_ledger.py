@@ -16,7 +16,6 @@ from sqlalchemy import Engine, delete, select, update
 from bot.clock import DAY, HOUR, MINUTE
 from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes, state
 from bot.db.state import versions_of
-from bot.ledger import clickhouse_ledger
 from bot.ledger.clickhouse import ClickHouseError, ClickHouseEvents, Kept
 from bot.ledger.clickhouse_ledger import ClickHouseLedger, ledger_from
 from bot.ledger.model import Appended, Dimensions, Event, Outcome, tags_of
@@ -420,19 +419,16 @@ def test_copies_append_the_same_while_one_moves(engine: Engine, clickhouse: Clic
     assert (total(copies[1]), len(clickhouse.ids), held(engine)) == (400, 40, set())
 
 
-def test_two_copies_take_a_repeat_off_once(
-    engine: Engine, clickhouse: ClickHouseServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_copies_take_a_repeat_off_once(engine: Engine, clickhouse: ClickHouseServer) -> None:
     ledger, other = (opened(engine, clickhouse) for _ in range(2))
     ledger.append([response(1)], NOON)
     ledger.roll_up(NOON + 2 * HOUR)
     clickhouse.fails_with = "no"
     ledger.append([response(1, output=15)], NOON + 3 * HOUR)
     clickhouse.fails_with = None
-    other._events = Overtaking(other._events, lambda: ledger.roll_up(NOON + 5 * HOUR))  # type: ignore[assignment]
+    other._events = Overtaking(other._events, lambda: ledger.roll_up(NOON + 5 * HOUR, seconds=0))  # type: ignore[assignment]
     assert total(ledger) == 25
-    monkeypatch.setattr(clickhouse_ledger, "MOVING_SECONDS", -1)
-    other.roll_up(NOON + 5 * HOUR)
+    other.roll_up(NOON + 5 * HOUR, seconds=0)
     assert (total(ledger), held(engine)) == (15, {"msg_1"})
     other.roll_up(NOON + 5 * HOUR)
     assert (total(ledger), held(engine)) == (15, set())
@@ -453,12 +449,10 @@ def test_no_look_up_waits_for_a_clickhouse_that_has_just_failed(
 
 
 def test_one_call_takes_a_bounded_time_and_the_next_goes_on(
-    ledger: ClickHouseLedger, clickhouse: ClickHouseServer, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ledger: ClickHouseLedger, clickhouse: ClickHouseServer, engine: Engine
 ) -> None:
-    monkeypatch.setattr(clickhouse_ledger, "MOVED_AT_ONCE", 2)
-    monkeypatch.setattr(clickhouse_ledger, "MOVING_SECONDS", -1)
     ledger.append([response(number) for number in range(5)], NOON)
     for left in (3, 1, 0):
-        ledger.roll_up(NOON + 2 * HOUR)
+        ledger.roll_up(NOON + 2 * HOUR, at_once=2, seconds=0)
         assert len(held(engine)) == left
     assert len(clickhouse.rows) == 5

@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -32,7 +33,9 @@ CONNECT_SECONDS = 10
 
 FORMATS = ("csv", "focus")
 
-STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Spreadsheets take full-width signs as well.
+STARTS_A_FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")
+NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 Rows = Iterable[Mapping[str, str]]
 
@@ -198,4 +201,4 @@ def written(columns: Sequence[str], rows: Rows) -> str:
 
 
 def _safe(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(STARTS_A_FORMULA) else cell
+    return f"'{cell}" if cell.startswith(STARTS_A_FORMULA) and NUMBER.fullmatch(cell) is None else cell

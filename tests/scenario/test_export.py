@@ -107,7 +107,12 @@ def test_without_a_database_nothing_is_made(
     assert not (tmp_path / "none.db").exists()
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1+1", "-a", "@SUM(A1)", "\t=1", "\n=1", "＝1+1", "＠SUM(A1)"])
 def test_no_cell_is_a_formula(cell: str) -> None:
     [_, row] = csv.reader(io.StringIO(written(["a", "b"], [{"a": cell, "b": "x=1"}])))
     assert row == [f"'{cell}", "x=1"]
+
+
+@pytest.mark.parametrize("cell", ["-1", "-0.004215", "12.50", ""])
+def test_a_number_stays_one(cell: str) -> None:
+    assert written(["a", "b"], [{"a": cell, "b": "x"}]) == f"a,b\n{cell},x\n"

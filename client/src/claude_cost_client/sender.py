@@ -409,4 +409,8 @@ def _own_directory(environ: Mapping[str, str]) -> Path:
         existing = existing.parent
     if state.is_absolute() and os.access(existing, os.W_OK):
         return state / "claude-cost"
-    return Path(tempfile.gettempdir())
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        # No directory can be written to: the spool says so, and records wait in memory.
+        return state / "claude-cost"

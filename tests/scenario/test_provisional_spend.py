@@ -115,7 +115,7 @@ async def test_reports_and_status_say_the_same_sum_while_some_of_it_is_provision
     status, report, today = [await ask(bot, words) for words in ("status", "report month by key", "report today")]
     parts = re.compile(r"^\$6\.00 computed [^+]*\+ \$4\.00 provisional, .*$", re.MULTILINE)
     for text in (status, report, today):
-        assert text.startswith("$10.00 in ")
+        assert text.startswith("$10.00 ")
         assert parts.findall(text) == parts.findall(status)
         assert len(parts.findall(text)) == 1
     assert "$6.00 together" in report

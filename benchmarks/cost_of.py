@@ -11,9 +11,8 @@ from collections.abc import Callable
 from datetime import date
 
 from bot.pricing.card import load_rate_card
-from bot.pricing.cost import cost_of
+from bot.pricing.cost import cost_of, unit_prices
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.pricing.unit_prices import unit_prices
 
 CALLS, ROUNDS = 1_000, 200
 DAY = date(2026, 11, 2)

@@ -28,9 +28,8 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.forecast_worlds import KINDS, change_of, drawn, traces
-from bot.budgets.budget import ORGANIZATION, Budget
+from bot.budgets.budget import ORGANIZATION, Budget, Period, PeriodKind
 from bot.budgets.forecast import HOURS_BACK, Hours, Request, forecasts
-from bot.budgets.period import Period, PeriodKind
 from bot.clock import HOUR, floor_hour
 
 Floats = NDArray[np.float64]

@@ -30,8 +30,7 @@ from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.db.engine import DatabaseError, open_database
 from bot.db.schema import usage, usage_hours
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import Read, UsageReading, UsageRow
+from bot.usage.model import DataState, Read, UsageReading, UsageRow
 from bot.usage.store import UsageStore
 from bot.usage.store_reads import Name
 

@@ -17,26 +17,21 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine
 
 from bot import slack_api
-from bot.alerts.cycle_state import CycleStateStore
-from bot.alerts.detector import DetectorContext, Look
-from bot.alerts.due import DueStore
-from bot.alerts.evaluator import Evaluator
-from bot.alerts.incident_store import IncidentStore
-from bot.alerts.kinds import AlertKind
-from bot.alerts.lifecycle_timer import LifecycleTimer
+from bot.alerts.cycle_state import CycleStateStore, DueStore
+from bot.alerts.detector import DetectorContext, Evaluator, Look
+from bot.alerts.incident import AlertKind
+from bot.alerts.incident_store import IncidentStore, SpikeStore
+from bot.alerts.lifecycle_store import LifecycleTimer
 from bot.alerts.notice_contents import ContentStore
-from bot.alerts.receiver import Receiver
-from bot.alerts.rules import AlertRules
-from bot.alerts.spike_store import SpikeStore
+from bot.alerts.rules import AlertRules, Receiver
 from bot.alerts.store import AlertStore
-from bot.budgets.book import BudgetBook
+from bot.amounts import count
 from bot.budgets.budget import LOGGED
-from bot.budgets.ledger_index import LedgerIndex
 from bot.budgets.live import LiveSource
-from bot.budgets.review import BudgetReview
-from bot.budgets.reviews import Reviews
+from bot.budgets.review import BudgetReview, Reviews
 from bot.budgets.snapshots import Snapshots
-from bot.budgets.store import BudgetStore
+from bot.budgets.store import BudgetBook, BudgetStore
+from bot.budgets.usage_index import LedgerIndex
 from bot.clock import Clock
 from bot.config.settings import Settings
 from bot.db.engine import open_database
@@ -47,33 +42,26 @@ from bot.doctor.check import Check, State
 from bot.doctor.examination import examine
 from bot.doctor.slack import sample_limit_alert
 from bot.fallback.admins import Admins
-from bot.fallback.approvals import Approvals
+from bot.fallback.approvals import Approvals, ProposalStore
 from bot.fallback.auto_fallback import AutoFallback
-from bot.fallback.change_signal import ChangeSignal
 from bot.fallback.impact import Prospects, mode_in_force
-from bot.fallback.proposal_store import ProposalStore
 from bot.fallback.reconciler import Reconciler
-from bot.fallback.service import FallbackService
-from bot.fallback.store import ModeStore
-from bot.fallback.target_store import TargetStore
+from bot.fallback.service import ChangeSignal, FallbackService
+from bot.fallback.store import ModeStore, TargetStore
 from bot.fallback.targets.base import Target
 from bot.fallback.targets.registry import targets_from, tidy_targets
-from bot.fallback.usage_verifier import UsageVerifier
-from bot.fallback.verifier import Verifier
-from bot.in_flight import InFlight
+from bot.fallback.verifier import UsageVerifier, Verifier
 from bot.ledger.clickhouse_ledger import ledger_from
 from bot.ledger.otlp.ingest import OtlpIngest
 from bot.ledger.otlp.store import OtlpStore
 from bot.messages import Message
 from bot.mode import Mode, modes_from_chain
-from bot.modes.expiry import period_end
+from bot.modes.changes import period_end
 from bot.notify.background import BackgroundDelivery
-from bot.notify.destination import Destination
+from bot.notify.model import Destination
 from bot.notify.outbox import Outbox
-from bot.notify.response_urls import ResponseUrls
 from bot.notify.slack import SlackDestination
-from bot.notify.slack_connection import Workspace
-from bot.phrases import count
+from bot.notify.slack_connection import ResponseUrls, Workspace
 from bot.pricing.card import RateCard, load_rate_card
 from bot.pricing.store import EstimateStore
 from bot.runner.cycle import Bot
@@ -81,7 +69,7 @@ from bot.runner.ending import close_in_thread, close_within
 from bot.runner.leadership import Leadership
 from bot.services import Services
 from bot.steady_clock import SteadyClock
-from bot.threads import Threads
+from bot.threads import InFlight, Threads
 from bot.usage.anthropic.attribution_cache import Attribution
 from bot.usage.anthropic.client import Transport
 from bot.usage.anthropic.limits import RateLimitCache

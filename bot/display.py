@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import MAX_PREC, Context, Decimal
 
-from bot.money import in_currency
+from bot.amounts import in_currency
 
 _CODES = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.store import AlertStore
-from bot.budgets.book import BudgetBook
-from bot.budgets.reviews import Reviews
+from bot.budgets.review import Reviews
 from bot.budgets.snapshots import Snapshots
+from bot.budgets.store import BudgetBook
 from bot.clock import Clock
 from bot.db.later import Later
 from bot.display import Display
@@ -19,7 +19,7 @@ from bot.fallback.impact import Prospects
 from bot.fallback.service import FallbackService
 from bot.ledger.otlp.ingest import OtlpIngest
 from bot.ledger.store import SqlLedger
-from bot.notify.response_urls import ResponseUrls
+from bot.notify.slack_connection import ResponseUrls
 from bot.notify.store import BacklogStore
 from bot.pricing.card import RateCard
 from bot.pricing.store import EstimateStore

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bot.money import usd_amount
+from bot.amounts import usd_amount
 from bot.secret_shapes import KEY, NUMBER, ZONE, looks_secret, masked, quoted, shown
 
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")

@@ -2,9 +2,10 @@
 
 from slack_bolt.async_app import AsyncApp
 
-from bot.in_flight import InFlight
 from bot.services import Services
-from handlers import alerts, budget, commands, estimate, fallback_clicks, home
+from bot.threads import InFlight
+from handlers import alerts, budget, commands, estimate, home
+from handlers import fallback as fallback_clicks
 from handlers.render.limit_alert import limit_message
 from handlers.rendering import Rendering
 from handlers.requests import register_errors

@@ -7,10 +7,10 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.alerts.lifecycle_store import Handled
 from bot.alerts.model import SyntheticAlert
-from bot.in_flight import InFlight
+from bot.amounts import count
 from bot.messages import Message
-from bot.phrases import count
 from bot.services import Services
+from bot.threads import InFlight
 from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION, SNOOZES
 from handlers.render.parts import code, mention, moment, names, said, sentence
 from handlers.requests import Click, Request, on_click

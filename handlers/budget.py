@@ -5,15 +5,14 @@ from dataclasses import replace
 from slack_bolt.async_app import AsyncApp
 
 from bot.budgets.account import Detail
-from bot.budgets.book import mark_of
 from bot.budgets.budget import Budget
+from bot.budgets.parsing import BudgetWordsError, budget_of, budget_words, named_first, split_budget_words
 from bot.budgets.report import known_of
 from bot.budgets.scopes import NoMatchError
-from bot.budgets.store import ACTION
-from bot.budgets.words import BudgetWordsError, budget_of, budget_words, named_first, split_budget_words
-from bot.in_flight import InFlight
+from bot.budgets.store import ACTION, mark_of
 from bot.messages import Message
 from bot.services import Services
+from bot.threads import InFlight
 from bot.typed_text import first_word, nearest, words_in
 from handlers.render.budget import (
     REMOVE_ACTION,

@@ -8,21 +8,19 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
-from bot.budgets.words import EXAMPLE as BUDGET_EXAMPLE
-from bot.in_flight import InFlight
+from bot.budgets.parsing import EXAMPLE as BUDGET_EXAMPLE
 from bot.messages import Message
 from bot.pricing.words import EXAMPLES
 from bot.services import Services
+from bot.threads import InFlight
 from bot.typed_text import cleaned, first_word, nearest, words_in
 from handlers.alerts import TEST_ALERT, test_alert_command
 from handlers.budget import budget_command
-from handlers.cache import cache_command
 from handlers.estimate import estimate_command, open_form
 from handlers.fallback import fallback_command
 from handlers.prices import plan_command, rates_command
-from handlers.render.answer import help_message
-from handlers.render.parts import code, said
-from handlers.report import forecast_command, limits_command, report_command, top_command
+from handlers.render.parts import code, help_message, said
+from handlers.report import cache_command, forecast_command, limits_command, report_command, top_command
 from handlers.requests import Request, dated, person_of, reply
 from handlers.status import doctor_command, status_command
 

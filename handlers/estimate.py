@@ -11,13 +11,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.budgets.account import Detail
 from bot.budgets.planned import planned, touched
-from bot.in_flight import InFlight
 from bot.messages import Block, Message
 from bot.pricing.estimate import Estimate, estimate
+from bot.pricing.monthly_cost import Text, Workload, language_of
 from bot.pricing.words import EXAMPLE, WordsError, parse_workload, words_of
-from bot.pricing.workload import Text, Workload, language_of
 from bot.services import Services
 from bot.slack_api import CallError, call
+from bot.threads import InFlight
 from bot.typed_text import words_in
 from handlers.kept_estimates import KEPT_ACTIONS, Bound, check_bound, keep, kept_answer, kept_refusal, split_scope
 from handlers.prices import priced

@@ -7,15 +7,14 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.budgets.cache_use import cache_uses
-from bot.budgets.report import GroupBy, report_of
+from bot.budgets.report import GroupBy, cache_uses, report_of
 from bot.budgets.report_words import ReportWords, report_words
 from bot.budgets.snapshot import Snapshot
-from bot.in_flight import InFlight
 from bot.messages import Block
 from bot.pricing.tokens import STANDARD
 from bot.services import Services
 from bot.slack_api import CallError, call
+from bot.threads import InFlight
 from handlers.estimate import open_form
 from handlers.render.home import ESTIMATE_ACTION, REFRESH_ACTION, Stretch, home_view
 from handlers.report import with_provisional

@@ -13,8 +13,7 @@ from bot.pricing.word_split import WordsError, whole_number
 from bot.pricing.words import parse_workload
 from bot.services import Services
 from bot.typed_text import words_in
-from handlers.render.answer import with_age
-from handlers.render.parts import code, escape, said, sentence
+from handlers.render.parts import code, escape, said, sentence, with_age
 from handlers.render.rates import model_rates, overview
 from handlers.requests import Request
 

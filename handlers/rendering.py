@@ -5,27 +5,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.alerts.incident import Status
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Status
 from bot.alerts.limit import LimitAlert
 from bot.alerts.model import AlertPayload, SyntheticAlert, not_extrapolated
-from bot.alerts.notice_contents import Content
-from bot.alerts.payloads import LifecycleEvent, Payload, payload_type
+from bot.alerts.notice_contents import Content, LifecycleEvent, Payload, payload_type
 from bot.alerts.rules import LATE
+from bot.amounts import span
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
 from bot.messages import Message, PlainMessage, Tone
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 from bot.notify.model import Notice
 from bot.notify.slack_connection import Workspace
-from bot.phrases import span
-from handlers.render.alert_kinds import renderer
 from handlers.render.fallback import announcement, end_warning
-from handlers.render.lifecycle import life_message, with_life
+from handlers.render.lifecycle import life_message, renderer, synthetic_alert_message, with_life
 from handlers.render.limit_alert import limit_message, limit_step_message
 from handlers.render.parts import context, moment, plain_text, said
 from handlers.render.proposal import proposal_message
-from handlers.render.synthetic_alert import synthetic_alert_message
 from handlers.render.verification import proof_message
 
 TOLD_ONCE = "If this limit is crossed again in the same period, only Slack shows it."

@@ -1,4 +1,4 @@
-"""`/claude-cost report`, `forecast` and `limits`: what was spent, where it will end, and what limits it."""
+"""`/claude-cost report`, `forecast`, `limits` and `cache`: what was spent, where it will end, and what limits it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,31 +6,36 @@ from datetime import datetime
 from fractions import Fraction
 
 from bot.alerts.day_drift import settled_days
-from bot.budgets.budget import ORGANIZATION
-from bot.budgets.busiest import MinuteOfModel, busiest_minutes
-from bot.budgets.coverage import Coverage, closed_until, coverage_from
-from bot.budgets.logged_requests import grouped, requests_of
-from bot.budgets.period import Period
-from bot.budgets.report import LOGGED_BY, SECOND, SECONDS_IN_HOUR, GroupBy, Report, report_of
+from bot.amounts import day_name
+from bot.budgets.budget import ORGANIZATION, Period
+from bot.budgets.logged_requests import (
+    Coverage,
+    MinuteOfModel,
+    busiest_minutes,
+    closed_until,
+    coverage_from,
+    group_of,
+    grouped,
+    requests_of,
+)
+from bot.budgets.report import LOGGED_BY, SECOND, SECONDS_IN_HOUR, GroupBy, Report, Use, cache_uses, report_of
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
 from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.ledger.model import Sums
 from bot.messages import Message
-from bot.phrases import day_name
 from bot.pricing.throughput import Limits, Pool, load_rate_limits
+from bot.pricing.tokens import STANDARD
 from bot.services import Services
 from bot.typed_text import nearest, words_in
-from bot.usage.attribution import AttributedBy, NotAttributedError
+from bot.usage.model import AttributedBy, NotAttributedError
 from handlers.render.attribution import attributed_message
-from handlers.render.coverage import coverage_lines
-from handlers.render.drift import truth_lines
+from handlers.render.drift_alert import truth_lines
 from handlers.render.forecast import MOST_BUDGETS, forecast_message
 from handlers.render.limits import limits_message
-from handlers.render.logged_requests import OfGroups
+from handlers.render.logged_requests import OfGroups, Traffic, coverage_lines
 from handlers.render.parts import code, said, shown
-from handlers.render.report import MOST_ROWS, report_message
-from handlers.render.traffic import Traffic
+from handlers.render.report import MOST_ROWS, cache_message, report_message
 from handlers.requests import Request, dated
 
 MOST_IN_TOP = 5
@@ -225,3 +230,43 @@ def _no_budget(word: str, known: list[str]) -> Message:
     hint = f" Did you mean `forecast {shown(near)}`?" if near else ""
     text = f"There is no budget {code(word)}: `forecast` takes the name of a budget, or nothing for all of them."
     return said(text + hint)
+
+
+async def cache_command(services: Services, request: Request) -> Message:
+    """`cache [PERIOD] [by …]`: by feature where applications log usage, otherwise by model of Anthropic's usage."""
+    try:
+        asked = report_words(request.words, services.clock())
+    except ReportWordsError as error:
+        return no_report(error)
+    by = asked.by
+    if isinstance(by, AttributedBy) or by is GroupBy.WORKSPACE:
+        return said(f"`cache` is known by model, key, feature, user or tag:NAME, not by {by}.")
+    return await services.threads.commands(_cache, services, asked, by)
+
+
+def _cache(services: Services, asked: ReportWords, by: GroupBy) -> Message:
+    if not asked.by_given and is_logged(services, asked.period):
+        by = GroupBy.FEATURE
+    logged = by in LOGGED_BY
+    snapshot = services.logged.current() if logged else services.snapshots.current()
+    starts_at = asked.period.starts_at
+    counted_until = snapshot.counted_until
+    if counted_until is None or counted_until <= starts_at:
+        return said(f"Nothing is known of {asked.name} yet.")
+    until = min(counted_until, asked.period.ends_at)
+    on = (until - until.resolution).date()
+    used: list[Use]
+    if logged:
+        totals = services.ledger.totals(starts_at, asked.period.ends_at)
+        used = [(group_of(of, by, asked.tag), of.model, of.terms, sums.counts) for of, sums in totals.items()]
+    else:
+        by_model = by is GroupBy.MODEL
+        tokens = services.usage.totals(starts_at, until)
+        used = [(model if by_model else key, model, STANDARD, counts) for (key, model), counts in tokens.items()]
+    uses = cache_uses(used, services.card, on)
+    if not uses:
+        return said(f"No input is known of {asked.name}, so there is nothing that could be cached.")
+    said_by = str(by) if asked.tag is None else f"{by}:{asked.tag}"
+    names = services.snapshots.current().names.keys
+    labels = [f"no {by}" if use.row is None else names.get(use.row, use.row) for use in uses]
+    return cache_message(list(zip(labels, uses, strict=True)), asked.period, until, said_by, on, logged=logged)

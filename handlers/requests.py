@@ -16,13 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.actor import Person
 from bot.db.engine import database_problem
-from bot.in_flight import InFlight
 from bot.messages import Block, Message
 from bot.services import Services
 from bot.slack_api import CallError, call
+from bot.threads import InFlight
 from bot.typed_text import cleaned
-from handlers.render.answer import age_line, with_age
-from handlers.render.parts import said
+from handlers.render.parts import age_line, said, with_age
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from bot.clock import DAY
 from bot.doctor.check import MARKS, Check, State, summary, title
 from bot.messages import Message
 from bot.services import Services
-from handlers.render.drift import truth_lines
+from handlers.render.drift_alert import truth_lines
 from handlers.render.parts import lead, shown
 from handlers.render.status import status_message
 from handlers.requests import Request

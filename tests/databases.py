@@ -20,8 +20,7 @@ from sqlalchemy import Engine, create_engine, make_url, text
 
 from bot.alerts.decide import LimitReason, LimitStep
 from bot.alerts.delivery import DeliveryAlert, DeliveryReason
-from bot.alerts.incident import Incident, Status
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Incident, Status
 from bot.alerts.limit import LimitAlert
 from bot.alerts.model import Transition, at_step
 from bot.alerts.new_period import NewPeriodAlert, NewPeriodReason

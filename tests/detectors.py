@@ -5,12 +5,10 @@ from typing import Any
 from sqlalchemy import Engine
 
 from bot.alerts.cycle_state import CycleStateStore
-from bot.alerts.detector import DetectorContext
-from bot.alerts.evaluator import Evaluator
-from bot.alerts.incident_store import IncidentStore
-from bot.alerts.kinds import AlertKind
+from bot.alerts.detector import DetectorContext, Evaluator
+from bot.alerts.incident import AlertKind
+from bot.alerts.incident_store import IncidentStore, SpikeStore
 from bot.alerts.rules import DetectorRules
-from bot.alerts.spike_store import SpikeStore
 from bot.alerts.store import AlertStore
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshots import Snapshots

@@ -19,8 +19,7 @@ from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import TokenCounts
 from bot.threads import Pool
 from bot.web.connections import Connections
-from bot.web.ingest import IngestAccess
-from bot.web.otlp import OtlpReceiver
+from bot.web.ingest import IngestAccess, OtlpReceiver
 from bot.web.server import open_port
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)

@@ -9,11 +9,9 @@ from functools import cached_property
 
 from sqlalchemy import Engine, select
 
-from bot.budgets.budget import ORGANIZATION, Scope, ScopeKind
-from bot.budgets.causes import Cause, causes
-from bot.budgets.period import Period
+from bot.budgets.budget import ORGANIZATION, Period, Scope, ScopeKind
 from bot.budgets.spend import COMPUTED_COST_TYPES, PricedUsage, Spend, in_scope, is_settled, price_usage
-from bot.budgets.trend import MOST_MOVERS, Mover, Recent, RecentUsage, Stretch, recent_window
+from bot.budgets.trend import MOST_MOVERS, Cause, Mover, Recent, RecentUsage, Stretch, causes, recent_window
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.db.schema import billed, usage_hours
 from bot.pricing.card import RateCard

@@ -7,12 +7,10 @@ from operator import attrgetter
 
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.usage_index import UsageIndex
-from bot.budgets.usage_prices import UsagePrices
-from bot.budgets.usage_table import Day, Table, TableBuilder
+from bot.budgets.usage_table import Day, Table, TableBuilder, UsagePrices
 from bot.clock import MINUTE, floor_hour
 from bot.pricing.card import RateCard, load_rate_card
-from bot.usage.age import DataState
-from bot.usage.model import BilledRow, UsageRow
+from bot.usage.model import BilledRow, DataState, UsageRow
 from bot.usage.store_reads import NO_NAMES, Head, Version
 
 

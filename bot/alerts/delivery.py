@@ -7,8 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from bot.alerts.detector import DetectorContext
-from bot.alerts.incident import Identity, Status, Step, minute_key, moment_of
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Identity, Status, Step, minute_key, moment_of
 from bot.alerts.model import AlertPayload, Transition, at_step
 from bot.clock import is_over
 from bot.notify.model import SLACK

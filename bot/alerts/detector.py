@@ -1,4 +1,4 @@
-"""What looks for one kind of alert, and what it is given to look at."""
+"""What looks for one kind of alert, what it is given to look at, and the evaluator that runs it."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,16 @@ from bot.alerts.rules import DetectorRules
 if TYPE_CHECKING:
     # The stores read payloads back, which stand in the files of their detectors.
     from bot.alerts.cycle_state import CycleState
-    from bot.alerts.incident_store import IncidentStore
-    from bot.alerts.spike_store import SpikeStore
+    from bot.alerts.incident_store import IncidentStore, SpikeStore
     from bot.alerts.store import AlertStore
     from bot.budgets.review import BudgetReview
     from bot.budgets.snapshots import Snapshots
     from bot.db.state import StateStore
     from bot.ledger.store import SqlLedger
     from bot.usage.store import UsageStore
+from importlib import import_module
+
+from bot.alerts.incident import AlertKind, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +69,28 @@ class Look(Protocol):
 
     def look(self, now: datetime, mode: str) -> object:
         """Record what is due. `mode`: the fallback mode in force. What it returns is of no meaning here."""
+
+
+def detector_type(kind: AlertKind) -> Callable[[DetectorContext], Detector]:
+    """`SpikeDetector` of `bot/alerts/spike.py`, for that kind."""
+    module = import_module(f"bot.alerts.{kind.module}")
+    found: Callable[[DetectorContext], Detector] = getattr(module, f"{kind.class_prefix}Detector")
+    return found
+
+
+class Evaluator:
+    """`of`: added to the detector's name, where several look for one kind."""
+
+    def __init__(self, kind: AlertKind, context: DetectorContext, of: str = "") -> None:
+        self.kind = kind
+        self._detector = detector_type(kind)(context)
+        self._alerts = context.alerts
+        self.name = f"{self._detector.name}{of}"
+
+    def look(self, now: datetime, mode: str) -> int:
+        """Record what the detector decides; returns how many incidents have taken a step."""
+        taken = 0
+        for transitions in self._detector.look(now, mode):
+            self._alerts.record(transitions, now)
+            taken += sum(transition.payload.status is not Status.WATCHED for transition in transitions)
+        return taken

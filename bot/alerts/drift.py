@@ -11,13 +11,12 @@ from typing import Literal
 
 from bot.alerts.day_drift import DayDrift, DriftReason, decide_drift, goes_on, settled_days
 from bot.alerts.detector import DetectorContext
-from bot.alerts.incident import BILL, Identity, Incident, Status, Step
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import BILL, AlertKind, Identity, Incident, Status, Step
 from bot.alerts.model import AlertPayload, Transition, at_step, restated
 from bot.alerts.rules import DriftRules
 from bot.budgets.spend import SETTLED_AFTER
 from bot.clock import DAY
-from bot.usage.age import DataState
+from bot.usage.model import DataState
 from bot.usage.store import LONG_AGO
 
 JUDGED_FOR = 3 * DAY

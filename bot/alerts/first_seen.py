@@ -15,12 +15,10 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from bot.alerts.detector import DetectorContext
-from bot.alerts.incident import Identity, Status, Step, subject_of
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Identity, Status, Step, subject_of
 from bot.alerts.model import AlertPayload, Transition, at_step, restated
 from bot.budgets.budget import Scope, ScopeKind
-from bot.budgets.budget_spend import NamedMover
-from bot.budgets.named import named_mover
+from bot.budgets.budget_spend import NamedMover, named_mover
 from bot.budgets.recent import recent_spend
 from bot.budgets.savings import InForce
 from bot.budgets.snapshot import Snapshot

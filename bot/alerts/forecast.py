@@ -14,15 +14,13 @@ from operator import itemgetter
 from typing import Literal, Self
 
 from bot.alerts.detector import DetectorContext
-from bot.alerts.incident import Identity, Incident, Status, Step
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Identity, Incident, Status, Step
 from bot.alerts.model import BudgetAlert, Transition, at_step
 from bot.alerts.rules import ForecastRules
-from bot.budgets.budget import Budget, Limit
+from bot.budgets.budget import Budget, Limit, Period
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.forecast import Forecast
-from bot.budgets.period import Period
-from bot.budgets.prospects import prospects
+from bot.budgets.review import prospects
 from bot.clock import BEFORE_EVERYTHING, is_over
 
 

@@ -5,8 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from bot.alerts.incident import Identity
-from bot.alerts.kinds import Level
+from bot.alerts.incident import Identity, Level
 from bot.alerts.rules import AlertRules
 from bot.clock import DAY, is_over
 

@@ -8,15 +8,25 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
 
 from bot.actor import BOT
-from bot.alerts.incident import Status
-from bot.alerts.kinds import AlertKind
-from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert, SeenAlert, snooze_is_over
+from bot.alerts.incident import AlertKind, Status
+from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert, SeenAlert, due_step, snooze_is_over
 from bot.alerts.model import AlertPayload, BudgetAlert, redrawn
-from bot.alerts.notice_contents import edit, enqueue, identity_of, in_slack, life_of, newest_notice
-from bot.alerts.payloads import LifecycleEvent, loaded, payload_type
+from bot.alerts.notice_contents import (
+    LifecycleEvent,
+    edit,
+    enqueue,
+    identity_of,
+    in_slack,
+    life_of,
+    loaded,
+    newest_notice,
+    payload_type,
+)
+from bot.alerts.rules import AlertRules
 from bot.budgets.budget_spend import BudgetSpend
-from bot.db.audit import keep
+from bot.clock import Clock
 from bot.db.schema import alerts, notices
+from bot.db.state import keep
 from bot.notify.model import Action, NoticeStatus
 
 SpendsOf = Callable[[Collection[str]], Mapping[str, BudgetSpend]]
@@ -228,3 +238,19 @@ def _open_payloads(connection: Connection) -> dict[int, AlertPayload]:
     )
     read = ((alert_id, loaded(stored)) for alert_id, stored in connection.execute(query))
     return {alert_id: payload for alert_id, payload in read if isinstance(payload, AlertPayload)}
+
+
+class LifecycleTimer:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, store: LifecycleStore, rules: AlertRules, clock: Clock) -> None:
+        self._store = store
+        self._rules = rules
+        self._clock = clock
+
+    def look(self) -> None:
+        """Take every step that is due."""
+        for alert in self._store.seen():
+            step = due_step(alert, self._rules, self._clock())
+            if step is not None:
+                self._store.advance(alert.alert_id, step, self._clock())

@@ -10,17 +10,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Self
 
-from bot.alerts.decide import LimitStep, as_watched, closed, decide, taken, track_limits, withdrawn
+from bot.alerts.decide import LimitStep, Quiet, as_watched, closed, decide, taken, track_limits, unquiet, withdrawn
 from bot.alerts.detector import DetectorContext
-from bot.alerts.incident import Identity, Incident, Status
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Identity, Incident, Status
 from bot.alerts.model import BudgetAlert, Transition, at_step, restated
-from bot.alerts.quiet import Quiet, unquiet
 from bot.budgets.account import Detail
-from bot.budgets.budget import BILLED, Budget, Limit, LimitKind
+from bot.budgets.budget import BILLED, Budget, Limit, LimitKind, Period
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.live import LiveSpend
-from bot.budgets.period import Period
 from bot.budgets.review import STILL_REVIEWED, Agenda
 from bot.clock import AFTER_EVERYTHING
 

@@ -6,8 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar, Literal, Self, TypedDict, TypeVar
 
-from bot.alerts.incident import Identity, Status, Step
-from bot.alerts.kinds import Level
+from bot.alerts.incident import Identity, Level, Status, Step
 from bot.budgets.budget import Limit
 from bot.budgets.budget_spend import BudgetSpend
 

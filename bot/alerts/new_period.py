@@ -9,16 +9,14 @@ from typing import ClassVar, Literal
 
 from bot.alerts.decide import as_watched
 from bot.alerts.detector import DetectorContext
-from bot.alerts.incident import Identity, Incident, Status, Step
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Identity, Incident, Status, Step
 from bot.alerts.model import AlertPayload, Transition, at_step
-from bot.budgets.budget import BILLED, LIMITS, Budget
+from bot.budgets.budget import BILLED, LIMITS, Budget, Period, PeriodKind
 from bot.budgets.budget_spend import BudgetSpend, KnownSum
-from bot.budgets.period import Period, PeriodKind
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import is_settled
 from bot.clock import BEFORE_EVERYTHING, DAY, HOUR, floor_hour
-from bot.usage.age import DataState
+from bot.usage.model import DataState
 
 OPENED_KINDS = (PeriodKind.WEEK, PeriodKind.MONTH)
 """A post for every day would be one that nobody reads."""

@@ -11,13 +11,12 @@ from enum import StrEnum
 from typing import Literal
 
 from bot.alerts.detector import DetectorContext
-from bot.alerts.incident import DATA, Identity, Status, Step, minute_key
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import DATA, AlertKind, Identity, Status, Step, minute_key
 from bot.alerts.model import AlertPayload, Transition, at_step
 from bot.budgets.account import Detail
 from bot.budgets.budget_spend import BudgetSpend, KnownSum
 from bot.clock import HOUR, floor_hour
-from bot.usage.age import DataState, not_ahead, stale_after
+from bot.usage.model import DataState, not_ahead, stale_after
 
 RETURNS_WITHIN = timedelta(minutes=30)
 """A gap that begins so soon after the end of the last one is the same incident."""

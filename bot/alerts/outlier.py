@@ -16,18 +16,15 @@ from typing import Literal
 import numpy as np
 
 from bot.alerts.detector import DetectorContext
-from bot.alerts.incident import Identity, Status, Step, subject_of
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Identity, Status, Step, subject_of
 from bot.alerts.model import AlertPayload, Transition, at_step, restated
 from bot.budgets.budget import Scope, ScopeKind
-from bot.budgets.budget_spend import NamedMover
-from bot.budgets.day_parts import midnight
-from bot.budgets.named import named_mover
+from bot.budgets.budget_spend import NamedMover, named_mover
+from bot.budgets.day_parts import midnight, within
 from bot.budgets.recent import RecentSpend
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO
 from bot.budgets.trend import WHOLE, Stretch
-from bot.budgets.usage_minutes import within
 from bot.budgets.usage_table import Day
 from bot.clock import DAY
 from bot.strict_fields import Factor, Table, Usd

@@ -1,4 +1,4 @@
-"""What is configured of alerts: what is escalated, what the alert channel shows, and what detectors go by."""
+"""How alerts behave towards people: what is escalated, which levels a channel shows, and who else receives them."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,7 +6,9 @@ from decimal import Decimal
 from importlib import import_module
 from typing import TypeVar
 
-from bot.alerts.kinds import LEVELS, AlertKind, Level
+from pydantic import SecretStr
+
+from bot.alerts.incident import LEVELS, AlertKind, Level
 from bot.budgets.budget import LimitKind
 from bot.strict_fields import Factor, Minutes, Percent, Table, Usd
 
@@ -81,3 +83,16 @@ def rules_type(kind: AlertKind) -> type[Table] | None:
     """`SpikeRules` as `bot/alerts/spike.py` has it, which is the table `[spike]`; None for a kind without any."""
     found: type[Table] | None = getattr(import_module(f"bot.alerts.{kind.module}"), f"{kind.class_prefix}Rules", None)
     return found
+
+
+ALL_BUT_ROUTINE = frozenset(LEVELS) - {AlertKind.NEW_PERIOD}
+"""What a destination receives by default: the start of a period alarms nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """`name`: what people see instead of `url`, an Apprise address, which may hold a secret."""
+
+    name: str
+    url: SecretStr
+    levels: frozenset[Level] = ALL_BUT_ROUTINE

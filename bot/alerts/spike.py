@@ -16,8 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from bot.alerts.detector import DetectorContext
-from bot.alerts.incident import Identity, Status
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Identity, Status
 from bot.alerts.model import BudgetAlert, Transition, at_step
 from bot.alerts.rules import SpikeRules
 from bot.alerts.spike_rates import (
@@ -36,14 +35,12 @@ from bot.alerts.spike_rates import (
     window_end,
 )
 from bot.budgets.budget import Budget, Scope, ScopeKind
-from bot.budgets.budget_spend import NamedCause, NamedMover
-from bot.budgets.causes import ROSE
+from bot.budgets.budget_spend import NamedCause, NamedMover, named_cause, named_mover
 from bot.budgets.day_parts import parts_of
-from bot.budgets.named import named_cause, named_mover
 from bot.budgets.recent import RecentSpend
 from bot.budgets.snapshot import Snapshot
-from bot.budgets.trend import WHOLE, Stretch
-from bot.budgets.usage_prices import Money
+from bot.budgets.trend import ROSE, WHOLE, Stretch
+from bot.budgets.usage_table import Money
 from bot.clock import DAY, HOUR, MINUTE, floor_hour, is_over
 
 WIDE = (ScopeKind.ORGANIZATION, ScopeKind.WORKSPACE, ScopeKind.FEATURE)

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 
 from bot.alerts.incident import Status, Step, minute_key
 from bot.alerts.rules import SpikeRules
+from bot.amounts import CENT
 from bot.budgets.spend import ZERO
 from bot.clock import DAY, HOUR, floor_hour, is_over
-from bot.money import CENT
 
 LONG = HOUR
 SHORT = timedelta(minutes=10)

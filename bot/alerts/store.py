@@ -1,4 +1,4 @@
-"""Incidents: a change and its notices are one transaction."""
+"""Which alerts the destinations besides Slack receive: enqueued in the transaction of the incident's change."""
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,19 +10,50 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, Connection, Engine, String, func, literal, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.alerts.incident import Identity, Incident, Status
-from bot.alerts.kinds import LEVELS, AlertKind, Level
+from bot.alerts.incident import LEVELS, AlertKind, Identity, Incident, Level, Status
 from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.model import AlertPayload, SyntheticAlert, Transition
-from bot.alerts.notice_contents import ContentStore, edit, enqueue, has_message, incident_is, newest_notice
-from bot.alerts.payloads import loaded
-from bot.alerts.receivers import Receivers
+from bot.alerts.notice_contents import ContentStore, edit, enqueue, has_message, incident_is, loaded, newest_notice
 from bot.budgets.budget import Limit, LimitKind
-from bot.db.audit import keep
 from bot.db.schema import UTCDateTime, alerts, notices
-from bot.db.state import ALERTS, bump, versions_of
+from bot.db.state import ALERTS, bump, keep, versions_of
 from bot.notify.model import SLACK
 from bot.notify.store import BacklogStore
+
+TEST = "test"
+
+
+class Receivers:
+    """`wanted`: the levels that each destination receives."""
+
+    def __init__(self, wanted: Mapping[str, AbstractSet[Level]]) -> None:
+        self._wanted = wanted
+
+    def notify(self, connection: Connection, alert_id: int, transition: Transition, now: datetime) -> None:
+        """Enqueue this step, once for each destination.
+
+        A destination is notified when an incident opens, and once when it is resolved if it was notified before. What
+        only an edit can show is left out, such as that a higher limit supersedes it.
+        """
+        payload, status = transition.payload, transition.payload.status
+        for name, levels in self._wanted.items():
+            if payload.level not in levels or payload.unreachable == name:
+                continue
+            if transition.post or (status is Status.RESOLVED and _was_notified(connection, name, alert_id)):
+                enqueue(connection, "post", payload, now, destination=name, step=status, alert_id=alert_id)
+
+    def notify_test(self, connection: Connection, test: SyntheticAlert) -> None:
+        """Enqueue a test alert for every destination, whatever levels it receives."""
+        for name in self._wanted:
+            enqueue(connection, "post", test, test.requested_at, destination=name, step=TEST)
+
+
+def _was_notified(connection: Connection, destination: str, alert_id: int) -> bool:
+    query = select(notices.c.id).where(
+        notices.c.destination == destination, notices.c.alert_id == alert_id, notices.c.step == Status.OPEN
+    )
+    return connection.execute(query).first() is not None
+
 
 log = logging.getLogger(__name__)
 

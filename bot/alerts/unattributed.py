@@ -12,12 +12,11 @@ from enum import StrEnum
 from typing import Literal
 
 from bot.alerts.detector import DetectorContext
-from bot.alerts.incident import LOGS, Identity, Status, Step, minute_key, moment_of
+from bot.alerts.incident import LOGS, AlertKind, Identity, Status, Step, minute_key, moment_of
 from bot.alerts.incident_store import NewestIncident
-from bot.alerts.kinds import AlertKind
 from bot.alerts.model import AlertPayload, Transition, at_step
 from bot.budgets.budget import ORGANIZATION
-from bot.budgets.coverage import Coverage, Gap, coverage_from
+from bot.budgets.logged_requests import Coverage, Gap, coverage_from
 from bot.budgets.report import known_of
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO

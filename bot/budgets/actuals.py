@@ -17,11 +17,10 @@ from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY, HOUR, floor_hour
 from bot.ledger.model import Sums
 from bot.pricing.card import RateCard
+from bot.pricing.cost import unit_prices
 from bot.pricing.estimate import Estimate
-from bot.pricing.monthly_cost import monthly_counts
+from bot.pricing.monthly_cost import DAYS_IN_MONTH, monthly_counts
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.pricing.unit_prices import unit_prices
-from bot.pricing.workload import DAYS_IN_MONTH
 
 MOST_DAYS = 7
 """A whole week has each day of the week once."""

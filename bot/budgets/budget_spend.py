@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from bot.budgets.causes import CauseKind
+from bot.budgets.trend import Cause, CauseKind, Mover
 from bot.pricing.cost import Hidden
+from bot.usage.store_reads import Names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,3 +118,46 @@ class KnownSum:
     period: str
     spent_usd: Decimal
     limit_usd: Decimal | None
+
+
+def named_mover(
+    mover: Mover,
+    names: Names,
+    *,
+    seen_before: bool | None = None,
+    by_mode: bool = False,
+    since: datetime | None = None,
+) -> NamedMover:
+    """`seen_before`, `by_mode`, `since`: as in `NamedMover`."""
+    return NamedMover(
+        model=mover.model,
+        workspace=names.workspaces.get(mover.workspace_id, mover.workspace_id),
+        key=_key(mover.api_key_id, names),
+        usd=mover.usd,
+        before_usd=mover.before_usd,
+        seen_before=seen_before,
+        by_mode=by_mode,
+        logged=names.logged,
+        since=since,
+    )
+
+
+def named_cause(cause: Cause, names: Names, *, by_mode: bool = False) -> NamedCause:
+    """`by_mode`: as in `NamedCause`."""
+    return NamedCause(
+        kind=cause.kind,
+        model=cause.model,
+        workspace=names.workspaces.get(cause.workspace_id, cause.workspace_id),
+        key=_key(cause.api_key_id, names),
+        usd=cause.usd,
+        before=cause.before,
+        after=cause.after,
+        by_mode=by_mode,
+        logged=names.logged,
+    )
+
+
+def _key(api_key_id: str | None, names: Names) -> str | None:
+    if names.logged:
+        return names.keys.get(api_key_id or "", "") or None
+    return None if api_key_id is None else names.keys.get(api_key_id, api_key_id)

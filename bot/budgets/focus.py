@@ -11,9 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from bot.clock import DAY
 from bot.pricing.card import RateCard
-from bot.pricing.cost import CostLine, cost_of
+from bot.pricing.cost import MTOK, CostLine, cost_of
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.pricing.unit_prices import MTOK
 
 COLUMNS = (
     *("BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd"),

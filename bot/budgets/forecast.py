@@ -14,9 +14,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.budgets.budget import LIMITS, Budget, LimitKind
+from bot.budgets.budget import LIMITS, Budget, LimitKind, Period
 from bot.budgets.forecast_model import COLUMNS, DAYS, HOURS_IN_DAY, WEEK, Floats, outlook
-from bot.budgets.period import Period
 from bot.budgets.trend import LEAST_KNOWN
 from bot.clock import HOUR, floor_hour
 

@@ -15,16 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from bot.budgets.budget import LOGGED, Budget, Scope, ScopeKind
-from bot.budgets.budget_spend import NamedMover
-from bot.budgets.ledger_index import LedgerIndex
-from bot.budgets.named import named_mover
-from bot.budgets.period import Period
+from bot.budgets.budget import LOGGED, Budget, Period, Scope, ScopeKind
+from bot.budgets.budget_spend import NamedMover, named_mover
 from bot.budgets.snapshot import ROWS_HELD, Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.spend import ZERO, Spend
 from bot.budgets.trend import Mover
-from bot.budgets.usage_index import Numbers
+from bot.budgets.usage_index import LedgerIndex, Numbers
 from bot.clock import AFTER_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.ledger.model import Labels
 from bot.usage.model import DEFAULT_WORKSPACE

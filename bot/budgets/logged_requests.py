@@ -1,12 +1,20 @@
-"""Requests by feature, user or tag, as applications logged them, and what one request costs. Pure."""
+"""Requests as applications logged them: their cost, the busiest minutes, the share of Anthropic's count. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from bot.budgets.report import GroupBy
+from bot.budgets.budget import Period, Scope, ScopeKind
+from bot.budgets.report import GroupBy, Known, known_of
+from bot.budgets.snapshot import Snapshot
+from bot.budgets.spend import ZERO
+from bot.clock import floor_hour
 from bot.ledger.model import Dimensions, Sums
+from bot.pricing.card import RateCard
+from bot.pricing.throughput import Limiter, Limits, Pool, pool_of
+from bot.pricing.tokens import TokenCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +75,208 @@ def usd_a_request(usd: Decimal, requests: int | Fraction | None) -> Decimal | No
         return None
     exact = Fraction(usd) / Fraction(requests)
     return Decimal(exact.numerator) / Decimal(exact.denominator)
+
+
+LIMITERS: tuple[Limiter, ...] = ("requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute")
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteOfModel:
+    """What was logged of one model in one minute, without batches."""
+
+    minute: datetime
+    model: str
+    requests: int
+    counts: TokenCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Busiest:
+    """The most that one minute needed of one limit. `limit`: None where it is not known."""
+
+    pool: Pool
+    limiter: Limiter
+    minute: datetime
+    need: int
+    limit: int | None
+
+
+def busiest_minutes(
+    minutes: Iterable[MinuteOfModel], measured: Mapping[Pool, Limits], card: RateCard
+) -> tuple[Busiest, ...]:
+    """By pool and limit, the least headroom first, then those without a known limit. Cache reads do not count."""
+    sums: dict[tuple[Pool, Limiter], dict[datetime, int]] = {}
+    for each in minutes:
+        model = card.find(each.model)
+        pool = pool_of(each.model if model is None else model.id, measured)
+        counted = each.counts.prompt_tokens - each.counts.cache_read_input_tokens
+        for limiter, need in zip(LIMITERS, (each.requests, counted, each.counts.output_tokens), strict=True):
+            by_minute = sums.setdefault((pool, limiter), {})
+            by_minute[each.minute] = by_minute.get(each.minute, 0) + need
+    found = []
+    for (pool, limiter), by_minute in sums.items():
+        minute = max(by_minute, key=lambda at: (by_minute[at], at))
+        if by_minute[minute]:
+            limit = measured.get(pool, {}).get(limiter)
+            found.append(Busiest(pool, limiter, minute, by_minute[minute], limit))
+    return tuple(sorted(found, key=_least_headroom))
+
+
+def _least_headroom(each: Busiest) -> tuple[bool, float, str, int]:
+    used = 0.0 if each.limit is None else each.need / max(each.limit, 1)
+    return each.limit is None, -used, each.pool.name, LIMITERS.index(each.limiter)
+
+
+Tokens = Mapping[tuple[str | None, str], int]
+"""By key (None without one) and model."""
+
+LEAST_MISSING = Fraction(1, 100)
+"""Of a key's tokens of a model: what applications and Anthropic put into different hours is less."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfModel:
+    """Computed USD of one model. Logs may have more than Anthropic counted, such as calls through another platform.
+
+    `tokens`: as Anthropic counted them.
+    """
+
+    model: str
+    counted_usd: Decimal
+    logged_usd: Decimal
+    tokens: int = 0
+
+    @property
+    def covered_usd(self) -> Decimal:
+        return min(self.counted_usd, self.logged_usd)
+
+    @property
+    def is_beyond(self) -> bool:
+        """Whether logs have clearly more of it than Anthropic counted."""
+        return self.logged_usd - self.counted_usd >= max(Decimal("0.01"), self.counted_usd / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Tokens of one key and model that are in no log. `key`: its name, None for usage without a key.
+
+    `at_least`: logs that name no known key were counted for this one as far as they go, so more may be missing.
+    """
+
+    key: str | None
+    model: str
+    counted: int
+    missing: int
+    at_least: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """`until`: the end of the last closed hour. `known`: hours of Anthropic's data; nothing is said where some lack.
+
+    `models`: the most expensive first. `gaps`: the largest first.
+    """
+
+    starts_at: datetime
+    until: datetime
+    known: Known
+    models: tuple[OfModel, ...]
+    gaps: tuple[Gap, ...]
+
+    def usd(self, gap: Gap) -> Decimal:
+        """About what the tokens of a gap cost: as much as all of their model do on average."""
+        of = next((each for each in self.models if each.model == gap.model and each.tokens), None)
+        return ZERO if of is None else of.counted_usd * gap.missing / of.tokens
+
+    @property
+    def counted_usd(self) -> Decimal:
+        return sum((each.counted_usd for each in self.models), ZERO)
+
+    @property
+    def covered_usd(self) -> Decimal:
+        return sum((each.covered_usd for each in self.models), ZERO)
+
+
+def closed_until(usage: Snapshot, logged: Snapshot, period: Period) -> datetime | None:
+    """The end of the last hour of the period that both know in full; None without any."""
+    if usage.as_of is None or logged.as_of is None:
+        return None
+    until = min(floor_hour(min(usage.as_of, logged.as_of)), period.ends_at)
+    return until if until > period.starts_at else None
+
+
+def coverage_of(
+    usage: Snapshot, logged: Snapshot, starts_at: datetime, until: datetime, tokens: Tokens, logged_tokens: Tokens
+) -> Coverage:
+    """Of the hours of [`starts_at`, `until`), whole ones. `tokens` as Anthropic counted them, keys by id.
+
+    `logged_tokens` as applications logged them: keys by id or name, models in any spelling.
+    """
+    known = known_of(usage, starts_at, until)
+    if not known.complete:
+        return Coverage(starts_at, until, known, (), ())
+    logged.have(starts_at, until)
+    models = {_model(model, usage.card) for snapshot in (usage, logged) for model in _models(snapshot)}
+    of_model: dict[str, int] = {}
+    for (_, text), number in tokens.items():
+        of_model[_model(text, usage.card)] = of_model.get(_model(text, usage.card), 0) + number
+    found = []
+    for model in sorted(models):
+        counted, in_logs = (
+            snapshot.usd(Scope(ScopeKind.MODEL, model), starts_at, until) for snapshot in (usage, logged)
+        )
+        if counted or in_logs:
+            found.append(OfModel(model, counted, in_logs, of_model.get(model, 0)))
+    found.sort(key=lambda each: (-each.counted_usd, -each.logged_usd, each.model))
+    gaps = gaps_of(tokens, logged_tokens, usage.names.keys, usage.card)
+    return Coverage(starts_at, until, known, tuple(found), gaps)
+
+
+def coverage_from(
+    usage: Snapshot,
+    logged: Snapshot,
+    starts_at: datetime,
+    until: datetime,
+    totals: Mapping[tuple[str | None, str], TokenCounts],
+    logged_totals: Mapping[Dimensions, Sums],
+) -> Coverage:
+    """The same from the totals of both stores in that time."""
+    in_logs: dict[tuple[str | None, str], int] = {}
+    for dimensions, sums in logged_totals.items():
+        at = (dimensions.key, dimensions.model)
+        in_logs[at] = in_logs.get(at, 0) + sums.counts.tokens
+    tokens = {at: counts.tokens for at, counts in totals.items()}
+    return coverage_of(usage, logged, starts_at, until, tokens, in_logs)
+
+
+def gaps_of(tokens: Tokens, logged_tokens: Tokens, names: Mapping[str, str], card: RateCard) -> tuple[Gap, ...]:
+    """What is in no log. Keys of one name count as one, since a log may know no more than the name."""
+    by_text = {name.casefold(): name for name in names.values()} | {id_.casefold(): name for id_, name in names.items()}
+    counted: dict[tuple[str | None, str], int] = {}
+    for (key, model), number in tokens.items():
+        at = (None if key is None else names.get(key, key), _model(model, card))
+        counted[at] = counted.get(at, 0) + number
+    known = {key for key, _ in counted if key is not None}
+    in_logs: dict[tuple[str | None, str], int] = {}
+    for (text, model), number in logged_tokens.items():
+        key = None if text is None else by_text.get(text.casefold(), text)
+        at = (key if key in known else None, _model(model, card))
+        in_logs[at] = in_logs.get(at, 0) + number
+    return tuple(sorted(_gaps(counted, in_logs), key=lambda gap: (-gap.missing, str(gap.key), gap.model)))
+
+
+def _gaps(counted: Tokens, in_logs: Tokens) -> Iterable[Gap]:
+    for (key, model), number in counted.items():
+        of_any = in_logs.get((None, model), 0)
+        missing = number - of_any - (in_logs.get((key, model), 0) if key is not None else 0)
+        if missing > 0 and missing >= number * LEAST_MISSING:
+            yield Gap(key, model, number, missing, at_least=of_any > 0)
+
+
+def _models(snapshot: Snapshot) -> list[str]:
+    return [model for model, _, _ in snapshot.index.ids(ScopeKind.MODEL)]
+
+
+def _model(text: str, card: RateCard) -> str:
+    found = card.find(text)
+    return text if found is None else found.id

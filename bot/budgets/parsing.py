@@ -1,15 +1,16 @@
 """A budget as people write it, in the TOML file or in chat, and what is wrong with it where something is."""
 
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from bot.budgets.budget import ORGANIZATION, Budget, Scope, parse_scope
-from bot.budgets.period import PeriodKind, Weekday
-from bot.strict_fields import Table, Usd, Zone
+from bot.budgets.budget import CHAT, ORGANIZATION, Budget, PeriodKind, Scope, Weekday, parse_scope
+from bot.strict_fields import Table, Usd, Zone, first_mistake
+from bot.typed_text import cleaned, nearest
 
 LONGEST_SCOPE = 200
 MOST_THRESHOLDS = 10
@@ -71,3 +72,125 @@ class WrittenBudget(Table):
             week_starts=self.week_starts,
             thresholds=self.thresholds,
         )
+
+
+KEYS = ("scope", "period", "soft", "hard", "zone", "week_starts", "thresholds")
+NONE = "none"
+"""Takes a limit or the thresholds away again."""
+
+MAY_BE_NONE = ("soft", "hard", "thresholds")
+EXAMPLE = "search scope=workspace:ID period=month soft=50 hard=100"
+
+_LIMITS = {"soft_usd": "soft", "hard_usd": "hard"}
+_FIELDS = {key: field for field, key in _LIMITS.items()}
+_AS_TYPED = ("scope", "zone")
+_NO_PART_OF_A_NAME = "*~,;:!?"
+_SPACES = re.compile(r"\s+")
+_SIGN = re.compile(rf"(?<=\s)-*({'|'.join([*KEYS, 'soft_usd', 'hard_usd'])})\s*[=:]\s*(?!/)", re.IGNORECASE)
+_AMOUNT = re.compile(
+    r"(?<=(?:soft|hard|_usd)=)\$?\s*(\d{1,3}(?: \d{3})+(?:\.\d+)?|\d\S*?)(?:\s*(?:\$|usd|dollars?))?(?=[\s,]|$)",
+    re.IGNORECASE,
+)
+_WITHOUT_SIGN = re.compile(r"(?<![\w=:])(soft|hard)(?:\s+limit)?(?:\s+of|\s+at)?\s+\$?\s*(\d[\d.,_]*)", re.IGNORECASE)
+_PERCENT_APART = re.compile(r"(?<=\d)\s+%")
+
+
+class BudgetWordsError(Exception):
+    """Words that make no budget; the text is one sentence with the remedy."""
+
+
+def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
+    """The name, which comes first, and the value of each key. Raises `BudgetWordsError`."""
+    name, words = named_first(text)
+    if not name or "=" in name:
+        raise BudgetWordsError(f"The name of the budget comes first, as in budget set {EXAMPLE}.")
+    if (bare := _WITHOUT_SIGN.search(words)) is not None:
+        key, amount = bare[1].lower(), bare[2].rstrip(".,")
+        raise BudgetWordsError(f"{key} {amount} lacks its sign: write {key}={amount}.")
+    values: dict[str, str] = {}
+    for word in _key_words(words):
+        typed, equals, value = word.partition("=")
+        key = _LIMITS.get(typed.lower(), typed.lower())
+        if key not in KEYS:
+            raise BudgetWordsError(_unknown(typed, equals))
+        if not value:
+            raise BudgetWordsError(f"{key}= has no value: write one, or leave {key} out.")
+        if key in values:
+            raise BudgetWordsError(f"{key}= is given twice: keep one of them.")
+        values[key] = value if key in _AS_TYPED else value.lower()
+    return name, values
+
+
+def named_first(text: str) -> tuple[str, str]:
+    """The name of a budget that begins `text`, and what stands behind it, cleaned.
+
+    A name may hold points, dashes and underscores anywhere: none of them is taken for the end of a sentence.
+    """
+    first, *rest = text.split(maxsplit=1) or [""]
+    while first and rest and not cleaned(first):
+        first, *rest = rest[0].split(maxsplit=1)
+    # Quotes and what cannot be seen go; a mark is put behind, so that a point at the end is none of a sentence.
+    name = cleaned(f"{first.rstrip(_NO_PART_OF_A_NAME)}\u2060x")[:-1] if first else ""
+    return name.strip(_NO_PART_OF_A_NAME), cleaned(rest[0]) if rest else ""
+
+
+def _key_words(words: str) -> list[str]:
+    """`soft = 50` and `hard: $ 1 000` as one word each; a comma before the next key parts them."""
+    text = _SIGN.sub(r"\1=", f" {words}")
+    text = _PERCENT_APART.sub("%", _AMOUNT.sub(lambda found: _SPACES.sub("", found[1]), text))
+    text = re.sub(r",\s*(?=\w+=)", " ", text)
+    return [word for word in (word.strip(",;") for word in re.sub(r",\s+", ",", text).split()) if word.strip("-")]
+
+
+def budget_of(name: str, values: Mapping[str, str], before: Budget | None = None) -> Budget:
+    """The budget that these words make, or that they make of `before`. Raises `BudgetWordsError`."""
+    written = {} if before is None else _values(before)
+    fields: dict[str, object] = {"name": name}
+    for key, value in (written | dict(values)).items():
+        if value == NONE and key in MAY_BE_NONE:
+            continue
+        fields[_FIELDS.get(key, key)] = _per_cents(value) if key == "thresholds" else value
+    try:
+        return WrittenBudget.model_validate(fields).budget(CHAT)
+    except ValidationError as error:
+        place, clause = first_mistake(error)
+        key = place.partition(".")[0]
+        key = _LIMITS.get(key, key)
+        clause = re.sub(r"\b(soft|hard)_usd\b", r"\1", clause)
+        if not key:
+            raise BudgetWordsError(f"{clause[0].upper()}{clause[1:]}, as in budget set {EXAMPLE}.") from None
+        given = name if key == "name" else values.get(key, "")
+        raise BudgetWordsError(f"{key}={given} cannot be used: {clause}.") from None
+
+
+def budget_words(budget: Budget) -> str:
+    """The words that make this budget, every one of them."""
+    return " ".join([budget.name, *(f"{key}={value}" for key, value in _values(budget).items())])
+
+
+def _values(budget: Budget) -> dict[str, str]:
+    return {
+        "scope": str(budget.scope),
+        "period": budget.period.value,
+        "soft": NONE if budget.soft_usd is None else f"{budget.soft_usd:f}",
+        "hard": NONE if budget.hard_usd is None else f"{budget.hard_usd:f}",
+        "zone": budget.zone.key,
+        "week_starts": budget.week_starts.value,
+        "thresholds": ",".join(str(percent) for percent in budget.thresholds) or NONE,
+    }
+
+
+def _per_cents(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(re.fullmatch(r"[0-9]{1,3}%?", part) for part in parts):
+        raise BudgetWordsError(
+            f"thresholds={text} cannot be used: write per cents with commas between, as in 50,75,90."
+        )
+    return [int(part.rstrip("%")) for part in parts]
+
+
+def _unknown(typed: str, equals: str) -> str:
+    near = nearest(typed, KEYS)
+    known = ", ".join(f"{key}=" for key in KEYS)
+    meant = f"did you mean {near}=?" if near else f"use {known}."
+    return f"{typed}{equals} is not known here: {meant}"

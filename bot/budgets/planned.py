@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from bot.budgets.budget import Budget, ScopeKind
+from bot.budgets.budget import Budget, PeriodKind, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
-from bot.budgets.period import PeriodKind
 from bot.budgets.spend import same_model
 from bot.clock import DAY
 from bot.pricing.card import RateCard
-from bot.pricing.workload import DAYS_IN_MONTH
+from bot.pricing.monthly_cost import DAYS_IN_MONTH
 
 DAYS_OF = {PeriodKind.DAY: 1, PeriodKind.WEEK: 7, PeriodKind.MONTH: DAYS_IN_MONTH}
 

@@ -10,14 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.budgets.budget import ORGANIZATION, Scope
-from bot.budgets.causes import LEAST_SHARE, LEAST_USD, Cause, causes
 from bot.budgets.savings import Move, is_moved_by
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import ZERO, PricedUsage, price_usage
-from bot.budgets.trend import MOST_MOVERS, Mover, Recent, RecentUsage, Stretch, costs_more, recent_window
+from bot.budgets.trend import (
+    LEAST_SHARE,
+    LEAST_USD,
+    MOST_MOVERS,
+    Cause,
+    Mover,
+    Recent,
+    RecentUsage,
+    Stretch,
+    causes,
+    costs_more,
+    recent_window,
+)
 from bot.budgets.usage_index import Caller, Numbers
-from bot.budgets.usage_prices import Money
-from bot.budgets.usage_table import Table, summed
+from bot.budgets.usage_table import Money, Table, summed
 from bot.clock import DAY, HOUR, floor_hour
 from bot.pricing.tokens import TokenCounts
 from bot.usage.model import DayUsage

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from bot.budgets.period import Period, PeriodKind, period_at, period_before
+from bot.budgets.budget import Period, PeriodKind, period_at, period_before
 from bot.budgets.report import GroupBy
 from bot.clock import DAY
 from bot.typed_text import cleaned, nearest, words_in
-from bot.usage.attribution import AttributedBy
+from bot.usage.model import AttributedBy
 
 REPORTS_IN = ZoneInfo("UTC")
 

@@ -1,19 +1,18 @@
-"""The budgets in force held against the snapshot: which periods are reviewed, and what each comes to."""
+"""The budgets in force held against the snapshots: which periods are reviewed, what each comes to and will come to."""
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from operator import is_
 
 from bot.budgets.account import Account, Detail, Spending
-from bot.budgets.budget import LOGGED, ORGANIZATION, Budget, Scope, ScopeKind
+from bot.budgets.budget import LOGGED, ORGANIZATION, Budget, Period, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.forecast import Forecast
 from bot.budgets.live import LiveSource, LiveSpend
-from bot.budgets.period import Period
 from bot.budgets.recent import recent_spend
 from bot.budgets.savings import InForce
 from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
@@ -23,7 +22,7 @@ from bot.budgets.trend import Recent
 from bot.clock import AFTER_EVERYTHING, DAY, HOUR, floor_hour
 from bot.mode import Mode
 from bot.pricing.card import RateCard
-from bot.usage.age import is_stale
+from bot.usage.model import is_stale
 
 log = logging.getLogger(__name__)
 
@@ -283,3 +282,101 @@ def known_period(budget: Budget, live: LiveSpend, as_of: datetime, now: datetime
         # Its first minute runs.
         return present
     return budget.period_at(as_of - as_of.resolution)
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """One budget, its present period, the spend that is known and the forecast, None with too little or stale data.
+
+    Of a period that began after the data ends nothing is forecast. `spend` is that of an earlier one there, unless
+    applications have logged something of it.
+    """
+
+    budget: Budget
+    period: Period
+    spend: BudgetSpend
+    forecast: Forecast | None
+
+
+def prospects(
+    review: BudgetReview, now: datetime, asked: Sequence[tuple[Budget, Period]] | None = None
+) -> list[Prospect]:
+    """Of every budget in force with its present period, or of those that are asked for; empty before the first poll.
+
+    Synchronous; asynchronous callers use a thread.
+    """
+    pairs = review.present(now) if asked is None else asked
+    spends = review.spend_of([budget for budget, _ in pairs], now)
+    if not spends:
+        return []
+    known = [
+        (budget, period)
+        for (budget, period), spend in zip(pairs, spends, strict=True)
+        if spend.period == period.key and period.starts_at < spend.as_of
+    ]
+    made = {budget.name: found for (budget, _), found in zip(known, review.forecasts(known, now), strict=True)}
+    return [
+        Prospect(budget, period, spend, made.get(budget.name))
+        for (budget, period), spend in zip(pairs, spends, strict=True)
+    ]
+
+
+class Reviews:
+    """Two reviews, each of a snapshot of its own, asked as one. Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, usage: BudgetReview, logged: BudgetReview) -> None:
+        self.usage = usage
+        self.logged = logged
+
+    def of(self, scope: Scope) -> BudgetReview:
+        """The one whose snapshot counts what the scope means."""
+        return self.logged if scope.kind in LOGGED else self.usage
+
+    def is_stale(self, now: datetime) -> bool:
+        """Whether Anthropic's data is stale; what applications log never is."""
+        return self.usage.is_stale(now)
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """As of a review."""
+        return (*self.usage.budgets, *self.logged.budgets)
+
+    def unmatched(self) -> list[Unmatched]:
+        """As of a review."""
+        return [*self.usage.unmatched(), *self.logged.unmatched()]
+
+    def scope_of(self, scope: Scope) -> Scope:
+        """As of a review. Raises `NoMatchError`."""
+        return self.of(scope).scope_of(scope)
+
+    def spend(self, now: datetime, detail: Detail = Detail.ALL) -> list[BudgetSpend]:
+        """As of a review."""
+        return [*self.usage.spend(now, detail), *self.logged.spend(now, detail)]
+
+    def spend_by_name(self, names: Collection[str], now: datetime) -> dict[str, BudgetSpend]:
+        """As of a review."""
+        return self.usage.spend_by_name(names, now) | self.logged.spend_by_name(names, now)
+
+    def spending(self, now: datetime) -> Spending:
+        """As of a review."""
+        return self.usage.spending(now) + self.logged.spending(now)
+
+    def spend_against(self, budget: Budget, now: datetime, detail: Detail = Detail.ALL) -> BudgetSpend | None:
+        """As of a review."""
+        return self.of(budget.scope).spend_against(budget, now, detail)
+
+    def present(self, now: datetime) -> Sequence[tuple[Budget, Period]]:
+        """As of a review."""
+        return (*self.usage.present(now), *self.logged.present(now))
+
+    def prospects(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[Prospect]:
+        """Those of both reviews, for the budgets in force with periods that run."""
+        return [
+            prospect
+            for review in (self.usage, self.logged)
+            for prospect in prospects(review, now, [pair for pair in asked if self.of(pair[0].scope) is review])
+        ]
+
+    def agendas(self, now: datetime) -> tuple[Agenda, Agenda]:
+        """The same values as long as nothing of them begins, ends or is set otherwise."""
+        return self.usage.agenda(now), self.logged.agenda(now)

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from bot.budgets.budget import Scope, ScopeKind
+from bot.budgets.budget import Period, Scope, ScopeKind
 from bot.budgets.day_parts import (
+    MINUTES,
     Cut,
+    Minutes,
     Part,
     Stack,
     assumed_of,
@@ -26,18 +28,15 @@ from bot.budgets.day_parts import (
     parts_of,
     stacked,
     units_of,
+    within,
 )
-from bot.budgets.period import Period
 from bot.budgets.spend import COMPUTED_COST_TYPES, ZERO, Computed, Spend, is_settled
 from bot.budgets.usage_index import Numbers, UsageIndex
-from bot.budgets.usage_minutes import MINUTES, Minutes, within
-from bot.budgets.usage_prices import Money, UsagePrices, reasons
-from bot.budgets.usage_table import Day, Table
+from bot.budgets.usage_table import Day, Money, Table, UsagePrices, reasons
 from bot.clock import AFTER_EVERYTHING, BEFORE_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
 from bot.pricing.cost import Hidden
-from bot.usage.age import DataState
-from bot.usage.model import BilledRow
+from bot.usage.model import BilledRow, DataState
 from bot.usage.store_reads import Head, Names
 
 ROWS_HELD = 51 * HOUR

@@ -13,8 +13,7 @@ import numpy as np
 
 from bot.budgets.snapshot import ROWS_HELD, Snapshot
 from bot.budgets.usage_index import UsageIndex
-from bot.budgets.usage_prices import LEAST_PLACES, TooSmallError, UsagePrices, places_of
-from bot.budgets.usage_table import Day, Table, TableBuilder
+from bot.budgets.usage_table import LEAST_PLACES, Day, Table, TableBuilder, TooSmallError, UsagePrices, places_of
 from bot.clock import AFTER_EVERYTHING, BEFORE_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
 from bot.usage.model import BilledRow

@@ -1,5 +1,7 @@
-"""Budgets that were set from chat, and who set them."""
+"""All budgets in force: those that are configured, and those that were set from chat, with who set them."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,13 +9,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select
 
-from bot.budgets.budget import CHAT, Budget, parse_scope
-from bot.budgets.period import PeriodKind, Weekday
-from bot.budgets.words import budget_words
-from bot.db.audit import keep
+from bot.budgets.budget import CHAT, Budget, PeriodKind, Weekday, parse_scope
+from bot.budgets.parsing import budget_words
+from bot.clock import Clock
 from bot.db.engine import lock_for_writers
 from bot.db.schema import budgets
-from bot.db.state import BUDGETS, bump, versions_of
+from bot.db.state import BUDGETS, bump, keep, versions_of
 
 ACTION = "budget"
 """What the audit trail calls it."""
@@ -102,3 +103,55 @@ def _kept(row: Row[Any]) -> KeptBudget:
         thresholds=tuple(row.thresholds),
     )
     return KeptBudget(budget, row.set_by, row.set_at)
+
+
+class BudgetBook:
+    """Synchronous; asynchronous callers use a thread.
+
+    A configured budget cannot be changed from chat. It also wins over one of its name that was set there before.
+    """
+
+    def __init__(self, configured: Sequence[Budget], store: BudgetStore, clock: Clock) -> None:
+        self._configured = tuple(configured)
+        self._store = store
+        self._clock = clock
+        self._in_force: tuple[Sequence[KeptBudget], tuple[Budget, ...]] | None = None
+
+    def in_force(self) -> tuple[Budget, ...]:
+        """The configured ones first, then the others by name. Another copy of the bot may have changed the latter."""
+        stored, known = self._store.all(), self._in_force
+        if known is None or known[0] is not stored:
+            kept = [one.budget for one in stored if self.configured(one.budget.name) is None]
+            known = self._in_force = stored, (*self._configured, *kept)
+        return known[1]
+
+    def kept(self) -> Sequence[KeptBudget]:
+        """Those that were set from chat, by name, also where they do not count."""
+        return self._store.all()
+
+    def find(self, name: str) -> Budget | None:
+        """The one of this name that was set from chat."""
+        return next((one.budget for one in self._store.all() if one.budget.name == name), None)
+
+    def configured(self, name: str) -> Budget | None:
+        """The one of this name that the environment or the TOML file sets."""
+        return next((budget for budget in self._configured if budget.name == name), None)
+
+    def set(self, budget: Budget, seen: str, by: str) -> bool:
+        """Keep it. False, and nothing changed, where the one that was `seen` (a `mark_of`) is not there any more."""
+        before = self.find(budget.name)
+        if self.configured(budget.name) is not None or mark_of(before) != seen:
+            return False
+        return self._store.set(budget, before, by, self._clock())
+
+    def remove(self, name: str, seen: str, by: str) -> bool:
+        """Forget it. False, and nothing changed, where the one that was `seen` (a `mark_of`) is not there any more."""
+        before = self.find(name)
+        if before is None or mark_of(before) != seen:
+            return False
+        return self._store.remove(before, by, self._clock())
+
+
+def mark_of(budget: Budget | None) -> str:
+    """One short word by which a budget is recognised as unchanged."""
+    return "none" if budget is None else hashlib.sha256(budget_words(budget).encode()).hexdigest()[:16]

@@ -1,16 +1,18 @@
-"""What the last 24 hours say: who moved, and what they would have cost under a mode."""
+"""Who moved spend between two stretches of time, and what changed in their usage, by the dollars it explains."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 
 from bot.budgets.budget import Scope
 from bot.budgets.spend import ZERO, PricedUsage, in_scope
 from bot.clock import DAY, HOUR, floor_hour
 from bot.pricing.card import RateCard
 from bot.pricing.cost import cost_of
-from bot.pricing.tokens import TokenCounts, same_text
+from bot.pricing.tokens import STANDARD, TokenCounts, same_text
 from bot.usage.model import DayUsage
 
 LEAST_KNOWN = timedelta(hours=6)
@@ -140,3 +142,203 @@ def _retokenized(usage: DayUsage, ceiling: str, card: RateCard) -> TokenCounts:
         cache_read_input_tokens=scaled(counts.cache_read_input_tokens),
         output_tokens=scaled(counts.output_tokens),
     )
+
+
+MOST_CAUSES = 3
+
+LEAST_USD = Decimal("0.50")
+"""Less than this moved nobody's budget, whatever share of a small sum it is."""
+
+LEAST_SHARE = Decimal("0.05")
+"""Of the scope's dollars: a cause that explains less is true and still no answer to the question why."""
+
+LEAST_RISE = Decimal("1.25")
+"""Traffic and answers differ by a quarter from one day to the next without anybody having changed anything."""
+
+LEAST_FALL = Decimal("0.05")
+"""Of the input read from a cache, or of the tokens in batches: shares wander by some points. A miss costs ten times as
+much as a hit, so that from 98 % few points are enough to move a budget."""
+
+TRACES = Decimal("0.05")
+"""Somebody's try of a mode on less than a twentieth of the tokens is not yet its use."""
+
+ALL_INPUT = ("input", "cache_write_5m", "cache_write_1h", "cache_read")
+WRITTEN_OR_UNCACHED = ALL_INPUT[:-1]
+TOKENS = (*ALL_INPUT, "output")
+
+
+class CauseKind(StrEnum):
+    """What changed. Values before and after: USD, where nothing else is said.
+
+    `cache_read_fell`: shares of the input · `batch_fell`: shares of all tokens · `tokens_rose`: tokens of all kinds.
+    """
+
+    NEW_MODEL = "new_model"
+    CACHE_READ_FELL = "cache_read_fell"
+    CACHE_WRITES_1H_ROSE = "cache_writes_1h_rose"
+    OUTPUT_ROSE = "output_rose"
+    TOKENS_ROSE = "tokens_rose"
+    FAST_MODE = "fast_mode"
+    US_ONLY = "us_only"
+    BATCH_FELL = "batch_fell"
+
+
+ROSE = frozenset({CauseKind.NEW_MODEL, CauseKind.TOKENS_ROSE, CauseKind.OUTPUT_ROSE, CauseKind.CACHE_WRITES_1H_ROSE})
+"""Kinds that a mode causes when it moves usage to a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """`usd`: about how many dollars of the later stretch it explains. `before` is zero where there was none."""
+
+    kind: CauseKind
+    model: str
+    workspace_id: str
+    api_key_id: str | None
+    usd: Decimal
+    before: Decimal
+    after: Decimal
+
+
+Caller = tuple[str, str, str | None]
+
+
+@dataclass(slots=True)
+class _Sums:
+    """A caller's usage of one stretch. `plain`: dollars by kind of token without batch, region and speed."""
+
+    usd: Decimal = ZERO
+    tokens: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(TOKENS, ZERO))
+    plain: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(TOKENS, ZERO))
+    fast_tokens: Decimal = ZERO
+    us_tokens: Decimal = ZERO
+    batch_tokens: Decimal = ZERO
+    fast_usd: Decimal = ZERO
+    us_usd: Decimal = ZERO
+
+    @property
+    def all_tokens(self) -> Decimal:
+        return sum(self.tokens.values(), ZERO)
+
+    def share(self, tokens: Decimal) -> Decimal:
+        """Of all tokens; zero without any."""
+        return tokens / self.all_tokens if self.all_tokens else ZERO
+
+    @property
+    def cache_read_share(self) -> Decimal:
+        """Of the input; zero without any."""
+        prompt = sum((self.tokens[kind] for kind in ALL_INPUT), ZERO)
+        return self.tokens["cache_read"] / prompt if prompt else ZERO
+
+
+def causes(
+    recent: Recent,
+    scope: Scope,
+    card: RateCard,
+    new_models: AbstractSet[str],
+    *,
+    total_usd: Decimal | None = None,
+) -> tuple[Cause, ...]:
+    """What explains most of the scope's last stretch against the one before, the largest first, three at most.
+
+    Both stretches count with the shares of their rows, so that they may be of different lengths. `new_models`: those
+    that were never used before the last stretch. `total_usd`: of the scope, where callers that are too small to matter
+    have been left out.
+    """
+    last, before = (_by_caller(rows, scope, card) for rows in (recent.last, recent.before))
+    total_usd = sum((sums.usd for sums in last.values()), ZERO) if total_usd is None else total_usd
+    least = max(LEAST_USD, LEAST_SHARE * total_usd)
+    found = [
+        cause
+        for caller, after in last.items()
+        if after.usd >= least
+        for cause in _of_caller(caller, before.get(caller), after, card, new_models)
+    ]
+    worth = sorted((cause for cause in found if cause.usd >= least), key=lambda cause: -cause.usd)
+    return tuple(_once_per_model(worth))[:MOST_CAUSES]
+
+
+def _once_per_model(found: Iterable[Cause]) -> Iterator[Cause]:
+    """A model is new once, however many callers have taken to it."""
+    told: set[str] = set()
+    for cause in found:
+        if cause.kind is CauseKind.NEW_MODEL:
+            if cause.model in told:
+                continue
+            told.add(cause.model)
+        yield cause
+
+
+def _of_caller(
+    caller: Caller, before: _Sums | None, after: _Sums, card: RateCard, new_models: AbstractSet[str]
+) -> Iterator[Cause]:
+    def cause(kind: CauseKind, usd: Decimal, was: Decimal, is_now: Decimal) -> Cause:
+        return Cause(kind, *caller, usd, was, is_now)
+
+    if caller[0] in new_models:
+        yield cause(CauseKind.NEW_MODEL, after.usd, ZERO, after.usd)
+    earlier = before or _Sums()
+    for kind, was, is_now, usd in (
+        (CauseKind.FAST_MODE, earlier.fast_tokens, after.fast_tokens, after.fast_usd),
+        (CauseKind.US_ONLY, earlier.us_tokens, after.us_tokens, after.us_usd),
+    ):
+        if earlier.share(was) < TRACES <= after.share(is_now):
+            yield cause(kind, usd, ZERO, usd)
+    if before is None or not before.all_tokens or not after.all_tokens:
+        # Of a caller that is new everything rose: the movers say so already.
+        return
+    growth = after.all_tokens / before.all_tokens
+    if growth >= LEAST_RISE:
+        yield cause(CauseKind.TOKENS_ROSE, before.usd * (growth - 1), before.all_tokens, after.all_tokens)
+    fell = before.cache_read_share - after.cache_read_share
+    if fell >= LEAST_FALL:
+        usd = _costlier_input(fell, before, after)
+        yield cause(CauseKind.CACHE_READ_FELL, usd, before.cache_read_share, after.cache_read_share)
+    for kind, name in ((CauseKind.CACHE_WRITES_1H_ROSE, "cache_write_1h"), (CauseKind.OUTPUT_ROSE, "output")):
+        # What the kind has grown beyond all the others.
+        expected = before.plain[name] * growth
+        if after.plain[name] >= max(expected * LEAST_RISE, before.plain[name] * LEAST_RISE):
+            yield cause(kind, after.plain[name] - expected, before.plain[name], after.plain[name])
+    batch, batch_after = before.share(before.batch_tokens), after.share(after.batch_tokens)
+    if batch - batch_after >= LEAST_FALL:
+        lost = sum(after.plain.values(), ZERO) * (batch - batch_after) * (1 - card.batch_factor)
+        yield cause(CauseKind.BATCH_FELL, lost, batch, batch_after)
+
+
+def _costlier_input(fell: Decimal, before: _Sums, after: _Sums) -> Decimal:
+    """What the input that is not read from the cache any more costs more than if it still were."""
+    tokens = sum((after.tokens[kind] for kind in WRITTEN_OR_UNCACHED), ZERO)
+    usd = sum((after.plain[kind] for kind in WRITTEN_OR_UNCACHED), ZERO)
+    if not tokens:
+        # Nothing but output.
+        return ZERO
+    read = before.plain["cache_read"] / before.tokens["cache_read"]
+    return fell * (tokens + after.tokens["cache_read"]) * (usd / tokens - read)
+
+
+def _by_caller(rows: Iterable[RecentUsage], scope: Scope, card: RateCard) -> dict[Caller, _Sums]:
+    callers: dict[Caller, _Sums] = {}
+    for row in rows:
+        usage = row.priced.usage
+        if not in_scope(scope, usage, card):
+            continue
+        sums = callers.setdefault((usage.model, usage.workspace_id, usage.api_key_id), _Sums())
+        sums.usd += row.usd
+        plain = cost_of(card, usage.model, usage.counts, STANDARD, usage.day, prompt_tokens=None)
+        tokens = ZERO
+        for line in plain.lines:
+            if line.kind in sums.tokens:
+                sums.tokens[line.kind] += line.tokens * row.share
+                sums.plain[line.kind] += line.usd * row.share
+                tokens += line.tokens * row.share
+        terms = usage.terms
+        if terms.service_tier == "batch":
+            sums.batch_tokens += tokens
+        elif terms.speed == "fast":
+            # Batches never run fast.
+            sums.fast_tokens += tokens
+            sums.fast_usd += row.usd - plain.usd * row.share
+        if terms.inference_geo == "us":
+            sums.us_tokens += tokens
+            sums.us_usd += row.usd * (1 - 1 / card.us_factor)
+    return callers

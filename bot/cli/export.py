@@ -12,12 +12,12 @@ from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from bot.budgets.focus import COLUMNS, Charge, focus_rows
-from bot.budgets.ledger_index import LedgerIndex
 from bot.budgets.logged_requests import grouped
 from bot.budgets.report import LOGGED_BY, GroupBy, Report, report_of
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
+from bot.budgets.usage_index import LedgerIndex
 from bot.cli.output import complain, show
 from bot.clock import DAY, system_clock
 from bot.config.settings import Need, Settings, SettingsError, load_settings
@@ -25,7 +25,7 @@ from bot.db.engine import DatabaseError, database_problem, look_into
 from bot.ledger.store import SqlLedger
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.usage.attribution import AttributedBy
+from bot.usage.model import AttributedBy
 from bot.usage.store import UsageStore
 from bot.usage.store_reads import Names
 

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import PurePath
 from typing import Any
 
-from bot.money import usd
+from bot.amounts import usd
 from bot.pricing.card import RateCard
 from bot.pricing.totals import LONGEST_PROMPT, UNKNOWN, Sum, Totals
 

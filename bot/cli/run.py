@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.amounts import count
 from bot.app import bot_from
 from bot.clock import system_clock
 from bot.config.environment import misspelled
@@ -18,7 +19,6 @@ from bot.db.engine import DatabaseError, database_problem
 from bot.doctor.database import shown_database
 from bot.log_bound import BoundedHandler
 from bot.notify.slack_connection import SlackRefusedError, SlackUnreachableError, check_bot_token
-from bot.phrases import count
 from bot.runner.cycle import Bot, Cycle
 from bot.runner.ending import Ending
 from bot.runner.lifecycle import CredentialsRefusedError, Lifecycle

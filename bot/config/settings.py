@@ -21,17 +21,15 @@ from bot.addresses import (
     is_loopback,
     sqlite_file,
 )
-from bot.alerts.receiver import Receiver
-from bot.alerts.rules import AlertRules, DetectorRules
-from bot.budgets.budget import ORGANIZATION, Budget
-from bot.budgets.period import PeriodKind
+from bot.alerts.rules import AlertRules, DetectorRules, Receiver
+from bot.amounts import usd_amount
+from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
 from bot.config.environment import DEFAULT_HTTP_PORT, VARIABLES, Variable, misspelled
 from bot.config.models import chain_ids, rise_in, unknown_models
 from bot.config.toml import ConfigFile, read_config_file
 from bot.display import Display
-from bot.fallback.rules import FallbackRules
-from bot.ledger.rules import LedgerRules
-from bot.money import usd_amount
+from bot.fallback.auto import FallbackRules
+from bot.ledger.model import LedgerRules
 from bot.pricing.card import load_rate_card
 from bot.secret_shapes import CHANNEL, HOST, MODEL, NUMBER, PATH, WORD, looks_secret, masked, one_line, quoted, shown
 from bot.usage.model import UsageChoice

@@ -8,13 +8,12 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from bot.alerts.kinds import AlertKind, Level, level_of
-from bot.alerts.receiver import ALL_BUT_ROUTINE
-from bot.alerts.rules import AlertRules
+from bot.alerts.incident import AlertKind, Level, level_of
+from bot.alerts.rules import ALL_BUT_ROUTINE, AlertRules
 from bot.budgets.budget import LimitKind
 from bot.display import USD, Display
-from bot.fallback.rules import FallbackRules
-from bot.ledger.rules import LedgerRules
+from bot.fallback.auto import FallbackRules
+from bot.ledger.model import LedgerRules
 from bot.notify.model import SLACK
 from bot.secret_shapes import WORD, quoted
 from bot.strict_fields import Minutes, Number, Percent, Table

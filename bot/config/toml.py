@@ -10,9 +10,8 @@ from typing import Any
 from pydantic import Field, SecretStr, ValidationError, create_model, field_validator, model_validator
 
 from bot.addresses import absolute
-from bot.alerts.kinds import AlertKind
-from bot.alerts.receiver import Receiver
-from bot.alerts.rules import AlertRules, rules_type
+from bot.alerts.incident import AlertKind
+from bot.alerts.rules import AlertRules, Receiver, rules_type
 from bot.budgets.budget import LIMITS, Budget
 from bot.budgets.parsing import WrittenBudget
 from bot.config.tables import (
@@ -25,8 +24,8 @@ from bot.config.tables import (
     LedgerTable,
 )
 from bot.display import USD, Display
-from bot.fallback.rules import FallbackRules
-from bot.ledger.rules import LedgerRules
+from bot.fallback.auto import FallbackRules
+from bot.ledger.model import LedgerRules
 from bot.mode import NORMAL
 from bot.secret_shapes import PATH, WORD, looks_secret, quoted, shown
 from bot.strict_fields import Table, first_mistake, first_secret

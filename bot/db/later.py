@@ -11,8 +11,7 @@ from typing import ParamSpec, Protocol
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.db.engine import database_problem
-from bot.in_flight import InFlight
-from bot.threads import Pool
+from bot.threads import InFlight, Pool
 
 log = logging.getLogger(__name__)
 

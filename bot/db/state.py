@@ -1,4 +1,4 @@
-"""The table `state`: single values that the bot keeps about itself, and counters of changes.
+"""The tables `state` and `audit`: what the bot keeps about itself, and who did or tried what.
 
 A counter rises with every change of its subject, so that a cache knows when to reload. All stores of one database share
 one `Versions`: one statement shows each whether its cache is current.
@@ -6,14 +6,15 @@ one `Versions`: one statement shows each whether its cache is current.
 
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from threading import Lock
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.db.schema import state
+from bot.db.schema import audit, state
 
 
 class StateStore:
@@ -112,3 +113,12 @@ def versions_of(engine: Engine) -> Versions:
         if found is None:
             found = _OF_ENGINE[engine] = Versions()
         return found
+
+
+Outcome = Literal["done", "refused", "failed"]
+
+
+def keep(connection: Connection, at: datetime, actor: str, action: str, outcome: Outcome, detail: str) -> None:
+    """Add an entry. `actor`: a Slack user id."""
+    entry = {"at": at, "actor": actor, "action": action, "outcome": outcome, "detail": detail}
+    connection.execute(insert(audit).values(entry))

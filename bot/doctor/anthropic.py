@@ -9,17 +9,16 @@ from decimal import Decimal
 import httpx
 from pydantic import SecretStr
 
-from bot.budgets.budget import ORGANIZATION, Budget
-from bot.budgets.period import PeriodKind
+from bot.amounts import usd
+from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
 from bot.clock import DAY, HOUR, Clock, floor_day, floor_hour
 from bot.config.settings import Settings
 from bot.doctor.check import Check, State
-from bot.money import usd
 from bot.usage.anthropic import admin, analytics
 from bot.usage.anthropic.admin import rfc3339
 from bot.usage.anthropic.client import BadRequestError, NotServedError, Query, Transport
+from bot.usage.anthropic.limits import ConsoleLimits, read_console_limits
 from bot.usage.anthropic.responses import Page, parsed
-from bot.usage.anthropic.spend_limits import ConsoleLimits, read_console_limits
 from bot.usage.model import RefusedError, SourceError, SourceName, UsageChoice
 from bot.usage.poller import FRESH
 

@@ -11,9 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.addresses import POSTGRES, clickhouse_address, database_address
 from bot.alerts.store import AlertStore
-from bot.budgets.book import BudgetBook
+from bot.amounts import count, span
 from bot.budgets.budget import Budget
-from bot.budgets.store import BudgetStore, KeptBudget
+from bot.budgets.store import BudgetBook, BudgetStore, KeptBudget
 from bot.clock import Clock
 from bot.config.settings import Settings
 from bot.db.engine import DatabaseError, look_into
@@ -23,18 +23,16 @@ from bot.doctor.check import Check, State
 from bot.doctor.usage import UsageFindings, judge_usage, usage_findings
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService, ModeState
-from bot.fallback.store import ModeStore
-from bot.fallback.target_store import TargetStore
+from bot.fallback.store import ModeStore, TargetStore
 from bot.fallback.targets.base import TargetView
 from bot.fallback.targets.env_file import EnvFile, EnvFileError
 from bot.fallback.targets.registry import targets_from
 from bot.ledger.clickhouse import ClickHouseError, connect_clickhouse, look_at
 from bot.mode import modes_from_chain
 from bot.notify.store import Waiting
-from bot.phrases import count, span
 from bot.pricing.card import load_rate_card
 from bot.secret_shapes import masked
-from bot.usage.age import DataState, is_stale
+from bot.usage.model import DataState, is_stale
 from bot.usage.store import UsageStore
 
 NOT_READ = "Not checked: see database."

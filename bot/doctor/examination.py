@@ -7,6 +7,7 @@ from datetime import timedelta
 import httpx
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.amounts import count
 from bot.clock import Clock
 from bot.config.settings import Settings
 from bot.doctor.anthropic import check_console_limit, check_usage_apis
@@ -15,7 +16,6 @@ from bot.doctor.configuration import secrets_of
 from bot.doctor.database import check_clickhouse, check_database, shown_database
 from bot.doctor.slack import Met, check_admins, check_channel, check_connection, check_sample, meet
 from bot.messages import Message
-from bot.phrases import count
 from bot.pricing.card import RateCard
 from bot.steady_clock import FAIL_ABOVE, WARN_ABOVE, ClockOffsets, SteadyClock
 

@@ -6,12 +6,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
-from bot.budgets.budget import Budget
-from bot.budgets.period import PeriodKind, period_at
+from bot.amounts import count
+from bot.budgets.budget import Budget, PeriodKind, period_at
 from bot.budgets.scopes import Unmatched, matched, used_in
 from bot.clock import Clock
 from bot.doctor.check import Check, State
-from bot.phrases import count
 from bot.pricing.card import RateCard
 from bot.usage.store import UsageStore
 

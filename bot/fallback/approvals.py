@@ -1,13 +1,222 @@
-"""A change that needs a second person: asked for, approved or rejected, and never more than what was asked for."""
+"""A change that needs a second person: requested, kept, approved or rejected, and never more than was requested."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+
+from bot.actor import BOT
+from bot.alerts.notice_contents import dumped, enqueue, parsed
+from bot.amounts import exact_span
 from bot.clock import Clock
+from bot.db.engine import lock_for_writers
+from bot.db.schema import approvals, mode_changes, proposals
+from bot.db.state import Outcome, keep
 from bot.fallback.impact import Prospect
-from bot.fallback.proposal_store import AlreadyApprovedError, NotOpenError, ProposalStore
 from bot.fallback.service import FallbackService
+from bot.fallback.store import newest_change, record_change
 from bot.mode import NORMAL, Mode
-from bot.modes.model import Proposal, ProposalStatus
+from bot.modes.changes import ModeChange
+from bot.modes.model import ModeAnnouncement, Proposal, ProposalStatus
+
+
+class NotOpenError(Exception):
+    """The proposal is not open any more, or never was."""
+
+    def __init__(self, facts: Proposal | None) -> None:
+        super().__init__("the proposal is not open")
+        self.facts = facts
+
+
+class AlreadyApprovedError(Exception):
+    """This person has approved it before."""
+
+
+class ProposalStore:
+    """Synchronous; asynchronous callers use a thread. A decision, its notice and its audit are one transaction each."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def propose(self, facts: Proposal, change_id: int | None) -> Proposal | None:
+        """Keep a proposal, to be posted with its buttons; returns it with its id.
+
+        `change_id`: the change in force that it was made under. None, and nothing kept, where that is another by now.
+        """
+        with self._engine.begin() as connection:
+            lock_for_writers(connection, mode_changes)
+            if _id(newest_change(connection)) != change_id:
+                return None
+            proposal_id = int(
+                connection.execute(
+                    insert(proposals)
+                    .values(
+                        mode=facts.mode,
+                        variables=facts.variables,
+                        minutes=None if facts.lasts is None else int(facts.lasts.total_seconds() // 60),
+                        reason=facts.reason,
+                        change_id=change_id,
+                        needed=facts.needed,
+                        asked_by=facts.asked_by,
+                        asked_at=facts.asked_at,
+                        expires_at=facts.expires_at,
+                        status=facts.status,
+                        facts={},
+                    )
+                    .returning(proposals.c.id)
+                ).scalar_one()
+            )
+            kept = replace(facts, proposal_id=proposal_id)
+            connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(facts=dumped(kept)))
+            _audit(connection, kept, facts.asked_at, facts.asked_by, "asked for")
+            enqueue(connection, "post", kept, facts.asked_at, proposal_id=proposal_id)
+        return kept
+
+    def find(self, proposal_id: int) -> Proposal | None:
+        """The proposal at its present step."""
+        with self._engine.connect() as connection:
+            row = _row(connection, proposal_id)
+        return None if row is None else _proposal(row)
+
+    def approve(self, proposal_id: int, by: str, now: datetime, variables: Mapping[str, str] | None) -> Proposal:
+        """One more approval; with the last one that it needs, the mode is switched in the same transaction.
+
+        `variables`: those that the mode has now, None where there is no such mode any more. A proposal whose time is
+        over, or under which something has changed, is closed instead. Raises `NotOpenError`, `AlreadyApprovedError`.
+        """
+        with self._engine.begin() as connection:
+            lock_for_writers(connection, mode_changes)
+            row, facts = _open(connection, proposal_id)
+            newest = newest_change(connection)
+            if now >= facts.expires_at:
+                return _close(connection, facts, ProposalStatus.EXPIRED, now)
+            why = _void_because(row, facts, newest, variables)
+            if why is not None:
+                return _close(connection, facts, ProposalStatus.VOID, now, by=by, why=why)
+            if by in facts.approved_by:
+                raise AlreadyApprovedError
+            connection.execute(insert(approvals).values(proposal_id=proposal_id, approved_by=by, approved_at=now))
+            facts = replace(facts, approved_by=(*facts.approved_by, by))
+            _audit(connection, facts, now, by, "approved")
+            if len(facts.approved_by) < facts.needed:
+                _tell(connection, facts, now)
+                return facts
+            record_change(connection, facts.variables, _change(facts, newest, now))
+            return _close(connection, facts, ProposalStatus.DONE, now, by=by)
+
+    def reject(self, proposal_id: int, by: str, now: datetime) -> Proposal:
+        """Close it without a change. Raises `NotOpenError`."""
+        with self._engine.begin() as connection:
+            lock_for_writers(connection, mode_changes)
+            _, facts = _open(connection, proposal_id)
+            if now >= facts.expires_at:
+                return _close(connection, facts, ProposalStatus.EXPIRED, now)
+            return _close(connection, facts, ProposalStatus.REJECTED, now, by=by)
+
+    def close_outdated(self, now: datetime, modes: Mapping[str, Mapping[str, str]]) -> int:
+        """Close what has expired or become void; returns how many. `modes`: the variables of every mode by its name."""
+        query = select(proposals.c.id).where(proposals.c.status == ProposalStatus.OPEN)
+        with self._engine.connect() as connection:
+            open_ids = connection.execute(query).scalars().all()
+        return sum(self._close_outdated(proposal_id, now, modes) for proposal_id in open_ids)
+
+    def _close_outdated(self, proposal_id: int, now: datetime, modes: Mapping[str, Mapping[str, str]]) -> bool:
+        with self._engine.begin() as connection:
+            lock_for_writers(connection, mode_changes)
+            try:
+                row, facts = _open(connection, proposal_id)
+            except NotOpenError:
+                return False
+            why = _void_because(row, facts, newest_change(connection), modes.get(facts.mode))
+            if now >= facts.expires_at:
+                _close(connection, facts, ProposalStatus.EXPIRED, now)
+            elif why is not None:
+                _close(connection, facts, ProposalStatus.VOID, now, why=why)
+            else:
+                return False
+        return True
+
+
+def _row(connection: Connection, proposal_id: int) -> Row[Any] | None:
+    return connection.execute(select(proposals).where(proposals.c.id == proposal_id)).one_or_none()
+
+
+def _proposal(row: Row[Any]) -> Proposal:
+    stored = parsed(row.facts)
+    if not isinstance(stored, Proposal):
+        raise TypeError(f"proposal {row.id} holds a {type(stored).__name__}")
+    return stored
+
+
+def _open(connection: Connection, proposal_id: int) -> tuple[Row[Any], Proposal]:
+    row = _row(connection, proposal_id)
+    facts = None if row is None else _proposal(row)
+    if row is None or facts is None or facts.status is not ProposalStatus.OPEN:
+        raise NotOpenError(facts)
+    return row, facts
+
+
+def _void_because(
+    row: Row[Any], facts: Proposal, newest: ModeChange | None, variables: Mapping[str, str] | None
+) -> str | None:
+    if _id(newest) != row.change_id:
+        return "the fallback mode was changed meanwhile"
+    if variables is None:
+        return f"there is no mode {facts.mode} any more"
+    return None if variables == facts.variables else f"the variables of {facts.mode} are others now"
+
+
+def _change(facts: Proposal, newest: ModeChange | None, now: datetime) -> ModeAnnouncement:
+    return ModeAnnouncement(
+        mode=facts.mode,
+        previous=facts.previous,
+        by=facts.asked_by,
+        reason=facts.reason,
+        changed_at=now,
+        savings=facts.savings,
+        as_of=facts.as_of,
+        until=None if facts.lasts is None else now + facts.lasts,
+        returns_at=None if facts.lasts is not None else facts.returns_at,
+        costs=facts.costs,
+        approved_by=facts.approved_by,
+        previous_until=None if newest is None else newest.until,
+    )
+
+
+def _close(
+    connection: Connection,
+    facts: Proposal,
+    status: ProposalStatus,
+    now: datetime,
+    *,
+    by: str | None = None,
+    why: str | None = None,
+) -> Proposal:
+    closed = replace(facts, status=status, closed_by=by, closed_at=now, why=why)
+    word = f"{status}: {why}" if why else str(status)
+    _audit(connection, closed, now, by or BOT, word)
+    _tell(connection, closed, now)
+    return closed
+
+
+def _tell(connection: Connection, facts: Proposal, now: datetime) -> None:
+    connection.execute(
+        update(proposals).where(proposals.c.id == facts.proposal_id).values(status=facts.status, facts=dumped(facts))
+    )
+    enqueue(connection, "update", facts, now, proposal_id=facts.proposal_id)
+
+
+def _audit(connection: Connection, facts: Proposal, at: datetime, actor: str, word: str) -> None:
+    lasts = "" if facts.lasts is None else f" for {exact_span(facts.lasts)}"
+    detail = f"{facts.previous} -> {facts.mode}{lasts} {word}: {facts.reason}"
+    outcome: Outcome = "refused" if facts.status in (ProposalStatus.REJECTED, ProposalStatus.VOID) else "done"
+    keep(connection, at, actor, "proposal", outcome, detail)
+
+
+def _id(change: ModeChange | None) -> int | None:
+    return None if change is None else change.id
 
 
 class NotApprovedError(Exception):

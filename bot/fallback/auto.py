@@ -1,4 +1,4 @@
-"""The chain that steps down by itself: which change the automatism makes now, and why.
+"""Whether the chain steps down by itself, and how many further admins have to agree.
 
 Pure. It reads no clock, no database and no network. It cannot flap, whatever the incidents do: an incident is answered
 once in its period, between two automatic changes lies `DWELL`, and what a person has switched since an incident was
@@ -11,12 +11,25 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from bot.actor import BOT
-from bot.alerts.kinds import AlertKind, Level
+from bot.alerts.incident import AlertKind, Level
+from bot.amounts import usd
 from bot.budgets.budget import LimitKind
 from bot.clock import is_over
-from bot.fallback.rules import FallbackRules
 from bot.mode import NORMAL
-from bot.money import usd
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackRules:
+    """`auto`: whether the chain steps down by itself at an alert of `auto_levels`, until chat says otherwise.
+
+    `approvals`: how many admins beside the one who asks have to agree, within `approval_lasts`.
+    """
+
+    auto: bool = False
+    auto_levels: frozenset[Level] = frozenset({LimitKind.HARD})
+    approvals: int = 0
+    approval_lasts: timedelta = timedelta(hours=1)
+
 
 DWELL = timedelta(minutes=30)
 """Least time between two automatic changes: services that follow at a restart would not keep up with a quicker one."""

@@ -6,9 +6,8 @@ from decimal import Decimal
 
 from bot.actor import BOT
 from bot.alerts.cycle_state import CycleState
-from bot.alerts.incident import Status
+from bot.alerts.incident import AlertKind, Status
 from bot.alerts.incident_store import IncidentStore, OpenedIncident
-from bot.alerts.kinds import AlertKind
 from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshot import Snapshot

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.clock import Clock
-from bot.fallback.target_store import TargetStore
+from bot.fallback.store import TargetStore
 from bot.fallback.targets.base import Target, TargetError, TargetState, TargetView
 from bot.mode import Mode
 from bot.notify.back_off import back_off

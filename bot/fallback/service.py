@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,19 +11,51 @@ from bot.actor import BOT
 from bot.budgets.savings import Saving
 from bot.clock import Clock
 from bot.db.later import Writes, at_once
-from bot.fallback.change_signal import ChangeSignal
+from bot.fallback.auto import FallbackRules
 from bot.fallback.reconciler import Reconciler
-from bot.fallback.rules import FallbackRules
-from bot.fallback.store import ModeStore
+from bot.fallback.store import Dismissal, ModeStore
 from bot.fallback.targets.base import TargetState, TargetView
-from bot.fallback.verification_store import Dismissal
 from bot.mode import NORMAL, Mode
-from bot.modes.changes import NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
+from bot.modes.changes import NO_CHANGE, AuditEntry, AutoSwitch, Cause, Due, End, ModeChange, due, end_of
 from bot.modes.consequences import Consequences
-from bot.modes.expiry import Cause, Due, End, due, end_of
 from bot.modes.model import ModeAnnouncement, ModeEnding, VerificationReport
 
 log = logging.getLogger(__name__)
+
+
+class ChangeSignal:
+    """Calls every listener after a change was committed. Any thread may send and listen.
+
+    A listener runs in the sender's thread, so it only wakes somebody. The signal carries no mode: whoever wakes reads
+    the store, which also covers a signal that was sent twice. Changes by other copies send nothing here.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[], object]] = []
+
+    def send(self) -> None:
+        """Call every listener; one that fails is logged and keeps neither the others nor the sender."""
+        with self._lock:
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            try:
+                listener()
+            except RuntimeError as error:
+                # Of an event loop that has closed meanwhile.
+                log.warning("a reader of the fallback mode was not woken (%s)", type(error).__name__)
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[], object]) -> Iterator[None]:
+        """Call `listener` at every signal while the block runs."""
+        with self._lock:
+            self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listeners.remove(listener)
+
 
 BECAUSE = {Cause.TIME: "its time is over", Cause.PERIOD: "a new period has begun"}
 WILL_END = {Cause.TIME: "its time is over then", Cause.PERIOD: "a new period begins then"}

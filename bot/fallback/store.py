@@ -1,22 +1,98 @@
-"""The fallback mode and the audit trail."""
+"""The tables of the fallback mode: its changes, their verification, and what became of each target."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from datetime import datetime
 from itertools import takewhile
+from typing import Literal
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, Select, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.alerts.notice_contents import enqueue
-from bot.db.audit import keep
+from bot.alerts.notice_contents import enqueue, parsed
+from bot.amounts import day_name
 from bot.db.engine import lock_for_writers
-from bot.db.schema import audit, mode_changes, state
-from bot.db.state import save_state
-from bot.fallback.verification_store import ProofStore
+from bot.db.schema import audit, mode_changes, notices, state, target_states
+from bot.db.state import keep, save_state
+from bot.fallback.targets.base import TargetState
 from bot.mode import NORMAL
 from bot.modes.changes import AUTO_KEY, AUTO_SWITCH, LOOK_BACK, NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
-from bot.modes.model import ModeAnnouncement, ModeEnding
-from bot.phrases import day_name
+from bot.modes.model import ModeAnnouncement, ModeEnding, VerificationReport
+
+Dismissal = Literal["done", "already", "over", "unknown"]
+"""What became of a click. `over`: the change is not watched any more. `unknown`: no report is about such a change."""
+
+
+class ProofStore:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def told(self, change_ids: Sequence[int]) -> list[VerificationReport]:
+        """Every report about these changes, the oldest first."""
+        with self._engine.connect() as connection:
+            return _told(connection, change_ids)
+
+    def is_dismissed(self, change_ids: Sequence[int]) -> bool:
+        """Whether somebody wants to hear no more about one of these changes."""
+        with self._engine.connect() as connection:
+            return connection.execute(_dismissed(change_ids)).first() is not None
+
+    def tell(self, facts: VerificationReport, told: int, change_ids: Sequence[int]) -> bool:
+        """Put a report below the announcement of its change.
+
+        False, and nothing is told, where that is not the newest change any more, where it was dismissed, or where
+        somebody was quicker: there are not `told` reports about `change_ids` any more.
+        """
+        with self._engine.begin() as connection:
+            lock_for_writers(connection, mode_changes)
+            newest = connection.execute(select(func.max(mode_changes.c.id))).scalar_one()
+            dismissed = connection.execute(_dismissed(change_ids)).first() is not None
+            if newest != facts.change_id or dismissed or len(_told(connection, change_ids)) != told:
+                return False
+            enqueue(connection, "reply", facts, facts.decided_at, mode_change_id=facts.change_id)
+            return True
+
+    def dismiss(self, change_id: int, in_force: Sequence[int], by: str, now: datetime) -> Dismissal:
+        """`by` wants to hear no more of it. With its audit entry. `in_force`: the changes that led to the mode."""
+        with self._engine.begin() as connection:
+            lock_for_writers(connection, mode_changes)
+            if not _told(connection, [change_id]):
+                return "unknown"
+            told = _told(connection, in_force)
+            if change_id not in in_force or told[-1].last:
+                return "over"
+            marked = connection.execute(
+                update(mode_changes)
+                .where(mode_changes.c.id == change_id, mode_changes.c.proof_dismissed_by.is_(None))
+                .values(proof_dismissed_by=by)
+            )
+            if not marked.rowcount:
+                return "already"
+            keep(connection, now, by, "proof", "done", f"{told[-1].mode}: {told[-1].state}, dismissed")
+            return "done"
+
+
+def _told(connection: Connection, change_ids: Sequence[int]) -> list[VerificationReport]:
+    query = (
+        select(notices.c.facts)
+        .where(
+            notices.c.mode_change_id.in_(change_ids),
+            notices.c.action == "reply",
+            notices.c.facts["kind"].as_string() == "proof",
+        )
+        .order_by(notices.c.id)
+    )
+    stored = connection.execute(query).scalars()
+    return [payload for value in stored if isinstance(payload := parsed(value), VerificationReport)]
+
+
+def _dismissed(change_ids: Sequence[int]) -> Select[tuple[int]]:
+    return select(mode_changes.c.id).where(
+        mode_changes.c.id.in_(change_ids), mode_changes.c.proof_dismissed_by.is_not(None)
+    )
+
 
 HISTORY = ("mode", "proposal", "auto", "proof")
 """Actions in the audit trail that are about the fallback mode."""
@@ -151,3 +227,23 @@ def record_change(connection: Connection, variables: Mapping[str, str], facts: M
     keep(connection, facts.changed_at, facts.by, "mode", "done", detail)
     enqueue(connection, "post", facts, facts.changed_at, mode_change_id=change_id)
     return change_id
+
+
+class TargetStore:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def all(self) -> dict[str, TargetState]:
+        """The states by the target's name; of targets that are not configured any more too."""
+        with self._engine.connect() as connection:
+            return {row.target: TargetState(**row._mapping) for row in connection.execute(select(target_states))}
+
+    def save(self, state: TargetState) -> None:
+        """Replace what is known of this target."""
+        values = asdict(state)
+        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(target_states).values(values)
+        with self._engine.begin() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["target"], set_=values))

@@ -23,11 +23,9 @@ from bot.db.state import locked, save_state
 from bot.ledger.clickhouse import Cell, ClickHouseError, ClickHouseEvents, Kept, clickhouse_events
 from bot.ledger.file_events import SINGLE, SUM, TOTAL
 from bot.ledger.interning import numbers_of_rows, rows_of_numbers, rows_where
-from bot.ledger.model import Appended, Event
-from bot.ledger.rules import LedgerRules
+from bot.ledger.model import Appended, Event, LedgerRules, stored_id
 from bot.ledger.store import Change, SqlLedger, Stored
 from bot.ledger.store_writes import EVENT_COLUMNS, MINUTES_KEPT, NUMBERS, SUMS
-from bot.ledger.texts import stored_id
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bot.ledger.model import Dimensions, Event, Outcome, Tags, prompts_above, tags_of
-from bot.ledger.texts import LONGEST_NAME
-from bot.pricing.call import Call, Part
+from bot.ledger.model import LONGEST_NAME, Dimensions, Event, Outcome, Tags, prompts_above, tags_of
+from bot.pricing.responses import Call, Part
 from bot.pricing.tally import requests_of
 
 MOST_TAGS = 20

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 from bot.ledger.events_of_call import CLAUDE_CODE, RecordLabels, events_of_call, labels_in, transcript_tags
 from bot.ledger.model import PROMPT_EDGES, Dimensions, Event, Tags, prompts_above, tags_of
 from bot.ledger.record_shapes import Found, RecordShapes
-from bot.pricing.call import Call
-from bot.pricing.responses import identity_of, is_message_id
+from bot.pricing.responses import Call, identity_of, is_message_id
 from bot.pricing.running_totals import Log, SeriesKey
 from bot.pricing.tally import FileCalls
 from bot.usage.logs.calls import CallReader, RecordChain

@@ -11,8 +11,8 @@ from bot.ledger.events_of_call import events_of_call
 from bot.ledger.file_events import TOTAL, Held
 from bot.ledger.files_store import SingleCall
 from bot.ledger.model import Event
-from bot.pricing.call import micros
 from bot.pricing.counters import Counter, Reading, Rise, ends_of_stretches
+from bot.pricing.responses import micros
 from bot.pricing.tokens import TokenCounts
 
 

@@ -1,14 +1,45 @@
-"""One event of the ledger: what an application logs of one request, and sums of such events."""
+"""One event of the ledger: what an application logs of one request, its texts, and sums of such events."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
+from bot.secret_shapes import masked, one_line
+
+LONGEST_NAME = 200
+"""Characters of a name or an id."""
+
+LONGEST_STORED_ID = 256
+"""Room for an id and the number of a part of its response. An index of PostgreSQL takes no long keys."""
+
+
+def clean_name(text: str) -> str:
+    """On one line, without control characters and halves of characters, cut to `LONGEST_NAME`; may be empty."""
+    text = text[:LONGEST_NAME]
+    return (text if text.isprintable() else one_line(text)).strip()
+
+
+def clean_or_none(text: str | None) -> str | None:
+    """The same; None where nothing is left of it."""
+    return None if text is None else clean_name(text) or None
+
+
+def shown_name(text: str | None) -> str | None:
+    """The same, with an ellipsis for what has the form of a secret: some applications log their key as `key`."""
+    return None if text is None else masked(clean_name(text)) or None
+
+
+def stored_id(event_id: str) -> str:
+    """The id itself, or for one that a database may refuse, 64 hexadecimal digits that stand for it alone."""
+    if len(event_id) <= LONGEST_STORED_ID and event_id.isprintable() and event_id:
+        return event_id
+    return hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()
+
 
 PROMPT_EDGES = (100_000, 200_000)
 """Prompt lengths in tokens above which some models cost more; sums keep the requests between two edges apart."""
@@ -180,3 +211,14 @@ def prompts_above(prompt_tokens: int) -> int:
 def tags_of(labels: Mapping[str, str]) -> Tags:
     """Labels as tags."""
     return tuple(sorted(labels.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRules:
+    """`keep`: how long events are kept once they have come; their sums stay for ever.
+
+    `hash_users`: whether ids of users are stored as keyed hashes only.
+    """
+
+    keep: timedelta = timedelta(days=35)
+    hash_users: bool = False

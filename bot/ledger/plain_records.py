@@ -9,9 +9,8 @@ from typing import Annotated
 
 import msgspec
 
-from bot.ledger.model import PROMPT_EDGES, Dimensions, Event, Outcome
+from bot.ledger.model import LONGEST_NAME, PROMPT_EDGES, Dimensions, Event, Outcome
 from bot.ledger.records import FURTHEST_AHEAD, events_in, value_of
-from bot.ledger.texts import LONGEST_NAME
 from bot.pricing.tokens import TokenCounts
 from bot.usage.logs.moments import moment_in
 from bot.usage.logs.usage_block import MOST_TOKENS

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from bot.ledger.events_of_call import AROUND, KEY, WORKSPACE, RecordLabels, labels_in
 from bot.ledger.events_of_call import REQUEST_ID as SHOWN_REQUEST_ID
 from bot.ledger.model import PROMPT_EDGES, Dimensions, prompts_above
-from bot.pricing.call import Call
+from bot.pricing.responses import Call
 from bot.pricing.tokens import Terms, TokenCounts
+from bot.usage.logs.calls import CONSOLE_NAMES
 from bot.usage.logs.moments import moment_in
 from bot.usage.logs.records import (
     FEATURE,
@@ -25,7 +26,6 @@ from bot.usage.logs.records import (
     TIME,
     USER,
 )
-from bot.usage.logs.reports import CONSOLE_NAMES
 from bot.usage.logs.usage_block import (
     CACHE_READ,
     CACHE_WRITE,

@@ -12,10 +12,9 @@ from typing import Any
 import msgspec
 
 from bot.ledger.events_of_call import LONGEST_TAG_NAME, MOST_TAGS, RecordLabels, events_of_call, outcome_of
-from bot.ledger.model import Event, Outcome, Tags, tags_of
-from bot.ledger.texts import LONGEST_NAME, clean_name, clean_or_none
-from bot.pricing.call import Call
+from bot.ledger.model import LONGEST_NAME, Event, Outcome, Tags, clean_name, clean_or_none, tags_of
 from bot.pricing.model_names import Kind, is_foreign
+from bot.pricing.responses import Call
 from bot.usage.logs.records import MESSAGE_ID, call_in
 from bot.usage.logs.usage_block import (
     CACHE_READ,

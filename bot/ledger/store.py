@@ -13,13 +13,10 @@ from bot.clock import ceil_day, floor_day, floor_hour
 from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes
 from bot.db.state import LEDGER, versions_of
 from bot.ledger.files_store import sessions_with_calls
-from bot.ledger.interning import Interning
-from bot.ledger.known_hours import note_changes, state_of
-from bot.ledger.model import Appended, Dimensions, Event, Row, Sums
+from bot.ledger.interning import Interning, user_hash, user_key, without_names
+from bot.ledger.model import Appended, Dimensions, Event, Row, Sums, stored_id
 from bot.ledger.store_writes import MINUTES_KEPT, SUMS, ByHour, Changes, append_events, put_back_events, withdraw_events
-from bot.ledger.texts import stored_id
-from bot.ledger.usage import LedgerReader, head_of
-from bot.ledger.users import user_hash, user_key, without_names
+from bot.ledger.usage import LedgerReader, head_of, note_changes, state_of
 from bot.pricing.tokens import TokenCounts
 from bot.usage.store_reads import Head
 

@@ -14,8 +14,7 @@ from sqlalchemy import Connection, Table
 from bot.clock import DAY, floor_hour
 from bot.db.schema import UTCDateTime, ledger_days, ledger_events, ledger_hours, ledger_minutes
 from bot.ledger.interning import rows_where
-from bot.ledger.model import Event, Outcome, largest
-from bot.ledger.texts import clean_or_none
+from bot.ledger.model import Event, Outcome, clean_or_none, largest
 from bot.pricing.tokens import TokenCounts
 
 ByHour = Mapping[tuple[datetime, int], Sequence[int]]

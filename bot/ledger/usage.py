@@ -1,26 +1,82 @@
-"""Logged usage in the shapes of stored usage, for a snapshot of it: `LedgerIndex` gives its rows their meaning.
+"""Logged usage in the shapes of stored usage, for a snapshot of it, and from when to when the ledger knows usage.
+
+All hours from the first event's to the present are known, quiet ones too. On PostgreSQL the row of the state is locked
+before those of the hours, by everybody.
 
 A row's workspace is its feature (empty without one), its key the text of its `Labels`. All hours since the first event
 are known, up to the present: that nothing was logged is known too.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.clock import HOUR, floor_hour
 from bot.db.schema import ledger_days, ledger_hours, ledger_known_hours, ledger_minutes, state
-from bot.db.state import LEDGER
+from bot.db.state import LEDGER, locked, save_state
 from bot.ledger.interning import Interning
-from bot.ledger.known_hours import LedgerState, state_of
 from bot.ledger.model import Dimensions, Labels
 from bot.ledger.store_writes import MINUTES_KEPT
-from bot.usage.age import DataState
-from bot.usage.model import BilledRow
+from bot.usage.model import BilledRow, DataState
 from bot.usage.store_reads import ROWS_AT_ONCE, Head, HourRead, Names, Version
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerState:
+    """`version` rises with every change of the sums or of what is known. `as_of`: the age of what is known.
+
+    `first`, `last`: the known hours, both included. All None before the first event.
+    """
+
+    version: int = 0
+    as_of: datetime | None = None
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+def state_of(value: Any) -> LedgerState:
+    """Read from the state's JSON."""
+    if not value:
+        return LedgerState()
+    version, *moments = value
+    as_of, first, last = (datetime.fromisoformat(each).astimezone(UTC) for each in moments)
+    return LedgerState(version, as_of, first, last)
+
+
+def note_changes(connection: Connection, changed: Iterable[datetime], now: datetime) -> LedgerState:
+    """Count the change of these hours, and know everything up to `now`, in the transaction of the change."""
+    before = state_of(locked(connection, LEDGER, None))
+    hours = set(changed)
+    if before.first is None and not hours:
+        return before
+    as_of = now if before.as_of is None else max(now, before.as_of)
+    first = min([*hours, *([before.first] if before.first else [])])
+    last = max([*hours, floor_hour(as_of), *([before.last] if before.last else [])])
+    quiet = [*_hours(first, before.first or last + HOUR), *_hours((before.last or last) + HOUR, last + HOUR)]
+    version = before.version + bool(hours or quiet)
+    if hours or quiet:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        kept = dialect.insert(ledger_known_hours)
+        connection.execute(
+            kept.on_conflict_do_update(index_elements=["hour"], set_={"version": kept.excluded.version}),
+            [{"hour": hour, "version": version} for hour in sorted(hours.union(quiet))],
+        )
+    after = LedgerState(version, as_of, first, last)
+    if after != before:
+        save_state(connection, LEDGER, [version, as_of.isoformat(), first.isoformat(), last.isoformat()])
+    return after
+
+
+def _hours(starts_at: datetime, ends_at: datetime) -> Iterable[datetime]:
+    while starts_at < ends_at:
+        yield starts_at
+        starts_at += HOUR
+
 
 Recent = Mapping[int, Mapping[datetime, frozenset[datetime]]]
 """By version of the ledger, which minutes of which hours this process has changed."""

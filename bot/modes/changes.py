@@ -1,10 +1,16 @@
-"""Changes of the fallback mode and what was said about them, as they are kept."""
+"""Changes of the fallback mode: as people ask for them, as they are kept, and when they end. Pure."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 
 from pydantic import TypeAdapter
+
+from bot.budgets.budget import Budget, ScopeKind
+from bot.mode import NORMAL
+from bot.typed_text import split_reason, words_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +60,106 @@ NO_CHANGE = 0
 
 LOOK_BACK = 50
 """Changes that are looked at for what has led to the present mode."""
+
+
+LONGEST_WARNING = timedelta(minutes=15)
+WARNING_SHARE = 10
+"""The warning comes a tenth of the time before the end, but at most `LONGEST_WARNING` before it."""
+
+
+class Cause(StrEnum):
+    """Why a mode ends."""
+
+    TIME = "time"
+    PERIOD = "period"
+
+
+class Due(StrEnum):
+    """What is to be done about a mode now."""
+
+    WARN = "warn"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """When a mode returns to normal, and why then."""
+
+    at: datetime
+    cause: Cause
+
+
+def period_end(budgets: Sequence[Budget], moment: datetime) -> datetime | None:
+    """The end of the period around `moment`: of the organization's first budget, or of the first; None without any."""
+    if not budgets:
+        return None
+    widest = min(budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
+    return widest.period_at(moment).ends_at
+
+
+def end_of(mode: str, until: datetime | None, ends_period: datetime | None) -> End | None:
+    """`until`: what somebody has asked for. `ends_period`: the end of the period in which the mode was switched on."""
+    if mode == NORMAL:
+        return None
+    if until is not None:
+        return End(until, Cause.TIME)
+    return None if ends_period is None else End(ends_period, Cause.PERIOD)
+
+
+def due(end: End, since: datetime, now: datetime, *, warned: bool) -> Due | None:
+    """`since`: when the mode was switched on. `warned`: whether its end has been announced."""
+    if now >= end.at:
+        return Due.RETURN
+    ahead = min((end.at - since) / WARNING_SHARE, LONGEST_WARNING)
+    return Due.WARN if not warned and now >= end.at - ahead else None
+
+
+SHORTEST = timedelta(minutes=5)
+LONGEST = timedelta(days=31)
+
+_DURATION = re.compile(
+    r"(?:(\d{1,6})(?:w|wks?|weeks?|週間?))?(?:(\d{1,6})(?:d|days?|日間?))?(?:(\d{1,6})(?:h|hrs?|hours?|時間))?"
+    r"(?:(\d{1,6})(?:m|mins?|minutes?|分間?))?",
+    re.IGNORECASE,
+)
+_ONE = re.compile(r"\ban?\s+(?=week|day|hour)", re.IGNORECASE)
+_AND = re.compile(r"\s+and\s+|,", re.IGNORECASE)
+_NO_MODES = ("mode", "to", "the")
+"""Said beside a mode, as in `on to minimal mode`."""
+
+
+class DurationError(ValueError):
+    """Words that are no time, or a time out of bounds; the text is one sentence with the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchWords:
+    """`mode` is empty where none is named, `reason` where none is given, `lasts` None without `for`."""
+
+    mode: str
+    lasts: timedelta | None
+    reason: str
+
+
+def switch_words(words: str) -> SwitchWords:
+    """`[MODE] [for TIME] [because WORDS…]`, what follows because being taken as it is. Raises `DurationError`."""
+    before, reason = split_reason(words)
+    listed = words_in(before)
+    lowered = [word.lower() for word in listed]
+    at = lowered.index("for") if "for" in lowered else len(listed)
+    mode = [word for word in listed[:at] if word.lower() not in _NO_MODES]
+    return SwitchWords(" ".join(mode), duration(" ".join(listed[at + 1 :])) if at < len(listed) else None, reason)
+
+
+def duration(text: str) -> timedelta:
+    """`2h`, `90m`, `3d`, `1h30m`, `2 hours`, `2hrs.`: 5 minutes to 31 days. Raises `DurationError`."""
+    text = " ".join(words_in(text))
+    match = _DURATION.fullmatch("".join(_AND.sub(" ", _ONE.sub("1 ", text)).split()))
+    if match is None or not any(match.groups()):
+        said = f"{text!r} is no time" if text else "The time is missing"
+        raise DurationError(f"{said}: write it like 90m, 2h, 1h30m or 3d.")
+    weeks, days, hours, minutes = (int(number or 0) for number in match.groups())
+    lasts = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes)
+    if not SHORTEST <= lasts <= LONGEST:
+        raise DurationError(f"{text} is out of bounds: a mode may be on for 5 minutes to 31 days.")
+    return lasts

@@ -1,4 +1,4 @@
-"""Whether a change of the fallback mode took effect: who calls models above its ceiling, by the minute, against before.
+"""Whether a change of the fallback mode took effect, by whose calls are above its ceiling, and when that is reported.
 
 Pure. The share is one of dollars: budgets count them, and a model that is used for long prompts and short answers would
 hardly show among output tokens. What is above the ceiling is decided by the rule that services have (`Ceiling`), so
@@ -12,12 +12,11 @@ from decimal import Decimal
 from enum import StrEnum
 from itertools import accumulate
 
-from bot.clock import HOUR, floor_hour
-from bot.modes.ceiling import Ceiling
+from bot.clock import DAY, HOUR, floor_hour, is_over
+from bot.modes.consequences import Ceiling
 from bot.pricing.card import RateCard
-from bot.pricing.cost import cost_of
+from bot.pricing.cost import MTOK, cost_of
 from bot.pricing.model_ids import family_in
-from bot.pricing.unit_prices import MTOK
 from bot.usage.model import UsageRow
 from bot.usage.plan import HourState
 
@@ -333,3 +332,47 @@ def _all(minutes: Sequence[_Minute]) -> Iterator[_Priced]:
 
 def _floor_minute(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
+
+
+AGAIN = HOUR
+"""Least time between two reports of what is still wrong."""
+
+WATCHED_FOR = DAY
+"""Who has not followed by then will not by being named once more."""
+
+MOST_REPORTS = 5
+"""Reports about one change, the last one included."""
+
+MOST_CALLERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report. `callers`: those that it named. `last`: nothing is watched after it."""
+
+    state: VerificationState
+    callers: frozenset[Caller]
+    at: datetime
+    last: bool
+
+
+def report_due(
+    found: Verification, target: VerificationTarget, reported: Sequence[Report], dismissed: bool, now: datetime
+) -> Report | None:
+    """The report to make now, None for none. `reported`: of this change, the oldest first.
+
+    The first one as soon as there is something to say; while it is not right at most one an hour, and only of something
+    new; one when it is right or when it is not watched any more, and nothing after that.
+    """
+    if dismissed or (reported and reported[-1].last):
+        return None
+    named = frozenset(calling.caller for calling in found.callers[:MOST_CALLERS])
+    if found.state is VerificationState.CONFIRMED or is_over(WATCHED_FOR, target.since, now):
+        return Report(found.state, named, now, last=True)
+    if found.state in (VerificationState.WAITING, VerificationState.IDLE):
+        return None
+    if reported:
+        nothing_new = (reported[-1].state, reported[-1].callers) == (found.state, named)
+        if nothing_new or not is_over(AGAIN, reported[-1].at, now) or len(reported) >= MOST_REPORTS - 1:
+            return None
+    return Report(found.state, named, now, last=False)

@@ -30,8 +30,7 @@ from requests.adapters import HTTPAdapter
 
 from bot.messages import PlainMessage, Tone
 from bot.notify.chatwork import SCHEMA, ChatWork
-from bot.notify.destination import CALL_SECONDS, Delivered, Destination, Failed, May, SendResult, Withheld, always
-from bot.notify.model import Address
+from bot.notify.model import CALL_SECONDS, Address, Delivered, Destination, Failed, May, SendResult, Withheld, always
 from bot.typed_text import nearest
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from datetime import timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.db.engine import database_problem
-from bot.in_flight import InFlight
 from bot.notify.outbox import Outbox
+from bot.threads import InFlight
 
 log = logging.getLogger(__name__)
 

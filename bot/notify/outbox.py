@@ -11,11 +11,14 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import Clock
-from bot.notify.attempts import COMMIT_SECONDS, Attempts
 from bot.notify.back_off import Waits, back_off
-from bot.notify.destination import (
+from bot.notify.model import (
     CALL_SECONDS,
+    COMMIT_SECONDS,
+    LONGEST_WAIT,
     NEEDS,
+    Address,
+    Attempts,
     Capability,
     CouldNotLook,
     Delivered,
@@ -25,12 +28,13 @@ from bot.notify.destination import (
     Look,
     May,
     NotEditable,
+    Notice,
     NotThere,
     SendResult,
+    UnreadableNoticeError,
     Withheld,
     always,
 )
-from bot.notify.model import LONGEST_WAIT, Address, Notice, UnreadableNoticeError
 from bot.notify.store import NoticeStore
 from bot.threads import InThread
 

@@ -12,7 +12,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.messages import Block, Message
-from bot.notify.destination import (
+from bot.notify.model import (
+    SLACK,
+    Address,
     Capability,
     CouldNotLook,
     Delivered,
@@ -27,7 +29,6 @@ from bot.notify.destination import (
     Withheld,
     always,
 )
-from bot.notify.model import SLACK, Address
 from bot.slack_api import (
     CREDENTIALS,
     Answer,

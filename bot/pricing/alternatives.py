@@ -7,11 +7,20 @@ from fractions import Fraction
 from operator import itemgetter
 from typing import Literal, NamedTuple, get_args
 
-from bot.pricing.caching import expected_hit_rate, hit_rate_with
 from bot.pricing.card import Model, RateCard
-from bot.pricing.monthly_cost import caches, failures, monthly_lines, total
+from bot.pricing.monthly_cost import (
+    Route,
+    Ttl,
+    Workload,
+    all_on,
+    caches,
+    expected_hit_rate,
+    failures,
+    hit_rate_with,
+    monthly_lines,
+    total,
+)
 from bot.pricing.tokens import same_text
-from bot.pricing.workload import Route, Ttl, Workload, all_on
 
 Change = Literal["batch", "caching", "speed", "model"]
 """How an alternative differs from the asked workload."""

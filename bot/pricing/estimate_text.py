@@ -6,15 +6,13 @@ from fractions import Fraction
 from operator import itemgetter
 from typing import Any
 
-from bot.money import CENT, usd
+from bot.amounts import CENT, usd
 from bot.pricing.alternatives import Alternative
-from bot.pricing.caching import hit_rate_of
 from bot.pricing.estimate import Estimate
 from bot.pricing.model_names import short_name
-from bot.pricing.monthly_cost import Line, caches
-from bot.pricing.throughput_text import fit_lines, verdict_lines
+from bot.pricing.monthly_cost import RULES, Line, Workload, caches, hit_rate_of
+from bot.pricing.throughput import fit_lines, verdict_lines
 from bot.pricing.words import words_of
-from bot.pricing.workload import RULES, Workload
 
 KIND_NAMES = {
     "input": "input",

@@ -1,16 +1,230 @@
-"""What a workload costs in a month of 30 days, line by line."""
+"""A workload, and what one way of doing it costs in a month of 30 days, line by line.
+
+Rules of thumb for the older tokenizer (generation 1): English 4 characters a token, Japanese 1.5 tokens a character,
+between 1 and 2 by content. The newer one makes about 30 % more tokens of the same text (platform.claude.com, 2026).
+
+Assumes random arrivals at an even rate around the clock (a Poisson process). A hit renews the entry at no cost, so a
+request hits if the gap before it is shorter than the TTL: with mean gap g and TTL t, a share of 1 - exp(-t / g).
+Bursts hit more often.
+"""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from math import ceil, exp
+from typing import Literal, NamedTuple
 
-from bot.pricing.caching import hit_rate_of
 from bot.pricing.card import Model, RateCard
 from bot.pricing.cost import cost_of
-from bot.pricing.tokens import Terms, TokenCounts
-from bot.pricing.workload import Route, Workload
+from bot.pricing.tokens import Terms, TokenCounts, same_text
+
+Lang = Literal["en", "ja"]
+
+OLD_TOKENIZER = 1
+
+
+class Rule(NamedTuple):
+    """Tokens per character with the older tokenizer: usual, least, most."""
+
+    usual: Fraction
+    least: Fraction
+    most: Fraction
+    name: str
+
+
+RULES: dict[Lang, Rule] = {
+    "en": Rule(Fraction(1, 4), Fraction(1, 5), Fraction(1, 3), "English"),
+    "ja": Rule(Fraction(3, 2), Fraction(1), Fraction(2), "Japanese"),
+}
+
+
+class Text(NamedTuple):
+    """A number of characters in a language."""
+
+    chars: int
+    lang: Lang
+
+
+def tokens_of(text: Text, tokenizer: int) -> int:
+    """The usual number of tokens in a tokenizer generation."""
+    return _tokens(text, RULES[text.lang].usual, tokenizer)
+
+
+def token_range(text: Text, tokenizer: int) -> tuple[int, int]:
+    """The range that the rule of thumb allows."""
+    rule = RULES[text.lang]
+    return _tokens(text, rule.least, tokenizer), _tokens(text, rule.most, tokenizer)
+
+
+def language_of(text: str) -> Lang:
+    """`ja` for a text with a good part of Japanese script, otherwise `en`."""
+    japanese = sum(1 for character in text if _is_japanese(character))
+    return "ja" if japanese * 5 > len(text.replace(" ", "")) else "en"
+
+
+def _is_japanese(character: str) -> bool:
+    return "\u3040" <= character <= "\u30ff" or "\u4e00" <= character <= "\u9fff" or "\uff66" <= character <= "\uff9f"
+
+
+def _tokens(text: Text, rate: Fraction, tokenizer: int) -> int:
+    return same_text(ceil(text.chars * rate), OLD_TOKENIZER, tokenizer)
+
+
+Ttl = Literal["5m", "1h"]
+Geo = Literal["us"]
+Per = Literal["minute", "hour", "day", "week", "month"]
+
+DAYS_IN_MONTH = 30
+"""A month of an estimate has 30 days."""
+
+TIMES_A_MONTH: dict[Per, Fraction] = {
+    "minute": Fraction(DAYS_IN_MONTH * 24 * 60),
+    "hour": Fraction(DAYS_IN_MONTH * 24),
+    "day": Fraction(DAYS_IN_MONTH),
+    "week": Fraction(DAYS_IN_MONTH, 7),
+    "month": Fraction(1),
+}
+
+
+class Route(NamedTuple):
+    """The part of the requests that goes to one model; the shares of a workload sum to 1."""
+
+    model: Model
+    share: Fraction
+
+
+class Goal(NamedTuple):
+    """A monthly cost to stay below by moving requests to a cheaper model."""
+
+    usd: Decimal
+    to: Model
+
+
+class Workload(NamedTuple):
+    """Requests of one shape. Tokens are per request, or per turn of a conversation.
+
+    `requests`: of single requests, or of conversations where `turns` is above 1. `input_tokens` are the counts of
+    whichever model reads them, unless `text` says what the input is. `prefix_tokens`: what every turn of a conversation
+    sends before the conversation itself. `cached_tokens` are part of the prefix, or of the input of single requests.
+    `hit_rate`: share of requests that find the cached part in the cache, 0 to 1; None if not given: then it
+    follows from rate and TTL. `turns_cached`: each turn has a breakpoint at the end of its prompt, so that the next one
+    reads it from the cache. `searches`: web searches of a request, or turn. `geo`: where inference has to run.
+    `compared_with`: the one model that a mix is held against. `peak`: how many times the mean the busiest minute is.
+    `counted`: what Anthropic counted for a prompt, by model id; it goes before `input_tokens`.
+    `name`: under which the estimate is kept.
+    """
+
+    routes: tuple[Route, ...]
+    requests: int
+    output_tokens: int
+    per: Per = "month"
+    input_tokens: int = 0
+    text: Text | None = None
+    prefix_tokens: int = 0
+    cached_tokens: int = 0
+    hit_rate: Decimal | None = None
+    ttl: Ttl = "5m"
+    batch: bool = False
+    fast: bool = False
+    geo: Geo | None = None
+    searches: Decimal = Decimal(0)
+    turns: int = 1
+    turns_cached: bool = False
+    compared_with: Model | None = None
+    goal: Goal | None = None
+    peak: Decimal | None = None
+    counted: tuple[tuple[str, int], ...] = ()
+    name: str | None = None
+
+    @property
+    def monthly_requests(self) -> Fraction:
+        """Requests, or conversations, in 30 days, exactly."""
+        return self.requests * TIMES_A_MONTH[self.per]
+
+    @property
+    def model(self) -> Model | None:
+        """The only model; None for a mix."""
+        return self.routes[0].model if len(self.routes) == 1 else None
+
+    def input_for(self, model: Model) -> int:
+        """Input tokens of one request, or turn, as this model counts them."""
+        if self.text is not None:
+            return tokens_of(self.text, model.tokenizer)
+        return dict(self.counted).get(model.id, self.input_tokens)
+
+
+def all_on(model: Model) -> tuple[Route, ...]:
+    """Every request on one model."""
+    return (Route(model, Fraction(1)),)
+
+
+LIFE: dict[Ttl, timedelta] = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1)}
+"""How long an entry lives after each use (platform.claude.com, Prompt caching)."""
+
+MONTH = timedelta(days=DAYS_IN_MONTH)
+
+
+class Warmth(NamedTuple):
+    """`gap`: mean time between two requests. `hit_rate`: the share that comes in time, 0 to 1, to a whole per cent."""
+
+    gap: timedelta
+    hit_rate: Decimal
+
+
+def break_even(model: Model, ttl: str, on: date, prompt_tokens: int | None = None) -> Fraction:
+    """The hit rate, 0 to 1, at which caching costs as much as plain input: (w - 1) / (w - r).
+
+    w and r are the prices of a write and a read as multiples of the input price.
+    """
+    rates = model.rates(on).at(prompt_tokens)
+    write = rates.cache_write_1h if ttl == "1h" else rates.cache_write_5m
+    return Fraction(write - rates.input) / Fraction(write - rates.cache_read)
+
+
+def warmth(workload: Workload, share: Fraction = Fraction(1)) -> Warmth:
+    """At an even rate over 30 days, for the share of the requests that use one model's cache."""
+    requests = _requests(workload, share)
+    gap = MONTH * requests.denominator / requests.numerator
+    return Warmth(gap, expected_hit_rate(requests, workload.ttl))
+
+
+def expected_hit_rate(requests_a_month: Fraction, ttl: Ttl) -> Decimal:
+    """The share of requests that hit, 0 to 1, in whole per cent: the model is not more precise."""
+    return Decimal(round(_arrive_in_time(requests_a_month, ttl) * 100)) / 100
+
+
+def hit_rate_of(workload: Workload, share: Fraction = Fraction(1)) -> Decimal:
+    """The given hit rate, or the one to expect from the share of requests that one model serves."""
+    if workload.hit_rate is not None:
+        return workload.hit_rate
+    return expected_hit_rate(_requests(workload, share), workload.ttl)
+
+
+def hit_rate_with(ttl: Ttl, workload: Workload, share: Fraction = Fraction(1)) -> Decimal | None:
+    """The hit rate with another TTL; None if none was given, since it then follows from the request rate.
+
+    A given rate changes in proportion to the expected one, up to what the request rate allows. If it is higher
+    already, requests come in bursts and a longer TTL changes nothing.
+    """
+    if workload.hit_rate is None or ttl == workload.ttl:
+        return workload.hit_rate
+    requests = _requests(workload, share)
+    with_this, with_other = _arrive_in_time(requests, workload.ttl), _arrive_in_time(requests, ttl)
+    given = float(workload.hit_rate)
+    scaled = given * with_other / with_this
+    other = max(given, min(scaled, with_other)) if with_other > with_this else scaled
+    # Rounded to a ten-thousandth, so that an unchanged rate equals the given one exactly.
+    return workload.hit_rate if abs(other - given) < 0.0001 else Decimal(round(other * 10_000)) / 10_000
+
+
+def _requests(workload: Workload, share: Fraction) -> Fraction:
+    return workload.monthly_requests * workload.turns * share
+
+
+def _arrive_in_time(requests_a_month: Fraction, ttl: Ttl) -> float:
+    lives_a_month = MONTH / LIFE[ttl]
+    return 1 - exp(-float(requests_a_month) / lives_a_month)
 
 
 class Line(NamedTuple):

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.money import usd
+from bot.amounts import usd
 from bot.pricing.card import Model, Prices, RateCard
 
 MONTHS_IN_YEAR = 12

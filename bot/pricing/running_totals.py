@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import lgamma, log
 
-from bot.pricing.call import Call, micros
 from bot.pricing.counters import Counter, Reading, largest, order_of
+from bot.pricing.responses import Call, micros
 from bot.pricing.tokens import TokenCounts
 from bot.pricing.totals import LONGEST_PROMPT, Place, Sums
 

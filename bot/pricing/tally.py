@@ -6,11 +6,10 @@ from datetime import UTC, date, tzinfo
 
 import msgspec
 
-from bot.pricing.call import Call, Part
 from bot.pricing.card import RateCard
 from bot.pricing.copies import Beginnings
 from bot.pricing.model_names import Kind, kind_of
-from bot.pricing.responses import NO_TIME, STATE, Names, Numbers, Parts, Responses
+from bot.pricing.responses import NO_TIME, STATE, Call, Names, Numbers, Part, Parts, Responses
 from bot.pricing.running_totals import RunningTotals
 from bot.pricing.tokens import TokenCounts
 from bot.pricing.totals import LONGEST_PROMPT, Pile, Place, Prompt, Steps, Sums, Totals, priced

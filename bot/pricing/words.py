@@ -11,6 +11,7 @@ from typing import get_args
 
 from bot.pricing.card import Model, RateCard
 from bot.pricing.model_names import UnknownModelError, model_named, short_name
+from bot.pricing.monthly_cost import Geo, Goal, Lang, Per, Route, Text, Ttl, Workload, all_on
 from bot.pricing.word_split import (
     FLAGS,
     KEYS,
@@ -23,7 +24,6 @@ from bot.pricing.word_split import (
     split_words,
     whole_number,
 )
-from bot.pricing.workload import Geo, Goal, Lang, Per, Route, Text, Ttl, Workload, all_on
 
 EXAMPLE = "sonnet-4.6 requests=100k in=2000 out=500"
 

@@ -11,16 +11,13 @@ from typing import NamedTuple, TypeVar
 from slack_bolt.async_app import AsyncApp
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.alerts.cycle_state import CycleStateStore
-from bot.alerts.detector import Look
-from bot.alerts.due import Due, DueStore
-from bot.alerts.evaluator import Evaluator
-from bot.alerts.kinds import AlertKind
-from bot.alerts.lifecycle_timer import LifecycleTimer
+from bot.alerts.cycle_state import CycleStateStore, Due, DueStore
+from bot.alerts.detector import Evaluator, Look
+from bot.alerts.incident import AlertKind
+from bot.alerts.lifecycle_store import LifecycleTimer
 from bot.budgets.review import Agenda
 from bot.config.settings import Settings
 from bot.db.engine import database_problem
-from bot.in_flight import InFlight
 from bot.ledger.clickhouse import ClickHouseError
 from bot.ledger.store import MOST_PRUNED
 from bot.mode import NORMAL
@@ -29,7 +26,7 @@ from bot.notify.outbox import Delivery, Outbox
 from bot.notify.slack_connection import Workspace
 from bot.runner.leadership import Leadership
 from bot.services import Services
-from bot.threads import InThread
+from bot.threads import InFlight, InThread
 from bot.usage.poller import Poller, PollOutcome
 
 log = logging.getLogger(__name__)

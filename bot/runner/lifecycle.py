@@ -12,16 +12,16 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.amounts import count
 from bot.config.settings import SettingsError
 from bot.db.engine import database_problem
 from bot.notify.back_off import back_off
 from bot.notify.slack_connection import SlackUnreachableError, SocketMode, check_app_token, check_bot_token
-from bot.phrases import count
 from bot.runner.cycle import Bot
 from bot.runner.ending import close_within
 from bot.runner.schedule import Job, schedule
 from bot.steady_clock import SteadyClock
-from bot.usage.age import is_stale
+from bot.usage.model import is_stale
 from bot.web.connections import Connections
 from bot.web.server import open_port, web_app
 

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bot.sandbox import slack_limits as limit
-from bot.sandbox.slack_blocks import BLOCKS, SURFACES, Surface
+from bot.sandbox import slack_checks as limit
+from bot.sandbox.slack_blocks import BLOCKS, SURFACES, Surface, plain
 from bot.sandbox.slack_checks import Problems, anything, fields, flag, say, string, typed
-from bot.sandbox.slack_elements import plain
 
 _MODAL = fields(
     {"title": plain(limit.VIEW_TITLE), "blocks": anything},

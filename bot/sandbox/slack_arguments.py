@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bot.messages import Block
 from bot.sandbox.block_limits import problems, text_length
-from bot.sandbox.slack_limits import MESSAGE_BLOCKS_TEXT
+from bot.sandbox.slack_checks import MESSAGE_BLOCKS_TEXT
 from bot.sandbox.slack_workspace import ApiError, invalid_blocks
 
 Arguments = Mapping[str, Any]

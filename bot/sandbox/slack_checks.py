@@ -1,7 +1,61 @@
-"""Composable checks of JSON values, which report errors in Slack's words with a JSON pointer."""
+"""Slack's figures, and checks of JSON values that say what is wrong, and where, as Slack does.
+
+Where copies of the documentation differ, this is the stricter figure.
+"""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
+
+MESSAGE_BLOCKS = 50
+VIEW_BLOCKS = 100
+MESSAGE_BLOCKS_TEXT = 13_200
+ID = 255
+TEXT = 3_000
+SECTION_FIELDS = 10
+FIELD_TEXT = 2_000
+HEADER_TEXT = 150
+CONTEXT_ELEMENTS = 10
+ACTIONS_ELEMENTS = 25
+CONTEXT_ACTIONS_ELEMENTS = 5
+BUTTON_TEXT = 75
+BUTTON_VALUE = 2_000
+URL = 3_000
+ACCESSIBILITY_LABEL = 75
+CONFIRM_TITLE = 100
+CONFIRM_TEXT = 300
+CONFIRM_BUTTON = 30
+OPTION_TEXT = 75
+OPTION_VALUE = 150
+SELECT_OPTIONS = 100
+OVERFLOW_OPTIONS = 5
+CHOICE_OPTIONS = 10
+PLACEHOLDER = 150
+INPUT_TEXT = 3_000
+LABEL = 2_000
+ALT_TEXT = 2_000
+MARKDOWN_TEXT = 12_000
+TABLE_ROWS = 100
+TABLE_COLUMNS = 20
+DATA_TABLE_ROWS = 101
+DATA_TABLE_PAGE = 100
+DATA_TABLE_TEXT = 20_000
+CHARTS = 2
+CHART_TITLE = 50
+CHART_SERIES = 6
+CHART_POINTS = 20
+CHART_LABEL = 20
+AXIS_LABEL = 50
+CARD_TITLE = 150
+CARD_BODY = 200
+CARD_ACTIONS = 3
+CAROUSEL_CARDS = 10
+CONTAINER_BLOCKS = 10
+ALERT_TEXT = 200
+VIEW_TITLE = 24
+PRIVATE_METADATA = 3_000
+POSTED_TEXT = 40_000
+UPDATED_TEXT = 4_000
+
 
 Problems = list[str]
 Check = Callable[[Any, str, Problems], None]

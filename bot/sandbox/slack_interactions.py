@@ -8,8 +8,8 @@ from aiohttp import web
 
 from bot.clock import Clock
 from bot.sandbox.slack_arguments import content
+from bot.sandbox.slack_checks import POSTED_TEXT
 from bot.sandbox.slack_dispatch import Ack
-from bot.sandbox.slack_limits import POSTED_TEXT
 from bot.sandbox.slack_workspace import BOT_USER, ApiError, Message, Signal, SlackWorkspace
 
 RESPONSE_USES = 5

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from bot.sandbox import slack_arguments as args
 from bot.sandbox.block_limits import problems, view_problems
 from bot.sandbox.slack_arguments import Arguments
-from bot.sandbox.slack_limits import POSTED_TEXT, UPDATED_TEXT
+from bot.sandbox.slack_checks import POSTED_TEXT, UPDATED_TEXT
 from bot.sandbox.slack_views import SlackViews
 from bot.sandbox.slack_workspace import BOT_ID, BOT_USER, TEAM_ID, ApiError, Channel, Message, SlackWorkspace
 

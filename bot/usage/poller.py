@@ -16,12 +16,13 @@ import httpx
 from pydantic import SecretStr
 
 from bot.clock import DAY, HOUR, MINUTE, Clock, is_over
-from bot.usage.age import ADMIN_DELAY, DataState, not_ahead, refreshed
 from bot.usage.anthropic.admin import AdminSource
 from bot.usage.anthropic.analytics import AnalyticsSource
 from bot.usage.anthropic.client import NotServedError, Query, Transport
 from bot.usage.directory import Directory
 from bot.usage.model import (
+    ADMIN_DELAY,
+    DataState,
     Read,
     RefusedError,
     SourceError,
@@ -30,10 +31,11 @@ from bot.usage.model import (
     UsageChoice,
     UsageReading,
     UsageSource,
+    not_ahead,
+    refreshed,
 )
-from bot.usage.plan import SIZES, Parts, Sizes, Usage, plan_reads
+from bot.usage.plan import SIZES, Parts, Sizes, StoredBuckets, Usage, packed, plan_reads
 from bot.usage.store import Bill, UsageStore
-from bot.usage.stored_buckets import StoredBuckets, packed
 
 log = logging.getLogger(__name__)
 

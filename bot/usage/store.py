@@ -13,10 +13,8 @@ from bot.clock import ceil_day, floor_day, floor_hour
 from bot.db.schema import billed, names, usage, usage_days, usage_hours
 from bot.db.state import locked, save_state, versions_of
 from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import BilledRow, SourceName, UsageReading, UsageRow
+from bot.usage.model import BilledRow, DataState, SourceName, UsageReading, UsageRow
 from bot.usage.plan import HourState
-from bot.usage.rollups import change_days, rebuild_days, wrong_days
 from bot.usage.store_reads import (
     DATA_STATE,
     DATA_STATE_KEY,
@@ -31,7 +29,7 @@ from bot.usage.store_reads import (
     names_in,
     version_of,
 )
-from bot.usage.store_writes import Changes, mark_hours, replace_hours
+from bot.usage.store_writes import Changes, change_days, mark_hours, rebuild_days, replace_hours, wrong_days
 
 MOST_RECENT = 64
 """Transactions whose changes this process keeps in memory."""

@@ -9,9 +9,8 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, func, select
 
 from bot.db.schema import billed, names, state, usage, usage_days, usage_hours
-from bot.usage.age import DataState
-from bot.usage.model import DEFAULT_WORKSPACE, BilledRow, Width
-from bot.usage.rollups import COUNTS, DIMENSIONS
+from bot.usage.model import DEFAULT_WORKSPACE, BilledRow, DataState, Width
+from bot.usage.store_writes import COUNTS, DIMENSIONS
 
 DATA_STATE_KEY = "data"
 DATA_STATE = TypeAdapter(DataState)

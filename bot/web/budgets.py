@@ -8,11 +8,11 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.amounts import CENT
 from bot.budgets.account import Detail
 from bot.budgets.budget import Budget
 from bot.budgets.budget_spend import BudgetSpend
 from bot.db.engine import database_problem
-from bot.money import CENT
 from bot.services import Services
 from bot.web.access import BearerAccess
 from bot.web.fallback import unavailable

@@ -13,11 +13,11 @@ from decimal import ROUND_HALF_UP, Decimal
 from aiohttp import hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.amounts import CENT
 from bot.budgets.account import Detail
-from bot.money import CENT
 from bot.services import Services
 from bot.threads import InThread
-from bot.usage.age import is_stale
+from bot.usage.model import is_stale
 from bot.web.access import BearerAccess
 from bot.web.fallback import RETRY_SECONDS
 

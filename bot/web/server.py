@@ -19,11 +19,9 @@ from bot.services import Services
 from bot.web.access import BearerAccess
 from bot.web.budgets import budgets_route
 from bot.web.connections import Connections
-from bot.web.fallback import LOOK_SECONDS, MOST_STREAMS, CurrentMode, Streams, fallback_routes
-from bot.web.ingest import Ingest, IngestAccess
+from bot.web.fallback import LOOK_SECONDS, MOST_STREAMS, CurrentMode, Streams, fallback_routes, ofrep_routes
+from bot.web.ingest import Ingest, IngestAccess, OtlpReceiver
 from bot.web.metrics import measured, metrics_route
-from bot.web.ofrep import ofrep_routes
-from bot.web.otlp import OtlpReceiver
 from bot.web.slack_events import slack_route
 
 log = logging.getLogger(__name__)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from bot.amounts import cents_of, change, count, in_cents, shares, usd
 from bot.budgets.actuals import LEAST_HOURS, Comparison, Difference, Input, Stretch
 from bot.clock import DAY, HOUR
 from bot.display import Display
 from bot.messages import Message
-from bot.money import cents_of, change, in_cents, shares, usd
-from bot.phrases import count
 from bot.pricing.cost import Hidden
 from bot.pricing.store import KeptEstimate
 from handlers.render.parts import code, context, figure, mention, moment, sentence, shown

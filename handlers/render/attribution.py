@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from bot.budgets.period import in_period, period_name
+from bot.amounts import count, shares, usd, usd_parts
+from bot.budgets.budget import in_period, period_name
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
 from bot.messages import Message
-from bot.money import shares, usd, usd_parts
-from bot.phrases import count
-from bot.usage.attribution import Attributed, AttributedBy, AttributedRow
+from bot.usage.model import Attributed, AttributedBy, AttributedRow
 from handlers.render.logged_requests import NONE
 from handlers.render.parts import lead, moment, paragraph, said, table
 from handlers.render.report import MOST_ROWS, short

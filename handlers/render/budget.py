@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot.budgets.budget import CHAT, LIMITS, Budget, LimitKind
+from bot.amounts import usd
+from bot.budgets.budget import CHAT, LIMITS, Budget, LimitKind, PeriodKind, Weekday, in_period
 from bot.budgets.budget_spend import BudgetSpend
-from bot.budgets.period import PeriodKind, Weekday, in_period
 from bot.budgets.scopes import Unmatched
 from bot.budgets.store import KeptBudget
 from bot.display import Display
 from bot.messages import Block, Message
-from bot.money import usd
 from handlers.render.parts import (
     NAME_LIMIT,
     button,

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
+from bot.amounts import cents_of, in_cents, percent, usd
 from bot.budgets.planned import Planned
 from bot.messages import Message
-from bot.money import cents_of, in_cents, percent, usd
 from bot.pricing.estimate import Estimate
 from bot.pricing.estimate_text import advice_lines, closing_lines, headline, line_words, routing_words
 from bot.pricing.store import KeptEstimate
-from bot.pricing.throughput_text import verdict_lines
+from bot.pricing.throughput import verdict_lines
 from handlers.render.parts import (
     bullets,
     code,

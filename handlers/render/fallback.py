@@ -12,8 +12,7 @@ from bot.fallback.service import Auto, ModeState
 from bot.fallback.targets.base import Target, TargetView
 from bot.messages import Block, Message, Part
 from bot.mode import NORMAL
-from bot.modes.changes import AuditEntry
-from bot.modes.expiry import Cause, End
+from bot.modes.changes import AuditEntry, Cause, End
 from bot.modes.model import ModeAnnouncement, ModeEnding
 from bot.modes.verification import VerificationState
 from handlers.render.parts import (

@@ -3,11 +3,10 @@
 from bot.alerts.first_seen import FirstSeenAlert
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
+from bot.amounts import usd
 from bot.messages import Message
-from bot.money import usd
 from handlers.render.parts import bullets, context, heading, lead, moment, names, paragraph, shown
-from handlers.render.spend import caller
-from handlers.render.spend_alert import INCIDENT_LIMIT
+from handlers.render.spend import INCIDENT_LIMIT, caller
 
 
 def first_seen_message(alert: FirstSeenAlert) -> Message:

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.budgets.budget import Budget
+from bot.amounts import count, percent, usd
+from bot.budgets.budget import Budget, PeriodKind, period_name
 from bot.budgets.forecast import DAYS_BACK, Crossing, Forecast
-from bot.budgets.period import PeriodKind, period_name
-from bot.budgets.prospects import Prospect
+from bot.budgets.review import Prospect
 from bot.display import USD, Display
 from bot.messages import Message
-from bot.money import percent, usd
-from bot.phrases import count
 from handlers.render.parts import context, fitting, lead, moment, shown
 from handlers.render.spend import amount, capitalized, display_lines, in_its_period, not_known, warning_lines
 

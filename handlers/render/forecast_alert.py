@@ -3,14 +3,23 @@
 from bot.alerts.forecast import ForecastAlert
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
+from bot.amounts import percent, usd
+from bot.budgets.budget import in_period, period_name
 from bot.budgets.budget_spend import BudgetSpend
-from bot.budgets.period import in_period, period_name
 from bot.messages import Message
 from bot.mode import NORMAL
-from bot.money import percent, usd
 from handlers.render.parts import heading, lead, moment, paragraph, shown, warning
-from handlers.render.spend import COMPUTED, amount, end_line, parts_line, stale_mark, warning_lines
-from handlers.render.spend_alert import callers, closing, ways_out_parts
+from handlers.render.spend import (
+    COMPUTED,
+    amount,
+    callers,
+    closing,
+    end_line,
+    parts_line,
+    stale_mark,
+    warning_lines,
+    ways_out_parts,
+)
 
 
 def forecast_message(alert: ForecastAlert) -> Message:

@@ -12,7 +12,7 @@ from bot.mode import NORMAL
 from bot.pricing.card import RateCard
 from bot.pricing.estimate import Estimate
 from bot.pricing.model_names import short_name
-from bot.pricing.workload import Workload
+from bot.pricing.monthly_cost import Workload
 from bot.typed_text import cleaned
 from handlers.render.estimate import estimate_message
 from handlers.render.parts import LABEL_LIMIT, button, buttons, cut, paragraph, plain, section, shown

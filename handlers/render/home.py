@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from bot.amounts import share, usd
 from bot.budgets.report import Report
 from bot.display import USD, Display
 from bot.messages import Block, Message
-from bot.money import share, usd
 from handlers.render.parts import button, buttons, context, heading, lead
 from handlers.render.spend import display_lines
 

@@ -1,16 +1,35 @@
-"""What people and time have done to an alert: lines and buttons on its message, and the replies in its thread."""
+"""Alerts of every kind: which functions draw them, and what people and time have done to them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
 
-from bot.alerts.incident import Status
+from bot.alerts.incident import AlertKind, Status
 from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert
-from bot.alerts.payloads import LifecycleEvent
+from bot.alerts.model import SyntheticAlert
+from bot.alerts.notice_contents import LifecycleEvent
+from bot.amounts import span
 from bot.budgets.budget import LimitKind
 from bot.messages import Message, Part
-from bot.phrases import span
-from handlers.render.alert_kinds import open_line
-from handlers.render.parts import button, buttons, context, mention, moment, paragraph
-from handlers.render.spend_alert import NOTHING_STOPPED
+from handlers.render.parts import button, buttons, context, heading, lead, mention, moment, paragraph, shown
+from handlers.render.spend import NOTHING_STOPPED
+
+
+def renderer(kind: AlertKind) -> Callable[[Any], Message]:
+    """`spike_message`, which draws a payload of that kind."""
+    found: Callable[[Any], Message] = _named(kind, "message")
+    return found
+
+
+def open_line(alert: OpenAlert) -> str:
+    """What is open, in a list: by `spike_line` for a spike."""
+    line: Callable[[OpenAlert], str] = _named(alert.identity.kind, "line")
+    return line(alert)
+
+
+def _named(kind: AlertKind, what: str) -> Any:
+    return getattr(import_module(f"handlers.render.{kind.module}_alert"), f"{kind.module}_{what}")
+
 
 ACKNOWLEDGE_ACTION = "alert_acknowledge"
 SNOOZE_ACTION = "alert_snooze"
@@ -97,3 +116,18 @@ def _before_the_small_print(parts: Sequence[Part]) -> int:
     while at > 1 and all(block["type"] == "context" for block in parts[at - 1].blocks):
         at -= 1
     return at
+
+
+NOTHING = "nothing was spent and no limit is crossed"
+
+
+def synthetic_alert_message(alert: SyntheticAlert) -> Message:
+    """Who asked for it, and how to recognise a repeat. It looks like no real alert: no sum, no limit, test first."""
+    return Message(
+        [
+            heading("Test alert"),
+            lead(f"Test alert: {NOTHING}."),
+            paragraph(f"{mention(alert.by)} asked for it. It came the way of real alerts, so those arrive here too."),
+            context(f"Incident {shown(alert.incident)} · asked for {moment(alert.requested_at)}"),
+        ]
+    )

@@ -6,15 +6,17 @@ from bot.alerts.decide import LimitReason
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.limit import LimitAlert
-from bot.budgets.budget import LimitKind
-from bot.budgets.period import in_period, period_name
+from bot.amounts import percent, usd
+from bot.budgets.budget import LimitKind, in_period, period_name
 from bot.display import USD, Display
 from bot.messages import Message
 from bot.mode import NORMAL
-from bot.money import percent, usd
 from handlers.render.parts import context, heading, lead, moment, paragraph, shown, warning
 from handlers.render.spend import (
+    NOTHING_STOPPED,
     amount,
+    callers,
+    closing,
     display_lines,
     end_line,
     is_over,
@@ -23,8 +25,8 @@ from handlers.render.spend import (
     parts_line,
     stale_mark,
     warning_lines,
+    ways_out_parts,
 )
-from handlers.render.spend_alert import NOTHING_STOPPED, callers, closing, ways_out_parts
 
 
 def limit_message(alert: LimitAlert, related_link: str | None, display: Display = USD) -> Message:

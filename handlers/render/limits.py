@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from bot.amounts import usd
 from bot.budgets.budget import Budget
 from bot.messages import Message
-from bot.money import usd
-from bot.pricing.throughput import Limits, Pool, RateLimitTable
-from bot.pricing.throughput_text import UNITS
+from bot.pricing.throughput import UNITS, Limits, Pool, RateLimitTable
 from handlers.render.budget import described, where
+from handlers.render.logged_requests import Traffic, traffic_parts
 from handlers.render.parts import context, lead, shown
-from handlers.render.traffic import Traffic, traffic_parts
 
 MOST_POOLS = 30
 MOST_BUDGETS = 30

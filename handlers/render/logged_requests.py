@@ -1,14 +1,18 @@
-"""Columns of a report by feature, user or tag: requests, what one costs, and which of them failed."""
+"""Requests as applications logged them: columns of a report, coverage of Anthropic's figures, and rate limits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from bot.budgets.logged_requests import Requests, usd_a_request
+from bot.amounts import change, count, share, small_usd, usd
+from bot.budgets.logged_requests import Busiest, Coverage, Gap, Requests, usd_a_request
 from bot.budgets.report import Group, Report
-from bot.money import change, share, small_usd
-from bot.phrases import count
+from bot.ledger.model import Sums
+from bot.messages import Part
+from bot.pricing.throughput import UNITS
+from handlers.render.parts import lead, moment, shown
 
 OfGroups = Mapping[str | None, Requests]
 
@@ -88,3 +92,111 @@ def _part(of: Requests | None, name: str) -> str:
     if of is None or not of.count:
         return NONE
     return share(Decimal(getattr(of, name)), Decimal(of.count))
+
+
+MOST_GAPS = 3
+MOST_MODELS = 4
+UNKNOWN = "From the usage log of your applications alone: Anthropic's figures of this time are not known here."
+
+
+def coverage_lines(coverage: Coverage | None) -> list[str]:
+    """What share is logged, what is in no log, and what only logs have. None: no closed hour is known."""
+    if coverage is None:
+        return [UNKNOWN]
+    if not coverage.known.complete:
+        missing = coverage.known.of_hours - coverage.known.hours
+        return [
+            f"From the usage log of your applications. Anthropic's figures lack {count(missing, 'hour')} of this time, "
+            "so no share is given."
+        ]
+    until, counted = moment(coverage.until), coverage.counted_usd
+    lines = [f"Anthropic counted nothing in the closed hours up to {until}."]
+    if counted:
+        lines = [
+            f"Applications logged {share(coverage.covered_usd, counted)} of the {usd(counted)} that Anthropic counted "
+            f"in the closed hours up to {until}{_by_model(coverage)}."
+        ]
+    if coverage.gaps:
+        gaps = [_gap(gap) for gap in coverage.gaps[:MOST_GAPS]]
+        if len(coverage.gaps) > MOST_GAPS:
+            gaps.append(f"and {len(coverage.gaps) - MOST_GAPS} more")
+        lines.append(f"In no log: {'; '.join(gaps)}.")
+    beyond = [
+        f"{shown(each.model)} {usd(each.logged_usd)} against {usd(each.counted_usd)}"
+        for each in coverage.models
+        if each.is_beyond
+    ]
+    if beyond:
+        more = f" and {len(beyond) - MOST_GAPS} more" if len(beyond) > MOST_GAPS else ""
+        lines.append(f"Logs have more than Anthropic counted: {', '.join(beyond[:MOST_GAPS])}{more}.")
+    return lines
+
+
+def _by_model(coverage: Coverage) -> str:
+    counted = [each for each in coverage.models if each.counted_usd]
+    if len(counted) < 2:
+        return ""
+    named = [f"{shown(each.model)} {share(each.covered_usd, each.counted_usd)}" for each in counted[:MOST_MODELS]]
+    return f" ({', '.join(named)}{', …' if len(counted) > MOST_MODELS else ''})"
+
+
+def _gap(gap: Gap) -> str:
+    who = "usage without a key" if gap.key is None else f"key {shown(gap.key)}"
+    part = gap.missing * 100 // gap.counted
+    return f"{who}: {'at least ' if gap.at_least else ''}{max(1, part)}% of its {shown(gap.model)} tokens"
+
+
+MOST = 5
+MOST_MINUTES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Logged requests from `since` to `until`. `by`: sums by the values of each dimension, such as `feature`."""
+
+    since: datetime
+    until: datetime
+    by: Mapping[str, Mapping[str | None, Sums]]
+    busiest: Sequence[Busiest]
+
+
+def traffic_parts(traffic: Traffic | None) -> list[Part]:
+    """Nothing where no application logs usage."""
+    if traffic is None:
+        return []
+    since = f"{moment(traffic.since)} to {moment(traffic.until)}"
+    minutes = [_minute(each) for each in traffic.busiest[:MOST_MINUTES]]
+    if len(traffic.busiest) > MOST_MINUTES:
+        minutes.append(f"and {len(traffic.busiest) - MOST_MINUTES} more")
+    return [
+        lead(f"Requests that hit a rate limit (429), logged {since}", *_limited(traffic)),
+        *([lead(f"Busiest minute that applications logged, {since}", *minutes)] if minutes else []),
+    ]
+
+
+def _limited(traffic: Traffic) -> list[str]:
+    lines = []
+    for by, sums in traffic.by.items():
+        hit = [(at, each) for at, each in sums.items() if each.rate_limited and each.requests]
+        hit.sort(key=lambda pair: (-pair[1].rate_limited, str(pair[0])))
+        lines += [
+            f"• {by} {shown(at) if at else 'not named'}: {share(Decimal(of.rate_limited), Decimal(of.requests))} of "
+            f"{count(of.requests, 'request')}"
+            for at, of in hit[:MOST]
+        ]
+        if len(hit) > MOST:
+            lines.append(f"and {len(hit) - MOST} more by {by}")
+    if lines:
+        return lines
+    number = sum(each.requests for each in next(iter(traffic.by.values())).values())
+    return [f"• none of {count(number, 'request')}" if number else "• no request was logged"]
+
+
+def _minute(each: Busiest) -> str:
+    need, unit, at = f"{each.need:,}", UNITS[each.limiter], moment(each.minute)
+    if each.limit is None:
+        return f"• {shown(each.pool.name)}: {need} {unit} at {at}; the limit is not known"
+    if each.need > each.limit:
+        return f"• {shown(each.pool.name)}: {need} of {each.limit:,} {unit} at {at}, over the limit"
+    left = (each.limit - each.need) * 100 // each.limit
+    return f"• {shown(each.pool.name)}: {need} of {each.limit:,} {unit} at {at}, {left}% headroom"

@@ -4,11 +4,10 @@ from decimal import Decimal
 
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.new_period import BegunPeriod, NewPeriodAlert
-from bot.budgets.period import period_name
+from bot.amounts import NO_CHANGE, change, count, percent, usd
+from bot.budgets.budget import period_name
 from bot.messages import Message
 from bot.mode import NORMAL
-from bot.money import NO_CHANGE, change, percent, usd
-from bot.phrases import count
 from handlers.render.parts import context, heading, lead, moment, paragraph, shown
 from handlers.render.spend import amount, capitalized, its_period, parts_line, warning_lines
 

@@ -5,11 +5,10 @@ from datetime import datetime
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.no_data import NoDataAlert
+from bot.amounts import count, percent, span, usd
+from bot.budgets.budget import in_period
 from bot.budgets.budget_spend import KnownSum
-from bot.budgets.period import in_period
 from bot.messages import Message
-from bot.money import percent, usd
-from bot.phrases import count, span
 from handlers.render.parts import context, heading, lead, moment, paragraph, sentence, shown
 
 MOST_SUMS = 5

@@ -6,12 +6,10 @@ from math import floor
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.outlier import LOOK_BACK, OutlierAlert
+from bot.amounts import count, usd
 from bot.messages import Message
-from bot.money import usd
-from bot.phrases import count
 from handlers.render.parts import bullets, context, heading, lead, moment, paragraph, shown
-from handlers.render.spend import caller
-from handlers.render.spend_alert import INCIDENT_LIMIT
+from handlers.render.spend import INCIDENT_LIMIT, caller
 
 
 def outlier_message(alert: OutlierAlert) -> Message:

@@ -1,4 +1,4 @@
-"""What messages are made of: parts that yield text and blocks alike, within Slack's limits, and outside text made fit.
+"""What messages are made of: parts that yield text and blocks alike, within Slack's limits; outside text is escaped.
 
 Names of workspaces, keys and models, reasons and error sentences may hold anything: they are made harmless, one line,
 and short. In mrkdwn exactly three characters are escaped (docs.slack.dev, formatting message text); plain_text knows no
@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from bot.amounts import span
 from bot.messages import Block, Message, Part
+from bot.usage.model import DataState, is_stale
 
 SECTION_LIMIT = 3000
 """Characters of a section's text (docs.slack.dev, section block)."""
@@ -286,3 +288,34 @@ def _written_out(match: re.Match[str]) -> str:
         return label or f"@{target[1:]}"
     address = target.removeprefix("mailto:")
     return address if label is None or label == address else f"{label} ({target})"
+
+
+STALE = "STALE. "
+
+NO_DATA = "No data yet: the first poll has not succeeded."
+
+
+def age_line(data: DataState, now: datetime, poll_seconds: int) -> str:
+    """As of when the usage is, which API it came from, and a loud word where it is stale."""
+    if data.as_of is None:
+        return NO_DATA
+    age = f"Data as of {moment(data.as_of)} ({span(now - data.as_of)} old), from Anthropic's {data.source} API."
+    return f"{STALE}{age}" if is_stale(data, now, poll_seconds) else age
+
+
+def with_age(message: Message, line: str) -> Message:
+    """The message with this line at its end, or at its beginning where the data is stale."""
+    if line.startswith(STALE):
+        return Message([lead(line), *message.parts])
+    return Message([*message.parts, context(line)])
+
+
+def help_message(
+    command: str, rows: Sequence[tuple[str, str]], unknown: str | None = None, nearest: str | None = None
+) -> Message:
+    """`rows`: what to type after the command, and what it does. `unknown`: a word that is no command."""
+    lines = [f"`{command} {escape(usage)}`: {escape(meaning)}" for usage, meaning in rows]
+    if unknown is not None:
+        hint = f": did you mean `{command} {nearest}`?" if nearest else "."
+        lines.insert(0, f"{code(unknown)} is not a command of mine{hint}")
+    return Message([paragraph(*lines)])

@@ -1,8 +1,8 @@
 """A change that waits for a second person: its message with the two buttons, and how it ended."""
 
+from bot.amounts import exact_span
 from bot.messages import Block, Message
 from bot.modes.model import Proposal, ProposalStatus
-from bot.phrases import exact_span
 from handlers.render.parts import (
     NAME_LIMIT,
     button,

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
+from bot.amounts import CENT
 from bot.messages import Message
-from bot.money import CENT
 from bot.pricing.card import Model, Prices, RateCard, Rates
 from handlers.render.parts import code, lead, paragraph, shown, table
 

@@ -1,20 +1,21 @@
-"""`/claude-cost report`: a period's spend in rows, beside the same stretch before."""
+"""`/claude-cost report` and `cache`: a period's spend in rows, beside the stretch before; what caching saved."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 
-from bot.budgets.period import in_period, period_name
-from bot.budgets.report import LOGGED_BY, Group, GroupBy, Report
+from bot.amounts import change, count, share, shares, usd, usd_parts
+from bot.budgets.budget import Period, in_period, period_name
+from bot.budgets.report import LOGGED_BY, CacheUse, Group, GroupBy, Report
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
 from bot.messages import Message
-from bot.money import change, shares, usd, usd_parts
-from bot.phrases import count
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store_reads import Names
 from handlers.render.logged_requests import NONE, Column, OfGroups, request_columns, together_lines
-from handlers.render.parts import lead, moment, paragraph, table
+from handlers.render.parts import context, lead, moment, paragraph, table
 from handlers.render.spend import at_least_line, display_lines, parts_line, unknown_price_line
 
 MOST_ROWS = 15
@@ -175,3 +176,52 @@ def short(tokens: int) -> str:
             amount = (Decimal(tokens) / size).quantize(Decimal("0.1"), ROUND_HALF_UP)
             return f"{amount:,}{unit}"
     return f"{tokens:,}"
+
+
+def cache_message(
+    uses: Sequence[tuple[str, CacheUse]], period: Period, until: datetime, by: str, on: date, *, logged: bool
+) -> Message:
+    """`uses`: the label of each row and the row, the largest loss first. `on`: the UTC day of the rates."""
+    net = sum((use.saved_usd for _, use in uses), Decimal(0))
+    lost = [-use.saved_usd for _, use in uses if use.saved_usd < 0]
+    lines = [f"Caching {_saved(net)} {in_period(period.key, until)}, up to {moment(until)}, by {by}"]
+    if lost:
+        lines.append(f"Below the break-even: {count(len(lost), 'row')}, which lost {usd(sum(lost, Decimal(0)))}.")
+    rows = [_cache_cells(label, use) for label, use in uses[:MOST_ROWS]]
+    if len(uses) > MOST_ROWS:
+        rest = sum((use.saved_usd for _, use in uses[MOST_ROWS:]), Decimal(0))
+        lines.append(f"And {len(uses) - MOST_ROWS} more rows, which {_saved(rest)}.")
+    source = "the usage log of your applications" if logged else "Anthropic's usage, all of it at standard terms"
+    return Message(
+        [
+            lead(*lines),
+            table((by.capitalize(), "Hit rate", "Reused", "Break-even", "USD"), rows, _cache_in_words),
+            context(
+                "Hit rate: cache reads in the whole prompt. Reused: cache reads in all that was read and written. "
+                f"Against the same tokens without caching, from {source}, at the rates of {on.isoformat()}."
+            ),
+        ]
+    )
+
+
+def _saved(amount: Decimal) -> str:
+    if not amount:
+        return "saved and lost nothing"
+    return f"saved {usd(amount)}" if amount > 0 else f"lost {usd(-amount)}"
+
+
+def _cache_cells(label: str, use: CacheUse) -> list[str]:
+    money = NONE if use.reused is None else _saved(use.saved_usd)
+    return [label, _percent(use.hit_rate), _percent(use.reused), _percent(use.break_even), money]
+
+
+def _cache_in_words(cells: Sequence[str]) -> str:
+    who, hit_rate, reused, break_even, money = cells
+    if reused == NONE:
+        return f"• {who}: nothing is cached"
+    against = "" if break_even == NONE else f" (break-even {break_even})"
+    return f"• {who}: hit rate {hit_rate}, {reused} reused{against}: {money}"
+
+
+def _percent(part: Fraction | None) -> str:
+    return NONE if part is None else share(Decimal(part.numerator), Decimal(part.denominator))

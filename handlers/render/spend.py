@@ -5,17 +5,29 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
 
+from bot.amounts import cents_of, count, in_cents, percent, share, span, usd
+from bot.budgets.budget import in_period, period_name
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
-from bot.budgets.causes import CauseKind
-from bot.budgets.period import in_period, period_name
 from bot.budgets.savings import Saving, savings_of
+from bot.budgets.trend import CauseKind
 from bot.display import Display
 from bot.messages import Block, Part
+from bot.mode import NORMAL
 from bot.modes.consequences import Consequences
-from bot.money import cents_of, in_cents, percent, share, usd
-from bot.phrases import count, span
 from bot.pricing.cost import Hidden
-from handlers.render.parts import NAME_LIMIT, button, buttons, confirmation, moment, names, plain, shown
+from handlers.render.parts import (
+    NAME_LIMIT,
+    bullets,
+    button,
+    buttons,
+    confirmation,
+    context,
+    moment,
+    names,
+    paragraph,
+    plain,
+    shown,
+)
 
 SWITCH_ACTION = "fallback_switch"
 DRAWN_FOR = "switch-from:"
@@ -342,3 +354,34 @@ def cost_lines(costs: Consequences | None) -> list[str]:
 
 def _day(day: date) -> str:
     return day.isoformat()
+
+
+NOTHING_STOPPED = "Nothing has been stopped: only the limit in Anthropic's Console stops requests."
+
+INCIDENT_LIMIT = 200
+"""A visible incident id is only cut where a budget's name is longer than settings let it be."""
+
+
+def callers(spend: BudgetSpend) -> list[Part]:
+    """The largest callers of the last day, and what changed."""
+    return [who_and_why("Largest in the last day", [mover_line(mover) for mover in spend.movers], spend.causes)]
+
+
+def who_and_why(title: str, who: Sequence[str], causes: Sequence[NamedCause]) -> Part:
+    """Callers under a title, then causes."""
+    return bullets(title if who else "What changed", [*who, *(f"Why: {cause_line(cause)}" for cause in causes)])
+
+
+def ways_out_parts(spend: BudgetSpend, mode: str) -> list[Part]:
+    """What each cheaper mode saves, with its button."""
+    savings = ways_out(spend, mode)
+    return [
+        bullets("Ways out", [f"Fallback mode {saving_line(saving)}." for saving in savings]),
+        switch_buttons([switch_button(saving, spend.as_of) for saving in savings], mode),
+    ]
+
+
+def closing(incident: str, spend: BudgetSpend, mode: str) -> list[Part]:
+    """The mode where one is on, the incident and the age of the data."""
+    small_print = context(f"Incident {shown(incident, INCIDENT_LIMIT)} · data as of {moment(spend.as_of)}")
+    return [small_print] if mode == NORMAL else [paragraph(f"Fallback mode {shown(mode)} is on."), small_print]

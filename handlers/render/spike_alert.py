@@ -6,12 +6,23 @@ from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.spike import SpikeAlert
 from bot.alerts.spike_rates import SpikeReason
+from bot.amounts import percent, usd
 from bot.budgets.budget_spend import BudgetSpend, NamedMover
 from bot.messages import Message
-from bot.money import percent, usd
 from handlers.render.parts import context, heading, lead, moment, names, paragraph, shown, warning
-from handlers.render.spend import amount, by_mode, caller, in_its_period, nothing_before, stale_mark, warning_lines
-from handlers.render.spend_alert import NOTHING_STOPPED, closing, ways_out_parts, who_and_why
+from handlers.render.spend import (
+    NOTHING_STOPPED,
+    amount,
+    by_mode,
+    caller,
+    closing,
+    in_its_period,
+    nothing_before,
+    stale_mark,
+    warning_lines,
+    ways_out_parts,
+    who_and_why,
+)
 
 
 def spike_message(alert: SpikeAlert) -> Message:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from functools import partial
 
 from bot.alerts.lifecycle import OpenAlert
+from bot.amounts import count
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.scopes import Unmatched
 from bot.clock import DAY
@@ -13,13 +14,23 @@ from bot.display import USD, Display
 from bot.fallback.service import ModeState
 from bot.messages import Message
 from bot.notify.store import Waiting
-from bot.phrases import count
-from bot.usage.age import DataState
-from handlers.render.answer import STALE, age_line, with_age
+from bot.usage.model import DataState
 from handlers.render.budget import unmatched_line
 from handlers.render.fallback import mode_line
 from handlers.render.lifecycle import open_alert_lines
-from handlers.render.parts import SECTION_LIMIT, context, fitting, lead, moment, paragraph, sentence, shown
+from handlers.render.parts import (
+    SECTION_LIMIT,
+    STALE,
+    age_line,
+    context,
+    fitting,
+    lead,
+    moment,
+    paragraph,
+    sentence,
+    shown,
+    with_age,
+)
 from handlers.render.spend import (
     amount,
     cause_line,

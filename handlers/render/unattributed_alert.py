@@ -3,8 +3,8 @@
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.unattributed import UnattributedAlert, UnattributedReason, UnloggedPart
+from bot.amounts import share, usd
 from bot.messages import Message
-from bot.money import share, usd
 from handlers.render.parts import bullets, context, heading, lead, moment, paragraph, shown
 
 WHAT_TO_DO = (

@@ -3,12 +3,10 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from bot.amounts import share, span, usd
 from bot.messages import Message
 from bot.modes.model import NamedCaller, VerificationReport
-from bot.modes.verification import UsageSum, VerificationState
-from bot.modes.verification_reports import WATCHED_FOR
-from bot.money import share, usd
-from bot.phrases import span
+from bot.modes.verification import WATCHED_FOR, UsageSum, VerificationState
 from handlers.render.parts import button, buttons, code, context, lead, mention, moment, paragraph, shown
 
 PROOF_DISMISS = "proof_dismiss"

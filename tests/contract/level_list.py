@@ -5,7 +5,7 @@
 writes it anew between its two markers.
 """
 
-from bot.alerts.kinds import LEVELS
+from bot.alerts.incident import LEVELS
 from tests.contract.test_rooms import ROOT
 
 PAGE = ROOT / "README.md"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bot.config.environment import VARIABLES
 from bot.mode import modes_from_chain
-from bot.modes.ceiling import ceiling_from
+from bot.modes.consequences import ceiling_from
 from bot.pricing.card import load_rate_card
 from claude_cost_client import ceiling as clients
 from tests.contract.client_copies import ROOT, copies

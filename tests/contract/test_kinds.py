@@ -10,11 +10,11 @@ from typing import get_type_hints
 
 import pytest
 
-from bot.alerts.evaluator import detector_type
-from bot.alerts.kinds import AlertKind
+from bot.alerts.detector import detector_type
+from bot.alerts.incident import AlertKind
 from bot.alerts.model import AlertPayload
-from bot.alerts.payloads import payload_type
-from handlers.render.alert_kinds import renderer
+from bot.alerts.notice_contents import payload_type
+from handlers.render.lifecycle import renderer
 from tests.contract.level_list import PAGE, listed
 from tests.contract.test_rooms import PATHS, ROOT
 
@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import Literal
 
 from bot.alerts.incident import Identity, Status, Step
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind
 from bot.alerts.model import AlertPayload, Transition, at_step
 from bot.strict_fields import Table
 
@@ -79,7 +79,7 @@ STORY = """
 import logging, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind
 from bot.alerts.rules import DetectorRules
 from bot.alerts.store import AlertStore
 from bot.config.toml import read_config_file
@@ -110,7 +110,7 @@ def test_a_new_kind_takes_one_line_its_detector_and_its_renderer(tmp_path: Path)
     for folder in ("bot", "handlers", "tests"):
         skipped = shutil.ignore_patterns("sandbox", "cli", "scenario", "unit", "client", "contract")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=skipped)
-    kinds = tmp_path / "bot" / "alerts" / "kinds.py"
+    kinds = tmp_path / "bot" / "alerts" / "incident.py"
     last = f'    DELIVERY = "{AlertKind.DELIVERY}"\n'
     text = kinds.read_text(encoding="utf-8")
     assert last in text

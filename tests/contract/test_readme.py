@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import COMMANDS
-from bot.alerts.kinds import LEVELS, AlertKind
+from bot.alerts.incident import LEVELS, AlertKind
 from bot.alerts.rules import rules_type
-from bot.budgets.parsing import WrittenBudget
-from bot.budgets.words import budget_of, split_budget_words
+from bot.budgets.parsing import WrittenBudget, budget_of, split_budget_words
 from bot.cli.command_parser import doctor_arguments
 from bot.config.environment import VARIABLES
 from bot.config.settings import Need, SettingsError, load_settings

@@ -96,5 +96,5 @@ def test_the_bot_starts_without_protobuf() -> None:
     program = "import sys, bot.app, bot.web.server; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     modules = set(done.stdout.split())
-    assert "bot.web.otlp" in modules
+    assert "bot.web.ingest" in modules
     assert not {name for name in modules if name.startswith(("google.protobuf", "opentelemetry"))}

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.fallback.targets.env_file import EnvFile
-from bot.fallback.targets.in_place import is_mount_point, write_in_place
+from bot.fallback.targets.env_file import EnvFile, is_mount_point, write_in_place
 
 MODE = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5"}
 NORMAL = {"CLAUDE_FALLBACK_MODE": "normal"}

@@ -20,7 +20,7 @@ from bot.db.engine import DatabaseError, connect, look_into, migrate, open_datab
 from bot.db.schema import alerts, metadata, state
 from bot.db.sqlite import rebuilding
 from bot.pricing.store import EstimateStore
-from bot.usage.age import DataState
+from bot.usage.model import DataState
 from bot.usage.store import UsageStore
 from bot.usage.store_reads import DATA_STATE, DATA_STATE_KEY
 from tests.databases import NOW, crossed, open_migrated, reported

@@ -20,10 +20,9 @@ from bot.notify.slack_connection import ANSWER_SECONDS, SocketMode
 from bot.pricing.tokens import TokenCounts
 from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_claude_code import CodeBook, serve_claude_code
-from bot.sandbox.anthropic_limits import LimitBook, serve_rate_limits
+from bot.sandbox.anthropic_limits import LimitBook, SpendLimitBook, serve_rate_limits, serve_spend_limits
 from bot.sandbox.anthropic_messages import add_token_count
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
-from bot.sandbox.anthropic_spend_limits import SpendLimitBook, serve_spend_limits
 from bot.sandbox.anthropic_usage import UsageBook, UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackSandbox

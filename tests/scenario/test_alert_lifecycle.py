@@ -6,7 +6,7 @@ import pytest
 import responses
 from sqlalchemy import select
 
-from bot.alerts.kinds import level_of
+from bot.alerts.incident import level_of
 from bot.alerts.notice_contents import level_in
 from bot.app import bot_from
 from bot.clock import DAY, HOUR
@@ -19,7 +19,7 @@ from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Message
 from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION
-from handlers.render.spend_alert import NOTHING_STOPPED
+from handlers.render.spend import NOTHING_STOPPED
 from tests.scenario.conftest import OPUS, World
 
 MINUTE = timedelta(minutes=1)

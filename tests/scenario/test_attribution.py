@@ -22,7 +22,7 @@ from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from bot.usage.anthropic.attribution_cache import Attribution as AttributionCache
 from bot.usage.anthropic.client import Transport
-from bot.usage.attribution import AttributedBy, NotAttributedError
+from bot.usage.model import AttributedBy, NotAttributedError
 from handlers.commands import answer
 from tests.scenario.conftest import World, member
 from tests.scenario.http_port import served

@@ -15,7 +15,7 @@ from bot.db.schema import ledger_events
 from bot.doctor.check import State
 from bot.doctor.database import check_clickhouse
 from bot.ledger.clickhouse_ledger import ledger_from
-from bot.ledger.rules import LedgerRules
+from bot.ledger.model import LedgerRules
 from bot.ledger.store import SqlLedger
 from bot.sandbox.clock import HandClock
 from tests.clickhouse_server import VERSION, ClickHouseServer, clickhouse_server

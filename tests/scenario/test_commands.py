@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.payloads import parsed
+from bot.alerts.notice_contents import parsed
 from bot.app import bot_from
 from bot.clock import DAY, HOUR, floor_hour
 from bot.config.settings import Need, load_settings
@@ -22,10 +22,9 @@ from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import TEAM_ID
 from bot.services import Services
-from bot.usage.age import DataState
-from bot.usage.model import Read, UsageReading, UsageRow
+from bot.usage.model import DataState, Read, UsageReading, UsageRow
 from handlers.commands import COMMAND, SUBCOMMANDS, answer
-from handlers.fallback_clicks import switch_clicked
+from handlers.fallback import switch_clicked
 from handlers.requests import Click
 from tests.databases import NOW
 from tests.scenario.conftest import member

@@ -24,6 +24,7 @@ from bot.doctor.configuration import read_configuration
 from bot.doctor.examination import ORDER, judge_clock, judge_rate_card
 from bot.fallback.targets.env_file import BEGIN
 from bot.pricing.card import load_rate_card
+from bot.sandbox.anthropic_limits import SPEND_LIMITS, SpendLimit
 from bot.sandbox.anthropic_server import (
     ADMIN_KEY,
     ANALYTICS_COST,
@@ -32,12 +33,11 @@ from bot.sandbox.anthropic_server import (
     COST,
     USAGE,
 )
-from bot.sandbox.anthropic_spend_limits import SPEND_LIMITS, SpendLimit
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
-from bot.usage.anthropic.spend_limits import ConsoleLimits
+from bot.usage.anthropic.limits import ConsoleLimits
 from tests.databases import postgres_database
 from tests.scenario.conftest import World, world_at
 from tests.scenario.forked import ForkServer

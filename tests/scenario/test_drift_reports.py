@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bot.clock import DAY, HOUR
-from bot.pricing.call import Call
 from bot.pricing.card import load_rate_card
 from bot.pricing.model_names import model_named
+from bot.pricing.responses import Call
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox.anthropic_server import Extra
 from bot.sandbox.anthropic_usage import BilledLine, UsageEvent

@@ -19,11 +19,11 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from bot.__main__ import main
+from bot.amounts import CENT
 from bot.db.engine import open_database
 from bot.db.schema import ledger_events, ledger_hours
 from bot.ledger.model import Dimensions, Event
 from bot.ledger.store import SqlLedger
-from bot.money import CENT
 from bot.pricing.cost import cost_of
 from bot.pricing.tokens import STANDARD, TokenCounts
 from tests.databases import open_migrated
@@ -172,7 +172,7 @@ def test_the_log_of_one_day_explains_the_bill_but_for_opus(shared: Path, importe
     high as the log, output a third higher, and no row is of a cache. So other calls of the same key were not logged:
     some 1,273,000 tokens of input and 22,700 of output."""
     imported(*sorted((shared / "data" / "app-usage-log" / "tokenomics").glob("run-20260628*.jsonl")))
-    from bot.cli.import_answer import totals_of
+    from bot.cli.import_files import totals_of
     from bot.ledger.files import Imported
     from bot.pricing.card import load_rate_card
 

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, event, text
 
 from bot.clock import DAY
-from bot.ledger.bodies import MOST_RECORDS
+from bot.ledger.intake import MOST_RECORDS
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.web.connections import LARGE_BODIES, Connections

@@ -11,9 +11,8 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from bot.budgets.book import mark_of
-from bot.budgets.budget import Budget, parse_scope
-from bot.budgets.period import PeriodKind
+from bot.budgets.budget import Budget, PeriodKind, parse_scope
+from bot.budgets.store import mark_of
 from bot.clock import HOUR, MINUTE
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock

@@ -14,8 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.doctor.slack import Met, check_channel, check_sample, meet
 from bot.fallback.admins import Admins
 from bot.messages import Message, Part
-from bot.notify.destination import CouldNotLook, Failed, Found, NotEditable
-from bot.notify.model import Address
+from bot.notify.model import Address, CouldNotLook, Failed, Found, NotEditable
 from bot.notify.slack import SlackDestination
 from bot.notify.slack_connection import SlackUnreachableError, Workspace, check_app_token, check_bot_token
 from bot.sandbox.clock import HandClock

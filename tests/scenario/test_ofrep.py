@@ -17,7 +17,7 @@ from openfeature.flag_evaluation import Reason
 
 from bot.runner.cycle import Bot
 from bot.sandbox.slack_workspace import ADMIN
-from bot.web.ofrep import typed
+from bot.web.fallback import typed
 from tests.scenario.conftest import World
 from tests.scenario.http_port import PATIENCE, events, next_mode, served, type_in_slack
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 
 from bot.ledger.otlp.ingest import OtlpIngest, Taken
 from bot.pricing.tokens import TokenCounts
-from bot.web.otlp import MOST_SENT, MOST_UNPACKED
+from bot.web.ingest import MOST_SENT, MOST_UNPACKED
 from tests.databases import open_migrated
 from tests.otlp import NOW_NS, OtlpPort, counter, logs, metrics, otlp_port, point, record, span, traces
 from tests.scenario.conftest import World

@@ -13,7 +13,7 @@ from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.anthropic_server import ANALYTICS_USAGE
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
-from bot.usage.age import DataState
+from bot.usage.model import DataState
 from bot.usage.poller import PollOutcome
 from bot.usage.store import UsageStore
 from tests.scenario.conftest import World

@@ -13,8 +13,7 @@ import pytest
 from bot.clock import DAY, HOUR
 from bot.config.settings import Need, load_settings
 from bot.sandbox.anthropic_server import ADMIN_KEY
-from bot.usage.age import DataState
-from bot.usage.model import UsageChoice
+from bot.usage.model import DataState, UsageChoice
 from bot.usage.poller import Poller, build_poller
 from tests.anthropic_reports import (
     ANALYTICS_USAGE,

@@ -8,10 +8,9 @@ from sqlalchemy import Engine, event, select
 
 from bot.clock import DAY, HOUR
 from bot.db.schema import usage, usage_hours
-from bot.usage.age import DataState
 from bot.usage.anthropic.admin import PAGE_MOST_BYTES
 from bot.usage.anthropic.client import MOST_BYTES
-from bot.usage.model import Read, TooManyRowsError, UsageChoice
+from bot.usage.model import DataState, Read, TooManyRowsError, UsageChoice
 from bot.usage.plan import Sizes
 from tests.anthropic_reports import (
     ANSWERS,

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bot.__main__ import main
-from bot.pricing.call import Call
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
+from bot.pricing.responses import Call
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.usage.logs.records import call_in
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from bot.budgets.period import PeriodKind
+from bot.budgets.budget import PeriodKind
 from bot.clock import HOUR, MINUTE
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock

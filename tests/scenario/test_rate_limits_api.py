@@ -13,8 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import SecretStr
 
-from bot.pricing.throughput import Coverage, Load, Pool, fit, load_rate_limits, pool_of
-from bot.pricing.throughput_text import fit_lines
+from bot.pricing.throughput import Coverage, Load, Pool, fit, fit_lines, load_rate_limits, pool_of
 from bot.sandbox.anthropic_limits import RATE_LIMITS, LimitBook, LimitGroup, Shape, serve_rate_limits
 from bot.sandbox.anthropic_server import ADMIN_KEY, ANALYTICS_KEY, AnthropicSandbox
 from bot.sandbox.anthropic_usage import UsageBook

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import ORGANIZATION, Budget
-from bot.budgets.period import PeriodKind
+from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
 from bot.clock import DAY, HOUR
 from bot.messages import Message
 from bot.pricing.card import load_rate_card
@@ -23,7 +22,7 @@ from bot.sandbox.anthropic_server import ANALYTICS_COST
 from bot.sandbox.block_limits import problems, text_length
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
-from bot.sandbox.slack_limits import MESSAGE_BLOCKS_TEXT
+from bot.sandbox.slack_checks import MESSAGE_BLOCKS_TEXT
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from bot.usage.model import Read, UsageReading
 from bot.usage.store import Bill

@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from bot.alerts.decide import LimitReason
-from bot.alerts.incident import Status
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Status
 from bot.alerts.limit import LimitAlert
-from bot.alerts.payloads import parsed
+from bot.alerts.notice_contents import parsed
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Budget, LimitKind, parse_scope
-from bot.budgets.period import PeriodKind
+from bot.budgets.budget import Budget, LimitKind, PeriodKind, parse_scope
 from bot.budgets.report import GroupBy, report_of
 from bot.budgets.report_words import report_words
 from bot.budgets.review import BudgetReview
@@ -31,8 +29,7 @@ from bot.mode import modes_from_chain
 from bot.notify.model import Address
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.usage.age import ADMIN_DELAY, DataState
-from bot.usage.model import BilledRow, Read, UsageReading, UsageRow
+from bot.usage.model import ADMIN_DELAY, BilledRow, DataState, Read, UsageReading, UsageRow
 from bot.usage.store import Bill, UsageStore
 from bot.usage.store_reads import Name
 from handlers.render.limit_alert import limit_message

@@ -11,8 +11,7 @@ from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.messages import Message, Part
-from bot.notify.destination import Delivered, Failed, Found, NotEditable, NotThere, SendResult
-from bot.notify.model import Address
+from bot.notify.model import Address, Delivered, Failed, Found, NotEditable, NotThere, SendResult
 from bot.notify.slack import LONGEST_TEXT, SlackDestination
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault, LocalServer

@@ -13,13 +13,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, select
 
-from bot.alerts.evaluator import Evaluator
-from bot.alerts.kinds import AlertKind
+from bot.alerts.detector import Evaluator
+from bot.alerts.incident import AlertKind
 from bot.alerts.limit import LimitAlert
-from bot.alerts.payloads import parsed
+from bot.alerts.notice_contents import parsed
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import LIMITS, Budget, parse_scope
-from bot.budgets.period import PeriodKind, Weekday
+from bot.budgets.budget import LIMITS, Budget, PeriodKind, Weekday, parse_scope
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshots import Snapshots
 from bot.db.schema import notices

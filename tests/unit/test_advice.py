@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.pricing.alternatives import Alternative
-from bot.pricing.caching import expected_hit_rate, hit_rate_with
 from bot.pricing.card import load_rate_card
 from bot.pricing.estimate import Estimate, estimate
 from bot.pricing.estimate_text import estimate_json, estimate_text
+from bot.pricing.monthly_cost import Ttl, expected_hit_rate, hit_rate_with
 from bot.pricing.words import parse_workload, words_of
-from bot.pricing.workload import Ttl
 
 TODAY = date(2026, 11, 23)
 CARD = load_rate_card()

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.clock import HOUR
-from bot.usage.age import ADMIN_DELAY, DataState, is_stale, not_ahead, refreshed, stale_after
-from bot.usage.model import SourceName
+from bot.usage.model import ADMIN_DELAY, DataState, SourceName, is_stale, not_ahead, refreshed, stale_after
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

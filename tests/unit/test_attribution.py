@@ -13,8 +13,7 @@ from bot.budgets.report_words import ReportWordsError, report_words
 from bot.clock import DAY, HOUR, MINUTE
 from bot.usage.anthropic.attribution import LONGEST, NOT_BEFORE, Rows, actor_in, first_kept, ranges, who_in
 from bot.usage.anthropic.pages import PageParts
-from bot.usage.attribution import AttributedBy, Who
-from bot.usage.model import MalformedError
+from bot.usage.model import AttributedBy, MalformedError, Who
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MOMENTS = st.integers(0, 4 * 365 * 24 * 60).map(lambda minutes: NOT_BEFORE + minutes * MINUTE)

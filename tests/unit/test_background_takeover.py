@@ -12,14 +12,12 @@ from sqlalchemy import Engine
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
-from bot.in_flight import InFlight
 from bot.messages import PlainMessage
-from bot.notify.attempts import ATTEMPT_SECONDS
 from bot.notify.background import BackgroundDelivery
-from bot.notify.destination import Delivered, Destination, May, SendResult, always
-from bot.notify.model import Address, Notice
+from bot.notify.model import ATTEMPT_SECONDS, Address, Delivered, Destination, May, Notice, SendResult, always
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
+from bot.threads import InFlight
 from tests.databases import NOW, crossed, open_migrated
 from tests.unit.test_outbox import record
 

@@ -17,11 +17,12 @@ from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.limit import LimitAlert
 from bot.alerts.model import redrawn
-from bot.alerts.payloads import dumped, loaded
+from bot.alerts.notice_contents import dumped, loaded
+from bot.amounts import percent, usd
 from bot.budgets.budget import LIMITS, Limit, LimitKind
 from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMover
-from bot.budgets.causes import CauseKind
 from bot.budgets.savings import Saving, savings_of
+from bot.budgets.trend import CauseKind
 from bot.fallback.impact import Overview, Prospect
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.targets.base import TargetView
@@ -29,19 +30,30 @@ from bot.fallback.targets.env_file import EnvFile
 from bot.messages import Block, Message
 from bot.mode import Mode
 from bot.modes.model import ModeAnnouncement
-from bot.money import percent, usd
 from bot.pricing.card import load_rate_card
 from bot.pricing.estimate import estimate
 from bot.pricing.words import parse_workload
 from bot.sandbox.block_limits import problems, text_length
-from bot.usage.age import DataState
-from handlers.render.answer import NO_DATA, age_line, help_message, with_age
+from bot.usage.model import DataState
 from handlers.render.estimate import estimate_message
 from handlers.render.fallback import already, announcement, mode_status, switched
 from handlers.render.limit_alert import limit_message
-from handlers.render.parts import code, cut, escape, mention, names, paragraph, plain, sentence, shown
-from handlers.render.spend import SWITCH_ACTION, parts_line, switch_button
-from handlers.render.spend_alert import NOTHING_STOPPED
+from handlers.render.parts import (
+    NO_DATA,
+    age_line,
+    code,
+    cut,
+    escape,
+    help_message,
+    mention,
+    names,
+    paragraph,
+    plain,
+    sentence,
+    shown,
+    with_age,
+)
+from handlers.render.spend import NOTHING_STOPPED, SWITCH_ACTION, parts_line, switch_button
 from handlers.render.status import status_message
 
 CARD = load_rate_card()

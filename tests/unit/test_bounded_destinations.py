@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from bot.messages import PlainMessage
 from bot.notify.apprise import POST_SECONDS, AppriseDestination
-from bot.notify.destination import Delivered, Failed, SendResult
+from bot.notify.model import Delivered, Failed, SendResult
 
 MESSAGE = PlainMessage("hard limit crossed", "all of it", "hard")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"

@@ -9,10 +9,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, select
 
-from bot.budgets.book import BudgetBook, mark_of
-from bot.budgets.budget import CHAT, Budget, parse_scope
-from bot.budgets.period import PeriodKind, Weekday
-from bot.budgets.store import BudgetStore, KeptBudget
+from bot.budgets.budget import CHAT, Budget, PeriodKind, Weekday, parse_scope
+from bot.budgets.store import BudgetBook, BudgetStore, KeptBudget, mark_of
 from bot.db.schema import audit
 from bot.db.state import CHECK_SECONDS
 from bot.doctor.check import State

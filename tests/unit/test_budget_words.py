@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import CHAT, ORGANIZATION, Budget, Scope, ScopeKind
-from bot.budgets.period import PeriodKind, Weekday
-from bot.budgets.words import BudgetWordsError, budget_of, budget_words, split_budget_words
+from bot.budgets.budget import CHAT, ORGANIZATION, Budget, PeriodKind, Scope, ScopeKind, Weekday
+from bot.budgets.parsing import BudgetWordsError, budget_of, budget_words, split_budget_words
 
 SEARCH = Budget(
     name="search",

@@ -11,16 +11,15 @@ import pytest
 from sqlalchemy import Engine, select
 
 import bot.notify
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind
 from bot.alerts.model import AlertPayload
-from bot.alerts.payloads import Payload, payload_type
+from bot.alerts.notice_contents import Payload, payload_type
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.db.engine import open_database
 from bot.db.schema import notices
 from bot.messages import Message
-from bot.notify.destination import Capability, Delivered, Destination, Failed, May, SendResult, always
-from bot.notify.model import Address
+from bot.notify.model import Address, Capability, Delivered, Destination, Failed, May, SendResult, always
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
 from handlers.rendering import RENDERERS

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from bot.budgets.budget import ORGANIZATION, parse_scope
 from bot.budgets.budget_spend import NamedCause
-from bot.budgets.causes import LEAST_USD, MOST_CAUSES, Cause, CauseKind, causes
 from bot.budgets.spend import price_usage
-from bot.budgets.trend import Recent, RecentUsage
+from bot.budgets.trend import LEAST_USD, MOST_CAUSES, Cause, CauseKind, Recent, RecentUsage, causes
 from bot.clock import DAY
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts

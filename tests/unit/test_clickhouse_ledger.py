@@ -18,8 +18,7 @@ from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_
 from bot.db.state import versions_of
 from bot.ledger.clickhouse import ClickHouseError, ClickHouseEvents, Kept
 from bot.ledger.clickhouse_ledger import ClickHouseLedger, ledger_from
-from bot.ledger.model import Appended, Dimensions, Event, Outcome, tags_of
-from bot.ledger.rules import LedgerRules
+from bot.ledger.model import Appended, Dimensions, Event, LedgerRules, Outcome, tags_of
 from bot.ledger.store import Change, SqlLedger
 from bot.pricing.tokens import TokenCounts
 from tests.clickhouse_server import ClickHouseServer, clickhouse_server

@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.decide import LimitReason, as_watched, decide, track_limits
-from bot.alerts.incident import Incident, Status, Step
-from bot.alerts.kinds import AlertKind, Level
-from bot.budgets.budget import LIMITS, ORGANIZATION, Budget, LimitKind
-from bot.budgets.period import PeriodKind
+from bot.alerts.incident import AlertKind, Incident, Level, Status, Step
+from bot.budgets.budget import LIMITS, ORGANIZATION, Budget, LimitKind, PeriodKind
 from tests.databases import limit_incident, limit_step
 
 SOFT, HARD = Decimal(400), Decimal(600)

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 from apprise.plugins.base import NotifyBase
 
-from bot.alerts.incident import Status
-from bot.alerts.kinds import LEVELS, AlertKind
-from bot.alerts.receiver import Receiver
-from bot.alerts.rules import LATE
+from bot.alerts.incident import LEVELS, AlertKind, Status
+from bot.alerts.rules import LATE, Receiver
 from bot.budgets.budget import LimitKind
 from bot.config.toml import read_config_file
 from bot.notify.apprise import default_name, service_of

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.day_drift import DayDrift, DriftCause, DriftReason, decide_drift, drift_of, exceeds, goes_on
-from bot.alerts.incident import Incident, Status
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Incident, Status
 from bot.alerts.rules import DriftRules
 from bot.budgets.spend import PricedUsage, price_usage
 from bot.pricing.card import load_rate_card

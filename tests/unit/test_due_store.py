@@ -6,12 +6,10 @@ from itertools import product
 import pytest
 from sqlalchemy import Engine, update
 
-from bot.alerts.cycle_state import CycleStateStore
+from bot.alerts.cycle_state import CycleStateStore, Due, DueStore
 from bot.alerts.decide import LimitReason
-from bot.alerts.due import Due, DueStore
-from bot.alerts.incident import DATA, Status
+from bot.alerts.incident import DATA, AlertKind, Status
 from bot.alerts.incident_store import IncidentStore
-from bot.alerts.kinds import AlertKind
 from bot.alerts.lifecycle import due_step
 from bot.alerts.model import SyntheticAlert, Transition
 from bot.alerts.notice_contents import ContentStore
@@ -22,7 +20,7 @@ from bot.db.schema import alerts, notices
 from bot.fallback.store import ModeStore
 from bot.modes.changes import AutoSwitch
 from bot.notify.model import Address
-from bot.usage.age import DataState
+from bot.usage.model import DataState
 from bot.usage.store import UsageStore
 from tests.databases import HARD, NOW, crossed, delivery_payload, limit_step, mode_facts, no_data_payload, reported
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.pricing.caching import break_even
 from bot.pricing.card import load_rate_card
 from bot.pricing.estimate import Estimate, estimate
 from bot.pricing.estimate_text import estimate_json, estimate_text
+from bot.pricing.monthly_cost import break_even
 from bot.pricing.words import parse_workload
 
 TODAY = date(2026, 11, 23)

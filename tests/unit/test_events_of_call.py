@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from bot.ledger.events_of_call import RecordLabels, events_of_call, labels_in, transcript_tags
 from bot.ledger.model import Outcome
-from bot.pricing.call import Call, Part
+from bot.pricing.responses import Call, Part
 from bot.pricing.tokens import TokenCounts
 
 AT = datetime(2026, 6, 28, 10, tzinfo=UTC)

@@ -11,11 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.forecast import ForecastReason, ForecastStep, Since, expect
-from bot.alerts.incident import Incident, Status
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Incident, Status
 from bot.alerts.rules import ForecastRules
-from bot.budgets.budget import ORGANIZATION, Budget, Limit, LimitKind
-from bot.budgets.period import PeriodKind
+from bot.budgets.budget import ORGANIZATION, Budget, Limit, LimitKind, PeriodKind
 from tests.databases import HARD, NOW, SOFT
 
 RULES = ForecastRules()

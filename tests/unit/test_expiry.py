@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind
-from bot.budgets.period import PeriodKind
-from bot.modes.expiry import LONGEST_WARNING, Cause, Due, End, due, end_of, period_end
+from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind, Scope, ScopeKind
+from bot.modes.changes import LONGEST_WARNING, Cause, Due, End, due, end_of, period_end
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MONTH_END = datetime(2026, 12, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.actor import BOT
-from bot.alerts.kinds import LEVELS, AlertKind
+from bot.alerts.incident import LEVELS, AlertKind
 from bot.budgets.budget import LimitKind
 from bot.fallback.auto import (
     DWELL,
@@ -19,11 +19,11 @@ from bot.fallback.auto import (
     SETTLING,
     AutoStep,
     Change,
+    FallbackRules,
     SpendRates,
     Trigger,
     auto_step,
 )
-from bot.fallback.rules import FallbackRules
 from bot.mode import DEGRADED, MINIMAL, NORMAL
 
 MODES = (NORMAL, DEGRADED, MINIMAL)

@@ -7,14 +7,12 @@ from sqlalchemy import Engine
 
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, floor_hour
-from bot.fallback.usage_verifier import UsageVerifier, report_of, verification_report
-from bot.modes.ceiling import Ceiling
-from bot.modes.verification import VerificationState, VerificationTarget, needed_since, verify
-from bot.modes.verification_reports import report_due
+from bot.fallback.verifier import UsageVerifier, report_of, verification_report
+from bot.modes.consequences import Ceiling
+from bot.modes.verification import VerificationState, VerificationTarget, needed_since, report_due, verify
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import Read, UsageReading, UsageRow
+from bot.usage.model import DataState, Read, UsageReading, UsageRow
 from bot.usage.store import UsageStore
 from bot.usage.store_reads import Name
 

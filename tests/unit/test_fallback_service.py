@@ -15,8 +15,7 @@ from bot.budgets.savings import Saving
 from bot.db.schema import audit, mode_changes, notices
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService, ModeState
-from bot.fallback.store import ModeStore
-from bot.fallback.target_store import TargetStore
+from bot.fallback.store import ModeStore, TargetStore
 from bot.fallback.targets.base import Target, TargetView
 from bot.fallback.targets.env_file import EnvFile
 from bot.mode import Mode, modes_from_chain

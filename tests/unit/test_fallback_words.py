@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.modes.parsing import LONGEST, SHORTEST, DurationError, SwitchWords, duration, switch_words
+from bot.modes.changes import LONGEST, SHORTEST, DurationError, SwitchWords, duration, switch_words
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from bot.budgets.budget import ORGANIZATION
-from bot.budgets.ledger_index import LedgerIndex
-from bot.budgets.period import PeriodKind, period_at
+from bot.budgets.budget import ORGANIZATION, PeriodKind, period_at
 from bot.budgets.snapshots import Snapshots
-from bot.cli.import_answer import totals_of
-from bot.cli.import_files import import_files
+from bot.budgets.usage_index import LedgerIndex
+from bot.cli.import_files import import_files, totals_of
 from bot.ledger.files import Imported
 from bot.ledger.model import Row, Sums
 from bot.ledger.records import events_in

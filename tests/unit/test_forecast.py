@@ -11,9 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import ORGANIZATION, Budget, LimitKind
+from bot.budgets.budget import ORGANIZATION, Budget, LimitKind, Period, PeriodKind, period_at
 from bot.budgets.forecast import HOURS_BACK, Forecast, Hours, ModeShift, PlannedSpend, Request, forecast, forecasts
-from bot.budgets.period import Period, PeriodKind, period_at
 from bot.clock import DAY, HOUR, floor_hour
 
 UTC_ZONE = ZoneInfo("UTC")

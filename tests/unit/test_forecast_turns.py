@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.alerts.forecast import LOOK_EVERY, MOST_AT_ONCE, looked_at_next
-from bot.budgets.budget import ORGANIZATION, Budget
-from bot.budgets.period import PeriodKind
+from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
 from bot.clock import MINUTE
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 
 from bot.addresses import clickhouse_address
 from bot.config.settings import Need, Settings, SettingsError, load_settings
-from bot.ledger.rules import LedgerRules
+from bot.ledger.model import LedgerRules
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 

@@ -10,16 +10,13 @@ import pytest
 from sqlalchemy import Engine, select, text
 
 from bot.alerts.decide import LimitReason, track_limits
-from bot.alerts.incident import Identity, Incident, Status
-from bot.alerts.incident_store import IncidentStore
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Identity, Incident, Status
+from bot.alerts.incident_store import IncidentStore, SpikeStore
 from bot.alerts.model import AlertPayload, Transition, restated
-from bot.alerts.payloads import LifecycleEvent, loaded
+from bot.alerts.notice_contents import LifecycleEvent, loaded
 from bot.alerts.spike_rates import Spike
-from bot.alerts.spike_store import SpikeStore
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import ORGANIZATION, Budget, Limit, LimitKind
-from bot.budgets.period import PeriodKind
+from bot.budgets.budget import ORGANIZATION, Budget, Limit, LimitKind, PeriodKind
 from bot.db.engine import connect, migrate
 from bot.db.migrations.versions.v0014_one_outbox import about
 from bot.db.migrations.versions.v0015_kinds_of_alerts import rewritten

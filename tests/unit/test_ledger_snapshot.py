@@ -10,12 +10,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from bot.budgets.budget import ORGANIZATION, Scope, ScopeKind, parse_scope
-from bot.budgets.ledger_index import LedgerIndex, scopes_of_labels
-from bot.budgets.period import PeriodKind, period_at, period_before
+from bot.budgets.budget import ORGANIZATION, PeriodKind, Scope, ScopeKind, parse_scope, period_at, period_before
 from bot.budgets.report import LOGGED_BY, GroupBy, report_of
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.spend import ZERO, same_model
+from bot.budgets.usage_index import LedgerIndex, scopes_of_labels
 from bot.clock import HOUR, MINUTE
 from bot.db.state import versions_of
 from bot.ledger.model import Dimensions, Event, Labels

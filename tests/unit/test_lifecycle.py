@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.kinds import LEVELS, AlertKind, Level
+from bot.alerts.incident import LEVELS, AlertKind, Level
 from bot.alerts.lifecycle import Life, LifecycleStep, SeenAlert, due_step
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget import LimitKind

@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 
 from bot.alerts.decide import LimitReason
 from bot.alerts.forecast import ForecastAlert, ForecastReason
-from bot.alerts.incident import Identity, Status
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Identity, Status
 from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert
 from bot.alerts.limit import LimitAlert
-from bot.alerts.notice_contents import Content
-from bot.alerts.payloads import LifecycleEvent, Payload
+from bot.alerts.notice_contents import Content, LifecycleEvent, Payload
 from bot.budgets.budget import Limit, LimitKind
 from bot.display import Display
 from bot.messages import Message
@@ -25,7 +23,7 @@ from bot.notify.slack_connection import Workspace
 from handlers.render.forecast_alert import forecast_message
 from handlers.render.lifecycle import life_message, open_alert_lines, with_life
 from handlers.render.limit_alert import limit_message, limit_step_message
-from handlers.render.spend_alert import NOTHING_STOPPED
+from handlers.render.spend import NOTHING_STOPPED
 from handlers.rendering import Rendering, headline, plain_message
 from tests.unit.test_blocks import (
     NOW,

@@ -8,13 +8,11 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from bot.alerts.decide import LimitReason, LimitStep
-from bot.alerts.incident import Identity, Status
-from bot.alerts.kinds import LEVELS, AlertKind
+from bot.alerts.incident import LEVELS, AlertKind, Identity, Status
 from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert, SeenAlert
-from bot.alerts.lifecycle_store import Handled
-from bot.alerts.lifecycle_timer import LifecycleTimer
+from bot.alerts.lifecycle_store import Handled, LifecycleTimer
 from bot.alerts.model import Transition
-from bot.alerts.payloads import LifecycleEvent
+from bot.alerts.notice_contents import LifecycleEvent
 from bot.alerts.rules import AlertRules
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import Limit, LimitKind

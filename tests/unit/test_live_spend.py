@@ -11,24 +11,22 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete
 
-from bot.alerts.evaluator import Evaluator
-from bot.alerts.kinds import AlertKind
+from bot.alerts.detector import Evaluator
+from bot.alerts.incident import AlertKind
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Budget, Scope, ScopeKind, parse_scope
-from bot.budgets.ledger_index import LedgerIndex
+from bot.budgets.budget import Budget, PeriodKind, Scope, ScopeKind, parse_scope, period_at
 from bot.budgets.live import LiveSource
-from bot.budgets.period import PeriodKind, period_at
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.spend import ZERO, same_model
+from bot.budgets.usage_index import LedgerIndex
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.db.schema import metadata
 from bot.ledger.model import Dimensions, Event
 from bot.ledger.store import SqlLedger
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import Read, SourceName, UsageReading, UsageRow
+from bot.usage.model import DataState, Read, SourceName, UsageReading, UsageRow
 from bot.usage.store import UsageStore
 from bot.usage.store_reads import Name
 from tests.databases import open_migrated, postgres_database

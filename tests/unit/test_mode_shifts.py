@@ -6,9 +6,9 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from bot.budgets.account import shown
 from bot.budgets.budget_spend import ModeShare
 from bot.budgets.forecast import Hours, ModeShift
-from bot.budgets.history import shown
 from bot.budgets.savings import mode_shifts, reckoned_mode
 from bot.clock import DAY, HOUR
 

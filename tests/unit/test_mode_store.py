@@ -11,8 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.alerts.store import AlertStore
 from bot.db.schema import audit, mode_changes, notices
-from bot.fallback.store import ModeStore
-from bot.fallback.target_store import TargetStore
+from bot.fallback.store import ModeStore, TargetStore
 from bot.fallback.targets.base import TargetState
 from bot.modes.changes import NO_CHANGE, AutoSwitch
 from bot.modes.model import ModeAnnouncement, ModeEnding

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.money import apportioned, change, percent, share, shares, usd, usd_parts
+from bot.amounts import apportioned, change, percent, share, shares, usd, usd_parts
 
 amounts = st.decimals(min_value=-(10**15), max_value=10**15, allow_nan=False, allow_infinity=False)
 above_zero = st.decimals(min_value=Decimal("1e-9"), max_value=10**15, allow_nan=False, allow_infinity=False)

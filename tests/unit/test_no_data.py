@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.alerts.incident import Status
 from bot.alerts.no_data import RETURNS_WITHIN, Gap, GapStep, NoDataReason, decide_no_data, missing_since
-from bot.usage.age import DataState, is_stale
+from bot.usage.model import DataState, is_stale
 
 START = datetime(2026, 11, 26, 14, 3, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

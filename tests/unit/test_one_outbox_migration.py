@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, text
 
-from bot.alerts.kinds import LEVELS
+from bot.alerts.incident import LEVELS
 from bot.alerts.limit import LimitAlert
 from bot.alerts.model import SyntheticAlert
-from bot.alerts.notice_contents import ContentStore, enqueue
-from bot.alerts.payloads import Payload, dumped, parsed
+from bot.alerts.notice_contents import ContentStore, Payload, dumped, enqueue, parsed
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.db.engine import connect, migrate

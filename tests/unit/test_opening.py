@@ -9,11 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.decide import decide
-from bot.alerts.incident import Incident, Status
-from bot.alerts.kinds import AlertKind
+from bot.alerts.incident import AlertKind, Incident, Status
 from bot.alerts.new_period import TOLD_WITHIN, NewPeriodReason, may_open, opening, unbilled_days
-from bot.budgets.budget import Budget, LimitKind, parse_scope
-from bot.budgets.period import PeriodKind, period_at
+from bot.budgets.budget import Budget, LimitKind, PeriodKind, parse_scope, period_at
 from tests.databases import limit_incident
 
 MONTH = datetime(2026, 12, 1, tzinfo=UTC)

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
+from bot.ledger.otlp.attributes import Passed
 from bot.ledger.otlp.ingest import Taken
 from bot.ledger.otlp.model import Source
-from bot.ledger.otlp.senders import senders_of_call
+from bot.ledger.otlp.series import senders_of_call
 from bot.ledger.otlp.store import OtlpStore
-from bot.ledger.otlp.usage import Passed
 from bot.pricing.tokens import TokenCounts
 from tests.databases import open_migrated
 from tests.otlp import (

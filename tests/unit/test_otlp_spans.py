@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine
 
 from bot.ledger.model import Event, Outcome
+from bot.ledger.otlp.attributes import Passed
 from bot.ledger.otlp.ingest import Taken
-from bot.ledger.otlp.usage import Passed
 from bot.pricing.tokens import Terms, TokenCounts
 from tests.databases import open_migrated
 from tests.otlp import NOW, NOW_NS, SECOND, MemoryLedger, ingest, record, span, traces

@@ -21,7 +21,10 @@ from bot.db.schema import alerts, notices
 from bot.fallback.store import ModeStore
 from bot.messages import Message, Part
 from bot.modes.model import ModeAnnouncement
-from bot.notify.destination import (
+from bot.notify.model import (
+    LONGEST_WAIT,
+    Address,
+    Attempt,
     CouldNotLook,
     Delivered,
     Failed,
@@ -29,11 +32,11 @@ from bot.notify.destination import (
     Look,
     May,
     NotEditable,
+    Notice,
     NotThere,
     SendResult,
     always,
 )
-from bot.notify.model import LONGEST_WAIT, Address, Attempt, Notice
 from bot.notify.outbox import PATIENCE, Delivery, Outbox
 from bot.notify.slack import SlackDestination
 from bot.sandbox.clock import HandClock

@@ -8,8 +8,7 @@ import pytest
 
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
-from bot.notify.destination import CouldNotLook, Delivered
-from bot.notify.model import LONGEST_WAIT, Address
+from bot.notify.model import LONGEST_WAIT, Address, CouldNotLook, Delivered
 from bot.notify.outbox import FEWEST_LOOKS, LOOKING_AT_MOST, MOST_LOOKS
 from bot.sandbox.clock import HandClock
 from tests.databases import NOW, SOFT_RESOLVED, crossed, open_migrated

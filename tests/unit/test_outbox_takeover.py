@@ -14,9 +14,19 @@ from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.db.schema import notices
 from bot.messages import Message
-from bot.notify.attempts import ATTEMPT_SECONDS, SURELY_OVER
-from bot.notify.destination import CALL_SECONDS, Delivered, Failed, May, SendResult, Withheld, always
-from bot.notify.model import Address, Notice
+from bot.notify.model import (
+    ATTEMPT_SECONDS,
+    CALL_SECONDS,
+    SURELY_OVER,
+    Address,
+    Delivered,
+    Failed,
+    May,
+    Notice,
+    SendResult,
+    Withheld,
+    always,
+)
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
 from tests.databases import NOW, SOFT_RESOLVED, crossed

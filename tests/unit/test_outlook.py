@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import ORGANIZATION, parse_scope
-from bot.budgets.period import PeriodKind, period_at
+from bot.budgets.budget import ORGANIZATION, PeriodKind, parse_scope, period_at
 from bot.budgets.recent import RecentSpend, recent_spend
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import price_usage
@@ -20,8 +19,7 @@ from bot.budgets.trend import Mover, Recent, RecentUsage, Stretch, recent_window
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import DayUsage, UsageRow
+from bot.usage.model import DataState, DayUsage, UsageRow
 from tests.snapshots import snapshot_of
 
 CARD = load_rate_card()

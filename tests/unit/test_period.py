@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.period import (
+from bot.budgets.budget import (
     Period,
     PeriodKind,
     Weekday,

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.phrases import count, exact_span, span
+from bot.amounts import count, exact_span, span
 
 
 @pytest.mark.parametrize(

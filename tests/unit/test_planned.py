@@ -6,9 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.budgets.budget import ORGANIZATION, Budget
+from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
 from bot.budgets.budget_spend import BudgetSpend
-from bot.budgets.period import PeriodKind
 from bot.budgets.planned import Planned, planned
 from bot.pricing.card import load_rate_card
 from handlers.render.estimate import planned_line

@@ -17,8 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from bot.cli.import_answer import as_json, totals_of
-from bot.cli.import_files import import_files
+from bot.cli.import_files import as_json, import_files, totals_of
 from bot.cli.price import price
 from bot.cli.price_answer import Priced, as_text
 from bot.ledger.files import Imported

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.pricing.call import Call, Part
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
+from bot.pricing.responses import Call, Part
 from bot.pricing.tally import Tally
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.pricing.totals import Totals

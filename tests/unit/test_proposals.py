@@ -6,17 +6,15 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from bot.alerts.payloads import parsed
+from bot.alerts.notice_contents import parsed
 from bot.db.schema import approvals as approvals_table
 from bot.db.schema import audit, notices
-from bot.fallback.approvals import Approvals, NotApprovedError
+from bot.fallback.approvals import Approvals, NotApprovedError, ProposalStore
+from bot.fallback.auto import FallbackRules
 from bot.fallback.impact import Prospect
-from bot.fallback.proposal_store import ProposalStore
 from bot.fallback.reconciler import Reconciler
-from bot.fallback.rules import FallbackRules
 from bot.fallback.service import FallbackService
-from bot.fallback.store import ModeStore
-from bot.fallback.target_store import TargetStore
+from bot.fallback.store import ModeStore, TargetStore
 from bot.fallback.targets.env_file import EnvFile
 from bot.mode import modes_from_chain
 from bot.modes.model import Proposal, ProposalStatus

@@ -15,13 +15,11 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
 
 import bot
-from bot.alerts.cycle_state import CycleStateStore
-from bot.alerts.due import DueStore
-from bot.alerts.incident_store import IncidentStore
+from bot.alerts.cycle_state import CycleStateStore, DueStore
+from bot.alerts.incident_store import IncidentStore, SpikeStore
 from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.notice_contents import ContentStore, read_content
 from bot.alerts.rules import AlertRules
-from bot.alerts.spike_store import SpikeStore
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.budgets.store import BudgetStore
@@ -31,16 +29,13 @@ from bot.db.lease import lease_state
 from bot.db.schema import state
 from bot.db.state import StateStore
 from bot.db.timeouts import Limits
-from bot.fallback.proposal_store import ProposalStore
-from bot.fallback.store import ModeStore
-from bot.fallback.target_store import TargetStore
-from bot.fallback.verification_store import ProofStore
+from bot.fallback.approvals import ProposalStore
+from bot.fallback.store import ModeStore, ProofStore, TargetStore
 from bot.ledger.otlp.store import OtlpStore
 from bot.notify.store import BacklogStore, NoticeStore
 from bot.pricing.store import EstimateStore
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import Read, UsageReading, UsageRow
+from bot.usage.model import DataState, Read, UsageReading, UsageRow
 from bot.usage.store import UsageStore
 from tests.databases import BUDGET, NOW, PERIOD, crossed, reported
 

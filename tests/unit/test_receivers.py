@@ -5,8 +5,7 @@ from sqlalchemy import Engine, select
 
 from bot.alerts.decide import LimitStep
 from bot.alerts.model import AlertPayload
-from bot.alerts.notice_contents import ContentStore
-from bot.alerts.payloads import parsed
+from bot.alerts.notice_contents import ContentStore, parsed
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.db.schema import notices

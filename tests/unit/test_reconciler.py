@@ -9,8 +9,7 @@ from sqlalchemy import Engine
 
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService
-from bot.fallback.store import ModeStore
-from bot.fallback.target_store import TargetStore
+from bot.fallback.store import ModeStore, TargetStore
 from bot.fallback.targets.base import TargetError, TargetView
 from bot.fallback.targets.env_file import EnvFile
 from bot.mode import modes_from_chain

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.pricing.call import Call, Part
+from bot.pricing.responses import Call, Part
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage.logs.records import call_in
 from bot.usage.logs.streams import DAMAGED, LONGEST, NotReadError, records_of

@@ -11,8 +11,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.in_flight import InFlight
-from bot.notify.response_urls import ResponseUrls, is_slacks, origin_of
+from bot.notify.slack_connection import ResponseUrls, is_slacks, origin_of
+from bot.threads import InFlight
 
 SANDBOX = origin_of("http://127.0.0.1:4000/api/")
 

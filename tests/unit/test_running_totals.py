@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.pricing.call import Call
 from bot.pricing.card import load_rate_card
+from bot.pricing.responses import Call
 from bot.pricing.tally import Tally
 from bot.pricing.tokens import TokenCounts
 from bot.pricing.totals import Totals

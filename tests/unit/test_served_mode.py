@@ -13,8 +13,7 @@ import pytest
 from aiohttp import web
 from sqlalchemy.exc import OperationalError
 
-from bot.fallback.change_signal import ChangeSignal
-from bot.fallback.service import ModeState
+from bot.fallback.service import ChangeSignal, ModeState
 from bot.mode import Mode, modes_from_chain
 from bot.web.access import BearerAccess
 from bot.web.fallback import (
@@ -22,9 +21,9 @@ from bot.web.fallback import (
     ModeUnreadableError,
     Streams,
     fallback_routes,
+    ofrep_routes,
     served,
 )
-from bot.web.ofrep import ofrep_routes
 from tests.scenario.http_port import client_of, events, next_mode
 
 PATIENCE = 30

@@ -8,18 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.kinds import LEVELS, AlertKind
+from bot.alerts.incident import LEVELS, AlertKind
 from bot.alerts.rules import AlertRules, DetectorRules, DriftRules, ForecastRules, SpikeRules
-from bot.budgets.budget import LimitKind, Scope, ScopeKind
-from bot.budgets.period import PeriodKind, Weekday
+from bot.amounts import usd_amount
+from bot.budgets.budget import LimitKind, PeriodKind, Scope, ScopeKind, Weekday
 from bot.config.environment import VARIABLES
 from bot.config.settings import Need, Settings, SettingsError, load_settings
 from bot.display import Display
 from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration, secrets_in
 from bot.doctor.database import shown_database
-from bot.fallback.rules import FallbackRules
-from bot.money import usd_amount
+from bot.fallback.auto import FallbackRules
 
 COMPLETE = {
     "SLACK_BOT_TOKEN": "xoxb-secret-bot",

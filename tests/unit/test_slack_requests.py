@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.web.slack_requests import FORM, JSON, UnreadableBodyError, read
+from bot.web.slack_events import FORM, JSON, UnreadableBodyError, read
 
 COMMAND = {"command": "/claude-cost", "text": "status", "user_id": "U1", "team_id": "T1", "response_url": "https://x/"}
 CLICK: dict[str, Any] = {

@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import update
 
-from bot.budgets.budget import ORGANIZATION, Scope, ScopeKind
-from bot.budgets.period import PeriodKind, period_at
+from bot.budgets.budget import ORGANIZATION, PeriodKind, Scope, ScopeKind, period_at
 from bot.budgets.snapshots import DAYS_HELD, SPEND_KEPT, Snapshots
 from bot.budgets.usage_index import Numbers, UsageIndex
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
@@ -20,8 +19,7 @@ from bot.db.schema import state, usage_days
 from bot.db.state import CHECK_SECONDS
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import OddUsage, Read, UsageReading, UsageRow, Width
+from bot.usage.model import DataState, OddUsage, Read, UsageReading, UsageRow, Width
 from bot.usage.store import UsageStore
 from bot.usage.store_reads import VERSION_KEY, head_of
 from tests.databases import open_migrated

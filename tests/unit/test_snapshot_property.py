@@ -13,9 +13,18 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete
 
-from bot.alerts.quiet import Quiet, unquiet
-from bot.budgets.budget import ORGANIZATION, Budget, Scope, ScopeKind, parse_scope
-from bot.budgets.period import Period, PeriodKind, period_at, period_before
+from bot.alerts.decide import Quiet, unquiet
+from bot.budgets.budget import (
+    ORGANIZATION,
+    Budget,
+    Period,
+    PeriodKind,
+    Scope,
+    ScopeKind,
+    parse_scope,
+    period_at,
+    period_before,
+)
 from bot.budgets.recent import recent_spend
 from bot.budgets.report import LOGGED_BY, SCOPES, GroupBy, report_of
 from bot.budgets.snapshot import ROWS_HELD, Snapshot
@@ -26,8 +35,7 @@ from bot.db.engine import open_database
 from bot.db.schema import billed, state, usage, usage_days, usage_hours
 from bot.pricing.card import RateCard, load_rate_card, packaged
 from bot.pricing.tokens import STANDARD, UNKNOWN_TERM, Terms, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import BilledRow, OddUsage, Read, SourceName, UsageReading, UsageRow, Width
+from bot.usage.model import BilledRow, DataState, OddUsage, Read, SourceName, UsageReading, UsageRow, Width
 from bot.usage.store import Bill, UsageStore
 from tests.databases import open_migrated, postgres_database
 from tests.examples import one_in

@@ -8,16 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine
 
-from bot.budgets.budget import ORGANIZATION, parse_scope
-from bot.budgets.period import Period, PeriodKind, period_at
+from bot.budgets.budget import ORGANIZATION, Period, PeriodKind, parse_scope, period_at
 from bot.budgets.recent import recent_spend
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import Hidden
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import OddUsage, Read, UsageReading, UsageRow, Width
+from bot.usage.model import DataState, OddUsage, Read, UsageReading, UsageRow, Width
 from bot.usage.store import UsageStore
 
 CARD = load_rate_card()

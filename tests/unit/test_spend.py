@@ -9,14 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import ORGANIZATION, Scope, ScopeKind, parse_scope
-from bot.budgets.period import Period, PeriodKind, period_at
+from bot.budgets.budget import ORGANIZATION, Period, PeriodKind, Scope, ScopeKind, parse_scope, period_at
 from bot.budgets.spend import Spend, in_scope
 from bot.clock import DAY, HOUR
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import BilledRow, DayUsage, UsageRow
+from bot.usage.model import BilledRow, DataState, DayUsage, UsageRow
 from tests.snapshots import snapshot_of
 
 CARD = load_rate_card()

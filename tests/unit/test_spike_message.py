@@ -10,12 +10,12 @@ from pydantic import TypeAdapter
 
 from bot.alerts.decide import LimitReason
 from bot.alerts.incident import Status
-from bot.alerts.payloads import dumped, parsed
+from bot.alerts.notice_contents import dumped, parsed
 from bot.alerts.spike import SpikeAlert
 from bot.alerts.spike_rates import SpikeReason
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.messages import Message
-from handlers.render.spend_alert import NOTHING_STOPPED
+from handlers.render.spend import NOTHING_STOPPED
 from handlers.render.spike_alert import spike_message
 from tests.unit.test_blocks import NOW, SPEND, buttons, cause, check, check_twin, hostile_spends, mover, named_spends
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.alerts.payloads import dumped, loaded
+from bot.alerts.notice_contents import dumped, loaded
 from bot.db.migrations.versions.v0015_kinds_of_alerts import rewritten
 
 STORED = [json.loads(line) for line in Path(__file__).with_name("stored_payloads.jsonl").read_text().splitlines()]

@@ -18,11 +18,11 @@ from bot.pricing.throughput import (
     Load,
     Pool,
     fit,
+    fit_lines,
     load_of,
     load_rate_limits,
     pool_of,
 )
-from bot.pricing.throughput_text import fit_lines
 from bot.pricing.tokens import TokenCounts
 
 CARD = load_rate_card()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.words import BudgetWordsError, budget_of, named_first, split_budget_words
-from bot.modes.parsing import switch_words
+from bot.budgets.parsing import BudgetWordsError, budget_of, named_first, split_budget_words
+from bot.modes.changes import switch_words
 from bot.pricing.card import load_rate_card
 from bot.pricing.words import parse_workload
 from bot.typed_text import cleaned, nearest, readable, split_reason, words_in

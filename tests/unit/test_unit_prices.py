@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 import bot.pricing
 from bot.clock import DAY
 from bot.pricing.card import load_rate_card
-from bot.pricing.cost import Hidden, cost_of
+from bot.pricing.cost import Hidden, cost_of, unit_prices
 from bot.pricing.tokens import STANDARD, UNKNOWN_TERM, Terms, TokenCounts
-from bot.pricing.unit_prices import unit_prices
 from tests.examples import one_in
 
 CARD = load_rate_card()

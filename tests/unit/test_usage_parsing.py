@@ -13,21 +13,20 @@ from bot.clock import HOUR
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage.anthropic.buckets import Buckets, ResultBuckets, RowBuckets
 from bot.usage.anthropic.client import json_object
-from bot.usage.anthropic.odd_fields import OddFields
-from bot.usage.anthropic.pages import page_in
+from bot.usage.anthropic.pages import LazyRows, as_stored, page_in
 from bot.usage.anthropic.responses import (
     MOST,
     AnalyticsRow,
     AnalyticsUsageRow,
+    OddFields,
     Page,
     ResultsBucket,
     UsageResult,
     belongs,
     parsed,
 )
-from bot.usage.anthropic.rows import LazyRows, as_stored
 from bot.usage.model import MalformedError, OddUsage, Read, TooManyRowsError, UsageReading
-from bot.usage.stored_buckets import packed
+from bot.usage.plan import packed
 
 PATH = "/v1/report"
 START = datetime(2026, 11, 20, 10, tzinfo=UTC)

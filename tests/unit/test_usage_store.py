@@ -13,8 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.clock import DAY, HOUR
 from bot.db.schema import usage, usage_days, usage_hours
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import BilledRow, Read, SourceName, UsageReading, UsageRow, Width
+from bot.usage.model import BilledRow, DataState, Read, SourceName, UsageReading, UsageRow, Width
 from bot.usage.plan import HourState
 from bot.usage.store import Bill, UsageStore
 from bot.usage.store_reads import Name

@@ -15,8 +15,7 @@ from sqlalchemy import Engine, delete, event, update
 from bot.clock import DAY, HOUR, MINUTE
 from bot.db.schema import usage, usage_days
 from bot.pricing.tokens import STANDARD, TokenCounts
-from bot.usage.age import DataState
-from bot.usage.model import BilledRow, OddUsage, Read, SourceName, UsageReading, UsageRow, Width
+from bot.usage.model import BilledRow, DataState, OddUsage, Read, SourceName, UsageReading, UsageRow, Width
 from bot.usage.store import Bill, UsageStore
 from bot.usage.store_reads import Head
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.pricing.call import Call
+from bot.pricing.responses import Call
 from bot.pricing.tally import FileCalls
 from bot.usage.logs.calls import CallReader
 from bot.usage.logs.streams import parsed

@@ -10,21 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.clock import HOUR, floor_hour
-from bot.modes.ceiling import Ceiling
+from bot.modes.consequences import Ceiling
 from bot.modes.verification import (
+    AGAIN,
     DEADLINE,
     HOLDS,
+    MOST_REPORTS,
     RIGHT,
+    WATCHED_FOR,
     Caller,
     Calling,
+    Report,
     UsageSum,
     Verification,
     VerificationState,
     VerificationTarget,
     needed_since,
+    report_due,
     verify,
 )
-from bot.modes.verification_reports import AGAIN, MOST_REPORTS, WATCHED_FOR, Report, report_due
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.usage.model import UsageRow, Width

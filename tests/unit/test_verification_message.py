@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.payloads import dumped, parsed
+from bot.alerts.notice_contents import dumped, parsed
 from bot.db.migrations.versions.v0015_kinds_of_alerts import rewritten
 from bot.modes.model import NamedCaller, VerificationReport
 from bot.modes.verification import UsageSum, VerificationState

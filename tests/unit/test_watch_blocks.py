@@ -13,9 +13,9 @@ from bot.alerts.incident import Status
 from bot.alerts.model import AlertPayload
 from bot.alerts.new_period import BegunPeriod, NewPeriodAlert
 from bot.alerts.no_data import NoDataAlert, NoDataReason
-from bot.alerts.payloads import dumped, parsed
+from bot.alerts.notice_contents import dumped, parsed
 from bot.budgets.budget_spend import KnownSum
-from handlers.render.drift import truth_lines
+from handlers.render.drift_alert import truth_lines
 from handlers.rendering import TOLD_ONCE, incident_message, plain_message
 from tests.unit.test_blocks import AS_OF, LONGEST_EDIT, MOST_TEXT, NOW, SPEND, check, check_twin, hostile, with_spend
 

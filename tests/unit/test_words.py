@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.pricing.card import load_rate_card
+from bot.pricing.monthly_cost import Workload
 from bot.pricing.words import WordsError, parse_workload, words_of
-from bot.pricing.workload import Workload
 
 CARD = load_rate_card()
 

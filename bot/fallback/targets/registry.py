@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
+from bot.amounts import count
 from bot.fallback.targets.base import Target
 from bot.fallback.targets.env_file import EnvFile
-from bot.phrases import count
 
 log = logging.getLogger(__name__)
 

@@ -7,23 +7,28 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from bot.ledger.model import Event, Ledger
-from bot.ledger.otlp.calls import Candidate, Counted, events_of, of_records, of_spans, time_of
+from bot.ledger.otlp.attributes import Passed
+from bot.ledger.otlp.calls import Candidate, Counted, events_of, noting_parents, of_records, of_spans, once, time_of
 from bot.ledger.otlp.model import moment, nanoseconds
 from bot.ledger.otlp.reading import Signal, points_in, read_request, records_in, spans_in
-from bot.ledger.otlp.repeats import noting_parents, once
-from bot.ledger.otlp.senders import (
+from bot.ledger.otlp.series import (
+    METRICS,
+    Growth,
     Known,
     Period,
     StoredUser,
     Way,
+    digest_of,
+    event_of,
+    growths,
     is_counted_by_calls,
     is_counted_by_metrics,
+    reason_to_pass,
     sender_of_metric,
     senders_of_call,
+    without_former,
 )
-from bot.ledger.otlp.series import METRICS, Growth, digest_of, event_of, growths, reason_to_pass, without_former
 from bot.ledger.otlp.store import OtlpStore
-from bot.ledger.otlp.usage import Passed
 from bot.pricing.model_names import KnowsModels
 from bot.usage.logs.usage_block import UnusableError
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
-from bot.pricing.call import EPOCH
+from bot.pricing.responses import EPOCH
 
 Value = str | int | float | bool
 Attributes = Mapping[str, Value]

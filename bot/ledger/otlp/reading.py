@@ -9,7 +9,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any, Literal
 
-from bot.ledger.bodies import BodyError
+from bot.ledger.intake import BodyError
 from bot.ledger.otlp.json_form import read_json
 from bot.ledger.otlp.model import Attributes, LogRecord, Point, Source, Span, Temporality, Value
 from bot.ledger.otlp.names import is_read

@@ -9,8 +9,7 @@ from sqlalchemy import Engine, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.db.schema import ledger_senders, ledger_series
-from bot.ledger.otlp.senders import Known, Period, Way
-from bot.ledger.otlp.series import SeriesState
+from bot.ledger.otlp.series import Known, Period, SeriesState, Way
 
 AT_ONCE = 500
 

@@ -15,10 +15,8 @@ from bot.clock import DAY, HOUR, Clock
 from bot.pricing.tokens import UNKNOWN_TERM, Terms, TokenCounts
 from bot.usage.anthropic.buckets import AgainError, ResultBuckets, asked_apart, ids_in, read_again, seen_with
 from bot.usage.anthropic.client import BadRequestError, TooManyBytesError, Transport
-from bot.usage.anthropic.odd_fields import OddFields
-from bot.usage.anthropic.pages import Values, all_pages
-from bot.usage.anthropic.responses import WIDTHS, CostResult, ResultsBucket, parsed, usd_from_cents
-from bot.usage.anthropic.rows import ReportRow, ReportRows, as_stored, report_row, usage_row
+from bot.usage.anthropic.pages import ReportRow, ReportRows, Values, all_pages, as_stored, report_row, usage_row
+from bot.usage.anthropic.responses import WIDTHS, CostResult, OddFields, ResultsBucket, parsed, usd_from_cents
 from bot.usage.directory import UNKNOWN_WORKSPACE, Directory
 from bot.usage.model import (
     DEFAULT_WORKSPACE,

@@ -15,10 +15,8 @@ from bot.clock import DAY
 from bot.usage.anthropic.admin import rfc3339, set_workspaces, settled
 from bot.usage.anthropic.buckets import AgainError, RowBuckets, asked_apart, ids_in, read_again, seen_with
 from bot.usage.anthropic.client import Query, Transport
-from bot.usage.anthropic.odd_fields import OddFields
-from bot.usage.anthropic.pages import Values, all_pages
-from bot.usage.anthropic.responses import AnalyticsCostRow, AnalyticsRow, parsed, usd_from_cents
-from bot.usage.anthropic.rows import ReportRows, as_stored
+from bot.usage.anthropic.pages import ReportRows, Values, all_pages, as_stored
+from bot.usage.anthropic.responses import AnalyticsCostRow, AnalyticsRow, OddFields, parsed, usd_from_cents
 from bot.usage.directory import UNKNOWN_WORKSPACE, Directory
 from bot.usage.model import NOTHING_STORED, BilledReading, BilledRow, Read, Seen, SourceName, UsageReading
 

@@ -18,8 +18,15 @@ from bot.usage.anthropic.analytics import BETA, COST_PATH, USAGE_PATH
 from bot.usage.anthropic.client import Transport
 from bot.usage.anthropic.pages import PageParts, all_pages, value_in
 from bot.usage.anthropic.responses import AnalyticsCost, Answer, Counts, parsed, usd_from_cents
-from bot.usage.attribution import Attributed, AttributedBy, AttributedRow, NotAttributedError, Who
-from bot.usage.model import MalformedError, SourceError
+from bot.usage.model import (
+    Attributed,
+    AttributedBy,
+    AttributedRow,
+    MalformedError,
+    NotAttributedError,
+    SourceError,
+    Who,
+)
 
 ROWS_PER_PAGE = 1000
 LONGEST = 31 * DAY

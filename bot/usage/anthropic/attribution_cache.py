@@ -10,8 +10,16 @@ from bot.clock import MINUTE, Clock, is_over
 from bot.usage.anthropic.attribution import read_attribution
 from bot.usage.anthropic.claude_code import read_claude_code
 from bot.usage.anthropic.client import BadRequestError, NotServedError, Transport
-from bot.usage.attribution import Attributed, AttributedBy, NotAttributedError, Origin
-from bot.usage.model import MalformedError, RefusedError, SourceError, UsageChoice
+from bot.usage.model import (
+    Attributed,
+    AttributedBy,
+    MalformedError,
+    NotAttributedError,
+    Origin,
+    RefusedError,
+    SourceError,
+    UsageChoice,
+)
 
 FRESH_FOR = 5 * MINUTE
 PATIENCE = timedelta(seconds=60)

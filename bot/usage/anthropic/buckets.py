@@ -13,10 +13,8 @@ from typing import Any
 
 import msgspec
 
-from bot.usage.anthropic.odd_fields import OddFields
-from bot.usage.anthropic.pages import Entry, PageParts, value_in
-from bot.usage.anthropic.responses import AnalyticsRow, Bucket, ResultsBucket, belongs, parsed
-from bot.usage.anthropic.rows import UNUSUAL, ReportRow, ReportRows, RowReader
+from bot.usage.anthropic.pages import UNUSUAL, Entry, PageParts, ReportRow, ReportRows, RowReader, value_in
+from bot.usage.anthropic.responses import AnalyticsRow, Bucket, OddFields, ResultsBucket, belongs, parsed
 from bot.usage.model import NOTHING_STORED, OddUsage, Read, Seen, SeenBucket, Tally, TooManyRowsError, UsageReading
 
 

@@ -16,7 +16,7 @@ from bot.usage.anthropic.attribution import Rows, actor_in
 from bot.usage.anthropic.client import Transport
 from bot.usage.anthropic.pages import all_pages
 from bot.usage.anthropic.responses import Answer, Cents, Count, Currency, parsed, usd_from_cents
-from bot.usage.attribution import Attributed, AttributedBy, AttributedRow, NotAttributedError, Who
+from bot.usage.model import Attributed, AttributedBy, AttributedRow, NotAttributedError, Who
 
 CLAUDE_CODE_PATH = "/v1/organizations/usage_report/claude_code"
 

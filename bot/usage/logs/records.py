@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.pricing.call import Call
+from bot.pricing.responses import Call
 from bot.usage.logs.moments import moment_in
 from bot.usage.logs.usage_block import (
     FOREIGN_NAMES,

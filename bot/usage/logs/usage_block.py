@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeGuard
 
-from bot.pricing.call import Part
+from bot.pricing.responses import Part
 from bot.pricing.tokens import Terms, TokenCounts
 
 Record = Mapping[str, Any]

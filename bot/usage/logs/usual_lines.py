@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET
 
-from bot.pricing.call import EPOCH, MICROSECOND, Call
-from bot.pricing.responses import MESSAGE_ID, STATE, Numbers
+from bot.pricing.responses import EPOCH, MESSAGE_ID, MICROSECOND, STATE, Call, Numbers
 from bot.pricing.tally import FileCalls
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage.logs.moments import EARLIEST, moment_in

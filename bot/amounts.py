@@ -1,10 +1,13 @@
-"""Dollars and shares as text, and amounts as people type them. Rounding happens here and nowhere before."""
+"""Dollars, shares, counts and lengths of time as text, and amounts as people type them. Rounded only here."""
 
 import re
 from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from decimal import MAX_PREC, ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from math import floor
+
+from bot.clock import DAY, HOUR, MINUTE
 
 CENT = Decimal("0.01")
 
@@ -156,3 +159,38 @@ def usd_amount(text: str) -> Decimal:
     if not 0 < amount < MOST_USD:
         raise ValueError("it must be an amount of USD above zero, such as 500, 499.50 or 1,000")
     return amount.normalize()
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 settled day`, `1,200 settled days`. `plural`: where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def day_name(day: date, now: datetime) -> str:
+    """`14 Nov`; with its year where that is not the one of `now`."""
+    return f"{day.day} {day:%b}" + ("" if day.year == now.year else f" {day.year}")
+
+
+def span(length: timedelta) -> str:
+    """`less than 1 min`, `32 min`, `5 h`, `3 days`, rounded down: minutes below two hours, hours below two days.
+
+    A length below zero counts as none.
+    """
+    if length < MINUTE:
+        return "less than 1 min"
+    if length < 2 * HOUR:
+        return f"{length // MINUTE} min"
+    return f"{length // HOUR} h" if length < 2 * DAY else count(length // DAY, "day")
+
+
+def exact_span(length: timedelta) -> str:
+    """`5 min`, `1 h 30 min`, `3 days 4 h`: a length that somebody has chosen, to the minute."""
+    days, rest = divmod(max(length, timedelta()), DAY)
+    minutes = rest // MINUTE
+    parts = [count(days, "day")] if days else []
+    if minutes >= 60:
+        parts.append(f"{minutes // 60} h")
+        minutes %= 60
+    if minutes or not parts:
+        parts.append(f"{minutes} min")
+    return " ".join(parts)

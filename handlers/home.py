@@ -7,11 +7,11 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.budgets.report import GroupBy, cache_uses, report_of
+from bot.budgets.report import GroupBy, report_of
 from bot.budgets.report_words import ReportWords, report_words
 from bot.budgets.snapshot import Snapshot
 from bot.messages import Block
-from bot.pricing.tokens import STANDARD
+from bot.pricing.tokens import TokenCounts
 from bot.services import Services
 from bot.slack_api import CallError, call
 from bot.threads import InFlight
@@ -66,8 +66,6 @@ def _stretch(services: Services, snapshot: Snapshot, asked: ReportWords) -> Stre
     report = report_of(snapshot, asked.period, asked.before, GroupBy.MODEL)
     if report is None:
         return None
-    tokens = services.usage.totals(report.period.starts_at, report.as_of)
-    on = (report.as_of - report.as_of.resolution).date()
-    uses = cache_uses(((None, model, STANDARD, counts) for (_, model), counts in tokens.items()), services.card, on)
-    hit_rate: Fraction | None = uses[0].hit_rate if uses else None
+    counts = sum((group.counts for group in report.groups), TokenCounts())
+    hit_rate = Fraction(counts.cache_read_input_tokens, counts.prompt_tokens) if counts.prompt_tokens else None
     return Stretch(asked.name, with_provisional(services, snapshot, report), hit_rate)

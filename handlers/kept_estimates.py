@@ -75,7 +75,7 @@ def split_scope(typed: str) -> Bound:
         scope = parse_scope(f"{kind_typed.lower()}{colon}{rest_of_it}")
     except ValueError as error:
         raise WordsError(f"for= is not understood: {error}; an example is {EXAMPLE_SCOPE}.", "for") from None
-    if _SECRET.match(scope.value or ""):
+    if _SECRET.search(scope.value or ""):
         raise WordsError("for= takes the id or the name of a key, never the key itself: it was not stored.", "for")
     if len(str(scope)) > LONGEST_SCOPE:
         raise WordsError(f"for= takes at most {LONGEST_SCOPE} characters.", "for")

@@ -28,6 +28,7 @@ class ClickHouseServer:
         self.settings: list[Mapping[str, str]] = []
         self.logins: set[str] = set()
         self.engine = ""
+        self.uuid = "6f1c"
         self.fails_with: str | None = None
         self.before_insert: list[Any] = []
         self.port = 0
@@ -68,12 +69,14 @@ class ClickHouseServer:
             return b""
         if "version()" in statement:
             return f"{VERSION}\tUTC\n".encode()
+        if "toString(uuid)" in statement:
+            return _lines([[self.uuid]])
         if "system.tables" in statement:
             return _lines([[self.engine]] if self.engine else [])
         if "WHERE id IN" in statement or "WHERE session IN" in statement:
             wanted = {bytes.fromhex(each).decode() for each in parameters["param_ids"].split(",")}
             if "DISTINCT session" in statement:
-                return _lines([[session] for session in {row[-2] for row in self.rows} & wanted])
+                return _lines([[session] for session in {row[-3] for row in self.rows} & wanted])
             return _lines([row[:-1] for row in self.rows if row[0] in wanted])
         if "FINAL PREWHERE" in statement:
             return _lines(self._sums(parameters["param_since"], parameters["param_until"]))

@@ -154,6 +154,7 @@ class FirstSeenDetector:
         self._baselines: dict[str, Baseline] | None = None
         self._new: dict[ScopeKind, tuple[tuple[object, ...], dict[str, date]]] = {}
         self._opened: dict[Identity, datetime] = {}
+        self._looked_at: tuple[int, int] | None = None
         self._set: tuple[object, frozenset[str]] | None = None
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
@@ -169,6 +170,9 @@ class FirstSeenDetector:
         if not self._rules.enabled:
             return
         usage, logged = self._context.snapshots.current(), self._context.logged.current()
+        looked_at = usage.serial, logged.serial
+        if looked_at == self._looked_at:
+            return
         if usage.as_of is not None:
             keys, models = (self._new_of(USAGE, usage, usage.as_of, kind) for kind in OF_USAGE)
             fired = yield from self._fired(
@@ -180,6 +184,7 @@ class FirstSeenDetector:
         if logged.as_of is not None:
             features = self._new_of(LOGGED, logged, logged.as_of, ScopeKind.FEATURE)
             yield from self._fired(_Look(logged, logged.as_of, ScopeKind.FEATURE, features), known, mode, now)
+        self._looked_at = looked_at
 
     def _known_by_now(self, open_: AbstractSet[Identity], mode: str, now: datetime) -> Iterator[Sequence[Transition]]:
         if not open_ <= self._opened.keys():

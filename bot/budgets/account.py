@@ -211,7 +211,7 @@ class Account:
         return mode_shares(self._modes.values(), usd_of(usage, ORGANIZATION, card), under)
 
     def _movers(self, budget: Budget, spend: Spend) -> tuple[NamedMover, ...]:
-        """The largest, and among them who has logged most of what is provisional where that is worth naming."""
+        """The largest, with who has logged most of what is provisional where that is among them and worth naming."""
         names = self._snapshot.names
         found = tuple(
             named_mover(
@@ -225,7 +225,7 @@ class Account:
         newest = self._live.provisional_caller(budget.scope, spend)
         if newest is None or newest.usd < max(LEAST_USD, LEAST_SHARE * self._recent.usd(budget.scope)):
             return found
-        return tuple(sorted((*found[: MOST_MOVERS - 1], newest), key=lambda mover: -mover.usd))
+        return tuple(sorted((*found, newest), key=lambda mover: -mover.usd)[:MOST_MOVERS])
 
     def _causes(self, budget: Budget) -> tuple[NamedCause, ...]:
         names = self._snapshot.names

@@ -131,11 +131,9 @@ def used_of(sums: Mapping[tuple[str, Terms], Sums]) -> tuple[Used, ...]:
     """Logged usage. Requests are known where hardly any tokens come without them."""
     tokens = sum(each.counts.tokens for each in sums.values())
     uncounted = sum(each.counts.tokens for each in sums.values() if not each.requests)
-    counted = any(each.requests for each in sums.values()) and uncounted <= tokens * MOST_UNCOUNTED
-    return tuple(
-        Used(model, terms, each.counts, each.requests - each.errors - each.rate_limited if counted else None)
-        for (model, terms), each in sums.items()
-    )
+    answered = {at: each.requests - each.errors - each.rate_limited for at, each in sums.items()}
+    counted = any(answered.values()) and uncounted <= tokens * MOST_UNCOUNTED
+    return tuple(Used(*at, each.counts, answered[at] if counted else None) for at, each in sums.items())
 
 
 class Difference(NamedTuple):

@@ -19,7 +19,9 @@ from bot.addresses import ClickHouseAddress, clickhouse_address
 from bot.clock import HOUR
 from bot.db.engine import DatabaseError
 from bot.ledger.interning import COLUMNS as DIMENSIONS
+from bot.ledger.model import largest
 from bot.ledger.store_writes import NUMBERS
+from bot.pricing.tokens import TokenCounts
 
 TABLE = "ledger_events"
 
@@ -35,7 +37,8 @@ DURABLE = {"async_insert": 1, "wait_for_async_insert": 1}
 
 READING = {"output_format_json_quote_64bit_integers": 0, "select_sequential_consistency": 1}
 
-_EVENT = ("id", "at", "received_at", *DIMENSIONS, *NUMBERS, "outcome", "request_id", "session")
+UNSPLIT = "unsplit_cache_writes"
+_EVENT = ("id", "at", "received_at", *DIMENSIONS, *NUMBERS, "outcome", "request_id", "session", UNSPLIT)
 _TEXT, _NAME = "Nullable(String)", "LowCardinality(Nullable(String))"
 _TYPES = {
     "id": "String",
@@ -50,6 +53,7 @@ _TYPES = {
     "outcome": "LowCardinality(String)",
     "request_id": _TEXT,
     "session": _TEXT,
+    UNSPLIT: "UInt64",
 }
 _CREATE = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} ({', '.join(f'{name} {_TYPES.get(name, _NAME)}' for name in _EVENT)}, "
@@ -58,6 +62,8 @@ _CREATE = (
 )
 _KEEP = f"ALTER TABLE {TABLE} MODIFY TTL toDateTime(received_at) + INTERVAL {{days}} DAY"
 _ENGINE = f"SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = '{TABLE}'"
+
+_IDENTITY = f"SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = '{TABLE}'"
 
 _GIVEN = "(SELECT arrayJoin(arrayMap(each -> unhex(each), splitByChar(',', {ids:String}))))"
 """Texts that were sent in hexadecimal digits, so that none of them has to be escaped."""
@@ -86,7 +92,7 @@ class ClickHouseError(Exception):
 class Kept(NamedTuple):
     """A response as it is stored. `dimensions`: a row as in `ledger_dimensions`, without its number.
 
-    `numbers`: the six counts and the requests. `unsplit`: as of `Event`; ClickHouse does not keep it.
+    `numbers`: the six counts and the requests. `unsplit`: as of `Event`.
     """
 
     id: str
@@ -98,6 +104,18 @@ class Kept(NamedTuple):
     request_id: str | None
     session: str | None
     unsplit: int = 0
+
+    @property
+    def state(self) -> tuple[int, ...]:
+        """All that a later report of the same response may raise."""
+        return (*self.numbers, self.unsplit)
+
+    def grown_by(self, other: "Kept") -> "Kept":
+        """This response with the largest of each count of both states."""
+        *counts, requests = self.numbers
+        *others, others_requests = other.numbers
+        found, unsplit = largest(TokenCounts(*counts), self.unsplit, TokenCounts(*others), other.unsplit)
+        return self._replace(numbers=(*found, max(requests, others_requests)), unsplit=unsplit)
 
 
 class Cell(NamedTuple):
@@ -194,10 +212,14 @@ class ClickHouseEvents:
                 kept = _kept(row)
                 other = found.get(kept.id)
                 if other is not None:
-                    first = min(kept, other, key=lambda one: one.received_at)
-                    kept = first._replace(numbers=tuple(map(max, kept.numbers, other.numbers)))
+                    first, later = sorted((kept, other), key=lambda one: one.received_at)
+                    kept = first.grown_by(later)
                 found[kept.id] = kept
         return found
+
+    def identity(self) -> str:
+        """Of the table: another one where it was made anew, or is another server's."""
+        return "".join(row[0] for row in self._rows(ANSWER_SECONDS, _IDENTITY, {}))
 
     def sessions(self, sessions: Iterable[str]) -> set[str]:
         """Those of these sessions of which a response is stored. Reads the sessions of all responses."""
@@ -212,7 +234,7 @@ class ClickHouseEvents:
             encoder.encode(
                 (
                     *(row.id, _written(row.at), _written(row.received_at), *row.dimensions, *row.numbers),
-                    *(row.outcome, row.request_id, row.session, sum(row.numbers)),
+                    *(row.outcome, row.request_id, row.session, row.unsplit, sum(row.numbers)),
                 )
             )
             for row in rows

@@ -54,14 +54,16 @@ class _Turn(NamedTuple):
     number: int
     rebuilt: datetime | None
     """The start of the first hour whose sums are not rebuilt; None before the first roll-up."""
+    table: str | None = None
+    """The identity of the table that hours were last rebuilt from."""
 
     @classmethod
     def of(cls, value: Any) -> "_Turn":
-        number, rebuilt = value
-        return cls(number, None if rebuilt is None else datetime.fromisoformat(rebuilt))
+        number, rebuilt, *table = value
+        return cls(number, None if rebuilt is None else datetime.fromisoformat(rebuilt), *table)
 
     def written(self) -> list[Any]:
-        return [self.number, None if self.rebuilt is None else self.rebuilt.isoformat()]
+        return [self.number, None if self.rebuilt is None else self.rebuilt.isoformat(), self.table]
 
 
 class _Found(NamedTuple):
@@ -176,12 +178,12 @@ class ClickHouseLedger(SqlLedger):
         if late and not self._take_off(late, _Found(turn, found), now):
             return True
         moved = [one for one in held if one.id not in {each.id for each in late}]
-        self._events.store([one for one in moved if one.id not in found or found[one.id].numbers != one.numbers])
+        self._events.store([one for one in moved if one.id not in found or found[one.id].state != one.state])
         with self._engine.begin() as connection:
             at = _Turn.of(locked(connection, MOVES, None))
             # What has grown meanwhile is moved the next time.
-            stored = {one.id: one.numbers for one in _held(connection, [one.id for one in moved])}
-            gone = [one.id for one in moved if stored.get(one.id) == one.numbers]
+            stored = {one.id: one.state for one in _held(connection, [one.id for one in moved])}
+            gone = [one.id for one in moved if stored.get(one.id) == one.state]
             if gone:
                 rows_where(connection, "DELETE FROM ledger_events WHERE id ", gone, "text")
             save_state(connection, MOVES, at._replace(number=at.number + 1).written())
@@ -202,9 +204,9 @@ class ClickHouseLedger(SqlLedger):
             counted, sums = list[Kept](), ByMinute()
             for one in _held(connection, ids):
                 first = found.rows[one.id]
-                numbers = tuple(map(max, first.numbers, one.numbers))
-                counted.append(first._replace(numbers=numbers))
-                growth = _expanded(tuple(map(sub, numbers, first.numbers)), first.outcome)
+                grown = first.grown_by(one)
+                counted.append(grown)
+                growth = _expanded(tuple(map(sub, grown.numbers, first.numbers)), first.outcome)
                 number = numbers_of_rows(connection, [first.dimensions])[first.dimensions[0]]
                 key = (_minute(first.at), number)
                 sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(SUMS)), growth, strict=True)))
@@ -219,23 +221,27 @@ class ClickHouseLedger(SqlLedger):
 
     def _rebuild_next(self, now: datetime) -> bool:
         """Rebuild the sums of the first hour that is closed and not rebuilt. False: there is none."""
-        turn = self._turn()
+        turn, table = self._turn(), self._events.identity()
         closed = floor_hour(now - MOVED_AFTER)
-        hour = closed if turn.rebuilt is None else max(turn.rebuilt, floor_hour(now - self._keep + DAY))
-        if turn.rebuilt is not None and hour >= closed:
+        # Another table has nothing of what was moved before: sums of that time stay as they are.
+        is_first = turn.rebuilt is None or turn.table != table
+        hour = closed if is_first or turn.rebuilt is None else max(turn.rebuilt, floor_hour(now - self._keep + DAY))
+        if not is_first and hour >= closed:
             return False
+        if is_first and turn.rebuilt is not None:
+            log.warning("the table in ClickHouse is another one than before; sums of older hours stay as they are")
         with self._engine.connect() as connection:
             held = _held_of(connection, hour)
         # Nothing of the time before the first roll-up: not all of it is in ClickHouse.
-        cells = [] if turn.rebuilt is None else self._events.hour(hour)
-        known = {} if turn.rebuilt is None else self._events.find(one.id for one in held)
+        cells = [] if is_first else self._events.hour(hour)
+        known = {} if is_first else self._events.find(one.id for one in held)
 
         def plan(connection: Connection) -> Change:
             if _Turn.of(locked(connection, MOVES, None)) != turn or _held_of(connection, hour) != held:
                 raise _MovedMeanwhileError
-            rebuilt = hour if turn.rebuilt is None else hour + HOUR
-            save_state(connection, MOVES, _Turn(turn.number + 1, rebuilt).written())
-            if turn.rebuilt is None:
+            rebuilt = hour if is_first else hour + HOUR
+            save_state(connection, MOVES, _Turn(turn.number + 1, rebuilt, table).written())
+            if is_first:
                 return Change(())
             right = _right_sums(connection, hour, cells, held, known)
             by_minute = hour >= floor_hour(now) - MINUTES_KEPT

@@ -197,6 +197,7 @@ def test_what_names_no_scope_is_left_to_the_workload(words: str) -> None:
         ("for=product:api", "no budget counts spend by product"),
         ("for=feature:a for=feature:b", "for= is given twice"),
         ("for=key:sk-ant-api03-abc", "for= takes the id or the name of a key, never the key itself"),
+        ("for=tag:team=sk-ant-api03-abc", "for= takes the id or the name of a key, never the key itself"),
         (f"for=feature:{'x' * 300}", "at most 200 characters"),
     ],
 )

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, func, select, update
 
 from bot.clock import DAY, HOUR, MINUTE
 from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes, state
@@ -80,7 +80,7 @@ class Overtaking:
     def __init__(self, events: ClickHouseEvents, happens: Callable[[], object]) -> None:
         self._events = events
         self._happens: list[Callable[[], object]] = [happens]
-        self.store, self.hour = events.store, events.hour
+        self.store, self.hour, self.identity = events.store, events.hour, events.identity
 
     def find(self, ids: Iterable[str]) -> dict[str, Kept]:
         found = self._events.find(ids)
@@ -455,3 +455,36 @@ def test_one_call_takes_a_bounded_time_and_the_next_goes_on(
         ledger.roll_up(NOON + 2 * HOUR, at_once=2, seconds=0)
         assert len(held(engine)) == left
     assert len(clickhouse.rows) == 5
+
+
+def test_another_table_takes_nothing_off_what_was_counted(
+    ledger: ClickHouseLedger, clickhouse: ClickHouseServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.roll_up(NOON - HOUR)
+    ledger.append([response(number) for number in range(3)], NOON)
+    ledger.roll_up(NOON + HOUR + MINUTE)
+    counted = total(ledger)
+    clickhouse.rows, clickhouse.uuid = [], "another"
+    for hours in (2, 3, 4):
+        ledger.roll_up(NOON + hours * HOUR)
+        assert total(ledger) == counted
+    assert caplog.text.count("is another one than before") == 1
+    ledger.append([response(9)], NOON + 4 * HOUR)
+    ledger.roll_up(NOON + 7 * HOUR)
+    assert (total(ledger), clickhouse.ids) == (counted + 10, {"msg_9"})
+
+
+def test_a_lifetime_that_is_told_after_the_move_is_no_second_write(ledger: ClickHouseLedger, engine: Engine) -> None:
+    named = response(1)
+    first = replace(named, counts=TokenCounts(cache_creation_5m_input_tokens=1000), unsplit=1000)
+    ledger.append([first], NOON)
+    ledger.roll_up(NOON + 2 * HOUR)
+    assert held(engine) == set()
+    ledger.append([replace(named, counts=TokenCounts(cache_creation_1h_input_tokens=1000))], NOON + 3 * HOUR)
+    with engine.connect() as connection:
+        written = ledger_hours.c.cache_creation_5m_input_tokens, ledger_hours.c.cache_creation_1h_input_tokens
+        sums = select(*(func.sum(each) for each in written))
+        assert tuple(connection.execute(sums).one()) == (0, 1000)
+    ledger.roll_up(NOON + 6 * HOUR)
+    with engine.connect() as connection:
+        assert tuple(connection.execute(sums).one()) == (0, 1000)

@@ -278,7 +278,7 @@ def _bring_up_to_date(address: str, size: Size) -> None:
 
 def _code_of_the_store() -> str:
     usage, db = ROOT / "bot" / "usage", ROOT / "bot" / "db"
-    files = sorted([*usage.glob("*store*.py"), usage / "rollups.py", *db.glob("migrations/versions/*.py")])
+    files = sorted([*usage.glob("*store*.py"), *db.glob("migrations/versions/*.py")])
     return hashlib.sha256(b"".join(file.read_bytes() for file in [*files, db / "schema.py"])).hexdigest()[:8]
 
 

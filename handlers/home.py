@@ -1,7 +1,6 @@
 """The Home tab: how spend stands, without typing. It is drawn from the latest snapshot when somebody opens it."""
 
 import logging
-from fractions import Fraction
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -11,7 +10,6 @@ from bot.budgets.report import GroupBy, report_of
 from bot.budgets.report_words import ReportWords, report_words
 from bot.budgets.snapshot import Snapshot
 from bot.messages import Block
-from bot.pricing.tokens import TokenCounts
 from bot.services import Services
 from bot.slack_api import CallError, call
 from bot.threads import InFlight
@@ -64,8 +62,4 @@ def _view(services: Services) -> Block:
 def _stretch(services: Services, snapshot: Snapshot, asked: ReportWords) -> Stretch | None:
     """What a day or a month comes to; None where nothing is known of it."""
     report = report_of(snapshot, asked.period, asked.before, GroupBy.MODEL)
-    if report is None:
-        return None
-    counts = sum((group.counts for group in report.groups), TokenCounts())
-    hit_rate = Fraction(counts.cache_read_input_tokens, counts.prompt_tokens) if counts.prompt_tokens else None
-    return Stretch(asked.name, with_provisional(services, snapshot, report), hit_rate)
+    return None if report is None else Stretch(asked.name, with_provisional(services, snapshot, report))

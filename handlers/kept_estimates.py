@@ -19,6 +19,7 @@ from bot.pricing.estimate import Estimate, estimate
 from bot.pricing.store import KeptEstimate
 from bot.pricing.tokens import Terms
 from bot.pricing.words import WordsError, parse_workload, words_of
+from bot.secret_shapes import masked
 from bot.services import Services
 from bot.typed_text import cleaned, nearest
 from bot.usage.store import Dimension
@@ -40,8 +41,6 @@ _QUOTED = re.compile(
 _WORD = re.compile(
     rf"(?<!\S)for(?:\s*=\s*(?:(?P<kind>{_KINDS})\s*:\s*)?|\s+(?P<free>{_KINDS})\s*:\s*)(?P<value>[^\s]*)", re.IGNORECASE
 )
-
-_SECRET = re.compile(r"(sk-ant|xox[a-z]|xapp)-")
 
 _COLUMNS: dict[ScopeKind, Dimension] = {ScopeKind.WORKSPACE: "workspace_id", ScopeKind.KEY: "api_key_id"}
 
@@ -75,7 +74,7 @@ def split_scope(typed: str) -> Bound:
         scope = parse_scope(f"{kind_typed.lower()}{colon}{rest_of_it}")
     except ValueError as error:
         raise WordsError(f"for= is not understood: {error}; an example is {EXAMPLE_SCOPE}.", "for") from None
-    if _SECRET.search(scope.value or ""):
+    if masked(scope.value or "") != (scope.value or ""):
         raise WordsError("for= takes the id or the name of a key, never the key itself: it was not stored.", "for")
     if len(str(scope)) > LONGEST_SCOPE:
         raise WordsError(f"for= takes at most {LONGEST_SCOPE} characters.", "for")

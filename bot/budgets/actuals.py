@@ -68,9 +68,6 @@ class Input(StrEnum):
 
 SHARES = frozenset({Input.CACHED, Input.HIT, Input.TTL, Input.BATCH, Input.US, Input.FAST})
 
-OF_THE_MONTH = frozenset({Input.REQUESTS})
-"""Not known before there is a pace."""
-
 _TERMS = ((Input.BATCH, "service_tier", "batch"), (Input.US, "inference_geo", "us"), (Input.FAST, "speed", "fast"))
 
 

@@ -3,31 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 
-from bot.amounts import share, usd
+from bot.amounts import share
 from bot.budgets.report import Report
 from bot.display import USD, Display
 from bot.messages import Block, Message
+from bot.pricing.tokens import TokenCounts
 from handlers.render.parts import button, buttons, context, heading, lead
-from handlers.render.spend import display_lines
+from handlers.render.spend import display_lines, total
 
 REFRESH_ACTION = "home_refresh"
 ESTIMATE_ACTION = "home_estimate"
-
-MOST_BLOCKS = 100
-"""In a Home tab (docs.slack.dev, views)."""
 
 TRY = "Type `/claude-cost` in any channel: `estimate` before you build, `report` for who spends, `help` for the rest."
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A day or a month of the whole organization. `hit_rate`: cache reads in all input; None without input."""
+    """A day or a month of the whole organization."""
 
     name: str
     report: Report
-    hit_rate: Fraction | None
+
+    @property
+    def counts(self) -> TokenCounts:
+        """All tokens of it."""
+        return sum((group.counts for group in self.report.groups), TokenCounts())
 
 
 def home_view(stretches: Sequence[Stretch], status: Message, display: Display = USD) -> Block:
@@ -36,16 +37,16 @@ def home_view(stretches: Sequence[Stretch], status: Message, display: Display = 
     doing = buttons([button("Estimate a workload", ESTIMATE_ACTION, "home"), button("Refresh", REFRESH_ACTION, "home")])
     first = [block for part in [*parts, doing] for block in part.blocks]
     last = context(TRY).blocks
-    return {"type": "home", "blocks": [*first, *status.blocks, *last][:MOST_BLOCKS]}
+    return {"type": "home", "blocks": [*first, *status.blocks, *last]}
 
 
 def _stretch_lines(stretch: Stretch, display: Display) -> list[str]:
     spend = stretch.report.spend
-    sum_ = f"at least {usd(spend.total_usd)}" if spend.at_least else usd(spend.total_usd)
-    lines = [f"{sum_} {stretch.name}", *display_lines(spend.total_usd, display)]
+    lines = [f"{total(spend)} {stretch.name}", *display_lines(spend.total_usd, display)]
     if not stretch.report.known.complete:
         lines.append("INCOMPLETE: of some hours no usage is known here, so the true sum may be higher.")
-    if stretch.hit_rate is not None:
-        rate = share(Decimal(stretch.hit_rate.numerator), Decimal(stretch.hit_rate.denominator))
+    counts = stretch.counts
+    if counts.prompt_tokens:
+        rate = share(Decimal(counts.cache_read_input_tokens), Decimal(counts.prompt_tokens))
         lines.append(f"Cache hit rate: {rate} of all input was read from a cache.")
     return lines

@@ -16,7 +16,7 @@ from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store_reads import Names
 from handlers.render.logged_requests import NONE, Column, OfGroups, request_columns, together_lines
 from handlers.render.parts import context, lead, moment, paragraph, table
-from handlers.render.spend import at_least_line, display_lines, parts_line, unknown_price_line
+from handlers.render.spend import at_least_line, display_lines, parts_line, total, unknown_price_line
 
 MOST_ROWS = 15
 
@@ -55,7 +55,7 @@ def report_message(
 
 def _lead(report: Report) -> list[str]:
     spend, period = report.spend, report.period
-    sum_ = f"at least {usd(spend.total_usd)}" if spend.at_least else usd(spend.total_usd)
+    sum_ = total(spend)
     when = in_period(period.key, report.as_of)
     lines = [f"{sum_} {when}, from {moment(period.starts_at)} to {moment(report.as_of)}, by {report.grouped_by}"]
     if not report.known.complete:

@@ -9,6 +9,7 @@ from bot.amounts import cents_of, count, in_cents, percent, share, span, usd
 from bot.budgets.budget import in_period, period_name
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.budgets.savings import Saving, savings_of
+from bot.budgets.spend import Spend
 from bot.budgets.trend import CauseKind
 from bot.display import Display
 from bot.messages import Block, Part
@@ -52,6 +53,11 @@ WHY_AT_LEAST = {
     Hidden.TERMS: "Anthropic does not say here which tokens ran in fast mode, so all are counted as standard ones",
     Hidden.ROWS: "some rows of Anthropic's report could not be read in full, which `doctor` names",
 }
+
+
+def total(spend: Spend) -> str:
+    """The sum of a report; with `at least` as `amount`."""
+    return f"at least {usd(spend.total_usd)}" if spend.at_least else usd(spend.total_usd)
 
 
 def amount(spend: BudgetSpend) -> str:

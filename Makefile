@@ -34,8 +34,9 @@ coverage:  ## every test, and the lines and branches that none of them takes
 demo:  ## the real bot against a local Slack and a local Anthropic, on a web page
 	$(BIN)/claude-cost demo
 
-drawing:  ## what is generated from the code: the rooms, the tree of exceptions, the list of levels, the client's copies
+drawing:  ## what is generated from the code: the rooms, the tree of exceptions, the list of levels, the client's copies, the catalogues
 	$(BIN)/python -m tests.contract.rooms_drawing
 	$(BIN)/python -m tests.contract.errors_drawing
 	$(BIN)/python -m tests.contract.level_list
 	$(BIN)/python -m tests.contract.client_copies
+	$(BIN)/python -m tests.contract.catalogue

@@ -1,0 +1,104 @@
+"""The reader's language. English is in the code; `bot/locale/<language>.po` has the same texts in other languages.
+
+A text is translated where it is made, in the language in force there (a context variable, which the pools of threads
+take along). What is stored stays a value, and what goes to the log stays English.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from importlib import resources
+
+from babel import Locale
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po
+
+ENGLISH = "en"
+
+LANGUAGES = {ENGLISH: "English", "ja": "日本語"}
+"""Language codes (ISO 639-1) with a catalogue, and their own names."""
+
+_language: ContextVar[str] = ContextVar("language", default=ENGLISH)
+
+
+@contextmanager
+def in_language(code: str | None) -> Iterator[None]:
+    """Make the texts of this block in a language; one without a catalogue, or None, is English."""
+    token = _language.set(code if code in LANGUAGES else ENGLISH)
+    try:
+        yield
+    finally:
+        _language.reset(token)
+
+
+def language() -> str:
+    """The code of the language in force."""
+    return _language.get()
+
+
+def locale() -> Locale:
+    """What Babel formats numbers and dates by, in the language in force."""
+    return _locale(_language.get())
+
+
+def language_of(tag: str | None) -> str | None:
+    """`ja` for `ja-JP` or `ja_JP`, as Slack and environments write locales; None where there is no catalogue."""
+    code = (tag or "").replace("_", "-").partition("-")[0].lower()
+    return code if code in LANGUAGES else None
+
+
+def tr(text: str, /, **values: object) -> str:
+    """`text` in the language in force, its `{name}` fields filled in (`str.format`).
+
+    `text`: a literal, so that the catalogue finds it. Text without values may hold braces.
+    """
+    translated = _translated(text)
+    return translated.format(**values) if values else translated
+
+
+def ntr(one: str, many: str, number: int, /, **values: object) -> str:
+    """As `tr`, for something counted: `{number}` is the number, with separators of thousands."""
+    plural = one if number == 1 else many
+    found = plural if _language.get() == ENGLISH else _catalogue(_language.get()).get(one, plural)
+    return found.format(number=f"{number:,}", **values)
+
+
+def tr_noop(text: str, /) -> str:
+    """Mark a constant for the catalogue: whoever shows it calls `tr` on it."""
+    return text
+
+
+def _translated(text: str) -> str:
+    code = _language.get()
+    return text if code == ENGLISH else _catalogue(code).get(text, text)
+
+
+@lru_cache
+def _locale(code: str) -> Locale:
+    return Locale.parse(code)
+
+
+@lru_cache
+def _catalogue(code: str) -> dict[str, str]:
+    return translations(read_catalogue(code))
+
+
+def read_catalogue(code: str) -> Catalog:
+    """The catalogue of a language, as its file has it."""
+    with resources.files("bot").joinpath(f"locale/{code}.po").open("rb") as file:
+        return read_po(file, locale=code)
+
+
+def translations(catalogue: Catalog) -> dict[str, str]:
+    """English to the other language; of what is counted, the singular is the key and the first form the value."""
+    found: dict[str, str] = {}
+    for message in catalogue:
+        key, value = message.id, message.string
+        if isinstance(key, tuple | list):
+            key = key[0]
+        if isinstance(value, tuple | list):
+            value = value[0]
+        if key and value:
+            found[str(key)] = str(value)
+    return found

@@ -1,7 +1,9 @@
 """Dollars, shares, counts and lengths of time as text, and amounts as people type them. Rounded only here."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, datetime, timedelta
 from decimal import MAX_PREC, ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
@@ -24,10 +26,22 @@ NO_CHANGE = "±0%"
 
 _EXACT = Context(prec=MAX_PREC)
 
+_dollar: ContextVar[str] = ContextVar("dollar", default="$")
+
+
+@contextmanager
+def with_dollar_sign(sign: str) -> Iterator[None]:
+    """Write amounts in USD with this sign: `US$` where another currency is shown beside them."""
+    token = _dollar.set(sign)
+    try:
+        yield
+    finally:
+        _dollar.reset(token)
+
 
 def usd(amount: Decimal) -> str:
     """`$1,350.00`, half-up; an amount that rounds to nothing but is not nothing is `under $0.01`."""
-    return in_currency(amount, "$", 2)
+    return in_currency(amount, _dollar.get(), 2)
 
 
 def in_currency(amount: Decimal, sign: str, places: int) -> str:
@@ -45,7 +59,7 @@ def small_usd(amount: Decimal) -> str:
     if not 0 < amount < 1:
         return usd(amount)
     places = 4 if amount >= CENT else 1 - amount.adjusted()
-    return in_currency(amount, "$", places)
+    return in_currency(amount, _dollar.get(), places)
 
 
 def usd_parts(total: Decimal, parts: Sequence[Decimal]) -> list[str]:

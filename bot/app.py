@@ -25,7 +25,7 @@ from bot.alerts.lifecycle_store import LifecycleTimer
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.rules import AlertRules, Receiver
 from bot.alerts.store import AlertStore
-from bot.amounts import count
+from bot.amounts import count, with_dollar_sign
 from bot.budgets.budget import LOGGED
 from bot.budgets.live import LiveSource
 from bot.budgets.review import BudgetReview, Reviews
@@ -58,6 +58,7 @@ from bot.messages import Message
 from bot.mode import Mode, modes_from_chain
 from bot.modes.changes import period_end
 from bot.notify.background import BackgroundDelivery
+from bot.notify.languages import Languages
 from bot.notify.model import Destination
 from bot.notify.outbox import Outbox
 from bot.notify.slack import SlackDestination
@@ -147,6 +148,7 @@ async def bot_from(
     `hears_clicks`: whether people can acknowledge alerts; where they cannot, nothing is escalated.
     """
     async with AsyncExitStack() as stack:
+        stack.enter_context(with_dollar_sign(settings.display.dollar_sign))
         base = await _base(stack, settings, clock)
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
         alerts = await _alerts(base, rules)
@@ -156,7 +158,7 @@ async def bot_from(
         slack = _slack_app(base.client)
         handlers.register(slack, services, base.in_flight)
         rendering = handlers.Rendering(
-            targets, base.workspace, settings.display, rules.late_after, services.review.is_stale
+            targets, base.workspace, settings.display, rules.late_after, services.review.is_stale, settings.spoken
         )
         outbox, others = _outboxes(base, alerts, rendering)
         destinations = BackgroundDelivery(others, base.in_flight)
@@ -282,6 +284,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
         clock=clock,
         poll_seconds=settings.poll_seconds,
         display=settings.display,
+        languages=Languages(base.client, settings.spoken, base.clock),
         threads=base.threads,
         later=base.later,
     )

@@ -27,6 +27,11 @@ class Display:
     rate: Decimal = Decimal(1)
     tax_percent: Decimal | None = None
 
+    @property
+    def dollar_sign(self) -> str:
+        """`US$` where the currency shown beside it might be called dollar too, or is another one."""
+        return "$" if self.currency == "USD" else "US$"
+
     def of(self, usd: Decimal) -> str | None:
         """An amount in USD as shown beside the USD; None where there is nothing to add.
 

@@ -48,6 +48,11 @@ def language_of(tag: str | None) -> str | None:
     return code if code in LANGUAGES else None
 
 
+def known_languages() -> str:
+    """`en (English) or ja (日本語)`, for a remedy."""
+    return " or ".join(f"{code} ({name})" for code, name in LANGUAGES.items())
+
+
 def tr(text: str, /, **values: object) -> str:
     """`text` in the language in force, its `{name}` fields filled in (`str.format`).
 

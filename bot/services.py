@@ -19,6 +19,7 @@ from bot.fallback.impact import Prospects
 from bot.fallback.service import FallbackService
 from bot.ledger.otlp.ingest import OtlpIngest
 from bot.ledger.store import SqlLedger
+from bot.notify.languages import Languages
 from bot.notify.slack_connection import ResponseUrls
 from bot.notify.store import BacklogStore
 from bot.pricing.card import RateCard
@@ -59,5 +60,6 @@ class Services:
     clock: Clock
     poll_seconds: int
     display: Display
+    languages: Languages
     threads: Threads
     later: Later

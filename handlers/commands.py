@@ -9,6 +9,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
 from bot.budgets.parsing import EXAMPLE as BUDGET_EXAMPLE
+from bot.language import tr
 from bot.messages import Message
 from bot.pricing.words import EXAMPLES
 from bot.services import Services
@@ -21,7 +22,7 @@ from handlers.fallback import fallback_command
 from handlers.prices import plan_command, rates_command
 from handlers.render.parts import code, help_message, said
 from handlers.report import cache_command, forecast_command, limits_command, report_command, top_command
-from handlers.requests import Request, dated, person_of, reply
+from handlers.requests import Request, answering, dated, person_of, reply
 from handlers.status import doctor_command, status_command
 
 COMMAND = "/claude-cost"
@@ -152,7 +153,10 @@ async def answer(services: Services, person: Person, text: str) -> Message:
     if row.name != "help" and [word.lstrip("-").lower() for word in words] in ([word] for word in ASKS_FOR_HELP):
         return await dated(services, _help_about(row))
     if words and not row.usage:
-        return await dated(services, said(f"{code(words[0])} is not known here: `{row.name}` takes no words."))
+        return await dated(
+            services,
+            said(tr("{word} is not known here: `{command}` takes no words.", word=code(words[0]), command=row.name)),
+        )
     message = await row.run(services, Request(person, typed))
     return message if row.says_age else await dated(services, message)
 
@@ -194,7 +198,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
     async def on_command(ack: AsyncAck, command: dict[str, str], client: AsyncWebClient) -> None:
         await ack()
-        async with in_flight.work():
+        async with answering(services, in_flight, command):
             text = command.get("text") or ""
             name, words = split_command(text)
             if name == "estimate" and not cleaned(words):

@@ -37,7 +37,7 @@ from handlers.render.forms import (
 )
 from handlers.render.parts import buttons, code, mention, paragraph, said, sentence
 from handlers.render.spend import display_lines
-from handlers.requests import Request, in_time, open_view, person_of, reply, response_url_of, say_to_channel
+from handlers.requests import Request, answering, in_time, open_view, person_of, reply, response_url_of, say_to_channel
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +70,12 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the form and to the button that shares."""
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             await _submitted(services, ack, body, client)
 
     async def on_share(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             await _share(services, body, str(action.get("value") or ""))
 
     app.view(ESTIMATE_FORM)(on_submit)

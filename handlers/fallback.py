@@ -41,6 +41,7 @@ from handlers.render.verification import PROOF_DISMISS, proof_message
 from handlers.requests import (
     Click,
     Request,
+    answering,
     click_of,
     dated,
     in_time,
@@ -226,19 +227,19 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
     async def on_dismiss(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             await _dismiss(services, body, click_of(body, action))
 
     async def on_open(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             url = response_url_of(body) or ""
             view = await in_time(services.threads.commands(_form, services, url)) or _bare_form(services, url)
             if not await open_view(client, body, view):
                 await reply(services, body, said("The form could not be opened. Type it, as in `fallback on for 2h`."))
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             # Slack waits three seconds here: what needs the database is answered by message afterwards.
             values = filled_change(body["view"]["state"])
             errors, lasts = _mistakes(services, values)

@@ -16,6 +16,7 @@ from bot.threads import InFlight
 from handlers.estimate import open_form
 from handlers.render.home import ESTIMATE_ACTION, REFRESH_ACTION, Stretch, home_view
 from handlers.report import with_provisional
+from handlers.requests import answering
 from handlers.status import status_of
 
 log = logging.getLogger(__name__)
@@ -26,17 +27,17 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
     async def on_opened(event: dict[str, Any], client: AsyncWebClient) -> None:
         if event.get("tab") == "home":
-            async with in_flight.work():
+            async with answering(services, in_flight, {"user": {"id": event.get("user")}}):
                 await _publish(services, client, str(event.get("user") or ""))
 
     async def on_refresh(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             await _publish(services, client, str(body["user"]["id"]))
 
     async def on_estimate(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             await open_form(services, body, client)
 
     app.event("app_home_opened")(on_opened)

@@ -13,8 +13,10 @@ from bot.alerts.rules import LATE
 from bot.amounts import span
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
+from bot.language import in_language
 from bot.messages import Message, PlainMessage, Tone
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
+from bot.notify.languages import Spoken
 from bot.notify.model import Notice
 from bot.notify.slack_connection import Workspace
 from handlers.render.fallback import announcement, end_warning
@@ -23,6 +25,8 @@ from handlers.render.limit_alert import limit_message, limit_step_message
 from handlers.render.parts import context, moment, plain_text, said
 from handlers.render.proposal import proposal_message
 from handlers.render.verification import proof_message
+
+POSTS_IN_ENGLISH = Spoken()
 
 TOLD_ONCE = "If this limit is crossed again in the same period, only Slack shows it."
 
@@ -83,15 +87,21 @@ class Rendering:
         display: Display = USD,
         late_after: timedelta = LATE,
         is_stale: Callable[[datetime], bool] = lambda now: False,
+        spoken: Spoken = POSTS_IN_ENGLISH,
     ) -> None:
         self._targets = targets
         self._workspace = workspace
         self._display = display
         self._late_after = late_after
         self._is_stale = is_stale
+        self._spoken = spoken
 
     def blocks(self, notice: Notice, now: datetime) -> Message:
-        """For Slack."""
+        """For Slack, in the language of the channel."""
+        with in_language(self._spoken.default):
+            return self._drawn(notice, now)
+
+    def _drawn(self, notice: Notice, now: datetime) -> Message:
         content: Content = notice.content
         payload = content.payload
         if isinstance(payload, AlertPayload) and notice.action == "reply":
@@ -106,9 +116,10 @@ class Rendering:
         return message if late is None else message.below_first_line(context(late))
 
     def plain(self, notice: Notice, now: datetime) -> PlainMessage:
-        """For destinations that take plain text."""
+        """For destinations that take plain text, in the language of posts."""
         payload = notice.content.payload
-        return plain_message(payload, notice.created_at, now, display=self._display, late_after=self._late_after)
+        with in_language(self._spoken.default):
+            return plain_message(payload, notice.created_at, now, display=self._display, late_after=self._late_after)
 
 
 def incident_message(payload: AlertPayload, related_link: str | None = None, display: Display = USD) -> Message:

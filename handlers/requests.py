@@ -5,7 +5,8 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -74,10 +75,17 @@ def on_click(
 
     async def clicked(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         await ack()
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             await reply(services, body, await answer(services, click_of(body, action)))
 
     return clicked
+
+
+@asynccontextmanager
+async def answering(services: Services, in_flight: InFlight, body: Mapping[str, Any]) -> AsyncIterator[None]:
+    """Around every listener, after its acknowledgement: counts it as work, and answers in the person's language."""
+    async with in_flight.work(), services.languages.reader(person_of(body).id):
+        yield
 
 
 def person_of(body: Mapping[str, Any]) -> Person:

@@ -59,6 +59,11 @@ VARIABLES: tuple[Variable, ...] = (
         "bearer token for reading the fallback mode over HTTP; required where the address is not the loopback",
         secret=True,
     ),
+    Variable(
+        "CLAUDE_COST_LANGUAGE",
+        "language of posts, and of answers to people whose own is not known: `en` or `ja`",
+        "en",
+    ),
     Variable("CLAUDE_COST_INGEST_TOKEN", "bearer token with which applications send their usage", secret=True),
 )
 

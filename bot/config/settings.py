@@ -29,7 +29,9 @@ from bot.config.models import chain_ids, rise_in, unknown_models
 from bot.config.toml import ConfigFile, read_config_file
 from bot.display import Display
 from bot.fallback.auto import FallbackRules
+from bot.language import LANGUAGES, known_languages
 from bot.ledger.model import LedgerRules
+from bot.notify.languages import Spoken
 from bot.pricing.card import load_rate_card
 from bot.secret_shapes import CHANNEL, HOST, MODEL, NUMBER, PATH, WORD, looks_secret, masked, one_line, quoted, shown
 from bot.usage.model import UsageChoice
@@ -88,6 +90,7 @@ class Settings:
     detector_rules: DetectorRules
     fallback_rules: FallbackRules
     display: Display
+    spoken: Spoken = field(default_factory=Spoken)
     ledger_rules: LedgerRules = field(default_factory=LedgerRules)
     ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
     """By the sender's name."""
@@ -135,6 +138,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         detector_rules=DetectorRules(config.detector_tables, poll_seconds),
         fallback_rules=config.fallback_rules,
         display=config.display,
+        spoken=Spoken(_language(values["CLAUDE_COST_LANGUAGE"]), config.languages),
         ledger_rules=config.ledger_rules,
         ingest_tokens=_ingest_tokens(values, config),
     )
@@ -326,6 +330,12 @@ def _usage_api(value: str) -> UsageChoice:
     if value not in choices:
         raise SettingsError(f"CLAUDE_COST_USAGE_API is {quoted(value, WORD)}: it must be auto, analytics or admin.")
     return choices[value]
+
+
+def _language(value: str) -> str:
+    if value not in LANGUAGES:
+        raise SettingsError(f"CLAUDE_COST_LANGUAGE is {quoted(value, WORD)}: it must be {known_languages()}.")
+    return value
 
 
 def _database_url(value: str) -> str:

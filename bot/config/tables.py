@@ -13,9 +13,10 @@ from bot.alerts.rules import ALL_BUT_ROUTINE, AlertRules
 from bot.budgets.budget import LimitKind
 from bot.display import USD, Display
 from bot.fallback.auto import FallbackRules
+from bot.language import LANGUAGES, known_languages
 from bot.ledger.model import LedgerRules
 from bot.notify.model import SLACK
-from bot.secret_shapes import WORD, quoted
+from bot.secret_shapes import CHANNEL, WORD, quoted
 from bot.strict_fields import Minutes, Number, Percent, Table
 
 _ALERTS, _FALLBACK, _LEDGER = AlertRules(), FallbackRules(), LedgerRules()
@@ -54,6 +55,17 @@ class DisplayTable(Table):
     currency: str = USD.currency
     rate: Number | None = None
     tax_percent: Percent | None = None
+    languages: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("languages")
+    @classmethod
+    def _spoken(cls, values: dict[str, str]) -> dict[str, str]:
+        for channel, language in values.items():
+            if not re.fullmatch(r"[CG][A-Z0-9]{5,}", channel):
+                raise ValueError(f"{quoted(channel, CHANNEL)} is not the id of a channel, such as C0123456789")
+            if language not in LANGUAGES:
+                raise ValueError(f"{quoted(language, WORD)} is not a language of claude-cost: {known_languages()}")
+        return values
 
     @field_validator("currency")
     @classmethod

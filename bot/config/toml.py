@@ -79,6 +79,7 @@ class ConfigFile:
     detector_tables: tuple[Table, ...] = ()
     fallback_rules: FallbackRules = field(default_factory=FallbackRules)
     display: Display = USD
+    languages: Mapping[str, str] = field(default_factory=dict)
     ledger_rules: LedgerRules = field(default_factory=LedgerRules)
     ledger_url: SecretStr | None = None
     ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
@@ -114,6 +115,7 @@ def read_config_file(path: Path) -> ConfigFile:
         detector_tables=tuple(getattr(file, name) for name in rules),
         fallback_rules=file.fallback.rules(),
         display=file.display.display(),
+        languages=file.display.languages,
         ledger_rules=file.ledger.rules(),
         ledger_url=_ledger_url(file.ledger, path),
         ingest_tokens={table.name: _ingest_token(table, number, path) for number, table in enumerate(file.ingest)},

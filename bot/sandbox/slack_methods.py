@@ -192,6 +192,16 @@ def _usergroup_members(slack: Slack, arguments: Arguments) -> Answer:
     return {"users": members}
 
 
+def _user_info(slack: Slack, arguments: Arguments) -> Answer:
+    user = str(arguments.get("user") or "")
+    if user not in slack.workspace.users:
+        raise ApiError("user_not_found")
+    found: Answer = {"id": user, "name": slack.workspace.users[user], "is_admin": user in slack.workspace.admins}
+    if str(arguments.get("include_locale")).lower() in ("1", "true"):
+        found["locale"] = slack.workspace.locales.get(user, "en-US")
+    return {"user": found}
+
+
 def _views_open(slack: Slack, arguments: Arguments) -> Answer:
     view = slack.views.open(str(arguments.get("trigger_id") or ""), args.view(arguments))
     return {"view": view.as_slack()}
@@ -283,6 +293,7 @@ METHODS: Mapping[str, Method] = {
     "conversations.info": Method(_conversation_info),
     "conversations.replies": Method(_replies),
     "usergroups.users.list": Method(_usergroup_members, "usergroups:read"),
+    "users.info": Method(_user_info, "users:read"),
     "views.open": Method(_views_open),
     "views.publish": Method(_views_publish),
     "views.update": Method(_views_update),

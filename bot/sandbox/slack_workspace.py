@@ -155,6 +155,7 @@ class Change:
 
 class SlackWorkspace:
     """`scopes`: what the app was granted. `usergroups`: members by the id of the group. `admins`: of the workspace.
+    `locales`: people's own, where it is not American English.
 
     `revision` counts changes; `signal` is fired after each one and after each call of the app.
     """
@@ -164,6 +165,7 @@ class SlackWorkspace:
         self.users = {ADMIN: "Ada (admin)", DEVELOPER: "Dev", BOT_USER: "claude-cost"}
         self.admins = {ADMIN}
         self.usergroups: dict[str, list[str]] = {}
+        self.locales: dict[str, str] = {}
         self.scopes = {"chat:write", "commands"}
         self.channels = {id_: Channel(id_, id_.removeprefix("C0").lower()) for id_ in channels}
         self.messages: list[Message] = []

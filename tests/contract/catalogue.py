@@ -66,8 +66,8 @@ def updated(code: str) -> Catalog:
         added = fresh.add(
             text if plural is None else (text, plural), (string or "") if plural is None else (string or "",)
         )
-        # Babel takes a percent sign for a field of the % operator.
-        added.flags.discard("python-format")
+        # Flags that Babel guesses, such as a field of the % operator at a percent sign.
+        added.flags.clear()
     return fresh
 
 

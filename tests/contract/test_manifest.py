@@ -26,10 +26,11 @@ SCOPES_OF_METHODS = {
     "conversations_replies": "channels:history",
     "conversations_info": "channels:read",
     "usergroups_users_list": "usergroups:read",
+    "users_info": "users:read",
 }
 """Every Web API method that the product calls, with the bot scope that it needs (docs.slack.dev, method pages)."""
 
-OPTIONAL_SCOPES = {"channels:history", "channels:read", "usergroups:read"}
+OPTIONAL_SCOPES = {"channels:history", "channels:read", "usergroups:read", "users:read"}
 """The product does without these; README says what each is for."""
 
 

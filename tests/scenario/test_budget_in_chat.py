@@ -224,12 +224,12 @@ async def test_the_list_says_of_each_budget_what_it_is_what_it_has_spent_and_whe
         assert "That is ¥" in (await asked(simulated, "forecast")).text
         estimated = (await asked(simulated, "estimate sonnet-4.6 requests=100k in=2000 out=500")).text
         assert "That is ¥202,500 without tax, ¥222,750 with 10% tax (at 150 JPY for 1 USD)." in estimated
-    assert "• default: organization, each month (UTC), soft $100.00 and hard $200.00." in listed
-    assert "Spent in November: $60.00, soft limit $100.00 (60%), hard limit $200.00 (30%)." in listed
+    assert "• default: organization, each month (UTC), soft US$100.00 and hard US$200.00." in listed
+    assert "Spent in November: US$60.00, soft limit US$100.00 (60%), hard limit US$200.00 (30%)." in listed
     assert "It is set in CLAUDE_COST_SOFT_USD and CLAUDE_COST_HARD_USD" in listed
-    described = "workspace:wrkspc_1, each week from Sunday (Asia/Tokyo), hard $240.00, notified at 50%, 75% and 90%"
+    described = "workspace:wrkspc_1, each week from Sunday (Asia/Tokyo), hard US$240.00, notified at 50%, 75% and 90%"
     assert f"• search: {described}." in listed
-    assert "Spent in the week of 15 Nov: $60.00, hard limit $240.00 (25%)." in listed
+    assert "Spent in the week of 15 Nov: US$60.00, hard limit US$240.00 (25%)." in listed
     assert f"Set by <@U0ADMIN>, {clock():%-d %b %H:%M} UTC." in listed
 
 

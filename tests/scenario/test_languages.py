@@ -1,0 +1,57 @@
+"""People read the answers in the language of their Slack, and channels in the one that is configured."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bot.clock import DAY
+from bot.runner.cycle import Bot
+from bot.sandbox.clock import HandClock
+from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
+from tests.scenario.conftest import World
+
+REFUSED = "`now` is not known here: `limits` takes no words."
+REFUSED_IN_JAPANESE = "`now` は分かりません。`limits` のあとには何も書きません。"
+
+
+@pytest.fixture
+async def bot(simulated: World) -> AsyncIterator[Bot]:
+    simulated.slack.workspace.scopes.add("users:read")
+    async with simulated.connected_bot() as bot:
+        yield bot
+
+
+async def answer_to(world: World, user: str) -> str:
+    return (await (await world.slack.command("limits now", user=user)).first_reply()).text
+
+
+def asked(world: World) -> int:
+    return sum(call.method == "users.info" for call in world.slack.calls)
+
+
+async def test_each_person_is_answered_in_the_language_of_their_slack(simulated: World, bot: Bot) -> None:
+    simulated.slack.workspace.locales[DEVELOPER] = "ja-JP"
+    assert (await answer_to(simulated, DEVELOPER)).startswith(REFUSED_IN_JAPANESE)
+    assert (await answer_to(simulated, ADMIN)).startswith(REFUSED)
+
+
+async def test_slack_is_asked_once_for_each_person(simulated: World, bot: Bot, clock: HandClock) -> None:
+    for _ in range(3):
+        await answer_to(simulated, DEVELOPER)
+    assert asked(simulated) == 1
+    clock.advance(DAY)
+    simulated.slack.workspace.locales[DEVELOPER] = "ja-JP"
+    assert (await answer_to(simulated, DEVELOPER)).startswith(REFUSED_IN_JAPANESE)
+
+
+async def test_without_the_scope_everybody_reads_the_configured_language(simulated: World, bot: Bot) -> None:
+    simulated.slack.workspace.scopes.remove("users:read")
+    simulated.slack.workspace.locales[DEVELOPER] = "ja-JP"
+    for user in (DEVELOPER, ADMIN):
+        assert (await answer_to(simulated, user)).startswith(REFUSED)
+    assert asked(simulated) == 1
+
+
+async def test_the_configured_language_stands_in_for_an_unknown_one(simulated: World) -> None:
+    async with simulated.connected_bot(CLAUDE_COST_LANGUAGE="ja"):
+        assert (await answer_to(simulated, DEVELOPER)).startswith(REFUSED_IN_JAPANESE)

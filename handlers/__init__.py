@@ -4,7 +4,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.services import Services
 from bot.threads import InFlight
-from handlers import alerts, budget, commands, estimate, home
+from handlers import alerts, budget, commands, estimate, home, mentions
 from handlers import fallback as fallback_clicks
 from handlers.render.limit_alert import limit_message
 from handlers.rendering import Rendering
@@ -21,4 +21,5 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     budget.register(app, services, in_flight)
     fallback_clicks.register(app, services, in_flight)
     home.register(app, services, in_flight)
+    mentions.register(app, services, in_flight)
     register_errors(app, services)

@@ -176,6 +176,11 @@ def split_command(text: str) -> tuple[str, str]:
     return (name if _row(name) else first), rest
 
 
+def is_command(name: str) -> bool:
+    """Whether `/claude-cost NAME` is one of its commands."""
+    return _row(name) is not None
+
+
 def _row(name: str) -> Subcommand | None:
     return next((row for row in SUBCOMMANDS if row.name == name), None)
 

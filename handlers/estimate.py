@@ -16,15 +16,16 @@ from bot.pricing.estimate import Estimate, estimate
 from bot.pricing.monthly_cost import Text, Workload, language_of
 from bot.pricing.words import EXAMPLE, WordsError, parse_workload, words_of
 from bot.services import Services
-from bot.slack_api import CallError, call
+from bot.slack_api import CallError, as_object, call
 from bot.threads import InFlight
-from bot.typed_text import words_in
+from bot.typed_text import readable, words_in
 from handlers.kept_estimates import KEPT_ACTIONS, Bound, check_bound, keep, kept_answer, kept_refusal, split_scope
 from handlers.prices import priced
 from handlers.render.estimate import estimate_message, planned_line
 from handlers.render.forms import (
     ESTIMATE_FORM,
     PROMPT,
+    PROMPT_LIMIT,
     SHARE_ACTION,
     Context,
     counting_view,
@@ -40,6 +41,9 @@ from handlers.render.spend import display_lines
 from handlers.requests import Request, answering, in_time, open_view, person_of, reply, response_url_of, say_to_channel
 
 log = logging.getLogger(__name__)
+
+FORM_SHORTCUT, PROMPT_SHORTCUT = "estimate_workload", "estimate_prompt"
+"""Of the whole app, and of a message; the manifest names them."""
 
 SETTLES_SECONDS = 0.5
 """Slack has put an acknowledgement's view in place by then."""
@@ -78,15 +82,30 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         async with answering(services, in_flight, body):
             await _share(services, body, str(action.get("value") or ""))
 
+    async def on_shortcut(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        async with answering(services, in_flight, body):
+            text = as_object(body.get("message")).get("text")
+            await open_form(services, body, client, prompt=readable(text) if isinstance(text, str) else "")
+
+    app.shortcut(FORM_SHORTCUT)(on_shortcut)
+    app.shortcut(PROMPT_SHORTCUT)(on_shortcut)
     app.view(ESTIMATE_FORM)(on_submit)
     app.action(SHARE_ACTION)(on_share)
 
 
-async def open_form(services: Services, body: Mapping[str, Any], client: AsyncWebClient) -> None:
-    """Open the form for a command or a click, filled in with the person's last estimate."""
+async def open_form(services: Services, body: Mapping[str, Any], client: AsyncWebClient, prompt: str = "") -> None:
+    """Open the form for a command, a click or a shortcut, filled in with the person's last estimate.
+
+    `prompt`: the text of a message, which is counted instead of the input tokens.
+    """
     # Without it the form is empty.
     last = await in_time(services.threads.commands(_last, services, person_of(body).id))
-    view = estimate_form(services.card, last, Context(response_url_of(body) or ""))
+    if prompt and last is not None:
+        last = last._replace(input_tokens=0, cached_tokens=0, text=None)
+    sized = Text(len(prompt), language_of(prompt)) if len(prompt) > PROMPT_LIMIT else None
+    carried = Context(response_url_of(body) or "")
+    view = estimate_form(services.card, last, carried, prompt="" if sized else prompt, sized=sized)
     if not await open_view(client, body, view):
         text = f"The form could not be opened. Type the workload, as in `estimate {EXAMPLE}`."
         await reply(services, body, _priced(services, text))

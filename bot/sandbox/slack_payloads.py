@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bot.sandbox.slack_views import View
-from bot.sandbox.slack_workspace import APP_ID, TEAM_ID, Channel, Message, SlackWorkspace, with_block_ids
+from bot.sandbox.slack_workspace import APP_ID, BOT_USER, TEAM_ID, Channel, Message, SlackWorkspace, with_block_ids
 
 Payload = dict[str, Any]
 
@@ -136,6 +136,38 @@ def view_submission(workspace: SlackWorkspace, user: str, view: View, values: Va
     return {**_from(workspace, user, "view_submission"), "trigger_id": trigger_id, "view": shown, "response_urls": []}
 
 
+def shortcut(
+    workspace: SlackWorkspace, user: str, callback_id: str, trigger_id: str, place: Mapping[str, Any] | None
+) -> Payload:
+    """A global shortcut, or one of a message. `place`: of `message_click`, which has a response URL."""
+    kind = "shortcut" if place is None else "message_action"
+    named: Payload = {"callback_id": callback_id, "trigger_id": trigger_id, "action_ts": workspace.new_ts()}
+    found: Payload = {**_from(workspace, user, kind), **named}
+    if place is not None:
+        found |= {name: value for name, value in place.items() if name != "container"}
+        found["message_ts"] = place["container"]["message_ts"]
+    return found
+
+
+def written(workspace: SlackWorkspace, message: Message, channel: Channel, *, mentions: bool) -> Payload:
+    """The Events API's callback for a message to the app: a mention in a channel, or a direct message."""
+    direct = channel.id.startswith("D")
+    event: Payload = {
+        "type": "app_mention" if mentions and not direct else "message",
+        "user": message.user,
+        "text": message.text,
+        "ts": message.ts,
+        "channel": channel.id,
+        "team": TEAM_ID,
+        "event_ts": message.ts,
+    }
+    if direct:
+        event["channel_type"] = "im"
+    if message.thread_ts is not None:
+        event["thread_ts"] = message.thread_ts
+    return _event(workspace, event)
+
+
 def home_opened(workspace: SlackWorkspace, user: str, home: View | None) -> Payload:
     """The Events API's callback for `app_home_opened`."""
     ts = workspace.new_ts()
@@ -148,6 +180,10 @@ def home_opened(workspace: SlackWorkspace, user: str, home: View | None) -> Payl
     }
     if home is not None:
         event["view"] = home.as_slack()
+    return _event(workspace, event)
+
+
+def _event(workspace: SlackWorkspace, event: Payload) -> Payload:
     return {
         "token": "sandbox",
         "type": "event_callback",
@@ -155,8 +191,8 @@ def home_opened(workspace: SlackWorkspace, user: str, home: View | None) -> Payl
         "api_app_id": APP_ID,
         "event": event,
         "event_id": workspace.new_id("Ev"),
-        "event_time": int(float(ts)),
-        "authorizations": [{"team_id": TEAM_ID, "user_id": user, "is_bot": True, "is_enterprise_install": False}],
+        "event_time": int(float(event["event_ts"])),
+        "authorizations": [{"team_id": TEAM_ID, "user_id": BOT_USER, "is_bot": True, "is_enterprise_install": False}],
     }
 
 

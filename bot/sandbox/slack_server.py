@@ -21,7 +21,7 @@ from bot.sandbox.slack_interactions import Interaction, ResponseUrls
 from bot.sandbox.slack_methods import METHODS, Slack, call
 from bot.sandbox.slack_payloads import Entered, Values
 from bot.sandbox.slack_views import SlackViews, View
-from bot.sandbox.slack_workspace import ADMIN, APP_ID, ApiError, Change, Message, SlackWorkspace
+from bot.sandbox.slack_workspace import ADMIN, APP_ID, BOT_USER, ApiError, Change, Message, SlackWorkspace
 
 BOT_TOKEN = "xoxb-sandbox"
 APP_TOKEN = "xapp-sandbox"
@@ -194,9 +194,37 @@ class SlackSandbox(LocalServer):
         payload = payloads.home_opened(self.workspace, user, self.views.homes.get(user))
         return await self._dispatch(self._response_urls.new(user, ""), "events_api", payload)
 
-    def say(self, text: str, user: str = ADMIN, channel: str = ALERTS) -> Message:
-        """Someone writes an ordinary message."""
-        return self.workspace.post(channel, user, text, [])
+    async def shortcut(self, callback_id: str, user: str = ADMIN, message: Message | None = None) -> Interaction:
+        """Someone chooses a shortcut: of the whole app, or of a message. Raises `NotDispatchedError`."""
+        trigger = self.views.new_trigger(user)
+        interaction = self._response_urls.new(user, "" if message is None else message.channel)
+        place = None
+        if message is not None:
+            channel = self.workspace.channels[message.channel]
+            place = payloads.message_click(message, channel, self._response_url(interaction))
+        payload = payloads.shortcut(self.workspace, user, callback_id, trigger, place)
+        return await self._dispatch(interaction, "interactive", payload)
+
+    def say(self, text: str, user: str = ADMIN, channel: str = ALERTS, thread_ts: str | None = None) -> Message:
+        """Someone writes an ordinary message, which the app does not hear of."""
+        return self.workspace.post(channel, user, text, [], thread_ts=thread_ts)
+
+    async def ask(
+        self, text: str, user: str = ADMIN, channel: str = ALERTS, *, thread_ts: str | None = None
+    ) -> Message:
+        """Someone mentions the app in a channel (`@claude-cost …`). Raises `NotDispatchedError`."""
+        message = self.say(f"<@{BOT_USER}> {text}", user, channel, thread_ts)
+        payload = payloads.written(self.workspace, message, self.workspace.channels[channel], mentions=True)
+        await self._dispatch(self._response_urls.new(user, channel), "events_api", payload)
+        return message
+
+    async def ask_directly(self, text: str, user: str = ADMIN) -> Message:
+        """Someone writes a direct message to the app. Raises `NotDispatchedError`."""
+        channel = self.workspace.direct_channel(user)
+        message = self.say(text, user, channel.id)
+        payload = payloads.written(self.workspace, message, channel, mentions=False)
+        await self._dispatch(self._response_urls.new(user, channel.id), "events_api", payload)
+        return message
 
     def delete(self, message: Message, user: str = ADMIN) -> None:
         """Someone deletes a message. Raises `ValueError` where Slack does not let this person."""

@@ -12,7 +12,7 @@ from bot.mode import NORMAL
 from bot.pricing.card import RateCard
 from bot.pricing.estimate import Estimate
 from bot.pricing.model_names import short_name
-from bot.pricing.monthly_cost import Workload
+from bot.pricing.monthly_cost import Text, Workload
 from bot.typed_text import cleaned
 from handlers.render.estimate import estimate_message
 from handlers.render.parts import LABEL_LIMIT, button, buttons, cut, paragraph, plain, section, shown
@@ -50,9 +50,19 @@ class Context:
         return json.dumps({"response_url": self.response_url})
 
 
-def estimate_form(card: RateCard, last: Workload | None, carried: Context) -> Block:
-    """The empty form, or one that is filled in as the user's last one was."""
+def estimate_form(
+    card: RateCard, last: Workload | None, carried: Context, *, prompt: str = "", sized: Text | None = None
+) -> Block:
+    """The empty form, or one that is filled in as the user's last one was.
+
+    `prompt`: a text that is counted. `sized`: the size of one that is too long for the field.
+    """
     values = {} if last is None else _values(last)
+    if prompt or sized is not None:
+        values.pop("in", None)
+        values |= {PROMPT: prompt}
+    if sized is not None:
+        values[MORE] = f"chars={sized.chars} lang={sized.lang}"
     return {
         "type": "modal",
         "callback_id": ESTIMATE_FORM,

@@ -1,0 +1,154 @@
+"""Mentions and direct messages: words, answered as `/claude-cost` answers them. No language model reads them."""
+
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.language import tr
+from bot.messages import Message
+from bot.services import Services
+from bot.slack_api import CallError, RefusedCallError, as_object, call
+from bot.threads import InFlight
+from bot.typed_text import cleaned
+from handlers.commands import answer, is_command, split_command
+from handlers.render.parts import paragraph
+from handlers.requests import answering, person_of
+
+log = logging.getLogger(__name__)
+
+MOST_KEPT = 1000
+"""Events that are recognised when Slack sends them again; it tries three times within an hour."""
+
+PERIODS = {
+    "yesterday": r"yesterday|昨日|きのう",
+    "today": r"today|so far|本日|今日|きょう",
+    "last week": r"(?:last|past|previous) week|先週",
+    "week": r"(?:this )?week|今週",
+    "last month": r"(?:last|past|previous) month|先月",
+    "month": r"(?:this )?month|今月",
+}
+"""The periods of a report as people write them, the longer ones first."""
+
+GROUPS = {
+    "feature": r"features?|機能",
+    "user": r"users?|ユーザー?|誰",
+    "workspace": r"workspaces?|ワークスペース",
+    "model": r"models?|モデル",
+    "key": r"(?:api )?keys?|キー|who",
+}
+
+TOPICS = {
+    "forecast": r"forecast|expect\w*|end up|end of (?:the )?month|going to (?:spend|cost|pay)|見込み|予測|着地|月末",
+    "cache": r"cach\w+|キャッシュ",
+    "fallback status": r"fallback|mode|フォールバック|モード",
+    "rates": r"rates?|prices?|単価|料金表|価格",
+    "estimate": r"(?:would|will|does|do) \S.* cost|estimate|見積",
+    "status": r"budgets?|limits?|left|remain\w*|予算|上限|残り|残って",
+    "report": r"spen[dt]\w*|costs?|pay\w*|bill\w*|usage|expensive|いくら|使っ|使用|費用|コスト|支出|請求",
+}
+"""What a question is about, in the order in which they are looked for; none of them changes anything."""
+
+
+def command_of(text: str, bot_user: str = "") -> str | None:
+    """The words after `/claude-cost` that answer a sentence; None where nothing in it is known.
+
+    A sentence that begins with a command is that command. Any other one leads only to answers, never to a change.
+    """
+    words = text.replace(f"<@{bot_user}>", " ") if bot_user else text
+    words = re.sub(r"^\s*(?:<@[A-Z0-9]+(?:\|[^>]*)?>[\s,:、]*)+", "", words).strip()
+    name, _ = split_command(words)
+    if not words or is_command(name):
+        return words or "help"
+    said = cleaned(words).lower()
+    topic = next((topic for topic, pattern in TOPICS.items() if _has(pattern, said)), None)
+    period = next((period for period, pattern in PERIODS.items() if _has(pattern, said)), None)
+    group = next((group for group, pattern in GROUPS.items() if _has(pattern, said)), None)
+    if topic == "estimate":
+        return "help estimate"
+    if topic in ("report", None) and (group is not None or (topic and period)):
+        return " ".join(["report", period or "month", *([] if group is None else ["by", group])])
+    if topic == "report":
+        return "status"
+    if topic == "cache":
+        return f"cache {period}" if period else "cache"
+    return topic
+
+
+def _has(pattern: str, said: str) -> bool:
+    # Between Japanese words there are no spaces, and so no borders either.
+    return re.search(rf"(?<![a-z])(?:{pattern})(?![a-z])", said) is not None
+
+
+def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
+    """Listen to mentions in channels and to direct messages."""
+    seen: OrderedDict[str, None] = OrderedDict()
+
+    async def on_message(event: dict[str, Any], body: dict[str, Any], client: AsyncWebClient) -> None:
+        if not _is_asked(event) or _is_again(str(body.get("event_id") or ""), seen):
+            return
+        asking = {**body, "user": {"id": event["user"], "team_id": event.get("user_team") or event.get("team")}}
+        async with answering(services, in_flight, asking):
+            words = command_of(str(event.get("text") or ""), _bot_user(body))
+            message = _not_understood() if words is None else await answer(services, person_of(asking), words)
+            await _say(client, event, message)
+
+    app.event("app_mention")(on_message)
+    app.event("message")(on_message)
+
+
+def _is_asked(event: Mapping[str, Any]) -> bool:
+    """Whether a person has written this to the bot: not another bot, no edit, no message of a channel."""
+    if event.get("bot_id") or event.get("subtype") or event.get("edited") or not event.get("user"):
+        return False
+    return event.get("type") == "app_mention" or event.get("channel_type") == "im"
+
+
+def _is_again(event_id: str, seen: OrderedDict[str, None]) -> bool:
+    if not event_id:
+        return False
+    again = event_id in seen
+    seen[event_id] = None
+    while len(seen) > MOST_KEPT:
+        seen.popitem(last=False)
+    return again
+
+
+def _bot_user(body: Mapping[str, Any]) -> str:
+    authorizations = body.get("authorizations")
+    first = as_object(authorizations[0]) if isinstance(authorizations, list) and authorizations else {}
+    return str(first.get("user_id") or "") if first.get("is_bot") else ""
+
+
+def _not_understood() -> Message:
+    return Message(
+        [
+            paragraph(
+                tr("I know a few words, not every sentence. For example:"),
+                tr("• `what do we spend?` or `status`: spend against every budget"),
+                tr("• `who spent most last week?` or `report last week by key`"),
+                tr("• `help`: all commands"),
+            )
+        ]
+    )
+
+
+async def _say(client: AsyncWebClient, event: Mapping[str, Any], message: Message) -> None:
+    """Answer where the question is: in its thread, in a direct message below it."""
+    thread = event.get("thread_ts") or (None if event.get("channel_type") == "im" else event.get("ts"))
+    place: dict[str, Any] = {"channel": str(event["channel"]), "unfurl_links": False, "unfurl_media": False}
+    if thread:
+        place["thread_ts"] = str(thread)
+    try:
+        try:
+            await call(client.chat_postMessage(text=message.text, blocks=message.blocks, **place))
+        except RefusedCallError as error:
+            if error.code not in ("invalid_blocks", "msg_too_long", "msg_blocks_too_long"):
+                raise
+            await call(client.chat_postMessage(text=message.text, **place))
+    except CallError as error:
+        log.warning("a question was not answered: %s", error)

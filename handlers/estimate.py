@@ -22,21 +22,23 @@ from bot.typed_text import readable, words_in
 from handlers.kept_estimates import KEPT_ACTIONS, Bound, check_bound, keep, kept_answer, kept_refusal, split_scope
 from handlers.prices import priced
 from handlers.render.estimate import estimate_message, planned_line
-from handlers.render.forms import (
+from handlers.render.estimate_form import (
     ESTIMATE_FORM,
+    MORE,
     PROMPT,
-    PROMPT_LIMIT,
     SHARE_ACTION,
     Context,
     counting_view,
     estimate_form,
-    field_of,
     filled_estimate,
+    mistakes,
     result_view,
     share_button,
+    shared_view,
     words_from,
 )
-from handlers.render.parts import buttons, code, mention, paragraph, said, sentence
+from handlers.render.forms import PROMPT_LIMIT
+from handlers.render.parts import buttons, code, mention, paragraph, plain, said, sentence
 from handlers.render.spend import display_lines
 from handlers.requests import Request, answering, in_time, open_view, person_of, reply, response_url_of, say_to_channel
 
@@ -77,10 +79,10 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         async with answering(services, in_flight, body):
             await _submitted(services, ack, body, client)
 
-    async def on_share(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+    async def on_share(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         async with answering(services, in_flight, body):
-            await _share(services, body, str(action.get("value") or ""))
+            await _share(services, body, client, str(action.get("value") or ""))
 
     async def on_shortcut(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
@@ -105,7 +107,7 @@ async def open_form(services: Services, body: Mapping[str, Any], client: AsyncWe
         last = last._replace(input_tokens=0, cached_tokens=0, text=None)
     sized = Text(len(prompt), language_of(prompt)) if len(prompt) > PROMPT_LIMIT else None
     carried = Context(response_url_of(body) or "")
-    view = estimate_form(services.card, last, carried, prompt="" if sized else prompt, sized=sized)
+    view = estimate_form(services.card, last, carried, _today(services), prompt="" if sized else prompt, sized=sized)
     if not await open_view(client, body, view):
         text = f"The form could not be opened. Type the workload, as in `estimate {EXAMPLE}`."
         await reply(services, body, _priced(services, text))
@@ -117,17 +119,18 @@ async def open_form(services: Services, body: Mapping[str, Any], client: AsyncWe
 async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
     view, user = body["view"], str(body["user"]["id"])
     carried, values = Context(response_url_of(body) or ""), filled_estimate(view["state"])
+    errors = mistakes(values, services.card)
     prompt = values.pop(PROMPT, None)
-    if prompt is not None and "in" in values:
-        await ack(response_action="errors", errors={PROMPT: "Give input tokens or a prompt, not both."})
-        return
     stand_in = {} if prompt is None else {"in": str(len(prompt))}
-    try:
-        bound = split_scope(words_from(values | stand_in))
-        workload = parse_workload(bound.words, services.card)
-        check_bound(bound, workload.name)
-    except WordsError as error:
-        await ack(response_action="errors", errors={field_of(error.key): str(error)[:300]})
+    if not errors:
+        try:
+            bound = split_scope(words_from(values | stand_in))
+            workload = parse_workload(bound.words, services.card)
+            check_bound(bound, workload.name)
+        except WordsError as error:
+            errors = {MORE: plain(str(error), 300)}
+    if errors:
+        await ack(response_action="errors", errors=errors)
         return
     if prompt is None or not services.counter.counts:
         if prompt is not None:
@@ -179,7 +182,7 @@ async def _estimated(services: Services, workload: Workload) -> Estimate:
     return await services.threads.commands(estimate, workload, services.card, _today(services), measured)
 
 
-async def _share(services: Services, body: dict[str, Any], words: str) -> None:
+async def _share(services: Services, body: dict[str, Any], client: AsyncWebClient, words: str) -> None:
     try:
         workload = parse_workload(words, services.card)
     except WordsError as error:
@@ -188,6 +191,10 @@ async def _share(services: Services, body: dict[str, Any], words: str) -> None:
     result = await _estimated(services, workload)
     who = f"{mention(str(body['user']['id']))} estimated {code(words, 400)}"
     await say_to_channel(services, body, Message([paragraph(who), *estimate_message(result, ()).parts]))
+    view = as_object(body.get("view"))
+    if view:
+        carried = Context(response_url_of(body) or "")
+        await _show(client, str(view.get("id")), shared_view(view, carried))
 
 
 def _remember(services: Services, user: str, workload: Workload) -> None:

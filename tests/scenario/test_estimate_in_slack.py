@@ -53,7 +53,7 @@ async def test_the_bare_command_opens_a_form_that_leads_from_a_mistake_to_a_shar
         typed = await simulated.slack.command("estimate", DEVELOPER)
         await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(DEVELOPER)))
         errors = await fill(simulated, **FIELDS | {"requests": "many"})
-        assert errors == {"requests": "requests=many is not a number: write it like 100k, 1.5m or 500/day."}
+        assert errors == {"requests": "“many” is not a number of requests: write it like 100k, 1.5m or 500/day."}
         assert await fill(simulated, **FIELDS) == {}
         assert "*$1,350.00 a month*" in shown(modal(simulated))
         assert typed.replies == []
@@ -184,3 +184,42 @@ async def test_the_terminal_does_not_pretend_to_keep_anything(world: World) -> N
     finished = await world.command("estimate", *CHATBOT.split(), "as=x")
     assert (finished.code, finished.out) == (2, "")
     assert "as=" in finished.err
+
+
+async def test_every_mistake_is_at_its_field_at_once_in_the_fields_own_words(simulated: World) -> None:
+    async with simulated.connected_bot():
+        await simulated.slack.command("estimate", DEVELOPER)
+        await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(DEVELOPER)))
+        errors = await fill(simulated, requests="a lot", out="some", cached="3000", hit="1.5.1", more="trns=2")
+        assert errors == {
+            "requests": "“a lot” is not a number of requests: write it like 100k, 1.5m or 500/day.",
+            "in": "Write how many tokens a request has, or paste a prompt below.",
+            "out": "“some” is not a number of tokens: write it like 2000 or 2k.",
+            "hit": "“1.5.1” is not a share: write it like 90%.",
+            "more": "trns= is not known here: did you mean turns=?",
+        }
+        errors = await fill(simulated, **FIELDS | {"cached": "3k"})
+        assert errors == {"cached": "Cached tokens are part of the input: write at most the input tokens of a request."}
+        errors = await fill(simulated, **FIELDS | {"hit": "90"})
+        assert errors == {"hit": "This is about cached tokens only: fill them in too, or leave this empty."}
+        assert await fill(simulated, **FIELDS | {"cached": "1k", "hit": "90"}) == {}
+
+
+async def test_models_that_are_retired_are_not_offered(simulated: World) -> None:
+    async with simulated.connected_bot():
+        await simulated.slack.command("estimate", DEVELOPER)
+        await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(DEVELOPER)))
+        [model] = [block for block in modal(simulated).content["blocks"] if block["block_id"] == "model"]
+    offered = {option["value"] for option in model["element"]["options"]}
+    assert {"sonnet-4.6", "haiku-5.5"} <= offered
+    assert not {"opus-3", "sonnet-3.7"} & offered
+
+
+async def test_the_form_says_that_its_result_is_shared(simulated: World) -> None:
+    async with simulated.connected_bot():
+        await simulated.slack.command("estimate", DEVELOPER)
+        await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(DEVELOPER)))
+        await fill(simulated, **FIELDS)
+        await simulated.slack.click(modal(simulated), "estimate_share", DEVELOPER)
+        await simulated.slack.until(lambda: "Shared with the channel." in shown(modal(simulated)))
+        assert "*$1,350.00 a month*" in shown(modal(simulated))

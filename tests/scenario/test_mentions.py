@@ -7,7 +7,8 @@ import pytest
 from bot.runner.cycle import Bot
 from bot.sandbox.slack_workspace import BOT_USER, DEVELOPER, Message
 from handlers.estimate import FORM_SHORTCUT, PROMPT_SHORTCUT
-from handlers.render.forms import FIELD, MORE, PROMPT
+from handlers.render.estimate_form import MORE, PROMPT
+from handlers.render.forms import FIELD
 from tests.scenario.conftest import World
 
 

@@ -28,8 +28,9 @@ from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
 from bot.steady_clock import SteadyClock
 from bot.web.connections import Connections
 from bot.web.server import open_port, web_app
+from handlers.render.estimate_form import ESTIMATE_FORM
 from handlers.render.fallback import FORM_ACTION
-from handlers.render.forms import ESTIMATE_FORM, FALLBACK_FORM
+from handlers.render.forms import FALLBACK_FORM
 from tests.scenario.conftest import World
 from tests.scenario.http_port import nothing_wrong
 
@@ -254,7 +255,7 @@ async def test_the_estimate_form_is_submitted_over_http(simulated: World) -> Non
         fields = {"model": "sonnet-4.6", "requests": "many", "in": "2000", "out": "500", "ttl": "5m"}
         wrong = await simulated.slack.submit_view(fields)
         assert wrong.ack is not None
-        assert "many is not a number" in (wrong.ack.payload or {})["errors"]["requests"]
+        assert "is not a number of requests" in (wrong.ack.payload or {})["errors"]["requests"]
         right = await simulated.slack.submit_view(fields | {"requests": "100k"})
         assert right.ack is not None
         assert "$1,350.00 a month" in str((right.ack.payload or {})["view"])

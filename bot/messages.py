@@ -1,5 +1,6 @@
 """Messages: lists of parts, as rendering makes them and delivery takes them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,6 +12,17 @@ MOST_BLOCKS = 50
 
 KEPT_AT_END = 5
 """Of the blocks that are too many, the last ones stay: buttons, and how old the data is."""
+
+
+TIME_FORMAT = "{date_short_pretty} {time}"
+"""How Slack writes a time in the reader's zone (docs.slack.dev, date formatting)."""
+
+_TIME = re.compile(r"<!date\^\d+\^" + re.escape(TIME_FORMAT) + r"\|([^<>|]*)>")
+
+
+def in_utc(text: str) -> str:
+    """`text` with every time as it is where Slack does not draw it: `23 Nov 14:05 UTC`."""
+    return _TIME.sub(r"\1", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +44,12 @@ class Message:
 
     @property
     def text(self) -> str:
-        """Complete without `blocks`: notifications, screen readers and terminals get nothing else."""
+        """Complete without `blocks`, times in UTC: notifications, screen readers and terminals get nothing else."""
+        return in_utc(self.mrkdwn)
+
+    @property
+    def mrkdwn(self) -> str:
+        """The same for Slack to draw: it shows times in the reader's zone."""
         return "\n".join(part.text for part in self.parts if part.text)
 
     @property

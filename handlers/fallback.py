@@ -16,7 +16,7 @@ from bot.actor import Person
 from bot.fallback.approvals import NotApprovedError
 from bot.fallback.impact import Overview
 from bot.fallback.service import ModeState
-from bot.messages import Block, Message
+from bot.messages import Block, Message, in_utc
 from bot.mode import DEGRADED, NORMAL, Mode
 from bot.modes.changes import Cause, DurationError, duration, switch_words
 from bot.modes.model import Proposal
@@ -157,7 +157,7 @@ def _switch(
     prospect = services.prospects.of(mode, ends)
     if prospect.not_cheaper is not None:
         text = not_cheaper(mode.name, prospect.not_cheaper, prospect.as_of)
-        fallback.refused(user, "mode", f"{mode.name}: {text}")
+        fallback.refused(user, "mode", f"{mode.name}: {in_utc(text)}")
         return said(text)
     if drawn_for not in (None, before.mode.name) and prospect.steps_back:
         return said(costs_more(mode.name, before.mode.name, drawn_for or "", prospect))

@@ -14,7 +14,7 @@ from bot.amounts import span
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
 from bot.language import in_language
-from bot.messages import Message, PlainMessage, Tone
+from bot.messages import Message, PlainMessage, Tone, in_utc
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 from bot.notify.languages import Spoken
 from bot.notify.model import Notice
@@ -130,7 +130,7 @@ def incident_message(payload: AlertPayload, related_link: str | None = None, dis
 
 def headline(payload: AlertPayload) -> str:
     """What the incident's message says first."""
-    return incident_message(payload).text.partition("\n")[0]
+    return incident_message(payload).mrkdwn.partition("\n")[0]
 
 
 def plain_message(
@@ -149,7 +149,7 @@ def plain_message(
         lines.insert(0, TOLD_ONCE)
     late = _late_line(decided_at, now, late_after)
     if late is not None:
-        lines.insert(0, late)
+        lines.insert(0, in_utc(late))
     return PlainMessage(title, "\n".join(lines), _tone(payload))
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.amounts import span
-from bot.messages import Block, Message, Part
+from bot.messages import TIME_FORMAT, Block, Message, Part, in_utc
 from bot.usage.model import DataState, is_stale
 
 SECTION_LIMIT = 3000
@@ -46,7 +46,7 @@ UNNAMED = "(no name)"
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _PLAIN = str.maketrans("<>", "‹›")
-_HALF_ESCAPE = re.compile(r"&[a-z]{0,3}$")
+_HALF_MARKUP = re.compile(r"(?:&[a-z]{0,3}|<[^<>]*)$")
 _JOINER = "\u200d"
 """Holds one emoji together that is written as several."""
 
@@ -161,9 +161,9 @@ def confirmation(title: str, text: str, confirm: str, *, danger: bool = False) -
 
 
 def moment(at: datetime) -> str:
-    """`23 Nov 14:05 UTC`."""
+    """A time as Slack draws it in the reader's zone; `23 Nov 14:05 UTC` in plain text."""
     at = at.astimezone(UTC)
-    return f"{at.day} {at:%b %H:%M} UTC"
+    return f"<!date^{int(at.timestamp())}^{TIME_FORMAT}|{at.day} {at:%b %H:%M} UTC>"
 
 
 def fitting(groups: Iterable[Sequence[str]], room: int, most: int | None = None) -> list[Sequence[str]]:
@@ -239,14 +239,14 @@ def code(value: str, limit: int = NAME_LIMIT) -> str:
 
 def plain(value: str, limit: int) -> str:
     """The value on one line of plain_text, with nothing in it that could be taken for markup after all."""
-    return cut(_one_line(value).translate(_PLAIN), limit)
+    return cut(in_utc(_one_line(value)).translate(_PLAIN), limit)
 
 
 def cut(text: str, limit: int) -> str:
-    """`text`, or as much of it as fits, with an ellipsis. No escape is cut in two."""
+    """`text`, or as much of it as fits, with an ellipsis. No escape, time, link or mention is cut in two."""
     if len(text) <= limit:
         return text
-    return _HALF_ESCAPE.sub("", text[: limit - len(ELLIPSIS)]).rstrip() + ELLIPSIS
+    return _HALF_MARKUP.sub("", text[: limit - len(ELLIPSIS)]).rstrip() + ELLIPSIS
 
 
 def names(values: Sequence[str]) -> str:

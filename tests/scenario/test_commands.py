@@ -15,7 +15,7 @@ from bot.clock import DAY, HOUR, floor_hour
 from bot.config.settings import Need, load_settings
 from bot.db.engine import open_database
 from bot.db.schema import audit, notices
-from bot.messages import Block, Message
+from bot.messages import Block, Message, in_utc
 from bot.modes.model import ModeAnnouncement
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.sandbox.block_limits import problems
@@ -136,7 +136,7 @@ def refusals(engine: Engine) -> list[tuple[str, str]]:
 async def test_every_answer_says_how_old_its_data_is(polled: Services, words: str, user: str) -> None:
     message = await ask(polled, words, user)
     assert AGE in message.text
-    assert AGE in str(message.blocks)
+    assert AGE in in_utc(str(message.blocks))
 
 
 @pytest.mark.parametrize("words", ["help", "status", "statu", "fallback status", "fallback on", "fallback off"])

@@ -27,7 +27,7 @@ from bot.fallback.impact import Overview, Prospect
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.targets.base import TargetView
 from bot.fallback.targets.env_file import EnvFile
-from bot.messages import Block, Message
+from bot.messages import Block, Message, in_utc
 from bot.mode import Mode
 from bot.modes.model import ModeAnnouncement
 from bot.pricing.card import load_rate_card
@@ -203,7 +203,7 @@ def buttons(message: Message) -> list[Block]:
     return [element for block in message.blocks if block["type"] == "actions" for element in block["elements"]]
 
 
-DATE = re.compile(r"<!date\^\d+\^\{date_short\} \{time\}\|([^<>|]+)>")
+DATE = re.compile(r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|(\d+ \w+ \d\d:\d\d UTC)>")
 OURS = re.compile(rf"<@U0ADMIN>|<{re.escape(LINK)}\|its message>")
 ESCAPED = re.compile(r"&(amp|lt|gt);")
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
@@ -826,7 +826,7 @@ def test_of_very_many_budgets_those_nearest_to_their_limits_are_shown() -> None:
     check(message, most_text=MOST_TEXT)
     check_twin(message)
     assert message.text.splitlines()[0] == "$199.00 in November: budget team-199, organization"
-    assert "• $150.00 in November: budget team-150, organization soft limit $400.00 (37%)" in message.text
+    assert "• $170.00 in November: budget team-170, organization soft limit $400.00 (42%)" in message.text
     assert re.search(r"and \d+ more budgets, further from their limits\.", message.text)
 
 
@@ -872,7 +872,7 @@ def test_an_estimate_fits_into_slack_and_its_text_has_every_figure(words: str) -
     ],
 )
 def test_the_age_of_the_data_is_said_in_the_unit_that_fits(age: timedelta, words: str) -> None:
-    assert age_line(DataState(as_of=NOW - age, source="admin"), NOW, 60) == words
+    assert in_utc(age_line(DataState(as_of=NOW - age, source="admin"), NOW, 60)) == words
 
 
 def test_without_data_the_age_says_so() -> None:

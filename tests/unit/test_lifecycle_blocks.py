@@ -17,7 +17,7 @@ from bot.alerts.limit import LimitAlert
 from bot.alerts.notice_contents import Content, LifecycleEvent, Payload
 from bot.budgets.budget import Limit, LimitKind
 from bot.display import Display
-from bot.messages import Message
+from bot.messages import Message, in_utc
 from bot.notify.model import Action, Notice
 from bot.notify.slack_connection import Workspace
 from handlers.render.forecast_alert import forecast_message
@@ -302,14 +302,15 @@ def standing(
 
 
 def test_status_has_a_line_for_every_open_alert() -> None:
-    assert open_alert_lines(
+    lines = open_alert_lines(
         [
             standing(limit=Limit(LimitKind.HARD, Decimal(600))),
             standing(life=Life("U0ADMIN", NOW), limit=Limit(LimitKind.SOFT, Decimal(400))),
             standing(AlertKind.SPIKE, HELD, bound=Decimal(10)),
             standing(AlertKind.NO_DATA, Life(escalated_at=NOW)),
         ]
-    ) == [
+    )
+    assert [in_utc(line) for line in lines] == [
         "• hard limit $600.00 of budget default in November: since 20 Nov 12:00 UTC, nobody has acknowledged it.",
         "• soft limit $400.00 of budget default in November: since 20 Nov 12:00 UTC, "
         "acknowledged by <@U0ADMIN> at 20 Nov 12:00 UTC.",

@@ -2,22 +2,27 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.messages import MOST_BLOCKS, Message
+from bot.messages import MOST_BLOCKS, Message, in_utc
 from bot.sandbox.block_limits import problems
 from handlers.render.parts import (
     bullets,
     button,
     buttons,
+    confirmation,
     context,
+    cut,
     fitting,
     heading,
     lead,
+    moment,
     paragraph,
+    plain,
     said,
     shown,
     table,
@@ -46,6 +51,34 @@ def test_every_line_of_the_text_is_drawn_and_bold_is_no_part_of_it() -> None:
     assert message.text == "first\nmore\ncareful\n• one\n• two\nsmall"
     drawn = [text["text"] for block in message.blocks for text in (block.get("elements") or [block["text"]])]
     assert drawn == ["*first*\nmore", "*careful*", "*Title*\n• one\n• two", "*small*"]
+
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def test_a_time_is_drawn_in_the_readers_zone_and_written_in_utc() -> None:
+    message = said(f"Ends {moment(NOON)}.")
+    assert message.text == "Ends 20 Nov 12:00 UTC."
+    (block,) = message.blocks
+    assert block["text"]["text"] == "Ends <!date^1795176000^{date_short_pretty} {time}|20 Nov 12:00 UTC>."
+    assert moment(NOON.astimezone(timezone(timedelta(hours=9)))) == moment(NOON)
+
+
+def test_where_slack_draws_no_markup_a_time_is_utc() -> None:
+    dialog = confirmation("Switch?", f"As of {moment(NOON)}.", "Switch")
+    assert dialog["text"]["text"] == "As of 20 Nov 12:00 UTC."
+    ((row, *_), *_) = table([moment(NOON)], [["x"]], lambda cells: cells[0]).blocks[0]["rows"]
+    assert row["text"] == "20 Nov 12:00 UTC"
+    # A name is none of ours, whatever it looks like.
+    assert in_utc("<!date^1^{date_short}|tomorrow>") == "<!date^1^{date_short}|tomorrow>"
+    assert plain("<!channel>", 60) == "‹!channel›"
+
+
+@given(st.integers(1, 200))
+def test_no_time_is_cut_in_two(limit: int) -> None:
+    text = cut(f"From {moment(NOON)} to {moment(NOON)}, a &amp; b", limit)
+    assert len(text) <= limit
+    assert "<" not in in_utc(text)
 
 
 def test_more_goes_below_the_first_line_and_under_the_title() -> None:

@@ -15,6 +15,7 @@ from bot.alerts.new_period import BegunPeriod, NewPeriodAlert
 from bot.alerts.no_data import NoDataAlert, NoDataReason
 from bot.alerts.notice_contents import dumped, parsed
 from bot.budgets.budget_spend import KnownSum
+from bot.messages import in_utc
 from handlers.render.drift_alert import truth_lines
 from handlers.rendering import TOLD_ONCE, incident_message, plain_message
 from tests.unit.test_blocks import AS_OF, LONGEST_EDIT, MOST_TEXT, NOW, SPEND, check, check_twin, hostile, with_spend
@@ -178,7 +179,7 @@ def test_without_a_settled_day_status_says_so_and_when_the_bill_was_read() -> No
         "Computed against billed: no settled day to compare yet; cost report not read yet."
     ]
     (line,) = truth_lines([], NOW)
-    assert line.endswith("cost report read 20 Nov 12:00 UTC.")
+    assert in_utc(line).endswith("cost report read 20 Nov 12:00 UTC.")
 
 
 def test_budgets_that_begin_together_have_a_line_each_and_many_are_counted() -> None:

@@ -26,8 +26,8 @@ from bot.alerts.notice_contents import ContentStore
 from bot.alerts.rules import AlertRules, Receiver
 from bot.alerts.store import AlertStore
 from bot.amounts import count, with_dollar_sign
-from bot.budgets.budget import LOGGED
 from bot.budgets.live import LiveSource
+from bot.budgets.owners import Teams
 from bot.budgets.review import BudgetReview, Reviews
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.store import BudgetBook, BudgetStore
@@ -251,10 +251,12 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
     usage = UsageStore(engine)
     ledger = ledger_from(engine, settings.ledger_url, settings.ledger_rules)
     snapshots, logged = Snapshots(usage, card), Snapshots(ledger, card, LedgerIndex)
-    book = BudgetBook(settings.budgets, BudgetStore(engine), clock)
+    teams = Teams(settings.teams)
+    book = BudgetBook(settings.budgets, BudgetStore(engine), clock, teams)
     review = Reviews(
         BudgetReview(snapshots, book.in_force, modes, card, settings.poll_seconds, live=LiveSource(logged)),
-        BudgetReview(logged, book.in_force, modes, card, counts=lambda scope: scope.kind in LOGGED),
+        BudgetReview(logged, book.in_force, modes, card, counts=lambda scope: scope.is_logged),
+        teams,
     )
     fallback = _fallback(base, targets, modes, review.usage)
     review.usage.in_force = review.logged.in_force = partial(mode_in_force, fallback)

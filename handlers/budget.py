@@ -6,6 +6,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.budgets.account import Detail
 from bot.budgets.budget import Budget
+from bot.budgets.owners import team_name
 from bot.budgets.parsing import BudgetWordsError, budget_of, budget_words, named_first, split_budget_words
 from bot.budgets.report import known_of
 from bot.budgets.scopes import NoMatchError
@@ -21,6 +22,7 @@ from handlers.render.budget import (
     another_scope,
     budget_list,
     configured_refusal,
+    ownership_lines,
     proposed,
     proposed_removal,
     stale,
@@ -120,7 +122,7 @@ def _list(services: Services) -> Message:
     def standing(budget: Budget) -> Standing:
         return Standing(budget.period_at(now).key, spending.of(budget.name), unmatched.get(budget.name))
 
-    return budget_list(budgets, standing, services.budgets.kept(), services.display)
+    return budget_list(budgets, standing, services.budgets.kept(), services.display, services.budgets.teams)
 
 
 def _proposed(services: Services, words: str) -> Message:
@@ -134,6 +136,10 @@ def _proposed(services: Services, words: str) -> Message:
         return said(unchanged(after))
     if before is not None and after.scope != before.scope:
         return said(another_scope(before))
+    team = team_name(after)
+    unknown = None if team is None else services.budgets.teams.unknown(team)
+    if unknown is not None:
+        return said(f"Nothing was changed. {sentence(unknown)}")
     doubts = []
     try:
         services.review.scope_of(after.scope)
@@ -143,7 +149,15 @@ def _proposed(services: Services, words: str) -> Message:
         doubts.append(sentence(str(error)))
     value = f"{mark_of(before)} {budget_words(after)}"
     standing = replace(_standing(services, after), unmatched=doubts[0] if doubts else None)
-    return proposed(before, after, standing, _doubts(services, after), value, services.display)
+    return proposed(
+        before,
+        after,
+        standing,
+        _doubts(services, after),
+        value,
+        services.display,
+        ownership_lines(services.budgets.teams.completed(after), services.budgets.teams.of(after)),
+    )
 
 
 def _removal(services: Services, name: str) -> Message:

@@ -74,6 +74,8 @@ def split_scope(typed: str) -> Bound:
         scope = parse_scope(f"{kind_typed.lower()}{colon}{rest_of_it}")
     except ValueError as error:
         raise WordsError(f"for= is not understood: {error}; an example is {EXAMPLE_SCOPE}.", "for") from None
+    if scope.kind is ScopeKind.TEAM:
+        raise WordsError("for= takes one scope, no team: name a feature, a key or a workspace of it.", "for")
     if masked(scope.value or "") != (scope.value or ""):
         raise WordsError("for= takes the id or the name of a key, never the key itself: it was not stored.", "for")
     if len(str(scope)) > LONGEST_SCOPE:

@@ -10,7 +10,7 @@ from functools import cached_property
 from sqlalchemy import Engine, select
 
 from bot.budgets.budget import ORGANIZATION, Period, Scope, ScopeKind
-from bot.budgets.spend import COMPUTED_COST_TYPES, PricedUsage, Spend, in_scope, is_settled, price_usage
+from bot.budgets.spend import COMPUTED_COST_TYPES, PricedUsage, Spend, in_scope, is_settled, price_usage, sum_of
 from bot.budgets.trend import MOST_MOVERS, Cause, Mover, Recent, RecentUsage, Stretch, causes, recent_window
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.db.schema import billed, usage_hours
@@ -191,6 +191,12 @@ def spend_of(
     `billed`: the cost report as it was at `report_read_at`. It knows whole UTC days: one that lies in the period only
     in part is computed, and what only the report knows of it counts for the period in which it begins.
     """
+    if scope.kind is ScopeKind.TEAM and scope.is_billed:
+        wholes = [part for part in scope.parts if part.kind is ScopeKind.WORKSPACE]
+        others = [row for row in priced if not any(in_scope(part, row.usage, card) for part in wholes)]
+        keys = Scope(ScopeKind.TEAM, scope.value, tuple(part for part in scope.parts if part not in wholes))
+        parts = [spend_of(part, period, priced, billed, card, report_read_at, odd_days) for part in wholes]
+        return sum_of([*parts, spend_of(keys, period, others, billed, card, report_read_at, odd_days)])
     mine = [row for row in priced if in_scope(scope, row.usage, card)]
     bills = _bills_by_day(scope, period, billed)
     settled = {day for day in bills if _starts_at(day) + DAY <= period.ends_at and is_settled(day, report_read_at)}
@@ -210,7 +216,7 @@ def spend_of(
 
 
 def _bills_by_day(scope: Scope, period: Period, billed: Iterable[BilledRow]) -> dict[date, list[BilledRow]]:
-    if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL):
+    if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL, ScopeKind.TEAM):
         return {}
     bills: dict[date, list[BilledRow]] = {}
     for row in billed:

@@ -15,7 +15,7 @@ from bot.alerts.detector import DetectorContext
 from bot.alerts.incident import AlertKind, Identity, Incident, Status
 from bot.alerts.model import BudgetAlert, Transition, at_step, restated
 from bot.budgets.account import Detail
-from bot.budgets.budget import BILLED, Budget, Limit, LimitKind, Period
+from bot.budgets.budget import Budget, Limit, LimitKind, Period
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.live import LiveSpend
 from bot.budgets.review import STILL_REVIEWED, Agenda
@@ -154,7 +154,7 @@ class LimitDetector:
         quiet = self._quiet.get((budget.name, period.key))
         is_quiet = quiet is not None and quiet.holds(budget, incidents, total_usd)
         same = quiet is not None and quiet.provisional_usd == spend.provisional_usd
-        if is_quiet and same and budget.scope.kind not in BILLED:
+        if is_quiet and same and not budget.scope.is_billed:
             return budget, ()
         steps = [] if is_quiet else decide(budget, total_usd, incidents)
         noted = [] if is_quiet else track_limits(budget, incidents)

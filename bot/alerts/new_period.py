@@ -11,7 +11,7 @@ from bot.alerts.decide import as_watched
 from bot.alerts.detector import DetectorContext
 from bot.alerts.incident import AlertKind, Identity, Incident, Status, Step
 from bot.alerts.model import AlertPayload, Transition, at_step
-from bot.budgets.budget import BILLED, LIMITS, Budget, Period, PeriodKind
+from bot.budgets.budget import LIMITS, Budget, Period, PeriodKind
 from bot.budgets.budget_spend import BudgetSpend, KnownSum
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import is_settled
@@ -101,7 +101,7 @@ def opening(before: Sequence[Incident], present: Sequence[Incident]) -> Step | N
 
 def unbilled_days(budget: Budget, period: Period, report_read_at: datetime | None) -> int:
     """How many UTC days of the period may still change when they are billed."""
-    if budget.scope.kind not in BILLED:
+    if not budget.scope.is_billed:
         return 0
     first = period.starts_at.astimezone(UTC).date()
     days = (first + index * DAY for index in range((period.ends_at - period.starts_at) // DAY + 2))

@@ -137,6 +137,7 @@ class ScopeKind(StrEnum):
     FEATURE = "feature"
     USER = "user"
     TAG = "tag"
+    TEAM = "team"
 
 
 BILLED = frozenset({ScopeKind.ORGANIZATION, ScopeKind.WORKSPACE})
@@ -168,13 +169,25 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`value`: a workspace id, a key id, a model id or family, a feature, a user id or a tag as NAME=VALUE.
+    """`value`: a workspace id, a key id, a model id or family, a feature, a user id, a tag as NAME=VALUE, or a team.
 
-    None for the organization.
+    None for the organization. `parts`: the scopes that a team's budget counts, each response once; they are of one
+    source, Anthropic's usage or the applications' log. Empty for every other kind, and for a team that nobody knows.
     """
 
     kind: ScopeKind
     value: str | None = None
+    parts: "tuple[Scope, ...]" = ()
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether the applications' own usage log is what counts."""
+        return self.kind in LOGGED or any(part.kind in LOGGED for part in self.parts)
+
+    @property
+    def is_billed(self) -> bool:
+        """Whether the cost report may have rows of it."""
+        return self.kind in BILLED or any(part.kind in BILLED for part in self.parts)
 
     def __str__(self) -> str:
         return self.kind.value if self.value is None else f"{self.kind.value}:{self.value}"
@@ -186,6 +199,7 @@ WRITTEN = {
     **dict.fromkeys((ScopeKind.WORKSPACE, ScopeKind.KEY, ScopeKind.MODEL, ScopeKind.USER), "an id"),
     ScopeKind.FEATURE: "a NAME",
     ScopeKind.TAG: "a NAME=VALUE",
+    ScopeKind.TEAM: "a NAME",
 }
 """What follows the colon."""
 
@@ -197,7 +211,8 @@ CHAT = "chat"
 
 
 def parse_scope(text: str) -> Scope:
-    """`organization`, or a kind and a value: `workspace:ID`, `model:ID-or-family`, `feature:NAME`, `tag:NAME=VALUE`.
+    """`organization`, or a kind and a value: `workspace:ID`, `model:ID-or-family`, `feature:NAME`, `tag:NAME=VALUE`,
+    `team:NAME`.
 
     Raises ValueError with one clause.
     """
@@ -212,7 +227,7 @@ def parse_scope(text: str) -> Scope:
     except ValueError:
         raise ValueError(
             f"{quoted(text, SCOPE)} is no scope: use organization, workspace:ID, key:ID, model:ID, feature:NAME, "
-            "user:ID or tag:NAME=VALUE"
+            "user:ID, tag:NAME=VALUE or team:NAME"
         ) from None
     if kind is ScopeKind.ORGANIZATION:
         if colon:
@@ -235,6 +250,10 @@ class Budget:
 
     `origin` says where the budget is written down, for the answer to somebody who wants to change it. `thresholds`: per
     cents (1 to 99, rising) of the hard limit, or of the soft one where there is no hard one.
+
+    `channel`: the id of the Slack channel for its alerts; None for the main one. `owners`: ids of Slack users (`U…`)
+    and user groups (`S…`). `mention`: the levels at which they are mentioned; None where nothing is set. `team`: whose
+    channel, owners and mentions it takes where it has none of its own.
     """
 
     name: str
@@ -246,6 +265,10 @@ class Budget:
     origin: str
     week_starts: Weekday = Weekday.MONDAY
     thresholds: tuple[int, ...] = ()
+    channel: str | None = None
+    owners: tuple[str, ...] = ()
+    mention: tuple[str, ...] | None = None
+    team: str | None = None
 
     @property
     def highest_usd(self) -> Decimal | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bot.budgets.budget import LOGGED, Budget, Period, Scope, ScopeKind
+from bot.budgets.budget import Budget, Period, Scope, ScopeKind
 from bot.budgets.budget_spend import NamedMover, named_mover
 from bot.budgets.snapshot import ROWS_HELD, Snapshot
 from bot.budgets.snapshots import Snapshots
@@ -53,6 +53,9 @@ class CallNumbers:
         """The numbers of the ledger's index that count for a scope of Anthropic's usage."""
         if scope.kind in (ScopeKind.ORGANIZATION, ScopeKind.MODEL):
             return self.index.of(scope)
+        if scope.kind is ScopeKind.TEAM:
+            parts = [self.of(part) for part in scope.parts]
+            return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
         with self._lock:
             self._catch_up()
             found = self._arrays.get(scope)
@@ -120,7 +123,7 @@ class LiveSpend:
     def spend(self, scope: Scope, period: Period) -> Spend:
         """As of the snapshot, with what is provisional in it."""
         spend = self.usage.spend(scope, period)
-        if self.numbers is None or period.ends_at <= self.since or scope.kind in LOGGED:
+        if self.numbers is None or period.ends_at <= self.since or scope.is_logged:
             return spend
         # With the spend itself: another thread may work the same out from a newer bill.
         found = self.memo.get((scope, period))

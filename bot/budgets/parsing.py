@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from bot.budgets.budget import CHAT, ORGANIZATION, Budget, PeriodKind, Scope, Weekday, parse_scope
+from bot.budgets.budget import CHAT, ORGANIZATION, Budget, PeriodKind, Scope, ScopeKind, Weekday, parse_scope
+from bot.budgets.owners import ChannelId, MentionLevels, OwnerIds, ids_in
 from bot.strict_fields import Table, Usd, Zone, first_mistake
 from bot.typed_text import cleaned, nearest
 
@@ -27,6 +28,17 @@ class WrittenBudget(Table):
     soft_usd: Usd | None = None
     hard_usd: Usd | None = None
     thresholds: Annotated[tuple[Annotated[int, Field(strict=True)], ...], Field(max_length=MOST_THRESHOLDS)] = ()
+    team: str | None = None
+    channel: ChannelId | None = None
+    owners: OwnerIds = ()
+    mention: MentionLevels | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_team(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("team") and "scope" not in data:
+            return {**data, "scope": f"team:{data['team']}"}
+        return data
 
     @field_validator("name")
     @classmethod
@@ -52,6 +64,12 @@ class WrittenBudget(Table):
         return value
 
     @model_validator(mode="after")
+    def _one_team(self) -> "WrittenBudget":
+        if self.team is not None and self.scope.kind is ScopeKind.TEAM and self.scope.value != self.team:
+            raise ValueError("scope and team name two teams; keep one of them")
+        return self
+
+    @model_validator(mode="after")
     def _limits(self) -> "WrittenBudget":
         if self.soft_usd is None and self.hard_usd is None:
             raise ValueError("set soft_usd, hard_usd or both")
@@ -71,22 +89,31 @@ class WrittenBudget(Table):
             origin=origin,
             week_starts=self.week_starts,
             thresholds=self.thresholds,
+            channel=self.channel,
+            owners=self.owners,
+            mention=self.mention,
+            team=None if self.scope.kind is ScopeKind.TEAM else self.team,
         )
 
 
-KEYS = ("scope", "period", "soft", "hard", "zone", "week_starts", "thresholds")
+KEYS = ("scope", "period", "soft", "hard", "zone", "week_starts", "thresholds", "team", "channel", "owners", "mention")
 NONE = "none"
 """Takes a limit or the thresholds away again."""
 
-MAY_BE_NONE = ("soft", "hard", "thresholds")
+MAY_BE_NONE = ("soft", "hard", "thresholds", "team", "channel", "owners")
 EXAMPLE = "search scope=workspace:ID period=month soft=50 hard=100"
 
 _LIMITS = {"soft_usd": "soft", "hard_usd": "hard"}
 _FIELDS = {key: field for field, key in _LIMITS.items()}
-_AS_TYPED = ("scope", "zone")
+_OTHER_NAMES = {**_LIMITS, "for": "scope", "owner": "owners", "mentions": "mention"}
+_LISTS = ("owners", "mention")
+_AS_TYPED = ("scope", "zone", "team", "channel", "owners")
 _NO_PART_OF_A_NAME = "*~,;:!?"
 _SPACES = re.compile(r"\s+")
-_SIGN = re.compile(rf"(?<=\s)-*({'|'.join([*KEYS, 'soft_usd', 'hard_usd'])})\s*[=:]\s*(?!/)", re.IGNORECASE)
+_SIGNED = "|".join(key for key in (*KEYS, *_OTHER_NAMES) if key != "team")
+_SIGN = re.compile(rf"(?<=\s)-*(?:({_SIGNED})\s*[=:]|(team)\s*=)\s*(?!/)", re.IGNORECASE)
+"""`team:` begins a scope."""
+
 _AMOUNT = re.compile(
     r"(?<=(?:soft|hard|_usd)=)\$?\s*(\d{1,3}(?: \d{3})+(?:\.\d+)?|\d\S*?)(?:\s*(?:\$|usd|dollars?))?(?=[\s,]|$)",
     re.IGNORECASE,
@@ -101,7 +128,7 @@ class BudgetWordsError(Exception):
 
 def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
     """The name, which comes first, and the value of each key. Raises `BudgetWordsError`."""
-    name, words = named_first(text)
+    name, words = named_first(ids_in(text))
     if not name or "=" in name:
         raise BudgetWordsError(f"The name of the budget comes first, as in budget set {EXAMPLE}.")
     if (bare := _WITHOUT_SIGN.search(words)) is not None:
@@ -110,7 +137,11 @@ def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
     values: dict[str, str] = {}
     for word in _key_words(words):
         typed, equals, value = word.partition("=")
-        key = _LIMITS.get(typed.lower(), typed.lower())
+        key = _OTHER_NAMES.get(typed.lower(), typed.lower())
+        if not equals and values and [*values][-1] in _LISTS:
+            # `owner=@ada @ben`, with a space where a comma is meant.
+            values[[*values][-1]] += f",{word}"
+            continue
         if key not in KEYS:
             raise BudgetWordsError(_unknown(typed, equals))
         if not value:
@@ -136,7 +167,7 @@ def named_first(text: str) -> tuple[str, str]:
 
 def _key_words(words: str) -> list[str]:
     """`soft = 50` and `hard: $ 1 000` as one word each; a comma before the next key parts them."""
-    text = _SIGN.sub(r"\1=", f" {words}")
+    text = _SIGN.sub(lambda found: f"{found[1] or found[2]}=", f" {words}")
     text = _PERCENT_APART.sub("%", _AMOUNT.sub(lambda found: _SPACES.sub("", found[1]), text))
     text = re.sub(r",\s*(?=\w+=)", " ", text)
     return [word for word in (word.strip(",;") for word in re.sub(r",\s+", ",", text).split()) if word.strip("-")]
@@ -147,9 +178,9 @@ def budget_of(name: str, values: Mapping[str, str], before: Budget | None = None
     written = {} if before is None else _values(before)
     fields: dict[str, object] = {"name": name}
     for key, value in (written | dict(values)).items():
-        if value == NONE and key in MAY_BE_NONE:
+        if value.lower() == NONE and key in MAY_BE_NONE:
             continue
-        fields[_FIELDS.get(key, key)] = _per_cents(value) if key == "thresholds" else value
+        fields[_FIELDS.get(key, key)] = _field(key, value)
     try:
         return WrittenBudget.model_validate(fields).budget(CHAT)
     except ValidationError as error:
@@ -159,8 +190,16 @@ def budget_of(name: str, values: Mapping[str, str], before: Budget | None = None
         clause = re.sub(r"\b(soft|hard)_usd\b", r"\1", clause)
         if not key:
             raise BudgetWordsError(f"{clause[0].upper()}{clause[1:]}, as in budget set {EXAMPLE}.") from None
-        given = name if key == "name" else values.get(key, "")
+        given = name if key == "name" else (written | dict(values)).get(key, "")
         raise BudgetWordsError(f"{key}={given} cannot be used: {clause}.") from None
+
+
+def _field(key: str, value: str) -> object:
+    if key == "thresholds":
+        return _per_cents(value)
+    if key not in _LISTS:
+        return value
+    return () if value.lower() == NONE else tuple(word for word in value.split(",") if word)
 
 
 def budget_words(budget: Budget) -> str:
@@ -177,7 +216,19 @@ def _values(budget: Budget) -> dict[str, str]:
         "zone": budget.zone.key,
         "week_starts": budget.week_starts.value,
         "thresholds": ",".join(str(percent) for percent in budget.thresholds) or NONE,
+        **_ownership(budget),
     }
+
+
+def _ownership(budget: Budget) -> dict[str, str]:
+    """What is set of it."""
+    words = {
+        "team": budget.team or "",
+        "channel": budget.channel or "",
+        "owners": ",".join(budget.owners),
+        "mention": "" if budget.mention is None else ",".join(budget.mention) or NONE,
+    }
+    return {key: value for key, value in words.items() if value}
 
 
 def _per_cents(text: str) -> list[int]:

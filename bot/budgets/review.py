@@ -9,10 +9,11 @@ from functools import partial
 from operator import is_
 
 from bot.budgets.account import Account, Detail, Spending
-from bot.budgets.budget import LOGGED, ORGANIZATION, Budget, Period, Scope, ScopeKind
+from bot.budgets.budget import ORGANIZATION, Budget, Period, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.forecast import Forecast
 from bot.budgets.live import LiveSource, LiveSpend
+from bot.budgets.owners import Teams
 from bot.budgets.recent import recent_spend
 from bot.budgets.savings import InForce
 from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
@@ -86,7 +87,7 @@ class BudgetReview:
         modes: Mapping[str, Mode],
         card: RateCard,
         poll_seconds: int | None = None,
-        counts: Callable[[Scope], bool] = lambda scope: scope.kind not in LOGGED,
+        counts: Callable[[Scope], bool] = lambda scope: not scope.is_logged,
         live: LiveSource | None = None,
     ) -> None:
         self.in_force: Callable[[datetime], InForce] = lambda now: InForce()
@@ -324,13 +325,14 @@ def prospects(
 class Reviews:
     """Two reviews, each of a snapshot of its own, asked as one. Synchronous; asynchronous callers use a thread."""
 
-    def __init__(self, usage: BudgetReview, logged: BudgetReview) -> None:
+    def __init__(self, usage: BudgetReview, logged: BudgetReview, teams: Teams | None = None) -> None:
         self.usage = usage
         self.logged = logged
+        self._teams = teams or Teams()
 
     def of(self, scope: Scope) -> BudgetReview:
         """The one whose snapshot counts what the scope means."""
-        return self.logged if scope.kind in LOGGED else self.usage
+        return self.logged if scope.is_logged else self.usage
 
     def is_stale(self, now: datetime) -> bool:
         """Whether Anthropic's data is stale; what applications log never is."""
@@ -346,7 +348,8 @@ class Reviews:
         return [*self.usage.unmatched(), *self.logged.unmatched()]
 
     def scope_of(self, scope: Scope) -> Scope:
-        """As of a review. Raises `NoMatchError`."""
+        """As of a review; of a team, with what it counts. Raises `NoMatchError`."""
+        scope = self._teams.scope(scope)
         return self.of(scope).scope_of(scope)
 
     def spend(self, now: datetime, detail: Detail = Detail.ALL) -> list[BudgetSpend]:
@@ -363,6 +366,7 @@ class Reviews:
 
     def spend_against(self, budget: Budget, now: datetime, detail: Detail = Detail.ALL) -> BudgetSpend | None:
         """As of a review."""
+        budget = self._teams.completed(budget)
         return self.of(budget.scope).spend_against(budget, now, detail)
 
     def present(self, now: datetime) -> Sequence[tuple[Budget, Period]]:

@@ -95,6 +95,8 @@ def _resolved(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) ->
     names = lookup.names
     if scope.kind is ScopeKind.ORGANIZATION:
         return scope
+    if scope.kind is ScopeKind.TEAM:
+        return _team(scope, lookup, is_used, card)
     if scope.kind is ScopeKind.MODEL:
         return _model(scope, is_used, card)
     if scope.kind in LOGGED:
@@ -117,6 +119,27 @@ def _resolved(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) ->
             certain=False,
         )
     raise NoMatchError(f"There is no {scope.kind} {value} in this organization{_near(scope, known)}", certain=True)
+
+
+def _team(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) -> Scope:
+    """With those of its parts that there are. One that certainly is not there may be misspelled."""
+    if not scope.parts:
+        raise NoMatchError(
+            f"There is no team {scope.value}: set a [[team]] of that name in the file that CLAUDE_COST_CONFIG names.",
+            certain=True,
+        )
+    found: dict[Scope, None] = {}
+    missing: list[NoMatchError] = []
+    for part in scope.parts:
+        try:
+            found[_resolved(part, lookup, is_used, card)] = None
+        except NoMatchError as error:
+            if error.certain:
+                raise NoMatchError(f"Team {scope.value} has {part}. {error}", certain=True) from None
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    return replace(scope, parts=tuple(found))
 
 
 def _model(scope: Scope, is_used: IsUsed, card: RateCard) -> Scope:

@@ -6,7 +6,7 @@ are held.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -30,7 +30,7 @@ from bot.budgets.day_parts import (
     units_of,
     within,
 )
-from bot.budgets.spend import COMPUTED_COST_TYPES, ZERO, Computed, Spend, is_settled
+from bot.budgets.spend import COMPUTED_COST_TYPES, ZERO, Computed, Spend, is_settled, sum_of
 from bot.budgets.usage_index import Numbers, UsageIndex
 from bot.budgets.usage_table import Day, Money, Table, UsagePrices, reasons
 from bot.clock import AFTER_EVERYTHING, BEFORE_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
@@ -189,6 +189,8 @@ class Snapshot:
         return found
 
     def _spend(self, scope: Scope, period: Period) -> Spend:
+        if scope.kind is ScopeKind.TEAM and scope.is_billed:
+            return self._spend_of_team(scope, period)
         self.have(period.starts_at, period.ends_at)
         bills = self._bills(scope, period)
         read_at = self.data.billed_read_at
@@ -211,6 +213,17 @@ class Snapshot:
             hidden=computed.hidden,
             assumed=computed.assumed,
         )
+
+    def _spend_of_team(self, scope: Scope, period: Period) -> Spend:
+        """Its workspaces as each of them counts, and on top what its keys spend outside of these."""
+        wholes = [part for part in scope.parts if part.kind is ScopeKind.WORKSPACE]
+        if len(wholes) == len(scope.parts):
+            return sum_of([self.spend(part, period) for part in wholes])
+        inside = self.index.of(replace(scope, parts=tuple(wholes)))
+        outside = np.setdiff1d(self.index.of(scope), inside)
+        computed = self.computed(outside, period.starts_at, period.ends_at)
+        keys = Spend(ZERO, 0, computed.usd, ZERO, hidden=computed.hidden, assumed=computed.assumed)
+        return sum_of([*(self.spend(part, period) for part in wholes), keys])
 
     def computed(
         self, ids: Numbers, starts_at: datetime, ends_at: datetime, without: Collection[date] = ()
@@ -255,7 +268,9 @@ class Snapshot:
         return Computed(self.prices.usd(units), frozenset(found), tuple(sorted(assumed)))
 
     def settled_days(self, scope: Scope, starts_at: datetime, ends_at: datetime) -> frozenset[date]:
-        """The days of [`starts_at`, `ends_at`) that may count as billed for the scope."""
+        """The days of [`starts_at`, `ends_at`) that may count as billed for the scope, for all of it."""
+        if scope.parts:
+            return frozenset.intersection(*(self.settled_days(part, starts_at, ends_at) for part in scope.parts))
         read_at = self.data.billed_read_at
         bills = self._bills(scope, Period("", starts_at, ends_at))
         return frozenset(day for day in bills if is_settled(day, read_at))
@@ -379,7 +394,7 @@ class Snapshot:
 
     def _bills(self, scope: Scope, period: Period) -> dict[date, list[BilledRow]]:
         """The rows of the scope by the days that begin in the period."""
-        if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL):
+        if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL, ScopeKind.TEAM):
             return {}
         first, last = midnight_from(period.starts_at).date(), (period.ends_at - period.ends_at.resolution).date()
         found: dict[date, list[BilledRow]] = {}

@@ -1,6 +1,6 @@
 """Spend of a period: billed where Anthropic's report has settled, otherwise computed from usage and the rate card."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -66,6 +66,18 @@ class Spend:
         return self.billed_usd + self.computed_usd + self.report_only_usd + self.provisional_usd
 
 
+def sum_of(spends: Sequence[Spend]) -> Spend:
+    """Of several that count nothing twice. `billed_days`: the most that one of them has."""
+    return Spend(
+        billed_usd=sum((spend.billed_usd for spend in spends), ZERO),
+        billed_days=max((spend.billed_days for spend in spends), default=0),
+        computed_usd=sum((spend.computed_usd for spend in spends), ZERO),
+        report_only_usd=sum((spend.report_only_usd for spend in spends), ZERO),
+        hidden=frozenset[Hidden]().union(*(spend.hidden for spend in spends)),
+        assumed=tuple(sorted({model for spend in spends for model in spend.assumed})),
+    )
+
+
 def price_usage(usage: Iterable[DayUsage], card: RateCard) -> list[PricedUsage]:
     """Each row priced at the rates of its day, as a sum of requests."""
     return [
@@ -77,6 +89,8 @@ def in_scope(scope: Scope, row: DayUsage, card: RateCard) -> bool:
     """Whether a row of usage counts for a budget of this scope. A model scope is an id in any spelling, or a family."""
     if scope.kind is ScopeKind.ORGANIZATION:
         return True
+    if scope.kind is ScopeKind.TEAM:
+        return any(in_scope(part, row, card) for part in scope.parts)
     if scope.kind is ScopeKind.WORKSPACE:
         return row.workspace_id == scope.value
     if scope.kind is ScopeKind.KEY:

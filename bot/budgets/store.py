@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine, Row, delete, insert, select
 
 from bot.budgets.budget import CHAT, Budget, PeriodKind, Weekday, parse_scope
+from bot.budgets.owners import Teams
 from bot.budgets.parsing import budget_words
 from bot.clock import Clock
 from bot.db.engine import lock_for_writers
@@ -62,6 +63,10 @@ class BudgetStore:
                     soft_usd=budget.soft_usd,
                     hard_usd=budget.hard_usd,
                     thresholds=list(budget.thresholds),
+                    team=budget.team,
+                    channel=budget.channel,
+                    owners=list(budget.owners),
+                    mention=None if budget.mention is None else list(budget.mention),
                     set_by=by,
                     set_at=now,
                 )
@@ -101,6 +106,10 @@ def _kept(row: Row[Any]) -> KeptBudget:
         origin=CHAT,
         week_starts=Weekday(row.week_starts),
         thresholds=tuple(row.thresholds),
+        team=row.team,
+        channel=row.channel,
+        owners=tuple(row.owners),
+        mention=None if row.mention is None else tuple(row.mention),
     )
     return KeptBudget(budget, row.set_by, row.set_at)
 
@@ -109,10 +118,14 @@ class BudgetBook:
     """Synchronous; asynchronous callers use a thread.
 
     A configured budget cannot be changed from chat. It also wins over one of its name that was set there before.
+    `teams`: what budgets in force take from those that they belong to.
     """
 
-    def __init__(self, configured: Sequence[Budget], store: BudgetStore, clock: Clock) -> None:
-        self._configured = tuple(configured)
+    def __init__(
+        self, configured: Sequence[Budget], store: BudgetStore, clock: Clock, teams: Teams | None = None
+    ) -> None:
+        self.teams = teams or Teams()
+        self._configured = tuple(map(self.teams.completed, configured))
         self._store = store
         self._clock = clock
         self._in_force: tuple[Sequence[KeptBudget], tuple[Budget, ...]] | None = None
@@ -121,7 +134,7 @@ class BudgetBook:
         """The configured ones first, then the others by name. Another copy of the bot may have changed the latter."""
         stored, known = self._store.all(), self._in_force
         if known is None or known[0] is not stored:
-            kept = [one.budget for one in stored if self.configured(one.budget.name) is None]
+            kept = [self.teams.completed(one.budget) for one in stored if self.configured(one.budget.name) is None]
             known = self._in_force = stored, (*self._configured, *kept)
         return known[1]
 

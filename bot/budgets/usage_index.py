@@ -78,6 +78,9 @@ class UsageIndex:
     A caller's key belongs to its workspace: usage without a key is one caller for each workspace.
     """
 
+    _WHOLE = ScopeKind.WORKSPACE
+    """The kind of scope that consists of keys."""
+
     def __init__(self, card: RateCard) -> None:
         self._card = card
         self._groups: dict[tuple[Any, ...], int] = {}
@@ -186,6 +189,8 @@ class UsageIndex:
 
     def _find(self, scope: Scope) -> Sequence[int]:
         value = scope.value or ""
+        if scope.kind is ScopeKind.TEAM:
+            return self._union(scope.parts)
         if scope.kind is ScopeKind.ORGANIZATION:
             return [ORGANIZATION_ID]
         if scope.kind is ScopeKind.KEY:
@@ -195,6 +200,13 @@ class UsageIndex:
             return [] if number is None else [number]
         is_it: Callable[[str], bool] = lambda model: model == value or same_model(value, model, self._card)  # noqa: E731
         return [number for model, _, number in self.ids(ScopeKind.MODEL) if is_it(model)]
+
+    def _union(self, parts: Sequence[Scope]) -> list[int]:
+        """Numbers of keys in their workspaces, which no usage shares: what lies in several parts is there once."""
+        found = {number for part in parts if part.kind is not self._WHOLE for number in self.of(part).tolist()}
+        wholes = {part.value for part in parts if part.kind is self._WHOLE}
+        found |= {number for _, workspace, number in self.ids(ScopeKind.KEY) if workspace in wholes}
+        return sorted(found)
 
     def _new_group(self, key: tuple[Any, ...], day: date) -> int:
         if key in self._groups:
@@ -245,6 +257,8 @@ class UsageIndex:
 
 class LedgerIndex(UsageIndex):
     """Its numbered scopes are features and sets of labels; users, tags, workspaces and keys are several of those."""
+
+    _WHOLE = ScopeKind.FEATURE
 
     def __init__(self, card: RateCard) -> None:
         super().__init__(card)

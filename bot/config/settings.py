@@ -24,6 +24,7 @@ from bot.addresses import (
 from bot.alerts.rules import AlertRules, DetectorRules, Receiver
 from bot.amounts import usd_amount
 from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
+from bot.budgets.owners import Team
 from bot.config.environment import DEFAULT_HTTP_PORT, VARIABLES, Variable, misspelled
 from bot.config.models import chain_ids, rise_in, unknown_models
 from bot.config.toml import ConfigFile, read_config_file
@@ -73,6 +74,7 @@ class Settings:
     allow_http: frozenset[str] = frozenset()
     channel: str
     budgets: tuple[Budget, ...]
+    teams: tuple[Team, ...] = ()
     destinations: tuple[Receiver, ...]
     poll_seconds: int
     usage_api: UsageChoice
@@ -122,6 +124,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         allow_http=over_http,
         channel=_channel(values["CLAUDE_COST_CHANNEL"]),
         budgets=budgets,
+        teams=config.teams,
         destinations=config.destinations,
         poll_seconds=poll_seconds,
         usage_api=_usage_api(values["CLAUDE_COST_USAGE_API"]),

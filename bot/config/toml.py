@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from pydantic import Field, SecretStr, ValidationError, create_model, field_vali
 from bot.addresses import absolute
 from bot.alerts.incident import AlertKind
 from bot.alerts.rules import AlertRules, Receiver, rules_type
-from bot.budgets.budget import LIMITS, Budget
+from bot.budgets.budget import LIMITS, Budget, ScopeKind
+from bot.budgets.owners import Team, Teams, WrittenTeam, team_name
 from bot.budgets.parsing import WrittenBudget
 from bot.config.tables import (
     INGEST_TOKEN,
@@ -33,6 +34,7 @@ from bot.strict_fields import Table, first_mistake, first_secret
 
 class _File(Table):
     budget: tuple[WrittenBudget, ...] = ()
+    team: tuple[WrittenTeam, ...] = ()
     destination: tuple[DestinationTable, ...] = ()
     alerts: AlertsTable = AlertsTable()
     display: DisplayTable = DisplayTable()
@@ -73,6 +75,7 @@ class ConfigFile:
     """The content of the file as the product's own values; without a file, the defaults."""
 
     budgets: tuple[Budget, ...] = ()
+    teams: tuple[Team, ...] = ()
     destinations: tuple[Receiver, ...] = ()
     mode: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     alert_rules: AlertRules = field(default_factory=AlertRules)
@@ -104,11 +107,16 @@ def read_config_file(path: Path) -> ConfigFile:
         place, clause = first_mistake(error)
         raise ValueError(f"{path}: {place or 'the file'}: {clause}.") from None
     _refuse_doubled(path, "budgets", [table.name for table in file.budget])
+    _refuse_doubled(path, "teams", [table.name.casefold() for table in file.team])
+    teams = tuple(table.team() for table in file.team)
+    budgets = tuple(table.budget(str(path)) for table in file.budget)
+    _refuse_unknown_teams(path, budgets, Teams(teams))
     destinations = tuple(_receiver(table, number, path) for number, table in enumerate(file.destination))
     _refuse_doubled(path, "destinations", [receiver.name for receiver in destinations])
     _refuse_doubled(path, "senders ([[ingest]])", [table.name for table in file.ingest])
     return ConfigFile(
-        budgets=tuple(table.budget(str(path)) for table in file.budget),
+        budgets=budgets,
+        teams=teams,
         destinations=destinations,
         mode=file.mode,
         alert_rules=file.alerts.rules(),
@@ -150,6 +158,15 @@ def _refuse_doubled(path: Path, kind: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{path}: two {kind} are named {name}: give one of them another name.")
+
+
+def _refuse_unknown_teams(path: Path, budgets: Sequence[Budget], teams: Teams) -> None:
+    for number, budget in enumerate(budgets):
+        name = team_name(budget)
+        unknown = None if name is None else teams.unknown(name)
+        if unknown is not None:
+            key = "scope" if budget.scope.kind is ScopeKind.TEAM else "team"
+            raise ValueError(f"{path}: budget.{number}.{key}: {unknown}")
 
 
 def _receiver(table: DestinationTable, number: int, path: Path) -> Receiver:

@@ -219,7 +219,9 @@ alerts = Table(
 # visible id of what it reports. action: post | update | reply (in the thread of the message) |
 # broadcast (a reply that the channel shows too). reposts: whether an edit becomes a new message where the old one
 # cannot be edited. step: what a destination is notified of once for each alert, open | resolved | test; NULL in Slack.
-# reached: hashes of the destination's recipients that have it already.
+# reached: hashes of the destination's recipients that have it already. channel: of a budget whose alerts have one of
+# their own; NULL is the main one. meant_for: the channel that could not be reached, instead of which it goes to the
+# main one. mention: owners that it mentions. ts: of an alert's post in a channel of its own, its message there.
 notices = Table(
     "notices",
     metadata,
@@ -241,6 +243,10 @@ notices = Table(
     Column("reached", JSON, nullable=False),
     Column("sent_at", UTCDateTime),
     Column("error", Text),
+    Column("channel", String(64)),
+    Column("meant_for", String(64)),
+    Column("mention", JSON, nullable=False, server_default="[]"),
+    Column("ts", String(64)),
     UniqueConstraint("destination", "alert_id", "step"),
     Index(None, "status", "destination"),
     Index(None, "alert_id", "action"),
@@ -309,7 +315,8 @@ approvals = Table(
     Column("approved_at", UTCDateTime, nullable=False),
 )
 
-# Budgets set from chat; those of the environment and the TOML file are not here. thresholds: per cents.
+# Budgets set from chat; those of the environment and the TOML file are not here. thresholds: per cents. owners: ids of
+# Slack users and user groups. mention: levels, NULL where nothing is set.
 budgets = Table(
     "budgets",
     metadata,
@@ -321,8 +328,21 @@ budgets = Table(
     Column("soft_usd", Usd),
     Column("hard_usd", Usd),
     Column("thresholds", JSON, nullable=False),
+    Column("team", String(60)),
+    Column("channel", String(64)),
+    Column("owners", JSON, nullable=False, server_default="[]"),
+    Column("mention", JSON(none_as_null=True)),
     Column("set_by", String(64), nullable=False),
     Column("set_at", UTCDateTime, nullable=False),
+)
+
+# Slack channels of budgets that could not be reached at the last attempt. error: one sentence.
+unreachable_channels = Table(
+    "unreachable_channels",
+    metadata,
+    Column("channel", String(64), primary_key=True),
+    Column("since", UTCDateTime, nullable=False),
+    Column("error", Text, nullable=False),
 )
 
 # Who did or tried what. outcome: done | refused | failed

@@ -13,6 +13,7 @@ from bot.addresses import POSTGRES, clickhouse_address, database_address
 from bot.alerts.store import AlertStore
 from bot.amounts import count, span
 from bot.budgets.budget import Budget
+from bot.budgets.owners import Teams
 from bot.budgets.store import BudgetBook, BudgetStore, KeptBudget
 from bot.clock import Clock
 from bot.config.settings import Settings
@@ -143,7 +144,7 @@ def _without_database(settings: Settings) -> list[Check]:
 def _read(engine: Engine, settings: Settings, clock: Clock) -> Stored:
     alerts = AlertStore(engine, {receiver.name: receiver.levels for receiver in settings.destinations})
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
-    budgets = BudgetBook(settings.budgets, BudgetStore(engine), clock)
+    budgets = BudgetBook(settings.budgets, BudgetStore(engine), clock, Teams(settings.teams))
     return Stored(
         data=UsageStore(engine).data_state(),
         lease=lease_state(engine),

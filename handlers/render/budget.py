@@ -4,16 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot.amounts import usd
-from bot.budgets.budget import CHAT, LIMITS, Budget, LimitKind, PeriodKind, Weekday, in_period
+from bot.budgets.budget import CHAT, LIMITS, Budget, LimitKind, PeriodKind, ScopeKind, Weekday, in_period
 from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.owners import MENTIONED_BY_DEFAULT, Team, Teams
 from bot.budgets.scopes import Unmatched
 from bot.budgets.store import KeptBudget
 from bot.display import Display
+from bot.language import tr
 from bot.messages import Block, Message
 from handlers.render.parts import (
     NAME_LIMIT,
     button,
     buttons,
+    channel_mention,
     code,
     confirmation,
     context,
@@ -83,8 +86,36 @@ def configured_refusal(budget: Budget) -> str:
     return f"Nothing was changed: budget {shown(budget.name)} cannot be changed from chat. {where(budget)}"
 
 
+def ownership_lines(budget: Budget, team: Team | None) -> list[str]:
+    """Where its alerts go, whom they mention, and what its team is. `budget`: with what it takes from the team."""
+    lines = []
+    if budget.channel is not None:
+        lines.append(tr("Its alerts go to {channel}.", channel=channel_mention(budget.channel)))
+    levels = MENTIONED_BY_DEFAULT if budget.mention is None else budget.mention
+    if budget.owners and levels:
+        owners = " ".join(map(mention, budget.owners))
+        lines.append(tr("Owners: {owners}, mentioned at: {levels}.", owners=owners, levels=", ".join(levels)))
+    elif budget.owners:
+        lines.append(tr("Owners: {owners}, never mentioned.", owners=" ".join(map(mention, budget.owners))))
+    if team is not None and budget.scope.kind is ScopeKind.TEAM:
+        counted = ", ".join(shown(str(scope)) for scope in team.counted)
+        lines.append(tr("Team {team} counts {scopes}, each request once.", team=shown(team.name), scopes=counted))
+        if team.left_out:
+            lines.append(
+                tr(
+                    "Not counted: {scopes}. Applications log it, so it cannot be added to Anthropic's figures.",
+                    scopes=", ".join(shown(str(scope)) for scope in team.left_out),
+                )
+            )
+    return lines
+
+
 def budget_list(
-    budgets: Sequence[Budget], standing: Callable[[Budget], Standing], kept: Sequence[KeptBudget], display: Display
+    budgets: Sequence[Budget],
+    standing: Callable[[Budget], Standing],
+    kept: Sequence[KeptBudget],
+    display: Display,
+    teams: Teams | None = None,
 ) -> Message:
     """Every budget in force, as many as fit. `standing`: asked of each that is shown. `kept`: set in chat."""
     by_name = {one.budget.name: one for one in kept}
@@ -93,6 +124,7 @@ def budget_list(
         author = by_name.get(budget.name) if budget.origin == CHAT else None
         return [
             f"• {shown(budget.name)}: {described(budget)}.",
+            *ownership_lines(budget, None if teams is None else teams.of(budget)),
             *_spent(standing(budget), display),
             where(budget) if author is None else f"{where(budget)} {_author(author)}",
         ]
@@ -119,17 +151,25 @@ def overridden_lines(kept: Sequence[KeptBudget], budgets: Sequence[Budget]) -> l
 
 
 def proposed(
-    before: Budget | None, after: Budget, standing: Standing, doubts: Sequence[str], value: str, display: Display
+    before: Budget | None,
+    after: Budget,
+    standing: Standing,
+    doubts: Sequence[str],
+    value: str,
+    display: Display,
+    ownership: Sequence[str] = (),
 ) -> Message:
     """What a budget would be, `before` being None where it is new. `standing`: of the budget as it would be.
 
-    `doubts`: sentences about what looks wrong. `value`: what the button says.
+    `doubts`: sentences about what looks wrong. `value`: what the button says. `ownership`: its `ownership_lines`.
     """
     verb = "Set" if before is None else "Change"
     lines = [f"Budget {shown(after.name)} would be {'set' if before is None else 'changed'}: {described(after)}."]
     if before is not None:
         lines += _changes(before, after)
-    lines += [*doubts, *_spent(standing, display), *_passed(after, standing)]
+    lines += [*ownership, *doubts, *_spent(standing, display), *_passed(after, standing)]
+    if after.channel is not None and (before is None or before.channel != after.channel):
+        lines.append(tr("Invite the bot there if it is not a member: type /invite @claude-cost in the channel."))
     text = f"{described(after)}. It is watched from the next poll on."
     dialog = confirmation(f"{verb} budget {plain(after.name, NAME_LIMIT)}?", text, f"{verb} budget")
     style = "danger" if standing.unmatched is not None else "primary"
@@ -164,10 +204,8 @@ def unchanged(budget: Budget) -> str:
 
 def was_set(budget: Budget, user: str) -> str:
     """The answer to the person who confirmed."""
-    return (
-        f"Budget {shown(budget.name)} is set by {mention(user)}: {described(budget)}. It is watched from the next "
-        "poll on."
-    )
+    text = f"Budget {shown(budget.name)} is set by {mention(user)}: {described(budget)}."
+    return " ".join([text, *ownership_lines(budget, None), "It is watched from the next poll on."])
 
 
 def was_removed(name: str, user: str) -> str:
@@ -238,8 +276,17 @@ def _changes(before: Budget, after: Budget) -> list[str]:
         ("week starts", before.week_starts.value, after.week_starts.value),
         *((f"{kind} limit", _limit(before, kind), _limit(after, kind)) for kind in LIMITS),
         ("thresholds", _thresholds(before), _thresholds(after)),
+        ("team", before.team or "none", after.team or "none"),
+        ("channel", before.channel or "the main one", after.channel or "the main one"),
+        ("owners", ", ".join(before.owners) or "none", ", ".join(after.owners) or "none"),
+        ("mention", _mention(before), _mention(after)),
     ]
     return [f"• {name}: {shown(was)} → {shown(will)}" for name, was, will in rows if was != will]
+
+
+def _mention(budget: Budget) -> str:
+    levels = MENTIONED_BY_DEFAULT if budget.mention is None else budget.mention
+    return ", ".join(levels) or "never"
 
 
 def _limit(budget: Budget, kind: LimitKind) -> str:

@@ -53,6 +53,8 @@ _JOINER = "\u200d"
 _MARKUP = re.compile(r"(?<!\w)[*_~`]|[*_~`](?!\w)|:[a-z][a-z0-9_+'-]*:")
 
 _USER_ID = re.compile(r"[UW][A-Z0-9]+")
+_GROUP_ID = re.compile(r"S[A-Z0-9]+")
+_CHANNEL_ID = re.compile(r"[CG][A-Z0-9]+")
 
 _ANGLES = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
 _CALL_TO_ALL = re.compile(r"@(?=(?:everyone|here|channel|all)\b)", re.IGNORECASE)
@@ -257,8 +259,15 @@ def names(values: Sequence[str]) -> str:
 
 
 def mention(user: str) -> str:
-    """A Slack user's id as a mention; what is no id is shown as it is."""
+    """The id of a Slack user or user group as a mention; what is no id is shown as it is."""
+    if _GROUP_ID.fullmatch(user):
+        return f"<!subteam^{user}>"
     return f"<@{user}>" if _USER_ID.fullmatch(user) else shown(user)
+
+
+def channel_mention(channel: str) -> str:
+    """The id of a Slack channel as a link to it; what is no id is shown as it is."""
+    return f"<#{channel}>" if _CHANNEL_ID.fullmatch(channel) else shown(channel)
 
 
 def _one_line(value: str) -> str:
@@ -284,6 +293,8 @@ def _written_out(match: re.Match[str]) -> str:
         return label or target
     if target.startswith("#"):
         return f"#{label}" if label else target
+    if target.startswith("!subteam^"):
+        return label or f"@{target.removeprefix('!subteam^')}"
     if target.startswith("!"):
         return label or f"@{target[1:]}"
     address = target.removeprefix("mailto:")

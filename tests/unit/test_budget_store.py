@@ -118,3 +118,14 @@ def test_a_configured_budget_wins_over_one_from_chat_that_had_its_name_before(en
     assert "/etc/cost.toml sets one of that name" in check.text
     assert after.remove("all", mark_of(taken), ADMIN)
     assert judge_budgets(after.kept(), [CONFIGURED]).text == "1 budget is in force, 0 of them set in chat."
+
+
+def test_channel_owners_and_team_are_kept_exactly_too(engine: Engine) -> None:
+    store = BudgetStore(engine)
+    owned = replace(SEARCH, team="search", channel="C0SEARCH", owners=("U0ADA", "S0TEAM"), mention=("soft", "hard"))
+    assert store.set(owned, None, ADMIN, NOW)
+    assert store.all()[0].budget == owned
+    silent = replace(owned, team=None, channel=None, owners=(), mention=())
+    assert store.set(silent, owned, ADMIN, NOW)
+    assert store.all()[0].budget == silent
+    assert not store.set(owned, owned, ADMIN, NOW)

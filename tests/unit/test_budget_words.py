@@ -62,6 +62,30 @@ def test_a_budget_is_written_in_the_words_that_make_it() -> None:
     assert budget_words(SEARCH) == WORDS
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a hard=1 for=team:search channel=<#C0SEARCH|search> owner=<@U0ADA|ada>,<!subteam^S0TEAM|@t> mention=soft,hard",
+        "a hard=1 scope=team:search channel=C0SEARCH owners=U0ADA,S0TEAM mentions=hard,soft",
+        "a hard=1 team=search channel=<#C0SEARCH> owners=<@U0ADA>, <@U0ADA>, <!subteam^S0TEAM> mention=SOFT, hard",
+        "a hard=1 for = team:search channel: C0SEARCH owner=<@U0ADA|ada lovelace> S0TEAM mention=soft hard",
+    ],
+)
+def test_a_channel_and_owners_are_written_as_slack_sends_them_or_as_ids(text: str) -> None:
+    budget = parsed(text)
+    assert budget.scope == Scope(ScopeKind.TEAM, "search")
+    assert (budget.channel, budget.owners, budget.mention) == ("C0SEARCH", ("U0ADA", "S0TEAM"), ("soft", "hard"))
+    assert parsed(budget_words(budget)) == budget
+
+
+def test_none_takes_a_channel_and_owners_away_and_mentions_nobody() -> None:
+    before = parsed("a hard=1 channel=C0SEARCH owner=U0ADA team=search scope=organization")
+    assert (before.team, before.scope) == ("search", ORGANIZATION)
+    changed = parsed("a channel=none owners=none mention=none team=NONE", before)
+    assert (changed.channel, changed.owners, changed.mention, changed.team) == (None, (), (), None)
+    assert parsed(budget_words(changed), before) != before
+
+
 amounts = st.integers(1, 10**13).map(lambda cents: (Decimal(cents) / 100).normalize())
 budgets = st.builds(
     lambda name, scope, period, zone, pair, week_starts, thresholds: Budget(
@@ -121,7 +145,18 @@ def test_whatever_is_typed_is_a_budget_or_one_sentence(text: str) -> None:
         ("a hard=0", "hard=0 cannot be used: it must be an amount of USD above zero"),
         ("a hard=1.000", "write 1000 or 1,000"),
         ("a hard=499,50", "write 499.50"),
-        ("a hard=1 scope=team:x", "scope=team:x cannot be used: 'team:x' is no scope: use organization, workspace:ID"),
+        ("a hard=1 scope=crew:x", "scope=crew:x cannot be used: 'crew:x' is no scope: use organization, workspace:ID"),
+        ("a hard=1 for=team:", "scope=team: cannot be used: team needs a NAME after a colon, as in team:NAME."),
+        ("a hard=1 for=team:x team=y", "Scope and team name two teams; keep one of them, as in budget set"),
+        ("a hard=1 channel=#search", "type # and choose it from Slack's list"),
+        ("a hard=1 channel=D0ADA", "is no channel"),
+        ("a hard=1 channel=<!channel>", "is no channel"),
+        ("a hard=1 channel=<@U0ADA|ada>", "is no channel"),
+        ("a hard=1 owner=@ada", "type @ and choose a person or a user group"),
+        ("a hard=1 owner=<!everyone>", "is no owner"),
+        ("a hard=1 owner=<#C0SEARCH|search>", "is no owner"),
+        ("a hard=1 owner=xoxb-1234-secretsecret", "a text of 22 characters (not shown) is no owner"),
+        ("a hard=1 mention=loud", "use threshold, soft, hard, forecast or spike"),
         ("a hard=1 scope=key:", "scope=key: cannot be used: key needs an id"),
         ("a hard=1 scope=none", "is no scope"),
         ("a hard=1 period=year", "period=year cannot be used: use one of these: 'day', 'week' or 'month'"),

@@ -77,6 +77,9 @@ SCOPES_ASKED = tuple(
         "model:opus",
         "model:experiment-7",
     )
+) + (
+    Scope(ScopeKind.TEAM, "a", (parse_scope("workspace:wrkspc_1"), parse_scope("key:apikey_1"))),
+    Scope(ScopeKind.TEAM, "b", (parse_scope("key:apikey_1"), parse_scope("key:apikey_9"))),
 )
 MODELS = ("claude-opus-5-5", "claude-haiku-5-5", "claude-opus-4-8", "us.anthropic.claude-opus-4-8", "experiment-7")
 

@@ -282,6 +282,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
         rate_limits=base.rate_limits,
         attribution=base.attribution,
         card=card,
+        rules=settings.detector_rules,
         examine=partial(_examined, base, card),
         clock=clock,
         poll_seconds=settings.poll_seconds,

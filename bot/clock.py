@@ -25,6 +25,12 @@ def floor_hour(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
+def ceil_hour(moment: datetime) -> datetime:
+    """The first full UTC hour that is not before `moment`."""
+    hour = floor_hour(moment)
+    return hour if hour == moment else hour + HOUR
+
+
 def floor_day(moment: datetime) -> datetime:
     """The start of the UTC day that contains `moment`."""
     return floor_hour(moment).replace(hour=0)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.notice_contents import ContentStore
+from bot.alerts.rules import DetectorRules
 from bot.alerts.store import AlertStore
 from bot.budgets.review import Reviews
 from bot.budgets.snapshots import Snapshots
@@ -56,6 +57,7 @@ class Services:
     rate_limits: RateLimitCache
     attribution: Attribution
     card: RateCard
+    rules: DetectorRules
     examine: Callable[[], Awaitable[tuple[Check, ...]]]
     clock: Clock
     poll_seconds: int

@@ -15,6 +15,7 @@ from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
 from bot.typed_text import first_word, nearest, words_in
+from handlers.budget_trial import suggest_answer, try_answer
 from handlers.render.budget import (
     REMOVE_ACTION,
     SET_ACTION,
@@ -34,12 +35,15 @@ from handlers.render.budget import (
 from handlers.render.parts import code, said, sentence, shown
 from handlers.requests import Click, Request, dated, on_click
 
-ACTIONS = ("list", "set", "remove")
-USE = "use `budget list`, `budget set NAME hard=USD` or `budget remove NAME`"
+ACTIONS = ("list", "set", "try", "suggest", "remove")
+USE = (
+    "use `budget list`, `budget set NAME hard=USD`, `budget try NAME hard=USD`, `budget suggest` or "
+    "`budget remove NAME`"
+)
 
 
 async def budget_command(services: Services, request: Request) -> Message:
-    """`budget [list | set NAME KEY=VALUE… | remove NAME]`."""
+    """`budget [list | set NAME KEY=VALUE… | try NAME KEY=VALUE… | suggest [scope=…] | remove NAME]`."""
     action, rest = first_word(request.typed)
     try:
         return await services.threads.commands(_answer, services, action.lower() or "list", rest)
@@ -99,6 +103,10 @@ def _answer(services: Services, action: str, rest: str) -> Message:
         return _list(services)
     if action == "set":
         return _proposed(services, rest)
+    if action == "try":
+        return try_answer(services, rest)
+    if action == "suggest":
+        return suggest_answer(services, rest)
     if action == "remove":
         name, more = named_first(rest)
         if name and not words_in(more):

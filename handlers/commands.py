@@ -127,10 +127,11 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand("rates", "[MODEL]", "what tokens cost: the newest models, or one in full", rates_command, says_age=True),
     Subcommand(
         "budget",
-        "[list | set NAME KEY=VALUE… | remove NAME]",
-        "every budget with what it has spent; set, change or remove one, which is for admins",
+        "[list | set NAME KEY=VALUE… | try NAME KEY=VALUE… | suggest [scope=…] | remove NAME]",
+        "every budget with what it has spent; what one would have reported, and limits from history; set, change or "
+        "remove one, which is for admins",
         budget_command,
-        (f"budget set {BUDGET_EXAMPLE}", "budget remove search"),
+        (f"budget set {BUDGET_EXAMPLE}", "budget try search hard=120", "budget suggest", "budget remove search"),
     ),
     Subcommand(
         "limits",

@@ -34,8 +34,10 @@ def snapshot_of(
     days: dict[date, Day] = {}
     tables: dict[datetime, Table] = {}
     empty = builder.table([], date.min)
-    for hour in sorted({*known, *(floor_hour(row.starts_at) for row in rows)}):
-        mine = [row for row in rows if floor_hour(row.starts_at) == hour]
+    by_hour: dict[datetime, list[UsageRow]] = {hour: [] for hour in known}
+    for row in rows:
+        by_hour.setdefault(floor_hour(row.starts_at), []).append(row)
+    for hour, mine in sorted(by_hour.items()):
         minutes = [(row.starts_at - hour) // MINUTE for row in mine]
         new = builder.table([_values(row) for row in mine], hour.date(), minutes)
         day = days.get(hour.date()) or builder.empty_day(by_hour=True)

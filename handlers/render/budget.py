@@ -163,17 +163,24 @@ def proposed(
 
     `doubts`: sentences about what looks wrong. `value`: what the button says. `ownership`: its `ownership_lines`.
     """
-    verb = "Set" if before is None else "Change"
     lines = [f"Budget {shown(after.name)} would be {'set' if before is None else 'changed'}: {described(after)}."]
     if before is not None:
         lines += _changes(before, after)
     lines += [*ownership, *doubts, *_spent(standing, display), *_passed(after, standing)]
     if after.channel is not None and (before is None or before.channel != after.channel):
         lines.append(tr("Invite the bot there if it is not a member: type /invite @claude-cost in the channel."))
+    return _to_confirm(lines, set_button(before, after, value, doubtful=standing.unmatched is not None))
+
+
+def set_button(
+    before: Budget | None, after: Budget, value: str, *, label: str | None = None, doubtful: bool = False
+) -> Block:
+    """Sets or changes a budget after a dialog. `value`: as of `proposed`. `doubtful`: it may count nothing."""
+    verb = "Set" if before is None else "Change"
     text = f"{described(after)}. It is watched from the next poll on."
     dialog = confirmation(f"{verb} budget {plain(after.name, NAME_LIMIT)}?", text, f"{verb} budget")
-    style = "danger" if standing.unmatched is not None else "primary"
-    return _to_confirm(lines, button(f"{verb} budget", SET_ACTION, value, confirm=dialog, style=style))
+    style = "danger" if doubtful else "primary"
+    return button(label or f"{verb} budget", SET_ACTION, value, confirm=dialog, style=style)
 
 
 def proposed_removal(budget: Budget, standing: Standing, value: str, display: Display) -> Message:

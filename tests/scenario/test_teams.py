@@ -82,7 +82,8 @@ async def test_what_a_team_logs_is_counted_once_too(simulated: World, config: Ca
         await send(client, record(5, "2", "support"))
         await bot.react()
         [alert] = simulated.posts()
-        assert alert.text.startswith("$5.00") and "budget care" in alert.text
+        assert alert.text.startswith("$5.00")
+        assert "budget care" in alert.text
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,7 @@ async def test_a_team_whose_scopes_match_nothing_is_refused_and_never_zero(
         unknown = await ask(bot, "budget set a hard=10 for=team:tpyo")
         assert unknown.startswith("Nothing was changed. There is no team tpyo: did you mean team:typo?")
         quiet = await ask(bot, "budget set a hard=10 for=team:quiet")
-        assert "No usage is logged with the feature none yet" in quiet and "$0.00" not in quiet
+        assert "No usage is logged with the feature none yet" in quiet
+        assert "$0.00" not in quiet
         status = await ask(bot, "status")
         assert "Budget typo counts nothing: Team typo has key:ingset." in status

@@ -64,20 +64,21 @@ STARTS = (
     datetime(2026, 12, 31, 23, 9, tzinfo=UTC),
 )
 ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu")
-SCOPES_ASKED = tuple(
-    parse_scope(text)
-    for text in (
-        "organization",
-        "workspace:default",
-        "workspace:wrkspc_1",
-        "key:apikey_1",
-        "key:apikey_9",
-        "model:claude-opus-5-5",
-        "model:haiku",
-        "model:opus",
-        "model:experiment-7",
-    )
-) + (
+SCOPES_ASKED = (
+    *tuple(
+        parse_scope(text)
+        for text in (
+            "organization",
+            "workspace:default",
+            "workspace:wrkspc_1",
+            "key:apikey_1",
+            "key:apikey_9",
+            "model:claude-opus-5-5",
+            "model:haiku",
+            "model:opus",
+            "model:experiment-7",
+        )
+    ),
     Scope(ScopeKind.TEAM, "a", (parse_scope("workspace:wrkspc_1"), parse_scope("key:apikey_1"))),
     Scope(ScopeKind.TEAM, "b", (parse_scope("key:apikey_1"), parse_scope("key:apikey_9"))),
 )

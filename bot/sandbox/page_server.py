@@ -16,7 +16,14 @@ from bot.messages import Block
 from bot.sandbox.server import LocalServer
 from bot.sandbox.slack_server import ALERTS
 from bot.sandbox.slack_views import View
-from bot.sandbox.slack_workspace import BOT_USER, ApiError, Message, NotDispatchedError, with_block_ids
+from bot.sandbox.slack_workspace import (
+    BOT_USER,
+    ApiError,
+    Message,
+    NotDispatchedError,
+    direct_id,
+    with_block_ids,
+)
 from bot.sandbox.stage import Cue, Directions
 from bot.web.access import LOOPBACK, Handler, is_for, is_from
 
@@ -43,6 +50,22 @@ class Command(Act):
     """`text`: the words after `/claude-cost`, or a whole line that begins with a slash."""
 
     text: str
+    place: str = ALERTS
+
+
+class Words(Act):
+    """Someone writes a message. `mentions`: it begins with a mention of the app."""
+
+    text: str
+    place: str = ALERTS
+    mentions: bool = False
+
+
+class Shortcut(Act):
+    """Someone chooses a shortcut of the app; `ts`: of the message whose menu it was in."""
+
+    callback_id: str
+    ts: str | None = None
 
 
 class Deletion(Act):
@@ -109,6 +132,7 @@ ASSETS: Mapping[str, str] = {
     "page.css": "text/css",
     "page.js": "text/javascript",
     "messages.js": "text/javascript",
+    "places.js": "text/javascript",
     "directions.js": "text/javascript",
     "modal.js": "text/javascript",
     "blocks.js": "text/javascript",
@@ -122,6 +146,9 @@ TICK_SECONDS = 0.25
 """Seconds between two sends of the time; every change of the workspace is sent at once."""
 
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
+
+HOME = "home"
+"""The place of the app's Home tab."""
 
 A = TypeVar("A", bound=Act)
 
@@ -140,6 +167,9 @@ class PageServer(LocalServer):
         self.app.router.add_get("/people", self._people)
         self.app.router.add_get("/events", self._events)
         self.app.router.add_post("/command", self._command)
+        self.app.router.add_post("/say", self._say)
+        self.app.router.add_post("/shortcut", self._shortcut)
+        self.app.router.add_post("/home", self._open_home)
         self.app.router.add_post("/click", self._click)
         self.app.router.add_post("/delete", self._delete)
         self.app.router.add_post("/direct", self._direct)
@@ -159,15 +189,16 @@ class PageServer(LocalServer):
         return web.json_response(people)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        user = request.query.get("user", "")
+        user, place = request.query.get("user", ""), request.query.get("place", ALERTS)
         self._check_person(user)
+        self._check_place(user, place)
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await stream.prepare(request)
         with self._slack.subscribe() as changes:
             try:
                 while True:
                     file = await asyncio.to_thread(_text_of, self._fallback_file)
-                    await stream.write(f"data: {json.dumps(self._state(user, file))}\n\n".encode())
+                    await stream.write(f"data: {json.dumps(self._state(user, place, file))}\n\n".encode())
                     with suppress(TimeoutError):
                         async with asyncio.timeout(TICK_SECONDS):
                             await changes.get()
@@ -176,17 +207,33 @@ class PageServer(LocalServer):
             except ConnectionResetError:
                 return stream
 
-    def _state(self, user: str, file: str | None) -> dict[str, Any]:
+    def _state(self, user: str, place: str, file: str | None) -> dict[str, Any]:
+        home = self._slack.views.homes.get(user)
         return {
             "now": _shown(self._directions.clock()),
             "stage": self._directions.state(),
             "users": self._slack.workspace.users,
-            "channel": self._slack.workspace.channels[ALERTS].name,
-            "messages": [self._message(message, user) for message in self._slack.visible_to(user, ALERTS)],
+            "places": self._places(user),
+            "messages": [self._message(message, user) for message in self._slack.visible_to(user, place)],
+            "home": None if home is None else {"id": home.id, "hash": home.hash, "blocks": home.as_slack()["blocks"]},
             "modals": [_modal(view) for view in self._slack.views.modals.get(user, [])],
             "path": str(self._fallback_file),
             "file": file,
         }
+
+    def _places(self, user: str) -> list[dict[str, Any]]:
+        """Where the person can look: the channels, the app's Home tab, and the direct messages with the app."""
+        workspace = self._slack.workspace
+        channels = [each for each in workspace.channels.values() if not each.id.startswith("D")]
+        return [
+            *({"id": each.id, "name": f"# {each.name}", "last": self._last(user, each.id)} for each in channels),
+            {"id": HOME, "name": "Home", "last": None},
+            {"id": direct_id(user), "name": "Messages", "last": self._last(user, direct_id(user))},
+        ]
+
+    def _last(self, user: str, place: str) -> str | None:
+        """The `ts` of the newest message there that the person sees."""
+        return max((message.ts for message in self._slack.visible_to(user, place)), default=None)
 
     def _message(self, message: Message, user: str) -> dict[str, Any]:
         return {
@@ -209,13 +256,41 @@ class PageServer(LocalServer):
     async def _command(self, request: web.Request) -> web.Response:
         command = await self._act(request, Command)
         with _refusals():
-            await self._slack.command(command.text, command.user, ALERTS)
+            await self._slack.command(command.text, command.user, self._channel(command.user, command.place))
+        return web.Response(status=204)
+
+    async def _say(self, request: web.Request) -> web.Response:
+        words = await self._act(request, Words)
+        channel = self._channel(words.user, words.place)
+        with _refusals():
+            if channel.startswith("D"):
+                await self._slack.ask_directly(words.text, words.user)
+            elif words.mentions:
+                await self._slack.ask(words.text, words.user, channel)
+            else:
+                self._slack.say(words.text, words.user, channel)
+        return web.Response(status=204)
+
+    async def _shortcut(self, request: web.Request) -> web.Response:
+        chosen = await self._act(request, Shortcut)
+        message = None if chosen.ts is None else self._seen(chosen.user, chosen.ts)
+        with _refusals():
+            await self._slack.shortcut(chosen.callback_id, chosen.user, message)
+        return web.Response(status=204)
+
+    async def _open_home(self, request: web.Request) -> web.Response:
+        act = await self._act(request, Act)
+        with _refusals():
+            await self._slack.open_home(act.user)
         return web.Response(status=204)
 
     async def _click(self, request: web.Request) -> web.Response:
         click = await self._act(request, Click)
         where: Message | View
-        if click.view_id is not None:
+        home = self._slack.views.homes.get(click.user)
+        if click.view_id is not None and home is not None and home.id == click.view_id:
+            where = home
+        elif click.view_id is not None:
             where = self._topmost(click.user, click.view_id)
         else:
             where = self._seen(click.user, click.ts)
@@ -272,8 +347,20 @@ class PageServer(LocalServer):
         if user == BOT_USER or user not in self._slack.workspace.users:
             raise web.HTTPBadRequest(text="user: nobody here has this id; GET /people lists everyone.")
 
+    def _check_place(self, user: str, place: str) -> None:
+        if place not in [each["id"] for each in self._places(user)]:
+            raise web.HTTPBadRequest(text="place: there is no such channel, or it is somebody else's.")
+
+    def _channel(self, user: str, place: str) -> str:
+        """The channel in which the person acts; on the Home tab that is the direct messages with the app."""
+        self._check_place(user, place)
+        channel = direct_id(user) if place == HOME else place
+        if channel.startswith("D"):
+            self._slack.workspace.direct_channel(user)
+        return channel
+
     def _seen(self, user: str, ts: str | None) -> Message:
-        for message in self._slack.visible_to(user, ALERTS):
+        for message in self._slack.visible_to(user):
             if message.ts == ts:
                 return message
         raise web.HTTPNotFound(text="This message is not there, or not any more.")

@@ -153,6 +153,11 @@ class Change:
     user: str | None = None
 
 
+def direct_id(user: str) -> str:
+    """The id of the direct messages between the bot and a person."""
+    return f"D{user[1:]}"
+
+
 class SlackWorkspace:
     """`scopes`: what the app was granted. `usergroups`: members by the id of the group. `admins`: of the workspace.
     `locales`: people's own, where it is not American English.
@@ -188,7 +193,7 @@ class SlackWorkspace:
 
     def direct_channel(self, user: str) -> Channel:
         """The direct messages between the bot and a person."""
-        id_ = f"D{user[1:]}"
+        id_ = direct_id(user)
         return self.channels.setdefault(id_, Channel(id_, self.users[user], is_private=True))
 
     def post(

@@ -10,6 +10,7 @@ import aiohttp
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.sandbox.slack_server import ALERTS
 from bot.sandbox.slack_workspace import ADMIN
 
 Json = dict[str, Any]
@@ -152,15 +153,15 @@ class Browser:
         answer: Json = json.loads(text)
         return answer
 
-    async def events(self, user: str = ADMIN) -> AsyncGenerator[Json, None]:
-        """What the page is told, as it is told."""
-        async with self.session.get("/events", params={"user": user}) as answer:
+    async def events(self, user: str = ADMIN, place: str = ALERTS) -> AsyncGenerator[Json, None]:
+        """What the page gets, as it gets it."""
+        async with self.session.get("/events", params={"user": user, "place": place}) as answer:
             assert (answer.status, answer.content_type) == (200, "text/event-stream")
             async for line in answer.content:
                 if line.startswith(b"data: "):
                     yield json.loads(line.removeprefix(b"data: "))
 
-    async def state(self, user: str = ADMIN) -> Json:
+    async def state(self, user: str = ADMIN, place: str = ALERTS) -> Json:
         """The first event of a new stream."""
-        async with aclosing(self.events(user)) as events:
+        async with aclosing(self.events(user, place)) as events:
             return await anext(events)

@@ -75,13 +75,35 @@ async def test_the_first_event_has_the_channel_the_time_and_the_file(slack: Slac
     slack.workspace.post(ALERTS, BOT_USER, "for Ada", WITH_BUTTON, ephemeral_to=ADMIN)
     state = await browser.state(ADMIN)
     assert (state["now"], state["stage"]["speed"]) == ("Mon 23 Nov 2026, 14:00 UTC", "time stands still")
-    assert (state["channel"], state["file"], state["modals"]) == ("alerts", FILE, [])
+    assert (state["places"][0]["name"], state["file"], state["modals"]) == ("# alerts", FILE, [])
     assert [(message["text"], message["by_bot"], message["ephemeral"]) for message in state["messages"]] == [
         ("for everyone", False, False),
         ("for Ada", True, True),
     ]
     assert state["messages"][1]["blocks"] == WITH_BUTTON
     assert [message["text"] for message in (await browser.state(DEVELOPER))["messages"]] == ["for everyone"]
+
+
+async def test_a_person_sees_the_channels_the_home_tab_and_their_own_direct_messages(
+    slack: SlackSandbox, browser: Browser
+) -> None:
+    places = (await browser.state(DEVELOPER))["places"]
+    assert [place["name"] for place in places] == ["# alerts", "Home", "Messages"]
+    direct = places[-1]["id"]
+    slack.workspace.post(slack.workspace.direct_channel(DEVELOPER).id, BOT_USER, "for you", [])
+    assert [one["text"] for one in (await browser.state(DEVELOPER, direct))["messages"]] == ["for you"]
+    async with browser.session.get("/events", params={"user": ADMIN, "place": direct}) as answer:
+        assert answer.status == 400
+
+
+async def test_what_people_write_reaches_the_app_where_it_is_spoken_to(
+    slack: SlackSandbox, browser: Browser, app: FormApp
+) -> None:
+    direct = (await browser.state(DEVELOPER))["places"][-1]["id"]
+    for words in ({"text": "lunch?"}, {"text": "status", "mentions": True}, {"text": "status", "place": direct}):
+        await browser.post("/say", user=DEVELOPER, **words)
+    assert [message.text for message in slack.messages] == ["lunch?", f"<@{BOT_USER}> status", "status"]
+    assert [message.channel for message in slack.messages] == [ALERTS, ALERTS, direct]
 
 
 async def test_a_fallback_file_that_was_never_written_is_shown_as_missing(

@@ -4,9 +4,13 @@ import { $, mrkdwn, names, node } from "./text.js";
 import { send } from "./wire.js";
 
 const NEAR_END = 80; // pixels
+const PATIENCE = 15_000; // milliseconds in which an answer to one's own words is expected
+const PROMPT_SHORTCUT = "estimate_prompt";
 let user = "";
 let told = () => {}; // what to do with an answer of the server
 let items = new Map(); // list items by ts, with what they were drawn from
+const known = new Set(); // ts of all messages that were ever shown
+let expected = 0; // until when an answer is expected
 const folded = new Set(); // ts of the messages whose threads are folded up
 
 // Begins anew for another person.
@@ -15,12 +19,21 @@ export function showTo(person, onAnswer) {
   told = onAnswer;
   items = new Map();
   $("messages").replaceChildren();
+  $("below").hidden = true;
+}
+
+// The person has written or clicked something: its answer comes into view.
+export function awaitAnswer() {
+  expected = Date.now() + PATIENCE;
 }
 
 function content(message, prefix) {
   if (message.tombstone) return [node("div", "block tombstone", message.text)];
   if (!message.blocks.length) return [node("div", "block", ...mrkdwn(message.text))];
-  const act = async (used) => told(await send("click", { user, ts: message.ts, ...used }));
+  const act = async (used) => {
+    awaitAnswer();
+    told(await send("click", { user, ts: message.ts, ...used }));
+  };
   const place = { prefix, kept: new Map(), controls: [], act };
   return message.blocks.map((block) => draw(block, place));
 }
@@ -37,7 +50,11 @@ function body(message, note, prefix) {
   const drawn = node("div", "body", node("span", "name", nameOf(message)));
   if (message.by_bot) drawn.append(" ", node("span", "app", "APP"));
   drawn.append(node("span", "time", message.posted));
-  if (message.deletable) drawn.append(deletion(message));
+  if (message.deletable) drawn.append(tool("Delete", "Delete this message for everyone", "delete", { ts: message.ts }));
+  if (!message.ephemeral && !message.tombstone) {
+    const chosen = { ts: message.ts, callback_id: PROMPT_SHORTCUT };
+    drawn.append(tool("Estimate this prompt", "A shortcut of the app", "shortcut", chosen));
+  }
   if (message.ephemeral) drawn.append(node("span", "only", "Only visible to you"));
   if (note) drawn.append(note);
   drawn.append(...content(message, prefix));
@@ -45,11 +62,12 @@ function body(message, note, prefix) {
   return drawn;
 }
 
-function deletion(message) {
-  const drawn = node("button", "delete", "Delete");
+// Something that can be done with a message, from its menu.
+function tool(words, title, path, sent) {
+  const drawn = node("button", `tool ${path}`, words);
   drawn.type = "button";
-  drawn.title = "Delete this message for everyone";
-  drawn.addEventListener("click", async () => told(await send("delete", { user, ts: message.ts })));
+  drawn.title = title;
+  drawn.addEventListener("click", async () => told(await send(path, { user, ...sent })));
   return drawn;
 }
 
@@ -90,7 +108,8 @@ export function showMessages(messages) {
   const list = $("messages");
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END;
   const next = new Map();
-  let changed = items.size === 0;
+  const begins = items.size === 0;
+  let changed = begins;
   for (const root of messages.filter((message) => !message.thread || message.broadcast)) {
     const replies = messages.filter((reply) => reply.thread === root.ts);
     const parent = messages.find((message) => message.ts === root.thread);
@@ -112,6 +131,23 @@ export function showMessages(messages) {
     if (listed === before) before = before.nextSibling;
     else list.insertBefore(listed, before);
   }
+  const fresh = begins ? [] : messages.filter((message) => !known.has(message.ts));
+  for (const message of messages) known.add(message.ts);
+  const isAnswer = Date.now() < expected && fresh.some(({ ephemeral, by_bot }) => ephemeral || by_bot);
   // At once: while a smooth movement lasts, the next message would find the reader away from the end.
-  if (changed && atEnd) list.scrollTo({ top: list.scrollHeight, behavior: "instant" });
+  if ((changed && (atEnd || begins)) || isAnswer) toEnd();
+  else if (fresh.length && !atEnd) $("below").hidden = false;
+  if (isAnswer && fresh.some(({ ephemeral }) => ephemeral)) expected = 0;
 }
+
+function toEnd() {
+  const list = $("messages");
+  list.scrollTo({ top: list.scrollHeight, behavior: "instant" });
+  $("below").hidden = true;
+}
+
+$("below").addEventListener("click", toEnd);
+$("messages").addEventListener("scroll", () => {
+  const list = $("messages");
+  if (list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END) $("below").hidden = true;
+});

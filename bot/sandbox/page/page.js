@@ -1,7 +1,8 @@
 // Draws the state that the server streams, and sends what the person types.
 import { showStage } from "./directions.js";
-import { showMessages, showTo } from "./messages.js";
+import { awaitAnswer, showMessages, showTo } from "./messages.js";
 import { showModals } from "./modal.js";
+import { here, isHome, placesOf, showPlaces } from "./places.js";
 import { $, names, node } from "./text.js";
 import { send } from "./wire.js";
 
@@ -18,28 +19,31 @@ const SUGGESTIONS = [
 ];
 let user = "";
 let stream = null;
+let slackDown = false;
 
 function show(state) {
   Object.assign(names, state.users);
   $("now").textContent = state.now;
   $("speed").textContent = state.stage.speed;
-  $("channel").textContent = state.channel;
+  slackDown = state.stage.slack_down;
   $("path").textContent = state.path;
   $("file").textContent = state.file ?? "not written yet";
-  $("quiet").hidden = state.messages.length > 0;
+  $("quiet").hidden = state.messages.length > 0 || here() !== "C0ALERTS";
   showStage(state.stage);
-  showMessages(state.messages);
+  showPlaces(state.places, state.home);
+  if (!isHome()) showMessages(state.messages);
   showModals(state.modals, user);
 }
 
 // --- the wire
 function notice({ refused = "" }) {
-  $("notice").textContent = refused;
+  const down = slackDown ? "Slack is down: the answer cannot arrive before it comes back." : "";
+  $("notice").textContent = refused || down;
 }
 
 function follow() {
   stream?.close();
-  stream = new EventSource(`events?user=${encodeURIComponent(user)}`);
+  stream = new EventSource(`events?user=${encodeURIComponent(user)}&place=${encodeURIComponent(here())}`);
   stream.onmessage = (event) => {
     $("lost").hidden = true;
     show(JSON.parse(event.data));
@@ -49,8 +53,17 @@ function follow() {
   };
 }
 
+const said = (text, how, place) => ({ user, text, place, mentions: how === "mention" });
+
+// Shows another place to the same person.
+function look() {
+  showTo(user, notice);
+  follow();
+}
+
 function become(id) {
   user = id;
+  placesOf(user, look, notice);
   showTo(user, notice);
   for (const choice of $("people").children) choice.setAttribute("aria-pressed", String(choice.value === id));
   follow();
@@ -58,9 +71,11 @@ function become(id) {
 
 $("composer").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const text = $("text").value;
+  const [text, how, place] = [$("text").value, $("how").value, here()];
   $("text").value = "";
-  notice(await send("command", { user, text }));
+  awaitAnswer();
+  const sent = how === "command" ? send("command", { user, text, place }) : send("say", said(text, how, place));
+  notice(await sent);
 });
 
 for (const suggestion of SUGGESTIONS) {
@@ -68,6 +83,7 @@ for (const suggestion of SUGGESTIONS) {
   chip.type = "button";
   chip.title = `/claude-cost ${suggestion}`;
   chip.addEventListener("click", () => {
+    $("how").value = "command";
     $("text").value = suggestion;
     $("text").focus();
   });

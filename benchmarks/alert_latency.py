@@ -1,10 +1,10 @@
-"""How long it takes from a logged event that crosses a budget until its alert is in Slack.
+"""Measure the time from a logged event that crosses a budget to its alert in Slack.
 
     python benchmarks/alert_latency.py [--crossings 200] [--quick]
 
-The bot runs as a process of its own against the local Slack and the local Anthropic, and polls once an hour, so that no
-poll helps. There are as many budgets as crossings, each of a feature. Each round sends one event that crosses the next
-budget to `POST /v1/usage`, and waits until the post that names the budget is in the channel. The floor is the
+The bot runs in its own process against the local Slack and the local Anthropic. It polls once an hour, so no poll can
+trigger the alert. Every crossing has its own budget, each for one feature. Each round sends one event that crosses the
+next budget to `POST /v1/usage` and waits until a post in the channel names that budget. The floor is the
 acknowledgement of the same request.
 """
 
@@ -25,11 +25,11 @@ from tests.scenario.http_port import PATIENCE, free_port
 
 GOAL_MS = 2_000
 PAUSE_SECONDS = 0.2
-"""Between two crossings: applications do not wait for alerts."""
+"""Pause between two crossings."""
 
 
 def budgets(count: int) -> str:
-    """The TOML of so many budgets, each crossed by the first event of its feature."""
+    """TOML for `count` budgets; the first event of a feature crosses its budget."""
     return "".join(
         f'[[budget]]\nname = "team-{number:04}"\nscope = "feature:feature-{number:04}"\nhard_usd = "1"\n'
         for number in range(count)
@@ -37,7 +37,7 @@ def budgets(count: int) -> str:
 
 
 async def ready(client: httpx.AsyncClient) -> None:
-    """Return once the bot has its first data."""
+    """Wait until the bot has its first data."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
@@ -49,7 +49,7 @@ async def ready(client: httpx.AsyncClient) -> None:
 
 
 async def measured(world: World, crossings: int) -> tuple[list[float], list[float]]:
-    """Milliseconds until each event was acknowledged, and until its alert was posted."""
+    """Milliseconds until each event was acknowledged and until its alert was posted."""
     path = world.folder / "claude-cost.toml"
     path.write_text(budgets(crossings))
     changes = {
@@ -93,7 +93,7 @@ async def run(crossings: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--crossings", type=int, default=200)
-    parser.add_argument("--quick", action="store_true", help="few, to see that everything runs")
+    parser.add_argument("--quick", action="store_true", help="a few crossings only, as a smoke test")
     words = parser.parse_args()
     asyncio.run(run(10 if words.quick else words.crossings))
 

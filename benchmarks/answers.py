@@ -1,10 +1,11 @@
-"""How fast the running bot acknowledges and answers, in turn with the barest Bolt app in the same process layout.
+"""Measure how fast the running bot acknowledges and answers, alternating with a minimal Bolt app.
 
     python benchmarks/answers.py [--keys 50,5000] [--budgets 50] [--rounds 100] [--seconds 60] [--quick]
 
-The bot (`ticking_bot.py`) polls an Anthropic of its own (`usage_report.py`) and talks to the local Slack over Socket
-Mode; the echo talks to another local Slack. First each command in turn with an echo; then 500 mixed commands a minute
-while polls and reviews go on, an echo between each two of them; then an alert beside 12 waiting commands.
+The bot (`ticking_bot.py`) polls its own local Anthropic (`usage_report.py`) and talks to a local Slack over Socket
+Mode. The echo app runs in the same process layout and talks to another local Slack. Three measurements: each command
+alternating with an echo; 500 mixed commands a minute during polls and reviews, with an echo after each; and an alert
+while 12 commands wait.
 """
 
 import argparse
@@ -48,7 +49,7 @@ WAITING = 12
 PATIENCE = 60
 POLL_SECONDS = 10
 SMALL = 50
-"""Up to so many keys an answer has 20 ms beyond the echo, above that 100."""
+"""Up to this many keys an answer may take 20 ms more than the echo, above it 100 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Took:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two processes, and how to reach it."""
+    """One of the two processes and the clients that reach it."""
 
     slack: SlackSandbox
     process: asyncio.subprocess.Process
@@ -76,7 +77,7 @@ class Side:
             interaction = await self.slack.command(words)
             ack = now() - begun_at
             said = (await interaction.first_reply(PATIENCE)).text
-            # An apology is quick, and no answer.
+            # An apology comes quickly but is not an answer.
             if not said.startswith(APOLOGIES):
                 answer = now() - begun_at
         return Took(ack, answer)
@@ -91,7 +92,7 @@ class Side:
         return Took(PATIENCE, PATIENCE)
 
     async def ticks(self) -> dict[str, float]:
-        """How late the ticks of its loop were since the last time."""
+        """How late the ticks of its loop were since the previous call."""
         self.process.send_signal(signal.SIGUSR2)
         assert self.process.stdout is not None
         found: dict[str, float] = json.loads(await asyncio.wait_for(self.process.stdout.readline(), PATIENCE))
@@ -100,7 +101,7 @@ class Side:
 
 @asynccontextmanager
 async def child(*words: str, environ: dict[str, str] | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A script of this folder, killed at the end."""
+    """Run a script of this folder; kill it on exit."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *words), env=environ, stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL
     )
@@ -114,7 +115,7 @@ async def child(*words: str, environ: dict[str, str] | None = None) -> AsyncIter
 
 @asynccontextmanager
 async def both(size: Size, budgets: int, cache: Path, warm_up: float) -> AsyncIterator[tuple[Side, Side]]:
-    """The bot and the echo, both connected since `warm_up` seconds."""
+    """The bot and the echo, connected for `warm_up` seconds."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         address = stack.enter_context(database(size, folder, cache))
@@ -153,7 +154,7 @@ Ask = Callable[[], Awaitable[Took]]
 
 
 async def in_turn(first: Ask, second: Ask, rounds: int) -> tuple[list[Took], list[Took]]:
-    """One after the other, and again."""
+    """Endless turns through the items."""
     found: tuple[list[Took], list[Took]] = [], []
     for _ in range(rounds):
         for ask, took in zip((first, second), found, strict=True):
@@ -166,7 +167,7 @@ def ms(values: Sequence[float], share: float) -> float:
 
 
 async def each_command(bot: Side, echo: Side, size: Size, rounds: int) -> None:
-    """Acknowledgement and answer of each command, against the echo's."""
+    """Acknowledgement and answer of each command, compared with the echo."""
     goal = 20 if size.keys <= SMALL else 100
     asks: list[tuple[str, Ask, Ask]] = [
         (words, lambda words=words: bot.says(words), lambda words=words: echo.says(words))  # type: ignore[misc]
@@ -189,7 +190,7 @@ async def each_command(bot: Side, echo: Side, size: Size, rounds: int) -> None:
 
 
 async def under_load(bot: Side, echo: Side, size: Size, seconds: float) -> None:
-    """500 mixed commands a minute during polls and reviews, and as many echoes between them."""
+    """500 mixed commands a minute during polls and reviews, alternating with as many echoes."""
     say(f"{PER_MINUTE} commands a minute at {size}, {seconds:.0f} s …")
     await bot.ticks(), await echo.ticks()
     pause = 60 / PER_MINUTE / 2
@@ -211,13 +212,16 @@ async def under_load(bot: Side, echo: Side, size: Size, seconds: float) -> None:
     answers, acks = ([[getattr(took, name) for took in side] for side in (ours, theirs)] for name in ("answer", "ack"))
     emit(Figure(f"answer, p99: {of}", ms(answers[0], 0.99), "ms", ms(answers[1], 0.99)))
     emit(Figure(f"acknowledgement, p99: {of}", ms(acks[0], 0.99), "ms", ms(acks[1], 0.99), 1.5, "ratio"))
-    for name, title, goal in (("p99", "delay of the loop, p99", None), ("longest", "longest stall of the loop", 50)):
+    for name, title, goal in (
+        ("p99", "event loop delay, p99", None),
+        ("longest", "longest event loop stall", 50),
+    ):
         late_by = [round(found[name] * 1000, 2) for found in ticks]
         emit(Figure(f"{title}: {of}", late_by[0], "ms", late_by[1], goal))
 
 
 async def alert_beside(bot: Side, size: Size, rounds: int) -> None:
-    """From an alert's record to its message, with nothing else to do and beside waiting commands."""
+    """Time from an alert's record to its message, on an idle bot and with commands waiting."""
     alone = [await alert(bot) for _ in range(rounds)]
     beside = []
     for _ in range(rounds):
@@ -248,7 +252,7 @@ async def alert(bot: Side) -> float:
 async def measure(
     size: Size, budgets: int, rounds: int, seconds: float, cache: Path, warm_up: float = POLL_SECONDS
 ) -> None:
-    """All figures of one size. `warm_up`: seconds for the first review."""
+    """All figures for one size. `warm_up`: seconds for the first review."""
     async with both(size, budgets, cache, warm_up) as (bot, echo):
         await each_command(bot, echo, size, rounds)
         await under_load(bot, echo, size, seconds)
@@ -256,7 +260,7 @@ async def measure(
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure the sizes given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", default="50,5000")
     parser.add_argument("--days", type=int, default=31)

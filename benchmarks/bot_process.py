@@ -1,7 +1,6 @@
-"""`claude-cost run` as a process of its own that can be killed, frozen and ended, with its log in a file.
+"""Run `claude-cost run` in its own process that can be killed, frozen and stopped, with its log in a file.
 
-Beside it: budgets whose limits can be crossed one by one, the answers of the HTTP port, and faults of the local Slack
-that come at random.
+Also here: budgets that can be crossed one by one, the HTTP port's answers, and random faults of the local Slack.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ START_SECONDS = 60
 
 
 class BotProcess:
-    """`environ`: its settings. `most_files`: RLIMIT_NOFILE of the process. Killed at the end if it still runs."""
+    """`environ`: its settings. `most_files`: RLIMIT_NOFILE of the process. Killed on exit if it still runs."""
 
     def __init__(self, folder: Path, name: str, environ: Mapping[str, str], most_files: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +42,7 @@ class BotProcess:
         self._environ = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
-            # Reading the machine's certificates takes longer than a poll, and no server here has one.
+            # Reading the machine's certificates takes longer than a poll, and no server here uses TLS.
             "SSL_CERT_DIR": str(certificates),
             **environ,
         }
@@ -73,21 +72,21 @@ class BotProcess:
         return self.log.stat().st_size
 
     def log_lines(self, from_byte: int = 0, to_byte: int | None = None) -> int:
-        """How many lines the log has between two of its bytes."""
+        """Number of log lines between two byte offsets."""
         return self.log_text(from_byte, to_byte).count(b"\n")
 
     def log_text(self, from_byte: int = 0, to_byte: int | None = None) -> bytes:
-        """The log between two of its bytes."""
+        """The log between two byte offsets."""
         with self.log.open("rb") as log:
             log.seek(from_byte)
             return log.read(-1 if to_byte is None else to_byte - from_byte)
 
     def open_files(self) -> int:
-        """How many descriptors it has open."""
+        """Number of open file descriptors."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     async def start(self) -> None:
-        """Start it; a log that is there is continued."""
+        """Start it; appends to an existing log."""
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -117,7 +116,7 @@ class BotProcess:
         self._signal(signal.SIGCONT)
 
     async def terminate(self, patience: float) -> tuple[float, int | None]:
-        """SIGTERM; the seconds until the end and the exit code, None where it does not end within `patience`."""
+        """Send SIGTERM. Returns the seconds until the exit and the exit code; None after `patience` seconds."""
         assert self._process is not None
         begun_at = time.monotonic()
         self._signal(signal.SIGTERM)
@@ -149,7 +148,7 @@ async def asked(port: int, path: str, seconds: float) -> tuple[int, Any] | None:
 
 
 async def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for `condition`, a question that nobody answers unasked; whether it held within `seconds`."""
+    """Poll `condition`; return whether it held within `seconds`."""
     patience = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > patience:
@@ -159,7 +158,7 @@ async def until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 async def until_served(port: int, seconds: float = START_SECONDS) -> None:
-    """Return once `/healthz` answers. Raises `TimeoutError`."""
+    """Wait until `/healthz` answers. Raises `TimeoutError`."""
     async with asyncio.timeout(seconds):
         while await asked(port, "/healthz", 2) is None:  # noqa: ASYNC110  # another process answers
             await asyncio.sleep(0.1)
@@ -184,7 +183,7 @@ soft_usd = "1"
 
 
 def give_budgets(world: World, names: Sequence[str]) -> None:
-    """A bot that is started with the world's settings then has a budget of each name, and alerts of nothing else."""
+    """Configure one budget per name, and switch all other alerts off, for bots started with the world's settings."""
     world.anthropic.keys = {f"apikey_{name}": (f"key {name}", None) for name in names}
     config = world.folder / "claude-cost.toml"
     config.write_text("".join([CONFIG, *(BUDGET.format(name=name) for name in names)]), encoding="utf-8")
@@ -193,7 +192,7 @@ def give_budgets(world: World, names: Sequence[str]) -> None:
 
 
 def cross(world: World, name: str) -> UsageEvent:
-    """Spend more than the limit of this budget, now."""
+    """Spend more than this budget's limit, now."""
     return world.spend("1.25", key=f"apikey_{name}")
 
 
@@ -204,7 +203,7 @@ POST_FAULTS = (
     Fault("status", status=429, retry_after="1"),
     Fault("slow", seconds=1.5),
 )
-"""Stored and not said so (500, cut), cut before storing, not stored because of the rate, and done late."""
+"""Stored but reported as failed (500, cut), cut before storing, rejected by the rate limit, and done late."""
 
 SLACK_FAULTS: Mapping[str, tuple[Fault, ...]] = {
     "chat.postMessage": POST_FAULTS,
@@ -226,7 +225,7 @@ class RandomFaults(Faults):
         self.met: Counter[str] = Counter()
 
     def next(self, name: str) -> Fault | None:
-        """What is to happen to this call, if anything."""
+        """The fault for this call, or None."""
         kinds = self._kinds.get(name)
         if not self.active or kinds is None or self._random.random() >= self._share:
             return super().next(name)

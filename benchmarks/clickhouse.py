@@ -1,4 +1,4 @@
-"""The ledger on the real ClickHouse engine, in this process: the same sums as in SQLite alone, and how long they take.
+"""Run the ledger on the real ClickHouse engine in this process: compare its sums with SQLite's and time them.
 
     python -m venv DIR && DIR/bin/pip install -e ".[clickhouse]" "chdb==4.4.0"
     DIR/bin/python benchmarks/clickhouse.py [--events 1000000]

@@ -1,9 +1,8 @@
-"""How `claude-cost run` stands jumps of the machine's clock, under libfaketime; the servers keep the true time.
+"""Check that `claude-cost run` survives jumps of the machine's clock, using libfaketime; the servers keep true time.
 
     python benchmarks/clock_jumps.py [--library PATH]
 
-For each jump: an alert before it, one after it, and one after the clock was corrected; seconds to each, and what was
-posted twice.
+For each jump: seconds to an alert before it, after it and after the clock was corrected, and the number of duplicates.
 """
 
 import argparse
@@ -31,7 +30,7 @@ PATIENCE = 40
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one jump did. Seconds; None where nothing came in time."""
+    """Results for one jump. Seconds; None: no alert in time."""
 
     before: float | None
     jumped: float | None
@@ -42,7 +41,7 @@ class Seen:
 
 
 async def measure(seconds: int, library: str) -> Seen:
-    """One bot, one jump and its correction."""
+    """Start a bot, jump the clock and correct it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         stamp = folder / "stamp"
@@ -75,7 +74,7 @@ async def measure(seconds: int, library: str) -> Seen:
 
 
 async def _next(world: World, usd: int) -> float | None:
-    """Seconds until the alert that this spend is due, None where none comes."""
+    """Seconds until the alert for this spend; None: no alert."""
     posts, began = len(world.posts()), time.monotonic()
     world.spend(usd)
     try:
@@ -102,7 +101,7 @@ async def _note(port: int) -> str:
 
 
 def main() -> None:
-    """Print one line for each jump."""
+    """Print one line per jump."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--library", default=LIBRARY)
     parser.add_argument("--only", nargs="*", default=[name for name, _ in JUMPS], metavar="JUMP")

@@ -1,16 +1,16 @@
-"""The HTTP port under many connections, with the usual limit of descriptors: do alerts and commands still get through?
+"""Hold many connections to the HTTP port under the usual descriptor limit: do alerts and commands still get through?
 
     python benchmarks/connections.py [--mode socket|http|both] [--connections 1200] [--seconds 40] [--files 1024]
 
-A real bot (`python -m bot run`) with RLIMIT_NOFILE 1,024, once in Socket Mode with the HTTP port open and once in HTTP
-mode with a signing secret. Four kinds of clients hold connections to the port: idle ones, half request heads at
-1 byte/s, unsigned bodies at 1 byte/s (to /slack/events or OFREP), and open streams. A client whose connection is
-closed comes back after 5 s. Before, during and after that a limit is crossed and commands are typed (over Socket Mode,
-or as signed requests).
+Runs a real bot (`python -m bot run`) with RLIMIT_NOFILE 1,024, once in Socket Mode with the HTTP port open and once in
+HTTP mode with a signing secret. Four kinds of clients hold connections to the port: idle ones, incomplete request heads
+at 1 byte/s, unsigned bodies at 1 byte/s (to /slack/events or OFREP), and open streams. A client reconnects 5 s after
+its connection was closed. Before, during and after this load a limit is crossed and commands are sent (over Socket
+Mode, or as signed requests).
 
-Prints the seconds to the alert, to acknowledgements and answers, the answer of /healthz on a new connection, lines and
-bytes of the log per second, the seconds to recovery once the clients are gone, and the seconds and exit code of
-SIGTERM. Takes about two minutes for each mode. Exit code 1 where a bound of the table is broken.
+Prints the seconds to the alert, the acknowledgements and the answers; the seconds of /healthz on a new connection; log
+lines and bytes per second; the seconds to recovery once the clients are gone; and the seconds and exit code after
+SIGTERM. Takes about two minutes per mode. Exit code 1 if a bound in the table is violated.
 """
 
 import argparse
@@ -44,11 +44,11 @@ OPENINGS = {
     "stream": HEAD.format("GET /v1/fallback/stream") + "\r\n",
 }
 BODY_TO = {"http": "POST /slack/events", "socket": "POST /ofrep/v1/evaluate/flags"}
-"""In Socket Mode nothing reads what is posted to /slack/events."""
+"""Socket Mode does not serve /slack/events."""
 DRIBBLES = frozenset({"half head", "slow body"})
 BACK_AFTER = 5.0
 SETTLE = 20.0
-"""Seconds after which the bot's own idle connections are gone too, so that an alert needs a new one."""
+"""Seconds until the bot's own idle connections are closed too, so that an alert needs a new one."""
 MOST_CONNECTS = 20_000
 MOST_LOG = 400_000_000
 ALERT_PATIENCE = 45.0
@@ -60,10 +60,10 @@ TERM_PATIENCE = 60.0
 
 MOST_ALERT, MOST_RECOVERY, MOST_TERM = 10.0, 15.0, 10.0
 MOST_LINES, MOST_BYTES = 50.0, 20_000.0
-"""Of the log, per second."""
+"""Log bytes per second."""
 
 Rows = list[tuple[str, object, object, bool]]
-"""What, the figure, its bound, and whether that holds."""
+"""Name, figure, bound, and whether the bound holds."""
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Crowd:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def come(self, number: int, among: Sequence[str]) -> None:
-        """So many clients, of every kind as many, within a few seconds."""
+        """Connect `count` clients, equally many of each kind, within a few seconds."""
         kinds = [among[index % len(among)] for index in range(number)]
         self.random.shuffle(kinds)
         for index, kind in enumerate(kinds):
@@ -89,7 +89,7 @@ class Crowd:
                 await asyncio.sleep(0.1)
 
     async def go(self) -> None:
-        """Everybody leaves at once."""
+        """Disconnect all clients at once."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -132,7 +132,7 @@ async def _read_to_the_end(reader: asyncio.StreamReader) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What works at one time. Seconds; None where it did not come. `acknowledged`, `answered`: of each command."""
+    """What works at one moment. Seconds; None: no response. `acknowledged`, `answered`: per command."""
 
     alert: float | None
     health: float | None
@@ -171,7 +171,7 @@ async def _commands(world: World) -> list[tuple[float | None, float | None]]:
 
 
 async def _command(world: World) -> tuple[float | None, float | None]:
-    """Seconds to the acknowledgement and to the answer, which comes over a response URL."""
+    """Seconds to the acknowledgement and to the answer, which is sent to the response URL."""
     begun_at = time.monotonic()
     try:
         interaction = await world.slack.command("status")
@@ -186,7 +186,7 @@ async def _command(world: World) -> tuple[float | None, float | None]:
 
 
 async def _recovery(world: World, port: int) -> float | None:
-    """Seconds until the port answers and a command is answered."""
+    """Seconds until the port and a command are answered."""
     begun_at = time.monotonic()
     while time.monotonic() - begun_at < RECOVERY_PATIENCE:
         if await _health(port, 1) is not None and None not in await _command(world):
@@ -222,7 +222,7 @@ async def _measured(world: World, process: BotProcess, crowd: Crowd, arguments: 
         ("connects in all, refused", f"{crowd.connects}, {crowd.refused}", "", True),
         ("descriptors of the bot", files, "", True),
         *_rows_of("during", during),
-        ("alert of a limit crossed during, told in the end", "yes" if late else "NO", "yes", late),
+        ("alert for a limit crossed under load, delivered", "yes" if late else "NO", "yes", late),
         ("log, lines/s", f"{lines / seconds:.1f}", MOST_LINES, lines / seconds <= MOST_LINES),
         _row_of_bytes(log_to - log_from, seconds),
         ("clients gone to recovery, s", _seconds(recovery), MOST_RECOVERY, _within(recovery, MOST_RECOVERY)),
@@ -297,10 +297,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", choices=["socket", "http", "both"], default="both")
     parser.add_argument("--connections", type=int, default=1200)
-    parser.add_argument("--seconds", type=float, default=40, help="how long the clients stay at least")
-    parser.add_argument("--kinds", type=_kinds, default=list(OPENINGS), help="of clients, with commas between")
+    parser.add_argument("--seconds", type=float, default=40, help="minimum seconds that the clients stay")
+    parser.add_argument("--kinds", type=_kinds, default=list(OPENINGS), help="of clients, comma-separated")
     parser.add_argument("--files", type=int, default=1024, help="RLIMIT_NOFILE of the bot")
-    parser.add_argument("--seed", type=int, default=1, help="of the clients' order and pace")
+    parser.add_argument("--seed", type=int, default=1, help="for the clients' order and pace")
     arguments = parser.parse_args(words)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < 2 * arguments.connections + 200:

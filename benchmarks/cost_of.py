@@ -1,9 +1,9 @@
-"""What `cost_of` takes beside the bare formula, five counts times five prices as `Decimal`, both measured in this run.
+"""Compare `cost_of` with the bare formula: five counts times five prices as `Decimal`, measured in the same run.
 
     python benchmarks/cost_of.py
 
-Prints microseconds of CPU per usage and the ratio. Both take turns, and the fastest of many rounds counts, since
-everything slower is the machine's other work. The prices of the bare formula are looked up beforehand.
+Prints microseconds of CPU per usage and the ratio. The two alternate, and the fastest of many rounds counts: slower
+rounds only show other load on the machine. The bare formula gets its prices beforehand.
 """
 
 import time
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def fastest(*calls: Callable[[], object]) -> list[float]:
-    """Microseconds of CPU of one call of each, in turns."""
+    """Microseconds of CPU per call of each, alternating."""
     best = [float("inf")] * len(calls)
     for _ in range(ROUNDS):
         for at, call in enumerate(calls):

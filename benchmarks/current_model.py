@@ -1,9 +1,9 @@
-"""What `current_model` costs beside a bare `os.environ.get`, both measured in this run.
+"""Compare `current_model` with a bare `os.environ.get`, measured in the same run.
 
     python benchmarks/current_model.py
 
-The fallback mode is on and its file is being followed, as in a service. Prints nanoseconds per call and the ratio of
-the two; the fastest of several rounds counts, since everything slower is the machine's other work.
+The fallback mode is on and its file is followed, as in a service. Prints nanoseconds per call and the ratio; the
+fastest of several rounds counts: slower rounds only show other load on the machine.
 """
 
 import os
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def fastest(statement: str, names: dict[str, object]) -> float:
-    """Nanoseconds of one call in the fastest round."""
+    """Nanoseconds per call in the fastest round."""
     return min(timeit.repeat(statement, globals=names, number=CALLS, repeat=ROUNDS)) / CALLS * 1e9
 
 

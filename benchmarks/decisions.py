@@ -1,10 +1,10 @@
-"""What a cycle's decisions cost, at many keys and budgets, beside the same sums done barely.
+"""Measure the CPU of a cycle's decisions with many keys and budgets, against a bare computation of the same sums.
 
     python benchmarks/decisions.py [--keys 50,500] [--budgets 1,50] [--postgres ADDRESS] [--quick]
 
-Each size runs in a process of its own, on a copy of the organization of `world.py`: the bot is composed as it runs, and
-takes its first decision, then some after polls that changed the running hour alone. CPU is that of the whole process,
-user and system; storing the poll is not counted. The floors come from the same process: plain SQL sums over the same
+Each size runs in its own process on a copy of the organization of `world.py`. The bot is built as in production; it
+decides once after the start, then after polls that changed only the running hour. CPU is user and system time of the
+whole process; storing the poll is not counted. The floors come from the same process: plain SQL sums over the same
 rows, and running totals in numpy.
 """
 
@@ -52,7 +52,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Seconds and MB of one size. `warm`: CPU of each cycle whose forecast is not due. `sums`: plain SQL."""
+    """Seconds and MB for one size. `warm`: CPU of each cycle whose forecast is not due. `sums`: plain SQL."""
 
     cold_cpu: float
     cold_wall: float
@@ -68,7 +68,7 @@ class Costs:
 
 
 def environ_of(size: Size, budgets: int, address: str, folder: Path, **more: str) -> dict[str, str]:
-    """The settings of a bot that has this organization and so many budgets, and nobody to talk to."""
+    """Settings of a bot with this organization and `budgets` budgets, without Slack."""
     config = folder / "claude-cost.toml"
     config.write_text(budgets_toml(size, budgets), encoding="utf-8")
     return {
@@ -88,21 +88,21 @@ def environ_of(size: Size, budgets: int, address: str, folder: Path, **more: str
 
 
 def decide(bot: Bot, clock: HandClock) -> None:
-    """What a cycle decides: the limits of every budget, then everything else that is detected."""
+    """Run a cycle's decisions: the limits of every budget, then all other detectors."""
     bot.cycle_state.read()
     for detector in bot.looks:
         detector.look(clock(), NORMAL)
 
 
 def poll(bot: Bot, size: Size, clock: HandClock, after: timedelta) -> None:
-    """Time goes on, and a poll reads the running hour with what was used in it since."""
+    """Advance the clock; store a poll of the running hour with its new usage."""
     clock.advance(after)
     found = reading(size, floor_hour(clock()), clock())
     bot.services.usage.save([found], "admin", clock(), data_state(clock()), None)
 
 
 async def measured(size: Size, budgets: int, address: str, folder: Path, cycles: int) -> Costs:
-    """Everything of one size, in this process."""
+    """Measure one size in this process."""
     clock = HandClock(size.now)
     settings = load_settings(environ_of(size, budgets, address, folder), Need.RUN)
     base = peak_mb()
@@ -131,7 +131,7 @@ async def measured(size: Size, budgets: int, address: str, folder: Path, cycles:
 
 
 def bare_sums(address: str) -> None:
-    """Every scope's counts of the month, by the database alone."""
+    """Sum every scope's counts of the month in SQL alone."""
     if address.startswith("sqlite"):
         with sqlite3.connect(address.removeprefix("sqlite:///")) as connection:
             connection.execute(SUMS).fetchall()
@@ -143,7 +143,7 @@ def bare_sums(address: str) -> None:
 
 
 def running_totals(size: Size, budgets: int) -> float:
-    """CPU to add the running hour's rows to the totals of all scopes, and to hold those against the limits."""
+    """CPU to add the running hour's rows to all scopes' totals and to compare those with the limits."""
     hour = by_minute(size, floor_hour(size.now), size.now)
     prices = np.array([5.0, 6.25, 10.0, 0.5, 25.0, 10_000.0]) / 1e6
     totals = np.zeros(size.keys + size.workspaces + len(MODELS) + 1)
@@ -166,7 +166,7 @@ def running_totals(size: Size, budgets: int) -> float:
 
 
 def peak_mb() -> float:
-    """The most memory that this process has had, in MB."""
+    """Peak memory of this process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -184,7 +184,7 @@ async def in_a_process(size: Size, budgets: int, cycles: int, cache: Path, postg
 
 
 async def alone(given: list[str]) -> None:
-    """The child's part."""
+    """Entry point of the child process."""
     keys, days, budgets, cycles, address, folder = given
     found = await measured(Size(int(keys), int(days)), int(budgets), address, Path(folder), int(cycles))
     sys.stdout.write(f"{json.dumps(asdict(found))}\n")
@@ -194,8 +194,8 @@ def ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
-def tell(size: Size, budgets: int, costs: Costs, where: str) -> None:
-    """The figures of one size."""
+def report(size: Size, budgets: int, costs: Costs, where: str) -> None:
+    """Print the figures for one size."""
     of = f"{budgets:,} budgets, {size}{where}"
     warm = ms(median(costs.warm))
     floor = ms(costs.totals_cpu)
@@ -203,7 +203,7 @@ def tell(size: Size, budgets: int, costs: Costs, where: str) -> None:
     emit(Figure(f"decisions after a poll of one hour, CPU: {of}", warm, "ms", floor, 50, note=wall))
     emit(Figure(f"decisions with the forecast due, CPU: {of}", ms(costs.due_cpu), "ms", floor, 50))
     emit(Figure(f"decisions when nothing has changed, CPU: {of}", ms(costs.quiet_cpu), "ms", floor))
-    # A server's work is not in this process's CPU.
+    # This process's CPU does not include the server's work.
     cold, sums = (costs.cold_wall, costs.sums_wall) if where else (costs.cold_cpu, costs.sums_cpu)
     kind = "wall" if where else "CPU"
     emit(Figure(f"cold start to first decision, {kind}: {of}", ms(cold), "ms", ms(sums), 20, "ratio"))
@@ -211,14 +211,14 @@ def tell(size: Size, budgets: int, costs: Costs, where: str) -> None:
 
 
 async def compare(keys: list[int], budgets: list[int], cycles: int, cache: Path, postgres: str | None) -> None:
-    """All sizes, growth between them, and one database against the other."""
+    """Measure all sizes; print the growth between them and PostgreSQL against SQLite."""
     found: dict[tuple[int, int], Costs] = {}
     for count in keys:
         for limits in budgets:
             size = Size(count)
             say(f"{limits:,} budgets, {size} …")
             found[count, limits] = await in_a_process(size, limits, cycles, cache, None)
-            tell(size, limits, found[count, limits], "")
+            report(size, limits, found[count, limits], "")
     for (count, limits), costs in found.items():
         more = next((other for other in budgets if other >= 10 * limits), 0) if limits >= 10 else 10
         for what, other in (("×10 keys", (count * 10, limits)), (f"×{more // limits} budgets", (count, more))):
@@ -230,19 +230,19 @@ async def compare(keys: list[int], budgets: list[int], cycles: int, cache: Path,
     if postgres:
         size = Size(count)
         theirs = await in_a_process(size, limits, cycles, cache, postgres)
-        tell(size, limits, theirs, ", PostgreSQL")
+        report(size, limits, theirs, ", PostgreSQL")
         pair = ms(median(theirs.warm_wall)), ms(median(found[count, limits].warm_wall))
         name = f"decisions on PostgreSQL against SQLite, wall: {limits:,} budgets, {size}"
         emit(Figure(name, pair[0], "ms", pair[1], 2, "ratio"))
 
 
 def grown(name: str, more: list[float], less: list[float]) -> None:
-    """How a warm cycle grows."""
+    """Print how a warm cycle grows."""
     emit(Figure(f"growth of a warm cycle, {name}", ms(median(more)), "ms", ms(median(less)), 1.5, "ratio"))
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure the sizes given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", default="50,500,5000")
     parser.add_argument("--budgets", default="1,50,1000")

@@ -1,6 +1,6 @@
-"""A figure that a benchmark has measured, and the line that it prints for it.
+"""A measured figure and its JSON line.
 
-Every benchmark prints one JSON object per figure on stdout, and anything meant for people on stderr:
+Every benchmark prints one JSON object per figure on stdout and progress for people on stderr:
 
     emit(Figure("wake an OFREP client", value=31.0, unit="ms", floor=8.6, goal=50, measure="beyond"))
 
@@ -15,16 +15,16 @@ from dataclasses import asdict, dataclass
 from typing import Literal, TextIO
 
 Measure = Literal["value", "ratio", "beyond"]
-"""What the goal bounds: the value itself, the value divided by its floor, or the value minus its floor."""
+"""What the goal applies to: the value, value / floor, or value − floor."""
 
 Bound = Literal["at most", "at least", "within"]
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`name`: what was measured, with its size. `floor`: the same work done barely, in the same run and unit.
+    """`name`: what was measured, with its size. `floor`: the same work done minimally, in the same run and unit.
 
-    `goal`: None where a figure only informs. `goal_high`: the upper end where `bound` is "within".
+    `goal`: None: for information only. `goal_high`: the upper end if `bound` is "within".
     """
 
     name: str
@@ -39,12 +39,12 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """The value as a multiple of its floor; None where one of them is missing or the floor is 0."""
+        """value / floor; None if either is missing or the floor is 0."""
         return None if self.value is None or not self.floor else self.value / self.floor
 
     @property
     def measured(self) -> float | None:
-        """What is held against the goal."""
+        """The number compared with the goal."""
         if self.measure == "ratio":
             return self.ratio
         if self.measure == "beyond":
@@ -53,7 +53,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """None where there is no goal. A figure that could not be measured does not meet its goal."""
+        """None: no goal. A figure that could not be measured does not meet its goal."""
         if self.goal is None:
             return None
         measured = self.measured
@@ -74,7 +74,7 @@ def emit(figure: Figure, to: TextIO | None = None) -> Figure:
 
 
 def figures_of(lines: Iterable[str]) -> list[Figure]:
-    """The figures among the lines that a benchmark printed; other lines are left out."""
+    """Parse the figures in a benchmark's output; other lines are ignored."""
     found = []
     for line in lines:
         try:
@@ -87,12 +87,12 @@ def figures_of(lines: Iterable[str]) -> list[Figure]:
 
 
 def say(text: str) -> None:
-    """Tell the person who waits, on stderr."""
+    """Print progress on stderr."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of the values does not exceed. Raises `ValueError` if empty."""
+    """The smallest value that is ≥ at least this share of the values. Raises `ValueError` if empty."""
     if not values:
         raise ValueError("no values")
     ranked = sorted(values)
@@ -100,7 +100,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
-    """The CPU that this process uses for `work`, all threads and both user and system, in seconds."""
+    """CPU seconds (user and system, all threads) of this process for `work`."""
     before = time.process_time()
     work()
     return time.process_time() - before

@@ -1,14 +1,13 @@
-"""Scores the forecast against naive models and, where it can be imported, statsforecast; then measures its speed.
+"""Score the forecast against naive models and, if installed, statsforecast; then measure its speed.
 
     python benchmarks/forecast.py [--traces FOLDER] [--seeds N] [--tuning]
 
-Each kind of organization is played with other seeds than those the model was tuned on (`--tuning` plays those). The
-end of day, week and month budgets is forecast at 10, 25, 50 and 75 % of the period, with 6 hours, 2, 7 and 28 days
-known. The error is the distance of the expected end from the true end, as a share of what such periods cost in the
-mean, over all cases.
+Each kind of organization is simulated with seeds that the model was not tuned on (`--tuning` uses the tuning seeds).
+The end of day, week and month budgets is forecast at 10, 25, 50 and 75 % of the period, with 6 hours, 2, 7 and 28 days
+of history. The error is |expected end − true end| divided by the mean cost of such periods, averaged over all cases.
 
-Where what runs changes for good before the end, nothing announces it: those cases, which only an oracle can tell, have
-a row of their own.
+Cases in which the workload changes for good before the end have a separate row: the past does not announce them, so
+only an oracle could predict them.
 """
 
 import argparse
@@ -44,9 +43,9 @@ GOOD_ERROR, GOOD_RANGE = 0.8, (0.75, 0.90)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A request, its true end, and what is needed to make it naively. `left`: hours to come.
+    """A request, its true end, and the input of the naive forecasts. `left`: hours until the end.
 
-    `surprise`: what runs will change for good before the end, which nothing in the past announces.
+    `surprise`: the workload changes for good before the end, which the past does not announce.
     """
 
     request: Request
@@ -59,7 +58,7 @@ class Case:
 
     @property
     def past(self) -> Floats:
-        """The whole hours that are known."""
+        """The known whole hours."""
         usd = self.request.hours.usd[:-1]
         return usd[~np.isnan(usd)]
 
@@ -74,7 +73,7 @@ def cases(kind: str, seeds: Sequence[int], recorded: Mapping[str, list[Floats]])
         sums = np.concatenate([[0.0], np.cumsum(usd)])
         for period in PeriodKind:
             budget = Budget("b", ORGANIZATION, period, ZoneInfo("UTC"), Decimal(1), Decimal(2), "benchmark")
-            # A day and a week from anywhere in the month.
+            # A day and a week that start anywhere in the month.
             of = budget.period_at(
                 starts_at
                 + timedelta(
@@ -124,7 +123,7 @@ def last_day_goes_on(case: Case) -> float:
 
 
 def seasonal_naive(case: Case) -> float:
-    """Each hour as the same hour of the week before; of the day before while no week is known."""
+    """Repeat the same hour of the previous week; of the previous day if less than a week is known."""
     past = case.past
     season = 168 if len(past) >= 168 else 24 if len(past) >= 24 else len(past)
     count = int(np.ceil(case.left))
@@ -135,7 +134,7 @@ def seasonal_naive(case: Case) -> float:
 
 
 def library_models() -> dict[str, Callable[[Case], float]]:
-    """What statsforecast has, where it is there: each costs seconds for what the product does in a millisecond."""
+    """The models of statsforecast, if installed. Each takes seconds; the product takes a millisecond."""
     if importlib.util.find_spec("statsforecast") is None:
         return {}
     from statsforecast.models import MSTL, AutoETS, AutoTheta, SeasonalExponentialSmoothingOptimized
@@ -186,7 +185,7 @@ def score(found: Sequence[Case], library: Mapping[str, Callable[[Case], float]],
     for case, forecast in zip(found, made, strict=True):
         assert forecast is not None
         errors.append(abs(float(forecast.expected_usd) - case.true_usd) / costs[case.period])
-        # To a hundredth of a cent, to which sums are held here.
+        # A hundredth of a cent: the resolution of the sums here.
         held.append(float(forecast.low_usd) - 1e-4 <= case.true_usd <= float(forecast.high_usd) + 1e-4)
 
     def of(model: Callable[[Case], float], of_cases: Sequence[Case]) -> float:
@@ -201,7 +200,7 @@ def score(found: Sequence[Case], library: Mapping[str, Callable[[Case], float]],
 
 
 def speed(budgets: int = 1000) -> tuple[float, float]:
-    """CPU seconds of the forecasts of so many budgets, and of a numpy pass over the same hours; each the best of 5."""
+    """CPU seconds of `count` forecasts and of a numpy pass over the same hours; best of 5 each."""
     random = np.random.default_rng(5)
     as_of = datetime(2026, 11, 11, 9, 30, tzinfo=UTC)
     matrix = random.gamma(2, 1, (budgets, HOURS_BACK + 1))
@@ -245,7 +244,7 @@ def main() -> None:
         played += found
         _print(kind, score(found, library, asked.library_cases))
         if any(case.surprise for case in found):
-            # What is told apart here is known to an oracle alone.
+            # Only an oracle knows which row a case belongs to.
             whole = [case for case in found if case.known == max(KNOWN)]
             _print("  28 d", score(whole, {}, 0))
             for surprise, name in ((False, "  goes on"), (True, "  will change")):

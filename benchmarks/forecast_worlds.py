@@ -1,4 +1,4 @@
-"""Pretended organizations and recorded traces, as dollars by UTC hour, to score forecasts on."""
+"""Simulated organizations and recorded traces, as dollars per UTC hour, for scoring forecasts."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Random = np.random.Generator
 HOURS = 24 * 70
-"""Four weeks before the first month that is scored, and six from its first day."""
+"""Four weeks before the first scored month, and six from its first day."""
 
 TEN_MINUTES_IN_WEEK = 7 * 24 * 6
 
@@ -35,7 +35,7 @@ def _noise(random: Random, hourly: float, daily: float) -> Floats:
 
 
 def _changes_at(random: Random) -> int:
-    """Anywhere in the month that is scored or the week before it."""
+    """Anywhere in the scored month or the week before it."""
     return int(random.integers(21 * 24, 56 * 24))
 
 
@@ -91,7 +91,7 @@ def month_end(weekday: int, random: Random) -> Floats:
 
 
 def change_of(kind: str, weekday: int, seed: int) -> int | None:
-    """The hour at which what runs changes for good: known to who made the series, and to nothing before it."""
+    """The hour at which the workload changes for good, as planned by the generator."""
     random = _random(kind, seed)
     if kind == "runaway":
         weekdays(weekday, random)
@@ -115,10 +115,10 @@ KINDS: Mapping[str, Callable[[int, Random], Floats]] = {
 
 
 def traces(folder: Path) -> dict[str, list[Floats]]:
-    """By trace: one series for each client, repeated to the length of the others.
+    """By trace: one series per client, repeated to the length of the others.
 
-    ServeGen: two weeks of six clients, rate by 10 minutes, replayed end to end. Azure and Mooncake are less than an
-    hour long: their minutes become the hours of a day and a half, replayed end to end on a working week's level.
+    ServeGen: two weeks of six clients, rates per 10 minutes, replayed end to end. Azure and Mooncake last less than
+    an hour: their minutes become the hours of a day and a half, replayed end to end at a working week's level.
     """
     found: dict[str, list[Floats]] = {}
     for path in sorted(folder.glob("servegen-*/chunk-*.csv")):
@@ -159,7 +159,7 @@ def _minutes(rows: Iterable[tuple[float, float]]) -> Floats:
 
 
 def drawn(kind: str, weekday: int, seed: int, recorded: Mapping[str, list[Floats]]) -> Floats:
-    """The series of this kind and seed; a trace begins anywhere in itself, with days that differ by a little."""
+    """The series of this kind and seed; a trace starts at a random offset, and its days vary slightly."""
     random = _random(kind, seed)
     if kind in KINDS:
         return KINDS[kind](weekday, random)

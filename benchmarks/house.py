@@ -1,4 +1,4 @@
-"""The house in figures: how many files there are, which rooms import each other, and how many files each flow enters.
+"""Print figures about the code: files, rooms that import each other, and files entered by each flow.
 
 python benchmarks/house.py
 """
@@ -29,7 +29,7 @@ ESTIMATE = "estimate sonnet-4.6 requests=100k in=2000 out=500"
 
 
 class Entered:
-    """Collects the files of the product whose functions are called, in any thread, while it is told to."""
+    """Collects the product files whose functions are called, in any thread, inside its context."""
 
     def __init__(self) -> None:
         self._on = False
@@ -53,7 +53,7 @@ class Entered:
 
 
 async def flows(entered: Entered) -> dict[str, int]:
-    """Of the demo's organization: by what is done, how many files it enters."""
+    """Files entered by each flow, in the demo's organization."""
     clock = HandClock(CURTAIN)
     with tempfile.TemporaryDirectory() as folder:
         async with set_stage(clock, Path(folder), poll_seconds=3600) as stage:

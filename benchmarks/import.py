@@ -1,10 +1,10 @@
-"""CPU of `claude-cost import` beside a bare decoding of every line and beside `price`, all measured in this run.
+"""Compare the CPU of `claude-cost import` with bare decoding of every line and with `price`, in the same run.
 
     python benchmarks/import.py FOLDER [--copies 10] [--said 16000]
 
-FOLDER holds Claude Code transcripts without what was said in them. They are copied with distinct ids, and each
-response gets so many characters of text, as transcripts have it in prompts, answers and results of tools. User and
-system time of the child processes, less what each takes for an empty folder; the best of several turns counts.
+FOLDER holds Claude Code transcripts without their texts. They are copied with distinct ids, and each response gets
+`--said` characters of text, as real transcripts have in prompts, answers and tool results. Measured is user and system
+time of the child processes minus the time for an empty folder; the best of several turns counts.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def copy(folder: Path, target: Path, copies: int, said: int) -> tuple[int, int]:
-    """The transcripts so many times, each with ids and a text of its own; their bytes and responses."""
+    """Write the copies, each with its own ids and text. Returns their bytes and responses."""
     size, responses = 0, set[tuple[int, bytes]]()
     text = (WORDS * (said // len(WORDS) + 1))[:said]
     for path in sorted(folder.rglob("*.jsonl")):
@@ -79,7 +79,7 @@ def copy(folder: Path, target: Path, copies: int, said: int) -> tuple[int, int]:
 
 
 def best(home: Path, command: list[str], *, keep: bool = False) -> float:
-    """Seconds for the folder beyond those for an empty one."""
+    """Seconds for the folder minus those for an empty one."""
     spent = [seconds(home, command, "projects", keep) - seconds(home, command, "empty", keep) for _ in range(TURNS)]
     return min(spent)
 

@@ -1,9 +1,9 @@
-"""Taking usage in over HTTP beside bare SQLite, and a month's report beside one of a hundredth of the responses.
+"""Compare ingestion over HTTP with bare SQLite, and a month's report with one over a hundredth of the responses.
 
     python benchmarks/ingest.py [--records 200000] [--events 10000000] [--quick]
 
-The floor of taking in writes the same rows into the same tables of events in batches of the same size, each durable,
-with a driver and nothing else. The report is read from ledgers of `--events` and of a hundredth of them, in turns.
+The floor of ingestion writes the same rows to the same tables in equal durable batches, with the bare driver. The
+report is read from ledgers with `--events` events and with a hundredth of them, alternating.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from bot.pricing.tokens import TokenCounts
 BATCH = 5_000
 FEATURES, USERS, MODELS, TEAMS = 10, 10, ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"), 3
 REPORT_USERS = 3
-"""So few that the smaller ledger has every sum that the larger one has."""
+"""Few enough for the smaller ledger to have every sum of the larger one."""
 
 FIRST = datetime(2026, 10, 1, tzinfo=UTC)
 MONTH = timedelta(days=30)
@@ -46,7 +46,7 @@ SCHEMA = "SELECT sql FROM sqlite_master WHERE tbl_name = 'ledger_events' AND sql
 
 
 def records(count: int, seed: int) -> list[dict[str, Any]]:
-    """What applications would send."""
+    """Bodies as applications send them."""
     random, now = Random(seed), datetime.now(UTC)
     return [
         {
@@ -66,7 +66,7 @@ def records(count: int, seed: int) -> list[dict[str, Any]]:
 
 
 async def over_http(folder: Path, bodies: list[bytes]) -> float:
-    """Seconds until all bodies are acknowledged, one after another."""
+    """Seconds to send all bodies in sequence, each acknowledged."""
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/x-ndjson"}
     async with port_in(folder) as (client, _):
         await client.post("/v1/usage", content=bodies[0].partition(b"\n")[0], headers=headers)
@@ -78,7 +78,7 @@ async def over_http(folder: Path, bodies: list[bytes]) -> float:
 
 
 def bare(folder: Path, database: Path) -> float:
-    """Seconds for the same rows in the order in which they came, in batches, each committed to disk."""
+    """Seconds for the same rows in the same order, in batches, each committed to disk."""
     with closing(sqlite3.connect(database)) as source:
         schema = [row[0] for row in source.execute(SCHEMA)]
         rows = source.execute("SELECT * FROM ledger_events").fetchall()
@@ -96,7 +96,7 @@ def bare(folder: Path, database: Path) -> float:
 
 
 def taking_in(folder: Path, count: int) -> None:
-    """Print how fast records are taken in."""
+    """Print the rate of ingestion."""
     lines = [json.dumps(each).encode() for each in records(count, 1)]
     bodies = [b"\n".join(lines[first : first + BATCH]) for first in range(0, count, BATCH)]
     seconds = asyncio.run(over_http(folder, bodies))

@@ -1,12 +1,11 @@
-"""Random requests to the ports that take usage in: right, broken and hostile ones, more of them than the tests send.
+"""Send random requests to the ingestion routes: valid, broken and hostile ones, more than the tests send.
 
-Three of four go to `POST /v1/usage`, the others to the OTLP routes: requests with something in them replaced, damaged
-protobuf, and what `/v1/usage` gets.
+Three of four go to `POST /v1/usage`, the others to the OTLP routes: requests with a part replaced, damaged protobuf,
+and bodies for `/v1/usage`.
 
     python benchmarks/ingest_fuzz.py [--requests 100000] [--seed 1] [--quick]
 
-Exit code 1 where an answer has the wrong status or form, where the bot logs a fault, or where it takes
-more than 400 MB of memory.
+Exit code 1 if a response has the wrong status or form, the bot logs a fault, or it uses more than 400 MB of memory.
 """
 
 import argparse
@@ -49,7 +48,7 @@ CALL = {
 
 
 def otlp_attempt(random: Random) -> tuple[str, Attempt]:
-    """A signal's path and the next request to it."""
+    """A signal's path and the next request for it."""
     path = f"/v1/{random.choice(('traces', 'logs', 'metrics'))}"
     like = attempt(random)
     statuses = like.statuses if like.statuses == {401} else OTLP_STATUSES
@@ -68,7 +67,7 @@ def otlp_attempt(random: Random) -> tuple[str, Attempt]:
 
 
 def replace_something(random: Random, value: Any) -> None:
-    """Put any value into the place of one that is in this one, however deep."""
+    """Replace a random value inside this one, at any depth."""
     while True:
         names = list(value) if isinstance(value, dict) else list(range(len(value)))
         if not names:
@@ -90,7 +89,7 @@ class _Faults(logging.Handler):
 
 
 async def measure(folder: Path, requests: int, seed: int) -> tuple[Counter[int], list[str]]:
-    """How often each status came, and what was wrong."""
+    """Count the statuses and collect what was wrong."""
     random, statuses, wrong = Random(seed), Counter[int](), list[str]()
     async with port_in(folder) as (client, _):
         for number in range(requests):
@@ -104,7 +103,7 @@ async def measure(folder: Path, requests: int, seed: int) -> tuple[Counter[int],
 
 
 def peak() -> float:
-    """The most memory so far, in MB."""
+    """Peak memory so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KILOBYTES
 
 

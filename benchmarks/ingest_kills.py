@@ -1,9 +1,9 @@
-"""The bot is killed at random moments while applications send usage, more often than the tests do it.
+"""Kill the bot at random moments while applications send usage, more often than the tests do.
 
     python benchmarks/ingest_kills.py [--kills 200] [--seed 1000] [--quick]
 
-On SQLite, and on PostgreSQL where CLAUDE_COST_TEST_POSTGRES names a server. What was not acknowledged is sent again,
-and grown states of old responses with it. Exit code 1 where an acknowledged response is lost or anything counts twice.
+Runs on SQLite, and on PostgreSQL if CLAUDE_COST_TEST_POSTGRES names a server. Unacknowledged records are sent again,
+together with larger states of old responses. Exit code 1 if an acknowledged response is lost or anything counts twice.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The port of a bot in this process, without Slack and Anthropic: for benchmarks of what it takes in."""
+"""The HTTP port of a bot in this process, without Slack and Anthropic, for ingestion benchmarks."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,7 +25,7 @@ async def no_problem() -> list[str]:
 
 @asynccontextmanager
 async def port_in(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
-    """A client of the port, and the services behind it, on a database of its own."""
+    """A client of the port and the services behind it, with a separate database."""
     environ = {
         "SLACK_BOT_TOKEN": "xoxb-1",
         "SLACK_APP_TOKEN": "xapp-1",
@@ -38,7 +38,7 @@ async def port_in(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Servic
     connections, tokens = Connections(), {"default": SecretStr(TOKEN)}
     async with AsyncExitStack() as stack:
         bot = await stack.enter_async_context(bot_from(load_settings(environ, Need.RUN), system_clock))
-        # As the running bot has it.
+        # As in the running bot.
         stack.enter_context(calm_collector())
         app = web_app(None, no_problem, bot.services, None, connections=connections, ingest_tokens=tokens)
         ((_, port),) = await stack.enter_async_context(open_port(app, "127.0.0.1", 0, connections))

@@ -1,16 +1,15 @@
-"""The story of the tests with the bot killed at random moments among faults of Slack, more often than the tests do it.
+"""Play the kill tests' story with random kills among Slack faults, more often than the tests do.
 
     python benchmarks/kills.py [--kills 200] [--history with,failing,without] [--seed 1000]
     python benchmarks/kills.py --every
 
-On SQLite, with random faults of posts and edits (429, 500, cut, each before or after Slack has stored it). As many
-kills are made in each of three settings: the bot may read the channel back; it may, and reading fails now and then too
-(429, 500, cut); it may not. Measures how many alerts and answers were lost, and how many stand there twice. Exit code 1
-where one was lost, where one is doubled though the bot may read, or where there are more doubles than kills and answers
-that Slack swallowed.
+Runs on SQLite, with random faults of posts and edits (429, 500, cut, each before or after Slack has stored the call).
+Three settings get equally many kills: the bot may read the channel back; it may, but reading sometimes fails (429, 500,
+cut); it may not. Counts lost and duplicate alerts and answers. Exit code 1 if one was lost, if one is duplicated
+although the bot may read, or if there are more duplicates than kills plus answers that Slack swallowed.
 
-`--every` kills it instead once before and after every commit and at every edge of every call of Slack, of which the
-tests take a third, with and without the right to read the channel back.
+`--every` instead kills the bot once before and after every commit and at every edge of every Slack call, with and
+without the right to read the channel back. The tests take a sample of these points.
 """
 
 import argparse
@@ -40,12 +39,12 @@ from tests.scenario.kills import (
 
 KILLS_OF_A_STORY = 5
 HISTORY = ("with", "failing", "without")
-"""Whether the bot may read the channel back, and whether that fails now and then."""
+"""Whether the bot may read the channel back, and whether reading sometimes fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """All stories of one setting."""
+    """Totals over all stories of one setting."""
 
     history: str
     storms: Sequence[Stormy]
@@ -56,7 +55,7 @@ class Series:
 
     @property
     def swallowed(self) -> int:
-        """Posts that Slack has without having said so."""
+        """Posts that Slack stored without acknowledging them."""
         return sum(storm.unanswered for storm in self.storms)
 
     @property

@@ -1,4 +1,4 @@
-"""Faults of the replica that polls: which one it is, what is done to it, and how long nobody polls then."""
+"""Faults of the polling replica: find it, disturb it, and measure how long nobody polls."""
 
 import asyncio
 import time
@@ -14,12 +14,12 @@ KINDS = ("kill", "power", "freeze", "black-hole", "slow", "cut")
 OWNER_MAY_GO_ON = frozenset({"slow", "cut"})
 CALM = 5.0
 PATIENCE = 60.0
-"""Seconds after which nobody is expected to poll any more."""
+"""Seconds after which no further poll is expected."""
 
 
 @dataclass(slots=True)
 class Polls:
-    """Who has asked Anthropic when, by the monotonic clock."""
+    """Which replica asked Anthropic when, by the monotonic clock."""
 
     seen: list[tuple[float, int]] = field(default_factory=list)
 
@@ -31,24 +31,24 @@ class Polls:
         return self.seen[-1][1]
 
     def calm(self) -> bool:
-        """Whether one replica alone has polled within the last seconds, more than once."""
+        """Whether exactly one replica has polled within the last seconds, more than once."""
         since = time.monotonic() - CALM
         last = [(at, replica) for at, replica in self.seen[-100:] if at >= since]
         return len({replica for _, replica in last}) == 1 and last[-1][0] - last[0][0] > 0.5
 
     def first(self, since: float, owner: int, owner_from: float) -> tuple[float, int] | None:
-        """The first poll after `since`, of the owner only after `owner_from`."""
+        """The first poll after `since`; the owner's polls count only after `owner_from`."""
         return next((one for one in self.seen if one[0] > (owner_from if one[1] == owner else since)), None)
 
     def interleaved(self) -> int:
-        """How often another replica polled and the one before it came back, all within 3 s."""
+        """How often two replicas polled in alternation within 3 s."""
         changes = [one for before, one in pairwise([(0.0, -1), *self.seen]) if before[1] != one[1]]
         return sum(1 for before, after in pairwise(changes) if after[0] - before[0] < 3)
 
 
 @dataclass(slots=True)
 class Replica:
-    """`database`: the way to PostgreSQL. `port`: its HTTP port."""
+    """`database`: the proxy to PostgreSQL. `port`: its HTTP port."""
 
     number: int
     process: BotProcess
@@ -58,9 +58,9 @@ class Replica:
 
 @dataclass(slots=True)
 class Outage:
-    """`silence`: seconds until somebody polled who could; None where nobody did. `lasted`: seconds of the fault.
+    """`silence`: seconds until an undisturbed replica polled; None: none did. `lasted`: seconds of the fault.
 
-    `said`: what stand-bys said at /readyz: seconds since the begin, status (None without an answer), problems.
+    `said`: answers of stand-bys at /readyz: seconds since the start, status (None: no answer), problems.
     """
 
     kind: str
@@ -74,9 +74,9 @@ class Outage:
 
 @dataclass(slots=True)
 class OwnerFaults:
-    """One fault after the other, each of the replica that polls. `under_way`: whether there is one now.
+    """Disturbs the polling replica, one fault after another. `under_way`: whether a fault is active.
 
-    `shortest`, `longest`: seconds of a fault that lasts.
+    `shortest`, `longest`: seconds of a fault with a duration.
     """
 
     replicas: Sequence[Replica]
@@ -88,7 +88,7 @@ class OwnerFaults:
     under_way: bool = False
 
     async def disturb(self, kinds: Sequence[str], end: float) -> None:
-        """Until `end` of the monotonic clock; every kind once before one comes again."""
+        """Run until `end` (monotonic clock); every kind occurs once before one repeats."""
         bag: list[str] = []
         while time.monotonic() < end:
             await self.calm()
@@ -107,7 +107,7 @@ class OwnerFaults:
                 self.under_way = False
 
     async def calm(self) -> bool:
-        """Return once one replica polls alone; False where that does not come."""
+        """Wait until exactly one replica polls; False after the timeout."""
         return await until(self.polls.calm, PATIENCE)
 
     async def _apply(self, outage: Outage, seconds: float) -> None:

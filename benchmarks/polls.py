@@ -1,12 +1,12 @@
-"""What a poll costs at many keys, against the least that could do, and what a new install costs on day 31.
+"""Measure a poll with many keys against the minimum work, and a new installation on day 31.
 
     python benchmarks/polls.py [KEYS ...]
 
-A local Anthropic (`polls_server.py`) answers from another process. Each size runs in a process of its own: a new
-install reads the month so far, then minutes pass, and after each one a poll is measured. The floor, in turn with the
-polls: the same bytes parsed by msgspec, and the rows that have changed inserted by the bare driver. CPU seconds without
-those of the transfer, which is measured alone with the same bytes. The longest stall of the event loop is that of a
-ticker that sleeps for 1 ms, beside it the longest one of an idle loop.
+A local Anthropic (`polls_server.py`) answers from another process. Each size runs in its own process: a new install
+reads the month so far, then minutes pass, and a poll is measured after each. The floor alternates with the polls: the
+same bytes parsed by msgspec, and the changed rows inserted by the bare driver. CPU seconds exclude the transfer, which
+is measured separately with the same bytes. The longest stall of the event loop is seen by a ticker that sleeps for
+1 ms; the longest stall of an idle loop is printed beside it.
 """
 
 import asyncio
@@ -69,9 +69,9 @@ class _Page(msgspec.Struct, gc=False):
 
 
 class Stalls:
-    """The longest time in which the loop could do nothing else: by the clock, and by the CPU that the process used.
+    """The longest time in which the loop was blocked: wall time, and the process's CPU time.
 
-    Beside other load the first is also the time in which others had the processor.
+    Under other load the wall time includes time in which other processes had the CPU.
     """
 
     longest = 0.0
@@ -88,7 +88,7 @@ class Stalls:
 
 @asynccontextmanager
 async def stalls() -> AsyncIterator[Stalls]:
-    """Watches the loop meanwhile."""
+    """Watch the loop inside this context."""
     found = Stalls()
     task = asyncio.create_task(found.watch())
     try:
@@ -98,7 +98,7 @@ async def stalls() -> AsyncIterator[Stalls]:
 
 
 async def measured(port: int, keys: int, folder: Path) -> dict[str, float]:
-    """One size: the figures by their names."""
+    """Measure one size; figures by name."""
     figures: dict[str, float] = {}
     bodies: list[bytes] = []
     address = f"http://127.0.0.1:{port}"
@@ -121,7 +121,7 @@ async def measured(port: int, keys: int, folder: Path) -> dict[str, float]:
         async with stalls() as idle:
             await asyncio.sleep(2)
         figures["idle: longest stall, ms"] = idle.longest * 1000
-        # The collector looks for garbage in what a poll makes, not in what tests and servers have imported.
+        # Limit garbage collection to objects of the polls, without those of imported modules.
         gc.collect()
         gc.freeze()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -166,7 +166,7 @@ async def measured(port: int, keys: int, folder: Path) -> dict[str, float]:
 
 
 async def _transferred(http: httpx.AsyncClient) -> list[bytes]:
-    """The same bytes as those of a poll, over the same client, page by page."""
+    """Transfer the bytes of a poll with the same client, page by page."""
     bodies, token = [], "0"
     while True:
         query = {
@@ -184,7 +184,7 @@ async def _transferred(http: httpx.AsyncClient) -> list[bytes]:
 
 
 def _floor(bodies: list[bytes], database: Path) -> float:
-    """CPU seconds of parsing everything and inserting what changed into a table like that of the store."""
+    """CPU seconds to parse everything and insert the changed rows into a table like the store's."""
     decoder = msgspec.json.Decoder(_Page)
     cpu = time.process_time()
     pages = [decoder.decode(body) for body in bodies]

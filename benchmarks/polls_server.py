@@ -1,10 +1,10 @@
-"""A local Anthropic with many keys, which answers from bytes that it has rendered before: see `polls.py`.
+"""A local Anthropic with many keys that answers from pre-rendered bytes; used by `polls.py`.
 
     python benchmarks/polls_server.py PORT KEYS
 
-Day 31 of a month, 12:30 UTC. Every key uses twelve models: half of them in each of four hours a day, and in the minutes
-of the last hours as many rows as make 168,000 at 5,000 keys. `POST /minute` lets a minute pass: it adds the rows of one
-minute and changes 71 older ones.
+The time is day 31 of a month, 12:30 UTC. Every key uses twelve models, half of them in each of four hours a day. The
+minutes of the last hours have 168,000 rows at 5,000 keys. `POST /minute` advances one minute: it adds that minute's
+rows and changes 71 older ones.
 """
 
 import sys
@@ -31,7 +31,7 @@ ROW = (
 
 
 class Reports:
-    """The reports of an organization with so many keys."""
+    """The reports of an organization with `keys` keys."""
 
     def __init__(self, keys: int) -> None:
         self.keys = keys
@@ -40,7 +40,7 @@ class Reports:
         self.passed = 0
 
     def minute_passes(self) -> None:
-        """One minute more of usage, and corrections of older minutes."""
+        """Add one minute of usage and correct older minutes."""
         self.now += timedelta(minutes=1)
         self.passed += 1
 
@@ -51,7 +51,7 @@ class Reports:
         if start >= self.now - timedelta(minutes=5):
             return b""
         age = int((self.now - start).total_seconds() // 60) - 6
-        # The youngest minutes but one are corrected.
+        # Corrections fall on the minutes before the youngest.
         corrected = self.passed if 1 <= age <= 5 else 0
         return minutes(self.keys, self.per_minute, start.hour * 60 + start.minute, corrected)
 
@@ -114,7 +114,7 @@ async def keys(request: web.Request) -> web.Response:
 
 
 async def minute(request: web.Request) -> web.Response:
-    """A minute passes."""
+    """Advance one minute."""
     request.app[REPORTS].minute_passes()
     return web.Response()
 

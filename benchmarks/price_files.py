@@ -1,10 +1,10 @@
-"""CPU of `claude-cost price` beside ccusage and beside a bare decoding of every line, all measured in this run.
+"""Compare the CPU of `claude-cost price` with ccusage and with bare decoding of every line, in the same run.
 
     python benchmarks/price_files.py FOLDER [--ccusage PATH] [--copies 10]
 
-FOLDER holds Claude Code transcripts; they are measured as they are, and copied with distinct ids. `--ccusage` is the
-native program of the npm package ccusage 20.0.24 (or one found on PATH). User and system time of the child processes;
-the programs take turns, and the best of several turns counts.
+FOLDER holds Claude Code transcripts; they are measured unchanged and as copies with distinct ids. `--ccusage` is the
+native program of the npm package ccusage 20.0.24 (or one found on PATH). Measured is user and system time of the child
+processes; the programs alternate, and the best of several turns counts.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def copy(folder: Path, target: Path, copies: int) -> None:
-    """The transcripts so many times, each copy with ids of its own."""
+    """Write the copies, each with its own ids."""
     for path in sorted(folder.rglob("*.jsonl")):
         content = path.read_bytes()
         for number in range(copies):
@@ -58,7 +58,7 @@ def copy(folder: Path, target: Path, copies: int) -> None:
 
 
 def measure(home: Path, ccusage: str | None, title: str) -> None:
-    time.sleep(0.2)  # a file that changed just now is not remembered
+    time.sleep(0.2)  # recently changed files are not cached
     price = [sys.executable, "-m", "bot", "price", str(home / "projects"), "--json"]
     programs = {
         "bare decoding": [sys.executable, "-c", FLOOR, str(home / "projects")],
@@ -68,7 +68,7 @@ def measure(home: Path, ccusage: str | None, title: str) -> None:
     if ccusage is not None:
         programs["ccusage"] = [ccusage, "claude", "daily", "--offline", "--json"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(home / "cache"), "CLAUDE_CONFIG_DIR": str(home)}
-    # As an installed program, whose modules are compiled already.
+    # Compiled modules, as in an installation.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PYTHONPYCACHEPREFIX"] = str(home / "compiled")
     seconds([*price, "--no-cache"], environment)  # compiles what reading needs
@@ -93,7 +93,7 @@ def measure(home: Path, ccusage: str | None, title: str) -> None:
 
 
 def seconds(words: list[str], environment: dict[str, str]) -> tuple[float, str]:
-    """User and system time of a program, and what it printed."""
+    """User and system time of a program, and its output."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

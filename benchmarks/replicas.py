@@ -1,23 +1,23 @@
-"""Several replicas on one PostgreSQL whose owner is killed, frozen, cut off or slowed while limits are crossed.
+"""Run several replicas on one PostgreSQL; kill, freeze, cut off or slow the owner while limits are crossed.
 
     python benchmarks/replicas.py [MINUTES] [--replicas 3] [--seed 1] [--no-history] [--only freeze,black-hole]
 
-Real processes (`python -m bot run`) against the local Slack and the local Anthropic, each replica behind a TCP proxy of
-its own to PostgreSQL and another to Anthropic: who has polled last is the owner. Slack fails now and then on posts,
+Real processes (`python -m bot run`) use the local Slack and the local Anthropic. Each replica reaches PostgreSQL and
+Anthropic through its own TCP proxies; the replica that polled last is the owner. Slack sometimes fails on posts,
 edits and reads. Faults of the owner, one at a time:
 
     kill         SIGKILL, started again after up to 5 s
-    power        its connections fall silent without an end, then SIGKILL; PostgreSQL learns of it after 5 to 60 s
+    power        its connections go silent without FIN, then SIGKILL; PostgreSQL notices after 5 to 60 s
     freeze       SIGSTOP for 5 to 60 s
     black-hole   nothing passes between it and PostgreSQL for 5 to 60 s
     slow         up to 0.5 s and 20 kB/s between it and PostgreSQL for 5 to 60 s
     cut          its connections to PostgreSQL are aborted every 0.2 s for 3 s
 
-Measures: alerts and thread replies lost and doubled (by the identity in their metadata), seconds from the fault until
-somebody polls who can (another replica, or the owner once the fault is over), seconds from a crossing to its alert,
-what the stand-bys say at /readyz meanwhile, commands acknowledged. Takes MINUTES and up to two more. Exit code 1 where
-an alert or reply is lost, one is doubled though the bot may read the channel back, or nobody polls for longer than
-30 s after a fault. A server on which databases may be made is named by --postgres or CLAUDE_COST_TEST_POSTGRES.
+Measures lost and duplicate alerts and thread replies (by the identity in their metadata), seconds from a fault to the
+next poll (of another replica, or of the owner once the fault is over), seconds from a crossing to its alert, the
+stand-bys' answers at /readyz during the fault, and acknowledged commands. Takes MINUTES and up to two more. Exit code 1
+if an alert or reply is lost, if one is duplicated although the bot may read the channel back, or if nobody polls for
+more than 30 s after a fault. --postgres or CLAUDE_COST_TEST_POSTGRES names a server on which databases may be created.
 """
 
 import argparse
@@ -52,7 +52,7 @@ from tests.scenario.http_port import free_port
 
 MOST_SILENCE = 30.0
 LONG_SILENCE = 10.0
-"""Seconds without a poll from which on a stand-by should say that nobody works."""
+"""Seconds without a poll after which a stand-by should report that no replica works."""
 NEVER = 999.0
 DRAIN = 90.0
 SETTLE = 6.0
@@ -60,12 +60,12 @@ COMMANDS_EVERY = 2.0
 SHARE_OF_FAULTS = 0.15
 
 Rows = list[tuple[str, object, object, bool]]
-"""What, the figure, its bound, and whether that holds."""
+"""Name, figure, bound, and whether the bound holds."""
 
 
 @dataclass(slots=True)
 class Crossing:
-    """A budget whose limit was crossed once. Its usage may be taken back later."""
+    """A budget whose limit was crossed once. Its usage may be withdrawn later."""
 
     name: str
     event: UsageEvent
@@ -74,7 +74,7 @@ class Crossing:
 
 @dataclass(slots=True)
 class Story:
-    """Limits are crossed, and some of the usage is taken back once its alert stands there."""
+    """Crosses limits, and withdraws some of the usage once its alert is posted."""
 
     world: World
     random: Random
@@ -82,7 +82,7 @@ class Story:
     commands: Counter[str] = field(default_factory=Counter)
 
     async def cross(self, names: Iterator[str]) -> None:
-        """One budget after the other."""
+        """Cross one budget after another."""
         for name in names:
             self.crossings.append(Crossing(name, cross(self.world, name)))
             await asyncio.sleep(self.random.uniform(1, 5))
@@ -94,7 +94,7 @@ class Story:
                 taken.taken_back = True
 
     async def type(self, faults: OwnerFaults) -> None:
-        """Commands, one every few seconds, whichever replica gets them."""
+        """Send a command every few seconds to any replica."""
 
         async def typed(when: str) -> None:
             try:
@@ -110,7 +110,7 @@ class Story:
                 await asyncio.sleep(COMMANDS_EVERY)
 
     def posts(self) -> dict[str, list[Message]]:
-        """The messages of the channel by the subject of their incident."""
+        """The channel's messages by the subject of their incident."""
         found: dict[str, list[Message]] = {}
         for post in self.world.posts():
             found.setdefault(_identity(post)[0].partition("/")[0], []).append(post)
@@ -121,7 +121,7 @@ class Story:
         return [one.name for one in self.crossings if one.name not in posts]
 
     def lost_replies(self) -> list[str]:
-        """Incidents that are over and do not say so, in a first line and in a thread."""
+        """Incidents that are over without saying so in the first line or in the thread."""
         posts = self.posts()
         lost = []
         for one in self.crossings:
@@ -139,7 +139,7 @@ class Story:
         return _twice([" notice ".join(_identity(reply)) for post in self.world.posts() for reply in post.replies])
 
     def strange(self) -> list[str]:
-        """Messages of the channel that tell of none of the crossings."""
+        """Messages of the channel that belong to no crossing."""
         known = {one.name for one in self.crossings}
         return [_identity(post)[0] for subject, posts in self.posts().items() if subject not in known for post in posts]
 
@@ -290,7 +290,7 @@ async def _tell(
             raise one
     slack.active = False
     await until(lambda: not story.lost_alerts() and not story.lost_replies(), DRAIN)
-    # What comes twice may come a little later.
+    # A duplicate may arrive a little later.
     await asyncio.sleep(SETTLE)
 
 
@@ -323,16 +323,16 @@ def _kinds(text: str) -> list[str]:
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("minutes", nargs="?", type=float, default=10, help="how long the owner is disturbed")
+    parser.add_argument("minutes", nargs="?", type=float, default=10, help="minutes of faults")
     parser.add_argument("--replicas", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=1, help="of kinds, lengths and moments")
-    parser.add_argument("--no-history", action="store_true", help="the bot may not read the channel back")
+    parser.add_argument("--seed", type=int, default=1, help="for kinds, lengths and moments")
+    parser.add_argument("--no-history", action="store_true", help="deny the bot channels:history")
     parser.add_argument("--only", type=_kinds, default=list(KINDS), metavar="KIND,KIND", help="only these faults")
-    parser.add_argument("--shortest", type=float, default=5, help="seconds of a fault that lasts, at least")
+    parser.add_argument("--shortest", type=float, default=5, help="minimum seconds of a fault with a duration")
     parser.add_argument("--longest", type=float, default=60, help="and at most")
     parser.add_argument("--slack-faults", type=float, default=SHARE_OF_FAULTS, metavar="SHARE", help="of Slack's calls")
     parser.add_argument("--postgres", default=POSTGRES, metavar="URL", help="by default CLAUDE_COST_TEST_POSTGRES")
-    parser.add_argument("--keep-logs", type=Path, metavar="FOLDER", help="copy the replicas' logs there")
+    parser.add_argument("--keep-logs", type=Path, metavar="FOLDER", help="copy the replicas' logs to this folder")
     arguments = parser.parse_args(words)
     if not arguments.postgres:
         parser.error("name a PostgreSQL server: --postgres postgresql://USER@HOST:PORT/NAME")

@@ -1,8 +1,8 @@
-"""How long `claude-cost run` takes to end after SIGTERM while something hangs, and with which exit code.
+"""Measure how long `claude-cost run` takes to exit after SIGTERM while something hangs, and its exit code.
 
     python benchmarks/shutdown.py [--only WORD …]
 
-PostgreSQL moments need CLAUDE_COST_TEST_POSTGRES. Each moment has a bot of its own.
+Each case starts its own bot. The PostgreSQL cases need CLAUDE_COST_TEST_POSTGRES.
 """
 
 import argparse
@@ -34,7 +34,7 @@ Moment = Callable[[World], Awaitable[tuple[float, int | None]]]
 
 
 async def ended(process: asyncio.subprocess.Process, *, name: int = signal.SIGTERM) -> tuple[float, int | None]:
-    """Seconds from the signal to the end, and the exit code; None where it had to be killed after 30 s."""
+    """Seconds from the signal to the exit, and the exit code; None: killed after 30 s."""
     process.send_signal(name)
     began = time.monotonic()
     try:
@@ -45,7 +45,7 @@ async def ended(process: asyncio.subprocess.Process, *, name: int = signal.SIGTE
 
 
 async def busy(world: World) -> None:
-    """Wait until the first cycle has begun, and then until what hangs in it surely hangs."""
+    """Wait until the first cycle has started and is certainly blocked."""
     async with asyncio.timeout(120):
         while not world.fallback_file.exists():  # noqa: ASYNC110  # it comes from another process
             await asyncio.sleep(0.1)
@@ -53,7 +53,7 @@ async def busy(world: World) -> None:
 
 
 def hanging(call: str, *, spends: bool = False, before: bool = True) -> Moment:
-    """A moment in which this call of Slack or Anthropic hangs."""
+    """A case in which this call to Slack or Anthropic hangs."""
 
     async def moment(world: World) -> tuple[float, int | None]:
         faults = world.anthropic.faults if call.startswith("/") else world.slack.faults
@@ -69,7 +69,7 @@ def hanging(call: str, *, spends: bool = False, before: bool = True) -> Moment:
 
 
 def at(seconds: float) -> Moment:
-    """A moment of the start."""
+    """A case during start-up."""
 
     async def moment(world: World) -> tuple[float, int | None]:
         async with world.running() as process:
@@ -87,7 +87,7 @@ async def idle(world: World) -> tuple[float, int | None]:
 
 
 async def twice(world: World) -> tuple[float, int | None]:
-    """A second signal ends at once, though a post hangs."""
+    """A second signal exits at once although a post hangs."""
     world.slack.faults.add("chat.postMessage", HANGS, times=20)
     world.spend(120)
     async with world.running() as process:
@@ -98,7 +98,7 @@ async def twice(world: World) -> tuple[float, int | None]:
 
 
 def on_port(send: bytes, *, connections: int = 1) -> Moment:
-    """A client of the HTTP port that has sent this and no more."""
+    """A client of the HTTP port that has sent only this."""
 
     async def moment(world: World) -> tuple[float, int | None]:
         port = free_port()
@@ -152,7 +152,7 @@ async def sqlite_locked(world: World) -> tuple[float, int | None]:
 
 @asynccontextmanager
 async def proxied(host: str, port: int) -> AsyncIterator[tuple[int, asyncio.Event]]:
-    """A TCP proxy: its port, and an event after which it passes nothing any more."""
+    """A TCP proxy: its port, and an event that stops all forwarding."""
     cut = asyncio.Event()
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -198,7 +198,7 @@ async def postgres_cut_off(world: World) -> tuple[float, int | None]:
 
 @asynccontextmanager
 async def silent_server() -> AsyncIterator[int]:
-    """Takes connections and never answers."""
+    """Accepts connections and never answers."""
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.CancelledError):
@@ -254,7 +254,7 @@ async def slack_unreachable(world: World) -> tuple[float, int | None]:
 
 
 async def half_open_socket(world: World) -> tuple[float, int | None]:
-    """Slack's side of the Socket Mode connection answers nothing, not even a close."""
+    """Slack's side of the Socket Mode connection never answers, not even to a close."""
     async with silent_server() as port:
         world.slack.faults.add("apps.connections.open", HANGS, times=20)
         async with world.running(SLACK_API_URL=f"http://127.0.0.1:{port}/api/") as process:
@@ -274,7 +274,7 @@ async def command_in_flight(world: World) -> tuple[float, int | None]:
 
 
 async def flooded_log(world: World) -> tuple[float, int | None]:
-    """Nobody reads what the bot logs, so that the pipe is full."""
+    """Nobody reads the bot's log, so the pipe is full."""
     read, write = os.pipe()
     with suppress(BlockingIOError):
         os.set_blocking(write, False)
@@ -284,7 +284,7 @@ async def flooded_log(world: World) -> tuple[float, int | None]:
     environ = {"PATH": os.environ["PATH"], **world.environ}
     command = (sys.executable, "-m", "bot", "run")
     process = await asyncio.create_subprocess_exec(*command, env=environ, cwd=world.folder, stderr=write)
-    # It may hang in its first line already.
+    # It may hang while writing its first line.
     await asyncio.sleep(12)
     result = await ended(process)
     if process.returncode is None:
@@ -324,14 +324,14 @@ MOMENTS: dict[str, Moment] = {
 
 
 async def measure(moment: Moment) -> tuple[float, int | None]:
-    """One bot in a world of its own."""
+    """Run one bot in its own world."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         async with world_at(system_clock, Path(folder)) as world:
             return await moment(world)
 
 
 def main() -> int:
-    """Print one line for each moment; exit code 1 where one of them took too long or ended otherwise."""
+    """Print one line per case; exit code 1 if one took too long or exited differently."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=[""], metavar="WORD")
     words = parser.parse_args().only
@@ -342,7 +342,7 @@ def main() -> int:
         seconds, code = asyncio.run(measure(moment))
         ok = code == 0 and seconds <= ALLOWED
         bad += not ok
-        sys.stdout.write(f"{name:36}{seconds:6.1f} s  exit {code}{'' if ok else '   <-- not as it should be'}\n")
+        sys.stdout.write(f"{name:36}{seconds:6.1f} s  exit {code}{'' if ok else '   <-- unexpected'}\n")
         sys.stdout.flush()
     return int(bad > 0)
 

@@ -1,10 +1,10 @@
-"""CPU time of short commands, each a process of its own, against `python -c pass` in the same run.
+"""Measure the CPU time of short commands, each in its own process, against `python -c pass` in the same run.
 
     python benchmarks/start_up.py [ROUNDS]
 
-Prints one row for each command: median CPU milliseconds (user and system, children of this process) and the ratio to
-the floor. Commands and floor take turns, so that another process on the machine slows both alike. The first run of
-each is not measured: it leaves compiled modules in a folder of this run, as an installation has them.
+Prints one row per command: median CPU milliseconds (user and system of the child processes) and the ratio to the floor.
+Commands and floor alternate, so other load on the machine slows both alike. The first run of each is not measured: it
+compiles the modules into a temporary folder, as an installation has them.
 """
 
 import os
@@ -33,7 +33,7 @@ COMMANDS = {
 
 
 def cpu_ms(command: list[str], environment: dict[str, str]) -> float:
-    """CPU milliseconds of one run. Raises CalledProcessError where the command fails."""
+    """CPU milliseconds of one run. Raises CalledProcessError if the command fails."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,12 +1,12 @@
-"""How long it takes from a click in Slack until a waiting application sees the other model.
+"""Measure the time from a click in Slack until a waiting application sees the other model.
 
     python benchmarks/switch_latency.py [ROUNDS]
 
-The bot runs as a process of its own against the local Slack and the local Anthropic. Each round measures a bare round
-trip to the bot's HTTP port (`GET /healthz`), clicks the button of an alert and waits until everybody has the model,
-then switches back. Prints medians in milliseconds, beyond the bare round trip too. "database" is when another process
-can read the change there: what comes after it is the way to the application, what comes before it the click's own
-work. Applications look every 5 ms.
+The bot runs in its own process against the local Slack and the local Anthropic. Each round measures a bare round trip
+to the bot's HTTP port (`GET /healthz`), clicks an alert's button, waits until every reader has the model, and switches
+back. Prints medians in milliseconds, with and without the bare round trip. "database" is the moment at which another
+process can read the change: time before it is the click's own work, time after it the way to the application.
+Applications poll every 5 ms.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ BUTTON = "fallback_switch:degraded"
 
 
 class DatabaseReader:
-    """Sees the mode's model in the database, as any other process may once it is committed."""
+    """Reads the mode's model from the database, as any other process may after the commit."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, check_same_thread=False)
@@ -77,7 +77,7 @@ async def measured(world: World, rounds: int) -> tuple[list[float], dict[str, li
     found: dict[str, list[float]] = {}
     async with world.running(CLAUDE_COST_HTTP_PORT=str(port)):
         await world.slack.wait_connected(seconds=PATIENCE)
-        # Some minutes old, so that it lies before what the data is as of, and a saving can be told.
+        # Old enough to be in the data already, so that a saving can be computed.
         world.spend(120, world.clock() - timedelta(minutes=3))
         await world.slack.until(lambda: len(world.alerts("soft")) == 1, PATIENCE)
         (alert,) = world.alerts("soft")
@@ -86,7 +86,7 @@ async def measured(world: World, rounds: int) -> tuple[list[float], dict[str, li
             database = DatabaseReader(world.folder / "claude-cost.db")
             readers: dict[str, Reader | DatabaseReader] = {DATABASE: database, **others}
             for _ in range(rounds):
-                # The alert is redrawn after each switch, and offers no mode that is on.
+                # The alert is redrawn after each switch and does not offer the active mode.
                 await world.slack.until(lambda: BUTTON in json.dumps(alert.blocks), PATIENCE)
                 bare.append(await round_trip(address))
                 begun_at = now()
@@ -106,7 +106,7 @@ async def measured(world: World, rounds: int) -> tuple[list[float], dict[str, li
 
 
 async def round_trip(address: str) -> float:
-    """The median of many requests over one connection."""
+    """Median of many requests over one connection."""
     now = asyncio.get_running_loop().time
     seconds = []
     async with httpx.AsyncClient(base_url=address) as client:

@@ -1,9 +1,9 @@
-"""Every benchmark one after the other, and one Markdown table of what they measured.
+"""Run every benchmark and write one Markdown table of the figures.
 
     python benchmarks/table.py [PATH] [--quick] [--only decisions,answers] [--jsonl PATH]
 
-Without a path the table goes to standard output; what is under way, to standard error. `--quick`: small sizes, to see
-that everything runs; its figures say little. The benchmarks whose figures are no JSON lines are not in the table.
+Without a path the table goes to standard output, progress to standard error. `--quick`: small sizes, as a smoke test;
+its figures mean little. Benchmarks that print no JSON lines are not in the table.
 """
 
 import argparse
@@ -38,7 +38,7 @@ HEAD = ("what", "measured", "floor", "ratio", "goal", "met?")
 
 
 def figures_from(name: str, *, quick: bool, seconds: float = HOURS) -> list[Figure]:
-    """What one benchmark measured; where it fails, one figure that says so and meets no goal."""
+    """Run one benchmark. A failure becomes one figure that misses its goal."""
     script = HERE / f"{name}.py"
     words = [sys.executable, str(script)]
     if quick and "--quick" in script.read_text(encoding="utf-8"):
@@ -57,7 +57,7 @@ def figures_from(name: str, *, quick: bool, seconds: float = HOURS) -> list[Figu
 
 
 def failed(name: str, why: str) -> Figure:
-    """A row for what could not be measured."""
+    """A row for a benchmark that failed."""
     return Figure(f"{name}.py", None, "", goal=0, note=why)
 
 
@@ -68,7 +68,7 @@ def markdown(figures: Iterable[Figure]) -> str:
 
 
 def cells(figure: Figure) -> list[str]:
-    """What stands in the row of a figure."""
+    """The cells of a figure's row."""
     if figure.value is None:
         return [figure.name, f"not measured: {figure.note or 'no reason given'}", "", "", "", "**no**"]
     value, unit = number(figure.value), figure.unit
@@ -93,7 +93,7 @@ def goal_of(figure: Figure) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that matter, without an exponent."""
+    """Three significant digits, without an exponent."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -102,12 +102,12 @@ def row(values: Sequence[str]) -> str:
 
 
 def main() -> int:
-    """Run them and write the table; 0 where every goal is met, else 1."""
+    """Run the benchmarks and write the table; 0 if every goal is met, else 1."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path, nargs="?")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default=",".join(BENCHMARKS), help="names, separated by commas")
-    parser.add_argument("--jsonl", type=Path, nargs="*", default=[], help="files of lines that were printed before")
+    parser.add_argument("--jsonl", type=Path, nargs="*", default=[], help="files with lines of earlier runs")
     chosen = parser.parse_args()
     figures = [figure for file in chosen.jsonl for figure in figures_of(file.read_text().splitlines())]
     for name in [] if chosen.jsonl else chosen.only.split(","):

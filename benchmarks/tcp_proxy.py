@@ -3,7 +3,7 @@
 async with TcpProxy(port_of_the_server) as proxy:
     ...                          # the client connects to 127.0.0.1, proxy.port
     proxy.mode = Mode.BLACK_HOLE # nothing is forwarded, connections stay open
-    proxy.mode = Mode.PASS       # what was held back arrives, as after a network partition
+    proxy.mode = Mode.PASS       # held data arrives, as after a network partition
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Mode(StrEnum):
 
 
 class _Link:
-    """One connection of a client and the connection to the server behind it. `lost`: forwards nothing any more."""
+    """A client's connection and its connection to the server. `lost`: nothing is forwarded any more."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -43,9 +43,9 @@ class _Link:
 
 
 class TcpProxy:
-    """Forwards connections to 127.0.0.1, `target`. `mode` may be set at any time and holds for open connections too.
+    """Forwards connections to 127.0.0.1, `target`. `mode` may change at any time and applies to open connections too.
 
-    `latency`: seconds, for `Mode.SLOW`. `heard`: called whenever a client has sent something.
+    `latency`: seconds, for `Mode.SLOW`. `heard`: called whenever a client has sent data.
     """
 
     def __init__(
@@ -98,16 +98,16 @@ class TcpProxy:
             self._open.set()
 
     def cut(self) -> int:
-        """Abort every open connection on both sides; how many there were."""
+        """Abort every open connection on both sides. Returns their number."""
         links = list(self._links)
         for link in links:
             link.abort()
         return len(links)
 
     def lose(self) -> Callable[[], None]:
-        """Forward nothing on the connections that are open now, as if the client's machine had lost its power.
+        """Stop forwarding on the open connections, as if the client's machine had lost power.
 
-        New connections are forwarded. The server keeps the old ones until the function that this returns is called.
+        New connections are forwarded. The server keeps the old ones until the returned function is called.
         """
         links = list(self._links)
         for link in links:
@@ -127,7 +127,7 @@ class TcpProxy:
         self._links.add(link)
         try:
             await self._forward(link)
-            # What was written before the end still gets through.
+            # Data written before the end still gets through.
             for one in link.writers:
                 one.close()
         except (OSError, asyncio.CancelledError):
@@ -170,7 +170,7 @@ class TcpProxy:
                     await self._passage(link)
                 writer.write(piece)
                 await writer.drain()
-        # An end of the connection is held back like everything else.
+        # The end of a connection is held back like data.
         await self._passage(link)
 
     async def _passage(self, link: _Link) -> None:

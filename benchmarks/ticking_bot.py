@@ -1,10 +1,10 @@
-"""A process that a benchmark measures from outside: the real bot, or the barest Bolt app, with a ticker in its loop.
+"""A process that a benchmark measures from outside: the real bot or a minimal Bolt app, with a ticker in its loop.
 
     python benchmarks/ticking_bot.py bot|echo OFFSET_SECONDS
 
 Settings come from the environment, as for `claude-cost run`; the clock is the machine's plus the offset. On SIGUSR1 the
-bot records an alert and delivers it; on SIGUSR2 the process prints how late its ticks were since the last time, as
-JSON. SIGTERM ends it. The echo serves `/` on CLAUDE_COST_HTTP_PORT, for a bare HTTP answer.
+bot records an alert and delivers it. On SIGUSR2 the process prints how late its ticks were since the previous signal,
+as JSON. SIGTERM ends it. The echo app serves `/` on CLAUDE_COST_HTTP_PORT for a bare HTTP response.
 """
 
 import asyncio
@@ -41,20 +41,20 @@ TICK_SECONDS = 0.001
 
 
 class Ticker:
-    """Asks the loop to be called every millisecond, and notes by how much it is late."""
+    """Sleeps for a millisecond in a loop and records the delays."""
 
     def __init__(self) -> None:
         self._late: list[float] = []
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Run until cancelled."""
         while True:
             due = time.perf_counter() + TICK_SECONDS
             await asyncio.sleep(TICK_SECONDS)
             self._late.append(time.perf_counter() - due)
 
-    def tell(self) -> None:
-        """Print the seconds since the last time, and begin anew."""
+    def print_delays(self) -> None:
+        """Print the delays since the previous call and reset."""
         late, self._late = self._late, []
         found = {"ticks": len(late), "p99": percentile(late, 0.99), "longest": max(late)} if late else {"ticks": 0}
         sys.stdout.write(f"{json.dumps(found)}\n")
@@ -62,12 +62,12 @@ class Ticker:
 
 
 class Alarm:
-    """Records a limit that is crossed, each time another one, and has it delivered."""
+    """Records and delivers an alert for a crossed limit, a new one each time."""
 
     def __init__(self, bot: Bot) -> None:
         self._bot = bot
         self._limit = 0
-        # The bot's own threads may all be at work, which is what is measured.
+        # The bot's own threads may all be busy; that is what is measured.
         self._thread = ThreadPoolExecutor(1)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -78,7 +78,7 @@ class Alarm:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, limit: Decimal) -> None:
-        # The tests know what a notice has to say.
+        # The tests have a payload.
         from tests.databases import crossed, reported
 
         transitions = reported([crossed(LimitKind.SOFT, limit)], budget="b0000", period="2026-10")
@@ -92,7 +92,7 @@ def on(number: signal.Signals, work: Callable[[], object]) -> None:
 
 
 async def bot(offset: timedelta) -> None:
-    """What `claude-cost run` does, with another clock."""
+    """`claude-cost run` with another clock."""
     settings = load_settings(os.environ, Need.RUN)
 
     def clock() -> datetime:
@@ -106,7 +106,7 @@ async def bot(offset: timedelta) -> None:
 
 
 async def echo(_: timedelta) -> None:
-    """Acknowledges a command, and answers with its words."""
+    """Acknowledge a command and answer with its words."""
     client = AsyncWebClient(token=os.environ["SLACK_BOT_TOKEN"], base_url=os.environ["SLACK_API_URL"])
     app = AsyncApp(client=client, request_verification_enabled=False)
 
@@ -133,9 +133,9 @@ async def echo(_: timedelta) -> None:
 
 
 async def main(which: str, offset: timedelta) -> None:
-    """Run it, with the ticker beside it."""
+    """Run the app and the ticker."""
     ticker = Ticker()
-    on(signal.SIGUSR2, ticker.tell)
+    on(signal.SIGUSR2, ticker.print_delays)
     ticking = asyncio.ensure_future(ticker.run())
     try:
         await (bot if which == "bot" else echo)(offset)

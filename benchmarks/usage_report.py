@@ -1,9 +1,9 @@
-"""An Anthropic that tells the usage of `world.py`, as a process of its own: minutes of the last hours, at any size.
+"""A local Anthropic that reports the usage of `world.py` from its own process: minutes of the last hours, any size.
 
     python benchmarks/usage_report.py KEYS DAYS OFFSET_SECONDS
 
-Prints its port. Answers the admin usage report by the minute in one page; what else is asked gets an empty list. What
-it says is put together once for each minute, so that its own work is small beside the bot's.
+Prints its port. Answers the admin usage report by the minute in one page, everything else with an empty list. Each
+minute is rendered once, so that its own work is small compared with the bot's.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Report:
         self._hours: dict[datetime, list[bytes]] = {}
 
     async def usage(self, request: web.Request) -> web.Response:
-        """The buckets of the range that are over, in one page."""
+        """The closed buckets of the range, in one page."""
         starts_at, ends_at = (datetime.fromisoformat(request.query[name]) for name in ("starting_at", "ending_at"))
         if request.query["bucket_width"] != "1m":
             return await nothing(request)

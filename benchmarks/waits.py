@@ -1,9 +1,9 @@
-"""How long a write waits beside a review, and a read beside a large save.
+"""Measure how long a write waits during a review, and a read during a large save.
 
     python benchmarks/waits.py [--keys 5000] [--budgets 50] [--postgres ADDRESS] [--quick]
 
-The one that waits is a process of its own with its own connection, as another copy of the bot or a command would be: it
-writes, or reads, one row every few milliseconds. The floor is its slowest turn while nobody else is at work.
+The waiting side is a separate process with its own connection, like another replica or a command. It writes or reads
+one row every few milliseconds. The floor is its slowest turn on an idle database.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def wait_in_turns(address: str, kind: str, until: Callable[[], bool]) -> list[fl
 async def beside(
     address: str, kind: str, work: Callable[[], object] | None, seconds: float = ALONE_SECONDS
 ) -> list[float]:
-    """What the waiting process has measured while `work` was done in this one, or else for so many seconds."""
+    """Seconds measured by the waiting process during `work`, or for `seconds` without it."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, __file__, "--wait", kind, address),
         stdin=asyncio.subprocess.PIPE,
@@ -73,7 +73,7 @@ async def beside(
 
 
 def wait(kind: str, address: str) -> None:
-    """The child's part: until a line comes on its standard input."""
+    """Entry point of the child process; runs until a line arrives on its standard input."""
     ended = threading.Event()
 
     def end_after_a_line() -> None:
@@ -89,7 +89,7 @@ def wait(kind: str, address: str) -> None:
 async def measure(
     size: Size, budgets: int, cache: Path, postgres: str | None, alone_seconds: float = ALONE_SECONDS
 ) -> None:
-    """Both waits at one size, on one database."""
+    """Measure both waits for one size on one database."""
     where = ", PostgreSQL" if postgres else ""
     with tempfile.TemporaryDirectory() as name, database(size, Path(name), cache, postgres) as address:
         clock = HandClock(size.now)
@@ -99,7 +99,7 @@ async def measure(
             say(f"a write beside a review, {size}{where} …")
             bare = await beside(address, "write", None, alone_seconds)
             waits = await beside(address, "write", lambda: decide(bot, clock))
-            tell(f"a one-row write beside a full review: {budgets:,} budgets, {size}{where}", waits, bare)
+            report(f"a one-row write beside a full review: {budgets:,} budgets, {size}{where}", waits, bare)
             say(f"a read beside a save, {size}{where} …")
             bare = await beside(address, "read", None, alone_seconds)
             clock.advance(timedelta(minutes=1))
@@ -109,18 +109,18 @@ async def measure(
             state = data_state(clock())
             waits = await beside(address, "read", lambda: bot.services.usage.save(found, "admin", clock(), state, None))
             rows = sum(len(each.rows) for each in found)
-            tell(f"a one-row read beside a save of {rows:,} rows: {size}{where}", waits, bare)
+            report(f"a one-row read beside a save of {rows:,} rows: {size}{where}", waits, bare)
 
 
-def tell(name: str, waits: list[float], bare: list[float]) -> None:
-    """The longest wait; the floor is the longest while nobody else is at work."""
+def report(name: str, waits: list[float], bare: list[float]) -> None:
+    """Print the longest wait; the floor is the longest on an idle database."""
     note = f"p99 {percentile(waits, 0.99) * 1000:.1f} ms of {len(waits)}"
     figures = [round(max(values) * 1000, 2) for values in (waits, bare)]
     emit(Figure(f"longest wait of {name}", figures[0], "ms", figures[1], 50, note=note))
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure the sizes given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, default=5000)
     parser.add_argument("--budgets", type=int, default=50)

@@ -1,8 +1,8 @@
-"""A hundred thousand random lines of an estimate, of which the tests read five thousand.
+"""Parse a hundred thousand random estimate lines; the tests parse a few thousand.
 
     python benchmarks/words_at_random.py [LINES] [SEED]
 
-Ends with an AssertionError at the first line that is neither a workload that can be estimated nor one sentence.
+Fails with an AssertionError at the first line that yields neither an estimable workload nor one sentence.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""An organization of any size in a database that the bot opens, the same one for the same numbers.
+"""Build an organization of any size in a database of the bot; equal arguments build equal rows.
 
     python benchmarks/world.py KEYS [DAYS] [--budgets N] [--cache FOLDER]
 
-Every key is used four hours a day, in each of them with half of twelve models: 5,000 keys have 3.7 million rows in 31
-days. Settled hours are kept as one row, the last two and the running one by the minute. What was built is kept in the
-cache folder, and each run works on a copy. Which budgets there are stands in a TOML file, not in the database.
+Every key is used four hours a day, each hour with half of twelve models: 5,000 keys have 3.7 million rows in 31 days.
+Settled hours are one row each; the last two hours and the running one are stored by the minute. The cache folder keeps
+the built databases, and each run works on a copy. Budgets are defined in a TOML file, not in the database.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from bot.usage.store_reads import Name
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMAT = 1
-"""To be raised whenever the same numbers make other rows."""
+"""Increment when equal arguments build different rows."""
 
 SEED = 7
 WORKSPACES = 50
@@ -56,7 +56,7 @@ MODELS = (
 )
 USED_AT_ONCE = 6
 ACTIVE_EVERY = 6
-"""Hours from one in which a key is used to the next."""
+"""Hours between two hours in which a key is used."""
 
 FIRST = datetime(2026, 10, 1, tzinfo=UTC)
 """A month of 31 days."""
@@ -74,7 +74,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Usage of one hour, a row each; `minutes` of the hour, 0 for hourly rows; `counts` has six columns."""
+    """Usage of one hour as parallel arrays; `minutes` of the hour, 0 for hourly rows; `counts` has six columns."""
 
     keys: Ints
     models: Ints
@@ -84,7 +84,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`days`: including the one that runs."""
+    """`days`: including the running one."""
 
     keys: int
     days: int = 31
@@ -115,7 +115,7 @@ def terms_of(key: int) -> Terms:
 
 
 def hourly(size: Size, hour: datetime) -> Rows:
-    """What is used in an hour, a row for each key and model."""
+    """Usage of an hour, one row per key and model."""
     number, day = (hour - FIRST) // HOUR, (hour - FIRST) // DAY
     keys = np.arange(size.keys, dtype=np.int64)
     keys = keys[(keys * 5 + hour.hour) % ACTIVE_EVERY == 0]
@@ -125,13 +125,13 @@ def hourly(size: Size, hour: datetime) -> Rows:
 
 
 def by_minute(size: Size, hour: datetime, until: datetime) -> Rows:
-    """The same by the minute, of the minutes that begin before `until`."""
+    """The same usage by the minute, for minutes that begin before `until`."""
     whole = hourly(size, hour)
     minutes = np.arange(60, dtype=np.int64)
     used = (minutes[None, :] * 7 + (whole.keys * 3 + whole.models)[:, None]) % 11 < 2
     used &= hour.timestamp() + minutes * 60 < until.timestamp()
     rows, found = np.nonzero(used)
-    # Drawn for the whole hour, so that a minute that was reported stays as it was.
+    # Drawn for the whole hour, so that reported minutes do not change.
     number = (hour - FIRST) // HOUR
     counts = _counts(len(whole.keys) * 60, number, 2_000).reshape(len(whole.keys), 60, 6)
     return Rows(whole.keys[rows], whole.models[rows], found.astype(np.int64), counts[rows, found])
@@ -146,7 +146,7 @@ def _counts(rows: int, hour: int, most: int) -> Ints:
 
 
 def reading(size: Size, hour: datetime, now: datetime) -> UsageReading:
-    """What a poll at `now` reads of one hour by the minute."""
+    """Usage of one hour by the minute, as a poll at `now` reads it."""
     rows = by_minute(size, hour, now - BEHIND)
     found = tuple(
         UsageRow(
@@ -170,7 +170,7 @@ def data_state(now: datetime) -> DataState:
 
 
 def budgets_toml(size: Size, count: int) -> str:
-    """`count` budgets of every kind. Every fiftieth has a limit that is passed, the others are far from theirs."""
+    """`count` budgets of every kind. Every fiftieth is over its limit, the others are far below."""
     tables = []
     for index in range(count):
         scope = "organization"
@@ -192,7 +192,7 @@ def budgets_toml(size: Size, count: int) -> str:
 
 @contextmanager
 def database(size: Size, folder: Path, cache: Path = DEFAULT_CACHE, postgres: str | None = None) -> Iterator[str]:
-    """The address of a copy of this organization. `postgres`: a server to make it on, instead of an SQLite file."""
+    """Address of a copy of this organization. `postgres`: the server for it, instead of an SQLite file."""
     if postgres is None:
         copy = folder / "claude-cost.db"
         shutil.copy(built(size, cache), copy)
@@ -214,9 +214,9 @@ def database(size: Size, folder: Path, cache: Path = DEFAULT_CACHE, postgres: st
 
 
 def built(size: Size, cache: Path = DEFAULT_CACHE) -> Path:
-    """The SQLite file with this organization, made if it is not in the cache; not to be opened by a bot.
+    """The SQLite file with this organization, built if not cached; a bot must not open it.
 
-    Checkouts whose store differs have files of their own, made from another one's rows where that can be.
+    Checkouts with different stores have separate files, built from each other's rows where possible.
     """
     cache.mkdir(parents=True, exist_ok=True)
     kind = f"{size.keys}-keys-{size.days}-days-{FORMAT}"
@@ -227,7 +227,7 @@ def built(size: Size, cache: Path = DEFAULT_CACHE) -> Path:
         begun = Path(folder) / "begun.db"
         for other in sorted(cache.glob(f"{kind}*.db")):
             shutil.copy(other, begun)
-            # One that a newer checkout has made cannot be opened.
+            # Databases of newer checkouts cannot be opened.
             with suppress(DatabaseError):
                 _bring_up_to_date(f"sqlite:///{begun}", size)
                 break
@@ -239,7 +239,7 @@ def built(size: Size, cache: Path = DEFAULT_CACHE) -> Path:
 
 
 def _built_on(server: Engine, size: Size) -> str:
-    """The same as a database of a PostgreSQL server; its name."""
+    """The same on a PostgreSQL server; returns the database's name."""
     name = f"claude_cost_bench_{size.keys}_{size.days}_{FORMAT}_{_code_of_the_store()}"
     with server.connect() as connection:
         if connection.execute(text(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")).scalar():
@@ -260,12 +260,12 @@ def _address(server: Engine, name: str) -> str:
 
 
 def _bring_up_to_date(address: str, size: Size) -> None:
-    """Migrate it, fill it if it is empty, and make its roll-ups anew. Raises `DatabaseError`."""
+    """Migrate it, fill it if empty, and rebuild its roll-ups. Raises `DatabaseError`."""
     engine = open_database(address)
     try:
         if UsageStore(engine).data_state().as_of is None:
             _fill(engine, size)
-        # A store of before the roll-ups has none to make.
+        # Older stores have no roll-ups.
         rebuild = getattr(UsageStore(engine), "rebuild_rollups", None)
         if rebuild is not None:
             rebuild()
@@ -337,7 +337,7 @@ def _bulk(engine: Engine, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 def main() -> None:
-    """Make the organization and print where it is, and its budgets."""
+    """Build the organization; print its address and its budgets."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("keys", type=int)
     arguments.add_argument("days", type=int, nargs="?", default=31)

@@ -1,9 +1,9 @@
-"""Simulated years of budgets against the oracle of the tests, with other seeds and more polls than the tests have.
+"""Simulate years of budgets against the tests' oracle, with other seeds and more polls than the tests.
 
     python benchmarks/year.py [YEARS]
 
-Prints for each year what was told, what went wrong in it, and the seconds of one look at all budgets; ends with exit
-code 1 at the first year in which the outbox and the oracle differ.
+Prints for each year the alerts, the disturbances and the CPU time per poll. Exits with 1 at the first year in which
+outbox and oracle differ.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ def main(years: int) -> int:
 
 
 def lived(seed: int) -> bool:
-    """One year; whether everything was told once."""
+    """Simulate one year; whether every alert was posted exactly once."""
     starts_at = datetime(2026, 1, 1, tzinfo=UTC) + seed % 24 * timedelta(days=31)
     with tempfile.TemporaryDirectory() as folder:
         engine = open_database(f"sqlite:///{Path(folder) / 'claude-cost.db'}")
@@ -47,10 +47,10 @@ def lived(seed: int) -> bool:
     wanted = sorted((told.at, told.incident) for told in year.oracle.told)
     same = sorted((post.at, post.incident) for post in posts) == wanted
     sys.stdout.write(
-        f"seed {seed}, from {starts_at:%Y-%m-%d}: {len(posts)} told, {len(wanted)} by the oracle, "
+        f"seed {seed}, from {starts_at:%Y-%m-%d}: {len(posts)} posted, {len(wanted)} expected, "
         f"{'the same' if same else 'NOT THE SAME'}; {year.polls} polls, {year.failed} failed, {year.undecided} ended "
-        f"before the decision, {year.edits} limits edited, {year.oracle.late} told late, {year.oracle.again} crossed "
-        f"again; {seconds / year.polls * 1000:.0f} ms a poll\n"
+        f"before the decision, {year.edits} limits edited, {year.oracle.late} reported late, "
+        f"{year.oracle.again} crossed again; {seconds / year.polls * 1000:.0f} ms a poll\n"
     )
     return same
 

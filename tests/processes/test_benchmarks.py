@@ -109,7 +109,7 @@ def test_the_bot_reads_the_budgets(tmp_path: Path) -> None:
 async def test_decisions_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with database(TINY, tmp_path, tmp_path / "cache") as address:
         costs = await decisions.measured(TINY, 2, address, tmp_path, cycles=1)
-    decisions.tell(TINY, 2, costs, "")
+    decisions.report(TINY, 2, costs, "")
     figures = figures_of(capsys.readouterr().out.splitlines())
     assert len(figures) == 5
     assert all(figure.value and figure.floor for figure in figures)

@@ -26,6 +26,7 @@ from bot.alerts.notice_contents import ContentStore
 from bot.alerts.rules import AlertRules, Receiver
 from bot.alerts.store import AlertStore
 from bot.amounts import count, with_dollar_sign
+from bot.budgets.budget import ATTRIBUTED
 from bot.budgets.live import LiveSource
 from bot.budgets.owners import Teams
 from bot.budgets.review import BudgetReview, Reviews
@@ -75,6 +76,8 @@ from bot.usage.anthropic.attribution_cache import Attribution
 from bot.usage.anthropic.client import Transport
 from bot.usage.anthropic.limits import RateLimitCache
 from bot.usage.anthropic.token_count import TokenCounter
+from bot.usage.attributed_store import AttributedStore
+from bot.usage.attribution_poller import AttributionPoller
 from bot.usage.poller import build_poller
 from bot.usage.store import UsageStore
 
@@ -87,6 +90,10 @@ CLOSE_SECONDS = 0.5
 """For each step of the clean-up at the end."""
 
 OF_LOGGED = " of logged usage"
+OF_ATTRIBUTED = " of attributed spend"
+ATTRIBUTED_KINDS = (AlertKind.LIMIT, AlertKind.NO_DATA, AlertKind.NEW_PERIOD, AlertKind.FORECAST)
+"""Days have no minutes: what spends unusually fast is not seen in them."""
+
 """Added to the names of what looks at budgets that count it."""
 
 LIMITS_WAIT = timedelta(seconds=30)
@@ -173,14 +180,24 @@ async def bot_from(
             may_store=base.leadership.still_held,
         )
         stack.callback(poller.close)
+        attribution = AttributionPoller(
+            AttributedStore(base.engine),
+            Transport(base.http, settings.anthropic_admin_key, most_waiting=most_waiting),
+            settings.usage_api,
+            clock,
+            base.leadership.still_held,
+        )
+        stack.push_async_callback(close_within, "the attribution of budgets", CLOSE_SECONDS, attribution.close)
         cycle_state = CycleStateStore(base.engine)
         context = _detector_context(base, services, cycle_state, outbox, others)
         logged = _logged(base, services, context)
+        attributed = _attributed(base, services, context)
         reacting = (Evaluator(AlertKind.LIMIT, context), Evaluator(AlertKind.LIMIT, logged, OF_LOGGED))
         yield Bot(
             settings=settings,
             services=services,
             poller=poller,
+            attribution=attribution,
             outbox=outbox,
             destinations=destinations,
             leadership=base.leadership,
@@ -188,7 +205,7 @@ async def bot_from(
             in_flight=base.in_flight,
             workspace=base.workspace,
             cycle_state=cycle_state,
-            looks=_looks(base, services, context, logged, reacting),
+            looks=_looks(base, services, context, logged, attributed, reacting),
             reacting=reacting,
             lifecycle_timer=LifecycleTimer(alerts.life, rules, clock),
             delivery_health=Evaluator(AlertKind.DELIVERY, context),
@@ -251,21 +268,32 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
     usage = UsageStore(engine)
     ledger = ledger_from(engine, settings.ledger_url, settings.ledger_rules)
     snapshots, logged = Snapshots(usage, card), Snapshots(ledger, card, LedgerIndex)
+    attributed = Snapshots(AttributedStore(engine), card)
     teams = Teams(settings.teams)
     book = BudgetBook(settings.budgets, BudgetStore(engine), clock, teams)
     review = Reviews(
         BudgetReview(snapshots, book.in_force, modes, card, settings.poll_seconds, live=LiveSource(logged)),
         BudgetReview(logged, book.in_force, modes, card, counts=lambda scope: scope.is_logged),
+        BudgetReview(
+            attributed,
+            book.in_force,
+            modes,
+            card,
+            settings.poll_seconds,
+            counts=lambda scope: scope.kind in ATTRIBUTED,
+        ),
         teams,
     )
     fallback = _fallback(base, targets, modes, review.usage)
-    review.usage.in_force = review.logged.in_force = partial(mode_in_force, fallback)
+    for each in review.all:
+        each.in_force = partial(mode_in_force, fallback)
     return Services(
         usage=usage,
         ledger=ledger,
         otlp=OtlpIngest(ledger, OtlpStore(engine), card, ledger.user),
         snapshots=snapshots,
         logged=logged,
+        attributed=attributed,
         alerts=alerts,
         lifecycle=alerts.life,
         notices=alerts.notices,
@@ -372,11 +400,23 @@ def _logged(base: Base, services: Services, context: DetectorContext) -> Detecto
     return replace(context, snapshots=services.logged, review=services.review.logged, remembered=remembered)
 
 
+def _attributed(base: Base, services: Services, context: DetectorContext) -> DetectorContext:
+    """The same for budgets that count what Anthropic itself attributes."""
+    return replace(
+        context,
+        snapshots=services.attributed,
+        review=services.review.attributed,
+        remembered=StateStore(base.engine, "attributed_"),
+        attribution=AttributedStore(base.engine),
+    )
+
+
 def _looks(
     base: Base,
     services: Services,
     context: DetectorContext,
     logged: DetectorContext,
+    attributed: DetectorContext,
     reacting: Sequence[Evaluator],
 ) -> tuple[Look, ...]:
     """What follows every poll. Deliveries are looked at after each delivery instead."""
@@ -387,6 +427,7 @@ def _looks(
         *reacting,
         *(Evaluator(kind, context) for kind in AlertKind if kind not in (AlertKind.LIMIT, AlertKind.DELIVERY)),
         *(Evaluator(kind, logged, OF_LOGGED) for kind in (AlertKind.NEW_PERIOD, AlertKind.FORECAST, AlertKind.SPIKE)),
+        *(Evaluator(kind, attributed, OF_ATTRIBUTED) for kind in ATTRIBUTED_KINDS),
         AutoFallback(fallback, services.prospects, services.review.usage, context.incidents, snapshots, state),
         Verifier(fallback, usage_verifier, services.usage, base.settings.fallback_chain, state),
     )

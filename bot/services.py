@@ -41,6 +41,7 @@ class Services:
     otlp: OtlpIngest
     snapshots: Snapshots
     logged: Snapshots
+    attributed: Snapshots
     alerts: AlertStore
     lifecycle: LifecycleStore
     notices: ContentStore

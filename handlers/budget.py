@@ -5,16 +5,20 @@ from dataclasses import replace
 from slack_bolt.async_app import AsyncApp
 
 from bot.budgets.account import Detail
-from bot.budgets.budget import Budget
+from bot.budgets.budget import ATTRIBUTED, Budget, Scope
 from bot.budgets.owners import team_name
 from bot.budgets.parsing import BudgetWordsError, budget_of, budget_words, named_first, split_budget_words
 from bot.budgets.report import known_of
-from bot.budgets.scopes import NoMatchError
+from bot.budgets.scopes import NoMatchError, attributed
 from bot.budgets.store import ACTION, mark_of
+from bot.clock import DAY, floor_day
 from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
 from bot.typed_text import first_word, nearest, words_in
+from bot.usage.attributed_days import PRODUCTS
+from bot.usage.model import AttributedBy, NotAttributedError
+from bot.usage.store_reads import AttributedNames
 from handlers.budget_trial import suggest_answer, try_answer
 from handlers.render.budget import (
     REMOVE_ACTION,
@@ -35,6 +39,9 @@ from handlers.render.budget import (
 from handlers.render.parts import code, said, sentence, shown
 from handlers.requests import Click, Request, dated, on_click
 
+ASKED_BACK = 30 * DAY
+"""Who spent nothing for so long is not known to a budget."""
+
 ACTIONS = ("list", "set", "try", "suggest", "remove")
 USE = (
     "use `budget list`, `budget set NAME hard=USD`, `budget try NAME hard=USD`, `budget suggest` or "
@@ -46,9 +53,32 @@ async def budget_command(services: Services, request: Request) -> Message:
     """`budget [list | set NAME KEY=VALUE… | try NAME KEY=VALUE… | suggest [scope=…] | remove NAME]`."""
     action, rest = first_word(request.typed)
     try:
-        return await services.threads.commands(_answer, services, action.lower() or "list", rest)
+        asked = await _asked_of_anthropic(services, rest) if action.lower() == "set" else None
+        return await services.threads.commands(_answer, services, action.lower() or "list", rest, asked)
     except BudgetWordsError as error:
         return said(sentence(str(error)))
+
+
+async def _asked_of_anthropic(services: Services, words: str) -> AttributedNames | None:
+    """To whom Anthropic has attributed spend lately, where the words name a product, group, agent or actor that is not
+    stored."""
+    name, values = split_budget_words(words)
+    scope = budget_of(name, values, services.budgets.find(name)).scope
+    if scope.kind not in ATTRIBUTED:
+        return None
+    try:
+        services.review.scope_of(scope)
+    except NoMatchError:
+        now = services.clock()
+        try:
+            found = await services.attribution.spend(AttributedBy(scope.kind.value), floor_day(now) - ASKED_BACK, now)
+        except NotAttributedError as error:
+            return AttributedNames({}, known=False, error=str(error))
+        stored = services.attributed.current().names.attributed.get(scope.kind.value)
+        names = {row.who.id: row.who.name or row.who.id for row in found.rows if row.who.id}
+        products = dict(zip(PRODUCTS, PRODUCTS, strict=True)) if found.by is AttributedBy.PRODUCT else {}
+        return AttributedNames({**products, **({} if stored is None else stored.names), **names}, known=True)
+    return None
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
@@ -98,11 +128,11 @@ def _not_changed(services: Services, budget: Budget) -> str:
     return unchanged(budget) if present == budget else stale(budget.name, present)
 
 
-def _answer(services: Services, action: str, rest: str) -> Message:
+def _answer(services: Services, action: str, rest: str, asked: AttributedNames | None) -> Message:
     if action == "list" and not words_in(rest):
         return _list(services)
     if action == "set":
-        return _proposed(services, rest)
+        return _proposed(services, rest, asked)
     if action == "try":
         return try_answer(services, rest)
     if action == "suggest":
@@ -133,7 +163,7 @@ def _list(services: Services) -> Message:
     return budget_list(budgets, standing, services.budgets.kept(), services.display, services.budgets.teams)
 
 
-def _proposed(services: Services, words: str) -> Message:
+def _proposed(services: Services, words: str, asked: AttributedNames | None) -> Message:
     name, values = split_budget_words(words)
     configured = services.budgets.configured(name)
     if configured is not None:
@@ -150,7 +180,7 @@ def _proposed(services: Services, words: str) -> Message:
         return said(f"Nothing was changed. {sentence(unknown)}")
     doubts = []
     try:
-        services.review.scope_of(after.scope)
+        _scope_of(services, after.scope, asked)
     except NoMatchError as error:
         if error.certain:
             return said(f"Nothing was changed: {shown(str(after.scope))} would count nothing. {sentence(str(error))}")
@@ -166,6 +196,10 @@ def _proposed(services: Services, words: str) -> Message:
         services.display,
         ownership_lines(services.budgets.teams.completed(after), services.budgets.teams.of(after)),
     )
+
+
+def _scope_of(services: Services, scope: Scope, asked: AttributedNames | None) -> Scope:
+    return services.review.scope_of(scope) if asked is None else attributed(scope, asked)
 
 
 def _removal(services: Services, name: str) -> Message:
@@ -190,7 +224,9 @@ def _standing(services: Services, budget: Budget) -> Standing:
 
 def _doubts(services: Services, budget: Budget) -> list[str]:
     """What is not known of a budget that could be set."""
-    doubts = []
+    doubts: list[str] = []
+    if budget.scope.kind in ATTRIBUTED:
+        return doubts
     snapshot = services.snapshots.current()
     as_of = snapshot.as_of
     starts_at = budget.period_at(services.clock()).starts_at

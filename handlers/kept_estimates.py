@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from bot.budgets.actuals import Stretch, Used, compared, stretch_in, used_of
-from bot.budgets.budget import LOGGED, Scope, ScopeKind, parse_scope
+from bot.budgets.budget import ATTRIBUTED, LOGGED, Scope, ScopeKind, parse_scope
 from bot.budgets.logged_requests import group_of
 from bot.budgets.parsing import LONGEST_SCOPE
 from bot.budgets.report import GroupBy
@@ -76,6 +76,12 @@ def split_scope(typed: str) -> Bound:
         raise WordsError(f"for= is not understood: {error}; an example is {EXAMPLE_SCOPE}.", "for") from None
     if scope.kind is ScopeKind.TEAM:
         raise WordsError("for= takes one scope, no team: name a feature, a key or a workspace of it.", "for")
+    if scope.kind in ATTRIBUTED:
+        raise WordsError(
+            f"for= takes no {scope.kind}: Anthropic attributes dollars to it by the day, and an estimate is held "
+            f"against tokens; an example is {EXAMPLE_SCOPE}.",
+            "for",
+        )
     if masked(scope.value or "") != (scope.value or ""):
         raise WordsError("for= takes the id or the name of a key, never the key itself: it was not stored.", "for")
     if len(str(scope)) > LONGEST_SCOPE:

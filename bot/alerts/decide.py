@@ -231,7 +231,7 @@ class Quiet:
         besides = _besides_tokens(budget, period, total_usd, snapshot, provisional_usd)
         if besides is not None:
             low, high = _units(low_usd, besides, -FAR, snapshot), _units(high_usd, besides, FAR, snapshot)
-            if budget.scope.is_billed:
+            if budget.scope.is_in_dollars:
                 settled_until = snapshot.settled_until(period)
         return cls(budget, incidents, low_usd, high_usd, low, high, provisional_usd, settled_until)
 
@@ -262,7 +262,7 @@ def unquiet(
         if quiet is None or quiet.budget is not budget or incidents_of.get(key) is not quiet.incidents:
             found.append(pair)
             continue
-        billed = budget.scope.is_billed
+        billed = budget.scope.is_in_dollars
         if quiet.low is None or quiet.high is None or (billed and (since is None or since < quiet.settled_until)):
             found.append(pair)
             continue
@@ -281,7 +281,7 @@ def _besides_tokens(
     budget: Budget, period: Period, total_usd: Decimal, snapshot: Snapshot, provisional_usd: Decimal
 ) -> Decimal | None:
     """By how much the sum differs from the money of all tokens; None where 64 bits are too few for those."""
-    if not budget.scope.is_billed:
+    if not budget.scope.is_in_dollars:
         return provisional_usd
     units = snapshot.units([budget.scope], period)
     return None if units is None else total_usd - snapshot.prices.usd(units[0])

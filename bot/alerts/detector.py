@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bot.budgets.snapshots import Snapshots
     from bot.db.state import StateStore
     from bot.ledger.store import SqlLedger
+    from bot.usage.attributed_store import AttributedStore
     from bot.usage.store import UsageStore
 from importlib import import_module
 
@@ -29,7 +30,8 @@ class DetectorContext:
 
     `snapshots`: what the budgets of `review` count. `logged`: what applications log.
     `state`: of this cycle, without I/O where it was read already. `slack_blocked`: whether Slack takes nothing at all,
-    not only one message. `refusing`: the destinations that refuse for good.
+    not only one message. `refusing`: the destinations that refuse for good. `attribution`: what Anthropic itself
+    attributes, where the budgets of `review` count that.
     """
 
     snapshots: "Snapshots"
@@ -45,6 +47,7 @@ class DetectorContext:
     rules: DetectorRules
     slack_blocked: Callable[[], bool] = bool
     refusing: Callable[[], Collection[str]] = frozenset
+    attribution: "AttributedStore | None" = None
 
 
 class Detector(Protocol):

@@ -63,7 +63,7 @@ MINUTE_KEY = "%Y-%m-%dT%H:%MZ"
 LONGEST_SUBJECT = 128
 """Characters."""
 
-DATA, BILL, LOGS = "data", "bill", "logs"
+DATA, BILL, LOGS, ATTRIBUTION = "data", "bill", "logs", "attribution"
 """Subjects of incidents that belong to no budget."""
 
 

@@ -154,7 +154,7 @@ class LimitDetector:
         quiet = self._quiet.get((budget.name, period.key))
         is_quiet = quiet is not None and quiet.holds(budget, incidents, total_usd)
         same = quiet is not None and quiet.provisional_usd == spend.provisional_usd
-        if is_quiet and same and not budget.scope.is_billed:
+        if is_quiet and same and not budget.scope.is_in_dollars:
             return budget, ()
         steps = [] if is_quiet else decide(budget, total_usd, incidents)
         noted = [] if is_quiet else track_limits(budget, incidents)

@@ -8,15 +8,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from bot.alerts.detector import DetectorContext
-from bot.alerts.incident import DATA, AlertKind, Identity, Status, Step, minute_key
+from bot.alerts.incident import ATTRIBUTION, DATA, AlertKind, Identity, Status, Step, minute_key
 from bot.alerts.model import AlertPayload, Transition, at_step
 from bot.budgets.account import Detail
 from bot.budgets.budget_spend import BudgetSpend, KnownSum
 from bot.clock import HOUR, floor_hour
+from bot.usage.attributed_days import worst_of
 from bot.usage.model import DataState, not_ahead, stale_after
+
+if TYPE_CHECKING:
+    from bot.alerts.incident_store import NewestIncident
+    from bot.usage.attributed_store import AttributedStore
 
 RETURNS_WITHIN = timedelta(minutes=30)
 """A gap that begins so soon after the end of the last one is the same incident."""
@@ -26,6 +31,7 @@ class NoDataReason(StrEnum):
     MISSING = "no data has come"
     MISSING_AGAIN = "no data has come again"
     BACK = "data has come again"
+    NOT_NEEDED = "no budget needs the data any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +40,7 @@ class NoDataAlert(AlertPayload):
 
     `began_at`: when the first of several gaps in a row began, which is what the incident is known by. `as_of`: the age
     of the data, None before the first of all. `missing_hours`: hours of usage that are not in the store once data has
-    come again.
+    come again. `source`: what the incident is about, Anthropic's usage data or its attribution of spend.
     """
 
     kind: Literal[AlertKind.NO_DATA] = AlertKind.NO_DATA
@@ -44,10 +50,11 @@ class NoDataAlert(AlertPayload):
     as_of: datetime | None
     sums: tuple[KnownSum, ...]
     missing_hours: int = 0
+    source: str = DATA
 
     @property
     def identity(self) -> Identity:
-        return Identity(AlertKind.NO_DATA, DATA, minute_key(self.began_at))
+        return Identity(AlertKind.NO_DATA, self.source, minute_key(self.began_at))
 
     @property
     def is_urgent(self) -> bool:
@@ -107,6 +114,79 @@ def _step(status: Status, reason: NoDataReason) -> Step:
 NOT_REFRESHED = "Anthropic answers, but its data is not refreshed."
 
 
+class Watched(Protocol):
+    """The data whose age is looked at. `source`: the subject of its incidents."""
+
+    source: str
+
+    def data(self, now: datetime) -> DataState | None:
+        """What is known of it; None where nobody needs it."""
+
+    def last(self) -> Gap | None:
+        """The last reported gap."""
+
+    def missing_hours(self, since: datetime, data: DataState) -> int:
+        """How many hours since then are not in the store."""
+
+
+class WatchedUsage:
+    """Anthropic's usage data."""
+
+    source = DATA
+
+    def __init__(self, context: DetectorContext) -> None:
+        self._context = context
+
+    def data(self, now: datetime) -> DataState:
+        stored = self._context.state().data
+        data = not_ahead(stored, now)
+        if data != stored:
+            self._context.usage.save_state(data)
+        return data
+
+    def last(self) -> Gap | None:
+        return _gap(self._context.state().no_data)
+
+    def missing_hours(self, since: datetime, data: DataState) -> int:
+        if data.as_of is None:
+            return 0
+        first = floor_hour(since)
+        known = self._context.usage.hours(first)
+        count = -((first - data.as_of) // HOUR)
+        return sum(1 for index in range(count) if first + index * HOUR not in known)
+
+
+class WatchedAttribution:
+    """What Anthropic itself attributes to products, groups, agents and actors, where a budget counts it."""
+
+    source = ATTRIBUTION
+
+    def __init__(self, context: DetectorContext, attribution: "AttributedStore") -> None:
+        self._context = context
+        self._attribution = attribution
+        self._may_stand = True
+
+    def data(self, now: datetime) -> DataState | None:
+        states = self._attribution.states()
+        return not_ahead(worst_of(states.values()), now) if states else None
+
+    def last(self) -> Gap | None:
+        is_needed = bool(self._attribution.states())
+        if not is_needed and not self._may_stand:
+            return None
+        gap = _gap(self._context.incidents.newest(ATTRIBUTION, AlertKind.NO_DATA))
+        self._may_stand = is_needed or (gap is not None and gap.status is Status.OPEN)
+        return gap
+
+    def missing_hours(self, since: datetime, data: DataState) -> int:
+        """None: what comes again is read from the last refresh on."""
+        return 0
+
+
+def _gap(newest: "NewestIncident | None") -> Gap | None:
+    return None if newest is None else Gap(datetime.fromisoformat(newest.key), newest.status, newest.changed_at)
+
+
 class NoDataDetector:
     """The age of the data. To be asked after a poll, or while one hangs."""
 
@@ -114,25 +194,25 @@ class NoDataDetector:
 
     def __init__(self, context: DetectorContext) -> None:
         self._context = context
+        attribution = context.attribution
+        self._watched: Watched = (
+            WatchedUsage(context) if attribution is None else WatchedAttribution(context, attribution)
+        )
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
         """The step that is due, if any."""
-        context = self._context
-        stored = context.state().data
-        data = not_ahead(stored, now)
-        if data != stored:
-            context.usage.save_state(data)
-        found = decide_no_data(data, now, context.rules.poll_seconds, self._last())
+        data, last = self._watched.data(now), self._watched.last()
+        if data is None:
+            found = None
+            if last is not None and last.status is Status.OPEN:
+                found = GapStep(_step(Status.WITHDRAWN, NoDataReason.NOT_NEEDED), last.began_at, last.began_at)
+        else:
+            found = decide_no_data(data, now, self._context.rules.poll_seconds, last)
         if found is not None:
-            yield [Transition(self._payload(found, data, now, mode), found.step.post)]
-
-    def _last(self) -> Gap | None:
-        newest = self._context.state().no_data
-        if newest is None:
-            return None
-        return Gap(datetime.fromisoformat(newest.key), newest.status, newest.changed_at)
+            yield [Transition(self._payload(found, data or DataState(), now, mode), found.step.post)]
 
     def _payload(self, found: GapStep, data: DataState, now: datetime, mode: str) -> NoDataAlert:
+        is_back = found.step.status is Status.RESOLVED
         return NoDataAlert(
             **at_step(found.step, mode, now),
             began_at=found.began_at,
@@ -140,16 +220,9 @@ class NoDataDetector:
             because=data.error or NOT_REFRESHED,
             as_of=data.as_of,
             sums=tuple(_sum(spend) for spend in self._context.review.spend(now, Detail.NONE)),
-            missing_hours=self._missing_hours(found.since, data) if found.step.status is Status.RESOLVED else 0,
+            missing_hours=self._watched.missing_hours(found.since, data) if is_back else 0,
+            source=self._watched.source,
         )
-
-    def _missing_hours(self, since: datetime, data: DataState) -> int:
-        if data.as_of is None:
-            return 0
-        first = floor_hour(since)
-        known = self._context.usage.hours(first)
-        count = -((first - data.as_of) // HOUR)
-        return sum(1 for index in range(count) if first + index * HOUR not in known)
 
 
 def _sum(spend: BudgetSpend) -> KnownSum:

@@ -8,16 +8,18 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from bot.budgets.budget import ORGANIZATION, Budget, Period, Scope
+from bot.budgets.budget import ATTRIBUTED, ORGANIZATION, Budget, Period, Scope
 from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMover, named_cause, named_mover
+from bot.budgets.day_parts import midnight
 from bot.budgets.forecast import HOURS_BACK, Forecast, Hours, ModeShift, Request, forecasts
+from bot.budgets.forecast_model import Floats
 from bot.budgets.live import LiveSpend
 from bot.budgets.recent import RecentSpend, recent_spend
 from bot.budgets.savings import InForce, mode_shares, mode_shifts, reckoned_mode
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import Spend
 from bot.budgets.trend import LEAST_SHARE, LEAST_USD, MOST_MOVERS, ROSE, Cause, Mover, usd_of, usd_under
-from bot.clock import DAY, HOUR, floor_hour
+from bot.clock import DAY, HOUR, floor_day, floor_hour
 from bot.mode import Mode
 
 Shifts = Sequence[ModeShift]
@@ -69,8 +71,26 @@ def hours_of(snapshot: Snapshot, scopes: Sequence[Scope], as_of: datetime) -> li
     running = floor_hour(as_of)
     first = running - HOURS_BACK * HOUR
     usd = snapshot.hourly(scopes, first, running + HOUR).astype(np.float64) / 10.0**snapshot.prices.places
+    for row, scope in zip(usd, scopes, strict=True):
+        if scope.kind in ATTRIBUTED:
+            row[:] = _divided_evenly(snapshot, scope, first, as_of)
     usd[:, ~snapshot.known(first, running + HOUR)] = np.nan
     return [Hours(first, row) for row in usd]
+
+
+def _divided_evenly(snapshot: Snapshot, scope: Scope, first: datetime, as_of: datetime) -> Floats:
+    """Dollars by hour from `first` to the running one: those of each whole UTC day divided among its hours.
+
+    NaN on the day that runs: how much of it is usually spent by now is not known.
+    """
+    hours = np.arange((floor_hour(as_of) - first) // HOUR + 1)
+    found = np.zeros(len(hours))
+    for day, row in snapshot.attributed(scope).items():
+        begin = (midnight(day) - first) / HOUR
+        share = np.clip(np.minimum(hours + 1, begin + DAY / HOUR) - np.maximum(hours, begin), 0, 1)
+        found += float(row.usd) / (DAY / HOUR) * share
+    found[hours >= (floor_day(as_of) - first) / HOUR] = np.nan
+    return found
 
 
 def shown(shifts: Shifts, hours: Hours, as_of: datetime) -> tuple[ModeShift, ...]:
@@ -176,6 +196,7 @@ class Account:
             report_only_usd=spend.report_only_usd,
             provisional_usd=spend.provisional_usd,
             provisional_since=spend.provisional_since,
+            attributed=spend.attributed,
             at_least=spend.at_least,
             hidden=tuple(sorted(spend.hidden)),
             assumed=spend.assumed,

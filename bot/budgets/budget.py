@@ -138,10 +138,17 @@ class ScopeKind(StrEnum):
     USER = "user"
     TAG = "tag"
     TEAM = "team"
+    PRODUCT = "product"
+    GROUP = "group"
+    AGENT = "agent"
+    ACTOR = "actor"
 
 
 BILLED = frozenset({ScopeKind.ORGANIZATION, ScopeKind.WORKSPACE})
 """Kinds of which the cost report has rows. What others spend follows from tokens alone."""
+
+ATTRIBUTED = frozenset({ScopeKind.PRODUCT, ScopeKind.GROUP, ScopeKind.AGENT, ScopeKind.ACTOR})
+"""Kinds that only Anthropic's own attribution knows: budgets of these count its dollars by UTC day."""
 
 LOGGED = frozenset({ScopeKind.FEATURE, ScopeKind.USER, ScopeKind.TAG})
 """Kinds that only the applications' own usage log knows: budgets of these count the ledger."""
@@ -169,7 +176,8 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`value`: a workspace id, a key id, a model id or family, a feature, a user id, a tag as NAME=VALUE, or a team.
+    """`value`: a workspace id, a key id, a model id or family, a feature, a user id, a tag as NAME=VALUE, a team, or a
+    product, group, agent or actor as Anthropic calls it.
 
     None for the organization. `parts`: the scopes that a team's budget counts, each response once; they are of one
     source, Anthropic's usage or the applications' log. Empty for every other kind, and for a team that nobody knows.
@@ -189,6 +197,11 @@ class Scope:
         """Whether the cost report may have rows of it."""
         return self.kind in BILLED or any(part.kind in BILLED for part in self.parts)
 
+    @property
+    def is_in_dollars(self) -> bool:
+        """Whether its sum may change although no tokens do."""
+        return self.is_billed or self.kind in ATTRIBUTED
+
     def __str__(self) -> str:
         return self.kind.value if self.value is None else f"{self.kind.value}:{self.value}"
 
@@ -197,14 +210,12 @@ ORGANIZATION = Scope(ScopeKind.ORGANIZATION)
 
 WRITTEN = {
     **dict.fromkeys((ScopeKind.WORKSPACE, ScopeKind.KEY, ScopeKind.MODEL, ScopeKind.USER), "an id"),
-    ScopeKind.FEATURE: "a NAME",
+    **dict.fromkeys((ScopeKind.GROUP, ScopeKind.AGENT, ScopeKind.ACTOR), "an id"),
+    **dict.fromkeys((ScopeKind.FEATURE, ScopeKind.PRODUCT), "a NAME"),
     ScopeKind.TAG: "a NAME=VALUE",
     ScopeKind.TEAM: "a NAME",
 }
 """What follows the colon."""
-
-ON_DEMAND = ("product", "group", "agent", "actor")
-"""What `report by` asks Anthropic about when somebody asks: no budget counts it."""
 
 CHAT = "chat"
 """The origin of budgets that were set there."""
@@ -212,22 +223,18 @@ CHAT = "chat"
 
 def parse_scope(text: str) -> Scope:
     """`organization`, or a kind and a value: `workspace:ID`, `model:ID-or-family`, `feature:NAME`, `tag:NAME=VALUE`,
-    `team:NAME`.
+    `team:NAME`, `product:NAME`.
 
     Raises ValueError with one clause.
     """
     kind_text, colon, value = text.strip().partition(":")
-    if kind_text in ON_DEMAND:
-        raise ValueError(
-            f"no budget counts spend by {kind_text}, which only `report by {kind_text}` shows: use workspace:ID or "
-            "key:ID, or feature:NAME, user:ID or tag:NAME=VALUE of what your applications log"
-        )
     try:
         kind = ScopeKind(kind_text)
     except ValueError:
         raise ValueError(
             f"{quoted(text, SCOPE)} is no scope: use organization, workspace:ID, key:ID, model:ID, feature:NAME, "
-            "user:ID, tag:NAME=VALUE or team:NAME"
+            "user:ID, tag:NAME=VALUE or team:NAME, or product:NAME, group:ID, agent:ID or actor:ID of Anthropic's own "
+            "attribution"
         ) from None
     if kind is ScopeKind.ORGANIZATION:
         if colon:

@@ -69,7 +69,8 @@ class BudgetSpend:
     `provisional_usd`: the part of `spent_usd` that only applications have logged, since `provisional_since`.
     `hidden`: why the sum is "at least". `expected_usd`: where the period ends by the forecast, in the range from
     `low_usd` to `high_usd`; all None with less than six hours of data, for a period that is over, and where the data
-    was stale. `forecast_mode`: the fallback mode that the expected end reckons with; None where that is not known.
+    was stale. `attributed`: all of it is what Anthropic itself attributes.
+    `forecast_mode`: the fallback mode that the expected end reckons with; None where that is not known.
     `shares`: of every mode against none, so that savings can be drawn for any mode in force; empty where
     nothing was used. `as_of`: the age of all of it. `stale_at`: when it was drawn, where the data was stale then.
     """
@@ -90,6 +91,7 @@ class BudgetSpend:
     assumed: tuple[str, ...]
     provisional_usd: Decimal = Decimal(0)
     provisional_since: datetime | None = None
+    attributed: bool = False
     expected_usd: Decimal | None = None
     low_usd: Decimal | None = None
     high_usd: Decimal | None = None

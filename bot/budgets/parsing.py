@@ -8,7 +8,17 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from bot.budgets.budget import CHAT, ORGANIZATION, Budget, PeriodKind, Scope, ScopeKind, Weekday, parse_scope
+from bot.budgets.budget import (
+    ATTRIBUTED,
+    CHAT,
+    ORGANIZATION,
+    Budget,
+    PeriodKind,
+    Scope,
+    ScopeKind,
+    Weekday,
+    parse_scope,
+)
 from bot.budgets.owners import ChannelId, MentionLevels, OwnerIds, ids_in
 from bot.strict_fields import Table, Usd, Zone, first_mistake
 from bot.typed_text import cleaned, nearest
@@ -75,6 +85,15 @@ class WrittenBudget(Table):
             raise ValueError("set soft_usd, hard_usd or both")
         if self.soft_usd is not None and self.hard_usd is not None and self.soft_usd >= self.hard_usd:
             raise ValueError("soft_usd must be below hard_usd")
+        return self
+
+    @model_validator(mode="after")
+    def _days_of_anthropic(self) -> "WrittenBudget":
+        if self.scope.kind in ATTRIBUTED and self.zone != "UTC":
+            raise ValueError(
+                f"Anthropic attributes spend to a {self.scope.kind} by UTC days, which no other zone can divide: "
+                "leave zone out, or set it to UTC"
+            )
         return self
 
     def budget(self, origin: str) -> Budget:

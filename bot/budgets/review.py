@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from operator import is_
 
 from bot.budgets.account import Account, Detail, Spending
-from bot.budgets.budget import ORGANIZATION, Budget, Period, Scope, ScopeKind
+from bot.budgets.budget import ATTRIBUTED, ORGANIZATION, Budget, Period, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.forecast import Forecast
 from bot.budgets.live import LiveSource, LiveSpend
@@ -23,12 +23,15 @@ from bot.budgets.trend import Recent
 from bot.clock import AFTER_EVERYTHING, DAY, HOUR, floor_hour
 from bot.mode import Mode
 from bot.pricing.card import RateCard
-from bot.usage.model import is_stale
+from bot.usage.model import AttributedBy, is_stale
 
 log = logging.getLogger(__name__)
 
 LOOK_BACK = 2 * DAY + 2 * HOUR
 """Movers are compared with the day before, as of a moment that may lie some minutes back."""
+
+ATTRIBUTED_BACK = 7 * DAY
+"""What a forecast of attributed spend is made of, also of a period that is shorter."""
 
 STILL_REVIEWED = 2 * DAY
 """Usage of a period's last minutes becomes visible after its end, and is read again for about this long."""
@@ -87,7 +90,7 @@ class BudgetReview:
         modes: Mapping[str, Mode],
         card: RateCard,
         poll_seconds: int | None = None,
-        counts: Callable[[Scope], bool] = lambda scope: not scope.is_logged,
+        counts: Callable[[Scope], bool] = lambda scope: not scope.is_logged and scope.kind not in ATTRIBUTED,
         live: LiveSource | None = None,
     ) -> None:
         self.in_force: Callable[[datetime], InForce] = lambda now: InForce()
@@ -322,30 +325,47 @@ def prospects(
     ]
 
 
-class Reviews:
-    """Two reviews, each of a snapshot of its own, asked as one. Synchronous; asynchronous callers use a thread."""
+def needed_attribution(budgets: Iterable[Budget], now: datetime) -> dict[AttributedBy, date]:
+    """Which of Anthropic's dimensions these budgets count, each with the first UTC day that has to be known."""
+    found: dict[AttributedBy, date] = {}
+    for budget in budgets:
+        if budget.scope.kind in ATTRIBUTED:
+            by = AttributedBy(budget.scope.kind.value)
+            since = min(_reviewed(budget, now)[0].starts_at, now - ATTRIBUTED_BACK).date()
+            found[by] = min(found.get(by, since), since)
+    return found
 
-    def __init__(self, usage: BudgetReview, logged: BudgetReview, teams: Teams | None = None) -> None:
+
+class Reviews:
+    """Three reviews, each of a snapshot of its own, asked as one. Synchronous; asynchronous callers use a thread."""
+
+    def __init__(
+        self, usage: BudgetReview, logged: BudgetReview, attributed: BudgetReview, teams: Teams | None = None
+    ) -> None:
         self.usage = usage
         self.logged = logged
+        self.attributed = attributed
+        self.all = (usage, logged, attributed)
         self._teams = teams or Teams()
 
     def of(self, scope: Scope) -> BudgetReview:
         """The one whose snapshot counts what the scope means."""
+        if scope.kind in ATTRIBUTED:
+            return self.attributed
         return self.logged if scope.is_logged else self.usage
 
     def is_stale(self, now: datetime) -> bool:
-        """Whether Anthropic's data is stale; what applications log never is."""
+        """Whether Anthropic's usage data is stale; what applications log never is."""
         return self.usage.is_stale(now)
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
         """As of a review."""
-        return (*self.usage.budgets, *self.logged.budgets)
+        return tuple(budget for review in self.all for budget in review.budgets)
 
     def unmatched(self) -> list[Unmatched]:
         """As of a review."""
-        return [*self.usage.unmatched(), *self.logged.unmatched()]
+        return [each for review in self.all for each in review.unmatched()]
 
     def scope_of(self, scope: Scope) -> Scope:
         """As of a review; of a team, with what it counts. Raises `NoMatchError`."""
@@ -354,15 +374,15 @@ class Reviews:
 
     def spend(self, now: datetime, detail: Detail = Detail.ALL) -> list[BudgetSpend]:
         """As of a review."""
-        return [*self.usage.spend(now, detail), *self.logged.spend(now, detail)]
+        return [spend for review in self.all for spend in review.spend(now, detail)]
 
     def spend_by_name(self, names: Collection[str], now: datetime) -> dict[str, BudgetSpend]:
         """As of a review."""
-        return self.usage.spend_by_name(names, now) | self.logged.spend_by_name(names, now)
+        return {name: spend for review in self.all for name, spend in review.spend_by_name(names, now).items()}
 
     def spending(self, now: datetime) -> Spending:
         """As of a review."""
-        return self.usage.spending(now) + self.logged.spending(now)
+        return self.usage.spending(now) + self.logged.spending(now) + self.attributed.spending(now)
 
     def spend_against(self, budget: Budget, now: datetime, detail: Detail = Detail.ALL) -> BudgetSpend | None:
         """As of a review."""
@@ -371,16 +391,16 @@ class Reviews:
 
     def present(self, now: datetime) -> Sequence[tuple[Budget, Period]]:
         """As of a review."""
-        return (*self.usage.present(now), *self.logged.present(now))
+        return [pair for review in self.all for pair in review.present(now)]
 
     def prospects(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[Prospect]:
-        """Those of both reviews, for the budgets in force with periods that run."""
+        """Those of all reviews, for the budgets in force with periods that run."""
         return [
             prospect
-            for review in (self.usage, self.logged)
+            for review in self.all
             for prospect in prospects(review, now, [pair for pair in asked if self.of(pair[0].scope) is review])
         ]
 
-    def agendas(self, now: datetime) -> tuple[Agenda, Agenda]:
-        """The same values as long as nothing of them begins, ends or is set otherwise."""
-        return self.usage.agenda(now), self.logged.agenda(now)
+    def shown(self, now: datetime) -> tuple[object, ...]:
+        """The same as long as no period begins or ends, no budget is set otherwise, and no data becomes stale."""
+        return tuple(part for review in self.all for part in (review.is_stale(now), review.agenda(now)))

@@ -3,15 +3,16 @@
 A scope that matches nothing would be $0.00 for ever, which nobody could tell from a team that spends nothing.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bot.budgets.budget import LOGGED, Budget, Scope, ScopeKind
+from bot.budgets.budget import ATTRIBUTED, LOGGED, Budget, Scope, ScopeKind
 from bot.pricing.card import RateCard
 from bot.typed_text import nearest
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store import Dimension, UsageStore
-from bot.usage.store_reads import Names
+from bot.usage.store_reads import AttributedNames, Names
 
 IsUsed = Callable[[Scope], bool]
 """Whether any known usage has exactly this id."""
@@ -101,6 +102,8 @@ def _resolved(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) ->
         return _model(scope, is_used, card)
     if scope.kind in LOGGED:
         return _logged(scope, is_used)
+    if scope.kind in ATTRIBUTED:
+        return attributed(scope, names.attributed.get(scope.kind.value))
     value = scope.value or ""
     known = names.workspaces if scope.kind is ScopeKind.WORKSPACE else names.keys
     found = lookup.ids(scope.kind, value)
@@ -160,12 +163,43 @@ def _logged(scope: Scope, is_used: IsUsed) -> Scope:
     )
 
 
+def attributed(scope: Scope, known: AttributedNames | None) -> Scope:
+    """The scope with the id by which Anthropic attributes spend, meant by id or by name. Raises `NoMatchError`."""
+    if known is None or not known.known:
+        error = None if known is None else known.error
+        yet = (
+            f"What Anthropic attributes to each {scope.kind} has not been read yet: the bot reads it at its next poll."
+        )
+        raise NoMatchError(error or yet, certain=False)
+    value, names = scope.value or "", known.names
+    by_id = [id_ for id_ in names if _same(id_, value)]
+    for found in (by_id, [id_ for id_, name in names.items() if _same(name, value)]):
+        if len(found) == 1 or value in found:
+            return replace(scope, value=value if value in found else found[0])
+        if found:
+            ids = " or ".join(f"{scope.kind}:{id_}" for id_ in sorted(found))
+            raise NoMatchError(f"Several are called {value}: write {ids}.", certain=True)
+    raise NoMatchError(f"Anthropic attributes nothing to the {scope.kind} {value}{_near(scope, names)}", certain=True)
+
+
+def _same(known: str, typed: str) -> bool:
+    """Whether somebody means it: `Claude Code` is `claude_code`."""
+    return _plain(known) == _plain(typed)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s_-]+", "_", text.strip().casefold())
+
+
 def _near(scope: Scope, known: Mapping[str, str]) -> str:
     value = (scope.value or "").casefold()
     words = {word.casefold(): id_ for id_, name in known.items() for word in (id_, name)}
     near = nearest(value, words)
     if near:
         id_ = words[near]
-        return f": did you mean {scope.kind}:{id_} ({known[id_]})?"
+        called = "" if known[id_] == id_ else f" ({known[id_]})"
+        return f": did you mean {scope.kind}:{id_}{called}?"
     some = ", ".join(sorted(known.values())[:5])
+    if scope.kind in ATTRIBUTED:
+        return f", but to {some}{' and others' if len(known) > 5 else ''}." if some else " so far."
     return f"; it has {some}{' and others' if len(known) > 5 else ''}." if some else "; it has none."

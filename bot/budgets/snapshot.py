@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bot.budgets.budget import Period, Scope, ScopeKind
+from bot.budgets.budget import ATTRIBUTED, Period, Scope, ScopeKind
 from bot.budgets.day_parts import (
     MINUTES,
     Cut,
@@ -212,6 +212,7 @@ class Snapshot:
             ),
             hidden=computed.hidden,
             assumed=computed.assumed,
+            attributed=scope.kind in ATTRIBUTED,
         )
 
     def _spend_of_team(self, scope: Scope, period: Period) -> Spend:
@@ -397,6 +398,8 @@ class Snapshot:
         if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL, ScopeKind.TEAM):
             return {}
         first, last = midnight_from(period.starts_at).date(), (period.ends_at - period.ends_at.resolution).date()
+        if scope.kind in ATTRIBUTED:
+            return {day: [row] for day, row in self.attributed(scope).items() if first <= day <= last}
         found: dict[date, list[BilledRow]] = {}
         for day in (first + index * DAY for index in range((last - first).days + 1)):
             rows = [
@@ -407,6 +410,17 @@ class Snapshot:
             if rows:
                 found[day] = rows
         return found
+
+    def attributed(self, scope: Scope) -> Mapping[date, BilledRow]:
+        """What Anthropic attributes to a scope, by UTC day; its rows have the scope in the place of the workspace."""
+        by_scope: dict[str, dict[date, BilledRow]] | None = self.memo.get("attributed")
+        if by_scope is None:
+            by_scope = {}
+            for day, rows in self.bills.items():
+                for row in rows:
+                    by_scope.setdefault(row.workspace_id, {})[day] = row
+            self.memo["attributed"] = by_scope
+        return by_scope.get(str(scope), {})
 
     @property
     def _stack(self) -> "Stack":

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bot.budgets.budget import LOGGED, Scope, ScopeKind
+from bot.budgets.budget import ATTRIBUTED, LOGGED, Scope, ScopeKind
 from bot.budgets.spend import same_model
 from bot.ledger.model import Labels
 from bot.pricing.card import RateCard
@@ -193,6 +193,9 @@ class UsageIndex:
             return self._union(scope.parts)
         if scope.kind is ScopeKind.ORGANIZATION:
             return [ORGANIZATION_ID]
+        if scope.kind in ATTRIBUTED:
+            # No row of tokens says whose it is in this sense.
+            return []
         if scope.kind is ScopeKind.KEY:
             return self._keys.get(value, [])
         if scope.kind is ScopeKind.WORKSPACE:

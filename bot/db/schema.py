@@ -497,3 +497,23 @@ ledger_senders = Table(
     Column("last_ns", BigInteger, nullable=False),
     Column("seen_at", UTCDateTime, nullable=False, index=True),
 )
+
+# What Anthropic itself attributes to a product, group, agent or actor on a UTC day, after discounts and before credits.
+# A day that was read has no row of what spent nothing on it.
+attributed_days = Table(
+    "attributed_days",
+    metadata,
+    Column("dimension", String(16), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("usd", Usd, nullable=False),
+    Column("refreshed_at", UTCDateTime, nullable=False),
+)
+
+attributed_names = Table(
+    "attributed_names",
+    metadata,
+    Column("dimension", String(16), primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+)

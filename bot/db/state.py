@@ -62,8 +62,9 @@ USAGE: Literal["usage_version"] = "usage_version"
 DATA: Literal["data"] = "data"
 NAMES: Literal["names_read_at"] = "names_read_at"
 LEDGER: Literal["ledger"] = "ledger"
+ATTRIBUTION: Literal["attribution"] = "attribution"
 
-KEYS = (ALERTS, BUDGETS, USAGE, DATA, NAMES, LEDGER)
+KEYS = (ALERTS, BUDGETS, USAGE, DATA, NAMES, LEDGER, ATTRIBUTION)
 
 CHECK_SECONDS = 0.5
 """The longest delay until a change of another copy is seen. This copy's own changes are seen at once."""

@@ -83,7 +83,7 @@ def check_database(settings: Settings, clock: Clock, seconds: int) -> list[Check
         _outbox(stored),
         *_destinations(settings, stored),
         judge_budgets(stored.kept_budgets, settings.budgets),
-        *judge_usage(stored.usage),
+        *judge_usage(stored.usage, clock()),
         _fallback_file(settings, stored.mode),
         *_targets(settings, stored.mode),
     ]

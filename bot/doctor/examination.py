@@ -37,6 +37,7 @@ ORDER = (
         "budgets",
         "scopes",
         "usage_rows",
+        "attribution",
         "ledger",
         "fallback_file",
         "targets",

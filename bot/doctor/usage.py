@@ -1,17 +1,21 @@
 """Checks of the stored usage: whether its price is fully determined, and whether every budget's scope matches."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
-from bot.amounts import count
-from bot.budgets.budget import Budget, PeriodKind, period_at
+from bot.amounts import count, span
+from bot.budgets.budget import ATTRIBUTED, Budget, PeriodKind, period_at
 from bot.budgets.scopes import Unmatched, matched, used_in
 from bot.clock import Clock
 from bot.doctor.check import Check, State
 from bot.pricing.card import RateCard
+from bot.usage.attributed_days import AttributedState
+from bot.usage.attributed_store import AttributedStore
+from bot.usage.model import AttributedBy, is_stale, not_ahead
 from bot.usage.store import UsageStore
 
 
@@ -23,6 +27,8 @@ class UsageFindings:
     odd_rows: str | None
     unknown_terms: frozenset[str]
     unmatched: tuple[Unmatched, ...]
+    attribution: tuple[tuple[str, AttributedState | None], ...] = ()
+    """Each dimension of Anthropic's attribution that a budget counts; None where it was never read."""
 
 
 def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, clock: Clock) -> UsageFindings:
@@ -30,18 +36,39 @@ def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, cl
     store = UsageStore(engine)
     now = clock()
     month = period_at(PeriodKind.MONTH, ZoneInfo("UTC"), now)
-    found = matched(budgets, store.names(), used_in(store), card)
+    attributed = AttributedStore(engine)
+    names = replace(store.names(), attributed=attributed.names())
+    states = attributed.states()
+    kinds = sorted({budget.scope.kind for budget in budgets} & ATTRIBUTED)
+    found = matched(budgets, names, used_in(store), card)
     return UsageFindings(
         odd_days=len(store.odd_days(month.starts_at, now)),
         odd_rows=store.data_state().odd_rows,
         unknown_terms=store.unknown_terms(month.starts_at, now),
         unmatched=tuple(each for each in found if isinstance(each, Unmatched)),
+        attribution=tuple((kind.value, states.get(AttributedBy(kind.value))) for kind in kinds),
     )
 
 
-def judge_usage(findings: UsageFindings) -> list[Check]:
-    """One finding about the exactness of sums, one about scopes."""
-    return [_exactness(findings), _scopes(findings.unmatched)]
+def judge_usage(findings: UsageFindings, now: datetime) -> list[Check]:
+    """One finding about the exactness of sums, one about scopes, one for each dimension that budgets count."""
+    attribution = [_attribution(by, state, now) for by, state in findings.attribution]
+    return [_exactness(findings), _scopes(findings.unmatched), *attribution]
+
+
+def _attribution(by: str, state: AttributedState | None, now: datetime) -> Check:
+    name = "attribution"
+    if state is None or (state.as_of is None and state.error is None):
+        text = f"What Anthropic attributes by {by} has not been read yet: the bot reads it at its next poll."
+        return Check(name, State.SKIPPED, text)
+    if state.error is not None:
+        return Check(name, State.FAIL, f"Budgets by {by} have no new data: {state.error}")
+    data = not_ahead(state.data, now)
+    assert data.as_of is not None
+    text = f"What Anthropic attributes by {by} is complete up to {data.as_of:%Y-%m-%d %H:%M} UTC"
+    if is_stale(data, now, 0):
+        return Check(name, State.WARN, f"{text}, {span(now - data.as_of)} ago, which is later than usual.")
+    return Check(name, State.OK, f"{text}.")
 
 
 def _exactness(findings: UsageFindings) -> Check:

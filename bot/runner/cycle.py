@@ -15,7 +15,7 @@ from bot.alerts.cycle_state import CycleStateStore, Due, DueStore
 from bot.alerts.detector import Evaluator, Look
 from bot.alerts.incident import AlertKind
 from bot.alerts.lifecycle_store import LifecycleTimer
-from bot.budgets.review import Agenda
+from bot.budgets.review import needed_attribution
 from bot.config.settings import Settings
 from bot.db.engine import database_problem
 from bot.ledger.clickhouse import ClickHouseError
@@ -27,6 +27,7 @@ from bot.notify.slack_connection import Workspace
 from bot.runner.leadership import Leadership
 from bot.services import Services
 from bot.threads import InFlight, InThread
+from bot.usage.attribution_poller import AttributionPoller
 from bot.usage.poller import Poller, PollOutcome
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ STATE = "the state of modes and data"
 MODES_END = "the expiry of modes"
 REQUESTS_END = "the expiry of proposals"
 """Parts of a cycle, as faults name them."""
+
+ATTRIBUTION = "the attribution of spend"
 
 LEDGER = "the age of the ledger"
 ROLL_UP = "the move of responses to ClickHouse"
@@ -85,6 +88,7 @@ class Bot:
     settings: Settings
     services: Services
     poller: Poller
+    attribution: AttributionPoller
     outbox: Outbox
     destinations: BackgroundDelivery
     leadership: Leadership
@@ -114,7 +118,7 @@ class Bot:
     _logged_version: int = 0
     """The version of the ledger that was decided on last."""
     _pruned_at: float | None = None
-    _shown: tuple[int | None, str, bool, tuple[Agenda, Agenda]] | None = None
+    _shown: tuple[object, ...] | None = None
     """What every open alert shows: the change, the mode, whether data was stale, and the open periods."""
 
     def leads(self) -> bool:
@@ -209,7 +213,19 @@ class Bot:
         except Exception as error:  # noqa: BLE001  # whatever it is, what is known is decided on
             return PollOutcome(False, None, self._failed(what, error))
         self.faults.pop(what, None)
+        await self._attribute()
         return outcome
+
+    async def _attribute(self) -> None:
+        """Read what Anthropic attributes, if a budget counts it. Decisions go on where that takes longer."""
+        try:
+            budgets = await self.services.threads.cycle(self.services.budgets.in_force)
+            needed = needed_attribution(budgets, self.services.clock())
+            await self.attribution.poll(needed, self.patience.poll)
+        except Exception as error:  # noqa: BLE001  # whatever it is, what is known is decided on
+            self._failed(ATTRIBUTION, error)
+        else:
+            self.faults.pop(ATTRIBUTION, None)
 
     async def _roll_up(self) -> None:
         """Bring the ledger's sums up to date. The next cycle begins even where that takes longer."""
@@ -291,7 +307,7 @@ class Bot:
         change = fallback.store.current() if fallback.steps_down(state.auto) else state.change
         mode = fallback.wanted(change).name
         review = self.services.review
-        shown = (None if change is None else change.id, mode, review.is_stale(now), review.agendas(now))
+        shown = (None if change is None else change.id, mode, *review.shown(now))
         if shown != self._shown:
             self.services.alerts.life.show_mode(mode, now, partial(self.services.review.spend_by_name, now=now))
             self._shown = shown

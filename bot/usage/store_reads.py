@@ -1,7 +1,7 @@
 """Reads of stored usage as of one moment."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
@@ -46,11 +46,23 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
+class AttributedNames:
+    """Ids to which Anthropic attributes spend, each with its name, or with itself where it has none.
+
+    `known`: whether they have been read. `error`: why the last attempt failed, in sentences with the remedy.
+    """
+
+    names: Mapping[str, str]
+    known: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Names:
     """Names by id, and when they were read; None where they never were.
 
     The default workspace has the id `default`; `default_id` is its id in Anthropic's lists, if known. `logged`: of the
-    ledger, whose workspaces are features and whose keys are labels.
+    ledger, whose workspaces are features and whose keys are labels. `attributed`: by product, group, agent or actor.
     """
 
     workspaces: Mapping[str, str]
@@ -59,6 +71,7 @@ class Names:
     read_at: datetime | None
     default_id: str | None = None
     logged: bool = False
+    attributed: Mapping[str, AttributedNames] = field(default_factory=dict)
 
 
 NO_NAMES = Names({}, {}, {}, None)

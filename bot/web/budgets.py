@@ -54,6 +54,7 @@ def _budget(budget: Budget, spend: BudgetSpend | None, now: datetime) -> dict[st
     return {
         "name": budget.name,
         "scope": str(budget.scope),
+        "as_of": None if spend is None else _time(spend.as_of),
         "period": period.key if spend is None else spend.period,
         "ends_at": _time(period.ends_at if spend is None else spend.ends_at),
         "spent_usd": _usd(spent),

@@ -2,16 +2,22 @@
 
 from datetime import datetime
 
-from bot.alerts.incident import Status
+from bot.alerts.incident import ATTRIBUTION, Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.no_data import NoDataAlert
 from bot.amounts import count, percent, span, usd
 from bot.budgets.budget import in_period
 from bot.budgets.budget_spend import KnownSum
+from bot.language import tr, tr_noop
 from bot.messages import Message
 from handlers.render.parts import context, heading, lead, moment, paragraph, sentence, shown
 
 MOST_SUMS = 5
+
+ATTRIBUTION_NOT_ZERO = tr_noop(
+    "That is not zero: requests and their cost go on. Budgets of a product, group, agent or actor fire no alert until "
+    "it comes again; every other budget is watched as before."
+)
 
 NOT_ZERO = "What has been spent since is not known here, and it is not zero: requests and their cost go on."
 WHAT_TO_DO = (
@@ -22,6 +28,8 @@ WHAT_TO_DO = (
 
 def no_data_message(alert: NoDataAlert) -> Message:
     """No data, or data again: since when and why, then what is known, then what to do."""
+    if alert.source == ATTRIBUTION:
+        return _attribution_message(alert)
     over = alert.status is Status.RESOLVED
     age = "" if alert.as_of is None else f" · data as of {moment(alert.as_of)}"
     return Message(
@@ -36,7 +44,40 @@ def no_data_message(alert: NoDataAlert) -> Message:
 
 def no_data_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
+    if alert.identity.subject == ATTRIBUTION:
+        return tr("no data on what Anthropic attributes")
     return "no data"
+
+
+def _attribution_message(alert: NoDataAlert) -> Message:
+    since, long, why = moment(alert.since), span(alert.decided_at - alert.since), sentence(alert.because)
+    if alert.status is Status.RESOLVED:
+        title = tr("Attributed spend is known again")
+        first = tr(
+            "What Anthropic attributes is known again; it was missing since {since} ({long}).", since=since, long=long
+        )
+        more = _known(alert, tr("Spend is now"))
+    elif alert.status is Status.WITHDRAWN:
+        title = tr("No data on attributed spend: not needed any more")
+        first, more = tr("No budget counts a product, group, agent or actor any more."), []
+    else:
+        title = tr("No data on attributed spend")
+        first = tr(
+            "Nothing is known since {since} ({long}) of what Anthropic attributes: {why}",
+            since=since,
+            long=long,
+            why=why,
+        )
+        more = [tr(ATTRIBUTION_NOT_ZERO), *_known(alert, tr("Last known"))]
+    age = [] if alert.as_of is None else [tr("Complete up to {moment}.", moment=moment(alert.as_of))]
+    return Message(
+        [
+            heading(title),
+            lead(first),
+            paragraph(*more),
+            context(tr("Incident {id}", id=shown(alert.incident)), *age),
+        ]
+    )
 
 
 def _missing(alert: NoDataAlert) -> str:

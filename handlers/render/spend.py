@@ -12,6 +12,7 @@ from bot.budgets.savings import Saving, savings_of
 from bot.budgets.spend import Spend
 from bot.budgets.trend import CauseKind
 from bot.display import Display
+from bot.language import tr
 from bot.messages import Block, Part
 from bot.mode import NORMAL
 from bot.modes.consequences import Consequences
@@ -122,6 +123,10 @@ def parts_line(spend: "Parts") -> str:
 
     The billed part is the same in every message: an odd cent goes to the others.
     """
+    if spend.attributed:
+        return tr(
+            "{usd} as Anthropic attributes it, after discounts and before credits", usd=usd(spend.report_only_usd)
+        )
     parts = [(spend.computed_usd, COMPUTED)]
     if spend.report_only_usd:
         parts.append((spend.report_only_usd, "that only the cost report knows"))
@@ -133,6 +138,13 @@ def parts_line(spend: "Parts") -> str:
     written = in_cents(cents_of(total) - cents_of(billed), [part for part, _ in parts])
     first = [f"{usd(billed)} billed for {count(spend.billed_days, 'settled day')}"] if spend.billed_days else []
     return " + ".join([*first, *(f"{usd(part)} {what}" for part, (_, what) in zip(written, parts, strict=True))])
+
+
+def attributed_age(spend: BudgetSpend) -> str:
+    """How old the data of a budget is that counts what Anthropic itself attributes: it is exported hours apart."""
+    if spend.stale_at is None:
+        return tr("Complete up to {moment}: Anthropic attributes spend hours later.", moment=moment(spend.as_of))
+    return tr("STALE: what Anthropic attributes is complete only up to {moment}.", moment=moment(spend.as_of))
 
 
 class Parts(Protocol):
@@ -150,6 +162,8 @@ class Parts(Protocol):
     def provisional_usd(self) -> Decimal: ...
     @property
     def provisional_since(self) -> datetime | None: ...
+    @property
+    def attributed(self) -> bool: ...
 
 
 def end_line(spend: BudgetSpend) -> str:

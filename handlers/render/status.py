@@ -33,6 +33,7 @@ from handlers.render.parts import (
 )
 from handlers.render.spend import (
     amount,
+    attributed_age,
     cause_line,
     display_lines,
     end_line,
@@ -139,6 +140,8 @@ def _budget_lines(spend: BudgetSpend, now: datetime, display: Display) -> list[s
         full = min(BAR_CELLS, max(0, int(spend.spent_usd * BAR_CELLS / highest)))
         lines.append(f"`{'█' * full}{'░' * (BAR_CELLS - full)}` {limits_line(spend)}")
     lines.append(f"{parts_line(spend)}.")
+    if spend.attributed:
+        lines.append(attributed_age(spend))
     if is_over(spend, now):
         lines.append(f"{over_line(spend)} Of the new one nothing is known yet.")
     else:

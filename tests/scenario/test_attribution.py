@@ -275,10 +275,3 @@ async def test_a_fault_that_passes_is_not_kept(simulated: World, bot: Bot) -> No
     simulated.anthropic.faults.add(ANALYTICS_COST, Fault("not_json"))
     assert "update this bot" in await ask(bot, "report by product")
     assert (await ask(bot, "report by product")).startswith("$4.00")
-
-
-@pytest.mark.parametrize("kind", ["product", "group", "agent", "actor"])
-async def test_a_budget_of_what_only_anthropic_attributes_is_refused_with_the_remedy(bot: Bot, kind: str) -> None:
-    text = (await answer(bot.services, member(ADMIN), f"budget set code scope={kind}:x soft=10")).text
-    assert f"no budget counts spend by {kind}, which only `report by {kind}` shows" in text
-    assert "workspace:ID" in text

@@ -194,7 +194,7 @@ def test_what_names_no_scope_is_left_to_the_workload(words: str) -> None:
         ("for=", "for= has no value: say whose usage is meant, as in for=feature:support"),
         ("for=feature:", "feature needs a NAME after a colon, as in feature:NAME"),
         ("for=tag:team", "tag needs a name and a value, as in tag:team=search"),
-        ("for=product:api", "no budget counts spend by product"),
+        ("for=product:api", "for= takes no product: Anthropic attributes dollars to it by the day"),
         ("for=feature:a for=feature:b", "for= is given twice"),
         ("for=key:sk-ant-api03-abc", "for= takes the id or the name of a key, never the key itself"),
         ("for=tag:team=sk-ant-api03-abc", "for= takes the id or the name of a key, never the key itself"),

@@ -1,18 +1,32 @@
 """How a stretch is asked about in parts, and whom a row of Anthropic's attribution is about."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from bot.budgets.budget import parse_scope
 from bot.budgets.report import GroupBy
 from bot.budgets.report_words import ReportWordsError, report_words
 from bot.clock import DAY, HOUR, MINUTE
-from bot.usage.anthropic.attribution import LONGEST, NOT_BEFORE, Rows, actor_in, first_kept, ranges, who_in
+from bot.usage.anthropic.attribution import (
+    LONGEST,
+    NOT_BEFORE,
+    Rows,
+    actor_in,
+    first_kept,
+    ranges,
+    read_attributed_days,
+    who_in,
+)
+from bot.usage.anthropic.client import Transport
 from bot.usage.anthropic.pages import PageParts
+from bot.usage.attributed_days import AttributedReading
 from bot.usage.model import AttributedBy, MalformedError, Who
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
@@ -109,7 +123,71 @@ def test_a_slip_of_the_finger_is_understood() -> None:
 
 
 @pytest.mark.parametrize("kind", ["product", "group", "agent", "actor"])
-@pytest.mark.parametrize("rest", ["", ":", ":x", ":x=y"])
-def test_no_scope_is_taken_that_nothing_would_count(kind: str, rest: str) -> None:
-    with pytest.raises(ValueError, match=f"no budget counts .* {kind}, which only `report by {kind}` shows"):
+@pytest.mark.parametrize("rest", ["", ":", ": "])
+def test_a_scope_of_anthropics_attribution_needs_a_value(kind: str, rest: str) -> None:
+    with pytest.raises(ValueError, match=f"{kind} needs an? (id|NAME) after a colon, as in {kind}:"):
         parse_scope(kind + rest)
+
+
+COSTS = {"amount": "400.5", "list_amount": None, "currency": "USD"}
+
+
+def day_row(day: str, product: object = "chat", ends: str | None = None, **cost: object) -> dict[str, Any]:
+    begins = datetime.fromisoformat(f"{day}T00:00:00+00:00")
+    ends_at = (begins + DAY).isoformat() if ends is None else ends
+    group = {"product": product}
+    return {"starting_at": begins.isoformat(), "ending_at": ends_at, "group": group, "cost": COSTS | cost}
+
+
+async def read(
+    rows: list[dict[str, Any]], refreshed_at: datetime | None = NOW, by: AttributedBy = AttributedBy.PRODUCT
+) -> AttributedReading:
+    """What is read where Anthropic answers with these rows."""
+    body = {
+        "data": rows,
+        "has_more": False,
+        "next_page": None,
+        "data_refreshed_at": None if refreshed_at is None else refreshed_at.isoformat(),
+    }
+    http = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
+    async with httpx.AsyncClient(transport=http, base_url="http://anthropic") as client:
+        transport = Transport(client, SecretStr("sk-ant-admin-test"))
+        found = await read_attributed_days(transport, by, date(2026, 11, 18), NOW)
+        transport.close()
+    return found
+
+
+async def test_cents_are_dollars_and_rows_of_one_day_and_id_are_added_up() -> None:
+    found = await read(
+        [day_row("2026-11-19"), day_row("2026-11-19", amount="0.5"), day_row("2026-11-20", "a", amount="1")]
+    )
+    assert [(row.day.day, row.who.id, row.usd) for row in found.rows] == [
+        (19, "chat", Decimal("4.01")),
+        (20, "a", Decimal("0.01")),
+    ]
+    assert (found.first.day, found.last.day, found.refreshed_at, found.odd_days) == (18, 20, NOW, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("odd", "days"),
+    [
+        (day_row("2026-11-19", 7), {19}),
+        (day_row("2026-11-19", currency="EUR"), {19}),
+        (day_row("2026-11-19", amount="lots"), {19}),
+        (day_row("2026-11-19", ends="2026-11-21T00:00:00Z"), {19}),
+        (day_row("2026-11-17"), set()),
+        (day_row("2026-11-19") | {"starting_at": "2026-11-19T05:00:00Z"}, {19}),
+        (day_row("2026-11-19") | {"starting_at": "tomorrow"}, {18, 19, 20}),
+        ({"cost": COSTS}, {18, 19, 20}),
+    ],
+)
+async def test_a_row_that_cannot_be_read_leaves_its_day_open(odd: dict[str, Any], days: set[int]) -> None:
+    found = await read([day_row("2026-11-20"), odd])
+    assert [row.day.day for row in found.rows] == [20]
+    assert {day.day for day in found.odd_days} == days
+
+
+async def test_without_a_refresh_the_newest_day_with_spend_says_how_old_the_data_is() -> None:
+    assert (await read([day_row("2026-11-19")], None)).refreshed_at == datetime(2026, 11, 19, tzinfo=UTC)
+    assert (await read([], None)).refreshed_at == datetime(2026, 11, 18, tzinfo=UTC)
+    assert (await read([], NOW + DAY)).refreshed_at == NOW

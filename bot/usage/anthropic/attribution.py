@@ -8,7 +8,7 @@ most and begins at most 365 days ago, and not before 2026.
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +17,8 @@ from bot.usage.anthropic.admin import rfc3339
 from bot.usage.anthropic.analytics import BETA, COST_PATH, USAGE_PATH
 from bot.usage.anthropic.client import Transport
 from bot.usage.anthropic.pages import PageParts, all_pages, value_in
-from bot.usage.anthropic.responses import AnalyticsCost, Answer, Counts, parsed, usd_from_cents
+from bot.usage.anthropic.responses import AnalyticsCost, Answer, Bucket, Counts, parsed, usd_from_cents
+from bot.usage.attributed_days import AttributedDay, AttributedReading
 from bot.usage.model import (
     Attributed,
     AttributedBy,
@@ -70,6 +71,11 @@ class _UsageRow(Answer):
     usage: Counts
 
 
+class _DayRow(Bucket):
+    group: dict[str, Any]
+    cost: AnalyticsCost
+
+
 class Rows(Generic[Row]):
     """Implements `Collector`: every row as `read` makes it; one that cannot be read costs itself and is counted."""
 
@@ -80,14 +86,20 @@ class Rows(Generic[Row]):
         self.odd = 0
         self.refreshed_at: list[datetime | None] = []
 
+        self.odd_days: set[date | None] = set()
+        """Days of rows that cannot be read; None where not even that can."""
+
     def take(self, page: PageParts) -> None:
         """Read all rows of a page."""
         self.refreshed_at.append(page.refreshed_at)
         for entry in page.entries:
+            value = None
             try:
-                self.rows.append(self._read(value_in(entry, self._path)))
+                value = value_in(entry, self._path)
+                self.rows.append(self._read(value))
             except MalformedError:
                 self.odd += 1
+                self.odd_days.add(_day_in(value))
 
     def end(self) -> None:
         """Raises `MalformedError` where no row of several can be read: that is another answer, and not zero."""
@@ -134,6 +146,84 @@ async def read_attribution(
         refreshed_at=min(refreshed) if len(refreshed) == len(costs.refreshed_at) else None,
         odd=costs.odd,
     )
+
+
+async def read_attributed_days(transport: Transport, by: AttributedBy, first: date, now: datetime) -> AttributedReading:
+    """What each value of a dimension spent on every UTC day from `first` up to today. Raises `SourceError`."""
+    begins, until = max(_midnight(first), first_kept(now)), floor_day(now) + DAY
+    dimension = DIMENSIONS[by]
+    rows: list[AttributedDay] = []
+    odd: set[date | None] = set()
+    refreshed: list[datetime | None] = []
+    for starts_at, ends_at in ranges(begins, until):
+        query = [
+            ("starting_at", rfc3339(starts_at)),
+            ("ending_at", rfc3339(ends_at)),
+            ("time_bucket_width", "1d"),
+            ("order_by", "time"),
+            ("limit", str(ROWS_PER_PAGE)),
+            ("group_by[]", dimension),
+        ]
+        read = _day_reader(dimension, starts_at, ends_at)
+        part = await all_pages(transport, COST_PATH, query, [BETA], lambda: Rows(COST_PATH, read))  # noqa: B023
+        rows += part.rows
+        odd |= part.odd_days
+        refreshed += part.refreshed_at
+    last = (until - DAY).date()
+    days = [begins.date() + index * DAY for index in range((last - begins.date()).days + 1)]
+    summed = _days_of(rows)
+    return AttributedReading(
+        by=by,
+        first=begins.date(),
+        last=last,
+        rows=summed,
+        refreshed_at=_complete_to([row.day for row in summed], refreshed, begins, now),
+        odd_days=frozenset(days if None in odd else (day for day in days if day in odd)),
+    )
+
+
+def _complete_to(
+    days: Sequence[date], refreshed: Sequence[datetime | None], begins: datetime, now: datetime
+) -> datetime:
+    """Where Anthropic does not say it, at least up to the beginning of the newest day with spend."""
+    said = [moment for moment in refreshed if moment is not None]
+    if said and len(said) == len(refreshed):
+        return min(*said, now)
+    return max([_midnight(day) for day in days] or [begins])
+
+
+def _days_of(rows: Iterable[AttributedDay]) -> tuple[AttributedDay, ...]:
+    """One for each day and id."""
+    found: dict[tuple[date, str | None], AttributedDay] = {}
+    for row in rows:
+        before = found.get((row.day, row.who.id))
+        if before is not None:
+            row = AttributedDay(row.day, _named(before.who, row.who), before.usd + row.usd)
+        found[row.day, row.who.id] = row
+    return tuple(found.values())
+
+
+def _day_reader(dimension: str, starts_at: datetime, ends_at: datetime) -> Callable[[Any], AttributedDay]:
+    def read(value: Any) -> AttributedDay:
+        row = parsed(_DayRow, value, COST_PATH)
+        begins = row.starting_at.astimezone(UTC)
+        if not starts_at <= begins < ends_at or floor_day(begins) != begins or row.ending_at - begins > DAY:
+            raise MalformedError(f"Anthropic's answer from {COST_PATH} is not by the day; nothing was counted.")
+        usd = usd_from_cents(row.cost.amount, row.cost.currency, COST_PATH)
+        return AttributedDay(begins.date(), who_in(row.group, dimension), usd)
+
+    return read
+
+
+def _day_in(value: Any) -> date | None:
+    try:
+        return datetime.fromisoformat(value["starting_at"]).astimezone(UTC).date()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 def first_kept(now: datetime) -> datetime:

@@ -64,14 +64,14 @@ class Attribution:
         try:
             return await self._analytics(by, starts_at, ends_at)
         except SourceError as error:
-            raise NotAttributedError(f"Spend by {by} is not known: {_because(error, by)}") from None
+            raise NotAttributedError(f"Spend by {by} is not known: {because(error, by)}") from None
 
     async def spend_by_user(self, starts_at: datetime, ends_at: datetime) -> Attributed:
         """Spend by actor; where that is refused, what Claude Code's users spent. Raises `NotAttributedError`."""
         try:
             return await self._analytics(AttributedBy.ACTOR, starts_at, ends_at)
         except (RefusedError, NotServedError, BadRequestError) as error:
-            why = _because(error, AttributedBy.ACTOR)
+            why = because(error, AttributedBy.ACTOR)
         except SourceError as error:
             raise NotAttributedError(f"Spend by user is not known: {error}") from None
         now = self._clock()
@@ -99,7 +99,7 @@ class Attribution:
 
     async def _analytics(self, by: AttributedBy, starts_at: datetime, ends_at: datetime) -> Attributed:
         if self._choice == "admin":
-            raise _NotChosenError("CLAUDE_COST_USAGE_API is admin")
+            raise NotChosenError("CLAUDE_COST_USAGE_API is admin")
         now = self._clock()
         return await self._answer(
             ("analytics", by, starts_at, ends_at),
@@ -129,7 +129,7 @@ class Attribution:
             self._asked.pop(oldest).task.cancel()
 
 
-class _NotChosenError(RefusedError):
+class NotChosenError(RefusedError):
     """The operator reads from the admin API alone."""
 
 
@@ -141,8 +141,9 @@ async def _caught(read: Callable[[], Awaitable[Attributed]]) -> _Answer:
         return error
 
 
-def _because(error: SourceError, by: AttributedBy) -> str:
-    if isinstance(error, _NotChosenError):
+def because(error: SourceError, by: AttributedBy) -> str:
+    """Why Anthropic's attribution cannot be had, with the remedy; from the second word of a sentence on."""
+    if isinstance(error, NotChosenError):
         return (
             "it comes from Anthropic's analytics API, and CLAUDE_COST_USAGE_API is admin: set it to auto, unless your "
             f"organization has HIPAA readiness. {LOGS}"

@@ -1,0 +1,145 @@
+"""What budgets need of Anthropic's own attribution: which days are to be read, and how old what is known is. Pure.
+
+Anthropic exports it in batches, hours apart, and may correct a day for weeks: the last days are read again every
+quarter of an hour, all days of the open periods once a day. Dollars are by UTC day, after discounts, before credits.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from bot.clock import DAY, HOUR, is_over
+from bot.usage.model import FEWEST_REFRESHES, AttributedBy, DataState, Who, refreshed
+
+LAST_DAYS_AGAIN = timedelta(minutes=15)
+ALL_DAYS_AGAIN = DAY
+STILL_GROWING = 2 * DAY
+"""Before today."""
+
+USUAL_AGE = 4 * HOUR
+"""Within which Anthropic usually exports (Estuary's connector page, 2026), until the bot has seen for itself."""
+
+LEAST_AGE = HOUR
+"""Below which no usual age is taken to be: a read that fails now and then is no missing data."""
+
+PRODUCTS = (
+    *("chat", "chat_cowork_unified", "claude_code", "claude_console", "claude_design", "claude_in_chrome"),
+    *("claude_tag", "cowork", "managed_agents_api", "message_batches_api", "messages_api", "office_agent"),
+    *("cc_security_autopatch", "other"),
+)
+"""As Anthropic names them in rows and filters (SDK 2.14.0): one that nothing was spent on is known all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributedDay:
+    """What Anthropic attributes to one value of a dimension on a UTC day, USD."""
+
+    day: date
+    who: Who
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class AttributedReading:
+    """Every row of the UTC days `first` to `last`, both included. `refreshed_at`: up to where they are complete.
+
+    `odd_days` lack a row that could not be read.
+    """
+
+    by: AttributedBy
+    first: date
+    last: date
+    rows: Sequence[AttributedDay]
+    refreshed_at: datetime
+    odd_days: frozenset[date] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class AttributedState:
+    """What is known of one dimension.
+
+    `since`: the first day that is kept up to date, None before anything was read. `as_of`: up to where the data is
+    complete. `read_at`, `all_read_at`: when the last days and all days were read. `error`: why the last attempt failed,
+    in sentences with the remedy, and `error_since` when that began. `ages_at_refresh`: as in `DataState`.
+    """
+
+    since: date | None = None
+    as_of: datetime | None = None
+    read_at: datetime | None = None
+    all_read_at: datetime | None = None
+    error: str | None = None
+    error_since: datetime | None = None
+    ages_at_refresh: tuple[float, ...] = ()
+    odd_days: tuple[date, ...] = ()
+
+    @property
+    def data(self) -> DataState:
+        """As the state of any data: stale is what is older than twice its usual age."""
+        ages = tuple(max(age, LEAST_AGE.total_seconds()) for age in self.ages_at_refresh)
+        if len(ages) < FEWEST_REFRESHES:
+            ages = (USUAL_AGE.total_seconds(),) * FEWEST_REFRESHES
+        return DataState(
+            as_of=self.as_of,
+            source="analytics",
+            polled_at=self.read_at,
+            error=self.error,
+            error_since=self.error_since,
+            # Where nothing has come so far, nobody waits for a usual age.
+            ages_at_refresh=() if self.as_of is None else ages,
+        )
+
+    def after(self, reading: AttributedReading, since: date, now: datetime) -> "AttributedState":
+        """The state once `reading` is stored."""
+        whole = reading.first <= since
+        odd = {day for day in self.odd_days if day < reading.first} | reading.odd_days
+        seen = replace(self.data, ages_at_refresh=self.ages_at_refresh)
+        return AttributedState(
+            since=since if whole else self.since,
+            as_of=reading.refreshed_at,
+            read_at=now,
+            all_read_at=now if whole else self.all_read_at,
+            ages_at_refresh=refreshed(seen, "analytics", reading.refreshed_at, now),
+            odd_days=tuple(sorted(day for day in odd if day >= since)),
+        )
+
+    def failed(self, sentence: str, now: datetime) -> "AttributedState":
+        """The state after an attempt that failed; what is known stays."""
+        since = self.error_since if self.error is not None else None
+        return replace(self, error=sentence, error_since=since or now)
+
+
+NOTHING_READ = AttributedState()
+
+States = Mapping[AttributedBy, AttributedState]
+
+
+def first_due(state: AttributedState, since: date, now: datetime) -> date | None:
+    """The first day to read up to today; None where nothing is due. `since`: the first day that budgets need."""
+    known, read_at, all_read_at = state.since, state.read_at, state.all_read_at
+    if known is None or known > since or read_at is None or all_read_at is None or state.as_of is None:
+        return since
+    if is_over(ALL_DAYS_AGAIN, all_read_at, now):
+        return since
+    if not is_over(LAST_DAYS_AGAIN, read_at, now):
+        return None
+    # What came after the last refresh was not complete.
+    return max(since, min((now - STILL_GROWING).date(), state.as_of.date()))
+
+
+def data_of(states: Iterable[AttributedState]) -> DataState:
+    """What is known of several dimensions together: as old as the oldest. One without any data does not count."""
+    known = [state.data for state in states if state.as_of is not None]
+    return min(known, key=_age, default=DataState())
+
+
+def worst_of(states: Iterable[AttributedState]) -> DataState:
+    """The dimension that has no data, or else the oldest data."""
+    every = [state.data for state in states]
+    missing = [data for data in every if data.as_of is None]
+    return next((data for data in missing if data.error is not None), None) or data_of(states)
+
+
+def _age(data: DataState) -> datetime:
+    assert data.as_of is not None
+    return data.as_of

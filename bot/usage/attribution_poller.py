@@ -1,0 +1,107 @@
+"""Reads what budgets need of Anthropic's own attribution, where there are such budgets, and stores it.
+
+A failure changes no number, and is kept with its remedy until a read succeeds.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+
+from bot.clock import HOUR, Clock, is_over
+from bot.usage.anthropic.attribution import first_kept, read_attributed_days
+from bot.usage.anthropic.attribution_cache import NotChosenError, because
+from bot.usage.anthropic.client import BadRequestError, NotServedError, Transport
+from bot.usage.attributed_days import NOTHING_READ, AttributedReading, AttributedState, first_due
+from bot.usage.attributed_store import AttributedStore
+from bot.usage.model import AttributedBy, RefusedError, SourceError, UsageChoice
+from bot.usage.poller import MayStore, always
+
+log = logging.getLogger(__name__)
+
+AGAIN_AFTER_FAULT = timedelta(minutes=5)
+AGAIN_AFTER_REFUSAL = HOUR
+
+LASTING = (RefusedError, NotServedError, BadRequestError)
+"""What asking again soon does not change."""
+
+
+class AttributionPoller:
+    """`choice`: the operator's `CLAUDE_COST_USAGE_API`. `may_store`: as in `Poller`."""
+
+    def __init__(
+        self,
+        store: AttributedStore,
+        transport: Transport,
+        choice: UsageChoice,
+        clock: Clock,
+        may_store: MayStore = always,
+    ) -> None:
+        self._running: asyncio.Task[None] | None = None
+        self._store = store
+        self._transport = transport
+        self._choice = choice
+        self._clock = clock
+        self._may_store = may_store
+        self._failed: dict[AttributedBy, tuple[datetime, timedelta]] = {}
+
+    async def poll(self, needed: Mapping[AttributedBy, date], seconds: float | None = None) -> None:
+        """Read what is due, and wait so many seconds for it; what takes longer goes on, and nothing else is begun.
+
+        `needed`: the dimensions that budgets have, each with the first UTC day that they count. What no budget needs
+        any more is not kept up to date.
+        """
+        if self._running is None:
+            self._running = asyncio.create_task(self._poll(needed))
+        running = self._running
+        if (await asyncio.wait({running}, timeout=seconds))[0]:
+            self._running = None
+            running.result()
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+        self._transport.close()
+
+    async def _poll(self, needed: Mapping[AttributedBy, date]) -> None:
+        now = self._clock()
+        before = await asyncio.to_thread(self._store.states)
+        self._failed = {by: failed for by, failed in self._failed.items() if by in needed}
+        states = {by: before.get(by, NOTHING_READ) for by in needed}
+        readings: list[AttributedReading] = []
+        for by, since in needed.items():
+            first = max(since, first_kept(now).date())
+            begin = first_due(states[by], first, now)
+            if begin is None or self._waits(by, now):
+                continue
+            try:
+                reading = await self._read(by, begin, now)
+            except SourceError as error:
+                states[by] = self._after_failure(by, states[by], error, now)
+            else:
+                self._failed.pop(by, None)
+                states[by] = states[by].after(reading, first, now)
+                readings.append(reading)
+        if states != before and await self._may_store():
+            await asyncio.to_thread(self._store.save, readings, states)
+
+    async def _read(self, by: AttributedBy, begin: date, now: datetime) -> AttributedReading:
+        if self._choice == "admin":
+            raise NotChosenError("CLAUDE_COST_USAGE_API is admin")
+        return await read_attributed_days(self._transport, by, begin, now)
+
+    def _waits(self, by: AttributedBy, now: datetime) -> bool:
+        failed = self._failed.get(by)
+        return failed is not None and not is_over(failed[1], failed[0], now)
+
+    def _after_failure(
+        self, by: AttributedBy, state: AttributedState, error: SourceError, now: datetime
+    ) -> AttributedState:
+        self._failed[by] = now, AGAIN_AFTER_REFUSAL if isinstance(error, LASTING) else AGAIN_AFTER_FAULT
+        because_of = because(error, by)
+        sentence = because_of[:1].upper() + because_of[1:]
+        if sentence != state.error:
+            log.error("no attribution by %s: %s", by, sentence)
+        return state.failed(sentence, now)

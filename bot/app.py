@@ -30,7 +30,7 @@ from bot.budgets.budget import ATTRIBUTED
 from bot.budgets.live import LiveSource
 from bot.budgets.owners import Teams
 from bot.budgets.review import BudgetReview, Reviews
-from bot.budgets.snapshots import Snapshots
+from bot.budgets.snapshots import Snapshots, attributed_snapshots
 from bot.budgets.store import BudgetBook, BudgetStore
 from bot.budgets.usage_index import LedgerIndex
 from bot.clock import Clock
@@ -268,7 +268,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
     usage = UsageStore(engine)
     ledger = ledger_from(engine, settings.ledger_url, settings.ledger_rules)
     snapshots, logged = Snapshots(usage, card), Snapshots(ledger, card, LedgerIndex)
-    attributed = Snapshots(AttributedStore(engine), card)
+    attributed = attributed_snapshots(AttributedStore(engine), card)
     teams = Teams(settings.teams)
     book = BudgetBook(settings.budgets, BudgetStore(engine), clock, teams)
     review = Reviews(

@@ -85,10 +85,10 @@ def _divided_evenly(snapshot: Snapshot, scope: Scope, first: datetime, as_of: da
     """
     hours = np.arange((floor_hour(as_of) - first) // HOUR + 1)
     found = np.zeros(len(hours))
-    for day, row in snapshot.attributed(scope).items():
+    for day, usd in snapshot.attributed(scope).items():
         begin = (midnight(day) - first) / HOUR
         share = np.clip(np.minimum(hours + 1, begin + DAY / HOUR) - np.maximum(hours, begin), 0, 1)
-        found += float(row.usd) / (DAY / HOUR) * share
+        found += float(usd) / (DAY / HOUR) * share
     found[hours >= (floor_day(as_of) - first) / HOUR] = np.nan
     return found
 

@@ -61,6 +61,15 @@ LoadDays = Callable[[date, date], None]
 """Has the days from one to the other, both included, read at once where they are not held."""
 
 
+LoadAttributed = Callable[[Scope], Mapping[date, Decimal]]
+"""What Anthropic attributes to a scope, USD by UTC day."""
+
+
+def no_attribution(scope: Scope) -> Mapping[date, Decimal]:
+    """Of stored usage, which has tokens."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """`days` are held by hour, `tables` are the rows of the newest hours; both may lack what is not known.
@@ -83,6 +92,7 @@ class Snapshot:
     load_days: LoadDays
     load_rows: LoadRows
     load_minutes: LoadMinutes
+    load_attributed: LoadAttributed = no_attribution
     callers: int = 0
     serial: int = 0
     touched: tuple[tuple[int, frozenset[int] | None, datetime], ...] = ()
@@ -192,6 +202,8 @@ class Snapshot:
         if scope.kind is ScopeKind.TEAM and scope.is_billed:
             return self._spend_of_team(scope, period)
         self.have(period.starts_at, period.ends_at)
+        if scope.kind in ATTRIBUTED:
+            return self._attributed_spend(scope, period)
         bills = self._bills(scope, period)
         read_at = self.data.billed_read_at
         settled = {day for day in bills if midnight(day) + DAY <= period.ends_at and is_settled(day, read_at)}
@@ -212,7 +224,6 @@ class Snapshot:
             ),
             hidden=computed.hidden,
             assumed=computed.assumed,
-            attributed=scope.kind in ATTRIBUTED,
         )
 
     def _spend_of_team(self, scope: Scope, period: Period) -> Spend:
@@ -398,8 +409,6 @@ class Snapshot:
         if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL, ScopeKind.TEAM):
             return {}
         first, last = midnight_from(period.starts_at).date(), (period.ends_at - period.ends_at.resolution).date()
-        if scope.kind in ATTRIBUTED:
-            return {day: [row] for day, row in self.attributed(scope).items() if first <= day <= last}
         found: dict[date, list[BilledRow]] = {}
         for day in (first + index * DAY for index in range((last - first).days + 1)):
             rows = [
@@ -411,16 +420,20 @@ class Snapshot:
                 found[day] = rows
         return found
 
-    def attributed(self, scope: Scope) -> Mapping[date, BilledRow]:
-        """What Anthropic attributes to a scope, by UTC day; its rows have the scope in the place of the workspace."""
-        by_scope: dict[str, dict[date, BilledRow]] | None = self.memo.get("attributed")
-        if by_scope is None:
-            by_scope = {}
-            for day, rows in self.bills.items():
-                for row in rows:
-                    by_scope.setdefault(row.workspace_id, {})[day] = row
-            self.memo["attributed"] = by_scope
-        return by_scope.get(str(scope), {})
+    def attributed(self, scope: Scope) -> Mapping[date, Decimal]:
+        """What Anthropic attributes to a scope, USD by UTC day; nothing for a day without spend."""
+        found = self.memo.get(("attributed", scope))
+        if found is None:
+            found = self.memo["attributed", scope] = self.load_attributed(scope)
+        made: Mapping[date, Decimal] = found
+        return made
+
+    def _attributed_spend(self, scope: Scope, period: Period) -> Spend:
+        """Of the UTC days that begin in the period."""
+        days = self.attributed(scope).items()
+        usd = sum((usd for day, usd in days if period.starts_at <= midnight(day) < period.ends_at), ZERO)
+        hidden = self.computed(self.index.of(scope), period.starts_at, period.ends_at).hidden
+        return Spend(ZERO, 0, ZERO, usd, hidden, (), attributed=True)
 
     @property
     def _stack(self) -> "Stack":

@@ -11,12 +11,13 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from bot.budgets.snapshot import ROWS_HELD, Snapshot
+from bot.budgets.snapshot import ROWS_HELD, LoadAttributed, Snapshot, no_attribution
 from bot.budgets.usage_index import UsageIndex
 from bot.budgets.usage_table import LEAST_PLACES, Day, Table, TableBuilder, TooSmallError, UsagePrices, places_of
 from bot.clock import AFTER_EVERYTHING, BEFORE_EVERYTHING, DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import RateCard
-from bot.usage.model import BilledRow
+from bot.usage.attributed_store import AttributedStore
+from bot.usage.model import AttributedBy, BilledRow
 from bot.usage.store_reads import NO_NAMES, Head, HourRead, Names
 
 log = logging.getLogger(__name__)
@@ -68,12 +69,17 @@ class StoredUsage(Protocol):
 class Snapshots:
     """Synchronous; asynchronous callers use a thread. One thread at a time brings the snapshot up to date.
 
-    `index`: makes the numbers of what `store` tells apart.
+    `index`: makes the numbers of what `store` tells apart. `attributed`: reads what Anthropic attributes to a scope.
     """
 
     def __init__(
-        self, store: StoredUsage, card: RateCard, index: Callable[[RateCard], UsageIndex] = UsageIndex
+        self,
+        store: StoredUsage,
+        card: RateCard,
+        index: Callable[[RateCard], UsageIndex] = UsageIndex,
+        attributed: LoadAttributed = no_attribution,
     ) -> None:
+        self._attributed = attributed
         self._store = store
         self._card = card
         self._index_of = index
@@ -178,6 +184,7 @@ class Snapshots:
             load_days=self._load_days,
             load_rows=self._load_rows,
             load_minutes=self._load_minutes,
+            load_attributed=self._attributed,
             callers=len(self._index.callers),
             # Whoever knows an earlier one has to look at everything anew.
             serial=self._serial + 1,
@@ -330,6 +337,11 @@ class Snapshots:
     def _keep_older(self, days: Mapping[tuple[date, bool], Day]) -> None:
         """Under the lock under which they were read: an update that changes one of them comes before or after."""
         self._older = dict([*self._older.items(), *days.items()][-OLDER_HELD:])
+
+
+def attributed_snapshots(store: AttributedStore, card: RateCard) -> Snapshots:
+    """Of what Anthropic itself attributes."""
+    return Snapshots(store, card, attributed=lambda scope: store.usd(AttributedBy(scope.kind.value), scope.value or ""))
 
 
 def _by_minute(reader: Reader, hour: datetime, buckets: frozenset[datetime] | None, builder: TableBuilder) -> Table:

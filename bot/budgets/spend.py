@@ -45,7 +45,7 @@ class Spend:
     `report_only_usd`: cost types that only the cost report knows, of days that are not billed. `hidden`: why the true
     figure may be higher. `assumed`: models that are not in the rate card and were priced by assumption.
     `provisional_usd`: what applications have logged since `provisional_since`, beyond what Anthropic's data has.
-    `attributed`: all of it is what Anthropic itself attributes to the scope, after discounts and before credits.
+    `attributed`: `report_only_usd` is all of it, as Anthropic itself attributes it, after discounts, before credits.
     """
 
     billed_usd: Decimal

@@ -504,12 +504,14 @@ attributed_days = Table(
     "attributed_days",
     metadata,
     Column("dimension", String(16), primary_key=True),
-    Column("day", Date, primary_key=True),
     Column("value", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
     Column("usd", Usd, nullable=False),
     Column("refreshed_at", UTCDateTime, nullable=False),
+    Index(None, "dimension", "day"),
 )
 
+# Every value that was ever read, with its name, or with itself where it has none.
 attributed_names = Table(
     "attributed_names",
     metadata,

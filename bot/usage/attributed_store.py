@@ -1,13 +1,13 @@
 """Tables of what Anthropic itself attributes, by UTC day, and reads of them in the shapes of stored usage.
 
-A snapshot of them has no tokens: each product, group, agent or actor is a line of a bill, with the scope
-(`product:chat`) in the place of the workspace. What is known of a dimension is stored only as long as a budget needs
-it; days stay.
+A snapshot of them has no tokens; days of a product, group, agent or actor are read when somebody asks for them. What is
+known of a dimension is stored only as long as a budget needs it; days stay.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -20,8 +20,6 @@ from bot.db.state import ATTRIBUTION, locked, save_state, versions_of
 from bot.usage.attributed_days import PRODUCTS, AttributedReading, AttributedState, States, data_of
 from bot.usage.model import AttributedBy, BilledRow
 from bot.usage.store_reads import AttributedNames, Head, HourRead, Names, Version
-
-COST_TYPE = "attributed"
 
 STATES: TypeAdapter[dict[AttributedBy, AttributedState]] = TypeAdapter(dict[AttributedBy, AttributedState])
 
@@ -56,6 +54,13 @@ class AttributedStore:
         """By dimension, of those that budgets need."""
         with self.reading() as reader:
             return reader.names().attributed
+
+    def usd(self, by: AttributedBy, value: str) -> Mapping[date, Decimal]:
+        """What Anthropic attributes to one value, by UTC day; nothing for a day without spend."""
+        of = attributed_days.c
+        query = select(of.day, of.usd).where(of.dimension == by.value, of.value == value)
+        with self._engine.connect() as connection:
+            return {row.day: row.usd for row in connection.execute(query)}
 
     def save(self, readings: Sequence[AttributedReading], states: States) -> None:
         """Everything that one look has read, and what is known by now, in one transaction.
@@ -122,29 +127,15 @@ class AttributedReader:
         return []
 
     def billed_rows(self, first: date) -> list[BilledRow]:
-        """The days that are kept up to date, one row for each value."""
-        found = []
-        for by, one in self._known()[1].items():
-            if one.since is None:
-                continue
-            mine = (attributed_days.c.dimension == by.value, attributed_days.c.day >= max(first, one.since))
-            query = select(attributed_days.c.day, attributed_days.c.value, attributed_days.c.usd).where(*mine)
-            found += [
-                BilledRow(
-                    day=row.day, workspace_id=f"{by}:{row.value}", cost_type=COST_TYPE, usd=row.usd, list_usd=None
-                )
-                for row in self._connection.execute(query.order_by(attributed_days.c.day))
-            ]
-        return found
+        """None: dollars are asked for by `AttributedStore.usd`."""
+        return []
 
     def names(self) -> Names:
         return Names({}, {}, {}, None, attributed={by.value: self._names_of(by) for by in self._known()[1]})
 
     def _names_of(self, by: AttributedBy) -> AttributedNames:
-        known, of = self._known()[1][by], attributed_days.c
+        known = self._known()[1][by]
         names: dict[str, str] = {product: product for product in PRODUCTS} if by is AttributedBy.PRODUCT else {}
-        ids = select(of.value).where(of.dimension == by.value).distinct()
-        names |= {value: value for value in self._connection.execute(ids).scalars()}
         called = select(attributed_names.c.value, attributed_names.c.name)
         rows = self._connection.execute(called.where(attributed_names.c.dimension == by.value))
         names |= {row.value: row.name for row in rows}
@@ -199,7 +190,8 @@ def _save_names(connection: Connection, reading: AttributedReading) -> None:
     of = attributed_names.c
     known = select(of.value, of.name).where(of.dimension == reading.by.value)
     before = {row.value: row.name for row in connection.execute(known)}
-    named = {row.who.id: row.who.name for row in reading.rows if row.who.id and row.who.name}
+    named = {row.who.id: row.who.id for row in reading.rows if row.who.id and row.who.id not in before}
+    named |= {row.who.id: row.who.name for row in reading.rows if row.who.id and row.who.name}
     changed = [
         {"dimension": reading.by.value, "value": id_, "name": name}
         for id_, name in named.items()

@@ -15,12 +15,13 @@ def upgrade() -> None:
     op.create_table(
         "attributed_days",
         sa.Column("dimension", sa.String(length=16), nullable=False),
-        sa.Column("day", sa.Date(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
         sa.Column("usd", Usd(), nullable=False),
         sa.Column("refreshed_at", UTCDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("dimension", "day", "value", name=op.f("pk_attributed_days")),
+        sa.PrimaryKeyConstraint("dimension", "value", "day", name=op.f("pk_attributed_days")),
     )
+    op.create_index(op.f("ix_attributed_days_dimension_day"), "attributed_days", ["dimension", "day"])
     op.create_table(
         "attributed_names",
         sa.Column("dimension", sa.String(length=16), nullable=False),

@@ -178,7 +178,7 @@ def test_the_example_file_is_accepted_and_shows_every_table(tmp_path: Path) -> N
     path = tmp_path / "claude-cost.toml"
     path.write_text(example.replace("/run/secrets", str(tmp_path)), encoding="utf-8")
     read = read_config_file(path)
-    assert [budget.name for budget in read.budgets] == ["search", "opus"]
+    assert [budget.name for budget in read.budgets] == ["search", "opus", "code"]
     card = load_rate_card()
     for mode in ("degraded", "minimal"):
         variables = read.mode[mode]

@@ -29,6 +29,7 @@ from bot.amounts import count, with_dollar_sign
 from bot.budgets.budget import ATTRIBUTED
 from bot.budgets.live import LiveSource
 from bot.budgets.owners import Teams
+from bot.budgets.raise_store import Raises, RaiseStore
 from bot.budgets.review import BudgetReview, Reviews
 from bot.budgets.snapshots import Snapshots, attributed_snapshots
 from bot.budgets.store import BudgetBook, BudgetStore
@@ -269,8 +270,8 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
     ledger = ledger_from(engine, settings.ledger_url, settings.ledger_rules)
     snapshots, logged = Snapshots(usage, card), Snapshots(ledger, card, LedgerIndex)
     attributed = attributed_snapshots(AttributedStore(engine), card)
-    teams = Teams(settings.teams)
-    book = BudgetBook(settings.budgets, BudgetStore(engine), clock, teams)
+    teams, raises = Teams(settings.teams), RaiseStore(engine)
+    book = BudgetBook(settings.budgets, BudgetStore(engine), clock, teams, raises)
     review = Reviews(
         BudgetReview(snapshots, book.in_force, modes, card, settings.poll_seconds, live=LiveSource(logged)),
         BudgetReview(logged, book.in_force, modes, card, counts=lambda scope: scope.is_logged),
@@ -299,6 +300,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
         notices=alerts.notices,
         destinations=alerts.destinations,
         budgets=book,
+        raises=Raises(raises, book.effective, review.spent_usd, clock),
         review=review,
         fallback=fallback,
         prospects=Prospects(review.usage, fallback, card, clock),

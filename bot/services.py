@@ -7,6 +7,7 @@ from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.rules import DetectorRules
 from bot.alerts.store import AlertStore
+from bot.budgets.raise_store import Raises
 from bot.budgets.review import Reviews
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.store import BudgetBook
@@ -47,6 +48,7 @@ class Services:
     notices: ContentStore
     destinations: BacklogStore
     budgets: BudgetBook
+    raises: Raises
     review: Reviews
     fallback: FallbackService
     prospects: Prospects

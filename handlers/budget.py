@@ -1,4 +1,7 @@
-"""`/claude-cost budget`: every budget, and setting or removing one. Nothing is changed before a click confirms it."""
+"""`/claude-cost budget`: every budget, and setting, raising or removing one, with the history of what was changed.
+
+Nothing is set or removed before a click confirms it.
+"""
 
 from dataclasses import replace
 
@@ -10,16 +13,18 @@ from bot.budgets.owners import team_name
 from bot.budgets.parsing import BudgetWordsError, budget_of, budget_words, named_first, split_budget_words
 from bot.budgets.report import known_of
 from bot.budgets.scopes import NoMatchError, attributed
-from bot.budgets.store import ACTION, mark_of
+from bot.budgets.store import ACTION
 from bot.clock import DAY, floor_day
 from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
-from bot.typed_text import first_word, nearest, words_in
+from bot.typed_text import cleaned, first_word, nearest, words_in
 from bot.usage.attributed_days import PRODUCTS
 from bot.usage.model import AttributedBy, NotAttributedError
 from bot.usage.store_reads import AttributedNames
+from handlers import raises
 from handlers.budget_trial import suggest_answer, try_answer
+from handlers.raises import raise_command
 from handlers.render.budget import (
     REMOVE_ACTION,
     SET_ACTION,
@@ -27,6 +32,7 @@ from handlers.render.budget import (
     another_scope,
     budget_list,
     configured_refusal,
+    not_yours,
     ownership_lines,
     proposed,
     proposed_removal,
@@ -36,27 +42,40 @@ from handlers.render.budget import (
     was_removed,
     was_set,
 )
+from handlers.render.budget_changes import UNDO_ACTION, history_message, undo_answer
 from handlers.render.parts import code, said, sentence, shown
 from handlers.requests import Click, Request, dated, on_click
 
 ASKED_BACK = 30 * DAY
 """Who spent nothing for so long is not known to a budget."""
 
-ACTIONS = ("list", "set", "try", "suggest", "remove")
+ACTIONS = ("list", "set", "try", "suggest", "raise", "remove", "history")
 USE = (
-    "use `budget list`, `budget set NAME hard=USD`, `budget try NAME hard=USD`, `budget suggest` or "
-    "`budget remove NAME`"
+    "use `budget list`, `budget set NAME hard=USD`, `budget try NAME hard=USD`, `budget suggest`, "
+    "`budget raise NAME to=USD until=2d`, `budget remove NAME` or `budget history`"
 )
+NO_CHANGE = 0
+"""An id that no change has, for a made-up button."""
 
 
 async def budget_command(services: Services, request: Request) -> Message:
-    """`budget [list | set NAME KEY=VALUE… | try NAME KEY=VALUE… | suggest [scope=…] | remove NAME]`."""
+    """`budget [list | set … | try … | suggest … | raise … | remove NAME | history [NAME]]`."""
     action, rest = first_word(request.typed)
+    action = action.lower() or "list"
     try:
-        asked = await _asked_of_anthropic(services, rest) if action.lower() == "set" else None
-        return await services.threads.commands(_answer, services, action.lower() or "list", rest, asked)
+        if action == "raise":
+            return await raise_command(services, request.person, rest)
+        asked = await _asked_of_anthropic(services, rest) if action == "set" else None
+        message = await services.threads.commands(_answer, services, action, rest, asked)
     except BudgetWordsError as error:
         return said(sentence(str(error)))
+    if not any(block["type"] == "actions" for block in message.blocks):
+        return message
+    # Whoever may not change it reads so before the preview, which then has no button.
+    permission = await services.admins.may_switch(request.person, "change budgets")
+    if permission.refusal is None:
+        return message
+    return not_yours(message, permission.refusal, f"/claude-cost budget {action} {cleaned(rest)}")
 
 
 async def _asked_of_anthropic(services: Services, words: str) -> AttributedNames | None:
@@ -85,6 +104,17 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the buttons that confirm."""
     app.action(SET_ACTION)(on_click(services, in_flight, _confirmed))
     app.action(REMOVE_ACTION)(on_click(services, in_flight, _confirmed))
+    app.action(UNDO_ACTION)(on_click(services, in_flight, _undone))
+    raises.register(app, services, in_flight)
+
+
+async def _undone(services: Services, click: Click) -> Message:
+    permission = await services.admins.may_switch(click.person, "change budgets")
+    if permission.refusal is not None:
+        services.fallback.refused(click.person.id, ACTION, f"undo {click.value}: {permission.refusal}")
+        return await dated(services, said(permission.refusal))
+    outcome, name = await services.threads.commands(services.budgets.undo, click.id or NO_CHANGE, click.person.id)
+    return await dated(services, undo_answer(outcome, name))
 
 
 async def _confirmed(services: Services, click: Click) -> Message:
@@ -144,6 +174,11 @@ def _answer(services: Services, action: str, rest: str, asked: AttributedNames |
         if name:
             return said(f"{code(words_in(more)[0])} is not known here: `budget remove` takes one name.")
         return said(f"`budget remove` takes one name: {USE}.")
+    if action == "history":
+        name, more = named_first(rest)
+        if words_in(more):
+            return said(f"{code(words_in(more)[0])} is not known here: `budget history` takes at most one name.")
+        return history_message(services.budgets.history(name or None), name or None)
     if action == "list":
         return said(f"{code(words_in(rest)[0])} is not known here: `budget list` takes no words: {USE}.")
     near = nearest(action, ACTIONS)
@@ -185,7 +220,7 @@ def _proposed(services: Services, words: str, asked: AttributedNames | None) -> 
         if error.certain:
             return said(f"Nothing was changed: {shown(str(after.scope))} would count nothing. {sentence(str(error))}")
         doubts.append(sentence(str(error)))
-    value = f"{mark_of(before)} {budget_words(after)}"
+    value = f"{services.budgets.mark(name)} {budget_words(after)}"
     standing = replace(_standing(services, after), unmatched=doubts[0] if doubts else None)
     return proposed(
         before,
@@ -208,7 +243,7 @@ def _removal(services: Services, name: str) -> Message:
         name = name.rstrip(".") or name
     before = services.budgets.find(name)
     if before is not None:
-        value = f"{mark_of(before)} {name}"
+        value = f"{services.budgets.mark(name)} {name}"
         return proposed_removal(before, _standing(services, before), value, services.display)
     configured = services.budgets.configured(name)
     if configured is not None:

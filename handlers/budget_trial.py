@@ -5,11 +5,10 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from bot.alerts.replay import replayed
-from bot.budgets.budget import CHAT, LOGGED, ORGANIZATION, Budget, PeriodKind, Scope, ScopeKind
+from bot.budgets.budget import ATTRIBUTED, CHAT, ORGANIZATION, Budget, PeriodKind, Scope, ScopeKind
 from bot.budgets.parsing import BudgetWordsError, budget_of, budget_words, split_budget_words
 from bot.budgets.scopes import NoMatchError
 from bot.budgets.snapshot import Snapshot
-from bot.budgets.store import mark_of
 from bot.budgets.suggestion import Suggestion, pace_of, suggested
 from bot.language import tr
 from bot.messages import Block, Message
@@ -81,11 +80,13 @@ def suggest_answer(services: Services, words: str) -> Message:
 
 
 def _snapshot(services: Services, scope: Scope) -> Snapshot:
-    return services.logged.current() if scope.kind in LOGGED else services.snapshots.current()
+    return services.logged.current() if scope.is_logged else services.snapshots.current()
 
 
 def _resolved(services: Services, scope: Scope) -> Scope | Message:
     """The scope with the id that usage is stored under, or why nothing of it can be said."""
+    if scope.kind in ATTRIBUTED:
+        return said(tr("Anthropic attributes dollars by the day only, so a budget of this kind cannot be replayed."))
     try:
         return services.review.scope_of(scope)
     except NoMatchError as error:
@@ -94,7 +95,9 @@ def _resolved(services: Services, scope: Scope) -> Scope | Message:
 
 def _button(services: Services, budget: Budget) -> Block:
     before = services.budgets.find(budget.name)
-    return set_button(before, budget, f"{mark_of(before)} {budget_words(budget)}", label=tr("Set this budget"))
+    return set_button(
+        before, budget, f"{services.budgets.mark(budget.name)} {budget_words(budget)}", label=tr("Set this budget")
+    )
 
 
 def _budget(services: Services, scope: Scope, zone: ZoneInfo, suggestion: Suggestion) -> Budget:

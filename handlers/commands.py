@@ -9,6 +9,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
 from bot.budgets.parsing import EXAMPLE as BUDGET_EXAMPLE
+from bot.budgets.raises import EXAMPLE as RAISE_EXAMPLE
 from bot.language import tr
 from bot.messages import Message
 from bot.pricing.words import EXAMPLES
@@ -127,11 +128,19 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand("rates", "[MODEL]", "what tokens cost: the newest models, or one in full", rates_command, says_age=True),
     Subcommand(
         "budget",
-        "[list | set NAME KEY=VALUE… | try NAME KEY=VALUE… | suggest [scope=…] | remove NAME]",
-        "every budget with what it has spent; what one would have reported, and limits from history; set, change or "
-        "remove one, which is for admins",
+        "[list | set NAME KEY=VALUE… | try NAME KEY=VALUE… | suggest [scope=…] | "
+        "raise NAME to=USD until=TIME [because …] | remove NAME | history [NAME]]",
+        "every budget with what it has spent; what one would have reported, and limits from history; set, raise for a "
+        "while or remove one, which admins approve; what was changed",
         budget_command,
-        (f"budget set {BUDGET_EXAMPLE}", "budget try search hard=120", "budget suggest", "budget remove search"),
+        (
+            f"budget set {BUDGET_EXAMPLE}",
+            "budget try search hard=120",
+            "budget suggest",
+            f"budget raise {RAISE_EXAMPLE}",
+            "budget remove search",
+            "budget history",
+        ),
     ),
     Subcommand(
         "limits",

@@ -11,6 +11,8 @@ from bot.alerts.model import AlertPayload, SyntheticAlert, not_extrapolated
 from bot.alerts.notice_contents import Content, LifecycleEvent, Payload, payload_type
 from bot.alerts.rules import LATE
 from bot.amounts import span
+from bot.budgets.change_store import BudgetChange
+from bot.budgets.raises import Raise
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
 from bot.language import in_language
@@ -19,11 +21,13 @@ from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, Verification
 from bot.notify.languages import Spoken
 from bot.notify.model import Notice
 from bot.notify.slack_connection import Workspace
+from handlers.render.budget_changes import change_message
 from handlers.render.fallback import announcement, end_warning
 from handlers.render.lifecycle import life_message, renderer, synthetic_alert_message, with_life
 from handlers.render.limit_alert import limit_message, limit_step_message
 from handlers.render.parts import context, moment, plain_text, said
 from handlers.render.proposal import proposal_message
+from handlers.render.raises import raise_message, with_raise_button
 from handlers.render.verification import proof_message
 
 POSTS_IN_ENGLISH = Spoken()
@@ -69,6 +73,8 @@ RENDERERS: Mapping[type[Payload], Callable[[Any, Situation], Message]] = {
     ModeEnding: lambda payload, at: end_warning(payload),
     VerificationReport: lambda payload, at: proof_message(payload),
     Proposal: lambda payload, at: proposal_message(payload),
+    Raise: lambda payload, at: raise_message(payload),
+    BudgetChange: lambda payload, at: change_message(payload),
 }
 """Every kind of notice, as a message of its own."""
 
@@ -112,6 +118,7 @@ class Rendering:
             message = RENDERERS[type(payload)](payload, at)
             if isinstance(payload, AlertPayload) and payload.can_be_acknowledged and content.alert_id is not None:
                 message = with_life(message, content.alert_id, payload.status, content.life)
+                message = with_raise_button(message, payload)
         late = None if notice.action == "update" else _late_line(notice.created_at, now, self._late_after)
         return message if late is None else message.below_first_line(context(late))
 

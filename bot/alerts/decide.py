@@ -60,7 +60,9 @@ def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) ->
         limit = Limit(LimitKind.SOFT, budget.soft_usd)
         steps.append(_soft_step(limit, soft, hard, known.get(limit)))
     limits = [limit.usd for limit in budget.limits()]
-    highest = max((usd for usd in (*marks, *limits) if spent_usd >= usd), default=None)
+    # What lies below a limit that was reported before it was raised is no news.
+    reported = [each.base_usd for each in budget.raised if Limit(each.kind, each.base_usd) in known]
+    highest = max((usd for usd in (*marks, *limits, *reported) if spent_usd >= usd), default=None)
     thresholds = [Limit(LimitKind.THRESHOLD, mark) for mark in marks]
     steps += [_threshold_step(limit, highest, known.get(limit)) for limit in thresholds]
     return tuple(step for step in steps if step is not None)

@@ -13,6 +13,7 @@ from bot.alerts.incident import AlertKind, Identity, Incident, Status, Step
 from bot.alerts.model import AlertPayload, Transition, at_step
 from bot.budgets.budget import LIMITS, Budget, Period, PeriodKind
 from bot.budgets.budget_spend import BudgetSpend, KnownSum
+from bot.budgets.raises import at_end_of
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.spend import is_settled
 from bot.clock import BEFORE_EVERYTHING, DAY, HOUR, floor_hour
@@ -198,7 +199,8 @@ class NewPeriodDetector:
         step = opening(incidents, present)
         if step is None:
             return None
-        watched = as_watched(budget, incidents) or budget
+        held_to = at_end_of(budget, ended)
+        watched = as_watched(held_to, incidents) or held_to
         return _Due(budget, period, ended, budget.period_before(ended), watched, step)
 
     def _sums(self, all_due: Sequence[_Due], data: DataState, now: datetime) -> dict[str, _Sums]:

@@ -17,6 +17,8 @@ from bot.alerts.incident import AlertKind, Identity, Level, Status
 from bot.alerts.lifecycle import Life, LifecycleStep
 from bot.alerts.model import AlertPayload, SyntheticAlert
 from bot.budgets.budget import Limit, LimitKind
+from bot.budgets.change_store import BudgetChange
+from bot.budgets.raises import Raise
 from bot.db.schema import alerts, mode_changes, notices
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 from bot.notify.model import SLACK, Action, Address, NoticeStatus, UnreadableContentError
@@ -53,9 +55,28 @@ class LifecycleEvent:
     about: Annotated[AlertPayload, PlainValidator(_read), PlainSerializer(_written)]
 
 
-Payload = AlertPayload | LifecycleEvent | ModeAnnouncement | ModeEnding | VerificationReport | Proposal | SyntheticAlert
+Payload = (
+    AlertPayload
+    | LifecycleEvent
+    | ModeAnnouncement
+    | ModeEnding
+    | VerificationReport
+    | Proposal
+    | SyntheticAlert
+    | Raise
+    | BudgetChange
+)
 
-OTHERS = (LifecycleEvent, ModeAnnouncement, ModeEnding, VerificationReport, Proposal, SyntheticAlert)
+OTHERS = (
+    LifecycleEvent,
+    ModeAnnouncement,
+    ModeEnding,
+    VerificationReport,
+    Proposal,
+    SyntheticAlert,
+    Raise,
+    BudgetChange,
+)
 
 
 def dumped(payload: Payload) -> Any:
@@ -220,6 +241,8 @@ def life_of(alert: Row[Any]) -> Life:
 def _about(payload: Payload) -> str:
     if isinstance(payload, LifecycleEvent):
         return payload.about.incident
+    if isinstance(payload, Raise | BudgetChange):
+        return payload.about
     return payload.incident if isinstance(payload, AlertPayload | SyntheticAlert) else f"mode/{payload.mode}"
 
 

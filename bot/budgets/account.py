@@ -187,6 +187,7 @@ class Account:
             scope=str(budget.scope),
             soft_usd=budget.soft_usd,
             hard_usd=budget.hard_usd,
+            raised=budget.raised,
             period=period.key,
             ends_at=period.ends_at,
             spent_usd=spend.total_usd,

@@ -252,6 +252,21 @@ def parse_scope(text: str) -> Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class RaisedLimit:
+    """A limit that is `usd` instead of `base_usd` from `starts_at` until `until`, which is at most its period's end."""
+
+    kind: LimitKind
+    base_usd: Decimal
+    usd: Decimal
+    starts_at: datetime
+    until: datetime
+
+    def holds(self, moment: datetime) -> bool:
+        """Whether it is in force at `moment`."""
+        return self.starts_at <= moment < self.until
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """Limits are USD above zero without trailing zeros; at least one is set, and soft is below hard.
 
@@ -260,7 +275,8 @@ class Budget:
 
     `channel`: the id of the Slack channel for its alerts; None for the main one. `owners`: ids of Slack users (`U…`)
     and user groups (`S…`). `mention`: the levels at which they are mentioned; None where nothing is set. `team`: whose
-    channel, owners and mentions it takes where it has none of its own.
+    channel, owners and mentions it takes where it has none of its own. `raises`: of its limits, the recent ones; where
+    one is in force, it is in `soft_usd` or `hard_usd` (`bot.budgets.raises`).
     """
 
     name: str
@@ -276,6 +292,13 @@ class Budget:
     owners: tuple[str, ...] = ()
     mention: tuple[str, ...] | None = None
     team: str | None = None
+    raises: tuple[RaisedLimit, ...] = ()
+
+    @property
+    def raised(self) -> tuple[RaisedLimit, ...]:
+        """The raises that its limits show."""
+        shown = {each.kind: each for each in self.raises if each.base_usd < each.usd == self.limit(each.kind)}
+        return tuple(shown[kind] for kind in LIMITS if kind in shown)
 
     @property
     def highest_usd(self) -> Decimal | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
+from bot.budgets.budget import RaisedLimit
 from bot.budgets.trend import Cause, CauseKind, Mover
 from bot.pricing.cost import Hidden
 from bot.usage.store_reads import Names
@@ -67,6 +68,7 @@ class BudgetSpend:
     """A budget's spend and outlook at one moment: what alerts and `status` are both rendered from.
 
     `provisional_usd`: the part of `spent_usd` that only applications have logged, since `provisional_since`.
+    `raised`: its limits that are raised for a while.
     `hidden`: why the sum is "at least". `expected_usd`: where the period ends by the forecast, in the range from
     `low_usd` to `high_usd`; all None with less than six hours of data, for a period that is over, and where the data
     was stale. `attributed`: all of it is what Anthropic itself attributes.
@@ -89,6 +91,7 @@ class BudgetSpend:
     at_least: bool
     hidden: tuple[Hidden, ...] = ()
     assumed: tuple[str, ...]
+    raised: tuple[RaisedLimit, ...] = ()
     provisional_usd: Decimal = Decimal(0)
     provisional_since: datetime | None = None
     attributed: bool = False

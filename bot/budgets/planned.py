@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from bot.budgets.budget import Budget, PeriodKind, ScopeKind
+from bot.budgets.budget import Budget, PeriodKind, RaisedLimit, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.spend import same_model
 from bot.clock import DAY
@@ -19,7 +19,7 @@ DAYS_OF = {PeriodKind.DAY: 1, PeriodKind.WEEK: 7, PeriodKind.MONTH: DAYS_IN_MONT
 class Planned:
     """One budget with the workload added, in USD. `expected_usd`: by the forecast, None where none is known.
 
-    `stale_at`: when this was drawn, where the data, as of `as_of`, was stale then.
+    `stale_at`: when this was drawn, where the data, as of `as_of`, was stale then. `raised`: that limit, where it is.
 
     `whole_usd`: what the workload adds to a whole period. `added_usd`: to what is left of the one that runs.
     """
@@ -32,6 +32,7 @@ class Planned:
     limit_usd: Decimal
     as_of: datetime
     stale_at: datetime | None = None
+    raised: tuple[RaisedLimit, ...] = ()
 
     @property
     def total_usd(self) -> Decimal | None:
@@ -59,7 +60,8 @@ def planned(
         if monthly and limit is not None and spend is not None:
             whole = monthly * DAYS_OF[budget.period] / DAYS_IN_MONTH
             left = monthly * _days(budget.period_at(now).left(now)) / DAYS_IN_MONTH
-            known = spend.as_of, spend.stale_at
+            raised = tuple(each for each in spend.raised if each.usd == limit)
+            known = spend.as_of, spend.stale_at, raised
             found.append(Planned(budget.name, budget.period, whole, left, spend.expected_usd, limit, *known))
     return tuple(found)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from operator import is_
 
@@ -14,6 +15,7 @@ from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.forecast import Forecast
 from bot.budgets.live import LiveSource, LiveSpend
 from bot.budgets.owners import Teams
+from bot.budgets.raises import at_end_of
 from bot.budgets.recent import recent_spend
 from bot.budgets.savings import InForce
 from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
@@ -44,7 +46,11 @@ class Agenda:
         self.found = found
         self._scopes = snapshot.index.scopes
         self._made_at = now
-        self.reviewed = [(budget, period) for budget in _in_scope(found) for period in _reviewed(budget, now)]
+        self.reviewed = [
+            (at_end_of(budget, period) if period.is_over(now) else budget, period)
+            for budget in _in_scope(found)
+            for period in _reviewed(budget, now)
+        ]
         self.present = [(budget, period) for budget, period in self.reviewed if not period.is_over(now)]
         self.periods = frozenset(period.key for _, period in self.reviewed) | {
             budget.period_before(period).key for budget, period in self.reviewed
@@ -388,6 +394,11 @@ class Reviews:
         """As of a review."""
         budget = self._teams.completed(budget)
         return self.of(budget.scope).spend_against(budget, now, detail)
+
+    def spent_usd(self, budget: Budget, now: datetime) -> Decimal | None:
+        """What a budget has spent in the period that runs, USD; None where nothing is known of it."""
+        spend = self.spend_against(budget, now, Detail.NONE)
+        return None if spend is None or spend.period != budget.period_at(now).key else spend.spent_usd
 
     def present(self, now: datetime) -> Sequence[tuple[Budget, Period]]:
         """As of a review."""

@@ -1,24 +1,30 @@
 """All budgets in force: those that are configured, and those that were set from chat, with who set them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select
 
-from bot.budgets.budget import CHAT, Budget, PeriodKind, Weekday, parse_scope
+from bot.budgets.budget import CHAT, Budget, PeriodKind, RaisedLimit, Weekday, parse_scope
+from bot.budgets.change_store import HistoryEntry, HistoryStore, budget_from, find_change, mark_undone, record_change
 from bot.budgets.owners import Teams
-from bot.budgets.parsing import budget_words
-from bot.clock import Clock
+from bot.budgets.parsing import BudgetWordsError, budget_words
+from bot.budgets.raise_store import RaiseStore, close_of
+from bot.budgets.raises import next_change, with_raises
+from bot.clock import AFTER_EVERYTHING, Clock
 from bot.db.engine import lock_for_writers
 from bot.db.schema import budgets
 from bot.db.state import BUDGETS, bump, keep, versions_of
 
 ACTION = "budget"
 """What the audit trail calls it."""
+
+Undo = Literal["done", "already", "changed", "unknown"]
+"""What became of a click on Undo. `changed`: the budget was changed since. `unknown`: there is no such change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class BudgetStore:
         self._engine = engine
         self._versions = versions_of(engine)
         self._known: tuple[int, tuple[KeptBudget, ...]] | None = None
+        self.history = HistoryStore(engine)
 
     def all(self) -> tuple[KeptBudget, ...]:
         """Every kept budget by name; the same value as long as none has changed."""
@@ -52,28 +59,7 @@ class BudgetStore:
         with self._engine.begin() as connection:
             if _present(connection, budget.name) != before:
                 return False
-            connection.execute(delete(budgets).where(budgets.c.name == budget.name))
-            connection.execute(
-                insert(budgets).values(
-                    name=budget.name,
-                    scope=str(budget.scope),
-                    period=budget.period,
-                    zone=budget.zone.key,
-                    week_starts=budget.week_starts,
-                    soft_usd=budget.soft_usd,
-                    hard_usd=budget.hard_usd,
-                    thresholds=list(budget.thresholds),
-                    team=budget.team,
-                    channel=budget.channel,
-                    owners=list(budget.owners),
-                    mention=None if budget.mention is None else list(budget.mention),
-                    set_by=by,
-                    set_at=now,
-                )
-            )
-            was = "new" if before is None else budget_words(before)
-            keep(connection, now, by, ACTION, "done", f"{was} -> {budget_words(budget)}")
-            bump(connection, BUDGETS)
+            _write(connection, budget.name, before, budget, by, now)
         self._versions.changed()
         return True
 
@@ -82,11 +68,61 @@ class BudgetStore:
         with self._engine.begin() as connection:
             if _present(connection, before.name) != before:
                 return False
-            connection.execute(delete(budgets).where(budgets.c.name == before.name))
-            keep(connection, now, by, ACTION, "done", f"{budget_words(before)} -> removed")
-            bump(connection, BUDGETS)
+            _write(connection, before.name, before, None, by, now)
         self._versions.changed()
         return True
+
+    def undo(self, change_id: int, by: str, now: datetime) -> tuple[Undo, str]:
+        """Set back what a change has made, once, where nothing was changed since. Also the name of the budget."""
+        with self._engine.begin() as connection:
+            lock_for_writers(connection, budgets)
+            row = find_change(connection, change_id)
+            if row is None:
+                return "unknown", ""
+            if row.undone_by is not None:
+                return "already", row.budget
+            try:
+                before, after = budget_from(row.before), budget_from(row.after)
+            except BudgetWordsError:
+                return "unknown", row.budget
+            if _present(connection, row.budget) != after:
+                return "changed", row.budget
+            mark_undone(connection, row, by, now)
+            _write(connection, row.budget, after, before, by, now)
+        self._versions.changed()
+        return "done", row.budget
+
+
+def _write(
+    connection: Connection, name: str, before: Budget | None, after: Budget | None, by: str, now: datetime
+) -> None:
+    """Replace a budget with all that goes with it: its audit entry, its line of history and its announcement."""
+    connection.execute(delete(budgets).where(budgets.c.name == name))
+    if after is not None:
+        connection.execute(
+            insert(budgets).values(
+                name=after.name,
+                scope=str(after.scope),
+                period=after.period,
+                zone=after.zone.key,
+                week_starts=after.week_starts,
+                soft_usd=after.soft_usd,
+                hard_usd=after.hard_usd,
+                thresholds=list(after.thresholds),
+                team=after.team,
+                channel=after.channel,
+                owners=list(after.owners),
+                mention=None if after.mention is None else list(after.mention),
+                set_by=by,
+                set_at=now,
+            )
+        )
+    else:
+        close_of(connection, name, by, now)
+    was = "new" if before is None else budget_words(before)
+    keep(connection, now, by, ACTION, "done", f"{was} -> {'removed' if after is None else budget_words(after)}")
+    record_change(connection, name, before, after, by, now)
+    bump(connection, BUDGETS)
 
 
 def _present(connection: Connection, name: str) -> Budget | None:
@@ -114,29 +150,63 @@ def _kept(row: Row[Any]) -> KeptBudget:
     return KeptBudget(budget, row.set_by, row.set_at)
 
 
+@dataclass(frozen=True, slots=True)
+class _InForce:
+    """The budgets, made at `made_at` from these; it holds until the next raise begins or ends."""
+
+    stored: Sequence[KeptBudget]
+    raises: Mapping[str, Sequence[RaisedLimit]]
+    made_at: datetime
+    until: datetime
+    budgets: tuple[Budget, ...]
+
+    def holds(self, stored: Sequence[KeptBudget], raises: Mapping[str, Sequence[RaisedLimit]], now: datetime) -> bool:
+        """Whether they are still the same."""
+        if self.stored is not stored:
+            return False
+        return self.raises is raises and self.made_at <= now < self.until if raises else not self.raises
+
+
 class BudgetBook:
     """Synchronous; asynchronous callers use a thread.
 
     A configured budget cannot be changed from chat. It also wins over one of its name that was set there before.
-    `teams`: what budgets in force take from those that they belong to.
+    `teams`: what budgets in force take from those that they belong to. `raises`: of limits, which may be raised for a
+    while wherever the budget is set.
     """
 
     def __init__(
-        self, configured: Sequence[Budget], store: BudgetStore, clock: Clock, teams: Teams | None = None
+        self,
+        configured: Sequence[Budget],
+        store: BudgetStore,
+        clock: Clock,
+        teams: Teams | None = None,
+        raises: RaiseStore | None = None,
     ) -> None:
         self.teams = teams or Teams()
         self._configured = tuple(map(self.teams.completed, configured))
         self._store = store
         self._clock = clock
-        self._in_force: tuple[Sequence[KeptBudget], tuple[Budget, ...]] | None = None
+        self._raises = raises
+        self._in_force: _InForce | None = None
 
     def in_force(self) -> tuple[Budget, ...]:
-        """The configured ones first, then the others by name. Another copy of the bot may have changed the latter."""
-        stored, known = self._store.all(), self._in_force
-        if known is None or known[0] is not stored:
+        """The configured ones first, then the others by name, with their limits as they are at this moment.
+
+        Another copy of the bot may have changed them. The same value as long as nothing has changed.
+        """
+        now, stored, known = self._clock(), self._store.all(), self._in_force
+        raises = {} if self._raises is None else self._raises.limits(now)
+        if known is None or not known.holds(stored, raises, now):
             kept = [self.teams.completed(one.budget) for one in stored if self.configured(one.budget.name) is None]
-            known = self._in_force = stored, (*self._configured, *kept)
-        return known[1]
+            found = tuple(with_raises(each, raises.get(each.name, ()), now) for each in (*self._configured, *kept))
+            changes = [at for each in raises.values() if (at := next_change(each, now)) is not None]
+            known = self._in_force = _InForce(stored, raises, now, min(changes, default=AFTER_EVERYTHING), found)
+        return known.budgets
+
+    def effective(self, name: str) -> Budget | None:
+        """The one of this name that counts, wherever it is set, with its limits as they are at this moment."""
+        return next((budget for budget in self.in_force() if budget.name == name), None)
 
     def kept(self) -> Sequence[KeptBudget]:
         """Those that were set from chat, by name, also where they do not count."""
@@ -150,21 +220,33 @@ class BudgetBook:
         """The one of this name that the environment or the TOML file sets."""
         return next((budget for budget in self._configured if budget.name == name), None)
 
+    def mark(self, name: str) -> str:
+        """One short word by which is seen whether a budget was changed since, and be it back and forth."""
+        return f"{_mark_of(self.find(name))}.{self._store.history.newest_id(name)}"
+
     def set(self, budget: Budget, seen: str, by: str) -> bool:
-        """Keep it. False, and nothing changed, where the one that was `seen` (a `mark_of`) is not there any more."""
+        """Keep it. False, and nothing changed, where the one that was `seen` (a `mark`) is not there any more."""
         before = self.find(budget.name)
-        if self.configured(budget.name) is not None or mark_of(before) != seen:
+        if self.configured(budget.name) is not None or self.mark(budget.name) != seen:
             return False
         return self._store.set(budget, before, by, self._clock())
 
     def remove(self, name: str, seen: str, by: str) -> bool:
-        """Forget it. False, and nothing changed, where the one that was `seen` (a `mark_of`) is not there any more."""
+        """Forget it. False, and nothing changed, where the one that was `seen` (a `mark`) is not there any more."""
         before = self.find(name)
-        if before is None or mark_of(before) != seen:
+        if before is None or self.mark(name) != seen:
             return False
         return self._store.remove(before, by, self._clock())
 
+    def undo(self, change_id: int, by: str) -> tuple[Undo, str]:
+        """Set back a change that was made in chat, once. Also the name of the budget."""
+        return self._store.undo(change_id, by, self._clock())
 
-def mark_of(budget: Budget | None) -> str:
+    def history(self, name: str | None) -> list[HistoryEntry]:
+        """What was changed of one budget, or of all; the newest first, as many as are shown."""
+        return self._store.history.newest(name)
+
+
+def _mark_of(budget: Budget | None) -> str:
     """One short word by which a budget is recognised as unchanged."""
     return "none" if budget is None else hashlib.sha256(budget_words(budget).encode()).hexdigest()[:16]

@@ -230,6 +230,8 @@ notices = Table(
     Column("alert_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("alerts.id")),
     Column("mode_change_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("mode_changes.id")),
     Column("proposal_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("proposals.id")),
+    Column("raise_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("raises.id")),
+    Column("budget_change_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("budget_changes.id")),
     Column("step", String(16)),
     Column("action", String(16), nullable=False),
     Column("about", Text, nullable=False),
@@ -343,6 +345,80 @@ unreachable_channels = Table(
     Column("channel", String(64), primary_key=True),
     Column("since", UTCDateTime, nullable=False),
     Column("error", Text, nullable=False),
+)
+
+# A limit that is raised for a while, or that somebody asks to raise. state: asked | active | ended | replaced |
+# cancelled | declined | expired | void. base_usd: the limit without it. until: when it ends by itself; ended_at: when
+# it has ended in fact. starts_at: none before it was approved. facts: the payload of its message.
+raises = Table(
+    "raises",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("budget", String(60), nullable=False),
+    Column("limit_kind", String(16), nullable=False),
+    Column("base_usd", Usd, nullable=False),
+    Column("usd", Usd, nullable=False),
+    Column("starts_at", UTCDateTime),
+    Column("until", UTCDateTime, nullable=False),
+    Column("ended_at", UTCDateTime),
+    Column("asked_by", String(64), nullable=False),
+    Column("asked_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("approved_by", String(64)),
+    Column("reason", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("channel", String(64)),
+    Column("ts", String(64)),
+    Index(None, "state"),
+    Index(None, "budget"),
+)
+
+# What was changed of budgets, by whom. action: set | changed | removed | raised | ... before, after: the words of the
+# budget, or of the limit that was raised; NULL for none. undone_by: who has set it back.
+budget_changes = Table(
+    "budget_changes",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("budget", String(60), nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Column("reason", Text, nullable=False),
+    Column("undone_by", String(64)),
+    Column("undone_at", UTCDateTime),
+    Column("channel", String(64)),
+    Column("ts", String(64)),
+    Index(None, "budget"),
+)
+
+# Until when spend far above what is usual is expected. subject: a budget.
+expectations = Table(
+    "expectations",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("subject", String(128), nullable=False),
+    Column("alert_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("alerts.id")),
+    Column("starts_at", UTCDateTime, nullable=False),
+    Column("until", UTCDateTime, nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("ended_at", UTCDateTime),
+    Column("ended_by", String(64)),
+    Index(None, "until"),
+    Index(None, "alert_id"),
+)
+
+# Spend that is planned at certain times. words: the rule, as people write it. scope: NULL for everything.
+calendar = Table(
+    "calendar",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("words", Text, nullable=False),
+    Column("scope", String(200)),
+    Column("added_by", String(64), nullable=False),
+    Column("added_at", UTCDateTime, nullable=False),
 )
 
 # Who did or tried what. outcome: done | refused | failed

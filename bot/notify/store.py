@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Table, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.db.schema import alerts, mode_changes, notices, proposals
+from bot.db.schema import alerts, budget_changes, mode_changes, notices, proposals, raises
 from bot.notify.model import (
     LONGEST_WAIT,
     SLACK,
@@ -30,6 +30,8 @@ _OWNERS: tuple[tuple[str, Table], ...] = (
     ("alert_id", alerts),
     ("mode_change_id", mode_changes),
     ("proposal_id", proposals),
+    ("raise_id", raises),
+    ("budget_change_id", budget_changes),
 )
 """The possible owners of a notice, by its column: each stores the address of its message."""
 
@@ -274,8 +276,9 @@ def _is_under_way(row: Row[Any], under_way: Callable[[Attempt], bool]) -> bool:
 def _chain(row: Row[Any]) -> tuple[str, int]:
     if row.alert_id is not None:
         return "alert", row.alert_id
-    if row.proposal_id is not None:
-        return "proposal", row.proposal_id
+    for column in ("proposal_id", "raise_id", "budget_change_id"):
+        if row._mapping[column] is not None:
+            return column.removesuffix("_id"), row._mapping[column]
     return ("mode", 0) if row.mode_change_id is not None else ("notice", row.id)
 
 

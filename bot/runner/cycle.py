@@ -37,6 +37,7 @@ Result = TypeVar("Result")
 STATE = "the state of modes and data"
 MODES_END = "the expiry of modes"
 REQUESTS_END = "the expiry of proposals"
+RAISES_END = "the end of raised limits"
 """Parts of a cycle, as faults name them."""
 
 ATTRIBUTION = "the attribution of spend"
@@ -190,6 +191,7 @@ class Bot:
                 await self._try(REQUESTS_END, services.approvals.expire)
             else:
                 self.faults.pop(REQUESTS_END, None)
+            await self._try(RAISES_END, services.raises.expire)
         else:
             # The leader meanwhile may have reported alerts under another mode.
             self._shown = None

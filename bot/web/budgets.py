@@ -45,8 +45,11 @@ def budgets_object(services: Services) -> dict[str, Any]:
     }
 
 
-def _budget(budget: Budget, spend: BudgetSpend | None, now: datetime) -> dict[str, str | None]:
-    """`left_usd`: up to the higher limit, 0.00 above it. `status`: ok, soft or hard, by the limit that is reached."""
+def _budget(budget: Budget, spend: BudgetSpend | None, now: datetime) -> dict[str, Any]:
+    """`left_usd`: up to the higher limit, 0.00 above it. `status`: ok, soft or hard, by the limit that is reached.
+
+    `raised`: the limits that are raised for a while.
+    """
     limit = budget.soft_usd if budget.hard_usd is None else budget.hard_usd
     spent = None if spend is None else spend.spent_usd
     left = None if spent is None or limit is None else max(limit - spent, Decimal(0))
@@ -64,6 +67,9 @@ def _budget(budget: Budget, spend: BudgetSpend | None, now: datetime) -> dict[st
         "left_usd": _usd(left),
         "expected_usd": _usd(None if spend is None else _cents(spend.expected_usd)),
         "status": _status(budget, spent),
+        "raised": [
+            {"limit": each.kind, "from_usd": _usd(each.base_usd), "until": _time(each.until)} for each in budget.raised
+        ],
     }
 
 

@@ -81,6 +81,15 @@ def measured(services: Services) -> list[Gauge]:
             ],
         ),
         Gauge(
+            "claude_cost_limit_raised_from_usd",
+            "Limits that are raised for a while, as they are without the raise.",
+            [
+                ({"budget": budget.name, "level": raised.kind}, raised.base_usd)
+                for budget in services.review.budgets
+                for raised in budget.raised
+            ],
+        ),
+        Gauge(
             "claude_cost_data_as_of_timestamp_seconds",
             "The moment up to which usage is known; time() minus this is the age of the data.",
             [] if as_of is None else [({}, Decimal(str(as_of.timestamp())))],

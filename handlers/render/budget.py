@@ -29,6 +29,7 @@ from handlers.render.parts import (
     sentence,
     shown,
 )
+from handlers.render.raises import raised_note
 from handlers.render.spend import amount, display_lines, in_its_period, limits_line
 
 SET_ACTION = "budget_set"
@@ -36,6 +37,8 @@ REMOVE_ACTION = "budget_remove"
 
 ROOM = 9000
 """Characters for all budgets; Slack was seen to refuse messages of some 13,200 in all."""
+
+COMMAND_LIMIT = 300
 
 WITHDRAWN = "Its open alerts are withdrawn at the next poll."
 CONFIRM_FIRST = "Nothing is changed until you confirm it, and only the people in CLAUDE_COST_ADMINS may."
@@ -60,7 +63,11 @@ class Standing:
 
 def described(budget: Budget) -> str:
     """`workspace:wrkspc_01, each week from Sunday (UTC), soft $50.00 and hard $100.00, notified at 50% and 75%`."""
-    limits = [f"{kind} {usd(limit)}" for kind in LIMITS if (limit := budget.limit(kind)) is not None]
+    limits = [
+        " ".join([f"{kind} {usd(limit)}", *(f"({note})" for note in raised_note(budget.raised, kind))])
+        for kind in LIMITS
+        if (limit := budget.limit(kind)) is not None
+    ]
     period = budget.period.value
     if budget.period is PeriodKind.WEEK and budget.week_starts is not Weekday.MONDAY:
         period += f" from {budget.week_starts.capitalize()}"
@@ -168,7 +175,7 @@ def proposed(
     """
     lines = [f"Budget {shown(after.name)} would be {'set' if before is None else 'changed'}: {described(after)}."]
     if before is not None:
-        lines += _changes(before, after)
+        lines += changes(before, after)
     lines += [*ownership, *doubts, *_spent(standing, display), *_passed(after, standing)]
     if after.channel is not None and (before is None or before.channel != after.channel):
         lines.append(tr("Invite the bot there if it is not a member: type /invite @claude-cost in the channel."))
@@ -250,6 +257,13 @@ def _author(one: KeptBudget) -> str:
     return f"Set by {mention(one.set_by)}, {moment(one.set_at)}."
 
 
+def not_yours(message: Message, refusal: str, command: str) -> Message:
+    """What a change would do, for somebody who may not make it. `refusal`: why not; `command`: what to ask for."""
+    parts = [part for part in message.parts if not any(block["type"] == "actions" for block in part.blocks)]
+    ask = tr("Ask an admin to type: {command}", command=code(command, COMMAND_LIMIT))
+    return Message([lead(refusal), paragraph(ask), *parts[:-1]])
+
+
 def _to_confirm(lines: Sequence[str], element: Block) -> Message:
     return Message([lead(*lines), buttons([element]), context(CONFIRM_FIRST)])
 
@@ -278,7 +292,8 @@ def _passed(budget: Budget, standing: Standing) -> list[str]:
     return [f"The {limits} reached already: the next poll reports it, unless it was reported in this period before."]
 
 
-def _changes(before: Budget, after: Budget) -> list[str]:
+def changes(before: Budget, after: Budget) -> list[str]:
+    """A line for each thing that is another one."""
     rows = [
         ("scope", str(before.scope), str(after.scope)),
         ("period", before.period.value, after.period.value),

@@ -23,6 +23,7 @@ from handlers.render.parts import (
     shown,
     table,
 )
+from handlers.render.raises import raised_note
 from handlers.render.spend import LITTLE_DATA, not_extrapolated
 
 HEADINGS = ("Tokens", "a month", "USD per million", "USD")
@@ -54,8 +55,10 @@ def _line_in_words(cells: Sequence[str]) -> str:
 def planned_line(plan: Planned) -> str:
     """What a whole period of it takes of the limit, and where the running period would end with it."""
     name, limit = shown(plan.budget), usd(plan.limit_usd)
+    raised = raised_note(plan.raised, plan.raised[-1].kind) if plan.raised else []
     line = (
-        f"Budget {name}: {usd(plan.whole_usd)} a {plan.period} ({percent(plan.whole_usd, plan.limit_usd)} of {limit})"
+        f"Budget {name}: {usd(plan.whole_usd)} a {plan.period} ({percent(plan.whole_usd, plan.limit_usd)} of "
+        f"{', '.join([limit, *raised])})"
     )
     if plan.total_usd is None or plan.expected_usd is None:
         why = LITTLE_DATA if plan.stale_at is None else not_extrapolated(plan.as_of, plan.stale_at)

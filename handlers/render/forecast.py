@@ -10,6 +10,7 @@ from bot.budgets.review import Prospect
 from bot.display import USD, Display
 from bot.messages import Message
 from handlers.render.parts import context, fitting, lead, moment, shown
+from handlers.render.raises import raised_lines
 from handlers.render.spend import amount, capitalized, display_lines, in_its_period, not_known, warning_lines
 
 ROOM = 9000
@@ -54,6 +55,7 @@ def _lines(outlook: Prospect, display: Display) -> list[str]:
         *display_lines(found.expected_usd, display),
         f"Between {usd(found.low_usd)} and {usd(found.high_usd)} {when}; {so_far}.",
         *(_crossing_line(crossing, found, outlook.budget) for crossing in found.crossings),
+        *raised_lines(spend.raised),
         _basis(found),
         *warning_lines(spend),
     ]

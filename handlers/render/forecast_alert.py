@@ -9,6 +9,7 @@ from bot.budgets.budget_spend import BudgetSpend
 from bot.messages import Message
 from bot.mode import NORMAL
 from handlers.render.parts import heading, lead, moment, paragraph, shown, warning
+from handlers.render.raises import raised_lines
 from handlers.render.spend import (
     COMPUTED,
     amount,
@@ -28,7 +29,7 @@ def forecast_message(alert: ForecastAlert) -> Message:
     parts = [
         heading(f"{_title(alert)}: {spend.budget}"),
         lead(f"{stale_mark(spend)}{_expected(alert)}, budget {shown(spend.budget)}"),
-        paragraph(*_range(alert), *_date(alert), _spent_so_far(spend)),
+        paragraph(*_range(alert), *_date(alert), _spent_so_far(spend), *raised_lines(spend.raised)),
         warning(*warning_lines(spend)),
     ]
     if alert.status is Status.OPEN:

@@ -12,6 +12,7 @@ from bot.display import USD, Display
 from bot.messages import Message
 from bot.mode import NORMAL
 from handlers.render.parts import context, heading, lead, moment, paragraph, shown, warning
+from handlers.render.raises import raised_lines
 from handlers.render.spend import (
     NOTHING_STOPPED,
     amount,
@@ -44,6 +45,7 @@ def limit_message(alert: LimitAlert, related_link: str | None, display: Display 
             f"{its_period(spend)}, {shown(spend.scope)}: {parts_line(spend)}.",
             *display_lines(spend.spent_usd, display),
             *_other_limit(alert, related_link),
+            *raised_lines(spend.raised),
         ),
         warning(*warning_lines(spend)),
     ]

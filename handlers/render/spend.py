@@ -30,6 +30,7 @@ from handlers.render.parts import (
     plain,
     shown,
 )
+from handlers.render.raises import raised_note
 
 SWITCH_ACTION = "fallback_switch"
 DRAWN_FOR = "switch-from:"
@@ -67,13 +68,14 @@ def amount(spend: BudgetSpend) -> str:
 
 
 def limits_line(spend: BudgetSpend) -> str:
-    """`soft limit $400.00 (82%), hard limit $600.00 (55%)`."""
+    """`soft limit $400.00 (82%), hard limit $600.00 (55%, raised from $500.00 until 4 Dec 18:00 UTC)`."""
     limits = (("soft", spend.soft_usd), ("hard", spend.hard_usd))
-    return ", ".join(
-        f"{level} limit {usd(limit)} ({percent(spend.spent_usd, limit)})"
-        for level, limit in limits
-        if limit is not None
-    )
+    lines = []
+    for level, limit in limits:
+        if limit is not None:
+            notes = [percent(spend.spent_usd, limit), *raised_note(spend.raised, level)]
+            lines.append(f"{level} limit {usd(limit)} ({', '.join(notes)})")
+    return ", ".join(lines)
 
 
 def display_line(amount_usd: Decimal, display: Display) -> str | None:

@@ -10,6 +10,7 @@ from bot.amounts import percent, usd
 from bot.budgets.budget_spend import BudgetSpend, NamedMover
 from bot.messages import Message
 from handlers.render.parts import context, heading, lead, moment, names, paragraph, shown, warning
+from handlers.render.raises import raised_lines
 from handlers.render.spend import (
     NOTHING_STOPPED,
     amount,
@@ -33,7 +34,7 @@ def spike_message(alert: SpikeAlert) -> Message:
         lead(
             f"{stale_mark(spend)}{_state(alert)}: {_rate(alert)} (budget {shown(spend.budget)}, {shown(spend.scope)})"
         ),
-        paragraph(_rates(alert), _spent_of_limit(spend)),
+        paragraph(_rates(alert), _spent_of_limit(spend), *raised_lines(spend.raised)),
         warning(*warning_lines(spend)),
     ]
     if alert.status is Status.OPEN:

@@ -30,7 +30,10 @@ PURE = (
 )
 """What only computes, all the modules in a folder included."""
 
-NOT_PURE = {"bot.ledger.otlp.store", "bot.pricing.store", "bot.budgets.store", "bot.usage.logs.price_cache"}
+NOT_PURE = {
+    *("bot.ledger.otlp.store", "bot.pricing.store", "bot.usage.logs.price_cache"),
+    *("bot.budgets.store", "bot.budgets.change_store", "bot.budgets.raise_store", "bot.budgets.calendar_store"),
+}
 """The tables of a pure room, and its cache of files."""
 
 

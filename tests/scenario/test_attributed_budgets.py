@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import pytest
 
-from bot.budgets.store import mark_of
 from bot.clock import DAY, HOUR, MINUTE
 from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_server import ANALYTICS_COST
@@ -189,7 +188,7 @@ async def test_once_no_budget_counts_it_nothing_is_asked_any_more(simulated: Wor
 
 
 async def _remove(bot: Bot, name: str) -> None:
-    assert bot.services.budgets.remove(name, mark_of(bot.services.budgets.find(name)), "U0ADMIN")
+    assert bot.services.budgets.remove(name, bot.services.budgets.mark(name), "U0ADMIN")
 
 
 def _daily(world: World) -> list[dict[str, str]]:

@@ -15,6 +15,7 @@ from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER, Message
 from handlers.render.budget import REMOVE_ACTION, SET_ACTION
+from handlers.render.budget_changes import UNDO_ACTION
 from tests.scenario.conftest import ADMIN, World
 
 SEARCH = "budget set search scope=workspace:wrkspc_1 soft=50 hard=80"
@@ -96,14 +97,75 @@ async def test_usage_that_was_never_read_makes_the_sum_incomplete_until_the_next
 
 
 async def test_nobody_else_may_confirm_and_the_refusal_is_kept(simulated: World) -> None:
-    async with simulated.connected_bot() as bot:
-        shown = await asked(simulated, SEARCH, DEVELOPER)
-        answer = await clicked(simulated, shown, user=DEVELOPER)
+    async with simulated.connected_bot():
+        shown = await asked(simulated, SEARCH)
+    async with simulated.connected_bot(CLAUDE_COST_ADMINS="U0OTHER") as bot:
+        answer = await clicked(simulated, shown)
         assert answer.startswith("Nothing was changed: only the people named in CLAUDE_COST_ADMINS may change budgets")
         assert kept(bot) == []
     ((actor, outcome, detail),) = audited(simulated)
-    assert (actor, outcome) == (DEVELOPER, "refused")
+    assert (actor, outcome) == (ADMIN, "refused")
     assert detail.startswith("set search scope=workspace:wrkspc_1 period=month soft=50 hard=80 ")
+
+
+async def test_whoever_may_not_change_it_reads_so_before_the_preview_which_has_no_button(simulated: World) -> None:
+    async with simulated.connected_bot():
+        shown = await asked(simulated, SEARCH, DEVELOPER)
+        first, second, *_ = shown.text.splitlines()
+        assert first.startswith("Nothing was changed: only the people named in CLAUDE_COST_ADMINS may change budgets")
+        assert second == f"Ask an admin to type: `/claude-cost {SEARCH}`"
+        assert "Budget search would be set" in shown.text
+        assert buttons(shown) == []
+
+
+async def test_a_change_is_announced_once_and_an_admin_may_undo_it(simulated: World) -> None:
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        for words in ("hard=80", "hard=90", "hard=80"):
+            await clicked(simulated, await asked(simulated, f"budget set search soft=50 {words}"))
+        removal = await asked(simulated, "budget remove search")
+        await clicked(simulated, removal, REMOVE_ACTION)
+        await bot.cycle()
+        await bot.cycle()
+        changes = [post for post in simulated.posts() if post.text.startswith("Budget search was")]
+        assert [post.text.partition(" by <@U0ADMIN>")[0] for post in changes] == [
+            "Budget search was set",
+            "Budget search was changed",
+            "Budget search was changed",
+            "Budget search was removed",
+        ]
+        assert "hard limit: $80.00 → $90.00" in changes[1].text
+        assert all(problems(post.blocks, "message") == [] for post in changes)
+        assert (await clicked(simulated, changes[3], UNDO_ACTION, DEVELOPER)).startswith("Nothing was changed: only")
+        assert "changed since" in await clicked(simulated, changes[0], UNDO_ACTION)
+        assert "is set back" in await clicked(simulated, changes[3], UNDO_ACTION)
+        assert "undone already" in await clicked(simulated, changes[3], UNDO_ACTION)
+        assert [budget.hard_usd for budget in kept(bot)] == [80]
+        await bot.cycle()
+        assert "<@U0ADMIN> has undone this" in changes[3].text
+        assert buttons(changes[3]) == []
+        history = await asked(simulated, "budget history", DEVELOPER)
+        assert [
+            line.partition("search: <@U0ADMIN> has ")[2].partition(" it")[0] for line in history.text.splitlines()[1:6]
+        ] == [
+            "set",
+            "removed",
+            "changed",
+            "changed",
+            "set",
+        ]
+        assert "undone by" in history.text
+
+
+async def test_an_old_button_does_not_act_again_though_the_budget_is_as_it_was_then(simulated: World) -> None:
+    async with simulated.connected_bot() as bot:
+        first = await asked(simulated, "budget set search hard=80")
+        await clicked(simulated, first)
+        up = await asked(simulated, "budget set search hard=90")
+        await clicked(simulated, up)
+        await clicked(simulated, await asked(simulated, "budget set search hard=80"))
+        assert (await clicked(simulated, up)).startswith("Nothing was changed")
+        assert [budget.hard_usd for budget in kept(bot)] == [80]
 
 
 async def test_a_configured_budget_is_not_changed_and_the_answer_says_where_it_lives(

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from bot.budgets.budget import Budget, PeriodKind, parse_scope
-from bot.budgets.store import mark_of
 from bot.clock import HOUR, MINUTE
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
@@ -160,7 +159,7 @@ async def test_a_features_alert_is_withdrawn_once_with_its_budget_and_by_nothing
         await bot.cycle()
     [alert] = simulated.posts()
     assert "hard limit crossed" in alert.text
-    assert bot.services.budgets.remove("support", mark_of(support), "U0ADMIN")
+    assert bot.services.budgets.remove("support", bot.services.budgets.mark("support"), "U0ADMIN")
     for _ in range(2):
         clock.advance(MINUTE)
         await bot.cycle()

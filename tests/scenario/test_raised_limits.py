@@ -1,0 +1,179 @@
+"""More room, for a while: a limit is raised below its alert or in words, shows wherever it does, and ends by itself."""
+
+import re
+
+import pytest
+
+from bot.clock import DAY, HOUR, MINUTE
+from bot.sandbox.block_limits import problems
+from bot.sandbox.clock import HandClock
+from bot.sandbox.slack_workspace import DEVELOPER, Message
+from bot.web.budgets import budgets_object
+from bot.web.metrics import exposition, measured
+from handlers.render.raises import APPROVE_ACTION, CANCEL_ACTION, DECLINE_ACTION, OPEN_ACTION
+from tests.scenario.conftest import ADMIN, World
+
+HOSTILE = "<!channel> *b* _i_ `c` & ‮rtl‬ :tada: <@U0ADMIN> " + "x" * 400
+
+
+async def asked(world: World, words: str, user: str = ADMIN) -> str:
+    message = await (await world.slack.command(words, user)).first_reply()
+    assert problems(message.blocks, "message") == []
+    return message.text
+
+
+async def clicked(world: World, message: Message, action: str, user: str = ADMIN) -> str:
+    return (await (await world.slack.click(message, action, user)).first_reply()).text
+
+
+def actions(message: Message) -> list[str]:
+    rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
+    return [element["action_id"] for row in rows for element in row]
+
+
+def raised(world: World) -> list[Message]:
+    return [post for post in world.posts() if "aise" in post.texts[0].partition("\n")[0]]
+
+
+def hard_alerts(world: World) -> list[Message]:
+    return [post for post in world.alerts("hard") if post not in raised(world)]
+
+
+async def test_an_admin_raises_a_limit_and_it_ends_by_itself(simulated: World, clock: HandClock) -> None:
+    simulated.spend(210)
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        [alert] = simulated.alerts("hard")
+        assert OPEN_ACTION in actions(alert)
+        text = await asked(simulated, "budget raise default to=300 until=2d because the import runs until Wednesday")
+        assert "Raised: the hard limit of budget default is $300.00 instead of $200.00 until 18 Nov 09:00 UTC." in text
+        await bot.cycle()
+        await bot.cycle()
+        [announced] = raised(simulated)
+        assert "Reason: the import runs until Wednesday" in announced.text
+        assert problems(announced.blocks, "message") == []
+        assert "not in force any more" in alert.text
+        note = "raised from $200.00 until 18 Nov 09:00 UTC"
+        assert f"hard limit $300.00 (70%, {note})" in await asked(simulated, "status")
+        assert f"hard $300.00 ({note})" in await asked(simulated, "budget list")
+        estimate = await asked(simulated, "estimate sonnet requests=1k in=2000 out=500")
+        assert f"of $300.00, {note})" in estimate
+        [budget] = (await bot.services.threads.web(budgets_object, bot.services))["budgets"]
+        assert (budget["hard_usd"], budget["left_usd"]) == ("300.00", "90.00")
+        assert budget["raised"] == [
+            {"limit": "hard", "from_usd": "200.00", "until": "2026-11-18T09:00:00+00:00"},
+        ]
+        metrics = exposition(await bot.services.threads.web(measured, bot.services))
+        assert 'claude_cost_limit_raised_from_usd{budget="default",level="hard"} 200' in metrics
+        posts = len(simulated.posts())
+        clock.advance(2 * DAY)
+        await bot.cycle()
+        await bot.cycle()
+        # One clear word in the channel, below the raise; the old alert is open again, and nothing is posted twice.
+        assert len(simulated.posts()) == posts
+        assert "$210.00 of $200.00: the raise has ended" in announced.text
+        broadcasts = [reply for reply in simulated.replies(announced) if "the raise has ended" in reply.text]
+        assert len(broadcasts) == 1
+        assert "hard limit crossed again" in alert.text
+        assert CANCEL_ACTION not in actions(announced)
+        assert "hard limit $200.00 (105%)" in await asked(simulated, "status")
+        history = await asked(simulated, "budget history default")
+        assert re.findall(r"raised the hard limit|has ended: ", history) == ["has ended: ", "raised the hard limit"]
+
+
+async def test_a_limit_that_was_never_crossed_alerts_once_when_the_raise_ends(
+    simulated: World, clock: HandClock
+) -> None:
+    simulated.spend(190)
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        await asked(simulated, "budget raise default to=300 until=4h")
+        simulated.spend(30)
+        await bot.cycle()
+        assert hard_alerts(simulated) == []
+        clock.advance(4 * HOUR)
+        await bot.cycle()
+        await bot.cycle()
+        assert len(hard_alerts(simulated)) == 1
+
+
+async def test_whoever_is_no_admin_asks_and_an_admin_decides_once(simulated: World, clock: HandClock) -> None:
+    simulated.spend(210)
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        text = await asked(simulated, f"budget raise default to=300 until=2d because {HOSTILE}", DEVELOPER)
+        assert text.startswith("An admin has to approve this: the request is in the alert channel")
+        await bot.cycle()
+        [request] = raised(simulated)
+        assert problems(request.blocks, "message") == []
+        assert "<!channel>" not in request.text
+        assert "hard limit $200.00 (105%)" in await asked(simulated, "status")
+        assert "only the people named in CLAUDE_COST_ADMINS" in await clicked(
+            simulated, request, APPROVE_ACTION, DEVELOPER
+        )
+        assert "$300.00 instead of $200.00" in await clicked(simulated, request, APPROVE_ACTION)
+        assert "Nothing was changed" in await clicked(simulated, request, DECLINE_ACTION)
+        assert "Nothing was changed" in await clicked(simulated, request, APPROVE_ACTION)
+        await bot.cycle()
+        assert "Approved by <@U0ADMIN>" in request.text
+        assert actions(request) == [CANCEL_ACTION]
+        assert "hard limit $300.00 (70%" in await asked(simulated, "status")
+        assert "$200.00 again" in await clicked(simulated, request, CANCEL_ACTION)
+        await bot.cycle()
+        assert "hard limit $200.00 (105%)" in await asked(simulated, "status")
+        assert actions(request) == []
+
+
+@pytest.mark.parametrize("wait", [DAY, 30 * MINUTE])
+async def test_a_request_expires_or_is_closed_where_the_budget_changes(
+    simulated: World, clock: HandClock, wait: object
+) -> None:
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        shown = await (await simulated.slack.command("budget set team hard=50", ADMIN)).first_reply()
+        await clicked(simulated, shown, "budget_set")
+        await asked(simulated, "budget raise team to=80 until=3d", DEVELOPER)
+        if wait == DAY:
+            clock.advance(DAY)
+        else:
+            changed = await (await simulated.slack.command("budget set team hard=60", ADMIN)).first_reply()
+            await clicked(simulated, changed, "budget_set")
+        await bot.cycle()
+        await bot.cycle()
+        [request] = raised(simulated)
+        assert ("in time" if wait == DAY else "the budget was changed") in request.text
+        assert actions(request) == []
+
+
+async def test_the_form_below_an_alert_raises_the_limit_with_errors_at_their_fields(simulated: World) -> None:
+    simulated.spend(210)
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        [alert] = simulated.alerts("hard")
+        click = await simulated.slack.click(alert, OPEN_ACTION, ADMIN)
+        await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(ADMIN)))
+        wrong = await simulated.slack.submit_view({"to": "150", "until": "2d", "other": "soon"}, ADMIN)
+        assert wrong.ack is not None
+        assert set((wrong.ack.payload or {}).get("errors", {})) == {"to", "other"}
+        await simulated.slack.submit_view({"to": "$ 300", "until": "2d", "because": HOSTILE[:300]}, ADMIN)
+        assert "$300.00 instead of $200.00" in (await click.first_reply()).text
+        await bot.cycle()
+        [announced] = raised(simulated)
+        assert "$300.00 instead of $200.00" in announced.text
+
+
+async def test_a_budget_of_the_environment_ends_its_raise_with_its_period(simulated: World, clock: HandClock) -> None:
+    simulated.spend(150)
+    async with simulated.connected_bot() as bot:
+        await bot.cycle()
+        await asked(simulated, "budget raise default to=300 until=2026-12-20")
+        simulated.spend(100)
+        await bot.cycle()
+        assert hard_alerts(simulated) == []
+        clock.advance(15 * DAY)
+        await bot.cycle()
+        await bot.cycle()
+        # The month that is over is held to the limit that it ended with.
+        assert hard_alerts(simulated) == []
+        [announced] = raised(simulated)
+        assert announced.text.startswith("Raise ended with the period")

@@ -27,6 +27,7 @@ from bot.alerts.rules import AlertRules, Receiver
 from bot.alerts.store import AlertStore
 from bot.amounts import count, with_dollar_sign
 from bot.budgets.budget import ATTRIBUTED
+from bot.budgets.calendar_store import CalendarStore
 from bot.budgets.live import LiveSource
 from bot.budgets.owners import Teams
 from bot.budgets.raise_store import Raises, RaiseStore
@@ -285,6 +286,8 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
         ),
         teams,
     )
+    calendar = CalendarStore(engine)
+    review.usage.plans = review.logged.plans = lambda: calendar.plans(clock())
     fallback = _fallback(base, targets, modes, review.usage)
     for each in review.all:
         each.in_force = partial(mode_in_force, fallback)
@@ -301,6 +304,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
         destinations=alerts.destinations,
         budgets=book,
         raises=Raises(raises, book.effective, review.spent_usd, clock),
+        calendar=calendar,
         review=review,
         fallback=fallback,
         prospects=Prospects(review.usage, fallback, card, clock),

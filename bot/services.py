@@ -7,6 +7,7 @@ from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.rules import DetectorRules
 from bot.alerts.store import AlertStore
+from bot.budgets.calendar_store import CalendarStore
 from bot.budgets.raise_store import Raises
 from bot.budgets.review import Reviews
 from bot.budgets.snapshots import Snapshots
@@ -49,6 +50,7 @@ class Services:
     destinations: BacklogStore
     budgets: BudgetBook
     raises: Raises
+    calendar: CalendarStore
     review: Reviews
     fallback: FallbackService
     prospects: Prospects

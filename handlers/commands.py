@@ -8,6 +8,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
+from bot.budgets.calendar import EXAMPLE as CALENDAR_EXAMPLE
 from bot.budgets.parsing import EXAMPLE as BUDGET_EXAMPLE
 from bot.budgets.raises import EXAMPLE as RAISE_EXAMPLE
 from bot.language import tr
@@ -19,6 +20,7 @@ from bot.typed_text import cleaned, first_word, nearest, words_in
 from handlers.alerts import TEST_ALERT, test_alert_command
 from handlers.budget import budget_command
 from handlers.estimate import estimate_command, open_form
+from handlers.expected import calendar_command
 from handlers.fallback import fallback_command
 from handlers.prices import plan_command, rates_command
 from handlers.render.parts import code, help_message, said
@@ -141,6 +143,13 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
             "budget remove search",
             "budget history",
         ),
+    ),
+    Subcommand(
+        "calendar",
+        "[list | add NAME every|on DAYS [TIME] for TIME [zone=ZONE] [for=SCOPE] | remove NAME]",
+        "times at which more spend is planned: spike and forecast alerts keep quiet then; changes are for admins",
+        calendar_command,
+        (f"calendar add {CALENDAR_EXAMPLE}", "calendar add month-end every 1st for 6h", "calendar remove batch night"),
     ),
     Subcommand(
         "limits",

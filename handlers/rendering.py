@@ -1,7 +1,7 @@
 """From a notice to the message that is sent: one renderer for each kind, whatever the destination."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +22,7 @@ from bot.notify.languages import Spoken
 from bot.notify.model import Notice
 from bot.notify.slack_connection import Workspace
 from handlers.render.budget_changes import change_message
+from handlers.render.expected import with_expected
 from handlers.render.fallback import announcement, end_warning
 from handlers.render.lifecycle import life_message, renderer, synthetic_alert_message, with_life
 from handlers.render.limit_alert import limit_message, limit_step_message
@@ -117,8 +118,10 @@ class Rendering:
             at = Situation(now, content, link, self._display, self._targets, self._is_stale(now))
             message = RENDERERS[type(payload)](payload, at)
             if isinstance(payload, AlertPayload) and payload.can_be_acknowledged and content.alert_id is not None:
-                message = with_life(message, content.alert_id, payload.status, content.life)
-                message = with_raise_button(message, payload)
+                expected = content.expected
+                life = content.life if expected is None else replace(content.life, snoozed_by=None, snoozed_until=None)
+                message = with_raise_button(with_life(message, content.alert_id, payload.status, life), payload)
+                message = with_expected(message, payload, content.alert_id, expected, now)
         late = None if notice.action == "update" else _late_line(notice.created_at, now, self._late_after)
         return message if late is None else message.below_first_line(context(late))
 

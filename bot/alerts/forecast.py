@@ -19,6 +19,7 @@ from bot.alerts.model import BudgetAlert, Transition, at_step
 from bot.alerts.rules import ForecastRules
 from bot.budgets.budget import Budget, Limit, Period
 from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.calendar import quiet
 from bot.budgets.forecast import Forecast
 from bot.budgets.review import prospects
 from bot.clock import BEFORE_EVERYTHING, is_over
@@ -192,11 +193,15 @@ class ForecastDetector:
         remembered = self._context.remembered.get(REMEMBERED) or {}
         kept = {key: since for key, since in remembered.items() if key in in_force}
         incidents = self._context.alerts.incidents_in(review.agenda(now).periods)
+        windows = review.windows(now, now + timedelta.resolution)
         for prospect in found:
             key = _key(prospect.budget, prospect.period)
             self._looked_at[key] = now
             if prospect.spend.stale_at is not None:
                 # Data that does not come confirms nothing, and refutes nothing either.
+                continue
+            if quiet(windows, prospect.budget, now) is not None:
+                # What is planned now says nothing of the rest of the period.
                 continue
             before = kept.pop(key, None)
             if prospect.forecast is None:

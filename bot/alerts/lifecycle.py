@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from bot.alerts.incident import Identity, Level
 from bot.alerts.rules import AlertRules
-from bot.clock import DAY, is_over
+from bot.clock import DAY, HOUR, is_over
 
 
 class LifecycleStep(StrEnum):
@@ -17,6 +17,8 @@ class LifecycleStep(StrEnum):
     SNOOZED = "snoozed"
     SNOOZE_OVER = "snooze over"
     ESCALATED = "escalated"
+    EXPECTED = "expected"
+    NOT_EXPECTED = "not expected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,8 @@ class Life:
     escalated_at: datetime | None = None
 
 
-LONGEST_SNOOZE = DAY
-"""Longer than any that is offered."""
+LONGEST_SNOOZE = 2 * DAY + 2 * HOUR
+"""Longer than any that is offered: until the end of tomorrow, when clocks change."""
 
 
 @dataclass(frozen=True, slots=True)

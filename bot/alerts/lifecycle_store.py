@@ -24,10 +24,14 @@ from bot.alerts.notice_contents import (
 )
 from bot.alerts.rules import AlertRules
 from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.calendar_store import Expectation, expect, take_back
 from bot.clock import Clock
 from bot.db.schema import alerts, notices
 from bot.db.state import keep
 from bot.notify.model import Action, NoticeStatus
+
+MAY_BE_EXPECTED = frozenset({AlertKind.SPIKE, AlertKind.FORECAST})
+"""Kinds of alerts that say that more is spent than usual."""
 
 SpendsOf = Callable[[Collection[str]], Mapping[str, BudgetSpend]]
 
@@ -100,6 +104,40 @@ class LifecycleStore:
 
         return self._act(alert_id, LifecycleStep.SNOOZED, by, now, change)
 
+    def expect(self, alert_id: int, by: str, until: datetime, now: datetime) -> Handled:
+        """Spend above what is usual is expected of the alert's budget: nothing new is said of it before `until`."""
+
+        def change(life: Life) -> dict[str, object] | None:
+            return {"snoozed_by": by, "snoozed_until": until}
+
+        def also(connection: Connection, about: AlertPayload) -> None:
+            expect(connection, about.subject, alert_id, by, until, now)
+
+        return self._act(alert_id, LifecycleStep.EXPECTED, by, now, change, also=also, only=MAY_BE_EXPECTED)
+
+    def expect_no_more(self, expectation_id: int, by: str, now: datetime) -> Expectation | None:
+        """Take it back; an alert that is still open is no longer snoozed. None where it is not in force."""
+        with self._engine.begin() as connection:
+            found = take_back(connection, expectation_id, by, now)
+            if found is None or found.alert_id is None:
+                return found
+            query = select(alerts).where(alerts.c.id == found.alert_id).with_for_update()
+            row = connection.execute(query).one_or_none()
+            about = None if row is None else _newest_payload(connection, found.alert_id)
+            if row is None or about is None or row.status != Status.OPEN:
+                return found
+            if row.snoozed_until == found.until:
+                cleared = {"snoozed_by": None, "snoozed_until": None}
+                connection.execute(update(alerts).where(alerts.c.id == row.id).values(**cleared))
+            _report(connection, row, about, LifecycleStep.NOT_EXPECTED, by, now, Life(), "reply")
+        return found
+
+    def subject(self, alert_id: int) -> str | None:
+        """What an alert is about, such as a budget; None where there is no such alert."""
+        query = select(alerts.c.subject).where(alerts.c.id == alert_id)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
     def advance(self, alert_id: int, step: LifecycleStep, now: datetime) -> Handled:
         """Take a step that is due by time, if nobody has taken it since; a broadcast notifies the channel."""
 
@@ -146,7 +184,10 @@ class LifecycleStore:
         now: datetime,
         change: Callable[[Life], dict[str, object] | None],
         action: Action = "reply",
+        also: Callable[[Connection, AlertPayload], None] | None = None,
+        only: Collection[AlertKind] = frozenset(AlertKind),
     ) -> Handled:
+        """`also`: what else belongs to the step. `only`: the kinds of alerts that may take it."""
         with self._engine.begin() as connection:
             row = connection.execute(select(alerts).where(alerts.c.id == alert_id).with_for_update()).one_or_none()
             about = None if row is None else _newest_payload(connection, alert_id)
@@ -154,11 +195,15 @@ class LifecycleStore:
                 return Handled("unknown")
             if row.status != Status.OPEN:
                 return Handled("over", life_of(row))
+            if row.kind not in only:
+                return Handled("unknown")
             values = change(life_of(row))
             if values is None:
                 return Handled("already", life_of(row))
             changed = connection.execute(update(alerts).where(alerts.c.id == alert_id).values(values).returning(alerts))
             life = life_of(changed.one())
+            if also is not None:
+                also(connection, about)
             _report(connection, row, about, step, by, now, life, action)
         return Handled("done", life)
 

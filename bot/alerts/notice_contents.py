@@ -17,6 +17,7 @@ from bot.alerts.incident import AlertKind, Identity, Level, Status
 from bot.alerts.lifecycle import Life, LifecycleStep
 from bot.alerts.model import AlertPayload, SyntheticAlert
 from bot.budgets.budget import Limit, LimitKind
+from bot.budgets.calendar_store import Expectation, expected_of
 from bot.budgets.change_store import BudgetChange
 from bot.budgets.raises import Raise
 from bot.db.schema import alerts, mode_changes, notices
@@ -117,7 +118,7 @@ class Content:
     """What a renderer gets. `related`: the message of the budget's other limit.
 
     `alert_id` and `life`: of an incident, the latter as it is by now. `written_at` and `write_error`: how far the
-    target of a mode change has followed by now.
+    target of a mode change has followed by now. `expected`: until when spend is expected, as was said at the alert.
     """
 
     payload: Payload
@@ -126,6 +127,7 @@ class Content:
     life: Life = field(default_factory=Life)
     written_at: datetime | None = None
     write_error: str | None = None
+    expected: Expectation | None = None
 
 
 class ContentStore(NoticeStore):
@@ -144,7 +146,8 @@ def read_content(connection: Connection, row: Row[Any]) -> Content:
     if row.alert_id is not None:
         alert = connection.execute(select(alerts).where(alerts.c.id == row.alert_id)).one()
         related = _related(connection, payload) if isinstance(payload, AlertPayload) else None
-        return Content(payload, related, row.alert_id, life_of(alert))
+        expected = expected_of(connection, row.alert_id) if alert.snoozed_until is not None else None
+        return Content(payload, related, row.alert_id, life_of(alert), expected=expected)
     if row.mode_change_id is not None:
         query = select(mode_changes.c.written_at, mode_changes.c.write_error)
         change = connection.execute(query.where(mode_changes.c.id == row.mode_change_id)).one()

@@ -36,6 +36,7 @@ from bot.alerts.spike_rates import (
 )
 from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.budgets.budget_spend import NamedCause, NamedMover, named_cause, named_mover
+from bot.budgets.calendar import Window, overlap
 from bot.budgets.day_parts import parts_of
 from bot.budgets.recent import RecentSpend
 from bot.budgets.snapshot import Snapshot
@@ -91,7 +92,9 @@ class SpikeAlert(BudgetAlert):
 class _LastHour:
     """The long window, which ends at `until`.
 
-    `minutes`: units of money by minute, a row for each of `scopes`. `steady`: units an hour of the windows, without the
+    `minutes`: units of money by minute, a row for each of `scopes`. `unplanned`: the same without the minutes in which
+    all of a scope is planned or expected; only those open a spike. `planned`: scopes of which that is so in this hour.
+    `steady`: units an hour of the windows, without the
     most expensive minute. `reaching`: scopes of which both reach the floor: no bound is below it.
     """
 
@@ -99,6 +102,8 @@ class _LastHour:
     until: datetime
     scopes: Mapping[Scope, int]
     minutes: Money
+    unplanned: Money
+    planned: Sequence[Scope]
     steady: tuple[Money, Money]
     reaching: AbstractSet[Scope]
 
@@ -166,7 +171,8 @@ class SpikeDetector:
         for each in seen:
             if each.taken is not None and not each.opens:
                 yield self._transitions(each, each.taken, (), last, mode, now)
-        reported = [each.budget.scope for each in seen if each.covers]
+        # Spend that is planned or expected is reported to nobody, be it part of a wider budget's.
+        reported = [*last.planned, *(each.budget.scope for each in seen if each.covers)]
         beginning = [each for each in seen if each.opens]
         while beginning:
             first, *beginning = beginning
@@ -178,9 +184,10 @@ class SpikeDetector:
             beginning = [each for each in beginning if each not in within]
 
     def _see(self, budget: Budget, last: _LastHour, now: datetime) -> _Seen:
-        rates = _rates(last.snapshot, last.minutes[last.scopes[budget.scope]], last.until)
         newest = self._context.spikes.newest(budget.name)
         is_open = newest is not None and newest.status is Status.OPEN
+        minutes = last.minutes if is_open else last.unplanned
+        rates = _rates(last.snapshot, minutes[last.scopes[budget.scope]], last.until)
         usual = self._usual[budget.scope, budget.zone]
         posted_at = self._context.spikes.limit_posted_at(budget.name)
         taken = decide_spike(rates, usual, newest, posted_at, self._rules, now)
@@ -208,10 +215,16 @@ class SpikeDetector:
         if minutes is None:
             return None
         floor = int(self._rules.floor_usd_per_hour.scaleb(snapshot.prices.places))
-        short = minutes[:, -(SHORT // MINUTE) :]
-        steady = minutes.sum(axis=1) - minutes.max(axis=1), (short.sum(axis=1) - short.max(axis=1)) * (LONG // SHORT)
+        windows = self._context.review.windows(until - LONG, until)
+        unplanned = _without(minutes, asked, windows, until)
+        short = unplanned[:, -(SHORT // MINUTE) :]
+        steady = (
+            unplanned.sum(axis=1) - unplanned.max(axis=1),
+            (short.sum(axis=1) - short.max(axis=1)) * (LONG // SHORT),
+        )
         reaching = frozenset(scope for scope, row in asked.items() if min(part[row] for part in steady) >= floor)
-        return _LastHour(snapshot, until, asked, minutes, steady, reaching)
+        planned = [window.scope for window in windows if window.scope is not None]
+        return _LastHour(snapshot, until, asked, minutes, unplanned, planned, steady, reaching)
 
     def _learn(self, last: _LastHour, budgets: Sequence[Budget]) -> None:
         """Work out what is usual for these budgets, once in an hour."""
@@ -226,9 +239,15 @@ class SpikeDetector:
         snapshot, until = last.snapshot, last.first_hour
         since = until - LOOK_BACK
         known = np.flatnonzero(snapshot.known(since, until)).tolist()
+        windows = self._context.review.windows(since, until)
         with_usage = sum(snapshot.day(part.day).used_in(part.first, part.last) for part in parts_of(since, until))
         for scope, units in zip(zones, snapshot.hourly(list(zones), since, until), strict=True):
-            hours = {since + index * HOUR: snapshot.prices.usd(units[index]) for index in known}
+            planned = {hour for each in windows if each.touches(scope) for hour in overlap(each, since, until)}
+            hours = {
+                since + index * HOUR: snapshot.prices.usd(units[index])
+                for index in known
+                if since + index * HOUR not in planned
+            }
             for zone in zones[scope]:
                 self._usual[scope, zone] = baseline(hours, with_usage, zone, last.until, self._rules)
 
@@ -298,6 +317,20 @@ class SpikeDetector:
             at = table.minute[mask] + (hour - (last.until - LONG)) // MINUTE
             np.add.at(units, at, table.units[mask])
         return _rates(snapshot, units, last.until)
+
+
+def _without(minutes: Money, scopes: Mapping[Scope, int], windows: Sequence[Window], until: datetime) -> Money:
+    """The same without what is planned: of the hour that ends at `until`."""
+    if not windows:
+        return minutes
+    found, since = minutes.copy(), until - LONG
+    for window in windows:
+        first = max((window.starts_at - since) // MINUTE, 0)
+        last = max(-((since - window.ends_at) // MINUTE), 0)
+        for scope, row in scopes.items():
+            if window.covers(scope):
+                found[row, first:last] = 0
+    return found
 
 
 def _width(scope: Scope) -> int:

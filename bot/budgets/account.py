@@ -10,10 +10,12 @@ import numpy as np
 
 from bot.budgets.budget import ATTRIBUTED, ORGANIZATION, Budget, Period, Scope
 from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMover, named_cause, named_mover
+from bot.budgets.calendar import Window
 from bot.budgets.day_parts import midnight
 from bot.budgets.forecast import HOURS_BACK, Forecast, Hours, ModeShift, Request, forecasts
 from bot.budgets.forecast_model import Floats
 from bot.budgets.live import LiveSpend
+from bot.budgets.planned_hours import planned_spend
 from bot.budgets.recent import RecentSpend, recent_spend
 from bot.budgets.savings import InForce, mode_shares, mode_shifts, reckoned_mode
 from bot.budgets.snapshot import Snapshot
@@ -28,22 +30,29 @@ HOURS_COMPARED = 6
 """After a change of the mode."""
 
 
-def forecasts_of(live: LiveSpend, asked: Sequence[tuple[Budget, Period, Shifts]]) -> list[Forecast | None]:
+def forecasts_of(
+    live: LiveSpend, asked: Sequence[tuple[Budget, Period, Shifts]], windows: Sequence[Window] = ()
+) -> list[Forecast | None]:
     """The forecast of each budget's period, which the data has reached, from what is spent on, provisional or not.
 
     The last of the three: changes of the fallback mode, and what they mean for the scope. One that usage does not show
-    counts for nothing: services may not have followed, or have nothing to follow with. Each is made once.
+    counts for nothing: services may not have followed, or have nothing to follow with. Each is made once. `windows`: in
+    which spend is, or was, planned.
     """
     snapshot = live.usage
     as_of = snapshot.as_of
     if as_of is None:
         return [None for _ in asked]
     spends = [live.spend(budget.scope, period) for budget, period, _ in asked]
-    keys = [("forecast", budget, period, tuple(shifts)) for budget, period, shifts in asked]
+    planned = [_planned_for(budget, windows) for budget, *_ in asked]
+    keys = [
+        ("forecast", budget, period, tuple(shifts), plans)
+        for (budget, period, shifts), plans in zip(asked, planned, strict=True)
+    ]
     memos = [live.forecasts if spend.provisional_usd else snapshot.memo for spend in spends]
     missing = {
-        key: (*each, spend)
-        for key, each, spend, memo in zip(keys, asked, spends, memos, strict=True)
+        key: (*each, spend, plans)
+        for key, each, spend, memo, plans in zip(keys, asked, spends, memos, planned, strict=True)
         if key not in memo
     }
     hours = hours_of(snapshot, [budget.scope for budget, *_ in missing.values()], as_of)
@@ -55,15 +64,20 @@ def forecasts_of(live: LiveSpend, asked: Sequence[tuple[Budget, Period, Shifts]]
             hours=known,
             as_of=as_of,
             shifts=shown(shifts, known, as_of),
+            planned=planned_spend(plans, known, as_of, period.ends_at),
             counted_until=live.counted_until if spend.provisional_usd else as_of,
         )
-        for (budget, period, shifts, spend), known in zip(missing.values(), hours, strict=True)
+        for (budget, period, shifts, spend, plans), known in zip(missing.values(), hours, strict=True)
     ]
     made = dict(zip(missing, forecasts(requests), strict=True))
     for key, memo in zip(keys, memos, strict=True):
         if key in made:
             memo[key] = made[key]
     return [memo[key] for key, memo in zip(keys, memos, strict=True)]
+
+
+def _planned_for(budget: Budget, windows: Sequence[Window]) -> tuple[Window, ...]:
+    return tuple(window for window in windows if window.touches(budget.scope)) if windows else ()
 
 
 def hours_of(snapshot: Snapshot, scopes: Sequence[Scope], as_of: datetime) -> list[Hours]:
@@ -134,7 +148,7 @@ class Account:
     Sums and expected ends have what is provisional, and its largest caller is named. What changed and what a mode saves
     of a dollar is told by the snapshot alone.
 
-    `in_force`: the fallback mode, asked for where it is needed.
+    `in_force`: the fallback mode, asked for where it is needed. `windows`: of planned spend, between two moments.
     """
 
     def __init__(
@@ -145,8 +159,10 @@ class Account:
         in_force: Callable[[], InForce],
         *,
         stale: bool,
+        windows: Callable[[datetime, datetime], Sequence[Window]] = lambda since, until: (),
     ) -> None:
         self._live = live
+        self._windows = windows
         self._snapshot = live.usage
         self._as_of = as_of
         self._modes = modes
@@ -168,7 +184,9 @@ class Account:
         """Where periods that the data has reached will end; None with too little data, and where it is stale."""
         if self._stale:
             return [None for _ in asked]
-        return forecasts_of(self._live, [(budget, period, self._shifts(budget)) for budget, period in asked])
+        until = max((period.ends_at for _, period in asked), default=self._as_of)
+        windows = self._windows(floor_hour(self._as_of) - HOURS_BACK * HOUR, until)
+        return forecasts_of(self._live, [(budget, period, self._shifts(budget)) for budget, period in asked], windows)
 
     def _reckoned_mode(self, budget: Budget, expected: Forecast) -> str:
         changes = self._mode.changes

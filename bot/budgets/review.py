@@ -12,6 +12,8 @@ from operator import is_
 from bot.budgets.account import Account, Detail, Spending
 from bot.budgets.budget import ATTRIBUTED, ORGANIZATION, Budget, Period, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.calendar import Window
+from bot.budgets.calendar_store import NOTHING_PLANNED, Plans
 from bot.budgets.forecast import Forecast
 from bot.budgets.live import LiveSource, LiveSpend
 from bot.budgets.owners import Teams
@@ -101,6 +103,8 @@ class BudgetReview:
     ) -> None:
         self.in_force: Callable[[datetime], InForce] = lambda now: InForce()
         """The fallback mode in force, of which the composition root knows."""
+        self.plans: Callable[[], Plans] = lambda: NOTHING_PLANNED
+        """What is planned or expected."""
         self._poll_seconds = poll_seconds
         self._snapshots = snapshots
         self._book = book
@@ -242,6 +246,20 @@ class BudgetReview:
             return None
         return recent_spend(snapshot, mix_until).of_scope(ORGANIZATION)
 
+    def windows(self, since: datetime, until: datetime) -> list[Window]:
+        """In which spend is planned or expected, of all that this review counts; the oldest first."""
+        plans = self.plans()
+        if not plans.kept and not plans.expected:
+            return []
+        planned = [each for each in plans.windows(since, until) if each.scope is None or self._counts(each.scope)]
+        scopes = {budget.name: budget.scope for budget in self.budgets} if plans.expected else {}
+        expected = [
+            Window(each.starts_at, each.ends_at, scopes[each.subject])
+            for each in plans.expected
+            if each.subject in scopes and each.starts_at < until and each.ends_at > max(since, each.starts_at)
+        ]
+        return sorted([*planned, *expected], key=lambda window: window.starts_at)
+
     def agenda(self, now: datetime) -> Agenda:
         """The same value as long as nothing of it begins, ends or is set otherwise."""
         snapshot, found, agenda = self._snapshots.current(), self._matched(), self._agenda
@@ -267,7 +285,7 @@ class BudgetReview:
 
     def _account(self, live: LiveSpend, as_of: datetime, now: datetime, in_force: InForce | None = None) -> Account:
         asked = partial(self.in_force, now) if in_force is None else lambda: in_force
-        return Account(live, as_of, self.modes, asked, stale=self.is_stale(now))
+        return Account(live, as_of, self.modes, asked, stale=self.is_stale(now), windows=self.windows)
 
 
 def _in_scope(found: Sequence[Budget | Unmatched]) -> tuple[Budget, ...]:

@@ -11,6 +11,7 @@ from bot.alerts.notice_contents import LifecycleEvent
 from bot.amounts import span
 from bot.budgets.budget import LimitKind
 from bot.messages import Message, Part
+from handlers.render.expected import expected_step
 from handlers.render.parts import button, buttons, context, heading, lead, mention, moment, paragraph, shown
 from handlers.render.spend import NOTHING_STOPPED
 
@@ -65,6 +66,9 @@ def life_message(event: LifecycleEvent, headline: str) -> Message:
 
 
 def _what_happened(event: LifecycleEvent) -> str:
+    expected = expected_step(event)
+    if expected is not None:
+        return expected
     if event.step is LifecycleStep.ACKNOWLEDGED:
         return f"Acknowledged by {mention(event.by)}."
     if event.step is LifecycleStep.SNOOZED:

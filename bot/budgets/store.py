@@ -222,7 +222,8 @@ class BudgetBook:
 
     def mark(self, name: str) -> str:
         """One short word by which is seen whether a budget was changed since, and be it back and forth."""
-        return f"{_mark_of(self.find(name))}.{self._store.history.newest_id(name)}"
+        mark, newest = _mark_of(self.find(name)), self._store.history.newest_id(name)
+        return f"{mark}.{newest}" if newest else mark
 
     def set(self, budget: Budget, seen: str, by: str) -> bool:
         """Keep it. False, and nothing changed, where the one that was `seen` (a `mark`) is not there any more."""

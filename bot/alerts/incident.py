@@ -31,6 +31,7 @@ class AlertKind(StrEnum):
     FIRST_SEEN = "first_seen"
     OUTLIER = "outlier"
     UNATTRIBUTED = "unattributed"
+    RETIREMENT = "retirement"
 
     @property
     def module(self) -> str:

@@ -118,7 +118,7 @@ def _cost_under(ceiling: str, row: PricedUsage, card: RateCard) -> Decimal:
     usage = row.usage
     if not costs_more(usage.model, ceiling, usage.day, card):
         return row.cost.usd
-    counts = _retokenized(usage, ceiling, card)
+    counts = retokenized(usage, ceiling, card)
     return cost_of(card, ceiling, counts, usage.terms, usage.day, prompt_tokens=None).usd
 
 
@@ -127,7 +127,8 @@ def _rank(card: RateCard, model_id: str, on: date) -> tuple[Decimal, Decimal]:
     return rates.output, rates.input
 
 
-def _retokenized(usage: DayUsage, ceiling: str, card: RateCard) -> TokenCounts:
+def retokenized(usage: DayUsage, ceiling: str, card: RateCard) -> TokenCounts:
+    """The tokens that the same text makes on another model."""
     now = card.resolve(usage.model, usage.day).model.tokenizer
     then = card.resolve(ceiling, usage.day).model.tokenizer
 

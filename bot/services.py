@@ -14,6 +14,7 @@ from bot.budgets.snapshots import Snapshots
 from bot.budgets.store import BudgetBook
 from bot.clock import Clock
 from bot.db.later import Later
+from bot.digests.content import DigestSources
 from bot.display import Display
 from bot.doctor.check import Check
 from bot.fallback.admins import Admins
@@ -57,6 +58,7 @@ class Services:
     approvals: Approvals
     admins: Admins
     estimates: EstimateStore
+    digests: DigestSources
     counter: TokenCounter
     response_urls: ResponseUrls
     rate_limits: RateLimitCache

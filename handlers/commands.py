@@ -19,6 +19,7 @@ from bot.threads import InFlight
 from bot.typed_text import cleaned, first_word, nearest, words_in
 from handlers.alerts import TEST_ALERT, test_alert_command
 from handlers.budget import budget_command
+from handlers.digest import digest_command
 from handlers.estimate import estimate_command, open_form
 from handlers.expected import calendar_command
 from handlers.fallback import fallback_command
@@ -156,6 +157,14 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         "",
         "every budget and where it is set, Anthropic's rate limits, and how near logged traffic came",
         limits_command,
+    ),
+    Subcommand(
+        "digest",
+        "[today | yesterday | week | month | last week | last month]",
+        "what was spent, what changed and why, the budgets, and what would save money; only you see it",
+        digest_command,
+        ("digest last week", "digest last month"),
+        says_age=True,
     ),
     Subcommand("doctor", "", "what keeps the bot from its work, and what to do about it", doctor_command),
     Subcommand(TEST_ALERT, "", "a test alert to every destination of alerts; for admins", test_alert_command),

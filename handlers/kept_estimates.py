@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from bot.budgets.actuals import Stretch, Used, compared, stretch_in, used_of
+from bot.budgets.actuals import Stretch, Used, compared, used_of
 from bot.budgets.budget import ATTRIBUTED, LOGGED, Scope, ScopeKind, parse_scope
 from bot.budgets.logged_requests import group_of
 from bot.budgets.parsing import LONGEST_SCOPE
 from bot.budgets.report import GroupBy
 from bot.budgets.scopes import NoMatchError
-from bot.budgets.snapshot import Snapshot
-from bot.budgets.spend import Computed, same_model
+from bot.budgets.spend import same_model
 from bot.ledger.model import Sums
 from bot.messages import Message
 from bot.pricing.estimate import Estimate, estimate
@@ -162,12 +161,8 @@ def kept_refusal(action: str, rest: Sequence[str]) -> str:
     return f"{code(rest[0] if action == 'list' else rest[1])} is not known here: `estimate {action}` takes {takes}."
 
 
-def _snapshot(services: Services, scope: Scope) -> Snapshot:
-    return services.logged.current() if scope.kind in LOGGED else services.snapshots.current()
-
-
 def _compared(services: Services, kept: KeptEstimate, now: Estimate, written: Scope) -> Message:
-    found = _measured(services, written)
+    found = services.review.measured(written)
     if isinstance(found, str):
         return priced(services, said(unknown_pace(kept, found)))
     scope, stretch, computed = found
@@ -179,22 +174,9 @@ def _compared(services: Services, kept: KeptEstimate, now: Estimate, written: Sc
     return priced(services, actual_message(kept, comparison, pace, services.display))
 
 
-def _measured(services: Services, written: Scope) -> tuple[Scope, Stretch, Computed] | str:
-    """The scope as stored, what its pace is taken from, and what that cost; or why nothing is known."""
-    try:
-        scope = services.review.scope_of(written)
-    except NoMatchError as error:
-        return str(error)
-    snapshot = _snapshot(services, scope)
-    stretch = stretch_in(snapshot, scope)
-    if stretch is None:
-        return f"No usage of {written} is known so far."
-    return scope, stretch, snapshot.computed(snapshot.index.of(scope), stretch.since, stretch.until)
-
-
 def _pace(services: Services, kept: KeptEstimate) -> Decimal | None:
     """USD a month; None where too little is known."""
-    found = None if kept.scope is None else _measured(services, parse_scope(kept.scope))
+    found = None if kept.scope is None else services.review.measured(parse_scope(kept.scope))
     if found is None or isinstance(found, str):
         return None
     _, stretch, computed = found

@@ -13,6 +13,7 @@ from bot.alerts.rules import LATE
 from bot.amounts import span
 from bot.budgets.change_store import BudgetChange
 from bot.budgets.raises import Raise
+from bot.digests.model import Digest
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
 from bot.language import in_language
@@ -22,6 +23,7 @@ from bot.notify.languages import Spoken
 from bot.notify.model import Notice
 from bot.notify.slack_connection import Workspace
 from handlers.render.budget_changes import change_message
+from handlers.render.digest import digest_message
 from handlers.render.expected import with_expected
 from handlers.render.fallback import announcement, end_warning
 from handlers.render.lifecycle import life_message, renderer, synthetic_alert_message, with_life
@@ -76,6 +78,7 @@ RENDERERS: Mapping[type[Payload], Callable[[Any, Situation], Message]] = {
     Proposal: lambda payload, at: proposal_message(payload),
     Raise: lambda payload, at: raise_message(payload),
     BudgetChange: lambda payload, at: change_message(payload),
+    Digest: lambda payload, at: digest_message(payload, at.display),
 }
 """Every kind of notice, as a message of its own."""
 

@@ -21,6 +21,7 @@ from bot.budgets.calendar_store import Expectation, expected_of
 from bot.budgets.change_store import BudgetChange
 from bot.budgets.raises import Raise
 from bot.db.schema import alerts, mode_changes, notices
+from bot.digests.model import Digest
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 from bot.notify.model import SLACK, Action, Address, NoticeStatus, UnreadableContentError
 from bot.notify.store import NoticeStore, address_of, insert_notice
@@ -66,6 +67,7 @@ Payload = (
     | SyntheticAlert
     | Raise
     | BudgetChange
+    | Digest
 )
 
 OTHERS = (
@@ -77,6 +79,7 @@ OTHERS = (
     SyntheticAlert,
     Raise,
     BudgetChange,
+    Digest,
 )
 
 
@@ -246,7 +249,7 @@ def _about(payload: Payload) -> str:
         return payload.about.incident
     if isinstance(payload, Raise | BudgetChange):
         return payload.about
-    return payload.incident if isinstance(payload, AlertPayload | SyntheticAlert) else f"mode/{payload.mode}"
+    return payload.incident if isinstance(payload, AlertPayload | SyntheticAlert | Digest) else f"mode/{payload.mode}"
 
 
 def _related(connection: Connection, payload: AlertPayload) -> Address | None:

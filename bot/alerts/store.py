@@ -43,8 +43,8 @@ class Receivers:
                 enqueue(connection, "post", payload, now, destination=name, step=status, alert_id=alert_id)
 
     def notify_test(self, connection: Connection, test: SyntheticAlert) -> None:
-        """Enqueue a test alert for every destination, whatever levels it receives."""
-        for name in self._wanted:
+        """Enqueue a test alert for every destination of alerts, whatever levels it receives."""
+        for name in (name for name, levels in self._wanted.items() if levels):
             enqueue(connection, "post", test, test.requested_at, destination=name, step=TEST)
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from operator import is_
 
 from bot.budgets.account import Account, Detail, Spending
+from bot.budgets.actuals import Stretch, stretch_in
 from bot.budgets.budget import ATTRIBUTED, ORGANIZATION, Budget, Period, Scope, ScopeKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.calendar import Window
@@ -23,6 +24,7 @@ from bot.budgets.savings import InForce
 from bot.budgets.scopes import NoMatchError, Unmatched, matched, resolved
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
+from bot.budgets.spend import Computed
 from bot.budgets.trend import Recent
 from bot.clock import AFTER_EVERYTHING, DAY, HOUR, floor_hour
 from bot.mode import Mode
@@ -120,6 +122,11 @@ class BudgetReview:
         """Whether the data is stale."""
         data, poll_seconds = self._snapshots.current().data, self._poll_seconds
         return poll_seconds is not None and data.as_of is not None and is_stale(data, now, poll_seconds)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is known now of what it counts."""
+        return self._snapshots.current()
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
@@ -417,6 +424,18 @@ class Reviews:
         """What a budget has spent in the period that runs, USD; None where nothing is known of it."""
         spend = self.spend_against(budget, now, Detail.NONE)
         return None if spend is None or spend.period != budget.period_at(now).key else spend.spent_usd
+
+    def measured(self, written: Scope) -> tuple[Scope, Stretch, Computed] | str:
+        """The scope as stored, what its pace is taken from, and what that cost; or why nothing is known."""
+        try:
+            scope = self.scope_of(written)
+        except NoMatchError as error:
+            return str(error)
+        snapshot = self.of(scope).snapshot
+        stretch = stretch_in(snapshot, scope)
+        if stretch is None:
+            return f"No usage of {written} is known so far."
+        return scope, stretch, snapshot.computed(snapshot.index.of(scope), stretch.since, stretch.until)
 
     def present(self, now: datetime) -> Sequence[tuple[Budget, Period]]:
         """As of a review."""

@@ -28,6 +28,7 @@ from bot.budgets.owners import Team
 from bot.config.environment import DEFAULT_HTTP_PORT, VARIABLES, Variable, misspelled
 from bot.config.models import chain_ids, rise_in, unknown_models
 from bot.config.toml import ConfigFile, read_config_file
+from bot.digests.schedule import DigestRule
 from bot.display import Display
 from bot.fallback.auto import FallbackRules
 from bot.language import LANGUAGES, known_languages
@@ -76,6 +77,7 @@ class Settings:
     budgets: tuple[Budget, ...]
     teams: tuple[Team, ...] = ()
     destinations: tuple[Receiver, ...]
+    digests: tuple[DigestRule, ...] = ()
     poll_seconds: int
     usage_api: UsageChoice
     database_url: str = field(repr=False)
@@ -126,6 +128,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         budgets=budgets,
         teams=config.teams,
         destinations=config.destinations,
+        digests=config.digests,
         poll_seconds=poll_seconds,
         usage_api=_usage_api(values["CLAUDE_COST_USAGE_API"]),
         database_url=_database_url(values["CLAUDE_COST_DATABASE_URL"]),

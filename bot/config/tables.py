@@ -3,21 +3,24 @@ product's own values.
 """
 
 import re
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from bot.alerts.incident import AlertKind, Level, level_of
 from bot.alerts.rules import ALL_BUT_ROUTINE, AlertRules
-from bot.budgets.budget import LimitKind
+from bot.budgets.budget import ORGANIZATION, LimitKind, PeriodKind, Scope, Weekday, parse_scope
+from bot.budgets.parsing import LONGEST_SCOPE
+from bot.digests.schedule import MOST_BUDGETS, NINE, DigestRule
 from bot.display import USD, Display
 from bot.fallback.auto import FallbackRules
 from bot.language import LANGUAGES, known_languages
 from bot.ledger.model import LedgerRules
 from bot.notify.model import SLACK
 from bot.secret_shapes import CHANNEL, WORD, quoted
-from bot.strict_fields import Minutes, Number, Percent, Table
+from bot.strict_fields import Minutes, Number, Percent, Table, Zone
 
 _ALERTS, _FALLBACK, _LEDGER = AlertRules(), FallbackRules(), LedgerRules()
 """The defaults of keys that are left out."""
@@ -145,6 +148,53 @@ class IngestTable(Table):
         if (self.token is None) == (self.token_file is None):
             raise ValueError("set token or token_file, one of them")
         return self
+
+
+def _time(value: object) -> time:
+    """`09:00`, by the wall clock."""
+    found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", str(value).strip())
+    if found is None:
+        raise ValueError('write the hour by a clock of 24 hours, as in "09:00"')
+    return time(int(found[1]), int(found[2]))
+
+
+def _weekday(value: object) -> Weekday:
+    """`mon` or `monday`."""
+    word = str(value).strip().lower()
+    found = next((day for day in Weekday if len(word) >= 3 and day.startswith(word)), None)
+    if found is None:
+        raise ValueError("write a day of the week, as in mon")
+    return found
+
+
+class DigestTable(Table):
+    """One `[[digest]]`: what a day, a week or a month came to, posted to a channel."""
+
+    channel: str | None = None
+    every: PeriodKind
+    at: Annotated[time, BeforeValidator(_time)] = NINE
+    zone: Zone = "UTC"
+    on: Annotated[Weekday, BeforeValidator(_weekday)] = Weekday.MONDAY
+    budgets: Annotated[tuple[str, ...], Field(max_length=MOST_BUDGETS)] = ()
+    scope: Annotated[Scope | None, BeforeValidator(lambda value: parse_scope(str(value)))] = None
+
+    @field_validator("channel")
+    @classmethod
+    def _id(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Z][A-Za-z0-9_-]{0,80}", value):
+            raise ValueError(f"{quoted(value, CHANNEL)} is not a channel id; write it as in C0123456789")
+        return value
+
+    @field_validator("scope")
+    @classmethod
+    def _short(cls, value: Scope | None) -> Scope | None:
+        if value is not None and len(str(value)) > LONGEST_SCOPE:
+            raise ValueError(f"a scope has at most {LONGEST_SCOPE} characters")
+        return value
+
+    def rule(self) -> DigestRule:
+        scope = None if self.scope == ORGANIZATION else self.scope
+        return DigestRule(self.every, self.channel, self.at, ZoneInfo(self.zone), self.on, self.budgets, scope)
 
 
 class DestinationTable(Table):

@@ -19,11 +19,13 @@ from bot.config.tables import (
     INGEST_TOKEN,
     AlertsTable,
     DestinationTable,
+    DigestTable,
     DisplayTable,
     FallbackTable,
     IngestTable,
     LedgerTable,
 )
+from bot.digests.schedule import DigestRule
 from bot.display import USD, Display
 from bot.fallback.auto import FallbackRules
 from bot.ledger.model import LedgerRules
@@ -36,6 +38,7 @@ class _File(Table):
     budget: tuple[WrittenBudget, ...] = ()
     team: tuple[WrittenTeam, ...] = ()
     destination: tuple[DestinationTable, ...] = ()
+    digest: tuple[DigestTable, ...] = ()
     alerts: AlertsTable = AlertsTable()
     display: DisplayTable = DisplayTable()
     fallback: FallbackTable = FallbackTable()
@@ -77,6 +80,7 @@ class ConfigFile:
     budgets: tuple[Budget, ...] = ()
     teams: tuple[Team, ...] = ()
     destinations: tuple[Receiver, ...] = ()
+    digests: tuple[DigestRule, ...] = ()
     mode: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     alert_rules: AlertRules = field(default_factory=AlertRules)
     detector_tables: tuple[Table, ...] = ()
@@ -114,10 +118,14 @@ def read_config_file(path: Path) -> ConfigFile:
     destinations = tuple(_receiver(table, number, path) for number, table in enumerate(file.destination))
     _refuse_doubled(path, "destinations", [receiver.name for receiver in destinations])
     _refuse_doubled(path, "senders ([[ingest]])", [table.name for table in file.ingest])
+    digests = tuple(table.rule() for table in file.digest)
+    if len({rule.key for rule in digests}) < len(digests):
+        raise ValueError(f"{path}: two [[digest]] go to one channel, as often and about the same: keep one of them.")
     return ConfigFile(
         budgets=budgets,
         teams=teams,
         destinations=destinations,
+        digests=digests,
         mode=file.mode,
         alert_rules=file.alerts.rules(),
         detector_tables=tuple(getattr(file, name) for name in rules),

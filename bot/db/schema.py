@@ -255,6 +255,17 @@ notices = Table(
     Index(None, "mode_change_id"),
 )
 
+# Which digests were posted. rule: where one goes and what it is about. key: of the UTC days.
+digests = Table(
+    "digests",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("rule", String(1024), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("posted_at", UTCDateTime, nullable=False),
+    UniqueConstraint("rule", "key"),
+)
+
 # Every change of the fallback mode; the newest row is the wanted mode. written_at: when every target held it. until:
 # when it expires, if it does. warned_at: when its expiry was announced. proof_dismissed_by: who dismissed the
 # verification of whether it took effect.

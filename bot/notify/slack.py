@@ -86,10 +86,10 @@ NEVER_READABLE = (
 class SlackDestination(Destination):
     """Posts to and edits in one channel. The client makes no retries of its own."""
 
-    name = SLACK
     capabilities = frozenset(Capability)
 
-    def __init__(self, client: AsyncWebClient, channel: str) -> None:
+    def __init__(self, client: AsyncWebClient, channel: str, name: str = SLACK) -> None:
+        self.name = name
         self._client = client
         self._channel = channel
 

@@ -41,6 +41,13 @@ soft_usd = "40"
 """
 """The budget of a feature, which only the log of the applications knows: a usual day stays below it."""
 
+DIGEST = """
+[[digest]]
+every = "week"
+on = "thursday"
+"""
+"""In the middle of the story, which lasts three days."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -75,7 +82,7 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
         fallback_file = folder / "claude-cost.env"
         team = Team(book, fallback_file, MONTH_STARTS)
         config = folder / "claude-cost.toml"
-        config.write_text(FEATURE_BUDGET, encoding="utf-8")
+        config.write_text(FEATURE_BUDGET + DIGEST, encoding="utf-8")
         environ = {
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_APP_TOKEN": APP_TOKEN,

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 ORDER = (
-    *("base", "db", "pricing", "notify", "usage", "ledger", "budgets", "modes", "alerts", "fallback", "config"),
+    *("base", "db", "pricing", "notify", "usage", "ledger", "budgets", "modes", "digests"),
+    *("alerts", "fallback", "config"),
     *("doctor", "services", "handlers", "web", "runner", "app", "sandbox", "cli", "__main__"),
 )
 """Each room may import what stands left of it. `base` is every module directly in `bot/` but the last three."""
@@ -26,7 +27,8 @@ IO = {
 PURE = (
     *("bot.pricing", "bot.budgets", "bot.modes", "bot.usage.logs", "bot.alerts.decide", "bot.alerts.day_drift"),
     *("bot.alerts.lifecycle", "bot.alerts.model", "bot.alerts.rules", "bot.alerts.spike_rates", "bot.ledger.otlp"),
-    *("bot.fallback.auto", "bot.usage.model", "bot.usage.plan", "bot.amounts"),
+    *("bot.digests.cheaper", "bot.digests.schedule", "bot.digests.model", "bot.fallback.auto"),
+    *("bot.usage.model", "bot.usage.plan", "bot.amounts"),
 )
 """What only computes, all the modules in a folder included."""
 

@@ -52,7 +52,7 @@ class Team:
     def __init__(self, engine: Engine, clock: HandClock) -> None:
         self.clock = clock
         self.store = RaiseStore(engine)
-        self.book = BudgetBook([TEAM], BudgetStore(engine), clock, self.store)
+        self.book = BudgetBook([TEAM], BudgetStore(engine), clock, raises=self.store)
         self.raises = Raises(self.store, self.book.effective, lambda budget, now: Decimal(750), clock)
 
     def wish(self, usd: int = 900, until: timedelta = 2 * DAY) -> Wish:
@@ -81,10 +81,10 @@ def test_a_raise_is_in_force_at_once_in_every_copy_and_ends_once_with_one_word_i
     team, copy = Team(engine, clock), Team(engine, clock)
     assert copy.hard_usd() == 700
     team.raises.start(team.wish(), ADMIN)
-    assert (team.hard_usd(), copy.hard_usd()) == (900, 900)
+    assert [team.hard_usd(), copy.hard_usd()] == [900, 900]
     clock.advance(2 * DAY)
     # The limit ends by the clock, whether or not anybody has said so yet.
-    assert (team.hard_usd(), copy.hard_usd()) == (700, 700)
+    assert [team.hard_usd(), copy.hard_usd()] == [700, 700]
     for each in (team, copy, team):
         each.raises.expire()
     assert sent(engine) == [("post", "active"), ("update", "ended"), ("broadcast", "ended")]

@@ -1,0 +1,83 @@
+"""Which digests were posted: each is recorded with its notice in one transaction, so that nobody posts it again."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.db.schema import digests
+from bot.digests.content import DigestSources, digest_of
+from bot.digests.model import Digest
+from bot.digests.schedule import DigestRule, is_ready, newest_due, stretch_before
+from bot.notify.model import SLACK
+from bot.notify.store import insert_notice
+
+STORED: TypeAdapter[Digest] = TypeAdapter(Digest)
+
+
+def destination_of(channel: str | None) -> str:
+    """What the outbox calls a channel of digests; the alert channel is Slack itself."""
+    return SLACK if channel is None else f"{SLACK} {channel}"
+
+
+class DigestStore:
+    """Synchronous; asynchronous callers use a thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def is_posted(self, rule: str, key: str) -> bool:
+        """Whether the digest of this period was posted, or is about to be."""
+        query = select(digests.c.id).where(digests.c.rule == rule, digests.c.key == key)
+        with self._engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
+    def post(self, digest: Digest, destination: str, now: datetime) -> bool:
+        """Put it into the outbox. False, and nothing done, where that was done before, by whomever."""
+        with self._engine.begin() as connection:
+            dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+            kept = dialect.insert(digests).values(rule=digest.rule, key=digest.period.key, posted_at=now)
+            new = connection.execute(kept.on_conflict_do_nothing().returning(digests.c.id)).first()
+            if new is None:
+                return False
+            content = STORED.dump_python(digest, mode="json")
+            insert_notice(connection, "post", digest.incident, content, now, destination=destination)
+        return True
+
+
+class DigestPoster:
+    """Posts every scheduled digest once. `channel`: the alert channel, which a rule may also name by its id."""
+
+    name = "digests"
+
+    def __init__(
+        self, rules: Sequence[DigestRule], sources: DigestSources, store: DigestStore, channel: str = ""
+    ) -> None:
+        self._rules = rules
+        self._sources = sources
+        self._store = store
+        self._channel = channel
+        self._posted: dict[str, str] = {}
+        """By rule, the key of the period that was posted last."""
+
+    def look(self, now: datetime, mode: str) -> int:
+        """Post what is due; returns how many."""
+        posted = 0
+        for rule in self._rules:
+            due = newest_due(rule, now)
+            if due is None or self._posted.get(rule.key) == due.period.key:
+                continue
+            if not is_ready(due, self._sources.snapshots.current().as_of, now):
+                continue
+            if not self._store.is_posted(rule.key, due.period.key):
+                digest = digest_of(self._sources, rule, due.period, stretch_before(rule.every, due.period), now)
+                if digest is None:
+                    # Nothing is known of those days, which is said elsewhere.
+                    continue
+                channel = None if rule.channel == self._channel else rule.channel
+                posted += self._store.post(digest, destination_of(channel), now)
+            self._posted[rule.key] = due.period.key
+        return posted

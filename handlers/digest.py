@@ -1,0 +1,47 @@
+"""`/claude-cost digest`: the digest of any days, for whoever asks; the scheduled ones come by themselves."""
+
+from bot.budgets.budget import PeriodKind
+from bot.budgets.report_words import PERIODS, ReportWords, ReportWordsError, report_words
+from bot.digests.content import digest_of
+from bot.digests.schedule import DigestRule
+from bot.language import tr
+from bot.messages import Message
+from bot.services import Services
+from handlers.render.digest import digest_message
+from handlers.render.parts import code, said, shown
+from handlers.requests import Request, dated
+
+KINDS = {
+    "today": PeriodKind.DAY,
+    "yesterday": PeriodKind.DAY,
+    "this week": PeriodKind.WEEK,
+    "last week": PeriodKind.WEEK,
+    "this month": PeriodKind.MONTH,
+    "last month": PeriodKind.MONTH,
+}
+"""By what a report calls its period."""
+
+
+async def digest_command(services: Services, request: Request) -> Message:
+    """`digest [today | yesterday | week | month | last week | last month]`: today when left out."""
+    words = request.words or "today"
+    try:
+        asked = report_words(words, services.clock())
+    except ReportWordsError as error:
+        return await dated(services, _refused(error.word or words))
+    if asked.by_given or asked.name not in KINDS:
+        return await dated(services, _refused(words))
+    return await services.threads.commands(_digest, services, asked)
+
+
+def _refused(word: str) -> Message:
+    known = ", ".join(f"`{name}`" for name in PERIODS)
+    return said(tr("{word} is not known here: `digest` takes one of {known}.", word=code(word), known=known))
+
+
+def _digest(services: Services, asked: ReportWords) -> Message:
+    rule = DigestRule(KINDS[asked.name])
+    found = digest_of(services.digests, rule, asked.period, asked.before, services.clock(), asked=True)
+    if found is None:
+        return said(tr("Nothing is known of {period} yet.", period=shown(asked.name)))
+    return digest_message(found, services.display)

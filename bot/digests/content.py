@@ -115,6 +115,7 @@ class _Maker:
             rows_usd=rows_usd,
             movers=movers,
             causes=why,
+            of_last_day=self._of_last_day(report),
             budgets=tuple(self._budgets()),
             cheaper=self._cheaper(),
             estimates=tuple(self._estimates()),
@@ -159,7 +160,7 @@ class _Maker:
         """Who spent more or less than before, and why; of days that still run as of the last 24 hours."""
         if self._is_logged or self._usage.as_of is None:
             return (), ()
-        if self._now < self._period.ends_at:
+        if self._of_last_day(report):
             recent = recent_spend(self._usage)
             since = recent.until - DAY
             return (
@@ -169,8 +170,6 @@ class _Maker:
                 ),
                 tuple(named_cause(cause, self._usage.names) for cause in recent.causes(self._scope, since)),
             )
-        if report.before is None:
-            return (), ()
         last, before = (list(self._day_usage(period)) for period in (self._period, self._before))
         names, new = self._usage.names, self._new_models()
         known = Recent(last, before, self._period.ends_at - self._period.starts_at)
@@ -183,6 +182,9 @@ class _Maker:
             tuple(named_mover(mover, names, seen_before=True) for mover in _moved(last, before)),
             tuple(named_cause(cause, names) for cause in found),
         )
+
+    def _of_last_day(self, report: Report) -> bool:
+        return self._now < self._period.ends_at or report.before is None
 
     def _day_usage(self, period: Period) -> Iterator[RecentUsage]:
         """What the scope used in these days, added up by caller, terms and price."""

@@ -39,8 +39,8 @@ class Digest:
     `spend`: what `report` says of the same days. `rows`: by feature where applications log usage, else by model; they
     add up to `rows_usd`. `before_usd`: computed for the stretch before, None where that is not known as a whole;
     `computed_usd` is what it is held against. `unbilled_days`: whose bill may still change. `missing_hours`: of which
-    no usage is known. `movers`, `causes`: against the stretch before; of days that still run, against the 24 hours
-    before.
+    no usage is known. `movers`, `causes`: against the stretch before. `of_last_day`: of the last 24 hours instead,
+    since the days still run or the stretch before is not known.
     """
 
     kind: Literal["digest"] = "digest"
@@ -61,6 +61,7 @@ class Digest:
     rows_usd: Decimal
     movers: tuple[NamedMover, ...]
     causes: tuple[NamedCause, ...]
+    of_last_day: bool
     budgets: tuple[BudgetSpend, ...]
     cheaper: tuple[Cheaper, ...]
     estimates: tuple[EstimatePace, ...]

@@ -142,11 +142,11 @@ def _budget_line(spend: BudgetSpend, digest: Digest) -> str:
     spent = f"≥ {usd(spend.spent_usd)}" if spend.at_least else usd(spend.spent_usd)
     limit = spend.hard_usd or spend.soft_usd
     if limit is None:
-        return tr("{name}: {spent} in {period}", name=name, spent=spent, period=period)
+        return tr("{name}: {spent}, {period}", name=name, spent=spent, period=period)
     share = percent(spend.spent_usd, limit)
     if spend.expected_usd is None:
         return tr(
-            "{name}: {spent} of {limit} ({share}) in {period}",
+            "{name}: {spent} of {limit} ({share}), {period}",
             name=name,
             spent=spent,
             limit=usd(limit),
@@ -154,7 +154,7 @@ def _budget_line(spend: BudgetSpend, digest: Digest) -> str:
             period=period,
         )
     return tr(
-        "{name}: {spent} of {limit} ({share}) in {period}, expected end {expected}",
+        "{name}: {spent} of {limit} ({share}), {period}, expected end {expected}",
         name=name,
         spent=spent,
         limit=usd(limit),
@@ -165,9 +165,9 @@ def _budget_line(spend: BudgetSpend, digest: Digest) -> str:
 
 
 def _changes(digest: Digest) -> Part:
-    lines = [mover_line(mover) if digest.running else _moved(mover) for mover in digest.movers]
+    lines = [mover_line(mover) if digest.of_last_day else _moved(mover) for mover in digest.movers]
     lines += [tr("Why: {cause}", cause=cause_line(cause)) for cause in digest.causes]
-    return bullets(tr("Largest in the last day") if digest.running else tr("What changed"), lines)
+    return bullets(tr("Largest in the last day") if digest.of_last_day else tr("What changed"), lines)
 
 
 def _moved(mover: NamedMover) -> str:
@@ -206,7 +206,7 @@ def _option(option: Option) -> str:
         return tr("cached {usd} less", usd=saved)
     if option.model is None:
         return tr("on smaller models {usd} less", usd=saved)
-    return tr("on {model} {usd} less", model=option.model, usd=saved)
+    return tr("on {model} {usd} less", model=shown(option.model), usd=saved)
 
 
 def _estimate_line(each: EstimatePace) -> str:

@@ -163,7 +163,7 @@ async def test_a_month_that_has_settled_says_so_and_its_parts_add_up(simulated: 
         (provisional,) = digests(simulated)
         assert provisional.text.startswith("November: $140.00 spent")
         assert "Provisional: the bill for the last day may still change." in provisional.text
-        assert re.search(r"default: \$140\.00 of \$200\.00 \(70%\) in November$", provisional.text, re.MULTILINE)
+        assert re.search(r"default: \$140\.00 of \$200\.00 \(70%\), November$", provisional.text, re.MULTILINE)
         clock.advance(3 * DAY)
         await bot.cycle()
         settled = await asked(simulated, "digest last month")
@@ -208,7 +208,7 @@ async def test_today_says_that_it_runs_and_equals_the_report(simulated: World, c
         month = await asked(simulated, "digest month")
     assert spent(found) == spent(report) == 12
     assert "These days still run" in found.text
-    assert "expected end" in month.text or "default: $12.00 of $200.00 (6%) in November" in month.text
+    assert "expected end" in month.text or "default: $12.00 of $200.00 (6%), November" in month.text
 
 
 @pytest.mark.parametrize("words", ["digest nonsense", "digest week by key", "digest 2026-11-01..2026-11-03"])

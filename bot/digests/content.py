@@ -70,6 +70,8 @@ def digest_of(
 ) -> Digest | None:
     """The digest of these UTC days, held against those `before`; None where nothing is known of them.
 
+    Raises `NoMatchError` where the rule's scope matches nothing in the organization.
+
     `asked`: for somebody who wants to see it, and not for the channel.
     """
     maker = _Maker(sources, rule, period, before, now)
@@ -81,7 +83,7 @@ class _Maker:
     def __init__(self, sources: DigestSources, rule: DigestRule, period: Period, before: Period, now: datetime) -> None:
         self._sources, self._rule, self._now = sources, rule, now
         self._period, self._before = period, before
-        self._scope = ORGANIZATION if rule.scope is None else rule.scope
+        self._scope = ORGANIZATION if rule.scope is None else sources.review.scope_of(rule.scope)
         self._is_logged = self._scope.kind in LOGGED
         self._usage, self._logged = sources.snapshots.current(), sources.logged.current()
         self._snapshot = self._logged if self._is_logged else self._usage

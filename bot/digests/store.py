@@ -1,5 +1,6 @@
 """Which digests were posted: each is recorded with its notice in one transaction, so that nobody posts it again."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -8,12 +9,15 @@ from pydantic import TypeAdapter
 from sqlalchemy import Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from bot.budgets.scopes import NoMatchError
 from bot.db.schema import digests
 from bot.digests.content import DigestSources, digest_of
 from bot.digests.model import Digest
-from bot.digests.schedule import DigestRule, is_ready, newest_due, stretch_before
+from bot.digests.schedule import DigestRule, DueDigest, is_ready, newest_due, stretch_before
 from bot.notify.model import SLACK
 from bot.notify.store import insert_notice
+
+log = logging.getLogger(__name__)
 
 STORED: TypeAdapter[Digest] = TypeAdapter(Digest)
 
@@ -62,6 +66,7 @@ class DigestPoster:
         self._channel = channel
         self._posted: dict[str, str] = {}
         """By rule, the key of the period that was posted last."""
+        self._reported: dict[str, str] = {}
 
     def look(self, now: datetime, mode: str) -> int:
         """Post what is due; returns how many."""
@@ -73,7 +78,7 @@ class DigestPoster:
             if not is_ready(due, self._sources.snapshots.current().as_of, now):
                 continue
             if not self._store.is_posted(rule.key, due.period.key):
-                digest = digest_of(self._sources, rule, due.period, stretch_before(rule.every, due.period), now)
+                digest = self._digest(due, now)
                 if digest is None:
                     # Nothing is known of those days, which is said elsewhere.
                     continue
@@ -81,3 +86,13 @@ class DigestPoster:
                 posted += self._store.post(digest, destination_of(channel), now)
             self._posted[rule.key] = due.period.key
         return posted
+
+    def _digest(self, due: DueDigest, now: datetime) -> Digest | None:
+        before = stretch_before(due.rule.every, due.period)
+        try:
+            return digest_of(self._sources, due.rule, due.period, before, now)
+        except NoMatchError as error:
+            if self._reported.get(due.rule.key) != str(error):
+                log.warning("the %s digest of %s is not posted: %s", due.rule.every, due.rule.scope, error)
+                self._reported[due.rule.key] = str(error)
+            return None

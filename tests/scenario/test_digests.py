@@ -153,6 +153,43 @@ async def test_a_channel_that_the_bot_is_not_in_is_reported_like_any_destination
     assert any("Slack C0GONE" in post.text for post in simulated.posts())
 
 
+async def test_a_digest_of_one_workspace_counts_it_alone_and_shows_the_budgets_that_were_chosen(
+    simulated: World, clock: HandClock
+) -> None:
+    yesterday = clock() - DAY
+    simulated.spend(30, yesterday)
+    simulated.spend(5, yesterday, key="apikey_2", workspace=None)
+    simulated.spend(10, yesterday - DAY)
+    text = (
+        '[[budget]]\nname = "search"\nscope = "workspace:Search"\nhard_usd = "80"\n'
+        '[[budget]]\nname = "opus"\nscope = "model:opus"\nhard_usd = "90"\n'
+        '[[digest]]\nevery = "day"\nscope = "workspace:search"\n'
+        '[[digest]]\nevery = "day"\nbudgets = ["opus"]\n'
+    )
+    async with simulated.connected_bot(**config(simulated, text)) as bot:
+        await bot.cycle()
+    one, all_ = digests(simulated)
+    assert one.text.startswith("14 Nov: $30.00 spent\nThis is about workspace:search alone.\n")
+    assert "At list prices $30.00, and $10.00 in the same stretch of 13 Nov: +200%." in one.text
+    assert "• search: $40.00 of $80.00 (50%), November" in one.text
+    assert "opus:" not in one.text
+    assert all_.text.startswith("14 Nov: $35.00 spent")
+    assert "• opus: $45.00 of $90.00 (50%), November" in all_.text
+    assert "search:" not in all_.text
+
+
+async def test_a_digest_of_nobody_is_not_posted_and_the_log_says_why_once(
+    simulated: World, clock: HandClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulated.spend(30, clock() - DAY)
+    nobody = config(simulated, '[[digest]]\nevery = "day"\nscope = "workspace:nobody"\n')
+    async with simulated.bot(**nobody) as bot:
+        await bot.cycle()
+        await bot.cycle()
+    assert digests(simulated) == []
+    assert caplog.text.count("There is no workspace nobody in this organization") == 1
+
+
 async def test_a_month_that_has_settled_says_so_and_its_parts_add_up(simulated: World, clock: HandClock) -> None:
     clock.now = datetime.fromisoformat("2026-12-01T09:00:00+00:00")
     for back in range(1, 29):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -32,6 +33,7 @@ from tests.scenario.forked import ForkServer, Process, fork_server
 
 SOFT, HARD = Decimal(100), Decimal(200)
 OPUS = "claude-opus-4-8"
+CHANGE_OF_A_BUDGET = re.compile(r"Budget \S+ was (set|changed|removed) by ")
 TOKENS_FOR_ONE_USD = 200_000
 """Uncached input tokens of `OPUS`, at $5 per million."""
 
@@ -86,7 +88,14 @@ class World:
         return self.folder / "fallback.env"
 
     def posts(self) -> list[Message]:
-        """What the bot has posted for everyone in the alert channel, without what stands in threads."""
+        """What the bot has posted for everyone in the alert channel, without threads and changes of budgets."""
+        return [m for m in self._posts() if not CHANGE_OF_A_BUDGET.match(m.texts[0])]
+
+    def changes(self) -> list[Message]:
+        """The announcements of changes of budgets."""
+        return [m for m in self._posts() if CHANGE_OF_A_BUDGET.match(m.texts[0])]
+
+    def _posts(self) -> list[Message]:
         return [m for m in self._of_the_bot() if m.thread_ts is None]
 
     def posted_alerts(self) -> list[Message]:

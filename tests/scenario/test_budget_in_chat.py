@@ -127,7 +127,7 @@ async def test_a_change_is_announced_once_and_an_admin_may_undo_it(simulated: Wo
         await clicked(simulated, removal, REMOVE_ACTION)
         await bot.cycle()
         await bot.cycle()
-        changes = [post for post in simulated.posts() if post.text.startswith("Budget search was")]
+        changes = simulated.changes()
         assert [post.text.partition(" by <@U0ADMIN>")[0] for post in changes] == [
             "Budget search was set",
             "Budget search was changed",

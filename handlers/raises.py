@@ -3,6 +3,7 @@
 Admins raise at once; others ask, and an admin decides at the request's message. Rights are checked at each click.
 """
 
+import asyncio
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -115,17 +116,23 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 async def _open(services: Services, body: dict[str, Any], click: Click, client: AsyncWebClient) -> None:
     named, _, name = click.value.partition(" ")
-    budget = await in_time(services.threads.commands(services.budgets.effective, name))
+    # Both within the time for which the form can be opened.
+    found = await in_time(
+        asyncio.gather(services.threads.commands(services.budgets.effective, name), may_raise(services, click.person))
+    )
+    if found is None:
+        await reply(services, body, opens_not(name))
+        return
+    budget, permission = found
     if budget is None:
         await reply(services, body, budget_missing(name))
         return
     kind = next((kind for kind in LimitKind if kind == named and budget.limit(kind) is not None), None)
     kind = kind or limit_to_raise(budget, "")
-    asks = not (await may_raise(services, click.person)).allowed
     base = at_moment(budget, BEFORE_EVERYTHING)
     base_usd = base.limit(kind)
     if base_usd is None or not await open_view(
-        client, body, raise_form(base, kind, base_usd, asks, response_url_of(body) or "")
+        client, body, raise_form(base, kind, base_usd, not permission.allowed, response_url_of(body) or "")
     ):
         await reply(services, body, opens_not(budget.name))
 

@@ -62,7 +62,7 @@ def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) ->
     limits = [limit.usd for limit in budget.limits()]
     # What lies below a limit that was reported before it was raised is no news.
     reported = [each.base_usd for each in budget.raised if Limit(each.kind, each.base_usd) in known]
-    highest = max((usd for usd in (*marks, *limits, *reported) if spent_usd >= usd), default=None)
+    highest = max((*(usd for usd in (*marks, *limits) if spent_usd >= usd), *reported), default=None)
     thresholds = [Limit(LimitKind.THRESHOLD, mark) for mark in marks]
     steps += [_threshold_step(limit, highest, known.get(limit)) for limit in thresholds]
     return tuple(step for step in steps if step is not None)

@@ -119,8 +119,9 @@ def next_window(entry: Entry, now: datetime) -> Window | None:
 
 
 def quiet(windows: Sequence[Window], budget: Budget, moment: datetime) -> Window | None:
-    """The window that is on for all that a budget counts."""
-    return next((each for each in windows if each.holds(moment) and each.covers(budget.scope)), None)
+    """The window that is on for all that a budget counts; what is expected this once is so of its own scope alone."""
+    on = (each for each in windows if each.holds(moment) and each.covers(budget.scope))
+    return next((each for each in on if each.name is not None or each.scope == budget.scope), None)
 
 
 def entry_of(name: str, words: str, scope: Scope | None = None) -> Entry:

@@ -194,6 +194,13 @@ def test_a_window_keeps_quiet_what_it_covers_from_its_first_to_before_its_last_m
         assert quiet([window], TEAM, NOW + HOUR) is None
 
 
+def test_what_is_expected_of_the_organization_this_once_leaves_the_forecasts_of_others_alone() -> None:
+    search = Budget("search", parse_scope("key:k"), PeriodKind.MONTH, ZoneInfo("UTC"), None, Decimal(7), CHAT)
+    once = Window(NOW, NOW + HOUR, ORGANIZATION)
+    assert quiet([once], TEAM, NOW) is once
+    assert quiet([once], search, NOW) is None
+
+
 def hours_with(windows: list[Window], as_of: datetime, usual: float, planned: float) -> Hours:
     first = as_of.replace(minute=0) - HOURS_BACK * HOUR
     usd = np.full(HOURS_BACK + 1, usual)

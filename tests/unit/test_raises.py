@@ -129,6 +129,8 @@ def test_a_mark_below_a_limit_that_was_reported_is_no_news_after_the_raise() -> 
     steps = decide(raised, Decimal(702), known)
     assert [step for step in steps if step.post] == []
     known = taken(steps, known)
+    # Nor once a correction takes some of it back.
+    assert [step for step in decide(raised, Decimal(680), known) if step.post] == []
     posted = [step.limit.usd for step in decide(raised, Decimal(815), known) if step.post]
     assert posted == [Decimal(810)]
 

@@ -67,7 +67,7 @@ from bot.notify.languages import Languages
 from bot.notify.model import Destination
 from bot.notify.outbox import Outbox
 from bot.notify.slack import SlackDestination
-from bot.notify.slack_connection import ResponseUrls, Workspace
+from bot.notify.slack_connection import NativeBlocks, ResponseUrls, Workspace
 from bot.pricing.card import RateCard, load_rate_card
 from bot.pricing.store import EstimateStore
 from bot.runner.cycle import Bot
@@ -320,6 +320,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
         digests=DigestSources(usage, ledger, snapshots, logged, review, estimates, card),
         counter=TokenCounter(base.http, settings.anthropic_api_key),
         response_urls=base.response_urls,
+        native_blocks=NativeBlocks(clock),
         rate_limits=base.rate_limits,
         attribution=base.attribution,
         card=card,

@@ -29,11 +29,18 @@ def in_utc(text: str) -> str:
 class Part:
     """A piece of a message: what it says as text (mrkdwn), and the blocks that show the same.
 
-    Text alone is for what Slack shows elsewhere, blocks alone for what says nothing, such as buttons.
+    Text alone is for what Slack shows elsewhere, blocks alone for what says nothing, such as buttons. `older`: what
+    shows the same in a workspace that does not take `blocks` yet; None where every workspace does.
     """
 
     text: str = ""
     blocks: Sequence[Block] = ()
+    older: Sequence[Block] | None = None
+
+    @property
+    def in_older_blocks(self) -> "Part":
+        """The same part for a workspace that takes no chart, no data table and no fold."""
+        return self if self.older is None else Part(self.text, self.older)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,13 @@ class Message:
         """For Slack, as many as it takes."""
         blocks = [block for part in self.parts for block in part.blocks]
         return blocks if len(blocks) <= MOST_BLOCKS else [*blocks[: MOST_BLOCKS - KEPT_AT_END], *blocks[-KEPT_AT_END:]]
+
+    @property
+    def in_older_blocks(self) -> "Message | None":
+        """The same without charts, data tables and folds; None where there are none."""
+        if all(part.older is None for part in self.parts):
+            return None
+        return Message([part.in_older_blocks for part in self.parts])
 
     def below_first_line(self, *parts: Part) -> "Message":
         """The message with more below what it says first."""

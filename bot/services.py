@@ -24,7 +24,7 @@ from bot.fallback.service import FallbackService
 from bot.ledger.otlp.ingest import OtlpIngest
 from bot.ledger.store import SqlLedger
 from bot.notify.languages import Languages
-from bot.notify.slack_connection import ResponseUrls
+from bot.notify.slack_connection import NativeBlocks, ResponseUrls
 from bot.notify.store import BacklogStore
 from bot.pricing.card import RateCard
 from bot.pricing.store import EstimateStore
@@ -61,6 +61,7 @@ class Services:
     digests: DigestSources
     counter: TokenCounter
     response_urls: ResponseUrls
+    native_blocks: NativeBlocks
     rate_limits: RateLimitCache
     attribution: Attribution
     card: RateCard

@@ -8,6 +8,7 @@ from fractions import Fraction
 from bot.alerts.day_drift import settled_days
 from bot.amounts import day_name
 from bot.budgets.budget import ORGANIZATION, Period
+from bot.budgets.course import course_of
 from bot.budgets.logged_requests import (
     Coverage,
     MinuteOfModel,
@@ -50,7 +51,7 @@ async def report_command(services: Services, request: Request) -> Message:
     by = asked.by
     if isinstance(by, AttributedBy):
         return await _attributed(services, asked, by)
-    message = await services.threads.commands(_report, services, asked, by)
+    message = await services.threads.commands(_report, services, asked, by, draws=True)
     if message is None:
         return await _attributed(services, asked, by)
     return await dated(services, message)
@@ -129,17 +130,20 @@ def _top(services: Services, asked: ReportWords, by: GroupBy) -> Message | None:
     return _report(services, asked, by, MOST_IN_TOP)
 
 
-def _report(services: Services, asked: ReportWords, by: GroupBy, most: int = MOST_ROWS) -> Message | None:
-    """None for a report by user without anything logged: Anthropic may know more."""
+def _report(
+    services: Services, asked: ReportWords, by: GroupBy, most: int = MOST_ROWS, *, draws: bool = False
+) -> Message | None:
+    """None for a report by user without anything logged: Anthropic may know more. `draws`: with a chart."""
     logged = by in LOGGED_BY
     snapshot = services.logged.current() if logged else services.snapshots.current()
     report = report_of(snapshot, asked.period, asked.before, by, asked.tag)
+    course = course_of(snapshot, report) if draws and report is not None else None
     if report is not None and logged:
         share = coverage_lines(_coverage(services, asked.period))
         if by is GroupBy.USER:
             share.append("Whom Anthropic itself attributes spend to: `report by actor`.")
         requests = _requests(services, report)
-        return report_message(report, snapshot.names, services.display, share, requests, most)
+        return report_message(report, snapshot.names, services.display, share, requests, most, course)
     if by is GroupBy.USER:
         return None
     if logged:
@@ -152,7 +156,7 @@ def _report(services: Services, asked: ReportWords, by: GroupBy, most: int = MOS
         closing = _truth(services, snapshot, report)
         if by is GroupBy.KEY:
             closing = [*closing, *_coverage_by_key(services, asked.period)]
-        return report_message(report, snapshot.names, services.display, closing, most=most)
+        return report_message(report, snapshot.names, services.display, closing, most=most, course=course)
     if snapshot.as_of is not None and snapshot.as_of > asked.period.starts_at:
         return said(f"Nothing is known of {asked.name}: no usage of those days is stored here.")
     return said(f"Nothing is known of {asked.name} yet: the data ends before it began.")

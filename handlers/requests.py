@@ -227,6 +227,19 @@ async def _send(
         "unfurl_links": False,
         "unfurl_media": False,
     }
-    if message.blocks:
-        answer["blocks"] = message.blocks
-    await services.response_urls.post(url, answer)
+    drawn = drawings(services, message)
+    # Text alone is better than no answer.
+    bodies = [*(answer | {"blocks": each.blocks} for each in drawn if each.blocks), answer]
+    taken = await services.response_urls.post_first(url, bodies)
+    if taken == 1 and len(drawn) > 1:
+        services.native_blocks.refuse()
+
+
+def drawings(services: Services, message: Message) -> list[Message]:
+    """The message as it is tried: with charts and data tables unless the workspace is known to refuse them, then
+    without.
+    """
+    older = message.in_older_blocks
+    if older is None:
+        return [message]
+    return [older] if services.native_blocks.refused else [message, older]

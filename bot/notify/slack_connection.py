@@ -5,13 +5,14 @@ the five uses within 30 minutes: https://docs.slack.dev/interactivity/handling-u
 """
 
 import asyncio
+import json
 import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
+from bot.clock import Clock
 from bot.notify.back_off import back_off
 from bot.notify.model import Address
 from bot.slack_api import (
@@ -201,6 +203,34 @@ _PORTS = {"https": 443, "http": 80}
 
 Origin = tuple[str, str, int]
 
+MOST_REASON = 2048
+"""Bytes of a response that are read for the reason of a refusal."""
+REASON_SECONDS = 0.5
+
+NATIVE_AGAIN = timedelta(hours=1)
+"""After a refusal, charts and data tables are tried again this much later."""
+
+
+class NativeBlocks:
+    """Whether the workspace takes charts, data tables and folds, which Slack rolls out in phases. For each process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._refused_at: datetime | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether Slack has refused them within `NATIVE_AGAIN`."""
+        # A clock that was set back does not count as a refusal that is yet to come.
+        at = self._refused_at
+        return at is not None and timedelta() <= self._clock() - at < NATIVE_AGAIN
+
+    def refuse(self) -> None:
+        """Slack has refused them and has taken the same message without them."""
+        if not self.refused:
+            log.warning("Slack takes no charts and data tables here: for an hour answers have plain tables instead")
+        self._refused_at = self._clock()
+
 
 class ResponseUrls:
     """Posts replies. `client`: its base URL is an allowed origin besides `HOSTS`."""
@@ -220,24 +250,35 @@ class ResponseUrls:
 
     async def post(self, url: str, body: Mapping[str, Any]) -> bool:
         """Whether Slack accepted the reply. Failures are logged, without the address."""
+        return await self.post_first(url, [body]) is not None
+
+    async def post_first(self, url: str, bodies: Sequence[Mapping[str, Any]]) -> int | None:
+        """Which of these replies Slack accepted: each says the same, and follows where the one before was refused."""
         if not is_slacks(url, self._own):
             log.error("a reply was not sent: the response URL is not one of Slack's")
-            return False
-        time = asyncio.get_running_loop().time
-        deadline = time() + TOTAL_SECONDS
-        problem = ""
-        for failures in range(ATTEMPTS):
-            outcome = await self._attempt(url, body)
+            return None
+        deadline = asyncio.get_running_loop().time() + TOTAL_SECONDS
+        outcome = _Outcome()
+        for index, body in enumerate(bodies):
+            outcome = await self._until_final(url, body, deadline)
             if outcome.sent:
-                return True
-            problem = outcome.problem
-            pause = max(back_off(failures, LONGEST_WAIT, FIRST_WAIT).total_seconds(), outcome.retry_after)
-            if outcome.final or failures + 1 == ATTEMPTS or time() + pause + self._attempt_seconds > deadline:
+                return index
+            if not outcome.refused:
                 break
-            if await self._in_flight.drains_within(pause):
-                break
-        log.error("a reply was not delivered: %s", problem)
-        return False
+        log.error("a reply was not delivered: %s", outcome.problem)
+        return None
+
+    async def _until_final(self, url: str, body: Mapping[str, Any], deadline: float) -> "_Outcome":
+        time = asyncio.get_running_loop().time
+        failures = 0
+        while True:
+            outcome = await self._attempt(url, body)
+            failures += 1
+            pause = max(back_off(failures - 1, LONGEST_WAIT, FIRST_WAIT).total_seconds(), outcome.retry_after)
+            if outcome.sent or outcome.final or failures == ATTEMPTS:
+                return outcome
+            if time() + pause + self._attempt_seconds > deadline or await self._in_flight.drains_within(pause):
+                return outcome
 
     async def _attempt(self, url: str, body: Mapping[str, Any]) -> "_Outcome":
         if self._session.closed:
@@ -245,10 +286,9 @@ class ResponseUrls:
         try:
             async with (
                 asyncio.timeout(self._attempt_seconds),
-                # The response's body is not read, however long it is.
                 self._session.post(url, json=body, allow_redirects=False, proxy=self._proxy) as answer,
             ):
-                return _outcome(answer.status, answer.headers)
+                return _outcome(answer.status, answer.headers, await _reason(answer))
         except RedirectedError:
             return _Outcome(problem="Slack's response URL points elsewhere", final=True)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
@@ -257,22 +297,44 @@ class ResponseUrls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    """A failed attempt. `final`: a retry would not help. `retry_after`: seconds that Slack asks to wait."""
+    """A failed attempt. `final`: a retry would not help. `retry_after`: seconds that Slack asks to wait.
+
+    `refused`: Slack does not take what was posted, and may take something else.
+    """
 
     problem: str = ""
     sent: bool = False
     final: bool = False
+    refused: bool = False
     retry_after: float = 0.0
 
 
-def _outcome(status: int, headers: Mapping[str, str]) -> _Outcome:
-    if status == 200:
+async def _reason(answer: aiohttp.ClientResponse) -> str:
+    """The error code of a JSON response with status 200; empty where there is none. Little is read, and not for long.
+
+    Slack's own hosts refuse with status 400 and the code as plain text.
+    """
+    if answer.status != 200 or "json" not in answer.content_type:
+        return ""
+    try:
+        async with asyncio.timeout(REASON_SECONDS):
+            told = json.loads(await answer.content.read(MOST_REASON))
+    except (TimeoutError, aiohttp.ClientError, ValueError, RecursionError):
+        return ""
+    return str(told.get("error") or "not ok") if isinstance(told, dict) and told.get("ok") is False else ""
+
+
+def _outcome(status: int, headers: Mapping[str, str], reason: str) -> _Outcome:
+    if status == 200 and not reason:
         return _Outcome(sent=True)
+    if status == 200:
+        # An address that is used up or too old refuses everything.
+        return _Outcome(problem=f"Slack refuses it ({reason})", final=True, refused=not reason.endswith("_url"))
     problem = f"Slack's response URL returned {status}"
     if status == 429:
         asked = retry_after(headers)
         return _Outcome(problem=problem, retry_after=0 if asked is None else asked.total_seconds())
-    return _Outcome(problem=problem, final=status < 500)
+    return _Outcome(problem=problem, final=status < 500, refused=status == 400)
 
 
 def is_slacks(url: str, own: Origin | None) -> bool:

@@ -13,6 +13,7 @@ from bot.sandbox.slack_checks import (
     each,
     fields,
     flag,
+    integer,
     number,
     say,
     string,
@@ -175,6 +176,9 @@ def _data_table(block: Any, pointer: str, problems: Problems) -> None:
         return
     if len({len(row) for row in rows}) > 1:
         say(problems, f"{pointer}/rows", "all rows must have the same number of columns")
+    header = block.get("row_header_column_index", 0)
+    if isinstance(header, int) and rows and header >= len(rows[0]) > 0:
+        say(problems, f"{pointer}/row_header_column_index", "must be the index of a column")
     for index, cell in enumerate(rows[0] if rows else []):
         typed(_HEADING_CELLS)(cell, f"{pointer}/rows/0/{index}", problems)
 
@@ -291,8 +295,8 @@ BLOCKS: Mapping[str, Check] = {
         _block(
             {"caption": string(), "rows": each(each(_CELL, limit.TABLE_COLUMNS), limit.DATA_TABLE_ROWS, least=2)},
             {
-                "page_size": number(1, limit.DATA_TABLE_PAGE),
-                "row_header_column_index": number(0, limit.TABLE_COLUMNS - 1),
+                "page_size": integer(1, limit.DATA_TABLE_PAGE),
+                "row_header_column_index": integer(0, limit.TABLE_COLUMNS - 1),
             },
         ),
         _data_table,

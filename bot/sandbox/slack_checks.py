@@ -38,7 +38,7 @@ TABLE_ROWS = 100
 TABLE_COLUMNS = 20
 DATA_TABLE_ROWS = 101
 DATA_TABLE_PAGE = 100
-DATA_TABLE_TEXT = 20_000
+DATA_TABLE_TEXT = 10_000
 CHARTS = 2
 CHART_TITLE = 50
 CHART_SERIES = 6
@@ -95,6 +95,19 @@ def number(low: float | None = None, high: float | None = None, *, above: float 
             say(problems, pointer, f"must be at most {high}")
         elif above is not None and value <= above:
             say(problems, pointer, f"must be greater than {above}")
+
+    return check
+
+
+def integer(low: int, high: int) -> Check:
+    """A whole number from `low` to `high`."""
+    in_range = number(low, high)
+
+    def check(value: Any, pointer: str, problems: Problems) -> None:
+        if isinstance(value, float) and not value.is_integer():
+            say(problems, pointer, "must be an integer")
+        else:
+            in_range(value, pointer, problems)
 
     return check
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from bot.amounts import span
 from bot.messages import TIME_FORMAT, Block, Message, Part, in_utc
+from bot.pricing.card import load_rate_card
 from bot.usage.model import DataState, is_stale
 
 SECTION_LIMIT = 3000
@@ -51,6 +52,9 @@ _JOINER = "\u200d"
 """Holds one emoji together that is written as several."""
 
 _MARKUP = re.compile(r"(?<!\w)[*_~`]|[*_~`](?!\w)|:[a-z][a-z0-9_+'-]*:")
+
+_DATED = re.compile(r"\d{8}")
+"""In a model's id: the day of its release."""
 
 _USER_ID = re.compile(r"[UW][A-Z0-9]+")
 _GROUP_ID = re.compile(r"S[A-Z0-9]+")
@@ -256,6 +260,12 @@ def names(values: Sequence[str]) -> str:
     listed = ", ".join(shown(value) for value in values[:MOST_NAMES])
     more = len(values) - MOST_NAMES
     return listed if more <= 0 else f"{listed} and {more} more"
+
+
+def model_label(model_id: str) -> str:
+    """`Opus 5.5` for the API's own id of a model in the rate card; a dated or an unknown id as it is."""
+    model = load_rate_card().models.get(model_id)
+    return model_id if model is None or _DATED.search(model_id) else model.name
 
 
 def mention(user: str) -> str:

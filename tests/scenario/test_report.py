@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
 from bot.clock import DAY, HOUR
-from bot.messages import Message
+from bot.messages import Block, Message
 from bot.pricing.card import load_rate_card
 from bot.pricing.throughput import load_rate_limits
 from bot.runner.cycle import Bot
@@ -63,8 +63,22 @@ async def polled(bot: Bot, clock: HandClock, *moments: datetime) -> None:
 
 def rows_of(message: Message) -> list[list[str]]:
     """What the table shows, below its headings."""
-    (table,) = [block for block in message.blocks if block["type"] == "table"]
+    (table,) = [block for block in message.blocks if block["type"] in ("data_table", "table")]
     return [[cell["text"] for cell in row] for row in table["rows"][1:]]
+
+
+def chart_of(message: Message) -> Block:
+    (block,) = [block for block in message.blocks if block["type"] == "data_visualization"]
+    chart: Block = block["chart"]
+    return chart
+
+
+def drawn_usd(message: Message) -> dict[str, dict[str, Decimal]]:
+    """What the chart shows, by series and category."""
+    return {
+        series["name"]: {point["label"]: Decimal(str(point["value"])) for point in series["data"]}
+        for series in chart_of(message)["series"]
+    }
 
 
 def lines_of(message: Message) -> list[str]:
@@ -100,19 +114,25 @@ async def test_a_month_is_told_by_model_with_shares_tokens_and_the_same_stretch_
     simulated.spend(25, MONDAY - HOUR, SONNET)
     await polled(bot, clock, OCTOBER_ENDS, MONDAY)
     message = await ask(bot, "report")
+    days = [f"{day} Nov" for day in range(1, 16)] + ["16 Nov so far"]
+    opus = {day: "$30.00" if day == "6 Nov" else "$0.00" for day in days}
+    sonnet = {day: "$10.00" if day == "16 Nov so far" else "$0.00" for day in days}
     assert lines_of(message) == [
         "$40.00 in November, from 1 Nov 00:00 UTC to 16 Nov 09:00 UTC, by model",
         "$30.00 billed for 1 settled day + $10.00 computed from tokens and list prices.",
         "Computed for the same stretch of October: $10.00 (now +300%).",
-        "• claude-opus-4-8: $30.00 (75%), 6.0M tokens in, 0 out; before: $10.00 (+200%)",
-        "• claude-sonnet-5-5: $10.00 (25%), 5.0M tokens in, 0 out; before: nothing",
+        "Spend by day:",
+        f"Opus 4.8: {', '.join(f'{day} {usd}' for day, usd in opus.items())}",
+        f"Sonnet 5.5: {', '.join(f'{day} {usd}' for day, usd in sonnet.items())}",
+        "• Opus 4.8: $30.00 (75%), 6.0M tokens in, 0 out; before: $10.00 (+200%)",
+        "• Sonnet 5.5: $10.00 (25%), 5.0M tokens in, 0 out; before: nothing",
         "Computed against billed, 1 settled day to 6 Nov: $30.00 computed, $30.00 billed, nothing unexplained; "
         "cost report read 16 Nov 09:00 UTC.",
         AGE,
     ]
     assert rows_of(message) == [
-        ["claude-opus-4-8", "$30.00", "75%", "6.0M", "0", "$10.00 (+200%)"],
-        ["claude-sonnet-5-5", "$10.00", "25%", "5.0M", "0", "nothing"],
+        ["Opus 4.8", "$30.00", "75%", "+200%"],
+        ["Sonnet 5.5", "$10.00", "25%", "nothing before"],
     ]
 
 
@@ -120,7 +140,7 @@ async def test_what_was_used_only_before_is_told_too(simulated: World, clock: Ha
     simulated.spend(10, MONDAY - 32 * DAY)
     simulated.spend(5, MONDAY - DAY, SONNET)
     await polled(bot, clock, OCTOBER_ENDS, MONDAY)
-    assert rows_of(await ask(bot, "report month"))[1] == ["claude-opus-4-8", "$0.00", "0%", "0", "0", "$10.00 (-100%)"]
+    assert rows_of(await ask(bot, "report month"))[1] == ["Opus 4.8", "$0.00", "0%", "-100%"]
 
 
 async def test_a_month_that_is_longer_than_the_one_before_is_compared_with_all_of_it(
@@ -151,7 +171,7 @@ async def test_without_complete_data_for_before_nothing_is_compared(
     await polled(bot, clock, MONDAY)  # the bot has never read October
     message = await ask(bot, "report")
     assert "No data for before: the same stretch of the period before is not known as a whole." in message.text
-    assert rows_of(message) == [["claude-opus-4-8", "$30.00", "100%", "6.0M", "0"]]
+    assert rows_of(message) == [["Opus 4.8", "$30.00", "100%"]]
     assert "; before:" not in message.text
 
 
@@ -243,7 +263,7 @@ async def test_a_model_without_a_price_and_a_sum_that_may_be_higher_are_told(
     assert "Unknown price: claude-opus-9 is not in the rate card" in message.text
     first, second = rows_of(message)
     assert first[0] == "claude-opus-9 (price assumed)"
-    assert second[:2] == ["claude-haiku-5-5", "≥ $0.60"]
+    assert second[:2] == ["Haiku 5.5", "≥ $0.60"]
 
 
 async def test_a_bill_with_a_discount_differs_from_the_rows_and_that_is_said(
@@ -377,7 +397,7 @@ async def test_hours_that_are_missing_in_the_store_are_not_taken_for_hours_witho
     message = await ask(bot, "report")
     assert "INCOMPLETE: of 96 hours out of 369" in message.text
     assert "It is not compared with the period before, since hours are missing." in message.text
-    assert [len(row) for row in rows_of(message)] == [5]
+    assert [len(row) for row in rows_of(message)] == [3]
 
 
 async def test_a_limit_that_only_the_high_end_reaches_is_told_as_such(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import aiohttp
@@ -11,7 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.notify.slack_connection import ResponseUrls, is_slacks, origin_of
+from bot.notify.slack_connection import NativeBlocks, ResponseUrls, is_slacks, origin_of
+from bot.sandbox.clock import HandClock
 from bot.threads import InFlight
 
 SANDBOX = origin_of("http://127.0.0.1:4000/api/")
@@ -56,11 +58,15 @@ def test_with_slacks_own_api_nothing_of_its_host_but_the_hooks_is_called() -> No
     assert not is_slacks("http://127.0.0.1:4000/x", origin_of("https://slack.com/api/"))
 
 
+Answer = tuple[int, dict[str, str]]
+
+
 @dataclass(slots=True)
 class Hooks:
     """Where answers are posted. `answers`: status and headers of the next ones, 200 after that."""
 
-    answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)
     taken: int = 0
     hangs: bool = False
 
@@ -72,6 +78,8 @@ class Hooks:
             await response.write(b"x" * 1_000)
             await asyncio.sleep(30)
         status, headers = self.answers.pop(0) if self.answers else (200, {})
+        if self.bodies:
+            return web.Response(text=self.bodies.pop(0), content_type="application/json")
         return web.Response(status=status, headers=headers)
 
 
@@ -120,6 +128,59 @@ async def test_an_answer_that_slack_refuses_is_not_sent_again(
     assert [record.getMessage() for record in caplog.records if record.name.startswith("bot")] == [
         f"a reply was not delivered: Slack's response URL returned {status}"
     ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "taken", "uses"),
+    [
+        ([], 0, 1),
+        ([(400, {})], 1, 2),
+        ([(400, {}), (400, {})], 2, 3),
+        ([(400, {})] * 3, None, 3),
+        ([(404, {})], None, 1),
+        ([(503, {}), (400, {})], 1, 3),
+    ],
+)
+async def test_what_slack_does_not_take_is_said_in_a_simpler_way(
+    urls: ResponseUrls, server: TestServer, hooks: Hooks, answers: list[Answer], taken: int | None, uses: int
+) -> None:
+    hooks.answers = [*answers]
+    bodies = [{"text": "chart"}, {"text": "table"}, {"text": "words"}]
+    assert await urls.post_first(str(server.make_url("/x")), bodies) == taken
+    assert hooks.taken == uses
+
+
+@pytest.mark.parametrize(
+    ("body", "taken"),
+    [
+        ('{"ok": true}', 0),
+        ('{"ok": false, "error": "invalid_blocks"}', 1),
+        ('{"ok": false}', 1),
+        ('{"ok": false, "error": "expired_url"}', None),
+        ("[" * 2000, 0),
+        ('"ok"', 0),
+        ("", 0),
+    ],
+)
+async def test_a_refusal_in_a_good_answer_is_one_too(
+    urls: ResponseUrls, server: TestServer, hooks: Hooks, body: str, taken: int | None
+) -> None:
+    hooks.bodies = [body]
+    assert await urls.post_first(str(server.make_url("/x")), [{"text": "chart"}, {"text": "words"}]) == taken
+
+
+def test_a_refusal_of_charts_is_forgotten_after_an_hour_and_where_the_clock_is_set_back() -> None:
+    clock = HandClock(datetime(2026, 11, 16, tzinfo=UTC))
+    native = NativeBlocks(clock)
+    assert not native.refused
+    native.refuse()
+    clock.advance(timedelta(minutes=59))
+    assert native.refused
+    clock.advance(timedelta(minutes=1))
+    assert not native.refused
+    native.refuse()
+    clock.advance(-timedelta(days=1))
+    assert not native.refused
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -1,0 +1,191 @@
+"""Native charts and tables as Slack takes them: plain blocks within its limits, each with the same as text.
+
+Sources: docs.slack.dev, data visualization block and data table block. Bars of one category stand beside each other
+and areas lie before each other, the first at the back: neither chart stacks, so that every value is the part's own.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+from babel.dates import format_skeleton
+
+from bot.language import ENGLISH, language, locale
+from bot.messages import Block, Part
+from handlers.render.parts import CELL_LIMIT, plain, shown
+
+MOST_SERIES = 6
+"""Some of Slack's clients and pages say twelve; six is what all of them take."""
+
+MOST_POINTS = 20
+NAME_LIMIT = 20
+"""Characters of a series' name and of a category."""
+
+TITLE_LIMIT = AXIS_LIMIT = 50
+PAGE_SIZE = 15
+CAPTION_LIMIT = 150
+
+FEW_POINTS = 7
+"""Up to so many, bars of several series are wide enough for a phone."""
+
+TABLE_TEXT = 9_000
+"""Characters of all cells together; Slack takes 10,000."""
+
+TABLE_ROWS = 100
+"""With the headings (docs.slack.dev, table block); a data table may have one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """`values`: one for each category."""
+
+    name: str
+    values: Sequence[Decimal]
+
+
+Kind = Literal["bar", "area", "line"]
+
+
+def chart(
+    title: str,
+    categories: Sequence[str],
+    series: Sequence[Series],
+    written: Callable[[Decimal], str],
+    *,
+    kind: Kind | None = None,
+    x_label: str = "",
+    y_label: str = "",
+) -> Part:
+    """A chart and its figures in words, a line for each series; nothing where there is nothing to draw.
+
+    `written`: a value in words. `kind`: bars for few categories or one series, areas otherwise, where left out. Of more
+    than `MOST_SERIES` series or `MOST_POINTS` categories only the first are drawn: callers sum up the rest.
+    """
+    if not series or not categories:
+        return Part()
+    names, labels = unique([each.name for each in series]), unique(categories)
+    lines = [
+        f"{shown(each.name)}: "
+        + ", ".join(f"{shown(label)} {written(value)}" for label, value in zip(categories, each.values, strict=True))
+        for each in series
+    ]
+    axes: Block = {"categories": labels[:MOST_POINTS]}
+    axes |= {"x_label": plain(x_label, AXIS_LIMIT)} if x_label else {}
+    axes |= {"y_label": plain(y_label, AXIS_LIMIT)} if y_label else {}
+    drawn = {
+        "type": "data_visualization",
+        "title": plain(title, TITLE_LIMIT),
+        "chart": {
+            "type": kind or ("bar" if len(labels) <= FEW_POINTS or len(series) == 1 else "area"),
+            "series": [
+                {"name": name, "data": _points(labels, each.values)}
+                for name, each in zip(names[:MOST_SERIES], series, strict=False)
+            ],
+            "axis_config": axes,
+        },
+    }
+    return Part("\n".join([f"{title}:", *lines]), [drawn], older=[])
+
+
+def _points(labels: Sequence[str], values: Sequence[Decimal]) -> list[Block]:
+    return [{"label": label, "value": float(value)} for label, value in zip(labels[:MOST_POINTS], values, strict=False)]
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """Each on one line of at most `NAME_LIMIT` characters, no two alike: the second of two that are cut to the same is
+    numbered.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        short = plain(name, NAME_LIMIT)
+        number = 2
+        while short in found:
+            ending = f" ({number})"
+            short = plain(name, NAME_LIMIT - len(ending)) + ending
+            number += 1
+        found[short] = None
+    return list(found)
+
+
+def days_label(first: date, last: date) -> str:
+    """`3 Nov`, `3–4 Nov`, `31 Oct–1 Nov`: short enough for a category."""
+    if first == last:
+        return _day(first)
+    if first.month == last.month and language() == ENGLISH:
+        return f"{first.day}–{_day(last)}"
+    return f"{_day(first)}–{_day(last)}"
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%b}" if language() == ENGLISH else format_skeleton("MMMd", day, locale=locale())
+
+
+def month_label(day: date) -> str:
+    """`Nov 2026`."""
+    return format_skeleton("yMMM", day, locale=locale())
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """`value`: what the column is sorted by; None for words."""
+
+    text: str
+    value: Decimal | None = None
+
+
+def data_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]], lines: Sequence[str]) -> Part:
+    """A table that readers sort by its columns; where Slack does not take it, the plain one. `lines`: the rows in words
+    (mrkdwn).
+
+    Slack sorts a column by number where all of its cells have one, otherwise by the alphabet.
+    """
+    if not rows:
+        return Part()
+    texts = [[plain(heading, CELL_LIMIT) for heading in headings]]
+    texts += [[plain(cell.text, CELL_LIMIT) for cell in row] for row in rows]
+    drawn, room = [_words(texts[0])], TABLE_TEXT - sum(map(len, texts[0]))
+    for row, cells in zip(rows, texts[1:TABLE_ROWS], strict=False):
+        room -= sum(map(len, cells))
+        if room < 0:
+            break
+        drawn.append([_cell(text, cell.value) for text, cell in zip(cells, row, strict=True)])
+    block: Block = {
+        "type": "data_table",
+        "caption": plain(caption, CAPTION_LIMIT),
+        "rows": drawn,
+        "page_size": PAGE_SIZE,
+        "row_header_column_index": 0,
+    }
+    columns = [{"align": "left", "is_wrapped": True}, *({"align": "right"} for _ in headings[1:])]
+    older = {"type": "table", "rows": [_words(row) for row in texts[: len(drawn)]], "column_settings": columns}
+    return Part("\n".join(lines), [block], older=[older])
+
+
+def _words(texts: Sequence[str]) -> list[Block]:
+    return [{"type": "raw_text", "text": text} for text in texts]
+
+
+def _cell(text: str, value: Decimal | None) -> Block:
+    if value is None:
+        return {"type": "raw_text", "text": text}
+    return {"type": "raw_number", "value": float(value), "text": text}
+
+
+MOST_FOLDED = 10
+"""Blocks in a fold (docs.slack.dev, container block)."""
+
+
+def folded(title: str, *parts: Part) -> Part:
+    """Parts below a title, shown when somebody opens it; where Slack has no folds, they are shown."""
+    blocks = [block for part in parts for block in part.blocks]
+    fold: Block = {
+        "type": "container",
+        "title": {"type": "plain_text", "text": plain(title, CAPTION_LIMIT)},
+        "child_blocks": blocks[:MOST_FOLDED],
+        "is_collapsible": True,
+        "default_collapsed": True,
+    }
+    older = [block for part in parts for block in part.in_older_blocks.blocks]
+    return Part("\n".join(part.text for part in parts if part.text), [fold] if blocks else [], older=older)

@@ -226,7 +226,11 @@ def _forecast(services: Services, words: str) -> Message:
     found = services.review.prospects(asked[:MOST_BUDGETS], now)
     if not found:
         return said("Nothing can be forecast yet.")
-    return forecast_message(found, services.display, more=len(asked) - len(found))
+    drawn = next((prospect for prospect in found if prospect.forecast is not None), None)
+    line = None
+    if drawn is not None:
+        line = services.review.of(drawn.budget.scope).line(drawn.budget, drawn.period, now)
+    return forecast_message(found, services.display, more=len(asked) - len(found), drawn=drawn, line=line)
 
 
 def _no_budget(word: str, known: list[str]) -> Message:

@@ -12,8 +12,9 @@ from bot.budgets.budget import ATTRIBUTED, ORGANIZATION, Budget, Period, Scope
 from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMover, named_cause, named_mover
 from bot.budgets.calendar import Window
 from bot.budgets.day_parts import midnight
-from bot.budgets.forecast import HOURS_BACK, Forecast, Hours, ModeShift, Request, forecasts
+from bot.budgets.forecast import HOURS_BACK, Forecast, Hours, ModeShift, Request, forecasts, path
 from bot.budgets.forecast_model import Floats
+from bot.budgets.line import Line, line_of
 from bot.budgets.live import LiveSpend
 from bot.budgets.planned_hours import planned_spend
 from bot.budgets.recent import RecentSpend, recent_spend
@@ -55,8 +56,18 @@ def forecasts_of(
         for key, each, spend, memo, plans in zip(keys, asked, spends, memos, planned, strict=True)
         if key not in memo
     }
-    hours = hours_of(snapshot, [budget.scope for budget, *_ in missing.values()], as_of)
-    requests = [
+    made = dict(zip(missing, forecasts(_requests(live, as_of, list(missing.values()))), strict=True))
+    for key, memo in zip(keys, memos, strict=True):
+        if key in made:
+            memo[key] = made[key]
+    return [memo[key] for key, memo in zip(keys, memos, strict=True)]
+
+
+def _requests(
+    live: LiveSpend, as_of: datetime, asked: Sequence[tuple[Budget, Period, Shifts, Spend, tuple[Window, ...]]]
+) -> list[Request]:
+    hours = hours_of(live.usage, [budget.scope for budget, *_ in asked], as_of)
+    return [
         Request(
             budget=budget,
             period=period,
@@ -67,13 +78,8 @@ def forecasts_of(
             planned=planned_spend(plans, known, as_of, period.ends_at),
             counted_until=live.counted_until if spend.provisional_usd else as_of,
         )
-        for (budget, period, shifts, spend, plans), known in zip(missing.values(), hours, strict=True)
+        for (budget, period, shifts, spend, plans), known in zip(asked, hours, strict=True)
     ]
-    made = dict(zip(missing, forecasts(requests), strict=True))
-    for key, memo in zip(keys, memos, strict=True):
-        if key in made:
-            memo[key] = made[key]
-    return [memo[key] for key, memo in zip(keys, memos, strict=True)]
 
 
 def _planned_for(budget: Budget, windows: Sequence[Window]) -> tuple[Window, ...]:
@@ -187,6 +193,17 @@ class Account:
         until = max((period.ends_at for _, period in asked), default=self._as_of)
         windows = self._windows(floor_hour(self._as_of) - HOURS_BACK * HOUR, until)
         return forecasts_of(self._live, [(budget, period, self._shifts(budget)) for budget, period in asked], windows)
+
+    def line(self, budget: Budget, period: Period) -> Line | None:
+        """How a period that the data has reached gets to its expected end; None where it is stale."""
+        if self._stale:
+            return None
+        spend = self._live.spend(budget.scope, period)
+        windows = self._windows(floor_hour(self._as_of) - HOURS_BACK * HOUR, period.ends_at)
+        asked = (budget, period, self._shifts(budget), spend, _planned_for(budget, windows))
+        [request] = _requests(self._live, self._as_of, [asked])
+        until = request.counted_until or self._as_of
+        return line_of(self._live, budget, period, until, partial(path, request))
 
     def _reckoned_mode(self, budget: Budget, expected: Forecast) -> str:
         changes = self._mode.changes

@@ -119,6 +119,23 @@ class Forecast:
         return self.known_hours // HOURS_IN_DAY
 
 
+@dataclass(frozen=True, slots=True)
+class PathPoint:
+    """What the period comes to by a moment, USD: the range, and what is expected."""
+
+    at: datetime
+    low_usd: Decimal
+    expected_usd: Decimal
+    high_usd: Decimal
+
+
+def path(request: Request, moments: Sequence[datetime]) -> list[PathPoint]:
+    """How a forecast gets to its end: by each of these moments to come, hours at least."""
+    until = request.counted_until or request.as_of
+    group = _Group(request.budget.zone, request.as_of, until, request.period.starts_at, request.period.ends_at)
+    return group.path(request, moments)
+
+
 def forecast(
     budget: Budget,
     period: Period,
@@ -196,6 +213,15 @@ class _Group:
             else None
             for row, request in enumerate(requests)
         ]
+
+    def path(self, request: Request, moments: Sequence[datetime]) -> list[PathPoint]:
+        sums = self._ways([request], self._rows([request])).sums
+        spent, found = request.spent_usd, []
+        for at in moments:
+            hours = sum(hour < at for hour in self._future)
+            low, left, high = (_usd(float(way[0][hours - 1])) if hours else Decimal(0) for way in sums)
+            found.append(PathPoint(at, spent + min(low, left), spent + left, spent + max(high, left)))
+        return found
 
     def _ways(self, requests: Sequence[Request], rows: Floats) -> _Ways:
         seen = outlook(self._by_wall(rows[:, :-1]), self._week_hours(), self._steps, self._lengths)

@@ -16,6 +16,7 @@ from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.calendar import Window
 from bot.budgets.calendar_store import NOTHING_PLANNED, Plans
 from bot.budgets.forecast import Forecast
+from bot.budgets.line import Line
 from bot.budgets.live import LiveSource, LiveSpend
 from bot.budgets.owners import Teams
 from bot.budgets.raises import at_end_of
@@ -207,6 +208,13 @@ class BudgetReview:
         if snapshot.as_of is None:
             return [None for _ in asked]
         return self._account(self.live.beside(snapshot), snapshot.as_of, now).forecasts(asked)
+
+    def line(self, budget: Budget, period: Period, now: datetime) -> Line | None:
+        """How a period that the data has reached gets to its expected end; None without data, and with stale data."""
+        snapshot = self._snapshots.current()
+        if snapshot.as_of is None:
+            return None
+        return self._account(self.live.beside(snapshot), snapshot.as_of, now).line(budget, period)
 
     def spend_against(self, budget: Budget, now: datetime, detail: Detail = Detail.ALL) -> BudgetSpend | None:
         """The same for a budget that is not in force, or not yet.

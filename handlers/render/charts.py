@@ -39,10 +39,11 @@ TABLE_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """`values`: one for each category."""
+    """`values`: one for each category. `said`: whether they are in words too; otherwise something else says them."""
 
     name: str
     values: Sequence[Decimal]
+    said: bool = True
 
 
 Kind = Literal["bar", "area", "line"]
@@ -70,6 +71,7 @@ def chart(
         f"{shown(each.name)}: "
         + ", ".join(f"{shown(label)} {written(value)}" for label, value in zip(categories, each.values, strict=True))
         for each in series
+        if each.said
     ]
     axes: Block = {"categories": labels[:MOST_POINTS]}
     axes |= {"x_label": plain(x_label, AXIS_LIMIT)} if x_label else {}

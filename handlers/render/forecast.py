@@ -1,14 +1,18 @@
 """`/claude-cost forecast`: where each budget's period will end, and when its limits are reached."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 
-from bot.amounts import count, percent, usd
+from bot.amounts import cents_of, percent, usd
 from bot.budgets.budget import Budget, PeriodKind, period_name
-from bot.budgets.forecast import DAYS_BACK, Crossing, Forecast
+from bot.budgets.forecast import Crossing, Forecast
+from bot.budgets.line import Line
 from bot.budgets.review import Prospect
 from bot.display import USD, Display
-from bot.messages import Message
+from bot.language import tr
+from bot.messages import Message, Part
+from handlers.render.charts import Cell, Series, chart, data_table, days_label
 from handlers.render.parts import context, fitting, lead, moment, shown
 from handlers.render.raises import raised_lines
 from handlers.render.spend import amount, capitalized, display_lines, in_its_period, not_known, warning_lines
@@ -18,21 +22,46 @@ ROOM = 9000
 
 MOST_BUDGETS = 40
 
-HOW = (
-    "How: what is spent night and day goes on as it did lately; the rest follows the shape of the week in the last "
-    f"{DAYS_BACK} days, at the level of the last days. The range holds in four of five cases. Days to come "
-    "are at list prices."
-)
+IN_FULL = 3
+"""Budgets of which everything is drawn; of more, a table and what is said of those that reach a limit."""
+
+MOST_REACHED = 5
 
 
-def forecast_message(outlooks: Sequence[Prospect], display: Display = USD, more: int = 0) -> Message:
-    """A section for each budget, as many as fit. `more`: budgets beside the first `MOST_BUDGETS`, which never do."""
-    parts = [lead(*lines) for lines in fitting((_lines(one, display) for one in outlooks), ROOM, MOST_BUDGETS)]
-    closing = [HOW] if any(outlook.forecast is not None for outlook in outlooks) else []
-    left_out = len(outlooks) + more - len(parts)
-    if left_out:
-        closing.insert(0, f"and {left_out} more budgets, which do not fit into one message.")
-    return Message([*parts, context(*closing)])
+def forecast_message(
+    outlooks: Sequence[Prospect],
+    display: Display = USD,
+    more: int = 0,
+    drawn: Prospect | None = None,
+    line: Line | None = None,
+) -> Message:
+    """The line of one budget as a chart, and each budget in words, as many as fit. `more`: budgets beside the first
+    `MOST_BUDGETS`, which never do. `drawn`: whose `line` it is.
+    """
+    groups = fitting((_lines(one, display) for one in outlooks), ROOM, MOST_BUDGETS)
+    told = list(zip(outlooks, groups, strict=False))
+    left_out = len(outlooks) + more - len(groups)
+    closing = [f"and {left_out} more budgets, which do not fit into one message."] if left_out else []
+    if any(outlook.forecast is not None for outlook, _ in told):
+        closing.append(tr("The range holds in four of five cases."))
+    first = [] if drawn is None or line is None else [_chart(drawn, line)]
+    if len(told) <= IN_FULL:
+        parts = [lead(*lines) for _, lines in told]
+        return Message([*parts[:1], *first, *parts[1:], context(*closing)])
+    reached = [lead(*lines) for outlook, lines in told if _reaches(outlook)][:MOST_REACHED]
+    return Message(
+        [
+            *(Part(blocks=part.blocks) for part in reached),
+            *first,
+            _table([outlook for outlook, _ in told], ["\n".join(lines) for _, lines in told]),
+            context(*closing),
+        ]
+    )
+
+
+def _reaches(outlook: Prospect) -> bool:
+    found = outlook.forecast
+    return found is not None and any(each.passed or each.expected is not None for each in found.crossings)
 
 
 def _lines(outlook: Prospect, display: Display) -> list[str]:
@@ -56,7 +85,6 @@ def _lines(outlook: Prospect, display: Display) -> list[str]:
         f"Between {usd(found.low_usd)} and {usd(found.high_usd)} {when}; {so_far}.",
         *(_crossing_line(crossing, found, outlook.budget) for crossing in found.crossings),
         *raised_lines(spend.raised),
-        _basis(found),
         *warning_lines(spend),
     ]
 
@@ -64,16 +92,31 @@ def _lines(outlook: Prospect, display: Display) -> list[str]:
 def _crossing_line(crossing: Crossing, found: Forecast, budget: Budget) -> str:
     limit = f"{crossing.kind.capitalize()} limit {usd(crossing.limit_usd)}"
     if crossing.passed:
-        return f"{limit}: reached already."
-    part = f"{percent(found.expected_usd, crossing.limit_usd)} of it expected"
-    worst = None if crossing.earliest is None else _when(crossing.earliest, budget)
+        return tr("{limit}: reached already.", limit=limit)
+    part = percent(found.expected_usd, crossing.limit_usd)
+    earliest = None if crossing.earliest is None else _when(crossing.earliest, budget)
     if crossing.expected is None:
-        if worst is None:
-            return f"{limit}: not reached in this period ({part})."
-        return f"{limit}: not reached as expected ({part}), at the high end {worst}."
-    best = "not at all" if crossing.latest is None else _when(crossing.latest, budget)
+        if earliest is None:
+            return tr("{limit}: not reached ({part} of it).", limit=limit, part=part)
+        return tr("{limit}: not reached ({part} of it), {day} at the earliest.", limit=limit, part=part, day=earliest)
     expected = _when(crossing.expected, budget)
-    return f"{limit}: reached {expected} ({part}); at the high end {worst}, at the low end {best}."
+    latest = None if crossing.latest is None else _when(crossing.latest, budget)
+    if earliest == expected == latest:
+        return tr("{limit}: reached {day}.", limit=limit, day=expected)
+    if latest is None:
+        return tr(
+            "{limit}: reached {day}, {earliest} at the earliest, perhaps not at all.",
+            limit=limit,
+            day=expected,
+            earliest=earliest,
+        )
+    return tr(
+        "{limit}: reached {day}, between {earliest} and {latest}.",
+        limit=limit,
+        day=expected,
+        earliest=earliest,
+        latest=latest,
+    )
 
 
 def _when(at: datetime, budget: Budget) -> str:
@@ -83,7 +126,67 @@ def _when(at: datetime, budget: Budget) -> str:
     return f"{day} {local:%H:%M}" if budget.period is PeriodKind.DAY else day
 
 
-def _basis(found: Forecast) -> str:
-    if not found.days:
-        return f"Built on {count(found.known_hours, 'hour')} of usage."
-    return f"Built on {count(found.days, 'day')} of usage."
+def _chart(outlook: Prospect, line: Line) -> Part:
+    """Spend as it adds up, from what is spent to the range of what is expected, below the limits."""
+    budget, spend = outlook.budget, outlook.spend
+    period = period_name(outlook.period.key, outlook.period.starts_at)
+    limits = ((tr("Soft limit"), budget.soft_usd), (tr("Hard limit"), budget.hard_usd))
+    points = line.points
+    series = [
+        Series(tr("Expected"), [_to_the_cent(point.expected_usd) for point in points]),
+        Series(tr("High end"), [_to_the_cent(point.high_usd) for point in points]),
+        Series(tr("Low end"), [_to_the_cent(point.low_usd) for point in points]),
+        *(Series(name, [limit] * len(points), said=False) for name, limit in limits if limit is not None),
+    ]
+    last = _day(line.until, budget)
+    return chart(
+        tr("{budget}, {period}: spent, then expected", budget=budget.name, period=period),
+        [_point(point.at, budget) for point in points],
+        series,
+        usd,
+        kind="line",
+        x_label=tr("Spent until {day}, then expected", day=last),
+        y_label=tr("USD (at least)") if spend.at_least else "USD",
+    )
+
+
+def _point(at: datetime, budget: Budget) -> str:
+    """The day that ends then, or the hour."""
+    if budget.period is PeriodKind.DAY:
+        return f"{at.astimezone(budget.zone):%H:%M}"
+    return _day(at - timedelta.resolution, budget)
+
+
+def _day(at: datetime, budget: Budget) -> str:
+    local = at.astimezone(budget.zone)
+    return f"{local:%H:%M}" if budget.period is PeriodKind.DAY else days_label(local.date(), local.date())
+
+
+def _to_the_cent(amount_usd: Decimal) -> Decimal:
+    return Decimal(cents_of(amount_usd)).scaleb(-2)
+
+
+def _table(outlooks: Sequence[Prospect], lines: Sequence[str]) -> Part:
+    headings = [tr("Budget"), tr("Spent"), tr("Expected"), tr("Of the limit")]
+    return data_table(tr("Budgets"), headings, [_cells(outlook) for outlook in outlooks], lines)
+
+
+UNKNOWN = Decimal(-1)
+"""What is not known is sorted below everything."""
+
+
+def _cells(outlook: Prospect) -> list[Cell]:
+    spend, found = outlook.spend, outlook.forecast
+    not_yet = Cell(tr("not known"), UNKNOWN)
+    if spend.period != outlook.period.key:
+        return [Cell(spend.budget), not_yet, not_yet, not_yet]
+    so_far = Cell(
+        f"≥ {usd(spend.spent_usd)}" if spend.at_least else usd(spend.spent_usd), _to_the_cent(spend.spent_usd)
+    )
+    if found is None:
+        return [Cell(spend.budget), so_far, not_yet, not_yet]
+    limit = outlook.budget.highest_usd
+    part = not_yet
+    if limit is not None:
+        part = Cell(percent(found.expected_usd, limit), (found.expected_usd * 100 / limit).quantize(Decimal("0.1")))
+    return [Cell(spend.budget), so_far, Cell(usd(found.expected_usd), _to_the_cent(found.expected_usd)), part]

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -140,3 +141,60 @@ async def test_where_slack_takes_no_blocks_at_all_the_text_is_answered_and_chart
         assert "• Opus 4.8: $40.00 (100%), 8.0M tokens in" in reply.text
         found, _ = await kinds(simulated, "report")
         assert found >= NATIVE
+
+
+async def test_the_line_of_a_month_goes_from_what_is_spent_to_the_range_that_the_words_give(
+    simulated: World, clock: HandClock, bot: Bot
+) -> None:
+    spend_every_hour(simulated, MONDAY.replace(month=10, day=1, hour=0), MONDAY)
+    await polled(bot, clock, OCTOBER_ENDS, MONDAY)
+    message = await ask(bot, "forecast")
+    chart, drawn = chart_of(message), drawn_usd(message)
+    days = chart["axis_config"]["categories"]
+    assert chart["type"] == "line"
+    assert days == [f"{day} Nov" for day in range(2, 31, 2)]
+    assert chart["axis_config"]["x_label"] == "Spent until 16 Nov, then expected"
+    assert set(drawn) == {"Expected", "High end", "Low end", "Soft limit", "Hard limit"}
+    assert drawn["Expected"]["14 Nov"] == Decimal("0.20") * 24 * 14
+    assert drawn["Expected"]["14 Nov"] == drawn["Low end"]["14 Nov"] == drawn["High end"]["14 Nov"]
+    ends = [drawn[name]["30 Nov"] for name in ("Low end", "Expected", "High end")]
+    assert f"Between ${ends[0]} and ${ends[2]} in November" in message.text
+    assert message.text.startswith(f"${ends[1]:.2f} expected by")
+    assert all(sorted(each.values()) == list(each.values()) for each in drawn.values())
+    assert set(drawn["Soft limit"].values()) == {100}
+
+
+async def test_days_of_which_nothing_is_known_are_no_points_of_the_line(
+    simulated: World, clock: HandClock, tmp_path: Path
+) -> None:
+    spend_every_hour(simulated, MONDAY - 3 * DAY, MONDAY)
+    config = tmp_path / "claude-cost.toml"
+    config.write_text('[[budget]]\nname = "week"\nperiod = "week"\nweek_starts = "tuesday"\nsoft_usd = "500"\n')
+    changes = {"CLAUDE_COST_SOFT_USD": "", "CLAUDE_COST_HARD_USD": "", "CLAUDE_COST_CONFIG": str(config)}
+    async with simulated.bot(**changes) as bot:
+        await polled(bot, clock, MONDAY)
+        forget(bot, MONDAY - 7 * DAY, MONDAY.replace(day=12, hour=0))
+        points = drawn_usd(await ask(bot, "forecast week"))["Expected"]
+    assert list(points) == ["12 Nov", "13 Nov", "14 Nov", "15 Nov", "16 Nov"]
+
+
+async def test_many_budgets_are_a_table_and_those_that_reach_a_limit_in_words(
+    simulated: World, clock: HandClock, tmp_path: Path
+) -> None:
+    spend_every_hour(simulated, MONDAY - 5 * DAY, MONDAY)
+    budgets = [
+        f'[[budget]]\nname = "b{number}"\nscope = "key:apikey_{number}"\nsoft_usd = "{20 if number == 1 else 900}"\n'
+        for number in range(1, 6)
+    ]
+    simulated.anthropic.keys.update({f"apikey_{number}": (f"key {number}", None) for number in range(3, 6)})
+    config = tmp_path / "claude-cost.toml"
+    config.write_text("\n".join(budgets))
+    changes = {"CLAUDE_COST_SOFT_USD": "", "CLAUDE_COST_HARD_USD": "", "CLAUDE_COST_CONFIG": str(config)}
+    async with simulated.bot(**changes) as bot:
+        await polled(bot, clock, MONDAY)
+        message = await ask(bot, "forecast")
+    assert [row[0] for row in rows_of(message)] == ["b1", "b2", "b3", "b4", "b5"]
+    assert all(f"budget b{number}, key:" in message.text for number in range(1, 6))
+    drawn = str([block for block in message.blocks if block["type"] == "section"])
+    assert "budget b1" in drawn
+    assert "budget b2" not in drawn

@@ -374,13 +374,10 @@ async def test_a_forecast_tells_the_range_the_days_of_the_limits_and_what_it_is_
     # 369 hours have passed, 351 are left.
     assert lines[0] == "$144.00 expected by 1 Dec 00:00 UTC: budget default, organization"
     assert lines[1] == "Between $140.49 and $147.51 in November; spent so far $73.80."
-    assert lines[2] == (
-        "Soft limit $100.00: reached Sat 21 Nov (144% of it expected); "
-        "at the high end Sat 21 Nov, at the low end Sun 22 Nov."
-    )
-    assert lines[3] == "Hard limit $200.00: not reached in this period (72% of it expected)."
-    assert lines[4] == "Built on 28 days of usage."
-    assert lines[-1] == AGE
+    assert lines[2] == "Soft limit $100.00: reached Sat 21 Nov, between Sat 21 Nov and Sun 22 Nov."
+    assert lines[3] == "Hard limit $200.00: not reached (72% of it)."
+    assert lines[4] == "default, November: spent, then expected:"
+    assert lines[-2:] == ["The range holds in four of five cases.", AGE]
 
 
 async def test_hours_that_are_missing_in_the_store_are_not_taken_for_hours_without_usage(
@@ -393,7 +390,6 @@ async def test_hours_that_are_missing_in_the_store_are_not_taken_for_hours_witho
     # What was spent in those days the bill still tells.
     assert lines[0].startswith("$144.00 expected by")
     assert lines[1].endswith("in November; spent so far $73.80.")
-    assert lines[4] == "Built on 24 days of usage."
     message = await ask(bot, "report")
     assert "INCOMPLETE: of 96 hours out of 369" in message.text
     assert "It is not compared with the period before, since hours are missing." in message.text
@@ -408,7 +404,7 @@ async def test_a_limit_that_only_the_high_end_reaches_is_told_as_such(
     lines = lines_of(await ask(bot, "forecast"))
     # Nothing was used before the last day: a new job goes on.
     assert lines[0].startswith("$93.00 expected by 1 Dec 00:00 UTC")
-    assert lines[2].startswith("Soft limit $100.00: not reached as expected (93% of it expected), at the high end ")
+    assert lines[2].startswith("Soft limit $100.00: not reached (93% of it), ")
 
 
 async def test_a_limit_that_is_reached_already_is_told_so(simulated: World, clock: HandClock, bot: Bot) -> None:
@@ -461,7 +457,7 @@ async def test_every_budget_is_forecast_in_its_own_scope_period_and_zone(
     search = lines.index("$24.00 expected by 16 Nov 15:00 UTC: budget search, workspace:wrkspc_1")
     assert "Between $23.97 and $24.03 on 16 Nov; spent so far $18.00." in lines[search + 1]
     # Two more hours: from 19:00 to 20:00 in Tokyo.
-    assert lines[search + 2].startswith("Soft limit $20.00: reached Mon 16 Nov 19:00 (120% of it expected)")
+    assert lines[search + 2].startswith("Soft limit $20.00: reached Mon 16 Nov 19:00")
 
 
 async def test_fifty_budgets_fit_into_one_answer(simulated: World, clock: HandClock, tmp_path: Path) -> None:

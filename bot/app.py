@@ -321,6 +321,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
         counter=TokenCounter(base.http, settings.anthropic_api_key),
         response_urls=base.response_urls,
         native_blocks=NativeBlocks(clock),
+        workspace=base.workspace,
         rate_limits=base.rate_limits,
         attribution=base.attribution,
         card=card,

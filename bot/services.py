@@ -24,7 +24,7 @@ from bot.fallback.service import FallbackService
 from bot.ledger.otlp.ingest import OtlpIngest
 from bot.ledger.store import SqlLedger
 from bot.notify.languages import Languages
-from bot.notify.slack_connection import NativeBlocks, ResponseUrls
+from bot.notify.slack_connection import NativeBlocks, ResponseUrls, Workspace
 from bot.notify.store import BacklogStore
 from bot.pricing.card import RateCard
 from bot.pricing.store import EstimateStore
@@ -62,6 +62,7 @@ class Services:
     counter: TokenCounter
     response_urls: ResponseUrls
     native_blocks: NativeBlocks
+    workspace: Workspace
     rate_limits: RateLimitCache
     attribution: Attribution
     card: RateCard

@@ -1,7 +1,6 @@
 """`/claude-cost estimate`: typed words, the form, what was kept, and sharing a result with the channel."""
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -11,12 +10,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.budgets.account import Detail
 from bot.budgets.planned import planned, touched
-from bot.messages import Block, Message
+from bot.messages import Message
 from bot.pricing.estimate import Estimate, estimate
 from bot.pricing.monthly_cost import Text, Workload, language_of
 from bot.pricing.words import EXAMPLE, WordsError, parse_workload, words_of
 from bot.services import Services
-from bot.slack_api import CallError, as_object, call
+from bot.slack_api import as_object
 from bot.threads import InFlight
 from bot.typed_text import readable, words_in
 from handlers.kept_estimates import KEPT_ACTIONS, Bound, check_bound, keep, kept_answer, kept_refusal, split_scope
@@ -40,15 +39,21 @@ from handlers.render.estimate_form import (
 from handlers.render.forms import PROMPT_LIMIT
 from handlers.render.parts import buttons, code, mention, paragraph, plain, said, sentence
 from handlers.render.spend import display_lines
-from handlers.requests import Request, answering, in_time, open_view, person_of, reply, response_url_of, say_to_channel
-
-log = logging.getLogger(__name__)
+from handlers.requests import (
+    SETTLES_SECONDS,
+    Request,
+    answering,
+    in_time,
+    open_view,
+    person_of,
+    reply,
+    response_url_of,
+    say_to_channel,
+    update_view,
+)
 
 FORM_SHORTCUT, PROMPT_SHORTCUT = "estimate_workload", "estimate_prompt"
 """Of the whole app, and of a message; the manifest names them."""
-
-SETTLES_SECONDS = 0.5
-"""Slack has put an acknowledgement's view in place by then."""
 
 
 async def estimate_command(services: Services, request: Request) -> Message:
@@ -144,7 +149,7 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
             services.threads.commands(_besides, services, user, result, bound), asyncio.sleep(SETTLES_SECONDS)
         )
         if lines != known:
-            await _show(client, view["id"], result_view(result, lines, words_of(workload), carried))
+            await update_view(client, view["id"], result_view(result, lines, words_of(workload), carried))
         return
     # Counting takes longer than Slack waits for an answer, and what is shown then must not be overtaken by the answer.
     await ack(response_action="update", view=counting_view(carried))
@@ -152,15 +157,7 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
     result = await _estimated(services, workload)
     lines = await services.threads.commands(_besides, services, user, result, bound)
     _remember(services, user, workload)
-    await _show(client, view["id"], result_view(result, lines, words_of(workload), carried))
-
-
-async def _show(client: AsyncWebClient, view_id: str, view: Block) -> None:
-    try:
-        await call(client.views_update(view_id=view_id, view=view))
-    except CallError as error:
-        # The person has closed the form meanwhile.
-        log.info("a result was not shown: %s", error)
+    await update_view(client, view["id"], result_view(result, lines, words_of(workload), carried))
 
 
 async def _counted(services: Services, workload: Workload, prompt: str) -> Workload:
@@ -194,7 +191,7 @@ async def _share(services: Services, body: dict[str, Any], client: AsyncWebClien
     view = as_object(body.get("view"))
     if view:
         carried = Context(response_url_of(body) or "")
-        await _show(client, str(view.get("id")), shared_view(view, carried))
+        await update_view(client, str(view.get("id")), shared_view(view, carried))
 
 
 def _remember(services: Services, user: str, workload: Workload) -> None:

@@ -3,6 +3,7 @@
 Buttons never expire in old messages, so each click looks up the present state and checks rights again.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from bot.actor import Person
 from bot.fallback.approvals import NotApprovedError
 from bot.fallback.impact import Overview
 from bot.fallback.service import ModeState
+from bot.language import tr
 from bot.messages import Block, Message, in_utc
 from bot.mode import DEGRADED, NORMAL, Mode
 from bot.modes.changes import Cause, DurationError, duration, switch_words
@@ -33,12 +35,13 @@ from handlers.render.fallback import (
     not_cheaper,
     switched,
 )
-from handlers.render.forms import FALLBACK_FORM, LASTS, MODE, REASON, change_form, filled_change
+from handlers.render.forms import FALLBACK_FORM, LASTS, MODE, REASON, change_form, filled_change, text_view
 from handlers.render.parts import code, moment, names, said, sentence, shown
 from handlers.render.proposal import APPROVE_ACTION, REJECT_ACTION, asked_message, closed_message
 from handlers.render.spend import SWITCH_ACTION, drawn_for
 from handlers.render.verification import PROOF_DISMISS, proof_message
 from handlers.requests import (
+    SETTLES_SECONDS,
     Click,
     Request,
     answering,
@@ -51,6 +54,7 @@ from handlers.requests import (
     replace,
     reply,
     response_url_of,
+    update_view,
 )
 
 ACTIONS = ("status", "on", "off", "auto", "history")
@@ -209,6 +213,8 @@ def _what_remains(state: ModeState) -> str:
 
 ERROR_LIMIT = 300
 
+TITLE = "Fallback mode"
+
 NO_PROPOSAL = 0
 """An id that no proposal has, for a made-up button."""
 
@@ -233,12 +239,11 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     async def on_open(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         async with answering(services, in_flight, body):
-            url = response_url_of(body) or ""
-            view = await in_time(services.threads.commands(_form, services, url)) or _bare_form(services, url)
+            view = await change_view(services, response_url_of(body) or "")
             if not await open_view(client, body, view):
                 await reply(services, body, said("The form could not be opened. Type it, as in `fallback on for 2h`."))
 
-    async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
+    async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         async with answering(services, in_flight, body):
             # Slack waits three seconds here: what needs the database is answered by message afterwards.
             values = filled_change(body["view"]["state"])
@@ -246,10 +251,16 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
             if errors:
                 await ack(response_action="errors", errors=errors)
                 return
-            await ack()
+            from_home = response_url_of(body) is None
+            # There is no channel to answer in.
+            await (ack(response_action="update", view=text_view(TITLE, said(tr("Changing …")))) if from_home else ack())
             mode, reason = values[MODE], values.get(REASON, "")
-            answer = await switch_to(services, person_of(body), mode, reason, lasts=lasts)
-            await reply(services, body, await dated(services, answer))
+            answer = await dated(services, await switch_to(services, person_of(body), mode, reason, lasts=lasts))
+            if from_home:
+                await asyncio.sleep(SETTLES_SECONDS)
+                await update_view(client, str(body["view"]["id"]), text_view(TITLE, answer))
+            else:
+                await reply(services, body, answer)
 
     app.action(re.compile(f"^{SWITCH_ACTION}:"))(on_click(services, in_flight, switch_clicked))
     app.action(APPROVE_ACTION)(on_click(services, in_flight, _approve))
@@ -257,6 +268,12 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     app.action(PROOF_DISMISS)(on_dismiss)
     app.action(FORM_ACTION)(on_open)
     app.view(FALLBACK_FORM)(on_submit)
+
+
+async def change_view(services: Services, response_url: str) -> Block:
+    """The form that changes the mode; without what the database knows where that takes long."""
+    form = await in_time(services.threads.commands(_form, services, response_url))
+    return form or _bare_form(services, response_url)
 
 
 async def switch_clicked(services: Services, click: Click) -> Message:

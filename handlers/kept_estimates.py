@@ -174,6 +174,13 @@ def _compared(services: Services, kept: KeptEstimate, now: Estimate, written: Sc
     return priced(services, actual_message(kept, comparison, pace, services.display))
 
 
+def newest_with_pace(services: Services, most: int) -> list[tuple[KeptEstimate, Decimal | None]]:
+    """The newest that are bound to somebody's usage, each with its pace, USD a month; None where that is not known."""
+    bound = [kept for kept in services.estimates.all() if kept.scope is not None]
+    newest = sorted(bound, key=lambda kept: kept.kept_at, reverse=True)[:most]
+    return [(kept, _pace(services, kept)) for kept in newest]
+
+
 def _pace(services: Services, kept: KeptEstimate) -> Decimal | None:
     """USD a month; None where too little is known."""
     found = None if kept.scope is None else services.review.measured(parse_scope(kept.scope))

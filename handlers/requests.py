@@ -159,6 +159,18 @@ async def open_view(client: AsyncWebClient, body: Mapping[str, Any], view: Block
     return True
 
 
+SETTLES_SECONDS = 0.5
+"""Slack has put an acknowledgement's view in place by then."""
+
+
+async def update_view(client: AsyncWebClient, view_id: str, view: Block) -> None:
+    """Show something else in a form that is open; nothing where its reader has closed it meanwhile."""
+    try:
+        await call(client.views_update(view_id=view_id, view=view))
+    except CallError as error:
+        log.info("a view was not updated: %s", error)
+
+
 class LastingAck(AsyncAck):
     """Bolt withdraws an acknowledgement when its listener fails right after it; Slack would then show a timeout."""
 

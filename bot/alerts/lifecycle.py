@@ -8,6 +8,7 @@ from enum import StrEnum
 from bot.alerts.incident import Identity, Level
 from bot.alerts.rules import AlertRules
 from bot.clock import DAY, HOUR, is_over
+from bot.notify.model import Address
 
 
 class LifecycleStep(StrEnum):
@@ -40,13 +41,14 @@ LONGEST_SNOOZE = 2 * DAY + 2 * HOUR
 class OpenAlert:
     """An alert that is open, whether or not the channel was notified. `since`: when it was opened last.
 
-    `bound_usd_per_hour`: of a spike.
+    `bound_usd_per_hour`: of a spike. `posted`: its message in Slack, None where there is none yet.
     """
 
     identity: Identity
     bound_usd_per_hour: Decimal | None
     since: datetime
     life: Life
+    posted: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
 
@@ -28,7 +28,7 @@ from bot.budgets.calendar_store import Expectation, expect, take_back
 from bot.clock import Clock
 from bot.db.schema import alerts, notices
 from bot.db.state import keep
-from bot.notify.model import Action, NoticeStatus
+from bot.notify.model import Action, Address, NoticeStatus
 
 MAY_BE_EXPECTED = frozenset({AlertKind.SPIKE, AlertKind.FORECAST})
 """Kinds of alerts that say that more is spent than usual."""
@@ -82,7 +82,7 @@ class LifecycleStore:
         )
         with self._engine.connect() as connection:
             return [
-                OpenAlert(identity_of(row), row.bound_usd_per_hour, row.changed_at, life_of(row))
+                OpenAlert(identity_of(row), row.bound_usd_per_hour, row.changed_at, life_of(row), _posted(row))
                 for row in connection.execute(query)
             ]
 
@@ -244,6 +244,10 @@ def _report(
     edit(connection, alert_id, about, now)
     enqueue(connection, action, event, now, alert_id=alert_id)
     keep(connection, now, by, f"alert {step}", "done", about.incident)
+
+
+def _posted(row: Row[Any]) -> Address | None:
+    return None if row.channel is None or row.ts is None else Address(row.channel, row.ts)
 
 
 def _seen_since(changed_at: datetime, sent_at: datetime | None) -> datetime:

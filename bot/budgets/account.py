@@ -240,7 +240,7 @@ class Account:
             low_usd=None if expected is None else expected.low_usd,
             high_usd=None if expected is None else expected.high_usd,
             forecast_mode=None if expected is None else self._reckoned_mode(budget, expected),
-            movers=self._movers(budget, spend) if Detail.WHY in detail else (),
+            movers=self.movers(budget.scope, spend) if Detail.WHY in detail else (),
             causes=self._causes(budget) if Detail.WHY in detail else (),
             shares=self._shares(budget) if Detail.SHARES in detail and not self._stale else (),
             as_of=self._as_of,
@@ -267,7 +267,7 @@ class Account:
         under = partial(usd_under, recent=usage, scope=ORGANIZATION, card=card)
         return mode_shares(self._modes.values(), usd_of(usage, ORGANIZATION, card), under)
 
-    def _movers(self, budget: Budget, spend: Spend) -> tuple[NamedMover, ...]:
+    def movers(self, scope: Scope, spend: Spend, most: int = MOST_MOVERS) -> tuple[NamedMover, ...]:
         """The largest, with who has logged most of what is provisional where that is among them and worth naming."""
         names = self._snapshot.names
         found = tuple(
@@ -277,12 +277,12 @@ class Account:
                 seen_before=self._recent.seen_before(mover, self._known_from),
                 by_mode=self._by_mode(mover, mover.usd, mover.before_usd),
             )
-            for mover in self._recent.movers(budget.scope)
+            for mover in self._recent.movers(scope, most)
         )
-        newest = self._live.provisional_caller(budget.scope, spend)
-        if newest is None or newest.usd < max(LEAST_USD, LEAST_SHARE * self._recent.usd(budget.scope)):
+        newest = self._live.provisional_caller(scope, spend)
+        if newest is None or newest.usd < max(LEAST_USD, LEAST_SHARE * self._recent.usd(scope)):
             return found
-        return tuple(sorted((*found, newest), key=lambda mover: -mover.usd)[:MOST_MOVERS])
+        return tuple(sorted((*found, newest), key=lambda mover: -mover.usd)[:most])
 
     def _causes(self, budget: Budget) -> tuple[NamedCause, ...]:
         names = self._snapshot.names

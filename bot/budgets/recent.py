@@ -110,11 +110,11 @@ class RecentSpend:
         """Dollars of the last stretch."""
         return self._usd(self._of_callers(last=True).total(self._inside(scope)))
 
-    def movers(self, scope: Scope) -> tuple[Mover, ...]:
-        """The three largest by dollars of the last stretch, the largest first."""
+    def movers(self, scope: Scope, most: int = MOST_MOVERS) -> tuple[Mover, ...]:
+        """The largest by dollars of the last stretch, the largest first."""
         last = self._of_callers(last=True)
-        found = [(last.units(caller), caller) for caller in self._largest(last.about, scope)]
-        return self._movers(found)
+        found = [(last.units(caller), caller) for caller in self._largest(last.about, scope, most)]
+        return self._movers(found, most)
 
     def risen(self, scope: Scope) -> tuple[Mover, ...]:
         """The three that rose most against the stretch before; the largest rise first."""
@@ -204,21 +204,21 @@ class RecentSpend:
             self._by_rate[scope] = found
         return found
 
-    def _movers(self, found: list[tuple[Decimal, int]]) -> tuple[Mover, ...]:
+    def _movers(self, found: list[tuple[Decimal, int]], most: int = MOST_MOVERS) -> tuple[Mover, ...]:
         last, before, callers = self._of_callers(last=True), self._of_callers(last=False), self._snapshot.index.callers
-        largest = sorted(found, key=lambda item: (-item[0], str(tuple(callers[item[1]]))))[:MOST_MOVERS]
+        largest = sorted(found, key=lambda item: (-item[0], str(tuple(callers[item[1]]))))[:most]
         return tuple(
             Mover(*callers[caller], self._usd(last.units(caller)), self._usd(before.units(caller)) or None)
             for units, caller in largest
             if units > 0
         )
 
-    def _largest(self, about: npt.NDArray[np.float64], scope: Scope) -> Numbers:
+    def _largest(self, about: npt.NDArray[np.float64], scope: Scope, most: int = MOST_MOVERS) -> Numbers:
         """Callers among which the largest ones are, whatever floating point has rounded."""
         inside = np.flatnonzero(self._inside(scope) & (about > 0))
-        if len(inside) <= MOST_MOVERS:
+        if len(inside) <= most:
             return inside
-        bound = np.partition(about[inside], -MOST_MOVERS)[-MOST_MOVERS]
+        bound = np.partition(about[inside], -most)[-most]
         largest: Numbers = inside[about[inside] >= bound * CLOSE]
         return largest
 

@@ -12,7 +12,7 @@ from operator import is_
 from bot.budgets.account import Account, Detail, Spending
 from bot.budgets.actuals import Stretch, stretch_in
 from bot.budgets.budget import ATTRIBUTED, ORGANIZATION, Budget, Period, Scope, ScopeKind
-from bot.budgets.budget_spend import BudgetSpend
+from bot.budgets.budget_spend import BudgetSpend, NamedMover
 from bot.budgets.calendar import Window
 from bot.budgets.calendar_store import NOTHING_PLANNED, Plans
 from bot.budgets.forecast import Forecast
@@ -252,6 +252,14 @@ class BudgetReview:
         widest = min(budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
         asked, detail = [(widest, widest.period_at(now))], Detail.ENDS | Detail.SHARES
         return next(iter(self._spend_of(asked, now, detail, in_force)), None)
+
+    def movers(self, period: Period, now: datetime, most: int) -> tuple[NamedMover, ...]:
+        """The largest callers of the organization in the last 24 hours, and in what is provisional of the period."""
+        snapshot = self._snapshots.current()
+        if snapshot.as_of is None:
+            return ()
+        live = self.live.beside(snapshot)
+        return self._account(live, snapshot.as_of, now).movers(ORGANIZATION, live.spend(ORGANIZATION, period), most)
 
     def recent(self, now: datetime, mix_until: datetime | None = None) -> Recent | None:
         """What the organization used in the last 24 hours, or in those that end at `mix_until`, summed up by what it

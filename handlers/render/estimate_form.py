@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from bot.language import tr, tr_noop
-from bot.messages import Block, Part
+from bot.messages import Block
 from bot.pricing.card import RateCard
 from bot.pricing.estimate import Estimate
 from bot.pricing.model_names import short_name
@@ -16,8 +16,8 @@ from bot.pricing.monthly_cost import Text, Workload
 from bot.pricing.words import WordsError, parse_workload
 from bot.typed_text import cleaned
 from handlers.render.estimate import estimate_message
-from handlers.render.forms import FIELD, checkbox, plain_label, select_field, text_field
-from handlers.render.parts import button, buttons, context, paragraph, plain, section
+from handlers.render.forms import FIELD, checkbox, in_modal, plain_label, select_field, text_field
+from handlers.render.parts import button, buttons, context, plain, section
 
 ESTIMATE_FORM = "estimate_form"
 SHARE_ACTION = "estimate_share"
@@ -170,19 +170,13 @@ def result_view(estimate: Estimate, lines: tuple[str, ...], words: str, carried:
     """The result in place of the form, with a button that shares it where the form was opened from a channel."""
     share = [share_button(words)] if carried.response_url else []
     parts = [*estimate_message(estimate, lines).parts, buttons(share)]
-    # Slack shows no table in a modal (docs.slack.dev, table block).
-    shown_parts = [paragraph(part.text) if _has_table(part) else part for part in parts]
-    return _view([block for part in shown_parts for block in part.blocks], carried)
+    return _view(in_modal(parts), carried)
 
 
 def shared_view(view: Mapping[str, Any], carried: Context) -> Block:
     """The same result once it is shared: it says so in place of the button."""
     kept = [block for block in view.get("blocks", []) if block.get("type") != "actions"]
     return _view([*kept, *context(tr("Shared with the channel.")).blocks], carried)
-
-
-def _has_table(part: Part) -> bool:
-    return any(block["type"] in ("table", "data_table") for block in part.blocks)
 
 
 def counting_view(carried: Context) -> Block:

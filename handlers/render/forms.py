@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.fallback.impact import Overview
-from bot.messages import Block
+from bot.language import tr
+from bot.messages import Block, Message, Part
 from bot.mode import NORMAL
 from handlers.render.parts import LABEL_LIMIT, cut, plain, section, shown
 from handlers.render.spend import cost_lines, saving_clause
@@ -26,6 +27,30 @@ FALLBACK_FORM = "fallback_change"
 MODE, LASTS, REASON = "mode", "for", "because"
 MOST_MODES = 20
 REASON_LIMIT = 300
+
+
+IN_MODALS = frozenset({"actions", "context", "divider", "header", "image", "input", "rich_text", "section"})
+"""Blocks that Slack shows in a modal (docs.slack.dev, blocks)."""
+
+MOST_VIEW_BLOCKS = 100
+"""Of a view (docs.slack.dev, views)."""
+
+
+def in_modal(parts: Sequence[Part]) -> list[Block]:
+    """The blocks of parts in a modal, where tables, charts and folds are in words."""
+    fits = [all(block["type"] in IN_MODALS for block in part.blocks) for part in parts]
+    drawn = [part if fit else paragraph(*part.text.splitlines()) for part, fit in zip(parts, fits, strict=True)]
+    return [block for part in drawn for block in part.blocks][:MOST_VIEW_BLOCKS]
+
+
+def text_view(title: str, message: Message) -> Block:
+    """An answer in a modal, for somebody who asked where there is no channel to answer in."""
+    return {
+        "type": "modal",
+        "title": plain_label(title),
+        "close": plain_label(tr("Close")),
+        "blocks": in_modal(message.parts),
+    }
 
 
 def change_form(modes: Sequence[str], present: str, overview: Overview, response_url: str) -> Block:

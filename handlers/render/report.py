@@ -212,6 +212,12 @@ TITLES = {
 }
 
 
+def course_parts(report: Report, course: Course, known: Names, most: int = MOST_ROWS) -> list[Part]:
+    """The chart of a report without its rows."""
+    rows, others = _rows(report, report.groups[:most], report.groups[most:], known)
+    return _course_parts(report, course, rows, others)
+
+
 def _course_parts(report: Report, course: Course, rows: Sequence[_Row], others: _Others | None) -> list[Part]:
     """The chart, and what it leaves out. Its values add up to the rows, to the cent."""
     at_least = any(group.at_least for group in report.groups)

@@ -80,9 +80,9 @@ def status_message(
     """
     age = age_line(data, now, poll_seconds)
     stale = age.startswith(STALE)
-    spends = sorted(spends, key=_share, reverse=True)
-    closing = [mode_line(mode), *truth, *_change_of_source(data, now), *_problems(data, mode, delivery_error)]
-    closing += _waiting_lines(destinations)
+    spends = sorted(spends, key=share_of_limit, reverse=True)
+    closing = [mode_line(mode), *truth, *_change_of_source(data, now), *problem_lines(data, mode, delivery_error)]
+    closing += waiting_lines(destinations)
     closing += [unmatched_line(each) for each in unmatched]
     opened = [lead("Open alerts:", *open_alert_lines(open_alerts))] if open_alerts else []
     if not spends:
@@ -124,7 +124,8 @@ def _not_extrapolated(spend: BudgetSpend, now: datetime) -> BudgetSpend:
     return spend if spend.stale_at is not None else spend.not_extrapolated(now)
 
 
-def _share(spend: BudgetSpend) -> Decimal:
+def share_of_limit(spend: BudgetSpend) -> Decimal:
+    """How near to its limit a budget is; none without one."""
     limit = spend.hard_usd or spend.soft_usd
     return Decimal(0) if limit is None else spend.spent_usd / limit
 
@@ -157,7 +158,8 @@ def _change_of_source(data: DataState, now: datetime) -> list[str]:
     ]
 
 
-def _problems(data: DataState, mode: ModeState, delivery_error: str | None) -> list[str]:
+def problem_lines(data: DataState, mode: ModeState, delivery_error: str | None) -> list[str]:
+    """What does not work, each with why."""
     lines = []
     if data.error is not None:
         since = "" if data.error_since is None else f" since {moment(data.error_since)}"
@@ -171,7 +173,8 @@ def _problems(data: DataState, mode: ModeState, delivery_error: str | None) -> l
     return lines
 
 
-def _waiting_lines(destinations: Sequence[Waiting]) -> list[str]:
+def waiting_lines(destinations: Sequence[Waiting]) -> list[str]:
+    """Where alerts are waiting, and why."""
     return [
         f"{shown(waiting.destination)}: {count(waiting.count, 'alert')} waiting since {moment(waiting.since)}, "
         f"because {sentence(waiting.error)}."

@@ -1,8 +1,10 @@
 """The Home tab as somebody finds it who opens the app in Slack."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -10,9 +12,19 @@ from bot.clock import DAY, HOUR
 from bot.runner.cycle import Bot
 from bot.sandbox.block_limits import view_problems
 from bot.sandbox.clock import HandClock
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
-from handlers.render.home import ESTIMATE_ACTION, REFRESH_ACTION
-from tests.scenario.conftest import World
+from handlers.home import MOST_VIEWERS, HomeTabs
+from handlers.render.home import (
+    BUDGETS_ACTION,
+    ESTIMATE_ACTION,
+    FALLBACK_ACTION,
+    FORECAST_ACTION,
+    REFRESH_ACTION,
+    REPORT_ACTION,
+)
+from tests.scenario.conftest import World, member
+from tests.scenario.test_report import ask
 
 
 @pytest.fixture
@@ -32,6 +44,20 @@ def said_by(world: World, user: str) -> str:
     content = world.slack.views.homes[user].content
     assert view_problems(content) == []
     return "\n".join(texts_in(content["blocks"]))
+
+
+async def until_view_says(world: World, user: str, words: str) -> None:
+    """The topmost form of this person says it sooner or later."""
+
+    def says() -> bool:
+        views = world.slack.views.modals.get(user)
+        return bool(views) and any(words in text for text in texts_in(views[-1].content["blocks"]))
+
+    await world.slack.until(says)
+
+
+def calls_of(world: World, method: str) -> int:
+    return sum(call.method == method for call in world.slack.calls)
 
 
 def texts_in(value: object) -> list[str]:
@@ -56,6 +82,153 @@ async def test_it_says_today_the_month_and_every_budget_and_agrees_with_status(
     [spent] = re.findall(r"^\$([\d.]+) in ", status, re.MULTILINE)
     assert Decimal(spent) == 42
     assert all(line.strip("*`") in home for line in ("budget default", "Fallback mode: normal", "Data as of"))
+
+
+async def test_every_number_is_the_one_that_status_report_and_forecast_give(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    for hours in range(200, 0, -1):
+        simulated.spend("0.73", clock() - hours * HOUR, key=f"apikey_{hours % 6}")
+    await bot.cycle()
+    home = (await home_of(simulated)).replace("*", "")
+    status = (await ask(bot, "status")).text
+    forecast = (await ask(bot, "forecast")).text
+    [end] = set(re.findall(r"Expected end: .*", home))
+    assert end in status
+    [expected, low, high] = re.findall(r"\$[\d.,]+", end)
+    assert forecast.startswith(f"{expected} expected by")
+    assert f"Between {low} and {high}" in forecast
+    for words, name in (("report today", "today"), ("report", "this month")):
+        [spent] = re.findall(rf"^(\S+) {name}$", home, re.MULTILINE)
+        assert (await ask(bot, words)).text.startswith(f"{spent} ")
+    movers = re.findall(r"^• (\S+ · .*)", home, re.MULTILINE)
+    assert len(movers) == 5
+    assert all(f"• {line}" in status for line in movers[:3])
+    view = simulated.slack.views.homes[DEVELOPER].content
+    [chart] = [block["chart"] for block in view["blocks"] if block["type"] == "data_visualization"]
+    drawn = sum(Decimal(str(point["value"])) for series in chart["series"] for point in series["data"])
+    assert f"${drawn} this month" in home
+
+
+async def test_open_alerts_lead_to_their_messages(simulated: World, bot: Bot, clock: HandClock) -> None:
+    simulated.spend(150)
+    clock.advance(HOUR)
+    await bot.cycle()
+    [post] = simulated.posts()
+    bot.workspace.url = "https://team.slack.com/"
+    home = await home_of(simulated)
+    assert f"/archives/{post.channel}/p{post.ts.replace('.', '')}|open it>" in home
+    assert "▰" in home
+    assert "soft limit $100.00 (150%)" in home
+
+
+async def test_only_admins_see_what_only_they_may_and_a_click_is_checked_again(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    simulated.spend(30)
+    clock.advance(HOUR)
+    await bot.cycle()
+    await home_of(simulated, DEVELOPER)
+    await home_of(simulated, ADMIN)
+    assert FALLBACK_ACTION not in str(simulated.slack.views.homes[DEVELOPER].content)
+    admins = simulated.slack.views.homes[ADMIN]
+    for action in (FALLBACK_ACTION, BUDGETS_ACTION):
+        await simulated.slack.click(admins, action, DEVELOPER)
+        await until_view_says(simulated, DEVELOPER, "Nothing was changed: only the people named in CLAUDE_COST_ADMINS")
+    await simulated.slack.click(admins, BUDGETS_ACTION, ADMIN)
+    await until_view_says(simulated, ADMIN, "To set one, type `/claude-cost budget set")
+
+
+async def test_an_admin_changes_the_mode_from_here_and_reads_there_what_came_of_it(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    simulated.spend(30)
+    clock.advance(HOUR)
+    await bot.cycle()
+    await home_of(simulated, ADMIN)
+    await simulated.slack.click(simulated.slack.views.homes[ADMIN], FALLBACK_ACTION, ADMIN)
+    await until_view_says(simulated, ADMIN, "For how long")
+    await simulated.slack.submit_view({"mode": "minimal", "for": "2h"}, ADMIN)
+    await until_view_says(simulated, ADMIN, "minimal")
+    await simulated.slack.open_home(ADMIN)
+    await simulated.slack.until(lambda: "It ends in" in said_by(simulated, ADMIN))
+    assert "Fallback mode: minimal" in said_by(simulated, ADMIN)
+    assert "It ends in 2 h." in said_by(simulated, ADMIN)
+
+
+@pytest.mark.parametrize(
+    ("action", "words"), [(REPORT_ACTION, "$30.00 in November"), (FORECAST_ACTION, "expected by 1 Dec")]
+)
+async def test_answers_that_belong_to_no_channel_come_in_a_form(
+    simulated: World, bot: Bot, clock: HandClock, action: str, words: str
+) -> None:
+    for hours in range(30):
+        simulated.spend(1, clock() - hours * HOUR)
+    clock.advance(HOUR)
+    await bot.cycle()
+    await home_of(simulated)
+    await simulated.slack.click(simulated.slack.views.homes[DEVELOPER], action, DEVELOPER)
+    await until_view_says(simulated, DEVELOPER, words)
+
+
+async def test_where_slack_takes_no_chart_the_tab_is_drawn_without(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    simulated.spend(30)
+    clock.advance(HOUR)
+    await bot.cycle()
+    simulated.slack.faults.add("views.publish", Fault("error", error="invalid_arguments"))
+    home = await home_of(simulated)
+    assert "*$30.00 this month*" in home
+    assert "data_visualization" not in str(simulated.slack.views.homes[DEVELOPER].content)
+    assert await bot.in_flight.drain(5)
+    assert bot.services.native_blocks.refused
+
+
+async def test_who_looks_sees_what_changes_and_nothing_is_sent_while_nothing_does(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    simulated.spend(30)
+    clock.advance(HOUR)
+    await bot.cycle()
+    tabs = HomeTabs(bot.services, bot.in_flight, every=0.05, viewed_for=1)
+    client, published = bot.slack.client, partial(calls_of, simulated, "views.publish")
+    await tabs.show(member(ADMIN), client)
+    await tabs.show(member(DEVELOPER), client)
+    assert published() == 2
+    await asyncio.sleep(0.3)
+    assert published() == 2
+    simulated.spend(12)
+    clock.advance(HOUR)
+    await bot.cycle()
+    await simulated.slack.until(lambda: published() == 4)
+    assert "*$42.00 this month*" in said_by(simulated, DEVELOPER)
+    await asyncio.sleep(1)
+    simulated.spend(1)
+    clock.advance(HOUR)
+    await bot.cycle()
+    await asyncio.sleep(0.2)
+    # They have not opened it for a while.
+    assert published() == 4
+
+
+async def test_many_who_look_are_bounded(simulated: World, bot: Bot, clock: HandClock) -> None:
+    await bot.cycle()
+    tabs = HomeTabs(bot.services, bot.in_flight, every=600)
+    for number in range(MOST_VIEWERS + 5):
+        await tabs.show(member(f"U{number:04}"), bot.slack.client)
+    simulated.spend(5)
+    clock.advance(HOUR)
+    await bot.cycle()
+    before = calls_of(simulated, "views.publish")
+    await tabs.refresh()
+    assert calls_of(simulated, "views.publish") - before == MOST_VIEWERS
+    simulated.slack.faults.add("views.publish", Fault("status", 429, retry_after="30"))
+    clock.advance(HOUR)
+    await bot.cycle()
+    before = calls_of(simulated, "views.publish")
+    await tabs.refresh()
+    assert calls_of(simulated, "views.publish") - before == 1
 
 
 async def test_before_the_first_poll_it_says_that_there_is_no_data_and_no_number(simulated: World, bot: Bot) -> None:

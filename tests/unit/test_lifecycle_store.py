@@ -273,7 +273,7 @@ def test_what_stands_open_is_known_with_who_has_it_told_or_not(store: AlertStore
     store.record([Transition(new_period_payload(Status.OPEN, key="2026-12"))], NOW)
     store.life.acknowledge(alert_id, "U1", NOW)
     assert store.life.open_alerts() == [
-        OpenAlert(crossed_is(LimitKind.SOFT, SOFT), None, NOW - HOUR, Life()),
+        OpenAlert(crossed_is(LimitKind.SOFT, SOFT), None, NOW - HOUR, Life(), Address("C1", "1.0")),
         OpenAlert(crossed_is(LimitKind.HARD, HARD), None, NOW, Life("U1", NOW)),
     ]
     assert limit_incident(LimitKind.SOFT, SOFT, Status.OPEN) in store.incidents(BUDGET, PERIOD)

@@ -51,7 +51,7 @@ async def until_view_says(world: World, user: str, words: str) -> None:
 
     def says() -> bool:
         views = world.slack.views.modals.get(user)
-        return bool(views) and any(words in text for text in texts_in(views[-1].content["blocks"]))
+        return views is not None and any(words in text for text in texts_in(views[-1].content["blocks"]))
 
     await world.slack.until(says)
 

@@ -274,6 +274,6 @@ def test_what_stands_open_is_known_with_who_has_it_told_or_not(store: AlertStore
     store.life.acknowledge(alert_id, "U1", NOW)
     assert store.life.open_alerts() == [
         OpenAlert(crossed_is(LimitKind.SOFT, SOFT), None, NOW - HOUR, Life(), Address("C1", "1.0")),
-        OpenAlert(crossed_is(LimitKind.HARD, HARD), None, NOW, Life("U1", NOW)),
+        OpenAlert(crossed_is(LimitKind.HARD, HARD), None, NOW, Life("U1", NOW), Address("C1", "1.0")),
     ]
     assert limit_incident(LimitKind.SOFT, SOFT, Status.OPEN) in store.incidents(BUDGET, PERIOD)

@@ -20,7 +20,7 @@ from bot.threads import InFlight
 from bot.typed_text import readable, words_in
 from handlers.kept_estimates import KEPT_ACTIONS, Bound, check_bound, keep, kept_answer, kept_refusal, split_scope
 from handlers.prices import priced
-from handlers.render.estimate import estimate_message, planned_line
+from handlers.render.estimate import Besides, estimate_message, planned_in_short, planned_line
 from handlers.render.estimate_form import (
     ESTIMATE_FORM,
     MORE,
@@ -142,7 +142,7 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
             workload = _sized(workload, prompt)
         # Slack waits three seconds here, so neither the database nor anybody else is asked before.
         result = estimate(workload, services.card, _today(services), services.rate_limits.known)
-        known = tuple(display_lines(result.monthly_usd, services.display))
+        known = Besides(display_lines(result.monthly_usd, services.display))
         await ack(response_action="update", view=result_view(result, known, words_of(workload), carried))
         _remember(services, user, workload)
         lines, _ = await asyncio.gather(
@@ -187,7 +187,7 @@ async def _share(services: Services, body: dict[str, Any], client: AsyncWebClien
         return
     result = await _estimated(services, workload)
     who = f"{mention(str(body['user']['id']))} estimated {code(words, 400)}"
-    await say_to_channel(services, body, Message([paragraph(who), *estimate_message(result, ()).parts]))
+    await say_to_channel(services, body, Message([paragraph(who), *estimate_message(result).parts]))
     view = as_object(body.get("view"))
     if view:
         carried = Context(response_url_of(body) or "")
@@ -200,7 +200,7 @@ def _remember(services: Services, user: str, workload: Workload) -> None:
     services.later("the last estimate is not remembered", services.estimates.remember, user, words)
 
 
-def _besides(services: Services, user: str, result: Estimate, bound: Bound) -> tuple[str, ...]:
+def _besides(services: Services, user: str, result: Estimate, bound: Bound) -> Besides:
     """What else there is to say about an estimate, once it is kept if it has a name."""
     workload = result.workload
     monthly = {route.model.id: result.usd_on(route.model) for route in workload.routes}
@@ -208,10 +208,12 @@ def _besides(services: Services, user: str, result: Estimate, bound: Bound) -> t
     lines = display_lines(result.monthly_usd, services.display)
     now = services.clock()
     budgets = touched(review.budgets, monthly, services.card)
-    plans = planned(budgets, review.spend_of(budgets, now, Detail.ENDS), monthly, services.card, now)
-    lines += [planned_line(plan) for plan in plans]
+    found = planned(budgets, review.spend_of(budgets, now, Detail.ENDS), monthly, services.card, now)
+    # The budget that it brings furthest.
+    plans = sorted(found, key=lambda plan: (plan.total_usd or plan.whole_usd) / plan.limit_usd, reverse=True)
+    lines += [planned_in_short(plan) for plan in plans[:1]]
     lines += keep(services, user, result, bound)
-    return tuple(lines)
+    return Besides(lines, [planned_line(plan) for plan in plans])
 
 
 def _last(services: Services, user: str) -> Workload | None:

@@ -37,7 +37,17 @@ from handlers.render.expected import (
 )
 from handlers.render.forms import filled_change
 from handlers.render.parts import code, said, sentence
-from handlers.requests import Click, Request, click_of, on_click, open_view, person_of, reply, response_url_of
+from handlers.requests import (
+    Click,
+    Request,
+    answering,
+    click_of,
+    on_click,
+    open_view,
+    person_of,
+    reply,
+    response_url_of,
+)
 
 ACTIONS = ("list", "add", "remove")
 USE = "use `calendar list`, `calendar add NAME every fri 22:00 for 6h` or `calendar remove NAME`"
@@ -80,14 +90,14 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
     async def on_open(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             view = expected_form(click_of(body, action).id or NO_ROW, response_url_of(body) or "")
             if not await open_view(client, body, view):
                 await reply(services, body, said("The form could not be opened: try again in a minute."))
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             until = filled_change(body["view"]["state"]).get(UNTIL, "")
             alert_id, by = alert_of(body["view"]), person_of(body).id
             handled = await services.threads.commands(_expect, services, alert_id, by, until)

@@ -139,7 +139,8 @@ class HomeTabs:
         native = self._services.native_blocks
         drawn = [not native.refused] if native.refused else [True, False]
         for index, with_charts in enumerate(drawn):
-            view = home_view(content, for_admin=viewer.is_admin, native=with_charts)
+            async with self._services.languages.reader(viewer.user):
+                view = home_view(content, for_admin=viewer.is_admin, native=with_charts)
             try:
                 await call(viewer.client.views_publish(user_id=viewer.user, view=view))
             except LimitedCallError as error:
@@ -178,7 +179,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
     async def on_question(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             await _answer_in_view(services, body, client, str(action.get("action_id")))
 
     app.action(REFRESH_ACTION)(on_refresh)

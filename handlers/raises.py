@@ -48,7 +48,18 @@ from handlers.render.raises import (
     raise_answer,
     raise_form,
 )
-from handlers.requests import Click, click_of, dated, in_time, on_click, open_view, person_of, reply, response_url_of
+from handlers.requests import (
+    Click,
+    answering,
+    click_of,
+    dated,
+    in_time,
+    on_click,
+    open_view,
+    person_of,
+    reply,
+    response_url_of,
+)
 
 NO_RAISE = 0
 """An id that no raise has, for a made-up button."""
@@ -88,11 +99,11 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
     async def on_open(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             await _open(services, body, click_of(body, action), client)
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
-        async with in_flight.work():
+        async with answering(services, in_flight, body):
             values = filled_change(body["view"]["state"])
             try:
                 form = carried(body["view"])

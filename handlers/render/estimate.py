@@ -1,19 +1,20 @@
 """An estimate as a message: what cannot work, the number, what would be cheaper, the lines; and those that are kept."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from bot.amounts import cents_of, in_cents, percent, usd
 from bot.budgets.planned import Planned
+from bot.language import tr
 from bot.messages import Message
 from bot.pricing.estimate import Estimate
 from bot.pricing.estimate_text import advice_lines, closing_lines, headline, line_words, routing_words
 from bot.pricing.store import KeptEstimate
 from bot.pricing.throughput import verdict_lines
+from handlers.render.charts import folded
 from handlers.render.parts import (
-    bullets,
     code,
-    context,
     escape,
     figure,
     mention,
@@ -21,35 +22,77 @@ from handlers.render.parts import (
     paragraph,
     sentence,
     shown,
-    table,
+    warning,
 )
 from handlers.render.raises import raised_note
 from handlers.render.spend import LITTLE_DATA, not_extrapolated
-
-HEADINGS = ("Tokens", "a month", "USD per million", "USD")
 
 WORDS_LIMIT = 300
 MOST_KEPT = 20
 
 
-def estimate_message(estimate: Estimate, more: Sequence[str]) -> Message:
-    """What cannot work comes before the number. `more`: lines (mrkdwn) about budgets and what was kept."""
+MOST_WAYS = 2
+"""To save that are shown at once; the others are folded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """Lines (mrkdwn) about budgets and what was kept: what is shown at once, and what is folded."""
+
+    shown: Sequence[str] = ()
+    folded: Sequence[str] = ()
+
+
+def estimate_message(estimate: Estimate, besides: Besides = Besides()) -> Message:  # it is frozen
+    """What cannot work comes before the number, then the number, the cheapest ways, and the rest folded."""
     routing = routing_words(estimate)
+    ways = sorted(estimate.advice, key=lambda advice: advice.monthly_usd)[:MOST_WAYS]
+    lines = [f"• {escape(way.sentence)}" for way in ways] or [escape(estimate.recommendation)]
+    others = [line for line in advice_lines(estimate) if line.strip() not in {way.sentence for way in ways}]
+    bill = [f"• {escape(_line_in_words(line_words(line, estimate)))}" for line in estimate.lines]
+    closing = [*verdict_lines(estimate.fit), *closing_lines(estimate)]
     return Message(
         [
-            paragraph(*map(escape, estimate.problems)),
+            warning(*map(escape, estimate.problems)),
             figure(escape(headline(estimate)), *([] if routing is None else [escape(routing)])),
-            paragraph(*map(escape, advice_lines(estimate))),
-            table(HEADINGS, [line_words(line, estimate) for line in estimate.lines], _line_in_words),
-            bullets("Budgets with it", more),
-            context(*map(escape, [*verdict_lines(estimate.fit), *closing_lines(estimate)])),
+            paragraph(*([tr("Cheaper:")] if ways else []), *lines),
+            paragraph(*besides.shown),
+            folded(
+                tr("In detail"),
+                paragraph(*bill),
+                paragraph(*map(escape, _without_titles(others))) if estimate.advice else paragraph(),
+                paragraph(*besides.folded),
+                paragraph(*map(escape, closing)),
+            ),
         ]
     )
 
 
+def _without_titles(lines: Sequence[str]) -> list[str]:
+    """Without a title below which nothing is left."""
+    below = [*lines[1:], ""]
+    return [line for line, after in zip(lines, below, strict=True) if line.startswith(" ") or after.startswith(" ")]
+
+
 def _line_in_words(cells: Sequence[str]) -> str:
     kind, tokens, price, dollars = cells
-    return f"• {kind}: {tokens} tokens × {price} per million = {dollars}"
+    return f"{kind}: {tokens} tokens × {price} per million = {dollars}"
+
+
+def planned_in_short(plan: Planned) -> str:
+    """What begins now does to the running period, in one line."""
+    name, limit = shown(plan.budget), usd(plan.limit_usd)
+    if plan.total_usd is None or plan.expected_usd is None:
+        share = percent(plan.whole_usd, plan.limit_usd)
+        return tr("Budget {name}: {share} of {limit} in a whole period.", name=name, share=share, limit=limit)
+    return tr(
+        "Budget {name}: expected end {before} → {after}, {share} of {limit}.",
+        name=name,
+        before=usd(plan.expected_usd),
+        after=usd(plan.total_usd),
+        share=percent(plan.total_usd, plan.limit_usd),
+        limit=limit,
+    )
 
 
 def planned_line(plan: Planned) -> str:
@@ -121,4 +164,4 @@ def kept_message(kept: KeptEstimate, now: Estimate) -> Message:
         f"{code(kept.name)}, kept by {mention(kept.kept_by)} on {moment(kept.kept_at)}: {usd(kept.monthly_usd)} "
         f"a month at the prices checked on {kept.rates_checked.isoformat()}."
     )
-    return Message([paragraph(then, "Today:"), *estimate_message(now, ()).parts])
+    return Message([paragraph(then, "Today:"), *estimate_message(now).parts])

@@ -15,7 +15,7 @@ from bot.pricing.model_names import short_name
 from bot.pricing.monthly_cost import Text, Workload
 from bot.pricing.words import WordsError, parse_workload
 from bot.typed_text import cleaned
-from handlers.render.estimate import estimate_message
+from handlers.render.estimate import Besides, estimate_message
 from handlers.render.forms import FIELD, checkbox, in_modal, plain_label, select_field, text_field
 from handlers.render.parts import button, buttons, context, plain, section
 
@@ -166,10 +166,10 @@ def _without_scope(words: str) -> str:
     return " ".join(word for word in words.split() if not word.startswith("for="))
 
 
-def result_view(estimate: Estimate, lines: tuple[str, ...], words: str, carried: Context) -> Block:
+def result_view(estimate: Estimate, besides: Besides, words: str, carried: Context) -> Block:
     """The result in place of the form, with a button that shares it where the form was opened from a channel."""
     share = [share_button(words)] if carried.response_url else []
-    parts = [*estimate_message(estimate, lines).parts, buttons(share)]
+    parts = [*estimate_message(estimate, besides).parts, buttons(share)]
     return _view(in_modal(parts), carried)
 
 

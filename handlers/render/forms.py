@@ -8,7 +8,7 @@ from bot.fallback.impact import Overview
 from bot.language import tr
 from bot.messages import Block, Message, Part
 from bot.mode import NORMAL
-from handlers.render.parts import LABEL_LIMIT, cut, plain, section, shown
+from handlers.render.parts import LABEL_LIMIT, cut, paragraph, plain, section, shown
 from handlers.render.spend import cost_lines, saving_clause
 
 FIELD = "value"

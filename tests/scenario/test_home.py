@@ -50,8 +50,8 @@ async def until_view_says(world: World, user: str, words: str) -> None:
     """The topmost form of this person says it sooner or later."""
 
     def says() -> bool:
-        views = world.slack.views.modals.get(user)
-        return views is not None and any(words in text for text in texts_in(views[-1].content["blocks"]))
+        views = world.slack.views.modals.get(user) or []
+        return any(words in text for view in views[-1:] for text in texts_in(view.content["blocks"]))
 
     await world.slack.until(says)
 

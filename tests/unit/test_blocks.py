@@ -35,7 +35,7 @@ from bot.pricing.estimate import estimate
 from bot.pricing.words import parse_workload
 from bot.sandbox.block_limits import problems, text_length
 from bot.usage.model import DataState
-from handlers.render.estimate import estimate_message
+from handlers.render.estimate import Besides, estimate_message
 from handlers.render.fallback import already, announcement, mode_status, switched
 from handlers.render.limit_alert import limit_message
 from handlers.render.parts import (
@@ -852,12 +852,44 @@ def test_help_fits_into_slack_whatever_was_typed(unknown: str | None) -> None:
     ],
 )
 def test_an_estimate_fits_into_slack_and_its_text_has_every_figure(words: str) -> None:
-    message = estimate_message(estimate(parse_workload(words, CARD), CARD, NOW.date()), ())
+    message = estimate_message(estimate(parse_workload(words, CARD), CARD, NOW.date()))
     check(message, most_text=MOST_TEXT)
     check_twin(message)
     assert "checked on" in message.text
     headline = message.blocks[0]["text"]["text"].splitlines()[0].strip("*")
     assert message.text.startswith(headline)
+
+
+@pytest.mark.parametrize(
+    ("words", "ways"),
+    [
+        ("sonnet requests=100k in=2000 out=500", ["Haiku 5.5: $45.00", "Send in batches"]),
+        ("opus-3 requests=1k in=2000 out=500", ["Haiku 5.5, same text: $0.59", "Sonnet 5.5, same text: $11.70"]),
+        ("sonnet requests=1k in=2000000 out=500000", ["No other way that works is cheaper."]),
+        ("haiku requests=1k in=2000 out=500 batch", ["Cache the prompt"]),
+    ],
+)
+def test_an_estimate_shows_its_number_and_the_two_cheapest_ways_and_folds_the_rest(words: str, ways: list[str]) -> None:
+    made = estimate(parse_workload(words, CARD), CARD, NOW.date())
+    message = estimate_message(
+        made, Besides(["Budget default: expected end $1.00 → $2.00."], ["Budget default: more."])
+    )
+    check(message)
+    *shown, fold = message.blocks
+    drawn = "\n".join(block["text"]["text"] for block in shown)
+    lines = drawn.splitlines()
+    assert fold["type"] == "container"
+    assert fold["default_collapsed"] is True
+    assert len(lines) <= 8
+    found = [line.removeprefix("• ") for line in lines if line.startswith(("• ", "No other"))]
+    assert [line.startswith(way) for line, way in zip(found, ways, strict=True)] == [True] * len(ways)
+    assert lines[-1] == "Budget default: expected end $1.00 → $2.00."
+    # What cannot work comes first.
+    assert [line.strip("*") for line in lines[: len(made.problems)]] == list(made.problems)
+    older = message.in_older_blocks
+    assert older is not None
+    check(older)
+    assert "checked on" in str(older.blocks)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The Home tab as a view: today and the month first, then what is open, every budget, and who spends."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -30,6 +30,7 @@ from handlers.render.parts import (
     escape,
     heading,
     lead,
+    model_label,
     moment,
     paragraph,
     shown,
@@ -121,7 +122,7 @@ def home_view(content: HomeContent, *, for_admin: bool, native: bool = True) -> 
             *_course(content),
             *_budgets(content),
             *_mode(content),
-            bullets(tr("Largest in the last 24 hours"), [mover_line(mover) for mover in content.movers]),
+            bullets(tr("Largest in the last 24 hours"), [_mover_line(mover) for mover in content.movers]),
             bullets(tr("Estimates against what is used"), [_kept_line(kept, pace) for kept, pace in content.kept]),
             paragraph(*content.problems),
             context(*([] if content.is_stale or not content.stretches else [content.age]), tr(TRY)),
@@ -241,6 +242,10 @@ def _mode(content: HomeContent) -> list[Part]:
     if ends is not None:
         lines.append(tr("It ends in {span}.", span=span(ends.at - content.now)))
     return [paragraph(*lines)]
+
+
+def _mover_line(mover: NamedMover) -> str:
+    return mover_line(replace(mover, model=model_label(mover.model)))
 
 
 def _kept_line(kept: KeptEstimate, pace: Decimal | None) -> str:

@@ -19,7 +19,7 @@ from bot.usage.store_reads import Names
 from handlers.render.charts import MOST_SERIES, Cell, Series, chart, data_table, days_label, folded, month_label
 from handlers.render.logged_requests import NONE, Column, OfGroups, request_columns, together_lines
 from handlers.render.parts import context, lead, model_label, moment, paragraph, shown, table
-from handlers.render.spend import at_least_line, display_lines, parts_line, total, unknown_price_line
+from handlers.render.spend import at_least_line, capitalized, display_lines, parts_line, total, unknown_price_line
 
 MOST_ROWS = 15
 
@@ -55,7 +55,7 @@ def report_message(
             lead(first, *display_lines(report.spend.total_usd, display), *rest),
             *([] if course is None else _course_parts(report, course, rows, others)),
             data_table(
-                in_period(report.period.key, report.as_of),
+                capitalized(period_name(report.period.key, report.as_of)),
                 _headings(report),
                 [_cells(row, report) for row in rows],
                 [_in_words(row, detail, report) for row, detail in zip(rows, details, strict=True)],

@@ -7,6 +7,7 @@ const LEFT = 56;
 const TOP = 8;
 const BOTTOM = 24;
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+const onAxis = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 function svg(tag, attributes, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -55,12 +56,14 @@ function onAxes({ type, series, axis_config: axes }) {
   const step = (WIDTH - LEFT) / categories.length;
   const drawn = [low, (low + high) / 2, high].flatMap((value) => [
     svg("line", { x1: LEFT, x2: WIDTH, y1: y(value), y2: y(value), class: "grid" }),
-    svg("text", { x: LEFT - 6, y: y(value) + 4, class: "axis end" }, number.format(value)),
+    svg("text", { x: LEFT - 6, y: y(value) + 4, class: "axis end" }, onAxis.format(value)),
   ]);
   const every = Math.ceil(categories.length / 8);
   categories.forEach((category, index) => {
     if (index % every) return;
-    drawn.push(svg("text", { x: LEFT + step * (index + 0.5), y: HEIGHT - 6, class: "axis middle" }, category));
+    const last = index === categories.length - 1;
+    const x = last ? WIDTH : LEFT + step * (index + 0.5);
+    drawn.push(svg("text", { x, y: HEIGHT - 6, class: last ? "axis end" : "axis middle" }, category));
   });
   series.forEach(({ data }, index) => {
     const byLabel = new Map(data.map(({ label, value }) => [label, value]));

@@ -16,7 +16,6 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, select
 
 from bot.clock import HOUR
-from bot.db.engine import open_database
 from bot.db.schema import usage
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
@@ -30,6 +29,7 @@ from bot.usage.model import DEFAULT_WORKSPACE, SourceName, UsageChoice, UsageRea
 from bot.usage.plan import SIZES, Sizes
 from bot.usage.poller import Poller
 from bot.usage.store import UsageStore
+from tests.databases import open_migrated
 
 MONTH = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
@@ -288,7 +288,7 @@ async def reports_at(clock: HandClock, engine: Engine) -> AsyncIterator[Reports]
 @asynccontextmanager
 async def reports_in(folder: Path) -> AsyncIterator[Reports]:
     """The same with an empty SQLite file, at `NOW`."""
-    engine = await asyncio.to_thread(open_database, f"sqlite:///{folder / 'claude-cost.db'}")
+    engine = await asyncio.to_thread(open_migrated, f"sqlite:///{folder / 'claude-cost.db'}")
     try:
         async with reports_at(HandClock(NOW), engine) as reports:
             yield reports

@@ -1,5 +1,6 @@
 """What holds for every test: a clean environment, and no call that leaves this machine through requests."""
 
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_collection_finish() -> None:
+    """Exempt what is imported and collected from garbage collection, which would scan it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Bytes by their number: packed ones hold the time, and every worker has to collect the same names."""
     return f"{len(val)} bytes" if isinstance(val, bytes) else None
@@ -39,14 +46,26 @@ def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The working directory of tests without a `tmp_path`, which must not write there."""
+    folder = tmp_path_factory.mktemp("empty")
+    yield folder
+    assert list(folder.iterdir()) == [], "a test without tmp_path wrote into its working directory"
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_certificate: Path) -> None:
-    """No setting and no proxy of the machine reaches a test, and relative paths fall into its own directory."""
+def clean_environment(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, empty_folder: Path, one_certificate: Path
+) -> None:
+    """Keep the machine's settings and proxies out of a test, and its relative paths out of the checkout."""
     monkeypatch.setenv("SSL_CERT_FILE", str(one_certificate))
     for name in list(os.environ):
         if name.startswith(("SLACK_", "ANTHROPIC_", "CLAUDE_COST_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+    # Creating a directory for every test would take longer than many of them.
+    has_folder = "tmp_path" in request.fixturenames
+    monkeypatch.chdir(request.getfixturevalue("tmp_path") if has_folder else empty_folder)
 
 
 @pytest.fixture(scope="session", autouse=True)

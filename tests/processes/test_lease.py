@@ -22,7 +22,7 @@ from bot.clock import seconds_since_boot
 from bot.db.engine import open_database
 from bot.db.lease import Lease, Timing, lease_state
 from bot.db.schema import lease as lease_table
-from tests.databases import postgres_database
+from tests.databases import open_migrated, postgres_database
 
 HOLDER = """
 import sys
@@ -350,7 +350,7 @@ def test_the_state_that_doctor_shows(lease: Lease, engine: Engine) -> None:
 
 def test_two_ways_to_write_the_path_are_one_database(tmp_path: Path, clock: Seconds) -> None:
     (tmp_path / "link.db").symlink_to(tmp_path / "real.db")
-    engines = [open_database(f"sqlite:///{tmp_path / name}") for name in ("real.db", "link.db")]
+    engines = [open_migrated(f"sqlite:///{tmp_path / name}") for name in ("real.db", "link.db")]
     mine, theirs = (Lease(engine, now=clock) for engine in engines)
     assert mine.acquire()
     assert not theirs.acquire()
@@ -368,7 +368,7 @@ class OnSqlite:
     def __init__(self, folder: Path, clock: Seconds) -> None:
         self.path = folder / "claude-cost.db"
         self.lock = folder / "claude-cost.db.lock"
-        self.engine = open_database(f"sqlite:///{self.path}")
+        self.engine = open_migrated(f"sqlite:///{self.path}")
         self.first, self.second = Lease(self.engine, now=clock), Lease(self.engine, now=clock)
 
 

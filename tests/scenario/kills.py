@@ -429,14 +429,16 @@ def at_calls(undisturbed: Undisturbed) -> list[Moment]:
     ]
 
 
-def spread(moments: Sequence[Moment], offset: int) -> list[Moment]:
-    """Every third moment, which is one edge of each call, and the first of each kind that no third moment has."""
-    chosen = [moment for moment in moments if (moment.turn + offset) % 3 == 0]
+def spread(moments: Sequence[Moment], offset: int, every: int) -> list[Moment]:
+    """One of `every` moments, and the first of each step and kind that none of those has."""
+    chosen = [moment for moment in moments if (moment.turn + offset) % every == 0]
     met = {kind for moment in chosen for kind in moment.kinds}
+    steps = {moment.step for moment in chosen}
     for moment in moments:
-        if not moment.kinds <= met:
+        if moment.step not in steps or not moment.kinds <= met:
             chosen.append(moment)
             met |= moment.kinds
+            steps.add(moment.step)
     return chosen
 
 

@@ -20,6 +20,7 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Message
 from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION
 from handlers.render.spend import NOTHING_STOPPED
+from tests.databases import migrate_by_copy
 from tests.scenario.conftest import OPUS, World
 
 MINUTE = timedelta(minutes=1)
@@ -140,6 +141,7 @@ async def test_a_hard_alert_that_nobody_takes_comes_again_once_after_half_an_hou
 async def test_where_nobody_can_click_nothing_is_escalated(simulated: World, clock: HandClock) -> None:
     simulated.spend(250)
     settings = load_settings(simulated.environ, Need.RUN_ONCE)
+    migrate_by_copy(settings.database_url)
     for _ in range(5):
         async with bot_from(settings, clock, hears_clicks=False) as bot:
             await bot.cycle()

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-import pytest
-
 from bot.budgets.account import Account, Detail
 from bot.budgets.budget import Budget
 from bot.budgets.live import LiveSpend
@@ -71,27 +69,26 @@ async def test_status_works_out_the_expected_ends_of_the_budgets_that_it_tells_i
         assert done["shares"] == 0
 
 
-@pytest.mark.parametrize(
-    ("words", "ends", "shares"),
-    [
-        ("budget list", 0, 0),
-        ("report month by key", 0, 0),
-        ("forecast team-7", 1, 0),
-        ("fallback status", 1, 1),
-        # Of the organization's budget and of Opus: Haiku touches one alone.
-        ("estimate haiku requests=100k in=2000 out=500", 1, 0),
-        ("budget set team-x hard=100", 0, 0),
-        ("status", None, 0),
-    ],
-)
-async def test_a_command_works_out_what_it_shows(
-    simulated: World, clock: HandClock, words: str, ends: int | None, shares: int
-) -> None:
+COMPUTED = [
+    # Command, computed expected ends (None: one more than are shown), computed mixes of the last 24 hours at most.
+    ("budget list", 0, 0),
+    ("report month by key", 0, 0),
+    ("forecast team-7", 1, 0),
+    # The mix is that of the budget whose saving is shown.
+    ("fallback status", 1, 1),
+    # Of the organization's budget and of Opus: Haiku touches one alone.
+    ("estimate haiku requests=100k in=2000 out=500", 1, 0),
+    ("budget set team-x hard=100", 0, 0),
+    ("status", None, 0),
+]
+
+
+async def test_a_command_works_out_what_it_shows(simulated: World, clock: HandClock) -> None:
     async with quiet(simulated, clock, simulated.environ["CLAUDE_COST_DATABASE_URL"], BUDGETS) as bot:
-        text, done = await asked(simulated, bot, words)
-        assert done["forecast"] == (text.count("Expected end: ") + 1 if ends is None else ends)
-        # The mix of the last 24 hours is the organization's, and that of the budget whose saving is told.
-        assert done["shares"] <= shares
+        for words, ends, shares in COMPUTED:
+            text, done = await asked(simulated, bot, words)
+            assert done["forecast"] == (text.count("Expected end: ") + 1 if ends is None else ends), words
+            assert done["shares"] <= shares, words
 
 
 async def test_a_change_of_the_mode_works_out_the_budgets_whose_alerts_it_redraws(

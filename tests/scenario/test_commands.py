@@ -26,7 +26,7 @@ from bot.usage.model import DataState, Read, UsageReading, UsageRow
 from handlers.commands import COMMAND, SUBCOMMANDS, answer
 from handlers.fallback import switch_clicked
 from handlers.requests import Click
-from tests.databases import NOW
+from tests.databases import NOW, migrate_by_copy
 from tests.scenario.conftest import member
 
 ADMIN, DEVELOPER = "U0ADMIN", "U0DEV"
@@ -57,6 +57,7 @@ async def services(clock: HandClock, tmp_path: Path) -> AsyncIterator[Services]:
         "CLAUDE_COST_ADMINS": ADMIN,
         "CLAUDE_COST_CONFIG": str(config),
     }
+    migrate_by_copy(database_in(tmp_path))
     async with bot_from(load_settings(environ, Need.RUN), clock) as bot:
         bot.workspace.team = TEAM_ID
         yield bot.services

@@ -19,6 +19,7 @@ from bot.sandbox.slack_server import APP_TOKEN
 from bot.sandbox.slack_workspace import DEVELOPER
 from bot.sandbox.stage import CURTAIN, Stage, set_stage
 from bot.sandbox.usage_log import Feature, Logged, UsageLog
+from tests.databases import migrate_by_copy
 from tests.scenario.http_port import client_of
 
 SUPPORT = Feature("support", 1, "care", ("u1", "u2"))
@@ -27,6 +28,7 @@ SUPPORT = Feature("support", 1, "care", ("u1", "u2"))
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     clock = HandClock(CURTAIN)
+    migrate_by_copy(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     async with set_stage(clock, tmp_path, poll_seconds=3600) as stage:
         socket = SocketMode(stage.bot.slack, APP_TOKEN)
         await socket.connect_async()  # type: ignore[no-untyped-call]

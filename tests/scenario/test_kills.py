@@ -29,6 +29,8 @@ from tests.scenario.kills import (
 RANDOM_MOMENTS = 5
 """With the right to read the channel back, and as many without."""
 DEATHS_OF_A_STORY = 5
+OF_COMMITS, OF_EDGES = 6, 3
+"""The bot is killed at one of so many commits, and at one edge of each call."""
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +76,13 @@ def test_the_story_has_posts_edits_and_answers_of_every_kind(undisturbed: Undist
 
 
 def test_the_chosen_moments_cut_off_each_kind_of_statement_and_each_call(undisturbed: Undisturbed) -> None:
-    for moments in (at_commits(undisturbed, after=False), at_commits(undisturbed, after=True), at_calls(undisturbed)):
-        for offset in range(3):
-            chosen = spread(moments, offset)
+    for moments, every in (
+        (at_commits(undisturbed, after=False), OF_COMMITS),
+        (at_commits(undisturbed, after=True), OF_COMMITS),
+        (at_calls(undisturbed), OF_EDGES),
+    ):
+        for offset in range(every):
+            chosen = spread(moments, offset, every)
             assert {moment.step for moment in chosen} == set(range(len(STORY)))
             assert {kind for one in chosen for kind in one.kinds} == {kind for one in moments for kind in one.kinds}
             assert {(one.step, one.death.call) for one in chosen} >= {
@@ -93,8 +99,8 @@ def test_the_chosen_moments_cut_off_each_kind_of_statement_and_each_call(undistu
 async def test_killed_before_or_after_any_commit_the_bot_tells_everything(
     tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, number: int, after: bool, readable: bool
 ) -> None:
-    # After a commit the database is as before the next one: with this offset both meet two thirds of the states.
-    moments = spread(at_commits(undisturbed, after=after), offset=int(after))
+    # After a commit the database is as before the next one: with this offset both meet a third of the states.
+    moments = spread(at_commits(undisturbed, after=after), 3 * int(after), OF_COMMITS)
     chosen = [moment for moment in moments if moment.step == number]
     await kill_at_each(tmp_path, zygote, undisturbed, chosen, readable=readable)
 
@@ -105,7 +111,7 @@ async def test_killed_at_any_call_of_slack_the_bot_tells_everything(
     tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, number: int, readable: bool
 ) -> None:
     # With the right another edge of each call than without.
-    moments = spread(at_calls(undisturbed), offset=int(readable))
+    moments = spread(at_calls(undisturbed), int(readable), OF_EDGES)
     chosen = [moment for moment in moments if moment.step == number]
     await kill_at_each(tmp_path, zygote, undisturbed, chosen, readable=readable)
 

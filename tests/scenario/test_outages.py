@@ -16,6 +16,7 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import TEAM_ID, Message
 from handlers.commands import answer
+from tests.databases import migrate_by_copy
 from tests.scenario.conftest import ADMIN, World, member
 
 DOWN = Fault("status", status=503)
@@ -33,6 +34,7 @@ def web() -> Iterator[responses.RequestsMock]:
 @asynccontextmanager
 async def bot_in(world: World) -> AsyncIterator[Bot]:
     """The bot, which does not wait in real time where Anthropic does not answer."""
+    migrate_by_copy(world.environ["CLAUDE_COST_DATABASE_URL"])
     async with bot_from(load_settings(world.environ, Need.RUN), world.clock, most_waiting=timedelta(0)) as bot:
         bot.workspace.team = TEAM_ID
         yield bot

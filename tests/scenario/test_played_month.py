@@ -14,6 +14,7 @@ from bot.sandbox.page_server import buttons
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, Message
 from bot.sandbox.stage import CURTAIN, DOWN, Stage, set_stage
+from tests.databases import migrate_by_copy
 
 DOLLARS = r"-?\$[\d,]+\.\d\d|under \$0\.01"
 PARTS = re.compile(rf"(?:{DOLLARS}) (?:billed for|computed from)[^.]*")
@@ -169,6 +170,7 @@ class Reader:
 @pytest.fixture
 async def reader(tmp_path: Path) -> AsyncIterator[Reader]:
     clock = HandClock(CURTAIN)
+    migrate_by_copy(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     async with set_stage(clock, tmp_path, poll_seconds=3600) as stage:
         stage.bot.workspace.url = (await check_bot_token(stage.bot.slack.client, ALERTS)).url
         socket = SocketMode(stage.bot.slack, APP_TOKEN)

@@ -22,7 +22,7 @@ from bot.runner.leadership import Leadership
 from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN
-from tests.databases import postgres_database
+from tests.databases import open_migrated, postgres_database
 from tests.scenario.conftest import World
 
 MINUTE = timedelta(minutes=1)
@@ -101,7 +101,7 @@ async def test_a_loop_that_is_stuck_loses_the_lease_and_gets_it_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "bot.runner.leadership")
-    engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     async with Leadership(Lease(engine, QUICK)).kept() as leadership:
         await asyncio.sleep(QUICK.hold + 0.2)
         assert leadership.held()
@@ -117,7 +117,7 @@ async def test_a_loop_that_is_stuck_loses_the_lease_and_gets_it_again(
 
 
 async def test_a_standby_takes_over_from_a_copy_that_is_stuck(tmp_path: Path) -> None:
-    engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     stuck = Lease(engine, QUICK)
     assert stuck.acquire()
     async with Leadership(Lease(engine, QUICK)).kept() as standby:

@@ -16,14 +16,13 @@ from bot.alerts.model import AlertPayload
 from bot.alerts.notice_contents import Payload, payload_type
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
-from bot.db.engine import open_database
 from bot.db.schema import notices
 from bot.messages import Message
 from bot.notify.model import Address, Capability, Delivered, Destination, Failed, May, SendResult, always
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
 from handlers.rendering import RENDERERS
-from tests.databases import NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed
+from tests.databases import NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed, open_migrated
 from tests.unit.test_outbox import Channel, outbox, record, render
 
 SECOND = timedelta(seconds=1)
@@ -69,7 +68,7 @@ def clock() -> HandClock:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     yield engine
     engine.dispose()
 

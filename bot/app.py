@@ -49,7 +49,7 @@ from bot.doctor.slack import sample_limit_alert
 from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals, ProposalStore
 from bot.fallback.auto_fallback import AutoFallback
-from bot.fallback.impact import Prospects, mode_in_force
+from bot.fallback.impact import ModeImpacts, mode_in_force
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import ChangeSignal, FallbackService
 from bot.fallback.store import ModeStore, TargetStore
@@ -313,7 +313,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
         calendar=calendar,
         review=review,
         fallback=fallback,
-        prospects=Prospects(review.usage, fallback, card, clock),
+        mode_impacts=ModeImpacts(review.usage, fallback, card, clock),
         approvals=Approvals(ProposalStore(engine), fallback, clock),
         admins=Admins(settings.admins, base.client, base.workspace),
         estimates=estimates,
@@ -459,7 +459,7 @@ def _looks(
         *(Evaluator(kind, logged, OF_LOGGED) for kind in (AlertKind.NEW_PERIOD, AlertKind.FORECAST, AlertKind.SPIKE)),
         *(Evaluator(kind, attributed, OF_ATTRIBUTED) for kind in ATTRIBUTED_KINDS),
         DigestPoster(base.settings.digests, services.digests, DigestStore(base.engine), base.settings.channel),
-        AutoFallback(fallback, services.prospects, services.review.usage, context.incidents, snapshots, state),
+        AutoFallback(fallback, services.mode_impacts, services.review.usage, context.incidents, snapshots, state),
         Verifier(fallback, usage_verifier, services.usage, base.settings.fallback_chain, state),
     )
 

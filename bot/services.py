@@ -19,7 +19,7 @@ from bot.display import Display
 from bot.doctor.check import Check
 from bot.fallback.admins import Admins
 from bot.fallback.approvals import Approvals
-from bot.fallback.impact import Prospects
+from bot.fallback.impact import ModeImpacts
 from bot.fallback.service import FallbackService
 from bot.ledger.otlp.ingest import OtlpIngest
 from bot.ledger.store import SqlLedger
@@ -54,7 +54,7 @@ class Services:
     calendar: CalendarStore
     review: Reviews
     fallback: FallbackService
-    prospects: Prospects
+    mode_impacts: ModeImpacts
     approvals: Approvals
     admins: Admins
     estimates: EstimateStore

@@ -158,25 +158,25 @@ def _switch(
         ends = None
     if before.mode.name == mode.name and ends in (None, before.until):
         return already(fallback.state())
-    prospect = services.prospects.of(mode, ends)
-    if prospect.not_cheaper is not None:
-        text = not_cheaper(mode.name, prospect.not_cheaper, prospect.as_of)
+    impact = services.mode_impacts.of(mode, ends)
+    if impact.not_cheaper is not None:
+        text = not_cheaper(mode.name, impact.not_cheaper, impact.as_of)
         fallback.refused(user, "mode", f"{mode.name}: {in_utc(text)}")
         return said(text)
-    if drawn_for not in (None, before.mode.name) and prospect.steps_back:
-        return said(costs_more(mode.name, before.mode.name, drawn_for or "", prospect))
+    if drawn_for not in (None, before.mode.name) and impact.steps_back:
+        return said(costs_more(mode.name, before.mode.name, drawn_for or "", impact))
     if services.approvals.are_needed(mode):
         left = None if ends is None else ends - now
-        return asked_message(services.approvals.ask(mode, user, reason, left, prospect))
-    after = fallback.switch(mode, user, reason, prospect.savings, prospect.as_of, costs=prospect.costs, until=ends)
+        return asked_message(services.approvals.ask(mode, user, reason, left, impact))
+    after = fallback.switch(mode, user, reason, impact.savings, impact.as_of, costs=impact.costs, until=ends)
     # At once, so that no open alert offers what is in force by now.
     services.lifecycle.show_mode(after.mode.name, now, partial(services.review.spend_by_name, now=now))
-    return switched(after, before.mode.name, before.until, prospect)
+    return switched(after, before.mode.name, before.until, impact)
 
 
 def _status(services: Services) -> Message:
     fallback = services.fallback
-    return mode_status(fallback.state(), fallback.auto(), services.prospects.overview())
+    return mode_status(fallback.state(), fallback.auto(), services.mode_impacts.overview())
 
 
 def _history(services: Services) -> Message:
@@ -317,7 +317,7 @@ async def _dismiss(services: Services, body: dict[str, Any], click: Click) -> No
 def _form(services: Services, response_url: str) -> Block:
     fallback = services.fallback
     present = fallback.state().mode.name
-    return change_form(list(fallback.modes), present, services.prospects.overview(), response_url)
+    return change_form(list(fallback.modes), present, services.mode_impacts.overview(), response_url)
 
 
 def _bare_form(services: Services, response_url: str) -> Block:

@@ -14,7 +14,7 @@ from bot.clock import Clock
 from bot.db.engine import lock_for_writers
 from bot.db.schema import approvals, mode_changes, proposals
 from bot.db.state import Outcome, keep
-from bot.fallback.impact import Prospect
+from bot.fallback.impact import ModeImpact
 from bot.fallback.service import FallbackService
 from bot.fallback.store import newest_change, record_change
 from bot.mode import NORMAL, Mode
@@ -235,7 +235,7 @@ class Approvals:
         """Whether this mode is switched on by several people. Back to normal anybody of them may alone."""
         return self._fallback.rules.approvals > 0 and mode.name != NORMAL
 
-    def ask(self, mode: Mode, by: str, reason: str, lasts: timedelta | None, prospect: Prospect) -> Proposal:
+    def ask(self, mode: Mode, by: str, reason: str, lasts: timedelta | None, impact: ModeImpact) -> Proposal:
         """Propose the change in the alert channel."""
         while True:
             now = self._clock()
@@ -251,9 +251,9 @@ class Approvals:
                 asked_at=now,
                 expires_at=now + self._fallback.rules.approval_lasts,
                 needed=self._fallback.rules.approvals,
-                savings=prospect.savings,
-                as_of=prospect.as_of,
-                costs=prospect.costs,
+                savings=impact.savings,
+                as_of=impact.as_of,
+                costs=impact.costs,
                 returns_at=self._fallback.period_end(now) if lasts is None else None,
             )
             kept = self._store.propose(facts, None if present is None else present.id)

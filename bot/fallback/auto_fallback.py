@@ -14,7 +14,7 @@ from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.fallback.auto import SETTLING, AutoStep, Change, SpendRates, Trigger, auto_step
-from bot.fallback.impact import Overview, Prospects
+from bot.fallback.impact import ModeImpacts, Overview
 from bot.fallback.service import FallbackService
 from bot.mode import DEGRADED, MINIMAL, NORMAL
 from bot.modes.changes import LOOK_BACK, NO_CHANGE, ModeChange
@@ -32,14 +32,14 @@ class AutoFallback:
     def __init__(
         self,
         fallback: FallbackService,
-        prospects: Prospects,
+        mode_impacts: ModeImpacts,
         review: BudgetReview,
         incidents: IncidentStore,
         snapshots: Snapshots,
         state: Callable[[], CycleState],
     ) -> None:
         self._fallback = fallback
-        self._prospects = prospects
+        self._impacts = mode_impacts
         self._review = review
         self._incidents = incidents
         self._snapshots = snapshots
@@ -56,7 +56,7 @@ class AutoFallback:
         budgets = {budget.name: budget for budget in self._review.budgets}
         triggers = self._triggers(budgets, now)
         counting = [trigger for trigger in triggers if trigger.counts(now)]
-        overview = self._prospects.overview() if counting else None
+        overview = self._impacts.overview() if counting else None
         step = auto_step(
             self._fallback.rules,
             True,
@@ -68,7 +68,7 @@ class AutoFallback:
             now,
         )
         if step is not None:
-            self._switch(step, changes, overview or self._prospects.overview(), now)
+            self._switch(step, changes, overview or self._impacts.overview(), now)
 
     def _switch(self, step: AutoStep, changes: Sequence[ModeChange], overview: Overview, now: datetime) -> None:
         mode, until = step.mode, None

@@ -17,7 +17,7 @@ from bot.pricing.card import RateCard
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class ModeImpact:
     """A step from the mode in force to another.
 
     `savings`: what each mode would save beside the one in force. `not_cheaper`: the figures that refuse the step, where
@@ -68,7 +68,7 @@ def _in_force(fallback: FallbackService, changes: Sequence[ModeChange], now: dat
     return InForce(newest.mode, fallback.wanted(newest).ceiling, since, unrestrained_until(held, now), began, ceilings)
 
 
-class Prospects:
+class ModeImpacts:
     """Synchronous; asynchronous callers use a thread."""
 
     def __init__(self, review: BudgetReview, fallback: FallbackService, card: RateCard, clock: Clock) -> None:
@@ -91,7 +91,7 @@ class Prospects:
         savings = savings_of(spend, present.name)
         return Overview(savings, costs, None if spend is None else spend.as_of, spend)
 
-    def of(self, wanted: Mode, until: datetime | None = None) -> Prospect:
+    def of(self, wanted: Mode, until: datetime | None = None) -> ModeImpact:
         """The step from the mode in force to `wanted`. `until`: when that is to end, where somebody has said so."""
         now = self._clock()
         present, spend, recent = self._look(now)
@@ -101,7 +101,7 @@ class Prospects:
         steps_back = self._is_step_back(present, wanted, now)
         refused = mine is not None and not is_cheaper(mine) and not steps_back
         not_cheaper = mine if refused and wanted.name != present.name else None
-        return Prospect(savings, None if spend is None else spend.as_of, costs, not_cheaper, spend, steps_back)
+        return ModeImpact(savings, None if spend is None else spend.as_of, costs, not_cheaper, spend, steps_back)
 
     def _look(self, now: datetime) -> tuple[Mode, BudgetSpend | None, Recent | None]:
         """The mode in force, and what is spent; the changes of the mode are read once for both."""

@@ -66,8 +66,8 @@ class ModeState:
     """The mode that is wanted and how far the targets follow. `changed_at` is None as long as nobody ever switched.
 
     `write_error`: what keeps a target from following, in sentences. `until`: when somebody wants the mode to end;
-    `ends`: when it ends in any case. `served`: whether it is served over HTTP too. `proof`: what was told last of its
-    effect.
+    `ends`: when it ends in any case. `served`: whether it is served over HTTP too. `proof`: the newest report about
+    its effect.
     """
 
     mode: Mode
@@ -145,7 +145,7 @@ class FallbackService:
         errors = " ".join(target.error for target in targets if target.error is not None)
         if change is None:
             return ModeState(mode, None, None, None, None, errors or None, targets, served=self._served)
-        proofs = self.store.proofs.told([each.id for each in changes])
+        reports = self.store.verifications.reports([each.id for each in changes])
         return ModeState(
             mode,
             change.changed_at,
@@ -157,7 +157,7 @@ class FallbackService:
             change.until,
             self.end(change),
             self._served,
-            proofs[-1] if proofs else None,
+            reports[-1] if reports else None,
         )
 
     def switch(
@@ -273,8 +273,8 @@ class FallbackService:
     def dismiss(self, change_id: int, by: str) -> tuple[Dismissal, VerificationReport | None]:
         """Watch a change of the mode no longer: what became of that, and the last report about the change."""
         in_force = [change.id for change in self.store.in_force()]
-        outcome = self.store.proofs.dismiss(change_id, in_force, by, self._clock())
-        reports = self.store.proofs.told(in_force) if outcome == "done" else []
+        outcome = self.store.verifications.dismiss(change_id, in_force, by, self._clock())
+        reports = self.store.verifications.reports(in_force) if outcome == "done" else []
         return outcome, reports[-1] if reports else None
 
     def refused(self, actor: str, action: str, detail: str) -> None:

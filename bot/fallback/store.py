@@ -23,33 +23,33 @@ Dismissal = Literal["done", "already", "over", "unknown"]
 """What became of a click. `over`: the change is not watched any more. `unknown`: no report is about such a change."""
 
 
-class ProofStore:
+class VerificationStore:
     """Synchronous; asynchronous callers use a thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def told(self, change_ids: Sequence[int]) -> list[VerificationReport]:
+    def reports(self, change_ids: Sequence[int]) -> list[VerificationReport]:
         """Every report about these changes, the oldest first."""
         with self._engine.connect() as connection:
-            return _told(connection, change_ids)
+            return _reports(connection, change_ids)
 
     def is_dismissed(self, change_ids: Sequence[int]) -> bool:
         """Whether somebody wants to hear no more about one of these changes."""
         with self._engine.connect() as connection:
             return connection.execute(_dismissed(change_ids)).first() is not None
 
-    def tell(self, facts: VerificationReport, told: int, change_ids: Sequence[int]) -> bool:
+    def report(self, facts: VerificationReport, known: int, change_ids: Sequence[int]) -> bool:
         """Put a report below the announcement of its change.
 
-        False, and nothing is told, where that is not the newest change any more, where it was dismissed, or where
-        somebody was quicker: there are not `told` reports about `change_ids` any more.
+        Returns False and stores nothing if a newer change exists, the reports were dismissed, or another process was
+        quicker: the number of reports about `change_ids` is no longer `known`.
         """
         with self._engine.begin() as connection:
             lock_for_writers(connection, mode_changes)
             newest = connection.execute(select(func.max(mode_changes.c.id))).scalar_one()
             dismissed = connection.execute(_dismissed(change_ids)).first() is not None
-            if newest != facts.change_id or dismissed or len(_told(connection, change_ids)) != told:
+            if newest != facts.change_id or dismissed or len(_reports(connection, change_ids)) != known:
                 return False
             enqueue(connection, "reply", facts, facts.decided_at, mode_change_id=facts.change_id)
             return True
@@ -58,10 +58,10 @@ class ProofStore:
         """`by` wants to hear no more of it. With its audit entry. `in_force`: the changes that led to the mode."""
         with self._engine.begin() as connection:
             lock_for_writers(connection, mode_changes)
-            if not _told(connection, [change_id]):
+            if not _reports(connection, [change_id]):
                 return "unknown"
-            told = _told(connection, in_force)
-            if change_id not in in_force or told[-1].last:
+            reports = _reports(connection, in_force)
+            if change_id not in in_force or reports[-1].last:
                 return "over"
             marked = connection.execute(
                 update(mode_changes)
@@ -70,11 +70,11 @@ class ProofStore:
             )
             if not marked.rowcount:
                 return "already"
-            keep(connection, now, by, "proof", "done", f"{told[-1].mode}: {told[-1].state}, dismissed")
+            keep(connection, now, by, "proof", "done", f"{reports[-1].mode}: {reports[-1].state}, dismissed")
             return "done"
 
 
-def _told(connection: Connection, change_ids: Sequence[int]) -> list[VerificationReport]:
+def _reports(connection: Connection, change_ids: Sequence[int]) -> list[VerificationReport]:
     query = (
         select(notices.c.facts)
         .where(
@@ -103,7 +103,7 @@ class ModeStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.proofs = ProofStore(engine)
+        self.verifications = VerificationStore(engine)
 
     def current(self) -> ModeChange | None:
         """The newest change, which is the mode that is wanted; None before the first."""

@@ -152,16 +152,16 @@ class Verifier:
         if ceiling.model is None:
             return
         target = VerificationTarget(newest.mode, ceiling, first.changed_at)
-        proofs, ids = self._fallback.store.proofs, [change.id for change in changes]
-        reported = [report_of(payload) for payload in proofs.told(ids)]
-        if (reported and reported[-1].last) or proofs.is_dismissed(ids):
+        store, ids = self._fallback.store.verifications, [change.id for change in changes]
+        reported = [report_of(payload) for payload in store.reports(ids)]
+        if (reported and reported[-1].last) or store.is_dismissed(ids):
             self._done = newest.id
             return
         found = self._usage_verifier.look(target)
         report = None if found is None else report_due(found, target, reported, dismissed=False, now=now)
         if found is not None and report is not None:
             payload = verification_report(found, report, target, newest.id, self._usage.names())
-            proofs.tell(payload, len(reported), ids)
+            store.report(payload, len(reported), ids)
 
     def _has_ceiling(self, change: ModeChange) -> bool:
         return self._ceiling(change).model is not None

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.savings import Saving
-from bot.fallback.impact import Overview, Prospect
+from bot.fallback.impact import ModeImpact, Overview
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.targets.base import Target, TargetView
 from bot.messages import Block, Message, Part
@@ -101,15 +101,15 @@ def end_warning(facts: ModeEnding) -> Message:
     return Message([lead(line, f"To keep it, an admin types {command}.")])
 
 
-def switched(state: ModeState, previous: str, previous_until: datetime | None, prospect: Prospect) -> Message:
+def switched(state: ModeState, previous: str, previous_until: datetime | None, impact: ModeImpact) -> Message:
     """The answer to a switch, with a way back."""
     mode = state.mode.name
     lines = [f"Fallback mode {shown(previous)} → {shown(mode)}."]
     if mode == previous:
         lines = [f"Fallback mode {shown(mode)} stays on."]
     else:
-        lines += _saving_lines(mode, prospect.savings, prospect.as_of, why_unknown(prospect.spend))
-        lines += cost_lines(prospect.costs)
+        lines += _saving_lines(mode, impact.savings, impact.as_of, why_unknown(impact.spend))
+        lines += cost_lines(impact.costs)
     lines += [*_end_lines(state.ends), "It is announced in the alert channel."]
     if state.write_error is not None:
         lines.append(f"NOT written yet, the bot keeps trying: {sentence(state.write_error)}")
@@ -180,10 +180,10 @@ def why_unknown(spend: BudgetSpend | None) -> str:
     return "not known, since nothing was used" if not spend.shares else "not known for this mode"
 
 
-def costs_more(mode: str, present: str, drawn_for: str, prospect: Prospect) -> str:
+def costs_more(mode: str, present: str, drawn_for: str, impact: ModeImpact) -> str:
     """Why a click on an old button is refused: beside the mode that is in force by now it would cost more."""
-    mine = next((saving for saving in prospect.savings if saving.mode == mode), None)
-    age = "" if prospect.as_of is None else f" (usage as of {moment(prospect.as_of)})"
+    mine = next((saving for saving in impact.savings if saving.mode == mode), None)
+    age = "" if impact.as_of is None else f" (usage as of {moment(impact.as_of)})"
     costs = "" if mine is None or mine.usd >= 0 else f": it {saving_clause(mine)}{age}"
     command = code(f"/claude-cost fallback on {mode}", PATH_LIMIT)
     return (

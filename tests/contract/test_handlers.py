@@ -10,7 +10,7 @@ import handlers
 from handlers.commands import SUBCOMMANDS, Subcommand
 
 FILES = sorted(Path(handlers.__file__).parent.rglob("*.py"))
-OF_STORES = {"store", "proofs", "life", "notices", "destinations"}
+OF_STORES = {"store", "verifications", "life", "notices", "destinations"}
 
 
 def names_of(node: ast.expr) -> list[str]:

@@ -23,7 +23,7 @@ from bot.budgets.budget import LIMITS, Limit, LimitKind
 from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMover
 from bot.budgets.savings import Saving, savings_of
 from bot.budgets.trend import CauseKind
-from bot.fallback.impact import Overview, Prospect
+from bot.fallback.impact import ModeImpact, Overview
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.targets.base import TargetView
 from bot.fallback.targets.env_file import EnvFile
@@ -165,7 +165,7 @@ def alert(
 
 
 TARGETS = [EnvFile(Path("/srv/services.env"))]
-PROSPECT = Prospect(SAVINGS, AS_OF, None, None, SPEND)
+IMPACT = ModeImpact(SAVINGS, AS_OF, None, None, SPEND)
 
 
 def state(mode: str = "degraded", **changes: Any) -> ModeState:
@@ -586,7 +586,7 @@ def test_a_switch_button_says_the_mode_it_switches_to() -> None:
 
 @pytest.mark.parametrize("previous", ["normal", "degraded", "a-mode-of-our-own"])
 def test_the_answer_to_a_switch_offers_to_undo_it(previous: str) -> None:
-    (button,) = buttons(switched(state("minimal"), previous, None, PROSPECT))
+    (button,) = buttons(switched(state("minimal"), previous, None, IMPACT))
     assert button["text"]["text"] == f"Undo: back to {previous}"
     assert (button["action_id"], button["value"]) == (f"{SWITCH_ACTION}:{previous}", previous)
     assert previous in button["confirm"]["text"]["text"]
@@ -597,7 +597,7 @@ def test_the_answer_to_a_switch_offers_to_undo_it(previous: str) -> None:
 
 
 def test_the_answer_to_a_switch_says_the_saving_and_what_did_not_work() -> None:
-    message = switched(state(write_error="/srv/a.env cannot be written."), "normal", None, PROSPECT)
+    message = switched(state(write_error="/srv/a.env cannot be written."), "normal", None, IMPACT)
     check(message)
     check_twin(message)
     assert "Fallback mode normal → degraded." in message.text
@@ -615,7 +615,7 @@ def test_the_answer_to_a_switch_says_the_saving_and_what_did_not_work() -> None:
     ],
 )
 def test_a_saving_that_is_not_known_is_no_zero(savings: Sequence[Saving], as_of: datetime | None, words: str) -> None:
-    message = switched(state(), "normal", None, Prospect(tuple(savings), as_of, None, None))
+    message = switched(state(), "normal", None, ModeImpact(tuple(savings), as_of, None, None))
     assert words in message.text
     assert "$" not in message.text
 
@@ -682,11 +682,11 @@ def test_every_answer_about_the_mode_fits_into_slack_and_lets_nothing_in(
     for held in (variables, many):
         view = TargetView(path, path, None, error, NOW, overridden)
         known = ModeState(Mode(mode, held), NOW if who else None, who, who, None, error, (view, view))
-        prospect = Prospect(tuple(savings), None, None, None)
+        impact = ModeImpact(tuple(savings), None, None, None)
         age = age_line(DataState(as_of=AS_OF, source="admin"), NOW, 60)
         for message in (
             mode_status(known, Auto(False, None), Overview(tuple(savings), {}, AS_OF)),
-            switched(known, mode, None, prospect),
+            switched(known, mode, None, impact),
             already(known),
         ):
             check(with_age(message, age), most_text=MOST_TEXT)

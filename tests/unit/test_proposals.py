@@ -11,7 +11,7 @@ from bot.db.schema import approvals as approvals_table
 from bot.db.schema import audit, notices
 from bot.fallback.approvals import Approvals, NotApprovedError, ProposalStore
 from bot.fallback.auto import FallbackRules
-from bot.fallback.impact import Prospect
+from bot.fallback.impact import ModeImpact
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.service import FallbackService
 from bot.fallback.store import ModeStore, TargetStore
@@ -24,7 +24,7 @@ from tests.databases import NOW
 CHAIN = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5")
 MODES = modes_from_chain(CHAIN, {})
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-UNKNOWN = Prospect((), None, None, None)
+UNKNOWN = ModeImpact((), None, None, None)
 
 
 class Team:

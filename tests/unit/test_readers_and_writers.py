@@ -24,20 +24,20 @@ from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.budgets.store import BudgetStore
 from bot.clock import DAY, HOUR
-from bot.db.engine import connect, database_problem, migrate, open_database
+from bot.db.engine import connect, database_problem, migrate
 from bot.db.lease import lease_state
 from bot.db.schema import state
 from bot.db.state import StateStore
 from bot.db.timeouts import Limits
 from bot.fallback.approvals import ProposalStore
-from bot.fallback.store import ModeStore, ProofStore, TargetStore
+from bot.fallback.store import ModeStore, TargetStore, VerificationStore
 from bot.ledger.otlp.store import OtlpStore
 from bot.notify.store import BacklogStore, NoticeStore
 from bot.pricing.store import EstimateStore
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage.model import DataState, Read, UsageReading, UsageRow
 from bot.usage.store import UsageStore
-from tests.databases import BUDGET, NOW, PERIOD, crossed, reported
+from tests.databases import BUDGET, NOW, PERIOD, crossed, open_migrated, reported
 
 TODAY = NOW.replace(hour=0)
 
@@ -59,7 +59,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     NoticeStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
     BacklogStore: {"stranded": (), "undelivered": (), "waiting": ()},
     OtlpStore: {"senders": (["digest"],), "series": (["digest"],)},
-    ProofStore: {"is_dismissed": ([1],), "told": ([1],)},
+    VerificationStore: {"is_dismissed": ([1],), "reports": ([1],)},
     ProposalStore: {"close_outdated": (NOW, {}), "find": (1,)},
     StateStore: {"get": ("data",)},
     SpikeStore: {"limit_posted_at": (BUDGET,), "newest": (BUDGET,), "open": ()},
@@ -92,7 +92,7 @@ WRITES = {
     NoticeStore: {"finish", "give_up", "retry", "start_attempt"},
     BacklogStore: set(),
     OtlpStore: {"keep_senders", "keep_series", "prune"},
-    ProofStore: {"dismiss", "tell"},
+    VerificationStore: {"dismiss", "report"},
     ProposalStore: {"approve", "propose", "reject"},
     StateStore: {"put"},
     TargetStore: {"save"},
@@ -190,7 +190,7 @@ def test_a_large_save_keeps_no_reader_waiting(impatient: Engine) -> None:
 
 
 def test_two_that_read_and_then_write_wait_for_each_other(path: Path) -> None:
-    engine = open_database(f"sqlite:///{path}")
+    engine = open_migrated(f"sqlite:///{path}")
     start = threading.Barrier(4)
 
     def count() -> None:

@@ -13,7 +13,7 @@ class TargetError(Exception):
 class Target(Protocol):
     """One place. Synchronous; whoever calls it has a thread for that.
 
-    `name` tells it from every other target, for people and in the store. `follows`: one sentence that says when those
+    `name` identifies it, for people and in the store. `follows`: one sentence that says when those
     who read it follow. `variables` are those of the mode, its name among them.
     """
 

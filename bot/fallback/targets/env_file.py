@@ -229,7 +229,7 @@ def _replace(path: Path, content: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_temporary_prefix(path), suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            # Tells those who clean up that its writer is alive; it ends with the process.
+            # Marks the writer as alive for clean-ups; released when the process ends.
             with suppress(OSError):  # of file systems without locks
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX)
             file.write(content)

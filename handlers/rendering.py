@@ -35,7 +35,7 @@ from handlers.render.verification import proof_message
 
 POSTS_IN_ENGLISH = Spoken()
 
-TOLD_ONCE = "If this limit is crossed again in the same period, only Slack shows it."
+REPORTED_ONCE = "If this limit is crossed again in the same period, only Slack shows it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def plain_message(
     title, _, body = plain_text(message.text).partition("\n")
     lines = [body]
     if isinstance(payload, LimitAlert) and payload.status is Status.RESOLVED:
-        lines.insert(0, TOLD_ONCE)
+        lines.insert(0, REPORTED_ONCE)
     late = _late_line(decided_at, now, late_after)
     if late is not None:
         lines.insert(0, in_utc(late))

@@ -145,7 +145,7 @@ def _threshold_step(limit: Limit, highest: Decimal | None, incident: Incident | 
     if highest == limit.usd:
         if status is None:
             return LimitStep(limit, Status.OPEN, LimitReason.CROSSED, post=True)
-        # Spend that falls back to it tells nothing that was not told by the higher one.
+        # Falling back to it is no news after the higher alert.
         return None if status is Status.OPEN else LimitStep(limit, Status.OPEN, LimitReason.CROSSED_AGAIN)
     if status is None or status in (Status.RESOLVED, Status.WITHDRAWN):
         return None

@@ -155,5 +155,5 @@ class SyntheticAlert:
 
     @property
     def incident(self) -> str:
-        """The visible id, by which a repeat is told from a second test."""
+        """The visible id, which distinguishes a repeat from a second test."""
         return f"test/{self.requested_at:%Y-%m-%dT%H:%M:%SZ}"

@@ -22,7 +22,7 @@ from bot.usage.model import DataState
 OPENED_KINDS = (PeriodKind.WEEK, PeriodKind.MONTH)
 """A post for every day would be one that nobody reads."""
 
-TOLD_WITHIN = 2 * DAY
+REPORT_WITHIN = 2 * DAY
 """A bot that was away for longer lets it be."""
 
 
@@ -87,7 +87,7 @@ def may_open(budget: Budget, period: Period, now: datetime, as_of: datetime) -> 
 
 def may_still_open(budget: Budget, period: Period, now: datetime) -> bool:
     """Whether the time for the post is not over yet."""
-    return budget.period in OPENED_KINDS and now - period.starts_at < TOLD_WITHIN
+    return budget.period in OPENED_KINDS and now - period.starts_at < REPORT_WITHIN
 
 
 def opening(before: Sequence[Incident], present: Sequence[Incident]) -> Step | None:

@@ -1,7 +1,7 @@
 """Spend up to the present: Anthropic's data, and what applications have logged since that data ends.
 
 What is logged is provisional. From the minute in which Anthropic's data ends up to the last poll, the larger of both
-counts: some of that stretch may be in the data already, and nobody can tell which of the logged responses those are.
+counts: some of that stretch may be in the data already, and which logged responses those are is unknown.
 What came after the last poll cannot be in it.
 """
 

@@ -42,7 +42,7 @@ Mask = npt.NDArray[np.bool_]
 class Callers:
     """Money by caller of some stretches, each with the share of it that counts.
 
-    `about`: units of every caller, as nearly as floating point tells.
+    `about`: units of every caller, in floating point.
     """
 
     parts: tuple[tuple[Decimal, Money], ...]
@@ -133,7 +133,7 @@ class RecentSpend:
         self, moves: Sequence[Move], found: Mover | Cause, usd: Decimal, before_usd: Decimal | None, on: date
     ) -> bool:
         """Whether a change of the mode has moved a caller to this model, or back to it, so that it rose from
-        `before_usd`. `on`: the day whose prices tell which model is more expensive."""
+        `before_usd`. `on`: the day whose prices decide which model is more expensive."""
         if not moves or (before_usd is not None and usd <= before_usd):
             return False
         used = self.models_of(found.workspace_id, found.api_key_id)

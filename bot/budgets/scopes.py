@@ -1,6 +1,6 @@
 """Whose spend a scope means: ids and names are looked up, and what the organization does not have is refused.
 
-A scope that matches nothing would be $0.00 for ever, which nobody could tell from a team that spends nothing.
+A scope that matches nothing would be $0.00 for ever, and look like a team that spends nothing.
 """
 
 import re

@@ -60,7 +60,7 @@ class StoredUsage(Protocol):
     """Where usage is stored: Anthropic's in `UsageStore`, what applications log in `SqlLedger`."""
 
     def head(self) -> Head:
-        """What tells whether anything has changed; the same value as long as nothing has."""
+        """A value that changes whenever the store changes."""
 
     def reading(self) -> AbstractContextManager[Reader]:
         """Reads as of one moment, whatever is written meanwhile."""

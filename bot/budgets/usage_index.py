@@ -4,7 +4,7 @@ Numbers are given out as dimensions are first seen and never change, so that eve
 right while more are added. Not for several writers at once.
 
 Rows of the ledger have the shape of rows of usage. In the place of the workspace stands the feature, in the place of
-the key everything else by which events are told apart, as one text (`bot.ledger.model.Labels`).
+the key everything else that distinguishes events, as one text (`bot.ledger.model.Labels`).
 """
 
 import sys

@@ -34,7 +34,9 @@ from bot.secret_shapes import PATH, WORD, looks_secret, quoted, shown
 from bot.strict_fields import Table, first_mistake, first_secret
 
 
-class _File(Table):
+class FileTables(Table):
+    """The TOML file as written, without the tables of detectors."""
+
     budget: tuple[WrittenBudget, ...] = ()
     team: tuple[WrittenTeam, ...] = ()
     destination: tuple[DestinationTable, ...] = ()
@@ -62,10 +64,10 @@ class _File(Table):
         return modes
 
     @model_validator(mode="after")
-    def _somebody_is_told(self) -> "_File":
+    def _somebody_is_notified(self) -> "FileTables":
         for level in LIMITS:
-            told = [self.alerts.channel_levels, *(destination.levels for destination in self.destination)]
-            if not any(level in levels for levels in told):
+            notified = [self.alerts.channel_levels, *(destination.levels for destination in self.destination)]
+            if not any(level in levels for levels in notified):
                 raise ValueError(
                     f'nobody would be notified of a {level} limit: add "{level}" to channel_levels of [alerts], or to '
                     "levels of a [[destination]]"
@@ -144,12 +146,12 @@ def _detector_rules(raw: Mapping[str, object]) -> Mapping[str, type[Table]]:
     return {name: rules for name, rules in found.items() if rules is not None}
 
 
-def _with(rules: Mapping[str, type[Table]]) -> type[_File]:
+def _with(rules: Mapping[str, type[Table]]) -> type[FileTables]:
     """The file with these tables of detectors."""
     if not rules:
-        return _File
+        return FileTables
     tables: dict[str, Any] = {name: (table, ...) for name, table in rules.items()}
-    made: type[_File] = create_model("_FileWithRules", __base__=_File, **tables)
+    made: type[FileTables] = create_model("FileTablesWithRules", __base__=FileTables, **tables)
     return made
 
 

@@ -83,7 +83,7 @@ def events_of_call(call: Call, event_id: str, at: datetime, labels: RecordLabels
     """
     divided = _divided(call)
     first = _event(call, event_id, at, labels, divided[0], 1)
-    # Requests that a response divides into tell their lifetimes themselves.
+    # The requests of a response report their own lifetimes.
     unsplit = min(call.unsplit, call.counts.cache_creation_5m_input_tokens) if first.counts == call.counts else 0
     events = [replace(first, unsplit=unsplit) if unsplit else first]
     for number, part in enumerate(divided[1:], 1):

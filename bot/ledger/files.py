@@ -283,7 +283,7 @@ class _Settling:
             series.setdefault(one.series, []).append(one)
         digests = {key: digest_of(key) for key in series}
         known = session_values(self._connection, TOTALS, digests.values())
-        # Beginnings of the same counters, in files too short to tell.
+        # Beginnings of the same counters, in files too short to be recognised.
         begun_now = {
             (key[0], key[1])
             for key in series

@@ -57,7 +57,7 @@ class Outcome(StrEnum):
 
 
 class Dimensions(NamedTuple):
-    """What sums are told apart by. None: the application did not log it.
+    """The dimensions of sums. None: the application did not log it.
 
     `workspace` and `key` are ids or names, as logged. `prompts_above`: the largest of `PROMPT_EDGES` that the prompt is
     longer than, else 0.
@@ -79,7 +79,7 @@ class Dimensions(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """What tells events of one feature and model apart, besides what changes their price."""
+    """What distinguishes events of one feature and model, besides what changes their price."""
 
     user_id: str | None = None
     tags: Tags = ()

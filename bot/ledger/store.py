@@ -69,7 +69,7 @@ class SqlLedger:
         return user_id if self._hash is None else self._hash(user_id)
 
     def append(self, events: Iterable[Event], received_at: datetime) -> Appended:
-        """See `Ledger`. What was stored first tells the time, the dimensions and the outcome of a repeat."""
+        """See `Ledger`. A repeat keeps the time, dimensions and outcome that were stored first."""
         events = list(events)
         return self.change(lambda _: Change(events), received_at).appended if events else Appended(0, 0)
 
@@ -120,7 +120,7 @@ class SqlLedger:
         self._versions.changed()
 
     def head(self) -> Head:
-        """What tells whether anything has changed; the same value as long as nothing has."""
+        """A value that changes whenever the store changes."""
         values, known = self._versions.current(self._engine), self._head
         if known is None or known[0] is not values:
             known = self._head = values, head_of(state_of(values.get(LEDGER)))

@@ -89,7 +89,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedCaller:
-    """A caller of a model above a mode's ceiling. Names are those that people know; ids tell equal names apart."""
+    """A caller of a model above a mode's ceiling. Names are for people; ids distinguish equal names."""
 
     model: str
     workspace_id: str

@@ -234,7 +234,7 @@ def _before(since: datetime, priced: Sequence[_Priced], hours: Mapping[datetime,
             continue
         until = min(hour + HOUR, _floor_minute(since))
         if state.width == "1h" and until < hour + HOUR:
-            # What lies before the change and what after it cannot be told apart any more.
+            # Usage before and after the change can no longer be separated.
             continue
         span += until - hour
         found += [each for each in priced if hour <= each.row.starts_at < until]

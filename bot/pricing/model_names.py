@@ -1,4 +1,4 @@
-"""Tells whether a text names a model of the rate card, another Claude model, or another vendor's model."""
+"""Classifies a text: a model of the rate card, another Claude model, or another vendor's model."""
 
 import re
 from enum import Enum

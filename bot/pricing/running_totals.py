@@ -192,7 +192,7 @@ class RunningTotals:
         for file in self._files.values():
             is_totals = file.log.holds_totals
             for key, held in file.held.items():
-                # A file too short to tell belongs to the session that another one tells of.
+                # A file too short to be recognised belongs to the session of the other file.
                 if not is_totals and (key not in of_totals or key[0] is None):
                     sums.include(held.each)
                     continue

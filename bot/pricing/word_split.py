@@ -192,7 +192,7 @@ def _near(word: str, among: Sequence[str], cutoff: float) -> list[str]:
 def _single_words(text: str, card: RateCard) -> list[str]:
     """`Sonnet 4.6`, `in = 2000` and `a:50, b:50` become one word each; full-width digits become digits."""
     text = cleaned(text).lower()
-    plain = _plain_words(text, card)
+    plain = plain_words(text, card)
     if plain is not None:
         return plain
     # Imported only for free wording: its hundred patterns take longer than a whole estimate.
@@ -201,7 +201,7 @@ def _single_words(text: str, card: RateCard) -> list[str]:
     return single_words(text, card)
 
 
-def _plain_words(text: str, card: RateCard) -> list[str] | None:
+def plain_words(text: str, card: RateCard) -> list[str] | None:
     """The words if each has its plain form and at most one is a model; None if free wording has to be read."""
     words = text.split()
     models = [word for word in words if not _PLAIN.fullmatch(word)]

@@ -53,7 +53,7 @@ class Lifecycle:
         self._tick = tick
         self._stopping = asyncio.Event()
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._socket: SocketMode | None = None
+        self.socket: SocketMode | None = None
         self._slack_problem: str | None = "Slack is not connected yet."
         self._polled = False
         self._asking: asyncio.Future[list[str]] | None = None
@@ -71,10 +71,10 @@ class Lifecycle:
             stack.enter_context(calm_collector())
             await stack.enter_async_context(self._http())
             stack.push_async_callback(self._bot.in_flight.drain, DRAIN_SECONDS / 2)
-            stack.push_async_callback(close_within, "the connection to Slack", CLOSE_SECONDS, self._disconnect)
+            stack.push_async_callback(close_within, "the connection to Slack", CLOSE_SECONDS, self.disconnect)
             await stack.enter_async_context(self._schedule())
             stopped = asyncio.ensure_future(self._stopping.wait())
-            connected = asyncio.ensure_future(self._connect())
+            connected = asyncio.ensure_future(self.connect())
             reacting = asyncio.ensure_future(self._react())
             waiting: set[asyncio.Future[object]] = {stopped, connected, reacting, self._refused}  # type: ignore[arg-type]
             try:
@@ -94,7 +94,7 @@ class Lifecycle:
         return [*([slack] if slack else []), *([lease] if lease else []), *self._bot.faults.values(), *stored]
 
     async def _slack(self) -> str | None:
-        if self._slack_problem is None and self._socket is not None and not await self._connected(self._socket):
+        if self._slack_problem is None and self.socket is not None and not await self._connected(self.socket):
             return "The connection to Slack is lost; reconnecting."
         return self._slack_problem
 
@@ -148,7 +148,8 @@ class Lifecycle:
             found.append(f"{failing.destination}: {waits} waiting since {since}, because {failing.error}.")
         return found
 
-    async def _connect(self) -> None:
+    async def connect(self) -> None:
+        """Check the tokens and connect to Slack, retrying until that succeeds."""
         settings = self._bot.settings
         client = self._bot.slack.client
         for failures in itertools.count():
@@ -157,8 +158,8 @@ class Lifecycle:
                 if settings.slack_app_token is not None:
                     app_token = settings.slack_app_token.get_secret_value()
                     await check_app_token(client, app_token, settings.channel)
-                    self._socket = SocketMode(self._bot.slack, app_token)
-                    await self._socket.connect_async()  # type: ignore[no-untyped-call]
+                    self.socket = SocketMode(self._bot.slack, app_token)
+                    await self.socket.connect_async()  # type: ignore[no-untyped-call]
             except SlackUnreachableError as error:
                 self._slack_problem = str(error)
                 wait = back_off(failures, LONGEST_CONNECT_WAIT).total_seconds()
@@ -166,12 +167,13 @@ class Lifecycle:
                 await asyncio.sleep(wait)
             else:
                 self._slack_problem = None
-                log.info("connected to Slack (%s)", "Socket Mode" if self._socket else "HTTP mode")
+                log.info("connected to Slack (%s)", "Socket Mode" if self.socket else "HTTP mode")
                 return
 
-    async def _disconnect(self) -> None:
-        if self._socket is not None:
-            await self._socket.close_async()  # type: ignore[no-untyped-call]
+    async def disconnect(self) -> None:
+        """Close the Socket Mode connection, if any."""
+        if self.socket is not None:
+            await self.socket.close_async()  # type: ignore[no-untyped-call]
 
     @asynccontextmanager
     async def _http(self) -> AsyncIterator[None]:
@@ -210,8 +212,8 @@ class Lifecycle:
     def _forget_last_pong(self) -> None:
         # Slack's client compares it with the wall clock: after a jump, a live connection looks dead or a dead one
         # alive.
-        if self._socket is not None:
-            self._socket.client.last_ping_pong_time = None
+        if self.socket is not None:
+            self.socket.client.last_ping_pong_time = None
 
     async def _poll(self) -> None:
         async with self._bot.in_flight.work():

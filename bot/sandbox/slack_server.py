@@ -74,7 +74,7 @@ class SlackSandbox(LocalServer):
         self.faults = Faults()
         self.calls: list[Call] = []
         self.unknown_calls: list[Call] = []
-        self._response_urls = ResponseUrls(self.workspace, lifetime_clock or clock)
+        self.response_urls = ResponseUrls(self.workspace, lifetime_clock or clock)
         self._slack = Slack(self.workspace, self.views, lambda: f"{self.origin}/", self._connection_url)
         self.app.router.add_route("*", "/api/{method}", self._api)
         self.app.router.add_get("/link", self.sockets.handle)
@@ -125,7 +125,7 @@ class SlackSandbox(LocalServer):
 
     async def command(self, text: str, user: str = ADMIN, channel: str = ALERTS) -> Interaction:
         """Someone types a command: a whole line, or the words after `/claude-cost`. Raises `NotDispatchedError`."""
-        interaction = self._response_urls.new(user, channel)
+        interaction = self.response_urls.new(user, channel)
         line = text if text.startswith("/") else f"{COMMAND} {text}"
         place = self.workspace.channels[channel]
         trigger = self.views.new_trigger(user)
@@ -151,13 +151,13 @@ class SlackSandbox(LocalServer):
         place = self.workspace.find(where) if isinstance(where, str) else where
         trigger = self.views.new_trigger(user)
         if isinstance(place, View):
-            interaction = self._response_urls.new(user, "")
+            interaction = self.response_urls.new(user, "")
             action = payloads.action_of(place.content["blocks"], action_id, chosen, block_id)
             added = payloads.view_click(place, values or {})
         else:
             if place not in self.visible_to(user):
                 raise ValueError(f"{user} does not see that message")
-            interaction = self._response_urls.new(user, place.channel, place)
+            interaction = self.response_urls.new(user, place.channel, place)
             action = payloads.action_of(place.blocks, action_id, chosen, block_id)
             channel = self.workspace.channels[place.channel]
             added = payloads.message_click(place, channel, self._response_url(interaction))
@@ -172,7 +172,7 @@ class SlackSandbox(LocalServer):
         view = self._topmost(user)
         trigger = self.views.new_trigger(user)
         payload = payloads.view_submission(self.workspace, user, view, values, trigger)
-        interaction = await self._dispatch(self._response_urls.new(user, ""), "interactive", payload)
+        interaction = await self._dispatch(self.response_urls.new(user, ""), "interactive", payload)
         self._after_submission(view, (interaction.ack and interaction.ack.payload) or {})
         return interaction
 
@@ -187,12 +187,12 @@ class SlackSandbox(LocalServer):
         if not view.content.get("notify_on_close"):
             return None
         payload = payloads.view_closed(self.workspace, user, view, is_cleared=cleared)
-        return await self._dispatch(self._response_urls.new(user, ""), "interactive", payload)
+        return await self._dispatch(self.response_urls.new(user, ""), "interactive", payload)
 
     async def open_home(self, user: str = ADMIN) -> Interaction:
         """Someone opens the app's Home tab."""
         payload = payloads.home_opened(self.workspace, user, self.views.homes.get(user))
-        return await self._dispatch(self._response_urls.new(user, ""), "events_api", payload)
+        return await self._dispatch(self.response_urls.new(user, ""), "events_api", payload)
 
     async def shortcut(self, callback_id: str, user: str = ADMIN, message: Message | None = None) -> Interaction:
         """Someone chooses a shortcut: of the whole app, or of a message. Raises `NotDispatchedError`."""
@@ -274,7 +274,7 @@ class SlackSandbox(LocalServer):
             )
         said = interaction.ack.payload
         if kind == "slash_commands" and said:
-            self._response_urls.answer(interaction, said)
+            self.response_urls.answer(interaction, said)
         return interaction
 
     def _after_submission(self, view: View, said: Mapping[str, Any]) -> None:
@@ -345,7 +345,7 @@ class SlackSandbox(LocalServer):
         except ApiError as error:
             return web.json_response({"ok": False, "error": error.code}, status=400)
         id_ = request.match_info["id"]
-        return await self._with_faults(RESPONSE_FAULTS, request, lambda: self._response_urls.use(id_, body))
+        return await self._with_faults(RESPONSE_FAULTS, request, lambda: self.response_urls.use(id_, body))
 
     async def _with_faults(
         self, name: str, request: web.Request, answer: Callable[[], web.Response]

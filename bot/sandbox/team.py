@@ -105,7 +105,7 @@ class Team:
         self._ran_away: list[UsageEvent] = []
         self._logged: list[Logged] = []
         self._corrected = False
-        self._random = random.Random(SEED)  # a story that is told the same way each time
+        self._random = random.Random(SEED)  # the same story each time
 
     def work_until(self, now: datetime) -> None:
         """Everything that is used up to `now`."""

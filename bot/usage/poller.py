@@ -115,7 +115,7 @@ class Poller:
 
         self._sizes = sizes
 
-        self._may_store = may_store
+        self.may_store = may_store
         self._store = store
         self._sources = sources
         self._choice = choice
@@ -138,7 +138,7 @@ class Poller:
                 return PollOutcome(False, before.source, str(error))
             except SourceError as error:
                 failed = replace(before, error=str(error), error_since=before.error_since or now)
-                if await self._may_store():
+                if await self.may_store():
                     await asyncio.to_thread(self._store.save_state, failed)
                 log.error("poll failed: %s", error)
                 return PollOutcome(False, before.source, str(error), isinstance(error, RefusedError))
@@ -158,7 +158,7 @@ class Poller:
         bill: Bill | None = None,
     ) -> None:
         """Without `data` it is a part of a poll."""
-        if not await self._may_store():
+        if not await self.may_store():
             # What was read before a freeze is older than what another copy has stored since.
             raise _AnotherPollsError("Another copy of the bot polls by now; nothing was stored.")
         await asyncio.to_thread(self._store.save, readings, source, now, data, bill)

@@ -85,7 +85,7 @@ class UsageStore:
         """Rebuild all roll-ups from the rows."""
         with self._engine.begin() as connection:
             rebuild_days(connection)
-            _next_version(connection, billed=False, rebuilt=True)
+            next_version(connection, billed=False, rebuilt=True)
         self._versions.changed()
 
     def wrong_days(self) -> list[date]:
@@ -125,7 +125,7 @@ class UsageStore:
             change_days(connection, changes.days)
             billed_anew = bill is not None and _replace_days(connection, bill)
             if changes.buckets or billed_anew:
-                version = _next_version(connection, billed=billed_anew, rebuilt=changes.forgotten)
+                version = next_version(connection, billed=billed_anew, rebuilt=changes.forgotten)
                 mark_hours(connection, changes.buckets, version)
             if data is not None:
                 save_state(connection, DATA_STATE_KEY, DATA_STATE.dump_python(data, mode="json"))
@@ -281,7 +281,8 @@ def _by_day(rows: Iterable[BilledRow]) -> dict[date, Counter[BilledRow]]:
     return found
 
 
-def _next_version(connection: Connection, *, billed: bool, rebuilt: bool = False) -> int:
+def next_version(connection: Connection, *, billed: bool, rebuilt: bool = False) -> int:
+    """Count a change in the caller's transaction. Returns the new version of the usage."""
     before = version_of(locked(connection, VERSION_KEY, asdict(Version())))
     usage_version = before.usage + 1
     after = Version(

@@ -57,7 +57,7 @@ class BearerAccess:
             return _unauthorized(f"Send Authorization: Bearer TOKEN with the token of {self._variable}.")
         # Header bytes that are not UTF-8 arrive as surrogates.
         sent = given.encode("utf-8", "surrogateescape")
-        # Each is compared, so that the time tells nothing about which one is right.
+        # Compare each, so that the response time does not reveal which one is right.
         if sum(hmac.compare_digest(sent, token) for token in self._tokens):
             return None
         return _unauthorized(f"This is not the token of {self._variable}.", ', error="invalid_token"')

@@ -20,7 +20,7 @@ from bot.config.tables import (
     FallbackTable,
     LedgerTable,
 )
-from bot.config.toml import _File, read_config_file
+from bot.config.toml import FileTables, read_config_file
 from bot.fallback.targets.env_file import EnvFile
 from bot.mode import CHAIN_VARIABLE, MODEL_VARIABLE, modes_from_chain
 from bot.pricing.card import load_rate_card
@@ -172,7 +172,7 @@ def test_the_example_of_destinations_is_accepted(tmp_path: Path) -> None:
 
 def test_the_example_file_is_accepted_and_shows_every_table(tmp_path: Path) -> None:
     example = (ROOT / "docs" / "claude-cost.example.toml").read_text(encoding="utf-8")
-    assert {*tomllib.loads(example)} == {*_File.model_fields, *OF_DETECTORS}
+    assert {*tomllib.loads(example)} == {*FileTables.model_fields, *OF_DETECTORS}
     (tmp_path / "chatwork").write_text("chatwork://TOKEN@4711", encoding="utf-8")
     (tmp_path / "ingest").write_text("token", encoding="utf-8")
     path = tmp_path / "claude-cost.toml"

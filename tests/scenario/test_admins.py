@@ -194,7 +194,7 @@ def test_a_request_names_its_user_with_every_team(payload: dict[str, Any], perso
 )
 async def test_a_stranger_with_an_admins_id_changes_nothing(simulated: World, words: str) -> None:
     async with simulated.connected_bot() as bot:
-        response = simulated.slack._response_urls.new(ADMIN, ALERTS)
+        response = simulated.slack.response_urls.new(ADMIN, ALERTS)
         payload = {
             "command": "/claude-cost",
             "text": words,
@@ -217,13 +217,13 @@ async def test_a_stranger_with_an_admins_id_confirms_no_budget_but_may_acknowled
         stranger = {"id": ADMIN, "name": "x", "team_id": "T0OTHER"}
         values = {"budget_set": "- search organization month UTC hard=10"}
         for action, value in (*values.items(), ("proposal_approve", "1"), ("fallback_switch:degraded", "degraded")):
-            response = simulated.slack._response_urls.new(ADMIN, ALERTS)
+            response = simulated.slack.response_urls.new(ADMIN, ALERTS)
             await simulated.slack.send_envelope("interactive", click(simulated, stranger, action, value, response.id))
             assert (await response.first_reply()).text.startswith("Nothing was changed: only admins of the bot's own")
         button = next(
             e for b in alert.blocks for e in b.get("elements", []) if e.get("action_id") == ACKNOWLEDGE_ACTION
         )
-        response = simulated.slack._response_urls.new(ADMIN, ALERTS)
+        response = simulated.slack.response_urls.new(ADMIN, ALERTS)
         payload = click(simulated, stranger, ACKNOWLEDGE_ACTION, button["value"], response.id)
         await simulated.slack.send_envelope("interactive", payload)
         assert (await response.first_reply()).text.startswith("Acknowledged")

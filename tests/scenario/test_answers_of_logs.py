@@ -6,13 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.budgets.report import GroupBy
-from bot.budgets.report_words import report_words
 from bot.clock import HOUR, MINUTE
 from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_limits import LimitGroup
 from bot.sandbox.clock import HandClock
-from handlers.report import _report
 from tests.scenario.conftest import OPUS, World
 from tests.scenario.http_port import served
 from tests.scenario.test_logged_budgets import ask, record, send
@@ -60,11 +57,6 @@ async def test_the_largest_rows_say_what_share_is_logged_as_a_report_by_key_does
     [share] = re.findall(r"Applications logged [^\n]*\nIn no log[^\n]*", by_key)
     for words in ("top today by key", "top by key"):
         assert share in await ask(bot, words)
-    # Whatever chose the key as what the rows are.
-    asked = report_words("today", clock())
-    message = _report(bot.services, asked, GroupBy.KEY)
-    assert message is not None
-    assert share in message.text
 
 
 async def test_logs_without_a_key_leave_the_least_that_is_missing(simulated: World, bot: Bot, clock: HandClock) -> None:

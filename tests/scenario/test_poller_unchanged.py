@@ -102,10 +102,10 @@ async def test_what_was_not_stored_after_all_is_read_and_written_anew(reports: R
     async def lost() -> bool:
         return False
 
-    kept, poller._may_store = poller._may_store, lost
+    kept, poller.may_store = poller.may_store, lost
     assert not (await poller.poll(MONTH)).ok
     assert reports.stored() == stored
-    poller._may_store = kept
+    poller.may_store = kept
     reports.clock.advance(MINUTE)
     await poll(reports, poller)
     assert reports.output() == 130

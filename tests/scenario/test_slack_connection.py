@@ -32,17 +32,17 @@ async def test_readiness_notices_a_connection_that_is_lost(simulated: World) -> 
     async with simulated.bot() as bot:
         await bot.cycle()
         lifecycle = Lifecycle(bot, MINUTE)
-        await lifecycle._connect()
-        assert isinstance(lifecycle._socket, SocketMode)
+        await lifecycle.connect()
+        assert isinstance(lifecycle.socket, SocketMode)
         try:
             assert await lifecycle.problems() == []
-            lifecycle._socket.client.auto_reconnect_enabled = False
-            await lifecycle._socket.client.disconnect()  # type: ignore[no-untyped-call]
+            lifecycle.socket.client.auto_reconnect_enabled = False
+            await lifecycle.socket.client.disconnect()  # type: ignore[no-untyped-call]
             assert await lifecycle.problems() == ["The connection to Slack is lost; reconnecting."]
-            await lifecycle._socket.client.connect_to_new_endpoint()
+            await lifecycle.socket.client.connect_to_new_endpoint()
             assert await lifecycle.problems() == []
         finally:
-            await lifecycle._disconnect()
+            await lifecycle.disconnect()
 
 
 async def test_whatever_slack_answers_when_a_connection_is_made_anew_it_is_tried_again_without_a_traceback(

@@ -213,7 +213,7 @@ async def test_a_signed_request_that_names_another_address_is_answered_to_nobody
 
 
 async def test_a_chunked_request_of_slacks_is_served_and_answered(simulated: World) -> None:
-    interaction = simulated.slack._response_urls.new(ADMIN, ALERTS)
+    interaction = simulated.slack.response_urls.new(ADMIN, ALERTS)
     body = command(response_url=f"{simulated.slack.origin}/response/{interaction.id}", text="help because payload")
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -323,7 +323,7 @@ async def test_a_captured_request_is_served_once_and_its_repeat_changes_nothing(
     simulated: World, clock: HandClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    interaction = simulated.slack._response_urls.new(ADMIN, ALERTS)
+    interaction = simulated.slack.response_urls.new(ADMIN, ALERTS)
     body = command(response_url=f"{simulated.slack.origin}/response/{interaction.id}", text="fallback on for 2h")
     async with simulated.bot() as bot, port_of(bot) as origin:
         captured = signed(body, clock())

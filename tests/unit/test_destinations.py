@@ -13,7 +13,7 @@ from bot.budgets.budget import LimitKind
 from bot.config.toml import read_config_file
 from bot.notify.apprise import default_name, service_of
 from handlers.render.parts import plain_text
-from handlers.rendering import TOLD_ONCE, plain_message
+from handlers.rendering import REPORTED_ONCE, plain_message
 from tests.databases import NOW, SOFT_RESOLVED, crossed, facts_of, spend_facts
 
 TOKEN = "c0ffee5ecre7"
@@ -129,7 +129,7 @@ def test_a_letter_has_the_sum_as_its_title_and_says_what_slack_says() -> None:
 def test_the_letter_that_a_limit_is_resolved_says_that_it_is_the_last_one() -> None:
     written = plain_message(facts_of()(SOFT_RESOLVED), NOW, NOW)
     assert "soft limit resolved" in written.title
-    assert (written.tone, written.body.splitlines()[0]) == ("resolved", TOLD_ONCE)
+    assert (written.tone, written.body.splitlines()[0]) == ("resolved", REPORTED_ONCE)
 
 
 def test_a_letter_is_late_after_ten_minutes_and_says_how_late() -> None:

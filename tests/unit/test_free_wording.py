@@ -30,7 +30,7 @@ def test_plain_words_are_what_free_wording_makes_of_them(
 ) -> None:
     words = data.draw(st.permutations([*words, *([] if model is None else [model])]))
     text = " ".join(words)
-    assert word_split._plain_words(text, CARD) == words
+    assert word_split.plain_words(text, CARD) == words
     assert single_words(text, CARD) == words
 
 
@@ -48,7 +48,7 @@ def test_plain_words_are_what_free_wording_makes_of_them(
     ],
 )
 def test_everything_else_is_free_wording(text: str) -> None:
-    assert word_split._plain_words(text, CARD) is None
+    assert word_split.plain_words(text, CARD) is None
 
 
 def test_a_workload_in_sentences_is_still_read() -> None:

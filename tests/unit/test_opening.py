@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.alerts.decide import decide
 from bot.alerts.incident import AlertKind, Incident, Status
-from bot.alerts.new_period import TOLD_WITHIN, NewPeriodReason, may_open, opening, unbilled_days
+from bot.alerts.new_period import REPORT_WITHIN, NewPeriodReason, may_open, opening, unbilled_days
 from bot.budgets.budget import Budget, LimitKind, PeriodKind, parse_scope, period_at
 from tests.databases import limit_incident
 
@@ -40,8 +40,8 @@ def test_a_period_is_opened_once_where_the_one_before_was_watched() -> None:
     [
         (MONTH + 3 * MINUTE, MONTH - 2 * MINUTE, False),
         (MONTH + 5 * MINUTE, MONTH, True),
-        (MONTH + TOLD_WITHIN - MINUTE, MONTH + MINUTE, True),
-        (MONTH + TOLD_WITHIN, MONTH + MINUTE, False),
+        (MONTH + REPORT_WITHIN - MINUTE, MONTH + MINUTE, True),
+        (MONTH + REPORT_WITHIN, MONTH + MINUTE, False),
     ],
     ids=["data of the old month", "data of the new one", "late", "too late"],
 )

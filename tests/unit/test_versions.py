@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from bot.db.state import ALERTS, StateStore, bump
-from bot.usage.store import _next_version
+from bot.usage.store import next_version
 
 ALMOST_AT_ONCE = 0.3
 """Seconds in which the second change has begun, and waits for the first one."""
@@ -17,7 +17,7 @@ def test_two_copies_that_change_something_at_once_count_two_changes(engine: Engi
     """Also where they are the first ones of all, when there is no row yet that the second could wait for."""
 
     def change(connection: Connection) -> None:
-        _next_version(connection, billed=False)
+        next_version(connection, billed=False)
         bump(connection, ALERTS)
 
     def second() -> None:

@@ -17,7 +17,7 @@ from bot.alerts.notice_contents import dumped, parsed
 from bot.budgets.budget_spend import KnownSum
 from bot.messages import in_utc
 from handlers.render.drift_alert import truth_lines
-from handlers.rendering import TOLD_ONCE, incident_message, plain_message
+from handlers.rendering import REPORTED_ONCE, incident_message, plain_message
 from tests.unit.test_blocks import AS_OF, LONGEST_EDIT, MOST_TEXT, NOW, SPEND, check, check_twin, hostile, with_spend
 
 SINCE = NOW - timedelta(minutes=32)
@@ -170,7 +170,7 @@ def test_a_new_period_says_how_sure_the_last_total_is_and_how_it_compares() -> N
 def test_a_letter_of_what_is_no_limit_does_not_speak_of_one() -> None:
     written = plain_message(stale(Status.RESOLVED), NOW, NOW)
     assert written.tone == "resolved"
-    assert TOLD_ONCE not in written.body
+    assert REPORTED_ONCE not in written.body
     assert written.title.startswith("Data again since")
 
 

@@ -293,7 +293,7 @@ def _second_reports(group: list[Candidate]) -> set[int]:
 
 
 def _plain_counts(one: Candidate) -> TokenCounts:
-    """Without lifetimes of caches, which not every emitter tells."""
+    """Without lifetimes of caches, which not every emitter reports."""
     counts = one.call.counts
     written = counts.cache_creation_5m_input_tokens + counts.cache_creation_1h_input_tokens
     return counts._replace(cache_creation_5m_input_tokens=written, cache_creation_1h_input_tokens=0)

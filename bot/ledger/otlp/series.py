@@ -4,7 +4,7 @@ Spans and events say more, so they win: once a sender has sent one, its metrics 
 a day. What metrics have counted before the first span arrived stays, and spans of that time are left out: whichever
 came first, nothing counts twice.
 
-A sender is a session, or a user, or a service: whatever the metrics tell apart. Spans and events count for all three.
+A sender is a session, a user or a service: whatever the metrics distinguish. Spans and events count for all three.
 
 A series is what agrees in resource, instrumentation, metric, attributes and start time: a process that starts anew
 begins a new one, and two processes that call themselves the same do not disturb each other. What a series grows by is
@@ -133,7 +133,7 @@ KINDS: Mapping[str, str] = {
     "inputcachewrite": "cache_write",
     "inputcachecreation": "cache_write",
 }
-"""Values of the attribute that tells kinds of tokens apart, without their separators."""
+"""Values of the attribute for the kind of tokens, without separators."""
 
 BY_NAME: Mapping[str, str] = {
     f"{USAGE_METRICS}input_tokens": "input",

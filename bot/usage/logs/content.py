@@ -51,7 +51,7 @@ class Content(io.RawIOBase):
     """Content without an incomplete last line, which is read next time.
 
     `size` and `digest` are of what was read. `known`: the size of what was read before; `is_new`: whether anything
-    behind that was read. The two never come in one piece, so that lines before the one are told from lines behind.
+    behind that was read. The two never come in one piece, so that lines before and behind the gap are not confused.
     """
 
     def __init__(self, reader: Reader, known: int = 0) -> None:

@@ -24,7 +24,7 @@ CHANGES_SET_CTIME = os.name == "posix"
 """Whether every change of a file sets a time that cannot be set back."""
 
 HEAD = 4096
-"""Bytes of a file's beginning that are compared where nothing but its size and a time that can be set tell changes."""
+"""Bytes of a file's beginning that are compared if only its size and a settable time could reveal a change."""
 
 SECOND_NS = 1_000_000_000
 SETTLED_NS = 100_000_000
@@ -99,7 +99,7 @@ def _state_in(status: os.stat_result, path: str) -> bytes | None:
 
 
 def rules() -> bytes | None:
-    """Changes when the reading code or the price table changes; None if that cannot be told."""
+    """Changes when the reading code or the price table changes; None if that cannot be determined."""
     digest = blake2b(f"{FORMAT} {sys.version}".encode(), digest_size=16)
     package = os.path.dirname(os.path.abspath(bot.__file__))
     try:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.budgets.budget import ORGANIZATION, PeriodKind, parse_scope, period_at
@@ -20,6 +20,7 @@ from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.usage.model import DataState, DayUsage, UsageRow
+from tests.examples import one_in
 from tests.snapshots import snapshot_of
 
 CARD = load_rate_card()
@@ -144,7 +145,10 @@ def test_the_last_24_hours_have_all_that_a_day_has_spent(as_of: datetime, minute
     assert as_of <= recent.until <= as_of + 10 * MINUTE
 
 
+@settings(max_examples=one_in(5))
 @given(moments, st.integers(0, 9))
+@example(AS_OF, 0)
+@example(AS_OF + timedelta(minutes=59, seconds=59), 9)
 def test_the_running_minute_counts_and_the_24_hours_are_no_longer_for_it(as_of: datetime, ahead: int) -> None:
     rate, burst = 1, 1000
     minutes = dict.fromkeys(range(-50 * 60, 0), rate) | {ahead: burst}

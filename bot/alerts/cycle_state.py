@@ -95,7 +95,7 @@ class Due:
     """Which parts of a delivery may have something to do.
 
     `slack`: notices wait. `destinations`: notices wait for further destinations that are configured. `life`: time may
-    have brought an open alert a step. `reports`: it stands open that a destination takes nothing.
+    have brought an open alert a step. `reports`: an alert is open that a destination takes nothing.
     """
 
     slack: bool = True

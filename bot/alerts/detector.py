@@ -9,7 +9,7 @@ from bot.alerts.model import Transition
 from bot.alerts.rules import DetectorRules
 
 if TYPE_CHECKING:
-    # The stores read payloads back, which stand in the files of their detectors.
+    # The stores read payloads back, which are defined in the files of their detectors.
     from bot.alerts.cycle_state import CycleState
     from bot.alerts.incident_store import IncidentStore, SpikeStore
     from bot.alerts.store import AlertStore

@@ -120,7 +120,7 @@ class DriftDetector:
         return day in self._asked and self._asked[day] == data.polled_at
 
     def _final(self, first: date, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
-        """End what is judged no more, so that nothing of it stands open for ever; the message keeps its figures."""
+        """End what is judged no more, so that nothing of it stays open for ever; the message keeps its figures."""
         step = Step(None, Status.CLOSED, DriftReason.FINAL)
         standing = {each.drift.day: each for each in self._context.alerts.standing() if isinstance(each, DriftAlert)}
         for _, key in self._context.alerts.open_incidents(AlertKind.DRIFT):

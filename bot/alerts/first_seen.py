@@ -33,7 +33,7 @@ What = Literal["key", "model", "feature"]
 WHAT: TypeAdapter[What] = TypeAdapter(What)
 
 NEW_FOR = 7 * DAY
-"""After its first day something is new for so long, and after its alert that one stands open for so long."""
+"""How long something is new after its first day, and how long its alert stays open."""
 
 USAGE, LOGGED = "usage", "logged"
 OF_USAGE = (ScopeKind.KEY, ScopeKind.MODEL)

@@ -103,7 +103,7 @@ def expect(
     limits = [known.get(limit.usd, (limit, None))[0] for limit in budget.limits()]
     passed = {limit.usd: since.get(limit.usd, as_of) for limit in limits if spent_usd < limit.usd <= expected_usd}
     lasting = [usd for usd, begun in passed.items() if as_of - begun >= rules.holds]
-    # What was reported stands until it is cleared: while it does, a lower limit is no news.
+    # While a reported forecast is open, a lower limit is no news.
     standing = [
         limit.usd
         for limit in limits

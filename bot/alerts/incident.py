@@ -87,7 +87,7 @@ def moment_of(key: str) -> datetime:
 
 
 class Status(StrEnum):
-    """Where an incident stands. `watched`: the limit is in force and was not seen crossed yet."""
+    """The state of an incident. `watched`: the limit is in force and was not seen crossed yet."""
 
     WATCHED = "watched"
     OPEN = "open"
@@ -141,7 +141,7 @@ class Incident:
 class Step:
     """One incident changes to `status`, and the message that it has, if any, is edited. `reason`: one clause.
 
-    `post`: it is to stand in the channel, so one that has no message yet gets it; never a second one.
+    `post`: it belongs in the channel: one without a message gets one, never a second one.
     """
 
     limit: Limit | None

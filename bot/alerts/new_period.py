@@ -93,7 +93,7 @@ def may_still_open(budget: Budget, period: Period, now: datetime) -> bool:
 def opening(before: Sequence[Incident], present: Sequence[Incident]) -> Step | None:
     """The post, once, where the budget was watched in the period before. Both: all incidents of their period.
 
-    It is closed at once: nothing about it stands open.
+    It is closed at once and never open.
     """
     watched = any(incident.limit_kind in LIMITS for incident in before if incident.kind is AlertKind.LIMIT)
     posted = any(incident.kind is AlertKind.NEW_PERIOD for incident in present)

@@ -1,6 +1,6 @@
 """What notices report: the payloads, stored and read back for their renderers; Slack's notices of an incident.
 
-The payloads of alerts stand in the files of their detectors, which are imported where one is first written or read.
+The payloads of alerts are in the files of their detectors, which are imported when one is first written or read.
 """
 
 from collections.abc import Collection, Iterable

@@ -17,7 +17,7 @@ LATE = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class AlertRules:
-    """`escalate_after`: how long an alert of `escalate_levels` may stand unacknowledged. None: never escalate.
+    """`escalate_after`: how long an alert of `escalate_levels` may stay unacknowledged. None: never escalate.
 
     `channel_levels`: what the alert channel in Slack shows. `late_after`: what arrives later than this says so.
     """

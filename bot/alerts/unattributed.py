@@ -67,7 +67,7 @@ class UnloggedPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnattributedAlert(AlertPayload):
-    """What was counted in the 24 hours to `until` and how much of it is in no log, USD. `parts`: the dearest first."""
+    """What was counted in the 24 hours to `until` and how much is in no log, USD. `parts`: the most expensive first."""
 
     kind: Literal[AlertKind.UNATTRIBUTED] = AlertKind.UNATTRIBUTED
     began_at: datetime
@@ -146,8 +146,8 @@ class UnattributedDetector:
         if found is None:
             return
         step, began_at = found
-        dearest = sorted(coverage.gaps, key=lambda gap: (-coverage.usd(gap), str(gap.key), gap.model))
-        parts = tuple(_part(gap, coverage.usd(gap)) for gap in dearest[:MOST_PARTS])
+        by_cost = sorted(coverage.gaps, key=lambda gap: (-coverage.usd(gap), str(gap.key), gap.model))
+        parts = tuple(_part(gap, coverage.usd(gap)) for gap in by_cost[:MOST_PARTS])
         payload = self._payload(step, began_at, coverage.until, counted_usd, missing_usd, parts, mode, now)
         yield [Transition(payload, step.post)]
 

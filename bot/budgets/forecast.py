@@ -241,8 +241,8 @@ class _Group:
         """A running hour that has already cost more than a whole one counts as one: the hours after it are expected
         as they will be when it is over. `whole`: what the running hour is expected to cost from end to end.
 
-        What is beyond the dearest hour of the last day may come again in the next hours, at most once on the highest
-        path.
+        What is beyond the most expensive hour of the last day may come again in the next hours, at most once on the
+        highest path.
         """
         highest = np.where(np.isnan(rows), 0.0, rows)[:, -1 - HOURS_IN_DAY : -1].max(axis=1)
         beyond = rows[:, -1] - np.maximum(whole, highest)

@@ -172,7 +172,7 @@ def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
 
 
 def named_first(text: str) -> tuple[str, str]:
-    """The name of a budget that begins `text`, and what stands behind it, cleaned.
+    """The name of a budget that begins `text`, and the cleaned rest of the text.
 
     A name may hold points, dashes and underscores anywhere: none of them is taken for the end of a sentence.
     """

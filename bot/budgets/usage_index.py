@@ -3,8 +3,8 @@
 Numbers are given out as dimensions are first seen and never change, so that everything that was counted with them stays
 right while more are added. Not for several writers at once.
 
-Rows of the ledger have the shape of rows of usage. In the place of the workspace stands the feature, in the place of
-the key everything else that distinguishes events, as one text (`bot.ledger.model.Labels`).
+Rows of the ledger have the shape of rows of usage. Their workspace is the feature, their key
+everything else that distinguishes events, as one text (`bot.ledger.model.Labels`).
 """
 
 import sys

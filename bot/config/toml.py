@@ -212,7 +212,7 @@ def _ledger_url(table: LedgerTable, path: Path) -> SecretStr | None:
 
 
 def _secret_of(value: SecretStr | None, file: str | None, place: str) -> str:
-    """What is written here, or what stands in the file. `place`: of the file's name."""
+    """The value written here, or the content of the file. `place`: of the file's name."""
     if value is not None:
         return value.get_secret_value().strip()
     written = file or ""

@@ -5,9 +5,9 @@ row when it has not seen it change for `Timing.term` seconds, which is longer. E
 monotonic clock, so the copies need not agree on the time. An owner that is frozen or cut off loses the lease before
 another copy can take it.
 
-Beside an SQLite database the owner also locks a file. A free lock proves that the owner which held it is dead, so the
-next copy does not wait for the term. A held lock proves nothing, and a file that cannot be locked changes nothing.
-PostgreSQL has no equivalent: a cut connection does not prove a dead process.
+Beside an SQLite database the owner also locks a file. A free lock means that the owner which held it is dead, so the
+next copy does not wait for the term. A held lock means nothing, and a file that cannot be locked changes nothing.
+PostgreSQL has no equivalent: a cut connection does not mean a dead process.
 """
 
 import logging
@@ -181,7 +181,7 @@ class Lease:
         self.previous_may_live = False
         """Whether this copy took over from one that only stopped renewing: its calls may still be under way.
 
-        False after an owner that released the lease or is proven dead.
+        False after an owner that released the lease or is known to be dead.
         """
 
     def acquire(self) -> bool:
@@ -196,7 +196,7 @@ class Lease:
                 won = self._renew() or self._take()
             except SQLAlchemyError as error:
                 self._disconnect()
-                # No copy could renew meanwhile, so a missing renewal proves nothing.
+                # No copy could renew meanwhile, so a missing renewal means nothing.
                 self._seen = None
                 self.problem = database_problem(error)
                 return self.held()
@@ -321,7 +321,7 @@ class Lease:
 class LeaseState:
     """Who holds the lease, for people. `silent_for`: seconds since the last renewal, by the database's clock.
 
-    `dead`: that the owner's process is proven to have ended. `lock_problem`: as in `Lease`.
+    `dead`: the owner's process is known to have ended. `lock_problem`: as in `Lease`.
     """
 
     owner: Owner | None

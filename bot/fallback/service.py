@@ -127,7 +127,7 @@ class FallbackService:
         self._one_writer = threading.Lock()
 
     def in_force(self) -> ModeState:
-        """What is wanted, as applications need it: without targets, end of period and proof. One statement."""
+        """What is wanted, as applications need it: without targets, end of period and verification. One statement."""
         change = self.store.current()
         mode = self.wanted(change)
         if change is None:

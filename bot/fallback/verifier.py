@@ -69,7 +69,7 @@ def _rows(snapshot: Snapshot, starts_at: datetime, ends_at: datetime) -> Iterato
 def verification_report(
     found: Verification, report: Report, target: VerificationTarget, change_id: int, names: Names
 ) -> VerificationReport:
-    """What a report says. `change_id`: the change of the mode in whose thread it stands."""
+    """The payload of a report. `change_id`: the change of the mode in whose thread it is posted."""
     named = found.callers[:MOST_CALLERS]
     return VerificationReport(
         change_id=change_id,

@@ -3,7 +3,7 @@
 `claude_cost_client.ceiling` decides the same inside the applications; `tests/contract/test_client.py` compares the two.
 
 Sources: platform.claude.com, model pages, prompt caching and model deprecations, read until September 2026; the lengths
-and dates themselves stand in the rate card, which says when it was checked.
+and dates themselves are in the rate card, which says when it was checked.
 """
 
 import re

@@ -30,7 +30,7 @@ WINDOW = 5
 """Minutes that are looked at together; a single minute may hold one large request and nothing else."""
 
 HOLDS = 10
-"""Minutes for which every window has to be right. A lull between two bursts is no proof."""
+"""Minutes for which every window has to be right. A lull between two bursts confirms nothing."""
 
 DEADLINE = timedelta(minutes=30)
 """Data of this long after the change and still wrong: now somebody should look. Restarts are mostly done by then."""

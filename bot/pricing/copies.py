@@ -1,6 +1,6 @@
 """Which files begin with the very records that another one begins with, and may be copies of it. Pure.
 
-Nothing proves that a record without an id is a repeat, so it counts in each file, and the file is named.
+Nothing shows that a record without an id is a repeat, so it counts in each file, and the file is named.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,7 +10,7 @@ COMPARED = 16
 
 
 class Beginnings:
-    """How files begin: each call is known by a number that it shares with all that stand before it."""
+    """How files begin: each call is known by a number that depends on all calls before it."""
 
     def __init__(self) -> None:
         self._known: dict[int, list[Sequence[int]]] = {}

@@ -1,4 +1,4 @@
-"""Where a running total stands, in whatever files its records come: each rise counts once. Pure.
+"""The state of a running total, in whatever files its records come: each rise counts once. Pure.
 
 A running total falls back to zero when its process restarts, and its log is rotated, copied and cut. Files may come in
 any order. What a file covers in time is known as a whole afterwards: a record inside it says nothing new, one before,
@@ -97,7 +97,7 @@ class Counter:
         return rises, self._covering(Span(_at(begin), begin.counts, _at(end), last), end_of_spans in gaps)
 
     def _gap_of(self, reading: Reading) -> int | None:
-        """Before which span a reading stands; None inside of one."""
+        """The span that a reading precedes; None inside of one."""
         at = _at(reading)
         for number, span in enumerate(self.spans):
             if at < span.first_at:

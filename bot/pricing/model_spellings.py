@@ -1,4 +1,4 @@
-"""The patterns of `bot.pricing.model_ids`: platforms, regions, dates and what else may stand around a model's name.
+"""The patterns of `bot.pricing.model_ids`: platforms, regions, dates and what else may surround a model's name.
 
 The bot and the client hold the same text.
 """

@@ -85,7 +85,7 @@ UsualNames = tuple[str, str | None, str | None, str | None]
 
 
 class Numbers:
-    """Numbers that stand for the names of calls in packed states."""
+    """Numbers of the names of calls in packed states."""
 
     def __init__(self) -> None:
         self.names: list[Names] = []

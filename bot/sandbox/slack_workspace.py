@@ -62,7 +62,7 @@ TOMBSTONE = "This message was deleted."
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A message as it stood until it was edited."""
+    """A message before it was edited."""
 
     text: str
     blocks: list[Block]
@@ -72,7 +72,7 @@ class Version:
 class Message:
     """One message. `ephemeral_to`: the only person who sees it. `earlier`: its versions before the present one.
 
-    `replies`: what stands in its thread. A message that was deleted from above its replies is a tombstone from then on.
+    `replies`: the messages of its thread. A message that is deleted while it has replies becomes a tombstone.
     """
 
     channel: str

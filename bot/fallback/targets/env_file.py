@@ -54,7 +54,7 @@ def is_mount_point(path: Path) -> bool:
         mounts = Path("/proc/self/mountinfo").read_bytes()
     except OSError:
         return False
-    # The fifth field; blanks and backslashes of a path stand there as octal numbers (proc_pid_mountinfo(5)).
+    # The fifth field; blanks and backslashes of a path are octal numbers there (proc_pid_mountinfo(5)).
     points = (line.split(b" ")[4] for line in mounts.splitlines() if line.count(b" ") >= 4)
     return os.fsencode(path) in {re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), point) for point in points}
 

@@ -129,7 +129,7 @@ def _plain_block(record: Record) -> _Found | None:
 
 
 def _plain_call(found: _Found) -> Call | None:
-    """The call of the usual transcript line, where names and time stand in their usual places only."""
+    """The call of the usual transcript line, with names and time in their usual places only."""
     record, message, block = found.path
     model, response, session = message.get("model"), message.get("id"), record.get("sessionId")
     if not (type(model) is str and type(response) is str and type(session) is str and response[:4] == "msg_"):

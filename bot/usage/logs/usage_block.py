@@ -159,7 +159,7 @@ def counts_and_unsplit_in(block: Record) -> tuple[TokenCounts, int]:
 
 
 def _without_cache_in_input(block: Record, counts: TokenCounts) -> TokenCounts:
-    """The counts of a block whose `input_tokens` holds the cached tokens too, where the block itself proves that."""
+    """The counts of a block whose `input_tokens` holds the cached tokens too, if the block itself shows that."""
     for name in FRESH_INPUT:
         if block.get(name) is not None:
             fresh = _whole(block[name])

@@ -1,5 +1,5 @@
 # Written by `python -m tests.contract.client_copies`: change bot/pricing/model_spellings.py instead.
-"""The patterns of `model_ids`: platforms, regions, dates and what else may stand around a model's name.
+"""The patterns of `model_ids`: platforms, regions, dates and what else may surround a model's name.
 
 The bot and the client hold the same text.
 """

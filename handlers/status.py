@@ -1,13 +1,18 @@
 """`/claude-cost status` and `doctor`: how spend and the bot itself are doing."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 from bot.alerts.day_drift import settled_days
+from bot.alerts.incident import AlertKind, subject_of
+from bot.alerts.lifecycle import OpenAlert
 from bot.budgets.account import Detail
 from bot.clock import DAY
 from bot.doctor.check import MARKS, Check, State, summary, title
 from bot.messages import Message
 from bot.services import Services
+from bot.usage.store_reads import Names
 from handlers.render.drift_alert import truth_lines
 from handlers.render.parts import lead, shown
 from handlers.render.status import status_message
@@ -41,6 +46,15 @@ def _line(check: Check) -> str:
     return f"{MARKS[check.state]} · {title(check)}: {shown(check.text, LINE_LIMIT)}"
 
 
+def _named(open_alerts: Iterable[OpenAlert], names: Names) -> list[OpenAlert]:
+    """With the names of keys that are new."""
+    keys = {subject_of(id_): name for id_, name in names.keys.items()}
+    return [
+        replace(alert, name=keys.get(alert.identity.subject)) if alert.identity.kind is AlertKind.FIRST_SEEN else alert
+        for alert in open_alerts
+    ]
+
+
 def status_of(services: Services) -> Message:
     """What `status` answers. Reads the database."""
     now = services.clock()
@@ -58,7 +72,7 @@ def status_of(services: Services) -> Message:
         services.destinations.waiting(),
         services.display,
         truth_lines(settled[-TRUTH_DAYS:], snapshot.data.billed_read_at),
-        services.lifecycle.open_alerts(),
+        _named(services.lifecycle.open_alerts(), snapshot.names),
         services.review.unmatched(),
         partial(spending.told, detail=Detail.ENDS | Detail.WHY),
     )

@@ -6,7 +6,7 @@ mode has moved its callers.
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -202,6 +202,8 @@ class FirstSeenDetector:
         for identity, step in steps.items():
             # Without a message, since the channel shows no such alerts, nobody reads the figures.
             payload = said.get(identity) or self._unsaid(identity, step, mode, now)
+            # A key that was new may have had no name yet.
+            payload = replace(payload, name=self._name(payload.what, payload.id))
             yield [Transition(restated(payload, step, mode=mode, now=now))]
 
     def _unsaid(self, identity: Identity, step: Step, mode: str, now: datetime) -> FirstSeenAlert:
@@ -218,6 +220,9 @@ class FirstSeenDetector:
             models=(),
             as_of=opened_at,
         )
+
+    def _name(self, what: What, id_: str) -> str:
+        return self._context.snapshots.current().names.keys.get(id_, id_) if what == "key" else id_
 
     def _new_of(self, source: str, snapshot: Snapshot, as_of: datetime, kind: ScopeKind) -> dict[str, date]:
         """What is new, by id with its first day; worked out again where somebody has come or a day has begun."""
@@ -297,7 +302,7 @@ class FirstSeenDetector:
             **at_step(step, mode, now),
             what=look.what,
             id=id_,
-            name=snapshot.names.keys.get(id_, id_) if look.kind is ScopeKind.KEY else id_,
+            name=self._name(look.what, id_),
             first_day=look.new[id_],
             usd=usd,
             floor_usd=self._rules.floor_usd,

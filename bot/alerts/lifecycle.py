@@ -41,7 +41,8 @@ LONGEST_SNOOZE = 2 * DAY + 2 * HOUR
 class OpenAlert:
     """An alert that is open, whether or not the channel was notified. `since`: when it was opened last.
 
-    `bound_usd_per_hour`: of a spike. `posted`: its message in Slack, None where there is none yet.
+    `bound_usd_per_hour`: of a spike. `posted`: its message in Slack, None where there is none yet. `name`: what the
+    subject is called where that is an id.
     """
 
     identity: Identity
@@ -49,6 +50,7 @@ class OpenAlert:
     since: datetime
     life: Life
     posted: Address | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

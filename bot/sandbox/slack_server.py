@@ -197,7 +197,7 @@ class SlackSandbox(LocalServer):
     async def shortcut(self, callback_id: str, user: str = ADMIN, message: Message | None = None) -> Interaction:
         """Someone chooses a shortcut: of the whole app, or of a message. Raises `NotDispatchedError`."""
         trigger = self.views.new_trigger(user)
-        interaction = self._response_urls.new(user, "" if message is None else message.channel)
+        interaction = self.response_urls.new(user, "" if message is None else message.channel)
         place = None
         if message is not None:
             channel = self.workspace.channels[message.channel]
@@ -215,7 +215,7 @@ class SlackSandbox(LocalServer):
         """Someone mentions the app in a channel (`@claude-cost …`). Raises `NotDispatchedError`."""
         message = self.say(f"<@{BOT_USER}> {text}", user, channel, thread_ts)
         payload = payloads.written(self.workspace, message, self.workspace.channels[channel], mentions=True)
-        await self._dispatch(self._response_urls.new(user, channel), "events_api", payload)
+        await self._dispatch(self.response_urls.new(user, channel), "events_api", payload)
         return message
 
     async def ask_directly(self, text: str, user: str = ADMIN) -> Message:
@@ -223,7 +223,7 @@ class SlackSandbox(LocalServer):
         channel = self.workspace.direct_channel(user)
         message = self.say(text, user, channel.id)
         payload = payloads.written(self.workspace, message, channel, mentions=False)
-        await self._dispatch(self._response_urls.new(user, channel.id), "events_api", payload)
+        await self._dispatch(self.response_urls.new(user, channel.id), "events_api", payload)
         return message
 
     def delete(self, message: Message, user: str = ADMIN) -> None:

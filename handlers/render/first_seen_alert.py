@@ -31,7 +31,7 @@ def first_seen_message(alert: FirstSeenAlert) -> Message:
 
 def first_seen_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
-    return f"{shown(alert.identity.key)} {shown(alert.identity.subject)} is new"
+    return f"{shown(alert.identity.key)} {shown(alert.name or alert.identity.subject)} is new"
 
 
 def _closing(alert: FirstSeenAlert) -> str:

@@ -44,7 +44,7 @@ async def test_a_new_key_is_reported_once_with_its_new_model_and_known_after_a_w
     assert f"New with it: model {OPUS_4_7}." in told.text
     assert f"{OPUS_4_7} · Default · key answers: $" in told.text
     assert "apikey_2/key/first_seen/0" in told.text
-    assert "• key apikey_2 is new: since 16 Nov 11:00 UTC, nobody has acknowledged it." in status.text
+    assert "• key answers is new: since 16 Nov 11:00 UTC, nobody has acknowledged it." in status.text
     async with simulated.bot(**NO_LIMITS) as bot:
         for _ in range(8):
             clock.advance(DAY)

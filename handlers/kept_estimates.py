@@ -194,10 +194,10 @@ def _logged(services: Services, scope: Scope, stretch: Stretch) -> tuple[Used, .
     value, tag, by = scope.value or "", None, GroupBy(scope.kind.value)
     if scope.kind is ScopeKind.TAG:
         tag, _, value = value.partition("=")
-    found: dict[tuple[str, Terms], Sums] = {}
+    found: dict[tuple[str, Terms, int | None], Sums] = {}
     for dimensions, sums in services.ledger.totals(stretch.since, stretch.until).items():
         if group_of(dimensions, by, tag) == value:
-            at = (dimensions.model, dimensions.terms)
+            at = (dimensions.model, dimensions.terms, dimensions.prompt_tokens)
             found[at] = found.get(at, Sums()).plus(sums)
     return used_of(found)
 

@@ -266,11 +266,14 @@ def _cache(services: Services, asked: ReportWords, by: GroupBy) -> Message:
     used: list[Use]
     if logged:
         totals = services.ledger.totals(starts_at, asked.period.ends_at)
-        used = [(group_of(of, by, asked.tag), of.model, of.terms, sums.counts) for of, sums in totals.items()]
+        used = [
+            (group_of(of, by, asked.tag), of.model, of.terms, of.prompt_tokens, sums.counts)
+            for of, sums in totals.items()
+        ]
     else:
         by_model = by is GroupBy.MODEL
         tokens = services.usage.totals(starts_at, until)
-        used = [(model if by_model else key, model, STANDARD, counts) for (key, model), counts in tokens.items()]
+        used = [(model if by_model else key, model, STANDARD, None, counts) for (key, model), counts in tokens.items()]
     uses = cache_uses(used, services.card, on)
     if not uses:
         return said(f"No input is known of {asked.name}, so there is nothing that could be cached.")

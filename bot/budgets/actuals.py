@@ -116,21 +116,28 @@ def stretch_in(snapshot: Snapshot, scope: Scope) -> Stretch | None:
 
 
 class Used(NamedTuple):
-    """Tokens of one model under one set of terms. `requests`: those that were answered; None where nobody counts."""
+    """Tokens of one model under one set of terms. `requests`: those that were answered; None where nobody counts.
+
+    `prompt_tokens`: as of `unit_prices`.
+    """
 
     model: str
     terms: Terms
     counts: TokenCounts
     requests: int | None
+    prompt_tokens: int | None = None
 
 
-def used_of(sums: Mapping[tuple[str, Terms], Sums]) -> tuple[Used, ...]:
+def used_of(sums: Mapping[tuple[str, Terms, int | None], Sums]) -> tuple[Used, ...]:
     """Logged usage. Requests are known where hardly any tokens come without them."""
     tokens = sum(each.counts.tokens for each in sums.values())
     uncounted = sum(each.counts.tokens for each in sums.values() if not each.requests)
     answered = {at: each.requests - each.errors - each.rate_limited for at, each in sums.items()}
     counted = any(answered.values()) and uncounted <= tokens * MOST_UNCOUNTED
-    return tuple(Used(*at, each.counts, answered[at] if counted else None) for at, each in sums.items())
+    return tuple(
+        Used(model, terms, each.counts, answered[model, terms, prompt] if counted else None, prompt)
+        for (model, terms, prompt), each in sums.items()
+    )
 
 
 class Difference(NamedTuple):
@@ -321,7 +328,7 @@ class _Steps:
     def _cost(self, terms: Sequence[Terms]) -> Fraction:
         total = Fraction(0)
         for used, each in zip(self._used, terms, strict=True):
-            prices = unit_prices(self._card, used.model, each, self._on).usd_per_token
+            prices = unit_prices(self._card, used.model, each, self._on, used.prompt_tokens).usd_per_token
             total += sum((n * Fraction(price) for n, price in zip(used.counts, prices, strict=True)), Fraction(0))
         return total * self._scale
 

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from bot.clock import DAY
 from bot.pricing.card import RateCard
-from bot.pricing.cost import MTOK, CostLine, cost_of
+from bot.pricing.cost import MTOK, CostLine, cost_of, stepped_prices
 from bot.pricing.tokens import Terms, TokenCounts
 
 COLUMNS = (
@@ -29,12 +29,16 @@ PROVIDER = "Anthropic"
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What was used on a UTC day. `workspace`, `key`: id and name, None where not known."""
+    """What was used on a UTC day. `workspace`, `key`: id and name, None where not known.
+
+    `prompt_tokens`: as of `unit_prices`.
+    """
 
     day: date
     model: str
     counts: TokenCounts
     terms: Terms
+    prompt_tokens: int | None = None
     workspace: tuple[str, str] | None = None
     key: tuple[str, str] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -42,12 +46,14 @@ class Charge:
 
 def focus_rows(charge: Charge, card: RateCard) -> Iterator[dict[str, str]]:
     """A row for each kind of token that was used, and one for web searches."""
-    cost = cost_of(card, charge.model, charge.counts, charge.terms, charge.day, prompt_tokens=None)
+    cost = cost_of(card, charge.model, charge.counts, charge.terms, charge.day, prompt_tokens=charge.prompt_tokens)
+    step = stepped_prices(card, charge.model, charge.day, charge.terms).above_prompt_tokens
+    is_long = step is not None and charge.prompt_tokens is not None and charge.prompt_tokens > step
     for line in cost.lines:
-        yield _row(charge, line)
+        yield _row(charge, line, f"/above-{step}" if is_long and line.kind != "web_search" else "")
 
 
-def _row(charge: Charge, line: CostLine) -> dict[str, str]:
+def _row(charge: Charge, line: CostLine, step: str) -> dict[str, str]:
     month = charge.day.replace(day=1)
     usd, price = f"{line.usd:f}", f"{line.usd_per_mtok / MTOK:f}"
     unit = "Requests" if line.kind == "web_search" else "Tokens"
@@ -86,7 +92,7 @@ def _row(charge: Charge, line: CostLine) -> dict[str, str]:
             "ServiceCategory": "AI and Machine Learning",
             "ServiceName": "Claude API",
             "SkuId": sku,
-            "SkuPriceId": sku,
+            "SkuPriceId": sku + step,
             "SubAccountId": charge.workspace[0] if charge.workspace else "",
             "SubAccountName": charge.workspace[1] if charge.workspace else "",
             "Tags": json.dumps(dict(sorted(charge.tags.items())), ensure_ascii=False) if charge.tags else "",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 
@@ -13,6 +13,7 @@ from bot.budgets.spend import ZERO
 from bot.clock import floor_hour
 from bot.ledger.model import Dimensions, Sums
 from bot.pricing.card import RateCard
+from bot.pricing.cost import cost_of
 from bot.pricing.throughput import Limiter, Limits, Pool, pool_of
 from bot.pricing.tokens import TokenCounts
 
@@ -130,6 +131,8 @@ def _least_headroom(each: Busiest) -> tuple[bool, float, str, int]:
 Tokens = Mapping[tuple[str | None, str], int]
 """By key (None without one) and model."""
 
+NO_DOLLARS: Mapping[str, Decimal] = {}
+
 LEAST_MISSING = Fraction(1, 100)
 """Of a key's tokens of a model: what applications and Anthropic put into different hours is less."""
 
@@ -206,11 +209,18 @@ def closed_until(usage: Snapshot, logged: Snapshot, period: Period) -> datetime 
 
 
 def coverage_of(
-    usage: Snapshot, logged: Snapshot, starts_at: datetime, until: datetime, tokens: Tokens, logged_tokens: Tokens
+    usage: Snapshot,
+    logged: Snapshot,
+    starts_at: datetime,
+    until: datetime,
+    tokens: Tokens,
+    logged_tokens: Tokens,
+    above_step: Mapping[str, Decimal] = NO_DOLLARS,
 ) -> Coverage:
     """Of the hours of [`starts_at`, `until`), whole ones. `tokens` as Anthropic counted them, keys by id.
 
-    `logged_tokens` as applications logged them: keys by id or name, models in any spelling.
+    `logged_tokens` as applications logged them: keys by id or name, models in any spelling. `above_step`: by model, how
+    much of the logged USD only the length of prompts makes, which Anthropic's counts do not show.
     """
     known = known_of(usage, starts_at, until)
     if not known.complete:
@@ -225,6 +235,7 @@ def coverage_of(
         counted, in_logs = (
             snapshot.usd(Scope(ScopeKind.MODEL, model), starts_at, until) for snapshot in (usage, logged)
         )
+        in_logs = max(ZERO, in_logs - above_step.get(model, ZERO))
         if counted or in_logs:
             found.append(OfModel(model, counted, in_logs, of_model.get(model, 0)))
     found.sort(key=lambda each: (-each.counted_usd, -each.logged_usd, each.model))
@@ -246,7 +257,21 @@ def coverage_from(
         at = (dimensions.key, dimensions.model)
         in_logs[at] = in_logs.get(at, 0) + sums.counts.tokens
     tokens = {at: counts.tokens for at, counts in totals.items()}
-    return coverage_of(usage, logged, starts_at, until, tokens, in_logs)
+    above_step = _usd_above_step(logged_totals, usage.card, (until - until.resolution).date())
+    return coverage_of(usage, logged, starts_at, until, tokens, in_logs, above_step)
+
+
+def _usd_above_step(logged_totals: Mapping[Dimensions, Sums], card: RateCard, on: date) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for of, sums in logged_totals.items():
+        long, several = (
+            cost_of(card, of.model, sums.counts, of.terms, on, prompt_tokens=prompt).usd
+            for prompt in (of.prompt_tokens, None)
+        )
+        if long != several:
+            model = _model(of.model, card)
+            found[model] = found.get(model, ZERO) + long - several
+    return found
 
 
 def gaps_of(tokens: Tokens, logged_tokens: Tokens, names: Mapping[str, str], card: RateCard) -> tuple[Gap, ...]:

@@ -285,6 +285,7 @@ class RecentSpend:
             api_key_id=None if caller is None else caller.api_key_id,
             terms=of.terms,
             counts=TokenCounts(*counts.tolist()),
+            prompt_tokens=of.prompt_tokens,
         )
         (priced,) = price_usage([usage], self._snapshot.card)
         return RecentUsage(PricedUsage(usage, priced.cost), share)

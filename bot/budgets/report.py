@@ -16,7 +16,7 @@ from bot.budgets.spend import ZERO, Spend
 from bot.budgets.usage_table import Money, reasons
 from bot.clock import HOUR, floor_hour
 from bot.pricing.card import RateCard
-from bot.pricing.cost import Hidden, unit_prices
+from bot.pricing.cost import Hidden, UnitPrices, unit_prices
 from bot.pricing.tokens import Terms, TokenCounts
 
 SECOND = timedelta(seconds=1)
@@ -237,8 +237,8 @@ def _dollars(
     return dollars
 
 
-Use = tuple[str | None, str, Terms, TokenCounts]
-"""Row, model, terms and tokens."""
+Use = tuple[str | None, str, Terms, int | None, TokenCounts]
+"""Row, model, terms, prompt length (as of `unit_prices`) and tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +262,9 @@ def cache_uses(uses: Iterable[Use], card: RateCard, on: date) -> list[CacheUse]:
     out.
     """
     sums: dict[str | None, _CacheSums] = {}
-    for row, model, terms, counts in uses:
-        sums.setdefault(row, _CacheSums()).add(model, terms, counts, card, on)
+    for row, model, terms, prompt_tokens, counts in uses:
+        prices = unit_prices(card, model, terms, on, prompt_tokens)
+        sums.setdefault(row, _CacheSums()).add(counts, prices)
     found = [each.use(row) for row, each in sums.items() if each.counts.prompt_tokens]
     return sorted(found, key=lambda use: (min(use.saved_usd, Decimal(0)), -use.prompt_tokens, str(use.row)))
 
@@ -273,8 +274,8 @@ class _CacheSums:
         self.counts = TokenCounts()
         self.read_usd = self.write_usd = self.could_save_usd = Decimal(0)
 
-    def add(self, model: str, terms: Terms, counts: TokenCounts, card: RateCard, on: date) -> None:
-        uncached, write_5m, write_1h, read, *_ = unit_prices(card, model, terms, on).usd_per_token
+    def add(self, counts: TokenCounts, prices: UnitPrices) -> None:
+        uncached, write_5m, write_1h, read, *_ = prices.usd_per_token
         written_5m, written_1h = counts.cache_creation_5m_input_tokens, counts.cache_creation_1h_input_tokens
         self.counts += counts
         self.read_usd += counts.cache_read_input_tokens * (uncached - read)

@@ -83,7 +83,8 @@ def sum_of(spends: Sequence[Spend]) -> Spend:
 def price_usage(usage: Iterable[DayUsage], card: RateCard) -> list[PricedUsage]:
     """Each row priced at the rates of its day, as a sum of requests."""
     return [
-        PricedUsage(row, cost_of(card, row.model, row.counts, row.terms, row.day, prompt_tokens=None)) for row in usage
+        PricedUsage(row, cost_of(card, row.model, row.counts, row.terms, row.day, prompt_tokens=row.prompt_tokens))
+        for row in usage
     ]
 
 

@@ -119,7 +119,7 @@ def _cost_under(ceiling: str, row: PricedUsage, card: RateCard) -> Decimal:
     if not costs_more(usage.model, ceiling, usage.day, card):
         return row.cost.usd
     counts = retokenized(usage, ceiling, card)
-    return cost_of(card, ceiling, counts, usage.terms, usage.day, prompt_tokens=None).usd
+    return cost_of(card, ceiling, counts, usage.terms, usage.day, prompt_tokens=usage.prompt_tokens).usd
 
 
 def _rank(card: RateCard, model_id: str, on: date) -> tuple[Decimal, Decimal]:
@@ -325,7 +325,7 @@ def _by_caller(rows: Iterable[RecentUsage], scope: Scope, card: RateCard) -> dic
             continue
         sums = callers.setdefault((usage.model, usage.workspace_id, usage.api_key_id), _Sums())
         sums.usd += row.usd
-        plain = cost_of(card, usage.model, usage.counts, STANDARD, usage.day, prompt_tokens=None)
+        plain = cost_of(card, usage.model, usage.counts, STANDARD, usage.day, prompt_tokens=usage.prompt_tokens)
         tokens = ZERO
         for line in plain.lines:
             if line.kind in sums.tokens:

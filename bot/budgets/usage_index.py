@@ -27,9 +27,6 @@ Numbers = npt.NDArray[np.int64]
 ORGANIZATION_ID = 0
 """The number of the whole organization among the scopes."""
 
-DIMENSIONS = 6
-"""A row's key: model, workspace, key, service tier, region, speed."""
-
 
 class Caller(NamedTuple):
     """Who uses which model; `api_key_id` is None for usage without a key."""
@@ -41,10 +38,11 @@ class Caller(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What decides what tokens cost on a day."""
+    """What decides what tokens cost on a day. `prompt_tokens`: as of `unit_prices`."""
 
     model: str
     terms: Terms
+    prompt_tokens: int | None = None
 
 
 class Column:
@@ -81,11 +79,14 @@ class UsageIndex:
     _WHOLE = ScopeKind.WORKSPACE
     """The kind of scope that consists of keys."""
 
+    dimensions = 6
+    """First in a row: model, workspace, key, service tier, region, speed."""
+
     def __init__(self, card: RateCard) -> None:
         self._card = card
         self._groups: dict[tuple[Any, ...], int] = {}
         self._callers: dict[Caller, int] = {}
-        self._rates: dict[tuple[str, Terms], int] = {}
+        self._rates: dict[Rate, int] = {}
         self._scopes: dict[tuple[ScopeKind, str, str | None], int] = {(ScopeKind.ORGANIZATION, "", None): 0}
         self._of_scope: dict[Scope, Numbers] = {}
         self._keys: dict[str, list[int]] = {}
@@ -118,12 +119,12 @@ class UsageIndex:
         return self._scopes.get((ScopeKind.KEY, api_key_id or "", workspace_id))
 
     def groups_of(self, rows: Sequence[Sequence[Any]], day: date) -> npt.NDArray[np.int32]:
-        """The group of each row, whose first six values are its dimensions; they were used on `day`."""
-        known = self._groups
-        found = [known.get(tuple(row[:DIMENSIONS])) for row in rows]
+        """The group of each row, whose first values are its dimensions; they were used on `day`."""
+        known, count = self._groups, self.dimensions
+        found = [known.get(tuple(row[:count])) for row in rows]
         if None in found:
             found = [
-                self._new_group(tuple(row[:DIMENSIONS]), day) if group is None else group
+                self._new_group(tuple(row[:count]), day) if group is None else group
                 for row, group in zip(rows, found, strict=True)
             ]
         groups = np.array(found, dtype=np.int32)
@@ -215,10 +216,10 @@ class UsageIndex:
         if key in self._groups:
             return self._groups[key]
         # Each text once, however many rows have it.
-        key = tuple(value if value is None else sys.intern(value) for value in key)
-        model, workspace_id, api_key_id, *terms = key
+        key = tuple(sys.intern(value) if isinstance(value, str) else value for value in key)
+        model, workspace_id, api_key_id, tier, geo, speed, *prompt = key
         caller = self._caller(Caller(model, workspace_id, api_key_id), day)
-        rate = self._rate(model, Terms(*terms))
+        rate = self._rate(Rate(model, Terms(tier, geo, speed), *prompt))
         self.caller_of_group.add(caller)
         self.rate_of_group.add(rate)
         self._groups[key] = len(self._groups)
@@ -250,11 +251,11 @@ class UsageIndex:
     def _add_key(self, value: str, number: int) -> None:
         self._keys.setdefault(value, []).append(number)
 
-    def _rate(self, model: str, terms: Terms) -> int:
-        found = self._rates.get((model, terms))
+    def _rate(self, rate: Rate) -> int:
+        found = self._rates.get(rate)
         if found is None:
-            found = self._rates[model, terms] = len(self._rates)
-            self._rate_list.append(Rate(model, terms))
+            found = self._rates[rate] = len(self._rates)
+            self._rate_list.append(rate)
         return found
 
 
@@ -262,6 +263,8 @@ class LedgerIndex(UsageIndex):
     """Its numbered scopes are features and sets of labels; users, tags, workspaces and keys are several of those."""
 
     _WHOLE = ScopeKind.FEATURE
+    dimensions = 7
+    """The last one: `prompt_tokens` of `bot.ledger.model.Dimensions`."""
 
     def __init__(self, card: RateCard) -> None:
         super().__init__(card)

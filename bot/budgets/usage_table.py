@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.budgets.usage_index import DIMENSIONS, ORGANIZATION_ID, Numbers, UsageIndex
+from bot.budgets.usage_index import ORGANIZATION_ID, Numbers, UsageIndex
 from bot.pricing.card import RateCard, Rates
 from bot.pricing.cost import MTOK, Hidden, unit_prices
 
@@ -108,7 +108,7 @@ class UsagePrices:
         if known is not None:
             return known
         rate = self._index.rates[number]
-        found = unit_prices(self._card, rate.model, rate.terms, day)
+        found = unit_prices(self._card, rate.model, rate.terms, day, rate.prompt_tokens)
         places = max(0, *(-int(price.normalize().as_tuple().exponent) for price in found.usd_per_token))
         if places > self.places:
             raise TooSmallError(places, wide=self.wide or places > LEAST_PLACES + 2)
@@ -216,7 +216,7 @@ class TableBuilder:
     def table(self, rows: Sequence[Sequence[Any]], day: date, minutes: Sequence[int] | None = None) -> Table:
         """`rows`: dimensions and counts. `minutes`: of each row, where the hour is kept by the minute."""
         group = self._index.groups_of(rows, day)
-        counts = np.array([row[DIMENSIONS:] for row in rows], dtype=np.int64).reshape(-1, COUNTS)
+        counts = np.array([row[self._index.dimensions :] for row in rows], dtype=np.int64).reshape(-1, COUNTS)
         units = self._prices.priced(self._index.rate_of_group.values[group], counts, day)
         minute = np.zeros(len(rows), np.int16) if minutes is None else np.array(minutes, np.int16)
         return Table(minute, group, counts, units)

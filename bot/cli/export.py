@@ -176,6 +176,7 @@ def _charges(store: UsageStore, report: Report, names: Names) -> Iterator[Charge
                 model,
                 TokenCounts(*counts),
                 Terms(tier, geo, speed),
+                None,
                 (workspace, names.workspaces.get(workspace, workspace)),
                 None if key is None else (key, names.keys.get(key, key)),
             )
@@ -188,7 +189,7 @@ def _logged_charges(ledger: SqlLedger, report: Report) -> Iterator[Charge]:
         own = {"feature": of.feature, "user": of.user_id}
         tags = dict(of.tags) | {name: value for name, value in own.items() if value}
         workspace, key = ((text, text) if text else None for text in (of.workspace, of.key))
-        yield Charge(row.starts_at.date(), of.model, row.sums.counts, of.terms, workspace, key, tags)
+        yield Charge(row.starts_at.date(), of.model, row.sums.counts, of.terms, of.prompt_tokens, workspace, key, tags)
 
 
 def written(columns: Sequence[str], rows: Rows) -> str:

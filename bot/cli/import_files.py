@@ -26,6 +26,7 @@ from bot.ledger.clickhouse import ClickHouseError
 from bot.ledger.clickhouse_ledger import ledger_from
 from bot.ledger.files import FileImport, Imported
 from bot.ledger.files_store import copy_ledger
+from bot.ledger.model import SEVERAL
 from bot.ledger.store import SqlLedger
 from bot.pricing.card import RateCard, load_rate_card
 from bot.pricing.model_names import Kind, kind_of
@@ -51,6 +52,8 @@ def totals_of(imported: Imported, card: RateCard) -> Totals:
         day = hour.date()
         above = step.of(its.model, day)
         prompt = Prompt.LONG if above is not None and its.prompts_above >= above else Prompt.SHORT
+        if its.prompts_above == SEVERAL:
+            prompt = Prompt.SEVERAL
         place = Place(its.model, day, day, prompt, its.terms, its.feature, its.user_id)
         sums.add(place, added.requests, added.counts)
     pile = Pile(list(sums.places()), [], imported.odd, 0, dict(imported.not_claude), imported.repeats, 0, (), 0)

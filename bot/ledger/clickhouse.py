@@ -1,7 +1,7 @@
 """Responses in ClickHouse: one row for each id, however often it is stored.
 
 The table replaces by id (`ReplacingMergeTree`) and keeps the state with the largest counts. All states of a response
-have the time and the dimensions of the first, so a query may pick an hour before ClickHouse replaces (`PREWHERE`).
+have the time of the first, so a query may pick an hour before ClickHouse replaces (`PREWHERE`).
 ClickHouse itself deletes what was received too long ago.
 """
 
@@ -19,6 +19,7 @@ from bot.addresses import ClickHouseAddress, clickhouse_address
 from bot.clock import HOUR
 from bot.db.engine import DatabaseError
 from bot.ledger.interning import COLUMNS as DIMENSIONS
+from bot.ledger.interning import row_at_prompt
 from bot.ledger.model import largest
 from bot.ledger.store_writes import NUMBERS
 from bot.pricing.tokens import TokenCounts
@@ -115,7 +116,8 @@ class Kept(NamedTuple):
         *counts, requests = self.numbers
         *others, others_requests = other.numbers
         found, unsplit = largest(TokenCounts(*counts), self.unsplit, TokenCounts(*others), other.unsplit)
-        return self._replace(numbers=(*found, max(requests, others_requests)), unsplit=unsplit)
+        dimensions = row_at_prompt(self.dimensions, found.prompt_tokens)
+        return self._replace(dimensions=dimensions, numbers=(*found, max(requests, others_requests)), unsplit=unsplit)
 
 
 class Cell(NamedTuple):
@@ -202,7 +204,8 @@ class ClickHouseEvents:
         self._connect = connect
         self._days = keep.days
         self._clients: dict[int, Client] = {}
-        self._lock = Lock()
+        self._locks = {seconds: Lock() for seconds in (ANSWER_SECONDS, REBUILD_SECONDS)}
+        self._is_made = False
 
     def find(self, ids: Iterable[str]) -> dict[str, Kept]:
         """Those of these responses that are stored, with the largest of each count."""
@@ -259,13 +262,18 @@ class ClickHouseEvents:
             return [msgspec.json.decode(line) for line in lines.splitlines() if line]
 
     def _client(self, seconds: int) -> Client:
-        with self._lock:
+        found = self._clients.get(seconds)
+        if found is not None:
+            return found
+        # Nobody waits for a client but those who need the same one.
+        with self._locks[seconds]:
             found = self._clients.get(seconds)
             if found is None:
                 client = self._connect(seconds)
-                if not self._clients:
+                if not self._is_made:
                     with _plain_errors():
                         self._make_table(client)
+                    self._is_made = True
                 found = self._clients[seconds] = client
         return found
 

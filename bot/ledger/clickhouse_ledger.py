@@ -35,6 +35,12 @@ MOVES = "ledger_moves"
 MOVED_AFTER = HOUR
 """From when it was received until a response is moved. Senders repeat within minutes."""
 
+LOOK_EVERY = timedelta(minutes=10)
+"""So often all responses are looked at: most of them may be such that never move. In between only those that have
+become old enough since. What was put back waits so long to be moved again."""
+
+MARKS = (SINGLE, SUM, TOTAL)
+
 MOVED_AT_ONCE = 5_000
 MOVING_SECONDS = 30
 """In one call; the next one goes on."""
@@ -89,6 +95,8 @@ class ClickHouseLedger(SqlLedger):
         self._events = events
         self._keep = keep
         self._retry_at: float | None = None
+        self._looked_at: datetime | None = None
+        self._moved_until: datetime | None = None
         with engine.begin() as connection:
             locked(connection, MOVES, _Turn(0, None).written())
 
@@ -114,22 +122,37 @@ class ClickHouseLedger(SqlLedger):
             except _MovedMeanwhileError:
                 continue
 
-    def change(self, plan: Callable[[Connection], Change], received_at: datetime) -> Stored:
-        """As `SqlLedger.change`. Looks into ClickHouse within the transaction, and raises `ClickHouseError`."""
+    def change(
+        self, plan: Callable[[Connection], Change], received_at: datetime, expected: Collection[str] = ()
+    ) -> Stored:
+        """As `SqlLedger.change`. Raises `ClickHouseError`.
 
-        def looking(connection: Connection) -> Change:
-            _shared_turn(connection)
-            change = plan(connection)
-            events = list(change.events)
-            found = self._events.find({stored_id(event.id) for event in events})
-            return change._replace(events=events, counted=_rows(connection, found.values()))
+        Looks for what is expected before the transaction: meanwhile others may write.
+        """
+        ids = {stored_id(event_id) for event_id in expected if _moves(event_id)}
+        while True:
+            turn = self._turn().number
+            known = self._events.find(ids)
 
-        return super().change(looking, received_at)
+            def looking(connection: Connection, turn: int = turn, known: dict[str, Kept] = known) -> Change:
+                if _shared_turn(connection).number != turn:
+                    raise _MovedMeanwhileError
+                change = plan(connection)
+                events = list(change.events)
+                others = {stored_id(event.id) for event in events if _moves(event.id)} - ids
+                found = {**known, **self._events.find(others)}
+                return change._replace(events=events, counted=_rows(connection, found.values()))
 
-    def sessions_with_calls(self, connection: Connection, sessions: Iterable[str]) -> set[str]:
+            try:
+                return super().change(looking, received_at)
+            except _MovedMeanwhileError:
+                continue
+
+    def sessions_with_calls(self, sessions: Iterable[str]) -> set[str]:
         """As `SqlLedger.sessions_with_calls`. Raises `ClickHouseError`."""
         wanted = list(sessions)
-        return super().sessions_with_calls(connection, wanted) | self._events.sessions(wanted)
+        # In this order: what is moved is in ClickHouse before it goes from here.
+        return super().sessions_with_calls(wanted) | self._events.sessions(wanted)
 
     def roll_up(self, now: datetime, *, at_once: int = MOVED_AT_ONCE, seconds: float = MOVING_SECONDS) -> None:
         """Move what was received `MOVED_AFTER` ago, and rebuild hours that are closed. Raises `ClickHouseError`.
@@ -168,9 +191,14 @@ class ClickHouseLedger(SqlLedger):
 
     def _move(self, now: datetime, at_once: int = MOVED_AT_ONCE) -> bool:
         """Move some. False: there is nothing more to move."""
+        before = now - MOVED_AFTER
+        in_full = self._looked_at is None or not self._looked_at <= now < self._looked_at + LOOK_EVERY
         with self._engine.connect() as connection:
-            held = _movable(connection, now - MOVED_AFTER, at_once)
+            held = _movable(connection, None if in_full else self._moved_until, before, at_once)
         if not held:
+            self._moved_until = before
+            if in_full:
+                self._looked_at = now
             return False
         turn = self._turn().number
         found = self._events.find(one.id for one in held)
@@ -206,10 +234,11 @@ class ClickHouseLedger(SqlLedger):
                 first = found.rows[one.id]
                 grown = first.grown_by(one)
                 counted.append(grown)
-                growth = _expanded(tuple(map(sub, grown.numbers, first.numbers)), first.outcome)
-                number = numbers_of_rows(connection, [first.dimensions])[first.dimensions[0]]
-                key = (_minute(first.at), number)
-                sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(SUMS)), growth, strict=True)))
+                numbers = numbers_of_rows(connection, [first.dimensions, grown.dimensions])
+                for sign, counted_as in ((-1, first), (1, grown)):
+                    change = _expanded(tuple(sign * number for number in counted_as.numbers), first.outcome)
+                    key = (_minute(first.at), numbers[counted_as.dimensions[0]])
+                    sums[key] = tuple(map(sum, zip(sums.get(key, (0,) * len(SUMS)), change, strict=True)))
             return Change((), [one.id for one in counted], _rows(connection, counted), sums)
 
         try:
@@ -233,8 +262,13 @@ class ClickHouseLedger(SqlLedger):
         with self._engine.connect() as connection:
             held = _held_of(connection, hour)
         # Nothing of the time before the first roll-up: not all of it is in ClickHouse.
-        cells = [] if is_first else self._events.hour(hour)
+        cells = list[Cell]()
         known = {} if is_first else self._events.find(one.id for one in held)
+        if not is_first:
+            cells = self._events.hour(hour)
+            if self._events.find(one.id for one in held) != known:
+                # Another copy has stored some of them before or after the sums were read.
+                return False
 
         def plan(connection: Connection) -> Change:
             if _Turn.of(locked(connection, MOVES, None)) != turn or _held_of(connection, hour) != held:
@@ -273,13 +307,19 @@ def _shared_turn(connection: Connection) -> _Turn:
     return _Turn.of(connection.execute(query).scalar_one())
 
 
-def _movable(connection: Connection, before: datetime, most: int) -> list[Kept]:
-    """`most` responses received before a time, the oldest first. What files say may be withdrawn, so it stays."""
+def _moves(event_id: str) -> bool:
+    """What files say may be withdrawn, so it stays."""
+    return not event_id.startswith(MARKS)
+
+
+def _movable(connection: Connection, since: datetime | None, before: datetime, most: int) -> list[Kept]:
+    """`most` responses received from a time, or ever, until another, the oldest first."""
     events = ledger_events.c
     query = (
         select(ledger_events)
         .where(events.received_at < before, events.at >= EARLIEST, events.at < LATEST)
-        .where(*(events.id.not_like(f"{mark}%") for mark in (SINGLE, SUM, TOTAL)))
+        .where(*(events.id.not_like(f"{mark}%") for mark in MARKS))
+        .where(*(() if since is None else (events.received_at >= since,)))
         .order_by(events.received_at)
         .limit(most)
     )

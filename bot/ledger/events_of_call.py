@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bot.ledger.model import LONGEST_NAME, Dimensions, Event, Outcome, Tags, prompts_above, tags_of
+from bot.ledger.model import LONGEST_NAME, SEVERAL, Dimensions, Event, Outcome, Tags, prompts_above, tags_of
 from bot.pricing.responses import Call, Part
 from bot.pricing.tally import requests_of
 
@@ -108,7 +108,7 @@ def _divided(call: Call) -> tuple[Part, ...]:
 
 
 def _event(call: Call, event_id: str, at: datetime, labels: RecordLabels, part: Part, requests: int) -> Event:
-    above = call.prompts_above if call.is_sum else prompts_above(part.counts.prompt_tokens)
+    above = SEVERAL if call.is_sum else prompts_above(part.counts.prompt_tokens)
     dimensions = Dimensions(
         part.model, call.feature, call.user, labels.tags, labels.workspace, labels.key, call.terms, above
     )

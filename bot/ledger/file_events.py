@@ -27,6 +27,8 @@ from bot.usage.logs.usual_lines import Opened, UsualLines, usual_call
 SINGLE, TOTAL, SUM = "@", "~", "+"
 """How ids of records without an id begin: of a single call, of what a running total has risen, of a session's sum."""
 
+AHEAD = "a time more than a day ahead"
+
 REPORT = "a report of Anthropic's own sums, which the bot reads from Anthropic itself"
 
 
@@ -64,7 +66,8 @@ class SessionSum:
 
 class FileEvents:
     """Reads one file. `source`: what stays the same while it grows; `fallback`: aware UTC, the time of records that
-    have none. `emit` takes the events as they are found; what is held back stays in `held` and `sums`."""
+    have none; `latest`: records of a later time are left out. `emit` takes the events as they are found; what is held
+    back stays in `held` and `sums`."""
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class FileEvents:
         is_claude: Callable[[str], bool],
         emit: Callable[[Iterable[Event]], None],
         shapes: RecordShapes,
+        latest: datetime,
     ) -> None:
         self.known = known
         self.content: Content | None = None
@@ -96,6 +100,7 @@ class FileEvents:
         self._dimensions: dict[tuple[object, ...], Dimensions] = {}
         self._reader = CallReader()
         self._shapes = shapes
+        self._latest = latest
         self._is_begun = False
         self._one_by_one = False
 
@@ -168,6 +173,8 @@ class FileEvents:
         if response is None:
             self._count(found.call(), found.labels, 0, is_new)
             return
+        if self._is_ahead(found.at, is_new):
+            return
         self.calls += is_new
         self.untimed += is_new and found.at is None
         if is_new:
@@ -208,6 +215,8 @@ class FileEvents:
         self._count(call, labels, number, is_new)
 
     def _count(self, call: Call, labels: RecordLabels, number: int, is_new: bool) -> None:
+        if self._is_ahead(call.at, is_new):
+            return
         self.calls += is_new
         self.odd += call.odd if is_new else 0
         at = call.at
@@ -227,6 +236,12 @@ class FileEvents:
                 self._release()
         elif is_new:
             self._emit(events_of_call(call, SINGLE + self._place(number), at, labels))
+
+    def _is_ahead(self, at: datetime | None, is_new: bool) -> bool:
+        if at is None or at <= self._latest:
+            return False
+        self.skipped[AHEAD] += is_new
+        return True
 
     def _release(self) -> None:
         """The records turned out to be single calls."""
@@ -249,8 +264,10 @@ class FileEvents:
     def _close(self, response: str, record: Opened) -> None:
         if not self._is_new:
             return
-        self.calls += 1
         call = usual_call(response, record)
+        if self._is_ahead(call.at, True):
+            return
+        self.calls += 1
         prompt = call.counts.prompt_tokens
         above = prompts_above(prompt) if prompt > PROMPT_EDGES[0] else 0
         key = (*call.terms, call.model, record[5], record[6], above)

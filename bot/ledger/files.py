@@ -34,11 +34,12 @@ from bot.ledger.files_store import (
     remember_contents,
     seen_files,
     session_values,
+    sessions_with_calls,
     single_calls,
     summed_sessions,
     write_session_values,
 )
-from bot.ledger.model import Dimensions, Event
+from bot.ledger.model import FURTHEST_AHEAD, Dimensions, Event
 from bot.ledger.model import Sums as LedgerSums
 from bot.ledger.record_shapes import RecordShapes
 from bot.ledger.store import Change, SqlLedger
@@ -47,6 +48,7 @@ from bot.pricing.running_totals import SeriesKey
 from bot.pricing.tokens import TokenCounts
 from bot.usage.logs.content import head_of, known_part
 from bot.usage.logs.files import RecordFile, UnreadableError
+from bot.usage.logs.moments import EARLIEST
 from bot.usage.logs.streams import Advance, records_of
 
 BATCH = 16_000
@@ -138,7 +140,8 @@ class FileImport:
                 return
         stream.seek(0)
         self.imported.files += 1
-        events = FileEvents(head, self._time_of(file), known, self._is_claude, self._waiting.emit, self._shapes)
+        latest = self._clock() + FURTHEST_AHEAD
+        events = FileEvents(head, self._time_of(file), known, self._is_claude, self._waiting.emit, self._shapes, latest)
         is_whole = False
         try:
             events.read(records_of(stream, self._advance, events.take, events.through))
@@ -156,10 +159,13 @@ class FileImport:
         now = self._clock().astimezone(UTC)
         if file.status is None:
             return now
-        return min(now, datetime.fromtimestamp(file.status.st_mtime, UTC))
+        # An archive may restore 1980 as the time of a file.
+        return datetime.fromtimestamp(max(EARLIEST.timestamp(), min(file.status.st_mtime, now.timestamp())), UTC)
 
-    def _store(self, plan: Callable[[Connection], Change]) -> None:
-        stored = self._ledger.change(lambda connection: self._without_sums(connection, plan(connection)), self._clock())
+    def _store(self, plan: Callable[[Connection], Change], expected: Collection[str] = ()) -> None:
+        stored = self._ledger.change(
+            lambda connection: self._without_sums(connection, plan(connection)), self._clock(), expected
+        )
         for key, sums in stored.by_hour.items():
             self.imported.new += sums[6]
             found = self._hours.get(key)
@@ -189,7 +195,7 @@ class FileImport:
             return Change(events)
 
         if events or contents:
-            self._store(plan)
+            self._store(plan, {event.id for event in events})
 
     def _read_so_far(self) -> list[Content]:
         contents, self._read = self._read, []
@@ -209,12 +215,15 @@ class FileImport:
             self._read += read
             return
         self._flush()
+        # Before the transaction: the responses may be on another server.
+        with_calls = self._ledger.sessions_with_calls({one.call.session for one in events.sums if one.call.session})
 
         def plan(connection: Connection) -> Change:
             settling = _Settling(connection, events.known, events.holds_totals)
             settling.turn_single(events.turned_single)
             settling.settle(events.held)
-            sums, keys = _session_sums(self._ledger, connection, events, {event.session for event in settling.events})
+            beside = with_calls | {event.session for event in settling.events if event.session is not None}
+            sums, keys = _session_sums(connection, events, beside)
             self._summed |= keys
             self.imported.running_totals += settling.left_out
             self.imported.session_sums += len(events.sums) - len(sums)
@@ -325,16 +334,14 @@ class _Settling:
                 self.events += one.single()
 
 
-def _session_sums(
-    ledger: SqlLedger, connection: Connection, events: FileEvents, beside: Collection[str | None]
-) -> tuple[list[Event], set[str]]:
+def _session_sums(connection: Connection, events: FileEvents, beside: Collection[str]) -> tuple[list[Event], set[str]]:
     """Sums of sessions of which there are no calls, and the keys of these sessions. `beside`: sessions with calls."""
     found = events.sums
     if not found:
         return [], set()
     lock_sessions(connection)
     sessions = {one.call.session for one in found if one.call.session is not None} - set(beside)
-    with_calls = ledger.sessions_with_calls(connection, sessions) | (set(beside) - {None})
+    with_calls = sessions_with_calls(connection, sessions) | set(beside)
     counted = [one for one in found if one.call.session not in with_calls]
     ids: dict[str, list[str]] = {}
     for one in counted:

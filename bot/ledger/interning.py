@@ -90,6 +90,13 @@ def rows_of_numbers(connection: Connection, numbers: Collection[int]) -> dict[in
     return {row[0]: tuple(row[1:]) for row in rows_where(connection, _ROWS, numbers, "bigint")}
 
 
+def row_at_prompt(row: tuple[Any, ...], prompt_tokens: int) -> tuple[Any, ...]:
+    """A row as it is stored for a response whose prompt has grown to so many tokens."""
+    before = _dimensions(row[1:])
+    after = before.at_prompt(prompt_tokens)
+    return row if after is before else _row(after)
+
+
 def rows_where(connection: Connection, query: str, values: Collection[Any], kind: str, rest: str = "") -> list[Any]:
     """The rows of a query that ends in a column, where that is one of these values. One statement, however many.
 

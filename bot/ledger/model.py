@@ -9,10 +9,15 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
+from bot.pricing.totals import LONGEST_PROMPT
 from bot.secret_shapes import masked, one_line
 
 LONGEST_NAME = 200
 """Characters of a name or an id."""
+
+FURTHEST_AHEAD = timedelta(days=1)
+"""Of the present: a sender's clock may be wrong by a zone, not by more. All hours up to that of an event are known and
+kept."""
 
 LONGEST_STORED_ID = 256
 """Room for an id and the number of a part of its response. An index of PostgreSQL takes no long keys."""
@@ -44,6 +49,9 @@ def stored_id(event_id: str) -> str:
 PROMPT_EDGES = (100_000, 200_000)
 """Prompt lengths in tokens above which some models cost more; sums keep the requests between two edges apart."""
 
+SEVERAL = 1
+"""In the place of an edge: of a sum of requests whose prompt lengths are not known."""
+
 Tags = tuple[tuple[str, str], ...]
 """Free labels such as team or pull request, sorted by name; each name once."""
 
@@ -60,7 +68,7 @@ class Dimensions(NamedTuple):
     """The dimensions of sums. None: the application did not log it.
 
     `workspace` and `key` are ids or names, as logged. `prompts_above`: the largest of `PROMPT_EDGES` that the prompt is
-    longer than, else 0.
+    longer than, else 0; `SEVERAL` of a sum of requests.
     """
 
     model: str
@@ -71,6 +79,18 @@ class Dimensions(NamedTuple):
     key: str | None = None
     terms: Terms = STANDARD
     prompts_above: int = 0
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """A prompt on the same side of every price step as these; None where their lengths are not known."""
+        return None if self.prompts_above == SEVERAL else self.prompts_above + 1
+
+    def at_prompt(self, tokens: int) -> "Dimensions":
+        """The same for a response whose prompt has grown to so many tokens."""
+        above = prompts_above(tokens)
+        if self.prompts_above == SEVERAL or (above != SEVERAL and above <= self.prompts_above):
+            return self
+        return self._replace(prompts_above=above)
 
     @property
     def digest(self) -> str:
@@ -127,7 +147,8 @@ class Event:
     def with_state(self, other: "Event") -> "Event":
         """The same response, with the largest counts of both states."""
         counts, unsplit = largest(self.counts, self.unsplit, other.counts, other.unsplit)
-        return replace(self, counts=counts, requests=max(self.requests, other.requests), unsplit=unsplit)
+        dimensions, requests = self.dimensions.at_prompt(counts.prompt_tokens), max(self.requests, other.requests)
+        return replace(self, dimensions=dimensions, counts=counts, requests=requests, unsplit=unsplit)
 
 
 def largest(counts: TokenCounts, unsplit: int, other: TokenCounts, other_unsplit: int) -> tuple[TokenCounts, int]:
@@ -204,7 +225,9 @@ class Ledger(Protocol):
 
 
 def prompts_above(prompt_tokens: int) -> int:
-    """The largest edge that a prompt is longer than, else 0."""
+    """The largest edge that a prompt is longer than, else 0. More than any model reads is `SEVERAL`."""
+    if prompt_tokens > LONGEST_PROMPT:
+        return SEVERAL
     return max((edge for edge in PROMPT_EDGES if prompt_tokens > edge), default=0)
 
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import msgspec
 
-from bot.ledger.model import LONGEST_NAME, PROMPT_EDGES, Dimensions, Event, Outcome
-from bot.ledger.records import FURTHEST_AHEAD, events_in, value_of
+from bot.ledger.model import FURTHEST_AHEAD, LONGEST_NAME, PROMPT_EDGES, Dimensions, Event, Outcome, prompts_above
+from bot.ledger.records import events_in, value_of
 from bot.pricing.tokens import TokenCounts
 from bot.usage.logs.moments import moment_in
 from bot.usage.logs.usage_block import MOST_TOKENS
@@ -142,7 +142,7 @@ def _unsplit(record: _Record, counts: TokenCounts) -> int:
 def _labels(record: _Record, counts: TokenCounts) -> tuple[object, ...]:
     """What decides about the dimensions, as it was sent."""
     prompt = counts[0] + counts[1] + counts[2] + counts[3]
-    above = 0 if prompt <= PROMPT_EDGES[0] else 1 if prompt <= PROMPT_EDGES[1] else 2
+    above = 0 if prompt <= PROMPT_EDGES[0] else prompts_above(prompt)
     usage, tags = record.usage, record.tags
     names = (record.model, record.feature, record.user_id, record.workspace, record.key, above)
     terms = (record.service_tier, record.inference_geo, record.speed)

@@ -6,13 +6,13 @@ are ignored. What would be lost or counted wrongly without a word is refused wit
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from bot.ledger.events_of_call import LONGEST_TAG_NAME, MOST_TAGS, RecordLabels, events_of_call, outcome_of
-from bot.ledger.model import LONGEST_NAME, Event, Outcome, Tags, clean_name, clean_or_none, tags_of
+from bot.ledger.model import FURTHEST_AHEAD, LONGEST_NAME, Event, Outcome, Tags, clean_name, clean_or_none, tags_of
 from bot.pricing.model_names import Kind, is_foreign
 from bot.pricing.responses import Call
 from bot.usage.logs.records import MESSAGE_ID, call_in
@@ -26,9 +26,6 @@ from bot.usage.logs.usage_block import (
     Record,
     Skipped,
 )
-
-FURTHEST_AHEAD = timedelta(days=1)
-"""A clock may be wrong by a zone, not by more."""
 
 TIMES = ("time", "timestamp")
 NAMES = ("feature", "user_id", "workspace", "key", "session", "request_id")

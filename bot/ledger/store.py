@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, delete, func, literal, or_, select
 
-from bot.clock import ceil_day, floor_day, floor_hour
+from bot.clock import DAY, HOUR, ceil_day, floor_day, floor_hour
 from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes
 from bot.db.state import LEDGER, versions_of
 from bot.ledger.files_store import sessions_with_calls
@@ -73,8 +73,13 @@ class SqlLedger:
         events = list(events)
         return self.change(lambda _: Change(events), received_at).appended if events else Appended(0, 0)
 
-    def change(self, plan: Callable[[Connection], Change], received_at: datetime) -> Stored:
-        """Append and withdraw what `plan` says, in one transaction with all that it reads and writes itself."""
+    def change(
+        self, plan: Callable[[Connection], Change], received_at: datetime, expected: Collection[str] = ()
+    ) -> Stored:
+        """Append and withdraw what `plan` says, in one transaction with all that it reads and writes itself.
+
+        `expected`: the ids of its events, as far as they are known before.
+        """
         with self._engine.begin() as connection:
             events, withdrawn, counted, sums = plan(connection)
             merged, responses = _merged(events)
@@ -107,9 +112,10 @@ class SqlLedger:
         with self._engine.connect() as connection:
             return self._interning.dimensions(connection, numbers)
 
-    def sessions_with_calls(self, connection: Connection, sessions: Iterable[str]) -> set[str]:
+    def sessions_with_calls(self, sessions: Iterable[str]) -> set[str]:
         """Which of these sessions have calls in the ledger, besides sums of a session."""
-        return sessions_with_calls(connection, sessions)
+        with self._engine.connect() as connection:
+            return sessions_with_calls(connection, sessions)
 
     def touch(self, now: datetime) -> None:
         """Know that nothing more was logged up to `now` than what is stored. Writes nothing before the first event."""
@@ -138,7 +144,11 @@ class SqlLedger:
         """See `Ledger`."""
 
     def prune(self, before: datetime, at_once: int = PRUNED_AT_ONCE, most: int = MOST_PRUNED) -> int:
-        """See `Ledger`. At most `most` events, `at_once` in a transaction: the next call goes on."""
+        """See `Ledger`. At most `most` events, `at_once` in a transaction: the next call goes on.
+
+        Also deletes sums by the minute that are too old to be read, at most about `most` of them.
+        """
+        self._prune_minutes(most)
         pruned = 0
         while pruned < most:
             with self._engine.begin() as connection:
@@ -155,6 +165,20 @@ class SqlLedger:
             if gone < at_once:
                 break
         return pruned
+
+    def _prune_minutes(self, most: int) -> None:
+        """An hour in a transaction. Nobody changes or reads them any more: those of a further day stay."""
+        as_of, minute = self.head().data.as_of, ledger_minutes.c.minute
+        if as_of is None:
+            return
+        until = floor_hour(as_of) - MINUTES_KEPT - DAY
+        while most > 0:
+            with self._engine.begin() as connection:
+                oldest = connection.execute(select(func.min(minute))).scalar_one_or_none()
+                if oldest is None or oldest >= until:
+                    return
+                gone = delete(ledger_minutes).where(minute < min(floor_hour(oldest) + HOUR, until))
+                most -= connection.execute(gone).rowcount
 
     def read(self, since: datetime, until: datetime) -> list[Row]:
         """See `Ledger`. An hour belongs to where it begins."""

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Table
 
 from bot.clock import DAY, floor_hour
 from bot.db.schema import UTCDateTime, ledger_days, ledger_events, ledger_hours, ledger_minutes
-from bot.ledger.interning import rows_where
-from bot.ledger.model import Event, Outcome, clean_or_none, largest
+from bot.ledger.interning import numbers_of_rows, row_at_prompt, rows_of_numbers, rows_where
+from bot.ledger.model import Event, Outcome, clean_or_none, largest, prompts_above
 from bot.pricing.tokens import TokenCounts
 
 ByHour = Mapping[tuple[datetime, int], Sequence[int]]
@@ -35,8 +35,9 @@ _TYPES = {
 }
 _TEXTS = frozenset({"id", "outcome", "request_id", "session"})
 
-_RAISED = (*NUMBERS, ledger_events.c.unsplit_cache_writes.name)
-_KNOWN = f"SELECT id, at, dimensions_id, {', '.join(_RAISED)}, outcome FROM ledger_events WHERE id "
+_COUNTED = (*NUMBERS, ledger_events.c.unsplit_cache_writes.name)
+_KNOWN = f"SELECT id, at, dimensions_id, {', '.join(_COUNTED)}, outcome FROM ledger_events WHERE id "
+_RAISED = (*_COUNTED, ledger_events.c.dimensions_id.name)
 _RAISE = f"UPDATE ledger_events SET {', '.join(f'{name} = ?' for name in _RAISED)} WHERE id = ?"
 _RAISE_POSTGRES = (
     f"UPDATE ledger_events AS kept SET {', '.join(f'{name} = grown.{name}' for name in _RAISED)} "
@@ -212,15 +213,35 @@ def _grown(events: Mapping[str, Event], stored: Iterable[Any]) -> Grown:
 def _raise(connection: Connection, grown: Grown, changes: Changes) -> None:
     if not grown:
         return
-    rows = [(*after, event_id) for event_id, (_, _, _, after, _) in sorted(grown.items())]
+    numbers = _numbers_at_prompt(connection, grown)
+    rows = [(*after, numbers[event_id], event_id) for event_id, (_, _, _, after, _) in sorted(grown.items())]
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(_RAISE_POSTGRES, _columns(rows))
     else:
         connection.exec_driver_sql(_RAISE, rows)
-    for at, dimensions_id, before, after, outcome in grown.values():
-        if after[:-1] != before[:-1]:
-            moment = _utc(at if isinstance(at, datetime) else datetime.fromisoformat(at))
+    for event_id, (at, dimensions_id, before, after, outcome) in grown.items():
+        moment = _utc(at if isinstance(at, datetime) else datetime.fromisoformat(at))
+        if numbers[event_id] != dimensions_id:
+            changes.count(moment, dimensions_id, tuple(-number for number in before[:-1]), outcome)
+            changes.count(moment, numbers[event_id], after[:-1], outcome)
+        elif after[:-1] != before[:-1]:
             changes.count(moment, dimensions_id, tuple(map(sub, after[:-1], before[:-1])), outcome)
+
+
+def _numbers_at_prompt(connection: Connection, grown: Grown) -> dict[str, int]:
+    """By id the dimensions that each has once it is raised: others where its prompt has passed an edge of the price."""
+    numbers = {event_id: dimensions_id for event_id, (_, dimensions_id, *_) in grown.items()}
+    prompts = {
+        event_id: TokenCounts(*after[:6]).prompt_tokens
+        for event_id, (_, _, before, after, _) in grown.items()
+        if prompts_above(TokenCounts(*before[:6]).prompt_tokens) != prompts_above(TokenCounts(*after[:6]).prompt_tokens)
+    }
+    if prompts:
+        rows = rows_of_numbers(connection, {numbers[event_id] for event_id in prompts})
+        moved = {event_id: row_at_prompt(rows[numbers[event_id]], prompt) for event_id, prompt in prompts.items()}
+        known = numbers_of_rows(connection, moved.values())
+        numbers |= {event_id: known[row[0]] for event_id, row in moved.items()}
+    return numbers
 
 
 def _add(connection: Connection, table: Table, rows: list[tuple[Any, ...]]) -> None:

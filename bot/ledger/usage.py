@@ -186,9 +186,9 @@ def head_of(known: LedgerState) -> Head:
     return Head(DataState(as_of=known.as_of), Version(usage=known.version), read_at)
 
 
-def _row(dimensions: Dimensions) -> tuple[str, str, str, str | None, str | None, str | None]:
+def _row(dimensions: Dimensions) -> tuple[str, str, str, str | None, str | None, str | None, int | None]:
     labels = Labels(dimensions.user_id, dimensions.tags, dimensions.workspace, dimensions.key)
-    return (dimensions.model, dimensions.feature or "", labels.text, *dimensions.terms)
+    return (dimensions.model, dimensions.feature or "", labels.text, *dimensions.terms, dimensions.prompt_tokens)
 
 
 def _parts(rows: Iterator[list[Any]]) -> Iterator[list[Any]]:

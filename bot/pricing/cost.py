@@ -59,9 +59,12 @@ class SteppedPrices(NamedTuple):
         return self.long
 
 
-def unit_prices(card: RateCard, model_id: str, terms: Terms, on: date) -> UnitPrices:
-    """The prices of a sum of requests on the UTC day `on`: its cost is linear in its tokens."""
-    return stepped_prices(card, model_id, on, terms).several
+def unit_prices(card: RateCard, model_id: str, terms: Terms, on: date, prompt_tokens: int | None = None) -> UnitPrices:
+    """The prices of a sum of requests on the UTC day `on`: its cost is linear in its tokens.
+
+    `prompt_tokens`: of a prompt on the same side of the price step as all of theirs; None where that is not known.
+    """
+    return stepped_prices(card, model_id, on, terms).at(prompt_tokens)
 
 
 @lru_cache(maxsize=KEPT)

@@ -34,7 +34,10 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class DayUsage:
-    """Usage as the store sums it up: the rows of one UTC day with equal dimensions."""
+    """Usage as the store sums it up: the rows of one UTC day with equal dimensions.
+
+    `prompt_tokens`: of a prompt on the same side of the price step as all of theirs; None where that is not known.
+    """
 
     day: date
     model: str
@@ -42,6 +45,7 @@ class DayUsage:
     api_key_id: str | None
     terms: Terms
     counts: TokenCounts
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,12 +244,15 @@ def test_hours_that_are_not_known_do_not_count_as_hours_without_usage() -> None:
 
 def test_requests_that_failed_answered_nothing_and_unknown_ones_are_not_guessed() -> None:
     counts = TokenCounts(uncached_input_tokens=1000)
-    at = (SONNET, STANDARD)
+    at = (SONNET, STANDARD, None)
     [answered] = used_of({at: Sums(counts, requests=10, errors=1, rate_limited=4)})
     assert answered.requests == 5
     part = TokenCounts(uncached_input_tokens=50)
-    assert [each.requests for each in used_of({at: Sums(counts, 10), (OPUS, STANDARD): Sums(part)})] == [10, 0]
-    assert [each.requests for each in used_of({at: Sums(counts, 10), (OPUS, STANDARD): Sums(counts)})] == [None, None]
+    assert [each.requests for each in used_of({at: Sums(counts, 10), (OPUS, STANDARD, None): Sums(part)})] == [10, 0]
+    assert [each.requests for each in used_of({at: Sums(counts, 10), (OPUS, STANDARD, None): Sums(counts)})] == [
+        None,
+        None,
+    ]
 
 
 workloads = st.builds(

@@ -1,5 +1,6 @@
 """The ledger with its responses in ClickHouse: each still counts once, and sums are those of the responses."""
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,19 +9,33 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from threading import Event as Signal
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, delete, func, select, update
 
+from bot.addresses import clickhouse_address
+from bot.cli.import_files import import_files
 from bot.clock import DAY, HOUR, MINUTE
 from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes, state
 from bot.db.state import versions_of
-from bot.ledger.clickhouse import ClickHouseError, ClickHouseEvents, Kept
+from bot.ledger import clickhouse_ledger
+from bot.ledger.clickhouse import (
+    REBUILD_SECONDS,
+    Cell,
+    ClickHouseError,
+    ClickHouseEvents,
+    Client,
+    Kept,
+    connect_clickhouse,
+)
 from bot.ledger.clickhouse_ledger import ClickHouseLedger, ledger_from
 from bot.ledger.model import Appended, Dimensions, Event, LedgerRules, Outcome, tags_of
 from bot.ledger.store import Change, SqlLedger
+from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import TokenCounts
+from bot.usage.logs.files import find_files
 from tests.clickhouse_server import ClickHouseServer, clickhouse_server
 from tests.databases import open_migrated, postgres_database
 
@@ -488,3 +503,100 @@ def test_a_lifetime_that_is_told_after_the_move_is_no_second_write(ledger: Click
     ledger.roll_up(NOON + 6 * HOUR)
     with engine.connect() as connection:
         assert tuple(connection.execute(sums).one()) == (0, 1000)
+
+
+def test_others_write_while_an_import_looks_ids_up(
+    ledger: ClickHouseLedger, clickhouse: ClickHouseServer, engine: Engine, tmp_path: Path
+) -> None:
+    ledger.append([response(1)], NOON)
+    ledger.roll_up(NOON + 2 * HOUR)
+    other = SqlLedger(engine)
+    appended: Callable[[], object] = lambda: other.append([response("other")], NOON)  # noqa: E731
+    ledger._events = Overtaking(ledger._events, appended)  # type: ignore[assignment]
+    log = tmp_path / "app.jsonl"
+    record = {"id": "msg_1", "model": SEARCH.model, "input_tokens": 0, "output_tokens": 12, "time": NOON.isoformat()}
+    log.write_text(json.dumps(record))
+    imported = import_files(engine, ledger, find_files([str(log)]), load_rate_card(), lambda: NOON + 2 * HOUR)
+    assert (imported.new, total(ledger)) == (0, 12 + 10)
+
+
+def test_a_session_whose_calls_were_moved_counts_no_sum(
+    ledger: ClickHouseLedger, clickhouse: ClickHouseServer, engine: Engine, tmp_path: Path
+) -> None:
+    ledger.append([replace(response(1), session="s1")], NOON)
+    ledger.roll_up(NOON + 2 * HOUR)
+    usage = {"input_tokens": 0, "output_tokens": 10}
+    by_model = {SEARCH.model: {"inputTokens": 0, "outputTokens": 10}}
+    result = {"type": "result", "session_id": "s1", "usage": usage, "modelUsage": by_model}
+    log = tmp_path / "result.json"
+    log.write_text(json.dumps(result))
+    other = SqlLedger(engine)
+    real, asked = ledger._events.sessions, list[set[str]]()
+
+    def sessions(wanted: Iterable[str]) -> set[str]:
+        other.append([response("other")], NOON)
+        asked.append(real(wanted))
+        return asked[-1]
+
+    ledger._events.sessions = sessions  # type: ignore[method-assign,assignment]
+    import_files(engine, ledger, find_files([str(log)]), load_rate_card(), lambda: NOON + 2 * HOUR)
+    assert (asked, total(ledger)) == ([{"s1"}], 20)
+
+
+@pytest.mark.parametrize("before_the_sums", [True, False])
+def test_a_rebuild_beside_a_move_of_another_copy_changes_no_sum(
+    ledger: ClickHouseLedger, clickhouse: ClickHouseServer, engine: Engine, before_the_sums: bool
+) -> None:
+    """The other copy has stored the response and not yet deleted it here."""
+    ledger.append([response(1, NOON - 30 * MINUTE)], NOON)
+    with engine.connect() as connection:
+        rows = clickhouse_ledger._held(connection, ["msg_1"])
+    real, stores = ledger._events.hour, ledger._events.store
+
+    def hour(at: datetime) -> list[Cell]:
+        if before_the_sums:
+            stores(rows)
+        found = real(at)
+        stores(rows)
+        return found
+
+    ledger._events.hour = hour  # type: ignore[method-assign,assignment]
+    ledger._rebuild_next(NOON + HOUR)
+    assert total(ledger) == 10
+    ledger._events.hour = real  # type: ignore[method-assign]
+    ledger.roll_up(NOON + 3 * HOUR)
+    assert (total(ledger), held(engine)) == (10, set())
+
+
+def test_a_quiet_cycle_reads_no_response_that_it_has_looked_at(ledger: ClickHouseLedger, engine: Engine) -> None:
+    """What was put back waits for the look at all of them."""
+    ledger.append([response(1)], NOON)
+    for _ in range(2):
+        ledger.roll_up(NOON + 2 * HOUR)
+    ledger.append([response(1, output=12), replace(response(2), id="@place")], NOON + 2 * HOUR)
+    assert held(engine) == {"msg_1", "@place"}
+    ledger.roll_up(NOON + 2 * HOUR + MINUTE)
+    assert held(engine) == {"msg_1", "@place"}
+    ledger.roll_up(NOON + 2 * HOUR + 11 * MINUTE)
+    assert (held(engine), total(ledger)) == ({"@place"}, 12 + 10)
+
+
+def test_no_sender_waits_while_another_client_connects(clickhouse: ClickHouseServer) -> None:
+    asked, answered = Signal(), Signal()
+    address = clickhouse_address(clickhouse.url)
+
+    def connect(seconds: int) -> Client:
+        if seconds == REBUILD_SECONDS:
+            asked.set()
+            assert answered.wait(30)
+        return connect_clickhouse(address, seconds)
+
+    events = ClickHouseEvents(connect, DAY)
+    with ThreadPoolExecutor(2) as pool:
+        moving = pool.submit(events.hour, NOON)
+        assert asked.wait(30)
+        try:
+            assert pool.submit(events.find, ["msg_1"]).result(20) == {}
+        finally:
+            answered.set()
+        assert moving.result(30) == []

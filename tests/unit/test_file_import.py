@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -484,3 +485,31 @@ def priced_tokens(content: bytes) -> TokenCounts:
         if not isinstance(call, Skipped):
             tally.add(call, "app.jsonl")
     return tally.totals().total.counts
+
+
+@pytest.mark.parametrize("year", ["9999", "2027"])
+def test_a_record_from_the_future_is_left_out_with_the_reason(home: Home, year: str) -> None:
+    """Every hour up to the latest event is known and kept: the year 9999 would be 70 million of them."""
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    ahead = f"{year}-12-31T23:00:00Z"
+    message = {"id": "msg_2", "type": "message", "role": "assistant", "model": MODEL, "usage": usage}
+    home.put("usual.jsonl", json.dumps({"id": "msg_1", "time": ahead, "model": MODEL, **usage}).encode())
+    home.put("without_id.jsonl", json.dumps({"time": ahead, "model": MODEL, **usage}).encode())
+    line = {"type": "assistant", "sessionId": "s1", "cwd": "/a", "timestamp": ahead, "message": message}
+    home.put("transcript.jsonl", json.dumps(line).encode())
+    home.put("good.jsonl", json.dumps({"id": "msg_3", "time": NOW.isoformat(), "model": MODEL, **usage}).encode())
+    imported = home.bring()
+    assert (imported.new, +imported.skipped) == (1, {"a time more than a day ahead": 3})
+    assert home.ledger.head().data.as_of == NOW
+
+
+@pytest.mark.parametrize("modified", [0, 10**17])
+def test_a_file_whose_own_time_cannot_be_is_put_into_the_range_of_times(home: Home, modified: int) -> None:
+    path = home.put("app.jsonl", json.dumps({"model": MODEL, "input_tokens": 10, "output_tokens": 5}).encode())
+    try:
+        os.utime(path, (modified, modified))
+    except OverflowError:
+        pytest.skip("this file system stores no such time")
+    home.bring()
+    (row,) = home.ledger.read(datetime(2000, 1, 1, tzinfo=UTC), NOW + timedelta(days=1))
+    assert datetime(2023, 1, 1, tzinfo=UTC) <= row.starts_at <= NOW

@@ -53,7 +53,7 @@ DIMENSIONS = st.builds(
     terms=st.sampled_from((Terms(), Terms("batch", "us", None))),
     prompts_above=st.just(0),
 )
-COUNTS = st.builds(TokenCounts, *(st.integers(0, 10**6) for _ in range(5)), st.integers(0, 3))
+COUNTS = st.builds(TokenCounts, *(st.integers(0, 60_000) for _ in range(5)), st.integers(0, 3))
 EVENTS = st.tuples(st.integers(0, 12), DIMENSIONS, COUNTS, st.integers(0, 4 * 24 * 60))
 """Id, dimensions, counts and how many minutes ago."""
 
@@ -87,7 +87,12 @@ def usd(events: Sequence[Event]) -> Decimal:
     return sum(
         (
             cost_of(
-                CARD, each.dimensions.model, each.counts, each.dimensions.terms, each.at.date(), prompt_tokens=None
+                CARD,
+                each.dimensions.model,
+                each.counts,
+                each.dimensions.terms,
+                each.at.date(),
+                prompt_tokens=each.counts.prompt_tokens,
             ).usd
             for each in events
         ),
@@ -113,15 +118,15 @@ def play(engine: Engine, other: Engine, steps: list[Step]) -> None:
         for event_id in change.withdrawn:
             stored.pop(event_id, None)
         for number, dimensions, tokens, ago in events:
-            event = Event(f"msg_{number}", now - ago * MINUTE, dimensions, tokens)
+            at_prompt = dimensions.at_prompt(tokens.prompt_tokens)
+            event = Event(f"msg_{number}", now - ago * MINUTE, at_prompt, tokens)
             known = stored.get(event.id)
             logged.append(event)
             if known is None:
                 stored[event.id] = event
                 first = min(event.at, first or event.at)
             else:
-                grown = TokenCounts(*map(max, known.counts, tokens))
-                stored[event.id] = Event(known.id, known.at, known.dimensions, grown)
+                stored[event.id] = known.with_state(event)
         (elsewhere if by_other else here).change(lambda _, change=change: change, now)  # type: ignore[misc]
         if by_other:
             # As half a second later.

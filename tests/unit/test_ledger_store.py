@@ -10,17 +10,30 @@ from datetime import UTC, datetime, timedelta
 from operator import add
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, event, func, select
 
+from bot.budgets.budget import ORGANIZATION, PeriodKind, period_at
+from bot.budgets.snapshots import Snapshots
+from bot.budgets.usage_index import LedgerIndex
 from bot.clock import DAY, HOUR, MINUTE
-from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes, state
+from bot.db.schema import (
+    ledger_days,
+    ledger_dimensions,
+    ledger_events,
+    ledger_hours,
+    ledger_known_hours,
+    ledger_minutes,
+    state,
+)
 from bot.db.state import versions_of
 from bot.ledger.model import Appended, Dimensions, Event, Outcome, Row, Sums, tags_of
 from bot.ledger.store import SqlLedger
+from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import Terms, TokenCounts
 from tests.databases import open_migrated, postgres_database
 
@@ -29,7 +42,7 @@ NOON = MIDNIGHT + 12 * HOUR
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-5-5"
 SEARCH = Dimensions(OPUS, "search", "zoe", tags_of({"team": "core", "pr": "7"}))
 FAST = Dimensions(HAIKU, None, None, (), "wrkspc_1", "apikey_1", Terms("batch", "us", "fast"), 200_000)
-TABLES = (ledger_events, ledger_hours, ledger_minutes, ledger_days, ledger_dimensions, state)
+TABLES = (ledger_events, ledger_hours, ledger_minutes, ledger_days, ledger_dimensions, ledger_known_hours, state)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -420,3 +433,19 @@ def test_minutes_of_models_add_up_without_batches(ledger: SqlLedger) -> None:
     ledger.append([response(1), response(2, NOON, other), response(3, NOON, FAST), response(4, NOON + MINUTE)], NOON)
     found = {(at, model): sums.requests for at, model, sums in ledger.minutes_of_models(NOON)}
     assert found == {(NOON, OPUS): 2, (NOON + MINUTE, OPUS): 1}
+
+
+def test_sums_by_the_minute_go_when_nobody_reads_them_any_more(ledger: SqlLedger, engine: Engine) -> None:
+    for days in range(40):
+        ledger.append([response(days, NOON - days * DAY)], NOON - days * DAY)
+    snapshots, kolkata = Snapshots(ledger, load_rate_card(), LedgerIndex), ZoneInfo("Asia/Kolkata")
+    days_before = [period_at(PeriodKind.DAY, kolkata, NOON - days * DAY) for days in range(40)]
+    before = [snapshots.current().spend(ORGANIZATION, day).total_usd for day in days_before]
+    assert ledger.prune(NOON - 50 * DAY) == 0
+    with engine.connect() as connection:
+        minutes = connection.execute(select(ledger_minutes.c.minute).order_by(ledger_minutes.c.minute)).scalars().all()
+    assert minutes == [NOON - days * DAY for days in (4, 3, 2, 1, 0)]
+    again = Snapshots(SqlLedger(engine), load_rate_card(), LedgerIndex).current()
+    assert [again.spend(ORGANIZATION, day).total_usd for day in days_before] == before
+    assert ledger.prune(NOON - 20 * DAY) == 19
+    assert sum(row.sums.requests for row in ledger.read(NOON - 50 * DAY, NOON + DAY)) == 40

@@ -70,6 +70,7 @@ def receiver(store: Engine) -> Receiver:
             "cache_creation_input_tokens",
         ),
         ("gen_ai.usage.{}", "input_tokens", "output_tokens", "input_tokens.cached", "input_tokens.cache_write"),
+        ("gen_ai.usage.{}", "input_tokens", "output_tokens", "details.cache_read_tokens", "details.cache_write_tokens"),
         ("llm.token_count.{}", "prompt", "completion", "prompt_details.cache_read", "prompt_details.cache_write"),
         (
             "llm.usage.{}",
@@ -83,7 +84,7 @@ def receiver(store: Engine) -> Receiver:
             *("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
         ),
     ],
-    ids=["now", "former", "openllmetry", "sentry", "openinference", "llm.usage", "llm.anthropic.usage"],
+    ids=["now", "former", "openllmetry", "sentry", "pydantic-ai", "openinference", "llm.usage", "llm.anthropic.usage"],
 )
 def test_every_name_of_the_counts_is_read_and_the_prompt_holds_the_cache(
     receiver: Receiver, names: tuple[str, ...]
@@ -415,3 +416,14 @@ def test_of_several_reports_of_a_response_the_one_that_says_most_is_kept(receive
         request["resourceSpans"] += traces(child(number, None, attributes), scope=scope)["resourceSpans"]
     receiver.take(request)
     assert receiver.ledger.only.counts == TokenCounts(100, 5, 15, 300, 50)
+
+
+@pytest.mark.parametrize(
+    "ended_ns", ["0", "1", "86400000000000", "1672531199000000000", "4102444800000000000", "18446744073709551615"]
+)
+def test_a_span_of_a_time_that_cannot_be_counts_when_it_was_received(receiver: Receiver, ended_ns: str) -> None:
+    """Every hour since the first event is known and kept: 1970 would be half a million of them."""
+    attributes = ANTHROPIC | {"gen_ai.usage.output_tokens": 2}
+    receiver.take(traces(span(attributes, startTimeUnixNano=ended_ns, endTimeUnixNano=ended_ns)))
+    (event,) = receiver.events
+    assert event.at == NOW

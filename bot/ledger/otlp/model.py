@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
+from bot.ledger.model import FURTHEST_AHEAD
 from bot.pricing.responses import EPOCH
+from bot.usage.logs.moments import EARLIEST
 
 Value = str | int | float | bool
 Attributes = Mapping[str, Value]
-
-LATEST_AHEAD = timedelta(days=1)
-"""How far ahead of our clock a sender's may be; a time beyond that is none."""
 
 
 class UnreadableBodyError(Exception):
@@ -78,13 +77,11 @@ class Point(NamedTuple):
 
 def moment(nanoseconds: int, received_at: datetime) -> datetime:
     """Aware UTC; `received_at` where the sender gave no time, or one that cannot be."""
-    if nanoseconds <= 0:
-        return received_at
     try:
         at = EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
         return received_at
-    return at if at <= received_at + LATEST_AHEAD else received_at
+    return at if EARLIEST <= at <= received_at + FURTHEST_AHEAD else received_at
 
 
 def nanoseconds(at: datetime) -> int:

@@ -22,7 +22,7 @@ from enum import Enum
 from math import isfinite
 from typing import NamedTuple
 
-from bot.ledger.model import Dimensions, Event
+from bot.ledger.model import SEVERAL, Dimensions, Event
 from bot.ledger.otlp.attributes import Passed, is_claude_code, is_sum, labels_of, passed, uncached
 from bot.ledger.otlp.calls import Counted
 from bot.ledger.otlp.model import Attributes, Point, Source, Temporality, moment
@@ -271,6 +271,7 @@ def event_of(growth: Growth, received_at: datetime) -> Event:
             labels.workspace,
             labels.key,
             Terms(said(growth.attributes, Meaning.TIER), said(growth.attributes, Meaning.GEO), speed),
+            SEVERAL,
         ),
         counts=growth.counts,
         requests=growth.requests["output"] or growth.requests["input"],

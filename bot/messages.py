@@ -14,6 +14,9 @@ KEPT_AT_END = 5
 """Of the blocks that are too many, the last ones stay: buttons, and how old the data is."""
 
 
+FOLD, CHILDREN = "container", "child_blocks"
+"""The block that folds others away (docs.slack.dev, container block)."""
+
 TIME_FORMAT = "{date_short_pretty} {time}"
 """How Slack writes a time in the reader's zone (docs.slack.dev, date formatting)."""
 
@@ -41,6 +44,11 @@ class Part:
     def in_older_blocks(self) -> "Part":
         """The same part for a workspace that takes no chart, no data table and no fold."""
         return self if self.older is None else Part(self.text, self.older)
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether it is drawn folded: in a container that opens at a click."""
+        return any(block["type"] == FOLD for block in self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,12 @@ class Message:
         if all(part.older is None for part in self.parts):
             return None
         return Message([part.in_older_blocks for part in self.parts])
+
+    @property
+    def details(self) -> "Message | None":
+        """What is folded, as a message of its own; None where nothing is."""
+        folded = [part.in_older_blocks for part in self.parts if part.is_folded]
+        return Message(folded) if folded else None
 
     def below_first_line(self, *parts: Part) -> "Message":
         """The message with more below what it says first."""

@@ -14,14 +14,17 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
+from bot.alerts.lifecycle import AdminRequest
+from bot.alerts.lifecycle_store import Handled
 from bot.fallback.approvals import NotApprovedError
 from bot.fallback.impact import Overview
 from bot.fallback.service import ModeState
-from bot.language import tr
+from bot.language import tr, tr_noop
 from bot.messages import Block, Message, in_utc
 from bot.mode import DEGRADED, NORMAL, Mode
 from bot.modes.changes import Cause, DurationError, duration, switch_words
 from bot.modes.model import Proposal
+from bot.notify.model import Address
 from bot.services import Services
 from bot.threads import InFlight
 from bot.typed_text import first_word, nearest, words_in
@@ -36,6 +39,7 @@ from handlers.render.fallback import (
     switched,
 )
 from handlers.render.forms import FALLBACK_FORM, LASTS, MODE, REASON, change_form, filled_change, text_view
+from handlers.render.lifecycle import ASK_ACTION, refusal_message
 from handlers.render.parts import code, moment, names, said, sentence, shown
 from handlers.render.proposal import APPROVE_ACTION, REJECT_ACTION, asked_message, closed_message
 from handlers.render.spend import SWITCH_ACTION, drawn_for
@@ -56,6 +60,15 @@ from handlers.requests import (
     response_url_of,
     update_view,
 )
+
+_ALERT_ID = re.compile(r"[0-9]{1,18}")
+
+ASKED = {
+    "done": tr_noop("Asked: the admins are mentioned in the alert's thread."),
+    "already": tr_noop("You have asked already: it stands in the alert's thread."),
+    "over": tr_noop("Nothing was asked: this alert is not open any more."),
+    "unknown": tr_noop("Nothing was asked: the bot does not know this alert or this mode any more."),
+}
 
 ACTIONS = ("status", "on", "off", "auto", "history")
 MOST_HISTORY = 15
@@ -98,11 +111,13 @@ async def switch_to(
     lasts: timedelta | None = None,
     until: datetime | None = None,
     drawn_for: str | None = None,
+    message: Address | None = None,
 ) -> Message:
     """Switch, if this user may and there is such a mode; otherwise say why nothing was changed.
 
     `lasts`: for how long. `until`: instead of it, for the way back to a mode that had an end; one that is past is none.
     `drawn_for`: the mode that was in force when the button was drawn that was clicked; None for what is typed.
+    `message`: the one in which it was clicked: in an alert's, whoever may not switch is offered to ask those who may.
     """
     mode = services.fallback.modes.get(name.lower())
     if mode is None:
@@ -111,7 +126,10 @@ async def switch_to(
     permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
         services.fallback.refused(person.id, "mode", f"{mode.name}: {permission.refusal}")
-        return said(permission.refusal)
+        alert_id = None
+        if message is not None and services.admins.ids:
+            alert_id = await services.threads.commands(services.lifecycle.alert_at, message)
+        return refusal_message(permission.refusal, alert_id, mode.name)
     if mode.name == NORMAL and lasts is not None:
         return said("Nothing was changed: normal takes no time, since it does not end by itself.")
     return await services.threads.commands(_switch, services, person.id, mode, reason, lasts, until, drawn_for)
@@ -263,6 +281,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
                 await reply(services, body, answer)
 
     app.action(re.compile(f"^{SWITCH_ACTION}:"))(on_click(services, in_flight, switch_clicked))
+    app.action(ASK_ACTION)(on_click(services, in_flight, _ask))
     app.action(APPROVE_ACTION)(on_click(services, in_flight, _approve))
     app.action(REJECT_ACTION)(on_click(services, in_flight, _reject))
     app.action(PROOF_DISMISS)(on_dismiss)
@@ -280,7 +299,37 @@ async def switch_clicked(services: Services, click: Click) -> Message:
     """Switch to the mode of a button, as of the moment of the click."""
     mode, until = mode_and_until(click.value)
     reason, drawn = "button in the channel", drawn_for(click.row)
-    return await dated(services, await switch_to(services, click.person, mode, reason, until=until, drawn_for=drawn))
+    answer = await switch_to(services, click.person, mode, reason, until=until, drawn_for=drawn, message=click.message)
+    return await dated(services, answer)
+
+
+async def _ask(services: Services, click: Click) -> Message:
+    """Ask those who may switch, in the alert's thread."""
+    alert_id, _, name = click.value.partition(":")
+    mode = services.fallback.modes.get(name)
+    if mode is None or not _ALERT_ID.fullmatch(alert_id):
+        return said(tr(ASKED["unknown"]))
+    handled = await services.threads.commands(_asked, services, int(alert_id), mode, click.person.id)
+    return said(tr(ASKED[handled.outcome]))
+
+
+def _asked(services: Services, alert_id: int, mode: Mode, by: str) -> Handled:
+    prospect = services.mode_impacts.of(mode, None)
+    saving = next((saving for saving in prospect.savings if saving.mode == mode.name), None)
+    previous = services.fallback.in_force().mode.name
+
+    def request(incident: str) -> AdminRequest:
+        return AdminRequest(
+            incident=incident,
+            by=by,
+            admins=services.admins.ids,
+            mode=mode.name,
+            previous=previous,
+            saving=saving,
+            as_of=prospect.as_of,
+        )
+
+    return services.lifecycle.ask(alert_id, request, by, services.clock())
 
 
 async def _approve(services: Services, click: Click) -> Message:

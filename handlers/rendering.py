@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.alerts.incident import AlertKind, Status
+from bot.alerts.lifecycle import AdminRequest
 from bot.alerts.limit import LimitAlert
 from bot.alerts.model import AlertPayload, SyntheticAlert, not_extrapolated
 from bot.alerts.notice_contents import Content, LifecycleEvent, Payload, payload_type
@@ -26,7 +27,7 @@ from handlers.render.budget_changes import change_message
 from handlers.render.digest import digest_message
 from handlers.render.expected import with_expected
 from handlers.render.fallback import announcement, end_warning
-from handlers.render.lifecycle import life_message, renderer, synthetic_alert_message, with_life
+from handlers.render.lifecycle import ask_message, life_message, renderer, synthetic_alert_message, with_life
 from handlers.render.limit_alert import limit_message, limit_step_message
 from handlers.render.parts import context, moment, plain_text, said
 from handlers.render.proposal import proposal_message
@@ -70,6 +71,7 @@ def _alert_renderer(kind: AlertKind) -> Callable[[Any, Situation], Message]:
 RENDERERS: Mapping[type[Payload], Callable[[Any, Situation], Message]] = {
     **{payload_type(kind): _alert_renderer(kind) for kind in AlertKind},
     LimitAlert: lambda payload, at: limit_message(payload, at.related_link, at.display),
+    AdminRequest: lambda payload, at: ask_message(payload),
     LifecycleEvent: _life_message,
     SyntheticAlert: lambda facts, at: synthetic_alert_message(facts),
     ModeAnnouncement: _announcement,
@@ -116,6 +118,8 @@ class Rendering:
         payload = content.payload
         if isinstance(payload, AlertPayload) and notice.action == "reply":
             message = _step(payload)
+        elif notice.action == "details":
+            message = self._details(content, now)
         else:
             link = None if content.related is None else self._workspace.permalink(content.related)
             at = Situation(now, content, link, self._display, self._targets, self._is_stale(now))
@@ -125,8 +129,15 @@ class Rendering:
                 life = content.life if expected is None else replace(content.life, snoozed_by=None, snoozed_until=None)
                 message = with_raise_button(with_life(message, content.alert_id, payload.status, life), payload)
                 message = with_expected(message, payload, content.alert_id, expected, now)
-        late = None if notice.action == "update" else _late_line(notice.created_at, now, self._late_after)
+        late = None if notice.action in ("update", "details") else _late_line(notice.created_at, now, self._late_after)
         return message if late is None else message.below_first_line(context(late))
+
+    def _details(self, content: Content, now: datetime) -> Message:
+        """What its message would have folded, had Slack taken that."""
+        link = None if content.related is None else self._workspace.permalink(content.related)
+        at = Situation(now, content, link, self._display, self._targets, self._is_stale(now))
+        whole = RENDERERS[type(content.payload)](content.payload, at)
+        return whole.details or whole
 
     def plain(self, notice: Notice, now: datetime) -> PlainMessage:
         """For destinations that take plain text, in the language of posts."""

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.actor import Person
 from bot.db.engine import database_problem
 from bot.messages import Block, Message
+from bot.notify.model import Address
 from bot.services import Services
 from bot.slack_api import CallError, call
 from bot.threads import InFlight
@@ -49,12 +50,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """One clicked button. `action`: its id; `row`: the id of the row of buttons. Anything in it may be made up."""
+    """One clicked button. `action`: its id; `row`: the id of the row of buttons. Anything in it may be made up.
+
+    `message`: where it was clicked, or the message whose thread that is; None where Slack does not say.
+    """
 
     person: Person
     action: str
     value: str
     row: str = ""
+    message: Address | None = None
 
     @property
     def id(self) -> int | None:
@@ -65,7 +70,10 @@ class Click:
 def click_of(body: Mapping[str, Any], action: Mapping[str, Any]) -> Click:
     """The click that a request is about."""
     named = {name: str(action.get(key) or "") for name, key in (("action", "action_id"), ("row", "block_id"))}
-    return Click(person_of(body), value=str(action.get("value") or ""), **named)
+    message, channel = _object(body.get("message")), _object(body.get("channel"))
+    ts = message.get("thread_ts") or message.get("ts")
+    where = Address(str(channel["id"]), str(ts)) if channel.get("id") and ts else None
+    return Click(person_of(body), value=str(action.get("value") or ""), message=where, **named)
 
 
 def on_click(

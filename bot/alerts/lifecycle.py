@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Literal
 
 from bot.alerts.incident import Identity, Level
 from bot.alerts.rules import AlertRules
+from bot.budgets.savings import Saving
 from bot.clock import DAY, HOUR, is_over
 from bot.notify.model import Address
 
@@ -31,6 +33,24 @@ class Life:
     snoozed_by: str | None = None
     snoozed_until: datetime | None = None
     escalated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminRequest:
+    """Somebody who may not switch the fallback mode asks for it, in the thread of an alert.
+
+    `incident`: the alert's visible id. `by`: a Slack user id; `admins`: ids of users and groups. `previous`: the mode
+    in force. `saving`: of `mode`, None where it is not known; `as_of`: the age of that.
+    """
+
+    kind: Literal["ask"] = "ask"
+    incident: str
+    by: str
+    admins: tuple[str, ...]
+    mode: str
+    previous: str
+    saving: Saving | None
+    as_of: datetime | None
 
 
 LONGEST_SNOOZE = 2 * DAY + 2 * HOUR

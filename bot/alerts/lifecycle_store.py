@@ -1,5 +1,6 @@
 """What people and time do to alerts: a change of the row, the edit of its message and the reply are one transaction."""
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
 
 from bot.actor import BOT
 from bot.alerts.incident import AlertKind, Status
-from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert, SeenAlert, due_step, snooze_is_over
+from bot.alerts.lifecycle import AdminRequest, Life, LifecycleStep, OpenAlert, SeenAlert, due_step, snooze_is_over
 from bot.alerts.model import AlertPayload, BudgetAlert, redrawn
 from bot.alerts.notice_contents import (
     LifecycleEvent,
@@ -137,6 +138,34 @@ class LifecycleStore:
         query = select(alerts.c.subject).where(alerts.c.id == alert_id)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one_or_none()
+
+    def alert_at(self, address: Address) -> int | None:
+        """The id of the alert whose message this is; None where it is no alert's."""
+        query = select(alerts.c.id).where(alerts.c.channel == address.channel, alerts.c.ts == address.ts).limit(1)
+        with self._engine.connect() as connection:
+            found: int | None = connection.execute(query).scalar_one_or_none()
+        return found
+
+    def ask(self, alert_id: int, request: Callable[[str], AdminRequest], by: str, now: datetime) -> Handled:
+        """Post what `by` asks of the admins in the thread of an open alert, once per person and alert.
+
+        `request`: makes it from the incident's visible id.
+        """
+        step = f"ask:{hashlib.sha256(by.encode()).hexdigest()[:12]}"
+        with self._engine.begin() as connection:
+            row = connection.execute(select(alerts).where(alerts.c.id == alert_id).with_for_update()).one_or_none()
+            about = None if row is None else _newest_payload(connection, alert_id)
+            if row is None or about is None:
+                return Handled("unknown")
+            if row.status != Status.OPEN:
+                return Handled("over")
+            asked = select(notices.c.id).where(notices.c.alert_id == alert_id, notices.c.step == step, in_slack)
+            if connection.execute(asked).first() is not None:
+                return Handled("already")
+            wanted = request(about.incident)
+            enqueue(connection, "reply", wanted, now, step=step, alert_id=alert_id)
+            keep(connection, now, by, "ask admins", "done", wanted.mode)
+        return Handled("done")
 
     def advance(self, alert_id: int, step: LifecycleStep, now: datetime) -> Handled:
         """Take a step that is due by time, if nobody has taken it since; a broadcast notifies the channel."""

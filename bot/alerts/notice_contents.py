@@ -14,7 +14,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter, Valida
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select, update
 
 from bot.alerts.incident import AlertKind, Identity, Level, Status
-from bot.alerts.lifecycle import Life, LifecycleStep
+from bot.alerts.lifecycle import AdminRequest, Life, LifecycleStep
 from bot.alerts.model import AlertPayload, SyntheticAlert
 from bot.budgets.budget import Limit, LimitKind
 from bot.budgets.calendar_store import Expectation, expected_of
@@ -59,6 +59,7 @@ class LifecycleEvent:
 
 Payload = (
     AlertPayload
+    | AdminRequest
     | LifecycleEvent
     | ModeAnnouncement
     | ModeEnding
@@ -71,6 +72,7 @@ Payload = (
 )
 
 OTHERS = (
+    AdminRequest,
     LifecycleEvent,
     ModeAnnouncement,
     ModeEnding,
@@ -249,7 +251,11 @@ def _about(payload: Payload) -> str:
         return payload.about.incident
     if isinstance(payload, Raise | BudgetChange):
         return payload.about
-    return payload.incident if isinstance(payload, AlertPayload | SyntheticAlert | Digest) else f"mode/{payload.mode}"
+    return (
+        payload.incident
+        if isinstance(payload, AlertPayload | AdminRequest | SyntheticAlert | Digest)
+        else f"mode/{payload.mode}"
+    )
 
 
 def _related(connection: Connection, payload: AlertPayload) -> Address | None:

@@ -43,6 +43,11 @@ class Admins:
         self._client = client
         self._workspace = workspace
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Users and groups that may."""
+        return (*sorted(self._users), *sorted(self._groups))
+
     async def may_switch(self, person: Person, what: str = "change the fallback mode") -> Permission:
         """Whether this person may do what only admins may."""
         if not self._users and not self._groups:

@@ -13,8 +13,9 @@ from bot.clock import Clock
 SLACK = "Slack"
 """The destination that is the alert channel in Slack."""
 
-Action = Literal["post", "update", "reply", "broadcast"]
-"""A reply goes to the thread of the message; a broadcast is a reply that the channel shows too."""
+Action = Literal["post", "update", "reply", "broadcast", "details"]
+"""A reply goes to the thread of the message; a broadcast is a reply that the channel shows too. Details: a reply with
+what the message would have folded, where the destination cannot fold."""
 
 LONGEST_WAIT = timedelta(minutes=5)
 """The longest wait between two attempts at one notice."""
@@ -101,15 +102,20 @@ NEEDS: Mapping[Action, Capability] = {
     "update": Capability.EDIT,
     "reply": Capability.THREAD,
     "broadcast": Capability.THREAD,
+    "details": Capability.THREAD,
 }
 """The capability that an action needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The destination has the message. `address`: its place, if it can be edited or replied to."""
+    """The destination has the message. `address`: its place, if it can be edited or replied to.
+
+    `without_details`: it refused what was folded, which has to follow in a reply.
+    """
 
     address: Address | None = None
+    without_details: bool = False
 
 
 @dataclass(frozen=True, slots=True)

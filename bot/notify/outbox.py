@@ -265,7 +265,7 @@ class Outbox:
             self.refused, self.blocked = None, False
             self._all_wait.drop(None)
             self._suspects.clear()
-            await self._finish(notice, number, outcome.address)
+            await self._finish(notice, number, outcome.address, without_details=outcome.without_details)
             return None
         if isinstance(outcome, NotEditable):
             log.warning("%s: notice %d is dropped: %s", self.name, notice.id, outcome.sentence)
@@ -303,9 +303,13 @@ class Outbox:
         log.error("%s: notice %d waits %d s: %s", self.name, notice_id, wait.total_seconds(), why)
         self._failed.add(notice_id)
 
-    async def _finish(self, notice: Notice, attempts: int, address: Address | None) -> None:
-        now = self._clock()
-        if not await self._in_thread(self._store.finish, notice.id, now, address, attempts=attempts):
+    async def _finish(
+        self, notice: Notice, attempts: int, address: Address | None, *, without_details: bool = False
+    ) -> None:
+        settled = await self._in_thread(
+            self._store.finish, notice.id, self._clock(), address, attempts=attempts, without_details=without_details
+        )
+        if not settled:
             where = "" if address is None else f" as {address.ts} in {address.channel}"
             log.warning(
                 "%s: notice %d is delivered%s, but another copy has taken it over: it may appear twice",

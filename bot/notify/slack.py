@@ -11,7 +11,7 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.messages import Block, Message
+from bot.messages import FOLD, Block, Message
 from bot.notify.model import (
     SLACK,
     Address,
@@ -49,7 +49,7 @@ MESSAGE_REFUSED = frozenset(
     {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "invalid_arguments"}
     | {"too_many_attachments", "invalid_attachments", "only_one_table_allowed"}
 )
-"""Slack refuses the blocks: the plain text alone still gets through."""
+"""Slack refuses the blocks: those that are not folded, or the plain text alone, still get through."""
 
 METADATA_REFUSED = frozenset(
     {"metadata_too_large", "invalid_metadata_format", "invalid_metadata_schema", "metadata_must_be_sent_from_app"}
@@ -207,9 +207,12 @@ class SlackDestination(Destination):
         self, calling: "_Calling", draft: "_Draft", channel: str, impossible: AbstractSet[str], may: May
     ) -> SendResult:
         outcome = await self._once(calling, draft, channel, may)
+        whole = draft
         while isinstance(outcome, _Refused) and (plainer := draft.plainer(outcome)) is not None:
             draft = plainer
             outcome = await self._once(calling, draft, channel, may)
+        if isinstance(outcome, Delivered) and draft.blocks is not None and draft.blocks != whole.blocks:
+            return replace(outcome, without_details=True)
         if not isinstance(outcome, _Refused):
             return outcome
         elsewhere = channel != self._channel
@@ -262,10 +265,20 @@ class _Draft:
     blocks: list[Block] | None
     metadata: dict[str, Any] | None
 
+    @property
+    def shown(self) -> list[Block] | None:
+        """The blocks that are not folded."""
+        return self.blocks and [block for block in self.blocks if block["type"] != FOLD]
+
     def plainer(self, refused: _Refused) -> "_Draft | None":
-        """The next plainer form; None if the form was not what Slack refused, or cannot be plainer."""
+        """The next plainer form: first without what is folded, then without blocks.
+
+        None if the form was not what Slack refused, or cannot be plainer.
+        """
         if refused.code in METADATA_REFUSED:
             plain = replace(self, metadata=None)
+        elif refused.code in MESSAGE_REFUSED and self.shown != self.blocks:
+            plain = replace(self, blocks=self.shown)
         elif refused.code in MESSAGE_REFUSED:
             plain = replace(self, text=_shortened(self.text), blocks=None)
         else:
@@ -287,10 +300,10 @@ def _concerns_all(code: str, elsewhere: bool) -> bool:
 
 
 def _shortened(text: str) -> str:
-    """At most `LONGEST_TEXT` characters: the first lines say what happened, the last two which incident it is."""
+    """At most `LONGEST_TEXT` characters: the first lines say what happened, the last three which incident it is."""
     if len(text) <= LONGEST_TEXT:
         return text
-    ending = "\n".join(["", *text.split("\n")[1:][-2:]])[: LONGEST_TEXT // 2]
+    ending = "\n".join(["", *text.split("\n")[1:][-3:]])[: LONGEST_TEXT // 2]
     return text[: LONGEST_TEXT - len(ending) - 2].rstrip() + "\n…" + ending
 
 

@@ -46,6 +46,10 @@ class Waiting:
     error: str
 
 
+DETAILS = "details"
+"""The step of the reply that holds what could not be folded."""
+
+
 def _nobody(attempt: Attempt) -> bool:
     return False
 
@@ -111,14 +115,27 @@ class NoticeStore:
         with self._engine.begin() as connection:
             return _set(connection, notice.id, notice.attempts, values)
 
-    def finish(self, notice_id: int, now: datetime, address: Address | None, *, attempts: int | None = None) -> bool:
-        """Record the delivery and store the message's address with the notice's owner. None keeps the stored one."""
+    def finish(
+        self,
+        notice_id: int,
+        now: datetime,
+        address: Address | None,
+        *,
+        attempts: int | None = None,
+        without_details: bool = False,
+    ) -> bool:
+        """Record the delivery and store the message's address with the notice's owner. None keeps the stored one.
+
+        `without_details`: in the same transaction, the details that were left out become a reply, once per incident.
+        """
         with self._engine.begin() as connection:
             values = {"status": NoticeStatus.SENT, "sent_at": now, "error": None}
             if not _set(connection, notice_id, attempts, values):
                 return False
             if address is not None:
                 _keep_address(connection, notice_id, address)
+            if without_details:
+                _enqueue_details(connection, notice_id, now)
             return True
 
     def retry(
@@ -244,6 +261,13 @@ def insert_notice(
         )
         .on_conflict_do_nothing(index_elements=["destination", "alert_id", "step"])
     )
+
+
+def _enqueue_details(connection: Connection, notice_id: int, now: datetime) -> None:
+    row = connection.execute(select(notices).where(notices.c.id == notice_id)).one()
+    owner = {column: row._mapping[column] for column, _ in _OWNERS}
+    if any(owner.values()):
+        insert_notice(connection, "details", row.about, row.facts, now, step=DETAILS, **owner)
 
 
 def _set(connection: Connection, notice_id: int, attempts: int | None, values: Mapping[str, object]) -> bool:

@@ -1,7 +1,7 @@
 """The arguments of a call, read and checked as Slack does."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -15,8 +15,11 @@ from bot.sandbox.slack_workspace import ApiError, invalid_blocks
 Arguments = Mapping[str, Any]
 
 
-def content(arguments: Arguments, *, most: int) -> tuple[str, list[Block]]:
-    """Text and blocks of a message that is posted, edited or sent to a response URL. Raises `ApiError`."""
+def content(arguments: Arguments, *, most: int, unknown: Collection[str] = ()) -> tuple[str, list[Block]]:
+    """Text and blocks of a message that is posted, edited or sent to a response URL. Raises `ApiError`.
+
+    `unknown`: types of blocks that are refused.
+    """
     text = arguments.get("text") or ""
     if not isinstance(text, str):
         raise invalid_arguments("`text` must be a string")
@@ -28,6 +31,7 @@ def content(arguments: Arguments, *, most: int) -> tuple[str, list[Block]]:
     if len(text) > most:
         raise ApiError("msg_too_long")
     found = problems(blocks, "message")
+    found += [f"unsupported type: {kind}" for kind in unknown if not found and kind in {b["type"] for b in blocks}]
     if found:
         raise invalid_blocks(found)
     if text_length(blocks) > MESSAGE_BLOCKS_TEXT:

@@ -80,7 +80,7 @@ class ResponseUrls:
         if body.get("delete_original"):
             workspace.delete(self._original(source))
             return
-        text, blocks = content(body, most=POSTED_TEXT)
+        text, blocks = content(body, most=POSTED_TEXT, unknown=self._workspace.unknown_blocks)
         if source is not None and body.get("replace_original", True):
             workspace.edit(self._original(source), text, blocks)
             interaction.answered(source)

@@ -71,7 +71,7 @@ def _connections_open(slack: Slack, arguments: Arguments) -> Answer:
 
 def _post_message(slack: Slack, arguments: Arguments) -> Answer:
     channel = _postable(slack, arguments)
-    text, blocks = args.content(arguments, most=POSTED_TEXT)
+    text, blocks = args.content(arguments, most=POSTED_TEXT, unknown=slack.workspace.unknown_blocks)
     thread_ts = _parent(slack, channel, arguments)
     message = slack.workspace.post(
         channel.id,
@@ -92,7 +92,7 @@ def _update(slack: Slack, arguments: Arguments) -> Answer:
         raise ApiError("cant_update_message")
     if channel.is_archived:
         raise ApiError("is_inactive")
-    text, blocks = args.content(arguments, most=UPDATED_TEXT)
+    text, blocks = args.content(arguments, most=UPDATED_TEXT, unknown=slack.workspace.unknown_blocks)
     if arguments.get("blocks") is None:
         blocks = message.blocks
     metadata = args.metadata(arguments)
@@ -116,7 +116,7 @@ def _post_ephemeral(slack: Slack, arguments: Arguments) -> Answer:
     user = str(arguments.get("user") or "")
     if user not in slack.workspace.users:
         raise ApiError("user_not_in_channel")
-    text, blocks = args.content(arguments, most=POSTED_TEXT)
+    text, blocks = args.content(arguments, most=POSTED_TEXT, unknown=slack.workspace.unknown_blocks)
     thread_ts = _parent(slack, channel, arguments)
     message = slack.workspace.post(channel.id, BOT_USER, text, blocks, thread_ts=thread_ts, ephemeral_to=user)
     return {"message_ts": message.ts}

@@ -172,6 +172,8 @@ class SlackWorkspace:
         self.usergroups: dict[str, list[str]] = {}
         self.locales: dict[str, str] = {}
         self.scopes = {"chat:write", "commands"}
+        self.unknown_blocks: set[str] = set()
+        """Types of blocks that this Slack does not take, as one to which a newer block has not come yet."""
         self.channels = {id_: Channel(id_, id_.removeprefix("C0").lower()) for id_ in channels}
         self.messages: list[Message] = []
         self.revision = 0

@@ -1,9 +1,10 @@
 """The demo's story for the terminal: a month that crosses both limits, and what people do about it."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from bot.clock import HOUR
 from bot.notify.slack_connection import SocketMode, check_bot_token
@@ -113,7 +114,7 @@ class _Story:
         await self._deliver()
 
     async def _click(self, message: Message, label: str, user: str) -> None:
-        button = next((button for button in buttons(message.blocks) if button["text"]["text"] == label), None)
+        button = next((button for button in buttons(message.blocks) if _says(button, label)), None)
         if button is None:
             raise StoryError(f"The demo broke off: the alert has no button “{label}”.")
         interaction = await self._stage.slack.click(message, button["action_id"], user)
@@ -134,3 +135,8 @@ class _Story:
 
     def _name(self, user: str) -> str:
         return self._stage.slack.workspace.users[user]
+
+
+def _says(button: Mapping[str, Any], label: str) -> bool:
+    """Whether it is this button, with or without a saving on it."""
+    return str(button["text"]["text"]).partition(" · ")[0] == label

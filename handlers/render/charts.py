@@ -173,21 +173,3 @@ def _cell(text: str, value: Decimal | None) -> Block:
     if value is None:
         return {"type": "raw_text", "text": text}
     return {"type": "raw_number", "value": float(value), "text": text}
-
-
-MOST_FOLDED = 10
-"""Blocks in a fold (docs.slack.dev, container block)."""
-
-
-def folded(title: str, *parts: Part) -> Part:
-    """Parts below a title, shown when somebody opens it; where Slack has no folds, they are shown."""
-    blocks = [block for part in parts for block in part.blocks]
-    fold: Block = {
-        "type": "container",
-        "title": {"type": "plain_text", "text": plain(title, CAPTION_LIMIT)},
-        "child_blocks": blocks[:MOST_FOLDED],
-        "is_collapsible": True,
-        "default_collapsed": True,
-    }
-    older = [block for part in parts for block in part.in_older_blocks.blocks]
-    return Part("\n".join(part.text for part in parts if part.text), [fold] if blocks else [], older=older)

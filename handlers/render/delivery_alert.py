@@ -3,27 +3,29 @@
 from bot.alerts.delivery import DeliveryAlert
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
+from bot.language import tr
 from bot.messages import Message
-from handlers.render.parts import context, heading, lead, moment, paragraph, sentence, shown
+from handlers.render.layout import incident_part, layout
+from handlers.render.parts import context, moment, paragraph, sentence, shown
 
 
 def delivery_message(alert: DeliveryAlert) -> Message:
     """What does not arrive where, since when and why; or that it does again. Reported at the other destinations."""
-    name = shown(alert.destination)
+    values = {"name": shown(alert.destination), "since": moment(alert.since)}
     if alert.status is Status.OPEN:
-        title = f"No alerts reach {alert.destination}"
-        first = f"No alerts reach {name}: {alert.count} waiting since {moment(alert.since)}."
-        second = f"The reason: {sentence(alert.error)} They are kept, and sent as soon as it takes them."
+        first = tr("No alerts reach {name}: {count} waiting", count=f"{alert.count:,}", **values)
+        why = tr("Since {since}: {error}", error=sentence(alert.error), **values)
+        kept = tr("They are kept, and sent as soon as it takes them.")
     elif alert.status is Status.WITHDRAWN:
-        title = f"{alert.destination} is not configured any more"
-        first = f"{name} is not configured any more: what waited for it since {moment(alert.since)} is not sent."
-        second = "It is kept, and sent if the destination comes back under the same name."
+        first = tr("{name} is not configured any more", **values)
+        why = tr("What waited for it since {since} is not sent.", **values)
+        kept = tr("It is kept, and sent if the destination comes back under the same name.")
     else:
-        title = f"Alerts reach {alert.destination} again"
-        first = f"Alerts reach {name} again, since {moment(alert.decided_at)}."
-        second = f"None had since {moment(alert.since)}. What waited is sent, and says that it is late."
-    small_print = context(f"Incident {shown(alert.incident)} · {moment(alert.decided_at)}")
-    return Message([heading(title), lead(first), paragraph(second), small_print])
+        first = tr("Alerts reach {name} again", **values)
+        why = tr("None had since {since}.", **values)
+        kept = tr("What waited is sent, and says that it is late.")
+    at = context(tr("Since {time}", time=moment(alert.decided_at)))
+    return layout(first, [why], details=[paragraph(kept), incident_part(alert)], small_print=[at])
 
 
 def delivery_line(alert: OpenAlert) -> str:

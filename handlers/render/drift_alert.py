@@ -10,8 +10,10 @@ from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.amounts import CENT, cents_of, count, day_name, in_cents, percent, usd
 from bot.budgets.budget import period_name
+from bot.language import tr
 from bot.messages import Message
-from handlers.render.parts import context, heading, lead, moment, paragraph, shown
+from handlers.render.layout import age_part, incident_part, layout
+from handlers.render.parts import moment, paragraph, shown
 
 CAUSES: Mapping[DriftCause, str] = {
     DriftCause.PRIORITY_TIER: "Priority Tier, which is in the usage and not in the bill",
@@ -95,31 +97,48 @@ def drift_message(alert: DriftAlert) -> Message:
     """A settled day on which the two sums differ, or do not any more."""
     resolved, closed = alert.status is Status.RESOLVED, alert.status is Status.CLOSED
     over, drift = resolved or closed, alert.drift
-    how = "resolved" if resolved else "closed, unresolved"
-    day = day_name(drift.day, alert.as_of)
-    what = f"Drift of {day} {how}" if over else f"Drift on {day}"
-    sums = f"{usd(drift.billed_usd)} billed, {usd(drift.computed_usd)} computed"
     causes, models = drift.causes, drift.models if drift.by_model else ()
     rest, *amounts = differences(drift.computed_usd, drift.billed_usd, [drift.unexplained_usd, *causes.values()])
-    first = f"{what}: {sums}, {unexplained(rest, drift.billed_usd)}"
-    lines = [cause_line(cause, amount) for cause, amount in zip(causes, amounts, strict=True)]
-    lines += [_model_line(model) for model in models[:MOST_MODELS]]
+    listed = [cause_line(cause, amount) for cause, amount in zip(causes, amounts, strict=True)]
+    listed += [_model_line(model) for model in models[:MOST_MODELS]]
     if len(models) > MOST_MODELS:
-        lines.append(f"and {len(models) - MOST_MODELS} more models")
+        listed.append(f"and {len(models) - MOST_MODELS} more models")
+    advice = []
     if not over:
-        lines += [NO_LIST_PRICES] if drift.list_usd is None and drift.unexplained_usd < 0 else []
-        lines.append(WHAT_TO_DO)
+        advice += [NO_LIST_PRICES] if drift.list_usd is None and drift.unexplained_usd < 0 else []
+        advice.append(WHAT_TO_DO)
     if closed:
-        lines.append(CLOSED)
-    ages = f"usage as of {moment(alert.as_of)} · cost report read {moment(alert.report_read_at)}"
-    return Message(
-        [
-            heading(f"Drift {how}" if over else "Computed and billed differ"),
-            lead(first),
-            paragraph(*lines),
-            context(f"Incident {shown(alert.incident)} · {ages}"),
-        ]
+        advice.append(CLOSED)
+    read = tr("Cost report read {time}.", time=moment(alert.report_read_at))
+    return layout(
+        _first(alert, unexplained(rest, drift.billed_usd)),
+        [] if over else _mostly(models),
+        details=[paragraph(*listed), paragraph(*advice, read), incident_part(alert)],
+        small_print=[age_part(alert.as_of)],
     )
+
+
+def _first(alert: DriftAlert, rest: str) -> str:
+    drift = alert.drift
+    values = {
+        "day": day_name(drift.day, alert.as_of),
+        "billed": usd(drift.billed_usd),
+        "computed": usd(drift.computed_usd),
+        "rest": rest,
+    }
+    if alert.status is Status.RESOLVED:
+        return tr("Bill and usage agree again for {day}: {billed} billed, {computed} computed, {rest}", **values)
+    if alert.status is Status.CLOSED:
+        return tr("Bill and usage differed for {day}: {billed} billed, {computed} computed, {rest}", **values)
+    return tr("Bill and usage differ for {day}: {billed} billed, {computed} computed, {rest}", **values)
+
+
+def _mostly(models: Sequence[ModelDrift]) -> list[str]:
+    """The model of which most is unexplained."""
+    worst = max(models, key=lambda model: abs(model.unexplained_usd), default=None)
+    if worst is None or is_nothing(worst.unexplained_usd):
+        return []
+    return [tr("Mostly {model}.", model=_model_line(worst).removeprefix("• "))]
 
 
 def drift_line(alert: OpenAlert) -> str:

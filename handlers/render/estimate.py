@@ -12,11 +12,11 @@ from bot.pricing.estimate import Estimate
 from bot.pricing.estimate_text import advice_lines, closing_lines, headline, line_words, routing_words
 from bot.pricing.store import KeptEstimate
 from bot.pricing.throughput import verdict_lines
-from handlers.render.charts import folded
 from handlers.render.parts import (
     code,
     escape,
     figure,
+    fold,
     mention,
     moment,
     paragraph,
@@ -57,12 +57,14 @@ def estimate_message(estimate: Estimate, besides: Besides = Besides()) -> Messag
             figure(escape(headline(estimate)), *([] if routing is None else [escape(routing)])),
             paragraph(*([tr("Cheaper:")] if ways else []), *lines),
             paragraph(*besides.shown),
-            folded(
+            fold(
                 tr("In detail"),
-                paragraph(*bill),
-                paragraph(*map(escape, _without_titles(others))) if estimate.advice else paragraph(),
-                paragraph(*besides.folded),
-                paragraph(*map(escape, closing)),
+                [
+                    paragraph(*bill),
+                    paragraph(*map(escape, _without_titles(others))) if estimate.advice else paragraph(),
+                    paragraph(*besides.folded),
+                    paragraph(*map(escape, closing)),
+                ],
             ),
         ]
     )

@@ -10,11 +10,13 @@ from bot.budgets.savings import Saving
 from bot.fallback.impact import ModeImpact, Overview
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.targets.base import Target, TargetView
+from bot.language import tr
 from bot.messages import Block, Message, Part
 from bot.mode import NORMAL
 from bot.modes.changes import AuditEntry, Cause, End
 from bot.modes.model import ModeAnnouncement, ModeEnding
 from bot.modes.verification import VerificationState
+from handlers.render.layout import switch_row
 from handlers.render.parts import (
     NAME_LIMIT,
     button,
@@ -22,6 +24,7 @@ from handlers.render.parts import (
     code,
     confirmation,
     context,
+    fold,
     has_markup,
     lead,
     mention,
@@ -41,7 +44,6 @@ from handlers.render.spend import (
     not_known,
     others,
     saving_clause,
-    switch_button,
     switch_buttons,
     worthwhile,
 )
@@ -73,22 +75,33 @@ def announcement(
     facts: ModeAnnouncement, targets: Sequence[Target], written_at: datetime | None, write_error: str | None
 ) -> Message:
     """A change of the mode, for the alert channel, with the name of every target."""
-    places = _places([target.name for target in targets])
-    lines = []
+    details, line = list(dict.fromkeys(target.follows for target in targets)), ""
     if facts.written:
-        first = lead(f"Fallback mode {shown(facts.mode)}: {places} could not be written before; now it is.")
+        first = lead(tr("Fallback mode {mode}: it could not be written before; now it is.", mode=shown(facts.mode)))
     else:
         first = with_reason(_headline(facts), facts.reason)
         if facts.mode != facts.previous:
-            lines += [*_saving_lines(facts.mode, facts.savings, facts.as_of), *cost_lines(facts.costs)]
-        lines += _end_lines(_end(facts))
+            line = " ".join(_saving_lines(facts.mode, facts.savings, facts.as_of))
+            details = [*cost_lines(facts.costs), *details]
         if facts.automatic:
-            lines.append(_automatic_line(facts.mode))
-    lines.append(_written_line(places, written_at, write_error))
-    if write_error is None:
-        lines += [*dict.fromkeys(target.follows for target in targets), FOLLOWS]
+            details.insert(0, _automatic_line(facts.mode))
+    if write_error is not None:
+        follows = tr("NOT written yet, the bot keeps trying; `/claude-cost doctor` says where and why.")
+    elif written_at is None:
+        follows = tr("Not written yet.")
+    else:
+        follows = tr("Written at {time}, not switched until usage shows it.", time=moment(written_at))
     back = [] if facts.written else [_way_back(facts.mode, facts.previous, facts.previous_until)]
-    return Message([first, paragraph(*lines), buttons(back), context(f"Changed {moment(facts.changed_at)}")])
+    small_print = context(tr("Changed {time}", time=moment(facts.changed_at)))
+    return Message(
+        [
+            first,
+            paragraph(*filter(None, [" ".join([line, *_end_lines(_end(facts))]).strip(), follows])),
+            buttons(back),
+            fold(tr("Details"), [paragraph(*details, *([FOLLOWS] if targets and write_error is None else []))]),
+            small_print,
+        ]
+    )
 
 
 def end_warning(facts: ModeEnding) -> Message:
@@ -140,7 +153,7 @@ def mode_status(state: ModeState, auto: Auto, overview: Overview) -> Message:
     for saving in found:
         lines += _saving_lines(saving.mode, [saving], overview.as_of)
         lines += [f"• {line}" for line in cost_lines(overview.costs.get(saving.mode))]
-    switches = [switch_button(saving, overview.as_of) for saving in worthwhile(found)]
+    switches = list(_switches(worthwhile(found), overview, state.mode.name))
     if state.mode.name != NORMAL:
         switches = [_back("Back to normal", NORMAL, None)]
     return Message(
@@ -151,6 +164,11 @@ def mode_status(state: ModeState, auto: Auto, overview: Overview) -> Message:
             switch_buttons([*switches, button("Change…", FORM_ACTION, "open")], state.mode.name),
         ]
     )
+
+
+def _switches(savings: Sequence[Saving], overview: Overview, mode: str) -> Sequence[Block]:
+    row = switch_row(savings, overview.spend, overview.as_of, mode)
+    return [element for block in row.blocks for element in block["elements"]]
 
 
 def history_message(entries: Sequence[AuditEntry]) -> Message:

@@ -4,28 +4,31 @@ from bot.alerts.first_seen import FirstSeenAlert
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.amounts import usd
+from bot.language import tr
 from bot.messages import Message
-from handlers.render.parts import bullets, context, heading, lead, moment, names, paragraph, shown
-from handlers.render.spend import INCIDENT_LIMIT, caller
+from handlers.render.layout import age_part, incident_part, layout
+from handlers.render.parts import bullets, names, paragraph, shown
+from handlers.render.spend import caller
 
 
 def first_seen_message(alert: FirstSeenAlert) -> Message:
     """Something new at its present step."""
-    above, title = heading(f"New {alert.what}: {alert.name}"), f"New {alert.what}: {shown(alert.name)}"
-    small_print = context(f"Incident {shown(alert.incident, INCIDENT_LIMIT)} · data as of {moment(alert.as_of)}")
+    values = {"what": alert.what, "name": shown(alert.name), "spent": usd(alert.usd), "day": alert.first_day}
+    small_print = [age_part(alert.as_of)]
     if alert.status is not Status.OPEN:
-        return Message([above, lead(f"{title}, known for a week by now"), small_print])
-    why = f"First used on {alert.first_day}, and nothing of it is in the history before."
-    also = [f"New with it: model {names(alert.models)}."] if alert.models else []
-    return Message(
-        [
-            above,
-            lead(f"{title} has spent {usd(alert.usd)} in 24 h"),
-            paragraph(why, *also),
-            bullets("Largest in the last day", [f"{caller(mover)}: {usd(mover.usd)}" for mover in alert.callers]),
+        first = tr("New {what}: {name}, known for a week by now", **values)
+        return layout(first, details=[incident_part(alert)], small_print=small_print)
+    also = [tr("New with it: model {models}.", models=names(alert.models))] if alert.models else []
+    return layout(
+        tr("New {what}: {name} has spent {spent} in 24 h", **values),
+        [tr("First used on {day}, and nothing of it is in the history before.", **values)],
+        details=[
+            paragraph(*also),
+            bullets(tr("Largest in the last day"), [f"{caller(mover)}: {usd(mover.usd)}" for mover in alert.callers]),
             paragraph(_closing(alert)),
-            small_print,
-        ]
+            incident_part(alert),
+        ],
+        small_print=small_print,
     )
 
 

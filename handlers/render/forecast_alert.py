@@ -6,35 +6,48 @@ from bot.alerts.lifecycle import OpenAlert
 from bot.amounts import percent, usd
 from bot.budgets.budget import in_period, period_name
 from bot.budgets.budget_spend import BudgetSpend
+from bot.language import tr
 from bot.messages import Message
-from bot.mode import NORMAL
-from handlers.render.parts import heading, lead, moment, paragraph, shown, warning
+from handlers.render.layout import (
+    age_part,
+    budget_clause,
+    incident_part,
+    layout,
+    unknown_prices,
+    ways_out_lines,
+    ways_out_row,
+    why_lines,
+)
+from handlers.render.parts import moment, paragraph, shown
 from handlers.render.raises import raised_lines
 from handlers.render.spend import (
     COMPUTED,
     amount,
+    at_least_line,
     callers,
-    closing,
     end_line,
     parts_line,
     stale_mark,
-    warning_lines,
-    ways_out_parts,
 )
 
 
 def forecast_message(alert: ForecastAlert) -> Message:
-    """A period that is expected to end above a limit: the expected sum first, then the range and the date."""
-    spend = alert.spend
-    parts = [
-        heading(f"{_title(alert)}: {spend.budget}"),
-        lead(f"{stale_mark(spend)}{_expected(alert)}, budget {shown(spend.budget)}"),
-        paragraph(*_range(alert), *_date(alert), _spent_so_far(spend), *raised_lines(spend.raised)),
-        warning(*warning_lines(spend)),
-    ]
-    if alert.status is Status.OPEN:
-        parts += [*callers(spend), *ways_out_parts(spend, alert.mode)]
-    return Message([*parts, *closing(alert.incident, spend, NORMAL)])
+    """A period that is expected to end above a limit: the expected sum first, then when the limit is reached."""
+    spend, stands = alert.spend, alert.status is Status.OPEN
+    dated = _date(alert)
+    details = [paragraph(*_range(alert), _spent_so_far(spend), *raised_lines(spend.raised))]
+    if stands:
+        details += [*callers(spend), ways_out_lines(spend, alert.mode)]
+    if spend.at_least:
+        details.append(paragraph(at_least_line(spend.hidden)))
+    return layout(
+        f"{stale_mark(spend)}{_expected(alert)}{budget_clause(spend)}",
+        [*dated, *why_lines(spend.causes, spend.movers)] if stands else [],
+        ways_out_row(spend, alert.mode) if stands else None,
+        unknown_prices(spend),
+        [*details, incident_part(alert)],
+        [age_part(spend.as_of)],
+    )
 
 
 def forecast_line(alert: OpenAlert) -> str:
@@ -50,28 +63,25 @@ def _spent_so_far(spend: BudgetSpend) -> str:
     return f"Spent so far: {amount(spend)}, {COMPUTED if only_computed else parts_line(spend)}."
 
 
-def _title(alert: ForecastAlert) -> str:
-    if alert.status is Status.RESOLVED:
-        return "Forecast below the limit again"
-    if alert.status is Status.OPEN:
-        return "Forecast above the limit"
-    return "Forecast superseded" if alert.status is Status.SUPERSEDED else "Forecast ended"
-
-
 def _expected(alert: ForecastAlert) -> str:
-    if alert.spend.stale_at is not None and alert.status is Status.OPEN:
-        return f"Forecast above {usd(alert.limit.usd)}"
-    share = percent(alert.expected_usd, alert.limit.usd)
-    ends = moment(alert.spend.ends_at)
+    spend = alert.spend
+    values = {
+        "expected": usd(alert.expected_usd),
+        "limit": usd(alert.limit.usd),
+        "share": percent(alert.expected_usd, alert.limit.usd),
+        "period": shown(period_name(spend.period, spend.as_of)),
+    }
+    if spend.stale_at is not None and alert.status is Status.OPEN:
+        return tr("Forecast above {limit}, {period}", **values)
     if alert.status is Status.RESOLVED:
-        return f"Forecast {usd(alert.expected_usd)} by {ends}, below {usd(alert.limit.usd)} again ({share})"
-    if alert.status is Status.SUPERSEDED and alert.spend.spent_usd >= alert.limit.usd:
-        return f"Forecast came true: {amount(alert.spend)} of {usd(alert.limit.usd)} is spent"
+        return tr("Forecast {expected} by the end of {period}, below {limit} again ({share})", **values)
+    if alert.status is Status.SUPERSEDED and spend.spent_usd >= alert.limit.usd:
+        return tr("Forecast came true: {spent} of {limit} is spent, {period}", spent=amount(spend), **values)
     if alert.status is Status.SUPERSEDED:
-        return f"Forecast {usd(alert.expected_usd)} by {ends}, above the limit after {usd(alert.limit.usd)} too"
+        return tr("Forecast {expected} by the end of {period}, above the limit after {limit} too", **values)
     if alert.status is Status.OPEN:
-        return f"Forecast {usd(alert.expected_usd)} by {ends}, above {usd(alert.limit.usd)} ({share})"
-    return f"Forecast of {usd(alert.limit.usd)} is over: the limit or the period is not in force any more"
+        return tr("Forecast {expected} by the end of {period}, above {limit} ({share})", **values)
+    return tr("Forecast of {limit} is over: the limit or the period is not in force any more", **values)
 
 
 def _range(alert: ForecastAlert) -> list[str]:

@@ -5,15 +5,17 @@ from importlib import import_module
 from typing import Any
 
 from bot.alerts.incident import AlertKind, Status
-from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert
+from bot.alerts.lifecycle import AdminRequest, Life, LifecycleStep, OpenAlert
 from bot.alerts.model import SyntheticAlert
 from bot.alerts.notice_contents import LifecycleEvent
 from bot.amounts import span
 from bot.budgets.budget import LimitKind
+from bot.language import tr
 from bot.messages import Message, Part
 from handlers.render.expected import expected_step
-from handlers.render.parts import button, buttons, context, heading, lead, mention, moment, paragraph, shown
-from handlers.render.spend import NOTHING_STOPPED
+from handlers.render.layout import age_part, layout, switch_button
+from handlers.render.parts import button, buttons, context, mention, moment, paragraph, said, shown
+from handlers.render.spend import NOTHING_STOPPED, saving_line, switch_buttons
 
 
 def renderer(kind: AlertKind) -> Callable[[Any], Message]:
@@ -34,6 +36,7 @@ def _named(kind: AlertKind, what: str) -> Any:
 
 ACKNOWLEDGE_ACTION = "alert_acknowledge"
 SNOOZE_ACTION = "alert_snooze"
+ASK_ACTION = "ask_admin"
 
 SNOOZES = {60: "1 h", 8 * 60: "8 h"}
 """Minutes, and how they are called."""
@@ -47,7 +50,7 @@ def with_life(message: Message, alert_id: int, status: Status, life: Life) -> Me
     if status is not Status.OPEN:
         return message
     parts = list(message.below_first_line(context(*_lines(life))).parts)
-    parts.insert(_before_the_small_print(parts), _buttons(alert_id, life))
+    parts.insert(_where_buttons_go(parts), _buttons(alert_id, life))
     return Message(parts)
 
 
@@ -79,6 +82,30 @@ def _what_happened(event: LifecycleEvent) -> str:
     return f"Nobody has acknowledged this for {span(event.at - event.since)}."
 
 
+def refusal_message(refusal: str, alert_id: int | None, mode: str) -> Message:
+    """Why somebody may not switch to `mode`. `alert_id`: of the alert in whose thread admins can be asked."""
+    if alert_id is None:
+        return said(refusal)
+    ask = button(tr("Ask an admin"), ASK_ACTION, f"{alert_id}:{mode}")
+    return Message([paragraph(refusal), buttons([ask])])
+
+
+def ask_message(request: AdminRequest) -> Message:
+    """Below an alert, for the admins: who asks for what, with the button."""
+    first = tr(
+        "{user} asks for fallback mode {mode}. {admins}: please decide.",
+        user=mention(request.by),
+        mode=shown(request.mode),
+        admins=" ".join(f"<!subteam^{id_}>" if id_.startswith("S") else mention(id_) for id_ in request.admins),
+    )
+    if request.saving is None:
+        return said(first)
+    row = switch_buttons([switch_button(request.saving, request.as_of, recommended=True)], request.previous)
+    line = tr("Fallback mode {saving}.", saving=saving_line(request.saving))
+    age = [] if request.as_of is None else [age_part(request.as_of)]
+    return Message([paragraph(first, line), row, *age])
+
+
 def open_alert_lines(open_alerts: Sequence[OpenAlert]) -> list[str]:
     """Every alert that stands open on one line, the oldest first: what, since when, and who has it."""
     lines = [f"• {_open_alert(alert)}" for alert in open_alerts[:MOST_OPEN]]
@@ -102,36 +129,43 @@ def _lines(life: Life) -> list[str]:
     if life.snoozed_until is not None:
         lines.append(f"Snoozed until {moment(life.snoozed_until)} by {mention(life.snoozed_by or '')}")
     if life.escalated_at is not None and life.acknowledged_at is None:
-        lines.append(f"Told to the channel again at {moment(life.escalated_at)}: nobody has acknowledged it since")
+        lines.append(tr("Reported again at {time}, and nobody has acknowledged it yet", time=moment(life.escalated_at)))
     return lines
 
 
 def _buttons(alert_id: int, life: Life) -> Part:
     elements = []
     if life.acknowledged_at is None:
-        elements.append(button("Acknowledge", ACKNOWLEDGE_ACTION, str(alert_id), style="primary"))
+        elements.append(button(tr("Acknowledge"), ACKNOWLEDGE_ACTION, str(alert_id)))
     for minutes, name in SNOOZES.items():
-        elements.append(button(f"Snooze {name}", f"{SNOOZE_ACTION}:{minutes}", str(alert_id)))
+        elements.append(button(tr("Snooze {span}", span=name), f"{SNOOZE_ACTION}:{minutes}", str(alert_id)))
     return buttons(elements)
 
 
-def _before_the_small_print(parts: Sequence[Part]) -> int:
-    at = len(parts)
-    while at > 1 and all(block["type"] == "context" for block in parts[at - 1].blocks):
-        at -= 1
-    return at
-
-
-NOTHING = "nothing was spent and no limit is crossed"
+def _where_buttons_go(parts: Sequence[Part]) -> int:
+    """Below the buttons that switch, or else above what follows why it happened."""
+    for number, part in enumerate(parts):
+        if any(block["type"] == "actions" for block in part.blocks):
+            return number + 1
+    for number, part in enumerate(parts):
+        if part.is_folded:
+            return number
+    return len(parts)
 
 
 def synthetic_alert_message(alert: SyntheticAlert) -> Message:
     """Who asked for it, and how to recognise a repeat. It looks like no real alert: no sum, no limit, test first."""
-    return Message(
-        [
-            heading("Test alert"),
-            lead(f"Test alert: {NOTHING}."),
-            paragraph(f"{mention(alert.by)} asked for it. It came the way of real alerts, so those arrive here too."),
-            context(f"Incident {shown(alert.incident)} · asked for {moment(alert.requested_at)}"),
-        ]
+    asked = tr("{user} asked for it. It came the way of real alerts, so those arrive here too.", user=mention(alert.by))
+    return layout(
+        tr("Test alert: nothing was spent and no limit is crossed."),
+        [asked],
+        small_print=[
+            context(
+                tr(
+                    "Incident {incident} · asked for {time}",
+                    incident=shown(alert.incident),
+                    time=moment(alert.requested_at),
+                )
+            )
+        ],
     )

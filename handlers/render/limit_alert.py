@@ -9,24 +9,33 @@ from bot.alerts.limit import LimitAlert
 from bot.amounts import percent, usd
 from bot.budgets.budget import LimitKind, in_period, period_name
 from bot.display import USD, Display
+from bot.language import tr
 from bot.messages import Message
 from bot.mode import NORMAL
-from handlers.render.parts import context, heading, lead, moment, paragraph, shown, warning
+from handlers.render.layout import (
+    age_part,
+    budget_clause,
+    incident_part,
+    layout,
+    unknown_prices,
+    ways_out_lines,
+    ways_out_row,
+    why_lines,
+)
+from handlers.render.parts import context, moment, paragraph, shown
 from handlers.render.raises import raised_lines
 from handlers.render.spend import (
     NOTHING_STOPPED,
     amount,
+    at_least_line,
     callers,
-    closing,
+    capitalized,
     display_lines,
     end_line,
     is_over,
-    its_period,
     over_line,
     parts_line,
     stale_mark,
-    warning_lines,
-    ways_out_parts,
 )
 
 
@@ -35,27 +44,29 @@ def limit_message(alert: LimitAlert, related_link: str | None, display: Display 
 
     `display`: the money in which the sum is shown besides.
     """
-    spend = alert.spend
-    ended = is_over(spend, alert.decided_at)
-    over = f" ({shown(period_name(spend.period, spend.as_of))}, which is over)" if ended else ""
-    parts = [
-        heading(f"{_what_happened(alert).capitalize()}: {spend.budget}"),
-        lead(f"{stale_mark(spend)}{_sum(alert)}: {_what_happened(alert)}, budget {shown(spend.budget)}{over}"),
-        paragraph(
-            f"{its_period(spend)}, {shown(spend.scope)}: {parts_line(spend)}.",
-            *display_lines(spend.spent_usd, display),
-            *_other_limit(alert, related_link),
-            *raised_lines(spend.raised),
-        ),
-        warning(*warning_lines(spend)),
-    ]
-    if ended:
-        parts.append(paragraph(over_line(spend)))
-    elif alert.status is Status.OPEN:
-        parts += [paragraph(end_line(spend)), *callers(spend), *ways_out_parts(spend, alert.mode)]
+    spend, ended = alert.spend, is_over(alert.spend, alert.decided_at)
+    stands = alert.status is Status.OPEN and not ended
+    passed = [] if alert.status is Status.OPEN else _other_limit(alert, related_link)
+    sums = tr("{scope}: {parts}.", scope=shown(spend.scope), parts=parts_line(spend))
+    details = [paragraph(sums, *display_lines(spend.spent_usd, display), *raised_lines(spend.raised))]
+    if alert.status is Status.OPEN:
+        details.append(paragraph(*_other_limit(alert, related_link)))
+    if stands:
+        details += [paragraph(end_line(spend)), *callers(spend), ways_out_lines(spend, alert.mode)]
+    if spend.at_least:
+        details.append(paragraph(at_least_line(spend.hidden)))
     # Only an open alert is kept at what is in force.
-    parts += closing(alert.incident, spend, alert.mode if alert.status is Status.OPEN else NORMAL)
-    return Message([*parts, context(NOTHING_STOPPED, bold=True)] if says_nothing_stopped(alert) else parts)
+    small_print = [age_part(spend.as_of, alert.mode if alert.status is Status.OPEN else NORMAL)]
+    if says_nothing_stopped(alert):
+        small_print.append(context(NOTHING_STOPPED, bold=True))
+    return layout(
+        _first(alert, ended),
+        [over_line(spend)] if ended else [*passed, *why_lines(spend.causes, spend.movers)] if stands else passed,
+        ways_out_row(spend, alert.mode) if stands else None,
+        unknown_prices(spend),
+        [*details, incident_part(alert)],
+        small_print,
+    )
 
 
 def limit_line(alert: OpenAlert) -> str:
@@ -78,8 +89,12 @@ def _step(alert: LimitAlert) -> str:
     if alert.status is Status.SUPERSEDED:
         hard_usd = alert.spend.hard_usd
         if alert.limit.kind is LimitKind.SOFT and hard_usd is not None:
-            return f"Superseded: {spent} is spent, so that the next limit, {usd(hard_usd)}, is crossed too."
-        return f"Superseded: {spent} is spent, more than the next mark."
+            return tr(
+                "Passed: {spent} is spent, so the next limit, {limit}, is crossed too.",
+                spent=spent,
+                limit=usd(hard_usd),
+            )
+        return tr("Passed: {spent} is spent, more than the next mark.", spent=spent)
     if alert.status is Status.RESOLVED:
         return f"Resolved: {spent} is spent, below {usd(alert.limit.usd)} again."
     if alert.status is Status.WITHDRAWN:
@@ -96,24 +111,42 @@ def says_nothing_stopped(alert: LimitAlert) -> bool:
     return alert.limit.kind is LimitKind.HARD and alert.status is Status.OPEN
 
 
-def _sum(alert: LimitAlert) -> str:
-    share = percent(alert.spend.spent_usd, alert.limit.usd)
-    return f"{amount(alert.spend)} of {usd(alert.limit.usd)} ({share})"
+def _first(alert: LimitAlert, ended: bool) -> str:
+    spend = alert.spend
+    values = {
+        "spent": capitalized(amount(spend)),
+        "limit": usd(alert.limit.usd),
+        "share": percent(spend.spent_usd, alert.limit.usd),
+        "what": _what_happened(alert),
+        "period": shown(period_name(spend.period, spend.as_of)),
+        "budget": budget_clause(spend),
+    }
+    if ended:
+        first = tr("{spent} of {limit} ({share}): {what}, {period}, which is over{budget}", **values)
+    else:
+        first = tr("{spent} of {limit} ({share}): {what}, {period}{budget}", **values)
+    return f"{stale_mark(spend)}{first}"
+
+
+def _limit_name(alert: LimitAlert) -> str:
+    if alert.limit.kind is LimitKind.THRESHOLD:
+        return tr("threshold {mark}", mark=_mark(alert))
+    return tr("hard limit") if alert.limit.kind is LimitKind.HARD else tr("soft limit")
 
 
 def _what_happened(alert: LimitAlert) -> str:
-    limit = f"{alert.limit.kind} limit"
-    if alert.limit.kind is LimitKind.THRESHOLD:
-        limit = f"threshold {_mark(alert)}"
+    limit = _limit_name(alert)
     if alert.status is Status.CLOSED:
-        return f"{limit} crossed, period closed"
+        return tr("{limit} crossed, period closed", limit=limit)
     if alert.status is Status.SUPERSEDED:
-        return f"{limit} crossed, superseded"
+        return tr("{limit} crossed, and the next one too", limit=limit)
     if alert.status is Status.WITHDRAWN:
-        return f"{limit} changed, this one is not in force any more"
+        return tr("{limit} changed, this one is not in force any more", limit=limit)
     if alert.status is Status.RESOLVED:
-        return f"{limit} resolved, spend is below it again"
-    return f"{limit} crossed again" if alert.reason == LimitReason.CROSSED_AGAIN else f"{limit} crossed"
+        return tr("{limit} resolved, spend is below it again", limit=limit)
+    if alert.reason == LimitReason.CROSSED_AGAIN:
+        return tr("{limit} crossed again", limit=limit)
+    return tr("{limit} crossed", limit=limit)
 
 
 def _mark(alert: LimitAlert) -> str:

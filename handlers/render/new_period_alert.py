@@ -6,12 +6,12 @@ from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.new_period import BegunPeriod, NewPeriodAlert
 from bot.amounts import NO_CHANGE, change, count, percent, usd
 from bot.budgets.budget import period_name
+from bot.language import tr
 from bot.messages import Message
 from bot.mode import NORMAL
-from handlers.render.parts import context, heading, lead, moment, paragraph, shown
-from handlers.render.spend import amount, capitalized, its_period, parts_line, warning_lines
-
-INCIDENT_LIMIT = 200
+from handlers.render.layout import age_part, incident_part, layout, named_clause, unknown_prices
+from handlers.render.parts import moment, paragraph, shown
+from handlers.render.spend import amount, at_least_line, capitalized, its_period, parts_line
 
 MOST_OTHERS = 60
 """The post is never edited, so that its text may be longer than an edit takes."""
@@ -19,20 +19,21 @@ MOST_OTHERS = 60
 
 def new_period_message(alert: NewPeriodAlert) -> Message:
     """A new week or month of a budget, and of those that begin with it."""
-    first = (
-        f"New {alert.period_kind} {_new_name(alert)} for budget {shown(alert.budget)}: "
-        f"{shown(period_name(alert.last.period, alert.as_of))} ended at {amount(alert.last)}"
+    last = alert.last
+    kinds = {"month": tr("New month"), "week": tr("New week"), "day": tr("New day")}
+    first = tr(
+        "{new}: {period} ended at {spent}{budget}",
+        new=kinds.get(alert.period_kind, alert.period_kind),
+        period=(shown(period_name(last.period, alert.as_of))),
+        spent=amount(last),
+        budget=named_clause(alert.budget, last.scope),
     )
-    others = _others(alert)
-    name = f"{len(alert.others) + 1} budgets" if others else alert.budget
-    return Message(
-        [
-            heading(f"New {alert.period_kind}: {name}"),
-            lead(first, *_last(alert)),
-            paragraph(*_new(alert)),
-            paragraph(*others),
-            context(f"Incident {shown(alert.incident, INCIDENT_LIMIT)} · data as of {moment(alert.as_of)}"),
-        ]
+    return layout(
+        first,
+        [*_shares(alert), *_new(alert)],
+        visible=unknown_prices(last),
+        details=[paragraph(*_last(alert)), paragraph(*_others(alert)), incident_part(alert)],
+        small_print=[age_part(alert.as_of)],
     )
 
 
@@ -42,21 +43,19 @@ def new_period_line(alert: OpenAlert) -> str:
     return f"new period {name} of budget {shown(alert.identity.subject)}"
 
 
-def _new_name(alert: NewPeriodAlert) -> str:
-    """`December`, `of 16 Nov`: after the kind."""
-    return shown(period_name(alert.key, alert.as_of)).removeprefix("the week ")
-
-
-def _last(alert: NewPeriodAlert) -> list[str]:
+def _shares(alert: NewPeriodAlert) -> list[str]:
     last = alert.last
-    lines = [f"{its_period(last)}, {shown(last.scope)}: {parts_line(last)}{_so_far(alert)}."]
     shares = [
         f"{percent(last.spent_usd, limit)} of its {level} limit, {usd(limit)}"
         for level, limit in (("soft", last.soft_usd), ("hard", last.hard_usd))
         if limit is not None
     ]
-    if shares:
-        lines.append(f"That is {' and '.join(shares)}.")
+    return [f"That is {' and '.join(shares)}."] if shares else []
+
+
+def _last(alert: NewPeriodAlert) -> list[str]:
+    last = alert.last
+    lines = [f"{its_period(last)}, {shown(last.scope)}: {parts_line(last)}{_so_far(alert)}."]
     if alert.missing_hours:
         lines.append(
             f"INCOMPLETE: of {count(alert.missing_hours, 'hour')} of it no usage is known here, so the true sum may "
@@ -67,7 +66,7 @@ def _last(alert: NewPeriodAlert) -> list[str]:
         lines.append(
             f"The {alert.period_kind} before, {shown(period_name(alert.before.period, alert.as_of))}: {against}."
         )
-    return lines + warning_lines(last)
+    return [*lines, at_least_line(last.hidden)] if last.at_least else lines
 
 
 def _so_far(alert: NewPeriodAlert) -> str:

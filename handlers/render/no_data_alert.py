@@ -10,7 +10,8 @@ from bot.budgets.budget import in_period
 from bot.budgets.budget_spend import KnownSum
 from bot.language import tr, tr_noop
 from bot.messages import Message
-from handlers.render.parts import context, heading, lead, moment, paragraph, sentence, shown
+from handlers.render.layout import age_part, incident_part, layout
+from handlers.render.parts import context, moment, paragraph, sentence, shown
 
 MOST_SUMS = 5
 
@@ -27,18 +28,29 @@ WHAT_TO_DO = (
 
 
 def no_data_message(alert: NoDataAlert) -> Message:
-    """No data, or data again: since when and why, then what is known, then what to do."""
+    """No data, or data again: for how long and why, then what is known, then what to do."""
     if alert.source == ATTRIBUTION:
         return _attribution_message(alert)
-    over = alert.status is Status.RESOLVED
-    age = "" if alert.as_of is None else f" · data as of {moment(alert.as_of)}"
-    return Message(
-        [
-            heading("Data again" if over else "No data"),
-            lead(_again(alert) if over else f"{_missing(alert)}: {sentence(alert.because)}"),
-            paragraph(*(_after(alert) if over else [NOT_ZERO, *_known(alert, "Last known"), WHAT_TO_DO])),
-            context(f"Incident {shown(alert.incident)}{age}"),
-        ]
+    age = [] if alert.as_of is None else [age_part(alert.as_of)]
+    away = span(alert.decided_at - alert.since)
+    if alert.status is Status.RESOLVED:
+        again = tr("It was missing from {start} to {end}.", start=moment(alert.since), end=moment(alert.decided_at))
+        return layout(
+            tr("Data again after {span}", span=away),
+            [again, *_missing_hours(alert)],
+            details=[paragraph(*_known(alert, "Spend is now")), incident_part(alert)],
+            small_print=age,
+        )
+    yet = alert.as_of is None
+    return layout(
+        tr("No data yet, for {span}", span=away) if yet else tr("No data for {span}", span=away),
+        [tr("Since {time}: {error}", time=moment(alert.since), error=_first_sentence(alert.because))],
+        visible=[paragraph(NOT_ZERO)],
+        details=[
+            paragraph(sentence(alert.because), *_known(alert, "Last known"), WHAT_TO_DO),
+            incident_part(alert),
+        ],
+        small_print=age,
     )
 
 
@@ -50,53 +62,42 @@ def no_data_line(alert: OpenAlert) -> str:
 
 
 def _attribution_message(alert: NoDataAlert) -> Message:
-    since, long, why = moment(alert.since), span(alert.decided_at - alert.since), sentence(alert.because)
+    away = span(alert.decided_at - alert.since)
+    age = [] if alert.as_of is None else [context(tr("Complete up to {moment}.", moment=moment(alert.as_of)))]
     if alert.status is Status.RESOLVED:
-        title = tr("Attributed spend is known again")
-        first = tr(
-            "What Anthropic attributes is known again; it was missing since {since} ({long}).", since=since, long=long
+        return layout(
+            tr("Attributed spend is known again after {span}", span=away),
+            [tr("It was missing from {start} to {end}.", start=moment(alert.since), end=moment(alert.decided_at))],
+            details=[paragraph(*_known(alert, tr("Spend is now"))), incident_part(alert)],
+            small_print=age,
         )
-        more = _known(alert, tr("Spend is now"))
-    elif alert.status is Status.WITHDRAWN:
-        title = tr("No data on attributed spend: not needed any more")
-        first, more = tr("No budget counts a product, group, agent or actor any more."), []
-    else:
-        title = tr("No data on attributed spend")
-        first = tr(
-            "Nothing is known since {since} ({long}) of what Anthropic attributes: {why}",
-            since=since,
-            long=long,
-            why=why,
+    if alert.status is Status.WITHDRAWN:
+        return layout(
+            tr("No data on attributed spend: not needed any more"),
+            [tr("No budget counts a product, group, agent or actor any more.")],
+            details=[incident_part(alert)],
+            small_print=age,
         )
-        more = [tr(ATTRIBUTION_NOT_ZERO), *_known(alert, tr("Last known"))]
-    age = [] if alert.as_of is None else [tr("Complete up to {moment}.", moment=moment(alert.as_of))]
-    return Message(
-        [
-            heading(title),
-            lead(first),
-            paragraph(*more),
-            context(tr("Incident {id}", id=shown(alert.incident)), *age),
-        ]
+    return layout(
+        tr("No data on attributed spend for {span}", span=away),
+        [tr("Since {time}: {error}", time=moment(alert.since), error=_first_sentence(alert.because))],
+        visible=[paragraph(tr(ATTRIBUTION_NOT_ZERO))],
+        details=[paragraph(sentence(alert.because), *_known(alert, tr("Last known"))), incident_part(alert)],
+        small_print=age,
     )
 
 
-def _missing(alert: NoDataAlert) -> str:
-    yet = " yet," if alert.as_of is None else ""
-    return f"No data{yet} since {moment(alert.since)} ({span(alert.decided_at - alert.since)})"
+def _first_sentence(because: str) -> str:
+    """What is quoted of each source, with its addresses, is in the details."""
+    first, point, _ = because.partition(". ")
+    return sentence(f"{first}{point.strip()}")
 
 
-def _again(alert: NoDataAlert) -> str:
-    away = span(alert.decided_at - alert.since)
-    return f"Data again since {moment(alert.decided_at)}: it was missing from {moment(alert.since)} on ({away})"
-
-
-def _after(alert: NoDataAlert) -> list[str]:
+def _missing_hours(alert: NoDataAlert) -> list[str]:
     if alert.missing_hours:
         hours = count(alert.missing_hours, "hour")
-        lines = [f"INCOMPLETE: of {hours} since then no usage is known here, so the true sum may be higher."]
-    else:
-        lines = ["Nothing known is missing: the usage of every hour since then has been read."]
-    return [*lines, *_known(alert, "Spend is now")]
+        return [f"INCOMPLETE: of {hours} since then no usage is known here, so the true sum may be higher."]
+    return ["Nothing known is missing: the usage of every hour since then has been read."]
 
 
 def _known(alert: NoDataAlert, title: str) -> list[str]:

@@ -7,30 +7,35 @@ from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.outlier import LOOK_BACK, OutlierAlert
 from bot.amounts import count, usd
+from bot.language import tr
 from bot.messages import Message
-from handlers.render.parts import bullets, context, heading, lead, moment, paragraph, shown
-from handlers.render.spend import INCIDENT_LIMIT, caller
+from handlers.render.layout import age_part, incident_part, layout
+from handlers.render.parts import bullets, paragraph, shown
+from handlers.render.spend import caller
 
 
 def outlier_message(alert: OutlierAlert) -> Message:
     """The day so far, or what it came to."""
-    who = f"{alert.what} {shown(alert.id)}"
-    small_print = context(f"Incident {shown(alert.incident, INCIDENT_LIMIT)} · log as of {moment(alert.as_of)}")
+    values = {"what": alert.what, "who": shown(alert.id), "spent": usd(alert.usd), "against": _against(alert)}
+    small_print = [age_part(alert.as_of)]
     if alert.status is not Status.OPEN:
-        first = f"Outlier over, {who}: {usd(alert.usd)} on {alert.day}{_against(alert)}"
-        return Message([heading(f"Outlier over: {alert.what} {alert.id}"), lead(first), small_print])
-    return Message(
-        [
-            heading(f"Outlier: {alert.what} {alert.id}"),
-            lead(f"Outlier, {who}: {usd(alert.usd)} today{_against(alert)}"),
+        first = tr("Outlier over, {what} {who}: {spent} on {day}{against}", day=alert.day, **values)
+        return layout(first, details=[incident_part(alert)], small_print=small_print)
+    largest = [f"{caller(mover)}: {usd(mover.usd)}" for mover in alert.callers]
+    basis = (
+        f"As your applications log it, on the UTC day {alert.day}. It is reported once a day, from "
+        f"{alert.factor:f} times what is usual and {usd(alert.floor_usd)} on."
+    )
+    return layout(
+        tr("Outlier, {what} {who}: {spent} today{against}", **values),
+        [tr("Mostly {caller}.", caller=largest[0])] if largest else [],
+        details=[
             paragraph(*_known(alert)),
-            bullets("Largest today", [f"{caller(mover)}: {usd(mover.usd)}" for mover in alert.callers]),
-            paragraph(
-                f"As your applications log it, on the UTC day {alert.day}. It is reported once a day, from "
-                f"{alert.factor:f} times what is usual and {usd(alert.floor_usd)} on."
-            ),
-            small_print,
-        ]
+            bullets(tr("Largest today"), largest),
+            paragraph(basis),
+            incident_part(alert),
+        ],
+        small_print=small_print,
     )
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.amounts import span
-from bot.messages import TIME_FORMAT, Block, Message, Part, in_utc
+from bot.messages import CHILDREN, FOLD, TIME_FORMAT, Block, Message, Part, in_utc
 from bot.pricing.card import load_rate_card
 from bot.usage.model import DataState, is_stale
 
@@ -31,6 +31,9 @@ TYPED_LIMIT = 400
 """Characters of a reason, as in the text beside the blocks."""
 
 CELL_LIMIT = 60
+
+MOST_CHILDREN = 10
+"""Blocks in a container (docs.slack.dev, container block)."""
 
 ACTION_ID_LIMIT = BLOCK_ID_LIMIT = 255
 VALUE_LIMIT = 2000
@@ -75,6 +78,14 @@ def heading(title: str) -> Part:
     return Part(blocks=[{"type": "header", "text": {"type": "plain_text", "text": plain(title, HEADER_LIMIT)}}])
 
 
+def headline(first: str) -> Part:
+    """The line that says what happened, as large as Slack draws it."""
+    title = plain(plain_text(first), len(first) + HEADER_LIMIT)
+    if len(title) > HEADER_LIMIT:
+        return lead(first)
+    return Part(first, [{"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}}])
+
+
 def lead(first: str, *rest: str) -> Part:
     """The line that matters most, bold, and lines below it."""
     return Part("\n".join([first, *rest]), _sections([f"*{first}*", *rest]))
@@ -115,6 +126,40 @@ def context(*lines: str, bold: bool = False) -> Part:
     drawn = "\n".join(f"*{line}*" if bold else line for line in lines)
     element = {"type": "mrkdwn", "text": cut(drawn, SECTION_LIMIT), "verbatim": True}
     return Part("\n".join(lines), [{"type": "context", "elements": [element]}] if drawn else [])
+
+
+def fold(title: str, parts: Sequence[Part]) -> Part:
+    """What is drawn behind a click; nothing where there is nothing."""
+    children = _packed([block for part in parts for block in part.blocks])
+    if not children:
+        return Part()
+    drawn: Block = {
+        "type": FOLD,
+        "title": {"type": "plain_text", "text": plain(title, HEADER_LIMIT)},
+        "is_collapsible": True,
+        "default_collapsed": True,
+        CHILDREN: children,
+    }
+    older = [block for part in parts for block in part.in_older_blocks.blocks]
+    return Part("\n".join(part.text for part in parts if part.text), [drawn], older=older)
+
+
+def _packed(blocks: Sequence[Block]) -> list[Block]:
+    """The blocks in as few sections as hold their texts, since a container takes few."""
+    found: list[Block] = []
+    for block in blocks:
+        last = found[-1] if found else None
+        if last is not None and _is_text(last) and _is_text(block):
+            joined = f"{last['text']['text']}\n{block['text']['text']}"
+            if len(joined) <= SECTION_LIMIT:
+                found[-1] = {**last, "text": {**last["text"], "text": joined}}
+                continue
+        found.append(block)
+    return found if len(found) <= MOST_CHILDREN else [*found[: MOST_CHILDREN - 1], found[-1]]
+
+
+def _is_text(block: Block) -> bool:
+    return bool(block["type"] == "section" and block["text"]["type"] == "mrkdwn")
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], line: Callable[[Sequence[str]], str]) -> Part:

@@ -16,9 +16,9 @@ from bot.language import tr, tr_noop
 from bot.messages import Message, Part
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store_reads import Names
-from handlers.render.charts import MOST_SERIES, Cell, Series, chart, data_table, days_label, folded, month_label
+from handlers.render.charts import MOST_SERIES, Cell, Series, chart, data_table, days_label, month_label
 from handlers.render.logged_requests import NONE, Column, OfGroups, request_columns, together_lines
-from handlers.render.parts import context, lead, model_label, moment, paragraph, shown, table
+from handlers.render.parts import context, fold, lead, model_label, moment, paragraph, shown, table
 from handlers.render.spend import at_least_line, capitalized, display_lines, parts_line, total, unknown_price_line
 
 MOST_ROWS = 15
@@ -49,7 +49,7 @@ def report_message(
     details = [_details(row, columns, index) for index, row in enumerate(rows)]
     names = [f"• {shown(row.label)}: {detail}" for row, detail in zip(rows, details, strict=True)]
     # The rows in words have the same.
-    fold = folded(tr("Tokens and requests") if columns else tr("Tokens"), paragraph(*names))
+    words = fold(tr("Tokens and requests") if columns else tr("Tokens"), [paragraph(*names)])
     return Message(
         [
             lead(first, *display_lines(report.spend.total_usd, display), *rest),
@@ -61,7 +61,7 @@ def report_message(
                 [_in_words(row, detail, report) for row, detail in zip(rows, details, strict=True)],
             ),
             paragraph(*more, *together, *_warnings(report), *truth),
-            Part(blocks=fold.blocks, older=fold.older),
+            Part(blocks=words.blocks, older=words.older),
         ]
     )
 

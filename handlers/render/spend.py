@@ -14,20 +14,13 @@ from bot.budgets.trend import CauseKind
 from bot.display import Display
 from bot.language import tr
 from bot.messages import Block, Part
-from bot.mode import NORMAL
 from bot.modes.consequences import Consequences
 from bot.pricing.cost import Hidden
 from handlers.render.parts import (
-    NAME_LIMIT,
     bullets,
-    button,
     buttons,
-    confirmation,
-    context,
     moment,
     names,
-    paragraph,
-    plain,
     shown,
 )
 from handlers.render.raises import raised_note
@@ -329,20 +322,6 @@ def drawn_for(block_id: str) -> str | None:
     return block_id.removeprefix(DRAWN_FOR) if block_id.startswith(DRAWN_FOR) else None
 
 
-def switch_button(saving: Saving, as_of: datetime | None) -> Block:
-    """A button that switches to a mode, with a dialog that states the saving and how old its data is."""
-    age = "" if as_of is None else f", as of {moment(as_of)}"
-    dialog = confirmation(
-        f"Switch to fallback mode {plain(saving.mode, NAME_LIMIT)}?",
-        f"This {saving_clause(saving)}{age}. Services may then use at most {plain(saving.model, NAME_LIMIT)}. "
-        "Running processes follow when they restart or reload their environment.",
-        f"Switch to {saving.mode}",
-        danger=True,
-    )
-    label, action_id = f"Switch to {saving.mode}", f"{SWITCH_ACTION}:{saving.mode}"
-    return button(label, action_id, saving.mode, confirm=dialog, style="danger")
-
-
 def worthwhile(savings: Sequence[Saving]) -> list[Saving]:
     """The modes that would save something."""
     return [saving for saving in savings if saving.usd > 0]
@@ -392,18 +371,3 @@ def callers(spend: BudgetSpend) -> list[Part]:
 def who_and_why(title: str, who: Sequence[str], causes: Sequence[NamedCause]) -> Part:
     """Callers under a title, then causes."""
     return bullets(title if who else "What changed", [*who, *(f"Why: {cause_line(cause)}" for cause in causes)])
-
-
-def ways_out_parts(spend: BudgetSpend, mode: str) -> list[Part]:
-    """What each cheaper mode saves, with its button."""
-    savings = ways_out(spend, mode)
-    return [
-        bullets("Ways out", [f"Fallback mode {saving_line(saving)}." for saving in savings]),
-        switch_buttons([switch_button(saving, spend.as_of) for saving in savings], mode),
-    ]
-
-
-def closing(incident: str, spend: BudgetSpend, mode: str) -> list[Part]:
-    """The mode where one is on, the incident and the age of the data."""
-    small_print = context(f"Incident {shown(incident, INCIDENT_LIMIT)} · data as of {moment(spend.as_of)}")
-    return [small_print] if mode == NORMAL else [paragraph(f"Fallback mode {shown(mode)} is on."), small_print]

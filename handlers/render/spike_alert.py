@@ -8,40 +8,62 @@ from bot.alerts.spike import SpikeAlert
 from bot.alerts.spike_rates import SpikeReason
 from bot.amounts import percent, usd
 from bot.budgets.budget_spend import BudgetSpend, NamedMover
+from bot.language import tr
 from bot.messages import Message
-from handlers.render.parts import context, heading, lead, moment, names, paragraph, shown, warning
+from handlers.render.layout import (
+    age_part,
+    budget_clause,
+    incident_part,
+    layout,
+    unknown_prices,
+    ways_out_lines,
+    ways_out_row,
+)
+from handlers.render.parts import context, moment, names, paragraph, shown
 from handlers.render.raises import raised_lines
 from handlers.render.spend import (
     NOTHING_STOPPED,
     amount,
+    at_least_line,
     by_mode,
     caller,
-    closing,
+    cause_line,
     in_its_period,
     nothing_before,
     stale_mark,
-    warning_lines,
-    ways_out_parts,
     who_and_why,
 )
 
 
 def spike_message(alert: SpikeAlert) -> Message:
     """A spike at its present step: dollars an hour first, then whose they are and why, then the ways out."""
-    spend = alert.spend
-    parts = [
-        heading(f"{_state(alert)}: {spend.budget}"),
-        lead(
-            f"{stale_mark(spend)}{_state(alert)}: {_rate(alert)} (budget {shown(spend.budget)}, {shown(spend.scope)})"
-        ),
-        paragraph(_rates(alert), _spent_of_limit(spend), *raised_lines(spend.raised)),
-        warning(*warning_lines(spend)),
+    spend, stands = alert.spend, alert.status is Status.OPEN
+    risen = [_risen(mover) for mover in alert.movers]
+    why = [tr("Why: {cause}.", cause=cause_line(alert.causes[0]))] if alert.causes else []
+    if not why and risen:
+        why = [tr("Mostly {caller}.", caller=risen[0])]
+    details = [
+        paragraph(
+            tr("{spent} Scope: {scope}.", spent=_spent_of_limit(spend), scope=shown(spend.scope)),
+            _rates(alert),
+            *raised_lines(spend.raised),
+        )
     ]
-    if alert.status is Status.OPEN:
-        parts += [who_and_why("Risen most in the last hour", [_risen(mover) for mover in alert.movers], alert.causes)]
-        parts += ways_out_parts(spend, alert.mode)
-    parts += closing(alert.incident, spend, alert.mode)
-    return Message([*parts, context(NOTHING_STOPPED, bold=True)] if alert.status is Status.OPEN else parts)
+    if stands:
+        details += [who_and_why("Risen most in the last hour", risen, alert.causes), ways_out_lines(spend, alert.mode)]
+    if spend.at_least:
+        details.append(paragraph(at_least_line(spend.hidden)))
+    small_print = [age_part(spend.as_of, alert.mode)]
+    if stands:
+        small_print.append(context(NOTHING_STOPPED, bold=True))
+    return layout(
+        f"{stale_mark(spend)}{_first(alert)}{budget_clause(spend)}",
+        why if stands else [_spent_of_limit(spend)],
+        ways_out_row(spend, alert.mode) if stands else None,
+        unknown_prices(spend),
+        [*details, incident_part(alert)],
+        small_print,
+    )
 
 
 def spike_line(alert: OpenAlert) -> str:
@@ -50,19 +72,22 @@ def spike_line(alert: OpenAlert) -> str:
     return f"spike in budget {shown(alert.identity.subject)}{rate}"
 
 
-def _state(alert: SpikeAlert) -> str:
-    if alert.status is Status.RESOLVED:
-        return "Spike resolved"
-    if alert.status is not Status.OPEN:
-        return "Spike not watched any more"
-    return "Spike again" if alert.reason == SpikeReason.AGAIN else "Spike"
-
-
-def _rate(alert: SpikeAlert) -> str:
+def _first(alert: SpikeAlert) -> str:
     usual = alert.usual_usd_per_hour
-    return f"{usd(alert.long_usd_per_hour)} an hour, " + (
-        "what is usual is not known" if usual is None else f"usually {usd(usual)}"
-    )
+    values = {"rate": usd(alert.long_usd_per_hour), "usual": "" if usual is None else usd(usual)}
+    if alert.status is Status.RESOLVED:
+        if usual is None:
+            return tr("Spike resolved: {rate} an hour, what is usual is not known", **values)
+        return tr("Spike resolved: {rate} an hour, usually {usual}", **values)
+    if alert.status is not Status.OPEN:
+        return tr("Spike not watched any more: {rate} an hour", **values)
+    if alert.reason == SpikeReason.AGAIN:
+        if usual is None:
+            return tr("Spike again: {rate} an hour, what is usual is not known", **values)
+        return tr("Spike again: {rate} an hour, usually {usual}", **values)
+    if usual is None:
+        return tr("Spike: {rate} an hour, what is usual is not known", **values)
+    return tr("Spike: {rate} an hour, usually {usual}", **values)
 
 
 def _rates(alert: SpikeAlert) -> str:

@@ -1,22 +1,26 @@
 """`/claude-cost status`: every budget, the mode, and how old it all is."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from itertools import islice
 
 from bot.alerts.lifecycle import OpenAlert
-from bot.amounts import count
+from bot.amounts import count, percent, usd
+from bot.budgets.budget import period_name
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.scopes import Unmatched
 from bot.clock import DAY
 from bot.display import USD, Display
 from bot.fallback.service import ModeState
-from bot.messages import Message
+from bot.language import tr
+from bot.messages import Message, Part
 from bot.notify.store import Waiting
 from bot.usage.model import DataState
 from handlers.render.budget import unmatched_line
 from handlers.render.fallback import mode_line
+from handlers.render.layout import budget_clause, layout, ways_out_lines, ways_out_row, why_lines
 from handlers.render.lifecycle import open_alert_lines
 from handlers.render.parts import (
     SECTION_LIMIT,
@@ -24,16 +28,20 @@ from handlers.render.parts import (
     age_line,
     context,
     fitting,
+    fold,
     lead,
     moment,
     paragraph,
     sentence,
     shown,
+    warning,
     with_age,
 )
 from handlers.render.spend import (
     amount,
+    at_least_line,
     attributed_age,
+    capitalized,
     cause_line,
     display_lines,
     end_line,
@@ -43,16 +51,19 @@ from handlers.render.spend import (
     mover_line,
     over_line,
     parts_line,
-    warning_lines,
+    unknown_price_line,
 )
 
-BAR_CELLS = 20
+BAR_CELLS = 10
+
+MOST_IN_FULL = 5
+"""Budgets of which more than one line is shown."""
+
+DETAILS_ROOM = 5000
+"""Characters for what the sums are made of; Slack was seen to refuse messages of some 13,200 in all."""
 
 SHOWN_FOR = 7 * DAY
 """How long a change of source is shown, since it can move the numbers."""
-
-FULL_ROOM = 7500
-"""Characters for budgets shown in full; Slack was seen to refuse messages of some 13,200 in all."""
 
 
 def status_message(
@@ -75,41 +86,110 @@ def status_message(
     `open_alerts`: the oldest first. `unmatched`: budgets whose scope matches nothing. `in_full`: adds to one
     that is shown in full what `spends` need not have: expected end, callers and causes.
 
-    The budget nearest to its limit comes first; callers that several budgets share are shown once. Where the budgets
-    are too many for one message, the later ones have one line each. Stale data is reported before anything else.
+    The budget nearest to its limit comes first; callers are named once. Where the budgets are too many for one message,
+    the later ones have one line each. Stale data is reported before anything else.
     """
     age = age_line(data, now, poll_seconds)
     stale = age.startswith(STALE)
     spends = sorted(spends, key=share_of_limit, reverse=True)
-    closing = [mode_line(mode), *truth, *_change_of_source(data, now), *problem_lines(data, mode, delivery_error)]
-    closing += waiting_lines(destinations)
-    closing += [unmatched_line(each) for each in unmatched]
-    opened = [lead("Open alerts:", *open_alert_lines(open_alerts))] if open_alerts else []
+    small_print = [mode_line(mode), *([] if stale else [age]), *problem_lines(data, mode, delivery_error)]
+    small_print += waiting_lines(destinations)
+    small_print += [unmatched_line(each) for each in unmatched]
+    opened = [lead(tr("Open alerts:"), *open_alert_lines(open_alerts))] if open_alerts else []
+    further = [*truth, *_change_of_source(data, now)]
     if not spends:
-        return Message([lead(age), *opened, context(*closing)])
+        small_print = [line for line in small_print if line != age]
+        return Message([lead(age), *opened, fold(tr("Details"), [paragraph(*further)]), context(*small_print)])
     asked: Iterator[BudgetSpend] = iter(spends) if in_full is None else map(in_full, spends)
     if stale:
         asked = map(partial(_not_extrapolated, now=now), asked)
-    parts = [lead(*lines) for lines in fitting(_all_budget_lines(asked, now, display), FULL_ROOM)]
-    # What is in most danger, and what is open, first.
-    parts[1:1] = opened
-    parts.append(paragraph(*_in_short(spends[len(parts) - len(opened) :])))
-    if not stale:
-        closing.insert(1, age)
-    message = Message([*parts, context(*closing)])
+    full = list(islice(asked, MOST_IN_FULL))
+    worst = full[0]
+    message = layout(
+        _first(worst),
+        why_lines(worst.causes, worst.movers),
+        ways_out_row(worst, mode.mode.name) if _in_danger(worst, now) else None,
+        [
+            paragraph(*_standing(worst, now, display)),
+            *(lead(_first(spend), *_standing(spend, now, display)) for spend in full[1:]),
+            paragraph(*_in_short(spends[len(full) :])),
+            *opened,
+            warning(*dict.fromkeys(unknown_price_line(spend.assumed) for spend in full if spend.assumed)),
+        ],
+        [
+            *_details(full, named=len(spends) > 1),
+            *([ways_out_lines(worst, mode.mode.name)] if _in_danger(worst, now) else []),
+            paragraph(*further),
+        ],
+        [context(*small_print)],
+    )
     return with_age(message, age) if stale else message
 
 
-def _all_budget_lines(spends: Iterable[BudgetSpend], now: datetime, display: Display) -> Iterator[list[str]]:
-    """Of each budget; the same callers and causes only once, at the first budget."""
-    named: list[tuple[object, ...]] = []
-    for spend in spends:
-        lines = _budget_lines(spend, now, display)
-        why = [f"• {mover_line(mover)}" for mover in spend.movers] + [f"• Why: {cause_line(c)}" for c in spend.causes]
-        if why and (spend.movers, spend.causes) not in named:
-            named.append((spend.movers, spend.causes))
-            lines += why
-        yield lines + warning_lines(spend)
+def _details(full: Sequence[BudgetSpend], *, named: bool) -> list[Part]:
+    """How each sum is made up, and whose it is: the same callers and causes only once, at the first budget."""
+    seen: list[tuple[object, ...]] = []
+    groups = []
+    for spend in full:
+        parts = tr("{scope}: {parts}.", scope=shown(spend.scope), parts=parts_line(spend))
+        lines = [tr("Budget {budget}, {parts}", budget=shown(spend.budget), parts=parts) if named else parts]
+        if (spend.movers or spend.causes) and (spend.movers, spend.causes) not in seen:
+            seen.append((spend.movers, spend.causes))
+            lines += [f"• {mover_line(mover)}" for mover in spend.movers]
+            lines += [f"• {tr('Why: {cause}.', cause=cause_line(cause))}" for cause in spend.causes]
+        groups.append([*lines, *([at_least_line(spend.hidden)] if spend.at_least else [])])
+    return [paragraph(*lines) for lines in fitting(groups, DETAILS_ROOM)]
+
+
+def _first(spend: BudgetSpend) -> str:
+    highest = spend.hard_usd or spend.soft_usd or Decimal(1)
+    return tr(
+        "{spent} of {limit} ({share}), {period}{budget}",
+        spent=capitalized(amount(spend)),
+        limit=usd(highest),
+        share=percent(spend.spent_usd, highest),
+        period=shown(period_name(spend.period, spend.as_of)),
+        budget=budget_clause(spend),
+    )
+
+
+def _standing(spend: BudgetSpend, now: datetime, display: Display) -> list[str]:
+    """The bar, and where the period ends."""
+    lines = [*display_lines(spend.spent_usd, display), *_bar(spend)]
+    if spend.attributed:
+        lines.append(attributed_age(spend))
+    if is_over(spend, now):
+        return [*lines, tr("{over} Of the new one nothing is known yet.", over=over_line(spend))]
+    return [*lines, end_line(spend)]
+
+
+def _bar(spend: BudgetSpend) -> list[str]:
+    """How much of the upper limit is used, with its name beside the bar."""
+    highest = spend.hard_usd or spend.soft_usd
+    if highest is None:
+        return []
+    full = min(BAR_CELLS, max(0, int(spend.spent_usd * BAR_CELLS / highest)))
+    values = {"bar": "▰" * full + "▱" * (BAR_CELLS - full), "share": percent(spend.spent_usd, highest)}
+    if spend.hard_usd is None:
+        return [tr("{bar} {share} of the soft limit, {soft}", soft=usd(highest), **values)]
+    if spend.soft_usd is None:
+        return [tr("{bar} {share} of the hard limit, {hard}", hard=usd(highest), **values)]
+    values |= {"soft": usd(spend.soft_usd), "soft_share": percent(spend.spent_usd, spend.soft_usd)}
+    return [
+        tr(
+            "{bar} {share} of the hard limit, {hard}; {soft_share} of the soft limit, {soft}",
+            hard=usd(highest),
+            **values,
+        )
+    ]
+
+
+def _in_danger(spend: BudgetSpend, now: datetime) -> bool:
+    """Whether a limit is crossed or expected to be."""
+    limit = spend.soft_usd or spend.hard_usd
+    if limit is None or is_over(spend, now):
+        return False
+    return max(spend.spent_usd, spend.expected_usd or Decimal(0)) >= limit
 
 
 def _in_short(rest: Sequence[BudgetSpend]) -> list[str]:
@@ -132,22 +212,6 @@ def share_of_limit(spend: BudgetSpend) -> Decimal:
 
 def _headline(spend: BudgetSpend) -> str:
     return f"{amount(spend)} {in_its_period(spend)}: budget {shown(spend.budget)}, {shown(spend.scope)}"
-
-
-def _budget_lines(spend: BudgetSpend, now: datetime, display: Display) -> list[str]:
-    lines = [_headline(spend), *display_lines(spend.spent_usd, display)]
-    highest = spend.hard_usd or spend.soft_usd
-    if highest is not None:
-        full = min(BAR_CELLS, max(0, int(spend.spent_usd * BAR_CELLS / highest)))
-        lines.append(f"`{'█' * full}{'░' * (BAR_CELLS - full)}` {limits_line(spend)}")
-    lines.append(f"{parts_line(spend)}.")
-    if spend.attributed:
-        lines.append(attributed_age(spend))
-    if is_over(spend, now):
-        lines.append(f"{over_line(spend)} Of the new one nothing is known yet.")
-    else:
-        lines.append(end_line(spend))
-    return lines
 
 
 def _change_of_source(data: DataState, now: datetime) -> list[str]:

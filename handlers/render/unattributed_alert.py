@@ -4,8 +4,10 @@ from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.unattributed import UnattributedAlert, UnattributedReason, UnloggedPart
 from bot.amounts import share, usd
+from bot.language import tr
 from bot.messages import Message
-from handlers.render.parts import bullets, context, heading, lead, moment, paragraph, shown
+from handlers.render.layout import incident_part, layout
+from handlers.render.parts import bullets, context, moment, paragraph, shown
 
 WHAT_TO_DO = (
     "Who uses those keys is not known here: have the applications send what they use, or look the key up in "
@@ -15,20 +17,23 @@ WHAT_TO_DO = (
 
 def unattributed_message(alert: UnattributedAlert) -> Message:
     """The share that no log explains, or that enough is explained again."""
-    small_print = context(f"Incident {shown(alert.incident)} · closed hours up to {moment(alert.until)}")
+    small_print = [context(tr("Closed hours up to {time}.", time=moment(alert.until)))]
     if alert.status is Status.WITHDRAWN:
-        return Message([heading("Spend in no log"), lead(f"Spend in no log: {alert.reason}"), small_print])
+        first = tr("Spend in no log: {reason}", reason=alert.reason)
+        return layout(first, details=[incident_part(alert)], small_print=small_print)
     if alert.status is not Status.OPEN:
-        return Message([heading("Spend in no log: resolved"), lead(f"Resolved: {_share(alert)}"), small_print])
-    again = " again" if alert.reason == UnattributedReason.ABOVE_AGAIN else ""
-    return Message(
-        [
-            heading("Spend in no log"),
-            lead(f"Spend in no log{again}: {_share(alert)}"),
-            bullets("Missing", [_part(part) for part in alert.parts]),
-            paragraph(WHAT_TO_DO, _bounds(alert)),
-            small_print,
-        ]
+        first = tr("Resolved: {share}", share=_share(alert))
+        return layout(first, details=[incident_part(alert)], small_print=small_print)
+    if alert.reason == UnattributedReason.ABOVE_AGAIN:
+        first = tr("Spend in no log again: {share}", share=_share(alert))
+    else:
+        first = tr("Spend in no log: {share}", share=_share(alert))
+    missing = [_part(part) for part in alert.parts]
+    return layout(
+        first,
+        [tr("Mostly {part}.", part=missing[0])] if missing else [],
+        details=[bullets(tr("Missing"), missing), paragraph(WHAT_TO_DO, _bounds(alert)), incident_part(alert)],
+        small_print=small_print,
     )
 
 

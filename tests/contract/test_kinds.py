@@ -84,6 +84,7 @@ from bot.alerts.rules import DetectorRules
 from bot.alerts.store import AlertStore
 from bot.config.toml import read_config_file
 from bot.db.engine import open_database
+from bot.messages import in_utc
 from handlers.render.lifecycle import open_alert_lines
 from handlers.rendering import plain_message
 from tests.detectors import evaluator
@@ -99,7 +100,7 @@ rules = DetectorRules(read_config_file(Path("toy.toml")).detector_tables)
 toys = evaluator(AlertKind.TOY, engine, None, store, None, rules=rules)
 for _ in range(2):
     assert toys.look(now, "normal") == 1
-    print(*open_alert_lines(store.life.open_alerts()))
+    print(*map(in_utc, open_alert_lines(store.life.open_alerts())))
 notice = store.notices.due(now)
 print(notice.action, notice.about, plain_message(notice.content.payload, now, now).title)
 print(store.notices.undelivered(), store.destinations.undelivered())

@@ -18,8 +18,8 @@ from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Message
-from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION
-from handlers.render.spend import NOTHING_STOPPED
+from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, ASK_ACTION, SNOOZE_ACTION
+from handlers.render.spend import NOTHING_STOPPED, SWITCH_ACTION
 from tests.databases import migrate_by_copy
 from tests.scenario.conftest import OPUS, World
 
@@ -82,7 +82,7 @@ async def test_from_opening_to_resolution_an_alert_is_one_message_with_its_threa
         )
         assert alert.text.splitlines()[2] == "Snoozed until 16 Nov 10:05 UTC by <@U0DEV>"
         await passes(bot, clock, HOUR)
-        assert alert.text.splitlines()[1].startswith("Told to the channel again at 16 Nov 10:05 UTC")
+        assert alert.text.splitlines()[1].startswith("Reported again at 16 Nov 10:05 UTC")
         simulated.anthropic.book.correct(runaway, clock.now)
         await passes(bot, clock, 2 * HOUR)
     assert thread(simulated, alert) == [
@@ -131,10 +131,10 @@ async def test_a_hard_alert_that_nobody_takes_comes_again_once_after_half_an_hou
         (reply,) = simulated.replies(alert)
         assert first_line(alert) in reply.text
         assert reply.text.endswith(NOTHING_STOPPED)
-        assert "Told to the channel again at 16 Nov 09:39 UTC" in alert.text
+        assert "Reported again at 16 Nov 09:39 UTC" in alert.text
         assert alert.text.endswith(NOTHING_STOPPED)
         await clicked(simulated, bot, alert, ACKNOWLEDGE_ACTION)
-    assert "Told to the channel again" not in alert.text
+    assert "Reported again" not in alert.text
     assert simulated.posts() == [alert]
 
 
@@ -203,7 +203,7 @@ async def test_a_pace_that_passes_a_limit_is_told_after_an_hour_and_superseded_w
         await passes(bot, clock, 20 * MINUTE)
         (forecast,) = simulated.posts()
         assert first_line(forecast).startswith("Forecast $69")
-        assert "by 1 Dec 00:00 UTC, above $600.00 (1" in first_line(forecast)
+        assert "by the end of November, above $600.00 (1" in first_line(forecast)
         simulated.spend(300)
         await passes(bot, clock, 20 * MINUTE)
         (same, soft) = simulated.posts()
@@ -223,19 +223,19 @@ async def test_a_threshold_is_told_on_the_way_to_the_limits(simulated: World, cl
     async with simulated.connected_bot(**changes, **only) as bot:
         await bot.cycle()
         (mark,) = simulated.posts()
-        assert first_line(mark) == "$60.00 of $50.00 (120%): threshold 25% of $200.00 crossed, budget team"
+        assert first_line(mark) == "$60.00 of $50.00 (120%): threshold 25% of $200.00 crossed, November, budget team"
         simulated.spend(50)
         await passes(bot, clock, 10 * MINUTE)
         soft = simulated.posts()[-1]
         simulated.spend(45)
         await passes(bot, clock, 10 * MINUTE)
     assert [first_line(post) for post in simulated.posts()] == [
-        "$110.00 of $50.00 (220%): threshold 25% of $200.00 crossed, superseded, budget team",
-        "$110.00 of $100.00 (110%): soft limit crossed, budget team",
-        "$155.00 of $150.00 (103%): threshold 75% of $200.00 crossed, budget team",
+        "$110.00 of $50.00 (220%): threshold 25% of $200.00 crossed, and the next one too, November, budget team",
+        "$110.00 of $100.00 (110%): soft limit crossed, November, budget team",
+        "$155.00 of $150.00 (103%): threshold 75% of $200.00 crossed, November, budget team",
     ]
     assert soft in simulated.posts()
-    assert thread(simulated, mark) == [("Superseded: $110.00 is spent, more than the next mark.", False)]
+    assert thread(simulated, mark) == [("Passed: $110.00 is spent, more than the next mark.", False)]
 
 
 async def test_each_level_goes_where_it_is_configured_to_go(
@@ -301,4 +301,51 @@ async def test_a_sum_is_told_in_the_money_of_the_readers(simulated: World) -> No
     async with simulated.connected_bot(**changes) as bot:
         await bot.cycle()
     (alert,) = simulated.posts()
-    assert alert.text.splitlines()[2] == "That is ¥22,500 (at 150 JPY for 1 USD)."
+    assert "That is ¥22,500 (at 150 JPY for 1 USD)." in alert.text.splitlines()
+
+
+# ---- buttons of those who may not
+
+
+async def test_whoever_may_not_switch_is_told_so_and_may_ask_the_admins_once_in_the_alerts_thread(
+    simulated: World,
+) -> None:
+    simulated.spend(250)
+    async with simulated.connected_bot(**configured(simulated, "[forecast]\nenabled = false\n")) as bot:
+        await bot.cycle()
+        (alert,) = simulated.posts()
+        switch = f"{SWITCH_ACTION}:minimal"
+        refused = await (await simulated.slack.click(alert, switch, DEVELOPER)).first_reply()
+        assert "only the people named in CLAUDE_COST_ADMINS may change the fallback mode" in refused.text
+        for answer in ("Asked: the admins are mentioned in the alert's thread.", "You have asked already"):
+            told = await (await simulated.slack.click(refused, ASK_ACTION, DEVELOPER)).first_reply()
+            assert told.text.startswith(answer)
+        await bot.deliver()
+        (asked,) = simulated.replies(alert)
+        assert asked.text.startswith("<@U0DEV> asks for fallback mode minimal. <@U0ADMIN>: please decide.")
+        # The admin clicks where the question stands, and there too somebody else may not.
+        assert "may change" in (await (await simulated.slack.click(asked, switch, DEVELOPER)).first_reply()).text
+        done = await (await simulated.slack.click(asked, switch, ADMIN)).first_reply()
+        assert "Fallback mode normal → minimal." in done.text
+
+
+async def test_where_slack_refuses_to_fold_the_details_stand_in_the_thread_once(
+    simulated: World, clock: HandClock
+) -> None:
+    simulated.spend(150)
+    async with simulated.connected_bot(**configured(simulated, "[forecast]\nenabled = false\n")) as bot:
+        simulated.slack.workspace.unknown_blocks.add("container")
+        await bot.cycle()
+        (alert,) = simulated.posts()
+        (details,) = simulated.replies(alert)
+        await clicked(simulated, bot, alert, ACKNOWLEDGE_ACTION)
+        assert [reply.text.partition("\n")[0] for reply in simulated.replies(alert)[1:]] == [
+            "Acknowledged by <@U0DEV>."
+        ]
+        status = await (await simulated.slack.command("status")).first_reply()
+    assert len(alert.texts) == 2
+    assert "container" not in str(alert.blocks)
+    assert "Incident default/2026-11/soft/100 · open" in details.text
+    assert "Incident default/2026-11/soft/100 · open" in str(details.blocks)
+    # What only one person sees has no thread: nothing is folded there.
+    assert "computed from tokens and list prices" in str(status.blocks)

@@ -197,13 +197,14 @@ async def test_an_unknown_word_gets_help_and_the_nearest_match(services: Service
 async def test_status_tells_spend_end_movers_mode_and_age(polled: Services) -> None:
     text = (await ask(polled, "Status.")).text
     lines = text.splitlines()
-    assert lines[0] == "$240.00 in November: budget default, organization"
-    assert "soft limit $400.00 (60%), hard limit $600.00 (40%)" in lines[1]
-    assert lines[2] == "$240.00 computed from tokens and list prices."
+    assert lines[0] == "$240.00 of $600.00 (40%), November"
+    assert lines[1].startswith("Mostly claude-opus-4-8 · wrkspc_1 · key apikey_1: $2")
+    assert lines[2] == "▰▰▰▰▱▱▱▱▱▱ 40% of the hard limit, $600.00; 60% of the soft limit, $400.00"
     assert lines[3].startswith("Expected end: $")
-    assert "• claude-opus-4-8 · wrkspc_1 · key apikey_1: $2" in lines[4]
+    assert lines[4] == "organization: $240.00 computed from tokens and list prices."
+    assert "• claude-opus-4-8 · wrkspc_1 · key apikey_1: $2" in lines[5]
     truth = "Computed against billed: no settled day to compare yet; cost report not read yet."
-    assert lines[5:] == ["Fallback mode: normal, never changed", AGE, truth]
+    assert lines[-3:] == [truth, "Fallback mode: normal, never changed", AGE]
 
 
 async def test_status_says_that_an_alert_waits_and_why(polled: Services) -> None:
@@ -317,7 +318,7 @@ async def test_fallback_status_shows_the_mode_its_target_and_what_others_would_s
     costs = "• Options for thinking and tool_choice are others on"
     assert [line.split(":")[0] for line in (lines[4], lines[6])] == ["degraded", "minimal"]
     assert [line.startswith(costs) for line in (lines[5], lines[7])] == [True, True]
-    assert labels(message) == ["Switch to degraded", "Switch to minimal", "Change…"]
+    assert labels(message) == ["Switch to minimal · saves about $2,150", "Switch to degraded", "Change…"]
     await ask(polled, "fallback on")
     assert labels(await ask(polled, "fallback status")) == ["Back to normal", "Change…"]
 

@@ -68,17 +68,17 @@ async def test_a_webhook_that_is_gone_is_reported_everywhere_else_at_once(
     async with simulated.bot() as bot:
         await crossed(simulated, bot)
         await deliver(bot, clock, minutes=15)
-        first = "No alerts reach hook: 1 waiting since 16 Nov 09:00 UTC."
+        first = "No alerts reach hook: 1 waiting"
         assert told_in_slack(simulated) == [first]
         (post,) = [post for post in simulated.posts() if post.text.startswith(first)]
-        assert f"The reason: it responded with HTTP status {status}." in post.text
+        assert f": it responded with HTTP status {status}." in post.text
         assert titles(web, OTHER)[1:] == [first]
         assert all("reach hook" not in title for title in titles(web, HOOK))
         web.remove(gone)
         web.post(HOOK)
         await deliver(bot, clock, minutes=6)
     (again,) = told_in_slack(simulated)
-    assert again.startswith("Alerts reach hook again, since 16 Nov 09:")
+    assert again.startswith("Alerts reach hook again")
     assert len(titles(web, OTHER)) == 3
     assert all("reach hook" not in title for title in titles(web, HOOK))
 
@@ -93,7 +93,7 @@ async def test_a_webhook_with_a_fault_is_reported_only_once_it_has_lasted(
         await deliver(bot, clock, minutes=9)
         assert told_in_slack(simulated) == []
         await deliver(bot, clock, minutes=2)
-        assert told_in_slack(simulated) == ["No alerts reach hook: 1 waiting since 16 Nov 09:00 UTC."]
+        assert told_in_slack(simulated) == ["No alerts reach hook: 1 waiting"]
 
 
 @pytest.mark.parametrize("revoked", [True, False], ids=["the token is revoked", "the channel is archived"])
@@ -108,14 +108,14 @@ async def test_slack_that_takes_nothing_for_good_is_reported_at_every_destinatio
     async with simulated.bot() as bot:
         await crossed(simulated, bot)
         await deliver(bot, clock)
-        first = "No alerts reach Slack: 1 waiting since 16 Nov 09:00 UTC."
+        first = "No alerts reach Slack: 1 waiting"
         for url in (HOOK, OTHER):
             assert titles(web, url)[1:] == [first]
         simulated.slack.faults.outage = None
         channel.is_archived = False
         await deliver(bot, clock)
         for url in (HOOK, OTHER):
-            assert titles(web, url)[2:] == ["Alerts reach Slack again, since 16 Nov 09:02 UTC."]
+            assert titles(web, url)[2:] == ["Alerts reach Slack again"]
     (soft,) = simulated.posts()
     assert soft in simulated.alerts("soft")
 

@@ -69,7 +69,7 @@ async def test_a_feature_that_retries_without_end_alerts_before_any_poll(stage: 
     assert stage.bot.logged.is_set()
     await stage.bot.react()
     [alert] = stage.slack.messages[before:]
-    assert "soft limit crossed, budget support" in alert.text
+    assert "soft limit crossed, 10 Nov, budget support" in alert.text
 
 
 async def test_a_runaway_job_is_reported_as_a_new_key_and_feature_before_any_limit_is_crossed(stage: Stage) -> None:

@@ -133,7 +133,7 @@ async def test_a_mail_goes_to_each_recipient_with_the_sum_as_its_subject(
         await cycle(bot)
     assert sorted(post.recipients()) == [["anna@example.com"], ["ben@example.com"]]
     for mail in post.mails():
-        assert mail["Subject"] == "$200.00 of $200.00 (100%): hard limit crossed, budget default"
+        assert mail["Subject"] == "$200.00 of $200.00 (100%): hard limit crossed, November"
         plain = mail.get_body(("plain",))
         assert plain is not None
         words = plain.get_content()
@@ -160,14 +160,14 @@ async def test_chatwork_and_a_webhook_get_the_same_words_in_their_own_forms(
     assert soft.headers["X-ChatWorkToken"] == TOKEN
     assert soft.headers["Content-Type"] == "application/x-www-form-urlencoded"
     (form,) = parse_qs(body(soft))["body"]
-    assert form.splitlines()[0] == "$100.00 of $100.00 (100%): soft limit crossed, budget default"
+    assert form.splitlines()[0] == "$100.00 of $100.00 (100%): soft limit crossed, November"
     assert "[" not in form
     assert "［toall］ search" in form
     assert "hard limit crossed" in parse_qs(body(hard))["body"][0]
     (called,) = said(web, WEBHOOK)
     assert called.headers["Content-Type"] == "application/json"
     payload = json.loads(body(called))
-    assert payload["title"] == "$200.00 of $200.00 (100%): hard limit crossed, budget default"
+    assert payload["title"] == "$200.00 of $200.00 (100%): hard limit crossed, November"
     assert payload["type"] == "failure"
     assert "[toall] search" in payload["message"]
 
@@ -187,8 +187,8 @@ async def test_a_limit_that_goes_to_and_fro_is_told_once_each_way(
             await cycle(bot)
     titles = [json.loads(body(call))["title"] for call in said(web, WEBHOOK)]
     assert [title.partition(": ")[2] for title in titles] == [
-        "soft limit crossed, budget default",
-        "soft limit resolved, spend is below it again, budget default",
+        "soft limit crossed, November",
+        "soft limit resolved, spend is below it again, November",
     ]
 
 

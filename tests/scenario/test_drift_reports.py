@@ -75,14 +75,17 @@ async def test_the_drift_of_a_real_day_is_the_one_that_its_sources_tell(june: Wo
     assert june.posts() == [told]
     assert len(told.texts) == 1
     lines = told.text.splitlines()
-    assert lines[0] == "Drift on 28 Jun: $10.01 billed, $3.08 computed, $6.93 unexplained (69% of the bill)"
-    assert lines[1:4] == [
+    assert lines[0] == (
+        "Bill and usage differ for 28 Jun: $10.01 billed, $3.08 computed, $6.93 unexplained (69% of the bill)"
+    )
+    assert lines[1:5] == [
+        f"Mostly claude-opus-4-8: $1.97 computed of $8.90 billed, $6.93 unexplained: {BILLED_MORE}.",
         f"• claude-opus-4-8: $1.97 computed of $8.90 billed, $6.93 unexplained: {BILLED_MORE}",
         "• claude-sonnet-4-6: $0.89 computed of $0.89 billed, equal to the cent",
         "• claude-haiku-4-5-20251001: $0.22 computed of $0.22 billed, equal to the cent",
     ]
-    assert "bill/2026-06-28/drift/0" in lines[-1]
-    assert "cost report read 30 Jun 00:00 UTC" in lines[-1]
+    assert lines[-3] == "Cost report read 30 Jun 00:00 UTC."
+    assert "bill/2026-06-28/drift/0" in lines[-2]
     truth = (
         "Computed against billed, 1 settled day to 28 Jun: $3.08 computed, $10.01 billed, $6.93 unexplained "
         "(69% of the bill); cost report read 30 Jun 02:00 UTC."
@@ -100,11 +103,15 @@ async def test_a_bill_that_is_corrected_resolves_the_same_message(simulated: Wor
         clock.advance(2 * DAY)
         await bot.cycle()
         (told,) = simulated.posts()
-        assert first_line(told).startswith("Drift on 16 Nov: $35.00 billed, $20.00 computed, $15.00 unexplained")
+        assert first_line(told).startswith(
+            "Bill and usage differ for 16 Nov: $35.00 billed, $20.00 computed, $15.00 unexplained"
+        )
         simulated.anthropic.bills[:] = [BilledLine(day, Decimal(2000), "claude-opus-4-8", "wrkspc_1")]
         clock.advance(HOUR)
         await bot.cycle()
-        assert first_line(told) == ("Drift of 16 Nov resolved: $20.00 billed, $20.00 computed, nothing unexplained")
+        assert first_line(told) == (
+            "Bill and usage agree again for 16 Nov: $20.00 billed, $20.00 computed, nothing unexplained"
+        )
     assert simulated.posts() == [told]
 
 
@@ -131,7 +138,7 @@ async def test_a_new_bot_tells_only_of_the_day_that_settled_last(simulated: Worl
     async with simulated.bot(CLAUDE_COST_SOFT_USD="", CLAUDE_COST_HARD_USD="1000") as bot:
         await bot.cycle()
         (told,) = simulated.posts()
-        assert first_line(told).startswith("Drift on 14 Nov: $50.00 billed")
+        assert first_line(told).startswith("Bill and usage differ for 14 Nov: $50.00 billed")
         clock.advance(timedelta(hours=15))
         await bot.cycle()
     assert simulated.posts() == [told]
@@ -163,15 +170,15 @@ async def test_a_standing_discount_is_told_once_and_its_message_is_closed_with_t
             simulated.anthropic.bills.append(BilledLine(clock.now.date(), cents, "claude-opus-4-8", "wrkspc_1"))
             await bot.cycle()
             clock.advance(DAY)
-            drifts = [post for post in simulated.posts() if post.texts[0].startswith("Drift")]
+            drifts = [post for post in simulated.posts() if post.texts[0].startswith("Bill and usage")]
             assert len(drifts) == (0 if day < 2 else 1 if day < 10 else 2)
         first, second = drifts
     assert first_line(first) == (
-        "Drift of 16 Nov closed, unresolved: $17.00 billed, $20.00 computed, -$3.00 unexplained (17% of the bill)"
+        "Bill and usage differed for 16 Nov: $17.00 billed, $20.00 computed, -$3.00 unexplained (17% of the bill)"
     )
     (closing,) = simulated.replies(first)
     assert closing.text == first_line(first)
-    assert first_line(second).startswith("Drift on 24 Nov: $12.00 billed")
+    assert first_line(second).startswith("Bill and usage differ for 24 Nov: $12.00 billed")
 
 
 async def test_a_correction_of_a_settled_day_reaches_its_usage_before_anybody_is_alarmed(
@@ -193,6 +200,6 @@ async def test_a_correction_of_a_settled_day_reaches_its_usage_before_anybody_is
             clock.advance(HOUR)
             await bot.cycle()
         report = await answer(bot.services, member(ADMIN), "report month")
-    assert [post for post in simulated.posts() if post.texts[0].startswith("Drift")] == []
+    assert [post for post in simulated.posts() if post.texts[0].startswith("Bill and usage")] == []
     assert report.text.startswith("$40.00 in ")
     assert "all computed" not in report.text

@@ -58,20 +58,20 @@ def test_the_story_has_posts_edits_and_answers_of_every_kind(undisturbed: Undist
     assert undisturbed.scenes[-1].told == [
         Told(
             "default/2026-11/soft/100",
-            "$0.00 of $100.00 (0%): soft limit resolved, spend is below it again, budget default",
+            "$0.00 of $100.00 (0%): soft limit resolved, spend is below it again, November",
             (
-                "Superseded: $210.00 is spent, so that the next limit, $200.00, is crossed too.",
+                "Passed: $210.00 is spent, so the next limit, $200.00, is crossed too.",
                 "Resolved: $0.00 is spent, below $100.00 again.",
             ),
         ),
         Told(
             "default/2026-11/hard/200",
-            "$0.00 of $200.00 (0%): hard limit resolved, spend is below it again, budget default",
+            "$0.00 of $200.00 (0%): hard limit resolved, spend is below it again, November",
             ("Acknowledged by <@U0ADMIN>.", "Resolved: $0.00 is spent, below $200.00 again."),
         ),
         Told("mode/degraded", "Fallback mode normal → degraded, by <@U0ADMIN>: of a test", ()),
         Told("mode/normal", "Fallback mode degraded → normal, by claude-cost: a new period has begun", ()),
-        Told("default/2026-12/period/0", "New month December for budget default: November ended at $0.00", ()),
+        Told("default/2026-12/period/0", "New month: November ended at $0.00", ()),
     ]
 
 

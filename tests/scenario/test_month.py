@@ -22,7 +22,7 @@ async def test_cron_tells_each_limit_once_and_nothing_more_after_that(world: Wor
     world.spend(45)
     assert (await world.once()).code == 0
     (soft,) = world.posts()
-    assert first_line(soft) == "$105.00 of $100.00 (105%): soft limit crossed, budget default"
+    assert first_line(soft) == "$105.00 of $100.00 (105%): soft limit crossed, November"
 
     for _ in range(2):
         assert (await world.once()).code == 0
@@ -31,7 +31,7 @@ async def test_cron_tells_each_limit_once_and_nothing_more_after_that(world: Wor
     corrected = world.spend(100)
     assert (await world.once()).code == 0
     (hard,) = world.alerts("hard")
-    assert first_line(hard) == "$205.00 of $200.00 (102%): hard limit crossed, budget default"
+    assert first_line(hard) == "$205.00 of $200.00 (102%): hard limit crossed, November"
     assert "superseded" in soft.text
 
     world.anthropic.book.correct(corrected, world.clock())
@@ -113,7 +113,7 @@ async def test_a_whole_month_of_restarts_and_changes_tells_each_limit_once_and_o
     async with simulated.bot() as bot:
         await bot.cycle()
     opened = simulated.posts()[len(told) :]
-    assert [first_line(post) for post in opened] == ["New month December for budget default: November ended at $270.00"]
+    assert [first_line(post) for post in opened] == ["New month: November ended at $270.00"]
 
 
 async def test_spend_that_falls_back_resolves_the_message_and_reopens_it_without_a_new_post(

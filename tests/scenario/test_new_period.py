@@ -43,15 +43,16 @@ async def test_a_month_opens_with_the_last_ones_total_and_its_own_limits_once(
     (new,) = openings(simulated)
     assert len(new.texts) == 1
     lines = new.text.splitlines()
-    assert lines[0] == "New month December for budget default: November ended at $125.00"
-    assert lines[1] == (
+    assert lines[0] == "New month: November ended at $125.00"
+    assert lines[1:6] == [
+        "That is 125% of its soft limit, $100.00 and 62% of its hard limit, $200.00.",
+        "December, until 1 Jan 00:00 UTC: soft limit $100.00, hard limit $200.00.",
+        "Fallback mode degraded is on.",
         "November, organization: $70.00 billed for 1 settled day + $55.00 computed from tokens and list prices, "
-        "so far: 1 day is not yet billed."
-    )
-    assert lines[2] == "That is 125% of its soft limit, $100.00 and 62% of its hard limit, $200.00."
-    assert lines[3] == "December, until 1 Jan 00:00 UTC: soft limit $100.00, hard limit $200.00."
-    assert lines[4] == "Fallback mode degraded is on."
-    assert lines[5].startswith("Incident default/2026-12/period/0 · data as of 1 Dec 00:0")
+        "so far: 1 day is not yet billed.",
+        "Incident default/2026-12/period/0 · closed",
+    ]
+    assert lines[6].startswith("Data as of 1 Dec 00:0")
     assert simulated.alerts("soft") == [soft]
 
 
@@ -109,9 +110,9 @@ async def test_weeks_are_compared_with_the_one_before_and_days_are_not_opened(
         clock.advance(timedelta(hours=1, minutes=30))
         await bot.cycle()
     first, second = openings(simulated)
-    assert first_line(first) == "New week of 16 Nov for budget weekly: the week of 9 Nov ended at $10.00"
+    assert first_line(first) == "New week: the week of 9 Nov ended at $10.00, budget weekly"
     assert "The week before, the week of 2 Nov: $0.00." in first.text
-    assert first_line(second) == "New week of 23 Nov for budget weekly: the week of 16 Nov ended at $15.00"
+    assert first_line(second) == "New week: the week of 16 Nov ended at $15.00, budget weekly"
     assert "The week before, the week of 9 Nov: $10.00, so this is +50%." in second.text
 
 

@@ -88,12 +88,12 @@ async def test_after_an_hour_without_slack_everything_is_told_in_order_once_and_
         await cycles(bot, clock, 3)
     soft, hard, mode = simulated.posts()
     assert [first_line(post) for post in (soft, hard, mode)] == [
-        "$220.00 of $100.00 (220%): soft limit crossed, superseded, budget default",
-        "$220.00 of $200.00 (110%): hard limit crossed, budget default",
+        "$220.00 of $100.00 (220%): soft limit crossed, and the next one too, November",
+        "$220.00 of $200.00 (110%): hard limit crossed, November",
         "Fallback mode normal → degraded, by <@U0ADMIN>: of the spend",
     ]
     (step,) = simulated.replies(soft)
-    assert first_line(step) == "Superseded: $220.00 is spent, so that the next limit, $200.00, is crossed too."
+    assert first_line(step) == "Passed: $220.00 is spent, so the next limit, $200.00, is crossed too."
     assert [late_line(post.texts[0]) for post in (soft, hard, mode, step)] == [
         "Late by 60 min: this is how it stood at 16 Nov 09:10 UTC.",
         "Late by 40 min: this is how it stood at 16 Nov 09:30 UTC.",
@@ -101,10 +101,10 @@ async def test_after_an_hour_without_slack_everything_is_told_in_order_once_and_
         "Late by 40 min: this is how it stood at 16 Nov 09:30 UTC.",
     ]
     assert titles(web) == [
-        "$120.00 of $100.00 (120%): soft limit crossed, budget default",
-        "No alerts reach Slack: 1 waiting since 16 Nov 09:10 UTC.",
-        "$220.00 of $200.00 (110%): hard limit crossed, budget default",
-        "Alerts reach Slack again, since 16 Nov 10:10 UTC.",
+        "$120.00 of $100.00 (120%): soft limit crossed, November",
+        "No alerts reach Slack: 1 waiting",
+        "$220.00 of $200.00 (110%): hard limit crossed, November",
+        "Alerts reach Slack again",
     ]
 
 
@@ -124,14 +124,11 @@ async def test_an_hour_without_anthropic_lowers_no_number_and_what_was_crossed_i
         simulated.anthropic.faults.outage = None
         await cycles(bot, clock, 3)
     # Once it is stale, that is said first.
-    assert all("$60.00 in November" in text for text in seen)
+    assert all("$60.00 of $200.00 (30%), November" in text for text in seen)
     assert "Data as of 16 Nov 09:10 UTC (60 min old)" in seen[-1]
     stale, soft = (post for post in simulated.posts() if "/forecast/" not in post.text)
-    assert [text.partition(":")[0] for text in stale.texts] == [
-        "No data since 16 Nov 09",
-        "Data again since 16 Nov 10",
-    ]
+    assert [text[:16] for text in stale.texts] == ["No data for 20 m", "Data again after"]
     assert "Spend is now: $120.00 of $200.00 (60%) in November, budget default." in stale.text
     assert len(simulated.replies(stale)) == 1
-    assert soft.texts[0].startswith("$120.00 of $100.00 (120%): soft limit crossed, budget default")
+    assert soft.texts[0].startswith("$120.00 of $100.00 (120%): soft limit crossed, November")
     assert (len(soft.texts), simulated.replies(soft)) == (1, [])

@@ -233,7 +233,7 @@ async def test_whatever_is_said_in_a_month_agrees_with_what_else_is_said(reader:
         await reader.pass_time(5)
     await reader.pause()
     pauses += 1
-    assert not [m for m in reader.channel() if m.texts[0].startswith("Drift")]
+    assert not [m for m in reader.channel() if m.texts[0].startswith("Bill and usage")]
 
     # Anthropic is away for a day, and comes back.
     await reader.pass_time(1)

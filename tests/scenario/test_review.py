@@ -191,9 +191,7 @@ def test_usage_of_a_months_last_minutes_that_is_seen_after_midnight_opens_that_m
     assert facts.spend.ends_at == at("12-01 00:00")
     assert (facts.spend.expected_usd, facts.spend.movers, facts.spend.shares) == (None, (), ())
     text = limit_message(facts, None).text
-    assert text.splitlines()[0] == (
-        "$110.00 of $100.00 (110%): soft limit crossed, budget default (November, which is over)"
-    )
+    assert text.splitlines()[0] == ("$110.00 of $100.00 (110%): soft limit crossed, November, which is over")
     assert "November is over: it ended 1 Dec 00:00 UTC." in text
     assert "Expected end" not in text
 

@@ -224,6 +224,43 @@ async def test_blocks_that_slack_refuses_leave_the_text_which_is_complete(
     assert code in caplog.text
 
 
+FOLDED = Message(
+    [
+        Part("soft limit crossed", BLOCKS),
+        Part(
+            "who and why",
+            [{"type": "container", "title": {"type": "plain_text", "text": "Details"}, "child_blocks": BLOCKS}],
+        ),
+    ]
+)
+
+
+async def test_where_slack_refuses_a_fold_the_rest_is_sent_and_the_details_are_known_to_be_missing(
+    slack: SlackSandbox, destination: SlackDestination
+) -> None:
+    slack.faults.add(POST, Fault("error", error="invalid_blocks"))
+    posted = await destination.post(FOLDED, IDENTITY)
+    assert isinstance(posted, Delivered)
+    assert posted.without_details
+    [message] = slack.messages
+    assert (message.text, message.blocks) == (FOLDED.text, BLOCKS)
+    # A fold that Slack takes is no reason for a reply.
+    assert posted.address is not None
+    assert await destination.update(posted.address, FOLDED) == Delivered(posted.address)
+    assert message.blocks == FOLDED.blocks
+
+
+async def test_where_slack_refuses_every_block_the_text_has_the_details_too(
+    slack: SlackSandbox, destination: SlackDestination
+) -> None:
+    slack.faults.add(POST, Fault("error", error="invalid_blocks"), times=2)
+    posted = await destination.post(FOLDED, IDENTITY)
+    assert isinstance(posted, Delivered)
+    assert not posted.without_details
+    [message] = slack.messages
+    assert (message.text, message.blocks) == ("soft limit crossed\nwho and why", [])
+
+
 async def test_slacks_own_check_of_the_blocks_leads_to_the_text(
     slack: SlackSandbox, destination: SlackDestination
 ) -> None:
@@ -255,13 +292,14 @@ async def test_a_text_too_long_to_edit_keeps_its_first_line_and_the_incident_at_
         "hard limit crossed",
         *["a mover" * 20] * 60,
         "Incident default/2026-11/hard/600",
+        "Data as of 20 Nov 11:55 UTC.",
         "Nothing has been stopped.",
     ]
     assert await destination.update(posted.address, Message([Part("\n".join(lines))])) == posted
     [message] = slack.messages
     assert len(message.text) <= LONGEST_TEXT
     assert message.text.startswith("hard limit crossed\n")
-    assert message.text.endswith("\n…\nIncident default/2026-11/hard/600\nNothing has been stopped.")
+    assert message.text.endswith("\n".join(["\n…", *lines[-3:]]))
 
 
 async def test_what_is_refused_even_as_text_waits(slack: SlackSandbox, destination: SlackDestination) -> None:

@@ -37,6 +37,7 @@ from bot.sandbox.block_limits import problems, text_length
 from bot.usage.model import DataState
 from handlers.render.estimate import Besides, estimate_message
 from handlers.render.fallback import already, announcement, mode_status, switched
+from handlers.render.layout import switch_button
 from handlers.render.limit_alert import limit_message
 from handlers.render.parts import (
     NO_DATA,
@@ -53,7 +54,7 @@ from handlers.render.parts import (
     shown,
     with_age,
 )
-from handlers.render.spend import NOTHING_STOPPED, SWITCH_ACTION, parts_line, switch_button
+from handlers.render.spend import NOTHING_STOPPED, SWITCH_ACTION, parts_line
 from handlers.render.status import status_message
 
 CARD = load_rate_card()
@@ -400,37 +401,37 @@ def test_a_soft_alert_never_says_hard_and_an_open_hard_one_ends_with_what_stops_
         else:
             assert message.text.endswith(NOTHING_STOPPED)
             assert NOTHING_STOPPED in message.blocks[-1]["elements"][-1]["text"]
-        assert "data as of 20 Nov 11:55 UTC" in message.text
+        assert "Data as of 20 Nov 11:55 UTC" in message.text
 
 
 @pytest.mark.parametrize(
     ("facts", "first"),
     [
-        (alert(), "$412.50 of $400.00 (103%): soft limit crossed, budget default"),
-        (alert(LimitKind.HARD), "$412.50 of $600.00 (68%): hard limit crossed, budget default"),
+        (alert(), "$412.50 of $400.00 (103%): soft limit crossed, November"),
+        (alert(LimitKind.HARD), "$412.50 of $600.00 (68%): hard limit crossed, November"),
         (
             alert(status=Status.SUPERSEDED),
-            "$412.50 of $400.00 (103%): soft limit crossed, superseded, budget default",
+            "$412.50 of $400.00 (103%): soft limit crossed, and the next one too, November",
         ),
         (
             alert(status=Status.RESOLVED),
-            "$412.50 of $400.00 (103%): soft limit resolved, spend is below it again, budget default",
+            "$412.50 of $400.00 (103%): soft limit resolved, spend is below it again, November",
         ),
         (
             alert(status=Status.WITHDRAWN),
-            "$412.50 of $400.00 (103%): soft limit changed, this one is not in force any more, budget default",
+            "$412.50 of $400.00 (103%): soft limit changed, this one is not in force any more, November",
         ),
         (
             alert(reason=LimitReason.CROSSED_AGAIN),
-            "$412.50 of $400.00 (103%): soft limit crossed again, budget default",
+            "$412.50 of $400.00 (103%): soft limit crossed again, November",
         ),
         (
             alert(spend=with_spend(at_least=True)),
-            "at least $412.50 of $400.00 (103%): soft limit crossed, budget default",
+            "At least $412.50 of $400.00 (103%): soft limit crossed, November",
         ),
         (
             alert(decided_at=SPEND.ends_at),
-            "$412.50 of $400.00 (103%): soft limit crossed, budget default (November, which is over)",
+            "$412.50 of $400.00 (103%): soft limit crossed, November, which is over",
         ),
     ],
 )
@@ -440,8 +441,10 @@ def test_the_first_line_of_an_alert_says_it_all(facts: LimitAlert, first: str) -
 
 def test_an_open_alert_says_how_it_is_made_up_where_it_leads_and_what_the_ways_out_are() -> None:
     message = limit_message(alert(LimitKind.HARD), LINK)
-    assert message.text.splitlines()[1:-2] == [
-        "November, organization: $300.25 billed for 17 settled days + $111.75 computed from tokens and list "
+    assert message.text.splitlines()[1:] == [
+        "Mostly claude-opus-4-8 · Search · key ingest: $41.27 in 24 h, the 24 h before $9.13.",
+        "Recommended: Switch to degraded · saves about $129.",
+        "organization: $300.25 billed for 17 settled days + $111.75 computed from tokens and list "
         "prices + $0.50 that only the cost report knows.",
         f"The soft limit of $400.00 is passed too: <{LINK}|its message>.",
         "Expected end: $700.11 (range $650.01 to $750.21) by 1 Dec 00:00 UTC.",
@@ -451,8 +454,56 @@ def test_an_open_alert_says_how_it_is_made_up_where_it_leads_and_what_the_ways_o
         " by the end of the period, 1 Dec 00:00 UTC.",
         "• Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33"
         " by the end of the period, 1 Dec 00:00 UTC.",
+        "Incident default/2026-11/hard/600 · open",
+        "Data as of 20 Nov 11:55 UTC.",
+        NOTHING_STOPPED,
     ]
-    assert [button["text"]["text"] for button in buttons(message)] == ["Switch to degraded", "Switch to minimal"]
+
+
+def test_a_phone_shows_the_number_the_reason_and_the_buttons_first_and_the_rest_is_folded() -> None:
+    message = limit_message(alert(LimitKind.HARD), LINK)
+    kinds = [block["type"] for block in message.blocks]
+    assert kinds == ["header", "section", "actions", "container", "context", "context"]
+    title, why, row, details, *_ = message.blocks
+    assert title["text"]["text"] == "$412.50 of $600.00 (68%): hard limit crossed, November"
+    assert why["text"]["text"].count("\n") == 0
+    assert (details["is_collapsible"], details["default_collapsed"]) == (True, True)
+    assert "Incident" in str(details)
+    assert "Incident" not in str([title, why, row, *message.blocks[4:]])
+
+
+def test_one_button_is_the_primary_one_with_its_saving_and_none_is_red() -> None:
+    first, second = buttons(limit_message(alert(LimitKind.HARD), None))
+    assert (first["text"]["text"], first["style"]) == ("Switch to degraded · saves about $129", "primary")
+    assert second["text"]["text"] == "Switch to minimal"
+    assert "style" not in second
+    assert first["confirm"]["style"] == second["confirm"]["style"] == "danger"
+
+
+@pytest.mark.parametrize(
+    ("spent", "hard", "primary"),
+    [
+        # $287.61 are left: degraded saves $129.42, minimal $201.33.
+        ("412.50", 600, "degraded"),
+        ("412.50", 550, "minimal"),
+        ("412.50", 420, "minimal"),
+        ("412.50", 400, "minimal"),
+    ],
+)
+def test_the_mildest_mode_that_keeps_the_limit_is_recommended_or_else_the_one_that_saves_most(
+    spent: str, hard: int, primary: str
+) -> None:
+    spend = with_spend(spent_usd=Decimal(spent), soft_usd=None, hard_usd=Decimal(hard))
+    assert buttons(limit_message(alert(LimitKind.HARD, spend=spend), None))[0]["value"] == primary
+
+
+def test_a_budget_is_named_unless_it_is_the_one_that_counts_everything() -> None:
+    def first(**changes: Any) -> str:
+        return limit_message(alert(spend=with_spend(**changes)), None).text.splitlines()[0]
+
+    assert first().endswith("soft limit crossed, November")
+    assert first(budget="search").endswith("soft limit crossed, November, budget search")
+    assert first(scope="workspace:wrkspc_1").endswith("soft limit crossed, November, budget default")
 
 
 @pytest.mark.parametrize(
@@ -496,7 +547,8 @@ def test_of_very_many_modes_an_alert_offers_the_first_ones() -> None:
     message = limit_message(alert(spend=with_spend(shares=shares)), None)
     check(message)
     check_twin(message)
-    assert [button["value"] for button in buttons(message)] == [f"mode-{index}" for index in range(6)]
+    assert [button["value"] for button in buttons(message)] == ["mode-0", "mode-1", "mode-2"]
+    assert [f"Fallback mode mode-{index} " in message.text for index in range(7)] == [True] * 6 + [False]
 
 
 def test_a_mode_that_would_not_save_is_no_way_out() -> None:
@@ -533,13 +585,13 @@ def test_an_alert_drawn_from_stale_data_says_so_first_and_extrapolates_nothing(l
     assert "Expected end: not extrapolated, since the data is 12 h old." in message.text
     assert "saves" not in message.text
     assert buttons(message) == []
-    assert "*STALE, data is 12 h old" in message.blocks[1]["text"]["text"]
+    assert message.blocks[0]["text"]["text"].startswith("STALE, data is 12 h old")
 
 
 def test_an_alert_of_a_period_that_is_over_says_so_at_once_and_offers_nothing() -> None:
     message = limit_message(alert(decided_at=SPEND.ends_at), None)
     assert "which is over" in message.text.splitlines()[0]
-    assert "which is over" in message.blocks[1]["text"]["text"].splitlines()[0]
+    assert "which is over" in message.blocks[0]["text"]["text"]
     assert "Expected end" not in message.text
     assert buttons(message) == []
 
@@ -625,12 +677,20 @@ def test_an_announcement_says_who_why_what_it_saves_and_when_services_follow() -
     check(message)
     check_twin(message)
     assert message.text.splitlines()[0] == "Fallback mode normal → degraded, by <@U0ADMIN>: too dear"
-    assert "Written to `/srv/services.env` at 20 Nov 12:00 UTC." in message.text
+    assert "Written at 20 Nov 12:00 UTC, not switched until usage shows it." in message.text
     assert "a service that reads it follows when it restarts or reloads" in message.text
-    failed = announcement(mode_facts(), TARGETS, None, "No space is left.")
-    assert "NOT written yet, the bot keeps trying: No space is left." in failed.text
-    assert "each service follows" not in failed.text
-    assert "Target: `/srv/services.env`." in announcement(mode_facts(reason=""), TARGETS, None, None).text
+    failed = announcement(mode_facts(), TARGETS, None, "/srv/services.env: no space is left.")
+    assert "NOT written yet, the bot keeps trying; `/claude-cost doctor` says where and why." in failed.text
+    for told in (message, failed):
+        assert "/srv" not in told.text + str(told.blocks)
+
+
+def test_an_announcement_shows_what_changed_and_folds_what_is_the_same_each_time() -> None:
+    message = announcement(mode_facts(until=NOW + timedelta(hours=2)), TARGETS, NOW, None)
+    kinds = [block["type"] for block in message.blocks]
+    assert kinds == ["section", "section", "actions", "container", "context"]
+    assert len(message.blocks[1]["text"]["text"].splitlines()) == 2
+    assert "A file switches nothing by itself" in str(message.blocks[3])
 
 
 def test_a_target_that_follows_late_is_announced_without_a_button() -> None:
@@ -734,13 +794,19 @@ def test_a_status_has_every_budget_the_mode_and_the_age() -> None:
     message = status([SPEND, with_spend(budget="search", scope="workspace:wrkspc_1", soft_usd=None)])
     check(message)
     check_twin(message)
-    assert message.text.splitlines()[:4] == [
-        "$412.50 in November: budget default, organization",
-        "`█████████████░░░░░░░` soft limit $400.00 (103%), hard limit $600.00 (68%)",
-        "$300.25 billed for 17 settled days + $111.75 computed from tokens and list prices + $0.50 that only the cost "
-        "report knows.",
+    assert message.text.splitlines()[:9] == [
+        "$412.50 of $600.00 (68%), November",
+        "Mostly claude-opus-4-8 · Search · key ingest: $41.27 in 24 h, the 24 h before $9.13.",
+        "Recommended: Switch to degraded · saves about $129.",
+        "▰▰▰▰▰▰▱▱▱▱ 68% of the hard limit, $600.00; 103% of the soft limit, $400.00",
         "Expected end: $700.11 (range $650.01 to $750.21) by 1 Dec 00:00 UTC.",
+        "$412.50 of $600.00 (68%), November, budget search",
+        "▰▰▰▰▰▰▱▱▱▱ 68% of the hard limit, $600.00",
+        "Expected end: $700.11 (range $650.01 to $750.21) by 1 Dec 00:00 UTC.",
+        "Budget default, organization: $300.25 billed for 17 settled days + $111.75 computed from tokens and list "
+        "prices + $0.50 that only the cost report knows.",
     ]
+    assert message.text.count("• claude-opus-4-8") == 1
     assert message.text.splitlines()[-2:] == [
         "Fallback mode: normal since 20 Nov 12:00 UTC by <@U0ADMIN>, written",
         "Data as of 20 Nov 11:55 UTC (5 min old), from Anthropic's admin API.",
@@ -799,10 +865,11 @@ def test_a_period_that_is_over_says_that_nothing_is_known_of_the_new_one() -> No
     assert "Pace" not in message.text
 
 
-@pytest.mark.parametrize(("spent", "full"), [("-12.50", 0), ("0", 0), ("29", 0), ("30", 1), ("599", 19), ("9999", 20)])
+@pytest.mark.parametrize(("spent", "full"), [("-12.50", 0), ("0", 0), ("59", 0), ("60", 1), ("599", 9), ("9999", 10)])
 def test_the_bar_has_as_many_cells_as_always_whatever_was_spent(spent: str, full: int) -> None:
     message = status([with_spend(spent_usd=Decimal(spent))])
-    assert f"`{'█' * full}{'░' * (20 - full)}`" in message.text
+    assert f"\n{'▰' * full}{'▱' * (10 - full)} " in message.text
+    assert "of the hard limit, $600.00" in message.text
 
 
 @given(
@@ -825,7 +892,7 @@ def test_of_very_many_budgets_those_nearest_to_their_limits_are_shown() -> None:
     message = status(spends)
     check(message, most_text=MOST_TEXT)
     check_twin(message)
-    assert message.text.splitlines()[0] == "$199.00 in November: budget team-199, organization"
+    assert message.text.splitlines()[0] == "$199.00 of $600.00 (33%), November, budget team-199"
     assert "• $170.00 in November: budget team-170, organization soft limit $400.00 (42%)" in message.text
     assert re.search(r"and \d+ more budgets, further from their limits\.", message.text)
 

@@ -23,8 +23,8 @@ from bot.pricing.tokens import TokenCounts
 from bot.sandbox.block_limits import problems, text_length
 from bot.sandbox.slack_checks import MESSAGE_BLOCKS_TEXT
 from bot.usage.store_reads import Names
-from handlers.render.charts import NAME_LIMIT, Cell, Series, chart, data_table, days_label, folded, unique
-from handlers.render.parts import model_label, paragraph
+from handlers.render.charts import NAME_LIMIT, Cell, Series, chart, data_table, days_label, unique
+from handlers.render.parts import fold, model_label, paragraph
 from handlers.render.report import report_message
 
 NOVEMBER = Period("2026-11", datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -161,8 +161,8 @@ def test_any_chart_and_any_table_is_taken(title: str, categories: list[str], nam
     rows_part = data_table(title, ["Name", title, "Share"], rows, names)
     for blocks in (rows_part.blocks, rows_part.older or []):
         assert problems([*blocks], "message") == []
-    fold = folded(title, paragraph(title), rows_part)
-    assert "data_table" not in str(fold.older)
+    drawn = fold(title, [paragraph(title), rows_part])
+    assert "data_table" not in str(drawn.older)
 
 
 def test_few_points_are_bars_and_many_are_areas() -> None:

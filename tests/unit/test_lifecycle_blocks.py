@@ -164,8 +164,8 @@ def test_the_sum_is_told_in_the_money_of_the_readers_too() -> None:
     message = rendered(alert())
     check(message)
     check_twin(message)
-    assert message.text.splitlines()[2] == line
-    assert any(line in block["text"]["text"] for block in message.blocks if block["type"] == "section")
+    assert line in message.text.splitlines()
+    assert line in str(message.blocks)
     assert line in plain_message(alert(), NOW, NOW, display=YEN).body
     assert "That is" not in rendered(alert(), display=Display()).text
 
@@ -183,7 +183,7 @@ def test_a_threshold_says_which_share_it_is_and_what_comes_next() -> None:
     check(message)
     check_twin(message)
     lines = message.text.splitlines()
-    assert lines[0] == "$310.00 of $300.00 (103%): threshold 50% of $600.00 crossed, budget default"
+    assert lines[0] == "$310.00 of $300.00 (103%): threshold 50% of $600.00 crossed, November"
     assert "The next limit is $400.00." in lines
     assert NOTHING_STOPPED not in message.text
     above = limit_message(threshold(usd=540, spent_usd=Decimal(550)), None)
@@ -192,7 +192,7 @@ def test_a_threshold_says_which_share_it_is_and_what_comes_next() -> None:
 
 def test_a_threshold_that_is_passed_names_no_next_limit_since_that_may_be_passed_too() -> None:
     message = limit_message(threshold(Status.SUPERSEDED), None)
-    assert message.text.startswith("$412.50 of $300.00 (137%): threshold 50% of $600.00 crossed, superseded")
+    assert message.text.startswith("$412.50 of $300.00 (137%): threshold 50% of $600.00 crossed, and the next one too")
     assert "next limit" not in message.text
 
 
@@ -222,7 +222,7 @@ def test_what_the_channel_hears_again_says_why_what_and_what_to_do() -> None:
     escalated = life_message(step(facts, LifecycleStep.ESCALATED), headline(facts))
     assert escalated.text.splitlines() == [
         "Nobody has acknowledged this for 30 min.",
-        "$412.50 of $600.00 (68%): hard limit crossed, budget default",
+        "$412.50 of $600.00 (68%): hard limit crossed, November",
         "That was as of 20 Nov 11:55 UTC; `/claude-cost status` tells how it stands now.",
         "Whoever takes it clicks Acknowledge at the alert above.",
         NOTHING_STOPPED,
@@ -238,7 +238,7 @@ def test_what_the_channel_hears_again_says_why_what_and_what_to_do() -> None:
         (
             Status.SUPERSEDED,
             LimitReason.PASSED_BY_HARD,
-            "Superseded: $412.50 is spent, so that the next limit, $600.00,",
+            "Passed: $412.50 is spent, so the next limit, $600.00,",
         ),
         (Status.RESOLVED, LimitReason.FELL_BELOW, "Resolved: $412.50 is spent, below $400.00 again."),
         (Status.WITHDRAWN, LimitReason.LIMIT_CHANGED, "Withdrawn: $400.00 is not in force any more."),
@@ -281,10 +281,10 @@ def test_a_forecast_alert_says_the_sum_the_range_and_the_date() -> None:
     message = forecast_message(facts)
     check_twin(message)
     lines = message.text.splitlines()
-    assert lines[0] == f"Forecast $700.00 by 1 Dec 00:00 UTC, above $600.00 (116%), budget {'b' * 60}"
-    assert lines[1] == "Range: $610.00 to $790.00 at the end of November."
-    assert lines[2] == "The hard limit of $600.00 is reached about 22 Nov 12:00 UTC, at the earliest 21 Nov 12:00 UTC."
-    assert lines[-1].startswith(f"Incident {'b' * 60}/2026-11/forecast/600 · data as of")
+    assert lines[0] == f"Forecast $700.00 by the end of November, above $600.00 (116%), budget {'b' * 60}"
+    assert "Range: $610.00 to $790.00 at the end of November." in lines
+    assert lines[1] == "The hard limit of $600.00 is reached about 22 Nov 12:00 UTC, at the earliest 21 Nov 12:00 UTC."
+    assert lines[-2:] == [f"Incident {'b' * 60}/2026-11/forecast/600 · open", "Data as of 20 Nov 11:55 UTC."]
 
 
 # ---- status
@@ -316,8 +316,7 @@ def test_status_has_a_line_for_every_open_alert() -> None:
         "acknowledged by <@U0ADMIN> at 20 Nov 12:00 UTC.",
         "• spike in budget default, from $10.00 an hour: since 20 Nov 12:00 UTC, "
         "acknowledged by <@U0ADMIN> at 20 Nov 12:00 UTC, snoozed until 20 Nov 13:00 UTC by <@U0ADMIN>.",
-        "• no data: since 20 Nov 12:00 UTC, told to the channel again at 20 Nov 12:00 UTC: "
-        "nobody has acknowledged it since.",
+        "• no data: since 20 Nov 12:00 UTC, reported again at 20 Nov 12:00 UTC, and nobody has acknowledged it yet.",
     ]
 
 

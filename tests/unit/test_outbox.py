@@ -311,9 +311,7 @@ async def test_after_a_crash_between_sending_and_recording_the_alert_gets_out(
         """The process ends here."""
 
     class Crashing(ContentStore):
-        def finish(
-            self, notice_id: int, now: datetime, address: Address | None, *, attempts: int | None = None
-        ) -> bool:
+        def finish(self, *record: object, **more: object) -> bool:
             raise Crash
 
     channel = Channel(readable=readable)

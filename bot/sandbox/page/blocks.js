@@ -121,9 +121,11 @@ function card(block, place) {
 }
 
 function container(block, place) {
-  const title = node("div", "header", ...(block.title ? textOf(block.title) : richText(block.rich_text_title)));
-  const drawn = node("div", "block card", title);
-  if (block.subtitle) drawn.append(node("div", "context", ...textOf(block.subtitle)));
-  drawn.append(...block.child_blocks.map((child) => draw(child, place)));
+  const title = block.title ? textOf(block.title) : richText(block.rich_text_title);
+  const inside = block.subtitle ? [node("div", "context", ...textOf(block.subtitle))] : [];
+  inside.push(...block.child_blocks.map((child) => draw(child, place)));
+  if (!block.is_collapsible) return node("div", "block card", node("div", "header", ...title), ...inside);
+  const drawn = node("details", "block fold", node("summary", "", ...title), ...inside);
+  drawn.open = !block.default_collapsed;
   return drawn;
 }

@@ -74,5 +74,5 @@ def status_of(services: Services) -> Message:
         truth_lines(settled[-TRUTH_DAYS:], snapshot.data.billed_read_at),
         _named(services.lifecycle.open_alerts(), snapshot.names),
         services.review.unmatched(),
-        partial(spending.told, detail=Detail.ENDS | Detail.WHY),
+        partial(spending.told, detail=Detail.ALL),
     )

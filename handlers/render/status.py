@@ -84,7 +84,7 @@ def status_message(
 
     `destinations`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
     `open_alerts`: the oldest first. `unmatched`: budgets whose scope matches nothing. `in_full`: adds to one
-    that is shown in full what `spends` need not have: expected end, callers and causes.
+    that is shown in full what `spends` need not have: expected end, callers, causes and savings.
 
     The budget nearest to its limit comes first; callers are named once. Where the budgets are too many for one message,
     the later ones have one line each. Stale data is reported before anything else.

@@ -199,10 +199,11 @@ async def test_status_tells_spend_end_movers_mode_and_age(polled: Services) -> N
     lines = text.splitlines()
     assert lines[0] == "$240.00 of $600.00 (40%), November"
     assert lines[1].startswith("Mostly claude-opus-4-8 · wrkspc_1 · key apikey_1: $2")
-    assert lines[2] == "▰▰▰▰▱▱▱▱▱▱ 40% of the hard limit, $600.00; 60% of the soft limit, $400.00"
-    assert lines[3].startswith("Expected end: $")
-    assert lines[4] == "organization: $240.00 computed from tokens and list prices."
-    assert "• claude-opus-4-8 · wrkspc_1 · key apikey_1: $2" in lines[5]
+    assert lines[2].startswith("Recommended: Switch to minimal · saves about $")
+    assert lines[3] == "▰▰▰▰▱▱▱▱▱▱ 40% of the hard limit, $600.00; 60% of the soft limit, $400.00"
+    assert lines[4].startswith("Expected end: $")
+    assert lines[5] == "organization: $240.00 computed from tokens and list prices."
+    assert "• claude-opus-4-8 · wrkspc_1 · key apikey_1: $2" in lines[6]
     truth = "Computed against billed: no settled day to compare yet; cost report not read yet."
     assert lines[-3:] == [truth, "Fallback mode: normal, never changed", AGE]
 

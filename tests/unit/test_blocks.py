@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.decide import LimitReason
-from bot.alerts.incident import Status
-from bot.alerts.lifecycle import OpenAlert
+from bot.alerts.incident import AlertKind, Identity, Status
+from bot.alerts.lifecycle import Life, OpenAlert
 from bot.alerts.limit import LimitAlert
 from bot.alerts.model import redrawn
 from bot.alerts.notice_contents import dumped, loaded
@@ -27,6 +27,7 @@ from bot.fallback.impact import ModeImpact, Overview
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.targets.base import TargetView
 from bot.fallback.targets.env_file import EnvFile
+from bot.language import LANGUAGES, in_language
 from bot.messages import Block, Message, in_utc
 from bot.mode import Mode
 from bot.modes.model import ModeAnnouncement
@@ -895,6 +896,36 @@ def test_of_very_many_budgets_those_nearest_to_their_limits_are_shown() -> None:
     assert message.text.splitlines()[0] == "$199.00 of $600.00 (33%), November, budget team-199"
     assert "• $170.00 in November: budget team-170, organization soft limit $400.00 (42%)" in message.text
     assert re.search(r"and \d+ more budgets, further from their limits\.", message.text)
+
+
+LONG_NAMES = [
+    ("<!channel> & *bold* _it_ ~gone~ `code` " * 8)[:300],
+    "👩\u200d💻🎉" * 75,
+    "\u202egnp.ecaps\u202c" * 25,
+    "検索チーム" * 60,
+]
+
+
+@pytest.mark.parametrize("name", LONG_NAMES)
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_five_hundred_budgets_with_the_worst_names_fit_in_every_language(name: str, code: str) -> None:
+    worst = replace(
+        SPEND,
+        scope=f"workspace:{name}",
+        at_least=True,
+        assumed=(name,) * 9,
+        spent_usd=Decimal("99999999999.99"),
+        movers=(mover(name, name, name),) * 3,
+        causes=(cause(CauseKind.TOKENS_ROSE, name, name, name),) * 3,
+        shares=tuple(share(f"{index}{name}", name) for index in range(9)),
+    )
+    standing = [
+        OpenAlert(Identity(AlertKind.LIMIT, name, "2026-11", Limit(LimitKind.HARD, Decimal(600))), None, NOW, Life())
+    ] * 500
+    with in_language(code):
+        spends = [replace(worst, budget=f"{index}{name}") for index in range(500)]
+        check(status(spends, open_alerts=standing), most_text=MOST_TEXT)
+        check(limit_message(alert(LimitKind.HARD, spend=worst), LINK))
 
 
 # ---- help, estimate, age

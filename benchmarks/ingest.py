@@ -1,9 +1,11 @@
 """Compare ingestion over HTTP with bare SQLite, and a month's report with one over a hundredth of the responses.
 
-    python benchmarks/ingest.py [--records 200000] [--events 10000000] [--quick]
+    python benchmarks/ingest.py [--records 200000] [--events 10000000] [--keep FOLDER] [--quick]
 
 The floor of ingestion writes the same rows to the same tables in equal durable batches, with the bare driver. The
 report is read from ledgers with `--events` events and with a hundredth of them, alternating.
+With `--keep`, these ledgers are made in FOLDER, stay there, and are used again by the next run: ten million
+responses take 4 GB and half an hour.
 """
 
 import argparse
@@ -25,10 +27,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from sqlalchemy import func, select
+
 from benchmarks.figures import Figure, emit
 from benchmarks.ingest_port import TOKEN, port_in
 from bot.clock import HOUR
 from bot.db.engine import open_database
+from bot.db.schema import ledger_events
 from bot.ledger.model import Dimensions, Event, tags_of
 from bot.ledger.store import SqlLedger
 from bot.pricing.tokens import TokenCounts
@@ -135,15 +140,31 @@ def events(count: int, seed: int) -> Iterator[list[Event]]:
         ]
 
 
+def filled(folder: Path, count: int) -> SqlLedger:
+    """A ledger with this many responses, made by the same appends as the bot makes; goes on where a run was ended."""
+    engine = open_database(f"sqlite:///{folder / f'{count}.db'}")
+    with engine.connect() as connection:
+        there = connection.execute(select(func.count()).select_from(ledger_events)).scalar_one()
+    ledger, begun, grown = SqlLedger(engine), time.perf_counter(), peak()
+    for number, batch in enumerate(events(count, 1)):
+        if number * BATCH >= there:
+            ledger.append(batch, FIRST + MONTH)
+    sys.stderr.write(f"{count} responses are stored, {count - there} of them now\n")
+    if count > there:
+        rate = (count - there) / (time.perf_counter() - begun)
+        emit(Figure(f"appends without HTTP, {count} responses", rate, "responses/s"))
+        emit(Figure(f"memory beyond that before {count} appends", peak() - grown, "MB", goal=100))
+    return ledger
+
+
+def peak() -> float:
+    """The most memory so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def reports(folder: Path, count: int) -> None:
     """Print how much longer the month's report takes with a hundred times the responses."""
-    ledgers = []
-    for size in (count // 100, count):
-        ledger = SqlLedger(open_database(f"sqlite:///{folder / f'{size}.db'}"))
-        for batch in events(size, 1):
-            ledger.append(batch, FIRST + MONTH)
-        ledgers.append(ledger)
-        sys.stderr.write(f"{size} responses are stored\n")
+    ledgers = [filled(folder, size) for size in (count // 100, count)]
     times: list[list[float]] = [[], []]
     for _ in range(TURNS):
         for ledger, found in zip(ledgers, times, strict=True):
@@ -160,14 +181,16 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
+    parser.add_argument("--keep", type=Path, help="a folder for the ledgers of the report")
     words = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         taking_in(Path(folder), 20_000 if words.quick else words.records)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        reports(Path(folder), 1_000_000 if words.quick else words.events)
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        emit(Figure("memory beyond that of taking in", grown, "MB", goal=100))
+        before = peak()
+        if words.keep:
+            words.keep.mkdir(parents=True, exist_ok=True)
+        reports(words.keep or Path(folder), 1_000_000 if words.quick else words.events)
+        emit(Figure("memory beyond that of taking in", peak() - before, "MB", goal=100))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ FORMATS = ("csv", "focus")
 
 # Spreadsheets take full-width signs as well.
 STARTS_A_FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")
+AFTER_A_SEPARATOR = re.compile(r"(?!\A)([;\t\r\n]\s*)(?=[=+\-@＝＋－＠])")
 NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 Rows = Iterable[Mapping[str, str]]
@@ -202,4 +203,8 @@ def written(columns: Sequence[str], rows: Rows) -> str:
 
 
 def _safe(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(STARTS_A_FORMULA) and NUMBER.fullmatch(cell) is None else cell
+    if NUMBER.fullmatch(cell) is not None:
+        return cell
+    # Some spreadsheets split at semicolons, whatever the quotes say, and leave out spaces before a formula.
+    cell = AFTER_A_SEPARATOR.sub(r"\1'", cell)
+    return f"'{cell}" if cell.lstrip().startswith(STARTS_A_FORMULA) or cell.startswith(STARTS_A_FORMULA) else cell

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -107,10 +108,19 @@ def test_without_a_database_nothing_is_made(
     assert not (tmp_path / "none.db").exists()
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1+1", "-a", "@SUM(A1)", "\t=1", "\n=1", "＝1+1", "＠SUM(A1)"])
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+1", "-1+1", "-a", "@SUM(A1)", "\t=1", "\n=1", "＝1+1", "＠SUM(A1)", " =1", "\u3000=1"]
+)
 def test_no_cell_is_a_formula(cell: str) -> None:
     [_, row] = csv.reader(io.StringIO(written(["a", "b"], [{"a": cell, "b": "x=1"}])))
     assert row == [f"'{cell}", "x=1"]
+
+
+@pytest.mark.parametrize("cell", ["a;=cmd()", "a; =cmd()", "a\t@SUM(A1)", "a\r\n+1"])
+def test_no_part_of_a_cell_is_a_formula_where_a_spreadsheet_divides_it(cell: str) -> None:
+    [_, row] = csv.reader(io.StringIO(written(["a"], [{"a": cell}])))
+    assert re.search(r"[;\t\r\n]\s*[=+@-]", row[0]) is None
+    assert row[0].replace("'", "") == cell
 
 
 @pytest.mark.parametrize("cell", ["-1", "-0.004215", "12.50", ""])

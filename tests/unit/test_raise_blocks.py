@@ -121,4 +121,4 @@ def test_the_calendar_with_nothing_and_with_as_much_as_fits(many: int, language:
         for one in kept[:1]:
             fine(was_added(one.entry, None, replaced=True))
         for outcome in ("done", "already", "over", "unknown"):
-            fine(expected_answer(Handled(outcome)))  # type: ignore[arg-type]
+            fine(expected_answer(Handled(outcome)))

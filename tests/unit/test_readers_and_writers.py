@@ -22,6 +22,9 @@ from bot.alerts.notice_contents import ContentStore, read_content
 from bot.alerts.rules import AlertRules
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
+from bot.budgets.calendar_store import CalendarStore
+from bot.budgets.change_store import HistoryStore
+from bot.budgets.raise_store import RaiseStore
 from bot.budgets.store import BudgetStore
 from bot.clock import DAY, HOUR
 from bot.db.engine import connect, database_problem, migrate
@@ -49,11 +52,14 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
         "standing": (),
     },
     BudgetStore: {"all": ()},
+    CalendarStore: {"changed": (), "plans": (NOW,)},
+    HistoryStore: {"newest": (None,), "newest_id": (BUDGET,)},
+    RaiseStore: {"find": (1,), "limits": (NOW,), "recent": (NOW,)},
     CycleStateStore: {"latest": (), "read": ()},
     DueStore: {"look": (NOW,)},
     EstimateStore: {"all": (), "find": ("any",), "last_words": ("U1",)},
     IncidentStore: {"newest": (BUDGET, LimitKind.SOFT), "opened": ([LimitKind.SOFT], TODAY), "watching_since": ()},
-    LifecycleStore: {"seen": (), "open_alerts": ()},
+    LifecycleStore: {"seen": (), "open_alerts": (), "subject": (1,)},
     ModeStore: {"auto": (), "changes": (5,), "current": (), "history": (5,), "in_force": ()},
     ContentStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
     NoticeStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
@@ -84,9 +90,11 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
 
 WRITES = {
     AlertStore: {"enqueue_test", "record", "track"},
-    BudgetStore: {"remove", "set"},
+    BudgetStore: {"remove", "set", "undo"},
+    CalendarStore: {"add", "remove"},
+    RaiseStore: {"add", "step"},
     EstimateStore: {"drop", "keep", "remember"},
-    LifecycleStore: {"acknowledge", "advance", "show_mode", "snooze"},
+    LifecycleStore: {"acknowledge", "advance", "expect", "expect_no_more", "show_mode", "snooze"},
     ModeStore: {"change", "not_written", "refused", "set_auto", "warn", "written"},
     ContentStore: {"finish", "give_up", "retry", "start_attempt"},
     NoticeStore: {"finish", "give_up", "retry", "start_attempt"},

@@ -23,6 +23,7 @@ from bot.alerts.incident import AlertKind, Level
 from bot.alerts.incident_store import IncidentStore, SpikeStore
 from bot.alerts.lifecycle_store import LifecycleTimer
 from bot.alerts.notice_contents import ContentStore
+from bot.alerts.routes import Routes
 from bot.alerts.rules import AlertRules, Receiver
 from bot.alerts.store import AlertStore
 from bot.amounts import count, with_dollar_sign
@@ -162,14 +163,22 @@ async def bot_from(
         stack.enter_context(with_dollar_sign(settings.display.dollar_sign))
         base = await _base(stack, settings, clock)
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
-        alerts = await _alerts(base, rules)
+        raises = RaiseStore(base.engine)
+        book = BudgetBook(settings.budgets, BudgetStore(base.engine), clock, Teams(settings.teams), raises)
+        alerts = await _alerts(base, rules, book)
         await asyncio.to_thread(tidy_targets, settings.fallback_file, time.time())
         targets = targets_from(settings.fallback_file)
-        services = await asyncio.to_thread(_services, base, alerts, targets)
+        services = await asyncio.to_thread(_services, base, alerts, targets, book, raises)
         slack = _slack_app(base.client)
         handlers.register(slack, services, base.in_flight)
         rendering = handlers.Rendering(
-            targets, base.workspace, settings.display, rules.late_after, services.review.is_stale, settings.spoken
+            targets,
+            base.workspace,
+            settings.display,
+            rules.late_after,
+            services.review.is_stale,
+            settings.spoken,
+            settings.channel,
         )
         outbox, others = _outboxes(base, alerts, rendering)
         destinations = BackgroundDelivery(others, base.in_flight)
@@ -253,12 +262,12 @@ async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base
     )
 
 
-async def _alerts(base: Base, rules: AlertRules) -> AlertStore:
+async def _alerts(base: Base, rules: AlertRules, book: BudgetBook) -> AlertStore:
     # Channels of digests are looked after like any destination, and receive no alerts.
     nothing: frozenset[Level] = frozenset()
     wanted = {receiver.name: receiver.levels for receiver in base.settings.destinations}
     wanted |= dict.fromkeys(_digest_channels(base.settings).values(), nothing)
-    alerts = AlertStore(base.engine, wanted, rules.channel_levels)
+    alerts = AlertStore(base.engine, wanted, rules.channel_levels, Routes(base.settings.channel, book.in_force))
     for name, waiting in (await asyncio.to_thread(alerts.destinations.stranded)).items():
         log.warning("%s for a destination named %s, which is not configured any more", _waiting(waiting), name)
     return alerts
@@ -268,7 +277,9 @@ def _waiting(alerts: int) -> str:
     return f"{count(alerts, 'alert')} {'waits' if alerts == 1 else 'wait'}"
 
 
-def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Services:
+def _services(
+    base: Base, alerts: AlertStore, targets: Sequence[Target], book: BudgetBook, raises: RaiseStore
+) -> Services:
     settings, clock, engine = base.settings, base.clock, base.engine
     card = load_rate_card()
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
@@ -276,8 +287,6 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
     ledger = ledger_from(engine, settings.ledger_url, settings.ledger_rules)
     snapshots, logged = Snapshots(usage, card), Snapshots(ledger, card, LedgerIndex)
     attributed = attributed_snapshots(AttributedStore(engine), card)
-    teams, raises = Teams(settings.teams), RaiseStore(engine)
-    book = BudgetBook(settings.budgets, BudgetStore(engine), clock, teams, raises)
     review = Reviews(
         BudgetReview(snapshots, book.in_force, modes, card, settings.poll_seconds, live=LiveSource(logged)),
         BudgetReview(logged, book.in_force, modes, card, counts=lambda scope: scope.is_logged),
@@ -289,7 +298,7 @@ def _services(base: Base, alerts: AlertStore, targets: Sequence[Target]) -> Serv
             settings.poll_seconds,
             counts=lambda scope: scope.kind in ATTRIBUTED,
         ),
-        teams,
+        book.teams,
     )
     calendar = CalendarStore(engine)
     review.usage.plans = review.logged.plans = lambda: calendar.plans(clock())

@@ -199,10 +199,10 @@ CREDENTIALS = frozenset(
 _REMEDIES = {
     "not_in_channel": "The bot is not in {channel}: type /invite @claude-cost there.",
     "channel_not_found": (
-        "The bot can see no channel {channel}: correct CLAUDE_COST_CHANNEL, or type "
+        "The bot can see no channel {channel}: correct {setting}, or type "
         "/invite @claude-cost there if the channel is private."
     ),
-    "is_archived": "The channel {channel} is archived: unarchive it or set CLAUDE_COST_CHANNEL to another one.",
+    "is_archived": "The channel {channel} is archived: unarchive it or set {setting} to another one.",
     "missing_scope": "The Slack app lacks the scope {needed}: add it on OAuth & Permissions and reinstall the app.",
     "invalid_auth": "Slack refuses SLACK_BOT_TOKEN: copy the Bot User OAuth Token again from your Slack app.",
     "not_authed": "Slack got no token: set SLACK_BOT_TOKEN.",
@@ -221,18 +221,23 @@ _REMEDIES = {
 }
 
 
-def remedy(code: str, *, channel: str, needed: str = "") -> str:
-    """One sentence for an error code of Slack's. `needed`: the scope that Slack named."""
+MAIN_CHANNEL = "CLAUDE_COST_CHANNEL"
+BUDGETS_CHANNEL = "the budget's channel"
+"""What sets a channel."""
+
+
+def remedy(code: str, *, channel: str, needed: str = "", setting: str = MAIN_CHANNEL) -> str:
+    """One sentence for an error code of Slack's. `needed`: the scope that Slack named. `setting`: of the channel."""
     sentence = _REMEDIES.get(code)
     if sentence is None and code.startswith("restricted_action"):
         sentence = _REMEDIES["restricted_action"]
     if sentence is None:
         return f"Slack refuses the call ({code}): look the code up in Slack's method pages, or run the set-up again."
-    return sentence.format(channel=channel, needed=needed or "that Slack names")
+    return sentence.format(channel=channel, needed=needed or "that Slack names", setting=setting)
 
 
-def sentence_of(error: CallError, channel: str) -> str:
-    """One sentence for a failed call, with the remedy if Slack refused it."""
+def sentence_of(error: CallError, channel: str, setting: str = MAIN_CHANNEL) -> str:
+    """One sentence for a failed call, with the remedy if Slack refused it. `setting`: of the channel."""
     if isinstance(error, RefusedCallError):
-        return remedy(error.code, channel=channel, needed=error.needed)
+        return remedy(error.code, channel=channel, needed=error.needed, setting=setting)
     return str(error)

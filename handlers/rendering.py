@@ -17,7 +17,7 @@ from bot.budgets.raises import Raise
 from bot.digests.model import Digest
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
-from bot.language import in_language
+from bot.language import in_language, tr
 from bot.messages import Message, PlainMessage, Tone, in_utc
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 from bot.notify.languages import Spoken
@@ -29,7 +29,7 @@ from handlers.render.expected import with_expected
 from handlers.render.fallback import announcement, end_warning
 from handlers.render.lifecycle import ask_message, life_message, renderer, synthetic_alert_message, with_life
 from handlers.render.limit_alert import limit_message, limit_step_message
-from handlers.render.parts import context, moment, plain_text, said
+from handlers.render.parts import channel_mention, context, mention, moment, paragraph, plain_text, said
 from handlers.render.proposal import proposal_message
 from handlers.render.raises import raise_message, with_raise_button
 from handlers.render.verification import proof_message
@@ -89,7 +89,7 @@ class Rendering:
     """Renders notices, as they are sent at this moment.
 
     `targets`, `display`: as of `Situation`. `late_after`: what is sent later than this after it was decided says so.
-    `is_stale`: whether data is, without I/O.
+    `is_stale`: whether data is, without I/O. `spoken`: languages of channels. `channel`: the main one.
     """
 
     def __init__(
@@ -100,6 +100,7 @@ class Rendering:
         late_after: timedelta = LATE,
         is_stale: Callable[[datetime], bool] = lambda now: False,
         spoken: Spoken = POSTS_IN_ENGLISH,
+        channel: str = "",
     ) -> None:
         self._targets = targets
         self._workspace = workspace
@@ -107,10 +108,11 @@ class Rendering:
         self._late_after = late_after
         self._is_stale = is_stale
         self._spoken = spoken
+        self._channel = channel
 
     def blocks(self, notice: Notice, now: datetime) -> Message:
         """For Slack, in the language of the channel."""
-        with in_language(self._spoken.default):
+        with in_language(self._spoken.in_channel(notice.channel or self._channel)):
             return self._drawn(notice, now)
 
     def _drawn(self, notice: Notice, now: datetime) -> Message:
@@ -129,6 +131,7 @@ class Rendering:
                 life = content.life if expected is None else replace(content.life, snoozed_by=None, snoozed_until=None)
                 message = with_raise_button(with_life(message, content.alert_id, payload.status, life), payload)
                 message = with_expected(message, payload, content.alert_id, expected, now)
+        message = _for_its_channel(message, notice)
         late = None if notice.action in ("update", "details") else _late_line(notice.created_at, now, self._late_after)
         return message if late is None else message.below_first_line(context(late))
 
@@ -143,7 +146,22 @@ class Rendering:
         """For destinations that take plain text, in the language of posts."""
         payload = notice.content.payload
         with in_language(self._spoken.default):
-            return plain_message(payload, notice.created_at, now, display=self._display, late_after=self._late_after)
+            message = plain_message(payload, notice.created_at, now, display=self._display, late_after=self._late_after)
+            if not notice.mention:
+                return message
+            named = tr("Owners: {owners}", owners=", ".join(notice.mention))
+        return replace(message, body=f"{message.body}\n{named}")
+
+
+def _for_its_channel(message: Message, notice: Notice) -> Message:
+    """Owners are mentioned by a new message alone, so that no edit and no reply calls them again."""
+    more = []
+    if notice.meant_for is not None and notice.action in ("post", "update"):
+        meant = channel_mention(notice.meant_for)
+        more.append(paragraph(tr("Meant for {channel}, which I cannot reach: invite me there.", channel=meant)))
+    if notice.action == "post" and notice.mention:
+        more.append(paragraph(tr("Owners: {owners}", owners=" ".join(map(mention, notice.mention)))))
+    return message.below_first_line(*more) if more else message
 
 
 def incident_message(payload: AlertPayload, related_link: str | None = None, display: Display = USD) -> Message:

@@ -11,6 +11,7 @@ from bot.budgets.account import Detail
 from bot.clock import DAY
 from bot.doctor.check import MARKS, Check, State, summary, title
 from bot.messages import Message
+from bot.notify.store import UnreachableChannel
 from bot.services import Services
 from bot.usage.store_reads import Names
 from handlers.render.drift_alert import truth_lines
@@ -75,4 +76,11 @@ def status_of(services: Services) -> Message:
         _named(services.lifecycle.open_alerts(), snapshot.names),
         services.review.unmatched(),
         partial(spending.told, detail=Detail.ALL),
+        _unreachable(services),
     )
+
+
+def _unreachable(services: Services) -> list[UnreachableChannel]:
+    """The channels of budgets in force that take nothing."""
+    wanted = {budget.channel for budget in services.budgets.in_force()}
+    return [each for channel, each in services.notices.unreachable().items() if channel in wanted]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, update
 
 from bot.actor import BOT
 from bot.alerts.incident import AlertKind, Status
@@ -17,6 +17,7 @@ from bot.alerts.notice_contents import (
     edit,
     enqueue,
     identity_of,
+    in_every_copy,
     in_slack,
     life_of,
     loaded,
@@ -56,16 +57,12 @@ class LifecycleStore:
 
     def seen(self) -> list[SeenAlert]:
         """The open alerts whose message has reached the channel, of those that somebody has to take."""
+        posts = notices.c.alert_id == alerts.c.id, in_slack, notices.c.action == "post"
+        sent = select(func.min(notices.c.sent_at)).where(*posts, notices.c.status == NoticeStatus.SENT)
+        sent_at = sent.correlate(alerts).scalar_subquery()
         query = (
-            select(alerts, notices.c.sent_at)
-            .join(notices, notices.c.alert_id == alerts.c.id)
-            .where(
-                alerts.c.status == Status.OPEN,
-                _to_be_taken(),
-                in_slack,
-                notices.c.action == "post",
-                notices.c.status == NoticeStatus.SENT,
-            )
+            select(alerts, sent_at.label("sent_at"))
+            .where(alerts.c.status == Status.OPEN, _to_be_taken(), sent_at.is_not(None))
             .order_by(alerts.c.id)
         )
         with self._engine.connect() as connection:
@@ -141,9 +138,10 @@ class LifecycleStore:
 
     def alert_at(self, address: Address) -> int | None:
         """The id of the alert whose message this is; None where it is no alert's."""
-        query = select(alerts.c.id).where(alerts.c.channel == address.channel, alerts.c.ts == address.ts).limit(1)
+        own = select(alerts.c.id).where(alerts.c.channel == address.channel, alerts.c.ts == address.ts)
+        copies = select(notices.c.alert_id).where(notices.c.channel == address.channel, notices.c.ts == address.ts)
         with self._engine.connect() as connection:
-            found: int | None = connection.execute(query).scalar_one_or_none()
+            found: int | None = connection.execute(own.union(copies).limit(1)).scalar_one_or_none()
         return found
 
     def ask(self, alert_id: int, request: Callable[[str], AdminRequest], by: str, now: datetime) -> Handled:
@@ -271,7 +269,7 @@ def _report(
     since = _seen_since(row._mapping["changed_at"], _sent_at(connection, alert_id))
     event = LifecycleEvent(step=step, by=by, at=now, until=life.snoozed_until, since=since, about=about)
     edit(connection, alert_id, about, now)
-    enqueue(connection, action, event, now, alert_id=alert_id)
+    in_every_copy(connection, action, event, now, alert_id)
     keep(connection, now, by, f"alert {step}", "done", about.incident)
 
 
@@ -285,8 +283,8 @@ def _seen_since(changed_at: datetime, sent_at: datetime | None) -> datetime:
 
 
 def _sent_at(connection: Connection, alert_id: int) -> datetime | None:
-    query = select(notices.c.sent_at).where(notices.c.alert_id == alert_id, notices.c.action == "post", in_slack)
-    sent_at: datetime | None = connection.execute(query.limit(1)).scalar_one_or_none()
+    posts = notices.c.alert_id == alert_id, notices.c.action == "post", in_slack
+    sent_at: datetime | None = connection.execute(select(func.min(notices.c.sent_at)).where(*posts)).scalar_one()
     return sent_at
 
 

@@ -64,6 +64,11 @@ class AlertPayload(ABC):
         return None
 
     @property
+    def budgets(self) -> tuple[str, ...]:
+        """The names of the budgets that it is about, whose channels get it; empty where it is about none."""
+        return ()
+
+    @property
     def ends_at(self) -> datetime | None:
         """When the budget's period ends that it belongs to; None where it is about no budget."""
         return None
@@ -109,6 +114,10 @@ class BudgetAlert(AlertPayload, ABC):
     """An incident of a budget. `spend`: its figures at the decision."""
 
     spend: BudgetSpend
+
+    @property
+    def budgets(self) -> tuple[str, ...]:
+        return (self.spend.budget,)
 
     @property
     def ends_at(self) -> datetime:

@@ -27,7 +27,7 @@ REPORT_WITHIN = 2 * DAY
 
 
 MOST_POSTS = 3
-"""As many budgets that begin at one moment have a post each; more of them share one."""
+"""As many budgets of a channel that begin at one moment have a post each; more of them share one."""
 
 
 class NewPeriodReason(StrEnum):
@@ -74,6 +74,11 @@ class NewPeriodAlert(AlertPayload):
     before: KnownSum | None
     as_of: datetime
     others: tuple[BegunPeriod, ...] = ()
+
+    @property
+    def budgets(self) -> tuple[str, ...]:
+        """The others are of the same channel."""
+        return (self.budget,)
 
     @property
     def identity(self) -> Identity:
@@ -153,7 +158,8 @@ class NewPeriodDetector:
         groups: dict[tuple[object, ...], list[_Due]] = {}
         for due in self._all_due(now, data.as_of):
             period = due.period
-            groups.setdefault((due.budget.period, period.key, period.starts_at, period.ends_at), []).append(due)
+            together = due.budget.period, period.key, period.starts_at, period.ends_at, due.budget.channel
+            groups.setdefault(together, []).append(due)
         all_due = [due for group in groups.values() for due in group]
         if not all_due:
             return

@@ -3,7 +3,7 @@
 The payloads of alerts are in the files of their detectors, which are imported when one is first written or read.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
@@ -150,7 +150,7 @@ def read_content(connection: Connection, row: Row[Any]) -> Content:
         raise UnreadableContentError from error
     if row.alert_id is not None:
         alert = connection.execute(select(alerts).where(alerts.c.id == row.alert_id)).one()
-        related = _related(connection, payload) if isinstance(payload, AlertPayload) else None
+        related = _related(connection, payload, row.channel) if isinstance(payload, AlertPayload) else None
         expected = expected_of(connection, row.alert_id) if alert.snoozed_until is not None else None
         return Content(payload, related, row.alert_id, life_of(alert), expected=expected)
     if row.mode_change_id is not None:
@@ -168,6 +168,9 @@ def enqueue(
     *,
     destination: str = SLACK,
     step: str | None = None,
+    channel: str | None = None,
+    meant_for: str | None = None,
+    mention: Sequence[str] = (),
     **owner: int | None,
 ) -> None:
     """Put a notice into the outbox, within the transaction of the change that it reports. See `insert_notice`."""
@@ -182,12 +185,15 @@ def enqueue(
         step=step,
         # An open alert whose message cannot be edited is posted anew, so that somebody sees it.
         reposts=action == "update" and stands_open,
+        channel=channel,
+        meant_for=meant_for,
+        mention=mention,
         **owner,
     )
 
 
 def edit(connection: Connection, alert_id: int, payload: Payload, now: datetime) -> None:
-    """Have the incident's message edited; an older edit that waits gives way."""
+    """Have the incident's messages edited; older edits that wait give way."""
     connection.execute(
         update(notices)
         .where(
@@ -197,7 +203,15 @@ def edit(connection: Connection, alert_id: int, payload: Payload, now: datetime)
         )
         .values(status=NoticeStatus.OBSOLETE)
     )
-    enqueue(connection, "update", payload, now, alert_id=alert_id)
+    in_every_copy(connection, "update", payload, now, alert_id)
+
+
+def in_every_copy(connection: Connection, action: Action, payload: Payload, now: datetime, alert_id: int) -> None:
+    """Enqueue what is to be done to each message of an incident: an edit, or a reply."""
+    posts = notices.c.alert_id == alert_id, notices.c.action == "post", in_slack
+    query = select(notices.c.channel, notices.c.meant_for).where(*posts, notices.c.status != NoticeStatus.OBSOLETE)
+    for channel, meant_for in connection.execute(query.order_by(notices.c.id)).all():
+        enqueue(connection, action, payload, now, channel=channel, meant_for=meant_for, alert_id=alert_id)
 
 
 def has_message(connection: Connection, alert_id: int) -> bool:
@@ -258,10 +272,15 @@ def _about(payload: Payload) -> str:
     )
 
 
-def _related(connection: Connection, payload: AlertPayload) -> Address | None:
-    """The message of the other limit that this one links to."""
+def _related(connection: Connection, payload: AlertPayload, channel: str | None) -> Address | None:
+    """The message of the other limit that this one links to: the one in the same channel, or else another."""
     if payload.related is None:
         return None
     query = select(alerts).where(incident_is(replace(payload.identity, limit=payload.related)))
     other = connection.execute(query).one_or_none()
-    return None if other is None else address_of(other)
+    if other is None:
+        return None
+    posts = notices.c.alert_id == other.id, notices.c.action == "post", in_slack, notices.c.ts.is_not(None)
+    query_ts = select(notices.c.channel, notices.c.ts).where(*posts).order_by(notices.c.id)
+    found = {row.channel: Address(row.channel, row.ts) for row in connection.execute(query_ts)}
+    return found.get(channel) or address_of(other) or next(iter(found.values()), None)

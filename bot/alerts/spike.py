@@ -72,6 +72,11 @@ class SpikeAlert(BudgetAlert):
     within: tuple[str, ...] = ()
 
     @property
+    def budgets(self) -> tuple[str, ...]:
+        """The further ones have no spike of their own."""
+        return (self.spend.budget, *self.within)
+
+    @property
     def identity(self) -> Identity:
         return Identity(AlertKind.SPIKE, self.spend.budget, self.key)
 

@@ -13,7 +13,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bot.alerts.incident import LEVELS, AlertKind, Identity, Incident, Level, Status
 from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.model import AlertPayload, SyntheticAlert, Transition
-from bot.alerts.notice_contents import ContentStore, edit, enqueue, has_message, incident_is, loaded, newest_notice
+from bot.alerts.notice_contents import (
+    ContentStore,
+    edit,
+    enqueue,
+    has_message,
+    in_every_copy,
+    incident_is,
+    loaded,
+    newest_notice,
+)
+from bot.alerts.routes import Routes
 from bot.budgets.budget import Limit, LimitKind
 from bot.db.schema import UTCDateTime, alerts, notices
 from bot.db.state import ALERTS, bump, keep, versions_of
@@ -29,8 +39,10 @@ class Receivers:
     def __init__(self, wanted: Mapping[str, AbstractSet[Level]]) -> None:
         self._wanted = wanted
 
-    def notify(self, connection: Connection, alert_id: int, transition: Transition, now: datetime) -> None:
-        """Enqueue this step, once for each destination.
+    def notify(
+        self, connection: Connection, alert_id: int, transition: Transition, owners: Sequence[str], now: datetime
+    ) -> None:
+        """Enqueue this step, once for each destination. `owners`: ids that a first message names.
 
         A destination is notified when an incident opens, and once when it is resolved if it was notified before. What
         only an edit can show is left out, such as that a higher limit supersedes it.
@@ -40,7 +52,9 @@ class Receivers:
             if payload.level not in levels or payload.unreachable == name:
                 continue
             if transition.post or (status is Status.RESOLVED and _was_notified(connection, name, alert_id)):
-                enqueue(connection, "post", payload, now, destination=name, step=status, alert_id=alert_id)
+                enqueue(
+                    connection, "post", payload, now, destination=name, step=status, mention=owners, alert_id=alert_id
+                )
 
     def notify_test(self, connection: Connection, test: SyntheticAlert) -> None:
         """Enqueue a test alert for every destination of alerts, whatever levels it receives."""
@@ -76,7 +90,8 @@ class _Known:
 class AlertStore:
     """Synchronous; asynchronous callers use a thread.
 
-    `receivers`: the levels that each further destination receives; `channel_levels`: those that Slack's channel shows.
+    `receivers`: the levels that each further destination receives; `channel_levels`: those that Slack shows. `routes`:
+    in which channels.
     """
 
     def __init__(
@@ -84,8 +99,10 @@ class AlertStore:
         engine: Engine,
         receivers: Mapping[str, AbstractSet[Level]] | None = None,
         channel_levels: AbstractSet[Level] = frozenset(LEVELS),
+        routes: Routes | None = None,
     ) -> None:
         self._engine = engine
+        self.routes = routes or Routes()
         self._channel_levels = channel_levels
         self.notices = ContentStore(engine)
         self.life = LifecycleStore(engine)
@@ -153,16 +170,28 @@ class AlertStore:
         """
         if not transitions:
             return
+        # The budgets may have to be read, which has to be before the transaction.
+        named = [self.routes.owners(each.payload) if each.post else () for each in transitions]
+        placed = [self.routes.copies(each.payload) if each.post else [] for each in transitions]
         with self._engine.begin() as connection:
-            for transition in transitions:
+            for transition, owners, copies in zip(transitions, named, placed, strict=True):
                 payload = transition.payload
                 alert_id = _change(connection, payload.identity, payload.status, now, payload.bound)
                 if has_message(connection, alert_id):
                     edit(connection, alert_id, payload, now)
-                    enqueue(connection, "reply", payload, now, alert_id=alert_id)
+                    in_every_copy(connection, "reply", payload, now, alert_id)
                 elif transition.post and self._shown_in_slack(payload):
-                    enqueue(connection, "post", payload, now, alert_id=alert_id)
-                self._receivers.notify(connection, alert_id, transition, now)
+                    for copy in copies:
+                        enqueue(
+                            connection,
+                            "post",
+                            payload,
+                            now,
+                            channel=copy.channel,
+                            mention=copy.mention,
+                            alert_id=alert_id,
+                        )
+                self._receivers.notify(connection, alert_id, transition, owners, now)
             bump(connection, ALERTS)
         self._versions.changed()
         for payload in (transition.payload for transition in transitions):

@@ -65,6 +65,7 @@ TITLES: Mapping[str, str] = {
     "slack_scopes": "Slack scopes",
     "slack_connection": "Slack connection",
     "channel": "alert channel",
+    "budget_channels": "channels of budgets",
     "sample_alert": "sample alert",
     "anthropic": "Anthropic",
     "anthropic_analytics": "analytics API",

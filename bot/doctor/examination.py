@@ -11,6 +11,7 @@ from bot.amounts import count
 from bot.clock import Clock
 from bot.config.settings import Settings
 from bot.doctor.anthropic import check_console_limit, check_usage_apis
+from bot.doctor.channels import check_own_channels
 from bot.doctor.check import Check, State, run_checks, without_secrets
 from bot.doctor.configuration import secrets_of
 from bot.doctor.database import check_clickhouse, check_database, shown_database
@@ -26,7 +27,7 @@ OLD_CARD = timedelta(days=90)
 
 ORDER = (
     "paths",
-    *("slack_token", "slack_scopes", "slack_connection", "channel", "sample_alert", "admins"),
+    *("slack_token", "slack_scopes", "slack_connection", "channel", "budget_channels", "sample_alert", "admins"),
     *("anthropic", "anthropic_analytics", "anthropic_admin", "cost_report", "console_limit"),
     *(
         "database",
@@ -48,6 +49,7 @@ ORDER = (
 """Every name that a finding may have, in the order of the report; scripts rely on them."""
 
 DATABASE_VARIABLE = "CLAUDE_COST_DATABASE_URL"
+CHANNEL_VARIABLES = frozenset({DATABASE_VARIABLE, "CLAUDE_COST_CONFIG"})
 LEDGER_VARIABLES = frozenset({"CLAUDE_COST_LEDGER_URL", "CLAUDE_COST_CONFIG"})
 
 
@@ -103,6 +105,8 @@ async def examine(
     if "SLACK_API_URL" not in wrong:
         second["slack_connection"] = check_connection(client, settings)
         second["channel"] = check_channel(client, settings.channel, who)
+        if wrong.isdisjoint(CHANNEL_VARIABLES):
+            second["budget_channels"] = check_own_channels(client, settings, clock, who, int(seconds))
         second["sample_alert"] = check_sample(client, sample, who)
     found += await run_checks(second, seconds)
     found += [_paths(settings, wrong), judge_clock(offsets.found, jumped), judge_rate_card(card, clock)]

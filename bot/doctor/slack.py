@@ -22,7 +22,16 @@ from bot.fallback.admins import Admins
 from bot.messages import Message
 from bot.mode import DEGRADED, NORMAL
 from bot.notify.slack_connection import SlackRefusedError, SlackUnreachableError, Workspace, check_app_token, refusal_of
-from bot.slack_api import CallError, FailedCallError, RefusedCallError, as_object, call, remedy, sentence_of
+from bot.slack_api import (
+    MAIN_CHANNEL,
+    CallError,
+    FailedCallError,
+    RefusedCallError,
+    as_object,
+    call,
+    remedy,
+    sentence_of,
+)
 from bot.steady_clock import ClockOffsets
 
 NEEDED_SCOPES = ("chat:write", "commands")
@@ -107,8 +116,8 @@ async def check_connection(client: AsyncWebClient, settings: Settings) -> list[C
     return [Check(name, State.OK, "Socket Mode: Slack opens a connection for the app-level token.")]
 
 
-async def check_channel(client: AsyncWebClient, channel: str, met: Met) -> list[Check]:
-    """Check whether the bot is in the channel, if a scope allows. Nothing is posted."""
+async def check_channel(client: AsyncWebClient, channel: str, met: Met, setting: str = MAIN_CHANNEL) -> list[Check]:
+    """Check whether the bot is in the channel, if a scope allows. Nothing is posted. `setting`: of the channel."""
     name = "channel"
     if not channel:
         return [Check(name, State.SKIPPED, "Not checked, since CLAUDE_COST_CHANNEL is missing or wrong.")]
@@ -124,13 +133,13 @@ async def check_channel(client: AsyncWebClient, channel: str, met: Met) -> list[
         if isinstance(error, RefusedCallError) and error.code == "missing_scope":
             text = f"Whether the bot may post in {channel} is not known without the optional scope {error.needed}."
             return [Check(name, State.SKIPPED, text, TEST_ALERT)]
-        return [Check(name, State.FAIL, sentence_of(error, channel))]
-    return [_judge_channel(as_object(answer.data.get("channel")), channel, scopes)]
+        return [Check(name, State.FAIL, sentence_of(error, channel, setting))]
+    return [_judge_channel(as_object(answer.data.get("channel")), channel, scopes, setting)]
 
 
-def _judge_channel(told: Mapping[str, Any], channel: str, scopes: frozenset[str]) -> Check:
+def _judge_channel(told: Mapping[str, Any], channel: str, scopes: frozenset[str], setting: str) -> Check:
     if told.get("is_archived"):
-        return Check("channel", State.FAIL, remedy("is_archived", channel=channel))
+        return Check("channel", State.FAIL, remedy("is_archived", channel=channel, setting=setting))
     may_from_outside = "chat:write.public" in scopes and not told.get("is_private")
     if not told.get("is_member") and not may_from_outside:
         return Check("channel", State.FAIL, remedy("not_in_channel", channel=channel))

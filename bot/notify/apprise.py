@@ -100,6 +100,7 @@ class AppriseDestination(Destination):
         *,
         broadcast: bool = False,
         reached: AbstractSet[str] = frozenset(),
+        channel: str | None = None,
         may: May = always,
     ) -> SendResult:
         """Send to the recipients that are not in `reached`, for at most `post_seconds`.

@@ -61,7 +61,9 @@ class Notice:
 
     `content`: the renderer's input, opaque to delivery. `address`: the message to edit or to reply to.
     `reposts`: an edit becomes a new message where the old one cannot be edited. `attempted_at`: when the last attempt
-    began. `reached`: hashes of the destination's recipients that have it already.
+    began. `reached`: hashes of the destination's recipients that have it already. `channel`: of its own in Slack; None
+    for the main one. `meant_for`: the channel that could not be reached, instead of which it goes to the main one.
+    `mention`: ids of the owners that a new message names.
     """
 
     id: int
@@ -75,6 +77,9 @@ class Notice:
     reposts: bool = False
     attempted_at: datetime | None = None
     reached: frozenset[str] = frozenset()
+    channel: str | None = None
+    meant_for: str | None = None
+    mention: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +141,18 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NotEditable:
-    """The message can never be edited or replied to. `gone`: it was deleted."""
+    """The message can never be edited or replied to. `gone`: it was deleted. `unreachable`: its channel cannot be."""
 
     sentence: str
     gone: bool = False
+    unreachable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The channel of its own that a notice has takes no message, until somebody lets the bot in."""
+
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +160,7 @@ class Withheld:
     """This copy may no longer send: this call put nothing on the wire."""
 
 
-SendResult = Delivered | Failed | NotEditable | Withheld
+SendResult = Delivered | Failed | NotEditable | Unreachable | Withheld
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +217,13 @@ class Destination(Protocol):
         *,
         broadcast: bool = False,
         reached: AbstractSet[str] = frozenset(),
+        channel: str | None = None,
         may: May = always,
     ) -> SendResult:
         """Send a new message, as rendered for this destination. `identity`: what `find` recognises it by.
 
         `thread`: the message to reply to instead; `broadcast`: the reply is shown outside the thread too. `reached`:
-        hashes of recipients to skip.
+        hashes of recipients to skip. `channel`: where to, instead of the usual place.
         """
         raise NotImplementedError
 
@@ -218,12 +232,17 @@ class Destination(Protocol):
         return NotEditable(f"{self.name} cannot edit messages.")
 
     async def find(
-        self, identity: Mapping[str, str], since: datetime | None, thread: Address | None = None, resume: str = ""
+        self,
+        identity: Mapping[str, str],
+        since: datetime | None,
+        thread: Address | None = None,
+        resume: str = "",
+        channel: str | None = None,
     ) -> Look:
         """Look for the message posted with `identity`.
 
         `since`: when it was decided, None if the clock has jumped since. `thread`: the thread it was posted in.
-        `resume`: where an earlier search stopped.
+        `resume`: where an earlier search stopped. `channel`: as of `post`.
         """
         return CouldNotLook(f"{self.name} cannot search messages.", for_good=True)
 

@@ -31,6 +31,7 @@ from bot.notify.model import (
     Notice,
     NotThere,
     SendResult,
+    Unreachable,
     UnreadableNoticeError,
     Withheld,
     always,
@@ -88,6 +89,8 @@ class Outbox:
     A failure of the whole destination ends the run. A notice that is refused alone, or that this version cannot read or
     render, holds up only its own chain. So does a notice that has failed for longer than `PATIENCE` while the next one
     gets through; if that fails too, all wait and continue in order. A run tries each notice once.
+
+    A channel of a notice's own that cannot be reached sends it to the main one (`NoticeStore.divert`).
 
     If the destination can be searched, a message that may have arrived is searched for before it is sent again. A
     failed search settles nothing: it is repeated, and holds up only its own chain.
@@ -260,12 +263,19 @@ class Outbox:
             why = f"{self.name} failed with an internal error ({type(error).__name__})."
             return Failed(why, outcome_unknown=True, alone=True)
 
-    async def _settle(self, notice: Notice, number: int, outcome: Delivered | Failed | NotEditable) -> timedelta | None:
+    async def _settle(
+        self, notice: Notice, number: int, outcome: Delivered | Failed | NotEditable | Unreachable
+    ) -> timedelta | None:
         if isinstance(outcome, Delivered):
             self.refused, self.blocked = None, False
             self._all_wait.drop(None)
             self._suspects.clear()
             await self._finish(notice, number, outcome.address, without_details=outcome.without_details)
+            return None
+        if isinstance(outcome, Unreachable):
+            log.warning("%s: notice %d goes to the main channel: %s", self.name, notice.id, outcome.sentence)
+            now = self._clock()
+            await self._in_thread(self._store.divert, notice.id, now, outcome.sentence, attempts=number)
             return None
         if isinstance(outcome, NotEditable):
             log.warning("%s: notice %d is dropped: %s", self.name, notice.id, outcome.sentence)
@@ -323,7 +333,7 @@ class Outbox:
         lookups = self._lookups.setdefault(notice.id, _Lookups())
         below = None if notice.action in ("post", "update") else notice.address
         since = _surely_before(notice, self._clock())
-        look = await self._destination.find(_identity(notice), since, below, lookups.resume)
+        look = await self._destination.find(_identity(notice), since, below, lookups.resume, notice.channel)
         if isinstance(look, CouldNotLook) and not look.for_good:
             lookups.count += 1
             lookups.resume = look.resume
@@ -346,9 +356,17 @@ class Outbox:
         return notice.address if needed is None or needed in self._destination.capabilities else None
 
     async def _post(self, notice: Notice, message: Any, may_send: May) -> SendResult:
-        return await self._destination.post(message, _identity(notice), reached=notice.reached, may=may_send)
+        return await self._destination.post(
+            message, _identity(notice), reached=notice.reached, channel=notice.channel, may=may_send
+        )
 
     async def _call(self, notice: Notice, message: Any, may_send: May) -> SendResult:
+        outcome = await self._called(notice, message, may_send)
+        if notice.channel is not None and isinstance(outcome, NotEditable) and outcome.unreachable:
+            return Unreachable(outcome.sentence)
+        return outcome
+
+    async def _called(self, notice: Notice, message: Any, may_send: May) -> SendResult:
         address = self._address(notice)
         if notice.action == "post" or address is None:
             return await self._post(notice, message, may_send)
@@ -356,6 +374,8 @@ class Outbox:
             return await self._answer(notice, address, message, may_send)
         outcome = await self._destination.update(address, message, may=may_send)
         if not isinstance(outcome, NotEditable) or not _can_be_posted(notice):
+            return outcome
+        if outcome.unreachable and notice.channel is not None:
             return outcome
         if notice.outcome_unknown:
             look = await self._look(notice)

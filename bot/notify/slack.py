@@ -26,11 +26,14 @@ from bot.notify.model import (
     NotEditable,
     NotThere,
     SendResult,
+    Unreachable,
     Withheld,
     always,
 )
 from bot.slack_api import (
+    BUDGETS_CHANNEL,
     CREDENTIALS,
+    MAIN_CHANNEL,
     Answer,
     CallError,
     FailedCallError,
@@ -84,7 +87,7 @@ NEVER_READABLE = (
 
 
 class SlackDestination(Destination):
-    """Posts to and edits in one channel. The client makes no retries of its own."""
+    """Posts to the main channel, or to the one that a notice has of its own. The client makes no retries of its own."""
 
     capabilities = frozenset(Capability)
 
@@ -101,14 +104,16 @@ class SlackDestination(Destination):
         *,
         broadcast: bool = False,
         reached: AbstractSet[str] = frozenset(),
+        channel: str | None = None,
         may: May = always,
     ) -> SendResult:
         """Post; `identity` goes along as metadata, by which `find` recognises the message.
 
         `thread`: the message to reply to instead; `broadcast`: the channel shows the reply too. Only a reply can end as
-        `NotEditable`.
+        `NotEditable`, and only a post with a `channel` of its own as `Unreachable`.
         """
-        channel = self._channel if thread is None else thread.channel
+        own = channel is not None and thread is None
+        channel = thread.channel if thread is not None else channel or self._channel
 
         def calling(draft: _Draft) -> Awaitable[AsyncSlackResponse]:
             return self._client.chat_postMessage(
@@ -124,7 +129,8 @@ class SlackDestination(Destination):
 
         metadata = {"event_type": METADATA_EVENT, "event_payload": dict(identity)}
         draft = _Draft(message.text, message.blocks, metadata)
-        return await self._attempt(calling, draft, channel, frozenset() if thread is None else NOT_ANSWERABLE, may)
+        impossible = frozenset[str]() if thread is None else NOT_ANSWERABLE
+        return await self._attempt(calling, draft, channel, impossible, may, own=own)
 
     async def update(self, address: Address, message: Message, *, may: May = always) -> SendResult:
         """Edit one of the bot's messages."""
@@ -138,31 +144,37 @@ class SlackDestination(Destination):
         return await self._attempt(calling, draft, address.channel, NOT_EDITABLE, may)
 
     async def find(
-        self, identity: Mapping[str, str], since: datetime | None, thread: Address | None = None, resume: str = ""
+        self,
+        identity: Mapping[str, str],
+        since: datetime | None,
+        thread: Address | None = None,
+        resume: str = "",
+        channel: str | None = None,
     ) -> Look:
         """Search for the message posted with `identity`, which needs the optional history scope.
 
         `since`: when it was decided, None if the clock has jumped since. `thread`: the thread it was posted in.
-        `resume`: what an earlier search returned.
+        `resume`: what an earlier search returned. `channel`: as of `post`.
         """
+        place = thread or channel or self._channel
         if since is not None and thread is None:
-            found = await self._search(identity, None, str((since - CLOCKS_DIFFER).timestamp()), resume)
+            found = await self._search(identity, place, str((since - CLOCKS_DIFFER).timestamp()), resume)
             if found is not None:
                 return found
             # No message for a whole day: our clock may be far ahead.
-            return await self._search(identity, None, None, "", pages=1) or NotThere()
-        return await self._search(identity, thread, None, resume) or NotThere()
+            return await self._search(identity, place, None, "", pages=1) or NotThere()
+        return await self._search(identity, place, None, resume) or NotThere()
 
     async def _search(
         self,
         identity: Mapping[str, str],
-        thread: Address | None,
+        place: Address | str,
         oldest: str | None,
         cursor: str,
         pages: int = HISTORY_PAGES,
     ) -> Look | None:
-        """None where not even another message was read."""
-        channel = self._channel if thread is None else thread.channel
+        """None where not even another message was read. `place`: a thread, or a channel."""
+        thread, channel = (place, place.channel) if isinstance(place, Address) else (None, place)
         wanted = {"event_type": METADATA_EVENT, "event_payload": dict(identity)}
         seen = 0
         ends_at = time.monotonic() + LOOK_SECONDS
@@ -204,7 +216,14 @@ class SlackDestination(Destination):
         return self._client.conversations_replies(channel=channel, ts=thread.ts, **asked)
 
     async def _attempt(
-        self, calling: "_Calling", draft: "_Draft", channel: str, impossible: AbstractSet[str], may: May
+        self,
+        calling: "_Calling",
+        draft: "_Draft",
+        channel: str,
+        impossible: AbstractSet[str],
+        may: May,
+        *,
+        own: bool = False,
     ) -> SendResult:
         outcome = await self._once(calling, draft, channel, may)
         whole = draft
@@ -216,8 +235,11 @@ class SlackDestination(Destination):
         if not isinstance(outcome, _Refused):
             return outcome
         elsewhere = channel != self._channel
+        unreachable = elsewhere and _is_closed(outcome.code)
+        if own and unreachable:
+            return Unreachable(outcome.sentence)
         if impossible and (outcome.code in impossible or (elsewhere and outcome.code in CHANNEL_REFUSED)):
-            return NotEditable(outcome.sentence, gone=outcome.code in GONE)
+            return NotEditable(outcome.sentence, gone=outcome.code in GONE, unreachable=unreachable)
         concerns_all = _concerns_all(outcome.code, elsewhere)
         return Failed(outcome.sentence, alone=not concerns_all, for_good=concerns_all)
 
@@ -227,7 +249,7 @@ class SlackDestination(Destination):
         try:
             answer = await call(calling(draft), self._client.timeout)
         except CallError as error:
-            return _classified(error, channel)
+            return _classified(error, channel, MAIN_CHANNEL if channel == self._channel else BUDGETS_CHANNEL)
         return _delivered(answer, channel)
 
 
@@ -296,7 +318,12 @@ def _concerns_all(code: str, elsewhere: bool) -> bool:
     """Whether a refusal is of the bot or its channel. `elsewhere`: it was the channel of an older message."""
     if code in CREDENTIALS or code == "missing_scope":
         return True
-    return not elsewhere and (code in CHANNEL_REFUSED or code.startswith(("restricted_action", "no_permission")))
+    return not elsewhere and _is_closed(code)
+
+
+def _is_closed(code: str) -> bool:
+    """Whether a channel takes nothing from the bot."""
+    return code in CHANNEL_REFUSED or code.startswith(("restricted_action", "no_permission"))
 
 
 def _shortened(text: str) -> str:
@@ -307,9 +334,9 @@ def _shortened(text: str) -> str:
     return text[: LONGEST_TEXT - len(ending) - 2].rstrip() + "\n…" + ending
 
 
-def _classified(error: CallError, channel: str) -> Failed | _Refused:
+def _classified(error: CallError, channel: str, setting: str) -> Failed | _Refused:
     if isinstance(error, RefusedCallError):
-        return _Refused(error.code, sentence_of(error, channel), "; ".join(error.details))
+        return _Refused(error.code, sentence_of(error, channel, setting), "; ".join(error.details))
     if isinstance(error, LimitedCallError):
         return Failed(str(error), retry_after=error.retry_after)
     return Failed(str(error), outcome_unknown=not isinstance(error, FailedCallError) or error.arrived)

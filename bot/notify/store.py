@@ -1,15 +1,23 @@
 """The outbox in the database: notices in order, until they are delivered."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Table, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, and_, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.db.schema import alerts, budget_changes, mode_changes, notices, proposals, raises
+from bot.db.schema import (
+    alerts,
+    budget_changes,
+    mode_changes,
+    notices,
+    proposals,
+    raises,
+    unreachable_channels,
+)
 from bot.notify.model import (
     LONGEST_WAIT,
     SLACK,
@@ -50,6 +58,15 @@ DETAILS = "details"
 """The step of the reply that holds what could not be folded."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnreachableChannel:
+    """A channel of a budget that takes nothing from the bot. `error`: one sentence."""
+
+    channel: str
+    since: datetime
+    error: str
+
+
 def _nobody(attempt: Attempt) -> bool:
     return False
 
@@ -88,7 +105,7 @@ class NoticeStore:
             rows = connection.execute(query).all()
             if any(row.attempts and _waits(row, now) and not ours(_attempt(row)) for row in rows):
                 return None
-            firsts: dict[tuple[str, int], Row[Any]] = {}
+            firsts: dict[tuple[str, int, str], Row[Any]] = {}
             for row in rows:
                 firsts.setdefault(_chain(row), row)
             free = [row for row in firsts.values() if row.id not in held and not _is_under_way(row, under_way)]
@@ -136,6 +153,8 @@ class NoticeStore:
                 _keep_address(connection, notice_id, address)
             if without_details:
                 _enqueue_details(connection, notice_id, now)
+            reached = select(notices.c.channel).where(notices.c.id == notice_id).scalar_subquery()
+            connection.execute(delete(unreachable_channels).where(unreachable_channels.c.channel == reached))
             return True
 
     def retry(
@@ -155,6 +174,33 @@ class NoticeStore:
             values["reached"] = sorted(reached)
         with self._engine.begin() as connection:
             return _set(connection, notice_id, attempts, values)
+
+    def divert(self, notice_id: int, now: datetime, error: str, *, attempts: int) -> bool:
+        """Let the main channel have what one that cannot be reached does not take, with its edits and replies.
+
+        Where the main channel has the same alert anyway, its message is edited instead: it says for whom it was meant.
+        """
+        with self._engine.begin() as connection:
+            query = select(notices).where(notices.c.id == notice_id).with_for_update()
+            row = connection.execute(query).one()
+            if row.channel is None or row.attempts != attempts or row.status not in UNDELIVERED:
+                return False
+            _note_unreachable(connection, row.channel, now, error)
+            whole = notices.c.id == row.id if row.alert_id is None else notices.c.alert_id == row.alert_id
+            mine = and_(whole, notices.c.destination == row.destination, notices.c.channel == row.channel)
+            if row.alert_id is not None and _has_main_post(connection, row):
+                _leave_to_main(connection, row, mine, now)
+                return True
+            free = {"attempts": 0, "error": None, "next_attempt_at": now, "status": NoticeStatus.PENDING}
+            connection.execute(update(notices).where(mine, notices.c.status.in_(UNDELIVERED)).values(**free))
+            connection.execute(update(notices).where(mine).values(channel=None, meant_for=row.channel, ts=None))
+            return True
+
+    def unreachable(self) -> dict[str, UnreachableChannel]:
+        """Channels of budgets that could not be reached at the last attempt, by id."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(unreachable_channels).order_by(unreachable_channels.c.channel)).all()
+        return {row.channel: UnreachableChannel(row.channel, row.since, row.error) for row in rows}
 
     def give_up(self, notice_id: int, error: str, *, forget_address: bool = False, attempts: int | None = None) -> bool:
         """Drop an edit or a reply that can never be made. `forget_address`: its message is gone."""
@@ -236,6 +282,9 @@ def insert_notice(
     destination: str = SLACK,
     step: str | None = None,
     reposts: bool = False,
+    channel: str | None = None,
+    meant_for: str | None = None,
+    mention: Sequence[str] = (),
     **owner: int | None,
 ) -> None:
     """Put a notice into the outbox, within the transaction of the change that it reports.
@@ -257,6 +306,9 @@ def insert_notice(
             attempts=0,
             next_attempt_at=now,
             reached=[],
+            channel=channel,
+            meant_for=meant_for,
+            mention=list(mention),
             **owner,
         )
         .on_conflict_do_nothing(index_elements=["destination", "alert_id", "step"])
@@ -267,7 +319,9 @@ def _enqueue_details(connection: Connection, notice_id: int, now: datetime) -> N
     row = connection.execute(select(notices).where(notices.c.id == notice_id)).one()
     owner = {column: row._mapping[column] for column, _ in _OWNERS}
     if any(owner.values()):
-        insert_notice(connection, "details", row.about, row.facts, now, step=DETAILS, **owner)
+        # Each copy has a thread of its own.
+        step = DETAILS if row.channel is None else f"{DETAILS}:{row.channel}"
+        insert_notice(connection, "details", row.about, row.facts, now, step=step, channel=row.channel, **owner)
 
 
 def _set(connection: Connection, notice_id: int, attempts: int | None, values: Mapping[str, object]) -> bool:
@@ -297,23 +351,83 @@ def _is_under_way(row: Row[Any], under_way: Callable[[Attempt], bool]) -> bool:
     return row.status == NoticeStatus.SENDING and under_way(_attempt(row))
 
 
-def _chain(row: Row[Any]) -> tuple[str, int]:
+def _chain(row: Row[Any]) -> tuple[str, int, str]:
+    """The two copies of an alert do not wait for each other."""
     if row.alert_id is not None:
-        return "alert", row.alert_id
+        return "alert", row.alert_id, row.channel or ""
     for column in ("proposal_id", "raise_id", "budget_change_id"):
         if row._mapping[column] is not None:
-            return column.removesuffix("_id"), row._mapping[column]
-    return ("mode", 0) if row.mode_change_id is not None else ("notice", row.id)
+            return column.removesuffix("_id"), row._mapping[column], ""
+    return ("mode", 0, "") if row.mode_change_id is not None else ("notice", row.id, "")
+
+
+def _note_unreachable(connection: Connection, channel: str, now: datetime, error: str) -> None:
+    known = update(unreachable_channels).where(unreachable_channels.c.channel == channel).values(error=error)
+    if connection.execute(known).rowcount == 0:
+        connection.execute(insert(unreachable_channels).values(channel=channel, since=now, error=error))
+
+
+def _has_main_post(connection: Connection, row: Row[Any]) -> bool:
+    query = select(notices.c.id).where(
+        notices.c.alert_id == row.alert_id,
+        notices.c.destination == row.destination,
+        notices.c.channel.is_(None),
+        notices.c.action == "post",
+        notices.c.status != NoticeStatus.OBSOLETE,
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _leave_to_main(connection: Connection, row: Row[Any], mine: ColumnElement[bool], now: datetime) -> None:
+    """Drop the copy in a channel that cannot be reached. The main one says so, and mentions whom it would have."""
+    unsettled = or_(notices.c.action == "post", notices.c.status.in_(UNDELIVERED))
+    connection.execute(update(notices).where(mine, unsettled).values(status=NoticeStatus.OBSOLETE, ts=None))
+    main = and_(
+        notices.c.alert_id == row.alert_id, notices.c.destination == row.destination, notices.c.channel.is_(None)
+    )
+    connection.execute(update(notices).where(main).values(meant_for=row.channel))
+    unsent = and_(main, notices.c.action == "post", notices.c.status.in_(UNDELIVERED))
+    for post in connection.execute(select(notices.c.id, notices.c.mention).where(unsent)).all():
+        both = list(dict.fromkeys([*post.mention, *row.mention]))
+        connection.execute(update(notices).where(notices.c.id == post.id).values(mention=both))
+        return
+    shown = and_(main, notices.c.action.in_(("post", "update")))
+    newest = connection.execute(select(notices).where(shown).order_by(notices.c.id.desc()).limit(1)).one()
+    insert_notice(
+        connection,
+        "update",
+        newest.about,
+        newest.facts,
+        now,
+        destination=row.destination,
+        meant_for=row.channel,
+        reposts=newest.reposts,
+        alert_id=row.alert_id,
+    )
 
 
 def _keep_address(connection: Connection, notice_id: int, address: Address | None) -> None:
+    about = connection.execute(select(notices.c.alert_id, notices.c.channel).where(notices.c.id == notice_id)).one()
+    if about.alert_id is not None and about.channel is not None:
+        post = _post_in(about.alert_id, about.channel)
+        connection.execute(update(notices).where(post).values(ts=None if address is None else address.ts))
+        return
     values = {"channel": None, "ts": None} if address is None else {"channel": address.channel, "ts": address.ts}
     for column, table in _OWNERS:
         owner = select(notices.c[column]).where(notices.c.id == notice_id).scalar_subquery()
         connection.execute(update(table).where(table.c.id == owner).values(values))
 
 
+def _post_in(alert_id: int, channel: str) -> ColumnElement[bool]:
+    """The condition that a notice is an alert's post in a channel of its own."""
+    return and_(notices.c.alert_id == alert_id, notices.c.channel == channel, notices.c.action == "post")
+
+
 def _address(connection: Connection, row: Row[Any]) -> Address | None:
+    if row.alert_id is not None and row.channel is not None:
+        query = select(notices.c.ts).where(_post_in(row.alert_id, row.channel), notices.c.ts.is_not(None))
+        ts = connection.execute(query.limit(1)).scalar_one_or_none()
+        return None if ts is None else Address(row.channel, ts)
     for column, table in _OWNERS:
         owner_id = row._mapping[column]
         if owner_id is not None:
@@ -339,4 +453,7 @@ def _notice(row: Row[Any], content: Any, address: Address | None) -> Notice:
         reposts=row.reposts,
         attempted_at=row.attempted_at,
         reached=frozenset(row.reached),
+        channel=row.channel,
+        meant_for=row.meant_for,
+        mention=tuple(row.mention),
     )

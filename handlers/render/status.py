@@ -16,7 +16,7 @@ from bot.display import USD, Display
 from bot.fallback.service import ModeState
 from bot.language import tr
 from bot.messages import Message, Part
-from bot.notify.store import Waiting
+from bot.notify.store import UnreachableChannel, Waiting
 from bot.usage.model import DataState
 from handlers.render.budget import unmatched_line
 from handlers.render.fallback import mode_line
@@ -26,6 +26,7 @@ from handlers.render.parts import (
     SECTION_LIMIT,
     STALE,
     age_line,
+    channel_mention,
     context,
     fitting,
     fold,
@@ -79,12 +80,14 @@ def status_message(
     open_alerts: Sequence[OpenAlert] = (),
     unmatched: Sequence[Unmatched] = (),
     in_full: Callable[[BudgetSpend], BudgetSpend] | None = None,
+    unreachable: Sequence[UnreachableChannel] = (),
 ) -> Message:
     """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
 
     `destinations`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
     `open_alerts`: the oldest first. `unmatched`: budgets whose scope matches nothing. `in_full`: adds to one
-    that is shown in full what `spends` need not have: expected end, callers, causes and savings.
+    that is shown in full what `spends` need not have: expected end, callers, causes and savings. `unreachable`:
+    channels of budgets that take nothing from the bot.
 
     The budget nearest to its limit comes first; callers are named once. Where the budgets are too many for one message,
     the later ones have one line each. Stale data is reported before anything else.
@@ -95,6 +98,7 @@ def status_message(
     small_print = [mode_line(mode), *([] if stale else [age]), *problem_lines(data, mode, delivery_error)]
     small_print += waiting_lines(destinations)
     small_print += [unmatched_line(each) for each in unmatched]
+    small_print += [unreachable_line(each) for each in unreachable]
     opened = [lead(tr("Open alerts:"), *open_alert_lines(open_alerts))] if open_alerts else []
     further = [*truth, *_change_of_source(data, now)]
     if not spends:
@@ -235,6 +239,16 @@ def problem_lines(data: DataState, mode: ModeState, delivery_error: str | None) 
     if delivery_error is not None:
         lines.append(f"Alerts are waiting: {sentence(delivery_error)}")
     return lines
+
+
+def unreachable_line(one: UnreachableChannel) -> str:
+    """A budget's channel that takes nothing from the bot, and where its alerts go."""
+    return tr(
+        "{channel} cannot be reached since {since}, so its alerts come to the main channel. {why}",
+        channel=channel_mention(one.channel),
+        since=moment(one.since),
+        why=sentence(one.error),
+    )
 
 
 def waiting_lines(destinations: Sequence[Waiting]) -> list[str]:

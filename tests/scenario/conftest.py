@@ -98,10 +98,6 @@ class World:
     def _posts(self) -> list[Message]:
         return [m for m in self._of_the_bot() if m.thread_ts is None]
 
-    def posted_alerts(self) -> list[Message]:
-        """Those of the posts that do not announce a change of a budget."""
-        return [m for m in self.posts() if not m.text.startswith("Budget ")]
-
     def replies(self, to: Message) -> list[Message]:
         """What the bot has answered in the thread of a message."""
         return [m for m in self._of_the_bot() if m.thread_ts == to.ts]

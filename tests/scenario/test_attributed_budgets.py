@@ -46,7 +46,7 @@ async def test_a_products_budget_fires_soft_and_hard_once_each_also_over_a_resta
     spend(simulated, "4.99", CODE)
     spend(simulated, "60", API)
     await bot.cycle()
-    assert simulated.posted_alerts() == []
+    assert simulated.posts() == []
     spend(simulated, "0.01", CODE, clock() - MINUTE)
     await later(bot, clock)
     [soft] = simulated.alerts("soft")
@@ -67,7 +67,7 @@ async def test_a_correction_down_resolves_the_alert_and_one_up_opens_the_same_ag
     set_budget(bot, budget("code", "product:claude_code", "5", None))
     spend(simulated, "5", CODE)
     await bot.cycle()
-    [alert] = simulated.posted_alerts()
+    [alert] = simulated.posts()
     simulated.anthropic.billed_share = Decimal("0.9")
     await later(bot, clock)
     assert "$4.50 of $5.00" in alert.text
@@ -75,7 +75,7 @@ async def test_a_correction_down_resolves_the_alert_and_one_up_opens_the_same_ag
     simulated.anthropic.billed_share = Decimal("1.1")
     await later(bot, clock)
     assert "$5.50 of $5.00" in alert.text
-    assert len(simulated.posted_alerts()) == 1
+    assert len(simulated.posts()) == 1
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_every_kind_is_counted_by_id_or_by_name_in_any_letters(
     spend(simulated, "2", Attribution("claude_code", JANE, ("rbac_group_2",), "agent_1"))
     spend(simulated, "5", Attribution("chat", None, ("rbac_group_3",), "agent_3"))
     await bot.cycle()
-    [alert] = simulated.posted_alerts()
+    [alert] = simulated.posts()
     assert "$5.00 of $5.00" in alert.text
     assert named in alert.text
 
@@ -107,7 +107,7 @@ async def test_of_two_people_with_one_name_the_budget_asks_for_the_id(simulated:
     spend(simulated, "3", Attribution(user=JANE))
     spend(simulated, "3", Attribution(user=NAMESAKE))
     await bot.cycle()
-    assert simulated.posted_alerts() == []
+    assert simulated.posts() == []
     assert "write actor:user_1 or actor:user_3" in await ask(bot, "status")
 
 
@@ -179,7 +179,7 @@ async def test_once_no_budget_counts_it_nothing_is_asked_any_more(simulated: Wor
     set_budget(bot, wanted)
     spend(simulated, "6", CODE)
     await bot.cycle()
-    [alert] = simulated.posted_alerts()
+    [alert] = simulated.posts()
     await _remove(bot, "code")
     await later(bot, clock)
     await later(bot, clock)
@@ -223,7 +223,7 @@ async def test_where_it_cannot_be_read_there_is_no_data_with_the_reason_and_neve
         set_budget(bot, budget("code", "product:claude_code", "5", None))
         spend(simulated, "6", CODE)
         await bot.cycle()
-        assert simulated.posted_alerts() == []
+        assert simulated.posts() == []
         status = await ask(bot, "status")
         assert "Budget code has no data: " in status
         assert WHY[why] in status
@@ -234,12 +234,12 @@ async def test_where_it_cannot_be_read_there_is_no_data_with_the_reason_and_neve
         [scopes] = [check for check in await bot.services.examine() if check.name == "attribution"]
         assert (scopes.state.value, WHY[why] in scopes.text) == ("fail", True)
         await later(bot, clock, 16 * MINUTE)
-        [alert] = simulated.posted_alerts()
+        [alert] = simulated.posts()
         assert "Nothing is known since 16 Nov 09:00 UTC (16 min)" in alert.text
         assert WHY[why] in alert.text
         assert "$0" not in alert.text
         await later(bot, clock)
-        assert len(simulated.posted_alerts()) == 1
+        assert len(simulated.posts()) == 1
 
 
 async def test_once_the_key_may_read_it_the_alert_resolves_and_the_budget_counts(
@@ -253,7 +253,7 @@ async def test_once_the_key_may_read_it_the_alert_resolves_and_the_budget_counts
     await later(bot, clock)
     simulated.anthropic.hipaa = False
     await later(bot, clock, HOUR)
-    missing, soft = simulated.posted_alerts()
+    missing, soft = simulated.posts()
     assert "is known again" in missing.text
     assert "Spend is now: $6.00 of $5.00 (120%) in November, budget code." in missing.text
     assert "$6.00 of $5.00" in soft.text
@@ -266,7 +266,7 @@ async def test_an_alert_about_data_that_no_budget_needs_any_more_is_withdrawn(
     set_budget(bot, budget("code", "product:claude_code", "5", None))
     await bot.cycle()
     await later(bot, clock, 20 * MINUTE)
-    [alert] = simulated.posted_alerts()
+    [alert] = simulated.posts()
     await _remove(bot, "code")
     await later(bot, clock)
     assert "not needed any more" in alert.text + str(alert.blocks)
@@ -280,10 +280,10 @@ async def test_a_failure_after_good_data_keeps_the_figures_and_is_missed_after_h
     await bot.cycle()
     simulated.anthropic.faults.add(ANALYTICS_COST, Fault("status", status=403), times=40)
     await later(bot, clock, 7 * HOUR)
-    assert simulated.posted_alerts() == []
+    assert simulated.posts() == []
     assert "$6.00 in November: budget code" in await ask(bot, "status")
     await later(bot, clock, 61 * MINUTE)
-    [alert] = simulated.posted_alerts()
+    [alert] = simulated.posts()
     assert "Nothing is known since 16 Nov 09:00 UTC (8 h" in alert.text
     assert "Last known: $6.00 of $50.00" in alert.text
     status = await ask(bot, "status")

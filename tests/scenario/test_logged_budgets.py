@@ -79,17 +79,17 @@ async def test_a_features_budget_fires_on_what_is_logged(simulated: World, bot: 
     async with served(bot) as client:
         await send(client, record(1, "4.99", user_id="u1", tags={"team": "care"}), record(2, "50", "search"))
         await bot.cycle()
-        assert simulated.posted_alerts() == []
+        assert simulated.posts() == []
         clock.advance(MINUTE)
         await send(client, record(3, "0.01"))
         await bot.react()
-        [alert] = simulated.posted_alerts()
+        [alert] = simulated.posts()
         assert all(part in alert.text for part in ("soft limit", "$5.00", f"{OPUS} · support · u1, team=care: $4.99"))
         assert "key" not in alert.text
         await send(client, record(3, "0.01"))
         await bot.react()
         await bot.cycle()
-        assert [post.ts for post in simulated.posted_alerts()] == [alert.ts]
+        assert [post.ts for post in simulated.posts()] == [alert.ts]
         await send(client, record(4, "5"))
         await bot.react()
         assert len(simulated.alerts("hard")) == 1
@@ -108,11 +108,11 @@ async def test_the_alert_of_a_runaway_names_it_and_counts_its_minute_in_every_fi
     async with served(bot) as client:
         await send(client, *usual)
         await bot.cycle()
-        assert simulated.posted_alerts() == []
+        assert simulated.posts() == []
         runaway = [record(100 + each, "2", user_id="runaway", time=clock().isoformat()) for each in range(10)]
         await send(client, *runaway)
         await bot.react()
-        [alert] = simulated.posted_alerts()
+        [alert] = simulated.posts()
         # Nine hours of the day, and the minute.
         assert "$20.90 of $10.00 (209%)" in alert.text
         assert f"{OPUS} · support · runaway: $20.00 in 24 h, new" in alert.text
@@ -157,13 +157,13 @@ async def test_a_features_alert_is_withdrawn_once_with_its_budget_and_by_nothing
     for _ in range(2):
         clock.advance(MINUTE)
         await bot.cycle()
-    [alert] = simulated.posted_alerts()
+    [alert] = simulated.posts()
     assert "hard limit crossed" in alert.text
     assert bot.services.budgets.remove("support", bot.services.budgets.mark("support"), "U0ADMIN")
     for _ in range(2):
         clock.advance(MINUTE)
         await bot.cycle()
-    [alert] = simulated.posted_alerts()
+    [alert] = simulated.posts()
     assert "not in force any more" in alert.text
     assert len(simulated.replies(alert)) == 1
 
@@ -173,12 +173,12 @@ async def test_an_alert_at_once_knows_the_mode_that_was_changed_since_the_last_p
     bot.services.fallback.switch(bot.services.fallback.modes["degraded"], "U0ADMIN", "a test", (), None)
     await bot.cycle()
     bot.services.fallback.switch(bot.services.fallback.modes["normal"], "U0ADMIN", "a test", (), None)
-    before = len(simulated.posted_alerts())
+    before = len(simulated.posts())
     async with served(bot) as client:
         await send(client, record(1, "2"))
     await bot.react()
-    alert = simulated.posted_alerts()[-1]
-    assert len(simulated.posted_alerts()) > before
+    alert = simulated.posts()[-1]
+    assert len(simulated.posts()) > before
     assert "hard limit crossed" in alert.text
     assert "degraded is on" not in alert.text
 
@@ -196,7 +196,7 @@ async def test_an_event_over_the_limit_alerts_before_the_next_poll(simulated: Wo
         await until(lambda: ready(client))
         await send(client, record(1, "1"))
         await until(lambda: posted(simulated))
-    [alert] = simulated.posted_alerts()
+    [alert] = simulated.posts()
     assert all(part in alert.text for part in ("hard limit", "support"))
 
 

@@ -77,11 +77,11 @@ async def test_what_a_team_logs_is_counted_once_too(simulated: World, config: Ca
             record(4, "9", "search", user_id="u2"),
         )
         await bot.cycle()
-        assert simulated.posted_alerts() == []
+        assert simulated.posts() == []
         assert "$3.00 in November: budget care" in await ask(bot, "status")
         await send(client, record(5, "2", "support"))
         await bot.react()
-        [alert] = simulated.posted_alerts()
+        [alert] = simulated.posts()
         assert alert.text.startswith("$5.00")
         assert "budget care" in alert.text
 

@@ -43,6 +43,7 @@ class Pager(Destination):
         *,
         broadcast: bool = False,
         reached: AbstractSet[str] = frozenset(),
+        channel: str | None = None,
         may: May = always,
     ) -> SendResult:
         self.titles.append(message.title)

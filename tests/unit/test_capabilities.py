@@ -49,6 +49,7 @@ class Board(Destination):
         *,
         broadcast: bool = False,
         reached: AbstractSet[str] = frozenset(),
+        channel: str | None = None,
         may: May = always,
     ) -> SendResult:
         assert thread is None

@@ -75,6 +75,7 @@ class Channel(SlackDestination):
         *,
         broadcast: bool = False,
         reached: AbstractSet[str] = frozenset(),
+        channel: str | None = None,
         may: May = always,
     ) -> SendResult:
         self.sent.append(("post" if thread is None else f"below {thread.ts}", message.text))
@@ -91,7 +92,12 @@ class Channel(SlackDestination):
         return self._next() or Delivered(address)
 
     async def find(
-        self, identity: Mapping[str, str], since: datetime | None, thread: Address | None = None, resume: str = ""
+        self,
+        identity: Mapping[str, str],
+        since: datetime | None,
+        thread: Address | None = None,
+        resume: str = "",
+        channel: str | None = None,
     ) -> Look:
         self.searches += 1
         if not self._readable:

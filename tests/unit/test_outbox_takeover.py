@@ -62,6 +62,7 @@ class Wire(Channel):
         *,
         broadcast: bool = False,
         reached: AbstractSet[str] = frozenset(),
+        channel: str | None = None,
         may: May = always,
     ) -> SendResult:
         if not may():

@@ -65,7 +65,7 @@ STARTS = (
 )
 ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu")
 SCOPES_ASKED = (
-    *tuple(
+    *(
         parse_scope(text)
         for text in (
             "organization",

@@ -47,7 +47,7 @@ from bot.digests.store import DigestPoster, DigestStore, destination_of
 from bot.doctor.check import Check, State
 from bot.doctor.examination import examine
 from bot.doctor.slack import sample_limit_alert
-from bot.fallback.admins import Admins
+from bot.fallback.admins import Admins, UserSpend
 from bot.fallback.approvals import Approvals, ProposalStore
 from bot.fallback.auto_fallback import AutoFallback
 from bot.fallback.impact import ModeImpacts, mode_in_force
@@ -302,6 +302,7 @@ def _services(
     )
     calendar = CalendarStore(engine)
     review.usage.plans = review.logged.plans = lambda: calendar.plans(clock())
+    admins = Admins(settings.admins, base.client, base.workspace)
     fallback = _fallback(base, targets, modes, review.usage)
     for each in review.all:
         each.in_force = partial(mode_in_force, fallback)
@@ -324,7 +325,8 @@ def _services(
         fallback=fallback,
         mode_impacts=ModeImpacts(review.usage, fallback, card, clock),
         approvals=Approvals(ProposalStore(engine), fallback, clock),
-        admins=Admins(settings.admins, base.client, base.workspace),
+        admins=admins,
+        user_spend=UserSpend(admins, everyone=not settings.hides_users),
         estimates=estimates,
         digests=DigestSources(usage, ledger, snapshots, logged, review, estimates, card),
         counter=TokenCounter(base.http, settings.anthropic_api_key),

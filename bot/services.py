@@ -17,7 +17,7 @@ from bot.db.later import Later
 from bot.digests.content import DigestSources
 from bot.display import Display
 from bot.doctor.check import Check
-from bot.fallback.admins import Admins
+from bot.fallback.admins import Admins, UserSpend
 from bot.fallback.approvals import Approvals
 from bot.fallback.impact import ModeImpacts
 from bot.fallback.service import FallbackService
@@ -57,6 +57,7 @@ class Services:
     mode_impacts: ModeImpacts
     approvals: Approvals
     admins: Admins
+    user_spend: UserSpend
     estimates: EstimateStore
     digests: DigestSources
     counter: TokenCounter

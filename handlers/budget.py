@@ -12,7 +12,7 @@ from bot.budgets.budget import ATTRIBUTED, Budget, Scope
 from bot.budgets.owners import team_name
 from bot.budgets.parsing import BudgetWordsError, budget_of, budget_words, named_first, split_budget_words
 from bot.budgets.report import known_of
-from bot.budgets.scopes import NoMatchError, attributed
+from bot.budgets.scopes import NoMatchError, attributed, is_of_user
 from bot.budgets.store import ACTION
 from bot.clock import DAY, floor_day
 from bot.messages import Message
@@ -62,11 +62,14 @@ async def budget_command(services: Services, request: Request) -> Message:
     """`budget [list | set … | try … | suggest … | raise … | remove NAME | history [NAME]]`."""
     action, rest = first_word(request.typed)
     action = action.lower() or "list"
+    hidden = None
+    if action in ("set", "try", "suggest") and _may_be_of_user(rest):
+        hidden = await services.user_spend.refusal(request.person)
     try:
         if action == "raise":
             return await raise_command(services, request.person, rest)
         asked = await _asked_of_anthropic(services, rest) if action == "set" else None
-        message = await services.threads.commands(_answer, services, action, rest, asked)
+        message = await services.threads.commands(_answer, services, action, rest, asked, hidden)
     except BudgetWordsError as error:
         return said(sentence(str(error)))
     if not any(block["type"] == "actions" for block in message.blocks):
@@ -98,6 +101,10 @@ async def _asked_of_anthropic(services: Services, words: str) -> AttributedNames
         products = dict(zip(PRODUCTS, PRODUCTS, strict=True)) if found.by is AttributedBy.PRODUCT else {}
         return AttributedNames({**products, **({} if stored is None else stored.names), **names}, known=True)
     return None
+
+
+def _may_be_of_user(words: str) -> bool:
+    return any(kind in words.lower() for kind in ("user", "tag", "team", "actor"))
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
@@ -158,15 +165,15 @@ def _not_changed(services: Services, budget: Budget) -> str:
     return unchanged(budget) if present == budget else stale(budget.name, present)
 
 
-def _answer(services: Services, action: str, rest: str, asked: AttributedNames | None) -> Message:
+def _answer(services: Services, action: str, rest: str, asked: AttributedNames | None, hidden: str | None) -> Message:
     if action == "list" and not words_in(rest):
         return _list(services)
     if action == "set":
-        return _proposed(services, rest, asked)
+        return _proposed(services, rest, asked, hidden)
     if action == "try":
-        return try_answer(services, rest)
+        return try_answer(services, rest, hidden)
     if action == "suggest":
-        return suggest_answer(services, rest)
+        return suggest_answer(services, rest, hidden)
     if action == "remove":
         name, more = named_first(rest)
         if name and not words_in(more):
@@ -198,7 +205,8 @@ def _list(services: Services) -> Message:
     return budget_list(budgets, standing, services.budgets.kept(), services.display, services.budgets.teams)
 
 
-def _proposed(services: Services, words: str, asked: AttributedNames | None) -> Message:
+def _proposed(services: Services, words: str, asked: AttributedNames | None, hidden: str | None) -> Message:
+    """`hidden`: why this person may not see what single users spend."""
     name, values = split_budget_words(words)
     configured = services.budgets.configured(name)
     if configured is not None:
@@ -213,6 +221,9 @@ def _proposed(services: Services, words: str, asked: AttributedNames | None) -> 
     unknown = None if team is None else services.budgets.teams.unknown(team)
     if unknown is not None:
         return said(f"Nothing was changed. {sentence(unknown)}")
+    counted = services.budgets.teams.scope(after.scope)
+    if hidden is not None and any(map(is_of_user, (counted, *counted.parts))):
+        return said(hidden)
     doubts = []
     try:
         _scope_of(services, after.scope, asked)

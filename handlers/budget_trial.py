@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from bot.alerts.replay import replayed
 from bot.budgets.budget import ATTRIBUTED, CHAT, ORGANIZATION, Budget, PeriodKind, Scope, ScopeKind
 from bot.budgets.parsing import BudgetWordsError, budget_of, budget_words, split_budget_words
-from bot.budgets.scopes import NoMatchError
+from bot.budgets.scopes import NoMatchError, is_of_user
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.suggestion import Suggestion, pace_of, suggested
 from bot.language import tr
@@ -24,7 +24,7 @@ LONGEST_NAME = 60
 MOST_OF_A_NAME = 999
 
 
-def try_answer(services: Services, words: str) -> Message:
+def try_answer(services: Services, words: str, hidden: str | None) -> Message:
     """`budget try NAME [KEY=VALUE…]`: a budget in force, as it is or changed, or one that is not there yet.
 
     Raises `BudgetWordsError`.
@@ -32,7 +32,7 @@ def try_answer(services: Services, words: str) -> Message:
     name, values = split_budget_words(words)
     configured, kept = services.budgets.configured(name), services.budgets.find(name)
     budget = budget_of(name, values, configured or kept)
-    found = _resolved(services, budget.scope)
+    found = _resolved(services, budget.scope, hidden)
     if isinstance(found, Message):
         return found
     replay = replayed(_snapshot(services, found), replace(budget, scope=found), services.rules)
@@ -49,7 +49,7 @@ def try_answer(services: Services, words: str) -> Message:
     return trial_message(budget, replay, notes, buttons, services.clock())
 
 
-def suggest_answer(services: Services, words: str) -> Message:
+def suggest_answer(services: Services, words: str, hidden: str | None) -> Message:
     """`budget suggest [scope=…] [period=…] [zone=…]`. Raises `BudgetWordsError`."""
     typed = words if "scope" in words.lower() else _SCOPE.sub("scope=", words)
     values = split_budget_words(f"suggestion {typed}")[1]
@@ -59,7 +59,7 @@ def suggest_answer(services: Services, words: str) -> Message:
                 tr("{key}= is what history proposes: `budget suggest` takes scope=, period= and zone=.", key=key)
             )
     asked = budget_of("suggestion", {**values, "hard": "1"})
-    scope = _resolved(services, asked.scope)
+    scope = _resolved(services, asked.scope, hidden)
     if isinstance(scope, Message):
         return scope
     snapshot, now = _snapshot(services, scope), services.clock()
@@ -83,8 +83,14 @@ def _snapshot(services: Services, scope: Scope) -> Snapshot:
     return services.logged.current() if scope.is_logged else services.snapshots.current()
 
 
-def _resolved(services: Services, scope: Scope) -> Scope | Message:
-    """The scope with the id that usage is stored under, or why nothing of it can be said."""
+def _resolved(services: Services, scope: Scope, hidden: str | None) -> Scope | Message:
+    """The scope with the id that usage is stored under, or why nothing of it can be said.
+
+    `hidden`: why this person may not see what single users spend.
+    """
+    counted = services.budgets.teams.scope(scope)
+    if hidden is not None and any(map(is_of_user, (counted, *counted.parts))):
+        return said(hidden)
     if scope.kind in ATTRIBUTED:
         return said(tr("Anthropic attributes dollars by the day only, so a budget of this kind cannot be replayed."))
     try:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -62,7 +63,10 @@ async def estimate_command(services: Services, request: Request) -> Message:
     first, *rest = [word.lower() for word in words_in(words)] or [""]
     if first in KEPT_ACTIONS:
         if (first == "list") == (not rest) and len(rest) < 2:
-            return await services.threads.commands(kept_answer, services, first, *rest)
+            shows_users = await services.user_spend.refusal(request.person) is None
+            return await services.threads.commands(
+                partial(kept_answer, shows_users=shows_users), services, first, *rest
+            )
         return _priced(services, kept_refusal(first, rest))
     try:
         bound = split_scope(request.typed)

@@ -10,8 +10,9 @@ from bot.budgets.budget import ATTRIBUTED, LOGGED, Scope, ScopeKind, parse_scope
 from bot.budgets.logged_requests import group_of
 from bot.budgets.parsing import LONGEST_SCOPE
 from bot.budgets.report import GroupBy
-from bot.budgets.scopes import NoMatchError
+from bot.budgets.scopes import NoMatchError, is_of_user
 from bot.budgets.spend import same_model
+from bot.language import tr, tr_noop
 from bot.ledger.model import Sums
 from bot.messages import Message
 from bot.pricing.estimate import Estimate, estimate
@@ -130,12 +131,21 @@ def _without_user(services: Services, scope: Scope) -> Scope:
     return Scope(ScopeKind.USER, services.ledger.user(scope.value or ""))
 
 
-def kept_answer(services: Services, action: str, name: str = "") -> Message:
-    """What `list`, `show` and `drop` answer."""
+def kept_answer(services: Services, action: str, name: str = "", *, shows_users: bool = True) -> Message:
+    """What `list`, `show` and `drop` answer. `shows_users`: also what a single user spends beside an estimate."""
     store = services.estimates
     if action == "list":
         kept_ones = store.all()
-        return priced(services, said("\n".join(kept_list(kept_ones, lambda kept: _pace(services, kept)))))
+        return priced(
+            services,
+            said(
+                "\n".join(
+                    kept_list(
+                        kept_ones, lambda kept: _pace(services, kept) if shows_users or not _of_user(kept) else None
+                    )
+                )
+            ),
+        )
     kept = store.find(name)
     if kept is None:
         near = nearest(name, [other.name for other in store.all()])
@@ -150,7 +160,16 @@ def kept_answer(services: Services, action: str, name: str = "") -> Message:
         # Words of an older version may not be understood any more.
         return priced(services, said(sentence(f"{kept.name} cannot be estimated again: {error}")))
     now = estimate(workload, services.card, services.clock().date())
+    if not shows_users and _of_user(kept):
+        return priced(services, said(unknown_pace(kept, tr(NOT_SHOWN))))
     return kept_message(kept, now) if kept.scope is None else _compared(services, kept, now, parse_scope(kept.scope))
+
+
+NOT_SHOWN = tr_noop("Only admins see what single users spend ([privacy] user_spend in the TOML file).")
+
+
+def _of_user(kept: KeptEstimate) -> bool:
+    return kept.scope is not None and is_of_user(parse_scope(kept.scope))
 
 
 def kept_refusal(action: str, rest: Sequence[str]) -> str:

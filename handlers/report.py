@@ -23,6 +23,7 @@ from bot.budgets.report import LOGGED_BY, SECOND, SECONDS_IN_HOUR, GroupBy, Repo
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
 from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.ledger.interning import names_a_user
 from bot.ledger.model import Sums
 from bot.messages import Message
 from bot.pricing.throughput import Limits, Pool, load_rate_limits
@@ -48,6 +49,9 @@ async def report_command(services: Services, request: Request) -> Message:
         asked = report_words(request.words, services.clock())
     except ReportWordsError as error:
         return await dated(services, no_report(error))
+    refused = await _refused(services, request, asked)
+    if refused is not None:
+        return refused
     by = asked.by
     if isinstance(by, AttributedBy):
         return await _attributed(services, asked, by)
@@ -55,6 +59,15 @@ async def report_command(services: Services, request: Request) -> Message:
     if message is None:
         return await _attributed(services, asked, by)
     return await dated(services, message)
+
+
+async def _refused(services: Services, request: Request, asked: ReportWords) -> Message | None:
+    """The refusal to show what single users spend; None where nothing is to be refused."""
+    by_user = asked.by in (GroupBy.USER, AttributedBy.ACTOR)
+    if not by_user and not (asked.tag is not None and names_a_user(asked.tag)):
+        return None
+    refusal = await services.user_spend.refusal(request.person)
+    return None if refusal is None else said(refusal)
 
 
 def no_report(error: ReportWordsError) -> Message:
@@ -118,6 +131,9 @@ async def top_command(services: Services, request: Request) -> Message:
         asked = report_words(request.words, services.clock())
     except ReportWordsError as error:
         return no_report(error)
+    refused = await _refused(services, request, asked)
+    if refused is not None:
+        return refused
     if isinstance(asked.by, AttributedBy):
         return await _attributed(services, asked, asked.by)
     found = await services.threads.commands(_top, services, asked, asked.by)
@@ -246,6 +262,9 @@ async def cache_command(services: Services, request: Request) -> Message:
         asked = report_words(request.words, services.clock())
     except ReportWordsError as error:
         return no_report(error)
+    refused = await _refused(services, request, asked)
+    if refused is not None:
+        return refused
     by = asked.by
     if isinstance(by, AttributedBy) or by is GroupBy.WORKSPACE:
         return said(f"`cache` is known by model, key, feature, user or tag:NAME, not by {by}.")

@@ -74,7 +74,10 @@ class Usual:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutlierAlert(AlertPayload):
-    """A day of a user or a feature, so far or in the end. `id`: as the ledger stores it, which may be a hash."""
+    """A day of a user or a feature, so far or in the end. `id`: as the ledger stores it, which may be a hash.
+
+    `hidden`: it is a hash of the stored id, since not everybody may see who spends.
+    """
 
     kind: Literal[AlertKind.OUTLIER] = AlertKind.OUTLIER
     what: What
@@ -87,6 +90,7 @@ class OutlierAlert(AlertPayload):
     floor_usd: Decimal
     callers: tuple[NamedMover, ...]
     as_of: datetime
+    hidden: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -161,7 +165,10 @@ class OutlierDetector:
         spent = _Spent(snapshot, days)
         for kind, what in KINDS.items():
             for id_, usd in spent.of(kind).items():
-                if usd < self._rules.floor_usd or (subject_of(id_), key_of(what, today)) in incidents:
+                if usd < self._rules.floor_usd:
+                    continue
+                shown_id = self._shown(id_, what)
+                if (subject_of(shown_id), key_of(what, today)) in incidents:
                     continue
                 usual = usual_of(spent.before(Scope(kind, id_)), spent.teams(id_) if what == "user" else {})
                 step = decide_outlier(usd, usual, None, self._rules)
@@ -169,7 +176,8 @@ class OutlierDetector:
                     payload = OutlierAlert(
                         **at_step(step, mode, now),
                         what=what,
-                        id=id_,
+                        id=shown_id,
+                        hidden=shown_id != id_,
                         day=today,
                         usd=usd,
                         usual=usual,
@@ -193,9 +201,21 @@ class OutlierDetector:
         for identity in over:
             # Without a message, since the channel shows no such alerts, nobody reads the figures.
             payload = restated(said.get(identity) or self._unsaid(identity, now), step, mode=mode, now=now)
-            scope, begin = Scope(ScopeKind(payload.what), payload.id), midnight(payload.day)
+            scope, begin = Scope(ScopeKind(payload.what), self._stored(payload, snapshot)), midnight(payload.day)
             usd = max(payload.usd, snapshot.usd(scope, begin, begin + DAY))
             yield [Transition(replace(payload, usd=usd, as_of=snapshot.as_of or now))]
+
+    def _shown(self, id_: str, what: What) -> str:
+        pseudonym = self._context.ledger.pseudonym
+        return id_ if pseudonym is None or what != "user" else pseudonym(id_)
+
+    def _stored(self, payload: OutlierAlert, snapshot: Snapshot) -> str:
+        """The id in the ledger, of which a hidden one is the hash."""
+        pseudonym = self._context.ledger.pseudonym
+        if not payload.hidden or pseudonym is None:
+            return payload.id
+        users = {user for (user, _), _ in snapshot.index.groups(ScopeKind.USER) if user is not None}
+        return next((user for user in users if pseudonym(user) == payload.id), payload.id)
 
     def _unsaid(self, identity: Identity, now: datetime) -> OutlierAlert:
         day, _, what = identity.key.partition("/")

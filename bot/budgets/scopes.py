@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.budgets.budget import ATTRIBUTED, LOGGED, Budget, Scope, ScopeKind
+from bot.ledger.interning import names_a_user
 from bot.pricing.card import RateCard
 from bot.typed_text import nearest
 from bot.usage.model import DEFAULT_WORKSPACE
@@ -42,6 +43,12 @@ class Unmatched:
     budget: Budget
     sentence: str
     certain: bool
+
+
+def is_of_user(scope: Scope) -> bool:
+    """Whether it says what a single user spends."""
+    tag = (scope.value or "").partition("=")[0]
+    return scope.kind in (ScopeKind.USER, ScopeKind.ACTOR) or (scope.kind is ScopeKind.TAG and names_a_user(tag))
 
 
 def used_in(store: UsageStore) -> IsUsed:

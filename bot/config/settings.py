@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Flag, auto
 from pathlib import Path
@@ -96,6 +96,8 @@ class Settings:
     display: Display
     spoken: Spoken = field(default_factory=Spoken)
     ledger_rules: LedgerRules = field(default_factory=LedgerRules)
+    hides_users: bool = True
+    """Whether only admins see what single users spend."""
     ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
     """By the sender's name."""
 
@@ -145,7 +147,8 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         fallback_rules=config.fallback_rules,
         display=config.display,
         spoken=Spoken(_language(values["CLAUDE_COST_LANGUAGE"]), config.languages),
-        ledger_rules=config.ledger_rules,
+        ledger_rules=replace(config.ledger_rules, hide_users=config.hides_users),
+        hides_users=config.hides_users,
         ingest_tokens=_ingest_tokens(values, config),
     )
     for sentence in doubtful(settings):

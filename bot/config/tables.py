@@ -4,7 +4,7 @@ product's own values.
 
 import re
 from datetime import time, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
@@ -109,6 +109,16 @@ class FallbackTable(Table):
 
     def rules(self) -> FallbackRules:
         return FallbackRules(self.auto, self.auto_levels, self.approvals, timedelta(minutes=self.approval_minutes))
+
+
+class PrivacyTable(Table):
+    """`[privacy]`. `user_spend`: who may see what single users spend."""
+
+    user_spend: Literal["admins", "everyone"] = "admins"
+
+    @property
+    def hides_users(self) -> bool:
+        return self.user_spend != "everyone"
 
 
 class LedgerTable(Table):

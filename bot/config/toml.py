@@ -24,6 +24,7 @@ from bot.config.tables import (
     FallbackTable,
     IngestTable,
     LedgerTable,
+    PrivacyTable,
 )
 from bot.digests.schedule import DigestRule
 from bot.display import USD, Display
@@ -45,6 +46,7 @@ class FileTables(Table):
     display: DisplayTable = DisplayTable()
     fallback: FallbackTable = FallbackTable()
     ledger: LedgerTable = LedgerTable()
+    privacy: PrivacyTable = PrivacyTable()
     ingest: tuple[IngestTable, ...] = ()
     mode: dict[str, dict[str, str]] = Field(default_factory=dict)
 
@@ -90,6 +92,7 @@ class ConfigFile:
     display: Display = USD
     languages: Mapping[str, str] = field(default_factory=dict)
     ledger_rules: LedgerRules = field(default_factory=LedgerRules)
+    hides_users: bool = True
     ledger_url: SecretStr | None = None
     ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
 
@@ -135,6 +138,7 @@ def read_config_file(path: Path) -> ConfigFile:
         display=file.display.display(),
         languages=file.display.languages,
         ledger_rules=file.ledger.rules(),
+        hides_users=file.privacy.hides_users,
         ledger_url=_ledger_url(file.ledger, path),
         ingest_tokens={table.name: _ingest_token(table, number, path) for number, table in enumerate(file.ingest)},
     )

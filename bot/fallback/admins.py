@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
+from bot.budgets.budget import Budget
+from bot.budgets.owners import owners_of
+from bot.language import tr
 from bot.notify.slack_connection import (
     ANSWER_SECONDS,
     SlackRefusedError,
@@ -40,8 +43,8 @@ class Admins:
         """How long Slack may take for each answer."""
         self._users = frozenset(word for word in ids if not word.startswith("S"))
         self._groups = frozenset(ids) - self._users
-        self._client = client
-        self._workspace = workspace
+        self.client = client
+        self.workspace = workspace
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -72,10 +75,10 @@ class Admins:
 
     async def _stranger(self, person: Person, what: str) -> str | None:
         """The refusal of somebody who is not known to belong to the bot's own workspace."""
-        own = self._workspace
+        own = self.workspace
         if not own.is_known:
             with suppress(SlackRefusedError, SlackUnreachableError):
-                own.learn(await check_bot_token(self._client, "", self.answer_seconds))
+                own.learn(await check_bot_token(self.client, "", self.answer_seconds))
         if not own.is_known:
             return (
                 "Nothing was changed: Slack has not said yet which workspace the bot belongs to, and only admins "
@@ -97,12 +100,35 @@ class Admins:
 
     async def _members(self, group: str) -> frozenset[str]:
         try:
-            answer = await call(self._client.usergroups_users_list(usergroup=group), self.answer_seconds)
+            answer = await call(self.client.usergroups_users_list(usergroup=group), self.answer_seconds)
         except RefusedCallError as error:
             raise _UnreadError(_why(group, error.code)) from None
         except CallError:
             raise _UnreadError(_why(group, "")) from None
         return frozenset(user for user in as_list(answer.data.get("users")) if isinstance(user, str))
+
+
+class UserSpend:
+    """Who may see what single users spend. `everyone`: everybody; otherwise admins alone."""
+
+    def __init__(self, admins: Admins, *, everyone: bool) -> None:
+        self._admins = admins
+        self._everyone = everyone
+
+    async def refusal(self, person: Person) -> str | None:
+        """Why this person may not, with the setting; None where they may."""
+        if self._everyone or (await self._admins.may_switch(person)).allowed:
+            return None
+        return tr(
+            'Only the people in CLAUDE_COST_ADMINS may see what single users spend: user_spend = "everyone" under '
+            "[privacy] in the TOML file shows it to everybody."
+        )
+
+
+async def may_ask(admins: Admins, person: Person, budget: Budget) -> bool:
+    """Whether this person may ask for a change of a budget: one of its owners, or an admin."""
+    owners = Admins(frozenset(owners_of(budget)), admins.client, admins.workspace)
+    return (await admins.may_switch(person)).allowed or (await owners.may_switch(person)).allowed
 
 
 class _UnreadError(Exception):

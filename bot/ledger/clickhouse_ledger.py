@@ -90,8 +90,16 @@ class ClickHouseLedger(SqlLedger):
     is taken off the sums then. `keep`: how long ClickHouse keeps a response.
     """
 
-    def __init__(self, engine: Engine, events: ClickHouseEvents, keep: timedelta, *, hash_users: bool = False) -> None:
-        super().__init__(engine, hash_users=hash_users)
+    def __init__(
+        self,
+        engine: Engine,
+        events: ClickHouseEvents,
+        keep: timedelta,
+        *,
+        hash_users: bool = False,
+        hide_users: bool = False,
+    ) -> None:
+        super().__init__(engine, hash_users=hash_users, hide_users=hide_users)
         self._events = events
         self._keep = keep
         self._retry_at: float | None = None
@@ -297,9 +305,9 @@ def ledger_from(engine: Engine, url: str, rules: LedgerRules) -> SqlLedger:
     Raises `DatabaseError` where its library is missing; the server need not be reachable.
     """
     if not url:
-        return SqlLedger(engine, hash_users=rules.hash_users)
+        return SqlLedger(engine, hash_users=rules.hash_users, hide_users=rules.hide_users)
     events = clickhouse_events(url, rules.keep)
-    return ClickHouseLedger(engine, events, rules.keep, hash_users=rules.hash_users)
+    return ClickHouseLedger(engine, events, rules.keep, hash_users=rules.hash_users, hide_users=rules.hide_users)
 
 
 def _shared_turn(connection: Connection) -> _Turn:

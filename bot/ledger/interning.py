@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.db.schema import ledger_dimensions, state
-from bot.ledger.model import Dimensions, clean_name, clean_or_none, shown_name, tags_of
+from bot.ledger.model import Dimensions, Tags, clean_name, clean_or_none, shown_name, tags_of
 from bot.pricing.tokens import Terms
 
 MOST_KEPT = 20_000
@@ -184,8 +184,17 @@ def user_hash(key: bytes) -> Callable[[str], str]:
     return hashed
 
 
+def names_a_user(tag: str) -> bool:
+    """Whether a tag of this name says who a user is."""
+    return _NAMES_A_USER.fullmatch(tag) is not None
+
+
 def without_names(dimensions: Dimensions, hashed: Callable[[str], str]) -> Dimensions:
     """The same dimensions with hashes for who the user is, in tags too."""
     user_id = None if dimensions.user_id is None else hashed(dimensions.user_id)
-    tags = tuple((name, hashed(value) if _NAMES_A_USER.fullmatch(name) else value) for name, value in dimensions.tags)
-    return dimensions._replace(user_id=user_id, tags=tags)
+    return dimensions._replace(user_id=user_id, tags=tags_without_names(dimensions.tags, hashed))
+
+
+def tags_without_names(tags: Tags, hashed: Callable[[str], str]) -> Tags:
+    """The same tags with hashes for who the user is."""
+    return tuple((name, hashed(value) if names_a_user(name) else value) for name, value in tags)

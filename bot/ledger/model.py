@@ -240,8 +240,10 @@ def tags_of(labels: Mapping[str, str]) -> Tags:
 class LedgerRules:
     """`keep`: how long events are kept once they have come; their sums stay for ever.
 
-    `hash_users`: whether ids of users are stored as keyed hashes only.
+    `hash_users`: whether ids of users are stored as keyed hashes only. `hide_users`: whether names that everybody reads
+    have the hashes.
     """
 
     keep: timedelta = timedelta(days=35)
     hash_users: bool = False
+    hide_users: bool = False

@@ -16,7 +16,7 @@ from bot.ledger.files_store import sessions_with_calls
 from bot.ledger.interning import Interning, user_hash, user_key, without_names
 from bot.ledger.model import Appended, Dimensions, Event, Row, Sums, stored_id
 from bot.ledger.store_writes import MINUTES_KEPT, SUMS, ByHour, Changes, append_events, put_back_events, withdraw_events
-from bot.ledger.usage import LedgerReader, head_of, note_changes, state_of
+from bot.ledger.usage import LedgerReader, head_of, names_of, note_changes, state_of
 from bot.pricing.tokens import TokenCounts
 from bot.usage.store_reads import Head
 
@@ -53,12 +53,16 @@ class Stored(NamedTuple):
 class SqlLedger:
     """See `Ledger`. Sums are kept by `append`, so `roll_up` has nothing to do.
 
-    `hash_users`: who a user is becomes a keyed hash before it is stored, whichever way an event came.
+    `hash_users`: who a user is becomes a keyed hash before it is stored, whichever way an event came. `hide_users`: it
+    is stored, and the names that others read have the hash.
     """
 
-    def __init__(self, engine: Engine, *, hash_users: bool = False) -> None:
+    def __init__(self, engine: Engine, *, hash_users: bool = False, hide_users: bool = False) -> None:
         self._engine = engine
         self._hash = user_hash(user_key(engine)) if hash_users else None
+        self.pseudonym = user_hash(user_key(engine)) if hide_users and not hash_users else None
+        """What stands for a user where not everybody may see who it is; None where the stored id does."""
+        self._names = names_of(self.pseudonym)
         self._interning = Interning(partial(without_names, hashed=self._hash) if self._hash else lambda same: same)
         self._versions = versions_of(engine)
         self._recent: dict[int, Mapping[datetime, frozenset[datetime]]] = {}
@@ -138,7 +142,7 @@ class SqlLedger:
         with self._engine.connect() as connection:
             if self._engine.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
-            yield LedgerReader(connection, self._interning, self._recent)
+            yield LedgerReader(connection, self._interning, self._recent, self._names)
 
     def roll_up(self, now: datetime) -> None:
         """See `Ledger`."""

@@ -7,7 +7,7 @@ A row's workspace is its feature (empty without one), its key the text of its `L
 are known, up to the present: that nothing was logged is known too.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import islice
@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bot.clock import HOUR, floor_hour
 from bot.db.schema import ledger_days, ledger_hours, ledger_known_hours, ledger_minutes, state
 from bot.db.state import LEDGER, locked, save_state
-from bot.ledger.interning import Interning
+from bot.ledger.interning import Interning, tags_without_names
 from bot.ledger.model import Dimensions, Labels
 from bot.ledger.store_writes import MINUTES_KEPT
 from bot.usage.model import BilledRow, DataState
@@ -90,22 +90,33 @@ class _Features(dict[str, str]):
 
 
 class _Callers(dict[str, str]):
-    """What people read for a text of labels."""
+    """What people read for a text of labels. `pseudonym`: who a user is stays hidden behind a hash."""
+
+    def __init__(self, pseudonym: Callable[[str], str] | None) -> None:
+        super().__init__()
+        self._pseudonym = pseudonym
 
     def get(self, text: str, default: Any = None) -> Any:
-        return str(Labels.of(text))
+        labels = Labels.of(text)
+        if self._pseudonym is not None:
+            user = None if labels.user_id is None else self._pseudonym(labels.user_id)
+            labels = labels._replace(user_id=user, tags=tags_without_names(labels.tags, self._pseudonym))
+        return str(labels)
 
 
-NAMES = Names(_Features(), _Callers(), {}, datetime.min.replace(tzinfo=UTC), logged=True)
+def names_of(pseudonym: Callable[[str], str] | None) -> Names:
+    """The names of everything that is logged. `pseudonym`: for a user's; None where users are named."""
+    return Names(_Features(), _Callers(pseudonym), {}, datetime.min.replace(tzinfo=UTC), logged=True)
 
 
 class LedgerReader:
     """Reads within one transaction, so that everything is as of one moment. As `UsageReader`."""
 
-    def __init__(self, connection: Connection, interning: Interning, recent: Recent) -> None:
+    def __init__(self, connection: Connection, interning: Interning, recent: Recent, names: Names) -> None:
         self._connection = connection
         self._interning = interning
         self._recent = recent
+        self._names = names
         self._head: Head | None = None
 
     def head(self) -> Head:
@@ -154,7 +165,7 @@ class LedgerReader:
         return []
 
     def names(self) -> Names:
-        return NAMES
+        return self._names
 
     def _minutes(self, since: int, until: int) -> dict[datetime, frozenset[datetime]] | None:
         """What this process has changed itself; None where another one has changed something as well."""

@@ -30,13 +30,17 @@ def outlier_message(alert: OutlierAlert) -> Message:
         tr("Outlier, {what} {who}: {spent} today{against}", **values),
         [tr("Mostly {caller}.", caller=largest[0])] if largest else [],
         details=[
-            paragraph(*_known(alert)),
+            paragraph(*_known(alert), *_hidden(alert)),
             bullets(tr("Largest today"), largest),
             paragraph(basis),
             incident_part(alert),
         ],
         small_print=small_print,
     )
+
+
+def _hidden(alert: OutlierAlert) -> list[str]:
+    return [tr("Who this is, admins see with `/claude-cost report today by user`.")] if alert.hidden else []
 
 
 def outlier_line(alert: OpenAlert) -> str:

@@ -19,6 +19,7 @@ from bot.config.tables import (
     DisplayTable,
     FallbackTable,
     LedgerTable,
+    PrivacyTable,
 )
 from bot.config.toml import FileTables, read_config_file
 from bot.fallback.targets.env_file import EnvFile
@@ -139,6 +140,7 @@ def test_every_key_of_the_file_and_every_level_is_explained() -> None:
         "display": DisplayTable,
         "fallback": FallbackTable,
         "ledger": LedgerTable,
+        "privacy": PrivacyTable,
     }
     explained: dict[str, set[str]] = {}
     for row in rows(settings):

@@ -83,6 +83,12 @@ class World:
         self.anthropic.book.add(event)
         return event
 
+    def naming_users(self) -> dict[str, str]:
+        """The variable of a file that lets everybody see what single users spend."""
+        file = self.folder / "everyone.toml"
+        file.write_text('[privacy]\nuser_spend = "everyone"\n', encoding="utf-8")
+        return {"CLAUDE_COST_CONFIG": str(file)}
+
     @property
     def fallback_file(self) -> Path:
         return self.folder / "fallback.env"

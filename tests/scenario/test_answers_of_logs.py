@@ -17,7 +17,7 @@ from tests.scenario.test_logged_budgets import ask, record, send
 
 @pytest.fixture
 async def bot(simulated: World) -> AsyncIterator[Bot]:
-    async with simulated.bot() as bot:
+    async with simulated.bot(**simulated.naming_users()) as bot:
         yield bot
 
 

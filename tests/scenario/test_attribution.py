@@ -19,7 +19,7 @@ from bot.sandbox.anthropic_usage import Attribution, User
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
-from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
+from bot.sandbox.slack_workspace import ADMIN
 from bot.usage.anthropic.attribution_cache import Attribution as AttributionCache
 from bot.usage.anthropic.client import Transport
 from bot.usage.model import AttributedBy, NotAttributedError
@@ -40,7 +40,7 @@ async def bot(simulated: World) -> AsyncIterator[Bot]:
 
 
 async def ask(bot: Bot, words: str) -> str:
-    message: Message = await answer(bot.services, member(DEVELOPER), words)
+    message: Message = await answer(bot.services, member(ADMIN), words)
     assert problems(message.blocks, "message") == []
     return message.text
 

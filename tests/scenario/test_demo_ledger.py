@@ -16,7 +16,7 @@ from bot.notify.slack_connection import SocketMode
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import APP_TOKEN
-from bot.sandbox.slack_workspace import DEVELOPER
+from bot.sandbox.slack_workspace import ADMIN
 from bot.sandbox.stage import CURTAIN, Stage, set_stage
 from bot.sandbox.usage_log import Feature, Logged, UsageLog
 from tests.databases import migrate_by_copy
@@ -40,7 +40,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def ask(stage: Stage, words: str) -> str:
-    interaction = await stage.slack.command(words, DEVELOPER)
+    interaction = await stage.slack.command(words, ADMIN)
     return (await interaction.first_reply()).text
 
 

@@ -39,7 +39,7 @@ def response(number: int, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def bot(simulated: World) -> AsyncIterator[Bot]:
-    async with simulated.bot() as bot:
+    async with simulated.bot(**simulated.naming_users()) as bot:
         yield bot
 
 
@@ -128,7 +128,7 @@ async def test_a_users_name_is_not_kept_where_the_ledger_holds_hashes(
     simulated: World, clock: HandClock, tmp_path: Path
 ) -> None:
     config = tmp_path / "claude-cost.toml"
-    config.write_text("[ledger]\nhash_users = true\n", encoding="utf-8")
+    config.write_text('[ledger]\nhash_users = true\n[privacy]\nuser_spend = "everyone"\n', encoding="utf-8")
     async with simulated.bot(CLAUDE_COST_CONFIG=str(config)) as bot:
         await ask(bot, f"estimate {PLAIN} for=user:lovelace")
         await log_hours(bot, clock, 6, user_id="lovelace")

@@ -66,7 +66,7 @@ async def posted(world: World) -> bool:
 
 @pytest.fixture
 async def bot(simulated: World) -> AsyncIterator[Bot]:
-    async with simulated.bot() as bot:
+    async with simulated.bot(**simulated.naming_users()) as bot:
         yield bot
 
 

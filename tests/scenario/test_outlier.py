@@ -44,7 +44,7 @@ async def ask(bot: Bot, words: str) -> str:
 async def test_a_user_at_many_times_the_usual_day_is_reported_once_and_resolved_with_the_day(
     simulated: World, clock: HandClock
 ) -> None:
-    async with simulated.bot() as bot, served(bot) as client:
+    async with simulated.bot(**simulated.naming_users()) as bot, served(bot) as client:
         await team_with_history(client, clock())
         await send(client, record(1, "19", user_id="dev-2", tags={"team": "search"}))
         await bot.cycle()
@@ -61,7 +61,7 @@ async def test_a_user_at_many_times_the_usual_day_is_reported_once_and_resolved_
     assert "The median of its team search is $4.00 (4 users)." in told.text
     assert "· support · dev-2, team=search: $25.00" in told.text
     assert "• user dev-2 is far above what is usual on 2026-11-16: since 16 Nov 10:00 UTC" in status
-    async with simulated.bot() as bot, served(bot) as client:
+    async with simulated.bot(**simulated.naming_users()) as bot, served(bot) as client:
         await bot.cycle()
         await send(client, record(3, "5", user_id="dev-2"))
         clock.advance(DAY)
@@ -76,7 +76,7 @@ async def test_a_user_at_many_times_the_usual_day_is_reported_once_and_resolved_
 async def test_who_is_new_in_a_team_is_held_against_it_and_a_feature_against_its_own_days(
     simulated: World, clock: HandClock
 ) -> None:
-    async with simulated.bot() as bot, served(bot) as client:
+    async with simulated.bot(**simulated.naming_users()) as bot, served(bot) as client:
         await team_with_history(client, clock())
         await send(client, record(1, "40", user_id="new", tags={"team": "search"}))
         await bot.cycle()

@@ -21,7 +21,7 @@ from tests.scenario.test_logged_budgets import ask, budget, posted, ready, recor
 
 @pytest.fixture
 async def bot(simulated: World, clock: HandClock) -> AsyncIterator[Bot]:
-    async with simulated.bot() as bot:
+    async with simulated.bot(**simulated.naming_users()) as bot:
         yield bot
 
 

@@ -1,16 +1,18 @@
 """Checks of the stored usage: whether its price is fully determined, and whether every budget's scope matches."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from bot.amounts import count, span
-from bot.budgets.budget import ATTRIBUTED, Budget, PeriodKind, period_at
-from bot.budgets.scopes import Unmatched, matched, used_in
+from bot.budgets.budget import ATTRIBUTED, Budget, PeriodKind, Scope, ScopeKind, period_at
+from bot.budgets.scopes import IsUsed, Unmatched, matched, used_in
 from bot.clock import Clock
+from bot.db.schema import ledger_dimensions
 from bot.doctor.check import Check, State
 from bot.pricing.card import RateCard
 from bot.usage.attributed_days import AttributedState
@@ -40,7 +42,9 @@ def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, cl
     names = replace(store.names(), attributed=attributed.names())
     states = attributed.states()
     kinds = sorted({budget.scope.kind for budget in budgets} & ATTRIBUTED)
-    found = matched(budgets, names, used_in(store), card)
+    billed, logged = used_in(store), _logged_in(engine)
+    used: IsUsed = lambda scope: (logged if scope.is_logged else billed)(scope)  # noqa: E731
+    found = matched(budgets, names, used, card)
     return UsageFindings(
         odd_days=len(store.odd_days(month.starts_at, now)),
         odd_rows=store.data_state().odd_rows,
@@ -48,6 +52,23 @@ def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, cl
         unmatched=tuple(each for each in found if isinstance(each, Unmatched)),
         attribution=tuple((kind.value, states.get(AttributedBy(kind.value))) for kind in kinds),
     )
+
+
+def _logged_in(engine: Engine) -> IsUsed:
+    """Whether applications have ever logged anything of a scope."""
+    columns = {ScopeKind.FEATURE: ledger_dimensions.c.feature, ScopeKind.USER: ledger_dimensions.c.user_id}
+
+    def is_used(scope: Scope) -> bool:
+        with engine.connect() as connection:
+            column = columns.get(scope.kind)
+            if column is not None:
+                query = select(ledger_dimensions.c.id).where(column == scope.value).limit(1)
+                return connection.execute(query).first() is not None
+            name, _, value = (scope.value or "").partition("=")
+            stored = connection.execute(select(ledger_dimensions.c.tags).distinct()).scalars()
+            return any(json.loads(tags).get(name) == value for tags in stored)
+
+    return is_used
 
 
 def judge_usage(findings: UsageFindings, now: datetime) -> list[Check]:

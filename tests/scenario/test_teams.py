@@ -138,3 +138,16 @@ async def test_a_team_whose_scopes_match_nothing_is_refused_and_never_zero(
         assert "$0.00" not in quiet
         status = await ask(bot, "status")
         assert "Budget typo counts nothing: Team typo has key:ingset." in status
+
+
+async def test_doctor_looks_for_what_is_logged_in_the_log(simulated: World, config: Callable[[str], str]) -> None:
+    """It knows features, users and tags that applications have logged, and names those that they have not."""
+    text = SEARCH + '[[budget]]\nname = "care"\nteam = "care"\nsoft_usd = "5"\n'
+    text += '[[budget]]\nname = "none"\nscope = "feature:none"\nsoft_usd = "5"\n'
+    async with simulated.bot(CLAUDE_COST_CONFIG=config(text)) as bot, served(bot) as client:
+        await send(client, record(1, "1", "search", tags={"team": "care"}))
+        await bot.cycle()
+        found = {check.name: check for check in await bot.services.examine()}
+    assert found["database"].state == "ok"
+    assert found["scopes"].sentence.startswith("none: No usage is logged with the feature none yet")
+    assert "care" not in found["scopes"].sentence

@@ -1,0 +1,57 @@
+"""Owners of a budget may ask for a change of it, and so may admins; nobody else."""
+
+from dataclasses import replace
+
+import aiohttp
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.actor import Person
+from bot.budgets.budget import Budget
+from bot.budgets.owners import Team, Teams, mentioned, owners_of
+from bot.budgets.parsing import budget_of, split_budget_words
+from bot.clock import system_clock
+from bot.fallback.admins import Admins, may_ask
+from bot.notify.slack_connection import Workspace
+from bot.sandbox.slack_server import SlackSandbox
+from bot.sandbox.slack_workspace import TEAM_ID
+
+
+def budget(words: str) -> Budget:
+    return budget_of(*split_budget_words(f"search hard=10 {words}"))
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        ("owner=U0ADA", {"U0ADA", "U0ADMIN"}),
+        ("owner=S0TEAM", {"U0BEN", "U0ADMIN"}),
+        ("owner=U0ADA,S0TEAM", {"U0ADA", "U0BEN", "U0ADMIN"}),
+        ("owner=S0OTHER", {"U0ADMIN"}),
+        ("soft=5", {"U0ADMIN"}),
+    ],
+)
+async def test_owners_members_of_their_groups_and_admins_may_ask(words: str, allowed: set[str]) -> None:
+    async with SlackSandbox(system_clock) as slack, aiohttp.ClientSession() as session:
+        slack.workspace.usergroups["S0TEAM"] = ["U0BEN"]
+        slack.workspace.scopes.add("usergroups:read")
+        client = AsyncWebClient(slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
+        admins = Admins(frozenset({"U0ADMIN"}), client, Workspace(team=TEAM_ID))
+        people = ("U0ADA", "U0BEN", "U0ADMIN", "U0EVE")
+        found = {each for each in people if await may_ask(admins, Person(each, frozenset({TEAM_ID})), budget(words))}
+        assert found == allowed
+        stranger = Person("U0ADA", frozenset({TEAM_ID, "T0ELSEWHERE"}))
+        assert not await may_ask(admins, stranger, budget(words)), "the same id in another company is another person"
+
+
+def test_what_a_budget_lacks_comes_from_its_team() -> None:
+    teams = Teams([Team("search", (), "C0SEARCH", ("U0ADA",), ("soft",))])
+    bare = teams.completed(budget("team=search scope=organization"))
+    assert (bare.channel, owners_of(bare), mentioned(bare, "soft"), mentioned(bare, "hard")) == (
+        *("C0SEARCH", ("U0ADA",), ("U0ADA",)),
+        (),
+    )
+    own = teams.completed(budget("team=search scope=organization channel=C0OWN owner=U0BEN mention=none"))
+    assert (own.channel, owners_of(own), mentioned(own, "soft")) == ("C0OWN", ("U0BEN",), ())
+    silent = replace(budget("owner=U0ADA"), mention=None)
+    assert (mentioned(silent, "soft"), mentioned(silent, "hard")) == ((), ("U0ADA",))

@@ -89,6 +89,7 @@ NEVER_READABLE = (
 class SlackDestination(Destination):
     """Posts to the main channel, or to the one that a notice has of its own. The client makes no retries of its own."""
 
+    name = SLACK
     capabilities = frozenset(Capability)
 
     def __init__(self, client: AsyncWebClient, channel: str, name: str = SLACK) -> None:

@@ -270,10 +270,8 @@ def _standing(services: Services, budget: Budget) -> Standing:
 
 def _doubts(services: Services, budget: Budget) -> list[str]:
     """What is not known of a budget that could be set."""
-    doubts: list[str] = []
-    if budget.scope.kind in ATTRIBUTED:
-        return doubts
-    snapshot = services.snapshots.current()
+    doubts = []
+    snapshot = (services.attributed if budget.scope.kind in ATTRIBUTED else services.snapshots).current()
     as_of = snapshot.as_of
     starts_at = budget.period_at(services.clock()).starts_at
     if as_of is not None and starts_at < as_of:

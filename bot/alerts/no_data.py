@@ -40,7 +40,8 @@ class NoDataAlert(AlertPayload):
 
     `began_at`: when the first of several gaps in a row began, which is what the incident is known by. `as_of`: the age
     of the data, None before the first of all. `missing_hours`: hours of usage that are not in the store once data has
-    come again. `source`: what the incident is about, Anthropic's usage data or its attribution of spend.
+    come again. `source`: what the incident is about, Anthropic's usage data or its attribution of spend, of which
+    `dimensions` are missing.
     """
 
     kind: Literal[AlertKind.NO_DATA] = AlertKind.NO_DATA
@@ -51,6 +52,7 @@ class NoDataAlert(AlertPayload):
     sums: tuple[KnownSum, ...]
     missing_hours: int = 0
     source: str = DATA
+    dimensions: tuple[str, ...] = ()
 
     @property
     def identity(self) -> Identity:
@@ -122,6 +124,9 @@ class Watched(Protocol):
     def data(self, now: datetime) -> DataState | None:
         """What is known of it; None where nobody needs it."""
 
+    def dimensions(self) -> tuple[str, ...]:
+        """Those that are missing, where it is attribution."""
+
     def last(self) -> Gap | None:
         """The last reported gap."""
 
@@ -143,6 +148,9 @@ class WatchedUsage:
         if data != stored:
             self._context.usage.save_state(data)
         return data
+
+    def dimensions(self) -> tuple[str, ...]:
+        return ()
 
     def last(self) -> Gap | None:
         return _gap(self._context.state().no_data)
@@ -168,7 +176,10 @@ class WatchedAttribution:
 
     def data(self, now: datetime) -> DataState | None:
         states = self._attribution.states()
-        return not_ahead(worst_of(states.values()), now) if states else None
+        return not_ahead(worst_of(states)[0], now) if states else None
+
+    def dimensions(self) -> tuple[str, ...]:
+        return tuple(by.value for by in worst_of(self._attribution.states())[1])
 
     def last(self) -> Gap | None:
         is_needed = bool(self._attribution.states())
@@ -212,16 +223,22 @@ class NoDataDetector:
             yield [Transition(self._payload(found, data or DataState(), now, mode), found.step.post)]
 
     def _payload(self, found: GapStep, data: DataState, now: datetime, mode: str) -> NoDataAlert:
-        is_back = found.step.status is Status.RESOLVED
+        is_back, dimensions = found.step.status is Status.RESOLVED, self._watched.dimensions()
+        spends = [
+            spend
+            for spend in self._context.review.spend(now, Detail.NONE)
+            if not dimensions or spend.scope.partition(":")[0] in dimensions
+        ]
         return NoDataAlert(
             **at_step(found.step, mode, now),
             began_at=found.began_at,
             since=found.since,
             because=data.error or NOT_REFRESHED,
             as_of=data.as_of,
-            sums=tuple(_sum(spend) for spend in self._context.review.spend(now, Detail.NONE)),
+            sums=tuple(map(_sum, spends)),
             missing_hours=self._watched.missing_hours(found.since, data) if is_back else 0,
             source=self._watched.source,
+            dimensions=dimensions,
         )
 
 

@@ -373,14 +373,10 @@ def prospects(
 
 
 def needed_attribution(budgets: Iterable[Budget], now: datetime) -> dict[AttributedBy, date]:
-    """Which of Anthropic's dimensions these budgets count, each with the first UTC day that has to be known."""
-    found: dict[AttributedBy, date] = {}
-    for budget in budgets:
-        if budget.scope.kind in ATTRIBUTED:
-            by = AttributedBy(budget.scope.kind.value)
-            since = min(_reviewed(budget, now)[0].starts_at, now - ATTRIBUTED_BACK).date()
-            found[by] = min(found.get(by, since), since)
-    return found
+    """Which of Anthropic's dimensions these budgets count, with the first UTC day to know of all of them."""
+    mine = [budget for budget in budgets if budget.scope.kind in ATTRIBUTED]
+    since = min([now - ATTRIBUTED_BACK, *(_reviewed(budget, now)[0].starts_at for budget in mine)]).date()
+    return {AttributedBy(kind.value): since for kind in sorted({budget.scope.kind for budget in mine})}
 
 
 class Reviews:

@@ -75,6 +75,8 @@ async def _once(settings: Settings) -> int:
             # Only links need the answer; delivery finds out whether alerts get through.
             bot.workspace.url = ""
         await bot.leadership.settled()
+        # There is no next cycle that would see what comes later.
+        bot.patience = bot.patience._replace(attribution=None)
         cycle = await bot.cycle()
         others = asyncio.create_task(_deliver_to_others(bot, deadline))
         while cycle.delivery is not None and cycle.delivery.retry_in is not None:

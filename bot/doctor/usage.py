@@ -89,6 +89,9 @@ def _attribution(by: str, state: AttributedState | None, now: datetime) -> Check
     text = f"What Anthropic attributes by {by} is complete up to {data.as_of:%Y-%m-%d %H:%M} UTC"
     if is_stale(data, now, 0):
         return Check(name, State.WARN, f"{text}, {span(now - data.as_of)} ago, which is later than usual.")
+    if state.odd_days:
+        days = count(len(state.odd_days), "day")
+        return Check(name, State.WARN, f"{text}, but rows of {days} could not be read: sums are at least sums.")
     return Check(name, State.OK, f"{text}.")
 
 

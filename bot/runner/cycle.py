@@ -63,12 +63,13 @@ class Patience(NamedTuple):
 
     `poll`: a poll may take this long, or one interval between polls if longer, before decisions go on beside it.
     `hangs`: after this time a running poll no longer delays the report of missing data. `target`: for the targets of
-    the fallback mode.
+    the fallback mode. `attribution`: for what Anthropic attributes; None for as long as it takes.
     """
 
     poll: float = 15
     hangs: float = 300
     target: float = 5
+    attribution: float | None = 5
 
 
 PATIENCE = Patience()
@@ -223,7 +224,7 @@ class Bot:
         try:
             budgets = await self.services.threads.cycle(self.services.budgets.in_force)
             needed = needed_attribution(budgets, self.services.clock())
-            await self.attribution.poll(needed, self.patience.poll)
+            await self.attribution.poll(needed, self.patience.attribution)
         except Exception as error:  # noqa: BLE001  # whatever it is, what is known is decided on
             self._failed(ATTRIBUTION, error)
         else:

@@ -133,11 +133,12 @@ def data_of(states: Iterable[AttributedState]) -> DataState:
     return min(known, key=_age, default=DataState())
 
 
-def worst_of(states: Iterable[AttributedState]) -> DataState:
-    """The dimension that has no data, or else the oldest data."""
-    every = [state.data for state in states]
-    missing = [data for data in every if data.as_of is None]
-    return next((data for data in missing if data.error is not None), None) or data_of(states)
+def worst_of(states: States) -> tuple[DataState, tuple[AttributedBy, ...]]:
+    """The dimensions that have no data because it cannot be read, or else the oldest data and all dimensions."""
+    missing = {by: state for by, state in states.items() if state.as_of is None and state.error is not None}
+    if missing:
+        return next(iter(missing.values())).data, tuple(missing)
+    return data_of(states.values()), tuple(states)
 
 
 def _age(data: DataState) -> datetime:

@@ -8,19 +8,22 @@ import logging
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
-from bot.clock import HOUR, Clock, is_over
+from bot.clock import HOUR, MINUTE, Clock, is_over
 from bot.usage.anthropic.attribution import first_kept, read_attributed_days
 from bot.usage.anthropic.attribution_cache import NotChosenError, because
 from bot.usage.anthropic.client import BadRequestError, NotServedError, Transport
 from bot.usage.attributed_days import NOTHING_READ, AttributedReading, AttributedState, first_due
 from bot.usage.attributed_store import AttributedStore
-from bot.usage.model import AttributedBy, RefusedError, SourceError, UsageChoice
+from bot.usage.model import AttributedBy, RefusedError, SourceError, UnavailableError, UsageChoice
 from bot.usage.poller import MayStore, always
 
 log = logging.getLogger(__name__)
 
 AGAIN_AFTER_FAULT = timedelta(minutes=5)
 AGAIN_AFTER_REFUSAL = HOUR
+
+LONGEST = HOUR
+"""One dimension: an answer without end would keep the others waiting for ever."""
 
 LASTING = (RefusedError, NotServedError, BadRequestError)
 """What asking again soon does not change."""
@@ -77,7 +80,11 @@ class AttributionPoller:
             if begin is None or self._waits(by, now):
                 continue
             try:
-                reading = await self._read(by, begin, now)
+                async with asyncio.timeout(LONGEST.total_seconds()):
+                    reading = await self._read(by, begin, now)
+            except TimeoutError:
+                text = f"Anthropic's answer is not complete after {LONGEST // MINUTE} minutes; the bot asks again."
+                states[by] = self._after_failure(by, states[by], UnavailableError(text), now)
             except SourceError as error:
                 states[by] = self._after_failure(by, states[by], error, now)
             else:

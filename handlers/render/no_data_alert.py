@@ -16,8 +16,8 @@ from handlers.render.parts import context, moment, paragraph, sentence, shown
 MOST_SUMS = 5
 
 ATTRIBUTION_NOT_ZERO = tr_noop(
-    "That is not zero: requests and their cost go on. Budgets of a product, group, agent or actor fire no alert until "
-    "it comes again; every other budget is watched as before."
+    "That is not zero: requests and their cost go on. Budgets by {dimensions} fire no alert until it comes again; "
+    "every other budget is watched as before."
 )
 
 NOT_ZERO = "What has been spent since is not known here, and it is not zero: requests and their cost go on."
@@ -64,6 +64,7 @@ def no_data_line(alert: OpenAlert) -> str:
 def _attribution_message(alert: NoDataAlert) -> Message:
     away = span(alert.decided_at - alert.since)
     age = [] if alert.as_of is None else [context(tr("Complete up to {moment}.", moment=moment(alert.as_of)))]
+    by = ", ".join(alert.dimensions)
     if alert.status is Status.RESOLVED:
         return layout(
             tr("Attributed spend is known again after {span}", span=away),
@@ -79,9 +80,9 @@ def _attribution_message(alert: NoDataAlert) -> Message:
             small_print=age,
         )
     return layout(
-        tr("No data on attributed spend for {span}", span=away),
+        tr("No data on spend by {dimensions} for {span}", dimensions=by, span=away),
         [tr("Since {time}: {error}", time=moment(alert.since), error=_first_sentence(alert.because))],
-        visible=[paragraph(tr(ATTRIBUTION_NOT_ZERO))],
+        visible=[paragraph(tr(ATTRIBUTION_NOT_ZERO, dimensions=by))],
         details=[paragraph(sentence(alert.because), *_known(alert, tr("Last known"))), incident_part(alert)],
         small_print=age,
     )

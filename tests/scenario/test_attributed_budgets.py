@@ -1,11 +1,13 @@
 """Budgets of what Anthropic itself attributes to a product, group, agent or actor, over real HTTP and SQLite."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
+from bot.budgets.budget import PeriodKind
 from bot.clock import DAY, HOUR, MINUTE
 from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_server import ANALYTICS_COST
@@ -13,12 +15,14 @@ from bot.sandbox.anthropic_usage import Attribution
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
+from bot.usage.model import AttributedBy
 from bot.web.budgets import budgets_object
 from bot.web.metrics import exposition, measured
 from handlers.commands import answer
 from tests.scenario.conftest import World, member
 from tests.scenario.test_attribution import JANE, NAMESAKE, spend
 from tests.scenario.test_logged_budgets import budget, set_budget
+from tests.scenario.test_statements import about, counted
 
 CODE, API = Attribution("claude_code"), Attribution("messages_api")
 QUARTER = 15 * MINUTE
@@ -231,8 +235,8 @@ async def test_where_it_cannot_be_read_there_is_no_data_with_the_reason_and_neve
         assert WHY[why] in listed
         assert budgets_object(bot.services)["budgets"][-1]["status"] == "unknown"
         assert 'budget="code",scope' not in exposition(measured(bot.services))
-        [scopes] = [check for check in await bot.services.examine() if check.name == "attribution"]
-        assert (scopes.state.value, WHY[why] in scopes.text) == ("fail", True)
+        [check] = [check for check in await bot.services.examine() if check.name == "attribution"]
+        assert (check.state.value, WHY[why] in check.text) == ("fail", True)
         await later(bot, clock, 16 * MINUTE)
         [alert] = simulated.posts()
         assert "Nothing is known since 16 Nov 09:00 UTC (16 min)" in alert.text
@@ -354,3 +358,79 @@ async def test_forecast_list_http_and_metrics_show_it_as_every_other_budget(
     status = await ask(bot, "status")
     assert "$60.00 as Anthropic attributes it, after discounts and before credits." in status
     assert "Complete up to 16 Nov 09:00 UTC: Anthropic attributes spend hours later." in status
+
+
+async def test_doctor_says_how_old_it_is_also_beside_a_budget_of_a_feature(simulated: World, bot: Bot) -> None:
+    set_budget(bot, budget("code", "product:claude_code", "5", None))
+    set_budget(bot, budget("support", "feature:support", "5", None))
+    before = {check.name: check for check in await bot.services.examine()}
+    assert before["attribution"].state.value == "skipped"
+    await bot.cycle()
+    found = {check.name: check for check in await bot.services.examine()}
+    assert found["attribution"].text == "What Anthropic attributes by product is complete up to 2026-11-16 09:00 UTC."
+    assert found["scopes"].state.value == "ok"
+
+
+async def test_the_preview_of_a_month_says_that_its_first_days_are_not_known_yet(simulated: World, bot: Bot) -> None:
+    daily = replace(budget("code", "product:claude_code", "5", None), period=PeriodKind.DAY)
+    set_budget(bot, daily)
+    await bot.cycle()
+    text = await ask(bot, "budget set month scope=product:claude_code soft=5", ADMIN)
+    assert "INCOMPLETE: of 192 of 369 hours of this period no usage" in text
+
+
+async def test_a_new_period_begins_with_a_post_once_the_data_has_reached_it(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    set_budget(bot, budget("code", "product:claude_code", "50", None))
+    spend(simulated, "20", CODE)
+    await bot.cycle()
+    simulated.anthropic.analytics_behind = 4 * HOUR
+    await later(bot, clock, datetime.fromisoformat("2026-12-01T03:00:00+00:00") - clock())
+    assert not [post for post in simulated.posts() if "budget code" in post.text]
+    await later(bot, clock, 2 * HOUR)
+    [opening] = [post for post in simulated.posts() if "budget code" in post.text]
+    assert "New month December for budget code: November ended at $20.00" in opening.text
+
+
+async def test_a_quiet_cycle_costs_nothing_without_such_a_budget_and_one_statement_with_it(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    async def asked() -> int:
+        for _ in range(2):
+            await later(bot, clock, MINUTE)
+        clock.advance(MINUTE)
+        with counted(bot) as cycle:
+            await bot.cycle()
+        assert not without or not about(cycle.statements, "attributed_days", "attributed_names")
+        return len(cycle.statements)
+
+    without: list[int] = []
+    without.append(await asked())
+    set_budget(bot, budget("code", "product:claude_code", "50", None))
+    assert await asked() <= without[0] + 1
+
+
+async def test_what_takes_long_to_read_keeps_nobody_waiting_and_is_read_once(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    needed = {AttributedBy.PRODUCT: clock().date()}
+    simulated.anthropic.faults.add(ANALYTICS_COST, Fault("slow", seconds=0.3))
+    await bot.attribution.poll(needed, 0.01)
+    assert bot.services.attributed.current().as_of is None
+    await bot.attribution.poll(needed)
+    assert bot.services.attributed.current().as_of == clock()
+    assert len(_daily(simulated)) == 1
+
+
+async def test_a_run_for_cron_waits_for_what_it_reads(world: World) -> None:
+    path = world.folder / "c.toml"
+    path.write_text('[[budget]]\nname = "code"\nscope = "product:claude_code"\nperiod = "day"\nsoft_usd = "5"\n')
+    event = world.spend("6")
+    world.anthropic.book.correct(event, event.at)
+    world.anthropic.book.add(replace(event, attribution=CODE))
+    done = await world.once(CLAUDE_COST_CONFIG=str(path))
+    assert (done.code, done.err) == (0, "")
+    assert [post.texts[0].splitlines()[0] for post in world.alerts("soft")] == [
+        "$6.00 of $5.00 (120%): soft limit crossed, budget code"
+    ]

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event, select
 
 from bot.budgets.account import hours_of
-from bot.budgets.budget import ATTRIBUTED, Period, Scope, ScopeKind
+from bot.budgets.budget import ATTRIBUTED, Budget, Period, PeriodKind, Scope, ScopeKind
+from bot.budgets.review import needed_attribution
 from bot.budgets.scopes import NoMatchError, attributed
 from bot.budgets.snapshots import attributed_snapshots
 from bot.clock import DAY, HOUR, MINUTE, floor_day
@@ -210,11 +212,22 @@ def test_the_cadence_is_what_was_seen_while_the_bot_looked() -> None:
 
 
 def test_the_dimension_without_data_is_what_is_reported_missing() -> None:
-    refused = NOTHING_READ.failed("Refused.", NOW)
-    assert worst_of([KNOWN, refused]).error == "Refused."
-    assert worst_of([KNOWN, replace(KNOWN, as_of=NOW - DAY)]).as_of == NOW - DAY
-    assert worst_of([NOTHING_READ]).as_of is None
+    refused, old = NOTHING_READ.failed("Refused.", NOW), replace(KNOWN, as_of=NOW - DAY)
+    assert worst_of({PRODUCT: KNOWN, ACTOR: refused}) == (refused.data, (ACTOR,))
+    assert worst_of({PRODUCT: KNOWN, ACTOR: old}) == (old.data, BY)
+    assert worst_of({PRODUCT: NOTHING_READ})[0].as_of is None
     assert refused.failed("Again.", NOW + HOUR).error_since == NOW
+
+
+def test_all_dimensions_are_read_from_the_day_that_the_longest_period_needs() -> None:
+    month = Budget("m", Scope(ScopeKind.AGENT, "a"), PeriodKind.MONTH, ZoneInfo("UTC"), Decimal(1), None, "test")
+    day = replace(month, name="d", scope=Scope(ScopeKind.PRODUCT, "chat"), period=PeriodKind.DAY)
+    first = date(2026, 11, 1)
+    assert needed_attribution([month, day], NOW) == {AttributedBy.AGENT: first, PRODUCT: first}
+    assert needed_attribution([day], NOW) == {PRODUCT: TODAY - 7 * DAY}
+    assert needed_attribution([replace(month, scope=Scope(ScopeKind.USER, "u"))], NOW) == {}
+    second = datetime(2026, 12, 2, 23, 59, tzinfo=UTC)
+    assert needed_attribution([month], second) == {AttributedBy.AGENT: first}
 
 
 NAMES = AttributedNames(

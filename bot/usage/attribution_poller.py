@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 AGAIN_AFTER_FAULT = timedelta(minutes=5)
 AGAIN_AFTER_REFUSAL = HOUR
 
+LOGGED_BUDGETS = "Budgets of feature:NAME, user:ID or tag:NAME=VALUE count what your applications log."
+
 LONGEST = HOUR
 """One dimension: an answer without end would keep the others waiting for ever."""
 
@@ -107,7 +109,7 @@ class AttributionPoller:
         self, by: AttributedBy, state: AttributedState, error: SourceError, now: datetime
     ) -> AttributedState:
         self._failed[by] = now, AGAIN_AFTER_REFUSAL if isinstance(error, LASTING) else AGAIN_AFTER_FAULT
-        because_of = because(error, by)
+        because_of = because(error, by, LOGGED_BUDGETS)
         sentence = because_of[:1].upper() + because_of[1:]
         if sentence != state.error:
             log.error("no attribution by %s: %s", by, sentence)

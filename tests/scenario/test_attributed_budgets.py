@@ -20,7 +20,7 @@ from bot.web.budgets import budgets_object
 from bot.web.metrics import exposition, measured
 from handlers.commands import answer
 from tests.scenario.conftest import World, member
-from tests.scenario.test_attribution import JANE, NAMESAKE, spend
+from tests.scenario.test_attribution import EVIL, JANE, NAMESAKE, spend
 from tests.scenario.test_logged_budgets import budget, set_budget
 from tests.scenario.test_statements import about, counted
 
@@ -233,6 +233,7 @@ async def test_where_it_cannot_be_read_there_is_no_data_with_the_reason_and_neve
         assert WHY[why] in status
         assert "What it has spent is not known: " in (listed := await ask(bot, "budget list"))
         assert WHY[why] in listed
+        assert "Budgets of feature:NAME" in listed
         assert budgets_object(bot.services)["budgets"][-1]["status"] == "unknown"
         assert 'budget="code",scope' not in exposition(measured(bot.services))
         [check] = [check for check in await bot.services.examine() if check.name == "attribution"]
@@ -310,6 +311,16 @@ async def test_a_budget_is_set_in_chat_where_anthropic_knows_the_name_and_refuse
     assert "Anthropic attributes nothing to the agent zzz, but to agent_1." in await ask(
         bot, "budget set a scope=agent:zzz soft=5", ADMIN
     )
+
+
+async def test_names_can_do_no_harm_in_hints(simulated: World, bot: Bot) -> None:
+    spend(simulated, "6", Attribution(user=EVIL))
+    text = await ask(bot, "budget set evil scope=actor:nobody soft=5", ADMIN)
+    assert "&lt;!channel&gt; *free* lunch" in text
+    set_budget(bot, budget("evil", "actor:nobody", "5", None))
+    await bot.cycle()
+    assert "<!channel>" not in (status := await ask(bot, "status"))
+    assert "&lt;!channel&gt;" in status
 
 
 async def test_where_the_names_cannot_be_read_the_doubt_is_said_with_the_remedy(simulated: World, bot: Bot) -> None:

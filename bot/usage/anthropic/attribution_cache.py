@@ -141,24 +141,25 @@ async def _caught(read: Callable[[], Awaitable[Attributed]]) -> _Answer:
         return error
 
 
-def because(error: SourceError, by: AttributedBy) -> str:
-    """Why Anthropic's attribution cannot be had, with the remedy; from the second word of a sentence on."""
+def because(error: SourceError, by: AttributedBy, instead: str = LOGS) -> str:
+    """Why Anthropic's attribution cannot be had, with the remedy; the first letter is as within a sentence.
+
+    `instead`: a sentence on what may be used in its place.
+    """
     if isinstance(error, NotChosenError):
         return (
             "it comes from Anthropic's analytics API, and CLAUDE_COST_USAGE_API is admin: set it to auto, unless your "
-            f"organization has HIPAA readiness. {LOGS}"
+            f"organization has HIPAA readiness. {instead}"
         )
     if "HIPAA" in str(error):
-        return f"Anthropic's analytics API is closed to organizations with HIPAA readiness. {LOGS}"
+        return f"Anthropic's analytics API is closed to organizations with HIPAA readiness. {instead}"
     if isinstance(error, RefusedError):
         return (
             "ANTHROPIC_ADMIN_KEY may not read Anthropic's analytics API: use an Admin key, or a key with the scope "
-            f"read:analytics. {LOGS}"
+            f"read:analytics. {instead}"
         )
     if isinstance(error, NotServedError):
-        return (
-            f"Anthropic's analytics API is not served at ANTHROPIC_BASE_URL, or not open to this organization. {LOGS}"
-        )
+        return f"Anthropic's analytics API is not served at ANTHROPIC_BASE_URL, or not open to this organization. {instead}"
     if isinstance(error, BadRequestError) and by is AttributedBy.ORGANIZATION:
         return "only a key of the parent organization may ask for it."
     if isinstance(error, MalformedError):

@@ -45,7 +45,7 @@ def measured(services: Services) -> list[Gauge]:
     """Spend, limits, age of the data, mode and waiting notices. Synchronous."""
     spends = services.review.spend(services.clock(), Detail.ENDS)
     data = services.snapshots.current().data
-    as_of = data.as_of
+    as_of, attributed_as_of = data.as_of, services.attributed.current().as_of
     mode = services.fallback.state().mode.name
     return [
         Gauge(
@@ -93,6 +93,11 @@ def measured(services: Services) -> list[Gauge]:
             "claude_cost_data_as_of_timestamp_seconds",
             "The moment up to which usage is known; time() minus this is the age of the data.",
             [] if as_of is None else [({}, Decimal(str(as_of.timestamp())))],
+        ),
+        Gauge(
+            "claude_cost_attributed_as_of_timestamp_seconds",
+            "The moment up to which Anthropic's own attribution is complete, where a budget counts it.",
+            [] if attributed_as_of is None else [({}, Decimal(str(attributed_as_of.timestamp())))],
         ),
         Gauge(
             "claude_cost_data_stale",

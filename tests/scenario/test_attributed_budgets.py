@@ -363,9 +363,9 @@ async def test_forecast_list_http_and_metrics_show_it_as_every_other_budget(
     assert "code" in forecast
     assert "$1" in forecast
     assert "Spent in November: $60.00, soft limit $100.00 (60%)" in await ask(bot, "budget list")
-    assert 'claude_cost_spend_usd{budget="code",scope="product:claude_code",period="2026-11"} 60' in exposition(
-        measured(bot.services)
-    )
+    metrics = exposition(measured(bot.services))
+    assert 'claude_cost_spend_usd{budget="code",scope="product:claude_code",period="2026-11"} 60' in metrics
+    assert f"claude_cost_attributed_as_of_timestamp_seconds {clock().timestamp()}" in metrics
     status = await ask(bot, "status")
     assert "$60.00 as Anthropic attributes it, after discounts and before credits." in status
     assert "Complete up to 16 Nov 09:00 UTC: Anthropic attributes spend hours later." in status

@@ -159,7 +159,10 @@ def because(error: SourceError, by: AttributedBy, instead: str = LOGS) -> str:
             f"read:analytics. {instead}"
         )
     if isinstance(error, NotServedError):
-        return f"Anthropic's analytics API is not served at ANTHROPIC_BASE_URL, or not open to this organization. {instead}"
+        return (
+            "Anthropic's analytics API is not served at ANTHROPIC_BASE_URL, or not open to this organization. "
+            f"{instead}"
+        )
     if isinstance(error, BadRequestError) and by is AttributedBy.ORGANIZATION:
         return "only a key of the parent organization may ask for it."
     if isinstance(error, MalformedError):

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
-from babel import Locale
-from babel.messages.catalog import Catalog
-from babel.messages.pofile import read_po
+if TYPE_CHECKING:
+    from babel import Locale
+    from babel.messages.catalog import Catalog
 
 ENGLISH = "en"
 
@@ -37,7 +38,7 @@ def language() -> str:
     return _language.get()
 
 
-def locale() -> Locale:
+def locale() -> "Locale":
     """What Babel formats numbers and dates by, in the language in force."""
     return _locale(_language.get())
 
@@ -80,7 +81,10 @@ def _translated(text: str) -> str:
 
 
 @lru_cache
-def _locale(code: str) -> Locale:
+def _locale(code: str) -> "Locale":
+    # Import lazily: the command line mostly needs no other language.
+    from babel import Locale
+
     return Locale.parse(code)
 
 
@@ -89,13 +93,15 @@ def _catalogue(code: str) -> dict[str, str]:
     return translations(read_catalogue(code))
 
 
-def read_catalogue(code: str) -> Catalog:
+def read_catalogue(code: str) -> "Catalog":
     """The catalogue of a language, as its file has it."""
+    from babel.messages.pofile import read_po
+
     with resources.files("bot").joinpath(f"locale/{code}.po").open("rb") as file:
         return read_po(file, locale=code)
 
 
-def translations(catalogue: Catalog) -> dict[str, str]:
+def translations(catalogue: "Catalog") -> dict[str, str]:
     """English to the other language; of what is counted, the singular is the key and the first form the value."""
     found: dict[str, str] = {}
     for message in catalogue:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 
 from bot.alerts.day_drift import settled_days
 from bot.alerts.incident import AlertKind, subject_of
@@ -75,7 +74,7 @@ def status_of(services: Services) -> Message:
         truth_lines(settled[-TRUTH_DAYS:], snapshot.data.billed_read_at),
         _named(services.lifecycle.open_alerts(), snapshot.names),
         services.review.unmatched(),
-        partial(spending.told, detail=Detail.ALL),
+        lambda spend, worst: spending.told(spend, Detail.ALL if worst else Detail.ENDS | Detail.WHY),
         _unreachable(services),
     )
 

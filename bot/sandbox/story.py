@@ -103,7 +103,7 @@ class _Story:
 
     def _alert(self, limit: str, budget: str) -> Message | None:
         for message in self._stage.slack.messages:
-            if all(words in message.text.partition("\n")[0] for words in (limit, f"budget {budget}")):
+            if limit in message.text.partition("\n")[0] and f"Incident {budget}/" in message.text:
                 return message
         return None
 

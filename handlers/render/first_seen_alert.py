@@ -3,7 +3,7 @@
 from bot.alerts.first_seen import FirstSeenAlert
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
-from bot.amounts import usd
+from bot.amounts import day_name, usd
 from bot.language import tr
 from bot.messages import Message
 from handlers.render.layout import age_part, incident_part, layout
@@ -13,7 +13,12 @@ from handlers.render.spend import caller
 
 def first_seen_message(alert: FirstSeenAlert) -> Message:
     """Something new at its present step."""
-    values = {"what": alert.what, "name": shown(alert.name), "spent": usd(alert.usd), "day": alert.first_day}
+    values = {
+        "what": alert.what,
+        "name": shown(alert.name),
+        "spent": usd(alert.usd),
+        "day": day_name(alert.first_day, alert.as_of),
+    }
     small_print = [age_part(alert.as_of)]
     if alert.status is not Status.OPEN:
         first = tr("New {what}: {name}, known for a week by now", **values)

@@ -6,6 +6,7 @@ A phone shows the first three without scrolling. The text beside the blocks has 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from math import floor
 
 from bot.alerts.model import AlertPayload
 from bot.amounts import in_currency, usd
@@ -29,6 +30,7 @@ from handlers.render.parts import (
     warning,
 )
 from handlers.render.spend import (
+    BRIEF,
     INCIDENT_LIMIT,
     SWITCH_ACTION,
     cause_line,
@@ -124,7 +126,9 @@ def switch_row(savings: Sequence[Saving], spend: BudgetSpend | None, as_of: date
     quiet = [saving for saving in savings if saving is not best][: MOST_SWITCHES - 1]
     elements = [switch_button(best, as_of, recommended=True), *(switch_button(saving, as_of) for saving in quiet)]
     drawn = switch_buttons(elements, mode)
-    return Part(tr("Recommended: {button}.", button=_label(best, recommended=True)), drawn.blocks)
+    return Part(
+        tr("Recommended: {button}.", button=_label(best, shown(best.mode, BRIEF), recommended=True)), drawn.blocks
+    )
 
 
 def ways_out_row(spend: BudgetSpend, mode: str) -> Part:
@@ -148,14 +152,17 @@ def switch_button(saving: Saving, as_of: datetime | None, *, recommended: bool =
         f"Switch to {saving.mode}",
         danger=True,
     )
-    label, action_id = _label(saving, recommended=recommended), f"{SWITCH_ACTION}:{saving.mode}"
+    label, action_id = (
+        _label(saving, plain(saving.mode, BRIEF), recommended=recommended),
+        f"{SWITCH_ACTION}:{saving.mode}",
+    )
     return button(label, action_id, saving.mode, confirm=dialog, style="primary" if recommended else None)
 
 
-def _label(saving: Saving, *, recommended: bool) -> str:
-    """`Switch to minimal · saves about $89`."""
-    mode = plain(saving.mode, 40)
+def _label(saving: Saving, mode: str, *, recommended: bool) -> str:
+    """`Switch to minimal · saves about $89`. `mode`: its name, harmless where the label stands."""
     if not recommended:
         return tr("Switch to {mode}", mode=mode)
-    about = in_currency(saving.usd, "$", 0) if saving.usd >= WHOLE_DOLLARS else usd(saving.usd)
+    # Rounded down: no button promises more than is left to spend.
+    about = in_currency(Decimal(floor(saving.usd)), "$", 0) if saving.usd >= WHOLE_DOLLARS else usd(saving.usd)
     return tr("Switch to {mode} · saves about {saving}", mode=mode, saving=about)

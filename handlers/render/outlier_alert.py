@@ -6,7 +6,8 @@ from math import floor
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.outlier import LOOK_BACK, OutlierAlert
-from bot.amounts import count, usd
+from bot.amounts import count, day_name, usd
+from bot.budgets.budget import period_name
 from bot.language import tr
 from bot.messages import Message
 from handlers.render.layout import age_part, incident_part, layout
@@ -19,12 +20,14 @@ def outlier_message(alert: OutlierAlert) -> Message:
     values = {"what": alert.what, "who": shown(alert.id), "spent": usd(alert.usd), "against": _against(alert)}
     small_print = [age_part(alert.as_of)]
     if alert.status is not Status.OPEN:
-        first = tr("Outlier over, {what} {who}: {spent} on {day}{against}", day=alert.day, **values)
+        first = tr(
+            "Outlier over, {what} {who}: {spent} on {day}{against}", day=day_name(alert.day, alert.as_of), **values
+        )
         return layout(first, details=[incident_part(alert)], small_print=small_print)
     largest = [f"{caller(mover)}: {usd(mover.usd)}" for mover in alert.callers]
     basis = (
-        f"As your applications log it, on the UTC day {alert.day}. It is reported once a day, from "
-        f"{alert.factor:f} times what is usual and {usd(alert.floor_usd)} on."
+        f"As your applications log it, on the UTC day {day_name(alert.day, alert.as_of)}. It is reported once a day, "
+        f"from {alert.factor:f} times what is usual and {usd(alert.floor_usd)} on."
     )
     return layout(
         tr("Outlier, {what} {who}: {spent} today{against}", **values),
@@ -46,7 +49,8 @@ def _hidden(alert: OutlierAlert) -> list[str]:
 def outlier_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
     day, _, what = alert.identity.key.partition("/")
-    return f"{shown(what)} {shown(alert.identity.subject)} is far above what is usual on {shown(day)}"
+    when = shown(period_name(day, alert.since))
+    return f"{shown(what)} {shown(alert.identity.subject)} is far above what is usual on {when}"
 
 
 def _against(alert: OutlierAlert) -> str:

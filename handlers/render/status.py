@@ -23,7 +23,6 @@ from handlers.render.fallback import mode_line
 from handlers.render.layout import budget_clause, layout, ways_out_lines, ways_out_row, why_lines
 from handlers.render.lifecycle import open_alert_lines
 from handlers.render.parts import (
-    SECTION_LIMIT,
     STALE,
     age_line,
     channel_mention,
@@ -60,8 +59,9 @@ BAR_CELLS = 10
 MOST_IN_FULL = 5
 """Budgets of which more than one line is shown."""
 
-DETAILS_ROOM = 5000
-"""Characters for what the sums are made of; Slack was seen to refuse messages of some 13,200 in all."""
+DETAILS_ROOM, IN_SHORT_ROOM = 3500, 4200
+"""Characters for what the sums are made of, and for the budgets that have a line; Slack was seen to refuse messages of
+some 13,200 in all."""
 
 SHOWN_FOR = 7 * DAY
 """How long a change of source is shown, since it can move the numbers."""
@@ -79,7 +79,7 @@ def status_message(
     truth: Sequence[str] = (),
     open_alerts: Sequence[OpenAlert] = (),
     unmatched: Sequence[Unmatched] = (),
-    in_full: Callable[[BudgetSpend], BudgetSpend] | None = None,
+    in_full: Callable[[BudgetSpend, bool], BudgetSpend] | None = None,
     unreachable: Sequence[UnreachableChannel] = (),
 ) -> Message:
     """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
@@ -104,7 +104,9 @@ def status_message(
     if not spends:
         small_print = [line for line in small_print if line != age]
         return Message([lead(age), *opened, fold(tr("Details"), [paragraph(*further)]), context(*small_print)])
-    asked: Iterator[BudgetSpend] = iter(spends) if in_full is None else map(in_full, spends)
+    asked: Iterator[BudgetSpend] = iter(spends)
+    if in_full is not None:
+        asked = (in_full(spend, number == 0) for number, spend in enumerate(spends))
     if stale:
         asked = map(partial(_not_extrapolated, now=now), asked)
     full = list(islice(asked, MOST_IN_FULL))
@@ -197,9 +199,9 @@ def _in_danger(spend: BudgetSpend, now: datetime) -> bool:
 
 
 def _in_short(rest: Sequence[BudgetSpend]) -> list[str]:
-    """A line for each, as many as fit into one section."""
+    """A line for each, as many as there is room for."""
     lines = [f"• {_headline(spend)} {limits_line(spend)}" for spend in rest]
-    short = [line for [line] in fitting(([line] for line in lines), SECTION_LIMIT - 60)]
+    short = [line for [line] in fitting(([line] for line in lines), IN_SHORT_ROOM)]
     more = len(lines) - len(short)
     return [*short, f"and {more} more budgets, further from their limits."] if more else short
 

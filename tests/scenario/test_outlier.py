@@ -60,7 +60,7 @@ async def test_a_user_at_many_times_the_usual_day_is_reported_once_and_resolved_
     assert "Its usual day is the median of 6 days with usage in the 28 days before: $4.00." in told.text
     assert "The median of its team search is $4.00 (4 users)." in told.text
     assert "· support · dev-2, team=search: $25.00" in told.text
-    assert "• user dev-2 is far above what is usual on 2026-11-16: since 16 Nov 10:00 UTC" in status
+    assert "• user dev-2 is far above what is usual on 16 Nov: since 16 Nov 10:00 UTC" in status
     async with simulated.bot(**simulated.naming_users()) as bot, served(bot) as client:
         await bot.cycle()
         await send(client, record(3, "5", user_id="dev-2"))
@@ -69,7 +69,7 @@ async def test_a_user_at_many_times_the_usual_day_is_reported_once_and_resolved_
             await bot.cycle()
             clock.advance(HOUR)
     assert simulated.posts() == [told]
-    assert told.text.startswith("Outlier over, user dev-2: $30.00 on 2026-11-16, 7.5 times its usual day ($4.00)")
+    assert told.text.startswith("Outlier over, user dev-2: $30.00 on 16 Nov, 7.5 times its usual day ($4.00)")
     assert len(simulated.replies(told)) == 1
 
 

@@ -38,7 +38,7 @@ def percent(text: str) -> int:
 def dialogs(message: Message) -> Iterator[tuple[str, str]]:
     """Each switch button's id and what its dialog says."""
     for button in buttons(message.blocks):
-        if "danger" in button.get("style", "") and "confirm" in button:
+        if button.get("confirm", {}).get("style") == "danger":
             yield button["action_id"], button["confirm"]["text"]["text"]
 
 
@@ -104,7 +104,7 @@ class Reader:
     def left(self, text: str) -> Decimal | None:
         """What is still expected to be spent, where the text says so of one budget."""
         ends = END.findall(text)
-        spent = re.match(rf"(?:at least )?({DOLLARS}) (?:of|in) ", text)
+        spent = re.match(rf"(?:[Aa]t least )?({DOLLARS}) (?:of|in) ", text)
         return usd(ends[0][0]) - usd(spent[1]) if len(ends) == 1 and spent else None
 
     async def pause(self) -> None:
@@ -136,7 +136,7 @@ class Reader:
         added = re.search(rf"({DOLLARS}) more in this \w+: expected end ({DOLLARS}) → ({DOLLARS})", estimate)
         assert added is not None
         assert usd(added[1]) + usd(added[2]) == usd(added[3])
-        spent = re.match(rf"(?:at least )?({DOLLARS})", status)
+        spent = re.match(rf"(?:[Aa]t least )?({DOLLARS})", status)
         assert spent is not None
         for answer in (report, budgets):
             assert spent[1] in answer, answer
@@ -220,7 +220,8 @@ async def test_whatever_is_said_in_a_month_agrees_with_what_else_is_said(reader:
     for words in ("fallback off", "fallback on minimal for 2h", "fallback off", "fallback on", "fallback off"):
         await reader.type(words)
     # The mode that has ended moved what it moved.
-    moved = [line for line in (await reader.type("status")).text.split("\n") if "haiku-5-5 · Search" in line]
+    said = (await reader.type("status")).text.split("\n")
+    moved = [line for line in said if re.match("• .*haiku-5-5 · Search", line)]
     assert moved
     assert all(line.endswith("(moved here by the fallback mode)") for line in moved), moved
     await reader.pause()

@@ -107,4 +107,4 @@ def test_it_says_both_numbers() -> None:
     of_team = headline(alert("50", team(10), above_team=True))
     assert of_team == "Outlier, user dev-7: $50.00 today, 5.0 times the median of its team search ($10.00, 6 users)"
     over = headline(alert("120", own("13.80"), status=Status.RESOLVED))
-    assert over == "Outlier over, user dev-7: $120.00 on 2026-11-20, 8.6 times its usual day ($13.80)"
+    assert over == "Outlier over, user dev-7: $120.00 on 20 Nov, 8.6 times its usual day ($13.80)"

@@ -165,8 +165,10 @@ def _is_text(block: Block) -> bool:
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], line: Callable[[Sequence[str]], str]) -> Part:
     """The first column to the left and all others to the right. `line`: a row in words, from its escaped cells.
 
-    Slack shows at most one table in a message (docs.slack.dev, table block), and no cell of it may be empty.
+    Slack shows at most one table in a message (docs.slack.dev, table block), and no cell of it may be empty. A cell is
+    plain text, so a time in it is in UTC.
     """
+    rows = [[in_utc(cell) for cell in row] for row in rows]
     cells = [[{"type": "raw_text", "text": plain(text, CELL_LIMIT)} for text in row] for row in (headings, *rows)]
     columns = [{"align": "left", "is_wrapped": True}, *({"align": "right"} for _ in headings[1:])]
     drawn = {"type": "table", "rows": cells, "column_settings": columns}

@@ -37,6 +37,7 @@ from handlers.render.parts import (
     warning,
     with_age,
 )
+from handlers.render.raises import raised_lines
 from handlers.render.spend import (
     amount,
     at_least_line,
@@ -164,6 +165,7 @@ def _standing(spend: BudgetSpend, now: datetime, display: Display) -> list[str]:
     lines = [*display_lines(spend.spent_usd, display), *_bar(spend)]
     if spend.attributed:
         lines.append(attributed_age(spend))
+    lines += raised_lines(spend.raised)
     if is_over(spend, now):
         return [*lines, tr("{over} Of the new one nothing is known yet.", over=over_line(spend))]
     return [*lines, end_line(spend)]

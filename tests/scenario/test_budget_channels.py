@@ -92,7 +92,7 @@ async def test_soft_goes_to_the_budgets_channel_and_hard_to_both_each_once(on_ei
         assert "U0ADA" not in main.text
         link = soft.ts.replace(".", "")
         assert all(f"archives/{SEARCH}/p{link}" in each.text for each in (hard, main))
-        assert "Superseded" in replies(on_either, soft)[0]
+        assert "Passed: " in replies(on_either, soft)[0]
     async with on_either.bot() as bot:
         await bot.cycle()
     assert [len(posts(on_either, channel)) for channel in (SEARCH, ALERTS)] == [2, 1]
@@ -152,7 +152,7 @@ async def test_a_soft_alert_falls_back_to_the_main_channel_once_and_says_so(owne
         owned.spend(35)
         await bot.cycle()
         assert NOTE in fallen.text
-        assert "Superseded" in replies(owned, fallen)[0]
+        assert "Passed: " in replies(owned, fallen)[0]
         [hard] = posts(owned, SEARCH)
         assert "hard limit" in hard.text
         assert "cannot be reached" not in await status(bot)

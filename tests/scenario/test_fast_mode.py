@@ -26,7 +26,7 @@ async def test_fast_mode_counts_at_its_own_price_and_crosses_the_limit(simulated
     async with simulated.connected_bot(**LIMITS) as bot:
         for _ in range(2):
             await bot.cycle()
-        assert (await status(simulated)).startswith("$48.00 in November")
+        assert (await status(simulated)).startswith("$48.00 of $1,000.00 (4%), November")
     (alert,) = simulated.alerts("soft")
     assert "$48.00 of $30.00 (160%)" in alert.text
 
@@ -39,7 +39,7 @@ async def test_where_speed_cannot_be_asked_for_sums_are_at_least_and_doctor_warn
     async with simulated.connected_bot(**LIMITS) as bot:
         await bot.cycle()
         text = await status(simulated)
-        assert text.startswith("at least $24.00 in November")
+        assert text.startswith("At least $24.00 of $1,000.00 (2%), November")
         assert "does not say here which tokens ran in fast mode" in text
         doctor = await simulated.slack.command("doctor", ADMIN)
         assert "leaves the speed of some of this month's usage open" in (await doctor.first_reply()).text
@@ -47,7 +47,7 @@ async def test_where_speed_cannot_be_asked_for_sums_are_at_least_and_doctor_warn
         simulated.anthropic.refuses_speed = False
         clock.advance(HOUR + timedelta(minutes=1))
         await bot.cycle()
-        assert (await status(simulated)).startswith("$48.00 in November")
+        assert (await status(simulated)).startswith("$48.00 of $1,000.00 (4%), November")
 
 
 async def test_usage_that_cannot_be_fast_stays_an_exact_sum(simulated: World) -> None:
@@ -55,4 +55,4 @@ async def test_usage_that_cannot_be_fast_stays_an_exact_sum(simulated: World) ->
     simulated.anthropic.refuses_speed = True
     async with simulated.connected_bot(**LIMITS) as bot:
         await bot.cycle()
-        assert (await status(simulated)).startswith("$6.00 in November")
+        assert (await status(simulated)).startswith("$6.00 of $1,000.00 (0%), November")

@@ -54,7 +54,7 @@ async def test_an_admin_raises_a_limit_and_it_ends_by_itself(simulated: World, c
         assert problems(announced.blocks, "message") == []
         assert "not in force any more" in alert.text
         note = "raised from $200.00 until 18 Nov 09:00 UTC"
-        assert f"hard limit $300.00 (70%, {note})" in await asked(simulated, "status")
+        assert "The hard limit of $300.00 is raised from $200.00 until" in await asked(simulated, "status")
         assert f"hard $300.00 ({note})" in await asked(simulated, "budget list")
         estimate = await asked(simulated, "estimate sonnet requests=1k in=2000 out=500")
         assert f"of $300.00, {note})" in estimate
@@ -76,7 +76,7 @@ async def test_an_admin_raises_a_limit_and_it_ends_by_itself(simulated: World, c
         assert len(broadcasts) == 1
         assert "hard limit crossed again" in alert.text
         assert CANCEL_ACTION not in actions(announced)
-        assert "hard limit $200.00 (105%)" in await asked(simulated, "status")
+        assert "105% of the hard limit, $200.00" in await asked(simulated, "status")
         history = await asked(simulated, "budget history default")
         assert re.findall(r"raised the hard limit|has ended: ", history) == ["has ended: ", "raised the hard limit"]
 
@@ -107,7 +107,7 @@ async def test_whoever_is_no_admin_asks_and_an_admin_decides_once(simulated: Wor
         [request] = raised(simulated)
         assert problems(request.blocks, "message") == []
         assert "<!channel>" not in request.text
-        assert "hard limit $200.00 (105%)" in await asked(simulated, "status")
+        assert "105% of the hard limit, $200.00" in await asked(simulated, "status")
         assert "only the people named in CLAUDE_COST_ADMINS" in await clicked(
             simulated, request, APPROVE_ACTION, DEVELOPER
         )
@@ -117,10 +117,10 @@ async def test_whoever_is_no_admin_asks_and_an_admin_decides_once(simulated: Wor
         await bot.cycle()
         assert "Approved by <@U0ADMIN>" in request.text
         assert actions(request) == [CANCEL_ACTION]
-        assert "hard limit $300.00 (70%" in await asked(simulated, "status")
+        assert "70% of the hard limit, $300.00" in await asked(simulated, "status")
         assert "$200.00 again" in await clicked(simulated, request, CANCEL_ACTION)
         await bot.cycle()
-        assert "hard limit $200.00 (105%)" in await asked(simulated, "status")
+        assert "105% of the hard limit, $200.00" in await asked(simulated, "status")
         assert actions(request) == []
 
 

@@ -78,7 +78,7 @@ async def test_what_a_team_logs_is_counted_once_too(simulated: World, config: Ca
         )
         await bot.cycle()
         assert simulated.posts() == []
-        assert "$3.00 in November: budget care" in await ask(bot, "status")
+        assert "$3.00 of $5.00 (60%), November, budget care" in await ask(bot, "status")
         await send(client, record(5, "2", "support"))
         await bot.react()
         [alert] = simulated.posts()

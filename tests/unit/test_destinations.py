@@ -119,7 +119,7 @@ def test_slacks_markup_is_written_out(mrkdwn: str, plain: str) -> None:
 def test_a_letter_has_the_sum_as_its_title_and_says_what_slack_says() -> None:
     spend = replace(spend_facts(), budget="R&D")
     written = plain_message(facts_of(spend)(crossed(LimitKind.HARD)), NOW, NOW)
-    assert written.title == "$612.35 of $600.00 (102%): hard limit crossed, budget R&D"
+    assert written.title == "$612.35 of $600.00 (102%): hard limit crossed, November, budget R&D"
     assert written.tone == "hard"
     assert "The soft limit of $400.00 is passed too." in written.body
     assert written.body.endswith("Nothing has been stopped: only the limit in Anthropic's Console stops requests.")

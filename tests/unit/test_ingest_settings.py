@@ -28,12 +28,12 @@ def tokens(settings: Settings) -> dict[str, str]:
 
 def test_without_settings_nobody_has_a_token_and_events_stay_for_five_weeks() -> None:
     settings = load()
-    assert (tokens(settings), settings.ledger_rules) == ({}, LedgerRules(timedelta(days=35), False))
+    assert (tokens(settings), settings.ledger_rules) == ({}, LedgerRules(timedelta(days=35), hide_users=True))
 
 
 def test_the_ledgers_table_is_read(tmp_path: Path) -> None:
     settings = load(written(tmp_path, "[ledger]\nkeep_days = 7\nhash_users = true\n"))
-    assert settings.ledger_rules == LedgerRules(timedelta(days=7), True)
+    assert settings.ledger_rules == LedgerRules(timedelta(days=7), hash_users=True, hide_users=True)
 
 
 def test_tokens_come_from_the_environment_the_file_and_files_of_their_own(tmp_path: Path) -> None:

@@ -32,13 +32,16 @@ from bot.db.lease import lease_state
 from bot.db.schema import state
 from bot.db.state import StateStore
 from bot.db.timeouts import Limits
+from bot.digests.store import DigestStore
 from bot.fallback.approvals import ProposalStore
 from bot.fallback.store import ModeStore, TargetStore, VerificationStore
 from bot.ledger.otlp.store import OtlpStore
+from bot.notify.model import Address
 from bot.notify.store import BacklogStore, NoticeStore
 from bot.pricing.store import EstimateStore
 from bot.pricing.tokens import Terms, TokenCounts
-from bot.usage.model import DataState, Read, UsageReading, UsageRow
+from bot.usage.attributed_store import AttributedStore
+from bot.usage.model import AttributedBy, DataState, Read, UsageReading, UsageRow
 from bot.usage.store import UsageStore
 from tests.databases import BUDGET, NOW, PERIOD, crossed, open_migrated, reported
 
@@ -55,14 +58,16 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     CalendarStore: {"changed": (), "plans": (NOW,)},
     HistoryStore: {"newest": (None,), "newest_id": (BUDGET,)},
     RaiseStore: {"find": (1,), "limits": (NOW,), "recent": (NOW,)},
+    AttributedStore: {"head": (), "names": (), "reading": (), "states": (), "usd": (AttributedBy.PRODUCT, "any")},
+    DigestStore: {"is_posted": ("any", "2026-11")},
     CycleStateStore: {"latest": (), "read": ()},
     DueStore: {"look": (NOW,)},
     EstimateStore: {"all": (), "find": ("any",), "last_words": ("U1",)},
     IncidentStore: {"newest": (BUDGET, LimitKind.SOFT), "opened": ([LimitKind.SOFT], TODAY), "watching_since": ()},
-    LifecycleStore: {"seen": (), "open_alerts": (), "subject": (1,)},
+    LifecycleStore: {"alert_at": (Address("C1", "1.0"),), "seen": (), "open_alerts": (), "subject": (1,)},
     ModeStore: {"auto": (), "changes": (5,), "current": (), "history": (5,), "in_force": ()},
-    ContentStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
-    NoticeStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": ()},
+    ContentStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": (), "unreachable": ()},
+    NoticeStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": (), "unreachable": ()},
     BacklogStore: {"stranded": (), "undelivered": (), "waiting": ()},
     OtlpStore: {"senders": (["digest"],), "series": (["digest"],)},
     VerificationStore: {"is_dismissed": ([1],), "reports": ([1],)},
@@ -94,10 +99,12 @@ WRITES = {
     CalendarStore: {"add", "remove"},
     RaiseStore: {"add", "step"},
     EstimateStore: {"drop", "keep", "remember"},
-    LifecycleStore: {"acknowledge", "advance", "expect", "expect_no_more", "show_mode", "snooze"},
+    LifecycleStore: {"acknowledge", "advance", "ask", "expect", "expect_no_more", "show_mode", "snooze"},
     ModeStore: {"change", "not_written", "refused", "set_auto", "warn", "written"},
-    ContentStore: {"finish", "give_up", "retry", "start_attempt"},
-    NoticeStore: {"finish", "give_up", "retry", "start_attempt"},
+    AttributedStore: {"save"},
+    DigestStore: {"post"},
+    ContentStore: {"divert", "finish", "give_up", "retry", "start_attempt"},
+    NoticeStore: {"divert", "finish", "give_up", "retry", "start_attempt"},
     BacklogStore: set(),
     OtlpStore: {"keep_senders", "keep_series", "prune"},
     VerificationStore: {"dismiss", "report"},

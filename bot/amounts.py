@@ -10,6 +10,7 @@ from fractions import Fraction
 from math import floor
 
 from bot.clock import DAY, HOUR, MINUTE
+from bot.language import ENGLISH, language, locale, ntr, tr, tr_noop
 
 CENT = Decimal("0.01")
 
@@ -23,6 +24,8 @@ TRACE = Decimal("0.001")
 """USD: represents an amount above zero and below a cent."""
 
 NO_CHANGE = "±0%"
+
+UNDER_ONE = tr_noop("under 1%")
 
 _EXACT = Context(prec=MAX_PREC)
 
@@ -49,7 +52,7 @@ def in_currency(amount: Decimal, sign: str, places: int) -> str:
     smallest = Decimal(1).scaleb(-places)
     rounded = _rounded(amount.copy_abs(), smallest)
     if rounded == 0 and amount != 0:
-        return f"under {sign}{smallest}"
+        return tr("under {amount}", amount=f"{sign}{smallest}")
     minus = "-" if amount < 0 else ""
     return f"{minus}{sign}{rounded:,}"
 
@@ -115,7 +118,7 @@ def percent(part: Decimal, whole: Decimal) -> str:
 def share(part: Decimal, whole: Decimal) -> str:
     """`82%` of anything but a limit, half-up; `under 1%` where that is not nothing."""
     rounded = floor(Fraction(part) * 100 / Fraction(whole) + Fraction(1, 2))
-    return "under 1%" if rounded == 0 and part else f"{rounded:,}%"
+    return tr(UNDER_ONE) if rounded == 0 and part else f"{rounded:,}%"
 
 
 def shares(parts: Sequence[Decimal]) -> list[str] | None:
@@ -127,7 +130,7 @@ def shares(parts: Sequence[Decimal]) -> list[str] | None:
     if whole <= 0:
         return None
     found = apportioned([part * 100 / whole for part in exact], 100)
-    return ["under 1%" if not number and part else f"{number:,}%" for number, part in zip(found, parts, strict=True)]
+    return [tr(UNDER_ONE) if not number and part else f"{number:,}%" for number, part in zip(found, parts, strict=True)]
 
 
 def change(now: Decimal, before: Decimal) -> str | None:
@@ -136,7 +139,7 @@ def change(now: Decimal, before: Decimal) -> str | None:
         return None
     factor = Fraction(now) / Fraction(before)
     if factor >= MANY_TIMES:
-        return f"{floor(factor + Fraction(1, 2)):,} times as much"
+        return tr("{factor} times as much", factor=f"{floor(factor + Fraction(1, 2)):,}")
     points = floor((factor - 1) * 100 + Fraction(1, 2))
     return f"{points:+,}%" if points else NO_CHANGE
 
@@ -176,13 +179,23 @@ def usd_amount(text: str) -> Decimal:
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 settled day`, `1,200 settled days`. `plural`: where it is not the noun with an s."""
+    """`1 settled day`, `1,200 settled days`, in English only. `plural`: where it is not the noun with an s."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def day_name(day: date, now: datetime) -> str:
     """`14 Nov`; with its year where that is not the one of `now`."""
+    if language() != ENGLISH:
+        return in_skeleton(day, "MMMd" if day.year == now.year else "yMMMd")
     return f"{day.day} {day:%b}" + ("" if day.year == now.year else f" {day.year}")
+
+
+def in_skeleton(day: date, skeleton: str) -> str:
+    """A date as the language in force writes it; `skeleton`: the fields to name, such as `yMMMd` (UTS 35, dates)."""
+    # Import lazily: English needs no Babel.
+    from babel.dates import format_skeleton
+
+    return format_skeleton(skeleton, day, locale=locale())
 
 
 def span(length: timedelta) -> str:
@@ -191,20 +204,22 @@ def span(length: timedelta) -> str:
     A length below zero counts as none.
     """
     if length < MINUTE:
-        return "less than 1 min"
+        return tr("less than 1 min")
     if length < 2 * HOUR:
-        return f"{length // MINUTE} min"
-    return f"{length // HOUR} h" if length < 2 * DAY else count(length // DAY, "day")
+        return tr("{number} min", number=length // MINUTE)
+    if length < 2 * DAY:
+        return tr("{number} h", number=length // HOUR)
+    return ntr("{number} day", "{number} days", length // DAY)
 
 
 def exact_span(length: timedelta) -> str:
     """`5 min`, `1 h 30 min`, `3 days 4 h`: a length that somebody has chosen, to the minute."""
     days, rest = divmod(max(length, timedelta()), DAY)
     minutes = rest // MINUTE
-    parts = [count(days, "day")] if days else []
+    parts = [ntr("{number} day", "{number} days", days)] if days else []
     if minutes >= 60:
-        parts.append(f"{minutes // 60} h")
+        parts.append(tr("{number} h", number=minutes // 60))
         minutes %= 60
     if minutes or not parts:
-        parts.append(f"{minutes} min")
+        parts.append(tr("{number} min", number=minutes))
     return " ".join(parts)

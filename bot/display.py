@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import MAX_PREC, Context, Decimal
 
 from bot.amounts import in_currency
+from bot.language import tr
 
 _CODES = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
@@ -44,8 +45,16 @@ class Display:
         text = self._written(amount)
         if self.tax_percent is not None:
             taxed = _EXACT.multiply(amount, 1 + self.tax_percent / 100)
-            text = f"{text} without tax, {self._written(taxed)} with {_plain(self.tax_percent)}% tax"
-        return text if self.currency == "USD" else f"{text} (at {_plain(self.rate)} {self.currency} for 1 USD)"
+            text = tr(
+                "{untaxed} without tax, {taxed} with {percent}% tax",
+                untaxed=text,
+                taxed=self._written(taxed),
+                percent=_plain(self.tax_percent),
+            )
+        if self.currency == "USD":
+            return text
+        rate = _plain(self.rate)
+        return tr("{amount} (at {rate} {currency} for 1 USD)", amount=text, rate=rate, currency=self.currency)
 
     def _written(self, amount: Decimal) -> str:
         sign = SIGNS.get(self.currency, f"{self.currency} ")

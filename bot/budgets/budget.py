@@ -6,7 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from bot.amounts import day_name
+from bot.amounts import day_name, in_skeleton
+from bot.language import ENGLISH, language, tr
 from bot.secret_shapes import SCOPE, quoted
 
 
@@ -79,12 +80,15 @@ def period_name(key: str, now: datetime) -> str:
     first, is_range, last = key.partition("..")
     try:
         if is_range:
-            return f"{day_name(date.fromisoformat(first), now)} to {day_name(date.fromisoformat(last), now)}"
+            return tr(
+                "{first_day} to {last_day}",
+                first_day=day_name(date.fromisoformat(first), now),
+                last_day=day_name(date.fromisoformat(last), now),
+            )
         if key.count("-") == 1 and "W" not in key:
-            month = date.fromisoformat(f"{key}-01")
-            return f"{month:%B}" if month.year == now.year else f"{month:%B %Y}"
+            return _month_name(date.fromisoformat(f"{key}-01"), now)
         if _is_week(key):
-            return f"the week of {day_name(date.fromisoformat(key.removeprefix('week-')), now)}"
+            return tr("the week of {day}", day=day_name(date.fromisoformat(key.removeprefix("week-")), now))
         return day_name(date.fromisoformat(key), now)
     except ValueError:
         return key
@@ -94,9 +98,15 @@ def in_period(key: str, now: datetime) -> str:
     """`in November`, `in the week of 9 Nov`, `on 14 Nov`, `in the days 10 Nov to 15 Nov`."""
     name = period_name(key, now)
     if ".." in key:
-        return f"in the days {name}"
+        return tr("in the days {days}", days=name)
     is_day = key.count("-") == 2 and not _is_week(key)
-    return f"on {name}" if is_day else f"in {name}"
+    return tr("on {day}", day=name) if is_day else tr("in {period}", period=name)
+
+
+def _month_name(month: date, now: datetime) -> str:
+    if language() != ENGLISH:
+        return in_skeleton(month, "MMMM" if month.year == now.year else "yMMMM")
+    return f"{month:%B}" if month.year == now.year else f"{month:%B %Y}"
 
 
 def _is_week(key: str) -> bool:

@@ -15,6 +15,7 @@ from bot.db.engine import lock_for_writers
 from bot.db.schema import audit, mode_changes, notices, state, target_states
 from bot.db.state import keep, save_state
 from bot.fallback.targets.base import TargetState
+from bot.language import ENGLISH, in_language
 from bot.mode import NORMAL
 from bot.modes.changes import AUTO_KEY, AUTO_SWITCH, LOOK_BACK, NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
 from bot.modes.model import ModeAnnouncement, ModeEnding, VerificationReport
@@ -222,7 +223,8 @@ def record_change(connection: Connection, variables: Mapping[str, str], facts: M
     )
     ends = ""
     if facts.until is not None:
-        ends = f" until {day_name(facts.until.date(), facts.changed_at)} {facts.until:%H:%M} UTC"
+        with in_language(ENGLISH):
+            ends = f" until {day_name(facts.until.date(), facts.changed_at)} {facts.until:%H:%M} UTC"
     detail = f"{facts.previous} -> {facts.mode}{ends}: {facts.reason}"
     keep(connection, facts.changed_at, facts.by, "mode", "done", detail)
     enqueue(connection, "post", facts, facts.changed_at, mode_change_id=change_id)

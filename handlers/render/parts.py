@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.amounts import span
+from bot.amounts import in_skeleton, span
+from bot.language import ENGLISH, language, tr, tr_noop
 from bot.messages import CHILDREN, FOLD, TIME_FORMAT, Block, Message, Part, in_utc
 from bot.pricing.card import load_rate_card
 from bot.usage.model import DataState, is_stale
@@ -46,7 +47,7 @@ SENTENCE_LIMIT = 400
 MOST_NAMES = 5
 
 ELLIPSIS = "…"
-UNNAMED = "(no name)"
+UNNAMED = tr_noop("(no name)")
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _PLAIN = str.maketrans("<>", "‹›")
@@ -206,7 +207,7 @@ def confirmation(title: str, text: str, confirm: str, *, danger: bool = False) -
         "title": {"type": "plain_text", "text": plain(title, 100)},
         "text": {"type": "plain_text", "text": plain(text, CONFIRM_LIMIT)},
         "confirm": {"type": "plain_text", "text": plain(confirm, 30)},
-        "deny": {"type": "plain_text", "text": "Cancel"},
+        "deny": {"type": "plain_text", "text": tr("Cancel")},
     }
     if danger:
         dialog["style"] = "danger"
@@ -216,7 +217,8 @@ def confirmation(title: str, text: str, confirm: str, *, danger: bool = False) -
 def moment(at: datetime) -> str:
     """A time as Slack draws it in the reader's zone; `23 Nov 14:05 UTC` in plain text."""
     at = at.astimezone(UTC)
-    return f"<!date^{int(at.timestamp())}^{TIME_FORMAT}|{at.day} {at:%b %H:%M} UTC>"
+    day = f"{at.day} {at:%b}" if language() == ENGLISH else in_skeleton(at.date(), "MMMd")
+    return f"<!date^{int(at.timestamp())}^{TIME_FORMAT}|{day} {at:%H:%M} UTC>"
 
 
 def fitting(groups: Iterable[Sequence[str]], room: int, most: int | None = None) -> list[Sequence[str]]:
@@ -306,7 +308,7 @@ def names(values: Sequence[str]) -> str:
     """The values with commas between, the first few of them where they are many."""
     listed = ", ".join(shown(value) for value in values[:MOST_NAMES])
     more = len(values) - MOST_NAMES
-    return listed if more <= 0 else f"{listed} and {more} more"
+    return listed if more <= 0 else tr("{names} and {number} more", names=listed, number=more)
 
 
 def model_label(model_id: str) -> str:
@@ -329,7 +331,7 @@ def channel_mention(channel: str) -> str:
 
 def _one_line(value: str) -> str:
     visible = "".join(character if character.isprintable() or character == _JOINER else " " for character in value)
-    return " ".join(visible.split()) or UNNAMED
+    return " ".join(visible.split()) or tr(UNNAMED)
 
 
 def plain_text(mrkdwn: str) -> str:
@@ -358,22 +360,27 @@ def _written_out(match: re.Match[str]) -> str:
     return address if label is None or label == address else f"{label} ({target})"
 
 
-STALE = "STALE. "
+STALE = tr_noop("STALE. ")
 
-NO_DATA = "No data yet: the first poll has not succeeded."
+NO_DATA = tr_noop("No data yet: the first poll has not succeeded.")
 
 
 def age_line(data: DataState, now: datetime, poll_seconds: int) -> str:
     """As of when the usage is, which API it came from, and a loud word where it is stale."""
     if data.as_of is None:
-        return NO_DATA
-    age = f"Data as of {moment(data.as_of)} ({span(now - data.as_of)} old), from Anthropic's {data.source} API."
-    return f"{STALE}{age}" if is_stale(data, now, poll_seconds) else age
+        return tr(NO_DATA)
+    age = tr(
+        "Data as of {time} ({age} old), from Anthropic's {source} API.",
+        time=moment(data.as_of),
+        age=span(now - data.as_of),
+        source=data.source,
+    )
+    return f"{tr(STALE)}{age}" if is_stale(data, now, poll_seconds) else age
 
 
 def with_age(message: Message, line: str) -> Message:
     """The message with this line at its end, or at its beginning where the data is stale."""
-    if line.startswith(STALE):
+    if line.startswith(tr(STALE)):
         return Message([lead(line), *message.parts])
     return Message([*message.parts, context(line)])
 
@@ -384,6 +391,11 @@ def help_message(
     """`rows`: what to type after the command, and what it does. `unknown`: a word that is no command."""
     lines = [f"`{command} {escape(usage)}`: {escape(meaning)}" for usage, meaning in rows]
     if unknown is not None:
-        hint = f": did you mean `{command} {nearest}`?" if nearest else "."
-        lines.insert(0, f"{code(unknown)} is not a command of mine{hint}")
+        values = {"word": code(unknown), "command": command}
+        first = tr("{word} is not a command of mine.", **values)
+        if nearest:
+            first = tr(
+                "{word} is not a command of mine: did you mean `{command} {nearest}`?", nearest=nearest, **values
+            )
+        lines.insert(0, first)
     return Message([paragraph(*lines)])

@@ -94,7 +94,7 @@ def status_message(
     the later ones have one line each. Stale data is reported before anything else.
     """
     age = age_line(data, now, poll_seconds)
-    stale = age.startswith(STALE)
+    stale = age.startswith(tr(STALE))
     spends = sorted(spends, key=share_of_limit, reverse=True)
     small_print = [mode_line(mode), *([] if stale else [age]), *problem_lines(data, mode, delivery_error)]
     small_print += waiting_lines(destinations)

@@ -9,6 +9,7 @@ from bot.messages import Message
 from bot.services import Services
 from handlers.render.digest import digest_message
 from handlers.render.parts import code, said, shown
+from handlers.render.row_words import listed
 from handlers.requests import Request, dated
 
 KINDS = {
@@ -35,7 +36,7 @@ async def digest_command(services: Services, request: Request) -> Message:
 
 
 def _refused(word: str) -> Message:
-    known = ", ".join(f"`{name}`" for name in PERIODS)
+    known = listed(f"`{name}`" for name in PERIODS)
     return said(tr("{word} is not known here: `digest` takes one of {known}.", word=code(word), known=known))
 
 
@@ -43,5 +44,5 @@ def _digest(services: Services, asked: ReportWords) -> Message:
     rule = DigestRule(KINDS[asked.name])
     found = digest_of(services.digests, rule, asked.period, asked.before, services.clock(), asked=True)
     if found is None:
-        return said(tr("Nothing is known of {period} yet.", period=shown(asked.name)))
+        return said(tr("Nothing is known of {period} yet.", period=shown(tr(asked.name))))
     return digest_message(found, services.display)

@@ -22,7 +22,7 @@ from bot.budgets.report import GroupBy, Report, report_of
 from bot.budgets.report_words import REPORTS_IN, ReportWords, report_words
 from bot.budgets.snapshot import Snapshot
 from bot.db.engine import database_problem
-from bot.language import tr, tr_noop
+from bot.language import language, tr, tr_noop
 from bot.messages import Block, Message
 from bot.services import Services
 from bot.slack_api import CallError, LimitedCallError, RefusedCallError, as_object, call
@@ -125,14 +125,22 @@ class HomeTabs:
 
     async def refresh(self) -> None:
         """Draw the tabs again in which something has changed."""
-        try:
-            content = await self._services.threads.commands(home_content, self._services)
-        except SQLAlchemyError as error:
-            log.warning("the Home tabs are not refreshed: %s", database_problem(error))
-            return
+        contents: dict[str, HomeContent] = {}
         for viewer in list(self._viewers.values()):
+            try:
+                content = await self._content(viewer, contents)
+            except SQLAlchemyError as error:
+                log.warning("the Home tabs are not refreshed: %s", database_problem(error))
+                return
             if viewer.content != content and not await self._publish(viewer, content):
                 return
+
+    async def _content(self, viewer: Viewer, known: dict[str, HomeContent]) -> HomeContent:
+        """In the viewer's language, which some of its sentences are in. `known`: by language."""
+        async with self._services.languages.reader(viewer.user):
+            if language() not in known:
+                known[language()] = await self._services.threads.commands(home_content, self._services)
+            return known[language()]
 
     async def _publish(self, viewer: Viewer, content: HomeContent) -> bool:
         """False where Slack asks to wait."""

@@ -27,6 +27,7 @@ from handlers.prices import priced
 from handlers.render.actuals import Pace, actual_message, unknown_pace
 from handlers.render.estimate import bound_line, dropped, kept_line, kept_list, kept_message
 from handlers.render.parts import code, said, sentence
+from handlers.render.row_words import noun
 
 KEPT_ACTIONS = ("list", "show", "drop")
 
@@ -61,38 +62,46 @@ def split_scope(typed: str) -> Bound:
         return Bound(cleaned(typed))
     rest = f"{text[: found.start()]} {text[found.end() :]}"
     if _QUOTED.search(rest) or _WORD.search(rest):
-        raise WordsError("for= is given twice: keep one of them.", "for")
+        raise WordsError(tr("for= is given twice: keep one of them."), "for")
     groups = found.groupdict()
     kind, value = groups.get("kind") or groups.get("free"), cleaned(found["value"]).strip(",;")
     written = value if kind is None else f"{kind.lower()}:{value}"
     if not written:
-        raise WordsError(f"for= has no value: say whose usage is meant, as in {EXAMPLE_SCOPE}.", "for")
+        raise WordsError(
+            tr("for= has no value: say whose usage is meant, as in {example}.", example=EXAMPLE_SCOPE), "for"
+        )
     if written.lower() == NONE:
         return Bound(cleaned(rest), None, given=True)
     kind_typed, colon, rest_of_it = written.partition(":")
     try:
         scope = parse_scope(f"{kind_typed.lower()}{colon}{rest_of_it}")
     except ValueError as error:
-        raise WordsError(f"for= is not understood: {error}; an example is {EXAMPLE_SCOPE}.", "for") from None
+        raise WordsError(
+            tr("for= is not understood: {error}; an example is {example}.", error=error, example=EXAMPLE_SCOPE), "for"
+        ) from None
     if scope.kind is ScopeKind.TEAM:
-        raise WordsError("for= takes one scope, no team: name a feature, a key or a workspace of it.", "for")
+        raise WordsError(tr("for= takes one scope, no team: name a feature, a key or a workspace of it."), "for")
     if scope.kind in ATTRIBUTED:
         raise WordsError(
-            f"for= takes no {scope.kind}: Anthropic attributes dollars to it by the day, and an estimate is held "
-            f"against tokens; an example is {EXAMPLE_SCOPE}.",
+            tr(
+                "for= takes no {kind}: Anthropic attributes dollars to it by the day, and an estimate is held against "
+                "tokens; an example is {example}.",
+                kind=noun(scope.kind),
+                example=EXAMPLE_SCOPE,
+            ),
             "for",
         )
     if masked(scope.value or "") != (scope.value or ""):
-        raise WordsError("for= takes the id or the name of a key, never the key itself: it was not stored.", "for")
+        raise WordsError(tr("for= takes the id or the name of a key, never the key itself: it was not stored."), "for")
     if len(str(scope)) > LONGEST_SCOPE:
-        raise WordsError(f"for= takes at most {LONGEST_SCOPE} characters.", "for")
+        raise WordsError(tr("for= takes at most {number} characters.", number=LONGEST_SCOPE), "for")
     return Bound(cleaned(rest), scope, given=True)
 
 
 def check_bound(bound: Bound, name: str | None) -> None:
     """Only what is kept can be compared later. Raises `WordsError`."""
     if bound.given and name is None:
-        raise WordsError("for= compares an estimate that is kept: add as=NAME, such as as=support-bot.", "as")
+        raise WordsError(tr("for= compares an estimate that is kept: add as=NAME, such as as=support-bot."), "as")
 
 
 def keep(services: Services, user: str, result: Estimate, bound: Bound) -> list[str]:
@@ -149,8 +158,11 @@ def kept_answer(services: Services, action: str, name: str = "", *, shows_users:
     kept = store.find(name)
     if kept is None:
         near = nearest(name, [other.name for other in store.all()])
-        hint = f": did you mean {code(near)}?" if near else "; `estimate list` shows what is."
-        return priced(services, said(f"No estimate is kept as {code(name)}{hint}"))
+        if near is None:
+            none = tr("No estimate is kept as {name}; `estimate list` shows what is.", name=code(name))
+        else:
+            none = tr("No estimate is kept as {name}: did you mean {near}?", name=code(name), near=code(near))
+        return priced(services, said(none))
     if action == "drop":
         store.drop(name)
         return priced(services, said(dropped(kept)))
@@ -158,7 +170,9 @@ def kept_answer(services: Services, action: str, name: str = "", *, shows_users:
         workload = parse_workload(kept.words, services.card)
     except WordsError as error:
         # Words of an older version may not be understood any more.
-        return priced(services, said(sentence(f"{kept.name} cannot be estimated again: {error}")))
+        return priced(
+            services, said(sentence(tr("{name} cannot be estimated again: {error}", name=kept.name, error=error)))
+        )
     now = estimate(workload, services.card, services.clock().date())
     if not shows_users and _of_user(kept):
         return priced(services, said(unknown_pace(kept, tr(NOT_SHOWN))))
@@ -175,9 +189,10 @@ def _of_user(kept: KeptEstimate) -> bool:
 def kept_refusal(action: str, rest: Sequence[str]) -> str:
     """Why `list`, `show` or `drop` is not understood with these words."""
     if not rest:
-        return f"The name is missing: type `estimate {action} NAME`; `estimate list` shows the names."
-    takes = "no words" if action == "list" else "one name"
-    return f"{code(rest[0] if action == 'list' else rest[1])} is not known here: `estimate {action}` takes {takes}."
+        return tr("The name is missing: type `estimate {action} NAME`; `estimate list` shows the names.", action=action)
+    if action == "list":
+        return tr("{word} is not known here: `{command}` takes no words.", word=code(rest[0]), command="estimate list")
+    return tr("{word} is not known here: `{command}` takes one name.", word=code(rest[1]), command=f"estimate {action}")
 
 
 def _compared(services: Services, kept: KeptEstimate, now: Estimate, written: Scope) -> Message:

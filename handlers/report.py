@@ -23,6 +23,7 @@ from bot.budgets.report import LOGGED_BY, SECOND, SECONDS_IN_HOUR, GroupBy, Repo
 from bot.budgets.report_words import ReportWords, ReportWordsError, report_words
 from bot.budgets.snapshot import Snapshot
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.language import tr
 from bot.ledger.interning import names_a_user
 from bot.ledger.model import Sums
 from bot.messages import Message
@@ -38,6 +39,7 @@ from handlers.render.limits import limits_message
 from handlers.render.logged_requests import OfGroups, Traffic, coverage_lines
 from handlers.render.parts import code, said, shown
 from handlers.render.report import MOST_ROWS, cache_message, report_message
+from handlers.render.row_words import nobody, noun
 from handlers.requests import Request, dated
 
 MOST_IN_TOP = 5
@@ -72,7 +74,7 @@ async def _refused(services: Services, request: Request, asked: ReportWords) -> 
 
 def no_report(error: ReportWordsError) -> Message:
     """What is wrong with the words of a report."""
-    return said(f"{code(error.word)} {error.why}" if error.word else error.why)
+    return said(error.sentence(code(error.word)))
 
 
 async def forecast_command(services: Services, request: Request) -> Message:
@@ -103,12 +105,12 @@ async def _attributed(services: Services, asked: ReportWords, by: AttributedBy |
     more = [] if isinstance(by, AttributedBy) else [_nothing_logged(asked)]
     if found.starts_at > first:
         begin = day_name(found.starts_at.date(), services.clock())
-        more.append(f"Anthropic has nothing older than {begin}: the days before are left out.")
+        more.append(tr("Anthropic has nothing older than {day}: the days before are left out.", day=begin))
     return attributed_message(found, asked.period.key, services.display, more)
 
 
 def _nothing_logged(asked: ReportWords) -> str:
-    return f"No application has logged usage of {asked.name}, which `report by user` shows first."
+    return tr("No application has logged usage of {period}, which `report by user` shows first.", period=tr(asked.name))
 
 
 def _traffic(services: Services, measured: Mapping[Pool, Limits]) -> Traffic | None:
@@ -157,15 +159,19 @@ def _report(
     if report is not None and logged:
         share = coverage_lines(_coverage(services, asked.period))
         if by is GroupBy.USER:
-            share.append("Whom Anthropic itself attributes spend to: `report by actor`.")
+            share.append(tr("Whom Anthropic itself attributes spend to: `report by actor`."))
         requests = _requests(services, report)
         return report_message(report, snapshot.names, services.display, share, requests, most, course)
     if by is GroupBy.USER:
         return None
     if logged:
         return said(
-            f"No application has logged usage of {asked.name}: what a {by} spends is known only from the usage "
-            "log of your applications. README says how they send it."
+            tr(
+                "No application has logged usage of {period}: what a {by} spends is known only from the usage log of "
+                "your applications. README says how they send it.",
+                period=tr(asked.name),
+                by=noun(by),
+            )
         )
     if report is not None:
         report = with_provisional(services, snapshot, report)
@@ -174,8 +180,8 @@ def _report(
             closing = [*closing, *_coverage_by_key(services, asked.period)]
         return report_message(report, snapshot.names, services.display, closing, most=most, course=course)
     if snapshot.as_of is not None and snapshot.as_of > asked.period.starts_at:
-        return said(f"Nothing is known of {asked.name}: no usage of those days is stored here.")
-    return said(f"Nothing is known of {asked.name} yet: the data ends before it began.")
+        return said(tr("Nothing is known of {period}: no usage of those days is stored here.", period=tr(asked.name)))
+    return said(tr("Nothing is known of {period} yet: the data ends before it began.", period=tr(asked.name)))
 
 
 def with_provisional(services: Services, snapshot: Snapshot, report: Report) -> Report:
@@ -241,7 +247,7 @@ def _forecast(services: Services, words: str) -> Message:
     asked = [pair for pair in services.review.present(now) if not chosen or pair[0].name in chosen]
     found = services.review.prospects(asked[:MOST_BUDGETS], now)
     if not found:
-        return said("Nothing can be forecast yet.")
+        return said(tr("Nothing can be forecast yet."))
     drawn = next((prospect for prospect in found if prospect.forecast is not None), None)
     line = None
     if drawn is not None:
@@ -251,9 +257,21 @@ def _forecast(services: Services, words: str) -> Message:
 
 def _no_budget(word: str, known: list[str]) -> Message:
     near = nearest(word, known)
-    hint = f" Did you mean `forecast {shown(near)}`?" if near else ""
-    text = f"There is no budget {code(word)}: `forecast` takes the name of a budget, or nothing for all of them."
-    return said(text + hint)
+    if near is None:
+        return said(
+            tr(
+                "There is no budget {budget}: `forecast` takes the name of a budget, or nothing for all of them.",
+                budget=code(word),
+            )
+        )
+    return said(
+        tr(
+            "There is no budget {budget}: `forecast` takes the name of a budget, or nothing for all of them. Did you "
+            "mean `forecast {near}`?",
+            budget=code(word),
+            near=shown(near),
+        )
+    )
 
 
 async def cache_command(services: Services, request: Request) -> Message:
@@ -267,7 +285,7 @@ async def cache_command(services: Services, request: Request) -> Message:
         return refused
     by = asked.by
     if isinstance(by, AttributedBy) or by is GroupBy.WORKSPACE:
-        return said(f"`cache` is known by model, key, feature, user or tag:NAME, not by {by}.")
+        return said(tr("`cache` is known by model, key, feature, user or tag:NAME, not by {by}.", by=noun(by)))
     return await services.threads.commands(_cache, services, asked, by)
 
 
@@ -279,7 +297,7 @@ def _cache(services: Services, asked: ReportWords, by: GroupBy) -> Message:
     starts_at = asked.period.starts_at
     counted_until = snapshot.counted_until
     if counted_until is None or counted_until <= starts_at:
-        return said(f"Nothing is known of {asked.name} yet.")
+        return said(tr("Nothing is known of {period} yet.", period=tr(asked.name)))
     until = min(counted_until, asked.period.ends_at)
     on = (until - until.resolution).date()
     used: list[Use]
@@ -295,8 +313,11 @@ def _cache(services: Services, asked: ReportWords, by: GroupBy) -> Message:
         used = [(model if by_model else key, model, STANDARD, None, counts) for (key, model), counts in tokens.items()]
     uses = cache_uses(used, services.card, on)
     if not uses:
-        return said(f"No input is known of {asked.name}, so there is nothing that could be cached.")
-    said_by = str(by) if asked.tag is None else f"{by}:{asked.tag}"
+        return said(
+            tr("No input is known of {period}, so there is nothing that could be cached.", period=tr(asked.name))
+        )
     names = services.snapshots.current().names.keys
-    labels = [f"no {by}" if use.row is None else names.get(use.row, use.row) for use in uses]
-    return cache_message(list(zip(labels, uses, strict=True)), asked.period, until, said_by, on, logged=logged)
+    labels = [nobody(by) if use.row is None else names.get(use.row, use.row) for use in uses]
+    return cache_message(
+        list(zip(labels, uses, strict=True)), asked.period, until, by, on, logged=logged, tag=asked.tag
+    )

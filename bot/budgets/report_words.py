@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from bot.budgets.budget import Period, PeriodKind, period_at, period_before
 from bot.budgets.report import GroupBy
 from bot.clock import DAY
+from bot.language import tr, tr_noop
 from bot.typed_text import cleaned, nearest, words_in
 from bot.usage.model import AttributedBy
 
@@ -16,10 +17,17 @@ REPORTS_IN = ZoneInfo("UTC")
 MOST_DAYS = 366
 
 _RUNNING = {"today": PeriodKind.DAY, "week": PeriodKind.WEEK, "month": PeriodKind.MONTH}
-_PAST = {"yesterday": PeriodKind.DAY, "last week": PeriodKind.WEEK, "last month": PeriodKind.MONTH}
+_THIS = {"today": tr_noop("today"), "week": tr_noop("this week"), "month": tr_noop("this month")}
+"""How the running periods are called in a sentence."""
+
+_PAST = {
+    tr_noop("yesterday"): PeriodKind.DAY,
+    tr_noop("last week"): PeriodKind.WEEK,
+    tr_noop("last month"): PeriodKind.MONTH,
+}
 PERIODS = (*_RUNNING, *_PAST)
 USE = (
-    "use `report [today | yesterday | week | month | last week | last month | FROM..TO] "
+    "`report [today | yesterday | week | month | last week | last month | FROM..TO] "
     "[by model | workspace | key | feature | user | tag:NAME | product | group | agent | actor | organization]`"
 )
 
@@ -41,17 +49,26 @@ _DATES = re.compile(
 
 
 class ReportWordsError(Exception):
-    """Words that make no report. `word`: the one that is not understood, or empty; `why`: a sentence of mrkdwn."""
+    """Words that make no report. `word`: the one that is not understood, or empty.
 
-    def __init__(self, word: str, why: str) -> None:
-        super().__init__(f"{word} {why}".strip())
+    `text`: the sentence about it (mrkdwn), marked by `tr_noop`, with a field `{word}` unless that is empty.
+    """
+
+    def __init__(self, word: str, text: str, **values: object) -> None:
+        super().__init__(text.format(word=word, **values))
         self.word = word
-        self.why = why
+        self._text = text
+        self._values = values
+
+    def sentence(self, word: str) -> str:
+        """What is wrong, in the language in force. `word`: how the word is shown."""
+        return tr(self._text, word=word, **self._values)
 
 
 @dataclass(frozen=True, slots=True)
 class ReportWords:
-    """`name`: the period as it is said in a sentence, `this month`. `before`: the stretch that it is held against.
+    """`name`: the period as it is said in a sentence, `this month`; `tr` translates it. `before`: the stretch
+    that it is held against.
 
     `tag`: whose values the rows are, for a report by tag. `by_given`: whether `by` was typed.
     """
@@ -91,7 +108,7 @@ def _period(text: str, now: datetime) -> tuple[str, Period, Period]:
         kind = _RUNNING[said or "month"]
         period = period_at(kind, REPORTS_IN, now)
         return (
-            "today" if said == "today" else f"this {said or 'month'}",
+            _THIS[said or "month"],
             period,
             period_before(kind, REPORTS_IN, period),
         )
@@ -117,14 +134,30 @@ def _between(dates: re.Match[str], now: datetime) -> tuple[str, Period, Period]:
     last = first if not is_range else _day(*dates.groups()[4:]) if dates[5] else today
     said = re.sub(r"\.\. (?=\d)", "..", dates[0].removeprefix(dates["since"] or ""))
     if first > today:
-        raise ReportWordsError(first.isoformat(), "is still to come: a report is about days that have begun.")
+        raise ReportWordsError(
+            first.isoformat(), tr_noop("{word} is still to come: a report is about days that have begun.")
+        )
     if last < first:
-        raise ReportWordsError(said, f"ends before it begins: write {last.isoformat()}..{first.isoformat()}.")
+        raise ReportWordsError(
+            said,
+            tr_noop("{word} ends before it begins: write {range}."),
+            range=f"{last.isoformat()}..{first.isoformat()}",
+        )
     if last - first >= MOST_DAYS * DAY:
-        raise ReportWordsError(said, f"is too long: a report is about {MOST_DAYS} days at most.")
+        raise ReportWordsError(
+            said, tr_noop("{word} is too long: a report is about {days} days at most."), days=MOST_DAYS
+        )
     length = last - first + DAY
     key = first.isoformat() if first == last else f"{first.isoformat()}..{last.isoformat()}"
-    return key, _stretch(key, first, length), _stretch(f"the {length.days} days before", first - length, length)
+    return key, _stretch(key, first, length), _stretch(f"{_PRECEDING}{length.days}", first - length, length)
+
+
+_PRECEDING = "preceding "
+
+
+def preceding_days(key: str) -> int | None:
+    """Of how many days a stretch is that is known by its length alone; None for any other key of a period."""
+    return int(key.removeprefix(_PRECEDING)) if key.startswith(_PRECEDING) else None
 
 
 def _stretch(key: str, first: date, length: timedelta) -> Period:
@@ -137,29 +170,41 @@ def _day(year: str, month: str, day: str) -> date:
         return date(int(year), int(month), int(day))
     except ValueError:
         raise ReportWordsError(
-            f"{year}-{month}-{day}", "is no day of the calendar: write it like 2026-11-05."
+            f"{year}-{month}-{day}", tr_noop("{word} is no day of the calendar: write it like 2026-11-05.")
         ) from None
 
 
 def _group(words: list[str]) -> GroupBy | AttributedBy:
     if not words:
-        raise ReportWordsError("", f"`by` needs a word after it: {USE}.")
+        raise ReportWordsError("", tr_noop("`by` needs a word after it: use {use}."), use=USE)
     said = " ".join(words)
     if said in ("tag", "tags"):
-        raise ReportWordsError(words[0], "needs the name of a tag, as in `report by tag:team`.")
+        raise ReportWordsError(words[0], tr_noop("{word} needs the name of a tag, as in `report by tag:team`."))
     if said in _GROUPS:
         return _GROUPS[said]
     unknown = next((word for word in words if word not in _GROUPS and word != "api"), None)
     if unknown is None:
-        raise ReportWordsError(words[1], f"is one too many after `by`: {USE}.")
+        raise ReportWordsError(words[1], tr_noop("{word} is one too many after `by`: use {use}."), use=USE)
     near = nearest(unknown, _KINDS)
-    hint = f" Did you mean `report by {near}`?" if near else ""
-    raise ReportWordsError(unknown, f"is not known after `by`: {USE}.{hint}")
+    if near is None:
+        raise ReportWordsError(unknown, tr_noop("{word} is not known after `by`: use {use}."), use=USE)
+    raise ReportWordsError(
+        unknown,
+        tr_noop("{word} is not known after `by`: use {use}. Did you mean `report by {near}`?"),
+        use=USE,
+        near=near,
+    )
 
 
 def _unknown(word: str, said: str = "") -> ReportWordsError:
     typed = {**{period: period for period in PERIODS}, **{by.value: f"by {by}" for by in _KINDS}}
     typed |= {"day": "today", "days": "today", "daily": "today", "weekly": "week", "monthly": "month"}
     near = nearest(said, typed) or nearest(word, typed)
-    hint = f" Did you mean `report {typed[near]}`?" if near else ""
-    return ReportWordsError(word, f"is not known here: {USE}.{hint}")
+    if near is None:
+        return ReportWordsError(word, tr_noop("{word} is not known here: use {use}."), use=USE)
+    return ReportWordsError(
+        word,
+        tr_noop("{word} is not known here: use {use}. Did you mean `report {near}`?"),
+        use=USE,
+        near=typed[near],
+    )

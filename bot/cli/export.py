@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             arguments.output.write_text(text, encoding="utf-8", newline="")
     except ReportWordsError as error:
-        complain(f"{error.word} {error.why}".strip().replace("`", ""))
+        complain(str(error).replace("`", ""))
         return 2
     except (SettingsError, DatabaseError) as error:
         complain(str(error))

@@ -3,18 +3,20 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from bot.amounts import count, shares, usd, usd_parts
+from bot.amounts import shares, usd, usd_parts
 from bot.budgets.budget import in_period, period_name
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
+from bot.language import ntr, tr, tr_noop
 from bot.messages import Message
 from bot.usage.model import Attributed, AttributedBy, AttributedRow
 from handlers.render.logged_requests import NONE
 from handlers.render.parts import lead, moment, paragraph, said, table
 from handlers.render.report import MOST_ROWS, short
+from handlers.render.row_words import heading_of, nobody, noun
 from handlers.render.spend import display_lines
 
-CLAUDE_CODE_COVERS = (
+CLAUDE_CODE_COVERS = tr_noop(
     "From Claude Code's report, since the analytics API cannot be used here: Anthropic's estimates for Claude Code "
     "alone, without its use over Bedrock, Vertex, Foundry or AWS, and without every other use of the API."
 )
@@ -23,14 +25,16 @@ CLAUDE_CODE_COVERS = (
 def attributed_message(found: Attributed, key: str, display: Display = USD, more: Sequence[str] = ()) -> Message:
     """The sum first, where it comes from, then the rows. `key`: of the period. `more`: lines after the first one."""
     if not found.rows:
-        return said(
-            " ".join(
-                [f"Anthropic attributes no spend of {period_name(key, found.ends_at)} so far.", *more, _source(found)]
-            )
-        )
-    sum_ = f"at least {usd(found.usd)}" if found.odd else usd(found.usd)
-    when = in_period(key, found.ends_at)
-    first = f"{sum_} {when}, from {moment(found.starts_at)} to {moment(found.ends_at)}, by {found.by}"
+        none = tr("Anthropic attributes no spend of {period} so far.", period=period_name(key, found.ends_at))
+        return said(" ".join([none, *more, _source(found)]))
+    first = tr(
+        "{spent} {when}, from {since} to {until}, by {by}",
+        spent=tr("at least {usd}", usd=usd(found.usd)) if found.odd else usd(found.usd),
+        when=in_period(key, found.ends_at),
+        since=moment(found.starts_at),
+        until=moment(found.ends_at),
+        by=noun(found.by),
+    )
     rows, left_out = found.rows[:MOST_ROWS], found.rows[MOST_ROWS:]
     cells, closing = _cells(found, rows, left_out)
     return Message(
@@ -44,12 +48,22 @@ def attributed_message(found: Attributed, key: str, display: Display = USD, more
 
 def _source(found: Attributed) -> str:
     if found.origin == "claude_code":
-        return CLAUDE_CODE_COVERS
-    upto = "" if found.refreshed_at is None else f", complete up to {moment(found.refreshed_at)}"
-    if found.list_usd is None or found.list_usd == found.usd:
-        return f"From Anthropic's analytics API{upto}: after discounts, before credits."
-    return (
-        f"From Anthropic's analytics API{upto}: after discounts, before credits; {usd(found.list_usd)} at list prices."
+        return tr(CLAUDE_CODE_COVERS)
+    at_list = None if found.list_usd is None or found.list_usd == found.usd else usd(found.list_usd)
+    if found.refreshed_at is None:
+        if at_list is None:
+            return tr("From Anthropic's analytics API: after discounts, before credits.")
+        return tr("From Anthropic's analytics API: after discounts, before credits; {usd} at list prices.", usd=at_list)
+    until = moment(found.refreshed_at)
+    if at_list is None:
+        return tr(
+            "From Anthropic's analytics API, complete up to {until}: after discounts, before credits.", until=until
+        )
+    return tr(
+        "From Anthropic's analytics API, complete up to {until}: after discounts, before credits; {usd} at list "
+        "prices.",
+        until=until,
+        usd=at_list,
     )
 
 
@@ -57,12 +71,20 @@ def _warnings(found: Attributed) -> list[str]:
     lines = []
     if found.by is AttributedBy.GROUP:
         lines.append(
-            "Somebody in several groups counts in each of them, so the rows may add up to more than the sum above."
+            tr("Somebody in several groups counts in each of them, so the rows may add up to more than the sum above.")
         )
     if found.on_plans_usd:
-        lines.append(f"{usd(found.on_plans_usd)} of it was used on subscriptions, which are not billed by tokens.")
+        lines.append(
+            tr("{usd} of it was used on subscriptions, which are not billed by tokens.", usd=usd(found.on_plans_usd))
+        )
     if found.odd:
-        lines.append(f"{count(found.odd, 'row')} of Anthropic's answer cannot be read: the true sum may differ.")
+        lines.append(
+            ntr(
+                "{number} row of Anthropic's answer cannot be read: the true sum may differ.",
+                "{number} rows of Anthropic's answer cannot be read: the true sum may differ.",
+                found.odd,
+            )
+        )
     return lines
 
 
@@ -71,8 +93,8 @@ def _has_shares(found: Attributed) -> bool:
 
 
 def _headings(found: Attributed) -> list[str]:
-    share = ["Share"] if _has_shares(found) else []
-    return [found.by.value.capitalize(), "USD", *share, "Tokens in", "Tokens out"]
+    share = [tr("Share")] if _has_shares(found) else []
+    return [heading_of(found.by), tr("USD"), *share, tr("Tokens in"), tr("Tokens out")]
 
 
 def _cells(
@@ -92,7 +114,10 @@ def _cells(
     ]
     if not left_out:
         return cells, []
-    return cells, [f"and {len(left_out)} more, {amounts[-1]}{f' ({percents[-1]})' if whole else ''}"]
+    number, amount = len(left_out), amounts[-1]
+    if not whole:
+        return cells, [tr("and {number} more, {usd}", number=number, usd=amount)]
+    return cells, [tr("and {number} more, {usd} ({share})", number=number, usd=amount, share=percents[-1])]
 
 
 def _labels(found: Attributed, rows: Sequence[AttributedRow]) -> list[str]:
@@ -103,7 +128,7 @@ def _labels(found: Attributed, rows: Sequence[AttributedRow]) -> list[str]:
 
 def _label(row: AttributedRow, by: AttributedBy, *, twice: bool) -> str:
     if row.who.id is None:
-        return row.who.name or f"no {by}"
+        return row.who.name or nobody(by)
     if row.who.name is None:
         return row.who.id
     return f"{row.who.name} ({row.who.id})" if twice else row.who.name
@@ -115,5 +140,7 @@ def _tokens(tokens: int | None) -> str:
 
 def _in_words(cells: Sequence[str], has_shares: bool) -> str:
     who, amount, *share, tokens_in, tokens_out = cells
-    part = f" ({share[0]})" if has_shares else ""
-    return f"• {who}: {amount}{part}, {tokens_in} tokens in, {tokens_out} out"
+    detail = tr("{tokens_in} tokens in, {tokens_out} out", tokens_in=tokens_in, tokens_out=tokens_out)
+    if not has_shares:
+        return tr("• {who}: {amount}, {detail}", who=who, amount=amount, detail=detail)
+    return tr("• {who}: {amount} ({share}), {detail}", who=who, amount=amount, share=share[0], detail=detail)

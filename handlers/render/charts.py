@@ -124,6 +124,13 @@ def _day(day: date) -> str:
     return f"{day.day} {day:%b}" if language() == ENGLISH else format_skeleton("MMMd", day, locale=locale())
 
 
+def weekday_label(day: date) -> str:
+    """`Fri 27 Nov`."""
+    if language() == ENGLISH:
+        return f"{day:%a} {day.day} {day:%b}"
+    return format_skeleton("MMMEd", day, locale=locale())
+
+
 def month_label(day: date) -> str:
     """`Nov 2026`."""
     return format_skeleton("yMMM", day, locale=locale())

@@ -41,7 +41,7 @@ def digest_message(digest: Digest, display: Display = USD) -> Message:
     title = tr("So far") if digest.running else tr(TITLES[digest.every])
     return Message(
         [
-            heading(f"{title}: {_period(digest)}"),
+            heading(tr("{title}: {period}", title=title, period=_period(digest))),
             lead(first, *display_lines(digest.spend.total_usd, display), *rest),
             *_rows(digest),
             bullets(tr("Budgets"), [_budget_line(spend, digest) for spend in digest.budgets]),
@@ -69,7 +69,7 @@ def _lead(digest: Digest) -> Iterator[str]:
             "INCOMPLETE: of {number} hours of it no usage is known here, which count as none.",
             digest.missing_hours,
         )
-    yield f"{parts_line(spend)}."
+    yield tr("{parts}.", parts=parts_line(spend))
     yield from _sure(digest)
     if digest.before_usd is not None and digest.before is not None:
         yield _compared(digest)
@@ -230,9 +230,9 @@ def _estimate_line(each: EstimatePace) -> str:
 def _news(digest: Digest) -> Iterator[str]:
     on = digest.decided_at.date()
     for price in digest.prices:
-        yield f"{price_line(price, on)}. {price_effect(price)}"
+        yield tr("{first}. {second}", first=price_line(price, on), second=price_effect(price))
     for each in digest.retirements:
-        yield f"{retires_line(each, on)}. {successor_line(each)}"
+        yield tr("{first}. {second}", first=retires_line(each, on), second=successor_line(each))
 
 
 def _small_print(digest: Digest) -> str:

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from bot.amounts import cents_of, percent, usd
-from bot.budgets.budget import Budget, PeriodKind, period_name
+from bot.budgets.budget import Budget, LimitKind, PeriodKind, period_name
 from bot.budgets.forecast import Crossing, Forecast
 from bot.budgets.line import Line
 from bot.budgets.review import Prospect
 from bot.display import USD, Display
-from bot.language import tr
+from bot.language import tr, tr_noop
 from bot.messages import Message, Part
-from handlers.render.charts import Cell, Series, chart, data_table, days_label
+from handlers.render.charts import Cell, Series, chart, data_table, days_label, weekday_label
 from handlers.render.parts import context, fitting, lead, moment, shown
 from handlers.render.raises import raised_lines
 from handlers.render.spend import amount, capitalized, display_lines, in_its_period, not_known, warning_lines
@@ -41,7 +41,9 @@ def forecast_message(
     groups = fitting((_lines(one, display) for one in outlooks), ROOM, MOST_BUDGETS)
     told = list(zip(outlooks, groups, strict=False))
     left_out = len(outlooks) + more - len(groups)
-    closing = [f"and {left_out} more budgets, which do not fit into one message."] if left_out else []
+    closing = []
+    if left_out:
+        closing.append(tr("and {number} more budgets, which do not fit into one message.", number=left_out))
     if any(outlook.forecast is not None for outlook, _ in told):
         closing.append(tr("The range holds in four of five cases."))
     first = [] if drawn is None or line is None else [_chart(drawn, line)]
@@ -66,31 +68,55 @@ def _reaches(outlook: Prospect) -> bool:
 
 def _lines(outlook: Prospect, display: Display) -> list[str]:
     spend, found = outlook.spend, outlook.forecast
-    name = f"budget {shown(spend.budget)}, {shown(spend.scope)}"
+    name = {"budget": shown(spend.budget), "scope": shown(spend.scope)}
     end = moment(outlook.period.ends_at)
     if spend.period != outlook.period.key:
         period = shown(period_name(outlook.period.key, outlook.period.starts_at))
-        return [f"Not known yet: {name}", f"The data ends before {period} began."]
-    when = in_its_period(spend)
-    so_far = f"spent so far {amount(spend)}"
-    if found is None:
         return [
-            f"Not known: {name}" if spend.stale_at is not None else f"Not known yet: {name}",
-            f"Expected end: {not_known(spend)}. {capitalized(when)}, which ends {end}, {so_far}.",
+            tr("Not known yet: budget {budget}, {scope}", **name),
+            tr("The data ends before {period} began.", period=period),
+        ]
+    when, so_far = in_its_period(spend), amount(spend)
+    if found is None:
+        is_stale = spend.stale_at is not None
+        return [
+            tr("Not known: budget {budget}, {scope}", **name)
+            if is_stale
+            else tr("Not known yet: budget {budget}, {scope}", **name),
+            tr(
+                "Expected end: {why}. {when}, which ends {end}, spent so far {spent}.",
+                why=not_known(spend),
+                when=capitalized(when),
+                end=end,
+                spent=so_far,
+            ),
             *warning_lines(spend),
         ]
     return [
-        f"{usd(found.expected_usd)} expected by {end}: {name}",
+        tr("{usd} expected by {end}: budget {budget}, {scope}", usd=usd(found.expected_usd), end=end, **name),
         *display_lines(found.expected_usd, display),
-        f"Between {usd(found.low_usd)} and {usd(found.high_usd)} {when}; {so_far}.",
+        tr(
+            "Between {low} and {high} {when}; spent so far {spent}.",
+            low=usd(found.low_usd),
+            high=usd(found.high_usd),
+            when=when,
+            spent=so_far,
+        ),
         *(_crossing_line(crossing, found, outlook.budget) for crossing in found.crossings),
         *raised_lines(spend.raised),
         *warning_lines(spend),
     ]
 
 
+LIMITS = {
+    LimitKind.SOFT: tr_noop("Soft limit {usd}"),
+    LimitKind.HARD: tr_noop("Hard limit {usd}"),
+    LimitKind.THRESHOLD: tr_noop("Threshold limit {usd}"),
+}
+
+
 def _crossing_line(crossing: Crossing, found: Forecast, budget: Budget) -> str:
-    limit = f"{crossing.kind.capitalize()} limit {usd(crossing.limit_usd)}"
+    limit = tr(LIMITS[crossing.kind], usd=usd(crossing.limit_usd))
     if crossing.passed:
         return tr("{limit}: reached already.", limit=limit)
     part = percent(found.expected_usd, crossing.limit_usd)
@@ -122,7 +148,7 @@ def _crossing_line(crossing: Crossing, found: Forecast, budget: Budget) -> str:
 def _when(at: datetime, budget: Budget) -> str:
     """`Fri 27 Nov`, in the budget's zone; with the hour where the budget is one of a day."""
     local = at.astimezone(budget.zone)
-    day = f"{local:%a} {local.day} {local:%b}"
+    day = weekday_label(local.date())
     return f"{day} {local:%H:%M}" if budget.period is PeriodKind.DAY else day
 
 

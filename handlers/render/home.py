@@ -70,7 +70,7 @@ MOST_VIEW_BLOCKS = 100
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A day or a month of the whole organization."""
+    """A day or a month of the whole organization. `name`: `today`, `this month`, as `ReportWords` has it."""
 
     name: str
     report: Report
@@ -135,7 +135,8 @@ def home_view(content: HomeContent, *, for_admin: bool, native: bool = True) -> 
 
 def _stretch_lines(stretch: Stretch, display: Display) -> list[str]:
     spend = stretch.report.spend
-    lines = [f"{total(spend)} {stretch.name}", *display_lines(spend.total_usd, display)]
+    first = tr("{spent} {period}", spent=total(spend), period=tr(stretch.name))
+    lines = [first, *display_lines(spend.total_usd, display)]
     if not stretch.report.known.complete:
         lines.append(tr("INCOMPLETE: of some hours no usage is known here, so the true sum may be higher."))
     if spend.provisional_usd:
@@ -203,7 +204,13 @@ def _budgets(content: HomeContent) -> list[Part]:
 
 
 def _budget_lines(spend: BudgetSpend, content: HomeContent) -> list[str]:
-    first = f"*{amount(spend)} {in_its_period(spend)}*: budget {shown(spend.budget)}, {shown(spend.scope)}"
+    first = tr(
+        "*{spent} {when}*: budget {budget}, {scope}",
+        spent=amount(spend),
+        when=in_its_period(spend),
+        budget=shown(spend.budget),
+        scope=shown(spend.scope),
+    )
     lines = [first, *display_lines(spend.spent_usd, content.display)]
     drawn = bar(spend)
     if drawn:

@@ -4,16 +4,18 @@ from collections.abc import Mapping, Sequence
 
 from bot.amounts import usd
 from bot.budgets.budget import Budget
+from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.pricing.throughput import UNITS, Limits, Pool, RateLimitTable
 from handlers.render.budget import described, where
 from handlers.render.logged_requests import Traffic, traffic_parts
 from handlers.render.parts import context, lead, shown
+from handlers.render.row_words import listed, listed_apart
 
 MOST_POOLS = 30
 MOST_BUDGETS = 30
 
-STOPS_NOTHING = "No limit of a budget stops a request; only the limit in Anthropic's Console does."
+STOPS_NOTHING = tr_noop("No limit of a budget stops a request; only the limit in Anthropic's Console does.")
 
 
 def limits_message(
@@ -26,46 +28,54 @@ def limits_message(
 
     `traffic`: what applications logged of the last day; None where none logs.
     """
-    of_budgets = [_budget_line(budget) for budget in budgets[:MOST_BUDGETS]] or ["• no budget is set"]
+    of_budgets = [_budget_line(budget) for budget in budgets[:MOST_BUDGETS]] or [tr("• no budget is set")]
     if len(budgets) > MOST_BUDGETS:
-        of_budgets.append(f"and {len(budgets) - MOST_BUDGETS} more")
+        of_budgets.append(tr("and {number} more", number=len(budgets) - MOST_BUDGETS))
     title, rates, source = _standard(table) if not measured else _own(measured)
     return Message(
-        [lead("Budgets", *of_budgets), lead(title, *rates), *traffic_parts(traffic), context(source, STOPS_NOTHING)]
+        [
+            lead(tr("Budgets"), *of_budgets),
+            lead(title, *rates),
+            *traffic_parts(traffic),
+            context(source, tr(STOPS_NOTHING)),
+        ]
     )
 
 
 def _budget_line(budget: Budget) -> str:
-    return f"• {shown(budget.name)}: {described(budget)}. {where(budget)}"
+    return tr("• {name}: {what}. {where}", name=shown(budget.name), what=described(budget), where=where(budget))
 
 
 def _own(measured: Mapping[Pool, Limits]) -> tuple[str, list[str], str]:
     pools = sorted(measured.items(), key=lambda item: (item[0].batch, item[0].name))
     lines = [f"• {shown(pool.name)}: {_own_limits(limits)}" for pool, limits in pools[:MOST_POOLS]]
     if len(pools) > MOST_POOLS:
-        lines.append(f"and {len(pools) - MOST_POOLS} more")
-    source = "Rate limits as Anthropic reported them within the last hour; cache reads do not count as input."
-    return "Your organization's own rate limits", lines, source
+        lines.append(tr("and {number} more", number=len(pools) - MOST_POOLS))
+    source = tr("Rate limits as Anthropic reported them within the last hour; cache reads do not count as input.")
+    return tr("Your organization's own rate limits"), lines, source
 
 
 def _own_limits(limits: Limits) -> str:
-    return ", ".join(f"{value:,} {UNITS[limiter]}" for limiter, value in limits.items()) or "not reported"
+    found = [tr("{number} {unit}", number=f"{value:,}", unit=tr(UNITS[limiter])) for limiter, value in limits.items()]
+    return listed(found) or tr("not reported")
 
 
 def _standard(table: RateLimitTable) -> tuple[str, list[str], str]:
     """Pools with the same limits share a line."""
     caps = [(tier.name, tier.monthly_cap_usd) for tier in table.tiers]
-    by_name = [f"{name} {'none' if cap is None else usd(cap).removesuffix('.00')}" for name, cap in caps]
+    none = tr("none")
+    by_name = [f"{name} {none if cap is None else usd(cap).removesuffix('.00')}" for name, cap in caps]
     alike: dict[str, list[str]] = {}
     for pool, by_tier in table.limits.items():
         alike.setdefault(_by_tier(by_tier, table), []).append(pool.name)
-    lines = [f"• monthly cap by tier: {' · '.join(by_name)}"]
-    lines += [f"• {', '.join(pools)}: {limits}" for limits, pools in alike.items()]
-    source = (
-        f"Standard limits of each tier as of {table.checked_on.isoformat()}; cache reads do not count as input. Your "
-        "organization's own ones are not known here: an Admin key may read them, and the Console shows them."
+    lines = [tr("• monthly cap by tier: {caps}", caps=" · ".join(by_name))]
+    lines += [f"• {listed(pools)}: {limits}" for limits, pools in alike.items()]
+    source = tr(
+        "Standard limits of each tier as of {day}; cache reads do not count as input. Your organization's own ones are "
+        "not known here: an Admin key may read them, and the Console shows them.",
+        day=table.checked_on.isoformat(),
     )
-    return "Anthropic's standard rate limits, by tier", lines, source
+    return tr("Anthropic's standard rate limits, by tier"), lines, source
 
 
 def _by_tier(by_tier: Mapping[str, Limits], table: RateLimitTable) -> str:
@@ -78,5 +88,5 @@ def _by_tier(by_tier: Mapping[str, Limits], table: RateLimitTable) -> str:
             for tier in table.tiers
             if limiter in by_tier.get(tier.name, {})
         ]
-        words.append(f"{UNITS[limiter]}: {' · '.join(figures)}")
-    return "; ".join(words) or "not known here"
+        words.append(f"{tr(UNITS[limiter])}: {' · '.join(figures)}")
+    return listed_apart(words) or tr("not known here")

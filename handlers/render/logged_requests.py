@@ -1,18 +1,20 @@
 """Requests as applications logged them: columns of a report, coverage of Anthropic's figures, and rate limits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from bot.amounts import change, count, share, small_usd, usd
+from bot.amounts import change, share, small_usd, usd
 from bot.budgets.logged_requests import Busiest, Coverage, Gap, Requests, usd_a_request
 from bot.budgets.report import Group, Report
+from bot.language import ntr, tr, tr_noop
 from bot.ledger.model import Sums
 from bot.messages import Part
 from bot.pricing.throughput import UNITS
 from handlers.render.parts import lead, moment, shown
+from handlers.render.row_words import listed, listed_apart, noun
 
 OfGroups = Mapping[str | None, Requests]
 
@@ -21,15 +23,11 @@ NONE = "–"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`unit`: what follows a cell in a line of words."""
+    """`words`: each cell in a line of words, empty for one that says nothing."""
 
     heading: str
-    unit: str
     cells: Sequence[str]
-
-    def said(self, cell: str) -> str:
-        """The unit after this cell."""
-        return self.unit.removesuffix("s") if cell == "1" else self.unit
+    words: Sequence[str]
 
 
 def request_columns(report: Report, requests: OfGroups | None, groups: Sequence[Group]) -> list[Column]:
@@ -37,19 +35,34 @@ def request_columns(report: Report, requests: OfGroups | None, groups: Sequence[
     if requests is None:
         return []
     found = [requests.get(group.id) for group in groups]
+    numbers = [None if each is None else each.count for each in found]
     columns = [
         Column(
-            "Requests",
-            "requests",
-            [NONE if each is None or each.count is None else f"{each.count:,}" for each in found],
+            tr("Requests"),
+            [NONE if number is None else f"{number:,}" for number in numbers],
+            ["" if number is None else _requests(number) for number in numbers],
         ),
-        Column("USD a request", "a request", [_each(group, of) for group, of in zip(groups, found, strict=True)]),
+        _column(
+            tr("USD a request"),
+            [_each(group, of) for group, of in zip(groups, found, strict=True)],
+            lambda cell: tr("{usd} a request", usd=cell),
+        ),
     ]
     if any(each.rate_limited for each in requests.values()):
-        columns.append(Column("429", "rate-limited", [_part(each, "rate_limited") for each in found]))
+        limited = [_part(each, "rate_limited") for each in found]
+        columns.append(_column("429", limited, lambda cell: tr("{share} rate-limited", share=cell)))
     if any(each.errors for each in requests.values()):
-        columns.append(Column("Errors", "failed", [_part(each, "errors") for each in found]))
+        errors = [_part(each, "errors") for each in found]
+        columns.append(_column(tr("Errors"), errors, lambda cell: tr("{share} failed", share=cell)))
     return columns
+
+
+def _column(heading: str, cells: Sequence[str], said: Callable[[str], str]) -> Column:
+    return Column(heading, cells, ["" if cell == NONE else said(cell) for cell in cells])
+
+
+def _requests(number: int) -> str:
+    return ntr("{number} request", "{number} requests", number)
 
 
 def together_lines(report: Report, requests: OfGroups) -> list[str]:
@@ -58,17 +71,19 @@ def together_lines(report: Report, requests: OfGroups) -> list[str]:
         return []
     number = sum(each.count or 0 for each in requests.values())
     limited, errors = (sum(getattr(each, name) for each in requests.values()) for name in ("rate_limited", "errors"))
-    line = f"Logged: {count(number, 'request')}"
+    logged = [_requests(number)]
     each = usd_a_request(report.computed_usd, number)
     if each is not None:
         # What was logged before and is not now counts in the stretch before as well.
-        line += f", {small_usd(each)} a request"
-    failed = [
-        f"{share(Decimal(part), Decimal(number))} {word}"
-        for part, word in ((limited, "hit a rate limit"), (errors, "failed"))
-        if part
-    ]
-    return [f"{line}{'; ' if failed else ''}{', '.join(failed)}."]
+        logged.append(tr("{usd} a request", usd=small_usd(each)))
+    failed = []
+    if limited:
+        failed.append(tr("{share} hit a rate limit", share=share(Decimal(limited), Decimal(number))))
+    if errors:
+        failed.append(tr("{share} failed", share=share(Decimal(errors), Decimal(number))))
+    if failed:
+        return [tr("Logged: {requests}; {failed}.", requests=listed(logged), failed=listed(failed))]
+    return [tr("Logged: {requests}.", requests=listed(logged))]
 
 
 def _each(group: Group, of: Requests | None) -> str:
@@ -77,7 +92,7 @@ def _each(group: Group, of: Requests | None) -> str:
         return NONE
     text = f"≥ {small_usd(each)}" if group.at_least else small_usd(each)
     changed = _change(group, of)
-    return text if changed is None else f"{text} ({changed})"
+    return text if changed is None else tr("{usd} ({change})", usd=text, change=changed)
 
 
 def _change(group: Group, of: Requests) -> str | None:
@@ -96,54 +111,79 @@ def _part(of: Requests | None, name: str) -> str:
 
 MOST_GAPS = 3
 MOST_MODELS = 4
-UNKNOWN = "From the usage log of your applications alone: Anthropic's figures of this time are not known here."
+UNKNOWN = tr_noop("From the usage log of your applications alone: Anthropic's figures of this time are not known here.")
 
 
 def coverage_lines(coverage: Coverage | None) -> list[str]:
     """What share is logged, what is in no log, and what only logs have. None: no closed hour is known."""
     if coverage is None:
-        return [UNKNOWN]
+        return [tr(UNKNOWN)]
     if not coverage.known.complete:
-        missing = coverage.known.of_hours - coverage.known.hours
         return [
-            f"From the usage log of your applications. Anthropic's figures lack {count(missing, 'hour')} of this time, "
-            "so no share is given."
+            ntr(
+                "From the usage log of your applications. Anthropic's figures lack {number} hour of this time, so no "
+                "share is given.",
+                "From the usage log of your applications. Anthropic's figures lack {number} hours of this time, so no "
+                "share is given.",
+                coverage.known.of_hours - coverage.known.hours,
+            )
         ]
-    until, counted = moment(coverage.until), coverage.counted_usd
-    lines = [f"Anthropic counted nothing in the closed hours up to {until}."]
-    if counted:
-        lines = [
-            f"Applications logged {share(coverage.covered_usd, counted)} of the {usd(counted)} that Anthropic counted "
-            f"in the closed hours up to {until}{_by_model(coverage)}."
-        ]
+    lines = [_covered(coverage)]
     if coverage.gaps:
         gaps = [_gap(gap) for gap in coverage.gaps[:MOST_GAPS]]
         if len(coverage.gaps) > MOST_GAPS:
-            gaps.append(f"and {len(coverage.gaps) - MOST_GAPS} more")
-        lines.append(f"In no log: {'; '.join(gaps)}.")
+            gaps.append(tr("and {number} more", number=len(coverage.gaps) - MOST_GAPS))
+        lines.append(tr("In no log: {gaps}.", gaps=listed_apart(gaps)))
     beyond = [
-        f"{shown(each.model)} {usd(each.logged_usd)} against {usd(each.counted_usd)}"
+        tr(
+            "{model} {logged} against {counted}",
+            model=shown(each.model),
+            logged=usd(each.logged_usd),
+            counted=usd(each.counted_usd),
+        )
         for each in coverage.models
         if each.is_beyond
     ]
-    if beyond:
-        more = f" and {len(beyond) - MOST_GAPS} more" if len(beyond) > MOST_GAPS else ""
-        lines.append(f"Logs have more than Anthropic counted: {', '.join(beyond[:MOST_GAPS])}{more}.")
+    if len(beyond) > MOST_GAPS:
+        more = len(beyond) - MOST_GAPS
+        models = listed(beyond[:MOST_GAPS])
+        lines.append(
+            tr("Logs have more than Anthropic counted: {models} and {number} more.", models=models, number=more)
+        )
+    elif beyond:
+        lines.append(tr("Logs have more than Anthropic counted: {models}.", models=listed(beyond)))
     return lines
 
 
-def _by_model(coverage: Coverage) -> str:
-    counted = [each for each in coverage.models if each.counted_usd]
-    if len(counted) < 2:
-        return ""
-    named = [f"{shown(each.model)} {share(each.covered_usd, each.counted_usd)}" for each in counted[:MOST_MODELS]]
-    return f" ({', '.join(named)}{', …' if len(counted) > MOST_MODELS else ''})"
+def _covered(coverage: Coverage) -> str:
+    until, counted = moment(coverage.until), coverage.counted_usd
+    if not counted:
+        return tr("Anthropic counted nothing in the closed hours up to {until}.", until=until)
+    values = {"share": share(coverage.covered_usd, counted), "usd": usd(counted), "until": until}
+    models = [each for each in coverage.models if each.counted_usd]
+    if len(models) < 2:
+        return tr(
+            "Applications logged {share} of the {usd} that Anthropic counted in the closed hours up to {until}.",
+            **values,
+        )
+    named = [f"{shown(each.model)} {share(each.covered_usd, each.counted_usd)}" for each in models[:MOST_MODELS]]
+    return tr(
+        "Applications logged {share} of the {usd} that Anthropic counted in the closed hours up to {until} ({models}).",
+        models=listed([*named, *(["…"] if len(models) > MOST_MODELS else [])]),
+        **values,
+    )
 
 
 def _gap(gap: Gap) -> str:
-    who = "usage without a key" if gap.key is None else f"key {shown(gap.key)}"
-    part = gap.missing * 100 // gap.counted
-    return f"{who}: {'at least ' if gap.at_least else ''}{max(1, part)}% of its {shown(gap.model)} tokens"
+    part = f"{max(1, gap.missing * 100 // gap.counted)}%"
+    if gap.key is None:
+        if gap.at_least:
+            return tr("usage without a key: at least {share} of its {model} tokens", share=part, model=shown(gap.model))
+        return tr("usage without a key: {share} of its {model} tokens", share=part, model=shown(gap.model))
+    values = {"key": shown(gap.key), "share": part, "model": shown(gap.model)}
+    if gap.at_least:
+        return tr("key {key}: at least {share} of its {model} tokens", **values)
+    return tr("key {key}: {share} of its {model} tokens", **values)
 
 
 MOST = 5
@@ -164,13 +204,14 @@ def traffic_parts(traffic: Traffic | None) -> list[Part]:
     """Nothing where no application logs usage."""
     if traffic is None:
         return []
-    since = f"{moment(traffic.since)} to {moment(traffic.until)}"
+    span = {"since": moment(traffic.since), "until": moment(traffic.until)}
     minutes = [_minute(each) for each in traffic.busiest[:MOST_MINUTES]]
     if len(traffic.busiest) > MOST_MINUTES:
-        minutes.append(f"and {len(traffic.busiest) - MOST_MINUTES} more")
+        minutes.append(tr("and {number} more", number=len(traffic.busiest) - MOST_MINUTES))
+    busiest = tr("Busiest minute that applications logged, {since} to {until}", **span)
     return [
-        lead(f"Requests that hit a rate limit (429), logged {since}", *_limited(traffic)),
-        *([lead(f"Busiest minute that applications logged, {since}", *minutes)] if minutes else []),
+        lead(tr("Requests that hit a rate limit (429), logged {since} to {until}", **span), *_limited(traffic)),
+        *([lead(busiest, *minutes)] if minutes else []),
     ]
 
 
@@ -179,24 +220,48 @@ def _limited(traffic: Traffic) -> list[str]:
     for by, sums in traffic.by.items():
         hit = [(at, each) for at, each in sums.items() if each.rate_limited and each.requests]
         hit.sort(key=lambda pair: (-pair[1].rate_limited, str(pair[0])))
-        lines += [
-            f"• {by} {shown(at) if at else 'not named'}: {share(Decimal(of.rate_limited), Decimal(of.requests))} of "
-            f"{count(of.requests, 'request')}"
-            for at, of in hit[:MOST]
-        ]
+        lines += [_hit(by, at, of) for at, of in hit[:MOST]]
         if len(hit) > MOST:
-            lines.append(f"and {len(hit) - MOST} more by {by}")
+            lines.append(tr("and {number} more by {by}", number=len(hit) - MOST, by=noun(by)))
     if lines:
         return lines
     number = sum(each.requests for each in next(iter(traffic.by.values())).values())
-    return [f"• none of {count(number, 'request')}" if number else "• no request was logged"]
+    if not number:
+        return [tr("• no request was logged")]
+    return [ntr("• none of {number} request", "• none of {number} requests", number)]
+
+
+def _hit(by: str, at: str | None, of: Sums) -> str:
+    part = share(Decimal(of.rate_limited), Decimal(of.requests))
+    if not at:
+        return ntr(
+            "• {by} not named: {share} of {number} request",
+            "• {by} not named: {share} of {number} requests",
+            of.requests,
+            by=noun(by),
+            share=part,
+        )
+    return ntr(
+        "• {by} {name}: {share} of {number} request",
+        "• {by} {name}: {share} of {number} requests",
+        of.requests,
+        by=noun(by),
+        name=shown(at),
+        share=part,
+    )
 
 
 def _minute(each: Busiest) -> str:
-    need, unit, at = f"{each.need:,}", UNITS[each.limiter], moment(each.minute)
+    values = {
+        "name": shown(each.pool.name),
+        "need": f"{each.need:,}",
+        "unit": tr(UNITS[each.limiter]),
+        "time": moment(each.minute),
+    }
     if each.limit is None:
-        return f"• {shown(each.pool.name)}: {need} {unit} at {at}; the limit is not known"
+        return tr("• {name}: {need} {unit} at {time}; the limit is not known", **values)
+    values["limit"] = f"{each.limit:,}"
     if each.need > each.limit:
-        return f"• {shown(each.pool.name)}: {need} of {each.limit:,} {unit} at {at}, over the limit"
-    left = (each.limit - each.need) * 100 // each.limit
-    return f"• {shown(each.pool.name)}: {need} of {each.limit:,} {unit} at {at}, {left}% headroom"
+        return tr("• {name}: {need} of {limit} {unit} at {time}, over the limit", **values)
+    left = f"{(each.limit - each.need) * 100 // each.limit}%"
+    return tr("• {name}: {need} of {limit} {unit} at {time}, {share} headroom", share=left, **values)

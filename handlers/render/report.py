@@ -6,24 +6,24 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
-from bot.amounts import CENT, apportioned, cents_of, change, count, in_cents, share, shares, usd
+from bot.amounts import CENT, apportioned, cents_of, change, in_cents, share, shares, usd
 from bot.budgets.budget import Period, in_period, period_name
 from bot.budgets.course import Course, Step, Stretch, last_day
 from bot.budgets.report import LOGGED_BY, CacheUse, Group, GroupBy, Report
+from bot.budgets.report_words import preceding_days
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
-from bot.language import tr, tr_noop
+from bot.language import ntr, tr, tr_noop
 from bot.messages import Message, Part
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store_reads import Names
 from handlers.render.charts import MOST_SERIES, Cell, Series, chart, data_table, days_label, month_label
 from handlers.render.logged_requests import NONE, Column, OfGroups, request_columns, together_lines
 from handlers.render.parts import context, fold, lead, model_label, moment, paragraph, shown, table
+from handlers.render.row_words import heading_of, listed, nobody, noun
 from handlers.render.spend import at_least_line, capitalized, display_lines, parts_line, total, unknown_price_line
 
 MOST_ROWS = 15
-
-HEADINGS = {by: by.value.capitalize() for by in GroupBy}
 
 
 def report_message(
@@ -43,7 +43,11 @@ def report_message(
     first, *rest = _lead(report)
     groups, left_out = report.groups[:most], report.groups[most:]
     rows, others = _rows(report, groups, left_out, known)
-    more = [] if others is None else [f"and {len(left_out)} more, {usd(others.usd)} ({others.share})"]
+    more = []
+    if others is not None:
+        more = [
+            tr("and {number} more, {usd} ({share})", number=len(left_out), usd=usd(others.usd), share=others.share),
+        ]
     together = [] if requests is None else together_lines(report, requests)
     columns = request_columns(report, requests, groups)
     details = [_details(row, columns, index) for index, row in enumerate(rows)]
@@ -68,20 +72,35 @@ def report_message(
 
 def _lead(report: Report) -> list[str]:
     spend, period = report.spend, report.period
-    sum_ = total(spend)
-    when = in_period(period.key, report.as_of)
-    lines = [f"{sum_} {when}, from {moment(period.starts_at)} to {moment(report.as_of)}, by {report.grouped_by}"]
-    if not report.known.complete:
-        missing = report.known.of_hours - report.known.hours
-        lines.append(
-            f"INCOMPLETE: of {count(missing, 'hour')} out of {report.known.of_hours:,} since then no usage is known "
-            "here, so the true sum may be higher."
+    lines = [
+        tr(
+            "{spent} {when}, from {since} to {until}, by {by}",
+            spent=total(spend),
+            when=in_period(period.key, report.as_of),
+            since=moment(period.starts_at),
+            until=moment(report.as_of),
+            by=noun(report.by, report.tag),
         )
-    lines.append(f"{parts_line(spend)}.")
+    ]
+    if not report.known.complete:
+        lines.append(
+            ntr(
+                "INCOMPLETE: of {number} hour out of {hours} since then no usage is known here, so the true sum may be "
+                "higher.",
+                "INCOMPLETE: of {number} hours out of {hours} since then no usage is known here, so the true sum may "
+                "be higher.",
+                report.known.of_hours - report.known.hours,
+                hours=f"{report.known.of_hours:,}",
+            )
+        )
+    lines.append(tr("{parts}.", parts=parts_line(spend)))
     if report.computed_usd != spend.total_usd:
         lines.append(
-            f"The rows are all computed from tokens and list prices, {usd(report.computed_usd)} together: the bill is "
-            "not split in this way."
+            tr(
+                "The rows are all computed from tokens and list prices, {usd} together: the bill is not split in this "
+                "way.",
+                usd=usd(report.computed_usd),
+            )
         )
     lines.append(_before_line(report))
     return lines
@@ -89,15 +108,23 @@ def _lead(report: Report) -> list[str]:
 
 def _before_line(report: Report) -> str:
     if not report.known.complete:
-        return "It is not compared with the period before, since hours are missing."
+        return tr("It is not compared with the period before, since hours are missing.")
     if report.before is None:
-        return "No data for before: the same stretch of the period before is not known as a whole."
+        return tr("No data for before: the same stretch of the period before is not known as a whole.")
     before = report.before
+    days = preceding_days(before.period)
+    name = period_name(before.period, report.as_of) if days is None else tr("the {days} days before", days=days)
     if not before.usd:
-        return f"In the same stretch of {period_name(before.period, report.as_of)} nothing was used."
+        return tr("In the same stretch of {period} nothing was used.", period=name)
     changed = change(report.computed_usd, before.usd)
-    now = "" if changed is None else f" (now {changed})"
-    return f"Computed for the same stretch of {period_name(before.period, report.as_of)}: {usd(before.usd)}{now}."
+    if changed is None:
+        return tr("Computed for the same stretch of {period}: {usd}.", period=name, usd=usd(before.usd))
+    return tr(
+        "Computed for the same stretch of {period}: {usd} (now {change}).",
+        period=name,
+        usd=usd(before.usd),
+        change=changed,
+    )
 
 
 def _warnings(report: Report) -> list[str]:
@@ -111,7 +138,7 @@ def _warnings(report: Report) -> list[str]:
 
 
 def _headings(report: Report) -> list[str]:
-    columns = [report.tag or HEADINGS[report.by], tr("Spend"), tr("Share")]
+    columns = [heading_of(report.by, report.tag), tr("Spend"), tr("Share")]
     return columns if report.before is None else [*columns, tr("Change")]
 
 
@@ -184,23 +211,30 @@ def _in_tenths(number: Decimal) -> Decimal:
 
 
 def _in_words(row: _Row, detail: str, report: Report) -> str:
-    line = f"• {shown(row.label)}: {row.amount} ({row.share}), {detail}"
-    return line if report.before is None else f"{line}; before: {_before(row.group)}"
+    values = {"who": shown(row.label), "amount": row.amount, "share": row.share, "detail": detail}
+    if report.before is None:
+        return tr("• {who}: {amount} ({share}), {detail}", **values)
+    return tr("• {who}: {amount} ({share}), {detail}; before: {before}", before=_before(row.group), **values)
 
 
 def _before(group: Group) -> str:
     if group.before_usd is None:
         # Of the same stretch before; whether it was ever used the report does not know.
-        return "nothing"
+        return tr("nothing")
     changed = change(group.usd, group.before_usd)
-    return usd(group.before_usd) if changed is None else f"{usd(group.before_usd)} ({changed})"
+    if changed is None:
+        return usd(group.before_usd)
+    return tr("{usd} ({change})", usd=usd(group.before_usd), change=changed)
 
 
 def _details(row: _Row, columns: Sequence[Column], index: int) -> str:
     counts = row.group.counts
-    line = f"{short(counts.prompt_tokens)} tokens in, {short(counts.output_tokens)} out"
-    cells = [(column, column.cells[index]) for column in columns]
-    return line + "".join(f", {cell} {column.said(cell)}" for column, cell in cells if cell != NONE)
+    tokens = tr(
+        "{tokens_in} tokens in, {tokens_out} out",
+        tokens_in=short(counts.prompt_tokens),
+        tokens_out=short(counts.output_tokens),
+    )
+    return listed([tokens, *(column.words[index] for column in columns if column.words[index])])
 
 
 TITLES = {
@@ -223,7 +257,7 @@ def _course_parts(report: Report, course: Course, rows: Sequence[_Row], others: 
     at_least = any(group.at_least for group in report.groups)
     lines = []
     if course.unknown:
-        spans = ", ".join(_span(each, course.step) for each in course.unknown)
+        spans = listed(_span(each, course.step) for each in course.unknown)
         lines.append(tr("No usage is known of {stretches}: the chart leaves that time out.", stretches=spans))
     if report.spend.provisional_usd:
         lines.append(
@@ -287,17 +321,17 @@ def _label(group: Group, by: GroupBy, known: Names) -> str:
         name = model_label(str(group.id))
         return tr("{model} (price assumed)", model=name) if group.assumed else name
     if by in LOGGED_BY:
-        return group.id or f"no {by}"
+        return group.id or nobody(by)
     if by is GroupBy.WORKSPACE:
         return _workspace(str(group.id), known)
-    key = "no key" if group.id is None else known.keys.get(group.id, group.id)
+    key = nobody(by) if group.id is None else known.keys.get(group.id, group.id)
     return f"{key} · {_workspace(str(group.workspace_id), known)}"
 
 
 def _workspace(id_: str, known: Names) -> str:
     name = known.workspaces.get(id_, id_)
     # The Console calls the default workspace "Default", which alone says little.
-    return "default workspace" if id_ == DEFAULT_WORKSPACE and name.lower() == DEFAULT_WORKSPACE else name
+    return tr("default workspace") if id_ == DEFAULT_WORKSPACE and name.lower() == DEFAULT_WORKSPACE else name
 
 
 def short(tokens: int) -> str:
@@ -311,35 +345,82 @@ def short(tokens: int) -> str:
 
 
 def cache_message(
-    uses: Sequence[tuple[str, CacheUse]], period: Period, until: datetime, by: str, on: date, *, logged: bool
+    uses: Sequence[tuple[str, CacheUse]],
+    period: Period,
+    until: datetime,
+    by: GroupBy,
+    on: date,
+    *,
+    logged: bool,
+    tag: str | None = None,
 ) -> Message:
-    """`uses`: the label of each row and the row, the largest loss first. `on`: the UTC day of the rates."""
-    net = sum((use.saved_usd for _, use in uses), Decimal(0))
-    lost = [-use.saved_usd for _, use in uses if use.saved_usd < 0]
-    lines = [f"Caching {_saved(net)} {in_period(period.key, until)}, up to {moment(until)}, by {by}"]
-    if lost:
-        lines.append(f"Below the break-even: {count(len(lost), 'row')}, which lost {usd(sum(lost, Decimal(0)))}.")
+    """`uses`: the label of each row and the row, the largest loss first. `on`: the UTC day of the rates. `tag`: whose
+    values the rows are, by tag.
+    """
     rows = [_cache_cells(label, use) for label, use in uses[:MOST_ROWS]]
-    if len(uses) > MOST_ROWS:
-        rest = sum((use.saved_usd for _, use in uses[MOST_ROWS:]), Decimal(0))
-        lines.append(f"And {len(uses) - MOST_ROWS} more rows, which {_saved(rest)}.")
-    source = "the usage log of your applications" if logged else "Anthropic's usage, all of it at standard terms"
+    # English headings of tags are as they were: `Tag:team`.
+    first = heading_of(by) if tag is None else noun(by, tag).capitalize()
     return Message(
         [
-            lead(*lines),
-            table((by.capitalize(), "Hit rate", "Reused", "Break-even", "USD"), rows, _cache_in_words),
-            context(
-                "Hit rate: cache reads in the whole prompt. Reused: cache reads in all that was read and written. "
-                f"Against the same tokens without caching, from {source}, at the rates of {on.isoformat()}."
-            ),
+            lead(*_cache_lines(uses, period, until, noun(by, tag))),
+            table((first, tr("Hit rate"), tr("Reused"), tr("Break-even"), tr("USD")), rows, _cache_in_words),
+            context(_cache_source(on, logged=logged)),
         ]
+    )
+
+
+def _cache_lines(uses: Sequence[tuple[str, CacheUse]], period: Period, until: datetime, by: str) -> list[str]:
+    net = sum((use.saved_usd for _, use in uses), Decimal(0))
+    lost = [-use.saved_usd for _, use in uses if use.saved_usd < 0]
+    values = {"when": in_period(period.key, until), "until": moment(until), "by": by, "usd": usd(abs(net))}
+    if net > 0:
+        lines = [tr("Caching saved {usd} {when}, up to {until}, by {by}", **values)]
+    elif net < 0:
+        lines = [tr("Caching lost {usd} {when}, up to {until}, by {by}", **values)]
+    else:
+        del values["usd"]
+        lines = [tr("Caching saved and lost nothing {when}, up to {until}, by {by}", **values)]
+    if lost:
+        lines.append(
+            ntr(
+                "Below the break-even: {number} row, which lost {usd}.",
+                "Below the break-even: {number} rows, which lost {usd}.",
+                len(lost),
+                usd=usd(sum(lost, Decimal(0))),
+            )
+        )
+    if len(uses) > MOST_ROWS:
+        rest = sum((use.saved_usd for _, use in uses[MOST_ROWS:]), Decimal(0))
+        lines.append(_cache_rest(len(uses) - MOST_ROWS, rest))
+    return lines
+
+
+def _cache_rest(number: int, saved: Decimal) -> str:
+    if not saved:
+        return tr("And {number} more rows, which saved and lost nothing.", number=number)
+    if saved > 0:
+        return tr("And {number} more rows, which saved {usd}.", number=number, usd=usd(saved))
+    return tr("And {number} more rows, which lost {usd}.", number=number, usd=usd(-saved))
+
+
+def _cache_source(on: date, *, logged: bool) -> str:
+    if logged:
+        return tr(
+            "Hit rate: cache reads in the whole prompt. Reused: cache reads in all that was read and written. Against "
+            "the same tokens without caching, from the usage log of your applications, at the rates of {day}.",
+            day=on.isoformat(),
+        )
+    return tr(
+        "Hit rate: cache reads in the whole prompt. Reused: cache reads in all that was read and written. Against the "
+        "same tokens without caching, from Anthropic's usage, all of it at standard terms, at the rates of {day}.",
+        day=on.isoformat(),
     )
 
 
 def _saved(amount: Decimal) -> str:
     if not amount:
-        return "saved and lost nothing"
-    return f"saved {usd(amount)}" if amount > 0 else f"lost {usd(-amount)}"
+        return tr("saved and lost nothing")
+    return tr("saved {usd}", usd=usd(amount)) if amount > 0 else tr("lost {usd}", usd=usd(-amount))
 
 
 def _cache_cells(label: str, use: CacheUse) -> list[str]:
@@ -350,9 +431,11 @@ def _cache_cells(label: str, use: CacheUse) -> list[str]:
 def _cache_in_words(cells: Sequence[str]) -> str:
     who, hit_rate, reused, break_even, money = cells
     if reused == NONE:
-        return f"• {who}: nothing is cached"
-    against = "" if break_even == NONE else f" (break-even {break_even})"
-    return f"• {who}: hit rate {hit_rate}, {reused} reused{against}: {money}"
+        return tr("• {who}: nothing is cached", who=who)
+    values = {"who": who, "rate": hit_rate, "reused": reused, "money": money}
+    if break_even == NONE:
+        return tr("• {who}: hit rate {rate}, {reused} reused: {money}", **values)
+    return tr("• {who}: hit rate {rate}, {reused} reused (break-even {even}): {money}", even=break_even, **values)
 
 
 def _percent(part: Fraction | None) -> str:

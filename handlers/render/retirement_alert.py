@@ -10,6 +10,7 @@ from bot.budgets.model_news import ChangedPrice, PriceChange, Retirement
 from bot.language import ntr, tr, tr_noop
 from bot.messages import Message
 from handlers.render.parts import context, lead, moment, shown
+from handlers.render.row_words import listed
 from handlers.render.spend import INCIDENT_LIMIT
 
 PRICE_NAMES: Mapping[str, str] = {
@@ -85,7 +86,7 @@ def successor_line(found: Retirement) -> str:
 
 def price_line(found: PriceChange, on: date) -> str:
     """Which prices change, and when."""
-    prices = ", ".join(_price(each) for each in found.prices) or tr("long prompts")
+    prices = listed(_price(each) for each in found.prices) or tr("long prompts")
     day = day_text(found.first_day)
     if on < found.first_day:
         return tr("Prices of {model} change on {day}: {prices}", model=found.name, day=day, prices=prices)
@@ -95,12 +96,13 @@ def price_line(found: PriceChange, on: date) -> str:
 def price_effect(found: PriceChange) -> str:
     """What it means for the team's usage."""
     changed = change(found.usd_after, found.usd_before)
+    values = {"days": str(found.days), "before": usd(found.usd_before), "after": usd(found.usd_after)}
+    if changed is None:
+        return tr("The usage of {days} days costs {before} at the old prices and {after} at the new ones.", **values)
     return tr(
-        "The usage of {days} days costs {before} at the old prices and {after} at the new ones{change}.",
-        days=found.days,
-        before=usd(found.usd_before),
-        after=usd(found.usd_after),
-        change="" if changed is None else f" ({changed})",
+        "The usage of {days} days costs {before} at the old prices and {after} at the new ones ({change}).",
+        change=changed,
+        **values,
     )
 
 

@@ -36,4 +36,4 @@ def test_a_stretch_that_ends_before_it_begins_is_named_without_from() -> None:
     with pytest.raises(ReportWordsError) as refusal:
         report_words("from 2026-11-15 - 2026-11-01", NOW)
     assert refusal.value.word == "2026-11-15..2026-11-01"
-    assert "write 2026-11-01..2026-11-15" in refusal.value.why
+    assert "write 2026-11-01..2026-11-15" in str(refusal.value)

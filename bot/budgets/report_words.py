@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.budgets.budget import Period, PeriodKind, period_at, period_before
+from bot.budgets.japanese_words import in_english
 from bot.budgets.report import GroupBy
 from bot.clock import DAY
 from bot.language import tr, tr_noop
@@ -33,13 +34,27 @@ USE = (
 
 _KINDS: tuple[GroupBy | AttributedBy, ...] = (*GroupBy, *AttributedBy)
 
+_JAPANESE: dict[GroupBy | AttributedBy, tuple[str, ...]] = {
+    GroupBy.MODEL: ("モデル",),
+    GroupBy.WORKSPACE: ("ワークスペース",),
+    GroupBy.KEY: ("キー", "apiキー", "api キー"),
+    GroupBy.FEATURE: ("機能",),
+    GroupBy.USER: ("ユーザー", "ユーザ"),
+    AttributedBy.PRODUCT: ("プロダクト", "製品"),
+    AttributedBy.GROUP: ("グループ",),
+    AttributedBy.AGENT: ("エージェント",),
+    AttributedBy.ACTOR: ("アクター", "利用者"),
+    AttributedBy.ORGANIZATION: ("組織",),
+}
+
 _GROUPS: dict[str, GroupBy | AttributedBy] = {
     **{by.value: by for by in _KINDS},
     **{f"{by.value}s": by for by in _KINDS},
     **dict.fromkeys(("organisation", "organisations", "org", "orgs"), AttributedBy.ORGANIZATION),
+    **{noun: by for by, nouns in _JAPANESE.items() for noun in nouns},
     **dict.fromkeys(("api key", "api-key", "apikey", "api keys", "api-keys", "api_key"), GroupBy.KEY),
 }
-_TAG = re.compile(r"(?:tags?|label)[:= ]\s*([^\s:=]{1,64})", re.IGNORECASE)
+_TAG = re.compile(r"(?:(?:tags?|label)[:= ]|タグ[:= ]?)\s*([^\s:=]{1,64})", re.IGNORECASE)
 _FILLERS = ("for", "of", "the", "this", "in", "from", "current")
 _DATE = r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})"
 _LONE_DASH = re.compile(rf"({_DATE},?)\s+-+(?=\s|\d|$)")
@@ -84,7 +99,7 @@ class ReportWords:
 def report_words(text: str, now: datetime) -> ReportWords:
     """The month by model where nothing is said. Raises `ReportWordsError`."""
     # A dash on its own is dropped with the other marks, but between days it stands for "to".
-    typed = " ".join(words_in(_LONE_DASH.sub(r"\1..", cleaned(text)))).split()
+    typed = " ".join(words_in(_LONE_DASH.sub(r"\1..", in_english(cleaned(text))))).split()
     words = [word.lower() for word in typed]
     at = next((at for at, word in enumerate(words) if word in ("by", "per")), len(words))
     tag = _TAG.fullmatch(" ".join(typed[at + 1 :]))
@@ -178,7 +193,7 @@ def _group(words: list[str]) -> GroupBy | AttributedBy:
     if not words:
         raise ReportWordsError("", tr_noop("`by` needs a word after it: use {use}."), use=USE)
     said = " ".join(words)
-    if said in ("tag", "tags"):
+    if said in ("tag", "tags", "タグ"):
         raise ReportWordsError(words[0], tr_noop("{word} needs the name of a tag, as in `report by tag:team`."))
     if said in _GROUPS:
         return _GROUPS[said]

@@ -159,7 +159,7 @@ def _chart(outlook: Prospect, line: Line) -> Part:
     limits = ((tr("Soft limit"), budget.soft_usd), (tr("Hard limit"), budget.hard_usd))
     points = line.points
     series = [
-        Series(tr("Expected"), [_to_the_cent(point.expected_usd) for point in points]),
+        Series(capitalized(tr("expected")), [_to_the_cent(point.expected_usd) for point in points]),
         Series(tr("High end"), [_to_the_cent(point.high_usd) for point in points]),
         Series(tr("Low end"), [_to_the_cent(point.low_usd) for point in points]),
         *(Series(name, [limit] * len(points), said=False) for name, limit in limits if limit is not None),
@@ -193,7 +193,7 @@ def _to_the_cent(amount_usd: Decimal) -> Decimal:
 
 
 def _table(outlooks: Sequence[Prospect], lines: Sequence[str]) -> Part:
-    headings = [tr("Budget"), tr("Spent"), tr("Expected"), tr("Of the limit")]
+    headings = [tr("Budget"), tr("Spent"), capitalized(tr("expected")), tr("Of the limit")]
     return data_table(tr("Budgets"), headings, [_cells(outlook) for outlook in outlooks], lines)
 
 

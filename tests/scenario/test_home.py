@@ -81,7 +81,7 @@ async def test_it_says_today_the_month_and_every_budget_and_agrees_with_status(
     status = (await (await simulated.slack.command("status")).first_reply()).text
     [spent] = re.findall(r"^\$([\d.]+) of ", status, re.MULTILINE)
     assert Decimal(spent) == 42
-    assert all(line.strip("*`") in home for line in ("hard limit $200.00 (21%)", "Data as of"))
+    assert all(line.strip("*`") in home for line in ("hard limit $200.00 (21%)", "Fallback mode: normal", "Data as of"))
 
 
 async def test_every_number_is_the_one_that_status_report_and_forecast_give(

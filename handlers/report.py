@@ -101,7 +101,8 @@ async def _attributed(services: Services, asked: ReportWords, by: AttributedBy |
         else:
             found = await services.attribution.spend_by_user(first, after)
     except NotAttributedError as error:
-        return said(str(error) if isinstance(by, AttributedBy) else f"{_nothing_logged(asked)} {error}")
+        why = error.sentence()
+        return said(why if isinstance(by, AttributedBy) else f"{_nothing_logged(asked)} {why}")
     more = [] if isinstance(by, AttributedBy) else [_nothing_logged(asked)]
     if found.starts_at > first:
         begin = day_name(found.starts_at.date(), services.clock())

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 from bot.clock import HOUR, MINUTE, Clock, is_over
+from bot.language import tr_noop
 from bot.usage.anthropic.attribution import first_kept, read_attributed_days
 from bot.usage.anthropic.attribution_cache import NotChosenError, because
 from bot.usage.anthropic.client import BadRequestError, NotServedError, Transport
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 AGAIN_AFTER_FAULT = timedelta(minutes=5)
 AGAIN_AFTER_REFUSAL = HOUR
 
-LOGGED_BUDGETS = "Budgets of feature:NAME, user:ID or tag:NAME=VALUE count what your applications log."
+LOGGED_BUDGETS = tr_noop("Budgets of feature:NAME, user:ID or tag:NAME=VALUE count what your applications log.")
 
 LONGEST = HOUR
 """One dimension: an answer without end would keep the others waiting for ever."""

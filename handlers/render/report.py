@@ -15,6 +15,7 @@ from bot.budgets.spend import ZERO
 from bot.display import USD, Display
 from bot.language import ntr, tr, tr_noop
 from bot.messages import Message, Part
+from bot.usage.directory import UNKNOWN_WORKSPACE
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store_reads import Names
 from handlers.render.charts import MOST_SERIES, Cell, Series, chart, data_table, days_label, month_label
@@ -329,7 +330,7 @@ def _label(group: Group, by: GroupBy, known: Names) -> str:
 
 
 def _workspace(id_: str, known: Names) -> str:
-    name = known.workspaces.get(id_, id_)
+    name = known.workspaces.get(id_, tr("unknown") if id_ == UNKNOWN_WORKSPACE else id_)
     # The Console calls the default workspace "Default", which alone says little.
     return tr("default workspace") if id_ == DEFAULT_WORKSPACE and name.lower() == DEFAULT_WORKSPACE else name
 

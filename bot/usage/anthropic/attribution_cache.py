@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.clock import MINUTE, Clock, is_over
+from bot.language import tr, tr_noop
 from bot.usage.anthropic.attribution import read_attribution
 from bot.usage.anthropic.claude_code import read_claude_code
 from bot.usage.anthropic.client import BadRequestError, NotServedError, Transport
@@ -25,7 +26,7 @@ FRESH_FOR = 5 * MINUTE
 PATIENCE = timedelta(seconds=60)
 MOST_KEPT = 64
 
-LOGS = "What your applications log, `report by feature` and `report by user` show."
+LOGS = tr_noop("What your applications log, `report by feature` and `report by user` show.")
 
 _Question = tuple[Origin, AttributedBy, datetime, datetime]
 _Answer = Attributed | SourceError | NotAttributedError
@@ -64,7 +65,8 @@ class Attribution:
         try:
             return await self._analytics(by, starts_at, ends_at)
         except SourceError as error:
-            raise NotAttributedError(f"Spend by {by} is not known: {because(error, by)}") from None
+            why = because(error, by)
+            raise NotAttributedError(tr("Spend by {by} is not known: {why}", by=tr(by.value), why=why)) from None
 
     async def spend_by_user(self, starts_at: datetime, ends_at: datetime) -> Attributed:
         """Spend by actor; where that is refused, what Claude Code's users spent. Raises `NotAttributedError`."""
@@ -73,7 +75,7 @@ class Attribution:
         except (RefusedError, NotServedError, BadRequestError) as error:
             why = because(error, AttributedBy.ACTOR)
         except SourceError as error:
-            raise NotAttributedError(f"Spend by user is not known: {error}") from None
+            raise NotAttributedError(tr("Spend by user is not known: {why}", why=error)) from None
         now = self._clock()
         try:
             return await self._answer(
@@ -82,10 +84,15 @@ class Attribution:
             )
         except (RefusedError, NotServedError, BadRequestError):
             raise NotAttributedError(
-                f"Spend by user is not known: {why} Claude Code's report is closed as well: it takes an Admin key."
+                tr(
+                    "Spend by user is not known: {why} Claude Code's report is closed as well: it takes an Admin key.",
+                    why=why,
+                )
             ) from None
         except SourceError as error:
-            raise NotAttributedError(f"Spend by user is not known: {why} Claude Code's report: {error}") from None
+            raise NotAttributedError(
+                tr("Spend by user is not known: {why} Claude Code's report: {error}", why=why, error=error)
+            ) from None
 
     async def close(self) -> None:
         """Stop asking."""
@@ -114,7 +121,7 @@ class Attribution:
             asked = self._asked[question] = _Asked(now, asyncio.create_task(_caught(read)))
         done, _ = await asyncio.wait({asked.task}, timeout=self._patience.total_seconds())
         if not done or asked.task.cancelled():
-            raise NotAttributedError("Anthropic takes long to answer: ask again in a minute.")
+            raise NotAttributedError(tr("Anthropic takes long to answer: ask again in a minute."))
         found = asked.task.result()
         if isinstance(found, Exception):
             raise found
@@ -147,24 +154,29 @@ def because(error: SourceError, by: AttributedBy, instead: str = LOGS) -> str:
     `instead`: a sentence on what may be used in its place.
     """
     if isinstance(error, NotChosenError):
-        return (
+        return tr(
             "it comes from Anthropic's analytics API, and CLAUDE_COST_USAGE_API is admin: set it to auto, unless your "
-            f"organization has HIPAA readiness. {instead}"
+            "organization has HIPAA readiness. {instead}",
+            instead=tr(instead),
         )
     if "HIPAA" in str(error):
-        return f"Anthropic's analytics API is closed to organizations with HIPAA readiness. {instead}"
+        return tr(
+            "Anthropic's analytics API is closed to organizations with HIPAA readiness. {instead}", instead=tr(instead)
+        )
     if isinstance(error, RefusedError):
-        return (
+        return tr(
             "ANTHROPIC_ADMIN_KEY may not read Anthropic's analytics API: use an Admin key, or a key with the scope "
-            f"read:analytics. {instead}"
+            "read:analytics. {instead}",
+            instead=tr(instead),
         )
     if isinstance(error, NotServedError):
-        return (
+        return tr(
             "Anthropic's analytics API is not served at ANTHROPIC_BASE_URL, or not open to this organization. "
-            f"{instead}"
+            "{instead}",
+            instead=tr(instead),
         )
     if isinstance(error, BadRequestError) and by is AttributedBy.ORGANIZATION:
-        return "only a key of the parent organization may ask for it."
+        return tr("only a key of the parent organization may ask for it.")
     if isinstance(error, MalformedError):
-        return "Anthropic's answer does not have the documented shape: update this bot."
+        return tr("Anthropic's answer does not have the documented shape: update this bot.")
     return str(error)

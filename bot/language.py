@@ -4,9 +4,10 @@ A text is translated where it is made, in the language in force there (a context
 take along). What is stored stays a value, and what goes to the log stays English.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -73,6 +74,22 @@ def ntr(one: str, many: str, number: int, /, **values: object) -> str:
 def tr_noop(text: str, /) -> str:
     """Mark a constant for the catalogue: whoever shows it calls `tr` on it."""
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text with its values that is translated where it is shown: `str(text)`, in the language in force there."""
+
+    text: str
+    values: Mapping[str, object]
+
+    def __str__(self) -> str:
+        return tr(self.text, **self.values)
+
+
+def tr_lazy(text: str, /, **values: object) -> Text:
+    """As `tr`, for what is kept and shown to several readers."""
+    return Text(text, values)
 
 
 def _translated(text: str) -> str:

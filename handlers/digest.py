@@ -5,11 +5,11 @@ from bot.budgets.report_words import PERIODS, ReportWords, ReportWordsError, rep
 from bot.digests.content import digest_of
 from bot.digests.schedule import DigestRule
 from bot.language import tr
+from bot.listed import comma_list
 from bot.messages import Message
 from bot.services import Services
 from handlers.render.digest import digest_message
 from handlers.render.parts import code, said, shown
-from handlers.render.row_words import listed
 from handlers.requests import Request, dated
 
 KINDS = {
@@ -36,7 +36,7 @@ async def digest_command(services: Services, request: Request) -> Message:
 
 
 def _refused(word: str) -> Message:
-    known = listed(f"`{name}`" for name in PERIODS)
+    known = comma_list([f"`{name}`" for name in PERIODS])
     return said(tr("{word} is not known here: `digest` takes one of {known}.", word=code(word), known=known))
 
 

@@ -101,8 +101,7 @@ async def _attributed(services: Services, asked: ReportWords, by: AttributedBy |
         else:
             found = await services.attribution.spend_by_user(first, after)
     except NotAttributedError as error:
-        why = error.sentence()
-        return said(why if isinstance(by, AttributedBy) else f"{_nothing_logged(asked)} {why}")
+        return said(str(error) if isinstance(by, AttributedBy) else f"{_nothing_logged(asked)} {error}")
     more = [] if isinstance(by, AttributedBy) else [_nothing_logged(asked)]
     if found.starts_at > first:
         begin = day_name(found.starts_at.date(), services.clock())

@@ -28,6 +28,7 @@ from bot.budgets.snapshots import Snapshots
 from bot.budgets.spend import Computed
 from bot.budgets.trend import Recent
 from bot.clock import AFTER_EVERYTHING, DAY, HOUR, floor_hour
+from bot.language import tr
 from bot.mode import Mode
 from bot.pricing.card import RateCard
 from bot.usage.model import AttributedBy, is_stale
@@ -446,7 +447,7 @@ class Reviews:
         snapshot = self.of(scope).snapshot
         stretch = stretch_in(snapshot, scope)
         if stretch is None:
-            return f"No usage of {written} is known so far."
+            return tr("No usage of {scope} is known so far.", scope=written)
         return scope, stretch, snapshot.computed(snapshot.index.of(scope), stretch.since, stretch.until)
 
     def present(self, now: datetime) -> Sequence[tuple[Budget, Period]]:

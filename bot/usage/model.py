@@ -8,7 +8,6 @@ from enum import StrEnum
 from statistics import median
 from typing import Literal, Protocol
 
-from bot.language import tr
 from bot.pricing.tokens import Terms, TokenCounts
 
 Width = Literal["1m", "1h"]
@@ -280,16 +279,10 @@ Origin = Literal["analytics", "claude_code"]
 
 
 class NotAttributedError(Exception):
-    """Anthropic's attribution cannot be had. `text`: sentences with the remedy, marked by `tr_noop` or translated."""
+    """Anthropic's attribution cannot be had; the text is sentences with the remedy.
 
-    def __init__(self, text: str, **values: object) -> None:
-        super().__init__(text.format(**values) if values else text)
-        self._text = text
-        self._values = values
-
-    def sentence(self) -> str:
-        """The same in the language in force: several people may wait for one answer."""
-        return tr(self._text, **self._values)
+    Where several people may wait for one answer, it is a `Text`, which each reads in their own language.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from bot.budgets.actuals import LEAST_HOURS, Comparison, Difference, Input, Stre
 from bot.clock import DAY, HOUR
 from bot.display import Display
 from bot.language import ntr, tr, tr_noop
+from bot.listed import comma_list
 from bot.messages import Message
 from bot.pricing.cost import Hidden
 from bot.pricing.store import KeptEstimate
 from handlers.render.parts import code, context, figure, mention, moment, sentence, shown
 from handlers.render.report import short
-from handlers.render.row_words import listed
 from handlers.render.spend import at_least_line, display_lines, unknown_price_line
 
 WORDS_LIMIT = 300
@@ -51,7 +51,7 @@ def actual_message(kept: KeptEstimate, comparison: Comparison, pace: Pace, displ
         return Message([figure(line), context(_whose(kept, pace))])
     parts = _parts(comparison)
     if parts:
-        line = tr("{estimate}: {differences}.", estimate=line, differences=listed(parts))
+        line = tr("{estimate}: {differences}.", estimate=line, differences=comma_list(parts))
     else:
         line = tr("{estimate}: every input that can be compared is about as estimated.", estimate=line)
     return Message(

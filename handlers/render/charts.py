@@ -13,9 +13,9 @@ from typing import Literal
 from babel.dates import format_skeleton
 
 from bot.language import ENGLISH, language, locale
+from bot.listed import comma_list
 from bot.messages import Block, Part
 from handlers.render.parts import CELL_LIMIT, plain, shown
-from handlers.render.row_words import listed
 
 MOST_SERIES = 6
 """Some of Slack's clients and pages say twelve; six is what all of them take."""
@@ -70,7 +70,7 @@ def chart(
     names, labels = unique([each.name for each in series]), unique(categories)
     lines = [
         f"{shown(each.name)}: "
-        + listed(f"{shown(label)} {written(value)}" for label, value in zip(categories, each.values, strict=True))
+        + comma_list([f"{shown(label)} {written(value)}" for label, value in zip(categories, each.values, strict=True)])
         for each in series
         if each.said
     ]

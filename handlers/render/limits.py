@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from bot.amounts import usd
 from bot.budgets.budget import Budget
 from bot.language import tr, tr_noop
+from bot.listed import comma_list
 from bot.messages import Message
 from bot.pricing.throughput import UNITS, Limits, Pool, RateLimitTable
 from handlers.render.budget import described, where
 from handlers.render.logged_requests import Traffic, traffic_parts
 from handlers.render.parts import context, lead, shown
-from handlers.render.row_words import listed, listed_apart
+from handlers.render.row_words import listed_apart
 
 MOST_POOLS = 30
 MOST_BUDGETS = 30
@@ -57,7 +58,7 @@ def _own(measured: Mapping[Pool, Limits]) -> tuple[str, list[str], str]:
 
 def _own_limits(limits: Limits) -> str:
     found = [tr("{number} {unit}", number=f"{value:,}", unit=tr(UNITS[limiter])) for limiter, value in limits.items()]
-    return listed(found) or tr("not reported")
+    return comma_list(found) or tr("not reported")
 
 
 def _standard(table: RateLimitTable) -> tuple[str, list[str], str]:
@@ -69,7 +70,7 @@ def _standard(table: RateLimitTable) -> tuple[str, list[str], str]:
     for pool, by_tier in table.limits.items():
         alike.setdefault(_by_tier(by_tier, table), []).append(pool.name)
     lines = [tr("• monthly cap by tier: {caps}", caps=" · ".join(by_name))]
-    lines += [f"• {listed(pools)}: {limits}" for limits, pools in alike.items()]
+    lines += [f"• {comma_list(pools)}: {limits}" for limits, pools in alike.items()]
     source = tr(
         "Standard limits of each tier as of {day}; cache reads do not count as input. Your organization's own ones are "
         "not known here: an Admin key may read them, and the Console shows them.",

@@ -11,10 +11,11 @@ from bot.budgets.logged_requests import Busiest, Coverage, Gap, Requests, usd_a_
 from bot.budgets.report import Group, Report
 from bot.language import ntr, tr, tr_noop
 from bot.ledger.model import Sums
+from bot.listed import comma_list
 from bot.messages import Part
 from bot.pricing.throughput import UNITS
 from handlers.render.parts import lead, moment, shown
-from handlers.render.row_words import listed, listed_apart, noun
+from handlers.render.row_words import listed_apart, noun
 
 OfGroups = Mapping[str | None, Requests]
 
@@ -82,8 +83,8 @@ def together_lines(report: Report, requests: OfGroups) -> list[str]:
     if errors:
         failed.append(tr("{share} failed", share=share(Decimal(errors), Decimal(number))))
     if failed:
-        return [tr("Logged: {requests}; {failed}.", requests=listed(logged), failed=listed(failed))]
-    return [tr("Logged: {requests}.", requests=listed(logged))]
+        return [tr("Logged: {requests}; {failed}.", requests=comma_list(logged), failed=comma_list(failed))]
+    return [tr("Logged: {requests}.", requests=comma_list(logged))]
 
 
 def _each(group: Group, of: Requests | None) -> str:
@@ -146,12 +147,12 @@ def coverage_lines(coverage: Coverage | None) -> list[str]:
     ]
     if len(beyond) > MOST_GAPS:
         more = len(beyond) - MOST_GAPS
-        models = listed(beyond[:MOST_GAPS])
+        models = comma_list(beyond[:MOST_GAPS])
         lines.append(
             tr("Logs have more than Anthropic counted: {models} and {number} more.", models=models, number=more)
         )
     elif beyond:
-        lines.append(tr("Logs have more than Anthropic counted: {models}.", models=listed(beyond)))
+        lines.append(tr("Logs have more than Anthropic counted: {models}.", models=comma_list(beyond)))
     return lines
 
 
@@ -169,7 +170,7 @@ def _covered(coverage: Coverage) -> str:
     named = [f"{shown(each.model)} {share(each.covered_usd, each.counted_usd)}" for each in models[:MOST_MODELS]]
     return tr(
         "Applications logged {share} of the {usd} that Anthropic counted in the closed hours up to {until} ({models}).",
-        models=listed([*named, *(["…"] if len(models) > MOST_MODELS else [])]),
+        models=comma_list([*named, *(["…"] if len(models) > MOST_MODELS else [])]),
         **values,
     )
 

@@ -14,6 +14,7 @@ from bot.budgets.report_words import preceding_days
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
 from bot.language import ntr, tr, tr_noop
+from bot.listed import comma_list
 from bot.messages import Message, Part
 from bot.usage.directory import UNKNOWN_WORKSPACE
 from bot.usage.model import DEFAULT_WORKSPACE
@@ -21,7 +22,7 @@ from bot.usage.store_reads import Names
 from handlers.render.charts import MOST_SERIES, Cell, Series, chart, data_table, days_label, month_label
 from handlers.render.logged_requests import NONE, Column, OfGroups, request_columns, together_lines
 from handlers.render.parts import context, fold, lead, model_label, moment, paragraph, shown, table
-from handlers.render.row_words import heading_of, listed, nobody, noun
+from handlers.render.row_words import heading_of, nobody, noun
 from handlers.render.spend import at_least_line, capitalized, display_lines, parts_line, total, unknown_price_line
 
 MOST_ROWS = 15
@@ -235,7 +236,7 @@ def _details(row: _Row, columns: Sequence[Column], index: int) -> str:
         tokens_in=short(counts.prompt_tokens),
         tokens_out=short(counts.output_tokens),
     )
-    return listed([tokens, *(column.words[index] for column in columns if column.words[index])])
+    return comma_list([tokens, *(column.words[index] for column in columns if column.words[index])])
 
 
 TITLES = {
@@ -258,7 +259,7 @@ def _course_parts(report: Report, course: Course, rows: Sequence[_Row], others: 
     at_least = any(group.at_least for group in report.groups)
     lines = []
     if course.unknown:
-        spans = listed(_span(each, course.step) for each in course.unknown)
+        spans = comma_list([_span(each, course.step) for each in course.unknown])
         lines.append(tr("No usage is known of {stretches}: the chart leaves that time out.", stretches=spans))
     if report.spend.provisional_usd:
         lines.append(

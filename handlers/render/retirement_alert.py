@@ -8,9 +8,9 @@ from bot.alerts.retirement import RetirementAlert
 from bot.amounts import change, usd
 from bot.budgets.model_news import ChangedPrice, PriceChange, Retirement
 from bot.language import ntr, tr, tr_noop
+from bot.listed import comma_list
 from bot.messages import Message
 from handlers.render.parts import context, lead, moment, shown
-from handlers.render.row_words import listed
 from handlers.render.spend import INCIDENT_LIMIT
 
 PRICE_NAMES: Mapping[str, str] = {
@@ -86,7 +86,7 @@ def successor_line(found: Retirement) -> str:
 
 def price_line(found: PriceChange, on: date) -> str:
     """Which prices change, and when."""
-    prices = listed(_price(each) for each in found.prices) or tr("long prompts")
+    prices = comma_list([_price(each) for each in found.prices]) or tr("long prompts")
     day = day_text(found.first_day)
     if on < found.first_day:
         return tr("Prices of {model} change on {day}: {prices}", model=found.name, day=day, prices=prices)

@@ -63,11 +63,6 @@ def nobody(by: str) -> str:
     return tr(NOBODY[by])
 
 
-def listed(parts: Iterable[str]) -> str:
-    """`one, two, three`."""
-    return tr(", ").join(parts)
-
-
 def listed_apart(parts: Iterable[str]) -> str:
-    """`one; two; three`, where commas may be inside."""
+    """`one; two; three`: a list whose parts may have commas inside."""
     return tr("; ").join(parts)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 COUNTED = "ntr"
 
-FUNCTIONS = {"tr", "tr_noop", COUNTED}
+FUNCTIONS = {"tr", "tr_lazy", "tr_noop", COUNTED}
 
 HEADER = """# Texts of claude-cost in another language than English. `make drawing` adds new texts and removes old ones.
 msgid ""

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from bot.clock import DAY, floor_day, floor_hour
-from bot.language import tr_noop
+from bot.language import tr_lazy
 from bot.usage.anthropic.admin import rfc3339
 from bot.usage.anthropic.analytics import BETA, COST_PATH, USAGE_PATH
 from bot.usage.anthropic.client import Transport
@@ -121,14 +121,14 @@ async def read_attribution(
     until = min(ends_at, floor_hour(now))
     if ends_at <= begins:
         raise NotAttributedError(
-            tr_noop(
-                "Anthropic keeps its attribution for 365 days, and has none from before {day}: ask about a later time."
-            ),
-            day=NOT_BEFORE.date(),
+            tr_lazy(
+                "Anthropic keeps its attribution for 365 days, and has none from before {day}: ask about a later time.",
+                day=NOT_BEFORE.date(),
+            )
         )
     if until <= begins:
         raise NotAttributedError(
-            tr_noop("Anthropic attributes spend by whole hours, and none has ended yet: ask in an hour.")
+            tr_lazy("Anthropic attributes spend by whole hours, and none has ended yet: ask in an hour.")
         )
     dimension = DIMENSIONS[by]
     asked = [("group_by[]", dimension)]

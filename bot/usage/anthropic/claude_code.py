@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from bot.clock import DAY, HOUR, floor_day
-from bot.language import tr_noop
+from bot.language import tr_lazy
 from bot.usage.anthropic.attribution import Rows, actor_in
 from bot.usage.anthropic.client import Transport
 from bot.usage.anthropic.pages import all_pages
@@ -66,16 +66,16 @@ async def read_claude_code(transport: Transport, starts_at: datetime, ends_at: d
     Raises `SourceError`, and `NotAttributedError` for more days than `MOST_DAYS` and for days that have just begun.
     """
     if now - HOUR <= starts_at:
-        raise NotAttributedError(tr_noop("Claude Code's report leaves out the last hour: ask in an hour."))
+        raise NotAttributedError(tr_lazy("Claude Code's report leaves out the last hour: ask in an hour."))
     until = min(ends_at, floor_day(now) + DAY)
     days = [starts_at + number * DAY for number in range(-((starts_at - until) // DAY))]
     if len(days) > MOST_DAYS:
         raise NotAttributedError(
-            tr_noop(
+            tr_lazy(
                 "Claude Code's report has to be read day by day: ask about {days} days at most, as in `report month by "
-                "user`."
-            ),
-            days=MOST_DAYS,
+                "user`.",
+                days=MOST_DAYS,
+            )
         )
     found = await _days(transport, days)
     used = [row for rows in found for row in rows.rows]

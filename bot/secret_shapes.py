@@ -4,6 +4,8 @@ import ipaddress
 import re
 from collections.abc import Callable
 
+from bot.language import ntr
+
 _KNOWN = re.compile(
     r"""
       (?<![A-Za-z0-9])(?:
@@ -101,4 +103,7 @@ def _harmless(text: str, shape: Shape) -> bool:
 
 
 def _described(text: str) -> str:
-    return f"a text of {len(text)} character{'' if len(text) == 1 else 's'} (not shown)"
+    length = len(text)
+    return ntr(
+        "a text of {length} character (not shown)", "a text of {length} characters (not shown)", length, length=length
+    )

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bot.amounts import usd_amount
+from bot.language import tr, tr_noop
+from bot.listed import any_of
 from bot.secret_shapes import KEY, NUMBER, ZONE, looks_secret, masked, quoted, shown
 
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
@@ -22,7 +24,7 @@ class Table(BaseModel):
 def _text(value: object, example: str) -> str:
     # A TOML number with a fraction is binary, so 0.1 would not be exact.
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise ValueError(f'write it as a string, such as "{example}"')
+        raise ValueError(tr('write it as a string, such as "{example}"', example=example))
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
@@ -33,19 +35,19 @@ def _usd(value: object) -> Decimal:
 def _number(value: object) -> Decimal:
     text = _text(value, "2.5")
     if not _NUMBER.fullmatch(text) or not Decimal(text):
-        raise ValueError(f"{quoted(text, NUMBER)} is not a number above zero, such as 4 or 2.5")
+        raise ValueError(tr("{text} is not a number above zero, such as 4 or 2.5", text=quoted(text, NUMBER)))
     return Decimal(text)
 
 
 def _share(percent: Decimal) -> Decimal:
     if percent > 100:
-        raise ValueError("write a per cent above 0 and at most 100")
+        raise ValueError(tr("write a per cent above 0 and at most 100"))
     return percent
 
 
 def _above_usual(factor: Decimal) -> Decimal:
     if factor <= 1:
-        raise ValueError("write a factor above 1, such as 4: it multiplies what is usual")
+        raise ValueError(tr("write a factor above 1, such as 4: it multiplies what is usual"))
     return factor
 
 
@@ -53,7 +55,8 @@ def _known_zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{quoted(value, ZONE)} is not an IANA time zone; write it as in Europe/Berlin") from None
+        text = tr("{text} is not an IANA time zone; write it as in Europe/Berlin", text=quoted(value, ZONE))
+        raise ValueError(text) from None
     return value
 
 
@@ -69,14 +72,22 @@ Minutes = Annotated[int, Field(strict=True, ge=0, le=7 * 24 * 60)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 
 
+TOO_MANY = tr_noop("Tuple should have at most {most} items after validation, not {number}")
+"""As Pydantic says it."""
+
+
 def first_mistake(error: ValidationError) -> tuple[str, str]:
     """The place of the first mistake (`budget.0.scope`, empty for the whole), and a clause about it."""
     first = error.errors(include_url=False, include_input=False)[0]
     text = first["msg"]
     if first["type"] == "extra_forbidden":
-        text = "this version does not know this key; remove it"
+        text = tr("this version does not know this key; remove it")
     elif first["type"] == "enum":
-        text = f"use one of these: {first['ctx']['expected']}"
+        expected = re.split(r", | or ", first["ctx"]["expected"])
+        text = tr("use one of these: {expected}", expected=any_of(expected))
+    elif first["type"] == "too_long" and first["ctx"].get("actual_length"):
+        most, number = first["ctx"]["max_length"], first["ctx"]["actual_length"]
+        text = tr(TOO_MANY, most=most, number=number) if text == TOO_MANY.format(most=most, number=number) else text
     return ".".join(_place(part) for part in first["loc"]), text.removeprefix("Value error, ")
 
 

@@ -8,6 +8,7 @@ from slack_bolt.async_app import AsyncApp
 from bot.alerts.lifecycle_store import Handled
 from bot.alerts.model import SyntheticAlert
 from bot.amounts import count
+from bot.language import tr_noop
 from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
@@ -66,9 +67,9 @@ def _not_open(handled: Handled) -> str:
 
 async def test_alert_command(services: Services, request: Request) -> Message:
     """`test-alert`: a message that goes the way of every alert, where the user may; otherwise why not."""
-    permission = await services.admins.may_switch(request.person, "send a test alert")
+    permission = await services.admins.may_switch(request.person, tr_noop("send a test alert"))
     if permission.refusal is not None:
-        services.fallback.refused(request.person.id, TEST_ALERT, permission.refusal)
+        services.fallback.refused(request.person.id, TEST_ALERT, permission.recorded)
         return said(permission.refusal)
     return said(await services.threads.commands(_enqueued, services, request.person.id))
 

@@ -15,6 +15,7 @@ from bot.budgets.report import known_of
 from bot.budgets.scopes import NoMatchError, attributed, is_of_user
 from bot.budgets.store import ACTION
 from bot.clock import DAY, floor_day
+from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
@@ -50,7 +51,7 @@ ASKED_BACK = 30 * DAY
 """Who spent nothing for so long is not known to a budget."""
 
 ACTIONS = ("list", "set", "try", "suggest", "raise", "remove", "history")
-USE = (
+USE = tr_noop(
     "use `budget list`, `budget set NAME hard=USD`, `budget try NAME hard=USD`, `budget suggest`, "
     "`budget raise NAME to=USD until=2d`, `budget remove NAME` or `budget history`"
 )
@@ -75,7 +76,7 @@ async def budget_command(services: Services, request: Request) -> Message:
     if not any(block["type"] == "actions" for block in message.blocks):
         return message
     # Whoever may not change it reads so before the preview, which then has no button.
-    permission = await services.admins.may_switch(request.person, "change budgets")
+    permission = await services.admins.may_switch(request.person, tr_noop("change budgets"))
     if permission.refusal is None:
         return message
     return not_yours(message, permission.refusal, f"/claude-cost budget {action} {cleaned(rest)}")
@@ -116,9 +117,9 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 
 async def _undone(services: Services, click: Click) -> Message:
-    permission = await services.admins.may_switch(click.person, "change budgets")
+    permission = await services.admins.may_switch(click.person, tr_noop("change budgets"))
     if permission.refusal is not None:
-        services.fallback.refused(click.person.id, ACTION, f"undo {click.value}: {permission.refusal}")
+        services.fallback.refused(click.person.id, ACTION, f"undo {click.value}: {permission.recorded}")
         return await dated(services, said(permission.refusal))
     outcome, name = await services.threads.commands(services.budgets.undo, click.id or NO_CHANGE, click.person.id)
     return await dated(services, undo_answer(outcome, name))
@@ -126,10 +127,10 @@ async def _undone(services: Services, click: Click) -> Message:
 
 async def _confirmed(services: Services, click: Click) -> Message:
     removes = click.action == REMOVE_ACTION
-    permission = await services.admins.may_switch(click.person, "change budgets")
+    permission = await services.admins.may_switch(click.person, tr_noop("change budgets"))
     if permission.refusal is not None:
         _, _, words = click.value.partition(" ")
-        detail = f"{'remove' if removes else 'set'} {words}: {permission.refusal}"
+        detail = f"{'remove' if removes else 'set'} {words}: {permission.recorded}"
         services.fallback.refused(click.person.id, ACTION, detail)
         text = permission.refusal
     else:
@@ -138,7 +139,7 @@ async def _confirmed(services: Services, click: Click) -> Message:
             text = await services.threads.commands(change, services, click.person.id, click.value)
         except BudgetWordsError as error:
             # The button is of another version, or made up.
-            text = sentence(f"Nothing was changed: {error}")
+            text = sentence(tr("Nothing was changed: {why}", why=error))
     return await dated(services, said(text))
 
 
@@ -179,18 +180,29 @@ def _answer(services: Services, action: str, rest: str, asked: AttributedNames |
         if name and not words_in(more):
             return _removal(services, name)
         if name:
-            return said(f"{code(words_in(more)[0])} is not known here: `budget remove` takes one name.")
-        return said(f"`budget remove` takes one name: {USE}.")
+            word = code(words_in(more)[0])
+            return said(tr("{word} is not known here: `budget remove` takes one name.", word=word))
+        return said(tr("`budget remove` takes one name: {use}.", use=tr(USE)))
     if action == "history":
         name, more = named_first(rest)
         if words_in(more):
-            return said(f"{code(words_in(more)[0])} is not known here: `budget history` takes at most one name.")
+            word = code(words_in(more)[0])
+            return said(tr("{word} is not known here: `budget history` takes at most one name.", word=word))
         return history_message(services.budgets.history(name or None), name or None)
     if action == "list":
-        return said(f"{code(words_in(rest)[0])} is not known here: `budget list` takes no words: {USE}.")
+        word = code(words_in(rest)[0])
+        return said(tr("{word} is not known here: `budget list` takes no words: {use}.", word=word, use=tr(USE)))
     near = nearest(action, ACTIONS)
-    hint = f" Did you mean `budget {near}`?" if near else ""
-    return said(f"{code(action)} is not known here: {USE}.{hint}")
+    if near is None:
+        return said(tr("{word} is not known here: {use}.", word=code(action), use=tr(USE)))
+    return said(
+        tr(
+            "{word} is not known here: {use}. Did you mean `budget {near}`?",
+            word=code(action),
+            use=tr(USE),
+            near=near,
+        )
+    )
 
 
 def _list(services: Services) -> Message:
@@ -220,7 +232,7 @@ def _proposed(services: Services, words: str, asked: AttributedNames | None, hid
     team = team_name(after)
     unknown = None if team is None else services.budgets.teams.unknown(team)
     if unknown is not None:
-        return said(f"Nothing was changed. {sentence(unknown)}")
+        return said(tr("Nothing was changed. {why}", why=sentence(unknown)))
     counted = services.budgets.teams.scope(after.scope)
     if hidden is not None and any(map(is_of_user, (counted, *counted.parts))):
         return said(hidden)
@@ -229,7 +241,9 @@ def _proposed(services: Services, words: str, asked: AttributedNames | None, hid
         _scope_of(services, after.scope, asked)
     except NoMatchError as error:
         if error.certain:
-            return said(f"Nothing was changed: {shown(str(after.scope))} would count nothing. {sentence(str(error))}")
+            scope = shown(str(after.scope))
+            why = sentence(str(error))
+            return said(tr("Nothing was changed: {scope} would count nothing. {why}", scope=scope, why=why))
         doubts.append(sentence(str(error)))
     value = f"{services.budgets.mark(name)} {budget_words(after)}"
     standing = replace(_standing(services, after), unmatched=doubts[0] if doubts else None)
@@ -278,7 +292,11 @@ def _doubts(services: Services, budget: Budget) -> list[str]:
         known = known_of(snapshot, starts_at, as_of)
         if not known.complete:
             doubts.append(
-                f"INCOMPLETE: of {known.of_hours - known.hours:,} of {known.of_hours:,} hours of this period no usage "
-                "is known here yet, so the true sum may be higher; the next poll reads them."
+                tr(
+                    "INCOMPLETE: of {hours} of {of_hours} hours of this period no usage is known here yet, so the true "
+                    "sum may be higher; the next poll reads them.",
+                    hours=f"{known.of_hours - known.hours:,}",
+                    of_hours=f"{known.of_hours:,}",
+                )
             )
     return doubts

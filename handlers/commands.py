@@ -11,7 +11,7 @@ from bot.actor import Person
 from bot.budgets.calendar import EXAMPLE as CALENDAR_EXAMPLE
 from bot.budgets.parsing import EXAMPLE as BUDGET_EXAMPLE
 from bot.budgets.raises import EXAMPLE as RAISE_EXAMPLE
-from bot.language import tr
+from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.pricing.words import EXAMPLES
 from bot.services import Services
@@ -61,23 +61,24 @@ async def help_command(services: Services, request: Request) -> Message:
     if row is None:
         return _not_known(name)
     if words_in(rest):
-        return said(f"{code(words_in(rest)[0])} is not known here: `help` takes the name of one command.")
+        word = code(words_in(rest)[0])
+        return said(tr("{word} is not known here: `help` takes the name of one command.", word=word))
     return _help_about(row)
 
 
 SUBCOMMANDS: tuple[Subcommand, ...] = (
-    Subcommand("help", "[COMMAND]", "this list, or one command with examples", help_command),
+    Subcommand("help", "[COMMAND]", tr_noop("this list, or one command with examples"), help_command),
     Subcommand(
         "status",
         "",
-        "spend against every budget, expected end, fallback mode, and how old the data is",
+        tr_noop("spend against every budget, expected end, fallback mode, and how old the data is"),
         status_command,
         says_age=True,
     ),
     Subcommand(
         "estimate",
         "[MODEL requests=N in=TOKENS out=TOKENS [WORD…] | list | show NAME | drop NAME]",
-        "what a workload would cost a month, and what would make it cheaper; without words, a form",
+        tr_noop("what a workload would cost a month, and what would make it cheaper; without words, a form"),
         estimate_command,
         (
             *(f"estimate {example}" for example in EXAMPLES),
@@ -89,7 +90,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         "report",
         "[today | yesterday | week | month | last week | last month | FROM..TO] "
         "[by model | workspace | key | feature | user | tag:NAME | product | group | agent | actor | organization]",
-        "what was spent and on what, against the same stretch before; the month by model when left out",
+        tr_noop("what was spent and on what, against the same stretch before; the month by model when left out"),
         report_command,
         ("report yesterday by key", "report last month by product", "report 2026-11-01..2026-11-15"),
         says_age=True,
@@ -97,44 +98,48 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "top",
         "[PERIOD] [by …]",
-        "the five largest rows of a report, by feature where applications log usage, otherwise by key",
+        tr_noop("the five largest rows of a report, by feature where applications log usage, otherwise by key"),
         top_command,
         ("top yesterday", "top last week by user"),
     ),
     Subcommand(
         "cache",
         "[PERIOD] [by …]",
-        "cache hit rates against the break-even, with the dollars saved or lost, by feature or model",
+        tr_noop("cache hit rates against the break-even, with the dollars saved or lost, by feature or model"),
         cache_command,
         ("cache last week", "cache today by key"),
     ),
     Subcommand(
         "forecast",
         "[BUDGET]",
-        "where every budget will end, as a range, and when its limits are reached",
+        tr_noop("where every budget will end, as a range, and when its limits are reached"),
         forecast_command,
     ),
     Subcommand(
         "plan",
         "MODEL requests=N in=TOKENS out=TOKENS [seats=N]",
-        "a subscription against the API",
+        tr_noop("a subscription against the API"),
         plan_command,
         says_age=True,
     ),
     Subcommand(
         "fallback",
         "[status | on [MODE] [for TIME] [because …] | off [because …] | auto on|off | history]",
-        "show or change the fallback mode; changes are for admins",
+        tr_noop("show or change the fallback mode; changes are for admins"),
         fallback_command,
         ("fallback on minimal for 2h because the batch job ran away", "fallback off because it is fixed"),
     ),
-    Subcommand("rates", "[MODEL]", "what tokens cost: the newest models, or one in full", rates_command, says_age=True),
+    Subcommand(
+        "rates", "[MODEL]", tr_noop("what tokens cost: the newest models, or one in full"), rates_command, says_age=True
+    ),
     Subcommand(
         "budget",
         "[list | set NAME KEY=VALUE… | try NAME KEY=VALUE… | suggest [scope=…] | "
         "raise NAME to=USD until=TIME [because …] | remove NAME | history [NAME]]",
-        "every budget with what it has spent; what one would have reported, and limits from history; set, raise for a "
-        "while or remove one, which admins approve; what was changed",
+        tr_noop(
+            "every budget with what it has spent; what one would have reported, and limits from history; set, raise "
+            "for a while or remove one, which admins approve; what was changed"
+        ),
         budget_command,
         (
             f"budget set {BUDGET_EXAMPLE}",
@@ -148,26 +153,28 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "calendar",
         "[list | add NAME every|on DAYS [TIME] for TIME [zone=ZONE] [for=SCOPE] | remove NAME]",
-        "times at which more spend is planned: spike and forecast alerts keep quiet then; changes are for admins",
+        tr_noop(
+            "times at which more spend is planned: spike and forecast alerts keep quiet then; changes are for admins"
+        ),
         calendar_command,
         (f"calendar add {CALENDAR_EXAMPLE}", "calendar add month-end every 1st for 6h", "calendar remove batch night"),
     ),
     Subcommand(
         "limits",
         "",
-        "every budget and where it is set, Anthropic's rate limits, and how near logged traffic came",
+        tr_noop("every budget and where it is set, Anthropic's rate limits, and how near logged traffic came"),
         limits_command,
     ),
     Subcommand(
         "digest",
         "[today | yesterday | week | month | last week | last month]",
-        "what was spent, what changed and why, the budgets, and what would save money; only you see it",
+        tr_noop("what was spent, what changed and why, the budgets, and what would save money; only you see it"),
         digest_command,
         ("digest last week", "digest last month"),
         says_age=True,
     ),
-    Subcommand("doctor", "", "what keeps the bot from its work, and what to do about it", doctor_command),
-    Subcommand(TEST_ALERT, "", "a test alert to every destination of alerts; for admins", test_alert_command),
+    Subcommand("doctor", "", tr_noop("what keeps the bot from its work, and what to do about it"), doctor_command),
+    Subcommand(TEST_ALERT, "", tr_noop("a test alert to every destination of alerts; for admins"), test_alert_command),
 )
 
 
@@ -219,11 +226,11 @@ def _not_known(name: str) -> Message:
 
 
 def _help_about(row: Subcommand) -> Message:
-    return help_message(COMMAND, [_usage(row), *((example, "for example") for example in row.examples)])
+    return help_message(COMMAND, [_usage(row), *((example, tr("for example")) for example in row.examples)])
 
 
 def _usage(row: Subcommand) -> tuple[str, str]:
-    return f"{row.name} {row.usage}".strip(), row.meaning
+    return f"{row.name} {row.usage}".strip(), tr(row.meaning)
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:

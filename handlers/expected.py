@@ -14,6 +14,7 @@ from bot.budgets.calendar import CalendarWordsError, Entry, next_window, parse_e
 from bot.budgets.calendar_store import ACTION, FullError
 from bot.budgets.scopes import NoMatchError
 from bot.clock import DAY
+from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
@@ -50,7 +51,7 @@ from handlers.requests import (
 )
 
 ACTIONS = ("list", "add", "remove")
-USE = "use `calendar list`, `calendar add NAME every fri 22:00 for 6h` or `calendar remove NAME`"
+USE = tr_noop("use `calendar list`, `calendar add NAME every fri 22:00 for 6h` or `calendar remove NAME`")
 NO_ROW = 0
 """An id that no row has, for a made-up button."""
 
@@ -61,12 +62,21 @@ async def calendar_command(services: Services, request: Request) -> Message:
     action = action.lower() or "list"
     if action == "list":
         if words_in(rest):
-            return said(f"{code(words_in(rest)[0])} is not known here: `calendar list` takes no words: {USE}.")
+            word = code(words_in(rest)[0])
+            return said(tr("{word} is not known here: `calendar list` takes no words: {use}.", word=word, use=tr(USE)))
         return await services.threads.commands(_listed, services)
     if action not in ACTIONS:
         near = nearest(action, ACTIONS)
-        hint = f" Did you mean `calendar {near}`?" if near else ""
-        return said(f"{code(action)} is not known here: {USE}.{hint}")
+        if near is None:
+            return said(tr("{word} is not known here: {use}.", word=code(action), use=tr(USE)))
+        return said(
+            tr(
+                "{word} is not known here: {use}. Did you mean `calendar {near}`?",
+                word=code(action),
+                use=tr(USE),
+                near=near,
+            )
+        )
     try:
         return await _changed(services, request.person, action, rest)
     except (CalendarWordsError, FullError) as error:
@@ -76,9 +86,9 @@ async def calendar_command(services: Services, request: Request) -> Message:
 async def _changed(services: Services, person: Person, action: str, rest: str) -> Message:
     # Words that cannot be used are refused first: whoever asks an admin then has the right ones.
     entry = parse_entry(rest, services.clock().date()) if action == "add" else None
-    permission = await services.admins.may_switch(person, "change the calendar")
+    permission = await services.admins.may_switch(person, tr_noop("change the calendar"))
     if permission.refusal is not None:
-        services.fallback.refused(person.id, ACTION, f"{action} {rest}: {permission.refusal}")
+        services.fallback.refused(person.id, ACTION, f"{action} {rest}: {permission.recorded}")
         return said(permission.refusal)
     if entry is None:
         return await services.threads.commands(_removed, services, person.id, rest)
@@ -93,7 +103,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         async with answering(services, in_flight, body):
             view = expected_form(click_of(body, action).id or NO_ROW, response_url_of(body) or "")
             if not await open_view(client, body, view):
-                await reply(services, body, said("The form could not be opened: try again in a minute."))
+                await reply(services, body, said(tr("The form could not be opened: try again in a minute.")))
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
@@ -169,7 +179,7 @@ def _removed(services: Services, by: str, words: str) -> Message:
         name = f"{name} {rest}"
     found = next((each for each in known if each.lower() == name.lower()), name)
     if not name:
-        return said(f"`calendar remove` takes one name: {USE}.")
+        return said(tr("`calendar remove` takes one name: {use}.", use=tr(USE)))
     if services.calendar.remove(found, by, services.clock()):
         return was_removed(found)
     return not_in_calendar(name, nearest(name, known))

@@ -125,7 +125,7 @@ async def switch_to(
         return said(f"Nothing was changed: there is no mode {code(name)}; the modes are {modes}.")
     permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
-        services.fallback.refused(person.id, "mode", f"{mode.name}: {permission.refusal}")
+        services.fallback.refused(person.id, "mode", f"{mode.name}: {permission.recorded}")
         alert_id = None
         if message is not None and services.admins.ids:
             alert_id = await services.threads.commands(services.lifecycle.alert_at, message)
@@ -208,9 +208,9 @@ async def _auto(services: Services, person: Person, words: str) -> Message:
         return said(f"Nothing was changed: {code(extra[0])} is not known here: use `fallback auto on` or `… off`.")
     if word not in ("on", "off"):
         return said("Nothing was changed: use `fallback auto on` or `fallback auto off`.")
-    permission = await services.admins.may_switch(person, "say whether the chain steps down by itself")
+    permission = await services.admins.may_switch(person, tr_noop("say whether the chain steps down by itself"))
     if permission.refusal is not None:
-        services.fallback.refused(person.id, "auto", f"{word}: {permission.refusal}")
+        services.fallback.refused(person.id, "auto", f"{word}: {permission.recorded}")
         return said(permission.refusal)
     await services.threads.commands(services.fallback.set_auto, person.id, on=word == "on")
     if word == "on":
@@ -343,7 +343,7 @@ async def _reject(services: Services, click: Click) -> Message:
 async def _decided(services: Services, click: Click, decide: Callable[[int, str], Proposal]) -> Message:
     permission = await services.admins.may_switch(click.person)
     if permission.refusal is not None:
-        services.fallback.refused(click.person.id, "proposal", permission.refusal)
+        services.fallback.refused(click.person.id, "proposal", permission.recorded)
         return said(permission.refusal)
     try:
         return closed_message(await services.threads.commands(decide, click.id or NO_PROPOSAL, click.person.id))

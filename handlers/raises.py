@@ -24,6 +24,7 @@ from bot.budgets.raises import (
 )
 from bot.clock import BEFORE_EVERYTHING
 from bot.fallback.admins import Permission
+from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
@@ -69,7 +70,7 @@ ERROR_LIMIT = 300
 
 async def may_raise(services: Services, person: Person) -> Permission:
     """Whether a person's raise takes effect at once; whoever may not, asks."""
-    return await services.admins.may_switch(person, "raise limits")
+    return await services.admins.may_switch(person, tr_noop("raise limits"))
 
 
 async def raise_command(services: Services, person: Person, words: str) -> Message:
@@ -177,13 +178,13 @@ async def _submitted(services: Services, person: Person, name: str, kind: LimitK
         return await _wanted(services, person, budget, kind, cleaned(values.get(TO, "")), _until(values), reason)
     except BudgetWordsError as error:
         # The budget was changed while the form was open.
-        return said(sentence(f"Nothing was changed: {error}"))
+        return said(sentence(tr("Nothing was changed: {why}", why=error)))
 
 
 async def _decided(services: Services, click: Click) -> Message:
-    permission = await services.admins.may_switch(click.person, "raise limits")
+    permission = await services.admins.may_switch(click.person, tr_noop("raise limits"))
     if permission.refusal is not None:
-        services.fallback.refused(click.person.id, ACTION, f"{click.action} {click.value}: {permission.refusal}")
+        services.fallback.refused(click.person.id, ACTION, f"{click.action} {click.value}: {permission.recorded}")
         return await dated(services, said(permission.refusal))
     decide = {
         APPROVE_ACTION: services.raises.approve,

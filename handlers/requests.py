@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.actor import Person
 from bot.db.engine import database_problem
+from bot.language import tr
 from bot.messages import Block, Message
 from bot.notify.model import Address
 from bot.services import Services
@@ -202,7 +203,10 @@ def register_errors(app: AsyncApp, services: Services) -> None:
         await next_()
 
     async def on_error(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:
-        await reply(services, body, said(_sentence(error)))
+        incident = _logged(error)
+        # The block that makes texts in the person's language is left by now.
+        async with services.languages.reader(person_of(body).id):
+            await reply(services, body, said(_sentence(error, incident)))
         # There is no response to fill in once the request was acknowledged.
         return None if response is None else BoltResponse(status=200)
 
@@ -210,15 +214,25 @@ def register_errors(app: AsyncApp, services: Services) -> None:
     app.error(on_error)
 
 
-def _sentence(error: Exception) -> str:
-    """What the person reads; the log has the rest."""
+def _logged(error: Exception) -> str:
+    """Put it into the log; returns the id by which it is found there."""
+    incident = secrets.token_hex(4)
     if isinstance(error, SQLAlchemyError):
         # The state of the database is a fault of its own, and readiness names it too.
         log.error("an answer was not possible: %s", database_problem(error))
+    else:
+        log.error("error %s while answering", incident, exc_info=error)
+    return incident
+
+
+def _sentence(error: Exception, incident: str) -> str:
+    """What the person reads; the log has the rest."""
+    if isinstance(error, SQLAlchemyError):
         return database_problem(error)
-    incident = secrets.token_hex(4)
-    log.error("error %s while answering", incident, exc_info=error)
-    return f"Something went wrong here (error {incident}). The operator finds the cause in the bot's log."
+    return tr(
+        "Something went wrong here (error {incident}). The operator finds the cause in the bot's log.",
+        incident=incident,
+    )
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.budgets.budget import ORGANIZATION, Budget, Scope, parse_scope
 from bot.clock import DAY, HOUR, MINUTE
+from bot.language import tr
 from bot.typed_text import cleaned, nearest
 
 LONGEST_NAME = 60
@@ -134,10 +135,10 @@ def parse_entry(text: str, today: date) -> Entry:
     """`"batch night" every fri 22:00 for 6h [zone=…] [for=feature:…]`. Raises `CalendarWordsError`."""
     name, words = split_name(text)
     if not name:
-        raise CalendarWordsError(f"The name comes first, as in calendar add {EXAMPLE}.")
+        raise CalendarWordsError(tr("The name comes first, as in calendar add {example}.", example=EXAMPLE))
     entry = entry_of(name, words)
     if entry.rule.on is not None and entry.rule.on < today - LONGEST:
-        raise CalendarWordsError(f"{entry.rule.on.isoformat()} is over: name a day to come.")
+        raise CalendarWordsError(tr("{day} is over: name a day to come.", day=entry.rule.on.isoformat()))
     return entry
 
 
@@ -201,12 +202,14 @@ def _parsed(name: str, words: str) -> tuple[_Parsed, str]:
     for match in _KEY.finditer(words):
         key = match[1].lower()
         if key in values:
-            raise CalendarWordsError(f"{key}= is given twice: keep one of them.")
+            raise CalendarWordsError(tr("{key}= is given twice: keep one of them.", key=key))
         values[key] = match[2].strip(",;\"'“”")
     text = cleaned(_KEY.sub(" ", words)).lower()
     lasts_for = _FOR.search(text)
     if lasts_for is None:
-        raise CalendarWordsError(f"How long it lasts is missing: write for 6h, as in calendar add {EXAMPLE}.")
+        raise CalendarWordsError(
+            tr("How long it lasts is missing: write for 6h, as in calendar add {example}.", example=EXAMPLE)
+        )
     lasts = _lasts(lasts_for[1])
     at, text = _at(text[: lasts_for.start()])
     return _Parsed(name, _rule(text), at, lasts, _zone(values.get("zone", "UTC"))), values.get("for", "")
@@ -215,11 +218,11 @@ def _parsed(name: str, words: str) -> tuple[_Parsed, str]:
 def _lasts(text: str) -> timedelta:
     match = _LENGTH.fullmatch("".join(text.split()))
     if match is None or not any(match.groups()):
-        raise CalendarWordsError(f"{text} is no length of time: write it like 90m, 6h or 2d.")
+        raise CalendarWordsError(tr("{text} is no length of time: write it like 90m, 6h or 2d.", text=text))
     weeks, days, hours, minutes = (int(number or 0) for number in match.groups())
     lasts = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes)
     if not SHORTEST <= lasts <= LONGEST:
-        raise CalendarWordsError(f"{text} is out of bounds: it may last for 5 minutes to 7 days.")
+        raise CalendarWordsError(tr("{text} is out of bounds: it may last for 5 minutes to 7 days.", text=text))
     return lasts
 
 
@@ -234,7 +237,7 @@ def _at(text: str) -> tuple[time, str]:
     elif half:
         hour = hour % 12 + (12 if half.lower() == "pm" else 0)
     if hour > 23 or minute > 59:
-        raise CalendarWordsError(f"{match[0].strip()} is no time of the day: write it like 22:00.")
+        raise CalendarWordsError(tr("{text} is no time of the day: write it like 22:00.", text=match[0].strip()))
     return time(hour, minute), f"{text[: match.start()]} {text[match.end() :]}"
 
 
@@ -249,10 +252,13 @@ def _rule(text: str) -> Rule:
         try:
             return Rule(on=date(*map(int, rest[0].split("-"))))
         except ValueError:
-            raise CalendarWordsError(f"{rest[0]} is no day: write it like 2026-12-24.") from None
+            raise CalendarWordsError(tr("{word} is no day: write it like 2026-12-24.", word=rest[0])) from None
     if first not in ("every", "each", "on") or not rest:
         raise CalendarWordsError(
-            "Say when: every fri 22:00, every day 02:00, every weekday 08:00, every 1st 00:00 or on 2026-12-24 18:00."
+            tr(
+                "Say when: every fri 22:00, every day 02:00, every weekday 08:00, every 1st 00:00 or on 2026-12-24 "
+                "18:00."
+            )
         )
     weekdays: set[int] = set()
     month_days: set[int] = set()
@@ -265,12 +271,13 @@ def _rule(text: str) -> Rule:
             month_days.add(int(ordinal[1]))
         else:
             near = nearest(word, [*_LONG_NAMES, "day", "weekday", "weekend", "1st"])
-            hint = (
-                f"write {near}, if that is meant." if near else "use day, weekday, a day of the week, or 1st to 31st."
+            if near:
+                raise CalendarWordsError(tr("{word} is no day: write {near}, if that is meant.", word=word, near=near))
+            raise CalendarWordsError(
+                tr("{word} is no day: use day, weekday, a day of the week, or 1st to 31st.", word=word)
             )
-            raise CalendarWordsError(f"{word} is no day: {hint}")
     if weekdays and month_days:
-        raise CalendarWordsError("Days of the week and of the month are two entries: add one of each.")
+        raise CalendarWordsError(tr("Days of the week and of the month are two entries: add one of each."))
     return Rule(tuple(sorted(weekdays)), tuple(sorted(month_days)))
 
 
@@ -278,7 +285,8 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise CalendarWordsError(f"zone={name} is no IANA time zone; write it as in zone=Asia/Tokyo.") from None
+        text = tr("zone={zone} is no IANA time zone; write it as in zone=Asia/Tokyo.", zone=name)
+        raise CalendarWordsError(text) from None
 
 
 def _scope(text: str) -> Scope | None:
@@ -287,7 +295,7 @@ def _scope(text: str) -> Scope | None:
     try:
         scope = parse_scope(text)
     except ValueError as error:
-        raise CalendarWordsError(f"for={text} cannot be used: {error}.") from None
+        raise CalendarWordsError(tr("for={scope} cannot be used: {clause}.", scope=text, clause=error)) from None
     return None if scope == ORGANIZATION else scope
 
 

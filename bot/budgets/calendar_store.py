@@ -13,6 +13,7 @@ from bot.clock import DAY
 from bot.db.engine import lock_for_writers
 from bot.db.schema import calendar, expectations
 from bot.db.state import BUDGETS, bump, keep, versions_of
+from bot.language import tr
 
 ACTION = "calendar"
 EXPECTED = "expected"
@@ -102,7 +103,7 @@ class CalendarStore:
             rows = connection.execute(select(calendar)).all()
             before = next((row for row in rows if row.name == entry.name), None)
             if before is None and len(rows) >= MOST_ENTRIES:
-                raise FullError(f"The calendar has {MOST_ENTRIES} entries: remove one first.")
+                raise FullError(tr("The calendar has {number} entries: remove one first.", number=MOST_ENTRIES))
             scope = None if entry.scope is None else str(entry.scope)
             connection.execute(delete(calendar).where(calendar.c.name == entry.name))
             values = {"name": entry.name, "words": entry.words(), "scope": scope, "added_by": by, "added_at": now}

@@ -13,6 +13,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from bot.budgets.budget import LOGGED, Budget, Scope, ScopeKind, parse_scope
+from bot.language import tr
+from bot.listed import any_of, comma_list
 from bot.secret_shapes import CHANNEL, SCOPE, WORD, quoted
 from bot.strict_fields import Table
 from bot.typed_text import nearest
@@ -41,8 +43,11 @@ def channel_id(text: str) -> str:
     found = ids_in(text.strip())
     if not _CHANNEL_ID.fullmatch(found):
         raise ValueError(
-            f"{quoted(text, CHANNEL)} is no channel: type # and choose it from Slack's list, or write its id such as "
-            "C0123456789 (in Slack: open the channel, its name, About, Channel ID)"
+            tr(
+                "{text} is no channel: type # and choose it from Slack's list, or write its id such as C0123456789 "
+                "(in Slack: open the channel, its name, About, Channel ID)",
+                text=quoted(text, CHANNEL),
+            )
         )
     return found
 
@@ -54,19 +59,22 @@ def owner_ids(values: Iterable[str]) -> tuple[str, ...]:
         owner = ids_in(str(value).strip())
         if not _OWNER_ID.fullmatch(owner):
             raise ValueError(
-                f"{quoted(str(value), WORD)} is no owner: type @ and choose a person or a user group from Slack's "
-                "list, or write an id such as U0123456789 or S0123456789"
+                tr(
+                    "{text} is no owner: type @ and choose a person or a user group from Slack's list, or write an id "
+                    "such as U0123456789 or S0123456789",
+                    text=quoted(str(value), WORD),
+                )
             )
         found[owner] = None
     if len(found) > MOST_OWNERS:
-        raise ValueError(f"a budget has at most {MOST_OWNERS} owners; a user group counts as one")
+        raise ValueError(tr("a budget has at most {number} owners; a user group counts as one", number=MOST_OWNERS))
     return tuple(found)
 
 
 def _mention_levels(value: object) -> object:
     levels = tuple(value) if isinstance(value, list | tuple) else value
     if not isinstance(levels, tuple) or not all(level in MENTIONED for level in levels):
-        raise ValueError(f"use {', '.join(MENTIONED[:-1])} or {MENTIONED[-1]}")
+        raise ValueError(tr("use {words}", words=any_of(MENTIONED)))
     return tuple(level for level in MENTIONED if level in levels)
 
 
@@ -110,7 +118,7 @@ class WrittenTeam(Table):
     @classmethod
     def _short_word(cls, value: str) -> str:
         if not re.fullmatch(r"[\w.-]{1,60}", value):
-            raise ValueError("a name is one word of at most 60 letters, digits, points, - and _")
+            raise ValueError(tr("a name is one word of at most 60 letters, digits, points, - and _"))
         return value
 
     @field_validator("scopes")
@@ -169,10 +177,11 @@ class Teams:
             return None
         known = [team.name for team in self._by_name.values()]
         if not known:
-            return f"There is no team {name}: the file that CLAUDE_COST_CONFIG names has no [[team]]."
+            return tr("There is no team {team}: the file that CLAUDE_COST_CONFIG names has no [[team]].", team=name)
         near = nearest(name, known)
-        hint = f"did you mean team:{near}?" if near else f"there is {', '.join(sorted(known)[:5])}."
-        return f"There is no team {name}: {hint}"
+        if near:
+            return tr("There is no team {team}: did you mean team:{near}?", team=name, near=near)
+        return tr("There is no team {team}: there is {teams}.", team=name, teams=comma_list(sorted(known)[:5]))
 
 
 def team_name(budget: Budget) -> str | None:

@@ -20,6 +20,7 @@ from bot.budgets.budget import (
     parse_scope,
 )
 from bot.budgets.owners import ChannelId, MentionLevels, OwnerIds, ids_in
+from bot.language import tr
 from bot.strict_fields import Table, Usd, Zone, first_mistake
 from bot.typed_text import cleaned, nearest
 
@@ -54,45 +55,48 @@ class WrittenBudget(Table):
     @classmethod
     def _short_word(cls, value: str) -> str:
         if not re.fullmatch(r"[\w.-]{1,60}", value):
-            raise ValueError("a name is one word of at most 60 letters, digits, points, - and _")
+            raise ValueError(tr("a name is one word of at most 60 letters, digits, points, - and _"))
         return value
 
     @field_validator("scope")
     @classmethod
     def _storable(cls, value: Scope) -> Scope:
         if len(str(value)) > LONGEST_SCOPE:
-            raise ValueError(f"a scope has at most {LONGEST_SCOPE} characters")
+            raise ValueError(tr("a scope has at most {number} characters", number=LONGEST_SCOPE))
         return value
 
     @field_validator("thresholds")
     @classmethod
     def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if not all(1 <= percent <= 99 for percent in value):
-            raise ValueError("a threshold is a per cent from 1 to 99; the limits themselves are told anyway")
+            raise ValueError(tr("a threshold is a per cent from 1 to 99; the limits themselves are told anyway"))
         if any(later <= earlier for earlier, later in pairwise(value)):
-            raise ValueError("thresholds rise, and each is there once, as in 50, 75, 90")
+            raise ValueError(tr("thresholds rise, and each is there once, as in 50, 75, 90"))
         return value
 
     @model_validator(mode="after")
     def _one_team(self) -> "WrittenBudget":
         if self.team is not None and self.scope.kind is ScopeKind.TEAM and self.scope.value != self.team:
-            raise ValueError("scope and team name two teams; keep one of them")
+            raise ValueError(tr("scope and team name two teams; keep one of them"))
         return self
 
     @model_validator(mode="after")
     def _limits(self) -> "WrittenBudget":
         if self.soft_usd is None and self.hard_usd is None:
-            raise ValueError("set soft_usd, hard_usd or both")
+            raise ValueError(tr("set soft_usd, hard_usd or both"))
         if self.soft_usd is not None and self.hard_usd is not None and self.soft_usd >= self.hard_usd:
-            raise ValueError("soft_usd must be below hard_usd")
+            raise ValueError(tr("soft_usd must be below hard_usd"))
         return self
 
     @model_validator(mode="after")
     def _days_of_anthropic(self) -> "WrittenBudget":
         if self.scope.kind in ATTRIBUTED and self.zone != "UTC":
             raise ValueError(
-                f"Anthropic attributes spend to a {self.scope.kind} by UTC days, which no other zone can divide: "
-                "leave zone out, or set it to UTC"
+                tr(
+                    "Anthropic attributes spend to a {kind} by UTC days, which no other zone can divide: leave zone "
+                    "out, or set it to UTC",
+                    kind=self.scope.kind,
+                )
             )
         return self
 
@@ -149,10 +153,10 @@ def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
     """The name, which comes first, and the value of each key. Raises `BudgetWordsError`."""
     name, words = named_first(ids_in(text))
     if not name or "=" in name:
-        raise BudgetWordsError(f"The name of the budget comes first, as in budget set {EXAMPLE}.")
+        raise BudgetWordsError(tr("The name of the budget comes first, as in budget set {example}.", example=EXAMPLE))
     if (bare := _WITHOUT_SIGN.search(words)) is not None:
         key, amount = bare[1].lower(), bare[2].rstrip(".,")
-        raise BudgetWordsError(f"{key} {amount} lacks its sign: write {key}={amount}.")
+        raise BudgetWordsError(tr("{key} {amount} lacks its sign: write {key}={amount}.", key=key, amount=amount))
     values: dict[str, str] = {}
     for word in _key_words(words):
         typed, equals, value = word.partition("=")
@@ -164,9 +168,9 @@ def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
         if key not in KEYS:
             raise BudgetWordsError(_unknown(typed, equals))
         if not value:
-            raise BudgetWordsError(f"{key}= has no value: write one, or leave {key} out.")
+            raise BudgetWordsError(tr("{key}= has no value: write one, or leave {key} out.", key=key))
         if key in values:
-            raise BudgetWordsError(f"{key}= is given twice: keep one of them.")
+            raise BudgetWordsError(tr("{key}= is given twice: keep one of them.", key=key))
         values[key] = value if key in _AS_TYPED else value.lower()
     return name, values
 
@@ -208,9 +212,14 @@ def budget_of(name: str, values: Mapping[str, str], before: Budget | None = None
         key = _LIMITS.get(key, key)
         clause = re.sub(r"\b(soft|hard)_usd\b", r"\1", clause)
         if not key:
-            raise BudgetWordsError(f"{clause[0].upper()}{clause[1:]}, as in budget set {EXAMPLE}.") from None
+            clause = f"{clause[0].upper()}{clause[1:]}"
+            raise BudgetWordsError(
+                tr("{clause}, as in budget set {example}.", clause=clause, example=EXAMPLE)
+            ) from None
         given = name if key == "name" else (written | dict(values)).get(key, "")
-        raise BudgetWordsError(f"{key}={given} cannot be used: {clause}.") from None
+        raise BudgetWordsError(
+            tr("{key}={value} cannot be used: {clause}.", key=key, value=given, clause=clause)
+        ) from None
 
 
 def _field(key: str, value: str) -> object:
@@ -254,13 +263,17 @@ def _per_cents(text: str) -> list[int]:
     parts = text.split(",")
     if not all(re.fullmatch(r"[0-9]{1,3}%?", part) for part in parts):
         raise BudgetWordsError(
-            f"thresholds={text} cannot be used: write per cents with commas between, as in 50,75,90."
+            tr(
+                "thresholds={text} cannot be used: write per cents with commas between, as in 50,75,90.",
+                text=text,
+            )
         )
     return [int(part.rstrip("%")) for part in parts]
 
 
 def _unknown(typed: str, equals: str) -> str:
     near = nearest(typed, KEYS)
-    known = ", ".join(f"{key}=" for key in KEYS)
-    meant = f"did you mean {near}=?" if near else f"use {known}."
-    return f"{typed}{equals} is not known here: {meant}"
+    word = f"{typed}{equals}"
+    if near:
+        return tr("{word} is not known here: did you mean {near}=?", word=word, near=near)
+    return tr("{word} is not known here: use {known}.", word=word, known=", ".join(f"{key}=" for key in KEYS))

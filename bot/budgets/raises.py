@@ -16,6 +16,8 @@ from bot.amounts import usd, usd_amount
 from bot.budgets.budget import LIMITS, Budget, LimitKind, Period, RaisedLimit
 from bot.budgets.parsing import BudgetWordsError, named_first
 from bot.clock import DAY, HOUR, MINUTE
+from bot.language import tr, tr_noop
+from bot.listed import all_of
 from bot.typed_text import nearest, split_reason
 
 REQUEST_LASTS = DAY
@@ -146,7 +148,7 @@ def split_raise_words(text: str) -> RaiseWords:
     before, reason = split_reason(text)
     name, words = named_first(before)
     if not name or "=" in name:
-        raise BudgetWordsError(f"The name of the budget comes first, as in budget raise {EXAMPLE}.")
+        raise BudgetWordsError(tr("The name of the budget comes first, as in budget raise {example}.", example=EXAMPLE))
     words = _BARE.sub(r"\1=", _SIGN.sub(r"\1=", f" {words}"))
     values: dict[str, str] = {}
     key = ""
@@ -155,15 +157,16 @@ def split_raise_words(text: str) -> RaiseWords:
         if equals and typed.lower() in _KEYS:
             key = typed.lower()
             if key in values:
-                raise BudgetWordsError(f"{key}= is given twice: keep one of them.")
+                raise BudgetWordsError(tr("{key}= is given twice: keep one of them.", key=key))
             values[key] = value.strip(",;")
         elif key == "until" and not equals:
             # `until 4 Dec 18:00` is several words.
             values[key] = f"{values[key]} {word.strip(',;')}".strip()
         elif word.strip("-,;"):
             near = nearest(typed, _KEYS)
-            hint = f"did you mean {near}=?" if near else "use to=, until= and because."
-            raise BudgetWordsError(f"{word} is not known here: {hint}")
+            if near:
+                raise BudgetWordsError(tr("{word} is not known here: did you mean {near}=?", word=word, near=near))
+            raise BudgetWordsError(tr("{word} is not known here: use to=, until= and because.", word=word))
     return RaiseWords(name, values.get("to", ""), values.get("until", ""), values.get("limit", ""), reason)
 
 
@@ -174,26 +177,47 @@ def limit_to_raise(budget: Budget, named: str) -> LimitKind:
         return kinds[-1]
     kind = next((kind for kind in kinds if kind == named.lower()), None)
     if kind is None:
-        has = " and ".join(f"limit={kind}" for kind in kinds)
-        raise BudgetWordsError(f"limit={named} cannot be used: this budget has {has}.")
+        has = all_of([f"limit={kind}" for kind in kinds])
+        raise BudgetWordsError(tr("limit={named} cannot be used: this budget has {has}.", named=named, has=has))
     return kind
+
+
+AMOUNT_MISSING = {
+    LimitKind.SOFT: tr_noop("The amount is missing: type {words}, with more than the soft limit of {limit}."),
+    LimitKind.HARD: tr_noop("The amount is missing: type {words}, with more than the hard limit of {limit}."),
+}
+NOT_ABOVE = {
+    LimitKind.SOFT: tr_noop("{amount} is not above the soft limit of {limit}: a raise makes it higher."),
+    LimitKind.HARD: tr_noop("{amount} is not above the hard limit of {limit}: a raise makes it higher."),
+}
 
 
 def amount_of(text: str, budget: Budget, kind: LimitKind) -> Decimal:
     """The amount to raise a limit to, USD. Raises `BudgetWordsError`."""
     if not text:
-        raise BudgetWordsError(f"The amount is missing: write to=, as in budget raise {EXAMPLE}.")
+        limit = budget.limit(kind)
+        raise BudgetWordsError(
+            tr(
+                AMOUNT_MISSING[kind],
+                words=f"budget raise {budget.name} to=USD until=2d",
+                limit="" if limit is None else usd(limit),
+            )
+        )
     try:
         amount = usd_amount(text.replace(" ", ""))
     except ValueError as error:
-        raise BudgetWordsError(f"{text} cannot be used: {error}.") from None
+        raise BudgetWordsError(tr("{text} cannot be used: {clause}.", text=text, clause=error)) from None
     raised = {each.kind: each for each in budget.raised}
     base = raised[kind].base_usd if kind in raised else budget.limit(kind)
     if base is not None and amount <= base:
-        raise BudgetWordsError(f"{usd(amount)} is not above the {kind} limit of {usd(base)}: a raise makes it higher.")
+        raise BudgetWordsError(tr(NOT_ABOVE[kind], amount=usd(amount), limit=usd(base)))
     if kind is LimitKind.SOFT and budget.hard_usd is not None and amount >= budget.hard_usd:
         raise BudgetWordsError(
-            f"{usd(amount)} is not below the hard limit of {usd(budget.hard_usd)}: raise that one first, or less."
+            tr(
+                "{amount} is not below the hard limit of {limit}: raise that one first, or less.",
+                amount=usd(amount),
+                limit=usd(budget.hard_usd),
+            )
         )
     return amount
 
@@ -212,7 +236,6 @@ _DAY_MONTH = re.compile(
 )
 _PERIOD_END = ("period", "end", "month", "week", "end of period", "end of month", "end of week", "期末", "月末")
 _NAMED_DAYS = {"today": 0, "tonight": 0, "今日": 0, "tomorrow": 1, "明日": 1}
-UNTIL = "write it like 2d, 4h, fri, tomorrow, 2026-12-01 or period"
 
 
 def until_of(text: str, budget: Budget, now: datetime) -> tuple[datetime, bool]:
@@ -224,12 +247,15 @@ def until_of(text: str, budget: Budget, now: datetime) -> tuple[datetime, bool]:
     ends_at = budget.period_at(now).ends_at
     until = _until(" ".join(text.lower().split()), budget, now, ends_at)
     if until is None:
-        said = f"{text} is no time" if text else "The time is missing"
-        raise BudgetWordsError(f"{said}: {UNTIL}.")
+        if text:
+            raise BudgetWordsError(
+                tr("{text} is no time: write it like 2d, 4h, fri, tomorrow, 2026-12-01 or period.", text=text)
+            )
+        raise BudgetWordsError(tr("The time is missing: write it like 2d, 4h, fri, tomorrow, 2026-12-01 or period."))
     if until - now < SHORTEST:
-        raise BudgetWordsError(f"{text} is over: name a time that is at least 5 minutes ahead.")
+        raise BudgetWordsError(tr("{text} is over: name a time that is at least 5 minutes ahead.", text=text))
     if until - now > LONGEST:
-        raise BudgetWordsError(f"{text} is too far ahead: change the budget itself with budget set.")
+        raise BudgetWordsError(tr("{text} is too far ahead: change the budget itself with budget set.", text=text))
     return min(until, ends_at), until >= ends_at
 
 

@@ -28,7 +28,7 @@ from bot.budgets.snapshots import Snapshots
 from bot.budgets.spend import Computed
 from bot.budgets.trend import Recent
 from bot.clock import AFTER_EVERYTHING, DAY, HOUR, floor_hour
-from bot.language import tr
+from bot.language import ENGLISH, in_language, tr
 from bot.mode import Mode
 from bot.pricing.card import RateCard
 from bot.usage.model import AttributedBy, is_stale
@@ -162,7 +162,8 @@ class BudgetReview:
         return known[1]
 
     def _report_unmatched(self, found: Iterable[Budget | Unmatched]) -> None:
-        unmatched = {each.budget.name: each.sentence for each in found if isinstance(each, Unmatched)}
+        with in_language(ENGLISH):
+            unmatched = {each.budget.name: each.sentence for each in found if isinstance(each, Unmatched)}
         for name, sentence in unmatched.items():
             if self._reported.get(name) != sentence:
                 log.warning("budget %s counts nothing: %s", name, sentence)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.budgets.budget import ATTRIBUTED, LOGGED, Budget, Scope, ScopeKind
+from bot.language import Text, tr_lazy, tr_noop
 from bot.ledger.interning import names_a_user
+from bot.listed import Alternatives
 from bot.pricing.card import RateCard
 from bot.typed_text import nearest
 from bot.usage.model import DEFAULT_WORKSPACE
@@ -31,8 +33,9 @@ class NoMatchError(Exception):
     `certain`: False where the lists of workspaces and keys have not been read, so that it may exist after all.
     """
 
-    def __init__(self, sentence: str, *, certain: bool) -> None:
-        super().__init__(sentence)
+    def __init__(self, why: str | Text, *, certain: bool) -> None:
+        super().__init__(why)
+        self.why = why
         self.certain = certain
 
 
@@ -41,8 +44,13 @@ class Unmatched:
     """A budget whose scope matches nothing: it counts nothing, and says so. `certain`: as in `NoMatchError`."""
 
     budget: Budget
-    sentence: str
+    why: str | Text
     certain: bool
+
+    @property
+    def sentence(self) -> str:
+        """Why, in the language in force."""
+        return str(self.why)
 
 
 def is_of_user(scope: Scope) -> bool:
@@ -64,7 +72,7 @@ def matched(budgets: Sequence[Budget], names: Names, is_used: IsUsed, card: Rate
         try:
             found.append(replace(budget, scope=_resolved(budget.scope, lookup, is_used, card)))
         except NoMatchError as error:
-            found.append(Unmatched(budget, str(error), error.certain))
+            found.append(Unmatched(budget, error.why, error.certain))
     return found
 
 
@@ -117,25 +125,31 @@ def _resolved(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) ->
     if len(found) == 1:
         return replace(scope, value=found[0])
     if found:
-        ids = " or ".join(f"{scope.kind}:{id_}" for id_ in sorted(found))
-        raise NoMatchError(f"Several are called {value}: write {ids}.", certain=True)
+        raise NoMatchError(_several(scope, found), certain=True)
     if is_used(scope):
         return scope
     if names.read_at is None:
         raise NoMatchError(
-            f"Whether there is a {scope.kind} {value} is not known yet: the lists of workspaces and keys have not been "
-            "read, and no usage has that id. Where the usage of an Enterprise plan comes without keys and workspaces, "
-            "use organization or model.",
+            tr_lazy(
+                "Whether there is a {kind} {value} is not known yet: the lists of workspaces and keys have not been "
+                "read, and no usage has that id. Where the usage of an Enterprise plan comes without keys and "
+                "workspaces, use organization or model.",
+                kind=scope.kind,
+                value=value,
+            ),
             certain=False,
         )
-    raise NoMatchError(f"There is no {scope.kind} {value} in this organization{_near(scope, known)}", certain=True)
+    raise NoMatchError(_not_there(scope, known), certain=True)
 
 
 def _team(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) -> Scope:
     """With those of its parts that there are. One that certainly is not there may be misspelled."""
     if not scope.parts:
         raise NoMatchError(
-            f"There is no team {scope.value}: set a [[team]] of that name in the file that CLAUDE_COST_CONFIG names.",
+            tr_lazy(
+                "There is no team {team}: set a [[team]] of that name in the file that CLAUDE_COST_CONFIG names.",
+                team=scope.value,
+            ),
             certain=True,
         )
     found: dict[Scope, None] = {}
@@ -145,7 +159,8 @@ def _team(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) -> Sco
             found[_resolved(part, lookup, is_used, card)] = None
         except NoMatchError as error:
             if error.certain:
-                raise NoMatchError(f"Team {scope.value} has {part}. {error}", certain=True) from None
+                why = tr_lazy("Team {team} has {scope}. {why}", team=scope.value, scope=part, why=error.why)
+                raise NoMatchError(why, certain=True) from None
             missing.append(error)
     if not found:
         raise missing[0]
@@ -157,15 +172,26 @@ def _model(scope: Scope, is_used: IsUsed, card: RateCard) -> Scope:
     if card.index.family(value) is not None or card.find(value) is not None or is_used(scope):
         return scope
     near = nearest(value, [*card.models, *card.families()])
-    hint = f": did you mean model:{near}?" if near else "."
-    raise NoMatchError(f"There is no model {value} in the price table, and no usage has it{hint}", certain=True)
+    if near:
+        text = tr_lazy(
+            "There is no model {value} in the price table, and no usage has it: did you mean model:{near}?",
+            value=value,
+            near=near,
+        )
+    else:
+        text = tr_lazy("There is no model {value} in the price table, and no usage has it.", value=value)
+    raise NoMatchError(text, certain=True)
 
 
 def _logged(scope: Scope, is_used: IsUsed) -> Scope:
     if is_used(scope):
         return scope
     raise NoMatchError(
-        f"No usage is logged with the {scope.kind} {scope.value} yet: it counts from the first event that has it.",
+        tr_lazy(
+            "No usage is logged with the {kind} {value} yet: it counts from the first event that has it.",
+            kind=scope.kind,
+            value=scope.value,
+        ),
         certain=False,
     )
 
@@ -174,8 +200,9 @@ def attributed(scope: Scope, known: AttributedNames | None) -> Scope:
     """The scope with the id by which Anthropic attributes spend, meant by id or by name. Raises `NoMatchError`."""
     if known is None or not known.known:
         error = None if known is None else known.error
-        yet = (
-            f"What Anthropic attributes to each {scope.kind} has not been read yet: the bot reads it at its next poll."
+        yet = tr_lazy(
+            "What Anthropic attributes to each {kind} has not been read yet: the bot reads it at its next poll.",
+            kind=scope.kind,
         )
         raise NoMatchError(error or yet, certain=False)
     value, names = scope.value or "", known.names
@@ -184,9 +211,8 @@ def attributed(scope: Scope, known: AttributedNames | None) -> Scope:
         if len(found) == 1 or value in found:
             return replace(scope, value=value if value in found else found[0])
         if found:
-            ids = " or ".join(f"{scope.kind}:{id_}" for id_ in sorted(found))
-            raise NoMatchError(f"Several are called {value}: write {ids}.", certain=True)
-    raise NoMatchError(f"Anthropic attributes nothing to the {scope.kind} {value}{_near(scope, names)}", certain=True)
+            raise NoMatchError(_several(scope, found), certain=True)
+    raise NoMatchError(_not_there(scope, names), certain=True)
 
 
 def _same(known: str, typed: str) -> bool:
@@ -198,15 +224,41 @@ def _plain(text: str) -> str:
     return re.sub(r"[\s_-]+", "_", text.strip().casefold())
 
 
-def _near(scope: Scope, known: Mapping[str, str]) -> str:
-    value = (scope.value or "").casefold()
+MOST_NAMED = 5
+"""Names of what there is."""
+
+ELSEWHERE = (
+    tr_noop("There is no {kind} {value} in this organization: did you mean {meant}?"),
+    tr_noop("There is no {kind} {value} in this organization; it has none."),
+    tr_noop("There is no {kind} {value} in this organization; it has {names}."),
+    tr_noop("There is no {kind} {value} in this organization; it has {names} and others."),
+)
+ATTRIBUTED_ELSEWHERE = (
+    tr_noop("Anthropic attributes nothing to the {kind} {value}: did you mean {meant}?"),
+    tr_noop("Anthropic attributes nothing to the {kind} {value} so far."),
+    tr_noop("Anthropic attributes nothing to the {kind} {value}, but to {names}."),
+    tr_noop("Anthropic attributes nothing to the {kind} {value}, but to {names} and others."),
+)
+"""Where one is near, where there is none at all, and what there is: all of it, or some."""
+
+
+def _several(scope: Scope, found: Sequence[str]) -> Text:
+    ids = [f"{scope.kind}:{id_}" for id_ in sorted(found)]
+    return tr_lazy("Several are called {value}: write {ids}.", value=scope.value, ids=Alternatives(ids))
+
+
+def _not_there(scope: Scope, known: Mapping[str, str]) -> Text:
+    """`known`: names by id."""
+    one_is_near, none, all_of_them, some = ATTRIBUTED_ELSEWHERE if scope.kind in ATTRIBUTED else ELSEWHERE
+    value = scope.value or ""
     words = {word.casefold(): id_ for id_, name in known.items() for word in (id_, name)}
-    near = nearest(value, words)
+    near = nearest(value.casefold(), words)
+    named = {"kind": scope.kind, "value": value}
     if near:
         id_ = words[near]
         called = "" if known[id_] == id_ else f" ({known[id_]})"
-        return f": did you mean {scope.kind}:{id_}{called}?"
-    some = ", ".join(sorted(known.values())[:5])
-    if scope.kind in ATTRIBUTED:
-        return f", but to {some}{' and others' if len(known) > 5 else ''}." if some else " so far."
-    return f"; it has {some}{' and others' if len(known) > 5 else ''}." if some else "; it has none."
+        return Text(one_is_near, {**named, "meant": f"{scope.kind}:{id_}{called}"})
+    if not known:
+        return Text(none, named)
+    names = ", ".join(sorted(known.values())[:MOST_NAMED])
+    return Text(all_of_them if len(known) <= MOST_NAMED else some, {**named, "names": names})

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from bot.addresses import database_address
 from bot.db.sqlite import DatabaseFileError, SqliteEngine, connect_sqlite
 from bot.db.timeouts import LIMITS, Limits
+from bot.language import tr, tr_noop
 
 
 class UnknownRevisionError(ValueError):
@@ -25,43 +26,43 @@ class UnknownRevisionError(ValueError):
 
 
 _KNOWN = (
-    ("has not answered", "the server has not answered in time"),
-    ("password authentication failed", "the server refuses the user or the password"),
-    ("no password supplied", "the server asks for a password, and the address has none"),
-    ("no pg_hba.conf entry", "the server's pg_hba.conf does not allow this user from this host"),
-    ("certificate verify failed", "the server's certificate cannot be verified"),
-    ("root certificate file", "the file of sslrootcert cannot be read"),
-    ("certificate file", "the file of sslcert cannot be read"),
-    ("private key file", "the file of sslkey cannot be read, or its rights are too wide"),
-    ("does not support ssl", "the server does not support TLS, which sslmode requires"),
-    ("invalid sslmode", "sslmode must be disable, allow, prefer, require, verify-ca or verify-full"),
-    ("weak sslmode", "sslmode is too weak for the other options"),
-    ("definition of service", "the service of the address is in no service file"),
-    ("service file", "the service file cannot be read"),
-    ("invalid connection option", "the address has an option that PostgreSQL does not know"),
-    ("invalid uri query parameter", "the address has an option that PostgreSQL does not know"),
-    ("invalid integer value", "an option of the address must be a whole number"),
-    ("invalid port number", "the port is a number from 1 to 65535"),
-    ("could not parse network address", "hostaddr must be an IP address"),
-    ("bad value for", "an option of the address has a value that PostgreSQL does not know"),
-    ("invalid", "an option of the address has a value that PostgreSQL does not know"),
-    ("connection refused", "connection refused: nothing is listening on that host and port"),
-    ("could not translate host name", "the host name cannot be resolved"),
-    ("name or service not known", "the host name cannot be resolved"),
-    ("timeout expired", "connection timed out"),
-    ("timed out", "connection timed out"),
-    ("network is unreachable", "connection failed: the network is unreachable"),
-    ("no route to host", "connection failed: no route to that host"),
-    ("no such file or directory", "connection failed: no PostgreSQL is listening on this machine's socket"),
-    ("server closed the connection", "the server closed the connection"),
-    ("too many c", "the server has too many connections already"),
-    ("remaining connection slots", "the server has too many connections already"),
-    ("starting up", "the server is starting up"),
-    ("shutting down", "the server is shutting down"),
-    ("permission denied", "the user lacks rights in that database"),
-    ("must be owner", "the user does not own the tables"),
-    ("already exists", "a table of the same name exists and is not the bot's"),
-    ("read-only", "the server is read-only"),
+    ("has not answered", tr_noop("the server has not answered in time")),
+    ("password authentication failed", tr_noop("the server refuses the user or the password")),
+    ("no password supplied", tr_noop("the server asks for a password, and the address has none")),
+    ("no pg_hba.conf entry", tr_noop("the server's pg_hba.conf does not allow this user from this host")),
+    ("certificate verify failed", tr_noop("the server's certificate cannot be verified")),
+    ("root certificate file", tr_noop("the file of sslrootcert cannot be read")),
+    ("certificate file", tr_noop("the file of sslcert cannot be read")),
+    ("private key file", tr_noop("the file of sslkey cannot be read, or its rights are too wide")),
+    ("does not support ssl", tr_noop("the server does not support TLS, which sslmode requires")),
+    ("invalid sslmode", tr_noop("sslmode must be disable, allow, prefer, require, verify-ca or verify-full")),
+    ("weak sslmode", tr_noop("sslmode is too weak for the other options")),
+    ("definition of service", tr_noop("the service of the address is in no service file")),
+    ("service file", tr_noop("the service file cannot be read")),
+    ("invalid connection option", tr_noop("the address has an option that PostgreSQL does not know")),
+    ("invalid uri query parameter", tr_noop("the address has an option that PostgreSQL does not know")),
+    ("invalid integer value", tr_noop("an option of the address must be a whole number")),
+    ("invalid port number", tr_noop("the port is a number from 1 to 65535")),
+    ("could not parse network address", tr_noop("hostaddr must be an IP address")),
+    ("bad value for", tr_noop("an option of the address has a value that PostgreSQL does not know")),
+    ("invalid", tr_noop("an option of the address has a value that PostgreSQL does not know")),
+    ("connection refused", tr_noop("connection refused: nothing is listening on that host and port")),
+    ("could not translate host name", tr_noop("the host name cannot be resolved")),
+    ("name or service not known", tr_noop("the host name cannot be resolved")),
+    ("timeout expired", tr_noop("connection timed out")),
+    ("timed out", tr_noop("connection timed out")),
+    ("network is unreachable", tr_noop("connection failed: the network is unreachable")),
+    ("no route to host", tr_noop("connection failed: no route to that host")),
+    ("no such file or directory", tr_noop("connection failed: no PostgreSQL is listening on this machine's socket")),
+    ("server closed the connection", tr_noop("the server closed the connection")),
+    ("too many c", tr_noop("the server has too many connections already")),
+    ("remaining connection slots", tr_noop("the server has too many connections already")),
+    ("starting up", tr_noop("the server is starting up")),
+    ("shutting down", tr_noop("the server is shutting down")),
+    ("permission denied", tr_noop("the user lacks rights in that database")),
+    ("must be owner", tr_noop("the user does not own the tables")),
+    ("already exists", tr_noop("a table of the same name exists and is not the bot's")),
+    ("read-only", tr_noop("the server is read-only")),
 )
 """Parts of PostgreSQL's and libpq's messages, in lower case, and the clause that people read instead."""
 
@@ -192,13 +193,13 @@ def database_problem(error: SQLAlchemyError) -> str:
         return str(cause)
     reason = reason_of(error).rstrip(".")
     if getattr(cause, "sqlstate", None) == UNDEFINED_TABLE or reason.startswith("no such table"):
-        return (
+        return tr(
             "The database has lost its tables, so nothing is polled, sent or stored: restore it, or restart the bot, "
             "which creates them and may send the alerts of this period again."
         )
     if reason.startswith("database is locked"):
-        return "Another process keeps the database locked: end it, such as a shell in which a transaction is open."
-    return f"The database fails ({reason}): its server, its disk or its rights need a look."
+        return tr("Another process keeps the database locked: end it, such as a shell in which a transaction is open.")
+    return tr("The database fails ({reason}): its server, its disk or its rights need a look.", reason=tr(reason))
 
 
 def connect(url: str, limits: Limits = LIMITS) -> Engine:

@@ -190,7 +190,7 @@ class Lease:
             began = self._now()
             gone = None if self._file is None else self._file.problem()
             if gone is not None:
-                self._lose(gone)
+                self._lose(str(gone))
                 return False
             try:
                 won = self._renew() or self._take()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from bot.db.timeouts import KEPT_CONNECTIONS, Limits
+from bot.language import Text, tr_lazy
 from bot.threads import MOST_CONNECTIONS
 
 WRITES = "claude_cost_writes"
@@ -38,21 +39,25 @@ class DatabaseFile:
             with suppress(OSError):
                 self._opened = self._there()
 
-    def problem(self) -> str | None:
+    def problem(self) -> Text | None:
         """A sentence if the file was deleted or replaced since; None where it was not, or that cannot be checked."""
         if self._opened is None:
             return None
         try:
             if self._there() == self._opened:
                 return None
-            what = "was replaced by another one"
         except (FileNotFoundError, NotADirectoryError):
-            what = "was deleted or moved away"
+            return tr_lazy(
+                "The database file {path} was deleted or moved away while the bot runs, so nothing is polled, sent or "
+                "stored: put it back, then restart the bot.",
+                path=self.path,
+            )
         except OSError:
             return None
-        return (
-            f"The database file {self.path} {what} while the bot runs, so nothing is polled, sent or stored: put it "
-            "back, then restart the bot."
+        return tr_lazy(
+            "The database file {path} was replaced by another one while the bot runs, so nothing is polled, sent or "
+            "stored: put it back, then restart the bot.",
+            path=self.path,
         )
 
     def _there(self) -> tuple[int, int]:

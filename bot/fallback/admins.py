@@ -1,15 +1,17 @@
 """Who may change the fallback mode and budgets. Checked at the click, not when the button is drawn."""
 
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
 from bot.budgets.budget import Budget
 from bot.budgets.owners import owners_of
-from bot.language import tr
+from bot.language import ENGLISH, Text, in_language, tr, tr_lazy, tr_noop
 from bot.notify.slack_connection import (
     ANSWER_SECONDS,
     SlackRefusedError,
@@ -19,16 +21,30 @@ from bot.notify.slack_connection import (
 )
 from bot.slack_api import CallError, RefusedCallError, as_list, call
 
+SWITCH = tr_noop("change the fallback mode")
+"""What most buttons and commands of admins do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """`refusal`: one sentence that says why not and what would help; None when it is allowed."""
+    """`why_not`: makes one sentence that says why not and what would help; None when it is allowed."""
 
-    refusal: str | None
+    why_not: Callable[[], str] | None
 
     @property
     def allowed(self) -> bool:
-        return self.refusal is None
+        return self.why_not is None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why not, in the language in force."""
+        return None if self.why_not is None else self.why_not()
+
+    @property
+    def recorded(self) -> str:
+        """Why not, for the audit trail."""
+        with in_language(ENGLISH):
+            return self.refusal or ""
 
 
 class Admins:
@@ -51,42 +67,34 @@ class Admins:
         """Users and groups that may."""
         return (*sorted(self._users), *sorted(self._groups))
 
-    async def may_switch(self, person: Person, what: str = "change the fallback mode") -> Permission:
-        """Whether this person may do what only admins may."""
+    async def may_switch(self, person: Person, what: str = SWITCH) -> Permission:
+        """Whether this person may do what only admins may. `what`: marked by `tr_noop`."""
         if not self._users and not self._groups:
-            return Permission(
-                f"Nothing was changed: nobody may {what} yet. Put the Slack ids of those who may "
-                "into CLAUDE_COST_ADMINS and restart the bot."
-            )
+            return Permission(partial(_nobody, what))
         if self._groups or person.id in self._users:
             stranger = await self._stranger(person, what)
             if stranger is not None:
                 return Permission(stranger)
         if person.id in self._users:
             return Permission(None)
-        unread: list[str] = []
+        unread: list[_UnreadError] = []
         for group in sorted(self._groups):
             try:
                 if person.id in await self._members(group):
                     return Permission(None)
             except _UnreadError as error:
-                unread.append(str(error))
-        return Permission(_refusal(self._users, unread, what))
+                unread.append(error)
+        return Permission(partial(_refusal, sorted(self._users), unread, what))
 
-    async def _stranger(self, person: Person, what: str) -> str | None:
+    async def _stranger(self, person: Person, what: str) -> Callable[[], str] | None:
         """The refusal of somebody who is not known to belong to the bot's own workspace."""
         own = self.workspace
         if not own.is_known:
             with suppress(SlackRefusedError, SlackUnreachableError):
                 own.learn(await check_bot_token(self.client, "", self.answer_seconds))
         if not own.is_known:
-            return (
-                "Nothing was changed: Slack has not said yet which workspace the bot belongs to, and only admins "
-                f"there may {what}. Try again in a minute."
-            )
-        if own.has(person):
-            return None
-        return f"Nothing was changed: only admins of the bot's own Slack workspace may {what}."
+            return partial(_not_yet, what)
+        return None if own.has(person) else partial(_only_here, what)
 
     async def unread_groups(self) -> list[str]:
         """For each group whose members cannot be read, one clause with the remedy."""
@@ -132,21 +140,53 @@ async def may_ask(admins: Admins, person: Person, budget: Budget) -> bool:
 
 
 class _UnreadError(Exception):
-    """The members of a group are not known; the text is one clause with the remedy."""
+    """The members of a group are not known; the text is one clause with the remedy, in the language in force."""
 
 
-def _why(group: str, code: str) -> str:
+def _why(group: str, code: str) -> Text:
     if code == "missing_scope":
-        return f"the members of {group} could not be read: that needs the optional scope usergroups:read"
+        return tr_lazy(
+            "the members of {group} could not be read: that needs the optional scope usergroups:read", group=group
+        )
     if code == "no_such_subteam":
-        return f"Slack knows no user group {group}: correct CLAUDE_COST_ADMINS"
+        return tr_lazy("Slack knows no user group {group}: correct CLAUDE_COST_ADMINS", group=group)
     if code:
-        return f"the members of {group} could not be read: Slack refuses ({code})"
-    return f"the members of {group} could not be read: Slack does not answer, so try again in a minute"
+        return tr_lazy("the members of {group} could not be read: Slack refuses ({code})", group=group, code=code)
+    return tr_lazy(
+        "the members of {group} could not be read: Slack does not answer, so try again in a minute", group=group
+    )
 
 
-def _refusal(users: AbstractSet[str], unread: list[str], what: str) -> str:
-    sentence = f"Nothing was changed: only the people named in CLAUDE_COST_ADMINS may {what}"
-    if users:
-        sentence += " (" + ", ".join(f"<@{user}>" for user in sorted(users)) + ")"
-    return "; ".join([sentence, *unread]) + "."
+def _nobody(what: str) -> str:
+    return tr(
+        "Nothing was changed: nobody may {what} yet. Put the Slack ids of those who may into CLAUDE_COST_ADMINS and "
+        "restart the bot.",
+        what=tr(what),
+    )
+
+
+def _not_yet(what: str) -> str:
+    return tr(
+        "Nothing was changed: Slack has not said yet which workspace the bot belongs to, and only admins there may "
+        "{what}. Try again in a minute.",
+        what=tr(what),
+    )
+
+
+def _only_here(what: str) -> str:
+    return tr("Nothing was changed: only admins of the bot's own Slack workspace may {what}.", what=tr(what))
+
+
+def _refusal(users: Sequence[str], unread: Sequence[Exception], what: str) -> str:
+    why = tr("; ").join(map(str, unread))
+    people = ", ".join(f"<@{user}>" for user in users)
+    values = {"what": tr(what), "people": people, "why": why}
+    if users and unread:
+        text = tr_noop("Nothing was changed: only the people named in CLAUDE_COST_ADMINS may {what} ({people}); {why}.")
+    elif users:
+        text = tr_noop("Nothing was changed: only the people named in CLAUDE_COST_ADMINS may {what} ({people}).")
+    elif unread:
+        text = tr_noop("Nothing was changed: only the people named in CLAUDE_COST_ADMINS may {what}; {why}.")
+    else:
+        text = tr_noop("Nothing was changed: only the people named in CLAUDE_COST_ADMINS may {what}.")
+    return tr(text, **values)

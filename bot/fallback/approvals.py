@@ -17,10 +17,31 @@ from bot.db.state import Outcome, keep
 from bot.fallback.impact import ModeImpact
 from bot.fallback.service import FallbackService
 from bot.fallback.store import newest_change, record_change
-from bot.language import ENGLISH, in_language
+from bot.language import ENGLISH, in_language, tr, tr_noop
 from bot.mode import NORMAL, Mode
 from bot.modes.changes import ModeChange
 from bot.modes.model import ModeAnnouncement, Proposal, ProposalStatus
+
+VOID_BECAUSE = (
+    tr_noop("the fallback mode was changed meanwhile"),
+    tr_noop("there is no mode {mode} any more"),
+    tr_noop("the variables of {mode} are others now"),
+)
+
+CLOSED = {
+    ProposalStatus.DONE: tr_noop("Nothing was changed: this request is closed, it was approved already."),
+    ProposalStatus.REJECTED: tr_noop("Nothing was changed: this request is closed, it was rejected already."),
+    ProposalStatus.EXPIRED: tr_noop("Nothing was changed: this request is closed, it has expired."),
+    ProposalStatus.VOID: tr_noop("Nothing was changed: this request is closed, it is void, because {why}."),
+}
+
+
+def void_because(facts: Proposal) -> str:
+    """Why a proposal is void, in the language in force; the proposal keeps it in English."""
+    for text in VOID_BECAUSE:
+        if facts.why == text.format(mode=facts.mode):
+            return tr(text, mode=facts.mode)
+    return facts.why or ""
 
 
 class NotOpenError(Exception):
@@ -162,11 +183,12 @@ def _open(connection: Connection, proposal_id: int) -> tuple[Row[Any], Proposal]
 def _void_because(
     row: Row[Any], facts: Proposal, newest: ModeChange | None, variables: Mapping[str, str] | None
 ) -> str | None:
+    changed, no_mode, others = VOID_BECAUSE
     if _id(newest) != row.change_id:
-        return "the fallback mode was changed meanwhile"
+        return changed
     if variables is None:
-        return f"there is no mode {facts.mode} any more"
-    return None if variables == facts.variables else f"the variables of {facts.mode} are others now"
+        return no_mode.format(mode=facts.mode)
+    return None if variables == facts.variables else others.format(mode=facts.mode)
 
 
 def _change(facts: Proposal, newest: ModeChange | None, now: datetime) -> ModeAnnouncement:
@@ -267,7 +289,7 @@ class Approvals:
         facts = self._store.find(proposal_id)
         if facts is not None and facts.asked_by == by:
             self._fallback.refused(by, "proposal", f"{facts.mode}: whoever asks cannot approve")
-            raise NotApprovedError("Nothing was changed: whoever asks cannot approve, so another admin has to.")
+            raise NotApprovedError(tr("Nothing was changed: whoever asks cannot approve, so another admin has to."))
         mode = None if facts is None else self._fallback.modes.get(facts.mode)
         variables = None if mode is None else mode.variables
         try:
@@ -275,7 +297,7 @@ class Approvals:
         except NotOpenError as error:
             raise NotApprovedError(_not_open(error.facts)) from None
         except AlreadyApprovedError:
-            raise NotApprovedError("You have approved this already: another admin has to, too.") from None
+            raise NotApprovedError(tr("You have approved this already: another admin has to, too.")) from None
         if after.status is ProposalStatus.DONE:
             self._fallback.follow_change()
         return after
@@ -295,11 +317,5 @@ class Approvals:
 
 def _not_open(facts: Proposal | None) -> str:
     if facts is None:
-        return "Nothing was changed: there is no such request any more."
-    how = {
-        ProposalStatus.DONE: "it was approved already",
-        ProposalStatus.REJECTED: "it was rejected already",
-        ProposalStatus.EXPIRED: "it has expired",
-        ProposalStatus.VOID: f"it is void, because {facts.why}",
-    }
-    return f"Nothing was changed: this request is closed, {how[facts.status]}."
+        return tr("Nothing was changed: there is no such request any more.")
+    return tr(CLOSED[facts.status], why=void_because(facts))

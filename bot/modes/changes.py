@@ -9,6 +9,7 @@ from enum import StrEnum
 from pydantic import TypeAdapter
 
 from bot.budgets.budget import Budget, ScopeKind
+from bot.language import tr
 from bot.mode import NORMAL
 from bot.typed_text import split_reason, words_in
 
@@ -156,10 +157,11 @@ def duration(text: str) -> timedelta:
     text = " ".join(words_in(text))
     match = _DURATION.fullmatch("".join(_AND.sub(" ", _ONE.sub("1 ", text)).split()))
     if match is None or not any(match.groups()):
-        said = f"{text!r} is no time" if text else "The time is missing"
-        raise DurationError(f"{said}: write it like 90m, 2h, 1h30m or 3d.")
+        if not text:
+            raise DurationError(tr("The time is missing: write it like 90m, 2h, 1h30m or 3d."))
+        raise DurationError(tr("{text} is no time: write it like 90m, 2h, 1h30m or 3d.", text=repr(text)))
     weeks, days, hours, minutes = (int(number or 0) for number in match.groups())
     lasts = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes)
     if not SHORTEST <= lasts <= LONGEST:
-        raise DurationError(f"{text} is out of bounds: a mode may be on for 5 minutes to 31 days.")
+        raise DurationError(tr("{text} is out of bounds: a mode may be on for 5 minutes to 31 days.", text=text))
     return lasts

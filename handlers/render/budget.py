@@ -10,7 +10,8 @@ from bot.budgets.owners import MENTIONED_BY_DEFAULT, Team, Teams
 from bot.budgets.scopes import Unmatched
 from bot.budgets.store import KeptBudget
 from bot.display import Display
-from bot.language import tr
+from bot.language import tr, tr_noop
+from bot.listed import all_of
 from bot.messages import Block, Message
 from handlers.render.parts import (
     NAME_LIMIT,
@@ -40,8 +41,25 @@ ROOM = 9000
 
 COMMAND_LIMIT = 300
 
-WITHDRAWN = "Its open alerts are withdrawn at the next poll."
-CONFIRM_FIRST = "Nothing is changed until you confirm it, and only the people in CLAUDE_COST_ADMINS may."
+WITHDRAWN = tr_noop("Its open alerts are withdrawn at the next poll.")
+CONFIRM_FIRST = tr_noop("Nothing is changed until you confirm it, and only the people in CLAUDE_COST_ADMINS may.")
+
+EACH = {
+    PeriodKind.DAY: tr_noop("{scope}, each day ({zone}), {limits}"),
+    PeriodKind.WEEK: tr_noop("{scope}, each week ({zone}), {limits}"),
+    PeriodKind.MONTH: tr_noop("{scope}, each month ({zone}), {limits}"),
+}
+WEEKDAYS = {
+    Weekday.MONDAY: tr_noop("Monday"),
+    Weekday.TUESDAY: tr_noop("Tuesday"),
+    Weekday.WEDNESDAY: tr_noop("Wednesday"),
+    Weekday.THURSDAY: tr_noop("Thursday"),
+    Weekday.FRIDAY: tr_noop("Friday"),
+    Weekday.SATURDAY: tr_noop("Saturday"),
+    Weekday.SUNDAY: tr_noop("Sunday"),
+}
+LIMIT_OF = {LimitKind.SOFT: tr_noop("soft {limit}"), LimitKind.HARD: tr_noop("hard {limit}")}
+LIMIT_NAMES = {LimitKind.SOFT: tr_noop("soft limit"), LimitKind.HARD: tr_noop("hard limit")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +82,19 @@ class Standing:
 def described(budget: Budget) -> str:
     """`workspace:wrkspc_01, each week from Sunday (UTC), soft $50.00 and hard $100.00, notified at 50% and 75%`."""
     limits = [
-        " ".join([f"{kind} {usd(limit)}", *(f"({note})" for note in raised_note(budget.raised, kind))])
+        " ".join([tr(LIMIT_OF[kind], limit=usd(limit)), *(f"({note})" for note in raised_note(budget.raised, kind))])
         for kind in LIMITS
         if (limit := budget.limit(kind)) is not None
     ]
-    period = budget.period.value
+    values = {"scope": shown(str(budget.scope)), "zone": shown(budget.zone.key), "limits": all_of(limits)}
     if budget.period is PeriodKind.WEEK and budget.week_starts is not Weekday.MONDAY:
-        period += f" from {budget.week_starts.capitalize()}"
-    text = f"{shown(str(budget.scope))}, each {period} ({shown(budget.zone.key)}), {' and '.join(limits)}"
-    thresholds = _thresholds(budget)
-    return f"{text}, notified at {thresholds}" if budget.thresholds else text
+        weekday = tr(WEEKDAYS[budget.week_starts])
+        text = tr("{scope}, each week from {weekday} ({zone}), {limits}", weekday=weekday, **values)
+    else:
+        text = tr(EACH[budget.period], **values)
+    if not budget.thresholds:
+        return text
+    return tr("{budget}, notified at {thresholds}", budget=text, thresholds=_thresholds(budget))
 
 
 def unmatched_line(unmatched: Unmatched) -> str:
@@ -81,19 +102,25 @@ def unmatched_line(unmatched: Unmatched) -> str:
     if unmatched.budget.scope.kind in ATTRIBUTED and not unmatched.certain:
         why = sentence(unmatched.sentence)
         return tr("Budget {name} has no data: {why}", name=shown(unmatched.budget.name), why=why)
-    return f"Budget {shown(unmatched.budget.name)} counts nothing: {sentence(unmatched.sentence)}"
+    return tr(
+        "Budget {name} counts nothing: {why}", name=shown(unmatched.budget.name), why=sentence(unmatched.sentence)
+    )
 
 
 def where(budget: Budget) -> str:
     """Where the budget is set, and how it is changed."""
     if budget.origin == CHAT:
-        return f"It is set in chat: change it with `budget set {shown(budget.name)} …`."
-    return f"It is set in {sentence(budget.origin)}: change it there and restart the bot."
+        return tr("It is set in chat: change it with `budget set {name} …`.", name=shown(budget.name))
+    return tr("It is set in {origin}: change it there and restart the bot.", origin=sentence(budget.origin))
 
 
 def configured_refusal(budget: Budget) -> str:
     """Why a configured budget is not changed from chat."""
-    return f"Nothing was changed: budget {shown(budget.name)} cannot be changed from chat. {where(budget)}"
+    return tr(
+        "Nothing was changed: budget {name} cannot be changed from chat. {where}",
+        name=shown(budget.name),
+        where=where(budget),
+    )
 
 
 def ownership_lines(budget: Budget, team: Team | None) -> list[str]:
@@ -133,7 +160,7 @@ def budget_list(
     def lines_of(budget: Budget) -> list[str]:
         author = by_name.get(budget.name) if budget.origin == CHAT else None
         return [
-            f"• {shown(budget.name)}: {described(budget)}.",
+            tr("• {name}: {budget}.", name=shown(budget.name), budget=described(budget)),
             *ownership_lines(budget, None if teams is None else teams.of(budget)),
             *_spent(standing(budget), display),
             where(budget) if author is None else f"{where(budget)} {_author(author)}",
@@ -142,9 +169,10 @@ def budget_list(
     listed = fitting(map(lines_of, budgets), ROOM)
     lines = [line for group in listed for line in group]
     if len(listed) < len(budgets):
-        lines.append(f"and {len(budgets) - len(listed)} more budgets, which do not fit into one message.")
+        more = len(budgets) - len(listed)
+        lines.append(tr("and {number} more budgets, which do not fit into one message.", number=more))
     if not budgets:
-        lines = ["No budget is set: `budget set NAME hard=USD` sets one."]
+        lines = [tr("No budget is set: `budget set NAME hard=USD` sets one.")]
     return Message([paragraph(*lines, *overridden_lines(kept, budgets))])
 
 
@@ -152,9 +180,13 @@ def overridden_lines(kept: Sequence[KeptBudget], budgets: Sequence[Budget]) -> l
     """A line for each budget from chat that does not count, because a configured one has its name."""
     configured = {budget.name: budget for budget in budgets if budget.origin != CHAT}
     return [
-        f"Another budget {shown(one.budget.name)} was set in chat and does not count, since "
-        f"{sentence(configured[one.budget.name].origin)} sets one of that name: rename it there, or type "
-        f"`budget remove {shown(one.budget.name)}`. {_author(one)}"
+        tr(
+            "Another budget {name} was set in chat and does not count, since {origin} sets one of that name: rename it "
+            "there, or type `budget remove {name}`. {author}",
+            name=shown(one.budget.name),
+            origin=sentence(configured[one.budget.name].origin),
+            author=_author(one),
+        )
         for one in kept
         if one.budget.name in configured
     ]
@@ -173,9 +205,11 @@ def proposed(
 
     `doubts`: sentences about what looks wrong. `value`: what the button says. `ownership`: its `ownership_lines`.
     """
-    lines = [f"Budget {shown(after.name)} would be {'set' if before is None else 'changed'}: {described(after)}."]
-    if before is not None:
-        lines += changes(before, after)
+    values = {"name": shown(after.name), "budget": described(after)}
+    if before is None:
+        lines = [tr("Budget {name} would be set: {budget}.", **values)]
+    else:
+        lines = [tr("Budget {name} would be changed: {budget}.", **values), *changes(before, after)]
     lines += [*ownership, *doubts, *_spent(standing, display), *_passed(after, standing)]
     if after.channel is not None and (before is None or before.channel != after.channel):
         lines.append(tr("Invite the bot there if it is not a member: type /invite @claude-cost in the channel."))
@@ -186,75 +220,101 @@ def set_button(
     before: Budget | None, after: Budget, value: str, *, label: str | None = None, doubtful: bool = False
 ) -> Block:
     """Sets or changes a budget after a dialog. `value`: as of `proposed`. `doubtful`: it may count nothing."""
-    verb = "Set" if before is None else "Change"
-    text = f"{described(after)}. It is watched from the next poll on."
-    dialog = confirmation(f"{verb} budget {plain(after.name, NAME_LIMIT)}?", text, f"{verb} budget")
+    name = plain(after.name, NAME_LIMIT)
+    if before is None:
+        title, verb = tr("Set budget {name}?", name=name), tr("Set budget")
+    else:
+        title, verb = tr("Change budget {name}?", name=name), tr("Change budget")
+    text = tr("{budget}. It is watched from the next poll on.", budget=described(after))
     style = "danger" if doubtful else "primary"
-    return button(label or f"{verb} budget", SET_ACTION, value, confirm=dialog, style=style)
+    return button(label or verb, SET_ACTION, value, confirm=confirmation(title, text, verb), style=style)
 
 
 def proposed_removal(budget: Budget, standing: Standing, value: str, display: Display) -> Message:
     """What would be removed. `value`: what the button says."""
-    lines = [f"Budget {shown(budget.name)} would be removed: {described(budget)}.", *_spent(standing, display)]
-    lines.append(WITHDRAWN)
+    text = tr("Budget {name} would be removed: {budget}.", name=shown(budget.name), budget=described(budget))
+    lines = [text, *_spent(standing, display), tr(WITHDRAWN)]
     dialog = confirmation(
-        f"Remove budget {plain(budget.name, NAME_LIMIT)}?",
-        f"{described(budget)}. Its limits are not watched any more. {WITHDRAWN}",
-        "Remove budget",
+        tr("Remove budget {name}?", name=plain(budget.name, NAME_LIMIT)),
+        tr(
+            "{budget}. Its limits are not watched any more. {withdrawn}",
+            budget=described(budget),
+            withdrawn=tr(WITHDRAWN),
+        ),
+        tr("Remove budget"),
         danger=True,
     )
-    return _to_confirm(lines, button("Remove budget", REMOVE_ACTION, value, confirm=dialog, style="danger"))
+    return _to_confirm(lines, button(tr("Remove budget"), REMOVE_ACTION, value, confirm=dialog, style="danger"))
 
 
 def another_scope(budget: Budget) -> str:
     """The refusal to change whose spend a budget counts: its alerts would be about what it never counted."""
-    return (
-        f"Nothing was changed: budget {shown(budget.name)} counts {shown(str(budget.scope))}, and its alerts are about "
-        "that. Set a budget of another name for another scope, and remove this one if it is not needed."
+    return tr(
+        "Nothing was changed: budget {name} counts {scope}, and its alerts are about that. Set a budget of another "
+        "name for another scope, and remove this one if it is not needed.",
+        name=shown(budget.name),
+        scope=shown(str(budget.scope)),
     )
 
 
 def unchanged(budget: Budget) -> str:
     """The answer where the budget is so already."""
-    return f"Nothing was changed: budget {shown(budget.name)} is already set so, {described(budget)}."
+    return tr(
+        "Nothing was changed: budget {name} is already set so, {budget}.",
+        name=shown(budget.name),
+        budget=described(budget),
+    )
 
 
 def was_set(budget: Budget, user: str) -> str:
     """The answer to the person who confirmed."""
-    text = f"Budget {shown(budget.name)} is set by {mention(user)}: {described(budget)}."
-    return " ".join([text, *ownership_lines(budget, None), "It is watched from the next poll on."])
+    text = tr(
+        "Budget {name} is set by {who}: {budget}.",
+        name=shown(budget.name),
+        who=mention(user),
+        budget=described(budget),
+    )
+    return " ".join([text, *ownership_lines(budget, None), tr("It is watched from the next poll on.")])
 
 
 def was_removed(name: str, user: str) -> str:
     """The answer to the person who confirmed."""
-    return f"Budget {shown(name)} is removed by {mention(user)}. {WITHDRAWN}"
+    return tr(
+        "Budget {name} is removed by {who}. {withdrawn}", name=shown(name), who=mention(user), withdrawn=tr(WITHDRAWN)
+    )
 
 
 def stale(name: str, present: Budget | None) -> str:
     """The answer to a button that shows a budget as it is not any more."""
-    now = "there is none of that name now" if present is None else f"it is now {described(present)}"
-    return (
-        f"Nothing was changed: budget {shown(name)} was changed since this was shown; {now}. Type the command again to "
-        "see what it would do."
+    if present is None:
+        return tr(
+            "Nothing was changed: budget {name} was changed since this was shown; there is none of that name now. Type "
+            "the command again to see what it would do.",
+            name=shown(name),
+        )
+    return tr(
+        "Nothing was changed: budget {name} was changed since this was shown; it is now {budget}. Type the command "
+        "again to see what it would do.",
+        name=shown(name),
+        budget=described(present),
     )
 
 
 def unknown_budget(name: str, nearest: str | None) -> str:
     """The answer where nothing can be removed."""
-    hint = "`budget list` shows what there is." if nearest is None else f"Did you mean {code(nearest)}?"
-    return f"Nothing was changed: there is no budget {code(name)}. {hint}"
+    if nearest is None:
+        return tr("Nothing was changed: there is no budget {name}. `budget list` shows what there is.", name=code(name))
+    return tr(
+        "Nothing was changed: there is no budget {name}. Did you mean {near}?", name=code(name), near=code(nearest)
+    )
 
 
 def _thresholds(budget: Budget) -> str:
-    return _and([f"{percent}%" for percent in budget.thresholds]) or "no share before"
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+    return all_of([f"{percent}%" for percent in budget.thresholds]) or tr("no share before")
 
 
 def _author(one: KeptBudget) -> str:
-    return f"Set by {mention(one.set_by)}, {moment(one.set_at)}."
+    return tr("Set by {who}, {time}.", who=mention(one.set_by), time=moment(one.set_at))
 
 
 def not_yours(message: Message, refusal: str, command: str) -> Message:
@@ -265,55 +325,71 @@ def not_yours(message: Message, refusal: str, command: str) -> Message:
 
 
 def _to_confirm(lines: Sequence[str], element: Block) -> Message:
-    return Message([lead(*lines), buttons([element]), context(CONFIRM_FIRST)])
+    return Message([lead(*lines), buttons([element]), context(tr(CONFIRM_FIRST))])
 
 
 def _spent(standing: Standing, display: Display) -> list[str]:
     spend = standing.known
     if spend is not None:
-        line = f"Spent {in_its_period(spend)}: {amount(spend)}, {limits_line(spend)}."
+        line = tr(
+            "Spent {when}: {amount}, {limits}.",
+            when=in_its_period(spend),
+            amount=amount(spend),
+            limits=limits_line(spend),
+        )
         return [line, *display_lines(spend.spent_usd, display)]
     if standing.unmatched is not None:
-        return [f"What it has spent is not known: {sentence(standing.unmatched)}"]
+        return [tr("What it has spent is not known: {why}", why=sentence(standing.unmatched))]
     if standing.spend is None:
-        return ["What it has spent is not known yet: there is no data."]
+        return [tr("What it has spent is not known yet: there is no data.")]
     when = shown(in_period(standing.period, standing.spend.as_of))
-    return [f"What it has spent {when} is not known yet: the data ends before that began."]
+    return [tr("What it has spent {when} is not known yet: the data ends before that began.", when=when)]
 
 
 def _passed(budget: Budget, standing: Standing) -> list[str]:
     spend = standing.known
     if spend is None:
         return []
-    passed = [kind.value for kind in LIMITS if (limit := budget.limit(kind)) is not None and spend.spent_usd >= limit]
-    if not passed:
-        return []
-    limits = f"{' and '.join(passed)} {'limits are' if len(passed) > 1 else 'limit is'}"
-    return [f"The {limits} reached already: the next poll reports it, unless it was reported in this period before."]
+    passed = tuple(kind for kind in LIMITS if (limit := budget.limit(kind)) is not None and spend.spent_usd >= limit)
+    return [tr(PASSED[passed])] if passed else []
+
+
+PASSED = {
+    (LimitKind.SOFT,): tr_noop(
+        "The soft limit is reached already: the next poll reports it, unless it was reported in this period before."
+    ),
+    (LimitKind.HARD,): tr_noop(
+        "The hard limit is reached already: the next poll reports it, unless it was reported in this period before."
+    ),
+    LIMITS: tr_noop(
+        "The soft and hard limits are reached already: the next poll reports it, unless it was reported in this period "
+        "before."
+    ),
+}
 
 
 def changes(before: Budget, after: Budget) -> list[str]:
     """A line for each thing that is another one."""
     rows = [
-        ("scope", str(before.scope), str(after.scope)),
-        ("period", before.period.value, after.period.value),
-        ("zone", before.zone.key, after.zone.key),
-        ("week starts", before.week_starts.value, after.week_starts.value),
-        *((f"{kind} limit", _limit(before, kind), _limit(after, kind)) for kind in LIMITS),
-        ("thresholds", _thresholds(before), _thresholds(after)),
-        ("team", before.team or "none", after.team or "none"),
-        ("channel", before.channel or "the main one", after.channel or "the main one"),
-        ("owners", ", ".join(before.owners) or "none", ", ".join(after.owners) or "none"),
-        ("mention", _mention(before), _mention(after)),
+        (tr("scope"), str(before.scope), str(after.scope)),
+        (tr("period"), before.period.value, after.period.value),
+        (tr("zone"), before.zone.key, after.zone.key),
+        (tr("week starts"), before.week_starts.value, after.week_starts.value),
+        *((tr(LIMIT_NAMES[kind]), _limit(before, kind), _limit(after, kind)) for kind in LIMITS),
+        (tr("thresholds"), _thresholds(before), _thresholds(after)),
+        (tr("team"), before.team or tr("none"), after.team or tr("none")),
+        (tr("channel"), before.channel or tr("the main one"), after.channel or tr("the main one")),
+        (tr("owners"), ", ".join(before.owners) or tr("none"), ", ".join(after.owners) or tr("none")),
+        (tr("mention"), _mention(before), _mention(after)),
     ]
     return [f"• {name}: {shown(was)} → {shown(will)}" for name, was, will in rows if was != will]
 
 
 def _mention(budget: Budget) -> str:
     levels = MENTIONED_BY_DEFAULT if budget.mention is None else budget.mention
-    return ", ".join(levels) or "never"
+    return ", ".join(levels) or tr("never")
 
 
 def _limit(budget: Budget, kind: LimitKind) -> str:
     limit = budget.limit(kind)
-    return "none" if limit is None else usd(limit)
+    return tr("none") if limit is None else usd(limit)

@@ -89,7 +89,7 @@ def trial_message(
             table((tr("When"), tr("Alert"), tr("Spent by then"), tr("Period")), rows, _in_words),
             paragraph(*closing, *_doubts(replay), *notes),
             buttons(elements),
-            context(*([CONFIRM_FIRST] if elements else []), _how(replay)),
+            context(*([tr(CONFIRM_FIRST)] if elements else []), _how(replay)),
         ]
     )
 
@@ -118,7 +118,7 @@ def suggestions_message(scope: str, found: Sequence[Proposed], pace: Pace) -> Me
             buttons([each.button], f"suggested:{suggestion.period}"),
         ]
     replay = found[0].replay
-    return Message([*parts, paragraph(*_doubts(replay)), context(CONFIRM_FIRST, _how(replay))])
+    return Message([*parts, paragraph(*_doubts(replay)), context(tr(CONFIRM_FIRST), _how(replay))])
 
 
 def counts_line(replay: Replay) -> str:

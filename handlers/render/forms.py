@@ -59,9 +59,10 @@ def change_form(modes: Sequence[str], present: str, overview: Overview, response
     options = []
     for mode in modes[:MOST_MODES]:
         saving = savings.get(mode)
-        name = f"{mode} (in force)" if mode == present else mode
+        name = tr("{mode} (in force)", mode=mode) if mode == present else mode
         if mode not in (present, NORMAL):
-            name += f": {saving_clause(saving)}" if saving is not None else ": saving not known"
+            what = tr("saving not known") if saving is None else saving_clause(saving)
+            name = tr("{mode}: {saving}", mode=mode, saving=what)
         options.append(option(mode, name))
     lines = [
         f"*{shown(mode)}*: {' '.join(found)}"
@@ -72,21 +73,21 @@ def change_form(modes: Sequence[str], present: str, overview: Overview, response
         "type": "modal",
         "callback_id": FALLBACK_FORM,
         "private_metadata": json.dumps({"response_url": response_url}),
-        "title": plain_label("Fallback mode"),
-        "submit": plain_label("Change"),
-        "close": plain_label("Cancel"),
+        "title": plain_label(tr("Fallback mode")),
+        "submit": plain_label(tr("Change")),
+        "close": plain_label(tr("Cancel")),
         "blocks": [
-            input_block(MODE, "Mode", {"type": "static_select", "action_id": FIELD, "options": options}),
+            input_block(MODE, tr("Mode"), {"type": "static_select", "action_id": FIELD, "options": options}),
             input_block(
                 LASTS,
-                "For how long",
+                tr("For how long"),
                 {"type": "plain_text_input", "action_id": FIELD, "placeholder": plain_label("2h")},
-                hint="Like 90m, 2h or 3d; empty: until the next period begins.",
+                hint=tr("Like 90m, 2h or 3d; empty: until the next period begins."),
                 optional=True,
             ),
             input_block(
                 REASON,
-                "Why",
+                tr("Why"),
                 {"type": "plain_text_input", "action_id": FIELD, "max_length": REASON_LIMIT},
                 optional=True,
             ),

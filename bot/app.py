@@ -29,6 +29,7 @@ from bot.alerts.store import AlertStore
 from bot.amounts import count, with_dollar_sign
 from bot.budgets.budget import ATTRIBUTED
 from bot.budgets.calendar_store import CalendarStore
+from bot.budgets.greeting_store import Greeter
 from bot.budgets.live import LiveSource
 from bot.budgets.owners import Teams
 from bot.budgets.raise_store import Raises, RaiseStore
@@ -206,6 +207,7 @@ async def bot_from(
         logged = _logged(base, services, context)
         attributed = _attributed(base, services, context)
         reacting = (Evaluator(AlertKind.LIMIT, context), Evaluator(AlertKind.LIMIT, logged, OF_LOGGED))
+        greeter = Greeter(base.engine, services.usage.data_state, services.budgets.in_force, services.admins.ids)
         yield Bot(
             settings=settings,
             services=services,
@@ -218,7 +220,8 @@ async def bot_from(
             in_flight=base.in_flight,
             workspace=base.workspace,
             cycle_state=cycle_state,
-            looks=_looks(base, services, context, logged, attributed, reacting),
+            greeter=greeter,
+            looks=(greeter, *_looks(base, services, context, logged, attributed, reacting)),
             reacting=reacting,
             lifecycle_timer=LifecycleTimer(alerts.life, rules, clock),
             delivery_health=Evaluator(AlertKind.DELIVERY, context),

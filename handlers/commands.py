@@ -24,12 +24,12 @@ from handlers.estimate import estimate_command, open_form
 from handlers.expected import calendar_command
 from handlers.fallback import fallback_command
 from handlers.prices import plan_command, rates_command
-from handlers.render.parts import code, help_message, said
+from handlers.render.help import COMMAND, command_help, help_message, not_known_message
+from handlers.render.parts import code, said
 from handlers.report import cache_command, forecast_command, limits_command, report_command, top_command
 from handlers.requests import Request, answering, dated, person_of, reply
 from handlers.status import doctor_command, status_command
 
-COMMAND = "/claude-cost"
 OWN_NAMES = ("claude-cost", "claudecost")
 SPELLINGS = {"testalert": TEST_ALERT, "test-alerts": TEST_ALERT}
 TEST = "test"
@@ -41,7 +41,7 @@ ASKS_FOR_HELP = ("help", "h", "")
 class Subcommand:
     """A row of the table. `usage` is what follows the name, `meaning` one clause, `examples` what help adds.
 
-    `says_age`: whether the answer itself says how old its data or prices are; the others get a line about that.
+    `says_age`: whether the answer itself says how old its data or prices are, or has none; the others get a line.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Subcommand:
 async def help_command(services: Services, request: Request) -> Message:
     """`help [COMMAND]`: every command, or one with examples."""
     if not words_in(request.typed):
-        return help_message(COMMAND, [_usage(row) for row in SUBCOMMANDS])
+        return help_message([_usage(row) for row in SUBCOMMANDS])
     name, rest = split_command(request.typed)
     row = _row(name)
     if row is None:
@@ -67,7 +67,7 @@ async def help_command(services: Services, request: Request) -> Message:
 
 
 SUBCOMMANDS: tuple[Subcommand, ...] = (
-    Subcommand("help", "[COMMAND]", tr_noop("this list, or one command with examples"), help_command),
+    Subcommand("help", "[COMMAND]", tr_noop("this list, or one command with examples"), help_command, says_age=True),
     Subcommand(
         "status",
         "",
@@ -183,10 +183,10 @@ async def answer(services: Services, person: Person, text: str) -> Message:
     name, typed = split_command(text)
     row = _row(name or "help")
     if row is None:
-        return await dated(services, _not_known(name))
+        return _not_known(name)
     words = words_in(typed)
     if row.name != "help" and [word.lstrip("-").lower() for word in words] in ([word] for word in ASKS_FOR_HELP):
-        return await dated(services, _help_about(row))
+        return _help_about(row)
     if words and not row.usage:
         return await dated(
             services,
@@ -222,11 +222,11 @@ def _row(name: str) -> Subcommand | None:
 
 def _not_known(name: str) -> Message:
     near = nearest(name, [row.name for row in SUBCOMMANDS])
-    return help_message(COMMAND, [_usage(row) for row in SUBCOMMANDS], name, near)
+    return not_known_message([_usage(row) for row in SUBCOMMANDS], name, near)
 
 
 def _help_about(row: Subcommand) -> Message:
-    return help_message(COMMAND, [_usage(row), *((example, tr("for example")) for example in row.examples)])
+    return command_help([_usage(row), *((example, tr("for example")) for example in row.examples)])
 
 
 def _usage(row: Subcommand) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from bot.alerts.notice_contents import Content, LifecycleEvent, Payload, payload
 from bot.alerts.rules import LATE
 from bot.amounts import span
 from bot.budgets.change_store import BudgetChange
+from bot.budgets.greeting import Greeting
 from bot.budgets.raises import Raise
 from bot.digests.model import Digest
 from bot.display import USD, Display
@@ -27,6 +28,7 @@ from handlers.render.budget_changes import change_message
 from handlers.render.digest import digest_message
 from handlers.render.expected import with_expected
 from handlers.render.fallback import announcement, end_warning
+from handlers.render.greeting import greeting_message
 from handlers.render.lifecycle import ask_message, life_message, renderer, synthetic_alert_message, with_life
 from handlers.render.limit_alert import limit_message, limit_step_message
 from handlers.render.parts import channel_mention, context, mention, moment, paragraph, plain_text, said
@@ -81,6 +83,7 @@ RENDERERS: Mapping[type[Payload], Callable[[Any, Situation], Message]] = {
     Raise: lambda payload, at: raise_message(payload),
     BudgetChange: lambda payload, at: change_message(payload),
     Digest: lambda payload, at: digest_message(payload, at.display),
+    Greeting: lambda payload, at: greeting_message(payload),
 }
 """Every kind of notice, as a message of its own."""
 

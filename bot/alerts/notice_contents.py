@@ -19,6 +19,7 @@ from bot.alerts.model import AlertPayload, SyntheticAlert
 from bot.budgets.budget import Limit, LimitKind
 from bot.budgets.calendar_store import Expectation, expected_of
 from bot.budgets.change_store import BudgetChange
+from bot.budgets.greeting import Greeting
 from bot.budgets.raises import Raise
 from bot.db.schema import alerts, mode_changes, notices
 from bot.digests.model import Digest
@@ -69,6 +70,7 @@ Payload = (
     | Raise
     | BudgetChange
     | Digest
+    | Greeting
 )
 
 OTHERS = (
@@ -82,6 +84,7 @@ OTHERS = (
     Raise,
     BudgetChange,
     Digest,
+    Greeting,
 )
 
 
@@ -267,7 +270,7 @@ def _about(payload: Payload) -> str:
         return payload.about
     return (
         payload.incident
-        if isinstance(payload, AlertPayload | AdminRequest | SyntheticAlert | Digest)
+        if isinstance(payload, AlertPayload | AdminRequest | SyntheticAlert | Digest | Greeting)
         else f"mode/{payload.mode}"
     )
 

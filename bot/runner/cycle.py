@@ -15,6 +15,7 @@ from bot.alerts.cycle_state import CycleStateStore, Due, DueStore
 from bot.alerts.detector import Evaluator, Look
 from bot.alerts.incident import AlertKind
 from bot.alerts.lifecycle_store import LifecycleTimer
+from bot.budgets.greeting_store import Greeter
 from bot.budgets.review import needed_attribution
 from bot.config.settings import Settings
 from bot.db.engine import database_problem
@@ -98,6 +99,7 @@ class Bot:
     in_flight: InFlight
     workspace: Workspace
     cycle_state: CycleStateStore
+    greeter: Greeter
     looks: Sequence[Look]
     reacting: Sequence[Look]
     """Those that also look whenever applications have logged something."""
@@ -137,6 +139,7 @@ class Bot:
         await self._follow_modes(leads)
         if not leads:
             return Cycle(None, None)
+        await self._try(self.greeter.name, self.greeter.prepare)
         poll, began = asyncio.create_task(self._poll()), time.monotonic()
         try:
             while not (await asyncio.wait({poll}, timeout=max(self.settings.poll_seconds, self.patience.poll)))[0]:

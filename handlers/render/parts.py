@@ -383,19 +383,3 @@ def with_age(message: Message, line: str) -> Message:
     if line.startswith(tr(STALE)):
         return Message([lead(line), *message.parts])
     return Message([*message.parts, context(line)])
-
-
-def help_message(
-    command: str, rows: Sequence[tuple[str, str]], unknown: str | None = None, nearest: str | None = None
-) -> Message:
-    """`rows`: what to type after the command, and what it does. `unknown`: a word that is no command."""
-    lines = [f"`{command} {escape(usage)}`: {escape(meaning)}" for usage, meaning in rows]
-    if unknown is not None:
-        values = {"word": code(unknown), "command": command}
-        first = tr("{word} is not a command of mine.", **values)
-        if nearest:
-            first = tr(
-                "{word} is not a command of mine: did you mean `{command} {nearest}`?", nearest=nearest, **values
-            )
-        lines.insert(0, first)
-    return Message([paragraph(*lines)])

@@ -10,8 +10,9 @@ import jsonschema
 import pytest
 import yaml
 
-from handlers.commands import COMMAND, SUBCOMMANDS
+from handlers.commands import SUBCOMMANDS
 from handlers.estimate import FORM_SHORTCUT, PROMPT_SHORTCUT
+from handlers.render.help import COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -28,7 +28,8 @@ from bot.pricing.card import load_rate_card
 from bot.pricing.words import EXAMPLES, FLAGS, KEYS, MEANINGS, parse_workload
 from bot.sandbox.stage import HARD_USD, SOFT_USD
 from bot.strict_fields import Table
-from handlers.commands import COMMAND, SUBCOMMANDS
+from handlers.commands import SUBCOMMANDS
+from handlers.render.help import COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -35,6 +35,7 @@ PURE = (
 NOT_PURE = {
     *("bot.ledger.otlp.store", "bot.pricing.store", "bot.usage.logs.price_cache"),
     *("bot.budgets.store", "bot.budgets.change_store", "bot.budgets.raise_store", "bot.budgets.calendar_store"),
+    "bot.budgets.greeting_store",
 }
 """The tables of a pure room, and its cache of files."""
 

@@ -34,6 +34,7 @@ from tests.scenario.forked import ForkServer, Process, fork_server
 SOFT, HARD = Decimal(100), Decimal(200)
 OPUS = "claude-opus-4-8"
 CHANGE_OF_A_BUDGET = re.compile(r"Budget \S+ was (set|changed|removed) by ")
+GREETING = "claude-cost watches what this organization spends on Claude"
 TOKENS_FOR_ONE_USD = 200_000
 """Uncached input tokens of `OPUS`, at $5 per million."""
 
@@ -94,8 +95,13 @@ class World:
         return self.folder / "fallback.env"
 
     def posts(self) -> list[Message]:
-        """What the bot has posted for everyone in the alert channel, without threads and changes of budgets."""
-        return [m for m in self._posts() if not CHANGE_OF_A_BUDGET.match(m.texts[0])]
+        """What the bot has posted for everyone in the alert channel: no threads, changes of budgets or greeting."""
+        greeted = [m.ts for m in self.greetings()]
+        return [m for m in self._posts() if m.ts not in greeted and not CHANGE_OF_A_BUDGET.match(m.texts[0])]
+
+    def greetings(self) -> list[Message]:
+        """The greetings of a new database."""
+        return [m for m in self._posts() if m.texts[0].startswith(GREETING)]
 
     def changes(self) -> list[Message]:
         """The announcements of changes of budgets."""

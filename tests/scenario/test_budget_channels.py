@@ -58,6 +58,7 @@ def posts(world: World, channel: str) -> list[Message]:
         and message.channel == channel
         and message.thread_ts is None
         and not message.ephemeral_to
+        and message not in world.greetings()
     ]
 
 

@@ -1,6 +1,7 @@
 """What `/claude-cost` answers, over the real services on a real database."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -15,6 +16,7 @@ from bot.clock import DAY, HOUR, floor_hour
 from bot.config.settings import Need, load_settings
 from bot.db.engine import open_database
 from bot.db.schema import audit, notices
+from bot.language import in_language
 from bot.messages import Block, Message, in_utc
 from bot.modes.model import ModeAnnouncement
 from bot.pricing.tokens import STANDARD, TokenCounts
@@ -23,8 +25,8 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import TEAM_ID
 from bot.services import Services
 from bot.usage.model import DataState, Read, UsageReading, UsageRow
-from handlers.commands import COMMAND, SUBCOMMANDS, answer
 from handlers.fallback import switch_clicked
+from handlers.render.help import COMMAND, EXAMPLES
 from handlers.requests import Click
 from tests.databases import NOW, migrate_by_copy
 from tests.scenario.conftest import member
@@ -130,9 +132,7 @@ def refusals(engine: Engine) -> list[tuple[str, str]]:
 # ---- every answer
 
 
-@pytest.mark.parametrize(
-    "words", ["", "help", "status", "stauts", "fallback", "fallback on", "fallback of", "fallback up"]
-)
+@pytest.mark.parametrize("words", ["status", "fallback", "fallback on", "fallback of", "fallback up"])
 @pytest.mark.parametrize("user", [ADMIN, DEVELOPER])
 async def test_every_answer_says_how_old_its_data_is(polled: Services, words: str, user: str) -> None:
     message = await ask(polled, words, user)
@@ -140,7 +140,7 @@ async def test_every_answer_says_how_old_its_data_is(polled: Services, words: st
     assert AGE in in_utc(str(message.blocks))
 
 
-@pytest.mark.parametrize("words", ["help", "status", "statu", "fallback status", "fallback on", "fallback off"])
+@pytest.mark.parametrize("words", ["status", "fallback status", "fallback on", "fallback off"])
 async def test_before_the_first_poll_every_answer_says_that_there_is_no_data(services: Services, words: str) -> None:
     message = await ask(services, words)
     assert "No data yet: the first poll has not succeeded." in message.text
@@ -150,7 +150,7 @@ async def test_before_the_first_poll_every_answer_says_that_there_is_no_data(ser
 
 async def test_old_data_is_called_stale_in_every_answer(polled: Services, clock: HandClock) -> None:
     clock.advance(timedelta(minutes=30))
-    for words in ("help", "status", "fallback status"):
+    for words in ("budget", "status", "fallback status"):
         assert "STALE. Data as of 20 Nov 11:55 UTC (35 min old)" in (await ask(polled, words)).text
 
 
@@ -164,11 +164,28 @@ async def test_an_estimate_says_of_when_its_prices_are(services: Services, words
 
 
 @pytest.mark.parametrize("words", ["", "   ", "help", "HELP", "\thelp\n"])
-async def test_help_lists_every_subcommand(services: Services, words: str) -> None:
-    text = (await ask(services, words)).text
+async def test_help_begins_with_three_examples_and_lists_every_subcommand(services: Services, words: str) -> None:
+    message = await ask(services, words)
+    lines = message.text.splitlines()
+    assert [line.startswith(f"• `{COMMAND} ") for line in lines[:5]] == [False, True, True, True, False]
     for row in SUBCOMMANDS:
-        assert f"`{COMMAND} {row.name}" in text
-    assert "not a command" not in text
+        assert f"`{COMMAND} {row.name}" in message.text
+    assert "not a command" not in message.text
+    assert "Data as of" not in message.text
+    assert [block["type"] for block in message.blocks] == ["section", "container"]
+
+
+async def test_every_example_of_help_is_understood(services: Services) -> None:
+    for words, _ in EXAMPLES:
+        text = (await ask(services, words)).text
+        assert not re.search("not known here|not a command|cannot be used", text)
+
+
+async def test_help_is_in_japanese_where_the_reader_is(services: Services) -> None:
+    with in_language("ja"):
+        text = (await ask(services, "stauts")).text
+    assert text.startswith("`stauts` というコマンドはありません。`/claude-cost status` のことですか？")
+    assert "For example" not in text
 
 
 @pytest.mark.parametrize(
@@ -186,8 +203,11 @@ async def test_help_lists_every_subcommand(services: Services, words: str) -> No
     ],
 )
 async def test_an_unknown_word_gets_help_and_the_nearest_match(services: Services, typed: str, first: str) -> None:
-    lines = (await ask(services, typed)).text.splitlines()
+    message = await ask(services, typed)
+    lines = message.text.splitlines()
     assert lines[0] == first
+    assert len([line for line in lines if line.startswith(f"• `{COMMAND} ")]) == 3
+    assert message.blocks[-1]["type"] == "container"
     assert len([line for line in lines if line.startswith(f"`{COMMAND} ")]) == len(SUBCOMMANDS)
 
 

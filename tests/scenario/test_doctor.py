@@ -693,7 +693,7 @@ async def test_a_message_that_waits_is_told_with_its_reason(clinic: Clinic) -> N
     await poll(clinic)
     check = await clinic.one("outbox")
     assert check.state is State.FAIL
-    assert check.sentence.startswith(f"1 message waits for delivery to Slack: The channel {ALERTS} is archived")
+    assert check.sentence.startswith(f"2 messages wait for delivery to Slack: The channel {ALERTS} is archived")
 
 
 async def test_a_further_destination_that_takes_nothing_is_told(clinic: Clinic) -> None:

@@ -38,6 +38,7 @@ from bot.sandbox.block_limits import problems, text_length
 from bot.usage.model import DataState
 from handlers.render.estimate import Besides, estimate_message
 from handlers.render.fallback import already, announcement, mode_status, switched
+from handlers.render.help import help_message, not_known_message
 from handlers.render.layout import switch_button
 from handlers.render.limit_alert import limit_message
 from handlers.render.parts import (
@@ -46,7 +47,6 @@ from handlers.render.parts import (
     code,
     cut,
     escape,
-    help_message,
     mention,
     names,
     paragraph,
@@ -933,7 +933,8 @@ def test_five_hundred_budgets_with_the_worst_names_fit_in_every_language(name: s
 
 @given(st.one_of(st.none(), hostile))
 def test_help_fits_into_slack_whatever_was_typed(unknown: str | None) -> None:
-    message = help_message("/claude-cost", [("status <now>", "spend & pace")], unknown, "status")
+    rows = [("status <now>", "spend & pace")]
+    message = help_message(rows) if unknown is None else not_known_message(rows, unknown, "status")
     check(message)
     check_twin(message)
     assert "`/claude-cost status &lt;now&gt;`: spend &amp; pace" in message.text

@@ -1,0 +1,52 @@
+"""Help by example: three lines to try, and all commands behind a click."""
+
+from collections.abc import Sequence
+
+from bot.language import tr, tr_noop
+from bot.messages import Message, Part
+from handlers.render.parts import code, escape, fold, paragraph
+
+COMMAND = "/claude-cost"
+
+EXAMPLES = (
+    ("status", tr_noop("what is spent against every budget, and where it will end")),
+    ("estimate sonnet requests=100k in=2000 out=500", tr_noop("what a workload would cost before you build it")),
+    ("fallback on for 2h", tr_noop("a cheaper model for two hours; for admins")),
+)
+"""What to try first: what to type after the command, and what it does."""
+
+Rows = Sequence[tuple[str, str]]
+"""What to type after the command, and what it does."""
+
+
+def examples() -> list[str]:
+    """A line for each of `EXAMPLES`."""
+    return [f"• `{COMMAND} {words}`: {tr(meaning)}" for words, meaning in EXAMPLES]
+
+
+def help_message(rows: Rows) -> Message:
+    """The examples, and every command folded."""
+    return Message([paragraph(tr("For example:"), *examples()), _all(rows)])
+
+
+def not_known_message(rows: Rows, unknown: str, nearest: str | None) -> Message:
+    """The same below one sentence about a word that is no command. `nearest`: the command that may be meant."""
+    if nearest is None:
+        first = tr("{word} is not a command of mine.", word=code(unknown))
+    else:
+        meant = f"`{COMMAND} {nearest}`"
+        first = tr("{word} is not a command of mine: did you mean {meant}?", word=code(unknown), meant=meant)
+    return Message([paragraph(first), *help_message(rows).parts])
+
+
+def command_help(rows: Rows) -> Message:
+    """One command with its examples, nothing folded."""
+    return Message([paragraph(*_lines(rows))])
+
+
+def _all(rows: Rows) -> Part:
+    return fold(tr("All commands"), [paragraph(*_lines(rows))])
+
+
+def _lines(rows: Rows) -> list[str]:
+    return [f"`{COMMAND} {escape(usage)}`: {escape(meaning)}" for usage, meaning in rows]

@@ -24,7 +24,8 @@ from handlers.estimate import estimate_command, open_form
 from handlers.expected import calendar_command
 from handlers.fallback import fallback_command
 from handlers.prices import plan_command, rates_command
-from handlers.render.help import COMMAND, command_help, help_message, not_known_message
+from handlers.render.help import COMMAND as COMMAND
+from handlers.render.help import command_help, help_message, not_known_message
 from handlers.render.parts import code, said
 from handlers.report import cache_command, forecast_command, limits_command, report_command, top_command
 from handlers.requests import Request, answering, dated, person_of, reply

@@ -191,10 +191,12 @@ async def test_a_bot_that_is_thrown_out_goes_on_in_the_main_channel(on_either: W
 
 
 async def test_a_busy_slack_and_a_restart_between_the_two_posts_double_nothing(owned: World, clock: HandClock) -> None:
-    owned.spend(60)
-    owned.slack.faults.add("chat.postMessage", Fault("slow"))
-    owned.slack.faults.add("chat.postMessage", Fault("status", status=429, retry_after="1"))
     async with owned.bot() as bot:
+        await bot.cycle()
+        owned.spend(60)
+        owned.slack.faults.add("chat.postMessage", Fault("slow"))
+        owned.slack.faults.add("chat.postMessage", Fault("status", status=429, retry_after="1"))
+        clock.advance(MINUTE)
         await bot.cycle()
         assert len(posts(owned, SEARCH)) + len(posts(owned, ALERTS)) == 1
     async with owned.bot() as bot:

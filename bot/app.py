@@ -27,7 +27,7 @@ from bot.alerts.routes import Routes
 from bot.alerts.rules import AlertRules, Receiver
 from bot.alerts.store import AlertStore
 from bot.amounts import count, with_dollar_sign
-from bot.budgets.budget import ATTRIBUTED
+from bot.budgets.budget import ATTRIBUTED, Budget
 from bot.budgets.calendar_store import CalendarStore
 from bot.budgets.greeting_store import Greeter
 from bot.budgets.live import LiveSource
@@ -164,8 +164,9 @@ async def bot_from(
         stack.enter_context(with_dollar_sign(settings.display.dollar_sign))
         base = await _base(stack, settings, clock)
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
-        raises = RaiseStore(base.engine)
-        book = BudgetBook(settings.budgets, BudgetStore(base.engine), clock, Teams(settings.teams), raises)
+        raises, teams = RaiseStore(base.engine), Teams(settings.teams)
+        store = BudgetStore(base.engine, partial(_own_channel, settings.channel, teams))
+        book = BudgetBook(settings.budgets, store, clock, teams, raises)
         alerts = await _alerts(base, rules, book)
         await asyncio.to_thread(tidy_targets, settings.fallback_file, time.time())
         targets = targets_from(settings.fallback_file)
@@ -276,6 +277,12 @@ async def _alerts(base: Base, rules: AlertRules, book: BudgetBook) -> AlertStore
     return alerts
 
 
+def _own_channel(main: str, teams: Teams, budget: Budget) -> str | None:
+    """The channel for what is said of a budget; None for the main one."""
+    channel = teams.completed(budget).channel
+    return None if channel == main else channel
+
+
 def _waiting(alerts: int) -> str:
     return f"{count(alerts, 'alert')} {'waits' if alerts == 1 else 'wait'}"
 
@@ -304,7 +311,8 @@ def _services(
         book.teams,
     )
     calendar = CalendarStore(engine)
-    review.usage.plans = review.logged.plans = lambda: calendar.plans(clock())
+    for each in review.all:
+        each.plans = lambda: calendar.plans(clock())
     admins = Admins(settings.admins, base.client, base.workspace)
     fallback = _fallback(base, targets, modes, review.usage)
     for each in review.all:
@@ -322,7 +330,9 @@ def _services(
         notices=alerts.notices,
         destinations=alerts.destinations,
         budgets=book,
-        raises=Raises(raises, book.effective, review.spent_usd, clock),
+        raises=Raises(
+            raises, book.effective, review.spent_usd, clock, partial(_own_channel, settings.channel, book.teams)
+        ),
         calendar=calendar,
         review=review,
         fallback=fallback,
@@ -395,7 +405,7 @@ def _outboxes(base: Base, alerts: AlertStore, rendering: handlers.Rendering) -> 
         outbox_of(
             ContentStore(base.engine, name),
             SlackDestination(base.client, channel, name),
-            rendering.blocks,
+            rendering.in_channel(channel).blocks,
             in_thread=base.threads.destinations,
         )
         for channel, name in _digest_channels(base.settings).items()

@@ -309,11 +309,12 @@ async def _ask(services: Services, click: Click) -> Message:
     mode = services.fallback.modes.get(name)
     if mode is None or not _ALERT_ID.fullmatch(alert_id):
         return said(tr(ASKED["unknown"]))
-    handled = await services.threads.commands(_asked, services, int(alert_id), mode, click.person.id)
+    channel = None if click.message is None else click.message.channel
+    handled = await services.threads.commands(_asked, services, int(alert_id), mode, click.person.id, channel)
     return said(tr(ASKED[handled.outcome]))
 
 
-def _asked(services: Services, alert_id: int, mode: Mode, by: str) -> Handled:
+def _asked(services: Services, alert_id: int, mode: Mode, by: str, channel: str | None) -> Handled:
     prospect = services.mode_impacts.of(mode, None)
     saving = next((saving for saving in prospect.savings if saving.mode == mode.name), None)
     previous = services.fallback.in_force().mode.name
@@ -329,7 +330,7 @@ def _asked(services: Services, alert_id: int, mode: Mode, by: str) -> Handled:
             as_of=prospect.as_of,
         )
 
-    return services.lifecycle.ask(alert_id, request, by, services.clock())
+    return services.lifecycle.ask(alert_id, request, by, services.clock(), channel)
 
 
 async def _approve(services: Services, click: Click) -> Message:

@@ -209,8 +209,11 @@ def _compared(services: Services, kept: KeptEstimate, now: Estimate, written: Sc
 
 
 def newest_with_pace(services: Services, most: int) -> list[tuple[KeptEstimate, Decimal | None]]:
-    """The newest that are bound to somebody's usage, each with its pace, USD a month; None where that is not known."""
-    bound = [kept for kept in services.estimates.all() if kept.scope is not None]
+    """The newest that are bound to usage, each with its pace, USD a month; None where that is not known.
+
+    Without those of single users, which the Home tab keeps out for everybody.
+    """
+    bound = [kept for kept in services.estimates.all() if kept.scope is not None and not _of_user(kept)]
     newest = sorted(bound, key=lambda kept: kept.kept_at, reverse=True)[:most]
     return [(kept, _pace(services, kept)) for kept in newest]
 

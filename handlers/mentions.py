@@ -1,5 +1,6 @@
 """Mentions and direct messages: words, answered as `/claude-cost` answers them. No language model reads them."""
 
+import dataclasses
 import logging
 import re
 from collections import OrderedDict
@@ -17,9 +18,12 @@ from bot.threads import InFlight
 from bot.typed_text import cleaned
 from handlers.commands import answer, is_command, split_command
 from handlers.render.parts import paragraph
-from handlers.requests import answering, person_of
+from handlers.requests import answering, drawings, person_of
 
 log = logging.getLogger(__name__)
+
+REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long"})
+"""Errors of `chat.postMessage` about what is in the message (docs.slack.dev)."""
 
 MOST_KEPT = 1000
 """Events that are recognised when Slack sends them again; it tries three times within an hour."""
@@ -87,6 +91,7 @@ def _has(pattern: str, said: str) -> bool:
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to mentions in channels and to direct messages."""
     seen: OrderedDict[str, None] = OrderedDict()
+    in_public = dataclasses.replace(services, user_spend=services.user_spend.in_public)
 
     async def on_message(event: dict[str, Any], body: dict[str, Any], client: AsyncWebClient) -> None:
         if not _is_asked(event) or _is_again(str(body.get("event_id") or ""), seen):
@@ -94,8 +99,9 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         asking = {**body, "user": {"id": event["user"], "team_id": event.get("user_team") or event.get("team")}}
         async with answering(services, in_flight, asking):
             words = command_of(str(event.get("text") or ""), _bot_user(body))
-            message = _not_understood() if words is None else await answer(services, person_of(asking), words)
-            await _say(client, event, message)
+            asked = services if _is_private(event) else in_public
+            message = _not_understood() if words is None else await answer(asked, person_of(asking), words)
+            await _say(services, client, event, message)
 
     app.event("app_mention")(on_message)
     app.event("message")(on_message)
@@ -105,7 +111,12 @@ def _is_asked(event: Mapping[str, Any]) -> bool:
     """Whether a person has written this to the bot: not another bot, no edit, no message of a channel."""
     if event.get("bot_id") or event.get("subtype") or event.get("edited") or not event.get("user"):
         return False
-    return event.get("type") == "app_mention" or event.get("channel_type") == "im"
+    return event.get("type") == "app_mention" or _is_private(event)
+
+
+def _is_private(event: Mapping[str, Any]) -> bool:
+    """Whether nobody else reads the answer. A mention is answered where everybody reads it."""
+    return event.get("type") == "message" and event.get("channel_type") == "im"
 
 
 def _is_again(event_id: str, seen: OrderedDict[str, None]) -> bool:
@@ -137,18 +148,24 @@ def _not_understood() -> Message:
     )
 
 
-async def _say(client: AsyncWebClient, event: Mapping[str, Any], message: Message) -> None:
+async def _say(services: Services, client: AsyncWebClient, event: Mapping[str, Any], message: Message) -> None:
     """Answer where the question is: in its thread, in a direct message below it."""
     thread = event.get("thread_ts") or (None if event.get("channel_type") == "im" else event.get("ts"))
     place: dict[str, Any] = {"channel": str(event["channel"]), "unfurl_links": False, "unfurl_media": False}
     if thread:
         place["thread_ts"] = str(thread)
-    try:
+    drawn = drawings(services, message)
+    # Text alone is better than no answer.
+    bodies = [*({"text": each.text, "blocks": each.blocks} for each in drawn if each.blocks), {"text": message.text}]
+    for index, body in enumerate(bodies):
         try:
-            await call(client.chat_postMessage(text=message.text, blocks=message.blocks, **place))
-        except RefusedCallError as error:
-            if error.code not in ("invalid_blocks", "msg_too_long", "msg_blocks_too_long"):
-                raise
-            await call(client.chat_postMessage(text=message.text, **place))
-    except CallError as error:
-        log.warning("a question was not answered: %s", error)
+            await call(client.chat_postMessage(**body, **place))
+        except CallError as error:
+            refused = isinstance(error, RefusedCallError) and error.code in REFUSED
+            if refused and index + 1 < len(bodies):
+                continue
+            log.warning("a question was not answered: %s", error)
+            return
+        if index == 1 and len(drawn) > 1:
+            services.native_blocks.refuse()
+        return

@@ -1,6 +1,7 @@
 """From a notice to the message that is sent: one renderer for each kind, whatever the destination."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -113,9 +114,16 @@ class Rendering:
         self._spoken = spoken
         self._channel = channel
 
+    def in_channel(self, channel: str) -> "Rendering":
+        """The same for a destination whose main channel is another."""
+        other = copy(self)
+        other._channel = channel
+        return other
+
     def blocks(self, notice: Notice, now: datetime) -> Message:
         """For Slack, in the language of the channel."""
-        with in_language(self._spoken.in_channel(notice.channel or self._channel)):
+        arrived = notice.channel if notice.address is None else notice.address.channel
+        with in_language(self._spoken.in_channel(arrived or self._channel)):
             return self._drawn(notice, now)
 
     def _drawn(self, notice: Notice, now: datetime) -> Message:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, select, update
 
 from bot.actor import BOT
 from bot.alerts.incident import AlertKind, Status
@@ -73,8 +73,13 @@ class LifecycleStore:
 
     def open_alerts(self) -> list[OpenAlert]:
         """Everything open that somebody has to take, the oldest first."""
+        copies = notices.c.alert_id == alerts.c.id, in_slack, notices.c.action == "post", notices.c.ts.is_not(None)
+        first = select(func.min(notices.c.id)).where(*copies).correlate(alerts).scalar_subquery()
+        channel = case((alerts.c.ts.is_not(None), alerts.c.channel), else_=notices.c.channel)
+        ts = func.coalesce(alerts.c.ts, notices.c.ts)
         query = (
-            select(alerts)
+            select(alerts, channel.label("message_channel"), ts.label("message_ts"))
+            .outerjoin(notices, notices.c.id == first)
             .where(alerts.c.status == Status.OPEN, _to_be_taken())
             .order_by(alerts.c.changed_at, alerts.c.id)
         )
@@ -144,10 +149,12 @@ class LifecycleStore:
             found: int | None = connection.execute(own.union(copies).limit(1)).scalar_one_or_none()
         return found
 
-    def ask(self, alert_id: int, request: Callable[[str], AdminRequest], by: str, now: datetime) -> Handled:
+    def ask(
+        self, alert_id: int, request: Callable[[str], AdminRequest], by: str, now: datetime, channel: str | None = None
+    ) -> Handled:
         """Post what `by` asks of the admins in the thread of an open alert, once per person and alert.
 
-        `request`: makes it from the incident's visible id.
+        `request`: makes it from the incident's visible id. `channel`: where it was clicked, whose copy gets it.
         """
         step = f"ask:{hashlib.sha256(by.encode()).hexdigest()[:12]}"
         with self._engine.begin() as connection:
@@ -161,7 +168,8 @@ class LifecycleStore:
             if connection.execute(asked).first() is not None:
                 return Handled("already")
             wanted = request(about.incident)
-            enqueue(connection, "reply", wanted, now, step=step, alert_id=alert_id)
+            own = _copy_in(connection, alert_id, channel)
+            enqueue(connection, "reply", wanted, now, step=step, channel=own, alert_id=alert_id)
             keep(connection, now, by, "ask admins", "done", wanted.mode)
         return Handled("done")
 
@@ -274,7 +282,18 @@ def _report(
 
 
 def _posted(row: Row[Any]) -> Address | None:
-    return None if row.channel is None or row.ts is None else Address(row.channel, row.ts)
+    """Of the main channel, or else of the budget's own."""
+    return (
+        None if row.message_channel is None or row.message_ts is None else Address(row.message_channel, row.message_ts)
+    )
+
+
+def _copy_in(connection: Connection, alert_id: int, clicked: str | None) -> str | None:
+    """The channel of the alert's copy that was clicked; the main one's is None, and comes before the others."""
+    posts = notices.c.alert_id == alert_id, notices.c.action == "post", in_slack
+    query = select(notices.c.channel).where(*posts, notices.c.status != NoticeStatus.OBSOLETE).order_by(notices.c.id)
+    copies = list(connection.execute(query).scalars())
+    return clicked if clicked in copies else None if None in copies else next(iter(copies), None)
 
 
 def _seen_since(changed_at: datetime, sent_at: datetime | None) -> datetime:

@@ -1,4 +1,4 @@
-"""What was changed of budgets, and by whom: kept rows, each announced once in the alert channel."""
+"""What was changed of budgets, and by whom: kept rows, each announced once in the budget's channel."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,7 +12,7 @@ from bot.budgets.budget import Budget
 from bot.budgets.parsing import budget_of, budget_words, split_budget_words
 from bot.budgets.raises import Raise, RaiseState
 from bot.db.schema import budget_changes
-from bot.notify.store import insert_notice
+from bot.notify.store import insert_in_one_channel
 
 SET, CHANGED, REMOVED = "set", "changed", "removed"
 OF_BUDGETS = (SET, CHANGED, REMOVED)
@@ -86,14 +86,20 @@ class HistoryStore:
 
 
 def record_change(
-    connection: Connection, name: str, before: Budget | None, after: Budget | None, by: str, now: datetime
+    connection: Connection,
+    name: str,
+    before: Budget | None,
+    after: Budget | None,
+    by: str,
+    now: datetime,
+    channel: str | None = None,
 ) -> None:
-    """Keep a change and announce it, in the transaction that makes it."""
+    """Keep a change and announce it, in the transaction that makes it. `channel`: the budget's own."""
     was, will = (None if budget is None else budget_words(budget) for budget in (before, after))
     action = SET if was is None else REMOVED if will is None else CHANGED
     change_id = _insert(connection, name, by, now, action, was, will)
     change = BudgetChange(change_id=change_id, budget=name, by=by, at=now, before=was, after=will)
-    _notify(connection, change, "post", now)
+    _notify(connection, change, "post", now, channel)
 
 
 def record_raise(connection: Connection, raised: Raise, by: str, now: datetime) -> None:
@@ -137,9 +143,15 @@ def _insert(
     return int(connection.execute(kept).scalar_one())
 
 
-def _notify(connection: Connection, change: BudgetChange, action: Literal["post", "update"], now: datetime) -> None:
+def _notify(
+    connection: Connection,
+    change: BudgetChange,
+    action: Literal["post", "update"],
+    now: datetime,
+    channel: str | None = None,
+) -> None:
     facts = _adapter().dump_python(change, mode="json")
-    insert_notice(connection, action, change.about, facts, now, budget_change_id=change.change_id)
+    insert_in_one_channel(connection, action, change.about, facts, now, channel, budget_change_id=change.change_id)
 
 
 @cache

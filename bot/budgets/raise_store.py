@@ -19,7 +19,7 @@ from bot.db.engine import lock_for_writers
 from bot.db.schema import raises
 from bot.db.state import BUDGETS, Outcome, bump, keep, versions_of
 from bot.notify.model import Action
-from bot.notify.store import insert_notice
+from bot.notify.store import insert_in_one_channel
 
 ACTION = "raise"
 """What the audit trail calls it."""
@@ -192,7 +192,7 @@ def _take(connection: Connection, found: Raise, by: str, now: datetime, action: 
 
 def _notify(connection: Connection, found: Raise, action: Action, now: datetime) -> None:
     facts = _adapter().dump_python(found, mode="json")
-    insert_notice(connection, action, found.about, facts, now, raise_id=found.raise_id)
+    insert_in_one_channel(connection, action, found.about, facts, now, found.channel, raise_id=found.raise_id)
 
 
 @cache
@@ -215,7 +215,8 @@ class Wish:
 class Raises:
     """Synchronous; asynchronous callers use a thread. Who may do what is for the caller to ask.
 
-    `find`: the budget of this name as it is in force. `spent`: what it has spent in its present period.
+    `find`: the budget of this name as it is in force. `spent`: what it has spent in its present period. `channel_of`:
+    the channel of its own that a budget has.
     """
 
     def __init__(
@@ -224,7 +225,9 @@ class Raises:
         find: Callable[[str], Budget | None],
         spent: Callable[[Budget, datetime], Decimal | None],
         clock: Clock,
+        channel_of: Callable[[Budget], str | None] = lambda budget: None,
     ) -> None:
+        self._channel_of = channel_of
         self._store = store
         self._find = find
         self._spent = spent
@@ -326,6 +329,7 @@ class Raises:
             reason=wish.reason,
             state=state,
             spent_usd=self._spent(wish.budget, now),
+            channel=self._channel_of(wish.budget),
         )
 
 

@@ -52,6 +52,7 @@ class Raise:
     `base_usd`: the limit without it. `approved_by`: the admin; whoever asked where that is one. `closed_by`: who
     declined or cancelled it, None where time or another change did. `with_period`: it ends because its period does.
     `spent_usd`: of the budget's period when the raise was asked for, or when it ended; None where not known.
+    `channel`: the budget's own, in which its message is; None for the main one.
     """
 
     kind: Literal["raise"] = "raise"
@@ -72,6 +73,7 @@ class Raise:
     approved_by: str | None = None
     closed_by: str | None = None
     spent_usd: Decimal | None = None
+    channel: str | None = None
 
     @property
     def about(self) -> str:

@@ -276,7 +276,7 @@ class BudgetReview:
         plans = self.plans()
         if not plans.kept and not plans.expected:
             return []
-        planned = [each for each in plans.windows(since, until) if each.scope is None or self._counts(each.scope)]
+        planned = [found for each in plans.windows(since, until) if (found := self._counted(each)) is not None]
         scopes = {budget.name: budget.scope for budget in self.budgets} if plans.expected else {}
         expected = [
             Window(each.starts_at, each.ends_at, scopes[each.subject])
@@ -284,6 +284,18 @@ class BudgetReview:
             if each.subject in scopes and each.starts_at < until and each.ends_at > max(since, each.starts_at)
         ]
         return sorted([*planned, *expected], key=lambda window: window.starts_at)
+
+    def _counted(self, window: Window) -> Window | None:
+        """The window, that of a team with what its budgets count; None where this review counts nothing of it."""
+        scope = window.scope
+        if scope is None:
+            return window
+        if scope.kind is not ScopeKind.TEAM:
+            return window if self._counts(scope) else None
+        name = (scope.value or "").casefold()
+        teams = (each.scope for each in self.budgets if each.scope.kind is ScopeKind.TEAM)
+        found = next((each for each in teams if (each.value or "").casefold() == name), None)
+        return None if found is None else replace(window, scope=found)
 
     def agenda(self, now: datetime) -> Agenda:
         """The same value as long as nothing of it begins, ends or is set otherwise."""

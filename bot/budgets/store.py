@@ -1,7 +1,7 @@
 """All budgets in force: those that are configured, and those that were set from chat, with who set them."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -27,6 +27,13 @@ Undo = Literal["done", "already", "changed", "unknown"]
 """What became of a click on Undo. `changed`: the budget was changed since. `unknown`: there is no such change."""
 
 
+ChannelOf = Callable[[Budget], str | None]
+
+
+def _main_channel(budget: Budget) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class KeptBudget:
     """A budget with the Slack user id of whoever set it last."""
@@ -37,10 +44,14 @@ class KeptBudget:
 
 
 class BudgetStore:
-    """Synchronous; asynchronous callers use a thread. Every change has its audit entry in the same transaction."""
+    """Synchronous; asynchronous callers use a thread. Every change has its audit entry in the same transaction.
 
-    def __init__(self, engine: Engine) -> None:
+    `channel_of`: the channel of its own that a budget has, in which its changes are announced.
+    """
+
+    def __init__(self, engine: Engine, channel_of: ChannelOf = _main_channel) -> None:
         self._engine = engine
+        self._channel_of = channel_of
         self._versions = versions_of(engine)
         self._known: tuple[int, tuple[KeptBudget, ...]] | None = None
         self.history = HistoryStore(engine)
@@ -59,7 +70,7 @@ class BudgetStore:
         with self._engine.begin() as connection:
             if _present(connection, budget.name) != before:
                 return False
-            _write(connection, budget.name, before, budget, by, now)
+            self._write(connection, budget.name, before, budget, by, now)
         self._versions.changed()
         return True
 
@@ -68,7 +79,7 @@ class BudgetStore:
         with self._engine.begin() as connection:
             if _present(connection, before.name) != before:
                 return False
-            _write(connection, before.name, before, None, by, now)
+            self._write(connection, before.name, before, None, by, now)
         self._versions.changed()
         return True
 
@@ -88,15 +99,24 @@ class BudgetStore:
             if _present(connection, row.budget) != after:
                 return "changed", row.budget
             mark_undone(connection, row, by, now)
-            _write(connection, row.budget, after, before, by, now)
+            self._write(connection, row.budget, after, before, by, now)
         self._versions.changed()
         return "done", row.budget
 
+    def _write(
+        self, connection: Connection, name: str, before: Budget | None, after: Budget | None, by: str, now: datetime
+    ) -> None:
+        """Replace a budget with all that goes with it: its audit entry, its line of history and its announcement."""
+        _replace(connection, name, after, by, now)
+        was = "new" if before is None else budget_words(before)
+        keep(connection, now, by, ACTION, "done", f"{was} -> {'removed' if after is None else budget_words(after)}")
+        concerned = after or before
+        channel = None if concerned is None else self._channel_of(concerned)
+        record_change(connection, name, before, after, by, now, channel)
+        bump(connection, BUDGETS)
 
-def _write(
-    connection: Connection, name: str, before: Budget | None, after: Budget | None, by: str, now: datetime
-) -> None:
-    """Replace a budget with all that goes with it: its audit entry, its line of history and its announcement."""
+
+def _replace(connection: Connection, name: str, after: Budget | None, by: str, now: datetime) -> None:
     connection.execute(delete(budgets).where(budgets.c.name == name))
     if after is not None:
         connection.execute(
@@ -119,10 +139,6 @@ def _write(
         )
     else:
         close_of(connection, name, by, now)
-    was = "new" if before is None else budget_words(before)
-    keep(connection, now, by, ACTION, "done", f"{was} -> {'removed' if after is None else budget_words(after)}")
-    record_change(connection, name, before, after, by, now)
-    bump(connection, BUDGETS)
 
 
 def _present(connection: Connection, name: str) -> Budget | None:

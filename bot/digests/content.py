@@ -23,6 +23,7 @@ from bot.budgets.model_news import (
 from bot.budgets.recent import recent_spend
 from bot.budgets.report import GroupBy, Report, report_of
 from bot.budgets.review import Reviews
+from bot.budgets.scopes import is_of_user
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.spend import ZERO, Spend, in_scope, is_settled, price_usage
 from bot.budgets.trend import LEAST_USD, MOST_MOVERS, Mover, Recent, RecentUsage, causes
@@ -230,7 +231,7 @@ class _Maker:
             for budget in self._sources.review.budgets
             if (not wanted or budget.name in wanted) and (self._rule.scope is None or budget.scope == self._scope)
         ]
-        for review in (self._sources.review.usage, self._sources.review.logged):
+        for review in self._sources.review.all:
             mine = [each for each in chosen if self._sources.review.of(each.scope) is review][:MOST_BUDGETS]
             asked: list[tuple[Budget, Period]] = [(each, each.period_at(min(last, self._now))) for each in mine]
             yield from review.spends_in(asked, self._now, Detail.ENDS) if asked else ()
@@ -266,7 +267,9 @@ class _Maker:
             return
         shown = 0
         for kept in self._sources.estimates.all():
-            measured = None if kept.scope is None else self._sources.review.measured(parse_scope(kept.scope))
+            scope = None if kept.scope is None else parse_scope(kept.scope)
+            # What single users spend is for admins alone, and a digest is for everybody.
+            measured = None if scope is None or is_of_user(scope) else self._sources.review.measured(scope)
             if measured is None or isinstance(measured, str) or shown == MOST_ESTIMATES:
                 continue
             _, stretch, computed = measured

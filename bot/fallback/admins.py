@@ -117,14 +117,25 @@ class Admins:
 
 
 class UserSpend:
-    """Who may see what single users spend. `everyone`: everybody; otherwise admins alone."""
+    """Who may see what single users spend. `everyone`: everybody; otherwise admins alone, and nobody in `public`."""
 
-    def __init__(self, admins: Admins, *, everyone: bool) -> None:
+    def __init__(self, admins: Admins, *, everyone: bool, public: bool = False) -> None:
         self._admins = admins
         self._everyone = everyone
+        self._public = public
+
+    @property
+    def in_public(self) -> "UserSpend":
+        """For answers that everybody in a channel reads: there admins may not either."""
+        return UserSpend(self._admins, everyone=self._everyone, public=True)
 
     async def refusal(self, person: Person) -> str | None:
         """Why this person may not, with the setting; None where they may."""
+        if self._public and not self._everyone:
+            return tr(
+                "What single users spend is not shown to a whole channel: admins ask with `/claude-cost` or in a "
+                "direct message, where only they see the answer."
+            )
         if self._everyone or (await self._admins.may_switch(person)).allowed:
             return None
         return tr(

@@ -315,6 +315,25 @@ def insert_notice(
     )
 
 
+def insert_in_one_channel(
+    connection: Connection,
+    action: Action,
+    about: str,
+    content: Mapping[str, object],
+    now: datetime,
+    channel: str | None,
+    **owner: int,
+) -> None:
+    """A notice whose message is in one channel: a post goes to `channel`, what follows to where that has arrived."""
+    if action == "post":
+        insert_notice(connection, action, about, content, now, channel=channel, **owner)
+        return
+    posts = [notices.c[column] == id_ for column, id_ in owner.items()]
+    query = select(notices.c.meant_for).where(*posts, notices.c.action == "post").limit(1)
+    meant_for = connection.execute(query).scalar_one_or_none()
+    insert_notice(connection, action, about, content, now, meant_for=meant_for, **owner)
+
+
 def _enqueue_details(connection: Connection, notice_id: int, now: datetime) -> None:
     row = connection.execute(select(notices).where(notices.c.id == notice_id)).one()
     owner = {column: row._mapping[column] for column, _ in _OWNERS}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bot.amounts import change, percent, usd, usd_parts
-from bot.budgets.budget import LOGGED, parse_scope, period_name
+from bot.budgets.budget import LOGGED, LimitKind, parse_scope, period_name
 from bot.budgets.budget_spend import BudgetSpend, NamedMover
 from bot.digests.cheaper import Cheaper, Option, Way
 from bot.digests.content import REST
@@ -13,6 +13,7 @@ from bot.language import ntr, tr, tr_noop
 from bot.messages import Message, Part
 from handlers.render.logged_requests import NONE
 from handlers.render.parts import bullets, context, heading, lead, moment, paragraph, shown, table
+from handlers.render.raises import raised_note
 from handlers.render.retirement_alert import price_effect, price_line, retires_line, successor_line
 from handlers.render.spend import (
     at_least_line,
@@ -138,6 +139,12 @@ def _row_in_words(cells: Sequence[str]) -> str:
 
 
 def _budget_line(spend: BudgetSpend, digest: Digest) -> str:
+    line = _against_limit(spend, digest)
+    raised = raised_note(spend.raised, LimitKind.HARD if spend.hard_usd else LimitKind.SOFT)
+    return tr("{line} ({raised})", line=line, raised=raised[-1]) if raised else line
+
+
+def _against_limit(spend: BudgetSpend, digest: Digest) -> str:
     name, period = shown(spend.budget), shown(period_name(spend.period, digest.decided_at))
     spent = f"≥ {usd(spend.spent_usd)}" if spend.at_least else usd(spend.spent_usd)
     limit = spend.hard_usd or spend.soft_usd

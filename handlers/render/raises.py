@@ -19,6 +19,7 @@ from handlers.render.parts import (
     NAME_LIMIT,
     button,
     buttons,
+    channel_mention,
     confirmation,
     context,
     lead,
@@ -142,11 +143,15 @@ def raise_form(budget: Budget, kind: LimitKind, base_usd: Decimal, asks: bool, r
         budget=shown(budget.name),
         usd=usd(base_usd),
     )
-    then = (
-        tr("An admin has to approve this in the alert channel.")
-        if asks
-        else tr("The raise takes effect at once and is announced in the alert channel.")
-    )
+    if budget.channel is not None and asks:
+        then = tr("An admin has to approve this in {channel}.", channel=channel_mention(budget.channel))
+    elif budget.channel is not None:
+        there = channel_mention(budget.channel)
+        then = tr("The raise takes effect at once and is announced in {channel}.", channel=there)
+    elif asks:
+        then = tr("An admin has to approve this in the alert channel.")
+    else:
+        then = tr("The raise takes effect at once and is announced in the alert channel.")
     select = {
         "type": "static_select",
         "action_id": FIELD,
@@ -189,6 +194,14 @@ def raise_message(raised: Raise) -> Message:
 
 def raise_answer(raised: Raise) -> Message:
     """The answer to whoever asked, approved, declined or ended it."""
+    if raised.state is RaiseState.ASKED and raised.channel is not None:
+        return said(
+            tr(
+                "An admin has to approve this: the request is in {channel} until {until}.",
+                channel=channel_mention(raised.channel),
+                until=moment(raised.expires_at),
+            )
+        )
     if raised.state is RaiseState.ASKED:
         text = tr(
             "An admin has to approve this: the request is in the alert channel until {until}.",

@@ -162,7 +162,7 @@ def _first(spend: BudgetSpend) -> str:
 
 def _standing(spend: BudgetSpend, now: datetime, display: Display) -> list[str]:
     """The bar, and where the period ends."""
-    lines = [*display_lines(spend.spent_usd, display), *_bar(spend)]
+    lines = [*display_lines(spend.spent_usd, display), *_bar(spend), *raised_lines(spend.raised)]
     if spend.attributed:
         lines.append(attributed_age(spend))
     lines += raised_lines(spend.raised)

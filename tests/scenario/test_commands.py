@@ -25,6 +25,7 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import TEAM_ID
 from bot.services import Services
 from bot.usage.model import DataState, Read, UsageReading, UsageRow
+from handlers.commands import SUBCOMMANDS, answer
 from handlers.fallback import switch_clicked
 from handlers.render.help import COMMAND, EXAMPLES
 from handlers.requests import Click

@@ -54,7 +54,9 @@ async def test_an_admin_raises_a_limit_and_it_ends_by_itself(simulated: World, c
         assert problems(announced.blocks, "message") == []
         assert "not in force any more" in alert.text
         note = "raised from $200.00 until 18 Nov 09:00 UTC"
-        assert "The hard limit of $300.00 is raised from $200.00 until" in await asked(simulated, "status")
+        standing = await asked(simulated, "status")
+        assert standing.startswith("$210.00 of $300.00 (70%), November")
+        assert "The hard limit of $300.00 is raised from $200.00 until 18 Nov 09:00 UTC." in standing
         assert f"hard $300.00 ({note})" in await asked(simulated, "budget list")
         estimate = await asked(simulated, "estimate sonnet requests=1k in=2000 out=500")
         assert f"of $300.00, {note})" in estimate
@@ -76,7 +78,7 @@ async def test_an_admin_raises_a_limit_and_it_ends_by_itself(simulated: World, c
         assert len(broadcasts) == 1
         assert "hard limit crossed again" in alert.text
         assert CANCEL_ACTION not in actions(announced)
-        assert "105% of the hard limit, $200.00" in await asked(simulated, "status")
+        assert (await asked(simulated, "status")).startswith("$210.00 of $200.00 (105%)")
         history = await asked(simulated, "budget history default")
         assert re.findall(r"raised the hard limit|has ended: ", history) == ["has ended: ", "raised the hard limit"]
 
@@ -107,7 +109,7 @@ async def test_whoever_is_no_admin_asks_and_an_admin_decides_once(simulated: Wor
         [request] = raised(simulated)
         assert problems(request.blocks, "message") == []
         assert "<!channel>" not in request.text
-        assert "105% of the hard limit, $200.00" in await asked(simulated, "status")
+        assert (await asked(simulated, "status")).startswith("$210.00 of $200.00 (105%)")
         assert "only the people named in CLAUDE_COST_ADMINS" in await clicked(
             simulated, request, APPROVE_ACTION, DEVELOPER
         )
@@ -117,10 +119,10 @@ async def test_whoever_is_no_admin_asks_and_an_admin_decides_once(simulated: Wor
         await bot.cycle()
         assert "Approved by <@U0ADMIN>" in request.text
         assert actions(request) == [CANCEL_ACTION]
-        assert "70% of the hard limit, $300.00" in await asked(simulated, "status")
+        assert (await asked(simulated, "status")).startswith("$210.00 of $300.00 (70%)")
         assert "$200.00 again" in await clicked(simulated, request, CANCEL_ACTION)
         await bot.cycle()
-        assert "105% of the hard limit, $200.00" in await asked(simulated, "status")
+        assert (await asked(simulated, "status")).startswith("$210.00 of $200.00 (105%)")
         assert actions(request) == []
 
 

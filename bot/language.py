@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -112,6 +111,8 @@ def _catalogue(code: str) -> dict[str, str]:
 
 def read_catalogue(code: str) -> "Catalog":
     """The catalogue of a language, as its file has it."""
+    from importlib import resources
+
     from babel.messages.pofile import read_po
 
     with resources.files("bot").joinpath(f"locale/{code}.po").open("rb") as file:

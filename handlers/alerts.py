@@ -7,8 +7,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.alerts.lifecycle_store import Handled
 from bot.alerts.model import SyntheticAlert
-from bot.amounts import count
-from bot.language import tr_noop
+from bot.language import ntr, tr, tr_noop
 from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
@@ -46,23 +45,29 @@ async def _snooze(services: Services, click: Click) -> Message:
 
 def _acknowledged(handled: Handled) -> str:
     if handled.outcome == "done":
-        return "Acknowledged: the alert and its thread say so, and nothing is escalated any more."
+        return tr("Acknowledged: the alert and its thread say so, and nothing is escalated any more.")
     if handled.outcome == "already":
-        at = "" if handled.life.acknowledged_at is None else f" at {moment(handled.life.acknowledged_at)}"
-        return f"Nothing was changed: {mention(handled.life.acknowledged_by or '')} has acknowledged it{at}."
+        user = mention(handled.life.acknowledged_by or "")
+        if handled.life.acknowledged_at is None:
+            return tr("Nothing was changed: {user} has acknowledged it.", user=user)
+        at = moment(handled.life.acknowledged_at)
+        return tr("Nothing was changed: {user} has acknowledged it at {time}.", user=user, time=at)
     return _not_open(handled)
 
 
 def _snoozed(handled: Handled) -> str:
     if handled.outcome == "done" and handled.life.snoozed_until is not None:
-        return f"Snoozed until {moment(handled.life.snoozed_until)}: the channel is notified then if it is still open."
+        return tr(
+            "Snoozed until {until}: the channel is notified then if it is still open.",
+            until=moment(handled.life.snoozed_until),
+        )
     return _not_open(handled)
 
 
 def _not_open(handled: Handled) -> str:
     if handled.outcome == "over":
-        return "Nothing was changed: this alert is not open any more."
-    return "Nothing was changed: the bot does not know this alert; it may be from before its database was replaced."
+        return tr("Nothing was changed: this alert is not open any more.")
+    return tr("Nothing was changed: the bot does not know this alert; it may be from before its database was replaced.")
 
 
 async def test_alert_command(services: Services, request: Request) -> Message:
@@ -78,13 +83,21 @@ def _enqueued(services: Services, user: str) -> str:
     before = services.notices.undelivered()
     alert = SyntheticAlert(by=user, requested_at=services.clock())
     services.alerts.enqueue_test(alert)
-    others = sorted(services.destinations.names)
-    besides = f" and to {names(others)}" if others else ""
-    text = f"Test alert {code(alert.incident)} is on its way to the alert channel{besides}: it is there within seconds."
+    to = tr("the alert channel")
+    if others := sorted(services.destinations.names):
+        to = tr("the alert channel and to {destinations}", destinations=names(others))
+    values = {"incident": code(alert.incident), "to": to}
     if not before:
-        return text
-    error = services.notices.last_error()
-    why = "" if error is None else f" The first of them waits, because: {sentence(error)}"
-    return (
-        f"{text[:-1]}, once the {count(before, 'message')} before it {'is' if before == 1 else 'are'} delivered.{why}"
+        return tr("Test alert {incident} is on its way to {to}: it is there within seconds.", **values)
+    text = ntr(
+        "Test alert {incident} is on its way to {to}: it is there within seconds, once the {number} message before it "
+        "is delivered.",
+        "Test alert {incident} is on its way to {to}: it is there within seconds, once the {number} messages before it "
+        "are delivered.",
+        before,
+        **values,
     )
+    error = services.notices.last_error()
+    if error is None:
+        return text
+    return tr("{text} The first of them waits, because: {error}", text=text, error=sentence(error))

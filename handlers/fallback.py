@@ -19,7 +19,7 @@ from bot.alerts.lifecycle_store import Handled
 from bot.fallback.approvals import NotApprovedError
 from bot.fallback.impact import Overview
 from bot.fallback.service import ModeState
-from bot.language import tr, tr_noop
+from bot.language import ENGLISH, in_language, tr, tr_noop
 from bot.messages import Block, Message, in_utc
 from bot.mode import DEGRADED, NORMAL, Mode
 from bot.modes.changes import Cause, DurationError, duration, switch_words
@@ -80,25 +80,28 @@ async def fallback_command(services: Services, request: Request) -> Message:
     action = action.lower() or "status"
     if action in ("status", "history"):
         if more := words_in(rest):
-            return said(f"{code(more[0])} is not known here: `fallback {action}` takes no words.")
+            values = {"word": code(more[0]), "action": action}
+            return said(tr("{word} is not known here: `fallback {action}` takes no words.", **values))
         return await services.threads.commands(_status if action == "status" else _history, services)
     if action == "auto":
         return await _auto(services, request.person, rest)
     if action not in ACTIONS:
-        known = f"{code(action)} is not known here: use fallback status, on, off, auto or history."
-        return said(known + _hint(services, action))
+        return said(_not_an_action(services, action))
     try:
         asked = switch_words(rest)
     except DurationError as error:
-        return said(f"Nothing was changed: {sentence(str(error))}")
+        return said(tr("Nothing was changed: {why}", why=sentence(str(error))))
     if action == "on":
         wrong = _not_a_mode(services, asked.mode.split()) if asked.mode else None
         if wrong is not None:
             return said(wrong)
         return await switch_to(services, request.person, asked.mode or DEGRADED, asked.reason, lasts=asked.lasts)
     if asked.mode or asked.lasts is not None:
-        extra = code(asked.mode) if asked.mode else "the time"
-        return said(f"`fallback off` takes no mode and no time: remove {extra}, or give a reason after because.")
+        extra = code(asked.mode) if asked.mode else tr("the time")
+        text = tr(
+            "`fallback off` takes no mode and no time: remove {extra}, or give a reason after because.", extra=extra
+        )
+        return said(text)
     return await switch_to(services, request.person, NORMAL, asked.reason)
 
 
@@ -122,7 +125,8 @@ async def switch_to(
     mode = services.fallback.modes.get(name.lower())
     if mode is None:
         modes = names(list(services.fallback.modes))
-        return said(f"Nothing was changed: there is no mode {code(name)}; the modes are {modes}.")
+        text = tr("Nothing was changed: there is no mode {mode}; the modes are {modes}.", mode=code(name), modes=modes)
+        return said(text)
     permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
         services.fallback.refused(person.id, "mode", f"{mode.name}: {permission.recorded}")
@@ -131,7 +135,7 @@ async def switch_to(
             alert_id = await services.threads.commands(services.lifecycle.alert_at, message)
         return refusal_message(permission.refusal, alert_id, mode.name)
     if mode.name == NORMAL and lasts is not None:
-        return said("Nothing was changed: normal takes no time, since it does not end by itself.")
+        return said(tr("Nothing was changed: normal takes no time, since it does not end by itself."))
     return await services.threads.commands(_switch, services, person.id, mode, reason, lasts, until, drawn_for)
 
 
@@ -143,21 +147,28 @@ def _not_a_mode(services: Services, words: list[str]) -> str | None:
     except DurationError:
         if len(words) < 2:
             return None
-        hint = ""
+        command = None
     else:
         meant = "" if len(words) < 2 else words[0].lower()
         known = not meant or meant in services.fallback.modes
-        hint = f" Did you mean `fallback on{meant and f' {shown(meant)}'} for {shown(word)}`?" if known else ""
-    return (
-        f"Nothing was changed: {code(word)} is not known here. Give a time after for, and a reason after because.{hint}"
+        command = f"`fallback on{meant and f' {shown(meant)}'} for {shown(word)}`" if known else None
+    text = tr(
+        "Nothing was changed: {word} is not known here. Give a time after for, and a reason after because.",
+        word=code(word),
     )
+    return text if command is None else _with_hint(text, command)
 
 
-def _hint(services: Services, action: str) -> str:
+def _not_an_action(services: Services, action: str) -> str:
+    text = tr("{word} is not known here: use fallback status, on, off, auto or history.", word=code(action))
     meant = nearest(action, ACTIONS)
     if action in services.fallback.modes:
         meant = "off" if action == NORMAL else f"on {action}"
-    return f" Did you mean `fallback {meant}`?" if meant else ""
+    return _with_hint(text, f"`fallback {meant}`") if meant else text
+
+
+def _with_hint(text: str, command: str) -> str:
+    return tr("{text} Did you mean {command}?", text=text, command=command)
 
 
 def _switch(
@@ -178,9 +189,10 @@ def _switch(
         return already(fallback.state())
     impact = services.mode_impacts.of(mode, ends)
     if impact.not_cheaper is not None:
-        text = not_cheaper(mode.name, impact.not_cheaper, impact.as_of)
-        fallback.refused(user, "mode", f"{mode.name}: {in_utc(text)}")
-        return said(text)
+        with in_language(ENGLISH):
+            kept = in_utc(not_cheaper(mode.name, impact.not_cheaper, impact.as_of))
+        fallback.refused(user, "mode", f"{mode.name}: {kept}")
+        return said(not_cheaper(mode.name, impact.not_cheaper, impact.as_of))
     if drawn_for not in (None, before.mode.name) and impact.steps_back:
         return said(costs_more(mode.name, before.mode.name, drawn_for or "", impact))
     if services.approvals.are_needed(mode):
@@ -205,9 +217,12 @@ async def _auto(services: Services, person: Person, words: str) -> Message:
     listed = [word.lower() for word in words_in(words)]
     word = "".join(listed[:1])
     if extra := listed[1:]:
-        return said(f"Nothing was changed: {code(extra[0])} is not known here: use `fallback auto on` or `… off`.")
+        text = tr(
+            "Nothing was changed: {word} is not known here: use `fallback auto on` or `… off`.", word=code(extra[0])
+        )
+        return said(text)
     if word not in ("on", "off"):
-        return said("Nothing was changed: use `fallback auto on` or `fallback auto off`.")
+        return said(tr("Nothing was changed: use `fallback auto on` or `fallback auto off`."))
     permission = await services.admins.may_switch(person, tr_noop("say whether the chain steps down by itself"))
     if permission.refusal is not None:
         services.fallback.refused(person.id, "auto", f"{word}: {permission.recorded}")
@@ -215,31 +230,40 @@ async def _auto(services: Services, person: Person, words: str) -> Message:
     await services.threads.commands(services.fallback.set_auto, person.id, on=word == "on")
     if word == "on":
         levels = names(sorted(services.fallback.rules.auto_levels))
-        return said(f"From now on the chain steps down by itself at an alert of these levels: {levels}.")
-    state = await services.threads.commands(services.fallback.state)
-    return said(f"From now on the chain does not step down by itself.{_what_remains(state)}")
+        text = tr("From now on the chain steps down by itself at an alert of these levels: {levels}.", levels=levels)
+        return said(text)
+    return said(_what_remains(await services.threads.commands(services.fallback.state)))
 
 
 def _what_remains(state: ModeState) -> str:
     """What still happens by itself once the chain does not step down any more."""
     if state.ends is None:
-        return " The mode changes only when an admin changes it."
-    name, at = shown(state.mode.name), moment(state.ends.at)
-    why = "its time is over then" if state.ends.cause is Cause.TIME else "a new period begins then"
-    return f" Fallback mode {name} still returns to normal by itself {at}, because {why}; `fallback off` ends it now."
+        return tr("From now on the chain does not step down by itself. The mode changes only when an admin changes it.")
+    values = {"mode": shown(state.mode.name), "time": moment(state.ends.at)}
+    if state.ends.cause is Cause.TIME:
+        return tr(
+            "From now on the chain does not step down by itself. Fallback mode {mode} still returns to normal by "
+            "itself {time}, because its time is over then; `fallback off` ends it now.",
+            **values,
+        )
+    return tr(
+        "From now on the chain does not step down by itself. Fallback mode {mode} still returns to normal by itself "
+        "{time}, because a new period begins then; `fallback off` ends it now.",
+        **values,
+    )
 
 
 ERROR_LIMIT = 300
 
-TITLE = "Fallback mode"
+TITLE = tr_noop("Fallback mode")
 
 NO_PROPOSAL = 0
 """An id that no proposal has, for a made-up button."""
 
 NOT_DISMISSED = {
-    "already": "Nothing was changed: somebody has dismissed it already.",
-    "over": "Nothing was changed: this change of the fallback mode is not watched any more.",
-    "unknown": (
+    "already": tr_noop("Nothing was changed: somebody has dismissed it already."),
+    "over": tr_noop("Nothing was changed: this change of the fallback mode is not watched any more."),
+    "unknown": tr_noop(
         "Nothing was changed: the bot does not know this change of the fallback mode; it may be from before its "
         "database was replaced."
     ),
@@ -259,7 +283,9 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         async with answering(services, in_flight, body):
             view = await change_view(services, response_url_of(body) or "")
             if not await open_view(client, body, view):
-                await reply(services, body, said("The form could not be opened. Type it, as in `fallback on for 2h`."))
+                await reply(
+                    services, body, said(tr("The form could not be opened. Type it, as in `fallback on for 2h`."))
+                )
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         async with answering(services, in_flight, body):
@@ -271,12 +297,14 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
                 return
             from_home = response_url_of(body) is None
             # There is no channel to answer in.
-            await (ack(response_action="update", view=text_view(TITLE, said(tr("Changing …")))) if from_home else ack())
+            await (
+                ack(response_action="update", view=text_view(tr(TITLE), said(tr("Changing …")))) if from_home else ack()
+            )
             mode, reason = values[MODE], values.get(REASON, "")
             answer = await dated(services, await switch_to(services, person_of(body), mode, reason, lasts=lasts))
             if from_home:
                 await asyncio.sleep(SETTLES_SECONDS)
-                await update_view(client, str(body["view"]["id"]), text_view(TITLE, answer))
+                await update_view(client, str(body["view"]["id"]), text_view(tr(TITLE), answer))
             else:
                 await reply(services, body, answer)
 
@@ -355,13 +383,13 @@ async def _decided(services: Services, click: Click, decide: Callable[[int, str]
 async def _dismiss(services: Services, body: dict[str, Any], click: Click) -> None:
     """Report no more about a change. Anybody in the channel may."""
     if click.id is None:
-        await reply(services, body, said(NOT_DISMISSED["unknown"]))
+        await reply(services, body, said(tr(NOT_DISMISSED["unknown"])))
         return
     outcome, report = await services.threads.commands(services.fallback.dismiss, click.id, click.person.id)
     if outcome == "done" and report is not None:
         await replace(services, body, proof_message(report, click.person.id))
     else:
-        await reply(services, body, said(NOT_DISMISSED[outcome]))
+        await reply(services, body, said(tr(NOT_DISMISSED[outcome])))
 
 
 def _form(services: Services, response_url: str) -> Block:
@@ -384,7 +412,7 @@ def _mistakes(services: Services, values: dict[str, str]) -> tuple[dict[str, str
         except DurationError as error:
             return {LASTS: str(error)[:ERROR_LIMIT]}, None
         if mode == NORMAL:
-            return {LASTS: "normal takes no time, since it does not end by itself."}, None
+            return {LASTS: tr("normal takes no time, since it does not end by itself.")}, None
     if mode not in services.fallback.modes:
-        return {MODE: "There is no such mode any more: open the form again."}, None
+        return {MODE: tr("There is no such mode any more: open the form again.")}, None
     return {}, lasts

@@ -19,7 +19,7 @@ from bot.budgets.raises import Raise
 from bot.digests.model import Digest
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
-from bot.language import in_language, tr
+from bot.language import in_language, tr, tr_noop
 from bot.messages import Message, PlainMessage, Tone, in_utc
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 from bot.notify.languages import Spoken
@@ -39,7 +39,7 @@ from handlers.render.verification import proof_message
 
 POSTS_IN_ENGLISH = Spoken()
 
-REPORTED_ONCE = "If this limit is crossed again in the same period, only Slack shows it."
+REPORTED_ONCE = tr_noop("If this limit is crossed again in the same period, only Slack shows it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def plain_message(
     title, _, body = plain_text(message.text).partition("\n")
     lines = [body]
     if isinstance(payload, LimitAlert) and payload.status is Status.RESOLVED:
-        lines.insert(0, REPORTED_ONCE)
+        lines.insert(0, tr(REPORTED_ONCE))
     late = _late_line(decided_at, now, late_after)
     if late is not None:
         lines.insert(0, in_utc(late))
@@ -226,4 +226,4 @@ def _late_line(decided_at: datetime, now: datetime, late_after: timedelta) -> st
     delay = now - decided_at
     if delay <= late_after:
         return None
-    return f"Late by {span(delay)}: this is how it stood at {moment(decided_at)}."
+    return tr("Late by {delay}: this is how it stood at {time}.", delay=span(delay), time=moment(decided_at))

@@ -20,12 +20,14 @@ from bot.fallback.store import newest_change, record_change
 from bot.language import ENGLISH, in_language, tr, tr_noop
 from bot.mode import NORMAL, Mode
 from bot.modes.changes import ModeChange
-from bot.modes.model import ModeAnnouncement, Proposal, ProposalStatus
-
-VOID_BECAUSE = (
-    tr_noop("the fallback mode was changed meanwhile"),
-    tr_noop("there is no mode {mode} any more"),
-    tr_noop("the variables of {mode} are others now"),
+from bot.modes.model import (
+    MODE_CHANGED,
+    NO_SUCH_MODE,
+    OTHER_VARIABLES,
+    VOID_BECAUSE,
+    ModeAnnouncement,
+    Proposal,
+    ProposalStatus,
 )
 
 CLOSED = {
@@ -183,12 +185,11 @@ def _open(connection: Connection, proposal_id: int) -> tuple[Row[Any], Proposal]
 def _void_because(
     row: Row[Any], facts: Proposal, newest: ModeChange | None, variables: Mapping[str, str] | None
 ) -> str | None:
-    changed, no_mode, others = VOID_BECAUSE
     if _id(newest) != row.change_id:
-        return changed
+        return MODE_CHANGED
     if variables is None:
-        return no_mode.format(mode=facts.mode)
-    return None if variables == facts.variables else others.format(mode=facts.mode)
+        return NO_SUCH_MODE.format(mode=facts.mode)
+    return None if variables == facts.variables else OTHER_VARIABLES.format(mode=facts.mode)
 
 
 def _change(facts: Proposal, newest: ModeChange | None, now: datetime) -> ModeAnnouncement:

@@ -15,6 +15,7 @@ from bot.fallback.auto import FallbackRules
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.store import Dismissal, ModeStore
 from bot.fallback.targets.base import TargetState, TargetView
+from bot.language import tr_noop
 from bot.mode import NORMAL, Mode
 from bot.modes.changes import NO_CHANGE, AuditEntry, AutoSwitch, Cause, Due, End, ModeChange, due, end_of
 from bot.modes.consequences import Consequences
@@ -58,7 +59,10 @@ class ChangeSignal:
 
 
 BECAUSE = {Cause.TIME: "its time is over", Cause.PERIOD: "a new period has begun"}
-WILL_END = {Cause.TIME: "its time is over then", Cause.PERIOD: "a new period begins then"}
+WILL_END = {
+    Cause.TIME: tr_noop("its time is over then"),
+    Cause.PERIOD: tr_noop("a new period begins then"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,15 @@ from enum import StrEnum
 from typing import Literal
 
 from bot.budgets.savings import Saving
+from bot.language import tr_noop
 from bot.modes.consequences import Consequences
 from bot.modes.verification import UsageSum, VerificationState
+
+MODE_CHANGED = tr_noop("the fallback mode was changed meanwhile")
+NO_SUCH_MODE = tr_noop("there is no mode {mode} any more")
+OTHER_VARIABLES = tr_noop("the variables of {mode} are others now")
+VOID_BECAUSE = (MODE_CHANGED, NO_SUCH_MODE, OTHER_VARIABLES)
+"""Why a proposal is void; kept in English."""
 
 
 class ProposalStatus(StrEnum):

@@ -30,4 +30,4 @@ def delivery_message(alert: DeliveryAlert) -> Message:
 
 def delivery_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
-    return f"{shown(alert.identity.subject)} takes no alerts"
+    return tr("{destination} takes no alerts", destination=shown(alert.identity.subject))

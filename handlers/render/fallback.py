@@ -10,7 +10,7 @@ from bot.budgets.savings import Saving
 from bot.fallback.impact import ModeImpact, Overview
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.targets.base import Target, TargetView
-from bot.language import tr
+from bot.language import tr, tr_noop
 from bot.messages import Block, Message, Part
 from bot.mode import NORMAL
 from bot.modes.changes import AuditEntry, Cause, End
@@ -28,6 +28,7 @@ from handlers.render.parts import (
     has_markup,
     lead,
     mention,
+    model_label,
     moment,
     paragraph,
     plain,
@@ -40,10 +41,11 @@ from handlers.render.parts import (
 )
 from handlers.render.spend import (
     SWITCH_ACTION,
+    aged_saving_clause,
+    capped_saving_line,
     cost_lines,
     not_known,
     others,
-    saving_clause,
     switch_buttons,
     worthwhile,
 )
@@ -51,11 +53,11 @@ from handlers.render.verification import proof_line
 
 FORM_ACTION = "fallback_form"
 
-FOLLOWS = (
+FOLLOWS = tr_noop(
     "One that asks over HTTP, or through the client, follows at once. "
     "Until usage shows it, the mode is written, not switched."
 )
-SERVED = "HTTP, its stream and OFREP: served from the database, so that they cannot drift."
+SERVED = tr_noop("HTTP, its stream and OFREP: served from the database, so that they cannot drift.")
 
 PATH_LIMIT = 400
 VARIABLE_LIMIT = 200
@@ -75,7 +77,7 @@ def announcement(
     facts: ModeAnnouncement, targets: Sequence[Target], written_at: datetime | None, write_error: str | None
 ) -> Message:
     """A change of the mode, for the alert channel, with the name of every target."""
-    details, line = list(dict.fromkeys(target.follows for target in targets)), ""
+    details, line = list(dict.fromkeys(tr(target.follows) for target in targets)), ""
     if facts.written:
         first = lead(tr("Fallback mode {mode}: it could not be written before; now it is.", mode=shown(facts.mode)))
     else:
@@ -98,7 +100,7 @@ def announcement(
             first,
             paragraph(*filter(None, [" ".join([line, *_end_lines(_end(facts))]).strip(), follows])),
             buttons(back),
-            fold(tr("Details"), [paragraph(*details, *([FOLLOWS] if targets and write_error is None else []))]),
+            fold(tr("Details"), [paragraph(*details, *([tr(FOLLOWS)] if targets and write_error is None else []))]),
             small_print,
         ]
     )
@@ -106,41 +108,46 @@ def announcement(
 
 def end_warning(facts: ModeEnding) -> Message:
     """Below the announcement of a mode that will end soon."""
-    line = (
-        f"Fallback mode {shown(facts.mode)} ends {moment(facts.ends_at)}, because {shown(facts.because)}: services may "
-        "then use their own default model again."
+    line = tr(
+        "Fallback mode {mode} ends {end}, because {why}: services may then use their own default model again.",
+        mode=shown(facts.mode),
+        end=moment(facts.ends_at),
+        why=shown(tr(facts.because)),
     )
     command = code(f"/claude-cost fallback on {facts.mode} for 2h", PATH_LIMIT)
-    return Message([lead(line, f"To keep it, an admin types {command}.")])
+    return Message([lead(line, tr("To keep it, an admin types {command}.", command=command))])
 
 
 def switched(state: ModeState, previous: str, previous_until: datetime | None, impact: ModeImpact) -> Message:
     """The answer to a switch, with a way back."""
     mode = state.mode.name
-    lines = [f"Fallback mode {shown(previous)} → {shown(mode)}."]
+    lines = [tr("Fallback mode {previous} → {mode}.", previous=shown(previous), mode=shown(mode))]
     if mode == previous:
-        lines = [f"Fallback mode {shown(mode)} stays on."]
+        lines = [tr("Fallback mode {mode} stays on.", mode=shown(mode))]
     else:
         lines += _saving_lines(mode, impact.savings, impact.as_of, why_unknown(impact.spend))
         lines += cost_lines(impact.costs)
-    lines += [*_end_lines(state.ends), "It is announced in the alert channel."]
+    lines += [*_end_lines(state.ends), tr("It is announced in the alert channel.")]
     if state.write_error is not None:
-        lines.append(f"NOT written yet, the bot keeps trying: {sentence(state.write_error)}")
+        lines.append(_not_written(state.write_error))
     return Message([paragraph(*lines), buttons([_way_back(mode, previous, previous_until)])])
 
 
 def already(state: ModeState) -> Message:
     """The answer when the mode asked for is the one in force."""
-    first = paragraph(f"Nothing was changed: fallback mode {shown(state.mode.name)} is already on.")
+    text = tr("Nothing was changed: fallback mode {mode} is already on.", mode=shown(state.mode.name))
+    first = paragraph(text)
     return Message([first, *_state(state)])
 
 
 def not_cheaper(mode: str, saving: Saving, as_of: datetime | None) -> str:
     """Why a mode is refused that would save nothing."""
-    age = "" if as_of is None else f" (usage as of {moment(as_of)})"
-    return (
-        f"Nothing was changed: {shown(mode)} would not be cheaper for what the team uses now. With at most "
-        f"{shown(saving.model)}, it {saving_clause(saving)}{age}."
+    return tr(
+        "Nothing was changed: {mode} would not be cheaper for what the team uses now. "
+        "With at most {model}, it {saving}.",
+        mode=shown(mode),
+        model=shown(model_label(saving.model)),
+        saving=aged_saving_clause(saving, as_of),
     )
 
 
@@ -149,19 +156,19 @@ def mode_status(state: ModeState, auto: Auto, overview: Overview) -> Message:
     found = others(overview.savings, state.mode.name)
     lines = [_auto_line(auto)]
     if not found:
-        lines.append(f"What a mode saves is {why_unknown(overview.spend)}.")
+        lines.append(tr("What a mode saves is {why}.", why=why_unknown(overview.spend)))
     for saving in found:
         lines += _saving_lines(saving.mode, [saving], overview.as_of)
         lines += [f"• {line}" for line in cost_lines(overview.costs.get(saving.mode))]
     switches = list(_switches(worthwhile(found), overview, state.mode.name))
     if state.mode.name != NORMAL:
-        switches = [_back("Back to normal", NORMAL, None)]
+        switches = [_back(tr("Back to normal"), NORMAL, None)]
     return Message(
         [
-            lead(f"Fallback mode: {shown(state.mode.name)}."),
+            lead(tr("Fallback mode: {mode}.", mode=shown(state.mode.name))),
             *_state(state),
             paragraph(*lines),
-            switch_buttons([*switches, button("Change…", FORM_ACTION, "open")], state.mode.name),
+            switch_buttons([*switches, button(tr("Change…"), FORM_ACTION, "open")], state.mode.name),
         ]
     )
 
@@ -174,8 +181,8 @@ def _switches(savings: Sequence[Saving], overview: Overview, mode: str) -> Seque
 def history_message(entries: Sequence[AuditEntry]) -> Message:
     """Who did or tried what, when and why; the newest first."""
     if not entries:
-        return said("The fallback mode was never changed, and no change was refused.")
-    parts = [lead("The last changes of the fallback mode, and refusals; the newest first.")]
+        return said(tr("The fallback mode was never changed, and no change was refused."))
+    parts = [lead(tr("The last changes of the fallback mode, and refusals; the newest first."))]
     for as_typed, alike in groupby(entries, _is_drawn_as_typed):
         if as_typed:
             # What a person typed is drawn as typed, below who did it and when.
@@ -192,22 +199,32 @@ def _is_drawn_as_typed(entry: AuditEntry) -> bool:
 def why_unknown(spend: BudgetSpend | None) -> str:
     """Why nothing is said of what a mode saves: a clause that follows `is`."""
     if spend is None:
-        return "not known yet, since there is no budget with data"
+        return tr("not known yet, since there is no budget with data")
     if spend.expected_usd is None:
         return not_known(spend)
-    return "not known, since nothing was used" if not spend.shares else "not known for this mode"
+    return tr("not known for this mode") if spend.shares else tr("not known, since nothing was used")
 
 
 def costs_more(mode: str, present: str, drawn_for: str, impact: ModeImpact) -> str:
     """Why a click on an old button is refused: beside the mode that is in force by now it would cost more."""
     mine = next((saving for saving in impact.savings if saving.mode == mode), None)
-    age = "" if impact.as_of is None else f" (usage as of {moment(impact.as_of)})"
-    costs = "" if mine is None or mine.usd >= 0 else f": it {saving_clause(mine)}{age}"
-    command = code(f"/claude-cost fallback on {mode}", PATH_LIMIT)
-    return (
-        f"Nothing was changed: this button is from when fallback mode {shown(drawn_for)} was in force. Now "
-        f"{shown(present)} is, and {shown(mode)} costs more than that{costs}. To switch to it all the same, type "
-        f"{command}."
+    values = {
+        "then": shown(drawn_for),
+        "present": shown(present),
+        "mode": shown(mode),
+        "command": code(f"/claude-cost fallback on {mode}", PATH_LIMIT),
+    }
+    if mine is None or mine.usd >= 0:
+        return tr(
+            "Nothing was changed: this button is from when fallback mode {then} was in force. Now {present} is, and "
+            "{mode} costs more than that. To switch to it all the same, type {command}.",
+            **values,
+        )
+    return tr(
+        "Nothing was changed: this button is from when fallback mode {then} was in force. Now {present} is, and {mode} "
+        "costs more than that: it {costs}. To switch to it all the same, type {command}.",
+        costs=aged_saving_clause(mine, impact.as_of),
+        **values,
     )
 
 
@@ -215,14 +232,17 @@ def mode_line(state: ModeState) -> str:
     """One line about the mode, for every status."""
     name = shown(state.mode.name)
     if state.changed_at is None:
-        return f"Fallback mode: {name}, never changed"
+        return tr("Fallback mode: {mode}, never changed", mode=name)
     if state.write_error is not None or state.written_at is None:
-        follows = "NOT written"
+        follows = tr("NOT written")
     else:
         proved = state.proof is not None and state.proof.state is VerificationState.CONFIRMED
-        follows = "switched" if proved else "written"
-    line = f"Fallback mode: {name} since {moment(state.changed_at)} by {_who(state.changed_by or '')}, {follows}"
-    return line if state.ends is None else f"{line}, ends {moment(state.ends.at)}"
+        follows = tr("switched") if proved else tr("written")
+    values = {"mode": name, "since": moment(state.changed_at), "user": _who(state.changed_by or ""), "state": follows}
+    if state.ends is None:
+        return tr("Fallback mode: {mode} since {since} by {user}, {state}", **values)
+    end = moment(state.ends.at)
+    return tr("Fallback mode: {mode} since {since} by {user}, {state}, ends {end}", end=end, **values)
 
 
 def mode_and_until(value: str) -> tuple[str, datetime | None]:
@@ -241,20 +261,25 @@ def mode_and_until(value: str) -> tuple[str, datetime | None]:
 
 
 def _headline(facts: ModeAnnouncement) -> str:
-    who = f"{_who(facts.by)}: {_why(facts.reason)}"
+    who = _who(facts.by)
     if facts.approved_by:
         approved = ", ".join(_who(user) for user in facts.approved_by)
-        who = f"{_who(facts.by)}, approved by {approved}: {_why(facts.reason)}"
+        who = tr("{user}, approved by {approved}", user=who, approved=approved)
+    values = {"mode": shown(facts.mode), "who": who, "why": _why(facts.reason)}
     if facts.mode == facts.previous:
-        return f"Fallback mode {shown(facts.mode)} stays on, by {who}"
-    return f"Fallback mode {shown(facts.previous)} → {shown(facts.mode)}, by {who}"
+        return tr("Fallback mode {mode} stays on, by {who}: {why}", **values)
+    return tr("Fallback mode {previous} → {mode}, by {who}: {why}", previous=shown(facts.previous), **values)
 
 
 def _automatic_line(mode: str) -> str:
-    off = "" if mode == NORMAL else " or with `/claude-cost fallback off`"
-    return (
+    if mode == NORMAL:
+        return tr(
+            "Automatic, since stepping down by itself is on; `/claude-cost fallback auto off` ends that. An admin can "
+            "undo it below: what a person chooses holds until there is another alert."
+        )
+    return tr(
         "Automatic, since stepping down by itself is on; `/claude-cost fallback auto off` ends that. An admin can undo "
-        f"it below{off}: what a person chooses holds until there is another alert."
+        "it below or with `/claude-cost fallback off`: what a person chooses holds until there is another alert."
     )
 
 
@@ -268,24 +293,29 @@ def _end_lines(end: End | None) -> list[str]:
     if end is None:
         return []
     if end.cause is Cause.TIME:
-        return [f"Ends {moment(end.at)}, then normal again."]
-    return [f"Returns to normal at the start of the next period, {moment(end.at)}."]
+        return [tr("Ends {end}, then normal again.", end=moment(end.at))]
+    return [tr("Returns to normal at the start of the next period, {end}.", end=moment(end.at))]
 
 
 def _state(state: ModeState) -> list[Part]:
     parts = []
     if state.changed_at is not None:
-        since = f"Since {moment(state.changed_at)}, by {_who(state.changed_by or '')}: {_why(state.reason or '')}"
+        since = tr(
+            "Since {since}, by {user}: {why}",
+            since=moment(state.changed_at),
+            user=_who(state.changed_by or ""),
+            why=_why(state.reason or ""),
+        )
         parts.append(with_reason(since, state.reason or "", bold=False))
     lines = [*_end_lines(state.ends), *(_target_line(target) for target in state.targets[:MOST_TARGETS])]
     if state.served:
-        lines.append(SERVED)
+        lines.append(tr(SERVED))
     if state.mode.ceiling is not None and state.written_at is not None:
         lines.append(proof_line(state.proof))
     variables = [code(f"{name}={value}", VARIABLE_LIMIT) for name, value in state.mode.variables.items()]
     lines += variables[:MOST_VARIABLES]
     if len(variables) > MOST_VARIABLES:
-        lines.append(f"and {len(variables) - MOST_VARIABLES} more variables.")
+        lines.append(tr("and {number} more variables.", number=len(variables) - MOST_VARIABLES))
     lines += [sentence(doubt) for target in state.targets[:MOST_TARGETS] for doubt in target.doubts]
     return [*parts, paragraph(*lines)]
 
@@ -294,13 +324,19 @@ def _target_line(target: TargetView) -> str:
     line = _written_line(code(target.name, PATH_LIMIT), target.written_at, target.error)
     if target.repaired_at is None:
         return line
-    return f"{line} Others had changed it; it was put right at {moment(target.repaired_at)}."
+    return tr("{line} Others had changed it; it was put right at {time}.", line=line, time=moment(target.repaired_at))
 
 
 def _written_line(places: str, written_at: datetime | None, write_error: str | None) -> str:
     if write_error is not None:
-        return f"NOT written yet, the bot keeps trying: {sentence(write_error)}"
-    return f"Target: {places}." if written_at is None else f"Written to {places} at {moment(written_at)}."
+        return _not_written(write_error)
+    if written_at is None:
+        return tr("Target: {places}.", places=places)
+    return tr("Written to {places} at {time}.", places=places, time=moment(written_at))
+
+
+def _not_written(error: str) -> str:
+    return tr("NOT written yet, the bot keeps trying: {error}", error=sentence(error))
 
 
 def _places(listed: Sequence[str]) -> str:
@@ -308,49 +344,60 @@ def _places(listed: Sequence[str]) -> str:
 
 
 def _auto_line(auto: Auto) -> str:
-    word = "on" if auto.on else "off"
+    word = tr("on") if auto.on else tr("off")
     if auto.said is None:
-        return f"Stepping down by itself: {word}, as in the settings."
-    return f"Stepping down by itself: {word}, said by {_who(auto.said.by)} {moment(auto.said.at)}."
+        return tr("Stepping down by itself: {word}, as in the settings.", word=word)
+    return tr(
+        "Stepping down by itself: {word}, said by {user} {time}.",
+        word=word,
+        user=_who(auto.said.by),
+        time=moment(auto.said.at),
+    )
 
 
-def _saving_lines(mode: str, savings: Sequence[Saving], as_of: datetime | None, why: str = "not known") -> list[str]:
+def _saving_lines(mode: str, savings: Sequence[Saving], as_of: datetime | None, why: str | None = None) -> list[str]:
     name = shown(mode)
     for saving in savings:
         if saving.mode == mode:
-            age = f" (usage as of {moment(as_of)})" if as_of is not None else ""
-            return [f"{name}: at most {shown(saving.model)}; {saving_clause(saving)}{age}."]
+            return [capped_saving_line(saving, as_of)]
     if mode == NORMAL:
-        return ["Services use their own default model again."]
+        return [tr("Services use their own default model again.")]
     if savings:
-        return [f"{name}: what it saves is not known, since it names no model."]
-    return [f"{name}: what it saves is {why}."]
+        return [tr("{mode}: what it saves is not known, since it names no model.", mode=name)]
+    return [tr("{mode}: what it saves is {why}.", mode=name, why=why or tr("not known"))]
 
 
 def _way_back(mode: str, previous: str, until: datetime | None) -> Block:
     if mode == previous:
-        return _back("Back to normal", NORMAL, None)
-    return _back(f"Undo: back to {previous}", previous, until)
+        return _back(tr("Back to normal"), NORMAL, None)
+    return _back(tr("Undo: back to {mode}", mode=previous), previous, until)
 
 
 def _back(label: str, mode: str, until: datetime | None) -> Block:
     name = plain(mode, NAME_LIMIT)
-    ends = "" if until is None else f" It ends {moment(until)}, as before."
-    dialog = confirmation(
-        f"Fallback mode back to {name}?",
-        f"The fallback mode becomes {name}.{ends} Services follow when they restart or reload their environment.",
-        f"Back to {name}",
-    )
+    if until is None:
+        text = tr(
+            "The fallback mode becomes {mode}. Services follow when they restart or reload their environment.",
+            mode=name,
+        )
+    else:
+        text = tr(
+            "The fallback mode becomes {mode}. It ends {end}, as before. Services follow when they restart or reload "
+            "their environment.",
+            mode=name,
+            end=moment(until),
+        )
+    dialog = confirmation(tr("Fallback mode back to {mode}?", mode=name), text, tr("Back to {mode}", mode=name))
     value = mode if until is None else f"{mode}{UNTIL}{until.astimezone(UTC).isoformat()}"
     return button(label, f"{SWITCH_ACTION}:{mode}", value, confirm=dialog)
 
 
 def _who(user: str) -> str:
-    return mention(user) if user else "nobody"
+    return mention(user) if user else tr("nobody")
 
 
 def _why(reason: str) -> str:
-    return sentence(reason) if reason.strip() else "no reason given"
+    return sentence(reason) if reason.strip() else tr("no reason given")
 
 
 def _entry(entry: AuditEntry) -> str:

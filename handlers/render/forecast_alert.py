@@ -4,7 +4,7 @@ from bot.alerts.forecast import ForecastAlert
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.amounts import percent, usd
-from bot.budgets.budget import in_period, period_name
+from bot.budgets.budget import LimitKind, in_period, period_name
 from bot.budgets.budget_spend import BudgetSpend
 from bot.language import tr
 from bot.messages import Message
@@ -19,9 +19,8 @@ from handlers.render.layout import (
     why_lines,
 )
 from handlers.render.parts import moment, paragraph, shown
-from handlers.render.raises import raised_lines
+from handlers.render.raises import LIMIT_NAMES, raised_lines
 from handlers.render.spend import (
-    COMPUTED,
     amount,
     at_least_line,
     callers,
@@ -52,15 +51,20 @@ def forecast_message(alert: ForecastAlert) -> Message:
 
 def forecast_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
-    limit = "" if alert.identity.limit is None else f" above {usd(alert.identity.limit.usd)}"
-    return (
-        f"forecast{limit} of budget {shown(alert.identity.subject)} {shown(in_period(alert.identity.key, alert.since))}"
-    )
+    values = {
+        "budget": shown(alert.identity.subject),
+        "when": shown(in_period(alert.identity.key, alert.since)),
+    }
+    if alert.identity.limit is None:
+        return tr("forecast of budget {budget} {when}", **values)
+    return tr("forecast above {limit} of budget {budget} {when}", limit=usd(alert.identity.limit.usd), **values)
 
 
 def _spent_so_far(spend: BudgetSpend) -> str:
     only_computed = not (spend.billed_days or spend.report_only_usd or spend.provisional_usd)
-    return f"Spent so far: {amount(spend)}, {COMPUTED if only_computed else parts_line(spend)}."
+    if only_computed:
+        return tr("Spent so far: {spent}, computed from tokens and list prices.", spent=amount(spend))
+    return tr("Spent so far: {spent}, {parts}.", spent=amount(spend), parts=parts_line(spend))
 
 
 def _expected(alert: ForecastAlert) -> str:
@@ -91,13 +95,22 @@ def _range(alert: ForecastAlert) -> list[str]:
         # Once it is over, the limit's own alert says what is expected.
         return []
     period = shown(period_name(alert.spend.period, alert.spend.as_of))
-    return [f"Range: {usd(alert.low_usd)} to {usd(alert.high_usd)} at the end of {period}."]
+    low, high = usd(alert.low_usd), usd(alert.high_usd)
+    return [tr("Range: {low} to {high} at the end of {period}.", low=low, high=high, period=period)]
 
 
 def _date(alert: ForecastAlert) -> list[str]:
     if alert.status is not Status.OPEN or alert.crossed_at is None or alert.spend.stale_at is not None:
         return []
     early = alert.crossed_earliest_at
-    earliest = "" if early is None or early == alert.crossed_at else f", at the earliest {moment(early)}"
-    level = "hard" if alert.limit.usd == alert.spend.hard_usd else "soft"
-    return [f"The {level} limit of {usd(alert.limit.usd)} is reached about {moment(alert.crossed_at)}{earliest}."]
+    kind = LimitKind.HARD if alert.limit.usd == alert.spend.hard_usd else LimitKind.SOFT
+    values = {"name": tr(LIMIT_NAMES[kind]), "limit": usd(alert.limit.usd), "time": moment(alert.crossed_at)}
+    if early is None or early == alert.crossed_at:
+        return [tr("The {name} of {limit} is reached about {time}.", **values)]
+    return [
+        tr(
+            "The {name} of {limit} is reached about {time}, at the earliest {earliest}.",
+            earliest=moment(early),
+            **values,
+        )
+    ]

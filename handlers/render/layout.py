@@ -8,11 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 from math import floor
 
+from bot.alerts.incident import Status
 from bot.alerts.model import AlertPayload
 from bot.amounts import in_currency, usd
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.budgets.savings import Saving
-from bot.language import tr
+from bot.language import tr, tr_noop
 from bot.messages import Block, Message, Part
 from bot.mode import NORMAL
 from handlers.render.parts import (
@@ -23,6 +24,7 @@ from handlers.render.parts import (
     context,
     fold,
     headline,
+    model_label,
     moment,
     paragraph,
     plain,
@@ -85,8 +87,18 @@ def why_lines(causes: Sequence[NamedCause], movers: Sequence[NamedMover]) -> lis
 def incident_part(alert: AlertPayload) -> Part:
     """The id by which a repeat of the message is recognised, and its step."""
     return context(
-        tr("Incident {incident} · {step}", incident=shown(alert.incident, INCIDENT_LIMIT), step=alert.status.value)
+        tr("Incident {incident} · {step}", incident=shown(alert.incident, INCIDENT_LIMIT), step=tr(STEPS[alert.status]))
     )
+
+
+STEPS = {
+    Status.WATCHED: tr_noop("watched"),
+    Status.OPEN: tr_noop("open"),
+    Status.RESOLVED: tr_noop("resolved"),
+    Status.SUPERSEDED: tr_noop("superseded"),
+    Status.WITHDRAWN: tr_noop("withdrawn"),
+    Status.CLOSED: tr_noop("closed"),
+}
 
 
 def age_part(as_of: datetime, mode: str = NORMAL) -> Part:
@@ -144,12 +156,24 @@ def ways_out_lines(spend: BudgetSpend, mode: str) -> Part:
 
 def switch_button(saving: Saving, as_of: datetime | None, *, recommended: bool = False) -> Block:
     """A button that switches to a mode, with a dialog that states the saving and how old its data is."""
-    age = "" if as_of is None else f", as of {moment(as_of)}"
+    values = {"saving": saving_clause(saving), "model": plain(model_label(saving.model), NAME_LIMIT)}
+    if as_of is None:
+        text = tr(
+            "This {saving}. Services may then use at most {model}. Running processes follow when they restart or "
+            "reload their environment.",
+            **values,
+        )
+    else:
+        text = tr(
+            "This {saving}, as of {time}. Services may then use at most {model}. Running processes follow when they "
+            "restart or reload their environment.",
+            time=moment(as_of),
+            **values,
+        )
     dialog = confirmation(
-        f"Switch to fallback mode {plain(saving.mode, NAME_LIMIT)}?",
-        f"This {saving_clause(saving)}{age}. Services may then use at most {plain(saving.model, NAME_LIMIT)}. "
-        "Running processes follow when they restart or reload their environment.",
-        f"Switch to {saving.mode}",
+        tr("Switch to fallback mode {mode}?", mode=plain(saving.mode, NAME_LIMIT)),
+        text,
+        tr("Switch to {mode}", mode=saving.mode),
         danger=True,
     )
     label, action_id = (

@@ -1,6 +1,7 @@
 """Alerts of every kind: which functions draw them, and what people and time have done to them."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -8,7 +9,7 @@ from bot.alerts.incident import AlertKind, Status
 from bot.alerts.lifecycle import AdminRequest, Life, LifecycleStep, OpenAlert
 from bot.alerts.model import SyntheticAlert
 from bot.alerts.notice_contents import LifecycleEvent
-from bot.amounts import span
+from bot.amounts import exact_span, span
 from bot.budgets.budget import LimitKind
 from bot.language import tr
 from bot.messages import Message, Part
@@ -38,8 +39,8 @@ ACKNOWLEDGE_ACTION = "alert_acknowledge"
 SNOOZE_ACTION = "alert_snooze"
 ASK_ACTION = "ask_admin"
 
-SNOOZES = {60: "1 h", 8 * 60: "8 h"}
-"""Minutes, and how they are called."""
+SNOOZES = (60, 8 * 60)
+"""Minutes."""
 
 MOST_OPEN = 8
 """Alerts that `status` names one by one."""
@@ -61,10 +62,10 @@ def life_message(event: LifecycleEvent, headline: str) -> Message:
         lines.append(headline)
         if event.about.figures_as_of is not None:
             age = moment(event.about.figures_as_of)
-            lines.append(f"That was as of {age}; `/claude-cost status` tells how it stands now.")
-        lines.append("Whoever takes it clicks Acknowledge at the alert above.")
+            lines.append(tr("That was as of {time}; `/claude-cost status` tells how it stands now.", time=age))
+        lines.append(tr("Whoever takes it clicks Acknowledge at the alert above."))
         if event.about.level is LimitKind.HARD and event.about.status is Status.OPEN:
-            lines.append(NOTHING_STOPPED)
+            lines.append(tr(NOTHING_STOPPED))
     return Message([paragraph(*lines)])
 
 
@@ -73,13 +74,14 @@ def _what_happened(event: LifecycleEvent) -> str:
     if expected is not None:
         return expected
     if event.step is LifecycleStep.ACKNOWLEDGED:
-        return f"Acknowledged by {mention(event.by)}."
+        return tr("Acknowledged by {user}.", user=mention(event.by))
     if event.step is LifecycleStep.SNOOZED:
-        until = "" if event.until is None else f" until {moment(event.until)}"
-        return f"Snoozed by {mention(event.by)}{until}."
+        if event.until is None:
+            return tr("Snoozed by {user}.", user=mention(event.by))
+        return tr("Snoozed by {user} until {until}.", user=mention(event.by), until=moment(event.until))
     if event.step is LifecycleStep.SNOOZE_OVER:
-        return "The snooze is over, and this still stands."
-    return f"Nobody has acknowledged this for {span(event.at - event.since)}."
+        return tr("The snooze is over, and this still stands.")
+    return tr("Nobody has acknowledged this for {span}.", span=span(event.at - event.since))
 
 
 def refusal_message(refusal: str, alert_id: int | None, mode: str) -> Message:
@@ -110,12 +112,17 @@ def open_alert_lines(open_alerts: Sequence[OpenAlert]) -> list[str]:
     """Every alert that stands open on one line, the oldest first: what, since when, and who has it."""
     lines = [f"• {_open_alert(alert)}" for alert in open_alerts[:MOST_OPEN]]
     more = len(open_alerts) - MOST_OPEN
-    return lines if more <= 0 else [*lines, f"and {more} more open alerts, opened later."]
+    return lines if more <= 0 else [*lines, tr("and {number} more open alerts, opened later.", number=more)]
 
 
 def _open_alert(alert: OpenAlert) -> str:
-    who_has_it = [*_lines(alert.life)] or ["nobody has acknowledged it"]
-    return ", ".join([f"{open_line(alert)}: since {moment(alert.since)}", *map(_uncapitalized, who_has_it)]) + "."
+    who_has_it = [*_lines(alert.life)] or [tr("nobody has acknowledged it")]
+    return tr(
+        "{alert}: since {since}, {life}.",
+        alert=open_line(alert),
+        since=moment(alert.since),
+        life=", ".join(map(_uncapitalized, who_has_it)),
+    )
 
 
 def _uncapitalized(line: str) -> str:
@@ -125,9 +132,11 @@ def _uncapitalized(line: str) -> str:
 def _lines(life: Life) -> list[str]:
     lines = []
     if life.acknowledged_at is not None:
-        lines.append(f"Acknowledged by {mention(life.acknowledged_by or '')} at {moment(life.acknowledged_at)}")
+        by, at = mention(life.acknowledged_by or ""), moment(life.acknowledged_at)
+        lines.append(tr("Acknowledged by {user} at {time}", user=by, time=at))
     if life.snoozed_until is not None:
-        lines.append(f"Snoozed until {moment(life.snoozed_until)} by {mention(life.snoozed_by or '')}")
+        by, until = mention(life.snoozed_by or ""), moment(life.snoozed_until)
+        lines.append(tr("Snoozed until {until} by {user}", until=until, user=by))
     if life.escalated_at is not None and life.acknowledged_at is None:
         lines.append(tr("Reported again at {time}, and nobody has acknowledged it yet", time=moment(life.escalated_at)))
     return lines
@@ -137,7 +146,8 @@ def _buttons(alert_id: int, life: Life) -> Part:
     elements = []
     if life.acknowledged_at is None:
         elements.append(button(tr("Acknowledge"), ACKNOWLEDGE_ACTION, str(alert_id)))
-    for minutes, name in SNOOZES.items():
+    for minutes in SNOOZES:
+        name = exact_span(timedelta(minutes=minutes))
         elements.append(button(tr("Snooze {span}", span=name), f"{SNOOZE_ACTION}:{minutes}", str(alert_id)))
     return buttons(elements)
 

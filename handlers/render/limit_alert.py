@@ -9,7 +9,7 @@ from bot.alerts.limit import LimitAlert
 from bot.amounts import percent, usd
 from bot.budgets.budget import LimitKind, in_period, period_name
 from bot.display import USD, Display
-from bot.language import tr
+from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.mode import NORMAL
 from handlers.render.layout import (
@@ -58,7 +58,7 @@ def limit_message(alert: LimitAlert, related_link: str | None, display: Display 
     # Only an open alert is kept at what is in force.
     small_print = [age_part(spend.as_of, alert.mode if alert.status is Status.OPEN else NORMAL)]
     if says_nothing_stopped(alert):
-        small_print.append(context(NOTHING_STOPPED, bold=True))
+        small_print.append(context(tr(NOTHING_STOPPED), bold=True))
     return layout(
         _first(alert, ended),
         [over_line(spend)] if ended else [*passed, *why_lines(spend.causes, spend.movers)] if stands else passed,
@@ -74,14 +74,20 @@ def limit_line(alert: OpenAlert) -> str:
     subject, limit = shown(alert.identity.subject), alert.identity.limit
     when = shown(in_period(alert.identity.key, alert.since))
     if limit is None:
-        return f"limit of budget {subject} {when}"
-    name = "threshold" if limit.kind is LimitKind.THRESHOLD else f"{limit.kind} limit"
-    return f"{name} {usd(limit.usd)} of budget {subject} {when}"
+        return tr("limit of budget {budget} {when}", budget=subject, when=when)
+    return tr(LINES[limit.kind], limit=usd(limit.usd), budget=subject, when=when)
+
+
+LINES = {
+    LimitKind.SOFT: tr_noop("soft limit {limit} of budget {budget} {when}"),
+    LimitKind.HARD: tr_noop("hard limit {limit} of budget {budget} {when}"),
+    LimitKind.THRESHOLD: tr_noop("threshold {limit} of budget {budget} {when}"),
+}
 
 
 def limit_step_message(alert: LimitAlert) -> Message:
     """The reply about a step that the figures have caused."""
-    return Message([paragraph(_step(alert)), context(f"Data as of {moment(alert.spend.as_of)}.")])
+    return Message([paragraph(_step(alert)), context(tr("Data as of {time}.", time=moment(alert.spend.as_of)))])
 
 
 def _step(alert: LimitAlert) -> str:
@@ -96,14 +102,15 @@ def _step(alert: LimitAlert) -> str:
             )
         return tr("Passed: {spent} is spent, more than the next mark.", spent=spent)
     if alert.status is Status.RESOLVED:
-        return f"Resolved: {spent} is spent, below {usd(alert.limit.usd)} again."
+        return tr("Resolved: {spent} is spent, below {limit} again.", spent=spent, limit=usd(alert.limit.usd))
     if alert.status is Status.WITHDRAWN:
-        return f"Withdrawn: {usd(alert.limit.usd)} is not in force any more."
+        return tr("Withdrawn: {limit} is not in force any more.", limit=usd(alert.limit.usd))
     if alert.status is Status.CLOSED:
         period = shown(period_name(alert.spend.period, alert.spend.as_of))
-        return f"Period closed: {period} is over. What was known last is {spent}."
-    again = "Open again" if alert.reason == LimitReason.FELL_BELOW_HARD else "Crossed again"
-    return f"{again}: {spent} of {usd(alert.limit.usd)} is spent."
+        return tr("Period closed: {period} is over. What was known last is {spent}.", period=period, spent=spent)
+    if alert.reason == LimitReason.FELL_BELOW_HARD:
+        return tr("Open again: {spent} of {limit} is spent.", spent=spent, limit=usd(alert.limit.usd))
+    return tr("Crossed again: {spent} of {limit} is spent.", spent=spent, limit=usd(alert.limit.usd))
 
 
 def says_nothing_stopped(alert: LimitAlert) -> bool:
@@ -152,27 +159,35 @@ def _what_happened(alert: LimitAlert) -> str:
 def _mark(alert: LimitAlert) -> str:
     """A threshold as the share that it is of the upper limit."""
     upper = alert.spend.hard_usd or alert.spend.soft_usd
-    return usd(alert.limit.usd) if upper is None else f"{percent(alert.limit.usd, upper)} of {usd(upper)}"
+    if upper is None:
+        return usd(alert.limit.usd)
+    return tr("{share} of {limit}", share=percent(alert.limit.usd, upper), limit=usd(upper))
 
 
 def _other_limit(alert: LimitAlert, related_link: str | None) -> list[str]:
     """What is known of the other limit."""
     soft_usd, hard_usd = alert.spend.soft_usd, alert.spend.hard_usd
-    link = f": <{related_link}|its message>" if related_link else ""
+    link = tr(": {link}", link=f"<{related_link}|{tr('its message')}>") if related_link else ""
     if alert.limit.kind is LimitKind.THRESHOLD:
         following = _next(alert)
-        return [] if following is None or alert.status is not Status.OPEN else [f"The next limit is {usd(following)}."]
+        return [] if following is None or alert.status is not Status.OPEN else [_next_line(following)]
     if alert.status is Status.SUPERSEDED:
-        return [f"The next limit{'' if hard_usd is None else f', {usd(hard_usd)},'} is crossed too{link}."]
+        if hard_usd is None:
+            return [tr("The next limit is crossed too{link}.", link=link)]
+        return [tr("The next limit, {limit}, is crossed too{link}.", limit=usd(hard_usd), link=link)]
     if alert.limit.kind is LimitKind.SOFT:
-        return [f"The next limit is {usd(hard_usd)}."] if alert.status is Status.OPEN and hard_usd is not None else []
+        return [_next_line(hard_usd)] if alert.status is Status.OPEN and hard_usd is not None else []
     if soft_usd is None:
         return []
     if alert.status is Status.OPEN:
-        return [f"The soft limit of {usd(soft_usd)} is passed too{link}."]
+        return [tr("The soft limit of {limit} is passed too{link}.", limit=usd(soft_usd), link=link)]
     if alert.reason == LimitReason.FELL_BELOW_HARD:
-        return [f"Spend is still at or above the soft limit of {usd(soft_usd)}."]
+        return [tr("Spend is still at or above the soft limit of {limit}.", limit=usd(soft_usd))]
     return []
+
+
+def _next_line(limit_usd: Decimal) -> str:
+    return tr("The next limit is {limit}.", limit=usd(limit_usd))
 
 
 def _next(alert: LimitAlert) -> Decimal | None:

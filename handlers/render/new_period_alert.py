@@ -4,13 +4,14 @@ from decimal import Decimal
 
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.new_period import BegunPeriod, NewPeriodAlert
-from bot.amounts import NO_CHANGE, change, count, percent, usd
-from bot.budgets.budget import period_name
-from bot.language import tr
+from bot.amounts import NO_CHANGE, change, percent, usd
+from bot.budgets.budget import LimitKind, period_name
+from bot.language import ntr, tr, tr_noop
 from bot.messages import Message
 from bot.mode import NORMAL
 from handlers.render.layout import age_part, incident_part, layout, named_clause, unknown_prices
 from handlers.render.parts import moment, paragraph, shown
+from handlers.render.raises import LIMIT_NAMES
 from handlers.render.spend import amount, at_least_line, capitalized, its_period, parts_line
 
 MOST_OTHERS = 60
@@ -40,79 +41,116 @@ def new_period_message(alert: NewPeriodAlert) -> Message:
 def new_period_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
     name = shown(period_name(alert.identity.key, alert.since))
-    return f"new period {name} of budget {shown(alert.identity.subject)}"
+    return tr("new period {period} of budget {budget}", period=name, budget=shown(alert.identity.subject))
 
 
 def _shares(alert: NewPeriodAlert) -> list[str]:
     last = alert.last
-    shares = [
-        f"{percent(last.spent_usd, limit)} of its {level} limit, {usd(limit)}"
-        for level, limit in (("soft", last.soft_usd), ("hard", last.hard_usd))
-        if limit is not None
-    ]
-    return [f"That is {' and '.join(shares)}."] if shares else []
+    values: dict[str, str] = {}
+    for name, limit in (("soft", last.soft_usd), ("hard", last.hard_usd)):
+        if limit is not None:
+            values |= {name: usd(limit), f"{name}_share": percent(last.spent_usd, limit)}
+    if last.soft_usd is None and last.hard_usd is None:
+        return []
+    if last.hard_usd is None:
+        return [tr("That is {soft_share} of its soft limit, {soft}.", **values)]
+    if last.soft_usd is None:
+        return [tr("That is {hard_share} of its hard limit, {hard}.", **values)]
+    return [tr("That is {soft_share} of its soft limit, {soft} and {hard_share} of its hard limit, {hard}.", **values)]
 
 
 def _last(alert: NewPeriodAlert) -> list[str]:
     last = alert.last
-    lines = [f"{its_period(last)}, {shown(last.scope)}: {parts_line(last)}{_so_far(alert)}."]
+    lines = [_parts(alert)]
     if alert.missing_hours:
         lines.append(
-            f"INCOMPLETE: of {count(alert.missing_hours, 'hour')} of it no usage is known here, so the true sum may "
-            "be higher."
+            ntr(
+                "INCOMPLETE: of {number} hour of it no usage is known here, so the true sum may be higher.",
+                "INCOMPLETE: of {number} hours of it no usage is known here, so the true sum may be higher.",
+                alert.missing_hours,
+            )
         )
     if alert.before is not None:
+        period = shown(period_name(alert.before.period, alert.as_of))
         against = _against(last.spent_usd, alert.before.spent_usd)
-        lines.append(
-            f"The {alert.period_kind} before, {shown(period_name(alert.before.period, alert.as_of))}: {against}."
-        )
+        lines.append(tr(BEFORE[alert.period_kind], period=period, against=against))
     return [*lines, at_least_line(last.hidden)] if last.at_least else lines
 
 
-def _so_far(alert: NewPeriodAlert) -> str:
+BEFORE = {
+    "month": tr_noop("The month before, {period}: {against}."),
+    "week": tr_noop("The week before, {period}: {against}."),
+}
+
+
+def _parts(alert: NewPeriodAlert) -> str:
+    last = alert.last
+    values = {"period": its_period(last), "scope": shown(last.scope), "parts": parts_line(last)}
     if not alert.unbilled_days:
-        return ""
-    verb = "is" if alert.unbilled_days == 1 else "are"
-    return f", so far: {count(alert.unbilled_days, 'day')} {verb} not yet billed"
+        return tr("{period}, {scope}: {parts}.", **values)
+    return ntr(
+        "{period}, {scope}: {parts}, so far: {number} day is not yet billed.",
+        "{period}, {scope}: {parts}, so far: {number} days are not yet billed.",
+        alert.unbilled_days,
+        **values,
+    )
 
 
 def _new(alert: NewPeriodAlert) -> list[str]:
     limits = [
-        f"{level} limit {usd(limit)}"
-        for level, limit in (("soft", alert.soft_usd), ("hard", alert.hard_usd))
+        tr("{name} {limit}", name=tr(LIMIT_NAMES[kind]), limit=usd(limit))
+        for kind, limit in ((LimitKind.SOFT, alert.soft_usd), (LimitKind.HARD, alert.hard_usd))
         if limit is not None
     ]
     period = capitalized(shown(period_name(alert.key, alert.as_of)))
-    lines = [f"{period}, until {moment(alert.new_ends_at)}: {', '.join(limits)}."]
+    until = moment(alert.new_ends_at)
+    lines = [tr("{period}, until {until}: {limits}.", period=period, until=until, limits=", ".join(limits))]
     mode = shown(alert.mode)
-    lines.append(f"Fallback mode: {mode}." if alert.mode == NORMAL else f"Fallback mode {mode} is on.")
+    if alert.mode == NORMAL:
+        lines.append(tr("Fallback mode: {mode}.", mode=mode))
+    else:
+        lines.append(tr("Fallback mode {mode} is on.", mode=mode))
     return lines
 
 
 def _others(alert: NewPeriodAlert) -> list[str]:
     if not alert.others:
         return []
-    lines = [f"It begins for {len(alert.others) + 1} budgets. The other {len(alert.others)}:"]
+    number = len(alert.others)
+    lines = [tr("It begins for {all} budgets. The other {others}:", all=number + 1, others=number)]
     lines += [f"• {_other_line(other)}" for other in alert.others[:MOST_OTHERS]]
     more = len(alert.others) - MOST_OTHERS
     if more > 0:
-        lines.append(f"and {more} more: `status` shows them all")
+        lines.append(tr("and {number} more: `status` shows them all", number=more))
     if any(other.unsure for other in alert.others):
-        lines.append("Sums with “so far” can still change: days are not billed, hours missing, or prices not certain.")
+        lines.append(
+            tr("Sums with “so far” can still change: days are not billed, hours missing, or prices not certain.")
+        )
     return lines
 
 
 def _other_line(other: BegunPeriod) -> str:
     limit = other.last_limit_usd
-    share = "" if limit is None else f", {percent(other.last_usd, limit)} of {usd(limit)}"
-    so_far = " so far" if other.unsure else ""
-    limits = (("soft", other.soft_usd), ("hard", other.hard_usd))
-    new = " and ".join(f"{level} {usd(each)}" for level, each in limits if each is not None)
-    return f"{shown(other.budget)} ended at {usd(other.last_usd)}{so_far}{share}; now {new}"
+    spent = tr("{usd} so far", usd=usd(other.last_usd)) if other.unsure else usd(other.last_usd)
+    values = {"budget": shown(other.budget), "spent": spent, "new": _new_limits(other)}
+    if limit is None:
+        return tr("{budget} ended at {spent}; now {new}", **values)
+    share = percent(other.last_usd, limit)
+    return tr("{budget} ended at {spent}, {share} of {limit}; now {new}", share=share, limit=usd(limit), **values)
+
+
+def _new_limits(other: BegunPeriod) -> str:
+    if other.soft_usd is not None and other.hard_usd is not None:
+        return tr("soft {soft} and hard {hard}", soft=usd(other.soft_usd), hard=usd(other.hard_usd))
+    if other.soft_usd is not None:
+        return tr("soft {soft}", soft=usd(other.soft_usd))
+    return "" if other.hard_usd is None else tr("hard {hard}", hard=usd(other.hard_usd))
 
 
 def _against(now: Decimal, before: Decimal) -> str:
     changed = change(now, before)
     if changed is None:
         return usd(before)
-    return f"{usd(before)}, so this is {'about the same' if changed == NO_CHANGE else changed}"
+    if changed == NO_CHANGE:
+        return tr("{before}, so this is about the same", before=usd(before))
+    return tr("{before}, so this is {change}", before=usd(before), change=changed)

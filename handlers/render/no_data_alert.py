@@ -5,10 +5,10 @@ from datetime import datetime
 from bot.alerts.incident import ATTRIBUTION, Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.no_data import NoDataAlert
-from bot.amounts import count, percent, span, usd
+from bot.amounts import percent, span, usd
 from bot.budgets.budget import in_period
 from bot.budgets.budget_spend import KnownSum
-from bot.language import tr, tr_noop
+from bot.language import ntr, tr, tr_noop
 from bot.messages import Message
 from handlers.render.layout import age_part, incident_part, layout
 from handlers.render.parts import context, moment, paragraph, sentence, shown
@@ -20,8 +20,8 @@ ATTRIBUTION_NOT_ZERO = tr_noop(
     "every other budget is watched as before."
 )
 
-NOT_ZERO = "What has been spent since is not known here, and it is not zero: requests and their cost go on."
-WHAT_TO_DO = (
+NOT_ZERO = tr_noop("What has been spent since is not known here, and it is not zero: requests and their cost go on.")
+WHAT_TO_DO = tr_noop(
     "The bot keeps trying and reports here when data comes again; `/claude-cost doctor` shows which link fails. Until "
     "then it sees no limit crossed: only the limit in Anthropic's Console holds."
 )
@@ -38,16 +38,16 @@ def no_data_message(alert: NoDataAlert) -> Message:
         return layout(
             tr("Data again after {span}", span=away),
             [again, *_missing_hours(alert)],
-            details=[paragraph(*_known(alert, "Spend is now")), incident_part(alert)],
+            details=[paragraph(*_known(alert, tr("Spend is now"))), incident_part(alert)],
             small_print=age,
         )
     yet = alert.as_of is None
     return layout(
         tr("No data yet, for {span}", span=away) if yet else tr("No data for {span}", span=away),
         [tr("Since {time}: {error}", time=moment(alert.since), error=_first_sentence(alert.because))],
-        visible=[paragraph(NOT_ZERO)],
+        visible=[paragraph(tr(NOT_ZERO))],
         details=[
-            paragraph(sentence(alert.because), *_known(alert, "Last known"), WHAT_TO_DO),
+            paragraph(sentence(alert.because), *_known(alert, tr("Last known")), tr(WHAT_TO_DO)),
             incident_part(alert),
         ],
         small_print=age,
@@ -58,7 +58,7 @@ def no_data_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
     if alert.identity.subject == ATTRIBUTION:
         return tr("no data on what Anthropic attributes")
-    return "no data"
+    return tr("no data")
 
 
 def _attribution_message(alert: NoDataAlert) -> Message:
@@ -96,9 +96,14 @@ def _first_sentence(because: str) -> str:
 
 def _missing_hours(alert: NoDataAlert) -> list[str]:
     if alert.missing_hours:
-        hours = count(alert.missing_hours, "hour")
-        return [f"INCOMPLETE: of {hours} since then no usage is known here, so the true sum may be higher."]
-    return ["Nothing known is missing: the usage of every hour since then has been read."]
+        return [
+            ntr(
+                "INCOMPLETE: of {number} hour since then no usage is known here, so the true sum may be higher.",
+                "INCOMPLETE: of {number} hours since then no usage is known here, so the true sum may be higher.",
+                alert.missing_hours,
+            )
+        ]
+    return [tr("Nothing known is missing: the usage of every hour since then has been read.")]
 
 
 def _known(alert: NoDataAlert, title: str) -> list[str]:
@@ -106,10 +111,19 @@ def _known(alert: NoDataAlert, title: str) -> list[str]:
         return []
     listed = "; ".join(_sum(known, alert.decided_at) for known in alert.sums[:MOST_SUMS])
     more = len(alert.sums) - MOST_SUMS
-    return [f"{title}: {listed}{f'; and {more} more budgets' if more > 0 else ''}."]
+    if more > 0:
+        return [tr("{title}: {sums}; and {number} more budgets.", title=title, sums=listed, number=more)]
+    return [tr("{title}: {sums}.", title=title, sums=listed)]
 
 
 def _sum(known: KnownSum, now: datetime) -> str:
     limit = known.limit_usd
-    of = "" if limit is None else f" of {usd(limit)} ({percent(known.spent_usd, limit)})"
-    return f"{usd(known.spent_usd)}{of} {shown(in_period(known.period, now))}, budget {shown(known.budget)}"
+    values = {
+        "spent": usd(known.spent_usd),
+        "when": shown(in_period(known.period, now)),
+        "budget": shown(known.budget),
+    }
+    if limit is None:
+        return tr("{spent} {when}, budget {budget}", **values)
+    share = percent(known.spent_usd, limit)
+    return tr("{spent} of {limit} ({share}) {when}, budget {budget}", limit=usd(limit), share=share, **values)

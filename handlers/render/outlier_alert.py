@@ -6,9 +6,9 @@ from math import floor
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.outlier import LOOK_BACK, OutlierAlert
-from bot.amounts import count, day_name, usd
+from bot.amounts import day_name, usd
 from bot.budgets.budget import period_name
-from bot.language import tr
+from bot.language import ntr, tr, tr_noop
 from bot.messages import Message
 from handlers.render.layout import age_part, incident_part, layout
 from handlers.render.parts import bullets, paragraph, shown
@@ -17,7 +17,7 @@ from handlers.render.spend import caller
 
 def outlier_message(alert: OutlierAlert) -> Message:
     """The day so far, or what it came to."""
-    values = {"what": alert.what, "who": shown(alert.id), "spent": usd(alert.usd), "against": _against(alert)}
+    values = {"what": tr(WHAT[alert.what]), "who": shown(alert.id), "spent": usd(alert.usd), "against": _against(alert)}
     small_print = [age_part(alert.as_of)]
     if alert.status is not Status.OPEN:
         first = tr(
@@ -25,9 +25,12 @@ def outlier_message(alert: OutlierAlert) -> Message:
         )
         return layout(first, details=[incident_part(alert)], small_print=small_print)
     largest = [f"{caller(mover)}: {usd(mover.usd)}" for mover in alert.callers]
-    basis = (
-        f"As your applications log it, on the UTC day {day_name(alert.day, alert.as_of)}. It is reported once a day, "
-        f"from {alert.factor:f} times what is usual and {usd(alert.floor_usd)} on."
+    basis = tr(
+        "As your applications log it, on the UTC day {day}. It is reported once a day, from {factor} times what is "
+        "usual and {floor} on.",
+        day=day_name(alert.day, alert.as_of),
+        factor=f"{alert.factor:f}",
+        floor=usd(alert.floor_usd),
     )
     return layout(
         tr("Outlier, {what} {who}: {spent} today{against}", **values),
@@ -49,32 +52,63 @@ def _hidden(alert: OutlierAlert) -> list[str]:
 def outlier_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
     day, _, what = alert.identity.key.partition("/")
-    when = shown(period_name(day, alert.since))
-    return f"{shown(what)} {shown(alert.identity.subject)} is far above what is usual on {when}"
+    return tr(
+        "{what} {who} is far above what is usual on {day}",
+        what=shown(tr(WHAT[what]) if what in WHAT else what),
+        who=shown(alert.identity.subject),
+        day=shown(period_name(day, alert.since)),
+    )
+
+
+WHAT = {"user": tr_noop("user"), "feature": tr_noop("feature")}
 
 
 def _against(alert: OutlierAlert) -> str:
     """Empty where nothing is known to hold it against."""
     usual = alert.usual
     if alert.above_team and usual.members_usd:
-        team = f"the median of its team {shown(usual.team or '')}"
-        return (
-            f", {_times(alert.usd, usual.members_usd)} times {team} ({usd(usual.members_usd)}, {usual.members} users)"
+        return tr(
+            ", {times} times the median of its team {team} ({median}, {users} users)",
+            times=_times(alert.usd, usual.members_usd),
+            team=shown(usual.team or ""),
+            median=usd(usual.members_usd),
+            users=usual.members,
         )
-    return f", {_times(alert.usd, usual.own_usd)} times its usual day ({usd(usual.own_usd)})" if usual.own_usd else ""
+    if not usual.own_usd:
+        return ""
+    times = _times(alert.usd, usual.own_usd)
+    return tr(", {times} times its usual day ({usual})", times=times, usual=usd(usual.own_usd))
 
 
 def _known(alert: OutlierAlert) -> list[str]:
     usual, lines = alert.usual, []
     if usual.own_usd is not None:
-        days = count(usual.days, "day")
         lines.append(
-            f"Its usual day is the median of {days} with usage in the {LOOK_BACK} days before: {usd(usual.own_usd)}."
+            ntr(
+                "Its usual day is the median of {number} day with usage in the {back} days before: {usual}.",
+                "Its usual day is the median of {number} days with usage in the {back} days before: {usual}.",
+                usual.days,
+                back=LOOK_BACK,
+                usual=usd(usual.own_usd),
+            )
         )
     else:
-        lines.append(f"Its usual day is not known: there are {count(usual.days, 'day')} with usage before this one.")
+        lines.append(
+            ntr(
+                "Its usual day is not known: there are {number} day with usage before this one.",
+                "Its usual day is not known: there are {number} days with usage before this one.",
+                usual.days,
+            )
+        )
     if usual.team is not None and usual.members_usd is not None:
-        lines.append(f"The median of its team {shown(usual.team)} is {usd(usual.members_usd)} ({usual.members} users).")
+        lines.append(
+            tr(
+                "The median of its team {team} is {median} ({users} users).",
+                team=shown(usual.team),
+                median=usd(usual.members_usd),
+                users=usual.members,
+            )
+        )
     return lines
 
 

@@ -5,20 +5,22 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
 
-from bot.amounts import cents_of, count, in_cents, percent, share, span, usd
-from bot.budgets.budget import in_period, period_name
+from bot.amounts import cents_of, in_cents, percent, share, span, usd
+from bot.budgets.budget import LimitKind, in_period, period_name
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.budgets.savings import Saving, savings_of
 from bot.budgets.spend import Spend
 from bot.budgets.trend import CauseKind
 from bot.display import Display
-from bot.language import tr
+from bot.language import ENGLISH, language, locale, ntr, tr, tr_noop
 from bot.messages import Block, Part
 from bot.modes.consequences import Consequences
 from bot.pricing.cost import Hidden
 from handlers.render.parts import (
+    NAME_LIMIT,
     bullets,
     buttons,
+    model_label,
     moment,
     names,
     shown,
@@ -29,9 +31,7 @@ SWITCH_ACTION = "fallback_switch"
 DRAWN_FOR = "switch-from:"
 """In the id of a row of switch buttons, before the mode that was in force when it was drawn."""
 
-LITTLE_DATA = "not known yet, since there are less than 6 hours of data"
-
-COMPUTED = "computed from tokens and list prices"
+LITTLE_DATA = tr_noop("not known yet, since there are less than 6 hours of data")
 
 WHOLE = Decimal(1)
 
@@ -43,38 +43,51 @@ MOST_WAYS_OUT = 6
 
 
 WHY_AT_LEAST = {
-    Hidden.PROMPT: "Haiku 5.5 costs five times as much for prompts over 100,000 tokens, which sums do not show",
-    Hidden.FAST_PRICE: "a fast mode without a known price is counted at the standard one",
-    Hidden.TERMS: "Anthropic does not say here which tokens ran in fast mode, so all are counted as standard ones",
-    Hidden.ROWS: "some rows of Anthropic's report could not be read in full, which `doctor` names",
+    Hidden.PROMPT: tr_noop(
+        "Haiku 5.5 costs five times as much for prompts over 100,000 tokens, which sums do not show"
+    ),
+    Hidden.FAST_PRICE: tr_noop("a fast mode without a known price is counted at the standard one"),
+    Hidden.TERMS: tr_noop(
+        "Anthropic does not say here which tokens ran in fast mode, so all are counted as standard ones"
+    ),
+    Hidden.ROWS: tr_noop("some rows of Anthropic's report could not be read in full, which `doctor` names"),
 }
 
 
 def total(spend: Spend) -> str:
     """The sum of a report; with `at least` as `amount`."""
-    return f"at least {usd(spend.total_usd)}" if spend.at_least else usd(spend.total_usd)
+    return at_least(spend.total_usd) if spend.at_least else usd(spend.total_usd)
 
 
 def amount(spend: BudgetSpend) -> str:
     """What was spent; with `at least` where a price step per request cannot be seen."""
-    return f"at least {usd(spend.spent_usd)}" if spend.at_least else usd(spend.spent_usd)
+    return at_least(spend.spent_usd) if spend.at_least else usd(spend.spent_usd)
+
+
+def at_least(sum_usd: Decimal) -> str:
+    """`at least $12.00`."""
+    return tr("at least {usd}", usd=usd(sum_usd))
 
 
 def limits_line(spend: BudgetSpend) -> str:
     """`soft limit $400.00 (82%), hard limit $600.00 (55%, raised from $500.00 until 4 Dec 18:00 UTC)`."""
-    limits = (("soft", spend.soft_usd), ("hard", spend.hard_usd))
+    limits = ((LimitKind.SOFT, spend.soft_usd), (LimitKind.HARD, spend.hard_usd))
     lines = []
-    for level, limit in limits:
+    for kind, limit in limits:
         if limit is not None:
-            notes = [percent(spend.spent_usd, limit), *raised_note(spend.raised, level)]
-            lines.append(f"{level} limit {usd(limit)} ({', '.join(notes)})")
+            notes = [percent(spend.spent_usd, limit), *raised_note(spend.raised, kind)]
+            values = {"limit": usd(limit), "notes": ", ".join(notes)}
+            if kind is LimitKind.SOFT:
+                lines.append(tr("soft limit {limit} ({notes})", **values))
+            else:
+                lines.append(tr("hard limit {limit} ({notes})", **values))
     return ", ".join(lines)
 
 
 def display_line(amount_usd: Decimal, display: Display) -> str | None:
     """The sum above it in the money that people want to read it in; None where that is dollars without tax."""
     text = display.of(amount_usd)
-    return None if text is None else f"That is {text}."
+    return None if text is None else tr("That is {amount}.", amount=text)
 
 
 def display_lines(amount_usd: Decimal, display: Display) -> list[str]:
@@ -105,12 +118,12 @@ def is_over(spend: BudgetSpend, at: datetime) -> bool:
 
 def over_line(spend: BudgetSpend) -> str:
     """Instead of the expected end, once there is nothing left to come."""
-    return f"{its_period(spend)} is over: it ended {moment(spend.ends_at)}."
+    return tr("{period} is over: it ended {end}.", period=its_period(spend), end=moment(spend.ends_at))
 
 
 def stale_mark(spend: BudgetSpend) -> str:
     """What a message from stale data says before anything else; empty where it is not stale."""
-    return "" if spend.stale_at is None else f"STALE, data is {_age(spend)} old: "
+    return "" if spend.stale_at is None else tr("STALE, data is {age} old: ", age=_age(spend))
 
 
 def parts_line(spend: "Parts") -> str:
@@ -122,17 +135,32 @@ def parts_line(spend: "Parts") -> str:
         return tr(
             "{usd} as Anthropic attributes it, after discounts and before credits", usd=usd(spend.report_only_usd)
         )
-    parts = [(spend.computed_usd, COMPUTED)]
-    if spend.report_only_usd:
-        parts.append((spend.report_only_usd, "that only the cost report knows"))
-    if spend.provisional_usd:
-        since = "" if spend.provisional_since is None else f" since {moment(spend.provisional_since)}"
-        parts.append((spend.provisional_usd, f"provisional, from your applications' log{since}"))
+    parts = [spend.computed_usd, *(part for part in (spend.report_only_usd, spend.provisional_usd) if part)]
     billed = spend.billed_usd if spend.billed_days else Decimal(0)
-    total = sum((part for part, _ in parts), billed)
-    written = in_cents(cents_of(total) - cents_of(billed), [part for part, _ in parts])
-    first = [f"{usd(billed)} billed for {count(spend.billed_days, 'settled day')}"] if spend.billed_days else []
-    return " + ".join([*first, *(f"{usd(part)} {what}" for part, (_, what) in zip(written, parts, strict=True))])
+    total = sum(parts, billed)
+    computed, *others = in_cents(cents_of(total) - cents_of(billed), parts)
+    written = []
+    if spend.billed_days:
+        written.append(
+            ntr(
+                "{usd} billed for {number} settled day",
+                "{usd} billed for {number} settled days",
+                spend.billed_days,
+                usd=usd(billed),
+            )
+        )
+    written.append(tr("{usd} computed from tokens and list prices", usd=usd(computed)))
+    if spend.report_only_usd:
+        written.append(tr("{usd} that only the cost report knows", usd=usd(others[0])))
+    if spend.provisional_usd:
+        written.append(_provisional(others[-1], spend.provisional_since))
+    return " + ".join(written)
+
+
+def _provisional(part: Decimal, since: datetime | None) -> str:
+    if since is None:
+        return tr("{usd} provisional, from your applications' log", usd=usd(part))
+    return tr("{usd} provisional, from your applications' log since {since}", usd=usd(part), since=moment(since))
 
 
 def attributed_age(spend: BudgetSpend) -> str:
@@ -165,23 +193,28 @@ def end_line(spend: BudgetSpend) -> str:
     """Where the period ends by the forecast, and in which range."""
     end = moment(spend.ends_at)
     if spend.expected_usd is None:
-        return f"Expected end: {not_known(spend)}. The period ends {end}."
-    range_ = ""
-    if spend.low_usd is not None and spend.high_usd is not None:
-        range_ = f" (range {usd(spend.low_usd)} to {usd(spend.high_usd)})"
-    return f"Expected end: {usd(spend.expected_usd)}{range_} by {end}."
+        return tr("Expected end: {why}. The period ends {end}.", why=not_known(spend), end=end)
+    if spend.low_usd is None or spend.high_usd is None:
+        return tr("Expected end: {expected} by {end}.", expected=usd(spend.expected_usd), end=end)
+    return tr(
+        "Expected end: {expected} (range {low} to {high}) by {end}.",
+        expected=usd(spend.expected_usd),
+        low=usd(spend.low_usd),
+        high=usd(spend.high_usd),
+        end=end,
+    )
 
 
 def not_known(spend: BudgetSpend) -> str:
     """Why nothing is said of the rest of the period."""
     if spend.stale_at is not None:
         return not_extrapolated(spend.as_of, spend.stale_at)
-    return LITTLE_DATA
+    return tr(LITTLE_DATA)
 
 
 def not_extrapolated(as_of: datetime, now: datetime) -> str:
     """`not extrapolated, since the data is 12 h old`."""
-    return f"not extrapolated, since the data is {span(now - as_of)} old"
+    return tr("not extrapolated, since the data is {age} old", age=span(now - as_of))
 
 
 def _age(spend: BudgetSpend) -> str:
@@ -190,66 +223,100 @@ def _age(spend: BudgetSpend) -> str:
 
 def mover_line(mover: NamedMover) -> str:
     """`claude-opus-4-8 · search · key ingest-2: $41.00 in 24 h, the 24 h before $9.00`."""
+    values = {"caller": caller(mover), "usd": usd(mover.usd)}
     if mover.since is not None:
-        return f"{caller(mover)}: {usd(mover.usd)} logged since {moment(mover.since)}"
-    before = nothing_before(mover, "24 h") if mover.before_usd is None else f"the 24 h before {usd(mover.before_usd)}"
-    return f"{caller(mover)}: {usd(mover.usd)} in 24 h, {before}{by_mode(mover)}"
+        return tr("{caller}: {usd} logged since {since}", since=moment(mover.since), **values)
+    if mover.before_usd is not None:
+        line = tr("{caller}: {usd} in 24 h, the 24 h before {before}", before=usd(mover.before_usd), **values)
+    elif is_new(mover):
+        line = tr("{caller}: {usd} in 24 h, new", **values)
+    else:
+        line = tr("{caller}: {usd} in 24 h, nothing in the 24 h before", **values)
+    return with_mode(line, mover)
 
 
-def nothing_before(mover: NamedMover, stretch: str) -> str:
-    """`new` only for what was never seen."""
-    return "new" if mover.seen_before is False and not mover.by_mode else f"nothing in the {stretch} before"
+def is_new(mover: NamedMover) -> bool:
+    """Only what was never seen."""
+    return mover.seen_before is False and not mover.by_mode
 
 
-def by_mode(moved: NamedMover | NamedCause) -> str:
-    """For usage that the fallback mode, and nothing else, has moved."""
-    return " (moved here by the fallback mode)" if moved.by_mode else ""
+def with_mode(line: str, moved: NamedMover | NamedCause) -> str:
+    """The line, which says so of usage that the fallback mode, and nothing else, has moved."""
+    return tr("{line} (moved here by the fallback mode)", line=line) if moved.by_mode else line
 
 
 def caller(mover: NamedMover) -> str:
     """`claude-opus-4-8 · search · key ingest-2`."""
-    who = f"{shown(mover.model)} · {shown(mover.workspace)}"
+    who = f"{shown(model_label(mover.model))} · {shown(mover.workspace)}"
     if mover.logged:
         return who if mover.key is None else f"{who} · {shown(mover.key)}"
-    return who + (" · no key" if mover.key is None else f" · key {shown(mover.key)}")
+    return f"{who} · {named_key(mover.key)}"
+
+
+def named_key(key: str | None, limit: int = NAME_LIMIT) -> str:
+    """`key ingest-2`, or `no key`."""
+    return tr("no key") if key is None else tr("key {key}", key=shown(key, limit))
 
 
 def cause_line(cause: NamedCause) -> str:
     """`claude-opus-4-8 · key ingest-2: cache-read share fell from 92% to 31%, about $12.30`."""
     if cause.logged:
         who = shown(cause.workspace, BRIEF) + ("" if cause.key is None else f" · {shown(cause.key, BRIEF)}")
+    elif cause.key is None:
+        who = f"{shown(cause.workspace, BRIEF)}, {named_key(None)}"
     else:
-        who = f"{shown(cause.workspace, BRIEF)}, no key" if cause.key is None else f"key {shown(cause.key, BRIEF)}"
-    explained = "" if cause.kind is CauseKind.NEW_MODEL else f", about {usd(cause.usd)}"
-    return f"{shown(cause.model, BRIEF)} · {who}: {_what_changed(cause)}{explained}{by_mode(cause)}"
+        who = named_key(cause.key, BRIEF)
+    values = {"who": f"{shown(model_label(cause.model), BRIEF)} · {who}", "changed": _what_changed(cause)}
+    if cause.kind is CauseKind.NEW_MODEL:
+        line = tr("{who}: {changed}", **values)
+    else:
+        line = tr("{who}: {changed}, about {usd}", usd=usd(cause.usd), **values)
+    return with_mode(line, cause)
 
 
 def _what_changed(cause: NamedCause) -> str:
     before, after = cause.before, cause.after
     match cause.kind:
         case CauseKind.NEW_MODEL:
-            return f"model first seen, {usd(after)}"
+            return tr("model first seen, {usd}", usd=usd(after))
         case CauseKind.CACHE_READ_FELL:
-            return f"cache-read share fell from {share(before, WHOLE)} to {share(after, WHOLE)}"
+            values = {"before": share(before, WHOLE), "after": share(after, WHOLE)}
+            return tr("cache-read share fell from {before} to {after}", **values)
         case CauseKind.BATCH_FELL:
-            return f"share in batches fell from {share(before, WHOLE)} to {share(after, WHOLE)}"
-        case CauseKind.CACHE_WRITES_1H_ROSE:
-            return f"1-hour cache writes {_rose(before, after)}, {usd(before)} → {usd(after)}"
-        case CauseKind.OUTPUT_ROSE:
-            return f"output {_rose(before, after)}, {usd(before)} → {usd(after)}"
+            values = {"before": share(before, WHOLE), "after": share(after, WHOLE)}
+            return tr("share in batches fell from {before} to {after}", **values)
+        case CauseKind.CACHE_WRITES_1H_ROSE | CauseKind.OUTPUT_ROSE:
+            values = {"before": usd(before), "after": usd(after)}
+            return tr(_ROSE[cause.kind, _has_doubled(before, after)], **values)
         case CauseKind.TOKENS_ROSE:
-            return f"tokens {_rose(before, after)}, {_tokens(before)} → {_tokens(after)}"
+            values = {"before": _tokens(before), "after": _tokens(after)}
+            return tr(_ROSE[cause.kind, _has_doubled(before, after)], **values)
         case CauseKind.FAST_MODE:
-            return "fast mode on"
+            return tr("fast mode on")
         case CauseKind.US_ONLY:
-            return "US-only inference on"
+            return tr("US-only inference on")
 
 
-def _rose(before: Decimal, after: Decimal) -> str:
-    return "doubled" if 2 * before <= after < 3 * before else "rose"
+_ROSE = {
+    (CauseKind.CACHE_WRITES_1H_ROSE, False): tr_noop("1-hour cache writes rose, {before} → {after}"),
+    (CauseKind.CACHE_WRITES_1H_ROSE, True): tr_noop("1-hour cache writes doubled, {before} → {after}"),
+    (CauseKind.OUTPUT_ROSE, False): tr_noop("output rose, {before} → {after}"),
+    (CauseKind.OUTPUT_ROSE, True): tr_noop("output doubled, {before} → {after}"),
+    (CauseKind.TOKENS_ROSE, False): tr_noop("tokens rose, {before} → {after}"),
+    (CauseKind.TOKENS_ROSE, True): tr_noop("tokens doubled, {before} → {after}"),
+}
+
+
+def _has_doubled(before: Decimal, after: Decimal) -> bool:
+    return 2 * before <= after < 3 * before
 
 
 def _tokens(tokens: Decimal) -> str:
+    if language() != ENGLISH:
+        # Import lazily: English needs no Babel.
+        from babel.numbers import format_compact_decimal
+
+        return format_compact_decimal(tokens, locale=locale(), fraction_digits=1)
     for size, unit in ((1_000_000_000, " billion"), (1_000_000, " million"), (1_000, " thousand")):
         if tokens >= size:
             return f"{tokens / size:.1f}{unit}"
@@ -258,22 +325,46 @@ def _tokens(tokens: Decimal) -> str:
 
 def saving_clause(saving: Saving) -> str:
     """What a mode would save, or that it would not."""
-    end = "until it ends"
-    if saving.until is None:
+    if saving.until is not None:
+        end = tr("until it ends")
+    elif saving.ends_at is None:
+        end = tr("by the end of the period")
+    else:
         # Budgets of other periods say other sums.
-        end = "by the end of the period" + ("" if saving.ends_at is None else f", {moment(saving.ends_at)}")
+        end = tr("by the end of the period, {end}", end=moment(saving.ends_at))
     if saving.usd > 0:
-        return f"saves about {usd(saving.usd)} {end}"
+        return tr("saves about {usd} {until}", usd=usd(saving.usd), until=end)
     if saving.usd < 0:
-        return f"costs about {usd(-saving.usd)} more {end}"
+        return tr("costs about {usd} more {until}", usd=usd(-saving.usd), until=end)
     if saving.share:
-        return f"saves nothing {end}, since nothing more is expected to be spent"
-    return "saves nothing at the present mix"
+        return tr("saves nothing {until}, since nothing more is expected to be spent", until=end)
+    return tr("saves nothing at the present mix")
+
+
+def aged_saving_clause(saving: Saving, as_of: datetime | None) -> str:
+    """The same with the age of the usage that it is computed from."""
+    clause = saving_clause(saving)
+    return clause if as_of is None else tr("{saving} (usage as of {time})", saving=clause, time=moment(as_of))
+
+
+def capped_saving_line(saving: Saving, as_of: datetime | None) -> str:
+    """`degraded: at most Sonnet 5.5; saves about $120.00 until it ends (usage as of 23 Nov 14:05 UTC).`"""
+    return tr(
+        "{mode}: at most {model}; {saving}.",
+        mode=shown(saving.mode),
+        model=shown(model_label(saving.model)),
+        saving=aged_saving_clause(saving, as_of),
+    )
 
 
 def saving_line(saving: Saving) -> str:
-    """`degraded (at most claude-sonnet-5-5) saves about $120.00 by the end of the period`."""
-    return f"{shown(saving.mode)} (at most {shown(saving.model)}) {saving_clause(saving)}"
+    """`degraded (at most Sonnet 5.5) saves about $120.00 by the end of the period`."""
+    return tr(
+        "{mode} (at most {model}) {saving}",
+        mode=shown(saving.mode),
+        model=shown(model_label(saving.model)),
+        saving=saving_clause(saving),
+    )
 
 
 def others(savings: Sequence[Saving], mode: str) -> list[Saving]:
@@ -298,10 +389,13 @@ def warning_lines(spend: BudgetSpend) -> list[str]:
 
 def unknown_price_line(models: Sequence[str]) -> str:
     """Which models are counted at a price that is assumed."""
-    verb = "is" if len(models) == 1 else "are"
-    return (
-        f"Unknown price: {names(models)} {verb} not in the rate card and {verb} counted at the highest rate known for "
-        "the family, or of all models where the family is unknown."
+    return ntr(
+        "Unknown price: {models} is not in the rate card and is counted at the highest rate known for the family, or "
+        "of all models where the family is unknown.",
+        "Unknown price: {models} are not in the rate card and are counted at the highest rate known for the family, or "
+        "of all models where the family is unknown.",
+        len(models),
+        models=names(models),
     )
 
 
@@ -309,7 +403,8 @@ def at_least_line(hidden: Collection[Hidden]) -> str:
     """Why the true sum may be higher than the one shown."""
     # Alerts that an older version has stored do not say why.
     found = hidden or (Hidden.PROMPT, Hidden.FAST_PRICE)
-    return f"At least: {', and '.join(text for reason, text in WHY_AT_LEAST.items() if reason in found)}."
+    reasons = [tr(text) for reason, text in WHY_AT_LEAST.items() if reason in found]
+    return tr("At least: {reasons}.", reasons=tr(", and ").join(reasons))
 
 
 def switch_buttons(elements: Sequence[Block], present: str) -> Part:
@@ -331,33 +426,55 @@ def cost_lines(costs: Consequences | None) -> list[str]:
     """What a step to a cheaper model costs: a line for each thing that applies; none where nothing is known."""
     if costs is None:
         return []
-    model = shown(costs.model)
+    model = shown(model_label(costs.model))
     lines = []
     if costs.retokenized:
-        lines.append(f"The same text is about 30% more tokens on {model} than on {names(costs.retokenized)}.")
+        others = model_names(costs.retokenized)
+        lines.append(
+            tr("The same text is about 30% more tokens on {model} than on {others}.", model=model, others=others)
+        )
     if costs.cached_tokens:
         lines.append(
-            f"Caches start cold: of what is read from them now, {costs.cached_tokens:,} tokens in 24 h, each prefix is "
-            "written again first."
+            tr(
+                "Caches start cold: of what is read from them now, {tokens} tokens in 24 h, each prefix is written "
+                "again first.",
+                tokens=f"{costs.cached_tokens:,}",
+            )
         )
     if costs.cached_from is not None:
-        lines.append(f"{model} caches prompts from {costs.cached_from:,} tokens on: shorter ones lose their cache.")
+        lines.append(
+            tr(
+                "{model} caches prompts from {tokens} tokens on: shorter ones lose their cache.",
+                model=model,
+                tokens=f"{costs.cached_from:,}",
+            )
+        )
     if costs.options:
         lines.append(
-            f"Options for thinking and tool_choice are others on {model} than on {names(costs.options)}: try a request."
+            tr(
+                "Options for thinking and tool_choice are others on {model} than on {others}: try a request.",
+                model=model,
+                others=model_names(costs.options),
+            )
         )
     if costs.retires is not None:
-        lines.append(f"{model} retires on {_day(costs.retires)}: have a newer model ready.")
+        day = _day(costs.retires)
+        lines.append(tr("{model} retires on {day}: have a newer model ready.", model=model, day=day))
     if costs.may_retire is not None:
-        lines.append(f"{model} may retire from {_day(costs.may_retire)} on.")
+        lines.append(tr("{model} may retire from {day} on.", model=model, day=_day(costs.may_retire)))
     return lines
+
+
+def model_names(models: Sequence[str]) -> str:
+    """Short names of models, or ids that have none."""
+    return names([model_label(model) for model in models])
 
 
 def _day(day: date) -> str:
     return day.isoformat()
 
 
-NOTHING_STOPPED = "Nothing has been stopped: only the limit in Anthropic's Console stops requests."
+NOTHING_STOPPED = tr_noop("Nothing has been stopped: only the limit in Anthropic's Console stops requests.")
 
 INCIDENT_LIMIT = 200
 """A visible incident id is only cut where a budget's name is longer than settings let it be."""
@@ -365,9 +482,10 @@ INCIDENT_LIMIT = 200
 
 def callers(spend: BudgetSpend) -> list[Part]:
     """The largest callers of the last day, and what changed."""
-    return [who_and_why("Largest in the last day", [mover_line(mover) for mover in spend.movers], spend.causes)]
+    return [who_and_why(tr("Largest in the last day"), [mover_line(mover) for mover in spend.movers], spend.causes)]
 
 
 def who_and_why(title: str, who: Sequence[str], causes: Sequence[NamedCause]) -> Part:
     """Callers under a title, then causes."""
-    return bullets(title if who else "What changed", [*who, *(f"Why: {cause_line(cause)}" for cause in causes)])
+    why = [tr("Why: {cause}", cause=cause_line(cause)) for cause in causes]
+    return bullets(title if who else tr("What changed"), [*who, *why])

@@ -1,7 +1,5 @@
 """A spike as a message: dollars an hour first, then whose they are and why, then the ways out."""
 
-from decimal import Decimal
-
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.spike import SpikeAlert
@@ -25,13 +23,13 @@ from handlers.render.spend import (
     NOTHING_STOPPED,
     amount,
     at_least_line,
-    by_mode,
     caller,
     cause_line,
     in_its_period,
-    nothing_before,
+    is_new,
     stale_mark,
     who_and_why,
+    with_mode,
 )
 
 
@@ -50,12 +48,15 @@ def spike_message(alert: SpikeAlert) -> Message:
         )
     ]
     if stands:
-        details += [who_and_why("Risen most in the last hour", risen, alert.causes), ways_out_lines(spend, alert.mode)]
+        details += [
+            who_and_why(tr("Risen most in the last hour"), risen, alert.causes),
+            ways_out_lines(spend, alert.mode),
+        ]
     if spend.at_least:
         details.append(paragraph(at_least_line(spend.hidden)))
     small_print = [age_part(spend.as_of, alert.mode)]
     if stands:
-        small_print.append(context(NOTHING_STOPPED, bold=True))
+        small_print.append(context(tr(NOTHING_STOPPED), bold=True))
     return layout(
         f"{stale_mark(spend)}{_first(alert)}{budget_clause(spend)}",
         why if stands else [_spent_of_limit(spend)],
@@ -68,8 +69,10 @@ def spike_message(alert: SpikeAlert) -> Message:
 
 def spike_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
-    rate = "" if alert.bound_usd_per_hour is None else f", from {usd(alert.bound_usd_per_hour)} an hour"
-    return f"spike in budget {shown(alert.identity.subject)}{rate}"
+    budget = shown(alert.identity.subject)
+    if alert.bound_usd_per_hour is None:
+        return tr("spike in budget {budget}", budget=budget)
+    return tr("spike in budget {budget}, from {rate} an hour", budget=budget, rate=usd(alert.bound_usd_per_hour))
 
 
 def _first(alert: SpikeAlert) -> str:
@@ -91,21 +94,33 @@ def _first(alert: SpikeAlert) -> str:
 
 
 def _rates(alert: SpikeAlert) -> str:
-    figures = (
-        f"The last ten minutes ran at {usd(alert.short_usd_per_hour)} an hour. It is a spike from "
-        f"{usd(alert.bound_usd_per_hour)} an hour on. First seen {moment(alert.since)}."
+    figures = tr(
+        "The last ten minutes ran at {rate} an hour. It is a spike from {bound} an hour on. First seen {since}.",
+        rate=usd(alert.short_usd_per_hour),
+        bound=usd(alert.bound_usd_per_hour),
+        since=moment(alert.since),
     )
-    return f"{figures} Seen by these budgets too: {names(alert.within)}." if alert.within else figures
+    if not alert.within:
+        return figures
+    return tr("{figures} Seen by these budgets too: {budgets}.", figures=figures, budgets=names(alert.within))
 
 
 def _spent_of_limit(spend: BudgetSpend) -> str:
     highest = spend.hard_usd or spend.soft_usd
-    of = "" if highest is None else f" of {usd(highest)} ({percent(spend.spent_usd, highest)})"
-    return f"Spent {in_its_period(spend)}: {amount(spend)}{of}."
+    values = {"when": in_its_period(spend), "spent": amount(spend)}
+    if highest is None:
+        return tr("Spent {when}: {spent}.", **values)
+    share = percent(spend.spent_usd, highest)
+    return tr("Spent {when}: {spent} of {limit} ({share}).", limit=usd(highest), share=share, **values)
 
 
 def _risen(mover: NamedMover) -> str:
-    before = f"on average {usd(mover.before_usd or Decimal(0))} an hour"
-    if mover.before_usd is None:
-        before = nothing_before(mover, "two weeks")
-    return f"{caller(mover)}: {usd(mover.usd)} in the last hour, {before}{by_mode(mover)}"
+    values = {"caller": caller(mover), "usd": usd(mover.usd)}
+    if mover.before_usd is not None:
+        average = usd(mover.before_usd)
+        line = tr("{caller}: {usd} in the last hour, on average {average} an hour", average=average, **values)
+    elif is_new(mover):
+        line = tr("{caller}: {usd} in the last hour, new", **values)
+    else:
+        line = tr("{caller}: {usd} in the last hour, nothing in the two weeks before", **values)
+    return with_mode(line, mover)

@@ -7,14 +7,14 @@ from functools import partial
 from itertools import islice
 
 from bot.alerts.lifecycle import OpenAlert
-from bot.amounts import count, percent, usd
+from bot.amounts import percent, usd
 from bot.budgets.budget import period_name
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.scopes import Unmatched
 from bot.clock import DAY
 from bot.display import USD, Display
 from bot.fallback.service import ModeState
-from bot.language import tr
+from bot.language import ntr, tr
 from bot.messages import Message, Part
 from bot.notify.store import UnreachableChannel, Waiting
 from bot.usage.model import DataState
@@ -202,10 +202,10 @@ def _in_danger(spend: BudgetSpend, now: datetime) -> bool:
 
 def _in_short(rest: Sequence[BudgetSpend]) -> list[str]:
     """A line for each, as many as there is room for."""
-    lines = [f"• {_headline(spend)} {limits_line(spend)}" for spend in rest]
+    lines = [f"• {_headline(spend)}" for spend in rest]
     short = [line for [line] in fitting(([line] for line in lines), IN_SHORT_ROOM)]
     more = len(lines) - len(short)
-    return [*short, f"and {more} more budgets, further from their limits."] if more else short
+    return [*short, tr("and {number} more budgets, further from their limits.", number=more)] if more else short
 
 
 def _not_extrapolated(spend: BudgetSpend, now: datetime) -> BudgetSpend:
@@ -219,14 +219,26 @@ def share_of_limit(spend: BudgetSpend) -> Decimal:
 
 
 def _headline(spend: BudgetSpend) -> str:
-    return f"{amount(spend)} {in_its_period(spend)}: budget {shown(spend.budget)}, {shown(spend.scope)}"
+    return tr(
+        "{spent} {when}: budget {budget}, {scope} {limits}",
+        spent=amount(spend),
+        when=in_its_period(spend),
+        budget=shown(spend.budget),
+        scope=shown(spend.scope),
+        limits=limits_line(spend),
+    )
 
 
 def _change_of_source(data: DataState, now: datetime) -> list[str]:
     if data.changed_at is None or data.changed_from is None or now - data.changed_at > SHOWN_FOR:
         return []
     return [
-        f"Read from the {data.changed_from} API until {moment(data.changed_at)}, since then from the {data.source} API."
+        tr(
+            "Read from the {before} API until {time}, since then from the {source} API.",
+            before=data.changed_from,
+            time=moment(data.changed_at),
+            source=data.source,
+        )
     ]
 
 
@@ -234,14 +246,18 @@ def problem_lines(data: DataState, mode: ModeState, delivery_error: str | None) 
     """What does not work, each with why."""
     lines = []
     if data.error is not None:
-        since = "" if data.error_since is None else f" since {moment(data.error_since)}"
-        lines.append(f"Polling fails{since}: {sentence(data.error)}")
+        error = sentence(data.error)
+        if data.error_since is None:
+            lines.append(tr("Polling fails: {error}", error=error))
+        else:
+            lines.append(tr("Polling fails since {since}: {error}", since=moment(data.error_since), error=error))
     if data.billed_error is not None:
-        lines.append(f"The cost report cannot be read, so newer days are computed: {sentence(data.billed_error)}")
+        error = sentence(data.billed_error)
+        lines.append(tr("The cost report cannot be read, so newer days are computed: {error}", error=error))
     if mode.write_error is not None:
         lines.append(sentence(mode.write_error))
     if delivery_error is not None:
-        lines.append(f"Alerts are waiting: {sentence(delivery_error)}")
+        lines.append(tr("Alerts are waiting: {error}", error=sentence(delivery_error)))
     return lines
 
 
@@ -258,7 +274,13 @@ def unreachable_line(one: UnreachableChannel) -> str:
 def waiting_lines(destinations: Sequence[Waiting]) -> list[str]:
     """Where alerts are waiting, and why."""
     return [
-        f"{shown(waiting.destination)}: {count(waiting.count, 'alert')} waiting since {moment(waiting.since)}, "
-        f"because {sentence(waiting.error)}."
+        ntr(
+            "{destination}: {number} alert waiting since {since}, because {error}.",
+            "{destination}: {number} alerts waiting since {since}, because {error}.",
+            waiting.count,
+            destination=shown(waiting.destination),
+            since=moment(waiting.since),
+            error=sentence(waiting.error),
+        )
         for waiting in destinations
     ]

@@ -4,12 +4,12 @@ from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.unattributed import UnattributedAlert, UnattributedReason, UnloggedPart
 from bot.amounts import share, usd
-from bot.language import tr
+from bot.language import tr, tr_noop
 from bot.messages import Message
 from handlers.render.layout import incident_part, layout
-from handlers.render.parts import bullets, context, moment, paragraph, shown
+from handlers.render.parts import bullets, context, model_label, moment, paragraph, shown
 
-WHAT_TO_DO = (
+WHAT_TO_DO = tr_noop(
     "Who uses those keys is not known here: have the applications send what they use, or look the key up in "
     "Anthropic's Console. `report by key` shows all of it."
 )
@@ -32,33 +32,45 @@ def unattributed_message(alert: UnattributedAlert) -> Message:
     return layout(
         first,
         [tr("Mostly {part}.", part=missing[0])] if missing else [],
-        details=[bullets(tr("Missing"), missing), paragraph(WHAT_TO_DO, _bounds(alert)), incident_part(alert)],
+        details=[bullets(tr("Missing"), missing), paragraph(tr(WHAT_TO_DO), _bounds(alert)), incident_part(alert)],
         small_print=small_print,
     )
 
 
 def unattributed_line(alert: OpenAlert) -> str:
     """What is open, in a list."""
-    return "too much spend is in no log of an application"
+    return tr("too much spend is in no log of an application")
 
 
 def _share(alert: UnattributedAlert) -> str:
     if not alert.counted_usd:
-        return f"Anthropic counted nothing in the 24 h to {moment(alert.until)}"
-    part = share(alert.missing_usd, alert.counted_usd)
-    sums = f"{usd(alert.missing_usd)} of {usd(alert.counted_usd)}"
-    return f"{part} of what Anthropic counted in the 24 h to {moment(alert.until)}, {sums}"
+        return tr("Anthropic counted nothing in the 24 h to {until}", until=moment(alert.until))
+    return tr(
+        "{share} of what Anthropic counted in the 24 h to {until}, {missing} of {counted}",
+        share=share(alert.missing_usd, alert.counted_usd),
+        until=moment(alert.until),
+        missing=usd(alert.missing_usd),
+        counted=usd(alert.counted_usd),
+    )
 
 
 def _part(part: UnloggedPart) -> str:
-    who = "usage without a key" if part.key is None else f"key {shown(part.key)}"
-    least = "at least " if part.at_least else ""
-    return f"{who}: {least}{part.percent}% of its {shown(part.model)} tokens are in no log, about {usd(part.usd)}"
+    values = {
+        "who": tr("usage without a key") if part.key is None else tr("key {key}", key=shown(part.key)),
+        "share": f"{part.percent}%",
+        "model": shown(model_label(part.model)),
+        "usd": usd(part.usd),
+    }
+    if part.at_least:
+        return tr("{who}: at least {share} of its {model} tokens are in no log, about {usd}", **values)
+    return tr("{who}: {share} of its {model} tokens are in no log, about {usd}", **values)
 
 
 def _bounds(alert: UnattributedAlert) -> str:
     clear = alert.limit_percent * alert.clear_percent / 100
-    return (
-        f"It is reported from {alert.limit_percent:f}% and {usd(alert.floor_usd)} on, and resolved below "
-        f"{clear.normalize():f}%."
+    return tr(
+        "It is reported from {share} and {floor} on, and resolved below {clear}.",
+        share=f"{alert.limit_percent:f}%",
+        floor=usd(alert.floor_usd),
+        clear=f"{clear.normalize():f}%",
     )

@@ -4,17 +4,18 @@ from datetime import timedelta
 from decimal import Decimal
 
 from bot.amounts import share, span, usd
+from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.modes.model import NamedCaller, VerificationReport
 from bot.modes.verification import WATCHED_FOR, UsageSum, VerificationState
-from handlers.render.parts import button, buttons, code, context, lead, mention, moment, paragraph, shown
+from handlers.render.parts import button, buttons, code, context, lead, mention, model_label, moment, paragraph, shown
 
 PROOF_DISMISS = "proof_dismiss"
 
 MOST_NAMES = 3
 MINUTE = timedelta(minutes=1)
 
-LOOK = (
+LOOK = tr_noop(
     "A service that reads the env file follows when it restarts or reloads its environment. One that names its model "
     "itself does not follow at all."
 )
@@ -25,18 +26,20 @@ def proof_message(report: VerificationReport, dismissed_by: str | None = None) -
     first, *rest = _lines(report)
     wrong = report.state in (VerificationState.PARTIAL, VerificationState.NO_EFFECT)
     if dismissed_by is not None:
-        rest.append(f"Dismissed by {mention(dismissed_by)}: nothing more is reported about this change.")
+        user = mention(dismissed_by)
+        rest.append(tr("Dismissed by {user}: nothing more is reported about this change.", user=user))
     elif report.last and report.state is not VerificationState.CONFIRMED:
-        rest.append(f"It is {WATCHED_FOR // timedelta(hours=1)} h since the change, which is not watched any more.")
+        hours = WATCHED_FOR // timedelta(hours=1)
+        rest.append(tr("It is {hours} h since the change, which is not watched any more.", hours=hours))
     elif wrong:
-        rest.append(LOOK)
+        rest.append(tr(LOOK))
     dismissible = wrong and not report.last and dismissed_by is None
     return Message(
         [
             lead(first),
             paragraph(*rest),
-            buttons([button("Dismiss", PROOF_DISMISS, str(report.change_id))] if dismissible else []),
-            context(f"{_basis(report)}. Usage as of {moment(report.as_of)}"),
+            buttons([button(tr("Dismiss"), PROOF_DISMISS, str(report.change_id))] if dismissible else []),
+            context(_basis(report)),
         ]
     )
 
@@ -44,49 +47,70 @@ def proof_message(report: VerificationReport, dismissed_by: str | None = None) -
 def proof_line(report: VerificationReport | None) -> str:
     """For `fallback status`: what usage showed last of the mode in force; None before the first report."""
     if report is None:
-        return "Written, not switched: usage does not show it yet."
+        return tr("Written, not switched: usage does not show it yet.")
     if report.state is VerificationState.CONFIRMED:
-        return f"Switched: {_course(report)}."
-    first = _lines(report)[0].removesuffix(".")
-    return f"Written, not switched. {first}, as of {moment(report.as_of)}."
+        return tr("Switched: {course}.", course=_course(report))
+    return tr("Written, not switched. {shown}, as of {time}.", shown=_first(report), time=moment(report.as_of))
+
+
+def _first(report: VerificationReport) -> str:
+    """What is shown, without a full stop."""
+    mode, ceiling = shown(report.mode), code(report.ceiling)
+    if report.state is VerificationState.IDLE:
+        return tr(
+            "No usage since the switch to fallback mode {mode}, so nothing can be said about its effect", mode=mode
+        )
+    if report.state is VerificationState.WAITING:
+        return tr("Whether fallback mode {mode} has taken effect is not known: there is not enough usage", mode=mode)
+    if report.callers:
+        who = _still(report.callers[0])
+    else:
+        who = tr("models above {ceiling} are still called", ceiling=ceiling)
+    if report.state is VerificationState.NO_EFFECT:
+        return tr("No effect: {who}", who=who)
+    return tr("In part: {who}", who=who)
 
 
 def _lines(report: VerificationReport) -> list[str]:
     mode, ceiling = shown(report.mode), code(report.ceiling)
     if report.state is VerificationState.CONFIRMED:
         return [
-            f"{_course(report)}.",
-            f"Fallback mode {mode} has taken effect: services use at most {ceiling}.",
+            tr("{course}.", course=_course(report)),
+            tr("Fallback mode {mode} has taken effect: services use at most {model}.", mode=mode, model=ceiling),
         ]
-    if report.state is VerificationState.IDLE:
-        return [f"No usage since the switch to fallback mode {mode}, so nothing can be said about its effect."]
-    if report.state is VerificationState.WAITING:
-        return [f"Whether fallback mode {mode} has taken effect is not known: there is not enough usage."]
+    if report.state in (VerificationState.IDLE, VerificationState.WAITING):
+        return [tr("{shown}.", shown=_first(report))]
     others = [f"• {_calling(calling)}" for calling in report.callers[1:]]
     if report.more_callers:
-        others.append(f"and {report.more_callers} more.")
-    label = "No effect" if report.state is VerificationState.NO_EFFECT else "In part"
-    who = _still(report.callers[0]) if report.callers else f"models above {ceiling} are still called"
-    return [
-        f"{label}: {who}",
-        *others,
-        f"{_course(report)}. Fallback mode {mode} asks for {ceiling} at most.",
-    ]
+        others.append(tr("and {number} more.", number=report.more_callers))
+    asks = tr(
+        "{course}. Fallback mode {mode} asks for {model} at most.", course=_course(report), mode=mode, model=ceiling
+    )
+    return [_first(report), *others, asks]
 
 
 def _course(report: VerificationReport) -> str:
     """`Opus share 71% → 3% in 6 min, $4.10 → $1.80 a million tokens`; without dollars where no tokens are known."""
     names = [shown(name) for name in report.above[:MOST_NAMES]]
     if len(report.above) > MOST_NAMES:
-        names.append(f"{len(report.above) - MOST_NAMES} more")
-    label = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    course = f"{label} share" if label else f"Share above {code(report.ceiling)}"
-    course += f" {_share(report.before)} → {_share(report.after)}"
-    if report.took is not None:
-        course += f" in {_minutes(report.took)}"
-    if _has_rates(report):
-        course += f", {_rate(report.before)} → {_rate(report.after)} a million tokens"
-    return course
+        names.append(tr("{number} more", number=len(report.above) - MOST_NAMES))
+    if len(names) > 1:
+        names = [tr("{first} and {last}", first=", ".join(names[:-1]), last=names[-1])]
+    values = {
+        "whose": tr("{models} share", models=names[0])
+        if names
+        else tr("Share above {model}", model=code(report.ceiling)),
+        "before": _share(report.before),
+        "after": _share(report.after),
+    }
+    if report.took is None:
+        course = tr("{whose} {before} → {after}", **values)
+    else:
+        course = tr("{whose} {before} → {after} in {span}", span=_minutes(report.took), **values)
+    if not _has_rates(report):
+        return course
+    before, after = _rate(report.before), _rate(report.after)
+    return tr("{course}, {before} → {after} a million tokens", course=course, before=before, after=after)
 
 
 def _has_rates(report: VerificationReport) -> bool:
@@ -94,20 +118,24 @@ def _has_rates(report: VerificationReport) -> bool:
 
 
 def _basis(report: VerificationReport) -> str:
-    tokens = "; tokens of all kinds" if _has_rates(report) else ""
-    return f"Shares of the dollars of all usage, by list prices{tokens}"
+    time = moment(report.as_of)
+    if _has_rates(report):
+        return tr(
+            "Shares of the dollars of all usage, by list prices; tokens of all kinds. Usage as of {time}", time=time
+        )
+    return tr("Shares of the dollars of all usage, by list prices. Usage as of {time}", time=time)
 
 
 def _share(mix: UsageSum | None) -> str:
     if mix is None:
-        return "unknown"
+        return tr("unknown")
     if mix.usd_per_hour == 0:
-        return "no usage"
+        return tr("no usage")
     return share(mix.above_usd_per_hour, mix.usd_per_hour)
 
 
 def _rate(mix: UsageSum | None) -> str:
-    return "unknown" if mix is None or mix.usd_per_mtok is None else usd(mix.usd_per_mtok)
+    return tr("unknown") if mix is None or mix.usd_per_mtok is None else usd(mix.usd_per_mtok)
 
 
 def _minutes(took: timedelta) -> str:
@@ -116,17 +144,21 @@ def _minutes(took: timedelta) -> str:
 
 
 def _still(calling: NamedCaller) -> str:
-    key = "without a key" if calling.key is None else f"with key {shown(calling.key)}"
-    return (
-        f"workspace {shown(calling.workspace)} still calls {shown(calling.model)} {key} "
-        f"({_per_hour(calling.usd_per_hour)})"
-    )
+    values = {
+        "workspace": shown(calling.workspace),
+        "model": shown(model_label(calling.model)),
+        "rate": _per_hour(calling.usd_per_hour),
+    }
+    if calling.key is None:
+        return tr("workspace {workspace} still calls {model} without a key ({rate})", **values)
+    return tr("workspace {workspace} still calls {model} with key {key} ({rate})", key=shown(calling.key), **values)
 
 
 def _calling(calling: NamedCaller) -> str:
-    key = "no key" if calling.key is None else f"key {shown(calling.key)}"
-    return f"{shown(calling.model)} · {shown(calling.workspace)} · {key}: {_per_hour(calling.usd_per_hour)}"
+    key = tr("no key") if calling.key is None else tr("key {key}", key=shown(calling.key))
+    model = shown(model_label(calling.model))
+    return f"{model} · {shown(calling.workspace)} · {key}: {_per_hour(calling.usd_per_hour)}"
 
 
 def _per_hour(amount: Decimal) -> str:
-    return f"{usd(amount)} an hour"
+    return tr("{usd} an hour", usd=usd(amount))

@@ -219,12 +219,12 @@ async def test_status_tells_spend_end_movers_mode_and_age(polled: Services) -> N
     text = (await ask(polled, "Status.")).text
     lines = text.splitlines()
     assert lines[0] == "$240.00 of $600.00 (40%), November"
-    assert lines[1].startswith("Mostly claude-opus-4-8 · wrkspc_1 · key apikey_1: $2")
+    assert lines[1].startswith("Mostly Opus 4.8 · wrkspc_1 · key apikey_1: $2")
     assert lines[2].startswith("Recommended: Switch to minimal · saves about $")
     assert lines[3] == "▰▰▰▰▱▱▱▱▱▱ 40% of the hard limit, $600.00; 60% of the soft limit, $400.00"
     assert lines[4].startswith("Expected end: $")
     assert lines[5] == "organization: $240.00 computed from tokens and list prices."
-    assert "• claude-opus-4-8 · wrkspc_1 · key apikey_1: $2" in lines[6]
+    assert "• Opus 4.8 · wrkspc_1 · key apikey_1: $2" in lines[6]
     truth = "Computed against billed: no settled day to compare yet; cost report not read yet."
     assert lines[-3:] == [truth, "Fallback mode: normal, never changed", AGE]
 
@@ -275,7 +275,7 @@ async def test_a_typed_fallback_on_acts_at_once_and_answers_with_the_saving_and_
     message = await ask(polled, "fallback on because too <dear> & slow")
     lines = message.text.splitlines()
     assert lines[0] == "Fallback mode normal → degraded."
-    assert lines[1].startswith("degraded: at most claude-sonnet-5-5; saves about $")
+    assert lines[1].startswith("degraded: at most Sonnet 5.5; saves about $")
     assert lines[2:] == [
         "Options for thinking and tool_choice are others on Sonnet 5.5 than on Opus 4.8: try a request.",
         "Returns to normal at the start of the next period, 1 Dec 00:00 UTC.",

@@ -221,8 +221,8 @@ async def test_what_changed_and_what_would_save_money_is_named(simulated: World,
         await bot.cycle()
         await asked(simulated, "estimate opus-4.8 requests=100k in=2000 out=500 as=bot for=feature:support")
         found = await asked(simulated, "digest last week")
-    assert "claude-opus-4-8 · Search · key ingest: $280.00, before $21.00 (13 times as much)" in found.text
-    assert re.search(r"Why: claude-opus-4-8 · key ingest: tokens rose", found.text)
+    assert "Opus 4.8 · Search · key ingest: $280.00, before $21.00 (13 times as much)" in found.text
+    assert re.search(r"Why: Opus 4.8 · key ingest: tokens rose", found.text)
     assert "support: on Sonnet 5.5 $30.00 less · in batches $25.00 less · cached $19.63 less" in found.text
     assert "By feature, as applications log it: $50.00 together." in found.text
     assert re.search(rf"bot: estimated {DOLLARS} a month, pace {DOLLARS}", found.text)

@@ -79,9 +79,9 @@ async def test_the_drift_of_a_real_day_is_the_one_that_its_sources_tell(june: Wo
         "Bill and usage differ for 28 Jun: $10.01 billed, $3.08 computed, $6.93 unexplained (69% of the bill)"
     )
     assert lines[1:5] == [
-        f"Mostly claude-opus-4-8: $1.97 computed of $8.90 billed, $6.93 unexplained: {BILLED_MORE}.",
-        f"• claude-opus-4-8: $1.97 computed of $8.90 billed, $6.93 unexplained: {BILLED_MORE}",
-        "• claude-sonnet-4-6: $0.89 computed of $0.89 billed, equal to the cent",
+        f"Mostly Opus 4.8: $1.97 computed of $8.90 billed, $6.93 unexplained: {BILLED_MORE}.",
+        f"• Opus 4.8: $1.97 computed of $8.90 billed, $6.93 unexplained: {BILLED_MORE}",
+        "• Sonnet 4.6: $0.89 computed of $0.89 billed, equal to the cent",
         "• claude-haiku-4-5-20251001: $0.22 computed of $0.22 billed, equal to the cent",
     ]
     assert lines[-3] == "Cost report read 30 Jun 00:00 UTC."

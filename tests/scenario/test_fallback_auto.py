@@ -68,7 +68,7 @@ async def test_at_the_hard_limit_it_steps_down_says_why_and_steps_back_when_the_
         assert post.text.splitlines()[0] == (
             "Fallback mode normal → degraded, by claude-cost: the hard limit of $200.00 of budget default is crossed"
         )
-        assert "degraded: at most claude-sonnet-5-5; saves about $" in post.text
+        assert "degraded: at most Sonnet 5.5; saves about $" in post.text
         assert "Automatic, since stepping down by itself is on" in post.text
         assert "what a person chooses holds until there is another alert" in post.text
         assert "Undo: back to normal" in str(post.blocks)

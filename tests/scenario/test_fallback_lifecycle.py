@@ -199,7 +199,7 @@ async def test_a_mode_that_would_be_dearer_is_refused_with_the_figures(
         answer = await type_in_slack(simulated, "fallback on newer")
         assert answer.startswith(
             "Nothing was changed: newer would not be cheaper for what the team uses now. "
-            "With at most claude-opus-5-5, it costs about $"
+            "With at most Opus 5.5, it costs about $"
         )
         assert "(usage as of" in answer
         assert mode_of(bot) == "normal"
@@ -231,9 +231,7 @@ async def test_a_step_back_is_held_against_what_the_team_used_before_the_mode(
             simulated.spend(10, model=HAIKU)
         await bot.cycle()
         answer = await type_in_slack(simulated, "fallback on degraded")
-        assert answer.startswith(
-            "Fallback mode minimal → degraded.\ndegraded: at most claude-sonnet-5-5; costs about $"
-        )
+        assert answer.startswith("Fallback mode minimal → degraded.\ndegraded: at most Sonnet 5.5; costs about $")
         await type_in_slack(simulated, "fallback off")
         assert "saves about $" in await type_in_slack(simulated, "fallback on degraded")
 

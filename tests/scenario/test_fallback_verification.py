@@ -69,11 +69,9 @@ async def test_who_has_not_followed_is_named_with_workspace_model_and_key(simula
         await type_in_slack(simulated, "fallback on")
         await goes_on(simulated, bot, clock, 40, OPUS)
         (wrong,) = proofs(simulated)
-        assert wrong.text.startswith(
-            "No effect: workspace Search still calls claude-opus-4-8 with key ingest ($6.00 an"
-        )
+        assert wrong.text.startswith("No effect: workspace Search still calls Opus 4.8 with key ingest ($6.00 an")
         status = await type_in_slack(simulated, "fallback status")
-        assert "Written, not switched. No effect: workspace Search still calls claude-opus-4-8" in status
+        assert "Written, not switched. No effect: workspace Search still calls Opus 4.8" in status
         await goes_on(simulated, bot, clock, 20, SONNET)
         _, right = proofs(simulated)
         assert right.text.startswith("Opus share 100% → 0% in 40 min")

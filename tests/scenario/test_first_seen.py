@@ -41,8 +41,8 @@ async def test_a_new_key_is_reported_once_with_its_new_model_and_known_after_a_w
         status = await answer(bot.services, member(DEVELOPER), "status")
     (told,) = simulated.posts()
     assert first_line(told).startswith("New key: answers has spent $")
-    assert f"New with it: model {OPUS_4_7}." in told.text
-    assert f"{OPUS_4_7} · Default · key answers: $" in told.text
+    assert "New with it: model Opus 4.7." in told.text
+    assert "Opus 4.7 · Default · key answers: $" in told.text
     assert "apikey_2/key/first_seen/0" in told.text
     assert "• key answers is new: since 16 Nov 11:00 UTC, nobody has acknowledged it." in status.text
     async with simulated.bot(**NO_LIMITS) as bot:
@@ -85,7 +85,7 @@ async def test_a_model_that_a_known_key_turns_to_is_new_and_one_that_the_mode_se
         simulated.spend(500, model=HAIKU)
         await bot.cycle()
         (told,) = new(simulated)
-        assert first_line(told).startswith(f"New model: {HAIKU} has spent $")
+        assert first_line(told).startswith("New model: Haiku 4.5 has spent $")
         await bot.cycle()
     assert new(simulated) == [told]
 

@@ -14,7 +14,7 @@ from bot.messages import in_utc
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from handlers.render.parts import moment
-from tests.scenario.conftest import OPUS, World
+from tests.scenario.conftest import World
 from tests.scenario.http_port import free_port, served
 from tests.scenario.test_logged_budgets import ask, budget, posted, ready, record, send, set_budget, until
 
@@ -74,7 +74,7 @@ async def test_an_alert_on_provisional_spend_names_who_logged_it(simulated: Worl
     as_of = bot.services.snapshots.current().as_of
     assert as_of is not None
     assert "$20.00 provisional" in alert.text
-    assert f"{OPUS} · support · runaway: $17.00 logged since {in_utc(moment(as_of))}" in alert.text
+    assert f"Opus 4.8 · support · runaway: $17.00 logged since {in_utc(moment(as_of))}" in alert.text
     assert "$2.40 in 24 h, the 24 h before $2.40" in alert.text
     spent, end = (
         Decimal(re.findall(pattern, alert.text)[0]) for pattern in (r"\$(\S+) of \$10", r"Expected end: \$(\S+)")

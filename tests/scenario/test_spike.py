@@ -74,8 +74,8 @@ async def test_a_runaway_key_is_told_before_it_has_spent_thirty_dollars(
     (spike,) = simulated.posts()
     assert first_line(spike).startswith("Spike: $1")
     assert first_line(spike).endswith(" an hour, usually $1.00")
-    assert "claude-opus-4-8 · Search · key ingest: $1" in spike.text
-    assert "Why: claude-opus-4-8 · key ingest: cache-read share fell from 99% to " in spike.text
+    assert "Opus 4.8 · Search · key ingest: $1" in spike.text
+    assert "Why: Opus 4.8 · key ingest: cache-read share fell from 99% to " in spike.text
     assert "The last ten minutes ran at $60.00 an hour." in spike.text
     assert "Nothing has been stopped" in spike.text
     assert "Incident default/2026-11-16T09:00Z/spike/10" in spike.text
@@ -87,9 +87,9 @@ async def test_a_model_that_nobody_has_used_before_is_named(simulated: World, cl
     async with simulated.bot(**FAR) as bot:
         await runs_away(simulated, bot, clock, 30, key="apikey_2", model="claude-opus-5-5")
     (spike,) = simulated.posts()
-    assert "claude-opus-5-5 · Default · key answers: " in spike.text
+    assert "Opus 5.5 · Default · key answers: " in spike.text
     assert "in the last hour, new" in spike.text
-    assert "Why: claude-opus-5-5 · key answers: model first seen, $" in spike.text
+    assert "Why: Opus 5.5 · key answers: model first seen, $" in spike.text
 
 
 async def test_what_the_bots_own_switch_moved_is_named_as_moved(simulated: World, clock: HandClock) -> None:
@@ -101,8 +101,8 @@ async def test_what_the_bots_own_switch_moved_is_named_as_moved(simulated: World
         clock.advance(10 * MINUTE)
         await runs_away(simulated, bot, clock, 40, model="claude-sonnet-5-5")
     (spike,) = spikes(simulated)
-    (mover,) = [line for line in spike.text.splitlines() if "in the last hour" in line and "sonnet" in line]
-    (why,) = [line for line in spike.text.splitlines() if line.startswith("• Why: claude-sonnet-5-5")]
+    (mover,) = [line for line in spike.text.splitlines() if "in the last hour" in line and "Sonnet" in line]
+    (why,) = [line for line in spike.text.splitlines() if line.startswith("• Why: Sonnet 5.5")]
     assert mover.endswith("(moved here by the fallback mode)")
     assert why.endswith("(moved here by the fallback mode)")
 

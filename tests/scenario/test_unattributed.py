@@ -53,7 +53,7 @@ async def test_it_is_reported_once_with_its_key_and_resolved_below_the_bound(
         lines = alert.text.splitlines()
         assert lines[0].startswith("Spend in no log: 60% of what Anthropic counted in the 24 h to 17 Nov ")
         assert lines[0].endswith("$72.00 of $120.00")
-        assert "• key ingest: 60% of its claude-opus-4-8 tokens are in no log, about $72.00" in lines
+        assert "• key ingest: 60% of its Opus 4.8 tokens are in no log, about $72.00" in lines
         assert "It is reported from 30% and $20.00 on, and resolved below 24%." in alert.text
         status = (await answer(bot.services, member(DEVELOPER), "status")).text
         assert "• too much spend is in no log of an application: since 17 Nov " in status

@@ -70,17 +70,15 @@ def test_the_first_line_has_the_rate_and_what_is_usual() -> None:
 def test_an_open_spike_says_whose_it_is_why_and_what_helps() -> None:
     message = spike_message(spike(movers=(mover(),), causes=(cause(),)))
     assert message.text.splitlines()[1:] == [
-        "Why: claude-opus-4-8 · key ingest: cache-read share fell from 92% to 31%, about $1,312.77.",
+        "Why: Opus 4.8 · key ingest: cache-read share fell from 92% to 31%, about $1,312.77.",
         "Recommended: Switch to degraded · saves about $129.",
         "Spent in November: $412.50 of $600.00 (68%). Scope: organization.",
         "The last ten minutes ran at $71.20 an hour. It is a spike from $10.50 an hour on. "
         "First seen 20 Nov 11:40 UTC.",
-        "• claude-opus-4-8 · Search · key ingest: $41.27 in the last hour, on average $9.13 an hour",
-        "• Why: claude-opus-4-8 · key ingest: cache-read share fell from 92% to 31%, about $1,312.77",
-        "• Fallback mode degraded (at most claude-sonnet-5-5) saves about $129.42"
-        " by the end of the period, 1 Dec 00:00 UTC.",
-        "• Fallback mode minimal (at most claude-haiku-5-5) saves about $201.33"
-        " by the end of the period, 1 Dec 00:00 UTC.",
+        "• Opus 4.8 · Search · key ingest: $41.27 in the last hour, on average $9.13 an hour",
+        "• Why: Opus 4.8 · key ingest: cache-read share fell from 92% to 31%, about $1,312.77",
+        "• Fallback mode degraded (at most Sonnet 5.5) saves about $129.42 by the end of the period, 1 Dec 00:00 UTC.",
+        "• Fallback mode minimal (at most Haiku 5.5) saves about $201.33 by the end of the period, 1 Dec 00:00 UTC.",
         "Incident default/2026-11-20T12:00Z/spike/10.5 · open",
         "Data as of 20 Nov 11:55 UTC.",
         NOTHING_STOPPED,

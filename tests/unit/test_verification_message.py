@@ -71,7 +71,7 @@ def test_a_change_that_took_effect_is_said_with_the_figures_first() -> None:
 def test_no_effect_names_who_calls_what_with_which_key_and_for_how_much() -> None:
     message = proof_message(facts(VerificationState.NO_EFFECT))
     assert message.text.startswith(
-        "No effect: workspace billing-prod still calls claude-opus-4-8 with key ingest-2 ($12.10 an hour)\n"
+        "No effect: workspace billing-prod still calls Opus 4.8 with key ingest-2 ($12.10 an hour)\n"
     )
     assert "Opus share 71% → 71%, $4.10 → $4.05 a million tokens." in message.text
     (button,) = buttons(message)
@@ -81,8 +81,8 @@ def test_no_effect_names_who_calls_what_with_which_key_and_for_how_much() -> Non
 def test_in_part_names_the_largest_and_counts_the_rest() -> None:
     callers = (calling(), calling(key=None, usd="3"))
     message = proof_message(facts(VerificationState.PARTIAL, callers=callers, more_callers=4))
-    assert message.text.startswith("In part: workspace billing-prod still calls claude-opus-4-8 with key ingest-2")
-    assert "• claude-opus-4-8 · billing-prod · no key: $3.00 an hour\nand 4 more." in message.text
+    assert message.text.startswith("In part: workspace billing-prod still calls Opus 4.8 with key ingest-2")
+    assert "• Opus 4.8 · billing-prod · no key: $3.00 an hour\nand 4 more." in message.text
     assert (
         "without a key ($1.00 an hour)"
         in proof_message(facts(VerificationState.PARTIAL, callers=(calling(key=None, usd="1"),))).text

@@ -29,6 +29,7 @@ from bot.fallback.targets.env_text import (
     sets,
     unfinished_line,
 )
+from bot.language import tr_noop
 
 
 def write_in_place(path: Path, content: bytes) -> None:
@@ -103,7 +104,7 @@ class EnvFileState:
 class EnvFile:
     """One env file. A symlink is followed, so that what it points to is replaced and the link stays."""
 
-    follows = (
+    follows = tr_noop(
         "A file switches nothing by itself: a service that reads it follows when it restarts or reloads its "
         "environment."
     )

@@ -1,5 +1,7 @@
 """Spend that is in no log as a message: its share first, then whose it is."""
 
+from collections.abc import Mapping
+
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.alerts.unattributed import UnattributedAlert, UnattributedReason, UnloggedPart
@@ -15,11 +17,18 @@ WHAT_TO_DO = tr_noop(
 )
 
 
+REASONS: Mapping[str, str] = {
+    UnattributedReason.NOT_WATCHED: tr_noop("it is not watched any more"),
+    UnattributedReason.NOTHING_LOGGED: tr_noop("nothing has been logged for a week"),
+}
+
+
 def unattributed_message(alert: UnattributedAlert) -> Message:
     """The share that no log explains, or that enough is explained again."""
     small_print = [context(tr("Closed hours up to {time}.", time=moment(alert.until)))]
     if alert.status is Status.WITHDRAWN:
-        first = tr("Spend in no log: {reason}", reason=alert.reason)
+        reason = tr(REASONS[alert.reason]) if alert.reason in REASONS else alert.reason
+        first = tr("Spend in no log: {reason}", reason=reason)
         return layout(first, details=[incident_part(alert)], small_print=small_print)
     if alert.status is not Status.OPEN:
         first = tr("Resolved: {share}", share=_share(alert))

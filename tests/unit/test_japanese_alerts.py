@@ -12,7 +12,7 @@ import pytest
 
 from bot.alerts.delivery import DeliveryAlert
 from bot.alerts.first_seen import FirstSeenAlert, FirstSeenReason
-from bot.alerts.incident import AlertKind, Identity, Limit, Status
+from bot.alerts.incident import AlertKind, Identity, Status
 from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert
 from bot.alerts.limit import LimitAlert
 from bot.alerts.model import AlertPayload
@@ -21,7 +21,7 @@ from bot.alerts.notice_contents import LifecycleEvent, loaded
 from bot.alerts.outlier import OutlierAlert, OutlierReason, Usual
 from bot.alerts.retirement import RetirementAlert
 from bot.alerts.unattributed import UnattributedAlert, UnattributedReason, UnloggedPart
-from bot.budgets.budget import LimitKind
+from bot.budgets.budget import Limit, LimitKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.model_news import Retirement
 from bot.budgets.trend import CauseKind
@@ -109,7 +109,7 @@ def every_kind() -> list[AlertPayload]:
             FirstSeenAlert(
                 **step,  # type: ignore[arg-type]
                 reason=FirstSeenReason.FIRST_USED,
-                what=what,  # type: ignore[arg-type]
+                what=what,
                 id="x1",
                 name="claude-haiku-4-5" if what == "model" else "answers",
                 first_day=day,

@@ -166,15 +166,28 @@ def usd_amount(text: str) -> Decimal:
     dotted = _DOTTED.fullmatch(text)
     if dotted is not None:
         whole = int(dotted[1].replace(".", ""))
-        raise ValueError(f"{text} could be read in two ways: write {whole} or {whole:,}, or a fraction of two digits")
+        raise ValueError(
+            tr(
+                "{text} could be read in two ways: write {whole} or {grouped}, or a fraction of two digits",
+                text=text,
+                whole=whole,
+                grouped=f"{whole:,}",
+            )
+        )
     cents = _COMMA_BEFORE_CENTS.fullmatch(text)
     if cents is not None:
         written = f"{cents[1]}.{cents[2]}"
-        raise ValueError(f"{text} could be read in two ways: write {written}, with a point before the cents")
+        raise ValueError(
+            tr(
+                "{text} could be read in two ways: write {written}, with a point before the cents",
+                text=text,
+                written=written,
+            )
+        )
     match = _AMOUNT.fullmatch(text)
     amount = Decimal(0) if match is None else Decimal(re.sub("[,_]", "", match[1]) + (match[3] or ""))
     if not 0 < amount < MOST_USD:
-        raise ValueError("it must be an amount of USD above zero, such as 500, 499.50 or 1,000")
+        raise ValueError(tr("it must be an amount of USD above zero, such as 500, 499.50 or 1,000"))
     return amount.normalize()
 
 

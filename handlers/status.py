@@ -9,6 +9,7 @@ from bot.alerts.lifecycle import OpenAlert
 from bot.budgets.account import Detail
 from bot.clock import DAY
 from bot.doctor.check import MARKS, Check, State, summary, title
+from bot.language import tr
 from bot.messages import Message
 from bot.notify.store import UnreachableChannel
 from bot.services import Services
@@ -43,7 +44,7 @@ async def doctor_command(services: Services, request: Request) -> Message:
 
 
 def _line(check: Check) -> str:
-    return f"{MARKS[check.state]} · {title(check)}: {shown(check.text, LINE_LIMIT)}"
+    return f"{tr(MARKS[check.state])} · {title(check)}: {shown(check.text, LINE_LIMIT)}"
 
 
 def _named(open_alerts: Iterable[OpenAlert], names: Names) -> list[OpenAlert]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from bot.amounts import day_name, in_skeleton
-from bot.language import ENGLISH, language, tr
+from bot.language import ENGLISH, language, tr, tr_noop
 from bot.secret_shapes import SCOPE, quoted
 
 
@@ -218,14 +218,15 @@ class Scope:
 
 ORGANIZATION = Scope(ScopeKind.ORGANIZATION)
 
+AN_ID = tr_noop("{kind} needs an id after a colon, as in {kind}:ID")
+A_NAME = tr_noop("{kind} needs a NAME after a colon, as in {kind}:NAME")
 WRITTEN = {
-    **dict.fromkeys((ScopeKind.WORKSPACE, ScopeKind.KEY, ScopeKind.MODEL, ScopeKind.USER), "an id"),
-    **dict.fromkeys((ScopeKind.GROUP, ScopeKind.AGENT, ScopeKind.ACTOR), "an id"),
-    **dict.fromkeys((ScopeKind.FEATURE, ScopeKind.PRODUCT), "a NAME"),
-    ScopeKind.TAG: "a NAME=VALUE",
-    ScopeKind.TEAM: "a NAME",
+    **dict.fromkeys((ScopeKind.WORKSPACE, ScopeKind.KEY, ScopeKind.MODEL, ScopeKind.USER), AN_ID),
+    **dict.fromkeys((ScopeKind.GROUP, ScopeKind.AGENT, ScopeKind.ACTOR), AN_ID),
+    **dict.fromkeys((ScopeKind.FEATURE, ScopeKind.PRODUCT, ScopeKind.TEAM), A_NAME),
+    ScopeKind.TAG: tr_noop("{kind} needs a NAME=VALUE after a colon, as in {kind}:NAME=VALUE"),
 }
-"""What follows the colon."""
+"""What to say where nothing follows the colon."""
 
 CHAT = "chat"
 """The origin of budgets that were set there."""
@@ -242,22 +243,24 @@ def parse_scope(text: str) -> Scope:
         kind = ScopeKind(kind_text)
     except ValueError:
         raise ValueError(
-            f"{quoted(text, SCOPE)} is no scope: use organization, workspace:ID, key:ID, model:ID, feature:NAME, "
-            "user:ID, tag:NAME=VALUE or team:NAME, or product:NAME, group:ID, agent:ID or actor:ID of Anthropic's own "
-            "attribution"
+            tr(
+                "{text} is no scope: use organization, workspace:ID, key:ID, model:ID, feature:NAME, user:ID, "
+                "tag:NAME=VALUE or team:NAME, or product:NAME, group:ID, agent:ID or actor:ID of Anthropic's own "
+                "attribution",
+                text=quoted(text, SCOPE),
+            )
         ) from None
     if kind is ScopeKind.ORGANIZATION:
         if colon:
-            raise ValueError("organization takes no id")
+            raise ValueError(tr("organization takes no id"))
         return ORGANIZATION
     if not value.strip():
-        what = WRITTEN[kind]
-        raise ValueError(f"{kind} needs {what} after a colon, as in {kind}:{what.split()[-1].upper()}")
+        raise ValueError(tr(WRITTEN[kind], kind=kind))
     if kind is not ScopeKind.TAG:
         return Scope(kind, value.strip())
     name, _, label = (part.strip() for part in value.partition("="))
     if not name or not label:
-        raise ValueError("tag needs a name and a value, as in tag:team=search")
+        raise ValueError(tr("tag needs a name and a value, as in tag:team=search"))
     return Scope(kind, f"{name}={label}")
 
 

@@ -20,7 +20,7 @@ from bot.budgets.budget import (
     parse_scope,
 )
 from bot.budgets.owners import ChannelId, MentionLevels, OwnerIds, ids_in
-from bot.language import tr
+from bot.language import ENGLISH, language, tr
 from bot.strict_fields import Table, Usd, Zone, first_mistake
 from bot.typed_text import cleaned, nearest
 
@@ -212,7 +212,7 @@ def budget_of(name: str, values: Mapping[str, str], before: Budget | None = None
         key = _LIMITS.get(key, key)
         clause = re.sub(r"\b(soft|hard)_usd\b", r"\1", clause)
         if not key:
-            clause = f"{clause[0].upper()}{clause[1:]}"
+            clause = f"{clause[0].upper()}{clause[1:]}" if language() == ENGLISH else clause
             raise BudgetWordsError(
                 tr("{clause}, as in budget set {example}.", clause=clause, example=EXAMPLE)
             ) from None

@@ -14,6 +14,7 @@ from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
 from bot.clock import DAY, HOUR, Clock, floor_day, floor_hour
 from bot.config.settings import Settings
 from bot.doctor.check import Check, State
+from bot.language import tr, tr_noop
 from bot.usage.anthropic import admin, analytics
 from bot.usage.anthropic.admin import rfc3339
 from bot.usage.anthropic.client import BadRequestError, NotServedError, Query, Transport
@@ -21,6 +22,8 @@ from bot.usage.anthropic.limits import ConsoleLimits, read_console_limits
 from bot.usage.anthropic.responses import Page, parsed
 from bot.usage.model import RefusedError, SourceError, SourceName, UsageChoice
 from bot.usage.poller import FRESH
+
+NO_KEY = tr_noop("Not checked, since ANTHROPIC_ADMIN_KEY is missing or wrong.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,7 @@ async def check_usage_apis(http: httpx.AsyncClient, settings: Settings, clock: C
     transport = _transport(http, settings.anthropic_admin_key)
     if transport is None:
         names = ("anthropic_analytics", "anthropic_admin", "cost_report")
-        return [
-            Check(name, State.SKIPPED, "Not checked, since ANTHROPIC_ADMIN_KEY is missing or wrong.") for name in names
-        ]
+        return [Check(name, State.SKIPPED, tr(NO_KEY)) for name in names]
     now = clock()
     accesses = await asyncio.gather(_analytics(transport, now), _admin(transport, now))
     return judge_usage_apis(settings.usage_api, accesses[0], accesses[1], now)
@@ -57,15 +58,17 @@ async def check_console_limit(http: httpx.AsyncClient, key: SecretStr | None, bu
     """Compare the Console's monthly limit with the organization's hard limit."""
     transport = _transport(http, key)
     if transport is None:
-        return [Check("console_limit", State.SKIPPED, "Not checked, since ANTHROPIC_ADMIN_KEY is missing or wrong.")]
+        return [Check("console_limit", State.SKIPPED, tr(NO_KEY))]
     hard_usd = _hard_usd(budgets)
     try:
         limits = await read_console_limits(transport)
     except (RefusedError, NotServedError, BadRequestError):
-        text = "Whether Anthropic's Console has a spend limit cannot be read with this key or for this organization."
+        text = tr(
+            "Whether Anthropic's Console has a spend limit cannot be read with this key or for this organization."
+        )
         return [Check("console_limit", State.SKIPPED, text, _aim(hard_usd))]
     except SourceError as error:
-        text = f"The Console's spend limit is not known: {error}"
+        text = tr("The Console's spend limit is not known: {why}", why=error)
         return [Check("console_limit", State.SKIPPED, text, _aim(hard_usd))]
     return [judge_console_limit(limits, hard_usd)]
 
@@ -79,7 +82,11 @@ def judge_usage_apis(choice: UsageChoice, analytics: Access, admin: Access, now:
         if choice in ("auto", access.source)
     ]
     checks += [
-        Check(f"anthropic_{access.source}", State.SKIPPED, f"Not needed: CLAUDE_COST_USAGE_API is {choice}.")
+        Check(
+            f"anthropic_{access.source}",
+            State.SKIPPED,
+            tr("Not needed: CLAUDE_COST_USAGE_API is {choice}.", choice=choice),
+        )
         for access in (analytics, admin)
         if choice not in ("auto", access.source)
     ]
@@ -91,20 +98,41 @@ def judge_console_limit(limits: ConsoleLimits, hard_usd: Decimal | None) -> Chec
     own_usd = limits.own_usd
     aim = _aim(hard_usd)
     if own_usd is None:
-        cap = "" if limits.tier_usd is None else f", short of Anthropic's own cap of {usd(limits.tier_usd)} a month"
-        text = f"No monthly spend limit is set in Anthropic's Console: nothing stops requests{cap}."
+        text = tr("No monthly spend limit is set in Anthropic's Console: nothing stops requests.")
+        if limits.tier_usd is not None:
+            text = tr(
+                "No monthly spend limit is set in Anthropic's Console: nothing stops requests, short of Anthropic's "
+                "own cap of {cap} a month.",
+                cap=usd(limits.tier_usd),
+            )
         return Check("console_limit", State.WARN, text, aim)
-    text = f"Anthropic's Console stops requests at {usd(own_usd)} a month"
+    own = usd(own_usd)
     if hard_usd is None:
-        return Check("console_limit", State.OK, f"{text}; there is no hard limit of the month to compare it with.")
+        text = tr(
+            "Anthropic's Console stops requests at {own} a month; there is no hard limit of the month to compare it "
+            "with.",
+            own=own,
+        )
+        return Check("console_limit", State.OK, text)
+    hard = usd(hard_usd)
     if own_usd > hard_usd:
-        return Check("console_limit", State.WARN, f"{text}, which is above the hard limit of {usd(hard_usd)}.", aim)
-    return Check("console_limit", State.OK, f"{text}; the hard limit is {usd(hard_usd)}.")
+        text = tr(
+            "Anthropic's Console stops requests at {own} a month, which is above the hard limit of {hard}.",
+            own=own,
+            hard=hard,
+        )
+        return Check("console_limit", State.WARN, text, aim)
+    text = tr("Anthropic's Console stops requests at {own} a month; the hard limit is {hard}.", own=own, hard=hard)
+    return Check("console_limit", State.OK, text)
 
 
 def _aim(hard_usd: Decimal | None) -> str:
-    most = "" if hard_usd is None else f" of at most {usd(hard_usd)}"
-    return f"Set a monthly limit{most} in Anthropic's Console (Settings, Billing): it alone stops requests."
+    if hard_usd is None:
+        return tr("Set a monthly limit in Anthropic's Console (Settings, Billing): it alone stops requests.")
+    return tr(
+        "Set a monthly limit of at most {most} in Anthropic's Console (Settings, Billing): it alone stops requests.",
+        most=usd(hard_usd),
+    )
 
 
 def _hard_usd(budgets: Sequence[Budget]) -> Decimal | None:
@@ -134,30 +162,52 @@ def _used(choice: UsageChoice, analytics: Access, admin: Access, now: datetime) 
 def _api(access: Access, *, needed: bool, used: Access | None, now: datetime) -> Check:
     name = f"anthropic_{access.source}"
     if access.error is None:
-        text = f"The key may read usage from the {access.source} API"
-        if access.refreshed_at is None:
-            return Check(name, State.OK, f"{text}.")
-        text += f", whose data is as of {access.refreshed_at:%Y-%m-%d %H:%M} UTC"
-        if not access.too_old(now):
-            return Check(name, State.OK, f"{text}.")
-        if used is not access:
-            return Check(name, State.OK, f"{text}; that is too old, so that the bot reads the admin API.")
-        return Check(name, State.WARN, f"{text}: that is older than {FRESH.seconds // 60} min.")
+        return _readable(name, access, used, now)
     if needed:
         return Check(name, State.FAIL, str(access.error))
-    other = "" if used is None else f", and need not: the bot reads the {used.source} API"
-    if isinstance(access.error, RefusedError | NotServedError):
-        return Check(name, State.SKIPPED, f"The key may not read the {access.source} API here{other}.")
-    return Check(name, State.WARN, str(access.error))
+    if not isinstance(access.error, RefusedError | NotServedError):
+        return Check(name, State.WARN, str(access.error))
+    if used is None:
+        return Check(name, State.SKIPPED, tr("The key may not read the {api} API here.", api=access.source))
+    text = tr(
+        "The key may not read the {api} API here, and need not: the bot reads the {used} API.",
+        api=access.source,
+        used=used.source,
+    )
+    return Check(name, State.SKIPPED, text)
+
+
+def _readable(name: str, access: Access, used: Access | None, now: datetime) -> Check:
+    """Of an API that answers."""
+    if access.refreshed_at is None:
+        return Check(name, State.OK, tr("The key may read usage from the {api} API.", api=access.source))
+    state = State.OK
+    if not access.too_old(now):
+        text = tr_noop("The key may read usage from the {api} API, whose data is as of {time} UTC.")
+    elif used is not access:
+        text = tr_noop(
+            "The key may read usage from the {api} API, whose data is as of {time} UTC; that is too old, so that the "
+            "bot reads the admin API."
+        )
+    else:
+        state = State.WARN
+        text = tr_noop(
+            "The key may read usage from the {api} API, whose data is as of {time} UTC: that is older than {minutes} "
+            "min."
+        )
+    at = f"{access.refreshed_at:%Y-%m-%d %H:%M}"
+    return Check(name, state, tr(text, api=access.source, time=at, minutes=FRESH.seconds // 60))
 
 
 def _bill(used: Access | None) -> Check:
     name = "cost_report"
     if used is None:
-        return Check(name, State.SKIPPED, "Not checked, since no usage API can be read.")
+        return Check(name, State.SKIPPED, tr("Not checked, since no usage API can be read."))
     if used.bill_error is None:
-        return Check(name, State.OK, f"The cost report can be read from the {used.source} API.")
-    text = f"Every day stays computed from list prices, since the cost report cannot be read. {used.bill_error}"
+        return Check(name, State.OK, tr("The cost report can be read from the {api} API.", api=used.source))
+    text = tr(
+        "Every day stays computed from list prices, since the cost report cannot be read. {why}", why=used.bill_error
+    )
     return Check(name, State.WARN, text)
 
 

@@ -18,6 +18,7 @@ from bot.db.engine import DatabaseError, look_into
 from bot.doctor.check import Check, State
 from bot.doctor.database import missing_file
 from bot.doctor.slack import Met, check_channel
+from bot.language import tr
 from bot.slack_api import BUDGETS_CHANNEL
 
 NAME = "budget_channels"
@@ -73,16 +74,19 @@ async def check_own_channels(
     more = len(own.budgets) - len(asked)
     if more <= 0:
         return checks
-    return [*checks, Check(NAME, State.SKIPPED, f"{more} more channels of budgets were not checked.")]
+    return [*checks, Check(NAME, State.SKIPPED, tr("{number} more channels of budgets were not checked.", number=more))]
 
 
 async def _checked(client: AsyncWebClient, met: Met, own: OwnChannels, channel: str) -> Check:
     budgets = own.budgets[channel]
-    named = ", ".join(budgets[:3]) + (f" and {len(budgets) - 3} more" if len(budgets) > 3 else "")
+    named = ", ".join(budgets[:3])
+    if len(budgets) > 3:
+        named = tr("{names} and {number} more", names=named, number=len(budgets) - 3)
     [check] = await check_channel(client, channel, met, BUDGETS_CHANNEL)
     sentence, state = check.sentence, check.state
     if state is State.SKIPPED and channel in own.unreachable:
         state, sentence = State.FAIL, own.unreachable[channel]
     if state is State.FAIL:
-        sentence = f"{sentence} Until then its alerts go to the alert channel."
-    return replace(check, name=NAME, state=state, sentence=f"Budget {named}: {sentence}", remedy=None)
+        sentence = tr("{why} Until then its alerts go to the alert channel.", why=sentence)
+    sentence = tr("Budget {names}: {finding}", names=named, finding=sentence)
+    return replace(check, name=NAME, state=state, sentence=sentence, remedy=None)

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from bot.language import tr, tr_noop
+from bot.listed import comma_list
 from bot.secret_shapes import masked, one_line
 
 log = logging.getLogger(__name__)
@@ -45,10 +47,11 @@ async def run_checks(probes: Mapping[str, Awaitable[Sequence[Check]]], seconds: 
     found: list[Check] = []
     for name, answer in zip(probes, answers, strict=True):
         if isinstance(answer, TimeoutError):
-            found.append(Check(name, State.FAIL, f"There was no response within {seconds:g} s.", "Try again."))
+            text = tr("There was no response within {seconds} s.", seconds=f"{seconds:g}")
+            found.append(Check(name, State.FAIL, text, tr("Try again.")))
         elif isinstance(answer, BaseException):
             log.error("the check %s crashed", name, exc_info=answer)
-            found.append(Check(name, State.FAIL, f"The check crashed ({type(answer).__name__})."))
+            found.append(Check(name, State.FAIL, tr("The check crashed ({error}).", error=type(answer).__name__)))
         else:
             found += answer
     return found
@@ -60,37 +63,53 @@ async def _bounded(probe: Awaitable[Sequence[Check]], seconds: float) -> Sequenc
 
 
 TITLES: Mapping[str, str] = {
-    "paths": "files",
-    "slack_token": "Slack token",
-    "slack_scopes": "Slack scopes",
-    "slack_connection": "Slack connection",
-    "channel": "alert channel",
-    "budget_channels": "channels of budgets",
-    "sample_alert": "sample alert",
-    "anthropic": "Anthropic",
-    "anthropic_analytics": "analytics API",
-    "anthropic_admin": "admin API",
-    "cost_report": "cost report",
-    "console_limit": "Console limit",
-    "lease": "running copy",
-    "freshness": "age of the data",
-    "outbox": "waiting messages",
-    "scopes": "budget scopes",
-    "usage_rows": "rows of usage",
-    "fallback_file": "fallback file",
-    "targets": "fallback targets",
-    "rate_card": "list prices",
-    "rollups": "sums by day",
+    "paths": tr_noop("files"),
+    "slack_token": tr_noop("Slack token"),
+    "slack_scopes": tr_noop("Slack scopes"),
+    "slack_connection": tr_noop("Slack connection"),
+    "channel": tr_noop("alert channel"),
+    "budget_channels": tr_noop("channels of budgets"),
+    "sample_alert": tr_noop("sample alert"),
+    "anthropic": tr_noop("Anthropic"),
+    "anthropic_analytics": tr_noop("analytics API"),
+    "anthropic_admin": tr_noop("admin API"),
+    "cost_report": tr_noop("cost report"),
+    "console_limit": tr_noop("Console limit"),
+    "lease": tr_noop("running copy"),
+    "freshness": tr_noop("age of the data"),
+    "outbox": tr_noop("waiting messages"),
+    "scopes": tr_noop("budget scopes"),
+    "usage_rows": tr_noop("rows of usage"),
+    "fallback_file": tr_noop("fallback file"),
+    "targets": tr_noop("fallback targets"),
+    "rate_card": tr_noop("list prices"),
+    "rollups": tr_noop("sums by day"),
+    "settings": tr_noop("settings"),
+    "admins": tr_noop("admins"),
+    "database": tr_noop("database"),
+    "destinations": tr_noop("destinations"),
+    "budgets": tr_noop("budgets"),
+    "attribution": tr_noop("attribution"),
+    "ledger": tr_noop("ledger"),
+    "clock": tr_noop("clock"),
 }
-"""What people read for the name of a check, where that is not one of their words already."""
+"""What people read for the name of a check."""
 
 
 def title(check: Check) -> str:
     """The name of the check for people; JSON has its own name."""
-    return TITLES.get(check.name, check.name.replace("_", " "))
+    known = TITLES.get(check.name)
+    return check.name.replace("_", " ") if known is None else tr(known)
 
 
-MARKS = {State.OK: "ok", State.WARN: "WARN", State.FAIL: "FAIL", State.SKIPPED: "skipped"}
+MARKS = {
+    State.OK: tr_noop("ok"),
+    State.WARN: tr_noop("WARN"),
+    State.FAIL: tr_noop("FAIL"),
+    State.SKIPPED: tr_noop("skipped"),
+}
+LISTED = {State.FAIL: tr_noop("Failed: {checks}."), State.WARN: tr_noop("Warnings: {checks}.")}
+COUNTS = tr_noop("{ok} ok, {warn} warn, {fail} fail, {skipped} skipped.")
 
 LEAST_SECRET = 6
 """Characters. A shorter value may be an ordinary word of a sentence."""
@@ -131,10 +150,10 @@ def doctor_text(checks: Sequence[Check]) -> str:
 def summary(checks: Sequence[Check]) -> list[str]:
     """The failures, the warnings, then the counts."""
     lines = []
-    for state, word in ((State.FAIL, "Failed"), (State.WARN, "Warnings")):
+    for state, text in LISTED.items():
         found = Counter(title(check) for check in checks if check.state is state)
         if found:
             names = (name if number == 1 else f"{name} ({number})" for name, number in found.items())
-            lines.append(f"{word}: {', '.join(names)}.")
-    counts = [f"{sum(check.state is state for check in checks)} {state.value}" for state in State]
-    return [*lines, f"{', '.join(counts)}."]
+            lines.append(tr(text, checks=comma_list(list(names))))
+    counts = {state.value: sum(check.state is state for check in checks) for state in State}
+    return [*lines, tr(COUNTS, **counts)]

@@ -28,6 +28,7 @@ from bot.fallback.store import ModeStore, TargetStore
 from bot.fallback.targets.base import TargetView
 from bot.fallback.targets.env_file import EnvFile, EnvFileError
 from bot.fallback.targets.registry import targets_from
+from bot.language import ntr, tr, tr_noop
 from bot.ledger.clickhouse import ClickHouseError, connect_clickhouse, look_at
 from bot.mode import modes_from_chain
 from bot.notify.store import Waiting
@@ -36,7 +37,7 @@ from bot.secret_shapes import masked
 from bot.usage.model import DataState, is_stale
 from bot.usage.store import UsageStore
 
-NOT_READ = "Not checked: see database."
+NOT_READ = tr_noop("Not checked: see database.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def check_database(settings: Settings, clock: Clock, seconds: int) -> list[Check
             return [_old_schema(schema.present, schema.newest), *_without_database(settings)]
         stored = _read(engine, settings, clock)
     except SQLAlchemyError as error:
-        text = f"The database cannot be read ({type(error).__name__})."
+        text = tr("The database cannot be read ({error}).", error=type(error).__name__)
         return [Check("database", State.FAIL, text), *_without_database(settings)]
     finally:
         engine.dispose()
@@ -100,11 +101,11 @@ def shown_database(url: str) -> str:
 
 
 def _opened(url: str, schema: str) -> Check:
-    text = f"The database opens and has this version's schema ({schema})."
+    text = tr("The database opens and has this version's schema ({schema}).", schema=schema)
     path = Path(str(database_address(url).database))
     if url.startswith("sqlite") and open_to_others(path):
-        text = f"{text} Other users of this machine may read {path}, which holds what is spent, and by whom."
-        return Check("database", State.WARN, text, f"Restrict it: chmod 600 {path}*")
+        others = tr("Other users of this machine may read {path}, which holds what is spent, and by whom.", path=path)
+        return Check("database", State.WARN, f"{text} {others}", tr("Restrict it: chmod 600 {path}*", path=path))
     return Check("database", State.OK, text)
 
 
@@ -115,28 +116,41 @@ def missing_file(url: str) -> Check | None:
     try:
         path = Path(str(database_address(url).database))
     except ValueError as error:
-        return Check("database", State.FAIL, f"CLAUDE_COST_DATABASE_URL cannot be used: {error}.")
+        return Check("database", State.FAIL, tr("CLAUDE_COST_DATABASE_URL cannot be used: {why}.", why=error))
     if path.exists():
         return None
     if not path.parent.is_dir():
-        text = f"CLAUDE_COST_DATABASE_URL names {path}, and there is no directory {path.parent}."
-        return Check("database", State.FAIL, text, "Create it, or name another.")
+        text = tr(
+            "CLAUDE_COST_DATABASE_URL names {path}, and there is no directory {directory}.",
+            path=path,
+            directory=path.parent,
+        )
+        return Check("database", State.FAIL, text, tr("Create it, or name another."))
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        text = f"CLAUDE_COST_DATABASE_URL names {path}, and {path.parent} cannot be written."
-        return Check("database", State.FAIL, text, "Correct the path, or the rights of the directory.")
-    return Check("database", State.OK, f"{path} does not exist yet: the first start creates it.")
+        text = tr(
+            "CLAUDE_COST_DATABASE_URL names {path}, and {directory} cannot be written.",
+            path=path,
+            directory=path.parent,
+        )
+        return Check("database", State.FAIL, text, tr("Correct the path, or the rights of the directory."))
+    return Check("database", State.OK, tr("{path} does not exist yet: the first start creates it.", path=path))
 
 
 def _old_schema(present: str | None, newest: str) -> Check:
     if present is None:
-        return Check("database", State.OK, "The database opens and is empty: the first start creates its tables.")
-    text = f"The database opens, with the schema {present} of an older version: the next start brings it to {newest}."
-    return Check("database", State.WARN, text, "Restart the bot.")
+        text = tr("The database opens and is empty: the first start creates its tables.")
+        return Check("database", State.OK, text)
+    text = tr(
+        "The database opens, with the schema {present} of an older version: the next start brings it to {newest}.",
+        present=present,
+        newest=newest,
+    )
+    return Check("database", State.WARN, text, tr("Restart the bot."))
 
 
 def _without_database(settings: Settings) -> list[Check]:
     skipped = [
-        Check(name, State.SKIPPED, NOT_READ) for name in ("lease", "freshness", "outbox", "scopes", "usage_rows")
+        Check(name, State.SKIPPED, tr(NOT_READ)) for name in ("lease", "freshness", "outbox", "scopes", "usage_rows")
     ]
     return [*skipped, _fallback_file(settings, None)]
 
@@ -166,14 +180,16 @@ def _read(engine: Engine, settings: Settings, clock: Clock) -> Stored:
 def _lease(stored: Stored) -> Check:
     lease = stored.lease
     if not stored.alive and lease.owner is not None and not lease.dead:
-        text = (
-            f"The copy of the bot that polls ({lease.owner}) has given no sign of life for {lease.silent_for:.0f} s: "
-            "it was killed, is frozen or does not reach the database."
+        text = tr(
+            "The copy of the bot that polls ({owner}) has given no sign of life for {seconds} s: it was killed, is "
+            "frozen or does not reach the database.",
+            owner=lease.owner,
+            seconds=f"{lease.silent_for:.0f}",
         )
-        return Check("lease", State.WARN, text, "Start a copy of the bot, which takes over, or look at that one.")
-    text = "No copy of the bot is alive on this database: the next one to start polls."
+        return Check("lease", State.WARN, text, tr("Start a copy of the bot, which takes over, or look at that one."))
+    text = tr("No copy of the bot is alive on this database: the next one to start polls.")
     if stored.alive:
-        text = f"A copy of the bot is alive on this database ({lease.owner}): it polls and delivers."
+        text = tr("A copy of the bot is alive on this database ({owner}): it polls and delivers.", owner=lease.owner)
     if lease.lock_problem is not None:
         return Check("lease", State.WARN, f"{text} {lease.lock_problem}")
     return Check("lease", State.OK, text)
@@ -184,31 +200,43 @@ def judge_freshness(stored: Stored, now: datetime, poll_seconds: int) -> Check:
     data = stored.data
     if data.as_of is None:
         if data.error is not None:
-            return Check("freshness", State.FAIL, f"No poll has succeeded yet: {data.error}")
+            return Check("freshness", State.FAIL, tr("No poll has succeeded yet: {why}", why=data.error))
         state = State.FAIL if stored.alive else State.SKIPPED
-        return Check("freshness", state, "There is no usage data yet: no poll has succeeded.")
+        return Check("freshness", state, tr("There is no usage data yet: no poll has succeeded."))
     age = span(now - data.as_of)
-    text = f"The usage data is as of {data.as_of:%Y-%m-%d %H:%M} UTC, {age} old, from the {data.source} API."
+    text = tr(
+        "The usage data is as of {time} UTC, {age} old, from the {api} API.",
+        time=f"{data.as_of:%Y-%m-%d %H:%M}",
+        age=age,
+        api=data.source,
+    )
     if data.error is not None:
-        return Check("freshness", State.FAIL, f"{text} The last poll failed: {data.error}")
+        return Check("freshness", State.FAIL, tr("{age} The last poll failed: {why}", age=text, why=data.error))
     if not is_stale(data, now, poll_seconds):
         return Check("freshness", State.OK, text)
     if stored.alive:
-        return Check("freshness", State.FAIL, f"{text} That is stale.", "Read the bot's log.")
-    return Check("freshness", State.WARN, f"{text} That is stale.", "Start the bot.")
+        return Check("freshness", State.FAIL, tr("{age} That is stale.", age=text), tr("Read the bot's log."))
+    return Check("freshness", State.WARN, tr("{age} That is stale.", age=text), tr("Start the bot."))
 
 
 def _outbox(stored: Stored) -> Check:
     waiting = stored.waiting
-    messages, one = count(waiting, "message"), waiting == 1
-    wait = f"{messages} {'waits' if one else 'wait'} for delivery to Slack"
     if stored.waits_because is not None:
-        return Check("outbox", State.FAIL, f"{wait}: {stored.waits_because}")
+        text = ntr(
+            "{number} message waits for delivery to Slack: {why}",
+            "{number} messages wait for delivery to Slack: {why}",
+            waiting,
+            why=stored.waits_because,
+        )
+        return Check("outbox", State.FAIL, text)
     if waiting and not stored.alive:
-        return Check("outbox", State.WARN, f"{wait}.", "Start the bot.")
-    text = f"{messages} {'is' if one else 'are'} on {'its' if one else 'their'} way to Slack."
+        text = ntr(
+            "{number} message waits for delivery to Slack.", "{number} messages wait for delivery to Slack.", waiting
+        )
+        return Check("outbox", State.WARN, text, tr("Start the bot."))
     if not waiting:
-        text = "No message waits for delivery to Slack."
+        return Check("outbox", State.OK, tr("No message waits for delivery to Slack."))
+    text = ntr("{number} message is on its way to Slack.", "{number} messages are on their way to Slack.", waiting)
     return Check("outbox", State.OK, text)
 
 
@@ -217,13 +245,20 @@ def _destinations(settings: Settings, stored: Stored) -> list[Check]:
         return []
     if not stored.destinations:
         names = ", ".join(receiver.name for receiver in settings.destinations)
-        return [Check("destinations", State.OK, f"No alert waits for the further destinations ({names}).")]
+        return [
+            Check("destinations", State.OK, tr("No alert waits for the further destinations ({names}).", names=names))
+        ]
     return [
         Check(
             "destinations",
             State.FAIL,
-            f"{count(one.count, 'alert')} {'waits' if one.count == 1 else 'wait'} for {one.destination}, because "
-            f"{one.error}.",
+            ntr(
+                "{number} alert waits for {destination}, because {why}.",
+                "{number} alerts wait for {destination}, because {why}.",
+                one.count,
+                destination=one.destination,
+                why=one.error,
+            ),
         )
         for one in stored.destinations
     ]
@@ -234,12 +269,19 @@ def judge_budgets(kept: Sequence[KeptBudget], configured: Sequence[Budget]) -> C
     origins = {budget.name: budget.origin for budget in configured}
     idle = [one.budget.name for one in kept if one.budget.name in origins]
     if idle:
-        text = (
-            f"The budget {idle[0]} that was set in chat does not count, since {origins[idle[0]]} sets one of that name."
+        text = tr(
+            "The budget {name} that was set in chat does not count, since {origin} sets one of that name.",
+            name=idle[0],
+            origin=origins[idle[0]],
         )
-        return Check("budgets", State.WARN, text, f"Rename it there, or type /claude-cost budget remove {idle[0]}.")
-    in_force = len(configured) + len(kept)
-    text = f"{count(in_force, 'budget')} {'is' if in_force == 1 else 'are'} in force, {len(kept)} of them set in chat."
+        remedy = tr("Rename it there, or type /claude-cost budget remove {name}.", name=idle[0])
+        return Check("budgets", State.WARN, text, remedy)
+    text = ntr(
+        "{number} budget is in force, {kept} of them set in chat.",
+        "{number} budgets are in force, {kept} of them set in chat.",
+        len(configured) + len(kept),
+        kept=len(kept),
+    )
     return Check("budgets", State.OK, text)
 
 
@@ -247,12 +289,17 @@ def _fallback_file(settings: Settings, mode: ModeState | None) -> Check:
     path = settings.fallback_file
     name = "fallback_file"
     if not path.parent.is_dir():
-        text = f"CLAUDE_COST_FALLBACK_FILE names {path}, and there is no directory {path.parent}."
-        return Check(name, State.FAIL, text, "Create it, or correct CLAUDE_COST_FALLBACK_FILE.")
+        text = tr(
+            "CLAUDE_COST_FALLBACK_FILE names {path}, and there is no directory {directory}.",
+            path=path,
+            directory=path.parent,
+        )
+        return Check(name, State.FAIL, text, tr("Create it, or correct CLAUDE_COST_FALLBACK_FILE."))
     target = EnvFile(path)
     if not os.access(path.parent, os.W_OK | os.X_OK) and not target.in_place():
-        text = f"{path.parent} is not writable, so no fallback mode can be written."
-        return Check(name, State.FAIL, text, "Correct CLAUDE_COST_FALLBACK_FILE, or the rights of its directory.")
+        text = tr("{directory} is not writable, so no fallback mode can be written.", directory=path.parent)
+        remedy = tr("Correct CLAUDE_COST_FALLBACK_FILE, or the rights of its directory.")
+        return Check(name, State.FAIL, text, remedy)
     try:
         block = target.read({}).block
         doubts = target.doubts({} if mode is None else mode.mode.variables)
@@ -261,21 +308,32 @@ def _fallback_file(settings: Settings, mode: ModeState | None) -> Check:
         return Check(name, State.FAIL, str(error))
     if mode is None or (block is None and mode.changed_at is None):
         if doubts:
-            return Check(name, State.WARN, f"{path} can be written. {' '.join(doubts)}")
-        return Check(name, State.OK, f"{path} can be written; its block is made when the bot starts.")
+            text = tr("{path} can be written. {doubts}", path=path, doubts=" ".join(doubts))
+            return Check(name, State.WARN, text)
+        return Check(name, State.OK, tr("{path} can be written; its block is made when the bot starts.", path=path))
+    return _written_file(name, path, target, mode, doubts, follows=follows)
+
+
+def _written_file(
+    name: str, path: Path, target: EnvFile, mode: ModeState, doubts: Sequence[str], *, follows: bool
+) -> Check:
+    """Of a file that has held a mode."""
+    values = {"path": path, "mode": mode.mode.name}
     if mode.write_error is not None:
-        return Check(name, State.FAIL, f"The mode {mode.mode.name} is not written: {mode.write_error}")
+        text = tr("The mode {mode} is not written: {why}", mode=mode.mode.name, why=mode.write_error)
+        return Check(name, State.FAIL, text)
     if not follows:
-        text = f"{path} does not hold the mode {mode.mode.name}, which is the wanted one."
-        return Check(name, State.WARN, text, "A bot that is alive corrects it at its next poll.")
+        text = tr("{path} does not hold the mode {mode}, which is the wanted one.", **values)
+        return Check(name, State.WARN, text, tr("A bot that is alive corrects it at its next poll."))
     known = next((view for view in mode.targets if view.name == target.name), None)
     outside = target.read(mode.mode.variables).outside
     if outside:
-        text = f"{path} holds the mode {mode.mode.name}, but other lines of it set {', '.join(outside)} too."
-        return Check(name, State.WARN, text, "Remove those lines: services may read them instead.")
+        listed = ", ".join(outside)
+        text = tr("{path} holds the mode {mode}, but other lines of it set {names} too.", names=listed, **values)
+        return Check(name, State.WARN, text, tr("Remove those lines: services may read them instead."))
     if doubts:
-        return Check(name, State.WARN, f"{path} holds the mode {mode.mode.name}. {' '.join(doubts)}")
-    return Check(name, State.OK, f"{path} can be written and holds the mode {mode.mode.name}.{_repaired(known)}")
+        return Check(name, State.WARN, tr("{path} holds the mode {mode}. {doubts}", doubts=" ".join(doubts), **values))
+    return Check(name, State.OK, tr("{path} can be written and holds the mode {mode}.", **values) + _repaired(known))
 
 
 def _targets(settings: Settings, mode: ModeState) -> list[Check]:
@@ -283,26 +341,30 @@ def _targets(settings: Settings, mode: ModeState) -> list[Check]:
     others = [view for view in mode.targets if view.name != str(settings.fallback_file)]
     found = [_target(view, mode.mode.name) for view in others]
     if mode.served:
-        text = "Over HTTP, its stream and OFREP the mode is served from the database, so that it cannot drift."
+        text = tr("Over HTTP, its stream and OFREP the mode is served from the database, so that it cannot drift.")
         found.append(Check("targets", State.OK, text))
     return found
 
 
 def _target(view: TargetView, mode: str) -> Check:
     if view.error is not None:
-        return Check("targets", State.FAIL, f"The mode {mode} is not written to {view.name}: {view.error}")
+        text = tr("The mode {mode} is not written to {target}: {why}", mode=mode, target=view.name, why=view.error)
+        return Check("targets", State.FAIL, text)
     if view.doubts:
-        return Check("targets", State.WARN, f"{view.name} holds the mode {mode}. {' '.join(view.doubts)}")
+        text = tr("{path} holds the mode {mode}. {doubts}", path=view.name, mode=mode, doubts=" ".join(view.doubts))
+        return Check("targets", State.WARN, text)
     if view.written_at is None:
-        text = f"{view.name} has not been written yet."
-        return Check("targets", State.WARN, text, "A bot that is alive writes it at its next poll.")
-    return Check("targets", State.OK, f"{view.name} holds the mode {mode}.{_repaired(view)}")
+        text = tr("{target} has not been written yet.", target=view.name)
+        return Check("targets", State.WARN, text, tr("A bot that is alive writes it at its next poll."))
+    text = tr("{target} holds the mode {mode}.", target=view.name, mode=mode)
+    return Check("targets", State.OK, text + _repaired(view))
 
 
 def _repaired(view: TargetView | None) -> str:
     if view is None or view.repaired_at is None:
         return ""
-    return f" It had been changed by others; the bot repaired it at {view.repaired_at:%Y-%m-%d %H:%M} UTC."
+    at = f"{view.repaired_at:%Y-%m-%d %H:%M}"
+    return f" {tr('It had been changed by others; the bot repaired it at {time} UTC.', time=at)}"
 
 
 def check_clickhouse(url: str, seconds: int) -> Check:
@@ -312,9 +374,13 @@ def check_clickhouse(url: str, seconds: int) -> Check:
     except (ClickHouseError, DatabaseError) as error:
         return Check("ledger", State.FAIL, str(error))
     if not has_table:
-        text = f"ClickHouse {version} answers; the bot makes its table of responses there when it first needs it."
+        text = tr(
+            "ClickHouse {version} answers; the bot makes its table of responses there when it first needs it.",
+            version=version,
+        )
         return Check("ledger", State.OK, text)
-    return Check("ledger", State.OK, f"ClickHouse {version} answers and has the table of responses.")
+    text = tr("ClickHouse {version} answers and has the table of responses.", version=version)
+    return Check("ledger", State.OK, text)
 
 
 NAME = "rollups"

@@ -7,7 +7,6 @@ from datetime import timedelta
 import httpx
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.amounts import count
 from bot.clock import Clock
 from bot.config.settings import Settings
 from bot.doctor.anthropic import check_console_limit, check_usage_apis
@@ -16,6 +15,8 @@ from bot.doctor.check import Check, State, run_checks, without_secrets
 from bot.doctor.configuration import secrets_of
 from bot.doctor.database import check_clickhouse, check_database, shown_database
 from bot.doctor.slack import Met, check_admins, check_channel, check_connection, check_sample, meet
+from bot.language import ntr, tr
+from bot.listed import all_of
 from bot.messages import Message
 from bot.pricing.card import RateCard
 from bot.steady_clock import FAIL_ABOVE, WARN_ABOVE, ClockOffsets, SteadyClock
@@ -117,17 +118,31 @@ async def examine(
 def judge_rate_card(card: RateCard, clock: Clock) -> Check:
     """How long ago the packaged prices were checked."""
     days = (clock().date() - card.checked_on).days
-    # No age if the clock is behind that day, as in the demo.
-    age = f", {count(days, 'day')} ago" if days > 0 else ", today" if days == 0 else ""
-    text = f"List prices were checked on {card.checked_on.isoformat()}{age}."
+    day = card.checked_on.isoformat()
+    if days > 0:
+        text = ntr(
+            "List prices were checked on {day}, {number} day ago.",
+            "List prices were checked on {day}, {number} days ago.",
+            days,
+            day=day,
+        )
+    elif days == 0:
+        text = tr("List prices were checked on {day}, today.", day=day)
+    else:
+        # No age if the clock is behind that day, as in the demo.
+        text = tr("List prices were checked on {day}.", day=day)
     if days > OLD_CARD.days:
-        return Check("rate_card", State.WARN, text, "Update the bot: prices may have changed since.")
+        return Check("rate_card", State.WARN, text, tr("Update the bot: prices may have changed since."))
     return Check("rate_card", State.OK, text)
 
 
 def _paths(settings: Settings, wrong: frozenset[str]) -> Check:
-    database = "" if DATABASE_VARIABLE in wrong else f"database {shown_database(settings.database_url)}, "
-    return Check("paths", State.OK, f"Absolute paths: {database}fallback file {settings.fallback_file}.")
+    file = settings.fallback_file
+    if DATABASE_VARIABLE in wrong:
+        return Check("paths", State.OK, tr("Absolute paths: fallback file {file}.", file=file))
+    database = shown_database(settings.database_url)
+    text = tr("Absolute paths: database {database}, fallback file {file}.", database=database, file=file)
+    return Check("paths", State.OK, text)
 
 
 def judge_clock(offsets: Mapping[str, timedelta], jumped: str | None = None) -> Check:
@@ -141,16 +156,23 @@ def judge_clock(offsets: Mapping[str, timedelta], jumped: str | None = None) -> 
 
 def _judge(offsets: Mapping[str, timedelta]) -> Check:
     if not offsets:
-        return Check("clock", State.SKIPPED, "Not checked, since no server responded.")
+        return Check("clock", State.SKIPPED, tr("Not checked, since no server responded."))
     server, offset = max(offsets.items(), key=lambda item: abs(item[1]))
     seconds = int(abs(offset).total_seconds())
     if abs(offset) <= WARN_ABOVE:
-        servers = " and ".join(sorted(offsets))
-        return Check("clock", State.OK, f"The machine's clock agrees with {servers} within {WARN_ABOVE.seconds} s.")
-    direction = "ahead of" if offset > timedelta() else "behind"
-    text = f"The machine's clock is {seconds} s {direction} {server}'s."
-    remedy = "Let the machine set its clock from the network (NTP)."
+        servers = all_of(sorted(offsets))
+        text = tr(
+            "The machine's clock agrees with {servers} within {seconds} s.",
+            servers=servers,
+            seconds=WARN_ABOVE.seconds,
+        )
+        return Check("clock", State.OK, text)
+    if offset > timedelta():
+        text = tr("The machine's clock is {seconds} s ahead of {server}'s.", seconds=seconds, server=server)
+    else:
+        text = tr("The machine's clock is {seconds} s behind {server}'s.", seconds=seconds, server=server)
+    remedy = tr("Let the machine set its clock from the network (NTP).")
     if abs(offset) > FAIL_ABOVE:
-        text += " Slack's signatures are refused and ages are wrong at more than 5 minutes."
-        return Check("clock", State.FAIL, text, remedy)
+        what = tr("Slack's signatures are refused and ages are wrong at more than 5 minutes.")
+        return Check("clock", State.FAIL, f"{text} {what}", remedy)
     return Check("clock", State.WARN, text, remedy)

@@ -19,6 +19,8 @@ from bot.config.environment import DEFAULT_HTTP_PORT
 from bot.config.settings import Settings
 from bot.doctor.check import Check, State
 from bot.fallback.admins import Admins
+from bot.language import tr, tr_noop
+from bot.listed import all_of
 from bot.messages import FOLD, Block, Message
 from bot.mode import DEGRADED, NORMAL
 from bot.notify.slack_connection import SlackRefusedError, SlackUnreachableError, Workspace, check_app_token, refusal_of
@@ -36,14 +38,16 @@ from bot.steady_clock import ClockOffsets
 
 NEEDED_SCOPES = ("chat:write", "commands")
 OPTIONAL_SCOPES = {
-    "channels:history": "after a broken connection it cannot check whether a message has arrived, and posts it again",
-    "channels:read": "only a test alert shows whether it may post in the channel",
-    "usergroups:read": "members of user groups in CLAUDE_COST_ADMINS are refused",
+    "channels:history": tr_noop(
+        "without {scope}, after a broken connection it cannot check whether a message has arrived, and posts it again"
+    ),
+    "channels:read": tr_noop("without {scope}, only a test alert shows whether it may post in the channel"),
+    "usergroups:read": tr_noop("without {scope}, members of user groups in CLAUDE_COST_ADMINS are refused"),
 }
 """The consequence of lacking each optional scope."""
 
-SEE_TOKEN = "Not checked: see slack_token."
-TEST_ALERT = "Only a test alert proves it: type /claude-cost test-alert in Slack."
+SEE_TOKEN = tr_noop("Not checked: see slack_token.")
+TEST_ALERT = tr_noop("Only a test alert proves it: type /claude-cost test-alert in Slack.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class Met:
 async def meet(client: AsyncWebClient, offsets: ClockOffsets) -> Met:
     """Check the bot token: its identity, its scopes, and Slack's time."""
     if not client.token:
-        return _unknown(Check("slack_token", State.SKIPPED, "Not checked, since SLACK_BOT_TOKEN is missing or wrong."))
+        text = tr("Not checked, since SLACK_BOT_TOKEN is missing or wrong.")
+        return _unknown(Check("slack_token", State.SKIPPED, text))
     try:
         answer = await call(client.auth_test())
     except CallError as error:
@@ -66,13 +71,17 @@ async def meet(client: AsyncWebClient, offsets: ClockOffsets) -> Met:
             offsets.note("Slack", error.headers)
         return _unknown(Check("slack_token", State.FAIL, str(refusal_of(error, "", "SLACK_BOT_TOKEN"))))
     offsets.note("Slack", answer.headers)
-    text = f"Slack knows the token as {answer.text('user')} in the workspace {answer.text('team')}."
+    text = tr(
+        "Slack knows the token as {user} in the workspace {workspace}.",
+        user=answer.text("user"),
+        workspace=answer.text("team"),
+    )
     scopes = _scopes(answer.headers)
     return Met(True, scopes, (Check("slack_token", State.OK, text), judge_scopes(scopes)))
 
 
 def _unknown(check: Check) -> Met:
-    skipped = Check("slack_scopes", State.SKIPPED, SEE_TOKEN)
+    skipped = Check("slack_scopes", State.SKIPPED, tr(SEE_TOKEN))
     return Met(False, None, (check, skipped))
 
 
@@ -87,17 +96,19 @@ def _scopes(headers: Mapping[str, Any]) -> frozenset[str] | None:
 def judge_scopes(scopes: frozenset[str] | None) -> Check:
     """A missing required scope is a failure; a missing optional one is reported with its consequence."""
     if scopes is None:
-        text = f"Slack did not say which scopes the token has; needed are {' and '.join(NEEDED_SCOPES)}."
+        text = tr("Slack did not say which scopes the token has; needed are {scopes}.", scopes=all_of(NEEDED_SCOPES))
         return Check("slack_scopes", State.SKIPPED, text)
     missing = [scope for scope in NEEDED_SCOPES if scope not in scopes]
     if missing:
-        text = f"The Slack app lacks the scope {' and '.join(missing)}."
-        return Check("slack_scopes", State.FAIL, text, "Add it on OAuth & Permissions and reinstall the app.")
-    without = [f"without {scope}, {effect}" for scope, effect in OPTIONAL_SCOPES.items() if scope not in scopes]
-    text = f"The bot has {' and '.join(NEEDED_SCOPES)}"
+        text = tr("The Slack app lacks the scope {scopes}.", scopes=all_of(missing))
+        return Check("slack_scopes", State.FAIL, text, tr("Add it on OAuth & Permissions and reinstall the app."))
+    without = [tr(effect, scope=scope) for scope, effect in OPTIONAL_SCOPES.items() if scope not in scopes]
+    has = all_of(NEEDED_SCOPES)
     if not without:
-        return Check("slack_scopes", State.OK, f"{text}, and all of the optional scopes.")
-    return Check("slack_scopes", State.OK, f"{text}. Optional: {'; '.join(without)}.")
+        text = tr("The bot has {scopes}, and all of the optional scopes.", scopes=has)
+    else:
+        text = tr("The bot has {scopes}. Optional: {without}.", scopes=has, without=tr("; ").join(without))
+    return Check("slack_scopes", State.OK, text)
 
 
 async def check_connection(client: AsyncWebClient, settings: Settings) -> list[Check]:
@@ -105,36 +116,44 @@ async def check_connection(client: AsyncWebClient, settings: Settings) -> list[C
     name = "slack_connection"
     if settings.slack_app_token is None:
         if settings.slack_signing_secret is None:
-            return [Check(name, State.SKIPPED, "Not checked, since SLACK_APP_TOKEN is missing or wrong.")]
+            return [Check(name, State.SKIPPED, tr("Not checked, since SLACK_APP_TOKEN is missing or wrong."))]
         place = f"{settings.http_host}:{settings.http_port or DEFAULT_HTTP_PORT}"
-        text = f"HTTP mode: Slack has to reach /slack/events on {place} through your proxy."
-        return [Check(name, State.OK, text, "Whether it does, and the signing secret is right, any command shows.")]
+        text = tr("HTTP mode: Slack has to reach /slack/events on {place} through your proxy.", place=place)
+        remedy = tr("Whether it does, and the signing secret is right, any command shows.")
+        return [Check(name, State.OK, text, remedy)]
     try:
         await check_app_token(client, settings.slack_app_token.get_secret_value(), settings.channel)
     except (SlackRefusedError, SlackUnreachableError) as error:
         return [Check(name, State.FAIL, str(error))]
-    return [Check(name, State.OK, "Socket Mode: Slack opens a connection for the app-level token.")]
+    return [Check(name, State.OK, tr("Socket Mode: Slack opens a connection for the app-level token."))]
 
 
 async def check_channel(client: AsyncWebClient, channel: str, met: Met, setting: str = MAIN_CHANNEL) -> list[Check]:
     """Check whether the bot is in the channel, if a scope allows. Nothing is posted. `setting`: of the channel."""
     name = "channel"
     if not channel:
-        return [Check(name, State.SKIPPED, "Not checked, since CLAUDE_COST_CHANNEL is missing or wrong.")]
+        return [Check(name, State.SKIPPED, tr("Not checked, since CLAUDE_COST_CHANNEL is missing or wrong."))]
     if not met.known:
-        return [Check(name, State.SKIPPED, SEE_TOKEN)]
+        return [Check(name, State.SKIPPED, tr(SEE_TOKEN))]
     scopes = met.scopes or frozenset()
     if not scopes & {"channels:read", "groups:read"}:
-        text = f"Whether the bot may post in {channel} is not known without the optional scope channels:read."
-        return [Check(name, State.SKIPPED, text, TEST_ALERT)]
+        return [_scope_needed(channel, "channels:read")]
     try:
         answer = await call(client.conversations_info(channel=channel))
     except CallError as error:
         if isinstance(error, RefusedCallError) and error.code == "missing_scope":
-            text = f"Whether the bot may post in {channel} is not known without the optional scope {error.needed}."
-            return [Check(name, State.SKIPPED, text, TEST_ALERT)]
+            return [_scope_needed(channel, error.needed)]
         return [Check(name, State.FAIL, sentence_of(error, channel, setting))]
     return [_judge_channel(as_object(answer.data.get("channel")), channel, scopes, setting)]
+
+
+def _scope_needed(channel: str, scope: str) -> Check:
+    text = tr(
+        "Whether the bot may post in {channel} is not known without the optional scope {scope}.",
+        channel=channel,
+        scope=scope,
+    )
+    return Check("channel", State.SKIPPED, text, tr(TEST_ALERT))
 
 
 def _judge_channel(told: Mapping[str, Any], channel: str, scopes: frozenset[str], setting: str) -> Check:
@@ -143,15 +162,17 @@ def _judge_channel(told: Mapping[str, Any], channel: str, scopes: frozenset[str]
     may_from_outside = "chat:write.public" in scopes and not told.get("is_private")
     if not told.get("is_member") and not may_from_outside:
         return Check("channel", State.FAIL, remedy("not_in_channel", channel=channel))
-    member = "is a member of" if told.get("is_member") else "may post from outside in"
-    return Check("channel", State.OK, f"The bot {member} #{told.get('name')} ({channel}).")
+    values = {"name": told.get("name"), "channel": channel}
+    if told.get("is_member"):
+        return Check("channel", State.OK, tr("The bot is a member of #{name} ({channel}).", **values))
+    return Check("channel", State.OK, tr("The bot may post from outside in #{name} ({channel}).", **values))
 
 
 async def check_sample(client: AsyncWebClient, sample: Message, met: Met) -> list[Check]:
     """Check whether Slack accepts an alert as this version renders it (`blocks.validate`, which needs no scope)."""
     name = "sample_alert"
     if not met.known:
-        return [Check(name, State.SKIPPED, SEE_TOKEN)]
+        return [Check(name, State.SKIPPED, tr(SEE_TOKEN))]
     whole, shown = sample.blocks, [block for block in sample.blocks if block["type"] != FOLD]
     try:
         try:
@@ -164,13 +185,13 @@ async def check_sample(client: AsyncWebClient, sample: Message, met: Met) -> lis
             return [Check(name, State.OK, text)]
     except RefusedCallError as error:
         if not error.code.startswith("invalid_blocks"):
-            return [Check(name, State.SKIPPED, f"Slack does not check blocks here ({error.code}).")]
+            return [Check(name, State.SKIPPED, tr("Slack does not check blocks here ({code}).", code=error.code))]
         why = "; ".join(error.details) or error.code
-        text = f"Slack refuses an alert as it is drawn ({why}): alerts arrive as plain text."
-        return [Check(name, State.WARN, text, "Update the bot.")]
+        text = tr("Slack refuses an alert as it is drawn ({why}): alerts arrive as plain text.", why=why)
+        return [Check(name, State.WARN, text, tr("Update the bot."))]
     except CallError as error:
         return [Check(name, State.SKIPPED, str(error))]
-    return [Check(name, State.OK, "Slack accepts a sample alert as it is drawn.")]
+    return [Check(name, State.OK, tr("Slack accepts a sample alert as it is drawn."))]
 
 
 async def _validate(client: AsyncWebClient, blocks: Sequence[Block]) -> None:
@@ -182,15 +203,17 @@ async def check_admins(client: AsyncWebClient, settings: Settings, met: Met) -> 
     """Check whether anybody may change the mode, and whether the members of named groups can be read."""
     name = "admins"
     if not settings.admins:
-        text = "Nobody may change the fallback mode: CLAUDE_COST_ADMINS is empty."
-        return [Check(name, State.WARN, text, "Put the Slack ids of those who may into it.")]
-    count = f"Ids in CLAUDE_COST_ADMINS: {len(settings.admins)}"
+        text = tr("Nobody may change the fallback mode: CLAUDE_COST_ADMINS is empty.")
+        return [Check(name, State.WARN, text, tr("Put the Slack ids of those who may into it."))]
+    number = len(settings.admins)
     if not met.known:
-        return [Check(name, State.OK, f"{count}.")]
+        return [Check(name, State.OK, tr("Ids in CLAUDE_COST_ADMINS: {number}.", number=number))]
     unread = await Admins(settings.admins, client, Workspace()).unread_groups()
     if unread:
-        return [Check(name, State.WARN, f"Members of some groups are refused: {'; '.join(unread)}.")]
-    return [Check(name, State.OK, f"{count}; the members of those that are groups can be read.")]
+        text = tr("Members of some groups are refused: {why}.", why=tr("; ").join(unread))
+        return [Check(name, State.WARN, text)]
+    text = tr("Ids in CLAUDE_COST_ADMINS: {number}; the members of those that are groups can be read.", number=number)
+    return [Check(name, State.OK, text)]
 
 
 def sample_limit_alert(now: datetime) -> LimitAlert:

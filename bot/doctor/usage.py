@@ -8,12 +8,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, select
 
-from bot.amounts import count, span
+from bot.amounts import span
 from bot.budgets.budget import ATTRIBUTED, Budget, PeriodKind, Scope, ScopeKind, period_at
 from bot.budgets.scopes import IsUsed, Unmatched, matched, used_in
 from bot.clock import Clock
 from bot.db.schema import ledger_dimensions
 from bot.doctor.check import Check, State
+from bot.language import ntr, tr
 from bot.pricing.card import RateCard
 from bot.usage.attributed_days import AttributedState
 from bot.usage.attributed_store import AttributedStore
@@ -80,38 +81,63 @@ def judge_usage(findings: UsageFindings, now: datetime) -> list[Check]:
 def _attribution(by: str, state: AttributedState | None, now: datetime) -> Check:
     name = "attribution"
     if state is None or (state.as_of is None and state.error is None):
-        text = f"What Anthropic attributes by {by} has not been read yet: the bot reads it at its next poll."
+        text = tr("What Anthropic attributes by {by} has not been read yet: the bot reads it at its next poll.", by=by)
         return Check(name, State.SKIPPED, text)
     if state.error is not None:
-        return Check(name, State.FAIL, f"Budgets by {by} have no new data: {state.error}")
+        return Check(name, State.FAIL, tr("Budgets by {by} have no new data: {why}", by=by, why=state.error))
     data = not_ahead(state.data, now)
     assert data.as_of is not None
-    text = f"What Anthropic attributes by {by} is complete up to {data.as_of:%Y-%m-%d %H:%M} UTC"
+    values = {"by": by, "time": f"{data.as_of:%Y-%m-%d %H:%M}"}
     if is_stale(data, now, 0):
-        return Check(name, State.WARN, f"{text}, {span(now - data.as_of)} ago, which is later than usual.")
+        text = tr(
+            "What Anthropic attributes by {by} is complete up to {time} UTC, {age} ago, which is later than usual.",
+            age=span(now - data.as_of),
+            **values,
+        )
+        return Check(name, State.WARN, text)
     if state.odd_days:
-        days = count(len(state.odd_days), "day")
-        return Check(name, State.WARN, f"{text}, but rows of {days} could not be read: sums are at least sums.")
-    return Check(name, State.OK, f"{text}.")
+        text = ntr(
+            "What Anthropic attributes by {by} is complete up to {time} UTC, but rows of {number} day could not be "
+            "read: sums are at least sums.",
+            "What Anthropic attributes by {by} is complete up to {time} UTC, but rows of {number} days could not be "
+            "read: sums are at least sums.",
+            len(state.odd_days),
+            **values,
+        )
+        return Check(name, State.WARN, text)
+    return Check(name, State.OK, tr("What Anthropic attributes by {by} is complete up to {time} UTC.", **values))
 
 
 def _exactness(findings: UsageFindings) -> Check:
     name = "usage_rows"
     if findings.odd_days:
-        text = findings.odd_rows or "Some rows of Anthropic's report could not be read in full."
-        return Check(name, State.WARN, f"{text} That concerns {count(findings.odd_days, 'day')} of this month.")
+        text = findings.odd_rows or tr("Some rows of Anthropic's report could not be read in full.")
+        concerns = ntr(
+            "That concerns {number} day of this month.",
+            "That concerns {number} days of this month.",
+            findings.odd_days,
+        )
+        return Check(name, State.WARN, f"{text} {concerns}")
     if findings.unknown_terms:
-        terms = " and ".join(sorted(findings.unknown_terms))
-        text = f"Anthropic's report leaves the {terms} of some of this month's usage open: its sums are at least sums."
-        return Check(name, State.WARN, text, "Ask Anthropic for the fast-mode beta, or use the analytics API.")
-    return Check(name, State.OK, "Every row of this month's usage says all that its price depends on.")
+        text = tr(
+            "Anthropic's report leaves the {terms} of some of this month's usage open: its sums are at least sums.",
+            terms=tr(" and ").join(sorted(findings.unknown_terms)),
+        )
+        remedy = tr("Ask Anthropic for the fast-mode beta, or use the analytics API.")
+        return Check(name, State.WARN, text, remedy)
+    return Check(name, State.OK, tr("Every row of this month's usage says all that its price depends on."))
 
 
 def _scopes(unmatched: Sequence[Unmatched]) -> Check:
     if not unmatched:
-        return Check("scopes", State.OK, "Every budget's scope is known in this organization.")
+        return Check("scopes", State.OK, tr("Every budget's scope is known in this organization."))
     said = " ".join(f"{each.budget.name}: {each.sentence}" for each in unmatched)
     if any(each.certain for each in unmatched):
-        text = f"{count(len(unmatched), 'budget counts', 'budgets count')} nothing: {said}"
-        return Check("scopes", State.FAIL, text, "Correct the scope where the budget is set.")
-    return Check("scopes", State.WARN, said, "Start the bot, which reads the lists, and look again.")
+        text = ntr(
+            "{number} budget counts nothing: {which}",
+            "{number} budgets count nothing: {which}",
+            len(unmatched),
+            which=said,
+        )
+        return Check("scopes", State.FAIL, text, tr("Correct the scope where the budget is set."))
+    return Check("scopes", State.WARN, said, tr("Start the bot, which reads the lists, and look again."))

@@ -111,7 +111,13 @@ def where(budget: Budget) -> str:
     """Where the budget is set, and how it is changed."""
     if budget.origin == CHAT:
         return tr("It is set in chat: change it with `budget set {name} …`.", name=shown(budget.name))
-    return tr("It is set in {origin}: change it there and restart the bot.", origin=sentence(budget.origin))
+    return tr("It is set in {origin}: change it there and restart the bot.", origin=_origin(budget))
+
+
+def _origin(budget: Budget) -> str:
+    """The variables or the file that set it."""
+    variables = budget.origin.split(" and ") if budget.origin.startswith("CLAUDE_COST_") else [budget.origin]
+    return sentence(all_of(variables))
 
 
 def configured_refusal(budget: Budget) -> str:
@@ -184,7 +190,7 @@ def overridden_lines(kept: Sequence[KeptBudget], budgets: Sequence[Budget]) -> l
             "Another budget {name} was set in chat and does not count, since {origin} sets one of that name: rename it "
             "there, or type `budget remove {name}`. {author}",
             name=shown(one.budget.name),
-            origin=sentence(configured[one.budget.name].origin),
+            origin=_origin(configured[one.budget.name]),
             author=_author(one),
         )
         for one in kept

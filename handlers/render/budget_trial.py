@@ -11,7 +11,7 @@ from bot.budgets.budget import Budget, LimitKind, PeriodKind, period_name
 from bot.budgets.suggestion import Pace, Suggestion
 from bot.clock import DAY, HOUR
 from bot.language import ntr, tr, tr_noop
-from bot.messages import Block, Message, Part
+from bot.messages import Block, Message, Part, in_utc
 from handlers.render.budget import CONFIRM_FIRST, described
 from handlers.render.parts import buttons, context, lead, moment, paragraph, sentence, shown, table
 
@@ -85,7 +85,7 @@ def trial_message(
     closing = [] if more <= 0 else [ntr("and {number} more", "and {number} more", more)]
     return Message(
         [
-            lead(first, f"{described(budget)}.", *([counts_line(replay)] if alerts else [])),
+            lead(first, tr("{budget}.", budget=described(budget)), *([counts_line(replay)] if alerts else [])),
             table((tr("When"), tr("Alert"), tr("Spent by then"), tr("Period")), rows, _in_words),
             paragraph(*closing, *_doubts(replay), *notes),
             buttons(elements),
@@ -194,7 +194,7 @@ def _how(replay: Replay) -> str:
 
 
 def _cells(alert: ReplayedAlert, now: datetime) -> list[str]:
-    return [moment(alert.at), _what(alert), usd(alert.spent_usd), period_name(alert.period, now)]
+    return [in_utc(moment(alert.at)), _what(alert), usd(alert.spent_usd), period_name(alert.period, now)]
 
 
 def _what(alert: ReplayedAlert) -> str:

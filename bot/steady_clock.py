@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from bot.clock import HOUR, Clock, seconds_since_boot, system_clock
+from bot.language import tr
 
 WARN_ABOVE = timedelta(seconds=30)
 FAIL_ABOVE = timedelta(minutes=5)
@@ -143,15 +144,21 @@ class SteadyClock:
             if self._jumped is None or not (self._holds or self._monotonic() - self._jumped[2] < NAMED_FOR.seconds):
                 return None
             at, jump, _ = self._jumped
-            direction = "back" if jump < timedelta() else "forward"
-            text = f"The system clock was set {direction} by {_length(abs(jump))} at {at:%Y-%m-%d %H:%M} UTC"
+            values = {"length": _length(abs(jump)), "time": f"{at:%Y-%m-%d %H:%M}"}
+            if jump < timedelta():
+                text = tr("The system clock was set back by {length} at {time} UTC", **values)
+            else:
+                text = tr("The system clock was set forward by {length} at {time} UTC", **values)
             if self._contradicted:
-                return f"{text}, and Anthropic's clock contradicts it: the bot goes on with the time as it was."
-            if self._holds:
-                return (
-                    f"{text}: the bot keeps the time as it was, for two minutes or until Anthropic's clock confirms it."
+                return tr(
+                    "{jump}, and Anthropic's clock contradicts it: the bot goes on with the time as it was.", jump=text
                 )
-            return f"{text}: the bot has followed it."
+            if self._holds:
+                return tr(
+                    "{jump}: the bot keeps the time as it was, for two minutes or until Anthropic's clock confirms it.",
+                    jump=text,
+                )
+            return tr("{jump}: the bot has followed it.", jump=text)
 
     def _wrong(self) -> str | None:
         if self._offset is None or abs(self._offset) <= WARN_ABOVE:

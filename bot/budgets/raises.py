@@ -196,21 +196,16 @@ NOT_ABOVE = {
 
 def amount_of(text: str, budget: Budget, kind: LimitKind) -> Decimal:
     """The amount to raise a limit to, USD. Raises `BudgetWordsError`."""
+    raised = {each.kind: each for each in budget.raised}
+    base = raised[kind].base_usd if kind in raised else budget.limit(kind)
     if not text:
-        limit = budget.limit(kind)
-        raise BudgetWordsError(
-            tr(
-                AMOUNT_MISSING[kind],
-                words=f"budget raise {budget.name} to=USD until=2d",
-                limit="" if limit is None else usd(limit),
-            )
-        )
+        which = "" if kind is LimitKind.HARD or budget.hard_usd is None else f" limit={kind}"
+        words = f"budget raise {budget.name} to=USD until=2d{which}"
+        raise BudgetWordsError(tr(AMOUNT_MISSING[kind], words=words, limit="" if base is None else usd(base)))
     try:
         amount = usd_amount(text.replace(" ", ""))
     except ValueError as error:
         raise BudgetWordsError(tr("{text} cannot be used: {clause}.", text=text, clause=error)) from None
-    raised = {each.kind: each for each in budget.raised}
-    base = raised[kind].base_usd if kind in raised else budget.limit(kind)
     if base is not None and amount <= base:
         raise BudgetWordsError(tr(NOT_ABOVE[kind], amount=usd(amount), limit=usd(base)))
     if kind is LimitKind.SOFT and budget.hard_usd is not None and amount >= budget.hard_usd:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot.clock import DAY
+from bot.db.engine import connect
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
@@ -50,6 +51,20 @@ async def test_without_the_scope_everybody_reads_the_configured_language(simulat
     for user in (DEVELOPER, ADMIN):
         assert (await answer_to(simulated, user)).startswith(REFUSED)
     assert asked(simulated) == 1
+
+
+async def test_a_fault_is_told_in_the_readers_language_and_logged_in_english(
+    simulated: World, bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulated.slack.workspace.locales[DEVELOPER] = "ja-JP"
+    engine = connect(simulated.environ["CLAUDE_COST_DATABASE_URL"])
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE budget_changes")
+    engine.dispose()
+    told = (await (await simulated.slack.command("budget history", user=DEVELOPER)).first_reply()).text
+    assert told.startswith("データベースのテーブルがなくなったため")
+    logged = [record.getMessage() for record in caplog.records if "an answer was not possible" in record.getMessage()]
+    assert "The database has lost its tables" in logged[0]
 
 
 async def test_the_configured_language_stands_in_for_an_unknown_one(simulated: World) -> None:

@@ -215,3 +215,18 @@ def test_a_raise_is_above_the_limit_and_a_soft_one_below_the_hard_one() -> None:
             amount_of(text, TEAM, kind)
     with pytest.raises(BudgetWordsError):
         limit_to_raise(TEAM, "medium")
+
+
+@pytest.mark.parametrize(
+    ("budget", "kind", "said"),
+    [
+        (TEAM, LimitKind.HARD, "type budget raise team to=USD until=2d, with more than the hard limit of $700.00."),
+        (TEAM, LimitKind.SOFT, "to=USD until=2d limit=soft, with more than the soft limit of $400.00."),
+        (replace(TEAM, hard_usd=None), LimitKind.SOFT, "to=USD until=2d, with more than the soft limit of $400.00."),
+        (with_raises(TEAM, [HARD], NOW), LimitKind.HARD, "with more than the hard limit of $700.00."),
+    ],
+)
+def test_without_an_amount_the_sentence_has_the_words_and_the_limit(budget: Budget, kind: LimitKind, said: str) -> None:
+    with pytest.raises(BudgetWordsError, match="The amount is missing: ") as missing:
+        amount_of("", budget, kind)
+    assert str(missing.value).endswith(said)

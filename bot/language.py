@@ -7,7 +7,6 @@ take along). What is stored stays a value, and what goes to the log stays Englis
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -75,12 +74,20 @@ def tr_noop(text: str, /) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
 class Text:
     """A text with its values that is translated where it is shown: `str(text)`, in the language in force there."""
 
-    text: str
-    values: Mapping[str, object]
+    # No dataclass: those import what writes code, which a short command does without.
+    __slots__ = ("text", "values")
+
+    def __init__(self, text: str, values: Mapping[str, object]) -> None:
+        self.text = text
+        self.values = values
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Text) and (self.text, self.values) == (other.text, other.values)
+
+    __hash__ = None  # type: ignore[assignment]  # the values may be lists
 
     def __str__(self) -> str:
         return tr(self.text, **self.values)

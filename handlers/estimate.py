@@ -11,6 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.budgets.account import Detail
 from bot.budgets.planned import planned, touched
+from bot.language import in_language, tr
 from bot.messages import Message
 from bot.pricing.estimate import Estimate, estimate
 from bot.pricing.monthly_cost import Text, Workload, language_of
@@ -118,7 +119,7 @@ async def open_form(services: Services, body: Mapping[str, Any], client: AsyncWe
     carried = Context(response_url_of(body) or "")
     view = estimate_form(services.card, last, carried, _today(services), prompt="" if sized else prompt, sized=sized)
     if not await open_view(client, body, view):
-        text = f"The form could not be opened. Type the workload, as in `estimate {EXAMPLE}`."
+        text = tr("The form could not be opened. Type the workload, as in {example}.", example=f"`estimate {EXAMPLE}`")
         await reply(services, body, _priced(services, text))
         return
     # Known by the time the form is filled in.
@@ -189,9 +190,12 @@ async def _share(services: Services, body: dict[str, Any], client: AsyncWebClien
     except WordsError as error:
         await reply(services, body, _priced(services, sentence(str(error))))
         return
-    result = await _estimated(services, workload)
-    who = f"{mention(str(body['user']['id']))} estimated {code(words, 400)}"
-    await say_to_channel(services, body, Message([paragraph(who), *estimate_message(result).parts]))
+    channel = str(as_object(body.get("channel")).get("id") or "")
+    with in_language(services.languages.spoken.in_channel(channel)):
+        result = await _estimated(services, workload)
+        who = tr("{who} estimated {words}", who=mention(str(body["user"]["id"])), words=code(words, 400))
+        message = Message([paragraph(who), *estimate_message(result).parts])
+    await say_to_channel(services, body, message)
     view = as_object(body.get("view"))
     if view:
         carried = Context(response_url_of(body) or "")

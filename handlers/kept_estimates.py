@@ -27,7 +27,6 @@ from handlers.prices import priced
 from handlers.render.actuals import Pace, actual_message, unknown_pace
 from handlers.render.estimate import bound_line, dropped, kept_line, kept_list, kept_message
 from handlers.render.parts import code, said, sentence
-from handlers.render.row_words import noun
 
 KEPT_ACTIONS = ("list", "show", "drop")
 
@@ -62,7 +61,7 @@ def split_scope(typed: str) -> Bound:
         return Bound(cleaned(typed))
     rest = f"{text[: found.start()]} {text[found.end() :]}"
     if _QUOTED.search(rest) or _WORD.search(rest):
-        raise WordsError(tr("for= is given twice: keep one of them."), "for")
+        raise WordsError(tr("{word} is given twice: keep one of them.", word="for="), "for")
     groups = found.groupdict()
     kind, value = groups.get("kind") or groups.get("free"), cleaned(found["value"]).strip(",;")
     written = value if kind is None else f"{kind.lower()}:{value}"
@@ -77,7 +76,7 @@ def split_scope(typed: str) -> Bound:
         scope = parse_scope(f"{kind_typed.lower()}{colon}{rest_of_it}")
     except ValueError as error:
         raise WordsError(
-            tr("for= is not understood: {error}; an example is {example}.", error=error, example=EXAMPLE_SCOPE), "for"
+            tr("for= is not understood: {why}; an example is {example}.", why=error, example=EXAMPLE_SCOPE), "for"
         ) from None
     if scope.kind is ScopeKind.TEAM:
         raise WordsError(tr("for= takes one scope, no team: name a feature, a key or a workspace of it."), "for")
@@ -86,7 +85,7 @@ def split_scope(typed: str) -> Bound:
             tr(
                 "for= takes no {kind}: Anthropic attributes dollars to it by the day, and an estimate is held against "
                 "tokens; an example is {example}.",
-                kind=noun(scope.kind),
+                kind=scope.kind,
                 example=EXAMPLE_SCOPE,
             ),
             "for",
@@ -94,7 +93,7 @@ def split_scope(typed: str) -> Bound:
     if masked(scope.value or "") != (scope.value or ""):
         raise WordsError(tr("for= takes the id or the name of a key, never the key itself: it was not stored."), "for")
     if len(str(scope)) > LONGEST_SCOPE:
-        raise WordsError(tr("for= takes at most {number} characters.", number=LONGEST_SCOPE), "for")
+        raise WordsError(tr("for= takes at most {most} characters.", most=LONGEST_SCOPE), "for")
     return Bound(cleaned(rest), scope, given=True)
 
 
@@ -158,11 +157,7 @@ def kept_answer(services: Services, action: str, name: str = "", *, shows_users:
     kept = store.find(name)
     if kept is None:
         near = nearest(name, [other.name for other in store.all()])
-        if near is None:
-            none = tr("No estimate is kept as {name}; `estimate list` shows what is.", name=code(name))
-        else:
-            none = tr("No estimate is kept as {name}: did you mean {near}?", name=code(name), near=code(near))
-        return priced(services, said(none))
+        return priced(services, said(_not_kept(name, near)))
     if action == "drop":
         store.drop(name)
         return priced(services, said(dropped(kept)))
@@ -171,7 +166,7 @@ def kept_answer(services: Services, action: str, name: str = "", *, shows_users:
     except WordsError as error:
         # Words of an older version may not be understood any more.
         return priced(
-            services, said(sentence(tr("{name} cannot be estimated again: {error}", name=kept.name, error=error)))
+            services, said(sentence(tr("{name} cannot be estimated again: {why}", name=kept.name, why=error)))
         )
     now = estimate(workload, services.card, services.clock().date())
     if not shows_users and _of_user(kept):
@@ -189,10 +184,18 @@ def _of_user(kept: KeptEstimate) -> bool:
 def kept_refusal(action: str, rest: Sequence[str]) -> str:
     """Why `list`, `show` or `drop` is not understood with these words."""
     if not rest:
-        return tr("The name is missing: type `estimate {action} NAME`; `estimate list` shows the names.", action=action)
+        return tr(
+            "The name is missing: type {command}; `estimate list` shows the names.", command=f"`estimate {action} NAME`"
+        )
     if action == "list":
-        return tr("{word} is not known here: `{command}` takes no words.", word=code(rest[0]), command="estimate list")
-    return tr("{word} is not known here: `{command}` takes one name.", word=code(rest[1]), command=f"estimate {action}")
+        return tr("{word} is not known here: `estimate list` takes no words.", word=code(rest[0]))
+    return tr("{word} is not known here: {command} takes one name.", word=code(rest[1]), command=f"`estimate {action}`")
+
+
+def _not_kept(name: str, near: str | None) -> str:
+    if near:
+        return tr("No estimate is kept as {name}: did you mean {near}?", name=code(name), near=code(near))
+    return tr("No estimate is kept as {name}; `estimate list` shows what is.", name=code(name))
 
 
 def _compared(services: Services, kept: KeptEstimate, now: Estimate, written: Scope) -> Message:

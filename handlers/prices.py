@@ -2,10 +2,12 @@
 
 import re
 
+from bot.language import tr
 from bot.messages import Message
 from bot.pricing.estimate import estimate
 from bot.pricing.estimate_text import workload_line
 from bot.pricing.japanese_words import with_english_models
+from bot.pricing.listed import sentences
 from bot.pricing.model_ids import family_in
 from bot.pricing.model_names import UnknownModelError, model_named
 from bot.pricing.plans import compare_plans, plan_lines
@@ -34,7 +36,7 @@ async def rates_command(services: Services, request: Request) -> Message:
         message = model_rates(model_named(words, card), card, today) if words else overview(card, today)
     except UnknownModelError as error:
         message = said(_unknown(services, error))
-    return with_age(message, f"List prices in USD without tax, checked on {card.checked_on.isoformat()}.")
+    return with_age(message, tr("List prices in USD without tax, checked on {day}.", day=card.checked_on.isoformat()))
 
 
 async def plan_command(services: Services, request: Request) -> Message:
@@ -48,19 +50,36 @@ async def plan_command(services: Services, request: Request) -> Message:
 
 def priced(services: Services, message: Message) -> Message:
     """The answer with the day on which the list prices were checked."""
-    return with_age(message, f"List prices checked on {services.card.checked_on.isoformat()}.")
+    return with_age(message, tr("List prices checked on {day}.", day=services.card.checked_on.isoformat()))
 
 
 def _unknown(services: Services, error: UnknownModelError) -> str:
+    word = code(error.word)
     if error.is_foreign:
-        why = "only Claude models have prices here. Type `rates` for the newest ones."
-        return f"{code(error.word)} is not a Claude model: {why}"
-    hint = f" Did you mean {code(error.nearest)}?" if error.nearest else ""
-    if family_in(error.word) is None:
-        hint = hint or " Type `rates` for the newest models."
-        return f"The rate card has no model {code(error.word)}.{hint}"
-    assumed = services.card.resolve(error.word, services.clock().date()).assumed
-    return f"The rate card has no model {code(error.word)}; its usage is {assumed}.{hint}"
+        return tr(
+            "{word} is not a Claude model: only Claude models have prices here. Type `rates` for the newest ones.",
+            word=word,
+        )
+    known = [_not_in_card(services, error)]
+    if error.nearest:
+        known.append(tr("Did you mean {near}?", near=code(error.nearest)))
+    elif family_in(error.word) is None:
+        known.append(tr("Type `rates` for the newest models."))
+    return sentences(known)
+
+
+def _not_in_card(services: Services, error: UnknownModelError) -> str:
+    """That a model is not there, and how usage of it would be priced."""
+    word, family = code(error.word), family_in(error.word)
+    if family is None:
+        return tr("The rate card has no model {word}.", word=word)
+    stand_in = services.card.resolve(error.word, services.clock().date()).model
+    return tr(
+        "The rate card has no model {word}; its usage is priced at the most expensive {family} rate, {model}'s.",
+        word=word,
+        family=family,
+        model=stand_in.name,
+    )
 
 
 def _compared(services: Services, words: str) -> str:
@@ -69,9 +88,11 @@ def _compared(services: Services, words: str) -> str:
         number = (given[1] or given[2]).lower()
         seats = whole_number("seats", number, "seats=5")
         if not 1 <= seats <= MOST_SEATS:
-            raise WordsError(f"seats={number} is no team: write 1 to {MOST_SEATS}.", "seats")
+            raise WordsError(
+                tr("{word} is no team: write 1 to {most}.", word=f"seats={number}", most=MOST_SEATS), "seats"
+            )
     workload = parse_workload(_SEATS.sub(" ", words, count=1), services.card)
     today = services.clock().date()
     result = estimate(workload, services.card, today)
     comparison = compare_plans(result.monthly_usd, seats, workload.routes[0].model, services.card, today)
-    return escape("\n".join([f"{workload_line(workload)}:", *plan_lines(comparison)]))
+    return escape("\n".join([tr("{workload}:", workload=workload_line(workload)), *plan_lines(comparison)]))

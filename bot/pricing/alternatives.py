@@ -7,7 +7,9 @@ from fractions import Fraction
 from operator import itemgetter
 from typing import Literal, NamedTuple, get_args
 
+from bot.language import tr
 from bot.pricing.card import Model, RateCard
+from bot.pricing.listed import joined_by_and
 from bot.pricing.monthly_cost import (
     Route,
     Ttl,
@@ -15,11 +17,11 @@ from bot.pricing.monthly_cost import (
     all_on,
     caches,
     expected_hit_rate,
-    failures,
     hit_rate_with,
     monthly_lines,
     total,
 )
+from bot.pricing.problems import failures
 from bot.pricing.tokens import same_text
 
 Change = Literal["batch", "caching", "speed", "model"]
@@ -33,13 +35,15 @@ MOST_ASSUMED_HITS = Decimal("0.99")
 
 
 class Alternative(NamedTuple):
-    """One other way. `models`: their ids. `batch_usd`: the same in batches, where `monthly_usd` is not that already.
+    """One other way. `name`: its label without what the asked workload is as well. `models`: their ids.
 
+    `batch_usd`: the same in batches, where `monthly_usd` is not that already.
     `same_text_usd`: for the same text, where these models make other counts of it than the tokens given.
     `workload`: the way itself, for the same text. `works`: whether its requests succeed.
     """
 
     label: str
+    name: str
     models: tuple[str, ...]
     monthly_usd: Decimal
     batch_usd: Decimal | None
@@ -117,14 +121,14 @@ def routing_to_goal(workload: Workload, card: RateCard, on: date) -> Routing | N
 def _same_models(asked: Workload, card: RateCard, on: date) -> Iterator[Alternative]:
     name = _name(asked)
     if asked.batch:
-        yield _way(asked._replace(batch=False), asked, card, on, f"{name}, at once", {"batch"})
+        yield _way(asked._replace(batch=False), asked, card, on, tr("{way}, at once", way=name), {"batch"})
     elif asked.turns == 1:
-        way = _way(asked._replace(batch=True, fast=False), asked, card, on, f"{name}, batch", {"batch"})
+        way = _way(asked._replace(batch=True, fast=False), asked, card, on, tr("{way}, batch", way=name), {"batch"})
         yield way._replace(changes=way.changes | {"speed"}) if asked.fast else way
     if asked.fast and any(route.model.runs_fast(on) for route in asked.routes):
-        yield _way(asked._replace(fast=False), asked, card, on, f"{name}, standard speed", {"speed"})
+        yield _way(asked._replace(fast=False), asked, card, on, tr("{way}, standard speed", way=name), {"speed"})
     for label, other in _other_caching(asked, asked):
-        yield _way(other, asked, card, on, f"{name}, {label}", {"caching"})
+        yield _way(other, asked, card, on, tr("{before}, {after}", before=name, after=label), {"caching"})
 
 
 def _other_models(asked: Workload, card: RateCard, on: date) -> Iterator[Alternative]:
@@ -137,7 +141,7 @@ def _other_models(asked: Workload, card: RateCard, on: date) -> Iterator[Alterna
         other = _moved(asked, model, on)
         if other.routes == asked.routes:
             continue
-        label = model.name + (", standard speed" if asked.fast and not other.fast else "")
+        label = tr("{way}, standard speed", way=model.name) if asked.fast and not other.fast else model.name
         way = _way(other, asked, card, on, label, {"model"})
         figures = (way.monthly_usd, way.compared_usd, way.batch_usd)
         if model not in named and (not way.works or (figures in seen and way.monthly_usd)):
@@ -149,7 +153,8 @@ def _other_models(asked: Workload, card: RateCard, on: date) -> Iterator[Alterna
         ]
         least, how, variant = min(variants, key=itemgetter(0), default=(way.compared_usd, "", other))
         if least < way.compared_usd:
-            yield _way(variant, asked, card, on, f"{label}, {how}", {"model", "caching"})
+            both = tr("{before}, {after}", before=label, after=how)
+            yield _way(variant, asked, card, on, both, {"model", "caching"})
 
 
 def _moved(asked: Workload, model: Model, on: date) -> Workload:
@@ -162,9 +167,9 @@ def _other_caching(work: Workload, asked: Workload) -> Iterator[tuple[str, Workl
     ttls: tuple[Ttl, ...] = get_args(Ttl)
     cached = any(caches(work, route.model) for route in work.routes)
     if work.turns > 1:
-        yield "resent turns cached", work._replace(turns_cached=True)
+        yield tr("resent turns cached"), work._replace(turns_cached=True)
     if cached:
-        yield "no caching", work._replace(cached_tokens=0, hit_rate=None)
+        yield tr("no caching"), work._replace(cached_tokens=0, hit_rate=None)
         for ttl in ttls:
             if ttl != work.ttl:
                 rates = [hit_rate_with(ttl, work, route.share) for route in work.routes]
@@ -174,9 +179,15 @@ def _other_caching(work: Workload, asked: Workload) -> Iterator[tuple[str, Workl
         common = int(min(asked.input_for(route.model) for route in asked.routes) * COMMON_SHARE)
         if common and all(caches(work._replace(cached_tokens=common), route.model) for route in work.routes):
             for ttl in ttls:
-                label = f"{common:,} tokens cached" + (" for an hour" if ttl == "1h" else "")
+                label = _cached_label(common, ttl)
                 rate = min(_assumed_hits(work, route, ttl) for route in work.routes)
                 yield label, work._replace(cached_tokens=common, ttl=ttl, hit_rate=rate)
+
+
+def _cached_label(tokens: int, ttl: Ttl) -> str:
+    if ttl == "1h":
+        return tr("{tokens} tokens cached for an hour", tokens=f"{tokens:,}")
+    return tr("{tokens} tokens cached", tokens=f"{tokens:,}")
 
 
 def _assumed_hits(work: Workload, route: Route, ttl: Ttl) -> Decimal:
@@ -190,17 +201,20 @@ def _way(
     if _counted_with(asked) is None:
         # The input is counted per model already, so there is no second figure.
         other = text
+    name = label
     if other.batch and asked.batch:
-        label += ", batch"
+        label = tr("{way}, batch", way=label)
     model = other.routes[0].model
     if len(other.routes) == 1 and other.cached_tokens and not caches(other, model):
-        label += ", too short to be cached there"
+        label = tr("{way}, too short to be cached there", way=label)
+        name = label
     plain = _priced(other, card, on)
     same = plain if text is other else _priced(text, card, on)
     # Not offered: each turn would wait up to a day for the answer to the previous one.
     offered = not (other.batch or asked.batch or other.turns > 1)
     return Alternative(
         label=label,
+        name=name,
         models=tuple(route.model.id for route in other.routes),
         monthly_usd=plain.usd,
         batch_usd=plain.in_batches_usd if offered else None,
@@ -252,4 +266,4 @@ def _counted_with(workload: Workload) -> int | None:
 
 
 def _name(workload: Workload) -> str:
-    return " and ".join(route.model.name for route in workload.routes)
+    return joined_by_and([route.model.name for route in workload.routes])

@@ -7,60 +7,76 @@ from operator import itemgetter
 from typing import Any
 
 from bot.amounts import CENT, usd
+from bot.language import ntr, tr, tr_noop
 from bot.pricing.alternatives import Alternative
+from bot.pricing.assumptions import CHARACTERS
 from bot.pricing.estimate import Estimate
+from bot.pricing.listed import in_row, joined_by_and
 from bot.pricing.model_names import short_name
-from bot.pricing.monthly_cost import RULES, Line, Workload, caches, hit_rate_of
+from bot.pricing.monthly_cost import Line, Per, Ttl, Workload, caches, hit_rate_of
 from bot.pricing.throughput import fit_lines, verdict_lines
 from bot.pricing.words import words_of
 
 KIND_NAMES = {
-    "input": "input",
-    "cache_write_5m": "cache writes, 5 min",
-    "cache_write_1h": "cache writes, 1 h",
-    "cache_read": "cache reads",
-    "output": "output",
-    "web_search": "web searches",
+    "input": tr_noop("input"),
+    "cache_write_5m": tr_noop("cache writes, 5 min"),
+    "cache_write_1h": tr_noop("cache writes, 1 h"),
+    "cache_read": tr_noop("cache reads"),
+    "output": tr_noop("output"),
+    "web_search": tr_noop("web searches"),
+}
+
+PER: dict[Per, str] = {
+    "minute": tr_noop("{count} a minute"),
+    "hour": tr_noop("{count} an hour"),
+    "day": tr_noop("{count} a day"),
+    "week": tr_noop("{count} a week"),
+    "month": tr_noop("{count} a month"),
+}
+
+CACHED: dict[Ttl, str] = {
+    "5m": tr_noop("{input} in ({cached} cached for 5 minutes, hit rate {rate})"),
+    "1h": tr_noop("{input} in ({cached} cached for 1 hour, hit rate {rate})"),
+}
+CACHED_AS_ASSUMED: dict[Ttl, str] = {
+    "5m": tr_noop("{input} in ({cached} cached for 5 minutes, hit rate {rate} assumed)"),
+    "1h": tr_noop("{input} in ({cached} cached for 1 hour, hit rate {rate} assumed)"),
+}
+CACHED_PREFIX: dict[Ttl, str] = {
+    "5m": tr_noop("{input} in after a prefix of {prefix} ({cached} cached for 5 minutes, hit rate {rate})"),
+    "1h": tr_noop("{input} in after a prefix of {prefix} ({cached} cached for 1 hour, hit rate {rate})"),
+}
+CACHED_PREFIX_AS_ASSUMED: dict[Ttl, str] = {
+    "5m": tr_noop("{input} in after a prefix of {prefix} ({cached} cached for 5 minutes, hit rate {rate} assumed)"),
+    "1h": tr_noop("{input} in after a prefix of {prefix} ({cached} cached for 1 hour, hit rate {rate} assumed)"),
 }
 
 
 def headline(estimate: Estimate) -> str:
     """`$1,350.00 a month: Sonnet 4.6, 100,000 requests a month of 2,000 tokens in and 500 out`."""
-    return f"{usd(estimate.monthly_usd)} a month: {workload_line(estimate.workload)}"
+    return tr("{usd} a month: {workload}", usd=usd(estimate.monthly_usd), workload=workload_line(estimate.workload))
 
 
 def workload_line(work: Workload) -> str:
     """The workload in one line, for readers who did not type it."""
-    one = work.requests == 1
-    what = ("request" if one else "requests") if work.turns == 1 else f"conversations of {work.turns} turns"
-    line = (
-        f"{_models(work)}, {work.requests:,} {what} {'an' if work.per == 'hour' else 'a'} {work.per}, {_input(work)} in"
-    )
-    if work.prefix_tokens:
-        line += f" after a prefix of {work.prefix_tokens:,}"
-    rates = [hit_rate_of(work, route.share) for route in work.routes if caches(work, route.model)]
-    if rates:
-        kept = "1 hour" if work.ttl == "1h" else "5 minutes"
-        shown = " and ".join(f"{(rate * 100).normalize():f}%" for rate in dict.fromkeys(rates))
-        line += f" ({work.cached_tokens:,} cached for {kept}, hit rate {shown}"
-        line += " assumed)" if work.hit_rate is None else ")"
-    line += f" and {work.output_tokens:,} out"
+    tokens = tr("{input} and {output} out", input=_input(work), output=f"{work.output_tokens:,}")
     if work.turns > 1:
-        line += " for each turn"
+        tokens = tr("{tokens} for each turn", tokens=tokens)
+    parts = [_models(work), _load(work), tokens]
     if work.searches:
-        line += f", {work.searches:f} web search{'' if work.searches == 1 else 'es'} each"
-    line += ", fast mode" if work.fast else ""
-    line += ", in the US only" if work.geo == "us" else ""
-    return f"{line}, batch" if work.batch else line
+        parts.append(_searches(work.searches))
+    parts += [tr("fast mode")] if work.fast else []
+    parts += [tr("in the US only")] if work.geo == "us" else []
+    return in_row([*parts, tr("batch")] if work.batch else parts)
 
 
 def line_words(line: Line, estimate: Estimate) -> tuple[str, str, str, str]:
     """One line of the bill: kind, tokens (or searches), price for a million of them, dollars."""
-    kind = KIND_NAMES[line.kind]
+    kind = tr(KIND_NAMES[line.kind])
     if line.resent:
-        kind = f"{kind}, turns sent again"
+        kind = tr("{kind}, turns sent again", kind=kind)
     if estimate.workload.model is None:
-        kind = f"{line.model.name}: {kind}"
+        kind = tr("{name}: {what}", name=line.model.name, what=kind)
     return kind, f"{line.tokens:,}", _price(line.usd_per_mtok), usd(line.usd)
 
 
@@ -68,9 +84,10 @@ def advice_lines(estimate: Estimate) -> list[str]:
     """The ways to save, those that keep the models first; then the named comparison."""
     own = [advice.sentence for advice in estimate.advice if not advice.models]
     others = [advice.sentence for advice in estimate.advice if advice.models]
-    models = "model" if estimate.workload.model is not None else "models"
-    lines = [f"To save, on the same {models}:", *(f"  {line}" for line in own)] if own else []
-    lines += ["To save, on another model:", *(f"  {line}" for line in others)] if others else []
+    one = estimate.workload.model is not None
+    same = tr("To save, on the same model:") if one else tr("To save, on the same models:")
+    lines = [same, *(f"  {line}" for line in own)] if own else []
+    lines += [tr("To save, on another model:"), *(f"  {line}" for line in others)] if others else []
     if not lines:
         lines.append(estimate.recommendation)
     return [*lines, *comparison_lines(estimate)]
@@ -84,11 +101,15 @@ def comparison_lines(estimate: Estimate) -> list[str]:
     way = next((w for w in estimate.alternatives if w.changes == {"model"} and w.models == (model.id,)), None)
     if way is None:
         return []
-    line = f"  {way.label}: {usd(way.compared_usd)}"
+    amount = usd(way.compared_usd)
     if estimate.monthly_usd:
-        share = (way.compared_usd / estimate.monthly_usd - 1) * 100
-        line += f" ({share.quantize(Decimal(1), ROUND_HALF_UP):+}%)"
-    return ["In comparison:", line + ("" if way.works else ", but its requests fail")]
+        share = ((way.compared_usd / estimate.monthly_usd - 1) * 100).quantize(Decimal(1), ROUND_HALF_UP)
+        line = tr("{what}: {usd} ({change})", what=way.label, usd=amount, change=f"{share:+}%")
+    else:
+        line = tr("{name}: {what}", name=way.label, what=amount)
+    if not way.works:
+        line = tr("{comparison}, but its requests fail", comparison=line)
+    return [tr("In comparison:"), f"  {line}"]
 
 
 def routing_words(estimate: Estimate) -> str | None:
@@ -96,27 +117,36 @@ def routing_words(estimate: Estimate) -> str | None:
     routing = estimate.routing
     if routing is None:
         return None
-    goal = usd(routing.target_usd)
+    goal, to, all_there = usd(routing.target_usd), routing.to.name, usd(routing.usd_if_all_move)
     if routing.usd_if_all_move >= estimate.monthly_usd > routing.target_usd:
-        return (
-            f"{routing.to.name} costs no less for this workload ({usd(routing.usd_if_all_move)}): name a cheaper model "
-            f"to come down to {goal} a month."
+        return tr(
+            "{model} costs no less for this workload ({usd}): name a cheaper model to come down to {goal} a month.",
+            model=to,
+            usd=all_there,
+            goal=goal,
         )
     if routing.share is None:
-        return (
-            f"{goal} a month is out of reach this way: with every request on {routing.to.name} it is still "
-            f"{usd(routing.usd_if_all_move)}."
+        return tr(
+            "{goal} a month is out of reach this way: with every request on {model} it is still {usd}.",
+            goal=goal,
+            model=to,
+            usd=all_there,
         )
     if routing.share == 0:
-        return f"Nothing has to move: {usd(estimate.monthly_usd)} is within {goal} a month."
+        return tr("Nothing has to move: {usd} is within {goal} a month.", usd=usd(estimate.monthly_usd), goal=goal)
     # Rounded up, so that the target is met.
     share = (routing.share * 100).quantize(CENT, ROUND_CEILING)
-    return f"{share}% of the requests must move to {routing.to.name} for {goal} a month."
+    return tr(
+        "{share} of the requests must move to {model} for {goal} a month.", share=f"{share}%", model=to, goal=goal
+    )
 
 
 def estimate_text(estimate: Estimate) -> str:
     """Problems, the number, ways to save, cost lines, rate limits and assumptions."""
-    rows = [("", "tokens a month", "per million", "USD"), *(line_words(line, estimate) for line in estimate.lines)]
+    rows = [
+        ("", tr("tokens a month"), tr("per million"), "USD"),
+        *(line_words(line, estimate) for line in estimate.lines),
+    ]
     routing = routing_words(estimate)
     parts: list[Sequence[str]] = [
         [*estimate.problems, headline(estimate), *([] if routing is None else [routing]), *advice_lines(estimate)],
@@ -128,7 +158,7 @@ def estimate_text(estimate: Estimate) -> str:
 
 def closing_lines(estimate: Estimate) -> list[str]:
     """Assumptions, the date of the prices, and the workload as words; the JSON object has more notes."""
-    return [*estimate.assumptions, estimate.details[-1], f"In words: {words_of(estimate.workload)}"]
+    return [*estimate.assumptions, estimate.details[-1], tr("In words: {words}", words=words_of(estimate.workload))]
 
 
 def estimate_json(estimate: Estimate) -> dict[str, Any]:
@@ -200,13 +230,45 @@ def _table(rows: Sequence[tuple[str, str, str, str]]) -> list[str]:
 def _models(work: Workload) -> str:
     if work.model is not None:
         return work.model.name
-    return " and ".join(f"{_percent(route.share)} {route.model.name}" for route in work.routes)
+    return joined_by_and(
+        [tr("{share} {model}", share=_percent(route.share), model=route.model.name) for route in work.routes]
+    )
+
+
+def _load(work: Workload) -> str:
+    if work.turns == 1:
+        count = ntr("{number} request", "{number} requests", work.requests)
+    else:
+        count = tr("{number} conversations of {turns} turns", number=f"{work.requests:,}", turns=work.turns)
+    return tr(PER[work.per], count=count)
 
 
 def _input(work: Workload) -> str:
-    if work.text is not None:
-        return f"{work.text.chars:,} {RULES[work.text.lang].name} characters"
-    return f"{work.input_tokens:,} tokens"
+    """`2,000 tokens in (1,500 cached for 5 minutes, hit rate 90%)`."""
+    if work.text is None:
+        size = tr("{number} tokens", number=f"{work.input_tokens:,}")
+    else:
+        size = tr(CHARACTERS[work.text.lang], number=f"{work.text.chars:,}")
+    prefix = f"{work.prefix_tokens:,}"
+    rates = [hit_rate_of(work, route.share) for route in work.routes if caches(work, route.model)]
+    if rates:
+        given = work.hit_rate is not None
+        if work.prefix_tokens:
+            text = CACHED_PREFIX[work.ttl] if given else CACHED_PREFIX_AS_ASSUMED[work.ttl]
+        else:
+            text = CACHED[work.ttl] if given else CACHED_AS_ASSUMED[work.ttl]
+        shown = joined_by_and([f"{(rate * 100).normalize():f}%" for rate in dict.fromkeys(rates)])
+        return tr(text, input=size, prefix=prefix, cached=f"{work.cached_tokens:,}", rate=shown)
+    if work.prefix_tokens:
+        return tr("{input} in after a prefix of {prefix}", input=size, prefix=prefix)
+    return tr("{input} in", input=size)
+
+
+def _searches(searches: Decimal) -> str:
+    number = f"{searches:f}"
+    if searches == 1:
+        return tr("{number} web search each", number=number)
+    return tr("{number} web searches each", number=number)
 
 
 def _percent(share: Decimal | Fraction) -> str:

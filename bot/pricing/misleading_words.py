@@ -2,6 +2,7 @@
 
 import re
 
+from bot.language import tr
 from bot.pricing.word_split import WordsError
 
 _N = r"\d[\d,._]*[kmb千万億]?"
@@ -100,8 +101,11 @@ def check_japanese(text: str) -> None:
         if found["n"] != "1" and not _BELONGS_BEFORE.search(text[: found.start()]) and not _is_version(found):
             said = "".join(found["said"].split())
             raise WordsError(
-                f"{said} is not a period that is known here: say how many requests there are in one day, week or "
-                "month, as in 1日500リクエスト or requests=500/day.",
+                tr(
+                    "{period} is not a period that is known here: say how many requests there are in one day, week or "
+                    "month, as in 1日500リクエスト or requests=500/day.",
+                    period=said,
+                ),
                 "requests",
             )
     if (odd := _ODD_JAPANESE.search(text)) is not None:
@@ -109,8 +113,12 @@ def check_japanese(text: str) -> None:
     if (talk := _TALKS_JAPANESE.search(text)) is not None:
         what = talk["what"] or talk["what2"]
         raise WordsError(
-            f"{talk['said']} is per {what}: write the requests of a month as one number, or the number of "
-            "conversations as requests= and their length as turns=10.",
+            tr(
+                "{said} is per {what}: write the requests of a month as one number, or the number of conversations as "
+                "requests= and their length as turns=10.",
+                said=talk["said"],
+                what=what,
+            ),
             "requests",
         )
     if (tokens := _TOKENS_JAPANESE.search(text)) is not None:
@@ -136,30 +144,38 @@ def check_typed(text: str) -> None:
     if (tokens := _TOKENS_A_PERIOD.search(text)) is not None:
         raise _per_request("out" if tokens["said"].startswith(("out", "comp")) else "in", tokens["period"], text)
     if _MIX_TURNED.search(text):
-        raise WordsError("mix= takes MODEL:SHARE, as in mix=sonnet-4.6:50,haiku-4.5:50.", "mix")
+        raise WordsError(tr("mix= takes MODEL:SHARE, as in mix=sonnet-4.6:50,haiku-4.5:50."), "mix")
     if (both := _BOTH.search(text)) is not None:
-        raise WordsError(f"{both['said']} are two estimates: ask for each of them on its own.")
+        raise WordsError(tr("{said} are two estimates: ask for each of them on its own.", said=both["said"]))
     if _NO_CACHE.search(text) and re.search(r"(?<!\w)(?:cached?|hit|ttl)\s*[=:]\s*[\d.]*[1-9]", text):
-        raise WordsError("no cache and cached= contradict each other: keep one of them.", "cached")
+        raise WordsError(tr("no cache and cached= contradict each other: keep one of them."), "cached")
     if (number := _NUMBER_IN_WORDS.search(text)) is not None:
-        raise WordsError(f"{number['word']} is a number in words: write it in digits, as in 500k or 1.5m.")
+        word = number["word"]
+        raise WordsError(tr("{word} is a number in words: write it in digits, as in 500k or 1.5m.", word=word))
 
 
 def _check_sums(text: str) -> None:
     if (product := _PRODUCT.search(text)) is not None:
         raise WordsError(
-            f"{product['product']} is a product: multiply it, and write the requests of all as one number.", "requests"
+            tr(
+                "{product} is a product: multiply it, and write the requests of all as one number.",
+                product=product["product"],
+            ),
+            "requests",
         )
     if (people := _PEOPLE.search(text)) is not None:
         said = " ".join(people[0].split())
         raise WordsError(
-            f"{said} is a number of people: write the requests of all of them together as requests=.",
+            tr("{said} is a number of people: write the requests of all of them together as requests=.", said=said),
             "requests",
         )
     if (in_all := _IN_ALL.search(text)) is not None:
         raise WordsError(
-            f"{in_all[0]} is not taken here: in= and out= are the tokens of one request, and requests= says how many "
-            "requests there are, as in requests=100k/month in=2000 out=500."
+            tr(
+                "{word} is not taken here: in= and out= are the tokens of one request, and requests= says how many "
+                "requests there are, as in requests=100k/month in=2000 out=500.",
+                word=in_all[0],
+            )
         )
 
 
@@ -168,15 +184,24 @@ def check_named(text: str) -> None:
     before = _TALK_BEFORE.search(text)
     talk = _PER_TALK.search(text) or (before if before is not None and not before["before"] else None)
     if talk is not None:
-        what = f"{talk['what'].removesuffix('s')}s"
+        what = talk["what"].removesuffix("s")
         raise WordsError(
-            f"requests={talk['n']} is per {what[:-1]}: write turns={talk['n']}, and the number of {what} as requests=.",
+            tr(
+                "requests={number} is per {what}: write turns={number}, and the number of {many} as requests=.",
+                number=talk["n"],
+                what=what,
+                many=f"{what}s",
+            ),
             "requests",
         )
     if (each := _OF_EACH.search(text)) is not None:
         raise WordsError(
-            f"{each['n']} with {each['m']} each are two counts: multiply them, or write requests={each['n']} and "
-            f"turns={each['m']} for conversations.",
+            tr(
+                "{one} with {other} each are two counts: multiply them, or write requests={one} and turns={other} for "
+                "conversations.",
+                one=each["n"],
+                other=each["m"],
+            ),
             "requests",
         )
     if (between := _BETWEEN.search(text)) is not None:
@@ -185,7 +210,11 @@ def check_named(text: str) -> None:
         raise _odd(odd["period"])
     if (other := _PER_OTHER.search(text)) is not None:
         raise WordsError(
-            f"requests={other['n']} is per {other['what']}: multiply it, and write the requests of all as one number.",
+            tr(
+                "requests={number} is per {what}: multiply it, and write the requests of all as one number.",
+                number=other["n"],
+                what=other["what"],
+            ),
             "requests",
         )
 
@@ -198,23 +227,35 @@ def check_periods(text: str) -> None:
         raise _per_request(before["key"], before["period"], text)
     if (stray := _STRAY.search(text)) is not None:
         raise WordsError(
-            f"{stray['period']} does not stand with the requests: write the period there, as in {_with_period(text)}.",
+            tr(
+                "{period} does not stand with the requests: write the period there, as in {example}.",
+                period=stray["period"],
+                example=_with_period(text),
+            ),
             "requests",
         )
 
 
 def _per_request(key: str, period: str, text: str) -> WordsError:
     return WordsError(
-        f"{key}= is per request, and {period} stands at it: write the tokens of one request, and a period with the "
-        f"requests, as in {_with_period(text)}.",
+        tr(
+            "{key}= is per request, and {period} stands at it: write the tokens of one request, and a period with the "
+            "requests, as in {example}.",
+            key=key,
+            period=period,
+            example=_with_period(text),
+        ),
         key,
     )
 
 
 def _odd(period: str) -> WordsError:
     return WordsError(
-        f"{period} is not a period that is known here: say how many requests there are in a day, week or month, as in "
-        "requests=500/week.",
+        tr(
+            "{period} is not a period that is known here: say how many requests there are in a day, week or month, as "
+            "in requests=500/week.",
+            period=period,
+        ),
         "requests",
     )
 

@@ -30,12 +30,11 @@ class Rule(NamedTuple):
     usual: Fraction
     least: Fraction
     most: Fraction
-    name: str
 
 
 RULES: dict[Lang, Rule] = {
-    "en": Rule(Fraction(1, 4), Fraction(1, 5), Fraction(1, 3), "English"),
-    "ja": Rule(Fraction(3, 2), Fraction(1), Fraction(2), "Japanese"),
+    "en": Rule(Fraction(1, 4), Fraction(1, 5), Fraction(1, 3)),
+    "ja": Rule(Fraction(3, 2), Fraction(1), Fraction(2)),
 }
 
 
@@ -383,41 +382,3 @@ def _merged(lines: list[Line]) -> list[Line]:
 def _whole(tokens: Fraction) -> int:
     """Rounds half up, in integers: fractions would take most of an estimate's time."""
     return (2 * tokens.numerator + tokens.denominator) // (2 * tokens.denominator)
-
-
-def failures(workload: Workload, today: date) -> tuple[str, ...]:
-    """Why requests fail on the UTC day `today`, one sentence per reason; empty if they work."""
-    return tuple(reason for route in workload.routes for reason in _failures_on(route.model, workload, today))
-
-
-def without_effect(workload: Workload, today: date) -> Iterator[str]:
-    """Options that have no effect, though the requests work."""
-    for route in workload.routes:
-        model = route.model
-        if workload.cached_tokens and not caches(workload, model):
-            yield (
-                f"Nothing is cached on {model.name}: it caches prompts from {model.min_cacheable_tokens:,} tokens on, "
-                f"and cached={workload.cached_tokens} is below that."
-            )
-        if workload.fast and not model.runs_fast(today):
-            ended = model.rates(today).fast_until
-            since = "" if ended is None else f" ended on {ended.isoformat()}"
-            yield f"Fast mode of {model.name}{since or ' is not sold'}: this is the price at standard speed."
-
-
-def _failures_on(model: Model, workload: Workload, today: date) -> Iterator[str]:
-    if model.retires is not None and model.retires < today:
-        yield f"{model.name} was retired on {model.retires.isoformat()}, so requests fail: plan with a newer model."
-    prompt, answer = max(turn_prompts(workload, model)), workload.output_tokens
-    window, most = model.context_window, model.max_output
-    if window is not None and prompt > window:
-        yield f"{model.name} reads at most {window:,} tokens, and this prompt has {prompt:,}: such requests fail."
-    if most is not None and answer > most:
-        yield f"{model.name} answers with at most {most:,} tokens, so out={answer} cannot be reached."
-    elif window is not None and prompt <= window < prompt + answer:
-        yield (
-            f"Prompt and answer have {prompt + answer:,} tokens, and the context window of {model.name} holds "
-            f"{window:,}: the answer is cut off."
-        )
-    if workload.geo == "us" and not model.us_inference:
-        yield f"{model.name} does not take geo=us: Anthropic refuses such requests (HTTP 400)."

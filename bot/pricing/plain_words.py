@@ -7,6 +7,7 @@ the parser refuses them by name. Phrases that would be misread raise `WordsError
 import re
 from collections.abc import Callable, Mapping
 
+from bot.language import tr
 from bot.pricing.card import RateCard
 from bot.pricing.japanese_words import from_japanese
 from bot.pricing.misleading_words import check_named, check_periods, check_typed, with_halves
@@ -189,7 +190,7 @@ def _batches(text: str) -> str:
     for name, denied, wanted in (("batch", _NO_BATCHES, _BATCHES), ("fast", _NO_FAST, _FAST)):
         left = denied.sub(" ", text)
         if left != text and wanted.search(left):
-            raise WordsError(f"{name} and no {name} contradict each other: keep one of them.", name)
+            raise WordsError(tr("{name} and no {name} contradict each other: keep one of them.", name=name), name)
         text = left
     return _BATCHES.sub(" batch ", text)
 

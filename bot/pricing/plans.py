@@ -10,7 +10,9 @@ from importlib.resources import files
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.amounts import usd
+from bot.language import ntr, tr
 from bot.pricing.card import Model, Prices, RateCard
+from bot.pricing.listed import joined_by_and
 
 MONTHS_IN_YEAR = 12
 
@@ -116,13 +118,14 @@ def compare_plans(monthly_usd: Decimal, seats: int, model: Model, card: RateCard
 
 
 def plan_lines(comparison: PlanComparison) -> list[str]:
-    """The comparison in short lines for terminal and Slack: the API's price, each plan, notes."""
-    who = "1 person" if comparison.people == 1 else f"{comparison.people:,} people"
-    return [
-        f"On the API: {usd(comparison.api_monthly_usd)} a month. Subscriptions for {who}:",
-        *(_offer_line(offer, comparison) for offer in comparison.offers),
-        *comparison.notes,
-    ]
+    """The comparison in short lines: the API's price, each plan, notes."""
+    first = ntr(
+        "On the API: {usd} a month. Subscriptions for {number} person:",
+        "On the API: {usd} a month. Subscriptions for {number} people:",
+        comparison.people,
+        usd=usd(comparison.api_monthly_usd),
+    )
+    return [first, *(_offer_line(offer, comparison) for offer in comparison.offers), *comparison.notes]
 
 
 @cache
@@ -146,38 +149,79 @@ def _offer(plan: Plan, people: int, api_monthly_usd: Decimal, blended_usd_per_mt
 
 
 def _notes(comparison: PlanComparison, table: PlanTable, today: date) -> list[str]:
-    model = comparison.model
-    step = model.rates(today).step
-    tokens = f"{INPUT_PARTS} of input to {OUTPUT_PARTS} of output, no cache"
-    if step is not None:
-        tokens += f", prompts up to {step.above_prompt_tokens:,} tokens"
     notes = [
-        f"Tokens are those of {model.name}, {tokens}: {usd(comparison.blended_usd_per_mtok)} a million.",
-        "Plans have 5-hour and weekly limits, so a plan may stop before this much is done.",
-        "Plans are for people in Claude's own apps, not for services that call the API; both can run side by side.",
+        _tokens_note(comparison, today),
+        tr("Plans have 5-hour and weekly limits, so a plan may stop before this much is done."),
+        tr("Plans are for people in Claude's own apps, not for services that call the API; both can run side by side."),
     ]
     if comparison.too_small:
-        names = " and ".join(plan.name for plan in comparison.too_small)
         notes.append(
-            f"{names} have no {comparison.people:,} seats; Enterprise costs {usd(table.enterprise_seat_usd)} a seat "
-            "and month, paid yearly, plus usage at API prices."
+            tr(
+                "{plans} have no {seats} seats; Enterprise costs {usd} a seat and month, paid yearly, plus usage at "
+                "API prices.",
+                plans=joined_by_and([plan.name for plan in comparison.too_small]),
+                seats=f"{comparison.people:,}",
+                usd=usd(table.enterprise_seat_usd),
+            )
         )
     notes.append(
-        f"Plan prices as of {comparison.plans_checked.isoformat()}, API prices of "
-        f"{comparison.rates_checked.isoformat()}, USD without tax."
+        tr(
+            "Plan prices as of {plans}, API prices of {rates}, USD without tax.",
+            plans=comparison.plans_checked.isoformat(),
+            rates=comparison.rates_checked.isoformat(),
+        )
     )
     return notes
 
 
+def _tokens_note(comparison: PlanComparison, today: date) -> str:
+    model, step = comparison.model, comparison.model.rates(today).step
+    price = usd(comparison.blended_usd_per_mtok)
+    if step is None:
+        return tr(
+            "Tokens are those of {model}, {input} of input to {output} of output, no cache: {usd} a million.",
+            model=model.name,
+            input=INPUT_PARTS,
+            output=OUTPUT_PARTS,
+            usd=price,
+        )
+    return tr(
+        "Tokens are those of {model}, {input} of input to {output} of output, no cache, prompts up to {most} tokens: "
+        "{usd} a million.",
+        model=model.name,
+        input=INPUT_PARTS,
+        output=OUTPUT_PARTS,
+        most=f"{step.above_prompt_tokens:,}",
+        usd=price,
+    )
+
+
 def _offer_line(offer: Offer, comparison: PlanComparison) -> str:
-    line = f"{offer.plan.name}: {usd(offer.monthly_usd)} a month"
+    return tr(
+        "{price}, {comparison}; it pays above {tokens} million tokens.",
+        price=_offer_price(offer, comparison),
+        comparison=_against_api(offer.monthly_usd - comparison.api_monthly_usd),
+        tokens=_million(offer.break_even_mtok),
+    )
+
+
+def _offer_price(offer: Offer, comparison: PlanComparison) -> str:
+    name, monthly, yearly = offer.plan.name, usd(offer.monthly_usd), offer.yearly_usd_a_month
     if offer.seats > comparison.people:
-        line += f" for {offer.seats} seats, the least"
-    if offer.yearly_usd_a_month is not None:
-        line += f" ({usd(offer.yearly_usd_a_month)} when paid yearly)"
-    more = offer.monthly_usd - comparison.api_monthly_usd
-    against = f"{usd(abs(more))} {'more' if more > 0 else 'less'} than" if more else "as much as"
-    return f"{line}, {against} the API; it pays above {_million(offer.break_even_mtok)} million tokens."
+        seats = tr("{plan}: {usd} a month for {seats} seats, the least", plan=name, usd=monthly, seats=offer.seats)
+    else:
+        seats = tr("{plan}: {usd} a month", plan=name, usd=monthly)
+    if yearly is None:
+        return seats
+    return tr("{price} ({usd} when paid yearly)", price=seats, usd=usd(yearly))
+
+
+def _against_api(more: Decimal) -> str:
+    if not more:
+        return tr("as much as the API")
+    if more > 0:
+        return tr("{usd} more than the API", usd=usd(more))
+    return tr("{usd} less than the API", usd=usd(-more))
 
 
 def _million(mtok: Decimal) -> str:

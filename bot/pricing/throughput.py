@@ -12,8 +12,9 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 from bot.amounts import usd
-from bot.language import tr_noop
+from bot.language import tr, tr_noop
 from bot.pricing.card import Model, packaged
+from bot.pricing.listed import clauses, listed
 from bot.pricing.tokens import TokenCounts
 
 Limiter = Literal[
@@ -268,7 +269,7 @@ UNITS = {
 
 
 def fit_lines(fit: Fit) -> list[str]:
-    """Short lines: the need, the tier that fits, why no lower one does, and the date of the limits."""
+    """Short lines of `estimate --json`: the need, the tier that fits, why no lower one does, the date of the limits."""
     return [
         *(_needs_line(pool, fit) for pool in fit.pools),
         *verdict_lines(fit),
@@ -281,14 +282,13 @@ def verdict_lines(fit: Fit) -> list[str]:
     """The tier that fits, and why no lower one does."""
     coverage = fit.own_coverage
     if coverage is None:
-        verdict = _tier_words(fit)
-        return [f"{verdict[0].upper()}{verdict[1:]}."]
+        return [_tier_line(fit)]
     if coverage is Coverage.COVERED:
-        lines = ["Fits your organization's own rate limits."]
+        lines = [tr("Fits your organization's own rate limits.")]
         if too_low := _caps(fit, [found for found in fit.tiers if not found.covers_usd]):
-            lines.append(f"Check its monthly cap too: {too_low}.")
+            lines.append(tr("Check its monthly cap too: {cap}.", cap=too_low))
         return lines
-    return [_own_line(fit), f"By Anthropic's standard limits it {_tier_words(fit)}."]
+    return [_own_line(fit), _tier_line(fit, beside_own=True)]
 
 
 def _needs_line(found: PoolFit, fit: Fit) -> str:
@@ -309,25 +309,52 @@ def _needs_line(found: PoolFit, fit: Fit) -> str:
 def _own_line(fit: Fit) -> str:
     own = fit.own or ()
     if fit.own_coverage is Coverage.SHORT:
-        return f"Does not fit your organization's own rate limits: it allows {_worst(own, OWN, fit)}."
-    unknown = _listed([found.pool.name for found in own if found.coverage(OWN) is Coverage.UNKNOWN])
-    return f"Your organization's own rate limits do not tell all of those for {unknown}."
+        return tr("Does not fit your organization's own rate limits: it allows {limit}.", limit=_worst(own, OWN, fit))
+    unknown = listed([found.pool.name for found in own if found.coverage(OWN) is Coverage.UNKNOWN])
+    return tr("Your organization's own rate limits do not tell all of those for {pools}.", pools=unknown)
 
 
-def _tier_words(fit: Fit) -> str:
-    """A verb with its object and reason: `fits tier Build: Start's monthly cap of $500 does not cover $600.00`."""
+FITS = (tr_noop("Fits tier {tier}."), tr_noop("By Anthropic's standard limits it fits tier {tier}."))
+FITS_BECAUSE = (
+    tr_noop("Fits tier {tier}: {why}."),
+    tr_noop("By Anthropic's standard limits it fits tier {tier}: {why}."),
+)
+FITS_NONE = (
+    tr_noop("Fits no standard tier: {why}; the limits of tier {tier} are agreed with Anthropic."),
+    tr_noop(
+        "By Anthropic's standard limits it fits no standard tier: {why}; the limits of tier {tier} are agreed with "
+        "Anthropic."
+    ),
+)
+MAY_FIT = (
+    tr_noop("May fit tier {tier}, but the rate limits of {pools} are not known here: the Console shows yours."),
+    tr_noop(
+        "By Anthropic's standard limits it may fit tier {tier}, but the rate limits of {pools} are not known here: "
+        "the Console shows yours."
+    ),
+)
+MAY_FIT_BECAUSE = (
+    tr_noop("May fit tier {tier}, but the rate limits of {pools} are not known here: the Console shows yours; {why}."),
+    tr_noop(
+        "By Anthropic's standard limits it may fit tier {tier}, but the rate limits of {pools} are not known here: "
+        "the Console shows yours; {why}."
+    ),
+)
+"""The verdict by the table: on its own, and after the one by the organization's own limits."""
+
+
+def _tier_line(fit: Fit, *, beside_own: bool = False) -> str:
+    """`Fits tier Build: Start's monthly cap of $500 does not cover $600.00.`"""
     certain = fit.tier
     tier = certain or fit.least_tier
     lower = fit.tiers[: [found.tier for found in fit.tiers].index(tier)]
     why = _why_not(fit, [found for found in lower if found.coverage is Coverage.SHORT])
     if certain is not None:
-        return f"fits tier {tier.name}" + (f": {why}" if why else "")
+        return tr((FITS_BECAUSE if why else FITS)[beside_own], tier=tier.name, why=why)
     if tier.monthly_cap_usd is None:
-        return f"fits no standard tier: {why}; the limits of tier {tier.name} are agreed with Anthropic"
-    unknown = _listed([found.pool.name for found in fit.pools if found.coverage(tier.name) is Coverage.UNKNOWN])
-    return f"may fit tier {tier.name}, but the rate limits of {unknown} are not known here: the Console shows yours" + (
-        f"; {why}" if why else ""
-    )
+        return tr(FITS_NONE[beside_own], tier=tier.name, why=why)
+    unknown = listed([found.pool.name for found in fit.pools if found.coverage(tier.name) is Coverage.UNKNOWN])
+    return tr((MAY_FIT_BECAUSE if why else MAY_FIT)[beside_own], tier=tier.name, pools=unknown, why=why)
 
 
 def _why_not(fit: Fit, excluded: Sequence[TierFit]) -> str:
@@ -335,18 +362,21 @@ def _why_not(fit: Fit, excluded: Sequence[TierFit]) -> str:
     reasons = [_caps(fit, [found for found in excluded if not found.covers_usd])]
     if excluded and excluded[-1].covers_usd:
         name = excluded[-1].tier.name
-        reasons.append(f"{name} allows {_worst(fit.pools, name, fit)}")
-    return "; ".join(reason for reason in reasons if reason)
+        reasons.append(tr("{tier} allows {limit}", tier=name, limit=_worst(fit.pools, name, fit)))
+    known = [reason for reason in reasons if reason]
+    return clauses(known) if known else ""
 
 
 def _caps(fit: Fit, too_low: Sequence[TierFit]) -> str:
     """`Start's and Build's monthly caps of $500 and $1,000 do not cover $1,350.00`; empty where no cap is too low."""
     if not too_low:
         return ""
-    names = _listed([f"{found.tier.name}'s" for found in too_low])
-    amounts = _listed([usd(found.tier.monthly_cap_usd or Decimal(0)).removesuffix(".00") for found in too_low])
-    verb = ("cap of", "does") if len(too_low) == 1 else ("caps of", "do")
-    return f"{names} monthly {verb[0]} {amounts} {verb[1]} not cover {usd(fit.monthly_usd)}"
+    names = listed([tr("{tier}'s", tier=found.tier.name) for found in too_low])
+    amounts = listed([usd(found.tier.monthly_cap_usd or Decimal(0)).removesuffix(".00") for found in too_low])
+    needed = usd(fit.monthly_usd)
+    if len(too_low) == 1:
+        return tr("{tiers} monthly cap of {caps} does not cover {usd}", tiers=names, caps=amounts, usd=needed)
+    return tr("{tiers} monthly caps of {caps} do not cover {usd}", tiers=names, caps=amounts, usd=needed)
 
 
 def _worst(pools: Iterable[PoolFit], holder: str, fit: Fit) -> str:
@@ -354,12 +384,10 @@ def _worst(pools: Iterable[PoolFit], holder: str, fit: Fit) -> str:
     shortages = [shortage for pool in pools for shortage in pool.shortages(holder)]
     worst = max(shortages, key=lambda shortage: (not shortage.limit, shortage.need / (shortage.limit or 1)))
     needed = worst.need.to_integral_value(ROUND_CEILING)
-    when = "" if fit.peak == 1 else " at the peak"
-    return f"{worst.pool.name} {worst.limit:,} {UNITS[worst.limiter]}, but {needed:,} are needed{when}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    limit = tr("{pool} {limit} {unit}", pool=worst.pool.name, limit=f"{worst.limit:,}", unit=tr(UNITS[worst.limiter]))
+    if fit.peak == 1:
+        return tr("{limit}, but {needed} are needed", limit=limit, needed=f"{needed:,}")
+    return tr("{limit}, but {needed} are needed at the peak", limit=limit, needed=f"{needed:,}")
 
 
 def _rate(need: Decimal) -> str:

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
+from bot.language import tr, tr_noop
 from bot.pricing.card import RateCard
+from bot.pricing.listed import listed
 from bot.pricing.model_names import UnknownModelError, model_named
 from bot.typed_text import cleaned
 
@@ -31,15 +33,17 @@ class WordsError(Exception):
 
 def number(key: str, text: str, examples: str) -> Decimal:
     """`100k`, `1.5m`, `10万`, `100_000`, `100,000`. Raises `WordsError`."""
+    word = f"{key}={text}"
     if _DOTTED.fullmatch(text):
         plain = text.replace(".", "")
-        raise WordsError(f"{key}={text} could be read in two ways: write {plain} or {int(plain):,}.", key)
+        both = {"plain": plain, "parted": f"{int(plain):,}"}
+        raise WordsError(tr("{word} could be read in two ways: write {plain} or {parted}.", word=word, **both), key)
     match = _WRITTEN_NUMBER.fullmatch(text)
     if match is None:
-        raise WordsError(f"{key}={text} is not a number: write it like {examples}.", key)
+        raise WordsError(tr("{word} is not a number: write it like {examples}.", word=word, examples=examples), key)
     amount = Decimal(match[1].replace(",", "").replace("_", "") + (match[2] or "")) * _UNITS[match[3]]
     if amount > MOST:
-        raise WordsError(f"{key}={text} is too large: the most is {MOST:,}.", key)
+        raise WordsError(tr("{word} is too large: the most is {most}.", word=word, most=f"{MOST:,}"), key)
     return amount
 
 
@@ -47,7 +51,9 @@ def whole_number(key: str, text: str, examples: str) -> int:
     """A number without a fraction. Raises `WordsError`."""
     amount = number(key, text, examples)
     if amount != amount.to_integral_value():
-        raise WordsError(f"{key}={text} is not a whole number: write it like {examples}.", key)
+        word = f"{key}={text}"
+        whole = tr("{word} is not a whole number: write it like {examples}.", word=word, examples=examples)
+        raise WordsError(whole, key)
     return int(amount)
 
 
@@ -57,15 +63,22 @@ def rate(key: str, text: str) -> Decimal:
     value = Decimal(digits) if re.fullmatch(r"\d{1,3}(\.\d{1,9})?|\.\d{1,9}", digits) else Decimal("NaN")
     value = value / 100 if per_cent else value
     if not value.is_finite() or not 0 <= value <= 1:
-        meant = f"{key}={text}%" if re.fullmatch(r"\d{1,2}|100", text) else "hit=95% or hit=0.95"
-        raise WordsError(f"{key}={text} is no share: write a hit rate from 0% to 100%, such as {meant}.", key)
+        meant = f"{key}={text}%" if re.fullmatch(r"\d{1,2}|100", text) else tr("hit=95% or hit=0.95")
+        raise WordsError(
+            tr(
+                "{word} is no share: write a hit rate from 0% to 100%, such as {example}.",
+                word=f"{key}={text}",
+                example=meant,
+            ),
+            key,
+        )
     return value.normalize() + 0
 
 
 def choice(key: str, text: str, choices: Mapping[str, Choice], remedy: str) -> Choice:
-    """One of a few words. Raises `WordsError` that names the choices."""
+    """One of a few words. `remedy`: of the `WordsError` that is raised, with the field `word`; it names the choices."""
     if text not in choices:
-        raise WordsError(f"{key}={text} is not offered: {remedy}.", key)
+        raise WordsError(tr(remedy, word=f"{key}={text}"), key)
     return choices[text]
 
 
@@ -109,25 +122,32 @@ SYNONYMS = {
 }
 """Unambiguous synonyms."""
 
-REMEDIES = {
-    **dict.fromkeys(
-        ("caching", "cache", "cached"), "say how many tokens of the input are cached, as in cached=1500 hit=90%"
-    ),
-    **dict.fromkeys(("thinking", "reasoning", "思考"), "thinking is output, so count its tokens in out="),
-    **dict.fromkeys(
-        ("vs", "versus", "or", "than"),
-        "name one model, and the answer holds others against it; shares of several are mix=sonnet-4.6:50,haiku-4.5:50",
-    ),
-    **dict.fromkeys(("prompt", "input"), "say how many tokens it has, as in in=2000"),
-    **dict.fromkeys(("completion", "output", "response", "answer"), "say how many tokens it has, as in out=500"),
-    **dict.fromkeys(("tokens", "token"), "say which and how many, as in in=2000 out=500"),
-    **dict.fromkeys(("requests", "request", "calls", "messages"), "say how many, as in requests=100k"),
-    **dict.fromkeys(("budget", "target"), "write target=700 to=haiku-4.5"),
-}
-"""Common words that have another name here."""
+CACHED = tr_noop("{word} is not known here: say how many tokens of the input are cached, as in cached=1500 hit=90%.")
+THINKING = tr_noop("{word} is not known here: thinking is output, so count its tokens in out=.")
+ONE_MODEL = tr_noop(
+    "{word} is not known here: name one model, and the answer holds others against it; shares of several are "
+    "mix=sonnet-4.6:50,haiku-4.5:50."
+)
+IN_TOKENS = tr_noop("{word} is not known here: say how many tokens it has, as in in=2000.")
+OUT_TOKENS = tr_noop("{word} is not known here: say how many tokens it has, as in out=500.")
+WHICH_TOKENS = tr_noop("{word} is not known here: say which and how many, as in in=2000 out=500.")
+HOW_MANY = tr_noop("{word} is not known here: say how many, as in requests=100k.")
+GOAL = tr_noop("{word} is not known here: write target=700 to=haiku-4.5.")
 
-NOTHING = "leave it out, or write words such as requests=100k in=2000 out=500"
-BEGIN = "begin with a model, as in sonnet-4.6 requests=100k in=2000 out=500"
+REMEDIES = {
+    **dict.fromkeys(("caching", "cache", "cached", "キャッシュ"), CACHED),
+    **dict.fromkeys(("thinking", "reasoning", "思考", "推論"), THINKING),
+    **dict.fromkeys(("vs", "versus", "or", "than", "または", "か"), ONE_MODEL),
+    **dict.fromkeys(("prompt", "input", "入力", "プロンプト"), IN_TOKENS),
+    **dict.fromkeys(("completion", "output", "response", "answer", "出力", "回答"), OUT_TOKENS),
+    **dict.fromkeys(("tokens", "token", "トークン"), WHICH_TOKENS),
+    **dict.fromkeys(("requests", "request", "calls", "messages", "リクエスト"), HOW_MANY),
+    **dict.fromkeys(("budget", "target", "予算", "目標"), GOAL),
+}
+"""Common words that have another name here: the refusal of each."""
+
+NOTHING = tr_noop("{word} is not known here: leave it out, or write words such as requests=100k in=2000 out=500.")
+BEGIN = tr_noop("{word} is not known here: begin with a model, as in sonnet-4.6 requests=100k in=2000 out=500.")
 LONGEST_WORD = 200
 
 _PLAIN = re.compile(
@@ -138,7 +158,7 @@ _PLAIN = re.compile(
 
 _PLAIN_MODEL = re.compile(r"[a-z][a-z0-9.-]{0,60}")
 
-_NUMBER = re.compile(r"\d{1,12}[kmb]?")
+_NUMBER = re.compile(r"\d{1,12}[kmb千万億]?")
 
 
 class Split(NamedTuple):
@@ -164,7 +184,7 @@ def split_words(text: str, card: RateCard) -> Split:
         elif equals:
             _check_key(name, values)
             if not value:
-                raise WordsError(f"{name}= has no value: write one, or leave {name} out.", name)
+                raise WordsError(tr("{name}= has no value: write one, or leave {name} out.", name=name), name)
             values[name] = value.lower()
             typed[name] = key.lower()
         elif name in FLAGS:
@@ -212,14 +232,21 @@ def plain_words(text: str, card: RateCard) -> list[str] | None:
 
 def _check_key(name: str, values: Mapping[str, str]) -> None:
     if name in FLAGS:
-        raise WordsError(f"{name} takes no value: write just {name}.", name)
+        raise WordsError(tr("{name} takes no value: write just {name}.", name=name), name)
     if name not in KEYS:
         near = _near(name, KEYS, 0.7)
-        known = ", ".join(f"{key}=" for key in KEYS)
-        meant = f"did you mean {near[0]}=?" if near else f"use {known} or the flags {' and '.join(FLAGS)}."
-        raise WordsError(f"{name}= is not known here: {meant}", near[0] if near else None)
+        if near:
+            raise WordsError(did_you_mean(f"{name}=", f"{near[0]}="), near[0])
+        raise WordsError(
+            tr(
+                "{word} is not known here: use {keys} or the flags {flags}.",
+                word=f"{name}=",
+                keys=", ".join(f"{key}=" for key in KEYS),
+                flags=listed(FLAGS),
+            )
+        )
     if name in values:
-        raise WordsError(f"{name}= is given twice: keep one of them.", name)
+        raise WordsError(tr("{word} is given twice: keep one of them.", word=f"{name}="), name)
 
 
 def _only_model(words: list[str], card: RateCard) -> str | None:
@@ -227,11 +254,15 @@ def _only_model(words: list[str], card: RateCard) -> str | None:
     models = [word for word in words if card.knows(word)]
     others = [word for word in words if word not in models]
     if others:
-        raise _unknown(others[0], card, BEGIN if not models else NOTHING)
+        raise _unknown(others[0], card, NOTHING if models else BEGIN)
     if len(models) > 1:
         raise WordsError(
-            f"{models[1]} is one word too many: {models[0]} is the model already. Several models are written as "
-            "mix=sonnet-4.6:50,haiku-4.5:50.",
+            tr(
+                "{word} is one word too many: {model} is the model already. Several models are written as "
+                "mix=sonnet-4.6:50,haiku-4.5:50.",
+                word=models[1],
+                model=models[0],
+            ),
             "model",
         )
     return models[0] if models else None
@@ -241,30 +272,65 @@ def _counts(word: str) -> bool:
     return word[:1].isdigit() or word.startswith("%")
 
 
-def _unknown(word: str, card: RateCard, remedy: str) -> WordsError:
+def did_you_mean(word: str, near: str) -> str:
+    """That a word is not known, and which one may be meant."""
+    return tr("{word} is not known here: did you mean {near}?", word=word, near=near)
+
+
+def not_claude(word: str, card: RateCard) -> str:
+    """That a model is another vendor's."""
+    families = ", ".join(card.families())
+    return tr("{word} is not priced here: only Claude models are ({families}).", word=word, families=families)
+
+
+def no_price(word: str, near: str | None, card: RateCard) -> str:
+    """That a model is not in the rate card, and which one may be meant."""
+    if near is not None:
+        return tr("No price is known for the model {word}: did you mean {near}?", word=word, near=near)
+    return tr(
+        "No price is known for the model {word}: name a family ({families}) or an API id.",
+        word=word,
+        families=", ".join(card.families()),
+    )
+
+
+def _unknown(word: str, card: RateCard, refusal: str) -> WordsError:
     """The refusal of an unknown word."""
     if re.fullmatch(r"\d[\d.]*%", word):
-        return WordsError(f"{word} stands alone: if it is the cache hit rate, write hit={word}.", "hit")
+        return WordsError(
+            tr("{word} stands alone: if it is the cache hit rate, write hit={word}.", word=word),
+            "hit",
+        )
     if _counts(word):
-        keys = [f"{key}={word}" if _NUMBER.fullmatch(word) else f"{key}=" for key in ("requests", "in", "out")]
-        as_in = "as in" if _NUMBER.fullmatch(word) else "one number each for"
-        return WordsError(f"{word} stands alone: say what it counts, {as_in} {keys[0]}, {keys[1]} or {keys[2]}.")
+        return WordsError(_uncounted(word))
     if word in REMEDIES:
-        return WordsError(f"{word} is not known here: {REMEDIES[word]}.")
+        return WordsError(tr(REMEDIES[word], word=word))
     near = nearest_word(word, cutoff=0.7) if len(word) > 2 else None
     if near is not None:
-        return WordsError(f"{word} is not known here: did you mean {near}?", near.rstrip("="))
+        return WordsError(did_you_mean(word, near), near.rstrip("="))
     try:
         model_named(word, card)
     except UnknownModelError as error:
         if error.is_foreign:
-            return WordsError(f"{word} is not priced here: only Claude models are ({', '.join(card.families())}).")
+            return WordsError(not_claude(word, card))
         if error.nearest is not None and _is_likely(word, error.nearest):
-            return WordsError(f"No price is known for the model {word}: did you mean {error.nearest}?", "model")
+            return WordsError(no_price(word, error.nearest, card), "model")
     if "claude" in word:
-        families = ", ".join(card.families())
-        return WordsError(f"No price is known for the model {word}: name a family ({families}) or an API id.", "model")
-    return WordsError(f"{word} is not known here: {remedy}.")
+        return WordsError(no_price(word, None, card), "model")
+    return WordsError(tr(refusal, word=word))
+
+
+def _uncounted(word: str) -> str:
+    """A number without a word that says what it counts."""
+    if _NUMBER.fullmatch(word):
+        return tr(
+            "{word} stands alone: say what it counts, as in requests={word}, in={word} or out={word}.",
+            word=word,
+        )
+    return tr(
+        "{word} stands alone: say what it counts, one number each for requests=, in= or out=.",
+        word=word,
+    )
 
 
 def _is_likely(word: str, model: str) -> bool:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import get_args
 
+from bot.language import tr, tr_noop
 from bot.pricing.card import Model, RateCard
 from bot.pricing.model_names import UnknownModelError, model_named, short_name
 from bot.pricing.monthly_cost import Geo, Goal, Lang, Per, Route, Text, Ttl, Workload, all_on
@@ -18,7 +19,10 @@ from bot.pricing.word_split import (
     Split,
     WordsError,
     choice,
+    did_you_mean,
     nearest_word,
+    no_price,
+    not_claude,
     number,
     rate,
     split_words,
@@ -27,7 +31,21 @@ from bot.pricing.word_split import (
 
 EXAMPLE = "sonnet-4.6 requests=100k in=2000 out=500"
 
-COUNTS = "2000, 100k or 1.5m"
+MIX = "mix=sonnet-4.6:50,haiku-4.5:50"
+
+COUNTS = tr_noop("2000, 100k or 1.5m")
+MISSING = {
+    "in": tr_noop("in= is missing: say how many tokens a request has, as in {example} (or chars=8000 lang=en)."),
+    "out": tr_noop("out= is missing: say how many tokens a request has, as in {example}."),
+}
+CACHED_ABOVE_INPUT = tr_noop(
+    "cached={cached} is more than in={shortest}: cached tokens are part of the input, so lower cached or lengthen the "
+    "input."
+)
+CACHED_ABOVE_TEXT = tr_noop(
+    "cached={cached} is more than the {shortest} tokens of the text: cached tokens are part of the input, so lower "
+    "cached or lengthen the input."
+)
 MOST_TURNS = 1000
 MOST_PEAK = 10_000
 MOST_SEARCHES = 1000
@@ -52,9 +70,17 @@ _NAME = re.compile(r"[\w-]{1,40}")
 def _check_length(words: str) -> None:
     """Longer texts are refused: the cost of parsing grows with the square of the length."""
     if len(words) > MOST_CHARACTERS:
-        raise WordsError(f"This has {len(words):,} characters: describe a workload in at most {MOST_CHARACTERS:,}.")
+        raise WordsError(
+            tr(
+                "This has {number} characters: describe a workload in at most {most}.",
+                number=f"{len(words):,}",
+                most=f"{MOST_CHARACTERS:,}",
+            )
+        )
     if _LONG_NUMBER.search(words):
-        raise WordsError(f"A number here has more than {MOST_DIGITS} characters: write it as in 100k or 1.5m.")
+        raise WordsError(
+            tr("A number here has more than {most} characters: write it as in 100k or 1.5m.", most=MOST_DIGITS)
+        )
 
 
 def parse_workload(words: str, card: RateCard) -> Workload:
@@ -127,7 +153,7 @@ def _routes(split: Split, card: RateCard) -> tuple[tuple[Route, ...], Model | No
     if "mix" in split.values:
         return _mix(split.values["mix"], card), named
     if named is None:
-        raise WordsError(f"No model is named: begin with one, as in {EXAMPLE}.", "model")
+        raise WordsError(tr("No model is named: begin with one, as in {example}.", example=EXAMPLE), "model")
     return all_on(named), None
 
 
@@ -136,16 +162,17 @@ def _mix(text: str, card: RateCard) -> tuple[Route, ...]:
     for part in text.split(","):
         word, colon, share = part.rpartition(":")
         if not colon:
-            raise WordsError(f"mix={text} lacks a share: write it as mix=sonnet-4.6:50,haiku-4.5:50.", "mix")
+            raise WordsError(tr("{word} lacks a share: write it as {example}.", word=f"mix={text}", example=MIX), "mix")
         model = _model(word, card, "mix")
         if any(route.model.id == model.id for route in routes):
-            raise WordsError(f"mix= names {short_name(model)} twice: give each model one share.", "mix")
-        percentage = number("mix", share.removesuffix("%"), "mix=sonnet-4.6:50,haiku-4.5:50")
+            twice = tr("mix= names {model} twice: give each model one share.", model=short_name(model))
+            raise WordsError(twice, "mix")
+        percentage = number("mix", share.removesuffix("%"), MIX)
         if percentage:
             routes.append(Route(model, Fraction(percentage) / 100))
     total = sum((route.share for route in routes), Fraction(0))
     if total != 1:
-        raise WordsError(f"The shares of mix= sum to {_percentage(total)}: they must sum to 100.", "mix")
+        raise WordsError(tr("The shares of mix= sum to {sum}: they must sum to 100.", sum=_percentage(total)), "mix")
     return tuple(routes)
 
 
@@ -155,49 +182,47 @@ def _model(word: str, card: RateCard, key: str = "model") -> Model:
     except UnknownModelError as error:
         near = nearest_word(word, cutoff=0.65)
         if near is not None and error.nearest is None and key == "model":
-            raise WordsError(f"{word} is not known here: did you mean {near}?", near.rstrip("=")) from None
-        families = ", ".join(card.families())
+            raise WordsError(did_you_mean(word, near), near.rstrip("=")) from None
         if error.is_foreign:
-            raise WordsError(f"{word} is not priced here: only Claude models are ({families}).", key) from None
-        meant = f"did you mean {error.nearest}?" if error.nearest else f"name a family ({families}) or an API id."
-        raise WordsError(f"No price is known for the model {word}: {meant}", key) from None
+            raise WordsError(not_claude(word, card), key) from None
+        raise WordsError(no_price(word, error.nearest, card), key) from None
 
 
 def _count(values: Mapping[str, str], key: str, default: int | None = None) -> int:
     if key in values:
-        return whole_number(key, values[key], COUNTS)
+        return whole_number(key, values[key], tr(COUNTS))
     if default is None:
-        other = " (or chars=8000 lang=en)" if key == "in" else ""
-        raise WordsError(f"{key}= is missing: say how many tokens a request has, as in {EXAMPLE}{other}.", key)
+        raise WordsError(tr(MISSING[key], example=EXAMPLE), key)
     return default
 
 
 def _text(values: Mapping[str, str]) -> Text | None:
     if "chars" not in values:
         if "lang" in values:
-            raise WordsError("lang= says something about chars= only: add chars=8000 or leave lang out.", "lang")
+            raise WordsError(tr("lang= says something about chars= only: add chars=8000 or leave lang out."), "lang")
         return None
     if "in" in values:
-        raise WordsError("in= and chars= both say how long the input is: keep one of them.", "chars")
+        raise WordsError(tr("in= and chars= both say how long the input is: keep one of them."), "chars")
     if "lang" not in values:
-        raise WordsError("lang= is missing: say which language the characters are, lang=en or lang=ja.", "lang")
+        raise WordsError(tr("lang= is missing: say which language the characters are, lang=en or lang=ja."), "lang")
     languages: Mapping[str, Lang] = {"en": "en", "english": "en", "ja": "ja", "jp": "ja", "japanese": "ja"}
-    lang = choice("lang", values["lang"], languages, "write lang=en or lang=ja, or count the tokens and write in=")
-    return Text(whole_number("chars", values["chars"], "8000 or 10k"), lang)
+    remedy = tr_noop("{word} is not offered: write lang=en or lang=ja, or count the tokens and write in=.")
+    lang = choice("lang", values["lang"], languages, remedy)
+    return Text(whole_number("chars", values["chars"], tr("8000 or 10k")), lang)
 
 
 def _requests(values: Mapping[str, str]) -> tuple[int, Per]:
     if "requests" not in values:
         raise WordsError(
-            f"requests= is missing: say how many there are, as in {EXAMPLE} (or requests=500/day).", "requests"
+            tr("requests= is missing: say how many there are, as in {example} (or requests=500/day).", example=EXAMPLE),
+            "requests",
         )
     amount, slash, per = values["requests"].partition("/")
     if per in SECONDS:
         minutely = number("requests", amount, "3/second") * 60
         if minutely != minutely.to_integral_value() or not minutely:
-            raise WordsError(
-                f"requests={values['requests']} is no whole number a minute: write it /minute.", "requests"
-            )
+            word = f"requests={values['requests']}"
+            raise WordsError(tr("{word} is no whole number a minute: write it /minute.", word=word), "requests")
         return int(minutely), "minute"
     periods: Mapping[str, Per] = {
         **{name: name for name in get_args(Per)},
@@ -205,38 +230,48 @@ def _requests(values: Mapping[str, str]) -> tuple[int, Per]:
         **PERIODS,
     }
     if slash and per not in periods:
-        raise WordsError(
-            f"requests={values['requests']} has an unknown period: write /day, /week or /month.", "requests"
-        )
-    requests = whole_number("requests", amount, "100k, 1.5m or 500/day")
+        word = f"requests={values['requests']}"
+        raise WordsError(tr("{word} has an unknown period: write /day, /week or /month.", word=word), "requests")
+    requests = whole_number("requests", amount, tr("100k, 1.5m or 500/day"))
     if requests == 0:
-        raise WordsError("requests=0 costs nothing: give the number of requests, such as requests=100k.", "requests")
+        raise WordsError(
+            tr("requests=0 costs nothing: give the number of requests, such as requests=100k."), "requests"
+        )
     return requests, periods[per] if slash else "month"
 
 
 def _ttl(text: str) -> Ttl:
     choices: Mapping[str, Ttl] = {name: name for name in get_args(Ttl)}
-    return choice("ttl", text, choices, "caches live 5 minutes or 1 hour, so write ttl=5m or ttl=1h")
+    remedy = tr_noop("{word} is not offered: caches live 5 minutes or 1 hour, so write ttl=5m or ttl=1h.")
+    return choice("ttl", text, choices, remedy)
 
 
 def _turns(values: Mapping[str, str]) -> int:
     turns = whole_number("turns", values.get("turns", "1"), "turns=20")
     if not 1 <= turns <= MOST_TURNS:
-        raise WordsError(f"turns={values['turns']} is no conversation: write 1 to {MOST_TURNS}.", "turns")
+        word = f"turns={values['turns']}"
+        raise WordsError(tr("{word} is no conversation: write 1 to {most}.", word=word, most=MOST_TURNS), "turns")
     return turns
 
 
 def _geo(values: Mapping[str, str]) -> Geo | None:
     choices: Mapping[str, str] = {"us": "us", "global": ""}
-    remedy = "inference runs anywhere or in the US only, so write geo=us or leave geo out"
+    remedy = tr_noop(
+        "{word} is not offered: inference runs anywhere or in the US only, so write geo=us or leave geo out."
+    )
     return "us" if choice("geo", values.get("geo", "global"), choices, remedy) else None
 
 
 def _searches(values: Mapping[str, str]) -> Decimal:
-    searches = number("search", values.get("search", "0"), "search=2 or search=0.5")
+    searches = number("search", values.get("search", "0"), tr("search=2 or search=0.5"))
     if searches > MOST_SEARCHES:
         raise WordsError(
-            f"search={values['search']} is too many for one request: the most is {MOST_SEARCHES}.", "search"
+            tr(
+                "{word} is too many for one request: the most is {most}.",
+                word=f"search={values['search']}",
+                most=MOST_SEARCHES,
+            ),
+            "search",
         )
     return searches.normalize() + 0
 
@@ -247,12 +282,13 @@ def _goal(split: Split, routes: tuple[Route, ...], card: RateCard) -> Goal | Non
         return None
     for key, other in (("target", "to=haiku-4.5"), ("to", "target=700")):
         if key in values and other.partition("=")[0] not in values:
-            raise WordsError(f"{split.typed[key]}= needs its other half: add {other}.", other.partition("=")[0])
+            half = tr("{word} needs its other half: add {other}.", word=f"{split.typed[key]}=", other=other)
+            raise WordsError(half, other.partition("=")[0])
     if len(routes) > 1:
-        raise WordsError("target= works from one model: leave mix= out and name that model.", "target")
+        raise WordsError(tr("target= works from one model: leave mix= out and name that model."), "target")
     to = _model(values["to"], card, "to")
     if to.id == routes[0].model.id:
-        raise WordsError(f"to={values['to']} is the model itself: name a cheaper one.", "to")
+        raise WordsError(tr("{word} is the model itself: name a cheaper one.", word=f"to={values['to']}"), "to")
     usd = number("target", values["target"].removeprefix("$"), "target=700")
     return Goal(usd, to)
 
@@ -262,7 +298,8 @@ def _peak(values: Mapping[str, str]) -> Decimal | None:
         return None
     peak = number("peak", values["peak"].removesuffix("x"), "peak=10x")
     if not 1 <= peak <= MOST_PEAK:
-        raise WordsError(f"peak={values['peak']} is no peak: write how many times the mean it is, from 1x on.", "peak")
+        word = f"peak={values['peak']}"
+        raise WordsError(tr("{word} is no peak: write how many times the mean it is, from 1x on.", word=word), "peak")
     return peak
 
 
@@ -270,12 +307,15 @@ def _name(values: Mapping[str, str]) -> str | None:
     if "for" in values:
         # Whose usage is meant is read before the workload, where estimates are kept.
         raise WordsError(
-            "for= says whose usage an estimate is compared with that /claude-cost estimate keeps: type it there, or "
-            "leave for out.",
+            tr(
+                "for= says whose usage an estimate is compared with that /claude-cost estimate keeps: type it there, "
+                "or leave for out."
+            ),
             "for",
         )
     if "as" in values and not _NAME.fullmatch(values["as"]):
-        raise WordsError(f"as={values['as']} is no name: use up to 40 letters, digits, - and _.", "as")
+        word = f"as={values['as']}"
+        raise WordsError(tr("{word} is no name: use up to 40 letters, digits, - and _.", word=word), "as")
     return values.get("as")
 
 
@@ -283,36 +323,43 @@ def _check_cache(workload: Workload, values: Mapping[str, str]) -> None:
     for key in ("hit", "ttl"):
         if key in values and "cached" not in values and not (key == "ttl" and workload.turns > 1):
             raise WordsError(
-                f"{key}= says something about cached tokens only: add cached=TOKENS or leave {key} out.", key
+                tr("{key}= says something about cached tokens only: add cached=TOKENS or leave {key} out.", key=key),
+                key,
             )
     if workload.turns > 1:
         # The prefix precedes the conversation and is not part of a turn's input.
         return
     shortest = min(workload.input_for(route.model) for route in workload.routes)
     if workload.cached_tokens > shortest:
-        given = f"in={shortest}" if workload.text is None else f"the {shortest} tokens of the text"
-        raise WordsError(
-            f"cached={workload.cached_tokens} is more than {given}: cached tokens are part of the input, so lower "
-            "cached or lengthen the input.",
-            "cached",
-        )
+        text = CACHED_ABOVE_INPUT if workload.text is None else CACHED_ABOVE_TEXT
+        raise WordsError(tr(text, cached=workload.cached_tokens, shortest=shortest), "cached")
 
 
 def _check_terms(workload: Workload, card: RateCard) -> None:
     """Fast mode and inference in the US, which not every model has."""
     if workload.fast and workload.batch:
-        raise WordsError("batch and fast do not go together: batches never run fast, so leave one of them out.", "fast")
+        raise WordsError(
+            tr("batch and fast do not go together: batches never run fast, so leave one of them out."), "fast"
+        )
     for model in (route.model for route in workload.routes):
         if workload.fast and all(rates.fast_input is None for rates in model.price):
             newest = [each for each in card.models.values() if each.price[-1].fast_input]
             known = [short_name(each) for each in newest if each.price[-1].fast_until is None]
             raise WordsError(
-                f"{model.name} has no fast mode: leave fast out, or name one of {', '.join(known)}.", "fast"
+                tr(
+                    "{model} has no fast mode: leave fast out, or name one of {models}.",
+                    model=model.name,
+                    models=", ".join(known),
+                ),
+                "fast",
             )
         if workload.geo == "us" and not model.us_inference:
             raise WordsError(
-                f"{model.name} does not take geo=us, which Anthropic refuses with HTTP 400: leave it out, or name a "
-                "model from Opus 4.6 and Sonnet 4.6 on.",
+                tr(
+                    "{model} does not take geo=us, which Anthropic refuses with HTTP 400: leave it out, or name a "
+                    "model from Opus 4.6 and Sonnet 4.6 on.",
+                    model=model.name,
+                ),
                 "geo",
             )
 

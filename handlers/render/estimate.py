@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from bot.amounts import cents_of, in_cents, percent, usd
+from bot.amounts import cents_of, in_cents, percent, span, usd
 from bot.budgets.planned import Planned
-from bot.language import tr
+from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.pricing.estimate import Estimate
-from bot.pricing.estimate_text import advice_lines, closing_lines, headline, line_words, routing_words
+from bot.pricing.estimate_text import PER, advice_lines, closing_lines, headline, line_words, routing_words
+from bot.pricing.listed import clauses, in_row, sentences
 from bot.pricing.store import KeptEstimate
 from bot.pricing.throughput import verdict_lines
 from handlers.render.parts import (
@@ -25,7 +26,6 @@ from handlers.render.parts import (
     warning,
 )
 from handlers.render.raises import raised_note
-from handlers.render.spend import LITTLE_DATA, not_extrapolated
 
 WORDS_LIMIT = 300
 MOST_KEPT = 20
@@ -78,7 +78,9 @@ def _without_titles(lines: Sequence[str]) -> list[str]:
 
 def _line_in_words(cells: Sequence[str]) -> str:
     kind, tokens, price, dollars = cells
-    return f"{kind}: {tokens} tokens × {price} per million = {dollars}"
+    return tr(
+        "{kind}: {tokens} tokens × {price} per million = {usd}", kind=kind, tokens=tokens, price=price, usd=dollars
+    )
 
 
 def planned_in_short(plan: Planned) -> str:
@@ -97,73 +99,112 @@ def planned_in_short(plan: Planned) -> str:
     )
 
 
+ADDED: dict[str, str] = {
+    "day": tr_noop("begun now, {usd} more in this day: expected end {before} → {after}, {share} of {limit}."),
+    "week": tr_noop("begun now, {usd} more in this week: expected end {before} → {after}, {share} of {limit}."),
+    "month": tr_noop("begun now, {usd} more in this month: expected end {before} → {after}, {share} of {limit}."),
+}
+"""By the kind of period."""
+
+
 def planned_line(plan: Planned) -> str:
     """What a whole period of it takes of the limit, and where the running period would end with it."""
-    name, limit = shown(plan.budget), usd(plan.limit_usd)
+    limit = usd(plan.limit_usd)
     raised = raised_note(plan.raised, plan.raised[-1].kind) if plan.raised else []
-    line = (
-        f"Budget {name}: {usd(plan.whole_usd)} a {plan.period} ({percent(plan.whole_usd, plan.limit_usd)} of "
-        f"{', '.join([limit, *raised])})"
+    whole = tr(
+        "Budget {name}: {usd} ({share} of {limit})",
+        name=shown(plan.budget),
+        usd=tr(PER[plan.period.value], count=usd(plan.whole_usd)),
+        share=percent(plan.whole_usd, plan.limit_usd),
+        limit=in_row([limit, *raised]),
     )
+    return clauses([whole, _expected_end(plan)])
+
+
+def _expected_end(plan: Planned) -> str:
     if plan.total_usd is None or plan.expected_usd is None:
-        why = LITTLE_DATA if plan.stale_at is None else not_extrapolated(plan.as_of, plan.stale_at)
-        return f"{line}; its expected end is {why}."
-    share = percent(plan.total_usd, plan.limit_usd)
+        if plan.stale_at is None:
+            return tr("its expected end is not known yet, since there are less than 6 hours of data.")
+        return tr(
+            "its expected end is not extrapolated, since the data is {age} old.",
+            age=span(plan.stale_at - plan.as_of),
+        )
     # The expected end is shown elsewhere too, so that what is added takes the odd cent.
     cents = cents_of(plan.total_usd) - cents_of(plan.expected_usd)
     [added] = in_cents(cents, [plan.added_usd])
-    return (
-        f"{line}; begun now, {usd(added)} more in this {plan.period}: expected end "
-        f"{usd(plan.expected_usd)} → {usd(plan.total_usd)}, {share} of {limit}."
+    return tr(
+        ADDED[plan.period.value],
+        usd=usd(added),
+        before=usd(plan.expected_usd),
+        after=usd(plan.total_usd),
+        share=percent(plan.total_usd, plan.limit_usd),
+        limit=usd(plan.limit_usd),
     )
 
 
 def kept_list(kept: Sequence[KeptEstimate], pace: Callable[[KeptEstimate], Decimal | None]) -> list[str]:
     """One line for each; the newest `MOST_KEPT` where there are more. `pace`: USD a month of what it is bound to."""
     if not kept:
-        return ["No estimate is kept: add as=NAME to one, as in `estimate sonnet requests=1k in=2000 out=500 as=demo`."]
+        return [
+            tr("No estimate is kept: add as=NAME to one, as in `estimate sonnet requests=1k in=2000 out=500 as=demo`.")
+        ]
     newest = sorted(kept, key=lambda one: one.kept_at, reverse=True)[:MOST_KEPT]
-    lines = [
-        f"{code(one.name)}: {usd(one.monthly_usd)} a month{_pace_clause(one, pace)}, {code(one.words, WORDS_LIMIT)}"
-        for one in newest
-    ]
+    lines = [in_row([_kept_cost(one, pace), code(one.words, WORDS_LIMIT)]) for one in newest]
     more = len(kept) - len(newest)
-    return lines if more <= 0 else [*lines, f"and {more} older ones"]
+    return lines if more <= 0 else [*lines, tr("and {number} older ones", number=more)]
 
 
-def _pace_clause(kept: KeptEstimate, pace: Callable[[KeptEstimate], Decimal | None]) -> str:
+def _kept_cost(kept: KeptEstimate, pace: Callable[[KeptEstimate], Decimal | None]) -> str:
+    name, estimated = code(kept.name), usd(kept.monthly_usd)
     if kept.scope is None:
-        return ""
-    monthly = pace(kept)
-    known = "pace not known yet" if monthly is None else f"on pace for {usd(monthly)}"
-    return f" estimated, {known} ({shown(kept.scope)})"
+        return tr("{name}: {usd} a month", name=name, usd=estimated)
+    scope, monthly = shown(kept.scope), pace(kept)
+    if monthly is None:
+        return tr(
+            "{name}: {usd} a month estimated, pace not known yet ({scope})", name=name, usd=estimated, scope=scope
+        )
+    return tr(
+        "{name}: {usd} a month estimated, on pace for {pace} ({scope})",
+        name=name,
+        usd=estimated,
+        pace=usd(monthly),
+        scope=scope,
+    )
 
 
 def bound_line(kept: KeptEstimate, doubt: str | None) -> list[str]:
     """Whose usage it is compared with, if anybody's. `doubt`: why there is none of it, one sentence."""
+    why = [] if doubt is None else [sentence(doubt)]
     if kept.scope is None:
-        return [] if doubt is None else [f"It is compared with no usage. {sentence(doubt)}"]
-    line = f"`estimate show {kept.name}` compares it with the usage of {shown(kept.scope)}."
-    return [line if doubt is None else f"{line} {sentence(doubt)}"]
+        return [sentences([tr("It is compared with no usage."), *why])] if why else []
+    line = tr("`estimate show {name}` compares it with the usage of {scope}.", name=kept.name, scope=shown(kept.scope))
+    return [sentences([line, *why])]
 
 
 def kept_line(kept: KeptEstimate, replaced: KeptEstimate | None) -> str:
     """That an estimate is kept now, and what it replaced."""
-    line = f"Kept as {code(kept.name)}, with the prices checked on {kept.rates_checked.isoformat()}."
+    line = tr(
+        "Kept as {name}, with the prices checked on {day}.", name=code(kept.name), day=kept.rates_checked.isoformat()
+    )
     if replaced is None:
         return line
-    return f"{line} It replaces {usd(replaced.monthly_usd)} a month of {moment(replaced.kept_at)}."
+    before = tr("It replaces {usd} a month of {when}.", usd=usd(replaced.monthly_usd), when=moment(replaced.kept_at))
+    return sentences([line, before])
 
 
 def dropped(kept: KeptEstimate) -> str:
     """That it is forgotten, with the words that bring it back."""
-    return f"{code(kept.name)} is dropped. It was {code(kept.words, WORDS_LIMIT)}."
+    return tr("{name} is dropped. It was {words}.", name=code(kept.name), words=code(kept.words, WORDS_LIMIT))
 
 
 def kept_message(kept: KeptEstimate, now: Estimate) -> Message:
     """What it cost when it was kept, and what it costs today."""
-    then = (
-        f"{code(kept.name)}, kept by {mention(kept.kept_by)} on {moment(kept.kept_at)}: {usd(kept.monthly_usd)} "
-        f"a month at the prices checked on {kept.rates_checked.isoformat()}."
+    then = tr(
+        "{name}, kept by {who} on {when}: {usd} a month at the prices checked on {day}.",
+        name=code(kept.name),
+        who=mention(kept.kept_by),
+        when=moment(kept.kept_at),
+        usd=usd(kept.monthly_usd),
+        day=kept.rates_checked.isoformat(),
     )
-    return Message([paragraph(then, "Today:"), *estimate_message(now).parts])
+    return Message([paragraph(then, tr("Today:")), *estimate_message(now).parts])

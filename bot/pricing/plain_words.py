@@ -59,6 +59,17 @@ _NAMES_OF_NUMBERS = ((r"(?:thousand|grand)", "k"), (r"(?:millions?|mio|mil|mn)",
 _IN_WORDS = re.compile(r"(?<![\w=])(?:an?|one)\s+(thousand|million|billion)\b")
 _PARTED = re.compile(r"(?<![\w.,/:-])(\d{1,3})((?: \d{3})+)(?!\w|[.,:]\d)(?!\s?[=:])")
 _UNIT_APART = re.compile(r"(?<=[\d.])\s+(?:([kmx千万億])(?![\w=:])|(%))")
+_PAIR = re.compile(
+    rf"(?<![\w=])in(?:put)?\s*/\s*out(?:put)?(?:\s+{_TOKENS})?\s*[=:]?\s*(?P<n>{_N})\s*/\s*(?P<m>{_N})"
+    rf"(?:\s*{_TOKENS})?(?![\w=:/])"
+)
+_PAIR_JAPANESE = re.compile(
+    rf"入出力(?:トークン)?数?\s*[はがを]?\s*[=:]?\s*(?P<n>{_N})\s*/\s*(?P<m>{_N})(?:\s*トークン)?(?![\w/])"
+)
+_RATE_IN_SHORT = re.compile(rf"(?<![\w.,-])(requests=)?({_N})\s*[rq]p([smhd])(?![\w=])")
+_PERIOD_IN_SHORT = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
+_PROMPT_CACHING = re.compile(r"\bprompt[\s-]+(?=cach(?:ing|e)\b)")
+_RATE_ADVERB = re.compile(rf"{_COUNT}\s+(hourly|daily|weekly|monthly)(?![\w=:])")
 _APART = re.compile(r"(?<==)\$\s+(?=\d)")
 
 _LONG_KEYS = (
@@ -159,6 +170,8 @@ def from_plain_words(text: str, knows: Callable[[str], bool]) -> str:
     """
     text = with_halves(_VERSION_SIGN.sub(r"\1 ", text))
     check_typed(text)
+    text = _PAIR.sub(_pair, _PROMPT_CACHING.sub("", text))
+    text = _RATE_IN_SHORT.sub(lambda found: f"requests={_joined(found[2])}/{_PERIOD_IN_SHORT[found[3]]}", text)
     text = _VERSION.sub(lambda found: _version(found, knows), text)
     text = _SHARES.sub(_shares, text)
     for pattern, replacement in _LONG_KEYS:
@@ -181,8 +194,15 @@ def from_plain_words(text: str, knows: Callable[[str], bool]) -> str:
     text = _ADVERB_BEFORE.sub(lambda found: f"{found[2]}/{_ADVERBS[found[1]]}", text)
     if "requests=" not in text:
         text = _RATE.sub(lambda found: f"requests={_joined(found['n'])}/{found['per']}", text, count=1)
+    if "requests=" not in text:
+        text = _RATE_ADVERB.sub(lambda found: f"requests={_joined(found['n'])}/{_ADVERBS[found[2]]}", text, count=1)
     check_periods(text)
     return _FILLERS.sub(" ", text)
+
+
+def _pair(found: re.Match[str]) -> str:
+    """`in/out 2000/500`."""
+    return f" in={_joined(found['n'])} out={_joined(found['m'])} "
 
 
 def _batches(text: str) -> str:
@@ -261,7 +281,7 @@ _MODEL_VERSION = re.compile(r"\d(\.\d{1,2})?")
 
 def single_words(text: str, card: RateCard) -> list[str]:
     """The words of `text` (lower case, cleaned) after its plain phrases were translated. Raises `WordsError`."""
-    text = _COMMAND.sub("", from_japanese(text))
+    text = _COMMAND.sub("", from_japanese(_PAIR_JAPANESE.sub(_pair, text)))
     text = _BRACKETS.sub(" ", text)
     text = _KEY_AND_COLON.sub(r"\1=", re.sub(r"\s*=\s*", "=", _DASHES.sub("", text)))
     text = from_plain_words(text, card.knows)

@@ -136,7 +136,7 @@ GOAL = tr_noop("{word} is not known here: write target=700 to=haiku-4.5.")
 
 REMEDIES = {
     **dict.fromkeys(("caching", "cache", "cached", "キャッシュ"), CACHED),
-    **dict.fromkeys(("thinking", "reasoning", "思考", "推論"), THINKING),
+    **dict.fromkeys(("thinking", "reasoning", "extended", "思考", "推論"), THINKING),
     **dict.fromkeys(("vs", "versus", "or", "than", "または", "か"), ONE_MODEL),
     **dict.fromkeys(("prompt", "input", "入力", "プロンプト"), IN_TOKENS),
     **dict.fromkeys(("completion", "output", "response", "answer", "出力", "回答"), OUT_TOKENS),

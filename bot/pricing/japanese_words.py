@@ -38,11 +38,11 @@ _KEYS = {
 }
 
 _BEFORE = re.compile(
-    rf"(?:毎|1\s?)?(?:[かヶヵカ](?=月))?{_PER}(?:間|ごと)?(?:あたり|当たり)?{_PARTICLES}?\s*(?P<n>{_COUNT})\s*(?:{_REQUESTS}|{_ENGLISH_REQUESTS})"
+    rf"(?:毎|1|(?<!\S)1\s)?(?:[かヶヵカ](?=月))?{_PER}(?:間|ごと)?(?:あたり|当たり)?{_PARTICLES}?\s*(?P<n>{_COUNT})\s*(?:{_REQUESTS}|{_ENGLISH_REQUESTS})"
 )
 _OTHER_THINGS = r"(?:トークン|文字|円|ドル|人|名|ターン|tokens?|tok|usd|users?|(?:in|out|input|output)(?!\s*[=:\d]))"
 _BEFORE_ALONE = re.compile(
-    rf"(?<![\d.])(?:毎|1\s?)?(?:[かヶヵカ](?=月))?{_PER}(?:間|ごと)?(?:あたり|当たり)?{_PARTICLES}?\s*(?P<n>{_COUNT})"
+    rf"(?<![\d.])(?:毎|1|(?<!\S)1\s)?(?:[かヶヵカ](?=月))?{_PER}(?:間|ごと)?(?:あたり|当たり)?{_PARTICLES}?\s*(?P<n>{_COUNT})"
     rf"(?=\s*(?:,|$)|\s+(?!{_OTHER_THINGS}))"
 )
 _BEHIND_ALONE = re.compile(rf"(?<![\d.,])(?P<n>{_COUNT})\s*/\s*{_PER}間?(?=[\s,]|$)")
@@ -77,6 +77,7 @@ _LIFETIME = re.compile(
     r"(?P<n>\d+)\s*(?P<unit>時間|分)間?(?!の?\d)|(?<![\d.])(?P<m>[15])\s*(?P<of>時間|分)間?の?(?=キャッシュ)"
 )
 _ALIVE = re.compile(r"(?<=\sttl=[15][hm]\s)キャッシュ(?=[\s,]|$)")
+_TURNS_JOINED = re.compile(r"(?<![\d.,])(?:各\s*)?(?P<n>\d[\d,]*)(?:ターン|往復)(?:の(?:会話|対話))?")
 _TURNS = re.compile(rf"(?<![\d.,])(?:各\s*)?(?P<n>{_COUNT})\s*(?:ターン|往復)(?:の(?:会話|対話))?")
 _CACHED_OF_IT = re.compile(rf"(?:その)?うち\s*(?P<n>{_COUNT})\s*(?:トークン)?[がはを]?\s*キャッシュ(?:済み)?")
 _TALKS = re.compile(
@@ -143,6 +144,7 @@ def _options(text: str) -> str:
     text = _SEARCHES.sub(lambda found: f" search={found['n'].replace(' ', '')} ", text)
     text = _PEAK.sub(lambda found: f" peak={found['n']}x ", text)
     text = _GOAL.sub(lambda found: f" target={found['n'].rstrip(',.')} ", text)
+    text = _TURNS_JOINED.sub(r" turns=\g<n> ", text)
     text = _with_the_number_before(_TURNS, lambda found: f" turns={found['n']} ", text)
     text = _with_the_number_before(_TALKS, lambda found: f"{found['n']}件 ", text)
     text = _TALKS_NAMED.sub("リクエスト=", text)

@@ -73,6 +73,7 @@ def test_the_japanese_spelling_of_a_workload_is_the_same_workload(pair: tuple[st
     [
         ("モデルはソネット4.6、リクエストは月10万、入力は2000、出力は500", USUAL),
         ("モデル=sonnet-4.6 リクエスト=10万 入力=2000トークン 出力=500", USUAL),
+        ("ソネット4.6 入力1 月1リクエスト 出力1", "sonnet-4.6 requests=1 in=1 out=1"),
         ("sonnet 4.6 リクエスト=1日500 入力2000 出力500", "sonnet-4.6 requests=500/day in=2000 out=500"),
         ("ソネット4.6で月10万回呼び出し、入力2000トークン・出力500トークンの場合の費用は？", USUAL),
         ("sonnet 4.6 月10万リクエスト 入出力2000/500", USUAL),

@@ -19,6 +19,7 @@ from bot.threads import InFlight
 from bot.typed_text import cleaned, first_word, nearest, words_in
 from handlers.alerts import TEST_ALERT, test_alert_command
 from handlers.budget import budget_command
+from handlers.budget_form import open_budget_form
 from handlers.digest import digest_command
 from handlers.estimate import estimate_command, open_form
 from handlers.expected import calendar_command
@@ -244,6 +245,9 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
             name, words = split_command(text)
             if name == "estimate" and not cleaned(words):
                 await open_form(services, command, client)
+                return
+            if name == "budget" and cleaned(words).lower() == "set":
+                await open_budget_form(services, command, client)
                 return
             await reply(services, command, await answer(services, person_of(command), text))
 

@@ -148,6 +148,11 @@ class Teams:
         """The team of this name; None where there is none."""
         return self._by_name.get((name or "").casefold())
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """As they are written."""
+        return tuple(team.name for team in self._by_name.values())
+
     def of(self, budget: Budget) -> Team | None:
         """The team that a budget belongs to."""
         return self.find(team_name(budget))

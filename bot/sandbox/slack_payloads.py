@@ -24,6 +24,11 @@ PICKERS = {
     "channels_select": "channel",
     "conversations_select": "conversation",
 }
+SEVERAL_PICKED = {
+    "multi_users_select": "users",
+    "multi_channels_select": "channels",
+    "multi_conversations_select": "conversations",
+}
 WITHOUT_STATE = ("button", "overflow")
 
 
@@ -246,6 +251,10 @@ def _entered(element: Mapping[str, Any], value: Entered | None) -> dict[str, Any
             return {"type": kind, "selected_options": element.get("initial_options", [])}
         ticked = filter(None, [value] if isinstance(value, str) else value)
         return {"type": kind, "selected_options": [_option(element, one) for one in ticked]}
+    if kind in SEVERAL_PICKED:
+        what = SEVERAL_PICKED[kind]
+        picked = element.get(f"initial_{what}", []) if value is None else [value] if isinstance(value, str) else value
+        return {"type": kind, f"selected_{what}": list(filter(None, picked))}
     if not isinstance(value, str | None):
         raise ValueError(f"{element['action_id']!r} takes one value")
     if kind in ONE_OPTION:

@@ -3,7 +3,7 @@
 //   kept      values by the key of their control, typed before the place was drawn anew
 //   controls  every element that holds a value, in order; the elements add themselves
 //   act       tells the app that an element was used: ({ block_id, action_id, chosen }) => promise
-import { $, names, node, textOf } from "./text.js";
+import { $, channels, names, node, textOf } from "./text.js";
 
 const keyOf = (element, block) => JSON.stringify([block.block_id, element.action_id, element.type]);
 const idOf = (element, block, place) => `${place.prefix}-${block.block_id}-${element.action_id}`;
@@ -53,9 +53,14 @@ const KINDS = {
   static_select: menu,
   overflow: menu,
   users_select: menu,
+  channels_select: menu,
+  conversations_select: menu,
   radio_buttons: choices,
   checkboxes: choices,
   multi_static_select: choices,
+  multi_users_select: choices,
+  multi_channels_select: choices,
+  multi_conversations_select: choices,
 };
 const TYPES = { email_text_input: "email", url_text_input: "url", datepicker: "date", timepicker: "time" };
 
@@ -95,8 +100,7 @@ function menu(element, id, kept) {
   select.id = id;
   const nothing = element.placeholder?.text ?? (element.type === "overflow" ? "⋯" : "Choose an option");
   select.append(new Option(nothing, ""));
-  const people = Object.entries(names).map(([value, text]) => ({ text: { text }, value }));
-  const options = element.type === "users_select" ? people : (element.options ?? []);
+  const options = picked(element) ?? element.options ?? [];
   select.append(...options.map((option) => new Option(option.text.text, option.value)));
   for (const group of element.option_groups ?? []) {
     const drawn = document.createElement("optgroup");
@@ -104,15 +108,21 @@ function menu(element, id, kept) {
     drawn.append(...group.options.map((option) => new Option(option.text.text, option.value)));
     select.append(drawn);
   }
-  select.value = kept ?? element.initial_option?.value ?? element.initial_user ?? "";
+  select.value = kept ?? element.initial_option?.value ?? element.initial_user ?? element.initial_conversation ?? "";
   return { box: select, target: select, read: () => select.value };
+}
+
+// What Slack's own lists of people and channels hold; undefined where the app gives the options.
+function picked({ type }) {
+  const known = /users_select$/.test(type) ? names : /(?:channels|conversations)_select$/.test(type) ? channels : null;
+  return known ? Object.entries(known).map(([value, text]) => ({ text: { type: "plain_text", text }, value })) : undefined;
 }
 
 function choices(element, id, kept) {
   const one = element.type === "radio_buttons";
-  const begun = one ? [element.initial_option?.value] : (element.initial_options ?? []).map((option) => option.value);
+  const begun = one ? [element.initial_option?.value] : initially(element);
   const held = kept === undefined ? begun : [kept].flat();
-  const groups = element.option_groups ?? [{ options: element.options }];
+  const groups = element.option_groups ?? [{ options: picked(element) ?? element.options }];
   const box = node("div", "choices");
   box.setAttribute("role", one ? "radiogroup" : "group");
   for (const group of groups) {
@@ -134,6 +144,9 @@ function choices(element, id, kept) {
   return { box, target: inputs[0], grouped: true, read: one ? () => chosen()[0] ?? "" : chosen };
 }
 
+const initially = (element) =>
+  element.initial_users ?? element.initial_conversations ?? (element.initial_options ?? []).map(({ value }) => value);
+
 // --- what Slack's client says before it sends a form
 const NUMBER = /^-?(?:\d+\.?\d*|\.\d+)$/;
 
@@ -142,9 +155,15 @@ const CHECKS = {
   number_input: numberProblem,
   email_text_input: (value) => (/^[^\s@]+@[^\s@]+$/.test(value) ? "" : "Enter an e-mail address."),
   url_text_input: (value) => (URL.canParse(value) ? "" : "Enter a web address."),
-  multi_static_select: (value, element) =>
-    value.length > (element.max_selected_items ?? Infinity) ? `Choose at most ${element.max_selected_items}.` : "",
+  multi_static_select: manyProblem,
+  multi_users_select: manyProblem,
+  multi_channels_select: manyProblem,
+  multi_conversations_select: manyProblem,
 };
+
+function manyProblem(value, element) {
+  return value.length > (element.max_selected_items ?? Infinity) ? `Choose at most ${element.max_selected_items}.` : "";
+}
 
 // The reason why a value cannot be sent, or "".
 export function problem({ block, element, read }) {

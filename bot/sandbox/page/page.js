@@ -3,7 +3,7 @@ import { showStage } from "./directions.js";
 import { awaitAnswer, showMessages, showTo } from "./messages.js";
 import { showModals } from "./modal.js";
 import { here, isHome, placesOf, showPlaces } from "./places.js";
-import { $, names, node } from "./text.js";
+import { $, channels, names, node } from "./text.js";
 import { send } from "./wire.js";
 
 const SUGGESTIONS = [
@@ -23,6 +23,7 @@ let slackDown = false;
 
 function show(state) {
   Object.assign(names, state.users);
+  for (const { id, name } of state.places) if (/^[CG]/.test(id)) channels[id] = name;
   $("now").textContent = state.now;
   $("speed").textContent = state.stage.speed;
   slackDown = state.stage.slack_down;

@@ -4,6 +4,9 @@ export const $ = (id) => document.getElementById(id);
 // Names by user id, kept up to date by the page.
 export const names = {};
 
+// Names of channels by id, likewise.
+export const channels = {};
+
 export function node(tag, className, ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;

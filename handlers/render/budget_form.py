@@ -1,0 +1,229 @@
+"""The form that proposes a budget: its fields, what was filled in, and what is wrong with it, field by field."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from bot.amounts import usd, usd_amount
+from bot.budgets.budget import ORGANIZATION, PeriodKind, ScopeKind, parse_scope
+from bot.budgets.owners import MOST_OWNERS
+from bot.budgets.parsing import LONGEST_SCOPE
+from bot.language import tr, tr_noop
+from bot.messages import Block
+from bot.typed_text import cleaned
+from handlers.render.forms import (
+    FIELD,
+    VALUE_LIMIT,
+    checkbox,
+    input_block,
+    option,
+    plain_label,
+    select_field,
+    text_field,
+)
+from handlers.render.parts import plain
+
+BUDGET_FORM = "budget_form"
+NAME, SCOPE, OTHER, PERIOD, SOFT, HARD = "name", "scope", "other", "period", "soft", "hard"
+CHANNEL, OWNERS, MENTION = "channel", "owners", "mention"
+
+MOST_CHOICES = 100
+"""Options of a select, those of all its groups together."""
+
+ERROR_LIMIT = 300
+SHOWN_OF_VALUE = 40
+
+PERIODS = {
+    PeriodKind.MONTH: tr_noop("A month"),
+    PeriodKind.WEEK: tr_noop("A week"),
+    PeriodKind.DAY: tr_noop("A day"),
+}
+GROUPS = {
+    ScopeKind.ORGANIZATION: tr_noop("Everything"),
+    ScopeKind.TEAM: tr_noop("Teams"),
+    ScopeKind.WORKSPACE: tr_noop("Workspaces"),
+    ScopeKind.KEY: tr_noop("API keys"),
+    ScopeKind.FEATURE: tr_noop("Features"),
+}
+"""What a budget may cover, as the form groups it."""
+
+NAME_RULE = re.compile(r"[\w.-]{1,60}")
+
+Known = Mapping[ScopeKind, Mapping[str, str]]
+"""Names by the value of a scope, of each kind in `GROUPS` but the organization."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a submitted form holds. `owners`: user ids; None of the rest is missing, what is empty is empty."""
+
+    texts: Mapping[str, str]
+    owners: tuple[str, ...] = ()
+    mentions: bool = True
+
+    def text(self, key: str) -> str:
+        """What a field holds, as from a plain keyboard."""
+        return cleaned(self.texts.get(key, ""))
+
+
+def budget_form(known: Known, response_url: str) -> Block:
+    """The empty form."""
+    everything = option(str(ORGANIZATION), tr("The whole organization"))
+    select: Block = {
+        "type": "static_select",
+        "action_id": FIELD,
+        "option_groups": _groups(known, everything),
+        "initial_option": everything,
+    }
+    channel: Block = {
+        "type": "conversations_select",
+        "action_id": FIELD,
+        "placeholder": plain_label(tr("The main one")),
+        "filter": {"include": ["public", "private"], "exclude_bot_users": True},
+    }
+    owners: Block = {
+        "type": "multi_users_select",
+        "action_id": FIELD,
+        "placeholder": plain_label(tr("Nobody")),
+        "max_selected_items": MOST_OWNERS,
+    }
+    periods = {kind.value: tr(text) for kind, text in PERIODS.items()}
+    return {
+        "type": "modal",
+        "callback_id": BUDGET_FORM,
+        "private_metadata": json.dumps({"response_url": response_url}),
+        "title": plain_label(tr("Set a budget")),
+        "submit": plain_label(tr("Preview")),
+        "close": plain_label(tr("Cancel")),
+        "blocks": [
+            text_field(NAME, tr("Name"), "search", {}, hint=tr("One word; a known name changes that budget.")),
+            input_block(SCOPE, tr("What it covers"), select),
+            text_field(
+                OTHER,
+                tr("… or something else"),
+                "model:opus",
+                {},
+                hint=tr("Like model:opus, user:ID or tag:team=search; it takes the place of the choice above."),
+                optional=True,
+            ),
+            select_field(PERIOD, tr("How often it starts afresh"), periods, PeriodKind.MONTH.value),
+            text_field(SOFT, tr("Soft limit in USD"), "500", {}, hint=tr("A first warning."), optional=True),
+            text_field(HARD, tr("Hard limit in USD"), "700", {}, hint=tr("The budget is gone."), optional=True),
+            input_block(CHANNEL, tr("Channel of its alerts"), channel, optional=True),
+            input_block(OWNERS, tr("Owners"), owners, optional=True),
+            checkbox(MENTION, tr("Mentions"), tr("Mention the owners at the hard limit"), checked=True),
+        ],
+    }
+
+
+def _groups(known: Known, everything: Block) -> list[Block]:
+    """As many options as a select takes; kinds with few of them are shown whole."""
+    offered = {
+        kind: [(value, name) for value, name in sorted(names.items(), key=lambda item: item[1]) if _fits(kind, value)]
+        for kind in GROUPS
+        if (names := known.get(kind))
+    }
+    room = MOST_CHOICES - 1
+    kept: dict[ScopeKind, Sequence[tuple[str, str]]] = {}
+    for left, kind in zip(
+        range(len(offered), 0, -1), sorted(offered, key=lambda kind: len(offered[kind])), strict=True
+    ):
+        kept[kind] = offered[kind][: room // left]
+        room -= len(kept[kind])
+    groups = [{"label": plain_label(tr(GROUPS[ScopeKind.ORGANIZATION])), "options": [everything]}]
+    for kind, title in GROUPS.items():
+        if kept.get(kind):
+            options = [option(f"{kind}:{value}", name) for value, name in kept[kind]]
+            groups.append({"label": plain_label(tr(title)), "options": options})
+    return groups
+
+
+def _fits(kind: ScopeKind, value: str) -> bool:
+    """Whether an option can carry it, and a command too."""
+    return bool(value) and len(f"{kind}:{value}") <= VALUE_LIMIT and re.search(r"[\s,;|]", value) is None
+
+
+def filled_budget(state: Mapping[str, Any]) -> Filled:
+    """What the submitted form holds."""
+    texts: dict[str, str] = {}
+    owners: tuple[str, ...] = ()
+    mentions = False
+    for key, elements in state["values"].items():
+        element = elements.get(FIELD) or {}
+        chosen = element.get("selected_option") or {}
+        if key == OWNERS:
+            owners = tuple(map(str, element.get("selected_users") or ()))
+        elif key == MENTION:
+            mentions = bool(element.get("selected_options"))
+        else:
+            found = chosen.get("value") or element.get("selected_conversation") or element.get("value") or ""
+            texts[key] = str(found).strip()
+    return Filled(texts, owners, mentions)
+
+
+def words_of(filled: Filled) -> str:
+    """What would be typed after `budget set`. The form has no mistakes."""
+    values = {
+        "scope": filled.text(OTHER) or filled.text(SCOPE),
+        "period": filled.text(PERIOD),
+        "soft": _plain_amount(filled.text(SOFT)),
+        "hard": _plain_amount(filled.text(HARD)),
+        "channel": filled.text(CHANNEL),
+        "owners": ",".join(filled.owners),
+        "mention": "none" if filled.owners and not filled.mentions else "",
+    }
+    return " ".join([filled.text(NAME), *(f"{key}={value}" for key, value in values.items() if value)])
+
+
+def mistakes(filled: Filled) -> dict[str, str]:
+    """Every mistake, at its field and in the field's words."""
+    found: dict[str, str] = {}
+    if NAME_RULE.fullmatch(filled.text(NAME)) is None:
+        found[NAME] = tr(
+            "“{value}” is not a name: write one word of at most 60 letters, digits, points, - and _.",
+            value=_quoted(filled.text(NAME)),
+        )
+    if (other := filled.text(OTHER)) and not _is_scope(other):
+        found[OTHER] = tr(
+            "“{value}” is not something that a budget covers: write it like model:opus, workspace:ID, key:ID, "
+            "feature:NAME, user:ID, tag:NAME=VALUE or team:NAME.",
+            value=_quoted(other),
+        )
+    amounts: dict[str, Decimal] = {}
+    for key in (SOFT, HARD):
+        typed = filled.text(key)
+        try:
+            if typed:
+                amounts[key] = _amount(typed)
+        except ValueError:
+            found[key] = tr("“{value}” is not an amount: write it like 500, $500 or 1,000.", value=_quoted(typed))
+    if not amounts and SOFT not in found and HARD not in found:
+        found[HARD] = tr("Write a soft limit, a hard limit, or both.")
+    if len(amounts) == len((SOFT, HARD)) and amounts[SOFT] >= amounts[HARD]:
+        found[SOFT] = tr("The soft limit has to be below the hard limit, {hard}.", hard=usd(amounts[HARD]))
+    return {key: plain(text, ERROR_LIMIT) for key, text in found.items()}
+
+
+def _amount(typed: str) -> Decimal:
+    """Raises `ValueError`."""
+    bare = re.sub(r"\s*(?:\$|usd|dollars?|ドル)\s*$", "", typed, flags=re.IGNORECASE)
+    return usd_amount(bare.replace(" ", ""))
+
+
+def _plain_amount(typed: str) -> str:
+    return f"{_amount(typed):f}" if typed else ""
+
+
+def _is_scope(typed: str) -> bool:
+    try:
+        scope = parse_scope(typed)
+    except ValueError:
+        return False
+    return len(str(scope)) <= LONGEST_SCOPE and re.search(r"[\s,;]", typed) is None
+
+
+def _quoted(value: str) -> str:
+    return plain(value, SHOWN_OF_VALUE) if value else "…"

@@ -55,7 +55,8 @@ async def test_after_a_poll_the_spend_its_age_and_what_waits_are_there(simulated
     assert found['claude_cost_assumed_models{budget="default"}'] == 0
     assert found['claude_cost_fallback_mode{mode="normal"}'] == 0
     assert found['claude_cost_fallback_mode{mode="degraded"}'] == 1
-    assert found['claude_cost_notices_waiting{destination="slack"}'] == 2
+    # The greeting, the alert and the change of the mode.
+    assert found['claude_cost_notices_waiting{destination="slack"}'] == 3
 
 
 def test_a_destination_of_the_name_slack_is_counted_apart_from_the_channel() -> None:

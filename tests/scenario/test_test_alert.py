@@ -97,7 +97,8 @@ async def test_it_waits_its_turn_behind_what_cannot_be_delivered(simulated: Worl
     async with simulated.connected_bot() as bot:
         await bot.cycle()
         reply = await asked(simulated)
-        assert "once the 1 message before it" in reply
+        # The alert and the greeting.
+        assert "once the 2 messages before it" in reply
         assert "Slack has an internal error" in reply
         await bot.deliver()
         assert simulated.posts() == []

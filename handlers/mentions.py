@@ -156,7 +156,10 @@ async def _say(services: Services, client: AsyncWebClient, event: Mapping[str, A
         place["thread_ts"] = str(thread)
     drawn = drawings(services, message)
     # Text alone is better than no answer.
-    bodies = [*({"text": each.text, "blocks": each.blocks} for each in drawn if each.blocks), {"text": message.text}]
+    bodies: list[dict[str, Any]] = [
+        *({"text": each.text, "blocks": each.blocks} for each in drawn if each.blocks),
+        {"text": message.text},
+    ]
     for index, body in enumerate(bodies):
         try:
             await call(client.chat_postMessage(**body, **place))

@@ -322,7 +322,7 @@ def insert_in_one_channel(
     content: Mapping[str, object],
     now: datetime,
     channel: str | None,
-    **owner: int,
+    **owner: Any,
 ) -> None:
     """A notice whose message is in one channel: a post goes to `channel`, what follows to where that has arrived."""
     if action == "post":

@@ -12,7 +12,7 @@ from bot.display import USD, Display
 from bot.language import ntr, tr, tr_noop
 from bot.messages import Message, Part
 from handlers.render.logged_requests import NONE
-from handlers.render.parts import bullets, context, heading, lead, moment, paragraph, shown, table
+from handlers.render.parts import bullets, context, fitting, heading, lead, moment, paragraph, shown, table
 from handlers.render.raises import raised_note
 from handlers.render.retirement_alert import price_effect, price_line, retires_line, successor_line
 from handlers.render.spend import (
@@ -33,6 +33,9 @@ TITLES: Mapping[str, str] = {
     "month": tr_noop("Month close"),
 }
 
+LIST_ROOM = 2_600
+"""Characters of one list, of the 13,200 that Slack takes in a message."""
+
 ROWS_ARE: Mapping[str, str] = {"model": tr_noop("Model"), "feature": tr_noop("Feature")}
 
 
@@ -45,14 +48,21 @@ def digest_message(digest: Digest, display: Display = USD) -> Message:
             heading(tr("{title}: {period}", title=title, period=_period(digest))),
             lead(first, *display_lines(digest.spend.total_usd, display), *rest),
             *_rows(digest),
-            bullets(tr("Budgets"), [_budget_line(spend, digest) for spend in digest.budgets]),
+            bullets(tr("Budgets"), _few([_budget_line(spend, digest) for spend in digest.budgets])),
             _changes(digest),
             *_cheaper(digest.cheaper),
             bullets(tr("Estimates against use"), [_estimate_line(each) for each in digest.estimates]),
-            bullets(tr("Models and prices"), list(_news(digest))),
+            bullets(tr("Models and prices"), _few(list(_news(digest)))),
             context(_small_print(digest)),
         ]
     )
+
+
+def _few(lines: Sequence[str]) -> list[str]:
+    """As many as leave room for the rest of the message; the others are counted."""
+    shown_ones = [line for [line] in fitting(([line] for line in lines), LIST_ROOM)]
+    more = len(lines) - len(shown_ones)
+    return [*shown_ones, tr("and {number} more", number=more)] if more else shown_ones
 
 
 def _period(digest: Digest) -> str:

@@ -14,7 +14,7 @@ from handlers.render.parts import moment, paragraph, shown
 from handlers.render.raises import LIMIT_NAMES
 from handlers.render.spend import amount, at_least_line, capitalized, its_period, parts_line
 
-MOST_OTHERS = 60
+MOST_OTHERS = 50
 """The post is never edited, so that its text may be longer than an edit takes."""
 
 

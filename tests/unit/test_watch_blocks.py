@@ -189,5 +189,5 @@ def test_budgets_that_begin_together_have_a_line_each_and_many_are_counted() -> 
     assert "• answers ended at $20.00 so far, 10% of $200.00; now soft $100.00 and hard $250.00" in text
     assert "Sums with “so far” can still change" in text
     many = incident_message(period(others=(begun("<" * 80, unsure=True),) * 70), None)
-    assert "and 10 more" in many.text
+    assert "and 20 more" in many.text
     check(many, most_text=MOST_TEXT)

@@ -159,7 +159,13 @@ async def test_no_made_up_form_raises_a_limit_or_changes_the_mode(simulated: Wor
         "mode": {"value": {"type": "static_select", "selected_option": {"value": "minimal"}}},
     }
     for who, callback, packed in itertools.product(WHO, (RAISE_FORM, EXPECTED_FORM, FALLBACK_FORM), METADATA):
-        view = {"id": "V1", "type": "modal", "callback_id": callback, "private_metadata": packed, "blocks": []}
+        view: dict[str, Any] = {
+            "id": "V1",
+            "type": "modal",
+            "callback_id": callback,
+            "private_metadata": packed,
+            "blocks": [],
+        }
         view |= {"state": {"values": values}, "hash": "h", "team_id": TEAM_ID}
         await simulated.slack.send_envelope("interactive", body_of(WHO[who], "view_submission", view=view))
     await everything_answered(bot)

@@ -160,14 +160,15 @@ def _text(worst: Worst, name: str) -> str:
     return KEYS.get(name, worst.name)
 
 
-def payload(kind: type, worst: Worst, turn: int) -> Any:
+def payload(kind: Any, worst: Worst, turn: int) -> Any:
     """A payload, or a part of one, with every field filled in."""
     hints = get_type_hints(kind, include_extras=True)
     values = {}
     for each in fields(kind):
         if each.init and not (each.name == "kind" and each.default is not MISSING):
             values[each.name] = made(hints[each.name], _of_field(kind, each.name, worst), turn, each.name)
-    return FIXED.get(kind, lambda found, worst: found)(kind(**values), worst)
+    found, fix = kind(**values), FIXED.get(kind)
+    return found if fix is None else fix(found, worst)
 
 
 def _of_field(kind: type, name: str, worst: Worst) -> Worst:

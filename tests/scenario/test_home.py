@@ -204,6 +204,27 @@ async def test_who_looks_sees_what_changes_and_nothing_is_sent_while_nothing_doe
         await simulated.slack.until(lambda user=user: "*$42.00 this month*" in said_by(simulated, user))  # type: ignore[misc]
 
 
+async def test_who_looks_reads_their_own_language_also_when_it_is_drawn_again(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    simulated.slack.workspace.scopes.add("users:read")
+    simulated.slack.workspace.locales[DEVELOPER] = "ja-JP"
+    simulated.spend(30)
+    await bot.cycle()
+    tabs = HomeTabs(bot.services, bot.in_flight, every=600)
+    for user in (ADMIN, DEVELOPER):
+        await tabs.show(member(user), bot.slack.client)
+    simulated.spend(12)
+    clock.advance(HOUR)
+    await bot.cycle()
+    await tabs.refresh()
+    english, japanese = said_by(simulated, ADMIN), said_by(simulated, DEVELOPER)
+    assert "*$42.00 this month*" in english
+    assert "Data as of" in english
+    assert "*今月の使用額: $42.00*" in japanese
+    assert "Data as of" not in japanese
+
+
 async def test_who_has_not_opened_it_for_a_while_is_sent_nothing(simulated: World, bot: Bot, clock: HandClock) -> None:
     await bot.cycle()
     tabs = HomeTabs(bot.services, bot.in_flight, every=0.05, viewed_for=0)

@@ -220,9 +220,9 @@ async def test_who_looks_reads_their_own_language_also_when_it_is_drawn_again(
     await tabs.refresh()
     english, japanese = said_by(simulated, ADMIN), said_by(simulated, DEVELOPER)
     assert "*$42.00 this month*" in english
-    assert "Data as of" in english
+    assert "Cache hit rate" in english
     assert "*今月の使用額: $42.00*" in japanese
-    assert "Data as of" not in japanese
+    assert "キャッシュヒット率" in japanese
 
 
 async def test_who_has_not_opened_it_for_a_while_is_sent_nothing(simulated: World, bot: Bot, clock: HandClock) -> None:

@@ -261,10 +261,10 @@ def _together(coverages: Iterable[Coverage]) -> Coverage:
 
 
 UNITS = {
-    "requests_per_minute": tr_noop("requests a minute"),
-    "input_tokens_per_minute": tr_noop("input tokens a minute"),
-    "output_tokens_per_minute": tr_noop("output tokens a minute"),
-    "enqueued_batch_requests": tr_noop("requests in the queue"),
+    "requests_per_minute": "requests a minute",
+    "input_tokens_per_minute": "input tokens a minute",
+    "output_tokens_per_minute": "output tokens a minute",
+    "enqueued_batch_requests": "requests in the queue",
 }
 
 

@@ -136,6 +136,28 @@ async def test_a_month_is_told_by_model_with_shares_tokens_and_the_same_stretch_
     ]
 
 
+@pytest.mark.parametrize(
+    ("typed", "english"),
+    [
+        ("report 今日 キー別", "report today by key"),
+        ("report 先週のワークスペース別", "report last week by workspace"),
+        ("top 昨日", "top yesterday"),
+        ("cache 今週 モデル別", "cache week by model"),
+        ("digest 先週", "digest last week"),
+        ("digest 今月", "digest month"),
+    ],
+)
+async def test_days_and_rows_are_typed_in_japanese_too(
+    simulated: World, clock: HandClock, bot: Bot, typed: str, english: str
+) -> None:
+    simulated.spend(10, MONDAY - 3 * DAY)
+    simulated.spend(7, MONDAY - DAY)
+    await polled(bot, clock, MONDAY)
+    found = await ask(bot, typed)
+    assert found == await ask(bot, english)
+    assert "$7.00" in found.text or "$17.00" in found.text or "nothing" in found.text
+
+
 async def test_what_was_used_only_before_is_told_too(simulated: World, clock: HandClock, bot: Bot) -> None:
     simulated.spend(10, MONDAY - 32 * DAY)
     simulated.spend(5, MONDAY - DAY, SONNET)
